@@ -1,0 +1,105 @@
+"""The table of backends: stage -> name -> where its factory stands, which weights it needs, what it is for.
+
+Nothing is imported until a backend is asked for, and loading one never imports the others. A new backend is a module, a
+line here and a row in the contract test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from thcli.core.errors import UsageError
+from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.types import Face, Frame, Identity, Image, Motion
+
+
+class Detector(Protocol):
+    """Finds faces in one picture, best score first."""
+
+    def detect(self, picture: Image) -> list[Face]: ...
+
+
+class Landmarker(Protocol):
+    """Puts points on a face that is roughly known: returns the face with mesh (468 points) or keypoints set, None when it is not a face."""
+
+    def fit(self, picture: Image, face: Face) -> Face | None: ...
+
+
+class IdentityEncoder(Protocol):
+    """Who a face is; see `core.types.Identity`."""
+
+    def identify(self, picture: Image, face: Face) -> Identity: ...
+
+
+class MotionStore(Protocol):
+    """A clip's motion, kept on disk: only windows of it come into memory."""
+
+    @property
+    def kind(self) -> str: ...
+    def __len__(self) -> int: ...
+    def window(self, start: int, stop: int) -> Motion: ...
+
+
+class Source(Protocol):
+    """An engine's own encoded source; size is (width, height) of the pictures it will render."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+
+class Engine(Protocol):
+    """source + motion -> pictures. Stateless between calls: what it learnt of a source is in its Source."""
+
+    motion_kind: str
+    crop_size: int | None  # None: takes the full picture; else square crops of this many pixels
+    uses_driving_frames: bool  # whether render wants the driving pictures too
+
+    def encode_source(self, picture: Image, face: Face) -> Source: ...
+    def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion: ...
+    def retarget(self, source: Source, motion: MotionStore, options: MotionOptions) -> MotionStore: ...
+    def render(self, source: Source, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One row. factory: "module:function", called with RunOptions.  weights: names in weights.toml that it loads."""
+
+    factory: str
+    about: str
+    weights: tuple[str, ...] = ()
+    package: str = ""  # a library of the dependencies that does the work
+
+    def load(self, run: RunOptions) -> Any:
+        """The backend itself. Raises WeightsError when its weights are not there, DeviceError when its device is not."""
+        module, _, name = self.factory.partition(":")
+        factory: Callable[[RunOptions], Any] = getattr(import_module(module), name)
+        return factory(run)
+
+
+TABLE: dict[str, dict[str, Backend]] = {
+    "detector": {
+        "blazeface": Backend(
+            "thcli.faces.blazeface:load", "short, then full range", ("blazeface-short", "blazeface-full")
+        ),
+    },
+    "landmarker": {
+        "facemesh": Backend(
+            "thcli.faces.facemesh:load", "468 points, refined lips, eyes and irises", ("facemesh-attention",)
+        ),
+    },
+    "identity": {},
+    "engine": {
+        "mesh": Backend("thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights"),
+    },
+}
+
+
+def backend(stage: str, name: str) -> Backend:
+    """The row of a stage's backend. Raises UsageError naming those that there are."""
+    rows = TABLE[stage]
+    if name not in rows:
+        raise UsageError(f"There is no {stage} named {name!r}.", f"There are: {', '.join(sorted(rows)) or 'none yet'}.")
+    return rows[name]

@@ -1,0 +1,109 @@
+"""Values that travel between stages: frozen, with read-only arrays by convention (a stage returns a new value).
+
+Points are (x, y) or (x, y, z) in pixels, y down, (0, 0) the *centre* of the top-left pixel. Matrices are
+`dst_from_src`, 3x3 float64. Pictures on the host are (H, W, 3) RGB, uint8 or uint16 (full range of the type).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float64]
+Array32 = npt.NDArray[np.float32]
+AnyArray = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One upright RGB picture of a stream and its place in time.
+
+    pixels: (H, W, 3) uint8 or uint16 RGB.  pts: integer time stamp in units of time_base seconds.  index: 0, 1, 2 …
+    duration: in units of time_base, 0 when the stream does not say.
+    """
+
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    pts: int
+    time_base: Fraction
+    index: int
+    duration: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def seconds(self) -> float:
+        """For display only: never compute with it."""
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face in one picture.
+
+    box: (4,) x0, y0, x1, y1 pixels.  score: 0..1 confidence.  keypoints: (6, 2) pixels (the eye on the picture's left,
+    the other eye, nose tip, mouth centre, ear left, ear right), or None.  mesh: (468, 3) pixels, z in the same unit,
+    negative towards the camera, or None.  iris: (2, 5, 2) pixels, centre first, picture's left eye (33/133) first, or None.
+    logit: the mesh network's own certainty (about 15 or less is a doubtful fit).  track: a stable number within a clip, -1 outside of one.
+    """
+
+    box: Array32
+    score: float
+    keypoints: Array32 | None = None
+    mesh: Array32 | None = None
+    iris: Array32 | None = None
+    logit: float = 0.0
+    track: int = -1
+
+    @property
+    def area(self) -> float:
+        """Of the box, in square pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Where a square (or other) crop lies in its frame. crop_from_frame: (3, 3) float64 pixels to pixels.  size: (width, height)."""
+
+    crop_from_frame: Array
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is: a unit vector (512,) float32 and the backend that made it (vectors of two backends do not compare)."""
+
+    vector: Array32
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """A window of a clip's motion in small numbers.
+
+    kind: which engine family reads it ("mesh", "fomm", …).  pts: (T,) int64 in units of time_base.  valid: (T,) bool, False where
+    the face was not seen.  arrays: name -> (T, ...).  constants: name -> array without a time axis, the same for every window.
+    """
+
+    kind: str
+    pts: npt.NDArray[np.int64]
+    time_base: Fraction
+    valid: npt.NDArray[np.bool_]
+    arrays: Mapping[str, AnyArray]
+    constants: Mapping[str, AnyArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def __getitem__(self, window: slice) -> Motion:
+        return Motion(
+            self.kind, self.pts[window], self.time_base, self.valid[window],
+            {k: v[window] for k, v in self.arrays.items()}, self.constants,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Engines: source + motion -> pictures."""

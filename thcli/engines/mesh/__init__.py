@@ -1,0 +1,1 @@
+"""The mesh engine: the source's own texture, warped (no generative weights)."""

@@ -1,0 +1,1 @@
+"""Faces in pictures: detection, points, tracks, choice, alignment, paste-back."""

@@ -1,0 +1,1 @@
+"""Motion as small numbers: the motion file, pose and expression, retargeting, smoothing, regions."""

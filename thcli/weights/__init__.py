@@ -1,0 +1,1 @@
+"""Weights: the registry weights.toml, fetching, verifying, importing, safe loading."""
