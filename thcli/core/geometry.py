@@ -76,8 +76,8 @@ def warp(picture: Image, dst_from_src: Array, size: tuple[int, int], *, border: 
 
     Shrinking by more than two aliases: reduce the picture first (`faces.align.crop` does).
     """
-    return cv2.warpAffine(  # type: ignore[no-any-return,unused-ignore]  # cv2's stubs differ between versions
-        picture, dst_from_src[:2], size, flags=cv2.INTER_LINEAR, borderMode=border
+    return np.asarray(
+        cv2.warpAffine(picture, dst_from_src[:2], size, flags=cv2.INTER_LINEAR, borderMode=border), picture.dtype
     )
 
 
@@ -97,7 +97,7 @@ def rotvec_from_matrix(rotation: Array) -> Array:
         picked = np.take_along_axis(symmetric, column[..., None, None], -1)[..., 0]
         picked = picked / np.maximum(np.linalg.norm(picked, axis=-1, keepdims=True), 1e-300)
         out = np.where(half_turn[..., None], picked * np.pi, out)
-    return out
+    return np.asarray(out)
 
 
 def matrix_from_rotvec(rotvec: npt.ArrayLike) -> Array:
