@@ -1,0 +1,81 @@
+"""The stage clock: sums, nesting, threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from thcli.core.clock import StageClock
+
+
+def spin(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_sleep_is_wall_and_not_cpu() -> None:
+    clock = StageClock()
+    with clock("wait", frames=3):
+        time.sleep(0.05)
+    stage = clock.stages()["wait"]
+    assert stage.wall >= 0.049
+    assert stage.cpu < 0.04
+    assert (stage.calls, stage.frames) == (1, 3)
+
+
+def test_nested_time_belongs_to_the_inner_stage() -> None:
+    clock = StageClock()
+    with clock("outer"), clock("inner"):
+        spin(0.03)
+    stages = clock.stages()
+    assert stages["inner"].cpu >= 0.03
+    assert stages["outer"].cpu < 0.01
+
+
+def test_threads_add_up() -> None:
+    clock = StageClock()
+
+    def work() -> None:
+        for _ in range(200):
+            with clock("work", frames=2):
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clock.stages()["work"].calls == 800
+    assert clock.stages()["work"].frames == 1600
+
+
+def test_over_times_the_iterable_and_not_its_user() -> None:
+    clock = StageClock()
+
+    def slow() -> Iterator[int]:
+        for i in range(3):
+            spin(0.01)
+            yield i
+
+    seen = []
+    for i in clock.over("decode", slow()):
+        seen.append(i)
+        spin(0.02)
+    assert seen == [0, 1, 2]
+    stage = clock.stages()["decode"]
+    assert stage.frames == 3
+    assert 0.03 <= stage.cpu < 0.055
+
+
+def test_a_block_that_raises_is_counted_and_the_nesting_survives() -> None:
+    clock = StageClock()
+    with pytest.raises(KeyError), clock("a"):
+        raise KeyError
+    with clock("b"):
+        spin(0.01)
+    assert clock.stages()["a"].calls == 1
+    assert clock.stages()["b"].cpu >= 0.01
