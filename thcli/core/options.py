@@ -1,7 +1,7 @@
-"""Every option of every command, with its default: the only place where a default is written.
+"""Every option of every command, with its default and its help: the only place where either is written.
 
-Each class checks itself (`UsageError` names the field and what is allowed). The command line, the configuration file and the
-`--json` report are these fields.
+Each class checks itself (`UsageError` names the option and what is allowed). The command line's flags, the configuration
+file's keys and the `--json` report are these fields; `cli.flags` turns them into flags of the same name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal
 
 from thcli.core.errors import UsageError
 
@@ -18,21 +18,28 @@ Region = Literal["all", "expression", "pose", "lips", "eyes"]
 Framing = Literal["full", "crop"]
 Matte = Literal["auto", "on", "off"]
 Mouth = Literal["driver", "synthetic"]
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Licence = Literal["any", "free"]
+
+
+def option(default: Any, about: str, *names: str, hidden: bool = False) -> Any:
+    """A field with its help and, where they differ from its own name, its flags. hidden: not a flag."""
+    return field(default=default, metadata={"help": about, "names": names, "hidden": hidden})
 
 
 def require(ok: bool, name: str, allowed: str, value: object) -> None:
-    """Raises the UsageError of a field that is out of its range."""
+    """Raises the UsageError of an option that is out of its range."""
     if not ok:
         raise UsageError(f"{name} must be {allowed}, not {value!r}.")
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What part of an input is read. start, end: seconds from the beginning (end None: to the end)."""
+    """What part of an input is read."""
 
-    start: float = 0.0
-    end: float | None = None
-    threads: int = 0  # of the decoder; 0: as many as it likes
+    start: float = option(0.0, "Begin this many seconds into the input.")
+    end: float | None = option(None, "End this many seconds into the input (default: its end).")
+    threads: int = option(0, "Of the decoder; 0: as many as it likes.", hidden=True)
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "--start", "0 or more seconds", self.start)
@@ -43,14 +50,14 @@ class ReadOptions:
 class OutputOptions:
     """How an output is written."""
 
-    overwrite: bool = False
-    resume: bool = False  # keep what is done when interrupted, and go on from there
-    codec: str = "auto"  # auto: what the container and the input's depth call for (h264 in mp4/mkv/mov, vp9 in webm)
-    crf: float | None = None  # None: the codec's own good value (18 for h264)
-    preset: str = "veryfast"  # of x264/x265; other codecs take the nearest speed of theirs
-    fps: float | None = None  # None: the input's own time stamps, VFR kept; a number resamples
-    audio: str = "drive"  # drive | source | none | a file
-    threads: int = 0
+    overwrite: bool = option(False, "Replace an output that exists.")
+    resume: bool = option(False, "When interrupted keep what is done; the same command goes on from there.")
+    codec: str = option("auto", "Video codec; auto: what the container and the input's bit depth call for.")
+    crf: float | None = option(None, "Quality, lower is better (default: the codec's good value, 18 for h264).")
+    preset: str = option("veryfast", "Encoder speed in x264's words; other codecs take their nearest.")
+    fps: float | None = option(None, "Resample to this rate (default: the input's own time stamps, VFR kept).")
+    audio: str = option("drive", "Sound of the output: drive, source, none or a file.")
+    threads: int = option(0, "Of the encoder; 0: as many as it likes.", hidden=True)
 
     def __post_init__(self) -> None:
         require(self.crf is None or 0 <= self.crf <= 63, "--crf", "within 0..63", self.crf)
@@ -61,29 +68,32 @@ class OutputOptions:
 class FaceOptions:
     """Which face is meant, and who finds it."""
 
-    select: str = (
-        "largest"  # largest | first | all | a number from 0 (left to right in the first frame) | a reference image
-    )
-    detector: str = "blazeface"
-    landmarker: str = "facemesh"
+    select: str = option("largest", "Which face: largest, first, all, a number from 0, or a reference image.", "--face")
+    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    landmarker: str = option("facemesh", "Backend that puts points on them.")
 
 
 @dataclass(frozen=True, slots=True)
 class MotionOptions:
     """What of the driving motion is taken over, and how."""
 
-    mode: MotionMode = "relative"
-    region: Region = "all"
-    strength: float = 1.0  # of the whole motion: 0 a still picture, 1 as driven
-    pose: float = 1.0  # of the head's motion alone
-    expression: float = 1.0  # of the face's motion alone
-    smooth: float = 1.0  # 0: raw; 1: default; more: calmer
-    causal: bool = False  # One-Euro (no look-ahead) instead of the zero-phase filter
+    mode: MotionMode = option(
+        "relative", "relative: the driver's changes; absolute: the driver's own pose.", "--motion"
+    )
+    region: Region = option("all", "What moves: all, expression, pose, lips or eyes.")
+    strength: float = option(1.0, "Of the whole motion: 0 still, 1 as driven, up to 3.")
+    pose: float = option(1.0, "Of the head's motion alone, 0..3.", "--pose-strength")
+    expression: float = option(1.0, "Of the face's motion alone, 0..3.", "--expression-strength")
+    smooth: float = option(1.0, "0 raw, 1 the default, more is calmer, up to 10.")
+    causal: bool = option(False, "Smooth without looking ahead (One-Euro) instead of the zero-phase filter.")
 
     def __post_init__(self) -> None:
-        require(self.mode in get_args(MotionMode), "--motion", " or ".join(get_args(MotionMode)), self.mode)
-        require(self.region in get_args(Region), "--region", "one of " + ", ".join(get_args(Region)), self.region)
-        for name, value, top in (("--strength", self.strength, 3), ("--pose", self.pose, 3), ("--expression", self.expression, 3), ("--smooth", self.smooth, 10)):  # fmt: skip
+        for name, value, top in (
+            ("--strength", self.strength, 3),
+            ("--pose-strength", self.pose, 3),
+            ("--expression-strength", self.expression, 3),
+            ("--smooth", self.smooth, 10),
+        ):
             require(0 <= value <= top, name, f"within 0..{top}", value)
 
 
@@ -91,25 +101,29 @@ class MotionOptions:
 class MeshOptions:
     """The mesh engine's own choices."""
 
-    mouth: Mouth = "driver"  # whose mouth interior shows: the driver's picture, or a made one
-    matte: Matte = "auto"  # warp the person over a still background
-    long_side: int = 0  # 0: the source's own resolution; else the source is reduced to this
+    mouth: Mouth = option("driver", "Whose mouth interior shows: the driver's picture, or a made one.")
+    matte: Matte = option("auto", "Move the person over a still background: auto, on or off.")
+    long_side: int = option(0, "Reduce the source to this many pixels on its long side; 0: its own resolution.")
+
+    def __post_init__(self) -> None:
+        require(self.long_side == 0 or self.long_side >= 64, "--long-side", "0, or 64 and more", self.long_side)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Where and how a job computes."""
 
-    device: str = "auto"  # auto | cpu | cuda[:N] | mps
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
-    batch_size: int = 8
-    threads: int = 0  # of the compute stage; 0: one a core
-    seed: int = 0
-    offline: bool = False
-    licence: Literal["any", "free"] = "any"  # free: nothing whose weights are for research only
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    precision: Precision = option("auto", "Of networks: auto, fp32, fp16 or bf16.")
+    batch_size: int = option(8, "Frames in a batch; results do not depend on it.")
+    threads: int = option(0, "Of the compute stage; 0: one a core.")
+    seed: int = option(0, "Of everything random; the same seed gives the same result.")
+    offline: bool = option(False, "Never touch a network.")
+    licence: Licence = option("any", "free: nothing whose weights are for research only.")
 
     def __post_init__(self) -> None:
-        require(bool(re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)), "--device", "auto, cpu, cuda, cuda:N or mps", self.device)  # fmt: skip
+        known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)
+        require(bool(known), "--device", "auto, cpu, cuda, cuda:N or mps", self.device)
         require(1 <= self.batch_size <= 1024, "--batch-size", "within 1..1024", self.batch_size)
         require(0 <= self.threads <= 1024, "--threads", "within 0..1024", self.threads)
 
@@ -118,18 +132,18 @@ class RunOptions:
 class ReenactOptions:
     """`thcli reenact`."""
 
-    engine: str = "mesh"
-    framing: Framing = "full"
-    background: str = "keep"  # keep | a colour such as '#00ff00' | an image or video file
-    source_time: float | None = None  # a source video's moment in seconds; None: its first good frame
+    engine: str = option("mesh", "What renders (thcli list engines).")
+    framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
+    background: str = option("keep", "keep, a colour such as '#00ff00', or an image.")
+    source_face: str = option(
+        "largest", "Which face of the source: largest, first, all, a number, or a reference image."
+    )
+    source_time: float | None = option(None, "A source video's moment in seconds (default: its first good frame).")
+    save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
+    compare: Path | None = option(None, "Also write source, driving and result side by side.")
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    save_motion: Path | None = None
-    compare: Path | None = None  # also write source | driving | result side by side
-
-    def __post_init__(self) -> None:
-        require(self.framing in get_args(Framing), "--framing", "full or crop", self.framing)
