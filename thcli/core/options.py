@@ -147,3 +147,12 @@ class ReenactOptions:
     mesh: MeshOptions = field(default_factory=MeshOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOptions:
+    """What the command shows."""
+
+    as_json: bool = option(False, "Print one JSON object on stdout; everything for people goes to stderr.", "--json")
+    quiet: bool = option(False, "Show nothing but errors.", "--quiet", "-q")
+    debug: bool = option(False, "Show the traceback of a bug.")

@@ -1,0 +1,114 @@
+"""Turns option classes into command-line flags, so that a flag, its default and its help are written once (core/options.py).
+
+    @app.command()
+    @flags
+    def crop(video: str, *, faces: FaceOptions, run: RunOptions) -> None: ...
+
+Every parameter that is an option class becomes its fields; nested option classes are taken apart and put together again.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from thcli.core.errors import UsageError
+
+
+def _leaves(options: type) -> Iterator[tuple[type, Field[Any], Any]]:
+    """Every flag below an option class: its class, field and type."""
+    hints = get_type_hints(options)
+    for item in fields(options):
+        if is_dataclass(hints[item.name]):
+            yield from _leaves(hints[item.name])
+        elif not item.metadata.get("hidden"):
+            yield options, item, hints[item.name]
+
+
+def _key(item: Field[Any]) -> str:
+    names = item.metadata.get("names")
+    return names[0].lstrip("-").replace("-", "_") if names else item.name
+
+
+def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
+    names = item.metadata.get("names") or (f"--{item.name.replace('_', '-')}",)
+    show = item.default not in (None, False)
+    declared = typer.Option(*names, help=item.metadata.get("help"), show_default=show, rich_help_panel=panel)
+    return inspect.Parameter(
+        _key(item), inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=Annotated[hint, declared]
+    )
+
+
+def _build(options: type, given: dict[str, Any]) -> Any:
+    """The option class from the flags' values; removes what it uses."""
+    hints = get_type_hints(options)
+    values: dict[str, Any] = {}
+    for item in fields(options):
+        if is_dataclass(hints[item.name]):
+            values[item.name] = _build(hints[item.name], given)  # type: ignore[arg-type]  # a class, not an instance
+        elif not item.metadata.get("hidden"):
+            values[item.name] = given.pop(_key(item))
+    return options(**values)
+
+
+def _configure(context: typer.Context, file: Path | None) -> Path | None:
+    """--config: the flags' defaults from a TOML file; its top level serves every command, a table [COMMAND] only that one."""
+    if file is None:
+        return None
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
+    own = table.get(context.info_name or "", {})
+    common = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    known = {name for p in context.command.params for name in (p.name, *(o.lstrip("-") for o in p.opts)) if name}
+    unknown = sorted(key for key in own if key.replace("_", "-") not in known and key.replace("-", "_") not in known)
+    if unknown:
+        raise UsageError(f"{file} sets {unknown[0]!r}, which '{context.info_name}' does not know.", "See its --help.")
+    names = {o.lstrip("-").replace("-", "_"): p.name for p in context.command.params for o in p.opts}
+    merged = {key.replace("-", "_"): value for key, value in {**common, **own}.items()}
+    context.default_map = {names.get(key) or key: value for key, value in merged.items()}
+    return file
+
+
+_CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option("--config", help="Take defaults from this TOML file.", is_eager=True, callback=_configure),
+    ],
+)
+
+
+def flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command whose option-class parameters have become flags (and which takes --config)."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if inspect.isclass(hint) and is_dataclass(hint)}
+    signature = inspect.signature(command)
+    parameters = [
+        p.replace(annotation=hints.get(name, p.annotation))
+        for name, p in signature.parameters.items()
+        if name not in groups
+    ]
+    for group in groups.values():
+        for owner, item, hint in _leaves(group):
+            parameters.append(_parameter(item, hint, (owner.__doc__ or "").split("\n")[0].rstrip(".")))
+    parameters = sorted([*parameters, _CONFIG], key=lambda p: p.kind)
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, config: Path | None = None, **given: Any) -> Any:
+        built = {name: _build(group, given) for name, group in groups.items()}
+        return command(*args, **given, **built)
+
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
