@@ -74,6 +74,32 @@ class FaceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class PasteOptions:
+    """How a changed crop goes back into its frame."""
+
+    feather: float = option(0.08, "Width of the soft rim, as a part of the crop's shorter side.", "--feather")
+    colour_match: bool = option(True, "Take colour and light at the rim from the frame.", "--colour-match")
+
+    def __post_init__(self) -> None:
+        require(0 <= self.feather <= 0.5, "--feather", "within 0..0.5", self.feather)
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyOptions:
+    """How the crops of a clip are calmed, all zero-phase: widths in seconds, sizes in pixels of a 512-pixel crop."""
+
+    slow: float = option(0.5, "Width of the filter for a head that keeps still.", hidden=True)
+    fast: float = option(0.05, "Width of the filter for a head that moves.", hidden=True)
+    still: float = option(1.5, "Moving less than this away from the slow path counts as still.", hidden=True)
+    reach: int = option(64, "Frames that a filter looks ahead and back, at most.", hidden=True)
+
+    def __post_init__(self) -> None:
+        require(0 < self.fast <= self.slow, "fast", "more than 0 and at most slow", self.fast)
+        require(self.still > 0, "still", "more than 0 pixels", self.still)
+        require(self.reach >= 1, "reach", "1 frame or more", self.reach)
+
+
+@dataclass(frozen=True, slots=True)
 class MotionOptions:
     """What of the driving motion is taken over, and how."""
 

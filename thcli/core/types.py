@@ -52,6 +52,7 @@ class Face:
     the other eye, nose tip, mouth centre, ear left, ear right), or None.  mesh: (468, 3) pixels, z in the same unit,
     negative towards the camera, or None.  iris: (2, 5, 2) pixels, centre first, picture's left eye (33/133) first, or None.
     logit: the mesh network's own certainty (about 15 or less is a doubtful fit).  track: a stable number within a clip, -1 outside of one.
+    points: (N, 2) or (N, 3) pixels in another landmarker's layout, told by N (5, 68, 98, 106 or 203; `faces.layouts`), or None.
     """
 
     box: Array32
@@ -61,6 +62,7 @@ class Face:
     iris: Array32 | None = None
     logit: float = 0.0
     track: int = -1
+    points: Array32 | None = None
 
     @property
     def area(self) -> float:
