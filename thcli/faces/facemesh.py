@@ -1,0 +1,208 @@
+"""FaceMesh with attention: 468 points, refined lips and eyelids, and both irises, through LiteRT.
+
+Grishchenko et al. 2020, "Attention Mesh", arXiv:2006.10962; facts of the file in shared/specs/MESH.md 1b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.geometry import box_of
+from thcli.core.options import RunOptions
+from thcli.core.types import Array32, Face
+from thcli.faces.tflite import Graph, Network, read
+
+SIDE = 192  # pixels of the network's input
+GRID = 48  # cells of its feature map: four input pixels each
+PATCH = 16  # cells of a refined region
+CHANNELS = 32
+MARGIN = 1.5  # side of the region over the larger side of the mesh (or of the detector's box)
+FACE_LOGIT = 0.0  # sigmoid 0.5: below it, no face
+REGIONS = ("transform_tensor_bilinear_v2", "transform_tensor_bilinear_v2_1", "transform_tensor_bilinear_v2_2")
+REFINED = ("reshape_1", "reshape_3", "reshape_4", "reshape_6", "reshape_7")  # lips, eye 33/133, iris, eye 362/263, iris
+
+Pixels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Roi:
+    """A turned square of a picture: centre in continuous pixels (a pixel's centre lies at +0.5), side in pixels, angle in radians (x towards y)."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """(2, 3) affine from the network's continuous 0..192 coordinates to continuous picture coordinates."""
+        k = self.side / SIDE
+        c, s = k * np.cos(self.angle), k * np.sin(self.angle)
+        half = SIDE / 2
+        return np.array([[c, -s, self.x - (c - s) * half], [s, c, self.y - (s + c) * half]])
+
+
+def roi_of_detection(face: Face) -> Roi:
+    """Around a detector's box, turned so that its two eye keypoints lie level."""
+    x0, y0, x1, y1 = (float(v) + 0.5 for v in face.box)
+    angle = 0.0
+    if face.keypoints is not None:
+        dx, dy = face.keypoints[1] - face.keypoints[0]
+        angle = float(np.arctan2(dy, dx))
+    return Roi((x0 + x1) / 2, (y0 + y1) / 2, MARGIN * max(x1 - x0, y1 - y0), angle)
+
+
+def roi_of_mesh(mesh: Array32) -> Roi:
+    """Around a mesh (468, 3) in pixels, turned so that its outer eye corners lie level."""
+    dx, dy = mesh[263, :2] - mesh[33, :2]
+    angle = float(np.arctan2(dy, dx))
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    turned = mesh[:, :2] @ np.array([[c, -s], [s, c]], np.float32)
+    low, high = turned.min(0), turned.max(0)
+    u, v = (low + high) / 2
+    return Roi(float(c * u - s * v) + 0.5, float(s * u + c * v) + 0.5, MARGIN * float((high - low).max()), angle)
+
+
+def cut_out(picture: Pixels, roi: Roi) -> Pixels:
+    """The region of interest as (192, 192, 3) of the picture's type; black outside of the picture."""
+    crop_to_picture = roi.matrix()
+    shrink = int(roi.side / SIDE)
+    if shrink >= 2:  # bilinear sampling would alias: reduce the part of the picture that is needed first
+        reach = roi.side * 0.7072
+        x0, y0 = max(int(roi.x - reach), 0), max(int(roi.y - reach), 0)
+        x1, y1 = min(int(roi.x + reach) + 1, picture.shape[1]), min(int(roi.y + reach) + 1, picture.shape[0])
+        part = picture[y0:y1, x0:x1]
+        if part.shape[0] >= shrink and part.shape[1] >= shrink:
+            size = (part.shape[1] // shrink, part.shape[0] // shrink)
+            fx, fy = size[0] / part.shape[1], size[1] / part.shape[0]
+            picture = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+            crop_to_picture[:, 2] -= (x0, y0)
+            crop_to_picture *= np.array([[fx], [fy]])
+    # continuous coordinates to pixel centres, on both sides
+    crop_to_picture[:, 2] += crop_to_picture[:, :2].sum(1) * 0.5 - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(picture, crop_to_picture, (SIDE, SIDE), flags=flags))
+
+
+class _Regions:
+    """The numpy part of the net: places the lips' and eyes' patches on the mesh and samples the feature map there.
+
+    Stands for the operators Landmarks2TransformMatrix, TransformTensorBilinear and TransformLandmarks.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        options = [graph.custom_options(graph.maker_inputs(name)[1]) for name in REGIONS]
+        self.subsets = [np.array(o["subset_idxs"], np.intp) for o in options]
+        self._corners = np.array([(o["left_rotation_idx"], o["right_rotation_idx"]) for o in options], np.intp)
+        self._scale = np.array([(o["scale_x"], o["scale_y"]) for o in options], np.float32)
+        centres = np.arange(PATCH, dtype=np.float32) + np.float32(0.5)
+        self._grid = np.stack([np.tile(centres, PATCH), np.repeat(centres, PATCH)])  # (2, 256) as x, y
+        self._padded = np.zeros((GRID + 2, GRID + 2, CHANNELS), np.float32)  # a black border stands for "outside"
+
+    def place(self, mesh: Array32) -> tuple[Array32, Array32]:
+        """mesh (468, 2) in 0..192 -> matrices (3, 2, 2), shifts (3, 2): patch 0..16 to feature cells."""
+        q = mesh * np.float32(GRID / SIDE)
+        d = q[self._corners[:, 1]] - q[self._corners[:, 0]]
+        d /= np.hypot(d[:, 0], d[:, 1])[:, None]
+        matrices, shifts = np.empty((3, 2, 2), np.float32), np.empty((3, 2), np.float32)
+        for i, subset in enumerate(self.subsets):
+            c, s = d[i]
+            rotation = np.array([[c, -s], [s, c]], np.float32)
+            turned = q[subset] @ rotation
+            low, high = turned.min(0), turned.max(0)
+            matrices[i] = rotation * (self._scale[i] * (high - low) / PATCH)
+            shifts[i] = rotation @ ((low + high) / 2) - matrices[i].sum(1) * (PATCH / 2)
+        return matrices, shifts
+
+    def sample(self, features: Array32, matrices: Array32, shifts: Array32) -> Array32:
+        """features (48, 48, 32) -> (3, 16, 16, 32), bilinear, zero outside."""
+        self._padded[1:-1, 1:-1] = features
+        at = matrices @ self._grid + (shifts[:, :, None] + np.float32(0.5))  # in the padded map, pixel centres
+        np.clip(at, 0, GRID + 1 - 1e-3, out=at)
+        cell = at.astype(np.int32)
+        part = (at - cell).astype(np.float32)
+        fx, fy = part[:, 0, :, None], part[:, 1, :, None]
+        flat = self._padded.reshape(-1, CHANNELS)
+        first = cell[:, 1] * (GRID + 2) + cell[:, 0]
+        top = flat[first]
+        top += fx * (flat[first + 1] - top)
+        low = flat[first + GRID + 2]
+        low += fx * (flat[first + GRID + 3] - low)
+        top += fy * (low - top)
+        return top.reshape(3, PATCH, PATCH, CHANNELS)
+
+
+class FaceMesh:
+    """The landmarker. Not safe to share between threads: make one a thread (`clone` is cheap)."""
+
+    def __init__(self, path: Path) -> None:
+        content = read(path)
+        graph = Graph(content)
+        self._path = path
+        outputs = ("output_mesh", "conv_faceflag", "p_re_lu_3")
+        self._mesh = Network(graph.cut(["input_1"], outputs), ["input_1"], outputs)
+        self._refine = Network(graph.cut(REGIONS, REFINED), REGIONS, REFINED)
+        self._regions = _Regions(graph)
+
+    def clone(self) -> FaceMesh:
+        """Another one of the same weights, for another thread."""
+        return FaceMesh(self._path)
+
+    def fit(self, picture: Pixels, face: Face) -> Face | None:
+        """The face with mesh, iris and logit; None when the network sees none.
+
+        picture: (H, W, 3) RGB uint8 or uint16.  face: with a mesh of this or the frame before, or a detection; a detection is
+        fitted twice, the second time around its own mesh, which removes the detector's box error.
+        """
+        if face.mesh is not None:
+            return self.refit(picture, face)
+        first = self.fit_roi(picture, roi_of_detection(face), face)
+        return None if first is None else self.refit(picture, first)
+
+    def refit(self, picture: Pixels, face: Face) -> Face | None:
+        """One pass around the face's mesh, as it was in this picture or the frame before."""
+        if face.mesh is None:
+            return self.fit(picture, face)
+        return self.fit_roi(picture, roi_of_mesh(face.mesh), face)
+
+    def fit_roi(self, picture: Pixels, roi: Roi, face: Face) -> Face | None:
+        """One pass in a given region; score and track are those of `face`."""
+        if not (np.isfinite(roi.side) and roi.side >= 2):
+            return None
+        crop = cut_out(picture, roi)
+        self._mesh.scaled_input(crop, 1.0 / np.iinfo(crop.dtype).max)
+        raw, flag, features = self._mesh.run()
+        logit = float(flag.flat[0])
+        if not logit > FACE_LOGIT:
+            return None
+        mesh = raw.reshape(468, 3)
+        iris = self._refined(mesh, features[0])
+        to_picture = roi.matrix().astype(np.float32)
+        linear, shift = to_picture[:, :2].T, to_picture[:, 2] - np.float32(0.5)
+        points = np.empty((468, 3), np.float32)
+        points[:, :2] = mesh[:, :2] @ linear + shift
+        points[:, 2] = mesh[:, 2] * np.float32(roi.side / SIDE)
+        return Face(box_of(points), face.score, face.keypoints, points, iris @ linear + shift, logit, face.track)
+
+    def _refined(self, mesh: Array32, features: Array32) -> Array32:
+        """Puts the refined lips and eyes into mesh (in place, x and y only); returns the irises (2, 5, 2), all in 0..192."""
+        matrices, shifts = self._regions.place(mesh[:, :2])
+        patches = self._regions.sample(features, matrices, shifts)
+        lips, eye0, iris0, eye1, iris1 = (o[0] for o in self._refine.run(*(p[None] for p in patches)))
+        cell = np.float32(SIDE / GRID)
+        for i, points in enumerate((lips, eye0, eye1)):
+            mesh[self._regions.subsets[i], :2] = points @ matrices[i].T + shifts[i] * cell
+        both = (iris0 @ matrices[1].T + shifts[1] * cell, iris1 @ matrices[2].T + shifts[2] * cell)
+        return np.asarray(np.stack(both), np.float32)
+
+
+def load(run: RunOptions) -> FaceMesh:
+    """The default landmarker. Raises WeightsError when its weights are absent, DeviceError without LiteRT."""
+    from thcli.weights import locate
+
+    return FaceMesh(locate("facemesh-attention"))
