@@ -1,0 +1,124 @@
+"""What two pictures have in common: L1, PSNR, SSIM, MS-SSIM and the flow for flicker. Pure functions of arrays.
+
+Pictures are (H, W, 3) uint8 RGB of equal shape; every function returns a plain float. Levels mean 0..255.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from thcli.core.types import Array32, Image
+
+WINDOW, SIGMA = 11, 1.5  # of SSIM, as in the paper
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli and Bovik 2003, section 3.2
+MIDDLE = 127.5  # taken away before squaring, so that float32 is exact enough
+
+
+def l1(a: Image, b: Image) -> float:
+    """Mean absolute difference in levels, 0..255, 0 for equal pictures. Raises ValueError for different shapes."""
+    _same_shape(a, b)
+    return cv2.norm(a, b, cv2.NORM_L1) / a.size
+
+
+def mean_squared_error(a: Image, b: Image) -> float:
+    """Mean squared difference in levels squared, 0..65025. Raises ValueError for different shapes."""
+    _same_shape(a, b)
+    return cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
+
+
+def psnr(mse: float) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error in levels squared: infinite for 0, 0 dB for 65025."""
+    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
+
+
+def ssim(a: Image, b: Image) -> float:
+    """Structural similarity, -1..1, 1 for equal pictures: mean over the channels and over all windows that lie inside.
+
+    Gaussian window of 11 pixels, sigma 1.5, population covariance. Raises ValueError for different shapes or a side below 11.
+    Wang et al. 2004, eq. 13; the same numbers as skimage.metrics.structural_similarity(gaussian_weights=True,
+    use_sample_covariance=False) to 1e-4.
+    """
+    luminance, contrast = _ssim_maps(_levels(a, b), _levels(b, a))
+    return float((luminance * contrast).mean())
+
+
+def ms_ssim(a: Image, b: Image) -> float:
+    """Multi-scale structural similarity, 0..1, 1 for equal pictures: mean over the channels.
+
+    Five scales (2x2 means between them); a picture whose shorter side is below 176 pixels uses as many as fit, their weights made
+    to sum to 1 again. A negative contrast term counts as 0. Raises ValueError as `ssim`. Wang, Simoncelli and Bovik 2003, eq. 7.
+    """
+    x, y = _levels(a, b), _levels(b, a)
+    scales = min(len(SCALE_WEIGHTS), 1 + int(math.log2(min(a.shape[:2]) / WINDOW)))
+    weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
+    product = np.ones(3)
+    for scale, weight in enumerate(weights):
+        luminance, contrast = _ssim_maps(x, y)
+        similarity = luminance * contrast if scale == scales - 1 else contrast
+        product *= np.maximum(similarity.mean((0, 1), dtype=np.float64), 0) ** weight
+        x, y = (_halved(p) for p in (x, y))
+    return float(product.mean())
+
+
+def backward_flow(before: Image, now: Image) -> Array32:
+    """Where every pixel of `now` was in `before`: (H, W, 2) float32 shift (x, y) in pixels, dense inverse search.
+
+    Kroeger et al. 2016 as in OpenCV (preset fast). Raises ValueError for different shapes or a side below 16.
+    """
+    _same_shape(before, now)
+    if min(now.shape[:2]) < 16:
+        raise ValueError(f"a flow needs pictures of at least 16 pixels a side, not {now.shape}")
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
+    start = np.zeros((*now.shape[:2], 2), np.float32)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return np.asarray(search.calc(grey[0], grey[1], start), np.float32)
+
+
+def warping_error(before: Image, now: Image, flow: Array32) -> float:
+    """Flicker: mean absolute difference in levels (0..255) between `now` and `before` moved along `flow`.
+
+    flow: of the *true* clip (`backward_flow`), so that true motion is not counted; it is never quite 0 on a real clip (noise,
+    uncovered places, errors of the flow): compare with the ground truth's own. After Lai et al. 2018, eq. 12, without the occlusion mask.
+    """
+    _same_shape(before, now)
+    height, width = now.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    moved = cv2.remap(before, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return l1(np.asarray(moved, np.uint8), now)
+
+
+def _same_shape(a: Image, b: Image) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"pictures of different shapes: {a.shape} and {b.shape}")
+
+
+def _levels(a: Image, like: Image) -> Array32:
+    _same_shape(a, like)
+    if min(a.shape[:2]) < WINDOW:
+        raise ValueError(f"SSIM needs pictures of at least {WINDOW} pixels a side, not {a.shape}")
+    return a.astype(np.float32) - np.float32(MIDDLE)
+
+
+def _halved(p: Array32) -> Array32:
+    height, width = p.shape[0] // 2, p.shape[1] // 2
+    even = p[: height * 2, : width * 2]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _ssim_maps(x: Array32, y: Array32) -> tuple[Array32, Array32]:
+    """(H-10, W-10, 3) luminance and contrast-structure terms of pictures in levels minus MIDDLE."""
+
+    def mean(p: Array32) -> Array32:
+        rim = WINDOW // 2
+        return np.asarray(cv2.GaussianBlur(p, (WINDOW, WINDOW), SIGMA)[rim:-rim, rim:-rim], np.float32)
+
+    mx, my = mean(x), mean(y)
+    vx, vy, vxy = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    mx, my = mx + np.float32(MIDDLE), my + np.float32(MIDDLE)
+    luminance = (2 * mx * my + np.float32(C1)) / (mx * mx + my * my + np.float32(C1))
+    contrast = (2 * vxy + np.float32(C2)) / (vx + vy + np.float32(C2))
+    return luminance.astype(np.float32, copy=False), contrast.astype(np.float32, copy=False)
