@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,22 @@ class Console:
             print(json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str))
         else:
             self.say(text)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[Any]], report: Mapping[str, Any]) -> None:
+        """A result that is a table: JSON with --json, a ruled table on a terminal, tab-separated lines in a pipe (all on stdout)."""
+        if self.show.as_json:
+            print(json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str))
+        elif sys.stdout.isatty():
+            from rich.console import Console as RichConsole
+            from rich.table import Table
+
+            ruled = Table(*head, box=None, pad_edge=False)
+            for row in rows:
+                ruled.add_row(*map(str, row))
+            RichConsole().print(ruled, markup=False)
+        else:
+            for row in rows:
+                print("\t".join(map(str, row)))
 
 
 def complain(error: ThcliError) -> None:
