@@ -1,0 +1,212 @@
+"""Follows faces through a clip: the mesh net from frame to frame, the detector only when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.backends import Detector, IdentityEncoder
+from thcli.core.geometry import box_iou
+from thcli.core.types import Array32, Face
+from thcli.faces.cuts import Cuts
+
+Pixels = npt.NDArray[Any]
+
+
+class MeshLandmarker(Protocol):
+    """A landmarker that can also follow a face from the frame before."""
+
+    def fit(self, picture: Pixels, face: Face) -> Face | None: ...
+    def refit(self, picture: Pixels, face: Face) -> Face | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """How faces are followed. Lengths are in frames."""
+
+    every: int = 24  # look for more faces this often while some are tracked
+    every_missing: int = 6  # and this often while one that was there is missing
+    memory: int = 250  # a face that returns within this keeps its number, when place and size are plausible
+    lowest_logit: float = 5.0  # of the mesh net, below it the track ends (a face has 15 to 30, a wall -20 to 0)
+    overlap: float = 0.3  # two tracks that share more of the smaller box are one face
+    same_person: float = 0.35  # cosine of two identity vectors from which they are one person
+    most: int = 12  # faces at a time
+
+
+@dataclass(slots=True)
+class _Track:
+    number: int
+    face: Face  # as last seen
+    seen: int  # frame in which it was last seen
+    age: int = 1  # frames seen
+    vector: Array32 | None = None  # sum of identity vectors
+    before_cut: bool = False
+
+
+class Tracker:
+    """Stable numbers for the faces of a clip, fed frame by frame in display order.
+
+    Holds the last face of each track and no pictures. Not safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        landmarker: MeshLandmarker,
+        *,
+        identity: IdentityEncoder | None = None,
+        options: TrackOptions | None = None,
+    ) -> None:
+        self._detector = detector
+        self._landmarker = landmarker
+        self._identity = identity
+        self._options = options or TrackOptions()
+        self._cuts = Cuts()
+        self._live: list[_Track] = []
+        self._gone: list[_Track] = []
+        self._frame = -1
+        self._next = 0
+        self._looked = 0
+        self.cut = False  # whether the frame last fed began a new scene
+        self.detections = 0  # how often the detector ran
+
+    def update(self, picture: Pixels) -> list[Face]:
+        """The faces of the next frame, oldest track first; [] when there is none.
+
+        picture: (H, W, 3) RGB uint8 or uint16.  Each face has mesh, iris, logit and its track number.
+        """
+        self._frame += 1
+        self.cut = self._cuts.is_cut(picture)
+        if self.cut:
+            for track in self._live:
+                track.before_cut = True
+            self._gone += self._live
+            self._live = []
+        self._follow(picture)
+        if self._due():
+            self._look(picture)
+        self._gone = [t for t in self._gone if self._frame - t.seen <= self._options.memory]
+        return [track.face for track in self._live]
+
+    def _follow(self, picture: Pixels) -> None:
+        """Refits every live track; those that lost their face, or sit on another's, go."""
+        kept: list[_Track] = []
+        for track in self._live:
+            face = self._landmarker.refit(picture, track.face)
+            if face is not None and _jumped(track.face, face):
+                face = self._landmarker.refit(picture, face)  # the region was off its face: once more around the new place
+            if face is None or face.logit < self._options.lowest_logit or not _inside(face, picture):
+                self._gone.append(track)
+            elif not any(_shared(face, other.face) > self._options.overlap for other in kept):
+                track.face = replace(face, track=track.number)
+                track.seen = self._frame
+                track.age += 1
+                kept.append(track)
+            else:
+                self._gone.append(track)
+        self._live = kept
+
+    def _due(self) -> bool:
+        """Whether the detector shall look at this frame."""
+        if not self._live or self.cut:
+            return True
+        missing = any(self._frame - t.seen < self._options.every * 4 for t in self._gone)
+        wait = self._options.every_missing if missing else self._options.every
+        return self._frame - self._looked >= wait and len(self._live) < self._options.most
+
+    def _look(self, picture: Pixels) -> None:
+        """Detects, and begins or resumes a track for each face that none has."""
+        self._looked = self._frame
+        self.detections += 1
+        new: list[Face] = []
+        for found in self._detector.detect(picture):
+            taken = [t.face for t in self._live] + new
+            if len(taken) >= self._options.most or any(_shared(found, f) > self._options.overlap for f in taken):
+                continue
+            face = self._landmarker.fit(picture, replace(found, mesh=None))
+            if face is None or face.logit < self._options.lowest_logit or not _inside(face, picture):
+                continue
+            if not any(_shared(face, other) > self._options.overlap for other in taken):
+                new.append(face)
+        for face in sorted(new, key=lambda f: float(f.box[0])):  # a first frame numbers its faces from left to right
+            self._live.append(self._begin(picture, face))
+
+    def _begin(self, picture: Pixels, face: Face) -> _Track:
+        """The track of a face that nobody follows: one that was lost, when that is plausible, else a new one."""
+        vector = None if self._identity is None else self._identity.identify(picture, face).vector
+        track = self._returning(face, vector)
+        if track is None:
+            track = _Track(self._next, face, self._frame)
+            self._next += 1
+        else:
+            self._gone.remove(track)
+        track.face = replace(face, track=track.number)
+        track.seen = self._frame
+        track.before_cut = False
+        if vector is not None:
+            track.vector = vector if track.vector is None else track.vector + vector
+        return track
+
+    def _returning(self, face: Face, vector: Array32 | None) -> _Track | None:
+        """The lost track that `face` continues. By identity when both have a vector, else by place and size."""
+        best: tuple[float, _Track] | None = None
+        for track in self._gone:
+            if vector is not None and track.vector is not None:
+                cosine = float(vector @ track.vector / max(float(np.linalg.norm(track.vector)), 1e-6))
+                cost = 1 - cosine if cosine >= self._options.same_person else np.inf
+            else:
+                cost = _implausible(track.face, face, self._frame - track.seen, track.before_cut)
+            if np.isfinite(cost) and (best is None or cost < best[0]):
+                best = cost, track
+        return None if best is None else best[1]
+
+
+def _side(face: Face) -> float:
+    return float(max(face.box[2] - face.box[0], face.box[3] - face.box[1], 1.0))
+
+
+def _middle(face: Face) -> Array32:
+    return np.asarray((face.box[:2] + face.box[2:]) / 2, np.float32)
+
+
+def _shared(a: Face, b: Face) -> float:
+    """Area that two boxes share over the smaller one's, 0..1."""
+    low, high = np.maximum(a.box[:2], b.box[:2]), np.minimum(a.box[2:], b.box[2:])
+    return float(np.clip(high - low, 0, None).prod()) / max(min(a.area, b.area), 1e-6)
+
+
+def _jumped(old: Face, new: Face) -> bool:
+    """Whether a face moved by more than a sixth of its size, or grew or shrank by as much, within one frame."""
+    side = _side(old)
+    moved = float(np.abs(_middle(new) - _middle(old)).max()) / side
+    return moved > 1 / 6 or not 5 / 6 < _side(new) / side < 6 / 5
+
+
+def _inside(face: Face, picture: Pixels) -> bool:
+    """Whether the face's centre lies in the picture and the face is large enough to be one (8 pixels)."""
+    height, width = picture.shape[:2]
+    x, y = _middle(face)
+    return bool(0 <= x < width and 0 <= y < height and _side(face) >= 8)
+
+
+def _implausible(old: Face, new: Face, gap: int, cut: bool) -> float:
+    """A cost for `new` being `old` after `gap` frames unseen; infinite when it cannot be.
+
+    Within a scene a face may have wandered by its own size and somewhat more with time. Over a cut only a face in nearly the
+    same place and size passes (a jump cut).
+    """
+    ratio = _side(new) / _side(old)
+    distance = float(np.linalg.norm(_middle(new) - _middle(old))) / max(_side(old), _side(new))
+    if cut:
+        return distance if box_iou(old.box, new.box) > 0.5 else float("inf")
+    reach = min(1.0 + 0.05 * gap, 3.0)
+    return distance + abs(float(np.log(ratio))) if distance <= reach and 0.5 < ratio < 2 else float("inf")
+
+
+def follow(pictures: Sequence[Pixels], tracker: Tracker) -> list[list[Face]]:
+    """The faces of each picture of a short sequence."""
+    return [tracker.update(picture) for picture in pictures]
