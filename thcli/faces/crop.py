@@ -1,0 +1,94 @@
+"""Cutting a Crop out of a frame, without aliasing when it shrinks and without a shift of a part of a pixel."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Crop
+
+Border = Literal["replicate", "black", "reflect"]
+_BORDERS: dict[str, int] = {
+    "replicate": cv2.BORDER_REPLICATE,
+    "black": cv2.BORDER_CONSTANT,
+    "reflect": cv2.BORDER_REFLECT_101,
+}
+# Variance (pixels^2 of the frame) of the filter before shrinking s times: _SPREAD * (s^2 - 1), about that of a triangle as
+# wide as the new pixel; it grows from 0, so that nothing jumps when a slow zoom passes scale 1.
+_SPREAD = 0.15
+_MARGIN = 3  # pixels that the cubic kernel looks beyond the crop's outline, and one for rounding
+
+Pixels = npt.NDArray[Any]
+
+
+def crop(picture: Pixels, where: Crop, *, antialias: bool = True, border: Border = "replicate") -> Pixels:
+    """The pixels of a crop, (height, width, ...) of `where.size`, of the picture's own type.
+
+    picture: (H, W) or (H, W, C) uint8, uint16 or float32.  antialias: filter before shrinking.  border: what lies outside of
+    the frame.  Bicubic (Keys); only the part of the picture under the crop is read.
+    """
+    kind = picture.dtype
+    matrix = where.crop_from_frame
+    shrink = 1.0 / max(float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])))), 1e-9)
+    spread = _SPREAD * max(shrink**2 - 1.0, 0.0) if antialias else 0.0
+    # A box of k x k pixels has variance (k^2 - 1) / 12; a Gaussian on the reduced pixels adds what is left of `spread`.
+    k = int(max(1, np.floor(np.sqrt(min(12 * spread * 0.75 + 1, (shrink / 1.5) ** 2))))) if antialias else 1
+    sigma = float(np.sqrt(max(spread - (k * k - 1) / 12, 0.0))) / k
+    x0, y0, x1, y1 = _region(
+        where, picture.shape[1], picture.shape[0], _MARGIN * k + int(np.ceil(4 * sigma * k)), border
+    )
+    x0, y0 = x0 // k * k, y0 // k * k  # a fixed grid: what a box covers does not depend on where the crop lies
+    part = picture[y0:y1, x0:x1]
+    if k > 1:
+        part = _reduce(part, k)
+    if k > 1 or sigma > 0.1:
+        part = part.astype(np.float32)
+    if sigma > 0.1:  # below, the kernel is a single pixel
+        part = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    frame_from_part = np.array([[k, 0, x0 + (k - 1) / 2], [0, k, y0 + (k - 1) / 2], [0, 0, 1]], np.float64)
+    out = warp_cubic(part, matrix @ frame_from_part, where.size, border)
+    return to_kind(out, kind)
+
+
+def warp_cubic(picture: Pixels, dst_from_src: Array, size: tuple[int, int], border: Border = "black") -> Pixels:
+    """Bicubic warp of (H, W, ...) into size (width, height), same type. No filter: see `crop` for one that shrinks."""
+    return np.asarray(
+        cv2.warpAffine(picture, dst_from_src[:2], size, flags=cv2.INTER_CUBIC, borderMode=_BORDERS[border])
+    )
+
+
+def to_kind(pixels: Pixels, kind: np.dtype[Any]) -> Pixels:
+    """Pixels as `kind`: floats in that type's units are rounded and clipped to it; the same type comes back as it is."""
+    if pixels.dtype == kind or not np.issubdtype(kind, np.integer):
+        return pixels.astype(kind, copy=False)
+    return np.asarray(np.rint(np.clip(pixels, 0, np.iinfo(kind).max)), kind)
+
+
+def corners(where: Crop) -> Array:
+    """The crop's outer corners in the frame, (4, 2) pixels, clockwise from the crop's top left."""
+    width, height = where.size
+    edges = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64) - [0.5, 0.5, 0.0]
+    return np.asarray((np.linalg.inv(where.crop_from_frame) @ edges.T).T[:, :2])
+
+
+def _region(where: Crop, width: int, height: int, margin: int, border: Border) -> tuple[int, int, int, int]:
+    """The rectangle x0, y0, x1, y1 of the frame that the crop reads: within the frame, at least a pixel."""
+    points = corners(where)
+    low, high = np.floor(points.min(0)) - margin, np.ceil(points.max(0)) + margin + 1
+    if border == "reflect" and (low.min() < 0 or high[0] > width or high[1] > height):
+        return 0, 0, width, height  # what is mirrored may come from anywhere
+    x0, y0 = (int(np.clip(v, 0, n - 1)) for v, n in zip(low, (width, height), strict=True))
+    x1, y1 = (int(np.clip(v, a + 1, n)) for v, a, n in zip(high, (x0, y0), (width, height), strict=True))
+    return x0, y0, x1, y1
+
+
+def _reduce(part: Pixels, k: int) -> Pixels:
+    """Means of k x k pixels; the last row and column are repeated to fill theirs."""
+    height, width = part.shape[:2]
+    below, right = -height % k, -width % k
+    if below or right:
+        part = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(part, (part.shape[1] // k, part.shape[0] // k), interpolation=cv2.INTER_AREA))

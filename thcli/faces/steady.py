@@ -1,0 +1,164 @@
+"""Calm crops: the path of a crop over a clip without jitter when the head is still and without lag when it turns.
+
+Two zero-phase filters of different width run over the raw path. Where the narrow one stays near the wide one the head is
+still and the wide one counts; where it leaves it the head moves and the narrow one counts. Both are local lines fitted
+with Gaussian weights in time, so that an uneven frame rate, missing frames and the clip's ends need no special case.
+All of it looks a bounded number of frames ahead and back: a clip is done in windows, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.options import SteadyOptions
+from thcli.core.types import Array, Crop
+
+DEFAULT = SteadyOptions()
+_REFERENCE = 512.0  # pixels across the crop in which SteadyOptions.still is measured
+
+
+def params_of(crops: Sequence[Crop]) -> Array:
+    """(T, 4) of crops that are similarities: centre x and y in the frame, log of the side in frame pixels, angle in radians.
+
+    The angle is unwound along the sequence.  The side is that of the crop's width.
+    """
+    out = np.empty((len(crops), 4))
+    for row, where in zip(out, crops, strict=True):
+        matrix, (width, height) = where.crop_from_frame, where.size
+        centre = np.linalg.solve(matrix[:2, :2], np.array([(width - 1) / 2, (height - 1) / 2]) - matrix[:2, 2])
+        scale = np.sqrt(np.linalg.det(matrix[:2, :2]))
+        row[:] = *centre, np.log(width / scale), np.arctan2(matrix[0, 1], matrix[0, 0])
+    out[:, 3] = np.unwrap(out[:, 3]) if len(out) else out[:, 3]
+    return out
+
+
+def crop_of(params: npt.ArrayLike, size: tuple[int, int]) -> Crop:
+    """The Crop of (4,) params as `params_of` gives them, size (width, height)."""
+    x, y, log_side, angle = np.asarray(params, np.float64)
+    k = size[0] / np.exp(log_side)
+    c, s = np.cos(angle), np.sin(angle)
+    matrix = np.eye(3)
+    matrix[:2, :2] = k * np.array([[c, s], [-s, c]])
+    matrix[:2, 2] = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2]) - matrix[:2, :2] @ np.array([x, y])
+    return Crop(matrix, size)
+
+
+def halo(options: SteadyOptions = DEFAULT) -> int:
+    """Frames beyond a window, on both sides, that `steady` needs for the same result as with the whole clip."""
+    return 2 * options.reach
+
+
+def steady(
+    params: npt.ArrayLike,
+    seconds: npt.ArrayLike,
+    valid: npt.ArrayLike | None = None,
+    shot: npt.ArrayLike | None = None,
+    *,
+    options: SteadyOptions = DEFAULT,
+) -> Array:
+    """A calm path, (T, 4), of a raw one.
+
+    params: (T, 4) as `params_of` gives them.  seconds: (T,) increasing.  valid: (T,) bool, False where there was no face: such
+    rows are filled from their neighbours (NaN where none is within reach).  shot: (T,) labels; no filter looks across a change.
+    """
+    raw = np.asarray(params, np.float64)
+    time = np.asarray(seconds, np.float64)
+    count = len(raw)
+    good = np.ones(count, bool) if valid is None else np.asarray(valid, bool)
+    label = np.zeros(count, np.int64) if shot is None else np.asarray(shot)
+    if count == 0:
+        return raw.copy()
+    slow = _local_line(raw, time, good, label, options.slow, options.reach)
+    fast = _local_line(raw, time, good, label, options.fast, options.reach)
+    # The distance between the two paths, as the way of the crop's content in pixels of a 512-pixel crop.
+    off = fast - slow
+    shift = np.hypot(off[:, 0], off[:, 1]) * (_REFERENCE / np.exp(slow[:, 2]))
+    turn = np.hypot(off[:, 2], off[:, 3]) * (_REFERENCE / 2)
+    distance = np.hypot(shift, turn)
+    moving = distance**4 / (distance**4 + options.still**4)
+    known = np.isfinite(moving)
+    # The choice between them is itself smooth in time: a switch would be seen as a jolt.
+    weight = _local_mean(np.where(known, moving, 0.0), time, known, label, 3 * options.fast, options.reach)
+    return np.asarray(slow + weight[:, None] * off)
+
+
+def steady_windows(
+    read: Callable[[int, int], tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]],
+    count: int,
+    window: int = 512,
+    *,
+    options: SteadyOptions = DEFAULT,
+) -> Iterator[Array]:
+    """`steady` over a clip of any length in constant memory: yields (window, 4) after (window, 4), in order.
+
+    read: (start, stop) -> params, seconds, valid, shot of these frames.  count: frames of the clip.
+    """
+    reach = halo(options)
+    for start in range(0, count, window):
+        stop = min(start + window, count)
+        first, last = max(start - reach, 0), min(stop + reach, count)
+        params, seconds, valid, shot = read(first, last)
+        yield steady(params, seconds, valid, shot, options=options)[start - first : stop - first]
+
+
+def _shifted(count: int, reach: int) -> Iterator[tuple[slice, slice]]:
+    """Pairs of slices: frames, and the frames that stand the same number of frames away, for every distance within reach."""
+    for lag in range(-min(reach, count - 1), min(reach, count - 1) + 1):
+        yield slice(max(-lag, 0), count - max(lag, 0)), slice(max(lag, 0), count - max(-lag, 0))
+
+
+def _weights(
+    here: slice, there: slice, time: Array, good: npt.NDArray[np.bool_], label: npt.NDArray[np.generic], width: float
+) -> tuple[Array, Array]:
+    """Gaussian weights (n,) of the frames `there` for those `here`, 0 across shots and for bad ones; and the time between."""
+    gap = time[there] - time[here]
+    near = good[there] & (label[there] == label[here])
+    return np.where(near, np.exp(-0.5 * (gap / width) ** 2), 0.0), gap
+
+
+def _local_line(
+    raw: Array,
+    time: Array,
+    good: npt.NDArray[np.bool_],
+    label: npt.NDArray[np.generic],
+    width: float,
+    reach: int,
+) -> Array:
+    """The value at each frame of the line fitted around it (local linear regression, Fan and Gijbels 1996, ch. 2)."""
+    count, dims = raw.shape
+    s0, s1, s2 = np.zeros(count), np.zeros(count), np.zeros(count)
+    y0, y1 = np.zeros((count, dims)), np.zeros((count, dims))
+    values = np.where(good[:, None], raw, 0.0)
+    for here, there in _shifted(count, reach):
+        w, gap = _weights(here, there, time, good, label, width)
+        s0[here] += w
+        s1[here] += w * gap
+        s2[here] += w * gap**2
+        y0[here] += w[:, None] * values[there]
+        y1[here] += (w * gap)[:, None] * values[there]
+    # A little is added to the spread of times, so that one lone neighbour (no slope) gives its own value.
+    spread = s2 + 1e-6 * width**2 * s0
+    bottom = s0 * spread - s1**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out = (spread[:, None] * y0 - s1[:, None] * y1) / bottom[:, None]
+    return np.where((s0 > 1e-9)[:, None], out, np.nan)
+
+
+def _local_mean(
+    raw: Array,
+    time: Array,
+    good: npt.NDArray[np.bool_],
+    label: npt.NDArray[np.generic],
+    width: float,
+    reach: int,
+) -> Array:
+    """The weighted mean around each frame; stays within the range of what it averages, which a line need not."""
+    top, bottom = np.zeros(len(raw)), np.zeros(len(raw))
+    for here, there in _shifted(len(raw), reach):
+        w, _ = _weights(here, there, time, good, label, width)
+        top[here] += w * raw[there]
+        bottom[here] += w
+    return np.where(bottom > 1e-9, top / np.maximum(bottom, 1e-9), 0.0)
