@@ -15,6 +15,7 @@ from thcli.core.types import Array32, Image
 WINDOW, SIGMA = 11, 1.5  # of SSIM, as in the paper
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli and Bovik 2003, section 3.2
+BEST_PSNR = 100.0
 MIDDLE = 127.5  # taken away before squaring, so that float32 is exact enough
 
 
@@ -31,8 +32,11 @@ def mean_squared_error(a: Image, b: Image) -> float:
 
 
 def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error in levels squared: infinite for 0, 0 dB for 65025."""
-    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
+    """Peak signal-to-noise ratio in dB, 0..100, of a mean squared error in levels squared.
+
+    100 dB (less than one level in one channel of a 256 x 256 picture) stands for equal pictures, so that a mean over frames stays finite.
+    """
+    return BEST_PSNR if mse == 0 else min(10 * math.log10(255**2 / mse), BEST_PSNR)
 
 
 def ssim(a: Image, b: Image) -> float:

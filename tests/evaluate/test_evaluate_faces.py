@@ -1,0 +1,74 @@
+"""Mesh metrics: best values, symmetry, known answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.types import Array
+from thcli.evaluate import facemetrics as fm
+
+FACE: Array = np.random.default_rng(7).normal(0, 40, (468, 3)) * (1, 1.2, 0.5) + (130, 120, 0)
+angles = st.floats(-0.6, 0.6)
+
+
+def posed(mesh: Array, rotvec: tuple[float, float, float], scale: float = 1.0, shift: float = 0.0) -> Array:
+    return np.asarray(scale * mesh @ matrix_from_rotvec(rotvec).T + shift)
+
+
+@settings(max_examples=25, deadline=None)
+@given(angles, angles, angles, st.floats(0.3, 3), st.floats(-200, 200))
+def test_expression_does_not_see_pose_and_pose_sees_the_angle(x: float, y: float, z: float, k: float, t: float) -> None:
+    other = posed(FACE, (x, y, z), k, t)
+    assert fm.expression_distance(FACE, other) == pytest.approx(0, abs=1e-6)
+    expected = math.degrees(math.sqrt(x * x + y * y + z * z))
+    assert fm.pose_distance(FACE, other) == pytest.approx(expected, abs=1e-5)
+    assert fm.pose_distance(other, FACE) == pytest.approx(expected, abs=1e-5)
+
+
+def test_pose_does_not_see_expression() -> None:
+    other = FACE.copy()
+    free = np.setdiff1d(np.arange(468), fm.RIGID)
+    other[free] += (0, 9, 0)
+    assert fm.pose_distance(FACE, other) == pytest.approx(0, abs=1e-6)
+    iod = fm.interocular(FACE)
+    assert fm.expression_distance(FACE, other) == pytest.approx(100 * 9 * len(free) / 468 / iod)
+
+
+@given(st.floats(-50, 50), st.floats(-50, 50))
+@settings(max_examples=25, deadline=None)
+def test_a_shift_is_the_keypoint_distance(dx: float, dy: float) -> None:
+    moved = FACE + np.array([dx, dy, 5])
+    assert fm.keypoint_distance(FACE, moved) == pytest.approx(math.hypot(dx, dy))
+    assert fm.keypoint_distance(moved, FACE) == pytest.approx(math.hypot(dx, dy))
+
+
+def test_rigid_points_are_a_small_part_and_symmetric_in_number() -> None:
+    assert len(fm.RIGID) == len(set(fm.RIGID.tolist())) == len(fm.WEIGHTS)
+    assert (fm.WEIGHTS > 0).all()
+    assert fm.RIGID.max() < 468
+
+
+@given(st.integers(-9, 9), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_a_late_signal_is_found(shift: int, seed: int) -> None:
+    signal = np.random.default_rng(seed).normal(size=200)
+    result = np.roll(signal, shift)
+    lag = fm.follow(list(signal), list(3 * result + 5))
+    assert lag.frames == shift
+    assert lag.best is not None and lag.best == pytest.approx(1)
+    assert lag.correlation is not None and (lag.correlation > 0.99) == (shift == 0)
+
+
+def test_gaps_do_not_count_and_stillness_has_no_correlation() -> None:
+    signal = [0.0, 1, 0, 1, math.nan, 0, 1, 1]
+    assert fm.follow(signal, [0.0, 1, 0, 1, 77, 0, 1, 1], reach=1).correlation == pytest.approx(1)
+    assert fm.follow(signal, [1.0] * 8) == fm.Lag(None, None, None)
+    assert fm.follow([], []) == fm.Lag(None, None, None)
+    with pytest.raises(ValueError, match="lengths"):
+        fm.follow([1.0], [1.0, 2.0])

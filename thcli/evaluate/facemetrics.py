@@ -1,0 +1,122 @@
+"""What two faces have in common, from their 468-point meshes (specs: x, y, z in pixels, z in the same unit). Pure functions.
+
+Meshes are (468, 3). IOD is the distance of the outer eye corners, points 33 and 263, in space.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.geometry import fit_similarity, rotvec_from_matrix
+from thcli.core.types import Array
+
+# Points that no expression moves (no jaw, lip or brow), and how far each is trusted.
+RIGID_WEIGHTS: dict[int, float] = {
+    4: 0.07,
+    **dict.fromkeys((6, 168, 129, 358), 0.05),
+    **dict.fromkeys((33, 133, 263, 362), 0.06),
+    **dict.fromkeys((197, 195, 5, 9, 8), 0.03),
+    **dict.fromkeys((198, 420), 0.025),
+    **dict.fromkeys((10, 151, 121, 350, 143, 372), 0.02),
+    **dict.fromkeys((119, 348), 0.015),
+    **dict.fromkeys((117, 346, 67, 297, 54, 284), 0.01),
+    **dict.fromkeys((127, 356, 234, 454, 21, 251), 0.008),
+}
+RIGID = np.array(list(RIGID_WEIGHTS))
+WEIGHTS = np.array(list(RIGID_WEIGHTS.values()))
+INNER_LIPS = np.array(
+    [(191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324)]
+)
+UPPER_LIDS = np.array([[246, 161, 160, 159, 158, 157, 173], [466, 388, 387, 386, 385, 384, 398]])
+LOWER_LIDS = np.array([[7, 163, 144, 145, 153, 154, 155], [249, 390, 373, 374, 380, 381, 382]])
+EYE_CORNERS = np.array([[33, 133], [263, 362]])
+
+
+def interocular(mesh: npt.ArrayLike) -> float:
+    """IOD in pixels."""
+    p = np.asarray(mesh, np.float64)
+    return float(np.linalg.norm(p[33] - p[263]))
+
+
+def keypoint_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
+    """Mean distance of the points in the picture, in pixels, 0 for equal meshes (the AKD of Siarohin et al. 2019, with 468 points)."""
+    p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
+    return float(np.linalg.norm(p[:, :2] - q[:, :2], axis=1).mean())
+
+
+def expression_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
+    """Mean distance in space, in percent of IOD, after the heads are laid over each other by a similarity of the rigid points.
+
+    0 for equal expressions of one face; between two different faces their shapes are counted too.
+    """
+    p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
+    scale, rotation, shift = fit_similarity(q[RIGID], p[RIGID], WEIGHTS)
+    moved = scale * q @ rotation.T + shift
+    return float(100 * np.linalg.norm(moved - p, axis=1).mean() / interocular(p))
+
+
+def pose_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
+    """Angle in degrees, 0..180, between two poses of the head: of the similarity of the rigid points; symmetric."""
+    p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
+    _, rotation, _ = fit_similarity(p[RIGID], q[RIGID], WEIGHTS)
+    return math.degrees(float(np.linalg.norm(rotvec_from_matrix(rotation))))
+
+
+def mouth_opening(mesh: npt.ArrayLike) -> float:
+    """Mean gap of the inner lips over the width of the mouth, 0 (shut) to about 1; no unit."""
+    p = np.asarray(mesh, np.float64)
+    gaps = np.linalg.norm(p[INNER_LIPS[:, 0]] - p[INNER_LIPS[:, 1]], axis=1)
+    return float(gaps.mean() / max(np.linalg.norm(p[78] - p[308]), 1e-9))
+
+
+def eye_opening(mesh: npt.ArrayLike) -> float:
+    """Mean gap of the lids over the width of the eye, both eyes: 0.03 shut, 0.2 to 0.3 open; no unit."""
+    p = np.asarray(mesh, np.float64)
+    gaps = np.linalg.norm(p[UPPER_LIDS] - p[LOWER_LIDS], axis=2).mean(1)
+    widths = np.linalg.norm(p[EYE_CORNERS[:, 0]] - p[EYE_CORNERS[:, 1]], axis=1)
+    return float((gaps / np.maximum(widths, 1e-9)).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How a signal follows another. correlation: Pearson's without a shift, -1..1.  frames: the shift at which it is best (positive:
+    the result is late).  best: the correlation there. All None when one of the signals never moves or is too short."""
+
+    correlation: float | None
+    frames: int | None
+    best: float | None
+
+
+def follow(truth: Sequence[float], result: Sequence[float], reach: int = 10) -> Lag:
+    """Correlation and lag of two signals of equal length; NaN where a frame has no value. reach: the largest shift tried, in frames.
+
+    Raises ValueError for different lengths.
+    """
+    a, b = np.asarray(truth, np.float64), np.asarray(result, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"signals of different lengths: {a.size} and {b.size}")
+    found: dict[int, float] = {}
+    for shift in sorted(range(-reach, reach + 1), key=abs):
+        early = a[max(-shift, 0) : a.size - max(shift, 0)] if abs(shift) < a.size else a[:0]
+        late = b[max(shift, 0) : b.size - max(-shift, 0)] if abs(shift) < b.size else b[:0]
+        value = _pearson(early, late)
+        if value is not None:
+            found[shift] = value
+    if 0 not in found:
+        return Lag(None, None, None)
+    best = max(found, key=lambda shift: found[shift])
+    return Lag(found[0], best, found[best])
+
+
+def _pearson(a: Array, b: Array) -> float | None:
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < 3:
+        return None
+    x, y = a[both] - a[both].mean(), b[both] - b[both].mean()
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(np.clip(x @ y / norm, -1, 1)) if norm > 1e-12 else None

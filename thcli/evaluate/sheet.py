@@ -1,0 +1,157 @@
+"""Contact sheets: rows of small pictures with labels, to look at a clip at one glance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from thcli.core.errors import OutputError, UsageError
+from thcli.core.types import Face, Image
+from thcli.evaluate.measure import Moment
+from thcli.evaluate.place import cut, fit_within, square
+
+GREY = (24, 24, 24)  # behind and between the pictures
+WHITE = (235, 235, 235)
+GAP = 2
+WIDE_BOX = 2.0  # side of a sheet's cut around the face over the mesh's: hair, jaw and neck are to be seen
+DIFFERENCE_GAIN = 3
+
+
+def letterbox(picture: Image, size: tuple[int, int], colour: tuple[int, int, int] = GREY) -> Image:
+    """The whole picture in the middle of `size` (width, height), its shape kept, `colour` around it."""
+    width, height = size
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    inner = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = picture if inner == picture.shape[1::-1] else cv2.resize(picture, inner, interpolation=way)
+    canvas = np.full((height, width, 3), colour, np.uint8)
+    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+    canvas[y : y + inner[1], x : x + inner[0]] = small
+    return canvas
+
+
+def difference(a: Image, b: Image, gain: float = DIFFERENCE_GAIN) -> Image:
+    """|a - b| times gain, clipped to 255; pictures of equal shape."""
+    return np.asarray(cv2.convertScaleAbs(cv2.absdiff(a, b), alpha=gain), np.uint8)
+
+
+def draw_label(picture: Image, text: str, at: tuple[int, int] = (4, 2), size: int = 15) -> Image:
+    """A copy with light text on a dark shade, upper left corner at (x, y). Text that is too wide is cut off with an ellipsis."""
+    image = Pillow.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size)
+    room = picture.shape[1] - at[0] - 4
+    shown = text
+    while pen.textlength(shown, font) > room and len(shown) > 1:
+        shown = shown.removesuffix("…")[:-1] + "…"
+    left, top, right, bottom = pen.textbbox(at, shown, font)
+    pen.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=GREY)
+    pen.text(at, shown, fill=WHITE, font=font)
+    return np.asarray(image, np.uint8)
+
+
+def contact_sheet(
+    rows: Mapping[str, Sequence[Image]], *, cell: tuple[int, int] = (160, 160), columns: Sequence[str] = ()
+) -> Image:
+    """One (H, W, 3) picture: a row of cells for each label, the label on the row's first cell.
+
+    rows: label -> pictures of any sizes (letterboxed), as many as one likes a row.  cell: (width, height) of each.  columns: captions
+    drawn on the first row's cells, below. Raises UsageError when there is no picture at all.
+    """
+    count = max((len(pictures) for pictures in rows.values()), default=0)
+    if count == 0:
+        raise UsageError("A contact sheet needs at least one picture.")
+    width, height = cell
+    sheet = np.full((len(rows) * (height + GAP) + GAP, count * (width + GAP) + GAP, 3), GREY, np.uint8)
+    for y, (label, pictures) in enumerate(rows.items()):
+        for x, picture in enumerate(pictures):
+            small = letterbox(picture, cell)
+            if x == 0:
+                small = draw_label(small, label)
+            if y == 0 and x < len(columns):
+                small = draw_label(small, columns[x], (4, height - 18), 12)
+            top, left = GAP + y * (height + GAP), GAP + x * (width + GAP)
+            sheet[top : top + height, left : left + width] = small
+    return sheet
+
+
+def save_picture(path: Path, picture: Image) -> None:
+    """Writes a PNG (or what the name says), by way of a temporary file beside it. Raises OutputError when that fails."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        Pillow.fromarray(picture).save(partial)
+        partial.replace(path)
+    except (OSError, ValueError) as exc:  # ValueError: Pillow knows no such file type
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"The picture {path} cannot be written: {exc}.", "Name a .png file in a writable folder."
+        ) from exc
+
+
+class Columns:
+    """Picks about `count` evenly spread moments of a stream of unknown length, holding at most 2 * count of them."""
+
+    def __init__(self, count: int = 8) -> None:
+        self._count = count
+        self._stride = 1
+        self._index = 0
+        self._kept: list[tuple[str, dict[str, Image]]] = []
+
+    def wants(self) -> bool:
+        """Whether the next moment would be kept: call `add` or `leave` afterwards."""
+        return self._index % self._stride == 0
+
+    def leave(self) -> None:
+        """Passes over a moment."""
+        self._index += 1
+
+    def add(self, caption: str, pictures: Mapping[str, Image]) -> None:
+        """Keeps a moment: label -> small picture."""
+        self._kept.append((caption, dict(pictures)))
+        self._index += 1
+        if len(self._kept) >= 2 * self._count:
+            self._kept = self._kept[::2]
+            self._stride *= 2
+
+    def rows(self) -> tuple[dict[str, list[Image]], list[str]]:
+        """label -> at most `count` pictures, and their captions."""
+        step = max((len(self._kept) - 1) / max(self._count - 1, 1), 1)
+        number = min(self._count, len(self._kept))
+        chosen = [self._kept[math.floor(i * step + 0.5)] for i in range(number)]
+        labels = chosen[0][1].keys() if chosen else ()
+        return {label: [pictures[label] for _, pictures in chosen] for label in labels}, [c for c, _ in chosen]
+
+
+class Gallery:
+    """The look of a measurement: truth and rows around the face, then the difference of one row to the truth."""
+
+    def __init__(self, differ: str, *, columns: int = 8, size: int = 192) -> None:
+        self._differ, self._size = differ, size
+        self._columns = Columns(columns)
+
+    def __call__(self, moment: Moment, shown: Mapping[str, Image]) -> None:
+        """See `measure.Look`."""
+        if not self._columns.wants():
+            self._columns.leave()
+            return
+        pictures = {"truth": self._cut(moment.picture, moment.face)}
+        pictures |= {label: self._cut(p, moment.face) for label, p in shown.items()}
+        if self._differ in shown:
+            pictures[f"|{self._differ} - truth| x{DIFFERENCE_GAIN}"] = difference(
+                pictures[self._differ], pictures["truth"]
+            )
+        self._columns.add(f"{float(moment.seconds):.2f} s", pictures)
+
+    def sheet(self) -> Image:
+        """The contact sheet. Raises UsageError when nothing was looked at."""
+        rows, captions = self._columns.rows()
+        return contact_sheet(rows, cell=(self._size, self._size), columns=captions)
+
+    def _cut(self, picture: Image, face: Face | None) -> Image:
+        return fit_within(picture, self._size) if face is None else cut(picture, square(face, WIDE_BOX), self._size)
