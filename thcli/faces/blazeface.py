@@ -85,7 +85,7 @@ class _Range:
         square[y0 : y0 + size[1], x0 : x0 + size[0]] = small
         self._network.scaled_input(square, 2.0 / np.iinfo(picture.dtype).max, -1.0)
         regressors, logits = self._network.run()
-        scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -30, 30)))
+        scores = np.asarray(1 / (1 + np.exp(-np.clip(logits.reshape(-1), -30, 30))), np.float32)
         keep = scores >= self._layout.threshold
         if not keep.any():
             return []

@@ -134,7 +134,7 @@ class _Regions:
         low = flat[first + GRID + 2]
         low += fx * (flat[first + GRID + 3] - low)
         top += fy * (low - top)
-        return top.reshape(3, PATCH, PATCH, CHANNELS)
+        return np.asarray(top.reshape(3, PATCH, PATCH, CHANNELS), np.float32)
 
 
 class FaceMesh:

@@ -98,7 +98,9 @@ class Tracker:
         for track in self._live:
             face = self._landmarker.refit(picture, track.face)
             if face is not None and _jumped(track.face, face):
-                face = self._landmarker.refit(picture, face)  # the region was off its face: once more around the new place
+                face = self._landmarker.refit(
+                    picture, face
+                )  # the region was off its face: once more around the new place
             if face is None or face.logit < self._options.lowest_logit or not _inside(face, picture):
                 self._gone.append(track)
             elif not any(_shared(face, other.face) > self._options.overlap for other in kept):
