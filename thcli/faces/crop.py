@@ -11,6 +11,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Crop
 
 Border = Literal["replicate", "black", "reflect"]
+Kernel = Literal["cubic", "linear"]
 _BORDERS: dict[str, int] = {
     "replicate": cv2.BORDER_REPLICATE,
     "black": cv2.BORDER_CONSTANT,
@@ -24,18 +25,21 @@ _MARGIN = 3  # pixels that the cubic kernel looks beyond the crop's outline, and
 Pixels = npt.NDArray[Any]
 
 
-def crop(picture: Pixels, where: Crop, *, antialias: bool = True, border: Border = "replicate") -> Pixels:
+def crop(
+    picture: Pixels, where: Crop, *, antialias: bool = True, border: Border = "replicate", kernel: Kernel = "cubic"
+) -> Pixels:
     """The pixels of a crop, (height, width, ...) of `where.size`, of the picture's own type.
 
     picture: (H, W) or (H, W, C) uint8, uint16 or float32.  antialias: filter before shrinking.  border: what lies outside of
-    the frame.  Bicubic (Keys); only the part of the picture under the crop is read.
+    the frame.  kernel: cubic (Keys) keeps detail, linear never goes beyond its neighbours (for masks).  Only the part of the
+    picture under the crop is read.
     """
     kind = picture.dtype
     matrix = where.crop_from_frame
     shrink = 1.0 / max(float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])))), 1e-9)
     spread = _SPREAD * max(shrink**2 - 1.0, 0.0) if antialias else 0.0
     # A box of k x k pixels has variance (k^2 - 1) / 12; a Gaussian on the reduced pixels adds what is left of `spread`.
-    k = int(max(1, np.floor(np.sqrt(min(12 * spread * 0.75 + 1, (shrink / 1.5) ** 2))))) if antialias else 1
+    k = int(max(1, np.floor(np.sqrt(min(9 * spread + 1, (0.8 * shrink) ** 2)))))
     sigma = float(np.sqrt(max(spread - (k * k - 1) / 12, 0.0))) / k
     x0, y0, x1, y1 = _region(
         where, picture.shape[1], picture.shape[0], _MARGIN * k + int(np.ceil(4 * sigma * k)), border
@@ -49,15 +53,9 @@ def crop(picture: Pixels, where: Crop, *, antialias: bool = True, border: Border
     if sigma > 0.1:  # below, the kernel is a single pixel
         part = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     frame_from_part = np.array([[k, 0, x0 + (k - 1) / 2], [0, k, y0 + (k - 1) / 2], [0, 0, 1]], np.float64)
-    out = warp_cubic(part, matrix @ frame_from_part, where.size, border)
-    return to_kind(out, kind)
-
-
-def warp_cubic(picture: Pixels, dst_from_src: Array, size: tuple[int, int], border: Border = "black") -> Pixels:
-    """Bicubic warp of (H, W, ...) into size (width, height), same type. No filter: see `crop` for one that shrinks."""
-    return np.asarray(
-        cv2.warpAffine(picture, dst_from_src[:2], size, flags=cv2.INTER_CUBIC, borderMode=_BORDERS[border])
-    )
+    flags = cv2.INTER_CUBIC if kernel == "cubic" else cv2.INTER_LINEAR
+    out = cv2.warpAffine(part, (matrix @ frame_from_part)[:2], where.size, flags=flags, borderMode=_BORDERS[border])
+    return to_kind(np.asarray(out), kind)
 
 
 def to_kind(pixels: Pixels, kind: np.dtype[Any]) -> Pixels:

@@ -71,8 +71,8 @@ def steady(
     label = np.zeros(count, np.int64) if shot is None else np.asarray(shot)
     if count == 0:
         return raw.copy()
-    slow = _local_line(raw, time, good, label, options.slow, options.reach)
-    fast = _local_line(raw, time, good, label, options.fast, options.reach)
+    slow = local_line(raw, time, good, label, options.slow, options.reach)
+    fast = local_line(raw, time, good, label, options.fast, options.reach)
     # The distance between the two paths, as the way of the crop's content in pixels of a 512-pixel crop.
     off = fast - slow
     shift = np.hypot(off[:, 0], off[:, 1]) * (_REFERENCE / np.exp(slow[:, 2]))
@@ -119,7 +119,7 @@ def _weights(
     return np.where(near, np.exp(-0.5 * (gap / width) ** 2), 0.0), gap
 
 
-def _local_line(
+def local_line(
     raw: Array,
     time: Array,
     good: npt.NDArray[np.bool_],

@@ -1,0 +1,104 @@
+"""Matching a changed crop's colour and light to the frame around it, from what both show along the rim.
+
+Contrast is matched by a gain for each channel; the difference that is left where the mask is half open is spread smoothly over
+the crop, as membrane cloning does (Farbman et al. 2009), on a coarse grid: what it adds has no detail of its own, hides a step
+of brightness or a colour cast at the rim, and is a few numbers a frame, so that it can be calmed over time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array32
+from thcli.faces.steady import local_line
+
+GRID = 16  # the correction is a GRID x GRID x 3 field over the crop
+_WORK = 64  # pixels of the crop while it is measured
+_LIMIT = 0.25  # of full scale: a larger difference is another object at the rim, not another light
+_TOLERANCE = 0.06  # of full scale: differences this far off their surroundings count half
+_GAIN = 1.5  # the most that contrast is raised or lowered
+_NOISE = 0.03**2  # variance below which there is no contrast to match: the gain stays near 1
+_REACH = 9.0  # of _WORK: width of the Gaussian that carries the rim's difference inwards
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A correction of a crop: `gain * crop + offset`, in parts of full scale. gain: (3,).  offset: (GRID, GRID, 3), smooth over the crop."""
+
+    gain: Array32
+    offset: Array32
+
+    def apply(self, pixels: Array32, top: float) -> Array32:
+        """(h, w, 3) float32 in 0..top -> the same, corrected, not clipped."""
+        size = (pixels.shape[1], pixels.shape[0])
+        offset = cv2.resize(self.offset * np.float32(top), size, interpolation=cv2.INTER_CUBIC)
+        return np.asarray(pixels * self.gain + offset, np.float32)
+
+
+def rim_transfer(frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], mask: Array32) -> Transfer:
+    """What makes the crop's rim look like the frame's.
+
+    frame_crop: the frame under the crop, (H, W, 3).  crop_pixels: the changed crop, (h, w, 3).  Both uint8, uint16, or
+    float32 in 0..1; any sizes.  mask: (h, w) 0..1.  The identity when the mask has no rim.
+
+    The gain matches the contrast along the rim (Reinhard et al. 2001, in RGB), as a cast or an exposure multiplies; what is
+    left is an offset that varies over the crop.  Matching spreads instead of regressing keeps the gain right where the two
+    show the same things at other places.
+    """
+    before, after = _small(frame_crop), _small(crop_pixels)
+    soft = cv2.resize(mask, (_WORK, _WORK), interpolation=cv2.INTER_AREA)
+    soft = np.clip(cv2.GaussianBlur(soft, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), 0, 1)
+    rim = (4 * soft * (1 - soft)).astype(np.float32)
+    if float(rim.sum()) < 1e-3:
+        return Transfer(np.ones(3, np.float32), np.zeros((GRID, GRID, 3), np.float32))
+    ratio = (_variance(before, rim) + _NOISE) / (_variance(after, rim) + _NOISE)
+    gain = np.clip(np.sqrt(ratio), 1 / _GAIN, _GAIN).astype(np.float32)
+    difference = before - after * gain
+    offset = _spread(difference, rim)
+    for _ in range(2):  # hair that moved, a hand: other content, which must not tint the face
+        off = np.abs(difference - offset).max(-1)
+        offset = _spread(difference, np.asarray(rim / (1 + (off / _TOLERANCE) ** 2), np.float32))
+    small = cv2.resize(offset, (GRID, GRID), interpolation=cv2.INTER_AREA)
+    return Transfer(gain, np.asarray(np.clip(small, -_LIMIT, _LIMIT), np.float32))
+
+
+def steady_transfers(
+    transfers: Sequence[Transfer], seconds: npt.ArrayLike, *, width: float = 0.25, reach: int = 32
+) -> list[Transfer]:
+    """The corrections of a window of frames, calmed over `width` seconds without lag.
+
+    seconds: one for each, increasing.  reach: frames looked at on both sides: what the window needs beyond the frames it is for.
+    """
+    count = len(transfers)
+    rows = np.array([np.concatenate([t.gain, t.offset.ravel()]) for t in transfers], np.float64)
+    time = np.asarray(seconds, np.float64)
+    calm = local_line(rows, time, np.ones(count, bool), np.zeros(count, np.int64), width, reach).astype(np.float32)
+    return [Transfer(row[:3], row[3:].reshape(GRID, GRID, 3)) for row in calm]
+
+
+def _small(pixels: npt.NDArray[Any]) -> Array32:
+    full = float(np.iinfo(pixels.dtype).max) if np.issubdtype(pixels.dtype, np.integer) else 1.0
+    reduced = cv2.resize(pixels, (_WORK, _WORK), interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, np.float32) / np.float32(full)
+
+
+def _spread(difference: Array32, weight: Array32) -> Array32:
+    """Normalised convolution: the weighted mean around each pixel, and the mean of all where no weight is near."""
+    total = (difference * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
+    floor = np.float32(1e-3)
+    top = cv2.GaussianBlur(difference * weight[..., None], (0, 0), _REACH, borderType=cv2.BORDER_CONSTANT)
+    bottom = cv2.GaussianBlur(weight, (0, 0), _REACH, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray((top + floor * total) / (bottom + floor)[..., None], np.float32)
+
+
+def _variance(pixels: Array32, weight: Array32) -> Array32:
+    """Weighted variance of each channel, (3,)."""
+    w = weight[..., None] / weight.sum()
+    mean = (pixels * w).sum((0, 1))
+    return np.asarray((((pixels - mean) ** 2) * w).sum((0, 1)))
