@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array
 from thcli.evaluate import facemetrics as fm
+from thcli.faces.topology import LIDS, LIPS
+from thcli.motion.canonical import RIGID, neutral
 
 FACE: Array = np.random.default_rng(7).normal(0, 40, (468, 3)) * (1, 1.2, 0.5) + (130, 120, 0)
 angles = st.floats(-0.6, 0.6)
@@ -33,7 +35,7 @@ def test_expression_does_not_see_pose_and_pose_sees_the_angle(x: float, y: float
 
 def test_pose_does_not_see_expression() -> None:
     other = FACE.copy()
-    free = np.setdiff1d(np.arange(468), fm.RIGID)
+    free = np.setdiff1d(np.arange(468), RIGID)
     other[free] += (0, 9, 0)
     assert fm.pose_distance(FACE, other) == pytest.approx(0, abs=1e-6)
     iod = fm.interocular(FACE)
@@ -48,10 +50,17 @@ def test_a_shift_is_the_keypoint_distance(dx: float, dy: float) -> None:
     assert fm.keypoint_distance(moved, FACE) == pytest.approx(math.hypot(dx, dy))
 
 
-def test_rigid_points_are_a_small_part_and_symmetric_in_number() -> None:
-    assert len(fm.RIGID) == len(set(fm.RIGID.tolist())) == len(fm.WEIGHTS)
-    assert (fm.WEIGHTS > 0).all()
-    assert fm.RIGID.max() < 468
+def test_openings_are_of_the_face_and_not_of_its_pose() -> None:
+    face = 100 * neutral()
+    wide = face.copy()
+    wide[LIPS.lower] += (0, 20, 0)
+    assert fm.mouth_opening(wide) > fm.mouth_opening(face) + 0.2
+    assert fm.eye_opening(wide) == pytest.approx(fm.eye_opening(face), rel=1e-6)
+    assert fm.mouth_opening(posed(wide, (0.2, 0.4, -0.1), 2, 30)) == pytest.approx(fm.mouth_opening(wide), rel=1e-6)
+    shut = face.copy()
+    for lid in LIDS:
+        shut[lid.upper] = shut[lid.lower]
+    assert fm.eye_opening(shut) == pytest.approx(0, abs=1e-9)
 
 
 @given(st.integers(-9, 9), st.integers(0, 2**31))

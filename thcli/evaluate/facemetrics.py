@@ -1,4 +1,4 @@
-"""What two faces have in common, from their 468-point meshes (specs: x, y, z in pixels, z in the same unit). Pure functions.
+"""What two faces have in common, from their 468-point meshes (x, y, z in pixels). Pure functions.
 
 Meshes are (468, 3). IOD is the distance of the outer eye corners, points 33 and 263, in space.
 """
@@ -12,35 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.geometry import fit_similarity, rotvec_from_matrix
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.types import Array
-
-# Points that no expression moves (no jaw, lip or brow), and how far each is trusted.
-RIGID_WEIGHTS: dict[int, float] = {
-    4: 0.07,
-    **dict.fromkeys((6, 168, 129, 358), 0.05),
-    **dict.fromkeys((33, 133, 263, 362), 0.06),
-    **dict.fromkeys((197, 195, 5, 9, 8), 0.03),
-    **dict.fromkeys((198, 420), 0.025),
-    **dict.fromkeys((10, 151, 121, 350, 143, 372), 0.02),
-    **dict.fromkeys((119, 348), 0.015),
-    **dict.fromkeys((117, 346, 67, 297, 54, 284), 0.01),
-    **dict.fromkeys((127, 356, 234, 454, 21, 251), 0.008),
-}
-RIGID = np.array(list(RIGID_WEIGHTS))
-WEIGHTS = np.array(list(RIGID_WEIGHTS.values()))
-INNER_LIPS = np.array(
-    [(191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324)]
-)
-UPPER_LIDS = np.array([[246, 161, 160, 159, 158, 157, 173], [466, 388, 387, 386, 385, 384, 398]])
-LOWER_LIDS = np.array([[7, 163, 144, 145, 153, 154, 155], [249, 390, 373, 374, 380, 381, 382]])
-EYE_CORNERS = np.array([[33, 133], [263, 362]])
+from thcli.faces.topology import EYE_OUTER
+from thcli.motion import canonical
 
 
 def interocular(mesh: npt.ArrayLike) -> float:
     """IOD in pixels."""
     p = np.asarray(mesh, np.float64)
-    return float(np.linalg.norm(p[33] - p[263]))
+    return float(np.linalg.norm(p[EYE_OUTER[0]] - p[EYE_OUTER[1]]))
 
 
 def keypoint_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
@@ -55,31 +36,25 @@ def expression_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
     0 for equal expressions of one face; between two different faces their shapes are counted too.
     """
     p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
-    scale, rotation, shift = fit_similarity(q[RIGID], p[RIGID], WEIGHTS)
+    scale, rotation, shift = canonical.rigid_fit(q, p)
     moved = scale * q @ rotation.T + shift
     return float(100 * np.linalg.norm(moved - p, axis=1).mean() / interocular(p))
 
 
 def pose_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
     """Angle in degrees, 0..180, between two poses of the head: of the similarity of the rigid points; symmetric."""
-    p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
-    _, rotation, _ = fit_similarity(p[RIGID], q[RIGID], WEIGHTS)
+    _, rotation, _ = canonical.rigid_fit(truth, result)
     return math.degrees(float(np.linalg.norm(rotvec_from_matrix(rotation))))
 
 
 def mouth_opening(mesh: npt.ArrayLike) -> float:
-    """Mean gap of the inner lips over the width of the mouth, 0 (shut) to about 1; no unit."""
-    p = np.asarray(mesh, np.float64)
-    gaps = np.linalg.norm(p[INNER_LIPS[:, 0]] - p[INNER_LIPS[:, 1]], axis=1)
-    return float(gaps.mean() / max(np.linalg.norm(p[78] - p[308]), 1e-9))
+    """Mean gap of the inner lips over the width of the mouth, 0 (shut) to about 0.5, the pose taken out; no unit."""
+    return float(canonical.mouth_opening(canonical.decompose(mesh).shape))
 
 
 def eye_opening(mesh: npt.ArrayLike) -> float:
-    """Mean gap of the lids over the width of the eye, both eyes: 0.03 shut, 0.2 to 0.3 open; no unit."""
-    p = np.asarray(mesh, np.float64)
-    gaps = np.linalg.norm(p[UPPER_LIDS] - p[LOWER_LIDS], axis=2).mean(1)
-    widths = np.linalg.norm(p[EYE_CORNERS[:, 0]] - p[EYE_CORNERS[:, 1]], axis=1)
-    return float((gaps / np.maximum(widths, 1e-9)).mean())
+    """Mean gap of the lids over the width of the eye, both eyes, the pose taken out: 0.03 shut, 0.2 to 0.3 open; no unit."""
+    return float(canonical.eye_openings(canonical.decompose(mesh).shape).mean())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ import numpy as np
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.geometry import similarity
 from thcli.core.types import Face, Frame, Image
-from thcli.evaluate import facemetrics
 from thcli.evaluate.instep import InStep
 from thcli.evaluate.place import REGIONS, Place, Region, like
 from thcli.evaluate.table import METRICS, Accumulator, Metric, Sample
+from thcli.motion import canonical
 
 Tracker = Callable[[Image], Face | None]  # fed frame by frame; follows one face
 Values = Mapping[Region, Mapping[str, float | None]]
@@ -67,7 +67,7 @@ def align_row(source: Image, face: Face) -> Row:
     def row(moment: Moment) -> Image | None:
         if moment.face is not None and moment.face.mesh is not None:
             last[0] = similarity(
-                mesh[facemetrics.RIGID, :2], moment.face.mesh[facemetrics.RIGID, :2], facemetrics.WEIGHTS
+                mesh[canonical.RIGID, :2], moment.face.mesh[canonical.RIGID, :2], canonical.RIGID_WEIGHTS
             )
         height, width = moment.picture.shape[:2]
         return np.asarray(
