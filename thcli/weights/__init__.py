@@ -1,1 +1,15 @@
-"""Weights: the registry weights.toml, fetching, verifying, importing, safe loading."""
+"""Weights: the registry weights.toml, fetching, verifying, importing, safe loading.
+
+path = weights.locate("facemesh-attention")      # the verified file; small free ones are fetched on first use
+tensors = weights.load_tensors("fomm-vox")        # safetensors, or a pickle that was converted safely
+"""
+
+from thcli.weights.entries import Entry, allowed, registry
+from thcli.weights.manage import Checked, import_file, locate, pull, remove, verify, where
+from thcli.weights.store import Status, Store
+from thcli.weights.tensors import load_tensors, require_keys
+
+__all__ = [
+    "Checked", "Entry", "Status", "Store", "allowed", "convert", "import_file", "load_tensors", "locate", "pull", "registry",
+    "remove", "require_keys", "verify", "where",
+]  # fmt: skip
