@@ -38,7 +38,7 @@ class InStep:
         return self._now
 
     def over(self, moment: Fraction) -> bool:
-        """Whether the stream has ended before a moment: more than one and a half of its steps ago."""
+        """Whether the stream has ended before a moment: more than three quarters of its last step ago."""
         if self._now is None:
             return True
-        return self._next is None and moment - self.time(self._now) > self._step * Fraction(3, 2)
+        return self._next is None and moment - self.time(self._now) > self._step * Fraction(3, 4)

@@ -93,7 +93,7 @@ def video_row(frames: Iterable[Frame]) -> Row:
 def eight_bit(frame: Frame) -> Image:
     """The pixels of a frame as uint8."""
     pixels = frame.pixels
-    return np.asarray(pixels if pixels.dtype == np.uint8 else (pixels + np.uint16(128)) // np.uint16(257), np.uint8)
+    return np.asarray(pixels if pixels.dtype == np.uint8 else (pixels.astype(np.uint32) + 128) // 257, np.uint8)
 
 
 class _Board:
