@@ -1,0 +1,106 @@
+"""Every face that pass 1 saw, spooled to disk as fixed records, until it is known which track is wanted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from thcli.core.errors import MediaError
+from thcli.core.types import Face, Frame
+
+POINTS = 468
+RECORD = np.dtype(
+    [
+        ("frame", "<i8"), ("track", "<i4"), ("score", "<f4"), ("logit", "<f4"), ("box", "<f4", 4),
+        ("mesh", "<f4", (POINTS, 3)), ("iris", "<f4", (2, 5, 2)),
+    ]
+)  # fmt: skip
+STAMP = np.dtype([("pts", "<i8"), ("duration", "<i8")])
+CHUNK = 256  # records read at a time
+
+
+class TrackLog:
+    """Faces by frame, about 6 kB each, on disk. A context manager; nothing is left behind.
+
+    Frames must keep their size: another size raises MediaError.
+    """
+
+    def __init__(self) -> None:
+        self._faces = tempfile.TemporaryFile(prefix="thcli-faces-")  # noqa: SIM115 - closed in __exit__
+        self._stamps = tempfile.TemporaryFile(prefix="thcli-stamps-")  # noqa: SIM115 - closed in __exit__
+        self.size: tuple[int, int] = (0, 0)
+        self.time_base = Fraction(1)
+        self.frames = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._faces.close()
+        self._stamps.close()
+
+    def add(self, frame: Frame, faces: Sequence[Face]) -> None:
+        """The next frame and its faces (those with a mesh)."""
+        if self.frames and frame.size != self.size:
+            raise MediaError(
+                f"The picture changes its size at frame {self.frames} ({self.size} to {frame.size}).",
+                "Bring the clip to one size first.",
+            )
+        self.size, self.time_base = frame.size, frame.time_base
+        self._stamps.write(np.array((frame.pts, frame.duration), STAMP).tobytes())
+        records = np.zeros(len(faces), RECORD)
+        for record, face in zip(records, faces, strict=True):
+            record["frame"], record["track"] = self.frames, face.track
+            record["score"], record["logit"], record["box"] = face.score, face.logit, face.box
+            if face.mesh is not None and face.iris is not None:
+                record["mesh"], record["iris"] = face.mesh, face.iris
+        self._faces.write(records.tobytes())
+        self.frames += 1
+
+    def windows(self, track: int | None, size: int) -> Iterator[tuple[list[Frame], list[Face | None]]]:
+        """All frames, `size` at a time (their pixels are empty), each with the face of `track`, or None where it was not seen.
+
+        track None: no face at all is wanted, only the frames.
+        """
+        self._stamps.seek(0)
+        chosen = self._of(track)
+        record = next(chosen, None)
+        for start in range(0, self.frames, size):
+            stamps = np.frombuffer(self._stamps.read(STAMP.itemsize * size), STAMP)
+            frames = [self._frame(start + i, stamp) for i, stamp in enumerate(stamps)]
+            faces: list[Face | None] = []
+            for frame in frames:
+                seen = record is not None and int(record["frame"]) == frame.index
+                faces.append(_face(record) if seen and record is not None else None)
+                if seen:
+                    record = next(chosen, None)
+            yield frames, faces
+
+    def _frame(self, index: int, stamp: np.void) -> Frame:
+        width, height = self.size
+        blank = np.broadcast_to(np.uint8(0), (height, width, 3))  # takes no memory
+        return Frame(blank, int(stamp["pts"]), self.time_base, index, int(stamp["duration"]))
+
+    def _of(self, track: int | None) -> Iterator[np.void]:
+        at = 0
+        while track is not None:
+            self._faces.seek(at)
+            records = np.frombuffer(self._faces.read(RECORD.itemsize * CHUNK), RECORD)
+            if not len(records):
+                return
+            at += records.nbytes
+            yield from records[records["track"] == track]
+
+
+def _face(record: np.void) -> Face:
+    return Face(
+        record["box"], float(record["score"]), None, record["mesh"], record["iris"], float(record["logit"]),
+        int(record["track"]),
+    )  # fmt: skip
