@@ -1,0 +1,122 @@
+"""A clip's small scalars, read once: when its frames are, where its face was seen, where scenes change, what fills the gaps.
+
+About a hundred bytes a frame are kept; expressions stay on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.backends import MotionStore
+from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.types import Array, Motion
+
+WINDOW = 64  # frames read at a time
+SHORT_GAP = 0.5  # seconds: up to here a lost face is interpolated from both sides
+EASE = 0.4  # seconds in which the motion fades out in a long gap, and in again before its end
+JUMP_SHIFT, JUMP_SCALE, JUMP_TURN = 0.5, 0.25, 0.6  # IOD, log and radians between two frames: more is a cut
+
+Ints = npt.NDArray[np.intp]
+Bools = npt.NDArray[np.bool_]
+
+
+def smoothstep(low: npt.ArrayLike, high: npt.ArrayLike, x: npt.ArrayLike) -> Array:
+    """0 below low, 1 above high, a cubic without corners between."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    u = np.clip((np.asarray(x, np.float64) - low) / (high - low), 0, 1)
+    return np.asarray(u * u * (3 - 2 * u))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Per frame of a clip of T frames.
+
+    seconds, valid, track: (T,).  pose: (T, 7), gaze: (T, 2, 2) as in the motion file.  shot: (T,) number of the scene.
+    run: (T,) number of the stretch that a filter may look across (scenes, and the parts between long gaps).
+    before, after: (T,) the nearest seen frames, a frame itself when it was seen.  mix: (T,) 0..1 share of `after` in what fills
+    the gap.  weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
+    """
+
+    seconds: Array
+    valid: Bools
+    pose: Array
+    gaze: Array
+    shot: Ints
+    run: Ints
+    before: Ints
+    after: Ints
+    mix: Array
+    weight: Array
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+def scan(store: MotionStore) -> Timeline:
+    """Reads a motion of kind "mesh" through once, in windows."""
+    parts = [_small(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
+    if not parts:
+        parts = [_small(store.window(0, 0))]
+    seconds, valid, pose, gaze, track = (np.concatenate([p[i] for p in parts]) for i in range(5))
+    shot = np.cumsum(_cuts(valid, pose, track)).astype(np.intp)
+    return _filled(seconds, valid, pose, gaze, shot)
+
+
+def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints]:
+    seconds = motion.pts.astype(np.float64) * float(motion.time_base)
+    a = motion.arrays
+    track = a["track"] if "track" in a else np.zeros(len(motion), np.int32)
+    return (
+        seconds, np.array(motion.valid), np.asarray(a["pose"], np.float64),
+        np.asarray(a["gaze"], np.float64), np.asarray(track, np.intp),
+    )  # fmt: skip
+
+
+def _neighbours(valid: Bools) -> tuple[Ints, Ints]:
+    """For each frame the last seen one at or before it (-1: none) and the first at or after it (T: none)."""
+    at = np.arange(len(valid))
+    before = np.maximum.accumulate(np.where(valid, at, -1)) if len(valid) else at
+    after = np.minimum.accumulate(np.where(valid, at, len(valid))[::-1])[::-1] if len(valid) else at
+    return before, after
+
+
+def _cuts(valid: Bools, pose: Array, track: Ints) -> Bools:
+    """True on each seen frame that begins a new scene: another track, or a jump that no head makes."""
+    new = np.zeros(len(valid), bool)
+    seen = np.flatnonzero(valid)
+    if len(seen) < 2:
+        return new
+    a, b = seen[:-1], seen[1:]
+    shift = np.linalg.norm(pose[b, 4:6] - pose[a, 4:6], axis=-1) / np.exp(pose[a, 3])
+    between = matrix_from_rotvec(pose[b, :3]) @ np.swapaxes(matrix_from_rotvec(pose[a, :3]), -1, -2)
+    turn = np.linalg.norm(rotvec_from_matrix(between), axis=-1)
+    jump = (shift > JUMP_SHIFT) | (np.abs(pose[b, 3] - pose[a, 3]) > JUMP_SCALE) | (turn > JUMP_TURN)
+    new[b] = (track[a] != track[b]) | (jump & (b == a + 1))
+    return new
+
+
+def _filled(seconds: Array, valid: Bools, pose: Array, gaze: Array, shot: Ints) -> Timeline:
+    count = len(valid)
+    before, after = _neighbours(valid)
+    has_before, has_after = before >= 0, after < count
+    none = ~has_before & ~has_after
+    first = np.where(has_before, before, np.where(has_after, after, 0))
+    last = np.where(has_after, after, np.where(has_before, before, 0))
+    since = np.where(has_before, seconds - seconds[first], np.inf)
+    until = np.where(has_after, seconds[last] - seconds, np.inf)
+    both = has_before & has_after & (last > first)
+    length = np.where(both, seconds[last] - seconds[first], np.inf)
+    mix = np.where(both, smoothstep(0, 1, np.where(both, since, 0) / np.where(both, length, 1)), 0.0)
+    short = both & (length <= SHORT_GAP)
+    fading = np.maximum(1 - smoothstep(0, EASE, since), 1 - smoothstep(0, EASE, until))
+    weight = np.where(valid | short, 1.0, np.where(none, 0.0, fading))
+    # a stretch ends with its scene, and with a long gap
+    long_gap = np.zeros(count, bool)
+    seen = np.flatnonzero(valid)
+    if len(seen) > 1:
+        long_gap[seen[1:]] = np.diff(seconds[seen]) > SHORT_GAP
+    run = shot + np.cumsum(long_gap)
+    return Timeline(seconds, valid, pose, gaze, shot, run.astype(np.intp), first, last, mix, weight)
