@@ -4,12 +4,12 @@ path = weights.locate("facemesh-attention")      # the verified file; small free
 tensors = weights.load_tensors("fomm-vox")        # safetensors, or a pickle that was converted safely
 """
 
-from thcli.weights.entries import Entry, allowed, registry
-from thcli.weights.manage import Checked, import_file, locate, pull, remove, verify, where
+from thcli.weights.entries import Entry, allowed, registry, select
+from thcli.weights.manage import Checked, cache_folder, import_file, locate, present, pull, remove, verify, where
 from thcli.weights.store import Status, Store
 from thcli.weights.tensors import load_tensors, require_keys
 
 __all__ = [
-    "Checked", "Entry", "Status", "Store", "allowed", "convert", "import_file", "load_tensors", "locate", "pull", "registry",
-    "remove", "require_keys", "verify", "where",
+    "Checked", "Entry", "Status", "Store", "allowed", "cache_folder", "import_file", "load_tensors", "locate", "present", "pull",
+    "registry", "remove", "require_keys", "select", "verify", "where",
 ]  # fmt: skip

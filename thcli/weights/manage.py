@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.weights.contents import sha256_of
-from thcli.weights.entries import Entry, find, select
+from thcli.weights.entries import PICKLES, Entry, find, select
 from thcli.weights.lock import locked
 from thcli.weights.store import Status, Store, altered, writing
 
@@ -134,10 +134,10 @@ def import_file(
         arrived = store.folder(entry) / f"{entry.file}.import.partial"
         try:
             shutil.copyfile(path, arrived)
-            if entry.format == "pytorch":
+            if entry.format in PICKLES:
                 from thcli.weights.pickles import convert
 
-                convert(arrived, converted(store.folder(entry) / entry.file), sha256_of(arrived))
+                convert(arrived, converted(store.folder(entry) / entry.file), sha256_of(arrived), script=True)
             return land(store, entry, arrived, f"import:{path.name}", trust=trust)
         finally:
             arrived.unlink(missing_ok=True)
@@ -148,6 +148,17 @@ def where(name: str, *, store: Store | None = None) -> Path | None:
     store = store or Store.default()
     entry = find(store.entries, name)
     return None if store.status(entry, deep=False) == "absent" else store.path(entry)
+
+
+def present(name: str, *, store: Store | None = None) -> bool:
+    """Whether an entry's files are here and known to be right. Fetches nothing and hashes only what was not checked yet."""
+    store = store or Store.default()
+    return store.status(find(store.entries, name)) == "ready"
+
+
+def cache_folder() -> Path:
+    """The folder that all fetched and imported weights lie in."""
+    return Store.default().root
 
 
 def remove(name: str, *, store: Store | None = None) -> bool:

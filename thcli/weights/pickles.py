@@ -56,12 +56,16 @@ class _InertDict(dict[Any, Any]):
 def read_pickle(path: Path, *, script: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a checkpoint by dotted name, and its plain numbers and texts as JSON; optimizer state is left out.
 
-    script: the file is TorchScript; ask for it only where the hash is known.
+    script: TorchScript is taken too; ask for it only where the file is the one that its publisher (or the user) vouches for.
     Raises WeightsError naming what makes the file unsafe, or what else is wrong with it.
     """
     if what := impostor(path):
         raise WeightsError(f"{path} is {what}, not a checkpoint.")
-    content = _read_script(path) if script else _read_plain(path)
+    if _is_script(path) and not script:
+        raise WeightsError(
+            f"{path} is TorchScript, a program and not only tensors.", "Import it under its name: thcli weights import."
+        )
+    content = _read_script(path) if _is_script(path) else _read_plain(path)
     tensors: dict[str, torch.Tensor] = {}
     plain: dict[str, str] = {}
     for name, value in _leaves(content, ""):
@@ -153,6 +157,16 @@ def _numpy_globals() -> list[Any]:
         if (function := getattr(multiarray, name, None)) is not None
     ]
     return [*rebuild, np.dtype, np.ndarray, _codecs.encode, *kinds]
+
+
+def _is_script(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile as exc:
+        raise _broken(path, exc) from exc
 
 
 def _read_script(path: Path) -> Any:

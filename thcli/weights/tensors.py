@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener, silent
 from thcli.weights.contents import impostor
-from thcli.weights.entries import PICKLES, Entry, find
+from thcli.weights.entries import PICKLES, find
 from thcli.weights.manage import converted, locate
 from thcli.weights.store import Store
 
@@ -64,7 +64,7 @@ def load_tensors(
         digest = store.expected(entry)[entry.file]
     wanted = entry.key_prefix if prefix is None else prefix
     if path.suffix in _PICKLE_NAMES and (entry.archive or entry.format in PICKLES):
-        path = _converted_once(entry, path, digest, store)
+        path = _converted_once(path, digest)
     return _or_complain(_read_file(path, framework, wanted), source, wanted)
 
 
@@ -95,12 +95,12 @@ def require_keys(
         )
 
 
-def _converted_once(entry: Entry, path: Path, digest: str, store: Store) -> Path:
+def _converted_once(path: Path, digest: str) -> Path:
     from thcli.weights.pickles import convert, converted_from
 
     target = converted(path)
     if not target.is_file() or converted_from(target) != digest:
-        convert(path, target, digest, script=entry.format == "torchscript")
+        convert(path, target, digest, script=True)
     return target
 
 
