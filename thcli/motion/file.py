@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeGuard
 
 import numpy as np
 
@@ -134,10 +134,10 @@ class MotionFile:
         if not isinstance(row, dict) or row.get("dtype") not in DTYPES:
             raise self._broken(f"the array {name!r} has no type that a motion file may hold")
         shape, offsets = row.get("shape"), row.get("data_offsets")
-        if not _counts(shape, MAX_DIMENSIONS) or not _counts(offsets, 2) or len(offsets) != 2:
+        if not (_counts(shape, MAX_DIMENSIONS) and _counts(offsets, 2) and len(offsets) == 2):
             raise self._broken(f"the array {name!r} has no shape or place")
         slot = _Slot(np.dtype(DTYPES[row["dtype"]]), tuple(shape), base + offsets[0])
-        if slot.shape and slot.shape[0] > MAX_FRAMES or slot.size != offsets[1] - offsets[0]:
+        if (slot.shape and slot.shape[0] > MAX_FRAMES) or slot.size != offsets[1] - offsets[0]:
             raise self._broken(f"the array {name!r} does not fit its place")
         return slot
 
@@ -197,7 +197,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _counts(value: object, most: int) -> bool:
+def _counts(value: object, most: int) -> TypeGuard[list[int]]:
     """Whether value is a list of at most `most` non-negative integers."""
     return isinstance(value, list) and len(value) <= most and all(type(v) is int and 0 <= v < 1 << 48 for v in value)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thcli.core.types import Face, Frame, Motion
+from thcli.core.types import AnyArray, Face, Frame, Motion
 from thcli.faces.topology import POINTS
 from thcli.motion.canonical import decompose, gaze, neutral, pack
 
@@ -43,6 +43,12 @@ def observe(frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
             if face.iris is not None:
                 looks[i] = gaze(points, face.iris)
     pts = np.array([frame.pts for frame in frames], np.int64)
-    arrays = {"pose": pose, "expression": expression, "gaze": looks, "logit": logit, "track": track}
+    arrays: dict[str, AnyArray] = {
+        "pose": pose,
+        "expression": expression,
+        "gaze": looks,
+        "logit": logit,
+        "track": track,
+    }
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)

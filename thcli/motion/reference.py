@@ -14,11 +14,12 @@ from thcli.core.errors import NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.types import Array
 from thcli.motion.canonical import Posed, eye_openings, mouth_opening, neutral, rigid_fit
-from thcli.motion.timeline import WINDOW, Timeline, smoothstep
+from thcli.motion.timeline import WINDOW, Bools, Timeline, smoothstep
 
 SHUT = 0.05  # lid gap / eye width of a shut eye
 SHUT_GLASSES = 0.10  # the same behind glasses
 OPEN = 0.12  # an eye opens by at least this much between shut and open
+EYE_USUAL = 0.15  # part by which the opening of waking eyes varies
 BEST = 24  # frames that the driver's neutral face is averaged from
 NEUTRAL_TURN = np.radians(20.0)
 
@@ -31,10 +32,10 @@ class Measures:
     mouth: Array
     unlike: Array
 
-    def eye_median(self, valid: Array) -> float:
+    def eye_median(self, valid: Bools) -> float:
         return float(np.median(self.eyes[valid].mean(-1)))
 
-    def shut(self, valid: Array) -> float:
+    def shut(self, valid: Bools) -> float:
         """What counts as shut in this clip: glasses hold the lids of the mesh apart."""
         low = float(np.quantile(self.eyes[valid].mean(-1), 0.02))
         return SHUT + (SHUT_GLASSES - SHUT) * float(smoothstep(0.06, 0.09, low))
@@ -48,7 +49,9 @@ def measure(store: MotionStore, line: Timeline, source: Posed) -> Measures:
     eyes, mouth, apart = (np.concatenate([p[k] for p in parts]) for k in range(3))
     both = eyes.mean(-1)
     median = max(float(np.median(both[line.valid])), 1e-6)
-    unlike = apart + 2 * np.abs(both / median - 1) + 3 * np.abs(mouth - mouth_opening(source.shape))
+    # eyes as open as usual are all alike: only a blink or a stare counts
+    blink = np.maximum(np.abs(both / median - 1) - EYE_USUAL, 0)
+    unlike = apart + 2 * blink + 3 * np.abs(mouth - mouth_opening(source.shape))
     return Measures(eyes, mouth, np.where(line.valid, unlike, np.inf))
 
 

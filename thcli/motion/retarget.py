@@ -19,11 +19,12 @@ from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Face, Motion
-from thcli.motion import anatomy, canonical, features, limits, reference, smooth
+from thcli.motion import anatomy, canonical, features, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, Posed, neutral, rigid_fit
 from thcli.motion.observe import KIND
+from thcli.motion.reference import OPEN, measure, neutral_frames
 from thcli.motion.target import Target
-from thcli.motion.timeline import Timeline, scan, smoothstep
+from thcli.motion.timeline import scan, smoothstep
 
 TARGET_KIND = "mesh-target"
 GAZE_ALONG, GAZE_ACROSS = 0.28, 0.12  # eye widths that an iris moves at most
@@ -82,7 +83,7 @@ class Retargeted:
         self._line = scan(store)
         self._size = _size(store)
         self._moved = smooth.Filled(self._line, smooth.smoother(store, self._line, options.smooth, options.causal))
-        self._measures = reference_measures(store, self._line, self._own)
+        self._measures = measure(store, self._line, self._own)
         self._anchor = self._find_anchor(reference)
         self._prepare()
 
@@ -101,7 +102,7 @@ class Retargeted:
     def _find_anchor(self, frame: int | None) -> Anchor:
         line = self._line
         if self._options.mode == "absolute":
-            best = reference.neutral_frames(line, self._measures)
+            best = neutral_frames(line, self._measures)
             shape = np.mean([self._moved.expression(int(i), int(i) + 1)[0] for i in best], 0) + neutral()
             pose = self._moved.pose[line.valid]
             middle = canonical.unpack(np.median(pose, 0), shape, self._size)
@@ -141,7 +142,7 @@ class Retargeted:
         eyes = canonical.eye_openings(anchor.shape)
         # a reference with shut eyes says nothing about open ones
         awake = np.where(eyes > 0.6 * median, eyes, median)
-        self._awake = np.maximum(awake, self._shut + reference.OPEN * 0.5)
+        self._awake = np.maximum(awake, self._shut + OPEN * 0.5)
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
         self._face_gain = strength * self._options.expression
@@ -236,11 +237,6 @@ class Retargeted:
         low = np.minimum(-GAZE_FURTHEST, self._own_gaze)
         high = np.maximum(GAZE_FURTHEST, self._own_gaze)
         return np.asarray(np.clip(self._own_gaze + change, low, high) - self._own_gaze)
-
-
-def reference_measures(store: MotionStore, line: Timeline, source: Posed) -> reference.Measures:
-    """See `reference.measure`."""
-    return reference.measure(store, line, source)
 
 
 def retarget(source: Face, store: MotionStore, options: MotionOptions) -> Retargeted:
