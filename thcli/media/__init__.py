@@ -1,1 +1,24 @@
-"""Moving pictures in and out through PyAV: probe, read, write, colour, rotation, sound, subtitles. Knows no faces."""
+"""Reading and writing pictures, sound and whatever comes with them. Nothing here knows of faces.
+
+info = media.probe("clip.mp4")
+with media.read("clip.mp4") as frames, media.write("out.mp4", info.size, info, OutputOptions(), drive=info.path) as out:
+    for frame in frames:
+        out.write(frame.pixels, frame.pts, frame.duration)
+"""
+
+from thcli.media.image import parse_background, read_image
+from thcli.media.info import Colour, MediaInfo, StreamInfo
+from thcli.media.probe import probe
+from thcli.media.read import Reader, local, read
+
+__all__ = [
+    "Colour",
+    "MediaInfo",
+    "Reader",
+    "StreamInfo",
+    "local",
+    "parse_background",
+    "probe",
+    "read",
+    "read_image",
+]
