@@ -1,0 +1,34 @@
+"""Which golden files there are: name -> "module:function", called with the offset, giving every stage of that file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+CASES = {
+    "FOMM": "tests.golden.fomm:stages",
+}
+
+
+def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
+    """Every stage of a golden file, computed by our networks."""
+    module, _, function = CASES[name].partition(":")
+    stages: Callable[[int], dict[str, Tensor]] = getattr(import_module(module), function)
+    with torch.inference_mode():
+        return {key: stage.numpy() for key, stage in stages(offset).items()}
+
+
+def worst(ours: dict[str, npt.NDArray[np.generic]], reference: dict[str, npt.NDArray[np.generic]]) -> dict[str, float]:
+    """Of each stage: max |ours - reference| / max(1, max |reference|)."""
+    out = {}
+    for key, wanted in reference.items():
+        ref, got = np.asarray(wanted, np.float64), np.asarray(ours[key], np.float64)
+        if ref.shape != got.shape:
+            raise ValueError(f"{key}: {got.shape} instead of {ref.shape}")
+        out[key] = float(np.abs(got - ref).max() / max(1.0, np.abs(ref).max()))
+    return out

@@ -1,0 +1,50 @@
+"""Numbers that only depend on a name: parameters, buffers and inputs of the golden comparisons (shared/specs/GOLDEN.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thcli.core.types import Array32
+
+
+def normal(name: str, shape: tuple[int, ...], offset: int) -> Array32:
+    """Standard normal float32 from the checksum of the name."""
+    return np.random.default_rng(crc32(name.encode()) + offset).standard_normal(shape).astype(np.float32)
+
+
+def value(key: str, shape: tuple[int, ...], offset: int = 0, gain: float = 1.0) -> Tensor:
+    """A parameter or buffer: variances 0.5 + |v| / 2, means v / 10, norm scales 1 + v / 10, biases v / 20, else gain * v / sqrt(fan in)."""
+    v = normal(key, shape, offset)
+    leaf = key.rpartition(".")[2]
+    if leaf == "running_var":
+        v = (0.5 + 0.5 * np.abs(v)).astype(np.float32)
+    elif leaf == "running_mean":
+        v = 0.1 * v
+    elif len(shape) <= 1:
+        v = 1 + 0.1 * v if leaf.startswith("weight") else 0.05 * v
+    else:
+        v = (gain * v / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+    return torch.from_numpy(v)
+
+
+def state(
+    like: Mapping[str, Tensor], offset: int, gain: float = 1.0, keep: Callable[[str], bool] = lambda key: False
+) -> dict[str, Tensor]:
+    """Tensors of these keys and shapes, filled; integers and what `keep` says stay as they are."""
+    return {
+        key: value(key, tuple(t.shape), offset, gain) if t.is_floating_point() and not keep(key) else t
+        for key, t in like.items()
+    }
+
+
+def picture(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:
+    """(1, 3, 256, 256) in 0..1: 16 x 16 random colours, enlarged bilinearly or as hard squares."""
+    small = torch.from_numpy(1 / (1 + np.exp(-normal(f"{name}/input-{index}", (1, 3, 16, 16), offset))))
+    if smooth:
+        return nn.functional.interpolate(small, (256, 256), mode="bilinear", align_corners=False)
+    return small.repeat_interleave(16, 2).repeat_interleave(16, 3)

@@ -1,0 +1,35 @@
+"""Every stage of every golden file, float32, within 1e-4 of the reference (relative to max(1, max |reference|))."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.golden.cases import CASES, run, worst
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_networks_give_the_references_numbers(name: str, shared: Path) -> None:
+    """Also that the stages are the file's, no more and no fewer."""
+    with np.load(shared / "golden" / f"{name}.npz") as file:
+        reference = {key: file[key] for key in file.files}
+    ours = run(name)
+    assert set(ours) == set(reference)
+    far = {key: figure for key, figure in worst(ours, reference).items() if not figure <= 1e-4}
+    assert not far
+
+
+def test_command_writes_another_offset(tmp_path: Path) -> None:
+    """The inputs and parameters shift, so that stored numbers cannot pass for computed ones."""
+    out = tmp_path / "x.npz"
+    command = [sys.executable, "-m", "tests.golden", "FOMM", "--offset", "3", "--out", str(out)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+    with np.load(out) as file:
+        assert "rel_ac/prediction" in file.files
+        shifted = file["kp/source_value"]
+    assert shifted.shape == (1, 10, 2) and np.abs(shifted).max() <= 1

@@ -1,0 +1,1 @@
+"""Blocks that the published warping networks share: layers, grids, keypoints, fast inference, strict checkpoints."""

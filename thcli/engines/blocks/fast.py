@@ -1,0 +1,41 @@
+"""What makes a trained network quick without changing its output: norms merged into the convolutions before them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TypeVar
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+Network = TypeVar("Network", bound=nn.Module)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+
+
+def fold(network: Network) -> Network:
+    """Merges batch norms into the convolutions that feed them, in place: for inference only, the state's keys change.
+
+    Blocks name their pairs in FOLDS; in a Sequential, neighbours are pairs.
+    """
+    for block in list(network.modules()):
+        pairs = list(getattr(block, "FOLDS", ()))
+        if isinstance(block, nn.Sequential):
+            names = list(dict(block.named_children()))
+            pairs += list(pairwise(names))
+        for first, second in pairs:
+            conv, batch_norm = getattr(block, first), getattr(block, second)
+            if isinstance(conv, CONVOLUTIONS) and isinstance(batch_norm, NORMS):
+                _merge(conv, batch_norm)
+                setattr(block, second, nn.Identity())
+    return network
+
+
+def _merge(conv: nn.Conv2d | nn.Conv3d, batch_norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
+    if batch_norm.running_mean is None or batch_norm.running_var is None:
+        return  # it normalises by the batch itself: nothing to merge
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, batch_norm.running_mean, batch_norm.running_var, batch_norm.eps,
+        batch_norm.weight, batch_norm.bias,
+    )  # fmt: skip
+    conv.requires_grad_(False)

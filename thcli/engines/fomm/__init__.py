@@ -1,0 +1,1 @@
+"""First Order Motion Model: keypoints with local affine maps, dense motion, occlusion (Siarohin et al. 2019)."""
