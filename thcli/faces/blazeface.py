@@ -1,9 +1,9 @@
-"""BlazeFace through LiteRT: the short-range net first, then the full-range one. Bazarevsky et al. 2019, arXiv:1907.05047."""
+"""BlazeFace through LiteRT: the short-range and the full-range net, and a search for small and turned faces. Bazarevsky et al. 2019, arXiv:1907.05047."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import numpy.typing as npt
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
 from thcli.faces.tflite import Network, read
+from thcli.weights import locate
 
 Pixels = npt.NDArray[Any]
+SMALLEST_PART = 192  # pixels: the full-range net's input, enlarging more shows nothing new
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
 
 
@@ -118,22 +120,55 @@ class BlazeFace:
         return _Range(self._full_path, FULL)
 
     def detect(self, picture: Pixels) -> list[Face]:
-        """Faces in (H, W, 3) RGB uint8 or uint16, best score first: boxes (x0, y0, x1, y1) and six keypoints in pixels."""
-        return self._short.detect(picture) or self._full.detect(picture)
+        """Faces in (H, W, 3) RGB uint8 or uint16, best score first: boxes (x0, y0, x1, y1) and six keypoints in pixels.
 
-    def detect_all(self, picture: Pixels) -> list[Face]:
-        """As `detect`, with both nets: finds small faces beside large ones. Best score first, no two of one face."""
-        faces = self._short.detect(picture) + self._full.detect(picture)
-        return distinct(faces)
+        When the whole picture shows none, overlapping parts of it are searched for small faces, and after them the picture
+        turned by 90, 270 and 180 degrees. Takes 4 ms with a face and up to 0.2 s without one; `quick` is for every frame.
+        """
+        return self.quick(picture) or self._in_parts(picture) or self._turned(picture)
 
-    def detect_turned(self, picture: Pixels) -> list[Face]:
-        """As `detect`, and when nothing is found also with the picture turned by 180 and 90 degrees: the last resort for stills."""
-        for quarters in (0, 1, 3, 2):
-            turned = np.ascontiguousarray(np.rot90(picture, quarters))
-            faces = self.detect(turned)
-            if faces:
-                return [turn_back(face, quarters, picture.shape[1], picture.shape[0]) for face in faces]
+    def quick(self, picture: Pixels) -> list[Face]:
+        """As `detect`, upright faces larger than about a tenth of the picture only."""
+        return distinct(self._short.detect(picture) + self._full.detect(picture))
+
+    def _in_parts(self, picture: Pixels) -> list[Face]:
+        """Upright faces down to 2 % of the picture's longer side."""
+        height, width = picture.shape[:2]
+        for share in (0.6, 0.3):
+            side = round(share * max(height, width))
+            if side < SMALLEST_PART:
+                break
+            found: list[Face] = []
+            for top in _starts(height, side):
+                for left in _starts(width, side):
+                    part = picture[top : top + side, left : left + side]
+                    found += [moved(face, left, top) for face in self._full.detect(part)]
+            if found:
+                return distinct(found)
         return []
+
+    def _turned(self, picture: Pixels) -> list[Face]:
+        height, width = picture.shape[:2]
+        for quarters in (1, 3, 2):
+            faces = self.quick(np.ascontiguousarray(np.rot90(picture, quarters)))
+            if faces:
+                return [turn_back(face, quarters, width, height) for face in faces]
+        return []
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where parts of `side` begin that cover `length` and share at least a quarter with each other."""
+    if length <= side:
+        return [0]
+    count = 1 + int(np.ceil((length - side) / (0.75 * side)))
+    return [round(i * (length - side) / (count - 1)) for i in range(count)]
+
+
+def moved(face: Face, dx: float, dy: float) -> Face:
+    """A detection shifted by (dx, dy) pixels."""
+    shift = np.array([dx, dy], np.float32)
+    keypoints = None if face.keypoints is None else face.keypoints + shift
+    return replace(face, box=face.box + np.tile(shift, 2), keypoints=keypoints)
 
 
 def distinct(faces: Sequence[Face], overlap: float = OVERLAP) -> list[Face]:
@@ -172,6 +207,4 @@ def turn_back(face: Face, quarters: int, width: int, height: int) -> Face:
 
 def load(run: RunOptions) -> BlazeFace:
     """The default detector. Raises WeightsError when its weights are absent, DeviceError without LiteRT."""
-    from thcli.weights import locate
-
-    return BlazeFace(locate("blazeface-short"), locate("blazeface-full"))
+    return BlazeFace(locate("blazeface-short", offline=run.offline), locate("blazeface-full", offline=run.offline))

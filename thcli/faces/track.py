@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from thcli.core.backends import Detector, IdentityEncoder
 from thcli.core.geometry import box_iou
 from thcli.core.types import Array32, Face
 from thcli.faces.cuts import Cuts
+from thcli.faces.facemesh import Roi, roi_of_mesh, steady
 
 Pixels = npt.NDArray[Any]
 
@@ -21,7 +21,15 @@ class MeshLandmarker(Protocol):
     """A landmarker that can also follow a face from the frame before."""
 
     def fit(self, picture: Pixels, face: Face) -> Face | None: ...
-    def refit(self, picture: Pixels, face: Face) -> Face | None: ...
+    def refit(self, picture: Pixels, face: Face, roi: Roi | None = None) -> Face | None: ...
+
+
+@runtime_checkable
+class QuickDetector(Protocol):
+    """A detector that has a cheaper way for every frame beside its thorough one."""
+
+    def detect(self, picture: Pixels) -> list[Face]: ...
+    def quick(self, picture: Pixels) -> list[Face]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,11 @@ class TrackOptions:
     every: int = 24  # look for more faces this often while some are tracked
     every_missing: int = 6  # and this often while one that was there is missing
     memory: int = 250  # a face that returns within this keeps its number, when place and size are plausible
-    lowest_logit: float = 5.0  # of the mesh net, below it the track ends (a face has 15 to 30, a wall -20 to 0)
+    thorough: int = (
+        12  # with nobody in sight, search for small and turned faces this often, with a quick look in between
+    )
+    first_logit: float = 10.0  # of the mesh net, to begin a track (a face has 15 to 32, a wall -24 to 3)
+    lowest_logit: float = 5.0  # below it a track ends: a face half out of the picture has 10, one half covered 18
     overlap: float = 0.3  # two tracks that share more of the smaller box are one face
     same_person: float = 0.35  # cosine of two identity vectors from which they are one person
     most: int = 12  # faces at a time
@@ -43,6 +55,7 @@ class _Track:
     face: Face  # as last seen
     seen: int  # frame in which it was last seen
     age: int = 1  # frames seen
+    roi: Roi | None = None  # where the mesh net looked, held steady
     vector: Array32 | None = None  # sum of identity vectors
     before_cut: bool = False
 
@@ -71,6 +84,7 @@ class Tracker:
         self._frame = -1
         self._next = 0
         self._looked = 0
+        self._searched = -(10**9)
         self.cut = False  # whether the frame last fed began a new scene
         self.detections = 0  # how often the detector ran
 
@@ -96,11 +110,12 @@ class Tracker:
         """Refits every live track; those that lost their face, or sit on another's, go."""
         kept: list[_Track] = []
         for track in self._live:
-            face = self._landmarker.refit(picture, track.face)
-            if face is not None and _jumped(track.face, face):
-                face = self._landmarker.refit(
-                    picture, face
-                )  # the region was off its face: once more around the new place
+            if track.face.mesh is not None:
+                track.roi = steady(roi_of_mesh(track.face.mesh), track.roi)
+            face = self._landmarker.refit(picture, track.face, track.roi)
+            if face is not None and _jumped(track.face, face):  # the region was off: once more around the new place
+                track.roi = None
+                face = self._landmarker.refit(picture, face)
             if face is None or face.logit < self._options.lowest_logit or not _inside(face, picture):
                 self._gone.append(track)
             elif not any(_shared(face, other.face) > self._options.overlap for other in kept):
@@ -125,17 +140,25 @@ class Tracker:
         self._looked = self._frame
         self.detections += 1
         new: list[Face] = []
-        for found in self._detector.detect(picture):
+        for found in self._detected(picture):
             taken = [t.face for t in self._live] + new
             if len(taken) >= self._options.most or any(_shared(found, f) > self._options.overlap for f in taken):
                 continue
             face = self._landmarker.fit(picture, replace(found, mesh=None))
-            if face is None or face.logit < self._options.lowest_logit or not _inside(face, picture):
+            if face is None or face.logit < self._options.first_logit or not _inside(face, picture):
                 continue
             if not any(_shared(face, other) > self._options.overlap for other in taken):
                 new.append(face)
         for face in sorted(new, key=lambda f: float(f.box[0])):  # a first frame numbers its faces from left to right
             self._live.append(self._begin(picture, face))
+
+    def _detected(self, picture: Pixels) -> list[Face]:
+        """What the detector finds: thoroughly at first, after a cut and now and then, else in its quick way if it has one."""
+        thorough = self.cut or self._frame - self._searched >= self._options.thorough
+        if isinstance(self._detector, QuickDetector) and (self._live or not thorough):
+            return self._detector.quick(picture)
+        self._searched = self._frame
+        return self._detector.detect(picture)
 
     def _begin(self, picture: Pixels, face: Face) -> _Track:
         """The track of a face that nobody follows: one that was lost, when that is plausible, else a new one."""
@@ -149,6 +172,7 @@ class Tracker:
         track.face = replace(face, track=track.number)
         track.seen = self._frame
         track.before_cut = False
+        track.roi = None
         if vector is not None:
             track.vector = vector if track.vector is None else track.vector + vector
         return track
@@ -207,8 +231,3 @@ def _implausible(old: Face, new: Face, gap: int, cut: bool) -> float:
         return distance if box_iou(old.box, new.box) > 0.5 else float("inf")
     reach = min(1.0 + 0.05 * gap, 3.0)
     return distance + abs(float(np.log(ratio))) if distance <= reach and 0.5 < ratio < 2 else float("inf")
-
-
-def follow(pictures: Sequence[Pixels], tracker: Tracker) -> list[list[Face]]:
-    """The faces of each picture of a short sequence."""
-    return [tracker.update(picture) for picture in pictures]
