@@ -182,3 +182,19 @@ class ShowOptions:
     as_json: bool = option(False, "Print one JSON object on stdout; everything for people goes to stderr.", "--json")
     quiet: bool = option(False, "Show nothing but errors.", "--quiet", "-q")
     debug: bool = option(False, "Show the traceback of a bug.")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """How results are measured against the truth."""
+
+    frames: int | None = option(None, "Compare at most this many frames, from --start on (default: all).")
+    source_frame: int = option(0, "Which frame of the clip is the source picture, counted from --start.")
+    count_source: bool = option(False, "Also count the source's own frame, which every answer has nearly right.")
+    own_mouth: bool = option(False, "Also measure the engine without the driver's mouth interior.")
+    columns: int = option(8, "Columns of the contact sheet.")
+
+    def __post_init__(self) -> None:
+        require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
+        require(self.source_frame >= 0, "--source-frame", "0 or more", self.source_frame)
+        require(1 <= self.columns <= 64, "--columns", "within 1..64", self.columns)
