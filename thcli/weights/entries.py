@@ -18,7 +18,7 @@ from thcli.core.errors import UsageError, WeightsError
 
 ARCHIVES = ("zip", "tar")
 PICKLES = ("pytorch", "torchscript")
-FORMATS = (*ARCHIVES, *PICKLES, "safetensors", "tflite", "onnx", "task", "mat", "npy", "pickle")
+FORMATS = (*ARCHIVES, *PICKLES, "safetensors", "tflite", "onnx", "task", "mat", "npy", "pickle", "raw")
 LARGEST_AUTO = 16 << 20
 
 _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
