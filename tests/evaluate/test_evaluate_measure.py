@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage import data
 
+from tests.evaluate.world import PHOTO, STEP, clip, face_at, moved, tracker
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Event, Warned
-from thcli.core.geometry import box_of
-from thcli.core.types import Array, Face, Frame, Image
+from thcli.core.types import Frame
 from thcli.evaluate.instep import InStep
 from thcli.evaluate.measure import (
-    Tracker,
     align_row,
     copy_row,
     eight_bit,
@@ -30,37 +28,6 @@ from thcli.evaluate.place import Place, cut, fit_within, like, square
 from thcli.evaluate.sheet import Columns, Gallery, contact_sheet, difference, letterbox, save_picture
 from thcli.evaluate.table import METRICS
 from thcli.motion.canonical import neutral
-
-PHOTO: Image = np.ascontiguousarray(data.astronaut()[:256, 90:346])  # type: ignore[no-untyped-call]  # no types in scikit-image
-MESH: Array = neutral() * 60 + np.array([130.0, 120.0, 0.0])
-STEP = 4  # pixels that the picture moves to the right with every frame
-
-
-def face_at(shift: float) -> Face:
-    mesh = (MESH + np.array([shift, 0.0, 0.0])).astype(np.float32)
-    return Face(box_of(mesh), 1.0, mesh=mesh)
-
-
-def moved(index: int) -> Image:
-    """The photograph moved to the right by index * STEP, and marked so that `find` can tell by how much."""
-    picture = np.ascontiguousarray(np.roll(PHOTO, index * STEP, 1))
-    picture[0] = index
-    return picture
-
-
-def find(picture: Image) -> Face | None:
-    """Stands for a tracker: reads the mark; 255 stands for a face that is not found."""
-    mark = int(np.median(picture[0]))
-    return None if mark == 255 else face_at(mark * STEP)
-
-
-def tracker() -> Tracker:
-    return find
-
-
-def clip(count: int, time_base: Fraction = Fraction(1, 25), ticks: int = 1, start: int = 0) -> Iterator[Frame]:
-    for i in range(count):
-        yield Frame(moved(i), start + i * ticks, time_base, i)
 
 
 def test_truth_is_best_and_align_beats_copy_on_a_moving_picture() -> None:
@@ -103,7 +70,7 @@ def test_frames_without_a_true_face_count_for_the_frame_alone() -> None:
         for frame in clip(4):
             pixels = frame.pixels.copy()
             if frame.index == 2:
-                pixels[0] = 255
+                pixels[:8] = 255
             yield Frame(pixels, frame.pts, frame.time_base, frame.index)
 
     seen: list[bool] = []

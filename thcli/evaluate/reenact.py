@@ -1,0 +1,153 @@
+"""`thcli eval reenact`: how near results come to the true clip, beside the trivial answers and the truth itself.
+
+Self-reenactment: one frame of a clip is the source, the clip drives it, and the clip is the truth.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from thcli import media
+from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.events import Listener, Warned, silent
+from thcli.core.options import EvaluateOptions, ReadOptions
+from thcli.core.types import Face, Frame, Image
+from thcli.evaluate.measure import (
+    Row,
+    Tracker,
+    align_row,
+    copy_row,
+    eight_bit,
+    measure,
+    truth_row,
+    video_row,
+)
+from thcli.evaluate.place import BOX, FACE_SIZE, FRAME_SIZE
+from thcli.evaluate.report import Evaluation, facts
+from thcli.evaluate.sheet import Gallery, save_picture
+
+Renderer = Callable[[Path, Path, ReadOptions], "Path | Iterable[Frame]"]
+"""Drives a source picture (PNG) by a part of a clip; gives a video file or the frames, with the clip's time stamps."""
+
+
+def evaluate_self(
+    clip: Path,
+    engines: Mapping[str, Renderer],
+    tracker: Callable[[], Tracker],
+    options: EvaluateOptions,
+    read: ReadOptions,
+    on: Listener = silent,
+) -> Evaluation:
+    """Self-reenactment: rows for every engine, copy, align and the truth.
+
+    clip: a video of one talking head.  engines: label -> renderer.  tracker: see `measure`. Raises NoFaceError when the source
+    frame shows no face, UsageError when the clip has no such frame, and what the renderers and the reader raise.
+    """
+    read = limited(clip, read, options.frames)
+    source = source_frame(clip, read, options.source_frame)
+    with tempfile.TemporaryDirectory(prefix="thcli-eval-") as folder, ExitStack() as stack:
+        picture = Path(folder) / "source.png"
+        save_picture(picture, source)
+        rows: dict[str, Row] = {}
+        for label, render in engines.items():
+            result = render(picture, clip, read)
+            rows[label] = video_row(stack.enter_context(media.read(result)) if isinstance(result, Path) else result)
+        skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
+        protocol = {"kind": "self-reenactment", "source_frame": options.source_frame, "source_counted": not skip}
+        inputs = {"clip": facts(clip)}
+        return _measured(clip, rows, source, tracker, options, read, skip, protocol, inputs, on)
+
+
+def evaluate_videos(
+    truth: Path,
+    results: Mapping[str, Path],
+    tracker: Callable[[], Tracker],
+    options: EvaluateOptions,
+    read: ReadOptions,
+    on: Listener = silent,
+) -> Evaluation:
+    """Finished videos against the true one, matched by time from their first frames; copy and align use the truth's own frame.
+
+    The results are read from their beginning: `read` says which part of the truth they show. Raises as `evaluate_self`.
+    """
+    read = limited(truth, read, options.frames)
+    source = source_frame(truth, read, options.source_frame)
+    width, height = media.probe(truth).size
+    with ExitStack() as stack:
+        rows: dict[str, Row] = {}
+        for label, path in results.items():
+            reader = stack.enter_context(media.read(path))
+            shape = reader.info.size
+            if abs(shape[0] * height - shape[1] * width) > 0.02 * shape[1] * width:
+                raise UsageError(
+                    f"{path} ({shape[0]}x{shape[1]}) and {truth} ({width}x{height}) have different shapes.",
+                    "Compare videos of one framing, such as --framing full.",
+                )
+            if shape != (width, height):
+                on(Warned(f"{path} is {shape[0]}x{shape[1]} and is compared at the truth's {width}x{height}."))
+            rows[label] = video_row(reader)
+        inputs = {"truth": facts(truth), **{label: facts(path) for label, path in results.items()}}
+        return _measured(truth, rows, source, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on)
+
+
+def limited(clip: Path, read: ReadOptions, frames: int | None) -> ReadOptions:
+    """The part of a clip with at most so many frames: its end lies between the last frame wanted and the next."""
+    if frames is None:
+        return read
+    with media.read(clip, read) as reader:
+        around = [frame.pts * frame.time_base for frame in islice(reader, frames - 1, frames + 1)]
+        if len(around) < 2:
+            return read
+        middle = sum(around, Fraction(0)) / 2 - reader.info.start
+    return replace(read, end=float(middle))
+
+
+def source_frame(clip: Path, read: ReadOptions, index: int) -> Image:
+    """A frame of a clip as uint8. Raises UsageError when the clip is shorter."""
+    with media.read(clip, read) as reader:
+        frame = next(islice(reader, index, None), None)
+    if frame is None:
+        raise UsageError(f"{clip} has no frame {index}.", "Choose an earlier --source-frame.")
+    return eight_bit(frame)
+
+
+def _source_face(clip: Path, picture: Image, tracker: Tracker) -> Face:
+    face = tracker(picture)
+    if face is None or face.mesh is None:
+        raise NoFaceError(f"The source frame of {clip} shows no face.", "Choose another one with --source-frame.")
+    return face
+
+
+def _measured(
+    clip: Path,
+    results: Mapping[str, Row],
+    source: Image,
+    tracker: Callable[[], Tracker],
+    options: EvaluateOptions,
+    read: ReadOptions,
+    skip: frozenset[int],
+    protocol: Mapping[str, Any],
+    inputs: Mapping[str, Mapping[str, Any]],
+    on: Listener,
+) -> Evaluation:
+    face = _source_face(clip, source, tracker())
+    rows = {**results, "copy": copy_row(source), "align": align_row(source, face), "truth": truth_row}
+    gallery = Gallery(next(iter(results), "align"), columns=options.columns)
+    with media.read(clip, read) as truth:
+        total = options.frames or truth.info.frames
+        scores = measure(truth, rows, tracker, skip=skip, total=total, look=gallery, on=on)
+    whole = {
+        **protocol,
+        "start": read.start,
+        "end": read.end,
+        "face_box": f"truth's mesh box x {BOX}, square, at {FACE_SIZE} px, bilinear, border repeated",
+        "frame": f"whole frame, at most {FRAME_SIZE} px on its long side",
+    }
+    return Evaluation(scores, whole, inputs, gallery.sheet())
