@@ -23,7 +23,7 @@ class Detector(Protocol):
 
 
 class Landmarker(Protocol):
-    """Puts points on a face that is roughly known: returns the face with mesh (468 points) or keypoints set, None when it is not a face."""
+    """Puts points on a face that is roughly known: returns the face with mesh (468 points), or with points and keypoints, set; None when it is not a face."""
 
     def fit(self, picture: Image, face: Face) -> Face | None: ...
 
@@ -65,18 +65,21 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One row. factory: "module:function", called with RunOptions.  weights: names in weights.toml that it loads."""
+    """One row. factory: "module:function", called with RunOptions, and with the backend's own options where it has some.
+
+    weights: names in weights.toml that it loads.
+    """
 
     factory: str
     about: str
     weights: tuple[str, ...] = ()
     package: str = ""  # a library of the dependencies that does the work
 
-    def load(self, run: RunOptions) -> Any:
+    def load(self, run: RunOptions, *own: Any) -> Any:
         """The backend itself. Raises WeightsError when its weights are not there, DeviceError when its device is not."""
         module, _, name = self.factory.partition(":")
-        factory: Callable[[RunOptions], Any] = getattr(import_module(module), name)
-        return factory(run)
+        factory: Callable[..., Any] = getattr(import_module(module), name)
+        return factory(run, *own)
 
 
 TABLE: dict[str, dict[str, Backend]] = {
@@ -84,13 +87,62 @@ TABLE: dict[str, dict[str, Backend]] = {
         "blazeface": Backend(
             "thcli.faces.blazeface:load", "short, then full range", ("blazeface-short", "blazeface-full")
         ),
+        "insightface": Backend(
+            "thcli.faces.backends.insightface_onnx:load_detector",
+            "SCRFD-10G; boxes and five points",
+            ("insightface-buffalo-l",),
+            "insightface",
+        ),
+        "face-alignment": Backend(
+            "thcli.faces.backends.face_alignment_torch:load_detector",
+            "S3FD; boxes",
+            ("face-alignment-s3fd",),
+            "face-alignment",
+        ),
+        "facexlib": Backend(
+            "thcli.faces.backends.facexlib_torch:load_detector",
+            "RetinaFace ResNet-50; boxes and five points",
+            ("facexlib-retinaface-resnet50",),
+            "facexlib",
+        ),
     },
     "landmarker": {
         "facemesh": Backend(
             "thcli.faces.facemesh:load", "468 points, refined lips, eyes and irises", ("facemesh-attention",)
         ),
+        "insightface": Backend(
+            "thcli.faces.backends.insightface_onnx:load_points106",
+            "106 points",
+            ("insightface-buffalo-l",),
+            "insightface",
+        ),
+        "insightface-68": Backend(
+            "thcli.faces.backends.insightface_onnx:load_points68",
+            "68 points with depth",
+            ("insightface-buffalo-l",),
+            "insightface",
+        ),
+        "face-alignment": Backend(
+            "thcli.faces.backends.face_alignment_torch:load_landmarks",
+            "FAN; 68 points",
+            ("face-alignment-2dfan4",),
+            "face-alignment",
+        ),
+        "facexlib": Backend(
+            "thcli.faces.backends.facexlib_torch:load_landmarks",
+            "AWing; 98 points",
+            ("facexlib-awing-wflw",),
+            "facexlib",
+        ),
     },
-    "identity": {},
+    "identity": {
+        "insightface": Backend(
+            "thcli.faces.backends.insightface_onnx:load_identity",
+            "ArcFace R50 on WebFace600K; 512 numbers",
+            ("insightface-buffalo-l",),
+            "insightface",
+        ),
+    },
     "engine": {
         "mesh": Backend("thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights"),
     },

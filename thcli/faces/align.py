@@ -34,10 +34,8 @@ def arcface(points: npt.ArrayLike, size: int = 112) -> Crop:
     src, dst = [found.eyes], [eyes]
     if found.nose is not None:
         src, dst = [*src, found.nose[None]], [*dst, nose]
-    if np.array_equal(found.mouth[0], found.mouth[1]):  # only the mouth's centre is known
-        src, dst = [*src, found.mouth[:1]], [*dst, mouth.mean(0, keepdims=True)]
-    else:
-        src, dst = [*src, found.mouth], [*dst, mouth]
+    corners_known = len(found.mouth) == 2
+    src, dst = [*src, found.mouth], [*dst, mouth if corners_known else mouth.mean(0, keepdims=True)]
     _distinct(np.concatenate(src))
     scaled = (np.concatenate(dst) + 0.5) * ratio - 0.5
     return Crop(geometry.similarity(np.concatenate(src), scaled), (size, size))

@@ -17,14 +17,14 @@ from thcli.core.types import Array, Face
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Indices of the parts; an eye is the mean of its points. nose: -1 where the layout has no nose tip that we know.
+    """Indices of the parts; an eye is the mean of its points. mouth: both corners, or one point, its centre. nose: -1 where the layout has no nose tip that we know.
 
     outline: the points whose bounding box is the face's (brows to chin, cheek to cheek); empty: all of them.
     """
 
     left_eye: tuple[int, ...]
     right_eye: tuple[int, ...]
-    mouth: tuple[int, int]
+    mouth: tuple[int, ...]
     nose: int = -1
     outline: tuple[int, ...] = ()
 
@@ -39,7 +39,7 @@ _MESH = Layout((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380), (6
 
 LAYOUTS: dict[int, Layout] = {
     5: Layout((0,), (1,), (3, 4), 2),
-    6: Layout((0,), (1,), (3, 3), 2),
+    6: Layout((0,), (1,), (3,), 2),
     68: Layout(tuple(range(36, 42)), tuple(range(42, 48)), (48, 54), 30),
     98: Layout(tuple(range(60, 68)), tuple(range(68, 76)), (76, 82), 54),
     106: Layout((33, 35, 40, 39), (87, 89, 94, 93), (52, 61), 86),
@@ -51,7 +51,8 @@ LAYOUTS: dict[int, Layout] = {
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A face's parts in pixels: eyes (2, 2) and mouth corners (2, 2), the picture's left first, nose tip (2,) or None."""
+    """A face's parts in pixels: eyes (2, 2) and mouth corners (2, 2), the picture's left first, or the mouth's centre (1, 2) alone;
+    nose tip (2,) or None."""
 
     eyes: Array
     mouth: Array
@@ -82,7 +83,7 @@ def parts(points: npt.ArrayLike) -> Parts:
 def five_points(points: npt.ArrayLike) -> Array:
     """(5, 2) left eye, right eye, nose tip, left and right mouth corner. Raises NoFaceError for a layout without them."""
     found = parts(points)
-    if found.nose is None or np.array_equal(found.mouth[0], found.mouth[1]):
+    if found.nose is None or len(found.mouth) == 1:
         raise NoFaceError(f"A layout of {len(np.asarray(points))} points has no five points.")
     return np.concatenate([found.eyes, found.nose[None], found.mouth])
 
