@@ -165,7 +165,7 @@ class MotionFile:
         if slot.dtype.kind == "b" and max(data, default=0) > 1:
             raise self._broken(f"its array {name!r} has values that are neither true nor false")
         values = np.frombuffer(data, slot.dtype)
-        if slot.dtype.kind == "f" and size and not np.max(np.abs(values)) <= MAX_VALUE:  # also false for NaN
+        if not _bounded(values):
             raise self._broken(f"its array {name!r} has values that are not finite or too large")
         return values
 
@@ -284,7 +284,7 @@ class MotionWriter:
         shape = (values.dtype, values.shape[1:])
         if self._shapes.setdefault(name, shape) != shape:
             raise MediaError(f"The array {name!r} changes its type or shape from window to window.")
-        if values.dtype.kind == "f" and values.size and not np.max(np.abs(values)) <= MAX_VALUE:
+        if not _bounded(values):
             raise MediaError(f"The array {name!r} has values that are not finite.")
         if name not in self._spools:
             self._spools[name] = (Path(self._folder.name) / name).open("w+b")
@@ -328,6 +328,13 @@ def _enter(table: dict[str, Any], name: str, dtype: np.dtype[Any], shape: tuple[
     stop = at + dtype.itemsize * math.prod(shape)
     table[name] = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [at, stop]}
     return stop
+
+
+def _bounded(values: AnyArray) -> bool:
+    """Whether floating-point values are finite and of a size that ours can have."""
+    if values.dtype.kind != "f" or not values.size:
+        return True
+    return bool(float(np.max(np.abs(values))) <= MAX_VALUE)  # false for NaN
 
 
 def _same(a: Mapping[str, AnyArray], b: Mapping[str, AnyArray]) -> bool:

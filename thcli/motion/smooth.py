@@ -18,7 +18,7 @@ from thcli.motion.timeline import Timeline, smoothstep
 
 HALF = 0.13  # seconds to each side: three frames at 25 a second
 CALM_HALF = 0.33  # of the pose where it is calm
-CALM = (0.004, 0.012)  # IOD by which the two filters may differ: calm below, moving above
+CALM = (0.006, 0.015)  # IOD by which the two filters may differ: calm below, moving above
 MOST_TAPS = 24  # frames to each side, whatever the rate
 ONE_EURO_POSE = (1.0, 8.0)  # least cutoff in Hz, beta (speeds in IOD or radians a second)
 ONE_EURO_EXPRESSION = (1.5, 30.0)
