@@ -1,0 +1,91 @@
+"""The default engine: a person's own texture, warped by the 468-point mesh (shared/specs/MESH.md). No generative weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from thcli.core.backends import MotionStore
+from thcli.core.errors import WeightsError
+from thcli.core.options import MeshOptions, MotionOptions, RunOptions
+from thcli.core.types import Face, Frame, Image, Motion
+from thcli.engines.mesh import compose, eyes, matte, mirror, mouth, warp
+from thcli.engines.mesh.prepare import MeshSource, prepare
+from thcli.motion.observe import observe
+from thcli.motion.retarget import retarget, targets
+from thcli.motion.target import Target
+
+
+class MeshEngine:
+    """Stateless between calls but for the segmentation network, which is loaded on the first source that wants it."""
+
+    motion_kind = "mesh"
+    crop_size: int | None = None
+
+    def __init__(self, options: MeshOptions) -> None:
+        self._options = options
+        self._segmenter: matte.Segmenter | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def uses_driving_frames(self) -> bool:
+        return self._options.mouth == "driver"
+
+    def configured(self, options: MeshOptions) -> MeshEngine:
+        """The same engine with other options."""
+        return MeshEngine(options)
+
+    def encode_source(self, picture: Image, face: Face) -> MeshSource:
+        """Raises NoFaceError without a mesh; WeightsError when the matte is asked for and its network is not here."""
+        with self._lock:
+            return prepare(picture, face, self._segmentation())
+
+    def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
+        return observe(frames, faces)
+
+    def retarget(self, source: MeshSource, motion: MotionStore, options: MotionOptions) -> MotionStore:
+        return retarget(source.face, motion, options)
+
+    def render(self, source: MeshSource, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        """motion: a window of what `retarget` gave.  frames: the driving pictures of the same window, for the mouth's inside."""
+        pictures = [None] * len(motion) if frames is None else [_eight_bits(frame) for frame in frames]
+        return [draw(source, target, picture) for target, picture in zip(targets(motion), pictures, strict=True)]
+
+    def _segmentation(self) -> matte.Segmenter | None:
+        if self._options.matte == "off":
+            return None
+        if self._segmenter is None:
+            try:
+                self._segmenter = matte.load()
+            except WeightsError:
+                if self._options.matte == "on":
+                    raise
+        return self._segmenter
+
+
+def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
+    """One frame, (H, W, 3) uint8 at the source's size. driving: the driver's picture of this frame, or None."""
+    shows = eyes.weights(source.eyes, target.points)
+    strips = eyes.strip_sources(source.mesh, shows)
+    way = warp.build(source.mesh, source.around, target.points, strips, source.size, source.step)
+    if way is None:
+        return source.picture.copy()
+    out = compose.draw(source.picture, source.cut, way)
+    if source.hidden is not None:
+        mirror.draw(out, source.picture, source.hidden, source.mesh, target.points, way)
+    eyes.draw(out, source.eyes, shows, target.points, target.gaze)
+    if driving is not None and target.driver is not None:
+        mouth.draw_driver(out, source.tone, target.points, target.driver, driving)
+    return out
+
+
+def _eight_bits(frame: Frame) -> Image:
+    pixels = frame.pixels
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+
+
+def load(run: RunOptions) -> MeshEngine:
+    """The engine with its default options; see `MeshEngine.configured`."""
+    return MeshEngine(MeshOptions())

@@ -1,0 +1,170 @@
+"""The person cut out of a still background, once a source: an alpha with fine edges, the plate behind, and where the hair hangs.
+
+With it the head moves over a background that stands still, instead of dragging it along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import anatomy
+from thcli.faces.tflite import Network, read
+from thcli.faces.topology import OVAL
+
+SIZE = 256  # of the segmentation network
+SURE = (0.25, 0.75)  # probabilities that count as background, as person
+FINE = 128  # samples to a face at which the alpha's edge is refined
+MARGIN = 0.1  # face heights around the person that the plate does not take from the picture
+LEAST = 0.85  # share of the face that the cut must hold to be believed
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """person: (H, W, 4) uint8, what the person adds to the plate, and its alpha: plate * (1 - alpha) + person is the picture exactly.
+
+    plate: (H, W, 3) uint8 background without the person.
+    """
+
+    person: Image
+    plate: Image
+
+
+class Segmenter:
+    """MediaPipe's selfie segmentation; one call at a time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def __call__(self, picture: Image) -> Array32:
+        """How likely each pixel belongs to a person: (256, 256) float32."""
+        small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        self._network.scaled_input(small, 1 / 255)
+        return np.asarray(self._network.run()[0].reshape(SIZE, SIZE), np.float32)
+
+
+def load() -> Segmenter:
+    """Raises WeightsError when the network is not here and cannot be fetched, DeviceError without LiteRT."""
+    from thcli.weights import locate
+
+    return Segmenter(Network(read(locate("selfie")), ["input_1"], ["activation_10"]))
+
+
+def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32, int] | None:
+    """The person, and the hair as (map (h, w) float32 0..1, source pixels a sample). None when the cut does not hold the face.
+
+    probability: (h, w) 0..1 of any size over the whole picture.  mesh: (468, 3) pixels.
+    """
+    height, width = picture.shape[:2]
+    tall = anatomy.height(mesh)
+    step = max(1, round(tall / FINE))
+    size = (max(1, width // step), max(1, height // step))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR)
+    coarse = np.clip((likely - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
+    alpha = np.clip((guided(small, coarse, max(2, round(0.05 * tall / step)), 1e-4) - 0.1) / 0.8, 0, 1)
+    alpha = np.maximum(alpha, _enclosed(alpha))
+    at = (mesh[OVAL, :2] + 0.5) / step - 0.5
+    oval = np.zeros(alpha.shape, np.uint8)
+    cv2.fillPoly(oval, [np.rint(at * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    if not oval.any() or alpha[oval > 0].mean() < LEAST:
+        return None
+    core = cv2.erode(oval, np.ones((5, 5), np.uint8))
+    alpha = np.maximum(alpha, cv2.blur(core.astype(np.float32), (3, 3)))
+    reach = 2 * round(MARGIN * tall / step / 2) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    hidden = cv2.dilate((alpha > 0.05).astype(np.float32), disc)
+    filled = cv2.resize(push_pull(small * 255, hidden > 0), (width, height), interpolation=cv2.INTER_LINEAR)
+    share = cv2.resize(hidden, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    plate = np.clip(picture + share * (filled - picture) + 0.5, 0, 255).astype(np.uint8)
+    opaque = (cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR) * 255 + 0.5).astype(np.uint8)
+    behind = cv2.multiply(plate, cv2.cvtColor(255 - opaque, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    person = np.dstack([cv2.subtract(picture, behind), opaque])
+    return Cut(person, plate), hair(small, alpha, at), step
+
+
+def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> Array32:
+    """Moves the edges of values (h, w) to those of a colour picture (h, w, 3), 0..1. He, Sun, Tang 2010, eq. 14-16."""
+
+    def mean(x: Array32) -> Array32:
+        return np.asarray(cv2.blur(x, (2 * radius + 1, 2 * radius + 1)), np.float32)
+
+    middle, level = mean(guide), mean(values)
+    together = mean(guide * values[..., None]) - middle * level[..., None]
+    spread = np.empty((*values.shape, 3, 3), np.float32)
+    for i in range(3):
+        for j in range(i, 3):
+            spread[..., i, j] = mean(guide[..., i] * guide[..., j]) - middle[..., i] * middle[..., j]
+            spread[..., j, i] = spread[..., i, j]
+    spread[..., range(3), range(3)] += np.float32(smoothness)
+    slope = np.linalg.solve(spread, together[..., None])[..., 0]
+    offset = level - (slope * middle).sum(-1)
+    return np.asarray((mean(slope) * guide).sum(-1) + mean(offset))
+
+
+def _enclosed(alpha: Array32) -> Array32:
+    """1 in the gaps of the person that do not reach the picture's edge (an earring, a pale collar), soft."""
+    _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    inner = ~np.isin(labels, edge) & (labels > 0)
+    return np.asarray(cv2.blur(cv2.dilate(inner.astype(np.float32), np.ones((7, 7))), (3, 3)))
+
+
+def push_pull(picture: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
+    """Fills the holes of (h, w, 3) from their surroundings, ever more smoothly inwards. Gortler and others 1996, section 3.4."""
+    weight = (~hole).astype(np.float32)
+    levels = [(picture * weight[..., None], weight)]
+    while min(levels[-1][1].shape) > 2:
+        colour, known = levels[-1]
+        half = ((known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2)
+        levels.append((cv2.resize(colour, half, interpolation=cv2.INTER_AREA), cv2.resize(known, half, interpolation=cv2.INTER_AREA)))  # fmt: skip
+    colour, known = levels[-1]
+    total = max(float(known.sum()), 1e-6)
+    mean = colour.sum((0, 1)) / total
+    filled = np.where(known[..., None] > 1e-6, colour / np.maximum(known, 1e-6)[..., None], mean).astype(np.float32)
+    for colour, known in levels[-2::-1]:
+        above = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_LINEAR)
+        trust = np.clip(2 * known, 0, 1)[..., None]
+        filled = colour / np.maximum(known, 1e-6)[..., None] * trust + above * (1 - trust)
+    return np.asarray(filled, np.float32)
+
+
+def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
+    """Where hair hangs, (h, w) 0..1: what has the colours of the person above the forehead and is joined to it.
+
+    small: (h, w, 3) 0..1.  mesh: (36, 2) the face's oval in its samples. Nothing where those colours are the skin's (a bald head).
+    """
+    empty = np.zeros(alpha.shape, np.float32)
+    top, chin = mesh[0], mesh[18]
+    up = top - chin
+    tall = max(float(np.linalg.norm(up)), 1.0)
+    up = up / tall
+    rows, columns = np.mgrid[0 : alpha.shape[0], 0 : alpha.shape[1]].astype(np.float32)
+    rel = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
+    above = rel @ (up / tall).astype(np.float32)
+    across = np.abs(rel @ (np.array([-up[1], up[0]]) / tall).astype(np.float32))
+    face = np.zeros(alpha.shape, np.uint8)
+    cv2.fillPoly(face, [np.rint(mesh * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & (face == 0)
+    skin = (face > 0) & (above < 0.2) & (above > -0.3)
+    if seed.sum() < 30 or skin.sum() < 30:
+        return empty
+    lab = cv2.cvtColor(cv2.blur(small, (3, 3)), cv2.COLOR_RGB2LAB)
+
+    def apart(points: npt.NDArray[np.bool_]) -> Array32:
+        values = lab[points]
+        middle = np.median(values, 0)
+        spread = 1.5 * np.median(np.abs(values - middle), 0) + np.array([8, 4, 4], np.float32)
+        return np.asarray(np.sqrt((((lab - middle) / spread) ** 2).sum(-1)), np.float32)
+
+    like = (apart(seed) < np.minimum(apart(skin), 3.0)) & (alpha > 0.5) & (face == 0)
+    like = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(like)
+    joined = np.isin(labels, np.unique(labels[seed & (like > 0)])) & (like > 0)
+    radius = max(2, round(0.05 * tall))
+    full = cv2.morphologyEx(joined.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
+    return np.asarray(cv2.blur(cv2.blur(full.astype(np.float32), (2 * radius + 1,) * 2), (2 * radius + 1,) * 2))

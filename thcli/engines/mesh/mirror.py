@@ -1,0 +1,97 @@
+"""The hidden half of a turned source: where the other cheek comes into view, the texture of the near one, mirrored.
+
+The surface's cosine to the view says which points the source does not show (MESH.md section 5); they take the colour of their
+mirror images, matched in tone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import anatomy, compose, raster
+from thcli.engines.mesh.field import smoothstep
+from thcli.engines.mesh.warp import Map
+from thcli.faces.topology import FRONT_SIGNS, PAIRS, POINTS, TRIANGLES
+
+LEAST = 0.05  # of the weight: below, nothing is drawn
+SPREADS = 3
+GAIN = (0.5, 1.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Of the source. facing: (468,) cosine.  hidden: (468,) 0..1 how much a point may be replaced.  gain: (3,) colour factor of the mirrored texture."""
+
+    facing: Array
+    hidden: Array
+    ratio: Array
+
+
+def facing(mesh: Array) -> Array:
+    """(468,) cosine between each point's normal and the view: 1 towards the camera, negative away."""
+    a, b, c = (mesh[TRIANGLES[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a) * FRONT_SIGNS[:, None]
+    total = np.zeros((POINTS, 3))
+    for k in range(3):
+        np.add.at(total, TRIANGLES[:, k], normal)
+    return np.asarray(total[:, 2] / np.maximum(np.linalg.norm(total, axis=1), 1e-9))
+
+
+def prepare(picture: Image, mesh: Array) -> Mirror | None:
+    """None for a source that shows both its cheeks."""
+    own = facing(mesh)
+    hidden = (1 - smoothstep(0.3, 0.6, own)) * smoothstep(0.1, 0.3, own[PAIRS] - own)
+    if hidden.max() < LEAST:
+        return None
+    reach = max(1, round(0.05 * anatomy.height(mesh)))
+    at = mesh[None, :, :2].astype(np.float32)
+    colour = cv2.remap(cv2.blur(picture, (reach, reach)), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[
+        0
+    ]
+    colour = colour.astype(np.float64) + 1
+    return Mirror(own, hidden, colour / colour[PAIRS])
+
+
+def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array, way: Map) -> None:
+    """Draws the mirrored texture on a rendered picture, in place, where the target shows what the source hides."""
+    weight = mirror.hidden * smoothstep(0.05, 0.2, facing(target) - mirror.facing)
+    weight = _spread(weight)
+    if weight.max() < LEAST:
+        return
+    gain = np.clip(np.median(mirror.ratio[weight > 0.5 * weight.max()], 0), *GAIN)
+    values = np.concatenate([mesh[PAIRS, :2] - target[:, :2], weight[:, None]], 1)
+    maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
+    samples = raster.sample(way.ids, maps, way.face)
+    samples[..., 2] *= way.inside
+    samples[..., 2] = cv2.blur(samples[..., 2], (3, 3))
+    x, y = way.face.axes()
+    samples[..., 0] += x
+    samples[..., 1] += y[:, None]
+    full = compose.window(samples, way.face, (out.shape[1], out.shape[0]))
+    if full is None:
+        return
+    where, values_full = full
+    there = np.ascontiguousarray(values_full[..., :2])
+    colour = cv2.remap(picture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    view = out[where]
+    share = values_full[..., 2:]
+    colour = np.minimum(colour * gain.astype(np.float32), 255)
+    view[:] = (view + share * (colour - view) + np.float32(0.5)).astype(np.uint8)
+
+
+def _spread(weight: npt.NDArray[np.floating]) -> Array:
+    """Each triangle's corners take its greatest weight, softened, SPREADS times: no hard border inside of a triangle."""
+    out = np.asarray(weight, np.float64)
+    for _ in range(SPREADS):
+        mean = out[TRIANGLES].mean(1)
+        total, count = np.zeros(POINTS), np.zeros(POINTS)
+        for k in range(3):
+            np.add.at(total, TRIANGLES[:, k], mean)
+            np.add.at(count, TRIANGLES[:, k], 1)
+        out = np.maximum(out, total / np.maximum(count, 1))
+    return out

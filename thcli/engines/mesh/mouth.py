@@ -1,0 +1,52 @@
+"""The inside of the mouth: the driver's own, in the source's tone, or a made one (see `interior`)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import patch
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.field import smoothstep
+from thcli.faces.topology import MOUTH_SKIN
+
+OPENS = (0.02, 0.07)  # gap / width between which the inside appears
+GAIN = (0.55, 1.7)  # of the driver's picture at most
+CHROMA = 0.6  # share of a difference in colour (beyond brightness) that is matched
+
+
+def tone(picture: npt.NDArray[np.generic], mesh: Array) -> Array:
+    """The skin's colour around the mouth, (3,): medians, which a beard's or a shadow's half does not move."""
+    reach = max(1.0, 0.03 * float(np.linalg.norm(mesh[LIPS[0], :2] - mesh[LIPS[10], :2])))
+    star = reach * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    points = (mesh[MOUTH_SKIN, None, :2] + star).reshape(1, -1, 2).astype(np.float32)
+    return np.median(cv2.remap(picture, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0], 0).astype(
+        float
+    )
+
+
+def gain(wanted: Array, there: Array) -> Array:
+    """Per-channel factor from one tone to another: brightness within GAIN, colour in part."""
+    light = float(wanted.mean() / max(there.mean(), 1.0))
+    colour = np.clip(wanted / np.maximum(there, 1.0) / max(light, 1e-3), 0.6, 1.6)
+    return np.asarray(np.clip(light, *GAIN) * colour**CHROMA)
+
+
+def draw_driver(out: Image, own_tone: Array, target: Array, driver: Array, frame: Image) -> None:
+    """Puts the driver's mouth, (468, 3) mesh in pixels of his frame, between the target's lips, in place."""
+    place, his = patch.opening(target, LIPS), patch.opening(driver, LIPS)
+    shown = float(smoothstep(*OPENS, place.gap))
+    where = patch.pixels(place, (out.shape[1], out.shape[0]), 0.06)
+    if shown <= 0 or where is None:
+        return
+    u, v = patch.coordinates(place, where)
+    upper, lower = place.rims(u)
+    his_upper, his_lower = his.rims(u)
+    across = his_upper + (v - upper) / np.maximum(lower - upper, 1e-3) * (his_lower - his_upper)
+    there = patch.place(his, u, across)
+    colour = cv2.remap(frame, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    colour = np.minimum(colour * gain(own_tone, tone(frame, driver)).astype(np.float32), 255)
+    mask = patch.cover(place, u, v, (upper + 0.01, lower - 0.01), max(1.5, 0.035 * place.width))
+    patch.blend(out, where, shown * mask, colour)

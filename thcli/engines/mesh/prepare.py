@@ -1,0 +1,69 @@
+"""What the renderer needs to know of a source, found once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thcli.core.errors import NoFaceError
+from thcli.core.types import Array, Face, Image
+from thcli.engines.mesh import matte, mirror, mouth, patch
+from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.eyes import Eye
+from thcli.engines.mesh.field import Surroundings, pushed_oval
+from thcli.engines.mesh.matte import Cut, Segmenter
+from thcli.engines.mesh.mirror import Mirror
+from thcli.engines.mesh.warp import step_for
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSource:
+    """A source picture and all that is known of it. Read-only: threads may share it.
+
+    picture: (H, W, 3) uint8.  face: with its mesh, in pixels of the picture.  mesh: (468, 3) float64.  step: source pixels a sample
+    of the map.  cut: person and plate, or None.  hidden: the mirrored half, or None when both are seen.  tone: (3,) skin colour.
+    """
+
+    picture: Image
+    face: Face
+    mesh: Array
+    step: int
+    around: Surroundings
+    cut: Cut | None
+    eyes: tuple[Eye, ...]
+    hidden: Mirror | None
+    tone: Array
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+def prepare(picture: Image, face: Face, segmenter: Segmenter | None) -> MeshSource:
+    """segmenter: None leaves the background on the mesh's own map. Raises NoFaceError when the face has no mesh."""
+    if face.mesh is None:
+        raise NoFaceError("The source's face has no mesh.", "Choose another picture, or another landmarker.")
+    mesh = np.asarray(face.mesh, np.float64)
+    picture = np.ascontiguousarray(picture)
+    found = None if segmenter is None else matte.cut(picture, segmenter(picture), mesh)
+    oval = pushed_oval(mesh)
+    around = Surroundings(oval, False) if found is None else Surroundings(oval, True, found[1], found[2])
+    return MeshSource(
+        picture, face, mesh, step_for(mesh), around, None if found is None else found[0], _eyes(picture, mesh, face),
+        mirror.prepare(picture, mesh), mouth.tone(picture, mesh),
+    )  # fmt: skip
+
+
+def _eyes(picture: Image, mesh: Array, face: Face) -> tuple[Eye, ...]:
+    eyes = []
+    for side, ring in enumerate(EYES):
+        place = patch.opening(mesh, ring)
+        if face.iris is None:
+            eyes.append(Eye(picture, place, np.array([0.5, 0.0]), 0.2))
+            continue
+        rim = place.local(face.iris[side])
+        radius = float(np.linalg.norm(rim[1:] - rim[0], axis=1).mean())
+        eyes.append(Eye(picture, place, rim[0], float(np.clip(radius, 0.1, 0.3))))
+    return tuple(eyes)
