@@ -51,17 +51,23 @@ def networks() -> list[tuple[str, Callable[[], torch.nn.Module], Any, str]]:
     from facexlib.alignment.awing_arch import FAN as AWingFan
     from facexlib.detection.retinaface import RetinaFace
 
-    def retinaface() -> torch.nn.Module:
+    def retinaface(backbone: str) -> torch.nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torchvision's, on an argument that facexlib passes
-            network: torch.nn.Module = RetinaFace("resnet50", device="cpu")
+            network: torch.nn.Module = RetinaFace(backbone, device="cpu")
         return network
 
     return [
-        ("s3fd-619a316812.pth", s3fd, fa.S3fd, ""),
-        ("2DFAN4-11f355bf06.pth.tar", lambda: FAN(4), fa.Fan, ""),
-        ("detection_Resnet50_Final.pth", retinaface, fx.RetinaFace, "module."),
-        ("alignment_WFLW_4HG.pth", lambda: AWingFan(num_modules=4, num_landmarks=98, device="cpu"), fx.AWing, ""),
+        ("s3fd-619a316812.pth", s3fd, fa.S3fd.of, ""),
+        ("2DFAN4-11f355bf06.pth.tar", lambda: FAN(4), fa.Fan.of, ""),
+        ("detection_Resnet50_Final.pth", lambda: retinaface("resnet50"), fx.RetinaFace.of, "module."),
+        (
+            "detection_mobilenet0.25_Final.pth",
+            lambda: retinaface("mobile0.25"),
+            lambda tensors, run: fx.RetinaFace.of(tensors, run, "mobile0.25"),
+            "module.",
+        ),
+        ("alignment_WFLW_4HG.pth", lambda: AWingFan(num_modules=4, num_landmarks=98, device="cpu"), fx.AWing.of, ""),
     ]
 
 
@@ -73,7 +79,7 @@ def test_the_official_layout_loads_strictly_and_runs(row: tuple[str, Any, Any, s
     nested = name.startswith("alignment")  # AWing's file keeps its state under that key
     torch.save({"state_dict": state} if nested else state, tmp_path / name)
     tensors = load_tensors(tmp_path / name, prefix="state_dict." if nested else "")
-    backend = adapter.of(tensors, RUN)
+    backend = adapter(tensors, RUN)
     picture = astronaut()
     if hasattr(backend, "detect"):
         small = picture[::2, ::2]
@@ -84,7 +90,7 @@ def test_the_official_layout_loads_strictly_and_runs(row: tuple[str, Any, Any, s
     missing = dict(tensors)
     missing.pop(next(k for k in missing if k.endswith("weight")))
     with pytest.raises(WeightsError, match="1 missing"):
-        adapter.of(missing, RUN)
+        adapter(missing, RUN)
 
 
 class Dot(torch.nn.Module):

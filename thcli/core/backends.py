@@ -102,7 +102,13 @@ TABLE: dict[str, dict[str, Backend]] = {
         "facexlib": Backend(
             "thcli.faces.backends.facexlib_torch:load_detector",
             "RetinaFace ResNet-50; boxes and five points",
-            ("facexlib-retinaface-resnet50",),
+            ("facexlib-retinaface-r50",),
+            "facexlib",
+        ),
+        "facexlib-mobilenet": Backend(
+            "thcli.faces.backends.facexlib_torch:load_small_detector",
+            "RetinaFace MobileNet 0.25; boxes and five points",
+            ("facexlib-retinaface-mobilenet",),
             "facexlib",
         ),
     },
@@ -131,7 +137,7 @@ TABLE: dict[str, dict[str, Backend]] = {
         "facexlib": Backend(
             "thcli.faces.backends.facexlib_torch:load_landmarks",
             "AWing; 98 points",
-            ("facexlib-awing-wflw",),
+            ("facexlib-awing",),
             "facexlib",
         ),
     },

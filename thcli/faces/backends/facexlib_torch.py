@@ -27,7 +27,7 @@ from facexlib.alignment.awing_arch import FAN  # noqa: E402  # after the line ab
 from facexlib.detection.retinaface import RetinaFace as Network  # noqa: E402
 from facexlib.detection.retinaface_utils import PriorBox, decode, decode_landm  # noqa: E402
 
-DETECTOR, LANDMARKS = "facexlib-retinaface-resnet50", "facexlib-awing-wflw"
+DETECTOR, SMALL_DETECTOR, LANDMARKS = "facexlib-retinaface-r50", "facexlib-retinaface-mobilenet", "facexlib-awing"
 _LONG_SIDE = 960  # of the picture that the detector sees
 _SCORE, _OVERLAP = 0.8, 0.4  # the library's own (RetinaFace.detect_faces)
 _MEAN_BGR = (104.0, 117.0, 123.0)
@@ -39,22 +39,22 @@ Tensors = dict[str, torch.Tensor]
 
 
 class RetinaFace:
-    """Detector: boxes and five points. Deng et al. 2020 (RetinaFace), ResNet-50."""
+    """Detector: boxes and five points. Deng et al. 2020 (RetinaFace), with a ResNet-50 or a small MobileNet."""
 
     def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
         self._network, self._device = network, device
 
     @classmethod
-    def of(cls, tensors: Tensors, run: RunOptions) -> RetinaFace:
-        """With the library's network and the official file's tensors."""
+    def of(cls, tensors: Tensors, run: RunOptions, backbone: str = "resnet50") -> RetinaFace:
+        """With the library's network and the official file's tensors. backbone: resnet50 or mobile0.25."""
         device = resolve(run.device)
         with warnings.catch_warnings():
             # facexlib 0.3 builds its ResNet with torchvision's older argument `pretrained=False`: two warnings that tell
             # the user nothing; no weights are fetched.
             for message in ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum"):
                 warnings.filterwarnings("ignore", message, UserWarning)
-            network = Network("resnet50", device=device)
-        fill(network, tensors, DETECTOR, device)
+            network = Network(backbone, device=device)
+        fill(network, tensors, f"RetinaFace ({backbone})", device)
         return cls(network, device)
 
     def detect(self, picture: Image) -> list[Face]:
@@ -120,7 +120,13 @@ def load_detector(run: RunOptions) -> RetinaFace:
     return RetinaFace.of(load_tensors(DETECTOR), run)
 
 
+def load_small_detector(run: RunOptions) -> RetinaFace:
+    """Raises as `load_detector` does."""
+    check_licence(SMALL_DETECTOR, run.licence)
+    return RetinaFace.of(load_tensors(SMALL_DETECTOR), run, "mobile0.25")
+
+
 def load_landmarks(run: RunOptions) -> AWing:
     """Raises as `load_detector` does."""
     check_licence(LANDMARKS, run.licence)
-    return AWing.of(load_tensors(LANDMARKS, prefix="state_dict."), run)
+    return AWing.of(load_tensors(LANDMARKS), run)
