@@ -1,4 +1,4 @@
-"""Makes thcli/faces/topology.npz: the triangles, their frontal signs and the left-right pairs of the 468-point mesh.
+"""Makes thcli/faces/topology.npz: triangles, their frontal signs, left-right pairs and the upper part of the 468-point mesh.
 
     python tools/make_topology.py MEDIAPIPE_WHEEL PICTURES thcli/faces/topology.npz
 
@@ -26,6 +26,7 @@ from thcli.faces import blazeface, facemesh
 CONNECTIONS = "mediapipe/python/solutions/face_mesh_connections.py"
 FILLED_TWICE = {(49, 64, 129), (279, 294, 358)}  # 3-cycles whose edges all have two triangles already
 ROUNDS = 6
+NOSE_BASE = 2
 Numbers = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float64]
 
@@ -116,7 +117,11 @@ def main(wheel: Path, pictures: Path, out: Path) -> None:
         f"{len(triangles)} triangles, {int((signs < 0).sum())} face the camera; involution {involution}, worst pair {worst:.4f}\n"
     )
     np.savez_compressed(
-        out, triangles=triangles.astype(np.int16), signs=signs.astype(np.int8), pairs=pair.astype(np.int16)
+        out,
+        triangles=triangles.astype(np.int16),
+        signs=signs.astype(np.int8),
+        pairs=pair.astype(np.int16),
+        upper=np.flatnonzero(mesh[:, 1] < mesh[NOSE_BASE, 1]).astype(np.int16),
     )
 
 

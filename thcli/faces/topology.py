@@ -56,6 +56,8 @@ FRONT_SIGNS = _table("signs")
 """(852,) the sign of each triangle's area, (b - a) x (c - a) in picture axes, on a frontal face: -1 but for two under the nose wings."""
 PAIRS = _table("pairs")
 """(468,) the mirror image of each point; points on the middle line are their own."""
+UPPER = _table("upper")
+"""The points above the base of the nose: what neither speech nor most smiles move far."""
 
 OVAL = _ids(
     "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 152 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109"
