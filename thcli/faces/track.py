@@ -13,6 +13,7 @@ from thcli.core.geometry import box_iou
 from thcli.core.types import Array32, Face
 from thcli.faces.cuts import Cuts
 from thcli.faces.facemesh import Roi, roi_of_mesh, steady
+from thcli.faces.shape import SAME_AT_ALL, SAME_LIKELY, SAME_SURELY, shape_distance
 
 Pixels = npt.NDArray[Any]
 
@@ -43,6 +44,7 @@ class TrackOptions:
         12  # with nobody in sight, search for small and turned faces this often, with a quick look in between
     )
     first_logit: float = 10.0  # of the mesh net, to begin a track (a face has 15 to 32, a wall -24 to 3)
+    sure_logit: float = 18.0  # from which a mesh may stand for the shape of its face
     lowest_logit: float = 5.0  # below it a track ends: a face half out of the picture has 10, one half covered 18
     overlap: float = 0.3  # two tracks that share more of the smaller box are one face
     same_person: float = 0.35  # cosine of two identity vectors from which they are one person
@@ -56,6 +58,7 @@ class _Track:
     seen: int  # frame in which it was last seen
     age: int = 1  # frames seen
     roi: Roi | None = None  # where the mesh net looked, held steady
+    sure: Face | None = None  # as last seen well: a face on its way out is misshapen
     vector: Array32 | None = None  # sum of identity vectors
     before_cut: bool = False
 
@@ -120,6 +123,8 @@ class Tracker:
                 self._gone.append(track)
             elif not any(_shared(face, other.face) > self._options.overlap for other in kept):
                 track.face = replace(face, track=track.number)
+                if face.logit >= self._options.sure_logit:
+                    track.sure = track.face
                 track.seen = self._frame
                 track.age += 1
                 kept.append(track)
@@ -170,6 +175,8 @@ class Tracker:
         else:
             self._gone.remove(track)
         track.face = replace(face, track=track.number)
+        if face.logit >= self._options.sure_logit:
+            track.sure = track.face
         track.seen = self._frame
         track.before_cut = False
         track.roi = None
@@ -185,7 +192,7 @@ class Tracker:
                 cosine = float(vector @ track.vector / max(float(np.linalg.norm(track.vector)), 1e-6))
                 cost = 1 - cosine if cosine >= self._options.same_person else np.inf
             else:
-                cost = _implausible(track.face, face, self._frame - track.seen, track.before_cut)
+                cost = _implausible(track, face, self._frame - track.seen)
             if np.isfinite(cost) and (best is None or cost < best[0]):
                 best = cost, track
         return None if best is None else best[1]
@@ -219,15 +226,21 @@ def _inside(face: Face, picture: Pixels) -> bool:
     return bool(0 <= x < width and 0 <= y < height and _side(face) >= 8)
 
 
-def _implausible(old: Face, new: Face, gap: int, cut: bool) -> float:
-    """A cost for `new` being `old` after `gap` frames unseen; infinite when it cannot be.
+def _implausible(track: _Track, new: Face, gap: int) -> float:
+    """A cost for `new` being the lost track after `gap` frames unseen; infinite when it cannot be.
 
-    Within a scene a face may have wandered by its own size and somewhat more with time. Over a cut only a face in nearly the
-    same place and size passes (a jump cut).
+    Within a scene a face may have wandered by its own size and somewhat more with time. Over a cut places mean little: the
+    face must be nearly where it was, or have very nearly the same shape.
     """
+    old = track.face
     ratio = _side(new) / _side(old)
     distance = float(np.linalg.norm(_middle(new) - _middle(old))) / max(_side(old), _side(new))
-    if cut:
-        return distance if box_iou(old.box, new.box) > 0.5 else float("inf")
+    unlike = 0.0
+    if track.sure is not None and track.sure.mesh is not None and new.mesh is not None:
+        unlike = shape_distance(track.sure.mesh, new.mesh)
+    if track.before_cut:
+        limit = SAME_LIKELY if box_iou(old.box, new.box) > 0.3 else SAME_SURELY
+        return unlike if unlike < limit else float("inf")
     reach = min(1.0 + 0.05 * gap, 3.0)
-    return distance + abs(float(np.log(ratio))) if distance <= reach and 0.5 < ratio < 2 else float("inf")
+    near = distance <= reach and 0.5 < ratio < 2
+    return distance + abs(float(np.log(ratio))) if near and unlike < SAME_AT_ALL else float("inf")

@@ -1,0 +1,166 @@
+"""Which face of a clip is meant: statistics of each track, gathered while pass 1 streams by, and the choice at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.backends import IdentityEncoder
+from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.events import Listener, Warned, silent
+from thcli.core.types import Array32, Face, Image
+from thcli.faces.shape import SAME_AT_ALL, shape_distance
+
+SAMPLES = (3, 12, 48, 192, 768)  # the frames of a track in which its identity is looked at
+BINS = 8  # of the histogram of areas, per doubling
+SAME_PERSON = 0.3  # cosine of two identity vectors
+
+
+@dataclass(slots=True)
+class TrackSummary:
+    """What is kept of one track: a few hundred bytes, however long the clip is (and one mesh, of its best frame)."""
+
+    track: int
+    first: int  # frame in which it was first seen
+    box: Array32  # as first seen
+    frames: int = 0  # in which it was seen
+    logit: float = float("-inf")  # the best one
+    mesh: Array32 | None = None  # of that frame
+    vectors: list[Array32] = field(default_factory=list)
+    areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(32 * BINS, np.int64))
+
+    @property
+    def area(self) -> float:
+        """Median area of its box in square pixels, within 5 %."""
+        middle = int(np.searchsorted(np.cumsum(self.areas), (self.frames + 1) // 2))
+        return float(2.0 ** ((middle + 0.5) / BINS))
+
+
+class Census:
+    """Counts the faces of a clip, fed frame by frame with what the tracker gave.
+
+    identity: with it, each track's identity is looked at in a few of its frames (the picture is needed then).
+    """
+
+    def __init__(self, identity: IdentityEncoder | None = None) -> None:
+        self._identity = identity
+        self._frame = -1
+        self.tracks: dict[int, TrackSummary] = {}
+        self.opening: list[int] = []  # tracks of the first frame with faces, left to right
+        self.opening_frame = -1
+
+    def add(self, faces: Sequence[Face], picture: Image | None = None) -> None:
+        """The faces of the next frame, each with its track number."""
+        self._frame += 1
+        if faces and not self.opening:
+            self.opening = [f.track for f in sorted(faces, key=lambda f: float(f.box[0] + f.box[2]))]
+            self.opening_frame = self._frame
+        for face in faces:
+            entry = self.tracks.get(face.track)
+            if entry is None:
+                entry = self.tracks[face.track] = TrackSummary(face.track, self._frame, face.box)
+            entry.frames += 1
+            entry.areas[min(int(BINS * np.log2(max(face.area, 1.0))), len(entry.areas) - 1)] += 1
+            if face.mesh is not None and face.logit > entry.logit:
+                entry.logit, entry.mesh = face.logit, face.mesh
+            if self._identity is not None and picture is not None and entry.frames in SAMPLES:
+                entry.vectors.append(self._identity.identify(picture, face).vector)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Who is looked for: the mesh of a reference picture's face, and its identity vector when there is an encoder."""
+
+    name: str
+    mesh: Array32 | None = None
+    vector: Array32 | None = None
+
+
+def is_reference(select: str) -> bool:
+    """Whether --face names a picture rather than largest, first, all or a number. Raises UsageError when it is neither."""
+    if select in ("largest", "first", "all") or select.isdecimal():
+        return False
+    if not Path(select).is_file():
+        raise UsageError(
+            f"--face {select!r} is neither largest, first, all, a number nor a picture that exists.",
+            "Take one of these, or the path of a picture of the person.",
+        )
+    return True
+
+
+def choose(
+    census: Census, select: str, where: str, *, reference: Callable[[], Reference] | None = None, on: Listener = silent
+) -> list[int]:
+    """The numbers of the chosen tracks; never empty.
+
+    select: largest (median area times frames seen) | first (the first to appear, of several the largest) | all (by track number) |
+    N (from the left in the first frame that has faces) | a picture, which needs `reference`.  where: the clip's name, for messages.
+    Raises NoFaceError, listing what was found, when there is no face or none that fits.
+    """
+    tracks = list(census.tracks.values())
+    if not tracks:
+        raise NoFaceError(
+            f"No face was found in {where}.", "Faces must be larger than about 20 pixels and not covered."
+        )
+    if select == "largest":
+        return [max(tracks, key=lambda t: t.area * t.frames).track]
+    if select == "first":
+        return [min(tracks, key=lambda t: (t.first, -t.area)).track]
+    if select == "all":
+        return sorted(census.tracks)
+    if select.isdecimal():
+        if int(select) >= len(census.opening):
+            raise NoFaceError(
+                f"{where} has no face number {select} in its first frame with faces (frame {census.opening_frame}).",
+                f"Found {described(census)}; numbers count from 0, left to right.",
+            )
+        return [census.opening[int(select)]]
+    if reference is None:
+        raise UsageError(f"--face {select!r} is a picture, which cannot be used here.")
+    return [_resembling(census, reference(), where, on)]
+
+
+def described(census: Census) -> str:
+    """The faces of the first frame that has some, for messages: number, width and place."""
+    items = []
+    for number, track in enumerate(census.opening):
+        x0, y0, x1, y1 = (round(float(v)) for v in census.tracks[track].box)
+        items.append(f"{number}: {x1 - x0} pixels wide at ({(x0 + x1) // 2}, {(y0 + y1) // 2})")
+    return "; ".join(items)
+
+
+def _resembling(census: Census, who: Reference, where: str, on: Listener) -> int:
+    """The track that is most like the reference, by identity when both sides have vectors, else by the shape of the mesh."""
+    by_vector = {
+        t.track: float(np.mean(t.vectors, 0) @ who.vector / max(float(np.linalg.norm(np.mean(t.vectors, 0))), 1e-6))
+        for t in census.tracks.values()
+        if t.vectors and who.vector is not None
+    }
+    if by_vector:
+        best = max(by_vector, key=lambda track: by_vector[track])
+        if by_vector[best] < SAME_PERSON:
+            raise NoFaceError(
+                f"None of the {len(census.tracks)} faces in {where} is the one in {who.name}.",
+                f"Most like it is track {best}, with a cosine of {by_vector[best]:.2f} where {SAME_PERSON} is needed. Found {described(census)}.",
+            )
+        return best
+    by_shape = {
+        t.track: shape_distance(who.mesh, t.mesh)
+        for t in census.tracks.values()
+        if t.mesh is not None and who.mesh is not None
+    }
+    if not by_shape:
+        raise NoFaceError(f"No face in {where} can be compared with {who.name}.", f"Found {described(census)}.")
+    best = min(by_shape, key=lambda track: by_shape[track])
+    if by_shape[best] > SAME_AT_ALL:
+        raise NoFaceError(
+            f"None of the {len(census.tracks)} faces in {where} has the shape of the one in {who.name}.",
+            f"Found {described(census)}; choose one with --face N.",
+        )
+    if len(by_shape) > 1:
+        on(Warned(f"{who.name} was compared with the faces of {where} by the shape of the face alone, which is weak: check the result, or choose with --face N."))  # fmt: skip
+    return best
