@@ -15,19 +15,19 @@ from tests.evaluate.world import PHOTO, STEP, clip, face_at, moved, tracker
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Event, Warned
 from thcli.core.types import Frame
-from thcli.evaluate.instep import InStep
 from thcli.evaluate.measure import (
     align_row,
     copy_row,
-    eight_bit,
     measure,
     truth_row,
     video_row,
 )
 from thcli.evaluate.place import Place, cut, fit_within, like, square
-from thcli.evaluate.sheet import Columns, Gallery, contact_sheet, difference, letterbox, save_picture
+from thcli.evaluate.sheet import Columns, Gallery, contact_sheet, difference, save_picture
 from thcli.evaluate.table import METRICS
 from thcli.motion.canonical import neutral
+from thcli.pipeline.instep import InStep
+from thcli.pipeline.panels import eight_bit, letterbox
 
 
 def test_truth_is_best_and_align_beats_copy_on_a_moving_picture() -> None:

@@ -13,10 +13,11 @@ import numpy as np
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.geometry import similarity
 from thcli.core.types import Face, Frame, Image
-from thcli.evaluate.instep import InStep
 from thcli.evaluate.place import REGIONS, Place, Region, like
 from thcli.evaluate.table import METRICS, Accumulator, Metric, Sample
 from thcli.motion import canonical
+from thcli.pipeline.instep import InStep
+from thcli.pipeline.panels import eight_bit
 
 Tracker = Callable[[Image], Face | None]  # fed frame by frame; follows one face
 Values = Mapping[Region, Mapping[str, float | None]]
@@ -88,12 +89,6 @@ def video_row(frames: Iterable[Frame]) -> Row:
         return like(eight_bit(frame), moment.picture)
 
     return row
-
-
-def eight_bit(frame: Frame) -> Image:
-    """The pixels of a frame as uint8."""
-    pixels = frame.pixels
-    return np.asarray(pixels if pixels.dtype == np.uint8 else (pixels.astype(np.uint32) + 128) // 257, np.uint8)
 
 
 class _Board:

@@ -24,7 +24,6 @@ from thcli.evaluate.measure import (
     Tracker,
     align_row,
     copy_row,
-    eight_bit,
     measure,
     truth_row,
     video_row,
@@ -32,6 +31,7 @@ from thcli.evaluate.measure import (
 from thcli.evaluate.place import BOX, FACE_SIZE, FRAME_SIZE
 from thcli.evaluate.report import Evaluation, facts
 from thcli.evaluate.sheet import Gallery, save_picture
+from thcli.pipeline.panels import eight_bit
 
 Renderer = Callable[[Path, Path, ReadOptions], "Path | Iterable[Frame]"]
 """Drives a source picture (PNG) by a part of a clip; gives a video file or the frames, with the clip's time stamps."""

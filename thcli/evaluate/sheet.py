@@ -9,51 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.types import Face, Image
 from thcli.evaluate.measure import Moment
 from thcli.evaluate.place import cut, fit_within, square
+from thcli.pipeline.panels import GREY, letterbox, put_label
 
-GREY = (24, 24, 24)  # behind and between the pictures
-WHITE = (235, 235, 235)
 GAP = 2
 WIDE_BOX = 2.0  # side of a sheet's cut around the face over the mesh's: hair, jaw and neck are to be seen
 DIFFERENCE_GAIN = 3
 
 
-def letterbox(picture: Image, size: tuple[int, int], colour: tuple[int, int, int] = GREY) -> Image:
-    """The whole picture in the middle of `size` (width, height), its shape kept, `colour` around it."""
-    width, height = size
-    scale = min(width / picture.shape[1], height / picture.shape[0])
-    inner = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = picture if inner == picture.shape[1::-1] else cv2.resize(picture, inner, interpolation=way)
-    canvas = np.full((height, width, 3), colour, np.uint8)
-    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas[y : y + inner[1], x : x + inner[0]] = small
-    return canvas
-
-
 def difference(a: Image, b: Image, gain: float = DIFFERENCE_GAIN) -> Image:
     """|a - b| times gain, clipped to 255; pictures of equal shape."""
     return np.asarray(cv2.convertScaleAbs(cv2.absdiff(a, b), alpha=gain), np.uint8)
-
-
-def draw_label(picture: Image, text: str, at: tuple[int, int] = (4, 2), size: int = 15) -> Image:
-    """A copy with light text on a dark shade, upper left corner at (x, y). Text that is too wide is cut off with an ellipsis."""
-    image = Pillow.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size)
-    room = picture.shape[1] - at[0] - 4
-    shown = text
-    while pen.textlength(shown, font) > room and len(shown) > 1:
-        shown = shown.removesuffix("…")[:-1] + "…"
-    left, top, right, bottom = pen.textbbox(at, shown, font)
-    pen.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=GREY)
-    pen.text(at, shown, fill=WHITE, font=font)
-    return np.asarray(image, np.uint8)
 
 
 def contact_sheet(
@@ -71,13 +41,13 @@ def contact_sheet(
     sheet = np.full((len(rows) * (height + GAP) + GAP, count * (width + GAP) + GAP, 3), GREY, np.uint8)
     for y, (label, pictures) in enumerate(rows.items()):
         for x, picture in enumerate(pictures):
-            small = letterbox(picture, cell)
-            if x == 0:
-                small = draw_label(small, label)
-            if y == 0 and x < len(columns):
-                small = draw_label(small, columns[x], (4, height - 18), 12)
             top, left = GAP + y * (height + GAP), GAP + x * (width + GAP)
-            sheet[top : top + height, left : left + width] = small
+            room = sheet[top : top + height, left : left + width]
+            room[:] = letterbox(picture, cell)
+            if x == 0:
+                put_label(room, label)
+            if y == 0 and x < len(columns):
+                put_label(room, columns[x], (3, max(height - 20, 0)), 12)
     return sheet
 
 

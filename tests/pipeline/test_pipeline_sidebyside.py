@@ -1,0 +1,81 @@
+"""Videos beside each other: layout, labels and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thcli.core.types import Frame
+from thcli.pipeline.panels import GREY, Layout, label, letterbox, put_label
+from thcli.pipeline.sidebyside import side_by_side
+
+shapes = st.lists(st.fractions(Fraction(1, 4), Fraction(4)), min_size=1, max_size=5)
+
+
+def grey_clip(count: int, ticks: int, time_base: Fraction, start: int = 0, side: int = 8) -> Iterator[Frame]:
+    """Flat frames whose level is their index."""
+    for i in range(count):
+        yield Frame(np.full((side, side, 3), i, np.uint8), start + i * ticks, time_base, i, ticks)
+
+
+@given(shapes, st.integers(1, 3000), st.integers(200, 4000))
+@settings(max_examples=50, deadline=None)
+def test_a_layout_is_even_and_fits(wanted: list[Fraction], height: int, widest: int) -> None:
+    layout = Layout.of(wanted, height, widest)
+    assert layout.height % 2 == 0 and all(width % 2 == 0 for width in layout.widths)
+    assert layout.size[0] == sum(layout.widths) <= widest + 6 * len(wanted)
+    assert layout.height <= height + 1 or layout.height == 2
+
+
+def test_streams_of_other_rates_and_starts_meet_in_time_and_hold_their_ends() -> None:
+    base = grey_clip(4, 3600, Fraction(1, 90000), start=7777)  # 25 a second
+    slow = grey_clip(2, 2, Fraction(1, 25), start=100)  # 12.5 a second, half as long
+    still = grey_clip(1, 0, Fraction(1, 25))
+    layout = Layout.of([Fraction(1)] * 3, 8, 4000)
+    frames = list(side_by_side(base, [slow, still], 1, layout, ["", "", ""]))
+    assert [f.pts for f in frames] == [7777 + i * 3600 for i in range(4)]
+    assert all(f.time_base == Fraction(1, 90000) and f.duration == 3600 for f in frames)
+    cells = [[int(f.pixels[4, x, 0]) for x in (4, 12, 20)] for f in frames]
+    assert [row[1] for row in cells] == [0, 1, 2, 3]
+    assert [row[0] for row in cells] == [0, 1, 1, 1]
+    assert [row[2] for row in cells] == [0, 0, 0, 0]
+
+
+def test_an_anamorphic_picture_is_shown_wide() -> None:
+    layout = Layout.of([Fraction(2)], 10, 4000)
+    drawn = layout.draw([np.full((10, 10, 3), 200, np.uint8)], [""])
+    assert drawn.shape == (10, 20, 3)
+    assert (drawn == 200).all()
+
+
+def test_what_does_not_fit_gets_bars() -> None:
+    boxed = letterbox(np.full((10, 10, 3), 200, np.uint8), (30, 10))
+    assert (boxed[:, 10:20] == 200).all()
+    assert (boxed[:, :10] == GREY).all() and (boxed[:, 20:] == GREY).all()
+
+
+def test_a_missing_picture_leaves_its_cell_grey() -> None:
+    layout = Layout.of([Fraction(1), Fraction(1)], 16, 4000)
+    drawn = layout.draw([None, np.full((16, 16, 3), 200, np.uint8)], ["", ""])
+    assert (drawn[:, :16] == GREY).all() and (drawn[:, 16:] == 200).all()
+
+
+@pytest.mark.parametrize("room", [1, 20, 80, 500])
+def test_a_label_keeps_to_its_room(room: int) -> None:
+    patch = label("a rather long name of a video", room)
+    assert patch.shape[1] <= room
+    canvas = np.zeros((40, room, 3), np.uint8)
+    put_label(canvas, "a rather long name of a video", (0, 0))
+    assert canvas.any()
+
+
+def test_a_label_shows_letters_and_touches_only_its_corner() -> None:
+    canvas = np.full((60, 120, 3), 200, np.uint8)
+    put_label(canvas, "truth", (3, 3))
+    assert canvas[3:25, 3:60].max() > 225 and canvas[3:25, 3:60].min() < 60
+    assert (canvas[35:] == 200).all() and (canvas[:, 90:] == 200).all()
