@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 CASES = {
+    "FACEVID2VID": "tests.golden.facevid2vid:stages",
     "FOMM": "tests.golden.fomm:stages",
+    "MONKEYNET": "tests.golden.monkeynet:stages",
+    "X2FACE": "tests.golden.x2face:stages",
 }
 
 

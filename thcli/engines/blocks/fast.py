@@ -24,7 +24,7 @@ def fold(network: Network) -> Network:
             names = list(dict(block.named_children()))
             pairs += list(pairwise(names))
         for first, second in pairs:
-            conv, batch_norm = getattr(block, first), getattr(block, second)
+            conv, batch_norm = getattr(block, first, None), getattr(block, second, None)
             if isinstance(conv, CONVOLUTIONS) and isinstance(batch_norm, NORMS):
                 _merge(conv, batch_norm)
                 setattr(block, second, nn.Identity())

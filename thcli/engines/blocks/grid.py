@@ -19,7 +19,7 @@ from torch import Tensor
 def axis(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """(size,) coordinates of pixel centres, from -1 to 1. Read-only."""
     with torch.inference_mode(False):  # cached: usable in training too
-        return torch.arange(size, device=device, dtype=dtype) * (2 / (size - 1)) - 1
+        return 2 * (torch.arange(size, device=device, dtype=dtype) / (size - 1)) - 1
 
 
 @lru_cache(32)

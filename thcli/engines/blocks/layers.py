@@ -133,32 +133,60 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Up blocks; after each, the encoder's tensor of that size is appended on the channel axis (up output, then skip).
 
-    extra: channels that every skip has beyond the encoder's own.  Result: expansion + inputs + extra channels.
+    extra: channels that every skip has beyond the encoder's own.  Result: expansion + inputs + extra channels, or, with a last
+    convolution 3, `outputs` (followed by norm and ReLU when `normed`).
     """
 
-    def __init__(self, expansion: int, inputs: int, blocks: int, most: int, *, dims: int = 2, extra: int = 0):
+    FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("conv", "norm"),)
+
+    def __init__(
+        self,
+        expansion: int,
+        inputs: int,
+        blocks: int,
+        most: int,
+        *,
+        dims: int = 2,
+        extra: int = 0,
+        outputs: int = 0,
+        normed: bool = False,
+    ):
         super().__init__()
         ups = []
         for i in reversed(range(blocks)):
             wide = (1 if i == blocks - 1 else 2) * min(most, expansion * 2 ** (i + 1)) + extra
             ups.append(Up(wide, min(most, expansion * 2**i), dims=dims))
         self.up_blocks = nn.ModuleList(ups)
-        self.channels = expansion + inputs + extra
+        wide = expansion + inputs + extra
+        self.conv: nn.Module = convolution(dims, wide, outputs, 3) if outputs else nn.Identity()
+        self.norm: nn.Module = norm(dims, outputs) if normed else nn.Identity()
+        self.channels, self.normed = outputs or wide, normed
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
         x = skips[-1]
         for block, skip in zip(self.up_blocks, reversed(skips[:-1]), strict=True):
             x = torch.cat([block(x), skip], 1)
-        return x
+        x = self.norm(self.conv(x))
+        return rectify(x) if self.normed else x
 
 
 class Hourglass(nn.Module):
-    """Encoder and decoder with skips at every size."""
+    """Encoder and decoder with skips at every size; outputs and normed as in `Decoder`."""
 
-    def __init__(self, expansion: int, inputs: int, blocks: int, most: int, *, dims: int = 2):
+    def __init__(
+        self,
+        expansion: int,
+        inputs: int,
+        blocks: int,
+        most: int,
+        *,
+        dims: int = 2,
+        outputs: int = 0,
+        normed: bool = False,
+    ):
         super().__init__()
         self.encoder = Encoder(expansion, inputs, blocks, most, dims=dims)
-        self.decoder = Decoder(expansion, inputs, blocks, most, dims=dims)
+        self.decoder = Decoder(expansion, inputs, blocks, most, dims=dims, outputs=outputs, normed=normed)
         self.channels = self.decoder.channels
 
     def forward(self, x: Tensor) -> Tensor:

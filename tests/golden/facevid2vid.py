@@ -1,0 +1,107 @@
+"""FACEVID2VID.npz."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tests.golden import fill
+from thcli.engines.blocks.checkpoint import load, without_spectral_norm
+from thcli.engines.blocks.fast import fold
+from thcli.engines.blocks.keypoints import movement_scale, relative_points
+from thcli.engines.facevid2vid import pose
+from thcli.engines.facevid2vid.estimator import HeadEstimator, HeadPose, KeypointDetector
+from thcli.engines.facevid2vid.networks import Encoded, OriginalGenerator, SpadeGenerator
+
+GAINS = {"fc_yaw": 0.2, "fc_pitch": 0.2, "fc_roll": 0.2, "fc_t": 0.02, "fc_exp": 0.02}
+
+
+def detector_state(offset: int) -> dict[str, Tensor]:
+    return fill.state(KeypointDetector().state_dict(), offset, 1.15, lambda key: key.startswith("down.weight"))
+
+
+def estimator_state(offset: int) -> dict[str, Tensor]:
+    """The heads are calmed, so that angles stay within reason."""
+    out = fill.state(HeadEstimator().state_dict(), offset, 1.15)
+    for head, gain in GAINS.items():
+        key = f"{head}.weight"
+        out[key] = fill.value(key, tuple(out[key].shape), offset, gain)
+    return out
+
+
+def generator_state(offset: int, *, spade: bool) -> dict[str, Tensor]:
+    """As published: the SPADE blocks' convolutions with their spectral norm, after 20 power iterations."""
+    ours = (SpadeGenerator() if spade else OriginalGenerator()).state_dict()
+    normed = [f"{k}_orig" for k in ours if k.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight"))]
+    like = {f"{k}_orig" if f"{k}_orig" in normed else k: t for k, t in ours.items()}
+    out = fill.state(like, offset)
+    for key in normed:
+        stem, matrix = key.removesuffix("_orig"), out[key].double().flatten(1)
+        u = fill.value(f"{stem}_u", (len(matrix),), offset).double()
+        u /= u.norm()
+        for _ in range(20):
+            v = matrix.T @ u
+            v /= v.norm()
+            u = matrix @ v
+            u /= u.norm()
+        out[f"{stem}_u"], out[f"{stem}_v"] = u.float(), v.float()
+    return out
+
+
+def head_stages(heads: dict[str, HeadPose], canonical: Tensor) -> dict[str, Tensor]:
+    """Raw heads, angles, and the keypoints that they give."""
+    out: dict[str, Tensor] = {}
+    for name, head in heads.items():
+        for part, tensor in zip(("yaw", "pitch", "roll", "t", "exp"), head, strict=True):
+            out[f"he/{name}_{part}"] = tensor
+        angles = np.stack([pose.degrees(t.numpy()) for t in (head.yaw, head.pitch, head.roll)], -1)
+        out[f"pose/{name}_degrees"] = torch.from_numpy(angles)
+        shift, expression = head.shift.numpy(), head.expression.view(-1, 15, 3).numpy()
+        points = pose.keypoints(canonical[0].numpy(), angles, shift, expression)
+        out[f"kp/{name}"] = torch.from_numpy(points)
+        if name == "driving":
+            out["pose/driving_rotation"] = torch.from_numpy(pose.rotation(angles))
+            free = pose.keypoints(canonical[0].numpy(), [[20, 0, 0]], shift, expression)
+            out["kp/driving_free_yaw20"] = torch.from_numpy(free)
+    return out
+
+
+def stages(offset: int) -> dict[str, Tensor]:
+    detector = fold(load(KeypointDetector(), detector_state(offset), "golden"))
+    estimator = fold(load(HeadEstimator(), estimator_state(offset), "golden"))
+    brightness = {"source": 1.0, "initial": 0.25, "driving": 0.75}
+    pictures = {
+        name: fill.picture("facevid2vid", i, offset, smooth=False) * light
+        for i, (name, light) in enumerate(brightness.items())
+    }
+    out = {"kp/canonical": detector(pictures["source"])}
+    heads = {name: estimator(image) for name, image in pictures.items()}
+    out.update(head_stages(heads, out["kp/canonical"]))
+    driving, initial, source = (out[f"kp/{name}"].numpy() for name in ("driving", "initial", "source"))
+    out["norm/value"] = torch.from_numpy(relative_points(driving, initial, source))
+    scale = movement_scale(source[0], initial[0])
+    out["norm_scaled/value"] = torch.from_numpy(relative_points(driving, initial, source, scale))
+    for prefix in ("gen", "spade"):
+        out.update(generator_stages(prefix, offset, pictures["source"], out))
+    return out
+
+
+def generator_stages(prefix: str, offset: int, picture: Tensor, points: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The dense part of one of the two generators."""
+    weights = without_spectral_norm(generator_state(offset, spade=prefix == "spade"), "golden")
+    generator = fold(load(SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights, "golden"))
+    source: Encoded = generator.encode(picture, points["kp/source"])
+    field = generator.motion(source, points["norm_scaled/value"])
+    warped = generator.warp(source, field)
+    out = {
+        f"{prefix}/feature_3d": source.volume[:, ::4, ::4, ::4, ::4],
+        f"{prefix}/mask": field.mask[:, :, ::2, ::4, ::4],
+        f"{prefix}/deformation": field.deformation[:, ::2, ::2, ::2],
+        f"{prefix}/occlusion": field.occlusion,
+        f"{prefix}/warped_2d": warped[:, ::8, ::4, ::4],
+        f"{prefix}/prediction": generator.paint(warped * field.occlusion)[..., ::2, ::2],
+    }
+    if prefix == "gen":
+        out["gen_abs/prediction"] = generator(source, points["kp/driving"])[..., ::2, ::2]
+    return out

@@ -1,0 +1,124 @@
+"""The two networks that observe: canonical keypoints of the source, head pose and expression of any picture. Keys as published.
+
+Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/{keypoint_detector,util}.py at 9511d25, config vox-256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from thcli.engines.blocks import grid
+from thcli.engines.blocks.layers import AntiAlias, Down, Up, convolution, rectify
+
+KEYPOINTS = 15
+DEPTH = 16
+BINS = 66
+
+
+class Lift(nn.Module):
+    """Picture feature -> volume: down in 2-D, channels folded into depth, up in 3-D without skips."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down_blocks = nn.Sequential()
+        for i, (a, b) in enumerate(((3, 64), (64, 128), (128, 256), (256, 512), (512, 1024))):
+            self.down_blocks.add_module(f"down{i}", Down(a, b))
+        self.conv = nn.Conv2d(1024, 1024 * DEPTH, 1)
+        self.up_blocks = nn.Sequential()
+        for i, (a, b) in enumerate(((1024, 512), (512, 256), (256, 128), (128, 64), (64, 32))):
+            self.up_blocks.add_module(f"up{i}", Up(a, b, dims=3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.conv(self.down_blocks(x))
+        out: Tensor = self.up_blocks(flat.reshape(len(flat), -1, DEPTH, *flat.shape[2:]))
+        return out
+
+
+class KeypointDetector(nn.Module):
+    """Picture (B, 3, 256, 256) -> canonical keypoints (B, 15, 3), x y z in [-1, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.predictor = Lift()
+        self.kp = convolution(3, 32, KEYPOINTS, 3)
+        self.down = AntiAlias(3, 4)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        logits = self.kp(self.predictor(self.down(picture)))
+        return grid.expectation(grid.softmax_maps(logits.float(), 0.1))
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 (with the stride), 1 x 1 around a shortcut, norms after each convolution; ReLU last."""
+
+    FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("conv1", "norm1"), ("conv2", "norm2"), ("conv3", "norm3"))
+
+    def __init__(self, channels: int, stride: int = 1):
+        super().__init__()
+        inner = channels // 4
+        self.conv1 = nn.Conv2d(channels, inner, 1)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1)
+        self.conv3 = nn.Conv2d(inner, channels, 1)
+        self.norm1, self.norm2, self.norm3 = nn.BatchNorm2d(inner), nn.BatchNorm2d(inner), nn.BatchNorm2d(channels)
+        self.strided = stride != 1
+        if self.strided:
+            self.skip = nn.Conv2d(channels, channels, 1, stride)
+            self.norm4 = nn.BatchNorm2d(channels)
+            self.FOLDS = (*Bottleneck.FOLDS, ("skip", "norm4"))  # type: ignore[misc]  # this one has a pair more
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = rectify(self.norm1(self.conv1(x)))
+        y = rectify(self.norm2(self.conv2(y)))
+        y = self.norm3(self.conv3(y))
+        return rectify(y + (self.norm4(self.skip(x)) if self.strided else x))
+
+
+class HeadPose(NamedTuple):
+    """Raw outputs: yaw, pitch, roll (B, 66) bin scores; shift (B, 3); expression (B, 45), 15 triples."""
+
+    yaw: Tensor
+    pitch: Tensor
+    roll: Tensor
+    shift: Tensor
+    expression: Tensor
+
+
+class HeadEstimator(nn.Module):
+    """Picture (B, 3, 256, 256) -> head pose and expression: a residual network with five heads."""
+
+    FOLDS: ClassVar[Sequence[tuple[str, str]]] = tuple((f"conv{i}", f"norm{i}") for i in range(1, 6))
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 64, 256, 512, 1024, 2048)
+        for i, (a, b) in enumerate(pairwise(widths), 1):
+            self.add_module(f"conv{i}", nn.Conv2d(a, b, 7, 2, 3) if i == 1 else nn.Conv2d(a, b, 1))
+            self.add_module(f"norm{i}", nn.BatchNorm2d(b))
+        for i, (channels, count) in enumerate(((256, 3), (512, 3), (1024, 5), (2048, 2))):
+            if i:
+                self.add_module(f"block{2 * i}", Bottleneck(channels, 2))
+            blocks = nn.Sequential()
+            for j in range(count):
+                blocks.add_module(f"b{2 * i + 1}_{j}", Bottleneck(channels))
+            self.add_module(f"block{2 * i + 1}", blocks)
+        self.fc_roll, self.fc_pitch, self.fc_yaw = nn.Linear(2048, BINS), nn.Linear(2048, BINS), nn.Linear(2048, BINS)
+        self.fc_t, self.fc_exp = nn.Linear(2048, 3), nn.Linear(2048, 3 * KEYPOINTS)
+
+    def forward(self, picture: Tensor) -> HeadPose:
+        x = F.max_pool2d(self._step(1, picture), 3, 2, 1)
+        x = self.get_submodule("block1")(self._step(2, x))
+        for i in (1, 2, 3):
+            x = self._step(2 + i, x)
+            x = self.get_submodule(f"block{2 * i + 1}")(self.get_submodule(f"block{2 * i}")(x))
+        x = x.mean((2, 3))
+        # The published heads are crossed: fc_roll was trained as yaw, fc_yaw as roll.
+        heads = (self.fc_roll, self.fc_pitch, self.fc_yaw, self.fc_t, self.fc_exp)
+        return HeadPose(*(head(x).float() for head in heads))
+
+    def _step(self, i: int, x: Tensor) -> Tensor:
+        return rectify(self.get_submodule(f"norm{i}")(self.get_submodule(f"conv{i}")(x)))

@@ -1,0 +1,1 @@
+"""X2Face: unwraps a source onto a mosaic face and re-poses it by a driving code of 128 numbers (Wiles et al. 2018)."""
