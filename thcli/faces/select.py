@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import IdentityEncoder
+from thcli.core.backends import Detector, IdentityEncoder, Landmarker
 from thcli.core.errors import NoFaceError, UsageError
-from thcli.core.events import Listener, Warned, silent
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.shape import SAME_AT_ALL, shape_distance
 
@@ -40,6 +39,19 @@ class TrackSummary:
         return float(2.0 ** ((middle + 0.5) / BINS))
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Who is looked for: the mesh of a reference picture's face, and its identity vector when there is an encoder."""
+
+    name: str
+    mesh: Array32 | None = None
+    vector: Array32 | None = None
+
+
+def ignore(message: str) -> None:
+    """Takes a warning and drops it."""
+
+
 class Census:
     """Counts the faces of a clip, fed frame by frame with what the tracker gave.
 
@@ -49,9 +61,14 @@ class Census:
     def __init__(self, identity: IdentityEncoder | None = None) -> None:
         self._identity = identity
         self._frame = -1
-        self.tracks: dict[int, TrackSummary] = {}
+        self.summaries: dict[int, TrackSummary] = {}
         self.opening: list[int] = []  # tracks of the first frame with faces, left to right
         self.opening_frame = -1
+
+    @property
+    def tracks(self) -> int:
+        """How many different faces were seen."""
+        return len(self.summaries)
 
     def add(self, faces: Sequence[Face], picture: Image | None = None) -> None:
         """The faces of the next frame, each with its track number."""
@@ -60,9 +77,9 @@ class Census:
             self.opening = [f.track for f in sorted(faces, key=lambda f: float(f.box[0] + f.box[2]))]
             self.opening_frame = self._frame
         for face in faces:
-            entry = self.tracks.get(face.track)
+            entry = self.summaries.get(face.track)
             if entry is None:
-                entry = self.tracks[face.track] = TrackSummary(face.track, self._frame, face.box)
+                entry = self.summaries[face.track] = TrackSummary(face.track, self._frame, face.box)
             entry.frames += 1
             entry.areas[min(int(BINS * np.log2(max(face.area, 1.0))), len(entry.areas) - 1)] += 1
             if face.mesh is not None and face.logit > entry.logit:
@@ -70,14 +87,49 @@ class Census:
             if self._identity is not None and picture is not None and entry.frames in SAMPLES:
                 entry.vectors.append(self._identity.identify(picture, face).vector)
 
+    def choose(
+        self,
+        select: str,
+        warn: Callable[[str], None] = ignore,
+        *,
+        where: str = "the clip",
+        reference: Callable[[], Reference] | None = None,
+    ) -> list[int]:
+        """The numbers of the chosen tracks; never empty.
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Who is looked for: the mesh of a reference picture's face, and its identity vector when there is an encoder."""
+        select: largest (median area times frames seen) | first (the first to appear, of several the largest) | all (by track
+        number) | N (from the left in the first frame that has faces) | a picture, whose face `reference` gives.
+        where: the clip's name, for messages.  Raises NoFaceError, listing what was found, when no face fits.
+        """
+        tracks = list(self.summaries.values())
+        if not tracks:
+            raise NoFaceError(
+                f"No face was found in {where}.", "Faces must be larger than about 20 pixels and not covered."
+            )
+        if select == "largest":
+            return [max(tracks, key=lambda t: t.area * t.frames).track]
+        if select == "first":
+            return [min(tracks, key=lambda t: (t.first, -t.area)).track]
+        if select == "all":
+            return sorted(self.summaries)
+        if select.isdecimal():
+            if int(select) >= len(self.opening):
+                raise NoFaceError(
+                    f"There is no face number {select} in frame {self.opening_frame} of {where}, the first with faces.",
+                    f"Found {self.described()}; numbers count from 0, left to right.",
+                )
+            return [self.opening[int(select)]]
+        if reference is None:
+            raise UsageError(f"--face {select!r} is a picture, which cannot be used here.")
+        return [_resembling(self, reference(), where, warn)]
 
-    name: str
-    mesh: Array32 | None = None
-    vector: Array32 | None = None
+    def described(self) -> str:
+        """The faces of the first frame that has some, for messages: number, width and place."""
+        items = []
+        for number, track in enumerate(self.opening):
+            x0, y0, x1, y1 = (round(float(v)) for v in self.summaries[track].box)
+            items.append(f"{number}: {x1 - x0} pixels wide at ({(x0 + x1) // 2}, {(y0 + y1) // 2})")
+        return "; ".join(items)
 
 
 def is_reference(select: str) -> bool:
@@ -92,75 +144,45 @@ def is_reference(select: str) -> bool:
     return True
 
 
-def choose(
-    census: Census, select: str, where: str, *, reference: Callable[[], Reference] | None = None, on: Listener = silent
-) -> list[int]:
-    """The numbers of the chosen tracks; never empty.
-
-    select: largest (median area times frames seen) | first (the first to appear, of several the largest) | all (by track number) |
-    N (from the left in the first frame that has faces) | a picture, which needs `reference`.  where: the clip's name, for messages.
-    Raises NoFaceError, listing what was found, when there is no face or none that fits.
-    """
-    tracks = list(census.tracks.values())
-    if not tracks:
-        raise NoFaceError(
-            f"No face was found in {where}.", "Faces must be larger than about 20 pixels and not covered."
-        )
-    if select == "largest":
-        return [max(tracks, key=lambda t: t.area * t.frames).track]
-    if select == "first":
-        return [min(tracks, key=lambda t: (t.first, -t.area)).track]
-    if select == "all":
-        return sorted(census.tracks)
-    if select.isdecimal():
-        if int(select) >= len(census.opening):
-            raise NoFaceError(
-                f"{where} has no face number {select} in its first frame with faces (frame {census.opening_frame}).",
-                f"Found {described(census)}; numbers count from 0, left to right.",
-            )
-        return [census.opening[int(select)]]
-    if reference is None:
-        raise UsageError(f"--face {select!r} is a picture, which cannot be used here.")
-    return [_resembling(census, reference(), where, on)]
-
-
-def described(census: Census) -> str:
-    """The faces of the first frame that has some, for messages: number, width and place."""
-    items = []
-    for number, track in enumerate(census.opening):
-        x0, y0, x1, y1 = (round(float(v)) for v in census.tracks[track].box)
-        items.append(f"{number}: {x1 - x0} pixels wide at ({(x0 + x1) // 2}, {(y0 + y1) // 2})")
-    return "; ".join(items)
-
-
-def _resembling(census: Census, who: Reference, where: str, on: Listener) -> int:
+def _resembling(census: Census, who: Reference, where: str, warn: Callable[[str], None]) -> int:
     """The track that is most like the reference, by identity when both sides have vectors, else by the shape of the mesh."""
     by_vector = {
         t.track: float(np.mean(t.vectors, 0) @ who.vector / max(float(np.linalg.norm(np.mean(t.vectors, 0))), 1e-6))
-        for t in census.tracks.values()
+        for t in census.summaries.values()
         if t.vectors and who.vector is not None
     }
     if by_vector:
         best = max(by_vector, key=lambda track: by_vector[track])
         if by_vector[best] < SAME_PERSON:
             raise NoFaceError(
-                f"None of the {len(census.tracks)} faces in {where} is the one in {who.name}.",
-                f"Most like it is track {best}, with a cosine of {by_vector[best]:.2f} where {SAME_PERSON} is needed. Found {described(census)}.",
+                f"None of the {census.tracks} faces in {where} is the one in {who.name}.",
+                f"Most like it is track {best}, with a cosine of {by_vector[best]:.2f} where {SAME_PERSON} is needed. Found {census.described()}.",
             )
         return best
     by_shape = {
         t.track: shape_distance(who.mesh, t.mesh)
-        for t in census.tracks.values()
+        for t in census.summaries.values()
         if t.mesh is not None and who.mesh is not None
     }
     if not by_shape:
-        raise NoFaceError(f"No face in {where} can be compared with {who.name}.", f"Found {described(census)}.")
+        raise NoFaceError(f"No face in {where} can be compared with {who.name}.", f"Found {census.described()}.")
     best = min(by_shape, key=lambda track: by_shape[track])
     if by_shape[best] > SAME_AT_ALL:
         raise NoFaceError(
-            f"None of the {len(census.tracks)} faces in {where} has the shape of the one in {who.name}.",
-            f"Found {described(census)}; choose one with --face N.",
+            f"None of the {census.tracks} faces in {where} has the shape of the one in {who.name}.",
+            f"Found {census.described()}; choose one with --face N.",
         )
     if len(by_shape) > 1:
-        on(Warned(f"{who.name} was compared with the faces of {where} by the shape of the face alone, which is weak: check the result, or choose with --face N."))  # fmt: skip
+        warn(f"{who.name} was compared with the faces of {where} by the shape of the face alone, which is weak: check the result, or choose with --face N.")  # fmt: skip
     return best
+
+
+def reference_of(
+    picture: Image, name: str, detector: Detector, landmarker: Landmarker, identity: IdentityEncoder | None = None
+) -> Reference:
+    """The largest face of a reference picture (H, W, 3). Raises NoFaceError when it has none."""
+    fitted = [landmarker.fit(picture, found) for found in detector.detect(picture)]
+    face = max((f for f in fitted if f is not None), key=lambda f: f.area, default=None)
+    if face is None:
+        raise NoFaceError(f"No face was found in {name}.", "Give a picture of the person that shows the face.")
+    return Reference(name, face.mesh, None if identity is None else identity.identify(picture, face).vector)
