@@ -198,3 +198,15 @@ class EvaluateOptions:
         require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
         require(self.source_frame >= 0, "--source-frame", "0 or more", self.source_frame)
         require(1 <= self.columns <= 64, "--columns", "within 1..64", self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How videos are put side by side."""
+
+    height: int | None = option(None, "Height of the row in pixels (default: that of the first video).")
+    widest: int = option(3840, "The row is made lower rather than wider than this many pixels.")
+
+    def __post_init__(self) -> None:
+        require(self.height is None or 16 <= self.height <= 8192, "--height", "within 16..8192 pixels", self.height)
+        require(16 <= self.widest <= 16384, "--widest", "within 16..16384 pixels", self.widest)
