@@ -9,16 +9,21 @@ with media.read("clip.mp4") as frames, media.write("out.mp4", info.size, info, O
 from thcli.media.image import parse_background, read_image
 from thcli.media.info import Colour, MediaInfo, StreamInfo
 from thcli.media.probe import probe
+from thcli.media.provenance import Provenance
 from thcli.media.read import Reader, local, read
+from thcli.media.write import Writer, write
 
 __all__ = [
     "Colour",
     "MediaInfo",
+    "Provenance",
     "Reader",
     "StreamInfo",
+    "Writer",
     "local",
     "parse_background",
     "probe",
     "read",
     "read_image",
+    "write",
 ]

@@ -93,7 +93,8 @@ class ToRGB:
         top = np.float32(np.iinfo(pixels.dtype).max)
         behind = np.asarray(self._background, np.float32) / 255 * top
         share = alpha[..., None].astype(np.float32) / top
-        return np.rint(pixels * share + behind * (1 - share)).astype(pixels.dtype)
+        mixed: np.ndarray[Any, Any] = np.rint(pixels * share + behind * (1 - share)).astype(pixels.dtype)
+        return mixed
 
 
 class FromRGB:

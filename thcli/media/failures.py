@@ -1,10 +1,11 @@
-"""The one place where FFmpeg's and Pillow's failures on inputs become sentences."""
+"""The one place where failures of FFmpeg, Pillow and the file system become sentences."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, OutputError
 
 _MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
@@ -73,3 +74,16 @@ def _has_index(path: Path) -> bool:
                 return False
             position += length
     return False
+
+
+def unwritable(path: Path | str, exc: BaseException) -> OutputError:
+    """The OutputError of a failure to write; the caller raises it from exc."""
+    number = getattr(exc, "errno", None)
+    if number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return OutputError(f"The disk is full: {path} does not fit.", "Free some space, or write somewhere else.")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path} cannot be written (no permission).", "Choose another folder with -o.")
+    if number == errno.EPIPE:
+        return OutputError(f"Whoever read {path} has stopped reading.", "Let it read to the end.")
+    reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+    return OutputError(f"{path} cannot be written ({reason}).", "Choose another --codec, size or ending.")
