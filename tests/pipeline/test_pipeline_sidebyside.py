@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
+from thcli import media
+from thcli.core.errors import MediaError, UsageError
+from thcli.core.options import CompareOptions, OutputOptions
 from thcli.core.types import Frame
 from thcli.pipeline.panels import GREY, Layout, label, letterbox, put_label
-from thcli.pipeline.sidebyside import side_by_side
+from thcli.pipeline.sidebyside import compare, side_by_side
 
 shapes = st.lists(st.fractions(Fraction(1, 4), Fraction(4)), min_size=1, max_size=5)
 
@@ -79,3 +84,43 @@ def test_a_label_shows_letters_and_touches_only_its_corner() -> None:
     put_label(canvas, "truth", (3, 3))
     assert canvas[3:25, 3:60].max() > 225 and canvas[3:25, 3:60].min() < 60
     assert (canvas[35:] == 200).all() and (canvas[:, 90:] == 200).all()
+
+
+def save_clip(path: Path, frames: Iterator[Frame], rate: int) -> Path:
+    """Lossless, without sound."""
+    options = OutputOptions(codec="ffv1")
+    with media.write(path, (8, 8), None, options, time_base=Fraction(1, rate), rate=Fraction(rate)) as out:
+        for frame in frames:
+            out.write(frame.pixels, frame.pts, frame.duration)
+    return path
+
+
+def test_compare_writes_a_row_with_the_first_videos_time(tmp_path: Path) -> None:
+    still = tmp_path / "still.png"
+    Pillow.fromarray(np.full((32, 16, 3), 99, np.uint8)).save(still)
+    base = save_clip(tmp_path / "base.mkv", grey_clip(6, 1, Fraction(1, 25)), 25)
+    slow = save_clip(tmp_path / "slow.mkv", grey_clip(3, 1, Fraction(1, 10)), 10)
+    report = compare(
+        [still, base, slow], tmp_path / "out.mkv", ["", "", ""], CompareOptions(height=16), OutputOptions(codec="ffv1")
+    )
+    assert (report.frames, report.details["size"]) == (6, [8 + 16 + 16, 16])
+    with media.read(base) as first, media.read(tmp_path / "out.mkv") as made:
+        frames = list(made)
+        assert [f.seconds for f in frames] == pytest.approx([f.seconds for f in first], abs=1e-3)
+    cells = [[int(f.pixels[8, x, 0]) for x in (4, 16, 32)] for f in frames]
+    assert cells == [[99, 0, 0], [99, 1, 0], [99, 2, 1], [99, 3, 1], [99, 4, 2], [99, 5, 2]]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["base.mkv", "out.mkv", "slow.mkv", "still.png"]
+
+
+def test_compare_asks_for_two_and_for_no_more_labels_than_inputs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least two"):
+        compare([tmp_path / "a.mp4"], tmp_path / "out.mp4")
+    with pytest.raises(UsageError, match="3 labels for 2"):
+        compare([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "out.mp4", ["1", "2", "3"])
+
+
+def test_compare_leaves_nothing_behind_when_an_input_is_missing(tmp_path: Path) -> None:
+    base = save_clip(tmp_path / "base.mkv", grey_clip(2, 1, Fraction(1, 25)), 25)
+    with pytest.raises(MediaError):
+        compare([base, tmp_path / "missing.mp4"], tmp_path / "out.mkv")
+    assert [p.name for p in tmp_path.iterdir()] == ["base.mkv"]

@@ -17,7 +17,7 @@ from typing import Any
 from thcli import media
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, Warned, silent
-from thcli.core.options import EvaluateOptions, ReadOptions
+from thcli.core.options import EvaluateOptions, OutputOptions, ReadOptions, ReenactOptions
 from thcli.core.types import Face, Frame, Image
 from thcli.evaluate.measure import (
     Row,
@@ -95,6 +95,19 @@ def evaluate_videos(
             rows[label] = video_row(reader)
         inputs = {"truth": facts(truth), **{label: facts(path) for label, path in results.items()}}
         return _measured(truth, rows, source, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on)
+
+
+def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -> Renderer:
+    """The pipeline as a renderer: its result lies, without loss, beside the source picture as NAME.mkv, without sound."""
+    from thcli.pipeline.reenact import reenact
+
+    def render(source: Path, drive: Path, read: ReadOptions) -> Path:
+        target = source.with_name(f"{name}.mkv")
+        lossless = OutputOptions(codec="ffv1", audio="none")
+        reenact(source, drive, target, replace(options, read=read, output=lossless), on)
+        return target
+
+    return render
 
 
 def limited(clip: Path, read: ReadOptions, frames: int | None) -> ReadOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, OutputError
 from thcli.core.types import Image
 from thcli.evaluate.measure import Scores
 from thcli.evaluate.place import REGIONS
@@ -70,6 +71,19 @@ def shown(value: float | None) -> str:
     if value is None:
         return "-"
     return str(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def save_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Writes a report as JSON, by way of a temporary file beside it. Raises OutputError when that fails."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(report, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
+        partial.replace(path)
+    except OSError as exc:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"The report {path} cannot be written: {exc.strerror}.", "Name a file in a writable folder."
+        ) from exc
 
 
 def facts(path: Path) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""`thcli eval`: how good results are, in numbers and pictures."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thcli.cli.console import Console
+from thcli.cli.flags import flags
+from thcli.core.errors import OutputError, UsageError
+from thcli.core.options import (
+    EvaluateOptions,
+    FaceOptions,
+    MeshOptions,
+    MotionOptions,
+    ReadOptions,
+    ReenactOptions,
+    RunOptions,
+    ShowOptions,
+)
+
+app = typer.Typer(help="Measure results against the truth.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def group() -> None:
+    """Measure results against the truth."""
+
+
+@app.command()
+@flags
+def reenact(
+    truth: Annotated[Path, typer.Argument(help="The true clip: one talking head.")],
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="Finished videos to compare with it (default: render the clip anew).")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Also write a contact sheet here, as PNG.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", help="What renders (thcli list engines).")
+    ] = ReenactOptions().engine,
+    *,
+    evaluate: EvaluateOptions,
+    read: ReadOptions,
+    faces: FaceOptions,
+    motion: MotionOptions,
+    mesh: MeshOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:
+    """Measure reenactment: a clip driven by itself from one of its frames, or finished videos, beside the trivial answers and the truth."""
+    from dataclasses import replace
+
+    from thcli.evaluate.follow import main_face_tracker
+    from thcli.evaluate.reenact import engine_renderer, evaluate_self, evaluate_videos
+    from thcli.evaluate.report import save_report
+    from thcli.evaluate.sheet import save_picture
+
+    for path in (output, sheet):
+        if path is not None and path.exists() and not overwrite:
+            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+    options = ReenactOptions(engine=engine, read=read, faces=faces, motion=motion, mesh=mesh, run=run)
+    with Console(show) as console:
+        tracker = main_face_tracker(faces, run)
+        if results:
+            found = evaluate_videos(truth, _named(results), tracker, evaluate, read, console)
+        else:
+            engines = {engine: engine_renderer(engine, options, console)}
+            if evaluate.own_mouth:
+                plain = replace(options, mesh=replace(mesh, mouth="synthetic"))
+                engines[f"{engine}, own mouth"] = engine_renderer(f"{engine}-own-mouth", plain, console)
+            found = evaluate_self(truth, engines, tracker, evaluate, read, console)
+        report = found.report(shlex.join(["thcli", *sys.argv[1:]]))
+        if sheet is not None:
+            save_picture(sheet, found.sheet)
+            report["sheet"] = str(sheet)
+        if output is not None:
+            save_report(output, report)
+            report["output"] = str(output)
+        console.say(report["run"])
+    console.table(*found.table(), report)
+
+
+def _named(results: list[Path]) -> dict[str, Path]:
+    """Labels for the results: their names, with the folder where two are alike."""
+    names = [path.stem for path in results]
+    labels = [p.stem if names.count(p.stem) == 1 else str(p) for p in results]
+    reserved = {"copy", "align", "truth"} & set(labels)
+    if reserved or len(set(labels)) < len(labels):
+        what = f"named {reserved.pop()!r}" if reserved else "given twice"
+        raise UsageError(f"A result is {what}, which cannot be told apart in the table.", "Rename the file.")
+    return dict(zip(labels, results, strict=True))
