@@ -21,9 +21,11 @@ from thcli.faces.steady import local_line
 GRID = 16  # the correction is a GRID x GRID x 3 field over the crop
 _WORK = 64  # pixels of the crop while it is measured
 _LIMIT = 0.25  # of full scale: a larger difference is another object at the rim, not another light
-_TOLERANCE = 0.06  # of full scale: differences this far off their surroundings count half
+_TOLERANCE = 0.15  # of full scale: differences this far from the rim's common one are mostly other content
+_ROUNDS = 3  # of gain and weights, each from the other
+_PRIOR = 0.1  # how much the rim's common difference counts against the one nearby
 _GAIN = 1.5  # the most that contrast is raised or lowered
-_NOISE = 0.03**2  # variance below which there is no contrast to match: the gain stays near 1
+_NOISE = 0.04**2  # variance below which there is no contrast to match: the gain stays near 1
 _REACH = 9.0  # of _WORK: width of the Gaussian that carries the rim's difference inwards
 
 
@@ -57,13 +59,18 @@ def rim_transfer(frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], ma
     rim = (4 * soft * (1 - soft)).astype(np.float32)
     if float(rim.sum()) < 1e-3:
         return Transfer(np.ones(3, np.float32), np.zeros((GRID, GRID, 3), np.float32))
-    ratio = (_variance(before, rim) + _NOISE) / (_variance(after, rim) + _NOISE)
-    gain = np.clip(np.sqrt(ratio), 1 / _GAIN, _GAIN).astype(np.float32)
+    gain = np.ones(3, np.float32)
+    for _ in range(_ROUNDS):
+        difference = before - after * gain
+        centre = np.median(difference[rim > 0.3 * rim.max()], axis=0)
+        # Hair that moved, a hand: other content, which must not tint the face (Welsch's weights).
+        off = np.abs(difference - centre).max(-1)
+        weight = np.asarray(rim * np.exp(-((off / _TOLERANCE) ** 2)), np.float32)
+        ratio = (_variance(before, weight) + _NOISE) / (_variance(after, weight) + _NOISE)
+        gain = np.clip(np.sqrt(ratio), 1 / _GAIN, _GAIN).astype(np.float32)
     difference = before - after * gain
-    offset = _spread(difference, rim)
-    for _ in range(2):  # hair that moved, a hand: other content, which must not tint the face
-        off = np.abs(difference - offset).max(-1)
-        offset = _spread(difference, np.asarray(rim / (1 + (off / _TOLERANCE) ** 2), np.float32))
+    around = _PRIOR * float(cv2.GaussianBlur(rim, (0, 0), _REACH, borderType=cv2.BORDER_CONSTANT).max())
+    offset = _spread(difference, weight, np.median(difference[weight > 0.3 * weight.max()], axis=0), around)
     small = cv2.resize(offset, (GRID, GRID), interpolation=cv2.INTER_AREA)
     return Transfer(gain, np.asarray(np.clip(small, -_LIMIT, _LIMIT), np.float32))
 
@@ -88,17 +95,15 @@ def _small(pixels: npt.NDArray[Any]) -> Array32:
     return np.asarray(reduced, np.float32) / np.float32(full)
 
 
-def _spread(difference: Array32, weight: Array32) -> Array32:
-    """Normalised convolution: the weighted mean around each pixel, and the mean of all where no weight is near."""
-    total = (difference * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
-    floor = np.float32(1e-3)
+def _spread(difference: Array32, weight: Array32, everywhere: Array32, prior: float) -> Array32:
+    """Normalised convolution: the weighted mean around each pixel, drawn to `everywhere` (3,) as by a weight of `prior`."""
     top = cv2.GaussianBlur(difference * weight[..., None], (0, 0), _REACH, borderType=cv2.BORDER_CONSTANT)
     bottom = cv2.GaussianBlur(weight, (0, 0), _REACH, borderType=cv2.BORDER_CONSTANT)
-    return np.asarray((top + floor * total) / (bottom + floor)[..., None], np.float32)
+    return np.asarray((top + prior * everywhere) / (bottom + prior)[..., None], np.float32)
 
 
 def _variance(pixels: Array32, weight: Array32) -> Array32:
     """Weighted variance of each channel, (3,)."""
-    w = weight[..., None] / weight.sum()
+    w = weight[..., None] / max(float(weight.sum()), 1e-9)
     mean = (pixels * w).sum((0, 1))
     return np.asarray((((pixels - mean) ** 2) * w).sum((0, 1)))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array, Crop
+from thcli.core.types import Array, Array32, Crop
 
 Border = Literal["replicate", "black", "reflect"]
 Kernel = Literal["cubic", "linear"]
@@ -38,20 +38,18 @@ def crop(
     matrix = where.crop_from_frame
     shrink = 1.0 / max(float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])))), 1e-9)
     spread = _SPREAD * max(shrink**2 - 1.0, 0.0) if antialias else 0.0
-    # A box of k x k pixels has variance (k^2 - 1) / 12; a Gaussian on the reduced pixels adds what is left of `spread`.
+    # A box of k x k pixels has variance (k^2 - 1) / 12; a small kernel on the reduced pixels adds what is left of `spread`.
     k = int(max(1, np.floor(np.sqrt(min(9 * spread + 1, (0.8 * shrink) ** 2)))))
-    sigma = float(np.sqrt(max(spread - (k * k - 1) / 12, 0.0))) / k
-    x0, y0, x1, y1 = _region(
-        where, picture.shape[1], picture.shape[0], _MARGIN * k + int(np.ceil(4 * sigma * k)), border
-    )
+    left = max(spread - (k * k - 1) / 12, 0.0) / k**2  # what the box has not done, in pixels^2 of the reduced picture
+    kernel_1d = _binomial(left)
+    margin = (_MARGIN + len(kernel_1d) // 2) * k
+    x0, y0, x1, y1 = _region(where, picture.shape[1], picture.shape[0], margin, border)
     x0, y0 = x0 // k * k, y0 // k * k  # a fixed grid: what a box covers does not depend on where the crop lies
     part = picture[y0:y1, x0:x1]
     if k > 1:
         part = _reduce(part, k)
-    if k > 1 or sigma > 0.1:
-        part = part.astype(np.float32)
-    if sigma > 0.1:  # below, the kernel is a single pixel
-        part = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    if spread > 0:
+        part = cv2.sepFilter2D(part.astype(np.float32), -1, kernel_1d, kernel_1d, borderType=cv2.BORDER_REPLICATE)
     frame_from_part = np.array([[k, 0, x0 + (k - 1) / 2], [0, k, y0 + (k - 1) / 2], [0, 0, 1]], np.float64)
     flags = cv2.INTER_CUBIC if kernel == "cubic" else cv2.INTER_LINEAR
     out = cv2.warpAffine(part, (matrix @ frame_from_part)[:2], where.size, flags=flags, borderMode=_BORDERS[border])
@@ -81,6 +79,19 @@ def _region(where: Crop, width: int, height: int, margin: int, border: Border) -
     x0, y0 = (int(np.clip(v, 0, n - 1)) for v, n in zip(low, (width, height), strict=True))
     x1, y1 = (int(np.clip(v, a + 1, n)) for v, a, n in zip(high, (x0, y0), (width, height), strict=True))
     return x0, y0, x1, y1
+
+
+def _binomial(variance: float) -> Array32:
+    """A smoothing kernel with exactly that variance in pixels^2: [a, 1 - 2a, a] as often as needed.
+
+    A sampled Gaussian narrower than a pixel has far less than its own variance.
+    """
+    times = max(int(np.ceil(variance / 0.4)), 1)
+    a = variance / times / 2
+    kernel = np.ones(1)
+    for _ in range(times):
+        kernel = np.convolve(kernel, [a, 1 - 2 * a, a])
+    return kernel.astype(np.float32)
 
 
 def _reduce(part: Pixels, k: int) -> Pixels:

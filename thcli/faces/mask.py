@@ -30,6 +30,7 @@ def rim_mask(size: tuple[int, int], feather: float) -> Array32:
     outside = np.hypot(np.maximum(x, 0)[None, :], np.maximum(y, 0)[:, None])
     inside = np.minimum(np.maximum(x[None, :], y[:, None]), 0)
     mask = _ramp((radius - outside - inside) / max(feather * short, 1.0))
+    mask[[0, -1]] = mask[:, [0, -1]] = 0  # also where rounding left a trace
     mask.setflags(write=False)
     return mask
 

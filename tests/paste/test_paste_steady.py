@@ -1,0 +1,118 @@
+"""Steady crops: calm when still, no lag when turning, the same in windows, gaps and cuts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thcli.core.geometry import rotated_square
+from thcli.core.options import SteadyOptions
+from thcli.core.types import Array, Crop
+from thcli.faces.steady import crop_of, halo, params_of, steady, steady_windows
+
+SIDE = 300.0
+SCALE = 512 / SIDE  # frame pixels to those of a 512 crop
+
+
+def still(count: int) -> Array:
+    return np.asarray(np.tile([400.0, 300.0, np.log(SIDE), 0.1], (count, 1)))
+
+
+def noise(count: int, pixels: float, seed: int = 0) -> Array:
+    """Jitter of `pixels` RMS at 512 in each of x, y, size and angle (these at the crop's rim)."""
+    scale = pixels * np.array([1 / SCALE, 1 / SCALE, 1 / 256, 1 / 256])
+    return np.asarray(np.random.default_rng(seed).normal(size=(count, 4)) * scale)
+
+
+@given(st.floats(-300, 300), st.floats(-300, 300), st.floats(1, 2000), st.floats(-3.1, 3.1), st.integers(16, 1024))
+def test_params_and_crops_are_inverse(x: float, y: float, side: float, angle: float, size: int) -> None:
+    where = Crop(rotated_square([x, y], side, angle, size), (size, size))
+    row = params_of([where])[0]
+    np.testing.assert_allclose(row, [x, y, np.log(side), angle], atol=1e-6)
+    np.testing.assert_allclose(
+        crop_of(row, where.size).crop_from_frame, where.crop_from_frame, atol=1e-7 * size / side * 300 + 1e-6
+    )
+
+
+def test_angles_are_unwound() -> None:
+    turns = [Crop(rotated_square([0, 0], 9, a, 9), (9, 9)) for a in np.linspace(0, 9, 40)]
+    np.testing.assert_allclose(params_of(turns)[:, 3], np.linspace(0, 9, 40), atol=1e-9)
+
+
+@pytest.mark.parametrize("fps", [25, 30, 60])
+def test_a_still_head_has_a_still_crop(fps: int) -> None:
+    """0.6 pixels of jitter come in at 512; at most 0.15 RMS may leave."""
+    count = 8 * fps
+    out = steady(still(count) + noise(count, 0.6), np.arange(count) / fps) - still(count)
+    for jitter in (out[:, 0] * SCALE, out[:, 1] * SCALE, out[:, 2] * 256, out[:, 3] * 256):
+        assert np.sqrt((jitter**2).mean()) < 0.15
+        assert np.sqrt((np.diff(jitter) ** 2).mean()) < 0.03
+
+
+def test_a_turning_head_is_not_lagged() -> None:
+    fps, count = 25, 250
+    time = np.arange(count) / fps
+    path = still(count)
+    path[:, 0] += 80 * np.tanh((time - 5) / 0.25)  # 270 pixels of a 512 crop in half a second
+    path[:, 3] += 0.3 * np.tanh((time - 5) / 0.25)
+    out = steady(path + noise(count, 0.6), time)
+    error = out[:, 0] - path[:, 0]
+    speed = np.gradient(path[:, 0])
+    lag = -float(error @ speed) / float(speed @ speed)  # in frames
+    assert abs(lag) < 0.1
+    assert np.abs(error).max() * SCALE < 8  # at 25 pixels a frame
+    mirrored = steady((path + noise(count, 0.6))[::-1], time)[::-1]
+    np.testing.assert_allclose(mirrored, out, atol=1e-6)  # zero-phase: time has no direction
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 900), st.integers(1, 300), st.integers(0, 99))
+def test_windows_give_the_same(count: int, window: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    options = SteadyOptions(reach=20)
+    time = np.cumsum(rng.uniform(0.02, 0.08, count))  # VFR
+    raw = still(count) + np.cumsum(rng.normal(size=(count, 4)) * [2, 2, 0.01, 0.01], 0)
+    valid, shot = rng.uniform(size=count) > 0.1, np.sort(rng.integers(0, 4, count))
+    whole = steady(raw, time, valid, shot, options=options)
+    longest = 0
+
+    def read(start: int, stop: int) -> tuple[Array, Array, np.ndarray, np.ndarray]:
+        nonlocal longest
+        longest = max(longest, stop - start)
+        return raw[start:stop], time[start:stop], valid[start:stop], shot[start:stop]
+
+    parts = list(steady_windows(read, count, window, options=options))
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+    assert longest <= window + 2 * halo(options)
+
+
+def test_a_gap_is_filled_along_the_path() -> None:
+    time = np.arange(100) / 25
+    path = still(100)
+    path[:, 0] += 20 * time
+    broken = path.copy()
+    broken[40:48] = np.nan
+    valid = np.isfinite(broken[:, 0])
+    out = steady(broken, time, valid)
+    np.testing.assert_allclose(out[38:50, 0], path[38:50, 0], atol=0.01)
+
+
+def test_a_straight_path_stays_as_it_is_to_the_ends() -> None:
+    time = np.cumsum(np.random.default_rng(3).uniform(0.01, 0.1, 80))
+    path = still(80) + np.outer(time, [60, -20, 0.05, 0.2])
+    np.testing.assert_allclose(steady(path, time), path, atol=1e-3)
+
+
+def test_a_cut_is_not_smoothed_over() -> None:
+    path = still(60)
+    path[30:, 0] += 200
+    shot = np.repeat([0, 1], 30)
+    np.testing.assert_allclose(steady(path, np.arange(60) / 25, shot=shot), path, atol=1e-6)
+
+
+def test_none_one_and_no_valid_frame() -> None:
+    assert steady(np.zeros((0, 4)), []).shape == (0, 4)
+    np.testing.assert_allclose(steady(still(1), [0.0]), still(1))
+    assert np.isnan(steady(still(3), [0, 1, 2], valid=np.zeros(3, bool))).all()
