@@ -154,6 +154,8 @@ def remove(
 def _facts(store: Store, entry: Entry) -> dict[str, Any]:
     """An entry as a row of the list."""
     state: str = store.status(entry, deep=entry.auto or store.is_bundled(entry))
+    if state == "ready" and store.is_own(entry):
+        state = "ready (your own)"
     if state == "absent":
         state = "at first use" if entry.auto else "absent" if entry.sources else "by hand"
     return {

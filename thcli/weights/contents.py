@@ -33,3 +33,10 @@ def impostor(path: Path) -> str:
     if start.startswith(b"<?xml") and re.search(rb"<error|accessdenied|nosuchkey", head[:4096], re.I):
         return "an XML error message"
     return ""
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file begins as safetensors do, whatever its name: the length of a header, then the header's brace."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thcli.core.errors import UsageError, WeightsError
-from thcli.core.events import Finished, Listener, Started, Step, silent
-from thcli.weights.contents import sha256_of
+from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.weights.contents import is_safetensors, sha256_of
 from thcli.weights.entries import PICKLES, Entry, find, select
 from thcli.weights.lock import locked
 from thcli.weights.store import Status, Store, altered, writing
@@ -118,7 +118,9 @@ def import_file(
 ) -> Path:
     """Takes a file of the user's own as that entry: a copy is checked, an archive unpacked, a pickle converted once.
 
-    Raises WeightsError for a wrong hash, an unknown one without trust, or a file that cannot be loaded safely (then nothing is kept).
+    trust: also take a file of unknown hash, or another one than the published (own training, say): a warning tells, and its hash
+    is enforced from then on.  Raises WeightsError for a wrong or unknown hash without trust, or a file that cannot be loaded
+    safely; then nothing is kept.
     """
     from thcli.weights.landing import land, vet
 
@@ -126,19 +128,24 @@ def import_file(
     entry = find(store.entries, name)
     if store.is_bundled(entry):
         raise UsageError(f"{name} is part of thcli: there is nothing to import.")
-    if not path.is_file():
-        raise WeightsError(f"There is no file {path} to import as {name}.")
+    try:
+        path.open("rb").close()
+    except OSError as exc:
+        raise WeightsError(f"{path} cannot be read to import it as {name}: {exc.strerror}.") from exc
     with writing(store.root), locked(store.lock(name), name, on):
-        store.folder(entry).mkdir(parents=True, exist_ok=True)
-        vet(store, entry, path, trust=trust)
+        own = trust and bool(entry.sha256) and sha256_of(path) != entry.sha256
+        seen = vet(store, entry, path, trust=trust, own=own)
+        if own:
+            on(Warned(f"{name}: {path.name} is not the published file; it is taken as your own."))
         arrived = store.folder(entry) / f"{entry.file}.import.partial"
+        arrived.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(path, arrived)
-            if entry.format in PICKLES:
+            if entry.format in PICKLES and not is_safetensors(arrived):
                 from thcli.weights.pickles import convert
 
-                convert(arrived, converted(store.folder(entry) / entry.file), sha256_of(arrived), script=True)
-            return land(store, entry, arrived, f"import:{path.name}", trust=trust)
+                convert(arrived, converted(store.folder(entry) / entry.file), seen)
+            return land(store, entry, arrived, f"import:{path.name}", trust=trust, own=own)
         finally:
             arrived.unlink(missing_ok=True)
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
+import zlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from thcli.core.errors import WeightsError
+from thcli.core.errors import OutputError, WeightsError
 from thcli.weights.contents import impostor
+from thcli.weights.store import writing
+from thcli.weights.torchscript import is_torchscript, read_torchscript
 
 _BAGGAGE = (
     "pytorch_lightning.",
@@ -44,28 +49,14 @@ class _Inert:
     def __setstate__(self, _: object) -> None: ...
 
 
-class _InertDict(dict[Any, Any]):
-    """The same for what is filled like a dictionary (AttributeDict, DictConfig)."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        super().__init__()
-
-    def __setstate__(self, _: object) -> None: ...
-
-
-def read_pickle(path: Path, *, script: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def read_pickle(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a checkpoint by dotted name, and its plain numbers and texts as JSON; optimizer state is left out.
 
-    script: TorchScript is taken too; ask for it only where the file is the one that its publisher (or the user) vouches for.
     Raises WeightsError naming what makes the file unsafe, or what else is wrong with it.
     """
     if what := impostor(path):
         raise WeightsError(f"{path} is {what}, not a checkpoint.")
-    if _is_script(path) and not script:
-        raise WeightsError(
-            f"{path} is TorchScript, a program and not only tensors.", "Import it under its name: thcli weights import."
-        )
-    content = _read_script(path) if _is_script(path) else _read_plain(path)
+    content = _read(path)
     tensors: dict[str, torch.Tensor] = {}
     plain: dict[str, str] = {}
     for name, value in _leaves(content, ""):
@@ -78,16 +69,20 @@ def read_pickle(path: Path, *, script: bool = False) -> tuple[dict[str, torch.Te
     return tensors, plain
 
 
-def convert(path: Path, target: Path, digest: str, *, script: bool = False) -> None:
+def convert(path: Path, target: Path, digest: str) -> None:
     """Writes the tensors of a pickle as safetensors, which remembers the pickle's sha256 (`digest`)."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors, plain = read_pickle(path, script=script)
+    tensors, plain = read_pickle(path)
     partial = target.with_name(target.name + ".partial")
     owned = {name: tensor.to_dense().contiguous().clone() if tensor.is_sparse else tensor.contiguous().clone() for name, tensor in tensors.items()}  # fmt: skip
     try:
-        save_file(owned, partial, {**plain, "thcli.sha256": digest})
-        partial.replace(target)
+        with writing(target.parent):
+            save_file(owned, partial, {**plain, "thcli.sha256": digest})
+            partial.replace(target)
+    except SafetensorError as exc:  # how the library reports a disk that is full
+        raise OutputError(f"{target} cannot be written: {exc}.", "Free some space.") from exc
     finally:
         partial.unlink(missing_ok=True)
 
@@ -103,43 +98,57 @@ def converted_from(path: Path) -> str:
         return ""
 
 
+def _read(path: Path) -> Any:
+    try:
+        return read_torchscript(path) if is_torchscript(path) else _read_plain(path)
+    except pickle.UnpicklingError as exc:
+        raise _refused(path, _reason(exc)) from exc
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, zipfile.BadZipFile, NotImplementedError, zlib.error, MemoryError, OverflowError) as exc:  # fmt: skip
+        # what torch, pickle and zipfile raise for files that are cut off, damaged or of another kind
+        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        raise WeightsError(
+            f"{path} is not a whole PyTorch checkpoint: {reason[:300]}", "Fetch or import it again."
+        ) from exc
+
+
 def _read_plain(path: Path) -> Any:
     stand_ins = []
     if zipfile.is_zipfile(path):
-        try:
-            names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-        except (ValueError, RuntimeError, pickle.UnpicklingError, EOFError) as exc:
-            raise _broken(path, exc) from exc
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
         stand_ins = [(_stand_in(name), name) for name in names if name.startswith(_BAGGAGE)]
         unsafe = [n for n in names if not n.startswith((*_BAGGAGE, *_NUMPY))]
         if unsafe:
-            raise WeightsError(
-                f"{path} is refused: loading it would run {unsafe[0]}, which is not a tensor.",
-                "Ask its author for safetensors, or save only its state_dict on a machine that you can lose.",
-            )
-    try:
-        with torch.serialization.safe_globals([*stand_ins, *_numpy_globals()]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as exc:
-        first = str(exc).strip().splitlines()[0]
-        raise WeightsError(
-            f"{path} is refused: it cannot be loaded without running what is in it ({first[:300]})",
-            "Ask its author for safetensors, or save only its state_dict on a machine that you can lose.",
-        ) from exc
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError) as exc:
-        raise _broken(path, exc) from exc  # what torch raises for files that are cut off or of another kind
+            raise _refused(path, f"it asks for {unsafe[0]}")
+    with torch.serialization.safe_globals([*stand_ins, *_numpy_globals()]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on other pickle protocols: either it loads, or it does not
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _broken(path: Path, exc: BaseException) -> WeightsError:
-    reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-    return WeightsError(f"{path} is not a whole PyTorch checkpoint: {reason[:300]}", "Fetch or import it again.")
+def _refused(path: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"{path} is refused, since loading it would run more than tensors: {reason}.",
+        "Ask its author for safetensors, or save only its state_dict on a machine that you can lose.",
+    )
+
+
+def _reason(exc: pickle.UnpicklingError) -> str:
+    """What was wrong, out of the advice that torch wraps it in."""
+    advice = (
+        "Weights only load failed",
+        "Please file an issue",
+        "Check the documentation",
+        "(1)",
+        "(2)",
+        "WeightsUnpickler",
+    )
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip() and not line.strip().startswith(advice)]
+    return lines[0][:300].rstrip(".") if lines else type(exc).__name__
 
 
 def _stand_in(name: str) -> type:
-    base: type = (
-        _InertDict if name.rpartition(".")[2] in ("AttributeDict", "DictConfig", "CfgNode", "EasyDict") else _Inert
-    )
-    return type(name.rpartition(".")[2], (base,), {})
+    """OrderedDict for what is filled like a dictionary: torch sets items of exactly that type; its content is not kept either."""
+    last = name.rpartition(".")[2]
+    return OrderedDict if last in ("AttributeDict", "CfgNode", "EasyDict") else type(last, (_Inert,), {})
 
 
 def _numpy_globals() -> list[Any]:
@@ -157,23 +166,6 @@ def _numpy_globals() -> list[Any]:
         if (function := getattr(multiarray, name, None)) is not None
     ]
     return [*rebuild, np.dtype, np.ndarray, _codecs.encode, *kinds]
-
-
-def _is_script(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile as exc:
-        raise _broken(path, exc) from exc
-
-
-def _read_script(path: Path) -> Any:
-    try:
-        return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]  # torch's
-    except RuntimeError as exc:
-        raise _broken(path, exc) from exc
 
 
 def _leaves(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -35,6 +35,10 @@ class Store:
     entries: Mapping[str, Entry]
     bundled: Path = BUNDLED
 
+    def is_own(self, entry: Entry) -> bool:
+        """Whether the user imported a file of their own in place of the published one."""
+        return bool(self.trusted().get(entry.name, {}).get("own"))
+
     @classmethod
     def default(cls) -> Store:
         """The user's own: $THCLI_WEIGHTS, else the platform's cache folder."""
@@ -68,9 +72,11 @@ class Store:
         return {entry.file: self.path(entry)}
 
     def expected(self, entry: Entry) -> dict[str, str]:
-        """file -> the hash it must have: the registry's, else the one trusted before, else ""."""
+        """file -> the hash it must have: of the user's own import, else the registry's, else the one trusted before, else ""."""
         seen = self.trusted().get(entry.name, {})
         files = seen.get("files", {}) if entry.archive else {entry.file: seen.get("sha256", "")}
+        if seen.get("own"):
+            return {name: files.get(name, "") for name in entry.files}
         return {name: digest or files.get(name, "") for name, digest in entry.files.items()}
 
     def expected_download(self, entry: Entry) -> str:
@@ -153,7 +159,7 @@ def _facts(path: Path, digest: str) -> list[Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as exc:
         if path.name == _STAMP:  # a broken stamp means: check again

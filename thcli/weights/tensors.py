@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener, silent
-from thcli.weights.contents import impostor
+from thcli.weights.contents import impostor, is_safetensors
 from thcli.weights.entries import PICKLES, find
 from thcli.weights.manage import converted, locate
 from thcli.weights.store import Store
@@ -63,7 +63,7 @@ def load_tensors(
     else:
         digest = store.expected(entry)[entry.file]
     wanted = entry.key_prefix if prefix is None else prefix
-    if path.suffix in _PICKLE_NAMES and (entry.archive or entry.format in PICKLES):
+    if (path.suffix in _PICKLE_NAMES if entry.archive else entry.format in PICKLES) and not is_safetensors(path):
         path = _converted_once(path, digest)
     return _or_complain(_read_file(path, framework, wanted), source, wanted)
 
@@ -100,14 +100,14 @@ def _converted_once(path: Path, digest: str) -> Path:
 
     target = converted(path)
     if not target.is_file() or converted_from(target) != digest:
-        convert(path, target, digest, script=True)
+        convert(path, target, digest)
     return target
 
 
 def _read_file(path: Path, framework: Literal["torch", "numpy"], prefix: str) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"There is no file {path}.")
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or is_safetensors(path):
         return _read_safetensors(path, framework, prefix)
     if path.suffix not in _PICKLE_NAMES:
         raise WeightsError(f"{path} is not a file of tensors: safetensors or {', '.join(_PICKLE_NAMES)} are.")
