@@ -115,7 +115,7 @@ def test_facts_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "-"), (0.0, "0"), (100.0, "100"), (0.81234, "0.8123"), (28.4567, "28.46")]
+    ("value", "text"), [(None, "-"), (0.0, "0"), (-7e-14, "0"), (100.0, "100"), (0.81234, "0.8123"), (28.4567, "28.46")]
 )
 def test_shown(value: float | None, text: str) -> None:
     assert shown(value) == text

@@ -70,6 +70,7 @@ def shown(value: float | None) -> str:
     """Four significant digits, whole numbers as such, a dash for what could not be measured."""
     if value is None:
         return "-"
+    value = round(value, 6) + 0.0  # + 0.0: no minus before a nought
     return str(int(value)) if value == int(value) else f"{value:.4g}"
 
 
