@@ -210,3 +210,19 @@ class CompareOptions:
     def __post_init__(self) -> None:
         require(self.height is None or 16 <= self.height <= 8192, "--height", "within 16..8192 pixels", self.height)
         require(16 <= self.widest <= 16384, "--widest", "within 16..16384 pixels", self.widest)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """How `thcli bench` measures."""
+
+    frames: int = option(200, "Frames of the made test clip, and at most so many of a given one.")
+    size: int = option(512, "Side of the made test clip in pixels.")
+    repeat: int = option(3, "Measure everything this many times and take the quickest.")
+    memory: int = option(0, "Also compare the memory of a job of so many frames with one of 200 (minutes for 20000).")
+
+    def __post_init__(self) -> None:
+        require(2 <= self.frames <= 2000, "--frames", "within 2..2000", self.frames)
+        require(64 <= self.size <= 4096, "--size", "within 64..4096 pixels", self.size)
+        require(1 <= self.repeat <= 20, "--repeat", "within 1..20", self.repeat)
+        require(self.memory == 0 or self.memory > 200, "--memory", "more than 200 frames, or 0", self.memory)
