@@ -61,7 +61,7 @@ def region_mask(region: Region) -> Array:
         mask *= smoothstep(points[1, 1], points[0, 1], points[:, 1])  # nothing above the nose's tip
     else:
         lids = np.concatenate([c.upper_rings[-1] for c in anatomy.LIDS] + [c.lower_rings[-1] for c in anatomy.LIDS])
-        mask = 1 - smoothstep(0.1, 0.45, _distance(points, points[lids]))
+        mask = 1 - smoothstep(0.05, 0.3, _distance(points, points[lids]))
     return np.asarray(mask[:, None])
 
 

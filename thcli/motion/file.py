@@ -88,7 +88,9 @@ class MotionFile:
         for name, slot in self._constants.items():
             if slot.size > MAX_CONSTANT:
                 raise self._broken(f"its constant {name!r} is larger than {MAX_CONSTANT} bytes")
-        self.constants: dict[str, AnyArray] = {k: self._read(k, s, 0, s.size) for k, s in self._constants.items()}
+        self.constants: dict[str, AnyArray] = {
+            k: self._read(k, s, 0, s.size).reshape(s.shape) for k, s in self._constants.items()
+        }
 
     def _broken(self, why: str) -> MediaError:
         return MediaError(f"{self.path} is not a sound motion file: {why}.", HINT)
@@ -131,7 +133,7 @@ class MotionFile:
         group, _, short = name.partition("/")
         if group not in ("frame", "constant") or not NAME.fullmatch(short):
             raise self._broken(f"an array is named {name[:40]!r}")
-        if not isinstance(row, dict) or row.get("dtype") not in DTYPES:
+        if not isinstance(row, dict) or not isinstance(row.get("dtype"), str) or row["dtype"] not in DTYPES:
             raise self._broken(f"the array {name!r} has no type that a motion file may hold")
         shape, offsets = row.get("shape"), row.get("data_offsets")
         if not (_counts(shape, MAX_DIMENSIONS) and _counts(offsets, 2) and len(offsets) == 2):

@@ -19,7 +19,7 @@ from thcli.motion.timeline import WINDOW, Bools, Timeline, smoothstep
 SHUT = 0.05  # lid gap / eye width of a shut eye
 SHUT_GLASSES = 0.10  # the same behind glasses
 OPEN = 0.12  # an eye opens by at least this much between shut and open
-EYE_USUAL = 0.15  # part by which the opening of waking eyes varies
+EYE_USUAL = 0.1  # part by which the opening of waking eyes varies
 BEST = 24  # frames that the driver's neutral face is averaged from
 NEUTRAL_TURN = np.radians(20.0)
 
@@ -41,17 +41,23 @@ class Measures:
         return SHUT + (SHUT_GLASSES - SHUT) * float(smoothstep(0.06, 0.09, low))
 
 
-def measure(store: MotionStore, line: Timeline, source: Posed) -> Measures:
-    """Reads the clip through and compares each frame with the source: pose, shape, eyes, mouth (MESH.md section 3)."""
+def measure(store: MotionStore, line: Timeline, source: Posed, gaze: Array) -> Measures:
+    """Reads the clip through and compares each frame with the source: pose, shape, eyes, mouth (MESH.md section 3) and gaze (2, 2).
+
+    Raises NoFaceError when no frame shows a face.
+    """
     if not line.valid.any():
         raise NoFaceError("The driving motion shows no face in any frame.", "Choose another driving clip, or --face N.")
     parts = [_measures(store, line, source, i) for i in range(0, len(line), WINDOW)]
     eyes, mouth, apart = (np.concatenate([p[k] for p in parts]) for k in range(3))
     both = eyes.mean(-1)
     median = max(float(np.median(both[line.valid])), 1e-6)
-    # eyes as open as usual are all alike: only a blink or a stare counts
-    blink = np.maximum(np.abs(both / median - 1) - EYE_USUAL, 0)
-    unlike = apart + 2 * blink + 3 * np.abs(mouth - mouth_opening(source.shape))
+    # eyes as open as usual are all alike; a blink is worse than a stare
+    ratio = both / median
+    blink = 3 * np.maximum(1 - EYE_USUAL - ratio, 0) + np.maximum(ratio - 1 - EYE_USUAL, 0)
+    # differs from MESH.md: a reference that glances aside would turn the eyes of every other frame the other way
+    glance = np.linalg.norm((line.gaze - gaze).mean(1), axis=-1)
+    unlike = apart + blink + 3 * np.abs(mouth - mouth_opening(source.shape)) + 3 * glance
     return Measures(eyes, mouth, np.where(line.valid, unlike, np.inf))
 
 

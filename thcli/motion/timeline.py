@@ -16,7 +16,7 @@ from thcli.core.types import Array, Motion
 
 WINDOW = 64  # frames read at a time
 SHORT_GAP = 0.5  # seconds: up to here a lost face is interpolated from both sides
-EASE = 0.4  # seconds in which the motion fades out in a long gap, and in again before its end
+EASE = 0.6  # seconds in which the motion fades out in a long gap, and in again before its end
 JUMP_SHIFT, JUMP_SCALE, JUMP_TURN = 0.5, 0.25, 0.6  # IOD, log and radians between two frames: more is a cut
 
 Ints = npt.NDArray[np.intp]
