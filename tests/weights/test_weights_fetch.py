@@ -56,6 +56,7 @@ def test_a_broken_connection_is_resumed_where_it_stopped(site: Site, tmp_path: P
     assert path.read_bytes() == BLOB
     assert [h.get("Range") for _, h in site.asked] == [None, "bytes=300000-"]
     assert any(isinstance(e, Warned) and "300000 of 1048576" in e.message for e in events)
+    assert sum(isinstance(e, Started) for e in events) == 1
 
 
 def test_a_later_run_goes_on_and_a_changed_file_starts_anew(site: Site, tmp_path: Path) -> None:
@@ -87,6 +88,21 @@ def test_a_part_of_another_file_does_not_spoil_the_download(site: Site, tmp_path
     assert weights.pull(["a"], on=events.append, store=cache, means=means(site))["a"].read_bytes() == BLOB
     assert [h.get("Range") for _, h in site.asked] == ["bytes=700-", None]
     assert any(isinstance(e, Warned) and "anew" in e.message for e in events)
+
+
+def test_without_hash_and_voucher_nothing_is_pieced_together(site: Site, tmp_path: Path) -> None:
+    one = entry("a", sources=[f"{site.url}/a"])
+    cache = store(tmp_path, one)
+    cache.folder(one).mkdir(parents=True)
+    site.blobs["/a"] = BLOB
+    for validator, ranges in (('W/"v1"', [None]), ("", [None]), ('"v1"', ["bytes=700-"])):
+        site.asked.clear()
+        (cache.folder(one) / "a.onnx.partial").write_bytes(BLOB[:700])
+        note = {"key": f"{site.url}/a", "validator": validator}
+        (cache.folder(one) / "a.onnx.partial.json").write_text(json.dumps(note))
+        weights.pull(["a"], trust=True, store=cache, means=means(site))["a"].unlink()
+        assert [h.get("Range") for _, h in site.asked] == ranges
+        cache.trust(one, None)
 
 
 def test_a_part_longer_than_the_file_starts_anew(site: Site, tmp_path: Path) -> None:

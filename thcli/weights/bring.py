@@ -106,8 +106,9 @@ def _from_net(store: Store, entry: Entry, source: str, trust: bool, on: Listener
     partial = store.folder(entry) / f"{entry.file}.partial"
     while True:
         place = address(source, means.net)
+        known = bool(store.expected_download(entry))
         resumed = download(
-            place, partial, stage=f"pull {entry.name}", size=entry.size, key=source, net=means.net, on=on
+            place, partial, stage=f"pull {entry.name}", size=entry.size, key=source, known=known, net=means.net, on=on
         )
         try:
             return land(store, entry, partial, source, trust=trust)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,7 @@ def verify(
     """
     store = store or Store.default()
     chosen = select(store.entries, list(names)) if names else _present(store)
+    began = time.monotonic()
     on(Started("verify", len(chosen), "files"))
     found = []
     for done, entry in enumerate(chosen):
@@ -109,7 +111,7 @@ def verify(
         wrong = tuple(store.differences(entry)) if status == "altered" else ()
         found.append(Checked(entry, status, store.path(entry), wrong))
         on(Step("verify", done + 1))
-    on(Finished("verify", len(chosen), 0.0))
+    on(Finished("verify", len(chosen), time.monotonic() - began))
     return found
 
 

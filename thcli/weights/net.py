@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from thcli.core.errors import OutputError, WeightsError
-from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.core.events import Event, Finished, Listener, Started, Step, Warned, silent
 from thcli.weights.contents import impostor
 from thcli.weights.store import writing
 
@@ -130,17 +130,26 @@ def _drive(identity: str, net: Net) -> Address:
     return Address(f"{target}?{urllib.parse.urlencode(form.fields)}")
 
 
-def download(place: Address, partial: Path, *, stage: str, size: int = 0, key: str = "", net: Net, on: Listener = silent) -> bool:  # fmt: skip
+def download(place: Address, partial: Path, *, stage: str, size: int = 0, key: str = "", known: bool = False, net: Net, on: Listener = silent) -> bool:  # fmt: skip
     """Receives an address into `partial`, going on from what is there; True when it did go on from an earlier part.
 
     size: bytes expected, 0 unknown.  key: what names the file across sessions, so that only a part of the same one is resumed.
+    known: the file's hash will be checked; without that, only a server that vouches for the part (ETag, date) is asked to go on.
     Raises WeightsError when the server has it not or keeps failing, OutputError when it does not fit on the disk.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
-    began, resumed = time.monotonic(), False
+    began, resumed, started = time.monotonic(), False, False
+
+    def tell(event: Event) -> None:
+        """One Started only, however many attempts it takes."""
+        nonlocal started
+        if not (started and isinstance(event, Started)):
+            on(event)
+        started |= isinstance(event, Started)
+
     for attempt in range(net.attempts):
         try:
-            resumed |= _receive(place, partial, stage, size, key or place.url, net, on)
+            resumed |= _receive(place, partial, stage, size, key or place.url, known, net, tell)
             break
         except (OSError, http.client.HTTPException) as exc:
             _again(exc, place, attempt, net, on)
@@ -153,9 +162,9 @@ def _note(partial: Path) -> Path:
     return partial.with_name(partial.name + ".json")
 
 
-def _receive(place: Address, partial: Path, stage: str, size: int, key: str, net: Net, on: Listener) -> bool:
+def _receive(place: Address, partial: Path, stage: str, size: int, key: str, known: bool, net: Net, on: Listener) -> bool:  # fmt: skip
     """One attempt. Raises whatever urllib raises, and ConnectionError for an answer that ended early."""
-    have, headers = _begin(partial, key)
+    have, headers = _begin(partial, key, known)
     if size and have == size:
         return True
     try:
@@ -183,7 +192,7 @@ def _receive(place: Address, partial: Path, stage: str, size: int, key: str, net
     return start > 0
 
 
-def _begin(partial: Path, key: str) -> tuple[int, dict[str, str]]:
+def _begin(partial: Path, key: str, known: bool) -> tuple[int, dict[str, str]]:
     """How much of this very file is there, and the headers that ask for the rest."""
     have = partial.stat().st_size if partial.is_file() else 0
     note: dict[str, Any] = {}
@@ -194,11 +203,10 @@ def _begin(partial: Path, key: str) -> tuple[int, dict[str, str]]:
             note = {}
     if not have or note.get("key") != key or impostor(partial):
         return 0, {}
-    headers = {"Range": f"bytes={have}-"}
     validator = str(note.get("validator", ""))
     if validator and not validator.startswith("W/"):  # a weak one may not be used with a range
-        headers["If-Range"] = validator
-    return have, headers
+        return have, {"Range": f"bytes={have}-", "If-Range": validator}
+    return (have, {"Range": f"bytes={have}-"}) if known else (0, {})
 
 
 def _range_start(response: http.client.HTTPResponse) -> int:
