@@ -18,6 +18,7 @@ from thcli.faces.tflite import Network, read
 from thcli.weights import locate
 
 Pixels = npt.NDArray[Any]
+LAST_RESORT = 0.65  # score that a face needs in parts or turned: many looks find more that is none
 SMALLEST_PART = 192  # pixels: the full-range net's input, enlarging more shows nothing new
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
 
@@ -142,7 +143,7 @@ class BlazeFace:
             for top in _starts(height, side):
                 for left in _starts(width, side):
                     part = picture[top : top + side, left : left + side]
-                    found += [moved(face, left, top) for face in self._full.detect(part)]
+                    found += [moved(f, left, top) for f in self._full.detect(part) if f.score >= LAST_RESORT]
             if found:
                 return distinct(found)
         return []
@@ -150,7 +151,8 @@ class BlazeFace:
     def _turned(self, picture: Pixels) -> list[Face]:
         height, width = picture.shape[:2]
         for quarters in (1, 3, 2):
-            faces = self.quick(np.ascontiguousarray(np.rot90(picture, quarters)))
+            turned = self.quick(np.ascontiguousarray(np.rot90(picture, quarters)))
+            faces = [face for face in turned if face.score >= LAST_RESORT]
             if faces:
                 return [turn_back(face, quarters, width, height) for face in faces]
         return []

@@ -7,8 +7,11 @@ the schema package nor a copy on disk.
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +163,33 @@ class Graph:
         return bytes(buffer.data)
 
 
+_first = threading.Lock()
+_greeted = False
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """The first interpreter of a process writes a line of its own to stderr, which no setting stops: drops what is written there meanwhile."""
+    global _greeted
+    with _first:
+        if _greeted:
+            yield
+            return
+        try:
+            kept = os.dup(2)
+        except OSError:  # no stderr, nothing to keep clean
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        _greeted = True
+
+
 class Network:
     """A TFLite interpreter on one thread. Not safe to share between threads: make one a thread.
 
@@ -176,8 +206,9 @@ class Network:
                 "Install it: python -m pip install ai-edge-litert",
             ) from exc
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=1)
-            self._interpreter.allocate_tensors()
+            with _without_greeting():
+                self._interpreter = Interpreter(model_content=content, num_threads=1)
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as exc:
             raise DeviceError(
                 f"LiteRT cannot run a face network: {str(exc).splitlines()[0]}.",
