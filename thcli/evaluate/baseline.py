@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ import av
 from thcli import media
 from thcli.core.backends import Engine, Source, backend
 from thcli.core.errors import NoFaceError
-from thcli.core.options import OutputOptions, ReenactOptions
+from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
 from thcli.core.types import Face, Frame, Image
 from thcli.evaluate.follow import main_face_tracker
 from thcli.media.codecs import plan_encoder
@@ -71,7 +72,7 @@ class Alone:
         """The rendered pictures. Raises NoFaceError when the portrait shows no face, WeightsError."""
         with self._stage("load"):
             tracker = main_face_tracker(self.options.faces, self.options.run)
-            engine: Engine = backend("engine", self.options.engine).load(self.options.run)
+            engine: Engine = backend("engine", self.options.engine).load(self.options.run, self.options)
             source = self._source(engine, portrait, tracker()(portrait))
         with self._stage("track"):
             follow = tracker()
@@ -103,10 +104,10 @@ class Alone:
         self.stages[name] = self.stages.get(name, Timing()) + taken()
 
 
-def decode_alone(clip: Path) -> int:
-    """Reads a clip as the pipeline does and drops it; returns the number of frames."""
-    with media.read(clip) as reader:
-        return sum(1 for _ in reader)
+def decode_alone(clip: Path, read: ReadOptions) -> list[Frame]:
+    """Reads a clip as the pipeline does; holds all of its frames."""
+    with media.read(clip, read) as reader:
+        return list(reader)
 
 
 def encode_alone(frames: Sequence[Frame], target: Path, output: OutputOptions) -> int:
@@ -118,10 +119,10 @@ def encode_alone(frames: Sequence[Frame], target: Path, output: OutputOptions) -
     return out.written
 
 
-def plain_transcode(clip: Path, target: Path, output: OutputOptions) -> int:
+def plain_transcode(clip: Path, frames: int, target: Path, output: OutputOptions) -> int:
     """What an ordinary transcoder does: decoded pictures go to the same encoder as they are, never through RGB.
 
-    The yardstick of the overhead. Raises MediaError, OutputError; returns the number of frames.
+    The yardstick of the overhead, for the first so many frames. Raises MediaError, OutputError; returns the number of frames.
     """
     info = media.probe(clip)
     plan = plan_encoder("mp4", output, info.size, info.bit_depth > 8)
@@ -134,7 +135,7 @@ def plain_transcode(clip: Path, target: Path, output: OutputOptions) -> int:
             stream = out.add_stream(plan.encoder, rate=form.rate)
             assert isinstance(stream, av.VideoStream)
             configure(stream.codec_context, form)
-            for picture in container.decode(source):
+            for picture in islice(container.decode(source), frames):
                 out.mux(stream.encode(picture.reformat(format=plan.pix_fmt)))
                 count += 1
             out.mux(stream.encode(None))
