@@ -76,7 +76,7 @@ class Backend:
     package: str = ""  # a library of the dependencies that does the work
 
     def load(self, run: RunOptions, *own: Any) -> Any:
-        """The backend itself. Raises WeightsError when its weights are not there, DeviceError when its device is not."""
+        """The backend itself; an engine takes the job's options too. Raises WeightsError or DeviceError when one is not there."""
         module, _, name = self.factory.partition(":")
         factory: Callable[..., Any] = getattr(import_module(module), name)
         return factory(run, *own)

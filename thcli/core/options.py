@@ -90,7 +90,7 @@ class SteadyOptions:
 
     slow: float = option(0.5, "Width of the filter for a head that keeps still.", hidden=True)
     fast: float = option(0.05, "Width of the filter for a head that moves.", hidden=True)
-    still: float = option(1.5, "Moving less than this away from the slow path counts as still.", hidden=True)
+    still: float = option(2.5, "Moving less than this away from the slow path counts as still.", hidden=True)
     reach: int = option(64, "Frames that a filter looks ahead and back, at most.", hidden=True)
 
     def __post_init__(self) -> None:
@@ -145,6 +145,7 @@ class RunOptions:
     threads: int = option(0, "Of the compute stage; 0: one a core.")
     seed: int = option(0, "Of everything random; the same seed gives the same result.")
     offline: bool = option(False, "Never touch a network.")
+    dry_run: bool = option(False, "Say what would be done and how long it would take; write nothing.")
     licence: Licence = option("any", "free: nothing whose weights are for research only.")
 
     def __post_init__(self) -> None:

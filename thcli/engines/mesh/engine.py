@@ -9,13 +9,16 @@ import numpy as np
 
 from thcli.core.backends import MotionStore
 from thcli.core.errors import WeightsError
-from thcli.core.options import MeshOptions, MotionOptions, RunOptions
+from thcli.core.options import MeshOptions, MotionOptions, ReenactOptions, RunOptions
 from thcli.core.types import Face, Frame, Image, Motion
-from thcli.engines.mesh import compose, eyes, matte, mirror, mouth, warp
+from thcli.engines.mesh import compose, eyes, interior, matte, mirror, mouth, warp
 from thcli.engines.mesh.prepare import MeshSource, prepare
+from thcli.engines.mesh.settle import unfolded
 from thcli.motion.observe import observe
 from thcli.motion.retarget import retarget, targets
 from thcli.motion.target import Target
+
+DEFAULTS = ReenactOptions()
 
 
 class MeshEngine:
@@ -32,10 +35,6 @@ class MeshEngine:
     @property
     def uses_driving_frames(self) -> bool:
         return self._options.mouth == "driver"
-
-    def configured(self, options: MeshOptions) -> MeshEngine:
-        """The same engine with other options."""
-        return MeshEngine(options)
 
     def encode_source(self, picture: Image, face: Face) -> MeshSource:
         """Raises NoFaceError without a mesh; WeightsError when the matte is asked for and its network is not here."""
@@ -67,17 +66,20 @@ class MeshEngine:
 
 def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
     """One frame, (H, W, 3) uint8 at the source's size. driving: the driver's picture of this frame, or None."""
-    shows = eyes.weights(source.eyes, target.points)
+    points = unfolded(source.mesh, target.points)
+    shows = eyes.weights(source.eyes, points)
     strips = eyes.strip_sources(source.mesh, shows)
-    way = warp.build(source.mesh, source.around, target.points, strips, source.size, source.step)
+    way = warp.build(source.mesh, source.around, points, strips, source.size, source.step)
     if way is None:
         return source.picture.copy()
     out = compose.draw(source.picture, source.cut, way)
     if source.hidden is not None:
-        mirror.draw(out, source.picture, source.hidden, source.mesh, target.points, way)
-    eyes.draw(out, source.eyes, shows, target.points, target.gaze)
+        mirror.draw(out, source.picture, source.hidden, source.mesh, points, way)
+    eyes.draw(out, source.eyes, shows, points, target.gaze)
     if driving is not None and target.driver is not None:
-        mouth.draw_driver(out, source.tone, target.points, target.driver, driving)
+        mouth.draw_driver(out, source.tone, points, target.driver, driving)
+    else:
+        interior.draw(out, source.picture, source.inside, source.mesh, target.points)
     return out
 
 
@@ -86,6 +88,6 @@ def _eight_bits(frame: Frame) -> Image:
     return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
-def load(run: RunOptions) -> MeshEngine:
-    """The engine with its default options; see `MeshEngine.configured`."""
-    return MeshEngine(MeshOptions())
+def load(run: RunOptions, options: ReenactOptions = DEFAULTS) -> MeshEngine:
+    """The engine; options: those of the job, of which it reads `mesh`."""
+    return MeshEngine(options.mesh)

@@ -1,0 +1,125 @@
+"""Pass 2: windows of motion (with the driver's pictures where the engine wants them) become pictures, on several threads, in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+
+import cv2
+import numpy as np
+
+from thcli.core.backends import Engine, MotionStore, Source
+from thcli.core.clock import StageClock
+from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.stream import ordered_map, prefetch
+from thcli.core.types import Face, Frame, Image
+
+NUMERIC = (cv2.error, np.linalg.LinAlgError, FloatingPointError)  # what one degenerate frame can raise
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One face of the source picture, encoded once, and what it shall do."""
+
+    source: Source
+    motion: MotionStore
+
+    @classmethod
+    def cast(cls, engine: Engine, picture: Image, face: Face, driving: MotionStore, options: MotionOptions) -> Actor:
+        """A face of a picture and a driver's motion put on it."""
+        source = engine.encode_source(picture, face)
+        return cls(source, engine.retarget(source, driving, options))
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A finished frame. seen: whether the driver's face was. made: False where it could not be drawn and shows the source unchanged."""
+
+    picture: Image
+    pts: int
+    time_base: Fraction
+    duration: int
+    seen: bool
+    made: bool
+    driving: Frame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames start..stop of the clip; frames: the driver's, or None when nobody looks at them."""
+
+    start: int
+    stop: int
+    frames: list[Frame] | None
+
+
+def draw(
+    engine: Engine,
+    actors: Sequence[Actor],
+    still: Image,
+    frames: Iterable[Frame] | None,
+    start: int,
+    run: RunOptions,
+    clock: StageClock,
+) -> Iterator[Shot]:
+    """Every frame from `start` on, in order. still: the source picture, shown where a frame fails.
+
+    frames: the driver's, from its frame 0 on, or None.  The result depends on neither batch size nor threads.
+    """
+    workers = run.threads or os.cpu_count() or 1
+
+    def render(window: Window) -> list[Shot]:
+        with clock("render", frames=window.stop - window.start):
+            return _render(engine, actors, still, window)
+
+    windows = prefetch(_windows(frames, start, len(actors[0].motion), run.batch_size), 2)
+    for shots in ordered_map(render, windows, workers, workers + 1):
+        yield from shots
+
+
+def _windows(frames: Iterable[Frame] | None, start: int, total: int, batch: int) -> Iterator[Window]:
+    pictures = None if frames is None else islice(frames, start, None)
+    for first in range(start, total, batch):
+        last = min(first + batch, total)
+        yield Window(first, last, None if pictures is None else list(islice(pictures, last - first)))
+
+
+def _render(engine: Engine, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
+    try:
+        return _together(engine, actors, still, window)
+    except NUMERIC:
+        if window.stop - window.start > 1:  # one frame is degenerate: find it, and make the others
+            middle = (window.start + window.stop) // 2
+            k = middle - window.start
+            halves = (
+                Window(window.start, middle, window.frames and window.frames[:k]),
+                Window(middle, window.stop, window.frames and window.frames[k:]),
+            )
+            return [shot for half in halves for shot in _render(engine, actors, still, half)]
+        return _shots([still], actors[0], window, made=False)
+
+
+def _together(engine: Engine, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
+    pictures: list[Image] = []
+    for actor in actors:
+        new = engine.render(actor.source, actor.motion.window(window.start, window.stop), window.frames)
+        pictures = [_joined(a, b, still) for a, b in zip(pictures, new, strict=True)] if pictures else new
+    return _shots(pictures, actors[0], window, made=True)
+
+
+def _shots(pictures: Sequence[Image], actor: Actor, window: Window, *, made: bool) -> list[Shot]:
+    motion = actor.motion.window(window.start, window.stop)
+    frames = window.frames or [None] * len(pictures)
+    return [
+        Shot(p, int(t), motion.time_base, frame.duration if frame else 0, bool(seen), made, frame)
+        for p, t, seen, frame in zip(pictures, motion.pts, motion.valid, frames, strict=True)
+    ]
+
+
+def _joined(picture: Image, other: Image, still: Image) -> Image:
+    """Two faces moved in the same picture: where the second one differs from the still picture, it is taken."""
+    moved = (other != still).any(-1, keepdims=True)
+    return np.where(moved, other, picture)

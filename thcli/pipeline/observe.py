@@ -1,0 +1,73 @@
+"""Pass 1: from a driving video, picture, folder or motion file to one face's motion, in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from thcli import __version__, media
+from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.options import ReadOptions
+from thcli.faces.select import Census
+from thcli.faces.track import Tracker
+from thcli.media.info import MediaInfo
+from thcli.motion.file import MotionFile, MotionWriter
+from thcli.motion.observe import observe
+from thcli.pipeline.portrait import Finders
+from thcli.pipeline.report import Job
+from thcli.pipeline.tracklog import TrackLog
+
+WINDOW = 256  # frames of motion at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A driver's motion. faces: different faces seen.  unseen: frames without the chosen face."""
+
+    motion: MotionFile
+    faces: int
+    unseen: int
+
+
+def observe_driver(
+    info: MediaInfo, path: Path, select: str, read: ReadOptions, finders: Finders, job: Job, overwrite: bool = False
+) -> Observed:
+    """The motion of the chosen face of a driver, written to `path` (a motion file is taken as it is).
+
+    Raises NoFaceError when no frame shows a face that fits the choice, MediaError when the driver cannot be read.
+    """
+    if info.kind == "motion":
+        return _counted(MotionFile(info.path), 1)
+    with TrackLog() as log:
+        census = look(info, log, read, finders, job)
+        chosen = finders.choose(census, select, str(info.path), job)
+        if select == "all" and len(chosen) > 1:
+            raise UsageError(f"{info.path} shows {len(chosen)} faces, but one drives.", "Choose it with --face N.")
+        words = {"source": info.path.name, "made_by": f"thcli {__version__}"}
+        with job.clock("motion"), MotionWriter(path, words, overwrite=overwrite) as writer:
+            for frames, faces in log.windows(chosen[0], WINDOW):
+                writer.append(observe(frames, faces))
+    return _counted(MotionFile(path), census.tracks)
+
+
+def look(info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job) -> Census:
+    """Tracks every face of a clip into `log`; returns who was seen, and how much of them. Raises NoFaceError when nobody was."""
+    tracker = Tracker(finders.detector, finders.landmarker)
+    census = Census()
+    with media.read(info.path, read, on=job.on) as reader, job.stage("track", info.frames) as step:
+        for frame in job.clock.over("decode", reader):
+            with job.clock("track", frames=1):
+                faces = tracker.update(frame.pixels)
+            log.add(frame, faces)
+            census.add(faces)
+            step()
+    if not census.tracks:
+        raise NoFaceError(
+            f"None of the {log.frames} frames of {info.path} shows a face.", "Give a clip that shows one."
+        )
+    return census
+
+
+def _counted(motion: MotionFile, faces: int) -> Observed:
+    unseen = sum(int((~motion.window(i, i + WINDOW).valid).sum()) for i in range(0, len(motion), WINDOW))
+    return Observed(motion, faces, unseen)

@@ -1,0 +1,161 @@
+"""The source: one picture, and the faces in it that are meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from thcli import media
+from thcli.core.backends import Detector, Landmarker, backend
+from thcli.core.errors import UsageError
+from thcli.core.geometry import box_of, transform
+from thcli.core.options import FaceOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.core.types import Array, Face, Image
+from thcli.faces import align
+from thcli.faces.crop import crop
+from thcli.faces.select import Census, Reference, is_reference, reference_of
+from thcli.media.info import MediaInfo
+from thcli.motion.canonical import decompose, eye_openings
+from thcli.pipeline.panels import eight_bit
+from thcli.pipeline.report import Job
+
+DOUBTFUL = 15.0  # certainty of the mesh net below which a fit is doubtful (photos have 24 to 28, a bad fit 6.6)
+AWAKE = 0.12  # lid gap / eye width of eyes that are open
+CROP_SCALE = 2.3  # side of --framing crop over the face's box, as LivePortrait crops
+LONGEST_SEARCH = 10.0  # seconds of a source video in which a good frame is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A source picture, (H, W, 3) uint8, and the chosen faces in it, each with its mesh."""
+
+    info: MediaInfo
+    picture: Image
+    faces: tuple[Face, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Finders:
+    """The detector and landmarker of a job, and how a face is chosen with them."""
+
+    detector: Detector
+    landmarker: Landmarker
+
+    @classmethod
+    def load(cls, faces: FaceOptions, run: RunOptions) -> Finders:
+        """Raises WeightsError when their weights are not there."""
+        return cls(backend("detector", faces.detector).load(run), backend("landmarker", faces.landmarker).load(run))
+
+    def find(self, picture: Image) -> list[Face]:
+        """Every face of a picture with its mesh, numbered from left to right."""
+        fitted = [self.landmarker.fit(picture, face) for face in self.detector.detect(picture)]
+        there = sorted((f for f in fitted if f is not None and f.mesh is not None), key=lambda f: float(f.box[0]))
+        return [replace(face, track=number) for number, face in enumerate(there)]
+
+    def reference(self, path: str) -> Reference:
+        """Who is on a --face picture."""
+        return reference_of(media.read_image(path), path, self.detector, self.landmarker)
+
+    def choose(self, census: Census, select: str, where: str, job: Job) -> list[int]:
+        """The tracks that --face means."""
+        known = (lambda: self.reference(select)) if is_reference(select) else None
+        return census.choose(select, job.warn, where=where, reference=known)
+
+
+def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job: Job) -> Portrait:
+    """Reads a source and finds the faces that --source-face means.
+
+    source: a picture, or a video, of which the frame at options.source_time is taken, or else its first good one (eyes open, a
+    sure fit). With --framing crop only a square around the face is kept.
+    Raises MediaError when it cannot be read, NoFaceError when it shows no such face, UsageError for standard input.
+    """
+    if str(source) == "-":
+        raise UsageError("The source cannot be standard input.", "Give it as a file; the driver may be '-'.")
+    info = media.probe(source)
+    if info.kind == "image":
+        picture = media.read_image(source)
+        faces = finders.find(picture)
+    else:
+        picture, faces = _from_video(source, options.source_time, finders)
+    census = Census()
+    census.add(faces)
+    select = options.source_face
+    chosen = [faces[number] for number in finders.choose(census, select, str(source), job)]
+    if len(faces) > 1 and select == "largest":
+        job.warn(f"{source} shows {len(faces)} faces; the largest is taken. Choose with --source-face ({census.described()}).")  # fmt: skip
+    if options.framing == "crop":
+        picture, chosen = _framed(picture, chosen)
+    if options.mesh.long_side and max(picture.shape[:2]) > options.mesh.long_side:
+        picture, chosen = _reduced(picture, chosen, options.mesh.long_side)
+    for face in chosen:
+        if face.logit < DOUBTFUL:
+            job.warn(f"The face in {source} fits badly (certainty {face.logit:.0f}, photos have 24 and more): check the result.")  # fmt: skip
+    return Portrait(info, picture, tuple(chosen))
+
+
+def _framed(picture: Image, faces: list[Face]) -> tuple[Image, list[Face]]:
+    """A square around the faces, of the resolution that the picture has there, upright."""
+    boxes = np.stack([face.box for face in faces])
+    box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+    side = CROP_SCALE * float(max(box[2] - box[0], box[3] - box[1]))
+    where = align.square(box, 2 * max(round(side / 2), 32), CROP_SCALE)
+    moved = [_moved(face, where.crop_from_frame) for face in faces]
+    return np.asarray(crop(picture, where, border="reflect"), np.uint8), moved
+
+
+def _reduced(picture: Image, faces: list[Face], long_side: int) -> tuple[Image, list[Face]]:
+    """The picture with its long side reduced."""
+    height, width = picture.shape[:2]
+    factor = long_side / max(height, width)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    scale = np.diag([size[0] / width, size[1] / height, 1.0])
+    scale[:2, 2] = (scale.diagonal()[:2] - 1) / 2  # pixel centres
+    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return small, [_moved(face, scale) for face in faces]
+
+
+def _moved(face: Face, dst_from_src: Array) -> Face:
+    """A face in the pixels of another picture of it."""
+    scale = float(np.sqrt(abs(np.linalg.det(dst_from_src[:2, :2]))))
+    points = [
+        None if p is None else transform(dst_from_src, p[..., :2]) for p in (face.mesh, face.iris, face.keypoints)
+    ]
+    mesh, iris, keypoints = (None if p is None else p.astype(np.float32) for p in points)
+    if mesh is not None and face.mesh is not None:
+        mesh = np.concatenate([mesh, face.mesh[:, 2:] * np.float32(scale)], 1)
+    box = face.box if mesh is None else box_of(mesh)
+    return replace(face, box=box, mesh=mesh, iris=iris, keypoints=keypoints)
+
+
+def _from_video(source: str | Path, moment: float | None, finders: Finders) -> tuple[Image, list[Face]]:
+    """A video's frame at `moment`, or the first good one of its first seconds, or else the best of these."""
+    span = ReadOptions(end=LONGEST_SEARCH) if moment is None else ReadOptions(start=moment)
+    best: tuple[float, Image, list[Face]] | None = None
+    with media.read(source, span) as frames:
+        for frame in frames:
+            picture = eight_bit(frame)
+            faces = finders.find(picture)
+            worth = max((_worth(face) for face in faces), default=-1.0)
+            if best is None or worth > best[0]:
+                best = worth, picture, faces
+            if moment is not None or worth >= 1:
+                break
+    if best is None:
+        raise UsageError(f"{source} has no frame at {moment} s.", "Choose an earlier --source-time.")
+    return best[1], best[2]
+
+
+def _worth(face: Face) -> float:
+    """How good a source this face is: 1 with open eyes and a sure fit, less otherwise."""
+    if face.mesh is None:
+        return -1.0
+    awake = float(eye_openings(decompose(face.mesh).shape).min()) / AWAKE
+    return min(face.logit / DOUBTFUL, 1.0) * min(awake, 1.0)

@@ -1,0 +1,68 @@
+"""`thcli reenact`: a driver's motion on a source's face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from thcli import media
+from thcli.core.backends import Engine, backend
+from thcli.core.events import Listener, silent
+from thcli.core.options import ReadOptions, ReenactOptions
+from thcli.core.types import Frame
+from thcli.media.info import MediaInfo
+from thcli.media.provenance import Provenance
+from thcli.pipeline.draw import Actor, draw
+from thcli.pipeline.naming import fingerprint, output_path, still_like
+from thcli.pipeline.observe import observe_driver
+from thcli.pipeline.portrait import Finders, portrait
+from thcli.pipeline.report import Job, Report, Tally
+
+DEFAULTS = ReenactOptions()
+
+
+def reenact(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path | None = None,
+    options: ReenactOptions = DEFAULTS,
+    on: Listener = silent,
+    command: str = "",
+) -> Report:
+    """Animates the source's face with the driver's motion: one frame out for each frame in, with its own time stamp.
+
+    source: a picture or video.  driving: a video, picture, folder of pictures, motion file, or '-' for standard input.
+    output: a file, folder or '-' (see `media.write`); None: beside the driver.  command: as typed, for the output's metadata.
+    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    """
+    with Job("reenact", on) as job:
+        drive = media.probe(job.enter(media.local(driving)))
+        target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
+        finders = Finders.load(options.faces, options.run)
+        engine = backend("engine", options.engine).load(options.run, options)
+        who = portrait(source, options, finders, job)
+        out = job.enter(
+            media.write(
+                target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,
+                frames=drive.frames, provenance=Provenance(command, options.engine),
+                fingerprint=fingerprint((source, drive.path), options), on=on,
+            )
+        )  # fmt: skip
+        kept = options.save_motion or job.room() / "driver.motion.safetensors"
+        seen = observe_driver(drive, kept, options.faces.select, options.read, finders, job, options.output.overwrite)
+        actors = [Actor.cast(engine, who.picture, face, seen.motion, options.motion) for face in who.faces]
+        pictures = driving_pictures(engine, drive, options.read, job)
+        tally = Tally(out.done)
+        with job.stage("render", len(seen.motion), out.done) as step:
+            for shot in draw(engine, actors, who.picture, pictures, out.done, options.run, job.clock):
+                out.write(shot.picture, shot.pts, shot.duration)
+                tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
+                step()
+    return job.report(target, tally, faces=seen.faces, passed_through=seen.unseen, engine=options.engine)
+
+
+def driving_pictures(engine: Engine, drive: MediaInfo, read: ReadOptions, job: Job) -> Iterable[Frame] | None:
+    """The driver's frames for pass 2, when the engine looks at them and there are any."""
+    if not engine.uses_driving_frames or drive.kind == "motion":
+        return None
+    return job.clock.over("decode again", job.enter(media.read(drive.path, read)))
