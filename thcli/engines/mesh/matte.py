@@ -19,7 +19,8 @@ from thcli.faces.topology import OVAL
 SIZE = 256  # of the segmentation network
 SURE = (0.25, 0.75)  # probabilities that count as background, as person
 FINE = 128  # samples to a face at which the alpha's edge is refined
-MARGIN = 0.1  # face heights around the person that the plate does not take from the picture
+MARGIN = 0.1  # face heights around the person that the plate is not filled from
+REPLACED = 0.04  # face heights around the person that are filled
 LEAST = 0.85  # share of the face that the cut must hold to be believed
 
 
@@ -75,13 +76,14 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
         return None
     core = cv2.erode(oval, np.ones((5, 5), np.uint8))
     alpha = np.maximum(alpha, cv2.blur(core.astype(np.float32), (3, 3)))
-    reach = 2 * round(MARGIN * tall / step / 2) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    hidden = cv2.dilate((alpha > 0.05).astype(np.float32), disc)
-    filled = cv2.resize(push_pull(small * 255, hidden > 0), (width, height), interpolation=cv2.INTER_LINEAR)
+    hidden, wide = _grown(alpha, REPLACED * tall / step), _grown(alpha, MARGIN * tall / step)
+    filled = cv2.resize(push_pull(small * 255, wide > 0), (width, height), interpolation=cv2.INTER_LINEAR)
     share = cv2.resize(hidden, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
     plate = np.clip(picture + share * (filled - picture) + 0.5, 0, 255).astype(np.uint8)
-    opaque = (cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR) * 255 + 0.5).astype(np.uint8)
+    full = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    # a wisp of hair darker than the plate is person as well, whatever the network says of it
+    least = 1 - (picture.astype(np.float32) / np.maximum(plate, 1)).min(-1)
+    opaque = np.ceil(np.maximum(full, least) * 255).astype(np.uint8)
     behind = cv2.multiply(plate, cv2.cvtColor(255 - opaque, cv2.COLOR_GRAY2RGB), scale=1 / 255)
     person = np.dstack([cv2.subtract(picture, behind), opaque])
     return Cut(person, plate), hair(small, alpha, at), step
@@ -104,6 +106,12 @@ def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> A
     slope = np.linalg.solve(spread, together[..., None])[..., 0]
     offset = level - (slope * middle).sum(-1)
     return np.asarray((mean(slope) * guide).sum(-1) + mean(offset))
+
+
+def _grown(alpha: Array32, radius: float) -> Array32:
+    size = 2 * round(radius / 2) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.blur(cv2.dilate((alpha > 0.05).astype(np.float32), disc), (3, 3)))
 
 
 def _enclosed(alpha: Array32) -> Array32:

@@ -8,10 +8,11 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Face, Image
-from thcli.engines.mesh import matte, mirror, mouth, patch
+from thcli.engines.mesh import interior, matte, mirror, mouth, patch
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes import Eye
 from thcli.engines.mesh.field import Surroundings, pushed_oval
+from thcli.engines.mesh.interior import Inside
 from thcli.engines.mesh.matte import Cut, Segmenter
 from thcli.engines.mesh.mirror import Mirror
 from thcli.engines.mesh.warp import step_for
@@ -34,6 +35,7 @@ class MeshSource:
     eyes: tuple[Eye, ...]
     hidden: Mirror | None
     tone: Array
+    inside: Inside
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,11 +50,12 @@ def prepare(picture: Image, face: Face, segmenter: Segmenter | None) -> MeshSour
     mesh = np.asarray(face.mesh, np.float64)
     picture = np.ascontiguousarray(picture)
     found = None if segmenter is None else matte.cut(picture, segmenter(picture), mesh)
+    tone = mouth.tone(picture, mesh)
     oval = pushed_oval(mesh)
     around = Surroundings(oval, False) if found is None else Surroundings(oval, True, found[1], found[2])
     return MeshSource(
         picture, face, mesh, step_for(mesh), around, None if found is None else found[0], _eyes(picture, mesh, face),
-        mirror.prepare(picture, mesh), mouth.tone(picture, mesh),
+        mirror.prepare(picture, mesh), tone, interior.prepare(mesh, tone),
     )  # fmt: skip
 
 

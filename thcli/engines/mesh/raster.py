@@ -15,6 +15,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import Indices
 
+STEEPEST = 6.0  # change of a value a pixel beyond which a triangle is a sliver that only its neighbours should speak for
 _SHIFT = 4  # fractional bits of cv2's polygon corners
 
 
@@ -49,7 +50,7 @@ class Grid:
 def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
     """Per triangle the linear function of (x, y, 1) that takes the corners' values: (K, 3, C) float32.
 
-    points: (N, 2+) pixels.  values: (N, C).  A triangle without area takes the mean of its corners.
+    points: (N, 2+) pixels.  values: (N, C).  A sliver (see STEEPEST) takes the mean of its corners.
     """
     a, b, c = points[triangles[:, 0], :2], points[triangles[:, 1], :2], points[triangles[:, 2], :2]
     va, vb, vc = values[triangles[:, 0]], values[triangles[:, 1]], values[triangles[:, 2]]
@@ -59,6 +60,9 @@ def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
     inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, det))[:, None]
     dx = (f[:, 1:] * (vb - va) - e[:, 1:] * (vc - va)) * inverse
     dy = (e[:, :1] * (vc - va) - f[:, :1] * (vb - va)) * inverse
+    steep = np.maximum(np.abs(dx), np.abs(dy)).max(1) > STEEPEST
+    flat |= steep
+    dx[steep] = dy[steep] = 0
     base = np.where(flat[:, None], (va + vb + vc) / 3, va - dx * a[:, :1] - dy * a[:, 1:])
     return np.stack([dx, dy, base], 1).astype(np.float32)
 

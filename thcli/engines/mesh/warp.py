@@ -102,12 +102,12 @@ def _clipped(grid: Grid, whole: Grid) -> Grid | None:
 
 
 def _order(target: Array) -> npt.NDArray[np.intp]:
-    """Triangles that face the camera: those in the holes first, then the face from far to near, so that the nose covers the cheek."""
-    shown = anatomy.doubled_areas(target) * anatomy.SIGNS > 1e-3
+    """The holes first, then what is turned away (it fills folds), then the face from far to near, so that the nose covers the cheek."""
+    away = anatomy.doubled_areas(target) * anatomy.SIGNS <= 0
     depth = target[anatomy.TRIANGLES, 2].mean(1)
+    depth += np.where(away, 1e4, 0) * anatomy.height(target)
     depth[: anatomy.HOLES] = np.inf
-    order = np.argsort(-depth, kind="stable")
-    return order[shown[order]]
+    return np.argsort(-depth, kind="stable")
 
 
 def _closed(inner: Array32, ids: Indices, reach: int) -> tuple[Array32, Array32]:
