@@ -78,6 +78,12 @@ def test_views_and_shared_tensors_survive_the_conversion(tmp_path: Path) -> None
     assert torch.equal(loaded["t"], base.T) and torch.equal(loaded["row"], base[1]) and torch.equal(loaded["p"], base)
 
 
+def test_a_file_is_converted_beside_itself(tmp_path: Path) -> None:
+    out = weights.convert(saved(tmp_path / "a.pt", {"net": NET, "empty": torch.empty(0), "e2": torch.empty(0)}))
+    assert out == tmp_path / "a.safetensors"
+    assert set(weights.load_tensors(out)) == {"net.conv.weight", "net.conv.bias", "empty", "e2"}
+
+
 class Bomb:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.system, ("touch exploded",)

@@ -49,14 +49,15 @@ class _Inert:
     def __setstate__(self, _: object) -> None: ...
 
 
-def read_pickle(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def read_pickle(path: Path, *, mapped: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a checkpoint by dotted name, and its plain numbers and texts as JSON; optimizer state is left out.
 
+    mapped: leave the tensors in the file (they are gone when it changes) instead of reading it whole.
     Raises WeightsError naming what makes the file unsafe, or what else is wrong with it.
     """
     if what := impostor(path):
         raise WeightsError(f"{path} is {what}, not a checkpoint.")
-    content = _read(path)
+    content = _read(path, mapped)
     tensors: dict[str, torch.Tensor] = {}
     plain: dict[str, str] = {}
     for name, value in _leaves(content, ""):
@@ -74,9 +75,9 @@ def convert(path: Path, target: Path, digest: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors, plain = read_pickle(path)
+    tensors, plain = read_pickle(path, mapped=True)
     partial = target.with_name(target.name + ".partial")
-    owned = {name: tensor.to_dense().contiguous().clone() if tensor.is_sparse else tensor.contiguous().clone() for name, tensor in tensors.items()}  # fmt: skip
+    owned = _owned(tensors)
     try:
         with writing(target.parent):
             save_file(owned, partial, {**plain, "thcli.sha256": digest})
@@ -85,6 +86,19 @@ def convert(path: Path, target: Path, digest: str) -> None:
         raise OutputError(f"{target} cannot be written: {exc}.", "Free some space.") from exc
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _owned(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Dense tensors with a storage each, as safetensors want them; copies only views and shared ones."""
+    owned: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        dense = (tensor.to_dense() if tensor.is_sparse else tensor).contiguous()
+        storage = dense.untyped_storage()
+        shared = storage.data_ptr() in seen or storage.nbytes() != dense.numel() * dense.element_size()
+        seen.add(storage.data_ptr())
+        owned[name] = dense.clone() if shared else dense
+    return owned
 
 
 def converted_from(path: Path) -> str:
@@ -98,9 +112,9 @@ def converted_from(path: Path) -> str:
         return ""
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, mapped: bool) -> Any:
     try:
-        return read_torchscript(path) if is_torchscript(path) else _read_plain(path)
+        return read_torchscript(path) if is_torchscript(path) else _read_plain(path, mapped)
     except pickle.UnpicklingError as exc:
         raise _refused(path, _reason(exc)) from exc
     except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, zipfile.BadZipFile, NotImplementedError, zlib.error, MemoryError, OverflowError) as exc:  # fmt: skip
@@ -111,9 +125,10 @@ def _read(path: Path) -> Any:
         ) from exc
 
 
-def _read_plain(path: Path) -> Any:
+def _read_plain(path: Path, mapped: bool) -> Any:
     stand_ins = []
-    if zipfile.is_zipfile(path):
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
         stand_ins = [(_stand_in(name), name) for name in names if name.startswith(_BAGGAGE)]
         unsafe = [n for n in names if not n.startswith((*_BAGGAGE, *_NUMPY))]
@@ -121,7 +136,7 @@ def _read_plain(path: Path) -> Any:
             raise _refused(path, f"it asks for {unsafe[0]}")
     with torch.serialization.safe_globals([*stand_ins, *_numpy_globals()]), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on other pickle protocols: either it loads, or it does not
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
 
 
 def _refused(path: Path, reason: str) -> WeightsError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener, silent
-from thcli.weights.contents import impostor, is_safetensors
+from thcli.weights.contents import impostor, is_safetensors, sha256_of
 from thcli.weights.entries import PICKLES, find
 from thcli.weights.manage import converted, locate
 from thcli.weights.store import Store
@@ -93,6 +93,15 @@ def require_keys(
         raise WeightsError(
             f"{what} does not fit its network: {', '.join(parts)}.", "Is it the file for this engine and configuration?"
         )
+
+
+def convert(source: Path, target: Path | None = None) -> Path:
+    """Writes the tensors of a checkpoint as safetensors (beside it, unless told where) without running anything of it."""
+    from thcli.weights import pickles
+
+    target = target or source.with_suffix(".safetensors")
+    pickles.convert(source, target, sha256_of(source))
+    return target
 
 
 def _converted_once(path: Path, digest: str) -> Path:
