@@ -8,6 +8,7 @@ import numpy as np
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.matte import Cut
 from thcli.engines.mesh.raster import Grid
+from thcli.engines.mesh.sampling import REFLECT, look_up, resized
 from thcli.engines.mesh.warp import Map
 
 STRIP = 128  # rows at a time: small enough for the cache, and for the memory at 4K
@@ -33,9 +34,9 @@ def draw(picture: Image, cut: Cut | None, way: Map) -> Image:
         coordinates = strip[top : top + y1 - y0, left : left + x1 - x0]
         view = out[y0:y1, x0:x1]
         if cut is None:
-            view[:] = cv2.remap(picture, coordinates, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            view[:] = look_up(picture, coordinates, REFLECT)
             continue
-        person = cv2.remap(cut.person, coordinates, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        person = look_up(cut.person, coordinates)
         behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
         cv2.multiply(cut.plate[y0:y1, x0:x1], behind, behind, 1 / 255)
         view[:] = cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB))
@@ -56,7 +57,7 @@ def upsampled(samples: Array32, first: int, last: int, step: int) -> Array32:
     low, high = max(first - 1, 0), min(last + 1, len(samples))
     part = samples[low:high]
     if step > 1:
-        part = cv2.resize(part, (part.shape[1] * step, part.shape[0] * step), interpolation=cv2.INTER_LINEAR)
+        part = resized(part, (part.shape[1] * step, part.shape[0] * step))
     return np.asarray(part[(first - low) * step : (last - low) * step])
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import patch
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.field import smoothstep
 from thcli.engines.mesh.patch import Opening
+from thcli.engines.mesh.sampling import look_up
 
 SHUT = 0.07  # gap / width of an eye that shows nothing to draw from
 USUAL = 0.22  # of an open one
@@ -62,11 +62,11 @@ def draw(out: Image, eyes: tuple[Eye, ...], shows: list[float], target: Array, g
         across = top + (v - upper) / np.maximum(lower - upper, 1e-3) * (bottom - top)
         along, across = _turned(u, across, eye, look)
         there = patch.place(eye.opening, along, across)
-        ball = cv2.remap(eye.picture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        ball = look_up(eye.picture, there)
         patch.blend(out, where, shown * patch.cover(place, u, v, rims, max(1.2, 0.03 * place.width)), ball)
 
 
-def _turned(u: patch.Array32, v: patch.Array32, eye: Eye, look: Array) -> tuple[patch.Array32, patch.Array32]:
+def _turned(u: Array32, v: Array32, eye: Eye, look: Array) -> tuple[Array32, Array32]:
     """The source of u, v when the iris has moved: the iris shifts whole, what is around it stretches."""
     middle = np.array([0.5, eye.iris[1]])
     low, high = np.minimum(middle - FURTHEST, eye.iris), np.maximum(middle + FURTHEST, eye.iris)

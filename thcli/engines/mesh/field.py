@@ -17,6 +17,7 @@ from thcli.core.geometry import fit_similarity
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, height
 from thcli.engines.mesh.raster import Grid
+from thcli.engines.mesh.sampling import look_up, polygon
 from thcli.faces.topology import OVAL
 
 REACH = 2.2  # face heights from the face's middle: nothing moves beyond
@@ -117,9 +118,7 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
     near = distance.min(1)
     share = np.exp((near[:, None] - distance) / np.float32(BLEND * tall))
     share /= share.sum(1, keepdims=True)
-    filled = np.zeros((grid.rows, grid.columns), np.uint8)
-    cv2.fillPoly(filled, [np.rint(grid.to_samples(oval.astype(np.float64)) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
-    near[filled.ravel() > 0] = 0
+    near[polygon(grid.to_samples(oval.astype(np.float64)), (grid.columns, grid.rows)).ravel()] = 0
 
     # the head as a body: its surface falls back behind the outline
     matrix, shift = head(source, target)
@@ -143,7 +142,7 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
         if around.hair is None:
             return body
         at = ((p + step + 0.5) / around.hair_step - 0.5)[None]
-        hair = cv2.remap(around.hair, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+        hair = look_up(around.hair, at)[0]
         return np.asarray(body + hair * (_weight(across, above, Follow(radius, HAIR.below, HAIR.side)) - body))
 
     field = weight(points, rigid)[:, None] * rigid

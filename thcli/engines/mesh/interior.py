@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
@@ -16,6 +15,7 @@ from thcli.engines.mesh import patch
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.field import smoothstep
 from thcli.engines.mesh.patch import Opening
+from thcli.engines.mesh.sampling import look_up
 
 EYES_APART, NOSE_LONG = 90.0, 50.0  # mm: outer corners 33-263, root to base of the nose 168-2
 NOSE_ROOT, NOSE_BASE, UPPER_LIP, LOWER_LIP = 168, 2, 13, 14
@@ -23,7 +23,9 @@ BEHIND_LIPS = 6.0  # mm
 UPPER_EDGE = (19.0, 25.0)  # mm below the nose's base where the upper teeth may end
 SHOWS_UPPER, SHOWS_LOWER = 2.0, 3.0  # mm of teeth beyond the closed lips
 MOST_LOWER = 4.2  # mm of the lower teeth that the lip ever uncovers
-UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])  # mm from the middle line: where one ends and the next begins
+UPPER_TEETH = np.array(
+    [0.0, 8.4, 15.0, 22.0, 27.5, 32.0]
+)  # mm from the middle line: where one ends and the next begins
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
 UPPER_TALL, LOWER_TALL = 10.0, 8.5  # mm
 OPENS = (0.015, 0.06)  # gap / width between which the inside appears
@@ -109,7 +111,11 @@ def _made(where: tuple[slice, slice], uv: tuple[Array32, Array32], rims: tuple[A
     tall = np.float32(np.clip(0.5 * gap, 1.0, 12.0))
     round_ = np.sqrt((jaw_x / 17) ** 2 + (over_lip / tall) ** 2)
     tongue = (1 - smoothstep(0.7, 1.05, round_)).astype(np.float32) * np.float32(smoothstep(5, 10, gap))
-    flesh = skin * np.array([0.74, 0.42, 0.42], np.float32) * (np.float32(1.05) - np.float32(0.45) * np.clip(round_, 0, 1))[..., None]
+    flesh = (
+        skin
+        * np.array([0.74, 0.42, 0.42], np.float32)
+        * (np.float32(1.05) - np.float32(0.45) * np.clip(round_, 0, 1))[..., None]
+    )
     colour += tongue[..., None] * (flesh - colour)
 
     soft = np.float32(max(0.35, 1.0 / max(float(np.linalg.norm(ax[0])), 1e-6)))
@@ -150,7 +156,9 @@ def _teeth(x: Array32, y: Array32, borders: Array, tall: float, soft: np.float32
     body = np.float32(1.0) - np.float32(0.13) * side**2  # round, from side to side
     gaps = 1 - np.float32(0.28) * smoothstep(0.80, 1.0, np.abs(side)).astype(np.float32)
     tip = 1 - np.float32(0.10) * smoothstep(-1.8, 0.0, beyond).astype(np.float32)  # the biting edge is glassy
-    enamel = light * np.array([1.06, 1.01, 0.93], np.float32) * (skin / max(float(skin.mean()), 1.0)) ** np.float32(0.55)
+    enamel = (
+        light * np.array([1.06, 1.01, 0.93], np.float32) * (skin / max(float(skin.mean()), 1.0)) ** np.float32(0.55)
+    )
     colour = enamel * (body * gaps * tip)[..., None]
     gum = smoothstep(tall - 1.0, tall + 0.4, -beyond + np.float32(1.4) * side**2).astype(np.float32)
     colour += gum[..., None] * (skin * np.array([0.78, 0.46, 0.46], np.float32) - colour)
@@ -170,5 +178,5 @@ def _own(colour: Array32, share: float, picture: Image, inside: Inside, source: 
     u, v = local[..., 0], local[..., 1]
     rims = lips.rims(u)
     valid = patch.cover(lips, u, v, (rims[0] + 0.02, rims[1] - 0.03), max(2.0, 0.08 * lips.width))
-    seen = cv2.remap(picture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = look_up(picture, there)
     colour += (np.float32(share) * valid)[..., None] * (seen - colour)

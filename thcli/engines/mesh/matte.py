@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.sampling import mean, polygon, resized
 from thcli.faces.tflite import Network, read
 from thcli.faces.topology import OVAL
 
@@ -43,7 +44,7 @@ class Segmenter:
 
     def __call__(self, picture: Image) -> Array32:
         """How likely each pixel belongs to a person: (256, 256) float32."""
-        small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        small = resized(picture, (SIZE, SIZE), shrink=True)
         self._network.scaled_input(small, 1 / 255)
         return np.asarray(self._network.run()[0].reshape(SIZE, SIZE), np.float32)
 
@@ -64,23 +65,22 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
     tall = anatomy.height(mesh)
     step = max(1, round(tall / FINE))
     size = (max(1, width // step), max(1, height // step))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR)
+    small = resized(picture, size, shrink=True).astype(np.float32) / 255
+    likely = resized(probability, size)
     coarse = np.clip((likely - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
     alpha = np.clip((guided(small, coarse, max(2, round(0.05 * tall / step)), 1e-4) - 0.1) / 0.8, 0, 1)
     alpha = np.maximum(alpha, _enclosed(alpha))
     at = (mesh[OVAL, :2] + 0.5) / step - 0.5
-    oval = np.zeros(alpha.shape, np.uint8)
-    cv2.fillPoly(oval, [np.rint(at * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
-    if not oval.any() or alpha[oval > 0].mean() < LEAST:
+    oval = polygon(at, size)
+    if not oval.any() or alpha[oval].mean() < LEAST:
         return None
-    core = cv2.erode(oval, np.ones((5, 5), np.uint8))
-    alpha = np.maximum(alpha, cv2.blur(core.astype(np.float32), (3, 3)))
+    core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
+    alpha = np.maximum(alpha, mean(np.asarray(core, np.float32), 3))
     hidden, wide = _grown(alpha, REPLACED * tall / step), _grown(alpha, MARGIN * tall / step)
-    filled = cv2.resize(push_pull(small * 255, wide > 0), (width, height), interpolation=cv2.INTER_LINEAR)
-    share = cv2.resize(hidden, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    filled = resized(push_pull(small * 255, wide > 0), (width, height))
+    share = resized(hidden, (width, height))[..., None]
     plate = np.clip(picture + share * (filled - picture) + 0.5, 0, 255).astype(np.uint8)
-    full = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    full = resized(alpha, (width, height))
     # a wisp of hair darker than the plate is person as well, whatever the network says of it
     least = 1 - (picture.astype(np.float32) / np.maximum(plate, 1)).min(-1)
     opaque = np.ceil(np.maximum(full, least) * 255).astype(np.uint8)
@@ -92,26 +92,24 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
 def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> Array32:
     """Moves the edges of values (h, w) to those of a colour picture (h, w, 3), 0..1. He, Sun, Tang 2010, eq. 14-16."""
 
-    def mean(x: Array32) -> Array32:
-        return np.asarray(cv2.blur(x, (2 * radius + 1, 2 * radius + 1)), np.float32)
-
-    middle, level = mean(guide), mean(values)
-    together = mean(guide * values[..., None]) - middle * level[..., None]
+    side = 2 * radius + 1
+    middle, level = mean(guide, side), mean(values, side)
+    together = mean(guide * values[..., None], side) - middle * level[..., None]
     spread = np.empty((*values.shape, 3, 3), np.float32)
     for i in range(3):
         for j in range(i, 3):
-            spread[..., i, j] = mean(guide[..., i] * guide[..., j]) - middle[..., i] * middle[..., j]
+            spread[..., i, j] = mean(guide[..., i] * guide[..., j], side) - middle[..., i] * middle[..., j]
             spread[..., j, i] = spread[..., i, j]
     spread[..., range(3), range(3)] += np.float32(smoothness)
     slope = np.linalg.solve(spread, together[..., None])[..., 0]
     offset = level - (slope * middle).sum(-1)
-    return np.asarray((mean(slope) * guide).sum(-1) + mean(offset))
+    return np.asarray((mean(slope, side) * guide).sum(-1) + mean(offset, side))
 
 
 def _grown(alpha: Array32, radius: float) -> Array32:
     size = 2 * round(radius / 2) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return np.asarray(cv2.blur(cv2.dilate((alpha > 0.05).astype(np.float32), disc), (3, 3)))
+    return np.asarray(mean(np.asarray(cv2.dilate((alpha > 0.05).astype(np.float32), disc), np.float32), 3))
 
 
 def _enclosed(alpha: Array32) -> Array32:
@@ -119,7 +117,7 @@ def _enclosed(alpha: Array32) -> Array32:
     _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     inner = ~np.isin(labels, edge) & (labels > 0)
-    return np.asarray(cv2.blur(cv2.dilate(inner.astype(np.float32), np.ones((7, 7))), (3, 3)))
+    return np.asarray(mean(np.asarray(cv2.dilate(inner.astype(np.float32), np.ones((7, 7))), np.float32), 3))
 
 
 def push_pull(picture: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
@@ -129,13 +127,13 @@ def push_pull(picture: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
     while min(levels[-1][1].shape) > 2:
         colour, known = levels[-1]
         half = ((known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2)
-        levels.append((cv2.resize(colour, half, interpolation=cv2.INTER_AREA), cv2.resize(known, half, interpolation=cv2.INTER_AREA)))  # fmt: skip
+        levels.append((resized(colour, half, shrink=True), resized(known, half, shrink=True)))  # fmt: skip
     colour, known = levels[-1]
     total = max(float(known.sum()), 1e-6)
-    mean = colour.sum((0, 1)) / total
-    filled = np.where(known[..., None] > 1e-6, colour / np.maximum(known, 1e-6)[..., None], mean).astype(np.float32)
+    middle = colour.sum((0, 1)) / total
+    filled = np.where(known[..., None] > 1e-6, colour / np.maximum(known, 1e-6)[..., None], middle).astype(np.float32)
     for colour, known in levels[-2::-1]:
-        above = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_LINEAR)
+        above = resized(filled, (known.shape[1], known.shape[0]))
         trust = np.clip(2 * known, 0, 1)[..., None]
         filled = colour / np.maximum(known, 1e-6)[..., None] * trust + above * (1 - trust)
     return np.asarray(filled, np.float32)
@@ -155,13 +153,12 @@ def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
     rel = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
     above = rel @ (up / tall).astype(np.float32)
     across = np.abs(rel @ (np.array([-up[1], up[0]]) / tall).astype(np.float32))
-    face = np.zeros(alpha.shape, np.uint8)
-    cv2.fillPoly(face, [np.rint(mesh * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
-    seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & (face == 0)
-    skin = (face > 0) & (above < 0.2) & (above > -0.3)
+    face = polygon(mesh, (alpha.shape[1], alpha.shape[0]))
+    seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & ~face
+    skin = face & (above < 0.2) & (above > -0.3)
     if seed.sum() < 30 or skin.sum() < 30:
         return empty
-    lab = cv2.cvtColor(cv2.blur(small, (3, 3)), cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(mean(small, 3), cv2.COLOR_RGB2LAB)
 
     def apart(points: npt.NDArray[np.bool_]) -> Array32:
         values = lab[points]
@@ -169,10 +166,10 @@ def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
         spread = 1.5 * np.median(np.abs(values - middle), 0) + np.array([8, 4, 4], np.float32)
         return np.asarray(np.sqrt((((lab - middle) / spread) ** 2).sum(-1)), np.float32)
 
-    like = (apart(seed) < np.minimum(apart(skin), 3.0)) & (alpha > 0.5) & (face == 0)
+    like = (apart(seed) < np.minimum(apart(skin), 3.0)) & (alpha > 0.5) & ~face
     like = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, labels = cv2.connectedComponents(like)
     joined = np.isin(labels, np.unique(labels[seed & (like > 0)])) & (like > 0)
     radius = max(2, round(0.05 * tall))
     full = cv2.morphologyEx(joined.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
-    return np.asarray(cv2.blur(cv2.blur(full.astype(np.float32), (2 * radius + 1,) * 2), (2 * radius + 1,) * 2))
+    return np.asarray(mean(mean(full.astype(np.float32), 2 * radius + 1), 2 * radius + 1))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, compose, raster
 from thcli.engines.mesh.field import smoothstep
+from thcli.engines.mesh.sampling import look_up, mean
 from thcli.engines.mesh.warp import Map
 from thcli.faces.topology import FRONT_SIGNS, PAIRS, POINTS, TRIANGLES
 
@@ -50,9 +50,7 @@ def prepare(picture: Image, mesh: Array) -> Mirror | None:
         return None
     reach = max(1, round(0.05 * anatomy.height(mesh)))
     at = mesh[None, :, :2].astype(np.float32)
-    colour = cv2.remap(cv2.blur(picture, (reach, reach)), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[
-        0
-    ]
+    colour = look_up(mean(picture, reach), at)[0]
     colour = colour.astype(np.float64) + 1
     return Mirror(own, hidden, colour / colour[PAIRS])
 
@@ -68,7 +66,7 @@ def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array,
     maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
     samples = raster.sample(way.ids, maps, way.face)
     samples[..., 2] *= way.inside
-    samples[..., 2] = cv2.blur(samples[..., 2], (3, 3))
+    samples[..., 2] = mean(samples[..., 2], 3)
     x, y = way.face.axes()
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
@@ -77,7 +75,7 @@ def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array,
         return
     where, values_full = full
     there = np.ascontiguousarray(values_full[..., :2])
-    colour = cv2.remap(picture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colour = look_up(picture, there)
     view = out[where]
     share = values_full[..., 2:]
     colour = np.minimum(colour * gain.astype(np.float32), 255)
@@ -88,10 +86,10 @@ def _spread(weight: npt.NDArray[np.floating]) -> Array:
     """Each triangle's corners take its greatest weight, softened, SPREADS times: no hard border inside of a triangle."""
     out = np.asarray(weight, np.float64)
     for _ in range(SPREADS):
-        mean = out[TRIANGLES].mean(1)
+        middle = out[TRIANGLES].mean(1)
         total, count = np.zeros(POINTS), np.zeros(POINTS)
         for k in range(3):
-            np.add.at(total, TRIANGLES[:, k], mean)
+            np.add.at(total, TRIANGLES[:, k], middle)
             np.add.at(count, TRIANGLES[:, k], 1)
         out = np.maximum(out, total / np.maximum(count, 1))
     return out

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import patch
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.field import smoothstep
+from thcli.engines.mesh.sampling import look_up
 from thcli.faces.topology import MOUTH_SKIN
 
 OPENS = (0.02, 0.07)  # gap / width between which the inside appears
@@ -17,14 +16,12 @@ GAIN = (0.55, 1.7)  # of the driver's picture at most
 CHROMA = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
-def tone(picture: npt.NDArray[np.generic], mesh: Array) -> Array:
+def tone(picture: Image, mesh: Array) -> Array:
     """The skin's colour around the mouth, (3,): medians, which a beard's or a shadow's half does not move."""
     reach = max(1.0, 0.03 * float(np.linalg.norm(mesh[LIPS[0], :2] - mesh[LIPS[10], :2])))
     star = reach * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     points = (mesh[MOUTH_SKIN, None, :2] + star).reshape(1, -1, 2).astype(np.float32)
-    return np.median(cv2.remap(picture, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0], 0).astype(
-        float
-    )
+    return np.asarray(np.median(look_up(picture, points)[0], 0), np.float64)
 
 
 def gain(wanted: Array, there: Array) -> Array:
@@ -46,7 +43,7 @@ def draw_driver(out: Image, own_tone: Array, target: Array, driver: Array, frame
     his_upper, his_lower = his.rims(u)
     across = his_upper + (v - upper) / np.maximum(lower - upper, 1e-3) * (his_lower - his_upper)
     there = patch.place(his, u, across)
-    colour = cv2.remap(frame, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    colour = look_up(frame, there).astype(np.float32)
     colour = np.minimum(colour * gain(own_tone, tone(frame, driver)).astype(np.float32), 255)
     mask = patch.cover(place, u, v, (upper + 0.01, lower - 0.01), max(1.5, 0.035 * place.width))
     patch.blend(out, where, shown * mask, colour)

@@ -13,6 +13,7 @@ from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
 from thcli.engines.mesh.field import REACH, Surroundings, outer
 from thcli.engines.mesh.raster import Grid
+from thcli.engines.mesh.sampling import mean, resized
 
 COARSE = 8  # samples of the map to one of the outer field
 MERGE = 0.035  # face heights over which mesh and surroundings mix
@@ -52,7 +53,7 @@ def build(
     coarse = outer(source, around, target, grid)
     grid, coarse = _moving(grid, coarse, np.concatenate([target, source]))
     fine = Grid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
-    displacement = cv2.resize(coarse, (fine.columns, fine.rows), interpolation=cv2.INTER_LINEAR)
+    displacement = resized(coarse, (fine.columns, fine.rows))
     face = _clipped(Grid.around(*target[:, :2].min(0), *target[:, :2].max(0), step, 3), fine)
     if face is None:
         return Map(fine, displacement, fine, np.full((fine.rows, fine.columns), -1, np.int32), np.zeros((fine.rows, fine.columns), np.float32))  # fmt: skip
@@ -116,8 +117,8 @@ def _closed(inner: Array32, ids: Indices, reach: int) -> tuple[Array32, Array32]
     closed = cv2.morphologyEx(covered, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     holes = closed > covered
     if holes.any():
-        mean = cv2.blur(np.dstack([inner, covered.astype(np.float32)]), (7, 7))
-        inner[holes] = mean[holes, :2] / np.maximum(mean[holes, 2:], 1e-3)
+        near = mean(np.dstack([inner, covered.astype(np.float32)]), 7)
+        inner[holes] = near[holes, :2] / np.maximum(near[holes, 2:], 1e-3)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     core = cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1)
-    return inner, cv2.blur(core, (2 * reach - 1, 2 * reach - 1), borderType=cv2.BORDER_REPLICATE)
+    return inner, mean(core, 2 * reach - 1)
