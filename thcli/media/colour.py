@@ -1,11 +1,15 @@
 """From a decoder's pixels to RGB and back, by the tags of the stream.
 
-Untagged YUV is taken as BT.601 below 720 lines, else BT.709, limited range: what players do. Chroma is spread without blur
-(nearest) and averaged on the way back, so that a frame that nothing was drawn on survives the round trip.
+Untagged YUV is taken as BT.601 below 720 lines, else BT.709, limited range: what players do. Planar YUV, which is nearly all
+there is, is converted here with the exact matrix; the rest by swscale. (swscale's quick path from 4:2:0 is 1 to 1.5 levels too
+dark on average, and its exact one puts chroma half a pixel to the side of where it takes it from on the way back.) Chroma is
+spread over the pixels that it was averaged from, so a frame that nothing was drawn on survives the round trip.
 """
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Any
 
 import av
@@ -13,16 +17,21 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from thcli.core.types import Array
 from thcli.media.info import Colour
 
+Samples = np.ndarray[Any, Any]
+
 _UNSPECIFIED = 2
-_BT709, _BT601 = 1, 6
-# swscale's own numbers of the matrices that it knows (SWS_CS_*), by code point; the rest is read as a guess by size
-_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-# swscale's quick path from 4:2:0 to packed RGB is 1 to 1.5 levels too dark on average; to planes, with this, it rounds right
-_EXACT = int(Interpolation.POINT | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND)
-_AVERAGED = int(Interpolation.AREA | Interpolation.FULL_CHR_H_INP)
-_LARGE = 1_000_000  # pixels from which on a conversion is worth several threads
+_BT709, _BT601, _BT2020 = 1, 6, 9
+# red's and blue's share of luma, by code point of the matrix: ISO/IEC 23091-2 table 4
+_SHARES = {
+    1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
+    9: (0.2627, 0.0593), 10: (0.2627, 0.0593),
+}  # fmt: skip
+_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # swscale's own numbers of them
+_EXACT = int(Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND)
+_PLANAR = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)le)?")
 
 
 def is_rgb(pix_fmt: str) -> bool:
@@ -34,7 +43,7 @@ def completed(colour: Colour, pix_fmt: str, height: int) -> Colour:
     """The tags with matrix and range filled in where the stream leaves them open."""
     if is_rgb(pix_fmt):
         return Colour(0, 2, colour.primaries, colour.transfer)
-    matrix = colour.matrix if colour.matrix in _SWS_MATRIX else _BT601 if height < 720 else _BT709
+    matrix = colour.matrix if colour.matrix in _SHARES else _BT601 if height < 720 else _BT709
     span = colour.range or (2 if pix_fmt.startswith("yuvj") else 1)
     return Colour(matrix, span, colour.primaries, colour.transfer)
 
@@ -43,12 +52,37 @@ def for_encoding(colour: Colour, pix_fmt: str, height: int) -> Colour:
     """The tags for an output of this pixel format, made from an input's: RGB input becomes BT.709 where a matrix is needed."""
     if is_rgb(pix_fmt):
         return Colour(0, 2, colour.primaries, colour.transfer)
-    if colour.matrix == 0 or (colour.matrix == _UNSPECIFIED and colour.transfer in (1, 13)):
-        full = 2 if pix_fmt.startswith("yuvj") else 1
+    if pix_fmt.startswith("yuvj"):
+        colour = Colour(colour.matrix, 2, colour.primaries, colour.transfer)
+    if colour.matrix == 0:
+        span = 2 if pix_fmt.startswith("yuvj") else 1
         transfer = _BT709 if colour.transfer in (_UNSPECIFIED, 13) else colour.transfer
         primaries = _BT709 if colour.primaries == _UNSPECIFIED else colour.primaries
-        return Colour(9 if primaries == 9 else _BT709, full, primaries, transfer)
+        return Colour(_BT2020 if primaries == _BT2020 else _BT709, span, primaries, transfer)
     return completed(colour, pix_fmt, height)
+
+
+@lru_cache(maxsize=64)
+def yuv_from_rgb(matrix: int, span: int, rgb_top: int, depth: int) -> Array:
+    """(3, 4): RGB of 0..rgb_top in columns 0..2 and 1 in the last -> Y, Cb, Cr as codes of `depth` bits, limited (1) or full (2) range.
+
+    ITU-T H.273 section 8.3: limited black is 16 and white 235, chroma 16..240 around 128, times 2^(depth - 8).
+    """
+    red, blue = _SHARES[matrix]
+    luma = np.array([red, 1 - red - blue, blue])
+    rows = np.stack([luma, (np.array([0, 0, 1]) - luma) / (2 * (1 - blue)), (np.array([1, 0, 0]) - luma) / (2 * (1 - red))])  # fmt: skip
+    unit, top, middle = 2.0 ** (depth - 8), 2.0**depth - 1, 2.0 ** (depth - 1)
+    scale = np.array([219 * unit, 224 * unit, 224 * unit]) if span == 1 else np.array([top, top, top])
+    offset = np.array([16 * unit if span == 1 else 0, middle, middle])
+    return np.column_stack([rows * scale[:, None] / rgb_top, offset])
+
+
+@lru_cache(maxsize=64)
+def rgb_from_yuv(matrix: int, span: int, rgb_top: int, depth: int) -> Array:
+    """(3, 4), the inverse of yuv_from_rgb."""
+    forward = yuv_from_rgb(matrix, span, rgb_top, depth)
+    back = np.linalg.inv(forward[:, :3])
+    return np.column_stack([back, -back @ forward[:, 3]])
 
 
 class ToRGB:
@@ -59,14 +93,28 @@ class ToRGB:
         self._background = background
         self._swscale = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray[Any, Any]:
+    def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> Samples:
         """size: (width, height) to scale to when a frame's differs from the stream's."""
-        depth = frame.format.components[0].bits
+        form = _PLANAR.fullmatch(frame.format.name)
+        colour = completed(self._tags(frame), frame.format.name, frame.height)
+        if form is None or size is not None:
+            return self._by_swscale(frame, colour, size)
+        depth = int(form[2] or 8)
+        planes = [_plane(frame, i, depth) for i in range(3)]
+        if form[1] != "444":
+            lines = 2 if form[1] == "420" else 1
+            width, height = frame.width, frame.height
+            for i in (1, 2):
+                wide = (planes[i].shape[1] * 2, planes[i].shape[0] * lines)
+                planes[i] = cv2.resize(planes[i], wide, interpolation=cv2.INTER_NEAREST)[:height, :width]
+        top = 255 if depth == 8 else 65535
+        return np.asarray(cv2.transform(cv2.merge(planes), rgb_from_yuv(colour.matrix, colour.range, top, depth)))
+
+    def _by_swscale(self, frame: av.VideoFrame, colour: Colour, size: tuple[int, int] | None) -> Samples:
+        depth = max(part.bits for part in frame.format.components)
         alpha = len(frame.format.components) in (2, 4) and not frame.format.name.startswith("pal")
         target = ("gbrap" if alpha else "gbrp") + ("16le" if depth > 8 else "")
-        colour = completed(self._tags(frame), frame.format.name, frame.height)
         matrix = {} if colour.matrix == 0 else {"src_colorspace": _SWS_MATRIX[colour.matrix], "dst_colorspace": _SWS_MATRIX[colour.matrix]}  # fmt: skip
-        resized = size is not None and size != (frame.width, frame.height)
         planar = self._swscale.reformat(
             frame,
             width=size[0] if size else None,
@@ -74,12 +122,11 @@ class ToRGB:
             format=target,
             src_color_range=colour.range,
             dst_color_range=2,
-            interpolation=int(Interpolation.BICUBIC) | _EXACT & ~int(Interpolation.POINT) if resized else _EXACT,
-            threads=0 if frame.width * frame.height >= _LARGE else 1,
+            interpolation=_EXACT,
             **matrix,
         )
-        green, blue, red, *rest = (_plane(planar, i, depth > 8) for i in range(len(planar.planes)))
-        pixels: np.ndarray[Any, Any] = cv2.merge([red, green, blue])
+        green, blue, red, *rest = (_plane(planar, i, depth) for i in range(len(planar.planes)))
+        pixels = np.asarray(cv2.merge([red, green, blue]))
         return self._over_background(pixels, rest[0]) if rest else pixels
 
     def _tags(self, frame: av.VideoFrame) -> Colour:
@@ -89,12 +136,11 @@ class ToRGB:
             int(frame.color_range) or self._colour.range,
         )
 
-    def _over_background(self, pixels: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _over_background(self, pixels: Samples, alpha: Samples) -> Samples:
         top = np.float32(np.iinfo(pixels.dtype).max)
         behind = np.asarray(self._background, np.float32) / 255 * top
         share = alpha[..., None].astype(np.float32) / top
-        mixed: np.ndarray[Any, Any] = np.rint(pixels * share + behind * (1 - share)).astype(pixels.dtype)
-        return mixed
+        return np.asarray(np.rint(pixels * share + behind * (1 - share)), pixels.dtype)
 
 
 class FromRGB:
@@ -103,28 +149,53 @@ class FromRGB:
     def __init__(self, pix_fmt: str, colour: Colour) -> None:
         self._pix_fmt = pix_fmt
         self._colour = colour
+        self._form = _PLANAR.fullmatch(pix_fmt)
         self._swscale = VideoReformatter()
 
-    def __call__(self, pixels: np.ndarray[Any, Any]) -> av.VideoFrame:
-        pixels = np.ascontiguousarray(pixels)
-        frame = av.VideoFrame.from_numpy_buffer(pixels, "rgb24" if pixels.dtype == np.uint8 else "rgb48le")
-        matrix = {} if self._colour.matrix == 0 else {"dst_colorspace": _SWS_MATRIX[self._colour.matrix]}
-        out = self._swscale.reformat(
-            frame,
-            format=self._pix_fmt,
-            src_color_range=2,
-            dst_color_range=self._colour.range,
-            interpolation=_AVERAGED,
-            threads=0 if frame.width * frame.height >= _LARGE else 1,
-            **matrix,
-        )
+    def __call__(self, pixels: Samples) -> av.VideoFrame:
+        out = self._planar(pixels) if self._form else self._by_swscale(pixels)
         out.color_range = self._colour.range
         if self._colour.matrix:
             out.colorspace = self._colour.matrix
         return out
 
+    def _planar(self, pixels: Samples) -> av.VideoFrame:
+        assert self._form is not None
+        height, width = pixels.shape[:2]
+        depth = int(self._form[2] or 8)
+        top = 255 if pixels.dtype == np.uint8 else 65535
+        if depth > 8 and top == 255:
+            pixels = pixels.astype(np.uint16)
+        yuv = cv2.transform(pixels, yuv_from_rgb(self._colour.matrix, self._colour.range, top, depth))
+        if depth == 8 and yuv.dtype != np.uint8:
+            yuv = yuv.astype(np.uint8)
+        frame = av.VideoFrame(width, height, self._pix_fmt)
+        cv2.extractChannel(yuv, 0, _plane(frame, 0, depth))
+        if self._form[1] != "444":
+            lines = 2 if self._form[1] == "420" else 1
+            odd = (height % 2 if lines == 2 else 0, width % 2)
+            if any(odd):
+                yuv = cv2.copyMakeBorder(yuv, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE)
+            yuv = cv2.resize(yuv, (yuv.shape[1] // 2, yuv.shape[0] // lines), interpolation=cv2.INTER_AREA)
+        for i in (1, 2):
+            cv2.extractChannel(yuv, i, _plane(frame, i, depth))
+        return frame
 
-def _plane(frame: av.VideoFrame, index: int, deep: bool) -> np.ndarray[Any, Any]:
+    def _by_swscale(self, pixels: Samples) -> av.VideoFrame:
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "rgb24" if pixels.dtype == np.uint8 else "rgb48le")  # fmt: skip
+        matrix = {} if self._colour.matrix == 0 else {"dst_colorspace": _SWS_MATRIX[self._colour.matrix]}
+        return self._swscale.reformat(
+            frame,
+            format=self._pix_fmt,
+            src_color_range=2,
+            dst_color_range=self._colour.range,
+            interpolation=_EXACT,
+            **matrix,
+        )
+
+
+def _plane(frame: av.VideoFrame, index: int, depth: int) -> Samples:
+    """A view of one plane's samples, (lines, samples a line); writing to it writes to the frame."""
     plane = frame.planes[index]
-    samples = np.frombuffer(memoryview(plane), np.uint16 if deep else np.uint8)
+    samples = np.frombuffer(memoryview(plane), np.uint16 if depth > 8 else np.uint8)
     return samples.reshape(plane.height, -1)[:, : plane.width]

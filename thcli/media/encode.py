@@ -20,6 +20,7 @@ from thcli.media.colour import FromRGB, for_encoding
 from thcli.media.info import Colour
 
 _LAMBDA = 118  # FFmpeg's quality unit: FF_QP2LAMBDA
+_X265_SAFE = 64  # pixels; x265 4.2 looking ahead in smaller pictures writes past its buffers
 _ALREADY_THREADED = ("libsvtav1", "libx265")  # these count the cores themselves
 
 
@@ -57,6 +58,10 @@ def configure(context: VideoCodecContext, form: VideoFormat) -> None:
     if quality is not None:
         context.qscale = True
         context.global_quality = round(float(quality) * _LAMBDA)
+    if plan.encoder == "libx265" and min(form.size) < _X265_SAFE:
+        options["x265-params"] += ":rc-lookahead=0:bframes=0:b-adapt=0:scenecut=0"
+    if plan.encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only: else it greets on standard error, and has no other switch
     context.options = options
     if plan.tag:
         context.codec_tag = plan.tag
