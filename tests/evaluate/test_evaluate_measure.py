@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -78,6 +79,22 @@ def test_frames_without_a_true_face_count_for_the_frame_alone() -> None:
     assert seen == [True, True, False, True]
     assert scores["copy"].values["frame"]["l1"] is not None
     assert scores["copy"].values["face"]["missed"] == 0
+
+
+def test_nothing_is_held_longer_than_it_is_needed() -> None:
+    born: list[weakref.ref[object]] = []
+    alive: list[int] = []
+
+    def watched() -> Iterator[Frame]:
+        for frame in clip(24):
+            born.append(weakref.ref(frame.pixels))
+            alive.append(sum(ref() is not None for ref in born))
+            yield frame
+
+    rows = {"truth": truth_row, "video": video_row(watched()), "copy": copy_row(moved(0))}
+    measure(clip(24), rows, tracker, look=Gallery("video", columns=2, size=16))
+    assert len(alive) == 24
+    assert max(alive) <= 4  # this one and the next, the one before, and the one that the tracker saw last
 
 
 def test_a_result_without_its_face_is_counted_as_missed() -> None:

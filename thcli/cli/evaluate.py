@@ -68,7 +68,7 @@ def reenact(
     with Console(show) as console:
         tracker = main_face_tracker(faces, run)
         if results:
-            found = evaluate_videos(truth, _named(results), tracker, evaluate, read, console)
+            found = evaluate_videos(truth, labels(results), tracker, evaluate, read, console)
         else:
             engines = {engine: engine_renderer(engine, options, console)}
             if evaluate.own_mouth:
@@ -86,12 +86,12 @@ def reenact(
     console.table(*found.table(), report)
 
 
-def _named(results: list[Path]) -> dict[str, Path]:
-    """Labels for the results: their names, with the folder where two are alike."""
-    names = [path.stem for path in results]
-    labels = [p.stem if names.count(p.stem) == 1 else str(p) for p in results]
-    reserved = {"copy", "align", "truth"} & set(labels)
-    if reserved or len(set(labels)) < len(labels):
+def labels(results: list[Path]) -> dict[str, Path]:
+    """Names of the results in the table: those of the files, with their folders where two are alike. Raises UsageError."""
+    names = [path.name for path in results]
+    found = [path.name if names.count(path.name) == 1 else str(path) for path in results]
+    reserved = {"copy", "align", "truth"} & set(found)
+    if reserved or len(set(found)) < len(found):
         what = f"named {reserved.pop()!r}" if reserved else "given twice"
-        raise UsageError(f"A result is {what}, which cannot be told apart in the table.", "Rename the file.")
-    return dict(zip(labels, results, strict=True))
+        raise UsageError(f"A result is {what} and cannot be told apart in the table.", "Rename it.")
+    return dict(zip(found, results, strict=True))

@@ -28,11 +28,12 @@ from thcli.evaluate.measure import (
     truth_row,
     video_row,
 )
-from thcli.evaluate.place import BOX, FACE_SIZE, FRAME_SIZE
+from thcli.evaluate.place import BOX, FACE_SIZE, FRAME_SIZE, like
 from thcli.evaluate.report import Evaluation, facts
 from thcli.evaluate.sheet import Gallery, save_picture
 from thcli.pipeline.panels import eight_bit
 
+WHOLE = ReadOptions()
 Renderer = Callable[[Path, Path, ReadOptions], "Path | Iterable[Frame]"]
 """Drives a source picture (PNG) by a part of a clip; gives a video file or the frames, with the clip's time stamps."""
 
@@ -75,7 +76,7 @@ def evaluate_videos(
 ) -> Evaluation:
     """Finished videos against the true one, matched by time from their first frames; copy and align use the truth's own frame.
 
-    The results are read from their beginning: `read` says which part of the truth they show. Raises as `evaluate_self`.
+    A picture stays for the whole clip; videos are read from their beginning: `read` says which part of the truth they show. Raises as `evaluate_self`.
     """
     read = limited(truth, read, options.frames)
     source = source_frame(truth, read, options.source_frame)
@@ -92,7 +93,8 @@ def evaluate_videos(
                 )
             if shape != (width, height):
                 on(Warned(f"{path} is {shape[0]}x{shape[1]} and is compared at the truth's {width}x{height}."))
-            rows[label] = video_row(reader)
+            still = reader.info.kind == "image"
+            rows[label] = copy_row(like(source_frame(path, WHOLE, 0), source)) if still else video_row(reader)
         inputs = {"truth": facts(truth), **{label: facts(path) for label, path in results.items()}}
         return _measured(truth, rows, source, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on)
 

@@ -1,0 +1,52 @@
+"""The demonstration: a real portrait, the bundled motion, and pictures to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import as_file, files
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from thcli import media
+from thcli.core.errors import OutputError
+from thcli.core.events import Listener, silent
+from thcli.core.options import OutputOptions, ReenactOptions, RunOptions
+from thcli.core.types import Image
+from thcli.evaluate.sheet import contact_sheet, save_picture
+from thcli.pipeline.panels import eight_bit
+from thcli.pipeline.reenact import reenact
+from thcli.pipeline.report import Report
+from thcli.pipeline.sidebyside import compare
+
+COLUMNS = 10  # of the contact sheet
+
+
+def portrait() -> Image:
+    """The portrait that scikit-image carries: the astronaut Eileen Collins, NASA, public domain. (512, 512, 3) uint8."""
+    from skimage.data import astronaut
+
+    return np.asarray(astronaut(), np.uint8)
+
+
+def render_demo(folder: Path, run: RunOptions, overwrite: bool = False, on: Listener = silent) -> Report:
+    """Writes portrait.png, demo.mp4, side-by-side.mp4 and sheet.png into a folder. Raises OutputError when they exist already."""
+    output = OutputOptions(overwrite=overwrite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(f"{folder} cannot be made: {exc.strerror or exc}.", "Choose another folder with -o.") from exc
+    source, video, pair, sheet = (folder / n for n in ("portrait.png", "demo.mp4", "side-by-side.mp4", "sheet.png"))
+    for path in (source, video, pair, sheet):
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists already.", "Add --overwrite to replace it.")
+    save_picture(source, portrait())
+    with as_file(files("thcli.motion").joinpath("data/demo.motion.safetensors")) as motion:
+        report = reenact(source, motion, video, ReenactOptions(output=output, run=run), on, "thcli demo")
+    compare([source, video], pair, ["source", "thcli reenact, bundled motion"], output=output, on=on)
+    step = max(report.frames // COLUMNS, 1)
+    with media.read(video) as frames:
+        shown = [eight_bit(frame) for frame in islice(frames, 0, None, step)]
+    save_picture(sheet, contact_sheet({"result": shown}))
+    return replace(report, command="demo", output=folder, details={"files": [p.name for p in (video, pair, sheet)]})
