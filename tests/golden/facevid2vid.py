@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,8 +54,8 @@ def head_stages(heads: dict[str, HeadPose], canonical: Tensor) -> dict[str, Tens
     for name, head in heads.items():
         for part, tensor in zip(("yaw", "pitch", "roll", "t", "exp"), head, strict=True):
             out[f"he/{name}_{part}"] = tensor
-        angles = np.stack([pose.degrees(t.numpy()) for t in (head.yaw, head.pitch, head.roll)], -1)
-        out[f"pose/{name}_degrees"] = torch.from_numpy(angles)
+        out[f"pose/{name}_degrees"] = head.angles()
+        angles = head.angles().numpy()
         shift, expression = head.shift.numpy(), head.expression.view(-1, 15, 3).numpy()
         points = pose.keypoints(canonical[0].numpy(), angles, shift, expression)
         out[f"kp/{name}"] = torch.from_numpy(points)

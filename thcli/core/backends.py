@@ -87,6 +87,9 @@ TABLE: dict[str, dict[str, Backend]] = {
         "blazeface": Backend(
             "thcli.faces.blazeface:load", "short, then full range", ("blazeface-short", "blazeface-full")
         ),
+        "yunet": Backend(
+            "thcli.faces.backends.opencv_zoo:load_detector", "YuNet; boxes and five points", ("yunet",), "opencv-python"
+        ),
         "insightface": Backend(
             "thcli.faces.backends.insightface_onnx:load_detector",
             "SCRFD-10G; boxes and five points",
@@ -142,6 +145,9 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "identity": {
+        "sface": Backend(
+            "thcli.faces.backends.opencv_zoo:load_identity", "SFace; 128 numbers", ("sface",), "opencv-python"
+        ),
         "insightface": Backend(
             "thcli.faces.backends.insightface_onnx:load_identity",
             "ArcFace R50 on WebFace600K; 512 numbers",
@@ -151,6 +157,21 @@ TABLE: dict[str, dict[str, Backend]] = {
     },
     "engine": {
         "mesh": Backend("thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights"),
+        "fomm": Backend("thcli.engines.fomm.engine:load", "first-order model, vox-adv-256", ("fomm-vox-adv",)),
+        "fomm-vox": Backend("thcli.engines.fomm.engine:load_vox", "first-order model, vox-256", ("fomm-vox",)),
+        "facevid2vid": Backend(
+            "thcli.engines.facevid2vid.engine:load", "3-D keypoints, SPADE generator; free view", ("facevid2vid",)
+        ),
+        "facevid2vid-new": Backend(
+            "thcli.engines.facevid2vid.engine:load_new", "the same from its author", ("facevid2vid-new",)
+        ),
+        "facevid2vid-beta": Backend(
+            "thcli.engines.facevid2vid.engine:load_beta",
+            "its older checkpoint, original generator",
+            ("facevid2vid-beta",),
+        ),
+        "monkeynet": Backend("thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)),
+        "x2face": Backend("thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)),
     },
 }
 

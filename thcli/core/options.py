@@ -136,6 +136,19 @@ class MeshOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewOptions:
+    """Turns the rendered head further than the driver does, for engines that know its pose (facevid2vid): degrees."""
+
+    yaw: float = option(0.0, "Turn the head to the side by this many degrees (engines that know its pose).")
+    pitch: float = option(0.0, "Nod it by this many degrees.")
+    roll: float = option(0.0, "Tilt it by this many degrees.")
+
+    def __post_init__(self) -> None:
+        for name, value in (("--yaw", self.yaw), ("--pitch", self.pitch), ("--roll", self.roll)):
+            require(-90 <= value <= 90, name, "within -90..90 degrees", value)
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """Where and how a job computes."""
 
@@ -172,6 +185,7 @@ class ReenactOptions:
     faces: FaceOptions = field(default_factory=FaceOptions)
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
+    view: ViewOptions = field(default_factory=ViewOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
 

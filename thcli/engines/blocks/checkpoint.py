@@ -9,54 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.errors import WeightsError
+from thcli.weights.tensors import require_keys
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def part(tensors: Mapping[str, Tensor], prefix: str, where: str) -> dict[str, Tensor]:
-    """A checkpoint's sub-network: the tensors below `prefix.`, without it. Raises WeightsError when there is none."""
-    found = {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(prefix + ".")}
-    if not found:
-        groups = sorted({key.split(".")[0] for key in tensors})
-        raise WeightsError(
-            f"{where} has no {prefix!r}; it holds {', '.join(groups[:6]) or 'nothing'}.",
-            "It may be another model's file: see 'thcli weights list'.",
-        )
-    return found
 
 
 def load(network: Network, tensors: Mapping[str, Tensor], where: str) -> Network:
     """Copies tensors into the network, which is returned in eval mode, without gradients.
 
-    Kernels with a time axis of 1 fit ours without it; counters of batches (num_batches_tracked) may be absent, as before torch 0.4.1.
-    where: the file, for messages.  Raises WeightsError naming missing, unexpected or misshapen tensors.
+    Kernels with a time axis of 1 fit ours without it; counters of batches may be absent, as before torch 0.4.1.
+    where: the weights' name, for messages.  Raises WeightsError naming missing, unexpected or misshapen tensors.
     """
     wanted = network.state_dict()
-    given = {key: _flat(value, wanted[key]) if key in wanted else value for key, value in tensors.items()}
-    missing = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
-    strange = [key for key in given if key not in wanted]
-    shapes = [
-        f"{key} {tuple(value.shape)} instead of {tuple(wanted[key].shape)}"
-        for key, value in given.items()
-        if key in wanted and value.shape != wanted[key].shape
-    ]
-    wrong = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for what, names in (("missing", missing), ("unexpected", strange), ("of another shape", shapes))
-        if names
-    ]
-    if wrong:
-        raise WeightsError(
-            f"{where} does not fit {type(network).__name__}: {'; '.join(wrong)}.",
-            "Is it the checkpoint of another model or configuration?",
-        )
-    network.load_state_dict(given, strict=False, assign=False)
+    given = {key: _flat(value, wanted.get(key)) for key, value in tensors.items()}
+    require_keys(given, wanted, f"{where} ({type(network).__name__})", ignore=("num_batches_tracked",))
+    network.load_state_dict(given, strict=False)
     return network.eval().requires_grad_(False)
 
 
-def _flat(tensor: Tensor, like: Tensor) -> Tensor:
+def _flat(tensor: Tensor, like: Tensor | None) -> Tensor:
     """Without the time axis of a (out, in, 1, k, k) kernel where ours is (out, in, k, k)."""
-    return tensor[:, :, 0] if tensor.dim() == 5 and like.dim() == 4 and tensor.shape[2] == 1 else tensor
+    timed = like is not None and tensor.dim() == 5 and like.dim() == 4 and tensor.shape[2] == 1
+    return tensor[:, :, 0] if timed else tensor
 
 
 def without_spectral_norm(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -39,3 +40,15 @@ def _merge(conv: nn.Conv2d | nn.Conv3d, batch_norm: nn.BatchNorm1d | nn.BatchNor
         batch_norm.weight, batch_norm.bias,
     )  # fmt: skip
     conv.requires_grad_(False)
+
+
+def prepare(network: Network, device: torch.device, *, exact: bool = True) -> Network:
+    """A loaded network, folded and on its device, in the layout that its convolutions like.
+
+    exact: it will compute in float32.
+    """
+    fold(network).to(device)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+    return network

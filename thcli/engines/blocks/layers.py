@@ -94,6 +94,14 @@ class Residual(nn.Module):
         return out.add_(x)
 
 
+def residuals(stem: str, count: int, channels: int, *, dims: int = 2) -> nn.Sequential:
+    """Residual blocks one after the other, named stem0, stem1, …"""
+    out = nn.Sequential()
+    for i in range(count):
+        out.add_module(f"{stem}{i}", Residual(channels, dims=dims))
+    return out
+
+
 class AntiAlias(nn.Module):
     """Reduces (B, C, H, W) by a whole factor: a Gaussian, then every factor-th pixel from 0.
 

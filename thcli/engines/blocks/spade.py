@@ -32,17 +32,17 @@ class Spade(nn.Module):
 class SpadeBlock(nn.Module):
     """Two (SPADE, leaky ReLU 0.2, convolution 3) steps plus a shortcut, which is 1 x 1 and normalised where the width changes."""
 
-    def __init__(self, inputs: int, outputs: int, guide: int):
+    def __init__(self, inputs: int, outputs: int, guide: int, hidden: int = 128):
         super().__init__()
         middle = min(inputs, outputs)
         self.conv_0 = convolution(2, inputs, middle, 3)
         self.conv_1 = convolution(2, middle, outputs, 3)
-        self.norm_0 = Spade(inputs, guide)
-        self.norm_1 = Spade(middle, guide)
+        self.norm_0 = Spade(inputs, guide, hidden)
+        self.norm_1 = Spade(middle, guide, hidden)
         self.learned = inputs != outputs
         if self.learned:
             self.conv_s = nn.Conv2d(inputs, outputs, 1, bias=False)
-            self.norm_s = Spade(inputs, guide)
+            self.norm_s = Spade(inputs, guide, hidden)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         y = self.conv_0(rectify(self.norm_0(x, guide), 0.2))

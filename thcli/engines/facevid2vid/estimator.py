@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,14 +24,14 @@ BINS = 66
 class Lift(nn.Module):
     """Picture feature -> volume: down in 2-D, channels folded into depth, up in 3-D without skips."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: int = 1):
         super().__init__()
-        self.down_blocks = nn.Sequential()
-        for i, (a, b) in enumerate(((3, 64), (64, 128), (128, 256), (256, 512), (512, 1024))):
+        widths = [width // narrow for width in (32, 64, 128, 256, 512, 1024)]
+        self.down_blocks, self.up_blocks = nn.Sequential(), nn.Sequential()
+        for i, (a, b) in enumerate(pairwise([3, *widths[1:]])):
             self.down_blocks.add_module(f"down{i}", Down(a, b))
-        self.conv = nn.Conv2d(1024, 1024 * DEPTH, 1)
-        self.up_blocks = nn.Sequential()
-        for i, (a, b) in enumerate(((1024, 512), (512, 256), (256, 128), (128, 64), (64, 32))):
+        self.conv = nn.Conv2d(widths[-1], widths[-1] * DEPTH, 1)
+        for i, (a, b) in enumerate(pairwise(widths[::-1])):
             self.up_blocks.add_module(f"up{i}", Up(a, b, dims=3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,13 +41,16 @@ class Lift(nn.Module):
 
 
 class KeypointDetector(nn.Module):
-    """Picture (B, 3, 256, 256) -> canonical keypoints (B, 15, 3), x y z in [-1, 1]."""
+    """Picture (B, 3, 256, 256) -> canonical keypoints (B, 15, 3), x y z in [-1, 1].
 
-    def __init__(self) -> None:
+    reduced: look at a quarter of the size, as all but the older beta checkpoint do.  narrow: divides every width.
+    """
+
+    def __init__(self, *, reduced: bool = True, narrow: int = 1):
         super().__init__()
-        self.predictor = Lift()
-        self.kp = convolution(3, 32, KEYPOINTS, 3)
-        self.down = AntiAlias(3, 4)
+        self.predictor = Lift(narrow=narrow)
+        self.kp = convolution(3, 32 // narrow, KEYPOINTS, 3)
+        self.down: nn.Module = AntiAlias(3, 4) if reduced else nn.Identity()
 
     def forward(self, picture: Tensor) -> Tensor:
         logits = self.kp(self.predictor(self.down(picture)))
@@ -87,27 +91,33 @@ class HeadPose(NamedTuple):
     shift: Tensor
     expression: Tensor
 
+    def angles(self) -> Tensor:
+        """(B, 3) yaw, pitch, roll in degrees: the mean of each head's bins, 3 degrees apart from -99 on."""
+        bins = torch.softmax(torch.stack([self.yaw, self.pitch, self.roll], 1), -1)
+        return (bins * torch.arange(BINS, device=bins.device, dtype=bins.dtype)).sum(-1) * 3 - 99
+
 
 class HeadEstimator(nn.Module):
-    """Picture (B, 3, 256, 256) -> head pose and expression: a residual network with five heads."""
+    """Picture (B, 3, 256, 256) -> head pose and expression: a residual network with five heads. narrow: divides every width."""
 
     FOLDS: ClassVar[Sequence[tuple[str, str]]] = tuple((f"conv{i}", f"norm{i}") for i in range(1, 6))
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: int = 1):
         super().__init__()
-        widths = (3, 64, 256, 512, 1024, 2048)
+        widths = [3, *(width // narrow for width in (64, 256, 512, 1024, 2048))]
         for i, (a, b) in enumerate(pairwise(widths), 1):
             self.add_module(f"conv{i}", nn.Conv2d(a, b, 7, 2, 3) if i == 1 else nn.Conv2d(a, b, 1))
             self.add_module(f"norm{i}", nn.BatchNorm2d(b))
-        for i, (channels, count) in enumerate(((256, 3), (512, 3), (1024, 5), (2048, 2))):
+        for i, (channels, count) in enumerate(zip(widths[2:], (3, 3, 5, 2), strict=True)):
             if i:
                 self.add_module(f"block{2 * i}", Bottleneck(channels, 2))
             blocks = nn.Sequential()
             for j in range(count):
                 blocks.add_module(f"b{2 * i + 1}_{j}", Bottleneck(channels))
             self.add_module(f"block{2 * i + 1}", blocks)
-        self.fc_roll, self.fc_pitch, self.fc_yaw = nn.Linear(2048, BINS), nn.Linear(2048, BINS), nn.Linear(2048, BINS)
-        self.fc_t, self.fc_exp = nn.Linear(2048, 3), nn.Linear(2048, 3 * KEYPOINTS)
+        last = widths[-1]
+        self.fc_roll, self.fc_pitch, self.fc_yaw = nn.Linear(last, BINS), nn.Linear(last, BINS), nn.Linear(last, BINS)
+        self.fc_t, self.fc_exp = nn.Linear(last, 3), nn.Linear(last, 3 * KEYPOINTS)
 
     def forward(self, picture: Tensor) -> HeadPose:
         x = F.max_pool2d(self._step(1, picture), 3, 2, 1)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.engines.blocks import grid
-from thcli.engines.blocks.layers import Down, Hourglass, Residual, Same, Up, convolution, norm, rectify
+from thcli.engines.blocks.layers import Down, Hourglass, Same, Up, convolution, norm, rectify, residuals
 from thcli.engines.blocks.spade import SpadeBlock
 from thcli.engines.facevid2vid.estimator import DEPTH, KEYPOINTS
 
@@ -44,13 +44,13 @@ class DenseMotion(nn.Module):
 
     FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("compress", "norm"),)
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: int = 1):
         super().__init__()
         inputs = REGIONS * (1 + COMPRESSED)
-        wide = 32 + inputs
-        self.hourglass = Hourglass(32, inputs, 5, 1024, dims=3, outputs=wide, normed=True)
+        wide = 32 // narrow + inputs
+        self.hourglass = Hourglass(32 // narrow, inputs, 5, 1024 // narrow, dims=3, outputs=wide, normed=True)
         self.mask = convolution(3, wide, REGIONS, 7)
-        self.compress = convolution(3, 32, COMPRESSED, 1)
+        self.compress = convolution(3, 32 // narrow, COMPRESSED, 1)
         self.norm = norm(3, COMPRESSED)
         self.occlusion = convolution(2, wide * DEPTH, 1, 7)
 
@@ -72,17 +72,21 @@ class DenseMotion(nn.Module):
 
 
 class Generator(nn.Module):
-    """What both decoders share: source volume, warp, back to 2-D. Subclasses paint the picture from the warped feature."""
+    """What both decoders share: source volume, warp, back to 2-D. Subclasses paint the picture from the warped feature.
 
-    def __init__(self, kernel: int):
+    kernel: of the first convolution.  narrow: divides every width (1: as published).
+    """
+
+    def __init__(self, kernel: int, *, narrow: int = 1):
         super().__init__()
-        self.dense_motion_network = DenseMotion()
-        self.first = Same(3, 64, kernel)
-        self.down_blocks = nn.ModuleList([Down(64, 128), Down(128, 256)])
-        self.second = nn.Conv2d(256, 32 * DEPTH, 1)
-        self.resblocks_3d = residuals("3dr", 32, dims=3)
-        self.third = Same(32 * DEPTH, 256, slope=0.01)
-        self.fourth = nn.Conv2d(256, 256, 1)
+        a, b, c, volume = 64 // narrow, 128 // narrow, 256 // narrow, 32 // narrow
+        self.dense_motion_network = DenseMotion(narrow=narrow)
+        self.first = Same(3, a, kernel)
+        self.down_blocks = nn.ModuleList([Down(a, b), Down(b, c)])
+        self.second = nn.Conv2d(c, volume * DEPTH, 1)
+        self.resblocks_3d = residuals("3dr", 6, volume, dims=3)
+        self.third = Same(volume * DEPTH, c, slope=0.01)
+        self.fourth = nn.Conv2d(c, c, 1)
 
     def encode(self, picture: Tensor, keypoints: Tensor) -> Encoded:
         """The part that depends on the source alone; picture (1, 3, 256, 256), keypoints (1, 15, 3) of the source."""
@@ -117,11 +121,12 @@ class Generator(nn.Module):
 class OriginalGenerator(Generator):
     """Residual blocks and upsampling: the trainer's default."""
 
-    def __init__(self) -> None:
-        super().__init__(7)
-        self.resblocks_2d = residuals("2dr", 256)
-        self.up_blocks = nn.ModuleList([Up(256, 128), Up(128, 64)])
-        self.final = convolution(2, 64, 3, 7)
+    def __init__(self, *, narrow: int = 1):
+        super().__init__(7, narrow=narrow)
+        a, b, c = 64 // narrow, 128 // narrow, 256 // narrow
+        self.resblocks_2d = residuals("2dr", 6, c)
+        self.up_blocks = nn.ModuleList([Up(c, b), Up(b, a)])
+        self.final = convolution(2, a, 3, 7)
 
     def paint(self, feature: Tensor) -> Tensor:
         x = self.resblocks_2d(feature)
@@ -133,14 +138,15 @@ class OriginalGenerator(Generator):
 class SpadeDecoder(nn.Module):
     """Paints from the occluded feature, which also guides every norm."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: int = 1):
         super().__init__()
-        self.fc = convolution(2, 256, 512, 3)
+        a, c, d, hidden = 64 // narrow, 256 // narrow, 512 // narrow, 128 // narrow
+        self.fc = convolution(2, c, d, 3)
         for i in range(6):
-            self.add_module(f"G_middle_{i}", SpadeBlock(512, 512, 256))
-        self.up_0 = SpadeBlock(512, 256, 256)
-        self.up_1 = SpadeBlock(256, 64, 256)
-        self.conv_img = convolution(2, 64, 3, 3)
+            self.add_module(f"G_middle_{i}", SpadeBlock(d, d, c, hidden))
+        self.up_0 = SpadeBlock(d, c, c, hidden)
+        self.up_1 = SpadeBlock(c, a, c, hidden)
+        self.conv_img = convolution(2, a, 3, 3)
 
     def forward(self, feature: Tensor) -> Tensor:
         x = self.fc(feature)
@@ -154,18 +160,10 @@ class SpadeDecoder(nn.Module):
 class SpadeGenerator(Generator):
     """The demo's default."""
 
-    def __init__(self) -> None:
-        super().__init__(3)
-        self.decoder = SpadeDecoder()
+    def __init__(self, *, narrow: int = 1):
+        super().__init__(3, narrow=narrow)
+        self.decoder = SpadeDecoder(narrow=narrow)
 
     def paint(self, feature: Tensor) -> Tensor:
         out: Tensor = self.decoder(feature)
         return out
-
-
-def residuals(stem: str, channels: int, *, dims: int = 2) -> nn.Sequential:
-    """Six residual blocks named stem0 to stem5."""
-    out = nn.Sequential()
-    for i in range(6):
-        out.add_module(f"{stem}{i}", Residual(channels, dims=dims))
-    return out

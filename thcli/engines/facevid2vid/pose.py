@@ -1,6 +1,6 @@
 """Head pose and keypoints of face vid2vid, in numpy. Angles in degrees, in the order yaw, pitch, roll.
 
-Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis animate.py (current version, not the older beta axes).
+Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis animate.py.
 """
 
 from __future__ import annotations
@@ -10,27 +10,25 @@ import numpy.typing as npt
 
 from thcli.core.types import Array32
 
-BIN_WIDTH, LEAST = 3, -99  # of the 66 bins in degrees
 
+def rotation(angles: npt.ArrayLike, *, beta: bool = False) -> Array32:
+    """(..., 3) yaw, pitch, roll in degrees -> (..., 3, 3) = Rx(pitch) Ry(yaw) Rz(roll), float32.
 
-def degrees(logits: Array32) -> Array32:
-    """(..., 66) bin scores -> (...,) angle: the softmax's mean."""
-    e = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray((e / e.sum(-1, keepdims=True)) @ np.arange(logits.shape[-1]) * BIN_WIDTH + LEAST, np.float32)
-
-
-def rotation(angles: npt.ArrayLike) -> Array32:
-    """(..., 3) yaw, pitch, roll in degrees -> (..., 3, 3) = Rx(pitch) Ry(yaw) Rz(roll), float32."""
+    beta: the axes of the older checkpoint, Rx(roll) Ry(pitch) Rz(yaw).
+    """
     yaw, pitch, roll = np.moveaxis(np.asarray(angles, np.float64) / 180 * 3.14, -1, 0)  # 3.14 as in training, not pi
+    a, b, g = (roll, pitch, yaw) if beta else (pitch, yaw, roll)
     c, s, zero, one = np.cos, np.sin, np.zeros_like(yaw), np.ones_like(yaw)
-    about_x = [[one, zero, zero], [zero, c(pitch), -s(pitch)], [zero, s(pitch), c(pitch)]]
-    about_y = [[c(yaw), zero, s(yaw)], [zero, one, zero], [-s(yaw), zero, c(yaw)]]
-    about_z = [[c(roll), -s(roll), zero], [s(roll), c(roll), zero], [zero, zero, one]]
+    about_x = [[one, zero, zero], [zero, c(a), -s(a)], [zero, s(a), c(a)]]
+    about_y = [[c(b), zero, s(b)], [zero, one, zero], [-s(b), zero, c(b)]]
+    about_z = [[c(g), -s(g), zero], [s(g), c(g), zero], [zero, zero, one]]
     x, y, z = (np.moveaxis(np.array(m), (0, 1), (-2, -1)) for m in (about_x, about_y, about_z))
     return np.asarray(x @ y @ z, np.float32)
 
 
-def keypoints(canonical: Array32, angles: npt.ArrayLike, shift: Array32, expression: Array32) -> Array32:
+def keypoints(
+    canonical: Array32, angles: npt.ArrayLike, shift: Array32, expression: Array32, *, beta: bool = False
+) -> Array32:
     """R canonical + shift + expression: (K, 3), (..., 3), (..., 3), (..., K, 3) -> (..., K, 3) float32."""
-    turned = canonical @ np.swapaxes(rotation(angles), -1, -2)
+    turned = canonical @ np.swapaxes(rotation(angles, beta=beta), -1, -2)
     return np.asarray(turned + shift[..., None, :] + expression, np.float32)

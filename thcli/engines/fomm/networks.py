@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.engines.blocks import grid
-from thcli.engines.blocks.layers import AntiAlias, Down, Hourglass, Residual, Same, Up, convolution
+from thcli.engines.blocks.layers import AntiAlias, Down, Hourglass, Same, Up, convolution, residuals
 
 KEYPOINTS = 10
 
@@ -46,11 +46,14 @@ class Field(NamedTuple):
 
 
 class KeypointDetector(nn.Module):
-    """Picture -> keypoints. single_jacobian: one map of local affine maps for all keypoints (config mgif)."""
+    """Picture -> keypoints.
 
-    def __init__(self, *, single_jacobian: bool = False):
+    single_jacobian: one map of local affine maps for all keypoints (config mgif).  narrow: divides every width (1: as published).
+    """
+
+    def __init__(self, *, single_jacobian: bool = False, narrow: int = 1):
         super().__init__()
-        self.predictor = Hourglass(32, 3, 5, 1024)
+        self.predictor = Hourglass(32 // narrow, 3, 5, 1024 // narrow)
         # The heatmap loses 3 pixels a side, yet its grid spans -1..1, as published.
         self.kp = convolution(2, self.predictor.channels, KEYPOINTS, 7, padding=0)
         maps = 1 if single_jacobian else KEYPOINTS
@@ -69,9 +72,9 @@ class KeypointDetector(nn.Module):
 class DenseMotion(nn.Module):
     """Small source and two sets of keypoints -> where each output pixel comes from, and whether it can be seen."""
 
-    def __init__(self, *, aligned: bool):
+    def __init__(self, *, aligned: bool, narrow: int = 1):
         super().__init__()
-        self.hourglass = Hourglass(64, 4 * (KEYPOINTS + 1), 5, 1024)
+        self.hourglass = Hourglass(64 // narrow, 4 * (KEYPOINTS + 1), 5, 1024 // narrow)
         self.mask = convolution(2, self.hourglass.channels, KEYPOINTS + 1, 7)
         self.occlusion = convolution(2, self.hourglass.channels, 1, 7)
         self.down = AntiAlias(3, 4)
@@ -103,18 +106,18 @@ class Generator(nn.Module):
     """Warps the source's features by the dense motion, hides what was not seen, and paints.
 
     aligned: align_corners of every grid reading; True is what the published checkpoints were trained with (torch 1.0).
+    narrow: divides every width (1: as published).
     """
 
-    def __init__(self, *, aligned: bool = True):
+    def __init__(self, *, aligned: bool = True, narrow: int = 1):
         super().__init__()
-        self.dense_motion_network = DenseMotion(aligned=aligned)
-        self.first = Same(3, 64, 7)
-        self.down_blocks = nn.ModuleList([Down(64, 128), Down(128, 256)])
-        self.up_blocks = nn.ModuleList([Up(256, 128), Up(128, 64)])
-        self.bottleneck = nn.Sequential()
-        for i in range(6):
-            self.bottleneck.add_module(f"r{i}", Residual(256))
-        self.final = convolution(2, 64, 3, 7)
+        a, b, c = 64 // narrow, 128 // narrow, 256 // narrow
+        self.dense_motion_network = DenseMotion(aligned=aligned, narrow=narrow)
+        self.first = Same(3, a, 7)
+        self.down_blocks = nn.ModuleList([Down(a, b), Down(b, c)])
+        self.up_blocks = nn.ModuleList([Up(c, b), Up(b, a)])
+        self.bottleneck = residuals("r", 6, c)
+        self.final = convolution(2, a, 3, 7)
         self.aligned = aligned
 
     def encode(self, picture: Tensor, keypoints: Keypoints) -> Encoded:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.engines.blocks import grid
-from thcli.engines.blocks.layers import Decoder, Encoder, Hourglass, Residual, Same
+from thcli.engines.blocks.layers import Decoder, Encoder, Hourglass, Same, residuals
 
 KEYPOINTS = 10
 REDUCTION = 4  # nearest: every fourth pixel, no filter
@@ -60,11 +60,11 @@ def heatmaps(points: Keypoints, sizes: tuple[int, int]) -> Tensor:
 
 
 class KeypointDetector(nn.Module):
-    """Picture -> keypoints."""
+    """Picture -> keypoints. narrow: divides every width (1: as published)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: int = 1):
         super().__init__()
-        self.predictor = Hourglass(32, 3, 5, 1024, outputs=KEYPOINTS)
+        self.predictor = Hourglass(32 // narrow, 3, 5, 1024 // narrow, outputs=KEYPOINTS)
 
     def forward(self, picture: Tensor) -> Keypoints:
         heat = grid.softmax_maps(self.predictor(reduce(picture)).float(), 0.1) + 1e-7  # as published, not renormalised
@@ -83,11 +83,11 @@ class KeypointDetector(nn.Module):
 class DenseMotion(nn.Module):
     """Small source and keypoints -> flow: a mixture of the keypoints' translations plus a free correction."""
 
-    def __init__(self, *, aligned: bool):
+    def __init__(self, *, aligned: bool, narrow: int = 1):
         super().__init__()
         regions = KEYPOINTS + 1
         self.group_blocks = nn.Sequential(*(Same(4 * regions, 4 * regions, 1, groups=regions) for _ in range(2)))
-        self.hourglass = Hourglass(32, 4 * regions, 5, 1024, outputs=regions + 2)
+        self.hourglass = Hourglass(32 // narrow, 4 * regions, 5, 1024 // narrow, outputs=regions + 2)
         self.aligned = aligned
 
     def forward(self, source: Encoded, driving: Keypoints) -> Field:
@@ -107,16 +107,15 @@ class Generator(nn.Module):
     """Warps every skip of an encoder by the dense motion, then decodes and refines.
 
     aligned: align_corners of every grid reading; True is what checkpoints of torch 0.4.1 were trained with.
+    narrow: divides every width (1: as published).
     """
 
-    def __init__(self, *, aligned: bool = True):
+    def __init__(self, *, aligned: bool = True, narrow: int = 1):
         super().__init__()
-        self.dense_motion_module = DenseMotion(aligned=aligned)
-        self.appearance_encoder = Encoder(32, 3, 7, 1024)
-        self.video_decoder = Decoder(32, 3, 7, 1024, extra=KEYPOINTS)
-        self.refinement_module = nn.Sequential()
-        for i in range(4):
-            self.refinement_module.add_module(f"r{i}", Residual(self.video_decoder.channels))
+        self.dense_motion_module = DenseMotion(aligned=aligned, narrow=narrow)
+        self.appearance_encoder = Encoder(32 // narrow, 3, 7, 1024 // narrow)
+        self.video_decoder = Decoder(32 // narrow, 3, 7, 1024 // narrow, extra=KEYPOINTS)
+        self.refinement_module = residuals("r", 4, self.video_decoder.channels)
         self.refinement_module.add_module("conv-last", nn.Conv2d(self.video_decoder.channels, 3, 1))
         self.aligned = aligned
 

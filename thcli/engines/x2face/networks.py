@@ -7,6 +7,8 @@ Source: X2Face UnwrapMosaic/{UnwrappedFace,SkipNet,NoSkipNet_X2Face}.py at cecfb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,18 +21,29 @@ WIDTHS = (64, 128, 256, 512, 512, 512, 512)  # after each halving but the last
 
 
 class Level(nn.Module):
-    """One halving of the U-Net and all that lies inside of it. joined: whether the input is appended to the output."""
+    """One halving of the U-Net and all that lies inside of it.
+
+    widths: channels after each halving, the code last.  joined: the input is appended to the output.  last: what ends level 0.
+    """
 
     def __init__(
-        self, depth: int, inputs: int, outputs: int, code: int, *, joined: bool, last: nn.Module, aligned: bool
+        self,
+        depth: int,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int],
+        *,
+        joined: bool,
+        last: nn.Module,
+        aligned: bool,
     ):
         super().__init__()
-        innermost = depth == len(WIDTHS)
-        width = code if innermost else WIDTHS[depth]
+        innermost = depth == len(widths) - 1
+        width = widths[depth]
         down: list[nn.Module] = [nn.Conv2d(inputs, width, 4, 2, 1, bias=False)]
         if depth:
             down.insert(0, nn.LeakyReLU(0.2))
-        if 0 < depth < len(WIDTHS):
+        if depth and not innermost:
             down.append(nn.BatchNorm2d(width))
         up: list[nn.Module] = [
             nn.ReLU(),
@@ -40,7 +53,7 @@ class Level(nn.Module):
         ]
         self.up, self.down = nn.Sequential(*up), nn.Sequential(*down)
         if not innermost:
-            self.submodule = Level(depth + 1, width, width, code, joined=joined, last=last, aligned=aligned)
+            self.submodule = Level(depth + 1, width, width, widths, joined=joined, last=last, aligned=aligned)
         self.innermost, self.joined = innermost, joined and depth > 0
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -58,18 +71,19 @@ class Level(nn.Module):
 class PoseLevel(Level):
     """The innermost level of the pose-driven sampler: maps between code and three angles."""
 
-    def __init__(self, aligned: bool):
-        super().__init__(len(WIDTHS), WIDTHS[-1], WIDTHS[-1], CODE, joined=False, last=nn.Tanh(), aligned=aligned)
-        self.posefrombottle = nn.Linear(CODE, 3)
-        self.bottlefrompose = nn.Sequential(nn.Linear(3, CODE, bias=False), nn.BatchNorm1d(CODE))
+    def __init__(self, widths: Sequence[int], *, aligned: bool):
+        outer, code = widths[-2:]
+        super().__init__(len(widths) - 1, outer, outer, widths, joined=False, last=nn.Tanh(), aligned=aligned)
+        self.posefrombottle = nn.Linear(code, 3)
+        self.bottlefrompose = nn.Sequential(nn.Linear(3, code, bias=False), nn.BatchNorm1d(code))
 
 
 class Network(nn.Module):
     """A U-Net under the published prefix netG.model."""
 
-    def __init__(self, outputs: int, code: int, *, joined: bool, last: nn.Module, aligned: bool):
+    def __init__(self, outputs: int, widths: Sequence[int], *, joined: bool, last: nn.Module, aligned: bool):
         super().__init__()
-        self.netG = nn.ModuleDict({"model": Level(0, 3, outputs, code, joined=joined, last=last, aligned=aligned)})
+        self.netG = nn.ModuleDict({"model": Level(0, 3, outputs, widths, joined=joined, last=last, aligned=aligned)})
 
     @property
     def level(self) -> Level:
@@ -84,18 +98,22 @@ class Network(nn.Module):
 
 
 class X2Face(nn.Module):
-    """Embedding and driving network. posed: the variant whose code can be moved to wanted angles."""
+    """Embedding and driving network.
 
-    def __init__(self, *, aligned: bool = True, posed: bool = False):
+    posed: the variant whose code can be moved to wanted angles.  narrow: divides every width (1: as published).
+    """
+
+    def __init__(self, *, aligned: bool = True, posed: bool = False, narrow: int = 1):
         super().__init__()
-        self.pix2pixUnwrapped = Network(3, 512, joined=True, last=nn.Identity(), aligned=aligned)
-        self.pix2pixSampler = Network(2, CODE, joined=False, last=nn.Tanh(), aligned=aligned)
+        unwrapping, driving = ([width // narrow for width in (*WIDTHS, code)] for code in (512, CODE))
+        self.pix2pixUnwrapped = Network(3, unwrapping, joined=True, last=nn.Identity(), aligned=aligned)
+        self.pix2pixSampler = Network(2, driving, joined=False, last=nn.Tanh(), aligned=aligned)
         if posed:
             level = self.pix2pixSampler.level
             for _ in range(len(WIDTHS) - 1):
                 level = level.submodule
-            level.submodule = PoseLevel(aligned)
-        self.aligned = aligned
+            level.submodule = PoseLevel(driving, aligned=aligned)
+        self.aligned, self.code_size = aligned, driving[-1]
 
     def unwrap(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """The source laid out as a face seen from the front (B, 3, 256, 256), and its raw confidence (B, 1, 256, 256)."""
