@@ -16,7 +16,7 @@ from thcli.faces import align
 from thcli.faces.crop import corners
 from thcli.faces.layouts import LAYOUTS, five_points, landmarks_of, outline, parts
 
-FIVE = np.array([[203, 108], [246, 105], [229, 134], [207, 152], [247, 150]], np.float64)
+FIVE = np.array([[203, 101], [247, 104], [223, 126], [202, 139], [245, 140]], np.float64)
 
 
 def angle_of(where: Crop) -> float:
@@ -42,7 +42,7 @@ def test_arcface_of_another_size_is_the_same_region() -> None:
 def test_arcface_without_mouth_corners_or_nose() -> None:
     six = np.concatenate([FIVE[:3], FIVE[3:].mean(0, keepdims=True), FIVE[:2]])
     full, less = align.arcface(FIVE), align.arcface(six)
-    assert np.abs(transform(full.crop_from_frame, FIVE) - transform(less.crop_from_frame, FIVE)).max() < 2
+    assert np.abs(transform(full.crop_from_frame, FIVE) - transform(less.crop_from_frame, FIVE)).max() < 4
 
 
 def karras_quad(eyes: Array, mouth: Array) -> Array:

@@ -21,7 +21,7 @@ from thcli.faces.crop import crop
 from thcli.faces.mask import hull_mask, rim_mask
 from thcli.faces.paste import measure, paste, soft_mask
 
-FIVE = np.array([[203, 108], [246, 105], [229, 134], [207, 152], [247, 150]], np.float64)
+FIVE = np.array([[203, 101], [247, 104], [223, 126], [202, 139], [245, 140]], np.float64)
 
 
 def astronaut() -> Any:

@@ -80,7 +80,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is: a unit vector (512,) float32 and the backend that made it (vectors of two backends do not compare)."""
+    """Who somebody is: a unit vector, commonly (512,) float32, and the backend that made it (vectors of two backends do not compare)."""
 
     vector: Array32
     backend: str

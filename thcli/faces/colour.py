@@ -38,9 +38,13 @@ class Transfer:
 
     def apply(self, pixels: Array32, top: float) -> Array32:
         """(h, w, 3) float32 in 0..top -> the same, corrected, not clipped."""
-        size = (pixels.shape[1], pixels.shape[0])
-        offset = cv2.resize(self.offset * np.float32(top), size, interpolation=cv2.INTER_CUBIC)
-        return np.asarray(pixels * self.gain + offset, np.float32)
+        height, width = pixels.shape[:2]
+        # Cubic on a coarse grid, then linear: as smooth, and a tenth of the time.
+        fine = cv2.resize(self.offset * np.float32(top), (_WORK, _WORK), interpolation=cv2.INTER_CUBIC)
+        out = np.asarray(cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        rows = out.reshape(height, -1)  # long rows: numpy is slow at broadcasting over a last axis of 3
+        rows += np.ascontiguousarray(pixels).reshape(height, -1) * np.tile(self.gain, width)
+        return out
 
 
 def rim_transfer(frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], mask: Array32) -> Transfer:
