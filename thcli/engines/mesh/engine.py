@@ -85,7 +85,7 @@ def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
 
 def _eight_bits(frame: Frame) -> Image:
     pixels = frame.pixels
-    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8, copy=False)
 
 
 def load(run: RunOptions, options: ReenactOptions = DEFAULTS) -> MeshEngine:

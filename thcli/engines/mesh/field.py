@@ -34,18 +34,17 @@ HULL = 0.04  # face heights that an outline point may lie inside of the mesh's h
 class Follow:
     """How the surroundings follow, in face heights from the middle of the face (up is positive).
 
-    radius: full and no following of what lies around the face.  below: the same beneath it.  side: how much sooner that
-    happens away from the middle line.
+    below: full and no following of what lies beneath the face.  side: how much sooner that happens away from the middle line.
     """
 
-    radius: tuple[float, float]
     below: tuple[float, float]
     side: float
 
 
-BODY = Follow((1.4, 2.1), (0.38, 1.09), 0.62)
-HAIR = Follow((1.4, 2.1), (0.6, 1.5), 0.2)
-NO_MATTE = (0.95, 2.0)  # radius when the background moves along with its person
+BODY = Follow((0.38, 1.09), 0.62)
+HAIR = Follow((0.6, 1.5), 0.2)
+AROUND = (1.4, 2.1)  # face heights over which following ends above and beside
+NO_MATTE = (0.95, 2.0)  # the same when the background moves along with its person
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +89,6 @@ def pushed_oval(mesh: Array) -> Array:
     return np.where(hidden[:, None], centre + ray * share[:, None], oval)
 
 
-def _weight(across: npt.NDArray[np.floating], up: npt.NDArray[np.floating], follow: Follow) -> Array32:
-    around = 1 - smoothstep(*follow.radius, np.hypot(across, 0.9 * np.maximum(up, 0)))
-    under = 1 - smoothstep(*follow.below, follow.side * np.abs(across) - up)
-    return (around * under).astype(np.float32)
-
-
 def head(source: Array, target: Array) -> tuple[Array32, Array32]:
     """The rigid head: source = matrix @ target + shift, (3, 3) and (3,) float32."""
     scale, rotation, shift = fit_similarity(target[RIGID], source[RIGID], RIGID_WEIGHTS)
@@ -108,47 +101,53 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
     source, target: (468, 3) meshes in pixels of the source picture.
     """
     x, y = grid.axes()
-    points = np.stack(np.broadcast_arrays(x[None], y[:, None]), -1).reshape(-1, 2)
-    oval, oval_z = pushed_oval(target).astype(np.float32), target[OVAL, 2].astype(np.float32)
+    points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
+    outline = pushed_oval(target)
+    oval, oval_z = outline.astype(np.float32).T, target[OVAL, 2].astype(np.float32)
     tall = height(target)
 
-    # nearness to the outline, and which part of it
-    square = ((points[:, None] - oval) ** 2).sum(-1)
-    distance = np.sqrt(square)
-    near = distance.min(1)
-    share = np.exp((near[:, None] - distance) / np.float32(BLEND * tall))
-    share /= share.sum(1, keepdims=True)
-    near[polygon(grid.to_samples(oval.astype(np.float64)), (grid.columns, grid.rows)).ravel()] = 0
+    # nearness to the outline, and which part of it: (36, N)
+    distance = (points[0] - oval[0, :, None]) ** 2
+    distance += (points[1] - oval[1, :, None]) ** 2
+    np.sqrt(distance, out=distance)
+    near = distance.min(0)
+    share = np.exp((near - distance) * np.float32(1 / (BLEND * tall)))
+    total = share.sum(0)
+    near[polygon(grid.to_samples(outline), (grid.columns, grid.rows)).ravel()] = 0
 
     # the head as a body: its surface falls back behind the outline
     matrix, shift = head(source, target)
     back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * tall)
-    z = share @ oval_z
+    z = oval_z @ share / total
     z = np.minimum(z + np.float32(SLOPE) * near, np.maximum(back, z))
+    # what does not change with the place is left out of the map: displacement, not position
+    stays = matrix[:2, :2] - np.eye(2, dtype=np.float32)
 
     def moved(p: Array32, depth: Array32) -> Array32:
-        return np.asarray(p @ matrix[:2, :2].T + depth[:, None] * matrix[:2, 2] + shift[:2] - p, np.float32)
+        return np.asarray(stays @ p + matrix[:2, 2:] * depth + shift[:2, None])
 
     rigid, rigid_oval = moved(points, z), moved(oval, oval_z)
 
     middle = (target[FOREHEAD, :2] + target[CHIN, :2]) / 2
     up = (target[FOREHEAD, :2] - target[CHIN, :2]) / tall
-    axes = np.stack([[-up[1], up[0]], up], 1).astype(np.float32) / np.float32(tall)
+    axes = (np.array([[-up[1], up[0]], up]) / tall).astype(np.float32)
+    radius = AROUND if around.matte else NO_MATTE
 
     def weight(p: Array32, step: Array32) -> Array32:
-        across, above = ((p - middle.astype(np.float32)) @ axes).T
-        radius = BODY.radius if around.matte else NO_MATTE
-        body = _weight(across, above, Follow(radius, BODY.below, BODY.side))
-        if around.hair is None:
-            return body
-        at = ((p + step + 0.5) / around.hair_step - 0.5)[None]
-        hair = look_up(around.hair, at)[0]
-        return np.asarray(body + hair * (_weight(across, above, Follow(radius, HAIR.below, HAIR.side)) - body))
+        across, above = axes @ (p - middle.astype(np.float32)[:, None])
+        across = np.abs(across)
+        ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
+        body = 1 - smoothstep(*BODY.below, BODY.side * across - above)
+        if around.hair is not None:
+            at = ((p + step).T[None] + np.float32(0.5)) / np.float32(around.hair_step) - np.float32(0.5)
+            hair = look_up(around.hair, np.ascontiguousarray(at))[0]
+            body = body + hair * ((1 - smoothstep(*HAIR.below, HAIR.side * across - above)) - body)
+        return np.asarray(ring * body, np.float32)
 
-    field = weight(points, rigid)[:, None] * rigid
-    rest = (around.oval - oval).astype(np.float32) - weight(oval, rigid_oval)[:, None] * rigid_oval
-    spread = share @ rest
-    length = np.float32(FADE * tall) + np.float32(STEEP) * np.sqrt((spread**2).sum(1))
-    faded = np.clip(near / length, 0, 1)
-    field += (1 - faded * faded * (3 - 2 * faded))[:, None] * spread
-    return field.reshape(grid.rows, grid.columns, 2)
+    field = weight(points, rigid) * rigid
+    rest = (around.oval - outline).T.astype(np.float32) - weight(oval, rigid_oval) * rigid_oval
+    spread = rest @ share / total
+    length = np.float32(FADE * tall) + np.float32(STEEP) * np.hypot(spread[0], spread[1])
+    faded = np.minimum(near / length, 1)
+    field += (1 - faded * faded * (3 - 2 * faded)) * spread
+    return np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)

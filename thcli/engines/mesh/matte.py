@@ -65,7 +65,7 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
     tall = anatomy.height(mesh)
     step = max(1, round(tall / FINE))
     size = (max(1, width // step), max(1, height // step))
-    small = resized(picture, size, shrink=True).astype(np.float32) / 255
+    small = resized(picture, size, shrink=True).astype(np.float32) / np.float32(255)
     likely = resized(probability, size)
     coarse = np.clip((likely - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
     alpha = np.clip((guided(small, coarse, max(2, round(0.05 * tall / step)), 1e-4) - 0.1) / 0.8, 0, 1)
@@ -167,9 +167,9 @@ def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
         return np.asarray(np.sqrt((((lab - middle) / spread) ** 2).sum(-1)), np.float32)
 
     like = (apart(seed) < np.minimum(apart(skin), 3.0)) & (alpha > 0.5) & ~face
-    like = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, labels = cv2.connectedComponents(like)
-    joined = np.isin(labels, np.unique(labels[seed & (like > 0)])) & (like > 0)
+    clean = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(clean)
+    joined = np.isin(labels, np.unique(labels[seed & (clean > 0)])) & (clean > 0)
     radius = max(2, round(0.05 * tall))
     full = cv2.morphologyEx(joined.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
     return np.asarray(mean(mean(full.astype(np.float32), 2 * radius + 1), 2 * radius + 1))

@@ -32,14 +32,21 @@ class Mirror:
     ratio: Array
 
 
+_CORNERS = TRIANGLES.T.ravel()
+_COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
+
+
 def facing(mesh: Array) -> Array:
     """(468,) cosine between each point's normal and the view: 1 towards the camera, negative away."""
     a, b, c = (mesh[TRIANGLES[:, k]] for k in range(3))
     normal = np.cross(b - a, c - a) * FRONT_SIGNS[:, None]
-    total = np.zeros((POINTS, 3))
-    for k in range(3):
-        np.add.at(total, TRIANGLES[:, k], normal)
+    total = np.stack([_gathered(normal[:, k]) for k in range(3)], 1)
     return np.asarray(total[:, 2] / np.maximum(np.linalg.norm(total, axis=1), 1e-9))
+
+
+def _gathered(values: Array) -> Array:
+    """(468,) sums over each point's triangles of (852,) values."""
+    return np.asarray(np.bincount(_CORNERS, np.tile(values, 3), POINTS), np.float64)
 
 
 def prepare(picture: Image, mesh: Array) -> Mirror | None:
@@ -58,9 +65,9 @@ def prepare(picture: Image, mesh: Array) -> Mirror | None:
 def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array, way: Map) -> None:
     """Draws the mirrored texture on a rendered picture, in place, where the target shows what the source hides."""
     weight = mirror.hidden * smoothstep(0.05, 0.2, facing(target) - mirror.facing)
-    weight = _spread(weight)
     if weight.max() < LEAST:
         return
+    weight = _spread(weight)
     gain = np.clip(np.median(mirror.ratio[weight > 0.5 * weight.max()], 0), *GAIN)
     values = np.concatenate([mesh[PAIRS, :2] - target[:, :2], weight[:, None]], 1)
     maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
@@ -86,10 +93,5 @@ def _spread(weight: npt.NDArray[np.floating]) -> Array:
     """Each triangle's corners take its greatest weight, softened, SPREADS times: no hard border inside of a triangle."""
     out = np.asarray(weight, np.float64)
     for _ in range(SPREADS):
-        middle = out[TRIANGLES].mean(1)
-        total, count = np.zeros(POINTS), np.zeros(POINTS)
-        for k in range(3):
-            np.add.at(total, TRIANGLES[:, k], middle)
-            np.add.at(count, TRIANGLES[:, k], 1)
-        out = np.maximum(out, total / np.maximum(count, 1))
+        out = np.maximum(out, _gathered(out[TRIANGLES].mean(1)) / _COUNT)
     return out

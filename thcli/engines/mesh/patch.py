@@ -50,7 +50,7 @@ class Opening:
         return out[0], out[1]
 
 
-def opening(mesh: Array, ring: npt.NDArray[np.intp]) -> Opening:
+def opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
     """The opening of a ring of points that starts at the left corner and goes along the lower rim, then back along the upper one."""
     points = mesh[ring, :2]
     half = len(ring) // 2
@@ -84,7 +84,7 @@ def coordinates(opening_: Opening, where: tuple[slice, slice]) -> tuple[Array32,
     x = (np.arange(columns.start, columns.stop) - opening_.corner[0]).astype(np.float32)[None]
     y = (np.arange(rows.start, rows.stop) - opening_.corner[1]).astype(np.float32)[:, None]
     (a, b), (c, d) = scale.astype(np.float32)
-    return a * x + b * y, c * x + d * y
+    return np.asarray(a * x + b * y), np.asarray(c * x + d * y)
 
 
 def place(opening_: Opening, u: Array32, v: Array32) -> Array32:
@@ -98,7 +98,7 @@ def cover(opening_: Opening, u: Array32, v: Array32, rims: tuple[Array32, Array3
     width = np.float32(opening_.width / soft)
     inside = np.minimum((v - rims[0]) * width, (rims[1] - v) * width) + np.float32(0.5)
     sides = np.minimum(u, 1 - u) * width + np.float32(0.5)
-    return np.clip(np.minimum(inside, sides), 0, 1)
+    return np.asarray(np.clip(np.minimum(inside, sides), 0, 1))
 
 
 def blend(
@@ -106,6 +106,6 @@ def blend(
 ) -> None:
     """Lays a patch of colour (h, w, 3), 0..255, over a picture in place; mask (h, w) 0..1."""
     view = out[where]
-    view[:] = (view + np.float32(mask)[..., None] * (colour.astype(np.float32) - view) + np.float32(0.5)).astype(
+    view[:] = (view + mask.astype(np.float32)[..., None] * (colour.astype(np.float32) - view) + np.float32(0.5)).astype(
         np.uint8
     )

@@ -32,10 +32,10 @@ class Grid:
     rows: int
 
     @staticmethod
-    def around(x0: float, y0: float, x1: float, y1: float, step: int, margin: int) -> Grid:
-        """The grid that covers a box, on multiples of the step, with `margin` samples more on each side."""
-        left, top = int(np.floor(x0 / step)) - margin, int(np.floor(y0 / step)) - margin
-        right, bottom = int(np.ceil((x1 + 1) / step)) + margin, int(np.ceil((y1 + 1) / step)) + margin
+    def around(low: Array, high: Array, step: int, margin: int) -> Grid:
+        """The grid that covers the box from low to high (x, y), on multiples of the step, with `margin` samples more on each side."""
+        left, top = (int(np.floor(v / step)) - margin for v in low)
+        right, bottom = (int(np.ceil((v + 1) / step)) + margin for v in high)
         return Grid(left * step, top * step, step, right - left, bottom - top)
 
     def to_samples(self, points: Array) -> Array:

@@ -54,7 +54,7 @@ def build(
     grid, coarse = _moving(grid, coarse, np.concatenate([target, source]))
     fine = Grid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
     displacement = resized(coarse, (fine.columns, fine.rows))
-    face = _clipped(Grid.around(*target[:, :2].min(0), *target[:, :2].max(0), step, 3), fine)
+    face = _clipped(Grid.around(target[:, :2].min(0), target[:, :2].max(0), step, 3), fine)
     if face is None:
         return Map(fine, displacement, fine, np.full((fine.rows, fine.columns), -1, np.int32), np.zeros((fine.rows, fine.columns), np.float32))  # fmt: skip
     ids = raster.paint(target, anatomy.TRIANGLES, _order(target), face)
@@ -75,7 +75,7 @@ def _region(source: Array, target: Array, size: tuple[int, int], step: int) -> G
     reach = REACH * anatomy.height(target)
     low = np.maximum(np.minimum(both.min(0), middle - reach), 0)
     high = np.minimum(np.maximum(both.max(0), middle + reach), np.array(size) - 1)
-    return Grid.around(*low, *high, step, 1) if (high > low).all() else None
+    return Grid.around(low, high, step, 1) if (high > low).all() else None
 
 
 def _moving(grid: Grid, coarse: Array32, points: Array) -> tuple[Grid, Array32]:
@@ -120,5 +120,7 @@ def _closed(inner: Array32, ids: Indices, reach: int) -> tuple[Array32, Array32]
         near = mean(np.dstack([inner, covered.astype(np.float32)]), 7)
         inner[holes] = near[holes, :2] / np.maximum(near[holes, 2:], 1e-3)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    core = cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    core = np.asarray(
+        cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1), np.float32
+    )
     return inner, mean(core, 2 * reach - 1)
