@@ -92,6 +92,9 @@ class ToRGB:
         self._colour = colour
         self._background = background
         self._swscale = VideoReformatter()
+        # kept from frame to frame: fresh memory of this size costs more than the arithmetic in it
+        self._yuv: Samples | None = None
+        self._rooms: dict[int, Samples] = {}
 
     def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> Samples:
         """size: (width, height) to scale to when a frame's differs from the stream's."""
@@ -102,13 +105,23 @@ class ToRGB:
         depth = int(form[2] or 8)
         planes = [_plane(frame, i, depth) for i in range(3)]
         if form[1] != "444":
-            lines = 2 if form[1] == "420" else 1
-            width, height = frame.width, frame.height
             for i in (1, 2):
-                wide = (planes[i].shape[1] * 2, planes[i].shape[0] * lines)
-                planes[i] = cv2.resize(planes[i], wide, interpolation=cv2.INTER_NEAREST)[:height, :width]
+                planes[i] = self._spread(planes[i], 2 if form[1] == "420" else 1, i)[: frame.height, : frame.width]
+        self._yuv = cv2.merge(
+            planes, self._yuv if self._yuv is not None and self._yuv.dtype == planes[0].dtype else None
+        )
         top = 255 if depth == 8 else 65535
-        return np.asarray(cv2.transform(cv2.merge(planes), rgb_from_yuv(colour.matrix, colour.range, top, depth)))
+        return np.asarray(cv2.transform(self._yuv, rgb_from_yuv(colour.matrix, colour.range, top, depth)))
+
+    def _spread(self, plane: Samples, lines: int, index: int) -> Samples:
+        """Every sample twice along x, and `lines` times along y: two neighbours at once, as one number of double width."""
+        height, width = plane.shape
+        double = np.uint16 if plane.dtype == np.uint8 else np.uint32
+        room = self._rooms.get(index)
+        if room is None or room.shape != (height, lines, width) or room.dtype != double:
+            room = self._rooms[index] = np.empty((height, lines, width), double)
+        np.multiply(plane[:, None, :], double((1 << (8 * plane.itemsize)) + 1), out=room, dtype=double)
+        return room.view(plane.dtype).reshape(height * lines, width * 2)
 
     def _by_swscale(self, frame: av.VideoFrame, colour: Colour, size: tuple[int, int] | None) -> Samples:
         depth = max(part.bits for part in frame.format.components)
@@ -151,6 +164,8 @@ class FromRGB:
         self._colour = colour
         self._form = _PLANAR.fullmatch(pix_fmt)
         self._swscale = VideoReformatter()
+        self._yuv: Samples | None = None  # kept from frame to frame
+        self._small: Samples | None = None
 
     def __call__(self, pixels: Samples) -> av.VideoFrame:
         out = self._planar(pixels) if self._form else self._by_swscale(pixels)
@@ -166,7 +181,8 @@ class FromRGB:
         top = 255 if pixels.dtype == np.uint8 else 65535
         if depth > 8 and top == 255:
             pixels = pixels.astype(np.uint16)
-        yuv = cv2.transform(pixels, yuv_from_rgb(self._colour.matrix, self._colour.range, top, depth))
+        matrix = yuv_from_rgb(self._colour.matrix, self._colour.range, top, depth)
+        self._yuv = yuv = cv2.transform(pixels, matrix, self._yuv)
         if depth == 8 and yuv.dtype != np.uint8:
             yuv = yuv.astype(np.uint8)
         frame = av.VideoFrame(width, height, self._pix_fmt)
@@ -176,7 +192,8 @@ class FromRGB:
             odd = (height % 2 if lines == 2 else 0, width % 2)
             if any(odd):
                 yuv = cv2.copyMakeBorder(yuv, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE)
-            yuv = cv2.resize(yuv, (yuv.shape[1] // 2, yuv.shape[0] // lines), interpolation=cv2.INTER_AREA)
+            half = (yuv.shape[1] // 2, yuv.shape[0] // lines)
+            self._small = yuv = cv2.resize(yuv, half, self._small, interpolation=cv2.INTER_AREA)
         for i in (1, 2):
             cv2.extractChannel(yuv, i, _plane(frame, i, depth))
         return frame
