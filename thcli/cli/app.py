@@ -11,7 +11,7 @@ from types import FrameType
 
 import typer
 
-from thcli.cli import bench, compare, doctor, evaluate, listing, reenact, stages, weights
+from thcli.cli import bench, compare, demo, doctor, evaluate, listing, reenact, stages, weights
 from thcli.cli.console import complain
 from thcli.core.errors import ThcliError, UsageError
 
@@ -34,6 +34,7 @@ app.command()(bench.bench)
 app.add_typer(weights.app, name="weights")
 app.command(name="list")(listing.listing)
 app.command()(doctor.doctor)
+app.command()(demo.demo)
 
 
 def run(argv: Sequence[str]) -> int:

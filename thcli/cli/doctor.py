@@ -59,9 +59,9 @@ def _packages() -> Iterator[Check]:
 
 
 def _codecs() -> Iterator[Check]:
-    from thcli.media import encoders
+    import av
 
-    found = encoders()
+    found = av.codecs_available
     missing = [c for c in CODECS if c not in found]
     yield Check("codecs", "ok", ", ".join(c for c in CODECS if c in found))
     if missing:

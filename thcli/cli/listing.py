@@ -8,11 +8,8 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.core.backends import TABLE
 from thcli.core.errors import UsageError
 from thcli.core.options import ShowOptions
-
-PLURALS = {"engines": ("engine",), "backends": tuple(TABLE)}
 
 
 @flags
@@ -22,9 +19,12 @@ def listing(
     show: ShowOptions,
 ) -> None:
     """List engines and backends: weights, licence, readiness."""
-    if what not in PLURALS and what not in TABLE:
-        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join([*PLURALS, *TABLE])}.")
-    stages = PLURALS.get(what, (what,))
+    from thcli.core.backends import TABLE
+
+    lists = {"backends": tuple(TABLE), "engines": ("engine",), **{stage: (stage,) for stage in TABLE}}
+    if what not in lists:
+        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}.")
+    stages = lists[what]
     rows = [_row(stage, name) for stage in stages for name in TABLE[stage]]
     with Console(show) as console:
         console.table(
@@ -37,6 +37,7 @@ def listing(
 def _row(stage: str, name: str) -> dict[str, Any]:
     """One backend's facts, with the command that makes it ready."""
     from thcli import weights
+    from thcli.core.backends import TABLE
 
     row = TABLE[stage][name]
     entries = [weights.registry()[w] for w in row.weights]

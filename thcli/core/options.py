@@ -174,7 +174,7 @@ class ReenactOptions:
 
     engine: str = option("mesh", "What renders (thcli list engines).")
     framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
-    background: str = option("keep", "keep, a colour such as '#00ff00', or an image.")
+    background: str = option("keep", "keep, a colour such as '#00ff00', a picture or a video.")
     source_face: str = option(
         "largest", "Which face of the source: largest, first, all, a number, or a reference image."
     )

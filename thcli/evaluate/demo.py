@@ -7,27 +7,18 @@ from importlib.resources import as_file, files
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from thcli import media
 from thcli.core.errors import OutputError
 from thcli.core.events import Listener, silent
 from thcli.core.options import OutputOptions, ReenactOptions, RunOptions
-from thcli.core.types import Image
 from thcli.evaluate.sheet import contact_sheet, save_picture
+from thcli.evaluate.testclip import portrait
 from thcli.pipeline.panels import eight_bit
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.report import Report
 from thcli.pipeline.sidebyside import compare
 
 COLUMNS = 10  # of the contact sheet
-
-
-def portrait() -> Image:
-    """The portrait that scikit-image carries: the astronaut Eileen Collins, NASA, public domain. (512, 512, 3) uint8."""
-    from skimage.data import astronaut
-
-    return np.asarray(astronaut(), np.uint8)
 
 
 def render_demo(folder: Path, run: RunOptions, overwrite: bool = False, on: Listener = silent) -> Report:

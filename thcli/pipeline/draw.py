@@ -112,7 +112,7 @@ def _together(engine: Engine, actors: Sequence[Actor], still: Image, window: Win
 
 def _shots(pictures: Sequence[Image], actor: Actor, window: Window, *, made: bool) -> list[Shot]:
     motion = actor.motion.window(window.start, window.stop)
-    frames = window.frames or [None] * len(pictures)
+    frames: Sequence[Frame | None] = window.frames or [None] * len(pictures)
     return [
         Shot(p, int(t), motion.time_base, frame.duration if frame else 0, bool(seen), made, frame)
         for p, t, seen, frame in zip(pictures, motion.pts, motion.valid, frames, strict=True)

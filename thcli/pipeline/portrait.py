@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import Detector, Landmarker, backend
+from thcli.core.backends import Detector, backend
 from thcli.core.errors import UsageError
 from thcli.core.geometry import box_of, transform
 from thcli.core.options import FaceOptions, ReadOptions, ReenactOptions, RunOptions
@@ -17,6 +17,7 @@ from thcli.core.types import Array, Face, Image
 from thcli.faces import align
 from thcli.faces.crop import crop
 from thcli.faces.select import Census, Reference, is_reference, reference_of
+from thcli.faces.track import MeshLandmarker
 from thcli.media.info import MediaInfo
 from thcli.motion.canonical import decompose, eye_openings
 from thcli.pipeline.panels import eight_bit
@@ -47,11 +48,11 @@ class Finders:
     """The detector and landmarker of a job, and how a face is chosen with them."""
 
     detector: Detector
-    landmarker: Landmarker
+    landmarker: MeshLandmarker
 
     @classmethod
     def load(cls, faces: FaceOptions, run: RunOptions) -> Finders:
-        """Raises WeightsError when their weights are not there."""
+        """Raises WeightsError when their weights are not there, UsageError for a landmarker without a mesh."""
         return cls(backend("detector", faces.detector).load(run), backend("landmarker", faces.landmarker).load(run))
 
     def find(self, picture: Image) -> list[Face]:

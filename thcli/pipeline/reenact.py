@@ -12,11 +12,13 @@ from thcli.core.options import ReadOptions, ReenactOptions
 from thcli.core.types import Frame
 from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
+from thcli.pipeline.backdrop import Backdrop
 from thcli.pipeline.draw import Actor, draw
 from thcli.pipeline.naming import fingerprint, output_path, still_like
 from thcli.pipeline.observe import observe_driver
 from thcli.pipeline.portrait import Finders, portrait
 from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.sidebyside import compare
 
 DEFAULTS = ReenactOptions()
 
@@ -41,24 +43,28 @@ def reenact(
         finders = Finders.load(options.faces, options.run)
         engine = backend("engine", options.engine).load(options.run, options)
         who = portrait(source, options, finders, job)
-        out = job.enter(
-            media.write(
-                target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,
-                frames=drive.frames, provenance=Provenance(command, options.engine),
-                fingerprint=fingerprint((source, drive.path), options), on=on,
-            )
+        writer = media.write(
+            target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,
+            frames=drive.frames, provenance=Provenance(command, options.engine),
+            fingerprint=fingerprint((source, drive.path), options), on=on,
         )  # fmt: skip
-        kept = options.save_motion or job.room() / "driver.motion.safetensors"
-        seen = observe_driver(drive, kept, options.faces.select, options.read, finders, job, options.output.overwrite)
-        actors = [Actor.cast(engine, who.picture, face, seen.motion, options.motion) for face in who.faces]
-        pictures = driving_pictures(engine, drive, options.read, job)
-        tally = Tally(out.done)
-        with job.stage("render", len(seen.motion), out.done) as step:
-            for shot in draw(engine, actors, who.picture, pictures, out.done, options.run, job.clock):
-                out.write(shot.picture, shot.pts, shot.duration)
-                tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
-                step()
-    return job.report(target, tally, faces=seen.faces, passed_through=seen.unseen, engine=options.engine)
+        with writer as out:
+            kept = options.save_motion or job.room() / "driver.motion.safetensors"
+            seen = observe_driver(
+                drive, kept, options.faces.select, options.read, finders, job, options.output.overwrite
+            )
+            actors = [Actor.cast(engine, who.picture, face, seen.motion, options.motion) for face in who.faces]
+            pictures = driving_pictures(engine, drive, options.read, job)
+            tally, behind = Tally(out.done), job.enter(Backdrop(options.background, who.size, options.run))
+            with job.stage("render", len(seen.motion), out.done) as step:
+                for shot in draw(engine, actors, who.picture, pictures, out.done, options.run, job.clock):
+                    tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
+                    out.write(behind.apply(shot.picture, tally.length), shot.pts, shot.duration)
+                    step()
+        if options.compare is not None:
+            shown = [source, target] if drive.kind == "motion" else [source, drive.path, target]
+            compare(shown, options.compare, output=options.output, read=options.read, on=on, whole=[target])
+        return job.report(target, tally, faces=seen.faces, passed_through=seen.unseen, engine=options.engine)
 
 
 def driving_pictures(engine: Engine, drive: MediaInfo, read: ReadOptions, job: Job) -> Iterable[Frame] | None:

@@ -46,10 +46,13 @@ def compare(
     output: OutputOptions = OUTPUT,
     read: ReadOptions = WHOLE,
     on: Listener = silent,
+    *,
+    whole: Sequence[str | Path] = (),
 ) -> Report:
     """Writes videos (and pictures, which stay) side by side; the first video gives the time stamps, the length and the sound.
 
-    labels: one an input, its file name where missing; empty for none. Frames are 8 bits deep.
+    labels: one an input, its file name where missing; empty for none.  whole: those of the inputs that `read` does not cut (they
+    show that part already). Frames are 8 bits deep.
     Raises MediaError for an input that cannot be read, UsageError for fewer than two, OutputError.
     """
     if len(inputs) < 2:
@@ -60,7 +63,7 @@ def compare(
         )
     names = [*labels, *(Path(path).name for path in inputs[len(labels) :])]
     with Job("compare", on) as job:
-        readers = [job.enter(media.read(path, read, on=on)) for path in inputs]
+        readers = [job.enter(media.read(path, WHOLE if path in whole else read, on=on)) for path in inputs]
         place = next((i for i, r in enumerate(readers) if r.info.kind != "image"), 0)
         base = readers[place]
         layout = Layout.of(

@@ -1,0 +1,56 @@
+"""`--dry-run`: whatever can go wrong early is tried, a few frames are made and thrown away, nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from thcli import media
+from thcli.core.events import Listener
+from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
+from thcli.media.info import MediaInfo
+from thcli.media.target import Target
+from thcli.pipeline.naming import output_path
+from thcli.pipeline.reenact import reenact
+from thcli.pipeline.report import Job, Report, Tally
+
+SAMPLE = 25  # frames that are really made
+
+
+def rehearse_reenact(
+    source: str | Path, driving: str | Path, output: str | Path | None, options: ReenactOptions, on: Listener
+) -> Report:
+    """What `reenact` would do: output, frames and size, and an estimate of its time from the clip's first frames, made for real.
+
+    Raises what `reenact` would raise for its inputs, weights, output and these frames.
+    """
+    with Job("reenact", on) as job:
+        drive = media.probe(job.enter(media.local(driving)))
+        target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
+        Target(target, options.output.overwrite).check(0)
+        trial = replace(options, output=OutputOptions(), save_motion=None, read=_beginning(drive, options.read))
+        made = reenact(source, drive.path, job.room() / "trial.mp4", trial, on)
+        frames = max(_frames(drive, options.read) or made.frames, made.frames)
+        per_frame = sum(made.stages[stage] for stage in ("track", "render") if stage in made.stages) / made.frames
+        width, height = media.probe(made.output or "").size
+        details = {
+            "dry_run": True, "would_make": frames, "size": f"{width}x{height}",
+            "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
+        }  # fmt: skip
+        return job.report(target, Tally(), faces=made.faces, engine=options.engine, details=details)
+
+
+def _beginning(drive: MediaInfo, read: ReadOptions) -> ReadOptions:
+    """The span of the first frames."""
+    end = read.start + float(SAMPLE / (drive.rate or Fraction(25)))
+    return replace(read, end=end if read.end is None else min(read.end, end))
+
+
+def _frames(drive: MediaInfo, read: ReadOptions) -> int | None:
+    """How many frames the whole span has, as far as the container says."""
+    if drive.frames is None or drive.duration is None or not (read.start or read.end):
+        return drive.frames
+    length = float(drive.duration)
+    span = min(read.end or length, length) - read.start
+    return round(drive.frames * span / length) if length else drive.frames
