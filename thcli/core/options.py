@@ -20,6 +20,8 @@ Matte = Literal["auto", "on", "off"]
 Mouth = Literal["driver", "synthetic"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Licence = Literal["any", "free"]
+Template = Literal["square", "arcface", "ffhq", "liveportrait"]
+PasteMask = Literal["face", "crop"]
 
 
 def option(default: Any, about: str, *names: str, hidden: bool = False) -> Any:
@@ -241,3 +243,106 @@ class BenchOptions:
         require(64 <= self.size <= 4096, "--size", "within 64..4096 pixels", self.size)
         require(1 <= self.repeat <= 20, "--repeat", "within 1..20", self.repeat)
         require(self.memory == 0 or self.memory > 200, "--memory", "more than 200 frames, or 0", self.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """Who finds the faces."""
+
+    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    landmarker: str = option("facemesh", "Backend that puts points on them.")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """`thcli detect`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """`thcli track`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    points: int = option(5, "Of each face in the file: 0 none, 5, or also the 68 or 468 of the landmarker.")
+    find: FindOptions = field(default_factory=FindOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def __post_init__(self) -> None:
+        require(self.points in (0, 5, 68, 468), "--points", "0, 5, 68 or 468", self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """`thcli encode`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    engine: str = option("mesh", "For which engine (thcli list engines).")
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOptions:
+    """How a face is cut out."""
+
+    template: Template = option(
+        "square",
+        "square: upright around the face; arcface, ffhq, liveportrait: turned and placed as networks of these expect it.",
+    )
+    size: int = option(512, "Side of the crop in pixels.")
+    scale: float | None = option(
+        None, "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, ffhq: 1)."
+    )
+
+    def __post_init__(self) -> None:
+        require(16 <= self.size <= 4096, "--size", "within 16..4096 pixels", self.size)
+        require(self.scale is None or 0.1 <= self.scale <= 10, "--scale", "within 0.1..10", self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class CropOptions:
+    """`thcli crop`, `thcli align`."""
+
+    template: TemplateOptions = field(default_factory=TemplateOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class WarpOptions:
+    """`thcli warp`."""
+
+    engine: str = option("mesh", "What renders (thcli list engines).")
+    framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
+    background: str = option("keep", "keep, a colour such as '#00ff00', or an image.")
+    source_face: str = option(
+        "largest", "Which face of the source: largest, first, all, a number, or a reference image."
+    )
+    source_time: float | None = option(None, "A source video's moment in seconds (default: its first good frame).")
+    find: FindOptions = field(default_factory=FindOptions)
+    motion: MotionOptions = field(default_factory=MotionOptions)
+    mesh: MeshOptions = field(default_factory=MeshOptions)
+    view: ViewOptions = field(default_factory=ViewOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class PasteJobOptions:
+    """`thcli paste`."""
+
+    crops: Path | None = option(None, "Where the crops lie (default: the file that crop wrote beside CROPS).")
+    mask: PasteMask = option("face", "What of the crop goes back: face, its outline where it is known; crop, all but a rim.")
+    paste: PasteOptions = field(default_factory=PasteOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)

@@ -1,0 +1,149 @@
+"""The stages of the pipeline one by one: `thcli detect | track | crop | align | encode | warp | paste`; they chain through files."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thcli.cli.console import Console
+from thcli.cli.flags import flags
+from thcli.core.options import (
+    CropOptions,
+    DetectOptions,
+    EncodeOptions,
+    PasteJobOptions,
+    ShowOptions,
+    TrackOptions,
+    WarpOptions,
+)
+
+if TYPE_CHECKING:
+    from thcli.pipeline.report import Report
+
+Input = Annotated[str, typer.Argument(help="A picture, video, folder of pictures, or - for stdin.")]
+Lines = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="JSON Lines file (default: stdout; with --json only the summary goes there)."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="Video, picture, GIF, WebP, folder/ of PNGs, or - (default: beside the input)."),
+]
+
+
+@flags
+def detect(input: Input, output: Lines = None, *, options: DetectOptions, show: ShowOptions) -> None:
+    """Find the faces of every frame: boxes, scores and key points, a line of JSON a frame."""
+    from thcli.pipeline.finding import detect as run
+
+    with Console(show) as console:
+        report = run(input, _lines(output, show), options, console)
+        console.result(report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames"))
+
+
+@flags
+def track(video: Input, output: Lines = None, *, options: TrackOptions, show: ShowOptions) -> None:
+    """Follow every face through a clip: a stable number each, box and points, a line of JSON a frame."""
+    from thcli.pipeline.finding import track as run
+
+    with Console(show) as console:
+        report = run(video, _lines(output, show), options, console)
+        console.result(report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames"))
+        for row in report.details.get("tracks", ()):
+            choice = f" (--face {row['face']})" if row["face"] is not None else ""
+            console.say(f"track {row['track']}{choice}: {row['frames']} frames, about {row['area']} square pixels")
+
+
+@flags
+def crop(video: Input, output: Output = None, *, options: CropOptions, show: ShowOptions) -> None:
+    """Cut a calm, square crop of one face out of a clip; where it lay goes to NAME.crops.safetensors."""
+    from thcli.pipeline.cutting import crop as run
+
+    with Console(show) as console:
+        report = run(video, output, options, console, _command())
+        unseen = f", {report.passed_through} without the face" if report.passed_through else ""
+        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+
+
+@flags
+def align(input: Input, output: Output = None, *, options: CropOptions, show: ShowOptions) -> None:
+    """Cut faces out of pictures, each by itself, as face networks want them."""
+    from thcli.pipeline.cutting import align as run
+
+    with Console(show) as console:
+        report = run(input, output, options, console, _command())
+        unseen = f", {report.passed_through} without a face" if report.passed_through else ""
+        console.result(report.as_json(), _said(report, f"{report.frames} faces{unseen}"))
+
+
+@flags
+def encode(
+    video: Input,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="Motion file (default: NAME.motion.safetensors beside the video)."),
+    ] = None,
+    *,
+    options: EncodeOptions,
+    show: ShowOptions,
+) -> None:
+    """Take the motion of one face out of a clip, as a small file that `warp` and `reenact` can be driven with."""
+    from thcli.pipeline.motions import encode as run
+
+    with Console(show) as console:
+        report = run(video, output, options, console)
+        unseen = f", {report.passed_through} without the face" if report.passed_through else ""
+        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+
+
+@flags
+def warp(
+    source: Annotated[str, typer.Argument(help="The face: a picture, or a video (its first good frame).")],
+    motion: Annotated[str, typer.Argument(help="A motion file, as `thcli encode` writes it.")],
+    output: Output = None,
+    *,
+    options: WarpOptions,
+    show: ShowOptions,
+) -> None:
+    """Move a face by a motion file: the engine alone."""
+    from thcli.pipeline.motions import warp as run
+
+    with Console(show) as console:
+        report = run(source, motion, output, options, console, _command())
+        console.result(report.as_json(), _said(report, f"{report.frames} frames"))
+
+
+@flags
+def paste(
+    crops: Annotated[str, typer.Argument(help="Changed crops: what `thcli crop` wrote, after whatever you did to it.")],
+    frames: Annotated[str, typer.Argument(help="What they were cropped from.")],
+    output: Output = None,
+    *,
+    options: PasteJobOptions,
+    show: ShowOptions,
+) -> None:
+    """Put changed crops back into the clip that they were cut out of."""
+    from thcli.pipeline.pasting import paste as run
+
+    with Console(show) as console:
+        report = run(crops, frames, output, options, console, _command())
+        left = f", {report.passed_through} as they were" if report.passed_through else ""
+        console.result(report.as_json(), _said(report, f"{report.frames} frames{left}"))
+
+
+def _lines(output: str | None, show: ShowOptions) -> str | None:
+    """Where lines go: stdout unless a file is named, but there only one of lines and summary fits."""
+    return output if output is not None or show.as_json else "-"
+
+
+def _said(report: Report, what: str) -> str:
+    dry = "would write " if report.details.get("dry_run") else ""
+    where = f"{dry}{report.output}: " if report.output else dry
+    return f"{where}{what} in {report.seconds:.1f} s"
+
+
+def _command() -> str:
+    return shlex.join(["thcli", *sys.argv[1:]])
