@@ -102,7 +102,7 @@ def encode(
 @flags
 def warp(
     source: Annotated[str, typer.Argument(help="The face: a picture, or a video (its first good frame).")],
-    motion: Annotated[str, typer.Argument(help="A motion file, as `thcli encode` writes it.")],
+    driving: Annotated[str, typer.Argument(metavar="MOTION", help="A motion file, as `thcli encode` writes it.")],
     output: Output = None,
     *,
     options: WarpOptions,
@@ -112,13 +112,16 @@ def warp(
     from thcli.pipeline.motions import warp as run
 
     with Console(show) as console:
-        report = run(source, motion, output, options, console, _command())
+        report = run(source, driving, output, options, console, _command())
         console.result(report.as_json(), _said(report, f"{report.frames} frames"))
 
 
 @flags
 def paste(
-    crops: Annotated[str, typer.Argument(help="Changed crops: what `thcli crop` wrote, after whatever you did to it.")],
+    cropped: Annotated[
+        str,
+        typer.Argument(metavar="CROPS", help="Changed crops: what `thcli crop` wrote, after whatever you did to it."),
+    ],
     frames: Annotated[str, typer.Argument(help="What they were cropped from.")],
     output: Output = None,
     *,
@@ -129,7 +132,7 @@ def paste(
     from thcli.pipeline.pasting import paste as run
 
     with Console(show) as console:
-        report = run(crops, frames, output, options, console, _command())
+        report = run(cropped, frames, output, options, console, _command())
         left = f", {report.passed_through} as they were" if report.passed_through else ""
         console.result(report.as_json(), _said(report, f"{report.frames} frames{left}"))
 
