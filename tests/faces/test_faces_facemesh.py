@@ -200,3 +200,5 @@ def test_the_cut_out_is_black_outside() -> None:
     assert crop.shape == (192, 192, 3)
     assert not crop[:90, :90].any()
     assert (crop[100:105, 100:105] == 200).all()
+    for x, y in ((-5000, 0), (0, 9000), (25, 25)):  # far outside, or with the picture smaller than one step of thinning
+        assert cut_out(np.full((3, 50, 3), 200, np.uint8), Roi(x, y, 6000, 0.3)).shape == (192, 192, 3)

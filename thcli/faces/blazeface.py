@@ -15,6 +15,7 @@ import numpy.typing as npt
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
 from thcli.faces.tflite import Network, read
+from thcli.faces.thin import thinned
 from thcli.weights import locate
 
 Pixels = npt.NDArray[Any]
@@ -79,6 +80,10 @@ class _Range:
 
     def detect(self, picture: Pixels) -> list[Face]:
         side = self._layout.side
+        step = max(max(picture.shape[:2]) // (4 * side), 1)
+        if min(picture.shape[:2]) < 4 * step:  # a strip
+            step = 1
+        picture = thinned(picture, step)
         height, width = picture.shape[:2]
         k = side / max(height, width)
         size = max(round(width * k), 1), max(round(height * k), 1)
@@ -101,7 +106,7 @@ class _Range:
         scale = np.array([width / size[0], height / size[1]], np.float32)
         faces = []
         for row, score in merge(rows, scores[keep]):
-            points = (row.reshape(-1, 2) - np.array([x0, y0], np.float32)) * scale - np.float32(0.5)
+            points = ((row.reshape(-1, 2) - np.array([x0, y0], np.float32)) * scale - np.float32(0.5)) * step
             faces.append(Face(points[:2].reshape(4), score, points[2:]))
         return faces
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
+from thcli.faces.thin import thinned
 
 SIDE = 32  # pixels of the thumbnail
 LIMITS = ((0.6, 0.15), (0.35, 0.08))  # a cut: correlation below and distance above, in either pair
@@ -25,8 +26,7 @@ BINS = 6
 def thumbnail(picture: npt.NDArray[Any]) -> Array32:
     """(32, 32, 3) float32 0..1 of a (H, W, 3) uint8 or uint16 picture; reads at most 128 x 128 of its pixels."""
     step = max(min(picture.shape[:2]) // (2 * SIDE), 1)
-    sparse = np.ascontiguousarray(picture[step // 2 :: step, step // 2 :: step])
-    small = cv2.resize(sparse, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(thinned(picture, step), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) / np.float32(np.iinfo(picture.dtype).max)
 
 

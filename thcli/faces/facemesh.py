@@ -17,6 +17,7 @@ from thcli.core.geometry import box_of
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
 from thcli.faces.tflite import Graph, Network, read
+from thcli.faces.thin import thinned
 from thcli.weights import locate
 
 SIDE = 192  # pixels of the network's input
@@ -96,18 +97,18 @@ def steady(roi: Roi, held: Roi | None, slack: float = 0.03) -> Roi:
 def cut_out(picture: Pixels, roi: Roi) -> Pixels:
     """The region of interest as (192, 192, 3) of the picture's type; black outside of the picture."""
     crop_to_picture = roi.matrix()
-    shrink = int(roi.side / SIDE)
-    if shrink >= 2:  # bilinear sampling would alias: reduce the part of the picture that is needed first
+    if roi.side >= 2 * SIDE:  # bilinear sampling would alias: reduce the part of the picture that is needed first
+        step = int(roi.side / SIDE) // 2
         reach = roi.side * 0.7072
         x0, y0 = max(int(roi.x - reach), 0), max(int(roi.y - reach), 0)
         x1, y1 = min(int(roi.x + reach) + 1, picture.shape[1]), min(int(roi.y + reach) + 1, picture.shape[0])
-        part = picture[y0:y1, x0:x1]
-        if part.shape[0] >= shrink and part.shape[1] >= shrink:
-            size = (part.shape[1] // shrink, part.shape[0] // shrink)
-            fx, fy = size[0] / part.shape[1], size[1] / part.shape[0]
-            picture = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-            crop_to_picture[:, 2] -= (x0, y0)
-            crop_to_picture *= np.array([[fx], [fy]])
+        width, height = (x1 - x0) // (2 * step), (y1 - y0) // (2 * step)
+        if min(width, height) > 0:
+            part = thinned(picture[y0 : y0 + 2 * step * height, x0 : x0 + 2 * step * width], step)
+            picture = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            # a kept pixel's centre stays where it was: half a pixel from its own edge, not from its block's
+            crop_to_picture[:, 2] = ((crop_to_picture[:, 2] - (x0 + 0.5, y0 + 0.5)) / step + 0.5) / 2
+            crop_to_picture[:, :2] /= 2 * step
     # continuous coordinates to pixel centres, on both sides
     crop_to_picture[:, 2] += crop_to_picture[:, :2].sum(1) * 0.5 - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
