@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from thcli.core.geometry import fit_similarity, matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import RunOptions
@@ -39,7 +39,7 @@ SPEECH_SHAPES = 12
 JAW_OPENING = 0.4  # inner lip gap / mouth width that jaw = 1 adds
 WIDE_WIDTH = 0.1  # canonical units that wide = 1 adds to the mouth's width
 BROW_LIFT = 0.07  # canonical units
-SMILE = 1.4  # of the mean smile of 93 persons, whose best do not fall on the same points
+SMILE = 2.0  # of the mean smile of 93 persons, whose best do not fall on the same points
 BROWS = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46]
 FLIP = np.array([-1.0, 1.0, 1.0])
 SPOKEN = ("grid_s1_bbir8p", "grid_s1_bbbm2p")  # sentences of the demo
@@ -257,7 +257,8 @@ def main(london: Path, grid: Path, out: Path) -> None:
     tracker = Tracker()
     calm, happy = list(stills(london, tracker, "neutral")), list(stills(london, tracker, "smiling"))
     neutral = mean_face(np.stack([mesh_of(f) for f in calm]))
-    table = {"neutral": neutral}
+    old = out / "face.safetensors"  # what is not made anew yet stays: whoever uses the checkout meanwhile needs it
+    table = {**(load_file(old) if old.exists() else {}), "neutral": neutral}
     metadata = {"licence": LICENCE, "attribution": ATTRIBUTION}
 
     def save() -> None:

@@ -16,7 +16,7 @@ TURN_LEAST = np.radians(6.0)
 NOD = np.radians(28.0)
 TILT = np.radians(50.0)
 ZOOM = np.log(1.6)
-SHIFT = 0.4  # of the face's height (10-152): half of it is free, see KNEE
+SHIFT = 0.3  # of the face's height (10-152): half of it is free, see KNEE
 
 
 def soft(x: npt.ArrayLike, limit: npt.ArrayLike) -> Array:

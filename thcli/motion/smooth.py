@@ -166,16 +166,14 @@ class Causal:
         seen = np.flatnonzero(line.valid)
         iod = float(np.exp(line.pose[seen[0], 3])) if len(seen) else 1.0
         units = np.array([1, 1, 1, 1, iod, iod, iod])  # speeds are in radians and IOD a second
-        self.pose = self._scalars(line.pose / units, ONE_EURO_POSE) * units
-        self.gaze = self._scalars(line.gaze, ONE_EURO_GAZE)
+        self.pose = self._scalars(line.pose / units, ONE_EURO_POSE) * units if smooth > 0 else line.pose
+        self.gaze = self._scalars(line.gaze, ONE_EURO_GAZE) if smooth > 0 else line.gaze
 
     def _filter(self, constants: tuple[float, float]) -> _OneEuro:
         cutoff, beta = constants
-        return _OneEuro(cutoff / max(self._smooth, 1e-9), beta / max(self._smooth, 1e-9))
+        return _OneEuro(cutoff / self._smooth, beta / self._smooth)
 
     def _scalars(self, rows: Array, constants: tuple[float, float]) -> Array:
-        if self._smooth == 0:
-            return rows
         out, state, last = rows.copy(), self._filter(constants), None
         for i in np.flatnonzero(self._line.valid):
             last = self._advance(state, int(i), last, rows[i], out[i])
