@@ -21,6 +21,8 @@ from thcli.media.info import Colour
 
 _LAMBDA = 118  # FFmpeg's quality unit: FF_QP2LAMBDA
 _X265_SAFE = 64  # pixels; x265 4.2 looking ahead in smaller pictures writes past its buffers
+_FAR = 60  # seconds; no encoder decodes a frame so long before it is shown
+_DEPTH = 16  # frames; none holds more back
 _ALREADY_THREADED = ("libsvtav1", "libx265")  # these count the cores themselves
 
 
@@ -81,6 +83,7 @@ class VideoEncoder:
         self._convert: Callable[[np.ndarray[Any, Any]], av.VideoFrame]
         self._convert = _palette if form.plan.pix_fmt == "pal8" else FromRGB(form.plan.pix_fmt, form.tags)
         self._count = 0
+        self._last: int | None = None
         self._under_way: dict[int, tuple[int, int]] = {}  # the encoder's pts -> the true pts, the duration
 
     def encode(self, pixels: np.ndarray[Any, Any], pts: int, duration: int) -> list[Packet[Any]]:
@@ -104,7 +107,16 @@ class VideoEncoder:
                     packet.pts = packet.dts = pts
                 packet.duration = duration
             packet.time_base = self._form.time_base
+            self._last = packet.dts = self._sound_dts(packet)
         return packets
+
+    def _sound_dts(self, packet: Packet[Any]) -> int:
+        """The packet's time of decoding, or one that is possible: x265 leaves it unset in clips shorter than its look-ahead."""
+        pts, dts = packet.pts or 0, packet.dts
+        far = int(_FAR / self._form.time_base)
+        if dts is not None and pts - far <= dts <= pts and (self._last is None or dts > self._last):
+            return dts
+        return pts - _DEPTH if self._last is None else self._last + 1
 
 
 def standalone(form: VideoFormat, global_header: bool) -> VideoCodecContext:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from av.container import OutputContainer
 from av.packet import Packet
 
-_HEADER = b"""[Script Info]
+HEADER = b"""[Script Info]
 ScriptType: v4.00+
 
 [V4+ Styles]
@@ -34,7 +34,7 @@ class Captions:
     def __init__(self, out: OutputContainer, codec: str, stream: Any) -> None:
         self._from, self._to = stream.codec_context.name, codec
         self._out: Any = cast(Any, out.add_stream(codec))
-        self._out.codec_context.subtitle_header = _HEADER
+        self._out.codec_context.subtitle_header = HEADER
         self._out.codec_context.time_base = _MILLISECOND
         self._out.time_base = _MILLISECOND
         self._out.metadata.update({k: v for k, v in stream.metadata.items() if k in ("language", "title")})
