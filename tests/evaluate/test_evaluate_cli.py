@@ -73,7 +73,8 @@ def test_eval_of_finished_videos(tmp_path: Path, run: Run, capsys: pytest.Captur
         run("eval", "reenact", truth, truth, "-o", report)
     run("eval", "reenact", truth, still, "--frames", 3, "--quiet")
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("l1") for line in lines)
+    assert lines[0].split("\t") == ["metric", "unit", "where", "still.png", "copy", "align", "truth"]
+    assert lines[1].startswith("l1") and all(line.count("\t") == 6 for line in lines)
 
 
 def test_two_results_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

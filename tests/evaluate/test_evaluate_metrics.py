@@ -37,6 +37,7 @@ def test_equal_pictures_are_best_and_order_does_not_matter(seed: int, sigma: flo
     for function, best in ((metrics.l1, 0), (metrics.mean_squared_error, 0), (metrics.ssim, 1), (metrics.ms_ssim, 1)):
         assert function(b, b) == pytest.approx(best, abs=1e-6)
         assert function(a, b) == pytest.approx(function(b, a), abs=1e-6)
+    assert metrics.both_ssim(a, b) == (metrics.ssim(a, b), metrics.ms_ssim(a, b))
     assert -1 <= metrics.ssim(a, b) <= 1 + 1e-6
     assert 0 <= metrics.ms_ssim(a, b) <= 1 + 1e-6
 

@@ -34,4 +34,4 @@ def bench(
     with Console(show) as console:
         found = measured(source, drive, options, bench, on=console)
         console.say(found.summary())
-    console.table(*found.table(), found.as_json())
+    console.table(*found.table(), found.as_json(), headed=True)

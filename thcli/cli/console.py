@@ -81,8 +81,13 @@ class Console:
         else:
             self.say(text)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[Any]], report: Mapping[str, Any]) -> None:
-        """A result that is a table: JSON with --json, a ruled table on a terminal, tab-separated lines in a pipe (all on stdout)."""
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[Any]], report: Mapping[str, Any], *, headed: bool = False
+    ) -> None:
+        """A result that is a table: JSON with --json, a ruled table on a terminal, tab-separated lines in a pipe (all on stdout).
+
+        headed: the lines in a pipe begin with the heading, for tables whose columns differ from run to run.
+        """
         if self.show.as_json:
             print(json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str))
         elif sys.stdout.isatty():
@@ -94,7 +99,7 @@ class Console:
                 ruled.add_row(*map(str, row))
             RichConsole().print(ruled, markup=False)
         else:
-            for row in rows:
+            for row in [head, *rows] if headed else rows:
                 print("\t".join(map(str, row)))
 
 

@@ -83,7 +83,7 @@ def reenact(
             save_report(output, report)
             report["output"] = str(output)
         console.say(report["run"])
-    console.table(*found.table(), report)
+    console.table(*found.table(), report, headed=True)
 
 
 def labels(results: list[Path]) -> dict[str, Path]:

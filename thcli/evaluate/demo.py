@@ -12,7 +12,7 @@ from thcli.core.errors import OutputError
 from thcli.core.events import Listener, silent
 from thcli.core.options import OutputOptions, ReenactOptions, RunOptions
 from thcli.evaluate.sheet import contact_sheet, save_picture
-from thcli.evaluate.testclip import portrait
+from thcli.evaluate.testclip import photograph
 from thcli.pipeline.panels import eight_bit
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.report import Report
@@ -32,7 +32,7 @@ def render_demo(folder: Path, run: RunOptions, overwrite: bool = False, on: List
     for path in (source, video, pair, sheet):
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already.", "Add --overwrite to replace it.")
-    save_picture(source, portrait())
+    save_picture(source, photograph())
     with as_file(files("thcli.motion").joinpath("data/demo.motion.safetensors")) as motion:
         report = reenact(source, motion, video, ReenactOptions(output=output, run=run), on, "thcli demo")
     compare([source, video], pair, ["source", "thcli reenact, bundled motion"], output=output, on=on)

@@ -57,15 +57,21 @@ def ms_ssim(a: Image, b: Image) -> float:
     Five scales (2x2 means between them); a picture whose shorter side is below 176 pixels uses as many as fit, their weights made
     to sum to 1 again. A negative contrast term counts as 0. Raises ValueError as `ssim`. Wang, Simoncelli and Bovik 2003, eq. 7.
     """
+    return both_ssim(a, b)[1]
+
+
+def both_ssim(a: Image, b: Image) -> tuple[float, float]:
+    """`ssim` and `ms_ssim` for little more than the price of one: the finest scale serves both."""
     x, y = _levels(a, b), _levels(b, a)
     scales = min(len(SCALE_WEIGHTS), 1 + int(math.log2(min(a.shape[:2]) / WINDOW)))
     weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
-    product = np.ones(3)
+    finest, product = 0.0, np.ones(3)
     for scale, weight in enumerate(weights):
         similarity, contrast = _ssim_means(x, y)
+        finest = finest if scale else float(similarity.mean())
         product *= np.maximum(similarity if scale == scales - 1 else contrast, 0) ** weight
         x, y = _halved(x), _halved(y)
-    return float(product.mean())
+    return finest, float(product.mean())
 
 
 def backward_flow(before: Image, now: Image) -> Array32:

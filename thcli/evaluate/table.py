@@ -10,6 +10,7 @@ import math
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 from thcli.core.types import Array32, Face, Image
@@ -17,7 +18,7 @@ from thcli.evaluate import facemetrics, metrics
 from thcli.evaluate.place import FACE_SIZE, REGIONS, Place, Region
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sample:
     """One region of one frame. place: the truth.  now, before: (h, w, 3) the result there in this frame and the one before (None at
     the start).  face: the result's face in pixels of the frame, None when none was found."""
@@ -26,6 +27,11 @@ class Sample:
     now: Image
     before: Image | None
     face: Face | None
+
+    @cached_property
+    def similarity(self) -> tuple[float, float]:
+        """SSIM and MS-SSIM, which share most of their work."""
+        return metrics.both_ssim(self.place.now, self.now)
 
 
 class Accumulator(Protocol):
@@ -122,9 +128,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("psnr", "dB", "higher", "signal-to-noise ratio, mean over frames", REGIONS,
            lambda: Mean(lambda s: metrics.psnr(metrics.mean_squared_error(s.place.now, s.now)))),
     Metric("ssim", "", "higher", "structural similarity, Gauss 11/1.5, RGB", REGIONS,
-           lambda: Mean(lambda s: metrics.ssim(s.place.now, s.now))),
+           lambda: Mean(lambda s: s.similarity[0])),
     Metric("ms_ssim", "", "higher", "multi-scale structural similarity", REGIONS,
-           lambda: Mean(lambda s: metrics.ms_ssim(s.place.now, s.now))),
+           lambda: Mean(lambda s: s.similarity[1])),
     Metric("akd", "px@256", "lower", "distance of the mesh points, face box at 256 pixels", FACE,
            lambda: Mean(_keypoints_at_256)),
     Metric("akd_iod", "% IOD", "lower", "distance of the mesh points", FACE,
