@@ -62,13 +62,16 @@ def paste(
     box_from_frame = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
     place = Crop(box_from_frame @ np.linalg.inv(where.crop_from_frame), (x1 - x0, y1 - y0))
     new = crop(new, place)
-    alpha = crop(alpha_crop, place, border="black", kernel="linear")[..., None]
+    alpha = crop(alpha_crop, place, border="black", kernel="linear")
     target = out[y0:y1, x0:x1]
     for row in range(0, len(target), _ROWS):
         rows = slice(row, row + _ROWS)
         old = target[rows].astype(np.float32)
-        blended = old + alpha[rows] * (np.clip(new[rows], 0, top) - old)
-        target[rows] = np.rint(blended)
+        # A mask of three equal channels: numpy is slow at broadcasting over a last axis of 3.
+        change = np.clip(new[rows], 0, top) - old
+        change *= cv2.merge([alpha[rows]] * 3)
+        change += old
+        target[rows] = np.rint(change, out=change)
     return out
 
 
