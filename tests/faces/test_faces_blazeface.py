@@ -133,7 +133,7 @@ def test_two_faces(detector: BlazeFace, astronaut: Picture) -> None:
     assert np.allclose(centres, [225, 1023 - 225], atol=15)
 
 
-@pytest.mark.parametrize("shape", [(512, 512), (1, 1), (3, 700), (700, 3)])
+@pytest.mark.parametrize("shape", [(512, 512), (1, 1), (3, 700), (4000, 2), (4000, 40)])
 def test_none(detector: BlazeFace, shape: tuple[int, int]) -> None:
     ramp = np.linspace(0, 255, shape[0] * shape[1] * 3).reshape(*shape, 3).astype(np.uint8)
     assert detector.detect(ramp) == []

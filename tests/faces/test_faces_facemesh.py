@@ -72,6 +72,15 @@ def test_each_iris_is_in_its_eye(face: Face, side: int) -> None:
     assert 0.05 < radius.mean() / iod(mesh) < 0.09  # an iris is 11.7 mm wide, the outer corners about 90 mm apart
 
 
+def test_the_keypoints_are_those_of_the_mesh(face: Face) -> None:
+    assert face.keypoints is not None
+    assert face.iris is not None
+    assert np.linalg.norm(face.keypoints[:2] - face.iris[:, 0], axis=1).max() < 0.12 * iod(mesh_of(face))
+    left_eye, right_eye, nose, mouth, left_ear, right_ear = face.keypoints
+    assert left_ear[0] < left_eye[0] < nose[0] < right_eye[0] < right_ear[0]
+    assert left_eye[1] < nose[1] < mouth[1]
+
+
 def test_a_copy_turned_and_shrunk(detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture, face: Face) -> None:
     mesh = mesh_of(face)
     centre = mesh[:, :2].mean(0)

@@ -33,6 +33,9 @@ FACE_LOGIT = 0.0  # sigmoid 0.5: below it, no face
 REGIONS = ("transform_tensor_bilinear_v2", "transform_tensor_bilinear_v2_1", "transform_tensor_bilinear_v2_2")
 REFINED = ("reshape_1", "reshape_3", "reshape_4", "reshape_6", "reshape_7")  # lips, eye 33/133, iris, eye 362/263, iris
 
+KEYPOINTS = np.array([[33, 362, 4, 13, 234, 454], [133, 263, 4, 14, 234, 454]], np.intp)
+"""Of each keypoint of a `Face`, the two mesh points that it lies between."""
+
 Pixels = npt.NDArray[Any]
 
 
@@ -237,7 +240,7 @@ class FaceMesh:
         return replace(first, box=box_of(mesh), mesh=mesh, iris=iris, logit=float(np.median([t.logit for t in good])))
 
     def fit_roi(self, picture: Pixels, roi: Roi, face: Face) -> Face | None:
-        """One pass in a given region; score and track are those of `face`."""
+        """One pass in a given region; score and track are those of `face`, keypoints those of the mesh."""
         if not (np.isfinite(roi.side) and roi.side >= 2):
             return None
         crop = cut_out(picture, roi)
@@ -253,7 +256,16 @@ class FaceMesh:
         points = np.empty((468, 3), np.float32)
         points[:, :2] = mesh[:, :2] @ linear + shift
         points[:, 2] = mesh[:, 2] * np.float32(roi.side / SIDE)
-        return Face(box_of(points), face.score, face.keypoints, points, iris @ linear + shift, logit, face.track)
+        keypoints = (points[KEYPOINTS[0], :2] + points[KEYPOINTS[1], :2]) / 2
+        return replace(
+            face,
+            box=box_of(points),
+            keypoints=keypoints,
+            mesh=points,
+            iris=iris @ linear + shift,
+            logit=logit,
+            points=None,
+        )
 
     def _refined(self, mesh: Array32, features: Array32) -> Array32:
         """Puts the refined lips and eyes into mesh (in place, x and y only); returns the irises (2, 5, 2), all in 0..192."""
