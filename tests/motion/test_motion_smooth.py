@@ -115,7 +115,21 @@ def test_a_jump_of_the_head_is_a_cut() -> None:
     motion = world.driver(30)
     pose = rows(motion, "pose").copy()
     pose[12:, 4] += 0.4
-    assert line_of(replace(motion, arrays={**motion.arrays, "pose": pose})).shot.tolist() == [0] * 12 + [1] * 18
+    pose[12:, 3] += 0.5
+    line = line_of(replace(motion, arrays={**motion.arrays, "pose": pose}))
+    assert line.shot.tolist() == [0] * 12 + [1] * 18
+    # the new scene is framed like the longer one, and the head moves by as many of its own sizes
+    assert np.array_equal(line.pose[12:], pose[12:]) and np.array_equal(line.pose[:, :3], pose[:, :3])
+    assert abs(np.median(line.pose[:12, 3]) - np.median(pose[12:, 3])) < 1e-9
+    steps, raw = np.diff(line.pose[:12, 4:6], axis=0), np.diff(pose[:12, 4:6], axis=0)
+    assert np.allclose(steps / np.exp(line.pose[1:12, 3:4]), raw / np.exp(pose[1:12, 3:4]))
+
+
+def test_a_new_track_at_the_same_place_is_no_new_framing() -> None:
+    motion = world.driver(30)
+    track = (np.arange(30) >= 12).astype(np.int32)
+    line = line_of(replace(motion, arrays={**motion.arrays, "track": track}))
+    assert line.shot[-1] == 1 and np.array_equal(line.pose, rows(motion, "pose"))
 
 
 def test_the_steady_lens_of_time_not_of_frames_counts() -> None:

@@ -36,7 +36,7 @@ MAX_DIMENSIONS = 5
 MAX_VALUE = 1e6  # of any floating-point number: all of ours are radians, ratios and picture heights
 COPY = 1 << 20
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-HINT = "Make it again from its video: thcli track VIDEO -o NAME" + SUFFIX
+HINT = "Make it again from its video: thcli encode VIDEO -o NAME" + SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,12 @@ class _Slot:
 class MotionFile:
     """A motion file on disk; a MotionStore. Holds the header only: every window is read when it is asked for.
 
-    Raises MediaError, with a sentence on what is wrong, for anything that is not a sound motion file.
+    hint: what to do about a broken one.  Raises MediaError, with a sentence on what is wrong, for anything that is not a sound motion file.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, hint: str = HINT) -> None:
         self.path = Path(path)
+        self._hint = hint
         self.metadata: dict[str, str] = {}
         try:
             with self.path.open("rb") as stream:
@@ -93,7 +94,7 @@ class MotionFile:
         }
 
     def _broken(self, why: str) -> MediaError:
-        return MediaError(f"{self.path} is not a sound motion file: {why}.", HINT)
+        return MediaError(f"{self.path} is not a sound motion file: {why}.", self._hint)
 
     def _header(self, stream: BinaryIO, size: int) -> dict[str, _Slot]:
         prefix = stream.read(8)
@@ -111,7 +112,7 @@ class MotionFile:
             raise self._broken("its metadata are not texts")
         self.metadata = metadata
         if metadata.get("format") != FORMAT:
-            raise MediaError(f"{self.path} is a safetensors file, but not of motion.", HINT)
+            raise MediaError(f"{self.path} is a safetensors file, but not of motion.", self._hint)
         if metadata.get("version") != VERSION:
             raise MediaError(
                 f"{self.path} has version {metadata.get('version', '?')[:20]} of the motion format; this program reads {VERSION}.",

@@ -24,6 +24,7 @@ ONE_EURO_POSE = (1.0, 8.0)  # least cutoff in Hz, beta (speeds in IOD or radians
 ONE_EURO_EXPRESSION = (1.5, 30.0)
 ONE_EURO_GAZE = (1.0, 8.0)
 ONE_EURO_SPEED = 1.0  # Hz, cutoff of the speed itself
+BLOCK = 512  # frames whose weights are in memory at a time
 CHECKPOINT = 128  # frames between kept states of the causal filter
 
 
@@ -96,8 +97,13 @@ class ZeroPhase:
         self.gaze = self._whole(line.gaze, self._half) if smooth > 0 else line.gaze
 
     def _whole(self, rows: Array, half: float) -> Array:
-        line = self._line
-        return apply(local_quadratic(line.seconds, line.run, line.valid, half, 0, len(line)), rows, 0)
+        line, taps = self._line, reach(self._line.seconds, half)
+        out = np.zeros_like(rows)
+        for start in range(0, len(line), BLOCK):
+            stop, first = min(start + BLOCK, len(line)), max(start - taps, 0)
+            weights = local_quadratic(line.seconds, line.run, line.valid, half, start, stop)
+            out[start:stop] = apply(weights, rows[first : stop + taps], start - first)
+        return out
 
     def _pose(self, calm_half: float) -> Array:
         line = self._line

@@ -34,7 +34,7 @@ def smoothstep(low: npt.ArrayLike, high: npt.ArrayLike, x: npt.ArrayLike) -> Arr
 class Timeline:
     """Per frame of a clip of T frames.
 
-    seconds, valid, track: (T,).  pose: (T, 7), gaze: (T, 2, 2) as in the motion file.  shot: (T,) number of the scene.
+    seconds, valid: (T,).  gaze: (T, 2, 2) as in the motion file.  pose: (T, 7), after a cut as if framed like the longest scene.  shot: (T,) number of the scene.
     run: (T,) number of the stretch that a filter may look across (scenes, and the parts between long gaps).
     before, after: (T,) the nearest seen frames, a frame itself when it was seen.  mix: (T,) 0..1 share of `after` in what fills
     the gap.  weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
@@ -61,8 +61,9 @@ def scan(store: MotionStore) -> Timeline:
     if not parts:
         parts = [_small(store.window(0, 0))]
     seconds, valid, pose, gaze, track = (np.concatenate([p[i] for p in parts]) for i in range(5))
-    shot = np.cumsum(_cuts(valid, pose, track)).astype(np.intp)
-    return _filled(seconds, valid, pose, gaze, shot)
+    new_shot, new_scene = _cuts(valid, pose, track)
+    framed = _one_framing(valid, pose, np.cumsum(new_scene).astype(np.intp))
+    return _filled(seconds, valid, framed, gaze, np.cumsum(new_shot).astype(np.intp))
 
 
 def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints]:
@@ -83,19 +84,39 @@ def _neighbours(valid: Bools) -> tuple[Ints, Ints]:
     return before, after
 
 
-def _cuts(valid: Bools, pose: Array, track: Ints) -> Bools:
-    """True on each seen frame that begins a new scene: another track, or a jump that no head makes."""
-    new = np.zeros(len(valid), bool)
+def _cuts(valid: Bools, pose: Array, track: Ints) -> tuple[Bools, Bools]:
+    """Where a filter must stop (T,): on a seen frame with another track, or after a jump that no head makes. Where the framing changed (T,)."""
+    shot, scene = np.zeros(len(valid), bool), np.zeros(len(valid), bool)
     seen = np.flatnonzero(valid)
     if len(seen) < 2:
-        return new
+        return shot, scene
     a, b = seen[:-1], seen[1:]
     shift = np.linalg.norm(pose[b, 4:6] - pose[a, 4:6], axis=-1) / np.exp(pose[a, 3])
     between = matrix_from_rotvec(pose[b, :3]) @ np.swapaxes(matrix_from_rotvec(pose[a, :3]), -1, -2)
     turn = np.linalg.norm(rotvec_from_matrix(between), axis=-1)
-    jump = (shift > JUMP_SHIFT) | (np.abs(pose[b, 3] - pose[a, 3]) > JUMP_SCALE) | (turn > JUMP_TURN)
-    new[b] = (track[a] != track[b]) | (jump & (b == a + 1))
-    return new
+    moved = (shift > JUMP_SHIFT) | (np.abs(pose[b, 3] - pose[a, 3]) > JUMP_SCALE)
+    next_to, other = b == a + 1, track[a] != track[b]
+    shot[b] = other | ((moved | (turn > JUMP_TURN)) & next_to)
+    scene[b] = moved & (next_to | other)
+    return shot, scene
+
+
+def _one_framing(valid: Bools, pose: Array, scene: Ints) -> Array:
+    """Poses as if every scene were framed like the longest: its median size and place, movements in units of the face. Directions stay."""
+    if not len(scene) or not scene[-1]:
+        return pose
+    counts = np.bincount(scene[valid], minlength=int(scene[-1]) + 1)
+    middles = np.stack(
+        [np.median(pose[valid & (scene == k), 3:], 0) if counts[k] else np.zeros(4) for k in range(len(counts))]
+    )
+    longest = int(np.argmax(counts))
+    base, own = middles[longest], middles[scene]
+    out = pose.copy()
+    out[:, 3] += base[0] - own[:, 0]
+    out[:, 4:] = base[1:] + (pose[:, 4:] - own[:, 1:]) * np.exp(base[0] - own[:, :1])
+    stays = ~valid | (scene == longest)
+    out[stays] = pose[stays]
+    return out
 
 
 def _filled(seconds: Array, valid: Bools, pose: Array, gaze: Array, shot: Ints) -> Timeline:
