@@ -1,0 +1,67 @@
+"""Real faces for the pipelines: the astronaut that scikit-image carries, as a picture and as small clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from thcli.core.types import Image
+from thcli.evaluate.sheet import save_picture
+from thcli.evaluate.testclip import astronaut_clip, photograph
+
+Clip = Callable[..., Path]
+SIZE = 192
+
+
+@pytest.fixture(scope="session")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The photograph's upper left part with her head, 256 x 256."""
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    save_picture(path, np.ascontiguousarray(photograph()[10:266, 95:351]))
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_wall() -> Image:
+    """A picture without a face."""
+    ramp = np.linspace(60, 200, SIZE, dtype=np.uint8)
+    return np.repeat(np.repeat(ramp[None, :, None], SIZE, 0), 3, 2)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
+    """clip(name, frames, pts=…, without=…, tone=…) -> a small h264 clip of her; frames in `without` show a wall."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(
+        name: str, frames: int, *, pts: list[int] | None = None, without: range = range(0), tone: bool = False
+    ) -> Path:
+        path = folder / name
+        if path.exists():
+            return path
+        with av.open(str(path), "w") as out:
+            video = out.add_stream("libx264", rate=25, options={"crf": "20", "preset": "ultrafast"})
+            video.width = video.height = SIZE
+            video.pix_fmt = "yuv420p"
+            video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+            audio = out.add_stream("aac", rate=16000) if tone else None
+            for index, shot in enumerate(astronaut_clip(frames, SIZE)):
+                picture = av.VideoFrame.from_ndarray(empty_wall if index in without else shot.pixels, format="rgb24")
+                picture.pts = pts[index] if pts else 40 * index
+                picture.time_base = Fraction(1, 1000)
+                out.mux(video.encode(picture))
+            out.mux(video.encode(None))
+            if audio is not None:
+                samples = (np.sin(np.arange(16000 * frames // 25) * 0.1) * 8000).astype(np.int16)
+                sound = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+                sound.sample_rate, sound.pts = 16000, 0
+                out.mux(audio.encode(sound))
+                out.mux(audio.encode(None))
+        return path
+
+    return make
