@@ -15,7 +15,8 @@ from thcli.core.geometry import similarity, transform, warp
 from thcli.core.types import Array32, Face
 from thcli.faces import topology as topo
 from thcli.faces.blazeface import BlazeFace
-from thcli.faces.facemesh import FaceMesh, Roi, cut_out, roi_of_detection, roi_of_mesh, steady
+from thcli.faces.facemesh import FaceMesh
+from thcli.faces.roi import Roi, cut_out, roi_of_detection, roi_of_mesh, steady
 from thcli.motion.canonical import neutral
 
 Picture = npt.NDArray[np.uint8]

@@ -1,7 +1,7 @@
 """The 468-point face mesh: its triangles, left-right pairs, rings and the points that do not move with the expression.
 
 "Left" and "right" are the picture's for a person who faces the camera; the picture's left eye (33/133) comes first. The
-triangles, signs and pairs stand in topology.npz, made by tools/make_topology.py; the rings are those of shared/specs/MESH.md 2.
+triangles, signs, pairs and the upper face stand in topology.npz, made by tools/make_topology.py.
 All index arrays are read-only int32.
 """
 

@@ -12,7 +12,7 @@ from thcli.core.backends import Detector, IdentityEncoder
 from thcli.core.geometry import box_iou
 from thcli.core.types import Array32, Face
 from thcli.faces.cuts import Cuts
-from thcli.faces.facemesh import Roi, roi_of_mesh, steady
+from thcli.faces.roi import Roi, roi_of_mesh, steady
 from thcli.faces.shape import SAME_AT_ALL, SAME_LIKELY, SAME_SURELY, shape_distance
 
 Pixels = npt.NDArray[Any]
