@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from thcli.core.errors import UsageError
 from thcli.core.geometry import box_of
 from thcli.core.types import Array32, Face, Identity
 from thcli.faces.blazeface import BlazeFace
@@ -192,6 +193,15 @@ def test_memory_ends() -> None:
 def test_no_more_faces_than_wanted(most: int) -> None:
     stage = Stage([[Actor(1, 100), Actor(2, 350), Actor(3, 600)]] * 3)
     assert stage.play(options=TrackOptions(most=most)) == [list(range(most))] * 3
+
+
+def test_a_landmarker_that_cannot_follow() -> None:
+    class OnlyPoints:
+        def fit(self, picture: Picture, face: Face) -> Face | None:
+            return face
+
+    with pytest.raises(UsageError, match="OnlyPoints fits no mesh"):
+        Tracker(Stage([]), OnlyPoints())
 
 
 def walk(astronaut: Picture, x: float, y: float, k: float = 1.0) -> Picture:

@@ -8,7 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import Detector, IdentityEncoder
+from thcli.core.backends import Detector, IdentityEncoder, Landmarker
+from thcli.core.errors import UsageError
 from thcli.core.geometry import box_iou
 from thcli.core.types import Array32, Face
 from thcli.faces.cuts import Cuts
@@ -18,6 +19,7 @@ from thcli.faces.shape import SAME_AT_ALL, SAME_LIKELY, SAME_SURELY, shape_dista
 Pixels = npt.NDArray[Any]
 
 
+@runtime_checkable
 class MeshLandmarker(Protocol):
     """A landmarker that can also follow a face from the frame before."""
 
@@ -67,16 +69,22 @@ class Tracker:
     """Stable numbers for the faces of a clip, fed frame by frame in display order.
 
     Holds the last face of each track and no pictures. Not safe to share between threads.
+    Raises UsageError for a landmarker that cannot follow a mesh.
     """
 
     def __init__(
         self,
         detector: Detector,
-        landmarker: MeshLandmarker,
+        landmarker: Landmarker,
         *,
         identity: IdentityEncoder | None = None,
         options: TrackOptions | None = None,
     ) -> None:
+        if not isinstance(landmarker, MeshLandmarker):
+            raise UsageError(
+                f"The landmarker {type(landmarker).__name__} fits no mesh, so it cannot follow faces.",
+                "Take --landmarker facemesh; the other one can add its points to a face that has a mesh.",
+            )
         self._detector = detector
         self._landmarker = landmarker
         self._identity = identity
