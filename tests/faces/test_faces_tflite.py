@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,14 @@ def test_the_real_net_is_cut_into_its_parts(attention: Path) -> None:
     options = graph.custom_options(graph.maker_inputs("transform_tensor_bilinear_v2")[1])
     assert len(options["subset_idxs"]) == 80
     assert (options["left_rotation_idx"], options["right_rotation_idx"]) == (61, 291)
+
+
+def test_the_library_does_not_write_to_stderr(attention: Path) -> None:
+    """It greets once a process, on the descriptor itself; what is written afterwards must still come through."""
+    code = (
+        "import os, sys; from pathlib import Path; from thcli.faces.facemesh import FaceMesh;"
+        "FaceMesh(Path(sys.argv[1])); os.write(2, b'after')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(attention)], capture_output=True, check=True)
+    assert done.stderr == b"after"
+    assert done.stdout == b""
