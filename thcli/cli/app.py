@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Annotated
 
 import typer
 
+from thcli import __version__
 from thcli.cli import bench, compare, demo, doctor, evaluate, listing, reenact, stages, weights
 from thcli.cli.console import complain
 from thcli.core.errors import ThcliError, UsageError
@@ -19,12 +21,28 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="thcli",
-    help="Talking-head video: animate, refine, edit or voice a face.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"thcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def thcli(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Talking-head video: animate, refine, edit or voice a face."""
+
+
 app.command()(reenact.reenact)
 for stage in (stages.detect, stages.track, stages.crop, stages.align, stages.encode, stages.warp, stages.paste):
     app.command(rich_help_panel="Stages")(stage)
@@ -46,12 +64,16 @@ def run(argv: Sequence[str]) -> int:
         complain(error)
         return error.exit_code
     except typer.TyperException as error:
+        if error.format_message().startswith("Usage:"):  # a command group without a command: its help
+            print(error.format_message(), file=sys.stderr)
+            return UsageError.exit_code
         context = getattr(error, "ctx", None)
         complain(UsageError(error.format_message(), f"Try '{context.command_path} --help'." if context else ""))
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
+        result = INTERRUPTED
+    if result == INTERRUPTED:  # typer turns Ctrl-C into this code by itself
         print("thcli: interrupted.", file=sys.stderr)
-        return INTERRUPTED
     return result if isinstance(result, int) else 0
 
 

@@ -34,7 +34,7 @@ def _leaves(options: type) -> Iterator[tuple[type, Field[Any], Any]]:
 
 def _key(item: Field[Any]) -> str:
     names = item.metadata.get("names")
-    return names[0].lstrip("-").replace("-", "_") if names else item.name
+    return names[0].split("/")[0].lstrip("-").replace("-", "_") if names else item.name
 
 
 def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:

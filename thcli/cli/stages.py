@@ -11,6 +11,7 @@ import typer
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.core.options import (
+    AlignOptions,
     CropOptions,
     DetectOptions,
     EncodeOptions,
@@ -30,7 +31,9 @@ Lines = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option("-o", "--output", help="Video, picture, GIF, WebP, folder/ of PNGs, or - (default: beside the input)."),
+    typer.Option(
+        "-o", "--output", help="Video, picture, GIF, WebP, folder/ of PNGs, or - (default: beside the input)."
+    ),
 ]
 
 
@@ -38,19 +41,23 @@ Output = Annotated[
 def detect(input: Input, output: Lines = None, *, options: DetectOptions, show: ShowOptions) -> None:
     """Find the faces of every frame: boxes, scores and key points, a line of JSON a frame."""
     from thcli.pipeline.finding import detect as run
+    from thcli.pipeline.finding import only_one_for_stdout
 
     with Console(show) as console:
-        report = run(input, _lines(output, show), options, console)
-        console.result(report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames"))
+        report = run(input, only_one_for_stdout(output, show.as_json), options, console)
+        console.result(
+            report.as_json(), _said(report, f"{report.details.get('detections')} faces in {report.frames} frames")
+        )
 
 
 @flags
 def track(video: Input, output: Lines = None, *, options: TrackOptions, show: ShowOptions) -> None:
     """Follow every face through a clip: a stable number each, box and points, a line of JSON a frame."""
+    from thcli.pipeline.finding import only_one_for_stdout
     from thcli.pipeline.finding import track as run
 
     with Console(show) as console:
-        report = run(video, _lines(output, show), options, console)
+        report = run(video, only_one_for_stdout(output, show.as_json), options, console)
         console.result(report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames"))
         for row in report.details.get("tracks", ()):
             choice = f" (--face {row['face']})" if row["face"] is not None else ""
@@ -69,7 +76,7 @@ def crop(video: Input, output: Output = None, *, options: CropOptions, show: Sho
 
 
 @flags
-def align(input: Input, output: Output = None, *, options: CropOptions, show: ShowOptions) -> None:
+def align(input: Input, output: Output = None, *, options: AlignOptions, show: ShowOptions) -> None:
     """Cut faces out of pictures, each by itself, as face networks want them."""
     from thcli.pipeline.cutting import align as run
 
@@ -135,11 +142,6 @@ def paste(
         report = run(cropped, frames, output, options, console, _command())
         left = f", {report.passed_through} as they were" if report.passed_through else ""
         console.result(report.as_json(), _said(report, f"{report.frames} frames{left}"))
-
-
-def _lines(output: str | None, show: ShowOptions) -> str | None:
-    """Where lines go: stdout unless a file is named, but there only one of lines and summary fits."""
-    return output if output is not None or show.as_json else "-"
 
 
 def _said(report: Report, what: str) -> str:
