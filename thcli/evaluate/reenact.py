@@ -53,6 +53,9 @@ def evaluate_self(
     """
     read = limited(clip, read, options.frames)
     source = source_frame(clip, read, options.source_frame)
+    face = _source_face(
+        clip, source, tracker()
+    )  # before the engines look for it, who know the clip as a temporary picture
     with tempfile.TemporaryDirectory(prefix="thcli-eval-") as folder, ExitStack() as stack:
         picture = Path(folder) / "source.png"
         save_picture(picture, source)
@@ -63,7 +66,7 @@ def evaluate_self(
         skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
         protocol = {"kind": "self-reenactment", "source_frame": options.source_frame, "source_counted": not skip}
         inputs = {"clip": facts(clip)}
-        return _measured(clip, rows, source, tracker, options, read, skip, protocol, inputs, on)
+        return _measured(clip, rows, source, face, tracker, options, read, skip, protocol, inputs, on)
 
 
 def evaluate_videos(
@@ -80,6 +83,7 @@ def evaluate_videos(
     """
     read = limited(truth, read, options.frames)
     source = source_frame(truth, read, options.source_frame)
+    face = _source_face(truth, source, tracker())
     width, height = media.probe(truth).size
     with ExitStack() as stack:
         rows: dict[str, Row] = {}
@@ -96,7 +100,7 @@ def evaluate_videos(
             still = reader.info.kind == "image"
             rows[label] = copy_row(like(source_frame(path, WHOLE, 0), source)) if still else video_row(reader)
         inputs = {"truth": facts(truth), **{label: facts(path) for label, path in results.items()}}
-        return _measured(truth, rows, source, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on)
+        return _measured(truth, rows, source, face, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on)
 
 
 def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -> Renderer:
@@ -144,6 +148,7 @@ def _measured(
     clip: Path,
     results: Mapping[str, Row],
     source: Image,
+    face: Face,
     tracker: Callable[[], Tracker],
     options: EvaluateOptions,
     read: ReadOptions,
@@ -152,7 +157,6 @@ def _measured(
     inputs: Mapping[str, Mapping[str, Any]],
     on: Listener,
 ) -> Evaluation:
-    face = _source_face(clip, source, tracker())
     rows = {**results, "copy": copy_row(source), "align": align_row(source, face), "truth": truth_row}
     gallery = Gallery(next(iter(results), "align"), columns=options.columns)
     with media.read(clip, read) as truth:
