@@ -19,12 +19,12 @@ COLOURS = ((200, 40, 40), (40, 190, 60), (50, 60, 200))
 
 
 def picture(index: int = 0, size: tuple[int, int] = SIZE) -> Image:
-    """Four patches, each of another colour: red, green / blue, a grey that grows with the index."""
+    """Four patches, each of another colour: red, green / blue, a grey that changes with the index."""
     width, height = size
     pixels = np.zeros((height, width, 3), np.uint8)
     x, y = width // 4 * 2, height // 4 * 2
     pixels[:y, :x], pixels[:y, x:], pixels[y:, :x] = COLOURS
-    pixels[y:, x:] = 40 + 10 * index
+    pixels[y:, x:] = 40 + 10 * index % 200
     return pixels
 
 

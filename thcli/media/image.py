@@ -77,9 +77,15 @@ def read_image(path: str | Path, background: str = "white") -> Image:
 def image_info(path: Path) -> MediaInfo:
     """What an image file holds; several pictures in it (GIF, WebP, APNG) make it a video."""
     with _open(path) as picture:
-        turned = picture.getexif().get(0x0112, 1) if not getattr(picture, "is_animated", False) else 1
+        several = bool(getattr(picture, "is_animated", False))
+        try:
+            turned = 1 if several else int(picture.getexif().get(0x0112, 1))
+            if picture.width * picture.height <= MOST_PIXELS:
+                picture.load()  # a file that is cut off is found now, not in the middle of the work
+        except _FAILURES as exc:
+            raise unreadable(path, exc) from exc
         turned = turned if turned in range(1, 9) else 1
-        frames = int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1
+        frames = int(getattr(picture, "n_frames", 1)) if several else 1
         width, height = _reduced(picture)
         size = (height, width) if turned >= 5 else (width, height)
         words = {k: v for k, v in picture.info.items() if isinstance(k, str) and isinstance(v, str)}

@@ -65,7 +65,8 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
 def _video_info(path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> MediaInfo:
     time_base = stream.time_base or Fraction(1, 25)
     rate = stream.average_rate or stream.guessed_rate or None
-    start = (stream.start_time or 0) * time_base
+    begin = frame.pts if frame.pts is not None else stream.start_time
+    start = (begin or 0) * time_base
     duration: Fraction | None = None
     if stream.duration:
         duration = stream.duration * time_base

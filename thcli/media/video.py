@@ -130,14 +130,16 @@ def _from(
     beginning = stream.start_time or 0
     wanted, back = int(first / time_base), 0
     while True:
-        target = max(beginning, wanted - back)
+        target = wanted - back
+        if target <= beginning:  # a stream without key frames in its index may land behind the very first: aim before it
+            target = beginning - int(1 / time_base)
         try:
             container.seek(target, stream=stream, backward=True)
         except (av.FFmpegError, OSError):  # a stream without an index: whatever comes is from the beginning
-            target = beginning
+            target = beginning - 1
         pictures = _pictures(container, stream, tally)
         picture = next(pictures, None)
-        if picture is not None and (picture.pts is None or picture.pts > wanted) and target > beginning:
+        if picture is not None and (picture.pts is None or picture.pts > wanted) and target >= beginning:
             back = max(2 * back, int(2 / time_base), 1)  # the index led past the moment: look further in front of it
             continue
         if picture is not None:
