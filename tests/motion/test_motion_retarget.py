@@ -229,6 +229,23 @@ def test_the_weight_fades_in_long_gaps_only() -> None:
     assert long[35] == 0 and long[14] == 1 and long[55] == 1 and np.abs(np.diff(long)).max() < 0.16
 
 
+def test_under_a_hand_the_face_holds_and_the_head_still_moves() -> None:
+    motion = world.driver(60)
+    logit = np.full(60, 28.0, np.float32)
+    logit[20:26] = 17
+    expression = rows(motion, "expression").copy()
+    expression[20:26] += 0.1 * synth.shapes().jaw  # what the tracker makes of a hand
+    covered = replace(motion, arrays={**motion.arrays, "logit": logit, "expression": expression})
+    out = moved(covered, MotionOptions())
+    usual = moved(replace(motion, arrays={**motion.arrays, "logit": np.full(60, 28.0, np.float32)}), MotionOptions())
+    assert [t.driver is None for t in targets(out)] == [18 <= i < 28 for i in range(60)]
+    assert np.all(rows(out, "weight") == 1)
+    turn = [canonical.decompose(rows(m, "points")).rotation for m in (out, usual)]
+    assert np.abs(turn[0] - turn[1]).max() < 1e-3
+    mouths = canonical.mouth_opening(shapes_of(out)[17:29])
+    assert np.all((mouths >= mouths[[0, -1]].min() - 0.01) & (mouths <= mouths[[0, -1]].max() + 0.01))
+
+
 def test_targets_of_unseen_frames_have_no_driver() -> None:
     out = moved(world.hidden(world.driver(20), (5, 8)))
     made = list(targets(out))

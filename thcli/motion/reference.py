@@ -32,12 +32,13 @@ class Measures:
     mouth: Array
     unlike: Array
 
-    def eye_median(self, valid: Bools) -> float:
-        return float(np.median(self.eyes[valid].mean(-1)))
+    def eye_median(self, clear: Bools) -> float:
+        """The usual opening of both eyes together."""
+        return max(float(np.median(self.eyes[clear].mean(-1))), 1e-6)
 
-    def shut(self, valid: Bools) -> float:
+    def shut(self, clear: Bools) -> float:
         """What counts as shut in this clip: glasses hold the lids of the mesh apart."""
-        low = float(np.quantile(self.eyes[valid].mean(-1), 0.02))
+        low = float(np.quantile(self.eyes[clear].mean(-1), 0.02))
         return SHUT + (SHUT_GLASSES - SHUT) * float(smoothstep(0.06, 0.09, low))
 
 
@@ -51,14 +52,14 @@ def measure(store: MotionStore, line: Timeline, source: Posed, gaze: Array) -> M
     parts = [_measures(store, line, source, i) for i in range(0, len(line), WINDOW)]
     eyes, mouth, apart = (np.concatenate([p[k] for p in parts]) for k in range(3))
     both = eyes.mean(-1)
-    median = max(float(np.median(both[line.valid])), 1e-6)
+    median = max(float(np.median(both[line.clear])), 1e-6)
     # eyes as open as usual are all alike; a blink is worse than a stare
     ratio = both / median
     blink = 3 * np.maximum(1 - EYE_USUAL - ratio, 0) + np.maximum(ratio - 1 - EYE_USUAL, 0)
     # differs from MESH.md: a reference that glances aside would turn the eyes of every other frame the other way
     glance = np.linalg.norm((line.gaze - gaze).mean(1), axis=-1)
     unlike = apart + blink + 3 * np.abs(mouth - mouth_opening(source.shape)) + 3 * glance
-    return Measures(eyes, mouth, np.where(line.valid, unlike, np.inf))
+    return Measures(eyes, mouth, np.where(line.clear, unlike, np.inf))
 
 
 def _measures(store: MotionStore, line: Timeline, source: Posed, start: int) -> tuple[Array, Array, Array]:
@@ -77,9 +78,9 @@ def _measures(store: MotionStore, line: Timeline, source: Posed, start: int) -> 
 def neutral_frames(line: Timeline, measures: Measures) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """The frames nearest to a frontal face with open eyes and a closed mouth, at most BEST, in order."""
     both = measures.eyes.mean(-1)
-    median = max(measures.eye_median(line.valid), 1e-6)
+    median = measures.eye_median(line.clear)
     turn = np.linalg.norm(line.pose[:, :2], axis=-1) / NEUTRAL_TURN
     score = turn + 2 * np.abs(both / median - 1) + 6 * measures.mouth
-    score = np.where(line.valid, score, np.inf)
-    best = np.argsort(score, kind="stable")[: min(BEST, int(line.valid.sum()))]
+    score = np.where(line.clear, score, np.inf)
+    best = np.argsort(score, kind="stable")[: min(BEST, int(line.clear.sum()))]
     return np.sort(best)

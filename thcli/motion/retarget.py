@@ -18,7 +18,7 @@ from thcli.core.backends import MotionStore
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
-from thcli.core.types import Array, Face, Motion
+from thcli.core.types import AnyArray, Array, Face, Motion
 from thcli.motion import anatomy, canonical, features, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, Posed, neutral, rigid_fit
 from thcli.motion.observe import KIND
@@ -112,7 +112,7 @@ class Retargeted:
             _, turn, _ = rigid_fit(shape, self._own.shape)
             return Anchor(shape, self._own.rotation @ turn, float(middle.log_scale), middle.centre, self._own_gaze, -1)
         if frame is None:
-            frame = int(np.argmin(self._measures.unlike)) if not self._options.causal else int(np.argmax(line.valid))
+            frame = int(np.argmin(self._measures.unlike)) if not self._options.causal else int(np.argmax(line.clear))
         posed = self._posed(frame, frame + 1)
         return Anchor(
             posed.shape[0],
@@ -139,8 +139,8 @@ class Retargeted:
         self._own_gaps = canonical.lip_gaps(own.shape)
         self._anchor_gaps = canonical.lip_gaps(anchor.shape)
         self._anchor_mouth = float(canonical.mouth_opening(anchor.shape))
-        self._shut = measures.shut(line.valid)
-        median = measures.eye_median(line.valid)
+        self._shut = measures.shut(line.clear)
+        median = measures.eye_median(line.clear)
         # what counts as open is the reference's own opening, but not a blink's, unless the source blinks as well
         least = 0.9 * median * np.minimum(self._own_eyes.mean() / EYE_AWAKE, 1)
         awake = np.clip(canonical.eye_openings(anchor.shape), least, max(1.2 * median, least))
@@ -150,22 +150,22 @@ class Retargeted:
         self._face_gain = strength * self._options.expression
 
     def window(self, start: int, stop: int) -> Motion:
-        """Frames start..stop. Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see `Target`), weight (T,)."""
+        """Frames start..stop. Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see `Target`), weight (T,), clear (T,) bool."""
         start, stop = max(0, min(start, len(self))), max(0, min(stop, len(self)))
         stop = max(start, stop)
         raw = self._store.window(start, stop)
         weight = self._line.weight[start:stop]
         if start == stop:
-            arrays: dict[str, Array] = {
+            arrays: dict[str, AnyArray] = {
                 "points": np.zeros((0, 468, 3)), "gaze": np.zeros((0, 2, 2)), "opening": np.zeros((0, 2)),
-                "driver": np.zeros((0, 468, 3)), "weight": weight,
+                "driver": np.zeros((0, 468, 3)), "weight": weight, "clear": self._line.clear[start:stop],
             }  # fmt: skip
             return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
         shape, opening = self._face(start, stop, weight)
         points = self._placed(shape, start, stop, weight)
         arrays = {
             "points": points, "gaze": self._gaze(start, stop, weight), "opening": opening,
-            "driver": _rebuilt(raw, self._size), "weight": weight,
+            "driver": _rebuilt(raw, self._size), "weight": weight, "clear": self._line.clear[start:stop],
         }  # fmt: skip
         return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
 
@@ -247,10 +247,10 @@ def retarget(source: Face, store: MotionStore, options: MotionOptions) -> Retarg
 
 
 def targets(motion: Motion) -> Iterator[Target]:
-    """The frames of a window of kind "mesh-target", one by one. A frame whose face was not seen has no driver mesh."""
+    """The frames of a window of kind "mesh-target", one by one. A frame whose face was not seen, or is covered (a hand), has no driver mesh."""
     a = motion.arrays
     for i in range(len(motion)):
-        driver = np.asarray(a["driver"][i], np.float64) if motion.valid[i] else None
+        driver = np.asarray(a["driver"][i], np.float64) if a["clear"][i] else None
         yield Target(
             np.asarray(a["points"][i], np.float64), np.asarray(a["gaze"][i], np.float64),
             np.asarray(a["opening"][i], np.float64), driver, float(a["weight"][i]),

@@ -1,7 +1,7 @@
 """Smoothing of a clip's motion, pose apart from expression: zero-phase for files, One-Euro for what may not look ahead.
 
 The zero-phase filter is a local quadratic (Savitzky-Golay on the frames' own time stamps: at 25 frames a second and smooth 1 it is
-the 7-frame, order-2 one); frames that were not seen, other scenes and what lies beyond a long gap take no part. The head's
+the 7-frame, order-2 one); frames that were not seen (or whose face something covers), other scenes and what lies beyond a long gap take no part. The head's
 pose gets a longer window where it hardly moves.
 """
 
@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.backends import MotionStore
 from thcli.core.types import Array
-from thcli.motion.timeline import Timeline, smoothstep
+from thcli.motion.timeline import Bools, Ints, Timeline, smoothstep
 
 HALF = 0.13  # seconds to each side: three frames at 25 a second
 CALM_HALF = 0.33  # of the pose where it is calm
@@ -37,9 +36,7 @@ class Smoother(Protocol):
     def expression(self, start: int, stop: int) -> Array: ...
 
 
-def local_quadratic(
-    seconds: Array, run: npt.NDArray[np.intp], valid: npt.NDArray[np.bool_], half: float, start: int, stop: int
-) -> Array:
+def local_quadratic(seconds: Array, run: Ints, usable: Bools, half: float, start: int, stop: int) -> Array:
     """Weights (stop - start, 2 K + 1) of each frame's neighbours -K..K in its smoothed value; K depends on half and the clip alone.
 
     A frame's value is that of the parabola fitted to the seen frames of its run within `half` seconds, Epanechnikov weights.
@@ -51,7 +48,7 @@ def local_quadratic(
     index = np.clip(index, 0, len(seconds) - 1)
     here = np.arange(start, stop)
     u = (seconds[index] - seconds[here, None]) / max(half, 1e-9)
-    use = inside & valid[index] & (run[index] == run[here, None]) & (np.abs(u) < 1)
+    use = inside & usable[index] & (run[index] == run[here, None]) & (np.abs(u) < 1)
     w = np.where(use, 1 - u**2, 0.0)
     u = np.where(use, u, 0.0)
     powers = np.stack([np.ones_like(u), u, u**2], -1)
@@ -94,20 +91,20 @@ class ZeroPhase:
         self._half = HALF * smooth
         self._taps = reach(line.seconds, self._half)
         self.pose = self._pose(CALM_HALF * smooth) if smooth > 0 else line.pose
-        self.gaze = self._whole(line.gaze, self._half) if smooth > 0 else line.gaze
+        self.gaze = self._whole(line.gaze, self._half, line.clear) if smooth > 0 else line.gaze
 
-    def _whole(self, rows: Array, half: float) -> Array:
+    def _whole(self, rows: Array, half: float, usable: Bools) -> Array:
         line, taps = self._line, reach(self._line.seconds, half)
         out = np.zeros_like(rows)
         for start in range(0, len(line), BLOCK):
             stop, first = min(start + BLOCK, len(line)), max(start - taps, 0)
-            weights = local_quadratic(line.seconds, line.run, line.valid, half, start, stop)
+            weights = local_quadratic(line.seconds, line.run, usable, half, start, stop)
             out[start:stop] = apply(weights, rows[first : stop + taps], start - first)
         return out
 
     def _pose(self, calm_half: float) -> Array:
         line = self._line
-        near, far = self._whole(line.pose, self._half), self._whole(line.pose, calm_half)
+        near, far = (self._whole(line.pose, half, line.valid) for half in (self._half, calm_half))
         apart = near - far
         apart[:, 4:] /= np.exp(line.pose[:, 3:4])  # to IOD
         apart[:, 6] = 0  # depth does not show
@@ -117,7 +114,7 @@ class ZeroPhase:
         for k in range(1, taps + 1):
             worst[k:] = np.maximum(worst[k:], distance[:-k])
             worst[:-k] = np.maximum(worst[:-k], distance[k:])
-        share = self._whole(smoothstep(*CALM, worst), calm_half)[:, None]
+        share = self._whole(smoothstep(*CALM, worst), calm_half, line.valid)[:, None]
         share = np.clip(share, 0, 1)
         return np.asarray(far + share * (near - far))
 
@@ -128,7 +125,7 @@ class ZeroPhase:
         first = max(start - self._taps, 0)
         rows = np.asarray(self._store.window(first, stop + self._taps).arrays["expression"], np.float64)
         line = self._line
-        weights = local_quadratic(line.seconds, line.run, line.valid, self._half, start, stop)
+        weights = local_quadratic(line.seconds, line.run, line.clear, self._half, start, stop)
         return apply(weights, rows, start - first)
 
 
@@ -172,16 +169,16 @@ class Causal:
         seen = np.flatnonzero(line.valid)
         iod = float(np.exp(line.pose[seen[0], 3])) if len(seen) else 1.0
         units = np.array([1, 1, 1, 1, iod, iod, iod])  # speeds are in radians and IOD a second
-        self.pose = self._scalars(line.pose / units, ONE_EURO_POSE) * units if smooth > 0 else line.pose
-        self.gaze = self._scalars(line.gaze, ONE_EURO_GAZE) if smooth > 0 else line.gaze
+        self.pose = self._scalars(line.pose / units, ONE_EURO_POSE, line.valid) * units if smooth > 0 else line.pose
+        self.gaze = self._scalars(line.gaze, ONE_EURO_GAZE, line.clear) if smooth > 0 else line.gaze
 
     def _filter(self, constants: tuple[float, float]) -> _OneEuro:
         cutoff, beta = constants
         return _OneEuro(cutoff / self._smooth, beta / self._smooth)
 
-    def _scalars(self, rows: Array, constants: tuple[float, float]) -> Array:
+    def _scalars(self, rows: Array, constants: tuple[float, float], usable: Bools) -> Array:
         out, state, last = rows.copy(), self._filter(constants), None
-        for i in np.flatnonzero(self._line.valid):
+        for i in np.flatnonzero(usable):
             last = self._advance(state, int(i), last, rows[i], out[i])
         return out
 
@@ -211,7 +208,7 @@ class Causal:
                 rows[at - start : upto - start] if at >= start else self._store.window(at, upto).arrays["expression"]
             )
             for i in range(at, upto):
-                if self._line.valid[i]:
+                if self._line.clear[i]:
                     x = np.asarray(piece[i - at], np.float64)
                     last = self._advance(state, i, last, x, out[i - start] if i >= start else np.empty_like(x))
             at = upto
@@ -230,24 +227,16 @@ class Filled:
 
     def __init__(self, line: Timeline, smooth: Smoother) -> None:
         self._line, self._smooth = line, smooth
-        self.pose = self._mixed(smooth.pose)
-        self.gaze = self._mixed(smooth.gaze)
-
-    def _mixed(self, rows: Array) -> Array:
-        line = self._line
-        if not len(line):
-            return rows
-        mix = line.mix.reshape(-1, *(1,) * (rows.ndim - 1))
-        a, b = rows[line.before], rows[line.after]
-        return np.asarray(np.where(mix == 0, a, a + mix * (b - a)))
+        self.pose = line.lost.fill(smooth.pose)
+        self.gaze = line.covered.fill(smooth.gaze)
 
     def expression(self, start: int, stop: int) -> Array:
         """(stop - start, 468, 3) float64."""
-        line = self._line
+        gaps = self._line.covered
         rows = self._smooth.expression(start, stop)
         ends: dict[int, Array] = {}
-        for i in np.flatnonzero(~line.valid[start:stop]):
-            a, b, mix = int(line.before[start + i]), int(line.after[start + i]), float(line.mix[start + i])
+        for i in np.flatnonzero(~self._line.clear[start:stop]):
+            a, b, mix = int(gaps.before[start + i]), int(gaps.after[start + i]), float(gaps.mix[start + i])
             for end in (a, b):
                 if end not in ends:
                     ends[end] = self._smooth.expression(end, end + 1)[0]

@@ -17,6 +17,8 @@ from thcli.core.types import Array, Motion
 WINDOW = 64  # frames read at a time
 SHORT_GAP = 0.5  # seconds: up to here a lost face is interpolated from both sides
 EASE = 0.6  # seconds in which the motion fades out in a long gap, and in again before its end
+COVERED = 0.72  # of the usual certainty of the mesh network: below it something covers the face
+COVERED_MARGIN = 2  # frames to each side that a cover spoils as well
 JUMP_SHIFT, JUMP_SCALE, JUMP_TURN = 0.5, 0.25, 0.6  # IOD, log and radians between two frames: more is a cut
 
 Ints = npt.NDArray[np.intp]
@@ -31,24 +33,45 @@ def smoothstep(low: npt.ArrayLike, high: npt.ArrayLike, x: npt.ArrayLike) -> Arr
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """What stands in for frames that cannot be used: between frame `before` and frame `after`, `mix` (0..1) of the way. (T,) each.
+
+    A usable frame is its own neighbour on both sides; at the clip's ends the nearest usable frame holds.
+    """
+
+    before: Ints
+    after: Ints
+    mix: Array
+
+    def fill(self, rows: Array) -> Array:
+        """Rows (T, ...) with the gaps filled."""
+        if not len(rows):
+            return rows
+        mix = self.mix.reshape(-1, *(1,) * (rows.ndim - 1))
+        first = rows[self.before]
+        return np.asarray(np.where(mix == 0, first, first + mix * (rows[self.after] - first)))
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Per frame of a clip of T frames.
 
-    seconds, valid: (T,).  gaze: (T, 2, 2) as in the motion file.  pose: (T, 7), after a cut as if framed like the longest scene.  shot: (T,) number of the scene.
-    run: (T,) number of the stretch that a filter may look across (scenes, and the parts between long gaps).
-    before, after: (T,) the nearest seen frames, a frame itself when it was seen.  mix: (T,) 0..1 share of `after` in what fills
-    the gap.  weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
+    seconds: (T,).  valid: (T,) the face was seen.  clear: (T,) and nothing covered it: its expression can be trusted.
+    pose: (T, 7) as in the motion file, after a cut as if framed like the longest scene.  gaze: (T, 2, 2).  shot: (T,) number of the
+    scene.  run: (T,) number of the stretch that a filter may look across (scenes, and the parts between long gaps).
+    lost: fills frames that are not valid; covered: those that are not clear.
+    weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
     """
 
     seconds: Array
     valid: Bools
+    clear: Bools
     pose: Array
     gaze: Array
     shot: Ints
     run: Ints
-    before: Ints
-    after: Ints
-    mix: Array
+    lost: Gaps
+    covered: Gaps
     weight: Array
 
     def __len__(self) -> int:
@@ -60,20 +83,42 @@ def scan(store: MotionStore) -> Timeline:
     parts = [_small(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
     if not parts:
         parts = [_small(store.window(0, 0))]
-    seconds, valid, pose, gaze, track = (np.concatenate([p[i] for p in parts]) for i in range(5))
+    seconds, valid, pose, gaze, track, logit = (np.concatenate([p[i] for p in parts]) for i in range(6))
     new_shot, new_scene = _cuts(valid, pose, track)
-    framed = _one_framing(valid, pose, np.cumsum(new_scene).astype(np.intp))
-    return _filled(seconds, valid, framed, gaze, np.cumsum(new_shot).astype(np.intp))
-
-
-def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints]:
-    seconds = motion.pts.astype(np.float64) * float(motion.time_base)
-    a = motion.arrays
-    track = a["track"] if "track" in a else np.zeros(len(motion), np.int32)
-    return (
-        seconds, np.array(motion.valid), np.asarray(a["pose"], np.float64),
-        np.asarray(a["gaze"], np.float64), np.asarray(track, np.intp),
+    shot = np.cumsum(new_shot).astype(np.intp)
+    clear = _clear(valid, logit)
+    lost = _gaps(seconds, valid)
+    # a stretch ends with its scene, and with a long gap
+    seen = np.flatnonzero(valid)
+    long_gap = np.zeros(len(valid), np.intp)
+    long_gap[seen[1:]] = np.diff(seconds[seen]) > SHORT_GAP
+    return Timeline(
+        seconds, valid, clear, _one_framing(valid, pose, np.cumsum(new_scene).astype(np.intp)), gaze, shot,
+        shot + np.cumsum(long_gap), lost, _gaps(seconds, clear), _weight(seconds, valid, lost),
     )  # fmt: skip
+
+
+def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array]:
+    seconds = motion.pts.astype(np.float64) * float(motion.time_base)
+    a, none = motion.arrays, np.zeros(len(motion))
+    return (
+        seconds, np.array(motion.valid), np.asarray(a["pose"], np.float64), np.asarray(a["gaze"], np.float64),
+        np.asarray(a.get("track", none), np.intp), np.asarray(a.get("logit", none), np.float64),
+    )  # fmt: skip
+
+
+def _clear(valid: Bools, logit: Array) -> Bools:
+    """Frames whose face nothing covers: the network's certainty there is not far below the clip's median, nor in a neighbour.
+
+    A hand over the mouth takes a third of the certainty, speech and turns up to a quarter.
+    """
+    usual = float(np.median(logit[valid])) if valid.any() else 0.0
+    if usual <= 0:
+        return valid
+    doubtful = valid & (logit < COVERED * usual)
+    wide = np.convolve(doubtful, np.ones(2 * COVERED_MARGIN + 1), "same") > 0
+    clear = valid & ~wide
+    return clear if clear.any() else valid
 
 
 def _neighbours(valid: Bools) -> tuple[Ints, Ints]:
@@ -119,25 +164,23 @@ def _one_framing(valid: Bools, pose: Array, scene: Ints) -> Array:
     return out
 
 
-def _filled(seconds: Array, valid: Bools, pose: Array, gaze: Array, shot: Ints) -> Timeline:
-    count = len(valid)
-    before, after = _neighbours(valid)
+def _gaps(seconds: Array, usable: Bools) -> Gaps:
+    count = len(usable)
+    before, after = _neighbours(usable)
     has_before, has_after = before >= 0, after < count
-    none = ~has_before & ~has_after
     first = np.where(has_before, before, np.where(has_after, after, 0))
     last = np.where(has_after, after, np.where(has_before, before, 0))
-    since = np.where(has_before, seconds - seconds[first], np.inf)
-    until = np.where(has_after, seconds[last] - seconds, np.inf)
-    both = has_before & has_after & (last > first)
-    length = np.where(both, seconds[last] - seconds[first], np.inf)
-    mix = np.where(both, smoothstep(0, 1, np.where(both, since, 0) / np.where(both, length, 1)), 0.0)
-    short = both & (length <= SHORT_GAP)
-    fading = np.maximum(1 - smoothstep(0, EASE, since), 1 - smoothstep(0, EASE, until))
-    weight = np.where(valid | short, 1.0, np.where(none, 0.0, fading))
-    # a stretch ends with its scene, and with a long gap
-    long_gap = np.zeros(count, bool)
-    seen = np.flatnonzero(valid)
-    if len(seen) > 1:
-        long_gap[seen[1:]] = np.diff(seconds[seen]) > SHORT_GAP
-    run = shot + np.cumsum(long_gap)
-    return Timeline(seconds, valid, pose, gaze, shot, run.astype(np.intp), first, last, mix, weight)
+    length = np.where(last > first, seconds[last] - seconds[first], 1.0) if count else seconds
+    way = (seconds - seconds[first]) / length if count else seconds
+    return Gaps(first, last, np.where(last > first, smoothstep(0, 1, way), 0.0))
+
+
+def _weight(seconds: Array, valid: Bools, gaps: Gaps) -> Array:
+    """1 on seen frames and in short gaps between two of them; fading with the distance from seen frames in others."""
+    if not valid.any():
+        return np.zeros(len(valid))
+    since, until = seconds - seconds[gaps.before], seconds[gaps.after] - seconds
+    short = (since > 0) & (until > 0) & (since + until <= SHORT_GAP)
+    # at the clip's ends one of the two is negative: there is nothing on that side
+    fading = np.maximum(*(np.where(side < 0, 0, 1 - smoothstep(0, EASE, side)) for side in (since, until)))
+    return np.asarray(np.where(valid | short, 1.0, fading))
