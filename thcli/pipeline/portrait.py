@@ -61,6 +61,11 @@ class Finders:
         there = sorted((f for f in fitted if f is not None and f.mesh is not None), key=lambda f: float(f.box[0]))
         return [replace(face, track=number) for number, face in enumerate(there)]
 
+    def settled(self, picture: Image, face: Face) -> Face:
+        """A face of a still, looked at once more with care: a whole job rests on it."""
+        closer = self.landmarker.settle(picture, face)
+        return face if closer is None else replace(closer, track=face.track)
+
     def reference(self, path: str) -> Reference:
         """Who is on a --face picture."""
         return reference_of(media.read_image(path), path, self.detector, self.landmarker)
@@ -89,7 +94,7 @@ def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job:
     census = Census()
     census.add(faces)
     select = options.source_face
-    chosen = [faces[number] for number in finders.choose(census, select, str(source), job)]
+    chosen = [finders.settled(picture, faces[i]) for i in finders.choose(census, select, str(source), job)]
     if len(faces) > 1 and select == "largest":
         job.warn(f"{source} shows {len(faces)} faces; the largest is taken. Choose with --source-face ({census.described()}).")  # fmt: skip
     if options.framing == "crop":
