@@ -146,7 +146,7 @@ def paste(
 
 def _said(report: Report, what: str) -> str:
     dry = "would write " if report.details.get("dry_run") else ""
-    where = f"{dry}{report.output}: " if report.output else dry
+    where = f"{dry}{report.output}: " if report.output and str(report.output) != "-" else dry
     return f"{where}{what} in {report.seconds:.1f} s"
 
 

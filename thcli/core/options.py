@@ -22,6 +22,7 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Licence = Literal["any", "free"]
 Template = Literal["square", "arcface", "ffhq", "liveportrait"]
 PasteMask = Literal["face", "crop"]
+MotionKind = Literal["mesh"]
 
 
 def option(default: Any, about: str, *names: str, hidden: bool = False) -> Any:
@@ -80,7 +81,9 @@ class PasteOptions:
     """How a changed crop goes back into its frame."""
 
     feather: float = option(0.08, "Width of the soft rim, as a part of the crop's shorter side.", "--feather")
-    colour_match: bool = option(True, "Take colour and light at the rim from the frame.", "--colour-match")
+    colour_match: bool = option(
+        True, "Take colour and light at the rim from the frame.", "--colour-match/--no-colour-match"
+    )
 
     def __post_init__(self) -> None:
         require(0 <= self.feather <= 0.5, "--feather", "within 0..0.5", self.feather)
@@ -282,7 +285,7 @@ class EncodeOptions:
     """`thcli encode`."""
 
     overwrite: bool = option(False, "Replace an output that exists.")
-    engine: str = option("mesh", "For which engine (thcli list engines).")
+    engine: MotionKind = option("mesh", "For which engine.")
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -298,7 +301,8 @@ class TemplateOptions:
     )
     size: int = option(512, "Side of the crop in pixels.")
     scale: float | None = option(
-        None, "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, ffhq: 1)."
+        None,
+        "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, ffhq: 1).",
     )
 
     def __post_init__(self) -> None:
@@ -308,11 +312,23 @@ class TemplateOptions:
 
 @dataclass(frozen=True, slots=True)
 class CropOptions:
-    """`thcli crop`, `thcli align`."""
+    """`thcli crop`."""
 
+    crops: Path | None = option(None, "Where it is noted where the crops lie (default: beside the output).")
     template: TemplateOptions = field(default_factory=TemplateOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     steady: SteadyOptions = field(default_factory=SteadyOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class AlignOptions:
+    """`thcli align`."""
+
+    template: TemplateOptions = field(default_factory=TemplateOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -342,7 +358,9 @@ class PasteJobOptions:
     """`thcli paste`."""
 
     crops: Path | None = option(None, "Where the crops lie (default: the file that crop wrote beside CROPS).")
-    mask: PasteMask = option("face", "What of the crop goes back: face, its outline where it is known; crop, all but a rim.")
+    mask: PasteMask = option(
+        "face", "What of the crop goes back: face, its outline where it is known; crop, all but a rim."
+    )
     paste: PasteOptions = field(default_factory=PasteOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)

@@ -80,16 +80,22 @@ def rim_transfer(frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], ma
 
 
 def steady_transfers(
-    transfers: Sequence[Transfer], seconds: npt.ArrayLike, *, width: float = 0.25, reach: int = 32
+    transfers: Sequence[Transfer],
+    seconds: npt.ArrayLike,
+    shot: npt.ArrayLike | None = None,
+    *,
+    width: float = 0.25,
+    reach: int = 32,
 ) -> list[Transfer]:
     """The corrections of a window of frames, calmed over `width` seconds without lag.
 
-    seconds: one for each, increasing.  reach: frames looked at on both sides: what the window needs beyond the frames it is for.
+    seconds: one for each, increasing.  shot: labels; nothing is calmed across a change.  reach: frames looked at on both sides: what the window needs beyond the frames it is for.
     """
     count = len(transfers)
     rows = np.array([np.concatenate([t.gain, t.offset.ravel()]) for t in transfers], np.float64)
     time = np.asarray(seconds, np.float64)
-    calm = local_line(rows, time, np.ones(count, bool), np.zeros(count, np.int64), width, reach).astype(np.float32)
+    label = np.zeros(count, np.int64) if shot is None else np.asarray(shot)
+    calm = local_line(rows, time, np.ones(count, bool), label, width, reach).astype(np.float32)
     return [Transfer(row[:3], row[3:].reshape(GRID, GRID, 3)) for row in calm]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from thcli import __version__, media
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import ReadOptions
+from thcli.core.types import Face, Frame
 from thcli.faces.select import Census
 from thcli.faces.track import Tracker
 from thcli.media.info import MediaInfo
@@ -52,20 +54,29 @@ def observe_driver(
 
 def look(info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job) -> Census:
     """Tracks every face of a clip into `log`; returns who was seen, and how much of them. Raises NoFaceError when nobody was."""
-    tracker = Tracker(finders.detector, finders.landmarker)
     census = Census()
+    for frame, faces, cut in follow(info, read, finders, job):
+        log.add(frame, faces, cut=cut)
+        census.add(faces)
+    return census
+
+
+def follow(info: MediaInfo, read: ReadOptions, finders: Finders, job: Job) -> Iterator[tuple[Frame, list[Face], bool]]:
+    """Every frame of a clip, its faces with their track numbers, and whether it begins a new scene.
+
+    Raises NoFaceError at the end when nobody was seen.
+    """
+    tracker = Tracker(finders.detector, finders.landmarker)
+    count, seen = 0, False
     with media.read(info.path, read, on=job.on) as reader, job.stage("track", info.frames) as step:
         for frame in job.clock.over("decode", reader):
             with job.clock("track", frames=1):
                 faces = tracker.update(frame.pixels)
-            log.add(frame, faces)
-            census.add(faces)
+            count, seen = count + 1, seen or bool(faces)
+            yield frame, faces, tracker.cut
             step()
-    if not census.tracks:
-        raise NoFaceError(
-            f"None of the {log.frames} frames of {info.path} shows a face.", "Give a clip that shows one."
-        )
-    return census
+    if not seen:
+        raise NoFaceError(f"None of the {count} frames of {info.path} shows a face.", "Give a clip that shows one.")
 
 
 def _counted(motion: MotionFile, faces: int) -> Observed:

@@ -41,6 +41,11 @@ def rehearse_reenact(
         return job.report(target, Tally(), faces=made.faces, engine=options.engine, details=details)
 
 
+def planned(job: Job, target: str | Path | None, info: MediaInfo, read: ReadOptions) -> Report:
+    """The report of a dry run that makes nothing: what it would do has been checked by the caller."""
+    return job.report(target, Tally(), details={"dry_run": True, "would_make": _frames(info, read)})
+
+
 def _beginning(drive: MediaInfo, read: ReadOptions) -> ReadOptions:
     """The span of the first frames."""
     end = read.start + float(SAMPLE / (drive.rate or Fraction(25)))

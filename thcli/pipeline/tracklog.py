@@ -36,6 +36,7 @@ class TrackLog:
         self.size: tuple[int, int] = (0, 0)
         self.time_base = Fraction(1)
         self.frames = 0
+        self.cuts: list[int] = []  # frames that begin a new scene
 
     def __enter__(self) -> Self:
         return self
@@ -46,8 +47,8 @@ class TrackLog:
         self._faces.close()
         self._stamps.close()
 
-    def add(self, frame: Frame, faces: Sequence[Face]) -> None:
-        """The next frame and its faces (those with a mesh)."""
+    def add(self, frame: Frame, faces: Sequence[Face], *, cut: bool = False) -> None:
+        """The next frame and its faces (those with a mesh). cut: whether it begins a new scene."""
         if self.frames and frame.size != self.size:
             raise MediaError(
                 f"The picture changes its size at frame {self.frames} ({self.size} to {frame.size}).",
@@ -62,6 +63,8 @@ class TrackLog:
             if face.mesh is not None and face.iris is not None:
                 record["mesh"], record["iris"] = face.mesh, face.iris
         self._faces.write(records.tobytes())
+        if cut:
+            self.cuts.append(self.frames)
         self.frames += 1
 
     def windows(self, track: int | None, size: int) -> Iterator[tuple[list[Frame], list[Face | None]]]:

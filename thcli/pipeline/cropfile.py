@@ -1,0 +1,243 @@
+"""Where the crops of a clip lie: found over the whole clip in memory that does not grow with it, kept as *.crops.safetensors.
+
+The file has the format of a motion file (docs/motion-file.md) of kind "crop". A frame has crop_from_frame (3, 3), the face's box (4,)
+and its outline (36, 2), both in pixels of the frame and zero where the face was not seen, and the number of its shot (); constants are the crops' size and the frames'.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli import __version__
+from thcli.core.errors import MediaError
+from thcli.core.geometry import box_of
+from thcli.core.options import SteadyOptions, TemplateOptions
+from thcli.core.types import Array, Array32, Crop, Face, Frame, Motion
+from thcli.faces import align
+from thcli.faces.steady import crop_of, params_of, steady_windows
+from thcli.motion.file import MotionFile, MotionWriter
+from thcli.pipeline.tracklog import TrackLog
+
+KIND, SUFFIX = "crop", ".crops.safetensors"
+WINDOW = 512
+OUTLINE = 36  # directions in which the face's outermost points are noted
+SQUARE = 2.0  # the square's side over that of the face's box
+PLACE = np.dtype([("params", "<f8", 4), ("seconds", "<f8"), ("shot", "<i8")])
+
+_Maker = Callable[[npt.ArrayLike, int, float | None], Crop]
+
+
+def _square(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
+    return align.square(box_of(mesh), size, SQUARE if scale is None else scale)
+
+
+def _arcface(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
+    return _widened(align.arcface(mesh, size), scale)
+
+
+def _ffhq(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
+    return _widened(align.ffhq(mesh, size), scale)
+
+
+def _liveportrait(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
+    return align.liveportrait(mesh, size) if scale is None else align.liveportrait(mesh, size, scale)
+
+
+def _widened(where: Crop, scale: float | None) -> Crop:
+    """Around the same middle, with `scale` times the side."""
+    if scale is None:
+        return where
+    middle = (where.size[0] - 1) / 2
+    shrink = np.array([[1 / scale, 0, middle - middle / scale], [0, 1 / scale, middle - middle / scale], [0, 0, 1]])
+    return Crop(shrink @ where.crop_from_frame, where.size)
+
+
+TEMPLATES: dict[str, _Maker] = {"square": _square, "arcface": _arcface, "ffhq": _ffhq, "liveportrait": _liveportrait}
+
+
+def place_of(face: Face, options: TemplateOptions) -> Crop:
+    """Where a face with a mesh is cut out. Raises NoFaceError when its points are no face."""
+    if face.mesh is None:
+        raise MediaError("The face has no mesh to be cut out by.", "Choose another --landmarker.")
+    return TEMPLATES[options.template](face.mesh, options.size, options.scale)
+
+
+class CropPath:
+    """The raw path of a crop over a clip, on disk. A context manager.
+
+    Fed with every frame in order. Where the face was not seen the place goes evenly from the one before to the one after; at a cut,
+    and at the clip's ends, it keeps the place of its own scene.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="thcli-path-")  # noqa: SIM115 - closed in __exit__
+        self._last: np.void | None = None  # where the face was last seen
+        self._missing = 0  # frames since then
+        self.frames = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, where: Crop | None, seconds: float, shot: int) -> None:
+        """The next frame's place, None where the face was not seen. shot: the number of its scene."""
+        row = np.zeros(1, PLACE)
+        row["seconds"], row["shot"] = seconds, shot
+        if where is not None:
+            params = params_of([where])[0]
+            if self._last is not None:  # angles go on, they do not jump by a turn
+                params[3] += 2 * np.pi * np.round((self._last["params"][3] - params[3]) / (2 * np.pi))
+            row["params"] = params
+            self._fill(row[0])
+        self._put(self.frames, row)
+        self.frames += 1
+        self._missing = 0 if where is not None else self._missing + 1
+
+    def _fill(self, now: np.void) -> None:
+        """Gives the frames before `now` that did not show the face a place."""
+        before = self._last
+        for start in range(self.frames - self._missing, self.frames, WINDOW):
+            rows = self._get(start, min(start + WINDOW, self.frames))
+            if before is None:
+                rows["params"] = now["params"]
+            elif before["shot"] == now["shot"]:
+                share = (rows["seconds"] - before["seconds"]) / (now["seconds"] - before["seconds"])
+                rows["params"] = before["params"] + share[:, None] * (now["params"] - before["params"])
+            else:
+                new = (rows["shot"] == now["shot"])[:, None]
+                rows["params"] = np.where(new, now["params"], before["params"])
+            self._put(start, rows)
+        self._last = now.copy()
+
+    def finish(self) -> None:
+        """The last frames keep the last place. Call once, after the last frame."""
+        for start in range(self.frames - self._missing, self.frames, WINDOW):
+            rows = self._get(start, min(start + WINDOW, self.frames))
+            if self._last is not None:
+                rows["params"] = self._last["params"]
+            self._put(start, rows)
+
+    def calm(self, options: SteadyOptions) -> Iterator[Array]:
+        """(T, 4) after (T, 4) of the calmed path, WINDOW frames at a time."""
+
+        def read(start: int, stop: int) -> tuple[Array, Array, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+            rows = self._get(start, stop)
+            return rows["params"], rows["seconds"], np.ones(len(rows), bool), rows["shot"]
+
+        return steady_windows(read, self.frames, WINDOW, options=options)
+
+    def _get(self, start: int, stop: int) -> npt.NDArray[Any]:
+        self._file.seek(start * PLACE.itemsize)
+        return np.frombuffer(self._file.read((stop - start) * PLACE.itemsize), PLACE).copy()
+
+    def _put(self, start: int, rows: npt.NDArray[Any]) -> None:
+        self._file.seek(start * PLACE.itemsize)
+        self._file.write(rows.tobytes())
+
+
+def write_places(
+    path: Path, log: TrackLog, track: int, template: TemplateOptions, steady: SteadyOptions, source: str
+) -> int:
+    """Writes where the crops of one track lie, calmed; returns how many frames do not show the face."""
+    cuts = np.array(log.cuts, np.int64)
+    unseen = 0
+    with CropPath() as trail, MotionWriter(path, _words(source, template)) as writer:
+        for frames, faces in log.windows(track, WINDOW):
+            for frame, face in zip(frames, faces, strict=True):
+                where = None if face is None else place_of(face, template)
+                trail.add(where, frame.seconds, int(_shots(cuts, [frame])[0]))
+                unseen += face is None
+        trail.finish()
+        for (frames, faces), calm in zip(log.windows(track, WINDOW), trail.calm(steady), strict=True):
+            size = (template.size, template.size)
+            matrices = np.stack([crop_of(params, size).crop_from_frame for params in calm])
+            writer.append(
+                Motion(
+                    KIND, np.array([frame.pts for frame in frames], np.int64), log.time_base,
+                    np.array([face is not None for face in faces]),
+                    {"crop_from_frame": matrices, "shot": _shots(cuts, frames), **_outlines(faces)},
+                    {"size": np.array(size, np.int64), "frame_size": np.array(log.size, np.int64)},
+                )
+            )  # fmt: skip
+    return unseen
+
+
+def _shots(cuts: npt.NDArray[np.int64], frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
+    """The number of each frame's scene."""
+    return np.searchsorted(cuts, [frame.index for frame in frames], "right").astype(np.int64)
+
+
+def _words(source: str, template: TemplateOptions) -> dict[str, str]:
+    return {"source": source, "made_by": f"thcli {__version__}", "template": template.template}
+
+
+def _outlines(faces: Iterable[Face | None]) -> dict[str, Array32]:
+    """Boxes (T, 4) and outlines (T, OUTLINE, 2) of faces."""
+    boxes, outlines = [], []
+    angle = np.arange(OUTLINE) * (2 * np.pi / OUTLINE)
+    directions = np.stack([np.cos(angle), np.sin(angle)])
+    for face in faces:
+        seen = face is not None and face.mesh is not None
+        points = face.mesh[:, :2] if face is not None and face.mesh is not None else np.zeros((1, 2), np.float32)
+        boxes.append(face.box if face is not None and seen else np.zeros(4, np.float32))
+        outlines.append(points[np.argmax(points @ directions, axis=0)])
+    return {"box": np.array(boxes, np.float32), "outline": np.array(outlines, np.float32)}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one crop lies. seconds: of its frame.  shot: number of its scene.  outline: of the face, (36, 2) pixels of the frame; None where it was not seen."""
+
+    where: Crop
+    seconds: Fraction
+    shot: int
+    outline: Array32 | None
+
+
+class Places:
+    """A file of crops, opened: where each lies, window by window.
+
+    Raises MediaError when it is not one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        hint = f"Make it again from its video: thcli crop VIDEO, which writes NAME{SUFFIX} too."
+        self.file = MotionFile(path, hint=hint)
+        one = self.file.window(0, 1).arrays
+        sound = self.file.kind == KIND and all(
+            name in one and one[name].shape[1:] == shape and one[name].dtype.kind == kind
+            for name, shape, kind in (
+                ("crop_from_frame", (3, 3), "f"),
+                ("outline", (OUTLINE, 2), "f"),
+                ("shot", (), "i"),
+            )
+        )
+        sizes = [self.file.constants.get(name) for name in ("size", "frame_size")]
+        if not (sound and all(s is not None and s.shape == (2,) and s.dtype.kind == "i" for s in sizes)):
+            raise MediaError(f"{path} does not say where crops lie.", hint)
+        self.size, self.frame_size = ((int(s[0]), int(s[1])) for s in sizes if s is not None)
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def __iter__(self) -> Iterator[Place]:
+        for start in range(0, len(self.file), WINDOW):
+            rows = self.file.window(start, start + WINDOW)
+            matrices, outlines = (rows.arrays[name] for name in ("crop_from_frame", "outline"))
+            for i, pts in enumerate(rows.pts):
+                where = Crop(np.asarray(matrices[i], np.float64), self.size)
+                outline = np.asarray(outlines[i], np.float32) if rows.valid[i] else None
+                yield Place(where, int(pts) * self.file.time_base, int(rows.arrays["shot"][i]), outline)

@@ -1,0 +1,181 @@
+"""`thcli crop` and `thcli align`: faces cut out of clips, calmly, and out of pictures, each by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+
+from thcli import media
+from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.events import Listener, silent
+from thcli.core.options import AlignOptions, CropOptions, OutputOptions, ReadOptions
+from thcli.core.stream import ordered_map
+from thcli.core.types import Crop, Frame
+from thcli.faces.crop import Pixels
+from thcli.faces.crop import crop as cut
+from thcli.faces.select import Census
+from thcli.media.info import MediaInfo
+from thcli.media.provenance import Provenance
+from thcli.media.target import Target
+from thcli.media.write import Writer
+from thcli.pipeline.cropfile import SUFFIX, Place, Places, place_of, write_places
+from thcli.pipeline.naming import fingerprint, output_path
+from thcli.pipeline.observe import look
+from thcli.pipeline.panels import eight_bit
+from thcli.pipeline.portrait import Finders
+from thcli.pipeline.rehearse import planned
+from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.sidefile import SideFile
+from thcli.pipeline.tracklog import TrackLog
+
+CROP, ALIGN = CropOptions(), AlignOptions()
+
+
+def crop(
+    source: str | Path,
+    output: str | Path | None = None,
+    options: CropOptions = CROP,
+    on: Listener = silent,
+    command: str = "",
+) -> Report:
+    """Cuts a steady crop of the chosen face out of a clip: a frame out for each frame in, with its time stamp.
+
+    output: a video, folder or '-'; None: NAME_crop.mp4 beside the clip.  Where the crops lie goes to options.crops, or to
+    OUTPUT.crops.safetensors beside the output (see `cropfile`; with '-' it is kept only when options.crops says where). Frames
+    without the face (Report.passed_through) show the place between those with it.
+    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    """
+    if options.output.fps is not None:
+        raise UsageError("crop keeps every frame of its clip and cannot change the rate.", "Give --fps to paste.")
+    with Job("crop", on) as job:
+        info = media.probe(job.enter(media.local(source)))
+        target = output_path(output, f"{Path(source).stem}_crop", source, info, "crop")
+        beside = _beside(target, options)
+        size = (options.template.size, options.template.size)
+        finders = Finders.load(options.faces, options.run)
+        side = nullcontext(None) if beside is None else SideFile(beside, options.output.overwrite)
+        Target(target, options.output.overwrite).check(0)
+        if options.run.dry_run:
+            return planned(job, target, info, options.read)
+        with side as kept, TrackLog() as log:
+            census = look(info, log, options.read, finders, job)
+            chosen = finders.choose(census, options.faces.select, str(source), job)
+            if len(chosen) > 1:
+                raise UsageError(f"{source} shows {len(chosen)} faces, and one is cropped at a time.", "Choose it with --face N.")  # fmt: skip
+            path = job.room() / f"places{SUFFIX}" if kept is None else kept.partial
+            with job.clock("calm"):
+                unseen = write_places(path, log, chosen[0], options.template, options.steady, Path(source).name)
+            places, tally = Places(path), Tally()
+            writer = _writer(target, size, info, options.output, options.read, command, fingerprint((info.path,), options), on)  # fmt: skip
+            with writer as out, job.stage("crop", len(places), out.done) as step:
+                tally.frames = out.done
+                reader = job.enter(media.read(info.path, options.read, on=on))
+                for frame, pixels in _cut(reader, places, out.done, options.run.threads, job):
+                    out.write(pixels, frame.pts, frame.duration)
+                    tally.add(frame.pts, frame.duration, frame.time_base)
+                    step()
+        details = {"crops": None if beside is None else str(beside), "size": options.template.size}
+        return job.report(target, tally, faces=census.tracks, passed_through=unseen, details=details)
+
+
+def align(
+    source: str | Path,
+    output: str | Path | None = None,
+    options: AlignOptions = ALIGN,
+    on: Listener = silent,
+    command: str = "",
+) -> Report:
+    """Cuts the chosen faces out of a picture, or out of every picture of a folder or video, each by itself.
+
+    output: a picture for one face, a folder or video for more; None: NAME_aligned beside the input (a folder for a folder, and for
+    --face all).  Report.frames: faces cut out.  passed_through: pictures without one that fits; details["pictures"]: for each
+    face the number of its picture.
+    Raises MediaError, NoFaceError when no picture shows one, WeightsError, OutputError, UsageError.
+    """
+    with Job("align", on) as job:
+        info = media.probe(job.enter(media.local(source)))
+        target = _aligned_path(output, source, info, options.faces.select)
+        Target(target, options.output.overwrite).check(0)
+        finders = Finders.load(options.faces, options.run)
+        if options.run.dry_run:
+            return planned(job, target, info, options.read)
+        size = (options.template.size, options.template.size)
+        if options.output.resume:
+            raise UsageError("align is done in one go: it has no --resume.")
+        pictures: list[int] = []
+        tally, most, empty, last = Tally(), 0, 0, -1
+        reader = job.enter(media.read(info.path, options.read, on=on))
+        writer = _writer(target, size, info, options.output, options.read, command, "", on)
+        with writer as out, job.stage("align", info.frames) as step:
+            for frame in job.clock.over("decode", reader):
+                with job.clock("find", frames=1):
+                    places = _places(frame, options, finders, str(source), job)
+                for where in places:
+                    last = max(last + 1, frame.pts)  # several faces of one picture follow each other
+                    out.write(cut(frame.pixels, where), last, frame.duration)
+                    tally.add(last, frame.duration, frame.time_base)
+                    pictures.append(frame.index)
+                most, empty = max(most, len(places)), empty + (not places)
+                step()
+            if not pictures:
+                raise NoFaceError(f"{source} shows no face.", "Give a picture that shows one.")
+        details = {"pictures": pictures, "size": options.template.size}
+        return job.report(target, tally, faces=most, passed_through=empty, details=details)
+
+
+def _cut(frames: media.Reader, places: Places, done: int, threads: int, job: Job) -> Iterator[tuple[Frame, Pixels]]:
+    """The crops of all frames from `done` on, in order, cut by several threads."""
+
+    def one(pair: tuple[Frame, Place]) -> tuple[Frame, Pixels]:
+        frame, place = pair
+        with job.clock("cut", frames=1):
+            return frame, cut(frame.pixels, place.where)
+
+    workers = threads or os.cpu_count() or 1
+    pairs = islice(zip(job.clock.over("decode again", frames), places, strict=True), done, None)
+    return ordered_map(one, pairs, workers, workers + 1)
+
+
+def _places(frame: Frame, options: AlignOptions, finders: Finders, where: str, job: Job) -> list[Crop]:
+    """Where the chosen faces of one picture are cut out; none when there is none that fits."""
+    faces = finders.find(eight_bit(frame))
+    if not faces:
+        return []
+    census = Census()
+    census.add(faces)
+    chosen = finders.choose(census, options.faces.select, where, job)
+    return [place_of(faces[number], options.template) for number in chosen]
+
+
+def _writer(
+    target: str | Path, size: tuple[int, int], info: MediaInfo, output: OutputOptions, span: ReadOptions, command: str,
+    job_is: str, on: Listener,
+) -> Writer:  # fmt: skip
+    """An output of cut out pictures, made ones only when the clip is."""
+    made = Provenance(command, synthetic="AI-generated (synthetic)" in info.metadata.get("comment", ""))
+    return media.write(
+        target, size, info, output, drive=info, span=span, frames=info.frames, provenance=made,
+        fingerprint=job_is, on=on,
+    )  # fmt: skip
+
+
+def _beside(target: str | Path, options: CropOptions) -> Path | None:
+    """Where it is noted where the crops lie; None: nowhere."""
+    if options.crops is not None or str(target) == "-":
+        return options.crops
+    return places_of(target)
+
+
+def places_of(crops: str | Path) -> Path:
+    """The file beside a clip (or folder) of crops that says where they lie."""
+    path = Path(crops)
+    return path.with_name(f"{path.name if path.is_dir() else path.stem}{SUFFIX}")
+
+
+def _aligned_path(output: str | Path | None, source: str | Path, info: MediaInfo, select: str) -> str | Path:
+    if output is None and str(source) != "-" and (info.kind == "directory" or select == "all"):
+        return Path(source).with_name(f"{Path(source).stem}_aligned")
+    return output_path(output, f"{Path(source).stem}_aligned", source, info, "align")

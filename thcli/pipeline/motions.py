@@ -1,0 +1,92 @@
+"""`thcli encode` and `thcli warp`: the two halves of reenact, with a motion file between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from thcli import media
+from thcli.core.errors import UsageError
+from thcli.core.events import Listener, silent
+from thcli.core.options import EncodeOptions, FaceOptions, ReenactOptions, WarpOptions
+from thcli.media.info import MediaInfo
+from thcli.motion.file import SUFFIX, MotionFile
+from thcli.pipeline.observe import WINDOW, observe_driver
+from thcli.pipeline.portrait import Finders
+from thcli.pipeline.reenact import reenact
+from thcli.pipeline.rehearse import planned, rehearse_reenact
+from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.sidefile import SideFile
+
+ENCODE, WARP = EncodeOptions(), WarpOptions()
+
+
+def encode(
+    source: str | Path, output: str | Path | None = None, options: EncodeOptions = ENCODE, on: Listener = silent
+) -> Report:
+    """Writes the motion of the chosen face of a clip as a motion file (docs/motion-file.md).
+
+    output: None for NAME.motion.safetensors beside the clip.
+    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    """
+    with Job("encode", on) as job:
+        info = media.probe(job.enter(media.local(source)))
+        if info.kind == "motion":
+            raise UsageError(f"{source} is a motion file already.", f"Drive with it: thcli warp FACE {source}.")
+        place = SideFile(_motion_path(source, output), options.overwrite)
+        finders = Finders.load(options.faces, options.run)
+        if options.run.dry_run:
+            return planned(job, place.path, info, options.read)
+        with place:
+            seen = observe_driver(info, place.partial, options.faces.select, options.read, finders, job)
+            tally = _counted(seen.motion, info)
+        return job.report(place.path, tally, faces=seen.faces, passed_through=seen.unseen, engine=options.engine)
+
+
+def warp(
+    source: str | Path,
+    motion: str | Path,
+    output: str | Path | None = None,
+    options: WarpOptions = WARP,
+    on: Listener = silent,
+    command: str = "",
+) -> Report:
+    """Moves the source's face by a motion file; see `reenact`, which also takes videos to be driven by.
+
+    Raises UsageError when `motion` is not a motion file, and what `reenact` raises.
+    """
+    info = media.probe(motion)
+    if info.kind != "motion":
+        raise UsageError(f"{motion} is not a motion file.", f"Make one of it: thcli encode {motion}.")
+    whole = ReenactOptions(
+        engine=options.engine, framing=options.framing, background=options.background, source_face=options.source_face,
+        source_time=options.source_time, motion=options.motion, mesh=options.mesh, view=options.view, output=options.output,
+        run=options.run, faces=FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker),
+    )  # fmt: skip
+    target = output if output is not None else _video_path(source, info)
+    if options.run.dry_run:
+        return replace(rehearse_reenact(source, motion, target, whole, on), command="warp")
+    return replace(reenact(source, motion, target, whole, on, command), command="warp")
+
+
+def _motion_path(source: str | Path, output: str | Path | None) -> Path:
+    if output is not None:
+        return Path(output)
+    if str(source) == "-":
+        raise UsageError("encode from standard input needs a place for its output.", "Add -o FILE.")
+    return Path(source).with_name(f"{Path(source).stem}{SUFFIX}")
+
+
+def _video_path(source: str | Path, motion: MediaInfo) -> Path:
+    """SOURCE_MOTION.mp4 beside the motion file."""
+    return motion.path.with_name(f"{Path(source).stem}_{motion.path.name.removesuffix(SUFFIX)}.mp4")
+
+
+def _counted(motion: MotionFile, info: MediaInfo) -> Tally:
+    """The frames and the length of a motion; the last frame counts as long as the clip's frames are on average."""
+    last = round(1 / (info.rate * motion.time_base)) if info.rate else 0
+    tally = Tally()
+    for start in range(0, len(motion), WINDOW):
+        for pts in motion.window(start, start + WINDOW).pts:
+            tally.add(int(pts), last, motion.time_base)
+    return tally
