@@ -67,10 +67,8 @@ def paste(
     NAME_pasted beside `frames`.  A frame whose face was not seen stays as it is (Report.passed_through).
     Raises MediaError when the two do not belong together, OutputError, UsageError.
     """
-    if "-" in (str(cropped), str(frames)) and (
-        str(cropped) == str(frames) or str(cropped) == "-" and not options.crops
-    ):
-        raise UsageError("Only one of both can be standard input, and its crops need --crops FILE.")
+    if str(cropped) == "-" and (str(frames) == "-" or options.crops is None):
+        raise UsageError("Crops from standard input need --crops FILE, and frames that are a file.")
     with Job("paste", on) as job:
         info = media.probe(job.enter(media.local(frames)))
         changed = media.probe(job.enter(media.local(cropped)))
