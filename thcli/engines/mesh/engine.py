@@ -76,6 +76,8 @@ def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
     if source.hidden is not None:
         mirror.draw(out, source.picture, source.hidden, source.mesh, points, way)
     eyes.draw(out, source.eyes, shows, points, target.gaze)
+    if source.seam is not None:
+        mouth.draw_seam(out, source.seam, source.inside.lips.gap, points, source.step)
     if driving is not None and target.driver is not None:
         mouth.draw_driver(out, source.tone, points, target.driver, driving)
     else:

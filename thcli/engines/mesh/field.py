@@ -18,15 +18,20 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, height
 from thcli.engines.mesh.raster import Grid
 from thcli.engines.mesh.sampling import look_up, polygon
+from thcli.faces.topology import CHIN as JAW
 from thcli.faces.topology import OVAL
 
 REACH = 2.2  # face heights from the face's middle: nothing moves beyond
-SLOPE, DEPTH = 1.2, 0.6  # how steeply and how far (face heights) the head falls back behind the outline
-BLEND = 0.05  # face heights over which neighbouring outline points mix
+SLOPE, DEPTH = (
+    (1.3, 1.3, 1.3),
+    (0.7, 0.7, 0.7),
+)  # how steeply and how far (face heights) the head falls back behind the outline
+BLEND = 0.07  # face heights over which neighbouring outline points mix
 FADE, STEEP = (
     0.1,
     1.3,
 )  # an outline point's own motion fades over FADE face heights, more for more motion: nothing folds
+_UPPER = np.flatnonzero(~np.isin(OVAL, JAW))
 HULL = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 
 
@@ -41,8 +46,8 @@ class Follow:
     side: float
 
 
-BODY = Follow((0.38, 1.09), 0.62)
-HAIR = Follow((0.6, 1.5), 0.2)
+BODY = Follow((0.32, 1.09), 0.7)
+HAIR = Follow((1.0, 1.5), 0.2)
 AROUND = (1.4, 2.1)  # face heights over which following ends above and beside
 NO_MATTE = (0.95, 2.0)  # the same when the background moves along with its person
 
@@ -95,6 +100,17 @@ def head(source: Array, target: Array) -> tuple[Array32, Array32]:
     return (scale * rotation).astype(np.float32), shift.astype(np.float32)
 
 
+def _similarity_part(oval: Array32, rest: Array) -> Array32:
+    """(2, 3) the linear motion, half of it, in what the rigid head leaves of the upper outline's own: the tracked depth is not exact."""
+    at, value = oval[:, _UPPER], rest[:, _UPPER]
+    middle, shift = at.mean(1, keepdims=True), value.mean(1, keepdims=True)
+    (x, y), (dx, dy) = at - middle, value - shift
+    size = max(float((x * x + y * y).sum()), 1e-6)
+    grow, turn = float((x * dx + y * dy).sum()) / size, float((x * dy - y * dx).sum()) / size
+    linear = np.array([[grow, -turn], [turn, grow]])
+    return np.asarray(0.5 * np.concatenate([linear, shift - linear @ middle], 1), np.float32)
+
+
 def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Array32:
     """Displacement from target to source pixels at the samples of a grid, (rows, columns, 2) float32.
 
@@ -117,9 +133,16 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
 
     # the head as a body: its surface falls back behind the outline
     matrix, shift = head(source, target)
-    back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * tall)
+    middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
+    up = (target[FOREHEAD, :2] - target[CHIN, :2]) / tall
+    axes = (np.array([[-up[1], up[0]], up]) / tall).astype(np.float32)
+    above = axes[1] @ (points - middle[:, None])
+    over, under = smoothstep(0.25, 0.55, above), smoothstep(0.25, 0.55, -above)
+    slope = SLOPE[0] + over * (SLOPE[1] - SLOPE[0]) + under * (SLOPE[2] - SLOPE[0])
+    deep = DEPTH[0] + over * (DEPTH[1] - DEPTH[0]) + under * (DEPTH[2] - DEPTH[0])
+    back = (RIGID_WEIGHTS @ target[RIGID, 2] + deep * tall).astype(np.float32)
     z = oval_z @ share / total
-    z = np.minimum(z + np.float32(SLOPE) * near, np.maximum(back, z))
+    z = np.minimum(z + slope.astype(np.float32) * near, np.maximum(back, z))
     # what does not change with the place is left out of the map: displacement, not position
     stays = matrix[:2, :2] - np.eye(2, dtype=np.float32)
 
@@ -127,14 +150,14 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
         return np.asarray(stays @ p + matrix[:2, 2:] * depth + shift[:2, None])
 
     rigid, rigid_oval = moved(points, z), moved(oval, oval_z)
+    left = _similarity_part(oval, (around.oval - outline).T - rigid_oval)
+    rigid += left[:, :2] @ points + left[:, 2:]
+    rigid_oval += left[:, :2] @ oval + left[:, 2:]
 
-    middle = (target[FOREHEAD, :2] + target[CHIN, :2]) / 2
-    up = (target[FOREHEAD, :2] - target[CHIN, :2]) / tall
-    axes = (np.array([[-up[1], up[0]], up]) / tall).astype(np.float32)
     radius = AROUND if around.matte else NO_MATTE
 
     def weight(p: Array32, step: Array32) -> Array32:
-        across, above = axes @ (p - middle.astype(np.float32)[:, None])
+        across, above = axes @ (p - middle[:, None])
         across = np.abs(across)
         ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
         body = 1 - smoothstep(*BODY.below, BODY.side * across - above)

@@ -29,7 +29,8 @@ UPPER_TEETH = np.array(
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
 UPPER_TALL, LOWER_TALL = 10.0, 8.5  # mm
 OPENS = (0.015, 0.06)  # gap / width between which the inside appears
-OWN = (0.04, 0.09)  # the same of a source whose own inside is worth showing
+ALIKE = (0.05, 0.3)  # |log| of target gap / source gap up to which the source's own inside is simply stretched
+OWN = (0.03, 0.07)  # the same of a source whose own inside is worth showing
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ def prepare(mesh: Array, tone: Array) -> Inside:
 def draw(out: Image, picture: Image, inside: Inside, source: Array, target: Array) -> None:
     """Draws the inside between the target's lips, in place. source, target: (468, 3) meshes in pixels of the picture."""
     place = patch.opening(target, LIPS)
-    shown = float(smoothstep(*OPENS, place.gap))
+    own = float(smoothstep(*OWN, inside.lips.gap))
+    alike = 1 - float(smoothstep(*ALIKE, abs(np.log(max(place.gap, 1e-3) / max(inside.lips.gap, 1e-3)))))
+    shown = float(smoothstep(*OPENS, place.gap)) * (1 - own * alike)
     where = patch.pixels(place, (out.shape[1], out.shape[0]), 0.06)
     if shown <= 0 or where is None:
         return
@@ -86,7 +89,6 @@ def draw(out: Image, picture: Image, inside: Inside, source: Array, target: Arra
     above = _millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * ax[2] - jaw, ax)[1]
     jaw = jaw + max(above - MOST_LOWER, 0.0) * ax[1]
     colour = _made(where, (u, v), rims, place, (edge, jaw, ax), inside.tone)
-    own = float(smoothstep(*OWN, inside.lips.gap))
     if own > 0:
         _own(colour, own, picture, inside, source, where, (edge, ax))
     mask = patch.cover(place, u, v, (rims[0] + 0.01, rims[1] - 0.01), max(1.5, 0.035 * place.width))
@@ -120,11 +122,11 @@ def _made(where: tuple[slice, slice], uv: tuple[Array32, Array32], rims: tuple[A
 
     soft = np.float32(max(0.35, 1.0 / max(float(np.linalg.norm(ax[0])), 1e-6)))
     lower = _teeth(jaw_x, -(jaw_y + np.float32(0.012) * jaw_x**2), LOWER_TEETH, LOWER_TALL, soft, skin, light)
-    shade = np.float32(0.72) * (1 - np.float32(0.8) * smoothstep(9, 22, np.abs(jaw_x))).astype(np.float32)
+    shade = np.float32(0.80) * (1 - np.float32(0.8) * smoothstep(9, 22, np.abs(jaw_x))).astype(np.float32)
     colour += lower[1][..., None] * (lower[0] * shade[..., None] - colour)
 
     upper = _teeth(x, y + np.float32(0.010) * x**2, UPPER_TEETH, UPPER_TALL, soft, skin, light)
-    shade = (np.float32(0.66) + np.float32(0.34) * smoothstep(0, 4.0, under_lip)).astype(np.float32)
+    shade = (np.float32(0.78) + np.float32(0.22) * smoothstep(0, 3.0, under_lip)).astype(np.float32)
     shade *= (1 - np.float32(0.75) * smoothstep(11, 25, np.abs(x))).astype(np.float32)
     colour += upper[1][..., None] * (upper[0] * shade[..., None] - colour)
     corner = smoothstep(0.0, 0.16, np.minimum(u, 1 - u)).astype(np.float32)
@@ -154,10 +156,10 @@ def _teeth(x: Array32, y: Array32, borders: Array, tall: float, soft: np.float32
     beyond = y + shorter + np.float32(0.9) * np.abs(side) ** 5
     cover = np.clip(np.float32(0.5) - beyond / (2 * soft), 0, 1) * (away < borders[-1])
     body = np.float32(1.0) - np.float32(0.13) * side**2  # round, from side to side
-    gaps = 1 - np.float32(0.28) * smoothstep(0.80, 1.0, np.abs(side)).astype(np.float32)
+    gaps = 1 - np.float32(0.17) * smoothstep(0.80, 1.0, np.abs(side)).astype(np.float32)
     tip = 1 - np.float32(0.10) * smoothstep(-1.8, 0.0, beyond).astype(np.float32)  # the biting edge is glassy
     enamel = (
-        light * np.array([1.06, 1.01, 0.93], np.float32) * (skin / max(float(skin.mean()), 1.0)) ** np.float32(0.55)
+        light * np.array([1.16, 1.11, 1.03], np.float32) * (skin / max(float(skin.mean()), 1.0)) ** np.float32(0.45)
     )
     colour = enamel * (body * gaps * tip)[..., None]
     gum = smoothstep(tall - 1.0, tall + 0.4, -beyond + np.float32(1.4) * side**2).astype(np.float32)

@@ -21,7 +21,7 @@ SIZE = 256  # of the segmentation network
 SURE = (0.25, 0.75)  # probabilities that count as background, as person
 FINE = 128  # samples to a face at which the alpha's edge is refined
 MARGIN = 0.1  # face heights around the person that the plate is not filled from
-REPLACED = 0.04  # face heights around the person that are filled
+REPLACED = 0.07  # face heights around the person that are filled
 LEAST = 0.85  # share of the face that the cut must hold to be believed
 
 
@@ -76,8 +76,8 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
         return None
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
     alpha = np.maximum(alpha, mean(np.asarray(core, np.float32), 3))
-    hidden, wide = _grown(alpha, REPLACED * tall / step), _grown(alpha, MARGIN * tall / step)
-    filled = resized(push_pull(small * 255, wide > 0), (width, height))
+    hidden, wide = _grown(alpha, REPLACED * tall / step), _grown(alpha, MARGIN * tall / step) > 0
+    filled = resized(push_pull(small * 255, wide), (width, height))
     share = resized(hidden, (width, height))[..., None]
     plate = np.clip(picture + share * (filled - picture) + 0.5, 0, 255).astype(np.uint8)
     full = resized(alpha, (width, height))

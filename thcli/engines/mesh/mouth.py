@@ -9,9 +9,10 @@ from thcli.engines.mesh import patch
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.field import smoothstep
 from thcli.engines.mesh.sampling import look_up
-from thcli.faces.topology import MOUTH_SKIN
+from thcli.faces.topology import LIPS_OUTER, MOUTH_SKIN
 
 OPENS = (0.02, 0.07)  # gap / width between which the inside appears
+CLOSES = (0.35, 0.75)  # target gap / source gap between which the line between closed lips fades in
 GAIN = (0.55, 1.7)  # of the driver's picture at most
 CHROMA = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
@@ -29,6 +30,29 @@ def gain(wanted: Array, there: Array) -> Array:
     light = float(wanted.mean() / max(there.mean(), 1.0))
     colour = np.clip(wanted / np.maximum(there, 1.0) / max(light, 1e-3), 0.6, 1.6)
     return np.asarray(np.clip(light, *GAIN) * colour**CHROMA)
+
+
+def seam(picture: Image, mesh: Array) -> Array:
+    """The colour of the line between closed lips, (3,): the lips' own, in shadow."""
+    rims = mesh[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - mesh[LIPS, :2])
+    return np.asarray(0.55 * np.median(look_up(picture, rims[None].astype(np.float32))[0], 0), np.float64)
+
+
+def draw_seam(out: Image, colour: Array, own_gap: float, target: Array, step: int) -> None:
+    """Covers what an open source mouth leaves between lips that are closing, in place: the map cannot be that sharp.
+
+    own_gap: of the source's lips, in widths.  step: source pixels a sample of the map.
+    """
+    place = patch.opening(target, LIPS)
+    shown = 1 - float(smoothstep(*CLOSES, place.gap / own_gap))
+    where = patch.pixels(place, (out.shape[1], out.shape[0]), 0.06)
+    if shown <= 0 or where is None:
+        return
+    u, v = patch.coordinates(place, where)
+    upper, lower = place.rims(u)
+    reach = np.float32(0.7 * step / max(place.width, 1.0))
+    mask = patch.cover(place, u, v, (upper - reach, lower + reach), max(1.5, 1.2 * step))
+    patch.blend(out, where, shown * mask, colour.astype(np.float32)[None, None])
 
 
 def draw_driver(out: Image, own_tone: Array, target: Array, driver: Array, frame: Image) -> None:

@@ -18,12 +18,16 @@ from thcli.engines.mesh.mirror import Mirror
 from thcli.engines.mesh.warp import step_for
 
 
+PARTED = 0.02  # gap / width of lips that show what lies between them
+
+
 @dataclass(frozen=True, slots=True)
 class MeshSource:
     """A source picture and all that is known of it. Read-only: threads may share it.
 
     picture: (H, W, 3) uint8.  face: with its mesh, in pixels of the picture.  mesh: (468, 3) float64.  step: source pixels a sample
     of the map.  cut: person and plate, or None.  hidden: the mirrored half, or None when both are seen.  tone: (3,) skin colour.
+    inside: of the mouth.  seam: (3,) colour of the line between the lips once they close, None when they are closed.
     """
 
     picture: Image
@@ -36,6 +40,7 @@ class MeshSource:
     hidden: Mirror | None
     tone: Array
     inside: Inside
+    seam: Array | None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,11 +56,13 @@ def prepare(picture: Image, face: Face, segmenter: Segmenter | None) -> MeshSour
     picture = np.ascontiguousarray(picture)
     found = None if segmenter is None else matte.cut(picture, segmenter(picture), mesh)
     tone = mouth.tone(picture, mesh)
+    inside = interior.prepare(mesh, tone)
     oval = pushed_oval(mesh)
     around = Surroundings(oval, False) if found is None else Surroundings(oval, True, found[1], found[2])
     return MeshSource(
         picture, face, mesh, step_for(mesh), around, None if found is None else found[0], _eyes(picture, mesh, face),
-        mirror.prepare(picture, mesh), tone, interior.prepare(mesh, tone),
+        mirror.prepare(picture, mesh), tone, inside,
+        mouth.seam(picture, mesh) if inside.lips.gap > PARTED else None,
     )  # fmt: skip
 
 
