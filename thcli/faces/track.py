@@ -21,10 +21,9 @@ Pixels = npt.NDArray[Any]
 
 @runtime_checkable
 class MeshLandmarker(Protocol):
-    """A landmarker that can also follow a face from the frame before, and look at one picture with more care."""
+    """A landmarker that can also follow a face from the frame before."""
 
     def fit(self, picture: Pixels, face: Face) -> Face | None: ...
-    def settle(self, picture: Pixels, face: Face) -> Face | None: ...
     def refit(self, picture: Pixels, face: Face, roi: Roi | None = None) -> Face | None: ...
 
 

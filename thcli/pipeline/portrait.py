@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -43,12 +44,18 @@ class Portrait:
         return self.picture.shape[1], self.picture.shape[0]
 
 
+class CarefulLandmarker(MeshLandmarker, Protocol):
+    """One that can also look at a still with more care."""
+
+    def settle(self, picture: Image, face: Face) -> Face | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finders:
     """The detector and landmarker of a job, and how a face is chosen with them."""
 
     detector: Detector
-    landmarker: MeshLandmarker
+    landmarker: CarefulLandmarker
 
     @classmethod
     def load(cls, faces: FaceOptions, run: RunOptions) -> Finders:
