@@ -125,6 +125,13 @@ def test_a_jump_of_the_head_is_a_cut() -> None:
     assert np.allclose(steps / np.exp(line.pose[1:12, 3:4]), raw / np.exp(pose[1:12, 3:4]))
 
 
+def test_a_cut_on_an_unseen_frame_counts_for_the_next_seen_one() -> None:
+    motion = world.hidden(world.driver(30), (10, 14))
+    cut = np.arange(30) == 12
+    line = line_of(replace(motion, arrays={**motion.arrays, "cut": cut}))
+    assert line.shot.tolist() == [0] * 14 + [1] * 16
+
+
 def test_a_new_track_at_the_same_place_is_no_new_framing() -> None:
     motion = world.driver(30)
     track = (np.arange(30) >= 12).astype(np.int32)

@@ -132,3 +132,6 @@ def test_windows_of_observe_are_put_together_alike() -> None:
         observe(world.frames(2), faces[:1])
     with pytest.raises(ValueError):
         observe([], [])
+    with pytest.raises(ValueError):
+        observe(world.frames(2), faces[:2], [True])
+    assert observe(world.frames(2), faces[:2], [False, True]).arrays["cut"].tolist() == [False, True]

@@ -13,14 +13,15 @@ from thcli.motion.canonical import decompose, gaze, neutral, pack
 KIND = "mesh"
 
 
-def observe(frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
+def observe(frames: Sequence[Frame], faces: Sequence[Face | None], cuts: Sequence[bool] | None = None) -> Motion:
     """The motion of one window. None (or a face without a mesh) is a frame whose face was not seen: valid is False, its row is zero.
+    cuts: whether each frame begins a new scene, as the tracker saw it (a jump of the head is noticed without it).
 
     Arrays (docs/motion-file.md): pose (T, 7) float64, expression (T, 468, 3) float32, gaze (T, 2, 2) float32, logit (T,) float32,
-    track (T,) int32. Constants: neutral (468, 3), size (width, height).
-    Raises ValueError for an empty window or when the two lists differ in length.
+    track (T,) int32, cut (T,) bool. Constants: neutral (468, 3), size (width, height).
+    Raises ValueError for an empty window or when the lists differ in length.
     """
-    if not frames or len(frames) != len(faces):
+    if not frames or len(frames) != len(faces) or (cuts is not None and len(cuts) != len(frames)):
         raise ValueError(f"{len(frames)} frames and {len(faces)} faces are no window")
     count, size = len(frames), frames[0].size
     seen = [i for i, face in enumerate(faces) if face is not None and face.mesh is not None]
@@ -49,6 +50,7 @@ def observe(frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         "gaze": looks,
         "logit": logit,
         "track": track,
+        "cut": np.zeros(count, bool) if cuts is None else np.array(cuts, bool),
     }
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)

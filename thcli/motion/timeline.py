@@ -83,8 +83,8 @@ def scan(store: MotionStore) -> Timeline:
     parts = [_small(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
     if not parts:
         parts = [_small(store.window(0, 0))]
-    seconds, valid, pose, gaze, track, logit = (np.concatenate([p[i] for p in parts]) for i in range(6))
-    new_shot, new_scene = _cuts(valid, pose, track)
+    seconds, valid, pose, gaze, track, logit, cut = (np.concatenate([p[i] for p in parts]) for i in range(7))
+    new_shot, new_scene = _cuts(valid, pose, track, cut)
     shot = np.cumsum(new_shot).astype(np.intp)
     clear = _clear(valid, logit)
     lost = _gaps(seconds, valid)
@@ -98,12 +98,13 @@ def scan(store: MotionStore) -> Timeline:
     )  # fmt: skip
 
 
-def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array]:
+def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools]:
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     a, none = motion.arrays, np.zeros(len(motion))
     return (
         seconds, np.array(motion.valid), np.asarray(a["pose"], np.float64), np.asarray(a["gaze"], np.float64),
         np.asarray(a.get("track", none), np.intp), np.asarray(a.get("logit", none), np.float64),
+        np.asarray(a.get("cut", none), bool),
     )  # fmt: skip
 
 
@@ -129,8 +130,8 @@ def _neighbours(valid: Bools) -> tuple[Ints, Ints]:
     return before, after
 
 
-def _cuts(valid: Bools, pose: Array, track: Ints) -> tuple[Bools, Bools]:
-    """Where a filter must stop (T,): on a seen frame with another track, or after a jump that no head makes. Where the framing changed (T,)."""
+def _cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bools, Bools]:
+    """Where a filter must stop (T,): on a seen frame with another track or beyond a cut, or after a jump that no head makes. Where the framing changed (T,)."""
     shot, scene = np.zeros(len(valid), bool), np.zeros(len(valid), bool)
     seen = np.flatnonzero(valid)
     if len(seen) < 2:
@@ -140,7 +141,8 @@ def _cuts(valid: Bools, pose: Array, track: Ints) -> tuple[Bools, Bools]:
     between = matrix_from_rotvec(pose[b, :3]) @ np.swapaxes(matrix_from_rotvec(pose[a, :3]), -1, -2)
     turn = np.linalg.norm(rotvec_from_matrix(between), axis=-1)
     moved = (shift > JUMP_SHIFT) | (np.abs(pose[b, 3] - pose[a, 3]) > JUMP_SCALE)
-    next_to, other = b == a + 1, track[a] != track[b]
+    passed = np.cumsum(cut)  # a cut may fall on frames without the face
+    next_to, other = b == a + 1, (track[a] != track[b]) | (passed[a] != passed[b])
     shot[b] = other | ((moved | (turn > JUMP_TURN)) & next_to)
     scene[b] = moved & (next_to | other)
     return shot, scene
