@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from thcli.engines.blocks import grid
 from thcli.engines.blocks.layers import AntiAlias, Down, Up, convolution, rectify
+from thcli.engines.blocks.volume import DEPTH
 
 KEYPOINTS = 15
-DEPTH = 16
 BINS = 66
 
 
@@ -45,6 +45,8 @@ class KeypointDetector(nn.Module):
 
     reduced: look at a quarter of the size, as all but the older beta checkpoint do.  narrow: divides every width.
     """
+
+    EXACT = True
 
     def __init__(self, *, reduced: bool = True, narrow: int = 1):
         super().__init__()
@@ -99,6 +101,8 @@ class HeadPose(NamedTuple):
 
 class HeadEstimator(nn.Module):
     """Picture (B, 3, 256, 256) -> head pose and expression: a residual network with five heads. narrow: divides every width."""
+
+    EXACT = True
 
     FOLDS: ClassVar[Sequence[tuple[str, str]]] = tuple((f"conv{i}", f"norm{i}") for i in range(1, 6))
 
