@@ -210,6 +210,14 @@ def test_the_gallery_shows_truth_rows_and_difference(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
 
 
+def test_the_gallery_shows_nothing_from_outside_of_the_frame() -> None:
+    gallery = Gallery("copy", columns=1, size=64)
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None], (256, 256, 3)).copy()
+    for x in (-100.0, 0.0, 100.0):
+        shown = gallery._cut(ramp, face_at(x))
+        assert (np.diff(shown[:, 0, 0].astype(int)) > 0).all()  # a repeated border would stand still
+
+
 @pytest.mark.parametrize("name", ["nowhere/sheet.png", "sheet.nonsense"])
 def test_a_sheet_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="cannot be written"):

@@ -124,4 +124,13 @@ class Gallery:
         return contact_sheet(rows, cell=(self._size, self._size), columns=captions)
 
     def _cut(self, picture: Image, face: Face | None) -> Image:
-        return fit_within(picture, self._size) if face is None else cut(picture, square(face, WIDE_BOX), self._size)
+        return fit_within(picture, self._size) if face is None else cut(picture, _inside(picture, face), self._size)
+
+
+def _inside(picture: Image, face: Face) -> tuple[float, float, float]:
+    """Centre and side of a square around the face that keeps within the picture: a repeated border would look like a fault."""
+    height, width = picture.shape[:2]
+    x, y, side = square(face, WIDE_BOX)
+    side = min(side, height, width)
+    reach = (side - 1) / 2
+    return min(max(x, reach), width - 1 - reach), min(max(y, reach), height - 1 - reach), side
