@@ -22,14 +22,11 @@ from thcli.faces.topology import CHIN as JAW
 from thcli.faces.topology import OVAL
 
 REACH = 2.2  # face heights from the face's middle: nothing moves beyond
-SLOPE, DEPTH = (
-    (1.3, 1.3, 1.3),
-    (0.7, 0.7, 0.7),
-)  # how steeply and how far (face heights) the head falls back behind the outline
+SLOPE, DEPTH = 1.3, 0.7  # how steeply and how far (face heights) the head falls back behind the outline
 BLEND = 0.07  # face heights over which neighbouring outline points mix
 FADE, STEEP = (
     0.1,
-    1.3,
+    1.2,
 )  # an outline point's own motion fades over FADE face heights, more for more motion: nothing folds
 _UPPER = np.flatnonzero(~np.isin(OVAL, JAW))
 HULL = 0.04  # face heights that an outline point may lie inside of the mesh's hull
@@ -136,13 +133,9 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
     middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
     up = (target[FOREHEAD, :2] - target[CHIN, :2]) / tall
     axes = (np.array([[-up[1], up[0]], up]) / tall).astype(np.float32)
-    above = axes[1] @ (points - middle[:, None])
-    over, under = smoothstep(0.25, 0.55, above), smoothstep(0.25, 0.55, -above)
-    slope = SLOPE[0] + over * (SLOPE[1] - SLOPE[0]) + under * (SLOPE[2] - SLOPE[0])
-    deep = DEPTH[0] + over * (DEPTH[1] - DEPTH[0]) + under * (DEPTH[2] - DEPTH[0])
-    back = (RIGID_WEIGHTS @ target[RIGID, 2] + deep * tall).astype(np.float32)
+    back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * tall)
     z = oval_z @ share / total
-    z = np.minimum(z + slope.astype(np.float32) * near, np.maximum(back, z))
+    z = np.minimum(z + np.float32(SLOPE) * near, np.maximum(back, z))
     # what does not change with the place is left out of the map: displacement, not position
     stays = matrix[:2, :2] - np.eye(2, dtype=np.float32)
 

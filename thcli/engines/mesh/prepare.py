@@ -17,7 +17,6 @@ from thcli.engines.mesh.matte import Cut, Segmenter
 from thcli.engines.mesh.mirror import Mirror
 from thcli.engines.mesh.warp import step_for
 
-
 PARTED = 0.02  # gap / width of lips that show what lies between them
 
 
