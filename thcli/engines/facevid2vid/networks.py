@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from thcli.engines.blocks import grid
+from thcli.engines.blocks.decoder import SpadeDecoder
 from thcli.engines.blocks.layers import Same, Up, convolution, residuals
-from thcli.engines.blocks.spade import SpadeDecoder
 from thcli.engines.blocks.volume import DEPTH, Appearance, DenseMotion, Field
 from thcli.engines.facevid2vid.estimator import KEYPOINTS
 
