@@ -162,6 +162,19 @@ def test_a_clip_without_a_face_has_no_weight() -> None:
     assert not line.weight.any()
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("causal", [False, True])
+def test_short_clips_are_no_trouble(count: int, causal: bool) -> None:
+    motion = world.driver(count)
+    logit = np.linspace(28, 10, count).astype(np.float32)
+    motion = replace(motion, arrays={**motion.arrays, "logit": logit})
+    line = line_of(motion)
+    kind = Causal if causal else ZeroPhase
+    filled = Filled(line, kind(world.buffer(motion), line, 1.0))
+    assert line.clear.shape == (count,) and line.clear.any()
+    assert filled.pose.shape == (count, 7) and np.isfinite(filled.expression(0, count)).all()
+
+
 def test_an_empty_clip_is_no_trouble() -> None:
     line = line_of(world.driver(3)[0:0])
     assert len(line) == 0 and zero_phase(world.driver(3)[0:0]).pose.shape == (0, 7)

@@ -32,10 +32,16 @@ def _carry(shape: Array, columns: Columns, delta: Array, upper: float, rings: tu
             shape[:, ring] += sign * share * factor * delta
 
 
-def set_lids(shape: Array, own: Array, opening: Array) -> None:
-    """Gives the lids of canonical shapes (T, 468, 3), in place, the source's own gaps times opening (T, 2). own: the source's shape (468, 3)."""
+def set_lids(shape: Array, own: Array, opening: Array, lent: Array | None = None) -> None:
+    """Gives the lids of canonical shapes (T, 468, 3), in place, the source's own gaps times opening (T, 2). own: the source's shape (468, 3).
+
+    lent: (T, 2) times the gap of a usual open eye, added: for eyes that are shut in the source.
+    """
     for side, columns in enumerate(anatomy.LIDS):
         wanted = (own[columns.upper] - own[columns.lower]) * opening[:, side, None, None]
+        if lent is not None:
+            usual = neutral()[columns.upper] - neutral()[columns.lower]
+            wanted = wanted + usual * lent[:, side, None, None]
         there = shape[:, columns.upper] - shape[:, columns.lower]
         _carry(shape, columns, wanted - there, UPPER_LID, LID_RINGS)
 

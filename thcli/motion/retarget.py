@@ -33,7 +33,8 @@ GAZE_FURTHEST = 0.3  # and at most this far from the middle, unless it was furth
 MOUTH_SEEN = (0.02, 0.06)  # opening of the reference from which its share of the source's is known
 WINK = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 EYE_AWAKE = 0.19  # opening of an eye from which it is not half shut (93 neutral faces: .22, deviation .024)
-EYE_SEEN = (0.06, 0.12)  # opening of the source's own eye: below shut, and stays so
+EYE_SEEN = (0.06, 0.12)  # opening of the source's own eye: below, it says nothing of how far the eye opens
+EYE_SHUT = (0.045, 0.065)  # below, it is shut, and opens as a usual eye does
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,8 @@ class Retargeted:
             if region in ("all", "expression", "lips"):
                 features.set_lips(face, self._lip_gaps(back, gain))
             if region in ("all", "expression", "eyes"):
-                features.set_lids(face, own, self._openings(shape, gain))
+                opening, lent = self._openings(shape, gain)
+                features.set_lids(face, own, opening, lent)
         return face, _ratio_of_gaps(face, own)
 
     def _lip_gaps(self, shape: Array, gain: Array) -> Array:
@@ -198,17 +200,18 @@ class Retargeted:
         closing = np.where(share[:, None] < 1, np.minimum(scaled, added), added)
         return np.asarray(np.maximum(added + known * (closing - added), 0))
 
-    def _openings(self, shape: Array, gain: Array) -> Array:
-        """(T, 2) lid gap over the source's own."""
+    def _openings(self, shape: Array, gain: Array) -> tuple[Array, Array]:
+        """(T, 2) lid gap over the source's own, and over a usual eye's where the source's own is shut."""
         eyes = canonical.eye_openings(shape)
         ratio = (eyes - self._shut) / (self._awake - self._shut)
         mean, half = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
         half = half * smoothstep(*WINK, np.abs(half))
         both = np.concatenate([mean + half, mean - half], -1)
         awake = smoothstep(*EYE_SEEN, self._own_eyes)
-        return np.asarray(
-            np.clip(1 + gain[:, None] * awake * (np.clip(both, 0, features.WIDEST) - 1), 0, features.WIDEST)
-        )
+        both = np.clip(both, 0, features.WIDEST)
+        opening = np.clip(1 + gain[:, None] * awake * (both - 1), 0, features.WIDEST)
+        shut = 1 - smoothstep(*EYE_SHUT, self._own_eyes)
+        return np.asarray(opening), np.asarray(shut * np.clip(gain[:, None], 0, 1) * both)
 
     def _placed(self, shape: Array, start: int, stop: int, weight: Array) -> Array:
         """Canonical shapes of the source, moved with the driver's head, in source pixels."""

@@ -117,7 +117,8 @@ def _clear(valid: Bools, logit: Array) -> Bools:
     if usual <= 0:
         return valid
     doubtful = valid & (logit < COVERED * usual)
-    wide = np.convolve(doubtful, np.ones(2 * COVERED_MARGIN + 1), "same") > 0
+    # not "same": that has the kernel's length when the clip is shorter
+    wide = np.convolve(doubtful, np.ones(2 * COVERED_MARGIN + 1))[COVERED_MARGIN : COVERED_MARGIN + len(valid)] > 0
     clear = valid & ~wide
     return clear if clear.any() else valid
 
