@@ -23,6 +23,7 @@ Licence = Literal["any", "free"]
 Template = Literal["square", "arcface", "ffhq", "liveportrait"]
 PasteMask = Literal["face", "crop"]
 MotionKind = Literal["mesh"]
+Border = Literal["replicate", "black", "reflect"]
 
 
 def option(default: Any, about: str, *names: str, hidden: bool = False) -> Any:
@@ -304,6 +305,7 @@ class TemplateOptions:
         None,
         "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, ffhq: 1).",
     )
+    border: Border = option("replicate", "What shows outside of the picture: replicate its rim, black, or reflect.")
 
     def __post_init__(self) -> None:
         require(16 <= self.size <= 4096, "--size", "within 16..4096 pixels", self.size)

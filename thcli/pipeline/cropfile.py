@@ -19,37 +19,45 @@ import numpy.typing as npt
 
 from thcli import __version__
 from thcli.core.errors import MediaError
-from thcli.core.geometry import box_of
 from thcli.core.options import SteadyOptions, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Motion
 from thcli.faces import align
+from thcli.faces.layouts import landmarks_of
 from thcli.faces.steady import crop_of, params_of, steady_windows
+from thcli.motion.canonical import decompose, neutral
 from thcli.motion.file import MotionFile, MotionWriter
 from thcli.pipeline.tracklog import TrackLog
 
 KIND, SUFFIX = "crop", ".crops.safetensors"
 WINDOW = 512
 OUTLINE = 36  # directions in which the face's outermost points are noted
-SQUARE = 2.0  # the square's side over that of the face's box
+SQUARE = 2.0  # the square's side over the face's height
 PLACE = np.dtype([("params", "<f8", 4), ("seconds", "<f8"), ("shot", "<i8")])
 
-_Maker = Callable[[npt.ArrayLike, int, float | None], Crop]
+_Maker = Callable[[Face, int, float | None], Crop]
 
 
-def _square(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
-    return align.square(box_of(mesh), size, SQUARE if scale is None else scale)
+def _square(face: Face, size: int, scale: float | None) -> Crop:
+    """Around the face's box, as large as the head is: the side does not breathe with the mouth, nor when the head nods."""
+    side = float(max(face.box[2:] - face.box[:2]))
+    if face.mesh is not None:
+        side = float(np.exp(decompose(face.mesh).log_scale) * np.ptp(neutral()[:, 1]))
+    middle = (face.box[:2] + face.box[2:]) / 2
+    around = np.concatenate([middle - side / 2, middle + side / 2])
+    return align.square(around, size, SQUARE if scale is None else scale)
 
 
-def _arcface(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
-    return _widened(align.arcface(mesh, size), scale)
+def _arcface(face: Face, size: int, scale: float | None) -> Crop:
+    return _widened(align.arcface(landmarks_of(face), size), scale)
 
 
-def _ffhq(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
-    return _widened(align.ffhq(mesh, size), scale)
+def _ffhq(face: Face, size: int, scale: float | None) -> Crop:
+    return _widened(align.ffhq(landmarks_of(face), size), scale)
 
 
-def _liveportrait(mesh: npt.ArrayLike, size: int, scale: float | None) -> Crop:
-    return align.liveportrait(mesh, size) if scale is None else align.liveportrait(mesh, size, scale)
+def _liveportrait(face: Face, size: int, scale: float | None) -> Crop:
+    points = landmarks_of(face)
+    return align.liveportrait(points, size) if scale is None else align.liveportrait(points, size, scale)
 
 
 def _widened(where: Crop, scale: float | None) -> Crop:
@@ -65,10 +73,8 @@ TEMPLATES: dict[str, _Maker] = {"square": _square, "arcface": _arcface, "ffhq": 
 
 
 def place_of(face: Face, options: TemplateOptions) -> Crop:
-    """Where a face with a mesh is cut out. Raises NoFaceError when its points are no face."""
-    if face.mesh is None:
-        raise MediaError("The face has no mesh to be cut out by.", "Choose another --landmarker.")
-    return TEMPLATES[options.template](face.mesh, options.size, options.scale)
+    """Where a face is cut out. Raises NoFaceError when it has no landmarks, or they are of no face."""
+    return TEMPLATES[options.template](face, options.size, options.scale)
 
 
 class CropPath:

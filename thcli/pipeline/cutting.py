@@ -73,7 +73,7 @@ def crop(
             with writer as out, job.stage("crop", len(places), out.done) as step:
                 tally.frames = out.done
                 reader = job.enter(media.read(info.path, options.read, on=on))
-                for frame, pixels in _cut(reader, places, out.done, options.run.threads, job):
+                for frame, pixels in _cut(reader, places, out.done, options, job):
                     out.write(pixels, frame.pts, frame.duration)
                     tally.add(frame.pts, frame.duration, frame.time_base)
                     step()
@@ -115,7 +115,7 @@ def align(
                     places = _places(frame, options, finders, str(source), job)
                 for where in places:
                     last = max(last + 1, frame.pts)  # several faces of one picture follow each other
-                    out.write(cut(frame.pixels, where), last, frame.duration)
+                    out.write(cut(frame.pixels, where, border=options.template.border), last, frame.duration)
                     tally.add(last, frame.duration, frame.time_base)
                     pictures.append(frame.index)
                 most, empty = max(most, len(places)), empty + (not places)
@@ -126,15 +126,17 @@ def align(
         return job.report(target, tally, faces=most, passed_through=empty, details=details)
 
 
-def _cut(frames: media.Reader, places: Places, done: int, threads: int, job: Job) -> Iterator[tuple[Frame, Pixels]]:
+def _cut(
+    frames: media.Reader, places: Places, done: int, options: CropOptions, job: Job
+) -> Iterator[tuple[Frame, Pixels]]:
     """The crops of all frames from `done` on, in order, cut by several threads."""
 
     def one(pair: tuple[Frame, Place]) -> tuple[Frame, Pixels]:
         frame, place = pair
         with job.clock("cut", frames=1):
-            return frame, cut(frame.pixels, place.where)
+            return frame, cut(frame.pixels, place.where, border=options.template.border)
 
-    workers = threads or os.cpu_count() or 1
+    workers = options.run.threads or os.cpu_count() or 1
     pairs = islice(zip(job.clock.over("decode again", frames), places, strict=True), done, None)
     return ordered_map(one, pairs, workers, workers + 1)
 
