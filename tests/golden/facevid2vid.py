@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.blocks.checkpoint import load, without_spectral_norm
-from thcli.engines.blocks.fast import fold
+from thcli.engines.blocks.checkpoint import without_spectral_norm
 from thcli.engines.blocks.keypoints import movement_scale, relative_points
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import HeadEstimator, HeadPose, KeypointDetector
@@ -67,8 +66,8 @@ def head_stages(heads: dict[str, HeadPose], canonical: Tensor) -> dict[str, Tens
 
 
 def stages(offset: int) -> dict[str, Tensor]:
-    detector = fold(load(KeypointDetector(), detector_state(offset), "golden"))
-    estimator = fold(load(HeadEstimator(), estimator_state(offset), "golden"))
+    detector = fill.network(KeypointDetector(), detector_state(offset))
+    estimator = fill.network(HeadEstimator(), estimator_state(offset))
     brightness = {"source": 1.0, "initial": 0.25, "driving": 0.75}
     pictures = {
         name: fill.picture("facevid2vid", i, offset, smooth=False) * light
@@ -89,7 +88,7 @@ def stages(offset: int) -> dict[str, Tensor]:
 def generator_stages(prefix: str, offset: int, picture: Tensor, points: dict[str, Tensor]) -> dict[str, Tensor]:
     """The dense part of one of the two generators."""
     weights = without_spectral_norm(generator_state(offset, spade=prefix == "spade"), "golden")
-    generator = fold(load(SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights, "golden"))
+    generator = fill.network(SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights)
     source: Encoded = generator.encode(picture, points["kp/source"])
     field = generator.motion(source, points["norm_scaled/value"])
     warped = generator.warp(source, field)

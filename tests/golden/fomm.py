@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.blocks.checkpoint import load
-from thcli.engines.blocks.fast import fold
 from thcli.engines.blocks.keypoints import movement_scale, relative_jacobians, relative_points
 from thcli.engines.fomm.networks import Generator, KeypointDetector, Keypoints
 
@@ -25,7 +23,7 @@ def generator_state(offset: int) -> dict[str, Tensor]:
 
 
 def stages(offset: int) -> dict[str, Tensor]:
-    detector = fold(load(KeypointDetector(), detector_state(offset), "golden"))
+    detector = fill.network(KeypointDetector(), detector_state(offset))
     pictures = {name: fill.picture("fomm", i, offset) for i, name in enumerate(("source", "initial", "driving"))}
     out = {"down/source": detector.down(pictures["source"])}
     points = {name: detector(image) for name, image in pictures.items()}
@@ -39,7 +37,7 @@ def stages(offset: int) -> dict[str, Tensor]:
     driving = Keypoints(out["norm_scaled/value"], out["norm/jacobian"])
     weights = generator_state(offset)
     for prefix, aligned in (("rel", False), ("rel_ac", True)):
-        generator = fold(load(Generator(aligned=aligned), weights, "golden"))
+        generator = fill.network(Generator(aligned=aligned), weights)
         source = generator.encode(pictures["source"], points["source"])
         field = generator.motion(source, driving)
         out[f"{prefix}/sparse_deformed"] = field.moved[..., ::2, ::2]

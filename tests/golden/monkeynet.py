@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.blocks.checkpoint import load
-from thcli.engines.blocks.fast import fold
 from thcli.engines.blocks.keypoints import movement_scale, relative_points
 from thcli.engines.monkeynet.networks import Generator, KeypointDetector, Keypoints
 from thcli.engines.monkeynet.transfer import adapted_variances
@@ -28,7 +26,7 @@ def generator_state(offset: int) -> dict[str, Tensor]:
 
 
 def stages(offset: int) -> dict[str, Tensor]:
-    detector = fold(load(KeypointDetector(), detector_state(offset), "golden"))
+    detector = fill.network(KeypointDetector(), detector_state(offset))
     picture = fill.picture("monkeynet", 0, offset)
     frames = torch.cat([fill.picture("monkeynet", i, offset) for i in (1, 2)])
     source, driving = detector(picture), detector(frames)
@@ -45,7 +43,7 @@ def stages(offset: int) -> dict[str, Tensor]:
     second = Keypoints(out["norm/mean"][0, 1:], driving.var[1:])
     weights = generator_state(offset)
     for prefix, aligned in (("gen", False), ("gen_ac", True)):
-        generator = fold(load(Generator(aligned=aligned), weights, "golden"))
+        generator = fill.network(Generator(aligned=aligned), weights)
         encoded = generator.encode(picture, source)
         field = generator.motion(encoded, second)
         decoded = generator.decode(encoded, field)

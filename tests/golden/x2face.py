@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.blocks.checkpoint import load
-from thcli.engines.blocks.fast import fold
 from thcli.engines.x2face.networks import X2Face
 
 
@@ -22,7 +20,7 @@ def stages(offset: int) -> dict[str, Tensor]:
     weights = model_state(offset)
     out: dict[str, Tensor] = {}
     for prefix, aligned in (("orig", True), ("today", False)):
-        model = fold(load(X2Face(aligned=aligned), weights, "golden"))
+        model = fill.network(X2Face(aligned=aligned), weights)
         raw, unwrap_code = model.pix2pixUnwrapped(sources[:1])
         code = model.code(driving)
         field = model.field(code)
@@ -37,7 +35,7 @@ def stages(offset: int) -> dict[str, Tensor]:
             f"{prefix}/result_1": model(model.mosaic(sources[:1]), code)[..., ::2, ::2],
             f"{prefix}/result_2": model(model.mosaic(sources), code)[..., ::2, ::2],
         }
-    posed = fold(load(X2Face(posed=True), model_state(offset, posed=True), "golden"))
+    posed = fill.network(X2Face(posed=True), model_state(offset, posed=True))
     wanted = torch.from_numpy(0.3 * fill.normal("x2face/input-3", (1, 3), offset))
     code = posed.posed(posed.code(driving), wanted)
     out["orig/pose_code"] = code[..., None, None]

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thcli.engines.blocks.enlarged import Enlarged
+
 
 def convolution(
     dims: int, inputs: int, outputs: int, kernel: int, groups: int = 1, padding: int | None = None
@@ -74,6 +76,11 @@ class Up(Same):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.enlarge(x))
+
+    def quicken(self) -> None:
+        """Enlarging and convolving in one step; for inference."""
+        if isinstance(self.conv, nn.Conv2d | nn.Conv3d):
+            self.conv, self.enlarge = Enlarged(self.conv, 2), nn.Identity()
 
 
 class Residual(nn.Module):

@@ -51,6 +51,8 @@ class KeypointDetector(nn.Module):
     single_jacobian: one map of local affine maps for all keypoints (config mgif).  narrow: divides every width (1: as published).
     """
 
+    EXACT = True
+
     def __init__(self, *, single_jacobian: bool = False, narrow: int = 1):
         super().__init__()
         self.predictor = Hourglass(32 // narrow, 3, 5, 1024 // narrow)
@@ -71,6 +73,8 @@ class KeypointDetector(nn.Module):
 
 class DenseMotion(nn.Module):
     """Small source and two sets of keypoints -> where each output pixel comes from, and whether it can be seen."""
+
+    EXACT = True
 
     def __init__(self, *, aligned: bool, narrow: int = 1):
         super().__init__()

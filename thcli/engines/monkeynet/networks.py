@@ -62,6 +62,8 @@ def heatmaps(points: Keypoints, sizes: tuple[int, int]) -> Tensor:
 class KeypointDetector(nn.Module):
     """Picture -> keypoints. narrow: divides every width (1: as published)."""
 
+    EXACT = True
+
     def __init__(self, *, narrow: int = 1):
         super().__init__()
         self.predictor = Hourglass(32 // narrow, 3, 5, 1024 // narrow, outputs=KEYPOINTS)
@@ -82,6 +84,8 @@ class KeypointDetector(nn.Module):
 
 class DenseMotion(nn.Module):
     """Small source and keypoints -> flow: a mixture of the keypoints' translations plus a free correction."""
+
+    EXACT = True
 
     def __init__(self, *, aligned: bool, narrow: int = 1):
         super().__init__()

@@ -103,6 +103,8 @@ class X2Face(nn.Module):
     posed: the variant whose code can be moved to wanted angles.  narrow: divides every width (1: as published).
     """
 
+    EXACT = True  # it paints offsets, read at 256 pixels
+
     def __init__(self, *, aligned: bool = True, posed: bool = False, narrow: int = 1):
         super().__init__()
         unwrapping, driving = ([width // narrow for width in (*WIDTHS, code)] for code in (512, CODE))
