@@ -104,3 +104,19 @@ def test_a_producer_is_told_when_nobody_reads() -> None:
     channel.stop()
     assert not channel.put(2)
     assert list(channel) == []
+
+
+def test_a_forgotten_stream_may_be_collected_by_its_own_thread() -> None:
+    holder: list[object] = []
+
+    def source() -> Iterator[int]:
+        yield 1
+        holder.clear()  # the last reference goes while the producer runs
+        yield 2
+
+    stream = prefetch(source(), 1)
+    holder.append(stream)
+    next(stream)
+    del stream
+    time.sleep(0.05)
+    assert not any(thread.name == "prefetch" and thread.is_alive() for thread in threading.enumerate())

@@ -90,7 +90,8 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         yield from channel
     finally:
         channel.stop()
-        thread.join()
+        if thread is not threading.current_thread():  # the collector may close a forgotten generator from anywhere
+            thread.join()
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int, depth: int) -> Generator[R, None, None]:

@@ -84,12 +84,17 @@ _DEEP = ("yuv420p10le", "p010le", "yuv422p10le", "yuv444p10le", "yuv422p12le", "
 _LOSSLESS = {"ffv1": ("bgr0", "gbrp16le"), "png": ("rgb24", "rgb48be"), "libx264rgb": ("rgb24", "rgb24"), "qtrle": ("rgb24", "rgb24")}  # fmt: skip
 
 
+_ANIMATIONS = {"gif": EncoderPlan("gif", "pal8"), "webp": EncoderPlan("libwebp_anim", "bgra", {"quality": "90"})}
+
+
 def plan_encoder(muxer: str, options: OutputOptions, size: tuple[int, int], deep: bool) -> EncoderPlan:
     """The encoder for a container ("mp4", "matroska" …). deep: the pictures have more than 8 bits.
 
     Raises UsageError for an encoder that is unknown, not in this build, or not for this container, and for a quality or
     speed that it does not have.
     """
+    if muxer in _ANIMATIONS and options.codec == "auto":
+        return _ANIMATIONS[muxer]
     encoder = _auto(muxer, deep) if options.codec == "auto" else _find(options.codec, muxer)
     row = _ROWS.get(encoder, _Row())
     settings = dict(row.options)
@@ -103,7 +108,11 @@ def plan_encoder(muxer: str, options: OutputOptions, size: tuple[int, int], deep
         raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {options.preset!r}.")
     settings |= row.preset(options.preset)
     pix_fmt = _pixel_format(encoder, size, deep)
-    b_frames = muxer not in ("avi", "flv")  # neither stores when a frame is decoded apart from when it is shown
+    b_frames = muxer not in (
+        "avi",
+        "flv",
+        "nut",
+    )  # these have no times before zero, when such frames begin to be decoded
     if not b_frames:
         settings["bf"] = "0"
     tag = "hvc1" if encoder == "libx265" and muxer in ("mp4", "mov") else ""  # what Apple's players ask for
@@ -113,7 +122,9 @@ def plan_encoder(muxer: str, options: OutputOptions, size: tuple[int, int], deep
 def _auto(muxer: str, deep: bool) -> str:
     if muxer == "webm":
         return _first_of(("libsvtav1", "libaom-av1", "libvpx-vp9") if deep else ("libvpx-vp9", "libvpx", "libsvtav1"))
-    return _first_of(("libx265", "libx264", "mpeg4") if deep and muxer != "avi" else ("libx264", "libopenh264", "mpeg4"))  # fmt: skip
+    if muxer == "avi":  # the container is older than H.264 and cannot hold its order of frames
+        return _first_of(("mpeg4", "mjpeg"))
+    return _first_of(("libx265", "libx264", "mpeg4") if deep else ("libx264", "libopenh264", "mpeg4"))
 
 
 def _first_of(names: tuple[str, ...]) -> str:

@@ -61,11 +61,11 @@ class Copied:
         self._may_lead = muxer in _MOV or name in _KEEPS_LEAD_IN
 
     def packets(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
-        if packet.size == 0 or packet.dts is None:
+        if packet.size == 0:
             return []
         shift = round(lead / packet.time_base)
-        packet.dts -= shift
-        packet.pts = packet.pts - shift if packet.pts is not None else packet.dts
+        packet.dts = _time(packet.dts, packet.pts) - shift
+        packet.pts = _time(packet.pts, packet.dts) - (shift if packet.pts is not None else 0)
         if packet.pts < 0 and not self._may_lead:
             return []  # would push everything else, the picture too, to a later time
         packet.stream = self._out
@@ -127,10 +127,10 @@ class Feed:
             self._held = None
             if packet is None:
                 return
-            if packet.dts is None:  # the end of a stream: what its decoder and encoder still hold
+            if packet.size == 0:  # the end of a stream: what its decoder and encoder still hold
                 yield from self._tracks[packet.stream.index].packets(packet, self._lead)
                 continue
-            at = (packet.pts if packet.pts is not None else packet.dts) * packet.time_base
+            at = _time(packet.pts, packet.dts) * packet.time_base
             if time is not None and at - self._lead > time:
                 self._held = packet
                 return
@@ -157,6 +157,11 @@ class Feed:
         if stream.type == "video":
             return self._part.others and stream is not picture_stream(self._input) and not _same_picture(self._input, stream)  # fmt: skip
         return self._part.others and not self._part.first_only
+
+
+def _time(*stamps: int | None) -> int:
+    """The first time stamp that there is."""
+    return next((stamp for stamp in stamps if stamp is not None), 0)
 
 
 def _clip(packet: Packet[Any], start: Fraction) -> Fraction:

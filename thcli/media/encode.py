@@ -49,8 +49,10 @@ def configure(context: VideoCodecContext, form: VideoFormat) -> None:
     plan, tags = form.plan, form.tags
     context.width, context.height = form.size
     context.pix_fmt = plan.pix_fmt
-    context.framerate = form.rate
-    context.time_base = 1 / form.rate if plan.counts else form.time_base
+    # MPEG-4's clock has 16 bits; the true time stamps are put back behind the encoder
+    steady = form.rate if form.rate.numerator < 2**16 else Fraction(max(1, round(form.rate)))
+    context.framerate = steady if plan.counts else form.rate
+    context.time_base = 1 / steady if plan.counts else form.time_base
     context.sample_aspect_ratio = form.sar
     if tags.matrix != 0 or plan.pix_fmt not in ("pal8", "bgra"):
         context.color_range, context.colorspace = tags.range, tags.matrix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +17,7 @@ from av.video.stream import VideoStream
 from thcli.core.events import Listener, silent
 from thcli.media.companions import Feed, Part
 from thcli.media.encode import VideoFormat, configure
+from thcli.media.probe import probe
 from thcli.media.provenance import plain
 
 
@@ -41,7 +43,7 @@ class Muxer:
         self._lead = Fraction(0)
         self._end = Fraction(0)
         self._out: OutputContainer = av.open(
-            file, "w", format=wrapping.muxer, container_options=_container_options(wrapping)
+            file, "w", format=wrapping.muxer, container_options=_container_options(wrapping, form.time_base)
         )
         try:
             self.stream: VideoStream = self._out.add_stream(form.plan.encoder, rate=form.rate)  # type: ignore[assignment]
@@ -99,12 +101,25 @@ class Muxer:
                 self._out.close()
 
 
-def _container_options(wrapping: Wrapping) -> dict[str, str]:
+def _container_options(wrapping: Wrapping, time_base: Fraction) -> dict[str, str]:
     if wrapping.muxer in ("mp4", "mov"):
         flags = "+frag_keyframe+delay_moov+default_base_moof" if wrapping.piped else "+faststart"
         if wrapping.muxer == "mov" or not plain(wrapping.metadata):
             flags += "+use_metadata_tags"
-        return {"movflags": flags}
+        return {"movflags": flags, "movie_timescale": str(_movie_clock(wrapping.parts, time_base))}
     if wrapping.muxer == "mpegts":
         return {"mpegts_copyts": "1"}
     return {"loop": "0"} if wrapping.muxer in ("gif", "webp") else {}
+
+
+def _movie_clock(parts: tuple[Part, ...], time_base: Fraction) -> int:
+    """Ticks a second of an mp4's movie clock, in which it keeps when its tracks begin: fine enough for each of them to be exact.
+
+    FFmpeg's own choice, 1000, moves a picture or a sound that does not begin at zero by up to half a millisecond.
+    """
+    ticks = time_base.denominator
+    rates = {stream.sample_rate for part in parts for stream in probe(part.path).audio if stream.sample_rate}
+    for rate in sorted(rates):
+        both = math.lcm(ticks, rate)
+        ticks = both if both < 2**31 else ticks
+    return ticks * math.ceil(1000 / ticks)

@@ -53,7 +53,7 @@ class Transcoded:
                 frame.pts -= round(lead / frame.time_base)
             for part in self._resampler.resample(frame):
                 made += self._out.encode(part)
-        if packet.dts is None:
+        if packet.size == 0:
             for part in self._resampler.resample(None):
                 made += self._out.encode(part)
             made += self._out.encode(None)

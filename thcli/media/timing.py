@@ -79,7 +79,8 @@ class Resampler:
         pts, duration = self._pending
         self._pending = None
         length = duration * self._scale if duration > 0 else Fraction(1)
-        return self._until((pts - self.first) * self._scale + length - Fraction(1, 2) if self.tick else Fraction(0))
+        stop = (pts - self.first) * self._scale + length - Fraction(1, 2)
+        return self._until(stop if self.tick else max(stop, Fraction(0)))
 
     def _until(self, limit: Fraction) -> range:
         """All ticks not shown yet up to `limit` (a tick that lies on the limit belongs to the frame before it)."""

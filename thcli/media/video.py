@@ -131,7 +131,9 @@ def _from(
     wanted, back = int(first / time_base), 0
     while True:
         target = wanted - back
-        if target <= beginning:  # a stream without key frames in its index may land behind the very first: aim before it
+        if (
+            target <= beginning
+        ):  # a stream without key frames in its index may land behind the very first: aim before it
             target = beginning - int(1 / time_base)
         try:
             container.seek(target, stream=stream, backward=True)

@@ -92,7 +92,10 @@ class Writer:
 
     def _give_up(self) -> None:
         self._cancelled = True
-        self._queue.stop()
+        if self._journal is None:
+            self._queue.stop()
+        else:
+            self._queue.finish()  # what was rendered may complete a segment, which is kept
         self._thread.join()
         self._target.abort()
 
@@ -122,7 +125,7 @@ class Writer:
     def _encode(self) -> None:
         taken, begun = self.done, False
         for pixels, pts, duration in self._queue:
-            if self._cancelled:
+            if self._cancelled and self._journal is None:
                 return
             taken += 1
             for picture, tick, length in self._timeline.push(pixels, pts, duration):
