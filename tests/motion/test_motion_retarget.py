@@ -79,6 +79,8 @@ def test_no_strength_is_the_still_source() -> None:
     out = moved(world.driver(), MotionOptions(strength=0), source)
     assert np.abs(rows(out, "points") - np.asarray(source.mesh)).max() < 1e-9
     assert not rows(out, "gaze").any() and np.allclose(rows(out, "opening"), 1)
+    assert all(t.driver is None for t in targets(out))
+    assert all(np.array_equal(t, rows(out, "points")[0]) for t in rows(out, "points"))
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -124,10 +126,15 @@ def test_a_blink_shuts_the_sources_eyes_and_opens_them_again() -> None:
     assert opening.max() <= features.WIDEST + 1e-9
 
 
-def test_shut_source_eyes_stay_shut_and_finite() -> None:
-    out = moved(world.driver(60), source=world.source(blink=1.0))
-    eyes = canonical.eye_openings(shapes_of(out))
-    assert np.isfinite(rows(out, "points")).all() and eyes.max() < 0.12
+def test_eyes_shut_in_the_source_open_as_far_as_the_drivers_do() -> None:
+    motion = world.driver(60)
+    eyes = canonical.eye_openings(shapes_of(moved(motion, source=world.source(blink=1.0))))
+    his = canonical.eye_openings(canonical.neutral() + rows(motion, "expression"))
+    usual = canonical.eye_openings(canonical.neutral())
+    assert np.all(eyes <= usual * features.WIDEST) and np.abs(np.median(eyes) - usual).max() < 0.05
+    assert eyes[his.mean(-1) < 0.02].max() < 0.02
+    still = moved(motion, MotionOptions(smooth=0, expression=0), world.source(blink=1.0))
+    assert canonical.eye_openings(shapes_of(still)).max() < 0.02
 
 
 def test_a_driver_whose_eyes_stay_shut_shuts_the_sources() -> None:
@@ -169,6 +176,7 @@ def test_a_region_moves_nothing_else(region: Region) -> None:
         shape = shapes_of(out)
         assert np.abs(shape - canonical.decompose(mesh).shape).max() < 1e-9 and change.min() > 1
     assert (rows(out, "gaze") != 0).any() == (region in ("eyes", "expression"))
+    assert all((t.driver is not None) == (region in ("lips", "expression")) for t in targets(out))
 
 
 def test_absolute_motion_takes_the_drivers_own_direction() -> None:

@@ -149,9 +149,10 @@ class Retargeted:
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
         self._face_gain = strength * self._options.expression
+        self._speaks = self._face_gain > 0 and region in ("all", "expression", "lips")
 
     def window(self, start: int, stop: int) -> Motion:
-        """Frames start..stop. Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see `Target`), weight (T,), clear (T,) bool."""
+        """Frames start..stop. Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see `Target`), weight (T,), shown (T,) bool, whether the driver's mouth may be shown."""
         start, stop = max(0, min(start, len(self))), max(0, min(stop, len(self)))
         stop = max(start, stop)
         raw = self._store.window(start, stop)
@@ -159,14 +160,14 @@ class Retargeted:
         if start == stop:
             arrays: dict[str, AnyArray] = {
                 "points": np.zeros((0, 468, 3)), "gaze": np.zeros((0, 2, 2)), "opening": np.zeros((0, 2)),
-                "driver": np.zeros((0, 468, 3)), "weight": weight, "clear": self._line.clear[start:stop],
+                "driver": np.zeros((0, 468, 3)), "weight": weight, "shown": self._line.clear[start:stop] & self._speaks,
             }  # fmt: skip
             return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
         shape, opening = self._face(start, stop, weight)
         points = self._placed(shape, start, stop, weight)
         arrays = {
             "points": points, "gaze": self._gaze(start, stop, weight), "opening": opening,
-            "driver": _rebuilt(raw, self._size), "weight": weight, "clear": self._line.clear[start:stop],
+            "driver": _rebuilt(raw, self._size), "weight": weight, "shown": self._line.clear[start:stop] & self._speaks,
         }  # fmt: skip
         return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
 
@@ -250,10 +251,10 @@ def retarget(source: Face, store: MotionStore, options: MotionOptions) -> Retarg
 
 
 def targets(motion: Motion) -> Iterator[Target]:
-    """The frames of a window of kind "mesh-target", one by one. A frame whose face was not seen, or is covered (a hand), has no driver mesh."""
+    """The frames of a window of kind "mesh-target", one by one. There is no driver mesh where the driver's face was not seen or is covered (a hand), or where the mouth is not his."""
     a = motion.arrays
     for i in range(len(motion)):
-        driver = np.asarray(a["driver"][i], np.float64) if a["clear"][i] else None
+        driver = np.asarray(a["driver"][i], np.float64) if a["shown"][i] else None
         yield Target(
             np.asarray(a["points"][i], np.float64), np.asarray(a["gaze"][i], np.float64),
             np.asarray(a["opening"][i], np.float64), driver, float(a["weight"][i]),
