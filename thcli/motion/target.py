@@ -15,10 +15,11 @@ class Target:
     """One frame's geometry.
 
     points: (468, 3) float64, the source's mesh moved, in source pixels (z in the same unit, negative towards the camera).
-    gaze: (2, 2) shift of each iris from where it is in the source, in eye widths, along and across the corner line (row 0: the
-    picture's left eye, 33/133; row 1: 362/263).  opening: (2,) target lid gap / source lid gap of each eye.
-    driver: (468, 3) the driver's own raw mesh of this frame in driver pixels, or None when there is no driver picture to sample.
-    weight: 1 for a frame that was seen, fading to 0 inside a long gap (0: show the source as it is).
+    gaze: (2, 2) shift of each iris from where it is in the source, in eye widths, along the corner line (to the picture's
+    right) and across it (down); row 0: the picture's left eye, 33/133; row 1: 362/263.  opening: (2,) target lid gap / source lid gap of each eye.
+    driver: (468, 3) the driver's own raw mesh of this frame in driver pixels, or None where his mouth may not be
+    sampled (not seen, covered by a hand, or the motion leaves the mouth alone).
+    weight: 1 for a frame that was seen, fading to 0 inside a long gap; the other fields are faded by it already.
     """
 
     points: Array
