@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import media_clips as clips
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tests.media.media_clips as clips
 from thcli import media
 from thcli.core.events import Event, Warned
 from thcli.core.options import OutputOptions
@@ -25,7 +26,7 @@ def swatches() -> clips.Image:
     return np.kron(np.array(SWATCHES, np.uint8).reshape(3, 3, 3), np.ones((32, 32, 1), np.uint8))
 
 
-def fields(pixels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def fields(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """(9, 3) mean colours, 0..255."""
     values = pixels.astype(np.float64) / (257 if pixels.dtype == np.uint16 else 1)
     return np.array([values[y + 8 : y + 24, x + 8 : x + 24].mean((0, 1)) for y in (0, 32, 64) for x in (0, 32, 64)])

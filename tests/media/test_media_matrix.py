@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
-import media_clips as clips
 import numpy as np
 import pytest
 
+import tests.media.media_clips as clips
 from thcli import media
 from thcli.core.events import Event
 from thcli.core.options import OutputOptions
@@ -38,7 +39,7 @@ def needs(encoder: str) -> None:
         pytest.skip(f"this build of FFmpeg has no {encoder}")
 
 
-def copy(path: Path, out: Path, codec: str = "auto", **more: object) -> tuple[media.MediaInfo, list[Event]]:
+def copy(path: Path, out: Path, codec: str = "auto", **more: Any) -> tuple[media.MediaInfo, list[Event]]:
     """Reads a clip and writes what was read, sound and all."""
     said: list[Event] = []
     with (
@@ -46,18 +47,18 @@ def copy(path: Path, out: Path, codec: str = "auto", **more: object) -> tuple[me
         media.write(
             out, frames.info.size, frames.info, OutputOptions(codec=codec, **more), drive=frames.info, on=said.append
         ) as writer,
-    ):  # type: ignore[arg-type]
+    ):
         for frame in frames:
             writer.write(frame.pixels, frame.pts, frame.duration)
     return media.probe(out), said
 
 
-def levels(pixels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def levels(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Pixels of either depth as floats of 0..255."""
     return pixels.astype(np.float64) / (257 if pixels.dtype == np.uint16 else 1)
 
 
-def patches(pixels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def patches(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The mean colour in the middle of the four patches."""
     height, width = pixels.shape[:2]
     y, x = height // 2, width // 2

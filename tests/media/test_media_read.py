@@ -6,15 +6,16 @@ import io
 import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
-import media_clips as clips
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import tests.media.media_clips as clips
 from thcli import media
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Event, Warned
@@ -102,13 +103,13 @@ def test_a_truncated_stream_gives_what_is_there(tmp_path: Path, suffix: str) -> 
 
 def test_raw_streams_get_time_stamps(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "in.h264"), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = *clips.SIZE, "yuv420p"  # type: ignore[union-attr]
+        stream = cast(Any, out.add_stream("libx264", rate=25, options={"bf": "0"}))
+        stream.width, stream.height, stream.pix_fmt = clips.SIZE[0], clips.SIZE[1], "yuv420p"
         for index in range(6):
             frame = clips.to_yuv(clips.picture(index), "yuv420p", None)
             frame.pts = index
-            out.mux(stream.encode(frame))  # type: ignore[union-attr]
-        out.mux(stream.encode())  # type: ignore[union-attr]
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
     assert times(tmp_path / "in.h264") == [Fraction(index, 25) for index in range(6)]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import media_clips as clips
 import numpy as np
 import pytest
 
+import tests.media.media_clips as clips
 from thcli import media
 from thcli.core.events import Event, Warned
 from thcli.core.options import OutputOptions, ReadOptions

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import media_clips as clips
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import tests.media.media_clips as clips
 from thcli import media
 from thcli.core.errors import MediaError, OutputError, UsageError
 from thcli.core.events import Event, Warned
