@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -279,6 +280,45 @@ def test_nothing_is_left_when_the_caller_fails(tmp_path: Path, name: str, error:
         raise error
     assert left(tmp_path) == set()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_control_c_in_the_middle_leaves_nothing(tmp_path: Path, resume: bool) -> None:
+    script = """
+        import sys, time
+        import numpy as np
+        from thcli import media
+        from thcli.core.options import OutputOptions
+        try:
+            with media.write(sys.argv[1], (64, 64), options=OutputOptions(resume=sys.argv[2] == "True")) as writer:
+                for index in range(100000):
+                    writer.write(np.full((64, 64, 3), index % 256, np.uint8), index)
+                    if index == 200:
+                        print("begun", flush=True)
+                    time.sleep(0.001)
+        except KeyboardInterrupt:
+            sys.exit(130)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "out.mp4"), str(resume)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None and job.stdout.readline() == "begun\n"
+        job.send_signal(signal.SIGINT)
+        assert job.wait(timeout=30) == 130
+    assert left(tmp_path) == ({".out.mp4.thcli-resume"} if resume else set())
+
+
+def test_sound_that_steps_back_in_time_does_not_end_the_job(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mkv", audio=["mono"], audio_codec="flac", count=20)
+    with av.open(str(tmp_path / "in.mkv")) as source, av.open(str(tmp_path / "broken.mkv"), "w") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                packet.pts = (packet.pts or 0) // 200 * 200 if packet.stream.type == "audio" else packet.pts
+                packet.dts = packet.pts if packet.stream.type == "audio" else packet.dts
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    assert copy(tmp_path / "broken.mkv", tmp_path / "out.mp4") == []
+    assert len(media.probe(tmp_path / "out.mp4").audio) == 1
 
 
 def test_an_existing_output_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:

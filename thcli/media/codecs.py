@@ -107,6 +107,8 @@ def plan_encoder(muxer: str, options: OutputOptions, size: tuple[int, int], deep
     if options.preset not in PRESETS:
         raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {options.preset!r}.")
     settings |= row.preset(options.preset)
+    if options.key_every:
+        settings["g"] = str(options.key_every)
     pix_fmt = _pixel_format(encoder, size, deep)
     b_frames = muxer not in (
         "avi",

@@ -59,6 +59,8 @@ class Copied:
         _describe(stream, self._out)
         name = stream.codec_context.name if stream.codec_context is not None else ""
         self._may_lead = muxer in _MOV or name in _KEEPS_LEAD_IN
+        self._gap = 0 if muxer in ("matroska", "webm") else 1  # two events at one time are common in subtitles there
+        self._last: int | None = None
 
     def packets(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
         if packet.size == 0:
@@ -68,6 +70,10 @@ class Copied:
         packet.pts = _time(packet.pts, packet.dts) - (shift if packet.pts is not None else 0)
         if packet.pts < 0 and not self._may_lead:
             return []  # would push everything else, the picture too, to a later time
+        if self._last is not None and packet.dts < self._last + self._gap:
+            packet.dts = self._last + self._gap  # a broken input must not end the job: muxers refuse a step back
+            packet.pts = max(packet.pts, packet.dts)
+        self._last = packet.dts
         packet.stream = self._out
         return [packet]
 

@@ -15,7 +15,7 @@ _PLAIN = frozenset("title artist album_artist album date comment description syn
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Says what made an output. command: as typed.  engine: name of the backend.  synthetic: faces or voices in it are made."""
+    """Says what made an output. command: its verb (never the command line: paths tell of people and places).  engine: name of the backend.  synthetic: faces or voices in it are made."""
 
     command: str = ""
     engine: str = ""

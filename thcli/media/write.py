@@ -54,7 +54,6 @@ class Writer:
         self._error: BaseException | None = None
         self._cancelled = False
         self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
-        self._thread.start()
 
     def write(self, pixels: np.ndarray[Any, Any], pts: int, duration: int = 0) -> None:
         """Takes the next frame: (H, W, 3) RGB uint8 or uint16, which must not be changed afterwards; pts, duration in units of
@@ -70,6 +69,7 @@ class Writer:
         self.written += 1
 
     def __enter__(self) -> Writer:
+        self._thread.start()
         return self
 
     def __exit__(
@@ -181,7 +181,7 @@ def write(
     moving = place.kind in ("container", "stdout")
     plan = plan_encoder(place.muxer, options, size, deep) if moving else EncoderPlan("", "")
     if moving:
-        _warn(plan, like, deep, on)
+        _warn(plan, like, size, deep, on)
     same_shape = like is not None and like.size == size
     form = VideoFormat(size, plan, unit, pace, like.colour if like else Colour(0, 2, 1, 13), like.sar if like and same_shape else Fraction(1), options.threads)  # fmt: skip
     words = tags(lead.metadata if lead else {}, provenance)
@@ -205,17 +205,23 @@ def write(
             sink = FolderSink(place.partial, comment)
     except (av.FFmpegError, OSError) as exc:
         place.abort()
+        if journal is not None:
+            journal.remove_if_empty()
         raise unwritable(place.name, exc) from exc
     except BaseException:
         place.abort()
+        if journal is not None:
+            journal.remove_if_empty()
         raise
     return Writer(place, sink, timeline, size, journal)
 
 
-def _warn(plan: EncoderPlan, like: MediaInfo | None, deep: bool, on: Listener) -> None:
+def _warn(plan: EncoderPlan, like: MediaInfo | None, size: tuple[int, int], deep: bool, on: Listener) -> None:
     if deep and not plan.deep:
         what = "HDR needs 10 bits, but" if like and like.colour.is_hdr else "The input has more than 8 bits, but"
         on(Warned(f"{what} {plan.encoder} writes 8: choose another --codec or container to keep them."))
+    if "444" in plan.pix_fmt and (size[0] % 2 or size[1] % 2):
+        on(Warned(f"The odd size {size[0]}x{size[1]} is kept with full chroma ({plan.pix_fmt}), which some hardware players do not show."))  # fmt: skip
 
 
 def _parts(
