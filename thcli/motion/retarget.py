@@ -34,7 +34,7 @@ MOUTH_SEEN = (0.02, 0.06)  # opening of the reference from which its share of th
 WINK = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 EYE_AWAKE = 0.19  # opening of an eye from which it is not half shut (93 neutral faces: .22, deviation .024)
 EYE_SEEN = (0.06, 0.12)  # opening of the source's own eye: below, it says nothing of how far the eye opens
-EYE_SHUT = (0.045, 0.065)  # below, it is shut, and opens as a usual eye does
+EYE_SHUT = (0.06, 0.085)  # below, it is shut, and opens as a usual eye does
 
 
 @dataclass(frozen=True, slots=True)

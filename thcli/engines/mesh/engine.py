@@ -10,11 +10,12 @@ import numpy as np
 from thcli.core.backends import MotionStore
 from thcli.core.errors import WeightsError
 from thcli.core.options import MeshOptions, MotionOptions, ReenactOptions, RunOptions
-from thcli.core.types import Face, Frame, Image, Motion
-from thcli.engines.mesh import compose, eyes, interior, matte, mirror, mouth, warp
+from thcli.core.types import Array32, Face, Frame, Image, Motion
+from thcli.engines.mesh import compose, eyes, interior, mirror, mouth, warp
 from thcli.engines.mesh.prepare import MeshSource, prepare
 from thcli.engines.mesh.settle import unfolded
-from thcli.motion.observe import observe
+from thcli.faces import selfie
+from thcli.motion.observe import KIND, observe
 from thcli.motion.retarget import retarget, targets
 from thcli.motion.target import Target
 
@@ -24,12 +25,12 @@ DEFAULTS = ReenactOptions()
 class MeshEngine:
     """Stateless between calls but for the segmentation network, which is loaded on the first source that wants it."""
 
-    motion_kind = "mesh"
+    motion_kind = KIND
     crop_size: int | None = None
 
-    def __init__(self, options: MeshOptions) -> None:
-        self._options = options
-        self._segmenter: matte.Segmenter | None = None
+    def __init__(self, run: RunOptions, options: MeshOptions) -> None:
+        self._run, self._options = run, options
+        self._selfie: selfie.Selfie | None = None
         self._lock = threading.Lock()
 
     @property
@@ -39,7 +40,7 @@ class MeshEngine:
     def encode_source(self, picture: Image, face: Face) -> MeshSource:
         """Raises NoFaceError without a mesh; WeightsError when the matte is asked for and its network is not here."""
         with self._lock:
-            return prepare(picture, face, self._segmentation())
+            return prepare(picture, face, self._person(picture))
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         return observe(frames, faces)
@@ -52,16 +53,18 @@ class MeshEngine:
         pictures = [None] * len(motion) if frames is None else [_eight_bits(frame) for frame in frames]
         return [draw(source, target, picture) for target, picture in zip(targets(motion), pictures, strict=True)]
 
-    def _segmentation(self) -> matte.Segmenter | None:
+    def _person(self, picture: Image) -> Array32 | None:
+        """How likely each pixel belongs to a person, or None when the background shall move along."""
         if self._options.matte == "off":
             return None
-        if self._segmenter is None:
+        if self._selfie is None:
             try:
-                self._segmenter = matte.load()
+                self._selfie = selfie.load(self._run)
             except WeightsError:
                 if self._options.matte == "on":
                     raise
-        return self._segmenter
+                return None
+        return self._selfie.probability(picture)
 
 
 def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
@@ -75,7 +78,11 @@ def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
     out = compose.draw(source.picture, source.cut, way)
     if source.hidden is not None:
         mirror.draw(out, source.picture, source.hidden, source.mesh, points, way)
-    eyes.draw(out, source.eyes, shows, points, target.gaze)
+    balls = source.eyes
+    if driving is not None and target.driver is not None and not all(eye.own for eye in balls):
+        gain = mouth.gain(source.tone, mouth.tone(driving, target.driver))
+        balls = eyes.borrowed(balls, driving, target.driver, gain)
+    eyes.draw(out, balls, shows, points, target.gaze)
     if source.seam is not None:
         mouth.draw_seam(out, source.seam, source.inside.lips.gap, points, source.step)
     if driving is not None and target.driver is not None:
@@ -90,6 +97,6 @@ def _eight_bits(frame: Frame) -> Image:
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8, copy=False)
 
 
-def load(run: RunOptions, options: ReenactOptions = DEFAULTS) -> MeshEngine:
-    """The engine; options: those of the job, of which it reads `mesh`."""
-    return MeshEngine(options.mesh)
+def load(run: RunOptions, options: ReenactOptions | None = None) -> MeshEngine:
+    """The engine with a job's mesh options, or the default ones."""
+    return MeshEngine(run, MeshOptions() if options is None else options.mesh)

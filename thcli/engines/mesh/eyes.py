@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import patch
@@ -13,7 +14,7 @@ from thcli.engines.mesh.field import smoothstep
 from thcli.engines.mesh.patch import Opening
 from thcli.engines.mesh.sampling import look_up
 
-SHUT = 0.07  # gap / width of an eye that shows nothing to draw from
+SHUT = 0.11  # gap / width of an eye that shows nothing to draw from
 USUAL = 0.22  # of an open one
 SHOWS = (0.06, 0.3)  # target opening / source opening between which the eyeball appears
 FURTHEST = (0.3, 0.2)  # widths from the middle that an iris may stand, along and across
@@ -21,7 +22,7 @@ FURTHEST = (0.3, 0.2)  # widths from the middle that an iris may stand, along an
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """What an eye is drawn from. opening: its rims in `picture`.  iris: (2,) u, v of its centre.  radius: of the iris, in widths.  own: it is the source's own."""
+    """What an eye is drawn from. opening: its rims in `picture`.  iris: (2,) u, v of its centre.  radius: of the iris, in widths; 0: it looks where it shall already.  own: it is the source's own."""
 
     picture: Image
     opening: Opening
@@ -73,10 +74,94 @@ def _turned(u: Array32, v: Array32, eye: Eye, look: Array) -> tuple[Array32, Arr
     stands = np.clip(eye.iris + look, low, high)
     shift = (stands - eye.iris).astype(np.float32)
     length = float(np.hypot(*shift))
-    if length < 1e-4:
+    if length < 1e-4 or eye.radius == 0:
         return u, v
     away = np.hypot(u - np.float32(stands[0]), v - np.float32(stands[1]))
     share = (1 - smoothstep(eye.radius, 2.2 * eye.radius + 1.2 * length, away)).astype(np.float32)
     along = u - shift[0] * share
     upper, lower = eye.opening.rims(along)
     return along, np.clip(v - shift[1] * share, upper, lower)
+
+
+def of_face(picture: Image, mesh: Array, iris: npt.NDArray[np.floating] | None, tone: Array) -> tuple[Eye, ...]:
+    """Both eyes of a source; one that is shut takes the other's mirror image, or is painted.
+
+    iris: (2, 5, 2) pixels, centre first, or None.  tone: (3,) the skin's colour.
+    """
+    eyes = []
+    for side, ring in enumerate(EYES):
+        place = patch.opening(mesh, ring)
+        centre, radius = np.array([0.5, 0.0]), 0.2
+        if iris is not None:
+            rim = place.local(iris[side])
+            centre, radius = rim[0], float(np.clip(np.linalg.norm(rim[1:] - rim[0], axis=1).mean(), 0.1, 0.3))
+        eyes.append(Eye(picture, place, centre, radius))
+    open_ = [eye.opening.gap >= SHUT for eye in eyes]
+    if all(open_):
+        return tuple(eyes)
+    if any(open_):
+        own = eyes[open_.index(True)]
+        lent = mirrored(own)
+    else:
+        lent = painted(tone)
+    return tuple(eye if fine else lent for eye, fine in zip(eyes, open_, strict=True))
+
+
+def mirrored(eye: Eye) -> Eye:
+    """The eye of the other side."""
+    place, wide = eye.opening, eye.picture.shape[1] - 1
+    (a, b), (c, d) = place.axes
+    right = place.corner + place.axes[0]
+    turned = Opening(
+        np.array([wide - right[0], right[1]]), np.array([[a, -b], [-c, d]]), place.upper[::-1].copy(), place.lower[::-1].copy()
+    )  # fmt: skip
+    return Eye(
+        np.ascontiguousarray(eye.picture[:, ::-1]), turned, np.array([1 - eye.iris[0], eye.iris[1]]), eye.radius, False
+    )
+
+
+def painted(tone: Array) -> Eye:
+    """An eye from nothing: white, a brown iris, a pupil, a light, the upper lid's shadow; as bright as the skin is."""
+    wide, tall, margin, radius = 192, 96, 32, 0.21
+    u = (np.arange(wide) - margin) / (wide - 2 * margin)
+    v = (np.arange(tall)[:, None] - tall / 2) / (wide - 2 * margin)
+    light = float(tone.mean())
+    warm = tone / max(light, 1.0)
+    white = light * 1.02 * warm**0.35 * np.array([1.0, 0.99, 0.97])
+    round_ = 1 - 0.35 * np.clip(np.abs(u - 0.5) * 2, 0, 1.2) ** 3  # the ball turns away towards the corners
+    colour = white * round_[None, :, None] * np.ones((tall, 1, 1))
+    away = np.hypot(u - 0.5, v) / radius
+    brown = light * np.array([0.42, 0.29, 0.20]) * (0.75 + 0.5 * np.clip(v / radius, -1, 1)[..., None] * 0.5)
+    rim = 1 - 0.45 * smoothstep(0.75, 1.0, away)
+    soft = 0.09
+    colour += (1 - smoothstep(1 - soft, 1 + soft, away))[..., None] * (brown * rim[..., None] - colour)
+    colour += (1 - smoothstep(0.42 - soft, 0.42 + soft, away))[..., None] * (light * 0.06 - colour)
+    glint = np.hypot(u - 0.5 + 0.3 * radius, v + 0.35 * radius) / radius
+    colour += 0.85 * (1 - smoothstep(0.08, 0.26, glint))[..., None] * (light * 1.25 - colour)
+    x = np.clip(patch.COLUMNS, 0, 1)
+    bow = (4 * x * (1 - x)) ** 0.8
+    upper, lower = -0.17 * bow, 0.10 * bow
+    below = v - np.interp(u, patch.COLUMNS, upper)
+    colour *= (0.55 + 0.45 * smoothstep(0.0, 0.12, below))[..., None]
+    axes = np.array([[wide - 2 * margin, 0.0], [0.0, wide - 2 * margin]])
+    place = Opening(np.array([margin, tall / 2]), axes, upper, lower)
+    return Eye(np.clip(colour + 0.5, 0, 255).astype(np.uint8), place, np.array([0.5, 0.0]), radius, False)
+
+
+def borrowed(eyes: tuple[Eye, ...], driving: Image, driver: Array, gain: Array) -> tuple[Eye, ...]:
+    """The eyes with those that are not the source's own taken from the driver's picture.
+
+    driver: (468, 3) his mesh in pixels of it.  gain: (3,) colour factor to the source's tone.
+    """
+    out = []
+    for ring, eye in zip(EYES, eyes, strict=True):
+        place = patch.opening(driver, ring)
+        where = patch.pixels(place, (driving.shape[1], driving.shape[0]), 0.3)
+        if eye.own or where is None or place.gap < SHUT:
+            out.append(eye)
+            continue
+        rows, columns = where
+        tinted = np.minimum(driving[where] * gain, 255).astype(np.uint8)
+        moved = replace(place, corner=place.corner - (columns.start, rows.start))
+        out.append(Eye(tinted, moved, np.array([0.5, 0.0]), 0.0, False))
+    return tuple(out)

@@ -22,7 +22,7 @@ from thcli.faces.topology import CHIN as JAW
 from thcli.faces.topology import OVAL
 
 REACH = 2.2  # face heights from the face's middle: nothing moves beyond
-SLOPE, DEPTH = 1.3, 0.7  # how steeply and how far (face heights) the head falls back behind the outline
+SLOPE, DEPTH = 1.1, 0.7  # how steeply and how far (face heights) the head falls back behind the outline
 BLEND = 0.07  # face heights over which neighbouring outline points mix
 FADE, STEEP = (
     0.1,
@@ -87,8 +87,9 @@ def pushed_oval(mesh: Array) -> Array:
     beyond = ray @ normal.T
     depth = (reach - beyond).min(1)
     share = np.where(beyond > 1e-6, reach / np.maximum(beyond, 1e-6), np.inf).min(1)
-    hidden = (depth > HULL * height(mesh)) & np.isfinite(share)
-    return np.where(hidden[:, None], centre + ray * share[:, None], oval)
+    hidden = np.where(np.isfinite(share), smoothstep(0.5, 1.5, depth / (HULL * height(mesh))), 0)
+    factor = 1 + hidden * (np.where(np.isfinite(share), share, 1) - 1)
+    return np.asarray(centre + ray * factor[:, None])
 
 
 def head(source: Array, target: Array) -> tuple[Array32, Array32]:

@@ -27,6 +27,7 @@ UPPER_TEETH = np.array(
     [0.0, 8.4, 15.0, 22.0, 27.5, 32.0]
 )  # mm from the middle line: where one ends and the next begins
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
+BRIGHT = 1.1  # of enamel against skin
 UPPER_TALL, LOWER_TALL = 10.0, 8.5  # mm
 OPENS = (0.015, 0.06)  # gap / width between which the inside appears
 ALIKE = (0.05, 0.3)  # |log| of target gap / source gap up to which the source's own inside is simply stretched
@@ -159,7 +160,10 @@ def _teeth(x: Array32, y: Array32, borders: Array, tall: float, soft: np.float32
     gaps = 1 - np.float32(0.17) * smoothstep(0.80, 1.0, np.abs(side)).astype(np.float32)
     tip = 1 - np.float32(0.10) * smoothstep(-1.8, 0.0, beyond).astype(np.float32)  # the biting edge is glassy
     enamel = (
-        light * np.array([1.16, 1.11, 1.03], np.float32) * (skin / max(float(skin.mean()), 1.0)) ** np.float32(0.45)
+        np.float32(BRIGHT)
+        * light
+        * np.array([1.16, 1.11, 1.03], np.float32)
+        * (skin / max(float(skin.mean()), 1.0)) ** np.float32(0.45)
     )
     colour = enamel * (body * gaps * tip)[..., None]
     gum = smoothstep(tall - 1.0, tall + 0.4, -beyond + np.float32(1.4) * side**2).astype(np.float32)

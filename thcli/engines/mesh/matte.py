@@ -14,14 +14,13 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.sampling import mean, polygon, resized
-from thcli.faces.tflite import Network, read
 from thcli.faces.topology import OVAL
 
-SIZE = 256  # of the segmentation network
 SURE = (0.25, 0.75)  # probabilities that count as background, as person
 FINE = 128  # samples to a face at which the alpha's edge is refined
 MARGIN = 0.1  # face heights around the person that the plate is not filled from
 REPLACED = 0.07  # face heights around the person that are filled
+NECK = 0.7  # how far the bare neck, between hair (1) and clothes (0), follows
 LEAST = 0.85  # share of the face that the cut must hold to be believed
 
 
@@ -34,26 +33,6 @@ class Cut:
 
     person: Image
     plate: Image
-
-
-class Segmenter:
-    """MediaPipe's selfie segmentation; one call at a time."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def __call__(self, picture: Image) -> Array32:
-        """How likely each pixel belongs to a person: (256, 256) float32."""
-        small = resized(picture, (SIZE, SIZE), shrink=True)
-        self._network.scaled_input(small, 1 / 255)
-        return np.asarray(self._network.run()[0].reshape(SIZE, SIZE), np.float32)
-
-
-def load() -> Segmenter:
-    """Raises WeightsError when the network is not here and cannot be fetched, DeviceError without LiteRT."""
-    from thcli.weights import locate
-
-    return Segmenter(Network(read(locate("selfie")), ["input_1"], ["activation_10"]))
 
 
 def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32, int] | None:
@@ -170,6 +149,11 @@ def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
     clean = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, labels = cv2.connectedComponents(clean)
     joined = np.isin(labels, np.unique(labels[seed & (clean > 0)])) & (clean > 0)
+    flesh = (apart(skin) < 3.0) & ~like & (alpha > 0.5) & ~face & (above < 0)
+    clean = cv2.morphologyEx((flesh | face).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(clean)
+    neck = (labels == np.bincount(labels[face & (clean > 0)]).argmax()) & ~face
     radius = max(2, round(0.05 * tall))
-    full = cv2.morphologyEx(joined.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
-    return np.asarray(mean(mean(full.astype(np.float32), 2 * radius + 1), 2 * radius + 1))
+    both = np.maximum(joined, NECK * neck)
+    full = cv2.morphologyEx(both.astype(np.float32), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
+    return np.asarray(mean(mean(np.asarray(full, np.float32), 2 * radius + 1), 2 * radius + 1))

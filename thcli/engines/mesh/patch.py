@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
 
-_COLUMNS = np.linspace(-0.25, 1.25, 97)
+COLUMNS = np.linspace(-0.25, 1.25, 97)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ def opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
     axes = np.stack([along, [-along[1], along[0]]])
     local = (points - points[0]) @ axes.T / (along @ along)
     lower, upper = local[: half + 1], np.concatenate([local[:1], local[: half - 1 : -1]])
-    heights = [np.interp(_COLUMNS, np.maximum.accumulate(rim[:, 0]), rim[:, 1]) for rim in (upper, lower)]
+    heights = [np.interp(COLUMNS, np.maximum.accumulate(rim[:, 0]), rim[:, 1]) for rim in (upper, lower)]
     middle = (heights[0] + heights[1]) / 2
     return Opening(points[0], axes, np.minimum(heights[0], middle), np.maximum(heights[1], middle))
 
 
 def pixels(opening_: Opening, size: tuple[int, int], margin: float) -> tuple[slice, slice] | None:
     """Rows and columns of the picture that hold the opening and `margin` widths around it; None when outside of the picture."""
-    u = _COLUMNS[16:81]
+    u = COLUMNS[16:81]
     rim = np.concatenate([np.stack([u, v[16:81]], 1) for v in (opening_.upper, opening_.lower)])
     corners = opening_.corner + rim @ opening_.axes
     border = margin * opening_.width + 2

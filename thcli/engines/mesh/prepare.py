@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from thcli.core.errors import NoFaceError
-from thcli.core.types import Array, Face, Image
-from thcli.engines.mesh import interior, matte, mirror, mouth, patch
-from thcli.engines.mesh.anatomy import EYES
+from thcli.core.types import Array, Array32, Face, Image
+from thcli.engines.mesh import eyes, interior, matte, mirror, mouth
 from thcli.engines.mesh.eyes import Eye
 from thcli.engines.mesh.field import Surroundings, pushed_oval
 from thcli.engines.mesh.interior import Inside
-from thcli.engines.mesh.matte import Cut, Segmenter
+from thcli.engines.mesh.matte import Cut
 from thcli.engines.mesh.mirror import Mirror
 from thcli.engines.mesh.warp import step_for
 
@@ -47,32 +46,23 @@ class MeshSource:
         return self.picture.shape[1], self.picture.shape[0]
 
 
-def prepare(picture: Image, face: Face, segmenter: Segmenter | None) -> MeshSource:
-    """segmenter: None leaves the background on the mesh's own map. Raises NoFaceError when the face has no mesh."""
+def prepare(picture: Image, face: Face, person: Array32 | None) -> MeshSource:
+    """Looks at a source picture (H, W, 3) uint8.
+
+    person: (h, w) 0..1, how likely each pixel belongs to a person; None leaves the background on the mesh's own map.
+    Raises NoFaceError when the face has no mesh.
+    """
     if face.mesh is None:
         raise NoFaceError("The source's face has no mesh.", "Choose another picture, or another landmarker.")
     mesh = np.asarray(face.mesh, np.float64)
     picture = np.ascontiguousarray(picture)
-    found = None if segmenter is None else matte.cut(picture, segmenter(picture), mesh)
+    found = None if person is None else matte.cut(picture, person, mesh)
     tone = mouth.tone(picture, mesh)
     inside = interior.prepare(mesh, tone)
     oval = pushed_oval(mesh)
     around = Surroundings(oval, False) if found is None else Surroundings(oval, True, found[1], found[2])
     return MeshSource(
-        picture, face, mesh, step_for(mesh), around, None if found is None else found[0], _eyes(picture, mesh, face),
+        picture, face, mesh, step_for(mesh), around, None if found is None else found[0], eyes.of_face(picture, mesh, face.iris, tone),
         mirror.prepare(picture, mesh), tone, inside,
         mouth.seam(picture, mesh) if inside.lips.gap > PARTED else None,
     )  # fmt: skip
-
-
-def _eyes(picture: Image, mesh: Array, face: Face) -> tuple[Eye, ...]:
-    eyes = []
-    for side, ring in enumerate(EYES):
-        place = patch.opening(mesh, ring)
-        if face.iris is None:
-            eyes.append(Eye(picture, place, np.array([0.5, 0.0]), 0.2))
-            continue
-        rim = place.local(face.iris[side])
-        radius = float(np.linalg.norm(rim[1:] - rim[0], axis=1).mean())
-        eyes.append(Eye(picture, place, rim[0], float(np.clip(radius, 0.1, 0.3))))
-    return tuple(eyes)
