@@ -52,7 +52,7 @@ def _build(options: type, given: dict[str, Any]) -> Any:
     values: dict[str, Any] = {}
     for item in fields(options):
         if is_dataclass(hints[item.name]):
-            values[item.name] = _build(hints[item.name], given)  # type: ignore[arg-type]  # a class, not an instance
+            values[item.name] = _build(hints[item.name], given)
         elif not item.metadata.get("hidden"):
             values[item.name] = given.pop(_key(item))
     return options(**values)

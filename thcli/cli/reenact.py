@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import Annotated
 
 import typer
@@ -34,7 +32,7 @@ def reenact(
             report = rehearse_reenact(source, driving, output, options, console)
             text = f"would make {report.details['would_make']} frames of {report.details['size']} in about {report.details['estimate']} s: {report.output}"
         else:
-            report = run(source, driving, output, options, console, shlex.join(["thcli", *sys.argv[1:]]))
+            report = run(source, driving, output, options, console)
             text = f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({report.frames / report.seconds:.0f} a second)"
             if report.passed_through or report.failed:
                 text += f"; {report.passed_through} without a face, {report.failed} failed"

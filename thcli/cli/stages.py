@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,7 +68,7 @@ def crop(video: Input, output: Output = None, *, options: CropOptions, show: Sho
     from thcli.pipeline.cutting import crop as run
 
     with Console(show) as console:
-        report = run(video, output, options, console, _command())
+        report = run(video, output, options, console)
         unseen = f", {report.passed_through} without the face" if report.passed_through else ""
         console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
 
@@ -81,7 +79,7 @@ def align(input: Input, output: Output = None, *, options: AlignOptions, show: S
     from thcli.pipeline.cutting import align as run
 
     with Console(show) as console:
-        report = run(input, output, options, console, _command())
+        report = run(input, output, options, console)
         unseen = f", {report.passed_through} without a face" if report.passed_through else ""
         console.result(report.as_json(), _said(report, f"{report.frames} faces{unseen}"))
 
@@ -119,7 +117,7 @@ def warp(
     from thcli.pipeline.motions import warp as run
 
     with Console(show) as console:
-        report = run(source, driving, output, options, console, _command())
+        report = run(source, driving, output, options, console)
         console.result(report.as_json(), _said(report, f"{report.frames} frames"))
 
 
@@ -139,7 +137,7 @@ def paste(
     from thcli.pipeline.pasting import paste as run
 
     with Console(show) as console:
-        report = run(cropped, frames, output, options, console, _command())
+        report = run(cropped, frames, output, options, console)
         left = f", {report.passed_through} as they were" if report.passed_through else ""
         console.result(report.as_json(), _said(report, f"{report.frames} frames{left}"))
 
@@ -148,7 +146,3 @@ def _said(report: Report, what: str) -> str:
     dry = "would write " if report.details.get("dry_run") else ""
     where = f"{dry}{report.output}: " if report.output and str(report.output) != "-" else dry
     return f"{where}{what} in {report.seconds:.1f} s"
-
-
-def _command() -> str:
-    return shlex.join(["thcli", *sys.argv[1:]])

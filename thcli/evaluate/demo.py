@@ -34,7 +34,7 @@ def render_demo(folder: Path, run: RunOptions, overwrite: bool = False, on: List
             raise OutputError(f"{path} exists already.", "Add --overwrite to replace it.")
     save_picture(source, photograph())
     with as_file(files("thcli.motion").joinpath("data/demo.motion.safetensors")) as motion:
-        report = reenact(source, motion, video, ReenactOptions(output=output, run=run), on, "thcli demo")
+        report = reenact(source, motion, video, ReenactOptions(output=output, run=run), on)
     compare([source, video], pair, ["source", "thcli reenact, bundled motion"], output=output, on=on)
     step = max(report.frames // COLUMNS, 1)
     with media.read(video) as frames:

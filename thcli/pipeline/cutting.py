@@ -17,6 +17,7 @@ from thcli.core.types import Crop, Frame
 from thcli.faces.crop import Pixels
 from thcli.faces.crop import crop as cut
 from thcli.faces.select import Census
+from thcli.media.image import folder_images
 from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
 from thcli.media.target import Target
@@ -39,7 +40,6 @@ def crop(
     output: str | Path | None = None,
     options: CropOptions = CROP,
     on: Listener = silent,
-    command: str = "",
 ) -> Report:
     """Cuts a steady crop of the chosen face out of a clip: a frame out for each frame in, with its time stamp.
 
@@ -69,7 +69,7 @@ def crop(
             with job.clock("calm"):
                 unseen = write_places(path, log, chosen[0], options.template, options.steady, Path(source).name)
             places, tally = Places(path), Tally()
-            writer = _writer(target, size, info, options.output, options.read, command, fingerprint((info.path,), options), on)  # fmt: skip
+            writer = _writer(target, size, info, options.output, options.read, "crop", fingerprint((info.path,), options), on)  # fmt: skip
             with writer as out, job.stage("crop", len(places), out.done) as step:
                 tally.frames = out.done
                 reader = job.enter(media.read(info.path, options.read, on=on))
@@ -86,13 +86,12 @@ def align(
     output: str | Path | None = None,
     options: AlignOptions = ALIGN,
     on: Listener = silent,
-    command: str = "",
 ) -> Report:
     """Cuts the chosen faces out of a picture, or out of every picture of a folder or video, each by itself.
 
     output: a picture for one face, a folder or video for more; None: NAME_aligned beside the input (a folder for a folder, and for
     --face all).  Report.frames: faces cut out.  passed_through: pictures without one that fits; details["pictures"]: for each
-    face the number of its picture.
+    face its picture, by its name in a folder, else by its number.
     Raises MediaError, NoFaceError when no picture shows one, WeightsError, OutputError, UsageError.
     """
     with Job("align", on) as job:
@@ -105,23 +104,26 @@ def align(
         size = (options.template.size, options.template.size)
         if options.output.resume:
             raise UsageError("align is done in one go: it has no --resume.")
-        pictures: list[int] = []
+        pictures: list[int | str] = []
         tally, most, empty, last = Tally(), 0, 0, -1
-        reader = job.enter(media.read(info.path, options.read, on=on))
-        writer = _writer(target, size, info, options.output, options.read, command, "", on)
+        none = NoFaceError(f"{source} shows no face.", "Give a picture that shows one.")
+        writer = _writer(target, size, info, options.output, options.read, "align", "", on)
         with writer as out, job.stage("align", info.frames) as step:
-            for frame in job.clock.over("decode", reader):
+            for name, frame in job.clock.over("decode", _pictures(info, options.read, job)):
                 with job.clock("find", frames=1):
-                    places = _places(frame, options, finders, str(source), job)
+                    try:
+                        places = _places(frame, options, finders, str(source), job)
+                    except NoFaceError as error:  # the next picture may show one that fits
+                        places, none = [], error
                 for where in places:
                     last = max(last + 1, frame.pts)  # several faces of one picture follow each other
                     out.write(cut(frame.pixels, where, border=options.template.border), last, frame.duration)
                     tally.add(last, frame.duration, frame.time_base)
-                    pictures.append(frame.index)
+                    pictures.append(name)
                 most, empty = max(most, len(places)), empty + (not places)
                 step()
             if not pictures:
-                raise NoFaceError(f"{source} shows no face.", "Give a picture that shows one.")
+                raise none
         details = {"pictures": pictures, "size": options.template.size}
         return job.report(target, tally, faces=most, passed_through=empty, details=details)
 
@@ -139,6 +141,18 @@ def _cut(
     workers = options.run.threads or os.cpu_count() or 1
     pairs = islice(zip(job.clock.over("decode again", frames), places, strict=True), done, None)
     return ordered_map(one, pairs, workers, workers + 1)
+
+
+def _pictures(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[int | str, Frame]]:
+    """The pictures of an input with their names or numbers; those of a folder each in its own size, which `media.read` does not keep."""
+    if info.kind != "directory":
+        for frame in job.enter(media.read(info.path, read, on=job.on)):
+            yield frame.index, frame
+        return
+    for index, path in enumerate(folder_images(info.path)):
+        moment = index * info.time_base
+        if read.start <= moment and (read.end is None or moment < read.end):
+            yield path.name, Frame(media.read_image(path), index, info.time_base, index, 1)
 
 
 def _places(frame: Frame, options: AlignOptions, finders: Finders, where: str, job: Job) -> list[Crop]:

@@ -49,7 +49,6 @@ def warp(
     output: str | Path | None = None,
     options: WarpOptions = WARP,
     on: Listener = silent,
-    command: str = "",
 ) -> Report:
     """Moves the source's face by a motion file; see `reenact`, which also takes videos to be driven by.
 
@@ -60,13 +59,14 @@ def warp(
         raise UsageError(f"{motion} is not a motion file.", f"Make one of it: thcli encode {motion}.")
     whole = ReenactOptions(
         engine=options.engine, framing=options.framing, background=options.background, source_face=options.source_face,
-        source_time=options.source_time, motion=options.motion, mesh=options.mesh, view=options.view, output=options.output,
-        run=options.run, faces=FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker),
+        source_time=options.source_time, motion=options.motion, mesh=options.mesh, view=options.view,
+        liveportrait=options.liveportrait, output=options.output, run=options.run,
+        faces=FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker),
     )  # fmt: skip
     target = output if output is not None else _video_path(source, info)
     if options.run.dry_run:
         return replace(rehearse_reenact(source, motion, target, whole, on), command="warp")
-    return replace(reenact(source, motion, target, whole, on, command), command="warp")
+    return replace(reenact(source, motion, target, whole, on), command="warp")
 
 
 def _motion_path(source: str | Path, output: str | Path | None) -> Path:

@@ -47,8 +47,9 @@ def observe_driver(
             raise UsageError(f"{info.path} shows {len(chosen)} faces, but one drives.", "Choose it with --face N.")
         words = {"source": info.path.name, "made_by": f"thcli {__version__}"}
         with job.clock("motion"), MotionWriter(path, words, overwrite=overwrite) as writer:
+            cuts = set(log.cuts)
             for frames, faces in log.windows(chosen[0], WINDOW):
-                writer.append(observe(frames, faces))
+                writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
     return _counted(MotionFile(path), census.tracks)
 
 

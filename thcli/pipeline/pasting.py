@@ -58,7 +58,6 @@ def paste(
     output: str | Path | None = None,
     options: PasteJobOptions = DEFAULTS,
     on: Listener = silent,
-    command: str = "",
 ) -> Report:
     """Pastes each crop into its frame, colours matched and calmed over time; everything outside of the crops stays.
 
@@ -86,7 +85,7 @@ def paste(
                         colours.add(transfer, piece.place)
                         step()
             writer = media.write(
-                target, info.size, info, options.output, drive=info, frames=info.frames, provenance=Provenance(command),
+                target, info.size, info, options.output, drive=info, frames=info.frames, provenance=Provenance("paste"),
                 fingerprint=fingerprint((info.path, changed.path, places.file.path), options), on=on,
             )  # fmt: skip
             unseen = 0

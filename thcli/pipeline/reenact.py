@@ -29,12 +29,11 @@ def reenact(
     output: str | Path | None = None,
     options: ReenactOptions = DEFAULTS,
     on: Listener = silent,
-    command: str = "",
 ) -> Report:
     """Animates the source's face with the driver's motion: one frame out for each frame in, with its own time stamp.
 
     source: a picture or video.  driving: a video, picture, folder of pictures, motion file, or '-' for standard input.
-    output: a file, folder or '-' (see `media.write`); None: beside the driver.  command: as typed, for the output's metadata.
+    output: a file, folder or '-' (see `media.write`); None: beside the driver.
     Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
     """
     with Job("reenact", on) as job:
@@ -45,7 +44,7 @@ def reenact(
         who = portrait(source, options, finders, job)
         writer = media.write(
             target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,
-            frames=drive.frames, provenance=Provenance(command, options.engine),
+            frames=drive.frames, provenance=Provenance("reenact", options.engine),
             fingerprint=fingerprint((source, drive.path), options), on=on,
         )  # fmt: skip
         with writer as out:
