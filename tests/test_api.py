@@ -1,0 +1,51 @@
+"""The public names: removing one needs a change of this list in the same commit."""
+
+from __future__ import annotations
+
+import doctest
+
+import thcli
+
+PUBLIC = [
+    "__version__",
+    "CompareOptions",
+    "Crop",
+    "DeviceError",
+    "Event",
+    "Face",
+    "FaceOptions",
+    "Finished",
+    "Frame",
+    "Identity",
+    "Listener",
+    "MediaError",
+    "MeshOptions",
+    "Motion",
+    "MotionOptions",
+    "NoFaceError",
+    "OutputError",
+    "OutputOptions",
+    "ReadOptions",
+    "ReenactOptions",
+    "Report",
+    "RunOptions",
+    "Started",
+    "Step",
+    "ThcliError",
+    "UsageError",
+    "Warned",
+    "WeightsError",
+    "compare",
+    "reenact",
+    "silent",
+]
+
+
+def test_the_public_names() -> None:
+    assert sorted(thcli.__all__) == sorted(PUBLIC)
+    for name in thcli.__all__:
+        assert getattr(thcli, name) is not None
+
+
+def test_what_the_docstring_shows() -> None:
+    assert doctest.testmod(thcli).failed == 0
