@@ -89,7 +89,7 @@ class DenseMotion(nn.Module):
         heat = grid.gaussians(driving.value, size, 0.01) - grid.gaussians(source.value, size, 0.01)
         heat = F.pad(heat, (0, 0, 0, 0, 1, 0))  # background first: no heat
         motions = self.sparse(size, source, driving)
-        copies = small.expand(motions.shape[1], -1, -1, -1).repeat(batch, 1, 1, 1)
+        copies = small[:, None].expand(batch, motions.shape[1], *small.shape[1:]).flatten(0, 1)
         moved = grid.sample(copies, motions.flatten(0, 1), aligned=self.aligned).view(batch, -1, *small.shape[1:])
         feature = self.hourglass(torch.cat([heat[:, :, None], moved], 2).flatten(1, 2))
         mask = F.softmax(self.mask(feature).float(), 1)
