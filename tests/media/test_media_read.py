@@ -169,6 +169,19 @@ def test_a_deep_png_stays_deep_when_read_as_a_stream(tmp_path: Path) -> None:
     assert media.read_image(tmp_path / "a.png").dtype == np.uint8
 
 
+def test_an_image_is_known_whatever_it_is_called(tmp_path: Path) -> None:
+    for form in ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"):
+        Image.fromarray(clips.picture()).save(tmp_path / "upload", form)
+        assert media.probe(tmp_path / "upload").kind == "image"
+        assert media.read_image(tmp_path / "upload").shape == (80, 64, 3)
+
+
+def test_the_first_frame_of_a_video_is_an_image_too(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4", "libx264", "yuv420p10le", rotation=(90, False, False))
+    first = next(iter(media.read(tmp_path / "in.mp4"))).pixels
+    np.testing.assert_array_equal(media.read_image(tmp_path / "in.mp4"), first >> 8)
+
+
 def test_huge_images_are_halved(tmp_path: Path) -> None:
     Image.new("L", (10000, 5000), 90).save(tmp_path / "a.jpg")
     assert media.probe(tmp_path / "a.jpg").size == (5000, 2500)

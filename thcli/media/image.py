@@ -53,6 +53,18 @@ _FAILURES = (
 )  # what Pillow raises on bad files
 
 
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is for Pillow: by its ending, or by its first bytes whatever it is called."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+
+
 def parse_background(background: str) -> tuple[int, int, int]:
     """A colour such as 'white' or '#00ff00' as (red, green, blue). Raises UsageError for anything else."""
     try:
@@ -61,15 +73,12 @@ def parse_background(background: str) -> tuple[int, int, int]:
         raise UsageError(f"{background!r} is not a colour.", "Write a name such as 'white', or '#00ff00'.") from exc
 
 
-def read_image(path: str | Path, background: str = "white") -> Image:
+def load_image(path: Path, background: str) -> Image:
     """The picture of an image file as (H, W, 3) RGB uint8: upright by its EXIF, in sRGB, alpha composited over `background`.
 
     Above MOST_PIXELS it is halved until it fits. Raises MediaError when there is no such picture.
     """
-    path, colour = Path(path), parse_background(background)
-    check_file(path)
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder, not an image.", "Name one of the images in it.")
+    colour = parse_background(background)
     with _open(path) as picture:
         return _rgb(picture, colour, path)
 

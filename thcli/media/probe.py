@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from thcli.core.errors import MediaError
 from thcli.media.container import need_picture, opened, picture_stream
 from thcli.media.failures import check_file, unreadable
-from thcli.media.image import SUFFIXES, folder_info, image_info
+from thcli.media.image import folder_info, image_info, is_image
 from thcli.media.info import Colour, MediaInfo, StreamInfo
 from thcli.media.orientation import from_display_matrix, turns
 
@@ -36,7 +36,7 @@ def probe(path: str | Path) -> MediaInfo:
         return folder_info(path)
     if path.name.endswith(".safetensors"):
         return MediaInfo(path, "motion", container="safetensors")
-    if path.suffix.lower() in SUFFIXES:
+    if is_image(path):
         return image_info(path)
     with opened(path) as container:
         stream = picture_stream(container)

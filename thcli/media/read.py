@@ -11,12 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+import numpy as np
+
 from thcli.core.errors import MediaError, OutputError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.options import ReadOptions
 from thcli.core.stream import prefetch
-from thcli.core.types import Frame
-from thcli.media.image import SUFFIXES, folder_frames, image_frames, parse_background
+from thcli.core.types import Frame, Image
+from thcli.media.failures import check_file
+from thcli.media.image import folder_frames, image_frames, is_image, load_image, parse_background
 from thcli.media.info import MediaInfo
 from thcli.media.probe import probe
 from thcli.media.video import Tally, decode, seconds
@@ -95,7 +98,7 @@ class Reader:
         info, background = self.info, self._background
         if info.kind == "directory":
             return self._in_range(folder_frames(info.path, info, background))
-        if info.path.suffix.lower() in SUFFIXES:
+        if is_image(info.path):
             return self._in_range(image_frames(info.path, info, background))
         return decode(info.path, info, self._options, self._tally, background)
 
@@ -140,6 +143,22 @@ def read(
     Raises MediaError for what cannot be read or holds no picture, UsageError for a range behind the end.
     """
     return Reader(path, options, background, ahead, on)
+
+
+def read_image(path: str | Path, background: str = "white") -> Image:
+    """The picture of an image file, or the first frame of a video, as (H, W, 3) RGB uint8: upright, in sRGB, alpha over `background`.
+
+    An image with more than 33 million pixels is halved until it has no more. Raises MediaError when there is no such picture.
+    """
+    path = Path(path)
+    check_file(path)
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder, not an image.", "Name one of the images in it.")
+    if is_image(path):
+        return load_image(path, background)
+    with read(path, background=background, ahead=2) as frames:
+        pixels = next(iter(frames)).pixels
+    return np.asarray(pixels >> 8 if pixels.dtype == np.uint16 else pixels, np.uint8)
 
 
 def _readable(info: MediaInfo) -> MediaInfo:
