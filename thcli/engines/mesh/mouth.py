@@ -64,9 +64,7 @@ def draw_driver(out: Image, own_tone: Array, target: Array, driver: Array, frame
         return
     u, v = patch.coordinates(place, where)
     upper, lower = place.rims(u)
-    his_upper, his_lower = his.rims(u)
-    across = his_upper + (v - upper) / np.maximum(lower - upper, 1e-3) * (his_lower - his_upper)
-    there = patch.place(his, u, across)
+    there = patch.place(his, u, patch.across(v, (upper, lower), his.rims(u)))
     colour = look_up(frame, there).astype(np.float32)
     colour = np.minimum(colour * gain(own_tone, tone(frame, driver)).astype(np.float32), 255)
     mask = patch.cover(place, u, v, (upper + 0.01, lower - 0.01), max(1.5, 0.035 * place.width))

@@ -109,3 +109,10 @@ def blend(
     view[:] = (view + mask.astype(np.float32)[..., None] * (colour.astype(np.float32) - view) + np.float32(0.5)).astype(
         np.uint8
     )
+
+
+def across(v: Array32, rims: tuple[Array32, Array32], others: tuple[Array32, Array32]) -> Array32:
+    """v between two rims, carried to the same share of the way between two others; exact when they are the same ones."""
+    (upper, lower), (top, bottom) = rims, others
+    thin = np.float32(1e-3)
+    return np.asarray(top + (v - upper) * ((bottom - top + thin) / (lower - upper + thin)))
