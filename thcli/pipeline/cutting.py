@@ -188,7 +188,8 @@ def _beside(target: str | Path, options: CropOptions) -> Path | None:
 def places_of(crops: str | Path) -> Path:
     """The file beside a clip (or folder) of crops that says where they lie."""
     path = Path(crops)
-    return path.with_name(f"{path.name if path.is_dir() else path.stem}{SUFFIX}")
+    whole = path.is_dir() or str(crops).endswith(("/", os.sep))
+    return path.with_name(f"{path.name if whole else path.stem}{SUFFIX}")
 
 
 def _aligned_path(output: str | Path | None, source: str | Path, info: MediaInfo, select: str) -> str | Path:

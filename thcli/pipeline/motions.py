@@ -30,10 +30,11 @@ def encode(
     Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
     """
     with Job("encode", on) as job:
+        path = _motion_path(source, output)
         info = media.probe(job.enter(media.local(source)))
         if info.kind == "motion":
             raise UsageError(f"{source} is a motion file already.", f"Drive with it: thcli warp FACE {source}.")
-        place = SideFile(_motion_path(source, output), options.overwrite)
+        place = SideFile(path, options.overwrite)
         finders = Finders.load(options.faces, options.run)
         if options.run.dry_run:
             return planned(job, place.path, info, options.read)
