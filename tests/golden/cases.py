@@ -13,9 +13,12 @@ from torch import Tensor
 CASES = {
     "FACEVID2VID": "tests.golden.facevid2vid:stages",
     "FOMM": "tests.golden.fomm:stages",
+    "LIVEPORTRAIT": "tests.golden.liveportrait:stages",
+    "LIVEPORTRAIT_CV": "tests.golden.liveportrait:cv_stages",
     "MONKEYNET": "tests.golden.monkeynet:stages",
     "X2FACE": "tests.golden.x2face:stages",
 }
+EIGHT_BIT = {"LIVEPORTRAIT_CV"}  # pictures rounded to whole levels: compared to a level, not to 1e-4
 
 
 def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:

@@ -170,6 +170,17 @@ TABLE: dict[str, dict[str, Backend]] = {
             "its older checkpoint, original generator",
             ("facevid2vid-beta",),
         ),
+        "liveportrait": Backend(
+            "thcli.engines.liveportrait.engine:load",
+            "LivePortrait; stitching, eyes and lips, 512 x 512",
+            (
+                "liveportrait-appearance",
+                "liveportrait-motion",
+                "liveportrait-warping",
+                "liveportrait-spade",
+                "liveportrait-stitching",
+            ),
+        ),
         "monkeynet": Backend("thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)),
         "x2face": Backend("thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)),
     },

@@ -1,0 +1,1 @@
+"""LivePortrait: implicit 3-D keypoints with stitching and retargeting of eyes and lips (Guo et al. 2024)."""

@@ -1,0 +1,146 @@
+"""LivePortrait as an engine: motion kind "liveportrait".
+
+Rows: angles (3,) pitch yaw roll in degrees, shift (3,), scale (1,), expression (21, 3), and openings (3,) of left eye, right eye and lips
+(gap / width; -1 where the face had no landmarks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thcli.core.errors import NoFaceError
+from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions
+from thcli.core.types import Array32, Face, Frame, Image, Motion
+from thcli.engines.blocks.checkpoint import load as load_state
+from thcli.engines.blocks.checkpoint import without_spectral_norm
+from thcli.engines.blocks.clip import Clip, Rows
+from thcli.engines.blocks.engine import CropEngine, CropSource, points_of
+from thcli.engines.liveportrait.corrections import Corrections
+from thcli.engines.liveportrait.mask import soft_mask
+from thcli.engines.liveportrait.networks import Encoded, Networks
+from thcli.engines.liveportrait.observer import KEYPOINTS, Observed
+from thcli.engines.liveportrait.ratios import openings_of
+from thcli.engines.liveportrait.transfer import Gains, Moves, absolute, relative, relative_to_rest
+from thcli.weights.tensors import load_tensors
+
+CROP = 512
+OPENINGS = "openings"
+OWN = "canonical"  # the source's own keypoints in rest: of its rows alone
+
+# In the order of `Networks`: entry of weights.toml, what stands before the file's keys.
+FILES = (
+    ("liveportrait-appearance", ""),
+    ("liveportrait-motion", ""),
+    ("liveportrait-warping", ""),
+    ("liveportrait-spade", ""),
+    ("liveportrait-stitching", "retarget_shoulder."),
+    ("liveportrait-stitching", "retarget_mouth."),
+    ("liveportrait-stitching", "retarget_eye."),
+)
+
+
+class LivePortraitEngine(CropEngine):
+    """Relative: what changed since the reference frame is added to the source's pose and expression. Absolute: the driver's own.
+
+    Crops are `faces.align.liveportrait`'s; the networks look at them at 256 x 256 and paint 512 x 512.
+    """
+
+    motion_kind = "liveportrait"
+    crop_size = CROP
+
+    def __init__(self, networks: Networks, run: RunOptions, options: LivePortraitOptions | None = None) -> None:
+        shapes = {"angles": (3,), "shift": (3,), "scale": (1,), "expression": (KEYPOINTS, 3)}
+        super().__init__(run, shapes)
+        self.appearance, self.observer = self.ready(networks.appearance), self.ready(networks.observer)
+        self.warping, self.generator = self.ready(networks.warping), self.ready(networks.generator)
+        self.corrections = Corrections(networks.stitching, networks.lips, networks.eyes)
+        self.options = options or LivePortraitOptions()
+
+    @property
+    def mask(self) -> Image:
+        """(512, 512) uint8: how much of a rendered crop shows in its frame; for `faces.paste`."""
+        return soft_mask(CROP)
+
+    def look(self, pictures: Tensor) -> dict[str, Tensor]:
+        return _rows(self.observer(pictures))
+
+    def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
+        motion = super().observe(frames, faces)
+        openings = np.stack([np.zeros(3, np.float32) if face is None else openings_of(face) for face in faces])
+        return replace(motion, arrays={**motion.arrays, OPENINGS: openings})
+
+    def encode_source(self, picture: Image, face: Face) -> CropSource:
+        """picture: the (512, 512, 3) crop, or any other size.  face: in the crop's pixels, for its landmarks."""
+        with self.computing():
+            pixels = self.tensor([picture])
+            seen = self.observer(pixels)
+            rows = {**_rows(seen), OWN: seen.canonical.view(-1, KEYPOINTS, 3)}
+            encoded = self.encode(pixels, rows)
+        own = {**_host(rows), OPENINGS: openings_of(face)[None]}
+        return CropSource(encoded, own, points_of(face), (CROP, CROP))
+
+    def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Encoded:
+        own = _host(rows)
+        keypoints = torch.from_numpy(Moves.of(own).place(own[OWN])).to(self.device)
+        return self.warping.encode(self.appearance.volume(picture), keypoints)
+
+    def carrier(self, source: CropSource, clip: Clip, options: MotionOptions) -> Callable[[Rows], Rows]:
+        """Raises NoFaceError where eyes or lips shall be retargeted and a face shows none."""
+        own, canonical = Moves.of(source.rows), source.rows[OWN]
+        still = own.place(canonical)
+        gains = Gains(options.region, options.pose, options.expression)
+        is_relative, mine = options.mode == "relative", source.rows[OPENINGS]
+        first = Moves.of(clip.row(clip.best_frame(source.landmarks)))
+        self._check_openings(mine, clip)
+
+        def moves(rows: Rows) -> Moves:
+            driving = Moves.of(rows)
+            if not is_relative:
+                return absolute(own, driving, gains)
+            return relative(own, driving, first, gains) if len(clip) > 1 else relative_to_rest(own, driving, gains)
+
+        def carry(rows: Rows) -> Rows:
+            moved = moves(rows).place(canonical)
+            out = self.corrections.apply(still, moved, (mine, rows[OPENINGS]), self.options, relative=is_relative)
+            return {"keypoints": still + np.float32(options.strength) * (out - still)}
+
+        return carry
+
+    def paint(self, encoded: Encoded, rows: dict[str, Tensor]) -> Tensor:
+        return self.generator(self.warping(encoded, rows["keypoints"]))  # type: ignore[no-any-return]  # torch's modules return Any
+
+    def _check_openings(self, mine: Array32, clip: Clip) -> None:
+        wanted = self.options.retarget_eyes or self.options.retarget_lips
+        theirs = clip.row(int(clip.seen[0]))[OPENINGS]
+        if (wanted and min(mine.min(), theirs.min()) < 0) or (self.options.close_lips and mine.min() < 0):
+            raise NoFaceError(
+                "Eyes and lips cannot be retargeted: the faces have no landmarks.", "Use another --landmarker."
+            )
+
+
+def _rows(seen: Observed) -> dict[str, Tensor]:
+    expression = seen.expression.view(-1, KEYPOINTS, 3)
+    return {"angles": seen.angles(), "shift": seen.shift, "scale": seen.scale, "expression": expression}
+
+
+def _host(rows: dict[str, Tensor]) -> Rows:
+    return {name: row.float().cpu().numpy() for name, row in rows.items()}
+
+
+def load(run: RunOptions, options: ReenactOptions | None = None) -> LivePortraitEngine:
+    """The published networks. Raises WeightsError when they are not here or are other models'."""
+    parts = [load_tensors(name, prefix=prefix, offline=run.offline) for name, prefix in FILES]
+    return LivePortraitEngine(assemble(parts), run, None if options is None else options.liveportrait)
+
+
+def assemble(parts: Sequence[Mapping[str, Tensor]]) -> Networks:
+    """Networks of the published states, in the order of FILES. Raises WeightsError naming keys that do not fit."""
+    plain = [{key.replace("module.", ""): tensor for key, tensor in part.items()} for part in parts]
+    plain[3] = without_spectral_norm(plain[3], FILES[3][0])
+    names = (name for name, _ in FILES)
+    return Networks._make(load_state(n, p, w) for n, p, w in zip(Networks.new(), plain, names, strict=True))

@@ -1,0 +1,38 @@
+"""How far eyes and lips are open, as LivePortrait's retargeting counts it: gaps over widths, from landmarks.
+
+Source: LivePortrait src/utils/retargeting_utils.py at 1986663 (203 points); other layouts by the same definition.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array32, Face
+
+UNKNOWN = -1.0  # ratio of a face without landmarks
+EPSILON = 1e-6
+
+# upper, lower, corner, corner: the picture's left eye, its right eye, the lips
+LANDMARKS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
+    203: ((6, 18, 0, 12), (30, 42, 24, 36), (90, 102, 48, 66)),
+    68: ((37, 41, 36, 39), (44, 46, 42, 45), (62, 66, 48, 54)),
+    468: ((159, 145, 33, 133), (386, 374, 362, 263), (13, 14, 61, 291)),
+}
+
+
+def openings(points: npt.ArrayLike) -> Array32:
+    """(3,) of the left eye, the right eye and the lips, from (N, 2+) pixels, N 68, 203, 468 or 478; UNKNOWN for another layout."""
+    p = np.asarray(points, np.float64)[:, :2]
+    chosen = LANDMARKS.get(468 if len(p) == 478 else len(p))
+    if chosen is None:
+        return np.full(3, UNKNOWN, np.float32)
+    gaps = [np.linalg.norm(p[a] - p[b]) / (np.linalg.norm(p[c] - p[d]) + EPSILON) for a, b, c, d in chosen]
+    return np.array(gaps, np.float32)
+
+
+def openings_of(face: Face) -> Array32:
+    """(3,) of a face; the 203 points that the networks were trained with count first, then its mesh."""
+    if face.points is not None and (len(face.points) == 203 or face.mesh is None):
+        return openings(face.points)
+    return openings(face.mesh) if face.mesh is not None else np.full(3, UNKNOWN, np.float32)
