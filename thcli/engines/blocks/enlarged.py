@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from itertools import product
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+MOST_WEIGHTS = {
+    4: 3 << 20,
+    5: 8 << 20,
+}  # of the convolution's kernel: larger ones meet small pictures, where reading them is all
+
+
+def pays(conv: nn.Module) -> bool:
+    """Whether `Enlarged` is quicker than enlarging and convolving."""
+    return isinstance(conv, nn.Conv2d | nn.Conv3d) and conv.weight.numel() <= MOST_WEIGHTS[conv.weight.dim()]
 
 
 class Enlarged(nn.Module):
@@ -28,7 +39,8 @@ class Enlarged(nn.Module):
         weight = mirrored.new_zeros(*mirrored.shape[:-2], size, size)
         for i, j in product(range(factor), repeat=2):
             weight[..., i : i + 3, j : j + 3] += mirrored
-        self.register_buffer("weight", weight.float())
+        layout = torch.contiguous_format if self.deep else torch.channels_last
+        self.register_buffer("weight", weight.float().contiguous(memory_format=layout))
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().clone())
         self.stride = (1, factor, factor) if self.deep else (factor, factor)
 
@@ -36,4 +48,5 @@ class Enlarged(nn.Module):
         """(B, C, [D,] H, W) -> (B, O, [D,] factor H, factor W)."""
         if self.deep:
             return F.conv_transpose3d(x, self.weight, self.bias, self.stride, padding=1)
+        x = x.contiguous(memory_format=torch.channels_last)
         return F.conv_transpose2d(x, self.weight, self.bias, self.stride, padding=1)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from thcli.engines.blocks.spectral import Spectral
+from thcli.engines.blocks.thin import Thin
 from thcli.engines.blocks.winograd import Winograd
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -20,6 +21,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 LEAST_WIDTH = {4: 128, 5: 64}  # channels in and out from which Winograd wins, by the kernel's dimensions
 MOST_WEIGHTS = 4 << 20  # of a kernel: beyond that Winograd's fourfold memory is not worth its time
+FEW = 4  # outputs that leave a library's sixteen lanes idle
 
 
 def prepare(network: Network, device: torch.device, *, exact: bool = True) -> Network:
@@ -70,18 +72,17 @@ def quicken(network: nn.Module) -> None:
     _replace(network)
 
 
-def _replace(module: nn.Module) -> None:
-    if getattr(module, "EXACT", False):
-        return
+def _replace(module: nn.Module, exact: bool = False) -> None:
+    exact = exact or bool(getattr(module, "EXACT", False))
     for name, child in list(module.named_children()):
         if isinstance(child, CONVOLUTIONS):
-            setattr(module, name, _quick(child))
+            setattr(module, name, _quick(child, exact))
         else:
-            _replace(child)
+            _replace(child, exact)
 
 
-def _quick(conv: nn.Conv2d | nn.Conv3d) -> nn.Module:
-    """The quickest module with the same output; the convolution itself where it is that."""
+def _quick(conv: nn.Conv2d | nn.Conv3d, exact: bool) -> nn.Module:
+    """The quickest module with the same output; the convolution itself where it is that, or rounds better and `exact` is asked for."""
     kernel, dims = tuple(conv.weight.shape[2:]), conv.weight.dim()
     plain = set(conv.stride) | set(conv.dilation) == {1} and conv.groups == 1
     centred = tuple(conv.padding) == tuple(k // 2 for k in kernel)
@@ -89,5 +90,7 @@ def _quick(conv: nn.Conv2d | nn.Conv3d) -> nn.Module:
         return conv
     if isinstance(conv, nn.Conv3d) and set(kernel) == {7}:
         return Spectral(conv)
-    wide = min(conv.in_channels, conv.out_channels) >= LEAST_WIDTH[dims]
-    return Winograd(conv) if set(kernel) == {3} and wide and conv.weight.numel() <= MOST_WEIGHTS else conv
+    if isinstance(conv, nn.Conv2d) and set(kernel) == {7} and conv.out_channels <= FEW:
+        return Thin(conv)
+    wide = min(conv.in_channels, conv.out_channels) >= LEAST_WIDTH[dims] and conv.weight.numel() <= MOST_WEIGHTS
+    return Winograd(conv) if set(kernel) == {3} and wide and not exact else conv

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.blocks.enlarged import Enlarged
+from thcli.engines.blocks.enlarged import Enlarged, pays
 
 
 def convolution(
@@ -79,7 +79,7 @@ class Up(Same):
 
     def quicken(self) -> None:
         """Enlarging and convolving in one step; for inference."""
-        if isinstance(self.conv, nn.Conv2d | nn.Conv3d):
+        if isinstance(self.conv, nn.Conv2d | nn.Conv3d) and pays(self.conv):
             self.conv, self.enlarge = Enlarged(self.conv, 2), nn.Identity()
 
 
