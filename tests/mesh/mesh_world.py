@@ -83,10 +83,12 @@ def source(width: int = 256, height: int = 256, *, plain: bool = False, person: 
 def astronaut(matte: bool = True) -> prepare.MeshSource:
     import skimage.data
 
+    picture = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+
     with np.load(Path(__file__).parent / "astronaut.npz") as known:
         person = known["person"].astype(np.float32) / 255
         face = face_of(known["mesh"].astype(np.float64), known["iris"])
-    return prepare.prepare(skimage.data.astronaut(), face, person if matte else None)
+    return prepare.prepare(picture, face, person if matte else None)
 
 
 def still(of: prepare.MeshSource) -> Target:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import mesh_world as world
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thcli.core.types import Image
+from tests.mesh import mesh_world as world
+from thcli.core.types import Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.engine import draw
-from thcli.engines.mesh.prepare import MeshSource
 from thcli.faces import topology
 
 
-def person(width: int, height: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def person(width: int, height: int) -> Array32:
     """A head and shoulders as the network would see them, 64 x 64."""
     y, x = np.mgrid[0:64, 0:64] / 63 - 0.5
-    return (((x / 0.28) ** 2 + (y / 0.38) ** 2 < 1) | ((y > 0.28) & (np.abs(x) < 0.42))).astype(np.float32)
+    return np.asarray(((x / 0.28) ** 2 + (y / 0.38) ** 2 < 1) | ((y > 0.28) & (np.abs(x) < 0.42)), np.float32)
 
 
 @pytest.mark.parametrize("matte", [False, True])
@@ -32,6 +31,7 @@ def test_own_mesh_gives_the_own_picture(matte: bool) -> None:
         assert np.abs(out.astype(int) - source.picture).max() <= 1
 
 
+PLAIN = world.source(plain=True)
 turns = st.tuples(st.floats(-40, 40), st.floats(-50, 50), st.floats(-60, 60))
 shifts = st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6))
 
@@ -39,20 +39,16 @@ shifts = st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6))
 @settings(max_examples=40, deadline=None)
 @given(turn=turns, grow=st.floats(0.6, 1.6), shift=shifts, mouth=st.floats(0, 0.9), lids=st.floats(0, 1.7))
 def test_no_hole_whatever_the_motion(turn: tuple[float, float, float], grow: float, shift: tuple[float, float], mouth: float, lids: float) -> None:  # fmt: skip
-    source = plain()
+    source = PLAIN
     target = world.moved(source, turn=turn, grow=grow, shift=shift, mouth=mouth, lids=lids)
     out = draw(source, target, None)
     tall = 256 * 0.45 * grow
-    skin = ~world.polygon(target.points[LIPS, :2], 256, 256, grow=round(0.06 * tall) + 3)
+    border = round(0.06 * tall) + 3
+    skin = ~world.polygon(target.points[LIPS, :2], 256, 256, border)
+    for ring in EYES:  # lash lines are darker
+        skin &= ~world.polygon(target.points[ring, :2], 256, 256, border)
     assert out.shape == source.picture.shape and out.dtype == np.uint8
     assert np.abs(out[skin].astype(int) - world.SKIN).max() <= 1
-
-
-def plain() -> MeshSource:
-    return _PLAIN
-
-
-_PLAIN = world.source(plain=True)
 
 
 def test_a_face_outside_of_the_picture_leaves_it_alone() -> None:
@@ -89,10 +85,6 @@ def test_a_moving_head_leaves_the_background_still_with_a_matte() -> None:
     changed = np.abs(out.astype(int) - source.picture).max(-1) > 2
     assert changed[~ground].mean() > 0.05
     assert changed[ground & top].mean() < 0.01
-
-
-def _lit(picture: Image, inside: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
-    return float(picture[inside].astype(float).mean())
 
 
 def test_a_closed_driver_closes_an_open_mouth() -> None:

@@ -82,6 +82,7 @@ def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
     if driving is not None and target.driver is not None and not all(eye.own for eye in balls):
         gain = mouth.gain(source.tone, mouth.tone(driving, target.driver))
         balls = eyes.borrowed(balls, driving, target.driver, gain)
+    eyes.draw_lash_lines(out, balls, shows, points, source.step)
     eyes.draw(out, balls, shows, points, target.gaze)
     if source.seam is not None:
         mouth.draw_seam(out, source.seam, source.inside.lips.gap, points, source.step)

@@ -17,6 +17,8 @@ from thcli.engines.mesh.sampling import look_up
 SHUT = 0.11  # gap / width of an eye that shows nothing to draw from
 USUAL = 0.22  # of an open one
 SHOWS = (0.06, 0.3)  # target opening / source opening between which the eyeball appears
+SHADE = 0.8  # of the lash line once the lids meet
+LASH = 0.015  # widths above the rim where the lash line's colour is
 FURTHEST = (0.3, 0.2)  # widths from the middle that an iris may stand, along and across
 
 
@@ -64,6 +66,24 @@ def draw(out: Image, eyes: tuple[Eye, ...], shows: list[float], target: Array, g
         there = patch.place(eye.opening, along, across)
         ball = look_up(eye.picture, there)
         patch.blend(out, where, shown * patch.cover(place, u, v, rims, max(1.2, 0.03 * place.width)), ball)
+
+
+def draw_lash_lines(out: Image, eyes: tuple[Eye, ...], shows: list[float], target: Array, step: int) -> None:
+    """Draws the line between lids that are (nearly) shut, in place: the upper rim's own colours; the map cannot be that sharp.
+
+    step: source pixels a sample of the map.
+    """
+    for ring, eye, shown in zip(EYES, eyes, shows, strict=True):
+        place = patch.opening(target, ring)
+        where = patch.pixels(place, (out.shape[1], out.shape[0]), 0.1)
+        if shown >= 1 or where is None or not eye.own:
+            continue
+        u, v = patch.coordinates(place, where)
+        upper, lower = place.rims(u)
+        rim = look_up(eye.picture, patch.place(eye.opening, u, eye.opening.rims(u)[0] - np.float32(LASH)))
+        reach = np.float32(0.6 * step / max(place.width, 1.0) + LASH)
+        mask = patch.cover(place, u, v, (upper - reach, lower + reach), max(1.5, 1.2 * step))
+        patch.blend(out, where, np.float32(1 - shown) * mask, rim * np.float32(SHADE))
 
 
 def _turned(u: Array32, v: Array32, eye: Eye, look: Array) -> tuple[Array32, Array32]:
