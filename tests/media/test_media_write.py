@@ -321,6 +321,15 @@ def test_sound_that_steps_back_in_time_does_not_end_the_job(tmp_path: Path) -> N
     assert len(media.probe(tmp_path / "out.mp4").audio) == 1
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "frames/"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_writer_that_is_never_entered_leaves_nothing(tmp_path: Path, name: str, resume: bool) -> None:
+    before = threading.active_count()
+    media.write(f"{tmp_path}/{name}", clips.SIZE, options=OutputOptions(resume=resume))
+    assert left(tmp_path) == set()
+    assert threading.active_count() == before
+
+
 def test_an_existing_output_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     (tmp_path / "out.mp4").write_bytes(b"precious")
     with pytest.raises(OutputError, match="exists already") as caught:

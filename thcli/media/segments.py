@@ -61,7 +61,6 @@ class Journal:
             if journal.folder.exists() and not journal._load():
                 on(Warned(f"{journal.folder.name} belongs to a job with other inputs or options: it is begun anew."))
                 shutil.rmtree(journal.folder)
-            journal.folder.mkdir(exist_ok=True)
         except OSError as exc:
             raise unwritable(journal.folder, exc) from exc
         return journal
@@ -118,6 +117,7 @@ class SegmentSink:
         self._pts: list[int] = []
 
     def begin(self, lead: Fraction, first: Fraction) -> None:
+        self._journal.folder.mkdir(exist_ok=True)
         if self._journal.begun is None:
             self._journal.begun = (str(lead), str(first))
 

@@ -91,13 +91,12 @@ class ImageSink:
 class FolderSink:
     """Numbered PNG files: 000000.png, 000001.png …"""
 
-    def __init__(self, partial: Path, comment: str, done: int = 0) -> None:
+    def __init__(self, partial: Path, comment: str) -> None:
         self._partial, self._comment = partial, comment
-        self._count = done
-        partial.mkdir(exist_ok=True)
+        self._count = 0
 
     def begin(self, lead: Fraction, first: Fraction) -> None:
-        """A folder has no header."""
+        self._partial.mkdir(exist_ok=True)
 
     def write(self, pixels: Pixels, pts: int, duration: int) -> None:
         save_image(self._partial / f"{self._count:06d}.png", ".png", pixels, self._comment)
