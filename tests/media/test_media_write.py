@@ -426,3 +426,18 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "out.mp4")]
     grown = float(subprocess.run(command, capture_output=True, check=True, timeout=120, text=True).stdout)
     assert grown < 20  # MiB
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp"])
+def test_animations_say_what_made_them(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with media.write(path, (64, 48), provenance=media.Provenance("reenact", "mesh")) as writer:
+        for i in range(3):
+            writer.write(np.full((48, 64, 3), 60 * i, np.uint8), i)
+    assert b"AI-generated (synthetic) video" in path.read_bytes()
+    with Image.open(path) as picture:
+        assert picture.n_frames == 3  # type: ignore[attr-defined]  # of animations
+        said = picture.info.get("comment", b"") or picture.info.get("xmp", b"")
+    assert b"thcli" in said
+    with media.read(path) as frames:
+        assert len(list(frames)) == 3

@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from thcli.core.errors import OutputError, UsageError
 from thcli.media.encode import VideoEncoder, VideoFormat
 from thcli.media.mux import Muxer, Wrapping
+from thcli.media.stamp import stamp
 from thcli.media.timing import Moment
 
 Pixels = np.ndarray[Any, Any]
@@ -37,6 +38,7 @@ class ContainerSink:
     """A video file, or standard output."""
 
     def __init__(self, partial: Path | None, wrapping: Wrapping, form: VideoFormat) -> None:
+        self._partial, self._comment = partial, wrapping.metadata.get("comment", "")
         self._muxer = Muxer(sys.stdout.buffer if partial is None else f"file:{partial.absolute()}", wrapping, form)
         self._encoder = VideoEncoder(self._muxer.stream.codec_context, form)
 
@@ -56,6 +58,8 @@ class ContainerSink:
     def finish(self) -> None:
         self._muxer.mux(self._encoder.flush())
         self._muxer.finish()
+        if self._partial is not None and self._comment:
+            stamp(self._partial, self._comment)
         sys.stdout.flush()
 
     def abort(self) -> None:
