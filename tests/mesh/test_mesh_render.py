@@ -13,6 +13,7 @@ from tests.mesh import mesh_world as world
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.engine import draw
+from thcli.engines.mesh.prepare import prepare
 from thcli.faces import topology
 
 
@@ -91,7 +92,7 @@ def test_a_closed_driver_closes_an_open_mouth() -> None:
     base = world.source()
     open_mesh = world.moved(base, mouth=0.25).points
     picture = world.drawn(open_mesh, 256, 256)
-    source = world.prepare.prepare(picture, world.face_of(open_mesh, world.irises(open_mesh)), None)
+    source = prepare(picture, world.face_of(open_mesh, world.irises(open_mesh)), None)
     assert source.seam is not None
     out = draw(source, world.moved(source, mouth=0.0), None)
     closed = world.moved(source, mouth=0.0).points

@@ -36,11 +36,19 @@ def draw(picture: Image, cut: Cut | None, way: Map) -> Image:
         if cut is None:
             view[:] = look_up(picture, coordinates, REFLECT)
             continue
-        person = look_up(cut.person, coordinates)
+        person = look_up(cut.person, _folded(coordinates, height))
         behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
         cv2.multiply(cut.plate[y0:y1, x0:x1], behind, behind, 1 / 255)
         view[:] = cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB))
     return out
+
+
+def _folded(places: Array32, height: int) -> Array32:
+    """Places below the picture mirrored into it; what is above and beside stays outside, for nobody may show twice."""
+    y, bottom = places[..., 1], np.float32(height - 1)
+    if y.max() <= bottom:
+        return places
+    return np.stack([places[..., 0], np.where(y > bottom, 2 * bottom - y, y)], -1)
 
 
 def sources(way: Map) -> Array32:

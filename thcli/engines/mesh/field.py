@@ -28,6 +28,8 @@ FADE, STEEP = (
     0.1,
     1.2,
 )  # an outline point's own motion fades over FADE face heights, more for more motion: nothing folds
+SOFT = 0.12  # face heights of motion up to which hair and what is beside it may part
+STRETCH = 1.2  # how much further following reaches, of the motion's length
 _UPPER = np.flatnonzero(~np.isin(OVAL, JAW))
 HULL = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 
@@ -51,12 +53,13 @@ NO_MATTE = (0.95, 2.0)  # the same when the background moves along with its pers
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Of the source. oval: (36, 2) pushed outline.  matte: whether the person moves over a plate.
+    """Of the source. oval: (36, 2) pushed outline.  lower_edge: y of the picture's last row.  matte: whether the person moves over a plate.
 
     hair: (h, w) float32 0..1 where hair hangs, sampled at hair_step source pixels a sample, or None when not known.
     """
 
     oval: Array
+    lower_edge: float
     matte: bool
     hair: Array32 | None = None
     hair_step: int = 1
@@ -109,6 +112,13 @@ def _similarity_part(oval: Array32, rest: Array) -> Array32:
     return np.asarray(0.5 * np.concatenate([linear, shift - linear @ middle], 1), np.float32)
 
 
+def _ending(below: tuple[float, float], far: float, room: float) -> tuple[float, float]:
+    """Where following begins and ends to die out for a motion of `far` face heights: never so fast that the picture folds."""
+    end = min(below[1] + STRETCH * far, max(room, 0.0))
+    start = min(below[0], end)
+    return start, max(end, start + 1.6 * far + 0.05)
+
+
 def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Array32:
     """Displacement from target to source pixels at the samples of a grid, (rows, columns, 2) float32.
 
@@ -149,16 +159,21 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
     rigid_oval += left[:, :2] @ oval + left[:, 2:]
 
     radius = AROUND if around.matte else NO_MATTE
+    # the larger the motion, the longer the way over which it dies out, but no further than to the picture's lower edge when the head rises
+    far = float(np.hypot(*rigid_oval.mean(1))) / tall
+    room = (around.lower_edge - float(middle[1])) / tall if rigid_oval[1].mean() > 0 else np.inf
+    trust = min(1.0, SOFT / max(far, 1e-6))  # the hair's own border is only so wide
+    body_below, hair_below = (_ending(follow.below, far, room) for follow in (BODY, HAIR))
 
     def weight(p: Array32, step: Array32) -> Array32:
         across, above = axes @ (p - middle[:, None])
         across = np.abs(across)
         ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
-        body = 1 - smoothstep(*BODY.below, BODY.side * across - above)
+        body = 1 - smoothstep(*body_below, BODY.side * across - above)
         if around.hair is not None:
             at = ((p + step).T[None] + np.float32(0.5)) / np.float32(around.hair_step) - np.float32(0.5)
             hair = look_up(around.hair, np.ascontiguousarray(at))[0]
-            body = body + hair * ((1 - smoothstep(*HAIR.below, HAIR.side * across - above)) - body)
+            body = body + trust * hair * ((1 - smoothstep(*hair_below, HAIR.side * across - above)) - body)
         return np.asarray(ring * body, np.float32)
 
     field = weight(points, rigid) * rigid

@@ -59,8 +59,8 @@ def prepare(picture: Image, face: Face, person: Array32 | None) -> MeshSource:
     found = None if person is None else matte.cut(picture, person, mesh)
     tone = mouth.tone(picture, mesh)
     inside = interior.prepare(mesh, tone)
-    oval = pushed_oval(mesh)
-    around = Surroundings(oval, False) if found is None else Surroundings(oval, True, found[1], found[2])
+    oval, edge = pushed_oval(mesh), float(picture.shape[0] - 1)
+    around = Surroundings(oval, edge, False) if found is None else Surroundings(oval, edge, True, found[1], found[2])
     return MeshSource(
         picture, face, mesh, step_for(mesh), around, None if found is None else found[0], eyes.of_face(picture, mesh, face.iris, tone),
         mirror.prepare(picture, mesh), tone, inside,
