@@ -138,9 +138,11 @@ def load(run: RunOptions, options: ReenactOptions | None = None) -> LivePortrait
     return LivePortraitEngine(assemble(parts), run, None if options is None else options.liveportrait)
 
 
-def assemble(parts: Sequence[Mapping[str, Tensor]]) -> Networks:
+def assemble(parts: Sequence[Mapping[str, Tensor]], *, narrow: int = 1) -> Networks:
     """Networks of the published states, in the order of FILES. Raises WeightsError naming keys that do not fit."""
     plain = [{key.replace("module.", ""): tensor for key, tensor in part.items()} for part in parts]
     plain[3] = without_spectral_norm(plain[3], FILES[3][0])
     names = (name for name, _ in FILES)
-    return Networks._make(load_state(n, p, w) for n, p, w in zip(Networks.new(), plain, names, strict=True))
+    return Networks._make(
+        load_state(n, p, w) for n, p, w in zip(Networks.new(narrow=narrow), plain, names, strict=True)
+    )
