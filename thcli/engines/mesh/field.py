@@ -28,7 +28,7 @@ FADE, STEEP = (
     0.1,
     1.2,
 )  # an outline point's own motion fades over FADE face heights, more for more motion: nothing folds
-SOFT = 0.12  # face heights of motion up to which hair and what is beside it may part
+SOFT = 0.35  # face heights of motion up to which hair and what is beside it may part
 STRETCH = 1.2  # how much further following reaches, of the motion's length
 _UPPER = np.flatnonzero(~np.isin(OVAL, JAW))
 HULL = 0.04  # face heights that an outline point may lie inside of the mesh's hull
@@ -160,7 +160,7 @@ def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Arr
 
     radius = AROUND if around.matte else NO_MATTE
     # the larger the motion, the longer the way over which it dies out, but no further than to the picture's lower edge when the head rises
-    far = float(np.hypot(*rigid_oval.mean(1))) / tall
+    far = float(np.hypot(*moved(oval, np.full(len(OVAL), back))).max()) / tall
     room = (around.lower_edge - float(middle[1])) / tall if rigid_oval[1].mean() > 0 else np.inf
     trust = min(1.0, SOFT / max(far, 1e-6))  # the hair's own border is only so wide
     body_below, hair_below = (_ending(follow.below, far, room) for follow in (BODY, HAIR))

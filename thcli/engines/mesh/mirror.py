@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, compose, raster
-from thcli.engines.mesh.field import smoothstep
+from thcli.engines.mesh.field import head, smoothstep
 from thcli.engines.mesh.sampling import look_up, mean
-from thcli.engines.mesh.warp import Map
+from thcli.engines.mesh.warp import JUMP, Map
 from thcli.faces.topology import FRONT_SIGNS, PAIRS, POINTS, TRIANGLES
 
 LEAST = 0.05  # of the weight: below, nothing is drawn
@@ -25,9 +26,12 @@ GAIN = (0.5, 1.6)
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Of the source. facing: (468,) cosine.  hidden: (468,) 0..1 how much a point may be replaced.  gain: (3,) colour factor of the mirrored texture."""
+    """Of the source. normals: (468, 3) unit, out of the face.  hidden: (468,) 0..1 how much a point may be replaced.
 
-    facing: Array
+    ratio: (468, 3) colour of each point over that of its mirror image.
+    """
+
+    normals: Array
     hidden: Array
     ratio: Array
 
@@ -36,12 +40,12 @@ _CORNERS = TRIANGLES.T.ravel()
 _COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
 
 
-def facing(mesh: Array) -> Array:
-    """(468,) cosine between each point's normal and the view: 1 towards the camera, negative away."""
+def normals(mesh: Array) -> Array:
+    """(468, 3) unit normals; z is the cosine to the view: 1 towards the camera, negative away."""
     a, b, c = (mesh[TRIANGLES[:, k]] for k in range(3))
     normal = np.cross(b - a, c - a) * FRONT_SIGNS[:, None]
     total = np.stack([_gathered(normal[:, k]) for k in range(3)], 1)
-    return np.asarray(total[:, 2] / np.maximum(np.linalg.norm(total, axis=1), 1e-9))
+    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9))
 
 
 def _gathered(values: Array) -> Array:
@@ -51,20 +55,24 @@ def _gathered(values: Array) -> Array:
 
 def prepare(picture: Image, mesh: Array) -> Mirror | None:
     """None for a source that shows both its cheeks."""
-    own = facing(mesh)
-    hidden = (1 - smoothstep(0.3, 0.6, own)) * smoothstep(0.1, 0.3, own[PAIRS] - own)
+    normal = normals(mesh)
+    own = normal[:, 2]
+    hidden = (1 - smoothstep(0.2, 0.5, own)) * smoothstep(0.1, 0.3, own[PAIRS] - own)
     if hidden.max() < LEAST:
         return None
     reach = max(1, round(0.05 * anatomy.height(mesh)))
     at = mesh[None, :, :2].astype(np.float32)
     colour = look_up(mean(picture, reach), at)[0]
     colour = colour.astype(np.float64) + 1
-    return Mirror(own, hidden, colour / colour[PAIRS])
+    return Mirror(normal, hidden, colour / colour[PAIRS])
 
 
 def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array, way: Map) -> None:
     """Draws the mirrored texture on a rendered picture, in place, where the target shows what the source hides."""
-    weight = mirror.hidden * smoothstep(0.05, 0.2, facing(target) - mirror.facing)
+    # as the head turns, not as the face moves: a smile hides no cheek
+    view = head(mesh, target)[0][:, 2]
+    turned = mirror.normals @ (view / max(float(np.linalg.norm(view)), 1e-9))
+    weight = mirror.hidden * smoothstep(0.05, 0.2, turned - mirror.normals[:, 2])
     if weight.max() < LEAST:
         return
     weight = _spread(weight)
@@ -73,7 +81,11 @@ def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array,
     maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
     samples = raster.sample(way.ids, maps, way.face)
     samples[..., 2] *= way.inside
-    samples[..., 2] = mean(samples[..., 2], 3)
+    smooth = mean(samples, 3)
+    torn = (np.abs(samples - smooth)[..., :2].max(-1) > JUMP * way.face.step).astype(np.uint8)
+    samples[torn > 0, :2] = smooth[torn > 0, :2]
+    # where the nose's edge covers the cheek, two shadings would meet
+    samples[..., 2] = mean(samples[..., 2] * (1 - cv2.dilate(torn, np.ones((5, 5), np.uint8))), 5)
     x, y = way.face.axes()
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
@@ -85,8 +97,8 @@ def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array,
     colour = look_up(picture, there)
     view = out[where]
     share = values_full[..., 2:]
-    colour = np.minimum(colour * gain.astype(np.float32), 255)
-    view[:] = (view + share * (colour - view) + np.float32(0.5)).astype(np.uint8)
+    tinted = np.minimum(colour * gain.astype(np.float32), 255)
+    view[:] = (view + share * (tinted - view) + np.float32(0.5)).astype(np.uint8)
 
 
 def _spread(weight: npt.NDArray[np.floating]) -> Array:

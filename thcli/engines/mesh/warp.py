@@ -17,6 +17,7 @@ from thcli.engines.mesh.sampling import mean, resized
 
 COARSE = 8  # samples of the map to one of the outer field
 MERGE = 0.035  # face heights over which mesh and surroundings mix
+JUMP = 0.6  # steps between neighbouring samples beyond which the mesh counts as torn
 STILL = 0.02  # pixels: what moves less is not drawn again
 
 
@@ -61,7 +62,9 @@ def build(
     maps = raster.linear_maps(target, source[:, :2] - target[:, :2], anatomy.TRIANGLES)
     eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLES]
     maps[: len(eyes)] = raster.linear_maps(target, eye_source - target[:, :2], eyes)
-    inner, inside = _closed(raster.sample(ids, maps, face), ids, max(1, round(MERGE * anatomy.height(target) / step)))
+    inner, inside = _closed(
+        raster.sample(ids, maps, face), ids, max(1, round(MERGE * anatomy.height(target) / step)), JUMP * step
+    )
     row, column = (face.y0 - fine.y0) // step, (face.x0 - fine.x0) // step
     view = displacement[row : row + face.rows, column : column + face.columns]
     view += inside[..., None] * (inner - view)
@@ -111,7 +114,7 @@ def _order(target: Array) -> npt.NDArray[np.intp]:
     return np.argsort(-depth, kind="stable")
 
 
-def _closed(inner: Array32, ids: Indices, reach: int) -> tuple[Array32, Array32]:
+def _closed(inner: Array32, ids: Indices, reach: int, jump: float) -> tuple[Array32, Array32]:
     """The mesh's displacement with its small holes filled, and its weight: 0 at the outline, 1 from 2 * reach samples inwards."""
     covered = (ids >= 0).astype(np.uint8)
     closed = cv2.morphologyEx(covered, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
@@ -119,6 +122,10 @@ def _closed(inner: Array32, ids: Indices, reach: int) -> tuple[Array32, Array32]
     if holes.any():
         near = mean(np.dstack([inner, covered.astype(np.float32)]), 7)
         inner[holes] = near[holes, :2] / np.maximum(near[holes, 2:], 1e-3)
+    # where one part covers another the displacement jumps: a ramp there instead of stairs
+    smooth = mean(inner, 3)
+    torn = np.abs(inner - smooth).max(-1) > jump
+    inner[torn] = smooth[torn]
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     core = np.asarray(
         cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1), np.float32
