@@ -109,7 +109,7 @@ def matrix_from_rotvec(rotvec: npt.ArrayLike) -> Array:
     k = np.stack([np.stack([o, -z, y], -1), np.stack([z, o, -x], -1), np.stack([-y, x, o], -1)], -2)
     sinc = np.sinc(angle / np.pi)
     versine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return np.eye(3) + sinc * k + versine * (k @ k)
+    return np.asarray(np.eye(3) + sinc * k + versine * (k @ k), np.float64)
 
 
 def box_of(points: npt.ArrayLike) -> Array32:
