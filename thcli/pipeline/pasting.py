@@ -39,6 +39,7 @@ DEFAULTS = PasteJobOptions()
 TOLERANCE = Fraction(1, 500)  # seconds by which containers round time stamps, and more
 REACH = 32  # frames on both sides over which colours are calmed
 WINDOW = 128
+MEASURE = 128  # pixels of the mask that colours are measured with: they are measured coarsely
 NUMBERS = 3 + GRID * GRID * 3
 ROW = np.dtype([("numbers", "<f4", NUMBERS), ("seconds", "<f8"), ("shot", "<i8")])
 
@@ -177,7 +178,8 @@ class Brush:
             if piece.crop is None or piece.place is None or piece.place.outline is None:
                 return piece, None
             with self._job.clock("match", frames=1):
-                mask = self._mask(piece.place.where, piece.place.outline)
+                small = resized(piece.place.where, min(MEASURE, piece.place.where.size[0]))
+                mask = self._mask(small, piece.place.outline)
                 return piece, measure(piece.frame.pixels, piece.crop, piece.place.where, mask)
 
         return ordered_map(one, pieces, self._workers, self._workers + 1)
