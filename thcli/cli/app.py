@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from thcli import __version__
-from thcli.cli import bench, compare, demo, doctor, evaluate, listing, reenact, stages, weights
+from thcli.cli import bench, compare, demo, doctor, evaluate, listing, reenact, stages, train, weights
 from thcli.cli.console import complain
 from thcli.core.errors import ThcliError, UsageError
 
@@ -48,6 +48,8 @@ for stage in (stages.detect, stages.track, stages.crop, stages.align, stages.enc
     app.command(rich_help_panel="Stages")(stage)
 app.command()(compare.compare)
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(train.app, name="train")
+app.command()(train.prepare)
 app.command()(bench.bench)
 app.add_typer(weights.app, name="weights")
 app.command(name="list")(listing.listing)

@@ -1,0 +1,87 @@
+"""`thcli train MODEL` and `thcli prepare`: from videos to clips, from clips to weights of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from thcli.cli.console import Console
+from thcli.cli.flags import flags
+from thcli.core.options import (
+    FaceVid2VidTrainOptions,
+    FommTrainOptions,
+    PrepareOptions,
+    ShowOptions,
+    TrainOptions,
+    X2FaceTrainOptions,
+)
+
+app = typer.Typer(help="Train a model on clips of one's own.", no_args_is_help=True, rich_markup_mode=None)
+
+Dataset = Annotated[
+    Path | None, typer.Argument(help="A folder of clips, as `thcli prepare` makes it (not needed with --smoke).")
+]
+Run = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: log, checkpoints, samples, weights.")]
+
+
+@app.callback()
+def group() -> None:
+    """Train a model on clips of one's own."""
+
+
+@app.command()
+@flags
+def fomm(dataset: Dataset = None, *, output: Run, model: FommTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train the first-order motion model."""
+    _train("fomm", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def facevid2vid(dataset: Dataset = None, *, output: Run, model: FaceVid2VidTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train face vid2vid."""
+    _train("facevid2vid", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def monkeynet(dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions) -> None:
+    """Train Monkey-Net."""
+    _train("monkeynet", dataset, output, None, train, show)
+
+
+@app.command()
+@flags
+def x2face(dataset: Dataset = None, *, output: Run, model: X2FaceTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train X2Face."""
+    _train("x2face", dataset, output, model, train, show)
+
+
+def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:
+    from thcli.train.run import train
+
+    with Console(show) as console:
+        report = train(name, dataset, run, options, own, console)
+        losses = ", ".join(f"{key} {value:.4g}" for key, value in report["losses"].items())
+        console.result(report, f"{report['output']}: {report['steps']} updates in {report['seconds']:.0f} s ({losses})")
+        if report["use"]:
+            console.say(f"Use it: {report['use']}")
+
+
+@flags
+def prepare(
+    inputs: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the dataset.")],
+    *,
+    options: PrepareOptions,
+    show: ShowOptions,
+) -> None:
+    """Cut clips of faces out of videos, as the reenactment models learn from: followed, cropped, resized, indexed."""
+    from thcli.train.prepare import prepare as run
+
+    with Console(show) as console:
+        report = run(inputs, output, options, console)
+        bad = f", {report['failed']} videos could not be used" if report["failed"] else ""
+        console.result(report, f"{output}: {report['clips']} clips, {report['frames']} frames{bad}, in {report['seconds']:.1f} s")  # fmt: skip

@@ -1,0 +1,95 @@
+"""What a model brings to the loop: its networks, its losses in phases, how it is optimised, how its weights are published."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from thcli.core.events import Listener
+from thcli.core.options import TrainOptions
+
+Batch = Mapping[str, Tensor]
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How the paper's code trains. repeats: passes that count as one epoch.  milestones: epochs after which the rate falls tenfold."""
+
+    epochs: float
+    repeats: int
+    batch: int
+    lr: float
+    milestones: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of an update with an optimiser of its own. networks: which it changes."""
+
+    name: str
+    networks: tuple[str, ...]
+
+
+class Recipe(ABC):
+    """One model's training. Made under a seeded generator, so that its random beginning is always the same.
+
+    name: the command.  entry: the row of weights.toml that the result is imported as.  perceptual: what compares pictures.
+    """
+
+    name: ClassVar[str]
+    entry: str
+    published: Published
+    phases: tuple[Phase, ...]
+    exported: ClassVar[tuple[str, ...]]
+    views: int = 1
+    perceptual: str = ""
+    helpers: tuple[nn.Module, ...] = ()  # frozen modules that must be on the device
+
+    def __init__(self, options: TrainOptions, own: Any, on: Listener) -> None:
+        self.options = options
+        self.networks: dict[str, nn.Module] = {}
+
+    @abstractmethod
+    def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
+        """The weighted terms whose sum the phase lowers. kept: carries values from one phase of an update to the next."""
+
+    @abstractmethod
+    def pictures(self, batch: Batch) -> dict[str, Tensor]:
+        """label -> (B, 3, H, W) in 0..1, the rows of a sheet of samples."""
+
+    def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """Adam with betas (0.5, 0.999), as all the keypoint models are trained."""
+        return torch.optim.Adam(parameters, lr, betas=(0.5, 0.999))
+
+    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Networks' states as the published file names them."""
+        return {f"{name}.{key}": value for name in self.exported for key, value in states[name].items()}
+
+    def publish(self, path: Path) -> Path:
+        """What `thcli weights import` takes, made from the exported safetensors; the same file for most."""
+        return path
+
+    def to(self, device: torch.device) -> None:
+        """Moves everything there."""
+        for module in (*self.networks.values(), *self.helpers):
+            module.to(device)
+
+    def train(self, on: bool) -> None:
+        """Training or evaluation mode of all networks."""
+        for network in self.networks.values():
+            network.train(on)
+
+
+def noise_of(seed: int, step: int) -> torch.Generator:
+    """The generator of an update: its numbers follow from (seed, step) alone, whatever ran before."""
+    import numpy as np
+
+    mixed = int(np.random.SeedSequence([seed, step, 2]).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(mixed & (2**63 - 1))
