@@ -82,7 +82,7 @@ def pushed_oval(mesh: Array) -> Array:
     along = np.roll(start, -1, 0) - start
     normal = np.stack([along[:, 1], -along[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    centre = start.mean(0)
+    centre = flat.mean(0)  # not of the hull's corners: their number jumps
     if ((centre - start[0]) * normal[0]).sum() > 0:
         normal = -normal
     reach = ((start - centre) * normal).sum(-1)
@@ -90,7 +90,7 @@ def pushed_oval(mesh: Array) -> Array:
     beyond = ray @ normal.T
     depth = (reach - beyond).min(1)
     share = np.where(beyond > 1e-6, reach / np.maximum(beyond, 1e-6), np.inf).min(1)
-    hidden = np.where(np.isfinite(share), smoothstep(0.5, 1.5, depth / (HULL * height(mesh))), 0)
+    hidden = np.where(np.isfinite(share), smoothstep(0.25, 2.0, depth / (HULL * height(mesh))), 0)
     factor = 1 + hidden * (np.where(np.isfinite(share), share, 1) - 1)
     return np.asarray(centre + ray * factor[:, None])
 

@@ -62,8 +62,7 @@ def prepare(picture: Image, mesh: Array) -> Mirror | None:
         return None
     reach = max(1, round(0.05 * anatomy.height(mesh)))
     at = mesh[None, :, :2].astype(np.float32)
-    colour = look_up(mean(picture, reach), at)[0]
-    colour = colour.astype(np.float64) + 1
+    colour = look_up(mean(picture, reach), at)[0].astype(np.float64) + 1
     return Mirror(normal, hidden, colour / colour[PAIRS])
 
 
@@ -93,12 +92,11 @@ def draw(out: Image, picture: Image, mirror: Mirror, mesh: Array, target: Array,
     if full is None:
         return
     where, values_full = full
-    there = np.ascontiguousarray(values_full[..., :2])
-    colour = look_up(picture, there)
-    view = out[where]
+    texture = look_up(picture, np.ascontiguousarray(values_full[..., :2]))
+    tinted = np.minimum(texture * gain.astype(np.float32), np.float32(255))
+    shown = out[where]
     share = values_full[..., 2:]
-    tinted = np.minimum(colour * gain.astype(np.float32), 255)
-    view[:] = (view + share * (tinted - view) + np.float32(0.5)).astype(np.uint8)
+    shown[:] = (shown + share * (tinted - shown) + np.float32(0.5)).astype(np.uint8)
 
 
 def _spread(weight: npt.NDArray[np.floating]) -> Array:
