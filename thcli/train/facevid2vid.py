@@ -20,7 +20,7 @@ from thcli.train import losses
 from thcli.train.discriminators import OneScale
 from thcli.train.perceptual import perceptual
 from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
-from thcli.train.warps import Warp
+from thcli.train.warps import Warp, exactly
 
 WIDTHS = (64, 128, 256, 512)
 PERCEPTUAL, GAN, MATCHING = 10.0, 1.0, (10.0, 10.0, 10.0, 10.0)
@@ -111,8 +111,9 @@ def rotation(angles: Tensor) -> Tensor:
 
 def posed(canonical: Tensor, head: HeadPose) -> Tensor:
     """R canonical + shift + expression: (B, 15, 3) -> (B, 15, 3)."""
-    turned = canonical @ rotation(head.angles()).transpose(1, 2)
-    return turned + head.shift[:, None] + head.expression.view(-1, KEYPOINTS, 3)
+    with exactly(canonical):
+        turned = canonical @ rotation(head.angles()).transpose(1, 2)
+        return turned + head.shift[:, None] + head.expression.view(-1, KEYPOINTS, 3)
 
 
 def with_spectral_norm(generator: SpadeGenerator) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thcli.core.events import Listener
 from thcli.core.options import FommTrainOptions, TrainOptions
@@ -93,7 +93,8 @@ class Fomm(Recipe):
 
 def begin_with_identity(detector: KeypointDetector) -> None:
     """The local affine maps begin as the identity everywhere, as published."""
+    maps = detector.jacobian
+    assert isinstance(maps, nn.Conv2d) and maps.bias is not None
+    nn.init.zeros_(maps.weight)
     with torch.no_grad():
-        detector.jacobian.weight.zero_()
-        bias = detector.jacobian.bias
-        bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(len(bias) // 4))
+        maps.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(len(maps.bias) // 4))

@@ -128,7 +128,8 @@ class Trainer:
             with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
                 terms = recipe.losses(phase.name, batch, noise, kept)
             optimiser.zero_grad(set_to_none=True)
-            self.scaler.scale(torch.stack([term.float() for term in terms.values()]).sum()).backward()
+            total = torch.stack([term.float() for term in terms.values()]).sum()
+            self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]  # torch's own
             self.scaler.step(optimiser)
             logged |= terms
         self.scaler.update()
@@ -149,9 +150,9 @@ class Trainer:
             for name, network in self.recipe.networks.items():
                 for key, value in network.named_parameters():
                     self.average[f"{name}.{key}"].lerp_(value, 1 - decay)
-                for key, value in network.named_buffers():
+                for key, fact in network.named_buffers():
                     if f"{name}.{key}" in self.average:
-                        self.average[f"{name}.{key}"].copy_(value)
+                        self.average[f"{name}.{key}"].copy_(fact)
 
     def _state(self) -> dict[str, Tensor]:
         """Copies of all networks' tensors, NETWORK.KEY."""

@@ -10,19 +10,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thcli.train.warps import Warp
+from thcli.train.warps import Warp, exactly
 
 
 def equivariance(points: Tensor, warped: Tensor, warp: Warp) -> Tensor:
     """mean |p - T(p')|: keypoints (B, K, 2) of a frame, and p' of `warp.picture` of it. FOMM eq. 11."""
-    return (points - warp.points(warped)).abs().mean()
+    off: Tensor = (points - warp.points(warped)).abs()
+    return off.mean()
 
 
 def equivariance_jacobian(jacobian: Tensor, warped: Tensor, at: Tensor, warp: Warp) -> Tensor:
     """mean |1 - J^-1 (dT/dz J')|: local maps (B, K, 2, 2) of a frame, J' of the warped one at its keypoints `at` (B, K, 2). FOMM eq. 13."""
-    carried = warp.jacobians(at) @ warped
-    identity = torch.eye(2, device=jacobian.device, dtype=jacobian.dtype)
-    return (identity - torch.linalg.inv(jacobian) @ carried).abs().mean()
+    with exactly(at):
+        carried = torch.linalg.inv(jacobian) @ (warp.jacobians(at) @ warped)
+        off: Tensor = (torch.eye(2, device=jacobian.device) - carried).abs()
+        return off.mean()
 
 
 def keypoint_prior(points: Tensor, *, apart: float = 0.1, depth: float = 0.33) -> Tensor:
@@ -31,7 +33,7 @@ def keypoint_prior(points: Tensor, *, apart: float = 0.1, depth: float = 0.33) -
     Every ordered pair counts, a point with itself too: that adds `apart` each and no gradient.
     """
     distance = (points[:, :, None] - points[:, None]).square().sum(-1)  # (B, K, K)
-    return (apart - distance).clamp(min=0).mean(0).sum() + (points[..., 2].mean() - depth).abs()
+    return (apart - distance).clamp(min=0).mean(0).sum() + (points[..., 2].mean(-1) - depth).abs().mean()
 
 
 def expression_size(expression: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
@@ -84,7 +84,8 @@ class MonkeyNet(Recipe):
 def begin_with_background(generator: Generator) -> None:
     """The dense motion begins as: all is background, nothing is corrected, as published (bg_init)."""
     last = generator.dense_motion_module.hourglass.decoder.conv
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
     with torch.no_grad():
-        last.weight.zero_()
-        last.bias.zero_()
         last.bias[0] = BACKGROUND

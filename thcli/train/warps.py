@@ -16,6 +16,11 @@ from thcli.engines.blocks import grid
 EPSILON = 1e-6
 
 
+def exactly(like: Tensor) -> torch.autocast:
+    """Points and matrices are computed in float32 in mixed precision too: half a pixel matters."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 @dataclass(frozen=True)
 class Warp:
     """T(z) = A z + b + sum_k c_k r_k^2 log(r_k + 1e-6), r_k the L1 distance to control point k; the sum goes to both coordinates.
@@ -46,10 +51,11 @@ class Warp:
 
     def points(self, at: Tensor) -> Tensor:
         """(B, N, 2) -> T of them."""
-        linear = at @ self.affine[:, :, :2].transpose(1, 2) + self.affine[:, None, :, 2]
-        away = (at[:, :, None] - self.controls).abs().sum(-1)  # (B, N, K)
-        bend = (away.square() * torch.log(away + EPSILON) * self.weights[:, None]).sum(-1, keepdim=True)
-        return linear + bend
+        with exactly(at):
+            linear = at @ self.affine[:, :, :2].transpose(1, 2) + self.affine[:, None, :, 2]
+            away = (at[:, :, None] - self.controls).abs().sum(-1)  # (B, N, K)
+            bend = (away.square() * torch.log(away + EPSILON) * self.weights[:, None]).sum(-1, keepdim=True)
+            return linear + bend
 
     def jacobians(self, at: Tensor) -> Tensor:
         """(B, N, 2) -> dT/dz there, (B, N, 2, 2) row-major; in closed form, so that its gradient costs no second backward pass."""
