@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from thcli.core.backends import MotionStore
@@ -99,5 +100,9 @@ def _eight_bits(frame: Frame) -> Image:
 
 
 def load(run: RunOptions, options: ReenactOptions | None = None) -> MeshEngine:
-    """The engine with a job's mesh options, or the default ones."""
+    """The engine with a job's mesh options, or the default ones.
+
+    OpenCV is told to use one thread a call: frames are drawn side by side already, and its own threads would only wait for each other.
+    """
+    cv2.setNumThreads(1)
     return MeshEngine(run, MeshOptions() if options is None else options.mesh)

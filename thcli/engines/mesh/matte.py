@@ -19,8 +19,8 @@ from thcli.faces.topology import OVAL
 SURE = (0.25, 0.75)  # probabilities that count as background, as person
 FINE = 128  # samples to a face at which the alpha's edge is refined
 MARGIN = 0.1  # face heights around the person that the plate is not filled from
-REPLACED = 0.07  # face heights around the person that are filled
-NECK = 0.7  # how far the bare neck, between hair (1) and clothes (0), follows
+REPLACED = 0.05  # face heights around the person that are filled
+NECK = 1.0  # how far the bare neck, between hair (1) and clothes (0), follows
 LEAST = 0.85  # share of the face that the cut must hold to be believed
 
 

@@ -16,7 +16,7 @@ from thcli.engines.mesh.raster import Grid
 from thcli.engines.mesh.sampling import mean, resized
 
 COARSE = 8  # samples of the map to one of the outer field
-MERGE = 0.035  # face heights over which mesh and surroundings mix
+MERGE = 0.027  # face heights over which mesh and surroundings mix
 JUMP = 0.6  # steps between neighbouring samples beyond which the mesh counts as torn
 STILL = 0.02  # pixels: what moves less is not drawn again
 
