@@ -28,8 +28,9 @@ def generator_state(offset: int) -> dict[str, Tensor]:
 def stages(offset: int) -> dict[str, Tensor]:
     detector = fill.network(KeypointDetector(), detector_state(offset))
     picture = fill.picture("monkeynet", 0, offset)
-    frames = torch.cat([fill.picture("monkeynet", i, offset) for i in (1, 2)])
-    source, driving = detector(picture), detector(frames)
+    source = detector(picture)
+    each = [detector(fill.picture("monkeynet", i, offset)) for i in (1, 2)]
+    driving = Keypoints(*(torch.cat(rows) for rows in zip(*each, strict=True)))
     out = {}
     for name, points in (("source", source), ("driving", driving)):
         out[f"kp/{name}_mean"], out[f"kp/{name}_var"] = points.mean[None], points.var[None]

@@ -1,10 +1,12 @@
 """What makes a trained network quick without changing its output: norms merged into convolutions, and on a CPU cheaper convolutions.
 
 A module whose attribute EXACT is true keeps its direct convolutions: where a small error would grow (keypoints, dense motion).
+One whose attribute VERBATIM is true is left as it is, norms too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TypeVar
 
@@ -41,7 +43,7 @@ def fold(network: Network) -> Network:
 
     Blocks name their pairs in FOLDS; in a Sequential, neighbours are pairs.
     """
-    for block in list(network.modules()):
+    for block in list(_open(network)):
         pairs = list(getattr(block, "FOLDS", ()))
         if isinstance(block, nn.Sequential):
             pairs += list(pairwise(dict(block.named_children())))
@@ -51,6 +53,14 @@ def fold(network: Network) -> Network:
                 _merge(conv, batch_norm)
                 setattr(block, second, nn.Identity())
     return network
+
+
+def _open(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules that may be rewritten."""
+    if not getattr(module, "VERBATIM", False):
+        yield module
+        for child in module.children():
+            yield from _open(child)
 
 
 def _merge(conv: nn.Conv2d | nn.Conv3d, batch_norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
@@ -65,7 +75,7 @@ def _merge(conv: nn.Conv2d | nn.Conv3d, batch_norm: nn.BatchNorm1d | nn.BatchNor
 
 def quicken(network: nn.Module) -> None:
     """Replaces convolutions by equal ones with fewer products, in place. Blocks that know a way of their own have `quicken`."""
-    for block in list(network.modules()):
+    for block in list(_open(network)):
         own = getattr(block, "quicken", None)
         if own is not None:
             own()
@@ -73,6 +83,8 @@ def quicken(network: nn.Module) -> None:
 
 
 def _replace(module: nn.Module, exact: bool = False) -> None:
+    if getattr(module, "VERBATIM", False):
+        return
     exact = exact or bool(getattr(module, "EXACT", False))
     for name, child in list(module.named_children()):
         if isinstance(child, CONVOLUTIONS):

@@ -1,6 +1,6 @@
 """Convolution blocks of the warping networks; attribute names are the published checkpoints' keys.
 
-`dims` is 2 for (B, C, H, W) and 3 for (B, C, D, H, W); depth is never scaled. A block that normalises lists in FOLDS which
+`dims` is 2 for (B, C, H, W) and 3 for (B, C, D, H, W), or FLAT for the latter with kernels of depth 1; depth is never scaled. A block that normalises lists in FOLDS which
 convolution is followed by which norm, so that `fast.prepare` can merge the two.
 Sources: first-order-model modules/util.py; face-vid2vid modules/util.py; monkey-net modules/util.py.
 """
@@ -17,12 +17,16 @@ from torch import Tensor, nn
 
 from thcli.engines.blocks.enlarged import Enlarged, pays
 
+FLAT = 1
+
 
 def convolution(
     dims: int, inputs: int, outputs: int, kernel: int, groups: int = 1, padding: int | None = None
 ) -> nn.Module:
     """A biased convolution, zero-padded to keep the size unless `padding` says otherwise."""
     pad = kernel // 2 if padding is None else padding
+    if dims == FLAT:
+        return nn.Conv3d(inputs, outputs, (1, kernel, kernel), padding=(0, pad, pad), groups=groups)
     kind = nn.Conv2d if dims == 2 else nn.Conv3d
     return kind(inputs, outputs, kernel, padding=pad, groups=groups)
 
