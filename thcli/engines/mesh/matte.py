@@ -20,7 +20,7 @@ SURE = (0.25, 0.75)  # probabilities that count as background, as person
 FINE = 128  # samples to a face at which the alpha's edge is refined
 MARGIN = 0.1  # face heights around the person that the plate is not filled from
 REPLACED = 0.05  # face heights around the person that are filled
-NECK = 1.0  # how far the bare neck, between hair (1) and clothes (0), follows
+STRIP = 256  # rows at a time: a large picture is never whole in floating point
 LEAST = 0.85  # share of the face that the cut must hold to be believed
 
 
@@ -56,15 +56,19 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
     alpha = np.maximum(alpha, mean(np.asarray(core, np.float32), 3))
     hidden, wide = _grown(alpha, REPLACED * tall / step), _grown(alpha, MARGIN * tall / step) > 0
-    filled = resized(push_pull(small * 255, wide), (width, height))
-    share = resized(hidden, (width, height))[..., None]
-    plate = np.clip(picture + share * (filled - picture) + 0.5, 0, 255).astype(np.uint8)
-    full = resized(alpha, (width, height))
-    # a wisp of hair darker than the plate is person as well, whatever the network says of it
-    least = 1 - (picture.astype(np.float32) / np.maximum(plate, 1)).min(-1)
-    opaque = np.ceil(np.maximum(full, least) * 255).astype(np.uint8)
-    behind = cv2.multiply(plate, cv2.cvtColor(255 - opaque, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    person = np.dstack([cv2.subtract(picture, behind), opaque])
+    maps = [_levels(push_pull(small * 255, wide)), _levels(hidden * 255), _levels(alpha * 255)]
+    filled, replaced, opaque = (resized(m, (width, height)) for m in maps)
+    plate, person = np.empty_like(picture), np.empty((height, width, 4), np.uint8)
+    for top in range(0, height, STRIP):
+        rows = slice(top, top + STRIP)
+        seen = picture[rows].astype(np.float32)
+        share = replaced[rows, :, None] * np.float32(1 / 255)
+        plate[rows] = _levels(seen + share * (filled[rows] - seen))
+        # a wisp of hair darker than the plate is person as well, whatever the network says of it
+        least = np.ceil(255 - 255 * (seen / np.maximum(plate[rows], 1)).min(-1)).clip(0, 255)
+        person[rows, :, 3] = np.maximum(opaque[rows], least)
+        behind = cv2.multiply(plate[rows], cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        person[rows, :, :3] = cv2.subtract(picture[rows], behind)
     return Cut(person, plate), hair(small, alpha, at), step
 
 
@@ -83,6 +87,10 @@ def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> A
     slope = np.linalg.solve(spread, together[..., None])[..., 0]
     offset = level - (slope * middle).sum(-1)
     return np.asarray((mean(slope, side) * guide).sum(-1) + mean(offset, side))
+
+
+def _levels(values: Array32) -> Image:
+    return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.uint8)
 
 
 def _grown(alpha: Array32, radius: float) -> Array32:
@@ -154,6 +162,6 @@ def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
     _, labels = cv2.connectedComponents(clean)
     neck = (labels == np.bincount(labels[face & (clean > 0)]).argmax()) & ~face
     radius = max(2, round(0.05 * tall))
-    both = np.maximum(joined, NECK * neck)
+    both = joined | neck
     full = cv2.morphologyEx(both.astype(np.float32), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
     return np.asarray(mean(mean(np.asarray(full, np.float32), 2 * radius + 1), 2 * radius + 1))
