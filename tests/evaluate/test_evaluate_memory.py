@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import numpy as np
@@ -13,23 +14,28 @@ from thcli.evaluate import memory
 MIB = 2**20
 
 
-def test_a_large_array_shows_and_the_peak_remembers_it() -> None:
-    before = memory.rss()
-    block = np.ones(64 * MIB, np.uint8)
-    assert memory.rss() > before + 48 * MIB or sys.platform == "darwin"
-    size = block.size
-    del block
-    assert memory.peak_rss() >= before + 0.75 * size
-    assert memory.peak_rss() >= memory.rss()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can reset the peak")
-def test_the_peak_can_begin_anew() -> None:
-    block = np.ones(64 * MIB, np.uint8)
-    del block
-    before = memory.peak_rss()
+FRESH = """
+import sys
+import numpy as np
+from thcli.evaluate import memory
+MIB = 2**20
+before = memory.rss()
+block = np.ones(64 * MIB, np.uint8)
+assert memory.rss() > before + 48 * MIB or sys.platform == "darwin"
+del block
+top = memory.peak_rss()
+assert top >= before + 48 * MIB
+assert top >= memory.rss()
+if sys.platform == "linux":  # no other system can reset the peak
     assert memory.reset_peak()
-    assert memory.peak_rss() <= before - 32 * MIB
+    assert memory.peak_rss() <= top - 32 * MIB
+"""
+
+
+def test_a_large_array_shows_and_the_peak_remembers_it() -> None:
+    """In a process of its own: one that has freed memory before may take the array from there."""
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_fallback_of_other_systems_counts_the_same_peak() -> None:
