@@ -23,6 +23,7 @@ BEHIND_LIPS = 6.0  # mm
 UPPER_EDGE = (19.0, 25.0)  # mm below the nose's base where the upper teeth may end
 SHOWS_UPPER, SHOWS_LOWER = 2.0, 3.0  # mm of teeth beyond the closed lips
 MOST_LOWER = 4.2  # mm of the lower teeth that the lip ever uncovers
+SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 UPPER_TEETH = np.array(
     [0.0, 8.4, 15.0, 22.0, 27.5, 32.0]
 )  # mm from the middle line: where one ends and the next begins
@@ -69,8 +70,10 @@ def prepare(mesh: Array, tone: Array) -> Inside:
     ax, flat = axes(mesh), mesh[:, :2]
     upper = _millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], ax)
     lower = _millimetres(flat[LOWER_LIP] - flat[CHIN], ax)
-    upper[1] = np.clip(upper[1] + SHOWS_UPPER, *UPPER_EDGE)
-    return Inside(upper, lower - (0, SHOWS_LOWER), patch.opening(mesh, LIPS), tone)
+    lips = patch.opening(mesh, LIPS)
+    shows = SHOWS_UPPER + SHOWS_PARTED * float(smoothstep(*OWN, lips.gap))
+    upper[1] = np.clip(upper[1] + shows, *UPPER_EDGE)
+    return Inside(upper, lower - (0, SHOWS_LOWER), lips, tone)
 
 
 def draw(out: Image, picture: Image, inside: Inside, source: Array, target: Array) -> None:
@@ -109,14 +112,14 @@ def _made(where: tuple[slice, slice], uv: tuple[Array32, Array32], rims: tuple[A
     skin = tone.astype(np.float32)
 
     deep = np.float32(0.45) + np.float32(0.75) * np.clip(1 - over_lip / np.maximum(under_lip + over_lip, 1e-3), 0, 1)
-    colour = deep[..., None] * skin * np.array([0.23, 0.10, 0.09], np.float32)
+    colour = deep[..., None] * skin * np.array([0.38, 0.20, 0.19], np.float32)
 
-    tall = np.float32(np.clip(0.5 * gap, 1.0, 12.0))
-    round_ = np.sqrt((jaw_x / 17) ** 2 + (over_lip / tall) ** 2)
+    tall = np.float32(np.clip(0.72 * gap, 1.0, 22.0))
+    round_ = np.sqrt((jaw_x / 19) ** 2 + (over_lip / tall) ** 2)
     tongue = (1 - smoothstep(0.7, 1.05, round_)).astype(np.float32) * np.float32(smoothstep(5, 10, gap))
     flesh = (
         skin
-        * np.array([0.74, 0.42, 0.42], np.float32)
+        * np.array([0.82, 0.52, 0.52], np.float32)
         * (np.float32(1.05) - np.float32(0.45) * np.clip(round_, 0, 1))[..., None]
     )
     colour += tongue[..., None] * (flesh - colour)
