@@ -102,8 +102,8 @@ class DenseMotion(nn.Module):
         heat = heatmaps(driving, sizes) - source.heat
         offsets = F.pad(source.keypoints.mean - driving.mean, (0, 0, 1, 0))  # background first: no heat, no motion
         base = grid.identity(sizes, offsets.device, offsets.dtype)
-        copies = source.small.expand(offsets.shape[1], -1, -1, -1).repeat(len(offsets), 1, 1, 1)
-        moved = grid.sample(copies, (base + offsets[:, :, None, None]).flatten(0, 1), aligned=self.aligned)
+        small = source.small[:, None].expand(*offsets.shape[:2], *source.small.shape[1:])  # one source, or one each
+        moved = grid.sample(small.flatten(0, 1), (base + offsets[:, :, None, None]).flatten(0, 1), aligned=self.aligned)
         seen = [F.pad(heat, (0, 0, 0, 0, 1, 0))[:, :, None], moved.view(*offsets.shape[:2], -1, *sizes)]
         embedding = torch.cat(seen, 2).flatten(1, 2)
         out = self.hourglass(self.group_blocks(embedding[:, :, None]))[:, :, 0].float()
