@@ -84,7 +84,7 @@ class MonkeyNet(Recipe):
 def begin_with_background(generator: Generator) -> None:
     """The dense motion begins as: all is background, nothing is corrected, as published (bg_init)."""
     last = generator.dense_motion_module.hourglass.decoder.conv
-    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    assert isinstance(last, nn.Conv2d | nn.Conv3d) and last.bias is not None
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     with torch.no_grad():

@@ -25,7 +25,7 @@ from thcli.train.perceptual import Features, identity_loss, perceptual
 from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
 
 PHOTOMETRIC = 1.0
-ITERATIONS = 2000  # of an epoch, at most, as published
+PREFIX = "state_dict."
 
 
 class X2FaceRecipe(Recipe):
@@ -91,23 +91,23 @@ class X2FaceRecipe(Recipe):
         }
 
     def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The model's own keys, as published."""
-        return dict(states["model"])
+        """The model's own keys below "state_dict.", as published."""
+        return {f"{PREFIX}{key}": value for key, value in states["model"].items()}
 
     def publish(self, path: Path) -> Path:
         """The published archive's members: the model, and the two small pose files, which are not trained here (zeros, said in them)."""
         target = path.with_suffix(".zip")
         words = {"untrained": "zeros: thcli train x2face does not train the pose-driven variant"}
         linear = {"posefrombottle.weight": torch.zeros(3, CODE), "posefrombottle.bias": torch.zeros(3)}
-        norm = {name: torch.zeros(CODE) for name in ("1.bias", "1.running_mean")} | {
-            name: torch.ones(CODE) for name in ("1.weight", "1.running_var")
-        }
+        inverse = {"0.weight": torch.zeros(CODE, 3)}
+        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            inverse[f"1.{name}"] = torch.full((CODE,), value)
         with SideFile(target, overwrite=True) as file:
             try:
                 with zipfile.ZipFile(file.partial, "w", zipfile.ZIP_STORED) as archive:
                     archive.write(path, MEMBER)
-                    archive.writestr("posereg.pth", save(linear, words))
-                    archive.writestr("posetobottle.pth", save({"0.weight": torch.zeros(CODE, 3), **norm}, words))
+                    for name, tensors in (("posereg.pth", linear), ("posetobottle.pth", inverse)):
+                        archive.writestr(name, save({f"{PREFIX}{k}": v for k, v in tensors.items()}, words))
             except OSError as exc:
                 raise unwritable(target, exc) from exc
         return target
