@@ -6,7 +6,6 @@ Sources: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/generator.py a
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.engines.blocks.layers import convolution, rectify
@@ -25,8 +24,8 @@ class SpadeDecoder(nn.Module):
         self.fc = convolution(2, c, d, 3)
         for i in range(6):
             self.add_module(f"G_middle_{i}", SpadeBlock(d, d, c, hidden))
-        self.up_0 = SpadeBlock(d, c, c, hidden, factor=2)
-        self.up_1 = SpadeBlock(c, a, c, hidden, factor=4)
+        self.up_0 = SpadeBlock(d, c, c, hidden, factor=2, twice=True)
+        self.up_1 = SpadeBlock(c, a, c, hidden, factor=4, twice=True)
         last = convolution(2, a, 12 if shuffle else 3, 3)
         self.conv_img = nn.Sequential(last, nn.PixelShuffle(2)) if shuffle else last
 
@@ -35,5 +34,5 @@ class SpadeDecoder(nn.Module):
         for i in range(6):
             x = self.get_submodule(f"G_middle_{i}")(x, feature)
         for block in (self.up_0, self.up_1):
-            x = block(F.interpolate(x, scale_factor=2, mode="nearest"), feature)
+            x = block(x, feature)
         return torch.sigmoid(self.conv_img(rectify(x, 0.2)).float())

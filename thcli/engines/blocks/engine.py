@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from thcli.core.backends import MotionStore
 from thcli.core.device import resolve
 from thcli.core.errors import DeviceError
-from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.options import MotionOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks import fast
 from thcli.engines.blocks.clip import LANDMARKS, Carried, Clip, Rows
@@ -44,8 +44,15 @@ class CropEngine(ABC):
     """The Engine protocol over torch networks. Stateless between calls."""
 
     motion_kind: str
-    crop_size: int | None = CROP
+    crop_size = CROP
+    template: Template = "square"
     uses_driving_frames = False
+    parallel = False  # torch has threads of its own
+
+    @property
+    def mask(self) -> Image | None:
+        """How much of a rendered crop shows where it is put back; None: all but a soft rim."""
+        return None
 
     def __init__(self, run: RunOptions, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """shapes: of one frame's rows."""

@@ -32,7 +32,7 @@ def prepare(network: Network, device: torch.device, *, exact: bool = True) -> Ne
     if device.type == "cpu" and exact:
         quicken(network)
     network.to(device)
-    for module in network.modules():
+    for module in _open(network):
         if isinstance(module, nn.Conv2d):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     return network

@@ -1,11 +1,12 @@
 """Keypoints relative to a reference frame, as the first-order model and its descendants carry motion over.
 
-Points are (..., K, dims) in the networks' [-1, 1]; no torch here.  Source: first-order-model animate.py:normalize_kp.
+Points are (..., K, dims) in the networks' [-1, 1].  Source: first-order-model animate.py:normalize_kp.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.spatial import ConvexHull, QhullError
 
 from thcli.core.types import Array32
@@ -34,5 +35,6 @@ def relative_points(driving: Array32, initial: Array32, source: Array32, scale: 
 
 
 def relative_jacobians(driving: Array32, initial: Array32, source: Array32) -> Array32:
-    """(driving @ inverse(initial)) @ source of (..., K, d, d), float32."""
-    return np.asarray((driving @ np.linalg.inv(initial)) @ source, np.float32)
+    """(driving @ inverse(initial)) @ source of (..., K, d, d), float32, rounded as torch does."""
+    moved, first, own = (torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in (driving, initial, source))
+    return np.asarray((moved @ torch.linalg.inv(first)) @ own, np.float32)

@@ -103,7 +103,7 @@ class X2Face(nn.Module):
     posed: the variant whose code can be moved to wanted angles.  narrow: divides every width (1: as published).
     """
 
-    EXACT = True  # it paints offsets, read at 256 pixels
+    VERBATIM = True  # it paints offsets, read at 256 pixels
 
     def __init__(self, *, aligned: bool = True, posed: bool = False, narrow: int = 1):
         super().__init__()
@@ -120,11 +120,12 @@ class X2Face(nn.Module):
     def unwrap(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """The source laid out as a face seen from the front (B, 3, 256, 256), and its raw confidence (B, 1, 256, 256)."""
         raw = self.pix2pixUnwrapped(picture)[0].float()
-        return self.read(picture, torch.tanh(raw[:, :2])), raw[:, 2:]
+        return self.read(picture, torch.tanh(raw[:, :2].contiguous())), raw[:, 2:]
 
     def mosaic(self, pictures: Tensor, floor: float = 0.1) -> Tensor:
         """Sources (N, 3, 256, 256) of one person -> (1, 3, 256, 256), weighted by exp(confidence) + floor."""
-        faces, confidence = self.unwrap(pictures)
+        each = [self.unwrap(picture[None]) for picture in pictures]
+        faces, confidence = (torch.cat(parts) for parts in zip(*each, strict=True))
         weight = torch.exp(confidence) + floor
         return (weight * faces).sum(0, keepdim=True) / weight.sum(0, keepdim=True)
 
