@@ -27,7 +27,7 @@ class MeshEngine:
     """Stateless between calls but for the segmentation network, which is loaded on the first source that wants it."""
 
     motion_kind = KIND
-    crop_size: int | None = None
+    parallel = True
 
     def __init__(self, run: RunOptions, options: MeshOptions) -> None:
         self._run, self._options = run, options

@@ -22,7 +22,7 @@ from thcli.faces.topology import CHIN as JAW
 from thcli.faces.topology import OVAL
 
 REACH = 2.2  # face heights from the face's middle: nothing moves beyond
-SLOPE, DEPTH = 1.1, 0.7  # how steeply and how far (face heights) the head falls back behind the outline
+SLOPE, DEPTH = 0.95, 0.7  # how steeply and how far (face heights) the head falls back behind the outline
 BLEND = 0.05  # face heights over which neighbouring outline points mix
 FADE, STEEP = (
     0.1,
