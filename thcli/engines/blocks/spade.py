@@ -99,10 +99,11 @@ class SpadeBlock(nn.Module):
 
     def _shortcut(self, base: Tensor, guide: Tensor) -> Tensor:
         if not self.quick:
-            out: Tensor = self.conv_s(self.norm_s(base, guide))
-            return out
+            plain: Tensor = self.conv_s(self.norm_s(base, guide))
+            return plain
         gamma, beta = self.norm_s.maps(guide)
-        return beta + self.conv_s(base * gamma)
+        merged: Tensor = beta + self.conv_s(base * gamma)
+        return merged
 
     def _sized(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="nearest") if self.twice else x
