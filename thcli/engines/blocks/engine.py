@@ -24,6 +24,7 @@ from thcli.core.options import MotionOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks import fast
 from thcli.engines.blocks.clip import LANDMARKS, Carried, Clip, Rows
+from thcli.engines.blocks.memory import keep_memory
 from thcli.faces.landmarks68 import landmarks68
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -61,6 +62,8 @@ class CropEngine(ABC):
         self.half = _half(run.precision, self.device)
         # A CPU is as quick frame by frame, and then the batch size cannot change a single bit.
         self.batch = 1 if self.device.type == "cpu" else run.batch_size
+        if self.device.type == "cpu":
+            keep_memory()
         if run.threads:
             torch.set_num_threads(run.threads)
 
