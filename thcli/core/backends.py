@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.errors import UsageError
-from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.options import MotionOptions, RunOptions, Template
 from thcli.core.types import Face, Frame, Identity, Image, Motion
 
 
@@ -51,16 +51,39 @@ class Source(Protocol):
 
 
 class Engine(Protocol):
-    """source + motion -> pictures. Stateless between calls: what it learnt of a source is in its Source."""
+    """source + motion -> pictures of the source's size. Stateless between calls: what it learnt of a source is in its Source."""
 
-    motion_kind: str
-    crop_size: int | None  # None: takes the full picture; else square crops of this many pixels
-    uses_driving_frames: bool  # whether render wants the driving pictures too
+    @property
+    def motion_kind(self) -> str: ...
+    @property
+    def uses_driving_frames(self) -> bool:
+        """Whether `render` wants the driving pictures too."""
+        ...
 
-    def encode_source(self, picture: Image, face: Face) -> Source: ...
+    @property
+    def parallel(self) -> bool:
+        """Whether windows are best rendered by several threads at once (else the engine has threads of its own)."""
+        ...
+
+    def encode_source(self, picture: Image, face: Face) -> Any: ...
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion: ...
-    def retarget(self, source: Source, motion: MotionStore, options: MotionOptions) -> MotionStore: ...
-    def render(self, source: Source, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]: ...
+    def retarget(self, source: Any, motion: MotionStore, options: MotionOptions) -> MotionStore: ...
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]: ...
+
+
+@runtime_checkable
+class CropEngine(Engine, Protocol):
+    """An engine that sees and renders a square crop. crop_size: its pixels.  template: how it lies on the face (`thcli crop --template`).
+
+    mask: (crop_size, crop_size) uint8, how much of a rendered crop shows where it is put back; None for all but a soft rim.
+    """
+
+    @property
+    def crop_size(self) -> int: ...
+    @property
+    def template(self) -> Template: ...
+    @property
+    def mask(self) -> Image | None: ...
 
 
 @dataclass(frozen=True, slots=True)

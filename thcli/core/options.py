@@ -22,7 +22,6 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Licence = Literal["any", "free"]
 Template = Literal["square", "arcface", "ffhq", "liveportrait"]
 PasteMask = Literal["face", "crop"]
-MotionKind = Literal["mesh"]
 Perceptual = Literal["auto", "vgg19", "pyramid"]
 SpadeChoice = Literal["original", "spade"]
 Border = Literal["replicate", "black", "reflect"]
@@ -306,7 +305,7 @@ class EncodeOptions:
     """`thcli encode`."""
 
     overwrite: bool = option(False, "Replace an output that exists.")
-    engine: MotionKind = option("mesh", "For which engine.")
+    engine: str = option("mesh", "For which engine (thcli list engines).")
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)

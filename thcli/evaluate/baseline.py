@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import av
 
 from thcli import media
-from thcli.core.backends import Engine, Source, backend
+from thcli.core.backends import Engine, backend
 from thcli.core.errors import NoFaceError
 from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
 from thcli.core.types import Face, Frame, Image
@@ -92,7 +92,7 @@ class Alone:
         """Of all stages."""
         return sum(self.stages.values(), Timing())
 
-    def _source(self, engine: Engine, portrait: Image, face: Face | None) -> Source:
+    def _source(self, engine: Engine, portrait: Image, face: Face | None) -> Any:
         if face is None:
             raise NoFaceError("The source picture of the benchmark shows no face.", "Give another --source.")
         return engine.encode_source(portrait, face)

@@ -69,7 +69,7 @@ def draw(
 
     frames: the driver's, from its frame 0 on, or None.  The result depends on neither batch size nor threads.
     """
-    workers = run.threads or os.cpu_count() or 1
+    workers = (run.threads or os.cpu_count() or 1) if engine.parallel else 1
 
     def render(window: Window) -> list[Shot]:
         with clock("render", frames=window.stop - window.start):

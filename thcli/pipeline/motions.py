@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from thcli import media
+from thcli.core.backends import backend
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import EncodeOptions, FaceOptions, ReenactOptions, WarpOptions
@@ -30,16 +31,18 @@ def encode(
     Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
     """
     with Job("encode", on) as job:
+        row = backend("engine", options.engine)
         path = _motion_path(source, output)
         info = media.probe(job.enter(media.local(source)))
         if info.kind == "motion":
             raise UsageError(f"{source} is a motion file already.", f"Drive with it: thcli warp FACE {source}.")
         place = SideFile(path, options.overwrite)
+        engine = row.load(options.run)
         finders = Finders.load(options.faces, options.run)
         if options.run.dry_run:
             return planned(job, place.path, info, options.read)
         with place:
-            seen = observe_driver(info, place.partial, options.faces.select, options.read, finders, job)
+            seen = observe_driver(info, place.partial, engine, options.faces.select, options.read, finders, job)
             tally = _counted(seen.motion, info)
         return job.report(place.path, tally, faces=seen.faces, passed_through=seen.unseen, engine=options.engine)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thcli import __version__, media
+from thcli.core.backends import CropEngine, Engine
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import ReadOptions
 from thcli.core.types import Face, Frame
@@ -15,6 +16,7 @@ from thcli.faces.track import Tracker
 from thcli.media.info import MediaInfo
 from thcli.motion.file import MotionFile, MotionWriter
 from thcli.motion.observe import observe
+from thcli.pipeline.framing import observe_crops
 from thcli.pipeline.portrait import Finders
 from thcli.pipeline.report import Job
 from thcli.pipeline.tracklog import TrackLog
@@ -32,9 +34,16 @@ class Observed:
 
 
 def observe_driver(
-    info: MediaInfo, path: Path, select: str, read: ReadOptions, finders: Finders, job: Job, overwrite: bool = False
+    info: MediaInfo,
+    path: Path,
+    engine: Engine,
+    select: str,
+    read: ReadOptions,
+    finders: Finders,
+    job: Job,
+    overwrite: bool = False,
 ) -> Observed:
-    """The motion of the chosen face of a driver, written to `path` (a motion file is taken as it is).
+    """The motion of the chosen face of a driver as the engine reads it, written to `path` (a motion file is taken as it is).
 
     Raises NoFaceError when no frame shows a face that fits the choice, MediaError when the driver cannot be read.
     """
@@ -46,11 +55,20 @@ def observe_driver(
         if select == "all" and len(chosen) > 1:
             raise UsageError(f"{info.path} shows {len(chosen)} faces, but one drives.", "Choose it with --face N.")
         words = {"source": info.path.name, "made_by": f"thcli {__version__}"}
-        with job.clock("motion"), MotionWriter(path, words, overwrite=overwrite) as writer:
-            cuts = set(log.cuts)
-            for frames, faces in log.windows(chosen[0], WINDOW):
-                writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
+        with MotionWriter(path, words, overwrite=overwrite) as writer:
+            if isinstance(engine, CropEngine):
+                observe_crops(engine, info, log, chosen[0], read, writer, job)
+            else:
+                _observe_track(log, chosen[0], writer, job)
     return _counted(MotionFile(path), census.tracks)
+
+
+def _observe_track(log: TrackLog, track: int, writer: MotionWriter, job: Job) -> None:
+    """Of the mesh, pass 1 has seen all that its motion needs."""
+    cuts = set(log.cuts)
+    with job.clock("motion"):
+        for frames, faces in log.windows(track, WINDOW):
+            writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
 
 
 def look(info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job) -> Census:

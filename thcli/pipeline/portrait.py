@@ -43,6 +43,27 @@ class Portrait:
         """(width, height)."""
         return self.picture.shape[1], self.picture.shape[0]
 
+    def squared(self) -> Portrait:
+        """A square around the faces, of the resolution that the picture has there, upright."""
+        boxes = np.stack([face.box for face in self.faces])
+        box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+        side = CROP_SCALE * float(max(box[2] - box[0], box[3] - box[1]))
+        where = align.square(box, 2 * max(round(side / 2), 32), CROP_SCALE)
+        picture = np.asarray(crop(self.picture, where, border="reflect"), np.uint8)
+        return replace(self, picture=picture, faces=tuple(moved(face, where.crop_from_frame) for face in self.faces))
+
+    def within(self, long_side: int) -> Portrait:
+        """The picture with its long side reduced to so many pixels; 0: as it is."""
+        width, height = self.size
+        if not long_side or max(self.size) <= long_side:
+            return self
+        factor = long_side / max(self.size)
+        size = (max(round(width * factor), 1), max(round(height * factor), 1))
+        scale = np.diag([size[0] / width, size[1] / height, 1.0])
+        scale[:2, 2] = (scale.diagonal()[:2] - 1) / 2  # pixel centres
+        picture = np.asarray(cv2.resize(self.picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return replace(self, picture=picture, faces=tuple(moved(face, scale) for face in self.faces))
+
 
 class CarefulLandmarker(MeshLandmarker, Protocol):
     """One that can also look at a still with more care."""
@@ -87,7 +108,7 @@ def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job:
     """Reads a source and finds the faces that --source-face means.
 
     source: a picture, or a video, of which the frame at options.source_time is taken, or else its first good one (eyes open, a
-    sure fit). With --framing crop only a square around the face is kept.
+    sure fit).
     Raises MediaError when it cannot be read, NoFaceError when it shows no such face, UsageError for standard input.
     """
     if str(source) == "-":
@@ -104,38 +125,13 @@ def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job:
     chosen = [finders.settled(picture, faces[i]) for i in finders.choose(census, select, str(source), job)]
     if len(faces) > 1 and select == "largest":
         job.warn(f"{source} shows {len(faces)} faces; the largest is taken. Choose with --source-face ({census.described()}).")  # fmt: skip
-    if options.framing == "crop":
-        picture, chosen = _framed(picture, chosen)
-    if options.mesh.long_side and max(picture.shape[:2]) > options.mesh.long_side:
-        picture, chosen = _reduced(picture, chosen, options.mesh.long_side)
     for face in chosen:
         if face.logit < DOUBTFUL:
             job.warn(f"The face in {source} fits badly (certainty {face.logit:.0f}, photos have 24 and more): check the result.")  # fmt: skip
     return Portrait(info, picture, tuple(chosen))
 
 
-def _framed(picture: Image, faces: list[Face]) -> tuple[Image, list[Face]]:
-    """A square around the faces, of the resolution that the picture has there, upright."""
-    boxes = np.stack([face.box for face in faces])
-    box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-    side = CROP_SCALE * float(max(box[2] - box[0], box[3] - box[1]))
-    where = align.square(box, 2 * max(round(side / 2), 32), CROP_SCALE)
-    moved = [_moved(face, where.crop_from_frame) for face in faces]
-    return np.asarray(crop(picture, where, border="reflect"), np.uint8), moved
-
-
-def _reduced(picture: Image, faces: list[Face], long_side: int) -> tuple[Image, list[Face]]:
-    """The picture with its long side reduced."""
-    height, width = picture.shape[:2]
-    factor = long_side / max(height, width)
-    size = (max(round(width * factor), 1), max(round(height * factor), 1))
-    scale = np.diag([size[0] / width, size[1] / height, 1.0])
-    scale[:2, 2] = (scale.diagonal()[:2] - 1) / 2  # pixel centres
-    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return small, [_moved(face, scale) for face in faces]
-
-
-def _moved(face: Face, dst_from_src: Array) -> Face:
+def moved(face: Face, dst_from_src: Array) -> Face:
     """A face in the pixels of another picture of it."""
     scale = float(np.sqrt(abs(np.linalg.det(dst_from_src[:2, :2]))))
     points = [

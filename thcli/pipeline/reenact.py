@@ -14,6 +14,7 @@ from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
 from thcli.pipeline.backdrop import Backdrop
 from thcli.pipeline.draw import Actor, draw
+from thcli.pipeline.framing import framed
 from thcli.pipeline.naming import fingerprint, output_path, still_like
 from thcli.pipeline.observe import observe_driver
 from thcli.pipeline.portrait import Finders, portrait
@@ -40,8 +41,8 @@ def reenact(
         drive = media.probe(job.enter(media.local(driving)))
         target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
         finders = Finders.load(options.faces, options.run)
-        engine = backend("engine", options.engine).load(options.run, options)
-        who = portrait(source, options, finders, job)
+        loaded: Engine = backend("engine", options.engine).load(options.run, options)
+        engine, who = framed(loaded, portrait(source, options, finders, job), options)
         writer = media.write(
             target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,
             frames=drive.frames, provenance=Provenance("reenact", options.engine),
@@ -49,9 +50,8 @@ def reenact(
         )  # fmt: skip
         with writer as out:
             kept = options.save_motion or job.room() / "driver.motion.safetensors"
-            seen = observe_driver(
-                drive, kept, options.faces.select, options.read, finders, job, options.output.overwrite
-            )
+            faces, redo = options.faces.select, options.output.overwrite
+            seen = observe_driver(drive, kept, loaded, faces, options.read, finders, job, redo)
             actors = [Actor.cast(engine, who.picture, face, seen.motion, options.motion) for face in who.faces]
             pictures = driving_pictures(engine, drive, options.read, job)
             tally, behind = Tally(out.done), job.enter(Backdrop(options.background, who.size, options.run))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from thcli.core.errors import NoFaceError
-from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions
+from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.checkpoint import without_spectral_norm
@@ -52,6 +52,7 @@ class LivePortraitEngine(CropEngine):
 
     motion_kind = "liveportrait"
     crop_size = CROP
+    template: Template = "liveportrait"
 
     def __init__(self, networks: Networks, run: RunOptions, options: LivePortraitOptions | None = None) -> None:
         shapes = {"angles": (3,), "shift": (3,), "scale": (1,), "expression": (KEYPOINTS, 3)}

@@ -1,0 +1,134 @@
+"""Between full pictures and engines that see a square crop: where the crops lie, what such an engine observes, its pictures put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from thcli import media
+from thcli.core.backends import CropEngine, Engine, MotionStore, Source
+from thcli.core.errors import NoFaceError
+from thcli.core.options import MotionOptions, ReadOptions, ReenactOptions, TemplateOptions
+from thcli.core.types import Array, Crop, Face, Frame, Image, Motion
+from thcli.faces.crop import crop
+from thcli.faces.mask import rim_mask
+from thcli.faces.paste import paste
+from thcli.faces.steady import crop_of, params_of
+from thcli.media.info import MediaInfo
+from thcli.motion.file import MotionWriter
+from thcli.pipeline.cropfile import place_of
+from thcli.pipeline.panels import eight_bit
+from thcli.pipeline.portrait import Portrait, moved
+from thcli.pipeline.report import Job
+from thcli.pipeline.tracklog import TrackLog
+
+WINDOW = 32  # frames whose crops an engine looks at together
+RIM = 0.06  # width of the soft edge of what is put back, as a part of the crop's side
+
+
+@dataclass(frozen=True, slots=True)
+class PastedSource:
+    """A crop engine's source and where its crop lies in the picture."""
+
+    inner: Source
+    picture: Image
+    where: Crop
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """A crop engine that takes and gives full pictures: it moves what lies in the crop, and the rest stays as it is."""
+
+    inner: CropEngine
+    uses_driving_frames: bool = False
+
+    @property
+    def motion_kind(self) -> str:
+        return self.inner.motion_kind
+
+    @property
+    def parallel(self) -> bool:
+        return self.inner.parallel
+
+    def encode_source(self, picture: Image, face: Face) -> PastedSource:
+        where, cropped, own = cut_source(self.inner, picture, face)
+        return PastedSource(self.inner.encode_source(cropped, own), picture, where)
+
+    def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
+        return self.inner.observe(frames, faces)
+
+    def retarget(self, source: PastedSource, motion: MotionStore, options: MotionOptions) -> MotionStore:
+        return self.inner.retarget(source.inner, motion, options)
+
+    def render(self, source: PastedSource, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        mask = self.inner.mask
+        soft = rim_mask(source.where.size, RIM) if mask is None else mask.astype(np.float32) / 255
+        return [
+            np.asarray(paste(source.picture, made, source.where, soft, colour_match=False), np.uint8)
+            for made in self.inner.render(source.inner, motion, frames)
+        ]
+
+
+def cut_source(engine: CropEngine, picture: Image, face: Face) -> tuple[Crop, Image, Face]:
+    """Where a source's crop lies, the crop, and the face in its pixels."""
+    where = place_of(face, TemplateOptions(template=engine.template, size=engine.crop_size))
+    return where, np.asarray(crop(picture, where), np.uint8), moved(face, where.crop_from_frame)
+
+
+def framed(engine: Engine, who: Portrait, options: ReenactOptions) -> tuple[Engine, Portrait]:
+    """The engine and portrait of a job with its --framing and --long-side.
+
+    full: the whole picture, into which a crop engine's crop is put back.  crop: what such an engine sees; a square around the
+    faces, in the picture's own resolution, with one that takes any picture.
+    """
+    if not isinstance(engine, CropEngine):
+        return engine, (who if options.framing == "full" else who.squared()).within(options.mesh.long_side)
+    if options.framing == "full":
+        return Pasted(engine), who.within(options.mesh.long_side)
+    _, picture, face = cut_source(engine, who.picture, who.faces[0])
+    return engine, replace(who, picture=picture, faces=(face,))
+
+
+def observe_crops(
+    engine: CropEngine, info: MediaInfo, log: TrackLog, track: int, read: ReadOptions, writer: MotionWriter, job: Job
+) -> None:
+    """What a crop engine sees of a tracked face, window by window: its crop keeps its place, so that the head moves in it.
+
+    Raises NoFaceError when the track has no frame, MediaError when the clip cannot be read again.
+    """
+    where = resting_place(engine, log, track)
+    with media.read(info.path, read) as frames, job.stage("observe", log.frames) as step:
+        pictures = iter(frames)
+        for stamps, faces in log.windows(track, WINDOW):
+            batch = [replace(stamp, pixels=crop(eight_bit(next(pictures)), where)) for stamp in stamps]
+            own = [None if face is None else moved(face, where.crop_from_frame) for face in faces]
+            with job.clock("observe", frames=len(batch)):
+                writer.append(engine.observe(batch, own))
+            for _ in stamps:
+                step()
+
+
+def resting_place(engine: CropEngine, log: TrackLog, track: int) -> Crop:
+    """One upright square for the whole clip: the mean of where the face's own crops would lie."""
+    size = engine.crop_size
+    total, count = np.zeros(4), 0
+    for params in _places(engine, log, track):
+        total, count = total + params, count + 1
+    if not count:
+        raise NoFaceError("The chosen face is in no frame of the clip.")
+    x, y, log_side, _ = total / count
+    return crop_of([x, y, log_side, 0.0], (size, size))
+
+
+def _places(engine: CropEngine, log: TrackLog, track: int) -> Iterator[Array]:
+    options = TemplateOptions(template=engine.template, size=engine.crop_size)
+    for _, faces in log.windows(track, WINDOW):
+        for face in faces:
+            if face is not None:
+                yield params_of([place_of(face, options)])[0]
