@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
 from thcli.core.errors import WeightsError
@@ -24,6 +25,7 @@ from thcli.train.pairs import angles_from_matrix
 from thcli.train.perceptual import Edges, PyramidLoss, Vgg19, identity_loss, perceptual
 from thcli.train.recipe import noise_of
 from thcli.train.warps import Warp
+from thcli.weights import import_file
 
 CPU = torch.device("cpu")
 
@@ -180,6 +182,21 @@ def test_vgg_has_the_published_layout() -> None:
     assert len(keys) == 26 and keys[0] == "features.0.weight" and keys[-1] == "features.28.bias"
     shapes = [tuple(f.shape[1:]) for f in network(random(1, 3, 64, 64))]
     assert shapes == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (512, 4, 4)]
+
+
+def test_published_vgg_weights_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file as torchvision's, classifier included, through import; no gradient reaches it."""
+    monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
+    weights = {key: torch.full_like(value, 0.001) for key, value in Vgg19().state_dict().items()}
+    save_file({**weights, "classifier.0.bias": torch.zeros(3)}, tmp_path / "own.safetensors")
+    import_file("vgg19", tmp_path / "own.safetensors", trust=True)
+    loaded = perceptual("auto", silent)
+    assert loaded.name == "vgg19" and not any(p.requires_grad for p in loaded.parameters())
+    assert torch.equal(next(loaded.features.parameters()), weights["features.0.weight"])
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    import_file("vgg19", tmp_path / "other.safetensors", trust=True)
+    with pytest.raises(WeightsError, match="missing"):
+        perceptual("auto", silent)
 
 
 def test_without_vgg_the_stand_in_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

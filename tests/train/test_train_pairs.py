@@ -50,7 +50,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_items_follow_from_seed_and_step(clips: Path) -> None:
-    first, second = Pairs(clips, OPTIONS, 3, views=2), Pairs(clips, OPTIONS, 3, views=2)
+    first, second = Pairs(clips, OPTIONS, 3, views=2), Pairs(clips, replace(OPTIONS, threads=3), 3, views=2)
     wanted = [dict(first.batch(step)) for step in range(3)]
     assert wanted[0]["sources"].shape == (3, 2, 3, 128, 128) and wanted[0]["driving"].shape == (3, 3, 128, 128)
     assert same(dict(second.batch(2)), wanted[2]) and same(dict(second.batch(0)), wanted[0])

@@ -63,6 +63,7 @@ def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainO
     from thcli.train.run import train
 
     with Console(show) as console:
+        console.say(f"Log, samples and checkpoints: {run}")
         report = train(name, dataset, run, options, own, console)
         losses = ", ".join(f"{key} {value:.4g}" for key, value in report["losses"].items())
         console.result(report, f"{report['output']}: {report['steps']} updates in {report['seconds']:.0f} s ({losses})")

@@ -439,7 +439,7 @@ class TrainOptions:
     save: int = option(1000, "Updates between checkpoints.")
     samples: int = option(500, "Updates between sample pictures; 0: none.")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
-    threads: int = option(0, "Of the CPU; 0: as many as PyTorch likes.")
+    threads: int = option(0, "Of the CPU, and that read clips; 0: as many as there are cores.")
     resume: bool = option(False, "Go on from the run's last checkpoint.")
     overwrite: bool = option(False, "Begin anew in a folder that is in use.")
     smoke: bool = option(False, "A tiny trial on generated data; needs no dataset.")

@@ -72,7 +72,7 @@ class Trainer:
         self.average = {} if not options.ema else self._state()
         self.checkpoints = Checkpoints(run)
         self.log = Log(run / "log.jsonl", options.every)
-        self.shown = data.fixed() if options.samples else {}  # now: later another thread reads from the data
+        self.shown = data.fixed() if options.samples else {}
         self.done = 0
 
     def __call__(self) -> Trained:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -36,7 +39,9 @@ class Pairs:
     ) -> None:
         self.pieces = pieces(folder, on)
         self._options, self._batch, self._views = options, batch, views
-        self._shelf = Shelf()
+        self._own = threading.local()
+        self._shelves: list[Shelf] = []
+        self._readers = ThreadPoolExecutor(options.threads or os.cpu_count() or 1, thread_name_prefix="read-clips")
         self._poses: dict[Path, Array32 | None] = {}
         self._order: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = (-1, np.zeros(0, np.int64))
         if not any(piece.motion for piece in self.pieces):
@@ -47,17 +52,37 @@ class Pairs:
         return len(self.pieces)
 
     def close(self) -> None:
-        self._shelf.close()
+        """Ends the reading threads and closes the clips."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
+        for shelf in self._shelves:
+            shelf.close()
 
     def batch(self, step: int) -> Batch:
         """The batch of an update, counted from 0. Raises MediaError for a clip that cannot be read."""
-        items = [self._item(self._clip_of(step * self._batch + i), (step, i), augment=True) for i in range(self._batch)]
-        return _stacked(items)
+        numbers = [self._clip_of(step * self._batch + i) for i in range(self._batch)]
+        return self._items(numbers, step, augment=True)
 
     def fixed(self, most: int = 6) -> Batch:
         """The same few items every time, as they are, for sample pictures."""
         count = max(1, min(most, len(self.pieces) * 3))
-        return _stacked([self._item(i % len(self.pieces), (FIXED, i), augment=False) for i in range(count)])
+        return self._items([i % len(self.pieces) for i in range(count)], FIXED, augment=False)
+
+    def _items(self, numbers: list[int], step: int, *, augment: bool) -> Batch:
+        """The items of these clips, read by several threads; each depends on its own place alone."""
+
+        def one(place: int) -> dict[str, Tensor]:
+            return self._item(numbers[place], (step, place), augment=augment)
+
+        items = list(self._readers.map(one, range(len(numbers))))
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def _shelf(self) -> Shelf:
+        """This thread's open clips."""
+        if not hasattr(self._own, "shelf"):
+            self._own.shelf = Shelf()
+            self._shelves.append(self._own.shelf)
+        shelf: Shelf = self._own.shelf
+        return shelf
 
     def _clip_of(self, position: int) -> int:
         """Every clip once an epoch, in an order of its own."""
@@ -69,7 +94,7 @@ class Pairs:
     def _item(self, number: int, at: tuple[int, int], *, augment: bool) -> dict[str, Tensor]:
         draw = np.random.default_rng([self._options.seed, *at, 1])
         piece = self.pieces[number]
-        clip = self._shelf.clip(piece.path)
+        clip = self._shelf().clip(piece.path)
         wanted = self._views + 1
         chosen = draw.choice(len(clip), wanted, replace=len(clip) < wanted)
         frames = [squared(clip.frame(int(i)), self._options.size) for i in chosen]
@@ -140,7 +165,3 @@ def _turned(frame: Array32, hue: float) -> Array32:
     cone = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
     cone[..., 0] = (cone[..., 0] + 360 * hue) % 360
     return np.asarray(cv2.cvtColor(cone, cv2.COLOR_HSV2RGB), np.float32)
-
-
-def _stacked(items: list[dict[str, Tensor]]) -> Batch:
-    return {name: torch.stack([item[name] for item in items]) for name in items[0]}

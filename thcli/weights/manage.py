@@ -135,10 +135,12 @@ def import_file(
     except OSError as exc:
         raise WeightsError(f"{path} cannot be read to import it as {name}: {exc.strerror}.") from exc
     with writing(store.root), locked(store.lock(name), name, on):
-        own = trust and bool(entry.sha256) and sha256_of(path) != entry.sha256
+        known = store.expected_download(entry)  # published, or what was trusted before
+        own = trust and bool(known) and sha256_of(path) != known
         seen = vet(store, entry, path, trust=trust, own=own)
         if own:
-            on(Warned(f"{name}: {path.name} is not the published file; it is taken as your own."))
+            what = "the published file" if entry.sha256 else "the file of before"
+            on(Warned(f"{name}: {path.name} is not {what}; it is taken as your own."))
         arrived = store.folder(entry) / f"{entry.file}.import.partial"
         arrived.parent.mkdir(parents=True, exist_ok=True)
         try:
