@@ -18,6 +18,8 @@ EPSILON = 1e-5
 
 def standardise(x: Tensor) -> Tensor:
     """Instance norm without parameters: every channel of every picture with mean 0 and (biased) variance 1."""
+    if x.dtype != torch.float32:
+        return F.instance_norm(x, eps=EPSILON)  # which sums in float32; half precision has no room for squares
     centred = x - x.mean((2, 3), keepdim=True)
     # two means are four times as quick as torch.var_mean here, and as exact
     return centred * torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + EPSILON)
