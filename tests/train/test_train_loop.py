@@ -68,9 +68,16 @@ class Points:
     def fixed(self) -> dict[str, Tensor]:
         return {"x": torch.tensor([[0.4], [0.5]])}
 
+    @property
+    def fingerprint(self) -> str:
+        return "points"
+
+    def close(self) -> None:
+        pass
+
 
 def trainer(run: Path, milestones: tuple[float, ...] = (5,), **changes: Any) -> Trainer:
-    options = replace(TrainOptions(steps=40, every=10, save=7, samples=20, device="cpu"), **changes)
+    options = replace(TrainOptions(steps=40, every=10, save=7, samples=20, device="cpu", size=256), **changes)
     for name in ("checkpoints", "samples"):
         (run / name).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):

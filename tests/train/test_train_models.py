@@ -163,6 +163,7 @@ def test_exit_codes(tmp_path: Path, clips: Path, capfd: pytest.CaptureFixture[st
     assert run(["train", "fomm", str(clips), "-o", str(tmp_path / "a"), "--size", "100"]) == 2
     assert run(["train", "x2face", str(clips), "-o", str(tmp_path / "b"), "--size", "128"]) == 2
     assert run(["train", "fomm", str(clips), "-o", str(tmp_path / "c"), "--device", "cuda:7"]) == 6
+    assert not list(tmp_path.iterdir()), "what is refused leaves nothing behind"
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").write_text("mine")
     assert run(["train", "fomm", str(clips), "-o", str(tmp_path / "used")]) == 7

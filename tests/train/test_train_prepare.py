@@ -190,6 +190,7 @@ def test_the_first_failure_when_nothing_came(videos: Path, tmp_path: Path, capfd
     assert run(["prepare", str(videos / "two.mp4"), "-o", str(tmp_path / "d"), "--min-frames", "200"]) == 4
     assert "--min-frames" in capfd.readouterr().err
     assert run(["prepare", str(videos / "two.mp4"), "-o", str(tmp_path / "e"), "--size", "63"]) == 2
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
     (tmp_path / "none").mkdir()
     assert run(["prepare", str(tmp_path / "none"), "-o", str(tmp_path / "f")]) == 3
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,18 +20,10 @@ from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.options import Precision
 from thcli.core.stream import prefetch
 from thcli.train.diary import Log, read_log, save_samples, summary
-from thcli.train.recipe import Batch, Recipe, Terms, noise_of
+from thcli.train.recipe import Batch, Data, Recipe, Terms, noise_of
 from thcli.train.state import Checkpoints, pack_optimiser, save_tensors, unpack_optimiser
 
 AHEAD = 2  # batches that are made while the networks work
-
-
-class Data(Protocol):
-    """Where batches come from: batch(step) is always the same for the same step."""
-
-    def __len__(self) -> int: ...
-    def batch(self, step: int) -> Batch: ...
-    def fixed(self) -> Batch: ...
 
 
 @dataclass(frozen=True, slots=True)

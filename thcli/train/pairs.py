@@ -18,7 +18,7 @@ from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.options import TrainOptions
 from thcli.core.types import Array, Array32
 from thcli.motion.file import MotionFile
-from thcli.train.dataset import Piece, pieces
+from thcli.train.dataset import Piece, fingerprint, pieces
 from thcli.train.frames import Shelf, squared
 
 Batch = Mapping[str, Tensor]
@@ -50,6 +50,10 @@ class Pairs:
     def __len__(self) -> int:
         """Clips in the set."""
         return len(self.pieces)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.pieces)
 
     def close(self) -> None:
         """Ends the reading threads and closes the clips."""

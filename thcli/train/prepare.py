@@ -72,6 +72,7 @@ def prepare(
             records.add(video, rows, dropped)
         rows = records.finish()
         if not rows:
+            records.discard()
             raise errors[0][1] if errors else _nothing(options)
         return {
             "command": "prepare", "output": str(output), "videos": len(videos), "skipped": skipped, "failed": len(errors),
@@ -167,6 +168,7 @@ class Records:
     def __init__(self, output: Path, options: PrepareOptions) -> None:
         self.output, self.folder = output, output / RECORDS
         self.dropped = 0
+        self._fresh = not output.exists()
         chosen = asdict(replace(options, overwrite=False, resume=False))
         chosen.pop("run")
         used = output.is_file() or (output.is_dir() and any(output.iterdir()))
@@ -218,6 +220,11 @@ class Records:
                 table.writeheader()
                 table.writerows(rows)
         return rows
+
+    def discard(self) -> None:
+        """Nothing came of it: a folder that was made for it goes again."""
+        if self._fresh:
+            shutil.rmtree(self.output, ignore_errors=True)
 
     def _path(self, video: Path) -> Path:
         return self.folder / f"video-{hashlib.sha256(str(video.resolve()).encode()).hexdigest()[:20]}.json"

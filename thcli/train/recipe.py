@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from thcli.core.errors import UsageError
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
+from thcli.train.pairs import Pairs
+from thcli.train.smoke import made_clips
 
 Batch = Mapping[str, Tensor]
 Terms = dict[str, Tensor]
+
+
+class Data(Protocol):
+    """Where batches come from: batch(step) is always the same for the same step.
+
+    len: items an epoch.  fixed: the few items that sample pictures show.  fingerprint: changes with the data.
+    """
+
+    def __len__(self) -> int: ...
+    def batch(self, step: int) -> Batch: ...
+    def fixed(self) -> Batch: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +65,32 @@ class Recipe(ABC):
     published: Published
     phases: tuple[Phase, ...]
     exported: ClassVar[tuple[str, ...]]
-    views: int = 1
+    sizes: ClassVar[tuple[int, ...]] = (256, 128, 384, 512)  # that its networks can take, the engine's own first
     perceptual: str = ""
     helpers: tuple[nn.Module, ...] = ()  # frozen modules that must be on the device
 
     def __init__(self, options: TrainOptions, own: Any, on: Listener) -> None:
+        if options.size not in self.sizes:
+            raise UsageError(
+                f"{self.name} cannot be trained with --size {options.size}.",
+                f"It takes {', '.join(map(str, self.sizes))}.",
+            )
         self.options = options
         self.networks: dict[str, nn.Module] = {}
+
+    @classmethod
+    def trial(cls, options: TrainOptions) -> TrainOptions:
+        """The options of --smoke: as small as the networks can be."""
+        return replace(options, narrow=16, size=min(cls.sizes), perceptual="pyramid")
+
+    @classmethod
+    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Makes what a trial without a dataset learns from."""
+        made_clips(folder, options.size)
+
+    def data(self, folder: Path, batch: int, on: Listener) -> Data:
+        """Where batches come from. Raises MediaError for a folder that is no dataset."""
+        return Pairs(folder, self.options, batch, on=on)
 
     @abstractmethod
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:

@@ -18,11 +18,9 @@ from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import TrainOptions
 from thcli.media.failures import unwritable
-from thcli.train.dataset import fingerprint
 from thcli.train.loop import Trainer
-from thcli.train.pairs import Pairs
-from thcli.train.recipe import Recipe
-from thcli.train.smoke import SMOKE, made_clips
+from thcli.train.recipe import Data, Recipe
+from thcli.train.smoke import SMOKE
 
 # A row each model; loading one never imports the others.
 RECIPES = {
@@ -44,19 +42,21 @@ def train(
     run: a folder for log.jsonl, summary.txt, checkpoints/, samples/ and the weights in the published layout.  own: the model's own
     options.  Raises UsageError, MediaError for the dataset, OutputError for the run folder, WeightsError, DeviceError.
     """
+    kind = kind_of(model)
     if options.smoke:
-        options = smoked(model, options)
+        options = kind.trial(replace(options, steps=options.steps or SMOKE.steps, batch=options.batch or SMOKE.batch, every=1, save=SMOKE.save))  # fmt: skip
     elif dataset is None:
         raise UsageError("There is no dataset to train on.", "Give a folder of clips (thcli prepare), or --smoke.")
     if options.threads:
         torch.set_num_threads(options.threads)
-    _claim(run, options)
-    with _data_folder(dataset, options) as folder:
+    _check_free(run, options)
+    with _data_folder(dataset, kind, options) as folder:
         recipe = recipe_of(model, options, own, on)
         batch = options.batch or recipe.published.batch
-        data = Pairs(folder, options, batch, views=recipe.views, on=on)
+        data = recipe.data(folder, batch, on)
         try:
             trainer = Trainer(recipe, data, run, batch, config_of(model, options, own, batch, recipe, data), on)
+            _claim(run, options)  # only now: what is refused leaves nothing behind
             done = trainer()
         finally:
             data.close()
@@ -66,47 +66,48 @@ def train(
         "losses": done.rows[-1]["losses"] if done.rows else {}, "first_losses": done.rows[0]["losses"] if done.rows else {},
         "use": None,
     }  # fmt: skip
-    if options.narrow == 1 and options.size == 256:
+    if options.narrow == 1 and recipe.options.size == kind.sizes[0]:
         report["use"] = f"thcli weights import {recipe.entry} {done.importable} --trust"
     return report
 
 
+def kind_of(model: str) -> type[Recipe]:
+    """The class of a model's recipe."""
+    module, _, name = RECIPES[model].partition(":")
+    kind: type[Recipe] = getattr(import_module(module), name)
+    return kind
+
+
 def recipe_of(model: str, options: TrainOptions, own: Any, on: Listener = silent) -> Recipe:
     """A model's recipe with its random beginning. Raises WeightsError for --perceptual vgg19 without it, UsageError."""
-    module, _, name = RECIPES[model].partition(":")
-    kind = getattr(import_module(module), name)
+    kind = kind_of(model)
+    options = replace(options, size=options.size or kind.sizes[0])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        made: Recipe = kind(options, own, on)
-    return made
+        return kind(options, own, on)
 
 
-def smoked(model: str, options: TrainOptions) -> TrainOptions:
-    """The options of a tiny trial; what the user gave explicitly of steps and batch stays."""
-    smoke = replace(
-        options, narrow=16, size=256 if model == "x2face" else 128, perceptual="pyramid", steps=options.steps or SMOKE.steps,
-        batch=options.batch or SMOKE.batch, every=1, save=SMOKE.save,
-    )  # fmt: skip
-    return smoke
-
-
-def config_of(model: str, options: TrainOptions, own: Any, batch: int, recipe: Recipe, data: Pairs) -> dict[str, Any]:
+def config_of(model: str, options: TrainOptions, own: Any, batch: int, recipe: Recipe, data: Data) -> dict[str, Any]:
     """What a resumed run must have in common with its beginning."""
-    chosen = {key: value for key, value in asdict(options).items() if key not in FREE}
+    chosen = {key: value for key, value in asdict(recipe.options).items() if key not in FREE}
     return {
         "model": model, **chosen, **({} if own is None else asdict(own)), "batch": batch, "perceptual": recipe.perceptual,
-        "data": fingerprint(data.pieces),
+        "data": data.fingerprint,
     }  # fmt: skip
 
 
-def _claim(run: Path, options: TrainOptions) -> None:
-    """Makes the run folder ready. Raises OutputError when it is in use and neither --resume nor --overwrite is given."""
+def _check_free(run: Path, options: TrainOptions) -> None:
+    """Raises OutputError when the run folder is in use and neither --resume nor --overwrite is given."""
     used = run.is_file() or (run.is_dir() and any(run.iterdir()))
     if used and not (options.resume or options.overwrite):
         raise OutputError(f"{run} is in use.", "Give --resume to go on, --overwrite to begin anew, or another -o.")
+    if run.is_file():
+        raise OutputError(f"{run} is a file, not a folder.", "Give another -o.")
+
+
+def _claim(run: Path, options: TrainOptions) -> None:
+    """Makes the run folder ready. Raises OutputError when it cannot be written."""
     try:
-        if run.is_file():
-            raise OutputError(f"{run} is a file, not a folder.", "Give another -o.")
         for name in ("checkpoints", "samples"):
             if not options.resume:
                 shutil.rmtree(run / name, ignore_errors=True)
@@ -119,11 +120,11 @@ def _claim(run: Path, options: TrainOptions) -> None:
 
 
 @contextmanager
-def _data_folder(dataset: Path | None, options: TrainOptions) -> Iterator[Path]:
+def _data_folder(dataset: Path | None, kind: type[Recipe], options: TrainOptions) -> Iterator[Path]:
     """The dataset, or for a trial without one a temporary folder with made clips."""
     if dataset is not None:
         yield dataset
         return
     with tempfile.TemporaryDirectory(prefix="thcli-") as folder:
-        made_clips(Path(folder), options.size)
+        kind.trial_data(Path(folder), options)
         yield Path(folder)

@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from thcli.core.errors import UsageError
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions, X2FaceTrainOptions
 from thcli.engines.x2face.engine import MEMBER
 from thcli.engines.x2face.networks import CODE, SIZE, X2Face
 from thcli.media.failures import unwritable
 from thcli.pipeline.sidefile import SideFile
+from thcli.train.pairs import Pairs
 from thcli.train.perceptual import Features, identity_loss, perceptual
-from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
+from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
 
 PHOTOMETRIC = 1.0
 PREFIX = "state_dict."
@@ -34,14 +34,11 @@ class X2FaceRecipe(Recipe):
     name = "x2face"
     entry = "x2face"
     exported = ("model",)
+    sizes = (SIZE,)
     perceptual = "L1"
 
     def __init__(self, options: TrainOptions, own: X2FaceTrainOptions, on: Listener) -> None:
         super().__init__(options, own, on)
-        if options.size != SIZE:
-            raise UsageError(
-                f"X2Face is made for pictures of {SIZE} pixels, not --size {options.size}.", f"Use --size {SIZE}."
-            )
         self.published = Published(3000, 1, 16, 1e-3)
         self.model = X2Face(narrow=options.narrow)
         begin_with_xavier(self.model)
@@ -57,6 +54,10 @@ class X2FaceRecipe(Recipe):
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         """Stochastic gradient descent with momentum 0.9, as published."""
         return torch.optim.SGD(parameters, lr, momentum=0.9)
+
+    def data(self, folder: Path, batch: int, on: Listener) -> Data:
+        """Several source frames an item with --views."""
+        return Pairs(folder, self.options, batch, views=self.views, on=on)
 
     def mosaic(self, sources: Tensor) -> Tensor:
         """Sources (B, V, 3, H, W) -> the mosaic of each item (B, 3, H, W), its views weighted by exp(confidence) + 0.1."""
