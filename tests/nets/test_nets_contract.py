@@ -14,7 +14,7 @@ import torch
 from thcli.core import backends
 from thcli.core.backends import TABLE, backend
 from thcli.core.errors import DeviceError, MediaError, NoFaceError, UsageError, WeightsError
-from thcli.core.options import MotionOptions, RunOptions, ViewOptions
+from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions, ViewOptions
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.engines.blocks.engine import CropEngine, CropSource
 from thcli.engines.facevid2vid.engine import FaceVid2VidEngine, Networks
@@ -23,6 +23,8 @@ from thcli.engines.facevid2vid.estimator import KeypointDetector as CanonicalDet
 from thcli.engines.facevid2vid.networks import OriginalGenerator, SpadeGenerator
 from thcli.engines.fomm import networks as fomm
 from thcli.engines.fomm.engine import FommEngine
+from thcli.engines.liveportrait import networks as liveportrait
+from thcli.engines.liveportrait.engine import LivePortraitEngine
 from thcli.engines.monkeynet import networks as monkeynet
 from thcli.engines.monkeynet.engine import MonkeyNetEngine
 from thcli.engines.x2face.engine import X2FaceEngine
@@ -49,8 +51,10 @@ def trained(network: Any) -> Any:
             tensor.add_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(len(tensor) // 4))
         if name == "kp.weight":  # keypoints that stand apart
             tensor.mul_(20)
-        if name in ("jacobian.weight", "fc_exp.weight", "fc_t.weight"):
+        if name.removeprefix("detector.") in ("jacobian.weight", "fc_exp.weight", "fc_t.weight", "fc_scale.weight"):
             tensor.mul_(0.05)
+        if name.endswith("fc_scale.bias"):
+            tensor.add_(1)
     return network.eval().requires_grad_(False)
 
 
@@ -77,12 +81,20 @@ def make_spade(run: RunOptions) -> CropEngine:
     return FaceVid2VidEngine(Networks(trained(parts[0]), trained(parts[1]), trained(parts[2]), beta=True), run)
 
 
+def make_liveportrait(run: RunOptions) -> CropEngine:
+    """Without stitching, whose network knows no still face until it is trained."""
+    networks = liveportrait.Networks._make(trained(part) for part in liveportrait.Networks.new(narrow=32))
+    return LivePortraitEngine(networks, run, LivePortraitOptions(stitching=False))
+
+
 ENGINES: dict[str, Callable[[RunOptions], CropEngine]] = {
     "fomm": make_fomm,
     "monkeynet": make_monkeynet,
     "x2face": make_x2face,
     "facevid2vid": make_facevid2vid,
+    "liveportrait": make_liveportrait,
 }
+SIDES = {"liveportrait": 512}  # of the others: 256
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
@@ -126,13 +138,15 @@ def rendered(engine: CropEngine, source: CropSource, motion: Motion, options: Mo
 def test_is_an_engine(engine: CropEngine) -> None:
     checked: backends.CropEngine = engine
     assert isinstance(checked, backends.CropEngine)
-    assert checked.crop_size == 256 and not checked.uses_driving_frames and not checked.parallel
+    assert checked.crop_size == SIDES.get(engine.motion_kind, 256)
+    assert not checked.uses_driving_frames and not checked.parallel
 
 
 def test_pictures_are_the_crops_size_and_move_with_the_driver(engine: CropEngine, source: CropSource) -> None:
     pictures = rendered(engine, source, seen(engine, clip(2)))
-    assert [(p.shape, p.dtype) for p in pictures] == [((256, 256, 3), np.dtype(np.uint8))] * 2
-    assert source.size == (256, 256)
+    side = SIDES.get(engine.motion_kind, 256)
+    assert [(p.shape, p.dtype) for p in pictures] == [((side, side, 3), np.dtype(np.uint8))] * 2
+    assert source.size == (side, side)
     assert not np.array_equal(pictures[0], pictures[1])
 
 
@@ -190,14 +204,15 @@ def test_a_still_driver_gives_a_still_result(engine: CropEngine, source: CropSou
 def test_without_strength_the_source_keeps_its_own_motion(engine: CropEngine, source: CropSource) -> None:
     store = engine.retarget(source, MotionBuffer(seen(engine, clip(2))), MotionOptions(smooth=0, strength=0))
     rows = store.window(0, 2).arrays
-    own = {"keypoints": source.encoded.keypoints} if engine.motion_kind == "facevid2vid" else source.rows
+    three = engine.motion_kind in ("facevid2vid", "liveportrait")
+    own = {"keypoints": source.encoded.keypoints} if three else source.rows
     for name, values in rows.items():
         assert np.allclose(np.asarray(values, np.float64), own[name], atol=1e-5), name
 
 
 def test_absolute_motion_is_the_drivers_own(engine: CropEngine, source: CropSource) -> None:
     """Driven by its own picture, absolutely, a source gets its own motion."""
-    own = seen(engine, [Frame(picture(1), 0, Fraction(1, 25), 0)])
+    own = seen(engine, [Frame(picture(1), i, Fraction(1, 25), i) for i in range(2)])
     absolute = rendered(engine, source, own, MotionOptions(smooth=0, mode="absolute"))
     relative = rendered(engine, source, own)
     assert np.abs(absolute[0].astype(int) - relative[0]).max() <= 1
@@ -228,6 +243,9 @@ def test_another_engines_motion_is_refused(engine: CropEngine, source: CropSourc
 
 def test_options_that_it_cannot_follow_are_refused(engine: CropEngine, source: CropSource) -> None:
     motion = MotionBuffer(seen(engine, clip(1)))
+    if engine.motion_kind == "liveportrait":  # it follows them all
+        assert len(engine.retarget(source, motion, MotionOptions(region="lips", pose=0.5))) == 1
+        return
     with pytest.raises(UsageError, match="lips"):
         engine.retarget(source, motion, MotionOptions(region="lips"))
     if engine.motion_kind != "facevid2vid":

@@ -1,4 +1,4 @@
-"""LivePortrait as an engine, with narrow random networks: layout of its files, batches, still drivers, precision, options."""
+"""LivePortrait as an engine, with narrow random networks: layout of its files, still drivers, its options (the rest: test_nets_contract)."""
 
 from __future__ import annotations
 
@@ -145,17 +145,6 @@ def test_motion_rows(driver: Store) -> None:
     np.testing.assert_allclose(rows(driver.motion, "openings")[:, 0], [0.1, 0.3, 0, 0.5], atol=1e-6)
 
 
-def test_pictures_do_not_depend_on_windows(engine: LivePortraitEngine, driver: Store) -> None:
-    source = engine.encode_source(picture(1), face())
-    assert source.size == (512, 512)
-    target = engine.retarget(source, driver, MotionOptions())
-    together = engine.render(source, target.window(0, 2), None)
-    apart = [engine.render(source, target.window(i, i + 1), None)[0] for i in range(2)]
-    assert [p.shape for p in together] == [(512, 512, 3)] * 2
-    assert all(np.array_equal(a, b) for a, b in zip(together, apart, strict=True))
-    assert not np.array_equal(together[0], together[1])
-
-
 @pytest.mark.parametrize("mode", ["relative", "absolute"])
 def test_a_still_driver_gives_a_still_face(engine: LivePortraitEngine, driver: Store, mode: str) -> None:
     still = Store(driver.motion[slice(0, 1)])
@@ -191,13 +180,3 @@ def test_retargeted_eyes_follow_the_drivers_left_one_alone(states: list[dict[str
     np.testing.assert_allclose(rows(target, "keypoints"), wanted, atol=1e-5)
     with pytest.raises(NoFaceError, match="landmarks"):
         eyes.retarget(eyes.encode_source(picture(1), replace(face(), points=None)), driver, MotionOptions())
-
-
-def test_half_precision_paints_nearly_the_same(states: list[dict[str, Tensor]], engine: LivePortraitEngine, driver: Store) -> None:  # fmt: skip
-    half = LivePortraitEngine(assemble(states, narrow=NARROW), replace(CPU, precision="bf16"))
-    one, other = (
-        e.render(s, e.retarget(s, driver, MotionOptions()).window(0, 1), None)[0].astype(float)
-        for e in (engine, half)
-        for s in [e.encode_source(picture(1), face())]
-    )
-    assert 0 < np.abs(one - other).mean() < 6
