@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.errors import WeightsError
+from thcli.core.events import Event, Step
 from thcli.core.geometry import transform
-from thcli.core.options import OutputOptions, PrepareOptions
+from thcli.core.options import OutputOptions, PrepareOptions, TrainOptions
 from thcli.core.types import Face, Frame
 from thcli.evaluate.testclip import astronaut_clip
 from thcli.faces.topology import POINTS
 from thcli.motion.canonical import unpack
 from thcli.motion.file import MotionFile
 from thcli.train.dataset import MOTION, pieces
-from thcli.train.pairs import angles_of
+from thcli.train.pairs import Pairs, angles_of
+from thcli.train.prepare import prepare
 from thcli.train.segments import Segment, Segmenter, in_crop
 from thcli.weights import locate
 
@@ -167,6 +172,26 @@ def test_clips_index_and_motion(videos: Path, tmp_path: Path, capfd: pytest.Capt
     assert {p.path.name for p in pieces(out)} == {Path(row["clip"]).name for row in rows}
 
 
+def test_mirrored_pairs_have_mirrored_poses(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    assert run(["prepare", str(videos / "two.mp4"), "-o", str(out), *ARGUMENTS]) == 0
+    plain, mirrored = (Pairs(out, TrainOptions(size=128, jitter=0, flip=flip), 4) for flip in (False, True))
+    turned = 0
+    for step in range(3):
+        a, b = plain.batch(step), mirrored.batch(step)
+        assert a["known"].tolist() == [1.0] * 4 and float(a["angles"].abs().max()) > 0.5
+        for i in range(4):
+            flipped = torch.equal(b["driving"][i], a["driving"][i].flip(-1))
+            assert flipped or torch.equal(b["driving"][i], a["driving"][i])
+            assert torch.equal(
+                b["angles"][i], a["angles"][i] * torch.tensor([-1.0, 1, -1]) if flipped else a["angles"][i]
+            )
+            turned += flipped
+    assert 2 <= turned <= 10
+    plain.close()
+    mirrored.close()
+
+
 def test_resumed_work_is_not_done_again(videos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "set"
     arguments = [str(videos / "two.mp4"), "-o", str(out), *ARGUMENTS]
@@ -180,6 +205,29 @@ def test_resumed_work_is_not_done_again(videos: Path, tmp_path: Path, capfd: pyt
     assert (out / "index.csv").read_bytes() == before
     assert {p.name: p.stat().st_mtime_ns for p in (out / "clips").iterdir()} == stamps
     assert run(["prepare", *arguments, "--resume", "--scale", "2"]) == 2, "other options"
+
+
+def test_an_interrupted_run_goes_on(videos: Path, tmp_path: Path) -> None:
+    two = tmp_path / "again.mp4"
+    shutil.copy(videos / "two.mp4", two)
+    inputs = [videos / "two.mp4", two]
+    options = PrepareOptions(size=64, min_frames=8, min_face=20, audio=False)
+    seen = 0
+
+    def impatient(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, Step)
+        if seen == 50:  # in the second video, after its first clip
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(inputs, tmp_path / "parts", options, impatient)
+    report = prepare(inputs, tmp_path / "parts", replace(options, resume=True))
+    assert report["skipped"] == 1
+    prepare(inputs, tmp_path / "whole", options)
+    assert (tmp_path / "parts" / "index.csv").read_bytes() == (tmp_path / "whole" / "index.csv").read_bytes()
+    names = [sorted(p.name for p in (tmp_path / run / "clips").iterdir()) for run in ("parts", "whole")]
+    assert names[0] == names[1], "nothing half done is left"
 
 
 def test_the_first_failure_when_nothing_came(videos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
