@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import cv2
 import numpy as np
@@ -348,6 +349,7 @@ def networks(offset: int) -> Networks:
     return Networks._make(prepare(net, torch.device("cpu")) for net in nets)
 
 
+@cache
 def pictures(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     """The stages of the four large networks, and the last picture."""
     given = Inputs(offset)
