@@ -42,7 +42,7 @@ class Log:
         """One update's losses; the means when a line was written. step: updates done, this one included."""
         for name, value in terms.items():
             before = self._sums.get(name)
-            now = value.detach().double()
+            now = value.detach().float()  # not double: Apple GPUs have none
             self._sums[name] = now if before is None else before.to(now.device) + now
         self._count += 1
         if step % self._every:
