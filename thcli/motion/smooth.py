@@ -18,6 +18,7 @@ from thcli.motion.timeline import Bools, Ints, Timeline, smoothstep
 HALF = 0.13  # seconds to each side: three frames at 25 a second
 CALM_HALF = 0.33  # of the pose where it is calm
 CALM = (0.006, 0.015)  # IOD by which the two filters may differ: calm below, moving above
+QUICK = (0.008, 0.018)  # IOD by which a point may leave its filter: noise below, a blink or closing lips above, kept as they are
 MOST_TAPS = 24  # frames to each side, whatever the rate
 ONE_EURO_POSE = (1.0, 8.0)  # least cutoff in Hz, beta (speeds in IOD or radians a second)
 ONE_EURO_EXPRESSION = (1.5, 30.0)
@@ -126,7 +127,9 @@ class ZeroPhase:
         rows = np.asarray(self._store.window(first, stop + self._taps).arrays["expression"], np.float64)
         line = self._line
         weights = local_quadratic(line.seconds, line.run, line.clear, self._half, start, stop)
-        return apply(weights, rows, start - first)
+        calm, raw = apply(weights, rows, start - first), rows[start - first : stop - first]
+        apart = np.linalg.norm(raw - calm, axis=-1, keepdims=True)
+        return np.asarray(calm + smoothstep(*QUICK, apart) * (raw - calm))
 
 
 class _OneEuro:
