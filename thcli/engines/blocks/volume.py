@@ -83,7 +83,7 @@ class DenseMotion(nn.Module):
         heat = F.pad(heat, (0,) * 6 + (1, 0))  # background first: no heat, no motion
         offsets = F.pad(source - driving, (0, 0, 1, 0))
         moved = grid.shift(small.expand(len(driving), *small.shape[1:]), offsets, aligned=False)
-        feature = self.hourglass(torch.cat([heat[:, :, None], moved], 2).flatten(1, 2))
+        feature = self.hourglass(torch.cat([heat[:, :, None], moved], 2).flatten(1, 2)).contiguous()
         mask = F.softmax(self.mask(feature).float(), 1)
         flow = (mask.flatten(2).transpose(1, 2) @ offsets).view(len(mask), *sizes, 3)
         deformation = flow + grid.identity(sizes, flow.device, flow.dtype)
