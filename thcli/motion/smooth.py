@@ -2,7 +2,8 @@
 
 The zero-phase filter is a local quadratic (Savitzky-Golay on the frames' own time stamps: at 25 frames a second and smooth 1 it is
 the 7-frame, order-2 one); frames that were not seen (or whose face something covers), other scenes and what lies beyond a long gap take no part. The head's
-pose gets a longer window where it hardly moves.
+pose gets a longer window where it hardly moves. What leaves the filter by more than noise does is let through: lips that close for
+a single frame (p, b, m) do close.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from thcli.motion.timeline import Bools, Ints, Timeline, smoothstep
 HALF = 0.13  # seconds to each side: three frames at 25 a second
 CALM_HALF = 0.33  # of the pose where it is calm
 CALM = (0.006, 0.015)  # IOD by which the two filters may differ: calm below, moving above
-QUICK = (0.008, 0.018)  # IOD by which a point may leave its filter: noise below, a blink or closing lips above, kept as they are
+QUICK = (
+    0.008,
+    0.018,
+)  # IOD by which a point or the head leaves its filter: noise below; a blink, closing lips, a jerk above stay
 MOST_TAPS = 24  # frames to each side, whatever the rate
 ONE_EURO_POSE = (1.0, 8.0)  # least cutoff in Hz, beta (speeds in IOD or radians a second)
 ONE_EURO_EXPRESSION = (1.5, 30.0)
@@ -106,18 +110,23 @@ class ZeroPhase:
     def _pose(self, calm_half: float) -> Array:
         line = self._line
         near, far = (self._whole(line.pose, half, line.valid) for half in (self._half, calm_half))
-        apart = near - far
-        apart[:, 4:] /= np.exp(line.pose[:, 3:4])  # to IOD
-        apart[:, 6] = 0  # depth does not show
-        distance = np.linalg.norm(apart, axis=-1) * line.valid
+        distance = self._apart(near, far)
         taps = reach(line.seconds, calm_half)
         worst = distance.copy()  # of the neighbourhood: the change from one filter to the other must be slow itself
         for k in range(1, taps + 1):
             worst[k:] = np.maximum(worst[k:], distance[:-k])
             worst[:-k] = np.maximum(worst[:-k], distance[k:])
         share = self._whole(smoothstep(*CALM, worst), calm_half, line.valid)[:, None]
-        share = np.clip(share, 0, 1)
-        return np.asarray(far + share * (near - far))
+        calm = far + np.clip(share, 0, 1) * (near - far)
+        quick = smoothstep(*QUICK, self._apart(line.pose, near))[:, None]
+        return np.asarray(calm + quick * (line.pose - calm))
+
+    def _apart(self, a: Array, b: Array) -> Array:
+        """(T,) how far two paths of the pose lie apart where the face was seen, in IOD (or radians)."""
+        apart = a - b
+        apart[:, 4:] /= np.exp(self._line.pose[:, 3:4])  # to IOD
+        apart[:, 6] = 0  # depth does not show
+        return np.asarray(np.linalg.norm(apart, axis=-1) * self._line.valid)
 
     def expression(self, start: int, stop: int) -> Array:
         """(stop - start, 468, 3) float64."""
