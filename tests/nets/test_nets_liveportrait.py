@@ -14,10 +14,11 @@ from torch import Tensor
 
 from tests.golden import fill
 from thcli.core.errors import NoFaceError, WeightsError
-from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions
+from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions, ViewOptions
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.liveportrait.engine import FILES, LivePortraitEngine, assemble, load
 from thcli.engines.liveportrait.networks import Networks
+from thcli.engines.liveportrait.transfer import RESTING_LIPS, Moves
 from thcli.weights.tensors import load_tensors
 
 NARROW = 16
@@ -180,3 +181,17 @@ def test_retargeted_eyes_follow_the_drivers_left_one_alone(states: list[dict[str
     np.testing.assert_allclose(rows(target, "keypoints"), wanted, atol=1e-5)
     with pytest.raises(NoFaceError, match="landmarks"):
         eyes.retarget(eyes.encode_source(picture(1), replace(face(), points=None)), driver, MotionOptions())
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_free_view_turns_the_head_by_its_own_angles(states: list[dict[str, Tensor]], frames: int) -> None:
+    """Driven by its own picture. A single one moves the face alone, but is turned too."""
+    view, loose = ViewOptions(yaw=20, pitch=-5), LivePortraitOptions(stitching=False)
+    turned = LivePortraitEngine(assemble(states, narrow=NARROW), CPU, loose, view)
+    source = turned.encode_source(picture(1), face())
+    own = Store(turned.observe([Frame(picture(1), i, Fraction(1, 25), i) for i in range(frames)], [face()] * frames))
+    given = {**source.rows, "angles": source.rows["angles"] + np.array([-5, 20, 0], np.float32)}
+    if frames == 1:
+        given["expression"] = 2 * given["expression"] - RESTING_LIPS
+    points = rows(turned.retarget(source, own, MotionOptions(smooth=0)).window(0, 1), "keypoints")
+    np.testing.assert_allclose(points, Moves.of(given).place(source.rows["canonical"]), atol=1e-5)

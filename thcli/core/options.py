@@ -145,7 +145,7 @@ class MeshOptions:
 
 @dataclass(frozen=True, slots=True)
 class ViewOptions:
-    """Turns the rendered head further than the driver does, for engines that know its pose (facevid2vid): degrees."""
+    """Turns the rendered head further than the driver does, for engines that know its pose (facevid2vid, liveportrait): degrees."""
 
     yaw: float = option(0.0, "Turn the head to the side by this many degrees (engines that know its pose).")
     pitch: float = option(0.0, "Nod it by this many degrees.")

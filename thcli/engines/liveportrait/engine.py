@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from thcli.core.errors import NoFaceError
-from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions, Template
+from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions, Template, ViewOptions
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.checkpoint import without_spectral_norm
@@ -47,20 +47,28 @@ FILES = (
 class LivePortraitEngine(CropEngine):
     """Relative: what changed since the reference frame is added to the source's pose and expression. Absolute: the driver's own.
 
-    Crops are `faces.align.liveportrait`'s; the networks look at them at 256 x 256 and paint 512 x 512.
+    Crops are `faces.align.liveportrait`'s; the networks look at them at 256 x 256 and paint 512 x 512.  view: degrees by which the
+    driving head (the source's own, when a single picture drives) is turned further.
     """
 
     motion_kind = "liveportrait"
     crop_size = CROP
     template: Template = "liveportrait"
 
-    def __init__(self, networks: Networks, run: RunOptions, options: LivePortraitOptions | None = None) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        run: RunOptions,
+        options: LivePortraitOptions | None = None,
+        view: ViewOptions | None = None,
+    ) -> None:
         shapes = {"angles": (3,), "shift": (3,), "scale": (1,), "expression": (KEYPOINTS, 3)}
         super().__init__(run, shapes)
         self.appearance, self.observer = self.ready(networks.appearance), self.ready(networks.observer)
         self.warping, self.generator = self.ready(networks.warping), self.ready(networks.generator)
         self.corrections = Corrections(networks.stitching, networks.lips, networks.eyes)
-        self.options = options or LivePortraitOptions()
+        self.options, view = options or LivePortraitOptions(), view or ViewOptions()
+        self.turn = np.array([view.pitch, view.yaw, view.roll], np.float32)
 
     @property
     def mask(self) -> Image:
@@ -100,10 +108,10 @@ class LivePortraitEngine(CropEngine):
         self._check_openings(mine, clip)
 
         def moves(rows: Rows) -> Moves:
-            driving = Moves.of(rows)
-            if not is_relative:
-                return absolute(own, driving, gains)
-            return relative(own, driving, first, gains) if len(clip) > 1 else relative_to_rest(own, driving, gains)
+            if is_relative and len(clip) == 1:
+                return relative_to_rest(self._turned(source.rows), Moves.of(rows), gains)
+            driving = self._turned(rows)
+            return relative(own, driving, first, gains) if is_relative else absolute(own, driving, gains)
 
         def carry(rows: Rows) -> Rows:
             moved = moves(rows).place(canonical)
@@ -114,6 +122,9 @@ class LivePortraitEngine(CropEngine):
 
     def paint(self, encoded: Encoded, rows: dict[str, Tensor]) -> Tensor:
         return self.generator(self.warping(encoded, rows["keypoints"]))  # type: ignore[no-any-return]  # torch's modules return Any
+
+    def _turned(self, rows: Rows) -> Moves:
+        return Moves.of({**rows, "angles": rows["angles"] + self.turn})
 
     def _check_openings(self, mine: Array32, clip: Clip) -> None:
         wanted = self.options.retarget_eyes or self.options.retarget_lips
@@ -136,7 +147,8 @@ def _host(rows: dict[str, Tensor]) -> Rows:
 def load(run: RunOptions, options: ReenactOptions | None = None) -> LivePortraitEngine:
     """The published networks. Raises WeightsError when they are not here or are other models'."""
     parts = [load_tensors(name, prefix=prefix, offline=run.offline) for name, prefix in FILES]
-    return LivePortraitEngine(assemble(parts), run, None if options is None else options.liveportrait)
+    options = options or ReenactOptions()
+    return LivePortraitEngine(assemble(parts), run, options.liveportrait, options.view)
 
 
 def assemble(parts: Sequence[Mapping[str, Tensor]], *, narrow: int = 1) -> Networks:
