@@ -1,4 +1,4 @@
-"""Turns option classes into command-line flags, so that a flag, its default and its help are written once (core/options.py).
+"""Turns option classes into command-line flags, so that a flag, its default and its help are written once (core/options).
 
     @app.command()
     @flags

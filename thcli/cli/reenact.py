@@ -28,7 +28,7 @@ def reenact(
     from thcli.pipeline.rehearse import rehearse_reenact
 
     with Console(show) as console:
-        if options.run.dry_run:
+        if options.dry_run:
             report = rehearse_reenact(source, driving, output, options, console)
             text = f"would make {report.details['would_make']} frames of {report.details['size']} in about {report.details['estimate']} s: {report.output}"
         else:

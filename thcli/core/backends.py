@@ -179,7 +179,9 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "engine": {
-        "mesh": Backend("thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights", ("selfie",)),
+        "mesh": Backend(
+            "thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights", ("selfie",)
+        ),
         "fomm": Backend("thcli.engines.fomm.engine:load", "first-order model, vox-adv-256", ("fomm-vox-adv",)),
         "fomm-vox": Backend("thcli.engines.fomm.engine:load_vox", "first-order model, vox-256", ("fomm-vox",)),
         "facevid2vid": Backend(

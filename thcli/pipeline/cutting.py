@@ -58,7 +58,7 @@ def crop(
         finders = Finders.load(options.faces, options.run)
         side = nullcontext(None) if beside is None else SideFile(beside, options.output.overwrite)
         Target(target, options.output.overwrite).check(0)
-        if options.run.dry_run:
+        if options.dry_run:
             return planned(job, target, info, options.read)
         with side as kept, TrackLog() as log:
             census = look(info, log, options.read, finders, job)
@@ -99,7 +99,7 @@ def align(
         target = _aligned_path(output, source, info, options.faces.select)
         Target(target, options.output.overwrite).check(0)
         finders = Finders.load(options.faces, options.run)
-        if options.run.dry_run:
+        if options.dry_run:
             return planned(job, target, info, options.read)
         size = (options.template.size, options.template.size)
         if options.output.resume:

@@ -40,7 +40,7 @@ def detect(
         info = media.probe(job.enter(media.local(source)))
         lines = Lines(output, options.overwrite)
         detector = backend("detector", options.detector).load(options.run)
-        if options.run.dry_run:
+        if options.dry_run:
             return planned(job, output, info, options.read)
         tally, found, most, empty = Tally(), 0, 0, 0
         reader = job.enter(media.read(info.path, options.read, on=on))
@@ -72,7 +72,7 @@ def track(
         info = media.probe(job.enter(media.local(source)))
         lines = Lines(output, options.overwrite)
         finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker), options.run)  # fmt: skip
-        if options.run.dry_run:
+        if options.dry_run:
             return planned(job, output, info, options.read)
         census, tally, cuts, empty = Census(), Tally(), 0, 0
         with lines:

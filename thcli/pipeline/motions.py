@@ -39,7 +39,7 @@ def encode(
         place = SideFile(path, options.overwrite)
         engine = row.load(options.run)
         finders = Finders.load(options.faces, options.run)
-        if options.run.dry_run:
+        if options.dry_run:
             return planned(job, place.path, info, options.read)
         with place:
             seen = observe_driver(info, place.partial, engine, options.faces.select, options.read, finders, job)
@@ -68,7 +68,7 @@ def warp(
         faces=FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker),
     )  # fmt: skip
     target = output if output is not None else _video_path(source, info)
-    if options.run.dry_run:
+    if options.dry_run:
         return replace(rehearse_reenact(source, motion, target, whole, on), command="warp")
     return replace(reenact(source, motion, target, whole, on), command="warp")
 

@@ -76,7 +76,7 @@ def paste(
         pairing = Pairing(info, changed, places, str(frames), str(cropped))
         target = output_path(output, f"{Path(frames).stem}_pasted", frames, info, "paste")
         Target(target, options.output.overwrite).check(0)
-        if options.run.dry_run:
+        if options.dry_run:
             return planned(job, target, info, ReadOptions())
         brush = Brush(options, job)
         with ColourLog() as colours:

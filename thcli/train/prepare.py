@@ -53,7 +53,7 @@ def prepare(
         videos = list(_videos(inputs))
         if not videos:
             raise MediaError(f"{inputs[0]} holds no videos.", f"Give videos: {', '.join(SUFFIXES)}.")
-        if options.run.dry_run:
+        if options.dry_run:
             return _planned(videos, output, job)
         finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker), options.run)  # fmt: skip
         records = Records(output, options)

@@ -1,0 +1,76 @@
+"""Which face is meant, how it is cut out, calmed and put back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thcli.core.options.base import option, require
+
+Template = Literal["square", "arcface", "ffhq", "liveportrait"]
+Border = Literal["replicate", "black", "reflect"]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceOptions:
+    """Which face is meant, and who finds it."""
+
+    select: str = option("largest", "Which face: largest, first, all, a number from 0, or a reference image.", "--face")
+    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    landmarker: str = option("facemesh", "Backend that puts points on them.")
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """Who finds the faces."""
+
+    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    landmarker: str = option("facemesh", "Backend that puts points on them.")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOptions:
+    """How a face is cut out."""
+
+    template: Template = option(
+        "square",
+        "square: upright around the face; arcface, ffhq, liveportrait: turned and placed as networks of these expect it.",
+    )
+    size: int = option(512, "Side of the crop in pixels.")
+    scale: float | None = option(
+        None,
+        "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, ffhq: 1).",
+    )
+    border: Border = option("replicate", "What shows outside of the picture: replicate its rim, black, or reflect.")
+
+    def __post_init__(self) -> None:
+        require(16 <= self.size <= 4096, "--size", "within 16..4096 pixels", self.size)
+        require(self.scale is None or 0.1 <= self.scale <= 10, "--scale", "within 0.1..10", self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyOptions:
+    """How the crops of a clip are calmed, all zero-phase: widths in seconds, sizes in pixels of a 512-pixel crop."""
+
+    slow: float = option(0.5, "Width of the filter for a head that keeps still.", hidden=True)
+    fast: float = option(0.05, "Width of the filter for a head that moves.", hidden=True)
+    still: float = option(2.5, "Moving less than this away from the slow path counts as still.", hidden=True)
+    reach: int = option(64, "Frames that a filter looks ahead and back, at most.", hidden=True)
+
+    def __post_init__(self) -> None:
+        require(0 < self.fast <= self.slow, "fast", "more than 0 and at most slow", self.fast)
+        require(self.still > 0, "still", "more than 0 pixels", self.still)
+        require(self.reach >= 1, "reach", "1 frame or more", self.reach)
+
+
+@dataclass(frozen=True, slots=True)
+class PasteOptions:
+    """How a changed crop goes back into its frame."""
+
+    feather: float = option(0.08, "Width of the soft rim, as a part of the crop's shorter side.", "--feather")
+    colour_match: bool = option(
+        True, "Take colour and light at the rim from the frame.", "--colour-match/--no-colour-match"
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.feather <= 0.5, "--feather", "within 0..0.5", self.feather)

@@ -1,0 +1,153 @@
+"""The commands that make something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from thcli.core.options.base import option, require
+from thcli.core.options.faces import FaceOptions, FindOptions, PasteOptions, SteadyOptions, TemplateOptions
+from thcli.core.options.media import OutputOptions, ReadOptions
+from thcli.core.options.motion import LivePortraitOptions, MeshOptions, MotionOptions, ViewOptions
+from thcli.core.options.run import RunOptions
+
+Framing = Literal["full", "crop"]
+PasteMask = Literal["face", "crop"]
+
+DRY_RUN = "Say what would be done and how long it would take; write nothing."
+
+
+@dataclass(frozen=True, slots=True)
+class ReenactOptions:
+    """`thcli reenact`."""
+
+    engine: str = option("mesh", "What renders (thcli list engines).")
+    framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
+    background: str = option("keep", "keep, a colour such as '#00ff00', a picture or a video.")
+    source_face: str = option(
+        "largest", "Which face of the source: largest, first, all, a number, or a reference image."
+    )
+    source_time: float | None = option(None, "A source video's moment in seconds (default: its first good frame).")
+    save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
+    compare: Path | None = option(None, "Also write source, driving and result side by side.")
+    read: ReadOptions = field(default_factory=ReadOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    motion: MotionOptions = field(default_factory=MotionOptions)
+    mesh: MeshOptions = field(default_factory=MeshOptions)
+    view: ViewOptions = field(default_factory=ViewOptions)
+    liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How videos are put side by side."""
+
+    height: int | None = option(None, "Height of the row in pixels (default: that of the first video).")
+    widest: int = option(3840, "The row is made lower rather than wider than this many pixels.")
+
+    def __post_init__(self) -> None:
+        require(self.height is None or 16 <= self.height <= 8192, "--height", "within 16..8192 pixels", self.height)
+        require(16 <= self.widest <= 16384, "--widest", "within 16..16384 pixels", self.widest)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """`thcli detect`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """`thcli track`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    points: int = option(5, "Of each face in the file: 0 none, 5, or also the 68 or 468 of the landmarker.")
+    find: FindOptions = field(default_factory=FindOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+    def __post_init__(self) -> None:
+        require(self.points in (0, 5, 68, 468), "--points", "0, 5, 68 or 468", self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """`thcli encode`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    engine: str = option("mesh", "For which engine (thcli list engines).")
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class CropOptions:
+    """`thcli crop`."""
+
+    crops: Path | None = option(None, "Where it is noted where the crops lie (default: beside the output).")
+    template: TemplateOptions = field(default_factory=TemplateOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class AlignOptions:
+    """`thcli align`."""
+
+    template: TemplateOptions = field(default_factory=TemplateOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class WarpOptions:
+    """`thcli warp`."""
+
+    engine: str = option("mesh", "What renders (thcli list engines).")
+    framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
+    background: str = option("keep", "keep, a colour such as '#00ff00', or an image.")
+    source_face: str = option(
+        "largest", "Which face of the source: largest, first, all, a number, or a reference image."
+    )
+    source_time: float | None = option(None, "A source video's moment in seconds (default: its first good frame).")
+    find: FindOptions = field(default_factory=FindOptions)
+    motion: MotionOptions = field(default_factory=MotionOptions)
+    mesh: MeshOptions = field(default_factory=MeshOptions)
+    view: ViewOptions = field(default_factory=ViewOptions)
+    liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class PasteJobOptions:
+    """`thcli paste`."""
+
+    crops: Path | None = option(None, "Where the crops lie (default: the file that crop wrote beside CROPS).")
+    mask: PasteMask = option(
+        "face", "What of the crop goes back: face, its outline where it is known; crop, all but a rim."
+    )
+    paste: PasteOptions = field(default_factory=PasteOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)

@@ -1,0 +1,39 @@
+"""The commands that measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thcli.core.options.base import option, require
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """How results are measured against the truth."""
+
+    frames: int | None = option(None, "Compare at most this many frames, from --start on (default: all).")
+    source_frame: int = option(0, "Which frame of the clip is the source picture, counted from --start.")
+    count_source: bool = option(False, "Also count the source's own frame, which every answer has nearly right.")
+    own_mouth: bool = option(False, "Also measure the engine without the driver's mouth interior.")
+    columns: int = option(8, "Columns of the contact sheet.")
+
+    def __post_init__(self) -> None:
+        require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
+        require(self.source_frame >= 0, "--source-frame", "0 or more", self.source_frame)
+        require(1 <= self.columns <= 64, "--columns", "within 1..64", self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """How `thcli bench` measures."""
+
+    frames: int = option(200, "Frames of the made test clip, and at most so many of a given one.")
+    size: int = option(512, "Side of the made test clip in pixels.")
+    repeat: int = option(3, "Measure everything this many times and take the quickest.")
+    memory: int = option(0, "Also compare the memory of a job of so many frames with one of 200 (minutes for 20000).")
+
+    def __post_init__(self) -> None:
+        require(2 <= self.frames <= 2000, "--frames", "within 2..2000", self.frames)
+        require(64 <= self.size <= 4096, "--size", "within 64..4096 pixels", self.size)
+        require(1 <= self.repeat <= 20, "--repeat", "within 1..20", self.repeat)
+        require(self.memory == 0 or self.memory > 200, "--memory", "more than 200 frames, or 0", self.memory)

@@ -1,0 +1,115 @@
+"""Data preparation and training."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from thcli.core.options.base import option, require
+from thcli.core.options.faces import FindOptions
+from thcli.core.options.run import Precision, RunOptions
+
+Perceptual = Literal["auto", "vgg19", "pyramid"]
+SpadeChoice = Literal["original", "spade"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """How `thcli prepare` cuts clips out of videos."""
+
+    size: int = option(256, "Side of the clips in pixels.")
+    scale: float = option(1.6, "Side over the face's own, over all that it moves (X2Face's margin).")
+    min_frames: int = option(48, "Shorter pieces are dropped.")
+    max_frames: int = option(1024, "Longer pieces are divided.")
+    min_face: float = option(64.0, "Faces smaller than this many pixels are dropped.")
+    move: float = option(
+        0.25, "A new clip begins when less than this part of the face's first place is left (overlap over union)."
+    )
+    crf: float = option(12.0, "Quality of the clips, lower is better.")
+    audio: bool = option(True, "Keep the sound of each piece.", "--audio/--no-audio")
+    overwrite: bool = option(False, "Begin anew in a folder that is in use.")
+    resume: bool = option(False, "Go on where an earlier run stopped, and add new videos.")
+    find: FindOptions = field(default_factory=FindOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, "Say what would be cut; write nothing.")
+
+    def __post_init__(self) -> None:
+        require(16 <= self.size <= 1024 and self.size % 2 == 0, "--size", "even and within 16..1024 pixels", self.size)
+        require(1 <= self.scale <= 4, "--scale", "within 1..4", self.scale)
+        require(self.min_frames >= 2, "--min-frames", "2 or more", self.min_frames)
+        require(self.max_frames >= self.min_frames, "--max-frames", "at least --min-frames", self.max_frames)
+        require(self.min_face >= 8, "--min-face", "8 pixels or more", self.min_face)
+        require(0 <= self.move < 1, "--move", "within 0..1", self.move)
+        require(0 <= self.crf <= 51, "--crf", "within 0..51", self.crf)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How a network is trained; what is not given is as published."""
+
+    steps: int | None = option(None, "Updates in all (default: what --epochs come to).")
+    epochs: float | None = option(None, "Passes over the data (default: the paper's).")
+    batch: int | None = option(None, "Items in a batch (default: the paper's).")
+    lr: float | None = option(None, "Learning rate (default: the paper's).")
+    size: int = option(0, "Side of the pictures in pixels (default: what the engine takes).")
+    narrow: int = option(1, "Divide every width by this; the engines take 1, more is for trials.")
+    seed: int = option(0, "Of everything random; the same seed gives the same losses.")
+    precision: Precision = option("auto", "fp32, or mixed: fp16 or bf16 (auto: bf16 or fp16 on a GPU, else fp32).")
+    ema: float = option(0.999, "Of the averaged weights that are exported; 0: export the last ones.")
+    perceptual: Perceptual = option(
+        "auto", "What compares pictures: vgg19 as published, pyramid (pixels and gradients), auto: vgg19 if it is here."
+    )
+    flip: bool = option(True, "Mirror half of the pairs.", "--flip/--no-flip")
+    jitter: float = option(0.1, "Change brightness, contrast, saturation and hue by up to this.")
+    every: int = option(50, "Updates between lines of the log.")
+    save: int = option(1000, "Updates between checkpoints.")
+    samples: int = option(500, "Updates between sample pictures; 0: none.")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    threads: int = option(0, "Of the CPU, and that read clips; 0: as many as there are cores.")
+    resume: bool = option(False, "Go on from the run's last checkpoint.")
+    overwrite: bool = option(False, "Begin anew in a folder that is in use.")
+    smoke: bool = option(False, "A tiny trial on generated data; needs no dataset.")
+    offline: bool = option(False, "Never touch a network.")
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("--steps", self.steps, 1), ("--batch", self.batch, 1), ("--narrow", self.narrow, 1), ("--every", self.every, 1),
+            ("--save", self.save, 1), ("--samples", self.samples, 0), ("--threads", self.threads, 0),
+        ):  # fmt: skip
+            require(value is None or value >= least, name, f"{least} or more", value)
+        require(self.epochs is None or self.epochs > 0, "--epochs", "more than 0", self.epochs)
+        require(self.lr is None or self.lr > 0, "--lr", "more than 0", self.lr)
+        require(self.size == 0 or 16 <= self.size <= 1024, "--size", "within 16..1024 pixels", self.size)
+        require(self.narrow in (1, 2, 4, 8, 16), "--narrow", "1, 2, 4, 8 or 16", self.narrow)
+        require(0 <= self.ema < 1, "--ema", "0, or less than 1", self.ema)
+        require(0 <= self.jitter <= 0.5, "--jitter", "within 0..0.5", self.jitter)
+        known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)
+        require(bool(known), "--device", "auto, cpu, cuda, cuda:N or mps", self.device)
+        require(not (self.resume and self.overwrite), "--resume", "without --overwrite", self.resume)
+
+
+@dataclass(frozen=True, slots=True)
+class FommTrainOptions:
+    """The first-order model's own."""
+
+    adversarial: bool = option(False, "With a discriminator, as vox-adv (default: as vox).", "--adversarial")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceVid2VidTrainOptions:
+    """face vid2vid's own."""
+
+    generator: SpadeChoice = option("original", "Which generator: the trainer's default, or the demo's SPADE one.")
+
+
+@dataclass(frozen=True, slots=True)
+class X2FaceTrainOptions:
+    """X2Face's own."""
+
+    views: int = option(1, "Source frames of each item.")
+    identity: float = option(0.0, "Weight of the identity loss (the paper's second stage; 0: as the published script).")
+
+    def __post_init__(self) -> None:
+        require(1 <= self.views <= 8, "--views", "within 1..8", self.views)
+        require(self.identity >= 0, "--identity", "0 or more", self.identity)
