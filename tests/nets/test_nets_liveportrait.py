@@ -140,7 +140,8 @@ def test_motion_rows(driver: Store) -> None:
     arrays, valid = driver.motion.arrays, driver.motion.valid
     assert valid.tolist() == [True, True, False, True]
     assert {name: a.shape[1:] for name, a in arrays.items()} == {
-        "angles": (3,), "shift": (3,), "scale": (1,), "expression": (21, 3), "openings": (3,)
+        "angles": (3,), "shift": (3,), "scale": (1,), "expression": (21, 3), "canonical": (21, 3),
+        "openings": (3,),
     }  # fmt: skip
     assert all(not np.any(a[2]) for a in arrays.values())
     np.testing.assert_allclose(rows(driver.motion, "openings")[:, 0], [0.1, 0.3, 0, 0.5], atol=1e-6)

@@ -86,6 +86,18 @@ class CropEngine(Engine, Protocol):
     def mask(self) -> Image | None: ...
 
 
+@runtime_checkable
+class VideoSourceEngine(CropEngine, Protocol):
+    """A crop engine whose source may be a clip, each frame of which keeps its own pose and expression and takes the driver's change.
+
+    follow: own and driving are what `observe` saw in the two clips; gives the rows of every own frame, with its time stamp, the
+    driver taken at the same time since its beginning (after its end it holds).  repaint: crops of the own clip moved by such rows.
+    """
+
+    def follow(self, own: MotionStore, driving: MotionStore, options: MotionOptions) -> MotionStore: ...
+    def repaint(self, crops: Sequence[Image], motion: Motion) -> list[Image]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One row. factory: "module:function", called with RunOptions, and with the backend's own options where it has some.

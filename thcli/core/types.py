@@ -104,7 +104,7 @@ class Motion:
     def __len__(self) -> int:
         return len(self.pts)
 
-    def __getitem__(self, window: slice) -> Motion:
+    def __getitem__(self, window: slice | npt.NDArray[np.intp]) -> Motion:
         return Motion(
             self.kind, self.pts[window], self.time_base, self.valid[window],
             {k: v[window] for k, v in self.arrays.items()}, self.constants,

@@ -30,7 +30,7 @@ _KEEPS_LEAD_IN = ("libopus", "opus", "vorbis")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What to take from one input. start, stop: seconds of that input, None open.  to_start: its beginning goes to the picture's.
+    """What to take from one input. start, stop: seconds of that input, None open.  to_start: its beginning, or `start`, goes to the picture's.
 
     ends_with_picture: nothing of it may last longer than the picture.
     """
@@ -127,7 +127,8 @@ class Feed:
         if self._lead is None:
             self._lead = lead
             if part.to_start:
-                self._lead = Fraction(self._input.start_time or 0, av.time_base) - self._offset
+                begin = part.start or Fraction(self._input.start_time or 0, av.time_base)
+                self._lead = begin - self._offset
         while True:
             packet = self._held if self._held is not None else next(self._source, None)
             self._held = None

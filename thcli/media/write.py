@@ -157,6 +157,7 @@ def write(
     drive: MediaInfo | None = None,
     source: MediaInfo | None = None,
     span: ReadOptions = _WHOLE,
+    source_span: ReadOptions = _WHOLE,
     frames: int | None = None,
     provenance: Provenance | None = None,
     fingerprint: str = "",
@@ -167,7 +168,7 @@ def write(
     size: (width, height) of the frames.  like: whose colour tags, bit depth and pixel shape the frames have.  time_base, rate: of
     the time stamps that will be written; those of `drive`, else of `like`, by default.  drive: whose sound, subtitles, chapters
     and metadata go along, cut to `span` (a span that does not begin at 0 begins the output at 0).  source: whose sound it is
-    with --audio source.  frames: how many will come, if known.  fingerprint: of all that decides the pixels, for --resume.
+    with --audio source, cut to `source_span`.  frames: how many will come, if known.  fingerprint: of all that decides the pixels, for --resume.
     Raises UsageError for an encoder or ending that there is not, OutputError when the target exists or cannot be written.
     """
     place = Target(target, options.overwrite)
@@ -193,7 +194,11 @@ def write(
     try:
         sink: Sink
         if moving:
-            parts = _parts(options.audio, drive, source, span, on) if place.muxer not in ("gif", "webp") else ()
+            parts = (
+                _parts(options.audio, drive, source, span, source_span, on)
+                if place.muxer not in ("gif", "webp")
+                else ()
+            )
             wrapping = Wrapping(place.muxer, words, parts, place.kind == "stdout", on)
             if journal is not None:
                 sink = SegmentSink(place.partial, wrapping, form, journal)
@@ -225,17 +230,22 @@ def _warn(plan: EncoderPlan, like: MediaInfo | None, size: tuple[int, int], deep
 
 
 def _parts(
-    audio: str, drive: MediaInfo | None, source: MediaInfo | None, span: ReadOptions, on: Listener
+    audio: str,
+    drive: MediaInfo | None,
+    source: MediaInfo | None,
+    span: ReadOptions,
+    source_span: ReadOptions,
+    on: Listener,
 ) -> tuple[Part, ...]:
     """What goes along, from which file."""
     found: list[Part] = []
     if drive is not None and drive.streams and drive.path.is_file():
-        begin = drive.start + seconds(span.start) if span.start else None
-        stop = drive.start + seconds(span.end) if span.end is not None else None
+        begin, stop = _ends(drive, span)
         found.append(Part(drive.path, audio == "drive", start=begin, stop=stop))
     if audio == "source":
         if source is not None and source.audio:
-            found.append(Part(source.path, others=False, to_start=True, ends_with_picture=True))
+            begin, stop = _ends(source, source_span)
+            found.append(Part(source.path, others=False, start=begin, stop=stop, to_start=True, ends_with_picture=True))
         else:
             on(Warned("--audio source: the source has no sound, so the output has none."))
     elif audio not in ("drive", "none"):
@@ -244,3 +254,11 @@ def _parts(
             raise MediaError(f"{audio} has no sound.", "Give a file with an audio track to --audio.")
         found.append(Part(sound.path, others=False, first_only=True, to_start=True, ends_with_picture=True))
     return tuple(found)
+
+
+def _ends(info: MediaInfo, span: ReadOptions) -> tuple[Fraction | None, Fraction | None]:
+    """Where a span begins and ends on a file's own time line; None: with the file."""
+    return (
+        info.start + seconds(span.start) if span.start else None,
+        info.start + seconds(span.end) if span.end is not None else None,
+    )

@@ -241,9 +241,13 @@ class Places:
 
     def __iter__(self) -> Iterator[Place]:
         for start in range(0, len(self.file), WINDOW):
-            rows = self.file.window(start, start + WINDOW)
-            matrices, outlines = (rows.arrays[name] for name in ("crop_from_frame", "outline"))
-            for i, pts in enumerate(rows.pts):
-                where = Crop(np.asarray(matrices[i], np.float64), self.size)
-                outline = np.asarray(outlines[i], np.float32) if rows.valid[i] else None
-                yield Place(where, int(pts) * self.file.time_base, int(rows.arrays["shot"][i]), outline)
+            yield from self.window(start, start + WINDOW)
+
+    def window(self, start: int, stop: int) -> Iterator[Place]:
+        """Frames start..stop, clipped to the clip."""
+        rows = self.file.window(start, stop)
+        matrices, outlines = (rows.arrays[name] for name in ("crop_from_frame", "outline"))
+        for i, pts in enumerate(rows.pts):
+            where = Crop(np.asarray(matrices[i], np.float64), self.size)
+            outline = np.asarray(outlines[i], np.float32) if rows.valid[i] else None
+            yield Place(where, int(pts) * self.file.time_base, int(rows.arrays["shot"][i]), outline)

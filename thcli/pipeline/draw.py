@@ -7,24 +7,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from thcli.core.backends import Engine, MotionStore, Source
+from thcli.core.backends import Engine, MotionStore
 from thcli.core.clock import StageClock
 from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.stream import ordered_map, prefetch
-from thcli.core.types import Face, Frame, Image
+from thcli.core.types import Face, Frame, Image, Motion
 
 NUMERIC = (cv2.error, np.linalg.LinAlgError, FloatingPointError)  # what one degenerate frame can raise
+
+
+class Renderer(Protocol):
+    """The part of an Engine that pass 2 needs."""
+
+    @property
+    def parallel(self) -> bool: ...
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """One face of the source picture, encoded once, and what it shall do."""
 
-    source: Source
+    source: Any
     motion: MotionStore
 
     @classmethod
@@ -57,7 +66,7 @@ class Window:
 
 
 def draw(
-    engine: Engine,
+    engine: Renderer,
     actors: Sequence[Actor],
     still: Image,
     frames: Iterable[Frame] | None,
@@ -87,7 +96,7 @@ def _windows(frames: Iterable[Frame] | None, start: int, total: int, batch: int)
         yield Window(first, last, None if pictures is None else list(islice(pictures, last - first)))
 
 
-def _render(engine: Engine, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
+def _render(engine: Renderer, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
     try:
         return _together(engine, actors, still, window)
     except NUMERIC:
@@ -102,7 +111,7 @@ def _render(engine: Engine, actors: Sequence[Actor], still: Image, window: Windo
         return _shots([still], actors[0], window, made=False)
 
 
-def _together(engine: Engine, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
+def _together(engine: Renderer, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
     pictures: list[Image] = []
     for actor in actors:
         new = engine.render(actor.source, actor.motion.window(window.start, window.stop), window.frames)

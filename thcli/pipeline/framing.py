@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from thcli import media
 from thcli.core.backends import CropEngine, Engine, MotionStore, Source
 from thcli.core.errors import NoFaceError
 from thcli.core.options import MotionOptions, ReadOptions, ReenactOptions, TemplateOptions
-from thcli.core.types import Array, Crop, Face, Frame, Image, Motion
+from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.crop import crop
 from thcli.faces.mask import rim_mask
 from thcli.faces.paste import paste
@@ -67,12 +68,18 @@ class Pasted:
         return self.inner.retarget(source.inner, motion, options)
 
     def render(self, source: PastedSource, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
-        mask = self.inner.mask
-        soft = rim_mask(source.where.size, RIM) if mask is None else mask.astype(np.float32) / 255
+        soft = shown(self.inner)
         return [
             np.asarray(paste(source.picture, made, source.where, soft, colour_match=False), np.uint8)
             for made in self.inner.render(source.inner, motion, frames)
         ]
+
+
+def shown(engine: CropEngine) -> Array32:
+    """How much of an engine's crops shows where they are put back, (crop_size, crop_size) in 0..1."""
+    mask = engine.mask
+    size = (engine.crop_size, engine.crop_size)
+    return np.asarray(rim_mask(size, RIM) if mask is None else mask / np.float32(255), np.float32)
 
 
 def cut_source(engine: CropEngine, picture: Image, face: Face) -> tuple[Crop, Image, Face]:
@@ -102,12 +109,20 @@ def observe_crops(
 
     Raises NoFaceError when the track has no frame, MediaError when the clip cannot be read again.
     """
-    where = resting_place(engine, log, track)
+    observe_at(engine, info, log, track, repeat(resting_place(engine, log, track)), read, writer, job)
+
+
+def observe_at(
+    engine: CropEngine, info: MediaInfo, log: TrackLog, track: int, places: Iterator[Crop], read: ReadOptions,
+    writer: MotionWriter, job: Job,
+) -> None:  # fmt: skip
+    """What a crop engine sees of a tracked face. places: where the crop of each frame lies."""
     with media.read(info.path, read) as frames, job.stage("observe", log.frames) as step:
         pictures = iter(frames)
         for stamps, faces in log.windows(track, WINDOW):
-            batch = [replace(stamp, pixels=crop(eight_bit(next(pictures)), where)) for stamp in stamps]
-            own = [None if face is None else moved(face, where.crop_from_frame) for face in faces]
+            here = list(islice(places, len(stamps)))
+            batch = [replace(s, pixels=crop(eight_bit(next(pictures)), at)) for s, at in zip(stamps, here, strict=True)]
+            own = [None if f is None else moved(f, at.crop_from_frame) for f, at in zip(faces, here, strict=True)]
             with job.clock("observe", frames=len(batch)):
                 writer.append(engine.observe(batch, own))
             for _ in stamps:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from thcli import media
-from thcli.core.backends import Engine, backend
+from thcli.core.backends import Engine, VideoSourceEngine, backend
 from thcli.core.events import Listener, silent
 from thcli.core.options import ReadOptions, ReenactOptions
 from thcli.core.types import Frame
@@ -14,6 +14,7 @@ from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
 from thcli.pipeline.backdrop import Backdrop
 from thcli.pipeline.draw import Actor, draw
+from thcli.pipeline.dub import dub, is_clip
 from thcli.pipeline.framing import framed
 from thcli.pipeline.naming import fingerprint, output_path, still_like
 from thcli.pipeline.observe import observe_driver
@@ -33,7 +34,7 @@ def reenact(
 ) -> Report:
     """Animates the source's face with the driver's motion: one frame out for each frame in, with its own time stamp.
 
-    source: a picture or video.  driving: a video, picture, folder of pictures, motion file, or '-' for standard input.
+    source: a picture or video (see `dub` for engines that move all of it).  driving: a video, picture, folder of pictures, motion file, or '-' for standard input.
     output: a file, folder or '-' (see `media.write`); None: beside the driver.
     Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
     """
@@ -42,6 +43,8 @@ def reenact(
         target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
         finders = Finders.load(options.faces, options.run)
         loaded: Engine = backend("engine", options.engine).load(options.run, options)
+        if isinstance(loaded, VideoSourceEngine) and options.source_time is None and is_clip(source):
+            return dub(loaded, source, drive, output, options, finders, job)
         engine, who = framed(loaded, portrait(source, options, finders, job), options)
         writer = media.write(
             target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,

@@ -76,3 +76,4 @@ class LivePortraitOptions:
         False, "Open the lips as far as the driver's (with --motion relative nothing else moves)."
     )
     close_lips: bool = option(False, "Start from closed lips where the source's are open (with --motion relative).")
+    keep_eyes: bool = option(False, "A source video's eyes stay as open as in its first frame (half shut ones open).")

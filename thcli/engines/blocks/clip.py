@@ -73,6 +73,21 @@ class Clip:
         """The rows (1, ...) of a single frame."""
         return self.rows(frame, frame + 1)
 
+    def at(self, seconds: Array) -> Rows:
+        """Rows (N, ...) at times (N,), rising, since the first frame: mixed from the frames before and after; the last one holds."""
+        times = self.seconds - self.seconds[0]
+        before = np.clip(np.searchsorted(times, seconds, "right") - 1, 0, len(self) - 1)
+        after = np.minimum(before + 1, len(self) - 1)
+        gap = np.where(after > before, times[after] - times[before], 1.0)
+        share = np.clip((seconds - times[before]) / gap, 0, 1)
+        first = int(before[0])
+        out = {}
+        for name, rows in self.rows(first, int(after[-1]) + 1).items():
+            mix = share.reshape(-1, *(1,) * (rows.ndim - 1))
+            low, high = rows[before - first], rows[after - first]
+            out[name] = (low + mix * (high - low)).astype(np.float32)
+        return out
+
     def _smoothed(self, frames: npt.NDArray[np.intp]) -> dict[str, Array]:
         """Rows of seen frames (sorted), one stretch without holes after the other."""
         parts = [self._stretch(s[0], s[-1] + 1) for s in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)]

@@ -125,8 +125,7 @@ class CropEngine(ABC):
             rows = {name: np.asarray(a[start : start + self.batch], np.float32) for name, a in motion.arrays.items()}
             with self.computing():
                 pictures = self.paint(source.encoded, {n: torch.from_numpy(a).to(self.device) for n, a in rows.items()})
-                eight = (pictures.float().clamp(0, 1) * 255).round_().to(torch.uint8)
-                out += list(eight.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+                out += eight_bit(pictures)
         return out
 
     def tensor(self, pictures: Sequence[Any]) -> Tensor:
@@ -158,6 +157,12 @@ def as_unit(picture: Any) -> Array32:
         shrinks = max(pixels.shape[:2]) > CROP
         pixels = cv2.resize(pixels, (CROP, CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(pixels, np.float32)
+
+
+def eight_bit(pictures: Tensor) -> list[Image]:
+    """Pictures (B, 3, H, W) in [0, 1] as (H, W, 3) uint8, rounded to nearest."""
+    eight = (pictures.float().clamp(0, 1) * 255).round_().to(torch.uint8)
+    return list(eight.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 def points_of(face: Face) -> Array32 | None:

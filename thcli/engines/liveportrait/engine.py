@@ -1,7 +1,7 @@
 """LivePortrait as an engine: motion kind "liveportrait".
 
-Rows: angles (3,) pitch yaw roll in degrees, shift (3,), scale (1,), expression (21, 3), and openings (3,) of left eye, right eye and lips
-(gap / width; -1 where the face had no landmarks).
+Rows: angles (3,) pitch yaw roll in degrees, shift (3,), scale (1,), expression (21, 3), canonical (21, 3), and openings (3,) of left
+eye, right eye and lips (gap / width; -1 where the face had no landmarks).
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thcli.core.backends import MotionStore
 from thcli.core.errors import NoFaceError
 from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions, Template, ViewOptions
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.checkpoint import without_spectral_norm
 from thcli.engines.blocks.clip import Clip, Rows
-from thcli.engines.blocks.engine import CropEngine, CropSource, points_of
+from thcli.engines.blocks.engine import CropEngine, CropSource, eight_bit, points_of
 from thcli.engines.liveportrait.corrections import Corrections
 from thcli.engines.liveportrait.mask import soft_mask
 from thcli.engines.liveportrait.networks import Encoded, Networks
-from thcli.engines.liveportrait.observer import KEYPOINTS, Observed
-from thcli.engines.liveportrait.ratios import openings_of
-from thcli.engines.liveportrait.transfer import Gains, Moves, absolute, relative, relative_to_rest
+from thcli.engines.liveportrait.observer import KEYPOINTS, OWN, Observed
+from thcli.engines.liveportrait.ratios import OPENINGS, openings_of
+from thcli.engines.liveportrait.transfer import Gains, Moves, absolute, relative, relative_to_rest, turned
+from thcli.engines.liveportrait.video import Followed
 from thcli.weights.tensors import load_tensors
 
 CROP = 512
-OPENINGS = "openings"
-OWN = "canonical"  # the source's own keypoints in rest: of its rows alone
 
 # In the order of `Networks`: entry of weights.toml, what stands before the file's keys.
 FILES = (
@@ -62,7 +62,7 @@ class LivePortraitEngine(CropEngine):
         options: LivePortraitOptions | None = None,
         view: ViewOptions | None = None,
     ) -> None:
-        shapes = {"angles": (3,), "shift": (3,), "scale": (1,), "expression": (KEYPOINTS, 3)}
+        shapes = {"angles": (3,), "shift": (3,), "scale": (1,), "expression": (KEYPOINTS, 3), OWN: (KEYPOINTS, 3)}
         super().__init__(run, shapes)
         self.appearance, self.observer = self.ready(networks.appearance), self.ready(networks.observer)
         self.warping, self.generator = self.ready(networks.warping), self.ready(networks.generator)
@@ -87,8 +87,7 @@ class LivePortraitEngine(CropEngine):
         """picture: the (512, 512, 3) crop, or any other size.  face: in the crop's pixels, for its landmarks."""
         with self.computing():
             pixels = self.tensor([picture])
-            seen = self.observer(pixels)
-            rows = {**_rows(seen), OWN: seen.canonical.view(-1, KEYPOINTS, 3)}
+            rows = self.look(pixels)
             encoded = self.encode(pixels, rows)
         own = {**_host(rows), OPENINGS: openings_of(face)[None]}
         return CropSource(encoded, own, points_of(face), (CROP, CROP))
@@ -123,13 +122,38 @@ class LivePortraitEngine(CropEngine):
     def paint(self, encoded: Encoded, rows: dict[str, Tensor]) -> Tensor:
         return self.generator(self.warping(encoded, rows["keypoints"]))  # type: ignore[no-any-return]  # torch's modules return Any
 
+    def follow(self, own: MotionStore, driving: MotionStore, options: MotionOptions) -> Followed:
+        """A clip as the source. own: its motion, each frame in a crop of its own.  The rest as in `retarget`.
+
+        Raises what `retarget` raises, for both clips.
+        """
+        mine = Clip(own, self.motion_kind, 0)
+        clip = Clip(driving, self.motion_kind, options.smooth, causal=options.causal)
+        self._check_openings(mine.row(int(mine.seen[0]))[OPENINGS], clip)
+        return Followed(mine, clip, self.corrections, self.options, options, self.turn)
+
+    def repaint(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
+        """crops: of the source clip, (512, 512, 3) or any other size.  motion: what `follow` gave for them."""
+        out: list[Image] = []
+        for start in range(0, len(crops), self.batch):
+            part = slice(start, start + self.batch)
+            own, there = (
+                torch.from_numpy(np.asarray(motion.arrays[n][part], np.float32)) for n in ("own", "keypoints")
+            )
+            with self.computing():
+                volume = self.appearance.volume(self.tensor(crops[part]))
+                encoded = self.warping.encode(volume, own.to(self.device))
+                out += eight_bit(self.paint(encoded, {"keypoints": there.to(self.device)}))
+        return out
+
     def _turned(self, rows: Rows) -> Moves:
-        return Moves.of({**rows, "angles": rows["angles"] + self.turn})
+        return turned(rows, self.turn)
 
     def _check_openings(self, mine: Array32, clip: Clip) -> None:
         wanted = self.options.retarget_eyes or self.options.retarget_lips
+        opened = self.options.close_lips or self.options.keep_eyes
         theirs = clip.row(int(clip.seen[0]))[OPENINGS]
-        if (wanted and min(mine.min(), theirs.min()) < 0) or (self.options.close_lips and mine.min() < 0):
+        if (wanted and min(mine.min(), theirs.min()) < 0) or (opened and mine.min() < 0):
             raise NoFaceError(
                 "Eyes and lips cannot be retargeted: the faces have no landmarks.", "Use another --landmarker."
             )
@@ -137,7 +161,8 @@ class LivePortraitEngine(CropEngine):
 
 def _rows(seen: Observed) -> dict[str, Tensor]:
     expression = seen.expression.view(-1, KEYPOINTS, 3)
-    return {"angles": seen.angles(), "shift": seen.shift, "scale": seen.scale, "expression": expression}
+    own = seen.canonical.view(-1, KEYPOINTS, 3)
+    return {"angles": seen.angles(), "shift": seen.shift, "scale": seen.scale, "expression": expression, OWN: own}
 
 
 def _host(rows: dict[str, Tensor]) -> Rows:

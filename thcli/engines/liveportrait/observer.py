@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 KEYPOINTS = 21
+OWN = "canonical"  # name of the rows with a face's own keypoints in rest
 BINS = 66
 DEPTHS, WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 EPSILON = 1e-6

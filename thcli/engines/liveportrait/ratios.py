@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array32, Face
 
+OPENINGS = "openings"  # name of the rows
 UNKNOWN = -1.0  # ratio of a face without landmarks
 EPSILON = 1e-6
 

@@ -50,6 +50,11 @@ def rotation(angles: npt.ArrayLike) -> Array32:
     return np.asarray(np.swapaxes(z @ y @ x, -1, -2), np.float32)
 
 
+def turned(rows: Rows, turn: Array32) -> Moves:
+    """The moves of a motion's rows, the head turned further by so many degrees (3,)."""
+    return Moves.of({**rows, "angles": rows["angles"] + turn})
+
+
 def _points(*which: int) -> Mask:
     mask = np.zeros((21, 3), bool)
     mask[list(which)] = True
@@ -101,7 +106,7 @@ def relative(own: Moves, driving: Moves, first: Moves, gains: Gains) -> Moves:
     if gains.turns:
         turn = driving.rotation @ np.swapaxes(first.rotation, -1, -2)
         shift = own.shift + np.float32(gains.pose) * (driving.shift - first.shift)
-        out = out._replace(rotation=_turned(own.rotation, turn, gains.pose), shift=shift)
+        out = out._replace(rotation=turned_by(own.rotation, turn, gains.pose), shift=shift)
     if gains.region == "all":
         grown = 1 + np.float32(gains.pose) * (driving.scale / first.scale - 1)
         out = out._replace(scale=own.scale * grown)
@@ -121,7 +126,7 @@ def absolute(own: Moves, driving: Moves, gains: Gains) -> Moves:
     out = own._replace(expression=_expressed(own.expression, change, gains, whole=CARRIED))
     if gains.turns:
         turn = driving.rotation @ np.swapaxes(own.rotation, -1, -2)
-        turned = driving.rotation if gains.pose == 1 else _turned(own.rotation, turn, gains.pose)
+        turned = driving.rotation if gains.pose == 1 else turned_by(own.rotation, turn, gains.pose)
         out = out._replace(rotation=turned, shift=own.shift + np.float32(gains.pose) * (driving.shift - own.shift))
     return _even(out, len(driving.scale))
 
@@ -130,7 +135,8 @@ def _expressed(own: Array32, change: Array32, gains: Gains, whole: Mask | bool) 
     return np.where(gains.mask(whole), own + np.float32(gains.expression) * change, own)
 
 
-def _turned(own: Array32, turn: Array32, share: float) -> Array32:
+def turned_by(own: Array32, turn: Array32, share: float) -> Array32:
+    """A head (T, 3, 3), turned by a share of a turn."""
     if share != 1:
         turn = matrix_from_rotvec(share * rotvec_from_matrix(turn.astype(np.float64))).astype(np.float32)
     return turn @ own

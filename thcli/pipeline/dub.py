@@ -1,0 +1,160 @@
+"""A clip as the source (dubbing): each of its frames keeps its own pose and expression, and what changed in the driver is added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thcli import media
+from thcli.core.backends import MotionStore, VideoSourceEngine
+from thcli.core.errors import UsageError
+from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, SteadyOptions, TemplateOptions
+from thcli.core.types import Frame, Image, Motion
+from thcli.faces.crop import crop
+from thcli.faces.paste import paste
+from thcli.media.info import MediaInfo
+from thcli.media.provenance import Provenance
+from thcli.media.target import Target
+from thcli.motion.file import MotionFile, MotionWriter
+from thcli.pipeline.backdrop import KEEP, Backdrop
+from thcli.pipeline.cropfile import SUFFIX, Places, write_places
+from thcli.pipeline.draw import Actor, draw
+from thcli.pipeline.framing import observe_at, shown
+from thcli.pipeline.naming import fingerprint, output_path
+from thcli.pipeline.observe import look, observe_driver
+from thcli.pipeline.panels import eight_bit
+from thcli.pipeline.portrait import Finders
+from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.sidebyside import compare
+from thcli.pipeline.tracklog import TrackLog
+
+
+def dub(
+    engine: VideoSourceEngine, source: str | Path, drive: MediaInfo, output: str | Path | None, options: ReenactOptions,
+    finders: Finders, job: Job,
+) -> Report:  # fmt: skip
+    """`reenact` for a source clip: its frames, time stamps and size; frames that do not show the face pass through unchanged.
+
+    Both clips begin together, and the output ends with the shorter one (LivePortrait's rule); a single picture drives the whole clip.
+    Raises what `reenact` raises.
+    """
+    info = media.probe(source)
+    target = output_path(output, f"{Path(source).stem}_{drive.path.stem}", drive.path, info, "reenact")
+    Target(target, options.output.overwrite).check(0)
+    if options.mesh.long_side:
+        raise UsageError("--long-side does not apply to a source video: its size is kept.")
+    kept = options.save_motion or job.room() / "driver.motion.safetensors"
+    redo = options.output.overwrite
+    driver = observe_driver(drive, kept, engine, options.faces.select, options.read, finders, job, redo)
+    span = options.read if len(driver.motion) == 1 else ReadOptions(end=_length(driver.motion))
+    clip = observe_source(info, engine, span, options, finders, job)
+    moves = engine.follow(clip.motion, driver.motion, options.motion)
+    actor, mixer = Actor(clip.places, moves), Dubbing(engine, options.framing == "full", options.background == KEEP)
+    size = info.size if mixer.whole else clip.places.size
+    writer = media.write(
+        target, size, info, _sound(options.output, drive), drive=info, source=drive, span=span, source_span=options.read,
+        frames=len(moves), provenance=Provenance("reenact", options.engine),
+        fingerprint=fingerprint((source, drive.path), options), on=job.on,
+    )  # fmt: skip
+    with writer as out:
+        frames = job.clock.over("decode again", job.enter(media.read(info.path, span)))
+        tally, behind = Tally(out.done), job.enter(Backdrop(options.background, size, options.run))
+        blank = np.zeros((*size[::-1], 3), np.uint8)
+        with job.stage("render", len(moves), out.done) as step:
+            for shot in draw(mixer, [actor], blank, frames, out.done, options.run, job.clock):
+                tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
+                failed = None if shot.made else shot.driving
+                picture = shot.picture if failed is None else mixer.untouched(clip.places, failed)
+                out.write(behind.apply(picture, tally.length), shot.pts, shot.duration)
+                step()
+    if options.compare is not None:
+        shown_too = [source, target] if drive.kind == "motion" else [source, drive.path, target]
+        compare(shown_too, options.compare, output=options.output, read=options.read, on=job.on, whole=[target])
+    return job.report(target, tally, faces=clip.faces, passed_through=clip.unseen, engine=options.engine)
+
+
+def is_clip(source: str | Path) -> bool:
+    """Whether a source is a video."""
+    return str(source) != "-" and media.probe(source).kind == "video"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClip:
+    """A source clip's motion and where the crops lie. faces: different faces seen.  unseen: frames without the chosen one."""
+
+    motion: MotionStore
+    places: Places
+    faces: int
+    unseen: int
+
+
+def observe_source(
+    info: MediaInfo, engine: VideoSourceEngine, span: ReadOptions, options: ReenactOptions, finders: Finders, job: Job
+) -> SourceClip:
+    """Tracks --source-face through a clip, calms its crops, and lets the engine look at each. Raises NoFaceError, MediaError, UsageError."""
+    room = job.room()
+    path, motion = room / f"source{SUFFIX}", room / "source.motion.safetensors"
+    with TrackLog() as log:
+        census = look(info, log, span, finders, job)
+        chosen = finders.choose(census, options.source_face, str(info.path), job)
+        if len(chosen) > 1:
+            raise UsageError(f"{info.path} shows {len(chosen)} faces, and one is dubbed at a time.", "Choose it with --source-face N.")  # fmt: skip
+        template = TemplateOptions(template=engine.template, size=engine.crop_size)
+        with job.clock("calm"):
+            unseen = write_places(path, log, chosen[0], template, SteadyOptions(), info.path.name)
+        places = Places(path)
+        with MotionWriter(motion, {"source": info.path.name}) as writer:
+            observe_at(engine, info, log, chosen[0], (place.where for place in places), span, writer, job)
+    return SourceClip(MotionFile(motion), places, census.tracks, unseen)
+
+
+@dataclass(frozen=True, slots=True)
+class Dubbing:
+    """Has the crops of the source's own frames repainted. whole: puts them back.  deep: into frames of their own bit depth."""
+
+    inner: VideoSourceEngine
+    whole: bool
+    deep: bool
+
+    @property
+    def parallel(self) -> bool:
+        return self.inner.parallel
+
+    def render(self, source: Places, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        """source: where the crops lie.  frames: the source's own."""
+        given = list(frames or ())
+        places = [place.where for place in source.window(given[0].index, given[-1].index + 1)]
+        crops = [np.asarray(crop(eight_bit(f), at), np.uint8) for f, at in zip(given, places, strict=True)]
+        seen = np.flatnonzero(motion.valid)
+        out = [self.untouched(source, frame) for frame in given]
+        made = self.inner.repaint([crops[i] for i in seen], motion[seen])
+        soft = shown(self.inner)
+        for i, picture in zip(seen, made, strict=True):
+            out[i] = paste(out[i], picture, places[i], soft, colour_match=False) if self.whole else picture
+        return out
+
+    def untouched(self, source: Places, frame: Frame) -> Any:
+        """What is shown of a frame where nothing is made."""
+        if self.whole:
+            return frame.pixels if self.deep else eight_bit(frame)
+        (place,) = source.window(frame.index, frame.index + 1)
+        return crop(eight_bit(frame), place.where)
+
+
+def _length(motion: MotionFile) -> float:
+    """Seconds from a clip's first frame to the end of its last, which is shown as long as the one before it (a little less, for `<`)."""
+    last, count = motion.window(len(motion) - 2, len(motion)).pts, motion.window(0, 1).pts
+    shown = last[1] - last[0]
+    return float((int(last[1] - count[0]) + int(shown)) * motion.time_base) - 1e-3 * float(
+        int(shown) * motion.time_base
+    )
+
+
+def _sound(output: OutputOptions, drive: MediaInfo) -> OutputOptions:
+    """In the words of `media.write`, for which the clip whose frames are written is the driver. A driver without sound leaves the source's."""
+    words = {"source": "drive", "drive": "source" if drive.audio else "drive"}
+    return replace(output, audio=words.get(output.audio, output.audio))
