@@ -17,6 +17,7 @@ from thcli import media
 from thcli.core import backends
 from thcli.core.backends import MotionStore, VideoSourceEngine
 from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.events import silent
 from thcli.core.options import (
     MeshOptions,
     MotionOptions,
@@ -28,6 +29,7 @@ from thcli.core.options import (
 )
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.pipeline.reenact import reenact
+from thcli.pipeline.rehearse import rehearse_reenact
 
 Clip = Callable[..., Path]
 SIDE = 96
@@ -156,12 +158,12 @@ def test_a_picture_drives_the_whole_clip(clip: Clip, portrait: Path, tmp_path: P
 
 
 def test_frames_without_the_face_pass_through(clip: Clip, tmp_path: Path) -> None:
-    source = clip("leaves.mp4", 60, without=range(20, 40))
-    report = reenact(source, clip("long.mp4", 60), tmp_path / "out.mkv", PLAIN)
+    source = clip("away.mp4", 30, without=range(10, 20))
+    report = reenact(source, clip("d30.mp4", 30), tmp_path / "out.mkv", PLAIN)
     made, own = frames_of(tmp_path / "out.mkv"), frames_of(source)
-    assert (report.frames, report.passed_through) == (60, 20) and len(Shade.repainted) == 40
+    assert (report.frames, report.passed_through) == (30, 10) and len(Shade.repainted) == 20
     same = [np.array_equal(a.pixels, b.pixels) for a, b in zip(made, own, strict=True)]
-    assert all(same[20:40]) and not any(same[1:20]) and not any(same[40:])
+    assert all(same[10:20]) and not any(same[1:10]) and not any(same[20:])
 
 
 def test_the_batch_changes_nothing(clip: Clip, tmp_path: Path) -> None:
@@ -184,10 +186,10 @@ def test_a_frame_that_fails_is_shown_as_it_is(clip: Clip, tmp_path: Path, monkey
 
 
 def test_framing_crop_shows_the_crops(clip: Clip, tmp_path: Path) -> None:
-    source = clip("leaves.mp4", 60, without=range(20, 40))
+    source = clip("away.mp4", 30, without=range(10, 20))
     out = tmp_path / "out.mkv"
-    reenact(source, clip("long.mp4", 60), out, replace(PLAIN, framing="crop"))
-    assert [f.size for f in frames_of(out)] == [(SIDE, SIDE)] * 60
+    reenact(source, clip("plain.mp4", 24), out, replace(PLAIN, framing="crop"))
+    assert [f.size for f in frames_of(out)] == [(SIDE, SIDE)] * 24
 
 
 def test_a_moment_of_a_clip_is_a_picture(clip: Clip, tmp_path: Path) -> None:
@@ -233,3 +235,11 @@ def test_what_cannot_be_dubbed_is_refused(clip: Clip, tmp_path: Path) -> None:
     with pytest.raises(NoFaceError):
         reenact(clip("wall.mp4", 5, without=range(5)), drive, out, PLAIN)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("drive", "frames"), [("d10.mp4", 10), ("long.mp4", 50), ("picture", 50)])
+def test_a_dry_run_counts_the_sources_frames(clip: Clip, portrait: Path, drive: str, frames: int) -> None:
+    driver = portrait if drive == "picture" else clip(drive, 10 if drive == "d10.mp4" else 60)
+    report = rehearse_reenact(clip("s50.mp4", 50), driver, None, PLAIN, silent)
+    assert report.details["would_make"] == frames
+    assert report.output is not None and report.output.suffix == ".mp4" and not report.output.exists()

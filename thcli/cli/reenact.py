@@ -13,7 +13,10 @@ from thcli.core.options import ReenactOptions, ShowOptions
 
 @flags
 def reenact(
-    source: Annotated[str, typer.Argument(help="The face: a picture, or a video (its first good frame).")],
+    source: Annotated[
+        str,
+        typer.Argument(help="The face: a picture, or a video (its first good frame; liveportrait moves all of it)."),
+    ],
     driving: Annotated[str, typer.Argument(help="The motion: a video, picture, folder, motion file, or - for stdin.")],
     output: Annotated[
         str | None,

@@ -74,7 +74,10 @@ def dub(
     if options.compare is not None:
         shown_too = [source, target] if drive.kind == "motion" else [source, drive.path, target]
         compare(shown_too, options.compare, output=options.output, read=options.read, on=job.on, whole=[target])
-    return job.report(target, tally, faces=clip.faces, passed_through=clip.unseen, engine=options.engine)
+    details = {"source": "video"}
+    return job.report(
+        target, tally, faces=clip.faces, passed_through=clip.unseen, engine=options.engine, details=details
+    )
 
 
 def is_clip(source: str | Path) -> bool:

@@ -31,7 +31,12 @@ def rehearse_reenact(
         Target(target, options.output.overwrite).check(0)
         trial = replace(options, output=OutputOptions(), save_motion=None, read=_beginning(drive, options.read))
         made = reenact(source, drive.path, job.room() / "trial.mp4", trial, on)
-        frames = max(_frames(drive, options.read) or made.frames, made.frames)
+        whole = _frames(drive, options.read)
+        if made.details.get("source") == "video":
+            clip = media.probe(source)
+            whole = _dubbed(clip, drive, options.read)
+            target = output_path(output, f"{Path(source).stem}_{drive.path.stem}", drive.path, clip, "reenact")
+        frames = max(whole or made.frames, made.frames)
         per_frame = sum(made.stages[stage] for stage in ("track", "render") if stage in made.stages) / made.frames
         width, height = media.probe(made.output or "").size
         details = {
@@ -50,6 +55,14 @@ def _beginning(drive: MediaInfo, read: ReadOptions) -> ReadOptions:
     """The span of the first frames."""
     end = read.start + float(SAMPLE / (drive.rate or Fraction(25)))
     return replace(read, end=end if read.end is None else min(read.end, end))
+
+
+def _dubbed(clip: MediaInfo, drive: MediaInfo, read: ReadOptions) -> int | None:
+    """How many frames a source clip gives: those until the shorter of both ends; a picture drives the whole span."""
+    if drive.kind == "image" or not drive.duration:
+        return _frames(clip, read)
+    length = float(drive.duration)
+    return _frames(clip, ReadOptions(end=min(read.end or length, length) - read.start))
 
 
 def _frames(drive: MediaInfo, read: ReadOptions) -> int | None:

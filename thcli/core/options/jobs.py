@@ -28,7 +28,9 @@ class ReenactOptions:
     source_face: str = option(
         "largest", "Which face of the source: largest, first, all, a number, or a reference image."
     )
-    source_time: float | None = option(None, "A source video's moment in seconds (default: its first good frame).")
+    source_time: float | None = option(
+        None, "A source video's moment in seconds (default: its first good frame; liveportrait: all of it)."
+    )
     save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
     compare: Path | None = option(None, "Also write source, driving and result side by side.")
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -128,7 +130,9 @@ class WarpOptions:
     source_face: str = option(
         "largest", "Which face of the source: largest, first, all, a number, or a reference image."
     )
-    source_time: float | None = option(None, "A source video's moment in seconds (default: its first good frame).")
+    source_time: float | None = option(
+        None, "A source video's moment in seconds (default: its first good frame; liveportrait: all of it)."
+    )
     find: FindOptions = field(default_factory=FindOptions)
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
