@@ -15,7 +15,6 @@ from thcli.core.geometry import box_of
 from thcli.core.types import Array32, Face, Identity
 from thcli.faces.blazeface import BlazeFace
 from thcli.faces.facemesh import FaceMesh
-from thcli.faces.roi import Roi
 from thcli.faces.track import Tracker, TrackOptions
 from thcli.motion.canonical import neutral
 
@@ -71,7 +70,7 @@ class Stage:
                 return replace(own, track=face.track)
         return None
 
-    def refit(self, picture: Picture, face: Face, roi: Roi | None = None) -> Face | None:
+    def refit(self, picture: Picture, face: Face) -> Face | None:
         return self.fit(picture, face)
 
     def identify(self, picture: Picture, face: Face) -> Identity:

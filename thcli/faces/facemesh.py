@@ -127,11 +127,15 @@ class FaceMesh:
                 break
         return found
 
-    def refit(self, picture: Pixels, face: Face, roi: Roi | None = None) -> Face | None:
-        """One pass around the face's mesh, as it was in this picture or the frame before; roi: another region than the mesh's own."""
+    def refit(self, picture: Pixels, face: Face) -> Face | None:
+        """One pass around the face's mesh, as it was in this picture or the frame before.
+
+        Its region follows the face freely: one that is held steady trembles less, but the net's error then changes with the
+        face's place in it (self-reenactment SSIM .01 lower on four of six clips).
+        """
         if face.mesh is None:
             return self.fit(picture, face)
-        return self.fit_roi(picture, roi or roi_of_mesh(face.mesh), face)
+        return self.fit_roi(picture, roi_of_mesh(face.mesh), face)
 
     def settle(self, picture: Pixels, face: Face) -> Face | None:
         """The mean of nine passes in slightly other regions: a third of the error of one pass, for stills that a whole job rests on.

@@ -1,4 +1,4 @@
-"""The turned square that the mesh net looks at: from a detection, from a mesh, held steady, and cut out of the picture."""
+"""The turned square that the mesh net looks at: from a detection, from a mesh, and cut out of the picture."""
 
 from __future__ import annotations
 
@@ -54,26 +54,6 @@ def roi_of_mesh(mesh: Array32) -> Roi:
     low, high = turned.min(0), turned.max(0)
     u, v = (low + high) / 2
     return Roi(float(c * u - s * v) + 0.5, float(s * u + c * v) + 0.5, MARGIN * float((high - low).max()), angle)
-
-
-def steady(roi: Roi, held: Roi | None, slack: float = 0.03) -> Roi:
-    """`roi` as it follows `held`, the one of the frame before: it rests while the face stays within `slack` and is dragged along beyond.
-
-    slack: of the side for the centre, of itself for the side, radians for the angle. The net answers a trembling region with trembling points: this takes
-    a quarter off the jitter of a still head (second difference, frame repeated with noise of sigma 6) and costs no lag in the points.
-    """
-    if held is None:
-        return roi
-    dx, dy = roi.x - held.x, roi.y - held.y
-    distance = float(np.hypot(dx, dy))
-    pull = max(0.0, distance - slack * held.side) / max(distance, 1e-9)
-    turn = (roi.angle - held.angle + np.pi) % (2 * np.pi) - np.pi
-    return Roi(
-        held.x + pull * dx,
-        held.y + pull * dy,
-        min(max(held.side, roi.side / (1 + slack)), roi.side * (1 + slack)),
-        held.angle + turn - min(max(turn, -slack), slack),
-    )
 
 
 def cut_out(picture: Pixels, roi: Roi) -> Pixels:

@@ -13,7 +13,6 @@ from thcli.core.errors import UsageError
 from thcli.core.geometry import box_iou
 from thcli.core.types import Array32, Face
 from thcli.faces.cuts import Cuts
-from thcli.faces.roi import Roi, roi_of_mesh, steady
 from thcli.faces.shape import SAME_AT_ALL, SAME_LIKELY, SAME_SURELY, shape_distance
 
 Pixels = npt.NDArray[Any]
@@ -24,7 +23,7 @@ class MeshLandmarker(Protocol):
     """A landmarker that can also follow a face from the frame before."""
 
     def fit(self, picture: Pixels, face: Face) -> Face | None: ...
-    def refit(self, picture: Pixels, face: Face, roi: Roi | None = None) -> Face | None: ...
+    def refit(self, picture: Pixels, face: Face) -> Face | None: ...
 
 
 @runtime_checkable
@@ -59,7 +58,6 @@ class _Track:
     face: Face  # as last seen
     seen: int  # frame in which it was last seen
     age: int = 1  # frames seen
-    roi: Roi | None = None  # where the mesh net looked, held steady
     sure: Face | None = None  # as last seen well: a face on its way out is misshapen
     vector: Array32 | None = None  # sum of identity vectors
     before_cut: bool = False
@@ -121,11 +119,8 @@ class Tracker:
         """Refits every live track; those that lost their face, or sit on another's, go."""
         kept: list[_Track] = []
         for track in self._live:
-            if track.face.mesh is not None:
-                track.roi = steady(roi_of_mesh(track.face.mesh), track.roi)
-            face = self._landmarker.refit(picture, track.face, track.roi)
+            face = self._landmarker.refit(picture, track.face)
             if face is not None and _jumped(track.face, face):  # the region was off: once more around the new place
-                track.roi = None
                 face = self._landmarker.refit(picture, face)
             if face is None or face.logit < self._options.lowest_logit or not _inside(face, picture):
                 self._gone.append(track)
@@ -187,7 +182,6 @@ class Tracker:
             track.sure = track.face
         track.seen = self._frame
         track.before_cut = False
-        track.roi = None
         if vector is not None:
             track.vector = vector if track.vector is None else track.vector + vector
         return track

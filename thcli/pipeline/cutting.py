@@ -157,13 +157,14 @@ def _pictures(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[in
 
 def _places(frame: Frame, options: AlignOptions, finders: Finders, where: str, job: Job) -> list[Crop]:
     """Where the chosen faces of one picture are cut out; none when there is none that fits."""
-    faces = finders.find(eight_bit(frame))
+    picture = eight_bit(frame)
+    faces = finders.find(picture)
     if not faces:
         return []
     census = Census()
     census.add(faces)
     chosen = finders.choose(census, options.faces.select, where, job)
-    return [place_of(faces[number], options.template) for number in chosen]
+    return [place_of(finders.settled(picture, faces[number]), options.template) for number in chosen]
 
 
 def _writer(

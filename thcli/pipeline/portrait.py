@@ -90,7 +90,7 @@ class Finders:
         return [replace(face, track=number) for number, face in enumerate(there)]
 
     def settled(self, picture: Image, face: Face) -> Face:
-        """A face of a still, looked at once more with care: a whole job rests on it."""
+        """A face of a still, looked at once more with care, where its place is all that counts."""
         closer = self.landmarker.settle(picture, face)
         return face if closer is None else replace(closer, track=face.track)
 
@@ -122,7 +122,7 @@ def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job:
     census = Census()
     census.add(faces)
     select = options.source_face
-    chosen = [finders.settled(picture, faces[i]) for i in finders.choose(census, select, str(source), job)]
+    chosen = [faces[number] for number in finders.choose(census, select, str(source), job)]
     if len(faces) > 1 and select == "largest":
         job.warn(f"{source} shows {len(faces)} faces; the largest is taken. Choose with --source-face ({census.described()}).")  # fmt: skip
     for face in chosen:
