@@ -36,13 +36,14 @@ class Clip:
                 "Choose the engine that made it (--engine), or drive with the video again.",
             )
         self.store, self.causal = store, causal
-        parts = [store.window(i, i + WINDOW) for i in range(0, len(store), WINDOW)]
-        self.valid = np.concatenate([p.valid for p in parts]) if parts else np.zeros(0, bool)
+        windows = (store.window(i, i + WINDOW) for i in range(0, len(store), WINDOW))
+        parts = [(w.valid.copy(), w.pts.copy(), w.time_base) for w in windows]  # not the rows: a clip may be long
+        self.valid = np.concatenate([valid for valid, _, _ in parts]) if parts else np.zeros(0, bool)
         if not self.valid.any():
             raise NoFaceError(
                 "The driving motion shows no face in any frame.", "Choose another driving clip, or --face N."
             )
-        self.seconds = np.concatenate([p.pts for p in parts]).astype(np.float64) * float(parts[0].time_base)
+        self.seconds = np.concatenate([pts for _, pts, _ in parts]).astype(np.float64) * float(parts[0][2])
         self.seen = np.flatnonzero(self.valid)
         gaps = np.zeros(len(self.valid), np.intp)
         gaps[self.seen[1:]] = np.diff(self.seconds[self.seen]) > LONG_GAP
