@@ -18,7 +18,8 @@ from thcli.pipeline.reenact import reenact
 from thcli.pipeline.report import Report
 from thcli.pipeline.sidebyside import compare
 
-COLUMNS = 10  # of the contact sheet
+COLUMNS = 8  # of the contact sheet
+CLOSE = (slice(0, 230), slice(107, 337))  # of the photograph: her face
 
 
 def render_demo(folder: Path, run: RunOptions, overwrite: bool = False, on: Listener = silent) -> Report:
@@ -36,8 +37,8 @@ def render_demo(folder: Path, run: RunOptions, overwrite: bool = False, on: List
     with as_file(files("thcli.motion").joinpath("data/demo.motion.safetensors")) as motion:
         report = reenact(source, motion, video, ReenactOptions(output=output, run=run), on)
     compare([source, video], pair, ["source", "thcli reenact, bundled motion"], output=output, on=on)
-    step = max(report.frames // COLUMNS, 1)
+    step = -(-report.frames // COLUMNS)
     with media.read(video) as frames:
         shown = [eight_bit(frame) for frame in islice(frames, 0, None, step)]
-    save_picture(sheet, contact_sheet({"result": shown}))
+    save_picture(sheet, contact_sheet({"result": shown, "close": [p[CLOSE] for p in shown]}, cell=(224, 224)))
     return replace(report, command="demo", output=folder, details={"files": [p.name for p in (video, pair, sheet)]})
