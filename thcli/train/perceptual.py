@@ -6,6 +6,7 @@ pixels and their differences to the right and below: it needs no weights, learns
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -29,13 +30,14 @@ CONVOLUTIONS = {
 POOLED, KEPT = (5, 10, 19, 28), (0, 5, 10, 19, 28)
 
 
-class Features(nn.Module):
+class Features(nn.Module, ABC):
     """A picture (B, 3, H, W) in [0, 1] as a list of feature maps; `name` goes into the log and the exported file."""
 
     name: str
 
+    @abstractmethod
     def forward(self, picture: Tensor) -> list[Tensor]:
-        raise NotImplementedError
+        """The maps, coarser and coarser."""
 
 
 class Vgg19(Features):

@@ -7,6 +7,7 @@ Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/{dense_motion,g
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,7 @@ class Encoded(NamedTuple):
     keypoints: Tensor
 
 
-class Generator(Appearance):
+class Generator(Appearance, ABC):
     """What both decoders share: source volume, warp, back to 2-D. Subclasses paint the picture from the warped feature.
 
     kernel: of the first convolution.  narrow: divides every width (1: as published).
@@ -57,9 +58,9 @@ class Generator(Appearance):
         out: Tensor = self.fourth(self.third(moved.flatten(1, 2)))
         return out
 
+    @abstractmethod
     def paint(self, feature: Tensor) -> Tensor:
         """Occluded feature -> picture (B, 3, 256, 256) in [0, 1]."""
-        raise NotImplementedError
 
     def forward(self, source: Encoded, driving: Tensor) -> Tensor:
         field = self.motion(source, driving)
