@@ -7,7 +7,7 @@ Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/{dense_motion,g
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
