@@ -115,7 +115,8 @@ def test_default_name_beside_the_driver(portrait: Path, clip: Clip, tmp_path: Pa
 
 def test_dry_run_writes_nothing(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
     argv = ["reenact", str(portrait), str(clip("sixty.mp4", 60)), "-o", str(tmp_path / "x.mp4"), "--dry-run", "--json"]
-    assert run(argv) == 0
+    others = ["--compare", str(tmp_path / "c.mp4"), "--save-motion", str(tmp_path / "m.motion.safetensors")]
+    assert run([*argv, *others]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["dry_run"] and report["would_make"] == 60 and report["estimate"] > 0
     assert report["frames"] == 0

@@ -29,7 +29,8 @@ def rehearse_reenact(
         drive = media.probe(job.enter(media.local(driving)))
         target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
         Target(target, options.output.overwrite).check(0)
-        trial = replace(options, output=OutputOptions(), save_motion=None, read=_beginning(drive, options.read))
+        begin = _beginning(drive, options.read)
+        trial = replace(options, output=OutputOptions(), save_motion=None, compare=None, read=begin)
         made = reenact(source, drive.path, job.room() / "trial.mp4", trial, on)
         whole = _frames(drive, options.read)
         if made.details.get("source") == "video":
