@@ -108,19 +108,19 @@ def _render(engine: Renderer, actors: Sequence[Actor], still: Image, window: Win
                 Window(middle, window.stop, window.frames and window.frames[k:]),
             )
             return [shot for half in halves for shot in _render(engine, actors, still, half)]
-        return _shots([still], actors[0], window, made=False)
+        return _shots([still], actors[0].motion.window(window.start, window.stop), window, made=False)
 
 
 def _together(engine: Renderer, actors: Sequence[Actor], still: Image, window: Window) -> list[Shot]:
+    motions = [actor.motion.window(window.start, window.stop) for actor in actors]  # retargets: once a window
     pictures: list[Image] = []
-    for actor in actors:
-        new = engine.render(actor.source, actor.motion.window(window.start, window.stop), window.frames)
+    for actor, motion in zip(actors, motions, strict=True):
+        new = engine.render(actor.source, motion, window.frames)
         pictures = [_joined(a, b, still) for a, b in zip(pictures, new, strict=True)] if pictures else new
-    return _shots(pictures, actors[0], window, made=True)
+    return _shots(pictures, motions[0], window, made=True)
 
 
-def _shots(pictures: Sequence[Image], actor: Actor, window: Window, *, made: bool) -> list[Shot]:
-    motion = actor.motion.window(window.start, window.stop)
+def _shots(pictures: Sequence[Image], motion: Motion, window: Window, *, made: bool) -> list[Shot]:
     frames: Sequence[Frame | None] = window.frames or [None] * len(pictures)
     return [
         Shot(p, int(t), motion.time_base, frame.duration if frame else 0, bool(seen), made, frame)

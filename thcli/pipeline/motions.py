@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from thcli import media
 from thcli.core.backends import backend
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import EncodeOptions, FaceOptions, ReenactOptions, WarpOptions
+from thcli.core.options import EncodeOptions, FaceOptions, ReenactOptions, RenderOptions, WarpOptions
 from thcli.media.info import MediaInfo
 from thcli.motion.file import SUFFIX, MotionFile
 from thcli.pipeline.observe import WINDOW, observe_driver
@@ -61,12 +61,9 @@ def warp(
     info = media.probe(motion)
     if info.kind != "motion":
         raise UsageError(f"{motion} is not a motion file.", f"Make one of it: thcli encode {motion}.")
-    whole = ReenactOptions(
-        engine=options.engine, framing=options.framing, background=options.background, source_face=options.source_face,
-        source_time=options.source_time, motion=options.motion, mesh=options.mesh, view=options.view,
-        liveportrait=options.liveportrait, output=options.output, run=options.run,
-        faces=FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker),
-    )  # fmt: skip
+    shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
+    find = FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker)
+    whole = ReenactOptions(**shared, faces=find)
     target = output if output is not None else _video_path(source, info)
     if options.dry_run:
         return replace(rehearse_reenact(source, motion, target, whole, on), command="warp")

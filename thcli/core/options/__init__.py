@@ -24,6 +24,7 @@ from thcli.core.options.jobs import (
     PasteJobOptions,
     PasteMask,
     ReenactOptions,
+    RenderOptions,
     TrackOptions,
     WarpOptions,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "ReadOptions",
     "ReenactOptions",
     "Region",
+    "RenderOptions",
     "RunOptions",
     "ShowOptions",
     "SpadeChoice",

@@ -19,8 +19,8 @@ DRY_RUN = "Say what would be done and how long it would take; write nothing."
 
 
 @dataclass(frozen=True, slots=True)
-class ReenactOptions:
-    """`thcli reenact`."""
+class RenderOptions:
+    """What a source is rendered with, whatever drives it."""
 
     engine: str = option("mesh", "What renders (thcli list engines).")
     framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
@@ -31,10 +31,6 @@ class ReenactOptions:
     source_time: float | None = option(
         None, "A source video's moment in seconds (default: its first good frame; liveportrait: all of it)."
     )
-    save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
-    compare: Path | None = option(None, "Also write source, driving and result side by side.")
-    read: ReadOptions = field(default_factory=ReadOptions)
-    faces: FaceOptions = field(default_factory=FaceOptions)
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
     view: ViewOptions = field(default_factory=ViewOptions)
@@ -42,6 +38,16 @@ class ReenactOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class ReenactOptions(RenderOptions):
+    """`thcli reenact`."""
+
+    save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
+    compare: Path | None = option(None, "Also write source, driving and result side by side.")
+    read: ReadOptions = field(default_factory=ReadOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +127,10 @@ class AlignOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class WarpOptions:
+class WarpOptions(RenderOptions):
     """`thcli warp`."""
 
-    engine: str = option("mesh", "What renders (thcli list engines).")
-    framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
-    background: str = option("keep", "keep, a colour such as '#00ff00', or an image.")
-    source_face: str = option(
-        "largest", "Which face of the source: largest, first, all, a number, or a reference image."
-    )
-    source_time: float | None = option(
-        None, "A source video's moment in seconds (default: its first good frame; liveportrait: all of it)."
-    )
     find: FindOptions = field(default_factory=FindOptions)
-    motion: MotionOptions = field(default_factory=MotionOptions)
-    mesh: MeshOptions = field(default_factory=MeshOptions)
-    view: ViewOptions = field(default_factory=ViewOptions)
-    liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
-    output: OutputOptions = field(default_factory=OutputOptions)
-    run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
 
 
 @dataclass(frozen=True, slots=True)
