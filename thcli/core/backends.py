@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.errors import UsageError
 from thcli.core.options import MotionOptions, RunOptions, Template
-from thcli.core.types import Face, Frame, Identity, Image, Motion
+from thcli.core.types import Array32, Coefficients, Face, Frame, Identity, Image, Motion
 
 
 class Detector(Protocol):
@@ -32,6 +32,26 @@ class IdentityEncoder(Protocol):
     """Who a face is; see `core.types.Identity`."""
 
     def identify(self, picture: Image, face: Face) -> Identity: ...
+
+
+class Parser(Protocol):
+    """Divides faces into the 19 regions of `faces.parsing.CLASSES`. It sees square crops: crop_size pixels, cut by `template`.
+
+    parse: crops (crop_size, crop_size, 3); faces: each in its crop's pixels (with its mesh, where there is one). Gives (N, 19, crop_size,
+    crop_size) float32 probabilities that sum to 1 over the regions. Stateless; the result does not depend on the batch.
+    """
+
+    @property
+    def crop_size(self) -> int: ...
+    @property
+    def template(self) -> Template: ...
+    def parse(self, crops: Sequence[Image], faces: Sequence[Face]) -> Array32: ...
+
+
+class FaceModel(Protocol):
+    """A 3-D model of faces: a head's pose, who it is and its expression in numbers."""
+
+    def fit(self, pictures: Sequence[Image], faces: Sequence[Face]) -> Coefficients: ...
 
 
 class MotionStore(Protocol):
@@ -190,6 +210,8 @@ TABLE: dict[str, dict[str, Backend]] = {
             "insightface",
         ),
     },
+    "parser": {},
+    "model3d": {},
     "engine": {
         "mesh": Backend(
             "thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights", ("selfie",)
@@ -230,3 +252,12 @@ def backend(stage: str, name: str) -> Backend:
     if name not in rows:
         raise UsageError(f"There is no {stage} named {name!r}.", f"There are: {', '.join(sorted(rows)) or 'none yet'}.")
     return rows[name]
+
+
+# What "auto" stands for: under any licence, and where only free weights may be used ("" for nothing).
+AUTO: dict[str, dict[str, str]] = {}
+
+
+def chosen(stage: str, name: str, run: RunOptions) -> str:
+    """The backend that a name means: itself, or for "auto" the stage's default under the job's licence ("" when there is none)."""
+    return AUTO[stage][run.licence] if name == "auto" else name

@@ -87,6 +87,26 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Faces in the numbers of a 3-D model, one row each.
+
+    model: which one made them (numbers of two models do not compare).  identity: (N, I), the shape at rest.  expression: (N, E).
+    rotation: (N, 3) rotation vectors in radians, of the head as the picture shows it (x right, y down, z away from the camera).
+    scale: (N,) pixels a unit of the model.  translation: (N, 2) pixels, where the model's origin lies.
+    """
+
+    model: str
+    identity: Array32
+    expression: Array32
+    rotation: Array32
+    scale: Array32
+    translation: Array32
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+
+@dataclass(frozen=True, slots=True)
 class Motion:
     """A window of a clip's motion in small numbers.
 
