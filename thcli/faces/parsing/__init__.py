@@ -1,0 +1,43 @@
+"""Dividing a face into its regions: skin, eyes, lips, hair, what is worn."""
+
+from thcli.faces.parsing.classes import (
+    ACCESSORIES,
+    BROWS,
+    CLASSES,
+    EARS,
+    EYES,
+    FACE,
+    FLIP,
+    GROUPS,
+    HAIR,
+    HEAD,
+    LIPS,
+    MOUTH,
+    NECK,
+    PALETTE,
+    SKIN,
+    WORN,
+    number,
+    together,
+)
+
+__all__ = [
+    "ACCESSORIES",
+    "BROWS",
+    "CLASSES",
+    "EARS",
+    "EYES",
+    "FACE",
+    "FLIP",
+    "GROUPS",
+    "HAIR",
+    "HEAD",
+    "LIPS",
+    "MOUTH",
+    "NECK",
+    "PALETTE",
+    "SKIN",
+    "WORN",
+    "number",
+    "together",
+]
