@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import Tensor
-
-from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
+from thcli.core.options import ReenactOptions, RunOptions
 from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.clip import Clip, Rows, blended, gains
-from thcli.engines.blocks.engine import CropEngine, CropSource
+from thcli.engines.blocks.clip import Rows
 from thcli.engines.blocks.keypoints import movement_scale, relative_jacobians, relative_points
-from thcli.engines.fomm.networks import KEYPOINTS, Encoded, Generator, KeypointDetector, Keypoints
+from thcli.engines.blocks.relative import Change, KeypointEngine
+from thcli.engines.fomm.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
 from thcli.weights.tensors import load_tensors
 
 
-class FommEngine(CropEngine):
+class FommEngine(KeypointEngine):
     """Relative: what moved since the best reference frame, scaled to the source's face. Absolute: the driver's own keypoints."""
 
     motion_kind = "fomm"
+    kind = Keypoints
 
     def __init__(self, detector: KeypointDetector, generator: Generator, run: RunOptions) -> None:
-        super().__init__(run, {"value": (KEYPOINTS, 2), "jacobian": (KEYPOINTS, 2, 2)})
-        self.detector, self.generator = self.ready(detector), self.ready(generator)
+        super().__init__(detector, generator, run, {"value": (KEYPOINTS, 2), "jacobian": (KEYPOINTS, 2, 2)})
 
-    def look(self, pictures: Tensor) -> dict[str, Tensor]:
-        return self.detector(pictures)._asdict()  # type: ignore[no-any-return]  # torch's modules return Any
-
-    def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Encoded:
-        return self.generator.encode(picture, Keypoints(**rows))
-
-    def carrier(self, source: CropSource, clip: Clip, options: MotionOptions) -> Callable[[Rows], Rows]:
-        share, _ = gains(options, self.motion_kind, parted=False)
-        own = source.rows
-        if options.mode == "absolute":
-            return lambda rows: blended(own, rows, share)
-        first = clip.row(clip.best_frame(source.landmarks))
+    def since(self, first: Rows, own: Rows) -> Change:
         scale = movement_scale(own["value"][0], first["value"][0])
 
-        def carry(rows: Rows) -> Rows:
+        def change(rows: Rows) -> Rows:
             value = relative_points(rows["value"], first["value"], own["value"], scale)
-            jacobian = relative_jacobians(rows["jacobian"], first["jacobian"], own["jacobian"])
-            return blended(own, {"value": value, "jacobian": jacobian}, share)
+            return {
+                "value": value,
+                "jacobian": relative_jacobians(rows["jacobian"], first["jacobian"], own["jacobian"]),
+            }
 
-        return carry
-
-    def paint(self, encoded: Encoded, rows: dict[str, Tensor]) -> Tensor:
-        return self.generator(encoded, Keypoints(**rows))  # type: ignore[no-any-return]  # torch's modules return Any
+        return change
 
 
 def load(run: RunOptions, options: ReenactOptions | None = None) -> FommEngine:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
-from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
+from thcli.core.options import ReenactOptions, RunOptions
 from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.clip import Clip, Rows, blended, gains
-from thcli.engines.blocks.engine import CropEngine, CropSource
+from thcli.engines.blocks.clip import Rows
 from thcli.engines.blocks.keypoints import relative_points
+from thcli.engines.blocks.relative import Change, RelativeEngine
 from thcli.engines.x2face.networks import X2Face
 from thcli.weights.tensors import load_tensors
 
@@ -24,7 +23,7 @@ class Encoded(NamedTuple):
     mosaic: Tensor
 
 
-class X2FaceEngine(CropEngine):
+class X2FaceEngine(RelativeEngine):
     """Absolute, as published: the driver's code as it is. Relative: the source's own code plus the change of the driver's since the
     reference frame, as the paper's audio-driven variant adds changes of a code."""
 
@@ -40,13 +39,8 @@ class X2FaceEngine(CropEngine):
     def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Encoded:
         return Encoded(self.model.mosaic(picture))
 
-    def carrier(self, source: CropSource, clip: Clip, options: MotionOptions) -> Callable[[Rows], Rows]:
-        share, _ = gains(options, self.motion_kind, parted=False)
-        own = source.rows
-        if options.mode == "absolute":
-            return lambda rows: blended(own, rows, share)
-        first = clip.row(clip.best_frame(source.landmarks))
-        return lambda rows: blended(own, {"code": relative_points(rows["code"], first["code"], own["code"])}, share)
+    def since(self, first: Rows, own: Rows) -> Change:
+        return lambda rows: {"code": relative_points(rows["code"], first["code"], own["code"])}
 
     def paint(self, encoded: Encoded, rows: dict[str, Tensor]) -> Tensor:
         return self.model(encoded.mosaic, rows["code"])  # type: ignore[no-any-return]  # torch's modules return Any
