@@ -70,4 +70,4 @@ PALETTE.flags.writeable = False
 def together(probabilities: Array32, group: Group) -> Array32:
     """How much each pixel belongs to a group: (..., 19, H, W) probabilities -> (..., H, W) float32 0..1."""
     chosen = np.asarray(probabilities)[..., sorted(group), :, :]
-    return np.clip(chosen.sum(-3, dtype=np.float32), 0.0, 1.0)
+    return np.asarray(np.clip(chosen.sum(-3, dtype=np.float32), 0.0, 1.0))
