@@ -123,6 +123,17 @@ def test_dry_run_writes_nothing(portrait: Path, clip: Clip, tmp_path: Path, caps
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "code"), [("x.webm", ["--codec", "h264"], 2), ("x.mp4", ["--audio", "no.wav"], 3)]
+)
+def test_dry_run_finds_what_cannot_be_written(
+    portrait: Path, clip: Clip, tmp_path: Path, name: str, wrong: list[str], code: int
+) -> None:
+    argv = ["reenact", str(portrait), str(clip("sixty.mp4", 60)), "-o", str(tmp_path / name), *wrong]
+    assert run([*argv, "--dry-run"]) == code == run(argv)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_background_and_crop(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     argv = ["reenact", str(portrait), str(clip("plain.mp4", 24)), "-o", str(out), "--background", "#00ff00", "--framing", "crop", "--codec", "ffv1", "-q"]  # fmt: skip

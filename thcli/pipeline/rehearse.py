@@ -30,8 +30,10 @@ def rehearse_reenact(
         target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
         Target(target, options.output.overwrite).check(0)
         begin = _beginning(drive, options.read)
-        trial = replace(options, output=OutputOptions(), save_motion=None, compare=None, read=begin)
-        made = reenact(source, drive.path, job.room() / "trial.mp4", trial, on)
+        shape = OutputOptions(codec=options.output.codec, audio=options.output.audio)
+        trial = replace(options, output=shape, save_motion=None, compare=None, read=begin)
+        name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
+        made = reenact(source, drive.path, job.room() / name, trial, on)
         whole = _frames(drive, options.read)
         if made.details.get("source") == "video":
             clip = media.probe(source)
