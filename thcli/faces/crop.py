@@ -1,14 +1,16 @@
-"""Cutting a Crop out of a frame, without aliasing when it shrinks and without a shift of a part of a pixel."""
+"""Cutting a Crop out of a frame, without aliasing when it shrinks and without a shift of a part of a pixel, and a face with it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array, Array32, Crop
+from thcli.core import geometry
+from thcli.core.types import Array, Array32, Crop, Face
 
 Border = Literal["replicate", "black", "reflect"]
 Kernel = Literal["cubic", "linear"]
@@ -68,6 +70,23 @@ def corners(where: Crop) -> Array:
     width, height = where.size
     edges = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64) - [0.5, 0.5, 0.0]
     return np.asarray((np.linalg.inv(where.crop_from_frame) @ edges.T).T[:, :2])
+
+
+def moved(face: Face, dst_from_src: Array) -> Face:
+    """A face in the pixels of another picture of it, such as its crop (dst_from_src = crop_from_frame); depths are scaled too."""
+    scale = np.float32(np.sqrt(abs(np.linalg.det(dst_from_src[:2, :2]))))
+
+    def mapped(points: Array32 | None) -> Array32 | None:
+        if points is None:
+            return None
+        plane = geometry.transform(dst_from_src, points[..., :2]).astype(np.float32)
+        return np.concatenate([plane, points[..., 2:] * scale], -1)
+
+    mesh = mapped(face.mesh)
+    box = geometry.box_of(geometry.transform(dst_from_src, face.box[[[0, 1], [2, 1], [2, 3], [0, 3]]]))
+    box = box if mesh is None else geometry.box_of(mesh)
+    iris, keypoints, points = mapped(face.iris), mapped(face.keypoints), mapped(face.points)
+    return replace(face, box=box, mesh=mesh, iris=iris, keypoints=keypoints, points=points)
 
 
 def _region(where: Crop, width: int, height: int, margin: int, border: Border) -> tuple[int, int, int, int]:

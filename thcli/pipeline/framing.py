@@ -13,7 +13,7 @@ from thcli.core.backends import CropEngine, Engine, MotionStore, Source
 from thcli.core.errors import NoFaceError
 from thcli.core.options import MotionOptions, ReadOptions, ReenactOptions, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
-from thcli.faces.crop import crop
+from thcli.faces.crop import crop, moved
 from thcli.faces.mask import rim_mask
 from thcli.faces.paste import paste
 from thcli.faces.steady import crop_of, params_of
@@ -21,7 +21,7 @@ from thcli.media.info import MediaInfo
 from thcli.motion.file import MotionWriter
 from thcli.pipeline.cropfile import place_of
 from thcli.pipeline.panels import eight_bit
-from thcli.pipeline.portrait import Portrait, moved
+from thcli.pipeline.portrait import Portrait
 from thcli.pipeline.report import Job
 from thcli.pipeline.tracklog import TrackLog
 

@@ -12,11 +12,10 @@ import numpy as np
 from thcli import media
 from thcli.core.backends import Detector, backend
 from thcli.core.errors import UsageError
-from thcli.core.geometry import box_of, transform
 from thcli.core.options import FaceOptions, ReadOptions, ReenactOptions, RunOptions
-from thcli.core.types import Array, Face, Image
+from thcli.core.types import Face, Image
 from thcli.faces import align
-from thcli.faces.crop import crop
+from thcli.faces.crop import crop, moved
 from thcli.faces.select import Census, Reference, is_reference, reference_of
 from thcli.faces.track import MeshLandmarker
 from thcli.media.info import MediaInfo
@@ -129,19 +128,6 @@ def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job:
         if face.logit < DOUBTFUL:
             job.warn(f"The face in {source} fits badly (certainty {face.logit:.0f}, photos have 24 and more): check the result.")  # fmt: skip
     return Portrait(info, picture, tuple(chosen))
-
-
-def moved(face: Face, dst_from_src: Array) -> Face:
-    """A face in the pixels of another picture of it."""
-    scale = float(np.sqrt(abs(np.linalg.det(dst_from_src[:2, :2]))))
-    points = [
-        None if p is None else transform(dst_from_src, p[..., :2]) for p in (face.mesh, face.iris, face.keypoints)
-    ]
-    mesh, iris, keypoints = (None if p is None else p.astype(np.float32) for p in points)
-    if mesh is not None and face.mesh is not None:
-        mesh = np.concatenate([mesh, face.mesh[:, 2:] * np.float32(scale)], 1)
-    box = face.box if mesh is None else box_of(mesh)
-    return replace(face, box=box, mesh=mesh, iris=iris, keypoints=keypoints)
 
 
 def _from_video(source: str | Path, moment: float | None, finders: Finders) -> tuple[Image, list[Face]]:
