@@ -6,14 +6,15 @@ line here and a row in the contract test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.errors import UsageError
-from thcli.core.options import MotionOptions, RunOptions, Template
-from thcli.core.types import Array32, Coefficients, Face, Frame, Identity, Image, Motion
+from thcli.core.options import MotionOptions, RunOptions, Template, VoiceOptions
+from thcli.core.types import Array32, Coefficients, Face, Frame, Identity, Image, Motion, Stamps
 
 
 class Detector(Protocol):
@@ -116,6 +117,32 @@ class VideoSourceEngine(CropEngine, Protocol):
 
     def follow(self, own: MotionStore, driving: MotionStore, options: MotionOptions) -> MotionStore: ...
     def repaint(self, crops: Sequence[Image], motion: Motion) -> list[Image]: ...
+
+
+class Speech(Protocol):
+    """A sound to be said: mono, 16 kHz, at one loudness; read from its beginning as often as is needed, block by block.
+
+    length: samples.  blocks: (N,) float32 each, about `seconds` long.
+    """
+
+    @property
+    def rate(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    def blocks(self, seconds: float = 10.0) -> Iterator[Array32]: ...
+
+
+class Voice(Protocol):
+    """A sound -> the motion of a face that says it, in memory that does not depend on its length.
+
+    motion_kind: whose motion it gives (an engine's `motion_kind`).  speak: one row for each time stamp (rising, in units of time_base
+    seconds, 0 where the sound begins; any rate, even or not), in windows of a few hundred rows, in their order. What is random comes
+    from the seed of RunOptions and the place in the sound: the same whatever the windows.
+    """
+
+    @property
+    def motion_kind(self) -> str: ...
+    def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]: ...
 
 
 @dataclass(frozen=True, slots=True)

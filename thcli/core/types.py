@@ -17,6 +17,7 @@ Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[np.generic]
+Stamps = npt.NDArray[np.int64]  # (T,) time stamps
 
 
 @dataclass(frozen=True, slots=True)

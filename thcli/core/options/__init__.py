@@ -41,6 +41,7 @@ from thcli.core.options.motion import (
     ViewOptions,
 )
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
+from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
     FaceVid2VidTrainOptions,
     FommTrainOptions,
@@ -53,6 +54,7 @@ from thcli.core.options.train import (
 
 __all__ = [
     "AlignOptions",
+    "AudioOptions",
     "BenchOptions",
     "Border",
     "CompareOptions",
@@ -92,6 +94,7 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "ViewOptions",
+    "VoiceOptions",
     "WarpOptions",
     "X2FaceTrainOptions",
     "option",
