@@ -129,9 +129,8 @@ class Trainer:
         return logged
 
     def rate(self, step: int) -> float:
-        """The learning rate of an update: a tenth after each milestone."""
-        passed = sum(step >= epoch * self.epoch_steps for epoch in self.recipe.published.milestones)
-        return float(self.lr * 0.1**passed)
+        """The learning rate of an update."""
+        return self.recipe.rate(self.lr, step, self.steps, self.epoch_steps)
 
     def _average(self) -> None:
         """Exponential moving average of the weights, quicker at first; statistics and counters are taken as they are."""

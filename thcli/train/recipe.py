@@ -104,6 +104,11 @@ class Recipe(ABC):
         """Adam with betas (0.5, 0.999), as all the keypoint models are trained."""
         return torch.optim.Adam(parameters, lr, betas=(0.5, 0.999))
 
+    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """The learning rate of update `step` of `steps`: a tenth after each milestone."""
+        passed = sum(step >= epoch * epoch_steps for epoch in self.published.milestones)
+        return float(lr * 0.1**passed)
+
     def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Networks' states as the published file names them."""
         return {f"{name}.{key}": value for name in self.exported for key, value in states[name].items()}
