@@ -43,6 +43,16 @@ class Sound:
         """How long it lasts."""
         return Fraction(len(self.samples), self.rate)
 
+    @property
+    def length(self) -> int:
+        """Samples; with `blocks` it makes a sound a `Speech` of core.backends."""
+        return len(self.samples)
+
+    def blocks(self, seconds: float = 10.0) -> Iterator[Array32]:
+        """The samples in parts of `seconds`."""
+        size = max(1, round(seconds * self.rate))
+        return (self.samples[begin : begin + size] for begin in range(0, len(self.samples), size))
+
 
 def read(path: str | Path, rate: int = RATE, start: float | None = None, end: float | None = None) -> Sound:
     """A whole sound, or what of it lies in start..end (seconds from the beginning of the sound itself).
