@@ -16,20 +16,23 @@ from thcli.core.types import Array32
 GROUP = 128  # windows worked on at once
 
 
-def framed(blocks: Iterable[Array32], hop: int, window: int, function: Callable[[Array32], Array32]) -> Iterator[Array32]:  # fmt: skip
+def framed(blocks: Iterable[Array32], hop: int, window: int, function: Callable[[Array32], Array32], first: int = 0) -> Iterator[Array32]:  # fmt: skip
     """function of all windows of a sound, group by group: (GROUP, window) float32, read-only -> (GROUP, ...), the last cut short.
 
-    blocks: (N,) float32 each.  hop, window: samples.  Gives (T, ...) arrays which put together hold every frame.
+    blocks: (N,) float32 each.  hop, window: samples.  first: where frame 0 is centred; then there are
+    ceil((N - first) / hop) frames.  Gives (T, ...) arrays which put together hold every frame.
     """
     step = GROUP * hop
     span = step - hop + window
-    held: list[Array32] = [np.zeros(window // 2, np.float32)]
-    have = window // 2
-    samples = done = 0
+    have, drop = max(0, window // 2 - first), max(0, first - window // 2)
+    held: list[Array32] = [np.zeros(have, np.float32)]
+    samples, done = -first, 0
     for block in blocks:
-        held.append(np.asarray(block, np.float32))
-        have += len(block)
         samples += len(block)
+        kept = np.asarray(block, np.float32)[drop:]
+        drop = max(0, drop - len(block))
+        held.append(kept)
+        have += len(kept)
         while have >= span:
             sound = np.concatenate(held)
             yield function(sliding_window_view(sound[:span], window)[::hop])
