@@ -26,13 +26,14 @@ _HOMES = {
     ),
     "thcli.core.events": ("Event", "Finished", "Listener", "Started", "Step", "Warned", "silent"),
     "thcli.core.options": (
-        "CompareOptions", "FaceOptions", "MeshOptions", "MotionOptions", "OutputOptions", "ReadOptions", "ReenactOptions",
-        "RunOptions",
+        "AudioOptions", "CompareOptions", "FaceOptions", "MeshOptions", "MotionOptions", "OutputOptions", "ReadOptions",
+        "ReenactOptions", "RunOptions", "SpeakOptions", "VoiceOptions",
     ),
     "thcli.core.types": ("Crop", "Face", "Frame", "Identity", "Motion"),
     "thcli.pipeline.reenact": ("reenact",),
     "thcli.pipeline.report": ("Report",),
     "thcli.pipeline.sidebyside": ("compare",),
+    "thcli.pipeline.speak": ("speak",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -212,9 +212,9 @@ def test_a_source_without_a_mesh_is_refused() -> None:
 
 def test_the_engine_renders_windows_of_any_size_alike() -> None:
     source_picture, face = world.drawn(FACE, 256, 256), world.face_of(FACE, world.irises(FACE))
-    engine = load(RunOptions(), ReenactOptions(mesh=MeshOptions(mouth="driver", matte="off")))
+    engine = load(RunOptions(), ReenactOptions(mouth="driver", mesh=MeshOptions(matte="off")))
     assert engine.uses_driving_frames
-    assert not load(RunOptions(), ReenactOptions(mesh=MeshOptions(mouth="synthetic"))).uses_driving_frames
+    assert not load(RunOptions(), ReenactOptions(mouth="synthetic")).uses_driving_frames
     source = engine.encode_source(source_picture, face)
     assert source.size == (256, 256)
     faces, frames = [], []

@@ -72,7 +72,7 @@ def reenact(
         else:
             engines = {engine: engine_renderer(engine, options, console)}
             if evaluate.own_mouth:
-                plain = replace(options, mesh=replace(mesh, mouth="synthetic"))
+                plain = replace(options, mouth="synthetic")
                 engines[f"{engine}, own mouth"] = engine_renderer(f"{engine}-own-mouth", plain, console)
             found = evaluate_self(truth, engines, tracker, evaluate, read, console)
         report = found.report(shlex.join(["thcli", *sys.argv[1:]]))

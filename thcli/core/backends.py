@@ -50,8 +50,14 @@ class Parser(Protocol):
 
 
 class FaceModel(Protocol):
-    """A 3-D model of faces: a head's pose, who it is and its expression in numbers."""
+    """A 3-D model of faces: a head's pose, who it is and its expression in numbers.
 
+    expression_names: of each column of `Coefficients.expression`.  fit: each face in its picture, (H, W, 3) uint8, with its landmarks (a
+    model that only reads them leaves the pictures alone). Stateless; the result does not depend on the batch.
+    """
+
+    @property
+    def expression_names(self) -> Sequence[str]: ...
     def fit(self, pictures: Sequence[Image], faces: Sequence[Face]) -> Coefficients: ...
 
 
@@ -92,9 +98,8 @@ class Engine(Protocol):
     def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]: ...
 
 
-@runtime_checkable
-class CropEngine(Engine, Protocol):
-    """An engine that sees and renders a square crop. crop_size: its pixels.  template: how it lies on the face (`thcli crop --template`).
+class CropView(Protocol):
+    """What sees and renders a square crop. crop_size: its pixels.  template: how it lies on the face (`thcli crop --template`).
 
     mask: (crop_size, crop_size) uint8, how much of a rendered crop shows where it is put back; None for all but a soft rim.
     """
@@ -105,6 +110,11 @@ class CropEngine(Engine, Protocol):
     def template(self) -> Template: ...
     @property
     def mask(self) -> Image | None: ...
+
+
+@runtime_checkable
+class CropEngine(CropView, Engine, Protocol):
+    """An engine that sees and renders a square crop."""
 
 
 @runtime_checkable
@@ -143,6 +153,19 @@ class Voice(Protocol):
     @property
     def motion_kind(self) -> str: ...
     def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]: ...
+
+
+@runtime_checkable
+class PictureVoice(CropView, Protocol):
+    """A sound and a face -> pictures of that face saying it, one after the other: it renders by itself, where a Voice moves an engine.
+
+    pictures: one (crop_size, crop_size, 3) uint8 for each time stamp (as for `Voice.speak`), of a portrait of that size, in memory that
+    does not depend on their number.
+    """
+
+    def pictures(
+        self, portrait: Image, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
+    ) -> Iterator[Image]: ...
 
 
 @dataclass(frozen=True, slots=True)

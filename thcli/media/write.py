@@ -241,7 +241,9 @@ def _parts(
     found: list[Part] = []
     if drive is not None and drive.streams and drive.path.is_file():
         begin, stop = _ends(drive, span)
-        found.append(Part(drive.path, audio == "drive", start=begin, stop=stop))
+        if drive.kind == "audio":  # has no picture whose time stamps it keeps to: it begins with the output's
+            begin = begin or drive.start or None
+        found.append(Part(drive.path, audio == "drive", start=begin, stop=stop, to_start=drive.kind == "audio"))
     if audio == "source":
         if source is not None and source.audio:
             begin, stop = _ends(source, source_span)

@@ -137,7 +137,9 @@ class Dubbing:
         made = self.inner.repaint([crops[i] for i in seen], motion[seen])
         soft = shown(self.inner)
         for i, picture in zip(seen, made, strict=True):
-            out[i] = paste(out[i], picture, places[i], soft, colour_match=False) if self.whole else picture
+            out[i] = (
+                paste(out[i], picture, places[i], soft, colour_match=False, blend="feather") if self.whole else picture
+            )
         return out
 
     def untouched(self, source: Places, frame: Frame) -> Any:

@@ -9,9 +9,9 @@ from itertools import islice, repeat
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import CropEngine, Engine, MotionStore, Source
+from thcli.core.backends import CropEngine, CropView, Engine, MotionStore, Source
 from thcli.core.errors import NoFaceError
-from thcli.core.options import MotionOptions, ReadOptions, ReenactOptions, TemplateOptions
+from thcli.core.options import MotionOptions, ReadOptions, RenderOptions, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.crop import crop, moved
 from thcli.faces.mask import rim_mask
@@ -70,25 +70,25 @@ class Pasted:
     def render(self, source: PastedSource, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
         soft = shown(self.inner)
         return [
-            np.asarray(paste(source.picture, made, source.where, soft, colour_match=False), np.uint8)
+            np.asarray(paste(source.picture, made, source.where, soft, colour_match=False, blend="feather"), np.uint8)
             for made in self.inner.render(source.inner, motion, frames)
         ]
 
 
-def shown(engine: CropEngine) -> Array32:
+def shown(engine: CropView) -> Array32:
     """How much of an engine's crops shows where they are put back, (crop_size, crop_size) in 0..1."""
     mask = engine.mask
     size = (engine.crop_size, engine.crop_size)
     return np.asarray(rim_mask(size, RIM) if mask is None else mask / np.float32(255), np.float32)
 
 
-def cut_source(engine: CropEngine, picture: Image, face: Face) -> tuple[Crop, Image, Face]:
+def cut_source(engine: CropView, picture: Image, face: Face) -> tuple[Crop, Image, Face]:
     """Where a source's crop lies, the crop, and the face in its pixels."""
     where = place_of(face, TemplateOptions(template=engine.template, size=engine.crop_size))
     return where, np.asarray(crop(picture, where), np.uint8), moved(face, where.crop_from_frame)
 
 
-def framed(engine: Engine, who: Portrait, options: ReenactOptions) -> tuple[Engine, Portrait]:
+def framed(engine: Engine, who: Portrait, options: RenderOptions) -> tuple[Engine, Portrait]:
     """The engine and portrait of a job with its --framing and --long-side.
 
     full: the whole picture, into which a crop engine's crop is put back.  crop: what such an engine sees; a square around the

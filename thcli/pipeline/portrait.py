@@ -12,7 +12,7 @@ import numpy as np
 from thcli import media
 from thcli.core.backends import Detector, backend
 from thcli.core.errors import UsageError
-from thcli.core.options import FaceOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.core.options import FaceOptions, ReadOptions, RenderOptions, RunOptions
 from thcli.core.types import Face, Image
 from thcli.faces import align
 from thcli.faces.crop import crop, moved
@@ -103,7 +103,7 @@ class Finders:
         return census.choose(select, job.warn, where=where, reference=known)
 
 
-def portrait(source: str | Path, options: ReenactOptions, finders: Finders, job: Job) -> Portrait:
+def portrait(source: str | Path, options: RenderOptions, finders: Finders, job: Job) -> Portrait:
     """Reads a source and finds the faces that --source-face means.
 
     source: a picture, or a video, of which the frame at options.source_time is taken, or else its first good one (eyes open, a

@@ -7,13 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 
 from thcli import media
-from thcli.core.events import Listener
-from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
+from thcli.core.events import Listener, silent
+from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, SpeakOptions
 from thcli.media.info import MediaInfo
 from thcli.media.target import Target
+from thcli.motion.file import SUFFIX
+from thcli.pipeline.hearing import RATE, hear
 from thcli.pipeline.naming import output_path
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.speak import speak
 
 SAMPLE = 25  # frames that are really made
 
@@ -47,6 +50,30 @@ def rehearse_reenact(
             "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
         }  # fmt: skip
         return job.report(target, Tally(), faces=made.faces, engine=options.engine, details=details)
+
+
+def rehearse_speak(
+    face: str | Path, audio: str | Path, output: str | Path | None, options: SpeakOptions, on: Listener
+) -> Report:
+    """What `speak` would do, with an estimate from the sound's first second. Raises what `speak` would raise for that."""
+    with Job("speak", on) as job:
+        path = job.enter(media.local(audio))
+        heard = hear(path, options, job)
+        target = output_path(output, f"{Path(face).stem}_{Path(audio).stem}", audio, heard.info, "speak")
+        Target(target, options.output.overwrite).check(0)
+        first = options.sound.start + SAMPLE / RATE
+        end = first if options.sound.end is None else min(options.sound.end, first)
+        shape = OutputOptions(codec=options.output.codec, audio=options.output.audio, fps=options.output.fps)
+        trial = replace(options, output=shape, sound=replace(options.sound, end=end))
+        name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
+        made = speak(face, path, job.room() / name, trial, silent)
+        per_frame = sum(made.stages.get(stage, 0.0) for stage in ("speech", "render")) / made.frames
+        size = "" if made.output is None or name.endswith(SUFFIX) else "{}x{}".format(*media.probe(made.output).size)
+        details = {
+            "dry_run": True, "would_make": len(heard.pts), "size": size, "voice": made.details["voice"],
+            "estimate": round(made.seconds + (len(heard.pts) - made.frames) * per_frame, 1),
+        }  # fmt: skip
+        return job.report(target, Tally(), faces=made.faces, engine=made.engine, details=details)
 
 
 def planned(job: Job, target: str | Path | None, info: MediaInfo, read: ReadOptions) -> Report:

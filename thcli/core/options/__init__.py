@@ -6,6 +6,7 @@ file's keys and the `--json` report are these fields; `cli.flags` turns them int
 
 from thcli.core.options.base import option, require
 from thcli.core.options.faces import (
+    Blend,
     Border,
     FaceOptions,
     FindOptions,
@@ -25,6 +26,7 @@ from thcli.core.options.jobs import (
     PasteMask,
     ReenactOptions,
     RenderOptions,
+    SpeakOptions,
     TrackOptions,
     WarpOptions,
 )
@@ -45,9 +47,12 @@ from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
     FaceVid2VidTrainOptions,
     FommTrainOptions,
+    IdentityTrainOptions,
+    ParseTrainOptions,
     Perceptual,
     PrepareOptions,
     SpadeChoice,
+    TeacherInput,
     TrainOptions,
     X2FaceTrainOptions,
 )
@@ -56,6 +61,7 @@ __all__ = [
     "AlignOptions",
     "AudioOptions",
     "BenchOptions",
+    "Blend",
     "Border",
     "CompareOptions",
     "CropOptions",
@@ -67,6 +73,7 @@ __all__ = [
     "FindOptions",
     "FommTrainOptions",
     "Framing",
+    "IdentityTrainOptions",
     "Licence",
     "LivePortraitOptions",
     "Matte",
@@ -75,6 +82,7 @@ __all__ = [
     "MotionOptions",
     "Mouth",
     "OutputOptions",
+    "ParseTrainOptions",
     "PasteJobOptions",
     "PasteMask",
     "PasteOptions",
@@ -88,7 +96,9 @@ __all__ = [
     "RunOptions",
     "ShowOptions",
     "SpadeChoice",
+    "SpeakOptions",
     "SteadyOptions",
+    "TeacherInput",
     "Template",
     "TemplateOptions",
     "TrackOptions",

@@ -9,8 +9,9 @@ from typing import Literal
 from thcli.core.options.base import option, require
 from thcli.core.options.faces import FaceOptions, FindOptions, PasteOptions, SteadyOptions, TemplateOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
-from thcli.core.options.motion import LivePortraitOptions, MeshOptions, MotionOptions, ViewOptions
+from thcli.core.options.motion import LivePortraitOptions, MeshOptions, MotionOptions, Mouth, ViewOptions
 from thcli.core.options.run import RunOptions
+from thcli.core.options.speech import AudioOptions, VoiceOptions
 
 Framing = Literal["full", "crop"]
 PasteMask = Literal["face", "crop"]
@@ -44,10 +45,21 @@ class RenderOptions:
 class ReenactOptions(RenderOptions):
     """`thcli reenact`."""
 
+    mouth: Mouth = option("driver", "Whose mouth interior the mesh engine shows: the driver's picture, or a made one.")
     save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
     compare: Path | None = option(None, "Also write source, driving and result side by side.")
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakOptions(RenderOptions):
+    """`thcli speak`. output.fps: of the video that is made, 25 by default."""
+
+    voice: str = option("auto", "What turns speech into motion or pictures (thcli list backends).")
+    find: FindOptions = field(default_factory=FindOptions)
+    sound: AudioOptions = field(default_factory=AudioOptions)
+    speech: VoiceOptions = field(default_factory=VoiceOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ class MotionOptions:
 class MeshOptions:
     """The mesh engine's own choices."""
 
-    mouth: Mouth = option("driver", "Whose mouth interior shows: the driver's picture, or a made one.")
     matte: Matte = option("auto", "Move the person over a still background: auto, on or off.")
     long_side: int = option(0, "Reduce the source to this many pixels on its long side; 0: its own resolution.")
 

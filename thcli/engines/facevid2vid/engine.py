@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.options import MotionOptions, ReenactOptions, RunOptions, ViewOptions
+from thcli.core.options import MotionOptions, RenderOptions, RunOptions, ViewOptions
 from thcli.core.types import Array32
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.checkpoint import without_spectral_norm
@@ -93,22 +93,22 @@ class FaceVid2VidEngine(CropEngine):
         return self.generator(encoded.networks, rows["keypoints"])  # type: ignore[no-any-return]  # torch's modules return Any
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> FaceVid2VidEngine:
+def load(run: RunOptions, options: RenderOptions | None = None) -> FaceVid2VidEngine:
     """The SPADE generator, as it is usually shared. Raises WeightsError when it is not here or is another model's."""
     return load_weights("facevid2vid", run, options)
 
 
-def load_new(run: RunOptions, options: ReenactOptions | None = None) -> FaceVid2VidEngine:
+def load_new(run: RunOptions, options: RenderOptions | None = None) -> FaceVid2VidEngine:
     """The author's own vox-256-new."""
     return load_weights("facevid2vid-new", run, options)
 
 
-def load_beta(run: RunOptions, options: ReenactOptions | None = None) -> FaceVid2VidEngine:
+def load_beta(run: RunOptions, options: RenderOptions | None = None) -> FaceVid2VidEngine:
     """The author's older checkpoint: original generator, other axes."""
     return load_weights("facevid2vid-beta", run, options)
 
 
-def load_weights(name: str, run: RunOptions, options: ReenactOptions | None) -> FaceVid2VidEngine:
+def load_weights(name: str, run: RunOptions, options: RenderOptions | None) -> FaceVid2VidEngine:
     """The engine with the weights of that name in weights.toml."""
     parts = [load_tensors(name, prefix=f"{part}.", offline=run.offline) for part in PARTS]
     return FaceVid2VidEngine(assemble(parts, name), run, None if options is None else options.view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thcli.core.options import ReenactOptions, RunOptions
+from thcli.core.options import RenderOptions, RunOptions
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.clip import Rows
 from thcli.engines.blocks.keypoints import movement_scale, relative_jacobians, relative_points
@@ -33,12 +33,12 @@ class FommEngine(KeypointEngine):
         return change
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> FommEngine:
+def load(run: RunOptions, options: RenderOptions | None = None) -> FommEngine:
     """vox-adv-256, the checkpoint whose hash is known. Raises WeightsError when it is not here or is another model's."""
     return load_weights("fomm-vox-adv", run)
 
 
-def load_vox(run: RunOptions, options: ReenactOptions | None = None) -> FommEngine:
+def load_vox(run: RunOptions, options: RenderOptions | None = None) -> FommEngine:
     """vox-256, the paper's. Raises WeightsError as `load` does."""
     return load_weights("fomm-vox", run)
 

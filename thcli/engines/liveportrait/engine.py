@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thcli.core.backends import MotionStore
 from thcli.core.errors import NoFaceError
-from thcli.core.options import LivePortraitOptions, MotionOptions, ReenactOptions, RunOptions, Template, ViewOptions
+from thcli.core.options import LivePortraitOptions, MotionOptions, RenderOptions, RunOptions, Template, ViewOptions
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.checkpoint import without_spectral_norm
@@ -169,10 +169,10 @@ def _host(rows: dict[str, Tensor]) -> Rows:
     return {name: row.float().cpu().numpy() for name, row in rows.items()}
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> LivePortraitEngine:
+def load(run: RunOptions, options: RenderOptions | None = None) -> LivePortraitEngine:
     """The published networks. Raises WeightsError when they are not here or are other models'."""
     parts = [load_tensors(name, prefix=prefix, offline=run.offline) for name, prefix in FILES]
-    options = options or ReenactOptions()
+    options = options or RenderOptions()
     return LivePortraitEngine(assemble(parts), run, options.liveportrait, options.view)
 
 

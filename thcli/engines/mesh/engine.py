@@ -10,7 +10,7 @@ import numpy as np
 
 from thcli.core.backends import MotionStore
 from thcli.core.errors import WeightsError
-from thcli.core.options import MeshOptions, MotionOptions, ReenactOptions, RunOptions
+from thcli.core.options import Matte, MotionOptions, ReenactOptions, RenderOptions, RunOptions
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, interior, mirror, mouth, warp
 from thcli.engines.mesh.prepare import MeshSource, prepare
@@ -20,7 +20,7 @@ from thcli.motion.observe import KIND, observe
 from thcli.motion.retarget import retarget, targets
 from thcli.motion.target import Target
 
-DEFAULTS = ReenactOptions()
+DEFAULT = ReenactOptions()
 
 
 class MeshEngine:
@@ -29,14 +29,14 @@ class MeshEngine:
     motion_kind = KIND
     parallel = True
 
-    def __init__(self, run: RunOptions, options: MeshOptions) -> None:
-        self._run, self._options = run, options
+    def __init__(self, run: RunOptions, matte: Matte, drivers_mouth: bool) -> None:
+        self._run, self._matte, self._drivers_mouth = run, matte, drivers_mouth
         self._selfie: selfie.Selfie | None = None
         self._lock = threading.Lock()
 
     @property
     def uses_driving_frames(self) -> bool:
-        return self._options.mouth == "driver"
+        return self._drivers_mouth
 
     def encode_source(self, picture: Image, face: Face) -> MeshSource:
         """Raises NoFaceError without a mesh; WeightsError when the matte is asked for and its network is not here."""
@@ -56,13 +56,13 @@ class MeshEngine:
 
     def _person(self, picture: Image) -> Array32 | None:
         """How likely each pixel belongs to a person, or None when the background shall move along."""
-        if self._options.matte == "off":
+        if self._matte == "off":
             return None
         if self._selfie is None:
             try:
                 self._selfie = selfie.load(self._run)
             except WeightsError:
-                if self._options.matte == "on":
+                if self._matte == "on":
                     raise
                 return None
         return self._selfie.probability(picture)
@@ -99,10 +99,10 @@ def _eight_bits(frame: Frame) -> Image:
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8, copy=False)
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> MeshEngine:
-    """The engine with a job's mesh options, or the default ones.
+def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
+    """The engine with a job's options. A mouth's inside can only be the driver's where a video may drive.
 
     OpenCV is told to use one thread a call: frames are drawn side by side already, and its own threads would only wait for each other.
     """
     cv2.setNumThreads(1)
-    return MeshEngine(run, MeshOptions() if options is None else options.mesh)
+    return MeshEngine(run, options.mesh.matte, isinstance(options, ReenactOptions) and options.mouth == "driver")

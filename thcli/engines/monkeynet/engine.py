@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thcli.core.options import ReenactOptions, RunOptions
+from thcli.core.options import RenderOptions, RunOptions
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.clip import Rows
 from thcli.engines.blocks.keypoints import relative_points
@@ -30,7 +30,7 @@ class MonkeyNetEngine(KeypointEngine):
         return change
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> MonkeyNetEngine:
+def load(run: RunOptions, options: RenderOptions | None = None) -> MonkeyNetEngine:
     """Config vox. Raises WeightsError when the checkpoint is not here or of another configuration."""
     name = "monkeynet"
     parts = (load_tensors(name, prefix=f"{part}.", offline=run.offline) for part in ("kp_detector", "generator"))

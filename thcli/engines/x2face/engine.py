@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from thcli.core.options import ReenactOptions, RunOptions
+from thcli.core.options import RenderOptions, RunOptions
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.clip import Rows
 from thcli.engines.blocks.keypoints import relative_points
@@ -46,7 +46,7 @@ class X2FaceEngine(RelativeEngine):
         return self.model(encoded.mosaic, rows["code"])  # type: ignore[no-any-return]  # torch's modules return Any
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> X2FaceEngine:
+def load(run: RunOptions, options: RenderOptions | None = None) -> X2FaceEngine:
     """The released model. Raises WeightsError when it is not here or is another one."""
     tensors = load_tensors("x2face", member=MEMBER, offline=run.offline)
     return X2FaceEngine(load_state(X2Face(), tensors, "x2face"), run)

@@ -1,0 +1,165 @@
+"""`thcli speak`: a face says what is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from thcli import __version__, media
+from thcli.core.backends import Engine, PictureVoice, Voice, backend, chosen
+from thcli.core.errors import OutputError, UsageError
+from thcli.core.events import Listener, silent
+from thcli.core.options import FaceOptions, OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
+from thcli.faces.paste import paste
+from thcli.media.provenance import Provenance
+from thcli.motion.file import SUFFIX, MotionFile, MotionWriter
+from thcli.pipeline.backdrop import Backdrop
+from thcli.pipeline.draw import Actor, Shot, draw
+from thcli.pipeline.framing import cut_source, framed, shown
+from thcli.pipeline.hearing import Heard, hear
+from thcli.pipeline.naming import PICTURES, fingerprint, output_path
+from thcli.pipeline.portrait import Finders, Portrait, portrait
+from thcli.pipeline.reenact import reenact
+from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.sidefile import SideFile
+
+DEFAULTS = SpeakOptions()
+PUPPET = "mesh"  # whose pictures drive an engine that does not read the voice's motion
+Play = Callable[[int], Iterator[Shot]]
+"""The frames from a number on."""
+
+
+def speak(
+    face: str | Path,
+    audio: str | Path,
+    output: str | Path | None = None,
+    options: SpeakOptions = DEFAULTS,
+    on: Listener = silent,
+) -> Report:
+    """Makes the face say what is heard, from the sound's beginning to its end, with the sound as the video's own.
+
+    face: a picture, or a video (one frame of it).  audio: any file with sound, or '-' for standard input.  output: a file, folder or
+    '-' (see `media.write`), a *.motion.safetensors for the motion alone; None: beside the sound.
+    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    """
+    with Job("speak", on) as job:
+        heard = hear(job.enter(media.local(audio)), options, job)
+        target = output_path(output, f"{Path(face).stem}_{Path(audio).stem}", audio, heard.info, "speak")
+        name = chosen("voice", options.voice, options.run)
+        voice: Voice | PictureVoice = backend("voice", name).load(options.run)
+        if str(target).endswith(SUFFIX):
+            return _motion_alone(voice, name, heard, Path(target), options, job)
+        who = portrait(face, options, Finders.load(_finding(options), options.run), job)
+        if isinstance(voice, PictureVoice):
+            who, play = in_pictures(voice, who, heard, options)
+        else:
+            engine: Engine = backend("engine", options.engine).load(options.run, options)
+            if engine.motion_kind != voice.motion_kind:
+                return _by_puppet(voice, name, face, heard, target, options, on)
+            engine, who = framed(engine, who, options)
+            play = in_motion(voice, engine, who, heard, options, job)
+        writer = media.write(
+            target, who.size, replace(heard.info, colour=PICTURES), replace(options.output, fps=None), time_base=heard.time_base,
+            rate=heard.rate, drive=heard.info, source=who.info, span=heard.span, frames=len(heard.pts),
+            provenance=Provenance("speak", name), fingerprint=fingerprint((face, heard.info.path), options), on=on,
+        )  # fmt: skip
+        with writer as out:
+            tally, behind = Tally(out.done), job.enter(Backdrop(options.background, who.size, options.run))
+            with job.stage("render", len(heard.pts), out.done) as step:
+                for shot in play(out.done):
+                    tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
+                    out.write(behind.apply(shot.picture, tally.length), shot.pts, shot.duration)
+                    step()
+        return job.report(target, tally, faces=len(who.faces), engine=options.engine, details={"voice": name})
+
+
+def in_motion(voice: Voice, engine: Engine, who: Portrait, heard: Heard, options: SpeakOptions, job: Job) -> Play:
+    """The sound becomes motion, on disk; the motion moves the source's faces."""
+    path = job.room() / f"speech{SUFFIX}"
+    _write_motion(voice, heard, path, options, job)
+    said = MotionFile(path)
+    actors = [Actor.cast(engine, who.picture, face, said, options.motion) for face in who.faces]
+    return lambda start: draw(engine, actors, who.picture, None, start, options.run, job.clock)
+
+
+def in_pictures(voice: PictureVoice, who: Portrait, heard: Heard, options: SpeakOptions) -> tuple[Portrait, Play]:
+    """The voice's own pictures of the first face, put back into the portrait; with --framing crop as they are."""
+    where, own, face = cut_source(voice, who.picture, who.faces[0])
+    whole = options.framing == "full"
+
+    def play(start: int) -> Iterator[Shot]:
+        made = voice.pictures(own, heard.recording, heard.pts, heard.time_base, options.speech)
+        for pts, picture in islice(zip(heard.pts, made, strict=True), start, None):
+            if whole:
+                picture = np.asarray(paste(who.picture, picture, where, shown(voice)), np.uint8)
+            yield Shot(picture, int(pts), heard.time_base, 1, seen=True, made=True, driving=None)
+
+    return (who if whole else replace(who, picture=own, faces=(face,))), play
+
+
+def speak_each(
+    face: str | Path,
+    sounds: Sequence[str | Path],
+    folder: str | Path | None = None,
+    options: SpeakOptions = DEFAULTS,
+    on: Listener = silent,
+) -> list[Report]:
+    """One video for each sound, beside it or in a folder that is there. Raises as `speak` does; what was finished before stays."""
+    if folder is not None and not Path(folder).is_dir():
+        raise OutputError(f"{folder} is not a folder that exists, and several sounds make several videos.", f"Make it with 'mkdir -p {folder}'.")  # fmt: skip
+    names = [None if folder is None else Path(folder) / f"{Path(face).stem}_{Path(sound).stem}.mp4" for sound in sounds]
+    return [speak(face, sound, name, options, on) for sound, name in zip(sounds, names, strict=True)]
+
+
+def _write_motion(voice: Voice, heard: Heard, path: Path, options: SpeakOptions, job: Job) -> None:
+    words = {"source": heard.info.path.name, "made_by": f"thcli {__version__}"}
+    with MotionWriter(path, words) as writer, job.stage("speech", len(heard.pts)) as step:
+        windows = voice.speak(heard.recording, heard.pts, heard.time_base, options.speech)
+        for motion in job.clock.over("speech", windows):
+            writer.append(motion)
+            for _ in range(len(motion)):
+                step()
+
+
+def _motion_alone(
+    voice: Voice | PictureVoice, name: str, heard: Heard, target: Path, options: SpeakOptions, job: Job
+) -> Report:
+    if isinstance(voice, PictureVoice):
+        raise UsageError(f"The voice {name} makes pictures, not motion.", "Give the output the name of a video.")
+    with SideFile(target, options.output.overwrite) as place:
+        _write_motion(voice, heard, place.partial, options, job)
+    tally = Tally()
+    for pts in heard.pts:
+        tally.add(int(pts), 1, heard.time_base)
+    return job.report(target, tally, details={"voice": name})
+
+
+def _by_puppet(
+    voice: Voice, name: str, face: str | Path, heard: Heard, target: str | Path, options: SpeakOptions, on: Listener
+) -> Report:
+    """Engines that read another motion watch the mesh engine's picture of the same face: it says the words, they follow."""
+    if backend("engine", PUPPET).load(options.run).motion_kind != voice.motion_kind:
+        raise UsageError(f"No engine can be moved by the voice {name}.", f"Keep its motion: -o NAME{SUFFIX}; or take --voice auto.")  # fmt: skip
+    with Job("speak", on) as job:
+        puppet = job.room() / "puppet.mkv"
+        plain = OutputOptions(codec="ffv1", fps=options.output.fps)
+        speak(
+            face,
+            heard.info.path,
+            puppet,
+            replace(options, engine=PUPPET, background="keep", framing="full", output=plain),
+            on,
+        )
+        shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
+        sound = replace(options.output, fps=None)
+        driven = ReenactOptions(**{**shared, "output": sound}, faces=_finding(options))
+        report = reenact(face, puppet, target, driven, on)
+        return replace(report, command="speak", seconds=job.seconds, details={"voice": name, "by": PUPPET})
+
+
+def _finding(options: SpeakOptions) -> FaceOptions:
+    return FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker)
