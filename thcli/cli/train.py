@@ -12,6 +12,8 @@ from thcli.cli.flags import flags
 from thcli.core.options import (
     FaceVid2VidTrainOptions,
     FommTrainOptions,
+    IdentityTrainOptions,
+    ParseTrainOptions,
     PrepareOptions,
     ShowOptions,
     TrainOptions,
@@ -22,6 +24,12 @@ app = typer.Typer(help="Train a model on clips of one's own.", no_args_is_help=T
 
 Dataset = Annotated[
     Path | None, typer.Argument(help="A folder of clips, as `thcli prepare` makes it (not needed with --smoke).")
+]
+Pairs = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A folder with images/ and masks/ (class numbers), or a folder of such folders (not needed with --smoke)."
+    ),
 ]
 Run = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: log, checkpoints, samples, weights.")]
 
@@ -57,6 +65,23 @@ def monkeynet(dataset: Dataset = None, *, output: Run, train: TrainOptions, show
 def x2face(dataset: Dataset = None, *, output: Run, model: X2FaceTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
     """Train X2Face."""
     _train("x2face", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def identity(
+    dataset: Annotated[Path | None, typer.Argument(help="A folder with a folder of aligned faces for each person (not needed with --smoke).")] = None,
+    *, output: Run, model: IdentityTrainOptions, train: TrainOptions, show: ShowOptions,
+) -> None:  # fmt: skip
+    """Train the network that tells persons apart."""
+    _train("identity", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def parse(dataset: Pairs = None, *, output: Run, model: ParseTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train the face parser (parse-s): 19 regions of a face."""
+    _train("parse", dataset, output, model, train, show)
 
 
 def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:

@@ -51,10 +51,8 @@ class Trainer:
         self.options, self.config, self.items = options, config, batch
         self.device = resolve(options.device)
         self.half = half_of(options.precision, self.device)
-        published = recipe.published
-        self.lr = options.lr or published.lr
-        self.epoch_steps = max(1, math.ceil(len(data) * published.repeats / batch))
-        self.steps = options.steps or math.ceil((options.epochs or published.epochs) * self.epoch_steps)
+        self.lr = options.lr or recipe.published.lr
+        self.epoch_steps, self.steps = recipe.length(len(data), batch)
         recipe.to(self.device)
         self.optimisers = {
             phase.name: recipe.optimiser(phase, [p for n in phase.networks for p in recipe.networks[n].parameters()], self.lr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -109,6 +110,11 @@ class Recipe(ABC):
         passed = sum(step >= epoch * epoch_steps for epoch in self.published.milestones)
         return float(lr * 0.1**passed)
 
+    def length(self, items: int, batch: int) -> tuple[int, int]:
+        """Updates an epoch, and in all: what --steps says, or what --epochs (else the published ones) come to."""
+        an_epoch = max(1, math.ceil(items * self.published.repeats / batch))
+        return an_epoch, self.options.steps or math.ceil((self.options.epochs or self.published.epochs) * an_epoch)
+
     def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Networks' states as the published file names them."""
         return {f"{name}.{key}": value for name in self.exported for key, value in states[name].items()}
@@ -116,6 +122,10 @@ class Recipe(ABC):
     def publish(self, path: Path) -> Path:
         """What `thcli weights import` takes, made from the exported safetensors; the same file for most."""
         return path
+
+    def use(self, importable: Path) -> str:
+        """The command that takes the result into use."""
+        return f"thcli weights import {self.entry} {importable} --trust"
 
     def to(self, device: torch.device) -> None:
         """Moves everything there."""

@@ -28,6 +28,8 @@ RECIPES = {
     "facevid2vid": "thcli.train.facevid2vid:FaceVid2Vid",
     "monkeynet": "thcli.train.monkeynet:MonkeyNet",
     "x2face": "thcli.train.x2face:X2FaceRecipe",
+    "parse": "thcli.train.parse:Parse",
+    "identity": "thcli.train.identity:IdentityRecipe",
 }
 # What may change when a run is resumed; everything else decides the losses.
 FREE = ("steps", "every", "save", "samples", "device", "threads", "resume", "overwrite", "offline")
@@ -67,7 +69,7 @@ def train(
         "use": None,
     }  # fmt: skip
     if options.narrow == 1 and recipe.options.size == kind.sizes[0]:
-        report["use"] = f"thcli weights import {recipe.entry} {done.importable} --trust"
+        report["use"] = recipe.use(done.importable)
     return report
 
 

@@ -12,6 +12,7 @@ from thcli.core.options.run import Precision, RunOptions
 
 Perceptual = Literal["auto", "vgg19", "pyramid"]
 SpadeChoice = Literal["original", "spade"]
+TeacherInput = Literal["imagenet", "arcface"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +114,35 @@ class X2FaceTrainOptions:
     def __post_init__(self) -> None:
         require(1 <= self.views <= 8, "--views", "within 1..8", self.views)
         require(self.identity >= 0, "--identity", "0 or more", self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityTrainOptions:
+    """The identity network's own."""
+
+    teacher: str = option("", "A known network to learn from: ONNX, (N, 3, 112, 112) RGB to (N, D).")
+    teacher_input: TeacherInput = option(
+        "imagenet", "Its pixels: less ImageNet's mean, over its spread; or within -1..1."
+    )
+    margin: float = option(0.35, "Angle in radians that is kept between persons.")
+    coarse: float = option(0.4, "Part of the updates that sees pictures of 64 pixels, at a third of the work.")
+
+    def __post_init__(self) -> None:
+        require(0 <= self.margin <= 1, "--margin", "within 0..1", self.margin)
+        require(0 <= self.coarse <= 1, "--coarse", "within 0..1", self.coarse)
+
+
+@dataclass(frozen=True, slots=True)
+class ParseTrainOptions:
+    """The face parser's own."""
+
+    half: float = option(0.5, "Part of the updates, at the beginning, on pictures of half the size.")
+    more: int = option(3, "So many times the batch while the pictures are of half the size.")
+    rare: float = option(
+        1.0, "How much oftener pictures with a hat, glasses or jewellery come; 0: as often as the others."
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.half <= 1, "--half", "within 0..1", self.half)
+        require(1 <= self.more <= 16, "--more", "within 1..16", self.more)
+        require(0 <= self.rare <= 10, "--rare", "within 0..10", self.rare)
