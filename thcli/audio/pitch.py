@@ -41,7 +41,7 @@ VOICES = Range()
 def pitch(samples: Array32, rate: int = RATE, hop: int = HOP, within: Range = VOICES) -> Array32:
     """(N,) samples -> (ceil(N / hop),) float32: F0 in Hz about sample t * hop, 0 where nothing is voiced."""
     sound = np.asarray(samples, np.float32)
-    return joined(_tracked([sound], rate, hop, within, 0, peak([sound])))
+    return joined(tracked([sound], rate, hop, within, 0, peak([sound])))
 
 
 def pitch_blocks(speech: Speech, hop: int = HOP, within: Range = VOICES, first: int = 0) -> Iterator[Array32]:
@@ -49,7 +49,7 @@ def pitch_blocks(speech: Speech, hop: int = HOP, within: Range = VOICES, first: 
 
     first: sample about which frame 0 is taken.
     """
-    return _tracked(speech.blocks(), speech.rate, hop, within, first, peak(speech.blocks()))
+    return tracked(speech.blocks(), speech.rate, hop, within, first, peak(speech.blocks()))
 
 
 def peak(blocks: Iterable[Array32]) -> float:
@@ -65,7 +65,8 @@ def peak(blocks: Iterable[Array32]) -> float:
     return max(high - mean, mean - low)
 
 
-def _tracked(blocks: Iterable[Array32], rate: int, hop: int, within: Range, first: int, loudest: float) -> Iterator[Array32]:  # fmt: skip
+def tracked(blocks: Iterable[Array32], rate: int, hop: int, within: Range, first: int, loudest: float) -> Iterator[Array32]:  # fmt: skip
+    """`pitch_blocks` of blocks that are read once, where the peak is known."""
     seconds = hop / rate
     costs = Costs(jump=0.35 * 0.01 / seconds, voicing=0.14 * 0.01 / seconds)
     finder = _Finder(rate, within, loudest)
@@ -116,22 +117,23 @@ class _Finder:
         inner = strength[:, begin:end]
         top = (inner > strength[:, begin - 1 : end - 1]) & (inner >= strength[:, begin + 1 : end + 1])
         top &= inner > 0.5 * self._within.voicing
-        # among equals the shortest lag is the pitch, its multiples are not
-        octave = np.float32(0.01) * np.log2(np.arange(begin, end, dtype=np.float32) / begin)
-        score = np.where(top, inner - octave, np.float32(-1))
-        best = np.argpartition(score, -_CANDIDATES, axis=1)[:, -_CANDIDATES:]
-        there = np.take_along_axis(top, best, 1)
-        lag = best + begin
-        before, at, after = (np.take_along_axis(strength, lag + step, 1) for step in (-1, 0, 1))
-        curve = np.where(there, 2 * at - before - after, 1)
+        frame, lag = np.nonzero(top)
+        lag += begin
+        before, at, after = (strength[frame, lag + step] for step in (-1, 0, 1))
         slope = (after - before) / 2
-        fine = np.clip(slope / np.maximum(curve, 1e-9), -1, 1)
+        fine = np.clip(slope / np.maximum(2 * at - before - after, 1e-9), -1, 1)
         height = at + slope * fine / 2
         height = np.where(height > 1, 1 / np.maximum(height, 1e-9), height)
         hertz = self._rate * _FINER / (lag + fine)
-        hertz = np.where(there & (hertz <= self._within.ceiling), hertz, 0)
-        value = height - 0.01 * np.log2(self._within.ceiling / np.maximum(hertz, 1))
-        return hertz.astype(np.float32), value.astype(np.float32)
+        # among equals the shortest lag is the pitch, its multiples are not
+        value = height - 0.01 * np.log2(self._within.ceiling / hertz)
+        order = np.lexsort((-value, frame))
+        order = order[hertz[order] <= self._within.ceiling]
+        rank = np.arange(len(order)) - np.searchsorted(frame[order], frame[order])
+        order, rank = order[rank < _CANDIDATES], rank[rank < _CANDIDATES]
+        found = np.zeros((2, len(strength), _CANDIDATES), np.float32)
+        found[:, frame[order], rank] = hertz[order], value[order]
+        return found[0], found[1]
 
 
 def semitones(hertz: Array32, middle: float) -> Array32:
