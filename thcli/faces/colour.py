@@ -37,7 +37,7 @@ class Transfer:
     offset: Array32
 
     def apply(self, pixels: Array32, top: float) -> Array32:
-        """(h, w, 3) float32 in 0..top -> the same, corrected, not clipped."""
+        """(h, w, 3) float32 in 0..top -> the same, corrected, not clipped; bit-equal where there is nothing to correct."""
         height, width = pixels.shape[:2]
         # Cubic on a coarse grid, then linear: as smooth, and a tenth of the time.
         fine = cv2.resize(self.offset * np.float32(top), (_WORK, _WORK), interpolation=cv2.INTER_CUBIC)
@@ -47,11 +47,14 @@ class Transfer:
         return out
 
 
-def rim_transfer(frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], mask: Array32) -> Transfer:
+def rim_transfer(
+    frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], mask: Array32, keep: Array32 | None = None
+) -> Transfer:
     """What makes the crop's rim look like the frame's.
 
     frame_crop: the frame under the crop, (H, W, 3).  crop_pixels: the changed crop, (h, w, 3).  Both uint8, uint16, or
-    float32 in 0..1; any sizes.  mask: (h, w) 0..1.  The identity when the mask has no rim.
+    float32 in 0..1; any sizes.  mask: (h, w) 0..1.  keep: (h, w) 0..1, things in front of the face, which do not count.  The
+    identity when the mask has no rim.
 
     The gain matches the contrast along the rim (Reinhard et al. 2001, in RGB), as a cast or an exposure multiplies; what is
     left is an offset that varies over the crop.  Matching spreads instead of regressing keeps the gain right where the two
@@ -61,6 +64,8 @@ def rim_transfer(frame_crop: npt.NDArray[Any], crop_pixels: npt.NDArray[Any], ma
     soft = cv2.resize(mask, (_WORK, _WORK), interpolation=cv2.INTER_AREA)
     soft = np.clip(cv2.GaussianBlur(soft, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), 0, 1)
     rim = (4 * soft * (1 - soft)).astype(np.float32)
+    if keep is not None:
+        rim *= np.clip(1 - 2 * cv2.resize(keep, (_WORK, _WORK), interpolation=cv2.INTER_AREA), 0, 1)
     if float(rim.sum()) < 1e-3:
         return Transfer(np.ones(3, np.float32), np.zeros((GRID, GRID, 3), np.float32))
     gain = np.ones(3, np.float32)

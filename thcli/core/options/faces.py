@@ -9,6 +9,7 @@ from thcli.core.options.base import option, require
 
 Template = Literal["square", "arcface", "ffhq", "liveportrait"]
 Border = Literal["replicate", "black", "reflect"]
+Blend = Literal["feather", "laplacian", "poisson"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,16 @@ class PasteOptions:
     feather: float = option(0.08, "Width of the soft rim, as a part of the crop's shorter side.", "--feather")
     colour_match: bool = option(
         True, "Take colour and light at the rim from the frame.", "--colour-match/--no-colour-match"
+    )
+    blend: Blend = option(
+        "laplacian",
+        "feather: one soft rim; laplacian: each size of detail along a ramp of its own; poisson: the crop's contrasts in the frame's colours.",
+    )
+    grain: bool = option(True, "Give a crop that is smoother than its frame the frame's grain.", "--grain/--no-grain")
+    detail: bool = option(
+        True,
+        "Keep the frame's own texture where the crop's is unchanged (blurred or redrawn parts are the crop's).",
+        "--detail/--no-detail",
     )
 
     def __post_init__(self) -> None:
