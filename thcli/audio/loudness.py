@@ -33,7 +33,7 @@ def loudness_of(blocks: Iterable[Array32], rate: int = RATE) -> float:
     step = rate // 10
     rest = np.zeros(0)
     powers: list[Array] = []
-    for block in blocks:
+    for block in filter(len, blocks):
         filtered, state = signal.sosfilt(sections, np.asarray(block, np.float64), zi=state)
         rest = np.concatenate([rest, np.square(filtered)])
         whole = len(rest) // step

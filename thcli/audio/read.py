@@ -20,7 +20,7 @@ from thcli.media.failures import check_file, unreadable
 
 RATE = 16000  # samples a second, of everything here that listens
 _TOLERANCE = Fraction(1, 10)  # seconds that time stamps may stray from the samples' count before they are believed
-_LONGEST_GAP = 3600  # seconds; a larger jump of the clock is a fault of the file
+_LONGEST_GAP, _LONGEST_OVERLAP = 3600, 1  # seconds; a larger jump of the clock says nothing: the sound goes on
 _PART = 1 << 16  # samples of silence made at once
 # how much of each channel is heard: speech stands in the centre, and a subwoofer says nothing
 _SHARES = {"FC": 1.0, "LFE": 0.0, "LFE2": 0.0, "BL": 0.5, "BR": 0.5, "SL": 0.5, "SR": 0.5, "BC": 0.5}
@@ -151,29 +151,31 @@ def _continuous(path: Path, rate: int) -> Generator[Array32, None, None]:
     with opened(path) as container:
         mixer: _Mixer | None = None
         origin: Fraction | None = None
-        expected = Fraction(0)
+        expected = Fraction(0)  # seconds since the origin at which the next frame should begin
         made = skip = 0  # samples given so far; samples to leave out, since they were there before
         for frame in _frames(container, path):
             time = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
-            origin = time if origin is None else origin
             jump = time - origin - expected if time is not None and origin is not None else Fraction(0)
-            jump = jump if _TOLERANCE < abs(jump) < _LONGEST_GAP else Fraction(0)
+            if time is not None and (origin is None or not -_LONGEST_OVERLAP < jump < _LONGEST_GAP):
+                origin = time - expected
+                jump = Fraction(0)
+            jump = jump if abs(jump) > _TOLERANCE else Fraction(0)
             if mixer is None or jump or not mixer.fits(frame):
                 if mixer is not None:
                     rest = mixer.finish()[skip:]
                     made += len(rest)
                     yield rest
                 mixer = _Mixer(frame, rate)
-                due = round((expected + jump) * rate) - made
+                expected += jump
+                due = round(expected * rate) - made
                 skip = max(0, -due)
                 for begin in range(0, due, _PART):
                     made += min(_PART, due - begin)
                     yield np.zeros(min(_PART, due - begin), np.float32)
-                expected += jump
             part = mixer.mix(frame)
             expected += Fraction(frame.samples, frame.sample_rate)
-            made += len(part[skip:])
             kept, skip = part[skip:], max(0, skip - len(part))
+            made += len(kept)
             yield kept
         if mixer is not None:
             yield mixer.finish()[skip:]

@@ -30,20 +30,21 @@ def check_file(path: Path) -> None:
 
 
 def unreadable(path: Path, exc: BaseException) -> MediaError:
-    """The MediaError that says why a file could not be opened or holds no picture that can be decoded; the caller raises it from exc."""
+    """The MediaError that says why a file could not be opened or holds nothing that can be decoded; the caller raises it from exc."""
     with path.open("rb") as file:
         head = file.read(4096)
     if _is_text(head):
         page = head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html"))
         what = "a web page" if page else "a text file"
-        return MediaError(f"{path} is {what}, not a video or an image.", "Check where it came from.")
+        return MediaError(f"{path} is {what}, not a video, an image or a sound.", "Check where it came from.")
     if head[4:8] in _MOVIE_BOXES and not _has_index(path):
         return MediaError(
             f"{path} is cut off: its index (the moov box) is missing.", "Copy, download or record it again to the end."
         )
     reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     return MediaError(
-        f"{path} cannot be read as a video or an image ({reason}).", "It is damaged or of a kind that is not supported."
+        f"{path} cannot be read as a video, an image or a sound ({reason}).",
+        "It is damaged or of a kind that is not supported.",
     )
 
 
