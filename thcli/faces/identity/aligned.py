@@ -1,0 +1,21 @@
+"""The crop by which every network of this kind knows a face: 112 x 112, eyes, nose and mouth corners on ArcFace's places."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.types import Face, Image
+from thcli.faces.align import arcface
+from thcli.faces.backends.common import eight_bit
+from thcli.faces.crop import crop
+from thcli.faces.layouts import landmarks_of
+
+SIZE = 112
+
+
+def aligned(picture: Image, face: Face) -> Image:
+    """(112, 112, 3) uint8 RGB, what `IdentityEncoder.vectors` takes; black where the picture ends.
+
+    picture: (H, W, 3) RGB uint8 or uint16.  Raises NoFaceError when the face has no landmarks to align by.
+    """
+    return np.asarray(crop(eight_bit(picture), arcface(landmarks_of(face), SIZE), border="black"), np.uint8)
