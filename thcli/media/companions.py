@@ -205,6 +205,11 @@ def _holds(muxer: str, stream: Any) -> bool:
     """Tries whether a container accepts the stream, by writing the header of one that holds nothing else."""
     if muxer in ("gif", "webp"):
         return False
+    name = stream.codec_context.name if stream.codec_context is not None else ""
+    if muxer == "mp4" and name.startswith(
+        "pcm_"
+    ):  # it can, but few players play it, and the muxer fails with some layouts
+        return False
     trial = av.open(io.BytesIO(), "w", format=muxer)
     try:
         copy = trial.add_stream_from_template(stream)

@@ -11,6 +11,7 @@ from av.packet import Packet
 
 _ENCODERS = {"webm": ("libopus", "libvorbis", "opus"), "avi": ("libmp3lame", "aac"), "nut": ("flac",)}
 _RATES = {"libopus": 48000, "opus": 48000}
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _MOST_RATE = 48000  # of what the lossy encoders take
 
 
@@ -19,7 +20,7 @@ class Transcoded:
 
     def __init__(self, out: OutputContainer, encoder: str, stream: Any) -> None:
         rate = _RATES.get(encoder) or min(int(stream.codec_context.sample_rate), _MOST_RATE)
-        layout = stream.codec_context.layout.name
+        layout = _layout(stream.codec_context)
         self._out: Any = cast(Any, out.add_stream(encoder, rate=rate))
         self._out.codec_context.layout = layout
         self._out.codec_context.bit_rate = 96_000 * max(1, int(stream.codec_context.channels))
@@ -58,3 +59,13 @@ class Transcoded:
                 made += self._out.encode(part)
             made += self._out.encode(None)
         return made
+
+
+def _layout(context: Any) -> str:
+    """The name of a track's channel layout; a plain WAV says only how many channels there are. Raises ValueError for too many."""
+    known = context.layout
+    if known.channels and known.channels[0].name != "NONE":
+        return str(known.name)
+    if known.nb_channels not in _LAYOUTS:
+        raise ValueError(f"{known.nb_channels} channels without a layout")
+    return _LAYOUTS[known.nb_channels]
