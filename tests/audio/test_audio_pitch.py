@@ -28,7 +28,7 @@ def test_glides(low: float, high: float) -> None:
 
 
 def test_a_little_noise_is_borne() -> None:
-    hertz = 120 + 40 * np.sin(2 * np.pi * 1.5 * np.arange(2 * RATE) / RATE)
+    hertz = 120 + 20 * np.sin(2 * np.pi * 0.8 * np.arange(2 * RATE) / RATE)
     found = pitch(vowel(hertz) + noise(2.0, 0.005), within=Range(ceiling=400))
     assert np.abs(found / hertz[::160] - 1)[5:-5].max() < 0.02
 
