@@ -45,7 +45,16 @@ def thcli(
 
 app.command()(reenact.reenact)
 app.command()(speak.speak)
-for stage in (stages.detect, stages.track, stages.crop, stages.align, stages.encode, stages.warp, stages.paste):
+for stage in (
+    stages.detect,
+    stages.track,
+    stages.fit,
+    stages.crop,
+    stages.align,
+    stages.encode,
+    stages.warp,
+    stages.paste,
+):
     app.command(rich_help_panel="Stages")(stage)
 app.command()(compare.compare)
 app.add_typer(evaluate.app, name="eval")

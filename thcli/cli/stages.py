@@ -1,4 +1,4 @@
-"""The stages of the pipeline one by one: `thcli detect | track | crop | align | encode | warp | paste`; they chain through files."""
+"""The stages of the pipeline one by one: `thcli detect | track | fit | crop | align | encode | warp | paste`; they chain through files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from thcli.core.options import (
     CropOptions,
     DetectOptions,
     EncodeOptions,
+    FitOptions,
     PasteJobOptions,
     ShowOptions,
     TrackOptions,
@@ -60,6 +61,33 @@ def track(video: Input, output: Lines = None, *, options: TrackOptions, show: Sh
         for row in report.details.get("tracks", ()):
             choice = f" (--face {row['face']})" if row["face"] is not None else ""
             console.say(f"track {row['track']}{choice}: {row['frames']} frames, about {row['area']} square pixels")
+
+
+@flags
+def fit(
+    input: Input,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="NAME.csv, NAME.jsonl or NAME.safetensors (default: JSON Lines on stdout; with --json only the summary goes there).",
+        ),
+    ] = None,
+    *,
+    options: FitOptions,
+    show: ShowOptions,
+) -> None:
+    """Fit a 3-D model to one face: pose in degrees, identity and expression of every frame."""
+    from thcli.pipeline.finding import only_one_for_stdout
+    from thcli.pipeline.fitting import fit as run
+
+    with Console(show) as console:
+        report = run(input, only_one_for_stdout(output, show.as_json), options, console)
+        unseen = f", {report.passed_through} without the face" if report.passed_through else ""
+        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+        for name, turn in report.details.get("pose", {}).items():
+            console.say(f"{name}: {turn['mean']} degrees on average, {turn['min']} to {turn['max']}")
 
 
 @flags

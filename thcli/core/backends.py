@@ -30,8 +30,18 @@ class Landmarker(Protocol):
 
 
 class IdentityEncoder(Protocol):
-    """Who a face is; see `core.types.Identity`."""
+    """Who a face is; see `core.types.Identity`.
 
+    name: of the backend.  same_person: the cosine from which two pictures are held to show one person.  vectors: many faces at once, crops
+    (112, 112, 3) as `faces.identity.aligned` cuts them -> (N, D) float32, rows of unit length. Stateless; the result does not depend on
+    the batch.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def same_person(self) -> float: ...
+    def vectors(self, crops: Sequence[Image]) -> Array32: ...
     def identify(self, picture: Image, face: Face) -> Identity: ...
 
 
@@ -52,12 +62,14 @@ class Parser(Protocol):
 class FaceModel(Protocol):
     """A 3-D model of faces: a head's pose, who it is and its expression in numbers.
 
-    expression_names: of each column of `Coefficients.expression`.  fit: each face in its picture, (H, W, 3) uint8, with its landmarks (a
-    model that only reads them leaves the pictures alone). Stateless; the result does not depend on the batch.
+    expression_names: of each column of `Coefficients.expression`.  uses_pictures: False for a model that reads landmarks alone.
+    fit: one face or more, each in its picture, (H, W, 3) uint8. Stateless; the result does not depend on the batch.
     """
 
     @property
     def expression_names(self) -> Sequence[str]: ...
+    @property
+    def uses_pictures(self) -> bool: ...
     def fit(self, pictures: Sequence[Image], faces: Sequence[Face]) -> Coefficients: ...
 
 
@@ -250,6 +262,7 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "identity": {
+        "identity-s": Backend("thcli.faces.identity.small:load", "our own small network; 512 numbers", ("identity-s",)),
         "sface": Backend(
             "thcli.faces.backends.opencv_zoo:load_identity", "SFace; 128 numbers", ("sface",), "opencv-python"
         ),
@@ -261,7 +274,21 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "parser": {},
-    "model3d": {},
+    "model3d": {
+        "mesh": Backend("thcli.motion.model3d:load", "pose, identity and expression sliders of the 468 points"),
+        "tddfa": Backend(
+            "thcli.faces.model3d.tddfa:load",
+            "3DDFA_V2, MobileNet; pose, 40 shape, 10 expression",
+            ("tddfa-mb1", "tddfa-mean-std"),
+        ),
+        "tddfa-mb05": Backend(
+            "thcli.faces.model3d.tddfa:load_small", "the same, half as wide", ("tddfa-mb05", "tddfa-mean-std")
+        ),
+        "deep3d": Backend(
+            "thcli.faces.model3d.deep3d:load", "Deep3DFaceRecon, ResNet-50; BFM 2009, 80 and 64", ("deep3d",)
+        ),
+        "deca": Backend("thcli.faces.model3d.deca:load", "DECA, ResNet-50; FLAME, 100 and 50, jaw", ("deca",)),
+    },
     "engine": {
         "mesh": Backend(
             "thcli.engines.mesh.engine:load", "warps the source's own texture; no generative weights", ("selfie",)
@@ -305,7 +332,10 @@ def backend(stage: str, name: str) -> Backend:
 
 
 # What "auto" stands for: under any licence, and where only free weights may be used ("" for nothing).
-AUTO: dict[str, dict[str, str]] = {}
+AUTO: dict[str, dict[str, str]] = {
+    "identity": {"any": "identity-s", "free": ""},
+    "model3d": {"any": "mesh", "free": "mesh"},
+}
 
 
 def chosen(stage: str, name: str, run: RunOptions) -> str:

@@ -112,6 +112,26 @@ def matrix_from_rotvec(rotvec: npt.ArrayLike) -> Array:
     return np.asarray(np.eye(3) + sinc * k + versine * (k @ k), np.float64)
 
 
+def angles_from_matrix(rotation: Array) -> Array:
+    """(..., 3, 3) rotations -> (..., 3) pitch, yaw and roll in degrees, of `roll after yaw after pitch`: Rz Ry Rx.
+
+    In picture axes (x right, y down, z away): positive pitch looks down, yaw turns the nose to the picture's left, roll tilts
+    clockwise. pitch and roll: -180..180; yaw: -90..90, where at the ends only the sum or difference of the other two is told.
+    """
+    r = np.asarray(rotation, np.float64)
+    flat = np.hypot(r[..., 0, 0], r[..., 1, 0])
+    pitch = np.arctan2(r[..., 2, 1], r[..., 2, 2])
+    roll = np.arctan2(r[..., 1, 0], r[..., 0, 0])
+    return np.asarray(np.degrees(np.stack([pitch, np.arctan2(-r[..., 2, 0], flat), roll], -1)))
+
+
+def matrix_from_angles(angles: npt.ArrayLike) -> Array:
+    """The inverse of `angles_from_matrix`: (..., 3) pitch, yaw, roll in degrees -> (..., 3, 3)."""
+    turns = np.radians(np.asarray(angles, np.float64))
+    x, y, z = (matrix_from_rotvec(turns[..., i : i + 1] * np.eye(3)[i]) for i in range(3))
+    return np.asarray(z @ y @ x)
+
+
 def box_of(points: npt.ArrayLike) -> Array32:
     """(K, 2+) pixels -> (4,) x0, y0, x1, y1 float32."""
     p = np.asarray(points, np.float32)[:, :2]

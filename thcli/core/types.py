@@ -89,11 +89,20 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """Faces in the numbers of a 3-D model, one row each.
+    """Faces in the numbers of a 3-D model, a row each.
 
-    model: which one made them (numbers of two models do not compare).  identity: (N, I), the shape at rest.  expression: (N, E).
-    rotation: (N, 3) rotation vectors in radians, of the head as the picture shows it (x right, y down, z away from the camera).
-    scale: (N,) pixels a unit of the model.  translation: (N, 2) pixels, where the model's origin lies.
+    model: the backend that made them (numbers of two models do not compare).  identity: (N, I), the shape at rest.  expression: (N, E).
+    rotation: (N, 3) rotation vectors in radians of the head in picture axes (x right, y down, z away from the camera), zero for a face
+    that looks into the camera: positive about x looks down, about y turns the nose to the picture's left, about z tilts clockwise.
+    scale: (N,) pixels of the picture a unit of the model.  translation: (N, 2) pixels of the picture, where the model's origin lies.
+    own: name -> (N, ...), the numbers as the model itself has them, in its own axes and for its own crop, none left out.
+
+    | model | identity, expression | unit, origin | own |
+    |---|---|---|---|
+    | mesh | 24 shapes in standard deviations; `motion.model3d.EXPRESSION` | outer eye corners' distance; centre of the rigid points | - |
+    | tddfa, tddfa-mb05 | 40, 10 of BFM (3DDFA_V2) | micrometre; BFM's | param (62): 3 x 4 matrix by rows, shape 40, expression 10 |
+    | deep3d | 80, 64 of BFM 2009, standard deviations | decimetre; the mean face's centre | id 80, exp 64, tex 80, angle 3 (x, y, z), gamma 27, trans 3 |
+    | deca | 100, 50 of FLAME, standard deviations | metre; FLAME's, turned about its root joint | shape 100, tex 50, exp 50, pose 6 (head, jaw), cam 3, light 27 |
     """
 
     model: str
@@ -102,6 +111,7 @@ class Coefficients:
     rotation: Array32
     scale: Array32
     translation: Array32
+    own: Mapping[str, Array32] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rotation)

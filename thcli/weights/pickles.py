@@ -6,6 +6,7 @@ known harmless origin are replaced by inert stand-ins that keep nothing; anythin
 
 from __future__ import annotations
 
+import codecs
 import json
 import pickle
 import warnings
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from thcli.core.errors import OutputError, WeightsError
@@ -68,6 +71,37 @@ def read_pickle(path: Path, *, mapped: bool = False) -> tuple[dict[str, torch.Te
     if not tensors:
         raise WeightsError(f"{path} holds no tensors.")
     return tensors, plain
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads numpy arrays, numbers and texts in plain containers; whatever else a pickle asks for is refused by name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {entry[1]: entry[0] for entry in _numpy_globals() if isinstance(entry, tuple)}
+        known |= {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype, "_codecs.encode": codecs.encode}
+        if f"{module}.{name}" not in known:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return known[f"{module}.{name}"]
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """The numpy arrays of a plain pickle (one that is not PyTorch's) by dotted name.
+
+    Raises WeightsError naming what makes the file unsafe, or what else is wrong with it.
+    """
+    if what := impostor(path):
+        raise WeightsError(f"{path} is {what}, not a pickle.")
+    try:
+        with path.open("rb") as file:
+            content = _Arrays(file, encoding="latin1").load()
+    except pickle.UnpicklingError as exc:
+        raise _refused(path, str(exc)) from exc
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError, MemoryError, OverflowError) as exc:  # fmt: skip
+        raise WeightsError(f"{path} is not a whole pickle: {exc}.", "Fetch or import it again.") from exc
+    arrays = {name: value for name, value in _leaves(content, "") if isinstance(value, np.ndarray) and value.dtype != object}  # fmt: skip
+    if not arrays:
+        raise WeightsError(f"{path} holds no arrays.")
+    return arrays
 
 
 def convert(path: Path, target: Path, digest: str) -> None:
@@ -170,7 +204,6 @@ def _numpy_globals() -> list[Any]:
     """What numpy's scalars and arrays are rebuilt with: harmless, and common beside tensors."""
     import _codecs
 
-    import numpy as np
     from numpy._core import multiarray
 
     kinds = [type(np.dtype(k)) for k in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]

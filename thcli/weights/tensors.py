@@ -68,6 +68,18 @@ def load_tensors(
     return _or_complain(_read_file(path, framework, wanted), source, wanted)
 
 
+def load_arrays(
+    name: str, *, offline: bool = False, on: Listener = silent, store: Store | None = None
+) -> dict[str, npt.NDArray[np.generic]]:
+    """name -> array of an entry whose format is "pickle": plain arrays, read without running anything of the file.
+
+    Raises WeightsError as `load_tensors` does.
+    """
+    from thcli.weights.pickles import read_arrays
+
+    return read_arrays(locate(name, offline=offline, on=on, store=store))
+
+
 def require_keys(
     found: Mapping[str, Shaped], wanted: Mapping[str, Shaped], what: str, ignore: Iterable[str] = ()
 ) -> None:

@@ -21,6 +21,7 @@ from thcli.core.options.jobs import (
     CropOptions,
     DetectOptions,
     EncodeOptions,
+    FitOptions,
     Framing,
     PasteJobOptions,
     PasteMask,
@@ -30,7 +31,7 @@ from thcli.core.options.jobs import (
     TrackOptions,
     WarpOptions,
 )
-from thcli.core.options.measure import BenchOptions, EvaluateOptions
+from thcli.core.options.measure import BenchOptions, EvaluateOptions, SteadyEvaluateOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     LivePortraitOptions,
@@ -71,6 +72,7 @@ __all__ = [
     "FaceOptions",
     "FaceVid2VidTrainOptions",
     "FindOptions",
+    "FitOptions",
     "FommTrainOptions",
     "Framing",
     "IdentityTrainOptions",
@@ -97,6 +99,7 @@ __all__ = [
     "ShowOptions",
     "SpadeChoice",
     "SpeakOptions",
+    "SteadyEvaluateOptions",
     "SteadyOptions",
     "TeacherInput",
     "Template",

@@ -113,6 +113,18 @@ class EncodeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class FitOptions:
+    """`thcli fit`."""
+
+    overwrite: bool = option(False, "Replace an output that exists.")
+    model3d: str = option("auto", "3-D model of the face (thcli list model3d); auto: mesh.")
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
 class CropOptions:
     """`thcli crop`."""
 

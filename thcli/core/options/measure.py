@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thcli.core.options.base import option, require
+from thcli.core.options.faces import SteadyOptions, TemplateOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,21 @@ class BenchOptions:
         require(64 <= self.size <= 4096, "--size", "within 64..4096 pixels", self.size)
         require(1 <= self.repeat <= 20, "--repeat", "within 1..20", self.repeat)
         require(self.memory == 0 or self.memory > 200, "--memory", "more than 200 frames, or 0", self.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyEvaluateOptions:
+    """How the steadiness of crops is measured."""
+
+    frames: int = option(100, "Frames of each scene, at 25 a second.")
+    size: int = option(720, "Side of the made clips in pixels; the face is a third of it.")
+    noise: float = option(3.0, "Standard deviation of the sensor's noise, in levels of 255.")
+    crf: int = option(23, "Quality at which the clips are encoded (H.264).")
+    template: TemplateOptions = field(default_factory=TemplateOptions)
+    steady: SteadyOptions = field(default_factory=SteadyOptions)
+
+    def __post_init__(self) -> None:
+        require(75 <= self.frames <= 1000, "--frames", "within 75..1000", self.frames)
+        require(128 <= self.size <= 2048, "--size", "within 128..2048 pixels", self.size)
+        require(0 <= self.noise <= 30, "--noise", "within 0..30", self.noise)
+        require(0 <= self.crf <= 51, "--crf", "within 0..51", self.crf)
