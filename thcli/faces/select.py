@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,8 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.shape import SAME_AT_ALL, shape_distance
 
-SAMPLES = (3, 12, 48, 192, 768)  # the frames of a track in which its identity is looked at
+SAMPLES = (1, 12, 48, 192, 768)  # the frames of a track in which its identity is looked at
 BINS = 8  # of the histogram of areas, per doubling
-SAME_PERSON = 0.3  # cosine of two identity vectors
 
 
 @dataclass(slots=True)
@@ -66,11 +66,16 @@ class Census:
         self.opening_frame = -1
 
     @property
+    def same_person(self) -> float:
+        """The cosine from which a face is held to be the one looked for."""
+        return 1.0 if self._identity is None else self._identity.same_person
+
+    @property
     def tracks(self) -> int:
         """How many different faces were seen."""
         return len(self.summaries)
 
-    def add(self, faces: Sequence[Face], picture: Image | None = None) -> None:
+    def add(self, faces: Sequence[Face], picture: npt.NDArray[Any] | None = None) -> None:
         """The faces of the next frame, each with its track number."""
         self._frame += 1
         if faces and not self.opening:
@@ -153,10 +158,10 @@ def _resembling(census: Census, who: Reference, where: str, warn: Callable[[str]
     }
     if by_vector:
         best = max(by_vector, key=lambda track: by_vector[track])
-        if by_vector[best] < SAME_PERSON:
+        if by_vector[best] < census.same_person:
             raise NoFaceError(
                 f"None of the {census.tracks} faces in {where} is the one in {who.name}.",
-                f"Most like it is track {best}, with a cosine of {by_vector[best]:.2f} where {SAME_PERSON} is needed. Found {census.described()}.",
+                f"Most like it is track {best}, with a cosine of {by_vector[best]:.2f} where {census.same_person} is needed. Found {census.described()}.",
             )
         return best
     by_shape = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,11 +11,15 @@ import numpy.typing as npt
 from thcli.core.backends import Detector, IdentityEncoder, Landmarker
 from thcli.core.errors import UsageError
 from thcli.core.geometry import box_iou
-from thcli.core.types import Array32, Face
+from thcli.core.types import Array32, Face, Image
 from thcli.faces.cuts import Cuts
+from thcli.faces.identity.aligned import aligned
 from thcli.faces.shape import SAME_AT_ALL, SAME_LIKELY, SAME_SURELY, shape_distance
 
 Pixels = npt.NDArray[Any]
+SIGHTINGS = (1, 12, 48, 192)  # ages of a track at which its face is kept, to be known again by (those of a sure mesh)
+REMEMBERED = 64  # tracks that are kept in mind beyond the memory, for who they are
+UNLIKE = 0.5  # of the cosine of one person: below it even a face in the right place is somebody else
 
 
 @runtime_checkable
@@ -48,7 +52,6 @@ class TrackOptions:
     sure_logit: float = 18.0  # from which a mesh may stand for the shape of its face
     lowest_logit: float = 5.0  # below it a track ends: a face half out of the picture has 10, one half covered 18
     overlap: float = 0.3  # two tracks that share more of the smaller box are one face
-    same_person: float = 0.35  # cosine of two identity vectors from which they are one person
     most: int = 12  # faces at a time
 
 
@@ -59,6 +62,8 @@ class _Track:
     seen: int  # frame in which it was last seen
     age: int = 1  # frames seen
     sure: Face | None = None  # as last seen well: a face on its way out is misshapen
+    sightings: int = 0
+    crops: list[Image] = field(default_factory=list)  # aligned, as yet without a vector
     vector: Array32 | None = None  # sum of identity vectors
     before_cut: bool = False
 
@@ -66,7 +71,9 @@ class _Track:
 class Tracker:
     """Stable numbers for the faces of a clip, fed frame by frame in display order.
 
-    Holds the last face of each track and no pictures. Not safe to share between threads.
+    Holds the last face of each track, and with `identity` four small crops of it; no frames. The identity network is asked only when a
+    face appears that may be a lost one (after a cut, among several, in another place): a clip of one person never needs it.
+    Not safe to share between threads.
     Raises UsageError for a landmarker that cannot follow a mesh.
     """
 
@@ -112,7 +119,7 @@ class Tracker:
         self._follow(picture)
         if self._due():
             self._look(picture)
-        self._gone = [t for t in self._gone if self._frame - t.seen <= self._options.memory]
+        self._gone = [t for t in self._gone if self._in_memory(t) or t.sightings][-REMEMBERED:]
         return [track.face for track in self._live]
 
     def _follow(self, picture: Pixels) -> None:
@@ -130,6 +137,7 @@ class Tracker:
                     track.sure = track.face
                 track.seen = self._frame
                 track.age += 1
+                self._sight(track, picture)
                 kept.append(track)
             else:
                 self._gone.append(track)
@@ -170,8 +178,7 @@ class Tracker:
 
     def _begin(self, picture: Pixels, face: Face) -> _Track:
         """The track of a face that nobody follows: one that was lost, when that is plausible, else a new one."""
-        vector = None if self._identity is None else self._identity.identify(picture, face).vector
-        track = self._returning(face, vector)
+        track = self._returning(picture, face)
         if track is None:
             track = _Track(self._next, face, self._frame)
             self._next += 1
@@ -182,22 +189,45 @@ class Tracker:
             track.sure = track.face
         track.seen = self._frame
         track.before_cut = False
-        if vector is not None:
-            track.vector = vector if track.vector is None else track.vector + vector
+        self._sight(track, picture)
         return track
 
-    def _returning(self, face: Face, vector: Array32 | None) -> _Track | None:
-        """The lost track that `face` continues. By identity when both have a vector, else by place and size."""
-        best: tuple[float, _Track] | None = None
-        for track in self._gone:
-            if vector is not None and track.vector is not None:
-                cosine = float(vector @ track.vector / max(float(np.linalg.norm(track.vector)), 1e-6))
-                cost = 1 - cosine if cosine >= self._options.same_person else np.inf
-            else:
-                cost = _implausible(track, face, self._frame - track.seen)
-            if np.isfinite(cost) and (best is None or cost < best[0]):
-                best = cost, track
-        return None if best is None else best[1]
+    def _in_memory(self, track: _Track) -> bool:
+        return self._frame - track.seen <= self._options.memory
+
+    def _sight(self, track: _Track, picture: Pixels) -> None:
+        """Keeps a crop of a track's face now and then; what it says is worked out only when it is asked for."""
+        due = track.sightings < len(SIGHTINGS) and track.age >= SIGHTINGS[track.sightings]
+        if self._identity is not None and due and track.face.logit >= self._options.sure_logit:
+            track.sightings += 1
+            track.crops.append(aligned(picture, track.face))
+
+    def _returning(self, picture: Pixels, face: Face) -> _Track | None:
+        """The lost track that `face` continues: by place and size, and by identity where these could deceive."""
+        near = {
+            t.number: cost
+            for t in self._gone
+            if self._in_memory(t) and np.isfinite(cost := _implausible(t, face, self._frame - t.seen))
+        }
+        by_place = min((t for t in self._gone if t.number in near), key=lambda t: near[t.number], default=None)
+        alone = self._next == 1 and by_place is not None and not by_place.before_cut
+        if alone or self._identity is None or not any(t.sightings for t in self._gone):
+            return by_place
+        own = self._identity.vectors([aligned(picture, face)])[0]
+        alike = {t.number: float(own @ mean) for t in self._gone if (mean := self._vector(t)) is not None}
+        best = max((t for t in self._gone if t.number in alike), key=lambda t: alike[t.number])
+        same = self._identity.same_person
+        if alike[best.number] >= same or (best is by_place and alike[best.number] >= UNLIKE * same):
+            return best
+        return by_place if by_place is not None and by_place.number not in alike else None
+
+    def _vector(self, track: _Track) -> Array32 | None:
+        """Who a track shows, as a unit vector; None when its face was never seen well."""
+        if track.crops and self._identity is not None:
+            found = np.asarray(self._identity.vectors(track.crops).sum(0), np.float32)
+            track.vector = found if track.vector is None else track.vector + found
+            track.crops.clear()
+        return None if track.vector is None else track.vector / max(float(np.linalg.norm(track.vector)), 1e-6)
 
 
 def _side(face: Face) -> float:

@@ -16,7 +16,6 @@ from thcli.core.stream import ordered_map
 from thcli.core.types import Crop, Frame
 from thcli.faces.crop import Pixels
 from thcli.faces.crop import crop as cut
-from thcli.faces.select import Census
 from thcli.media.image import folder_images
 from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
@@ -61,7 +60,7 @@ def crop(
         if options.dry_run:
             return planned(job, target, info, options.read)
         with side as kept, TrackLog() as log:
-            census = look(info, log, options.read, finders, job)
+            census = look(info, log, options.read, finders, job, options.faces.select)
             chosen = finders.choose(census, options.faces.select, str(source), job)
             if len(chosen) > 1:
                 raise UsageError(f"{source} shows {len(chosen)} faces, and one is cropped at a time.", "Choose it with --face N.")  # fmt: skip
@@ -161,8 +160,8 @@ def _places(frame: Frame, options: AlignOptions, finders: Finders, where: str, j
     faces = finders.find(picture)
     if not faces:
         return []
-    census = Census()
-    census.add(faces)
+    census = finders.census(options.faces.select)
+    census.add(faces, picture)
     chosen = finders.choose(census, options.faces.select, where, job)
     return [place_of(finders.settled(picture, faces[number]), options.template) for number in chosen]
 

@@ -71,7 +71,7 @@ def track(
     with Job("track", on) as job:
         info = media.probe(job.enter(media.local(source)))
         lines = Lines(output, options.overwrite)
-        finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker), options.run)  # fmt: skip
+        finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker, identity=options.find.identity), options.run)  # fmt: skip
         if options.dry_run:
             return planned(job, output, info, options.read)
         census, tally, cuts, empty = Census(), Tally(), 0, 0

@@ -62,7 +62,9 @@ def warp(
     if info.kind != "motion":
         raise UsageError(f"{motion} is not a motion file.", f"Make one of it: thcli encode {motion}.")
     shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
-    find = FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker)
+    find = FaceOptions(
+        detector=options.find.detector, landmarker=options.find.landmarker, identity=options.find.identity
+    )
     whole = ReenactOptions(**shared, faces=find)
     target = output if output is not None else _video_path(source, info)
     if options.dry_run:

@@ -50,7 +50,7 @@ def observe_driver(
     if info.kind == "motion":
         return _counted(MotionFile(info.path), 1)
     with TrackLog() as log:
-        census = look(info, log, read, finders, job)
+        census = look(info, log, read, finders, job, select)
         chosen = finders.choose(census, select, str(info.path), job)
         if select == "all" and len(chosen) > 1:
             raise UsageError(f"{info.path} shows {len(chosen)} faces, but one drives.", "Choose it with --face N.")
@@ -71,12 +71,17 @@ def _observe_track(log: TrackLog, track: int, writer: MotionWriter, job: Job) ->
             writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
 
 
-def look(info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job) -> Census:
-    """Tracks every face of a clip into `log`; returns who was seen, and how much of them. Raises NoFaceError when nobody was."""
-    census = Census()
+def look(
+    info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job, select: str = "largest"
+) -> Census:
+    """Tracks every face of a clip into `log`; returns who was seen, and how much of them. Raises NoFaceError when nobody was.
+
+    select: the --face that will be chosen; with a reference picture it is also looked at who they are.
+    """
+    census = finders.census(select)
     for frame, faces, cut in follow(info, read, finders, job):
         log.add(frame, faces, cut=cut)
-        census.add(faces)
+        census.add(faces, frame.pixels)
     return census
 
 
@@ -85,7 +90,7 @@ def follow(info: MediaInfo, read: ReadOptions, finders: Finders, job: Job) -> It
 
     Raises NoFaceError at the end when nobody was seen.
     """
-    tracker = Tracker(finders.detector, finders.landmarker)
+    tracker = Tracker(finders.detector, finders.landmarker, identity=finders.identity)
     count, seen = 0, False
     with media.read(info.path, read, on=job.on) as reader, job.stage("track", info.frames) as step:
         for frame in job.clock.over("decode", reader):

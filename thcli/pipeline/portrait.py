@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import Detector, backend
+from thcli.core.backends import Detector, IdentityEncoder, backend
 from thcli.core.errors import UsageError
 from thcli.core.options import FaceOptions, ReadOptions, RenderOptions, RunOptions
 from thcli.core.types import Face, Image
 from thcli.faces import align
 from thcli.faces.crop import crop, moved
+from thcli.faces.identity.encoder import encoder
 from thcli.faces.select import Census, Reference, is_reference, reference_of
 from thcli.faces.track import MeshLandmarker
 from thcli.media.info import MediaInfo
@@ -76,11 +77,15 @@ class Finders:
 
     detector: Detector
     landmarker: CarefulLandmarker
+    identity: IdentityEncoder | None = None  # loaded when it is first asked
 
     @classmethod
     def load(cls, faces: FaceOptions, run: RunOptions) -> Finders:
         """Raises WeightsError when their weights are not there, UsageError for a landmarker without a mesh."""
-        return cls(backend("detector", faces.detector).load(run), backend("landmarker", faces.landmarker).load(run))
+        return cls(
+            backend("detector", faces.detector).load(run), backend("landmarker", faces.landmarker).load(run),
+            encoder(faces.identity, run),
+        )  # fmt: skip
 
     def find(self, picture: Image) -> list[Face]:
         """Every face of a picture with its mesh, numbered from left to right."""
@@ -95,7 +100,11 @@ class Finders:
 
     def reference(self, path: str) -> Reference:
         """Who is on a --face picture."""
-        return reference_of(media.read_image(path), path, self.detector, self.landmarker)
+        return reference_of(media.read_image(path), path, self.detector, self.landmarker, self.identity)
+
+    def census(self, select: str) -> Census:
+        """Counts faces for a --face, with a look at who they are only where that is asked for."""
+        return Census(self.identity if is_reference(select) else None)
 
     def choose(self, census: Census, select: str, where: str, job: Job) -> list[int]:
         """The tracks that --face means."""
@@ -118,9 +127,9 @@ def portrait(source: str | Path, options: RenderOptions, finders: Finders, job: 
         faces = finders.find(picture)
     else:
         picture, faces = _from_video(source, options.source_time, finders)
-    census = Census()
-    census.add(faces)
     select = options.source_face
+    census = finders.census(select)
+    census.add(faces, picture)
     chosen = [faces[number] for number in finders.choose(census, select, str(source), job)]
     if len(faces) > 1 and select == "largest":
         job.warn(f"{source} shows {len(faces)} faces; the largest is taken. Choose with --source-face ({census.described()}).")  # fmt: skip

@@ -55,7 +55,7 @@ def prepare(
             raise MediaError(f"{inputs[0]} holds no videos.", f"Give videos: {', '.join(SUFFIXES)}.")
         if options.dry_run:
             return _planned(videos, output, job)
-        finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker), options.run)  # fmt: skip
+        finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker, identity=options.find.identity), options.run)  # fmt: skip
         records = Records(output, options)
         errors: list[tuple[Path, ThcliError]] = []
         skipped = 0

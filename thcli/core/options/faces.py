@@ -10,6 +10,7 @@ from thcli.core.options.base import option, require
 Template = Literal["square", "arcface", "ffhq", "liveportrait"]
 Border = Literal["replicate", "black", "reflect"]
 Blend = Literal["feather", "laplacian", "poisson"]
+IDENTITY = "Backend that tells persons apart: for a reference image, and to know a face again after a cut; none: by shape and place alone."
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class FaceOptions:
     select: str = option("largest", "Which face: largest, first, all, a number from 0, or a reference image.", "--face")
     detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
     landmarker: str = option("facemesh", "Backend that puts points on them.")
+    identity: str = option("auto", IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class FindOptions:
 
     detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
     landmarker: str = option("facemesh", "Backend that puts points on them.")
+    identity: str = option("auto", IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,10 @@ import numpy as np
 
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
-from thcli.core.types import Face, Identity, Image
-from thcli.faces.align import arcface
+from thcli.core.types import Array32, Face, Image
 from thcli.faces.backends.common import eight_bit, file_of, six_points
 from thcli.faces.backends.reduce import at_most
-from thcli.faces.crop import crop
-from thcli.faces.layouts import landmarks_of
+from thcli.faces.identity.encoder import CropEncoder, unit_rows
 
 DETECTOR, IDENTITY = "yunet", "sface"
 _LONG_SIDE = 960  # of the picture that the detector sees; it finds faces from 10 to 300 pixels
@@ -51,17 +50,21 @@ class YuNet:
         return Face(np.asarray(box, np.float32), float(row[14]), keypoints=six_points(points), points=points)
 
 
-class SFace:
+class SFace(CropEncoder):
     """Identity: 128 numbers from an aligned 112 x 112 crop. Zhong et al. 2021 (SFace)."""
+
+    name = "sface"
+    same_person = 0.363  # opencv_zoo: models/face_recognition_sface/sface.py
 
     def __init__(self, path: Path) -> None:
         self._net = _made(cv2.FaceRecognizerSF.create, path)
 
-    def identify(self, picture: Image, face: Face) -> Identity:
-        """Raises NoFaceError when the face has no landmarks to align by."""
-        pixels = crop(eight_bit(picture), arcface(landmarks_of(face)), border="black")
-        vector = np.asarray(self._net.feature(np.ascontiguousarray(pixels[..., ::-1])), np.float32).ravel()
-        return Identity(vector / max(float(np.linalg.norm(vector)), 1e-12), "sface")
+    def vectors(self, crops: Sequence[Image]) -> Array32:
+        rows = [
+            np.asarray(self._net.feature(np.ascontiguousarray(pixels[..., ::-1])), np.float32).ravel()
+            for pixels in crops
+        ]
+        return unit_rows(rows)
 
 
 def load_detector(run: RunOptions) -> YuNet:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
+import numpy.typing as npt
 
 from thcli.core.types import Face, Image
 from thcli.faces.align import arcface
@@ -13,9 +15,9 @@ from thcli.faces.layouts import landmarks_of
 SIZE = 112
 
 
-def aligned(picture: Image, face: Face) -> Image:
+def aligned(picture: npt.NDArray[Any], face: Face) -> Image:
     """(112, 112, 3) uint8 RGB, what `IdentityEncoder.vectors` takes; black where the picture ends.
 
     picture: (H, W, 3) RGB uint8 or uint16.  Raises NoFaceError when the face has no landmarks to align by.
     """
-    return np.asarray(crop(eight_bit(picture), arcface(landmarks_of(face), SIZE), border="black"), np.uint8)
+    return eight_bit(crop(picture, arcface(landmarks_of(face), SIZE), border="black"))

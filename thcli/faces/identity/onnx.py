@@ -11,8 +11,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from thcli.core.errors import WeightsError
 from thcli.core.options import TeacherInput
-from thcli.core.types import Array32, Face, Identity, Image
-from thcli.faces.identity.aligned import SIZE, aligned
+from thcli.core.types import Array32, Image
+from thcli.faces.identity.aligned import SIZE
+from thcli.faces.identity.encoder import CropEncoder, unit_rows
 
 # (pixel / 255 - mean) / spread, RGB.
 INPUTS: dict[TeacherInput, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -25,11 +26,13 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-class OnnxIdentity:
+class OnnxIdentity(CropEncoder):
     """An ONNX network from (1 or N, 3, 112, 112) RGB to (1 or N, D). Raises WeightsError when the file is not one."""
 
+    same_person = 0.35  # of another file nothing is known: about what such networks have
+
     def __init__(self, path: Path, kind: TeacherInput = "imagenet", threads: int = 0) -> None:
-        self.path = path
+        self.path, self.name = path, path.stem
         mean, spread = INPUTS[kind]
         self._mean, self._spread = np.array(mean, np.float32), np.array(spread, np.float32)
         settings = onnxruntime.SessionOptions()
@@ -47,13 +50,7 @@ class OnnxIdentity:
         self._name, self._single = given.name, given.shape[0] == 1
 
     def vectors(self, crops: Sequence[Image]) -> Array32:
-        """Crops (112, 112, 3) uint8 RGB -> (N, D), rows of unit length."""
         pixels = (np.stack(crops).astype(np.float32) / 255 - self._mean) / self._spread
         planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         parts = np.split(planes, len(planes)) if self._single else [planes]
-        rows = np.concatenate([self._session.run(None, {self._name: part})[0] for part in parts])
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
-
-    def identify(self, picture: Image, face: Face) -> Identity:
-        """Raises NoFaceError when the face has no landmarks to align by."""
-        return Identity(self.vectors([aligned(picture, face)])[0], self.path.stem)
+        return unit_rows(list(np.concatenate([self._session.run(None, {self._name: part})[0] for part in parts])))
