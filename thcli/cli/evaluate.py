@@ -86,6 +86,42 @@ def reenact(
     console.table(*found.table(), report, headed=True)
 
 
+@app.command()
+@flags
+def parse(
+    dataset: Annotated[Path, typer.Argument(help="The folder that `thcli train parse` learnt from; its kept-out pairs count.")],
+    parser: Annotated[str, typer.Option("--parser", help="Which parser (thcli list parsers), or auto.")] = "auto",
+    weights: Annotated[Path | None, typer.Option("--weights", help="parse-s with weights of one's own, from `thcli train parse`.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    *,
+    faces: FaceOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:  # fmt: skip
+    """Measure a face parser: intersection over union of each region on the pairs that training never saw."""
+    from thcli.evaluate.parse import evaluate, parser_of
+    from thcli.evaluate.parse_pairs import test_shelf
+    from thcli.evaluate.report import save_report
+    from thcli.pipeline.portrait import Finders
+
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    with Console(show) as console:
+        name, chosen = parser_of(parser, weights, run)
+        found = evaluate(chosen, test_shelf(dataset), Finders.load(faces, run).find, console)
+        report = {
+            "command": "eval parse",
+            "run": shlex.join(["thcli", *sys.argv[1:]]),
+            "parser": name,
+            **found.report(),
+        }
+        if output is not None:
+            save_report(output, report)
+            report["output"] = str(output)
+    console.table(*found.table(), report, headed=True)
+
+
 def labels(results: list[Path]) -> dict[str, Path]:
     """Names of the results in the table: those of the files, with their folders where two are alike. Raises UsageError."""
     names = [path.name for path in results]

@@ -29,7 +29,7 @@ DECAY = 0.02  # of the weights, by AdamW
 
 
 class Parse(Recipe):
-    """ParseNet learns the labels of `parse_data`; the exported file is float16."""
+    """ParseNet learns the labels of `evaluate.parse_pairs`; the exported file is float16."""
 
     name = "parse"
     entry = "parse-s"
@@ -69,11 +69,11 @@ class Parse(Recipe):
         return torch.optim.AdamW(parameters, lr, weight_decay=DECAY)
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Rising over the first updates, then half a cosine down to a hundredth."""
-        warm = min(WARM, steps // 10)
+        """Rising over the first updates, full until the pictures are whole, then half a cosine down to a hundredth."""
+        warm, falls = min(WARM, steps // 10), self.own.half * steps
         if step < warm:
             return lr * (step + 1) / warm
-        return lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1))))
+        return lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * max(step - falls, 0) / max(steps - falls, 1))))
 
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         logits = self.net(unit(batch["pictures"])).float()

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from thcli.core.options import ParseTrainOptions, TrainOptions
 from thcli.core.types import Image
+from thcli.evaluate.parse_pairs import pairs, read, train_shelf
 from thcli.faces.parsing import number
 from thcli.train.parse_augment import augmented
-from thcli.train.parse_data import pairs, read, train_shelf
 
 Batch = Mapping[str, Tensor]
 # What few pictures have; added to a picture's weight of 1 where it has it, times --rare.

@@ -57,7 +57,7 @@ def drawn_pair(draw: np.random.Generator, side: int = SIDE) -> tuple[Image, npt.
 
 
 def drawn_pairs(folder: Path, count: int = COUNT, side: int = SIDE) -> None:
-    """Writes a dataset as `parse_data.pairs` reads it; always the same one."""
+    """Writes a dataset as `evaluate.parse_pairs.pairs` reads it; always the same one."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for place in range(count):

@@ -28,7 +28,7 @@ PICTURES = (".jpg", ".jpeg", ".png")
 TESTED = 10  # of so many pairs one is kept out of training
 SIDE = 256  # pixels at which pairs are kept in memory
 THUMB = 16  # pixels of the grey thumbnails that tell whether two files show the same picture
-SAME = 3.0  # mean difference of such thumbnails, of 255; another JPEG of a picture differs by less than .3, other pictures by 10 or more
+SAME = 3.0  # root mean square difference of such thumbnails, of 255; another JPEG of a picture differs by less than 1, others by 15 or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,12 @@ def train_shelf(folder: Path) -> Shelf:
 def first_shown(pictures: Image, others: Image) -> npt.NDArray[np.bool_]:
     """(N,) whether each of the pictures (N, SIDE, SIDE, 3) is neither among the others nor before it, up to compression and size."""
     seen = np.concatenate([_thumbs(others), _thumbs(pictures)])
+    squares = (seen**2).sum(1)
     out = np.ones(len(pictures), bool)
     for place in range(len(pictures)):
         own = len(others) + place
-        out[place] = not (np.abs(seen[:own] - seen[own]).mean(1) < SAME).any()
+        apart = squares[:own] + squares[own] - 2 * (seen[:own] @ seen[own])
+        out[place] = not (apart < SAME**2 * THUMB**2).any()
     return out
 
 
@@ -146,6 +148,9 @@ def _nearest(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _opened(path: Path) -> Pillow.Image:
     try:
         image = Pillow.open(path)
+        image.draft(
+            "RGB", (SIDE, SIDE)
+        )  # a JPEG is decoded at a half or a quarter of its size, which is what averaging gives
         image.load()
     except (OSError, UnidentifiedImageError) as exc:
         raise MediaError(f"{path} cannot be read as a picture: {exc}.", "Replace it, or take the pair out.") from exc
