@@ -14,6 +14,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.sampling import mean, polygon, resized
+from thcli.faces.guided import guided
 from thcli.faces.topology import OVAL
 
 SURE = (0.25, 0.75)  # probabilities that count as background, as person
@@ -70,23 +71,6 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
         behind = cv2.multiply(plate[rows], cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB), scale=1 / 255)
         person[rows, :, :3] = cv2.subtract(picture[rows], behind)
     return Cut(person, plate), hair(small, alpha, at), step
-
-
-def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> Array32:
-    """Moves the edges of values (h, w) to those of a colour picture (h, w, 3), 0..1. He, Sun, Tang 2010, eq. 14-16."""
-
-    side = 2 * radius + 1
-    middle, level = mean(guide, side), mean(values, side)
-    together = mean(guide * values[..., None], side) - middle * level[..., None]
-    spread = np.empty((*values.shape, 3, 3), np.float32)
-    for i in range(3):
-        for j in range(i, 3):
-            spread[..., i, j] = mean(guide[..., i] * guide[..., j], side) - middle[..., i] * middle[..., j]
-            spread[..., j, i] = spread[..., i, j]
-    spread[..., range(3), range(3)] += np.float32(smoothness)
-    slope = np.linalg.solve(spread, together[..., None])[..., 0]
-    offset = level - (slope * middle).sum(-1)
-    return np.asarray((mean(slope, side) * guide).sum(-1) + mean(offset, side))
 
 
 def _levels(values: Array32) -> Image:
