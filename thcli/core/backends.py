@@ -273,7 +273,13 @@ TABLE: dict[str, dict[str, Backend]] = {
             "insightface",
         ),
     },
-    "parser": {},
+    "parser": {
+        "mesh-parse": Backend(
+            "thcli.faces.parsing.mesh:load",
+            "15 of the 19 regions by the 468 points, colours and a person matte",
+            ("selfie",),
+        ),
+    },
     "model3d": {
         "mesh": Backend("thcli.motion.model3d:load", "pose, identity and expression sliders of the 468 points"),
         "tddfa": Backend(
@@ -333,6 +339,7 @@ def backend(stage: str, name: str) -> Backend:
 
 # What "auto" stands for: under any licence, and where only free weights may be used ("" for nothing).
 AUTO: dict[str, dict[str, str]] = {
+    "parser": {"any": "mesh-parse", "free": "mesh-parse"},
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
 }
