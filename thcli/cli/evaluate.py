@@ -56,10 +56,12 @@ def reenact(
     """Measure reenactment: a clip driven by itself from one of its frames, or finished videos, beside the trivial answers and the truth."""
     from dataclasses import replace
 
+    from thcli.core.backends import backend, chosen
     from thcli.evaluate.follow import main_face_tracker
     from thcli.evaluate.reenact import engine_renderer, evaluate_self, evaluate_videos
     from thcli.evaluate.report import save_report
     from thcli.evaluate.sheet import save_picture
+    from thcli.evaluate.table import metrics_of
 
     for path in (output, sheet):
         if path is not None and path.exists() and not overwrite:
@@ -67,14 +69,16 @@ def reenact(
     options = ReenactOptions(engine=engine, read=read, faces=faces, motion=motion, mesh=mesh, run=run)
     with Console(show) as console:
         tracker = main_face_tracker(faces, run)
+        model = chosen("model3d", evaluate.model3d, run)
+        metrics = metrics_of(model, backend("model3d", model).load(run))
         if results:
-            found = evaluate_videos(truth, labels(results), tracker, evaluate, read, console)
+            found = evaluate_videos(truth, labels(results), tracker, evaluate, read, console, metrics)
         else:
             engines = {engine: engine_renderer(engine, options, console)}
             if evaluate.own_mouth:
                 plain = replace(options, mouth="synthetic")
                 engines[f"{engine}, own mouth"] = engine_renderer(f"{engine}-own-mouth", plain, console)
-            found = evaluate_self(truth, engines, tracker, evaluate, read, console)
+            found = evaluate_self(truth, engines, tracker, evaluate, read, console, metrics)
         report = found.report(shlex.join(["thcli", *sys.argv[1:]]))
         if sheet is not None:
             save_picture(sheet, found.sheet)
@@ -116,6 +120,35 @@ def parse(
             "parser": name,
             **found.report(),
         }
+        if output is not None:
+            save_report(output, report)
+            report["output"] = str(output)
+    console.table(*found.table(), report, headed=True)
+
+
+@app.command()
+@flags
+def identity(
+    dataset: Annotated[Path, typer.Argument(help="A folder with a folder of aligned faces for each person, none of them learnt from.")],
+    names: Annotated[list[str] | None, typer.Option("--identity", help="Which backend (thcli list backends); may be repeated.")] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Also identity-s with weights of one's own, from `thcli train identity`.")] = None,
+    onnx: Annotated[list[Path] | None, typer.Option("--onnx", help="Also a network from an ONNX file; may be repeated.")] = None,
+    onnx_input: Annotated[str, typer.Option("--onnx-input", help="Its pixels: imagenet, less ImageNet's mean; or arcface, within -1..1.")] = "imagenet",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    *,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:  # fmt: skip
+    """Measure identity backends: do two pictures show one person? Over all pairs of a set of aligned faces."""
+    from thcli.evaluate.identity import encoders, verify
+    from thcli.evaluate.report import save_report
+
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    with Console(show) as console:
+        found = verify(dataset, encoders(names or [], weights, onnx or [], onnx_input, run), console)
+        report = {"command": "eval identity", "run": shlex.join(["thcli", *sys.argv[1:]]), **found.report()}
         if output is not None:
             save_report(output, report)
             report["output"] = str(output)

@@ -19,10 +19,11 @@ from torch.nn import functional
 
 from thcli.core.events import Listener
 from thcli.core.options import IdentityTrainOptions, TrainOptions
+from thcli.evaluate.persons import people, read_face
 from thcli.faces.identity.aligned import SIZE
 from thcli.faces.identity.network import LENGTH, IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
-from thcli.train.identity_faces import Faces, people, read_face
+from thcli.train.identity_faces import Faces
 from thcli.train.identity_teacher import lessons
 from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
 

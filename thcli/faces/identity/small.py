@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +43,17 @@ class IdentitySmall(CropEncoder):
 def load(run: RunOptions) -> IdentitySmall:
     """Raises WeightsError when the weights are absent, other ones, or refused by --licence; DeviceError."""
     check_licence(NAME, run.licence)
+    return _made(load_tensors(NAME, offline=run.offline), NAME, run)
+
+
+def load_own(path: Path, run: RunOptions) -> IdentitySmall:
+    """The same network with weights of one's own, as `thcli train identity` writes them. Raises WeightsError, DeviceError."""
+    return _made(load_tensors(path), path.name, run)
+
+
+def _made(tensors: dict[str, torch.Tensor], what: str, run: RunOptions) -> IdentitySmall:
+    if run.threads:
+        torch.set_num_threads(run.threads)
     network = IdentityNet()
-    device = resolve(run.device)
-    fill(network, load_tensors(NAME, offline=run.offline), NAME, torch.device("cpu"))
-    return IdentitySmall(network, device)
+    fill(network, tensors, what, torch.device("cpu"))
+    return IdentitySmall(network, resolve(run.device))
