@@ -279,6 +279,12 @@ TABLE: dict[str, dict[str, Backend]] = {
             "15 of the 19 regions by the 468 points, colours and a person matte",
             ("selfie",),
         ),
+        "facexlib": Backend(
+            "thcli.faces.backends.facexlib_parse:load_bisenet", "BiSeNet; 512 x 512", ("facexlib-bisenet",), "facexlib"
+        ),
+        "facexlib-parsenet": Backend(
+            "thcli.faces.backends.facexlib_parse:load_parsenet", "ParseNet; 512 x 512", ("facexlib-parsenet",), "facexlib"
+        ),
     },
     "model3d": {
         "mesh": Backend("thcli.motion.model3d:load", "pose, identity and expression sliders of the 468 points"),
