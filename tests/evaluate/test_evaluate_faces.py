@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from thcli.core.types import Array
 from thcli.evaluate import facemetrics as fm
 from thcli.faces.topology import LIDS, LIPS
 from thcli.motion.canonical import RIGID, neutral
+from thcli.motion.model3d import describe
 
 FACE: Array = np.random.default_rng(7).normal(0, 40, (468, 3)) * (1, 1.2, 0.5) + (130, 120, 0)
 angles = st.floats(-0.6, 0.6)
@@ -27,19 +29,30 @@ def posed(mesh: Array, rotvec: tuple[float, float, float], scale: float = 1.0, s
 @given(angles, angles, angles, st.floats(0.3, 3), st.floats(-200, 200))
 def test_expression_does_not_see_pose_and_pose_sees_the_angle(x: float, y: float, z: float, k: float, t: float) -> None:
     other = posed(FACE, (x, y, z), k, t)
-    assert fm.expression_distance(FACE, other) == pytest.approx(0, abs=1e-6)
+    assert fm.shape_distance(FACE, other) == pytest.approx(0, abs=1e-6)
     expected = math.degrees(math.sqrt(x * x + y * y + z * z))
-    assert fm.pose_distance(FACE, other) == pytest.approx(expected, abs=1e-5)
-    assert fm.pose_distance(other, FACE) == pytest.approx(expected, abs=1e-5)
+    here, there = (describe(mesh[None]) for mesh in (FACE, other))
+    assert fm.pose_distance(here, there) == pytest.approx(expected, abs=1e-3)
+    assert fm.pose_distance(there, here) == pytest.approx(expected, abs=1e-3)
+    assert fm.expression_distance(here, there) == pytest.approx(0, abs=1e-4)
 
 
 def test_pose_does_not_see_expression() -> None:
     other = FACE.copy()
     free = np.setdiff1d(np.arange(468), RIGID)
     other[free] += (0, 9, 0)
-    assert fm.pose_distance(FACE, other) == pytest.approx(0, abs=1e-6)
+    here, there = (describe(mesh[None]) for mesh in (FACE, other))
+    assert fm.pose_distance(here, there) == pytest.approx(0, abs=1e-4)
+    assert fm.expression_distance(here, there) > 0.1
     iod = fm.interocular(FACE)
-    assert fm.expression_distance(FACE, other) == pytest.approx(100 * 9 * len(free) / 468 / iod)
+    assert fm.shape_distance(FACE, other) == pytest.approx(100 * 9 * len(free) / 468 / iod)
+
+
+def test_numbers_of_two_models_do_not_compare() -> None:
+    here = describe(FACE[None])
+    for distance in (fm.pose_distance, fm.expression_distance):
+        with pytest.raises(ValueError, match="mesh and deca"):
+            distance(here, replace(here, model="deca"))
 
 
 @given(st.floats(-50, 50), st.floats(-50, 50))

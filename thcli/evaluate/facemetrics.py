@@ -1,4 +1,4 @@
-"""What two faces have in common, from their 468-point meshes (x, y, z in pixels). Pure functions.
+"""What two faces have in common, from their 468-point meshes (x, y, z in pixels) or their numbers in a 3-D model. Pure functions.
 
 Meshes are (468, 3). IOD is the distance of the outer eye corners, points 33 and 263, in space.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.geometry import rotvec_from_matrix
-from thcli.core.types import Array
+from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.types import Array, Coefficients
 from thcli.faces.topology import EYE_OUTER
 from thcli.motion import canonical
 
@@ -30,7 +30,7 @@ def keypoint_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
     return float(np.linalg.norm(p[:, :2] - q[:, :2], axis=1).mean())
 
 
-def expression_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
+def shape_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
     """Mean distance in space, in percent of IOD, after the heads are laid over each other by a similarity of the rigid points.
 
     0 for equal expressions of one face; between two different faces their shapes are counted too.
@@ -41,10 +41,22 @@ def expression_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
     return float(100 * np.linalg.norm(moved - p, axis=1).mean() / interocular(p))
 
 
-def pose_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
-    """Angle in degrees, 0..180, between two poses of the head: of the similarity of the rigid points; symmetric."""
-    _, rotation, _ = canonical.rigid_fit(truth, result)
-    return math.degrees(float(np.linalg.norm(rotvec_from_matrix(rotation))))
+def expression_distance(truth: Coefficients, result: Coefficients) -> float:
+    """AED: mean absolute difference of the expression's numbers, 0 for equal ones; in the model's own unit, so of one model only."""
+    _one_model(truth, result)
+    return float(np.abs(np.asarray(truth.expression, np.float64) - result.expression).mean())
+
+
+def pose_distance(truth: Coefficients, result: Coefficients) -> float:
+    """APD: mean angle in degrees, 0..180, between two poses of the head; symmetric."""
+    _one_model(truth, result)
+    p, q = matrix_from_rotvec(truth.rotation), matrix_from_rotvec(result.rotation)
+    return math.degrees(float(np.linalg.norm(rotvec_from_matrix(q @ np.swapaxes(p, -1, -2)), axis=-1).mean()))
+
+
+def _one_model(truth: Coefficients, result: Coefficients) -> None:
+    if truth.model != result.model:
+        raise ValueError(f"numbers of {truth.model} and {result.model} do not compare")
 
 
 def mouth_opening(mesh: npt.ArrayLike) -> float:

@@ -114,7 +114,7 @@ class _Board:
             self._frames += 1
             for place in places:
                 before = None if self._before is None else place.cut(self._before)
-                sample = Sample(place, place.cut(picture), before, self._seen[1])
+                sample = Sample(place, place.cut(picture), before, self._seen[1], picture)
                 for cell in self._cells[place.region].values():
                     cell.add(sample)
         self._before = picture

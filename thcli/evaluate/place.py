@@ -61,7 +61,7 @@ class Place:
     """One region of one true frame.
 
     now, before: (h, w, 3) what the truth shows there in this frame and in the one before (None at the start).  face: the true face, in
-    pixels of the frame.  box: centre x, y and side of the face box, None for the whole frame.
+    pixels of the frame.  box: centre x, y and side of the face box, None for the whole frame.  whole: the frame that the face is in.
     """
 
     region: Region
@@ -69,16 +69,17 @@ class Place:
     before: Image | None
     face: Face | None
     box: tuple[float, float, float] | None
+    whole: Image
 
     @classmethod
     def of(cls, region: Region, now: Image, before: Image | None, face: Face | None) -> Place | None:
         """None when the region does not exist in this frame (no face)."""
         if region == "frame":
-            return cls(region, fit_within(now, FRAME_SIZE), None if before is None else fit_within(before, FRAME_SIZE), face, None)  # fmt: skip
+            return cls(region, fit_within(now, FRAME_SIZE), None if before is None else fit_within(before, FRAME_SIZE), face, None, now)  # fmt: skip
         if face is None:
             return None
         box = square(face)
-        return cls(region, cut(now, box), None if before is None else cut(before, box), face, box)
+        return cls(region, cut(now, box), None if before is None else cut(before, box), face, box, now)
 
     def cut(self, picture: Image) -> Image:
         """The same region of another picture of the frame's size."""

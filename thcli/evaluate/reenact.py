@@ -6,7 +6,7 @@ Self-reenactment: one frame of a clip is the source, the clip drives it, and the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -31,6 +31,7 @@ from thcli.evaluate.measure import (
 from thcli.evaluate.place import BOX, FACE_SIZE, FRAME_SIZE, like
 from thcli.evaluate.report import Evaluation, facts
 from thcli.evaluate.sheet import Gallery, save_picture
+from thcli.evaluate.table import METRICS, Metric
 from thcli.pipeline.panels import eight_bit
 
 WHOLE = ReadOptions()
@@ -45,6 +46,7 @@ def evaluate_self(
     options: EvaluateOptions,
     read: ReadOptions,
     on: Listener = silent,
+    metrics: Sequence[Metric] = METRICS,
 ) -> Evaluation:
     """Self-reenactment: rows for every engine, copy, align and the truth.
 
@@ -66,7 +68,7 @@ def evaluate_self(
         skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
         protocol = {"kind": "self-reenactment", "source_frame": options.source_frame, "source_counted": not skip}
         inputs = {"clip": facts(clip)}
-        return _measured(clip, rows, source, face, tracker, options, read, skip, protocol, inputs, on)
+        return _measured(clip, rows, source, face, tracker, options, read, skip, protocol, inputs, on, metrics)
 
 
 def evaluate_videos(
@@ -76,6 +78,7 @@ def evaluate_videos(
     options: EvaluateOptions,
     read: ReadOptions,
     on: Listener = silent,
+    metrics: Sequence[Metric] = METRICS,
 ) -> Evaluation:
     """Finished videos against the true one, matched by time from their first frames; copy and align use the truth's own frame.
 
@@ -100,7 +103,9 @@ def evaluate_videos(
             still = reader.info.kind == "image"
             rows[label] = copy_row(like(source_frame(path, WHOLE, 0), source)) if still else video_row(reader)
         inputs = {"truth": facts(truth), **{label: facts(path) for label, path in results.items()}}
-        return _measured(truth, rows, source, face, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on)
+        return _measured(
+            truth, rows, source, face, tracker, options, read, frozenset(), {"kind": "videos"}, inputs, on, metrics
+        )
 
 
 def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -> Renderer:
@@ -156,12 +161,13 @@ def _measured(
     protocol: Mapping[str, Any],
     inputs: Mapping[str, Mapping[str, Any]],
     on: Listener,
+    metrics: Sequence[Metric],
 ) -> Evaluation:
     rows = {**results, "copy": copy_row(source), "align": align_row(source, face), "truth": truth_row}
     gallery = Gallery(next(iter(results), "align"), columns=options.columns)
     with media.read(clip, read) as truth:
         total = options.frames or truth.info.frames
-        scores = measure(truth, rows, tracker, skip=skip, total=total, look=gallery, on=on)
+        scores = measure(truth, rows, tracker, metrics=metrics, skip=skip, total=total, look=gallery, on=on)
     whole = {
         **protocol,
         "start": read.start,
@@ -169,4 +175,4 @@ def _measured(
         "face_box": f"truth's mesh box x {BOX}, square, at {FACE_SIZE} px, bilinear, border repeated",
         "frame": f"whole frame, at most {FRAME_SIZE} px on its long side",
     }
-    return Evaluation(scores, whole, inputs, gallery.sheet())
+    return Evaluation(scores, whole, inputs, gallery.sheet(), metrics)

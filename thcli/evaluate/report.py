@@ -41,6 +41,7 @@ class Evaluation:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "metrics": {
                 m.name: {"unit": m.unit, "better": m.better, "about": m.about, "regions": list(m.regions)}
+                | ({"model3d": m.model} if m.model else {})
                 for m in self.metrics
             },
             "rows": {
@@ -61,7 +62,8 @@ class Evaluation:
             for metric in self.metrics:
                 if region in metric.regions:
                     cells = [shown(s.values[region][metric.name]) for s in self.rows.values()]
-                    lines.append([f"{metric.name} {ARROWS[metric.better]}", metric.unit, region, *cells])
+                    name = f"{metric.name} ({metric.model})" if metric.model else metric.name
+                    lines.append([f"{name} {ARROWS[metric.better]}", metric.unit, region, *cells])
         lines.append(["frames", "", "", *(str(s.frames) for s in self.rows.values())])
         return head, lines
 

@@ -13,20 +13,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
-from thcli.core.types import Array32, Face, Image
+from thcli.core.backends import FaceModel
+from thcli.core.types import Array32, Coefficients, Face, Image
 from thcli.evaluate import facemetrics, metrics
+from thcli.evaluate.fitted import Fitted
 from thcli.evaluate.place import FACE_SIZE, REGIONS, Place, Region
+from thcli.motion import model3d
 
 
 @dataclass(frozen=True)
 class Sample:
     """One region of one frame. place: the truth.  now, before: (h, w, 3) the result there in this frame and the one before (None at
-    the start).  face: the result's face in pixels of the frame, None when none was found."""
+    the start).  face: the result's face in pixels of the frame, None when none was found.  whole: the result's frame."""
 
     place: Place
     now: Image
     before: Image | None
     face: Face | None
+    whole: Image
 
     @cached_property
     def similarity(self) -> tuple[float, float]:
@@ -56,6 +60,25 @@ class Mean:
 
     def value(self) -> float | None:
         return self._sum / self._count if self._count else None
+
+
+class Apart:
+    """How far a 3-D model's numbers of the result's face are from those of the true face, mean over the frames that have both."""
+
+    def __init__(self, fitted: Fitted, distance: Callable[[Coefficients, Coefficients], float]) -> None:
+        self._fitted, self._distance = fitted, distance
+        self._mean = Mean(self._measured)
+
+    def add(self, sample: Sample) -> None:
+        self._mean.add(sample)
+
+    def value(self) -> float | None:
+        return self._mean.value()
+
+    def _measured(self, sample: Sample) -> float | None:
+        true = self._fitted.of(sample.place.whole, sample.place.face)
+        made = self._fitted.of(sample.whole, sample.face)
+        return None if true is None or made is None else self._distance(true, made)
 
 
 class Following:
@@ -110,7 +133,8 @@ def _flicker(sample: Sample) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row. better: which way is good ("zero": near 0).  regions: where it is measured.  make: a fresh accumulator."""
+    """One row. better: which way is good ("zero": near 0).  regions: where it is measured.  make: a fresh accumulator.  model: whose numbers
+    are compared, where that is a choice."""
 
     name: str
     unit: str
@@ -118,11 +142,12 @@ class Metric:
     about: str
     regions: tuple[Region, ...]
     make: Callable[[], Accumulator]
+    model: str = ""
 
 
 FACE: tuple[Region, ...] = ("face",)
 
-METRICS: tuple[Metric, ...] = (
+_OF_NO_MODEL: tuple[Metric, ...] = (
     Metric("l1", "0..255", "lower", "mean absolute difference", REGIONS,
            lambda: Mean(lambda s: metrics.l1(s.place.now, s.now))),
     Metric("psnr", "dB", "higher", "signal-to-noise ratio, mean over frames", REGIONS,
@@ -137,10 +162,8 @@ METRICS: tuple[Metric, ...] = (
            lambda: Mean(_on_meshes(_keypoints_of_iod))),
     Metric("missed", "%", "lower", "frames with a true face in whose result none was found", FACE,
            lambda: Mean(_missed)),
-    Metric("aed", "% IOD", "lower", "distance of the expressions, heads laid over each other", FACE,
-           lambda: Mean(_on_meshes(facemetrics.expression_distance))),
-    Metric("apd", "degrees", "lower", "angle between the poses", FACE,
-           lambda: Mean(_on_meshes(facemetrics.pose_distance))),
+    Metric("aed_iod", "% IOD", "lower", "distance of the mesh points, heads laid over each other", FACE,
+           lambda: Mean(_on_meshes(facemetrics.shape_distance))),
     Metric("mouth_corr", "", "higher", "correlation of the mouth's opening", FACE,
            lambda: Following(facemetrics.mouth_opening, lambda lag: lag.correlation)),
     Metric("mouth_lag", "frames", "zero", "shift of the mouth at its best correlation, positive: late", FACE,
@@ -150,3 +173,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("flicker", "0..255", "lower", "warping error along the true flow; the truth's own is the floor", REGIONS,
            lambda: Mean(_flicker)),
 )  # fmt: skip
+
+
+def metrics_of(name: str, model: FaceModel) -> tuple[Metric, ...]:
+    """Every metric, expression and pose (AED, APD) in the numbers of the 3-D model of that name."""
+    fitted = Fitted(model)
+    return (
+        *_OF_NO_MODEL,
+        Metric("aed", "", "lower", "mean difference of the expression's numbers", FACE,
+               lambda: Apart(fitted, facemetrics.expression_distance), name),
+        Metric("apd", "degrees", "lower", "angle between the poses", FACE,
+               lambda: Apart(fitted, facemetrics.pose_distance), name),
+    )  # fmt: skip
+
+
+METRICS: tuple[Metric, ...] = metrics_of(model3d.NAME, model3d.MeshModel())

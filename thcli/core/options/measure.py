@@ -17,6 +17,7 @@ class EvaluateOptions:
     count_source: bool = option(False, "Also count the source's own frame, which every answer has nearly right.")
     own_mouth: bool = option(False, "Also measure the engine without the driver's mouth interior.")
     columns: int = option(8, "Columns of the contact sheet.")
+    model3d: str = option("auto", "3-D model whose numbers AED and APD compare (thcli list model3d); auto: mesh.")
 
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
