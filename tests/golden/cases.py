@@ -16,6 +16,7 @@ CASES = {
     "LIVEPORTRAIT": "tests.golden.liveportrait:stages",
     "LIVEPORTRAIT_CV": "tests.golden.liveportrait:cv_stages",
     "MONKEYNET": "tests.golden.monkeynet:stages",
+    "REAL3D_A2M": "tests.golden.real3d:stages",
     "X2FACE": "tests.golden.x2face:stages",
 }
 EIGHT_BIT = {"LIVEPORTRAIT_CV"}  # pictures rounded to whole levels: compared to a level, not to 1e-4

@@ -101,8 +101,8 @@ class _Places(nn.Module):
         self.conv = NormedConv1d(size.width, size.width, _POSITIONS, _POSITIONS // 2, _GROUPS, along=2)
 
     def forward(self, rows: Tensor) -> Tensor:
-        places: Tensor = F.gelu(self.conv(rows.mT)[..., :-1])
-        return places.mT
+        places: Tensor = F.gelu(self.conv(rows.mT)[..., :-1]).transpose(1, 2)
+        return places
 
 
 class _Attention(nn.Module):
@@ -145,9 +145,10 @@ class _Layer(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         if self.stable:
             rows = rows + self.attention(self.layer_norm(rows))
-            return rows + self.feed_forward(self.final_layer_norm(rows))
-        rows = self.layer_norm(rows + self.attention(rows))
-        out: Tensor = self.final_layer_norm(rows + self.feed_forward(rows))
+            out: Tensor = rows + self.feed_forward(self.final_layer_norm(rows))
+        else:
+            rows = self.layer_norm(rows + self.attention(rows))
+            out = self.final_layer_norm(rows + self.feed_forward(rows))
         return out
 
 

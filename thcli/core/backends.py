@@ -283,7 +283,10 @@ TABLE: dict[str, dict[str, Backend]] = {
             "thcli.faces.backends.facexlib_parse:load_bisenet", "BiSeNet; 512 x 512", ("facexlib-bisenet",), "facexlib"
         ),
         "facexlib-parsenet": Backend(
-            "thcli.faces.backends.facexlib_parse:load_parsenet", "ParseNet; 512 x 512", ("facexlib-parsenet",), "facexlib"
+            "thcli.faces.backends.facexlib_parse:load_parsenet",
+            "ParseNet; 512 x 512",
+            ("facexlib-parsenet",),
+            "facexlib",
         ),
     },
     "model3d": {
@@ -332,6 +335,13 @@ TABLE: dict[str, dict[str, Backend]] = {
         "monkeynet": Backend("thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)),
         "x2face": Backend("thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)),
     },
+    "voice": {
+        "real3d": Backend(
+            "thcli.voices.real3d.voice:load",
+            "Real3D-Portrait's audio to motion; 64 expressions of BFM 2009",
+            ("real3d", "hubert-large"),
+        ),
+    },
 }
 
 
@@ -348,6 +358,7 @@ AUTO: dict[str, dict[str, str]] = {
     "parser": {"any": "mesh-parse", "free": "mesh-parse"},
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
+    "voice": {"any": "", "free": ""},
 }
 
 
