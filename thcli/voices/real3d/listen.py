@@ -37,18 +37,18 @@ def rows_of(length: int) -> int:
 
 
 def _pitch(speech: Speech) -> Iterator[Array32]:
-    """Praat's frames lie centred in the sound, not on its grid; the published code takes frame i for row i, repeats the last, then zeros."""
+    """Praat's frames lie centred in the sound, not on its grid; the published code takes frame i for row i, repeats the last up to the
+    frames of its mel spectrum, then zeros."""
     longest = round(3 * speech.rate / RANGE.floor)
     length = (speech.length // STRIDE + 1) * STRIDE  # filled up to whole rows, by one more where it is whole
-    frames = (length - longest) // STRIDE + 1
-    last = np.zeros(1, np.float32)
-    if frames > 0:
-        left = frames
+    frames, wanted = (length - longest) // STRIDE + 1, (speech.length - _MEL) // STRIDE + 1
+    last, left = np.zeros(1, np.float32), max(0, min(frames, wanted))
+    if left:
         for part in pitch_blocks(speech, STRIDE, RANGE, first=(length - (frames - 1) * STRIDE) // 2):
             kept = part[:left]
             left -= len(kept)
             last = kept[-1:] if len(kept) else last
             yield kept
-        yield np.repeat(last, max(0, (length - _MEL) // STRIDE + 1 - (frames - left)))
+        yield np.repeat(last, left + max(0, wanted - frames))
     while True:
         yield np.zeros(64, np.float32)
