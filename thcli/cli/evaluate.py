@@ -58,10 +58,12 @@ def reenact(
 
     from thcli.core.backends import backend, chosen
     from thcli.evaluate.follow import main_face_tracker
+    from thcli.evaluate.likeness import csim
     from thcli.evaluate.reenact import engine_renderer, evaluate_self, evaluate_videos
     from thcli.evaluate.report import save_report
     from thcli.evaluate.sheet import save_picture
     from thcli.evaluate.table import metrics_of
+    from thcli.faces.identity.encoder import encoder
 
     for path in (output, sheet):
         if path is not None and path.exists() and not overwrite:
@@ -71,6 +73,9 @@ def reenact(
         tracker = main_face_tracker(faces, run)
         model = chosen("model3d", evaluate.model3d, run)
         metrics = metrics_of(model, backend("model3d", model).load(run))
+        who = encoder(faces.identity, run)
+        if who is not None:
+            metrics = (*metrics, csim(who))
         if results:
             found = evaluate_videos(truth, labels(results), tracker, evaluate, read, console, metrics)
         else:

@@ -41,7 +41,7 @@ class Evaluation:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "metrics": {
                 m.name: {"unit": m.unit, "better": m.better, "about": m.about, "regions": list(m.regions)}
-                | ({"model3d": m.model} if m.model else {})
+                | ({"backend": m.model} if m.model else {})
                 for m in self.metrics
             },
             "rows": {

@@ -1,0 +1,205 @@
+"""Training of the identity network: the margin, the teacher, the disturbed faces, the trial, what it exports, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.adapters.tiny_onnx import embedding
+from thcli.cli.app import run
+from thcli.core.errors import MediaError, UsageError, WeightsError
+from thcli.core.options import IdentityTrainOptions, TrainOptions
+from thcli.evaluate.persons import people, read_face
+from thcli.faces.identity.network import IdentityNet
+from thcli.faces.identity.onnx import OnnxIdentity
+from thcli.train.identity import COARSE, SCALE, IdentityRecipe, drawn_face, margin_loss
+from thcli.train.identity_faces import Faces, disturbed
+from thcli.train.identity_teacher import lessons
+from thcli.train.run import train
+from thcli.weights import load_tensors
+
+TINY = TrainOptions(steps=4, batch=6, size=112, narrow=8, samples=0, device="cpu", threads=1, every=1, save=2)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six drawn persons, four pictures each."""
+    folder = tmp_path_factory.mktemp("faces")
+    IdentityRecipe.trial_data(folder, TINY)
+    return folder
+
+
+def made(folder: Path, **more: Any) -> Faces:
+    return Faces(people(folder), folder, 6, 1, taught=None, side=lambda step: 112, threads=1, **more)
+
+
+def test_the_margin_turns_the_own_person_away() -> None:
+    """ArcFace eq. 3, with angles of 0.5 and 1.2 radians."""
+    vectors = torch.tensor([[math.cos(0.5), math.sin(0.5)]])
+    persons = torch.tensor([[1.0, 0.0], [math.cos(1.7), math.sin(1.7)]])
+    plain = functional.cross_entropy(SCALE * (vectors @ persons.T), torch.tensor([0]))
+    assert float(margin_loss(vectors, persons, torch.tensor([0]), 0.0)) == pytest.approx(float(plain), rel=1e-4)
+    turned = torch.tensor([[SCALE * math.cos(0.9), SCALE * math.cos(1.2)]])
+    wanted = functional.cross_entropy(turned, torch.tensor([0]))
+    assert float(margin_loss(vectors, persons, torch.tensor([0]), 0.4)) == pytest.approx(float(wanted), rel=1e-3)
+
+
+def test_the_margin_never_rewards_a_greater_angle() -> None:
+    """Up to the opposite direction, where the cosine of angle + margin would rise again."""
+    angles = torch.linspace(0.01, math.pi - 0.01, 60)
+    vectors = torch.stack([angles.cos(), angles.sin(), torch.zeros(60)], 1)
+    persons = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # the other one is always at a right angle
+    own = torch.stack([margin_loss(v[None], persons, torch.tensor([0]), 0.35) for v in vectors])
+    assert bool((own.diff() >= 0).all()) and float(own[-1]) > float(own[-10]) > 30
+
+
+def test_disturbed_faces_follow_from_the_dice() -> None:
+    picture = drawn_face(1, 2)
+    for side in (112, COARSE):
+        first, second = (disturbed(picture, np.random.default_rng(9), side) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        assert first.shape == (side, side, 3) and first.dtype == np.uint8
+    many = [disturbed(picture, np.random.default_rng(seed)) for seed in range(40)]
+    assert np.std([float(out.mean()) for out in many]) > 5  # light
+    assert np.mean([float(np.abs(out.astype(float) - picture).mean()) for out in many]) > 8
+
+
+def test_a_batch_follows_from_its_step_and_an_epoch_sees_everybody(faces: Path) -> None:
+    data, again = made(faces), made(faces)
+    try:
+        for key, value in data.batch(3).items():
+            assert torch.equal(value, again.batch(3)[key])
+        persons = torch.cat([data.batch(step)["person"] for step in range(4)])
+        assert torch.bincount(persons).tolist() == [4] * 6
+        assert not torch.equal(data.batch(0)["pictures"], data.batch(4)["pictures"])
+    finally:
+        data.close()
+        again.close()
+
+
+def test_the_lesson_of_a_mirrored_picture_is_the_mirrored_lesson(faces: Path) -> None:
+    rows = people(faces)
+    taught = np.zeros((len(rows), 2, 2), np.float32)
+    taught[:, 1] = 1
+    for flip, marks in ((True, {0.0, 1.0}), (False, {0.0})):
+        data = Faces(rows, faces, 6, 1, taught=taught, side=lambda step: 112, threads=1, flip=flip)
+        try:
+            assert {float(v) for step in range(4) for v in data.batch(step)["lesson"].flatten()} == marks
+        finally:
+            data.close()
+
+
+def test_a_teacher_is_asked_once(faces: Path, tmp_path: Path) -> None:
+    teacher = OnnxIdentity(embedding(tmp_path / "teacher.onnx", 16), "arcface")
+    rows = people(faces)
+    paths = [row.path for row in rows]
+    asked: list[Path] = []
+
+    def read(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        asked.append(path)
+        return read_face(path)
+
+    first = lessons(teacher, "arcface", paths, read, faces, lambda event: None)
+    assert first.shape == (24, 2, 16)
+    np.testing.assert_allclose(first[3, 0], teacher.vectors([read_face(paths[3])])[0], atol=1e-6)
+    np.testing.assert_allclose(
+        first[3, 1], teacher.vectors([np.ascontiguousarray(read_face(paths[3])[:, ::-1])])[0], atol=1e-6
+    )
+    np.testing.assert_array_equal(lessons(teacher, "arcface", paths, read, faces, lambda event: None), first)
+    assert asked == paths
+    lessons(teacher, "imagenet", paths, read, faces, lambda event: None)
+    assert asked == paths * 2  # other pixels are another lesson
+    for file in faces.glob("teacher-*.npy"):
+        file.unlink()
+
+
+def test_files_that_are_no_teacher(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"There is no file .*none\.onnx"):
+        OnnxIdentity(tmp_path / "none.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"not a model" * 100)
+    with pytest.raises(WeightsError, match=r"broken\.onnx is not an ONNX model"):
+        OnnxIdentity(tmp_path / "broken.onnx")
+
+
+def test_with_a_teacher_the_losses_name_its_part_and_the_coarse_part_comes_first(faces: Path, tmp_path: Path) -> None:
+    own = IdentityTrainOptions(teacher=str(embedding(tmp_path / "teacher.onnx", 16)), coarse=0.5)
+    report = train("identity", faces, tmp_path / "run", TINY, own)
+    assert set(report["losses"]) == {"lesson", "related", "persons"}
+    assert all(math.isfinite(value) for value in report["losses"].values())
+    recipe = IdentityRecipe(TINY, own, lambda event: None)
+    data = recipe.data(faces, 6, lambda event: None)
+    try:
+        assert [data.batch(step)["pictures"].shape[2] for step in range(4)] == [COARSE, COARSE, 112, 112]
+    finally:
+        data.close()
+        for file in faces.glob("teacher-*.npy"):
+            file.unlink()
+
+
+def test_a_resumed_run_ends_as_a_whole_one(faces: Path, tmp_path: Path) -> None:
+    whole = train("identity", faces, tmp_path / "run", TINY, None)
+    done = load_tensors(Path(whole["output"]))
+    for name in ("checkpoints/step-00000004.safetensors", "identity.safetensors"):
+        (tmp_path / "run" / name).unlink()  # as if it had been stopped after two updates
+    again = train("identity", faces, tmp_path / "run", replace(TINY, resume=True), None)
+    assert again["losses"] == whole["losses"]
+    for key, value in load_tensors(Path(again["output"])).items():
+        assert torch.equal(value, done[key]), key
+
+
+def test_the_rate_rises_and_falls() -> None:
+    recipe = IdentityRecipe(TINY, None, lambda event: None)
+    rates = [recipe.rate(2.0, step, 100, 10) for step in range(100)]
+    assert rates[0] == pytest.approx(0.5) and max(rates) == pytest.approx(2, abs=0.01) and rates[-1] < 0.04
+    assert all(later < earlier for earlier, later in pairwise(rates[4:]))
+
+
+def test_the_trial_learns_who_is_who(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "train",
+        "identity",
+        "--smoke",
+        "--steps",
+        "30",
+        "-o",
+        str(tmp_path / "run"),
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--json",
+    ]
+    assert run(command) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["losses"]["persons"] < 0.7 * report["first_losses"]["persons"]
+    tensors = load_tensors(Path(report["output"]))
+    assert {str(value.dtype) for value in tensors.values()} == {"torch.float16", "torch.int64"}
+    net = IdentityNet(narrow=8)
+    net.load_state_dict(tensors)
+    drawn = np.stack([drawn_face(person, number) for person in range(6) for number in range(4)])
+    with torch.inference_mode():
+        rows = net.eval()(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
+    assert rows.shape == (24, 512)
+
+
+def test_what_is_refused(faces: Path, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="is not a folder of faces"):
+        train("identity", tmp_path / "absent", tmp_path / "run", TINY, None)
+    with pytest.raises(UsageError, match="--margin"):
+        IdentityTrainOptions(margin=2)
+    with pytest.raises(UsageError, match="--coarse"):
+        IdentityTrainOptions(coarse=-0.1)
+    assert (
+        run(["train", "identity", str(faces), "--teacher", str(tmp_path / "none.onnx"), "-o", str(tmp_path / "run")])
+        == 5
+    )
+    assert not (tmp_path / "run").exists()
