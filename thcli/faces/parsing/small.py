@@ -57,16 +57,17 @@ class ParseS:
         (N, 32, 64, 64), (N, 64, 32, 32), (N, 128, 16, 16), (N, 160, 8, 8); each channel has a scale of its own, so compare maps
         whose pixels are scaled to unit length over the channels.  Raises DeviceError.
         """
-        rows: list[list[Array32]] = []
+        rows = []
         with self._computing():
-            for start in range(0, len(crops), self._batch):
+            for start in range(0, max(len(crops), 1), self._batch):
                 maps = self._net.features(self._tensor(crops[start : start + self._batch]))
-                rows.append([np.ascontiguousarray(m.float().cpu().numpy()) for m in maps])
+                rows.append([np.ascontiguousarray(found.float().cpu().numpy()) for found in maps])
         return [np.concatenate(depth) for depth in zip(*rows, strict=True)]
 
     def _tensor(self, crops: Sequence[Image]) -> Tensor:
         """(B, 3, 256, 256) float32 in 0..1 on the device, channels last in memory."""
-        return torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2).float() / 255
+        stacked = np.stack(crops) if len(crops) else np.zeros((0, SIDE, SIDE, 3), np.uint8)
+        return torch.from_numpy(stacked).to(self._device).permute(0, 3, 1, 2).float() / 255
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
