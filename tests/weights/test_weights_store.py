@@ -35,6 +35,23 @@ def test_bundled_weights_are_used_where_they_are(tmp_path: Path) -> None:
         weights.locate("b", store=cache)
 
 
+def test_an_own_file_takes_the_place_of_a_bundled_one_until_it_is_removed(tmp_path: Path) -> None:
+    """What `thcli train` makes of a model that thcli carries."""
+    (tmp_path / "bundled").mkdir()
+    carried = tmp_path / "bundled" / "b.onnx"
+    carried.write_bytes(DATA)
+    cache = store(tmp_path, entry("b", sha256=SHA, sources=["bundled:b.onnx"]))
+    (tmp_path / "mine").write_bytes(DATA[::-1])
+    own = weights.import_file("b", tmp_path / "mine", trust=True, store=cache)
+    assert own != carried and weights.locate("b", offline=True, store=cache) == own
+    assert own.read_bytes() == DATA[::-1] and carried.read_bytes() == DATA
+    assert weights.remove("b", store=cache)
+    assert weights.locate("b", offline=True, store=cache) == carried
+    weights.import_file("b", tmp_path / "mine", trust=True, store=cache)
+    weights.import_file("b", carried, trust=True, store=cache)  # the published one again
+    assert weights.locate("b", offline=True, store=cache).read_bytes() == DATA
+
+
 def test_a_changed_file_is_noticed_by_locate_and_verify(tmp_path: Path) -> None:
     cache = store(tmp_path, entry("a", sha256=SHA, sources=["https://example.org/a"]))
     (tmp_path / "mine").write_bytes(DATA)

@@ -61,6 +61,8 @@ def land(store: Store, entry: Entry, arrived: Path, source: str, *, trust: bool,
         arrived.replace(folder / entry.file)
     if own or not entry.sha256 or not all(entry.files.values()):
         store.trust(entry, {"sha256": seen, "size": size, "source": source, "files": files, "own": own})
+    elif store.is_own(entry):  # the published file again, in place of an own one
+        store.trust(entry, None)
     store.stamp(entry)
     return store.path(entry)
 

@@ -128,8 +128,10 @@ def import_file(
 
     store = store or Store.default()
     entry = find(store.entries, name)
-    if store.is_bundled(entry):
-        raise UsageError(f"{name} is part of thcli: there is nothing to import.")
+    if store.is_bundled(entry) and not trust:
+        raise UsageError(
+            f"{name} is part of thcli: there is nothing to import.", "With --trust a file of your own takes its place."
+        )
     try:
         path.open("rb").close()
     except OSError as exc:

@@ -56,8 +56,8 @@ class Store:
         return self.root / ".locks" / f"{name}.lock"
 
     def path(self, entry: Entry) -> Path:
-        """Where it is, or would be: the file, or an archive's folder."""
-        for source in entry.sources:
+        """Where it is, or would be: the file, or an archive's folder. A file of the user's own goes before one that thcli carries."""
+        for source in () if self.is_own(entry) else entry.sources:
             kind, _, name = source.partition(":")
             if kind == "bundled" and (self.bundled / name).is_file():
                 return self.bundled / name
