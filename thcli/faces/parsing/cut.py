@@ -57,6 +57,14 @@ class Regions:
             out[y0:y1, x0:x1] = self._brought(self.mask(chosen), crop, box)
         return out
 
+    def layer_in(self, crop: Crop, layer: Array32) -> tuple[Array32, tuple[int, int]] | None:
+        """Something else of this face's pixels, (h, w) or (h, w, C) float32 in 0..1, in another crop's.
+
+        Only the part that the parser looked at, (height, width, ...), and where its upper left pixel lies; None where they do not meet.
+        """
+        box = self._seen_in(crop)
+        return None if box is None else (self._brought(layer, crop, box), box[:2])
+
     def labels_in(self, crop: Crop) -> Image:
         """The most probable region of each pixel of another crop, (height, width) uint8 numbers of CLASSES."""
         labels, _ = self.decided_in(crop)
@@ -97,6 +105,30 @@ class Regions:
         return np.clip(np.asarray(crop(mask, place, border="black", kernel="linear"), np.float32), 0, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a parser is given of one face. where: its crop.  pixels: (h, w, 3) uint8.  face: in their pixels."""
+
+    where: Crop
+    pixels: Image
+    face: Face
+
+
+def cut(parser: Parser, picture: Pixels, face: Face, place: Crop | None = None) -> Cut:
+    """A face cut out as the parser wants it; arguments as for `regions`."""
+    size = parser.crop_size
+    where = place_of(face, parser.template, size) if place is None else align.resized(place, size)
+    return Cut(where, np.asarray(crop(eight_bit(picture), where), np.uint8), moved(face, where.crop_from_frame))
+
+
+def parse(parser: Parser, cuts: Sequence[Cut]) -> list[Regions]:
+    """The regions of a batch of cuts."""
+    if not cuts:
+        return []
+    found = parser.parse([c.pixels for c in cuts], [c.face for c in cuts])
+    return [Regions(c.where, planes) for c, planes in zip(cuts, found, strict=True)]
+
+
 def regions(parser: Parser, pictures: Sequence[Pixels], faces: Sequence[Face], places: Sequence[Crop] | None = None) -> list[Regions]:  # fmt: skip
     """Parses one face in each of a batch of pictures.
 
@@ -104,14 +136,8 @@ def regions(parser: Parser, pictures: Sequence[Pixels], faces: Sequence[Face], p
     the batch once for each.  places: where the parser shall look (a calmed path, of any size), in place of each face's own
     template.  Raises NoFaceError for a face without landmarks.
     """
-    if not faces:
-        return []
-    size = parser.crop_size
-    where = [place_of(f, parser.template, size) for f in faces] if places is None else [align.resized(p, size) for p in places]  # fmt: skip
-    crops = [np.asarray(crop(eight_bit(p), w), np.uint8) for p, w in zip(pictures, where, strict=True)]
-    own = [moved(f, w.crop_from_frame) for f, w in zip(faces, where, strict=True)]
-    found = parser.parse(crops, own)
-    return [Regions(w, p) for w, p in zip(where, found, strict=True)]
+    where = [None] * len(faces) if places is None else places
+    return parse(parser, [cut(parser, p, f, w) for p, f, w in zip(pictures, faces, where, strict=True)])
 
 
 def place_of(face: Face, template: Template, size: int) -> Crop:

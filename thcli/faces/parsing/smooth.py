@@ -43,19 +43,39 @@ class Parsed:
     shot: int = 0
 
 
-def smooth(frames: Iterable[Parsed], reach: int = REACH) -> Iterator[Regions | None]:
-    """The calmed regions of a stream, frame for frame; it runs `reach` frames behind what it reads and holds 2 * reach + 1.
+class Smoother:
+    """Calms one face's stream: it runs `reach` frames behind what it is given and holds 2 * reach + 1.
 
-    Nothing is carried over a frame without the face, or from one scene to another. reach 0: as they are.
+    Nothing is carried over a frame without the face, or from one scene to another. reach 0: all comes back as it is.
     """
-    before: deque[_Frame] = deque(maxlen=max(reach, 1))
-    now_and_after: deque[_Frame] = deque()
+
+    def __init__(self, reach: int = REACH) -> None:
+        self._reach = reach
+        self._before: deque[_Frame] = deque(maxlen=max(reach, 1))
+        self._now_and_after: deque[_Frame] = deque()
+
+    def push(self, parsed: Parsed) -> list[Regions | None]:
+        """Takes the next frame; gives the frame that is complete with it, if there is one."""
+        self._now_and_after.append(_Frame.of(parsed))
+        return [self._next()] if len(self._now_and_after) > self._reach else []
+
+    def finish(self) -> list[Regions | None]:
+        """The frames that are left, after the last one was given."""
+        return [self._next() for _ in range(len(self._now_and_after))]
+
+    def _next(self) -> Regions | None:
+        now = self._now_and_after.popleft()
+        result = _calmed(now, list(self._before)[::-1][: self._reach], list(self._now_and_after)[: self._reach])
+        self._before.append(now)
+        return result
+
+
+def smooth(frames: Iterable[Parsed], reach: int = REACH) -> Iterator[Regions | None]:
+    """The calmed regions of a stream, frame for frame; see `Smoother`."""
+    smoother = Smoother(reach)
     for parsed in frames:
-        now_and_after.append(_Frame.of(parsed))
-        if len(now_and_after) > reach:
-            yield _next(before, now_and_after, reach)
-    while now_and_after:
-        yield _next(before, now_and_after, reach)
+        yield from smoother.push(parsed)
+    yield from smoother.finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +99,11 @@ class _Frame:
         return cls(parsed, tuple(lanes), np.asarray(grey, np.uint8))
 
 
-def _next(before: deque[_Frame], now_and_after: deque[_Frame], reach: int) -> Regions | None:
-    now = now_and_after.popleft()
-    after = [frame for frame, _ in zip(now_and_after, range(reach), strict=False)]
-    result = _calmed(now, list(before)[::-1][:reach], after)
-    before.append(now)
-    return result
-
-
 def _calmed(now: _Frame, past: Sequence[_Frame], future: Sequence[_Frame]) -> Regions | None:
     """The regions of `now`; past and future: its neighbours, the nearest first."""
     regions = now.parsed.regions
-    if regions is None or now.grey is None:
-        return None
+    if regions is None or now.grey is None or not (past or future):
+        return regions
 
     def same_scene(frame: _Frame) -> bool:
         return frame.grey is not None and frame.parsed.shot == now.parsed.shot
