@@ -15,6 +15,7 @@ from thcli.core.options.speech import AudioOptions, VoiceOptions
 
 Framing = Literal["full", "crop"]
 PasteMask = Literal["face", "crop"]
+ParseKind = Literal["auto", "labels", "mask", "overlay"]
 
 DRY_RUN = "Say what would be done and how long it would take; write nothing."
 
@@ -169,3 +170,30 @@ class PasteJobOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class ParseOptions:
+    """`thcli parse`."""
+
+    kind: ParseKind = option(
+        "auto",
+        "labels: pictures of region numbers; mask: how much each pixel is of --regions; overlay: regions in colours over the"
+        " input; auto: mask with --regions, else overlay for a video and labels for pictures.",
+    )
+    regions: str | None = option(
+        None, "Only these regions, names or groups separated by commas (thcli list regions; default: the face for a mask, all)."
+    )
+    parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
+    smooth: bool = option(True, "Calm the regions of a clip in time, without lag.", "--smooth/--no-smooth")
+    opacity: float = option(0.6, "Of an overlay's colours.")
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.opacity <= 1, "--opacity", "within 0..1", self.opacity)
+        require(self.regions is None or bool(self.regions.strip(", ")), "--regions", "a region or several", self.regions)
