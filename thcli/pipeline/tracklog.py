@@ -72,10 +72,10 @@ class TrackLog:
 
         track None: no face at all is wanted, only the frames.
         """
-        self._stamps.seek(0)
         chosen = self._of(track)
         record = next(chosen, None)
         for start in range(0, self.frames, size):
+            self._stamps.seek(start * STAMP.itemsize)  # several tracks may be read in turn
             stamps = np.frombuffer(self._stamps.read(STAMP.itemsize * size), STAMP)
             frames = [self._frame(start + i, stamp) for i, stamp in enumerate(stamps)]
             faces: list[Face | None] = []
