@@ -182,7 +182,7 @@ class ParseOptions:
         " input; auto: mask with --regions, else overlay for a video and labels for pictures.",
     )
     regions: str | None = option(
-        None, "Only these regions, names or groups separated by commas (thcli list regions; default: the face for a mask, all)."
+        None, "Only these, names or groups separated by commas (thcli list regions; default: all, the face for a mask)."
     )
     parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
     smooth: bool = option(True, "Calm the regions of a clip in time, without lag.", "--smooth/--no-smooth")
@@ -196,4 +196,5 @@ class ParseOptions:
 
     def __post_init__(self) -> None:
         require(0 <= self.opacity <= 1, "--opacity", "within 0..1", self.opacity)
-        require(self.regions is None or bool(self.regions.strip(", ")), "--regions", "a region or several", self.regions)
+        named = self.regions is None or bool(self.regions.strip(", "))
+        require(named, "--regions", "a region or several", self.regions)
