@@ -24,7 +24,6 @@ from thcli.motion.model3d import IDENTITY, SHAPES, SIDES, SLIDERS
 FLIP = np.array([-1.0, 1.0, 1.0])
 SMILES = 30  # times that a smile counts as much as a frame of speech: there are 93 of them and 6,700 of these
 HIDDEN = (30, 10)  # further shapes, symmetric and not, that keep expressions out of the identity and are not reported
-SLIDER_SPREADS = {"jaw": 0.4, "smile": 0.5, "wide": 0.6}  # how far people move a slider; the others .5
 MIDDLE = 0.06  # canonical units in which a brow's left half gives way to its right
 
 
@@ -40,11 +39,9 @@ def main(london: Path, grid: Path, out: Path) -> None:
     even = _principal(symmetric(rest), HIDDEN[0])
     odd = _principal(rest - symmetric(rest), HIDDEN[1])
     expression = [sliders, even[: len(SHAPES)], odd[: len(SIDES)], even[len(SHAPES) :], odd[len(SIDES) :]]
-    spreads = [SLIDER_SPREADS.get(name, 0.5) for name in SLIDERS]
     table = {
         "identity": _principal(both, IDENTITY).astype(np.float16),
         "expression": np.concatenate(expression).astype(np.float16),
-        "spread": np.concatenate([spreads, np.ones(sum(HIDDEN))]).astype(np.float32),
     }
     path = out / "model3d.safetensors"
     save_file(table, path, {"licence": LICENCE, "attribution": ATTRIBUTION})

@@ -32,7 +32,7 @@ SHAPES = tuple(f"shape_{i}" for i in range(1, 9))
 SIDES = tuple(f"side_{i}" for i in range(1, 5))
 EXPRESSION = (*SLIDERS, *SHAPES, *SIDES)
 """The sliders, then what speech and smiles have beyond them, symmetric and one-sided, in standard deviations."""
-NOISE = 0.008  # canonical units by which a tracked point is off
+NOISE = 0.012  # canonical units by which a tracked point is off
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Basis:
 
 @cache
 def basis() -> Basis:
-    """The bundled shapes, and the linear map that finds their numbers: the most probable ones under normal spreads and noise.
+    """The bundled shapes, and the linear map that finds their numbers: the most probable ones when numbers and noise are normal.
 
     Hidden shapes of expression take part in the search and are not reported, so that a face that moves stays the same person.
     """
@@ -54,9 +54,8 @@ def basis() -> Basis:
 
     table = load(files("thcli.motion").joinpath("data/model3d.safetensors").read_bytes())
     identity, expression = (np.asarray(table[name], np.float64) for name in ("identity", "expression"))
-    spread = np.concatenate([np.ones(len(identity)), np.asarray(table["spread"], np.float64)])
-    flat = np.concatenate([identity, expression]).reshape(len(spread), -1)
-    reader = np.linalg.solve(flat @ flat.T + np.diag((NOISE / spread) ** 2), flat)
+    flat = np.concatenate([identity, expression]).reshape(len(identity) + len(expression), -1)
+    reader = np.linalg.solve(flat @ flat.T + NOISE**2 * np.eye(len(flat)), flat)
     shown = len(EXPRESSION)
     return Basis(identity, expression[:shown], reader[: len(identity) + shown])
 
