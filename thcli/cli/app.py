@@ -51,6 +51,7 @@ for stage in (
     stages.fit,
     stages.crop,
     stages.align,
+    stages.parse,
     stages.encode,
     stages.warp,
     stages.paste,

@@ -1,4 +1,4 @@
-"""The stages of the pipeline one by one: `thcli detect | track | fit | crop | align | encode | warp | paste`; they chain through files."""
+"""The stages of the pipeline one by one: `thcli detect | track | fit | crop | align | parse | encode | warp | paste`; they chain through files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from thcli.core.options import (
     DetectOptions,
     EncodeOptions,
     FitOptions,
+    ParseOptions,
     PasteJobOptions,
     ShowOptions,
     TrackOptions,
@@ -147,6 +148,28 @@ def warp(
     with Console(show) as console:
         report = run(source, driving, output, options, console)
         console.result(report.as_json(), _said(report, f"{report.frames} frames"))
+
+
+@flags
+def parse(
+    input: Input,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", help="Folder/ or NAME.png, a video for a mask or an overlay (default: beside the input)."
+        ),
+    ] = None,
+    *,
+    options: ParseOptions,
+    show: ShowOptions,
+) -> None:
+    """Divide faces into their regions (skin, eyes, lips, hair …): label pictures, a soft mask, or an overlay."""
+    from thcli.pipeline.parsing import parse as run
+
+    with Console(show) as console:
+        report = run(input, output, options, console)
+        unseen = f", {report.passed_through} without a face" if report.passed_through else ""
+        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
 
 
 @flags

@@ -103,12 +103,12 @@ def align(
         size = (options.template.size, options.template.size)
         if options.output.resume:
             raise UsageError("align is done in one go: it has no --resume.")
-        pictures: list[int | str] = []
+        names: list[int | str] = []
         tally, most, empty, last = Tally(), 0, 0, -1
         none = NoFaceError(f"{source} shows no face.", "Give a picture that shows one.")
         writer = _writer(target, size, info, options.output, options.read, "align", "", on)
         with writer as out, job.stage("align", info.frames) as step:
-            for name, frame in job.clock.over("decode", _pictures(info, options.read, job)):
+            for name, frame in job.clock.over("decode", pictures(info, options.read, job)):
                 with job.clock("find", frames=1):
                     try:
                         places = _places(frame, options, finders, str(source), job)
@@ -118,12 +118,12 @@ def align(
                     last = max(last + 1, frame.pts)  # several faces of one picture follow each other
                     out.write(cut(frame.pixels, where, border=options.template.border), last, frame.duration)
                     tally.add(last, frame.duration, frame.time_base)
-                    pictures.append(name)
+                    names.append(name)
                 most, empty = max(most, len(places)), empty + (not places)
                 step()
-            if not pictures:
+            if not names:
                 raise none
-        details = {"pictures": pictures, "size": options.template.size}
+        details = {"pictures": names, "size": options.template.size}
         return job.report(target, tally, faces=most, passed_through=empty, details=details)
 
 
@@ -142,7 +142,7 @@ def _cut(
     return ordered_map(one, pairs, workers, workers + 1)
 
 
-def _pictures(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[int | str, Frame]]:
+def pictures(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[int | str, Frame]]:
     """The pictures of an input with their names or numbers; those of a folder each in its own size, which `media.read` does not keep."""
     if info.kind != "directory":
         for frame in job.enter(media.read(info.path, read, on=job.on)):
