@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,16 +15,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.adapters.tiny_onnx import embedding
+from tests.adapters.tiny_onnx import Graph, embedding
 from thcli.cli.app import run
 from thcli.core.errors import MediaError, UsageError, WeightsError
 from thcli.core.options import IdentityTrainOptions, TrainOptions
 from thcli.evaluate.persons import people, read_face
 from thcli.faces.identity.network import IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
-from thcli.train.identity import COARSE, SCALE, IdentityRecipe, drawn_face, margin_loss
-from thcli.train.identity_faces import Faces, disturbed
-from thcli.train.identity_teacher import lessons
+from thcli.train.identity import COARSE, SCALE, IdentityRecipe, drawn_face, margin_loss, missed
+from thcli.train.identity_faces import Faces, Stage, disturbed
+from thcli.train.identity_teacher import GRIDS, SIDES, Lessons, lessons
 from thcli.train.run import train
 from thcli.weights import load_tensors
 
@@ -39,7 +40,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(folder: Path, **more: Any) -> Faces:
-    return Faces(people(folder), folder, 6, 1, taught=None, side=lambda step: 112, threads=1, **more)
+    return Faces(people(folder), folder, 6, 1, taught=None, stage=lambda step: Stage(), threads=1, **more)
 
 
 def test_the_margin_turns_the_own_person_away() -> None:
@@ -91,35 +92,76 @@ def test_the_lesson_of_a_mirrored_picture_is_the_mirrored_lesson(faces: Path) ->
     taught = np.zeros((len(rows), 2, 2), np.float32)
     taught[:, 1] = 1
     for flip, marks in ((True, {0.0, 1.0}), (False, {0.0})):
-        data = Faces(rows, faces, 6, 1, taught=taught, side=lambda step: 112, threads=1, flip=flip)
+        data = Faces(rows, faces, 6, 1, taught=Lessons(taught), stage=lambda step: Stage(), threads=1, flip=flip)
         try:
             assert {float(v) for step in range(4) for v in data.batch(step)["lesson"].flatten()} == marks
         finally:
             data.close()
 
 
-def test_a_teacher_is_asked_once(faces: Path, tmp_path: Path) -> None:
-    teacher = OnnxIdentity(embedding(tmp_path / "teacher.onnx", 16), "arcface")
-    rows = people(faces)
-    paths = [row.path for row in rows]
+def teacher_with_maps(path: Path) -> Path:
+    """(1, 3, 112, 112) -> (1, 16), by way of residual sums of 14 x 14 and 7 x 7."""
+    graph = Graph()
+    dice = np.random.default_rng(4)
+    before, width = graph.entry, 3
+    for side, channels, cell in ((14, 6, 8), (7, 5, 2)):
+        weight = graph.constant(f"w_{side}", dice.normal(size=(channels, width, cell, cell)).astype(np.float32) / width)
+        looked = graph.add("Conv", [before, weight], f"conv_{side}", strides=[cell, cell], kernel_shape=[cell, cell])
+        before, width = graph.add("Add", [looked, looked], f"sum_{side}"), channels
+    flat = graph.add("Flatten", [before], "flat")
+    mix = graph.constant("mix", dice.normal(size=(5 * 49, 16)).astype(np.float32))
+    graph.add("MatMul", [flat, mix], "fc1")
+    return graph.save(path, [1, 3, 112, 112], {"fc1": [1, 16]})
+
+
+@pytest.fixture
+def taught(faces: Path) -> Iterator[Path]:
+    """The faces, without what a teacher left there afterwards."""
+    yield faces
+    for file in faces.glob("teacher-*"):
+        file.unlink()
+
+
+def test_a_teacher_is_asked_once(taught: Path, tmp_path: Path) -> None:
+    teacher = OnnxIdentity(teacher_with_maps(tmp_path / "teacher.onnx"), "arcface")
+    paths = [row.path for row in people(taught)]
     asked: list[Path] = []
 
     def read(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
         asked.append(path)
         return read_face(path)
 
-    first = lessons(teacher, "arcface", paths, read, faces, lambda event: None)
-    assert first.shape == (24, 2, 16)
-    np.testing.assert_allclose(first[3, 0], teacher.vectors([read_face(paths[3])])[0], atol=1e-6)
-    np.testing.assert_allclose(
-        first[3, 1], teacher.vectors([np.ascontiguousarray(read_face(paths[3])[:, ::-1])])[0], atol=1e-6
-    )
-    np.testing.assert_array_equal(lessons(teacher, "arcface", paths, read, faces, lambda event: None), first)
+    first = lessons(teacher, "arcface", False, paths, read, taught, lambda event: None)
+    assert first.vectors.shape == (24, 2, 16) and first.maps == ()
+    mirrored = np.ascontiguousarray(read_face(paths[3])[:, ::-1])
+    np.testing.assert_allclose(first.vectors[3, 0], teacher.vectors([read_face(paths[3])])[0], atol=1e-6)
+    np.testing.assert_allclose(first.vectors[3, 1], teacher.vectors([mirrored])[0], atol=1e-6)
+    again = lessons(teacher, "arcface", False, paths, read, taught, lambda event: None)
+    np.testing.assert_array_equal(again.vectors, first.vectors)
     assert asked == paths
-    lessons(teacher, "imagenet", paths, read, faces, lambda event: None)
+    lessons(teacher, "imagenet", False, paths, read, taught, lambda event: None)
     assert asked == paths * 2  # other pixels are another lesson
-    for file in faces.glob("teacher-*.npy"):
-        file.unlink()
+
+
+def test_hints_are_the_maps_in_units_of_their_spread(taught: Path, tmp_path: Path) -> None:
+    teacher = OnnxIdentity(teacher_with_maps(tmp_path / "teacher.onnx"), "arcface")
+    paths = [row.path for row in people(taught)]
+    for _ in range(2):  # made, and found again
+        found = lessons(teacher, "arcface", True, paths, read_face, taught, lambda event: None)
+        assert [maps.shape for maps in found.maps] == [(24, 6, 8, 8), (24, 5, 4, 4)]
+    vectors, maps = teacher.inner(SIDES)([read_face(path) for path in paths])
+    np.testing.assert_allclose(vectors, teacher.vectors([read_face(path) for path in paths]), atol=1e-6)
+    for kept, whole, grid in zip(found.maps, maps, GRIDS, strict=True):
+        units = (whole - whole.mean((0, 2, 3), keepdims=True)) / whole.std((0, 2, 3), keepdims=True)
+        wanted = functional.adaptive_avg_pool2d(torch.from_numpy(units), grid).numpy()
+        np.testing.assert_allclose(kept, wanted, atol=0.01)
+
+
+def test_a_teacher_without_maps_says_how_to_go_on(taught: Path, tmp_path: Path) -> None:
+    teacher = OnnxIdentity(embedding(tmp_path / "teacher.onnx", 16))
+    with pytest.raises(WeightsError, match="no residual sum of 14 x 14") as caught:
+        teacher.inner(SIDES)
+    assert "--no-hints" in caught.value.hint
 
 
 def test_files_that_are_no_teacher(tmp_path: Path) -> None:
@@ -130,19 +172,38 @@ def test_files_that_are_no_teacher(tmp_path: Path) -> None:
         OnnxIdentity(tmp_path / "broken.onnx")
 
 
-def test_with_a_teacher_the_losses_name_its_part_and_the_coarse_part_comes_first(faces: Path, tmp_path: Path) -> None:
-    own = IdentityTrainOptions(teacher=str(embedding(tmp_path / "teacher.onnx", 16)), coarse=0.5)
-    report = train("identity", faces, tmp_path / "run", TINY, own)
-    assert set(report["losses"]) == {"lesson", "related", "persons"}
+@pytest.mark.parametrize("hints", [True, False])
+def test_what_a_teacher_adds(hints: bool, taught: Path, tmp_path: Path) -> None:
+    """Its losses; and the coarse part comes first, the only one with hints."""
+    own = IdentityTrainOptions(teacher=str(teacher_with_maps(tmp_path / "teacher.onnx")), coarse=0.5, hints=hints)
+    report = train("identity", taught, tmp_path / "run", TINY, own)
+    rows = [json.loads(line)["losses"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert set(rows[0]) == {"lesson", "related", "persons"} | ({"hints"} if hints else set())
     assert all(math.isfinite(value) for value in report["losses"].values())
     recipe = IdentityRecipe(TINY, own, lambda event: None)
-    data = recipe.data(faces, 6, lambda event: None)
+    data = recipe.data(taught, 6, lambda event: None)
     try:
-        assert [data.batch(step)["pictures"].shape[2] for step in range(4)] == [COARSE, COARSE, 112, 112]
+        batches = [data.batch(step) for step in range(4)]
     finally:
         data.close()
-        for file in faces.glob("teacher-*.npy"):
-            file.unlink()
+    assert [batch["pictures"].shape[2] for batch in batches] == [COARSE, COARSE, 112, 112]
+    assert ["hint_1" in batch for batch in batches] == [hints, hints, False, False]
+
+
+def test_mirrored_pictures_have_no_hints() -> None:
+    ours, hints = torch.zeros(3, 2, 4, 4), torch.stack([torch.full((2, 4, 4), v) for v in (1.0, 2.0, 5.0)])
+    assert float(missed(ours, hints, torch.tensor([1.0, 1.0, 0.0]))) == pytest.approx(2.5)
+    assert float(missed(ours, hints, torch.zeros(3))) == 0
+
+
+def test_a_run_may_begin_with_the_weights_of_another(faces: Path, tmp_path: Path) -> None:
+    first = train("identity", faces, tmp_path / "first", TINY, None)
+    begun = IdentityRecipe(TINY, IdentityTrainOptions(start=first["output"]), lambda event: None).model.state_dict()
+    for key, value in load_tensors(Path(first["output"])).items():
+        assert torch.equal(begun[key].half(), value.half()), key
+    other = IdentityTrainOptions(start=str(tmp_path / "first" / "checkpoints" / "step-00000004.safetensors"))
+    with pytest.raises(WeightsError, match="does not fit"):
+        IdentityRecipe(TINY, other, lambda event: None)
 
 
 def test_a_resumed_run_ends_as_a_whole_one(faces: Path, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Training of identity-s: a margin between persons (ArcFace), and a known network's opinion of each picture where one is at hand.
 
-Sources: Deng et al. 2019 (ArcFace) eq. 3; Park et al. 2019 (relational distillation) for the matrix of similarities.
+Sources: Deng et al. 2019 (ArcFace) eq. 3; Park et al. 2019 (relational distillation) for the matrix of similarities; Romero et al. 2015
+(FitNets) for the hints, without which a small set teaches slowly: 80 places of a face say more than one vector.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,25 +24,32 @@ from thcli.evaluate.persons import people, read_face
 from thcli.faces.identity.aligned import SIZE
 from thcli.faces.identity.network import LENGTH, IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
-from thcli.train.identity_faces import Faces
+from thcli.train.identity_faces import Faces, Stage
 from thcli.train.identity_teacher import lessons
 from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
+from thcli.weights.tensors import load_tensors, require_keys
 
 COARSE = 64  # pixels of the pictures in the first part of the training: a third of the work
 SCALE = 32.0  # of cosines before the softmax
 WARM = 0.04  # part of the updates in which the rate rises
 LAST = 0.01  # of the rate, at the end
 TAUGHT, RELATED = 10.0, 2.0  # weights of the teacher's vector and of its similarities
+HINTED = 4.0  # of its inner maps, whose units are their own spreads
+GENTLE = 0.4  # strength of what disturbs the pictures of the first part
 PERSONS = 0.1  # weight of the margin loss beside a teacher
 
 
 class Heads(nn.Module):
-    """What only the training needs: a direction for each person, and the way from our vector to the teacher's."""
+    """What only the training needs: a direction for each person, the way from our vector to the teacher's, and from our maps to its own.
 
-    def __init__(self, persons: int, length: int) -> None:
+    persons: how many.  length: of the teacher's vectors, 0 without one.  channels: of each of its maps.
+    """
+
+    def __init__(self, persons: int, length: int, channels: Sequence[int], own: Sequence[int]) -> None:
         super().__init__()
         self.persons = nn.Parameter(torch.randn(persons, LENGTH) * 0.05)
         self.lesson = nn.Linear(LENGTH, max(length, 1), bias=False)
+        self.hints = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in zip(own, channels, strict=False))
 
 
 class IdentityRecipe(Recipe):
@@ -58,6 +66,10 @@ class IdentityRecipe(Recipe):
         self.own = own or IdentityTrainOptions()
         self.published = Published(40, 1, 128, 1e-3)
         self.model = IdentityNet(narrow=options.narrow).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        if self.own.start:
+            begun = load_tensors(Path(self.own.start))
+            require_keys(begun, self.model.state_dict(), self.own.start)
+            self.model.load_state_dict(begun)
         self.networks = {"model": self.model}
         self.phases = (Phase("model", ("model", "heads")),)
         self.teacher = (
@@ -86,18 +98,22 @@ class IdentityRecipe(Recipe):
         rows = people(folder)
         taught = None
         if self.teacher is not None:
-            taught = lessons(self.teacher, self.own.teacher_input, [row.path for row in rows], read_face, folder, on)
+            paths = [row.path for row in rows]
+            taught = lessons(self.teacher, self.own.teacher_input, self.own.hints, paths, read_face, folder, on)
         options = self.options
         epoch = math.ceil(len(rows) * self.published.repeats / batch)
         steps = options.steps or math.ceil((options.epochs or self.published.epochs) * epoch)
         fine = round(steps * self.own.coarse)
+        coarse = Stage(COARSE, GENTLE, hints=bool(taught and taught.maps))
         data = Faces(
-            rows, folder, batch, options.seed, taught=taught, side=lambda step: SIZE if step >= fine else COARSE,
+            rows, folder, batch, options.seed, taught=taught, stage=lambda step: Stage() if step >= fine else coarse,
             flip=options.flip, threads=options.threads,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed + 1)
-            self.networks["heads"] = Heads(data.persons, 0 if taught is None else taught.shape[2])
+            channels = [] if taught is None else [maps.shape[1] for maps in taught.maps]
+            length = 0 if taught is None else taught.vectors.shape[2]
+            self.networks["heads"] = Heads(data.persons, length, channels, self.model.map_widths)
         return data
 
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
@@ -114,7 +130,7 @@ class IdentityRecipe(Recipe):
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         heads = self.networks["heads"]
         assert isinstance(heads, Heads)
-        vectors = self.model(batch["pictures"].contiguous(memory_format=torch.channels_last))
+        vectors, maps = self.model.with_maps(batch["pictures"].contiguous(memory_format=torch.channels_last))
         with torch.autocast(vectors.device.type, enabled=False):
             persons = margin_loss(vectors, functional.normalize(heads.persons), batch["person"], self.own.margin)
             if "lesson" not in batch:
@@ -123,11 +139,21 @@ class IdentityRecipe(Recipe):
             said = functional.normalize(heads.lesson(vectors))
             apart = 1 - torch.eye(len(vectors), device=vectors.device)
             off = (vectors @ vectors.T - lesson @ lesson.T) * apart
-            return {
+            terms = {
                 "lesson": TAUGHT * (1 - (said * lesson).sum(1)).mean(),
                 "related": RELATED * off.square().sum(1).mean(),
                 "persons": PERSONS * persons,
             }
+        if "straight" in batch:
+            terms["hints"] = HINTED * sum(
+                missed(
+                    head(functional.adaptive_avg_pool2d(own, batch[f"hint_{i}"].shape[-1])),
+                    batch[f"hint_{i}"],
+                    batch["straight"],
+                )
+                for i, (head, own) in enumerate(zip(heads.hints, maps, strict=True))
+            )
+        return terms
 
     def pictures(self, batch: Batch) -> dict[str, Tensor]:
         return {"as it learns them": batch["pictures"]}
@@ -135,6 +161,12 @@ class IdentityRecipe(Recipe):
     def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The network in half precision, as it is shipped and judged."""
         return {k: v.half() if v.is_floating_point() else v for k, v in states["model"].items()}
+
+
+def missed(ours: Tensor, hints: Tensor, counts: Tensor) -> Tensor:
+    """Mean square difference of maps (B, C, G, G), over the items whose `counts` (B,) is 1."""
+    each = (ours.float() - hints).square().mean((1, 2, 3))
+    return (each * counts).sum() / counts.sum().clamp_min(1)
 
 
 def margin_loss(vectors: Tensor, persons: Tensor, labels: Tensor, margin: float) -> Tensor:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,40 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thcli.core.types import Array32, Image
+from thcli.core.types import Image
 from thcli.evaluate.persons import Person, read_face
 from thcli.faces.identity.aligned import SIZE
+from thcli.train.identity_teacher import Lessons
 from thcli.train.recipe import Batch
 
 Pixels = npt.NDArray[Any]
 FIXED = 2**31 - 1  # stands for the step of what sample pictures show
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How faces are shown for a part of the training. side: of the pictures.  strength: of what disturbs them, 1 as in bad videos.
+    hints: with the teacher's inner maps, which fit only what is nearly where it was."""
+
+    side: int = SIZE
+    strength: float = 1.0
+    hints: bool = False
+
+
 class Faces:
     """Batches of faces; every item follows from (seed, step, place) alone.
 
-    A batch holds pictures (B, 3, S, S) in 0..1, person (B,), and lesson (B, D) where there is a teacher.
-    taught: (N, 2, D), what it says of each picture and of its mirror image.  side: step -> S.
+    A batch holds pictures (B, 3, S, S) in 0..1 and person (B,); where there is a teacher lesson (B, D), and in a stage with hints
+    hint_0, hint_1 (B, C, G, G) with straight (B,), 1 where the picture is not mirrored: only these have hints.  stage: step -> Stage.
     """
 
     def __init__(
-        self, rows: list[Person], folder: Path, batch: int, seed: int, *, taught: Array32 | None, side: Callable[[int], int],
+        self, rows: list[Person], folder: Path, batch: int, seed: int, *, taught: Lessons | None, stage: Callable[[int], Stage],
         flip: bool = True, threads: int = 0,
     ) -> None:  # fmt: skip
         self.rows, self.persons = rows, rows[-1].person + 1
         self._folder, self._batch, self._seed, self._flip = folder, batch, seed, flip
-        self._taught, self._side = taught, side
+        self._taught, self._stage = taught, stage
         self._readers = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="read-faces")
         self._order: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = (-1, np.zeros(0, np.int64))
 
@@ -56,11 +68,11 @@ class Faces:
 
     def batch(self, step: int) -> Batch:
         """The batch of an update. Raises MediaError for a picture that cannot be read."""
-        return self._items([self._row_of(step * self._batch + i) for i in range(self._batch)], step, self._side(step))
+        return self._items([self._row_of(step * self._batch + i) for i in range(self._batch)], step, self._stage(step))
 
     def fixed(self) -> Batch:
         """The same few items every time, for sample pictures."""
-        return self._items([i % len(self.rows) for i in range(12)], FIXED, SIZE)
+        return self._items([i % len(self.rows) for i in range(12)], FIXED, Stage())
 
     def _row_of(self, position: int) -> int:
         """Which picture stands at a place of the endless row of shuffled epochs."""
@@ -69,12 +81,14 @@ class Faces:
             self._order = (epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self.rows)))
         return int(self._order[1][place])
 
-    def _items(self, numbers: list[int], step: int, side: int) -> Batch:
+    def _items(self, numbers: list[int], step: int, stage: Stage) -> Batch:
+        mirrors = 0.0 if not self._flip else 0.25 if stage.hints else 0.5
+
         def one(place: int) -> tuple[Image, bool]:
             dice = np.random.default_rng([self._seed, step, place])
             picture = read_face(self.rows[numbers[place]].path)
-            mirrored = self._flip and bool(dice.random() < 0.5)
-            return disturbed(cv2.flip(picture, 1) if mirrored else picture, dice, side), mirrored
+            mirrored = bool(dice.random() < mirrors)
+            return disturbed(cv2.flip(picture, 1) if mirrored else picture, dice, stage.side, stage.strength), mirrored
 
         made = list(self._readers.map(one, range(len(numbers))))
         pixels = np.stack([picture for picture, _ in made]).transpose(0, 3, 1, 2)
@@ -83,20 +97,27 @@ class Faces:
             "person": torch.tensor([self.rows[n].person for n in numbers]),
         }
         if self._taught is not None:
-            chosen = self._taught[numbers, [int(mirrored) for _, mirrored in made]]
-            batch["lesson"] = torch.from_numpy(chosen)
+            mirrored = np.array([turned for _, turned in made])
+            batch["lesson"] = torch.from_numpy(self._taught.vectors[numbers, mirrored.astype(int)])
+            if stage.hints:
+                batch["straight"] = torch.from_numpy(~mirrored).float()
+                for place, maps in enumerate(self._taught.maps):
+                    batch[f"hint_{place}"] = torch.from_numpy(np.stack([maps[n] for n in numbers]).astype(np.float32))
         return batch
 
 
-def disturbed(picture: Pixels, dice: np.random.Generator, side: int = SIZE) -> Image:
-    """A face as a video might show it: badly aligned, blurred, coded, lit otherwise, partly covered; (side, side, 3)."""
-    turn, grow = dice.normal(0, 0.09), np.exp(dice.normal(0, 0.07))
-    squeeze = np.exp(dice.normal(0, 0.03))
+def disturbed(picture: Pixels, dice: np.random.Generator, side: int = SIZE, strength: float = 1.0) -> Image:
+    """A face as a video might show it: badly aligned, blurred, coded, lit otherwise, partly covered; (side, side, 3).
+
+    strength: 0..1, how far it is moved, and how often the rest happens.
+    """
+    turn, grow = dice.normal(0, 0.09 * strength), np.exp(dice.normal(0, 0.07 * strength))
+    squeeze = np.exp(dice.normal(0, 0.03 * strength))
     middle = (SIZE - 1) / 2
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag(
         [grow * squeeze, grow / squeeze]
     )
-    shift = np.array([middle, middle]) - matrix @ [middle, middle] + dice.normal(0, 2.5, 2)
+    shift = np.array([middle, middle]) - matrix @ [middle, middle] + dice.normal(0, 2.5 * strength, 2)
     out: Pixels = cv2.warpAffine(
         picture,
         np.column_stack([matrix, shift]),
@@ -104,11 +125,11 @@ def disturbed(picture: Pixels, dice: np.random.Generator, side: int = SIZE) -> I
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE if dice.random() < 0.7 else cv2.BORDER_CONSTANT,
     )
-    if dice.random() < 0.2:
+    if dice.random() < 0.2 * strength:
         out = covered(out, dice)
-    if dice.random() < 0.8:
+    if dice.random() < 0.8 * strength:
         out = lit(out, dice)
-    kind = dice.random()
+    kind = dice.random() / max(strength, 1e-6)
     if kind < 0.15:
         out = cv2.GaussianBlur(out, (0, 0), dice.uniform(0.5, 2.2))
     elif kind < 0.35:
@@ -118,7 +139,7 @@ def disturbed(picture: Pixels, dice: np.random.Generator, side: int = SIZE) -> I
         )
     if side != SIZE:
         out = cv2.resize(out, (side, side), interpolation=cv2.INTER_AREA)
-    if dice.random() < 0.25:
+    if dice.random() < 0.25 * strength:
         _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(dice.integers(15, 80))])
         out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))  # the channels' order is kept, whatever it is called
     return np.asarray(out, np.uint8)

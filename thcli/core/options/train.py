@@ -124,6 +124,8 @@ class IdentityTrainOptions:
     teacher_input: TeacherInput = option(
         "imagenet", "Its pixels: less ImageNet's mean, over its spread; or within -1..1."
     )
+    hints: bool = option(True, "Learn from the teacher's inner maps too.", "--hints/--no-hints")
+    start: str = option("", "Begin with these weights, of another run.")
     margin: float = option(0.35, "Angle in radians that is kept between persons.")
     coarse: float = option(0.4, "Part of the updates that sees pictures of 64 pixels, at a third of the work.")
 
@@ -146,3 +148,24 @@ class ParseTrainOptions:
         require(0 <= self.half <= 1, "--half", "within 0..1", self.half)
         require(1 <= self.more <= 16, "--more", "within 1..16", self.more)
         require(0 <= self.rare <= 10, "--rare", "within 0..10", self.rare)
+
+
+@dataclass(frozen=True, slots=True)
+class A2mTrainOptions:
+    """The voice's own."""
+
+    only: str = option("", "Learn from speakers whose name begins with this alone.")
+    hold_out: str = option("", "Speakers that are kept out, with commas between.")
+    focus: str = option("", "Half of the items come from speakers whose name begins with this.")
+    motions: str = option("", "Folder of the clips' motion files, made there where they are missing (default: beside the clips).")  # fmt: skip
+    shapes: int = option(12, "How many shapes the mouth's movement is made of.")
+    drop: float = option(0.2, "Part of what the network hears that is left out while it learns.")
+
+    def __post_init__(self) -> None:
+        require(1 <= self.shapes <= 64, "--shapes", "within 1..64", self.shapes)
+        require(0 <= self.drop < 1, "--drop", "0, or less than 1", self.drop)
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The names of `hold_out`."""
+        return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())

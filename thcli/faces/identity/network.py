@@ -60,13 +60,24 @@ class IdentityNet(nn.Module):
                 blocks.append(Block(before, width, 1 if number else 2))
                 before = width
         self.blocks = nn.Sequential(*blocks)
+        self.map_widths = tuple(stages[1:])
         self.vector = nn.Linear(before * FIELDS**2, LENGTH, bias=False)
         self.vector_norm = nn.BatchNorm1d(LENGTH, affine=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        return self.with_maps(pictures)[0]
+
+    def with_maps(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The vectors, and the maps at the ends of the last two stages, an eighth and a sixteenth of the pictures' side."""
         x = functional.relu(self.stem_norm(self.stem(pictures * 2 - 1)), inplace=True)
-        x = functional.adaptive_avg_pool2d(self.blocks(x), FIELDS).flatten(1)
-        return functional.normalize(self.vector_norm(self.vector(x)).float())
+        ends = [BLOCKS[0] + BLOCKS[1] - 1, sum(BLOCKS) - 1]
+        maps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in ends:
+                maps.append(x)
+        flat = functional.adaptive_avg_pool2d(x, FIELDS).flatten(1)
+        return functional.normalize(self.vector_norm(self.vector(flat)).float()), maps
 
 
 def folded(network: IdentityNet) -> IdentityNet:

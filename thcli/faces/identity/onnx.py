@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from thcli.core.errors import WeightsError
+from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import TeacherInput
 from thcli.core.types import Array32, Image
 from thcli.faces.identity.aligned import SIZE
@@ -26,6 +26,9 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
+Inner = Callable[[Sequence[Image]], tuple[Array32, list[Array32]]]  # crops -> vectors (N, D), maps (N, C, S, S) each
+
+
 class OnnxIdentity(CropEncoder):
     """An ONNX network from (1 or N, 3, 112, 112) RGB to (1 or N, D). Raises WeightsError when the file is not one."""
 
@@ -35,7 +38,7 @@ class OnnxIdentity(CropEncoder):
         self.path, self.name = path, path.stem
         mean, spread = INPUTS[kind]
         self._mean, self._spread = np.array(mean, np.float32), np.array(spread, np.float32)
-        settings = onnxruntime.SessionOptions()
+        self._settings = settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.log_severity_level = 3
         if not path.is_file():
@@ -50,7 +53,39 @@ class OnnxIdentity(CropEncoder):
         self._name, self._single = given.name, given.shape[0] == 1
 
     def vectors(self, crops: Sequence[Image]) -> Array32:
+        (rows,) = self._all(self._session, crops)
+        return unit_rows(list(rows))
+
+    def inner(self, sides: Sequence[int]) -> Inner:
+        """The same network, telling also its maps of these sides. Raises WeightsError when it has none, UsageError without the package onnx."""
+        try:
+            import onnx
+        except ModuleNotFoundError as exc:
+            raise UsageError(
+                "A teacher's inner maps need the package onnx.", "pip install onnx, or give --no-hints."
+            ) from exc
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(self.path)))
+        shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][2:] for v in model.graph.value_info}
+        sums = [node.output[0] for node in model.graph.node if node.op_type == "Add"]
+        for side in sides:
+            found = [name for name in sums if shapes.get(name) == [side, side]]
+            if not found:
+                raise WeightsError(f"{self.path} has no residual sum of {side} x {side}.", "Give --no-hints.")
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(found[-1]))
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), self._settings, providers=["CPUExecutionProvider"]
+        )
+
+        def look(crops: Sequence[Image]) -> tuple[Array32, list[Array32]]:
+            rows, *maps = self._all(session, crops)
+            return unit_rows(list(rows)), maps
+
+        return look
+
+    def _all(self, session: onnxruntime.InferenceSession, crops: Sequence[Image]) -> list[Array32]:
+        """Every output of a session, for all crops."""
         pixels = (np.stack(crops).astype(np.float32) / 255 - self._mean) / self._spread
         planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         parts = np.split(planes, len(planes)) if self._single else [planes]
-        return unit_rows(list(np.concatenate([self._session.run(None, {self._name: part})[0] for part in parts])))
+        outputs = [session.run(None, {self._name: part}) for part in parts]
+        return [np.concatenate(column) for column in zip(*outputs, strict=True)]
