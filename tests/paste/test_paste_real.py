@@ -95,4 +95,5 @@ def test_a_real_head_s_crop_is_calm_and_in_time(nets: tuple[BlazeFace, FaceMesh]
     assert (left < jitter / 3 + 0.02).all() and left[:2].max() < 0.15
     speed = np.gradient(raw * scale, axis=0)
     lag = -(((calm - raw) * scale) * speed).sum(0) / (speed**2).sum(0)  # in frames
-    assert np.abs(lag).max() < 0.2
+    assert np.abs(lag[np.abs(speed).mean(0) > 0.2]).max() < 0.1  # what hardly moves has no lag to be measured
+    assert (np.abs(lag) * np.abs(speed).mean(0)).max() < 0.06  # pixels

@@ -15,12 +15,14 @@ from thcli.core.errors import OutputError, UsageError
 from thcli.core.options import (
     EvaluateOptions,
     FaceOptions,
+    FindOptions,
     MeshOptions,
     MotionOptions,
     ReadOptions,
     ReenactOptions,
     RunOptions,
     ShowOptions,
+    SteadyEvaluateOptions,
 )
 
 app = typer.Typer(help="Measure results against the truth.", no_args_is_help=True, rich_markup_mode=None)
@@ -99,7 +101,7 @@ def reenact(
 @flags
 def parse(
     dataset: Annotated[Path, typer.Argument(help="The folder that `thcli train parse` learnt from; its kept-out pairs count.")],
-    parser: Annotated[str, typer.Option("--parser", help="Which parser (thcli list parsers), or auto.")] = "auto",
+    parser: Annotated[str, typer.Option("--parser", help="Which parser (thcli list parser), or auto.")] = "auto",
     weights: Annotated[Path | None, typer.Option("--weights", help="parse-s with weights of one's own, from `thcli train parse`.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
@@ -158,6 +160,39 @@ def identity(
             save_report(output, report)
             report["output"] = str(output)
     console.table(*found.table(), report, headed=True)
+
+
+@app.command()
+@flags
+def steady(
+    picture: Annotated[
+        Path | None, typer.Argument(help="A picture of a face (default: the astronaut of scikit-image).")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    *,
+    evaluate: SteadyEvaluateOptions,
+    find: FindOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:
+    """Measure how still a still head's crop stands and whether a moving head's comes in time, on made clips whose truth is known."""
+    from thcli import media
+    from thcli.evaluate.report import save_report
+    from thcli.evaluate.steady import as_json, evaluate_steady, table
+    from thcli.evaluate.testclip import photograph
+
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    with Console(show) as console:
+        pixels, name = (photograph(), "astronaut") if picture is None else (media.read_image(picture), str(picture))
+        rows = evaluate_steady(pixels, name, find, evaluate, run, console)
+        report = as_json(rows, name, evaluate, shlex.join(["thcli", *sys.argv[1:]]))
+        if output is not None:
+            save_report(output, report)
+            report["output"] = str(output)
+        console.say(report["run"])
+    console.table(*table(rows), report, headed=True)
 
 
 def labels(results: list[Path]) -> dict[str, Path]:

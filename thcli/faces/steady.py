@@ -1,7 +1,8 @@
 """Calm crops: the path of a crop over a clip without jitter when the head is still and without lag when it turns.
 
-Two zero-phase filters of different width run over the raw path. Where the narrow one stays near the wide one the head is
-still and the wide one counts; where it leaves it the head moves and the narrow one counts. Both are local lines fitted
+Zero-phase filters of different width run over the raw path. Where the narrow one stays near the wide one the head is
+still and the wide one counts; where it leaves it the head moves and the narrow one counts; where the head darts off, the raw path
+does. Place, size and angle are decided by themselves: a head that moves aside grows no larger. All are local lines fitted
 with Gaussian weights in time, so that an uneven frame rate, missing frames and the clip's ends need no special case.
 All of it looks a bounded number of frames ahead and back: a clip is done in windows, with the same result.
 """
@@ -18,6 +19,9 @@ from thcli.core.types import Array, Crop
 
 DEFAULT = SteadyOptions()
 _REFERENCE = 512.0  # pixels across the crop in which SteadyOptions.still is measured
+_DART = 0.4  # of the fast width: that of the filter for a head that darts off
+_TOO_FAR = 1.5  # of SteadyOptions.still: leaving the fast path by this counts as darting
+_GROUPS = ((0, 1), (2,), (3,))  # of the columns: place, size, angle
 
 
 def params_of(crops: Sequence[Crop]) -> Array:
@@ -48,7 +52,7 @@ def crop_of(params: npt.ArrayLike, size: tuple[int, int]) -> Crop:
 
 def halo(options: SteadyOptions = DEFAULT) -> int:
     """Frames beyond a window, on both sides, that `steady` needs for the same result as with the whole clip."""
-    return 2 * options.reach
+    return 3 * options.reach
 
 
 def steady(
@@ -71,18 +75,30 @@ def steady(
     label = np.zeros(count, np.int64) if shot is None else np.asarray(shot)
     if count == 0:
         return raw.copy()
-    slow = local_line(raw, time, good, label, options.slow, options.reach)
-    fast = local_line(raw, time, good, label, options.fast, options.reach)
-    # The distance between the two paths, as the way of the crop's content in pixels of a 512-pixel crop.
-    off = fast - slow
-    shift = np.hypot(off[:, 0], off[:, 1]) * (_REFERENCE / np.exp(slow[:, 2]))
-    turn = np.hypot(off[:, 2], off[:, 3]) * (_REFERENCE / 2)
-    distance = np.hypot(shift, turn)
-    moving = distance**4 / (distance**4 + options.still**4)
-    known = np.isfinite(moving)
-    # The choice between them is itself smooth in time: a switch would be seen as a jolt.
-    weight = _local_mean(np.where(known, moving, 0.0), time, known, label, 3 * options.fast, options.reach)
-    return np.asarray(slow + weight[:, None] * off)
+    out = np.empty_like(raw)
+    # Columns as the way of the crop's content, in pixels of a 512-pixel crop.
+    side = local_line(raw[:, 2:3], time, good, label, options.slow, options.reach)
+    units = (_REFERENCE / np.exp(side), np.full((count, 1), _REFERENCE / 2), np.full((count, 1), _REFERENCE / 2))
+    for columns, unit, slow in zip(_GROUPS, units, (options.slow, options.size, options.size), strict=True):
+        part = raw[:, columns]
+        dart, fast, calm = (
+            local_line(part, time, good, label, width, options.reach)
+            for width in (_DART * options.fast, options.fast, slow)
+        )
+
+        def nearer(far: Array, near: Array, limit: float, width: float, unit: Array = unit) -> Array:
+            """`far` where `near` stays within the limit of it, else `near`."""
+            near = np.where(np.isfinite(near), near, far)  # in a gap a narrow filter sees nothing
+            distance = np.hypot.reduce((near - far) * unit, axis=1)
+            leaves = distance**4 / (distance**4 + limit**4)
+            known = np.isfinite(leaves)
+            # The choice between them is itself smooth in time: a switch would be seen as a jolt.
+            share = _local_mean(np.where(known, leaves, 0.0), time, known, label, width, options.reach)
+            return np.asarray(far + share[:, None] * (near - far))
+
+        fast = nearer(fast, dart, _TOO_FAR * options.still, options.fast)
+        out[:, columns] = nearer(calm, fast, options.still, 3 * options.fast)
+    return out
 
 
 def steady_windows(

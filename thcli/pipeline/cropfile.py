@@ -38,11 +38,14 @@ _Maker = Callable[[Face, int, float | None], Crop]
 
 
 def _square(face: Face, size: int, scale: float | None) -> Crop:
-    """Around the face's box, as large as the head is: the side does not breathe with the mouth, nor when the head nods."""
+    """Around the face, as large as the head is: neither place nor side breathe with the mouth, nor does the side when the head nods."""
     side = float(max(face.box[2:] - face.box[:2]))
-    if face.mesh is not None:
-        side = float(np.exp(decompose(face.mesh).log_scale) * np.ptp(neutral()[:, 1]))
     middle = (face.box[:2] + face.box[2:]) / 2
+    if face.mesh is not None:
+        posed, plain = decompose(face.mesh), neutral()
+        side = float(np.exp(posed.log_scale) * np.ptp(plain[:, 1]))
+        between = np.append((plain.min(0) + plain.max(0))[:2] / 2, 0.0)
+        middle = (posed.centre + np.exp(posed.log_scale) * posed.rotation @ between)[:2]
     around = np.concatenate([middle - side / 2, middle + side / 2])
     return align.square(around, size, SQUARE if scale is None else scale)
 

@@ -48,6 +48,7 @@ from thcli.core.options.motion import (
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
+    A2mTrainOptions,
     FaceVid2VidTrainOptions,
     FommTrainOptions,
     IdentityTrainOptions,
@@ -61,6 +62,7 @@ from thcli.core.options.train import (
 )
 
 __all__ = [
+    "A2mTrainOptions",
     "AlignOptions",
     "AudioOptions",
     "BenchOptions",

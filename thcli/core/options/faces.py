@@ -56,13 +56,17 @@ class TemplateOptions:
 class SteadyOptions:
     """How the crops of a clip are calmed, all zero-phase: widths in seconds, sizes in pixels of a 512-pixel crop."""
 
-    slow: float = option(0.5, "Width of the filter for a head that keeps still.", hidden=True)
+    slow: float = option(0.6, "Width of the filter for the place of a head that keeps still.", hidden=True)
+    size: float = option(
+        2.0, "The same for its size and angle: their errors are larger, and they change less.", hidden=True
+    )
     fast: float = option(0.05, "Width of the filter for a head that moves.", hidden=True)
-    still: float = option(2.5, "Moving less than this away from the slow path counts as still.", hidden=True)
-    reach: int = option(64, "Frames that a filter looks ahead and back, at most.", hidden=True)
+    still: float = option(1.5, "Moving less than this away from the slow path counts as still.", hidden=True)
+    reach: int = option(96, "Frames that a filter looks ahead and back, at most.", hidden=True)
 
     def __post_init__(self) -> None:
         require(0 < self.fast <= self.slow, "fast", "more than 0 and at most slow", self.fast)
+        require(self.fast <= self.size, "size", "at least fast", self.size)
         require(self.still > 0, "still", "more than 0 pixels", self.still)
         require(self.reach >= 1, "reach", "1 frame or more", self.reach)
 

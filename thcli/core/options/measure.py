@@ -46,7 +46,7 @@ class SteadyEvaluateOptions:
     """How the steadiness of crops is measured."""
 
     frames: int = option(100, "Frames of each scene, at 25 a second.")
-    size: int = option(720, "Side of the made clips in pixels; the face is a third of it.")
+    side: int = option(720, "Of the made clips in pixels; the face is a third of it.")
     noise: float = option(3.0, "Standard deviation of the sensor's noise, in levels of 255.")
     crf: int = option(23, "Quality at which the clips are encoded (H.264).")
     template: TemplateOptions = field(default_factory=TemplateOptions)
@@ -54,6 +54,6 @@ class SteadyEvaluateOptions:
 
     def __post_init__(self) -> None:
         require(75 <= self.frames <= 1000, "--frames", "within 75..1000", self.frames)
-        require(128 <= self.size <= 2048, "--size", "within 128..2048 pixels", self.size)
+        require(128 <= self.side <= 2048, "--side", "within 128..2048 pixels", self.side)
         require(0 <= self.noise <= 30, "--noise", "within 0..30", self.noise)
         require(0 <= self.crf <= 51, "--crf", "within 0..51", self.crf)
