@@ -244,10 +244,10 @@ def published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(network: HubertNetwork, tensors: Mapping[str, Tensor], where: str) -> HubertNetwork:
-    """Copies a published checkpoint into the network. Raises WeightsError naming missing, unexpected or misshapen tensors."""
-    given = published(tensors)
+    """Puts a published checkpoint's tensors into the network. Raises WeightsError naming missing, unexpected or misshapen tensors."""
+    given = {key: tensor.float() for key, tensor in published(tensors).items()}
     require_keys(given, network.state_dict(), where)
-    network.load_state_dict(given)
+    network.load_state_dict(given, assign=True)  # the large one is 1.3 GB: it is there once
     return network.eval().requires_grad_(False)
 
 
@@ -256,5 +256,4 @@ def load(run: RunOptions, name: str = "hubert-large") -> Hubert:
     tensors = load_tensors(name, prefix="", offline=run.offline)
     with torch.device("meta"):
         network = HubertNetwork(SIZES[name])
-    network = network.to_empty(device="cpu")
     return Hubert(fill(network, tensors, name), run)
