@@ -30,6 +30,7 @@ def test_help_names_every_command(capsys: Any) -> None:
         "track",
         "crop",
         "align",
+        "parse",
         "encode",
         "warp",
         "paste",

@@ -14,16 +14,21 @@ from thcli.core.options import ShowOptions
 
 @flags
 def listing(
-    what: Annotated[str, typer.Argument(help="engines, backends, or one stage such as detector.")] = "backends",
+    what: Annotated[
+        str, typer.Argument(help="engines, backends, one stage such as detector, or regions (of faces).")
+    ] = "backends",
     *,
     show: ShowOptions,
 ) -> None:
-    """List engines and backends: weights, licence, readiness."""
+    """List engines and backends: weights, licence, readiness; or the regions that faces are divided into."""
     from thcli.core.backends import TABLE
 
+    if what == "regions":
+        _regions(show)
+        return
     lists = {"backends": tuple(TABLE), "engines": ("engine",), **{stage: (stage,) for stage in TABLE}}
     if what not in lists:
-        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}.")
+        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions.")
     stages = lists[what]
     rows = [_row(stage, name) for stage in stages for name in TABLE[stage]]
     with Console(show) as console:
@@ -54,3 +59,22 @@ def _row(stage: str, name: str) -> dict[str, Any]:
         "size": f"{sum(e.size for e in entries) / 1e6:.1f} MB" if entries else "none",
         "weights": list(row.weights),
     }
+
+
+def _regions(show: ShowOptions) -> None:
+    """The classes of face parsing: number in a label picture, name, colour, and the groups that hold it."""
+    from thcli.faces.parsing import CLASSES, GROUPS, PALETTE
+
+    rows: list[dict[str, Any]] = [
+        {
+            "number": number, "region": name, "colour": "#" + bytes(PALETTE[number].tolist()).hex(),
+            "groups": [group for group, members in GROUPS.items() if number in members],
+        }
+        for number, name in enumerate(CLASSES)
+    ]  # fmt: skip
+    with Console(show) as console:
+        console.table(
+            ("number", "region", "colour", "groups"),
+            [(r["number"], r["region"], r["colour"], ", ".join(r["groups"])) for r in rows],
+            {"command": "list", "rows": rows},
+        )
