@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 CASES = {
+    "DIFFUSED_HEADS": "tests.golden.diffused_heads:stages",
     "FACEVID2VID": "tests.golden.facevid2vid:stages",
     "FOMM": "tests.golden.fomm:stages",
     "LIVEPORTRAIT": "tests.golden.liveportrait:stages",

@@ -1,0 +1,97 @@
+"""Training of Diffused Heads: dh-s on talking clips.
+
+Source: Stypulkowski et al. 2024, sec. 3, and MStypulkowski/diffused-heads, branch `train` (facts).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thcli.core.events import Listener
+from thcli.core.options import TrainOptions
+from thcli.diffusion import process
+from thcli.diffusion.samplers import Denoiser, sample_dpmpp
+from thcli.train.diffused_heads_data import TalkingClips
+from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
+from thcli.voices.diffused_heads import small
+from thcli.voices.diffused_heads.ear import Ear
+from thcli.voices.diffused_heads.network import DiffusedHeads
+
+LIPS = 0.5  # weight of the error at the lips (the paper has 0.2 for its larger pictures)
+AROUND_LIPS = 3  # pixels
+STEPS = 12  # of the sample pictures
+WARM = 100  # updates in which the rate rises
+LAST = 0.05  # of the rate, at the end
+
+
+class DiffusedHeadsRecipe(Recipe):
+    """Two networks that do not touch each other: one paints a frame from its neighbours and its code, one hears the code."""
+
+    name = "diffused-heads"
+    entry = "dh-s"
+    exported = ("unet", "ear")
+    sizes = (small.SHAPE.size, 32)
+
+    def __init__(self, options: TrainOptions, own: Any, on: Listener) -> None:
+        super().__init__(options, own, on)
+        self.published = Published(100, 1, 16, 4e-4)
+        shape = replace(small.SHAPE, size=options.size, width=max(32, small.SHAPE.width // options.narrow))
+        self.unet, self.ear = DiffusedHeads(shape), Ear()
+        self.networks = {"unet": self.unet, "ear": self.ear}
+        self.phases = (Phase("paint", ("unet",)), Phase("hear", ("ear",)))
+        self.schedule = small.full_schedule()
+
+    def data(self, folder: Path, batch: int, on: Listener) -> Data:
+        return TalkingClips(folder, self.options, batch, small.SHAPE.around, on)
+
+    def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
+        if phase == "hear":
+            said = batch["said"]
+            return {"hear": (self.ear(batch["mel"]).float() - said).square().mean()}
+        clean = small.differing(batch["target"], batch["identity"])
+        index = torch.randint(len(self.schedule), (len(clean),), generator=noise).to(clean.device)
+        fresh = torch.randn(clean.shape, generator=noise).to(clean.device)
+        noised = process.diffuse(self.schedule, clean, index, fresh)
+        wanted = process.target(self.schedule, clean, index, fresh, "v")
+        error = (self.paint(noised, index, batch).float() - wanted).square().mean(1)
+        return {"simple": error.mean(), "lips": LIPS * at_lips(error, batch["lips"])}
+
+    def paint(self, noised: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
+        """v of noised differences."""
+        identity = batch["identity"]
+        out: Tensor = self.unet(noised, timesteps, identity, small.differing(batch["motion"], identity), batch["codes"])
+        return out
+
+    def pictures(self, batch: Batch) -> dict[str, Tensor]:
+        """Sampled from the truth's code, from the true frames before; the same noise every time."""
+        identity, target = batch["identity"], batch["target"]
+        denoiser = Denoiser(lambda x, t: self.paint(x, t, batch), small.few_steps(STEPS), "v", clip=False)
+        start = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)).to(target.device)
+        made = small.painted(sample_dpmpp(denoiser, start), identity)
+        return {name: (value + 1) / 2 for name, value in (("identity", identity), ("truth", target), ("painted", made))}
+
+    def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        decay = 0.01 if phase.name == "paint" else 0.1
+        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=decay)
+
+    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Rises at first, then falls along a cosine."""
+        fallen = LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+        return lr * min(1, (step + 1) / WARM) * fallen
+
+
+def at_lips(error: Tensor, boxes: Tensor, margin: int = AROUND_LIPS) -> Tensor:
+    """The mean of (B, S, S) over each item's box of the lips, widened by some pixels; then over the items."""
+    side = error.shape[-1]
+    along = torch.arange(side, device=error.device)
+    low, high = (boxes[:, :2].floor() - margin)[..., None], (boxes[:, 2:].ceil() + margin)[..., None]
+    inside = ((along >= low) & (along <= high)).to(error.dtype)  # (B, 2, S): x and y
+    mask = inside[:, 1, :, None] * inside[:, 0, None, :]
+    return ((error * mask).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)).mean()

@@ -1,0 +1,245 @@
+"""Talking clips as Diffused Heads learns from them: faces held still in small pictures, their measured articulation, and the sound.
+
+Clips come from `thcli prepare` (sound in the clip, or NAME.wav beside it; motion file beside it). They are cut once, into a folder of
+the dataset; batches then read it by memory map.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib.format import open_memmap
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from thcli import media
+from thcli.audio import read as sound
+from thcli.audio.mel import HOP, log_mel
+from thcli.audio.speech import Recording
+from thcli.core.errors import MediaError
+from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.core.options import TrainOptions
+from thcli.core.types import Array, Array32
+from thcli.faces.crop import crop
+from thcli.faces.topology import LIPS_OUTER
+from thcli.media.failures import unwritable
+from thcli.motion.canonical import neutral, unpack
+from thcli.motion.file import MotionFile
+from thcli.pipeline.panels import eight_bit
+from thcli.train.dataset import Piece, fingerprint, pieces
+from thcli.voices.diffused_heads.articulation import EYES, code, measured, mirrored
+from thcli.voices.diffused_heads.ear import AROUND
+from thcli.voices.diffused_heads.place import place
+
+Batch = Mapping[str, Tensor]
+LAYOUT = 2  # of the cut folder: another number cuts anew
+MARGIN = 4  # pixels on every side that the pictures may be shifted by
+STEADY = 1.0  # frames over which the crop's path is smoothed (Gaussian): the tracker trembles
+FIXED = 2**31 - 1
+LEAST = 8  # frames of a usable clip
+HOW = "Make clips with: thcli prepare VIDEOS -o DATASET"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """All clips, one after the other. frames: (N, S, S, 3) uint8 on disk.  begins: (C + 1,) first frame of each clip.
+
+    rows: (N, 12) measured articulation.  lips: (N, 4) box of the lips in pixels.  mel: (M, 80).  heard: (N,) the mel row at each frame.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    begins: npt.NDArray[np.int64]
+    rows: Array
+    lips: Array32
+    mel: Array32
+    heard: npt.NDArray[np.int64]
+    mel_begins: npt.NDArray[np.int64]
+
+
+def cut(folder: Path, size: int, on: Listener = silent) -> Cut:
+    """The dataset's clips cut to faces of size + 2 MARGIN pixels: from an earlier run, or now. Raises MediaError, OutputError."""
+    found = pieces(folder, on)
+    where = folder / f".talking-{size}"
+    facts = {"layout": LAYOUT, "data": fingerprint(found)}
+    note = where / "facts.json"
+    if not note.is_file() or json.loads(note.read_text("utf-8")) != facts:
+        _cut(found, where, size + 2 * MARGIN, on)
+        note.write_text(json.dumps(facts), "utf-8")
+    with np.load(where / "rows.npz") as rows:
+        return Cut(np.load(where / "frames.npy", mmap_mode="r"), **{name: rows[name] for name in rows.files})
+
+
+def _cut(found: list[Piece], where: Path, side: int, on: Listener) -> None:
+    usable = [piece for piece in found if piece.motion is not None]
+    total = sum(len(MotionFile(piece.motion)) for piece in usable if piece.motion)
+    try:
+        shutil.rmtree(where, ignore_errors=True)
+        where.mkdir()
+        frames = open_memmap(where / "frames.npy", "w+", np.uint8, (max(total, 1), side, side, 3))
+    except OSError as exc:
+        raise unwritable(where, exc) from exc
+    on(Started("cut", len(usable), "clips"))
+    begins, mels, tables = [0], [0], []
+    for number, piece in enumerate(usable):
+        try:
+            clip = _clip(piece, side)
+        except MediaError as exc:
+            on(Warned(f"{piece.path.name} is left out. {exc.message}"))
+            continue
+        count = len(clip["rows"])
+        frames[begins[-1] : begins[-1] + count] = clip.pop("pictures")
+        clip["heard"] = clip["heard"] + mels[-1]
+        mels.append(mels[-1] + len(clip["mel"]))
+        begins.append(begins[-1] + count)
+        tables.append(clip)
+        on(Step("cut", number + 1))
+    frames.flush()
+    if not tables:
+        shutil.rmtree(where, ignore_errors=True)
+        raise MediaError("None of the clips has a tracked face and a sound.", HOW)
+    joined: dict[str, Any] = {name: np.concatenate([clip[name] for clip in tables]) for name in tables[0]}
+    np.savez(where / "rows.npz", begins=np.array(begins), mel_begins=np.array(mels), **joined)
+    on(Finished("cut", len(tables), 0.0))
+
+
+def _clip(piece: Piece, side: int) -> dict[str, Any]:
+    """One clip's pictures and rows. Raises MediaError when face or sound are missing."""
+    assert piece.motion is not None
+    motion = MotionFile(piece.motion)
+    rows = motion.window(0, len(motion))
+    if motion.kind != "mesh" or len(rows) < LEAST or not rows.valid.all():
+        raise MediaError("Its motion is short, has gaps, or is of another kind.")
+    shape = rows.arrays["expression"].astype(np.float64) + neutral()
+    pose = np.asarray(rows.arrays["pose"], np.float64)
+    width, height = (int(v) for v in motion.constants["size"])
+    steady = gaussian_filter1d(pose, STEADY, axis=0, mode="nearest")
+    rest = np.broadcast_to(np.median(shape, axis=0), shape.shape)
+    held = unpack(steady, rest, (width, height)).mesh()
+    seen = unpack(pose, shape, (width, height)).mesh()
+    pictures, lips = [], []
+    with media.read(piece.path) as reader:
+        times = []
+        for frame, still, mesh in zip(reader, held, seen, strict=False):
+            at = place(still, side, MARGIN)
+            pictures.append(np.asarray(crop(eight_bit(frame), at), np.uint8))
+            mouth = mesh[LIPS_OUTER, :2] @ at.crop_from_frame[:2, :2].T + at.crop_from_frame[:2, 2]
+            lips.append(np.concatenate([mouth.min(0), mouth.max(0)]))
+            times.append(Fraction(frame.pts) * frame.time_base)
+    if len(pictures) != len(rows):
+        raise MediaError("Its motion is another clip's.")
+    beside = piece.path.with_suffix(".wav")
+    source = beside if beside.is_file() else piece.path
+    mel = log_mel(np.concatenate(list(Recording(source).blocks())))
+    start = sound.starts(source)
+    heard = np.array([round((time - start) * sound.RATE / HOP) for time in times])
+    return {
+        "pictures": np.stack(pictures), "rows": measured(shape, pose[:, :3]), "lips": np.array(lips, np.float32),
+        "mel": mel, "heard": np.clip(heard, 0, len(mel) - 1),
+    }  # fmt: skip
+
+
+class TalkingClips:
+    """Batches of target frames with what they are painted from.
+
+    target, identity (B, 3, S, S) and motion (B, 6, S, S, oldest first) in [-1, 1]; codes (B, 5, 12), those of the frames around the
+    target; lips (B, 4) box in pixels; mel (E, MEL, 80) and said (E, 8): windows of sound anywhere in the clips and the mouth there.
+    """
+
+    def __init__(self, folder: Path, options: TrainOptions, batch: int, around: int, on: Listener = silent) -> None:
+        self.cut = cut(folder, options.size, on)
+        self._options, self._batch, self._around = options, batch, around
+        self._clips = len(self.cut.begins) - 1
+        begins = self.cut.begins
+        self._rest = np.stack([self._rest_of(begins[i], begins[i + 1]) for i in range(self._clips)])
+        self._clip_of = np.repeat(np.arange(self._clips), np.diff(begins))
+        self._prints = fingerprint(pieces(folder))
+
+    def _rest_of(self, begin: int, end: int) -> Array:
+        """What a clip's codes are against when no identity frame is meant: the usual numbers, and eyes that are open."""
+        rows = self.cut.rows[begin:end]
+        rest = np.median(rows, axis=0)
+        rest[EYES] = np.percentile(rows[:, EYES], 80)
+        return np.asarray(rest)
+
+    def __len__(self) -> int:
+        return self._clips
+
+    @property
+    def fingerprint(self) -> str:
+        return self._prints
+
+    def close(self) -> None:
+        """The memory map goes with its last array."""
+
+    def batch(self, step: int) -> Batch:
+        draw = np.random.default_rng([self._options.seed, step, 7])
+        clips = draw.integers(self._clips, size=self._batch)
+        items = [self._item(int(clip), draw, augment=True) for clip in clips]
+        return self._stacked(items) | self._heard(draw)
+
+    def fixed(self, most: int = 6) -> Batch:
+        """Items of clips that lie far from each other, as they are."""
+        draw = np.random.default_rng([self._options.seed, FIXED])
+        chosen = np.linspace(0, self._clips - 1, min(most, self._clips)).astype(int)
+        return self._stacked([self._item(int(clip), draw, augment=False) for clip in chosen])
+
+    def _stacked(self, items: list[dict[str, Array32]]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
+
+    def _item(self, clip: int, draw: np.random.Generator, *, augment: bool) -> dict[str, Array32]:
+        begin, end = int(self.cut.begins[clip]), int(self.cut.begins[clip + 1])
+        identity, now = begin + draw.choice(end - begin, 2, replace=False)
+        before = [identity if now - back < begin else now - back for back in (2, 1)]
+        if augment and draw.random() < 0.4:  # a first frame, or one after a slip: neither may lead it astray
+            other = identity if draw.random() < 0.5 else begin + draw.integers(end - begin)
+            before = [other, other]
+        window = np.clip(np.arange(now - self._around, now + self._around + 1), begin, end - 1)
+        codes = code(self.cut.rows[window], self.cut.rows[identity])
+        x, y = draw.integers(0, 2 * MARGIN + 1, 2) if augment else (MARGIN, MARGIN)
+        side = self._options.size
+        pictures = np.stack([self.cut.frames[i] for i in (now, identity, *before)])[:, y : y + side, x : x + side]
+        lips = self.cut.lips[now] - np.array([x, y, x, y], np.float32)
+        if augment and self._options.flip and draw.random() < 0.5:
+            pictures, codes = pictures[:, :, ::-1], mirrored(codes)
+            lips = np.array([side - 1 - lips[2], lips[1], side - 1 - lips[0], lips[3]], np.float32)
+        unit = pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
+        if augment:
+            unit = tinted(unit, draw, self._options.jitter)
+            codes = codes + draw.normal(0, 0.1, codes.shape).astype(np.float32)
+        motion = unit[2:]
+        if augment and draw.random() < 0.5:  # what it made itself is never as clean as what it learns from
+            motion = motion + draw.normal(0, draw.uniform(0, 0.15), motion.shape).astype(np.float32)
+        return {
+            "target": unit[0], "identity": unit[1], "motion": motion.reshape(-1, side, side), "codes": codes, "lips": lips,
+        }  # fmt: skip
+
+    def _heard(self, draw: np.random.Generator, times: int = 8) -> dict[str, Tensor]:
+        """Windows of sound from all clips, and the mouths that said them."""
+        frames = draw.integers(len(self.cut.rows), size=times * self._batch)
+        clips = self._clip_of[frames]
+        said = code(self.cut.rows[frames], self._rest[clips])[:, :EYES]
+        return {"mel": torch.from_numpy(self.sound_at(frames)), "said": torch.from_numpy(said)}
+
+    def sound_at(self, frames: npt.NDArray[np.int64]) -> Array32:
+        """(N, MEL, 80) the log-mel around frames, held at the ends of their clips."""
+        clips = self._clip_of[frames]
+        index = self.cut.heard[frames][:, None] + np.arange(-AROUND, AROUND + 1)
+        low, high = self.cut.mel_begins[clips], self.cut.mel_begins[clips + 1] - 1
+        return np.asarray(self.cut.mel[np.clip(index, low[:, None], high[:, None])])
+
+
+def tinted(unit: Array32, draw: np.random.Generator, amount: float) -> Array32:
+    """Pictures in [-1, 1] in another light: contrast, and brightness of each colour, the same for all of them."""
+    gain = draw.uniform(1 - 2 * amount, 1 + 2 * amount)
+    shift = draw.normal(0, amount, (3, 1, 1))
+    lit: Array32 = np.clip(unit * np.float32(gain) + shift.astype(np.float32), -1, 1)
+    return lit

@@ -1,0 +1,1 @@
+"""Voices: a portrait and a sound become pictures, one after the other."""

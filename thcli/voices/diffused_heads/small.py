@@ -1,0 +1,46 @@
+"""dh-s: Diffused Heads made small enough to be trained, and to paint, on a CPU.
+
+The plan is the paper's: an ADM U-Net paints one frame from noise, given the identity frame, the two frames before and five embeddings
+of the sound. What differs, because sixteen minutes of talk and an hour of CPU must do:
+
+- what is diffused is the difference to the identity frame, in units of its usual size, and the network predicts v: untrained it gives
+  back the portrait, and no drift can add up, since every frame begins at the portrait again;
+- the embeddings are codes of the face (`articulation`), said from log-mel by a small network (`ear`);
+- 2x2 pixels become channels before the first convolution; one residual block a level; no learned variance.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from thcli.diffusion.schedule import Schedule, by_snr, cosine
+from thcli.voices.diffused_heads.articulation import WIDTH
+from thcli.voices.diffused_heads.network import Shape
+
+SHAPE = Shape(
+    size=64, width=32, times=(1, 2, 4, 6), blocks=1, attention=(4,), head=32, heard=WIDTH, variance=False, patch=2, dropout=0.0, steep=False,
+)  # fmt: skip
+UNIT = 0.12  # root mean square of what differs between two frames of a clip, pictures in [-1, 1]
+NOISIEST, CLEANEST = 20.0, 0.03  # sigma / alpha of the first and last step that is sampled
+
+
+def full_schedule() -> Schedule:
+    """The thousand steps of training."""
+    return cosine(1000)
+
+
+def few_steps(steps: int) -> Schedule:
+    """The steps that are sampled, at even distances of log SNR."""
+    whole = full_schedule()
+    return whole.respaced(by_snr(whole, steps, NOISIEST, CLEANEST))
+
+
+def differing(pictures: Tensor, identity: Tensor) -> Tensor:
+    """Pictures (B, 3 n, S, S) as what is diffused: their difference to the identity frame (B, 3, S, S), about 1 in size."""
+    times = pictures.shape[1] // identity.shape[1]
+    return (pictures - identity.repeat(1, times, 1, 1)) / UNIT
+
+
+def painted(difference: Tensor, identity: Tensor) -> Tensor:
+    """The inverse of `differing`, kept within [-1, 1]."""
+    return (identity + UNIT * difference).clamp(-1, 1)
