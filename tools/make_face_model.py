@@ -38,10 +38,14 @@ def main(london: Path, grid: Path, out: Path) -> None:
     rest = _beyond(moving, sliders)
     even = _principal(symmetric(rest), HIDDEN[0])
     odd = _principal(rest - symmetric(rest), HIDDEN[1])
-    expression = [sliders, even[: len(SHAPES)], odd[: len(SIDES)], even[len(SHAPES) :], odd[len(SIDES) :]]
+    parts = [sliders, even[: len(SHAPES)], odd[: len(SIDES)], even[len(SHAPES) :], odd[len(SIDES) :]]
+    expression = np.concatenate(parts)
+    spread = _size(expression) / _size(sliders[:1])
+    spread[: len(sliders)] = 1  # a slider's own unit is its spread
     table = {
         "identity": _principal(both, IDENTITY).astype(np.float16),
-        "expression": np.concatenate(expression).astype(np.float16),
+        "expression": (expression / spread[:, None, None]).astype(np.float16),
+        "spread": spread.astype(np.float32),
     }
     path = out / "model3d.safetensors"
     save_file(table, path, {"licence": LICENCE, "attribution": ATTRIBUTION})
@@ -81,6 +85,11 @@ def _beyond(rows: Array, sliders: Array) -> Array:
     """Rows (N, 468, 3) without what the sliders explain, least squares."""
     flat, base = rows.reshape(len(rows), -1), sliders.reshape(len(sliders), -1)
     return np.asarray((flat - flat @ np.linalg.pinv(base) @ base).reshape(rows.shape))
+
+
+def _size(shapes: Array) -> Array:
+    """(K,) root mean square of how far shapes (K, 468, 3) move the points."""
+    return np.asarray(np.sqrt((shapes**2).sum(-1).mean(-1)))
 
 
 def _principal(rows: Array, count: int) -> Array:
