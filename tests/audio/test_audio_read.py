@@ -65,6 +65,16 @@ def test_channels_are_mixed(tmp_path: Path) -> None:
     assert np.abs(surround).max() > 0.2 * np.abs(voice).max()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 8, 16])
+def test_plain_wav_files(tmp_path: Path, channels: int) -> None:
+    """Which do not say what their channels are: all count the same (FFmpeg knows no better than guess one and two)."""
+    sounds = np.stack([tone(0.5, 200 + 30 * channel) for channel in range(channels)])
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((channels, 2, RATE, 0, "NONE", ""))
+        file.writeframes((sounds.T * 32767).astype("<i2").tobytes())
+    np.testing.assert_allclose(read(tmp_path / "a.wav").samples, sounds.mean(axis=0), atol=2e-3)
+
+
 def test_video_as_sound(tmp_path: Path) -> None:
     path = save(tmp_path / "v.mp4", tone(1.5), codec="aac", picture=True)
     assert abs(read(path).seconds - Fraction(3, 2)) < Fraction(7, 100)

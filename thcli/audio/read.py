@@ -189,7 +189,8 @@ class _Mixer:
         names = [channel.name for channel in frame.layout.channels]
         shares = np.array([_SHARES.get(name, _FRONT) for name in names], np.float32)
         self._shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(names), 1 / len(names), np.float32)
-        self._resampler = av.AudioResampler("fltp", frame.layout.name, rate)
+        # packed: PyAV 18 crashes on the planes of 8 channels and more
+        self._resampler = av.AudioResampler("flt", frame.layout.name, rate)
 
     def fits(self, frame: av.AudioFrame) -> bool:
         return _format(frame) == self._like
@@ -198,7 +199,8 @@ class _Mixer:
         parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
         if not parts:
             return np.zeros(0, np.float32)
-        mono = self._shares @ np.nan_to_num(np.concatenate(parts, axis=1), posinf=1.0, neginf=-1.0)
+        packed = np.concatenate(parts, axis=1).reshape(-1, len(self._shares))
+        mono = np.nan_to_num(packed, posinf=1.0, neginf=-1.0) @ self._shares
         clipped: Array32 = np.clip(mono, -1.0, 1.0).astype(np.float32, copy=False)
         return clipped
 
