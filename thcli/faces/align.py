@@ -1,4 +1,4 @@
-"""Where a face is cut out of its frame: the crops of ArcFace, FFHQ, LivePortrait, and a plain square.
+"""Where a face is cut out of its frame: the crops of ArcFace, FFHQ, LivePortrait, a close one, and a plain square.
 
 Each function takes landmarks of any layout of `faces.layouts` (or a box) and returns a Crop; `faces.crop` cuts it.
 """
@@ -18,6 +18,8 @@ from thcli.faces.layouts import outline, parts
 ARCFACE_112 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
+
+CLOSE_SIDE, CLOSE_CENTRE = 121.0, (55.5, 67.0)  # of the square of `close`, in pixels of that crop
 
 
 def arcface(points: npt.ArrayLike, size: int = 112) -> Crop:
@@ -39,6 +41,18 @@ def arcface(points: npt.ArrayLike, size: int = 112) -> Crop:
     _distinct(np.concatenate(src))
     scaled = (np.concatenate(dst) + 0.5) * ratio - 0.5
     return Crop(geometry.similarity(np.concatenate(src), scaled), (size, size))
+
+
+def close(points: npt.ArrayLike, size: int = 64) -> Crop:
+    """From the brows to below the chin of an open mouth, turned with the eyes: as much of the square is face as can be.
+
+    The similarity of `arcface`, over another part of its template.  points: landmarks of any layout.  Raises NoFaceError as it does.
+    """
+    scale, middle = size / CLOSE_SIDE, (size - 1) / 2
+    matrix = arcface(points, 112).crop_from_frame * scale
+    matrix[2] = 0, 0, 1
+    matrix[:2, 2] += middle - scale * np.array(CLOSE_CENTRE)
+    return Crop(matrix, (size, size))
 
 
 def ffhq(points: npt.ArrayLike, size: int = 512) -> Crop:

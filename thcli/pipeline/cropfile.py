@@ -54,6 +54,10 @@ def _arcface(face: Face, size: int, scale: float | None) -> Crop:
     return _widened(align.arcface(landmarks_of(face), size), scale)
 
 
+def _close(face: Face, size: int, scale: float | None) -> Crop:
+    return _widened(align.close(landmarks_of(face), size), scale)
+
+
 def _ffhq(face: Face, size: int, scale: float | None) -> Crop:
     return _widened(align.ffhq(landmarks_of(face), size), scale)
 
@@ -72,7 +76,13 @@ def _widened(where: Crop, scale: float | None) -> Crop:
     return Crop(shrink @ where.crop_from_frame, where.size)
 
 
-TEMPLATES: dict[str, _Maker] = {"square": _square, "arcface": _arcface, "ffhq": _ffhq, "liveportrait": _liveportrait}
+TEMPLATES: dict[str, _Maker] = {
+    "square": _square,
+    "arcface": _arcface,
+    "close": _close,
+    "ffhq": _ffhq,
+    "liveportrait": _liveportrait,
+}
 
 
 def place_of(face: Face, options: TemplateOptions) -> Crop:

@@ -21,7 +21,6 @@ from thcli.diffusion.samplers import Denoiser, sample_dpmpp
 from thcli.train.diffused_heads_data import TalkingClips
 from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
 from thcli.voices.diffused_heads import small
-from thcli.voices.diffused_heads.ear import Ear
 from thcli.voices.diffused_heads.network import DiffusedHeads
 
 LIPS = 0.5  # weight of the error at the lips (the paper has 0.2 for its larger pictures)
@@ -32,29 +31,26 @@ LAST = 0.05  # of the rate, at the end
 
 
 class DiffusedHeadsRecipe(Recipe):
-    """Two networks that do not touch each other: one paints a frame from its neighbours and its code, one hears the code."""
+    """Paints a frame of a clip from another one, the two before it and its code; what the sound says of the code is another voice's matter."""
 
     name = "diffused-heads"
     entry = "dh-s"
-    exported = ("unet", "ear")
+    exported = ("unet",)
     sizes = (small.SHAPE.size, 32)
 
     def __init__(self, options: TrainOptions, own: Any, on: Listener) -> None:
         super().__init__(options, own, on)
         self.published = Published(100, 1, 16, 4e-4)
         shape = replace(small.SHAPE, size=options.size, width=max(32, small.SHAPE.width // options.narrow))
-        self.unet, self.ear = DiffusedHeads(shape), Ear()
-        self.networks = {"unet": self.unet, "ear": self.ear}
-        self.phases = (Phase("paint", ("unet",)), Phase("hear", ("ear",)))
+        self.unet = DiffusedHeads(shape)
+        self.networks = {"unet": self.unet}
+        self.phases = (Phase("paint", ("unet",)),)
         self.schedule = small.full_schedule()
 
     def data(self, folder: Path, batch: int, on: Listener) -> Data:
         return TalkingClips(folder, self.options, batch, small.SHAPE.around, on)
 
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
-        if phase == "hear":
-            said = batch["said"]
-            return {"hear": (self.ear(batch["mel"]).float() - said).square().mean()}
         clean = small.differing(batch["target"], batch["identity"])
         index = torch.randint(len(self.schedule), (len(clean),), generator=noise).to(clean.device)
         fresh = torch.randn(clean.shape, generator=noise).to(clean.device)
@@ -78,8 +74,7 @@ class DiffusedHeadsRecipe(Recipe):
         return {name: (value + 1) / 2 for name, value in (("identity", identity), ("truth", target), ("painted", made))}
 
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        decay = 0.01 if phase.name == "paint" else 0.1
-        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=decay)
+        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Rises at first, then falls along a cosine."""

@@ -1,7 +1,7 @@
-"""Talking clips as Diffused Heads learns from them: faces held still in small pictures, their measured articulation, and the sound.
+"""Talking clips as dh-s learns from them: faces held still in small pictures, and their measured articulation.
 
-Clips come from `thcli prepare` (sound in the clip, or NAME.wav beside it; motion file beside it). They are cut once, into a folder of
-the dataset; batches then read it by memory map.
+Clips come from `thcli prepare`, with their motion files. They are cut once, into a folder of the dataset; batches then read it by
+memory map.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,11 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from thcli import media
-from thcli.audio import read as sound
-from thcli.audio.mel import HOP, log_mel
-from thcli.audio.speech import Recording
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import TrainOptions
-from thcli.core.types import Array, Array32
+from thcli.core.types import Array, Array32, Crop, Image
+from thcli.faces import align
 from thcli.faces.crop import crop
 from thcli.faces.topology import LIPS_OUTER
 from thcli.media.failures import unwritable
@@ -36,9 +33,7 @@ from thcli.motion.canonical import neutral, unpack
 from thcli.motion.file import MotionFile
 from thcli.pipeline.panels import eight_bit
 from thcli.train.dataset import Piece, fingerprint, pieces
-from thcli.voices.diffused_heads.articulation import EYES, code, measured, mirrored
-from thcli.voices.diffused_heads.ear import AROUND
-from thcli.voices.diffused_heads.place import place
+from thcli.voices.diffused_heads.articulation import code, measured, mirrored
 
 Batch = Mapping[str, Tensor]
 LAYOUT = 2  # of the cut folder: another number cuts anew
@@ -53,16 +48,13 @@ HOW = "Make clips with: thcli prepare VIDEOS -o DATASET"
 class Cut:
     """All clips, one after the other. frames: (N, S, S, 3) uint8 on disk.  begins: (C + 1,) first frame of each clip.
 
-    rows: (N, 12) measured articulation.  lips: (N, 4) box of the lips in pixels.  mel: (M, 80).  heard: (N,) the mel row at each frame.
+    rows: (N, 12) measured articulation.  lips: (N, 4) box of the lips in pixels.
     """
 
     frames: npt.NDArray[np.uint8]
     begins: npt.NDArray[np.int64]
     rows: Array
     lips: Array32
-    mel: Array32
-    heard: npt.NDArray[np.int64]
-    mel_begins: npt.NDArray[np.int64]
 
 
 def cut(folder: Path, size: int, on: Listener = silent) -> Cut:
@@ -88,7 +80,7 @@ def _cut(found: list[Piece], where: Path, side: int, on: Listener) -> None:
     except OSError as exc:
         raise unwritable(where, exc) from exc
     on(Started("cut", len(usable), "clips"))
-    begins, mels, tables = [0], [0], []
+    begins, tables = [0], []
     for number, piece in enumerate(usable):
         try:
             clip = _clip(piece, side)
@@ -97,22 +89,20 @@ def _cut(found: list[Piece], where: Path, side: int, on: Listener) -> None:
             continue
         count = len(clip["rows"])
         frames[begins[-1] : begins[-1] + count] = clip.pop("pictures")
-        clip["heard"] = clip["heard"] + mels[-1]
-        mels.append(mels[-1] + len(clip["mel"]))
         begins.append(begins[-1] + count)
         tables.append(clip)
         on(Step("cut", number + 1))
     frames.flush()
     if not tables:
         shutil.rmtree(where, ignore_errors=True)
-        raise MediaError("None of the clips has a tracked face and a sound.", HOW)
+        raise MediaError("None of the clips has a tracked face.", HOW)
     joined: dict[str, Any] = {name: np.concatenate([clip[name] for clip in tables]) for name in tables[0]}
-    np.savez(where / "rows.npz", begins=np.array(begins), mel_begins=np.array(mels), **joined)
+    np.savez(where / "rows.npz", begins=np.array(begins), **joined)
     on(Finished("cut", len(tables), 0.0))
 
 
 def _clip(piece: Piece, side: int) -> dict[str, Any]:
-    """One clip's pictures and rows. Raises MediaError when face or sound are missing."""
+    """One clip's pictures and rows. Raises MediaError when the face is not there throughout."""
     assert piece.motion is not None
     motion = MotionFile(piece.motion)
     rows = motion.window(0, len(motion))
@@ -127,48 +117,37 @@ def _clip(piece: Piece, side: int) -> dict[str, Any]:
     seen = unpack(pose, shape, (width, height)).mesh()
     pictures, lips = [], []
     with media.read(piece.path) as reader:
-        times = []
         for frame, still, mesh in zip(reader, held, seen, strict=False):
-            at = place(still, side, MARGIN)
+            at = widened(align.close(still, side - 2 * MARGIN), MARGIN)
             pictures.append(np.asarray(crop(eight_bit(frame), at), np.uint8))
             mouth = mesh[LIPS_OUTER, :2] @ at.crop_from_frame[:2, :2].T + at.crop_from_frame[:2, 2]
             lips.append(np.concatenate([mouth.min(0), mouth.max(0)]))
-            times.append(Fraction(frame.pts) * frame.time_base)
     if len(pictures) != len(rows):
         raise MediaError("Its motion is another clip's.")
-    beside = piece.path.with_suffix(".wav")
-    source = beside if beside.is_file() else piece.path
-    mel = log_mel(np.concatenate(list(Recording(source).blocks())))
-    start = sound.starts(source)
-    heard = np.array([round((time - start) * sound.RATE / HOP) for time in times])
     return {
         "pictures": np.stack(pictures), "rows": measured(shape, pose[:, :3]), "lips": np.array(lips, np.float32),
-        "mel": mel, "heard": np.clip(heard, 0, len(mel) - 1),
     }  # fmt: skip
+
+
+def widened(where: Crop, margin: int) -> Crop:
+    """The same crop with so many pixels more on every side."""
+    matrix = where.crop_from_frame.copy()
+    matrix[:2, 2] += margin
+    return Crop(matrix, (where.size[0] + 2 * margin, where.size[1] + 2 * margin))
 
 
 class TalkingClips:
     """Batches of target frames with what they are painted from.
 
     target, identity (B, 3, S, S) and motion (B, 6, S, S, oldest first) in [-1, 1]; codes (B, 5, 12), those of the frames around the
-    target; lips (B, 4) box in pixels; mel (E, MEL, 80) and said (E, 8): windows of sound anywhere in the clips and the mouth there.
+    target; lips (B, 4) box in pixels.
     """
 
     def __init__(self, folder: Path, options: TrainOptions, batch: int, around: int, on: Listener = silent) -> None:
         self.cut = cut(folder, options.size, on)
         self._options, self._batch, self._around = options, batch, around
         self._clips = len(self.cut.begins) - 1
-        begins = self.cut.begins
-        self._rest = np.stack([self._rest_of(begins[i], begins[i + 1]) for i in range(self._clips)])
-        self._clip_of = np.repeat(np.arange(self._clips), np.diff(begins))
         self._prints = fingerprint(pieces(folder))
-
-    def _rest_of(self, begin: int, end: int) -> Array:
-        """What a clip's codes are against when no identity frame is meant: the usual numbers, and eyes that are open."""
-        rows = self.cut.rows[begin:end]
-        rest = np.median(rows, axis=0)
-        rest[EYES] = np.percentile(rows[:, EYES], 80)
-        return np.asarray(rest)
 
     def __len__(self) -> int:
         return self._clips
@@ -184,7 +163,7 @@ class TalkingClips:
         draw = np.random.default_rng([self._options.seed, step, 7])
         clips = draw.integers(self._clips, size=self._batch)
         items = [self._item(int(clip), draw, augment=True) for clip in clips]
-        return self._stacked(items) | self._heard(draw)
+        return self._stacked(items)
 
     def fixed(self, most: int = 6) -> Batch:
         """Items of clips that lie far from each other, as they are."""
@@ -221,20 +200,6 @@ class TalkingClips:
         return {
             "target": unit[0], "identity": unit[1], "motion": motion.reshape(-1, side, side), "codes": codes, "lips": lips,
         }  # fmt: skip
-
-    def _heard(self, draw: np.random.Generator, times: int = 8) -> dict[str, Tensor]:
-        """Windows of sound from all clips, and the mouths that said them."""
-        frames = draw.integers(len(self.cut.rows), size=times * self._batch)
-        clips = self._clip_of[frames]
-        said = code(self.cut.rows[frames], self._rest[clips])[:, :EYES]
-        return {"mel": torch.from_numpy(self.sound_at(frames)), "said": torch.from_numpy(said)}
-
-    def sound_at(self, frames: npt.NDArray[np.int64]) -> Array32:
-        """(N, MEL, 80) the log-mel around frames, held at the ends of their clips."""
-        clips = self._clip_of[frames]
-        index = self.cut.heard[frames][:, None] + np.arange(-AROUND, AROUND + 1)
-        low, high = self.cut.mel_begins[clips], self.cut.mel_begins[clips + 1] - 1
-        return np.asarray(self.cut.mel[np.clip(index, low[:, None], high[:, None])])
 
 
 def tinted(unit: Array32, draw: np.random.Generator, amount: float) -> Array32:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from thcli.core.options.base import option, require
 
-Template = Literal["square", "arcface", "ffhq", "liveportrait"]
+Template = Literal["square", "arcface", "close", "ffhq", "liveportrait"]
 Border = Literal["replicate", "black", "reflect"]
 Blend = Literal["feather", "laplacian", "poisson"]
 IDENTITY = "Backend that tells persons apart: for a reference image, and to know a face again after a cut; none: by shape and place alone."
@@ -38,12 +38,12 @@ class TemplateOptions:
 
     template: Template = option(
         "square",
-        "square: upright around the face; arcface, ffhq, liveportrait: turned and placed as networks of these expect it.",
+        "square: upright around the face; close: turned with the eyes, brows to chin; arcface, ffhq, liveportrait: as networks of these expect it.",
     )
     size: int = option(512, "Side of the crop in pixels.")
     scale: float | None = option(
         None,
-        "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, ffhq: 1).",
+        "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, close, ffhq: 1).",
     )
     border: Border = option("replicate", "What shows outside of the picture: replicate its rim, black, or reflect.")
 

@@ -144,7 +144,7 @@ def place_of(face: Face, template: Template, size: int) -> Crop:
     """Where a parser looks for a face. Raises NoFaceError when it has no landmarks."""
     if template == "square":
         return align.square(face.box, size, _SQUARE)
-    makers = {"ffhq": align.ffhq, "arcface": align.arcface, "liveportrait": align.liveportrait}
+    makers = {"ffhq": align.ffhq, "arcface": align.arcface, "close": align.close, "liveportrait": align.liveportrait}
     return makers[template](landmarks_of(face), size)
 
 
