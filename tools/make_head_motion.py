@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
+from scipy.ndimage import gaussian_filter1d
 
 from thcli.core.types import Array, Motion
 from thcli.motion import synth
@@ -22,7 +23,8 @@ from thcli.motion.timeline import scan
 from thcli.pipeline.motions import encode
 
 FRAMES = 75  # of a GRID sentence, at 25 a second
-CALM = 1.5  # of the smoothing: a head is slow, the tracker's noise is not
+CALM = 1.5  # of the tracker's smoothing, which lets quick events through
+SLOW = 3.5  # frames, deviation of the smoothing after it: a jaw that opens looks a little like a head that nods
 BROWS = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
 LEAST = 0.004  # radians by which a head must move in a piece
 ATTRIBUTION = (
@@ -41,10 +43,11 @@ def piece(motion: Motion) -> Array:
     unit = synth.shapes().brow[BROWS, 1].mean()
     brow = filled.expression(0, len(motion))[:, BROWS, 1].mean(1) / unit
     rows = np.concatenate([pose, brow[:, None]], 1)
+    rows = gaussian_filter1d(rows, SLOW, axis=0, mode="nearest")
     time = np.linspace(-1, 1, len(rows))
     for column in rows.T:
         column -= np.polyval(np.polyfit(time, column, 1), time)
-    return rows
+    return np.asarray(rows)
 
 
 def main(grid: Path, motions: Path, out: Path) -> None:

@@ -23,6 +23,8 @@ from thcli.core.options import (
     RunOptions,
     ShowOptions,
     SteadyEvaluateOptions,
+    VoiceEvaluateOptions,
+    VoiceOptions,
 )
 
 app = typer.Typer(help="Measure results against the truth.", no_args_is_help=True, rich_markup_mode=None)
@@ -193,6 +195,40 @@ def steady(
             report["output"] = str(output)
         console.say(report["run"])
     console.table(*table(rows), report, headed=True)
+
+
+@app.command()
+@flags
+def a2m(
+    dataset: Annotated[Path, typer.Argument(help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    *,
+    evaluate: VoiceEvaluateOptions,
+    voice: VoiceOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:  # fmt: skip
+    """Measure how a voice moves the mouths of the people in a folder of clips, beside a mouth that follows the loudness and one that never moves."""
+    from dataclasses import replace
+
+    from thcli.core.backends import backend, chosen
+    from thcli.evaluate import speech
+    from thcli.evaluate.report import save_report
+    from thcli.pipeline import talking
+
+    name = chosen("voice", evaluate.voice, run)
+    found = [(path, who) for path, who in talking.find(dataset) if not evaluate.chosen or who in evaluate.chosen]
+    if not found:
+        raise UsageError(f"None of the speakers is in {dataset}.", "Check --speakers.")
+    options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
+    with Console(show) as console:
+        motions = Path(evaluate.motions) if evaluate.motions else None
+        clips = speech.evaluate_voice(backend("voice", name).load(run), name, found, motions, options, console)
+        report = {**speech.report(clips, name), "run": shlex.join(["thcli", *sys.argv[1:]])}
+        if output is not None:
+            save_report(output, report)
+        console.say(report["run"])
+    console.table(*speech.table(report), report, headed=True)
 
 
 def labels(results: list[Path]) -> dict[str, Path]:

@@ -10,6 +10,7 @@ import typer
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.core.options import (
+    A2mTrainOptions,
     FaceVid2VidTrainOptions,
     FommTrainOptions,
     IdentityTrainOptions,
@@ -53,6 +54,13 @@ def facevid2vid(dataset: Dataset = None, *, output: Run, model: FaceVid2VidTrain
     _train("facevid2vid", dataset, output, model, train, show)
 
 
+@app.command("diffused-heads")
+@flags
+def diffused_heads(dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions) -> None:
+    """Train dh-s, the small Diffused Heads (clips with sound)."""
+    _train("diffused-heads", dataset, output, None, train, show)
+
+
 @app.command()
 @flags
 def monkeynet(dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions) -> None:
@@ -82,6 +90,16 @@ def identity(
 def parse(dataset: Pairs = None, *, output: Run, model: ParseTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
     """Train the face parser (parse-s): 19 regions of a face."""
     _train("parse", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def a2m(
+    dataset: Annotated[Path | None, typer.Argument(help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks (not needed with --smoke).")] = None,
+    *, output: Run, model: A2mTrainOptions, train: TrainOptions, show: ShowOptions,
+) -> None:  # fmt: skip
+    """Train the default voice (a2m-s): from what is heard to how the mouth moves."""
+    _train("a2m", dataset, output, model, train, show)
 
 
 def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:

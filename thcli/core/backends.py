@@ -336,6 +336,10 @@ TABLE: dict[str, dict[str, Backend]] = {
         "x2face": Backend("thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)),
     },
     "voice": {
+        "a2m": Backend(
+            "thcli.voices.a2m.voice:load", "log-mel and pitch to the mouth, a head that moves by itself", ("a2m-s",)
+        ),
+        "a2m-free": Backend("thcli.voices.a2m.voice:load_free", "the same, of free recordings alone", ("a2m-s-free",)),
         "real3d": Backend(
             "thcli.voices.real3d.voice:load",
             "Real3D-Portrait's audio to motion; 64 expressions of BFM 2009",
@@ -358,7 +362,7 @@ AUTO: dict[str, dict[str, str]] = {
     "parser": {"any": "mesh-parse", "free": "mesh-parse"},
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
-    "voice": {"any": "", "free": ""},
+    "voice": {"any": "a2m", "free": "a2m-free"},
 }
 
 

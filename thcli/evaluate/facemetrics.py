@@ -6,7 +6,6 @@ Meshes are (468, 3). IOD is the distance of the outer eye corners, points 33 and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +78,7 @@ class Lag:
     best: float | None
 
 
-def follow(truth: Sequence[float], result: Sequence[float], reach: int = 10) -> Lag:
+def follow(truth: npt.ArrayLike, result: npt.ArrayLike, reach: int = 10) -> Lag:
     """Correlation and lag of two signals of equal length; NaN where a frame has no value. reach: the largest shift tried, in frames.
 
     Raises ValueError for different lengths.

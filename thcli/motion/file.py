@@ -33,7 +33,9 @@ MAX_FRAMES = 10_000_000  # four days at 25 frames a second
 MAX_ROW = 1 << 22  # bytes a frame in one array
 MAX_CONSTANT = 1 << 24  # bytes
 MAX_DIMENSIONS = 5
-MAX_VALUE = 1e8  # of any floating-point number: most are radians, ratios and picture heights, but BFM counts in micrometres
+MAX_VALUE = (
+    1e8  # of any floating-point number: most are radians, ratios and picture heights, but BFM counts in micrometres
+)
 COPY = 1 << 20
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 HINT = "Make it again from its video: thcli encode VIDEO -o NAME" + SUFFIX

@@ -4,6 +4,9 @@ Relative (the default): the driving frame r that looks most like the source stan
 the source. Absolute: the driver's neutral face stands for the source, so the head takes the driver's own direction, the mouth his own
 opening and the eyes his own gaze; size and place stay relative (to the clip's median), for they belong to the framing.
 
+Motion that knows its own rest (a constant `rest`: a voice's) stands for the source at rest: the head moves from the source's own pose, and
+the mouth is what the motion says, not a change of the source's, so that it closes although the source smiles with its lips parted.
+
 All work on the face itself happens in its canonical frame (see `canonical`), vectorised over a window's frames.
 """
 
@@ -85,7 +88,10 @@ class Retargeted:
         self._own_gaze = shapes().gaze if source.iris is None else canonical.gaze(source.mesh, source.iris)
         self._line = scan(store)
         self._size = _size(store)
-        self._moved = smooth.Filled(self._line, smooth.smoother(store, self._line, options.smooth, options.causal))
+        rest = store.window(0, 0).constants.get("rest")
+        self._rests = None if rest is None or options.mode == "absolute" else np.asarray(rest, np.float64)
+        amount = options.smooth if rest is None else 0.0  # what was made has no tracker's noise
+        self._moved = smooth.Filled(self._line, smooth.smoother(store, self._line, amount, options.causal))
         self._measures = measure(store, self._line, self._own, self._own_gaze)
         self._anchor = self._find_anchor(reference)
         self._prepare()
@@ -104,6 +110,9 @@ class Retargeted:
 
     def _find_anchor(self, frame: int | None) -> Anchor:
         line = self._line
+        if self._rests is not None:
+            posed = canonical.unpack(self._rests, neutral(), self._size)
+            return Anchor(neutral(), posed.rotation, float(posed.log_scale), posed.centre, shapes().gaze, -1)
         if self._options.mode == "absolute":
             best = neutral_frames(line, self._measures)
             shape = np.mean([self._moved.expression(int(i), int(i) + 1)[0] for i in best], 0) + neutral()
@@ -146,6 +155,7 @@ class Retargeted:
         least = 0.9 * median * np.minimum(self._own_eyes.mean() / EYE_AWAKE, 1)
         awake = np.clip(canonical.eye_openings(anchor.shape), least, max(1.2 * median, least))
         self._awake = np.maximum(awake, self._shut + OPEN * 0.5)
+        self._closing = np.zeros_like(own.shape) if self._rests is None else _shut(float(self._own_gaps.clip(0).mean()))
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
         self._face_gain = strength * self._options.expression
@@ -178,7 +188,7 @@ class Retargeted:
         scale, rotation, shift = rigid_fit(self._anchor.shape, shape)
         back = (shape - shift[:, None]) @ rotation / scale[:, None, None]
         change = (back - self._anchor.shape) @ self._from_anchor.T * self._ratio
-        face = own + gain[:, None, None] * self._mask * change
+        face = own + gain[:, None, None] * self._mask * (change + self._closing)
         if self._rules:
             region = self._options.region
             if region in ("all", "expression", "lips"):
@@ -191,7 +201,7 @@ class Retargeted:
     def _lip_gaps(self, shape: Array, gain: Array) -> Array:
         """(T, 9) gaps that the inner lips shall have, canonical units of the source, never negative."""
         there = canonical.lip_gaps(shape)
-        if self._options.mode == "absolute":
+        if self._options.mode == "absolute" or self._rests is not None:
             return np.asarray(np.maximum(self._own_gaps + gain[:, None] * (self._ratio * there - self._own_gaps), 0))
         added = self._own_gaps + gain[:, None] * self._ratio * (there - self._anchor_gaps)
         # a source whose mouth is further open than the reference's closes in step with it, not by the same length
@@ -269,6 +279,13 @@ def driver_meshes(motion: Motion) -> Array:
 def _rebuilt(motion: Motion, size: tuple[int, int]) -> Array:
     shape = neutral() + np.asarray(motion.arrays["expression"], np.float64)
     return canonical.unpack(motion.arrays["pose"], shape, size).mesh()
+
+
+def _shut(gap: float) -> Array:
+    """(468, 3) what closes a jaw whose inner lips are `gap` canonical units apart."""
+    jaw = shapes().jaw
+    opens = canonical.lip_gaps(neutral() + jaw).mean() - canonical.lip_gaps(neutral()).mean()
+    return np.asarray(-gap / opens * jaw)
 
 
 def _size(store: MotionStore) -> tuple[int, int]:

@@ -24,6 +24,8 @@ from thcli.train.smoke import SMOKE
 
 # A row each model; loading one never imports the others.
 RECIPES = {
+    "a2m": "thcli.train.a2m:A2m",
+    "diffused-heads": "thcli.train.diffused_heads:DiffusedHeadsRecipe",
     "fomm": "thcli.train.fomm:Fomm",
     "facevid2vid": "thcli.train.facevid2vid:FaceVid2Vid",
     "monkeynet": "thcli.train.monkeynet:MonkeyNet",

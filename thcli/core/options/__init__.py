@@ -33,7 +33,7 @@ from thcli.core.options.jobs import (
     TrackOptions,
     WarpOptions,
 )
-from thcli.core.options.measure import BenchOptions, EvaluateOptions, SteadyEvaluateOptions
+from thcli.core.options.measure import BenchOptions, EvaluateOptions, SteadyEvaluateOptions, VoiceEvaluateOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     LivePortraitOptions,
@@ -113,6 +113,7 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "ViewOptions",
+    "VoiceEvaluateOptions",
     "VoiceOptions",
     "WarpOptions",
     "X2FaceTrainOptions",

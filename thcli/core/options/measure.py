@@ -57,3 +57,17 @@ class SteadyEvaluateOptions:
         require(128 <= self.side <= 2048, "--side", "within 128..2048 pixels", self.side)
         require(0 <= self.noise <= 30, "--noise", "within 0..30", self.noise)
         require(0 <= self.crf <= 51, "--crf", "within 0..51", self.crf)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEvaluateOptions:
+    """How a voice is measured."""
+
+    voice: str = option("auto", "Which one (thcli list voices).")
+    speakers: str = option("", "Only these, with commas between (default: all).")
+    motions: str = option("", "Folder of the clips' motion files, made there where they are missing (default: beside the clips).")  # fmt: skip
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names of `speakers`."""
+        return tuple(name.strip() for name in self.speakers.split(",") if name.strip())

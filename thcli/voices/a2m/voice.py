@@ -1,0 +1,144 @@
+"""`a2m-s`: a sound to the motion of a face that says it, for the mesh engine (and whatever reads motion of kind "mesh")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thcli.audio.activity import spoken
+from thcli.audio.align import WINDOW, windows
+from thcli.audio.features import heard
+from thcli.core.backends import Speech
+from thcli.core.device import resolve
+from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.types import Array, Array32, Motion, Stamps
+from thcli.engines.blocks.checkpoint import load as load_state
+from thcli.motion import synth
+from thcli.motion.observe import KIND
+from thcli.motion.timeline import smoothstep
+from thcli.voices.a2m import pose
+from thcli.voices.a2m.features import inputs, silence
+from thcli.voices.a2m.mouth import Shapes
+from thcli.voices.a2m.networks import HEARD, LATENT, REACH, STRIDE, WIDTH, Speaker
+from thcli.weights.tensors import load_tensors
+
+ROWS = Fraction(50)  # of motion a second
+CHUNK = 512  # rows that the network gives at a time, always the same ones: nothing depends on how the sound comes
+OPENS, CLOSES = (
+    (0.40, 0.12),
+    (0.05, 0.30),
+)  # seconds before speech in which lips may part, and after it in which they close
+TEMPERATURE = 0.5
+BLINKS = 60 / synth.BLINK_EVERY  # a minute
+
+
+class A2M:
+    """A Voice. Stateless between calls."""
+
+    motion_kind = KIND
+
+    def __init__(self, network: Speaker, run: RunOptions) -> None:
+        self._device = resolve(run.device)
+        self._network = network.eval().to(self._device)
+        self._seed = run.seed
+        self._shapes = Shapes(network.basis.float().cpu().numpy(), float(network.unit))
+        self._gain = float(network.gain)
+
+    def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]:
+        """See `Voice`. Constants: those of kind "mesh", and `rest`, the pose from which the head moves. Raises MediaError for the file of --pose."""
+        stretches = spoken(speech)
+        head = pose.head(options, self._seed, lambda seconds: speaking(stretches, seconds))
+        rate = options.blinks_a_minute(BLINKS)
+        length = float(pts[-1] * time_base) + 1 if len(pts) else 0.0
+        times = synth.blink_times(length, self._seed, 60 / rate) if rate else []
+        temperature = TEMPERATURE if options.temperature is None else options.temperature
+        rows = self.rows(speech, temperature)
+        for chosen, window in windows(rows, ROWS, pts, time_base, size=WINDOW):
+            stamps = pts[chosen]
+            seconds = np.asarray(stamps * float(time_base), np.float64)
+            near = [t for t in times if seconds[0] - 1 < t < seconds[-1] + 1]
+            blink = synth.blinks(seconds, near)
+            said = window.at(stamps, time_base) * gate(stretches, seconds)[:, None].astype(np.float32)
+            yield head.motion(self._shapes.faces(said, options.mouth), blink, stamps, time_base)
+
+    def rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
+        """(CHUNK, K + 1) rows of the mouth, ROWS a second, in their order; the last are cut where the sound ends."""
+        gain = np.float32(1 + (self._gain - 1) * max(0.0, 1 - temperature))
+        for number, (part, count) in enumerate(_chunks(inputs(rows) for rows in heard(speech))):
+            noise = np.concatenate([self._noise(number + k) for k in (-1, 0, 1)], 1)
+            from_, to = CHUNK - REACH, 2 * CHUNK + REACH
+            noise = noise[:, from_ // STRIDE : to // STRIDE] * np.float32(temperature)
+            with torch.inference_mode():
+                said = self._network(torch.from_numpy(part)[None].to(self._device), torch.from_numpy(noise)[None].to(self._device))[0]  # fmt: skip
+            yield np.asarray(said.float().cpu().numpy()[REACH : REACH + count] * gain, np.float32)
+
+    def _noise(self, chunk: int) -> Array32:
+        """(LATENT, CHUNK / STRIDE) of one chunk: it follows from the seed and the place alone."""
+        return np.random.default_rng([self._seed, 10, chunk + 1]).standard_normal((LATENT, CHUNK // STRIDE), np.float32)
+
+
+def _chunks(parts: Iterator[Array32]) -> Iterator[tuple[Array32, int]]:
+    """Inputs (HEARD * (CHUNK + 2 REACH), COLUMNS) of each chunk with its surroundings, and how many rows it has."""
+    reach, size = HEARD * REACH, HEARD * CHUNK
+    held = silence(reach)
+    left = 0  # rows of the sound in `held` behind the next chunk's beginning
+    for part in parts:
+        held, left = np.concatenate([held, part]), left + len(part)
+        while left >= size + reach:
+            yield held[: size + 2 * reach], CHUNK
+            held, left = held[size:], left - size
+    while left > 0:
+        whole = np.concatenate([held, silence(max(0, size + 2 * reach - len(held)))])
+        yield whole[: size + 2 * reach], min(CHUNK, -(-left // HEARD))
+        held, left = held[size:], left - size
+
+
+def gate(stretches: Array, seconds: Array) -> Array:
+    """(T,) how much the mouth may move: 1 while somebody speaks, 0 in pauses; it rises before speech and falls after it, softly."""
+    out = np.zeros(len(seconds))
+    for begin, end in _near(stretches, seconds):
+        rises = smoothstep(begin - OPENS[0], begin - OPENS[1], seconds)
+        out = np.maximum(out, rises * (1 - smoothstep(end + CLOSES[0], end + CLOSES[1], seconds)))
+    return out
+
+
+def speaking(stretches: Array, seconds: Array) -> Array:
+    """(T,) 0..1: whether somebody speaks, as heads show it: they begin earlier, and calm down slowly."""
+    out = np.zeros(len(seconds))
+    for begin, end in _near(stretches, seconds):
+        out = np.maximum(out, smoothstep(begin - 0.6, begin, seconds) * (1 - smoothstep(end, end + 1.0, seconds)))
+    return out
+
+
+def _near(stretches: Array, seconds: Array) -> Array:
+    """The stretches that reach into a window."""
+    if not len(seconds):
+        return stretches[:0]
+    return np.asarray(stretches[(stretches[:, 1] > seconds[0] - 1.5) & (stretches[:, 0] < seconds[-1] + 1.5)])
+
+
+def load_network(name: str, run: RunOptions) -> Speaker:
+    """The network with the weights of that name. Raises WeightsError when they are not here or are another model's."""
+    return filled(load_tensors(name, offline=run.offline), name)
+
+
+def filled(tensors: Mapping[str, Tensor], what: str) -> Speaker:
+    """The network that tensors belong to, with them. what: named in the error.  Raises WeightsError when they are another model's."""
+    out, basis = tensors.get("out.weight"), tensors.get("basis")
+    width = WIDTH if out is None or out.dim() != 3 else out.shape[1]
+    network = Speaker(width, *(() if basis is None else basis.shape[:1]))
+    return load_state(network, {name: value.float() for name, value in tensors.items()}, what)
+
+
+def load(run: RunOptions) -> A2M:
+    """The voice that learnt of all the data. Raises WeightsError."""
+    return A2M(load_network("a2m-s", run), run)
+
+
+def load_free(run: RunOptions) -> A2M:
+    """The voice whose weights may be used for anything. Raises WeightsError."""
+    return A2M(load_network("a2m-s-free", run), run)
