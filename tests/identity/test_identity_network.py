@@ -16,7 +16,7 @@ from thcli.core.types import Array32, Face, Image
 from thcli.faces.blazeface import load as load_detector
 from thcli.faces.facemesh import load as load_landmarker
 from thcli.faces.identity.aligned import SIZE, aligned
-from thcli.faces.identity.network import LENGTH, IdentityNet, folded
+from thcli.faces.identity.network import LENGTH, SIDE, IdentityNet, folded, seen
 from thcli.faces.identity.small import IdentitySmall, load, load_own
 
 CPU = RunOptions(device="cpu", threads=1)
@@ -33,7 +33,7 @@ def stirred(narrow: int = 8) -> IdentityNet:
     net = IdentityNet(narrow)
     with torch.no_grad():
         for _ in range(3):
-            net.train()(torch.rand(16, 3, SIZE, SIZE))
+            net.train()(torch.rand(16, 3, SIDE, SIDE))
         for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
@@ -45,18 +45,31 @@ def crops(count: int) -> list[Image]:
     return list(np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8))
 
 
-def test_vectors_have_unit_length_at_any_size() -> None:
-    net = stirred()
-    for side in (SIZE, 64):
-        out = net(torch.rand(3, 3, side, side))
-        assert out.shape == (3, LENGTH)
-        assert torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-5)
+def test_vectors_have_unit_length() -> None:
+    out, maps = stirred().with_maps(torch.rand(3, 3, SIDE, SIDE))
+    assert out.shape == (3, LENGTH)
+    assert torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-5)
+    assert [m.shape[2:] for m in maps] == [(8, 8), (4, 4)]
+
+
+def test_what_it_sees_is_the_mean_of_the_area() -> None:
+    crop = crops(1)[0]
+    assert seen(crop).shape == (SIDE, SIDE, 3)
+    assert float(seen(crop).mean()) == pytest.approx(float(crop.mean()), abs=0.5)
+    assert seen(np.full((SIZE, SIZE, 3), 200, np.uint8)).min() == 200
+
+
+def test_a_mirror_image_is_the_same_person() -> None:
+    encoder = IdentitySmall(stirred(), torch.device("cpu"))
+    crop = crops(1)[0]
+    rows = encoder.vectors([crop, np.ascontiguousarray(crop[:, ::-1])])
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
 
 
 def test_folding_changes_nothing_but_the_layers() -> None:
     net = stirred()
     small = folded(net)
-    x = torch.rand(4, 3, SIZE, SIZE)
+    x = torch.rand(4, 3, SIDE, SIDE)
     with torch.inference_mode():
         assert float((net(x) - small(x)).abs().max()) < 1e-5
     assert not any(isinstance(m, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d) for m in small.modules())

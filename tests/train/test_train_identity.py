@@ -20,9 +20,9 @@ from thcli.cli.app import run
 from thcli.core.errors import MediaError, UsageError, WeightsError
 from thcli.core.options import IdentityTrainOptions, TrainOptions
 from thcli.evaluate.persons import people, read_face
-from thcli.faces.identity.network import IdentityNet
+from thcli.faces.identity.network import SIDE, IdentityNet, seen
 from thcli.faces.identity.onnx import OnnxIdentity
-from thcli.train.identity import COARSE, SCALE, IdentityRecipe, drawn_face, margin_loss, missed
+from thcli.train.identity import SCALE, IdentityRecipe, drawn_face, margin_loss, missed
 from thcli.train.identity_faces import Faces, Stage, disturbed
 from thcli.train.identity_teacher import GRIDS, SIDES, Lessons, lessons
 from thcli.train.run import train
@@ -65,13 +65,15 @@ def test_the_margin_never_rewards_a_greater_angle() -> None:
 
 def test_disturbed_faces_follow_from_the_dice() -> None:
     picture = drawn_face(1, 2)
-    for side in (112, COARSE):
-        first, second = (disturbed(picture, np.random.default_rng(9), side) for _ in range(2))
-        np.testing.assert_array_equal(first, second)
-        assert first.shape == (side, side, 3) and first.dtype == np.uint8
-    many = [disturbed(picture, np.random.default_rng(seed)) for seed in range(40)]
-    assert np.std([float(out.mean()) for out in many]) > 5  # light
-    assert np.mean([float(np.abs(out.astype(float) - picture).mean()) for out in many]) > 8
+    first, second = (disturbed(picture, np.random.default_rng(9)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (SIDE, SIDE, 3) and first.dtype == np.uint8
+
+    def changed(strength: float) -> float:
+        many = [disturbed(picture, np.random.default_rng(seed), strength) for seed in range(40)]
+        return float(np.mean([np.abs(out.astype(float) - seen(picture)).mean() for out in many]))
+
+    assert changed(0) < 0.5 and changed(0.4) > 3 and changed(1) > 1.5 * changed(0.4)
 
 
 def test_a_batch_follows_from_its_step_and_an_epoch_sees_everybody(faces: Path) -> None:
@@ -174,8 +176,8 @@ def test_files_that_are_no_teacher(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hints", [True, False])
 def test_what_a_teacher_adds(hints: bool, taught: Path, tmp_path: Path) -> None:
-    """Its losses; and the coarse part comes first, the only one with hints."""
-    own = IdentityTrainOptions(teacher=str(teacher_with_maps(tmp_path / "teacher.onnx")), coarse=0.5, hints=hints)
+    """Its losses; hints come in the first part alone."""
+    own = IdentityTrainOptions(teacher=str(teacher_with_maps(tmp_path / "teacher.onnx")), gentle=0.5, hints=hints)
     report = train("identity", taught, tmp_path / "run", TINY, own)
     rows = [json.loads(line)["losses"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert set(rows[0]) == {"lesson", "related", "persons"} | ({"hints"} if hints else set())
@@ -186,7 +188,7 @@ def test_what_a_teacher_adds(hints: bool, taught: Path, tmp_path: Path) -> None:
         batches = [data.batch(step) for step in range(4)]
     finally:
         data.close()
-    assert [batch["pictures"].shape[2] for batch in batches] == [COARSE, COARSE, 112, 112]
+    assert {batch["pictures"].shape for batch in batches} == {(6, 3, SIDE, SIDE)}
     assert ["hint_1" in batch for batch in batches] == [hints, hints, False, False]
 
 
@@ -246,7 +248,7 @@ def test_the_trial_learns_who_is_who(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert {str(value.dtype) for value in tensors.values()} == {"torch.float16", "torch.int64"}
     net = IdentityNet(narrow=8)
     net.load_state_dict(tensors)
-    drawn = np.stack([drawn_face(person, number) for person in range(6) for number in range(4)])
+    drawn = np.stack([seen(drawn_face(person, number)) for person in range(6) for number in range(4)])
     with torch.inference_mode():
         rows = net.eval()(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
     assert rows.shape == (24, 512)
@@ -257,8 +259,8 @@ def test_what_is_refused(faces: Path, tmp_path: Path) -> None:
         train("identity", tmp_path / "absent", tmp_path / "run", TINY, None)
     with pytest.raises(UsageError, match="--margin"):
         IdentityTrainOptions(margin=2)
-    with pytest.raises(UsageError, match="--coarse"):
-        IdentityTrainOptions(coarse=-0.1)
+    with pytest.raises(UsageError, match="--gentle"):
+        IdentityTrainOptions(gentle=-0.1)
     assert (
         run(["train", "identity", str(faces), "--teacher", str(tmp_path / "none.onnx"), "-o", str(tmp_path / "run")])
         == 5

@@ -29,13 +29,12 @@ from thcli.train.identity_teacher import lessons
 from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
 from thcli.weights.tensors import load_tensors, require_keys
 
-COARSE = 64  # pixels of the pictures in the first part of the training: a third of the work
 SCALE = 32.0  # of cosines before the softmax
 WARM = 0.04  # part of the updates in which the rate rises
 LAST = 0.01  # of the rate, at the end
 TAUGHT, RELATED = 10.0, 2.0  # weights of the teacher's vector and of its similarities
 HINTED = 4.0  # of its inner maps, whose units are their own spreads
-GENTLE = 0.4  # strength of what disturbs the pictures of the first part
+GENTLE, ROUGH = 0.4, 0.7  # strength of what disturbs the pictures of the first part, and of the rest
 PERSONS = 0.1  # weight of the margin loss beside a teacher
 
 
@@ -53,7 +52,7 @@ class Heads(nn.Module):
 
 
 class IdentityRecipe(Recipe):
-    """Faces by person; the first part at 64 pixels."""
+    """Faces by person, little disturbed at first."""
 
     name = "identity"
     entry = "identity-s"
@@ -103,10 +102,10 @@ class IdentityRecipe(Recipe):
         options = self.options
         epoch = math.ceil(len(rows) * self.published.repeats / batch)
         steps = options.steps or math.ceil((options.epochs or self.published.epochs) * epoch)
-        fine = round(steps * self.own.coarse)
-        coarse = Stage(COARSE, GENTLE, hints=bool(taught and taught.maps))
+        turn = round(steps * self.own.gentle)
+        gentle, rough = Stage(GENTLE, hints=bool(taught and taught.maps)), Stage(ROUGH)
         data = Faces(
-            rows, folder, batch, options.seed, taught=taught, stage=lambda step: Stage() if step >= fine else coarse,
+            rows, folder, batch, options.seed, taught=taught, stage=lambda step: rough if step >= turn else gentle,
             flip=options.flip, threads=options.threads,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):

@@ -18,6 +18,7 @@ import torch
 from thcli.core.types import Image
 from thcli.evaluate.persons import Person, read_face
 from thcli.faces.identity.aligned import SIZE
+from thcli.faces.identity.network import seen
 from thcli.train.identity_teacher import Lessons
 from thcli.train.recipe import Batch
 
@@ -27,10 +28,9 @@ FIXED = 2**31 - 1  # stands for the step of what sample pictures show
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """How faces are shown for a part of the training. side: of the pictures.  strength: of what disturbs them, 1 as in bad videos.
-    hints: with the teacher's inner maps, which fit only what is nearly where it was."""
+    """How faces are shown for a part of the training. strength: of what disturbs them, 1 as in bad videos.  hints: with the teacher's
+    inner maps, which fit only what is nearly where it was."""
 
-    side: int = SIZE
     strength: float = 1.0
     hints: bool = False
 
@@ -38,7 +38,7 @@ class Stage:
 class Faces:
     """Batches of faces; every item follows from (seed, step, place) alone.
 
-    A batch holds pictures (B, 3, S, S) in 0..1 and person (B,); where there is a teacher lesson (B, D), and in a stage with hints
+    A batch holds pictures (B, 3, 64, 64) in 0..1 and person (B,); where there is a teacher lesson (B, D), and in a stage with hints
     hint_0, hint_1 (B, C, G, G) with straight (B,), 1 where the picture is not mirrored: only these have hints.  stage: step -> Stage.
     """
 
@@ -88,7 +88,7 @@ class Faces:
             dice = np.random.default_rng([self._seed, step, place])
             picture = read_face(self.rows[numbers[place]].path)
             mirrored = bool(dice.random() < mirrors)
-            return disturbed(cv2.flip(picture, 1) if mirrored else picture, dice, stage.side, stage.strength), mirrored
+            return disturbed(cv2.flip(picture, 1) if mirrored else picture, dice, stage.strength), mirrored
 
         made = list(self._readers.map(one, range(len(numbers))))
         pixels = np.stack([picture for picture, _ in made]).transpose(0, 3, 1, 2)
@@ -106,8 +106,8 @@ class Faces:
         return batch
 
 
-def disturbed(picture: Pixels, dice: np.random.Generator, side: int = SIZE, strength: float = 1.0) -> Image:
-    """A face as a video might show it: badly aligned, blurred, coded, lit otherwise, partly covered; (side, side, 3).
+def disturbed(picture: Pixels, dice: np.random.Generator, strength: float = 1.0) -> Image:
+    """A face as a video might show it: badly aligned, blurred, coded, lit otherwise, partly covered; (64, 64, 3).
 
     strength: 0..1, how far it is moved, and how often the rest happens.
     """
@@ -137,8 +137,7 @@ def disturbed(picture: Pixels, dice: np.random.Generator, side: int = SIZE, stre
         out = cv2.resize(
             cv2.resize(out, (few, few), interpolation=cv2.INTER_AREA), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR
         )
-    if side != SIZE:
-        out = cv2.resize(out, (side, side), interpolation=cv2.INTER_AREA)
+    out = seen(out)
     if dice.random() < 0.25 * strength:
         _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(dice.integers(15, 80))])
         out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))  # the channels' order is kept, whatever it is called

@@ -127,11 +127,11 @@ class IdentityTrainOptions:
     hints: bool = option(True, "Learn from the teacher's inner maps too.", "--hints/--no-hints")
     start: str = option("", "Begin with these weights, of another run.")
     margin: float = option(0.35, "Angle in radians that is kept between persons.")
-    coarse: float = option(0.4, "Part of the updates that sees pictures of 64 pixels, at a third of the work.")
+    gentle: float = option(0.75, "Part of the updates that sees faces little disturbed, with the hints.")
 
     def __post_init__(self) -> None:
         require(0 <= self.margin <= 1, "--margin", "within 0..1", self.margin)
-        require(0 <= self.coarse <= 1, "--coarse", "within 0..1", self.coarse)
+        require(0 <= self.gentle <= 1, "--gentle", "within 0..1", self.gentle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Image
 from thcli.faces.backends.common import check_licence, fill
 from thcli.faces.identity.encoder import CropEncoder
-from thcli.faces.identity.network import IdentityNet, folded
+from thcli.faces.identity.network import IdentityNet, folded, seen
 from thcli.weights.tensors import load_tensors
 
 NAME = "identity-s"
@@ -35,8 +36,10 @@ class IdentitySmall(CropEncoder):
         rows = [np.zeros((0, 512), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(crops), MOST):
-                pixels = torch.from_numpy(np.stack(crops[start : start + MOST])).to(self._device)
-                rows.append(self._net(pixels.permute(0, 3, 1, 2).float() / 255).cpu().numpy())
+                pixels = torch.from_numpy(np.stack([seen(crop) for crop in crops[start : start + MOST]]))
+                planes = pixels.to(self._device).permute(0, 3, 1, 2).float() / 255
+                both = self._net(torch.cat([planes, planes.flip(3)])).chunk(2)  # a mirror image shows the same person
+                rows.append(functional.normalize(both[0] + both[1]).cpu().numpy())
         return np.concatenate(rows)
 
 
