@@ -8,6 +8,7 @@ import thcli
 
 PUBLIC = [
     "__version__",
+    "AudioOptions",
     "CompareOptions",
     "Crop",
     "DeviceError",
@@ -29,15 +30,18 @@ PUBLIC = [
     "ReenactOptions",
     "Report",
     "RunOptions",
+    "SpeakOptions",
     "Started",
     "Step",
     "ThcliError",
     "UsageError",
     "Warned",
+    "VoiceOptions",
     "WeightsError",
     "compare",
     "reenact",
     "silent",
+    "speak",
 ]
 
 
