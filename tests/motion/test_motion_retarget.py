@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.motion import motion_world as world
 from thcli.core.errors import MediaError, NoFaceError
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Array, Motion
 from thcli.motion import anatomy, canonical, features, limits, synth
@@ -303,3 +304,25 @@ def test_what_cannot_be_retargeted_is_said() -> None:
 def test_an_empty_window_has_no_frames() -> None:
     out = Retargeted(world.source(), world.buffer(world.driver(5)), RAW).window(9, 12)
     assert len(out) == 0 and list(targets(out)) == []
+
+
+def test_a_motion_that_knows_its_rest_is_put_on_the_source_as_it_is() -> None:
+    """At rest the source keeps its pose, its lips close although they were parted, and the lips' gaps are the motion's own."""
+    source = synth.motion(synth.Script(jaw=0.5, yaw=12.0), [0], Fraction(1, 25))
+    mesh = canonical.unpack(
+        source.arrays["pose"][0], canonical.neutral() + source.arrays["expression"][0], (512, 512)
+    ).mesh()
+    jaw = np.array([0.0, 0.0, 0.6, 0.3, 0.0])
+    made = synth.motion(synth.Script(jaw=jaw, pitch=np.array([0.0, 5, 0, 0, 0])), np.arange(5), Fraction(1, 25))
+    made = replace(made, constants={**made.constants, "rest": made.arrays["pose"][0]})
+    retargeted = Retargeted(world.face(mesh), world.buffer(made), MotionOptions())
+    points = np.asarray(retargeted.window(0, 5).arrays["points"])
+    posed = canonical.decompose(points)
+    turn = np.degrees(rotvec_from_matrix(posed.rotation))
+    assert np.allclose(turn[[0, 2, 4]], turn[0], atol=0.5) and abs(turn[0, 1] - 12) < 1.5
+    assert turn[1, 0] - turn[0, 0] == pytest.approx(5, abs=0.5)
+    opening = canonical.mouth_opening(posed.shape)
+    assert opening[[0, 1, 4]].max() < 5e-3
+    truth = canonical.mouth_opening(canonical.neutral() + made.arrays["expression"])
+    assert np.allclose(opening, truth, atol=0.03)
+    assert retargeted.reference == -1

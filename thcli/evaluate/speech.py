@@ -16,6 +16,7 @@ import numpy as np
 from thcli.audio.activity import spoken
 from thcli.audio.align import Rows
 from thcli.audio.features import ENERGY, PER_SECOND, heard
+from thcli.audio.read import starts
 from thcli.audio.speech import Recording
 from thcli.core.backends import Voice
 from thcli.core.events import Finished, Listener, Started, Step, silent
@@ -74,7 +75,7 @@ def _clip(voice: Voice, name: str, path: Path, who: str, motions: Path | None, o
     speech = Recording(path)
     store = talking.motion_of(path, motions)
     seen = store.window(0, len(store))
-    pts = seen.pts - seen.pts[0]
+    pts = seen.pts - round(starts(path) / store.time_base)  # the sound's own beginning is 0
     true = np.where(seen.valid, openings(seen), np.nan)
     made = np.concatenate([openings(part) for part in voice.speak(speech, pts, store.time_base, options)])
     level = Rows(np.concatenate(list(heard(speech)))[:, ENERGY], PER_SECOND).at(pts, store.time_base).astype(np.float64)

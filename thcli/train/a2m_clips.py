@@ -11,6 +11,7 @@ from scipy.signal import resample_poly
 
 from thcli.audio.features import MEL, PITCH, heard
 from thcli.audio.mel import log_mel
+from thcli.audio.read import starts
 from thcli.audio.speech import Recording
 from thcli.core.errors import MediaError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
@@ -80,7 +81,7 @@ def _talk(path: Path, who: str, motions: Path | None, speeds: tuple[float, ...])
     window = store.window(0, len(store))
     expression = np.asarray(window.arrays["expression"], np.float64)
     shape, opening = lower_face(expression)
-    seconds = (window.pts - window.pts[0]) * float(window.time_base)
+    seconds = np.asarray((window.pts - round(starts(path) / window.time_base)) * float(window.time_base), np.float64)
     return Talk(path.stem, who, sped(recording, speeds), seconds, shape, opening, np.asarray(window.valid, bool))
 
 
