@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -146,3 +147,15 @@ def test_regions_are_named_or_numbered() -> None:
     assert numbers("l_ear") == {8}
     with pytest.raises(UsageError, match="beard"):
         numbers("beard")
+
+
+@pytest.mark.parametrize("template", get_args(Template))
+def test_every_template_has_its_place(template: Template) -> None:
+    """Around the face's middle, and as large as was asked."""
+    face = face_at(110, 90, 40, 0.2)
+    where = place_of(face, template, 96)
+    assert where.size == (96, 96)
+    assert face.points is not None
+    inside = geometry.transform(where.crop_from_frame, face.points)
+    assert inside.min() > 0
+    assert inside.max() < 95
