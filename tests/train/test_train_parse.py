@@ -207,6 +207,16 @@ def test_the_rate_falls_when_the_pictures_are_whole() -> None:
     assert all(math.isfinite(recipe.rate(1.0, s, 10, 10)) for s in range(10))
 
 
+def test_the_export_takes_the_weights_of_classes_out_again() -> None:
+    recipe = Parse(TINY, ParseTrainOptions(), silent)
+    state = recipe.net.state_dict()
+    out = recipe.layout({"net": state})
+    assert {t.dtype for t in out.values()} == {torch.float16} and not any("tracked" in key for key in out)
+    odds = torch.exp(state["out.bias"] - out["out.bias"].float())
+    torch.testing.assert_close(odds, torch.tensor(WEIGHTS), rtol=1e-2, atol=0)
+    torch.testing.assert_close(out["out.weight"], state["out.weight"].half())
+
+
 def test_colours_of_labels() -> None:
     shown = coloured(torch.tensor([[[0, 1, IGNORED]]]))
     assert shown.shape == (1, 3, 1, 3) and shown[0, :, 0, 2].tolist() == [1, 1, 1] and shown[0, :, 0, 0].sum() == 0
