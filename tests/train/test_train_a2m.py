@@ -46,7 +46,7 @@ def test_trial_teaches_and_its_weights_make_a_voice(tmp_path: Path) -> None:
     assert {value.dtype for value in tensors.values()} == {torch.float16}
     network = voice.filled(tensors, "trial")
     assert network.basis.abs().max() > 0 and 0 < float(network.unit) < 0.1 and 1 <= float(network.gain) <= 1.5
-    assert voice.A2M(network, RunOptions(device="cpu")).motion_kind == "mesh"
+    assert voice.A2M([network], RunOptions(device="cpu")).motion_kind == "mesh"
 
 
 def test_learning_lowers_the_loss(talks: Talks) -> None:

@@ -72,7 +72,7 @@ def frames(seconds: float, rate: int = 25) -> tuple[Stamps, Fraction]:
 def say(
     sound: Sound, stamps: tuple[Stamps, Fraction], options: VoiceOptions | None = None, seed: int = 3
 ) -> list[Motion]:
-    speaker = voice.A2M(network(), RunOptions(seed=seed, device="cpu"))
+    speaker = voice.A2M([network(), network(1)], RunOptions(seed=seed, device="cpu"))
     return list(speaker.speak(sound, *stamps, options or VoiceOptions()))
 
 

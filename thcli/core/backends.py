@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.errors import UsageError
-from thcli.core.options import MotionOptions, RunOptions, Template, VoiceOptions
+from thcli.core.options import MotionOptions, RefineOptions, RunOptions, Template, VoiceOptions
 from thcli.core.types import Array32, Coefficients, Face, Frame, Identity, Image, Motion, Stamps
 
 
@@ -180,6 +180,41 @@ class PictureVoice(CropView, Protocol):
     ) -> Iterator[Image]: ...
 
 
+@runtime_checkable
+class Refiner(CropView, Protocol):
+    """Coarse crops -> better ones. Stateless between calls; memory does not grow with their number.
+
+    encode_source: what is known of the source's picture, once.  attributes: (N, A) float32, what is read of driving pictures, small
+    numbers for pass 1; of the coarse ones where there is no driver.  refine: coarse (crop_size, crop_size, 3) uint8, a row of driving
+    and a frame's number each -> as many uint8 pictures of that size, RGB. What is random comes from the seed of RunOptions and the
+    frame's number: the same whatever the batch.
+    """
+
+    def encode_source(self, picture: Image) -> Any: ...
+    def attributes(self, pictures: Sequence[Image]) -> Array32: ...
+    def refine(
+        self, coarse: Sequence[Image], source: Any, driving: Array32, numbers: Sequence[int], options: RefineOptions
+    ) -> list[Image]: ...
+
+
+class Editor(Protocol):
+    """Takes a face apart into who it is, how it moves and the rest, and puts it together as somebody changed.
+
+    It sees square crops: crop_size pixels, cut by `template`. encode: identities (N, I) and landmarks (N, L), small numbers for pass 1;
+    the clip's identity is the mean of all of them.  invert: crops, that identity (I,), their landmarks -> x_T (N, ...), the rest of
+    each picture, kept of a batch alone.  decode: x_T, the edited identity (I,), landmarks -> crops (crop_size, crop_size, 3) uint8.
+    Nothing is random; the result does not depend on the batch.
+    """
+
+    @property
+    def crop_size(self) -> int: ...
+    @property
+    def template(self) -> Template: ...
+    def encode(self, crops: Sequence[Image]) -> tuple[Array32, Array32]: ...
+    def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32: ...
+    def decode(self, latents: Array32, identity: Array32, landmarks: Array32) -> list[Image]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One row. factory: "module:function", called with RunOptions, and with the backend's own options where it has some.
@@ -321,6 +356,9 @@ TABLE: dict[str, dict[str, Backend]] = {
             "its older checkpoint, original generator",
             ("facevid2vid-beta",),
         ),
+        "facevid2vid-fadm": Backend(
+            "thcli.engines.facevid2vid.engine:load_fadm", "the one that FADM was trained behind", ("fadm-facevid",)
+        ),
         "liveportrait": Backend(
             "thcli.engines.liveportrait.engine:load",
             "LivePortrait; stitching, eyes and lips, 512 x 512",
@@ -335,11 +373,37 @@ TABLE: dict[str, dict[str, Backend]] = {
         "monkeynet": Backend("thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)),
         "x2face": Backend("thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)),
     },
+    "refiner": {
+        "fadm": Backend(
+            "thcli.refiners.fadm.refiner:load",
+            "attribute-guided diffusion, 256 x 256, 100 steps a frame",
+            ("fadm-diffusion", "deca"),
+        ),
+    },
+    "editor": {
+        "dva": Backend(
+            "thcli.editors.dva.editor:load",
+            "Diffusion Video Autoencoders, 256 x 256; one identity a clip",
+            ("dva",),
+        ),
+    },
     "voice": {
         "a2m": Backend(
-            "thcli.voices.a2m.voice:load", "log-mel and pitch to the mouth, a head that moves by itself", ("a2m-s",)
+            "thcli.voices.a2m.voice:load",
+            "log-mel and pitch to the mouth, a head that moves by itself",
+            ("a2m-s", "a2m-s-free"),
         ),
         "a2m-free": Backend("thcli.voices.a2m.voice:load_free", "the same, of free recordings alone", ("a2m-s-free",)),
+        "diffused-heads": Backend(
+            "thcli.voices.diffused_heads.published:load",
+            "Diffused Heads, CREMA; 128 x 128 pictures",
+            ("diffused-heads",),
+        ),
+        "diffused-heads-lrw": Backend(
+            "thcli.voices.diffused_heads.published:load_lrw",
+            "Diffused Heads, LRW: a checkpoint of your own",
+            ("diffused-heads-lrw", "diffused-heads"),
+        ),
         "real3d": Backend(
             "thcli.voices.real3d.voice:load",
             "Real3D-Portrait's audio to motion; 64 expressions of BFM 2009",

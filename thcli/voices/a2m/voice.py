@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -32,21 +32,21 @@ OPENS, CLOSES = (
     (0.40, 0.12),
     (0.05, 0.30),
 )  # seconds before speech in which lips may part, and after it in which they close
-TEMPERATURE = 0.5
+TEMPERATURE = 0.3
 BLINKS = 60 / synth.BLINK_EVERY  # a minute
 
 
 class A2M:
-    """A Voice. Stateless between calls."""
+    """A Voice. Stateless between calls. networks: what they say is averaged."""
 
     motion_kind = KIND
 
-    def __init__(self, network: Speaker, run: RunOptions) -> None:
+    def __init__(self, networks: Sequence[Speaker], run: RunOptions) -> None:
         self._device = resolve(run.device)
-        self._network = network.eval().to(self._device)
+        self._networks = [network.eval().to(self._device) for network in networks]
         self._seed = run.seed
-        self._shapes = Shapes(network.basis.float().cpu().numpy(), float(network.unit))
-        self._gain = float(network.gain)
+        bases = [network.basis.float().cpu().numpy() for network in networks]
+        self._shapes = Shapes(np.concatenate(bases), 1.0)
 
     def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]:
         """See `Voice`. Constants: those of kind "mesh", and `rest`, the pose from which the head moves. Raises MediaError for the file of --pose."""
@@ -66,19 +66,32 @@ class A2M:
             yield head.motion(self._shapes.faces(said, options.mouth), blink, stamps, time_base)
 
     def rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
-        """(CHUNK, K + 1) rows of the mouth, ROWS a second, in their order; the last are cut where the sound ends."""
-        gain = np.float32(1 + (self._gain - 1) * max(0.0, 1 - temperature))
+        """(CHUNK, K + 1) rows of the mouth, ROWS a second, in their order; the last are cut where the sound ends.
+
+        The coefficients of all networks' shapes, then the opening in canonical units.
+        """
         for number, (part, count) in enumerate(_chunks(inputs(rows) for rows in heard(speech))):
             noise = np.concatenate([self._noise(number + k) for k in (-1, 0, 1)], 1)
             from_, to = CHUNK - REACH, 2 * CHUNK + REACH
             noise = noise[:, from_ // STRIDE : to // STRIDE] * np.float32(temperature)
-            with torch.inference_mode():
-                said = self._network(torch.from_numpy(part)[None].to(self._device), torch.from_numpy(noise)[None].to(self._device))[0]  # fmt: skip
-            yield np.asarray(said.float().cpu().numpy()[REACH : REACH + count] * gain, np.float32)
+            heard_, drawn = (torch.from_numpy(array)[None].to(self._device) for array in (part, noise))
+            said = [_said(network, heard_, drawn, temperature)[REACH : REACH + count] for network in self._networks]
+            opening = np.mean([rows[:, -1] for rows in said], 0)
+            shapes = [rows[:, :-1] / len(said) for rows in said]
+            yield np.column_stack([*shapes, opening]).astype(np.float32)
 
     def _noise(self, chunk: int) -> Array32:
         """(LATENT, CHUNK / STRIDE) of one chunk: it follows from the seed and the place alone."""
         return np.random.default_rng([self._seed, 10, chunk + 1]).standard_normal((LATENT, CHUNK // STRIDE), np.float32)
+
+
+def _said(network: Speaker, heard_: Tensor, noise: Tensor, temperature: float) -> Array32:
+    """(T / HEARD, K + 1) rows of one network, made up for what the mean of many truths loses; the opening in canonical units."""
+    with torch.inference_mode():
+        rows = network(heard_, noise)[0].float().cpu().numpy()
+    rows = rows * np.float32(1 + (float(network.gain) - 1) * max(0.0, 1 - temperature))
+    rows[:, -1] *= np.float32(network.unit)
+    return np.asarray(rows, np.float32)
 
 
 def _chunks(parts: Iterator[Array32]) -> Iterator[tuple[Array32, int]]:
@@ -135,10 +148,10 @@ def filled(tensors: Mapping[str, Tensor], what: str) -> Speaker:
 
 
 def load(run: RunOptions) -> A2M:
-    """The voice that learnt of all the data. Raises WeightsError."""
-    return A2M(load_network("a2m-s", run), run)
+    """The network that learnt of all the data and the one that learnt of clear speech alone, together. Raises WeightsError."""
+    return A2M([load_network(name, run) for name in ("a2m-s", "a2m-s-free")], run)
 
 
 def load_free(run: RunOptions) -> A2M:
     """The voice whose weights may be used for anything. Raises WeightsError."""
-    return A2M(load_network("a2m-s-free", run), run)
+    return A2M([load_network("a2m-s-free", run)], run)
