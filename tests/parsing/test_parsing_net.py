@@ -7,15 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from safetensors.torch import save_file
 
+from thcli import weights
+from thcli.core.backends import AUTO
 from thcli.core.errors import WeightsError
+from thcli.core.geometry import box_of
 from thcli.core.options import RunOptions
-from thcli.core.types import Face, Image
-from thcli.faces.parsing import CLASSES
+from thcli.core.types import Crop, Face, Image
+from thcli.faces import align
+from thcli.faces.crop import crop, moved
+from thcli.faces.parsing import BROWS, CLASSES, FACE, MOUTH, SKIN
 from thcli.faces.parsing.network import STRIDE, ParseNet, folded
-from thcli.faces.parsing.small import SIDE, ParseS, load_file
+from thcli.faces.parsing.small import SIDE, ParseS, load, load_file
 
 CPU = RunOptions(device="cpu")
 
@@ -117,3 +123,60 @@ def test_weights_of_ones_own(network: ParseNet, parser: ParseS, tmp_path: Path) 
     save_file(half, tmp_path / "cut.safetensors")
     with pytest.raises(WeightsError, match=r"1 missing \(out.bias"):
         load_file(tmp_path / "cut.safetensors", CPU)
+
+
+# --- the shipped weights ---
+
+
+@pytest.fixture(scope="module")
+def shipped() -> ParseS:
+    return load(CPU)
+
+
+def photograph(turn: float = 0.0) -> tuple[Image, Face]:
+    """scikit-image's astronaut in the parser's crop, turned by radians about its middle, with her face in its pixels."""
+    picture = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    with np.load(Path(__file__).parents[1] / "mesh" / "astronaut.npz") as known:
+        mesh = np.asarray(known["mesh"], np.float32)
+    c, s, middle = np.cos(turn), np.sin(turn), (SIDE - 1) / 2
+    about = np.array([[c, -s, middle - c * middle + s * middle], [s, c, middle - s * middle - c * middle], [0, 0, 1]])
+    where = align.ffhq(mesh, SIDE)
+    where = Crop(about @ where.crop_from_frame, where.size)
+    return np.asarray(crop(picture, where), np.uint8), moved(Face(box_of(mesh), 1.0, mesh=mesh), where.crop_from_frame)
+
+
+PLACES = {1: SKIN, 13: MOUTH, 0: MOUTH, 50: SKIN, 280: SKIN, 17: MOUTH, 105: BROWS, 334: BROWS}
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.5, -0.6])
+def test_regions_lie_where_the_points_are(shipped: ParseS, turn: float) -> None:
+    picture, face = photograph(turn)
+    labels = shipped.parse([picture], [face])[0].argmax(0)
+    assert face.mesh is not None
+    for name, number, inner, outer in (("l_eye", 4, 362, 263), ("r_eye", 5, 133, 33)):
+        x, y = face.mesh[[inner, outer], :2].mean(0)
+        assert labels[round(float(y)), round(float(x))] == number, f"{name} is the subject's own"
+    for point, group in PLACES.items():
+        x, y = (round(float(v)) for v in face.mesh[point, :2])
+        around = labels[y - 1 : y + 2, x - 1 : x + 2]
+        assert np.isin(around, sorted(group)).mean() > 0.5, (point, around)
+    assert 0.1 < (labels == 13).mean() < 0.5 and 0.15 < np.isin(labels, sorted(FACE)).mean() < 0.5
+
+
+def test_what_is_held_before_the_face_is_background(shipped: ParseS) -> None:
+    picture, face = photograph()
+    held = picture.copy()
+    board = np.zeros((SIDE, SIDE), bool)
+    board[150:215, 60:200] = True
+    held[board] = (40, 90, 60)
+    labels = shipped.parse([held], [face])[0].argmax(0)
+    assert np.isin(labels[board], [0, 18]).mean() > 0.8, "taken for a thing, not for a face"
+    assert np.isin(labels[~board], sorted(FACE)).mean() > 0.1
+
+
+def test_research_only(shipped: ParseS) -> None:
+    entry = weights.registry()["parse-s"]
+    assert not entry.commercial and entry.size < 16 << 20 and entry.trained_on and entry.figures
+    with pytest.raises(WeightsError, match="--licence free"):
+        load(RunOptions(device="cpu", licence="free"))
+    assert AUTO["parser"] == {"any": "parse-s", "free": "mesh-parse"}

@@ -309,6 +309,7 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "parser": {
+        "parse-s": Backend("thcli.faces.parsing.small:load", "our own small network; 19 regions", ("parse-s",)),
         "mesh-parse": Backend(
             "thcli.faces.parsing.mesh:load",
             "15 of the 19 regions by the 468 points, colours and a person matte",
@@ -423,7 +424,7 @@ def backend(stage: str, name: str) -> Backend:
 
 # What "auto" stands for: under any licence, and where only free weights may be used ("" for nothing).
 AUTO: dict[str, dict[str, str]] = {
-    "parser": {"any": "mesh-parse", "free": "mesh-parse"},
+    "parser": {"any": "parse-s", "free": "mesh-parse"},
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
     "voice": {"any": "a2m", "free": "a2m-free"},

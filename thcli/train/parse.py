@@ -44,6 +44,7 @@ class Parse(Recipe):
         self.net = ParseNet(options.narrow)
         self.networks = {"net": self.net}
         self.weights = torch.tensor(WEIGHTS)
+        self.oftener = torch.ones(len(CLASSES))
 
     @classmethod
     def trial(cls, options: TrainOptions) -> TrainOptions:
@@ -57,7 +58,9 @@ class Parse(Recipe):
 
     def data(self, folder: Path, batch: int, on: Listener) -> Labelled:
         """Raises MediaError for a folder without pairs."""
-        return Labelled(folder, self.options, self.own, batch, lambda items: self.length(items, batch)[1])
+        data = Labelled(folder, self.options, self.own, batch, lambda items: self.length(items, batch)[1])
+        self.oftener = torch.from_numpy(data.oftener).float()
+        return data
 
     def to(self, device: torch.device) -> None:
         super().to(device)
@@ -87,10 +90,12 @@ class Parse(Recipe):
     def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The network's own keys, float16, without the counters of batches.
 
-        Cross-entropy with WEIGHTS teaches odds that are as many times too high: that is taken out of the last biases.
+        Cross-entropy with WEIGHTS, on pictures of which those with rare classes come oftener, teaches odds that are as many times too
+        high: both are taken out of the last biases.
         """
         own = {key: value for key, value in states["net"].items() if not key.endswith("num_batches_tracked")}
-        own["out.bias"] = own["out.bias"] - self.weights.to(own["out.bias"].device).log()
+        bias = own["out.bias"]
+        own["out.bias"] = bias - (self.weights.to(bias.device) * self.oftener.to(bias.device)).log()
         return {key: value.half() for key, value in own.items()}
 
     def use(self, importable: Path) -> str:

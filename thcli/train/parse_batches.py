@@ -13,7 +13,7 @@ from torch import Tensor
 from thcli.core.options import ParseTrainOptions, TrainOptions
 from thcli.core.types import Image
 from thcli.evaluate.parse_pairs import pairs, read, train_shelf
-from thcli.faces.parsing import number
+from thcli.faces.parsing import CLASSES, number
 from thcli.train.parse_augment import augmented
 
 Batch = Mapping[str, Tensor]
@@ -39,6 +39,11 @@ class Labelled:
         for name, extra in RARE.items():
             weights += own.rare * extra * (self.shelf.labels == number(name)).any((1, 2))
         self._chances = weights / weights.sum()
+        shares = np.stack([np.bincount(m.ravel(), minlength=len(CLASSES)) for m in self.shelf.labels]).astype(
+            np.float64
+        )
+        self.oftener = (self._chances @ shares + 1) / (shares.mean(0) + 1)
+        """(19,) how many times as many pixels of a class a batch has as the set has."""
 
     def __len__(self) -> int:
         """Pairs to learn from."""
