@@ -19,7 +19,7 @@ from thcli.core.options import RunOptions
 from thcli.core.types import Crop, Face, Image
 from thcli.faces import align
 from thcli.faces.crop import crop, moved
-from thcli.faces.parsing import BROWS, CLASSES, FACE, MOUTH, SKIN
+from thcli.faces.parsing import CLASSES, FACE, number
 from thcli.faces.parsing.network import STRIDE, ParseNet, folded
 from thcli.faces.parsing.small import SIDE, ParseS, load, load_file
 
@@ -145,7 +145,11 @@ def photograph(turn: float = 0.0) -> tuple[Image, Face]:
     return np.asarray(crop(picture, where), np.uint8), moved(Face(box_of(mesh), 1.0, mesh=mesh), where.crop_from_frame)
 
 
-PLACES = {1: SKIN, 13: MOUTH, 0: MOUTH, 50: SKIN, 280: SKIN, 17: MOUTH, 105: BROWS, 334: BROWS}
+# What lies between two points of the mesh; l_ and r_ are the subject's own.
+PLACES = {
+    (362, 263): "l_eye", (133, 33): "r_eye", (334, 282): "l_brow", (105, 52): "r_brow", (14, 17): "l_lip", (0, 13): "u_lip",
+    (1, 4): "nose", (50, 205): "skin", (280, 425): "skin",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.5, -0.6])
@@ -153,13 +157,10 @@ def test_regions_lie_where_the_points_are(shipped: ParseS, turn: float) -> None:
     picture, face = photograph(turn)
     labels = shipped.parse([picture], [face])[0].argmax(0)
     assert face.mesh is not None
-    for name, number, inner, outer in (("l_eye", 4, 362, 263), ("r_eye", 5, 133, 33)):
-        x, y = face.mesh[[inner, outer], :2].mean(0)
-        assert labels[round(float(y)), round(float(x))] == number, f"{name} is the subject's own"
-    for point, group in PLACES.items():
-        x, y = (round(float(v)) for v in face.mesh[point, :2])
+    for points, name in PLACES.items():
+        x, y = (round(float(v)) for v in face.mesh[list(points), :2].mean(0))
         around = labels[y - 1 : y + 2, x - 1 : x + 2]
-        assert np.isin(around, sorted(group)).mean() > 0.5, (point, around)
+        assert (around == number(name)).mean() > 0.5, (name, around)
     assert 0.1 < (labels == 13).mean() < 0.5 and 0.15 < np.isin(labels, sorted(FACE)).mean() < 0.5
 
 
