@@ -310,7 +310,7 @@ def test_a_motion_that_knows_its_rest_is_put_on_the_source_as_it_is() -> None:
     """At rest the source keeps its pose, its lips close although they were parted, and the lips' gaps are the motion's own."""
     source = synth.motion(synth.Script(jaw=0.5, yaw=12.0), [0], Fraction(1, 25))
     mesh = canonical.unpack(
-        source.arrays["pose"][0], canonical.neutral() + source.arrays["expression"][0], (512, 512)
+        source.arrays["pose"][0], canonical.neutral() + rows(source, "expression")[0], (512, 512)
     ).mesh()
     jaw = np.array([0.0, 0.0, 0.6, 0.3, 0.0])
     made = synth.motion(synth.Script(jaw=jaw, pitch=np.array([0.0, 5, 0, 0, 0])), np.arange(5), Fraction(1, 25))
@@ -323,6 +323,6 @@ def test_a_motion_that_knows_its_rest_is_put_on_the_source_as_it_is() -> None:
     assert turn[1, 0] - turn[0, 0] == pytest.approx(5, abs=0.5)
     opening = canonical.mouth_opening(posed.shape)
     assert opening[[0, 1, 4]].max() < 5e-3
-    truth = canonical.mouth_opening(canonical.neutral() + made.arrays["expression"])
+    truth = canonical.mouth_opening(canonical.neutral() + rows(made, "expression"))
     assert np.allclose(opening, truth, atol=0.03)
     assert retargeted.reference == -1

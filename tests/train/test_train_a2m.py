@@ -59,7 +59,7 @@ def test_learning_lowers_the_loss(talks: Talks) -> None:
     for _ in range(30):
         loss = recipe.losses("speaker", batch, torch.Generator().manual_seed(0), {})["likeliest"]
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimiser.step()
         found.append(float(loss.detach()))
     assert found[-1] < 0.6 * found[0]
