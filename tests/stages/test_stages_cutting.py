@@ -16,7 +16,7 @@ from thcli.pipeline.cropfile import Places
 
 
 def psnr(a: Image, b: Image) -> float:
-    return float(10 * np.log10(255**2 / np.square(a.astype(float) - b).mean()))
+    return float(10 * np.log10(255**2 / max(np.square(a.astype(float) - b).mean(), 1e-9)))  # equal: 138 dB
 
 
 def folder(path: Path, images: list[Image]) -> Path:

@@ -1,7 +1,8 @@
 """Where the crops of a clip lie: found over the whole clip in memory that does not grow with it, kept as *.crops.safetensors.
 
-The file has the format of a motion file (docs/motion-file.md) of kind "crop". A frame has crop_from_frame (3, 3), the face's box (4,)
-and its outline (36, 2), both in pixels of the frame and zero where the face was not seen, and the number of its shot (); constants are the crops' size and the frames'.
+The file has the format of a motion file (docs/motion-file.md) of kind "crop". A frame has crop_from_frame (3, 3), the face's box (4,),
+its outline (36, 2) and its mesh (468, 3), all in pixels of the frame and zero where the face was not seen, and the number of its shot
+(); constants are the crops' size and the frames'.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Frame, Motion
 from thcli.faces import align
 from thcli.faces.layouts import landmarks_of
 from thcli.faces.steady import crop_of, params_of, steady_windows
+from thcli.faces.topology import POINTS
 from thcli.motion.canonical import decompose, neutral
 from thcli.motion.file import MotionFile, MotionWriter
 from thcli.pipeline.tracklog import TrackLog
@@ -204,26 +206,30 @@ def _words(source: str, template: TemplateOptions) -> dict[str, str]:
 
 
 def _outlines(faces: Iterable[Face | None]) -> dict[str, Array32]:
-    """Boxes (T, 4) and outlines (T, OUTLINE, 2) of faces."""
-    boxes, outlines = [], []
+    """Boxes (T, 4), outlines (T, OUTLINE, 2) and meshes (T, 468, 3) of faces."""
+    boxes, outlines, meshes = [], [], []
     angle = np.arange(OUTLINE) * (2 * np.pi / OUTLINE)
     directions = np.stack([np.cos(angle), np.sin(angle)])
     for face in faces:
         seen = face is not None and face.mesh is not None
-        points = face.mesh[:, :2] if face is not None and face.mesh is not None else np.zeros((1, 2), np.float32)
+        mesh = face.mesh if face is not None and face.mesh is not None else np.zeros((POINTS, 3), np.float32)
         boxes.append(face.box if face is not None and seen else np.zeros(4, np.float32))
-        outlines.append(points[np.argmax(points @ directions, axis=0)])
-    return {"box": np.array(boxes, np.float32), "outline": np.array(outlines, np.float32)}
+        outlines.append(mesh[np.argmax(mesh[:, :2] @ directions, axis=0), :2])
+        meshes.append(mesh)
+    return {
+        "box": np.array(boxes, np.float32), "outline": np.array(outlines, np.float32), "mesh": np.array(meshes, np.float32),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one crop lies. seconds: of its frame.  shot: number of its scene.  outline: of the face, (36, 2) pixels of the frame; None where it was not seen."""
+    """Where one crop lies. seconds: of its frame.  shot: number of its scene.  outline: of the face, (36, 2) pixels of the frame, and mesh, (468, 3); None where it was not seen (mesh: also in files of older versions)."""
 
     where: Crop
     seconds: Fraction
     shot: int
     outline: Array32 | None
+    mesh: Array32 | None = None
 
 
 class Places:
@@ -260,7 +266,9 @@ class Places:
         """Frames start..stop, clipped to the clip."""
         rows = self.file.window(start, stop)
         matrices, outlines = (rows.arrays[name] for name in ("crop_from_frame", "outline"))
+        meshes = rows.arrays.get("mesh")
         for i, pts in enumerate(rows.pts):
             where = Crop(np.asarray(matrices[i], np.float64), self.size)
             outline = np.asarray(outlines[i], np.float32) if rows.valid[i] else None
-            yield Place(where, int(pts) * self.file.time_base, int(rows.arrays["shot"][i]), outline)
+            mesh = None if outline is None or meshes is None else np.asarray(meshes[i], np.float32)
+            yield Place(where, int(pts) * self.file.time_base, int(rows.arrays["shot"][i]), outline, mesh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import media
+from thcli.core.backends import Parser, backend, chosen
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import PasteJobOptions, ReadOptions
@@ -23,7 +24,7 @@ from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Crop, Frame
 from thcli.faces.align import resized
 from thcli.faces.colour import GRID, Transfer, steady_transfers
-from thcli.faces.crop import Pixels
+from thcli.faces.crop import Pixels, crop
 from thcli.faces.paste import measure, soft_mask
 from thcli.faces.paste import paste as put
 from thcli.media.info import MediaInfo
@@ -31,6 +32,7 @@ from thcli.media.provenance import Provenance
 from thcli.media.target import Target
 from thcli.pipeline.cropfile import Place, Places
 from thcli.pipeline.cutting import places_of
+from thcli.pipeline.masking import Likely, MaskLog
 from thcli.pipeline.naming import fingerprint, output_path
 from thcli.pipeline.rehearse import planned
 from thcli.pipeline.report import Job, Report, Tally
@@ -79,12 +81,19 @@ def paste(
         if options.dry_run:
             return planned(job, target, info, ReadOptions())
         brush = Brush(options, job)
+        masks = job.enter(MaskLog(_parser(options), options.paste.feather)) if options.mask == "parse" else None
         with ColourLog() as colours:
-            if options.paste.colour_match:
+            if options.paste.colour_match or masks is not None:
                 with job.stage("match", info.frames) as step:
                     for piece, transfer in brush.measured(pairing.pieces(job)):
-                        colours.add(transfer, piece.place)
+                        if options.paste.colour_match:
+                            colours.add(transfer, piece.place)
+                        if masks is not None:
+                            with job.clock("parse", frames=1):
+                                masks.add(piece.frame, None if piece.crop is None else piece.place)
                         step()
+            if masks is not None:
+                masks.finish()
             writer = media.write(
                 target, info.size, info, options.output, drive=info, frames=info.frames, provenance=Provenance("paste"),
                 fingerprint=fingerprint((info.path, changed.path, places.file.path), options), on=on,
@@ -92,7 +101,7 @@ def paste(
             unseen = 0
             with writer as out, job.stage("paste", info.frames, out.done) as step:
                 tally = Tally(out.done)
-                for piece, pixels in brush.painted(pairing.pieces(job), colours.calm(), out.done):
+                for piece, pixels in brush.painted(pairing.pieces(job), colours.calm(), masks, out.done):
                     out.write(pixels, piece.frame.pts, piece.frame.duration)
                     tally.add(piece.frame.pts, piece.frame.duration, piece.frame.time_base)
                     unseen += piece.place is None or piece.place.outline is None
@@ -154,12 +163,12 @@ class Pairing:
     def _cut(self, crops: media.Reader) -> Iterator[tuple[Pixels, Place]]:
         places = iter(self._places)
         width = self._crops.size[0]
-        for count, crop in enumerate(crops):
+        for count, cut in enumerate(crops):
             place = next(places, None)
             if place is None:
                 raise self._lengths(f"more than {count}")
             where = place.where if width == place.where.size[0] else resized(place.where, width)
-            yield crop.pixels, Place(where, place.seconds, place.shot, place.outline)
+            yield cut.pixels, replace(place, where=where)
         if next(places, None) is not None:
             raise self._lengths("fewer")
 
@@ -172,38 +181,65 @@ class Brush:
         self._workers = options.run.threads or os.cpu_count() or 1
 
     def measured(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Transfer | None]]:
-        """What makes each crop look like its frame; None where nothing is pasted."""
+        """What makes each crop look like its frame; None where nothing is pasted, and for --no-colour-match."""
 
         def one(piece: Piece) -> tuple[Piece, Transfer | None]:
-            if piece.crop is None or piece.place is None or piece.place.outline is None:
+            place = piece.place
+            if piece.crop is None or place is None or place.outline is None or not self._options.paste.colour_match:
                 return piece, None
             with self._job.clock("match", frames=1):
-                small = resized(piece.place.where, min(MEASURE, piece.place.where.size[0]))
-                mask = self._mask(small, piece.place.outline)
-                return piece, measure(piece.frame.pixels, piece.crop, piece.place.where, mask)
+                small = resized(place.where, min(MEASURE, place.where.size[0]))
+                mask, before = self._mask(small, place.outline), self._before(piece)
+                return piece, measure(piece.frame.pixels, piece.crop, place.where, mask, before=before)
 
         return ordered_map(one, pieces, self._workers, self._workers + 1)
 
     def painted(
-        self, pieces: Iterable[Piece], transfers: Iterator[Transfer], done: int
+        self, pieces: Iterable[Piece], transfers: Iterator[Transfer], masks: MaskLog | None, done: int
     ) -> Iterator[tuple[Piece, Pixels]]:
-        """The finished frames from number `done` on. transfers: one a frame, or none at all."""
+        """The finished frames from number `done` on. transfers: one a frame, or none at all.  masks: for --mask parse."""
 
-        def one(pair: tuple[Piece, Transfer | None]) -> tuple[Piece, Pixels]:
-            piece, transfer = pair
+        def one(work: tuple[Piece, Pixels | None, Transfer | None, Likely | None]) -> tuple[Piece, Pixels]:
+            piece, previous, transfer, likely = work
             frame, place = piece.frame.pixels, piece.place
             if piece.crop is None or place is None or place.outline is None:
                 return piece, frame
             with self._job.clock("paste", frames=1):
-                mask = self._mask(place.where, place.outline)
-                return piece, put(frame, piece.crop, place.where, mask, feather=self._options.paste.feather, colour_match=False, transfer=transfer)  # fmt: skip
+                keep = None
+                if masks is not None and likely is not None:
+                    found = masks.masks(likely, frame, place)
+                    mask, keep = found.region, found.keep
+                else:
+                    mask = self._mask(place.where, place.outline)
+                paste = self._options.paste
+                grain = (self._options.run.seed, piece.frame.index) if paste.grain else None
+                return piece, put(
+                    frame, piece.crop, place.where, mask, before=self._before(piece), keep=keep, feather=paste.feather,
+                    colour_match=False, transfer=transfer, blend=paste.blend, grain_from=grain, previous=previous,
+                )  # fmt: skip
 
-        pairs = islice(((piece, next(transfers, None)) for piece in pieces), done, None)
-        return ordered_map(one, pairs, self._workers, self._workers + 1)
+        def works() -> Iterator[tuple[Piece, Pixels | None, Transfer | None, Likely | None]]:
+            likely = iter(()) if masks is None else masks.likely()
+            previous: Pixels | None = None
+            for piece in pieces:
+                yield piece, previous, next(transfers, None), next(likely, None)
+                previous = piece.frame.pixels
+
+        return ordered_map(one, islice(works(), done, None), self._workers, self._workers + 1)
 
     def _mask(self, where: Crop, outline: Array32) -> Array32:
-        points = outline if self._options.mask == "face" else None
+        points = None if self._options.mask == "crop" else outline
         return soft_mask(where, points=points, feather=self._options.paste.feather)
+
+    def _before(self, piece: Piece) -> Pixels | None:
+        """The crop as `thcli crop` cut it."""
+        assert piece.place is not None
+        return crop(piece.frame.pixels, piece.place.where) if self._options.paste.detail else None
+
+
+def _parser(options: PasteJobOptions) -> Parser:
+    parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
+    return parser
 
 
 class ColourLog:
