@@ -14,7 +14,7 @@ from thcli.core.options.run import RunOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 
 Framing = Literal["full", "crop"]
-PasteMask = Literal["face", "crop"]
+PasteMask = Literal["face", "crop", "parse"]
 ParseKind = Literal["auto", "labels", "mask", "overlay"]
 
 DRY_RUN = "Say what would be done and how long it would take; write nothing."
@@ -164,8 +164,10 @@ class PasteJobOptions:
 
     crops: Path | None = option(None, "Where the crops lie (default: the file that crop wrote beside CROPS).")
     mask: PasteMask = option(
-        "face", "What of the crop goes back: face, its outline where it is known; crop, all but a rim."
+        "face",
+        "What of the crop goes back: face, its outline; parse, its regions without what lies in front of it (hands, hair, glasses); crop, all but a rim.",
     )
+    parser: str = option("auto", "Backend that divides faces into regions, for --mask parse (thcli list parser).")
     paste: PasteOptions = field(default_factory=PasteOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
