@@ -79,7 +79,7 @@ def _maps(
     ]
     partial = [file.with_suffix(".partial") for file in files]
     stores: list[Any] = [
-        np.lib.format.open_memmap(path, "w+", np.float16, (len(paths), len(mean), grid, grid))  # type: ignore[no-untyped-call]  # numpy's
+        np.lib.format.open_memmap(path, "w+", np.float16, (len(paths), len(mean), grid, grid))
         for path, mean, grid in zip(partial, means, GRIDS, strict=True)
     ]
     with _told("teach more", len(paths), on) as step:
