@@ -136,10 +136,10 @@ def invert_ddim(denoiser: Denoiser, x: Tensor, *, seen: Seen | None = None) -> T
     return x
 
 
-def sample(name: Sampler, denoiser: Denoiser, x: Tensor, noise: Noise, *, start: int | None = None) -> Tensor:
-    """The sampler of that name. Raises UsageError for one that does not exist."""
+def sample(name: Sampler, denoiser: Denoiser, x: Tensor, noise: Noise, *, eta: float = 0.0, start: int | None = None) -> Tensor:  # fmt: skip
+    """The sampler of that name; eta: of ddim. Raises UsageError for one that does not exist."""
     if name == "ddim":
-        return sample_ddim(denoiser, x, noise, start=start)
+        return sample_ddim(denoiser, x, noise, eta=eta, start=start)
     if name == "ddpm":
         return sample_ddpm(denoiser, x, noise, start=start)
     if name == "dpm++":

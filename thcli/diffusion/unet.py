@@ -29,14 +29,17 @@ class UNetShape:
 
 
 class UNet(nn.Module):
-    """Resampling by residual blocks, skips from every input block. embeds: name of a block's layer -> width of that embedding."""
+    """Resampling by residual blocks, skips from every input block. embeds: name of a block's layer -> width of that embedding.
 
-    def __init__(self, shape: UNetShape, embeds: Mapping[str, int]) -> None:
+    block: what its residual blocks are.
+    """
+
+    def __init__(self, shape: UNetShape, embeds: Mapping[str, int], block: type[Residual] = Residual) -> None:
         super().__init__()
         s, first = shape, shape.width * shape.times[0]
 
         def residual(inside: int, out: int, resample: str = "") -> Residual:
-            return Residual(inside, out, embeds, dropout=s.dropout, resample=resample)  # type: ignore[arg-type]  # its literals
+            return block(inside, out, embeds, dropout=s.dropout, resample=resample)  # type: ignore[arg-type]  # its literals
 
         self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(s.inside, first, 3, padding=1))])
         skips, channels, factor = [first], first, 1

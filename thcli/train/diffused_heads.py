@@ -23,9 +23,11 @@ from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
 from thcli.voices.diffused_heads import small
 from thcli.voices.diffused_heads.network import DiffusedHeads
 
-LIPS = 0.5  # weight of the error at the lips (the paper has 0.2 for its larger pictures)
-AROUND_LIPS = 3  # pixels
+LIPS = 2.0  # weight of the error at the lips (the paper has 0.2 for its larger pictures)
+AROUND_LIPS = 4  # pixels
+CALM = 0.3  # mean square of a difference below which items count alike
 STEPS = 12  # of the sample pictures
+NOISY = 3  # most steps of training are noisy ones: there the code alone says what the lips do (1: all steps alike, as published)
 WARM = 100  # updates in which the rate rises
 LAST = 0.05  # of the rate, at the end
 
@@ -36,7 +38,7 @@ class DiffusedHeadsRecipe(Recipe):
     name = "diffused-heads"
     entry = "dh-s"
     exported = ("unet",)
-    sizes = (small.SHAPE.size, 32)
+    sizes = (small.SHAPE.size, 48)
 
     def __init__(self, options: TrainOptions, own: Any, on: Listener) -> None:
         super().__init__(options, own, on)
@@ -52,15 +54,19 @@ class DiffusedHeadsRecipe(Recipe):
 
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         clean = small.differing(batch["target"], batch["identity"])
-        index = torch.randint(len(self.schedule), (len(clean),), generator=noise).to(clean.device)
+        late = torch.rand(len(clean), generator=noise) ** (1 / NOISY)
+        index = (late * len(self.schedule)).long().clamp(max=len(self.schedule) - 1).to(clean.device)
         fresh = torch.randn(clean.shape, generator=noise).to(clean.device)
         noised = process.diffuse(self.schedule, clean, index, fresh)
-        wanted = process.target(self.schedule, clean, index, fresh, "v")
+        wanted = process.target(self.schedule, clean, index, fresh, small.PREDICTS)
         error = (self.paint(noised, index, batch).float() - wanted).square().mean(1)
+        error = (
+            error / (CALM + clean.square().mean((1, 2, 3)))[:, None, None]
+        )  # a head that turns must not outweigh the lips
         return {"simple": error.mean(), "lips": LIPS * at_lips(error, batch["lips"])}
 
     def paint(self, noised: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
-        """v of noised differences."""
+        """What the network says of noised differences."""
         identity = batch["identity"]
         out: Tensor = self.unet(noised, timesteps, identity, small.differing(batch["motion"], identity), batch["codes"])
         return out
@@ -68,7 +74,7 @@ class DiffusedHeadsRecipe(Recipe):
     def pictures(self, batch: Batch) -> dict[str, Tensor]:
         """Sampled from the truth's code, from the true frames before; the same noise every time."""
         identity, target = batch["identity"], batch["target"]
-        denoiser = Denoiser(lambda x, t: self.paint(x, t, batch), small.few_steps(STEPS), "v", clip=False)
+        denoiser = Denoiser(lambda x, t: self.paint(x, t, batch), small.few_steps(STEPS), small.PREDICTS, clip=False)
         start = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)).to(target.device)
         made = small.painted(sample_dpmpp(denoiser, start), identity)
         return {name: (value + 1) / 2 for name, value in (("identity", identity), ("truth", target), ("painted", made))}

@@ -24,7 +24,7 @@ from thcli import media
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import TrainOptions
-from thcli.core.types import Array, Array32, Crop, Image
+from thcli.core.types import Array, Array32, Crop
 from thcli.faces import align
 from thcli.faces.crop import crop
 from thcli.faces.topology import LIPS_OUTER
@@ -37,9 +37,10 @@ from thcli.voices.diffused_heads.articulation import code, measured, mirrored
 
 Batch = Mapping[str, Tensor]
 LAYOUT = 2  # of the cut folder: another number cuts anew
-MARGIN = 4  # pixels on every side that the pictures may be shifted by
+MARGIN = 6  # pixels on every side that the pictures may be shifted by
 STEADY = 1.0  # frames over which the crop's path is smoothed (Gaussian): the tracker trembles
 FIXED = 2**31 - 1
+PRESENT = 0.1  # of the items have the true frames before; where all have, their lips are copied and the code is not listened to
 LEAST = 8  # frames of a usable clip
 HOW = "Make clips with: thcli prepare VIDEOS -o DATASET"
 
@@ -178,9 +179,8 @@ class TalkingClips:
         begin, end = int(self.cut.begins[clip]), int(self.cut.begins[clip + 1])
         identity, now = begin + draw.choice(end - begin, 2, replace=False)
         before = [identity if now - back < begin else now - back for back in (2, 1)]
-        if augment and draw.random() < 0.4:  # a first frame, or one after a slip: neither may lead it astray
-            other = identity if draw.random() < 0.5 else begin + draw.integers(end - begin)
-            before = [other, other]
+        if draw.random() >= PRESENT:
+            before = [identity, identity]
         window = np.clip(np.arange(now - self._around, now + self._around + 1), begin, end - 1)
         codes = code(self.cut.rows[window], self.cut.rows[identity])
         x, y = draw.integers(0, 2 * MARGIN + 1, 2) if augment else (MARGIN, MARGIN)

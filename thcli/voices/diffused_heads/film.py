@@ -92,12 +92,12 @@ def published_painter(network: DiffusedHeads, steps: int, sampler: Sampler = "dd
 
 def small_painter(network: DiffusedHeads, steps: int, sampler: Sampler = "dpm++") -> Paint:
     """As dh-s paints; heard: codes."""
-    schedule = small.few_steps(steps)
+    schedule, mask = small.few_steps(steps), small.face_mask(network.shape.size)
 
     def paint(identity: Tensor, before: tuple[Tensor, ...], heard: Tensor, noise: Noise) -> Tensor:
-        motion = small.differing(torch.cat(before, 1), identity)
-        denoiser = Denoiser(lambda x, t: network(x, t, identity, motion, heard), schedule, "v", clip=False)
-        return small.painted(sample(sampler, denoiser, noise(START), noise), identity)
+        motion = small.HELD * small.differing(torch.cat(before, 1), identity)
+        denoiser = Denoiser(lambda x, t: network(x, t, identity, motion, heard), schedule, small.PREDICTS, clip=False)
+        return small.painted(mask.to(identity.device) * sample(sampler, denoiser, noise(START), noise), identity)
 
     return paint
 

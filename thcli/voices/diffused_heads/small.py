@@ -3,24 +3,34 @@
 The plan is the paper's: an ADM U-Net paints one frame from noise, given the identity frame, the two frames before and five embeddings
 of the sound. What differs, because sixteen minutes of talk and an hour of CPU must do:
 
-- what is diffused is the difference to the identity frame, in units of its usual size, and the network predicts v: untrained it gives
-  back the portrait, and no drift can add up, since every frame begins at the portrait again;
-- the embeddings are codes of the face (`articulation`), said from log-mel by a small network (`ear`);
-- 2x2 pixels become channels before the first convolution; one residual block a level; no learned variance.
+- what is diffused is the difference to the identity frame, in units of its usual size, and the network predicts that difference (x0):
+  untrained it gives back the portrait, it need not learn to carry noise, and no drift can add up, since every frame begins at the
+  portrait again;
+- the embeddings are codes of the face (`articulation`), which a voice of motion says from the sound;
+- 3x3 pixels become channels before the first convolution; one residual block a level; no learned variance.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from thcli.diffusion.process import Prediction
 from thcli.diffusion.schedule import Schedule, by_snr, cosine
 from thcli.voices.diffused_heads.articulation import WIDTH
 from thcli.voices.diffused_heads.network import Shape
 
 SHAPE = Shape(
-    size=64, width=32, times=(1, 2, 4, 6), blocks=1, attention=(4,), head=32, heard=WIDTH, variance=False, patch=2, dropout=0.0, steep=False,
+    size=96, width=48, times=(1, 2, 3), blocks=1, attention=(4,), head=32, heard=WIDTH, variance=False, patch=3, dropout=0.0, steep=False,
 )  # fmt: skip
+PREDICTS: Prediction = "x0"
 UNIT = 0.12  # root mean square of what differs between two frames of a clip, pictures in [-1, 1]
+HELD = 0.0  # of what the frames before differed: less than all of it, so that a slip fades instead of growing
+FACE = (
+    (0.5, 0.56),
+    (0.40, 0.45),
+    0.25,
+)  # of the square: an ellipse's middle, half axes, and the part of it that is soft
 NOISIEST, CLEANEST = 20.0, 0.03  # sigma / alpha of the first and last step that is sampled
 
 
@@ -44,3 +54,11 @@ def differing(pictures: Tensor, identity: Tensor) -> Tensor:
 def painted(difference: Tensor, identity: Tensor) -> Tensor:
     """The inverse of `differing`, kept within [-1, 1]."""
     return (identity + UNIT * difference).clamp(-1, 1)
+
+
+def face_mask(side: int) -> Tensor:
+    """(1, 1, side, side) in 0..1: where a difference may show. What moves behind the head in the clips is no part of a portrait."""
+    (x0, y0), (a, b), soft = FACE
+    along = (torch.arange(side) + 0.5) / side
+    far = torch.hypot((along[None, :] - x0) / a, (along[:, None] - y0) / b)
+    return ((1 - far) / soft + 0.5).clamp(0, 1)[None, None]
