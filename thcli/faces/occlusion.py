@@ -36,6 +36,7 @@ _MISFIT = 2.0  # so many times the allowed difference does not count for the lig
 _MOST = 3.0  # more than so many times the allowed difference is no more telling
 _NEAR = 2.2  # cells around over which differences are taken together: a thing covers many
 _CLEAR = 0.35  # by so much more than usual a place must differ, at least, to be as likely something else as not
+_NORMAL = 1.28  # standard deviation of a normal distribution over the way from its 15th to its 40th percentile
 _OFTEN = 3.0  # and by so many of its usual deviations
 _STEEP = 6.0  # how quickly that changes
 _GUIDE, _SMOOTH = 3, 0.0008  # window in pixels of the crop, and the variance of an edge, to which masks are brought
@@ -212,13 +213,14 @@ def usual_look(samples: Sequence[Unrolled]) -> Usual:
     middle = _median(looks, shows)
     spread = 1.4826 * _median(np.abs(looks - middle), shows)
     cell = np.ones((3, 3), np.uint8)
-    low, high = (np.asarray(turn(middle, cell), np.float32) for turn in (cv2.erode, cv2.dilate))
+    lowest, highest = (np.asarray(turn(middle, cell), np.float32) for turn in (cv2.erode, cv2.dilate))
     spread = np.asarray(cv2.GaussianBlur(np.asarray(cv2.dilate(spread, cell)), (0, 0), 1.0), np.float32)
     nought, one = np.zeros(known.shape, np.float32), np.ones(known.shape, np.float32)
-    plain = Usual(middle, low, high, spread, known, nought, one)
+    plain = Usual(middle, lowest, highest, spread, known, nought, one)
     differs = np.stack([plain.difference(sample) for sample in samples])
-    base = np.median(differs, axis=0).astype(np.float32)
-    deviation = 1.4826 * np.median(np.abs(differs - base), axis=0)
+    # Things in front only add to the difference: the face's own is told by the lower part.
+    low, base = np.quantile(differs, [0.15, 0.4], axis=0).astype(np.float32)
+    deviation = _NORMAL * (base - low)
     return replace(plain, base=base, limit=np.maximum(_CLEAR, _OFTEN * deviation).astype(np.float32))
 
 

@@ -34,6 +34,7 @@ from thcli.pipeline.panels import eight_bit
 
 WORK = 192  # pixels across the crop in which masks are made
 _TRUST = 0.7  # how much a difference from the usual face says beside the parser
+_DECIDED = 2.5  # times as steep as it was found is what is kept
 _OPEN = 0.5  # of the feather: how far inside the face's edge the mask is fully open
 _QUALITY = 92  # of the textures on disk, as JPEG
 _OUTLINE = 0.01  # softness of the outline while it is made, as a part of the crop
@@ -103,9 +104,9 @@ class MaskLog:
             if now is None:
                 yield None
                 continue
-            # A thing that moves is where it is: neighbours only steady what is in doubt.
+            # What is there before and after is there in between; what moves fast is not taken from where it is.
             sides = [now[1] if side is None else side[1] for side in (before, after)]
-            yield now[0], np.asarray(np.median([sides[0], now[1], sides[1]], axis=0), np.float32)
+            yield now[0], np.maximum(now[1], np.minimum(*sides))
 
     def masks(self, likely: Likely, picture: Pixels, place: Place) -> Masks:
         """The masks of a frame in the pixels of its crop. picture: the frame, (H, W, 3)."""
@@ -118,6 +119,7 @@ class MaskLog:
         inside = np.maximum(face, np.asarray(outline > 0.5, np.float32))
         front = np.where(outline > 0.5, 1 - face, 0) + _TRUST * self._sheet.rolled(differs, place.mesh, small)
         keep = refined(np.clip(front, 0, 1).astype(np.float32), crop(picture, small), inside)
+        keep = np.clip((keep - 0.5) * _DECIDED + 0.5, 0, 1)  # in front or not: half a hand is seen as a ghost
         return Masks(_grown(_ramped(inside, self._feather), place.where), _grown(keep, place.where))
 
     def _put(self, ready: list[Regions | None], new: tuple[Crop, Unrolled] | None) -> None:
