@@ -12,7 +12,9 @@ from torch import Tensor
 
 CASES = {
     "DIFFUSED_HEADS": "tests.golden.diffused_heads:stages",
+    "DVA": "tests.golden.dva:stages",
     "FACEVID2VID": "tests.golden.facevid2vid:stages",
+    "FADM": "tests.golden.fadm:stages",
     "FOMM": "tests.golden.fomm:stages",
     "LIVEPORTRAIT": "tests.golden.liveportrait:stages",
     "LIVEPORTRAIT_CV": "tests.golden.liveportrait:cv_stages",

@@ -45,6 +45,7 @@ from thcli.core.options.motion import (
     Region,
     ViewOptions,
 )
+from thcli.core.options.refine import RefineNoise, RefineOptions, RefineSampler
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
@@ -99,6 +100,9 @@ __all__ = [
     "PrepareOptions",
     "ReadOptions",
     "ReenactOptions",
+    "RefineNoise",
+    "RefineOptions",
+    "RefineSampler",
     "Region",
     "RenderOptions",
     "RunOptions",

@@ -7,27 +7,22 @@ driver's rows become the source's (`carrier`), and how rows become pictures (`pa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thcli.core.backends import MotionStore
-from thcli.core.device import resolve
-from thcli.core.errors import DeviceError
 from thcli.core.options import MotionOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Frame, Image, Motion
-from thcli.engines.blocks import fast
 from thcli.engines.blocks.clip import LANDMARKS, Carried, Clip, Rows
-from thcli.engines.blocks.memory import keep_memory
+from thcli.engines.blocks.compute import Computing
 from thcli.faces.landmarks68 import landmarks68
 
-Network = TypeVar("Network", bound=nn.Module)
 CROP = 256
 
 
@@ -41,7 +36,7 @@ class CropSource:
     size: tuple[int, int] = (CROP, CROP)
 
 
-class CropEngine(ABC):
+class CropEngine(Computing, ABC):
     """The Engine protocol over torch networks. Stateless between calls."""
 
     motion_kind: str
@@ -57,15 +52,8 @@ class CropEngine(ABC):
 
     def __init__(self, run: RunOptions, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """shapes: of one frame's rows."""
+        super().__init__(run)
         self.shapes = shapes
-        self.device = resolve(run.device)
-        self.half = _half(run.precision, self.device)
-        # A CPU is as quick frame by frame, and then the batch size cannot change a single bit.
-        self.batch = 1 if self.device.type == "cpu" else run.batch_size
-        if self.device.type == "cpu":
-            keep_memory()
-        if run.threads:
-            torch.set_num_threads(run.threads)
 
     @abstractmethod
     def look(self, pictures: Tensor) -> dict[str, Tensor]:
@@ -82,11 +70,6 @@ class CropEngine(ABC):
     @abstractmethod
     def paint(self, encoded: Any, rows: dict[str, Tensor]) -> Tensor:
         """Pictures (B, 3, 256, 256) in [0, 1]."""
-
-    def ready(self, network: Network) -> Network:
-        """A loaded network made quick, on the engine's device."""
-        with self.computing():
-            return fast.prepare(network, self.device, exact=self.half is None)
 
     def encode_source(self, picture: Image, face: Face) -> CropSource:
         """picture: the (256, 256, 3) crop.  face: in the crop's pixels; its landmarks help to find the best reference frame."""
@@ -133,29 +116,14 @@ class CropEngine(ABC):
         scaled = [as_unit(picture) for picture in pictures]
         return torch.from_numpy(np.stack(scaled)).to(self.device).permute(0, 3, 1, 2).contiguous()
 
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """No gradients, the chosen precision, and the device's own errors as ours."""
-        try:
-            with torch.inference_mode():
-                if self.half is None:
-                    yield
-                else:
-                    with torch.autocast(self.device.type, self.half):
-                        yield
-        except torch.OutOfMemoryError as exc:
-            raise DeviceError(
-                f"{self.device} has not enough memory.", "Use a smaller --batch-size, or --device cpu."
-            ) from exc
 
-
-def as_unit(picture: Any) -> Array32:
-    """A picture of any size as (256, 256, 3) float32 in [0, 1]."""
+def as_unit(picture: Any, side: int = CROP) -> Array32:
+    """A picture of any size as (side, side, 3) float32 in [0, 1]."""
     unit = np.float32(1 / np.iinfo(picture.dtype).max)
     pixels = picture.astype(np.float32) * unit
-    if pixels.shape[:2] != (CROP, CROP):
-        shrinks = max(pixels.shape[:2]) > CROP
-        pixels = cv2.resize(pixels, (CROP, CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if pixels.shape[:2] != (side, side):
+        shrinks = max(pixels.shape[:2]) > side
+        pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(pixels, np.float32)
 
 
@@ -172,10 +140,3 @@ def points_of(face: Face) -> Array32 | None:
     if face.points is not None and len(face.points) == 68:
         return np.asarray(face.points[:, :2], np.float32)
     return None
-
-
-def _half(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type that autocast computes in; None: float32 throughout."""
-    if precision == "auto":
-        precision = "fp16" if device.type == "cuda" else "fp32"
-    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]

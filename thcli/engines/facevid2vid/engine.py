@@ -108,6 +108,11 @@ def load_beta(run: RunOptions, options: RenderOptions | None = None) -> FaceVid2
     return load_weights("facevid2vid-beta", run, options)
 
 
+def load_fadm(run: RunOptions, options: RenderOptions | None = None) -> FaceVid2VidEngine:
+    """The one whose coarse frames FADM's refiner knows; its demo drives it absolutely (--motion absolute)."""
+    return load_weights("fadm-facevid", run, options)
+
+
 def load_weights(name: str, run: RunOptions, options: RenderOptions | None) -> FaceVid2VidEngine:
     """The engine with the weights of that name in weights.toml."""
     parts = [load_tensors(name, prefix=f"{part}.", offline=run.offline) for part in PARTS]

@@ -1,0 +1,31 @@
+"""How a refiner makes a coarse picture better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thcli.core.options.base import option, require
+
+RefineSampler = Literal["auto", "ddim", "ddpm", "dpm++"]
+RefineNoise = Literal["shared", "frame"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """What is not given is the refiner's own choice."""
+
+    steps: int | None = option(None, "Network calls a frame (default: the refiner's own).")
+    sampler: RefineSampler = option("auto", "ddim, ddpm or dpm++; auto: the refiner's own.")
+    eta: float | None = option(None, "Fresh noise in each step of ddim, 0 none to 1 as much as ddpm (default: the refiner's own).")  # fmt: skip
+    strength: float | None = option(None, "How far from the coarse frame it begins: 1 with noise alone, less with the coarse frame under that share of it (default: the refiner's own).")  # fmt: skip
+    noise: RefineNoise = option(
+        "shared", "shared: the same noise for every frame, which is steady; frame: each its own."
+    )
+
+    def __post_init__(self) -> None:
+        require(self.steps is None or self.steps >= 2, "--steps", "2 or more", self.steps)
+        require(self.sampler in ("auto", "ddim", "ddpm", "dpm++"), "--sampler", "auto, ddim, ddpm or dpm++", self.sampler)  # fmt: skip
+        require(self.eta is None or 0 <= self.eta <= 1, "--eta", "within 0..1", self.eta)
+        require(self.strength is None or 0 < self.strength <= 1, "--strength", "above 0, to 1", self.strength)
+        require(self.noise in ("shared", "frame"), "--noise", "shared or frame", self.noise)

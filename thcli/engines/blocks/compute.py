@@ -1,0 +1,59 @@
+"""Where a backend's networks compute: device, precision, how many pictures at once; the device's errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from thcli.core.device import resolve
+from thcli.core.errors import DeviceError
+from thcli.core.options import RunOptions
+from thcli.engines.blocks import fast
+from thcli.engines.blocks.memory import keep_memory
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Computing:
+    """What a backend over torch networks is built on. half: the type that autocast computes in; None: float32 throughout."""
+
+    def __init__(self, run: RunOptions) -> None:
+        """Raises DeviceError when the device is not there."""
+        self.device = resolve(run.device)
+        self.half = _half(run.precision, self.device)
+        # A CPU is as quick frame by frame, and then the batch size cannot change a single bit.
+        self.batch = 1 if self.device.type == "cpu" else run.batch_size
+        if self.device.type == "cpu":
+            keep_memory()
+        if run.threads:
+            torch.set_num_threads(run.threads)
+
+    def ready(self, network: Network) -> Network:
+        """A loaded network made quick, on the backend's device."""
+        with self.computing():
+            return fast.prepare(network, self.device, exact=self.half is None)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """No gradients, the chosen precision, and the device's own errors as ours."""
+        try:
+            with torch.inference_mode():
+                if self.half is None:
+                    yield
+                else:
+                    with torch.autocast(self.device.type, self.half):
+                        yield
+        except torch.OutOfMemoryError as exc:
+            raise DeviceError(
+                f"{self.device} has not enough memory.", "Use a smaller --batch-size, or --device cpu."
+            ) from exc
+
+
+def _half(precision: str, device: torch.device) -> torch.dtype | None:
+    if precision == "auto":
+        precision = "fp16" if device.type == "cuda" else "fp32"
+    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]

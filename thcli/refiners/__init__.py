@@ -1,0 +1,1 @@
+"""What makes coarse pictures better: source + coarse picture -> picture."""

@@ -1,0 +1,142 @@
+"""FADM as a refiner: crops of 256 x 256, as published from pure noise in 100 steps, or as the options say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thcli.core.options import RefineOptions, RunOptions, Template
+from thcli.core.types import Array32, Image
+from thcli.diffusion.noise import START, Noise, of_frames, shared_by_frames
+from thcli.diffusion.process import diffuse
+from thcli.diffusion.samplers import Denoiser, Sampler, sample
+from thcli.diffusion.schedule import Schedule, evenly
+from thcli.engines.blocks.checkpoint import load as load_state
+from thcli.engines.blocks.compute import Computing
+from thcli.engines.blocks.engine import as_unit, eight_bit
+from thcli.faces.backends.common import check_licence
+from thcli.faces.model3d import deca
+from thcli.refiners.fadm.agcn import Conditions
+from thcli.refiners.fadm.network import Diffusion, shape_of
+from thcli.weights.tensors import load_tensors
+
+WEIGHTS = "fadm-diffusion"
+CROP = 256
+
+
+class Attributes(Protocol):
+    """What reads expression and pose: DECA. pictures: (N, 3, H, W) RGB 0..1, whole -> (N, A)."""
+
+    def attributes(self, pictures: Tensor) -> Array32: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a picture is sampled where the options do not say; the fields are theirs (`RefineOptions`)."""
+
+    steps: int
+    sampler: Sampler
+    eta: float
+    strength: float
+
+    def under(self, options: RefineOptions) -> Recipe:
+        """With what the options say in place of its own."""
+        return Recipe(
+            self.steps if options.steps is None else options.steps,
+            self.sampler if options.sampler == "auto" else options.sampler,
+            self.eta if options.eta is None else options.eta,
+            self.strength if options.strength is None else options.strength,
+        )
+
+
+PUBLISHED = Recipe(steps=100, sampler="ddim", eta=1.0, strength=1.0)
+
+
+class Fadm(Computing):
+    """A Refiner. recipe: its own choices.  crop_size: the side of its pictures, as large as the network was trained for."""
+
+    template: Template = "square"
+
+    def __init__(self, network: Diffusion, reader: Attributes, run: RunOptions, recipe: Recipe = PUBLISHED, crop_size: int = CROP) -> None:  # fmt: skip
+        super().__init__(run)
+        self.schedule = network.schedule
+        self.network = self.ready(network)
+        self.reader, self.recipe, self.crop_size, self.seed = reader, recipe, crop_size, run.seed
+
+    @property
+    def mask(self) -> Image | None:
+        """All of a crop but a soft rim."""
+        return None
+
+    def encode_source(self, picture: Image) -> Array32:
+        """Expression and pose of the source, (A,): all that FADM knows of it beside the coarse frames."""
+        return np.asarray(self.attributes([picture])[0], np.float32)
+
+    def attributes(self, pictures: Sequence[Image]) -> Array32:
+        """Expression 50, then pose 6, of each whole picture."""
+        parts = [self.reader.attributes(self._tensor(part)) for part in _batches(pictures, self.batch)]
+        return np.concatenate(parts).astype(np.float32)
+
+    def refine(self, coarse: Sequence[Image], source: Array32, driving: Array32, numbers: Sequence[int], options: RefineOptions) -> list[Image]:  # fmt: skip
+        """See `core.backends.Refiner`. driving: as the demo has it, the coarse frames' own attributes.
+
+        Raises UsageError for a number of steps that the schedule does not have, DeviceError when memory does not suffice.
+        """
+        recipe = self.recipe.under(options)
+        schedule = self.steps(recipe, given=options.steps is not None)
+        rows = torch.from_numpy(source[None] - driving)
+        out: list[Image] = []
+        for first in range(0, len(coarse), self.batch):
+            here = slice(first, first + self.batch)
+            with self.computing():
+                pictures = self._tensor(coarse[here])
+                noise = self._noise(numbers[here], options)
+                out += eight_bit(self.sample(pictures, rows[here].to(self.device), noise, schedule, recipe))
+        return out
+
+    def steps(self, recipe: Recipe, *, given: bool = True) -> Schedule:
+        """The steps that a recipe takes, from its strength down to the picture, evenly.
+
+        given: the number of steps is a wish, and one that is not possible is refused; else it is made smaller.
+        """
+        whole = len(self.schedule)
+        most = max(1, round(recipe.strength * (whole - 1))) + 1
+        return self.schedule.respaced(evenly(recipe.steps if given else min(recipe.steps, most), most))
+
+    def sample(self, coarse: Tensor, attributes: Tensor, noise: Noise, schedule: Schedule, recipe: Recipe) -> Tensor:
+        """Pictures (B, 3, n, n) in about 0..1 of coarse ones. attributes: (B, A) source minus driving."""
+        read = self.network.read(Conditions.of(coarse))
+        denoiser = Denoiser(lambda x, t: self.network(x, t, read, attributes), schedule, clip=False)
+        x = noise(START)
+        if recipe.strength < 1:
+            last = torch.full((len(coarse),), len(schedule) - 1, dtype=torch.long)
+            x = diffuse(schedule, coarse, last, x)
+        return sample(recipe.sampler, denoiser, x, noise, eta=recipe.eta)
+
+    def _noise(self, numbers: Sequence[int], options: RefineOptions) -> Noise:
+        shape = (3, self.crop_size, self.crop_size)
+        if options.noise == "frame":
+            return of_frames(self.seed, numbers, shape, self.device)
+        return shared_by_frames(self.seed, len(numbers), shape, self.device)
+
+    def _tensor(self, pictures: Sequence[Image]) -> Tensor:
+        """(H, W, 3) pictures -> (B, 3, n, n) float32 in [0, 1] on the device."""
+        scaled = np.stack([as_unit(picture, self.crop_size) for picture in pictures])
+        return torch.from_numpy(scaled).to(self.device).permute(0, 3, 1, 2).contiguous()
+
+
+def _batches(pictures: Sequence[Image], size: int) -> list[Sequence[Image]]:
+    return [pictures[first : first + size] for first in range(0, len(pictures), size)]
+
+
+def load(run: RunOptions) -> Fadm:
+    """The published network and DECA. Raises WeightsError when one is not here, is another model's, or is refused by --licence."""
+    check_licence(WEIGHTS, run.licence)
+    tensors = load_tensors(WEIGHTS, prefix="diffusion.", offline=run.offline)
+    network = load_state(Diffusion(shape_of(tensors, WEIGHTS)), tensors, WEIGHTS)
+    return Fadm(network, deca.load(run), run)
