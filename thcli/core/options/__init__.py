@@ -5,6 +5,7 @@ file's keys and the `--json` report are these fields; `cli.flags` turns them int
 """
 
 from thcli.core.options.base import option, require
+from thcli.core.options.edit import EditorOptions, EditSampler
 from thcli.core.options.faces import (
     Blend,
     Border,
@@ -72,6 +73,8 @@ __all__ = [
     "CompareOptions",
     "CropOptions",
     "DetectOptions",
+    "EditSampler",
+    "EditorOptions",
     "EncodeOptions",
     "EvaluateOptions",
     "FaceOptions",
