@@ -13,7 +13,6 @@ from torch import Tensor
 CASES = {
     "DIFFUSED_HEADS": "tests.golden.diffused_heads:stages",
     "DVA": "tests.golden.dva:stages",
-    "DVA": "tests.golden.dva:stages",
     "FACEVID2VID": "tests.golden.facevid2vid:stages",
     "FADM": "tests.golden.fadm:stages",
     "FOMM": "tests.golden.fomm:stages",
