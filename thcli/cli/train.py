@@ -11,6 +11,7 @@ from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.core.options import (
     A2mTrainOptions,
+    DiffusedHeadsTrainOptions,
     FaceVid2VidTrainOptions,
     FommTrainOptions,
     IdentityTrainOptions,
@@ -59,6 +60,13 @@ def facevid2vid(dataset: Dataset = None, *, output: Run, model: FaceVid2VidTrain
 def diffused_heads(dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions) -> None:
     """Train dh-s, the small Diffused Heads (clips with sound)."""
     _train("diffused-heads", dataset, output, None, train, show)
+
+
+@app.command("diffused-heads-published")
+@flags
+def diffused_heads_published(dataset: Dataset = None, *, output: Run, model: DiffusedHeadsTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train Diffused Heads as published (needs its speech encoder, and a GPU)."""
+    _train("diffused-heads-published", dataset, output, model, train, show)
 
 
 @app.command()

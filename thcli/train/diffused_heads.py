@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,16 +20,23 @@ from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
 from thcli.diffusion import process
 from thcli.diffusion.samplers import Denoiser, sample_dpmpp
+from thcli.evaluate.testclip import RATE
+from thcli.motion import synth
+from thcli.motion.file import MotionWriter
+from thcli.train.dataset import MOTION
 from thcli.train.diffused_heads_data import TalkingClips
 from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
+from thcli.train.smoke import SMOKE
+from thcli.train.state import save_tensors
 from thcli.voices.diffused_heads import small
 from thcli.voices.diffused_heads.network import DiffusedHeads
+from thcli.weights.tensors import load_tensors
 
 LIPS = 2.0  # weight of the error at the lips (the paper has 0.2 for its larger pictures)
 AROUND_LIPS = 4  # pixels
 CALM = 0.3  # mean square of a difference below which items count alike
 STEPS = 12  # of the sample pictures
-NOISY = 3  # most steps of training are noisy ones: there the code alone says what the lips do (1: all steps alike, as published)
+NOISY = 8  # most steps of training are noisy ones: there the code alone says what the lips do (1: all steps alike, as published)
 WARM = 100  # updates in which the rate rises
 LAST = 0.05  # of the rate, at the end
 
@@ -48,6 +57,18 @@ class DiffusedHeadsRecipe(Recipe):
         self.networks = {"unet": self.unet}
         self.phases = (Phase("paint", ("unet",)),)
         self.schedule = small.full_schedule()
+
+    @classmethod
+    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Two clips, and motion files that say something of them."""
+        super().trial_data(folder, options)
+        for clip in sorted(folder.glob("*.mp4")):
+            pts = np.arange(SMOKE.frames, dtype=np.int64)
+            moving = synth.motion(
+                synth.Script(jaw=pts / len(pts)), pts, Fraction(1, RATE), (options.size, options.size)
+            )
+            with MotionWriter(clip.with_name(clip.stem + MOTION), {"source": clip.name}) as writer:
+                writer.append(moving)
 
     def data(self, folder: Path, batch: int, on: Listener) -> Data:
         return TalkingClips(folder, self.options, batch, small.SHAPE.around, on)
@@ -78,6 +99,12 @@ class DiffusedHeadsRecipe(Recipe):
         start = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)).to(target.device)
         made = small.painted(sample_dpmpp(denoiser, start), identity)
         return {name: (value + 1) / 2 for name, value in (("identity", identity), ("truth", target), ("painted", made))}
+
+    def publish(self, path: Path) -> Path:
+        """The file that is bundled: the same in half precision."""
+        half = path.with_name(f"{self.entry}.safetensors")
+        save_tensors(half, {key: value.half() for key, value in load_tensors(path).items()}, {"model": self.entry})
+        return half
 
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)

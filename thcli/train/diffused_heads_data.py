@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from thcli import media
+from thcli.audio.read import starts
+from thcli.audio.speech import Recording
+from thcli.core.backends import Speech
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import TrainOptions
@@ -33,6 +37,7 @@ from thcli.motion.canonical import neutral, unpack
 from thcli.motion.file import MotionFile
 from thcli.pipeline.panels import eight_bit
 from thcli.train.dataset import Piece, fingerprint, pieces
+from thcli.voices.diffused_heads.articulate import RATE
 from thcli.voices.diffused_heads.articulation import code, measured, mirrored
 
 Batch = Mapping[str, Tensor]
@@ -49,29 +54,42 @@ HOW = "Make clips with: thcli prepare VIDEOS -o DATASET"
 class Cut:
     """All clips, one after the other. frames: (N, S, S, 3) uint8 on disk.  begins: (C + 1,) first frame of each clip.
 
-    rows: (N, 12) measured articulation.  lips: (N, 4) box of the lips in pixels.
+    rows: (N, 12) measured articulation.  lips: (N, 4) box of the lips in pixels.  heard: (N, C) sound embeddings, where asked for.
     """
 
     frames: npt.NDArray[np.uint8]
     begins: npt.NDArray[np.int64]
     rows: Array
     lips: Array32
+    heard: Array32 | None = None
 
 
-def cut(folder: Path, size: int, on: Listener = silent) -> Cut:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How clips are cut. place: the square on landmarks.  listen: gives what is heard, (T, C) at RATE rows a second; None: nothing is."""
+
+    place: Callable[[Array, int], Crop] = align.close
+    listen: Callable[[Speech], Iterator[Array32]] | None = None
+    name: str = ""
+
+
+CLOSE = Way()
+
+
+def cut(folder: Path, size: int, on: Listener = silent, way: Way = CLOSE) -> Cut:
     """The dataset's clips cut to faces of size + 2 MARGIN pixels: from an earlier run, or now. Raises MediaError, OutputError."""
     found = pieces(folder, on)
-    where = folder / f".talking-{size}"
+    where = folder / f".talking-{size}{way.name}"
     facts = {"layout": LAYOUT, "data": fingerprint(found)}
     note = where / "facts.json"
     if not note.is_file() or json.loads(note.read_text("utf-8")) != facts:
-        _cut(found, where, size + 2 * MARGIN, on)
+        _cut(found, where, size + 2 * MARGIN, on, way)
         note.write_text(json.dumps(facts), "utf-8")
     with np.load(where / "rows.npz") as rows:
         return Cut(np.load(where / "frames.npy", mmap_mode="r"), **{name: rows[name] for name in rows.files})
 
 
-def _cut(found: list[Piece], where: Path, side: int, on: Listener) -> None:
+def _cut(found: list[Piece], where: Path, side: int, on: Listener, way: Way) -> None:
     usable = [piece for piece in found if piece.motion is not None]
     total = sum(len(MotionFile(piece.motion)) for piece in usable if piece.motion)
     try:
@@ -84,7 +102,7 @@ def _cut(found: list[Piece], where: Path, side: int, on: Listener) -> None:
     begins, tables = [0], []
     for number, piece in enumerate(usable):
         try:
-            clip = _clip(piece, side)
+            clip = _clip(piece, side, way)
         except MediaError as exc:
             on(Warned(f"{piece.path.name} is left out. {exc.message}"))
             continue
@@ -96,13 +114,13 @@ def _cut(found: list[Piece], where: Path, side: int, on: Listener) -> None:
     frames.flush()
     if not tables:
         shutil.rmtree(where, ignore_errors=True)
-        raise MediaError("None of the clips has a tracked face.", HOW)
+        raise MediaError("None of the clips has a tracked face (and a sound, where it is listened to).", HOW)
     joined: dict[str, Any] = {name: np.concatenate([clip[name] for clip in tables]) for name in tables[0]}
     np.savez(where / "rows.npz", begins=np.array(begins), **joined)
     on(Finished("cut", len(tables), 0.0))
 
 
-def _clip(piece: Piece, side: int) -> dict[str, Any]:
+def _clip(piece: Piece, side: int, way: Way) -> dict[str, Any]:
     """One clip's pictures and rows. Raises MediaError when the face is not there throughout."""
     assert piece.motion is not None
     motion = MotionFile(piece.motion)
@@ -116,18 +134,24 @@ def _clip(piece: Piece, side: int) -> dict[str, Any]:
     rest = np.broadcast_to(np.median(shape, axis=0), shape.shape)
     held = unpack(steady, rest, (width, height)).mesh()
     seen = unpack(pose, shape, (width, height)).mesh()
-    pictures, lips = [], []
+    pictures, lips, times = [], [], []
     with media.read(piece.path) as reader:
         for frame, still, mesh in zip(reader, held, seen, strict=False):
-            at = widened(align.close(still, side - 2 * MARGIN), MARGIN)
+            at = widened(way.place(still, side - 2 * MARGIN), MARGIN)
+            times.append(Fraction(frame.pts) * frame.time_base)
             pictures.append(np.asarray(crop(eight_bit(frame), at), np.uint8))
             mouth = mesh[LIPS_OUTER, :2] @ at.crop_from_frame[:2, :2].T + at.crop_from_frame[:2, 2]
             lips.append(np.concatenate([mouth.min(0), mouth.max(0)]))
     if len(pictures) != len(rows):
         raise MediaError("Its motion is another clip's.")
-    return {
-        "pictures": np.stack(pictures), "rows": measured(shape, pose[:, :3]), "lips": np.array(lips, np.float32),
-    }  # fmt: skip
+    out = {"pictures": np.stack(pictures), "rows": measured(shape, pose[:, :3]), "lips": np.array(lips, np.float32)}
+    if way.listen is not None:
+        beside = piece.path.with_suffix(".wav")
+        source = beside if beside.is_file() else piece.path
+        heard = np.concatenate(list(way.listen(Recording(source))))
+        index = [round((time - starts(source)) * RATE) for time in times]
+        out["heard"] = heard[np.clip(index, 0, len(heard) - 1)]
+    return out
 
 
 def widened(where: Crop, margin: int) -> Crop:
@@ -141,11 +165,11 @@ class TalkingClips:
     """Batches of target frames with what they are painted from.
 
     target, identity (B, 3, S, S) and motion (B, 6, S, S, oldest first) in [-1, 1]; codes (B, 5, 12), those of the frames around the
-    target; lips (B, 4) box in pixels.
+    target; lips (B, 4) box in pixels; heard (B, 5, C) where the clips were listened to.
     """
 
-    def __init__(self, folder: Path, options: TrainOptions, batch: int, around: int, on: Listener = silent) -> None:
-        self.cut = cut(folder, options.size, on)
+    def __init__(self, folder: Path, options: TrainOptions, batch: int, around: int, on: Listener = silent, way: Way = CLOSE) -> None:  # fmt: skip
+        self.cut = cut(folder, options.size, on, way)
         self._options, self._batch, self._around = options, batch, around
         self._clips = len(self.cut.begins) - 1
         self._prints = fingerprint(pieces(folder))
@@ -179,7 +203,7 @@ class TalkingClips:
         begin, end = int(self.cut.begins[clip]), int(self.cut.begins[clip + 1])
         identity, now = begin + draw.choice(end - begin, 2, replace=False)
         before = [identity if now - back < begin else now - back for back in (2, 1)]
-        if draw.random() >= PRESENT:
+        if self.cut.heard is None and draw.random() >= PRESENT:
             before = [identity, identity]
         window = np.clip(np.arange(now - self._around, now + self._around + 1), begin, end - 1)
         codes = code(self.cut.rows[window], self.cut.rows[identity])
@@ -195,11 +219,14 @@ class TalkingClips:
             unit = tinted(unit, draw, self._options.jitter)
             codes = codes + draw.normal(0, 0.1, codes.shape).astype(np.float32)
         motion = unit[2:]
-        if augment and draw.random() < 0.5:  # what it made itself is never as clean as what it learns from
+        if (
+            augment and self.cut.heard is None and draw.random() < 0.5
+        ):  # what it made itself is never as clean as what it learns from
             motion = motion + draw.normal(0, draw.uniform(0, 0.15), motion.shape).astype(np.float32)
-        return {
+        item = {
             "target": unit[0], "identity": unit[1], "motion": motion.reshape(-1, side, side), "codes": codes, "lips": lips,
         }  # fmt: skip
+        return item if self.cut.heard is None else item | {"heard": self.cut.heard[window]}
 
 
 def tinted(unit: Array32, draw: np.random.Generator, amount: float) -> Array32:

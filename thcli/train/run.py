@@ -26,6 +26,7 @@ from thcli.train.smoke import SMOKE
 RECIPES = {
     "a2m": "thcli.train.a2m:A2m",
     "diffused-heads": "thcli.train.diffused_heads:DiffusedHeadsRecipe",
+    "diffused-heads-published": "thcli.train.diffused_heads_published:PublishedRecipe",
     "fomm": "thcli.train.fomm:Fomm",
     "facevid2vid": "thcli.train.facevid2vid:FaceVid2Vid",
     "monkeynet": "thcli.train.monkeynet:MonkeyNet",

@@ -51,6 +51,7 @@ from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
     A2mTrainOptions,
+    DiffusedHeadsTrainOptions,
     FaceVid2VidTrainOptions,
     FommTrainOptions,
     IdentityTrainOptions,
@@ -73,6 +74,7 @@ __all__ = [
     "CompareOptions",
     "CropOptions",
     "DetectOptions",
+    "DiffusedHeadsTrainOptions",
     "EditSampler",
     "EditorOptions",
     "EncodeOptions",

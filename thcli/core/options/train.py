@@ -105,6 +105,13 @@ class FaceVid2VidTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffusedHeadsTrainOptions:
+    """The published Diffused Heads' own."""
+
+    grey: bool = option(False, "Motion frames without colour, as for LRW.", "--grey")
+
+
+@dataclass(frozen=True, slots=True)
 class X2FaceTrainOptions:
     """X2Face's own."""
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from thcli.diffusion.noise import START, Noise
-from thcli.diffusion.samplers import Denoiser, Sampler, sample
+from thcli.diffusion.samplers import Denoiser, Sampler, guided, sample
 from thcli.diffusion.schedule import Schedule, cosine, evenly
 from thcli.voices.diffused_heads import small
 from thcli.voices.diffused_heads.network import DiffusedHeads
@@ -96,7 +96,13 @@ def small_painter(network: DiffusedHeads, steps: int, sampler: Sampler = "dpm++"
 
     def paint(identity: Tensor, before: tuple[Tensor, ...], heard: Tensor, noise: Noise) -> Tensor:
         motion = small.HELD * small.differing(torch.cat(before, 1), identity)
-        denoiser = Denoiser(lambda x, t: network(x, t, identity, motion, heard), schedule, small.PREDICTS, clip=False)
+        still = torch.zeros_like(heard)  # lips that touch, and all else as in the portrait
+        model = guided(
+            lambda x, t: network(x, t, identity, motion, heard),
+            lambda x, t: network(x, t, identity, motion, still),
+            small.STRESS,
+        )
+        denoiser = Denoiser(model, schedule, small.PREDICTS, clip=False)
         return small.painted(mask.to(identity.device) * sample(sampler, denoiser, noise(START), noise), identity)
 
     return paint

@@ -82,14 +82,15 @@ def load(run: RunOptions) -> Published:
     """The checkpoint trained on CREMA. Raises WeightsError when it is not here."""
     check_licence(ENTRY, run.licence)
     network = unet(load_tensors(ENTRY, member=UNET, offline=run.offline), ENTRY)
-    return Published(network, _encoder(run), run)
+    return Published(network, speech_encoder(offline=run.offline), run)
 
 
 def load_lrw(run: RunOptions) -> Published:
     """A checkpoint trained on LRW, with CREMA's speech encoder. Raises WeightsError when one of them is not here."""
     check_licence(LRW, run.licence)
-    return Published(unet(load_tensors(LRW, offline=run.offline), LRW), _encoder(run), run)
+    return Published(unet(load_tensors(LRW, offline=run.offline), LRW), speech_encoder(offline=run.offline), run)
 
 
-def _encoder(run: RunOptions) -> SpeechEncoder:
-    return listen.filled(load_tensors(ENTRY, member=SPEECH, offline=run.offline), ENTRY)
+def speech_encoder(*, offline: bool) -> SpeechEncoder:
+    """The frozen encoder that comes with the checkpoint trained on CREMA. Raises WeightsError."""
+    return listen.filled(load_tensors(ENTRY, member=SPEECH, offline=offline), ENTRY)

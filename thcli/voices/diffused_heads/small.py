@@ -31,7 +31,8 @@ FACE = (
     (0.40, 0.45),
     0.25,
 )  # of the square: an ellipse's middle, half axes, and the part of it that is soft
-NOISIEST, CLEANEST = 20.0, 0.03  # sigma / alpha of the first and last step that is sampled
+STRESS = 1.5  # how far the code's effect is carried beyond what was learnt (guidance)
+NOISIEST, CLEANEST = 20.0, 0.5  # sigma / alpha of the first and last step that is sampled: the last gives the picture itself
 
 
 def full_schedule() -> Schedule:
