@@ -7,6 +7,10 @@ of the sound. What differs, because sixteen minutes of talk and an hour of CPU m
   untrained it gives back the portrait, it need not learn to carry noise, and no drift can add up, since every frame begins at the
   portrait again;
 - the embeddings are codes of the face (`articulation`), which a voice of motion says from the sound;
+- the two frames before are an input as in the paper, but mostly the identity frame stands for them in training, and always in use: with
+  the true ones so small a network copied their lips and did not listen, and its own slips then grew from frame to frame;
+- training dwells on the noisiest steps, in which the code alone says what the lips do; few steps are sampled, and the code's effect
+  is carried a little further than was learnt (guidance against lips that touch);
 - 3x3 pixels become channels before the first convolution; one residual block a level; no learned variance.
 """
 
@@ -25,14 +29,17 @@ SHAPE = Shape(
 )  # fmt: skip
 PREDICTS: Prediction = "x0"
 UNIT = 0.12  # root mean square of what differs between two frames of a clip, pictures in [-1, 1]
-HELD = 0.0  # of what the frames before differed: less than all of it, so that a slip fades instead of growing
-FACE = (
+HELD = 0.0  # how much of what the frames before differed is shown to the network
+MIDDLE, AXES, SOFT = (
     (0.5, 0.56),
     (0.40, 0.45),
     0.25,
-)  # of the square: an ellipse's middle, half axes, and the part of it that is soft
-STRESS = 1.5  # how far the code's effect is carried beyond what was learnt (guidance)
-NOISIEST, CLEANEST = 20.0, 0.5  # sigma / alpha of the first and last step that is sampled: the last gives the picture itself
+)  # of the square: the face's ellipse, and the part of it that is soft
+STRESS = 1.7  # how far the code's effect is carried beyond what was learnt
+NOISIEST, CLEANEST = (
+    20.0,
+    0.5,
+)  # sigma / alpha of the first and last step that is sampled: the last gives the picture itself
 
 
 def full_schedule() -> Schedule:
@@ -59,7 +66,7 @@ def painted(difference: Tensor, identity: Tensor) -> Tensor:
 
 def face_mask(side: int) -> Tensor:
     """(1, 1, side, side) in 0..1: where a difference may show. What moves behind the head in the clips is no part of a portrait."""
-    (x0, y0), (a, b), soft = FACE
+    (x0, y0), (a, b) = MIDDLE, AXES
     along = (torch.arange(side) + 0.5) / side
     far = torch.hypot((along[None, :] - x0) / a, (along[:, None] - y0) / b)
-    return ((1 - far) / soft + 0.5).clamp(0, 1)[None, None]
+    return ((1 - far) / SOFT + 0.5).clamp(0, 1)[None, None]

@@ -16,7 +16,7 @@ from thcli.core.device import resolve
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, Template, VoiceOptions
 from thcli.core.types import Array32, Image, Stamps
-from thcli.diffusion.noise import of_frames
+from thcli.diffusion.noise import shared_by_frames
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.faces.backends.common import check_licence
 from thcli.voices.diffused_heads import small
@@ -25,7 +25,7 @@ from thcli.voices.diffused_heads.film import State, film, small_painter
 from thcli.voices.diffused_heads.network import DiffusedHeads, Shape
 from thcli.weights.tensors import load_tensors
 
-STEPS = 12
+STEPS = 2
 CROP = 256  # pixels of the square that the voice is given and gives back; it paints what changes in fewer
 MOVED = 0.06  # difference (pictures in [-1, 1]) from which the portrait's own fine detail gives way to what was painted
 
@@ -53,7 +53,7 @@ class Small:
     def pictures(
         self, portrait: Image, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
     ) -> Iterator[Image]:
-        """See `PictureVoice`. Each picture depends on those before it: a resume begins at the first again."""
+        """See `PictureVoice`. A resume begins at the first picture again."""
         heard = codes(self.voice, speech, pts, time_base, self.network.shape.around, options)
         yield from self.frames(portrait, heard)
 
@@ -64,11 +64,11 @@ class Small:
         identity = tensor_of(little).to(self.device)
         windows = (torch.from_numpy(window)[None].to(self.device) for window in heard)
         start = State.beginning(identity, self.network.shape.frames)
-        shape = (3, side, side)
+        noise = shared_by_frames(
+            self.seed, 1, (3, side, side), self.device
+        )  # the same for all: what is still stays still
         with torch.inference_mode():
-            for frame in film(
-                self.paint, identity, windows, lambda n: of_frames(self.seed, [n], shape, self.device), start
-            ):
+            for frame in film(self.paint, identity, windows, lambda n: noise, start):
                 yield enlarged(portrait, (frame - identity)[0].permute(1, 2, 0).cpu().numpy())
 
 
