@@ -19,9 +19,10 @@ import numpy as np
 from make_motion_data import Tracker
 
 from thcli import media
-from thcli.core.backends import FaceModel, backend
+from thcli.core.backends import backend
 from thcli.core.geometry import angles_from_matrix, matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
+from thcli.core.protocols import FaceModel
 from thcli.core.types import Array, Face, Image
 from thcli.motion import canonical, model3d, synth
 from thcli.motion.file import MotionBuffer

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from thcli import weights
-from thcli.core.backends import TABLE, Editor, backend
+from thcli.core.backends import TABLE, backend
 from thcli.core.errors import DeviceError, UsageError, WeightsError
 from thcli.core.options import EditorOptions, RunOptions
+from thcli.core.protocols import Editor
 from thcli.core.types import Image
 from thcli.editors.dva import attributes, editor
 from thcli.editors.dva.attributes import CELEBA, Directions

@@ -36,7 +36,16 @@ def test_truth_is_best_and_align_beats_copy_on_a_moving_picture() -> None:
     scores = measure(clip(6), rows, tracker, skip=frozenset({0}))
     assert [s.frames for s in scores.values()] == [5, 5, 5]
     best = scores["truth"].values["face"]
-    for name, value in {"l1": 0, "psnr": 100, "akd": 0, "aed": 0, "aed_iod": 0, "apd": 0, "missed": 0, "akd_iod": 0}.items():
+    for name, value in {
+        "l1": 0,
+        "psnr": 100,
+        "akd": 0,
+        "aed": 0,
+        "aed_iod": 0,
+        "apd": 0,
+        "missed": 0,
+        "akd_iod": 0,
+    }.items():
         assert best[name] == pytest.approx(value, abs=1e-6)
     for name in ("ssim", "ms_ssim"):
         assert best[name] == pytest.approx(1, abs=1e-5)

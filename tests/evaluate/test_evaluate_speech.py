@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thcli.core.backends import Speech
 from thcli.core.options import VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Motion, Stamps
 from thcli.evaluate import speech
 from thcli.motion.file import MotionFile

@@ -22,10 +22,11 @@ from tests.model3d.model3d_world import (
     mobilenet,
     recon,
 )
-from thcli.core.backends import TABLE, FaceModel, backend
+from thcli.core.backends import TABLE, backend
 from thcli.core.errors import WeightsError
 from thcli.core.geometry import angles_from_matrix, matrix_from_angles, matrix_from_rotvec, transform
 from thcli.core.options import RunOptions
+from thcli.core.protocols import FaceModel
 from thcli.faces.model3d import deca, deep3d, tddfa, views
 from thcli.faces.model3d.network import split
 

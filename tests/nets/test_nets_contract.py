@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from thcli.core import backends
+from thcli.core import protocols
 from thcli.core.backends import TABLE, backend
 from thcli.core.errors import DeviceError, MediaError, NoFaceError, UsageError, WeightsError
 from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions, ViewOptions
@@ -136,8 +136,8 @@ def rendered(engine: CropEngine, source: CropSource, motion: Motion, options: Mo
 
 
 def test_is_an_engine(engine: CropEngine) -> None:
-    checked: backends.CropEngine = engine
-    assert isinstance(checked, backends.CropEngine)
+    checked: protocols.CropEngine = engine
+    assert isinstance(checked, protocols.CropEngine)
     assert checked.crop_size == SIDES.get(engine.motion_kind, 256)
     assert not checked.uses_driving_frames and not checked.parallel
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tests.golden import fill
-from thcli.core.backends import VideoSourceEngine
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions, ViewOptions
+from thcli.core.protocols import VideoSourceEngine
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.clip import Clip
 from thcli.engines.liveportrait.engine import LivePortraitEngine

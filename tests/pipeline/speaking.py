@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from thcli.core.backends import Speech
 from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Array, Image, Motion, Stamps
 from thcli.motion.observe import KIND
 from thcli.motion.synth import Script, motion

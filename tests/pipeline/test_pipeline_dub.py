@@ -15,7 +15,6 @@ import pytest
 
 from thcli import media
 from thcli.core import backends
-from thcli.core.backends import MotionStore, VideoSourceEngine
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import silent
 from thcli.core.options import (
@@ -27,6 +26,7 @@ from thcli.core.options import (
     RunOptions,
     Template,
 )
+from thcli.core.protocols import MotionStore, VideoSourceEngine
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.rehearse import rehearse_reenact

@@ -13,8 +13,8 @@ import pytest
 from thcli import media
 from thcli.cli.app import run
 from thcli.core import backends
-from thcli.core.backends import CropEngine, MotionStore
 from thcli.core.options import MotionOptions, OutputOptions, ReenactOptions, RunOptions, Template
+from thcli.core.protocols import CropEngine, MotionStore
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.motion.file import MotionFile
 from thcli.pipeline.reenact import reenact

@@ -17,9 +17,10 @@ from torch import Tensor
 from tests.golden import fill
 from tests.model3d.model3d_world import flame_tensors
 from thcli import weights
-from thcli.core.backends import TABLE, Refiner, backend
+from thcli.core.backends import TABLE, backend
 from thcli.core.errors import DeviceError, UsageError, WeightsError
 from thcli.core.options import RefineOptions, RunOptions
+from thcli.core.protocols import Refiner
 from thcli.core.types import Array32, Image
 from thcli.diffusion.schedule import linear
 from thcli.refiners.fadm.agcn import Conditions, gains, shares

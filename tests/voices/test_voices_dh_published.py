@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from thcli.core.backends import PictureVoice, backend
+from thcli.core.backends import backend
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import PictureVoice
 from thcli.core.types import Array32
 from thcli.voices.diffused_heads.listen import HEARD, HOP, WINDOW, SpeechEncoder, Windows, filled
 from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, Shape

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thcli.core.backends import PictureVoice, Speech
 from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import PictureVoice, Speech
 from thcli.core.types import Array32, Motion, Stamps
 from thcli.motion import synth
 from thcli.motion.canonical import neutral

@@ -16,9 +16,10 @@ from tests.golden import fill
 from thcli.audio import hubert
 from thcli.audio.hubert import Hubert, HubertNetwork, Size
 from thcli.audio.read import Sound
-from thcli.core.backends import Speech, backend
+from thcli.core.backends import backend
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 from thcli.motion.file import MotionFile, MotionWriter
 from thcli.voices.real3d import voice as real3d

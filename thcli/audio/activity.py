@@ -10,7 +10,7 @@ from scipy import fft, ndimage, signal
 
 from thcli.audio.frames import framed, joined
 from thcli.audio.mel import HOP, WINDOW
-from thcli.core.backends import Speech
+from thcli.core.protocols import Speech
 from thcli.core.types import Array, Array32, Stamps
 
 _BAND = (100.0, 4000.0)  # Hz, where voices are

@@ -13,7 +13,7 @@ from thcli.audio.align import together
 from thcli.audio.frames import framed
 from thcli.audio.mel import BINS, log_mel_blocks
 from thcli.audio.pitch import VOICES, peak, tracked
-from thcli.core.backends import Speech
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 
 PER_SECOND = Fraction(100)

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.audio.weightnorm import NormedConv1d
-from thcli.core.backends import Speech
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 from thcli.weights.tensors import load_tensors, require_keys
 

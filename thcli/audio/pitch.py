@@ -18,7 +18,7 @@ from thcli.audio.frames import framed, joined
 from thcli.audio.mel import HOP
 from thcli.audio.path import Costs, likeliest
 from thcli.audio.read import RATE
-from thcli.core.backends import Speech
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 
 _CANDIDATES = 14  # of a frame, beside "unvoiced"

@@ -45,7 +45,7 @@ class Sound:
 
     @property
     def length(self) -> int:
-        """Samples; with `blocks` it makes a sound a `Speech` of core.backends."""
+        """Samples; with `blocks` it makes a sound a `Speech` of core.protocols."""
         return len(self.samples)
 
     def blocks(self, seconds: float = 10.0) -> Iterator[Array32]:

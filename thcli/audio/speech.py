@@ -1,4 +1,4 @@
-"""A recording as voices hear it: at one rate and one loudness, read as often as they like (a `Speech` of core.backends)."""
+"""A recording as voices hear it: at one rate and one loudness, read as often as they like (a `Speech` of core.protocols)."""
 
 from __future__ import annotations
 

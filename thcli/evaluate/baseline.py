@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import av
 
 from thcli import media
-from thcli.core.backends import Engine, backend
+from thcli.core.backends import backend
 from thcli.core.errors import NoFaceError
 from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
+from thcli.core.protocols import Engine
 from thcli.core.types import Face, Frame, Image
 from thcli.evaluate.follow import main_face_tracker
 from thcli.media.codecs import plan_encoder

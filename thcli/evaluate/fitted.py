@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from thcli.core.backends import FaceModel
 from thcli.core.errors import NoFaceError
+from thcli.core.protocols import FaceModel
 from thcli.core.types import Coefficients, Face, Image
 
 REMEMBERED = 32  # faces: more than a frame has rows

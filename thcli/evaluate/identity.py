@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import IdentityEncoder, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.options import RunOptions
+from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32
 from thcli.evaluate.persons import Person, people, read_face
 

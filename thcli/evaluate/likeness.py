@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from thcli.core.backends import IdentityEncoder
+from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32, Face, Image
 from thcli.evaluate.table import FACE, Mean, Metric, Sample
 

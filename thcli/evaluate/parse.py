@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import Parser, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import NoFaceError
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.options import RunOptions
+from thcli.core.protocols import Parser
 from thcli.core.types import Face, Image
 from thcli.evaluate.parse_pairs import Labels, Shelf
 from thcli.faces.parsing import CLASSES, GROUPS

@@ -18,9 +18,9 @@ from thcli.audio.align import Rows
 from thcli.audio.features import ENERGY, PER_SECOND, heard
 from thcli.audio.read import starts
 from thcli.audio.speech import Recording
-from thcli.core.backends import Voice
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.options import VoiceOptions
+from thcli.core.protocols import Voice
 from thcli.core.types import Array, Motion
 from thcli.evaluate.facemetrics import follow
 from thcli.motion import canonical

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
-from thcli.core.backends import FaceModel
+from thcli.core.protocols import FaceModel
 from thcli.core.types import Array32, Coefficients, Face, Image
 from thcli.evaluate import facemetrics, metrics
 from thcli.evaluate.fitted import Fitted

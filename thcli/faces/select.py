@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import Detector, IdentityEncoder, Landmarker
 from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.shape import SAME_AT_ALL, shape_distance
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import Detector, IdentityEncoder, Landmarker
 from thcli.core.errors import UsageError
 from thcli.core.geometry import box_iou
+from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.cuts import Cuts
 from thcli.faces.identity.aligned import aligned

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thcli.core.backends import MotionStore
 from thcli.core.errors import NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion.canonical import Posed, eye_openings, mouth_opening, neutral, rigid_fit
 from thcli.motion.timeline import WINDOW, Bools, Timeline, smoothstep

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thcli.core.backends import MotionStore
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
 from thcli.motion import anatomy, canonical, features, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, Posed, neutral, rigid_fit

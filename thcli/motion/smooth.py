@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from thcli.core.backends import MotionStore
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion.timeline import Bools, Ints, Timeline, smoothstep
 

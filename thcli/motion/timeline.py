@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import MotionStore
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 
 WINDOW = 64  # frames read at a time

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from thcli.core.backends import Engine, MotionStore
 from thcli.core.clock import StageClock
 from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.protocols import Engine, MotionStore
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Face, Frame, Image, Motion
 

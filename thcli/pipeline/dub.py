@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import MotionStore, VideoSourceEngine
 from thcli.core.errors import UsageError
 from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, SteadyOptions, TemplateOptions
+from thcli.core.protocols import MotionStore, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
 from thcli.faces.crop import crop
 from thcli.faces.paste import paste

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import FaceModel, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.geometry import angles_from_matrix, matrix_from_rotvec
 from thcli.core.options import FitOptions
+from thcli.core.protocols import FaceModel
 from thcli.core.types import Array, Array32, Coefficients, Face, Frame, Motion
 from thcli.media.info import MediaInfo
 from thcli.pipeline.fitfile import ANGLES, KIND, OWN, sink

@@ -9,9 +9,9 @@ from itertools import islice, repeat
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import CropEngine, CropView, Engine, MotionStore, Source
 from thcli.core.errors import NoFaceError
 from thcli.core.options import MotionOptions, ReadOptions, RenderOptions, TemplateOptions
+from thcli.core.protocols import CropEngine, CropView, Engine, MotionStore, Source
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.crop import crop, moved
 from thcli.faces.mask import rim_mask

@@ -17,9 +17,9 @@ from typing import Self
 import cv2
 import numpy as np
 
-from thcli.core.backends import Parser
 from thcli.core.errors import MediaError
 from thcli.core.geometry import box_of, transform
+from thcli.core.protocols import Parser
 from thcli.core.types import Array32, Crop, Face, Frame, Image
 from thcli.faces.align import resized
 from thcli.faces.crop import Pixels, crop

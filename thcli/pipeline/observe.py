@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thcli import __version__, media
-from thcli.core.backends import CropEngine, Engine
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import ReadOptions
+from thcli.core.protocols import CropEngine, Engine
 from thcli.core.types import Face, Frame
 from thcli.faces.select import Census
 from thcli.faces.track import Tracker

@@ -9,10 +9,11 @@ from pathlib import Path
 import cv2
 
 from thcli import media
-from thcli.core.backends import Parser, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.options import ParseOptions, TemplateOptions
+from thcli.core.protocols import Parser
 from thcli.core.types import Face, Frame
 from thcli.faces.parsing.cut import numbers
 from thcli.faces.parsing.smooth import REACH

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import media
-from thcli.core.backends import Parser, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import PasteJobOptions, ReadOptions
+from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Crop, Frame
 from thcli.faces.align import resized

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from thcli import media
-from thcli.core.backends import Detector, IdentityEncoder, backend
+from thcli.core.backends import backend
 from thcli.core.errors import UsageError
 from thcli.core.options import FaceOptions, ReadOptions, RenderOptions, RunOptions
+from thcli.core.protocols import Detector, IdentityEncoder
 from thcli.core.types import Face, Image
 from thcli.faces import align
 from thcli.faces.crop import crop, moved

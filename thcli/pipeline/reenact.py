@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from thcli import media
-from thcli.core.backends import Engine, VideoSourceEngine, backend
+from thcli.core.backends import backend
 from thcli.core.events import Listener, silent
 from thcli.core.options import ReadOptions, ReenactOptions
+from thcli.core.protocols import Engine, VideoSourceEngine
 from thcli.core.types import Frame
 from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance

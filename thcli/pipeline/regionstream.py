@@ -9,8 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
-from thcli.core.backends import Parser
 from thcli.core.options import RunOptions
+from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Crop, Face, Frame, Image
 from thcli.faces.parsing.cut import Regions, cut, parse

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.backends import Engine, PictureVoice, Voice, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import FaceOptions, OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
+from thcli.core.protocols import Engine, PictureVoice, Voice
 from thcli.faces.paste import paste
 from thcli.media.provenance import Provenance
 from thcli.motion.file import SUFFIX, MotionFile, MotionWriter

@@ -24,10 +24,10 @@ from torch import Tensor
 from thcli import media
 from thcli.audio.read import starts
 from thcli.audio.speech import Recording
-from thcli.core.backends import Speech
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import TrainOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Array, Array32, Crop
 from thcli.faces import align
 from thcli.faces.crop import crop

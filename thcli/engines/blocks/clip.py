@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import ConvexHull, QhullError
 
-from thcli.core.backends import MotionStore
 from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Motion
 from thcli.motion.smooth import HALF, apply, local_quadratic, reach
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.backends import MotionStore
 from thcli.core.options import MotionOptions, RunOptions, Template
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.clip import LANDMARKS, Carried, Clip, Rows
 from thcli.engines.blocks.compute import Computing

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.backends import MotionStore
 from thcli.core.errors import NoFaceError
 from thcli.core.options import LivePortraitOptions, MotionOptions, RenderOptions, RunOptions, Template, ViewOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.checkpoint import without_spectral_norm

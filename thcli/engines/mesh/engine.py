@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from thcli.core.backends import MotionStore
 from thcli.core.errors import WeightsError
 from thcli.core.options import Matte, MotionOptions, ReenactOptions, RenderOptions, RunOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, interior, mirror, mouth, warp
 from thcli.engines.mesh.prepare import MeshSource, prepare

@@ -43,7 +43,7 @@ Levels = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 class FacexlibParser:
-    """See `core.backends.Parser`; it looks at the pixels alone."""
+    """See `core.protocols.Parser`; it looks at the pixels alone."""
 
     crop_size = SIDE
     template: Template = "ffhq"

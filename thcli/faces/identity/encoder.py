@@ -8,16 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from thcli.core.backends import IdentityEncoder, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
+from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32, Face, Identity, Image
 from thcli.faces.backends.common import file_of
 from thcli.faces.identity.aligned import aligned
 
 
 class CropEncoder(ABC):
-    """An identity backend that sees aligned crops: see `core.backends.IdentityEncoder`."""
+    """An identity backend that sees aligned crops: see `core.protocols.IdentityEncoder`."""
 
     name: str
     same_person: float

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.backends import Parser
 from thcli.core.options import Template
+from thcli.core.protocols import Parser
 from thcli.core.types import Array32, Crop, Face, Image
 from thcli.faces import align
 from thcli.faces.backends.common import eight_bit

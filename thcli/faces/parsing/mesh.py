@@ -44,7 +44,7 @@ UPPER_LIP, LOWER_LIP = _lips()
 
 
 class MeshParser:
-    """See `core.backends.Parser`. Not safe to share between threads."""
+    """See `core.protocols.Parser`. Not safe to share between threads."""
 
     crop_size = SIDE
     template: Template = "ffhq"

@@ -83,7 +83,7 @@ class Fadm(Computing):
         return np.concatenate(parts).astype(np.float32)
 
     def refine(self, coarse: Sequence[Image], source: Array32, driving: Array32, numbers: Sequence[int], options: RefineOptions) -> list[Image]:  # fmt: skip
-        """See `core.backends.Refiner`. driving: as the demo has it, the coarse frames' own attributes.
+        """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes.
 
         Raises UsageError for a number of steps that the schedule does not have, DeviceError when memory does not suffice.
         """

@@ -12,9 +12,9 @@ from torch import Tensor
 from thcli.audio.activity import spoken
 from thcli.audio.align import WINDOW, windows
 from thcli.audio.features import heard
-from thcli.core.backends import Speech
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Array, Array32, Motion, Stamps
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.motion import synth

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from thcli.audio.align import even, frames_in, windows
-from thcli.core.backends import Speech, Voice
 from thcli.core.options import VoiceOptions
+from thcli.core.protocols import Speech, Voice
 from thcli.core.types import Array, Array32, Motion, Stamps
 from thcli.motion.canonical import neutral
 from thcli.voices.diffused_heads.articulation import code, measured

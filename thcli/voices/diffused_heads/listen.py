@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from thcli.audio.frames import framed
-from thcli.core.backends import Speech
 from thcli.core.errors import WeightsError
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 from thcli.engines.blocks.checkpoint import load as load_state
 

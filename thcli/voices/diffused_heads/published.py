@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.backends import Speech
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions, Template, VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Image, Stamps
 from thcli.diffusion.noise import of_frames
 from thcli.engines.blocks.engine import eight_bit

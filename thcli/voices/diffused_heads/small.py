@@ -35,7 +35,7 @@ MIDDLE, AXES, SOFT = (
     (0.40, 0.45),
     0.25,
 )  # of the square: the face's ellipse, and the part of it that is soft
-STRESS = 1.7  # how far the code's effect is carried beyond what was learnt
+STRESS = 2.0  # how far the code's effect is carried beyond what was learnt
 NOISIEST, CLEANEST = (
     20.0,
     0.5,

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.backends import Speech, Voice, backend, chosen
+from thcli.core.backends import backend, chosen
 from thcli.core.device import resolve
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, Template, VoiceOptions
+from thcli.core.protocols import Speech, Voice
 from thcli.core.types import Array32, Image, Stamps
 from thcli.diffusion.noise import shared_by_frames
 from thcli.engines.blocks.checkpoint import load as load_state

@@ -8,7 +8,7 @@ import numpy as np
 
 from thcli.audio.hubert import FIELD, STRIDE, Hubert
 from thcli.audio.pitch import Range, pitch_blocks
-from thcli.core.backends import Speech
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 
 RANGE = Range(floor=80.0, ceiling=750.0, voicing=0.6)

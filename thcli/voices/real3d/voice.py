@@ -14,9 +14,9 @@ import torch
 from thcli.audio.align import windows
 from thcli.audio.hubert import Hubert
 from thcli.audio.hubert import load as load_hubert
-from thcli.core.backends import Speech
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import Array32, Motion, Stamps
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.faces.backends.common import check_licence
@@ -48,7 +48,7 @@ class Real3dVoice:
         self.seed = run.seed
 
     def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]:
-        """See core.backends.Voice. Between two of its own frames (25 a second) the numbers are linear."""
+        """See core.protocols.Voice. Between two of its own frames (25 a second) the numbers are linear."""
         for chosen, rows in windows(self.frames(speech, options), FPS, pts, time_base):
             stamps = pts[chosen]
             arrays = {"expression": rows.at(stamps, time_base), "blink": self._blinks(stamps, time_base, options)}
