@@ -30,11 +30,8 @@ SHAPE = Shape(
 PREDICTS: Prediction = "x0"
 UNIT = 0.12  # root mean square of what differs between two frames of a clip, pictures in [-1, 1]
 HELD = 0.0  # how much of what the frames before differed is shown to the network
-MIDDLE, AXES, SOFT = (
-    (0.5, 0.56),
-    (0.40, 0.45),
-    0.25,
-)  # of the square: the face's ellipse, and the part of it that is soft
+MIDDLE, AXES = (0.5, 0.56), (0.33, 0.45)  # of the square: the face's ellipse
+SOFT = 0.25  # of its half axes: how soft its rim is
 STRESS = 2.0  # how far the code's effect is carried beyond what was learnt
 NOISIEST, CLEANEST = (
     20.0,
