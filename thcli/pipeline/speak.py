@@ -56,7 +56,7 @@ def speak(
             return _motion_alone(voice, name, heard, Path(target), options, job)
         who = portrait(face, options, Finders.load(_finding(options), options.run), job)
         if isinstance(voice, PictureVoice):
-            who, play = in_pictures(voice, who, heard, options)
+            who, play = in_pictures(voice, who, heard, options, job)
         else:
             engine: Engine = backend("engine", options.engine).load(options.run, options)
             if engine.motion_kind != voice.motion_kind:
@@ -75,7 +75,8 @@ def speak(
                     tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
                     out.write(behind.apply(shot.picture, tally.length), shot.pts, shot.duration)
                     step()
-        return job.report(target, tally, faces=len(who.faces), engine=options.engine, details={"voice": name})
+        by = name if isinstance(voice, PictureVoice) else options.engine
+        return job.report(target, tally, faces=len(who.faces), engine=by, details={"voice": name})
 
 
 def in_motion(voice: Voice, engine: Engine, who: Portrait, heard: Heard, options: SpeakOptions, job: Job) -> Play:
@@ -87,13 +88,16 @@ def in_motion(voice: Voice, engine: Engine, who: Portrait, heard: Heard, options
     return lambda start: draw(engine, actors, who.picture, None, start, options.run, job.clock)
 
 
-def in_pictures(voice: PictureVoice, who: Portrait, heard: Heard, options: SpeakOptions) -> tuple[Portrait, Play]:
+def in_pictures(
+    voice: PictureVoice, who: Portrait, heard: Heard, options: SpeakOptions, job: Job
+) -> tuple[Portrait, Play]:
     """The voice's own pictures of the first face, put back into the portrait; with --framing crop as they are."""
     where, own, face = cut_source(voice, who.picture, who.faces[0])
     whole = options.framing == "full"
 
     def play(start: int) -> Iterator[Shot]:
-        made = voice.pictures(own, heard.recording, heard.pts, heard.time_base, options.speech)
+        drawn = voice.pictures(own, heard.recording, heard.pts, heard.time_base, options.speech)
+        made = job.clock.over("render", drawn)
         for pts, picture in islice(zip(heard.pts, made, strict=True), start, None):
             if whole:
                 picture = np.asarray(paste(who.picture, picture, where, shown(voice)), np.uint8)
