@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thcli.core.backends import backend
+from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import PictureVoice, Speech
 from thcli.core.types import Array32, Motion, Stamps
@@ -112,3 +114,11 @@ def test_it_paints_within_the_face_and_nowhere_else() -> None:
 def test_a_portrait_that_does_not_change_keeps_every_pixel() -> None:
     portrait = np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3)).astype(np.uint8)
     assert np.array_equal(enlarged(portrait, np.zeros((24, 24, 3), np.float32)), portrait)
+
+
+@pytest.mark.slow
+def test_the_bundled_one_loads_and_is_for_research_only() -> None:
+    found = backend("voice", "dh-s").load(RunOptions(device="cpu", offline=True))
+    assert isinstance(found, Small) and found.network.shape == small.SHAPE
+    with pytest.raises(WeightsError, match="--licence free"):
+        backend("voice", "dh-s").load(RunOptions(licence="free"))
