@@ -13,11 +13,12 @@ import pytest
 from thcli import media
 from thcli.cli.app import run
 from thcli.core import backends
-from thcli.core.options import MotionOptions, OutputOptions, ReenactOptions, RunOptions, Template
+from thcli.core.options import MotionOptions, OutputOptions, ReenactOptions, RunOptions, SpeakOptions, Template
 from thcli.core.protocols import CropEngine, MotionStore
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.motion.file import MotionFile
 from thcli.pipeline.reenact import reenact
+from thcli.pipeline.speak import speak
 
 Clip = Callable[..., Path]
 SIDE = 96
@@ -120,3 +121,15 @@ def test_encode_then_warp(portrait: Path, clip: Clip, tmp_path: Path, capsys: An
     capsys.readouterr()
     assert run(["warp", str(portrait), str(motion), "-o", str(tmp_path / "b.mkv")]) == 3
     assert "is of kind 'tint'" in capsys.readouterr().err
+
+
+def test_an_engine_of_another_motion_follows_a_speaking_picture(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    """What it is shown is the same face, saying the words; the sound and its length go along."""
+    out = tmp_path / "out.mkv"
+    options = SpeakOptions(engine="tint", voice="a2m-free", output=LOSSLESS.output)
+    report = speak(portrait, clip("spoken.mp4", 30, tone=True), out, options)
+    assert (report.command, report.engine, report.details["by"]) == ("speak", "tint", "mesh")
+    assert len(Tint.seen) == report.frames == len(pictures(out)) and abs(report.frames - 30) <= 2
+    assert all(face is not None for _, face in Tint.seen) and len(media.probe(out).audio) == 1
+    paler = media.read_image(portrait)[..., 0].astype(int) - pictures(out)[-1][..., 0]
+    assert paler[100:130, 110:140].mean() > 50
