@@ -134,7 +134,8 @@ def edge(outline: Array32, face: Face, where: Crop) -> Array:
 def _film(head: Head, scene: Scene, video: Path, options: SteadyEvaluateOptions, seed: int) -> list[Face]:
     """Writes the scene as a lossy video; gives the true faces."""
     size, rate = head.where.size, Fraction(RATE)
-    output = OutputOptions(codec="h264", crf=options.crf, audio="none")
+    # one thread: with several x264 does not give the same file twice
+    output = OutputOptions(codec="h264", crf=options.crf, audio="none", threads=1)
     true = []
     with media.write(video, size, None, output, time_base=1 / rate, rate=rate, frames=options.frames) as out:
         for i, (pixels, face) in enumerate(clip(head, scene, options.frames, options.noise, seed)):
