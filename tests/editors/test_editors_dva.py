@@ -86,7 +86,7 @@ def test_keys_and_shapes_are_the_published_ones(shared: Path) -> None:
 
 def test_is_an_editor(dva: Dva) -> None:
     checked: Editor = dva
-    identities, landmarks = checked.encode(crops(2))
+    identities, landmarks = checked.encode(crops(2), ())
     assert identities.shape == (2, 512) and landmarks.shape == (2, 102)
     np.testing.assert_allclose(np.linalg.norm(identities, axis=1), 1, atol=1e-5)
     assert landmarks.min() >= 0 and landmarks.max() <= 1
@@ -96,14 +96,14 @@ def test_is_an_editor(dva: Dva) -> None:
 def test_nothing_depends_on_the_batch(dva: Dva) -> None:
     """And nothing is random: a CPU gives the same bits whatever is asked for together."""
     pictures = crops(2)
-    identities, landmarks = dva.encode(pictures)
+    identities, landmarks = dva.encode(pictures, ())
     who = together(identities)
     latents = dva.invert(pictures, who, landmarks)
     assert latents.shape == (2, 3, 64, 64)
     made = dva.decode(latents, who, landmarks)
     for n, picture in enumerate(pictures):
         here = slice(n, n + 1)
-        alone = dva.encode([picture])
+        alone = dva.encode([picture], ())
         assert np.array_equal(alone[0][0], identities[n]) and np.array_equal(alone[1][0], landmarks[n])
         assert np.array_equal(dva.invert([picture], who, landmarks[here]), latents[here])
         assert np.array_equal(dva.decode(latents[here], who, landmarks[here])[0], made[n])
@@ -128,7 +128,7 @@ def test_an_unedited_picture_comes_back(encoder: Encoder, sampler: Any) -> None:
     for steps in (10, 100):
         options = EditorOptions(steps=steps, sampler=sampler)
         one = Dva(Still(TINY), encoder, RUN, options)
-        identities, landmarks = one.encode(pictures)
+        identities, landmarks = one.encode(pictures, ())
         latents = one.invert(pictures, identities[0], landmarks)
         back = one.decode(latents, identities[0], landmarks)[0]
         errors.append(np.abs(back.astype(int) - pictures[0]).mean())
@@ -208,7 +208,7 @@ def test_an_official_file_is_imported_and_edits(cache: Path, monkeypatch: pytest
     loaded = TABLE["editor"]["dva"].load(RUN, FEW)
     assert isinstance(loaded, Dva) and loaded.options == FEW
     assert torch.equal(loaded.network.state_dict()["time_embed.time_embed.0.weight"], names["time_embed.time_embed.0.weight"])  # fmt: skip
-    assert loaded.encode(crops(1))[0].shape == (1, 512)
+    assert loaded.encode(crops(1), ())[0].shape == (1, 512)
 
 
 def test_another_models_tensors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

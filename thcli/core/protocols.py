@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
@@ -193,8 +193,8 @@ class Refiner(CropView, Protocol):
 class Editor(Protocol):
     """Takes a face apart into who it is, how it moves and the rest, and puts it together as somebody changed.
 
-    It sees square crops: crop_size pixels, cut by `template`. encode: identities (N, I) and landmarks (N, L), small numbers for pass 1;
-    the clip's identity is the mean of all of them.  invert: crops, that identity (I,), their landmarks -> x_T (N, ...), the rest of
+    It sees square crops: crop_size pixels, cut by `template`; faces lie in each crop's pixels. encode: identities (N, I) and landmarks
+    (N, L), small numbers for pass 1; the clip's identity is the mean of all of them.  invert: crops, that identity (I,), their landmarks -> x_T (N, ...), the rest of
     each picture, kept of a batch alone.  decode: x_T, the edited identity (I,), landmarks -> crops (crop_size, crop_size, 3) uint8.
     Nothing is random; the result does not depend on the batch.
     """
@@ -203,6 +203,33 @@ class Editor(Protocol):
     def crop_size(self) -> int: ...
     @property
     def template(self) -> Template: ...
-    def encode(self, crops: Sequence[Image]) -> tuple[Array32, Array32]: ...
+    def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]: ...
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32: ...
     def decode(self, latents: Array32, identity: Array32, landmarks: Array32) -> list[Image]: ...
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """Changes faces where their points lie, at a fine resolution: moves shapes, lays textures on, draws things.
+
+    It sees square crops: crop_size pixels, cut by `template`; faces (with their mesh) lie in each crop's pixels, regions are a parser's
+    probabilities of the crops, (N, 19, S, S). attributes: the names that it knows, as `editors.catalogue` has them.  look: (N, L)
+    float32, small numbers for pass 1 (colours of skin and hair, light); the clip's look is the mean of all of them.  paint: the crops
+    changed by a strength for each attribute, (crop_size, crop_size, 3) uint8. Stateless; the result does not depend on the batch.
+    """
+
+    @property
+    def crop_size(self) -> int: ...
+    @property
+    def template(self) -> Template: ...
+    @property
+    def attributes(self) -> Sequence[str]: ...
+    def look(self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32) -> Array32: ...
+    def paint(
+        self,
+        crops: Sequence[Image],
+        faces: Sequence[Face],
+        regions: Array32,
+        look: Array32,
+        strengths: Mapping[str, float],
+    ) -> list[Image]: ...

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thcli.core.options import EditorOptions, RunOptions, Template
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.editors.dva import sampling
 from thcli.editors.dva.arcface import INSIDE
 from thcli.editors.dva.encoder import Encoder
@@ -38,8 +38,8 @@ class Dva(Computing):
         self.network, self.encoder = self.ready(network), self.ready(encoder)
         self.crop_size = network.shape.size
 
-    def encode(self, crops: Sequence[Image]) -> tuple[Array32, Array32]:
-        """Identities (N, 512) of unit length, and landmarks (N, 102) in 0..1."""
+    def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]:
+        """Identities (N, 512) of unit length, and landmarks (N, 102) in 0..1, read of the crops alone: faces are not looked at."""
         found: list[tuple[Array32, Array32]] = []
         for here in self._batches(len(crops)):
             with self.computing():
