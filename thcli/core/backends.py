@@ -188,6 +188,7 @@ TABLE: dict[str, dict[str, Backend]] = {
             ("dva",),
         ),
     },
+    "painter": {},
     "voice": {
         "a2m": Backend(
             "thcli.voices.a2m.voice:load",
