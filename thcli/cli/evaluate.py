@@ -61,6 +61,7 @@ def reenact(
     from dataclasses import replace
 
     from thcli.core.backends import backend, chosen
+    from thcli.evaluate import lpips, pfd
     from thcli.evaluate.follow import main_face_tracker
     from thcli.evaluate.likeness import csim
     from thcli.evaluate.reenact import engine_renderer, evaluate_self, evaluate_videos
@@ -76,7 +77,7 @@ def reenact(
     with Console(show) as console:
         tracker = main_face_tracker(faces, run)
         model = chosen("model3d", evaluate.model3d, run)
-        metrics = metrics_of(model, backend("model3d", model).load(run))
+        metrics = (*metrics_of(model, backend("model3d", model).load(run)), *pfd.metrics(run), *lpips.metrics(run))
         who = encoder(faces.identity, run)
         if who is not None:
             metrics = (*metrics, csim(who))
