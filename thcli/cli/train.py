@@ -15,6 +15,7 @@ from thcli.core.options import (
     FaceVid2VidTrainOptions,
     FommTrainOptions,
     IdentityTrainOptions,
+    JudgeTrainOptions,
     ParseTrainOptions,
     PrepareOptions,
     ShowOptions,
@@ -31,6 +32,12 @@ Pairs = Annotated[
     Path | None,
     typer.Argument(
         help="A folder with images/ and masks/ (class numbers), or a folder of such folders (not needed with --smoke)."
+    ),
+]
+Labelled = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A folder with images/, attributes.txt and identities.txt, as CelebA has them (not needed with --smoke)."
     ),
 ]
 Run = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: log, checkpoints, samples, weights.")]
@@ -98,6 +105,13 @@ def identity(
 def parse(dataset: Pairs = None, *, output: Run, model: ParseTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
     """Train the face parser (parse-s): 19 regions of a face."""
     _train("parse", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def judge(dataset: Labelled = None, *, output: Run, model: JudgeTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train the classifier of 40 attributes that measures edits (attributes-judge)."""
+    _train("judge", dataset, output, model, train, show)
 
 
 @app.command()

@@ -33,6 +33,7 @@ RECIPES = {
     "x2face": "thcli.train.x2face:X2FaceRecipe",
     "parse": "thcli.train.parse:Parse",
     "identity": "thcli.train.identity:IdentityRecipe",
+    "judge": "thcli.train.judge:JudgeRecipe",
 }
 # What may change when a run is resumed; everything else decides the losses.
 FREE = ("steps", "every", "save", "samples", "device", "threads", "resume", "overwrite", "offline")

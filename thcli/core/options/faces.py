@@ -31,6 +31,10 @@ class FindOptions:
     landmarker: str = option("facemesh", "Backend that puts points on them.")
     identity: str = option("auto", IDENTITY)
 
+    def choosing(self, select: str = "largest") -> FaceOptions:
+        """The same who find, with the face that is meant."""
+        return FaceOptions(select, self.detector, self.landmarker, self.identity)
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateOptions:

@@ -142,6 +142,20 @@ class IdentityTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledTrainOptions:
+    """What learns from labelled faces: whose."""
+
+    persons: str = option("0-5", "Learn from persons whose number ends in one of these digits.")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTrainOptions(LabelledTrainOptions):
+    """The judge's own: others than those that editors learn from."""
+
+    persons: str = option("6-8", "Learn from persons whose number ends in one of these digits.")
+
+
+@dataclass(frozen=True, slots=True)
 class ParseTrainOptions:
     """The face parser's own."""
 
@@ -171,6 +185,34 @@ class A2mTrainOptions:
     def __post_init__(self) -> None:
         require(1 <= self.shapes <= 64, "--shapes", "within 1..64", self.shapes)
         require(0 <= self.drop < 1, "--drop", "0, or less than 1", self.drop)
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The names of `hold_out`."""
+        return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class FadmTrainOptions:
+    """The small refiner's own."""
+
+    only: str = option("", "Learn from speakers whose name begins with this alone.")
+    hold_out: str = option("", "Speakers that are kept out, with commas between.")
+    motions: str = option("", "Folder of the clips' motion files, made there where they are missing (default: beside the clips).")  # fmt: skip
+    pairs: str = option("", "Folder that the pairs are kept in (default: with the clips).")
+    clips: int = option(24, "At most so many clips of each speaker.")
+    sources: int = option(2, "Source frames of each clip, the first one among them.")
+    drivers: int = option(8, "Frames that are drawn from each source.")
+    untouched: float = option(
+        0.25, "Part of the items that shows the refiner a true frame, which it shall leave alone."
+    )
+    degraded: float = option(0.3, "Part of the items whose coarse frame is made worse.")
+
+    def __post_init__(self) -> None:
+        for name, value in (("--clips", self.clips), ("--sources", self.sources), ("--drivers", self.drivers)):
+            require(1 <= value <= 10000, name, "within 1..10000", value)
+        require(0 <= self.untouched <= 1, "--untouched", "within 0..1", self.untouched)
+        require(0 <= self.degraded <= 1 - self.untouched, "--degraded", "within 0..1, with --untouched at most 1", self.degraded)  # fmt: skip
 
     @property
     def held_out(self) -> tuple[str, ...]:
