@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,7 @@ from thcli.faces.align import resized
 from thcli.faces.crop import Pixels, crop
 from thcli.faces.mask import hull_mask
 from thcli.faces.occlusion import SIDE, Memory, Sheet, Unrolled, Usual, refined
-from thcli.faces.parsing.classes import FACE
+from thcli.faces.parsing.classes import FACE, Group
 from thcli.faces.parsing.cut import Regions, cut, parse
 from thcli.faces.parsing.smooth import Parsed, Smoother
 from thcli.motion.canonical import neutral
@@ -52,10 +52,15 @@ class Masks:
 
 
 class MaskLog:
-    """What pass 1 saw of each frame, on disk. A context manager. Frames are added in order; then `finish`; then `likely`, once, in order."""
+    """What pass 1 saw of each frame, on disk. A context manager. Frames are added in order; then `finish`; then `likely`, once, in order.
 
-    def __init__(self, parser: Parser, feather: float) -> None:
-        self._parser, self._feather = parser, feather
+    own: the regions that are not in front of the face.  calmed: is given the calmed regions of every frame, in order.
+    """
+
+    def __init__(
+        self, parser: Parser, feather: float, own: Group = FACE, calmed: Callable[[Regions | None], None] | None = None
+    ) -> None:
+        self._parser, self._feather, self._own, self._calmed = parser, feather, own, calmed
         self._file = tempfile.TemporaryFile(prefix="thcli-masks-")  # noqa: SIM115 - closed in __exit__
         self._sizes = array(
             "I"
@@ -72,8 +77,11 @@ class MaskLog:
     ) -> None:
         self._file.close()
 
-    def add(self, frame: Frame, place: Place | None) -> None:
-        """The next frame; place None, or one without an outline, where nothing is pasted. Raises MediaError for crops of an older version."""
+    def add(self, frame: Frame, place: Place | None, parsed: Parsed | None = None) -> None:
+        """The next frame; place None, or one without an outline, where nothing is pasted. Raises MediaError for crops of an older version.
+
+        parsed: its regions, where the caller has them.
+        """
         if place is None or place.outline is None:
             self._put(self._smoother.push(Parsed(None, None, -1)), None)
             return
@@ -83,11 +91,13 @@ class MaskLog:
                 "Make the crops again (thcli crop VIDEO), or take --mask face.",
             )
         picture = eight_bit(frame)
-        own = cut(self._parser, picture, Face(box_of(place.mesh), 1.0, mesh=place.mesh))
-        (found,) = parse(self._parser, [own])
+        if parsed is None:
+            own = cut(self._parser, picture, Face(box_of(place.mesh), 1.0, mesh=place.mesh))
+            (found,) = parse(self._parser, [own])
+            parsed = Parsed(found, own.pixels, place.shot)
         unrolled = self._sheet.unrolled(picture, place.mesh)
         self._memory.add(unrolled)
-        self._put(self._smoother.push(Parsed(found, own.pixels, place.shot)), (resized(place.where, WORK), unrolled))
+        self._put(self._smoother.push(parsed), (resized(place.where, WORK), unrolled))
 
     def finish(self) -> None:
         """Call once, after the last frame."""
@@ -129,11 +139,13 @@ class MaskLog:
     def _write(self, ready: list[Regions | None]) -> None:
         for found in ready:
             seen = self._waiting.popleft()
+            if self._calmed is not None:
+                self._calmed(found)
             if found is None or seen is None:
                 self._sizes.extend((0, 0, 0))
                 continue
             where, unrolled = seen
-            face = np.asarray(np.rint(255 * found.mask_in(where, FACE)), np.uint8)
+            face = np.asarray(np.rint(255 * found.mask_in(where, self._own)), np.uint8)
             parts = [
                 cv2.imencode(".png", face)[1].tobytes(),
                 cv2.imencode(".jpg", unrolled.texture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes(),
