@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
+from thcli.faces.flow import along, flow
 
 WINDOW, SIGMA = 11, 1.5  # of SSIM, as in the paper
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -75,30 +76,18 @@ def both_ssim(a: Image, b: Image) -> tuple[float, float]:
 
 
 def backward_flow(before: Image, now: Image) -> Array32:
-    """Where every pixel of `now` was in `before`: (H, W, 2) float32 shift (x, y) in pixels, dense inverse search.
-
-    Kroeger et al. 2016 as in OpenCV (preset fast). Raises ValueError for different shapes or a side below 16.
-    """
-    _same_shape(before, now)
-    if min(now.shape[:2]) < 16:
-        raise ValueError(f"a flow needs pictures of at least 16 pixels a side, not {now.shape}")
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
-    start = np.zeros((*now.shape[:2], 2), np.float32)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(search.calc(grey[0], grey[1], start), np.float32)
+    """Where every pixel of `now` was in `before`: see `faces.flow.flow`."""
+    return flow(now, before)
 
 
-def warping_error(before: Image, now: Image, flow: Array32) -> float:
-    """Flicker: mean absolute difference in levels (0..255) between `now` and `before` moved along `flow`.
+def warping_error(before: Image, now: Image, shift: Array32) -> float:
+    """Flicker: mean absolute difference in levels (0..255) between `now` and `before` moved along `shift`.
 
-    flow: of the *true* clip (`backward_flow`), so that true motion is not counted; it is never quite 0 on a real clip (noise,
+    shift: of the *true* clip (`backward_flow`), so that true motion is not counted; it is never quite 0 on a real clip (noise,
     uncovered places, errors of the flow): compare with the ground truth's own. After Lai et al. 2018, eq. 12, without the occlusion mask.
     """
     _same_shape(before, now)
-    height, width = now.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    moved = cv2.remap(before, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return l1(np.asarray(moved, np.uint8), now)
+    return l1(along(shift, before), now)
 
 
 def _same_shape(a: Image, b: Image) -> None:

@@ -21,7 +21,6 @@ from thcli.core.errors import NoFaceError
 from thcli.core.events import Listener, silent
 from thcli.core.geometry import transform
 from thcli.core.options import (
-    FaceOptions,
     FindOptions,
     OutputOptions,
     ReadOptions,
@@ -80,7 +79,7 @@ def evaluate_steady(
     on: Listener = silent,
 ) -> list[Steadiness]:
     """Every scene with the face of a picture, (H, W, 3) uint8. Raises NoFaceError when it shows none, WeightsError."""
-    finders = Finders.load(FaceOptions(detector=find.detector, landmarker=find.landmarker, identity=find.identity), run)
+    finders = Finders.load(find.choosing(), run)
     found = finders.find(picture)
     if not found:
         raise NoFaceError(f"{name} shows no face.", "Give a picture that shows one.")

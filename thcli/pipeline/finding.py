@@ -12,7 +12,7 @@ from thcli import media
 from thcli.core.backends import backend
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import DetectOptions, FaceOptions, TrackOptions
+from thcli.core.options import DetectOptions, TrackOptions
 from thcli.core.types import Face, Frame
 from thcli.faces.landmarks68 import landmarks68
 from thcli.faces.layouts import five_points
@@ -71,7 +71,7 @@ def track(
     with Job("track", on) as job:
         info = media.probe(job.enter(media.local(source)))
         lines = Lines(output, options.overwrite)
-        finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker, identity=options.find.identity), options.run)  # fmt: skip
+        finders = Finders.load(options.find.choosing(), options.run)
         if options.dry_run:
             return planned(job, output, info, options.read)
         census, tally, cuts, empty = Census(), Tally(), 0, 0

@@ -9,7 +9,7 @@ from thcli import media
 from thcli.core.backends import backend
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import EncodeOptions, FaceOptions, ReenactOptions, RenderOptions, WarpOptions
+from thcli.core.options import EncodeOptions, ReenactOptions, RenderOptions, WarpOptions
 from thcli.media.info import MediaInfo
 from thcli.motion.file import SUFFIX, MotionFile
 from thcli.pipeline.observe import WINDOW, observe_driver
@@ -62,10 +62,7 @@ def warp(
     if info.kind != "motion":
         raise UsageError(f"{motion} is not a motion file.", f"Make one of it: thcli encode {motion}.")
     shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
-    find = FaceOptions(
-        detector=options.find.detector, landmarker=options.find.landmarker, identity=options.find.identity
-    )
-    whole = ReenactOptions(**shared, faces=find)
+    whole = ReenactOptions(**shared, faces=options.find.choosing())
     target = output if output is not None else _video_path(source, info)
     if options.dry_run:
         return replace(rehearse_reenact(source, motion, target, whole, on), command="warp")

@@ -17,7 +17,7 @@ import numpy as np
 from thcli import __version__, media
 from thcli.core.errors import MediaError, NoFaceError, OutputError, ThcliError, UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import FaceOptions, OutputOptions, PrepareOptions, ReadOptions
+from thcli.core.options import OutputOptions, PrepareOptions, ReadOptions
 from thcli.core.types import Crop, Frame
 from thcli.faces.crop import crop as cut
 from thcli.media.failures import unwritable
@@ -55,7 +55,7 @@ def prepare(
             raise MediaError(f"{inputs[0]} holds no videos.", f"Give videos: {', '.join(SUFFIXES)}.")
         if options.dry_run:
             return _planned(videos, output, job)
-        finders = Finders.load(FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker, identity=options.find.identity), options.run)  # fmt: skip
+        finders = Finders.load(options.find.choosing(), options.run)
         records = Records(output, options)
         errors: list[tuple[Path, ThcliError]] = []
         skipped = 0
