@@ -26,7 +26,8 @@ def listing(
     if what == "regions":
         _regions(show)
         return
-    lists = {"backends": tuple(TABLE), "engines": ("engine",), **{stage: (stage,) for stage in TABLE}}
+    plurals = {f"{stage}s": (stage,) for stage in ("engine", "refiner", "editor", "voice")}
+    lists = {"backends": tuple(TABLE), **plurals, **{stage: (stage,) for stage in TABLE}}
     if what not in lists:
         raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions.")
     stages = lists[what]

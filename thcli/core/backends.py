@@ -234,6 +234,7 @@ AUTO: dict[str, dict[str, str]] = {
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
     "voice": {"any": "a2m", "free": "a2m-free"},
+    "refiner": {"any": "fadm-s", "free": ""},
 }
 
 

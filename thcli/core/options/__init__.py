@@ -31,12 +31,19 @@ from thcli.core.options.jobs import (
     PasteJobOptions,
     PasteMask,
     ReenactOptions,
+    RefineJobOptions,
     RenderOptions,
     SpeakOptions,
     TrackOptions,
     WarpOptions,
 )
-from thcli.core.options.measure import BenchOptions, EvaluateOptions, SteadyEvaluateOptions, VoiceEvaluateOptions
+from thcli.core.options.measure import (
+    BenchOptions,
+    EvaluateOptions,
+    RefineEvaluateOptions,
+    SteadyEvaluateOptions,
+    VoiceEvaluateOptions,
+)
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     LivePortraitOptions,
@@ -48,7 +55,7 @@ from thcli.core.options.motion import (
     Region,
     ViewOptions,
 )
-from thcli.core.options.refine import RefineNoise, RefineOptions, RefineSampler
+from thcli.core.options.refine import ChangeOptions, RefineBackground, RefineNoise, RefineOptions, RefineSampler
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
@@ -76,6 +83,7 @@ __all__ = [
     "BenchOptions",
     "Blend",
     "Border",
+    "ChangeOptions",
     "CompareOptions",
     "CropOptions",
     "DetectOptions",
@@ -115,6 +123,9 @@ __all__ = [
     "PrepareOptions",
     "ReadOptions",
     "ReenactOptions",
+    "RefineBackground",
+    "RefineEvaluateOptions",
+    "RefineJobOptions",
     "RefineNoise",
     "RefineOptions",
     "RefineSampler",

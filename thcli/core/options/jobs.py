@@ -11,6 +11,7 @@ from thcli.core.options.edit import EditorOptions
 from thcli.core.options.faces import FaceOptions, FindOptions, PasteOptions, SteadyOptions, TemplateOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import LivePortraitOptions, MeshOptions, MotionOptions, Mouth, ViewOptions
+from thcli.core.options.refine import ChangeOptions, RefineOptions
 from thcli.core.options.run import RunOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 
@@ -29,6 +30,9 @@ class RenderOptions:
     engine: str = option("mesh", "What renders (thcli list engines).")
     framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
     background: str = option("keep", "keep, a colour such as '#00ff00', a picture or a video.")
+    refine: str | None = option(
+        None, "Refine what is rendered, with a refiner's own choices: fadm-s, fadm or auto (thcli list refiners)."
+    )
     source_face: str = option(
         "largest", "Which face of the source: largest, first, all, a number, or a reference image."
     )
@@ -97,6 +101,25 @@ class EditOptions:
         require(0 <= self.strength <= 3, "--strength", "within 0..3", self.strength)
         require(0 <= self.keep_identity <= 20, "--keep-identity", "within 0..20", self.keep_identity)
         require(self.region in ("auto", "face", "hair", "all"), "--region", "auto, face, hair or all", self.region)
+
+
+@dataclass(frozen=True, slots=True)
+class RefineJobOptions:
+    """`thcli refine`."""
+
+    engine: str = option("auto", "What refines (thcli list refiners); auto: fadm-s.")
+    source: str | None = option(
+        None,
+        "Who it shows: a picture, or a video (its first frame with a face; default: the video's own first frame with the face).",
+    )
+    refine: RefineOptions = field(default_factory=RefineOptions)
+    change: ChangeOptions = field(default_factory=ChangeOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    dry_run: bool = option(False, DRY_RUN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,15 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RefineEvaluateOptions:
+    """How a refiner is measured."""
+
+    engine: str = option("auto", "What refines (thcli list refiners); auto: fadm-s.")
+    coarse_engine: str = option("mesh", "What makes the coarse video of the clip's own first frame (thcli list engines).")  # fmt: skip
+    untouched: bool = option(True, "Also refine the true clip itself, which should hardly change.", "--untouched/--no-untouched")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class BenchOptions:
     """How `thcli bench` measures."""
 

@@ -9,6 +9,7 @@ from thcli.core.options.base import option, require
 
 RefineSampler = Literal["auto", "ddim", "ddpm", "dpm++"]
 RefineNoise = Literal["shared", "frame"]
+RefineBackground = Literal["keep", "refine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,20 @@ class RefineOptions:
         require(self.eta is None or 0 <= self.eta <= 1, "--eta", "within 0..1", self.eta)
         require(self.strength is None or 0 < self.strength <= 1, "--strength", "above 0, to 1", self.strength)
         require(self.noise in ("shared", "frame"), "--noise", "shared or frame", self.noise)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOptions:
+    """How what a refiner changed goes back into the frames."""
+
+    detail: bool = option(
+        True,
+        "Carry the change alone, so that the frame's own texture stays; else the refined crop's pixels are shown.",
+        "--detail/--no-detail",
+    )
+    background: RefineBackground = option("keep", "keep: only the person changes; refine: all of the crop.")
+    parser: str = option("auto", "Backend that tells the person from the background (thcli list parser).")
+    calm: bool = option(True, "Calm the change in time, along the picture's own motion.", "--calm/--no-calm")
+
+    def __post_init__(self) -> None:
+        require(self.background in ("keep", "refine"), "--background", "keep or refine", self.background)
