@@ -16,6 +16,7 @@ from thcli.core.options import (
     FommTrainOptions,
     IdentityTrainOptions,
     JudgeTrainOptions,
+    LabelledTrainOptions,
     ParseTrainOptions,
     PrepareOptions,
     ShowOptions,
@@ -112,6 +113,13 @@ def parse(dataset: Pairs = None, *, output: Run, model: ParseTrainOptions, train
 def judge(dataset: Labelled = None, *, output: Run, model: JudgeTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
     """Train the classifier of 40 attributes that measures edits (attributes-judge)."""
     _train("judge", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def clip(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train the small model of words for faces (clip-s): text edits follow it."""
+    _train("clip", dataset, output, model, train, show)
 
 
 @app.command()

@@ -71,7 +71,7 @@ def disturbed(picture: npt.NDArray[Any], dice: np.random.Generator, flip: bool =
     middle = np.full(2, (side - 1) / 2)
     shift = (SIDE - 1) / 2 - matrix @ middle + dice.normal(0, 1.2, 2)
     where = np.column_stack([matrix, shift])
-    out = cv2.warpAffine(picture, where, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out: Any = cv2.warpAffine(picture, where, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if dice.random() < 0.7:
         levels = np.linspace(0, 1, 256) ** np.exp(dice.normal(0, 0.2))
         levels = ((levels - 0.5) * np.exp(dice.normal(0, 0.15)) + 0.5 + dice.normal(0, 0.05))[:, None]

@@ -34,6 +34,7 @@ RECIPES = {
     "parse": "thcli.train.parse:Parse",
     "identity": "thcli.train.identity:IdentityRecipe",
     "judge": "thcli.train.judge:JudgeRecipe",
+    "clip": "thcli.train.clip:ClipRecipe",
 }
 # What may change when a run is resumed; everything else decides the losses.
 FREE = ("steps", "every", "save", "samples", "device", "threads", "resume", "overwrite", "offline")
