@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +79,15 @@ def look(
     select: the --face that will be chosen; with a reference picture it is also looked at who they are.
     """
     census = finders.census(select)
-    for frame, faces, cut in follow(info, read, finders, job):
+    record(follow(info, read, finders, job), log, census)
+    return census
+
+
+def record(followed: Iterable[tuple[Frame, list[Face], bool]], log: TrackLog, census: Census) -> None:
+    """Puts what `follow` gives into a log and a census."""
+    for frame, faces, cut in followed:
         log.add(frame, faces, cut=cut)
         census.add(faces, frame.pixels)
-    return census
 
 
 def follow(info: MediaInfo, read: ReadOptions, finders: Finders, job: Job) -> Iterator[tuple[Frame, list[Face], bool]]:
@@ -90,17 +95,25 @@ def follow(info: MediaInfo, read: ReadOptions, finders: Finders, job: Job) -> It
 
     Raises NoFaceError at the end when nobody was seen.
     """
+    with media.read(info.path, read, on=job.on) as reader:
+        yield from follow_frames(job.clock.over("decode", reader), info.frames, str(info.path), finders, job)
+
+
+def follow_frames(
+    frames: Iterable[Frame], total: int | None, where: str, finders: Finders, job: Job
+) -> Iterator[tuple[Frame, list[Face], bool]]:
+    """`follow` for frames from anywhere. total: how many, if known.  where: their name, for messages."""
     tracker = Tracker(finders.detector, finders.landmarker, identity=finders.identity)
     count, seen = 0, False
-    with media.read(info.path, read, on=job.on) as reader, job.stage("track", info.frames) as step:
-        for frame in job.clock.over("decode", reader):
+    with job.stage("track", total) as step:
+        for frame in frames:
             with job.clock("track", frames=1):
                 faces = tracker.update(frame.pixels)
             count, seen = count + 1, seen or bool(faces)
             yield frame, faces, tracker.cut
             step()
     if not seen:
-        raise NoFaceError(f"None of the {count} frames of {info.path} shows a face.", "Give a clip that shows one.")
+        raise NoFaceError(f"None of the {count} frames of {where} shows a face.", "Give a clip that shows one.")
 
 
 def _counted(motion: MotionFile, faces: int) -> Observed:

@@ -82,6 +82,10 @@ class Fadm(Computing):
         parts = [self.reader.attributes(self._tensor(part)) for part in _batches(pictures, self.batch)]
         return np.concatenate(parts).astype(np.float32)
 
+    def calls(self, options: RefineOptions) -> int:
+        """Network calls a frame. Raises UsageError for a number of steps that the schedule does not have."""
+        return len(self.steps(self.recipe.under(options), given=options.steps is not None))
+
     def refine(self, coarse: Sequence[Image], source: Array32, driving: Array32, numbers: Sequence[int], options: RefineOptions) -> list[Image]:  # fmt: skip
         """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes.
 
