@@ -188,7 +188,12 @@ TABLE: dict[str, dict[str, Backend]] = {
             ("dva",),
         ),
     },
-    "painter": {},
+    "painter": {
+        "drawn": Backend(
+            "thcli.editors.drawn.painter:load",
+            "draws glasses, beards, make-up and colours on the 468 points; nothing learnt",
+        ),
+    },
     "voice": {
         "a2m": Backend(
             "thcli.voices.a2m.voice:load",
