@@ -132,6 +132,13 @@ def a2m(
     _train("a2m", dataset, output, model, train, show)
 
 
+@app.command()
+@flags
+def dva(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+    """Train dva-s, the small diffusion video autoencoder that edits faces (clips/ in the folder: frames of videos)."""
+    _train("dva", dataset, output, model, train, show)
+
+
 def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:
     from thcli.train.run import train
 

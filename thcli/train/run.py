@@ -33,6 +33,7 @@ RECIPES = {
     "x2face": "thcli.train.x2face:X2FaceRecipe",
     "parse": "thcli.train.parse:Parse",
     "identity": "thcli.train.identity:IdentityRecipe",
+    "dva": "thcli.train.dva:DvaRecipe",
     "judge": "thcli.train.judge:JudgeRecipe",
     "clip": "thcli.train.clip:ClipRecipe",
 }

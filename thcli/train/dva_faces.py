@@ -1,0 +1,196 @@
+"""What dva-s learns from: labelled pictures and frames of clips, found once, cut as FFHQ's, with their points and identities.
+
+FOLDER as `evaluate.labelled` has it, and FOLDER/clips/NAME/*.jpg, where there are any: frames of one clip, in whatever cut. Where each
+face lies, and who it is to identity-s, is kept in FOLDER/points.npz (names relative to FOLDER), made when it is first needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from thcli.core.events import Finished, Listener, Started, Step
+from thcli.core.errors import MediaError
+from thcli.core.options import FaceOptions, RunOptions, TrainOptions
+from thcli.core.types import Array32, Image
+from thcli.evaluate.labelled import Labelled, labelled
+from thcli.faces import align
+from thcli.faces.crop import crop
+from thcli.faces.identity.aligned import aligned
+from thcli.faces.identity.small import load as load_identity
+from thcli.faces.landmarks68 import landmarks68
+from thcli.faces.topology import OVAL, PAIRS
+from thcli.pipeline.portrait import Finders
+from thcli.train.recipe import Batch
+
+FILE = "points.npz"
+FIXED = 2**31 - 1  # stands for the step of what sample pictures show
+RARE = ("Eyeglasses", "Bald", "Gray_Hair", "Mustache", "Goatee", "Wearing_Hat", "Sideburns", "5_o_Clock_Shadow", "Pale_Skin")
+OFTENER = 1.5  # added to a picture's chance of 1 when it has one of them
+FRAMES = 0.12  # part of the items that are frames of clips, where there are clips
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """names: N pictures, relative to the folder.  points: (N, 468, 3) in their pixels.  identities: (N, 512) of identity-s."""
+
+    names: tuple[str, ...]
+    points: npt.NDArray[np.float16]
+    identities: npt.NDArray[np.float16]
+
+
+def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> Found:
+    """Where the faces of these pictures are: read from the folder's own file, else looked for and written there.
+
+    Pictures without a face are left out.  Raises MediaError for a picture that cannot be read, WeightsError.
+    """
+    path = folder / FILE
+    if path.is_file():
+        with np.load(path) as kept:
+            known = {name: row for row, name in enumerate(kept["names"].tolist())}
+            rows = [known[name] for name in names if name in known]
+            return Found(tuple(n for n in names if n in known), kept["points"][rows], kept["identities"][rows])
+    finders, encoder = Finders.load(FaceOptions(), run), load_identity(run)
+    kept_names, points, crops = [], [], []
+    on(Started("find", len(names), "pictures"))
+    for number, name in enumerate(names, 1):
+        picture = read(folder / name)
+        faces = finders.find(picture)
+        face = finders.settled(picture, max(faces, key=lambda one: one.area)) if faces else None
+        if face is not None and face.mesh is not None:
+            kept_names.append(name)
+            points.append(face.mesh.astype(np.float16))
+            crops.append(aligned(picture, face))
+        on(Step("find", number))
+    on(Finished("find", len(kept_names), 0.0))
+    if not crops:
+        raise MediaError(f"No face is found in the pictures of {folder}.", "Give pictures of faces.")
+    out = Found(tuple(kept_names), np.stack(points), encoder.vectors(crops).astype(np.float16))
+    np.savez(path, names=np.array(out.names), points=out.points, identities=out.identities)
+    return out
+
+
+def read(path: Path) -> Image:
+    """A picture, (H, W, 3) uint8 RGB. Raises MediaError when it cannot be read."""
+    coded = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
+    if picture is None:
+        raise MediaError(f"{path} is not a picture that can be read.")
+    return np.asarray(picture, np.uint8)
+
+
+class DvaFaces:
+    """Batches with target, seen (B, 3, S, S) in [-1, 1]; landmarks (B, 136) and identity (B, 512); labels, known (B, 40); mask (B, 1, S, S).
+
+    seen: the picture that z_look is read of: the same one moved a little, or another frame of the clip.  Every item follows from
+    (seed, step, place) alone.
+    """
+
+    def __init__(self, folder: Path, persons: Sequence[int], size: int, batch: int, options: TrainOptions, on: Listener) -> None:
+        """Raises MediaError for a folder that is no such set."""
+        self._batch, self._options, self._size = batch, options, size
+        pictures: Labelled = labelled(folder).only(persons)
+        named = {str(path.relative_to(folder)): row for row, path in enumerate(pictures.paths)}
+        frames = sorted(str(path.relative_to(folder)) for path in folder.glob("clips/*/*.jpg"))
+        faces = found(folder, [*named, *frames], RunOptions(offline=options.offline, threads=options.threads), on)
+        self._labels = np.array([pictures.labels[named[n]] if n in named else np.zeros(40, np.bool_) for n in faces.names])
+        self._known = np.array([n in named for n in faces.names])
+        clips = [Path(name).parent.name for name in faces.names]
+        self._mates = [np.flatnonzero([c == clip for c in clips]) if not known else np.array([row]) for row, (clip, known) in enumerate(zip(clips, self._known, strict=True))] if len(frames) else [np.array([row]) for row in range(len(clips))]
+        self._identities = faces.identities
+        self._crops = np.empty((len(clips), size, size, 3), np.uint8)
+        self._points = np.empty((len(clips), 468, 2), np.float32)
+        for row, name in enumerate(faces.names):
+            points = faces.points[row].astype(np.float64)
+            where = align.ffhq(points, size)
+            self._crops[row] = crop(read(folder / name), where)
+            self._points[row] = points[:, :2] @ where.crop_from_frame[:2, :2].T + where.crop_from_frame[:2, 2]
+        straight = np.stack([share_of(points, size) for points in self._points])
+        self.middle: Array32 = straight.mean(0)
+        self.spread = float((straight - self.middle).std())
+        self._chances = self._weights()
+        self.fingerprint = hashlib.sha256("\n".join(faces.names).encode() + self._points.tobytes()).hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def _weights(self) -> npt.NDArray[np.float64]:
+        from thcli.editors.blocks.celeba import CELEBA
+
+        rare = self._labels[:, [CELEBA.index(name) for name in RARE]].any(1)
+        weights = np.where(self._known, 1.0 + OFTENER * rare, 0.0)
+        weights /= weights.sum()
+        if not self._known.all():
+            weights = (1 - FRAMES) * weights + FRAMES * ~self._known / (~self._known).sum()
+        return weights
+
+    def batch(self, step: int) -> Batch:
+        """The batch of an update."""
+        draw = np.random.default_rng([self._options.seed, step, 5])
+        return self._items(draw.choice(len(self), self._batch, p=self._chances), draw, self._options.flip)
+
+    def fixed(self) -> Batch:
+        """The same few items every time, for sample pictures."""
+        draw = np.random.default_rng([self._options.seed, FIXED])
+        return self._items(np.linspace(0, len(self) - 1, 16).astype(int), draw, False)
+
+    def close(self) -> None:
+        """There is nothing to close: all is in memory."""
+
+    def _items(self, rows: npt.NDArray[Any], draw: np.random.Generator, flip: bool) -> Batch:
+        size, jitter = self._size, self._options.jitter
+        target, seen = np.empty((2, len(rows), size, size, 3), np.uint8)
+        mask = np.zeros((len(rows), size, size), np.uint8)
+        landmarks = np.empty((len(rows), 136), np.float32)
+        gains = np.exp(draw.normal(0, jitter, (len(rows), 1, 1, 1))) * np.exp(draw.normal(0, jitter / 4, (len(rows), 3, 1, 1)))
+        lifts = draw.normal(0, jitter / 2, (len(rows), 1, 1, 1))
+        for place, row in enumerate(rows):
+            mirrored = flip and bool(draw.random() < 0.5)
+            other = draw.choice(self._mates[row])
+            matrix = moved(draw, size, 0.02, 0.02, 1.0, mirrored)
+            target[place] = warped(self._crops[row], matrix)
+            seen[place] = warped(self._crops[other], moved(draw, size, 0.05, 0.05, 2.5, mirrored))
+            points = self._points[row] @ matrix[:, :2].T + matrix[:, 2]
+            points = points[PAIRS] if mirrored else points
+            landmarks[place] = share_of(points, size)
+            cv2.fillConvexPoly(mask[place], cv2.convexHull(np.rint(points[list(OVAL)]).astype(np.int32)), 1)
+        pair = []
+        for pixels in (target, seen):
+            planes = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+            pair.append(torch.from_numpy(np.clip(planes * gains + lifts, -1, 1).astype(np.float32)))
+        return {
+            "target": pair[0], "seen": pair[1], "landmarks": torch.from_numpy(landmarks),
+            "identity": torch.from_numpy(self._identities[rows].astype(np.float32)),
+            "labels": torch.from_numpy(self._labels[rows]).float(), "known": torch.from_numpy(self._known[rows]).float(),
+            "mask": torch.from_numpy(mask)[:, None].float(),
+        }  # fmt: skip
+
+
+def share_of(points: npt.NDArray[Any], size: int) -> Array32:
+    """(136,) the 68 landmarks of points (468, 2), in pixels of a crop, as shares of its side: x0, y0, x1, y1 …"""
+    deep = np.column_stack([points, np.zeros(len(points))])
+    return np.asarray((landmarks68(deep)[:, :2].ravel() + 0.5) / size, np.float32)
+
+
+def moved(draw: np.random.Generator, size: int, turn: float, grow: float, shift: float, mirrored: bool) -> npt.NDArray[np.float64]:
+    """(2, 3) what turns, scales, shifts (pixels of 96) and mirrors a square a little."""
+    angle, scale = draw.normal(0, turn), np.exp(draw.normal(0, grow))
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if mirrored:
+        matrix[:, 0] *= -1
+    middle = np.full(2, (size - 1) / 2)
+    return np.column_stack([matrix, middle - matrix @ middle + draw.normal(0, shift * size / 96, 2)])
+
+
+def warped(picture: Image, matrix: npt.NDArray[np.float64]) -> Image:
+    """The picture moved, its border repeated."""
+    side = picture.shape[0]
+    return np.asarray(cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
