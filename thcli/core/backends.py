@@ -194,6 +194,15 @@ TABLE: dict[str, dict[str, Backend]] = {
             "draws glasses, beards, make-up and colours on the 468 points; nothing learnt",
         ),
     },
+    "text": {
+        "clip-s": Backend("thcli.editors.clip.small:load", "our own small model of the words for faces", ("clip-s",)),
+        "clip-b32": Backend(
+            "thcli.editors.clip.official:load_b32", "OpenAI CLIP ViT-B/32", ("clip-vit-b32",), "open_clip_torch"
+        ),
+        "clip-b16": Backend(
+            "thcli.editors.clip.official:load_b16", "OpenAI CLIP ViT-B/16", ("clip-vit-b16",), "open_clip_torch"
+        ),
+    },
     "voice": {
         "a2m": Backend(
             "thcli.voices.a2m.voice:load",
@@ -238,6 +247,7 @@ AUTO: dict[str, dict[str, str]] = {
     "parser": {"any": "parse-s", "free": "mesh-parse"},
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
+    "text": {"any": "clip-s", "free": ""},
     "voice": {"any": "a2m", "free": "a2m-free"},
     "refiner": {"any": "fadm-s", "free": ""},
 }

@@ -55,7 +55,7 @@ class ClipRecipe(LabelledRecipe):
     entry = "clip-s"
     exported = ("net",)
     phases = (Phase("net", ("net", "labels")),)
-    published = Published(18, 1, 128, 2e-3)
+    published = Published(12, 1, 128, 2e-3)
     perceptual = "texts"
 
     def __init__(self, options: TrainOptions, own: LabelledTrainOptions | None, on: Listener) -> None:

@@ -5,7 +5,7 @@ file's keys and the `--json` report are these fields; `cli.flags` turns them int
 """
 
 from thcli.core.options.base import option, require
-from thcli.core.options.edit import EditorOptions, EditSampler
+from thcli.core.options.edit import PUBLISHED_TEXT, EditorOptions, EditSampler, TextOptions
 from thcli.core.options.faces import (
     Blend,
     Border,
@@ -77,6 +77,7 @@ from thcli.core.options.train import (
 )
 
 __all__ = [
+    "PUBLISHED_TEXT",
     "A2mTrainOptions",
     "AlignOptions",
     "AudioOptions",
@@ -140,6 +141,7 @@ __all__ = [
     "TeacherInput",
     "Template",
     "TemplateOptions",
+    "TextOptions",
     "TrackOptions",
     "TrainOptions",
     "ViewOptions",

@@ -20,3 +20,25 @@ class EditorOptions:
     def __post_init__(self) -> None:
         require(2 <= self.steps <= 1000, "--steps", "within 2..1000", self.steps)
         require(self.sampler in ("ddim", "dpm++"), "--sampler", "ddim or dpm++", self.sampler)
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How an edit is learnt from words. The published program's: 5 steps, 2000 iterations, rate 0.002, weights 3, 5 (its README: 1) and 5."""
+
+    steps: int = option(5, "Pictures of the first frame on its way out of noise that are compared.", "--text-steps")
+    iterations: int = option(150, "Updates of the identity.", "--iterations")
+    lr: float = option(0.02, "Their rate.", "--text-rate")
+    words_weight: float = option(3.0, "Weight of the words in the loss.", "--weight-words")
+    identity_weight: float = option(0.3, "Weight of staying the same person.", "--weight-identity")
+    pixels_weight: float = option(1.0, "Weight of staying the same pixels.", "--weight-pixels")
+
+    def __post_init__(self) -> None:
+        require(2 <= self.steps <= 50, "--text-steps", "within 2..50", self.steps)
+        require(1 <= self.iterations <= 20_000, "--iterations", "within 1..20000", self.iterations)
+        require(0 < self.lr <= 1, "--text-rate", "more than 0, up to 1", self.lr)
+        for name, value in (("--weight-words", self.words_weight), ("--weight-identity", self.identity_weight), ("--weight-pixels", self.pixels_weight)):  # fmt: skip
+            require(0 <= value <= 1000, name, "within 0..1000", value)
+
+
+PUBLISHED_TEXT = TextOptions(5, 2000, 0.002, 3.0, 5.0, 5.0)

@@ -81,7 +81,7 @@ JOINTS = ("a", "an", "the", "with", "without", "no", "not", "and", "who", "is", 
 
 def split(text: str) -> list[str]:
     """A text's words: lower case, hyphens parting them as spaces do, apostrophes and punctuation left out."""
-    return re.findall(r"[a-z0-9]+", re.sub(r"['’]", "", text.lower()))
+    return re.findall(r"[a-z0-9]+", re.sub("['\u2019]", "", text.lower()))
 
 
 def _vocabulary() -> tuple[str, ...]:

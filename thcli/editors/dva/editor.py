@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from thcli.core.options import EditorOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Image
+from thcli.diffusion.samplers import invert_ddim
+from thcli.editors.blocks.trail import Mask, Trail, fingerprint
 from thcli.editors.dva import sampling
-from thcli.editors.dva.arcface import INSIDE
+from thcli.editors.dva.arcface import INSIDE, LENGTH
 from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.network import NoiseEstimator
-from thcli.editors.dva.parsing import VIDEO_BACKGROUND
+from thcli.editors.dva.parsing import BACKGROUND, VIDEO_BACKGROUND
 from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.compute import Computing
 from thcli.engines.blocks.engine import as_unit, eight_bit
@@ -29,12 +32,14 @@ class Dva(Computing):
     """An Editor. Stateless between calls; x_T and pictures are kept of a batch alone."""
 
     template: Template = "ffhq"
+    units = (LENGTH,)
 
     def __init__(self, network: NoiseEstimator, encoder: Encoder, run: RunOptions, options: EditorOptions | None = None) -> None:  # fmt: skip
         """Raises DeviceError when the device is not there, UsageError for a number of steps that no stride of the thousand gives."""
         super().__init__(run)
         self.options = options or EditorOptions()
         sampling.schedule(self.options.steps)
+        self.fingerprint = fingerprint(encoder.linear)
         self.network, self.encoder = self.ready(network), self.ready(encoder)
         self.crop_size = network.shape.size
 
@@ -82,6 +87,31 @@ class Dva(Computing):
                 found = self.encoder.bgnet(self._tensor(crops[here], INSIDE), background)
                 out += list((found[:, 0] * 255).to(torch.uint8).cpu().numpy())
         return out
+
+    def trail(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trail:
+        """See `blocks.trail.Steerable`: the published program's pairs, x_t at each of a few steps; its face region is the plain one."""
+        with torch.no_grad(), self.steering():
+            inside = self._tensor([crop], INSIDE)
+            start, points = self.encoder.idnet(inside).float(), self.encoder.lndnet(inside).float()
+            shown = self._sized(self.encoder.bgnet(inside, BACKGROUND)) if mask is None else self._mask(mask)
+            walker = sampling.denoiser(self.network, self.encoder.face(start, points).float(), steps)
+            rows = sampling.trail(walker, invert_ddim(walker, self._tensor([crop], self.crop_size)))
+            kept = torch.cat(rows).float()
+
+        def after(identity: Tensor) -> Tensor:
+            with self.steering():
+                told = self.encoder.face(identity, points).float()
+                return sampling.one_step_each(sampling.denoiser(self.network, told, steps), kept[:-1])
+
+        return Trail(start, kept[1:], shown, after)
+
+    def _mask(self, mask: Mask) -> Tensor:
+        """(1, 1, S, S) in 0..1 of a crop's region (S, S)."""
+        return self._sized(torch.from_numpy(np.ascontiguousarray(mask)).to(self.device)[None, None].float() / 255)
+
+    def _sized(self, mask: Tensor) -> Tensor:
+        side = self.crop_size
+        return mask if mask.shape[-1] == side else F.interpolate(mask, (side, side), mode="bilinear", antialias=True)
 
     def _face(self, identity: Array32, landmarks: Array32) -> Tensor:
         """z_face (B, 512)."""

@@ -33,20 +33,25 @@ class Computing:
             torch.set_num_threads(run.threads)
 
     def ready(self, network: Network) -> Network:
-        """A loaded network made quick, on the backend's device."""
-        with self.computing():
+        """A loaded network made quick, on the backend's device; gradients can pass through it."""
+        with torch.no_grad(), self.steering():
             return fast.prepare(network, self.device, exact=self.half is None)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
         """No gradients, the chosen precision, and the device's own errors as ours."""
+        with torch.inference_mode(), self.steering():
+            yield
+
+    @contextmanager
+    def steering(self) -> Iterator[None]:
+        """The same with gradients."""
         try:
-            with torch.inference_mode():
-                if self.half is None:
+            if self.half is None:
+                yield
+            else:
+                with torch.autocast(self.device.type, self.half):
                     yield
-                else:
-                    with torch.autocast(self.device.type, self.half):
-                        yield
         except torch.OutOfMemoryError as exc:
             raise DeviceError(
                 f"{self.device} has not enough memory.", "Use a smaller --batch-size, or --device cpu."
