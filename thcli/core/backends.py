@@ -182,6 +182,11 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "editor": {
+        "dva-s": Backend(
+            "thcli.editors.dva.small:load",
+            "a small diffusion video autoencoder of our own, 96 x 96; one identity a clip",
+            ("dva-s", "identity-s"),
+        ),
         "dva": Backend(
             "thcli.editors.dva.editor:load",
             "Diffusion Video Autoencoders, 256 x 256; one identity a clip",
@@ -248,6 +253,7 @@ AUTO: dict[str, dict[str, str]] = {
     "identity": {"any": "identity-s", "free": ""},
     "model3d": {"any": "mesh", "free": "mesh"},
     "text": {"any": "clip-s", "free": ""},
+    "editor": {"any": "dva-s", "free": ""},
     "voice": {"any": "a2m", "free": "a2m-free"},
     "refiner": {"any": "fadm-s", "free": ""},
 }

@@ -6,6 +6,7 @@ itself. `start` below the last step begins with a noised picture instead of nois
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -133,6 +134,23 @@ def invert_ddim(denoiser: Denoiser, x: Tensor, *, seen: Seen | None = None) -> T
         x = after**0.5 * found.x0 + (1 - after) ** 0.5 * found.noise
         if seen is not None:
             seen(k, x)
+    return x
+
+
+def invert_dpmpp(denoiser: Denoiser, x: Tensor) -> Tensor:
+    """x_T of a picture: DPM-Solver++(2M) run upwards, over the steps of `invert_ddim`, of second order but for the first step."""
+    schedule = denoiser.schedule
+    log_snr, abar = schedule.log_snr, schedule.abar.astype("float64")
+    old: Tensor | None = None
+    old_step = 0.0
+    for k in range(len(schedule) - 1):
+        x0 = denoiser(x, k).x0
+        step = float(log_snr[k + 1] - log_snr[k])
+        ratio = 0.0 if old is None else step / old_step / 2
+        better = x0 if old is None else (1 + ratio) * x0 - ratio * old
+        grow = float(((1 - abar[k + 1]) / (1 - abar[k])) ** 0.5)
+        x = grow * x + float(abar[k + 1] ** 0.5 * -math.expm1(-step)) * better
+        old, old_step = x0, step
     return x
 
 

@@ -19,7 +19,7 @@ from thcli.core.events import Listener
 from thcli.core.options import LabelledTrainOptions, TrainOptions
 from thcli.diffusion import process
 from thcli.editors.dva import sampling, small
-from thcli.editors.dva.small_network import SmallDva
+from thcli.editors.dva.small_network import SmallDva, unit
 from thcli.evaluate.labelled import digits_of
 from thcli.train.dva_faces import DvaFaces
 from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
@@ -29,8 +29,13 @@ from thcli.weights.tensors import load_tensors
 PAINT, EDGES, LABELS, REGULAR = 4.0, 4.0, 0.15, 1.0  # weights of the terms beside L_simple
 FACE = 2.0  # how much more the painting's error counts within the face
 DIFFUSED = 0.25  # part of a batch that is noised, twice each
-NOISY = 1.5  # most steps of training are noisy ones: there the face alone says what to paint (1: all alike, as published)
-HIDDEN = (0.5, 0.15)  # how often identity-s, by which pictures could be told apart one by one, and the landmarks are hidden
+NOISY = (
+    1.5  # most steps of training are noisy ones: there the face alone says what to paint (1: all alike, as published)
+)
+HIDDEN = (
+    0.5,
+    0.15,
+)  # how often identity-s, by which pictures could be told apart one by one, and the landmarks are hidden
 WARM = 200  # updates in which the rate rises
 LAST = 0.03  # of the rate, at the end
 
@@ -69,7 +74,9 @@ class DvaRecipe(Recipe):
         face = net.facer(torch.cat([batch["identity"], look], 1), batch["landmarks"], held)
         painting = net.painter(face).float()
         weight = (1 + FACE * mask) / (1 + FACE * mask.mean())
-        told = F.binary_cross_entropy_with_logits(net.labels(small.unit(look)).float(), batch["labels"], reduction="none").mean(1)
+        told = F.binary_cross_entropy_with_logits(
+            net.labels(unit(look)).float(), batch["labels"], reduction="none"
+        ).mean(1)
         terms = {
             "paint": PAINT * (weight * (painting - target).abs()).mean(),
             "edges": EDGES * edges(painting - target, weight),
@@ -97,7 +104,9 @@ class DvaRecipe(Recipe):
         net = self.net
         identity = torch.cat([batch["identity"], net.looker(batch["target"])], 1)
         told = {"own": batch["landmarks"], "next one's landmarks": batch["landmarks"].roll(-1, 0)}
-        rows = {"truth": batch["target"]} | {name: net.painter(net.facer(identity, points)) for name, points in told.items()}
+        rows = {"truth": batch["target"]} | {
+            name: net.painter(net.facer(identity, points)) for name, points in told.items()
+        }
         return {name: (value + 1) / 2 for name, value in rows.items()}
 
     def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -26,14 +26,24 @@ from thcli.faces import align
 from thcli.faces.crop import crop
 from thcli.faces.identity.aligned import aligned
 from thcli.faces.identity.small import load as load_identity
-from thcli.faces.landmarks68 import landmarks68
-from thcli.faces.topology import OVAL, PAIRS
+from thcli.editors.dva.small import oval, shares
+from thcli.faces.topology import PAIRS
 from thcli.pipeline.portrait import Finders
 from thcli.train.recipe import Batch
 
 FILE = "points.npz"
 FIXED = 2**31 - 1  # stands for the step of what sample pictures show
-RARE = ("Eyeglasses", "Bald", "Gray_Hair", "Mustache", "Goatee", "Wearing_Hat", "Sideburns", "5_o_Clock_Shadow", "Pale_Skin")
+RARE = (
+    "Eyeglasses",
+    "Bald",
+    "Gray_Hair",
+    "Mustache",
+    "Goatee",
+    "Wearing_Hat",
+    "Sideburns",
+    "5_o_Clock_Shadow",
+    "Pale_Skin",
+)
 OFTENER = 1.5  # added to a picture's chance of 1 when it has one of them
 FRAMES = 0.12  # part of the items that are frames of clips, where there are clips
 
@@ -94,17 +104,28 @@ class DvaFaces:
     (seed, step, place) alone.
     """
 
-    def __init__(self, folder: Path, persons: Sequence[int], size: int, batch: int, options: TrainOptions, on: Listener) -> None:
+    def __init__(
+        self, folder: Path, persons: Sequence[int], size: int, batch: int, options: TrainOptions, on: Listener
+    ) -> None:
         """Raises MediaError for a folder that is no such set."""
         self._batch, self._options, self._size = batch, options, size
         pictures: Labelled = labelled(folder).only(persons)
         named = {str(path.relative_to(folder)): row for row, path in enumerate(pictures.paths)}
         frames = sorted(str(path.relative_to(folder)) for path in folder.glob("clips/*/*.jpg"))
         faces = found(folder, [*named, *frames], RunOptions(offline=options.offline, threads=options.threads), on)
-        self._labels = np.array([pictures.labels[named[n]] if n in named else np.zeros(40, np.bool_) for n in faces.names])
+        self._labels = np.array(
+            [pictures.labels[named[n]] if n in named else np.zeros(40, np.bool_) for n in faces.names]
+        )
         self._known = np.array([n in named for n in faces.names])
         clips = [Path(name).parent.name for name in faces.names]
-        self._mates = [np.flatnonzero([c == clip for c in clips]) if not known else np.array([row]) for row, (clip, known) in enumerate(zip(clips, self._known, strict=True))] if len(frames) else [np.array([row]) for row in range(len(clips))]
+        self._mates = (
+            [
+                np.flatnonzero([c == clip for c in clips]) if not known else np.array([row])
+                for row, (clip, known) in enumerate(zip(clips, self._known, strict=True))
+            ]
+            if len(frames)
+            else [np.array([row]) for row in range(len(clips))]
+        )
         self._identities = faces.identities
         self._crops = np.empty((len(clips), size, size, 3), np.uint8)
         self._points = np.empty((len(clips), 468, 2), np.float32)
@@ -113,7 +134,7 @@ class DvaFaces:
             where = align.ffhq(points, size)
             self._crops[row] = crop(read(folder / name), where)
             self._points[row] = points[:, :2] @ where.crop_from_frame[:2, :2].T + where.crop_from_frame[:2, 2]
-        straight = np.stack([share_of(points, size) for points in self._points])
+        straight = np.stack([shares(points, size) for points in self._points])
         self.middle: Array32 = straight.mean(0)
         self.spread = float((straight - self.middle).std())
         self._chances = self._weights()
@@ -148,9 +169,11 @@ class DvaFaces:
     def _items(self, rows: npt.NDArray[Any], draw: np.random.Generator, flip: bool) -> Batch:
         size, jitter = self._size, self._options.jitter
         target, seen = np.empty((2, len(rows), size, size, 3), np.uint8)
-        mask = np.zeros((len(rows), size, size), np.uint8)
+        mask = np.empty((len(rows), size, size), np.uint8)
         landmarks = np.empty((len(rows), 136), np.float32)
-        gains = np.exp(draw.normal(0, jitter, (len(rows), 1, 1, 1))) * np.exp(draw.normal(0, jitter / 4, (len(rows), 3, 1, 1)))
+        gains = np.exp(draw.normal(0, jitter, (len(rows), 1, 1, 1))) * np.exp(
+            draw.normal(0, jitter / 4, (len(rows), 3, 1, 1))
+        )
         lifts = draw.normal(0, jitter / 2, (len(rows), 1, 1, 1))
         for place, row in enumerate(rows):
             mirrored = flip and bool(draw.random() < 0.5)
@@ -160,8 +183,8 @@ class DvaFaces:
             seen[place] = warped(self._crops[other], moved(draw, size, 0.05, 0.05, 2.5, mirrored))
             points = self._points[row] @ matrix[:, :2].T + matrix[:, 2]
             points = points[PAIRS] if mirrored else points
-            landmarks[place] = share_of(points, size)
-            cv2.fillConvexPoly(mask[place], cv2.convexHull(np.rint(points[list(OVAL)]).astype(np.int32)), 1)
+            landmarks[place] = shares(points, size)
+            mask[place] = oval(points, size)
         pair = []
         for pixels in (target, seen):
             planes = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
@@ -174,13 +197,9 @@ class DvaFaces:
         }  # fmt: skip
 
 
-def share_of(points: npt.NDArray[Any], size: int) -> Array32:
-    """(136,) the 68 landmarks of points (468, 2), in pixels of a crop, as shares of its side: x0, y0, x1, y1 …"""
-    deep = np.column_stack([points, np.zeros(len(points))])
-    return np.asarray((landmarks68(deep)[:, :2].ravel() + 0.5) / size, np.float32)
-
-
-def moved(draw: np.random.Generator, size: int, turn: float, grow: float, shift: float, mirrored: bool) -> npt.NDArray[np.float64]:
+def moved(
+    draw: np.random.Generator, size: int, turn: float, grow: float, shift: float, mirrored: bool
+) -> npt.NDArray[np.float64]:
     """(2, 3) what turns, scales, shifts (pixels of 96) and mirrors a square a little."""
     angle, scale = draw.normal(0, turn), np.exp(draw.normal(0, grow))
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -193,4 +212,6 @@ def moved(draw: np.random.Generator, size: int, turn: float, grow: float, shift:
 def warped(picture: Image, matrix: npt.NDArray[np.float64]) -> Image:
     """The picture moved, its border repeated."""
     side = picture.shape[0]
-    return np.asarray(cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )

@@ -14,12 +14,17 @@ EditSampler = Literal["ddim", "dpm++"]
 class EditorOptions:
     """The same for the way to noise and the way back."""
 
-    steps: int = option(100, "Network calls a frame each way; more give the unedited picture back more closely.")
-    sampler: EditSampler = option("ddim", "Of the way back: ddim, or dpm++, which needs fewer steps.")
+    steps: int | None = option(
+        None,
+        "Network calls a frame each way; more give the unedited picture back more closely (default: the editor's own).",
+    )
+    sampler: EditSampler | None = option(
+        None, "How frames go to noise and back: ddim, or dpm++, which needs fewer steps (default: the editor's own)."
+    )
 
     def __post_init__(self) -> None:
-        require(2 <= self.steps <= 1000, "--steps", "within 2..1000", self.steps)
-        require(self.sampler in ("ddim", "dpm++"), "--sampler", "ddim or dpm++", self.sampler)
+        require(self.steps is None or 2 <= self.steps <= 1000, "--steps", "within 2..1000", self.steps)
+        require(self.sampler in (None, "ddim", "dpm++"), "--sampler", "ddim or dpm++", self.sampler)
 
 
 @dataclass(frozen=True, slots=True)

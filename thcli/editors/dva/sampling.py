@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thcli.diffusion import process
-from thcli.diffusion.samplers import Denoiser, Sampler, invert_ddim, sample_ddim, sample_dpmpp
+from thcli.diffusion.samplers import Denoiser, Sampler, invert_ddim, invert_dpmpp, sample_ddim, sample_dpmpp
 from thcli.diffusion.schedule import Schedule, linear, strided
 from thcli.editors.dva.network import NoiseEstimator
 
@@ -27,6 +27,16 @@ def schedule(steps: int) -> Schedule:
 def denoiser(network: NoiseEstimator, face: Tensor, steps: int) -> Denoiser:
     """The network on that many steps, for pictures that show these faces: z_face (B, 512)."""
     return Denoiser(lambda x, t: network(x, t, face.expand(len(x), -1)), schedule(steps))
+
+
+def up(walker: Denoiser, clean: Tensor, sampler: Sampler = "ddim") -> Tensor:
+    """x_T (B, 3, H, W) of what is clean."""
+    return invert_dpmpp(walker, clean) if sampler == "dpm++" else invert_ddim(walker, clean)
+
+
+def down(walker: Denoiser, latents: Tensor, sampler: Sampler = "ddim") -> Tensor:
+    """What is clean of x_T (B, 3, H, W)."""
+    return sample_dpmpp(walker, latents) if sampler == "dpm++" else sample_ddim(walker, latents)
 
 
 def invert(network: NoiseEstimator, pictures: Tensor, face: Tensor, steps: int) -> Tensor:
