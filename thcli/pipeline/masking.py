@@ -33,7 +33,7 @@ from thcli.pipeline.cropfile import Place
 from thcli.pipeline.panels import eight_bit
 
 WORK = 192  # pixels across the crop in which masks are made
-_TRUST = 0.7  # how much a difference from the usual face says beside the parser
+TRUST = 0.7  # how much a difference from the usual face says beside the parser
 _DECIDED = 2.5  # times as steep as it was found is what is kept
 _OPEN = 0.5  # of the feather: how far inside the face's edge the mask is fully open
 _QUALITY = 92  # of the textures on disk, as JPEG
@@ -54,13 +54,15 @@ class Masks:
 class MaskLog:
     """What pass 1 saw of each frame, on disk. A context manager. Frames are added in order; then `finish`; then `likely`, once, in order.
 
-    own: the regions that are not in front of the face.  calmed: is given the calmed regions of every frame, in order.
+    own: the regions that are not in front of the face.  trust: how much a difference from the usual face says beside the parser.
+    calmed: is given the calmed regions of every frame, in order.
     """
 
     def __init__(
-        self, parser: Parser, feather: float, own: Group = FACE, calmed: Callable[[Regions | None], None] | None = None
-    ) -> None:
-        self._parser, self._feather, self._own, self._calmed = parser, feather, own, calmed
+        self, parser: Parser, feather: float, own: Group = FACE, trust: float = TRUST,
+        calmed: Callable[[Regions | None], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._parser, self._feather, self._own, self._trust, self._calmed = parser, feather, own, trust, calmed
         self._file = tempfile.TemporaryFile(prefix="thcli-masks-")  # noqa: SIM115 - closed in __exit__
         self._sizes = array(
             "I"
@@ -127,7 +129,7 @@ class MaskLog:
             transform(small.crop_from_frame, place.mesh[:, :2].astype(np.float64)), small.size, _OUTLINE
         )
         inside = np.maximum(face, np.asarray(outline > 0.5, np.float32))
-        front = np.where(outline > 0.5, 1 - face, 0) + _TRUST * self._sheet.rolled(differs, place.mesh, small)
+        front = np.where(outline > 0.5, 1 - face, 0) + self._trust * self._sheet.rolled(differs, place.mesh, small)
         keep = refined(np.clip(front, 0, 1).astype(np.float32), crop(picture, small), inside)
         keep = np.clip((keep - 0.5) * _DECIDED + 0.5, 0, 1)  # in front or not: half a hand is seen as a ghost
         return Masks(_grown(_ramped(inside, self._feather), place.where), _grown(keep, place.where))

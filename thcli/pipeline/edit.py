@@ -1,0 +1,116 @@
+"""`thcli edit`: a clip's faces changed by attributes or words, the same change in every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from thcli import media
+from thcli.core.backends import backend, chosen
+from thcli.core.events import Listener, silent
+from thcli.core.options import EditOptions
+from thcli.core.protocols import Parser
+from thcli.core.stream import prefetch
+from thcli.core.types import Frame
+from thcli.faces.crop import Pixels
+from thcli.media.info import MediaInfo
+from thcli.media.provenance import Provenance
+from thcli.media.target import Target
+from thcli.pipeline.editface import Person, paired
+from thcli.pipeline.editwish import ways_of, wish_of
+from thcli.pipeline.naming import fingerprint, output_path
+from thcli.pipeline.observe import look
+from thcli.pipeline.portrait import Finders
+from thcli.pipeline.regionstream import Seen, divided
+from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.sidebyside import compare
+from thcli.pipeline.tracklog import TrackLog
+
+DEFAULTS = EditOptions()
+
+
+def edit(
+    video: str | Path,
+    output: str | Path | None = None,
+    options: EditOptions = DEFAULTS,
+    on: Listener = silent,
+) -> Report:
+    """Changes the chosen faces of a video (or a picture): what they are like is edited once for the clip, so it is steady in time.
+
+    Frames keep their size, depth and time stamps, and all that lies outside of the changed regions is the input's, bit for bit. output:
+    a file, folder or '-' (see `media.write`); None: NAME_edit beside the video.  Report.passed_through: frames without the faces.
+    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    """
+    with Job("edit", on) as job:
+        wish = wish_of(options)
+        info = media.probe(job.enter(media.local(video)))
+        target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
+        Target(target, options.output.overwrite).check(0)
+        ways = ways_of(wish, options)
+        finders = Finders.load(options.faces, options.run)
+        parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
+        log = job.enter(TrackLog())
+        census = look(info, log, options.read, finders, job, options.faces.select)
+        tracks = finders.choose(census, options.faces.select, str(video), job)
+        people = [Person(track, ways, log, parser, options, info.path.name, job) for track in tracks]
+        unseen = learn(people, info, parser, options, job)
+        names = "+".join(wish.engines)
+        writer = media.write(
+            target, info.size, info, options.output, drive=info, span=options.read, frames=info.frames,
+            provenance=Provenance("edit", names), fingerprint=fingerprint((info.path,), options), on=on,
+        )  # fmt: skip
+        with writer as out, job.stage("edit", info.frames, out.done) as step:
+            tally = Tally(out.done)
+            for frame, pixels in changed(people, info, out.done, options, job):
+                out.write(pixels, frame.pts, frame.duration)
+                tally.add(frame.pts, frame.duration, frame.time_base)
+                step()
+        if options.compare is not None:
+            compare(
+                [info.path, target], options.compare, output=options.output, read=options.read, on=on, whole=[target]
+            )
+        details = {"attributes": dict(wish.attributes), "engines": {name: dict(part) for name, part in wish.engines.items()}}  # fmt: skip
+        return job.report(target, tally, faces=census.tracks, passed_through=unseen, engine=names, details=details)
+
+
+def learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: EditOptions, job: Job) -> int:
+    """The rest of pass 1: every frame is parsed and looked at, and what is done is settled. Gives how many frames show none of the faces."""
+
+    def frames() -> Iterator[Seen]:
+        faces = zip(*(person.faces() for person in people), strict=True)
+        places = zip(*(person.places() for person in people), strict=True)
+        reader = job.enter(media.read(info.path, options.read, on=job.on))
+        for frame, shown, found in zip(job.clock.over("decode", reader), faces, places, strict=True):
+            yield Seen(frame, "", shown, tuple(place[0].where for place in found), found[0][0].shot)
+
+    batch, unseen = options.run.batch_size, 0
+    with closing(prefetch(divided(frames(), parser, batch, 0, job), batch)) as stream, job.stage("learn", info.frames) as step:  # fmt: skip
+        places = [person.places() for person in people]
+        while window := list(islice(stream, batch)):
+            for i, person in enumerate(people):
+                person.learn(window, i, list(islice(places[i], len(window))))
+            for divided_frame in window:
+                unseen += not any(face is not None for face in divided_frame.seen.faces)
+                step()
+    with job.clock("settle"):
+        for person in people:
+            person.settle()
+    return unseen
+
+
+def changed(
+    people: Sequence[Person], info: MediaInfo, done: int, options: EditOptions, job: Job
+) -> Iterator[tuple[Frame, Pixels]]:
+    """Every frame from number `done` on, and its pixels changed."""
+    reader = job.clock.over("decode again", job.enter(media.read(info.path, options.read, on=job.on)))
+    batch = options.run.batch_size
+    with closing(prefetch(islice(reader, done, None), batch)) as frames:
+        stream = zip(frames, paired(people, done), strict=True)
+        while window := list(islice(stream, batch)):
+            pixels: list[Pixels] = [frame.pixels for frame, _ in window]
+            for i, person in enumerate(people):
+                pixels = person.edited(pixels, [parts[i] for _, parts in window])
+            for (frame, _), made in zip(window, pixels, strict=True):
+                yield frame, made
