@@ -11,8 +11,10 @@ from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.core.options import (
     A2mTrainOptions,
+    AttributeTrainOptions,
     DiffusedHeadsTrainOptions,
     FaceVid2VidTrainOptions,
+    FadmTrainOptions,
     FommTrainOptions,
     IdentityTrainOptions,
     JudgeTrainOptions,
@@ -117,6 +119,20 @@ def judge(dataset: Labelled = None, *, output: Run, model: JudgeTrainOptions, tr
 
 @app.command()
 @flags
+def attributes(
+    dataset: Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")],
+    *, output: Run, model: AttributeTrainOptions, show: ShowOptions,
+) -> None:  # fmt: skip
+    """Fit the directions of 40 attributes in an editor's identity space (dva-s-attributes): `thcli edit --attr` follows them."""
+    from thcli.train.attributes import attributes as fit
+
+    with Console(show) as console:
+        report = fit(dataset, output, model, console)
+        console.result(report, f"{report['output']}: {report['faces']} faces; mean AUC of the 40 directions on {report['tested']} others {report['auc']:.3f}")  # fmt: skip
+
+
+@app.command()
+@flags
 def clip(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
     """Train the small model of words for faces (clip-s): text edits follow it."""
     _train("clip", dataset, output, model, train, show)
@@ -137,6 +153,16 @@ def a2m(
 def dva(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
     """Train dva-s, the small diffusion video autoencoder that edits faces (clips/ in the folder: frames of videos)."""
     _train("dva", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def fadm(
+    dataset: Annotated[Path | None, typer.Argument(help="A folder of talking clips; index.csv (file, speaker) says who speaks (not needed with --smoke).")] = None,
+    *, output: Run, model: FadmTrainOptions, train: TrainOptions, show: ShowOptions,
+) -> None:  # fmt: skip
+    """Train the small refiner (fadm-s): from what the mesh engine draws to the true frame."""
+    _train("fadm", dataset, output, model, train, show)
 
 
 def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:

@@ -25,6 +25,7 @@ from thcli.train.smoke import SMOKE
 # A row each model; loading one never imports the others.
 RECIPES = {
     "a2m": "thcli.train.a2m:A2m",
+    "fadm": "thcli.train.fadm:FadmRecipe",
     "diffused-heads": "thcli.train.diffused_heads:DiffusedHeadsRecipe",
     "diffused-heads-published": "thcli.train.diffused_heads_published:PublishedRecipe",
     "fomm": "thcli.train.fomm:Fomm",

@@ -60,7 +60,9 @@ from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
     A2mTrainOptions,
+    AttributeTrainOptions,
     DiffusedHeadsTrainOptions,
+    DirectionKind,
     FaceVid2VidTrainOptions,
     FadmTrainOptions,
     FommTrainOptions,
@@ -80,6 +82,7 @@ __all__ = [
     "PUBLISHED_TEXT",
     "A2mTrainOptions",
     "AlignOptions",
+    "AttributeTrainOptions",
     "AudioOptions",
     "BenchOptions",
     "Blend",
@@ -89,6 +92,7 @@ __all__ = [
     "CropOptions",
     "DetectOptions",
     "DiffusedHeadsTrainOptions",
+    "DirectionKind",
     "EditOptions",
     "EditRegion",
     "EditSampler",

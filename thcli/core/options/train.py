@@ -13,6 +13,7 @@ from thcli.core.options.run import Precision, RunOptions
 Perceptual = Literal["auto", "vgg19", "pyramid"]
 SpadeChoice = Literal["original", "spade"]
 TeacherInput = Literal["imagenet", "arcface"]
+DirectionKind = Literal["effects", "classifier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,24 @@ class JudgeTrainOptions(LabelledTrainOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeTrainOptions:
+    """How directions of attributes are fitted in an editor's identity space."""
+
+    editor: str = option("dva-s", "Whose identities: dva-s or dva.")
+    kind: DirectionKind = option("effects", "effects: what an attribute does to an identity, others held; classifier: as published.")  # fmt: skip
+    apart: str = option("Male,Young,Eyeglasses,Smiling", "Attributes that the other directions leave alone, with commas between.")  # fmt: skip
+    persons: str = option("0-5", "Learn from persons whose number ends in one of these digits.")
+    tested: str = option("9", "Figures are of persons whose number ends in one of these.")
+    most: int = option(8000, "Pictures that are learnt from, at most.")
+    overwrite: bool = option(False, "Replace a file that exists.")
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def __post_init__(self) -> None:
+        require(self.kind in ("effects", "classifier"), "--kind", "effects or classifier", self.kind)
+        require(self.most >= 100, "--most", "100 or more", self.most)
+
+
+@dataclass(frozen=True, slots=True)
 class ParseTrainOptions:
     """The face parser's own."""
 
@@ -207,10 +226,12 @@ class FadmTrainOptions:
         0.25, "Part of the items that shows the refiner a true frame, which it shall leave alone."
     )
     degraded: float = option(0.3, "Part of the items whose coarse frame is made worse.")
+    windows: float = option(0.6, "Part of the updates, at the beginning, that sees windows of two thirds of the side.")
 
     def __post_init__(self) -> None:
         for name, value in (("--clips", self.clips), ("--sources", self.sources), ("--drivers", self.drivers)):
             require(1 <= value <= 10000, name, "within 1..10000", value)
+        require(0 <= self.windows <= 1, "--windows", "within 0..1", self.windows)
         require(0 <= self.untouched <= 1, "--untouched", "within 0..1", self.untouched)
         require(0 <= self.degraded <= 1 - self.untouched, "--degraded", "within 0..1, with --untouched at most 1", self.degraded)  # fmt: skip
 
