@@ -11,6 +11,7 @@ from thcli.faces.topology import FRONT_SIGNS, TRIANGLES
 
 _DARK = 8.0  # levels added before the logarithm
 _CALM = 0.02  # ridge of the fit: slopes of a face that shows one side alone stay small
+_LINE = 256  # points looked up in a row: OpenCV's maps may not be long
 _SOFT = 0.02  # of the crop's side: blur before brightness is read, wider than pores
 
 
@@ -42,9 +43,10 @@ def fitted(crop: Image, mesh: Array, regions: Array32) -> Array:
 def looked_up(plane: Array32, points: Array, side: int) -> Array:
     """(N,) a plane's values at points given in pixels of a crop of `side`; the plane may be of another size."""
     ratio = plane.shape[0] / side
-    at = ((points[:, :2] + 0.5) * ratio - 0.5).astype(np.float32)[:, None]
-    found = cv2.remap(np.asarray(plane, np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
-    return np.asarray(found[:, 0], np.float64)
+    at = ((points[:, :2] + 0.5) * ratio - 0.5).astype(np.float32)
+    lines = np.resize(at, (-(-len(at) // _LINE), _LINE, 2)) if len(at) else np.zeros((1, 1, 2), np.float32)
+    found = cv2.remap(np.asarray(plane, np.float32), lines, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
+    return np.asarray(found.ravel()[: len(at)], np.float64)
 
 
 def direction(light: Array) -> Array:

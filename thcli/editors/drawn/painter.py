@@ -9,11 +9,12 @@ import numpy as np
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.drawn import frame, glasses
+from thcli.editors.drawn import beard, frame, glasses
 from thcli.editors.drawn.look import ROW, Look, measure
 from thcli.editors.drawn.scene import Scene
 
-ATTRIBUTES = ("eyeglasses", "sunglasses")
+WHISKERS = ("stubble", "beard", "goatee", "moustache", "sideburns")
+ATTRIBUTES = ("eyeglasses", "sunglasses", *WHISKERS)
 SIDE = 512
 
 
@@ -49,6 +50,9 @@ class Drawn:
 
 def _painted(scene: Scene, strengths: Mapping[str, float]) -> Image:
     out = scene.crop.astype(np.float32)
+    for name in WHISKERS:
+        if strengths.get(name):
+            beard.draw(out, scene, name, strengths[name])
     if strengths.get("eyeglasses"):
         glasses.draw(out, scene, frame.READING, glasses.CLEAR, strengths["eyeglasses"])
     if strengths.get("sunglasses"):

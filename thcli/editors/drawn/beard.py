@@ -1,0 +1,89 @@
+"""Beards on a picture: the hairs of `whiskers` in the person's own colour, lit as the skin below them is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from thcli.core.types import Array, Array32
+from thcli.editors.drawn import hairs, whiskers
+from thcli.editors.drawn.hairs import Coat
+from thcli.editors.drawn.look import Look
+from thcli.editors.drawn.scene import Scene
+from thcli.faces.parsing.classes import MOUTH, NECK, SKIN
+from thcli.faces.parsing.polygon import coverage
+from thcli.faces.topology import LIPS_OUTER
+
+_LIGHT = 0.07  # canonical units: width of the Gaussian that leaves the light of the skin and not its detail
+_LIGHTEST = 0.5  # of the skin's brightness: a beard is seen
+_DARKER = 0.7  # than hair on the head: it is thicker, and in the face's shadow
+_NEAR = 0.045  # canonical units: the skin below hair is in shadow
+
+
+def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | None = None) -> None:
+    """Draws one kind of beard on (S, S, 3) float32 0..255, in place. dyed: (3,) RGB of hair that is coloured too."""
+    kind = whiskers.KINDS[name]
+    fill = float(np.clip(0.35 + 0.65 * strength, 0, 1)) if name != "stubble" else float(np.clip(0.25 + 0.45 * strength, 0, 1))
+    solid = float(np.clip(strength / 0.5, 0, 1)) * (0.42 if name == "stubble" else 0.92)
+    coat = hairs.drawn(
+        scene, whiskers.growth(name), whiskers.lengths(name, round(strength, 3)), kind.lift, kind.sag, fill, solid, 3 * _NEAR
+    )
+    if coat is None:
+        return
+    free = (1 - scene.before[coat.here]) * (1 - _lips(scene)[coat.here])
+    lay(out, scene, coat, free, own_colour(scene.look) if dyed is None else dyed, 0.75 if name == "stubble" else 0.85)
+
+
+def own_colour(look: Look) -> Array:
+    """(3,) RGB of a beard that this person might have: like the hair, or like the brows where little hair is seen; darker than the skin."""
+    share = float(np.clip(look.hair_share[0] / 0.06, 0, 1))
+    colour = share * (0.75 * look.hair + 0.25 * look.brow) + (1 - share) * look.brow * 0.75
+    grey = float(colour.mean())
+    # Without what a green screen or a blue light leaves in dark hair.
+    warm = np.array([max(colour[0], 1.05 * grey), np.clip(colour[1], 0.9 * grey, grey), min(colour[2], 0.95 * grey)])
+    warm *= grey / max(float(warm.mean()), 1.0)
+    most = _LIGHTEST * float(look.skin.mean())
+    return np.asarray(warm * min(_DARKER, most / max(grey, 1.0)))
+
+
+def lay(out: Array32, scene: Scene, coat: Coat, free: Array32, colour: Array, below: float) -> None:
+    """Lays hairs on the skin, in place. free: (h, w) where they may be seen.  below: 0..1, how dark the skin between them becomes."""
+    scale = scene.pose[0]
+    part = out[coat.here]
+    light = _light(scene, coat)
+    cover = coat.cover * free
+    thick = cv2.GaussianBlur(cover, (0, 0), _NEAR * scale)
+    thick = np.clip(thick * np.float32(1.15), 0, 1)
+    tint = colour.astype(np.float32) / np.float32(max(float(scene.look.skin.mean()), 1.0))
+    skin = scene.region(*SKIN, *NECK)[coat.here]
+    under = np.minimum(np.float32(below) * thick * free * skin, 1)[..., None]
+    part *= 1 - under * (1 - np.clip(tint * np.float32(0.9), 0, 1))
+    shade = coat.shade / np.maximum(coat.cover, np.float32(1e-4))
+    hair = (colour.astype(np.float32) * (light * (np.float32(0.3) + np.float32(1.4) * shade))[..., None])
+    part += cover[..., None] * (hair - part)
+
+
+def _light(scene: Scene, coat: Coat) -> Array32:
+    """(h, w) how bright the skin is there, 1 as usual; across lips and edges from what is around."""
+    rows, columns = coat.here
+    small = 4
+    size = (max((columns.stop - columns.start) // small, 2), max((rows.stop - rows.start) // small, 2))
+    grey = cv2.resize(scene.crop[coat.here], size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(-1)
+    sure = cv2.resize(scene.region(*SKIN, *NECK)[coat.here], size, interpolation=cv2.INTER_AREA) ** 2
+    width = _LIGHT * scene.pose[0] / small
+    total = cv2.GaussianBlur(sure, (0, 0), width) + np.float32(0.02)
+    mean = float(scene.look.skin.mean())
+    found = (cv2.GaussianBlur(grey * sure, (0, 0), width) + np.float32(0.02 * mean)) / total
+    ratio = np.clip(found / np.float32(max(mean, 1.0)), 0.15, 2.2)
+    return np.asarray(cv2.resize(ratio, cover_size(coat), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def cover_size(coat: Coat) -> tuple[int, int]:
+    """(width, height)."""
+    return coat.cover.shape[1], coat.cover.shape[0]
+
+
+def _lips(scene: Scene) -> Array32:
+    """(S, S) 0..1, lips and what is between them, softened."""
+    ring = coverage(scene.mesh[LIPS_OUTER, :2], (scene.side, scene.side), -0.01 * scene.pose[0])
+    return np.asarray(np.maximum(ring, np.clip(1.4 * scene.region(*MOUTH) - 0.3, 0, 1)), np.float32)
