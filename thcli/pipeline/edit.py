@@ -14,12 +14,13 @@ from thcli.core.options import EditOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import prefetch
 from thcli.core.types import Frame
+from thcli.editors.editfile import save
 from thcli.faces.crop import Pixels
 from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
 from thcli.media.target import Target
 from thcli.pipeline.editface import Person, paired
-from thcli.pipeline.editwish import ways_of, wish_of
+from thcli.pipeline.editwish import file_of, ways_of, wish_of
 from thcli.pipeline.naming import fingerprint, output_path
 from thcli.pipeline.observe import look
 from thcli.pipeline.portrait import Finders
@@ -48,7 +49,7 @@ def edit(
         info = media.probe(job.enter(media.local(video)))
         target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
         Target(target, options.output.overwrite).check(0)
-        ways = ways_of(wish, options)
+        ways = ways_of(wish, options, on)
         finders = Finders.load(options.faces, options.run)
         parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
         log = job.enter(TrackLog())
@@ -56,6 +57,8 @@ def edit(
         tracks = finders.choose(census, options.faces.select, str(video), job)
         people = [Person(track, ways, log, parser, options, info.path.name, job) for track in tracks]
         unseen = learn(people, info, parser, options, job)
+        if options.save_edit is not None:
+            save(options.save_edit, file_of(wish, ways, options), overwrite=options.output.overwrite)
         names = "+".join(wish.engines)
         writer = media.write(
             target, info.size, info, options.output, drive=info, span=options.read, frames=info.frames,

@@ -16,6 +16,7 @@ import numpy as np
 from thcli.core.options import EditRegion, TemplateOptions
 from thcli.core.protocols import Editor, Painter
 from thcli.core.types import Array, Array32, Crop, Face, Image
+from thcli.editors.editfile import EditFile
 from thcli.faces.parsing.cut import Regions
 
 WIDER = 1.5  # of its template's side: the crop of a painter that changes hair
@@ -74,8 +75,12 @@ class Way(Protocol):
     def make(self, views: Sequence[View], own: Array32, mean: Array32, settled: Any) -> list[tuple[Image, Image]]: ...
 
 
-Change = Callable[[Array32, View, Array32], Array32]
-"""An identity (the clip's mean), one view of the face and its landmarks -> the edited identity."""
+class Change(Protocol):
+    """An identity (the clip's mean), a view of the face and its landmarks -> the edited identity. file: what was learnt for it, if anything."""
+
+    @property
+    def file(self) -> EditFile | None: ...
+    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,52 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from thcli.core.backends import backend
-from thcli.core.errors import UsageError
+from thcli.core.backends import backend, chosen
+from thcli.core.errors import UsageError, WeightsError
+from thcli.core.events import Listener
 from thcli.core.options import EditOptions, EditRegion, RunOptions
-from thcli.core.protocols import Editor, Painter
-from thcli.core.types import Array32
-from thcli.editors.catalogue import BY_NAME, planned, stage_of, understood
-from thcli.editors.dva import attributes
-from thcli.faces.identity.encoder import encoder
+from thcli.core.protocols import Painter
+from thcli.editors.catalogue import BY_NAME, find, planned, stage_of, understood
+from thcli.editors.editfile import EditFile, load
 from thcli.pipeline.editways import Edited, Painted, View, Way
 
 FLIP = "gender"
-LABEL = "Male"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked. attributes: name -> strength, --strength counted in.  engines: backend -> attribute -> its share of the strength."""
+    """What is asked. attributes: name -> strength, --strength counted in.  engines: backend -> attribute -> its share of the strength.
+
+    step: in the identities of an editor, learnt before, or None where `text` is still to be learnt; scale: how far it is gone.
+    """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
     engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    text: str = ""
+    neutral: str = ""
+    kept: EditFile | None = None
+    scale: float = 1.0
 
 
 def wish_of(options: EditOptions) -> Wish:
-    """Reads --attr and --engine. Raises UsageError, WeightsError."""
+    """Reads --attr, --text, --edit and --engine. Raises UsageError, WeightsError, MediaError for a bad edit file."""
     given = {"--attr": options.attr, "--text": options.text, "--edit": options.edit}
     named = [name for name, value in given.items() if value]
     if len(named) != 1:
         said = f"{' and '.join(named)} exclude each other." if named else "Nothing is asked for."
         raise UsageError(said, "Give --attr NAME, --text WORDS or --edit FILE ('thcli list attributes' names what there is).")  # fmt: skip
-    asked = {name: strength * options.strength for name, strength in understood(options.attr or ()).items()}
-    return Wish(asked, planned(asked, options.engine, options.run.licence))
+    if options.edit is not None:
+        kept = load(options.edit)
+        if kept.step is not None:
+            return Wish({}, {kept.editor: {}}, kept.target, kept.source, kept, kept.scale * options.strength)
+        return _of_attributes(kept.attributes, kept.engine if options.engine == "auto" else options.engine, options)
+    if options.text:
+        return Wish({}, {_text_editor(options): {}}, options.text, options.neutral, None, options.strength)
+    return _of_attributes(understood(options.attr or ()), options.engine, options)
 
 
-def ways_of(wish: Wish, options: EditOptions) -> list[Way]:
+def _of_attributes(asked: Mapping[str, float], engine: str, options: EditOptions) -> Wish:
+    strengths = {find(name).name: strength * options.strength for name, strength in asked.items()}
+    return Wish(strengths, planned(strengths, engine, options.run.licence))
+
+
+def _text_editor(options: EditOptions) -> str:
+    name = chosen("editor", options.engine, options.run)
+    if not name:
+        raise WeightsError("Edits by words rest on weights that are for research only.", "Use --licence any if their terms fit your use, or --attr.")  # fmt: skip
+    if stage_of(name) != "editor":
+        raise UsageError(f"{name} cannot edit by words.", "Take --engine auto, or --attr.")
+    return name
+
+
+def ways_of(wish: Wish, options: EditOptions, on: Listener) -> list[Way]:
     """Loads who does it, in the order in which they work. Raises WeightsError, DeviceError, UsageError for what an engine cannot do."""
+    if wish.text:
+        from thcli.pipeline.editidentity import by_words  # brings torch
+
+        return [by_words(name, wish, options, on) for name in wish.engines]
     ways: list[Way] = []
     for name, strengths in wish.engines.items():
         rows = [BY_NAME[attribute] for attribute in strengths]
         touched = {row.touches for row in rows}
         touches: EditRegion = touched.pop() if len(touched) == 1 else "all"
         if stage_of(name) == "editor":
-            editor: Editor = backend("editor", name).load(options.run, options.editor)
-            ways.append(Edited(name, editor, Turned(attributes.load_of(name, options.run), strengths), touches))
+            from thcli.pipeline.editidentity import by_attributes  # brings torch
+
+            ways.append(by_attributes(name, strengths, touches, options))
         else:
             painter: Painter = backend("painter", name).load(options.run)
             _known(name, painter, flipped(strengths, 1.0))
@@ -56,16 +86,10 @@ def ways_of(wish: Wish, options: EditOptions) -> list[Way]:
     return ways
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """Identities moved along attributes. strengths: by the catalogue's names."""
-
-    directions: attributes.Directions
-    strengths: Mapping[str, float]
-
-    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32:
-        score = float(self.directions.scores(identity[None])[0, self.directions.number(LABEL)])
-        return self.directions.changed(identity, labels(flipped(self.strengths, score)))
+def file_of(wish: Wish, ways: Sequence[Way], options: EditOptions) -> EditFile:
+    """What --save-edit keeps, once the passes have been settled."""
+    learnt = [way.change.file for way in ways if isinstance(way, Edited)]
+    return next((file for file in learnt if file is not None), EditFile(wish.attributes, options.engine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +108,9 @@ class Strengths:
         """How much the face is a man's, above 0, where that counts."""
         if FLIP not in self.strengths:
             return 0.0
-        who = encoder("auto", self.run)
-        if who is None:
-            raise UsageError("Which gender a face has is told by weights that are for research only.", "Ask for --attr male or --attr female.")  # fmt: skip
-        directions = attributes.load_of("dva-s", self.run)
-        identity = who.identify(view.crop, view.face).vector
-        return float(directions.scores(identity[None])[0, directions.number(LABEL)])
+        from thcli.pipeline.editidentity import manliness  # brings torch
+
+        return manliness(view, self.run)
 
 
 def flipped(strengths: Mapping[str, float], score: float) -> dict[str, float]:

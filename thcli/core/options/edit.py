@@ -35,14 +35,14 @@ class TextOptions:
     iterations: int = option(150, "Updates of the identity.", "--iterations")
     lr: float = option(0.02, "Their rate.", "--text-rate")
     words_weight: float = option(3.0, "Weight of the words in the loss.", "--weight-words")
-    identity_weight: float = option(0.3, "Weight of staying the same person.", "--weight-identity")
+    identity_weight: float = option(0.3, "Weight of staying the same person in an edit by words.", "--keep-identity")
     pixels_weight: float = option(1.0, "Weight of staying the same pixels.", "--weight-pixels")
 
     def __post_init__(self) -> None:
         require(2 <= self.steps <= 50, "--text-steps", "within 2..50", self.steps)
         require(1 <= self.iterations <= 20_000, "--iterations", "within 1..20000", self.iterations)
         require(0 < self.lr <= 1, "--text-rate", "more than 0, up to 1", self.lr)
-        for name, value in (("--weight-words", self.words_weight), ("--weight-identity", self.identity_weight), ("--weight-pixels", self.pixels_weight)):  # fmt: skip
+        for name, value in (("--weight-words", self.words_weight), ("--keep-identity", self.identity_weight), ("--weight-pixels", self.pixels_weight)):  # fmt: skip
             require(0 <= value <= 1000, name, "within 0..1000", value)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from thcli.core.options.base import option, require
-from thcli.core.options.edit import EditorOptions
+from thcli.core.options.edit import EditorOptions, TextOptions
 from thcli.core.options.faces import FaceOptions, FindOptions, PasteOptions, SteadyOptions, TemplateOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import LivePortraitOptions, MeshOptions, MotionOptions, Mouth, ViewOptions
@@ -79,10 +79,12 @@ class EditOptions:
     text: str | None = option(None, "What the face shall look like, in words.")
     edit: Path | None = option(None, "An edit that --save-edit kept.")
     neutral: str = option("a face", "What the face looks like now, in words, beside --text.")
+    text_model: str = option(
+        "auto", "What knows --text (thcli list text); auto: clip-s, which knows the words for faces."
+    )
     engine: str = option("auto", "What edits: auto, each attribute's own way, or one editor or painter (thcli list).")
     strength: float = option(1.0, "Of the whole edit, 0..3.")
     region: EditRegion = option("auto", "What may change: face, hair, all of the head, or what the edit touches.")
-    keep_identity: float = option(1.0, "How much a text edit is held to who the person is, 0..20.")
     save_edit: Path | None = option(None, "Also keep the edit as a small file, for --edit with other videos.")
     compare: Path | None = option(None, "Also write the video and its edit side by side.")
     per_frame: bool = option(
@@ -90,6 +92,7 @@ class EditOptions:
     )
     parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
     editor: EditorOptions = field(default_factory=EditorOptions)
+    words: TextOptions = field(default_factory=TextOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     steady: SteadyOptions = field(default_factory=SteadyOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -99,7 +102,6 @@ class EditOptions:
 
     def __post_init__(self) -> None:
         require(0 <= self.strength <= 3, "--strength", "within 0..3", self.strength)
-        require(0 <= self.keep_identity <= 20, "--keep-identity", "within 0..20", self.keep_identity)
         require(self.region in ("auto", "face", "hair", "all"), "--region", "auto, face, hair or all", self.region)
 
 
