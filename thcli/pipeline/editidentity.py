@@ -1,0 +1,106 @@
+"""Identities that an editor is given in place of a clip's own: moved along attributes, or by words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from thcli.core.backends import backend, chosen
+from thcli.core.errors import UsageError
+from thcli.core.events import Listener
+from thcli.core.options import PUBLISHED_TEXT, EditOptions, EditRegion, RunOptions, TemplateOptions, TextOptions
+from thcli.core.protocols import Editor
+from thcli.core.types import Array32
+from thcli.editors.blocks.trail import Steerable
+from thcli.editors.dva import attributes
+from thcli.editors.dva.text import learn, stepped
+from thcli.editors.editfile import EditFile
+from thcli.faces.crop import crop, moved
+from thcli.pipeline.cropfile import place_of
+from thcli.pipeline.editways import Edited, View
+from thcli.pipeline.editwish import Wish, flipped, labels
+
+LABEL = "Male"
+TEXT: Mapping[str, TextOptions] = {"dva": PUBLISHED_TEXT}  # an editor's own, where nothing else is asked for
+
+
+def by_attributes(name: str, strengths: Mapping[str, float], touches: EditRegion, options: EditOptions) -> Edited:
+    """An editor that moves identities along attributes. Raises WeightsError, DeviceError, UsageError."""
+    directions = attributes.load_of(name, options.run)
+    editor: Editor = backend("editor", name).load(options.run, options.editor)
+    return Edited(name, editor, Turned(directions, strengths), touches)
+
+
+def by_words(name: str, wish: Wish, options: EditOptions, on: Listener) -> Edited:
+    """An editor that moves identities by words, or by what was learnt of them. Raises WeightsError, DeviceError, UsageError."""
+    editor: Editor = backend("editor", name).load(options.run, options.editor)
+    if not isinstance(editor, Steerable):
+        raise UsageError(f"{name} cannot edit by words.", "Take --engine auto, or --attr.")
+    return Edited(name, editor, _worded(wish, name, editor, options, on), "all")
+
+
+def manliness(view: View, run: RunOptions) -> float:
+    """How much a face is a man's, by the default editor's directions: above 0 for men. Raises WeightsError, UsageError."""
+    name = chosen("editor", "auto", run)
+    if not name:
+        raise UsageError("Which gender a face has is told by weights that are for research only.", "Ask for --attr male or --attr female.")  # fmt: skip
+    editor: Editor = backend("editor", name).load(run)
+    where = place_of(view.face, TemplateOptions(template=editor.template, size=editor.crop_size))
+    own = moved(view.face, where.crop_from_frame)
+    identities, _ = editor.encode([np.asarray(crop(view.crop, where), np.uint8)], [own])
+    return _manly(attributes.load_of(name, run), identities[0])
+
+
+def _manly(directions: attributes.Directions, identity: Array32) -> float:
+    return float(directions.scores(identity[None])[0, directions.number(LABEL)])
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Identities moved along attributes. strengths: by the catalogue's names."""
+
+    directions: attributes.Directions
+    strengths: Mapping[str, float]
+    file: None = None
+
+    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32:
+        return self.directions.changed(identity, labels(flipped(self.strengths, _manly(self.directions, identity))))
+
+
+def _worded(wish: Wish, name: str, editor: Steerable, options: EditOptions, on: Listener) -> Worded:
+    if wish.kept is not None:
+        assert options.edit is not None  # it was read from there
+        wish.kept.check(name, editor.fingerprint, options.edit)
+        return Worded(editor, wish.kept, wish.scale)
+    known = chosen("text", options.text_model, options.run)
+    model = backend("text", known).load(options.run)
+    model.encode_text([wish.neutral, wish.text])  # words that it does not know are told before any work
+    own = TEXT.get(name, options.words) if options.words == TextOptions() else options.words
+
+    def learnt(view: View) -> EditFile:
+        step = learn(editor, view.crop, view.face, None, wish.neutral, wish.text, model, own, on)
+        return EditFile({}, name, step, 1.0, name, editor.fingerprint, wish.neutral, wish.text, known)
+
+    return Worded(editor, learnt, wish.scale)
+
+
+class Worded:
+    """Identities moved by words: by a step that is kept, or learnt of the first face that is seen."""
+
+    def __init__(self, editor: Steerable, file: EditFile | Callable[[View], EditFile], scale: float) -> None:
+        self._editor, self._file, self._scale = editor, file, scale
+
+    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32:
+        if not isinstance(self._file, EditFile):
+            self._file = self._file(view)
+        assert self._file.step is not None
+        return stepped(identity, self._file.step, self._scale, self._editor.units)
+
+    @property
+    def file(self) -> EditFile:
+        """What was learnt, as strong as it was asked for. Raises ValueError before it was."""
+        if not isinstance(self._file, EditFile):
+            raise ValueError("nothing has been learnt yet")
+        return replace(self._file, scale=self._scale)
