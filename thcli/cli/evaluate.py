@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -163,6 +164,62 @@ def identity(
             save_report(output, report)
             report["output"] = str(output)
     console.table(*found.table(), report, headed=True)
+
+
+@app.command()
+@flags
+def attributes(
+    dataset: Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")],
+    weights: Annotated[Path | None, typer.Option("--weights", help="A judge of one's own, from `thcli train judge` (default: the shipped one).")] = None,
+    persons: Annotated[str, typer.Option("--persons", help="Persons whose number ends in one of these digits: none that was learnt from.")] = "9",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    *,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:  # fmt: skip
+    """Measure the classifier that measures edits: how often it is right about each of 40 attributes."""
+    from thcli.evaluate.attributes import judge, measured, own_judge
+    from thcli.evaluate.labelled import digits_of, labelled
+
+    _report("eval attributes", output, overwrite, show, lambda: measured(own_judge(weights, run) if weights else judge(run), labelled(dataset).only(digits_of(persons))).report())  # fmt: skip
+
+
+@app.command()
+@flags
+def words(
+    dataset: Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")],
+    model: Annotated[str, typer.Option("--text-model", help="Which model (thcli list backends): clip-s, clip-b32, clip-b16.")] = "auto",
+    weights: Annotated[Path | None, typer.Option("--weights", help="clip-s with weights of one's own, from `thcli train clip`.")] = None,
+    persons: Annotated[str, typer.Option("--persons", help="Persons whose number ends in one of these digits: none that was learnt from.")] = "9",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    *,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:  # fmt: skip
+    """Measure a model of texts and pictures: 40 attributes by a pair of texts each, and what texts find."""
+    from thcli.evaluate.labelled import digits_of, labelled
+    from thcli.evaluate.words import knowledge, text_model
+
+    _report("eval words", output, overwrite, show, lambda: knowledge(text_model(model, weights, run), labelled(dataset).only(digits_of(persons))).report())  # fmt: skip
+
+
+def _report(command: str, output: Path | None, overwrite: bool, show: ShowOptions, measure: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
+    """Measures, writes the report where that is asked for, and shows its numbers, a table of the attributes last."""
+    from thcli.evaluate.report import save_report
+
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    with Console(show) as console:
+        report = {"command": command, "run": shlex.join(["thcli", *sys.argv[1:]]), **measure()}
+        if output is not None:
+            save_report(output, report)
+    each = {name: value if isinstance(value, dict) else {"auc": value} for name, value in report["attributes"].items()}
+    columns = list(next(iter(each.values())))
+    means = ["mean", *(f"{report[column]:.3f}" if column in report else "" for column in columns)]
+    rows = [[name, *(f"{values[column]:.3f}" for column in columns)] for name, values in each.items()]
+    console.table(["attribute", *columns], [*rows, means], report, headed=True)
 
 
 @app.command()
