@@ -17,16 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.errors import MediaError
+from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.options import FaceOptions, RunOptions, TrainOptions
 from thcli.core.types import Array32, Image
+from thcli.editors.dva.small import oval, shares
 from thcli.evaluate.labelled import Labelled, labelled
 from thcli.faces import align
 from thcli.faces.crop import crop
 from thcli.faces.identity.aligned import aligned
 from thcli.faces.identity.small import load as load_identity
-from thcli.editors.dva.small import oval, shares
 from thcli.faces.topology import PAIRS
 from thcli.pipeline.portrait import Finders
 from thcli.train.recipe import Batch

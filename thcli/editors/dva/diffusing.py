@@ -70,17 +70,17 @@ class Diffusing(Computing, ABC):
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
         """x_T (N, 3, S, S) of crops that show this identity (I,), the clip's mean, with these landmarks (N, L)."""
         found = []
-        for here in self._batches(len(crops)):
+        for here in self.batches(len(crops)):
             with self.computing():
                 told = self._told(identity, landmarks[here])
-                clean = told.clean(self._tensor(crops[here], self.crop_size))
-                found.append(_array(sampling.up(told.walker, clean, self.sampler)))
+                clean = told.clean(self.tensor(crops[here], self.crop_size))
+                found.append(array(sampling.up(told.walker, clean, self.sampler)))
         return np.concatenate(found)
 
     def decode(self, latents: Array32, identity: Array32, landmarks: Array32) -> list[Image]:
         """Crops (S, S, 3) of x_T (N, 3, S, S) with an identity (I,), edited or not, and landmarks (N, L)."""
         out: list[Image] = []
-        for here in self._batches(len(latents)):
+        for here in self.batches(len(latents)):
             with self.computing():
                 told = self._told(identity, landmarks[here])
                 x = torch.from_numpy(latents[here]).to(self.device)
@@ -93,7 +93,7 @@ class Diffusing(Computing, ABC):
         with torch.no_grad(), self.steering():
             start, points, shown = self.seen(crop, face)
             own = self.told(start, points, steps)
-            clean = own.clean(self._tensor([crop], self.crop_size))
+            clean = own.clean(self.tensor([crop], self.crop_size))
             kept = torch.cat(sampling.trail(own.walker, sampling.up(own.walker, clean, "ddim"))).float()
             before = own.pictures(kept[1:]).float()
 
@@ -118,15 +118,17 @@ class Diffusing(Computing, ABC):
         whole = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device)[None, None].float() / 255
         return F.interpolate(whole, (self.crop_size, self.crop_size), mode="bilinear", antialias=True)
 
-    def _tensor(self, crops: Sequence[Image], side: int) -> Tensor:
+    def tensor(self, crops: Sequence[Image], side: int) -> Tensor:
         """Crops of any size -> (B, 3, side, side) in [-1, 1]."""
         pixels = torch.from_numpy(np.stack([as_unit(crop, side) for crop in crops]))
         return pixels.to(self.device).permute(0, 3, 1, 2).contiguous() * 2 - 1
 
-    def _batches(self, count: int) -> Iterator[slice]:
+    def batches(self, count: int) -> Iterator[slice]:
+        """So many pictures, as many at a time as are computed together."""
         return (slice(first, first + self.batch) for first in range(0, count, self.batch))
 
 
-def _array(values: Tensor) -> Array32:
+def array(values: Tensor) -> Array32:
+    """On the CPU, in numpy."""
     found: Array32 = values.float().cpu().numpy()
     return found

@@ -66,9 +66,9 @@ class DvaSmall(Diffusing):
         points = np.stack([landmarks_of(face, self.crop_size) for face in faces])
         who = self._identities.vectors([aligned(crop, face) for crop, face in zip(crops, faces, strict=True)])
         looks = []
-        for here in self._batches(len(crops)):
+        for here in self.batches(len(crops)):
             with self.computing():
-                found = self.network.looker(self._tensor(crops[here], self.crop_size)).float()
+                found = self.network.looker(self.tensor(crops[here], self.crop_size)).float()
                 looks.append(torch.nn.functional.normalize(found).cpu().numpy())
         return np.concatenate([who, np.concatenate(looks)], 1), points
 
