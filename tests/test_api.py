@@ -9,6 +9,7 @@ import thcli
 PUBLIC = [
     "__version__",
     "AudioOptions",
+    "ChangeOptions",
     "CompareOptions",
     "Crop",
     "DeviceError",
@@ -28,6 +29,8 @@ PUBLIC = [
     "OutputOptions",
     "ReadOptions",
     "ReenactOptions",
+    "RefineJobOptions",
+    "RefineOptions",
     "Report",
     "RunOptions",
     "SpeakOptions",
@@ -40,6 +43,7 @@ PUBLIC = [
     "WeightsError",
     "compare",
     "reenact",
+    "refine",
     "silent",
     "speak",
 ]

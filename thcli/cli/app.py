@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from thcli import __version__
-from thcli.cli import bench, compare, demo, doctor, edit, evaluate, listing, reenact, speak, stages, train, weights
+from thcli.cli import (
+    bench,
+    compare,
+    demo,
+    doctor,
+    edit,
+    evaluate,
+    listing,
+    reenact,
+    refine,
+    speak,
+    stages,
+    train,
+    weights,
+)
 from thcli.cli.console import complain
 from thcli.core.errors import ThcliError, UsageError
 
@@ -44,6 +58,7 @@ def thcli(
 
 
 app.command()(reenact.reenact)
+app.command()(refine.refine)
 app.command()(edit.edit)
 app.command()(speak.speak)
 for stage in (

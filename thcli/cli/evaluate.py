@@ -14,6 +14,7 @@ from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.options import (
+    ChangeOptions,
     EvaluateOptions,
     FaceOptions,
     FindOptions,
@@ -21,6 +22,8 @@ from thcli.core.options import (
     MotionOptions,
     ReadOptions,
     ReenactOptions,
+    RefineEvaluateOptions,
+    RefineOptions,
     RunOptions,
     ShowOptions,
     SteadyEvaluateOptions,
@@ -99,6 +102,71 @@ def reenact(
             report["output"] = str(output)
         console.say(report["run"])
     console.table(*found.table(), report, headed=True)
+
+
+@app.command()
+@flags
+def refine(
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="True clips of one talking head each.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Also write a contact sheet here, as PNG.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    *,
+    measured: RefineEvaluateOptions,
+    evaluate: EvaluateOptions,
+    how: RefineOptions,
+    change: ChangeOptions,
+    read: ReadOptions,
+    faces: FaceOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:
+    """Measure a refiner: clips rendered from their own first frame, refined, beside the truth; several clips give their mean."""
+    from thcli.core.backends import backend, chosen
+    from thcli.evaluate import lpips, pfd
+    from thcli.evaluate import refine as measuring
+    from thcli.evaluate.follow import main_face_tracker
+    from thcli.evaluate.likeness import csim
+    from thcli.evaluate.reenact import engine_renderer
+    from thcli.evaluate.report import save_report
+    from thcli.evaluate.sheet import save_picture
+    from thcli.evaluate.table import metrics_of
+    from thcli.pipeline.portrait import Finders
+    from thcli.pipeline.refinery import Refinery
+
+    for path in (output, sheet):
+        if path is not None and path.exists() and not overwrite:
+            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+    with Console(show) as console:
+        refinery = Refinery.load(measured.engine, how, change, run)
+        coarse = engine_renderer(
+            measured.coarse_engine, ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run), console
+        )
+        model = chosen("model3d", evaluate.model3d, run)
+        metrics = (*metrics_of(model, backend("model3d", model).load(run)), *pfd.metrics(run), *lpips.metrics(run))
+        finders = Finders.load(faces, run)
+        if finders.identity is not None:
+            metrics = (*metrics, csim(finders.identity))
+        found, sheets = [], []
+        for clip in clips:
+            one, seen = measuring.evaluate_refine(
+                clip, coarse, refinery, finders, main_face_tracker(faces, run), evaluate, read,
+                untouched=measured.untouched, on=console, metrics=metrics,
+            )  # fmt: skip
+            found.append(one)
+            sheets.append(seen.sheet)
+        whole = found[0] if len(found) == 1 else measuring.mean_of(found)
+        command = shlex.join(["thcli", *sys.argv[1:]])
+        report = {**seen.report(command), "inputs": [str(clip) for clip in clips], **measuring.as_json(whole)}
+        report["clips"] = {one.name: measuring.as_json(one) for one in found}
+        if sheet is not None:
+            save_picture(sheet, measuring.stacked(sheets))
+            report["sheet"] = str(sheet)
+        if output is not None:
+            save_report(output, report)
+            report["output"] = str(output)
+        console.say(command)
+    console.table(*measuring.table(whole, metrics), report, headed=True)
 
 
 @app.command()

@@ -30,11 +30,12 @@ class Evaluation:
     inputs: Mapping[str, Mapping[str, Any]]
     sheet: Image
     metrics: Sequence[Metric] = METRICS
+    command: str = "eval reenact"
 
     def report(self, command: str) -> dict[str, Any]:
         """Everything but the pictures, ready for JSON. command: the command line that made it."""
         return {
-            "command": "eval reenact",
+            "command": self.command,
             "run": command,
             "protocol": dict(self.protocol),
             "inputs": {name: dict(facts) for name, facts in self.inputs.items()},

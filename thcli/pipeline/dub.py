@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,32 +17,32 @@ from thcli.core.types import Frame, Image, Motion
 from thcli.faces.crop import crop
 from thcli.faces.paste import paste
 from thcli.media.info import MediaInfo
-from thcli.media.provenance import Provenance
 from thcli.media.target import Target
 from thcli.motion.file import MotionFile, MotionWriter
-from thcli.pipeline.backdrop import KEEP, Backdrop
+from thcli.pipeline.backdrop import KEEP
 from thcli.pipeline.cropfile import SUFFIX, Places, write_places
-from thcli.pipeline.draw import Actor, draw
+from thcli.pipeline.draw import Actor, Shot, draw
 from thcli.pipeline.framing import observe_at, shown
 from thcli.pipeline.naming import fingerprint, output_path
 from thcli.pipeline.observe import look, observe_driver
 from thcli.pipeline.panels import eight_bit
 from thcli.pipeline.portrait import Finders
-from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.rendering import Finish
+from thcli.pipeline.report import Job, Report
 from thcli.pipeline.sidebyside import compare
 from thcli.pipeline.tracklog import TrackLog
 
 
 def dub(
     engine: VideoSourceEngine, source: str | Path, drive: MediaInfo, output: str | Path | None, options: ReenactOptions,
-    finders: Finders, job: Job,
+    finish: Finish, job: Job,
 ) -> Report:  # fmt: skip
     """`reenact` for a source clip: its frames, time stamps and size; frames that do not show the face pass through unchanged.
 
     Both clips begin together, and the output ends with the shorter one (LivePortrait's rule); a single picture drives the whole clip.
     Raises what `reenact` raises.
     """
-    info = media.probe(source)
+    info, finders = media.probe(source), finish.finders
     target = output_path(output, f"{Path(source).stem}_{drive.path.stem}", drive.path, info, "reenact")
     Target(target, options.output.overwrite).check(0)
     if options.mesh.long_side:
@@ -57,24 +57,23 @@ def dub(
     size = info.size if mixer.whole else clip.places.size
     writer = media.write(
         target, size, info, _sound(options.output, drive), drive=info, source=drive, span=span, source_span=options.read,
-        frames=len(moves), provenance=Provenance("reenact", options.engine),
+        frames=len(moves), provenance=finish.provenance("reenact", options.engine),
         fingerprint=fingerprint((source, drive.path), options), on=job.on,
     )  # fmt: skip
-    with writer as out:
+
+    def play(start: int) -> Iterator[Shot]:
         frames = job.clock.over("decode again", job.enter(media.read(info.path, span)))
-        tally, behind = Tally(out.done), job.enter(Backdrop(options.background, size, options.run))
         blank = np.zeros((*size[::-1], 3), np.uint8)
-        with job.stage("render", len(moves), out.done) as step:
-            for shot in draw(mixer, [actor], blank, frames, out.done, options.run, job.clock):
-                tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
-                failed = None if shot.made else shot.driving
-                picture = shot.picture if failed is None else mixer.untouched(clip.places, failed)
-                out.write(behind.apply(picture, tally.length), shot.pts, shot.duration)
-                step()
+        for shot in draw(mixer, [actor], blank, frames, start, options.run, job.clock):
+            failed = None if shot.made else shot.driving
+            yield shot if failed is None else replace(shot, picture=mixer.untouched(clip.places, failed))
+
+    with writer as out:
+        tally = finish.render(play, len(moves), out, None, size, job)
     if options.compare is not None:
         shown_too = [source, target] if drive.kind == "motion" else [source, drive.path, target]
         compare(shown_too, options.compare, output=options.output, read=options.read, on=job.on, whole=[target])
-    details = {"source": "video"}
+    details = {"source": "video", **finish.details}
     return job.report(
         target, tally, faces=clip.faces, passed_through=clip.unseen, engine=options.engine, details=details
     )

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from thcli import media
 from thcli.core.events import Listener, silent
-from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, SpeakOptions
+from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, RefineJobOptions, SpeakOptions
 from thcli.media.info import MediaInfo
 from thcli.media.target import Target
 from thcli.motion.file import SUFFIX
 from thcli.pipeline.hearing import RATE, hear
 from thcli.pipeline.naming import output_path
 from thcli.pipeline.reenact import reenact
+from thcli.pipeline.refine import refine
 from thcli.pipeline.report import Job, Report, Tally
 from thcli.pipeline.speak import speak
 
 SAMPLE = 25  # frames that are really made
+WORK = ("track", "render", "refine", "parse", "put")  # stages that take their time for every frame
+FEW = 3  # where a frame takes a second
 
 
 def rehearse_reenact(
@@ -43,7 +46,7 @@ def rehearse_reenact(
             whole = _dubbed(clip, drive, options.read)
             target = output_path(output, f"{Path(source).stem}_{drive.path.stem}", drive.path, clip, "reenact")
         frames = max(whole or made.frames, made.frames)
-        per_frame = sum(made.stages[stage] for stage in ("track", "render") if stage in made.stages) / made.frames
+        per_frame = sum(made.stages.get(stage, 0.0) for stage in WORK) / made.frames
         width, height = media.probe(made.output or "").size
         details = {
             "dry_run": True, "would_make": frames, "size": f"{width}x{height}",
@@ -67,11 +70,30 @@ def rehearse_speak(
         trial = replace(options, output=shape, sound=replace(options.sound, end=end))
         name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
         made = speak(face, path, job.room() / name, trial, silent)
-        per_frame = sum(made.stages.get(stage, 0.0) for stage in ("speech", "render")) / made.frames
+        per_frame = sum(made.stages.get(stage, 0.0) for stage in ("speech", *WORK)) / made.frames
         size = "" if made.output is None or name.endswith(SUFFIX) else "{}x{}".format(*media.probe(made.output).size)
         details = {
             "dry_run": True, "would_make": len(heard.pts), "size": size, "voice": made.details["voice"],
             "estimate": round(made.seconds + (len(heard.pts) - made.frames) * per_frame, 1),
+        }  # fmt: skip
+        return job.report(target, Tally(), faces=made.faces, engine=made.engine, details=details)
+
+
+def rehearse_refine(video: str | Path, output: str | Path | None, options: RefineJobOptions, on: Listener) -> Report:
+    """What `refine` would do, with an estimate from the clip's first frames. Raises what `refine` would raise for these."""
+    with Job("refine", on) as job:
+        info = media.probe(job.enter(media.local(video)))
+        target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
+        Target(target, options.output.overwrite).check(0)
+        shape = OutputOptions(codec=options.output.codec, audio=options.output.audio)
+        trial = replace(options, output=shape, read=_beginning(info, options.read, FEW), dry_run=False)
+        name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
+        made = refine(info.path, job.room() / name, trial, on)
+        frames = max(_frames(info, options.read) or made.frames, made.frames)
+        per_frame = sum(made.stages.get(stage, 0.0) for stage in WORK) / made.frames
+        details = {
+            "dry_run": True, "would_make": frames, "size": "{}x{}".format(*info.size), "calls": made.details["calls"],
+            "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
         }  # fmt: skip
         return job.report(target, Tally(), faces=made.faces, engine=made.engine, details=details)
 
@@ -81,9 +103,9 @@ def planned(job: Job, target: str | Path | None, info: MediaInfo, read: ReadOpti
     return job.report(target, Tally(), details={"dry_run": True, "would_make": _frames(info, read)})
 
 
-def _beginning(drive: MediaInfo, read: ReadOptions) -> ReadOptions:
+def _beginning(drive: MediaInfo, read: ReadOptions, count: int = SAMPLE) -> ReadOptions:
     """The span of the first frames."""
-    end = read.start + float(SAMPLE / (drive.rate or Fraction(25)))
+    end = read.start + float(count / (drive.rate or Fraction(25)))
     return replace(read, end=end if read.end is None else min(read.end, end))
 
 

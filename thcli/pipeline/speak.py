@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -13,25 +13,23 @@ from thcli import __version__, media
 from thcli.core.backends import backend, chosen
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import FaceOptions, OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
+from thcli.core.options import OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
 from thcli.core.protocols import Engine, PictureVoice, Voice
 from thcli.faces.paste import paste
-from thcli.media.provenance import Provenance
 from thcli.motion.file import SUFFIX, MotionFile, MotionWriter
-from thcli.pipeline.backdrop import Backdrop
 from thcli.pipeline.draw import Actor, Shot, draw
+from thcli.pipeline.footage import Play
 from thcli.pipeline.framing import cut_source, framed, shown
 from thcli.pipeline.hearing import Heard, hear
 from thcli.pipeline.naming import PICTURES, fingerprint, output_path
 from thcli.pipeline.portrait import Finders, Portrait, portrait
-from thcli.pipeline.reenact import reenact
+from thcli.pipeline.reenact import animate
+from thcli.pipeline.rendering import Finish
 from thcli.pipeline.report import Job, Report, Tally
 from thcli.pipeline.sidefile import SideFile
 
 DEFAULTS = SpeakOptions()
 PUPPET = "mesh"  # whose pictures drive an engine that does not read the voice's motion
-Play = Callable[[int], Iterator[Shot]]
-"""The frames from a number on."""
 
 
 def speak(
@@ -54,29 +52,26 @@ def speak(
         voice: Voice | PictureVoice = backend("voice", name).load(options.run)
         if str(target).endswith(SUFFIX):
             return _motion_alone(voice, name, heard, Path(target), options, job)
-        who = portrait(face, options, Finders.load(_finding(options), options.run), job)
+        finish = Finish.load(options, Finders.load(options.find.choosing(), options.run))
+        who = portrait(face, options, finish.finders, job)
         if isinstance(voice, PictureVoice):
             who, play = in_pictures(voice, who, heard, options, job)
         else:
             engine: Engine = backend("engine", options.engine).load(options.run, options)
             if engine.motion_kind != voice.motion_kind:
-                return _by_puppet(voice, name, face, heard, target, options, on)
+                return _by_puppet(voice, name, engine, who, heard, target, options, finish, job)
             engine, who = framed(engine, who, options)
             play = in_motion(voice, engine, who, heard, options, job)
         writer = media.write(
             target, who.size, replace(heard.info, colour=PICTURES), replace(options.output, fps=None), time_base=heard.time_base,
             rate=heard.rate, drive=heard.info, source=who.info, span=heard.span, frames=len(heard.pts),
-            provenance=Provenance("speak", name), fingerprint=fingerprint((face, heard.info.path), options), on=on,
+            provenance=finish.provenance("speak", name), fingerprint=fingerprint((face, heard.info.path), options), on=on,
         )  # fmt: skip
         with writer as out:
-            tally, behind = Tally(out.done), job.enter(Backdrop(options.background, who.size, options.run))
-            with job.stage("render", len(heard.pts), out.done) as step:
-                for shot in play(out.done):
-                    tally.add(shot.pts, shot.duration, shot.time_base, made=shot.made)
-                    out.write(behind.apply(shot.picture, tally.length), shot.pts, shot.duration)
-                    step()
+            tally = finish.render(play, len(heard.pts), out, who, who.size, job)
         by = name if isinstance(voice, PictureVoice) else options.engine
-        return job.report(target, tally, faces=len(who.faces), engine=by, details={"voice": name})
+        details = {"voice": name, **finish.details}
+        return job.report(target, tally, faces=len(who.faces), engine=by, details=details)
 
 
 def in_motion(voice: Voice, engine: Engine, who: Portrait, heard: Heard, options: SpeakOptions, job: Job) -> Play:
@@ -93,14 +88,14 @@ def in_pictures(
 ) -> tuple[Portrait, Play]:
     """The voice's own pictures of the first face, put back into the portrait; with --framing crop as they are."""
     where, own, face = cut_source(voice, who.picture, who.faces[0])
-    whole = options.framing == "full"
+    whole, soft = options.framing == "full", shown(voice)
 
     def play(start: int) -> Iterator[Shot]:
         drawn = voice.pictures(own, heard.recording, heard.pts, heard.time_base, options.speech)
         made = job.clock.over("render", drawn)
         for pts, picture in islice(zip(heard.pts, made, strict=True), start, None):
             if whole:
-                picture = np.asarray(paste(who.picture, picture, where, shown(voice)), np.uint8)
+                picture = np.asarray(paste(who.picture, picture, where, soft), np.uint8)
             yield Shot(picture, int(pts), heard.time_base, 1, seen=True, made=True, driving=None)
 
     return (who if whole else replace(who, picture=own, faces=(face,))), play
@@ -144,27 +139,25 @@ def _motion_alone(
 
 
 def _by_puppet(
-    voice: Voice, name: str, face: str | Path, heard: Heard, target: str | Path, options: SpeakOptions, on: Listener
-) -> Report:
+    voice: Voice, name: str, engine: Engine, who: Portrait, heard: Heard, target: str | Path, options: SpeakOptions,
+    finish: Finish, job: Job,
+) -> Report:  # fmt: skip
     """Engines that read another motion watch the mesh engine's picture of the same face: it says the words, they follow."""
-    if backend("engine", PUPPET).load(options.run).motion_kind != voice.motion_kind:
+    plain = replace(options, engine=PUPPET, background="keep", framing="full", refine=None)
+    mesh: Engine = backend("engine", PUPPET).load(options.run, plain)
+    if mesh.motion_kind != voice.motion_kind:
         raise UsageError(f"No engine can be moved by the voice {name}.", f"Keep its motion: -o NAME{SUFFIX}; or take --voice auto.")  # fmt: skip
-    with Job("speak", on) as job:
-        puppet = job.room() / "puppet.mkv"
-        plain = OutputOptions(codec="ffv1", fps=options.output.fps)
-        speak(
-            face,
-            heard.info.path,
-            puppet,
-            replace(options, engine=PUPPET, background="keep", framing="full", output=plain),
-            on,
-        )
-        shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
-        sound = replace(options.output, fps=None)
-        driven = ReenactOptions(**{**shared, "output": sound}, faces=_finding(options))
-        report = reenact(face, puppet, target, driven, on)
-        return replace(report, command="speak", seconds=job.seconds, details={"voice": name, "by": PUPPET})
-
-
-def _finding(options: SpeakOptions) -> FaceOptions:
-    return FaceOptions(detector=options.find.detector, landmarker=options.find.landmarker)
+    puppet = job.room() / "puppet.mkv"
+    drawn, doll = framed(mesh, who, plain)
+    lossless = OutputOptions(codec="ffv1")
+    writer = media.write(
+        puppet, doll.size, replace(heard.info, colour=PICTURES), lossless, time_base=heard.time_base, rate=heard.rate,
+        drive=heard.info, span=heard.span, frames=len(heard.pts),
+    )  # fmt: skip
+    with writer as out:
+        play = in_motion(voice, drawn, doll, heard, plain, job)
+        Finish(plain, finish.finders, None).render(play, len(heard.pts), out, doll, doll.size, job)
+    shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
+    driven = ReenactOptions(**{**shared, "output": replace(options.output, fps=None)}, faces=options.find.choosing())
+    report = animate(engine, who, media.probe(puppet), target, driven, finish, job)
+    return replace(report, details={"voice": name, "by": PUPPET, **finish.details})
