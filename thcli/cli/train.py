@@ -11,6 +11,7 @@ from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.core.options import (
     A2mTrainOptions,
+    AtlasTrainOptions,
     AttributeTrainOptions,
     DiffusedHeadsTrainOptions,
     FaceVid2VidTrainOptions,
@@ -163,6 +164,20 @@ def fadm(
 ) -> None:  # fmt: skip
     """Train the small refiner (fadm-s): from what the mesh engine draws to the true frame."""
     _train("fadm", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def atlas(
+    folder: Annotated[Path | None, typer.Argument(help="Faces with CelebA's labels (images/, attributes.txt, identities.txt), or pairs of a neutral and a smiling picture (index.csv) (not needed with --smoke).")] = None,
+    *, output: Run, options: AtlasTrainOptions, show: ShowOptions,
+) -> None:  # fmt: skip
+    """Make the atlas of attributes (atlas-s): what each changes of a face's shape and colours."""
+    from thcli.train.atlas import train
+
+    with Console(show) as console:
+        report = train(folder, output, options, console)
+        console.result(report, f"{report['output']}: {len(report['attributes'])} attributes from {report['pictures']} pictures in {report['seconds']:.0f} s")  # fmt: skip
 
 
 def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:

@@ -60,6 +60,7 @@ from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (
     A2mTrainOptions,
+    AtlasTrainOptions,
     AttributeTrainOptions,
     DiffusedHeadsTrainOptions,
     DirectionKind,
@@ -82,6 +83,7 @@ __all__ = [
     "PUBLISHED_TEXT",
     "A2mTrainOptions",
     "AlignOptions",
+    "AtlasTrainOptions",
     "AttributeTrainOptions",
     "AudioOptions",
     "BenchOptions",

@@ -191,6 +191,25 @@ class ParseTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class AtlasTrainOptions:
+    """How the atlas of attributes is made: a regression, no updates."""
+
+    persons: str = option("0-5", "Last digits of the persons' numbers (identities.txt) that are learnt from.")
+    pictures: int = option(10000, "The most pictures that are looked at; those that show something rare come first.")
+    smiles: str = option(
+        "", "A folder of pairs (index.csv: file, person, expression) whose smile takes the labels' place."
+    )
+    resume: bool = option(False, "Go on with what an earlier run has measured.")
+    overwrite: bool = option(False, "Begin anew in a folder that is in use.")
+    smoke: bool = option(False, "A tiny trial on one photograph; needs no dataset.")
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def __post_init__(self) -> None:
+        require(self.pictures >= 1, "--pictures", "1 or more", self.pictures)
+        require(not (self.resume and self.overwrite), "--resume", "without --overwrite", self.resume)
+
+
+@dataclass(frozen=True, slots=True)
 class A2mTrainOptions:
     """The voice's own."""
 

@@ -1,0 +1,56 @@
+"""Parts of the atlas: where an attribute may change the texture, and where it must be careful."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from thcli.core.types import Array32
+from thcli.editors.atlas import layout as plan
+from thcli.faces.topology import EYES, LIPS_OUTER, PAIRS
+from thcli.motion.canonical import neutral
+
+Area = Literal["all", "brows", "eyes", "lids", "lips", "lower", "nose"]
+
+_BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
+_UNDER_EYES = (111, 117, 118, 119, 120, 121, 31, 228, 229, 230, 231, 232, 233)
+_NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 64, 48, 49, 131, 198, 45, 220, 115)
+_NOSE_BASE = 2  # a point of the mesh
+
+
+@cache
+def area(name: Area) -> Array32:
+    """How much of each sample belongs to a part, (ROWS, COLUMNS) 0..1, soft and symmetric.
+
+    lids: the eyes and what is close to them.  eyes: with the bags below them.  lower: below the nose.
+    """
+    flat = plan.unrolled(neutral())
+    y, x = np.mgrid[: plan.ROWS, : plan.COLUMNS].astype(np.float32)
+    if name == "all":
+        return np.ones(x.shape, np.float32)
+    if name == "lower":
+        return _soft(y, float(flat[_NOSE_BASE, 1]) - 0.12 * plan.DENSITY, 0.12 * plan.DENSITY)
+    rings = [*EYES[0].tolist()]
+    points, reach = {
+        "lids": (rings, 0.05), "eyes": ([*rings, *_UNDER_EYES], 0.1), "brows": (list(_BROWS), 0.1),
+        "lips": (LIPS_OUTER.tolist(), 0.05), "nose": (list(_NOSE), 0.12),
+    }[name]  # fmt: skip
+    both = np.array([*points, *PAIRS[points]])
+    mask = np.zeros(x.shape, np.uint8)
+    for side in (points, PAIRS[points].tolist()):
+        if name in ("lids", "lips"):
+            cv2.fillPoly(mask, [np.rint(flat[side] * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)
+    near = np.full(x.shape, np.inf, np.float32)
+    for point in both:
+        near = np.minimum(near, np.hypot(x - flat[point, 0], y - flat[point, 1]))
+    near[mask > 0] = 0
+    return np.asarray(1 - _soft(near, reach * plan.DENSITY, reach * plan.DENSITY), np.float32)
+
+
+def _soft(x: Array32, start: float, width: float) -> Array32:
+    """0 up to start, 1 from width further."""
+    t = np.clip((x - np.float32(start)) / np.float32(width), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
