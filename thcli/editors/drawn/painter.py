@@ -9,13 +9,15 @@ import numpy as np
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.drawn import beard, frame, glasses
+from thcli.editors.drawn import beard, frame, glasses, makeup
 from thcli.editors.drawn.look import ROW, Look, measure
 from thcli.editors.drawn.scene import Scene
+from thcli.editors.drawn.tint import DYES, dyed, hair, pale
 
 WHISKERS = ("stubble", "beard", "goatee", "moustache", "sideburns")
-ATTRIBUTES = ("eyeglasses", "sunglasses", *WHISKERS)
+ATTRIBUTES = ("eyeglasses", "sunglasses", *WHISKERS, "makeup", "lipstick", "rosy_cheeks", "pale", *DYES)
 SIDE = 512
+SKIN = {"pale": pale, "makeup": makeup.full, "rosy_cheeks": makeup.cheeks, "lipstick": makeup.lips}
 
 
 class Drawn:
@@ -50,9 +52,17 @@ class Drawn:
 
 def _painted(scene: Scene, strengths: Mapping[str, float]) -> Image:
     out = scene.crop.astype(np.float32)
+    dye = None
+    for name, paint in SKIN.items():
+        if strengths.get(name):
+            paint(out, scene, strengths[name])
+    for name, colour in DYES.items():
+        if strengths.get(name):
+            hair(out, scene, colour, strengths[name])
+            dye = dyed(scene, colour)
     for name in WHISKERS:
         if strengths.get(name):
-            beard.draw(out, scene, name, strengths[name])
+            beard.draw(out, scene, name, strengths[name], dye)
     if strengths.get("eyeglasses"):
         glasses.draw(out, scene, frame.READING, glasses.CLEAR, strengths["eyeglasses"])
     if strengths.get("sunglasses"):

@@ -7,13 +7,12 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.geometry import fit_similarity
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.drawn.look import ANCHORS, Look
 from thcli.engines.mesh import raster
-from thcli.engines.mesh.anatomy import TRIANGLES, doubled_areas, SIGNS
+from thcli.engines.mesh.anatomy import TRIANGLES, Indices
 from thcli.engines.mesh.raster import Grid
 from thcli.faces.guided import guided
 from thcli.faces.parsing.classes import FACE, number, together
@@ -60,15 +59,19 @@ class Scene:
         return np.asarray(cv2.resize(plane, (self.side, self.side), interpolation=cv2.INTER_LINEAR), np.float32)
 
     @cached_property
+    def ids(self) -> Indices:
+        """(S / STEP, S / STEP) which triangle of the mesh lies foremost at each sample, -1 beyond the face."""
+        count = -(-self.side // STEP)
+        order = np.argsort(-self.mesh[TRIANGLES, 2].mean(1), kind="stable")
+        return raster.paint(self.mesh, TRIANGLES, order, Grid(0, 0, STEP, count, count))
+
+    @cached_property
     def depth(self) -> Array32:
         """(S / STEP, S / STEP) how near the face's surface is, pixels (negative towards the camera); infinite beyond it."""
-        count = -(-self.side // STEP)
-        grid = Grid(0, 0, STEP, count, count)
-        order = np.argsort(-self.mesh[TRIANGLES, 2].mean(1), kind="stable")
-        ids = raster.paint(self.mesh, TRIANGLES, order, grid)
+        grid = Grid(0, 0, STEP, self.ids.shape[1], self.ids.shape[0])
         maps = raster.linear_maps(self.mesh, self.mesh[:, 2:], TRIANGLES)
-        found = raster.sample(ids, maps, grid)[..., 0]
-        found[ids < 0] = np.inf
+        found = raster.sample(self.ids, maps, grid)[..., 0]
+        found[self.ids < 0] = np.inf
         return found
 
     @cached_property
@@ -96,7 +99,3 @@ class Scene:
     def face(self) -> Array32:
         """(S, S) how much each pixel is of the face itself."""
         return self.region(*FACE)
-
-    def towards_us(self) -> npt.NDArray[np.bool_]:
-        """(T,) which triangles of the mesh show their outer side."""
-        return np.asarray(doubled_areas(self.mesh) * SIGNS > 0)
