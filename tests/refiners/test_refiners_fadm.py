@@ -21,7 +21,7 @@ from thcli.core.backends import TABLE, backend
 from thcli.core.errors import DeviceError, UsageError, WeightsError
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.protocols import Refiner
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.schedule import linear
 from thcli.refiners.fadm.agcn import Conditions, gains, shares
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, Shape, shape_of, tables
@@ -30,6 +30,7 @@ from thcli.refiners.fadm.refiner import PUBLISHED, Fadm, Recipe
 RUN = RunOptions(device="cpu", threads=1, seed=3)
 NARROW = Shape(width=32, times=(1, 1), blocks=1, attention=(2,), inner=8, attributes=12)
 SIDE = 32
+FACE = Face(np.array([8, 8, 24, 24], np.float32), 1.0)
 FEW = RefineOptions(steps=3)
 
 
@@ -63,7 +64,7 @@ def crops(count: int, seed: int = 0) -> list[Image]:
 
 
 def refined(fadm: Fadm, coarse: Sequence[Image], options: RefineOptions = FEW, first: int = 0) -> list[Image]:
-    source, driving = fadm.encode_source(crops(1, 9)[0]), fadm.attributes(coarse)
+    source, driving = fadm.encode_source(crops(1, 9)[0], FACE), fadm.attributes(coarse, [None] * len(coarse))
     return fadm.refine(coarse, source, driving, range(first, first + len(coarse)), options)
 
 
@@ -79,14 +80,19 @@ def test_the_official_layout_is_ours(shared: Path) -> None:
         assert ours == wanted
 
 
-@pytest.mark.parametrize("shape", [NARROW, Shape(width=32, blocks=1, steps=50), replace(NARROW, blocks=2, attention=())])  # fmt: skip
+@pytest.mark.parametrize("shape", [NARROW, Shape(width=32, blocks=1, steps=50), replace(NARROW, blocks=2, attention=()), replace(NARROW, beside=2, patch=2)])  # fmt: skip
 def test_tensors_tell_how_large_their_network_is(shape: Shape) -> None:
     assert shape_of(Diffusion(shape).state_dict(), "here") == shape
 
 
 def test_other_tensors_are_refused() -> None:
     whole = Diffusion(NARROW).state_dict()
-    for lost in ("betas", "denoise_fn.downs.0.bias", "denoise_fn.downs.1.res_block.block1.block.3.bias"):
+    for lost in (
+        "betas",
+        "denoise_fn.downs.0.weight",
+        "denoise_fn.final_conv.block.3.bias",
+        "denoise_fn.downs.1.res_block.block1.block.3.bias",
+    ):
         with pytest.raises(WeightsError, match="no diffusion network of FADM"):
             shape_of({key: value for key, value in whole.items() if key != lost}, "here")
 
@@ -102,9 +108,9 @@ def test_pictures_follow_the_coarse_frame_and_the_attributes(fadm: Fadm) -> None
     made = refined(fadm, coarse)
     assert [(p.shape, p.dtype) for p in made] == [((SIDE, SIDE, 3), np.dtype(np.uint8))] * 2
     assert not np.array_equal(made[0], made[1])
-    driving = fadm.attributes(coarse)
-    source = fadm.encode_source(crops(1, 9)[0])
-    assert driving.shape == (2, 12) and source.shape == (12,)
+    driving = fadm.attributes(coarse, [None, None])
+    source = fadm.encode_source(crops(1, 9)[0], FACE)
+    assert driving.shape == (2, 12) and source.attributes.shape == (12,)
     other = fadm.refine(coarse, source, driving + 1, range(2), FEW)
     assert not np.array_equal(made[0], other[0])
 
@@ -269,9 +275,9 @@ def test_an_official_file_is_loaded_by_the_table(tmp_path: Path, monkeypatch: py
     fadm = backend("refiner", "fadm").load(RUN)
     assert fadm.network.shape == shape and fadm.crop_size == 256
     picture = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
-    source = fadm.encode_source(picture)
-    made = fadm.refine([picture], source, fadm.attributes([picture[::-1]]), [0], RefineOptions(steps=2))
-    assert source.shape == (56,) and made[0].shape == (256, 256, 3) and made[0].dtype == np.uint8
+    source = fadm.encode_source(picture, FACE)
+    made = fadm.refine([picture], source, fadm.attributes([picture[::-1]], [None]), [0], RefineOptions(steps=2))
+    assert source.attributes.shape == (56,) and made[0].shape == (256, 256, 3) and made[0].dtype == np.uint8
 
 
 def test_files_of_other_keys_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,11 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "painter": {
+        "atlas-free": Backend(
+            "thcli.editors.atlas.painter:load_free",
+            "smiling alone: shape and colours from free recordings",
+            ("atlas-free",),
+        ),
         "drawn": Backend(
             "thcli.editors.drawn.painter:load",
             "draws glasses, beards, make-up and colours on the 468 points; nothing learnt",

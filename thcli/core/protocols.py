@@ -177,15 +177,15 @@ class PictureVoice(CropView, Protocol):
 class Refiner(CropView, Protocol):
     """Coarse crops -> better ones. Stateless between calls; memory does not grow with their number.
 
-    encode_source: what is known of the source's picture, once.  attributes: (N, A) float32, what is read of driving pictures, small
-    numbers for pass 1; of the coarse ones where there is no driver.  calls: of the network for each frame; UsageError for options that
+    encode_source: what is known of the source's picture, once.  attributes: (N, A) float32, what is read of driving pictures and their
+    faces (None: not seen), small numbers for pass 1; of the coarse ones where there is no driver. Faces lie in each picture's pixels.  calls: of the network for each frame; UsageError for options that
     it cannot follow.  refine: coarse (crop_size, crop_size, 3) uint8, a row of driving
     and a frame's number each -> as many uint8 pictures of that size, RGB. What is random comes from the seed of RunOptions and the
     frame's number: the same whatever the batch.
     """
 
-    def encode_source(self, picture: Image) -> Any: ...
-    def attributes(self, pictures: Sequence[Image]) -> Array32: ...
+    def encode_source(self, picture: Image, face: Face) -> Any: ...
+    def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32: ...
     def calls(self, options: RefineOptions) -> int: ...
     def refine(
         self, coarse: Sequence[Image], source: Any, driving: Array32, numbers: Sequence[int], options: RefineOptions

@@ -151,7 +151,12 @@ def filmed(picture: Image, where: Crop) -> Array32:
 
 
 class CoarsePairs:
-    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving."""
+    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving.
+
+    whole_from: the update before which batches show windows of two thirds of the side: cheaper, and there are more of them.
+    """
+
+    whole_from = 0
 
     def __init__(self, folder: Path, options: TrainOptions, own: FadmTrainOptions, batch: int, on: Listener = silent) -> None:  # fmt: skip
         self.cut = cut(folder, options.size, own, options.seed, on)
@@ -171,7 +176,7 @@ class CoarsePairs:
     def batch(self, step: int) -> Batch:
         draw = np.random.default_rng([self._options.seed, step, 11])
         items = [self._item(int(i), draw) for i in draw.integers(len(self), size=self._batch)]
-        return stacked(items)
+        return stacked([window(item, draw) for item in items] if step < self.whole_from else items)
 
     def fixed(self, most: int = 6) -> Batch:
         """Pairs of clips that lie far from each other, as they are."""
@@ -186,6 +191,14 @@ class CoarsePairs:
         )  # fmt: skip
         size = self._options.size
         return plain(item, size) if draw is None else augmented(item, size, self._options, self._own, draw)
+
+
+def window(item: dict[str, Array32], draw: np.random.Generator) -> dict[str, Array32]:
+    """Two thirds of an item's side, anywhere in it."""
+    side = item["truth"].shape[-1]
+    part = side * 2 // 3
+    x, y = draw.integers(0, side - part + 1, 2)
+    return {name: value[:, y : y + part, x : x + part] if value.ndim == 3 else value for name, value in item.items()}
 
 
 def stacked(items: Sequence[Mapping[str, Array32]]) -> Batch:

@@ -51,13 +51,15 @@ def _blocks(small: Tensor) -> Tensor:
 class Read(NamedTuple):
     """What a frame gives once, (B, C, n, n) each: the levels' features as `gains` weigh them, and the colours.
 
-    apart: mean distance of the generated and the driving colours, the loss that aligns them.
+    apart: mean distance of the generated and the driving colours, the loss that aligns them.  beside: (B, 3 K, n, n) of K further
+    pictures that the U-Net sees, as patches; None as published.
     """
 
     low: Tensor
     high: Tensor
     colour: Tensor
     apart: Tensor
+    beside: Tensor | None = None
 
 
 class Motion(nn.Module):

@@ -22,8 +22,8 @@ def numbers_of(mesh: npt.ArrayLike) -> Array32:
 
 
 def numbers_of_faces(faces: Sequence[Face | None]) -> Array32:
-    """(N, 22); a face that was not seen, or has no mesh, reads zero."""
-    out = np.zeros((len(faces), COUNT), np.float32)
+    """(N, 22); not a number for a face that was not seen, or has no mesh."""
+    out = np.full((len(faces), COUNT), np.nan, np.float32)
     for row, face in zip(out, faces, strict=True):
         if face is not None and face.mesh is not None:
             row[:] = numbers_of(face.mesh)

@@ -5,15 +5,18 @@ Source: Zeng et al. 2023 (CVPR workshops); the layout is that of zengbohan0217/F
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.core.errors import WeightsError
+from thcli.diffusion.process import Prediction
 from thcli.diffusion.schedule import Floats, Schedule, linear
 from thcli.refiners.fadm.agcn import Agcn, Conditions, Read
 from thcli.refiners.fadm.blocks import Block, Down, Layer, Sinusoid, Up
@@ -25,6 +28,9 @@ class Shape:
 
     attention: the factors of downsampling at whose levels there is attention (the middle always has it).  inner: channels of the AGCN.
     attributes: numbers of expression and pose.  steps: of the schedule.
+
+    beside: pictures that the U-Net sees beside the noisy one, 0 as published; with 2, coarse frame and source, it gives what the coarse
+    frame becomes (x0) instead of the noise.  patch: so many pixels a side are one place of the U-Net.
     """
 
     width: int = 64
@@ -34,20 +40,25 @@ class Shape:
     inner: int = 32
     attributes: int = 56
     steps: int = 100
+    beside: int = 0
+    patch: int = 1
 
 
 OFFICIAL = Shape()
 
 
 class UNet(nn.Module):
-    """Gives the noise in a frame; it sees the condition image beside the noisy frame at every step."""
+    """Gives the noise in a frame (or the frame: `Shape.beside`); it sees the condition image beside the noisy frame at every step."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        width = shape.width
+        width, self.patch, pixels = shape.width, shape.patch, 3 * shape.patch**2
         self.condition_conv = Agcn(width, shape.attributes, shape.inner)
         self.time_mlp = nn.Sequential(Sinusoid(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))  # fmt: skip
-        self.downs, self.ups = nn.ModuleList([nn.Conv2d(6, width, 3, padding=1)]), nn.ModuleList()
+        self.downs, self.ups = (
+            nn.ModuleList([nn.Conv2d(3 + (1 + shape.beside) * pixels, width, 3, padding=1)]),
+            nn.ModuleList(),
+        )
         skips, channels = [width], width
         for level, times in enumerate(shape.times):
             if level:
@@ -65,13 +76,14 @@ class UNet(nn.Module):
                 channels = width * times
             if level:
                 self.ups.append(Up(channels))
-        self.final_conv = Block(channels, 3)
+        self.final_conv = Block(channels, pixels)
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
-        """(B, 3, n, n) noise of x (B, 3, n, n) at timesteps (B,). attributes: (B, A) source minus driving."""
+        """(B, 3, n, n) noise of x (B, 3, n, n) at timesteps (B,), or with pictures beside x0. attributes: (B, A) source minus driving."""
         time = self.time_mlp(timesteps)
         condition = self.condition_conv(read, attributes, time)
-        x = torch.cat([condition, x], 1).contiguous(memory_format=torch.channels_last)
+        seen = [condition, F.pixel_unshuffle(x, self.patch)] + ([] if read.beside is None else [read.beside])
+        x = torch.cat(seen, 1).contiguous(memory_format=torch.channels_last)
         kept: list[Tensor] = []
         for part in self.downs:
             x = part(x, time) if isinstance(part, Layer) else part(x)
@@ -81,7 +93,9 @@ class UNet(nn.Module):
         for part in self.ups:
             x = part(torch.cat([x, kept.pop()], 1), time) if isinstance(part, Layer) else part(x)
         out: Tensor = self.final_conv(x)
-        return out
+        if read.beside is not None:
+            out = out.float() + read.beside[:, : out.shape[1]]
+        return F.pixel_shuffle(out, self.patch)
 
 
 class Diffusion(nn.Module):
@@ -101,9 +115,23 @@ class Diffusion(nn.Module):
         betas = self.betas.double().cpu().numpy()
         return Schedule(betas, np.arange(len(betas), dtype=np.int64))
 
+    @property
+    def predicts(self) -> Prediction:
+        """What its output is."""
+        return "x0" if self.shape.beside else "eps"
+
     def read(self, pictures: Conditions) -> Read:
         """What a frame's pictures give once, for every step."""
         return self.denoise_fn.condition_conv.read(pictures)
+
+    def look(self, coarse: Tensor, source: Tensor | None = None) -> Read:
+        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches. source: (B, 3, n, n), where the network sees it."""
+        patch = self.shape.patch
+        found = self.read(Conditions.of(F.avg_pool2d(coarse, patch) if patch > 1 else coarse))
+        if not self.shape.beside:
+            return found
+        beside = [coarse] if source is None else [coarse, source]
+        return found._replace(beside=F.pixel_unshuffle(torch.cat(beside, 1), patch))
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """See `UNet`."""
@@ -134,7 +162,8 @@ def tables(schedule: Schedule) -> dict[str, Floats]:
 def shape_of(tensors: Mapping[str, Tensor], where: str) -> Shape:
     """How large the network of these tensors is (narrower ones have the same layout). Raises WeightsError when they are another's."""
     motion = tensors.get("denoise_fn.condition_conv.motion_cond.condition.1.weight")
-    first, betas = tensors.get("denoise_fn.downs.0.bias"), tensors.get("betas")
+    first, betas = tensors.get("denoise_fn.downs.0.weight"), tensors.get("betas")
+    last = tensors.get("denoise_fn.final_conv.block.3.bias")
     levels: list[list[int]] = [[]]
     attention: list[int] = []
     for number in count(1):
@@ -147,8 +176,11 @@ def shape_of(tensors: Mapping[str, Tensor], where: str) -> Shape:
             levels.append([])
         else:
             break
-    if motion is None or first is None or betas is None or not all(levels):
+    if motion is None or first is None or last is None or betas is None or not all(levels):
         raise WeightsError(f"{where} holds no diffusion network of FADM.", "Fetch or import it again.")
-    width, half = len(first), len(motion)
+    width, half, patch = len(first), len(motion), math.isqrt(len(last) // 3)
     times = tuple(level[0] // width for level in levels)
-    return Shape(width, times, len(levels[0]), tuple(sorted(set(attention))), 2 * half, motion.shape[1] - half, len(betas))  # fmt: skip
+    return Shape(
+        width, times, len(levels[0]), tuple(sorted(set(attention))), 2 * half, motion.shape[1] - half, len(betas),
+        (first.shape[1] - 3) // len(last) - 1, patch,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""FADM as a refiner: crops of 256 x 256, as published from pure noise in 100 steps, or as the options say."""
+"""FADM as a refiner: as published from crops of 256 x 256 and pure noise in 100 steps, or as fadm-s and the options say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thcli.core.options import RefineOptions, RunOptions, Template
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.noise import START, Noise, of_frames, shared_by_frames
 from thcli.diffusion.process import diffuse
 from thcli.diffusion.samplers import Denoiser, Sampler, sample
@@ -21,7 +21,8 @@ from thcli.engines.blocks.compute import Computing
 from thcli.engines.blocks.engine import as_unit, eight_bit
 from thcli.faces.backends.common import check_licence
 from thcli.faces.model3d import deca
-from thcli.refiners.fadm.agcn import Conditions
+from thcli.refiners.fadm.agcn import Read
+from thcli.refiners.fadm.attributes import numbers_of_faces
 from thcli.refiners.fadm.network import Diffusion, shape_of
 from thcli.weights.tensors import load_tensors
 
@@ -57,12 +58,25 @@ class Recipe:
 PUBLISHED = Recipe(steps=100, sampler="ddim", eta=1.0, strength=1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """All that is known of a source: its picture (S, S, 3), which fadm-s sees, and expression and pose (A,)."""
+
+    picture: Image
+    attributes: Array32
+
+
 class Fadm(Computing):
-    """A Refiner. recipe: its own choices.  crop_size: the side of its pictures, as large as the network was trained for."""
+    """A Refiner. reader: of pictures' attributes; None: those of `fadm.attributes`, from the faces' points.
+
+    recipe: its own choices.  crop_size: the side of its pictures, as large as the network was trained for.
+    """
 
     template: Template = "square"
 
-    def __init__(self, network: Diffusion, reader: Attributes, run: RunOptions, recipe: Recipe = PUBLISHED, crop_size: int = CROP) -> None:  # fmt: skip
+    def __init__(
+        self, network: Diffusion, reader: Attributes | None, run: RunOptions, recipe: Recipe = PUBLISHED, crop_size: int = CROP
+    ) -> None:  # fmt: skip
         super().__init__(run)
         self.schedule = network.schedule
         self.network = self.ready(network)
@@ -73,12 +87,14 @@ class Fadm(Computing):
         """All of a crop but a soft rim."""
         return None
 
-    def encode_source(self, picture: Image) -> Array32:
-        """Expression and pose of the source, (A,): all that FADM knows of it beside the coarse frames."""
-        return np.asarray(self.attributes([picture])[0], np.float32)
+    def encode_source(self, picture: Image, face: Face) -> Encoded:
+        """face: in the picture's pixels, or another size of it. The published network sees the attributes alone."""
+        return Encoded(picture, np.asarray(self.attributes([picture], [face])[0], np.float32))
 
-    def attributes(self, pictures: Sequence[Image]) -> Array32:
-        """Expression 50, then pose 6, of each whole picture."""
+    def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
+        """Expression, then pose, (N, A): DECA's 50 and 6 of each whole picture, or 19 and 3 of the faces, not a number where there is none."""
+        if self.reader is None:
+            return numbers_of_faces(faces)
         parts = [self.reader.attributes(self._tensor(part)) for part in _batches(pictures, self.batch)]
         return np.concatenate(parts).astype(np.float32)
 
@@ -86,41 +102,29 @@ class Fadm(Computing):
         """Network calls a frame. Raises UsageError for a number of steps that the schedule does not have."""
         return len(self.steps(self.recipe.under(options), given=options.steps is not None))
 
-    def refine(self, coarse: Sequence[Image], source: Array32, driving: Array32, numbers: Sequence[int], options: RefineOptions) -> list[Image]:  # fmt: skip
-        """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes.
+    def refine(self, coarse: Sequence[Image], source: Encoded, driving: Array32, numbers: Sequence[int], options: RefineOptions) -> list[Image]:  # fmt: skip
+        """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes; what is not a number is as in the source.
 
         Raises UsageError for a number of steps that the schedule does not have, DeviceError when memory does not suffice.
         """
         recipe = self.recipe.under(options)
         schedule = self.steps(recipe, given=options.steps is not None)
-        rows = torch.from_numpy(source[None] - driving)
+        rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
+        seen = self._tensor([source.picture]) if self.network.shape.beside else None
         out: list[Image] = []
         for first in range(0, len(coarse), self.batch):
             here = slice(first, first + self.batch)
             with self.computing():
                 pictures = self._tensor(coarse[here])
                 noise = self._noise(numbers[here], options)
-                out += eight_bit(self.sample(pictures, rows[here].to(self.device), noise, schedule, recipe))
+                read = self.network.look(pictures, None if seen is None else seen.expand_as(pictures))
+                told = rows[here].to(self.device)
+                out += eight_bit(sampled(self.network, pictures, read, told, noise, schedule, recipe))
         return out
 
     def steps(self, recipe: Recipe, *, given: bool = True) -> Schedule:
-        """The steps that a recipe takes, from its strength down to the picture, evenly.
-
-        given: the number of steps is a wish, and one that is not possible is refused; else it is made smaller.
-        """
-        whole = len(self.schedule)
-        most = max(1, round(recipe.strength * (whole - 1))) + 1
-        return self.schedule.respaced(evenly(recipe.steps if given else min(recipe.steps, most), most))
-
-    def sample(self, coarse: Tensor, attributes: Tensor, noise: Noise, schedule: Schedule, recipe: Recipe) -> Tensor:
-        """Pictures (B, 3, n, n) in about 0..1 of coarse ones. attributes: (B, A) source minus driving."""
-        read = self.network.read(Conditions.of(coarse))
-        denoiser = Denoiser(lambda x, t: self.network(x, t, read, attributes), schedule, clip=False)
-        x = noise(START)
-        if recipe.strength < 1:
-            last = torch.full((len(coarse),), len(schedule) - 1, dtype=torch.long)
-            x = diffuse(schedule, coarse, last, x)
-        return sample(recipe.sampler, denoiser, x, noise, eta=recipe.eta)
+        """See `steps_of`."""
+        return steps_of(self.schedule, recipe, given=given)
 
     def _noise(self, numbers: Sequence[int], options: RefineOptions) -> Noise:
         shape = (3, self.crop_size, self.crop_size)
@@ -132,6 +136,25 @@ class Fadm(Computing):
         """(H, W, 3) pictures -> (B, 3, n, n) float32 in [0, 1] on the device."""
         scaled = np.stack([as_unit(picture, self.crop_size) for picture in pictures])
         return torch.from_numpy(scaled).to(self.device).permute(0, 3, 1, 2).contiguous()
+
+
+def steps_of(schedule: Schedule, recipe: Recipe, *, given: bool = True) -> Schedule:
+    """The steps that a recipe takes, from its strength down to the picture, evenly.
+
+    given: the number of steps is a wish, and one that is not possible is refused; else it is made smaller.
+    """
+    most = max(1, round(recipe.strength * (len(schedule) - 1))) + 1
+    return schedule.respaced(evenly(recipe.steps if given else min(recipe.steps, most), most))
+
+
+def sampled(network: Diffusion, coarse: Tensor, read: Read, attributes: Tensor, noise: Noise, schedule: Schedule, recipe: Recipe) -> Tensor:  # fmt: skip
+    """Pictures (B, 3, n, n) in about 0..1 of coarse ones. read: what the network saw of them.  attributes: (B, A) source minus driving."""
+    denoiser = Denoiser(lambda x, t: network(x, t, read, attributes), schedule, network.predicts, clip=False)
+    x = noise(START)
+    if recipe.strength < 1:
+        last = torch.full((len(coarse),), len(schedule) - 1, dtype=torch.long)
+        x = diffuse(schedule, coarse, last, x)
+    return sample(recipe.sampler, denoiser, x, noise, eta=recipe.eta)
 
 
 def _batches(pictures: Sequence[Image], size: int) -> list[Sequence[Image]]:

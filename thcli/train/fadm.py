@@ -1,0 +1,178 @@
+"""Training of fadm-s: what a coarse frame should be, from the coarse frame, the source, and noise.
+
+Source: Zeng et al. 2023 (FADM), sec. 3. Differs: it predicts the frame (as a change of the coarse one), is told it by L1 and features instead of
+the noise, and the true frame's colours are in the alignment loss alone, never in the condition, which at test time would miss them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from thcli.core.events import Listener
+from thcli.core.options import FadmTrainOptions, TrainOptions
+from thcli.diffusion import process
+from thcli.faces.identity.network import IdentityNet
+from thcli.refiners.fadm import small
+from thcli.refiners.fadm.agcn import Conditions
+from thcli.refiners.fadm.network import Diffusion
+from thcli.refiners.fadm.refiner import sampled, steps_of
+from thcli.train.fadm_data import CoarsePairs
+from thcli.train.quick_norm import quicken_norms
+from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
+from thcli.train.state import save_tensors
+from thcli.weights.tensors import load_tensors
+
+TEACHER = "identity-s"  # whose maps say how like two faces look: not the network of the distance `pfd`, by which results are judged
+CALM = (
+    0.02  # L1 of a coarse frame (0..1) below which pairs count alike: what is nearly right already must not be spoilt
+)
+EDGES, LOOKS, COLOURS = 0.5, 0.1, 0.02  # weights of gradients, of the teacher's maps, of the alignment of colours
+NOISY = 2  # most steps of training are noisy ones: few-step sampling calls the network there
+QUIET, LOUD, MIDDLE = (
+    0.1,
+    4.0,
+    0.45,
+)  # the first layer's weights at noise, and at pictures, over the usual; mean of pictures
+WARM, LAST = 100, 0.02  # updates in which the rate rises; of the rate, at the end
+
+
+class FadmRecipe(Recipe):
+    """fadm-s."""
+
+    name = "fadm"
+    entry = small.NAME
+    exported = ("diffusion",)
+    sizes = (small.SIDE, 96)
+
+    def __init__(self, options: TrainOptions, own: FadmTrainOptions, on: Listener) -> None:
+        super().__init__(options, own, on)
+        self.own = own
+        self.published = Published(4, 1, 8, 1e-3)
+        shape = replace(small.SHAPE, width=max(8, small.SHAPE.width // options.narrow))
+        self.diffusion = Diffusion(shape)
+        begin(self.diffusion)
+        quicken_norms(self.diffusion)
+        self.diffusion.to(memory_format=torch.channels_last)
+        self.networks = {"diffusion": self.diffusion}
+        self.phases = (Phase("refine", ("diffusion",)),)
+        self.schedule = self.diffusion.schedule
+        self.teacher = Teacher()
+        self.helpers = (self.teacher,)
+        self.perceptual = TEACHER
+
+    def data(self, folder: Path, batch: int, on: Listener) -> Data:
+        pairs = CoarsePairs(folder, self.options, self.own, batch, on)
+        pairs.whole_from = round(self.own.windows * self.length(len(pairs), batch)[1])
+        return pairs
+
+    def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
+        coarse, truth, inside = batch["coarse"], batch["truth"], batch["inside"]
+        late = torch.rand(len(truth), generator=noise) ** (1 / NOISY)
+        index = (late * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        fresh = torch.randn(truth.shape, generator=noise).to(truth.device)
+        x = process.diffuse(self.schedule, truth, index, fresh)
+        read = self.diffusion.look(coarse, batch["source"])
+        made = self.diffusion(x, index.to(truth.device), read, batch["attributes"]).float()
+        wrong = mean_over((coarse - truth).abs().mean(1, keepdim=True), inside)
+        weight = inside / (CALM + wrong)[:, None, None, None] / inside.mean()
+        off = (made - truth) * weight
+        looks = [
+            (((a - b) ** 2).sum(1, keepdim=True) * F.interpolate(weight, a.shape[2:], mode="area")).mean()
+            for a, b in zip(self.teacher(made), self.teacher(truth), strict=True)
+        ]
+        return {
+            "pixels": off.abs().mean(), "edges": EDGES * edges(off), "looks": LOOKS * torch.stack(looks).mean(),
+            "colours": COLOURS * self.colours(coarse, truth),
+        }  # fmt: skip
+
+    def colours(self, coarse: Tensor, truth: Tensor) -> Tensor:
+        """How far the condition's colours of the coarse frame are from those of the true one (AGCN's alignment)."""
+        patch, agcn = self.diffusion.shape.patch, self.diffusion.denoise_fn.condition_conv
+        both = Conditions.of(F.avg_pool2d(coarse, patch), F.avg_pool2d(truth, patch))
+        own, driving = agcn.pre_conv_color(both.generated), agcn.pre_conv_color(both.driving)
+        apart: Tensor = (own - driving).abs().mean()
+        return apart
+
+    def pictures(self, batch: Batch) -> dict[str, Tensor]:
+        """As the refiner makes them; the same noise every time."""
+        coarse = batch["coarse"]
+        read = self.diffusion.look(coarse, batch["source"])
+        schedule = steps_of(self.schedule, small.FEW)
+        fresh = torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0)).to(coarse.device)
+        made = sampled(self.diffusion, coarse, read, batch["attributes"], lambda step: fresh, schedule, small.FEW)
+        return {"source": batch["source"], "coarse": coarse, "refined": made.clamp(0, 1), "truth": batch["truth"]}
+
+    def publish(self, path: Path) -> Path:
+        """The file that is bundled: the same with the networks in half precision."""
+        half = path.with_name(f"{self.entry}.safetensors")
+        tensors = {key: value.half() if small.halved(key) else value for key, value in load_tensors(path).items()}
+        save_tensors(half, tensors, {"model": self.entry})
+        return half
+
+    def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
+
+    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Rises at first, then falls along a cosine."""
+        fallen = LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+        return lr * min(1, (step + 1) / WARM) * fallen
+
+
+class Teacher(nn.Module):
+    """identity-s as a judge of pictures: its maps of any picture, each place of unit length, as LPIPS compares those of others."""
+
+    def __init__(self) -> None:
+        """Raises WeightsError when its weights are not here."""
+        super().__init__()
+        network = IdentityNet()
+        network.load_state_dict({key: value.float() for key, value in load_tensors(TEACHER).items()})
+        self.network = network.eval().requires_grad_(False)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in 0..1 -> maps at a half, a quarter, an eighth and a sixteenth of the side."""
+        net = self.network
+        x = F.relu(net.stem_norm(net.stem(pictures * 2 - 1)))
+        maps = [x]
+        for block in net.blocks:
+            x = block(x)
+            maps.append(x)
+        ends = (maps[0], maps[1], maps[3], maps[5])
+        return [F.normalize(found.float(), dim=1, eps=1e-3) for found in ends]
+
+
+def begin(network: Diffusion) -> None:
+    """Sets where training starts: the network changes nothing, and sees pictures rather than noise.
+
+    Detail in a picture is a hundredth of the noise's strength; seen alike, hundreds of updates go by before there is anything but noise.
+    """
+    unet, pixels = network.denoise_fn, 3 * network.shape.patch**2
+    first, last = unet.downs[0], unet.final_conv.block[3]
+    with torch.no_grad():
+        noisy, beside = first.weight[:, 3 : 3 + pixels], first.weight[:, 3 + pixels :]
+        noisy.mul_(QUIET)
+        beside.mul_(LOUD)
+        first.bias.sub_(MIDDLE * beside.sum((1, 2, 3)))
+        last.weight.zero_()
+        last.bias.zero_()
+
+
+def edges(off: Tensor) -> Tensor:
+    """Mean size of the differences to the right and below, on three scales."""
+    total = off.new_zeros(())
+    for _ in range(3):
+        total = total + (off[..., 1:] - off[..., :-1]).abs().mean() + (off[..., 1:, :] - off[..., :-1, :]).abs().mean()
+        off = F.avg_pool2d(off, 2)
+    return total / 3
+
+
+def mean_over(values: Tensor, inside: Tensor) -> Tensor:
+    """(B,) means of values (B, 1, S, S) where `inside` is 1."""
+    return (values * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
