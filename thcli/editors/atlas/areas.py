@@ -13,7 +13,7 @@ from thcli.editors.atlas import layout as plan
 from thcli.faces.topology import EYES, LIPS_OUTER, PAIRS
 from thcli.motion.canonical import neutral
 
-Area = Literal["all", "brows", "eyes", "lids", "lips", "lower", "nose"]
+Area = Literal["all", "brows", "dark", "eyes", "lips", "lower", "nose"]
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 _UNDER_EYES = (111, 117, 118, 119, 120, 121, 31, 228, 229, 230, 231, 232, 233)
@@ -25,7 +25,7 @@ _NOSE_BASE = 2  # a point of the mesh
 def area(name: Area) -> Array32:
     """How much of each sample belongs to a part, (ROWS, COLUMNS) 0..1, soft and symmetric.
 
-    lids: the eyes and what is close to them.  eyes: with the bags below them.  lower: below the nose.
+    dark: the eyes with their lids, and the mouth's corners, where little is light.  eyes: with the bags below them.  lower: below the nose.
     """
     flat = plan.unrolled(neutral())
     y, x = np.mgrid[: plan.ROWS, : plan.COLUMNS].astype(np.float32)
@@ -35,13 +35,14 @@ def area(name: Area) -> Array32:
         return _soft(y, float(flat[_NOSE_BASE, 1]) - 0.12 * plan.DENSITY, 0.12 * plan.DENSITY)
     rings = [*EYES[0].tolist()]
     points, reach = {
-        "lids": (rings, 0.05), "eyes": ([*rings, *_UNDER_EYES], 0.1), "brows": (list(_BROWS), 0.1),
+        "dark": ([*rings, 61], 0.05), "eyes": ([*rings, *_UNDER_EYES], 0.1), "brows": (list(_BROWS), 0.1),
         "lips": (LIPS_OUTER.tolist(), 0.05), "nose": (list(_NOSE), 0.12),
     }[name]  # fmt: skip
     both = np.array([*points, *PAIRS[points]])
     mask = np.zeros(x.shape, np.uint8)
-    for side in (points, PAIRS[points].tolist()):
-        if name in ("lids", "lips"):
+    if name in ("dark", "lips"):
+        ring = np.array(rings if name == "dark" else points)
+        for side in (ring, PAIRS[ring]):
             cv2.fillPoly(mask, [np.rint(flat[side] * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)
     near = np.full(x.shape, np.inf, np.float32)
     for point in both:

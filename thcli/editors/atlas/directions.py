@@ -19,7 +19,7 @@ from thcli.motion.limits import soft
 
 BRIGHTER, DARKER = 0.4, 1.3  # the most that soft logarithms of colours rise and fall
 LINES = 0.5  # of `wrinkles`, at strength 1 of what is the opposite of young
-AT_LIDS = 0.12  # the most that they rise at the eyes, where little is light
+IN_THE_DARK = 0.12  # the most that they rise at the eyes and in the mouth's corners
 HALF = plan.COLUMNS // 2
 TENSORS = ("texture", "texture_scale", "depends", "depends_scale", "detail", "shape", "look_mean", "look_spread", "man")
 
@@ -79,7 +79,7 @@ class Directions:
 def limited(texture: Array32) -> Array32:
     """A change of colours (ROWS, HALF, 3) bent where it goes too far: what is dark must not glow, skin does not turn black; the hue stays."""
     out = texture
-    most = BRIGHTER + (AT_LIDS - BRIGHTER) * area("lids")[:, :HALF]
+    most = BRIGHTER + (IN_THE_DARK - BRIGHTER) * area("dark")[:, :HALF]
     for far, limit in ((out.max(-1), most), (-out.min(-1), np.full_like(most, DARKER))):
         over = np.maximum(far, 1e-6)
         out = out * np.where(far > 0, soft(over, limit) / over, 1).astype(np.float32)[..., None]
