@@ -15,6 +15,10 @@ from thcli.cli.flags import flags
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.options import (
     ChangeOptions,
+    EditEvaluateOptions,
+    EditOptions,
+    EditorOptions,
+    EditRegion,
     EvaluateOptions,
     FaceOptions,
     FindOptions,
@@ -167,6 +171,58 @@ def refine(
             report["output"] = str(output)
         console.say(command)
     console.table(*measuring.table(whole, metrics), report, headed=True)
+
+
+@app.command()
+@flags
+def edit(
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Clips of one talking head each; several give their mean.")],
+    attr: Annotated[list[str] | None, typer.Option("--attr", help="NAME or NAME=S, as for thcli edit; may be repeated.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="What the face shall look like, in words.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="What edits, as for thcli edit.")] = EditOptions().engine,
+    strength: Annotated[float, typer.Option("--strength", help="Of the whole edit, 0..3.")] = EditOptions().strength,
+    region: Annotated[EditRegion, typer.Option("--region", help="What may change: auto, face, hair or all.")] = EditOptions().region,
+    each: Annotated[bool, typer.Option("--each", help="Every attribute by itself, not all at once.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Also write a contact sheet here, as PNG.")] = None,
+    strengths: Annotated[Path | None, typer.Option("--strengths", help="Also note here what was measured of each attribute, as 'thcli list attributes' shows it (with --each).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    *,
+    evaluate: EditEvaluateOptions,
+    editor: EditorOptions,
+    read: ReadOptions,
+    faces: FaceOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:  # fmt: skip
+    """Measure edits: how much more of an attribute is seen, whether the face stays steady and itself, and what else has changed."""
+    from thcli.evaluate import editing
+    from thcli.evaluate.report import save_report
+    from thcli.evaluate.sheet import save_picture
+
+    for path in (output, sheet, strengths):
+        if path is not None and path.exists() and not overwrite:
+            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+    if strengths is not None and not (each and attr):
+        raise UsageError("--strengths notes attributes one by one.", "Give --each and --attr.")
+    wishes = [[one] for one in attr] if each and attr else [attr]
+    asked = [
+        EditOptions(attr=one, text=text, engine=engine, strength=strength, region=region, editor=editor, read=read, faces=faces, run=run)
+        for one in wishes
+    ]  # fmt: skip
+    with Console(show) as console:
+        found = editing.evaluate_all(clips, asked, evaluate, console)
+        report = {**found.report(), "run": shlex.join(["thcli", *sys.argv[1:]])}
+        if sheet is not None:
+            save_picture(sheet, found.sheet())
+            report["sheet"] = str(sheet)
+        if output is not None:
+            save_report(output, report)
+            report["output"] = str(output)
+        if strengths is not None:
+            save_report(strengths, found.strengths(report["run"]))
+        console.say(report["run"])
+    console.table(*found.table(), report, headed=True)
 
 
 @app.command()

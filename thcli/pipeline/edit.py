@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
 from thcli.media.target import Target
 from thcli.pipeline.editface import Person, paired
+from thcli.pipeline.editways import Way
 from thcli.pipeline.editwish import file_of, ways_of, wish_of
 from thcli.pipeline.naming import fingerprint, output_path
 from thcli.pipeline.observe import look
@@ -27,6 +29,7 @@ from thcli.pipeline.portrait import Finders
 from thcli.pipeline.regionstream import Seen, divided
 from thcli.pipeline.report import Job, Report, Tally
 from thcli.pipeline.sidebyside import compare
+from thcli.pipeline.sidefile import SideFile
 from thcli.pipeline.tracklog import TrackLog
 
 DEFAULTS = EditOptions()
@@ -49,24 +52,20 @@ def edit(
         info = media.probe(job.enter(media.local(video)))
         target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
         Target(target, options.output.overwrite).check(0)
+        if options.save_edit is not None:
+            SideFile(options.save_edit, options.output.overwrite)  # looks whether it can be written
         ways = ways_of(wish, options, on)
-        finders = Finders.load(options.faces, options.run)
-        parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
-        log = job.enter(TrackLog())
-        census = look(info, log, options.read, finders, job, options.faces.select)
-        tracks = finders.choose(census, options.faces.select, str(video), job)
-        people = [Person(track, ways, log, parser, options, info.path.name, job) for track in tracks]
-        unseen = learn(people, info, parser, options, job)
+        cast = observe(info, ways, options, job)
         if options.save_edit is not None:
             save(options.save_edit, file_of(wish, ways, options), overwrite=options.output.overwrite)
         names = "+".join(wish.engines)
         writer = media.write(
             target, info.size, info, options.output, drive=info, span=options.read, frames=info.frames,
-            provenance=Provenance("edit", names), fingerprint=fingerprint((info.path,), options), on=on,
+            provenance=Provenance("edit", names), fingerprint=fingerprint((info.path, options.edit or info.path), options), on=on,
         )  # fmt: skip
         with writer as out, job.stage("edit", info.frames, out.done) as step:
             tally = Tally(out.done)
-            for frame, pixels in changed(people, info, out.done, options, job):
+            for frame, pixels in changed(cast, info, out.done, options, job):
                 out.write(pixels, frame.pts, frame.duration)
                 tally.add(frame.pts, frame.duration, frame.time_base)
                 step()
@@ -74,12 +73,32 @@ def edit(
             compare(
                 [info.path, target], options.compare, output=options.output, read=options.read, on=on, whole=[target]
             )
-        details = {"attributes": dict(wish.attributes), "engines": {name: dict(part) for name, part in wish.engines.items()}}  # fmt: skip
-        return job.report(target, tally, faces=census.tracks, passed_through=unseen, engine=names, details=details)
+        details = {"attributes": dict(wish.attributes), "text": wish.text, "engines": {name: dict(part) for name, part in wish.engines.items()}}  # fmt: skip
+        return job.report(target, tally, faces=cast.faces, passed_through=cast.unseen, engine=names, details=details)
 
 
-def learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: EditOptions, job: Job) -> int:
-    """The rest of pass 1: every frame is parsed and looked at, and what is done is settled. Gives how many frames show none of the faces."""
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The faces that are changed. faces: different ones seen.  unseen: frames that show none of the chosen."""
+
+    people: tuple[Person, ...]
+    faces: int
+    unseen: int
+
+
+def observe(info: MediaInfo, ways: Sequence[Way], options: EditOptions, job: Job) -> Cast:
+    """Pass 1: follows and chooses the faces, looks at every frame, and settles what is done. Raises NoFaceError, MediaError."""
+    finders = Finders.load(options.faces, options.run)
+    parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
+    log = job.enter(TrackLog())
+    census = look(info, log, options.read, finders, job, options.faces.select)
+    tracks = finders.choose(census, options.faces.select, str(info.path), job)
+    people = tuple(Person(track, ways, log, parser, options, info.path.name, job) for track in tracks)
+    return Cast(people, census.tracks, _learn(people, info, parser, options, job))
+
+
+def _learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: EditOptions, job: Job) -> int:
+    """Every frame is parsed and looked at, and what is done is settled. Gives how many frames show none of the faces."""
 
     def frames() -> Iterator[Seen]:
         faces = zip(*(person.faces() for person in people), strict=True)
@@ -103,17 +122,15 @@ def learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: Ed
     return unseen
 
 
-def changed(
-    people: Sequence[Person], info: MediaInfo, done: int, options: EditOptions, job: Job
-) -> Iterator[tuple[Frame, Pixels]]:
-    """Every frame from number `done` on, and its pixels changed."""
+def changed(cast: Cast, info: MediaInfo, done: int, options: EditOptions, job: Job) -> Iterator[tuple[Frame, Pixels]]:
+    """Pass 2: every frame from number `done` on, and its pixels changed."""
     reader = job.clock.over("decode again", job.enter(media.read(info.path, options.read, on=job.on)))
     batch = options.run.batch_size
     with closing(prefetch(islice(reader, done, None), batch)) as frames:
-        stream = zip(frames, paired(people, done), strict=True)
+        stream = zip(frames, paired(cast.people, done), strict=True)
         while window := list(islice(stream, batch)):
             pixels: list[Pixels] = [frame.pixels for frame, _ in window]
-            for i, person in enumerate(people):
+            for i, person in enumerate(cast.people):
                 pixels = person.edited(pixels, [parts[i] for _, parts in window])
             for (frame, _), made in zip(window, pixels, strict=True):
                 yield frame, made

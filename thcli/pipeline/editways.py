@@ -34,7 +34,7 @@ class View:
     regions: Regions
 
     def planes(self) -> Array32:
-        """The regions' probabilities in the crop's pixels, (19, S, S), which sum to 1."""
+        """The regions' probabilities in the crop's pixels, (19, S, S), which sum to 1 but for a hundredth."""
         planes = self.regions.probabilities
         out = np.zeros((len(planes), *self.where.size[::-1]), np.float32)
         seen = [number for number in range(1, len(planes)) if float(planes[number].max()) > _TRACE]

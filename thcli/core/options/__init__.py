@@ -39,6 +39,7 @@ from thcli.core.options.jobs import (
 )
 from thcli.core.options.measure import (
     BenchOptions,
+    EditEvaluateOptions,
     EvaluateOptions,
     RefineEvaluateOptions,
     SteadyEvaluateOptions,
@@ -95,6 +96,7 @@ __all__ = [
     "DetectOptions",
     "DiffusedHeadsTrainOptions",
     "DirectionKind",
+    "EditEvaluateOptions",
     "EditOptions",
     "EditRegion",
     "EditSampler",

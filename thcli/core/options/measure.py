@@ -80,3 +80,18 @@ class VoiceEvaluateOptions:
     def chosen(self) -> tuple[str, ...]:
         """The names of `speakers`."""
         return tuple(name.strip() for name in self.speakers.split(",") if name.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class EditEvaluateOptions:
+    """How edits are measured."""
+
+    frames: int | None = option(None, "At most this many frames of each clip, from --start on (default: all).")
+    baseline: bool = option(
+        True, "Also edit each frame by itself, as frame-wise methods do.", "--baseline/--no-baseline"
+    )
+    columns: int = option(8, "Columns of the contact sheet.")
+
+    def __post_init__(self) -> None:
+        require(self.frames is None or self.frames >= 2, "--frames", "2 or more", self.frames)
+        require(1 <= self.columns <= 64, "--columns", "within 1..64", self.columns)

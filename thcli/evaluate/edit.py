@@ -1,0 +1,222 @@
+"""`thcli eval edit`: whether an edit is seen, whether the face stays the same person and steady, and whether all else stays as it was.
+
+The clip is edited twice, with one identity for the whole clip and with each frame's own (as frame-wise methods do), and both are measured
+beside the clip itself, before any encoding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import cv2
+import numpy as np
+
+from thcli import media
+from thcli.core.backends import backend, chosen
+from thcli.core.errors import UsageError
+from thcli.core.events import Listener, silent
+from thcli.core.options import EditEvaluateOptions, EditOptions
+from thcli.core.protocols import IdentityEncoder, Parser
+from thcli.core.types import Array32, Face, Frame, Image
+from thcli.editors.catalogue import BY_NAME
+from thcli.evaluate.attributes import Judge
+from thcli.evaluate.follow import main_face_tracker
+from thcli.evaluate.likeness import Known, csim
+from thcli.evaluate.measure import Look, Scores, measure, truth_row, video_row
+from thcli.evaluate.metrics import mean_squared_error
+from thcli.evaluate.place import Region
+from thcli.evaluate.reenact import limited
+from thcli.evaluate.sheet import Gallery
+from thcli.evaluate.table import METRICS, Accumulator, Mean, Metric, Sample
+from thcli.faces.parsing.classes import number
+from thcli.faces.parsing.cut import regions, whole
+from thcli.pipeline.edit import changed, observe
+from thcli.pipeline.editwish import Wish, ways_of, wish_of
+from thcli.pipeline.report import Job
+
+EDITED, PER_FRAME, CLIP = "edited", "per frame", "clip"
+AWAY = 0.08  # of the face's height: so far from the head the background begins
+_BACKGROUND = (number("background"), number("cloth"))
+_KEPT = ("ssim", "flicker")  # of the common metrics
+FRAME: tuple[Region, ...] = ("frame",)
+FACE: tuple[Region, ...] = ("face",)
+Found = TypeVar("Found")
+
+
+class Consistency:
+    """Cosines of the result's identities over those of the clip's own: of neighbouring frames, or of all pairs (Tzaban et al. 2022, sec. 5)."""
+
+    def __init__(self, known: Known, far: bool) -> None:
+        self._known, self._far = known, far
+        self._last: tuple[Array32, Array32] | None = None
+        self._near, self._sums, self._count = np.zeros(2), [np.zeros(0), np.zeros(0)], 0
+
+    def add(self, sample: Sample) -> None:
+        true, made = sample.place.face, sample.face
+        if true is None or made is None:
+            return
+        now = self._known.of(sample.whole, made), self._known.of(sample.place.whole, true)
+        if self._last is not None:
+            self._near += [float(a @ b) for a, b in zip(self._last, now, strict=True)]
+        self._last = now
+        self._sums = [v.astype(np.float64) if not len(total) else total + v for total, v in zip(self._sums, now, strict=True)]  # fmt: skip
+        self._count += 1
+
+    def value(self) -> float | None:
+        if self._count < 2:
+            return None
+        both = [float(total @ total) - self._count for total in self._sums] if self._far else self._near.tolist()
+        return both[0] / both[1] if both[1] > 0 else None
+
+
+class Once(Generic[Found]):
+    """A look at a face that several rows and metrics share: the last few are remembered, faces told apart as objects."""
+
+    def __init__(self, look: Callable[[Image, Face], Found], kept: int = 8) -> None:
+        self._look, self._kept = look, kept
+        self._seen: dict[int, tuple[Face, Found]] = {}
+
+    def of(self, picture: Image, face: Face) -> Found:
+        if id(face) not in self._seen:
+            self._seen[id(face)] = face, self._look(picture, face)
+            while len(self._seen) > self._kept:
+                self._seen.pop(next(iter(self._seen)))
+        return self._seen[id(face)][1]
+
+
+def metrics_of(attributes: Mapping[str, float], who: IdentityEncoder | None, judge: Judge | None, parser: Parser) -> tuple[Metric, ...]:  # fmt: skip
+    """Every metric of an edit that these attributes were asked of. who, judge: None where there is none."""
+    background = Once(lambda picture, face: background_of(parser, picture, face))
+    found = [
+        Metric("background_mse", "levels²", "lower", "mean squared difference of what is far from the head", FRAME, lambda: Mean(lambda s: _outside(background, s))),
+        Metric("changed", "%", "lower", "of the frame's pixels", FRAME, lambda: Mean(lambda s: 100 * float((s.place.whole != s.whole).any(2).mean()))),
+        *(metric for metric in METRICS if metric.name in _KEPT),
+    ]  # fmt: skip
+    if judge is not None:
+        scores = Once(lambda picture, face: judge.scores([picture], [face])[0])
+        found += [metric for name in attributes for metric in _gains(name, scores, judge)]
+    if who is not None:
+        known = Known(who)
+        near: Callable[[], Accumulator] = lambda: Consistency(known, far=False)  # noqa: E731
+        far: Callable[[], Accumulator] = lambda: Consistency(known, far=True)  # noqa: E731
+        found += [
+            csim(who),
+            Metric("tl_id", "", "higher", "likeness of neighbouring frames, over the clip's own", FACE, near, who.name),
+            Metric("tg_id", "", "higher", "likeness of all pairs of frames, over the clip's own", FACE, far, who.name),
+        ]
+    return tuple(found)
+
+
+def background_of(parser: Parser, picture: Image, face: Face) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """(H, W), what is neither of the head nor near it."""
+    (found,) = regions(parser, [picture], [face])
+    labels = found.labels_in(whole((picture.shape[1], picture.shape[0])))
+    head = np.isin(labels, _BACKGROUND, invert=True).astype(np.uint8)
+    reach = max(round(AWAY * float(face.box[3] - face.box[1])), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(head, disc) == 0)
+
+
+def _outside(background: Once[np.ndarray[Any, np.dtype[np.bool_]]], sample: Sample) -> float | None:
+    if sample.place.face is None:
+        return None
+    there = background.of(sample.place.whole, sample.place.face)
+    if not there.any():
+        return None
+    return mean_squared_error(sample.place.whole[there][None], sample.whole[there][None])
+
+
+def _gains(name: str, scores: Once[Array32], judge: Judge) -> list[Metric]:
+    """How likely an attribute is in the clip, and in the result, to a classifier that had no part in the edit."""
+    row = BY_NAME[name]
+    column = judge.names.index(row.celeba)
+
+    def likely(picture: Image, face: Face | None) -> float | None:
+        if face is None:
+            return None
+        found = float(scores.of(picture, face)[column])
+        return 1 - found if row.sign < 0 else found
+
+    return [
+        Metric(f"{name} before", "", "higher", "how likely it is in the clip", FACE, lambda: Mean(lambda s: likely(s.place.whole, s.place.face)), "attributes-judge"),
+        Metric(f"{name} after", "", "higher", "how likely it is in the result", FACE, lambda: Mean(lambda s: likely(s.whole, s.face)), "attributes-judge"),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """One clip, measured. rows: label -> scores.  seconds: label -> processor seconds a frame of pass 1 and of pass 2.  sheet: pictures."""
+
+    clip: str
+    wish: Wish
+    rows: Mapping[str, Scores]
+    metrics: Sequence[Metric]
+    seconds: Mapping[str, tuple[float, float]]
+    sheet: Image
+
+    def value(self, label: str, metric: str, region: Region = "face") -> float | None:
+        """One number."""
+        return self.rows[label].values[region][metric]
+
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "clip": Path(self.clip).name, "attributes": dict(self.wish.attributes), "text": self.wish.text,
+            "engines": {name: dict(part) for name, part in self.wish.engines.items()},
+            "seconds_a_frame": {label: {"pass_1": round(a, 3), "pass_2": round(b, 3)} for label, (a, b) in self.seconds.items()},
+            "rows": {label: {"frames": s.frames, **{region: dict(s.values[region]) for region in ("face", "frame")}} for label, s in self.rows.items()},
+        }  # fmt: skip
+
+
+def evaluate_edit(
+    clip: Path, options: EditOptions, evaluate: EditEvaluateOptions, who: IdentityEncoder | None, judge: Judge | None, on: Listener = silent,
+) -> Edits:  # fmt: skip
+    """Edits a clip and measures it. Raises what `edit` raises, and UsageError for an edit of several faces."""
+    if options.faces.select == "all":
+        raise UsageError("One face is measured at a time.", "Choose it with --face N.")
+    read = limited(clip, options.read, evaluate.frames)
+    options = replace(options, read=read)
+    wish = wish_of(options)
+    parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
+    metrics = metrics_of(wish.attributes, who, judge, parser)
+    info = media.probe(clip)
+    spent: dict[str, list[float]] = {}
+    gallery = Gallery(EDITED, columns=evaluate.columns)
+    with Job("eval edit", on) as job:
+        rows = {}
+        for label, own in ((EDITED, False), (PER_FRAME, True)):
+            if own and not evaluate.baseline:
+                continue
+            one = replace(options, per_frame=own)
+            began = time.process_time()
+            cast = observe(info, ways_of(wish, one, on), one, job)
+            spent[label] = [time.process_time() - began, 0.0]
+            rows[label] = video_row(_frames(changed(cast, info, 0, one, job), spent[label]))
+        tracker = main_face_tracker(options.faces, options.run)
+        with media.read(clip, read) as truth:
+            total = evaluate.frames or truth.info.frames
+            look = _without(gallery, CLIP)
+            found = measure(truth, {**rows, CLIP: truth_row}, tracker, metrics=metrics, total=total, look=look, on=on)
+    count = max(found[CLIP].frames, 1)
+    seconds = {label: (a / count, b / count) for label, (a, b) in spent.items()}
+    return Edits(str(clip), wish, found, metrics, seconds, gallery.sheet())
+
+
+def _without(gallery: Gallery, label: str) -> Look:
+    """The same, with one row left out."""
+    return lambda moment, seen: gallery(moment, {name: picture for name, picture in seen.items() if name != label})
+
+
+def _frames(stream: Iterator[tuple[Frame, Any]], spent: list[float]) -> Iterator[Frame]:
+    """The changed frames; adds up the processor seconds that they take."""
+    while True:
+        began = time.process_time()
+        made = next(stream, None)
+        spent[1] += time.process_time() - began
+        if made is None:
+            return
+        yield replace(made[0], pixels=made[1])
