@@ -1,4 +1,4 @@
-"""Two refiners without trained weights for the tests of `refine`: one that adds red, and FADM's own network, tiny and untrained."""
+"""Stand-ins for the tests of `refine`: a refiner that adds red, FADM's own network tiny and untrained, and an eye for persons that sees colours."""
 
 from __future__ import annotations
 
@@ -10,46 +10,56 @@ from torch import Tensor
 
 from thcli.core.errors import UsageError
 from thcli.core.options import RefineOptions, RunOptions, Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Face, Identity, Image
 from thcli.refiners.fadm.network import Diffusion, Shape
 from thcli.refiners.fadm.refiner import Fadm, Recipe
 
-RED = 40
+RED, MORE = 20, 4  # levels of red that are added, and how many more in three frames of four
 
 
 class Blush:
-    """Adds RED levels of red to all of a crop, and remembers what it was asked."""
+    """Adds red to all of a crop, more or less of it from frame to frame."""
 
     crop_size = 64
     template: Template = "square"
     mask = None
+    sources: tuple[Image, ...] = ()  # that the last one was shown
 
     def __init__(self, run: RunOptions) -> None:
-        self.sources: list[Image] = []
-        self.numbers: list[int] = []
+        Blush.sources = ()
 
     def encode_source(self, picture: Image, face: Face) -> Array32:
-        assert face.mesh is not None
-        self.sources.append(picture)
-        return np.float32([picture.mean()])
+        in_the_middle(face)
+        Blush.sources = (*Blush.sources, picture)
+        return np.array([picture.mean()], np.float32)
 
     def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
-        """A face lies in the middle of its crop."""
         for face in faces:
-            assert face is not None and 20 < float(np.mean(face.box)) < 44
-        return np.float32([[p.mean()] for p in pictures])
+            in_the_middle(face)
+        return np.array([[p.mean()] for p in pictures], np.float32)
 
     def calls(self, options: RefineOptions) -> int:
         if options.steps is not None and options.steps > 9:
-            raise UsageError("The number of steps must be within 2..9.")
+            raise UsageError(f"The number of steps must be within 2..9, not {options.steps}.")
         return options.steps or 3
 
     def refine(
         self, coarse: Sequence[Image], source: Array32, driving: Array32, numbers: Sequence[int], options: RefineOptions
     ) -> list[Image]:
         assert driving.shape == (len(coarse), 1)
-        self.numbers += numbers
-        return [np.clip(p.astype(int) + (RED, 0, 0), 0, 255).astype(np.uint8) for p in coarse]
+        return [reddened(p, RED + MORE * (n % 4)) for p, n in zip(coarse, numbers, strict=True)]
+
+
+def reddened(picture: Image, levels: int) -> Image:
+    out = picture.copy()
+    out[..., 0] = np.minimum(out[..., 0].astype(int) + levels, 255)
+    return out
+
+
+def in_the_middle(face: Face | None) -> None:
+    """Faces come in the pixels of their crops."""
+    assert face is not None and face.mesh is not None
+    assert 24 < float(face.box[0] + face.box[2]) / 2 < 40
 
 
 class Means:
@@ -64,3 +74,21 @@ def tiny(run: RunOptions) -> Fadm:
     torch.manual_seed(1)
     network = Diffusion(Shape(width=32, times=(1, 1), blocks=1, attention=(2,), inner=8, attributes=12))
     return Fadm(network.eval().requires_grad_(False), Means(), run, Recipe(3, "ddim", 0.0, 0.2), 64)
+
+
+class Colours:
+    """Tells persons apart by the mean colour of the face's box: one painted green is somebody else."""
+
+    name = "colours"
+    same_person = 0.98
+
+    def __init__(self, run: RunOptions) -> None:
+        pass
+
+    def vectors(self, crops: Sequence[Image]) -> Array32:
+        means = np.array([crop.mean((0, 1)) - 40 for crop in crops], np.float32)
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def identify(self, picture: Image, face: Face) -> Identity:
+        x0, y0, x1, y1 = (max(int(v), 0) for v in face.box)
+        return Identity(self.vectors([np.asarray(picture[y0:y1, x0:x1], np.uint8)])[0], self.name)

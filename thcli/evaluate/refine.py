@@ -171,16 +171,16 @@ def bars(found: Refined) -> list[Bar]:
     rows = []
     for name in ("l1", "lpips", "pfd"):
         if coarse.get(name) is not None:
-            ratio = _ratio(refined[name], coarse[name])
+            ratio = _ratio(refined.get(name), coarse.get(name))
             rows.append(Bar(f"{name} / coarse", ratio, f"at most {LESS:.2f}", None if ratio is None else ratio <= LESS))
     for name in ("psnr", "ssim"):
-        more = _less(refined[name], coarse[name])
+        more = _less(refined.get(name), coarse.get(name))
         rows.append(Bar(f"{name} - coarse", more, "more than 0", None if more is None else more > 0))
     for name in ("akd", "flicker"):
-        ratio = _ratio(refined[name], coarse[name])
+        ratio = _ratio(refined.get(name), coarse.get(name))
         rows.append(Bar(f"{name} / coarse", ratio, "at most 1", None if ratio is None else ratio <= 1))
     if coarse.get("csim") is not None:
-        more = _less(refined["csim"], coarse["csim"])
+        more = _less(refined.get("csim"), coarse["csim"])
         rows.append(Bar("csim - coarse", more, "at least 0", None if more is None else more >= 0))
     if found.untouched is not None:
         rows.append(Bar("change of the untouched crop", found.untouched.crop, f"less than {HARM}", found.untouched.crop < HARM))  # fmt: skip
