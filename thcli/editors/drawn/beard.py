@@ -18,20 +18,17 @@ _LIGHT = 0.07  # canonical units: width of the Gaussian that leaves the light of
 _LIGHTEST = 0.5  # of the skin's brightness: a beard is seen
 _DARKER = 0.7  # than hair on the head: it is thicker, and in the face's shadow
 _NEAR = 0.045  # canonical units: the skin below hair is in shadow
+ROOM = 3 * _NEAR  # around hairs that are drawn
 
 
 def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | None = None) -> None:
     """Draws one kind of beard on (S, S, 3) float32 0..255, in place. dyed: (3,) RGB of hair that is coloured too."""
     kind = whiskers.KINDS[name]
-    fill = float(np.clip(0.35 + 0.65 * strength, 0, 1)) if name != "stubble" else float(np.clip(0.25 + 0.45 * strength, 0, 1))
-    solid = float(np.clip(strength / 0.5, 0, 1)) * (0.42 if name == "stubble" else 0.92)
-    coat = hairs.drawn(
-        scene, whiskers.growth(name), whiskers.lengths(name, round(strength, 3)), kind.lift, kind.sag, fill, solid, 3 * _NEAR
-    )
-    if coat is None:
-        return
-    free = (1 - scene.before[coat.here]) * (1 - _lips(scene)[coat.here])
-    lay(out, scene, coat, free, own_colour(scene.look) if dyed is None else dyed, 0.75 if name == "stubble" else 0.85)
+    solid = min(strength / 0.5, 1.0) * kind.solid
+    coat = hairs.drawn(scene, whiskers.hairs(name, round(strength, 3)), solid, ROOM)
+    if coat is not None:
+        free = (1 - scene.before[coat.here]) * (1 - _lips(scene, coat))
+        lay(out, scene, coat, free, own_colour(scene.look) if dyed is None else dyed, kind.below)
 
 
 def own_colour(look: Look) -> Array:
@@ -59,7 +56,7 @@ def lay(out: Array32, scene: Scene, coat: Coat, free: Array32, colour: Array, be
     under = np.minimum(np.float32(below) * thick * free * skin, 1)[..., None]
     part *= 1 - under * (1 - np.clip(tint * np.float32(0.9), 0, 1))
     shade = coat.shade / np.maximum(coat.cover, np.float32(1e-4))
-    hair = (colour.astype(np.float32) * (light * (np.float32(0.3) + np.float32(1.4) * shade))[..., None])
+    hair = colour.astype(np.float32) * (light * (np.float32(0.3) + np.float32(1.4) * shade))[..., None]
     part += cover[..., None] * (hair - part)
 
 
@@ -75,15 +72,10 @@ def _light(scene: Scene, coat: Coat) -> Array32:
     mean = float(scene.look.skin.mean())
     found = (cv2.GaussianBlur(grey * sure, (0, 0), width) + np.float32(0.02 * mean)) / total
     ratio = np.clip(found / np.float32(max(mean, 1.0)), 0.15, 2.2)
-    return np.asarray(cv2.resize(ratio, cover_size(coat), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.resize(ratio, coat.size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def cover_size(coat: Coat) -> tuple[int, int]:
-    """(width, height)."""
-    return coat.cover.shape[1], coat.cover.shape[0]
-
-
-def _lips(scene: Scene) -> Array32:
-    """(S, S) 0..1, lips and what is between them, softened."""
-    ring = coverage(scene.mesh[LIPS_OUTER, :2], (scene.side, scene.side), -0.01 * scene.pose[0])
-    return np.asarray(np.maximum(ring, np.clip(1.4 * scene.region(*MOUTH) - 0.3, 0, 1)), np.float32)
+def _lips(scene: Scene, coat: Coat) -> Array32:
+    """(h, w) 0..1, lips and what is between them."""
+    ring = coverage(scene.mesh[LIPS_OUTER, :2] - (coat.x0, coat.y0), coat.size, -0.01 * scene.pose[0])
+    return np.asarray(np.maximum(ring, np.clip(1.4 * scene.region(*MOUTH)[coat.here] - 0.3, 0, 1)), np.float32)

@@ -134,7 +134,7 @@ def _bridge(gap: float, style: Style, rim: float, deep: float, wide: float) -> A
 def _temple(hinge: Array, ear: Array, side: float, style: Style, deep: float, wide: float) -> tuple[Array, Array]:
     """(5, N, 3) lines from the hinge to behind the ear, and (N,) how far along each place is."""
     share = np.linspace(0, 1, _ALONG + 1)
-    start = hinge + (side * 0.02, 0, 0.0)
+    start = hinge + np.array([side * 0.02, 0, 0])
     corner = np.array([max(abs(hinge[0]), abs(ear[0]) - 0.02) * side + side * 0.025, hinge[1], hinge[2] + 0.07])
     end = np.array([ear[0] + side * 0.045, ear[1] - 0.13 * wide, ear[2] + 0.17])
     path = np.where(

@@ -88,7 +88,7 @@ def _surfaces(scene: Scene, frame: Frame, quads: Array, style: Style, box: tuple
 def _lit(normal: Array, scene: Scene, style: Style) -> Array:
     """(Q, 3) the colour of surfaces: dull and dark, with a sheen where the light is mirrored."""
     towards = direction(scene.look.light)
-    half = towards + (0, 0, -1)
+    half = towards + np.array([0.0, 0, -1])
     half /= np.linalg.norm(half)
     bright = float(scene.look.skin.mean()) / 165.0
     dull = 0.55 + 0.75 * np.clip(normal @ towards, 0, 1)

@@ -83,7 +83,13 @@ def lashes(out: Array32, scene: Scene, strength: float) -> None:
         wing = upper[-1] + 0.55 * (upper[-1] - upper[-3]) + (upper[-2] - upper[-1]) * 0.15
         wide = 0.021 * scale * min(strength, 1.5) ** 0.5
         line = np.vstack([upper, wing])
-        _line(out, scene, line, wide * np.array([0.15, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0, 1.05, 0.9, 0.1]), 0.85 * min(strength, 1.1))
+        _line(
+            out,
+            scene,
+            line,
+            wide * np.array([0.15, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0, 1.05, 0.9, 0.1]),
+            0.85 * min(strength, 1.1),
+        )
         _line(out, scene, lower, wide * np.array([0.2, 0.35, 0.4, 0.5, 0.6]), 0.45 * min(strength, 1.1))
 
 
@@ -106,7 +112,9 @@ def _line(out: Array32, scene: Scene, points: Array, widths: Array, dark: float)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     small = cv2.GaussianBlur(small, (0, 0), max(0.9 * float(scene.look.blur[0]), 0.6))
     here = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
-    out[here] *= 1 - (small * (1 - scene.before[here]))[..., None] * np.array([0.96, 1.0, 1.0], np.float32) * np.float32(min(dark, 0.95))
+    out[here] *= 1 - (small * (1 - scene.before[here]))[..., None] * np.array(
+        [0.96, 1.0, 1.0], np.float32
+    ) * np.float32(min(dark, 0.95))
 
 
 def even(out: Array32, scene: Scene, strength: float) -> None:

@@ -9,13 +9,23 @@ import numpy as np
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.drawn import beard, frame, glasses, makeup
+from thcli.editors.drawn import beard, brows, frame, glasses, makeup
 from thcli.editors.drawn.look import ROW, Look, measure
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import DYES, dyed, hair, pale
 
 WHISKERS = ("stubble", "beard", "goatee", "moustache", "sideburns")
-ATTRIBUTES = ("eyeglasses", "sunglasses", *WHISKERS, "makeup", "lipstick", "rosy_cheeks", "pale", *DYES)
+ATTRIBUTES = (
+    "eyeglasses",
+    "sunglasses",
+    *WHISKERS,
+    "makeup",
+    "lipstick",
+    "rosy_cheeks",
+    "pale",
+    *DYES,
+    "bushy_eyebrows",
+)
 SIDE = 512
 SKIN = {"pale": pale, "makeup": makeup.full, "rosy_cheeks": makeup.cheeks, "lipstick": makeup.lips}
 
@@ -60,6 +70,8 @@ def _painted(scene: Scene, strengths: Mapping[str, float]) -> Image:
         if strengths.get(name):
             hair(out, scene, colour, strengths[name])
             dye = dyed(scene, colour)
+    if strengths.get("bushy_eyebrows"):
+        brows.draw(out, scene, strengths["bushy_eyebrows"])
     for name in WHISKERS:
         if strengths.get(name):
             beard.draw(out, scene, name, strengths[name], dye)

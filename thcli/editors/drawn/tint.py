@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from thcli.core.types import Array32
+from thcli.core.types import Array, Array32
 from thcli.editors.drawn.scene import Scene
 from thcli.faces.guided import guided
 from thcli.faces.parsing.classes import BROWS, EARS, HAIR, NECK, SKIN, together
 
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
+_SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _DARK = 6.0  # levels: differences below are noise
 _RIM = 9  # samples at half size: as wide as a border of hair and skin
 _WINDOW, _EDGE = 5, 1.5e-3  # of the guided filter that brings the hair's edge to the picture's, at half size
@@ -42,7 +43,13 @@ def grey_of(pixels: Array32) -> Array32:
     return np.asarray(cv2.transform(pixels, _GREY), np.float32)
 
 
-def dyed(scene: Scene, dye: Dye) -> np.typing.NDArray[np.float64]:
+def _cast(scene: Scene) -> Array32:
+    """(3,) the colour of the light (or of a painter's palette), as far as the skin tells it."""
+    skin = scene.look.skin / max(float(scene.look.skin.mean()), 1.0)
+    return np.asarray(np.clip(skin / _SKIN, 0.6, 1.5) ** 0.5, np.float32)
+
+
+def dyed(scene: Scene, dye: Dye) -> Array:
     """(3,) RGB of the middle tone of hair under a dye."""
     return np.asarray(np.array(dye.dark) + np.array(dye.light)) / 2 * dye.bright * float(scene.look.skin.mean())
 
@@ -66,7 +73,7 @@ def hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     most = np.float32(min(1.45 * skin, 250.0))
     wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
     light = np.clip(np.float32(0.5) + np.float32(0.6) * tone, 0, 1)[..., None]
-    colour = np.array(dye.dark, np.float32) * (1 - light) + np.array(dye.light, np.float32) * light
+    colour = (np.array(dye.dark, np.float32) * (1 - light) + np.array(dye.light, np.float32) * light) * _cast(scene)
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
 
 
@@ -75,16 +82,19 @@ def hair_mask(scene: Scene) -> tuple[Array32, Array32]:
     half = scene.side // 2
     guide = cv2.resize(scene.crop, (half, half), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     plane = cv2.resize(scene.region(*HAIR), (half, half), interpolation=cv2.INTER_AREA)
-    fine = np.clip(1.15 * guided(guide, plane, _WINDOW, _EDGE) - 0.08, 0, 1)
+    fine = np.clip((guided(guide, plane, _WINDOW, _EDGE) - np.float32(0.28)) / np.float32(0.6), 0, 1)
     # Beside the skin, hair that is darker than it is told from it by that, strand by strand.
     grey, dark, bright = grey_of(guide) * 255, float(scene.look.hair.mean()), 0.95 * float(scene.look.skin.mean())
     inner = np.clip((cv2.blur(fine, (_RIM, _RIM)) - np.float32(0.75)) / np.float32(0.2), 0, 1)
     skin = cv2.resize(together(scene.regions, SKIN), (half, half), interpolation=cv2.INTER_AREA)
     beside = np.clip(4 * cv2.blur(skin, (_RIM, _RIM)), 0, 1) * (1 - inner)
     told = beside * np.float32(np.clip((bright - 1.5 * dark) / (0.3 * bright), 0, 1))
-    matte = np.clip((bright - grey) / max(bright - 1.2 * dark, 8.0), 0, 1) * np.clip(3 * fine, 0, 1)
+    told *= np.clip(3 * plane, 0, 1)
+    matte = np.clip((bright - grey) / max(bright - 1.2 * dark, 8.0), 0, 1)
     fine += told * (matte - fine)
-    full, near = (cv2.resize(p.astype(np.float32), (scene.side, scene.side), interpolation=cv2.INTER_LINEAR) for p in (fine, told))
+    full, near = (
+        cv2.resize(p.astype(np.float32), (scene.side, scene.side), interpolation=cv2.INTER_LINEAR) for p in (fine, told)
+    )
     return np.maximum(full, np.float32(0.35) * scene.region(*BROWS)), np.asarray(near, np.float32)
 
 
@@ -95,7 +105,9 @@ def pale(out: Array32, scene: Scene, strength: float) -> None:
     grey = grey_of(out)
     room = np.clip(1 - grey / np.float32(255), 0, 1)
     amount = np.float32(strength)
-    bright = grey * np.exp(amount * np.float32(0.36) * room) if strength > 0 else grey * np.exp(amount * np.float32(0.28))
+    bright = (
+        grey * np.exp(amount * np.float32(0.36) * room) if strength > 0 else grey * np.exp(amount * np.float32(0.28))
+    )
     kept = np.float32(np.exp(-0.5 * strength)) if strength > 0 else np.float32(1 - 0.12 * strength)
     cool = np.array([-0.012, 0.002, 0.014], np.float32) * amount
     wanted = bright[..., None] * (1 + kept * (out / np.maximum(grey, 1)[..., None] - 1) + cool)

@@ -11,10 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from thcli.core.types import Array
-from thcli.editors.drawn.hairs import Growth, planted
+from thcli.editors.drawn.growth import Growth, Hairs, combed, planted
 
 _SEED = 20
-_PER_UNIT = 6000  # hairs on a unit of area
 
 # The upper border of a beard: how far from the middle line, how far down.
 _CHEEK_X = np.array([0.0, 0.26, 0.34, 0.45, 0.56, 0.66, 0.72, 0.8])
@@ -27,22 +26,27 @@ _LIP_LOW = np.array([0.6, 0.585, 0.61, 0.66, 0.74, 0.8])
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """length: canonical units at strength 1.  power: how length goes with strength.  lift, sag: see `hairs.drawn`."""
+    """length: canonical units at strength 1.  power: how length goes with strength.  fill: share of the hairs that has grown at strength 0, and how
+    much more at 1.  lift, sag: see `growth.combed`.  thick: hairs on a unit of area.  solid: of one hair's cover.  below: how dark the skin between hairs is."""
 
     name: str
     length: float
     power: float
     lift: float
     sag: float
+    thick: int = 6000
+    solid: float = 0.92
+    below: float = 0.85
+    fill: tuple[float, float] = (0.35, 0.65)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("beard", 0.125, 1.3, 0.5, 0.35),
+        Kind("beard", 0.115, 1.3, 0.5, 0.35),
         Kind("moustache", 0.095, 1.0, 0.3, 0.25),
-        Kind("goatee", 0.12, 1.2, 0.45, 0.35),
-        Kind("stubble", 0.015, 0.7, 0.5, 0.0),
+        Kind("goatee", 0.115, 1.2, 0.45, 0.35),
+        Kind("stubble", 0.015, 0.7, 0.5, 0.0, thick=12000, solid=0.42, below=0.75, fill=(0.25, 0.45)),
         Kind("sideburns", 0.07, 1.0, 0.25, 0.2),
     )
 }
@@ -115,19 +119,23 @@ def flow(place: Array) -> Array:
 @lru_cache(maxsize=8)
 def growth(name: str) -> Growth:
     """The hairs of one kind of beard."""
-    return planted(DENSITIES[name], flow, _PER_UNIT * (2 if name == "stubble" else 1), _SEED)
+    return planted(DENSITIES[name], flow, KINDS[name].thick, _SEED)
 
 
 @lru_cache(maxsize=16)
-def lengths(name: str, strength: float) -> Array:
-    """(M,) canonical units: longest on the chin."""
-    place = growth(name).place
-    kind = KINDS[name]
-    x, y = np.abs(place[:, 0]), place[:, 1]
+def hairs(name: str, strength: float) -> Hairs:
+    """One kind of beard as it lies at a strength: longest on the chin."""
+    own, kind = growth(name), KINDS[name]
+    low, rise = kind.fill
+    length = kind.length * strength**kind.power * _lengths(own.place, name)
+    return combed(own, length, kind.lift, kind.sag, min(low + rise * strength, 1.0))
+
+
+def _lengths(place: Array, name: str) -> Array:
+    """(M,) over the usual length."""
     if name == "stubble":
-        return np.full(len(x), kind.length * strength**kind.power)
+        return np.ones(len(place))
+    x, y = np.abs(place[:, 0]), place[:, 1]
     where = np.interp(y, [0.2, 0.55, 0.8, 1.08, 1.2], [0.55, 0.72, 0.9, 1.15, 0.8]) * np.interp(x, [0, 0.3, 0.75], [1.05, 1, 0.75])
-    border = np.clip((y - np.interp(x, _CHEEK_X, _CHEEK_Y)) / 0.16, 0, 1)
-    where *= 0.35 + 0.65 * border
-    where = np.where(_moustache(place) > 0.3, 0.72 + 0.5 * x, where)
-    return np.asarray(kind.length * strength**kind.power * where)
+    where *= 0.35 + 0.65 * np.clip((y - np.interp(x, _CHEEK_X, _CHEEK_Y)) / 0.16, 0, 1)
+    return np.asarray(np.where(_moustache(place) > 0.3, 0.72 + 0.5 * x, where))
