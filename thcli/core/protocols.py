@@ -180,7 +180,8 @@ class Refiner(CropView, Protocol):
     encode_source: what is known of the source's picture, once.  attributes: (N, A) float32, what is read of driving pictures and their
     faces (None: not seen), small numbers for pass 1; of the coarse ones where there is no driver. Faces lie in each picture's pixels.  calls: of the network for each frame; UsageError for options that
     it cannot follow.  refine: coarse (crop_size, crop_size, 3) uint8, a row of driving
-    and a frame's number each -> as many uint8 pictures of that size, RGB. What is random comes from the seed of RunOptions and the
+    and a frame's number each -> as many uint8 pictures of that size, RGB.  still: the source's picture where each coarse crop lies, if both
+    are of one frame (the coarse video was made of it): what did not move is seen there. What is random comes from the seed of RunOptions and the
     frame's number: the same whatever the batch.
     """
 
@@ -188,8 +189,9 @@ class Refiner(CropView, Protocol):
     def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32: ...
     def calls(self, options: RefineOptions) -> int: ...
     def refine(
-        self, coarse: Sequence[Image], source: Any, driving: Array32, numbers: Sequence[int], options: RefineOptions
-    ) -> list[Image]: ...
+        self, coarse: Sequence[Image], source: Any, driving: Array32, numbers: Sequence[int], options: RefineOptions,
+        still: Sequence[Image] | None = None,
+    ) -> list[Image]: ...  # fmt: skip
 
 
 class Editor(Protocol):

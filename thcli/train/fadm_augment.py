@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,10 +24,11 @@ LIGHT = 0.1  # how much brighter or darker a coarse frame's colours may be
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A pair as it is kept: coarse, truth, source (S, S, 3) uint8, inside (4,) x0, y0, x1, y1, attributes (22,) source minus driving."""
+    """A pair as it is kept: coarse, truth, still, source (S, S, 3) uint8, inside (4,) x0, y0, x1, y1, attributes (22,) source minus driving."""
 
     coarse: Image
     truth: Image
+    still: Image
     source: Image
     inside: Array32
     attributes: Array32
@@ -48,7 +49,8 @@ def augmented(item: Item, size: int, options: TrainOptions, own: FadmTrainOption
             coarse = compressed(coarse, int(draw.integers(GOOD, 96)))
     elif kind < own.untouched + own.degraded:
         coarse = worse(coarse, draw)
-    changed = Item(coarse, item.truth, item.source, item.inside, item.attributes)
+    still = item.source if draw.random() < own.apart else item.still
+    changed = replace(item, coarse=coarse, still=still)
     angle, zoom = np.deg2rad(draw.uniform(-TURN, TURN)), draw.uniform(1 - ZOOM, 1 + ZOOM)
     matrix = np.zeros((2, 3))
     matrix[:, :2] = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -76,7 +78,7 @@ def _cut(item: Item, matrix: Array, size: int) -> dict[str, Array32]:
     x0, y0, x1, y1 = (round(float(v + 0.5)) for v in item.inside)
     inside = np.zeros((side, side), np.uint8)
     inside[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 255
-    pictures = np.concatenate([item.coarse, item.truth, item.source], 2)
+    pictures = np.concatenate([item.coarse, item.truth, item.still], 2)
     moved = [
         cv2.warpAffine(np.ascontiguousarray(part), whole, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         for part in (pictures[..., :3], pictures[..., 3:6], pictures[..., 6:])

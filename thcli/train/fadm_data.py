@@ -30,15 +30,18 @@ from thcli.train.fadm_pairs import Maker, Pair
 
 Batch = Mapping[str, Tensor]
 Clips = Sequence[tuple[Path, str]]
-LAYOUT = 1  # of the folder: another number cuts anew
+LAYOUT = 2  # of the folder: another number cuts anew
 MARGIN = 1 / 16  # of the side, on each side, that the pictures may be moved by
+OF_PAIRS = ("truth", "coarse", "still")
 FIXED = 2**31 - 1
 HOW = "Give a folder of talking clips; an index.csv (file, speaker) says who is who."
 
 
 @dataclass(frozen=True)
 class Cut:
-    """All pairs. truth, coarse: (N, S, S, 3) uint8 and source: (M, S, S, 3) on disk.  of: (N,) which source each pair has.
+    """All pairs. truth, coarse, still: (N, S, S, 3) uint8 and source: (M, S, S, 3) on disk.  of: (N,) which source each pair has.
+
+    still: the source's picture where the truth's crop lies; source: where its own face does.
 
     inside: (N, 4) the truth's frame x0, y0, x1, y1 in pixels of its crop: what lies beyond was never filmed.  attributes: (N, A) of the true
     frame and source_attributes: (M, A).  clip: (N,) number of the clip.
@@ -46,6 +49,7 @@ class Cut:
 
     truth: npt.NDArray[np.uint8]
     coarse: npt.NDArray[np.uint8]
+    still: npt.NDArray[np.uint8]
     source: npt.NDArray[np.uint8]
     of: npt.NDArray[np.int64]
     inside: Array32
@@ -73,7 +77,7 @@ def cut(folder: Path, size: int, own: FadmTrainOptions, seed: int, on: Listener 
         note.write_text(json.dumps(facts), "utf-8")
     with np.load(where / "rows.npz") as rows:
         table = {name: rows[name] for name in rows.files}
-    pictures = {name: np.load(where / f"{name}.npy", mmap_mode="r") for name in ("truth", "coarse", "source")}
+    pictures = {name: np.load(where / f"{name}.npy", mmap_mode="r") for name in (*OF_PAIRS, "source")}
     return Cut(**pictures, **table)
 
 
@@ -89,7 +93,7 @@ def thinned(clips: Clips, most: int) -> Clips:
 def _cut(clips: Clips, where: Path, size: int, own: FadmTrainOptions, seed: int, on: Listener) -> None:
     side = padded(size)
     most = len(clips) * own.sources
-    shapes = {"truth": most * own.drivers, "coarse": most * own.drivers, "source": most}
+    shapes = dict.fromkeys(OF_PAIRS, most * own.drivers) | {"source": most}
     maker = Maker(RunOptions(device="cpu"))
     try:
         shutil.rmtree(where, ignore_errors=True)
@@ -114,7 +118,8 @@ def _cut(clips: Clips, where: Path, size: int, own: FadmTrainOptions, seed: int,
                 maps["source"][len(sources)] = crop(pair.source, where_of(pair.source_mesh, size))
                 sources.append(numbers_of(pair.source_mesh))
             at = where_of(pair.mesh, size)
-            maps["truth"][len(rows)], maps["coarse"][len(rows)] = crop(pair.truth, at), crop(pair.coarse, at)
+            for name, picture in zip(OF_PAIRS, (pair.truth, pair.coarse, pair.source), strict=True):
+                maps[name][len(rows)] = crop(picture, at)
             rows.append({
                 "of": len(sources) - 1, "inside": filmed(pair.truth, at), "attributes": numbers_of(pair.mesh), "clip": number,
             })  # fmt: skip
@@ -187,7 +192,8 @@ class CoarsePairs:
         kept = self.cut
         of = int(kept.of[index])
         item = Item(
-            kept.coarse[index], kept.truth[index], kept.source[of], kept.inside[index], kept.source_attributes[of] - kept.attributes[index]
+            kept.coarse[index], kept.truth[index], kept.still[index], kept.source[of], kept.inside[index],
+            kept.source_attributes[of] - kept.attributes[index],
         )  # fmt: skip
         size = self._options.size
         return plain(item, size) if draw is None else augmented(item, size, self._options, self._own, draw)

@@ -102,7 +102,10 @@ class Fadm(Computing):
         """Network calls a frame. Raises UsageError for a number of steps that the schedule does not have."""
         return len(self.steps(self.recipe.under(options), given=options.steps is not None))
 
-    def refine(self, coarse: Sequence[Image], source: Encoded, driving: Array32, numbers: Sequence[int], options: RefineOptions) -> list[Image]:  # fmt: skip
+    def refine(
+        self, coarse: Sequence[Image], source: Encoded, driving: Array32, numbers: Sequence[int], options: RefineOptions,
+        still: Sequence[Image] | None = None,
+    ) -> list[Image]:  # fmt: skip
         """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes; what is not a number is as in the source.
 
         Raises UsageError for a number of steps that the schedule does not have, DeviceError when memory does not suffice.
@@ -110,15 +113,15 @@ class Fadm(Computing):
         recipe = self.recipe.under(options)
         schedule = self.steps(recipe, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
-        seen = self._tensor([source.picture]) if self.network.shape.beside else None
+        beside = still or [source.picture] * len(coarse)
         out: list[Image] = []
         for first in range(0, len(coarse), self.batch):
             here = slice(first, first + self.batch)
             with self.computing():
                 pictures = self._tensor(coarse[here])
-                noise = self._noise(numbers[here], options)
-                read = self.network.look(pictures, None if seen is None else seen.expand_as(pictures))
+                seen = self._tensor(beside[here]) if self.network.shape.beside else None
                 told = rows[here].to(self.device)
+                read, noise = self.network.look(pictures, seen), self._noise(numbers[here], options)
                 out += eight_bit(sampled(self.network, pictures, read, told, noise, schedule, recipe))
         return out
 
