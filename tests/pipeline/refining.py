@@ -87,7 +87,7 @@ class Colours:
 
     def vectors(self, crops: Sequence[Image]) -> Array32:
         means = np.array([crop.mean((0, 1)) - 40 for crop in crops], np.float32)
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
     def identify(self, picture: Image, face: Face) -> Identity:
         x0, y0, x1, y1 = (max(int(v), 0) for v in face.box)
