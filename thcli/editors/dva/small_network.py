@@ -72,6 +72,8 @@ class Looker(nn.Module):
 class Painter(nn.Module):
     """z_face (B, embedding) -> the picture that it says by itself, (B, 3, S, S), about in [-1, 1]."""
 
+    VERBATIM = True  # text edits send gradients through it
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         first, *rest = shape.painted
@@ -139,7 +141,8 @@ class Facer(nn.Module):
 
 def unit(rows: Tensor) -> Tensor:
     """Rows whose numbers are about 1: of length sqrt(D)."""
-    return F.normalize(rows.float()) * rows.shape[1] ** 0.5
+    out: Tensor = F.normalize(rows.float()) * rows.shape[1] ** 0.5
+    return out
 
 
 class SmallDva(nn.Module):
