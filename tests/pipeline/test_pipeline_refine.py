@@ -126,9 +126,12 @@ def test_who_it_is(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> N
     argv = ["refine", str(video), "-o", str(out), "--identity", "colours", "--overwrite", "--json"]
     assert run(argv) == 0
     own = Blush.sources
+    assert Blush.still
     assert run([*argv, "--source", str(portrait)]) == 0
     given = Blush.sources
+    assert not Blush.still  # a picture of another view
     assert run([*argv, "--source", str(video)]) == 0
+    assert Blush.still
     assert [len(one) for one in (own, given, Blush.sources)] == [1, 1, 1]
     first, other = (np.abs(one[0].astype(int) - own[0]).mean() for one in (Blush.sources, given))
     assert first < other and not np.array_equal(given[0], own[0])
@@ -238,6 +241,7 @@ def test_reenact_refines_in_one_go(portrait: Path, clip: Clip, tmp_path: Path, c
     assert run([*argv, "-o", str(one), "--refine", "auto", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["engine"], report["refiner"], report["frames"], report["warnings"]) == ("mesh", "blush", 6, [])
+    assert Blush.still
     assert any("engine mesh, refined by blush" in words for words in media.probe(one).metadata.values())
     assert run(["refine", str(coarse), "-o", str(two), "--source", str(portrait), *KEEP]) == 0
     for a, b in zip(pictures(one), pictures(two), strict=True):

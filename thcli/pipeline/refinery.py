@@ -95,26 +95,28 @@ class Refinery:
             for subject, source in zip(subjects, sources, strict=True):
                 places = list(subject.places.window(first, first + len(batch)))
                 rows.append(places)
-                changes.append(self._changes(pictures, places, source, job))
+                changes.append(self._changes(pictures, places, source, subject.still, job))
             first += len(batch)
             for (frame, own), here, change in zip(batch, zip(*rows, strict=True), zip(*changes, strict=True), strict=True):  # fmt: skip
                 yield _Made(frame, own, here, change)
 
-    def _changes(self, frames: Sequence[Frame], places: Sequence[Place], source: Any, job: Job) -> list[Change | None]:
-        """What becomes of one face in a batch of frames."""
+    def _changes(self, frames: Sequence[Frame], places: Sequence[Place], source: Any, view: Image | None, job: Job) -> list[Change | None]:  # fmt: skip
+        """What becomes of one face in a batch of frames. view: the source as the frames' camera sees it, if it does."""
         out: list[Change | None] = [None] * len(frames)
         seen = [i for i, place in enumerate(places) if place.outline is not None]
         if not seen:
             return out
         pictures = [eight_bit(frames[i]) for i in seen]
-        crops = [np.asarray(crop(p, places[i].where), np.uint8) for p, i in zip(pictures, seen, strict=True)]
-        faces = [face_of(places[i]) for i in seen]
-        own = [moved(face, places[i].where.crop_from_frame) for face, i in zip(faces, seen, strict=True)]
+        here = [places[i] for i in seen]
+        crops = [np.asarray(crop(p, place.where), np.uint8) for p, place in zip(pictures, here, strict=True)]
+        still = None if view is None else [np.asarray(crop(view, place.where), np.uint8) for place in here]
+        faces = [face_of(place) for place in here]
+        own = [moved(face, place.where.crop_from_frame) for face, place in zip(faces, here, strict=True)]
         with job.clock("refine", frames=len(seen)):
             driving = self.refiner.attributes(crops, own)
-            made = self.refiner.refine(crops, source, driving, [frames[i].index for i in seen], self.how)
+            made = self.refiner.refine(crops, source, driving, [frames[i].index for i in seen], self.how, still)
         with job.clock("parse", frames=len(seen)):
-            counts = self._counts(pictures, faces, [places[i] for i in seen])
+            counts = self._counts(pictures, faces, here)
         for i, coarse, better, count in zip(seen, crops, made, counts, strict=True):
             added = (better.astype(np.float32) - coarse) * (count[..., None] / np.float32(255))
             out[i] = Change(coarse, np.concatenate([added, count[..., None]], -1), places[i].shot)

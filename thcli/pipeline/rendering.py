@@ -64,7 +64,7 @@ class Finish:
         footage = of_shots("what was rendered", total, play)
         own, choose = None, self._dubbed(footage.name, job)
         if who is not None:
-            own, choose = Sitter(str(who.info.path), who.picture, who.faces), nearest(who.faces)
+            own, choose = Sitter(str(who.info.path), who.picture, who.faces, framed=True), nearest(who.faces)
         try:
             cast = observe(footage, refinery.refiner, choose, own, SteadyOptions(), self.finders, job)
         except NoFaceError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from thcli import media
@@ -25,14 +26,22 @@ from thcli.pipeline.portrait import Finders
 from thcli.pipeline.report import Job
 from thcli.pipeline.tracklog import TrackLog
 
+_SHAPE = 0.01  # by which two pictures' shapes may differ
+_THUMB, _ALIKE = 24, 20.0  # pixels a side, and levels of 255 between them, at which two pictures show the same view
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One face of the footage. picture: (n, n, 3) uint8, who it is, cut as the refiner sees faces.  face: in the picture's pixels.  places: where its crops lie."""
+    """One face of the footage. picture: (n, n, 3) uint8, who it is, cut as the refiner sees faces.  face: in the picture's pixels.
+
+    places: where its crops lie.  still: (H, W, 3) uint8 of the footage's size, the source seen by the footage's own camera; None when
+    the source is another picture.
+    """
 
     picture: Image
     face: Face
     places: Places
+    still: Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,12 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Sitter:
-    """A picture, (H, W, 3) uint8, and the faces in it. name: for messages."""
+    """A picture, (H, W, 3) uint8, and the faces in it. name: for messages.  framed: whether it is a frame of the footage; None: unknown."""
 
     name: str
     picture: Image
     faces: tuple[Face, ...]
+    framed: bool | None = None
 
 
 Choice = Callable[[Census], Sequence[int]]
@@ -78,7 +88,8 @@ def observe(footage: Footage[Any], view: CropView, choose: Choice, sitter: Sitte
             subjects.append(_first(footage, known.first, places))
         else:
             face = _alike(sitter, known, footage.name, finders, job)
-            subjects.append(_subject(sitter.picture, face, place_of(face, template), places))
+            still = _still(sitter, footage, known.first)
+            subjects.append(_subject(sitter.picture, face, place_of(face, template), places, still))
     return Cast(tuple(subjects), census.tracks, _unseen(subjects))
 
 
@@ -121,15 +132,29 @@ def face_of(place: Place) -> Face:
     return Face(box_of(place.mesh), 1.0, mesh=place.mesh)
 
 
-def _subject(picture: Image, face: Face, where: Crop, places: Places) -> Subject:
-    return Subject(np.asarray(crop(picture, where), np.uint8), moved(face, where.crop_from_frame), places)
+def _subject(picture: Image, face: Face, where: Crop, places: Places, still: Image | None) -> Subject:
+    return Subject(np.asarray(crop(picture, where), np.uint8), moved(face, where.crop_from_frame), places, still)
+
+
+def _still(sitter: Sitter, footage: Footage[Any], number: int) -> Image | None:
+    """The sitter's picture in the footage's size where it shows the same view: coarse videos are made of such a picture."""
+    if sitter.framed:
+        return sitter.picture
+    frame = eight_bit(next(footage.frames(number)))
+    (height, width), (h, w) = frame.shape[:2], sitter.picture.shape[:2]
+    if sitter.framed is False or abs(w * height - h * width) > _SHAPE * h * width:
+        return None
+    scaled = np.asarray(cv2.resize(sitter.picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    small = [cv2.resize(p, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32) for p in (scaled, frame)]
+    return scaled if float(np.abs(small[0] - small[1]).mean()) < _ALIKE else None
 
 
 def _first(footage: Footage[Any], number: int, places: Places) -> Subject:
     """Who it is by a frame of the footage itself."""
     frame = next(footage.frames(number))
     (place,) = places.window(number, number + 1)
-    return _subject(eight_bit(frame), face_of(place), place.where, places)
+    picture = eight_bit(frame)
+    return _subject(picture, face_of(place), place.where, places, picture)
 
 
 def _alike(sitter: Sitter, known: TrackSummary, where: str, finders: Finders, job: Job) -> Face:
