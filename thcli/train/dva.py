@@ -21,7 +21,7 @@ from thcli.diffusion import process
 from thcli.editors.dva import sampling, small
 from thcli.editors.dva.small_network import SmallDva, unit
 from thcli.evaluate.labelled import digits_of
-from thcli.train.dva_faces import DvaFaces
+from thcli.train.dva_faces import DvaFaces, astronaut_faces
 from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
 from thcli.train.state import save_tensors
 from thcli.weights.tensors import load_tensors
@@ -59,6 +59,11 @@ class DvaRecipe(Recipe):
         self.networks = {"net": self.net}
         self.phases = (Phase("all", ("net",)),)
         self.table = sampling.schedule(sampling.STEPS)
+
+    @classmethod
+    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Faces with made-up labels, and frames of a clip."""
+        astronaut_faces(folder)
 
     def data(self, folder: Path, batch: int, on: Listener) -> DvaFaces:
         """Raises MediaError for a folder that is no such set."""

@@ -21,13 +21,15 @@ from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.options import FaceOptions, RunOptions, TrainOptions
 from thcli.core.types import Array32, Image
+from thcli.editors.blocks.celeba import CELEBA
 from thcli.editors.dva.small import oval, shares
-from thcli.evaluate.labelled import Labelled, labelled
+from thcli.evaluate.labelled import labelled
+from thcli.evaluate.testclip import astronaut_clip
 from thcli.faces import align
 from thcli.faces.crop import crop
 from thcli.faces.identity.aligned import aligned
 from thcli.faces.identity.small import load as load_identity
-from thcli.faces.topology import PAIRS
+from thcli.faces.topology import PAIRS, POINTS
 from thcli.pipeline.portrait import Finders
 from thcli.train.recipe import Batch
 
@@ -109,26 +111,17 @@ class DvaFaces:
     ) -> None:
         """Raises MediaError for a folder that is no such set."""
         self._batch, self._options, self._size = batch, options, size
-        pictures: Labelled = labelled(folder).only(persons)
+        pictures = labelled(folder).only(persons)
         named = {str(path.relative_to(folder)): row for row, path in enumerate(pictures.paths)}
         frames = sorted(str(path.relative_to(folder)) for path in folder.glob("clips/*/*.jpg"))
         faces = found(folder, [*named, *frames], RunOptions(offline=options.offline, threads=options.threads), on)
-        self._labels = np.array(
-            [pictures.labels[named[n]] if n in named else np.zeros(40, np.bool_) for n in faces.names]
-        )
-        self._known = np.array([n in named for n in faces.names])
-        clips = [Path(name).parent.name for name in faces.names]
-        self._mates = (
-            [
-                np.flatnonzero([c == clip for c in clips]) if not known else np.array([row])
-                for row, (clip, known) in enumerate(zip(clips, self._known, strict=True))
-            ]
-            if len(frames)
-            else [np.array([row]) for row in range(len(clips))]
-        )
+        nothing = np.zeros(len(CELEBA), np.bool_)
+        self._labels = np.array([pictures.labels[named[n]] if n in named else nothing for n in faces.names])
+        self._known = np.array([name in named for name in faces.names])
+        self._mates = mates([str(Path(name).parent) for name in faces.names], ~self._known)
         self._identities = faces.identities
-        self._crops = np.empty((len(clips), size, size, 3), np.uint8)
-        self._points = np.empty((len(clips), 468, 2), np.float32)
+        self._crops = np.empty((len(faces.names), size, size, 3), np.uint8)
+        self._points = np.empty((len(faces.names), POINTS, 2), np.float32)
         for row, name in enumerate(faces.names):
             points = faces.points[row].astype(np.float64)
             where = align.ffhq(points, size)
@@ -144,8 +137,7 @@ class DvaFaces:
         return len(self._crops)
 
     def _weights(self) -> npt.NDArray[np.float64]:
-        from thcli.editors.blocks.celeba import CELEBA
-
+        """How often each picture comes."""
         rare = self._labels[:, [CELEBA.index(name) for name in RARE]].any(1)
         weights = np.where(self._known, 1.0 + OFTENER * rare, 0.0)
         weights /= weights.sum()
@@ -195,6 +187,35 @@ class DvaFaces:
             "labels": torch.from_numpy(self._labels[rows]).float(), "known": torch.from_numpy(self._known[rows]).float(),
             "mask": torch.from_numpy(mask)[:, None].float(),
         }  # fmt: skip
+
+
+def mates(folders: Sequence[str], frames: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    """For each picture those that show the same face as a clip goes on: frames of one folder; a picture that is no frame has itself."""
+    clips: dict[str, list[int]] = {}
+    for row in np.flatnonzero(frames):
+        clips.setdefault(folders[int(row)], []).append(int(row))
+    return [np.array(clips[folder] if frames[row] else [row], np.int64) for row, folder in enumerate(folders)]
+
+
+def astronaut_faces(folder: Path) -> None:
+    """For a trial: the photograph that a dependency carries, in colours and mirrored, with made-up labels; and frames of a clip of it."""
+    for name in ("images", "clips/one"):
+        (folder / name).mkdir(parents=True)
+    rows, people = [], []
+    for frame in astronaut_clip(9, 128):
+        picture = frame.pixels[..., (2, 1, 0)]
+        if frame.index >= 6:
+            path = folder / "clips" / "one" / f"{frame.index}.jpg"
+        else:
+            picture = picture[:, ::-1, (1, 2, 0)] if frame.index % 2 else picture
+            path = folder / "images" / f"{frame.index}.jpg"
+            labels = np.random.default_rng([7, frame.index]).random(len(CELEBA)) < 0.3
+            rows.append(f"{path.name} " + " ".join("1" if yes else "-1" for yes in labels))
+            people.append(f"{path.name} {frame.index}")
+        path.write_bytes(cv2.imencode(".jpg", np.ascontiguousarray(picture))[1].tobytes())
+    head = f"{len(rows)}\n{' '.join(CELEBA)}\n"
+    (folder / "attributes.txt").write_text(head + "\n".join(rows) + "\n", "utf-8")
+    (folder / "identities.txt").write_text("\n".join(people) + "\n", "utf-8")
 
 
 def moved(

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thcli.core.options import EditorOptions, RunOptions, Template
+from thcli.core.options import EditorOptions, EditSampler, RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.samplers import Denoiser
 from thcli.editors.blocks.trail import Mask, Trail
@@ -105,7 +105,7 @@ class Diffusing(Computing, ABC):
         return Trail(start, before, shown if mask is None else self._mask(mask), after)
 
     @property
-    def sampler(self) -> sampling.Sampler:
+    def sampler(self) -> EditSampler:
         """What walks, in both directions."""
         return self.options.sampler or "ddim"
 
