@@ -19,11 +19,13 @@ Way = tuple[tuple[str, float], ...]
 """Backends, each with its share of the strength."""
 Touches = Literal["face", "hair", "all"]
 STAGES = ("editor", "painter")
-ORDER = ("atlas", "drawn")  # editors come first: they make the face that painters draw on
+ADDS = frozenset({"drawn"})  # what can only lay things on
+ORDER = ("atlas", "atlas-free", "drawn")  # editors come first: they make the face that painters draw on
 FURTHEST = 3.0  # strength either way
 
 _IDENTITY: tuple[Way, ...] = ((("dva-s", 1.0),), (("dva", 1.0),))
 _ATLAS: Way = (("atlas", 1.0),)
+_FREE: Way = (("atlas-free", 1.0),)
 _DRAWN: Way = (("drawn", 1.0),)
 
 
@@ -60,7 +62,7 @@ def _row(
 
 
 ROWS: tuple[Attribute, ...] = (
-    _row("smiling", "smiles", "Smiling", "face", (_ATLAS,), "smile", "happy"),
+    _row("smiling", "smiles", "Smiling", "face", (_ATLAS, _FREE), "smile", "happy"),
     _row("mouth_open", "lips apart", "Mouth_Slightly_Open", "face", (_ATLAS,), "open_mouth", "mouth_slightly_open"),
     _row("young", "younger", "Young", "all", (_ATLAS,), "younger", "youth", opposite="old"),
     _row("old", "older", "Young", "all", (_ATLAS,), "older", "aged", "age", sign=-1, opposite="young"),
@@ -87,7 +89,7 @@ ROWS: tuple[Attribute, ...] = (
     _row("receding_hairline", "a high forehead", "Receding_Hairline", "all", (), excludes=("bald", "bangs")),
     _row("wavy_hair", "wavy hair", "Wavy_Hair", "all", (), "wavy", "curly_hair", excludes=("bald", "straight_hair")),
     _row("straight_hair", "straight hair", "Straight_Hair", "all", (), "straight", excludes=("bald", "wavy_hair")),
-    _row("bushy_eyebrows", "thick brows", "Bushy_Eyebrows", "face", (_ATLAS,), "thick_brows", "bushy_brows"),
+    _row("bushy_eyebrows", "thick brows", "Bushy_Eyebrows", "face", (_DRAWN, _ATLAS), "thick_brows", "bushy_brows"),
     _row("arched_eyebrows", "arched brows", "Arched_Eyebrows", "face", (_ATLAS,), "arched_brows"),
     _row("big_nose", "a broad nose", "Big_Nose", "face", (_ATLAS,)),
     _row("pointy_nose", "a narrow nose", "Pointy_Nose", "face", (_ATLAS,)),
@@ -138,17 +140,20 @@ def find(name: str) -> Attribute:
     raise UsageError(f"There is no attribute {name.strip()!r}.", f"{hint} 'thcli list attributes' shows all.".strip())
 
 
-def ways_of(row: Attribute, engine: str, licence: Literal["any", "free"]) -> Way:
-    """What does an attribute: the engine that is named, or for "auto" the row's first way that the licence allows.
+def ways_of(row: Attribute, engine: str, licence: Literal["any", "free"], strength: float = 1.0) -> Way:
+    """What does an attribute: the engine that is named, or for "auto" the row's first way that the licence and the strength's sign allow.
 
-    Raises WeightsError when none is, UsageError for an engine that there is not.
+    Raises WeightsError when the licence allows none, UsageError for an engine that there is not or that cannot take things off.
     """
     if engine != "auto":
         stage_of(engine)
+        if strength < 0 and engine in ADDS:
+            raise UsageError(f"{engine} cannot take {row.name} off a face.", "Take --engine auto.")
         named = next((way for way in row.ways if len(way) == 1 and way[0][0] == engine), None)
         return named or ((engine, 1.0),)
-    for way in row.ways:
-        if all(_is_there(name) and (licence == "any" or is_free(name)) for name, _ in way):
+    able = [way for way in row.ways if all(_is_there(name) and (strength >= 0 or name not in ADDS) for name, _ in way)]
+    for way in able:
+        if licence == "any" or all(is_free(name) for name, _ in way):
             return way
     raise WeightsError(
         f"{row.name} can be done only with weights that are for research alone ({', '.join(engines(row))}).",
@@ -160,7 +165,7 @@ def planned(asked: Mapping[str, float], engine: str, licence: Literal["any", "fr
     """Who does how much of what: backend -> attribute -> strength, in the order in which they work. Raises as `ways_of` does."""
     out: dict[str, dict[str, float]] = {}
     for name, strength in asked.items():
-        for backend, share in ways_of(BY_NAME[name], engine, licence):
+        for backend, share in ways_of(BY_NAME[name], engine, licence, strength):
             out.setdefault(backend, {})[name] = strength * share
     return dict(sorted(out.items(), key=lambda item: _place(item[0])))
 

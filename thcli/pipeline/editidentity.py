@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener
-from thcli.core.options import PUBLISHED_TEXT, EditOptions, EditRegion, RunOptions, TemplateOptions, TextOptions
+from thcli.core.options import PUBLISHED_TEXT, EditOptions, EditRegion, TextOptions
 from thcli.core.protocols import Editor
 from thcli.core.types import Array32
 from thcli.editors.blocks.trail import Steerable
 from thcli.editors.dva import attributes
 from thcli.editors.dva.text import learn, stepped
 from thcli.editors.editfile import EditFile
-from thcli.faces.crop import crop, moved
-from thcli.pipeline.cropfile import place_of
 from thcli.pipeline.editways import Edited, View
 from thcli.pipeline.editwish import Wish, flipped, labels
 
@@ -39,18 +35,6 @@ def by_words(name: str, wish: Wish, options: EditOptions, on: Listener) -> Edite
     if not isinstance(editor, Steerable):
         raise UsageError(f"{name} cannot edit by words.", "Take --engine auto, or --attr.")
     return Edited(name, editor, _worded(wish, name, editor, options, on), "all")
-
-
-def manliness(view: View, run: RunOptions) -> float:
-    """How much a face is a man's, by the default editor's directions: above 0 for men. Raises WeightsError, UsageError."""
-    name = chosen("editor", "auto", run)
-    if not name:
-        raise UsageError("Which gender a face has is told by weights that are for research only.", "Ask for --attr male or --attr female.")  # fmt: skip
-    editor: Editor = backend("editor", name).load(run)
-    where = place_of(view.face, TemplateOptions(template=editor.template, size=editor.crop_size))
-    own = moved(view.face, where.crop_from_frame)
-    identities, _ = editor.encode([np.asarray(crop(view.crop, where), np.uint8)], [own])
-    return _manly(attributes.load_of(name, run), identities[0])
 
 
 def _manly(directions: attributes.Directions, identity: Array32) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener
-from thcli.core.options import EditOptions, EditRegion, RunOptions
+from thcli.core.options import EditOptions, EditRegion
 from thcli.core.protocols import Painter
 from thcli.editors.catalogue import BY_NAME, find, planned, stage_of, understood
 from thcli.editors.editfile import EditFile, load
-from thcli.pipeline.editways import Edited, Painted, View, Way
+from thcli.pipeline.editways import Edited, Painted, Way
 
 FLIP = "gender"
 
@@ -80,9 +80,8 @@ def ways_of(wish: Wish, options: EditOptions, on: Listener) -> list[Way]:
             ways.append(by_attributes(name, strengths, touches, options))
         else:
             painter: Painter = backend("painter", name).load(options.run)
-            _known(name, painter, flipped(strengths, 1.0))
             wide = any(row.touches == "hair" for row in rows)
-            ways.append(Painted(name, painter, Strengths(name, painter, strengths, options.run), touches, wide))
+            ways.append(Painted(name, painter, _known(name, painter, strengths), touches, wide))
     return ways
 
 
@@ -90,27 +89,6 @@ def file_of(wish: Wish, ways: Sequence[Way], options: EditOptions) -> EditFile:
     """What --save-edit keeps, once the passes have been settled."""
     learnt = [way.change.file for way in ways if isinstance(way, Edited)]
     return next((file for file in learnt if file is not None), EditFile(wish.attributes, options.engine))
-
-
-@dataclass(frozen=True, slots=True)
-class Strengths:
-    """A painter's strengths for a face, in its own names. strengths: by the catalogue's names."""
-
-    engine: str
-    painter: Painter
-    strengths: Mapping[str, float]
-    run: RunOptions
-
-    def __call__(self, view: View) -> Mapping[str, float]:
-        return _known(self.engine, self.painter, flipped(self.strengths, self._score(view)))
-
-    def _score(self, view: View) -> float:
-        """How much the face is a man's, above 0, where that counts."""
-        if FLIP not in self.strengths:
-            return 0.0
-        from thcli.pipeline.editidentity import manliness  # brings torch
-
-        return manliness(view, self.run)
 
 
 def flipped(strengths: Mapping[str, float], score: float) -> dict[str, float]:
