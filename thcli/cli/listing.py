@@ -15,21 +15,27 @@ from thcli.core.options import ShowOptions
 @flags
 def listing(
     what: Annotated[
-        str, typer.Argument(help="engines, backends, one stage such as detector, or regions (of faces).")
+        str,
+        typer.Argument(
+            help="engines, backends, one stage such as detector, regions (of faces) or attributes (that can be edited)."
+        ),
     ] = "backends",
     *,
     show: ShowOptions,
 ) -> None:
-    """List engines and backends: weights, licence, readiness; or the regions that faces are divided into."""
+    """List engines and backends: weights, licence, readiness; the regions that faces are divided into; the attributes that can be edited."""
     from thcli.core.backends import TABLE
 
     if what == "regions":
         _regions(show)
         return
+    if what == "attributes":
+        _attributes(show)
+        return
     plurals = {f"{stage}s": (stage,) for stage in ("engine", "refiner", "editor", "voice")}
     lists = {"backends": tuple(TABLE), **plurals, **{stage: (stage,) for stage in TABLE}}
     if what not in lists:
-        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions.")
+        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions, attributes.")
     stages = lists[what]
     rows = [_row(stage, name) for stage in stages for name in TABLE[stage]]
     with Console(show) as console:
@@ -79,3 +85,45 @@ def _regions(show: ShowOptions) -> None:
             [(r["number"], r["region"], r["colour"], ", ".join(r["groups"])) for r in rows],
             {"command": "list", "rows": rows},
         )
+
+
+def _attributes(show: ShowOptions) -> None:
+    """What `thcli edit --attr` knows: how each is done by default, how much of it was measured, under which licence, whether it is ready."""
+    from thcli.editors.catalogue import ROWS, engines, measured, stage_of, ways_of
+
+    noted = measured()["attributes"]
+    rows: list[dict[str, Any]] = []
+    for row in ROWS:
+        way = [name for name, _ in ways_of(row, "auto", "any")]
+        facts = [_row(stage_of(name), name) for name in way]
+        seen = noted.get(row.name)
+        strength = (
+            f"{seen['before']:.2f} to {seen['after']:.2f}" if seen and seen["by"] == "+".join(way) else "unmeasured"
+        )
+        rows.append({
+            "name": row.name, "aliases": list(row.aliases), "about": row.about, "by": way, "others": [n for n in engines(row) if n not in way],
+            "strength": strength, "ready": next((f["ready"] for f in facts if f["ready"] != "yes"), "yes"),
+            "licence": ", ".join(sorted({f["licence"] for f in facts})), "commercial": all(f["commercial"] for f in facts),
+        })  # fmt: skip
+    with Console(show) as console:
+        console.table(
+            ("attribute", "what", "by", "or by", "likelihood", "licence", "ready"),
+            [
+                (
+                    r["name"],
+                    r["about"],
+                    "+".join(r["by"]),
+                    ", ".join(r["others"]),
+                    r["strength"],
+                    _short(r["licence"]),
+                    r["ready"],
+                )
+                for r in rows
+            ],
+            {"command": "list", "measured_by": measured()["command"], "rows": rows},
+        )
+
+
+def _short(licence: str) -> str:
+    """Licences without what stands in brackets, each once."""
+    return ", ".join(dict.fromkeys(part.split(" (")[0] for part in licence.split("), ")))

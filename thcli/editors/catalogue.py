@@ -5,11 +5,13 @@ A way is one editor or painter of `core.backends`, or several that each do a sha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.resources import files
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from thcli import weights
 from thcli.core.backends import TABLE
@@ -216,3 +218,9 @@ def _agree(asked: Mapping[str, float]) -> None:
         against += [other for other in row.excludes if strength > 0 and asked.get(other, 0) > 0]
         if against:
             raise UsageError(f"{name} and {against[0]} contradict each other.", "Ask for one of them.")
+
+
+def measured() -> Mapping[str, Any]:
+    """What `thcli eval edit --strengths` noted: command, clips, and of each attribute by what it was done, and how likely it was before and after."""
+    found: dict[str, Any] = json.loads(files("thcli.editors").joinpath("measured.json").read_text("utf-8"))
+    return found
