@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn import frame as frames
 from thcli.editors.drawn.frame import Frame, Style
+from thcli.editors.drawn.lens import Glass, lenses_of
 from thcli.editors.drawn.light import direction, looked_up
 from thcli.editors.drawn.scene import STEP, Scene
 from thcli.faces.parsing.classes import EARS, HAIR
@@ -19,19 +17,6 @@ _FINE = 3  # samples to a pixel, each way
 _AT_EAR, _EAR = 0.8, 0.15  # where along a temple the ear is, and half of its size in canonical units
 _CLEAR = 0.05  # canonical units that the frame may lie behind the tracked surface and still be seen
 _ROOM = 0.26  # canonical units around the frame for its shadow
-
-
-@dataclass(frozen=True, slots=True)
-class Glass:
-    """Of a lens. pass_top, pass_bottom: (3,) share of the light that comes through at its upper and lower edge.  shine: of reflections, 0..1."""
-
-    pass_top: tuple[float, float, float]
-    pass_bottom: tuple[float, float, float]
-    shine: float
-
-
-CLEAR = Glass((0.93, 0.945, 0.94), (0.95, 0.96, 0.955), 0.1)
-TINTED = Glass((0.08, 0.072, 0.066), (0.26, 0.225, 0.195), 0.26)
 
 
 def draw(out: Array32, scene: Scene, style: Style, glass: Glass, strength: float) -> None:
@@ -47,9 +32,9 @@ def draw(out: Array32, scene: Scene, style: Style, glass: Glass, strength: float
     free = 1 - scene.before[here]
     rims = _surfaces(scene, frame, quads, style, box)
     blur = max(float(scene.look.blur[0]) * 0.9, 0.5)
-    rims = cv2.GaussianBlur(rims, (0, 0), blur)
+    rims = np.asarray(cv2.GaussianBlur(rims, (0, 0), blur), np.float32)
     cover = rims[..., 3] * (free * np.float32(shown))
-    through, shine, lens = _lenses(scene, lenses, glass, box, blur)
+    through, shine, lens = lenses_of(scene, lenses, glass, box, blur)
     part = out[here]
     part *= 1 - (_shadow(scene, rims[..., 3], box) * (free * np.float32(shown)))[..., None]
     seen = (lens * free * np.float32(shown))[..., None]
@@ -105,7 +90,7 @@ def _visible(scene: Scene, frame: Frame, quads: Array) -> Array:
     depth = np.where(np.isinf(scene.depth), np.float32(1e4), scene.depth)
     clear = _CLEAR * scale
     wide = 2 * int(clear / STEP) + 1  # the head goes on behind its outline
-    around = cv2.erode(depth, np.ones((wide, wide), np.uint8))
+    around = np.asarray(cv2.erode(depth, np.ones((wide, wide), np.uint8)), np.float32)
     at = ((middle[:, :2] + 0.5) / STEP - 0.5).astype(np.float32)
     surface = np.where(frame.along > 0.05, _nearest(around, at), _nearest(depth, at))
     seen = np.clip(1 - (middle[:, 2] - surface - clear) / clear, 0, 1)
@@ -125,7 +110,8 @@ def _nearest(plane: Array32, at: Array32) -> Array32:
 
 def _bare_ear(scene: Scene, place: Array, along: Array) -> Array:
     """(n,) 0..1 for each piece of a temple, whether its side's ear shows: then hair is short or tucked back, and the temple lies over it."""
-    ears = cv2.blur(scene.region(*EARS), (2 * (reach := max(int(_EAR * scene.pose[0]), 1)) + 1, 2 * reach + 1))
+    wide = 2 * max(int(_EAR * scene.pose[0]), 1) + 1
+    ears = np.asarray(cv2.blur(scene.region(*EARS), (wide, wide)), np.float32)
     right = place[:, 0] > np.median(place[:, 0])
     out = np.zeros(len(place))
     for side in (right, ~right):
@@ -134,64 +120,6 @@ def _bare_ear(scene: Scene, place: Array, along: Array) -> Array:
             below = tip.mean(0) + scene.pose[1] @ (0, _EAR * scene.pose[0], 0)
             out[side] = np.clip(looked_up(ears, below[None], scene.side)[0] / 0.15, 0, 1)
     return out
-
-
-def _lenses(
-    scene: Scene, lenses: Array, glass: Glass, box: tuple[int, int, int, int], blur: float
-) -> tuple[Array32, Array32, Array32]:
-    """What comes through the lenses (h, w, 3) 0..1, what they mirror (h, w, 3) 0..255, and where they are (h, w) 0..1."""
-    x0, y0, x1, y1 = box
-    size = (x1 - x0, y1 - y0)
-    cover = np.zeros((size[1], size[0]), np.uint8)
-    for lens in lenses:
-        cv2.fillPoly(cover, [np.rint((lens[:, :2] - (x0, y0)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    where = cv2.GaussianBlur(cover, (0, 0), blur).astype(np.float32) / np.float32(255)
-    through = np.ones((size[1], size[0], 3), np.float32)
-    shine = np.zeros((size[1], size[0], 3), np.float32)
-    for lens in lenses:
-        low, high = lens[:, :2].min(0), lens[:, :2].max(0)
-        xa, ya = np.maximum(np.floor(low - 2 - (x0, y0)).astype(int), 0)
-        xb, yb = np.minimum(np.ceil(high + 3 - (x0, y0)).astype(int), size)
-        if xb <= xa or yb <= ya:
-            continue
-        down = np.clip((np.arange(ya, yb) + y0 - low[1]) / max(float(high[1] - low[1]), 1.0), 0, 1)
-        share = (down**1.3).astype(np.float32)[:, None, None]
-        top, bottom = (np.array(v, np.float32) for v in (glass.pass_top, glass.pass_bottom))
-        through[ya:yb, xa:xb] = top + share * (bottom - top)
-        mirrored = _mirrored(scene, lens, (int(xa), int(ya), int(xb), int(yb)), (x0, y0))
-        shine[ya:yb, xa:xb] = np.float32(glass.shine) * mirrored
-    return through, shine, where
-
-
-def _mirrored(scene: Scene, lens: Array, part: tuple[int, int, int, int], corner: tuple[int, int]) -> Array32:
-    """What a lens mirrors of a plain room, (h, w, 3) 0..255: a bright upper half and a soft window on the light's side."""
-    xa, ya, xb, yb = part
-    _, rotation, _ = scene.pose
-    middle, reach = lens.mean(0), float(np.ptp(lens[:, 0]) / 2)
-    count = 24
-    x = np.linspace(xa, xb, count) + corner[0] - middle[0]
-    y = np.linspace(ya, yb, count) + corner[1] - middle[1]
-    bulge = 0.5 / max(reach, 1.0)  # radians that a lens turns from its middle to its edge
-    flat = np.stack(np.broadcast_arrays(bulge * x[None, :], bulge * y[:, None], -1.0), -1)
-    normal = flat @ _tilted(rotation).T
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    view = np.array([0.0, 0.0, 1.0])
-    ray = view - 2 * (normal @ view)[..., None] * normal
-    towards = direction(scene.look.light)
-    window = np.array([np.sign(towards[0]) * 0.42 if abs(towards[0]) > 0.1 else -0.42, -0.04, -0.9])
-    away = ray - window
-    pane = np.exp(-((away[..., 0] / 0.16) ** 4)) * np.exp(-((away[..., 1] / 0.2) ** 4))
-    room = 0.08 + 0.8 / (1 + np.exp((ray[..., 1] + 0.08) * 9))
-    level = float(scene.look.skin.mean()) * 1.15
-    plane = (level * (0.35 * room + 1.5 * pane)).astype(np.float32)
-    full = np.asarray(cv2.resize(plane, (xb - xa, yb - ya), interpolation=cv2.INTER_CUBIC), np.float32)
-    return np.asarray(full[..., None] * np.array([0.95, 0.99, 1.03], np.float32))
-
-
-def _tilted(rotation: Array) -> npt.NDArray[np.float64]:
-    """The lenses' own axes: the front is tilted, its lower side nearer to the cheeks."""
-    c, s = np.cos(0.14), np.sin(0.14)
-    return np.asarray(rotation @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]))
 
 
 def _shadow(scene: Scene, cover: Array32, box: tuple[int, int, int, int]) -> Array32:

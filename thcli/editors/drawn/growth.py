@@ -16,7 +16,32 @@ from thcli.motion.canonical import neutral
 
 SHADES = 6  # groups of hairs of one brightness
 _JOINTS = np.linspace(0, 1, 4)  # of a hair, from root to tip
-_JAW = np.array("234 93 132 58 172 136 150 149 176 148 152 377 400 378 379 365 397 288 361 323 454".split(), np.intp)
+_JAW = np.array(
+    [
+        "234",
+        "93",
+        "132",
+        "58",
+        "172",
+        "136",
+        "150",
+        "149",
+        "176",
+        "148",
+        "152",
+        "377",
+        "400",
+        "378",
+        "379",
+        "365",
+        "397",
+        "288",
+        "361",
+        "323",
+        "454",
+    ],
+    np.intp,
+)
 # Two rings below the jaw, where a mesh has no points: share of the way inwards, down and back (canonical units).
 _UNDER = ((0.93, 0.035, 0.11), (0.88, 0.13, 0.25))
 _BELOW = (0.0, 0.6, -0.8)  # the way out of the skin there

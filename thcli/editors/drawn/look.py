@@ -81,7 +81,8 @@ class Look:
     def of_row(row: Array32) -> Look:
         """The inverse of `row`."""
         parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 4, 1]))
-        return Look(*parts[:-1], anchors=parts[-1].reshape(-1, 3))
+        skin, hair, brow, share, light, blur, anchors = parts
+        return Look(skin, hair, brow, share, light, blur, anchors.reshape(-1, 3))
 
 
 ROW = 15 + 3 * len(ANCHORS)

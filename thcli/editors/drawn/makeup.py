@@ -10,13 +10,14 @@ from thcli.editors.drawn import spots
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import grey_of
 from thcli.faces.parsing.classes import EYES as EYE_REGIONS
-from thcli.faces.parsing.classes import LIPS, SKIN
+from thcli.faces.parsing.classes import LIPS, SKIN, number
 from thcli.faces.parsing.polygon import coverage
 from thcli.faces.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER
 
 _LIPSTICK = np.array([1.75, 0.5, 0.66], np.float32)  # RGB over its grey
 _BLUSH = np.array([1.06, 0.83, 0.865], np.float32)  # factors at strength 1
 _SHADOW = np.array([0.62, 0.5, 0.53], np.float32)
+_GLASSES = number("eye_g")
 _FINE = 4  # samples to a pixel, each way, for thin lines
 _PORES, _SPOTS = 1.0, 4.5  # pixels: what is finer is skin's own, what lies between is evened
 _EDGE = 16.0  # levels: larger differences are no spots
@@ -36,8 +37,8 @@ def lips(out: Array32, scene: Scene, strength: float) -> None:
     size = (scene.side, scene.side)
     flat = scene.mesh[:, :2]
     mask = coverage(flat[LIPS_OUTER], size, 0.5) * (1 - coverage(flat[LIPS_INNER], size))
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.0 + 0.5 * float(scene.look.blur[0]))
-    mask *= np.clip(0.2 + 1.6 * scene.region(*LIPS), 0, 1) * (1 - scene.before)
+    soft = cv2.GaussianBlur(mask, (0, 0), 1.0 + 0.5 * float(scene.look.blur[0]))
+    mask = soft * np.clip(0.2 + 1.6 * scene.region(*LIPS), 0, 1) * (1 - scene.before)
     here = _box(mask)
     part, share = out[here], mask[here][..., None]
     grey = grey_of(part)[..., None]
@@ -68,10 +69,10 @@ def _stain(out: Array32, scene: Scene, mask: Array32, factors: Array32, strength
 
 
 def _eyes(scene: Scene) -> Array32:
-    """(S, S) 0..1, what shows between the lids."""
+    """(S, S) 0..1, what shows between the lids, and glasses that are worn."""
     size = (scene.side, scene.side)
     rings = np.maximum(*(coverage(scene.mesh[ring, :2], size, 0.2) for ring in EYES))
-    return np.asarray(np.maximum(rings, np.clip(2 * scene.region(*EYE_REGIONS) - 1, 0, 1)), np.float32)
+    return np.asarray(np.maximum(rings, np.clip(2 * scene.region(*EYE_REGIONS, _GLASSES) - 1, 0, 1)), np.float32)
 
 
 def lashes(out: Array32, scene: Scene, strength: float) -> None:
@@ -110,11 +111,11 @@ def _line(out: Array32, scene: Scene, points: Array, widths: Array, dark: float)
     canvas = np.zeros((height * _FINE, width * _FINE), np.uint8)
     cv2.fillPoly(canvas, [np.rint(((ring - low + 0.5) * _FINE - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
-    small = cv2.GaussianBlur(small, (0, 0), max(0.9 * float(scene.look.blur[0]), 0.6))
+    soft = cv2.GaussianBlur(small, (0, 0), max(0.9 * float(scene.look.blur[0]), 0.6))
     here = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
-    out[here] *= 1 - (small * (1 - scene.before[here]))[..., None] * np.array(
-        [0.96, 1.0, 1.0], np.float32
-    ) * np.float32(min(dark, 0.95))
+    out[here] *= 1 - (soft * (1 - scene.before[here]))[..., None] * np.array([0.96, 1.0, 1.0], np.float32) * np.float32(
+        min(dark, 0.95)
+    )
 
 
 def even(out: Array32, scene: Scene, strength: float) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.drawn import beard, brows, frame, glasses, makeup
+from thcli.editors.drawn import beard, brows, frame, glasses, lens, makeup
 from thcli.editors.drawn.look import ROW, Look, measure
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import DYES, dyed, hair, pale
@@ -76,9 +76,9 @@ def _painted(scene: Scene, strengths: Mapping[str, float]) -> Image:
         if strengths.get(name):
             beard.draw(out, scene, name, strengths[name], dye)
     if strengths.get("eyeglasses"):
-        glasses.draw(out, scene, frame.READING, glasses.CLEAR, strengths["eyeglasses"])
+        glasses.draw(out, scene, frame.READING, lens.CLEAR, strengths["eyeglasses"])
     if strengths.get("sunglasses"):
-        glasses.draw(out, scene, frame.DARK, glasses.TINTED, strengths["sunglasses"])
+        glasses.draw(out, scene, frame.DARK, lens.TINTED, strengths["sunglasses"])
     return np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)
 
 

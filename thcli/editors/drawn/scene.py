@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,7 +39,7 @@ class Scene:
 
     @property
     def side(self) -> int:
-        return self.crop.shape[0]
+        return int(self.crop.shape[0])
 
     @cached_property
     def pose(self) -> tuple[float, Array, Array]:
@@ -55,8 +56,11 @@ class Scene:
 
     def region(self, *groups: int) -> Array32:
         """(S, S) how much each pixel is of some regions."""
+        return self._shares(groups, (self.side, self.side))
+
+    def _shares(self, groups: Iterable[int], size: tuple[int, int]) -> Array32:
         plane = together(self.regions, frozenset(groups))
-        return np.asarray(cv2.resize(plane, (self.side, self.side), interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     @cached_property
     def ids(self) -> Indices:
@@ -81,11 +85,9 @@ class Scene:
         hull = cv2.convexHull(self.mesh[:, :2].astype(np.float32))[:, 0]
         cv2.fillConvexPoly(inside, np.rint(((hull + 0.5) / STEP - 0.5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
         narrow = 2 * int(0.02 * np.ptp(self.mesh[:, 1]) / STEP) + 1
-        inside = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow)))
-        soft = cv2.GaussianBlur(inside, (0, 0), narrow / 3).astype(np.float32) / np.float32(255)
-        other = cv2.resize(
-            together(self.regions, frozenset(_BEFORE)), inside.shape[::-1], interpolation=cv2.INTER_LINEAR
-        )
+        inner = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow)))
+        soft = cv2.GaussianBlur(inner, (0, 0), narrow / 3).astype(np.float32) / np.float32(255)
+        other = self._shares(_BEFORE, inside.shape[::-1])
         x0, y0, x1, y1 = cv2.boundingRect(inside) @ np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]])
         part = (slice(y0, y1), slice(x0, x1))
         if float((other[part] * soft[part]).max(initial=0)) > _DOUBT[0]:  # strands have edges finer than a parser's

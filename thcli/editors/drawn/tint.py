@@ -81,7 +81,7 @@ def hair_mask(scene: Scene) -> tuple[Array32, Array32]:
     """(S, S) 0..1, the hair with its edges where the picture has them, and a third of the brows; and where it is mixed with skin."""
     half = scene.side // 2
     guide = cv2.resize(scene.crop, (half, half), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
-    plane = cv2.resize(scene.region(*HAIR), (half, half), interpolation=cv2.INTER_AREA)
+    plane = np.asarray(cv2.resize(scene.region(*HAIR), (half, half), interpolation=cv2.INTER_AREA), np.float32)
     fine = np.clip((guided(guide, plane, _WINDOW, _EDGE) - np.float32(0.28)) / np.float32(0.6), 0, 1)
     # Beside the skin, hair that is darker than it is told from it by that, strand by strand.
     grey, dark, bright = grey_of(guide) * 255, float(scene.look.hair.mean()), 0.95 * float(scene.look.skin.mean())

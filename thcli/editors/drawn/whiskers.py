@@ -34,7 +34,7 @@ class Kind:
     power: float
     lift: float
     sag: float
-    thick: int = 6000
+    thick: int = 4600
     solid: float = 0.92
     below: float = 0.85
     fill: tuple[float, float] = (0.35, 0.65)
@@ -136,6 +136,8 @@ def _lengths(place: Array, name: str) -> Array:
     if name == "stubble":
         return np.ones(len(place))
     x, y = np.abs(place[:, 0]), place[:, 1]
-    where = np.interp(y, [0.2, 0.55, 0.8, 1.08, 1.2], [0.55, 0.72, 0.9, 1.15, 0.8]) * np.interp(x, [0, 0.3, 0.75], [1.05, 1, 0.75])
+    where = np.interp(y, [0.2, 0.55, 0.8, 1.08, 1.2], [0.55, 0.72, 0.9, 1.15, 0.8]) * np.interp(
+        x, [0, 0.3, 0.75], [1.05, 1, 0.75]
+    )
     where *= 0.35 + 0.65 * np.clip((y - np.interp(x, _CHEEK_X, _CHEEK_Y)) / 0.16, 0, 1)
     return np.asarray(np.where(_moustache(place) > 0.3, 0.72 + 0.5 * x, where))
