@@ -28,7 +28,7 @@ def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | N
     coat = hairs.drawn(scene, whiskers.hairs(name, round(strength, 3)), solid, ROOM)
     if coat is not None:
         free = (1 - scene.before[coat.here]) * (1 - _lips(scene, coat))
-        lay(out, scene, coat, free, own_colour(scene.look) if dyed is None else dyed, kind.below)
+        lay(out, scene, coat, free, own_colour(scene.look) if dyed is None else 0.8 * dyed, kind.below)
 
 
 def own_colour(look: Look) -> Array:

@@ -94,13 +94,17 @@ def _visible(scene: Scene, frame: Frame, quads: Array) -> Array:
     at = ((middle[:, :2] + 0.5) / STEP - 0.5).astype(np.float32)
     surface = np.where(frame.along > 0.05, _nearest(around, at), _nearest(depth, at))
     seen = np.clip(1 - (middle[:, 2] - surface - clear) / clear, 0, 1)
-    temple = frame.along > 0
-    along, place = frame.along[temple], middle[temple]
-    hair = looked_up(scene.region(*HAIR), place, scene.side) * (1 - 0.9 * _bare_ear(scene, place, along))
-    ear = looked_up(scene.region(*EARS), place, scene.side) * (along > _AT_EAR)
-    hidden = np.clip((np.maximum(hair, ear) - 0.3) / 0.4, 0, 1)
-    seen[temple] *= (1 - hidden) * np.clip((1 - along) / 0.08, 0, 1)
-    return np.asarray(seen, np.float64)
+    right = frame.quads[..., 0].mean(1) > frame.centres[:, 0].mean()
+    temple, beyond = frame.along > 0, surface > 1e3
+    nose = -scene.pose[1][0, 2]  # how far the face is turned to the picture's right
+    far = np.clip((np.where(right, nose, -nose) - 0.05) / 0.15, 0, 1)  # hair on the far side lies behind a rim
+    over = np.where(
+        right, *(0.9 * _bare_ear(scene, middle[temple & side], frame.along[temple & side]) for side in (right, ~right))
+    )
+    hair = looked_up(scene.region(*HAIR), middle, scene.side) * (1 - over) * np.where(temple, 1, (1 - far) * beyond)
+    ear = looked_up(scene.region(*EARS), middle, scene.side) * (frame.along > _AT_EAR)
+    seen *= 1 - np.clip((np.maximum(hair, ear) - 0.3) / 0.4, 0, 1)
+    return np.asarray(seen * np.clip((1 - frame.along) / 0.08, 0, 1))
 
 
 def _nearest(plane: Array32, at: Array32) -> Array32:
@@ -108,18 +112,12 @@ def _nearest(plane: Array32, at: Array32) -> Array32:
     return np.asarray(found[:, 0], np.float32)
 
 
-def _bare_ear(scene: Scene, place: Array, along: Array) -> Array:
-    """(n,) 0..1 for each piece of a temple, whether its side's ear shows: then hair is short or tucked back, and the temple lies over it."""
+def _bare_ear(scene: Scene, temple: Array, along: Array) -> float:
+    """0..1 whether the ear at the end of a temple shows: then hair is short or tucked back, and the temple lies over it."""
     wide = 2 * max(int(_EAR * scene.pose[0]), 1) + 1
     ears = np.asarray(cv2.blur(scene.region(*EARS), (wide, wide)), np.float32)
-    right = place[:, 0] > np.median(place[:, 0])
-    out = np.zeros(len(place))
-    for side in (right, ~right):
-        tip = place[side][along[side] > _AT_EAR]
-        if len(tip):
-            below = tip.mean(0) + scene.pose[1] @ (0, _EAR * scene.pose[0], 0)
-            out[side] = np.clip(looked_up(ears, below[None], scene.side)[0] / 0.15, 0, 1)
-    return out
+    below = temple[along > _AT_EAR].mean(0) + scene.pose[1] @ (0, _EAR * scene.pose[0], 0)
+    return float(np.clip(looked_up(ears, below[None], scene.side)[0] / 0.15, 0, 1))
 
 
 def _shadow(scene: Scene, cover: Array32, box: tuple[int, int, int, int]) -> Array32:
