@@ -86,6 +86,6 @@ def test_the_default_crop_is_calmer_and_in_time(tmp_path: Path, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["rows"].keys() == rows.keys() == {scene.name for scene in SCENES}
     assert all(row["unseen"] == 0 for row in rows.values())
     assert (
-        rows["still"]["jitter"] < 0.8 * rows["still"]["raw_jitter"]
-    )  # the bar is not held with every noise: docs/figures.md
+        max(rows["still"]["jitter"], rows["talk"]["jitter"]) < 0.1
+    )  # the bar is .15; over seeds and portraits: docs/figures.md
     assert all(abs(rows[name]["lag"]) < 0.15 for name in ("sway", "dash", "turn", "jerk"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Face, Frame
+from thcli.faces.optical import Similarity
 from thcli.pipeline.tracklog import TrackLog
 
 
@@ -37,6 +38,18 @@ def test_what_goes_in_comes_out(seen: list[set[int]], size: int, track: int) -> 
         if found is not None:
             assert found.mesh is not None and found.mesh[5, 1] == np.float32(track + i / 100)
             assert (found.track, found.logit) == (track, 20.0)
+
+
+@given(st.lists(st.sets(st.integers(0, 2)), min_size=1, max_size=40), st.integers(1, 50), st.integers(0, 3))
+def test_steps_stay_with_their_face(seen: list[set[int]], size: int, track: int) -> None:
+    with TrackLog() as log:
+        for i, tracks in enumerate(seen):
+            steps = [Similarity(1 + t * 1j, 7j * i) if i % 3 else None for t in sorted(tracks)]
+            log.add(frame(i), [face(t, i) for t in sorted(tracks)], steps=steps)
+        found = [step for steps in log.steps(track, size) for step in steps]
+    assert found == [
+        Similarity(1 + track * 1j, 7j * i) if track in tracks and i % 3 else None for i, tracks in enumerate(seen)
+    ]
 
 
 def test_a_new_size_is_refused() -> None:

@@ -14,6 +14,7 @@ from thcli.core.errors import OutputError
 from thcli.core.options import SteadyOptions, TemplateOptions
 from thcli.core.types import Crop, Face
 from thcli.faces.crop import corners
+from thcli.faces.optical import Similarity
 from thcli.faces.steady import crop_of, params_of
 from thcli.motion.canonical import neutral
 from thcli.pipeline.cropfile import TEMPLATES, CropPath, place_of
@@ -65,6 +66,28 @@ def test_angles_go_on_over_a_half_turn() -> None:
         path.finish()
         (params,) = path.calm(SteadyOptions())
     assert np.ptp(params[:, 3]) < np.deg2rad(21)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_pixels_carry_a_crop_that_landmarks_shake(upright: bool) -> None:
+    """A head that walks and tilts; its landmarks say so with half a pixel of error, its pixels with none."""
+    rng, frames = np.random.default_rng(4), 120
+    x, tilt = 100 + 15 * np.sin(np.arange(frames) / 9), 0.2 * np.sin(np.arange(frames) / 8)
+    with CropPath(upright) as path:
+        for i in range(frames):
+            turn = np.exp(1j * (tilt[i] - tilt[i - 1])) if i else 1.0
+            step = Similarity(turn, x[i] + 50j - turn * (x[i - 1] + 50j)) if i else None
+            where = place(x[i] + rng.normal(0, 0.5), 0.0 if upright else tilt[i] + rng.normal(0, 0.01))
+            path.add(where, i / 25, 0, step, (0.0, 0.0))
+        path.finish()
+        raw, landmarks, calm = (
+            np.concatenate(list(way))
+            for way in (path.raw(), path.calm(SteadyOptions(pixels=False)), path.calm(SteadyOptions()))
+        )
+    true = np.stack([x, 0 * x if upright else tilt], 1)
+    off = [(way[:, [0, 3]] - true).std(0) for way in (raw, landmarks, calm)]
+    assert off[2][0] < 0.12 and off[2][0] < off[1][0] / 2 and off[1][0] < off[0][0] * 1.5
+    assert (off[2][1] == 0 and np.ptp(calm[:, 3]) == 0) if upright else off[2][1] < 0.003
 
 
 def head(opening: float = 0.0) -> Face:

@@ -41,7 +41,7 @@ from thcli.pipeline.tracklog import TrackLog
 JITTER_BAR = 0.15  # pixels RMS of a 512 crop, of a head at rest
 LAG_BAR = 0.25  # frames that a moving head's crop may be late or early
 _QUICK = 0.12  # seconds: what is quicker than a blur of this width is jitter, not way
-_RAW = SteadyOptions(slow=1e-4, fast=1e-4)
+_RAW = SteadyOptions(slow=1e-4, fast=1e-4, pixels=False)
 EDGES = 16  # sides from which a mask's edge is looked at
 _FINE = 50  # parts of a frame in which a lag is told
 
@@ -97,7 +97,7 @@ def _measured(
     true = [place_of(face, options.template) for face in faces]
     info = media.probe(video)
     with TrackLog() as log:
-        census = look(info, log, ReadOptions(), finders, job)
+        census = look(info, log, ReadOptions(), finders, job, pixels=options.steady.pixels)
         track = finders.choose(census, "largest", scene.name, job)[0]
         paths = []
         for kind, steady in (("raw", _RAW), ("calm", options.steady)):

@@ -1,6 +1,10 @@
 """Calm crops: the path of a crop over a clip without jitter when the head is still and without lag when it turns.
 
-Zero-phase filters of different width run over the raw path. Where the narrow one stays near the wide one the head is
+Landmarks say where a head is, but tremble; pixels say how it moved since the frame before, to hundredths of a pixel, but not where it is,
+and of a head that turns they show other sides (`optical`). So the pixels' steps are added up while the head does not turn, and what the
+landmarks' path differs by from their sum changes so little that it can be averaged over seconds: nothing trembles, and nothing lags.
+
+Where pixels say nothing the landmarks' own path is calmed. Zero-phase filters of different width run over the raw path. Where the narrow one stays near the wide one the head is
 still and the wide one counts; where it leaves it the head moves and the narrow one counts; where the head darts off, the raw path
 does. Place, size and angle are decided by themselves: a head that moves aside grows no larger. All are local lines fitted
 with Gaussian weights in time, so that an uneven frame rate, missing frames and the clip's ends need no special case.
@@ -10,6 +14,7 @@ All of it looks a bounded number of frames ahead and back: a clip is done in win
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +26,7 @@ DEFAULT = SteadyOptions()
 _REFERENCE = 512.0  # pixels across the crop in which SteadyOptions.still is measured
 _DART = 0.4  # of the fast width: that of the filter for a head that darts off
 _TOO_FAR = 1.5  # of SteadyOptions.still: leaving the fast path by this counts as darting
+_TURN_SEEN = 0.2  # seconds: width of the filter through which a head is seen to turn
 _GROUPS = ((0, 1), (2,), (3,))  # of the columns: place, size, angle
 
 
@@ -52,7 +58,7 @@ def crop_of(params: npt.ArrayLike, size: tuple[int, int]) -> Crop:
 
 def halo(options: SteadyOptions = DEFAULT) -> int:
     """Frames beyond a window, on both sides, that `steady` needs for the same result as with the whole clip."""
-    return 3 * options.reach
+    return 5 * options.reach
 
 
 def steady(
@@ -60,6 +66,8 @@ def steady(
     seconds: npt.ArrayLike,
     valid: npt.ArrayLike | None = None,
     shot: npt.ArrayLike | None = None,
+    steps: npt.ArrayLike | None = None,
+    turns: npt.ArrayLike | None = None,
     *,
     options: SteadyOptions = DEFAULT,
 ) -> Array:
@@ -67,6 +75,8 @@ def steady(
 
     params: (T, 4) as `params_of` gives them.  seconds: (T,) increasing.  valid: (T,) bool, False where there was no face: such
     rows are filled from their neighbours (NaN where none is within reach).  shot: (T,) labels; no filter looks across a change.
+    steps: (T, 4) how the params changed since the frame before by the pixels, NaN where these do not say; None: nowhere.
+    turns: (T, 2) radians that the head is turned to the side and down, NaN where unknown; None: it never turns.
     """
     raw = np.asarray(params, np.float64)
     time = np.asarray(seconds, np.float64)
@@ -75,34 +85,75 @@ def steady(
     label = np.zeros(count, np.int64) if shot is None else np.asarray(shot)
     if count == 0:
         return raw.copy()
-    out = np.empty_like(raw)
     # Columns as the way of the crop's content, in pixels of a 512-pixel crop.
     side = local_line(raw[:, 2:3], time, good, label, options.slow, options.reach)
     units = (_REFERENCE / np.exp(side), np.full((count, 1), _REFERENCE / 2), np.full((count, 1), _REFERENCE / 2))
+    out = np.empty_like(raw)
     for columns, unit, slow in zip(_GROUPS, units, (options.slow, options.size, options.size), strict=True):
         part = raw[:, columns]
         dart, fast, calm = (
             local_line(part, time, good, label, width, options.reach)
             for width in (_DART * options.fast, options.fast, slow)
         )
-
-        def nearer(far: Array, near: Array, limit: float, width: float, unit: Array = unit) -> Array:
-            """`far` where `near` stays within the limit of it, else `near`."""
-            near = np.where(np.isfinite(near), near, far)  # in a gap a narrow filter sees nothing
-            distance = np.hypot.reduce((near - far) * unit, axis=1)
-            leaves = distance**4 / (distance**4 + limit**4)
-            known = np.isfinite(leaves)
-            # The choice between them is itself smooth in time: a switch would be seen as a jolt.
-            share = _local_mean(np.where(known, leaves, 0.0), time, known, label, width, options.reach)
-            return np.asarray(far + share[:, None] * (near - far))
-
-        fast = nearer(fast, dart, _TOO_FAR * options.still, options.fast)
-        out[:, columns] = nearer(calm, fast, options.still, 3 * options.fast)
+        blend = _Blend(time, label, unit, options.reach)
+        fast = blend.nearer(fast, dart, _TOO_FAR * options.still, options.fast)
+        out[:, columns] = blend.nearer(calm, fast, options.still, 3 * options.fast)
+    if steps is None:
+        return out
+    trust = 1.0 - _turning(turns, time, label, options)
+    sums = _summed(np.asarray(steps, np.float64), out, trust)
+    rest = np.where(good[:, None], raw - sums, 0.0)
+    for columns, unit in zip(_GROUPS, units, strict=True):
+        part = rest[:, columns]
+        fast = local_line(part, time, good, label, options.fast, options.reach)
+        calm = _local_mean(part, time, good, label, options.anchor, options.reach)
+        calm = _Blend(time, label, unit, options.reach).nearer(calm, fast, options.apart, 3 * options.fast)
+        out[:, columns] = np.where(np.isfinite(out[:, columns]), sums[:, columns] + calm, np.nan)
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Blend:
+    """Chooses between two paths. unit: (T, 1) pixels of a 512 crop that one of the paths' units is."""
+
+    time: Array
+    label: npt.NDArray[np.generic]
+    unit: Array
+    reach: int
+
+    def nearer(self, far: Array, near: Array, limit: float, width: float) -> Array:
+        """`far` where `near` stays within the limit of it, else `near`."""
+        near = np.where(np.isfinite(near), near, far)  # in a gap a narrow filter sees nothing
+        distance = np.hypot.reduce((near - far) * self.unit, axis=1)
+        leaves = distance**4 / (distance**4 + limit**4)
+        known = np.isfinite(leaves)
+        # The choice between them is itself smooth in time: a switch would be seen as a jolt.
+        share = _local_mean(np.where(known, leaves, 0.0)[:, None], self.time, known, self.label, width, self.reach)
+        return np.asarray(far + share * (near - far))
+
+
+def _summed(steps: Array, path: Array, trust: Array) -> Array:
+    """(T, 4): the steps one upon the other, those of `path` where they are not known or not to be trusted."""
+    own = np.diff(path, axis=0, prepend=path[:1])
+    taken = np.where(np.isfinite(steps), own + trust[:, None] * (steps - own), own)
+    taken[0] = 0.0
+    return np.asarray(np.cumsum(np.where(np.isfinite(taken), taken, 0.0), axis=0))
+
+
+def _turning(turns: npt.ArrayLike | None, time: Array, label: npt.NDArray[np.generic], options: SteadyOptions) -> Array:
+    """(T,) 0..1: how surely the head turns at that moment."""
+    if turns is None or len(time) < 2:
+        return np.zeros(len(time))
+    raw = np.asarray(turns, np.float64)
+    known = np.asarray(np.isfinite(raw).all(axis=1), np.bool_)
+    smooth = local_line(np.where(known[:, None], raw, 0.0), time, known, label, _TURN_SEEN, options.reach)
+    gap = np.maximum(np.gradient(time), 1e-6)
+    speed = np.degrees(np.hypot(*(np.gradient(smooth, axis=0) / gap[:, None]).T))
+    return np.where(np.isfinite(speed), speed**4 / (speed**4 + options.turning**4), 1.0)
+
+
 def steady_windows(
-    read: Callable[[int, int], tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]],
+    read: Callable[[int, int], tuple[npt.ArrayLike, ...]],
     count: int,
     window: int = 512,
     *,
@@ -110,14 +161,13 @@ def steady_windows(
 ) -> Iterator[Array]:
     """`steady` over a clip of any length in constant memory: yields (window, 4) after (window, 4), in order.
 
-    read: (start, stop) -> params, seconds, valid, shot of these frames.  count: frames of the clip.
+    read: (start, stop) -> params, seconds, valid, shot (and steps, turns) of these frames, as `steady` takes them.  count: frames of the clip.
     """
     reach = halo(options)
     for start in range(0, count, window):
         stop = min(start + window, count)
         first, last = max(start - reach, 0), min(stop + reach, count)
-        params, seconds, valid, shot = read(first, last)
-        yield steady(params, seconds, valid, shot, options=options)[start - first : stop - first]
+        yield steady(*read(first, last), options=options)[start - first : stop - first]
 
 
 def _shifted(count: int, reach: int) -> Iterator[tuple[slice, slice]]:
@@ -171,10 +221,10 @@ def _local_mean(
     width: float,
     reach: int,
 ) -> Array:
-    """The weighted mean around each frame; stays within the range of what it averages, which a line need not."""
-    top, bottom = np.zeros(len(raw)), np.zeros(len(raw))
+    """The weighted mean, (T, dims), around each frame; stays within the range of what it averages, which a line need not."""
+    top, bottom = np.zeros(raw.shape), np.zeros(len(raw))
     for here, there in _shifted(len(raw), reach):
         w, _ = _weights(here, there, time, good, label, width)
-        top[here] += w * raw[there]
+        top[here] += w[:, None] * raw[there]
         bottom[here] += w
-    return np.where(bottom > 1e-9, top / np.maximum(bottom, 1e-9), 0.0)
+    return np.where(bottom[:, None] > 1e-9, top / np.maximum(bottom, 1e-9)[:, None], 0.0)

@@ -20,10 +20,13 @@ import numpy.typing as npt
 
 from thcli import __version__
 from thcli.core.errors import MediaError
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import SteadyOptions, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Motion
 from thcli.faces import align
+from thcli.faces.crop import moved
 from thcli.faces.layouts import landmarks_of
+from thcli.faces.optical import Similarity
 from thcli.faces.steady import crop_of, params_of, steady_windows
 from thcli.faces.topology import POINTS
 from thcli.motion.canonical import decompose, neutral
@@ -34,7 +37,8 @@ KIND, SUFFIX = "crop", ".crops.safetensors"
 WINDOW = 512
 OUTLINE = 36  # directions in which the face's outermost points are noted
 SQUARE = 2.0  # the square's side over the face's height
-PLACE = np.dtype([("params", "<f8", 4), ("seconds", "<f8"), ("shot", "<i8")])
+PLACE = np.dtype([("params", "<f8", 4), ("seconds", "<f8"), ("shot", "<i8"), ("step", "<f8", 4), ("turns", "<f8", 2)])
+UPRIGHT = ("square",)  # templates that do not turn with the head
 
 _Maker = Callable[[Face, int, float | None], Crop]
 
@@ -96,10 +100,12 @@ class CropPath:
     """The raw path of a crop over a clip, on disk. A context manager.
 
     Fed with every frame in order. Where the face was not seen the place goes evenly from the one before to the one after; at a cut,
-    and at the clip's ends, it keeps the place of its own scene.
+    and at the clip's ends, it keeps the place of its own scene.  upright: whether crops do not turn with the head.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, upright: bool = False) -> None:
+        self._upright = upright
+        self._stepped = False  # whether pixels said anything
         self._file = tempfile.TemporaryFile(prefix="thcli-path-")  # noqa: SIM115 - closed in __exit__
         self._last: np.void | None = None  # where the face was last seen
         self._missing = 0  # frames since then
@@ -113,19 +119,35 @@ class CropPath:
     ) -> None:
         self._file.close()
 
-    def add(self, where: Crop | None, seconds: float, shot: int) -> None:
-        """The next frame's place, None where the face was not seen. shot: the number of its scene."""
+    def add(
+        self, where: Crop | None, seconds: float, shot: int, step: Similarity | None = None,
+        turns: tuple[float, float] | None = None,
+    ) -> None:  # fmt: skip
+        """The next frame's place, None where the face was not seen. shot: the number of its scene.
+
+        step: this frame from the one before, by the head's pixels.  turns: radians that the head is turned down and to the side.
+        """
         row = np.zeros(1, PLACE)
         row["seconds"], row["shot"] = seconds, shot
+        row["step"] = np.nan
+        row["turns"] = np.nan if turns is None else turns
         if where is not None:
             params = params_of([where])[0]
             if self._last is not None:  # angles go on, they do not jump by a turn
                 params[3] += 2 * np.pi * np.round((self._last["params"][3] - params[3]) / (2 * np.pi))
+            if step is not None and self._last is not None and not self._missing and self._last["shot"] == shot:
+                row["step"] = self._step(step, complex(*self._last["params"][:2]))
+                self._stepped = True
             row["params"] = params
             self._fill(row[0])
         self._put(self.frames, row)
         self.frames += 1
         self._missing = 0 if where is not None else self._missing + 1
+
+    def _step(self, step: Similarity, middle: complex) -> tuple[float, float, float, float]:
+        """What a step does to the params of a crop around `middle`."""
+        way = step.a * middle + step.b - middle
+        return way.real, way.imag, float(np.log(abs(step.a))), 0.0 if self._upright else float(np.angle(step.a))
 
     def _fill(self, now: np.void) -> None:
         """Gives the frames before `now` that did not show the face a place."""
@@ -154,11 +176,17 @@ class CropPath:
     def calm(self, options: SteadyOptions) -> Iterator[Array]:
         """(T, 4) after (T, 4) of the calmed path, WINDOW frames at a time."""
 
-        def read(start: int, stop: int) -> tuple[Array, Array, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        def read(start: int, stop: int) -> tuple[npt.NDArray[Any], ...]:
             rows = self._get(start, stop)
-            return rows["params"], rows["seconds"], np.ones(len(rows), bool), rows["shot"]
+            known = rows["params"], rows["seconds"], np.ones(len(rows), bool), rows["shot"]
+            return (*known, rows["step"], rows["turns"]) if self._stepped and options.pixels else known
 
         return steady_windows(read, self.frames, WINDOW, options=options)
+
+    def raw(self) -> Iterator[Array]:
+        """(T, 4) after (T, 4) of the path as it was found, WINDOW frames at a time."""
+        for start in range(0, self.frames, WINDOW):
+            yield self._get(start, min(start + WINDOW, self.frames))["params"]
 
     def _get(self, start: int, stop: int) -> npt.NDArray[Any]:
         self._file.seek(start * PLACE.itemsize)
@@ -175,16 +203,23 @@ def write_places(
     """Writes where the crops of one track lie, calmed; returns how many frames do not show the face."""
     cuts = np.array(log.cuts, np.int64)
     unseen = 0
-    with CropPath() as trail, MotionWriter(path, _words(source, template)) as writer:
-        for frames, faces in log.windows(track, WINDOW):
-            for frame, face in zip(frames, faces, strict=True):
+    with CropPath(template.template in UPRIGHT) as trail, MotionWriter(path, _words(source, template)) as writer:
+        for (frames, faces), steps in zip(log.windows(track, WINDOW), log.steps(track, WINDOW), strict=True):
+            for frame, face, step in zip(frames, faces, steps, strict=True):
                 where = None if face is None else place_of(face, template)
-                trail.add(where, frame.seconds, int(_shots(cuts, [frame])[0]))
+                turns = None if face is None or step is None else _turns(face)
+                trail.add(where, frame.seconds, int(_shots(cuts, [frame])[0]), step, turns)
                 unseen += face is None
         trail.finish()
-        for (frames, faces), calm in zip(log.windows(track, WINDOW), trail.calm(steady), strict=True):
+        rows = zip(log.windows(track, WINDOW), trail.raw(), trail.calm(steady), strict=True)
+        for (frames, seen), raw, calm in rows:
             size = (template.size, template.size)
             matrices = np.stack([crop_of(params, size).crop_from_frame for params in calm])
+            # What trembles as a whole is the crop and the face in it: the face is moved as its crop was.
+            faces = [
+                None if face is None else moved(face, np.linalg.inv(matrix) @ crop_of(params, size).crop_from_frame)
+                for face, matrix, params in zip(seen, matrices, raw, strict=True)
+            ]
             writer.append(
                 Motion(
                     KIND, np.array([frame.pts for frame in frames], np.int64), log.time_base,
@@ -194,6 +229,14 @@ def write_places(
                 )
             )  # fmt: skip
     return unseen
+
+
+def _turns(face: Face) -> tuple[float, float] | None:
+    """Radians that a head is turned down and to the side."""
+    if face.mesh is None:
+        return None
+    down, aside, _ = rotvec_from_matrix(decompose(face.mesh).rotation)
+    return float(down), float(aside)
 
 
 def _shots(cuts: npt.NDArray[np.int64], frames: Sequence[Frame]) -> npt.NDArray[np.int64]:

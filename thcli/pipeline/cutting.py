@@ -60,7 +60,7 @@ def crop(
         if options.dry_run:
             return planned(job, target, info, options.read)
         with side as kept, TrackLog() as log:
-            census = look(info, log, options.read, finders, job, options.faces.select)
+            census = look(info, log, options.read, finders, job, options.faces.select, pixels=options.steady.pixels)
             chosen = finders.choose(census, options.faces.select, str(source), job)
             if len(chosen) > 1:
                 raise UsageError(f"{source} shows {len(chosen)} faces, and one is cropped at a time.", "Choose it with --face N.")  # fmt: skip

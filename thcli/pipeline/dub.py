@@ -101,7 +101,7 @@ def observe_source(
     room = job.room()
     path, motion = room / f"source{SUFFIX}", room / "source.motion.safetensors"
     with TrackLog() as log:
-        census = look(info, log, span, finders, job, options.source_face)
+        census = look(info, log, span, finders, job, options.source_face, pixels=True)
         chosen = finders.choose(census, options.source_face, str(info.path), job)
         if len(chosen) > 1:
             raise UsageError(f"{info.path} shows {len(chosen)} faces, and one is dubbed at a time.", "Choose it with --source-face N.")  # fmt: skip

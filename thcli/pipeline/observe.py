@@ -11,6 +11,7 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import ReadOptions
 from thcli.core.protocols import CropEngine, Engine
 from thcli.core.types import Face, Frame
+from thcli.faces.optical import Heads
 from thcli.faces.select import Census
 from thcli.faces.track import Tracker
 from thcli.media.info import MediaInfo
@@ -72,21 +73,29 @@ def _observe_track(log: TrackLog, track: int, writer: MotionWriter, job: Job) ->
 
 
 def look(
-    info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job, select: str = "largest"
-) -> Census:
+    info: MediaInfo, log: TrackLog, read: ReadOptions, finders: Finders, job: Job, select: str = "largest",
+    *, pixels: bool = False,
+) -> Census:  # fmt: skip
     """Tracks every face of a clip into `log`; returns who was seen, and how much of them. Raises NoFaceError when nobody was.
 
-    select: the --face that will be chosen; with a reference picture it is also looked at who they are.
+    select: the --face that will be chosen; with a reference picture it is also looked at who they are.  pixels: see `record`.
     """
     census = finders.census(select)
-    record(follow(info, read, finders, job), log, census)
+    record(follow(info, read, finders, job), log, census, pixels=pixels)
     return census
 
 
-def record(followed: Iterable[tuple[Frame, list[Face], bool]], log: TrackLog, census: Census) -> None:
-    """Puts what `follow` gives into a log and a census."""
+def record(
+    followed: Iterable[tuple[Frame, list[Face], bool]], log: TrackLog, census: Census, *, pixels: bool = False
+) -> None:
+    """Puts what `follow` gives into a log and a census.
+
+    pixels: whether it is also looked how each head moved from frame to frame, for crops that shall be calm.
+    """
+    heads = Heads()
     for frame, faces, cut in followed:
-        log.add(frame, faces, cut=cut)
+        steps = heads.steps(frame.pixels, faces, cut=cut) if pixels else []
+        log.add(frame, faces, cut=cut, steps=steps)
         census.add(faces, frame.pixels)
 
 

@@ -68,7 +68,7 @@ def parse(
         log = job.enter(TrackLog())
         tracks: list[int] = []
         if clip:
-            census = look(info, log, options.read, finders, job)
+            census = look(info, log, options.read, finders, job, pixels=options.steady.pixels)
             tracks = finders.choose(census, options.faces.select, str(source), job)
         frames = _clip(info, log, tracks, parser, options, job) if clip else _stills(info, not is_pictures(target), options, finders, census, job)  # fmt: skip
         reach = REACH if options.smooth and clip else 0

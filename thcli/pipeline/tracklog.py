@@ -12,12 +12,13 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Face, Frame
+from thcli.faces.optical import Similarity
 
 POINTS = 468
 RECORD = np.dtype(
     [
         ("frame", "<i8"), ("track", "<i4"), ("score", "<f4"), ("logit", "<f4"), ("box", "<f4", 4),
-        ("mesh", "<f4", (POINTS, 3)), ("iris", "<f4", (2, 5, 2)),
+        ("mesh", "<f4", (POINTS, 3)), ("iris", "<f4", (2, 5, 2)), ("step", "<c16", 2),
     ]
 )  # fmt: skip
 STAMP = np.dtype([("pts", "<i8"), ("duration", "<i8")])
@@ -47,8 +48,10 @@ class TrackLog:
         self._faces.close()
         self._stamps.close()
 
-    def add(self, frame: Frame, faces: Sequence[Face], *, cut: bool = False) -> None:
-        """The next frame and its faces (those with a mesh). cut: whether it begins a new scene."""
+    def add(
+        self, frame: Frame, faces: Sequence[Face], *, cut: bool = False, steps: Sequence[Similarity | None] = ()
+    ) -> None:
+        """The next frame and its faces (those with a mesh). cut: whether it begins a new scene.  steps: of each face, how it moved since the frame before by its pixels."""
         if self.frames and frame.size != self.size:
             raise MediaError(
                 f"The picture changes its size at frame {self.frames} ({self.size} to {frame.size}).",
@@ -57,6 +60,10 @@ class TrackLog:
         self.size, self.time_base = frame.size, frame.time_base
         self._stamps.write(np.array((frame.pts, frame.duration), STAMP).tobytes())
         records = np.zeros(len(faces), RECORD)
+        records["step"] = np.nan
+        for record, step in zip(records, steps, strict=False):  # none at all where nobody asked
+            if step is not None:
+                record["step"] = step.a, step.b
         for record, face in zip(records, faces, strict=True):
             record["frame"], record["track"] = self.frames, face.track
             record["score"], record["logit"], record["box"] = face.score, face.logit, face.box
@@ -86,6 +93,19 @@ class TrackLog:
                     record = next(chosen, None)
             yield frames, faces
 
+    def steps(self, track: int, size: int) -> Iterator[list[Similarity | None]]:
+        """As `windows`: how the face moved since the frame before by its pixels; None where they do not say or it was not seen."""
+        chosen = self._of(track)
+        record = next(chosen, None)
+        for start in range(0, self.frames, size):
+            found: list[Similarity | None] = []
+            for index in range(start, min(start + size, self.frames)):
+                seen = record is not None and int(record["frame"]) == index
+                found.append(_step(record) if seen and record is not None else None)
+                if seen:
+                    record = next(chosen, None)
+            yield found
+
     def _frame(self, index: int, stamp: np.void) -> Frame:
         width, height = self.size
         blank = np.broadcast_to(np.uint8(0), (height, width, 3))  # takes no memory
@@ -100,6 +120,11 @@ class TrackLog:
                 return
             at += records.nbytes
             yield from records[records["track"] == track]
+
+
+def _step(record: np.void) -> Similarity | None:
+    a, b = record["step"]
+    return Similarity(complex(a), complex(b)) if np.isfinite(a) else None
 
 
 def _face(record: np.void) -> Face:

@@ -66,12 +66,27 @@ class SteadyOptions:
     )
     fast: float = option(0.05, "Width of the filter for a head that moves.", hidden=True)
     still: float = option(1.5, "Moving less than this away from the slow path counts as still.", hidden=True)
+    pixels: bool = option(
+        True, "Let pixels say how a head moved from frame to frame, not its landmarks alone.", hidden=True
+    )
+    anchor: float = option(
+        3.0, "Width of the mean by which landmarks say where a head is whose pixels say how it moves.", hidden=True
+    )
+    apart: float = option(
+        4.0, "Leaving the pixels' path by more than this, landmarks are followed at once.", hidden=True
+    )
+    turning: float = option(
+        8.0, "Degrees a second from which a head turns: its pixels show another side, and landmarks count.", hidden=True
+    )
     reach: int = option(96, "Frames that a filter looks ahead and back, at most.", hidden=True)
 
     def __post_init__(self) -> None:
         require(0 < self.fast <= self.slow, "fast", "more than 0 and at most slow", self.fast)
         require(self.fast <= self.size, "size", "at least fast", self.size)
         require(self.still > 0, "still", "more than 0 pixels", self.still)
+        require(self.anchor > 0, "anchor", "more than 0", self.anchor)
+        require(self.apart > 0, "apart", "more than 0 pixels", self.apart)
+        require(self.turning > 0, "turning", "more than 0 degrees a second", self.turning)
         require(self.reach >= 1, "reach", "1 frame or more", self.reach)
 
 
