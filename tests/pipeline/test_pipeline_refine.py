@@ -197,6 +197,24 @@ def test_a_picture_is_refined_too(portrait: Path, tmp_path: Path) -> None:
     assert np.median(redder(tmp_path / "out.png", portrait)[0][80:140, 100:150]) == pytest.approx(RED, abs=3)
 
 
+def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
+    video, out = tmp_path / "deep.mkv", tmp_path / "out.mkv"
+    with av.open(str(video), "w") as box:
+        stream = box.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 192, 192, "yuv444p10le"
+        for number, picture in enumerate(islice(pictures(clip("four.mp4", 4)), 2)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode(None))
+    assert run(["refine", str(video), "-o", str(out), *KEEP]) == 0
+    assert media.probe(video).bit_depth == 10 <= media.probe(out).bit_depth
+    with media.read(video) as old, media.read(out) as new:
+        for before, after in zip(old, new, strict=True):
+            change = after.pixels.astype(int) - before.pixels
+            assert np.median(change[60:110, 80:110, 0]) / 257 > 15 and np.abs(change[:, :12]).max() <= 257
+
+
 def test_batches_and_threads_do_not_matter(clip: Clip, tmp_path: Path) -> None:
     argv = ["refine", str(clip("plain.mp4", 24)), "--engine", "tiny", "--end", "0.2", "--noise", "frame", *KEEP]
     ways = {"a": ("--batch-size", "8"), "b": ("--batch-size", "1", "--threads", "1"), "c": ("--batch-size", "3")}
