@@ -86,7 +86,7 @@ def _check(strengths: Mapping[str, float]) -> None:
     for name, strength in strengths.items():
         if name not in ATTRIBUTES:
             raise UsageError(f"drawn does not know the attribute {name!r}.", f"It knows: {', '.join(ATTRIBUTES)}.")
-        if strength < 0:
+        if strength < 0 and name != "pale":  # the opposite of pale is tanned
             raise UsageError(
                 f"drawn cannot take {name} off a face (strength {strength:g}).",
                 "An editor that learnt faces tries: --editor dva-s.",
