@@ -194,6 +194,11 @@ TABLE: dict[str, dict[str, Backend]] = {
         ),
     },
     "painter": {
+        "atlas": Backend(
+            "thcli.editors.atlas.painter:load",
+            "directions of shape, colours and detail on the 468 points",
+            ("atlas-s",),
+        ),
         "atlas-free": Backend(
             "thcli.editors.atlas.painter:load_free",
             "smiling alone: shape and colours from free recordings",

@@ -15,6 +15,14 @@ from thcli.motion.canonical import mouth_opening
 
 HAIRY = ("No_Beard", "Mustache", "Goatee", "Sideburns", "5_o_Clock_Shadow")
 MADE_UP = ("Heavy_Makeup", "Wearing_Lipstick", "Rosy_Cheeks")
+AGE = (
+    "Gray_Hair", "Bags_Under_Eyes", "Double_Chin", "Chubby", "Receding_Hairline", "Bald", "Attractive", "High_Cheekbones", "Oval_Face",
+    "Narrow_Eyes", "Big_Nose", "Big_Lips",
+)  # fmt: skip
+GENDER = (
+    *HAIRY, *MADE_UP, "Arched_Eyebrows", "Bushy_Eyebrows", "Big_Nose", "Pointy_Nose", "Oval_Face", "Attractive", "High_Cheekbones",
+    "Big_Lips", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie",
+)  # fmt: skip
 SKIN, BROWS = "look_light", "look_brows"
 _COLOURS = ("look_red", "look_green", "look_blue")
 
@@ -40,29 +48,29 @@ class Edit:
 
 EDITS: dict[str, Edit] = {
     "smiling": Edit("Smiling", ("High_Cheekbones", "Narrow_Eyes", "Attractive", "Bags_Under_Eyes", "Rosy_Cheeks", "Double_Chin", "Oval_Face")),
-    "young": Edit("Young", ("Gray_Hair", "Bags_Under_Eyes", "Double_Chin", "Chubby", "Receding_Hairline", "Bald", "Attractive", "High_Cheekbones", "Oval_Face", "Narrow_Eyes", "Big_Nose", "Big_Lips"), depends=(SKIN,), texture=1.6, shape=1.8, detail=1.6),
-    "male": Edit("Male", (*HAIRY, *MADE_UP, "Arched_Eyebrows", "Bushy_Eyebrows", "Big_Nose", "Pointy_Nose", "Oval_Face", "Attractive", "High_Cheekbones", "Big_Lips", "Wearing_Earrings", "Wearing_Necklace", "Wearing_Necktie"), depends=(SKIN, BROWS)),
-    "beard": Edit("No_Beard", HAIRY, sign=-1, depends=(SKIN, BROWS), area="lower", texture=1.5),
-    "moustache": Edit("Mustache", depends=(SKIN, BROWS), area="lower"),
-    "goatee": Edit("Goatee", ("No_Beard",), depends=(SKIN, BROWS), area="lower"),
-    "stubble": Edit("5_o_Clock_Shadow", ("No_Beard",), depends=(SKIN, BROWS), area="lower"),
-    "sideburns": Edit("Sideburns", ("No_Beard",), depends=(SKIN, BROWS)),
-    "makeup": Edit("Heavy_Makeup", ("Wearing_Lipstick", "Rosy_Cheeks", "Arched_Eyebrows", "Attractive"), depends=(SKIN,)),
-    "lipstick": Edit("Wearing_Lipstick", ("Attractive",), depends=(SKIN,), area="lips"),
-    "rosy_cheeks": Edit("Rosy_Cheeks", complexion=False),
-    "pale": Edit("Pale_Skin", complexion=False, texture=0.6),
-    "bushy_eyebrows": Edit("Bushy_Eyebrows", depends=(SKIN,), area="brows"),
-    "arched_eyebrows": Edit("Arched_Eyebrows", area="brows"),
-    "big_nose": Edit("Big_Nose", area="nose"),
-    "pointy_nose": Edit("Pointy_Nose", area="nose"),
-    "big_lips": Edit("Big_Lips", area="lips"),
-    "narrow_eyes": Edit("Narrow_Eyes", area="eyes"),
-    "high_cheekbones": Edit("High_Cheekbones"),
-    "chubby": Edit("Chubby", ("Double_Chin", "Attractive", "Oval_Face")),
-    "double_chin": Edit("Double_Chin", ("Chubby", "Attractive", "Oval_Face")),
-    "oval_face": Edit("Oval_Face"),
-    "bags_under_eyes": Edit("Bags_Under_Eyes", ("Attractive",), area="eyes"),
-    "attractive": Edit("Attractive"),
+    "young": Edit("Young", AGE, depends=(SKIN,), texture=1.8, shape=2.0, detail=1.8),
+    "male": Edit("Male", GENDER, depends=(SKIN, BROWS)),
+    "beard": Edit("No_Beard", HAIRY, sign=-1, depends=(SKIN, BROWS), area="lower", texture=1.7),
+    "moustache": Edit("Mustache", ("No_Beard",), area="upper_lip", texture=2.0),
+    "goatee": Edit("Goatee", ("No_Beard",), area="lower", texture=2.0),
+    "stubble": Edit("No_Beard", ("5_o_Clock_Shadow",), sign=-1, depends=(SKIN, BROWS), area="lower", texture=2.4),
+    "sideburns": Edit("Sideburns", ("No_Beard",), texture=1.3),
+    "makeup": Edit("Heavy_Makeup", ("Wearing_Lipstick", "Rosy_Cheeks", "Arched_Eyebrows", "Attractive"), depends=(SKIN,), texture=1.6),
+    "lipstick": Edit("Wearing_Lipstick", ("Attractive", "Heavy_Makeup"), depends=(SKIN,), area="lips", texture=2.0, shape=0.0),
+    "rosy_cheeks": Edit("Rosy_Cheeks", complexion=False, area="cheeks", texture=2.0, shape=0.0),
+    "pale": Edit("Pale_Skin", complexion=False, texture=0.65, shape=0.0, detail=0.0),
+    "bushy_eyebrows": Edit("Bushy_Eyebrows", depends=(SKIN,), area="brows", texture=1.2, shape=1.5),
+    "arched_eyebrows": Edit("Arched_Eyebrows", area="brows", texture=1.5, shape=2.5),
+    "big_nose": Edit("Big_Nose", area="nose", texture=2.0, shape=6.0),
+    "pointy_nose": Edit("Pointy_Nose", area="nose", texture=2.0, shape=6.0),
+    "big_lips": Edit("Big_Lips", area="lips", shape=4.5),
+    "narrow_eyes": Edit("Narrow_Eyes", area="eyes", shape=2.2),
+    "high_cheekbones": Edit("High_Cheekbones", texture=2.0, shape=1.5),
+    "chubby": Edit("Chubby", ("Double_Chin", "Attractive", "Oval_Face"), area="lower", texture=2.0, shape=4.0),
+    "double_chin": Edit("Double_Chin", ("Chubby", "Attractive", "Oval_Face"), area="lower", texture=2.5, shape=3.0),
+    "oval_face": Edit("Oval_Face", texture=1.5, shape=4.0),
+    "bags_under_eyes": Edit("Bags_Under_Eyes", ("Attractive",), area="eyes", texture=2.0, shape=1.5, detail=1.5),
+    "attractive": Edit("Attractive", texture=2.2, shape=2.5, detail=1.5),
 }  # fmt: skip
 
 SMILE = Edit("Smiling", texture=1.2, shape=1.2, detail=1.2)

@@ -12,14 +12,19 @@ import numpy.typing as npt
 from thcli.core.errors import WeightsError
 from thcli.core.types import Array, Array32
 from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas.areas import area
+from thcli.editors.atlas.areas import Area, area
 from thcli.editors.atlas.look import leanings
 from thcli.faces.topology import PAIRS, POINTS
 from thcli.motion.limits import soft
 
-BRIGHTER, DARKER = 0.4, 1.3  # the most that soft logarithms of colours rise and fall
+BRIGHTER, DARKER = 0.25, 1.3  # the most that soft logarithms of colours rise and fall
+UNLIKE = 1.3  # spreads from the mean look up to which a texture depends on it
 LINES = 0.5  # of `wrinkles`, at strength 1 of what is the opposite of young
-IN_THE_DARK = 0.12  # the most that they rise at the eyes and in the mouth's corners
+CAREFUL: dict[Area, float] = {
+    "lips": 0.4,
+    "dark": 0.12,
+    "beside": 0.08,
+}  # the most that they rise elsewhere: teeth may show
 HALF = plan.COLUMNS // 2
 TENSORS = ("texture", "texture_scale", "depends", "depends_scale", "detail", "shape", "look_mean", "look_spread", "man")
 
@@ -62,7 +67,7 @@ class Directions:
         texture = np.zeros((plan.ROWS, HALF, 3), np.float32)
         detail = np.zeros(self.detail.shape[1:], np.float32)
         shape = np.zeros((POINTS, 3))
-        away = np.clip((leanings(look) - self.look_mean) / self.look_spread, -2, 2)
+        away = np.clip((leanings(look) - self.look_mean) / self.look_spread, -UNLIKE, UNLIKE)
         for name, strength in strengths.items():
             if name not in self.names or strength == 0:
                 continue
@@ -79,10 +84,13 @@ class Directions:
 def limited(texture: Array32) -> Array32:
     """A change of colours (ROWS, HALF, 3) bent where it goes too far: what is dark must not glow, skin does not turn black; the hue stays."""
     out = texture
-    most = BRIGHTER + (IN_THE_DARK - BRIGHTER) * area("dark")[:, :HALF]
-    for far, limit in ((out.max(-1), most), (-out.min(-1), np.full_like(most, DARKER))):
+    most = np.full(texture.shape[:2], BRIGHTER, np.float32)
+    for name, limit in CAREFUL.items():
+        most += (limit - most) * area(name)[:, :HALF]
+    least = np.full_like(most, DARKER)
+    for far, bound in ((out.max(-1), most), (-out.min(-1), least)):
         over = np.maximum(far, 1e-6)
-        out = out * np.where(far > 0, soft(over, limit) / over, 1).astype(np.float32)[..., None]
+        out = out * np.where(far > 0, soft(over, bound) / over, 1).astype(np.float32)[..., None]
     return out
 
 
@@ -103,7 +111,13 @@ def unpacked(tensors: Mapping[str, npt.NDArray[np.generic]], where: str) -> Dire
     if missing:
         raise WeightsError(f"{where} holds no atlas: it lacks {', '.join(missing)}.", "`thcli train atlas` makes one.")
     names = tuple(json.loads(bytes(np.asarray(tensors["names"], np.uint8)).decode()))
-    found = Directions(names, *(np.asarray(tensors[name]) for name in TENSORS))
+    table = {name: np.asarray(tensors[name]) for name in TENSORS}
+    some = table["depends_scale"] > 0
+    if len(table["depends"]) != some.sum():
+        raise WeightsError(f"{where} holds no whole atlas.", "Fetch or make it again.")
+    depends = np.zeros((*some.shape, *table["texture"].shape[1:]), np.int8)
+    depends[some] = table["depends"]
+    found = Directions(names, **{**table, "depends": depends})
     if found.texture.shape[1:] != (plan.ROWS, HALF, 3) or found.shape.shape != (len(names), POINTS, 3):
         raise WeightsError(f"{where} was made for another layout of the atlas.", "Train it again: thcli train atlas.")
     return found
@@ -112,7 +126,8 @@ def unpacked(tensors: Mapping[str, npt.NDArray[np.generic]], where: str) -> Dire
 def packed(directions: Directions) -> dict[str, npt.NDArray[np.generic]]:
     """The tensors of a file."""
     words = np.frombuffer(json.dumps(list(directions.names)).encode(), np.uint8)
-    return {"names": words, **{name: np.ascontiguousarray(getattr(directions, name)) for name in TENSORS}}
+    tensors = {name: np.ascontiguousarray(getattr(directions, name)) for name in TENSORS}
+    return {"names": words, **tensors, "depends": directions.depends[directions.depends_scale > 0]}  # most are nothing
 
 
 def in_bytes(values: Array32) -> tuple[npt.NDArray[np.int8], Array32]:
