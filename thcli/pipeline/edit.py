@@ -91,7 +91,7 @@ def observe(info: MediaInfo, ways: Sequence[Way], options: EditOptions, job: Job
     finders = Finders.load(options.faces, options.run)
     parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
     log = job.enter(TrackLog())
-    census = look(info, log, options.read, finders, job, options.faces.select)
+    census = look(info, log, options.read, finders, job, options.faces.select, pixels=options.steady.pixels)
     tracks = finders.choose(census, options.faces.select, str(info.path), job)
     people = tuple(Person(track, ways, log, parser, options, info.path.name, job) for track in tracks)
     return Cast(people, census.tracks, _learn(people, info, parser, options, job))

@@ -63,13 +63,21 @@ class Part:
 
 
 class CalmMeshes:
-    """The meshes of a track without the tracker's noise: where a head keeps still, what is painted on it does too."""
+    """The meshes of a track without the tracker's noise: where a head keeps still, what is painted on it does too.
 
-    def __init__(self, path: Path, log: TrackLog, track: int) -> None:
+    places: of crops that turn with the head; its meshes move as the calmed crops do.
+    """
+
+    def __init__(self, path: Path, log: TrackLog, track: int, places: Places) -> None:
         cuts = set(log.cuts)
         with MotionWriter(path) as writer:
+            here = iter(places)
             for frames, faces in log.windows(track, WINDOW):
-                writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
+                calm = [
+                    None if face is None else replace(face, mesh=place.mesh)
+                    for face, place in zip(faces, islice(here, len(frames)), strict=True)
+                ]
+                writer.append(observe(frames, calm, [frame.index in cuts for frame in frames]))
         self._store = MotionFile(path)
         self._size = log.size
         windows = (self._store.window(i, i + WINDOW) for i in range(0, len(self._store), WINDOW))
@@ -99,12 +107,12 @@ class Person:
         self._track, self._ways, self._log, self._options, self._job = track, ways, log, options, job
         room = job.room()
         with job.clock("calm"):
-            self._meshes = CalmMeshes(room / "motion.safetensors", log, track)
             looks = [LOOKS, *(way.template for way in ways)]
             paths = [room / f"{i}{SUFFIX}" for i in range(len(looks))]
             for path, template in zip(paths, looks, strict=True):
                 self.unseen = write_places(path, log, track, template, options.steady, name)
-        self._places = [Places(path) for path in paths]
+            self._places = [Places(path) for path in paths]
+            self._meshes = CalmMeshes(room / "motion.safetensors", log, track, self._places[1])
         self._regions = job.enter(RegionLog())
         self._numbers = [job.enter(NumberLog()) for _ in ways]
         self._samples: list[tuple[View, Array32] | None] = [None for _ in ways]
