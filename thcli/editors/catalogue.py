@@ -65,7 +65,7 @@ def _row(
 
 ROWS: tuple[Attribute, ...] = (
     _row("smiling", "smiles", "Smiling", "face", (_ATLAS, _FREE), "smile", "happy"),
-    _row("mouth_open", "lips apart", "Mouth_Slightly_Open", "face", (_ATLAS,), "open_mouth", "mouth_slightly_open"),
+    _row("mouth_open", "lips apart", "Mouth_Slightly_Open", "face", (), "open_mouth", "mouth_slightly_open"),
     _row("young", "younger", "Young", "all", (_ATLAS,), "younger", "youth", opposite="old"),
     _row("old", "older", "Young", "all", (_ATLAS,), "older", "aged", "age", sign=-1, opposite="young"),
     _row("gender", "the other one: a man's face as a woman's, or the reverse", "Male", "all", (_ATLAS,), "other_gender", sign=0, excludes=("male", "female")),
@@ -87,7 +87,7 @@ ROWS: tuple[Attribute, ...] = (
     _row("brown_hair", "brown hair", "Brown_Hair", "hair", (_DRAWN,), "brown", "brunette", excludes=_HAIR_COLOURS),
     _row("gray_hair", "grey hair", "Gray_Hair", "hair", (_DRAWN,), "grey_hair", "gray", "grey", "white_hair", excludes=_HAIR_COLOURS),
     _row("bald", "no hair", "Bald", "all", (), "no_hair", excludes=(*_HAIR_COLOURS, "bangs", "wavy_hair", "straight_hair", "receding_hairline")),
-    _row("bangs", "hair over the forehead", "Bangs", "all", (_ATLAS,), "fringe", excludes=("bald", "receding_hairline")),
+    _row("bangs", "hair over the forehead", "Bangs", "all", (), "fringe", excludes=("bald", "receding_hairline")),
     _row("receding_hairline", "a high forehead", "Receding_Hairline", "all", (), excludes=("bald", "bangs")),
     _row("wavy_hair", "wavy hair", "Wavy_Hair", "all", (), "wavy", "curly_hair", excludes=("bald", "straight_hair")),
     _row("straight_hair", "straight hair", "Straight_Hair", "all", (), "straight", excludes=("bald", "wavy_hair")),
