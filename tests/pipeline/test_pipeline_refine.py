@@ -289,6 +289,17 @@ def test_speak_refines_too(portrait: Path, tmp_path: Path, monkeypatch: pytest.M
     assert np.median(redder(out, plain)[2][80:120, 100:150]) > 15
 
 
+def test_a_dubbed_clip_is_refined_too(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip as the source has no picture of who it is: its first rendered frame says it."""
+    monkeypatch.setitem(TABLE["engine"], "shade", Backend("tests.pipeline.test_pipeline_dub:load", "a stand-in"))
+    argv = ["reenact", str(clip("plain.mp4", 24)), str(clip("four.mp4", 4)), "--engine", "shade", *KEEP]
+    out, plain = tmp_path / "out.mkv", tmp_path / "plain.mkv"
+    assert run([*argv, "-o", str(plain)]) == 0
+    assert run([*argv, "-o", str(out), "--refine", "blush"]) == 0
+    reds = redder(out, plain)
+    assert len(reds) == 4 and min(np.median(red[60:110, 80:110]) for red in reds) > 15
+
+
 def test_refiners_are_listed(capsys: Any) -> None:
     assert run(["list", "refiners", "--json"]) == 0
     names = [row["name"] for row in json.loads(capsys.readouterr().out)["rows"]]
