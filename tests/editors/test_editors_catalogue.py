@@ -6,6 +6,7 @@ import pytest
 
 from thcli.core.backends import TABLE
 from thcli.core.errors import UsageError, WeightsError
+from thcli.core.options import RunOptions
 from thcli.editors import catalogue
 from thcli.editors.blocks.celeba import CELEBA
 from thcli.editors.catalogue import BY_NAME, NAMES, ROWS, find, planned, understood, ways_of
@@ -68,6 +69,15 @@ def test_what_is_laid_on_is_not_asked_to_take_off() -> None:
     assert ways_of(find("eyeglasses"), "auto", "any", -1.0) == (("dva-s", 1.0),)
     with pytest.raises(UsageError, match="take eyeglasses off"):
         ways_of(find("eyeglasses"), "drawn", "any", -1.0)
+
+
+def test_painters_know_what_is_asked_of_them() -> None:
+    """Or its opposite, which they are then asked for the other way."""
+    painters = {name: row.load(RunOptions()).attributes for name, row in TABLE["painter"].items()}
+    for row in ROWS:
+        for name in catalogue.engines(row):
+            if name in painters:
+                assert row.name in painters[name] or row.opposite in painters[name], (row.name, name)
 
 
 def test_the_licence_chooses() -> None:
