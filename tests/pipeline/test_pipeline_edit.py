@@ -14,14 +14,17 @@ import pytest
 from thcli import media
 from thcli.cli.app import run
 from thcli.core import backends
-from thcli.core.options import EditOptions, EditorOptions, OutputOptions, ReadOptions, RunOptions, Template
+from thcli.core.events import silent
+from thcli.core.options import EditOptions, EditorOptions, ReadOptions, RunOptions, Template
 from thcli.core.protocols import Editor, Painter
 from thcli.core.types import Array32, Face, Frame, Image
 from thcli.editors.blocks.trail import Mask, Steerable, Trail
 from thcli.editors.editfile import EditFile, save
 from thcli.evaluate.sheet import save_picture
 from thcli.evaluate.testclip import photograph
-from thcli.pipeline.edit import edit
+from thcli.pipeline.edit import observe, shown
+from thcli.pipeline.editwish import ways_of, wish_of
+from thcli.pipeline.report import Job
 
 Clip = Callable[..., Path]
 SIDE = 96
@@ -204,9 +207,14 @@ def test_an_editor_s_losses_cancel(clip: Clip, tmp_path: Path) -> None:
     assert run([*argv, str(tmp_path / "b.mkv")]) == 2
 
 
-def test_each_frame_by_itself_for_comparison(clip: Clip, tmp_path: Path) -> None:
-    options = EditOptions(attr=["blush"], engine="blusher", per_frame=True, output=OutputOptions(codec="ffv1"))
-    edit(clip("c8.mp4", 8), tmp_path / "a.mkv", options)
+def test_each_frame_by_itself_for_comparison(clip: Clip) -> None:
+    options = EditOptions(attr=["blush"], engine="blusher")
+    info = media.probe(clip("c8.mp4", 8))
+    with Job("edit", silent) as job:
+        cast = observe(info, ways_of(wish_of(options), options, silent), options, job)
+        for frames, (parts,) in shown(cast, info, 0, options, job):
+            pixels = [frame.pixels for frame in frames]
+            cast.people[0].edited(pixels, parts, cast.people[0].fronts(pixels, parts), alone=True)
     assert len(set(Blusher.seen)) == 8
 
 

@@ -21,20 +21,22 @@ from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import EditEvaluateOptions, EditOptions
 from thcli.core.protocols import IdentityEncoder, Parser
-from thcli.core.types import Array32, Face, Frame, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.editors.catalogue import BY_NAME
 from thcli.evaluate.attributes import Judge
 from thcli.evaluate.follow import main_face_tracker
 from thcli.evaluate.likeness import Known, csim
-from thcli.evaluate.measure import Look, Scores, measure, truth_row, video_row
+from thcli.evaluate.measure import Moment, Row, Scores, measure, truth_row
 from thcli.evaluate.metrics import mean_squared_error
 from thcli.evaluate.place import Region
 from thcli.evaluate.reenact import limited
 from thcli.evaluate.sheet import Gallery
 from thcli.evaluate.table import METRICS, Accumulator, Mean, Metric, Sample
+from thcli.faces.backends.common import eight_bit
 from thcli.faces.parsing.classes import number
 from thcli.faces.parsing.cut import regions, whole
-from thcli.pipeline.edit import changed, observe
+from thcli.media.info import MediaInfo
+from thcli.pipeline.edit import Cast, observe, shown
 from thcli.pipeline.editwish import Wish, ways_of, wish_of
 from thcli.pipeline.report import Job
 
@@ -76,7 +78,7 @@ class Consistency:
 class Once(Generic[Found]):
     """A look at a face that several rows and metrics share: the last few are remembered, faces told apart as objects."""
 
-    def __init__(self, look: Callable[[Image, Face], Found], kept: int = 8) -> None:
+    def __init__(self, look: Callable[[Image, Face], Found], kept: int = 128) -> None:
         self._look, self._kept = look, kept
         self._seen: dict[int, tuple[Face, Found]] = {}
 
@@ -88,7 +90,7 @@ class Once(Generic[Found]):
         return self._seen[id(face)][1]
 
 
-def metrics_of(attributes: Mapping[str, float], who: IdentityEncoder | None, judge: Judge | None, parser: Parser) -> tuple[Metric, ...]:  # fmt: skip
+def metrics_of(attributes: Sequence[str], who: IdentityEncoder | None, judge: Judge | None, parser: Parser) -> tuple[Metric, ...]:  # fmt: skip
     """Every metric of an edit that these attributes were asked of. who, judge: None where there is none."""
     background = Once(lambda picture, face: background_of(parser, picture, face))
     found = [
@@ -173,50 +175,86 @@ class Edits:
 
 
 def evaluate_edit(
-    clip: Path, options: EditOptions, evaluate: EditEvaluateOptions, who: IdentityEncoder | None, judge: Judge | None, on: Listener = silent,
-) -> Edits:  # fmt: skip
-    """Edits a clip and measures it. Raises what `edit` raises, and UsageError for an edit of several faces."""
+    clip: Path, asked: Sequence[EditOptions], evaluate: EditEvaluateOptions, who: IdentityEncoder | None, judge: Judge | None,
+    on: Listener = silent,
+) -> list[Edits]:  # fmt: skip
+    """Edits a clip, each time from its beginning as one of `asked` says, and measures it. They differ in what is done alone: who is
+    meant, and how, is that of the first. Raises what `edit` raises, and UsageError for an edit of several faces."""
+    options = replace(asked[0], read=limited(clip, asked[0].read, evaluate.frames))
     if options.faces.select == "all":
         raise UsageError("One face is measured at a time.", "Choose it with --face N.")
-    read = limited(clip, options.read, evaluate.frames)
-    options = replace(options, read=read)
-    wish = wish_of(options)
+    wishes = [wish_of(one) for one in asked]
+    ways = [ways_of(wish, one, on) for wish, one in zip(wishes, asked, strict=True)]
     parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
-    metrics = metrics_of(wish.attributes, who, judge, parser)
-    info = media.probe(clip)
-    spent: dict[str, list[float]] = {}
-    gallery = Gallery(EDITED, columns=evaluate.columns)
+    attributes = dict.fromkeys(name for wish in wishes for name in wish.attributes)
+    metrics = metrics_of(tuple(attributes), who, judge, parser)
+    info, out = media.probe(clip), []
     with Job("eval edit", on) as job:
-        rows = {}
-        for label, own in ((EDITED, False), (PER_FRAME, True)):
-            if own and not evaluate.baseline:
-                continue
-            one = replace(options, per_frame=own)
-            began = time.process_time()
-            cast = observe(info, ways_of(wish, one, on), one, job)
-            spent[label] = [time.process_time() - began, 0.0]
-            rows[label] = video_row(_frames(changed(cast, info, 0, one, job), spent[label]))
-        tracker = main_face_tracker(options.faces, options.run)
-        with media.read(clip, read) as truth:
-            total = evaluate.frames or truth.info.frames
-            look = _without(gallery, CLIP)
-            found = measure(truth, {**rows, CLIP: truth_row}, tracker, metrics=metrics, total=total, look=look, on=on)
-    count = max(found[CLIP].frames, 1)
-    seconds = {label: (a / count, b / count) for label, (a, b) in spent.items()}
-    return Edits(str(clip), wish, found, metrics, seconds, gallery.sheet())
-
-
-def _without(gallery: Gallery, label: str) -> Look:
-    """The same, with one row left out."""
-    return lambda moment, seen: gallery(moment, {name: picture for name, picture in seen.items() if name != label})
-
-
-def _frames(stream: Iterator[tuple[Frame, Any]], spent: list[float]) -> Iterator[Frame]:
-    """The changed frames; adds up the processor seconds that they take."""
-    while True:
         began = time.process_time()
-        made = next(stream, None)
-        spent[1] += time.process_time() - began
-        if made is None:
-            return
-        yield replace(made[0], pixels=made[1])
+        cast = observe(info, [way for own in ways for way in own], options, job)
+        first = time.process_time() - began
+        variants = Variants(cast, info, [len(own) for own in ways], evaluate.baseline, options, job)
+        galleries = [Gallery(EDITED, columns=evaluate.columns) for _ in wishes]
+
+        def look(moment: Moment, seen: Mapping[str, Image]) -> None:
+            for i, gallery in enumerate(galleries):
+                gallery(
+                    moment, {label: seen[_row(label, i)] for label in (EDITED, PER_FRAME) if _row(label, i) in seen}
+                )
+
+        tracker = main_face_tracker(options.faces, options.run)
+        with media.read(clip, options.read) as truth:
+            rows = {**{label: variants.row(label) for label in variants.labels}, CLIP: truth_row}
+            total = evaluate.frames or truth.info.frames
+            found = measure(truth, rows, tracker, metrics=metrics, total=total, look=look, on=on)
+        count = max(found[CLIP].frames, 1)
+        for i, wish in enumerate(wishes):
+            labels = {label: _row(label, i) for label in (EDITED, PER_FRAME) if _row(label, i) in rows}
+            own = {label: found[row] for label, row in labels.items()} | {CLIP: found[CLIP]}
+            seconds = {label: (first / count, variants.spent[row] / count) for label, row in labels.items()}
+            kept = [m for m in metrics if m.name.split(" ")[0] not in attributes or m.name.split(" ")[0] in wish.attributes]  # fmt: skip
+            out.append(Edits(str(clip), wish, own, kept, seconds, galleries[i].sheet()))
+    return out
+
+
+class Variants:
+    """Several edits of one clip, made in step: every frame is decoded and masked once. spent: processor seconds of each so far."""
+
+    def __init__(self, cast: Cast, info: MediaInfo, counts: Sequence[int], baseline: bool, options: EditOptions, job: Job) -> None:  # fmt: skip
+        ends = np.cumsum(counts)
+        self._turns = [range(end - count, end) for end, count in zip(ends.tolist(), counts, strict=True)]
+        kinds = (EDITED, PER_FRAME) if baseline else (EDITED,)
+        self.labels = [_row(kind, i) for i in range(len(counts)) for kind in kinds]
+        self.spent = dict.fromkeys(self.labels, 0.0)
+        self._kinds = kinds
+        self._stream = self._made(cast, info, options, job)
+        self._now: Mapping[str, Image] = {}
+        self._count = 0
+
+    def row(self, label: str) -> Row:
+        """One of them, for `measure`."""
+
+        def at(moment: Moment) -> Image | None:
+            while self._count <= moment.frame.index:
+                self._now = next(self._stream)
+                self._count += 1
+            return self._now[label]
+
+        return at
+
+    def _made(self, cast: Cast, info: MediaInfo, options: EditOptions, job: Job) -> Iterator[Mapping[str, Image]]:
+        (person,) = cast.people
+        for frames, (parts,) in shown(cast, info, 0, options, job):
+            pixels = [frame.pixels for frame in frames]
+            front, made = person.fronts(pixels, parts), {}
+            for i, turns in enumerate(self._turns):
+                for kind in self._kinds:
+                    began = time.process_time()
+                    made[_row(kind, i)] = person.edited(pixels, parts, front, turns, alone=kind == PER_FRAME)
+                    self.spent[_row(kind, i)] += time.process_time() - began
+            for k in range(len(frames)):
+                yield {label: eight_bit(own[k]) for label, own in made.items()}
+
+
+def _row(label: str, number: int) -> str:
+    return f"{label} {number}"

@@ -85,7 +85,8 @@ def evaluate_all(clips: Sequence[Path], asked: Sequence[EditOptions], evaluate: 
         known = judge(run)
     except WeightsError as error:
         on(Warned(f"How much of an attribute is seen is not measured: {error.message}"))
-    edits = [[evaluate_edit(clip, one, evaluate, who, known, on) for clip in clips] for one in asked]
+    by_clip = [evaluate_edit(clip, asked, evaluate, who, known, on) for clip in clips]
+    edits = [list(found) for found in zip(*by_clip, strict=True)]
     editors = {(name, one) for found, one in zip(edits, range(len(asked)), strict=True) for name in found[0].wish.engines if stage_of(name) == "editor"}  # fmt: skip
     first = {name: min(number for other, number in editors if other == name) for name, _ in editors}
     back = [(str(clip), reconstruction(clip, name, asked[number])) for name, number in sorted(first.items()) for clip in clips]  # fmt: skip

@@ -20,7 +20,7 @@ from thcli.faces.crop import Pixels
 from thcli.media.info import MediaInfo
 from thcli.media.provenance import Provenance
 from thcli.media.target import Target
-from thcli.pipeline.editface import Person, paired
+from thcli.pipeline.editface import Part, Person, paired
 from thcli.pipeline.editways import Way
 from thcli.pipeline.editwish import file_of, ways_of, wish_of
 from thcli.pipeline.naming import fingerprint, output_path
@@ -124,13 +124,23 @@ def _learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: E
 
 def changed(cast: Cast, info: MediaInfo, done: int, options: EditOptions, job: Job) -> Iterator[tuple[Frame, Pixels]]:
     """Pass 2: every frame from number `done` on, and its pixels changed."""
+    for frames, parts in shown(cast, info, done, options, job):
+        pixels: list[Pixels] = [frame.pixels for frame in frames]
+        for person, own in zip(cast.people, parts, strict=True):
+            pixels = person.edited(pixels, own, person.fronts(pixels, own))
+        yield from zip(frames, pixels, strict=True)
+
+
+def shown(
+    cast: Cast, info: MediaInfo, done: int, options: EditOptions, job: Job
+) -> Iterator[tuple[list[Frame], list[list[Part | None]]]]:
+    """The clip's frames from number `done` on, a batch at a time, and where each of the people is in them."""
     reader = job.clock.over("decode again", job.enter(media.read(info.path, options.read, on=job.on)))
     batch = options.run.batch_size
     with closing(prefetch(islice(reader, done, None), batch)) as frames:
         stream = zip(frames, paired(cast.people, done), strict=True)
         while window := list(islice(stream, batch)):
-            pixels: list[Pixels] = [frame.pixels for frame, _ in window]
-            for i, person in enumerate(cast.people):
-                pixels = person.edited(pixels, [parts[i] for _, parts in window])
-            for (frame, _), made in zip(window, pixels, strict=True):
-                yield frame, made
+            yield (
+                [frame for frame, _ in window],
+                [list(own) for own in zip(*(parts for _, parts in window), strict=True)],
+            )

@@ -163,22 +163,32 @@ class Person:
             yield Part(places[0], tuple(p.where for p in places[1:]), seen, face, planes, likely)
             seen += 1
 
-    def edited(self, pixels: Sequence[Pixels], parts: Sequence[Part | None]) -> list[Pixels]:
-        """Frames with this face changed; those that do not show it as they are."""
+    def fronts(self, pixels: Sequence[Pixels], parts: Sequence[Part | None]) -> list[Array32]:
+        """What lies before the face in the frames that show it, each in the pixels of the parser's crop."""
+        there = [(picture, part) for picture, part in zip(pixels, parts, strict=True) if part is not None]
+        with self._job.clock("mask", frames=len(there)):
+            return [self._masks.masks(part.likely, picture, part.place).keep for picture, part in there]
+
+    def edited(
+        self, pixels: Sequence[Pixels], parts: Sequence[Part | None], front: Sequence[Array32], turns: Sequence[int] | None = None,
+        *, alone: bool = False,
+    ) -> list[Pixels]:  # fmt: skip
+        """Frames with this face changed; those that do not show it as they are.
+
+        front: see `fronts`.  turns: which of the ways; None for all.  alone: each frame's own identity and look is edited, not the
+        clip's: what frame-wise methods do, for comparison.
+        """
         out = list(pixels)
         there = [i for i, part in enumerate(parts) if part is not None]
         shown = [part for part in parts if part is not None]
-        if not there:
-            return out
-        with self._job.clock("mask", frames=len(there)):
-            front = [self._front(out[i], part) for i, part in zip(there, shown, strict=True)]
-        for turn, way in enumerate(self._ways):
+        for turn in (range(len(self._ways)) if turns is None else turns) if there else ():
+            way = self._ways[turn]
             views = [
                 _view(out[i], part.face, part.where[turn], Regions(part.place.where, part.probabilities))
                 for i, part in zip(there, shown, strict=True)
             ]
             with self._job.clock(way.name, frames=len(views)):
-                made = self._made(turn, way, views, shown[0].number)
+                made = self._made(turn, way, views, shown[0].number, alone)
             workers = self._options.run.threads or os.cpu_count() or 1
 
             def one(k: int, way: Way = way, views: list[View] = views, made: list[tuple[Pixels, Pixels]] = made) -> Pixels:  # fmt: skip
@@ -193,18 +203,14 @@ class Person:
                 out[i] = frame
         return out
 
-    def _made(self, turn: int, way: Way, views: list[View], first: int) -> list[tuple[Pixels, Pixels]]:
+    def _made(self, turn: int, way: Way, views: list[View], first: int, alone: bool) -> list[tuple[Pixels, Pixels]]:
         rows, log = self._numbers[turn].rows(first, len(views)), self._numbers[turn]
-        if not self._options.per_frame:
+        if not alone:
             return list(way.make(views, rows.own, log.mean, self._settled[turn]))
         out: list[tuple[Pixels, Pixels]] = []
         for view, who, own in zip(views, rows.shared, rows.own, strict=True):
             out += way.make([view], own[None], who, way.settle(who, view, own))
         return out
-
-    def _front(self, pixels: Pixels, part: Part) -> Array32:
-        """What lies before the face, in the pixels of the parser's crop."""
-        return self._masks.masks(part.likely, pixels, part.place).keep
 
 
 def paired(people: Sequence[Person], skip: int) -> Iterator[tuple[Part | None, ...]]:

@@ -87,9 +87,6 @@ class EditOptions:
     region: EditRegion = option("auto", "What may change: face, hair, all of the head, or what the edit touches.")
     save_edit: Path | None = option(None, "Also keep the edit as a small file, for --edit with other videos.")
     compare: Path | None = option(None, "Also write the video and its edit side by side.")
-    per_frame: bool = option(
-        False, "Edit each frame by itself, without one identity for the clip (to measure it).", hidden=True
-    )
     parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
     editor: EditorOptions = field(default_factory=EditorOptions)
     words: TextOptions = field(default_factory=TextOptions)
