@@ -1,6 +1,6 @@
 """How a head moved since the frame before, by its pixels: to hundredths of a pixel, where landmarks tremble by half a one.
 
-The upper face (forehead, nose, cheeks: what neither speaks nor blinks) of a frame that is kept is laid on each frame that
+The upper face without brows and eyes (forehead, nose, cheeks: what neither speaks nor blinks) of a frame that is kept is laid on each frame that
 follows, by the similarity at which their pixels agree best. Landmarks say where to begin, so that a few steps are enough. As long as the
 head shows the same side the same frame is kept, and errors do not add up.
 
@@ -27,7 +27,11 @@ _GRAIN = 3.0  # a picture is first reduced until a sample is at most so many pix
 _HULL = np.array([10, 67, 297, 54, 284, 127, 356, 234, 454, 123, 352, 50, 280, 205, 425, 2, 98, 327], np.int32)
 _RIGID = np.flatnonzero(topology.RIGID_WEIGHTS)
 _WEIGHT = topology.RIGID_WEIGHTS[_RIGID] / topology.RIGID_WEIGHTS.sum()
-_EYES = tuple(np.concatenate([lid.upper3, lid.lower3[::-1]]) for lid in topology.LIDS)  # what a blink moves
+_BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [336, 296, 334, 293, 300, 276, 283, 282, 295, 285])
+_LIVELY = tuple(  # brows and eyes, each with what lies between: they move by themselves, and have the strongest edges
+    np.concatenate([brow[:5], lid.lower3[::-1]]) for brow, lid in zip(_BROWS, topology.LIDS, strict=True)
+)
+_ROUND = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))  # samples: so far around a brow skin moves with it
 _LOCAL = SIDE // 4 + 1  # samples: brightness that changes more slowly than over this counts for nothing
 _FEWEST = 200  # samples of a patch that tell anything: a face in profile has fewer
 _FAINT = 1.0  # levels of 255 by which it must vary
@@ -177,8 +181,10 @@ def _keep(view: _View, where: Similarity, mesh: Array) -> _Kept:
     flat = where.inverse().of(mesh) + (SIDE - 1) / 2
     mask = np.zeros((SIDE, SIDE), np.uint8)
     cv2.fillConvexPoly(mask, np.rint(cv2.convexHull(flat[_HULL].astype(np.float32))).astype(np.int32), 1)
-    for eye in _EYES:
-        cv2.fillPoly(mask, [np.rint(flat[eye]).astype(np.int32)], 0)
+    lively = np.zeros_like(mask)
+    for part in _LIVELY:
+        cv2.fillConvexPoly(lively, np.rint(cv2.convexHull(flat[part].astype(np.float32))).astype(np.int32), 1)
+    mask[cv2.dilate(lively, _ROUND) > 0] = 0
     inside = np.flatnonzero(mask)
     values = view.patch(where)
     dx, dy = (
