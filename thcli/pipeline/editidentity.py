@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from thcli.core.backends import backend, chosen
-from thcli.core.errors import UsageError
+from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener
 from thcli.core.options import PUBLISHED_TEXT, EditOptions, EditRegion, TextOptions
 from thcli.core.protocols import Editor
@@ -26,6 +26,8 @@ def by_attributes(name: str, strengths: Mapping[str, float], touches: EditRegion
     """An editor that moves identities along attributes. Raises WeightsError, DeviceError, UsageError."""
     directions = attributes.load_of(name, options.run)
     editor: Editor = backend("editor", name).load(options.run, options.editor)
+    if directions.fingerprint and isinstance(editor, Steerable) and directions.fingerprint != editor.fingerprint:
+        raise WeightsError(f"The directions of attributes were fitted for other weights of {name}.", "Fit them anew: thcli train attributes.")  # fmt: skip
     return Edited(name, editor, Turned(directions, strengths), touches)
 
 
