@@ -45,7 +45,7 @@ def trained(network: SmallDva) -> SmallDva:
     generator = torch.Generator().manual_seed(3)
     for tensor in network.state_dict().values():
         if tensor.dim() > 1 and not tensor.any():
-            tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator) / np.sqrt(np.prod(tensor.shape[1:])))
+            tensor.copy_(0.05 * torch.randn(tensor.shape, generator=generator) / np.sqrt(np.prod(tensor.shape[1:])))
     return network.eval().requires_grad_(False)
 
 
@@ -96,7 +96,7 @@ def test_nothing_depends_on_the_batch() -> None:
 
 
 def test_an_unedited_picture_comes_back_and_another_look_changes_it() -> None:
-    one, face = editor(steps=20), face_in(48)
+    one, face = editor(steps=50), face_in(48)
     soft = np.linspace(60, 190, 48).astype(np.uint8)
     picture = np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (48, 48, 3)))
     identities, landmarks = one.encode([picture], [face])

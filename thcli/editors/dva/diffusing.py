@@ -52,11 +52,11 @@ class Diffusing(Computing, ABC):
     units: tuple[int, ...]
     crop_size: int
 
-    def __init__(self, run: RunOptions, options: EditorOptions | None, steps: int) -> None:
-        """steps: what is usual for this editor.  Raises DeviceError, UsageError for a number of steps that no stride of the thousand gives."""
+    def __init__(self, run: RunOptions, options: EditorOptions | None, steps: int, sampler: EditSampler) -> None:
+        """steps, sampler: what is usual for this editor.  Raises DeviceError, UsageError for a number of steps that no stride of the thousand gives."""
         super().__init__(run)
         self.options = options or EditorOptions()
-        self.steps = self.options.steps or steps
+        self.steps, self.sampler = self.options.steps or steps, self.options.sampler or sampler
         sampling.schedule(self.steps)
 
     @abstractmethod
@@ -103,11 +103,6 @@ class Diffusing(Computing, ABC):
                 return told.pictures(sampling.one_step_each(told.walker, kept[:-1]))
 
         return Trail(start, before, shown if mask is None else self._mask(mask), after)
-
-    @property
-    def sampler(self) -> EditSampler:
-        """What walks, in both directions."""
-        return self.options.sampler or "ddim"
 
     def _told(self, identity: Array32, landmarks: Array32) -> Told:
         who, how = (torch.from_numpy(np.asarray(a, np.float32)).to(self.device) for a in (identity[None], landmarks))

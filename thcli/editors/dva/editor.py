@@ -33,7 +33,7 @@ class Dva(Diffusing):
 
     def __init__(self, network: NoiseEstimator, encoder: Encoder, run: RunOptions, options: EditorOptions | None = None) -> None:  # fmt: skip
         """Raises DeviceError when the device is not there, UsageError for a number of steps that no stride of the thousand gives."""
-        super().__init__(run, options, STEPS)
+        super().__init__(run, options, STEPS, "ddim")
         self.fingerprint = fingerprint(encoder.linear)
         self.network, self.encoder = self.ready(network), self.ready(encoder)
         self.crop_size = network.shape.size

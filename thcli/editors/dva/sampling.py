@@ -66,7 +66,8 @@ def one_step_each(walker: Denoiser, rows: Tensor) -> Tensor:
     index = torch.arange(len(rows) - 1, -1, -1)
     told = torch.from_numpy(table.timesteps)[index].to(rows.device)
     out = walker.model(rows, told).to(rows.dtype)
-    x0 = process.to_x0(table, rows, index, out, walker.predicts).clamp(-1, 1)
+    x0 = process.to_x0(table, rows, index, out, walker.predicts)
+    x0 = x0.clamp(-1, 1) if walker.clip else x0
     noise = process.to_noise(table, rows, index, x0)
     before = process.at(table.abar_before, index, rows)
     return before.sqrt() * x0 + (1 - before).sqrt() * noise

@@ -55,7 +55,7 @@ class DvaSmall(Diffusing):
         self, network: SmallDva, identities: IdentityEncoder, run: RunOptions, options: EditorOptions | None = None
     ) -> None:
         """Raises DeviceError when the device is not there, UsageError for a number of steps that no stride of the thousand gives."""
-        super().__init__(run, options, STEPS)
+        super().__init__(run, options, STEPS, "dpm++")
         self.units = (IDENTITY, network.shape.look)
         self.fingerprint = fingerprint(network.facer.linear)
         self.network, self.crop_size = self.ready(network), network.shape.size
