@@ -80,7 +80,7 @@ def test_the_official_layout_is_ours(shared: Path) -> None:
         assert ours == wanted
 
 
-@pytest.mark.parametrize("shape", [NARROW, Shape(width=32, blocks=1, steps=50), replace(NARROW, blocks=2, attention=()), replace(NARROW, beside=2, patch=2)])  # fmt: skip
+@pytest.mark.parametrize("shape", [NARROW, Shape(width=32, blocks=1, steps=50), replace(NARROW, blocks=2, attention=()), replace(NARROW, beside=True, patch=2)])  # fmt: skip
 def test_tensors_tell_how_large_their_network_is(shape: Shape) -> None:
     assert shape_of(Diffusion(shape).state_dict(), "here") == shape
 

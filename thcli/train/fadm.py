@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from thcli.core.events import Listener
 from thcli.core.options import FadmTrainOptions, TrainOptions
 from thcli.diffusion import process
+from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.faces.identity.network import IdentityNet
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.agcn import Conditions
@@ -31,17 +32,18 @@ from thcli.train.state import save_tensors
 from thcli.weights.tensors import load_tensors
 
 TEACHER = "identity-s"  # whose maps say how like two faces look: not the network of the distance `pfd`, by which results are judged
+SMALL = 0.02  # a difference (0..1) below which errors count squared
 CALM = (
-    0.02  # L1 of a coarse frame (0..1) below which pairs count alike: what is nearly right already must not be spoilt
+    0.003  # mean error of a coarse frame below which pairs count alike: what is nearly right already must not be spoilt
 )
-EDGES, LOOKS, COLOURS = 0.5, 0.1, 0.02  # weights of gradients, of the teacher's maps, of the alignment of colours
+EDGES, LOOKS, COLOURS = 0.5, 0.05, 0.02  # weights of gradients, of the teacher's maps, of the alignment of colours
 NOISY = 2  # most steps of training are noisy ones: few-step sampling calls the network there
 QUIET, LOUD, MIDDLE = (
     0.1,
     4.0,
     0.45,
 )  # the first layer's weights at noise, and at pictures, over the usual; mean of pictures
-WARM, LAST = 100, 0.02  # updates in which the rate rises; of the rate, at the end
+WARM, LAST = 60, 0.02  # updates in which the rate rises; of the rate, at the end
 
 
 class FadmRecipe(Recipe):
@@ -55,10 +57,14 @@ class FadmRecipe(Recipe):
     def __init__(self, options: TrainOptions, own: FadmTrainOptions, on: Listener) -> None:
         super().__init__(options, own, on)
         self.own = own
-        self.published = Published(4, 1, 8, 1e-3)
+        self.published = Published(4, 1, 8, 1.5e-3)
         shape = replace(small.SHAPE, width=max(8, small.SHAPE.width // options.narrow))
         self.diffusion = Diffusion(shape)
         begin(self.diffusion)
+        if own.start:
+            tensors = load_tensors(Path(own.start), prefix="diffusion.")
+            load_state(self.diffusion, {key: value.float() for key, value in tensors.items()}, own.start)
+            self.diffusion.requires_grad_(True)
         quicken_norms(self.diffusion)
         self.diffusion.to(memory_format=torch.channels_last)
         self.networks = {"diffusion": self.diffusion}
@@ -81,15 +87,15 @@ class FadmRecipe(Recipe):
         x = process.diffuse(self.schedule, truth, index, fresh)
         read = self.diffusion.look(coarse, batch["source"])
         made = self.diffusion(x, index.to(truth.device), read, batch["attributes"]).float()
-        wrong = mean_over((coarse - truth).abs().mean(1, keepdim=True), inside)
+        wrong = mean_over(size_of(coarse - truth).mean(1, keepdim=True), inside)
         weight = inside / (CALM + wrong)[:, None, None, None] / inside.mean()
-        off = (made - truth) * weight
+        off = made - truth
         looks = [
             (((a - b) ** 2).sum(1, keepdim=True) * F.interpolate(weight, a.shape[2:], mode="area")).mean()
             for a, b in zip(self.teacher(made), self.teacher(truth), strict=True)
         ]
         return {
-            "pixels": off.abs().mean(), "edges": EDGES * edges(off), "looks": LOOKS * torch.stack(looks).mean(),
+            "pixels": (size_of(off) * weight).mean(), "edges": EDGES * edges(off, weight), "looks": LOOKS * torch.stack(looks).mean(),
             "colours": COLOURS * self.colours(coarse, truth),
         }  # fmt: skip
 
@@ -164,12 +170,21 @@ def begin(network: Diffusion) -> None:
         last.bias.zero_()
 
 
-def edges(off: Tensor) -> Tensor:
-    """Mean size of the differences to the right and below, on three scales."""
+def size_of(difference: Tensor) -> Tensor:
+    """Element by element: squared below SMALL, absolute above.
+
+    Absolute alone, the many pixels that are right already hold a network that begins with no change at none for good.
+    """
+    return F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=SMALL)
+
+
+def edges(off: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean size of the differences to the right and below, on three scales."""
     total = off.new_zeros(())
     for _ in range(3):
-        total = total + (off[..., 1:] - off[..., :-1]).abs().mean() + (off[..., 1:, :] - off[..., :-1, :]).abs().mean()
-        off = F.avg_pool2d(off, 2)
+        across, down = off[..., 1:] - off[..., :-1], off[..., 1:, :] - off[..., :-1, :]
+        total = total + (size_of(across) * weight[..., 1:]).mean() + (size_of(down) * weight[..., 1:, :]).mean()
+        off, weight = F.avg_pool2d(off, 2), F.avg_pool2d(weight, 2)
     return total / 3
 
 

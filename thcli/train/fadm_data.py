@@ -30,7 +30,7 @@ from thcli.train.fadm_pairs import Maker, Pair
 
 Batch = Mapping[str, Tensor]
 Clips = Sequence[tuple[Path, str]]
-LAYOUT = 2  # of the folder: another number cuts anew
+LAYOUT = 3  # of the folder: another number cuts anew
 MARGIN = 1 / 16  # of the side, on each side, that the pictures may be moved by
 OF_PAIRS = ("truth", "coarse", "still")
 FIXED = 2**31 - 1

@@ -14,7 +14,7 @@ from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.options import FaceOptions, MotionOptions, RunOptions
 from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.engine import MeshEngine
-from thcli.motion.retarget import driver_meshes
+from thcli.motion.retarget import Retargeted, driver_meshes
 from thcli.pipeline import talking
 from thcli.pipeline.panels import eight_bit
 from thcli.pipeline.portrait import Finders
@@ -67,7 +67,8 @@ class Maker:
             picture = frames[index].pixels
             face = self._face(picture, clip)
             encoded = self._engines[True].encode_source(picture, face)
-            moved = self._engines[True].retarget(encoded, store, MotionOptions())
+            # the source's own frame is the reference: the one that is found may be another, and all of the clip is then off by their distance
+            moved = Retargeted(face, store, MotionOptions(), reference=index)
             for at in (int(i) for i in spread(seen[seen != index], drivers, draw)):
                 own = bool(draw.random() < 0.5)
                 coarse = self._engines[own].render(encoded, moved.window(at, at + 1), [frames[at]] if own else None)[0]

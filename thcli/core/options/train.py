@@ -238,6 +238,7 @@ class FadmTrainOptions:
     hold_out: str = option("", "Speakers that are kept out, with commas between.")
     motions: str = option("", "Folder of the clips' motion files, made there where they are missing (default: beside the clips).")  # fmt: skip
     pairs: str = option("", "Folder that the pairs are kept in (default: with the clips).")
+    start: str = option("", "Begin with these weights, of another run.")
     clips: int = option(24, "At most so many clips of each speaker.")
     sources: int = option(2, "Source frames of each clip, the first one among them.")
     drivers: int = option(8, "Frames that are drawn from each source.")

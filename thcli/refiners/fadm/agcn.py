@@ -51,8 +51,8 @@ def _blocks(small: Tensor) -> Tensor:
 class Read(NamedTuple):
     """What a frame gives once, (B, C, n, n) each: the levels' features as `gains` weigh them, and the colours.
 
-    apart: mean distance of the generated and the driving colours, the loss that aligns them.  beside: (B, 3 K, n, n) of K further
-    pictures that the U-Net sees, as patches; None as published.
+    apart: mean distance of the generated and the driving colours, the loss that aligns them.  beside: (B, 6 p^2, n, n), coarse
+    frame and source in patches of p x p, where the U-Net sees them; None as published.
     """
 
     low: Tensor

@@ -29,8 +29,8 @@ class Shape:
     attention: the factors of downsampling at whose levels there is attention (the middle always has it).  inner: channels of the AGCN.
     attributes: numbers of expression and pose.  steps: of the schedule.
 
-    beside: pictures that the U-Net sees beside the noisy one, 0 as published; with 2, coarse frame and source, it gives what the coarse
-    frame becomes (x0) instead of the noise.  patch: so many pixels a side are one place of the U-Net.
+    beside: whether the U-Net also sees coarse frame and source, which the published one does not. It then gives what the coarse frame becomes
+    (x0) instead of the noise: a change, and how much of the source's pixel comes in.  patch: so many pixels a side are one place of the U-Net.
     """
 
     width: int = 64
@@ -40,7 +40,7 @@ class Shape:
     inner: int = 32
     attributes: int = 56
     steps: int = 100
-    beside: int = 0
+    beside: bool = False
     patch: int = 1
 
 
@@ -56,7 +56,7 @@ class UNet(nn.Module):
         self.condition_conv = Agcn(width, shape.attributes, shape.inner)
         self.time_mlp = nn.Sequential(Sinusoid(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))  # fmt: skip
         self.downs, self.ups = (
-            nn.ModuleList([nn.Conv2d(3 + (1 + shape.beside) * pixels, width, 3, padding=1)]),
+            nn.ModuleList([nn.Conv2d(3 + (3 if shape.beside else 1) * pixels, width, 3, padding=1)]),
             nn.ModuleList(),
         )
         skips, channels = [width], width
@@ -76,7 +76,7 @@ class UNet(nn.Module):
                 channels = width * times
             if level:
                 self.ups.append(Up(channels))
-        self.final_conv = Block(channels, pixels)
+        self.final_conv = Block(channels, pixels + (shape.patch**2 if shape.beside else 0))
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """(B, 3, n, n) noise of x (B, 3, n, n) at timesteps (B,), or with pictures beside x0. attributes: (B, A) source minus driving."""
@@ -94,7 +94,9 @@ class UNet(nn.Module):
             x = part(torch.cat([x, kept.pop()], 1), time) if isinstance(part, Layer) else part(x)
         out: Tensor = self.final_conv(x)
         if read.beside is not None:
-            out = out.float() + read.beside[:, : out.shape[1]]
+            coarse, source = read.beside.chunk(2, 1)
+            change, share = out.float().split([coarse.shape[1], self.patch**2], 1)
+            out = coarse + change + share.repeat(1, 3, 1, 1) * (source - coarse)
         return F.pixel_shuffle(out, self.patch)
 
 
@@ -124,14 +126,11 @@ class Diffusion(nn.Module):
         """What a frame's pictures give once, for every step."""
         return self.denoise_fn.condition_conv.read(pictures)
 
-    def look(self, coarse: Tensor, source: Tensor | None = None) -> Read:
-        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches. source: (B, 3, n, n), where the network sees it."""
+    def look(self, coarse: Tensor, source: Tensor) -> Read:
+        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches, and of the source (B, 3, n, n), where the network sees it."""
         patch = self.shape.patch
         found = self.read(Conditions.of(F.avg_pool2d(coarse, patch) if patch > 1 else coarse))
-        if not self.shape.beside:
-            return found
-        beside = [coarse] if source is None else [coarse, source]
-        return found._replace(beside=F.pixel_unshuffle(torch.cat(beside, 1), patch))
+        return found._replace(beside=F.pixel_unshuffle(torch.cat([coarse, source], 1), patch)) if self.shape.beside else found  # fmt: skip
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """See `UNet`."""
@@ -178,9 +177,10 @@ def shape_of(tensors: Mapping[str, Tensor], where: str) -> Shape:
             break
     if motion is None or first is None or last is None or betas is None or not all(levels):
         raise WeightsError(f"{where} holds no diffusion network of FADM.", "Fetch or import it again.")
-    width, half, patch = len(first), len(motion), math.isqrt(len(last) // 3)
+    width, half, outputs = len(first), len(motion), len(last)
+    beside = first.shape[1] - 3 != outputs
     times = tuple(level[0] // width for level in levels)
     return Shape(
-        width, times, len(levels[0]), tuple(sorted(set(attention))), 2 * half, motion.shape[1] - half, len(betas),
-        (first.shape[1] - 3) // len(last) - 1, patch,
+        width, times, len(levels[0]), tuple(sorted(set(attention))), 2 * half, motion.shape[1] - half, len(betas), beside,
+        math.isqrt(outputs // (4 if beside else 3)),
     )  # fmt: skip

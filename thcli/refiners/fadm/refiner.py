@@ -119,9 +119,8 @@ class Fadm(Computing):
             here = slice(first, first + self.batch)
             with self.computing():
                 pictures = self._tensor(coarse[here])
-                seen = self._tensor(beside[here]) if self.network.shape.beside else None
-                told = rows[here].to(self.device)
-                read, noise = self.network.look(pictures, seen), self._noise(numbers[here], options)
+                told, noise = rows[here].to(self.device), self._noise(numbers[here], options)
+                read = self.network.look(pictures, self._tensor(beside[here]))
                 out += eight_bit(sampled(self.network, pictures, read, told, noise, schedule, recipe))
         return out
 
