@@ -22,6 +22,7 @@ from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.network import NoiseEstimator, Shape
 from thcli.editors.dva.text import learn, parts_of_unit_length, stepped
 
+USUAL = TextOptions(iterations=60, lr=0.02, identity_weight=0.3)
 FACE = Face(np.array([0, 0, 32, 32], np.float32), 1.0)
 CROP: Image = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
 
@@ -55,18 +56,18 @@ class Colours:
 
 def test_a_step_leads_where_the_words_do_and_keeps_what_they_do_not_say() -> None:
     seen: list[Event] = []
-    step = learn(Flat(), CROP, FACE, None, "nothing", "green", Colours(), TextOptions(iterations=60), seen.append)
+    step = learn(Flat(), CROP, FACE, None, "nothing", "green", Colours(), USUAL, seen.append)
     assert step.shape == (5,) and step.dtype == np.float32
     assert step[1] > 0.05 and step[1] > 2 * abs(step[0]) and abs(step[3:]).max() < 1e-6
     assert isinstance(seen[0], Started) and seen[0].total == 60 and isinstance(seen[-1], Finished)
     assert sum(isinstance(event, Step) for event in seen) == 60
-    again = learn(Flat(), CROP, FACE, None, "nothing", "green", Colours(), TextOptions(iterations=60))
+    again = learn(Flat(), CROP, FACE, None, "nothing", "green", Colours(), USUAL)
     np.testing.assert_array_equal(step, again)
 
 
 def test_the_identity_holds_back() -> None:
     def green(weight: float) -> float:
-        options = TextOptions(iterations=60, identity_weight=weight, pixels_weight=0.0)
+        options = TextOptions(iterations=60, lr=0.02, identity_weight=weight, pixels_weight=0.0)
         return float(learn(Flat(), CROP, FACE, None, "nothing", "green", Colours(), options)[1])
 
     assert 0 < green(50.0) < 0.3 * green(0.0)

@@ -31,11 +31,11 @@ class EditorOptions:
 class TextOptions:
     """How an edit is learnt from words. The published program's: 5 steps, 2000 iterations, rate 0.002, weights 3, 5 (its README: 1) and 5."""
 
-    steps: int = option(5, "Pictures of the first frame on its way out of noise that are compared.", "--text-steps")
-    iterations: int = option(150, "Updates of the identity.", "--iterations")
-    lr: float = option(0.02, "Their rate.", "--text-rate")
+    steps: int = option(3, "Pictures of the first frame on its way out of noise that are compared.", "--text-steps")
+    iterations: int = option(60, "Updates of the identity.", "--iterations")
+    lr: float = option(0.005, "Their rate.", "--text-rate")
     words_weight: float = option(3.0, "Weight of the words in the loss.", "--weight-words")
-    identity_weight: float = option(0.3, "Weight of staying the same person in an edit by words.", "--keep-identity")
+    identity_weight: float = option(1.0, "Weight of staying the same person in an edit by words.", "--keep-identity")
     pixels_weight: float = option(1.0, "Weight of staying the same pixels.", "--weight-pixels")
 
     def __post_init__(self) -> None:
