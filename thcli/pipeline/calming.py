@@ -16,7 +16,7 @@ from thcli.core.types import Array32, Image
 from thcli.faces.flow import along, flow
 
 REACH = 2  # frames on both sides
-_WIDTH = 1.2  # frames: standard deviation of the weights in time
+_WIDTH = 0.8  # frames: standard deviation of the weights in time
 _ALIKE = 5.0  # levels of 255 by which the moved picture may differ, one standard deviation
 _AROUND = 7  # pixels over which it is compared
 
