@@ -175,6 +175,9 @@ TABLE: dict[str, dict[str, Backend]] = {
         "x2face": Backend("thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)),
     },
     "refiner": {
+        "fadm-s": Backend(
+            "thcli.refiners.fadm.small:load", "our own small one, 192 x 192, from the coarse frame in 2 steps", ("fadm-s",)
+        ),
         "fadm": Backend(
             "thcli.refiners.fadm.refiner:load",
             "attribute-guided diffusion, 256 x 256, 100 steps a frame",
