@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 
 from thcli import media
 from thcli.cli.app import run
@@ -36,7 +37,7 @@ class Blusher:
 
     crop_size = SIDE
     template: Template = "square"
-    attributes: Sequence[str] = ("rosy_cheeks", "young", "blond")
+    attributes: Sequence[str] = ("rosy_cheeks", "young", "blond", "male")
     seen: list[tuple[float, float]] = []  # look, strength
 
     def look(self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32) -> Array32:
@@ -73,6 +74,24 @@ class Shader:
 
     def trail(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trail:
         raise AssertionError("a kept edit is not learnt")
+
+
+class Teller:
+    """A model of texts and pictures that sees men alone, or women alone."""
+
+    name = "teller"
+    man = True
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0] if text == "a man" else [0.0, 1.0] for text in texts])
+
+    def encode_image(self, pictures: torch.Tensor) -> torch.Tensor:
+        assert pictures.shape[1] == 3 and 0 <= float(pictures.min()) <= float(pictures.max()) <= 1
+        return torch.tensor([[1.0, 0.0] if self.man else [0.0, 1.0]])
+
+
+def load_teller(run: RunOptions) -> Teller:
+    return Teller()
 
 
 def load_painter(run: RunOptions) -> Blusher:
@@ -177,6 +196,14 @@ def test_strengths_and_opposites(clip: Clip, tmp_path: Path) -> None:
     source = clip("c4.mp4", 4)
     assert painted(source, tmp_path / "a.mkv", "--attr", "old=0.5", "--strength", "2") == 0
     assert Blusher.seen[0][1] == -1.0  # the painter knows young alone
+
+
+@pytest.mark.parametrize(("man", "strength"), [(True, -1.0), (False, 1.0)])
+def test_the_other_gender(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, man: bool, strength: float) -> None:  # fmt: skip
+    monkeypatch.setattr(Teller, "man", man)
+    monkeypatch.setitem(backends.TABLE["text"], "clip-s", backends.Backend(f"{__name__}:load_teller", "a fake"))
+    assert painted(clip("c4.mp4", 4), tmp_path / "a.mkv", "--attr", "gender") == 0
+    assert Blusher.seen[0][1] == strength
 
 
 def test_hair_alone(clip: Clip, tmp_path: Path) -> None:

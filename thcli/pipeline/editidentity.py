@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
+
 from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener
-from thcli.core.options import PUBLISHED_TEXT, EditOptions, EditRegion, TextOptions
+from thcli.core.options import PUBLISHED_TEXT, EditOptions, EditRegion, RunOptions, TemplateOptions, TextOptions
 from thcli.core.protocols import Editor
 from thcli.core.types import Array32
+from thcli.editors.blocks.textimage import TextImage
 from thcli.editors.blocks.trail import Steerable
 from thcli.editors.dva import attributes
 from thcli.editors.dva.text import learn, stepped
 from thcli.editors.editfile import EditFile
+from thcli.faces.crop import crop
+from thcli.pipeline.cropfile import place_of
 from thcli.pipeline.editways import Edited, View
-from thcli.pipeline.editwish import Wish, flipped, labels
+from thcli.pipeline.editwish import FLIP, Wish, flipped, labels
 
-LABEL = "Male"
+SEEN = 128  # pixels of the crop in which a gender is told
 TEXT: Mapping[str, TextOptions] = {"dva": PUBLISHED_TEXT}  # an editor's own, where nothing else is asked for
 
 
@@ -28,7 +34,7 @@ def by_attributes(name: str, strengths: Mapping[str, float], touches: EditRegion
     editor: Editor = backend("editor", name).load(options.run, options.editor)
     if directions.fingerprint and isinstance(editor, Steerable) and directions.fingerprint != editor.fingerprint:
         raise WeightsError(f"The directions of attributes were fitted for other weights of {name}.", "Fit them anew: thcli train attributes.")  # fmt: skip
-    return Edited(name, editor, Turned(directions, strengths), touches)
+    return Edited(name, editor, Turned(directions, strengths, options.run), touches)
 
 
 def by_words(name: str, wish: Wish, options: EditOptions, on: Listener) -> Edited:
@@ -39,8 +45,18 @@ def by_words(name: str, wish: Wish, options: EditOptions, on: Listener) -> Edite
     return Edited(name, editor, _worded(wish, name, editor, options, on), "all")
 
 
-def _manly(directions: attributes.Directions, identity: Array32) -> float:
-    return float(directions.scores(identity[None])[0, directions.number(LABEL)])
+def is_man(view: View, run: RunOptions) -> bool:
+    """Whether a face looks like a man's rather than a woman's to the default model of words. Raises WeightsError, DeviceError, UsageError."""
+    name = chosen("text", "auto", run)
+    if not name:
+        raise UsageError("Which gender a face has is told by weights that are for research only.", "Ask for --attr male or --attr female.")  # fmt: skip
+    model: TextImage = backend("text", name).load(run)
+    where = place_of(view.face, TemplateOptions(template="ffhq", size=SEEN))
+    pixels = np.asarray(crop(view.crop, where), np.float32) / 255
+    with torch.no_grad():
+        man, woman = model.encode_text(["a man", "a woman"])
+        (seen,) = model.encode_image(torch.from_numpy(pixels).permute(2, 0, 1)[None].to(man.device))
+        return bool(seen @ man > seen @ woman)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +65,12 @@ class Turned:
 
     directions: attributes.Directions
     strengths: Mapping[str, float]
+    run: RunOptions
     file: None = None
 
     def __call__(self, identity: Array32, view: View, own: Array32) -> Array32:
-        return self.directions.changed(identity, labels(flipped(self.strengths, _manly(self.directions, identity))))
+        man = FLIP in self.strengths and is_man(view, self.run)
+        return self.directions.changed(identity, labels(flipped(self.strengths, man)))
 
 
 def _worded(wish: Wish, name: str, editor: Steerable, options: EditOptions, on: Listener) -> Worded:

@@ -6,7 +6,7 @@ carried to the frame is their difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -110,11 +110,11 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """A painter's part. strengths: attribute -> strength.  wide: whether hair is changed, which is seldom all in the template's crop."""
+    """A painter's part. strengths: of a face, attribute -> strength.  wide: whether hair is changed, which is seldom all in the template's crop."""
 
     name: str
     painter: Painter
-    strengths: Mapping[str, float]
+    strengths: Callable[[View], Mapping[str, float]]
     touches: EditRegion
     wide: bool
 
@@ -128,13 +128,15 @@ class Painted:
         look = self.painter.look(crops, faces, np.stack([view.planes() for view in views]))
         return Learnt(look, np.zeros((len(views), 0), np.float32))
 
-    def settle(self, mean: Array32, sample: View, own: Array32) -> None:
-        return None
+    def settle(self, mean: Array32, sample: View, own: Array32) -> Mapping[str, float]:
+        return self.strengths(sample)
 
-    def make(self, views: Sequence[View], own: Array32, mean: Array32, settled: None) -> list[tuple[Image, Image]]:
+    def make(
+        self, views: Sequence[View], own: Array32, mean: Array32, settled: Mapping[str, float]
+    ) -> list[tuple[Image, Image]]:
         crops, faces = [view.crop for view in views], [view.face for view in views]
         planes = np.stack([view.planes() for view in views])
-        after = self.painter.paint(crops, faces, planes, mean, self.strengths)
+        after = self.painter.paint(crops, faces, planes, mean, settled)
         return list(zip(crops, after, strict=True))
 
 

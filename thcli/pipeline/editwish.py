@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener
-from thcli.core.options import EditOptions, EditRegion
+from thcli.core.options import EditOptions, EditRegion, RunOptions
 from thcli.core.protocols import Painter
 from thcli.editors.catalogue import BY_NAME, find, planned, stage_of, understood
 from thcli.editors.editfile import EditFile, load
-from thcli.pipeline.editways import Edited, Painted, Way
+from thcli.pipeline.editways import Edited, Painted, View, Way
 
 FLIP = "gender"
 
@@ -80,8 +80,9 @@ def ways_of(wish: Wish, options: EditOptions, on: Listener) -> list[Way]:
             ways.append(by_attributes(name, strengths, touches, options))
         else:
             painter: Painter = backend("painter", name).load(options.run)
+            _known(name, painter, flipped(strengths, man=True))
             wide = any(row.touches == "hair" for row in rows)
-            ways.append(Painted(name, painter, _known(name, painter, strengths), touches, wide))
+            ways.append(Painted(name, painter, Strengths(name, painter, strengths, options.run), touches, wide))
     return ways
 
 
@@ -91,9 +92,26 @@ def file_of(wish: Wish, ways: Sequence[Way], options: EditOptions) -> EditFile:
     return next((file for file in learnt if file is not None), EditFile(wish.attributes, options.engine))
 
 
-def flipped(strengths: Mapping[str, float], score: float) -> dict[str, float]:
-    """With gender as what the face is not: female where its score says a man's (above 0), else male."""
-    other = "female" if score > 0 else "male"
+@dataclass(frozen=True, slots=True)
+class Strengths:
+    """A painter's strengths for a face, in its own names. strengths: by the catalogue's."""
+
+    engine: str
+    painter: Painter
+    strengths: Mapping[str, float]
+    run: RunOptions
+
+    def __call__(self, view: View) -> Mapping[str, float]:
+        if FLIP not in self.strengths:
+            return _known(self.engine, self.painter, self.strengths)
+        from thcli.pipeline.editidentity import is_man  # brings torch
+
+        return _known(self.engine, self.painter, flipped(self.strengths, is_man(view, self.run)))
+
+
+def flipped(strengths: Mapping[str, float], man: bool) -> dict[str, float]:
+    """With gender as what the face is not."""
+    other = "female" if man else "male"
     return {other if name == FLIP else name: strength for name, strength in strengths.items()}
 
 
