@@ -68,7 +68,8 @@ def hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     middle = max(float(scene.look.hair.mean()), 4.0)
     skin = max(float(scene.look.skin.mean()), 20.0)
     tone = np.log((grey + np.float32(_DARK)) / np.float32(middle + _DARK))
-    wanted = np.float32(skin * dye.bright) * np.exp(np.float32(dye.contrast) * tone)
+    further = (skin * dye.bright / middle) ** (0.25 * max(strength - 1, 0))
+    wanted = np.float32(skin * dye.bright * further) * np.exp(np.float32(dye.contrast) * tone)
     # Beyond what a picture can show the highlights run together softly.
     most = np.float32(min(1.45 * skin, 250.0))
     wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
@@ -106,9 +107,9 @@ def pale(out: Array32, scene: Scene, strength: float) -> None:
     room = np.clip(1 - grey / np.float32(255), 0, 1)
     amount = np.float32(strength)
     bright = (
-        grey * np.exp(amount * np.float32(0.36) * room) if strength > 0 else grey * np.exp(amount * np.float32(0.28))
+        grey * np.exp(amount * np.float32(0.42) * room) if strength > 0 else grey * np.exp(amount * np.float32(0.28))
     )
-    kept = np.float32(np.exp(-0.5 * strength)) if strength > 0 else np.float32(1 - 0.12 * strength)
+    kept = np.float32(np.exp(-0.58 * strength)) if strength > 0 else np.float32(1 - 0.12 * strength)
     cool = np.array([-0.012, 0.002, 0.014], np.float32) * amount
     wanted = bright[..., None] * (1 + kept * (out / np.maximum(grey, 1)[..., None] - 1) + cool)
     out += mask[..., None] * (wanted - out)

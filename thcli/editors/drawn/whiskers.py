@@ -47,7 +47,7 @@ KINDS = {
         Kind("moustache", 0.095, 1.0, 0.3, 0.25),
         Kind("goatee", 0.115, 1.2, 0.45, 0.35),
         Kind("stubble", 0.015, 0.7, 0.5, 0.0, thick=12000, solid=0.42, below=0.75, fill=(0.25, 0.45)),
-        Kind("sideburns", 0.07, 1.0, 0.25, 0.2),
+        Kind("sideburns", 0.085, 1.0, 0.25, 0.2, thick=8000),
     )
 }
 
@@ -99,8 +99,8 @@ def _stubble(place: Array) -> Array:
 
 def _sideburns(place: Array) -> Array:
     x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
-    long = _rise(y, -0.14, 0.06) * _rise(-y, -0.42, 0.05)
-    return np.asarray(long * _rise(z, 0.44 + 0.25 * np.clip(y, 0, 1), 0.05) * (x > 0.5))
+    long = _rise(y, -0.2, 0.06) * _rise(-y, -0.5, 0.07)
+    return np.asarray(long * _rise(z, np.interp(y, [-0.2, 0.1, 0.5], [0.46, 0.38, 0.4]), 0.07) * (x > 0.5))
 
 
 DENSITIES = {"beard": _beard, "moustache": _moustache, "goatee": _goatee, "stubble": _stubble, "sideburns": _sideburns}
@@ -133,7 +133,7 @@ def hairs(name: str, strength: float) -> Hairs:
 
 def _lengths(place: Array, name: str) -> Array:
     """(M,) over the usual length."""
-    if name == "stubble":
+    if name in ("stubble", "sideburns"):
         return np.ones(len(place))
     x, y = np.abs(place[:, 0]), place[:, 1]
     where = np.interp(y, [0.2, 0.55, 0.8, 1.08, 1.2], [0.55, 0.72, 0.9, 1.15, 0.8]) * np.interp(
