@@ -89,7 +89,7 @@ def _check(strengths: Mapping[str, float]) -> None:
         if strength < 0 and name != "pale":  # the opposite of pale is tanned
             raise UsageError(
                 f"drawn cannot take {name} off a face (strength {strength:g}).",
-                "An editor that learnt faces tries: --editor dva-s.",
+                "An editor that learnt faces tries: --engine dva-s.",
             )
 
 
@@ -97,7 +97,7 @@ def _mesh(face: Face) -> Array:
     if face.mesh is None:
         raise NoFaceError(
             "drawn needs the 468 points of a face, and this one has none.",
-            "Take --landmarker facemesh, or another --editor.",
+            "Take --landmarker facemesh, or another --engine.",
         )
     return np.asarray(face.mesh, np.float64)
 
