@@ -115,7 +115,7 @@ def test_a_trail_moves_with_the_identity() -> None:
     (picture,) = crops(1)
     trail = one.trail(picture, face, None, 5)
     assert trail.start.shape == (1, 528) and trail.before.shape == (5, 3, 48, 48)
-    assert set(trail.mask.unique().tolist()) == {0.0, 1.0}
+    assert set(np.unique(trail.mask.numpy())) == {0.0, 1.0}
     # Each step is taken from where the frame's own trail was: with its own identity nothing changes.
     torch.testing.assert_close(trail.after(trail.start), trail.before, atol=1e-4, rtol=0)
     moved = (trail.start + 0.1).requires_grad_(True)

@@ -53,7 +53,7 @@ def test_points_lie_on_the_face(data: DvaFaces) -> None:
     """In the mask, mirrored or not; and the picture's middle is the face's."""
     for step in range(4):
         batch = data.batch(step)
-        places = (batch["landmarks"].unflatten(1, (68, 2)) * 48).long()
+        places = (batch["landmarks"].reshape(-1, 68, 2) * 48).long()
         inside = [batch["mask"][n, 0, y, x] for n in range(4) for x, y in places[n, 30:].tolist()]
         assert np.mean(inside) == 1
         left, right = places[:, 36:42, 0].float().mean(1), places[:, 42:48, 0].float().mean(1)
