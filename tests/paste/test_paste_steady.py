@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from thcli.core.geometry import rotated_square
 from thcli.core.options import SteadyOptions
 from thcli.core.types import Array, Crop
-from thcli.faces.steady import crop_of, halo, params_of, steady, steady_windows
+from thcli.faces.steady import crop_of, halo, params_of, steady, steady_points, steady_windows
 
 SIDE = 300.0
 SCALE = 512 / SIDE  # frame pixels to those of a 512 crop
@@ -114,6 +114,22 @@ def test_of_a_head_that_turns_pixels_say_little() -> None:
     alone = steady(raw, time)
     off = [np.abs((steady(raw, time, steps=astray, turns=way) - alone)[:, 0] * SCALE).max() for way in (turn, 0 * turn)]
     assert off[0] < 0.6 and off[1] > 1.5  # (even then no further than `apart`)
+
+
+def test_an_outline_rests_and_a_jaw_moves() -> None:
+    rng, time = np.random.default_rng(5), np.arange(150) / 25
+    jaw = 20 * np.maximum(np.sin(2 * np.pi * 2 * time), 0)
+    true = np.zeros((150, 2, 2))
+    true[:, 1, 1] = jaw  # the first point keeps still, the second one talks
+    seen, shot = np.ones(150, bool), np.repeat([0, 1], 75)
+    seen[40:44] = False
+    true[75:, :, 0] += 50  # at a cut
+    raw = true + rng.normal(0, 0.4, true.shape)
+    raw[~seen] = np.nan
+    off = steady_points(raw, time, seen, shot) - true
+    assert off[seen, 0].std(0).max() < 0.12
+    assert np.abs(off[seen, 1, 1]).mean() < 1.0
+    assert np.isfinite(off).all()
 
 
 def test_where_pixels_say_nothing_the_path_is_that_of_the_landmarks() -> None:

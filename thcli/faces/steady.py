@@ -112,6 +112,30 @@ def steady(
     return out
 
 
+def steady_points(
+    points: npt.ArrayLike,
+    seconds: npt.ArrayLike,
+    valid: npt.NDArray[np.bool_],
+    shot: npt.NDArray[np.generic],
+    *,
+    options: SteadyOptions = DEFAULT,
+) -> Array:
+    """Points of a face in its crop, (T, K, 2) pixels of a 512 crop, each by itself: still where it rests, as it was where it moves.
+
+    seconds, valid, shot: (T,), as for `steady`, whose `halo` is more than enough here.
+    """
+    raw, time = np.asarray(points, np.float64), np.asarray(seconds, np.float64)
+    count, number, _ = raw.shape
+    flat = np.where(valid[:, None], raw.reshape(count, -1), 0.0)
+    near = local_line(flat, time, valid, shot, _DART * options.fast, options.reach).reshape(raw.shape)
+    far = _local_mean(flat, time, valid, shot, options.anchor, options.reach).reshape(raw.shape)
+    near = np.where(np.isfinite(near), near, far)
+    distance = np.hypot(*np.moveaxis(near - far, -1, 0)).reshape(count, number)
+    leaves = distance**4 / (distance**4 + options.still**4)
+    share = _local_mean(leaves, time, valid, shot, options.fast, options.reach)
+    return np.asarray(far + share[..., None] * (near - far))
+
+
 @dataclass(frozen=True, slots=True)
 class _Blend:
     """Chooses between two paths. unit: (T, 1) pixels of a 512 crop that one of the paths' units is."""

@@ -20,14 +20,14 @@ import numpy.typing as npt
 
 from thcli import __version__
 from thcli.core.errors import MediaError
-from thcli.core.geometry import rotvec_from_matrix
+from thcli.core.geometry import rotvec_from_matrix, transform
 from thcli.core.options import SteadyOptions, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Motion
 from thcli.faces import align
 from thcli.faces.crop import moved
 from thcli.faces.layouts import landmarks_of
 from thcli.faces.optical import Similarity
-from thcli.faces.steady import crop_of, params_of, steady_windows
+from thcli.faces.steady import crop_of, halo, params_of, steady_points, steady_windows
 from thcli.faces.topology import POINTS
 from thcli.motion.canonical import decompose, neutral
 from thcli.motion.file import MotionFile, MotionWriter
@@ -37,7 +37,13 @@ KIND, SUFFIX = "crop", ".crops.safetensors"
 WINDOW = 512
 OUTLINE = 36  # directions in which the face's outermost points are noted
 SQUARE = 2.0  # the square's side over the face's height
-PLACE = np.dtype([("params", "<f8", 4), ("seconds", "<f8"), ("shot", "<i8"), ("step", "<f8", 4), ("turns", "<f8", 2)])
+PLACE = np.dtype(
+    [
+        ("params", "<f8", 4), ("seconds", "<f8"), ("shot", "<i8"), ("step", "<f8", 4), ("turns", "<f8", 2),
+        ("outline", "<f4", (OUTLINE, 2)), ("seen", "?"),
+    ]
+)  # fmt: skip
+_FINE = (512, 512)  # the crop in which an outline is calmed
 UPRIGHT = ("square",)  # templates that do not turn with the head
 
 _Maker = Callable[[Face, int, float | None], Crop]
@@ -121,11 +127,12 @@ class CropPath:
 
     def add(
         self, where: Crop | None, seconds: float, shot: int, step: Similarity | None = None,
-        turns: tuple[float, float] | None = None,
+        turns: tuple[float, float] | None = None, outline: Array32 | None = None,
     ) -> None:  # fmt: skip
         """The next frame's place, None where the face was not seen. shot: the number of its scene.
 
         step: this frame from the one before, by the head's pixels.  turns: radians that the head is turned down and to the side.
+        outline: of the face, (OUTLINE, 2) pixels of the frame.
         """
         row = np.zeros(1, PLACE)
         row["seconds"], row["shot"] = seconds, shot
@@ -139,6 +146,9 @@ class CropPath:
                 row["step"] = self._step(step, complex(*self._last["params"][:2]))
                 self._stepped = True
             row["params"] = params
+            if outline is not None:
+                row["seen"] = True
+                row["outline"] = transform(crop_of(params, _FINE).crop_from_frame, outline)
             self._fill(row[0])
         self._put(self.frames, row)
         self.frames += 1
@@ -183,6 +193,15 @@ class CropPath:
 
         return steady_windows(read, self.frames, WINDOW, options=options)
 
+    def outlines(self, options: SteadyOptions) -> Iterator[Array]:
+        """(T, OUTLINE, 2) after (T, OUTLINE, 2): the faces' calmed outlines, in pixels of 512 x 512 crops on the raw path."""
+        reach = halo(options)
+        for start in range(0, self.frames, WINDOW):
+            first, stop = max(start - reach, 0), min(start + WINDOW, self.frames)
+            rows = self._get(first, min(stop + reach, self.frames))
+            calm = steady_points(rows["outline"], rows["seconds"], rows["seen"], rows["shot"], options=options)
+            yield calm[start - first : stop - first]
+
     def raw(self) -> Iterator[Array]:
         """(T, 4) after (T, 4) of the path as it was found, WINDOW frames at a time."""
         for start in range(0, self.frames, WINDOW):
@@ -208,14 +227,15 @@ def write_places(
             for frame, face, step in zip(frames, faces, steps, strict=True):
                 where = None if face is None else place_of(face, template)
                 turns = None if face is None or step is None else _turns(face)
-                trail.add(where, frame.seconds, int(_shots(cuts, [frame])[0]), step, turns)
+                outline = None if face is None or face.mesh is None else _outline(face.mesh)
+                trail.add(where, frame.seconds, int(_shots(cuts, [frame])[0]), step, turns, outline)
                 unseen += face is None
         trail.finish()
-        rows = zip(log.windows(track, WINDOW), trail.raw(), trail.calm(steady), strict=True)
-        for (frames, seen), raw, calm in rows:
+        rows = zip(log.windows(track, WINDOW), trail.raw(), trail.calm(steady), trail.outlines(steady), strict=True)
+        for (frames, seen), raw, calm, outlines in rows:
             size = (template.size, template.size)
             matrices = np.stack([crop_of(params, size).crop_from_frame for params in calm])
-            # What trembles as a whole is the crop and the face in it: the face is moved as its crop was.
+            # What trembles as a whole is the crop and the face in it: the face is moved as its crop was, with its outline.
             faces = [
                 None if face is None else moved(face, np.linalg.inv(matrix) @ crop_of(params, size).crop_from_frame)
                 for face, matrix, params in zip(seen, matrices, raw, strict=True)
@@ -224,7 +244,7 @@ def write_places(
                 Motion(
                     KIND, np.array([frame.pts for frame in frames], np.int64), log.time_base,
                     np.array([face is not None for face in faces]),
-                    {"crop_from_frame": matrices, "shot": _shots(cuts, frames), **_outlines(faces)},
+                    {"crop_from_frame": matrices, "shot": _shots(cuts, frames), **_faces(faces, outlines, calm)},
                     {"size": np.array(size, np.int64), "frame_size": np.array(log.size, np.int64)},
                 )
             )  # fmt: skip
@@ -248,20 +268,24 @@ def _words(source: str, template: TemplateOptions) -> dict[str, str]:
     return {"source": source, "made_by": f"thcli {__version__}", "template": template.template}
 
 
-def _outlines(faces: Iterable[Face | None]) -> dict[str, Array32]:
-    """Boxes (T, 4), outlines (T, OUTLINE, 2) and meshes (T, 468, 3) of faces."""
-    boxes, outlines, meshes = [], [], []
+def _outline(mesh: Array32) -> Array32:
+    """The outermost points of a (468, 3) mesh in so many directions, (OUTLINE, 2) pixels."""
     angle = np.arange(OUTLINE) * (2 * np.pi / OUTLINE)
-    directions = np.stack([np.cos(angle), np.sin(angle)])
-    for face in faces:
-        seen = face is not None and face.mesh is not None
-        mesh = face.mesh if face is not None and face.mesh is not None else np.zeros((POINTS, 3), np.float32)
-        boxes.append(face.box if face is not None and seen else np.zeros(4, np.float32))
-        outlines.append(mesh[np.argmax(mesh[:, :2] @ directions, axis=0), :2])
-        meshes.append(mesh)
-    return {
-        "box": np.array(boxes, np.float32), "outline": np.array(outlines, np.float32), "mesh": np.array(meshes, np.float32),
-    }  # fmt: skip
+    return np.asarray(mesh[np.argmax(mesh[:, :2] @ np.stack([np.cos(angle), np.sin(angle)]), axis=0), :2], np.float32)
+
+
+def _faces(faces: Iterable[Face | None], outlines: Array, places: Array) -> dict[str, Array32]:
+    """Boxes (T, 4), outlines (T, OUTLINE, 2) and meshes (T, 468, 3) of faces, zero where there is none.
+
+    outlines: in the pixels of 512 x 512 crops at `places`, (T, 4) params.
+    """
+    arrays = {"box": (4,), "outline": (OUTLINE, 2), "mesh": (POINTS, 3)}
+    out = {name: np.zeros((len(outlines), *shape), np.float32) for name, shape in arrays.items()}
+    for i, (face, outline, params) in enumerate(zip(faces, outlines, places, strict=True)):
+        if face is not None and face.mesh is not None:
+            out["box"][i], out["mesh"][i] = face.box, face.mesh
+            out["outline"][i] = transform(np.asarray(np.linalg.inv(crop_of(params, _FINE).crop_from_frame)), outline)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
