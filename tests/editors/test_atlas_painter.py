@@ -143,7 +143,7 @@ def test_atlas_smile_lifts_the_corners_of_the_mouth() -> None:
         weight: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         near = weight * (np.hypot(xx - x, yy - y) < 25)
-        return np.array([(near * xx).sum(), (near * yy).sum()]) / near.sum()
+        return np.array([float((near * xx).sum()), float((near * yy).sum())]) / float(near.sum())
 
     moved = centre(after) - centre(before)
     assert moved[0] > 1 and moved[1] < -1

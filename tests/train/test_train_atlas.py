@@ -52,7 +52,7 @@ def test_atlas_regression_separates_what_comes_together() -> None:
     shapes[:, 5] = 0.02 * second[:, None]
     normal = sums(rows_of(texture, weights, shapes), table)
     textures, _, moved = solved(normal, [0, 1, 2], [1, 2])
-    assert np.allclose(textures[0, 10:50], 0.5, atol=0.2) and textures[0, 10:50].mean() > 0.3
+    assert textures[0, 10:50].min() > 0.25 and textures[0, 10:50].max() < 0.5  # 300 pictures are not believed in full
     assert abs(textures[0, 84:116].mean()) < 0.06
     assert abs(textures[1, 10:50].mean()) < 0.06 and textures[1, 84:116].mean() < -0.15
     assert moved[1, 5].min() > 0.015 and abs(moved[0, 5]).max() < 0.003
@@ -99,7 +99,7 @@ def test_atlas_measures_both_halves_together() -> None:
     skin = decoded(found.texture)[60:100, 40:80]
     expected = (tone.logs(np.array([128], np.uint8)) + tone.logs(np.array([64], np.uint8)))[0] / 2
     assert np.allclose(skin, expected, atol=0.05)
-    assert found.weight[60:100, 40:80].min() > 200
+    assert found.weight[60:100, 40:80].min() > 150
 
 
 def test_atlas_takes_rare_pictures_first() -> None:
