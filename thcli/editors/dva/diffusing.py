@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from thcli.core.options import EditorOptions, EditSampler, RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.samplers import Denoiser
+from thcli.diffusion.schedule import Schedule
 from thcli.editors.blocks.trail import Mask, Trail
 from thcli.editors.dva import sampling
 from thcli.engines.blocks.compute import Computing
@@ -44,24 +45,34 @@ class Told:
 class Diffusing(Computing, ABC):
     """The half of an Editor that follows from what is told of faces. Stateless between calls; x_T and pictures are kept of a batch alone.
 
-    units: the lengths of the parts of an identity that are each of unit length.  steps, sampler: see EditorOptions; the editor's own
-    where they do not say.
+    units: the lengths of the parts of an identity that are each of unit length.  table, sampler: the steps that are taken and how, the
+    editor's own where EditorOptions do not say.
     """
 
     template: Template = "ffhq"
     units: tuple[int, ...]
     crop_size: int
 
-    def __init__(self, run: RunOptions, options: EditorOptions | None, steps: int, sampler: EditSampler) -> None:
-        """steps, sampler: what is usual for this editor.  Raises DeviceError, UsageError for a number of steps that no stride of the thousand gives."""
+    def __init__(
+        self,
+        run: RunOptions,
+        options: EditorOptions | None,
+        steps: int,
+        sampler: EditSampler,
+        spaced: Callable[[int], Schedule] = sampling.schedule,
+    ) -> None:
+        """steps, sampler: what is usual for this editor.  spaced: a number of steps -> which of the thousand.
+
+        Raises DeviceError, UsageError for a number of steps that is not possible.
+        """
         super().__init__(run)
         self.options = options or EditorOptions()
-        self.steps, self.sampler = self.options.steps or steps, self.options.sampler or sampler
-        sampling.schedule(self.steps)
+        self.sampler = self.options.sampler or sampler
+        self.table = spaced(self.options.steps or steps)
 
     @abstractmethod
-    def told(self, identity: Tensor, landmarks: Tensor, steps: int) -> Told:
-        """identity: (1, I).  landmarks: (B, L).  steps: of the way to noise, and of the way back."""
+    def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
+        """identity: (1, I).  landmarks: (B, L).  table: the steps of the way to noise, and of the way back."""
 
     @abstractmethod
     def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,23 +101,24 @@ class Diffusing(Computing, ABC):
 
     def trail(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trail:
         """See `blocks.trail.Steerable`: the published program's pairs, x_t at each of a few steps."""
+        table = sampling.schedule(steps)
         with torch.no_grad(), self.steering():
             start, points, shown = self.seen(crop, face)
-            own = self.told(start, points, steps)
+            own = self.told(start, points, table)
             clean = own.clean(self.tensor([crop], self.crop_size))
             kept = torch.cat(sampling.trail(own.walker, sampling.up(own.walker, clean, "ddim"))).float()
             before = own.pictures(kept[1:]).float()
 
         def after(identity: Tensor) -> Tensor:
             with self.steering():
-                told = self.told(identity, points, steps)
+                told = self.told(identity, points, table)
                 return told.pictures(sampling.one_step_each(told.walker, kept[:-1]))
 
         return Trail(start, before, shown if mask is None else self._mask(mask), after)
 
     def _told(self, identity: Array32, landmarks: Array32) -> Told:
         who, how = (torch.from_numpy(np.asarray(a, np.float32)).to(self.device) for a in (identity[None], landmarks))
-        return self.told(who, how, self.steps)
+        return self.told(who, how, self.table)
 
     def _mask(self, mask: Mask) -> Tensor:
         """(1, 1, S, S) in 0..1 of a crop's region (S, S)."""

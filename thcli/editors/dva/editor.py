@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thcli.core.options import EditorOptions, RunOptions
 from thcli.core.types import Array32, Face, Image
+from thcli.diffusion.schedule import Schedule
 from thcli.editors.blocks.trail import fingerprint
 from thcli.editors.dva import sampling
 from thcli.editors.dva.arcface import INSIDE, LENGTH
@@ -48,9 +49,9 @@ class Dva(Diffusing):
         identities, landmarks = zip(*found, strict=True)
         return np.concatenate(identities), np.concatenate(landmarks)
 
-    def told(self, identity: Tensor, landmarks: Tensor, steps: int) -> Told:
+    def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
         """The noise estimator with z_face."""
-        return Told(sampling.denoiser(self.network, self.encoder.face(identity, landmarks).float(), steps))
+        return Told(sampling.denoiser(self.network, self.encoder.face(identity, landmarks).float(), table))
 
     def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
         """As `encode`; the face region is the plain one."""

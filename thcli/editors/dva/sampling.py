@@ -5,6 +5,7 @@ Going up leaves the last step out and clips x0 as going down does, so x_T is not
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from thcli.diffusion import process
 from thcli.diffusion.samplers import Denoiser, Sampler, invert_ddim, invert_dpmpp, sample_ddim, sample_dpmpp
-from thcli.diffusion.schedule import Schedule, linear, strided
+from thcli.diffusion.schedule import Schedule, by_snr, linear, strided
 from thcli.editors.dva.network import NoiseEstimator
 
 STEPS = 1000
@@ -24,9 +25,18 @@ def schedule(steps: int) -> Schedule:
     return linear(STEPS).respaced(strided(steps, STEPS))
 
 
-def denoiser(network: NoiseEstimator, face: Tensor, steps: int) -> Denoiser:
-    """The network on that many steps, for pictures that show these faces: z_face (B, 512)."""
-    return Denoiser(lambda x, t: network(x, t, face.expand(len(x), -1)), schedule(steps))
+@cache
+def schedule_by_noise(steps: int) -> Schedule:
+    """At most so many of the thousand, the first and the last among them, at even distances of log SNR: what walkers of second order want."""
+    whole = linear(STEPS)
+    ends = [math.exp(-float(whole.log_snr[end])) for end in (-1, 0)]
+    return whole.respaced(by_snr(whole, steps, *ends))
+
+
+def denoiser(network: NoiseEstimator, face: Tensor, table: Schedule | int) -> Denoiser:
+    """The network on these steps, or on so many, for pictures that show these faces: z_face (B, 512)."""
+    steps = schedule(table) if isinstance(table, int) else table
+    return Denoiser(lambda x, t: network(x, t, face.expand(len(x), -1)), steps)
 
 
 def up(walker: Denoiser, clean: Tensor, sampler: Sampler = "ddim") -> Tensor:

@@ -29,6 +29,7 @@ from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.process import Prediction
 from thcli.diffusion.samplers import Denoiser
+from thcli.diffusion.schedule import Schedule
 from thcli.editors.blocks.trail import fingerprint
 from thcli.editors.dva import sampling
 from thcli.editors.dva.diffusing import Diffusing, Told
@@ -45,7 +46,7 @@ WEIGHTS = "dva-s"
 SHAPE = Shape()
 PREDICTS: Prediction = "v"
 UNIT = 0.25  # root mean square of what a painting leaves of its picture, pictures in [-1, 1]
-STEPS = 20
+STEPS = 10
 
 
 class DvaSmall(Diffusing):
@@ -54,8 +55,8 @@ class DvaSmall(Diffusing):
     def __init__(
         self, network: SmallDva, identities: IdentityEncoder, run: RunOptions, options: EditorOptions | None = None
     ) -> None:
-        """Raises DeviceError when the device is not there, UsageError for a number of steps that no stride of the thousand gives."""
-        super().__init__(run, options, STEPS, "dpm++")
+        """Raises DeviceError when the device is not there."""
+        super().__init__(run, options, STEPS, "dpm++", sampling.schedule_by_noise)
         self.units = (IDENTITY, network.shape.look)
         self.fingerprint = fingerprint(network.facer.linear)
         self.network, self.crop_size = self.ready(network), network.shape.size
@@ -72,7 +73,7 @@ class DvaSmall(Diffusing):
                 looks.append(torch.nn.functional.normalize(found).cpu().numpy())
         return np.concatenate([who, np.concatenate(looks)], 1), points
 
-    def told(self, identity: Tensor, landmarks: Tensor, steps: int) -> Told:
+    def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
         """The painting, and the network on its remainder."""
         net = self.network
         face = net.facer(identity, landmarks)
@@ -82,7 +83,7 @@ class DvaSmall(Diffusing):
             out: Tensor = net.remainder(x, times, face.expand(len(x), -1), painting.expand(len(x), -1, -1, -1))
             return out
 
-        return Told(Denoiser(model, sampling.schedule(steps), PREDICTS, clip=False), painting, UNIT)
+        return Told(Denoiser(model, table, PREDICTS, clip=False), painting, UNIT)
 
     def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
         """As `encode`; the region is the mesh's oval."""
@@ -123,7 +124,7 @@ def oval(mesh: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
 
 
 def load(run: RunOptions, options: EditorOptions | None = None) -> DvaSmall:
-    """Raises WeightsError when the weights are absent, other ones, or refused by --licence; DeviceError; UsageError for the steps."""
+    """Raises WeightsError when the weights are absent, other ones, or refused by --licence; DeviceError."""
     check_licence(WEIGHTS, run.licence)
     return made(load_tensors(WEIGHTS, offline=run.offline), WEIGHTS, run, options)
 
