@@ -57,7 +57,7 @@ def test_atlas_layout_holds_every_point_and_is_symmetric() -> None:
     where = layout.spread(known.points)  # each sample's own place, told by its triangle's corners
     rows, columns = known.rows, known.columns
     off = np.hypot(where[rows, columns, 0] - columns, where[rows, columns, 1] - rows)
-    assert np.median(off) < 1e-3 and off.max() < 1.0  # a sample on a border may be told by the triangle next to its own
+    assert np.median(off) < 1e-3 and off.max() < 2.0  # one on a border may be told by the triangle next to its own
 
 
 @settings(max_examples=12, deadline=None)
