@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,7 @@ CALM = (
     0.003  # mean error of a coarse frame below which pairs count alike: what is nearly right already must not be spoilt
 )
 EDGES, LOOKS, COLOURS = 0.5, 0.05, 0.02  # weights of gradients, of the teacher's maps, of the alignment of colours
+JUDGED = 4  # items of a batch that the teacher sees
 NOISY = 2  # most steps of training are noisy ones: few-step sampling calls the network there
 QUIET, LOUD, MIDDLE = (
     0.1,
@@ -57,7 +58,7 @@ class FadmRecipe(Recipe):
     def __init__(self, options: TrainOptions, own: FadmTrainOptions, on: Listener) -> None:
         super().__init__(options, own, on)
         self.own = own
-        self.published = Published(4, 1, 8, 1.5e-3)
+        self.published = Published(4, 1, 8, 1e-3)
         shape = replace(small.SHAPE, width=max(8, small.SHAPE.width // options.narrow))
         self.diffusion = Diffusion(shape)
         begin(self.diffusion)
@@ -66,7 +67,7 @@ class FadmRecipe(Recipe):
             load_state(self.diffusion, {key: value.float() for key, value in tensors.items()}, own.start)
             self.diffusion.requires_grad_(True)
         quicken_norms(self.diffusion)
-        self.diffusion.to(memory_format=torch.channels_last)
+        self.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self.networks = {"diffusion": self.diffusion}
         self.phases = (Phase("refine", ("diffusion",)),)
         self.schedule = self.diffusion.schedule
@@ -75,9 +76,7 @@ class FadmRecipe(Recipe):
         self.perceptual = TEACHER
 
     def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        pairs = CoarsePairs(folder, self.options, self.own, batch, on)
-        pairs.whole_from = round(self.own.windows * self.length(len(pairs), batch)[1])
-        return pairs
+        return CoarsePairs(folder, self.options, self.own, batch, on)
 
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         coarse, truth, inside = batch["coarse"], batch["truth"], batch["inside"]
@@ -91,8 +90,8 @@ class FadmRecipe(Recipe):
         weight = inside / (CALM + wrong)[:, None, None, None] / inside.mean()
         off = made - truth
         looks = [
-            (((a - b) ** 2).sum(1, keepdim=True) * F.interpolate(weight, a.shape[2:], mode="area")).mean()
-            for a, b in zip(self.teacher(made), self.teacher(truth), strict=True)
+            (((a - b) ** 2).sum(1, keepdim=True) * F.interpolate(weight[:JUDGED], a.shape[2:], mode="area")).mean()
+            for a, b in zip(self.teacher(made[:JUDGED]), self.teacher(truth[:JUDGED]), strict=True)
         ]
         return {
             "pixels": (size_of(off) * weight).mean(), "edges": EDGES * edges(off, weight), "looks": LOOKS * torch.stack(looks).mean(),
@@ -143,9 +142,9 @@ class Teacher(nn.Module):
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in 0..1 -> maps at a half, a quarter, an eighth and a sixteenth of the side."""
+        """(B, 3, H, W) in 0..1 -> maps at a quarter of the side and three coarser ones."""
         net = self.network
-        x = F.relu(net.stem_norm(net.stem(pictures * 2 - 1)))
+        x = F.relu(net.stem_norm(net.stem(F.avg_pool2d(pictures, 2) * 2 - 1)))
         maps = [x]
         for block in net.blocks:
             x = block(x)
@@ -160,14 +159,14 @@ def begin(network: Diffusion) -> None:
     Detail in a picture is a hundredth of the noise's strength; seen alike, hundreds of updates go by before there is anything but noise.
     """
     unet, pixels = network.denoise_fn, 3 * network.shape.patch**2
-    first, last = unet.downs[0], unet.final_conv.block[3]
+    first, last = cast(nn.Conv2d, unet.downs[0]), cast(nn.Conv2d, unet.final_conv.block[3])
     with torch.no_grad():
         noisy, beside = first.weight[:, 3 : 3 + pixels], first.weight[:, 3 + pixels :]
         noisy.mul_(QUIET)
         beside.mul_(LOUD)
-        first.bias.sub_(MIDDLE * beside.sum((1, 2, 3)))
-        last.weight.zero_()
-        last.bias.zero_()
+        cast(Tensor, first.bias).sub_(MIDDLE * beside.sum((1, 2, 3)))
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
 
 
 def size_of(difference: Tensor) -> Tensor:

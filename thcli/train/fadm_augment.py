@@ -49,7 +49,7 @@ def augmented(item: Item, size: int, options: TrainOptions, own: FadmTrainOption
             coarse = compressed(coarse, int(draw.integers(GOOD, 96)))
     elif kind < own.untouched + own.degraded:
         coarse = worse(coarse, draw)
-    still = item.source if draw.random() < own.apart else item.still
+    still = coarse if draw.random() < own.alone else item.still
     changed = replace(item, coarse=coarse, still=still)
     angle, zoom = np.deg2rad(draw.uniform(-TURN, TURN)), draw.uniform(1 - ZOOM, 1 + ZOOM)
     matrix = np.zeros((2, 3))

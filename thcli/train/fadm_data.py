@@ -129,7 +129,7 @@ def _cut(clips: Clips, where: Path, size: int, own: FadmTrainOptions, seed: int,
     if not rows:
         shutil.rmtree(where, ignore_errors=True)
         raise MediaError("None of the clips can be used.", HOW)
-    table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    table: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     np.savez(where / "rows.npz", source_attributes=np.array(sources), **table)
     on(Finished("draw", len(rows), 0.0))
 
@@ -151,17 +151,12 @@ def where_of(mesh: Array, size: int) -> Crop:
 def filmed(picture: Image, where: Crop) -> Array32:
     """(4,) x0, y0, x1, y1 of the picture's outline in an upright crop's pixels."""
     height, width = picture.shape[:2]
-    outline = corners(Crop(np.linalg.inv(where.crop_from_frame), (width, height)))
+    outline = corners(Crop(np.asarray(np.linalg.inv(where.crop_from_frame), np.float64), (width, height)))
     return np.concatenate([outline.min(0), outline.max(0)]).astype(np.float32)
 
 
 class CoarsePairs:
-    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving.
-
-    whole_from: the update before which batches show windows of two thirds of the side: cheaper, and there are more of them.
-    """
-
-    whole_from = 0
+    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving."""
 
     def __init__(self, folder: Path, options: TrainOptions, own: FadmTrainOptions, batch: int, on: Listener = silent) -> None:  # fmt: skip
         self.cut = cut(folder, options.size, own, options.seed, on)
@@ -181,7 +176,7 @@ class CoarsePairs:
     def batch(self, step: int) -> Batch:
         draw = np.random.default_rng([self._options.seed, step, 11])
         items = [self._item(int(i), draw) for i in draw.integers(len(self), size=self._batch)]
-        return stacked([window(item, draw) for item in items] if step < self.whole_from else items)
+        return stacked(items)
 
     def fixed(self, most: int = 6) -> Batch:
         """Pairs of clips that lie far from each other, as they are."""
@@ -197,14 +192,6 @@ class CoarsePairs:
         )  # fmt: skip
         size = self._options.size
         return plain(item, size) if draw is None else augmented(item, size, self._options, self._own, draw)
-
-
-def window(item: dict[str, Array32], draw: np.random.Generator) -> dict[str, Array32]:
-    """Two thirds of an item's side, anywhere in it."""
-    side = item["truth"].shape[-1]
-    part = side * 2 // 3
-    x, y = draw.integers(0, side - part + 1, 2)
-    return {name: value[:, y : y + part, x : x + part] if value.ndim == 3 else value for name, value in item.items()}
 
 
 def stacked(items: Sequence[Mapping[str, Array32]]) -> Batch:

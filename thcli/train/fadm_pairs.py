@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -57,14 +57,15 @@ class Maker:
         """
         store = talking.motion_of(clip, motions)
         with media.read(clip) as reader:
-            frames = [replace(frame, pixels=eight_bit(frame)) for frame in islice(reader, min(len(store), LONGEST))]
+            frames = list(islice(reader, min(len(store), LONGEST)))
+        pictures = [eight_bit(frame) for frame in frames]
         motion = store.window(0, len(frames))
         seen = np.flatnonzero(motion.valid)
         if store.kind != "mesh" or len(seen) < LEAST:
             raise MediaError(f"{clip.name} is too short, or its face is hardly seen.")
         meshes, out = driver_meshes(motion), list[Pair]()
         for index in (int(seen[0]), *(int(i) for i in draw.choice(seen[1:], sources - 1, replace=False))):
-            picture = frames[index].pixels
+            picture = pictures[index]
             face = self._face(picture, clip)
             encoded = self._engines[True].encode_source(picture, face)
             # the source's own frame is the reference: the one that is found may be another, and all of the clip is then off by their distance
@@ -72,7 +73,7 @@ class Maker:
             for at in (int(i) for i in spread(seen[seen != index], drivers, draw)):
                 own = bool(draw.random() < 0.5)
                 coarse = self._engines[own].render(encoded, moved.window(at, at + 1), [frames[at]] if own else None)[0]
-                out.append(Pair(picture, index, mesh_of(face), coarse, frames[at].pixels, meshes[at], at, own))
+                out.append(Pair(picture, index, mesh_of(face), coarse, pictures[at], meshes[at], at, own))
         return out
 
     def _face(self, picture: Image, clip: Path) -> Face:

@@ -246,16 +246,12 @@ class FadmTrainOptions:
         0.25, "Part of the items that shows the refiner a true frame, which it shall leave alone."
     )
     degraded: float = option(0.3, "Part of the items whose coarse frame is made worse.")
-    apart: float = option(
-        0.15, "Part of the items whose source is seen where its own face lies, not where the frame's crop does."
-    )
-    windows: float = option(0.6, "Part of the updates, at the beginning, that sees windows of two thirds of the side.")
+    alone: float = option(0.15, "Part of the items that shows no source.")
 
     def __post_init__(self) -> None:
         for name, value in (("--clips", self.clips), ("--sources", self.sources), ("--drivers", self.drivers)):
             require(1 <= value <= 10000, name, "within 1..10000", value)
-        require(0 <= self.apart <= 1, "--apart", "within 0..1", self.apart)
-        require(0 <= self.windows <= 1, "--windows", "within 0..1", self.windows)
+        require(0 <= self.alone <= 1, "--alone", "within 0..1", self.alone)
         require(0 <= self.untouched <= 1, "--untouched", "within 0..1", self.untouched)
         require(0 <= self.degraded <= 1 - self.untouched, "--degraded", "within 0..1, with --untouched at most 1", self.degraded)  # fmt: skip
 

@@ -60,9 +60,8 @@ PUBLISHED = Recipe(steps=100, sampler="ddim", eta=1.0, strength=1.0)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """All that is known of a source: its picture (S, S, 3), which fadm-s sees, and expression and pose (A,)."""
+    """All that is known of a source: expression and pose (A,)."""
 
-    picture: Image
     attributes: Array32
 
 
@@ -89,7 +88,7 @@ class Fadm(Computing):
 
     def encode_source(self, picture: Image, face: Face) -> Encoded:
         """face: in the picture's pixels, or another size of it. The published network sees the attributes alone."""
-        return Encoded(picture, np.asarray(self.attributes([picture], [face])[0], np.float32))
+        return Encoded(np.asarray(self.attributes([picture], [face])[0], np.float32))
 
     def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
         """Expression, then pose, (N, A): DECA's 50 and 6 of each whole picture, or 19 and 3 of the faces, not a number where there is none."""
@@ -113,7 +112,7 @@ class Fadm(Computing):
         recipe = self.recipe.under(options)
         schedule = self.steps(recipe, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
-        beside = still or [source.picture] * len(coarse)
+        beside = still or coarse  # a source that is somewhere else says nothing of a pixel
         out: list[Image] = []
         for first in range(0, len(coarse), self.batch):
             here = slice(first, first + self.batch)

@@ -12,7 +12,7 @@ from thcli.weights.tensors import load_tensors
 
 NAME = "fadm-s"
 SIDE = 192
-SHAPE = Shape(width=32, times=(1, 2, 3, 4), blocks=1, attention=(), inner=16, attributes=COUNT, steps=100, beside=True, patch=2)  # fmt: skip
+SHAPE = Shape(width=32, times=(1, 2, 3, 4), blocks=1, attention=(), inner=16, attributes=COUNT, steps=100, beside=True, patch=4)  # fmt: skip
 FEW = Recipe(steps=2, sampler="ddim", eta=0.0, strength=0.3)
 
 
