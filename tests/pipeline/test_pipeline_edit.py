@@ -296,3 +296,15 @@ def test_no_face(tmp_path: Path, empty_wall: Image) -> None:
     save_picture(tmp_path / "wall.png", empty_wall)
     assert painted(tmp_path / "wall.png", tmp_path / "out.png") == 4
     assert [path.name for path in tmp_path.iterdir()] == ["wall.png"]
+
+
+def test_what_comes_along(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    """The shipped painters, one after the other: a smile and glasses, each where it belongs, the same size of change in every frame."""
+    source, out = clip("c4.mp4", 4), tmp_path / "a.mkv"
+    argv = ["edit", str(source), "-o", str(out), "--codec", "ffv1", "--attr", "glasses", "--attr", "smile", "--json"]
+    assert run(argv) == 0
+    assert json.loads(capsys.readouterr().out)["engines"] == {"atlas": {"smiling": 1.0}, "drawn": {"eyeglasses": 1.0}}
+    apart = [np.abs(a.pixels.astype(int) - b.pixels).max(2) for a, b in zip(frames_of(out), frames_of(source), strict=True)]  # fmt: skip
+    eyes, mouth, ground = ([float(picture[rows].mean()) for picture in apart] for rows in ((slice(50, 75), slice(60, 130)), (slice(95, 125), slice(70, 120)), (slice(0, 8), slice(0, 192))))  # fmt: skip
+    assert min(eyes) > 5 and min(mouth) > 2 and max(ground) == 0  # she smiles already
+    assert max(eyes) < 1.5 * min(eyes) and max(mouth) < 1.5 * min(mouth)
