@@ -12,16 +12,22 @@ from torch import Tensor
 
 from thcli.core.backends import AUTO, TABLE, chosen
 from thcli.core.errors import NoFaceError, WeightsError
-from thcli.core.options import EditorOptions, RunOptions
+from thcli.core.options import EditorOptions, FaceOptions, RunOptions
 from thcli.core.protocols import Editor
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.samplers import Denoiser, invert_ddim, invert_dpmpp, sample_ddim, sample_dpmpp
+from thcli.editors.blocks.celeba import CELEBA
 from thcli.editors.blocks.trail import Steerable
 from thcli.editors.dva import sampling, small
 from thcli.editors.dva.diffusing import Told
 from thcli.editors.dva.small import DvaSmall
 from thcli.editors.dva.small_network import IDENTITY, Facer, Shape, SmallDva
+from thcli.evaluate.metrics import ssim
+from thcli.evaluate.testclip import portrait
+from thcli.faces import align
+from thcli.faces.crop import crop, moved
 from thcli.faces.topology import PAIRS
+from thcli.pipeline.portrait import Finders
 
 RUN = RunOptions(device="cpu", threads=1, offline=True)
 TINY = Shape(size=48, width=8, head=8, embedding=32, look=16, seen=(8, 8, 8, 8), painted=(8, 8, 8, 8))
@@ -203,3 +209,21 @@ def test_the_licence_is_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert caught.value.exit_code == 5
     with pytest.raises(WeightsError, match=r"other .*missing"):
         small.made({"x": torch.zeros(1)}, "other", RUN)
+
+
+def test_the_bundled_weights_give_a_photograph_back_and_change_its_look() -> None:
+    picture = portrait(256)
+    finders = Finders.load(FaceOptions(), RUN)
+    face = finders.settled(picture, finders.find(picture)[0])
+    assert face.mesh is not None
+    one = TABLE["editor"]["dva-s"].load(RUN)
+    where = align.ffhq(face.mesh, one.crop_size)
+    seen, here = crop(picture, where), moved(face, where.crop_from_frame)
+    identities, landmarks = one.encode([seen], [here])
+    latents = one.invert([seen], identities[0], landmarks)
+    back = one.decode(latents, identities[0], landmarks)[0]
+    assert ssim(seen, back) > 0.97
+    blonder = identities[0].copy()
+    row = one.network.labels.weight[[CELEBA.index("Blond_Hair"), CELEBA.index("Black_Hair")]].numpy()
+    blonder[IDENTITY:] += 0.8 * (row[0] - row[1]) / np.linalg.norm(row[0] - row[1])
+    assert one.decode(latents, blonder, landmarks)[0].mean() > back.mean() + 5
