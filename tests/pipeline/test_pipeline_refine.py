@@ -74,9 +74,9 @@ def test_one_frame_out_for_each_in(clip: Clip, tmp_path: Path, capsys: Any) -> N
 def test_only_the_person_changes_unless_all_may(clip: Clip, tmp_path: Path) -> None:
     video = clip("plain.mp4", 24)
     argv = ["refine", str(video), "--end", "0.2", *KEEP]
-    assert run([*argv, "-o", str(tmp_path / "kept.mkv")]) == 0
-    assert run([*argv, "-o", str(tmp_path / "all.mkv"), "--background", "refine"]) == 0
-    assert run([*argv, "-o", str(tmp_path / "shown.mkv"), "--background", "refine", "--no-detail"]) == 0
+    assert run([*argv, "-o", str(tmp_path / "kept.mkv"), "--background", "keep"]) == 0
+    assert run([*argv, "-o", str(tmp_path / "all.mkv")]) == 0
+    assert run([*argv, "-o", str(tmp_path / "shown.mkv"), "--no-detail"]) == 0
     kept, whole = (redder(tmp_path / name, cut(video, tmp_path, 5))[2] for name in ("kept.mkv", "all.mkv"))
     assert all(RED < np.median(red[60:110, 80:110]) < RED + 3 * MORE for red in (kept, whole))
     assert kept[:, :12].max() <= 2 and whole.mean() > kept.mean() + 1
@@ -163,7 +163,7 @@ def test_a_source_without_a_face(clip: Clip, empty_wall: Image, tmp_path: Path, 
         (("--licence", "free"), 5, "--licence free"),
         (("--licence", "free", "--engine", "fadm"), 5, "--licence free"),
         (("--engine", "fadm"), 5, "thcli weights"),
-        (("--parser", "nobody"), 2, "no parser named"),
+        (("--background", "keep", "--parser", "nobody"), 2, "no parser named"),
         (("--source", "nowhere.png"), 3, "nowhere.png"),
     ],
 )
@@ -228,7 +228,7 @@ def test_batches_and_threads_do_not_matter(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_interrupted_and_resumed_is_the_whole(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = ["refine", str(clip("sixty.mp4", 60)), "--resume", "--background", "refine", *KEEP]
+    base = ["refine", str(clip("sixty.mp4", 60)), "--resume", *KEEP]
     out, whole = tmp_path / "out.mkv", tmp_path / "whole.mkv"
     honest = Refinery.frames
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
+import cv2
 import numpy as np
 
 from thcli.core.backends import backend, chosen
@@ -31,6 +32,7 @@ from thcli.pipeline.report import Job
 from thcli.pipeline.subjects import Subject, face_of
 
 T = TypeVar("T")
+_NEXT = 0.05  # of the parser's view: how far beside the person changes count, as its outline moves with them
 _RIM = 0.08  # width of the soft edge where the parser's view ends, as a part of its side
 
 
@@ -149,8 +151,12 @@ class Refinery:
 
 
 def person_in(found: Regions, where: Crop) -> Array32:
-    """How much each pixel of a crop is the parsed person, (height, width) 0..1; nothing ends abruptly where the parser's view does."""
-    person = (np.float32(1) - found.probabilities[0]) * rim_mask(found.where.size, _RIM)
+    """How much each pixel of a crop is the parsed person or next to it, (height, width) 0..1; nothing ends abruptly where the parser's view does."""
+    reach = 2 * round(_NEXT * found.where.size[0]) + 1
+    person = cv2.dilate(
+        np.float32(1) - found.probabilities[0], cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    )
+    person = np.asarray(cv2.GaussianBlur(person, (0, 0), reach / 6), np.float32) * rim_mask(found.where.size, _RIM)
     out = np.zeros(where.size[::-1], np.float32)
     layer = found.layer_in(where, person)
     if layer is not None:

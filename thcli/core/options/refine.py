@@ -41,7 +41,7 @@ class ChangeOptions:
         "Carry the change alone, so that the frame's own texture stays; else the refined crop's pixels are shown.",
         "--detail/--no-detail",
     )
-    background: RefineBackground = option("keep", "keep: only the person changes; refine: all of the crop.")
+    background: RefineBackground = option("refine", "refine: all of the crop; keep: only the person changes, and a rim around, into which its outline may move.")  # fmt: skip
     parser: str = option("auto", "Backend that tells the person from the background (thcli list parser).")
     calm: bool = option(True, "Calm the change in time, along the picture's own motion.", "--calm/--no-calm")
 
