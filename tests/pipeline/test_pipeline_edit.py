@@ -277,6 +277,7 @@ REFUSED: dict[str, tuple[int, list[str], str]] = {
     "engine": (2, ["--attr", "beard", "--engine", "magic"], "dva-s"),
     "cannot": (2, ["--attr", "beard", "--engine", "blusher"], "rosy_cheeks"),
     "words by a painter": (2, ["--text", "a beard", "--engine", "blusher"], "by words"),
+    "unknown words": (2, ["--text", "a zombie"], "zombie"),
     "no weights": (5, ["--attr", "beard", "--engine", "dva"], "thcli weights pull dva"),
     "not free": (5, ["--attr", "bald", "--licence", "free"], "research"),
     "no such edit": (3, ["--edit", "nowhere.edit.safetensors"], "nowhere"),
