@@ -28,7 +28,14 @@ class Backend:
     package: str = ""  # a library of the dependencies that does the work
 
     def load(self, run: RunOptions, *own: Any) -> Any:
-        """The backend itself; an engine takes the job's options too. Raises WeightsError or DeviceError when one is not there."""
+        """The backend itself; an engine takes the job's options too.
+
+        Raises WeightsError or DeviceError when one is not there, WeightsError when the job's licence does not allow its weights.
+        """
+        if run.licence != "any":
+            check = import_module("thcli.weights").check_licence
+            for name in self.weights:
+                check(name, run.licence)
         module, _, name = self.factory.partition(":")
         factory: Callable[..., Any] = getattr(import_module(module), name)
         return factory(run, *own)
@@ -176,7 +183,9 @@ TABLE: dict[str, dict[str, Backend]] = {
     },
     "refiner": {
         "fadm-s": Backend(
-            "thcli.refiners.fadm.small:load", "our own small one, 192 x 192, from the coarse frame in 2 steps", ("fadm-s",)
+            "thcli.refiners.fadm.small:load",
+            "our own small one, 192 x 192, from the coarse frame in 2 steps",
+            ("fadm-s",),
         ),
         "fadm": Backend(
             "thcli.refiners.fadm.refiner:load",

@@ -162,3 +162,13 @@ def select(entries: Mapping[str, Entry], names: list[str]) -> list[Entry]:
 def allowed(entry: Entry, licence: Literal["any", "free"]) -> bool:
     """Whether an entry may be used under --licence."""
     return licence == "any" or entry.commercial
+
+
+def check_licence(name: str, licence: Literal["any", "free"]) -> None:
+    """Raises WeightsError when `licence` is "free" and the owner's terms do not clearly allow every use."""
+    entry = registry().get(name)
+    if entry is not None and not allowed(entry, licence):
+        raise WeightsError(
+            f"The weights {name} may not be used with --licence free: their licence is {entry.licence}.",
+            "Use --licence any if their terms fit your use, or another backend (thcli list backends).",
+        )

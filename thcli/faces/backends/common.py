@@ -9,23 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import weights
-from thcli.core.errors import DeviceError, WeightsError
+from thcli.core.errors import DeviceError
 from thcli.core.types import Array, Array32, Image
+from thcli.weights import check_licence as check_licence  # for the adapters
 
 if TYPE_CHECKING:
     import torch
 
 _EAR = 0.55  # of the eye distance, from an eye outwards to the ear, on a frontal face
-
-
-def check_licence(name: str, licence: Literal["any", "free"]) -> None:
-    """Raises WeightsError when `licence` is "free" and the owner's terms do not clearly allow every use."""
-    entry = weights.registry().get(name)
-    if entry is not None and not weights.allowed(entry, licence):
-        raise WeightsError(
-            f"The weights {name} may not be used with --licence free: their licence is {entry.licence}.",
-            "Use --licence any if their terms fit your use, or another backend (thcli list backends).",
-        )
 
 
 def file_of(name: str, licence: Literal["any", "free"], member: str = "") -> Path:
