@@ -115,6 +115,10 @@ def test_list_and_doctor_as_json(capsys: Any) -> None:
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {"mesh"} <= {row["name"] for row in rows}
     assert all(row["licence"] for row in rows)
+    assert run(["list", "voice", "--json"]) == 0
+    voices = json.loads(capsys.readouterr().out)["rows"]
+    assert run(["list", "voices", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == voices
     assert run(["list", "nothing"]) == 2
     capsys.readouterr()
     assert run(["doctor", "--json"]) == 0

@@ -32,11 +32,11 @@ def listing(
     if what == "attributes":
         _attributes(show)
         return
-    plurals = {f"{stage}s": (stage,) for stage in ("engine", "refiner", "editor", "voice")}
-    lists = {"backends": tuple(TABLE), **plurals, **{stage: (stage,) for stage in TABLE}}
-    if what not in lists:
+    lists = {"backends": tuple(TABLE), **{stage: (stage,) for stage in TABLE}}
+    plurals = {f"{stage}s": (stage,) for stage in TABLE}
+    if what not in lists | plurals:
         raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions, attributes.")
-    stages = lists[what]
+    stages = (lists | plurals)[what]
     rows = [_row(stage, name) for stage in stages for name in TABLE[stage]]
     with Console(show) as console:
         console.table(
