@@ -73,14 +73,11 @@ def reenact(
     from thcli.evaluate.follow import main_face_tracker
     from thcli.evaluate.likeness import csim
     from thcli.evaluate.reenact import engine_renderer, evaluate_self, evaluate_videos
-    from thcli.evaluate.report import save_report
     from thcli.evaluate.sheet import save_picture
     from thcli.evaluate.table import metrics_of
     from thcli.faces.identity.encoder import encoder
 
-    for path in (output, sheet):
-        if path is not None and path.exists() and not overwrite:
-            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+    _refuse_existing(overwrite, output, sheet)
     options = ReenactOptions(engine=engine, read=read, faces=faces, motion=motion, mesh=mesh, run=run)
     with Console(show) as console:
         tracker = main_face_tracker(faces, run)
@@ -101,9 +98,7 @@ def reenact(
         if sheet is not None:
             save_picture(sheet, found.sheet)
             report["sheet"] = str(sheet)
-        if output is not None:
-            save_report(output, report)
-            report["output"] = str(output)
+        _save(output, report)
         console.say(report["run"])
     console.table(*found.table(), report, headed=True)
 
@@ -132,15 +127,12 @@ def refine(
     from thcli.evaluate.follow import main_face_tracker
     from thcli.evaluate.likeness import csim
     from thcli.evaluate.reenact import engine_renderer
-    from thcli.evaluate.report import save_report
     from thcli.evaluate.sheet import save_picture
     from thcli.evaluate.table import metrics_of
     from thcli.pipeline.portrait import Finders
     from thcli.pipeline.refinery import Refinery
 
-    for path in (output, sheet):
-        if path is not None and path.exists() and not overwrite:
-            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+    _refuse_existing(overwrite, output, sheet)
     with Console(show) as console:
         refinery = Refinery.load(measured.engine, how, change, run)
         coarse = engine_renderer(
@@ -166,9 +158,7 @@ def refine(
         if sheet is not None:
             save_picture(sheet, measuring.stacked(sheets))
             report["sheet"] = str(sheet)
-        if output is not None:
-            save_report(output, report)
-            report["output"] = str(output)
+        _save(output, report)
         console.say(command)
     console.table(*measuring.table(whole, metrics), report, headed=True)
 
@@ -200,9 +190,7 @@ def edit(
     from thcli.evaluate.report import save_report
     from thcli.evaluate.sheet import save_picture
 
-    for path in (output, sheet, strengths):
-        if path is not None and path.exists() and not overwrite:
-            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+    _refuse_existing(overwrite, output, sheet, strengths)
     if strengths is not None and not (each and attr):
         raise UsageError("--strengths notes attributes one by one.", "Give --each and --attr.")
     wishes = [[one] for one in attr] if each and attr else [attr]
@@ -216,9 +204,7 @@ def edit(
         if sheet is not None:
             save_picture(sheet, found.sheet())
             report["sheet"] = str(sheet)
-        if output is not None:
-            save_report(output, report)
-            report["output"] = str(output)
+        _save(output, report)
         if strengths is not None:
             save_report(strengths, found.strengths(report["run"]))
         console.say(report["run"])
@@ -241,11 +227,9 @@ def parse(
     """Measure a face parser: intersection over union of each region on the pairs that training never saw."""
     from thcli.evaluate.parse import evaluate, parser_of
     from thcli.evaluate.parse_pairs import test_shelf
-    from thcli.evaluate.report import save_report
     from thcli.pipeline.portrait import Finders
 
-    if output is not None and output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    _refuse_existing(overwrite, output)
     with Console(show) as console:
         name, chosen = parser_of(parser, weights, run)
         found = evaluate(chosen, test_shelf(dataset), Finders.load(faces, run).find, console)
@@ -255,9 +239,7 @@ def parse(
             "parser": name,
             **found.report(),
         }
-        if output is not None:
-            save_report(output, report)
-            report["output"] = str(output)
+        _save(output, report)
     console.table(*found.table(), report, headed=True)
 
 
@@ -277,16 +259,12 @@ def identity(
 ) -> None:  # fmt: skip
     """Measure identity backends: do two pictures show one person? Over all pairs of a set of aligned faces."""
     from thcli.evaluate.identity import encoders, verify
-    from thcli.evaluate.report import save_report
 
-    if output is not None and output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    _refuse_existing(overwrite, output)
     with Console(show) as console:
         found = verify(dataset, encoders(names or [], weights, onnx or [], onnx_input, run), console)
         report = {"command": "eval identity", "run": shlex.join(["thcli", *sys.argv[1:]]), **found.report()}
-        if output is not None:
-            save_report(output, report)
-            report["output"] = str(output)
+        _save(output, report)
     console.table(*found.table(), report, headed=True)
 
 
@@ -329,16 +307,29 @@ def words(
     _report("eval words", output, overwrite, show, lambda: knowledge(text_model(model, weights, run), labelled(dataset).only(digits_of(persons))).report())  # fmt: skip
 
 
-def _report(command: str, output: Path | None, overwrite: bool, show: ShowOptions, measure: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
-    """Measures, writes the report where that is asked for, and shows its numbers, a table of the attributes last."""
+def _refuse_existing(overwrite: bool, *outputs: Path | None) -> None:
+    """Raises OutputError for an output that is there, before anything is measured."""
+    for path in outputs:
+        if path is not None and path.exists() and not overwrite:
+            raise OutputError(f"{path} exists already.", "Choose another name, or pass --overwrite.")
+
+
+def _save(output: Path | None, report: dict[str, Any]) -> None:
+    """Writes the report where that is asked for, and notes in it where."""
     from thcli.evaluate.report import save_report
 
-    if output is not None and output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    if output is not None:
+        save_report(output, report)
+        report["output"] = str(output)
+
+
+def _report(command: str, output: Path | None, overwrite: bool, show: ShowOptions, measure: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
+    """Measures, writes the report where that is asked for, and shows its numbers, a table of the attributes last."""
+
+    _refuse_existing(overwrite, output)
     with Console(show) as console:
         report = {"command": command, "run": shlex.join(["thcli", *sys.argv[1:]]), **measure()}
-        if output is not None:
-            save_report(output, report)
+        _save(output, report)
     each = {name: value if isinstance(value, dict) else {"auc": value} for name, value in report["attributes"].items()}
     columns = list(next(iter(each.values())))
     means = ["mean", *(f"{report[column]:.3f}" if column in report else "" for column in columns)]
@@ -362,19 +353,15 @@ def steady(
 ) -> None:
     """Measure how still a still head's crop stands and whether a moving head's comes in time, on made clips whose truth is known."""
     from thcli import media
-    from thcli.evaluate.report import save_report
     from thcli.evaluate.steady import as_json, evaluate_steady, table
     from thcli.evaluate.testclip import photograph
 
-    if output is not None and output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already.", "Choose another name, or pass --overwrite.")
+    _refuse_existing(overwrite, output)
     with Console(show) as console:
         pixels, name = (photograph(), "astronaut") if picture is None else (media.read_image(picture), str(picture))
         rows = evaluate_steady(pixels, name, find, evaluate, run, console)
         report = as_json(rows, name, evaluate, shlex.join(["thcli", *sys.argv[1:]]))
-        if output is not None:
-            save_report(output, report)
-            report["output"] = str(output)
+        _save(output, report)
         console.say(report["run"])
     console.table(*table(rows), report, headed=True)
 
@@ -384,6 +371,7 @@ def steady(
 def a2m(
     dataset: Annotated[Path, typer.Argument(help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     *,
     evaluate: VoiceEvaluateOptions,
     voice: VoiceOptions,
@@ -395,9 +383,9 @@ def a2m(
 
     from thcli.core.backends import backend, chosen
     from thcli.evaluate import speech
-    from thcli.evaluate.report import save_report
     from thcli.pipeline import talking
 
+    _refuse_existing(overwrite, output)
     name = chosen("voice", evaluate.voice, run)
     found = [(path, who) for path, who in talking.find(dataset) if not evaluate.chosen or who in evaluate.chosen]
     if not found:
@@ -407,8 +395,7 @@ def a2m(
         motions = Path(evaluate.motions) if evaluate.motions else None
         clips = speech.evaluate_voice(backend("voice", name).load(run), name, found, motions, options, console)
         report = {**speech.report(clips, name), "run": shlex.join(["thcli", *sys.argv[1:]])}
-        if output is not None:
-            save_report(output, report)
+        _save(output, report)
         console.say(report["run"])
     console.table(*speech.table(report), report, headed=True)
 
