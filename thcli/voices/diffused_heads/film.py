@@ -19,7 +19,6 @@ from thcli.voices.diffused_heads.network import DiffusedHeads
 
 Row = TypeVar("Row")
 LUMA = (0.2989, 0.587, 0.114)
-SEGMENT = 15  # frames after which --stabilise brings the identity frame back among the frames before
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,11 @@ Paint = Callable[
 ]  # identity, frames before, heard (1, window, C), noise
 
 
-def film(paint: Paint, identity: Tensor, windows: Iterable[Tensor], noise: Callable[[int], Noise], state: State, *, first: int = 0, stabilise: bool = False) -> Iterator[Tensor]:  # fmt: skip
-    """Pictures (1, 3, S, S) in [-1, 1], one for each window of sound. noise: of a frame's number.  first: the number of the first."""
-    for number, heard in enumerate(windows, first):
-        if stabilise and number and number % SEGMENT == 0:
-            state = State((identity, *state.before[1:]))
+def film(
+    paint: Paint, identity: Tensor, windows: Iterable[Tensor], noise: Callable[[int], Noise], state: State
+) -> Iterator[Tensor]:
+    """Pictures (1, 3, S, S) in [-1, 1], one for each window of sound. noise: of a frame's number, from 0."""
+    for number, heard in enumerate(windows):
         frame = paint(identity, state.before, heard, noise(number))
         state = state.after(frame)
         yield frame
