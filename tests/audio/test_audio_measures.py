@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.audio.audio_world import RATE, noise, sentence, tone
-from thcli.audio.activity import energy, speaking_at, spoken
+from thcli.audio.activity import energy, spoken
 from thcli.audio.features import ENERGY, MEL, PITCH, heard
 from thcli.audio.loudness import gain, k_weighting, loudness, loudness_of
 from thcli.audio.mel import FLOOR, filters, log_mel, log_mel_blocks
@@ -124,14 +123,6 @@ def test_noise_does_not_hide_speech() -> None:
 )
 def test_what_is_no_speech(sound: Array32) -> None:
     assert spoken(Sound(sound, RATE)).shape == (0, 2)
-
-
-def test_speaking_at_time_stamps() -> None:
-    stretches = np.array([[0.1, 0.3], [0.5, 0.8]])
-    got = speaking_at(stretches, np.array([0, 3, 7, 8, 12, 20, 24]), Fraction(1, 25))
-    assert got.tolist() == [False, True, True, False, False, False, False]
-    assert speaking_at(stretches, np.array([13, 19]), Fraction(1, 25)).all()
-    assert not speaking_at(np.zeros((0, 2)), np.arange(5), Fraction(1, 25)).any()
 
 
 def test_heard_is_its_parts() -> None:

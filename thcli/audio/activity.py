@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage, signal
@@ -11,7 +9,7 @@ from scipy import fft, ndimage, signal
 from thcli.audio.frames import framed, joined
 from thcli.audio.mel import HOP, WINDOW
 from thcli.core.protocols import Speech
-from thcli.core.types import Array, Array32, Stamps
+from thcli.core.types import Array, Array32
 
 _BAND = (100.0, 4000.0)  # Hz, where voices are
 _NOISE, _VOICE = 10, 95  # percentiles of the band's level over all frames
@@ -62,15 +60,6 @@ def spoken(speech: Speech) -> Array:
     runs = np.stack([runs[np.r_[True, apart], 0], runs[np.r_[apart, True], 1]], axis=1)
     runs = runs[runs[:, 1] - runs[:, 0] >= _BURST] + [-_BEFORE, _AFTER]
     return np.clip(runs, 0, speech.length / speech.rate)
-
-
-def speaking_at(stretches: Array, pts: Stamps, time_base: Fraction) -> npt.NDArray[np.bool_]:
-    """(T,) whether somebody speaks at time stamps (units of time_base seconds, 0 at the beginning of the sound); stretches: of `spoken`."""
-    times = pts * float(time_base)
-    found: npt.NDArray[np.bool_] = np.searchsorted(stretches[:, 0], times, "right") > np.searchsorted(
-        stretches[:, 1], times, "right"
-    )
-    return found
 
 
 def _band(speech: Speech, hop: int) -> list[Array32]:
