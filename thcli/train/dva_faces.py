@@ -7,6 +7,7 @@ face lies, and who it is to identity-s, is kept in FOLDER/points.npz (names rela
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> 
             return Found(tuple(n for n in names if n in known), kept["points"][rows], kept["identities"][rows])
     finders, encoder = Finders.load(FaceOptions(), run), load_identity(run)
     kept_names, points, crops = [], [], []
+    began = time.perf_counter()
     on(Started("find", len(names), "pictures"))
     for number, name in enumerate(names, 1):
         picture = read(folder / name)
@@ -82,7 +84,7 @@ def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> 
             points.append(face.mesh.astype(np.float16))
             crops.append(aligned(picture, face))
         on(Step("find", number))
-    on(Finished("find", len(kept_names), 0.0))
+    on(Finished("find", len(kept_names), time.perf_counter() - began))
     if not crops:
         raise MediaError(f"No face is found in the pictures of {folder}.", "Give pictures of faces.")
     out = Found(tuple(kept_names), np.stack(points), encoder.vectors(crops).astype(np.float16))
