@@ -7,13 +7,11 @@ its outline (36, 2) and its mesh (468, 3), all in pixels of the frame and zero w
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +29,7 @@ from thcli.faces.steady import crop_of, halo, params_of, steady_points, steady_w
 from thcli.faces.topology import POINTS
 from thcli.motion.canonical import decompose, neutral
 from thcli.motion.file import MotionFile, MotionWriter
+from thcli.pipeline.spool import Spool
 from thcli.pipeline.tracklog import TrackLog
 
 KIND, SUFFIX = "crop", ".crops.safetensors"
@@ -102,7 +101,7 @@ def place_of(face: Face, options: TemplateOptions) -> Crop:
     return TEMPLATES[options.template](face, options.size, options.scale)
 
 
-class CropPath:
+class CropPath(Spool):
     """The raw path of a crop over a clip, on disk. A context manager.
 
     Fed with every frame in order. Where the face was not seen the place goes evenly from the one before to the one after; at a cut,
@@ -112,18 +111,10 @@ class CropPath:
     def __init__(self, upright: bool = False) -> None:
         self._upright = upright
         self._stepped = False  # whether pixels said anything
-        self._file = tempfile.TemporaryFile(prefix="thcli-path-")  # noqa: SIM115 - closed in __exit__
+        super().__init__("path")
         self._last: np.void | None = None  # where the face was last seen
         self._missing = 0  # frames since then
         self.frames = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     def add(
         self, where: Crop | None, seconds: float, shot: int, step: Similarity | None = None,

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from array import array
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from thcli.core.types import Array32
 from thcli.faces.parsing.cut import Regions
 from thcli.pipeline.editways import Learnt, Mean
+from thcli.pipeline.spool import Spool
 
 _LEVELS = 15  # in which probabilities are kept: two of them fill a byte
 _FAST = 1
 
 
-class _Spool:
-    """A nameless file that goes with its context."""
-
-    def __init__(self, name: str) -> None:
-        self._file = tempfile.TemporaryFile(prefix=f"thcli-{name}-")  # noqa: SIM115 - closed in __exit__
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-
-class RegionLog(_Spool):
+class RegionLog(Spool):
     """The regions of every frame, added in order and read in order. A context manager."""
 
     def __init__(self) -> None:
@@ -67,7 +50,7 @@ class RegionLog(_Spool):
             yield levels / np.maximum(levels.sum(0), 1)
 
 
-class NumberLog(_Spool):
+class NumberLog(Spool):
     """Rows of numbers of the frames that show the face, and the mean of those that are shared. A context manager."""
 
     def __init__(self) -> None:

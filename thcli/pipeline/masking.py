@@ -6,13 +6,10 @@ is known from all of them, each frame's face is compared with it, and both sourc
 
 from __future__ import annotations
 
-import tempfile
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -31,6 +28,7 @@ from thcli.faces.parsing.smooth import Parsed, Smoother
 from thcli.motion.canonical import neutral
 from thcli.pipeline.cropfile import Place
 from thcli.pipeline.panels import eight_bit
+from thcli.pipeline.spool import Spool
 
 WORK = 192  # pixels across the crop in which masks are made
 TRUST = 0.7  # how much a difference from the usual face says beside the parser
@@ -51,7 +49,7 @@ class Masks:
     keep: Array32
 
 
-class MaskLog:
+class MaskLog(Spool):
     """What pass 1 saw of each frame, on disk. A context manager. Frames are added in order; then `finish`; then `likely`, once, in order.
 
     own: the regions that are not in front of the face.  trust: how much a difference from the usual face says beside the parser.
@@ -63,21 +61,13 @@ class MaskLog:
         calmed: Callable[[Regions | None], None] | None = None,
     ) -> None:  # fmt: skip
         self._parser, self._feather, self._own, self._trust, self._calmed = parser, feather, own, trust, calmed
-        self._file = tempfile.TemporaryFile(prefix="thcli-masks-")  # noqa: SIM115 - closed in __exit__
+        super().__init__("masks")
         self._sizes = array(
             "I"
         )  # three a frame: bytes of the parser's face (PNG), the texture (JPEG), the cells that show (bits)
         self._smoother, self._waiting = Smoother(), deque[tuple[Crop, Unrolled] | None]()
         self._sheet, self._memory = Sheet(neutral()), Memory()
         self._usual: Usual | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     def add(self, frame: Frame, place: Place | None, parsed: Parsed | None = None) -> None:
         """The next frame; place None, or one without an outline, where nothing is pasted. Raises MediaError for crops of an older version.

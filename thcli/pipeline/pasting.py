@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +35,7 @@ from thcli.pipeline.masking import Likely, MaskLog
 from thcli.pipeline.naming import fingerprint, output_path
 from thcli.pipeline.rehearse import planned
 from thcli.pipeline.report import Job, Report, Tally
+from thcli.pipeline.spool import Spool
 
 DEFAULTS = PasteJobOptions()
 TOLERANCE = Fraction(1, 500)  # seconds by which containers round time stamps, and more
@@ -243,20 +242,12 @@ def _parser(options: PasteJobOptions) -> Parser:
     return parser
 
 
-class ColourLog:
+class ColourLog(Spool):
     """The colour correction of each frame, on disk until all are known. A context manager."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="thcli-colours-")  # noqa: SIM115 - closed in __exit__
+        super().__init__("colours")
         self._count = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     def add(self, transfer: Transfer | None, place: Place | None) -> None:
         """The next frame's correction; None where nothing is pasted."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Face, Frame
 from thcli.faces.optical import Similarity
+from thcli.pipeline.spool import Spool
 
 POINTS = 468
 RECORD = np.dtype(
@@ -25,28 +23,19 @@ STAMP = np.dtype([("pts", "<i8"), ("duration", "<i8")])
 CHUNK = 256  # records read at a time
 
 
-class TrackLog:
+class TrackLog(Spool):
     """Faces by frame, about 6 kB each, on disk. A context manager; nothing is left behind.
 
     Frames must keep their size: another size raises MediaError.
     """
 
     def __init__(self) -> None:
-        self._faces = tempfile.TemporaryFile(prefix="thcli-faces-")  # noqa: SIM115 - closed in __exit__
-        self._stamps = tempfile.TemporaryFile(prefix="thcli-stamps-")  # noqa: SIM115 - closed in __exit__
+        super().__init__("faces", "stamps")
+        self._faces, self._stamps = self._files
         self.size: tuple[int, int] = (0, 0)
         self.time_base = Fraction(1)
         self.frames = 0
         self.cuts: list[int] = []  # frames that begin a new scene
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._faces.close()
-        self._stamps.close()
 
     def add(
         self, frame: Frame, faces: Sequence[Face], *, cut: bool = False, steps: Sequence[Similarity | None] = ()
