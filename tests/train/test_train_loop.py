@@ -14,11 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from thcli.core.errors import OutputError, UsageError
+from thcli.core.device import enough_memory, half_of
+from thcli.core.errors import DeviceError, OutputError, UsageError
 from thcli.core.events import silent
 from thcli.core.options import FommTrainOptions, TrainOptions
 from thcli.train.diary import read_log
-from thcli.train.loop import Trainer, half_of
+from thcli.train.loop import Trainer
 from thcli.train.recipe import Phase, Published, Recipe, noise_of
 from thcli.train.run import recipe_of, train
 from thcli.train.state import Checkpoints
@@ -172,9 +173,16 @@ def test_what_cannot_be_resumed(tmp_path: Path) -> None:
 
 
 def test_precision_by_device() -> None:
-    assert half_of("auto", torch.device("cpu")) is None and half_of("fp32", torch.device("cuda")) is None
+    assert half_of("auto", torch.device("cpu"), training=True) is None and half_of("fp32", torch.device("cuda")) is None
     assert half_of("bf16", torch.device("cpu")) is torch.bfloat16
     assert half_of("fp16", torch.device("cuda")) is torch.float16
+
+
+def test_too_little_memory_is_our_error() -> None:
+    enough = enough_memory(torch.device("cpu"), "for batches of 4", "Use a smaller --batch.")
+    with pytest.raises(DeviceError, match=r"cpu has not enough memory for batches of 4\.") as caught, enough:
+        raise torch.OutOfMemoryError
+    assert caught.value.hint == "Use a smaller --batch."
 
 
 def test_resuming_a_network_is_exact(tmp_path: Path, clips: Path) -> None:

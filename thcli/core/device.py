@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from thcli.core.errors import DeviceError
@@ -33,3 +35,30 @@ def resolve(name: str) -> torch.device:
     if wanted not in there:
         raise DeviceError(f"There is no device {name!r} here.", f"Use --device {' or '.join(there)}.")
     return torch.device(wanted)
+
+
+def half_of(precision: str, device: torch.device, *, training: bool = False) -> torch.dtype | None:
+    """The type that autocast computes in, of a --precision value; None: float32 throughout.
+
+    training: auto prefers bf16 where there is, whose range needs no scaling of losses.
+    """
+    import torch
+
+    if precision == "auto" and device.type != "cuda":
+        return None
+    if precision == "auto":
+        precision = "bf16" if training and torch.cuda.is_bf16_supported() else "fp16"
+    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+@contextmanager
+def enough_memory(
+    device: torch.device, what: str = "", hint: str = "Use a smaller --batch-size, or --device cpu."
+) -> Iterator[None]:
+    """Raises DeviceError, with the hint, when the device's memory does not do. what: for which, such as "to parse"."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as exc:
+        raise DeviceError(f"{device} has not enough memory{what and ' ' + what}.", hint) from exc

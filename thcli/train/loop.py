@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from thcli import __version__
-from thcli.core.device import resolve
-from thcli.core.errors import DeviceError, UsageError
+from thcli.core.device import enough_memory, half_of, resolve
+from thcli.core.errors import UsageError
 from thcli.core.events import Finished, Listener, Started, Step
-from thcli.core.options import Precision
 from thcli.core.stream import prefetch
 from thcli.train.diary import Log, read_log, save_samples, summary
 from thcli.train.recipe import Batch, Data, Recipe, Terms, noise_of
@@ -50,7 +49,7 @@ class Trainer:
         self.recipe, self.data, self.run, self.on = recipe, data, run, on
         self.options, self.config, self.items = options, config, batch
         self.device = resolve(options.device)
-        self.half = half_of(options.precision, self.device)
+        self.half = half_of(options.precision, self.device, training=True)
         self.lr = options.lr or recipe.published.lr
         self.epoch_steps, self.steps = recipe.length(len(data), batch)
         recipe.to(self.device)
@@ -75,7 +74,7 @@ class Trainer:
         self.log.begin(self.done, tensors)
         self.on(Started("train", self.steps, "updates"))
         batches = prefetch((self.data.batch(step) for step in range(self.done, self.steps)), AHEAD)
-        with closing(batches), self._enough_memory():
+        with closing(batches), enough_memory(self.device, f"for batches of {self.items}", "Use a smaller --batch."):
             for batch in batches:
                 self._advance(batch, began)
         importable = self.export()
@@ -221,19 +220,3 @@ class Trainer:
             "weights": self._exported.name,
         }  # fmt: skip
         (self.run / "summary.txt").write_text(summary(rows, facts), "utf-8")
-
-    @contextmanager
-    def _enough_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError as exc:
-            raise DeviceError(f"{self.device} has not enough memory for batches of {self.items}.", "Use a smaller --batch.") from exc  # fmt: skip
-
-
-def half_of(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """What autocast computes in; None: float32 throughout."""
-    if precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]

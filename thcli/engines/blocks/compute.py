@@ -9,8 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from thcli.core.device import resolve
-from thcli.core.errors import DeviceError
+from thcli.core.device import enough_memory, half_of, resolve
 from thcli.core.options import RunOptions
 from thcli.engines.blocks import fast
 from thcli.engines.blocks.memory import keep_memory
@@ -24,7 +23,7 @@ class Computing:
     def __init__(self, run: RunOptions) -> None:
         """Raises DeviceError when the device is not there."""
         self.device = resolve(run.device)
-        self.half = _half(run.precision, self.device)
+        self.half = half_of(run.precision, self.device)
         # A CPU is as quick frame by frame, and then the batch size cannot change a single bit.
         self.batch = 1 if self.device.type == "cpu" else run.batch_size
         if self.device.type == "cpu":
@@ -46,19 +45,5 @@ class Computing:
     @contextmanager
     def steering(self) -> Iterator[None]:
         """The same with gradients."""
-        try:
-            if self.half is None:
-                yield
-            else:
-                with torch.autocast(self.device.type, self.half):
-                    yield
-        except torch.OutOfMemoryError as exc:
-            raise DeviceError(
-                f"{self.device} has not enough memory.", "Use a smaller --batch-size, or --device cpu."
-            ) from exc
-
-
-def _half(precision: str, device: torch.device) -> torch.dtype | None:
-    if precision == "auto":
-        precision = "fp16" if device.type == "cuda" else "fp32"
-    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+        with enough_memory(self.device), torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+            yield

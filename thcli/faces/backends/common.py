@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import weights
-from thcli.core.errors import DeviceError
+from thcli.core.device import enough_memory
 from thcli.core.types import Array, Array32, Image
 from thcli.weights import check_licence as check_licence  # for the adapters
 
@@ -35,17 +35,14 @@ def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], what: str, 
     `module.` in front of keys (a network saved from DataParallel) is taken off.  Raises WeightsError naming the keys that differ,
     DeviceError when the device's memory is full.
     """
-    import torch
 
     state = {key.removeprefix("module."): value for key, value in tensors.items()}
     own = network.state_dict()
     counters = ("num_batches_tracked",)  # absent from files older than PyTorch 0.4.1; never read in evaluation
     weights.require_keys(state, own, what, ignore=counters)
     network.load_state_dict({**own, **{k: v for k, v in state.items() if k in own}})
-    try:
+    with enough_memory(device, f"for {what}", "Use --device cpu."):
         network.to(device).eval().requires_grad_(False)
-    except torch.cuda.OutOfMemoryError as exc:
-        raise DeviceError(f"{device} has not enough memory for {what}.", "Use --device cpu.") from exc
 
 
 def eight_bit(picture: npt.NDArray[Any]) -> Image:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from thcli.core.device import resolve
-from thcli.core.errors import DeviceError
+from thcli.core.device import enough_memory, resolve
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.backends.common import check_licence, fill
@@ -76,14 +75,11 @@ class FacexlibParser:
         One by one: networks of this size fill a device with a single crop, and the batch cannot change a bit.
         """
         out = np.empty((len(crops), len(CLASSES), SIDE, SIDE), np.float32)
-        try:
-            with torch.inference_mode():
-                for target, crop in zip(out, crops, strict=True):
-                    rgb = torch.from_numpy(np.ascontiguousarray(crop)).to(self._device).permute(2, 0, 1)[None]
-                    logits = self._network((rgb.float() / 255 - self._mean) / self._spread)[0]
-                    target[:] = logits[0].float().softmax(0)[self._rows].cpu().numpy()
-        except torch.OutOfMemoryError as exc:
-            raise DeviceError(f"{self._device} has not enough memory to parse.", "Use --device cpu.") from exc
+        with enough_memory(self._device, "to parse", "Use --device cpu."), torch.inference_mode():
+            for target, crop in zip(out, crops, strict=True):
+                rgb = torch.from_numpy(np.ascontiguousarray(crop)).to(self._device).permute(2, 0, 1)[None]
+                logits = self._network((rgb.float() / 255 - self._mean) / self._spread)[0]
+                target[:] = logits[0].float().softmax(0)[self._rows].cpu().numpy()
         return out
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.device import resolve
-from thcli.core.errors import DeviceError
+from thcli.core.device import enough_memory, half_of, resolve
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.backends.common import check_licence, fill
@@ -35,7 +34,7 @@ class ParseS:
         network = ParseNet()
         fill(network, dict(tensors), where, torch.device("cpu"))
         self._net = folded(network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-        self._half = _half(run, self._device)
+        self._half = half_of(run.precision, self._device)
         # A CPU is as quick picture by picture, and then the batch cannot change a single bit.
         self._batch = 1 if self._device.type == "cpu" else run.batch_size
         if run.threads:
@@ -72,11 +71,9 @@ class ParseS:
     @contextmanager
     def _computing(self) -> Iterator[None]:
         """No gradients, the chosen precision, and the device's own errors as ours."""
-        try:
-            with torch.inference_mode(), torch.autocast(self._device.type, self._half, enabled=self._half is not None):
-                yield
-        except torch.OutOfMemoryError as exc:
-            raise DeviceError(f"{self._device} has not enough memory to parse.", "Use a smaller --batch-size, or --device cpu.") from exc  # fmt: skip
+        half = torch.autocast(self._device.type, self._half, enabled=self._half is not None)
+        with enough_memory(self._device, "to parse"), torch.inference_mode(), half:
+            yield
 
 
 def load(run: RunOptions) -> ParseS:
@@ -88,9 +85,3 @@ def load(run: RunOptions) -> ParseS:
 def load_file(path: Path, run: RunOptions) -> ParseS:
     """The network with weights of one's own, as `thcli train parse` exports them. Raises WeightsError, DeviceError."""
     return ParseS(load_tensors(path), str(path), run)
-
-
-def _half(run: RunOptions, device: torch.device) -> torch.dtype | None:
-    """The type that autocast computes in; None: float32 throughout."""
-    chosen = ("fp16" if device.type == "cuda" else "fp32") if run.precision == "auto" else run.precision
-    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[chosen]
