@@ -29,9 +29,8 @@ def fadm() -> Fadm:
 
 @pytest.fixture(scope="module")
 def portrait() -> Image:
-    return np.asarray(
-        cv2.resize(data.astronaut()[:300, 70:370], (small.SIDE, small.SIDE), interpolation=cv2.INTER_AREA), np.uint8
-    )
+    picture = data.astronaut()[:300, 70:370]  # type: ignore[no-untyped-call]  # scikit-image is without types
+    return np.asarray(cv2.resize(picture, (small.SIDE, small.SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def test_it_is_as_trained(fadm: Fadm) -> None:
