@@ -74,7 +74,9 @@ def observe(footage: Footage[Any], view: CropView, choose: Choice, sitter: Sitte
     """
     log = job.enter(TrackLog())
     census = Census(finders.identity)
-    record(follow_frames(footage.frames(), footage.total, footage.name, finders, job), log, census, pixels=steady.pixels)
+    record(
+        follow_frames(footage.frames(), footage.total, footage.name, finders, job), log, census, pixels=steady.pixels
+    )
     subjects = []
     room = job.room()
     template = TemplateOptions(template=view.template, size=view.crop_size)
