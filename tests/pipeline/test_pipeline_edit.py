@@ -24,7 +24,7 @@ from thcli.editors.editfile import EditFile, save
 from thcli.evaluate.sheet import save_picture
 from thcli.evaluate.testclip import photograph
 from thcli.pipeline.edit import observe, shown
-from thcli.pipeline.editwish import ways_of, wish_of
+from thcli.pipeline.editwish import touched, ways_of, wish_of
 from thcli.pipeline.report import Job
 
 Clip = Callable[..., Path]
@@ -309,3 +309,23 @@ def test_what_comes_along(clip: Clip, tmp_path: Path, capsys: Any) -> None:
     eyes, mouth, ground = ([float(picture[rows].mean()) for picture in apart] for rows in ((slice(50, 75), slice(60, 130)), (slice(95, 125), slice(70, 120)), (slice(0, 8), slice(0, 192))))  # fmt: skip
     assert min(eyes) > 5 and min(mouth) > 2 and max(ground) == 0  # she smiles already
     assert max(eyes) < 1.5 * min(eyes) and max(mouth) < 1.5 * min(mouth)
+
+
+def test_words_that_name_attributes(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    """A text is done as its attributes are; with an editor's name, or where a painter does not do it, it is to be learnt."""
+    source, named, worded = clip("c1.mp4", 1), tmp_path / "a.png", tmp_path / "b.png"
+    assert run(["edit", str(source), "-o", str(named), "--attr", "eyeglasses", "--licence", "free"]) == 0
+    capsys.readouterr()
+    assert (
+        run(["edit", str(source), "-o", str(worded), "--text", "a woman with glasses", "--licence", "free", "--json"])
+        == 0
+    )
+    report = json.loads(capsys.readouterr().out)
+    assert report["attributes"] == {"eyeglasses": 1.0} and report["text"] == "a woman with glasses"
+    assert report["engines"] == {"drawn": {"eyeglasses": 1.0}}
+    assert named.read_bytes() == worded.read_bytes()
+    for text, more in (("a woman with glasses", ["--engine", "dva-s"]), ("a woman with a hat", [])):
+        wish = wish_of(EditOptions(text=text, engine=more[1] if more else "auto"))
+        assert wish.text == text and wish.neutral == "a woman" and list(wish.engines) == ["dva-s"]
+    assert touched("a woman with glasses", "a woman") == touched("a zombie", "") == "all"
+    assert touched("a smiling woman", "a woman") == "face" and touched("a woman with black hair", "a woman") == "hair"

@@ -172,6 +172,15 @@ def planned(asked: Mapping[str, float], engine: str, licence: Literal["any", "fr
     return dict(sorted(out.items(), key=lambda item: _place(item[0])))
 
 
+def meant(label: str, affirmed: bool) -> tuple[str, float] | None:
+    """The attribute, and its strength, that a CelebA label affirmed or denied stands for; None where none does."""
+    rows = [row for row in ROWS if row.celeba == label and row.sign and row.name != "sunglasses"]
+    exact = next((row for row in rows if (row.sign > 0) is affirmed), None)
+    if exact is not None:
+        return exact.name, 1.0
+    return (rows[0].name, -1.0) if rows else None
+
+
 def stage_of(backend: str) -> str:
     """Whether a backend is an editor or a painter. Raises UsageError naming those that there are."""
     for stage in STAGES:

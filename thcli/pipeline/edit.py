@@ -73,7 +73,7 @@ def edit(
             compare(
                 [info.path, target], options.compare, output=options.output, read=options.read, on=on, whole=[target]
             )
-        details = {"attributes": dict(wish.attributes), "text": wish.text, "engines": {name: dict(part) for name, part in wish.engines.items()}}  # fmt: skip
+        details = {"attributes": dict(wish.attributes), "text": options.text or wish.text, "engines": {name: dict(part) for name, part in wish.engines.items()}}  # fmt: skip
         return job.report(target, tally, faces=cast.faces, passed_through=cast.unseen, engine=names, details=details)
 
 

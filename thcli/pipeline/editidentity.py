@@ -22,7 +22,7 @@ from thcli.editors.editfile import EditFile
 from thcli.faces.crop import crop
 from thcli.pipeline.cropfile import place_of
 from thcli.pipeline.editways import Edited, View
-from thcli.pipeline.editwish import FLIP, Wish, flipped, labels
+from thcli.pipeline.editwish import FLIP, Wish, flipped, labels, touched
 
 SEEN = 128  # pixels of the crop in which a gender is told
 TEXT: Mapping[str, TextOptions] = {"dva": PUBLISHED_TEXT}  # an editor's own, where nothing else is asked for
@@ -42,7 +42,7 @@ def by_words(name: str, wish: Wish, options: EditOptions, on: Listener) -> Edite
     editor: Editor = backend("editor", name).load(options.run, options.editor)
     if not isinstance(editor, Steerable):
         raise UsageError(f"{name} cannot edit by words.", "Take --engine auto, or --attr.")
-    return Edited(name, editor, _worded(wish, name, editor, options, on), "all")
+    return Edited(name, editor, _worded(wish, name, editor, options, on), touched(wish.text, wish.neutral))
 
 
 def is_man(view: View, run: RunOptions) -> bool:

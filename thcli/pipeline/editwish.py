@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from thcli.core.backends import backend, chosen
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener
-from thcli.core.options import EditOptions, EditRegion, RunOptions
+from thcli.core.options import EditOptions, EditRegion, RunOptions, TextOptions
 from thcli.core.protocols import Painter
-from thcli.editors.catalogue import BY_NAME, find, planned, stage_of, understood
+from thcli.editors.catalogue import BY_NAME, find, meant, planned, stage_of, understood
+from thcli.editors.clip.meaning import meaning, person
+from thcli.editors.clip.words import numbers_of
 from thcli.editors.editfile import EditFile, load
 from thcli.pipeline.editways import Edited, Painted, View, Way
 
@@ -45,8 +47,47 @@ def wish_of(options: EditOptions) -> Wish:
             return Wish({}, {kept.editor: {}}, kept.target, kept.source, kept, kept.scale * options.strength)
         return _of_attributes(kept.attributes, kept.engine if options.engine == "auto" else options.engine, options)
     if options.text:
-        return Wish({}, {_text_editor(options): {}}, options.text, options.neutral, None, options.strength)
+        spoken = _spoken(options)
+        if spoken is not None:
+            return _of_attributes(spoken, "auto", options)
+        return Wish(
+            {},
+            {_text_editor(options): {}},
+            options.text,
+            options.neutral or person(options.text),
+            None,
+            options.strength,
+        )
     return _of_attributes(understood(options.attr or ()), options.engine, options)
+
+
+def _spoken(options: EditOptions) -> dict[str, float] | None:
+    """What a text says, as attributes; None where it is to be learnt: something in it is none that a painter does, or it is asked for."""
+    if options.engine != "auto" or options.text_model != "auto" or options.words != TextOptions():
+        return None
+    numbers_of(
+        [text for text in (options.text, options.neutral) if text]
+    )  # words that are not known are told before any work
+    asked = _meant(options.text or "", options.neutral)
+    if not asked:
+        return None
+    try:
+        engines = planned(asked, "auto", options.run.licence)
+    except (UsageError, WeightsError):
+        return None  # the text's own way says what it lacks
+    return asked if all(stage_of(name) == "painter" for name in engines) else None
+
+
+def _meant(text: str, neutral: str) -> dict[str, float]:
+    """The attributes that a text says beyond a neutral one; none where a part of it is no attribute."""
+    found = [meant(label, affirmed) for label, affirmed in (meaning(text, neutral) or {}).items()]
+    return understood(f"{one[0]}={one[1]}" for one in found if one is not None) if None not in found else {}
+
+
+def touched(text: str, neutral: str) -> EditRegion:
+    """What of a picture a text is about: as its attributes say, "all" where it is more than these."""
+    regions = {BY_NAME[name].touches for name in _meant(text, neutral)}
+    return regions.pop() if len(regions) == 1 else "all"
 
 
 def _of_attributes(asked: Mapping[str, float], engine: str, options: EditOptions) -> Wish:

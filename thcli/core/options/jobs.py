@@ -78,7 +78,10 @@ class EditOptions:
     )
     text: str | None = option(None, "What the face shall look like, in words.")
     edit: Path | None = option(None, "An edit that --save-edit kept.")
-    neutral: str = option("a face", "What the face looks like now, in words, beside --text.")
+    neutral: str = option(
+        "",
+        "What the face looks like now, in words, beside --text (default: the person whom the text names, or a face).",
+    )
     text_model: str = option(
         "auto", "What knows --text (thcli list text); auto: clip-s, which knows the words for faces."
     )
