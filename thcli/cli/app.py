@@ -20,6 +20,7 @@ from thcli.cli import (
     doctor,
     edit,
     evaluate,
+    evaluate_models,
     listing,
     reenact,
     refine,
@@ -74,6 +75,14 @@ for stage in (
 ):
     app.command(rich_help_panel="Stages")(stage)
 app.command()(compare.compare)
+for measure in (
+    evaluate_models.parse,
+    evaluate_models.identity,
+    evaluate_models.attributes,
+    evaluate_models.words,
+    evaluate_models.a2m,
+):
+    evaluate.app.command()(measure)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
 app.command()(train.prepare)

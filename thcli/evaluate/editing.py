@@ -21,7 +21,6 @@ from thcli.evaluate.report import facts, shown
 from thcli.faces.identity.encoder import encoder
 from thcli.pipeline.panels import put_label
 
-BARS = {"tl_id": 0.98, "tg_id": 0.97, "background_mse (frame)": 0.0}
 _PASSES = ("pass_1", "pass_2")
 
 
