@@ -23,6 +23,7 @@ from thcli.editors.atlas.directions import (
     symmetric,
     unpacked,
 )
+from thcli.faces.topology import OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
 SIDE = 256
@@ -52,7 +53,9 @@ def test_atlas_layout_holds_every_point_and_is_symmetric() -> None:
     inside = known.points[: layout.COUNT - 36]  # the outer ring, where nothing shows, may lie beyond the edge
     assert (inside >= 0).all() and (inside < (layout.COLUMNS, layout.ROWS)).all()
     assert np.allclose(known.shares.sum(1), 1, atol=1e-5) and known.shares.min() >= 0
-    mirrored = known.points[layout.mirrored_points()] * [-1, 1] + [layout.COLUMNS - 1, 0]
+    outline = [list(OVAL).index(PAIRS[point]) for point in OVAL]
+    other = np.concatenate([PAIRS, *(np.array(outline) + POINTS + i * len(OVAL) for i in range(3))])
+    mirrored = known.points[other] * [-1, 1] + [layout.COLUMNS - 1, 0]
     assert np.allclose(mirrored, known.points, atol=1e-6)
     where = layout.spread(known.points)  # each sample's own place, told by its triangle's corners
     rows, columns = known.rows, known.columns

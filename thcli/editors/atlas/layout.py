@@ -16,7 +16,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.field import pushed_oval
-from thcli.faces.topology import FRONT_SIGNS, OVAL, PAIRS, POINTS
+from thcli.faces.topology import FRONT_SIGNS, OVAL, POINTS
 from thcli.faces.topology import TRIANGLES as FACE
 from thcli.motion.canonical import decompose, neutral
 
@@ -136,13 +136,6 @@ def spread(values: Array) -> Array32:
     out = np.zeros((ROWS, COLUMNS, values.shape[1]), np.float32)
     out[place.rows, place.columns] = np.einsum("nk,nkc->nc", place.shares, values.astype(np.float32)[place.corners])
     return out
-
-
-def mirrored_points() -> npt.NDArray[np.intp]:
-    """(COUNT,) the mirror image of each point of an extended mesh."""
-    where = {int(point): i for i, point in enumerate(OVAL)}
-    oval = np.array([where[int(PAIRS[point])] for point in OVAL], np.intp)
-    return np.concatenate([PAIRS, *(oval + POINTS + i * len(OVAL) for i in range(3))])
 
 
 def order(points: Array) -> npt.NDArray[np.intp]:
