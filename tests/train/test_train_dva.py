@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from thcli.core.errors import MediaError
-from thcli.core.events import silent
+from thcli.core.events import Event, Started, silent
 from thcli.core.options import LabelledTrainOptions, RunOptions, TrainOptions
 from thcli.editors.dva import small
 from thcli.editors.dva.small_network import Shape, SmallDva
@@ -65,6 +67,21 @@ def test_faces_are_found_once(folder: Path, data: DvaFaces, monkeypatch: pytest.
     monkeypatch.setattr(dva_faces, "Finders", None)
     again = found(folder, names, RunOptions(device="cpu"), silent)
     assert (folder / FILE).is_file() and again.names == tuple(names) and again.points.shape == (2, 468, 3)
+
+
+def test_pictures_that_come_later_are_looked_at(folder: Path, data: DvaFaces, tmp_path: Path) -> None:
+    """Those that are known are not looked for again, and those without a face are remembered too."""
+    for name in ("one.jpg", "two.jpg"):
+        shutil.copy(folder / "images/0.jpg", tmp_path / name)
+    cv2.imwrite(str(tmp_path / "wall.jpg"), np.full((64, 64, 3), 127, np.uint8))
+    run, steps = RunOptions(device="cpu"), list[Event]()
+    first = found(tmp_path, ["one.jpg", "wall.jpg"], run, steps.append)
+    later = found(tmp_path, ["wall.jpg", "two.jpg", "one.jpg"], run, steps.append)
+    assert first.names == ("one.jpg",) and later.names == ("two.jpg", "one.jpg")
+    assert np.array_equal(later.points[0], later.points[1]) and np.array_equal(later.points[1], first.points[0])
+    assert [event.total for event in steps if isinstance(event, Started)] == [2, 1]
+    with pytest.raises(MediaError, match="No face"):
+        found(tmp_path, ["wall.jpg"], run, silent)
 
 
 def test_frames_have_the_other_frames_of_their_clip() -> None:

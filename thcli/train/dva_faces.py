@@ -61,18 +61,48 @@ class Found:
 
 
 def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> Found:
-    """Where the faces of these pictures are: read from the folder's own file, else looked for and written there.
+    """Where the faces of these pictures are: read from the folder's own file, or looked for and added to it.
 
     Pictures without a face are left out.  Raises MediaError for a picture that cannot be read, WeightsError.
     """
     path = folder / FILE
-    if path.is_file():
-        with np.load(path) as kept:
-            known = {name: row for row, name in enumerate(kept["names"].tolist())}
-            rows = [known[name] for name in names if name in known]
-            return Found(tuple(n for n in names if n in known), kept["points"][rows], kept["identities"][rows])
+    known = _kept(path) if path.is_file() else {}
+    missing = [name for name in names if name not in known]
+    if missing:
+        known |= _looked_for(folder, missing, run, on)
+        with_face = [(name, face) for name, face in known.items() if face is not None]
+        if not with_face:
+            raise MediaError(f"No face is found in the pictures of {folder}.", "Give pictures of faces.")
+        np.savez(
+            path, names=np.array([name for name, _ in with_face]), points=np.stack([face[0] for _, face in with_face]),
+            identities=np.stack([face[1] for _, face in with_face]),
+            empty=np.array([name for name, face in known.items() if face is None], np.str_),
+        )  # fmt: skip
+    there = [(name, face) for name in names if (face := known[name]) is not None]
+    if not there:
+        raise MediaError(f"No face is found in {len(names)} pictures of {folder}.", "Give more of them.")
+    return Found(
+        tuple(name for name, _ in there), np.stack([face[0] for _, face in there]), np.stack([face[1] for _, face in there])
+    )  # fmt: skip
+
+
+_Face = tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]  # points and identity
+
+
+def _kept(path: Path) -> dict[str, _Face | None]:
+    """What an earlier run found, None for pictures without a face."""
+    with np.load(path) as kept:
+        faces: dict[str, _Face | None] = {
+            name: (points, identity)
+            for name, points, identity in zip(kept["names"].tolist(), kept["points"], kept["identities"], strict=True)
+        }
+        return faces | dict.fromkeys(kept["empty"].tolist() if "empty" in kept else ())
+
+
+def _looked_for(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> dict[str, _Face | None]:
     finders, encoder = Finders.load(FaceOptions(), run), load_identity(run)
-    kept_names, points, crops = [], [], []
+    out: dict[str, _Face | None] = dict.fromkeys(names)
+    points, crops = dict[str, npt.NDArray[np.float16]](), []
     began = time.perf_counter()
     on(Started("find", len(names), "pictures"))
     for number, name in enumerate(names, 1):
@@ -80,15 +110,13 @@ def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> 
         faces = finders.find(picture)
         face = finders.settled(picture, max(faces, key=lambda one: one.area)) if faces else None
         if face is not None and face.mesh is not None:
-            kept_names.append(name)
-            points.append(face.mesh.astype(np.float16))
+            points[name] = face.mesh.astype(np.float16)
             crops.append(aligned(picture, face))
         on(Step("find", number))
-    on(Finished("find", len(kept_names), time.perf_counter() - began))
-    if not crops:
-        raise MediaError(f"No face is found in the pictures of {folder}.", "Give pictures of faces.")
-    out = Found(tuple(kept_names), np.stack(points), encoder.vectors(crops).astype(np.float16))
-    np.savez(path, names=np.array(out.names), points=out.points, identities=out.identities)
+    on(Finished("find", len(points), time.perf_counter() - began))
+    if crops:
+        for (name, where), identity in zip(points.items(), encoder.vectors(crops), strict=True):
+            out[name] = where, identity.astype(np.float16)
     return out
 
 
