@@ -65,7 +65,7 @@ def _row(
 
 ROWS: tuple[Attribute, ...] = (
     _row("smiling", "smiles", "Smiling", "face", (_ATLAS, _FREE), "smile", "happy"),
-    _row("mouth_open", "lips apart", "Mouth_Slightly_Open", "face", (), "open_mouth", "mouth_slightly_open"),
+    _row("mouth_open", "lips apart (weak)", "Mouth_Slightly_Open", "face", (), "open_mouth", "mouth_slightly_open"),
     _row("young", "younger", "Young", "all", (_ATLAS,), "younger", "youth", opposite="old"),
     _row("old", "older", "Young", "all", (_ATLAS,), "older", "aged", "age", sign=-1, opposite="young"),
     _row("gender", "the other one: a man's face as a woman's, or the reverse", "Male", "all", (_ATLAS,), "other_gender", sign=0, excludes=("male", "female")),
@@ -86,11 +86,11 @@ ROWS: tuple[Attribute, ...] = (
     _row("black_hair", "black hair", "Black_Hair", "hair", (_DRAWN,), "black", "dark_hair", excludes=_HAIR_COLOURS),
     _row("brown_hair", "brown hair", "Brown_Hair", "hair", (_DRAWN,), "brown", "brunette", excludes=_HAIR_COLOURS),
     _row("gray_hair", "grey hair", "Gray_Hair", "hair", (_DRAWN,), "grey_hair", "gray", "grey", "white_hair", excludes=_HAIR_COLOURS),
-    _row("bald", "no hair", "Bald", "all", (), "no_hair", excludes=(*_HAIR_COLOURS, "bangs", "wavy_hair", "straight_hair", "receding_hairline")),
+    _row("bald", "no hair (weak)", "Bald", "all", (), "no_hair", excludes=(*_HAIR_COLOURS, "bangs", "wavy_hair", "straight_hair", "receding_hairline")),
     _row("bangs", "hair over the forehead", "Bangs", "all", (), "fringe", excludes=("bald", "receding_hairline")),
     _row("receding_hairline", "a high forehead", "Receding_Hairline", "all", (), excludes=("bald", "bangs")),
-    _row("wavy_hair", "wavy hair", "Wavy_Hair", "all", (), "wavy", "curly_hair", excludes=("bald", "straight_hair")),
-    _row("straight_hair", "straight hair", "Straight_Hair", "all", (), "straight", excludes=("bald", "wavy_hair")),
+    _row("wavy_hair", "wavy hair (weak)", "Wavy_Hair", "all", (), "wavy", "curly_hair", excludes=("bald", "straight_hair")),
+    _row("straight_hair", "straight hair (weak)", "Straight_Hair", "all", (), "straight", excludes=("bald", "wavy_hair")),
     _row("bushy_eyebrows", "thick brows", "Bushy_Eyebrows", "face", (_DRAWN, _ATLAS), "thick_brows", "bushy_brows"),
     _row("arched_eyebrows", "arched brows", "Arched_Eyebrows", "face", (_ATLAS,), "arched_brows"),
     _row("big_nose", "a broad nose", "Big_Nose", "face", (_ATLAS,)),
@@ -103,8 +103,8 @@ ROWS: tuple[Attribute, ...] = (
     _row("oval_face", "an oval face", "Oval_Face", "all", (_ATLAS,), "oval"),
     _row("bags_under_eyes", "bags under the eyes", "Bags_Under_Eyes", "face", (_ATLAS,), "eye_bags", "tired"),
     _row("attractive", "as CelebA's labels mean it", "Attractive", "face", (_ATLAS,), "pretty", "handsome"),
-    _row("hat", "a hat", "Wearing_Hat", "all", (), "wearing_hat"),
-    _row("earrings", "earrings", "Wearing_Earrings", "all", (), "wearing_earrings"),
+    _row("hat", "a hat (weak)", "Wearing_Hat", "all", (), "wearing_hat"),
+    _row("earrings", "earrings (weak)", "Wearing_Earrings", "all", (), "wearing_earrings"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Attribute] = MappingProxyType({row.name: row for row in ROWS})
 NAMES: Mapping[str, str] = MappingProxyType(
