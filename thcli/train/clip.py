@@ -6,13 +6,12 @@ in a batch are both what "a woman" means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from thcli.core.events import Listener
@@ -53,7 +52,6 @@ class ClipRecipe(LabelledRecipe):
 
     name = "clip"
     entry = "clip-s"
-    exported = ("net",)
     phases = (Phase("net", ("net", "labels")),)
     published = Published(12, 1, 128, 2e-3)
     perceptual = "texts"
@@ -75,7 +73,3 @@ class ClipRecipe(LabelledRecipe):
             read = self.networks["labels"](seen * self.net.log_scale.exp())
             named = functional.binary_cross_entropy_with_logits(read, batch["labels"])
         return {"pairs": pairs, "labels": NAMED * named}
-
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """In half precision, as it is shipped."""
-        return {k: v.half() if v.is_floating_point() else v for k, v in states["net"].items()}

@@ -5,7 +5,6 @@ Source: Stypulkowski et al. 2024, sec. 3, and MStypulkowski/diffused-heads, bran
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -25,9 +24,8 @@ from thcli.motion import synth
 from thcli.motion.file import MotionWriter
 from thcli.train.dataset import MOTION
 from thcli.train.diffused_heads_data import TalkingClips
-from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
+from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms, rising_cosine
 from thcli.train.smoke import SMOKE
-from thcli.train.state import save_tensors
 from thcli.voices.diffused_heads import small
 from thcli.voices.diffused_heads.network import DiffusedHeads
 from thcli.weights.tensors import load_tensors
@@ -102,17 +100,14 @@ class DiffusedHeadsRecipe(Recipe):
 
     def publish(self, path: Path) -> Path:
         """The file that is bundled: the same in half precision."""
-        half = path.with_name(f"{self.entry}.safetensors")
-        save_tensors(half, {key: value.half() for key, value in load_tensors(path).items()}, {"model": self.entry})
-        return half
+        return self.named_entry(path, {key: value.half() for key, value in load_tensors(path).items()})
 
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Rises at first, then falls along a cosine."""
-        fallen = LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
-        return lr * min(1, (step + 1) / WARM) * fallen
+        return rising_cosine(lr, step, steps, WARM, LAST)
 
 
 def at_lips(error: Tensor, boxes: Tensor, margin: int = AROUND_LIPS) -> Tensor:

@@ -5,7 +5,6 @@ Source: Kim et al. 2023, sec. 3.2 (L_simple, and L_reg within the face mask); th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,7 @@ from thcli.editors.dva import sampling, small
 from thcli.editors.dva.small_network import SmallDva, unit
 from thcli.evaluate.labelled import digits_of
 from thcli.train.dva_faces import DvaFaces, astronaut_faces
-from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
-from thcli.train.state import save_tensors
+from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms, rising_cosine
 from thcli.weights.tensors import load_tensors
 
 PAINT, EDGES, LABELS, REGULAR = 4.0, 4.0, 0.15, 1.0  # weights of the terms beside L_simple
@@ -120,17 +118,14 @@ class DvaRecipe(Recipe):
 
     def publish(self, path: Path) -> Path:
         """The file that is bundled: the same under its entry's name."""
-        out = path.with_name(f"{self.entry}.safetensors")
-        save_tensors(out, load_tensors(path), {"model": self.entry})
-        return out
+        return self.named_entry(path, load_tensors(path))
 
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Rises at first, then falls along a cosine."""
-        fallen = LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
-        return lr * min(1, (step + 1) / WARM) * fallen
+        return rising_cosine(lr, step, steps, WARM, LAST)
 
 
 def edges(error: Tensor, weight: Tensor) -> Tensor:

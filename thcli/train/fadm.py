@@ -6,7 +6,6 @@ the noise, and the true frame's colours are in the alignment loss alone, never i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +26,7 @@ from thcli.refiners.fadm.network import Diffusion
 from thcli.refiners.fadm.refiner import sampled, steps_of
 from thcli.train.fadm_data import CoarsePairs
 from thcli.train.quick_norm import quicken_norms
-from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
-from thcli.train.state import save_tensors
+from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms, rising_cosine
 from thcli.weights.tensors import load_tensors
 
 TEACHER = "identity-s"  # whose maps say how like two faces look: not the network of the distance `pfd`, by which results are judged
@@ -117,18 +115,15 @@ class FadmRecipe(Recipe):
 
     def publish(self, path: Path) -> Path:
         """The file that is bundled: the same with the networks in half precision."""
-        half = path.with_name(f"{self.entry}.safetensors")
-        tensors = {key: value.half() if small.halved(key) else value for key, value in load_tensors(path).items()}
-        save_tensors(half, tensors, {"model": self.entry})
-        return half
+        tensors = load_tensors(path)
+        return self.named_entry(path, {k: v.half() if small.halved(k) else v for k, v in tensors.items()})
 
     def optimiser(self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Rises at first, then falls along a cosine."""
-        fallen = LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
-        return lr * min(1, (step + 1) / WARM) * fallen
+        return rising_cosine(lr, step, steps, WARM, LAST)
 
 
 class Teacher(nn.Module):

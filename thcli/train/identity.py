@@ -26,7 +26,7 @@ from thcli.faces.identity.network import LENGTH, IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
 from thcli.train.identity_faces import Faces, Stage
 from thcli.train.identity_teacher import lessons
-from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms
+from thcli.train.recipe import Batch, Data, Phase, Published, Recipe, Terms, cosine_after_rise
 from thcli.weights.tensors import load_tensors, require_keys
 
 SCALE = 32.0  # of cosines before the softmax
@@ -120,11 +120,7 @@ class IdentityRecipe(Recipe):
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Up in a straight line, down along a cosine."""
-        warm = max(1, round(WARM * steps))
-        if step < warm:
-            return lr * (step + 1) / warm
-        along = (step - warm) / max(1, steps - warm)
-        return lr * (LAST + (1 - LAST) * (1 + math.cos(math.pi * min(along, 1.0))) / 2)
+        return cosine_after_rise(lr, step, steps, WARM, LAST)
 
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         heads = self.networks["heads"]

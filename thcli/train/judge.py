@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from thcli.editors.blocks.trunk import SIDE
 from thcli.evaluate.attributes import WEIGHTS, network
 from thcli.evaluate.labelled import digits_of, labelled
 from thcli.train.labelled_faces import LabelledFaces, drawn_labelled
-from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms
+from thcli.train.recipe import Batch, Phase, Published, Recipe, Terms, cosine_after_rise
 
 WARM = 0.05  # part of the updates in which the rate rises
 LAST = 0.01  # of the rate, at the end
@@ -28,6 +27,7 @@ DECAY = 0.05  # of the weights, by AdamW
 class LabelledRecipe(Recipe):
     """What learns from labelled faces of 64 x 64 pixels."""
 
+    exported = ("net",)
     sizes = (SIDE,)
     perceptual = "labels"
     published = Published(20, 1, 64, 2e-3)
@@ -62,11 +62,11 @@ class LabelledRecipe(Recipe):
 
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Up in a straight line, down along a cosine."""
-        warm = max(1, round(WARM * steps))
-        if step < warm:
-            return lr * (step + 1) / warm
-        along = (step - warm) / max(1, steps - warm)
-        return lr * (LAST + (1 - LAST) * (1 + math.cos(math.pi * min(along, 1.0))) / 2)
+        return cosine_after_rise(lr, step, steps, WARM, LAST)
+
+    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """In half precision, as it is shipped."""
+        return {k: v.half() if v.is_floating_point() else v for k, v in states["net"].items()}
 
     def pictures(self, batch: Batch) -> dict[str, Tensor]:
         return {"as it learns them": batch["pictures"]}
@@ -77,7 +77,6 @@ class JudgeRecipe(LabelledRecipe):
 
     name = "judge"
     entry = WEIGHTS
-    exported = ("net",)
     phases = (Phase("net", ("net",)),)
 
     def __init__(self, options: TrainOptions, own: LabelledTrainOptions | None, on: Listener) -> None:
@@ -87,7 +86,3 @@ class JudgeRecipe(LabelledRecipe):
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         found = self.networks["net"](batch["pictures"].contiguous(memory_format=torch.channels_last)).float()
         return {"labels": functional.binary_cross_entropy_with_logits(found, batch["labels"])}
-
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """In half precision, as it is shipped."""
-        return {k: v.half() if v.is_floating_point() else v for k, v in states["net"].items()}

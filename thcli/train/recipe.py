@@ -17,6 +17,7 @@ from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
 from thcli.train.pairs import Pairs
 from thcli.train.smoke import made_clips
+from thcli.train.state import save_tensors
 
 Batch = Mapping[str, Tensor]
 Terms = dict[str, Tensor]
@@ -123,6 +124,12 @@ class Recipe(ABC):
         """What `thcli weights import` takes, made from the exported safetensors; the same file for most."""
         return path
 
+    def named_entry(self, path: Path, tensors: Mapping[str, Tensor]) -> Path:
+        """Writes the file that is bundled, beside the exported one; for `publish`."""
+        out = path.with_name(f"{self.entry}.safetensors")
+        save_tensors(out, dict(tensors), {"model": self.entry})
+        return out
+
     def use(self, importable: Path) -> str:
         """The command that takes the result into use."""
         return f"thcli weights import {self.entry} {importable} --trust"
@@ -136,6 +143,21 @@ class Recipe(ABC):
         """Training or evaluation mode of all networks."""
         for network in self.networks.values():
             network.train(on)
+
+
+def rising_cosine(lr: float, step: int, steps: int, warm: int, last: float) -> float:
+    """A rate that falls along a cosine from the first update on, to `last` of it, and is held back in the first `warm` ones."""
+    fallen = last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+    return lr * min(1, (step + 1) / warm) * fallen
+
+
+def cosine_after_rise(lr: float, step: int, steps: int, part: float, last: float) -> float:
+    """A rate that goes up in a straight line for a part of the updates, then down along a cosine to `last` of it."""
+    warm = max(1, round(part * steps))
+    if step < warm:
+        return lr * (step + 1) / warm
+    along = (step - warm) / max(1, steps - warm)
+    return lr * (last + (1 - last) * (1 + math.cos(math.pi * min(along, 1.0))) / 2)
 
 
 def noise_of(seed: int, step: int) -> torch.Generator:
