@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 
@@ -68,37 +69,34 @@ class TrackLog(Spool):
 
         track None: no face at all is wanted, only the frames.
         """
-        chosen = self._of(track)
-        record = next(chosen, None)
+        records = self._by_frame(track)
         for start in range(0, self.frames, size):
             self._stamps.seek(start * STAMP.itemsize)  # several tracks may be read in turn
             stamps = np.frombuffer(self._stamps.read(STAMP.itemsize * size), STAMP)
             frames = [self._frame(start + i, stamp) for i, stamp in enumerate(stamps)]
-            faces: list[Face | None] = []
-            for frame in frames:
-                seen = record is not None and int(record["frame"]) == frame.index
-                faces.append(_face(record) if seen and record is not None else None)
-                if seen:
-                    record = next(chosen, None)
-            yield frames, faces
+            yield frames, [None if record is None else _face(record) for record in islice(records, len(frames))]
 
     def steps(self, track: int, size: int) -> Iterator[list[Similarity | None]]:
         """As `windows`: how the face moved since the frame before by its pixels; None where they do not say or it was not seen."""
-        chosen = self._of(track)
-        record = next(chosen, None)
-        for start in range(0, self.frames, size):
-            found: list[Similarity | None] = []
-            for index in range(start, min(start + size, self.frames)):
-                seen = record is not None and int(record["frame"]) == index
-                found.append(_step(record) if seen and record is not None else None)
-                if seen:
-                    record = next(chosen, None)
-            yield found
+        records = self._by_frame(track)
+        while window := list(islice(records, size)):
+            yield [None if record is None else _step(record) for record in window]
 
     def _frame(self, index: int, stamp: np.void) -> Frame:
         width, height = self.size
         blank = np.broadcast_to(np.uint8(0), (height, width, 3))  # takes no memory
         return Frame(blank, int(stamp["pts"]), self.time_base, index, int(stamp["duration"]))
+
+    def _by_frame(self, track: int | None) -> Iterator[np.void | None]:
+        """The record of each frame, None where the track was not seen."""
+        chosen = self._of(track)
+        record = next(chosen, None)
+        for index in range(self.frames):
+            if record is not None and int(record["frame"]) == index:
+                yield record
+                record = next(chosen, None)
+            else:
+                yield None
 
     def _of(self, track: int | None) -> Iterator[np.void]:
         at = 0
