@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,10 @@ from thcli.core.options import (
     ShowOptions,
     SteadyEvaluateOptions,
 )
+
+if TYPE_CHECKING:
+    from thcli.core.protocols import IdentityEncoder
+    from thcli.evaluate.table import Metric
 
 app = typer.Typer(help="Measure results against the truth.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -65,24 +69,16 @@ def reenact(
     """Measure reenactment: a clip driven by itself from one of its frames, or finished videos, beside the trivial answers and the truth."""
     from dataclasses import replace
 
-    from thcli.core.backends import backend, chosen
-    from thcli.evaluate import lpips, pfd
     from thcli.evaluate.follow import main_face_tracker
-    from thcli.evaluate.likeness import csim
     from thcli.evaluate.reenact import engine_renderer, evaluate_self, evaluate_videos
     from thcli.evaluate.sheet import save_picture
-    from thcli.evaluate.table import metrics_of
     from thcli.faces.identity.encoder import encoder
 
     refuse_existing(overwrite, output, sheet)
     options = ReenactOptions(engine=engine, read=read, faces=faces, motion=motion, mesh=mesh, run=run)
     with Console(show) as console:
         tracker = main_face_tracker(faces, run)
-        model = chosen("model3d", evaluate.model3d, run)
-        metrics = (*metrics_of(model, backend("model3d", model).load(run)), *pfd.metrics(run), *lpips.metrics(run))
-        who = encoder(faces.identity, run)
-        if who is not None:
-            metrics = (*metrics, csim(who))
+        metrics = _metrics(evaluate, encoder(faces.identity, run), run)
         if results:
             found = evaluate_videos(truth, labels(results), tracker, evaluate, read, console, metrics)
         else:
@@ -118,14 +114,10 @@ def refine(
     show: ShowOptions,
 ) -> None:
     """Measure a refiner: clips rendered from their own first frame, refined, beside the truth; several clips give their mean."""
-    from thcli.core.backends import backend, chosen
-    from thcli.evaluate import lpips, pfd
     from thcli.evaluate import refine as measuring
     from thcli.evaluate.follow import main_face_tracker
-    from thcli.evaluate.likeness import csim
     from thcli.evaluate.reenact import engine_renderer
     from thcli.evaluate.sheet import save_picture
-    from thcli.evaluate.table import metrics_of
     from thcli.pipeline.portrait import Finders
     from thcli.pipeline.refinery import Refinery
 
@@ -135,11 +127,8 @@ def refine(
         coarse = engine_renderer(
             measured.coarse_engine, ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run), console
         )
-        model = chosen("model3d", evaluate.model3d, run)
-        metrics = (*metrics_of(model, backend("model3d", model).load(run)), *pfd.metrics(run), *lpips.metrics(run))
         finders = Finders.load(faces, run)
-        if finders.identity is not None:
-            metrics = (*metrics, csim(finders.identity))
+        metrics = _metrics(evaluate, finders.identity, run)
         found, sheets = [], []
         for clip in clips:
             one, seen = measuring.evaluate_refine(
@@ -235,6 +224,18 @@ def steady(
         save(output, report)
         console.say(report["run"])
     console.table(*table(rows), report, headed=True)
+
+
+def _metrics(evaluate: EvaluateOptions, who: IdentityEncoder | None, run: RunOptions) -> tuple[Metric, ...]:
+    """All that videos of one face are measured by. who: tells persons apart, if anything does. Raises WeightsError, DeviceError."""
+    from thcli.core.backends import backend, chosen
+    from thcli.evaluate import lpips, pfd
+    from thcli.evaluate.likeness import csim
+    from thcli.evaluate.table import metrics_of
+
+    model = chosen("model3d", evaluate.model3d, run)
+    common = (*metrics_of(model, backend("model3d", model).load(run)), *pfd.metrics(run), *lpips.metrics(run))
+    return common if who is None else (*common, csim(who))
 
 
 def refuse_existing(overwrite: bool, *outputs: Path | None) -> None:
