@@ -15,6 +15,8 @@ from thcli.core.options import ShowOptions
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from thcli.pipeline.report import Report
+
 
 @dataclass
 class Console:
@@ -101,6 +103,12 @@ class Console:
         else:
             for row in [head, *rows] if headed else rows:
                 print("\t".join(map(str, row)))
+
+
+def would(report: Report, do: str = "make") -> str:
+    """What a dry run found, for people."""
+    facts = report.details
+    return f"would {do} {facts['would_make']} frames of {facts['size']} in about {facts['estimate']} s: {report.output}"
 
 
 def complain(error: ThcliError) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thcli.cli.console import Console
+from thcli.cli.console import Console, would
 from thcli.cli.flags import flags
 from thcli.core.options import EditOptions, ShowOptions
 
@@ -29,7 +29,7 @@ def edit(
     with Console(show) as console:
         if options.dry_run:
             report = rehearse_edit(video, output, options, console)
-            text = f"would make {report.details['would_make']} frames of {report.details['size']} in about {report.details['estimate']} s: {report.output}"
+            text = would(report)
         else:
             report = run(video, output, options, console)
             text = f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({report.frames / report.seconds:.1f} a second), by {report.engine}"

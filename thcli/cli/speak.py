@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thcli.cli.console import Console
+from thcli.cli.console import Console, would
 from thcli.cli.flags import flags
 from thcli.core.errors import UsageError
 from thcli.core.options import ShowOptions, SpeakOptions
@@ -46,7 +46,7 @@ def speak(
             return
         if options.dry_run:
             report = rehearse_speak(face, sounds[0], output, options, console)
-            text = f"would make {report.details['would_make']} frames of {report.details['size']} in about {report.details['estimate']} s: {report.output}"
+            text = would(report)
         else:
             report = run(face, sounds[0], output, options, console)
             text = f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({report.frames / report.seconds:.0f} a second)"
