@@ -37,6 +37,15 @@ def resolve(name: str) -> torch.device:
     return torch.device(wanted)
 
 
+def prepared(name: str, threads: int) -> torch.device:
+    """`resolve`, with so many threads for what torch computes on the CPU (0: as many as it likes)."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    return resolve(name)
+
+
 def half_of(precision: str, device: torch.device, *, training: bool = False) -> torch.dtype | None:
     """The type that autocast computes in, of a --precision value; None: float32 throughout.
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thcli.core.device import resolve
+from thcli.core.device import prepared
 from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face, Image
@@ -87,9 +87,7 @@ def own_judge(path: Path, run: RunOptions) -> Judge:
 
 
 def _filled(tensors: dict[str, torch.Tensor], what: str, run: RunOptions) -> Judge:
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    net, device = network(), resolve(run.device)
+    net, device = network(), prepared(run.device, run.threads)
     fill(net, tensors, what, device)
     return Judge(net, device)
 

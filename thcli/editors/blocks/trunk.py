@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -55,8 +57,6 @@ def sized(pictures: Tensor) -> Tensor:
     return functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
 
 
-def planes(pictures: Sequence[object] | object) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) in 0..1."""
-    import numpy as np
-
+def planes(pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, 3) -> (N, 3, H, W) in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255

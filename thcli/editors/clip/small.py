@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thcli.core.device import resolve
+from thcli.core.device import prepared
 from thcli.core.options import RunOptions
 from thcli.editors.clip.network import ClipSmall
 from thcli.editors.clip.words import numbers_of
@@ -49,8 +49,6 @@ def load_own(path: Path, run: RunOptions) -> SmallTextImage:
 
 
 def _made(tensors: dict[str, Tensor], what: str, run: RunOptions) -> SmallTextImage:
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    network, device = ClipSmall(), resolve(run.device)
+    network, device = ClipSmall(), prepared(run.device, run.threads)
     fill(network, tensors, what, device)
     return SmallTextImage(network, device)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from thcli.core.device import enough_memory, half_of, resolve
+from thcli.core.device import enough_memory, half_of, prepared
 from thcli.core.options import RunOptions
 from thcli.engines.blocks import fast
 from thcli.engines.blocks.memory import keep_memory
@@ -22,14 +22,12 @@ class Computing:
 
     def __init__(self, run: RunOptions) -> None:
         """Raises DeviceError when the device is not there."""
-        self.device = resolve(run.device)
+        self.device = prepared(run.device, run.threads)
         self.half = half_of(run.precision, self.device)
         # A CPU is as quick frame by frame, and then the batch size cannot change a single bit.
         self.batch = 1 if self.device.type == "cpu" else run.batch_size
         if self.device.type == "cpu":
             keep_memory()
-        if run.threads:
-            torch.set_num_threads(run.threads)
 
     def ready(self, network: Network) -> Network:
         """A loaded network made quick, on the backend's device; gradients can pass through it."""

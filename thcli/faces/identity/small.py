@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from thcli.core.device import resolve
+from thcli.core.device import prepared
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Image
 from thcli.faces.backends.common import check_licence, fill
@@ -57,8 +57,6 @@ def load_own(path: Path, run: RunOptions) -> IdentitySmall:
 
 
 def _made(tensors: dict[str, torch.Tensor], what: str, run: RunOptions) -> IdentitySmall:
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    network = IdentityNet()
+    network, device = IdentityNet(), prepared(run.device, run.threads)
     fill(network, tensors, what, torch.device("cpu"))
-    return IdentitySmall(network, resolve(run.device))
+    return IdentitySmall(network, device)

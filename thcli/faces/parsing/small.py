@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.device import enough_memory, half_of, resolve
+from thcli.core.device import enough_memory, half_of, prepared
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.backends.common import check_licence, fill
@@ -30,15 +30,13 @@ class ParseS:
 
     def __init__(self, tensors: Mapping[str, Tensor], where: str, run: RunOptions) -> None:
         """tensors: of ParseNet, any precision.  where: their name, for messages.  Raises WeightsError, DeviceError."""
-        self._device = resolve(run.device)
+        self._device = prepared(run.device, run.threads)
         network = ParseNet()
         fill(network, dict(tensors), where, torch.device("cpu"))
         self._net = folded(network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self._half = half_of(run.precision, self._device)
         # A CPU is as quick picture by picture, and then the batch cannot change a single bit.
         self._batch = 1 if self._device.type == "cpu" else run.batch_size
-        if run.threads:
-            torch.set_num_threads(run.threads)
 
     def parse(self, crops: Sequence[Image], faces: Sequence[Face]) -> Array32:
         """crops: (256, 256, 3) uint8.  Gives (N, 19, 256, 256) float32, a pixel's probabilities sum to 1.  Raises DeviceError."""
