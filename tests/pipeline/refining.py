@@ -24,6 +24,7 @@ class Blush:
     template: Template = "square"
     mask = None
     sources: tuple[Image, ...] = ()  # that the last one was shown
+    told = False  # whether somebody said that the frames were made of the source
     still = False  # whether it saw the source where the crops lie
 
     def __init__(self, run: RunOptions) -> None:
@@ -46,8 +47,9 @@ class Blush:
 
     def refine(
         self, coarse: Sequence[Image], source: Array32, driving: Array32, numbers: Sequence[int], options: RefineOptions,
-        still: Sequence[Image] | None = None,
+        still: Sequence[Image] | None = None, *, told: bool = False,
     ) -> list[Image]:  # fmt: skip
+        Blush.told = told
         assert driving.shape == (len(coarse), 1)
         Blush.still = still is not None
         if still is not None:  # the same view: most of it is the same

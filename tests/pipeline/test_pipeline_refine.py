@@ -126,12 +126,12 @@ def test_who_it_is(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> N
     argv = ["refine", str(video), "-o", str(out), "--identity", "colours", "--overwrite", "--json"]
     assert run(argv) == 0
     own = Blush.sources
-    assert Blush.still
+    assert Blush.still and not Blush.told  # it may be a real video
     assert run([*argv, "--source", str(portrait)]) == 0
     given = Blush.sources
-    assert not Blush.still  # a picture of another view
+    assert not Blush.still and not Blush.told  # a picture of another view
     assert run([*argv, "--source", str(video)]) == 0
-    assert Blush.still
+    assert Blush.still and Blush.told
     assert [len(one) for one in (own, given, Blush.sources)] == [1, 1, 1]
     first, other = (np.abs(one[0].astype(int) - own[0]).mean() for one in (Blush.sources, given))
     assert first < other and not np.array_equal(given[0], own[0])
@@ -215,14 +215,16 @@ def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
             assert np.median(change[60:110, 80:110, 0]) / 257 > 15 and np.abs(change[:, :12]).max() <= 257
 
 
-def test_batches_and_threads_do_not_matter(clip: Clip, tmp_path: Path) -> None:
+def test_batches_do_not_matter_and_threads_hardly(clip: Clip, tmp_path: Path) -> None:
+    """Not a bit differs in other batches; torch's sums may round otherwise on another number of threads."""
     argv = ["refine", str(clip("plain.mp4", 24)), "--engine", "tiny", "--end", "0.2", "--noise", "frame", *KEEP]
-    ways = {"a": ("--batch-size", "8"), "b": ("--batch-size", "1", "--threads", "1"), "c": ("--batch-size", "3")}
-    for name, way in ways.items():
-        assert run([*argv, "-o", str(tmp_path / f"{name}.mkv"), *way]) == 0
+    ways = {"a": ("8", "2"), "b": ("1", "2"), "c": ("3", "2"), "e": ("8", "1")}
+    for name, (batch, threads) in ways.items():
+        assert run([*argv, "-o", str(tmp_path / f"{name}.mkv"), "--batch-size", batch, "--threads", threads]) == 0
     made = [pictures(tmp_path / f"{name}.mkv") for name in ways]
-    for a, b, c in zip(*made, strict=True):
+    for a, b, c, e in zip(*made, strict=True):
         assert np.array_equal(a, b) and np.array_equal(a, c)
+        assert np.abs(a.astype(int) - e).max() <= 1
     assert run([*argv, "-o", str(tmp_path / "d.mkv"), "--seed", "7"]) == 0
     assert not np.array_equal(pictures(tmp_path / "d.mkv")[0], made[0][0])
 
@@ -259,7 +261,7 @@ def test_reenact_refines_in_one_go(portrait: Path, clip: Clip, tmp_path: Path, c
     assert run([*argv, "-o", str(one), "--refine", "auto", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["engine"], report["refiner"], report["frames"], report["warnings"]) == ("mesh", "blush", 6, [])
-    assert Blush.still
+    assert Blush.still and Blush.told
     assert any("engine mesh, refined by blush" in words for words in media.probe(one).metadata.values())
     assert run(["refine", str(coarse), "-o", str(two), "--source", str(portrait), *KEEP]) == 0
     for a, b in zip(pictures(one), pictures(two), strict=True):

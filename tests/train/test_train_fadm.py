@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.motion.model3d import EXPRESSION
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.attributes import COUNT
-from thcli.refiners.fadm.network import EAGER, FURTHEST, Diffusion, shape_of
-from thcli.train.fadm import FadmRecipe, begin, mean_over
-from thcli.train.fadm_augment import Item, augmented, mirrored, plain, worse
+from thcli.refiners.fadm.beside import SHY, Habit
+from thcli.refiners.fadm.network import Diffusion, shape_of
+from thcli.train.fadm import FadmRecipe, accustom, begin, mean_over
+from thcli.train.fadm_augment import Item, augmented, flipped, mirrored, plain, worse
 from thcli.train.fadm_data import CoarsePairs, filmed, padded, thinned, where_of
 from thcli.train.fadm_pairs import Maker, spread
 from thcli.train.quick_norm import quicken_norms
@@ -62,11 +64,12 @@ def test_batches_follow_from_seed_and_step(pairs: CoarsePairs, talking: Path) ->
     one, same, other = pairs.batch(3), again.batch(3), pairs.batch(4)
     assert {k: tuple(v.shape) for k, v in one.items()} == {
         "coarse": (2, 3, SIZE, SIZE), "truth": (2, 3, SIZE, SIZE), "source": (2, 3, SIZE, SIZE), "inside": (2, 1, SIZE, SIZE),
-        "attributes": (2, COUNT),
+        "attributes": (2, COUNT), "motion": (2, 2, SIZE, SIZE), "off": (2, 2, SIZE, SIZE), "untouched": (2,),
     }  # fmt: skip
     assert all(torch.equal(one[k], same[k]) for k in one)
     assert not torch.equal(one["truth"], other["truth"])
-    assert all(float(v.min()) >= 0 and float(v.max()) <= 1 for k, v in one.items() if k != "attributes")
+    pictures = [one[k] for k in ("coarse", "truth", "source", "inside")]
+    assert all(float(v.min()) >= 0 and float(v.max()) <= 1 for v in pictures)
 
 
 def test_pairs_are_drawn_once_and_the_coarse_one_is_near_the_true_one(pairs: CoarsePairs, talking: Path) -> None:
@@ -129,6 +132,7 @@ def test_untouched_items_show_the_truth(untouched: float) -> None:
     apart = []
     for seed in range(8):
         out = augmented(item(), SIZE, OPTIONS, own, np.random.default_rng(seed))
+        assert float(out["untouched"]) == untouched
         apart.append(float(np.abs(out["coarse"] - out["truth"]).mean()))
     assert min(apart) == 0 if untouched else min(apart) > 0.1
     assert max(apart) < 0.05 or not untouched
@@ -178,23 +182,43 @@ def test_quick_norms_are_norms(groups: int, seed: int) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_it_begins_by_changing_nothing() -> None:
+def test_it_begins_with_the_coarse_frame_and_a_little_of_the_source() -> None:
     network = Diffusion(replace(small.SHAPE, width=8))
     begin(network)
     coarse, source, x = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(3))
-    out = network(x, torch.tensor([0, 99]), network.look(coarse, source), torch.randn(2, COUNT))
-    assert torch.equal(out, coarse)
+    still = torch.zeros(2, 2, 64, 64)
+    out = network(x, torch.tensor([0, 99]), network.look(coarse, source, still, sure=True), torch.randn(2, COUNT))
+    little = torch.sigmoid(torch.tensor(SHY))
+    torch.testing.assert_close(out, coarse + little * (source - coarse), atol=1e-5, rtol=0)
 
 
-def test_what_comes_in_of_the_source_is_bounded() -> None:
-    """All of it where the source is near, a little where it shows something else."""
-    network = Diffusion(replace(small.SHAPE, width=8))
-    begin(network)
-    nn.init.constant_(network.denoise_fn.habit, 1 / EAGER)
-    coarse = torch.full((1, 3, 64, 64), 0.5)
-    for apart, pulled in ((0.001, 0.001), (0.4, FURTHEST)):
-        out = network(coarse, torch.tensor([30]), network.look(coarse, coarse + apart), torch.zeros(1, COUNT))
-        assert (out - coarse).detach().numpy() == pytest.approx(pulled, rel=0.02)
+def test_what_is_usually_off_is_found_by_regression() -> None:
+    """Pairs whose error is a part of the mean motion, and of a number of the face, and the same at every place."""
+    draw = torch.Generator().manual_seed(0)
+
+    class Pairs:
+        def motions(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+            for _ in range(40):
+                motion = torch.randn(8, 2, 1, 1, generator=draw).expand(-1, -1, 48, 48)
+                attributes = 0.3 * torch.randn(8, COUNT, generator=draw)
+                off = 0.5 * motion + 2 * attributes[:, :1, None, None] + 0.25
+                yield motion, off, attributes
+
+    habit = Habit(COUNT)
+    accustom(habit, Pairs())
+    attributes = torch.zeros(2, COUNT)
+    attributes[1, 0] = 0.3
+    told = habit(torch.full((2, 2, 48, 48), 1.0), attributes).detach()
+    assert told[0].numpy() == pytest.approx(0.75, abs=0.1) and told[1].numpy() == pytest.approx(1.35, abs=0.1)
+    assert habit(torch.zeros(1, 2, 48, 48), attributes[:1]).detach().numpy() == pytest.approx(0.25, abs=0.06)
+
+
+def test_mirrored_pairs_move_the_other_way() -> None:
+    one = plain(item(), SIZE)
+    other = flipped(one)
+    np.testing.assert_array_equal(other["motion"][0], -one["motion"][0, :, ::-1])
+    np.testing.assert_array_equal(other["off"][1], one["off"][1, :, ::-1])
+    np.testing.assert_array_equal(other["truth"], one["truth"][..., ::-1])
 
 
 def test_means_count_what_was_filmed() -> None:
@@ -211,7 +235,7 @@ def test_an_update_moves_every_part_of_the_network(pairs: CoarsePairs) -> None:
     assert isinstance(last, nn.Conv2d)
     nn.init.normal_(last.weight, std=0.01)
     terms = recipe.losses("refine", pairs.batch(0), noise_of(0, 0), {})
-    assert set(terms) == {"pixels", "edges", "looks", "colours"}
+    assert set(terms) == {"pixels", "edges", "looks", "colours", "motion", "doubt"}
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch's own
     still = [n for n, p in recipe.diffusion.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert still == [] and all(p.grad is None for p in recipe.teacher.parameters())

@@ -181,7 +181,8 @@ class Refiner(CropView, Protocol):
     faces (None: not seen), small numbers for pass 1; of the coarse ones where there is no driver. Faces lie in each picture's pixels.  calls: of the network for each frame; UsageError for options that
     it cannot follow.  refine: coarse (crop_size, crop_size, 3) uint8, a row of driving
     and a frame's number each -> as many uint8 pictures of that size, RGB.  still: the source's picture where each coarse crop lies, if both
-    are of one frame (the coarse video was made of it): what did not move is seen there. What is random comes from the seed of RunOptions and the
+    are of one frame (the coarse video was made of it): what did not move is seen there.  told: whether somebody says that it was made of the
+    source; else a refiner may think that frames are real, and leave them alone. What is random comes from the seed of RunOptions and the
     frame's number: the same whatever the batch.
     """
 
@@ -190,7 +191,7 @@ class Refiner(CropView, Protocol):
     def calls(self, options: RefineOptions) -> int: ...
     def refine(
         self, coarse: Sequence[Image], source: Any, driving: Array32, numbers: Sequence[int], options: RefineOptions,
-        still: Sequence[Image] | None = None,
+        still: Sequence[Image] | None = None, *, told: bool = False,
     ) -> list[Image]: ...  # fmt: skip
 
 

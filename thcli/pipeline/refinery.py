@@ -72,7 +72,7 @@ class Refinery:
     def frames(self, footage: Footage[T], subjects: Sequence[Subject], start: int, job: Job) -> Iterator[tuple[T, Pixels]]:  # fmt: skip
         """What belongs to every frame from number `start` on, and the refined frame, in order.
 
-        Neither batches nor threads nor `start` decide anything about a pixel. Raises what playing and the refiner raise.
+        Neither batches nor `start` decide anything about a pixel (threads at most a last bit, as torch sums). Raises what playing and the refiner raise.
         """
         reach = REACH if self.change.calm else 0
         sources = [self.refiner.encode_source(subject.picture, subject.face) for subject in subjects]
@@ -97,13 +97,13 @@ class Refinery:
             for subject, source in zip(subjects, sources, strict=True):
                 places = list(subject.places.window(first, first + len(batch)))
                 rows.append(places)
-                changes.append(self._changes(pictures, places, source, subject.still, job))
+                changes.append(self._changes(pictures, places, source, subject, job))
             first += len(batch)
             for (frame, own), here, change in zip(batch, zip(*rows, strict=True), zip(*changes, strict=True), strict=True):  # fmt: skip
                 yield _Made(frame, own, here, change)
 
-    def _changes(self, frames: Sequence[Frame], places: Sequence[Place], source: Any, view: Image | None, job: Job) -> list[Change | None]:  # fmt: skip
-        """What becomes of one face in a batch of frames. view: the source as the frames' camera sees it, if it does."""
+    def _changes(self, frames: Sequence[Frame], places: Sequence[Place], source: Any, subject: Subject, job: Job) -> list[Change | None]:  # fmt: skip
+        """What becomes of one face in a batch of frames. source: what the refiner knows of it."""
         out: list[Change | None] = [None] * len(frames)
         seen = [i for i, place in enumerate(places) if place.outline is not None]
         if not seen:
@@ -111,12 +111,15 @@ class Refinery:
         pictures = [eight_bit(frames[i]) for i in seen]
         here = [places[i] for i in seen]
         crops = [np.asarray(crop(p, place.where), np.uint8) for p, place in zip(pictures, here, strict=True)]
+        view = subject.still
         still = None if view is None else [np.asarray(crop(view, place.where), np.uint8) for place in here]
         faces = [face_of(place) for place in here]
         own = [moved(face, place.where.crop_from_frame) for face, place in zip(faces, here, strict=True)]
         with job.clock("refine", frames=len(seen)):
             driving = self.refiner.attributes(crops, own)
-            made = self.refiner.refine(crops, source, driving, [frames[i].index for i in seen], self.how, still)
+            made = self.refiner.refine(
+                crops, source, driving, [frames[i].index for i in seen], self.how, still, told=subject.told
+            )
         with job.clock("parse", frames=len(seen)):
             counts = self._counts(pictures, faces, here)
         for i, coarse, better, count in zip(seen, crops, made, counts, strict=True):

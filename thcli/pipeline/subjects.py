@@ -35,13 +35,14 @@ class Subject:
     """One face of the footage. picture: (n, n, 3) uint8, who it is, cut as the refiner sees faces.  face: in the picture's pixels.
 
     places: where its crops lie.  still: (H, W, 3) uint8 of the footage's size, the source seen by the footage's own camera; None when
-    the source is another picture.
+    the source is another picture.  told: whether somebody says that the footage was made of it.
     """
 
     picture: Image
     face: Face
     places: Places
     still: Image | None
+    told: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def observe(footage: Footage[Any], view: CropView, choose: Choice, sitter: Sitte
         else:
             face = _alike(sitter, known, footage.name, finders, job)
             still = _still(sitter, footage, known.first)
-            subjects.append(_subject(sitter.picture, face, place_of(face, template), places, still))
+            subjects.append(_subject(sitter.picture, face, place_of(face, template), places, still, told=still is not None))  # fmt: skip
     return Cast(tuple(subjects), census.tracks, _unseen(subjects))
 
 
@@ -134,8 +135,8 @@ def face_of(place: Place) -> Face:
     return Face(box_of(place.mesh), 1.0, mesh=place.mesh)
 
 
-def _subject(picture: Image, face: Face, where: Crop, places: Places, still: Image | None) -> Subject:
-    return Subject(np.asarray(crop(picture, where), np.uint8), moved(face, where.crop_from_frame), places, still)
+def _subject(picture: Image, face: Face, where: Crop, places: Places, still: Image | None, *, told: bool) -> Subject:
+    return Subject(np.asarray(crop(picture, where), np.uint8), moved(face, where.crop_from_frame), places, still, told)
 
 
 def _still(sitter: Sitter, footage: Footage[Any], number: int) -> Image | None:
@@ -156,7 +157,7 @@ def _first(footage: Footage[Any], number: int, places: Places) -> Subject:
     frame = next(footage.frames(number))
     (place,) = places.window(number, number + 1)
     picture = eight_bit(frame)
-    return _subject(picture, face_of(place), place.where, places, picture)
+    return _subject(picture, face_of(place), place.where, places, picture, told=False)
 
 
 def _alike(sitter: Sitter, known: TrackSummary, where: str, finders: Finders, job: Job) -> Face:

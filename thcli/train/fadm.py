@@ -6,10 +6,10 @@ the noise, and the true frame's colours are in the alignment loss alone, never i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.faces.identity.network import IdentityNet
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.agcn import Conditions
+from thcli.refiners.fadm.beside import Beside, Habit
 from thcli.refiners.fadm.network import Diffusion
 from thcli.refiners.fadm.refiner import sampled, steps_of
 from thcli.train.fadm_data import CoarsePairs
@@ -36,12 +37,17 @@ CALM = (
 )
 EDGES, LOOKS, COLOURS = 0.5, 0.05, 0.02  # weights of gradients, of the teacher's maps, of the alignment of colours
 JUDGED = 4  # items of a batch that the teacher sees
-NOISY = 2  # most steps of training are noisy ones: few-step sampling calls the network there
-QUIET, LOUD, MIDDLE = (
+DOUBT, RATHER = (
     0.1,
-    4.0,
-    0.45,
-)  # the first layer's weights at noise, and at pictures, over the usual; mean of pictures
+    0.4,
+)  # weight of telling real frames from warped ones, and of a warped one over a real one (there are more of them)
+BEGINS = 0.6  # of the items show the step at which the refiner begins
+MOST_OFF, RIDGE = (
+    6.0,
+    0.18,
+)  # of the regression that training begins with: pixels that count, and what each pair adds to the squares
+MOTION = 0.02  # weight of where things are: a pixel of 192
+QUIET = 0.1  # the first layer's weights at the noisy picture, over the usual
 WARM, LAST = 60, 0.02  # updates in which the rate rises; of the rate, at the end
 
 
@@ -74,16 +80,24 @@ class FadmRecipe(Recipe):
         self.perceptual = TEACHER
 
     def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        return CoarsePairs(folder, self.options, self.own, batch, on)
+        pairs = CoarsePairs(folder, self.options, self.own, batch, on)
+        if not self.own.start:
+            accustom(self.diffusion.denoise_fn.habit, pairs)
+        return pairs
 
     def losses(self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]) -> Terms:
         coarse, truth, inside = batch["coarse"], batch["truth"], batch["inside"]
-        late = torch.rand(len(truth), generator=noise) ** (1 / NOISY)
-        index = (late * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        index = self.times(len(truth), noise)
+        began = (index >= self.first)[:, None, None, None].to(truth.device)
         fresh = torch.randn(truth.shape, generator=noise).to(truth.device)
-        x = process.diffuse(self.schedule, truth, index, fresh)
-        read = self.diffusion.look(coarse, batch["source"])
-        made = self.diffusion(x, index.to(truth.device), read, batch["attributes"]).float()
+        x = process.diffuse(self.schedule, torch.where(began, coarse, truth), index, fresh)
+        warped = 1 - batch["untouched"]
+        read = self.diffusion.look(coarse, batch["source"], batch["motion"], sure=True)
+        beside = cast(Beside, read.beside)._replace(gain=warped)
+        parts = self.diffusion.denoise_fn.parts(
+            x, index.to(truth.device), read._replace(beside=beside), batch["attributes"]
+        )
+        made = parts.picture(beside)
         wrong = mean_over(size_of(coarse - truth).mean(1, keepdim=True), inside)
         weight = inside / (CALM + wrong)[:, None, None, None] / inside.mean()
         off = made - truth
@@ -91,10 +105,25 @@ class FadmRecipe(Recipe):
             (((a - b) ** 2).sum(1, keepdim=True) * F.interpolate(weight[:JUDGED], a.shape[2:], mode="area")).mean()
             for a, b in zip(self.teacher(made[:JUDGED]), self.teacher(truth[:JUDGED]), strict=True)
         ]
+        far = F.smooth_l1_loss(parts.here, batch["off"], reduction="none").mean(1, keepdim=True)
+        doubt = F.binary_cross_entropy_with_logits(
+            self.diffusion.denoise_fn.doubt(beside), warped, pos_weight=truth.new_tensor(RATHER)
+        )
         return {
             "pixels": (size_of(off) * weight).mean(), "edges": EDGES * edges(off, weight), "looks": LOOKS * torch.stack(looks).mean(),
-            "colours": COLOURS * self.colours(coarse, truth),
+            "colours": COLOURS * self.colours(coarse, truth), "motion": MOTION * (far * inside).mean(),
+            "doubt": DOUBT * doubt,
         }  # fmt: skip
+
+    @property
+    def first(self) -> int:
+        """The step at which the refiner begins, at the coarse frame."""
+        return int(steps_of(self.schedule, small.FEW).timesteps[-1])
+
+    def times(self, count: int, noise: torch.Generator) -> Tensor:
+        """(count,) steps: most the first one of the refiner's own, where all is to be done; the rest anywhere."""
+        anywhere = (torch.rand(count, generator=noise) * len(self.schedule)).long()
+        return torch.where(torch.rand(count, generator=noise) < BEGINS, torch.full_like(anywhere, self.first), anywhere)
 
     def colours(self, coarse: Tensor, truth: Tensor) -> Tensor:
         """How far the condition's colours of the coarse frame are from those of the true one (AGCN's alignment)."""
@@ -107,7 +136,7 @@ class FadmRecipe(Recipe):
     def pictures(self, batch: Batch) -> dict[str, Tensor]:
         """As the refiner makes them; the same noise every time."""
         coarse = batch["coarse"]
-        read = self.diffusion.look(coarse, batch["source"])
+        read = self.diffusion.look(coarse, batch["source"], batch["motion"], sure=True)
         schedule = steps_of(self.schedule, small.FEW)
         fresh = torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0)).to(coarse.device)
         made = sampled(self.diffusion, coarse, read, batch["attributes"], lambda step: fresh, schedule, small.FEW)
@@ -124,6 +153,12 @@ class FadmRecipe(Recipe):
     def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
         """Rises at first, then falls along a cosine."""
         return rising_cosine(lr, step, steps, WARM, LAST)
+
+
+class Motions(Protocol):
+    """Pairs that tell how they moved and how far off they are (`CoarsePairs.motions`)."""
+
+    def motions(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]: ...
 
 
 class Teacher(nn.Module):
@@ -149,19 +184,32 @@ class Teacher(nn.Module):
 
 
 def begin(network: Diffusion) -> None:
-    """Sets where training starts: the network changes nothing, and sees pictures rather than noise.
-
-    Detail in a picture is a hundredth of the noise's strength; seen alike, hundreds of updates go by before there is anything but noise.
-    """
+    """Sets where training starts: the coarse frame, a little of the source in it; the network sees pictures rather than noise."""
     unet, pixels = network.denoise_fn, 3 * network.shape.patch**2
     first, last = cast(nn.Conv2d, unet.downs[0]), cast(nn.Conv2d, unet.final_conv.block[3])
     with torch.no_grad():
-        noisy, beside = first.weight[:, 3 : 3 + pixels], first.weight[:, 3 + pixels :]
-        noisy.mul_(QUIET)
-        beside.mul_(LOUD)
-        cast(Tensor, first.bias).sub_(MIDDLE * beside.sum((1, 2, 3)))
+        first.weight[:, 3 : 3 + pixels].mul_(QUIET)
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
+
+
+def accustom(habit: Habit, pairs: Motions) -> None:
+    """Sets the linear map to the ridge regression of what is off on how the picture moved, over all pairs and their mirrored selves."""
+    features = habit.map.in_features + 1
+    own, both = torch.zeros(features, features, dtype=torch.double), torch.zeros(features, habit.map.out_features, dtype=torch.double)  # fmt: skip
+    count = 0
+    for motion, off, attributes in pairs.motions():
+        count += len(motion)
+        known = F.pad(habit.numbers(motion, attributes), (0, 1), value=1.0).double()
+        wanted = F.adaptive_avg_pool2d(off.clamp(-MOST_OFF, MOST_OFF), habit.FIELD).flatten(1).double() / habit.unit(
+            off
+        )
+        own += known.T @ known
+        both += known.T @ wanted
+    solved = torch.linalg.solve(own + count * RIDGE * torch.eye(features), both).T
+    with torch.no_grad():
+        habit.map.weight.copy_(solved[:, :-1])
+        habit.map.bias.copy_(solved[:, -1])
 
 
 def size_of(difference: Tensor) -> Tensor:

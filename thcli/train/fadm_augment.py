@@ -10,9 +10,16 @@ import numpy as np
 
 from thcli.core.options import FadmTrainOptions, TrainOptions
 from thcli.core.types import Array, Array32, Image
+from thcli.faces.flow import flow
 from thcli.motion.model3d import EXPRESSION, SHAPES
 
-ZOOM, TURN = 0.06, 4.0  # at most so much larger or smaller, and so many degrees turned
+ZOOM, TURN, SHIFT = (
+    0.04,
+    3.0,
+    0.02,
+)  # at most so much larger or smaller, so many degrees turned, such a part of the side beside its place
+SOFT, SOFTNESS = 0.5, 1.2  # of the pairs are out of focus, all of their pictures alike, by at most so many pixels
+WAYS = ("motion", "off")
 JITTER = 0.02  # spread of what is added to the attributes
 AGAIN = 0.5  # of the frames that are left untouched come compressed once more
 QUALITY = (25, 80)  # of JPEG, for coarse frames; untouched ones get at least GOOD
@@ -36,7 +43,7 @@ class Item:
 
 def plain(item: Item, size: int) -> dict[str, Array32]:
     """As it is, its middle."""
-    return _cut(item, np.array([[1.0, 0, 0], [0, 1.0, 0]]), size)
+    return _with_motion(_cut(item, np.array([[1.0, 0, 0], [0, 1.0, 0]]), size)) | {"untouched": np.array(0, np.float32)}
 
 
 def augmented(item: Item, size: int, options: TrainOptions, own: FadmTrainOptions, draw: np.random.Generator) -> dict[str, Array32]:  # fmt: skip
@@ -54,17 +61,19 @@ def augmented(item: Item, size: int, options: TrainOptions, own: FadmTrainOption
     angle, zoom = np.deg2rad(draw.uniform(-TURN, TURN)), draw.uniform(1 - ZOOM, 1 + ZOOM)
     matrix = np.zeros((2, 3))
     matrix[:, :2] = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    reach = (len(coarse) - size) / 2
+    reach = min((len(coarse) - size) / 2, SHIFT * size)
     matrix[:, 2] = draw.uniform(-reach, reach, 2)
     if draw.random() < 0.5:  # without a turn pixels stay sharp
         matrix[:, :2], matrix[:, 2] = np.eye(2), np.rint(matrix[:, 2])
     out = _cut(changed, matrix, size)
     if options.flip and draw.random() < 0.5:
-        out = {name: np.ascontiguousarray(value[..., ::-1]) if value.ndim == 3 else mirrored(value) for name, value in out.items()}  # fmt: skip
+        out = flipped(out)
+    out = _with_motion(softer(out, draw) if draw.random() < SOFT else out)
     gain = draw.uniform(1 - options.jitter, 1 + options.jitter, (3, 1, 1)).astype(np.float32) * np.float32(draw.uniform(1 - options.jitter, 1 + options.jitter))  # fmt: skip
     power = np.float32(np.exp(draw.uniform(-2, 2) * options.jitter))
     for name in ("coarse", "truth", "source"):
         out[name] = np.clip(out[name] ** power * gain, 0, 1)
+    out["untouched"] = np.array(kind < own.untouched, np.float32)
     out["attributes"] = out["attributes"] + draw.normal(0, JITTER, item.attributes.shape).astype(np.float32)
     return out
 
@@ -89,6 +98,31 @@ def _cut(item: Item, matrix: Array, size: int) -> dict[str, Array32]:
         "coarse": unit[0], "truth": unit[1], "source": unit[2], "inside": mask[None].astype(np.float32) / np.float32(255),
         "attributes": item.attributes.astype(np.float32),
     }  # fmt: skip
+
+
+def softer(out: dict[str, Array32], draw: np.random.Generator) -> dict[str, Array32]:
+    """All pictures out of focus alike: cameras differ."""
+    width = float(draw.uniform(0.3, SOFTNESS))
+    blurs = {
+        name: cv2.GaussianBlur(out[name].transpose(1, 2, 0), (0, 0), width) for name in ("coarse", "truth", "source")
+    }
+    return out | {name: np.ascontiguousarray(np.asarray(p, np.float32).transpose(2, 0, 1)) for name, p in blurs.items()}
+
+
+def flipped(out: dict[str, Array32]) -> dict[str, Array32]:
+    """The mirrored pair: pictures (C, S, S), numbers (A,), and ways (2, S, S), along which left and right change their sign."""
+    found = {name: np.ascontiguousarray(value[..., ::-1]) if value.ndim == 3 else value for name, value in out.items()}
+    found["attributes"] = mirrored(out["attributes"])
+    return found | {name: found[name] * np.array([-1, 1], np.float32)[:, None, None] for name in WAYS if name in found}
+
+
+def _with_motion(out: dict[str, Array32]) -> dict[str, Array32]:
+    """Together with motion, where the coarse frame's content is in the source, and off, where the truth's is in the coarse frame: (2, S, S) pixels."""
+    coarse, truth, source = (
+        np.ascontiguousarray(np.rint(out[name].clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)) for name in ("coarse", "truth", "source")
+    )  # fmt: skip
+    ways = (flow(coarse, source), flow(truth, coarse))
+    return out | {name: np.ascontiguousarray(way.transpose(2, 0, 1)) for name, way in zip(WAYS, ways, strict=True)}
 
 
 def mirrored(attributes: Array32) -> Array32:

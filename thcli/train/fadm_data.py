@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,12 +25,13 @@ from thcli.media.failures import unwritable
 from thcli.pipeline import talking
 from thcli.pipeline.cropfile import place_of
 from thcli.refiners.fadm.attributes import numbers_of
-from thcli.train.fadm_augment import Item, augmented, plain
+from thcli.train.fadm_augment import Item, augmented, flipped, plain
 from thcli.train.fadm_pairs import Maker, Pair
 
 Batch = Mapping[str, Tensor]
 Clips = Sequence[tuple[Path, str]]
 LAYOUT = 3  # of the folder: another number cuts anew
+_AT_ONCE = 64  # pairs that are read together
 MARGIN = 1 / 16  # of the side, on each side, that the pictures may be moved by
 OF_PAIRS = ("truth", "coarse", "still")
 FIXED = 2**31 - 1
@@ -156,7 +157,11 @@ def filmed(picture: Image, where: Crop) -> Array32:
 
 
 class CoarsePairs:
-    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving."""
+    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving.
+
+    motion, off: (B, 2, S, S) pixels, where the coarse frame's content is in the source, and the truth's in the coarse frame.  untouched: (B,)
+    1 where the coarse frame is the true one.
+    """
 
     def __init__(self, folder: Path, options: TrainOptions, own: FadmTrainOptions, batch: int, on: Listener = silent) -> None:  # fmt: skip
         self.cut = cut(folder, options.size, own, options.seed, on)
@@ -182,6 +187,14 @@ class CoarsePairs:
         """Pairs of clips that lie far from each other, as they are."""
         chosen = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
         return stacked([self._item(int(i), None) for i in chosen])
+
+    def motions(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Of all pairs as they are, and mirrored: motion, off (B, 2, S, S) and attributes (B, A)."""
+        for first in range(0, len(self), _AT_ONCE):
+            rows = [self._item(i, None) for i in range(first, min(first + _AT_ONCE, len(self)))]
+            for part in (rows, [flipped(row) for row in rows]):
+                found = stacked(part)
+                yield found["motion"], found["off"], found["attributes"]
 
     def _item(self, index: int, draw: np.random.Generator | None) -> dict[str, Array32]:
         kept = self.cut

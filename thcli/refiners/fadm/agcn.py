@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thcli.refiners.fadm.beside import Beside
 from thcli.refiners.fadm.blocks import Block, Plain
 
 COARSEST = 8  # the coarse frame's side over that of its lowest resolution
@@ -51,15 +52,15 @@ def _blocks(small: Tensor) -> Tensor:
 class Read(NamedTuple):
     """What a frame gives once, (B, C, n, n) each: the levels' features as `gains` weigh them, and the colours.
 
-    apart: mean distance of the generated and the driving colours, the loss that aligns them.  beside: (B, 6 p^2, n, n), coarse
-    frame and source in patches of p x p, where the U-Net sees them; None as published.
+    apart: mean distance of the generated and the driving colours, the loss that aligns them.  beside: what the U-Net sees of the frame and
+    the source themselves; None as published.
     """
 
     low: Tensor
     high: Tensor
     colour: Tensor
     apart: Tensor
-    beside: Tensor | None = None
+    beside: Beside | None = None
 
 
 class Motion(nn.Module):

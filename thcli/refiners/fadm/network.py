@@ -6,7 +6,7 @@ Source: Zeng et al. 2023 (CVPR workshops); the layout is that of zengbohan0217/F
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -19,6 +19,7 @@ from thcli.core.errors import WeightsError
 from thcli.diffusion.process import Prediction
 from thcli.diffusion.schedule import Floats, Schedule, linear
 from thcli.refiners.fadm.agcn import Agcn, Conditions, Read
+from thcli.refiners.fadm.beside import EXTRA, MADE, USUAL, Beside, Doubt, Habit, Parts
 from thcli.refiners.fadm.blocks import Block, Down, Layer, Sinusoid, Up
 
 
@@ -30,7 +31,7 @@ class Shape:
     attributes: numbers of expression and pose.  steps: of the schedule.
 
     beside: whether the U-Net also sees coarse frame and source, which the published one does not. It then gives what the coarse frame becomes
-    (x0) instead of the noise: a change, and how much of the source's pixel comes in.  patch: so many pixels a side are one place of the U-Net.
+    (x0) instead of the noise, as `beside.Parts`.  patch: so many pixels a side are one place of the U-Net.
     """
 
     width: int = 64
@@ -45,9 +46,6 @@ class Shape:
 
 
 OFFICIAL = Shape()
-PLACES = 24  # a side of the map of how much of the source usually comes in
-EAGER = 30.0  # what that map is multiplied by, so that it learns sooner than the rest
-FURTHEST = 0.12  # how far (0..1) a source's pixel can pull, softly
 
 
 class UNet(nn.Module):
@@ -59,7 +57,9 @@ class UNet(nn.Module):
         self.condition_conv = Agcn(width, shape.attributes, shape.inner)
         self.time_mlp = nn.Sequential(Sinusoid(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))  # fmt: skip
         self.downs, self.ups = (
-            nn.ModuleList([nn.Conv2d(3 + (3 if shape.beside else 1) * pixels, width, 3, padding=1)]),
+            nn.ModuleList(
+                [nn.Conv2d(3 + (3 * pixels + EXTRA + USUAL if shape.beside else pixels), width, 3, padding=1)]
+            ),
             nn.ModuleList(),
         )
         skips, channels = [width], width
@@ -79,16 +79,32 @@ class UNet(nn.Module):
                 channels = width * times
             if level:
                 self.ups.append(Up(channels))
+        self.final_conv = Block(channels, pixels + (MADE if shape.beside else 0))
         if shape.beside:
-            self.habit = nn.Parameter(torch.zeros(1, 1, PLACES, PLACES))
-        self.final_conv = Block(channels, pixels + (shape.patch**2 if shape.beside else 0))
+            self.habit, self.doubt = Habit(shape.attributes), Doubt()
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """(B, 3, n, n) noise of x (B, 3, n, n) at timesteps (B,), or with pictures beside x0. attributes: (B, A) source minus driving."""
+        if read.beside is not None:
+            return self.parts(x, timesteps, read, attributes).picture(read.beside)
+        return F.pixel_shuffle(self._raw(x, timesteps, read, attributes, []), self.patch)
+
+    def parts(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Parts:
+        """What it makes of the pictures beside, which must be there; arguments as for `forward`."""
+        beside = read.beside
+        assert beside is not None
+        size = beside.seen.shape[-2:]
+        usual = F.interpolate(self.habit(beside.motion, attributes).float(), size, mode="bilinear", align_corners=False)
+        out = self._raw(x, timesteps, read, attributes, [beside.seen, usual / self.patch]).float()
+        return Parts.of(out, usual, beside.gain, self.patch)
+
+    def _raw(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, beside: Sequence[Tensor]) -> Tensor:
+        """(B, C, n / p, n / p), what the last layer gives in patches of p x p."""
         time = self.time_mlp(timesteps)
         condition = self.condition_conv(read, attributes, time)
-        seen = [condition, F.pixel_unshuffle(x, self.patch)] + ([] if read.beside is None else [read.beside])
-        x = torch.cat(seen, 1).contiguous(memory_format=torch.channels_last)
+        x = torch.cat([condition, F.pixel_unshuffle(x, self.patch), *beside], 1).contiguous(
+            memory_format=torch.channels_last
+        )
         kept: list[Tensor] = []
         for part in self.downs:
             x = part(x, time) if isinstance(part, Layer) else part(x)
@@ -98,15 +114,7 @@ class UNet(nn.Module):
         for part in self.ups:
             x = part(torch.cat([x, kept.pop()], 1), time) if isinstance(part, Layer) else part(x)
         out: Tensor = self.final_conv(x)
-        if read.beside is not None:
-            coarse, source = read.beside.chunk(2, 1)
-            out = out.float()
-            change, share = out[:, : coarse.shape[1]], out[:, coarse.shape[1] :]
-            side = self.patch * out.shape[-1]
-            usual = F.interpolate(EAGER * self.habit.float(), (side, side), mode="bilinear", align_corners=False)
-            share = (share + F.pixel_unshuffle(usual, self.patch)).repeat(1, 3, 1, 1)
-            out = coarse + change + share * FURTHEST * torch.tanh((source - coarse) / FURTHEST)
-        return F.pixel_shuffle(out, self.patch)
+        return out
 
 
 class Diffusion(nn.Module):
@@ -135,11 +143,19 @@ class Diffusion(nn.Module):
         """What a frame's pictures give once, for every step."""
         return self.denoise_fn.condition_conv.read(pictures)
 
-    def look(self, coarse: Tensor, source: Tensor) -> Read:
-        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches, and of the source (B, 3, n, n), where the network sees it."""
+    def look(self, coarse: Tensor, source: Tensor, motion: Tensor, *, sure: bool = False) -> Read:
+        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches, of the source (B, 3, n, n) and of the way between (see `Beside`), where the network sees them.
+
+        sure: that the frames are warped ones; else the network says how far it believes that.
+        """
         patch = self.shape.patch
         found = self.read(Conditions.of(F.avg_pool2d(coarse, patch) if patch > 1 else coarse))
-        return found._replace(beside=F.pixel_unshuffle(torch.cat([coarse, source], 1), patch)) if self.shape.beside else found  # fmt: skip
+        if not self.shape.beside:
+            return found
+        beside = Beside.of(coarse, source, motion, patch)
+        return found._replace(
+            beside=beside if sure else beside._replace(gain=torch.sigmoid(self.denoise_fn.doubt(beside)))
+        )
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """See `UNet`."""
@@ -188,8 +204,9 @@ def shape_of(tensors: Mapping[str, Tensor], where: str) -> Shape:
         raise WeightsError(f"{where} holds no diffusion network of FADM.", "Fetch or import it again.")
     width, half, outputs = len(first), len(motion), len(last)
     beside = first.shape[1] - 3 != outputs
+    pixels = outputs - MADE if beside else outputs
     times = tuple(level[0] // width for level in levels)
     return Shape(
         width, times, len(levels[0]), tuple(sorted(set(attention))), 2 * half, motion.shape[1] - half, len(betas), beside,
-        math.isqrt(outputs // (4 if beside else 3)),
+        math.isqrt(pixels // 3),
     )  # fmt: skip

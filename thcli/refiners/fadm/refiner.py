@@ -20,6 +20,7 @@ from thcli.engines.blocks.checkpoint import load as load_state
 from thcli.engines.blocks.compute import Computing
 from thcli.engines.blocks.engine import as_unit, eight_bit
 from thcli.faces.backends.common import check_licence
+from thcli.faces.flow import flow
 from thcli.faces.model3d import deca
 from thcli.refiners.fadm.agcn import Read
 from thcli.refiners.fadm.attributes import numbers_of_faces
@@ -103,7 +104,7 @@ class Fadm(Computing):
 
     def refine(
         self, coarse: Sequence[Image], source: Encoded, driving: Array32, numbers: Sequence[int], options: RefineOptions,
-        still: Sequence[Image] | None = None,
+        still: Sequence[Image] | None = None, *, told: bool = False,
     ) -> list[Image]:  # fmt: skip
         """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes; what is not a number is as in the source.
 
@@ -117,10 +118,10 @@ class Fadm(Computing):
         for first in range(0, len(coarse), self.batch):
             here = slice(first, first + self.batch)
             with self.computing():
-                pictures = self._tensor(coarse[here])
-                told, noise = rows[here].to(self.device), self._noise(numbers[here], options)
-                read = self.network.look(pictures, self._tensor(beside[here]))
-                out += eight_bit(sampled(self.network, pictures, read, told, noise, schedule, recipe))
+                pictures, views = self._tensor(coarse[here]), self._tensor(beside[here])
+                apart, noise = rows[here].to(self.device), self._noise(numbers[here], options)
+                read = self.network.look(pictures, views, self._motion(coarse[here], beside[here]), sure=told)
+                out += eight_bit(sampled(self.network, pictures, read, apart, noise, schedule, recipe))
         return out
 
     def steps(self, recipe: Recipe, *, given: bool = True) -> Schedule:
@@ -132,6 +133,14 @@ class Fadm(Computing):
         if options.noise == "frame":
             return of_frames(self.seed, numbers, shape, self.device)
         return shared_by_frames(self.seed, len(numbers), shape, self.device)
+
+    def _motion(self, coarse: Sequence[Image], beside: Sequence[Image]) -> Tensor:
+        """(B, 2, n, n) pixels, where each coarse picture's content is in the one beside it; nothing has moved where that is the same."""
+        ways = [
+            np.zeros((*picture.shape[:2], 2), np.float32) if picture is other else flow(picture, other)
+            for picture, other in zip(coarse, beside, strict=True)
+        ]
+        return torch.from_numpy(np.stack(ways)).to(self.device).permute(0, 3, 1, 2).contiguous()
 
     def _tensor(self, pictures: Sequence[Image]) -> Tensor:
         """(H, W, 3) pictures -> (B, 3, n, n) float32 in [0, 1] on the device."""
