@@ -81,6 +81,29 @@ def test_a_real_frame_is_left_alone() -> None:
     torch.testing.assert_close(made, beside.coarse, atol=1e-5, rtol=0)
 
 
+def test_in_the_face_less_is_done() -> None:
+    """Far from it all of a motion and of the source's share, in its middle the most of the first and half of the second."""
+    coarse, source = torch.zeros(1, 3, 96, 96), torch.ones(1, 3, 96, 96)
+    coarse += torch.linspace(0, 0.5, 96)
+    out, usual = torch.zeros(1, 3 * PATCH**2 + MADE, 24, 24), torch.full((1, 2, 24, 24), 2.0)
+    beside = Beside.of(coarse, source, torch.zeros(1, 2, 96, 96), PATCH)
+    out[:, -1] = -50
+    parts = Parts.of(out, usual, ALL, PATCH)
+    shift = ((parts.careful(beside) - coarse) / (0.5 / 95))[0, 0]
+    assert float(shift[10, 30]) == pytest.approx(2, abs=0.05) and float(shift[50, 48]) == pytest.approx(1.6, abs=0.02)
+    out[:, -1], usual[:] = 3.0, 0.0  # one half
+    share = ((Parts.of(out, usual, ALL, PATCH).careful(beside) - coarse) / (source - coarse))[0, 0]
+    assert float(share[10, 30]) == pytest.approx(0.5, abs=0.02) and float(share[50, 48]) == pytest.approx(
+        0.25, abs=0.01
+    )
+
+
+def test_what_the_network_adds_is_trusted_in_part() -> None:
+    out, usual = torch.zeros(1, 3 * PATCH**2 + MADE, 8, 8), torch.full((1, 2, 8, 8), 3.0)
+    out[:, -5:-3] = 0.5
+    assert Parts.of(out, usual, ALL, PATCH, 0.5).here.numpy() == pytest.approx(4)
+
+
 def test_what_motion_does_not_explain_is_seen() -> None:
     source = pictures(3)
     way = torch.zeros(1, 2, SIDE, SIDE)

@@ -187,7 +187,9 @@ def test_it_begins_with_the_coarse_frame_and_a_little_of_the_source() -> None:
     begin(network)
     coarse, source, x = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(3))
     still = torch.zeros(2, 2, 64, 64)
-    out = network(x, torch.tensor([0, 99]), network.look(coarse, source, still, sure=True), torch.randn(2, COUNT))
+    read = network.look(coarse, source, still, sure=True)
+    assert read.beside is not None
+    out = network.denoise_fn.parts(x, torch.tensor([0, 99]), read, torch.randn(2, COUNT)).picture(read.beside)
     little = torch.sigmoid(torch.tensor(SHY))
     torch.testing.assert_close(out, coarse + little * (source - coarse), atol=1e-5, rtol=0)
 

@@ -21,6 +21,12 @@ _CONTRAST, _AROUND = 4.0, 0.5  # pictures as the network sees them: (p - AROUND)
 _CLOSELY, _ROUGHLY = 2 / 255, 8 / 255  # differences that count as explained by a motion
 _LEVELS = tuple(level / 255 for level in (0.5, 1, 2, 4, 8, 16))  # the same where all of a frame is looked at
 _LOUD = 10.0  # of the attributes beside pixels of motion
+TRUST = 0.8  # of the motion that the U-Net adds to the usual one, outside of training: it does not know everybody
+_FACE = (0.5, 0.52, 0.28, 0.34)  # middle and half axes of the face in a crop, parts of the side
+_FACE_MOTION, _FACE_SHARE = (
+    0.8,
+    0.5,
+)  # of a motion, and of the source, that count in there: the points of a face lie well already
 SHY = -3.0  # the share's logit where the network says nothing: the coarse frame counts .95
 
 
@@ -63,14 +69,14 @@ class Parts(NamedTuple):
     share: Tensor
 
     @classmethod
-    def of(cls, out: Tensor, usual: Tensor, gain: Tensor, patch: int) -> Parts:
+    def of(cls, out: Tensor, usual: Tensor, gain: Tensor, patch: int, trust: float = 1.0) -> Parts:
         """out: (B, 3 p^2 + MADE, n, n) as the network gives it.  usual: (B, 2, n, n) pixels, the motion that it adds to.
 
-        gain: (B,) 0..1, how much of all this shall be done.
+        gain: (B,) 0..1, how much of all this shall be done.  trust: how much what it adds to the usual motion counts.
         """
         gain = gain[:, None, None, None]
         change, rest = out[:, :-MADE], out[:, -MADE:]
-        rest = torch.cat([gain * (rest[:, :2] * patch + usual), rest[:, 2:4] * patch, rest[:, 4:]], 1)
+        rest = torch.cat([gain * (trust * patch * rest[:, :2] + usual), rest[:, 2:4] * patch, rest[:, 4:]], 1)
         fine = F.interpolate(rest, scale_factor=float(patch), mode="bilinear", align_corners=False)
         here, there, share = fine.split([2, 2, 1], 1)
         return cls(gain * F.pixel_shuffle(change, patch), here, there, gain * torch.sigmoid(share + SHY))
@@ -79,6 +85,14 @@ class Parts(NamedTuple):
         """(B, 3, S, S), what the coarse frame becomes."""
         own, other = moved(beside.coarse, self.here), moved(beside.source, self.there)
         return own + self.share * (other - own) + self.change
+
+    def careful(self, beside: Beside) -> Tensor:
+        """The same, for people to look at: within the face less is moved, less of the source comes in, and what is moved stays sharp."""
+        face = in_face(self.here)
+        here, share = self.here * (1 - (1 - _FACE_MOTION) * face), self.share * (1 - (1 - _FACE_SHARE) * face)
+        soft, sharp = (moved(beside.coarse, here, way) for way in ("bilinear", "bicubic"))
+        own, other = soft + face * (sharp - soft), moved(beside.source, self.there)
+        return own + share * (other - own) + self.change
 
 
 class Habit(nn.Module):
@@ -140,12 +154,20 @@ def places(like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(x, y, indexing="xy"))[None].expand(len(like), -1, -1, -1)
 
 
-def moved(pictures: Tensor, motion: Tensor) -> Tensor:
-    """(B, C, H, W) read where `motion` (B, 2, H, W), in pixels, says; bilinear, the border repeated."""
+def in_face(like: Tensor) -> Tensor:
+    """(h, w) 0..1, how much each place of a crop lies in the face, softly."""
+    x, y = (places(like[:1, :1])[0] + 1) / 2
+    middle_x, middle_y, wide, high = _FACE
+    far = torch.hypot((x - middle_x) / wide, (y - middle_y) / high)
+    return torch.sigmoid((1 - far) * 8)
+
+
+def moved(pictures: Tensor, motion: Tensor, way: str = "bilinear") -> Tensor:
+    """(B, C, H, W) read where `motion` (B, 2, H, W), in pixels, says; the border repeated. way: bilinear, or bicubic."""
     height, width = pictures.shape[-2:]
     half = motion.new_tensor([width / 2, height / 2])
     y = torch.arange(height, device=motion.device, dtype=motion.dtype) + 0.5
     x = torch.arange(width, device=motion.device, dtype=motion.dtype) + 0.5
     own = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     grid = (own + motion.permute(0, 2, 3, 1)) / half - 1
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(pictures, grid, mode=way, padding_mode="border", align_corners=False)

@@ -19,7 +19,7 @@ from thcli.core.errors import WeightsError
 from thcli.diffusion.process import Prediction
 from thcli.diffusion.schedule import Floats, Schedule, linear
 from thcli.refiners.fadm.agcn import Agcn, Conditions, Read
-from thcli.refiners.fadm.beside import EXTRA, MADE, USUAL, Beside, Doubt, Habit, Parts
+from thcli.refiners.fadm.beside import EXTRA, MADE, TRUST, USUAL, Beside, Doubt, Habit, Parts
 from thcli.refiners.fadm.blocks import Block, Down, Layer, Sinusoid, Up
 
 
@@ -86,17 +86,17 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """(B, 3, n, n) noise of x (B, 3, n, n) at timesteps (B,), or with pictures beside x0. attributes: (B, A) source minus driving."""
         if read.beside is not None:
-            return self.parts(x, timesteps, read, attributes).picture(read.beside)
+            return self.parts(x, timesteps, read, attributes, TRUST).careful(read.beside)
         return F.pixel_shuffle(self._raw(x, timesteps, read, attributes, []), self.patch)
 
-    def parts(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Parts:
-        """What it makes of the pictures beside, which must be there; arguments as for `forward`."""
+    def parts(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, trust: float = 1.0) -> Parts:
+        """What it makes of the pictures beside, which must be there; arguments as for `forward`, and `Parts.of`."""
         beside = read.beside
         assert beside is not None
         size = beside.seen.shape[-2:]
         usual = F.interpolate(self.habit(beside.motion, attributes).float(), size, mode="bilinear", align_corners=False)
         out = self._raw(x, timesteps, read, attributes, [beside.seen, usual / self.patch]).float()
-        return Parts.of(out, usual, beside.gain, self.patch)
+        return Parts.of(out, usual, beside.gain, self.patch, trust)
 
     def _raw(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, beside: Sequence[Tensor]) -> Tensor:
         """(B, C, n / p, n / p), what the last layer gives in patches of p x p."""
