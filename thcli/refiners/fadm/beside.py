@@ -78,8 +78,8 @@ class Parts(NamedTuple):
         change, rest = out[:, :-MADE], out[:, -MADE:]
         rest = torch.cat([gain * (trust * patch * rest[:, :2] + usual), rest[:, 2:4] * patch, rest[:, 4:]], 1)
         fine = F.interpolate(rest, scale_factor=float(patch), mode="bilinear", align_corners=False)
-        here, there, share = fine.split([2, 2, 1], 1)
-        return cls(gain * F.pixel_shuffle(change, patch), here, there, gain * torch.sigmoid(share + SHY))
+        share = gain * torch.sigmoid(fine[:, 4:] + SHY)
+        return cls(gain * F.pixel_shuffle(change, patch), fine[:, :2], fine[:, 2:4], share)
 
     def picture(self, beside: Beside) -> Tensor:
         """(B, 3, S, S), what the coarse frame becomes."""
