@@ -1,4 +1,4 @@
-"""fadm-s, the small refiner: FADM's networks made narrow, begun at the coarse frame, with numbers of the free 3-D model in DECA's place."""
+"""fadm-s, the small refiner: FADM's networks made narrow, begun at the coarse frame, which say where things belong (`beside`); numbers of the free 3-D model in DECA's place."""
 
 from __future__ import annotations
 
