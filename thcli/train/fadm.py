@@ -32,9 +32,8 @@ from thcli.weights.tensors import load_tensors
 
 TEACHER = "identity-s"  # whose maps say how like two faces look: not the network of the distance `pfd`, by which results are judged
 SMALL = 0.02  # a difference (0..1) below which errors count squared
-CALM = (
-    0.003  # mean error of a coarse frame below which pairs count alike: what is nearly right already must not be spoilt
-)
+# mean error of a coarse frame below which pairs count alike: what is nearly right already must not be spoilt
+CALM = 0.003
 EDGES, LOOKS, COLOURS = 0.5, 0.05, 0.02  # weights of gradients, of the teacher's maps, of the alignment of colours
 JUDGED = 4  # items of a batch that the teacher sees
 DOUBT, RATHER = (
