@@ -22,6 +22,9 @@ from thcli.core.options import (
     VoiceOptions,
 )
 
+Labelled = Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")]  # fmt: skip
+Persons = Annotated[str, typer.Option("--persons", help="Persons whose number ends in one of these digits: none that was learnt from.")]  # fmt: skip
+
 
 @flags
 def parse(
@@ -80,9 +83,9 @@ def identity(
 
 @flags
 def attributes(
-    dataset: Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")],
+    dataset: Labelled,
     weights: Annotated[Path | None, typer.Option("--weights", help="A judge of one's own, from `thcli train judge` (default: the shipped one).")] = None,
-    persons: Annotated[str, typer.Option("--persons", help="Persons whose number ends in one of these digits: none that was learnt from.")] = "9",
+    persons: Persons = "9",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     *,
@@ -98,10 +101,10 @@ def attributes(
 
 @flags
 def words(
-    dataset: Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")],
+    dataset: Labelled,
     model: Annotated[str, typer.Option("--text-model", help="Which model (thcli list backends): clip-s, clip-b32, clip-b16.")] = "auto",
     weights: Annotated[Path | None, typer.Option("--weights", help="clip-s with weights of one's own, from `thcli train clip`.")] = None,
-    persons: Annotated[str, typer.Option("--persons", help="Persons whose number ends in one of these digits: none that was learnt from.")] = "9",
+    persons: Persons = "9",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     *,

@@ -74,13 +74,16 @@ class FadmRecipe(Recipe):
         self.networks = {"diffusion": self.diffusion}
         self.phases = (Phase("refine", ("diffusion",)),)
         self.schedule = self.diffusion.schedule
+        self.first = int(
+            steps_of(self.schedule, small.FEW).timesteps[-1]
+        )  # where the refiner begins, at the coarse frame
         self.teacher = Teacher()
         self.helpers = (self.teacher,)
         self.perceptual = TEACHER
 
     def data(self, folder: Path, batch: int, on: Listener) -> Data:
         pairs = CoarsePairs(folder, self.options, self.own, batch, on)
-        if not self.own.start:
+        if not self.own.start and not self.options.resume:
             accustom(self.diffusion.denoise_fn.habit, pairs)
         return pairs
 
@@ -113,11 +116,6 @@ class FadmRecipe(Recipe):
             "colours": COLOURS * self.colours(coarse, truth), "motion": MOTION * (far * inside).mean(),
             "doubt": DOUBT * doubt,
         }  # fmt: skip
-
-    @property
-    def first(self) -> int:
-        """The step at which the refiner begins, at the coarse frame."""
-        return int(steps_of(self.schedule, small.FEW).timesteps[-1])
 
     def times(self, count: int, noise: torch.Generator) -> Tensor:
         """(count,) steps: most the first one of the refiner's own, where all is to be done; the rest anywhere."""
@@ -200,8 +198,8 @@ def accustom(habit: Habit, pairs: Motions) -> None:
     for motion, off, attributes in pairs.motions():
         count += len(motion)
         known = F.pad(habit.numbers(motion, attributes), (0, 1), value=1.0).double()
-        wanted = F.adaptive_avg_pool2d(off.clamp(-MOST_OFF, MOST_OFF), habit.FIELD).flatten(1).double() / habit.unit(
-            off
+        wanted = (
+            F.adaptive_avg_pool2d(off.clamp(-MOST_OFF, MOST_OFF) / habit.unit(off), habit.FIELD).flatten(1).double()
         )
         own += known.T @ known
         both += known.T @ wanted

@@ -13,11 +13,8 @@ from thcli.core.types import Array, Array32, Image
 from thcli.faces.flow import flow
 from thcli.motion.model3d import EXPRESSION, SHAPES
 
-ZOOM, TURN, SHIFT = (
-    0.04,
-    3.0,
-    0.02,
-)  # at most so much larger or smaller, so many degrees turned, such a part of the side beside its place
+ZOOM, TURN = 0.04, 3.0  # at most so much larger or smaller, and so many degrees turned
+SHIFT = 0.02  # of the side, at most so far beside its place
 SOFT, SOFTNESS = 0.5, 1.2  # of the pairs are out of focus, all of their pictures alike, by at most so many pixels
 WAYS = ("motion", "off")
 JITTER = 0.02  # spread of what is added to the attributes

@@ -34,7 +34,6 @@ LAYOUT = 3  # of the folder: another number cuts anew
 _AT_ONCE = 64  # pairs that are read together
 MARGIN = 1 / 16  # of the side, on each side, that the pictures may be moved by
 OF_PAIRS = ("truth", "coarse", "still")
-FIXED = 2**31 - 1
 HOW = "Give a folder of talking clips; an index.csv (file, speaker) says who is who."
 
 

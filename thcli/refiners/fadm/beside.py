@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thcli.engines.blocks.grid import identity
+
+_SIDE = 192  # of the pictures whose pixels are told
 EXTRA = 6  # channels of motion (x, y), of how well it explains the frame (closely, roughly), and of the place (x, y)
 USUAL = 2  # channels of the usual motion
 MADE = 5  # of two motions and of a share
@@ -26,7 +29,7 @@ _FACE = (0.5, 0.52, 0.28, 0.34)  # middle and half axes of the face in a crop, p
 _FACE_MOTION, _FACE_SHARE = (
     0.8,
     0.5,
-)  # of a motion, and of the source, that count in there: the points of a face lie well already
+)  # of a motion, and of the source, that count there: a face's points lie well already
 SHY = -3.0  # the share's logit where the network says nothing: the coarse frame counts .95
 
 
@@ -49,14 +52,8 @@ class Beside(NamedTuple):
         apart = (coarse - moved(source, motion)).abs().mean(1, keepdim=True)
         pictures = F.pixel_unshuffle((torch.cat([coarse, source], 1) - _AROUND) * _CONTRAST, patch)
         little = F.avg_pool2d(torch.cat([motion / patch, torch.exp(-apart / _CLOSELY), torch.exp(-apart / _ROUGHLY)], 1), patch)  # fmt: skip
-        return cls(
-            coarse,
-            source,
-            motion,
-            apart,
-            torch.cat([pictures, little, places(little)], 1),
-            coarse.new_ones(len(coarse)),
-        )
+        seen = torch.cat([pictures, little, places(little)], 1)
+        return cls(coarse, source, motion, apart, seen, coarse.new_ones(len(coarse)))
 
 
 class Parts(NamedTuple):
@@ -110,7 +107,7 @@ class Habit(nn.Module):
 
     def numbers(self, motion: Tensor, attributes: Tensor) -> Tensor:
         """(B, F) of motion (B, 2, S, S) in pixels and attributes (B, A)."""
-        far = self.FURTHEST * motion.shape[-1] / 192
+        far = self.FURTHEST * motion.shape[-1] / _SIDE
         few = F.adaptive_avg_pool2d(torch.tanh(motion / far), self.GRID)
         return torch.cat([self.FURTHEST * few.flatten(1), _LOUD * attributes.clamp(-1, 1)], 1)
 
@@ -121,7 +118,7 @@ class Habit(nn.Module):
 
     def unit(self, motion: Tensor) -> float:
         """Pixels of pictures as large as `motion` to one that the map gives."""
-        return self.SLOW * motion.shape[-1] / 192
+        return self.SLOW * motion.shape[-1] / _SIDE
 
 
 class Doubt(nn.Module):
@@ -136,7 +133,7 @@ class Doubt(nn.Module):
         apart = beside.apart.float()
         explained = [torch.exp(-apart / level).mean((1, 2, 3)) * 4 - 2 for level in _LEVELS]
         fine = [(_fineness(picture) + 1e-3).log() + 4 for picture in (beside.coarse, beside.source)]
-        far = (beside.motion.float().norm(dim=1).mean((1, 2)) * 192 / beside.motion.shape[-1] + 0.1).log()
+        far = (beside.motion.float().norm(dim=1).mean((1, 2)) * _SIDE / beside.motion.shape[-1] + 0.1).log()
         told: Tensor = self.layers(torch.stack([*explained, *fine, far], 1))
         return told[:, 0]
 
@@ -148,10 +145,7 @@ def _fineness(pictures: Tensor) -> Tensor:
 
 def places(like: Tensor) -> Tensor:
     """(B, 2, h, w) each place's x and y in -1..1."""
-    height, width = like.shape[-2:]
-    y = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)
-    x = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"))[None].expand(len(like), -1, -1, -1)
+    return identity(tuple(like.shape[-2:]), like.device, like.dtype).permute(2, 0, 1).expand(len(like), -1, -1, -1)
 
 
 def in_face(like: Tensor) -> Tensor:
@@ -165,9 +159,6 @@ def in_face(like: Tensor) -> Tensor:
 def moved(pictures: Tensor, motion: Tensor, way: str = "bilinear") -> Tensor:
     """(B, C, H, W) read where `motion` (B, 2, H, W), in pixels, says; the border repeated. way: bilinear, or bicubic."""
     height, width = pictures.shape[-2:]
-    half = motion.new_tensor([width / 2, height / 2])
-    y = torch.arange(height, device=motion.device, dtype=motion.dtype) + 0.5
-    x = torch.arange(width, device=motion.device, dtype=motion.dtype) + 0.5
-    own = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-    grid = (own + motion.permute(0, 2, 3, 1)) / half - 1
-    return F.grid_sample(pictures, grid, mode=way, padding_mode="border", align_corners=False)
+    half = motion.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    grid = identity((height, width), motion.device, motion.dtype) + motion.permute(0, 2, 3, 1) / half
+    return F.grid_sample(pictures, grid, mode=way, padding_mode="border", align_corners=True)

@@ -113,7 +113,8 @@ class Fadm(Computing):
         recipe = self.recipe.under(options)
         schedule = self.steps(recipe, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
-        beside = still or coarse  # a source that is somewhere else says nothing of a pixel
+        # a source that is somewhere else says nothing of a pixel; the published network sees none
+        beside = still if still and self.network.shape.beside else coarse
         out: list[Image] = []
         for first in range(0, len(coarse), self.batch):
             here = slice(first, first + self.batch)
