@@ -22,22 +22,42 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "thcli.core.errors": (
-        "DeviceError", "MediaError", "NoFaceError", "OutputError", "ThcliError", "UsageError", "WeightsError",
+        "DeviceError",
+        "MediaError",
+        "NoFaceError",
+        "OutputError",
+        "ThcliError",
+        "UsageError",
+        "WeightsError",
     ),
     "thcli.core.events": ("Event", "Finished", "Listener", "Started", "Step", "Warned", "silent"),
     "thcli.core.options": (
-        "AudioOptions", "ChangeOptions", "CompareOptions", "EditOptions", "EditorOptions", "FaceOptions", "MeshOptions", "MotionOptions", "OutputOptions", "ReadOptions",
-        "ReenactOptions", "RefineJobOptions",
-        "RefineOptions", "RunOptions", "SpeakOptions", "TextOptions", "VoiceOptions",
+        "AudioOptions",
+        "ChangeOptions",
+        "CompareOptions",
+        "EditOptions",
+        "EditorOptions",
+        "FaceOptions",
+        "MeshOptions",
+        "MotionOptions",
+        "OutputOptions",
+        "ReadOptions",
+        "ReenactOptions",
+        "RefineJobOptions",
+        "RefineOptions",
+        "RunOptions",
+        "SpeakOptions",
+        "TextOptions",
+        "VoiceOptions",
     ),
     "thcli.core.types": ("Crop", "Face", "Frame", "Identity", "Motion"),
     "thcli.pipeline.edit": ("edit",),
     "thcli.pipeline.reenact": ("reenact",),
     "thcli.pipeline.refine": ("refine",),
-    "thcli.pipeline.report": ("Report",),
-    "thcli.pipeline.sidebyside": ("compare",),
+    "thcli.pipeline.job.job": ("Report",),
+    "thcli.pipeline.compare": ("compare",),
     "thcli.pipeline.speak": ("speak",),
-}  # fmt: skip
+}
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", *sorted(_HOME_OF)]

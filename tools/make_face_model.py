@@ -3,7 +3,7 @@
     python tools/make_face_model.py LONDON GRID thcli/motion/data
 
 LONDON and GRID: as for tools/make_motion_data.py, whose face.safetensors must be there; the tracker's weights must be pulled.
-Identity: principal shapes of 93 neutral faces and their mirror images. Expression: the sliders of `motion.synth`, then principal
+Identity: principal shapes of 93 neutral faces and their mirror images. Expression: the sliders of `motion.sliders`, then principal
 shapes of what 89 spoken sentences and 93 smiles have beyond these, the symmetric ones before the others.
 """
 
@@ -17,13 +17,17 @@ from make_motion_data import ATTRIBUTION, LICENCE, Tracker, clip, mesh_of, still
 from safetensors.numpy import save_file
 
 from thcli.core.types import Array
-from thcli.faces import topology
-from thcli.motion import canonical, features, synth
+from thcli.faces.landmarks import topology
+from thcli.motion import canonical, closure
+from thcli.motion import sliders as synth
 from thcli.motion.model3d import IDENTITY, SHAPES, SIDES, SLIDERS
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 SMILES = 30  # times that a smile counts as much as a frame of speech: there are 93 of them and 6,700 of these
-HIDDEN = (30, 10)  # further shapes, symmetric and not, that keep expressions out of the identity and are not reported
+HIDDEN = (
+    30,
+    10,
+)  # further shapes, symmetric and not, that keep expressions out of the identity and are not reported
 MIDDLE = 0.06  # canonical units in which a brow's left half gives way to its right
 
 
@@ -38,7 +42,13 @@ def main(london: Path, grid: Path, out: Path) -> None:
     rest = _beyond(moving, sliders)
     even = _principal(symmetric(rest), HIDDEN[0])
     odd = _principal(rest - symmetric(rest), HIDDEN[1])
-    parts = [sliders, even[: len(SHAPES)], odd[: len(SIDES)], even[len(SHAPES) :], odd[len(SIDES) :]]
+    parts = [
+        sliders,
+        even[: len(SHAPES)],
+        odd[: len(SIDES)],
+        even[len(SHAPES) :],
+        odd[len(SIDES) :],
+    ]
     expression = np.concatenate(parts)
     spread = _size(expression) / _size(sliders[:1])
     spread[: len(sliders)] = 1  # a slider's own unit is its spread
@@ -54,7 +64,9 @@ def main(london: Path, grid: Path, out: Path) -> None:
 
 
 def _shapes(folder: Path, tracker: Tracker, ending: str) -> Array:
-    return canonical.decompose(np.stack([mesh_of(face) for face in stills(folder, tracker, ending)])).shape
+    return canonical.decompose(
+        np.stack([mesh_of(face) for face in stills(folder, tracker, ending)])
+    ).shape
 
 
 def _moving(path: Path, tracker: Tracker) -> Array:
@@ -76,7 +88,7 @@ def _sliders() -> Array:
     shapes = {name: half[:, None] * table.brow for name, half in halves.items()}
     for name, openings in (("blink_left", [0.0, 1.0]), ("blink_right", [1.0, 0.0])):
         shut = canonical.neutral()[None].copy()
-        features.set_lids(shut, canonical.neutral(), np.array([openings]))
+        closure.set_lids(shut, canonical.neutral(), np.array([openings]))
         shapes[name] = shut[0] - canonical.neutral()
     return np.stack([shapes[name] if name in shapes else getattr(table, name) for name in SLIDERS])
 

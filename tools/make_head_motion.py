@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 from scipy.ndimage import gaussian_filter1d
 
 from thcli.core.types import Array, Motion
-from thcli.motion import synth
+from thcli.motion import sliders
 from thcli.motion.file import SUFFIX, MotionBuffer, MotionFile
 from thcli.motion.smooth import Filled, ZeroPhase
 from thcli.motion.timeline import scan
-from thcli.pipeline.motions import encode
+from thcli.pipeline.stages.encode_warp import encode
 
 FRAMES = 75  # of a GRID sentence, at 25 a second
 CALM = 1.5  # of the tracker's smoothing, which lets quick events through
@@ -40,7 +40,7 @@ def piece(motion: Motion) -> Array:
     filled = Filled(line, ZeroPhase(store, line, CALM))
     pose = filled.pose.copy()
     pose[:, 4:7] /= np.exp(pose[:, 3:4])
-    unit = synth.shapes().brow[BROWS, 1].mean()
+    unit = sliders.shapes().brow[BROWS, 1].mean()
     brow = filled.expression(0, len(motion))[:, BROWS, 1].mean(1) / unit
     rows = np.concatenate([pose, brow[:, None]], 1)
     rows = gaussian_filter1d(rows, SLOW, axis=0, mode="nearest")
@@ -64,12 +64,18 @@ def main(grid: Path, motions: Path, out: Path) -> None:
             if np.abs(rows[:, :3]).max() > LEAST:
                 pieces.append(rows)
     table = {"pieces": np.stack(pieces).astype(np.float16)}
-    metadata = {"licence": "CC-BY-4.0", "attribution": ATTRIBUTION, "source": "tools/make_head_motion.py"}
+    metadata = {
+        "licence": "CC-BY-4.0",
+        "attribution": ATTRIBUTION,
+        "source": "tools/make_head_motion.py",
+    }
     target = out / "heads.safetensors"
     save_file(table, target, metadata)
     target.chmod(0o644)
     rows = np.stack(pieces)
-    sys.stdout.write(f"{target.name}: {len(pieces)} pieces, {target.stat().st_size} bytes, deviations {np.round(rows.std((0, 1)), 4)}\n")  # fmt: skip
+    sys.stdout.write(
+        f"{target.name}: {len(pieces)} pieces, {target.stat().st_size} bytes, deviations {np.round(rows.std((0, 1)), 4)}\n"
+    )
 
 
 if __name__ == "__main__":

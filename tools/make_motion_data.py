@@ -21,8 +21,9 @@ from safetensors.numpy import load_file, save_file
 from thcli.core.geometry import fit_similarity, matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Face, Frame, Motion
-from thcli.faces import blazeface, facemesh, topology
-from thcli.motion import canonical, synth
+from thcli.faces.detection import blazeface
+from thcli.faces.landmarks import facemesh, topology
+from thcli.motion import canonical, sliders
 from thcli.motion.file import MotionBuffer, MotionWriter
 from thcli.motion.observe import observe
 from thcli.motion.smooth import Filled, ZeroPhase
@@ -77,10 +78,14 @@ def mean_face(meshes: Array) -> Array:
     mean = centred(meshes[0])
     for _ in range(ROUNDS):
         scale, rotation, shift = fit_similarity(meshes, mean, topology.RIGID_WEIGHTS)
-        mean = np.mean(scale[:, None, None] * meshes @ np.swapaxes(rotation, -1, -2) + shift[:, None], 0)
+        mean = np.mean(
+            scale[:, None, None] * meshes @ np.swapaxes(rotation, -1, -2) + shift[:, None], 0
+        )
         mirrored = mean[topology.PAIRS] * FLIP
         _, rotation, _ = fit_similarity(mirrored, mean, topology.RIGID_WEIGHTS)
-        mean = centred(symmetric(centred(mean @ matrix_from_rotvec(rotvec_from_matrix(rotation) / 2))))
+        mean = centred(
+            symmetric(centred(mean @ matrix_from_rotvec(rotvec_from_matrix(rotation) / 2)))
+        )
     _, rotation, _ = fit_similarity(mean, meshes, topology.RIGID_WEIGHTS)
     pitch = float(rotvec_from_matrix(rotation)[:, 0].mean())
     return centred(mean @ matrix_from_rotvec([pitch, 0, 0]).T)
@@ -152,7 +157,8 @@ def mouth_shapes(rows: Array) -> dict[str, Array]:
 def closing(shape: Array, jaw: Array) -> float:
     """How much of `jaw` opens the inner lips as far as `shape` does."""
     apart = [
-        canonical.lip_gaps(canonical.neutral() + s).mean() - canonical.lip_gaps(canonical.neutral()).mean()
+        canonical.lip_gaps(canonical.neutral() + s).mean()
+        - canonical.lip_gaps(canonical.neutral()).mean()
         for s in (shape, jaw)
     ]
     return float(apart[0] / apart[1])
@@ -194,10 +200,19 @@ def demo(grid: Path, tracker: Tracker) -> Motion:
         nod_along[start:stop] += np.degrees((pose - pose.mean(0)) * fade[:, None])[: stop - start]
         at = stop / RATE + 0.12
     end = SECONDS
-    yaw = synth.keys(
-        seconds, (1.15, 0), (1.75, 13), (2.15, 12), (2.95, -9), (3.6, -7), (4.5, 5), (5.4, 3), (6.3, -2), (end - 0.2, 0)
+    yaw = sliders.keys(
+        seconds,
+        (1.15, 0),
+        (1.75, 13),
+        (2.15, 12),
+        (2.95, -9),
+        (3.6, -7),
+        (4.5, 5),
+        (5.4, 3),
+        (6.3, -2),
+        (end - 0.2, 0),
     )
-    pitch = synth.keys(
+    pitch = sliders.keys(
         seconds,
         (0.1, 0),
         (0.38, 8),
@@ -212,8 +227,10 @@ def demo(grid: Path, tracker: Tracker) -> Motion:
         (6.3, -3),
         (end - 0.2, 0),
     )
-    roll = synth.keys(seconds, (1.2, 0), (1.9, -2.5), (3.0, 2.5), (4.4, -2), (5.6, 1), (6.2, 4), (end - 0.2, 0))
-    look = synth.keys(
+    roll = sliders.keys(
+        seconds, (1.2, 0), (1.9, -2.5), (3.0, 2.5), (4.4, -2), (5.6, 1), (6.2, 4), (end - 0.2, 0)
+    )
+    look = sliders.keys(
         seconds,
         (1.0, 0),
         (1.12, -0.1),
@@ -228,8 +245,10 @@ def demo(grid: Path, tracker: Tracker) -> Motion:
         (4.8, -0.05),
         (4.9, 0),
     )
-    smile = synth.keys(seconds, (0.0, 0.06), (5.35, 0.1), (6.0, 0.95), (6.7, 0.85), (end - 0.1, 0.06))
-    brow = synth.keys(
+    smile = sliders.keys(
+        seconds, (0.0, 0.06), (5.35, 0.1), (6.0, 0.95), (6.7, 0.85), (end - 0.1, 0.06)
+    )
+    brow = sliders.keys(
         seconds,
         (0.1, 0),
         (0.4, 0.35),
@@ -244,29 +263,43 @@ def demo(grid: Path, tracker: Tracker) -> Motion:
         (end - 0.2, 0),
     )
     squint = 0.16 * smile  # a true smile narrows the eyes
-    blink = np.maximum(synth.blinks(seconds, (0.98, 2.28, 4.22, 5.42, 6.72)), squint)
-    script = synth.Script(
-        yaw=yaw + nod_along[:, 1], pitch=pitch + nod_along[:, 0], roll=roll + nod_along[:, 2],
-        x=-0.012 * yaw, y=0.012 * pitch, zoom=1 + 0.002 * pitch,
-        blink=blink, smile=smile, brow=brow, gaze_x=look, extra=speech,
-    )  # fmt: skip
-    return synth.motion(script, np.arange(len(seconds)), Fraction(1, RATE))
+    blink = np.maximum(sliders.blinks(seconds, (0.98, 2.28, 4.22, 5.42, 6.72)), squint)
+    script = sliders.Script(
+        yaw=yaw + nod_along[:, 1],
+        pitch=pitch + nod_along[:, 0],
+        roll=roll + nod_along[:, 2],
+        x=-0.012 * yaw,
+        y=0.012 * pitch,
+        zoom=1 + 0.002 * pitch,
+        blink=blink,
+        smile=smile,
+        brow=brow,
+        gaze_x=look,
+        extra=speech,
+    )
+    return sliders.motion(script, np.arange(len(seconds)), Fraction(1, RATE))
 
 
 def main(london: Path, grid: Path, out: Path) -> None:
     tracker = Tracker()
     calm, happy = list(stills(london, tracker, "neutral")), list(stills(london, tracker, "smiling"))
     neutral = mean_face(np.stack([mesh_of(f) for f in calm]))
-    old = out / "face.safetensors"  # what is not made anew yet stays: whoever uses the checkout meanwhile needs it
+    old = (
+        out / "face.safetensors"
+    )  # what is not made anew yet stays: whoever uses the checkout meanwhile needs it
     table = {**(load_file(old) if old.exists() else {}), "neutral": neutral}
     metadata = {"licence": LICENCE, "attribution": ATTRIBUTION}
 
     def save() -> None:
-        save_file({k: v.astype(np.float32) for k, v in table.items()}, out / "face.safetensors", metadata)
+        save_file(
+            {k: v.astype(np.float32) for k, v in table.items()}, out / "face.safetensors", metadata
+        )
         canonical.neutral.cache_clear()
 
     save()
-    shapes = [canonical.decompose(np.stack([mesh_of(f) for f in faces])).shape for faces in (calm, happy)]
+    shapes = [
+        canonical.decompose(np.stack([mesh_of(f) for f in faces])).shape for faces in (calm, happy)
+    ]
     smile = symmetric(shapes[1].mean(0) - shapes[0].mean(0))
     looks = np.mean([canonical.gaze(mesh_of(f), np.asarray(f.iris)) for f in calm], 0)
     along = (looks[1, 0] - looks[0, 0]) / 2
@@ -279,7 +312,9 @@ def main(london: Path, grid: Path, out: Path) -> None:
     save()
     motion = demo(grid, tracker)
     arrays = {**motion.arrays, "expression": motion.arrays["expression"].astype(np.float16)}
-    whole = Motion(motion.kind, motion.pts, motion.time_base, motion.valid, arrays, motion.constants)
+    whole = Motion(
+        motion.kind, motion.pts, motion.time_base, motion.valid, arrays, motion.constants
+    )
     story = {**metadata, "source": "tools/make_motion_data.py", "tool": "thcli"}
     with MotionWriter(out / "demo.motion.safetensors", story, overwrite=True) as writer:
         writer.append(whole)

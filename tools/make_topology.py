@@ -1,6 +1,6 @@
-"""Makes thcli/faces/topology.npz: triangles, their frontal signs, left-right pairs and the upper part of the 468-point mesh.
+"""Makes thcli/faces/landmarks/topology.npz: triangles, their frontal signs, left-right pairs and the upper part of the 468-point mesh.
 
-    python tools/make_topology.py MEDIAPIPE_WHEEL PICTURES thcli/faces/topology.npz
+    python tools/make_topology.py MEDIAPIPE_WHEEL PICTURES thcli/faces/landmarks/topology.npz
 
 MEDIAPIPE_WHEEL: mediapipe 0.10.21 of any platform: its list of connections is read, no code of it runs. PICTURES: a folder
 of near-frontal faces (ours: the 93 neutral ones of the London set, CC BY 4.0). The weights must be pulled.
@@ -21,10 +21,14 @@ from scipy.optimize import linear_sum_assignment
 
 from thcli.core.geometry import fit_similarity, matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import RunOptions
-from thcli.faces import blazeface, facemesh
+from thcli.faces.detection import blazeface
+from thcli.faces.landmarks import facemesh
 
 CONNECTIONS = "mediapipe/python/solutions/face_mesh_connections.py"
-FILLED_TWICE = {(49, 64, 129), (279, 294, 358)}  # 3-cycles whose edges all have two triangles already
+FILLED_TWICE = {
+    (49, 64, 129),
+    (279, 294, 358),
+}  # 3-cycles whose edges all have two triangles already
 ROUNDS = 6
 NOSE_BASE = 2
 Numbers = npt.NDArray[np.int64]
@@ -59,7 +63,11 @@ def triangles_of(edges: set[tuple[int, int]]) -> Numbers:
             for other in sides[min(p, q), max(p, q)]:
                 if other not in wound:
                     (r,) = set(found[other]) - {p, q}
-                    wound[other] = (q, p, r)  # the neighbour runs along the shared edge the other way
+                    wound[other] = (
+                        q,
+                        p,
+                        r,
+                    )  # the neighbour runs along the shared edge the other way
                     pending.append(other)
     return np.array([wound[i] for i in range(len(found))])
 
@@ -109,7 +117,9 @@ def main(wheel: Path, pictures: Path, out: Path) -> None:
     pair, worst = pairs_of(mesh)
     mesh = frontal(mesh, pair)
     a, b, c = (mesh[triangles[:, i], :2] for i in range(3))
-    signs = np.sign((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]))
+    signs = np.sign(
+        (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    )
     if signs.sum() > 0:  # the normal of a frontal triangle points to the camera: its z is negative
         triangles, signs = triangles[:, [0, 2, 1]], -signs
     involution = bool((pair[pair] == np.arange(len(pair))).all())

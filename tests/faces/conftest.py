@@ -11,8 +11,8 @@ import pytest
 import skimage.data
 
 from thcli.core.errors import WeightsError
-from thcli.faces.blazeface import BlazeFace
-from thcli.faces.facemesh import FaceMesh
+from thcli.faces.detection.blazeface import BlazeFace
+from thcli.faces.landmarks.facemesh import FaceMesh
 from thcli.weights import locate
 
 Picture = npt.NDArray[np.uint8]

@@ -12,7 +12,9 @@ from tests.golden.cases import CASES, run
 
 parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
 parser.add_argument("name", choices=sorted(CASES))
-parser.add_argument("--offset", type=int, default=0, help="shifts parameters and inputs (default 0)")
+parser.add_argument(
+    "--offset", type=int, default=0, help="shifts parameters and inputs (default 0)"
+)
 parser.add_argument("--out", type=Path, required=True)
 arguments = parser.parse_args()
 stages: dict[str, Any] = run(arguments.name, arguments.offset)

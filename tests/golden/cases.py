@@ -22,7 +22,9 @@ CASES = {
     "REAL3D_A2M": "tests.golden.real3d:stages",
     "X2FACE": "tests.golden.x2face:stages",
 }
-EIGHT_BIT = {"LIVEPORTRAIT_CV"}  # pictures rounded to whole levels: compared to a level, not to 1e-4
+EIGHT_BIT = {
+    "LIVEPORTRAIT_CV"
+}  # pictures rounded to whole levels: compared to a level, not to 1e-4
 
 
 def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
@@ -33,7 +35,9 @@ def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
         return {key: stage.numpy() for key, stage in stages(offset).items()}
 
 
-def worst(ours: dict[str, npt.NDArray[np.generic]], reference: dict[str, npt.NDArray[np.generic]]) -> dict[str, float]:
+def worst(
+    ours: dict[str, npt.NDArray[np.generic]], reference: dict[str, npt.NDArray[np.generic]]
+) -> dict[str, float]:
     """Of each stage: max |ours - reference| / max(1, max |reference|)."""
     out = {}
     for key, wanted in reference.items():

@@ -9,7 +9,13 @@ from tests.golden import fill
 from thcli.diffusion.noise import START, Noise
 from thcli.diffusion.samplers import Denoiser, ddpm_mean
 from thcli.diffusion.schedule import Schedule, cosine
-from thcli.voices.diffused_heads.film import State, around, film, published_painter, published_schedule
+from thcli.voices.diffused_heads.autoregressive import (
+    State,
+    around,
+    film,
+    published_painter,
+    published_schedule,
+)
 from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, Shape
 
 SMALL = Shape(size=32, width=32, head=16, heard=32)
@@ -24,8 +30,14 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
     """Every stage of one network, whole."""
     net = fill.network(DiffusedHeads(shape), fill.state(DiffusedHeads(shape).state_dict(), offset))
     side = shape.size
-    noisy, heard, fresh = given(0, offset, 1, 3, side, side), given(3, offset, 1, 5, shape.heard), given(4, offset, 1, 3, side, side)  # fmt: skip
-    identity, motion = (2 * given(i, offset, 1, c, side, side).sigmoid() - 1 for i, c in ((1, 3), (2, 6)))
+    noisy, heard, fresh = (
+        given(0, offset, 1, 3, side, side),
+        given(3, offset, 1, 5, shape.heard),
+        given(4, offset, 1, 3, side, side),
+    )
+    identity, motion = (
+        2 * given(i, offset, 1, c, side, side).sigmoid() - 1 for i, c in ((1, 3), (2, 6))
+    )
     out: dict[str, Tensor] = {}
 
     def keep(name: str) -> object:
@@ -34,7 +46,13 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
 
         return hook
 
-    parts = {"t_emb": net.time_embed, "a_emb": net.audio_embed, "enc_first": net.input_blocks[1], "enc": net.input_blocks[-1], "mid": net.middle_block}  # fmt: skip
+    parts = {
+        "t_emb": net.time_embed,
+        "a_emb": net.audio_embed,
+        "enc_first": net.input_blocks[1],
+        "enc": net.input_blocks[-1],
+        "mid": net.middle_block,
+    }
     hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]  # type: ignore[arg-type]  # torch's hook type
     out["unet"] = net(noisy, torch.tensor([500]), identity, motion, heard)
     for hook in hooks:
@@ -42,7 +60,11 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
     schedule = published_schedule(100)
     denoiser = Denoiser(lambda x, t: net(x, t, identity, motion, heard), schedule)
     mean, log_variance = ddpm_mean(schedule, HALFWAY, noisy, denoiser(noisy, HALFWAY))
-    out |= {"step_mean": mean, "step_logvar": log_variance, "step_x": mean + fresh * torch.exp(log_variance / 2)}
+    out |= {
+        "step_mean": mean,
+        "step_logvar": log_variance,
+        "step_x": mean + fresh * torch.exp(log_variance / 2),
+    }
     if shape == SMALL:
         out |= video(net, identity, offset)
     return out
@@ -51,22 +73,31 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
 def video(net: DiffusedHeads, identity: Tensor, offset: int) -> dict[str, Tensor]:
     """Four frames of fifty steps."""
     side = net.shape.size
-    heard, start = given(5, offset, 1, 4, net.shape.heard)[0], given(6, offset, 1, 4, 3, side, side)[0]
+    heard, start = (
+        given(5, offset, 1, 4, net.shape.heard)[0],
+        given(6, offset, 1, 4, 3, side, side)[0],
+    )
     steps = given(7, offset, 4, 50, 1, 3, side, side)
 
     def noise(frame: int) -> Noise:
         return lambda k: start[frame : frame + 1] if k == START else steps[frame, k]
 
     windows = (torch.stack(window)[None] for window in around(heard, 2))
-    frames = film(published_painter(net, 50), identity, windows, noise, State.beginning(identity, 2))
+    frames = film(
+        published_painter(net, 50), identity, windows, noise, State.beginning(identity, 2)
+    )
     return {f"video_{number}": frame for number, frame in enumerate(frames)}
 
 
 def tables(schedule: Schedule) -> dict[str, Tensor]:
     named = {
-        "beta": schedule.betas, "log_beta_tilde_clipped": schedule.log_posterior_variance, "coef1_x0": schedule.x0_from_x,
-        "coef2_x0": schedule.x0_from_noise, "coef1_q": schedule.mean_from_x0, "coef2_q": schedule.mean_from_x,
-    }  # fmt: skip
+        "beta": schedule.betas,
+        "log_beta_tilde_clipped": schedule.log_posterior_variance,
+        "coef1_x0": schedule.x0_from_x,
+        "coef2_x0": schedule.x0_from_noise,
+        "coef1_q": schedule.mean_from_x0,
+        "coef2_q": schedule.mean_from_x,
+    }
     return {name: torch.from_numpy(table) for name, table in named.items()}
 
 
@@ -80,7 +111,10 @@ def stages(offset: int) -> dict[str, Tensor]:
         elif value.dim() == 4:
             value = value[:, :, ::2, ::2]
         out[f"full/{name}"] = value
-    out |= {f"schedule1000/{name}": table for name, table in tables(cosine(1000, kind="float32")).items()}
+    out |= {
+        f"schedule1000/{name}": table
+        for name, table in tables(cosine(1000, kind="float32")).items()
+    }
     hundred = published_schedule(100)
     out |= {f"schedule100/{name}": table for name, table in tables(hundred).items()}
     return out | {"schedule100/timesteps": torch.from_numpy(hundred.timesteps)}

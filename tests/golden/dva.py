@@ -15,7 +15,7 @@ from thcli.diffusion import process
 from thcli.diffusion.blocks import sinusoid
 from thcli.diffusion.samplers import Denoiser, ddim_step
 from thcli.diffusion.schedule import linear
-from thcli.editors.dva import align, guidance
+from thcli.editors.dva import align, text_losses
 from thcli.editors.dva.attributes import CELEBA, Directions
 from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.losses import losses
@@ -27,8 +27,15 @@ SMALL = Shape(width=32)
 STEP = 7  # of twenty
 TIMES = (37, 500)
 BEARD_ROW, STRENGTH = 22, 0.25
-SHOWN = {"in0": ("input_blocks", 0), "in1": ("input_blocks", 1), "in3": ("input_blocks", 3), "in13": ("input_blocks", 13),
-         "out2": ("output_blocks", 2), "out5": ("output_blocks", 5), "out14": ("output_blocks", 14)}  # fmt: skip
+SHOWN = {
+    "in0": ("input_blocks", 0),
+    "in1": ("input_blocks", 1),
+    "in3": ("input_blocks", 3),
+    "in13": ("input_blocks", 13),
+    "out2": ("output_blocks", 2),
+    "out5": ("output_blocks", 5),
+    "out14": ("output_blocks", 14),
+}
 
 Given = Callable[..., Tensor]
 
@@ -38,7 +45,9 @@ def inputs(offset: int) -> Given:
 
 
 def filled(shape: Shape, offset: int) -> NoiseEstimator:
-    return fill.network(NoiseEstimator(shape), fill.state(NoiseEstimator(shape).state_dict(), offset))
+    return fill.network(
+        NoiseEstimator(shape), fill.state(NoiseEstimator(shape).state_dict(), offset)
+    )
 
 
 def encoder_state(offset: int) -> dict[str, Tensor]:
@@ -62,21 +71,30 @@ def stages(offset: int) -> dict[str, Tensor]:
     identity, points = encoder.idnet(x), encoder.lndnet(x)
     logits = given(50, 2, 19, 32, 32).repeat_interleave(16, 2).repeat_interleave(16, 3)
     out = {
-        "id/feat": identity, "id/prenorm": encoder.idnet.unscaled(x),
-        "lnd/raw136": encoder.lndnet.all_points(x), "lnd/feat": points,
-        "z/face": encoder(x), "z/swap": encoder(x, x.flip(0)),
-        "z/id_avg": identity.mean(0, keepdim=True), "z/face_avg": encoder.face(identity.mean(0, keepdim=True), points),
+        "id/feat": identity,
+        "id/prenorm": encoder.idnet.unscaled(x),
+        "lnd/raw136": encoder.lndnet.all_points(x),
+        "lnd/feat": points,
+        "z/face": encoder(x),
+        "z/swap": encoder(x, x.flip(0)),
+        "z/id_avg": identity.mean(0, keepdim=True),
+        "z/face_avg": encoder.face(identity.mean(0, keepdim=True), points),
         **parsing(encoder, x, logits),
-        "temb/128": sinusoid(torch.tensor([0, 37, 999]), 128), "temb/32": sinusoid(torch.tensor([0, 37, 999]), 32),
+        "temb/128": sinusoid(torch.tensor([0, 37, 999]), 128),
+        "temb/32": sinusoid(torch.tensor([0, 37, 999]), 32),
         **tables(),
-    }  # fmt: skip
+    }
     out |= network_stages(network, given, out["z/face"], encoder(x))
     out |= sampling_stages(network, given, x, out["z/face"], out["z/face_avg"])
     out |= training_stages(network, given, x, out["z/face"], foreground(logits))
-    out |= attribute_stages(network, encoder, given, x, points, out["z/id_avg"], foreground(logits, VIDEO_BACKGROUND))
+    out |= attribute_stages(
+        network, encoder, given, x, points, out["z/id_avg"], foreground(logits, VIDEO_BACKGROUND)
+    )
     out |= text_stages(network, encoder, given, x[:1], foreground(logits[:1]))
     official = filled(OFFICIAL, offset)
-    out["default/eps"] = official(given(20, 1, 3, 64, 64), torch.tensor([500]), given(21, 1, 512))[:, :, 1::3, 2::3]
+    out["default/eps"] = official(given(20, 1, 3, 64, 64), torch.tensor([500]), given(21, 1, 512))[
+        :, :, 1::3, 2::3
+    ]
     return out | align_stages(offset)
 
 
@@ -85,28 +103,40 @@ def parsing(encoder: Encoder, x: Tensor, logits: Tensor) -> dict[str, Tensor]:
     helpers = net.backbone.helpers(seen(x))
     return {
         "bg/logits": net.logits(x)[:, :, 5::32, 7::32],
-        "bg/logits16": helpers[0][:, :, 5::64, 7::64], "bg/logits32": helpers[1][:, :, 5::64, 7::64],
-        "bg/mask": net(x)[:, :, ::8, ::8], "bg/mask_video": net(x, VIDEO_BACKGROUND)[:, :, ::8, ::8],
+        "bg/logits16": helpers[0][:, :, 5::64, 7::64],
+        "bg/logits32": helpers[1][:, :, 5::64, 7::64],
+        "bg/mask": net(x)[:, :, ::8, ::8],
+        "bg/mask_video": net(x, VIDEO_BACKGROUND)[:, :, ::8, ::8],
         "bg/rule_mask": foreground(logits)[:, :, 3::8, 5::8],
         "bg/rule_mask_video": foreground(logits, VIDEO_BACKGROUND)[:, :, 3::8, 5::8],
-    }  # fmt: skip
+    }
 
 
 def tables() -> dict[str, Tensor]:
     twenty = schedule(20)
-    named = {"map20": twenty.timesteps, "acp20": twenty.abar, "betas20": twenty.betas, "map5": schedule(5).timesteps,
-             "map3": schedule(3).timesteps, "acp1000": schedule(1000).abar[::37]}  # fmt: skip
+    named = {
+        "map20": twenty.timesteps,
+        "acp20": twenty.abar,
+        "betas20": twenty.betas,
+        "map5": schedule(5).timesteps,
+        "map3": schedule(3).timesteps,
+        "acp1000": schedule(1000).abar[::37],
+    }
     return {f"sched/{name}": torch.from_numpy(table).float() for name, table in named.items()}
 
 
-def network_stages(network: NoiseEstimator, given: Given, face: Tensor, from_pictures: Tensor) -> dict[str, Tensor]:
+def network_stages(
+    network: NoiseEstimator, given: Given, face: Tensor, from_pictures: Tensor
+) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
 
     def keep(name: str, module: object, inputs: object, value: Tensor) -> None:
         step = max(1, value.shape[3] // 8)
         out[f"unet/{name}"] = value[:, ::7] if name == "mid" else value[:, ::7, 1::step, 2::step]
 
-    parts: dict[str, nn.Module] = {name: getattr(network, list_name)[i] for name, (list_name, i) in SHOWN.items()}
+    parts: dict[str, nn.Module] = {
+        name: getattr(network, list_name)[i] for name, (list_name, i) in SHOWN.items()
+    }
     parts["mid"] = network.middle_block
     hooks = [part.register_forward_hook(partial(keep, name)) for name, part in parts.items()]
     noisy, times = given(1, 2, 3, 256, 256), torch.tensor(TIMES)
@@ -116,45 +146,69 @@ def network_stages(network: NoiseEstimator, given: Given, face: Tensor, from_pic
     return out | {"unet/eps_from_img": sampled(network(noisy, times, from_pictures))}
 
 
-def sampling_stages(network: NoiseEstimator, given: Given, x: Tensor, face: Tensor, face_avg: Tensor) -> dict[str, Tensor]:  # fmt: skip
+def sampling_stages(
+    network: NoiseEstimator, given: Given, x: Tensor, face: Tensor, face_avg: Tensor
+) -> dict[str, Tensor]:
     noisy, walker = given(1, 2, 3, 256, 256), denoiser(network, face, 20)
     table, found = walker.schedule, walker(noisy, STEP)
     after = float(table.abar_after[STEP])
     return {
-        "ddim/step_sample": sampled(ddim_step(table, STEP, noisy, found)), "ddim/step_xstart": sampled(found.x0),
+        "ddim/step_sample": sampled(ddim_step(table, STEP, noisy, found)),
+        "ddim/step_xstart": sampled(found.x0),
         "ddim/step0_sample": sampled(ddim_step(table, 0, noisy, walker(noisy, 0))),
         "ddim/inv_sample": sampled(after**0.5 * found.x0 + (1 - after) ** 0.5 * found.noise),
-        "ddim/inv_xstart": sampled(found.x0), "ddim/inv_loop3": sampled(invert(network, x, face_avg, 3)),
+        "ddim/inv_xstart": sampled(found.x0),
+        "ddim/inv_loop3": sampled(invert(network, x, face_avg, 3)),
         "ddim/render2": sampled((render(network, given(8, 2, 3, 256, 256), face_avg, 2) + 1) / 2),
-    }  # fmt: skip
+    }
 
 
-def training_stages(network: NoiseEstimator, given: Given, x: Tensor, face: Tensor, mask: Tensor) -> dict[str, Tensor]:
+def training_stages(
+    network: NoiseEstimator, given: Given, x: Tensor, face: Tensor, mask: Tensor
+) -> dict[str, Tensor]:
     table, index = linear(1000), torch.tensor(TIMES)
     noises = given(2, *x.shape), given(3, *x.shape)
     found = losses(network, table, x, face, mask, index, noises)
     return {
         "q/sample": sampled(process.diffuse(table, x, index, noises[0])),
-        "loss/mse": found.simple, "loss/xT_reg": found.regular, "loss/total": found.total[None],
-        "loss/x0_estimated": sampled(found.faces[0]), "loss/x0_estimated2": sampled(found.faces[1]),
-    }  # fmt: skip
+        "loss/mse": found.simple,
+        "loss/xT_reg": found.regular,
+        "loss/total": found.total[None],
+        "loss/x0_estimated": sampled(found.faces[0]),
+        "loss/x0_estimated2": sampled(found.faces[1]),
+    }
 
 
-def attribute_stages(network: NoiseEstimator, encoder: Encoder, given: Given, x: Tensor, points: Tensor, average: Tensor, mask: Tensor) -> dict[str, Tensor]:  # fmt: skip
+def attribute_stages(
+    network: NoiseEstimator,
+    encoder: Encoder,
+    given: Given,
+    x: Tensor,
+    points: Tensor,
+    average: Tensor,
+    mask: Tensor,
+) -> dict[str, Tensor]:
     spread = (0.04 * (given(5, 1, 512).abs() + 0.5))[0].numpy()
-    directions = Directions((0.05 * given(6, 40, 512)).numpy(), (0.02 * given(4, 1, 512))[0].numpy(), spread)
+    directions = Directions(
+        (0.05 * given(6, 40, 512)).numpy(), (0.02 * given(4, 1, 512))[0].numpy(), spread
+    )
     wanted = {CELEBA[BEARD_ROW]: STRENGTH}
     edited = torch.from_numpy(directions.edited(average[0].numpy(), wanted))[None]
     face = encoder.face(edited, points)
     made = (render(network, given(8, 2, 3, 256, 256), face, 2) + 1) / 2
     return {
-        "edit/cls_zid": edited, "edit/cls_zface": face,
-        "edit/cls_zid_raw": torch.from_numpy(directions.edited_plainly(average[0].numpy(), wanted))[None],
+        "edit/cls_zid": edited,
+        "edit/cls_zface": face,
+        "edit/cls_zid_raw": torch.from_numpy(directions.edited_plainly(average[0].numpy(), wanted))[
+            None
+        ],
         "edit/cls_paste": sampled(made * mask + (x + 1) / 2 * (1 - mask)),
-    }  # fmt: skip
+    }
 
 
-def text_stages(network: NoiseEstimator, encoder: Encoder, given: Given, frame: Tensor, mask: Tensor) -> dict[str, Tensor]:  # fmt: skip
+def text_stages(
+    network: NoiseEstimator, encoder: Encoder, given: Given, frame: Tensor, mask: Tensor
+) -> dict[str, Tensor]:
     start, points = encoder.idnet(frame), encoder.lndnet(frame)
     walker = denoiser(network, encoder.face(start, points), 2)
     kept = torch.cat(trail(walker, given(9, 1, 3, 256, 256)))
@@ -162,37 +216,57 @@ def text_stages(network: NoiseEstimator, encoder: Encoder, given: Given, frame: 
     changed = changed / changed.norm()
     edited = Denoiser(denoiser(network, encoder.face(changed, points), 2).model, schedule(2))
     steps = one_step_each(edited, kept[:-1])
-    loss_id = guidance.identity_loss(changed, start)[None]
-    loss_l1 = guidance.picture_loss(kept[1:], steps, mask)[None]
+    loss_id = text_losses.identity_loss(changed, start)[None]
+    loss_l1 = text_losses.picture_loss(kept[1:], steps, mask)[None]
 
     def unit(rows: Tensor) -> Tensor:
         return nn.functional.normalize(rows, dim=-1)
 
     before, after = unit(given(30, 2, 512)), unit(given(30, 2, 512) + 0.5 * given(31, 2, 512))
     texts = unit(given(32, 80, 512)), unit(given(32, 80, 512) + 0.5 * given(33, 80, 512))
-    direction = guidance.text_direction(*texts)
-    distance = guidance.directional(before, after, direction)[None]
-    loss_clip = guidance.clip_loss(distance)
+    direction = text_losses.text_direction(*texts)
+    distance = text_losses.directional(before, after, direction)[None]
+    loss_clip = text_losses.clip_loss(distance)
     return {
         "clip/start_inverted": sampled(invert(network, frame, encoder.face(start, points), 2)),
-        "clip/forward_recon": thinned(kept), "clip/backward": thinned(steps),
-        "clip/loss_id": loss_id, "clip/loss_l1_x100": 100 * loss_l1,
-        "clip/text_direction": direction, "clip/directional": distance, "clip/loss_clip": loss_clip,
+        "clip/forward_recon": thinned(kept),
+        "clip/backward": thinned(steps),
+        "clip/loss_id": loss_id,
+        "clip/loss_l1_x100": 100 * loss_l1,
+        "clip/text_direction": direction,
+        "clip/directional": distance,
+        "clip/loss_clip": loss_clip,
         "clip/total_3_1_5": 3 * loss_clip + loss_id + 5 * loss_l1,
-    }  # fmt: skip
+    }
 
 
 def align_stages(offset: int) -> dict[str, Tensor]:
     points = np.full((7, 68, 2), (100.0, 110.0))
-    points[:, 36:42], points[:, 42:48], points[:, 48], points[:, 54] = (80, 90), (120, 90), (85, 130), (115, 130)
+    points[:, 36:42], points[:, 42:48], points[:, 48], points[:, 54] = (
+        (80, 90),
+        (120, 90),
+        (85, 130),
+        (115, 130),
+    )
     points += 2 * fill.normal("DVA/input-40", (7, 68, 2), offset).astype(np.float64)
     centre, axis = align.frames_of(points)
     quads = align.quads(points)
     perspectives = np.stack([align.coefficients(quad) for quad in quads])
-    small = np.rint(255 / (1 + np.exp(-fill.normal("DVA/input-41", (10, 10, 3), offset)))).astype(np.uint8)
+    small = np.rint(255 / (1 + np.exp(-fill.normal("DVA/input-41", (10, 10, 3), offset)))).astype(
+        np.uint8
+    )
     picture = np.asarray(Pillow.fromarray(small).resize((200, 220), Pillow.Resampling.BILINEAR))
     crop = align.cut(picture, quads[0], 256)
     pasted = align.put_back(picture, 255 - crop, perspectives[0])
-    named = {"c_raw": centre, "x_raw": axis, "quads": quads, "coeffs": perspectives,
-             "crop": crop[3::16, 5::16], "paste": pasted[3::9, 5::9]}  # fmt: skip
-    return {f"align/{name}": torch.from_numpy(np.ascontiguousarray(values)).float() for name, values in named.items()}
+    named = {
+        "c_raw": centre,
+        "x_raw": axis,
+        "quads": quads,
+        "coeffs": perspectives,
+        "crop": crop[3::16, 5::16],
+        "paste": pasted[3::9, 5::9],
+    }
+    return {
+        f"align/{name}": torch.from_numpy(np.ascontiguousarray(values)).float()
+        for name, values in named.items()
+    }

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.blocks.checkpoint import without_spectral_norm
-from thcli.engines.blocks.keypoints import movement_scale, relative_points
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import HeadEstimator, HeadPose, KeypointDetector
 from thcli.engines.facevid2vid.networks import Encoded, OriginalGenerator, SpadeGenerator
+from thcli.engines.shared.networks.checkpoint import without_spectral_norm
+from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 
 GAINS = {"fc_yaw": 0.2, "fc_pitch": 0.2, "fc_roll": 0.2, "fc_t": 0.02, "fc_exp": 0.02}
 
 
 def detector_state(offset: int) -> dict[str, Tensor]:
-    return fill.state(KeypointDetector().state_dict(), offset, 1.15, lambda key: key.startswith("down.weight"))
+    return fill.state(
+        KeypointDetector().state_dict(), offset, 1.15, lambda key: key.startswith("down.weight")
+    )
 
 
 def estimator_state(offset: int) -> dict[str, Tensor]:
@@ -31,7 +33,9 @@ def estimator_state(offset: int) -> dict[str, Tensor]:
 def generator_state(offset: int, *, spade: bool) -> dict[str, Tensor]:
     """As published: the SPADE blocks' convolutions with their spectral norm, after 20 power iterations."""
     ours = (SpadeGenerator() if spade else OriginalGenerator()).state_dict()
-    normed = [f"{k}_orig" for k in ours if k.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight"))]
+    normed = [
+        f"{k}_orig" for k in ours if k.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight"))
+    ]
     like = {f"{k}_orig" if f"{k}_orig" in normed else k: t for k, t in ours.items()}
     out = fill.state(like, offset)
     for key in normed:
@@ -76,7 +80,9 @@ def stages(offset: int) -> dict[str, Tensor]:
     out = {"kp/canonical": detector(pictures["source"])}
     heads = {name: estimator(image) for name, image in pictures.items()}
     out.update(head_stages(heads, out["kp/canonical"]))
-    driving, initial, source = (out[f"kp/{name}"].numpy() for name in ("driving", "initial", "source"))
+    driving, initial, source = (
+        out[f"kp/{name}"].numpy() for name in ("driving", "initial", "source")
+    )
     out["norm/value"] = torch.from_numpy(relative_points(driving, initial, source))
     scale = movement_scale(source[0], initial[0])
     out["norm_scaled/value"] = torch.from_numpy(relative_points(driving, initial, source, scale))
@@ -85,10 +91,14 @@ def stages(offset: int) -> dict[str, Tensor]:
     return out
 
 
-def generator_stages(prefix: str, offset: int, picture: Tensor, points: dict[str, Tensor]) -> dict[str, Tensor]:
+def generator_stages(
+    prefix: str, offset: int, picture: Tensor, points: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """The dense part of one of the two generators."""
     weights = without_spectral_norm(generator_state(offset, spade=prefix == "spade"), "golden")
-    generator = fill.network(SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights)
+    generator = fill.network(
+        SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights
+    )
     source: Encoded = generator.encode(picture, points["kp/source"])
     field = generator.motion(source, points["norm_scaled/value"])
     warped = generator.warp(source, field)

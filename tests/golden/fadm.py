@@ -32,8 +32,16 @@ def image(index: int, offset: int, *shape: int) -> Tensor:
 def filled(shape: Shape, offset: int) -> Diffusion:
     network = Diffusion(shape)
     whole = {f"diffusion.{key}": value for key, value in network.state_dict().items()}
-    kept = fill.state(whole, offset, keep=lambda key: key.endswith("inv_freq") or any(key.startswith(f"diffusion.{name}") for name in TRUE))  # fmt: skip
-    return fill.network(network, {key.removeprefix("diffusion."): value for key, value in kept.items()})
+    kept = fill.state(
+        whole,
+        offset,
+        keep=lambda key: (
+            key.endswith("inv_freq") or any(key.startswith(f"diffusion.{name}") for name in TRUE)
+        ),
+    )
+    return fill.network(
+        network, {key.removeprefix("diffusion."): value for key, value in kept.items()}
+    )
 
 
 def watched(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -41,7 +49,9 @@ def watched(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for name, part in parts.items():
 
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], value: Tensor, name: str = name) -> None:
+        def hook(
+            module: nn.Module, inputs: tuple[Tensor, ...], value: Tensor, name: str = name
+        ) -> None:
             step = max(1, value.shape[3] // 8)
             out[name] = value[:, ::7, step // 2 :: step, step // 3 :: step].contiguous()
 
@@ -60,15 +70,28 @@ def small_stages(network: Diffusion, offset: int) -> dict[str, Tensor]:
     colours = [agcn.pre_conv_color(seen) for seen in (pictures.generated, pictures.driving)]
     w = agcn.motion_cond(attributes, time)
     low, high = gains(w)
-    out = {"temb/sin": net.time_mlp[0](t), "temb/mlp": time, "cond/warping32": pictures.levels[0][..., ::2, ::2], "agcn/w": w}  # fmt: skip
-    out |= {"cond/driving256": s8(pictures.driving), "agcn/gen_feat": s16(colours[0]), "agcn/drv_feat": s16(colours[1])}
+    out = {
+        "temb/sin": net.time_mlp[0](t),
+        "temb/mlp": time,
+        "cond/warping32": pictures.levels[0][..., ::2, ::2],
+        "agcn/w": w,
+    }
+    out |= {
+        "cond/driving256": s8(pictures.driving),
+        "agcn/gen_feat": s16(colours[0]),
+        "agcn/drv_feat": s16(colours[1]),
+    }
     for level, feature in enumerate(agcn.levels(pictures, colours[1])):
         down, up = shares(level)
         out |= {f"agcn/w_{level}": down * low + up * high, f"agcn/level_{level}": s16(feature)}
     read = network.read(pictures)
     out |= dict.fromkeys(("agcn/color_loss", "agcn/feature_loss", "loss/color"), read.apart[None])
     out["agcn/out"] = s8(agcn(read, attributes, time))
-    parts = {f"down{i}": net.downs[i] for i in (0, 1, 2, 9)} | {f"mid{i}": net.mid[i] for i in (0, 1)} | {f"up{i}": net.ups[i] for i in (2, 3, 16)}  # fmt: skip
+    parts = (
+        {f"down{i}": net.downs[i] for i in (0, 1, 2, 9)}
+        | {f"mid{i}": net.mid[i] for i in (0, 1)}
+        | {f"up{i}": net.ups[i] for i in (2, 3, 16)}
+    )
     inner = watched(parts)
     eps = network(noisy, t, read, attributes)
     out |= {f"unet/{name}": value for name, value in inner.items()} | {"unet/eps": s16(eps)}
@@ -85,9 +108,16 @@ def small_stages(network: Diffusion, offset: int) -> dict[str, Tensor]:
 def sampled(network: Diffusion, offset: int) -> dict[str, Tensor]:
     """Both samplers on a small picture."""
     n = 64
-    coarse, start, attributes = image(10, offset, 1, 3, n, n), given(12, offset, 1, 3, n, n), 0.5 * given(11, offset, 1, 56)  # fmt: skip
+    coarse, start, attributes = (
+        image(10, offset, 1, 3, n, n),
+        given(12, offset, 1, 3, n, n),
+        0.5 * given(11, offset, 1, 56),
+    )
     read, schedule = network.read(Conditions.of(coarse)), network.schedule
-    free, clipped = (Denoiser(lambda x, t: network(x, t, read, attributes), schedule, clip=clip) for clip in (False, True))  # fmt: skip
+    free, clipped = (
+        Denoiser(lambda x, t: network(x, t, read, attributes), schedule, clip=clip)
+        for clip in (False, True)
+    )
     whole, tail, ddpm = [start], [start], [start]
 
     def noise(step: int) -> Tensor:
@@ -102,30 +132,42 @@ def sampled(network: Diffusion, offset: int) -> dict[str, Tensor]:
     sample_ddpm(clipped, start, noise, start=2, seen=lambda _, x: ddpm.append(x))
     frames = torch.cat(whole)
     return {
-        "tail3/eta1_frames": torch.cat(tail)[..., 1::3, 2::3], "tail3/ddpm_frames": torch.cat(ddpm)[..., 1::3, 2::3],
-        "sample100/frames": frames[..., 1::5, 2::5], "sample100/shape": torch.tensor(frames.shape).float(),
-    }  # fmt: skip
+        "tail3/eta1_frames": torch.cat(tail)[..., 1::3, 2::3],
+        "tail3/ddpm_frames": torch.cat(ddpm)[..., 1::3, 2::3],
+        "sample100/frames": frames[..., 1::5, 2::5],
+        "sample100/shape": torch.tensor(frames.shape).float(),
+    }
 
 
 def official(offset: int) -> dict[str, Tensor]:
     network = filled(OFFICIAL, offset)
     read = network.read(Conditions.of(image(31, offset, 1, 3, 64, 64)))
-    eps = network(given(30, offset, 1, 3, 64, 64), torch.tensor([42]), read, 0.5 * given(32, offset, 1, 56))
+    eps = network(
+        given(30, offset, 1, 3, 64, 64), torch.tensor([42]), read, 0.5 * given(32, offset, 1, 56)
+    )
     return {"default/eps": eps[..., 1::3, 2::3], "default/color_loss": read.apart[None]}
 
 
 def attributes(offset: int) -> dict[str, Tensor]:
     """DECA's, from 224 and from 256 pixels."""
     named = {f"E_flame.{key}": value for key, value in Encoder().state_dict().items()}
-    state = {key.removeprefix("E_flame."): value for key, value in fill.state(named, offset).items()}
+    state = {
+        key.removeprefix("E_flame."): value for key, value in fill.state(named, offset).items()
+    }
     encoder = fill.network(Encoder(), state)
 
     def blocks(index: int, side: int) -> Tensor:
-        return image(index, offset, 2, 3, 8, 8).repeat_interleave(side, 2).repeat_interleave(side, 3)
+        return (
+            image(index, offset, 2, 3, 8, 8).repeat_interleave(side, 2).repeat_interleave(side, 3)
+        )
 
     both = torch.from_numpy(Deca.of(state, RunOptions(device="cpu")).attributes(blocks(41, 32)))
     features = encoder.encoder(blocks(40, 28)).flatten(1)
-    return {"deca/feat": features[:, ::8], "deca/params": encoder.layers(features), "deca/attr_from_256": both[:1] - both[1:]}  # fmt: skip
+    return {
+        "deca/feat": features[:, ::8],
+        "deca/params": encoder.layers(features),
+        "deca/attr_from_256": both[:1] - both[1:],
+    }
 
 
 def s8(v: Tensor) -> Tensor:
@@ -139,7 +181,16 @@ def s16(v: Tensor) -> Tensor:
 def stages(offset: int) -> dict[str, Tensor]:
     network = filled(SMALL, offset)
     out = small_stages(network, offset) | sampled(network, offset)
-    for name in ("betas", "alphas_cumprod", "alphas_cumprod_prev", "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2", "ddim_c1"):  # fmt: skip
+    for name in (
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+        "ddim_c1",
+    ):
         out[f"sched/{name}"] = network.get_buffer(name)[::3]
     out["sched/ddim_c1_last"] = network.get_buffer("ddim_c1")[-1:]
     return out | official(offset) | attributes(offset)

@@ -11,15 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.types import Array32
-from thcli.engines.blocks.checkpoint import load
-from thcli.engines.blocks.fast import prepare
+from thcli.engines.shared.fast_conv.fast import prepare
+from thcli.engines.shared.networks.checkpoint import load
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def normal(name: str, shape: tuple[int, ...], offset: int) -> Array32:
     """Standard normal float32 from the checksum of the name."""
-    return np.random.default_rng(crc32(name.encode()) + offset).standard_normal(shape).astype(np.float32)
+    return (
+        np.random.default_rng(crc32(name.encode()) + offset)
+        .standard_normal(shape)
+        .astype(np.float32)
+    )
 
 
 def value(key: str, shape: tuple[int, ...], offset: int = 0, gain: float = 1.0) -> Tensor:
@@ -38,18 +42,25 @@ def value(key: str, shape: tuple[int, ...], offset: int = 0, gain: float = 1.0) 
 
 
 def state(
-    like: Mapping[str, Tensor], offset: int, gain: float = 1.0, keep: Callable[[str], bool] = lambda key: False
+    like: Mapping[str, Tensor],
+    offset: int,
+    gain: float = 1.0,
+    keep: Callable[[str], bool] = lambda key: False,
 ) -> dict[str, Tensor]:
     """Tensors of these keys and shapes, filled; integers and what `keep` says stay as they are."""
     return {
-        key: value(key, tuple(t.shape), offset, gain) if t.is_floating_point() and not keep(key) else t
+        key: value(key, tuple(t.shape), offset, gain)
+        if t.is_floating_point() and not keep(key)
+        else t
         for key, t in like.items()
     }
 
 
 def picture(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:
     """(1, 3, 256, 256) in 0..1: 16 x 16 random colours, enlarged bilinearly or as hard squares."""
-    small = torch.from_numpy(1 / (1 + np.exp(-normal(f"{name}/input-{index}", (1, 3, 16, 16), offset))))
+    small = torch.from_numpy(
+        1 / (1 + np.exp(-normal(f"{name}/input-{index}", (1, 3, 16, 16), offset)))
+    )
     if smooth:
         return nn.functional.interpolate(small, (256, 256), mode="bilinear", align_corners=False)
     return small.repeat_interleave(16, 2).repeat_interleave(16, 3)

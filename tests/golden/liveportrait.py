@@ -14,17 +14,24 @@ from tests.golden import fill
 from thcli.core import geometry
 from thcli.core.options import LivePortraitOptions
 from thcli.core.types import Array, Array32, Crop, Image
-from thcli.engines.blocks.fast import prepare
-from thcli.engines.blocks.keypoints import movement_scale
 from thcli.engines.liveportrait import video
-from thcli.engines.liveportrait.corrections import Corrections
 from thcli.engines.liveportrait.engine import assemble
 from thcli.engines.liveportrait.mask import soft_mask
 from thcli.engines.liveportrait.networks import Encoded, Networks
 from thcli.engines.liveportrait.observer import Observed
 from thcli.engines.liveportrait.ratios import openings
-from thcli.engines.liveportrait.transfer import Gains, Moves, absolute, relative, relative_to_rest, rotation
-from thcli.faces import align
+from thcli.engines.liveportrait.retargeting import Corrections
+from thcli.engines.liveportrait.transfer import (
+    Gains,
+    Moves,
+    absolute,
+    relative,
+    relative_to_rest,
+    rotation,
+)
+from thcli.engines.shared.fast_conv.fast import prepare
+from thcli.engines.shared.networks.keypoints import movement_scale
+from thcli.faces.crops import align
 
 NORMED = ("conv_0.weight", "conv_1.weight", "conv_s.weight")
 Case = tuple[Gains, LivePortraitOptions, bool]
@@ -38,7 +45,10 @@ def state(network: nn.Module, offset: int) -> dict[str, Tensor]:
             like[key] = tensor
             continue
         like[f"{key}_orig"] = tensor
-        like[f"{key}_u"], like[f"{key}_v"] = torch.empty(len(tensor)), torch.empty(tensor[0].numel())
+        like[f"{key}_u"], like[f"{key}_v"] = (
+            torch.empty(len(tensor)),
+            torch.empty(tensor[0].numel()),
+        )
     return fill.state(like, offset)
 
 
@@ -83,7 +93,11 @@ class Inputs:
         )
         eyes = np.abs(0.3 + 0.05 * self.normal(base + 5, 5, 1, 2)[:, 0])
         lips = np.abs(0.1 * self.normal(base + 6, 5, 1, 1)[:, 0])
-        return moves, 0.3 * self.normal(base + 4, 5, 1, 21, 3)[:, 0], np.concatenate([eyes, lips], 1)
+        return (
+            moves,
+            0.3 * self.normal(base + 4, 5, 1, 21, 3)[:, 0],
+            np.concatenate([eyes, lips], 1),
+        )
 
 
 class Listening:
@@ -92,7 +106,9 @@ class Listening:
     def __init__(self, modules: dict[str, nn.Module], inputs: dict[str, nn.Module] | None = None):
         self.seen: dict[str, Tensor] = {}
         self.hooks = [m.register_forward_hook(self._keep(name)) for name, m in modules.items()]
-        self.hooks += [m.register_forward_pre_hook(self._given(name)) for name, m in (inputs or {}).items()]
+        self.hooks += [
+            m.register_forward_pre_hook(self._given(name)) for name, m in (inputs or {}).items()
+        ]
 
     def _keep(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_: nn.Module, __: object, out: Tensor) -> None:
@@ -116,7 +132,12 @@ class Listening:
 
 def appearance_stages(nets: Networks, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     f = nets.appearance
-    parts = {"first": f.first, "down_0": f.down_blocks[0], "down_1": f.down_blocks[1], "second": f.second}
+    parts = {
+        "first": f.first,
+        "down_0": f.down_blocks[0],
+        "down_1": f.down_blocks[1],
+        "second": f.second,
+    }
     with Listening({**parts, "res_0": f.resblocks_3d[0], "res_5": f.resblocks_3d[5]}) as seen:
         volume = f.volume(picture)
     out = {
@@ -133,16 +154,26 @@ def appearance_stages(nets: Networks, picture: Tensor) -> tuple[dict[str, Tensor
 
 def observer_stages(nets: Networks, pictures: list[Tensor]) -> dict[str, Tensor]:
     detector = nets.observer.detector
-    modules: dict[str, nn.Module] = {f"down_{j}": m for j, m in enumerate(detector.downsample_layers)}
+    modules: dict[str, nn.Module] = {
+        f"down_{j}": m for j, m in enumerate(detector.downsample_layers)
+    }
     modules |= {f"stage_{j}": m for j, m in enumerate(detector.stages)}
     out: dict[str, Tensor] = {}
     for a, picture in enumerate(pictures):
-        with Listening({**modules, "block_0_0": detector.get_submodule("stages.0.0"), "pooled": detector.norm}) as seen:
+        with Listening(
+            {**modules, "block_0_0": detector.get_submodule("stages.0.0"), "pooled": detector.norm}
+        ) as seen:
             observed: Observed = nets.observer(picture)
         if a == 0:
             for name, tensor in seen.items():
                 late = name[-1] in "23"
-                out[f"M/{name}"] = tensor if name == "pooled" else tensor[:, ::8] if late else tensor[:, ::8, ::4, ::4]
+                out[f"M/{name}"] = (
+                    tensor
+                    if name == "pooled"
+                    else tensor[:, ::8]
+                    if late
+                    else tensor[:, ::8, ::4, ::4]
+                )
         names = {"t": "shift", "exp": "expression", "kp": "canonical"}
         for name in ("pitch", "yaw", "roll", "t", "exp", "scale", "kp"):
             out[f"M/img{a}/{name}"] = getattr(observed, names.get(name, name))
@@ -150,16 +181,22 @@ def observer_stages(nets: Networks, pictures: list[Tensor]) -> dict[str, Tensor]
         for i, name in enumerate(("pitch", "yaw", "roll")):
             out[f"M/img{a}/{name}_deg"] = angles[:, i : i + 1]
         turn = rotation(angles.numpy())
-        expression, canonical = (t.view(-1, 21, 3).numpy() for t in (observed.expression, observed.canonical))
+        expression, canonical = (
+            t.view(-1, 21, 3).numpy() for t in (observed.expression, observed.canonical)
+        )
         out[f"M/img{a}/R"] = torch.from_numpy(turn)
         moves = Moves(observed.scale.numpy(), turn, expression, observed.shift.numpy())
         out[f"kp/img{a}/x"] = torch.from_numpy(moves.place(canonical))
     return out
 
 
-def warping_stages(nets: Networks, source: Encoded, driving: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def warping_stages(
+    nets: Networks, source: Encoded, driving: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
     w, dense = nets.warping, nets.warping.dense_motion_network
-    modules: dict[str, nn.Module] = {f"enc_{j}": m for j, m in enumerate(dense.hourglass.encoder.down_blocks)}
+    modules: dict[str, nn.Module] = {
+        f"enc_{j}": m for j, m in enumerate(dense.hourglass.encoder.down_blocks)
+    }
     modules |= {f"dec_{j}": m for j, m in enumerate(dense.hourglass.decoder.up_blocks)}
     modules |= {"hourglass_out": dense.hourglass, "third": w.third, "fourth": w.fourth}
     with Listening(modules, {"hourglass_in": dense.hourglass}) as seen:
@@ -184,13 +221,31 @@ def warping_stages(nets: Networks, source: Encoded, driving: Tensor) -> tuple[di
 
 def generator_stages(nets: Networks, feature: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     g = nets.generator
-    modules: dict[str, nn.Module] = {f"middle_{j}": g.get_submodule(f"G_middle_{j}") for j in range(6)}
-    modules |= {"fc": g.fc, "middle_0_spade": g.get_submodule("G_middle_0.norm_0"), "up_0": g.up_0, "up_1": g.up_1}
+    modules: dict[str, nn.Module] = {
+        f"middle_{j}": g.get_submodule(f"G_middle_{j}") for j in range(6)
+    }
+    modules |= {
+        "fc": g.fc,
+        "middle_0_spade": g.get_submodule("G_middle_0.norm_0"),
+        "up_0": g.up_0,
+        "up_1": g.up_1,
+    }
     with Listening(modules) as seen:
         picture = g(feature)
-    out = {f"G/{name}": tensor[:, ::32, ::8, ::8] for name, tensor in seen.items() if not name.startswith("up")}
-    out["G/up_0"], out["G/up_1"] = seen["up_0"][:, ::16, ::16, ::16], seen["up_1"][:, ::4, ::32, ::32]
-    return {**out, "G/out": picture[:, :, ::4, ::4], "G/out_corner": picture[:, :, :48, :48]}, picture
+    out = {
+        f"G/{name}": tensor[:, ::32, ::8, ::8]
+        for name, tensor in seen.items()
+        if not name.startswith("up")
+    }
+    out["G/up_0"], out["G/up_1"] = (
+        seen["up_0"][:, ::16, ::16, ::16],
+        seen["up_1"][:, ::4, ::32, ::32],
+    )
+    return {
+        **out,
+        "G/out": picture[:, :, ::4, ::4],
+        "G/out_corner": picture[:, :, :48, :48],
+    }, picture
 
 
 def where(points: Array32, size: int, scale: float, up: float) -> tuple[Array, float, float]:
@@ -210,9 +265,14 @@ def crop_stages(given: Inputs) -> dict[str, Array]:
         out[f"crop/{tag}/angle"] = np.array([angle])
         for name in ("rot", "norot"):
             matrix = align.liveportrait(points, 512, rotate=name == "rot").crop_from_frame
-            out[f"crop/{tag}/{name}/M_o2c"], out[f"crop/{tag}/{name}/M_c2o"] = matrix, inverse(matrix)
+            out[f"crop/{tag}/{name}/M_o2c"], out[f"crop/{tag}/{name}/M_c2o"] = (
+                matrix,
+                inverse(matrix),
+            )
             out[f"crop/{tag}/{name}/pt_crop"] = geometry.transform(matrix, points)
-        out[f"crop/{tag}/landmark_M_o2c"] = align.liveportrait(points, 224, 1.5, 0.1).crop_from_frame
+        out[f"crop/{tag}/landmark_M_o2c"] = align.liveportrait(
+            points, 224, 1.5, 0.1
+        ).crop_from_frame
     return out | driving_crop_stages(given)
 
 
@@ -223,9 +283,13 @@ def driving_crop_stages(given: Inputs) -> dict[str, Array]:
     mean = boxes.mean(0)
     size = mean[2] - mean[0]
     scale, middle = 512 / size, (mean[:2] + mean[2:]) / 2
-    matrix = np.array([[scale, 0, 256 - scale * middle[0]], [0, scale, 256 - scale * middle[1]], [0, 0, 1]])
+    matrix = np.array(
+        [[scale, 0, 256 - scale * middle[0]], [0, scale, 256 - scale * middle[1]], [0, 0, 1]]
+    )
     (centre, _, angle), first = squares[0], boxes[0]
-    corners = np.array([[first[0], first[1]], [first[2], first[1]], [first[2], first[3]], [first[0], first[3]]])
+    corners = np.array(
+        [[first[0], first[1]], [first[2], first[1]], [first[2], first[3]], [first[0], first[3]]]
+    )
     c, s = np.cos(angle), np.sin(angle)
     return {
         "crop/driving/bboxes": boxes,
@@ -243,7 +307,9 @@ def inverse(matrix: Array) -> Array:
 def put_back(crop: Image, original: Image, frame_from_crop: Array) -> tuple[Array32, Image]:
     """The reference's blend: mask (H, W) in 0..1, and the frame; truncated, not rounded."""
     size = (original.shape[1], original.shape[0])
-    mask = geometry.warp(soft_mask(512), frame_from_crop, size).astype(np.float32)[..., None] / np.float32(255)
+    mask = geometry.warp(soft_mask(512), frame_from_crop, size).astype(np.float32)[
+        ..., None
+    ] / np.float32(255)
     moved = geometry.warp(crop, frame_from_crop, size).astype(np.float32)
     mixed = mask * moved + (1 - mask) * original.astype(np.float32)
     return mask, np.clip(mixed, 0, 255).astype(np.uint8)
@@ -267,7 +333,9 @@ class Pipeline:
 
     def image(self, case: Case, frames: int = 5, strength: float = 1.0) -> Array32:
         gains, options, is_relative = case
-        own, driving = (Moves(*(a[:n] for a in m)) for m, n in ((self.own, 1), (self.driving, frames)))
+        own, driving = (
+            Moves(*(a[:n] for a in m)) for m, n in ((self.own, 1), (self.driving, frames))
+        )
         still = own.place(self.canonical[:1])
         if not is_relative:
             moves = absolute(own, driving, gains)
@@ -287,7 +355,9 @@ class Pipeline:
         moved = video.follow(self.own, driving, gains, relative=is_relative).place(self.canonical)
         added = video.opening_eyes(self.corrections, still, self.openings) if awake else None
         given = (self.openings, self.driven[:frames])
-        return self.corrections.apply(still, moved, given, options, relative=is_relative, added=added)
+        return self.corrections.apply(
+            still, moved, given, options, relative=is_relative, added=added
+        )
 
     def stages(self) -> dict[str, Array32]:
         plain, loose = LivePortraitOptions(), LivePortraitOptions(stitching=False)
@@ -300,7 +370,9 @@ class Pipeline:
         default = self.image((whole, plain, True))
         out = {
             "default/x_d": default,
-            "default/x_s": np.repeat(Moves(*(a[:1] for a in self.own)).place(self.canonical[:1]), 5, 0),
+            "default/x_s": np.repeat(
+                Moves(*(a[:1] for a in self.own)).place(self.canonical[:1]), 5, 0
+            ),
             "pose_friendly/x_d": default,  # see the spec's section 8: the same to 2e-7
             "absolute/x_d": self.image((whole, plain, False)),
             "rel_lip_expr/x_d": self.image((Gains("lips"), plain, True)),
@@ -323,7 +395,12 @@ class Pipeline:
             "video_image_driven/x_d": self.video((whole, plain, True), 1),
             "video_image_driven_abs/x_d": self.video((whole, plain, False), 1),
         }
-        short = {"exp": Gains("expression"), "pose": Gains("pose"), "lip": Gains("lips"), "eyes": Gains("eyes")}
+        short = {
+            "exp": Gains("expression"),
+            "pose": Gains("pose"),
+            "lip": Gains("lips"),
+            "eyes": Gains("eyes"),
+        }
         for name, gains in short.items():
             out[f"rel_{name}/x_d"] = self.image((gains, plain, True))
             out[f"abs_{name}/x_d"] = self.image((gains, plain, False))
@@ -332,8 +409,13 @@ class Pipeline:
         return {f"pipe/{name}": points for name, points in out.items()}
 
 
-def correction_stages(given: Inputs, corrections: Corrections, still: Array32, moved: Array32) -> dict[str, Array32]:
-    eyes, lips = np.abs(given.normal(4, 1, 3)) * np.float32(0.3), np.abs(given.normal(5, 1, 2)) * np.float32(0.1)
+def correction_stages(
+    given: Inputs, corrections: Corrections, still: Array32, moved: Array32
+) -> dict[str, Array32]:
+    eyes, lips = (
+        np.abs(given.normal(4, 1, 3)) * np.float32(0.3),
+        np.abs(given.normal(5, 1, 2)) * np.float32(0.1),
+    )
     return {
         "S/stitch_raw": corrections.stitching_raw(still, moved),
         "S/stitched": corrections.stitched(still, moved),
@@ -368,19 +450,27 @@ def pictures(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     out |= stages
     stages, picture = generator_stages(nets, warped)
     corrections = Corrections(nets.stitching, nets.lips, nets.eyes)
-    small = correction_stages(given, corrections, still, moved) | Pipeline(given, corrections).stages()
+    small = (
+        correction_stages(given, corrections, still, moved) | Pipeline(given, corrections).stages()
+    )
     noisy = (np.float32(0.02) * given.normal(40, 12, 1, 21, 3))[:, 0]
     small |= {f"smooth/{name}": video.smoothed(noisy, float(name)) for name in ("3e-7", "1e-5")}
     opened = openings(given.points(20))
     small |= {"ratio/eye": opened[None, :2], "ratio/lip": opened[None, 2:]}
-    return {**out, **stages, **{name: torch.from_numpy(array) for name, array in small.items()}}, picture
+    return {
+        **out,
+        **stages,
+        **{name: torch.from_numpy(array) for name, array in small.items()},
+    }, picture
 
 
 def stages(offset: int) -> dict[str, Tensor]:
     out, _ = pictures(offset)
     given = Inputs(offset)
     out |= {name: torch.from_numpy(a.astype(np.float32)) for name, a in crop_stages(given).items()}
-    return out | {name: torch.from_numpy(a.astype(np.float32)) for name, a in paste_stages(given).items()}
+    return out | {
+        name: torch.from_numpy(a.astype(np.float32)) for name, a in paste_stages(given).items()
+    }
 
 
 def wave(height: int, width: int, offset: int) -> Image:

@@ -7,14 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.blocks.keypoints import movement_scale, relative_points
 from thcli.engines.monkeynet.networks import Generator, KeypointDetector, Keypoints
 from thcli.engines.monkeynet.transfer import adapted_variances
+from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 
 
 def as_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Kernels with their time axis."""
-    return {key: tensor[:, :, None] if tensor.dim() == 4 else tensor for key, tensor in state.items()}
+    return {
+        key: tensor[:, :, None] if tensor.dim() == 4 else tensor for key, tensor in state.items()
+    }
 
 
 def detector_state(offset: int) -> dict[str, Tensor]:
@@ -39,7 +41,9 @@ def stages(offset: int) -> dict[str, Tensor]:
     out["norm/var"] = driving.var[None]
     scale = movement_scale(mine, first)
     out["norm_adapt/mean"] = torch.from_numpy(relative_points(mean, first, mine, scale))[None]
-    variances = adapted_variances(driving.var.numpy(), driving.var[0].numpy(), source.var[0].numpy())
+    variances = adapted_variances(
+        driving.var.numpy(), driving.var[0].numpy(), source.var[0].numpy()
+    )
     out["norm_adapt/var"] = torch.from_numpy(variances)[None]
     second = Keypoints(out["norm/mean"][0, 1:], driving.var[1:])
     weights = generator_state(offset)
@@ -49,7 +53,9 @@ def stages(offset: int) -> dict[str, Tensor]:
         field = generator.motion(encoded, second)
         decoded = generator.decode(encoded, field)
         out[f"{prefix}/mask_embedding"] = field.embedding[:, :, None, ::4, ::4]
-        out[f"{prefix}/deformation"] = F.pad(field.deformation, (0, 1))[None]  # the reference has a third coordinate, 0
+        out[f"{prefix}/deformation"] = F.pad(field.deformation, (0, 1))[
+            None
+        ]  # the reference has a third coordinate, 0
         if not aligned:
             out["gen/kp_embedding"] = field.heat[:, :, None, ::2, ::2]
         out[f"{prefix}/decoder"] = decoded[:, :, None, ::8, ::8]

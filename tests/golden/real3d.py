@@ -30,7 +30,9 @@ def stages(offset: int) -> dict[str, Tensor]:
     return {
         "f0_coarse": coarse_pitch(hertz).int(),
         "infer/mel_encoder": network.mel_encoder(hubert[:, ::2].mT),
-        "infer/pitch_encoder": network.pitch_encoder(network.pitch_embed(coarse_pitch(hertz)[:, ::2]).mT),
+        "infer/pitch_encoder": network.pitch_encoder(
+            network.pitch_embed(coarse_pitch(hertz)[:, ::2]).mT
+        ),
         "infer/cond": condition.mT,
         "infer/g_sqz": coarse,
         "infer/pred": (vae.sample(condition, 0.2 * prior_noise) * mask).mT,
@@ -38,7 +40,12 @@ def stages(offset: int) -> dict[str, Tensor]:
         "flow/reverse": vae.prior_flow.reverse(0.2 * prior_noise, steps, coarse),
         "flow/forward": vae.prior_flow(prior_noise, steps, coarse),
         "decoder/out": vae.decoder(prior_noise, torch.ones(2, 1, 32), condition),
-        "encoder/z": code.z, "encoder/m": code.mean, "encoder/logs": code.log_std, "encoder/mask": code.mask,
-        "train/pred": trained.prediction, "train/loss_kl": trained.kl[None],
-        "train/m_q": trained.mean, "train/z_p": trained.prior,
-    }  # fmt: skip
+        "encoder/z": code.z,
+        "encoder/m": code.mean,
+        "encoder/logs": code.log_std,
+        "encoder/mask": code.mask,
+        "train/pred": trained.prediction,
+        "train/loss_kl": trained.kl[None],
+        "train/m_q": trained.mean,
+        "train/z_p": trained.prior,
+    }

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from thcli.core.types import Image
-from thcli.evaluate.sheet import save_picture
-from thcli.evaluate.testclip import astronaut_clip, photograph
+from thcli.evaluate.datasets.test_clip import astronaut_clip, photograph
+from thcli.evaluate.reports.contact_sheet import save_picture
 
 Clip = Callable[..., Path]
 SIZE = 192
@@ -39,7 +39,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
     folder = tmp_path_factory.mktemp("clips")
 
     def make(
-        name: str, frames: int, *, pts: list[int] | None = None, without: range = range(0), tone: bool = False
+        name: str,
+        frames: int,
+        *,
+        pts: list[int] | None = None,
+        without: range = range(0),
+        tone: bool = False,
     ) -> Path:
         path = folder / name
         if path.exists():
@@ -50,8 +55,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
             video.pix_fmt = "yuv420p"
             video.time_base = video.codec_context.time_base = Fraction(1, 1000)
             audio = out.add_stream("aac", rate=16000) if tone else None
-            for index, shot in enumerate(astronaut_clip(frames, SIZE)):
-                picture = av.VideoFrame.from_ndarray(empty_wall if index in without else shot.pixels, format="rgb24")
+            for index, frame in enumerate(astronaut_clip(frames, SIZE)):
+                picture = av.VideoFrame.from_ndarray(
+                    empty_wall if index in without else frame.pixels, format="rgb24"
+                )
                 picture.pts = pts[index] if pts else 40 * index
                 picture.time_base = Fraction(1, 1000)
                 out.mux(video.encode(picture))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from thcli.train.smoke import made_clips
+from thcli.train.core.synthetic import made_clips
 
 
 @pytest.fixture(autouse=True)

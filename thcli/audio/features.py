@@ -8,11 +8,11 @@ from itertools import tee
 
 import numpy as np
 
-from thcli.audio.activity import levels
-from thcli.audio.align import together
-from thcli.audio.frames import framed
 from thcli.audio.mel import BINS, log_mel_blocks
 from thcli.audio.pitch import VOICES, peak, tracked
+from thcli.audio.resample_rows import together
+from thcli.audio.voice_activity import levels
+from thcli.audio.windows import framed
 from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 

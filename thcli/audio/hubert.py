@@ -14,14 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.audio.weightnorm import NormedConv1d
+from thcli.audio.weight_norm import NormedConv1d
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 from thcli.weights.tensors import load_tensors, require_keys
 
-STRIDE, FIELD = 320, 400  # samples between two rows, and of one; row t is heard about sample 320 t + 200
+STRIDE, FIELD = (
+    320,
+    400,
+)  # samples between two rows, and of one; row t is heard about sample 320 t + 200
 PER_SECOND = 50
 CLIP = 1000  # rows that attend to each other, as Real3D-Portrait cuts its sound: memory is that of 20 s
 _KERNELS, _STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
@@ -52,7 +55,9 @@ class _FrontLayer(nn.Module):
 
     def __init__(self, inputs: int, size: Size, layer: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(inputs, size.front, _KERNELS[layer], _STRIDES[layer], bias=size.stable)
+        self.conv = nn.Conv1d(
+            inputs, size.front, _KERNELS[layer], _STRIDES[layer], bias=size.stable
+        )
         self.stable = size.stable
         if size.stable:
             self.layer_norm: nn.Module = nn.LayerNorm(size.front)
@@ -75,7 +80,9 @@ class _Front(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         widths = (1, *[size.front] * (len(_KERNELS) - 1))
-        self.conv_layers = nn.Sequential(*(_FrontLayer(width, size, layer) for layer, width in enumerate(widths)))
+        self.conv_layers = nn.Sequential(
+            *(_FrontLayer(width, size, layer) for layer, width in enumerate(widths))
+        )
 
     def forward(self, sound: Tensor) -> Tensor:
         rows: Tensor = self.conv_layers(sound[:, None])
@@ -98,7 +105,9 @@ class _Places(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.conv = NormedConv1d(size.width, size.width, _POSITIONS, _POSITIONS // 2, _GROUPS, along=2)
+        self.conv = NormedConv1d(
+            size.width, size.width, _POSITIONS, _POSITIONS // 2, _GROUPS, along=2
+        )
 
     def forward(self, rows: Tensor) -> Tensor:
         places: Tensor = F.gelu(self.conv(rows.mT)[..., :-1]).transpose(1, 2)
@@ -109,11 +118,14 @@ class _Attention(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.heads = size.heads
-        self.k_proj, self.v_proj, self.q_proj, self.out_proj = (nn.Linear(size.width, size.width) for _ in range(4))
+        self.k_proj, self.v_proj, self.q_proj, self.out_proj = (
+            nn.Linear(size.width, size.width) for _ in range(4)
+        )
 
     def forward(self, rows: Tensor) -> Tensor:
         q, k, v = (
-            p(rows).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+            p(rows).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for p in (self.q_proj, self.k_proj, self.v_proj)
         )
         mixed = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
@@ -162,7 +174,11 @@ class _Encoder(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         rows = rows + self.pos_conv_embed(rows)
-        out: Tensor = self.layer_norm(self.layers(rows)) if self.stable else self.layers(self.layer_norm(rows))
+        out: Tensor = (
+            self.layer_norm(self.layers(rows))
+            if self.stable
+            else self.layers(self.layer_norm(rows))
+        )
         return out
 
 
@@ -210,7 +226,10 @@ class Hubert:
             yield self._heard(sound)
 
     def _heard(self, sound: Array32) -> Array32:
-        with torch.inference_mode(), torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.half, enabled=self.half is not None),
+        ):
             rows = self.network(torch.from_numpy(sound)[None].to(self.device))[0]
         found: Array32 = rows.float().cpu().numpy()
         return found
@@ -222,7 +241,11 @@ def normalisation(speech: Speech) -> tuple[np.float32, np.float32]:
     count = 0
     for block in speech.blocks():
         exact = block.astype(np.float64)
-        total, square, count = total + float(exact.sum()), square + float(np.square(exact).sum()), count + len(block)
+        total, square, count = (
+            total + float(exact.sum()),
+            square + float(np.square(exact).sum()),
+            count + len(block),
+        )
     mean = total / max(count, 1)
     variance = max(0.0, square / max(count, 1) - mean * mean)
     return np.float32(mean), np.float32(1 / np.sqrt(variance + _EPS))

@@ -63,9 +63,13 @@ def _shelf(rate: int) -> list[float]:
     band = high**0.4996667741545416
     scale = 1 + k / q + k * k
     return [
-        (high + band * k / q + k * k) / scale, 2 * (k * k - high) / scale, (high - band * k / q + k * k) / scale,
-        1.0, 2 * (k * k - 1) / scale, (1 - k / q + k * k) / scale,
-    ]  # fmt: skip
+        (high + band * k / q + k * k) / scale,
+        2 * (k * k - high) / scale,
+        (high - band * k / q + k * k) / scale,
+        1.0,
+        2 * (k * k - 1) / scale,
+        (1 - k / q + k * k) / scale,
+    ]
 
 
 def _high_pass(rate: int) -> list[float]:

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft, signal
 
-from thcli.audio.frames import framed, joined
 from thcli.audio.read import RATE
+from thcli.audio.windows import framed, joined
 from thcli.core.types import Array32
 
 HOP, WINDOW, BINS = 160, 400, 80
@@ -17,7 +17,9 @@ FLOOR = 1e-8  # of an energy, where a sine of full scale has about 1: -80 dB, ln
 LOWEST = 50.0  # Hz
 
 
-def log_mel(samples: Array32, rate: int = RATE, hop: int = HOP, window: int = WINDOW, bins: int = BINS) -> Array32:
+def log_mel(
+    samples: Array32, rate: int = RATE, hop: int = HOP, window: int = WINDOW, bins: int = BINS
+) -> Array32:
     """(N,) samples -> (ceil(N / hop), bins) float32: ln(max(energy, FLOOR)) of mel bands from 50 Hz to rate / 2.
 
     Frame t is centred at sample t * hop (silence outside of the sound). Hann window; energies are scaled so that a sine of amplitude 1
@@ -26,7 +28,13 @@ def log_mel(samples: Array32, rate: int = RATE, hop: int = HOP, window: int = WI
     return joined(log_mel_blocks([samples], rate, hop, window, bins), bins)
 
 
-def log_mel_blocks(blocks: Iterable[Array32], rate: int = RATE, hop: int = HOP, window: int = WINDOW, bins: int = BINS) -> Iterator[Array32]:  # fmt: skip
+def log_mel_blocks(
+    blocks: Iterable[Array32],
+    rate: int = RATE,
+    hop: int = HOP,
+    window: int = WINDOW,
+    bins: int = BINS,
+) -> Iterator[Array32]:
     """`log_mel` of a sound that comes in blocks of any size, in parts (T, bins): put together, to the bit the same numbers."""
     taper = signal.get_window("hann", window).astype(np.float32)
     taper *= 2 / taper.sum()
@@ -59,9 +67,13 @@ _LINEAR, _KNEE, _LOG = 200 / 3, 1000.0, np.log(6.4) / 27  # Slaney, Auditory Too
 
 
 def _mels(hertz: float) -> float:
-    return hertz / _LINEAR if hertz < _KNEE else float(_KNEE / _LINEAR + np.log(hertz / _KNEE) / _LOG)
+    return (
+        hertz / _LINEAR if hertz < _KNEE else float(_KNEE / _LINEAR + np.log(hertz / _KNEE) / _LOG)
+    )
 
 
-def _hertz(mels: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _hertz(
+    mels: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     knee = _KNEE / _LINEAR
     return np.where(mels < knee, mels * _LINEAR, _KNEE * np.exp(_LOG * (mels - knee)))

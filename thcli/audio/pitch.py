@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, signal
 
-from thcli.audio.frames import framed, joined
 from thcli.audio.mel import HOP
-from thcli.audio.path import Costs, likeliest
 from thcli.audio.read import RATE
+from thcli.audio.viterbi import Costs, likeliest
+from thcli.audio.windows import framed, joined
 from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 
@@ -44,7 +44,9 @@ def pitch(samples: Array32, rate: int = RATE, hop: int = HOP, within: Range = VO
     return joined(tracked([sound], rate, hop, within, 0, peak([sound])))
 
 
-def pitch_blocks(speech: Speech, hop: int = HOP, within: Range = VOICES, first: int = 0) -> Iterator[Array32]:
+def pitch_blocks(
+    speech: Speech, hop: int = HOP, within: Range = VOICES, first: int = 0
+) -> Iterator[Array32]:
     """`pitch` of a sound that comes in blocks, in parts (T,); reads it twice (the silence is a share of the whole's peak).
 
     first: sample about which frame 0 is taken.
@@ -65,7 +67,9 @@ def peak(blocks: Iterable[Array32]) -> float:
     return max(high - mean, mean - low)
 
 
-def tracked(blocks: Iterable[Array32], rate: int, hop: int, within: Range, first: int, loudest: float) -> Iterator[Array32]:  # fmt: skip
+def tracked(
+    blocks: Iterable[Array32], rate: int, hop: int, within: Range, first: int, loudest: float
+) -> Iterator[Array32]:
     """`pitch_blocks` of blocks that are read once, where the peak is known."""
     seconds = hop / rate
     costs = Costs(jump=0.35 * 0.01 / seconds, voicing=0.14 * 0.01 / seconds)
@@ -81,7 +85,9 @@ class _Finder:
         self._period = int(rate / within.floor)
         half = int(3 * rate / within.floor) // 2 - 1
         self.window = 2 * half
-        self._taper = signal.get_window("hann", self.window + 1, fftbins=False)[1:].astype(np.float32)
+        self._taper = signal.get_window("hann", self.window + 1, fftbins=False)[1:].astype(
+            np.float32
+        )
         self._size = fft.next_fast_len(round(self.window * 1.5), real=True)
         self._longest = min(_FINER * self.window // 3 + 2, _FINER * self._size // 2 - 2)
         self._shortest = max(2, int(_FINER * rate / within.ceiling))
@@ -97,7 +103,9 @@ class _Finder:
 
     def __call__(self, windows: Array32) -> Array32:
         middle, half = self.window // 2, self._period // 2 + 1
-        mean = windows[:, max(0, middle - self._period) : middle + self._period].mean(axis=1, keepdims=True)
+        mean = windows[:, max(0, middle - self._period) : middle + self._period].mean(
+            axis=1, keepdims=True
+        )
         tapered = (windows - mean) * self._taper
         local = np.abs(tapered[:, middle - half : middle + half]).max(axis=1)
         raw = self._correlation(tapered)
@@ -115,7 +123,9 @@ class _Finder:
         """(T, _CANDIDATES) Hz, 0 for none, and strength, of the strongest peaks."""
         begin, end = self._shortest, self._longest
         inner = strength[:, begin:end]
-        top = (inner > strength[:, begin - 1 : end - 1]) & (inner >= strength[:, begin + 1 : end + 1])
+        top = (inner > strength[:, begin - 1 : end - 1]) & (
+            inner >= strength[:, begin + 1 : end + 1]
+        )
         top &= inner > 0.5 * self._within.voicing
         frame, lag = np.nonzero(top)
         lag += begin
@@ -139,4 +149,6 @@ class _Finder:
 def semitones(hertz: Array32, middle: float) -> Array32:
     """Distance from `middle` Hz in semitones, 0 where unvoiced."""
     voiced: npt.NDArray[np.bool_] = hertz > 0
-    return np.where(voiced, 12 * np.log2(np.where(voiced, hertz, middle) / middle), 0).astype(np.float32)
+    return np.where(voiced, 12 * np.log2(np.where(voiced, hertz, middle) / middle), 0).astype(
+        np.float32
+    )

@@ -15,15 +15,29 @@ from av.stream import Disposition
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Array32
-from thcli.media.container import opened
 from thcli.media.failures import check_file, unreadable
+from thcli.media.reading.container import opened
 
 RATE = 16000  # samples a second, of everything here that listens
-_TOLERANCE = Fraction(1, 10)  # seconds that time stamps may stray from the samples' count before they are believed
-_LONGEST_GAP, _LONGEST_OVERLAP = 3600, 1  # seconds; a larger jump of the clock says nothing: the sound goes on
+_TOLERANCE = Fraction(
+    1, 10
+)  # seconds that time stamps may stray from the samples' count before they are believed
+_LONGEST_GAP, _LONGEST_OVERLAP = (
+    3600,
+    1,
+)  # seconds; a larger jump of the clock says nothing: the sound goes on
 _PART = 1 << 16  # samples of silence made at once
 # how much of each channel is heard: speech stands in the centre, and a subwoofer says nothing
-_SHARES = {"FC": 1.0, "LFE": 0.0, "LFE2": 0.0, "BL": 0.5, "BR": 0.5, "SL": 0.5, "SR": 0.5, "BC": 0.5}
+_SHARES = {
+    "FC": 1.0,
+    "LFE": 0.0,
+    "LFE2": 0.0,
+    "BL": 0.5,
+    "BR": 0.5,
+    "SL": 0.5,
+    "SR": 0.5,
+    "BC": 0.5,
+}
 _FRONT = 0.7071
 
 
@@ -54,7 +68,9 @@ class Sound:
         return (self.samples[begin : begin + size] for begin in range(0, len(self.samples), size))
 
 
-def read(path: str | Path, rate: int = RATE, start: float | None = None, end: float | None = None) -> Sound:
+def read(
+    path: str | Path, rate: int = RATE, start: float | None = None, end: float | None = None
+) -> Sound:
     """A whole sound, or what of it lies in start..end (seconds from the beginning of the sound itself).
 
     Any audio or video file that FFmpeg opens: the default audio track, channels mixed to one (5.1: mostly its centre), pauses in
@@ -71,11 +87,21 @@ def starts(path: str | Path) -> Fraction:
     path = _file(path)
     with opened(path) as container:
         for frame in _frames(container, path):
-            return Fraction(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else Fraction(0)
+            return (
+                Fraction(frame.pts * frame.time_base)
+                if frame.pts is not None and frame.time_base
+                else Fraction(0)
+            )
     raise _nothing(path)
 
 
-def blocks(path: str | Path, rate: int = RATE, seconds: float = 10.0, start: float | None = None, end: float | None = None) -> Iterator[Array32]:  # fmt: skip
+def blocks(
+    path: str | Path,
+    rate: int = RATE,
+    seconds: float = 10.0,
+    start: float | None = None,
+    end: float | None = None,
+) -> Iterator[Array32]:
     """The same sound in blocks of `seconds` (the last one is shorter), each (N,) float32: an hour takes no more memory than a minute.
 
     Raises MediaError as `read` does, when the first block is asked for; a file that breaks off later just ends there.
@@ -102,7 +128,14 @@ def blocks(path: str | Path, rate: int = RATE, seconds: float = 10.0, start: flo
     if waiting:
         yield np.concatenate(held)
     elif not given:
-        raise MediaError(f"{path} has no sound from {float(start or 0):g} s on: it lasts {position / rate:.2f} s.", "Give an earlier --start.") if position else _nothing(path)  # fmt: skip
+        raise (
+            MediaError(
+                f"{path} has no sound from {float(start or 0):g} s on: it lasts {position / rate:.2f} s.",
+                "Give an earlier --start.",
+            )
+            if position
+            else _nothing(path)
+        )
 
 
 def _file(path: str | Path) -> Path:
@@ -121,10 +154,15 @@ def _track(container: InputContainer, path: Path) -> Any:
     """The audio track that is meant: the default one, else the first. Raises MediaError without any."""
     if not container.streams.audio:
         what = "a picture without sound" if container.streams.video else "no sound"
-        raise MediaError(f"{path} holds {what}.", "Give an audio file, or a video with an audio track.")
+        raise MediaError(
+            f"{path} holds {what}.", "Give an audio file, or a video with an audio track."
+        )
     tracks = [track for track in container.streams.audio if track.codec_context is not None]
     if not tracks:
-        raise MediaError(f"{path} holds a sound of a kind that this build of FFmpeg cannot decode.", "Convert it to WAV or FLAC.")  # fmt: skip
+        raise MediaError(
+            f"{path} holds a sound of a kind that this build of FFmpeg cannot decode.",
+            "Convert it to WAV or FLAC.",
+        )
     return next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
 
 
@@ -154,8 +192,12 @@ def _continuous(path: Path, rate: int) -> Generator[Array32, None, None]:
         expected = Fraction(0)  # seconds since the origin at which the next frame should begin
         made = skip = 0  # samples given so far; samples to leave out, since they were there before
         for frame in _frames(container, path):
-            time = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
-            jump = time - origin - expected if time is not None and origin is not None else Fraction(0)
+            time = (
+                frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
+            )
+            jump = (
+                time - origin - expected if time is not None and origin is not None else Fraction(0)
+            )
             if time is not None and (origin is None or not -_LONGEST_OVERLAP < jump < _LONGEST_GAP):
                 origin = time - expected
                 jump = Fraction(0)
@@ -188,7 +230,11 @@ class _Mixer:
         self._like = _format(frame)
         names = [channel.name for channel in frame.layout.channels]
         shares = np.array([_SHARES.get(name, _FRONT) for name in names], np.float32)
-        self._shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(names), 1 / len(names), np.float32)
+        self._shares = (
+            shares / shares.sum()
+            if shares.sum() > 0
+            else np.full(len(names), 1 / len(names), np.float32)
+        )
         # packed: PyAV 18 crashes on the planes of 8 channels and more
         self._resampler = av.AudioResampler("flt", frame.layout.name, rate)
 

@@ -52,7 +52,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def thcli(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_version
+        ),
     ] = False,
 ) -> None:
     """Talking-head video: animate, refine, edit or voice a face."""
@@ -97,16 +100,24 @@ def run(argv: Sequence[str]) -> int:
     """Parses and runs one command; returns its exit code (design.md section 5). A bug is not caught: it reaches the interpreter."""
     try:
         with _terminable():
-            result = typer.main.get_command(app).main(list(argv), prog_name="thcli", standalone_mode=False)
+            result = typer.main.get_command(app).main(
+                list(argv), prog_name="thcli", standalone_mode=False
+            )
     except ThcliError as error:
         complain(error)
         return error.exit_code
     except typer.TyperException as error:
-        if error.format_message().startswith("Usage:"):  # a command group without a command: its help
+        if error.format_message().startswith(
+            "Usage:"
+        ):  # a command group without a command: its help
             print(error.format_message(), file=sys.stderr)
             return UsageError.exit_code
         context = getattr(error, "ctx", None)
-        complain(UsageError(error.format_message(), f"Try '{context.command_path} --help'." if context else ""))
+        complain(
+            UsageError(
+                error.format_message(), f"Try '{context.command_path} --help'." if context else ""
+            )
+        )
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED

@@ -10,13 +10,24 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.core.options import BenchOptions, FaceOptions, MeshOptions, ReenactOptions, RunOptions, ShowOptions
+from thcli.core.options import (
+    BenchOptions,
+    FaceOptions,
+    MeshOptions,
+    ReenactOptions,
+    RunOptions,
+    ShowOptions,
+)
 
 
 @flags
 def bench(
-    source: Annotated[Path | None, typer.Argument(help="A portrait (default: one that is made).")] = None,
-    drive: Annotated[Path | None, typer.Argument(help="A video (default: one that is made).")] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="A portrait (default: one that is made).")
+    ] = None,
+    drive: Annotated[
+        Path | None, typer.Argument(help="A video (default: one that is made).")
+    ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="What renders (thcli list engines).")
     ] = ReenactOptions().engine,
@@ -28,7 +39,7 @@ def bench(
     show: ShowOptions,
 ) -> None:
     """Measure speed and memory of a reenactment on this machine, from file to file and stage by stage."""
-    from thcli.evaluate.bench import bench as measured
+    from thcli.evaluate.benchmarks.speed import bench as measured
 
     options = replace(ReenactOptions(), engine=engine, faces=faces, mesh=mesh, run=run)
     with Console(show) as console:

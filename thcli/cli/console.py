@@ -15,7 +15,7 @@ from thcli.core.options import ShowOptions
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from thcli.pipeline.report import Report
+    from thcli.pipeline.job.job import Report
 
 
 @dataclass
@@ -30,7 +30,13 @@ class Console:
     def __enter__(self) -> Console:
         if sys.stderr.isatty() and not self.show.quiet:
             from rich.console import Console as RichConsole
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             self._bar = Progress(
                 TextColumn("{task.description:>10}"),
@@ -57,7 +63,9 @@ class Console:
         elif self._bar:
             self._draw(self._bar, event)
         elif isinstance(event, Finished):
-            rate = f", {event.done / event.seconds:.1f}/s" if event.done and event.seconds > 0 else ""
+            rate = (
+                f", {event.done / event.seconds:.1f}/s" if event.done and event.seconds > 0 else ""
+            )
             self.say(f"{event.stage}: {event.done} in {event.seconds:.1f} s{rate}")
 
     def _draw(self, bar: Progress, event: Started | Step | Finished) -> None:
@@ -79,19 +87,28 @@ class Console:
     def result(self, report: Mapping[str, Any], text: str) -> None:
         """The command's result: JSON on stdout with --json, else a line for people."""
         if self.show.as_json:
-            print(json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str))
+            print(
+                json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str)
+            )
         else:
             self.say(text)
 
     def table(
-        self, head: Sequence[str], rows: Sequence[Sequence[Any]], report: Mapping[str, Any], *, headed: bool = False
+        self,
+        head: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        report: Mapping[str, Any],
+        *,
+        headed: bool = False,
     ) -> None:
         """A result that is a table: JSON with --json, a ruled table on a terminal, tab-separated lines in a pipe (all on stdout).
 
         headed: the lines in a pipe begin with the heading, for tables whose columns differ from run to run.
         """
         if self.show.as_json:
-            print(json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str))
+            print(
+                json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str)
+            )
         elif sys.stdout.isatty():
             from rich.console import Console as RichConsole
             from rich.table import Table

@@ -14,17 +14,20 @@ from thcli.core.options import RunOptions, ShowOptions
 
 @flags
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="A folder for the video and the pictures.")] = Path(
-        "demo-out"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A folder for the video and the pictures.")
+    ] = Path("demo-out"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     *,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
     """Animate a portrait that comes with scikit-image by the bundled motion: nodding, turning, blinking, talking."""
-    from thcli.evaluate.demo import render_demo
+    from thcli.evaluate.reports.demo import render_demo
 
     with Console(show) as console:
         report = render_demo(output, run, overwrite, console)
-        console.result(report.as_json(), f"{output}: {', '.join(report.details['files'])} ({report.seconds:.1f} s)")
+        console.result(
+            report.as_json(),
+            f"{output}: {', '.join(report.details['files'])} ({report.seconds:.1f} s)",
+        )

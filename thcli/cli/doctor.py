@@ -16,7 +16,18 @@ from thcli.cli.flags import flags
 from thcli.core.errors import DeviceError, OutputError, WeightsError
 from thcli.core.options import ShowOptions
 
-CODECS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "prores_ks", "ffv1", "aac", "libopus", "gif", "libwebp_anim")
+CODECS = (
+    "libx264",
+    "libx265",
+    "libvpx-vp9",
+    "libsvtav1",
+    "prores_ks",
+    "ffv1",
+    "aac",
+    "libopus",
+    "gif",
+    "libwebp_anim",
+)
 LEAST_DISK = 500_000_000  # bytes: an hour of 720p at crf 18
 
 
@@ -44,7 +55,11 @@ def doctor(*, show: ShowOptions) -> int:
 
 
 def _python() -> Iterator[Check]:
-    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
+    yield Check(
+        "python",
+        "ok",
+        f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores",
+    )
 
 
 def _packages() -> Iterator[Check]:
@@ -55,7 +70,13 @@ def _packages() -> Iterator[Check]:
         try:
             yield Check("package", "ok", f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Check("package", "problem", f"{name} is missing", f"pip install {name}", DeviceError.exit_code)
+            yield Check(
+                "package",
+                "problem",
+                f"{name} is missing",
+                f"pip install {name}",
+                DeviceError.exit_code,
+            )
 
 
 def _codecs() -> Iterator[Check]:
@@ -65,7 +86,9 @@ def _codecs() -> Iterator[Check]:
     missing = [c for c in CODECS if c not in found]
     yield Check("codecs", "ok", ", ".join(c for c in CODECS if c in found))
     if missing:
-        yield Check("codecs", "note", f"not in this PyAV: {', '.join(missing)}", "pip install --upgrade av")
+        yield Check(
+            "codecs", "note", f"not in this PyAV: {', '.join(missing)}", "pip install --upgrade av"
+        )
 
 
 def _devices() -> Iterator[Check]:
@@ -89,7 +112,12 @@ def _weights() -> Iterator[Check]:
             )
     others = [e for e in weights.registry().values() if not e.auto]
     ready_names = [e.name for e in others if weights.present(e.name)]
-    yield Check("weights", "ok", f"{len(ready_names)} of {len(others)} official files are here", "thcli weights list")
+    yield Check(
+        "weights",
+        "ok",
+        f"{len(ready_names)} of {len(others)} official files are here",
+        "thcli weights list",
+    )
 
 
 def _disk() -> Iterator[Check]:
@@ -99,8 +127,20 @@ def _disk() -> Iterator[Check]:
         there = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(there).free
         state = "ok" if free >= LEAST_DISK else "problem"
-        yield Check("disk", state, f"{free / 1e9:.1f} GB free ({what}: {folder})", "" if state == "ok" else "free some room", OutputError.exit_code)  # fmt: skip
+        yield Check(
+            "disk",
+            state,
+            f"{free / 1e9:.1f} GB free ({what}: {folder})",
+            "" if state == "ok" else "free some room",
+            OutputError.exit_code,
+        )
         if not os.access(there, os.W_OK):
             code = WeightsError.exit_code if what == "weights" else OutputError.exit_code
-            yield Check("disk", "problem" if what == "weights" else "note", f"{folder} cannot be written", "", code)
+            yield Check(
+                "disk",
+                "problem" if what == "weights" else "note",
+                f"{folder} cannot be written",
+                "",
+                code,
+            )
     yield Check("thcli", "ok", f"{version('thcli')} with {sys.executable}")

@@ -13,18 +13,25 @@ from thcli.core.options import EditOptions, ShowOptions
 
 @flags
 def edit(
-    video: Annotated[str, typer.Argument(help="The clip: a video, a picture, a folder of pictures, or - for stdin.")],
+    video: Annotated[
+        str,
+        typer.Argument(help="The clip: a video, a picture, a folder of pictures, or - for stdin."),
+    ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Video, GIF, WebP, folder/ of PNGs, or - (default: beside VIDEO)."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Video, GIF, WebP, folder/ of PNGs, or - (default: beside VIDEO).",
+        ),
     ] = None,
     *,
     options: EditOptions,
     show: ShowOptions,
 ) -> None:
     """Change what a face is like (smiling, beard, eyeglasses, younger …), steadily through a clip."""
+    from thcli.pipeline.dry_run_edit import rehearse_edit
     from thcli.pipeline.edit import edit as run
-    from thcli.pipeline.editrehearsal import rehearse_edit
 
     with Console(show) as console:
         if options.dry_run:

@@ -40,9 +40,14 @@ def _key(item: Field[Any]) -> str:
 def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     names = item.metadata.get("names") or (f"--{item.name.replace('_', '-')}",)
     show = item.default not in (None, False)
-    declared = typer.Option(*names, help=item.metadata.get("help"), show_default=show, rich_help_panel=panel)
+    declared = typer.Option(
+        *names, help=item.metadata.get("help"), show_default=show, rich_help_panel=panel
+    )
     return inspect.Parameter(
-        _key(item), inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=Annotated[hint, declared]
+        _key(item),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=item.default,
+        annotation=Annotated[hint, declared],
     )
 
 
@@ -68,11 +73,25 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
         raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
     own = table.get(context.info_name or "", {})
     common = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    known = {name for p in context.command.params for name in (p.name, *(o.lstrip("-") for o in p.opts)) if name}
-    unknown = sorted(key for key in own if key.replace("_", "-") not in known and key.replace("-", "_") not in known)
+    known = {
+        name
+        for p in context.command.params
+        for name in (p.name, *(o.lstrip("-") for o in p.opts))
+        if name
+    }
+    unknown = sorted(
+        key
+        for key in own
+        if key.replace("_", "-") not in known and key.replace("-", "_") not in known
+    )
     if unknown:
-        raise UsageError(f"{file} sets {unknown[0]!r}, which '{context.info_name}' does not know.", "See its --help.")
-    names = {o.lstrip("-").replace("-", "_"): p.name for p in context.command.params for o in p.opts}
+        raise UsageError(
+            f"{file} sets {unknown[0]!r}, which '{context.info_name}' does not know.",
+            "See its --help.",
+        )
+    names = {
+        o.lstrip("-").replace("-", "_"): p.name for p in context.command.params for o in p.opts
+    }
     merged = {key.replace("-", "_"): value for key, value in {**common, **own}.items()}
     context.default_map = {names.get(key) or key: value for key, value in merged.items()}
     return file
@@ -84,7 +103,12 @@ _CONFIG = inspect.Parameter(
     default=None,
     annotation=Annotated[
         Path | None,
-        typer.Option("--config", help="Take defaults from this TOML file.", is_eager=True, callback=_configure),
+        typer.Option(
+            "--config",
+            help="Take defaults from this TOML file.",
+            is_eager=True,
+            callback=_configure,
+        ),
     ],
 )
 
@@ -92,7 +116,9 @@ _CONFIG = inspect.Parameter(
 def flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command whose option-class parameters have become flags (and which takes --config)."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if inspect.isclass(hint) and is_dataclass(hint)}
+    groups = {
+        name: hint for name, hint in hints.items() if inspect.isclass(hint) and is_dataclass(hint)
+    }
     signature = inspect.signature(command)
     parameters = [
         p.replace(annotation=hints.get(name, p.annotation))
@@ -101,7 +127,9 @@ def flags(command: Callable[..., Any]) -> Callable[..., Any]:
     ]
     for group in groups.values():
         for owner, item, hint in _leaves(group):
-            parameters.append(_parameter(item, hint, (owner.__doc__ or "").split("\n")[0].rstrip(".")))
+            parameters.append(
+                _parameter(item, hint, (owner.__doc__ or "").split("\n")[0].rstrip("."))
+            )
     parameters = sorted([*parameters, _CONFIG], key=lambda p: p.kind)
 
     @functools.wraps(command)

@@ -24,7 +24,7 @@ def listing(
     show: ShowOptions,
 ) -> None:
     """List engines and backends: weights, licence, readiness; the regions that faces are divided into; the attributes that can be edited."""
-    from thcli.core.backends import TABLE
+    from thcli.pipeline.backends import STAGES
 
     if what == "regions":
         _regions(show)
@@ -32,16 +32,21 @@ def listing(
     if what == "attributes":
         _attributes(show)
         return
-    lists = {"backends": tuple(TABLE), **{stage: (stage,) for stage in TABLE}}
-    plurals = {f"{stage}s": (stage,) for stage in TABLE}
+    lists = {"backends": tuple(STAGES), **{stage: (stage,) for stage in STAGES}}
+    plurals = {f"{stage}s": (stage,) for stage in STAGES}
     if what not in lists | plurals:
-        raise UsageError(f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions, attributes.")
+        raise UsageError(
+            f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions, attributes."
+        )
     stages = (lists | plurals)[what]
-    rows = [_row(stage, name) for stage in stages for name in TABLE[stage]]
+    rows = [_row(stage, name) for stage in stages for name in STAGES[stage].all()]
     with Console(show) as console:
         console.table(
             ("stage", "name", "ready", "licence", "weights", "about"),
-            [(r["stage"], r["name"], r["ready"], r["licence"], r["size"], r["about"]) for r in rows],
+            [
+                (r["stage"], r["name"], r["ready"], r["licence"], r["size"], r["about"])
+                for r in rows
+            ],
             {"command": "list", "rows": rows},
         )
 
@@ -49,13 +54,19 @@ def listing(
 def _row(stage: str, name: str) -> dict[str, Any]:
     """One backend's facts, with the command that makes it ready."""
     from thcli import weights
-    from thcli.core.backends import TABLE
+    from thcli.pipeline.backends import STAGES
 
-    row = TABLE[stage][name]
+    row = STAGES[stage].backend(name)
     entries = [weights.registry()[w] for w in row.weights]
     absent = [e.name for e in entries if not weights.present(e.name)]
     automatic = all(weights.registry()[n].auto for n in absent)
-    ready = "yes" if not absent else "at first use" if automatic else f"thcli weights pull {' '.join(absent)}"
+    ready = (
+        "yes"
+        if not absent
+        else "at first use"
+        if automatic
+        else f"thcli weights pull {' '.join(absent)}"
+    )
     return {
         "stage": stage,
         "name": name,
@@ -74,11 +85,13 @@ def _regions(show: ShowOptions) -> None:
 
     rows: list[dict[str, Any]] = [
         {
-            "number": number, "region": name, "colour": "#" + bytes(PALETTE[number].tolist()).hex(),
+            "number": number,
+            "region": name,
+            "colour": "#" + bytes(PALETTE[number].tolist()).hex(),
             "groups": [group for group, members in GROUPS.items() if number in members],
         }
         for number, name in enumerate(CLASSES)
-    ]  # fmt: skip
+    ]
     with Console(show) as console:
         console.table(
             ("number", "region", "colour", "groups"),
@@ -98,13 +111,23 @@ def _attributes(show: ShowOptions) -> None:
         facts = [_row(stage_of(name), name) for name in way]
         seen = noted.get(row.name)
         strength = (
-            f"{seen['before']:.2f} to {seen['after']:.2f}" if seen and seen["by"] == "+".join(way) else "unmeasured"
+            f"{seen['before']:.2f} to {seen['after']:.2f}"
+            if seen and seen["by"] == "+".join(way)
+            else "unmeasured"
         )
-        rows.append({
-            "name": row.name, "aliases": list(row.aliases), "about": row.about, "by": way, "others": [n for n in engines(row) if n not in way],
-            "strength": strength, "ready": next((f["ready"] for f in facts if f["ready"] != "yes"), "yes"),
-            "licence": ", ".join(sorted({f["licence"] for f in facts})), "commercial": all(f["commercial"] for f in facts),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": row.name,
+                "aliases": list(row.aliases),
+                "about": row.about,
+                "by": way,
+                "others": [n for n in engines(row) if n not in way],
+                "strength": strength,
+                "ready": next((f["ready"] for f in facts if f["ready"] != "yes"), "yes"),
+                "licence": ", ".join(sorted({f["licence"] for f in facts})),
+                "commercial": all(f["commercial"] for f in facts),
+            }
+        )
     with Console(show) as console:
         console.table(
             ("attribute", "what", "by", "or by", "likelihood", "licence", "ready"),

@@ -15,20 +15,29 @@ from thcli.core.options import ReenactOptions, ShowOptions
 def reenact(
     source: Annotated[
         str,
-        typer.Argument(help="The face: a picture, or a video (its first good frame; liveportrait moves all of it)."),
+        typer.Argument(
+            help="The face: a picture, or a video (its first good frame; liveportrait moves all of it)."
+        ),
     ],
-    driving: Annotated[str, typer.Argument(help="The motion: a video, picture, folder, motion file, or - for stdin.")],
+    driving: Annotated[
+        str,
+        typer.Argument(help="The motion: a video, picture, folder, motion file, or - for stdin."),
+    ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Video, GIF, WebP, folder/ of PNGs, or - (default: beside DRIVING)."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Video, GIF, WebP, folder/ of PNGs, or - (default: beside DRIVING).",
+        ),
     ] = None,
     *,
     options: ReenactOptions,
     show: ShowOptions,
 ) -> None:
     """Animate a face with the motion of another."""
+    from thcli.pipeline.dry_run import rehearse_reenact
     from thcli.pipeline.reenact import reenact as run
-    from thcli.pipeline.rehearse import rehearse_reenact
 
     with Console(show) as console:
         if options.dry_run:

@@ -13,18 +13,27 @@ from thcli.core.options import RefineJobOptions, ShowOptions
 
 @flags
 def refine(
-    video: Annotated[str, typer.Argument(help="What is made better: a video, picture, folder of pictures, or - for stdin.")],
+    video: Annotated[
+        str,
+        typer.Argument(
+            help="What is made better: a video, picture, folder of pictures, or - for stdin."
+        ),
+    ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Video, GIF, WebP, folder/ of PNGs, or - (default: NAME_refined beside VIDEO)."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Video, GIF, WebP, folder/ of PNGs, or - (default: NAME_refined beside VIDEO).",
+        ),
     ] = None,
     *,
     options: RefineJobOptions,
     show: ShowOptions,
-) -> None:  # fmt: skip
+) -> None:
     """Make a reenacted face better: what a coarse engine blurred, bent or lit wrongly."""
+    from thcli.pipeline.dry_run import rehearse_refine
     from thcli.pipeline.refine import refine as run
-    from thcli.pipeline.rehearse import rehearse_refine
 
     with Console(show) as console:
         if options.dry_run:

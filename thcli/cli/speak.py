@@ -14,9 +14,14 @@ from thcli.core.options import ShowOptions, SpeakOptions
 
 @flags
 def speak(
-    face: Annotated[str, typer.Argument(help="The face: a picture, or a video (its first good frame).")],
+    face: Annotated[
+        str, typer.Argument(help="The face: a picture, or a video (its first good frame).")
+    ],
     sounds: Annotated[
-        list[str], typer.Argument(metavar="AUDIO...", help="What it says: any file with sound; several: a video each.")
+        list[str],
+        typer.Argument(
+            metavar="AUDIO...", help="What it says: any file with sound; several: a video each."
+        ),
     ],
     output: Annotated[
         str | None,
@@ -31,7 +36,7 @@ def speak(
     show: ShowOptions,
 ) -> None:
     """Make a face say what is heard."""
-    from thcli.pipeline.rehearse import rehearse_speak
+    from thcli.pipeline.dry_run import rehearse_speak
     from thcli.pipeline.speak import speak as run
     from thcli.pipeline.speak import speak_each
 
@@ -41,8 +46,16 @@ def speak(
                 raise UsageError("A dry run takes one sound.", "Give one AUDIO.")
             reports = speak_each(face, sounds, output, options, console)
             lines = [report.as_json() for report in reports]
-            whole = {"command": "speak", "frames": sum(r.frames for r in reports), "seconds": sum(r.seconds for r in reports), "lines": lines}  # fmt: skip
-            console.result(whole, "\n".join(f"{r.output}: {r.frames} frames in {r.seconds:.1f} s" for r in reports))
+            whole = {
+                "command": "speak",
+                "frames": sum(r.frames for r in reports),
+                "seconds": sum(r.seconds for r in reports),
+                "lines": lines,
+            }
+            console.result(
+                whole,
+                "\n".join(f"{r.output}: {r.frames} frames in {r.seconds:.1f} s" for r in reports),
+            )
             return
         if options.dry_run:
             report = rehearse_speak(face, sounds[0], output, options, console)

@@ -22,46 +22,59 @@ from thcli.core.options import (
 )
 
 if TYPE_CHECKING:
-    from thcli.pipeline.report import Report
+    from thcli.pipeline.job.job import Report
 
 Input = Annotated[str, typer.Argument(help="A picture, video, folder of pictures, or - for stdin.")]
 Lines = Annotated[
     str | None,
-    typer.Option("-o", "--output", help="JSON Lines file (default: stdout; with --json only the summary goes there)."),
+    typer.Option(
+        "-o",
+        "--output",
+        help="JSON Lines file (default: stdout; with --json only the summary goes there).",
+    ),
 ]
 Output = Annotated[
     str | None,
     typer.Option(
-        "-o", "--output", help="Video, picture, GIF, WebP, folder/ of PNGs, or - (default: beside the input)."
+        "-o",
+        "--output",
+        help="Video, picture, GIF, WebP, folder/ of PNGs, or - (default: beside the input).",
     ),
 ]
 
 
 @flags
-def detect(input: Input, output: Lines = None, *, options: DetectOptions, show: ShowOptions) -> None:
+def detect(
+    input: Input, output: Lines = None, *, options: DetectOptions, show: ShowOptions
+) -> None:
     """Find the faces of every frame: boxes, scores and key points, a line of JSON a frame."""
-    from thcli.pipeline.finding import detect as run
-    from thcli.pipeline.finding import only_one_for_stdout
+    from thcli.pipeline.stages.detect_track import detect as run
+    from thcli.pipeline.stages.detect_track import only_one_for_stdout
 
     with Console(show) as console:
         report = run(input, only_one_for_stdout(output, show.as_json), options, console)
         console.result(
-            report.as_json(), _said(report, f"{report.details.get('detections')} faces in {report.frames} frames")
+            report.as_json(),
+            _said(report, f"{report.details.get('detections')} faces in {report.frames} frames"),
         )
 
 
 @flags
 def track(video: Input, output: Lines = None, *, options: TrackOptions, show: ShowOptions) -> None:
     """Follow every face through a clip: a stable number each, box and points, a line of JSON a frame."""
-    from thcli.pipeline.finding import only_one_for_stdout
-    from thcli.pipeline.finding import track as run
+    from thcli.pipeline.stages.detect_track import only_one_for_stdout
+    from thcli.pipeline.stages.detect_track import track as run
 
     with Console(show) as console:
         report = run(video, only_one_for_stdout(output, show.as_json), options, console)
-        console.result(report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames"))
+        console.result(
+            report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames")
+        )
         for row in report.details.get("tracks", ()):
             choice = f" (--face {row['face']})" if row["face"] is not None else ""
-            console.say(f"track {row['track']}{choice}: {row['frames']} frames, about {row['area']} square pixels")
+            console.say(
+                f"track {row['track']}{choice}: {row['frames']} frames, about {row['area']} square pixels"
+            )
 
 
 @flags
@@ -80,21 +93,23 @@ def fit(
     show: ShowOptions,
 ) -> None:
     """Fit a 3-D model to one face: pose in degrees, identity and expression of every frame."""
-    from thcli.pipeline.finding import only_one_for_stdout
-    from thcli.pipeline.fitting import fit as run
+    from thcli.pipeline.stages.detect_track import only_one_for_stdout
+    from thcli.pipeline.stages.fit import fit as run
 
     with Console(show) as console:
         report = run(input, only_one_for_stdout(output, show.as_json), options, console)
         unseen = f", {report.passed_through} without the face" if report.passed_through else ""
         console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
         for name, turn in report.details.get("pose", {}).items():
-            console.say(f"{name}: {turn['mean']} degrees on average, {turn['min']} to {turn['max']}")
+            console.say(
+                f"{name}: {turn['mean']} degrees on average, {turn['min']} to {turn['max']}"
+            )
 
 
 @flags
 def crop(video: Input, output: Output = None, *, options: CropOptions, show: ShowOptions) -> None:
     """Cut a calm, square crop of one face out of a clip; where it lay goes to NAME.crops.safetensors."""
-    from thcli.pipeline.cutting import crop as run
+    from thcli.pipeline.stages.crop_align import crop as run
 
     with Console(show) as console:
         report = run(video, output, options, console)
@@ -105,7 +120,7 @@ def crop(video: Input, output: Output = None, *, options: CropOptions, show: Sho
 @flags
 def align(input: Input, output: Output = None, *, options: AlignOptions, show: ShowOptions) -> None:
     """Cut faces out of pictures, each by itself, as face networks want them."""
-    from thcli.pipeline.cutting import align as run
+    from thcli.pipeline.stages.crop_align import align as run
 
     with Console(show) as console:
         report = run(input, output, options, console)
@@ -118,14 +133,18 @@ def encode(
     video: Input,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Motion file (default: NAME.motion.safetensors beside the video)."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Motion file (default: NAME.motion.safetensors beside the video).",
+        ),
     ] = None,
     *,
     options: EncodeOptions,
     show: ShowOptions,
 ) -> None:
     """Take the motion of one face out of a clip, as a small file that `warp` and `reenact` can be driven with."""
-    from thcli.pipeline.motions import encode as run
+    from thcli.pipeline.stages.encode_warp import encode as run
 
     with Console(show) as console:
         report = run(video, output, options, console)
@@ -135,15 +154,19 @@ def encode(
 
 @flags
 def warp(
-    source: Annotated[str, typer.Argument(help="The face: a picture, or a video (its first good frame).")],
-    driving: Annotated[str, typer.Argument(metavar="MOTION", help="A motion file, as `thcli encode` writes it.")],
+    source: Annotated[
+        str, typer.Argument(help="The face: a picture, or a video (its first good frame).")
+    ],
+    driving: Annotated[
+        str, typer.Argument(metavar="MOTION", help="A motion file, as `thcli encode` writes it.")
+    ],
     output: Output = None,
     *,
     options: WarpOptions,
     show: ShowOptions,
 ) -> None:
     """Move a face by a motion file: the engine alone."""
-    from thcli.pipeline.motions import warp as run
+    from thcli.pipeline.stages.encode_warp import warp as run
 
     with Console(show) as console:
         report = run(source, driving, output, options, console)
@@ -156,7 +179,9 @@ def parse(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", help="Folder/ or NAME.png, a video for a mask or an overlay (default: beside the input)."
+            "-o",
+            "--output",
+            help="Folder/ or NAME.png, a video for a mask or an overlay (default: beside the input).",
         ),
     ] = None,
     *,
@@ -164,7 +189,7 @@ def parse(
     show: ShowOptions,
 ) -> None:
     """Divide faces into their regions (skin, eyes, lips, hair …): label pictures, a soft mask, or an overlay."""
-    from thcli.pipeline.parsing import parse as run
+    from thcli.pipeline.stages.parse import parse as run
 
     with Console(show) as console:
         report = run(input, output, options, console)
@@ -176,7 +201,10 @@ def parse(
 def paste(
     cropped: Annotated[
         str,
-        typer.Argument(metavar="CROPS", help="Changed crops: what `thcli crop` wrote, after whatever you did to it."),
+        typer.Argument(
+            metavar="CROPS",
+            help="Changed crops: what `thcli crop` wrote, after whatever you did to it.",
+        ),
     ],
     frames: Annotated[str, typer.Argument(help="What they were cropped from.")],
     output: Output = None,
@@ -185,7 +213,7 @@ def paste(
     show: ShowOptions,
 ) -> None:
     """Put changed crops back into the clip that they were cut out of."""
-    from thcli.pipeline.pasting import paste as run
+    from thcli.pipeline.stages.paste import paste as run
 
     with Console(show) as console:
         report = run(cropped, frames, output, options, console)

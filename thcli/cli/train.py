@@ -27,10 +27,15 @@ from thcli.core.options import (
     X2FaceTrainOptions,
 )
 
-app = typer.Typer(help="Train a model on clips of one's own.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Train a model on clips of one's own.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Dataset = Annotated[
-    Path | None, typer.Argument(help="A folder of clips, as `thcli prepare` makes it (not needed with --smoke).")
+    Path | None,
+    typer.Argument(
+        help="A folder of clips, as `thcli prepare` makes it (not needed with --smoke)."
+    ),
 ]
 Pairs = Annotated[
     Path | None,
@@ -44,7 +49,10 @@ Labelled = Annotated[
         help="A folder with images/, attributes.txt and identities.txt, as CelebA has them (not needed with --smoke)."
     ),
 ]
-Run = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: log, checkpoints, samples, weights.")]
+Run = Annotated[
+    Path,
+    typer.Option("-o", "--output", help="Folder of the run: log, checkpoints, samples, weights."),
+]
 
 
 @app.callback()
@@ -54,42 +62,74 @@ def group() -> None:
 
 @app.command()
 @flags
-def fomm(dataset: Dataset = None, *, output: Run, model: FommTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def fomm(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: FommTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the first-order motion model."""
     _train("fomm", dataset, output, model, train, show)
 
 
 @app.command()
 @flags
-def facevid2vid(dataset: Dataset = None, *, output: Run, model: FaceVid2VidTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def facevid2vid(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: FaceVid2VidTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train face vid2vid."""
     _train("facevid2vid", dataset, output, model, train, show)
 
 
 @app.command("diffused-heads")
 @flags
-def diffused_heads(dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions) -> None:
+def diffused_heads(
+    dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions
+) -> None:
     """Train dh-s, the small Diffused Heads (clips with sound)."""
     _train("diffused-heads", dataset, output, None, train, show)
 
 
 @app.command("diffused-heads-published")
 @flags
-def diffused_heads_published(dataset: Dataset = None, *, output: Run, model: DiffusedHeadsTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def diffused_heads_published(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: DiffusedHeadsTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train Diffused Heads as published (needs its speech encoder, and a GPU)."""
     _train("diffused-heads-published", dataset, output, model, train, show)
 
 
 @app.command()
 @flags
-def monkeynet(dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions) -> None:
+def monkeynet(
+    dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions
+) -> None:
     """Train Monkey-Net."""
     _train("monkeynet", dataset, output, None, train, show)
 
 
 @app.command()
 @flags
-def x2face(dataset: Dataset = None, *, output: Run, model: X2FaceTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def x2face(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: X2FaceTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train X2Face."""
     _train("x2face", dataset, output, model, train, show)
 
@@ -97,23 +137,46 @@ def x2face(dataset: Dataset = None, *, output: Run, model: X2FaceTrainOptions, t
 @app.command()
 @flags
 def identity(
-    dataset: Annotated[Path | None, typer.Argument(help="A folder with a folder of aligned faces for each person (not needed with --smoke).")] = None,
-    *, output: Run, model: IdentityTrainOptions, train: TrainOptions, show: ShowOptions,
-) -> None:  # fmt: skip
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A folder with a folder of aligned faces for each person (not needed with --smoke)."
+        ),
+    ] = None,
+    *,
+    output: Run,
+    model: IdentityTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the network that tells persons apart."""
     _train("identity", dataset, output, model, train, show)
 
 
 @app.command()
 @flags
-def parse(dataset: Pairs = None, *, output: Run, model: ParseTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def parse(
+    dataset: Pairs = None,
+    *,
+    output: Run,
+    model: ParseTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the face parser (parse-s): 19 regions of a face."""
     _train("parse", dataset, output, model, train, show)
 
 
 @app.command()
 @flags
-def judge(dataset: Labelled = None, *, output: Run, model: JudgeTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def judge(
+    dataset: Labelled = None,
+    *,
+    output: Run,
+    model: JudgeTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the classifier of 40 attributes that measures edits (attributes-judge)."""
     _train("judge", dataset, output, model, train, show)
 
@@ -121,20 +184,38 @@ def judge(dataset: Labelled = None, *, output: Run, model: JudgeTrainOptions, tr
 @app.command()
 @flags
 def attributes(
-    dataset: Annotated[Path, typer.Argument(help="A folder with images/, attributes.txt and identities.txt, as CelebA has them.")],
-    *, output: Run, model: AttributeTrainOptions, show: ShowOptions,
-) -> None:  # fmt: skip
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder with images/, attributes.txt and identities.txt, as CelebA has them."
+        ),
+    ],
+    *,
+    output: Run,
+    model: AttributeTrainOptions,
+    show: ShowOptions,
+) -> None:
     """Fit the directions of 40 attributes in an editor's identity space (dva-s-attributes): `thcli edit --attr` follows them."""
-    from thcli.train.attributes import attributes as fit
+    from thcli.train.dva.attribute_directions import attributes as fit
 
     with Console(show) as console:
         report = fit(dataset, output, model, console)
-        console.result(report, f"{report['output']}: {report['faces']} faces; mean AUC of the 40 directions on {report['tested']} others {report['auc']:.3f}")  # fmt: skip
+        console.result(
+            report,
+            f"{report['output']}: {report['faces']} faces; mean AUC of the 40 directions on {report['tested']} others {report['auc']:.3f}",
+        )
 
 
 @app.command()
 @flags
-def clip(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def clip(
+    dataset: Labelled = None,
+    *,
+    output: Run,
+    model: LabelledTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the small model of words for faces (clip-s): text edits follow it."""
     _train("clip", dataset, output, model, train, show)
 
@@ -142,16 +223,32 @@ def clip(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, 
 @app.command()
 @flags
 def a2m(
-    dataset: Annotated[Path | None, typer.Argument(help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks (not needed with --smoke).")] = None,
-    *, output: Run, model: A2mTrainOptions, train: TrainOptions, show: ShowOptions,
-) -> None:  # fmt: skip
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks (not needed with --smoke)."
+        ),
+    ] = None,
+    *,
+    output: Run,
+    model: A2mTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the default voice (a2m-s): from what is heard to how the mouth moves."""
     _train("a2m", dataset, output, model, train, show)
 
 
 @app.command()
 @flags
-def dva(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, train: TrainOptions, show: ShowOptions) -> None:  # fmt: skip
+def dva(
+    dataset: Labelled = None,
+    *,
+    output: Run,
+    model: LabelledTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train dva-s, the small diffusion video autoencoder that edits faces (clips/ in the folder: frames of videos)."""
     _train("dva", dataset, output, model, train, show)
 
@@ -159,9 +256,18 @@ def dva(dataset: Labelled = None, *, output: Run, model: LabelledTrainOptions, t
 @app.command()
 @flags
 def fadm(
-    dataset: Annotated[Path | None, typer.Argument(help="A folder of talking clips; index.csv (file, speaker) says who speaks (not needed with --smoke).")] = None,
-    *, output: Run, model: FadmTrainOptions, train: TrainOptions, show: ShowOptions,
-) -> None:  # fmt: skip
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A folder of talking clips; index.csv (file, speaker) says who speaks (not needed with --smoke)."
+        ),
+    ] = None,
+    *,
+    output: Run,
+    model: FadmTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
     """Train the small refiner (fadm-s): from what the mesh engine draws to the true frame."""
     _train("fadm", dataset, output, model, train, show)
 
@@ -169,25 +275,41 @@ def fadm(
 @app.command()
 @flags
 def atlas(
-    folder: Annotated[Path | None, typer.Argument(help="Faces with CelebA's labels (images/, attributes.txt, identities.txt), or pairs of a neutral and a smiling picture (index.csv) (not needed with --smoke).")] = None,
-    *, output: Run, options: AtlasTrainOptions, show: ShowOptions,
-) -> None:  # fmt: skip
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Faces with CelebA's labels (images/, attributes.txt, identities.txt), or pairs of a neutral and a smiling picture (index.csv) (not needed with --smoke)."
+        ),
+    ] = None,
+    *,
+    output: Run,
+    options: AtlasTrainOptions,
+    show: ShowOptions,
+) -> None:
     """Make the atlas of attributes (atlas-s): what each changes of a face's shape and colours."""
-    from thcli.train.atlas import train
+    from thcli.train.atlas.train import train
 
     with Console(show) as console:
         report = train(folder, output, options, console)
-        console.result(report, f"{report['output']}: {len(report['attributes'])} attributes from {report['pictures']} pictures in {report['seconds']:.0f} s")  # fmt: skip
+        console.result(
+            report,
+            f"{report['output']}: {len(report['attributes'])} attributes from {report['pictures']} pictures in {report['seconds']:.0f} s",
+        )
 
 
-def _train(name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions) -> None:
-    from thcli.train.run import train
+def _train(
+    name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions
+) -> None:
+    from thcli.train.core.run import train
 
     with Console(show) as console:
         console.say(f"Log, samples and checkpoints: {run}")
         report = train(name, dataset, run, options, own, console)
         losses = ", ".join(f"{key} {value:.4g}" for key, value in report["losses"].items())
-        console.result(report, f"{report['output']}: {report['steps']} updates in {report['seconds']:.0f} s ({losses})")
+        console.result(
+            report,
+            f"{report['output']}: {report['steps']} updates in {report['seconds']:.0f} s ({losses})",
+        )
         if report["use"]:
             console.say(f"Use it: {report['use']}")
 
@@ -201,9 +323,12 @@ def prepare(
     show: ShowOptions,
 ) -> None:
     """Cut clips of faces out of videos, as the reenactment models learn from: followed, cropped, resized, indexed."""
-    from thcli.train.prepare import prepare as run
+    from thcli.train.data.prepare import prepare as run
 
     with Console(show) as console:
         report = run(inputs, output, options, console)
         bad = f", {report['failed']} videos could not be used" if report["failed"] else ""
-        console.result(report, f"{output}: {report['clips']} clips, {report['frames']} frames{bad}, in {report['seconds']:.1f} s")  # fmt: skip
+        console.result(
+            report,
+            f"{output}: {report['clips']} clips, {report['frames']} frames{bad}, in {report['seconds']:.1f} s",
+        )

@@ -16,17 +16,31 @@ from thcli.core.options import Licence, ShowOptions
 if TYPE_CHECKING:
     from thcli.weights import Checked, Entry, Store
 
-app = typer.Typer(help="List, fetch, check and import weights.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, fetch, check and import weights.", no_args_is_help=True, rich_markup_mode=None
+)
 
-Names = Annotated[list[str] | None, typer.Argument(help="Names of 'thcli weights list', or what they provide (engine:liveportrait).")]  # fmt: skip
-Trust = Annotated[bool, typer.Option("--trust", help="Take what has no published hash; the hash seen is recorded and enforced from then on.")]  # fmt: skip
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Names of 'thcli weights list', or what they provide (engine:liveportrait)."
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Take what has no published hash; the hash seen is recorded and enforced from then on.",
+    ),
+]
 
 
 @app.command("list")
 @flags
 def listing(
     licence: Annotated[
-        Licence, typer.Option(help="free: only what the owner lets everybody use, commercially too.")
+        Licence,
+        typer.Option(help="free: only what the owner lets everybody use, commercially too."),
     ] = "any",
     *,
     show: ShowOptions,
@@ -35,16 +49,25 @@ def listing(
     from thcli import weights
 
     store = weights.Store.default()
-    rows = [_facts(store, entry) for entry in store.entries.values() if weights.allowed(entry, licence)]
+    rows = [
+        _facts(store, entry) for entry in store.entries.values() if weights.allowed(entry, licence)
+    ]
     with Console(show) as console:
         console.table(
             ("name", "size", "licence", "use", "state", "provides"),
             [
-                (r["name"], _megabytes(r["size"]), r["licence"], "free" if r["commercial"] else "restricted", r["state"], r["provides"])
+                (
+                    r["name"],
+                    _megabytes(r["size"]),
+                    r["licence"],
+                    "free" if r["commercial"] else "restricted",
+                    r["state"],
+                    r["provides"],
+                )
                 for r in rows
             ],
             {"command": "weights list", "folder": store.root, "weights": rows},
-        )  # fmt: skip
+        )
 
 
 @app.command()
@@ -71,7 +94,9 @@ def pull(
             if store.status(entry) != "ready" and entry.sources:
                 console.say(f"{entry.name}: {_terms(entry)}")
             try:
-                paths = weights.pull([entry.name], offline=offline, trust=trust, on=console, store=store)
+                paths = weights.pull(
+                    [entry.name], offline=offline, trust=trust, on=console, store=store
+                )
                 rows.append({"name": entry.name, "path": str(paths[entry.name])})
             except ThcliError as error:  # the others may still come
                 failed.append(error)
@@ -91,7 +116,12 @@ def verify(names: Names = None, trust: Trust = False, *, show: ShowOptions) -> N
     with Console(show) as console:
         checked = weights.verify(names or (), trust=trust, on=console)
         rows = [
-            {"name": c.entry.name, "state": c.status, "path": str(c.path), "differences": list(c.differences)}
+            {
+                "name": c.entry.name,
+                "state": c.status,
+                "path": str(c.path),
+                "differences": list(c.differences),
+            }
             for c in checked
         ]
         console.table(
@@ -105,7 +135,9 @@ def verify(names: Names = None, trust: Trust = False, *, show: ShowOptions) -> N
 @app.command()
 @flags
 def where(
-    name: Annotated[str | None, typer.Argument(help="A name; without one: the folder of all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A name; without one: the folder of all.")
+    ] = None,
     *,
     show: ShowOptions,
 ) -> None:
@@ -114,9 +146,13 @@ def where(
 
     path = weights.where(name) if name else weights.cache_folder()
     if path is None:
-        raise WeightsError(f"The weights {name} are not here.", f"Get them: thcli weights pull {name}")
+        raise WeightsError(
+            f"The weights {name} are not here.", f"Get them: thcli weights pull {name}"
+        )
     with Console(show) as console:
-        console.table(("path",), [(path,)], {"command": "weights where", "name": name, "path": path})
+        console.table(
+            ("path",), [(path,)], {"command": "weights where", "name": name, "path": path}
+        )
 
 
 @app.command("import")
@@ -133,13 +169,17 @@ def import_(
 
     with Console(show) as console:
         path = weights.import_file(name, file, trust=trust, on=console)
-        console.result({"command": "weights import", "name": name, "path": str(path)}, f"{name}: {path}")
+        console.result(
+            {"command": "weights import", "name": name, "path": str(path)}, f"{name}: {path}"
+        )
 
 
 @app.command()
 @flags
 def remove(
-    names: Annotated[list[str], typer.Argument(help="Names of 'thcli weights list'.")], *, show: ShowOptions
+    names: Annotated[list[str], typer.Argument(help="Names of 'thcli weights list'.")],
+    *,
+    show: ShowOptions,
 ) -> None:
     """Delete weights from the cache, and forget what was trusted of them."""
     from thcli import weights
@@ -147,7 +187,8 @@ def remove(
     with Console(show) as console:
         gone = [name for name in names if weights.remove(name)]
         console.result(
-            {"command": "weights remove", "removed": gone}, f"Removed: {', '.join(gone) or 'nothing was there'}."
+            {"command": "weights remove", "removed": gone},
+            f"Removed: {', '.join(gone) or 'nothing was there'}.",
         )
 
 
@@ -184,10 +225,14 @@ def _terms(entry: Entry) -> str:
     """What is about to be fetched, and under which licence."""
     first = entry.sources[0]
     kind, _, rest = first.partition(":")
-    origin = {"wheel": rest.split("/")[0], "hf": "huggingface.co", "gdrive": "drive.google.com"}.get(
-        kind, urlsplit(first).netloc
+    origin = {
+        "wheel": rest.split("/")[0],
+        "hf": "huggingface.co",
+        "gdrive": "drive.google.com",
+    }.get(kind, urlsplit(first).netloc)
+    terms = (
+        entry.licence if entry.commercial else f"{entry.licence}; restricted use, read its terms"
     )
-    terms = entry.licence if entry.commercial else f"{entry.licence}; restricted use, read its terms"
     return f"{_megabytes(entry.size)} from {origin} ({terms})"
 
 
@@ -200,7 +245,10 @@ def _verdict(checked: Checked) -> ThcliError:
             f"Get it again: thcli weights remove {name} && thcli weights pull {name}",
         )
     if checked.status == "unverified":
-        return WeightsError(f"{name}: nobody knows its hash.", f"If you trust it: thcli weights verify {name} --trust")
+        return WeightsError(
+            f"{name}: nobody knows its hash.",
+            f"If you trust it: thcli weights verify {name} --trust",
+        )
     return WeightsError(f"{name} is not here.", f"Get it: thcli weights pull {name}")
 
 

@@ -40,7 +40,9 @@ class StageClock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._times: dict[str, StageTime] = {}
-        self._nested = threading.local()  # per thread: [wall, cpu] used by inner stages of each open stage
+        self._nested = (
+            threading.local()
+        )  # per thread: [wall, cpu] used by inner stages of each open stage
 
     @contextmanager
     def __call__(self, stage: str, frames: int = 0) -> Iterator[None]:
@@ -60,7 +62,10 @@ class StageClock:
             with self._lock:
                 old = self._times.get(stage, StageTime())
                 self._times[stage] = StageTime(
-                    old.wall + wall - inner[0], old.cpu + cpu - inner[1], old.calls + 1, old.frames + frames
+                    old.wall + wall - inner[0],
+                    old.cpu + cpu - inner[1],
+                    old.calls + 1,
+                    old.frames + frames,
                 )
 
     def over(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:

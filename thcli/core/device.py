@@ -23,7 +23,10 @@ def devices() -> list[tuple[str, str]]:
         found.append((f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"))
     if torch.backends.mps.is_available():
         found.append(("mps", "Apple GPU"))
-    return [*found, ("cpu", f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads")]
+    return [
+        *found,
+        ("cpu", f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"),
+    ]
 
 
 def resolve(name: str) -> torch.device:
@@ -33,7 +36,9 @@ def resolve(name: str) -> torch.device:
     there = [n for n, _ in devices()]
     wanted = there[0] if name == "auto" else "cuda:0" if name == "cuda" else name
     if wanted not in there:
-        raise DeviceError(f"There is no device {name!r} here.", f"Use --device {' or '.join(there)}.")
+        raise DeviceError(
+            f"There is no device {name!r} here.", f"Use --device {' or '.join(there)}."
+        )
     return torch.device(wanted)
 
 

@@ -44,7 +44,9 @@ def fit_similarity(
     return scale, rotation, shift
 
 
-def similarity(src: npt.ArrayLike, dst: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Array:
+def similarity(
+    src: npt.ArrayLike, dst: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> Array:
     """dst_from_src, (3, 3) float64, of two (K, 2) point sets; see `fit_similarity`."""
     scale, rotation, shift = fit_similarity(src, dst, weights)
     matrix = np.eye(3)
@@ -71,27 +73,34 @@ def rotated_square(centre: Sequence[float], side: float, angle: float, size: int
     return matrix
 
 
-def warp(picture: Image, dst_from_src: Array, size: tuple[int, int], *, border: int = cv2.BORDER_CONSTANT) -> Image:
+def warp(
+    picture: Image, dst_from_src: Array, size: tuple[int, int], *, border: int = cv2.BORDER_CONSTANT
+) -> Image:
     """Bilinear warp of (H, W, ...) into size (width, height), same type; see cv2.warpAffine for `border`.
 
-    Shrinking by more than two aliases: reduce the picture first (`faces.align.crop` does).
+    Shrinking by more than two aliases: reduce the picture first (`faces.crops.align.crop` does).
     """
     return np.asarray(
-        cv2.warpAffine(picture, dst_from_src[:2], size, flags=cv2.INTER_LINEAR, borderMode=border), picture.dtype
+        cv2.warpAffine(picture, dst_from_src[:2], size, flags=cv2.INTER_LINEAR, borderMode=border),
+        picture.dtype,
     )
 
 
 def rotvec_from_matrix(rotation: Array) -> Array:
     """(..., 3, 3) rotations -> (..., 3) axis times angle in radians, angle in [0, pi]."""
     r = np.asarray(rotation, np.float64)
-    axis = np.stack([r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1)
+    axis = np.stack(
+        [r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1
+    )
     sine = np.linalg.norm(axis, axis=-1) / 2
     cosine = (np.trace(r, axis1=-2, axis2=-1) - 1) / 2
     angle = np.arctan2(sine, cosine)
     factor = np.where(sine > 1e-8, angle / np.maximum(2 * sine, 1e-300), 0.5)
     out = axis * factor[..., None]
     half_turn = (sine <= 1e-8) & (cosine < 0)
-    if np.any(half_turn):  # the antisymmetric part vanishes at pi: take the axis from the symmetric part
+    if np.any(
+        half_turn
+    ):  # the antisymmetric part vanishes at pi: take the axis from the symmetric part
         symmetric = (r + np.eye(3)) / 2
         column = np.argmax(np.diagonal(symmetric, axis1=-2, axis2=-1), -1)
         picked = np.take_along_axis(symmetric, column[..., None, None], -1)[..., 0]

@@ -100,7 +100,9 @@ class Engine(Protocol):
     def encode_source(self, picture: Image, face: Face) -> Any: ...
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion: ...
     def retarget(self, source: Any, motion: MotionStore, options: MotionOptions) -> MotionStore: ...
-    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]: ...
+    def render(
+        self, source: Any, motion: Motion, frames: Sequence[Frame] | None
+    ) -> list[Image]: ...
 
 
 class CropView(Protocol):
@@ -130,7 +132,9 @@ class VideoSourceEngine(CropEngine, Protocol):
     driver taken at the same time since its beginning (after its end it holds).  repaint: crops of the own clip moved by such rows.
     """
 
-    def follow(self, own: MotionStore, driving: MotionStore, options: MotionOptions) -> MotionStore: ...
+    def follow(
+        self, own: MotionStore, driving: MotionStore, options: MotionOptions
+    ) -> MotionStore: ...
     def repaint(self, crops: Sequence[Image], motion: Motion) -> list[Image]: ...
 
 
@@ -157,7 +161,9 @@ class Voice(Protocol):
 
     @property
     def motion_kind(self) -> str: ...
-    def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]: ...
+    def speak(
+        self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
+    ) -> Iterator[Motion]: ...
 
 
 @runtime_checkable
@@ -169,7 +175,12 @@ class PictureVoice(CropView, Protocol):
     """
 
     def pictures(
-        self, portrait: Image, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
+        self,
+        portrait: Image,
+        speech: Speech,
+        pts: Stamps,
+        time_base: Fraction,
+        options: VoiceOptions,
     ) -> Iterator[Image]: ...
 
 
@@ -190,9 +201,16 @@ class Refiner(CropView, Protocol):
     def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32: ...
     def calls(self, options: RefineOptions) -> int: ...
     def refine(
-        self, coarse: Sequence[Image], source: Any, driving: Array32, numbers: Sequence[int], options: RefineOptions,
-        still: Sequence[Image] | None = None, *, told: bool = False,
-    ) -> list[Image]: ...  # fmt: skip
+        self,
+        coarse: Sequence[Image],
+        source: Any,
+        driving: Array32,
+        numbers: Sequence[int],
+        options: RefineOptions,
+        reference_crops: Sequence[Image] | None = None,
+        *,
+        source_is_reference: bool = False,
+    ) -> list[Image]: ...
 
 
 class Editor(Protocol):

@@ -90,11 +90,15 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         yield from channel
     finally:
         channel.stop()
-        if thread is not threading.current_thread():  # the collector may close a forgotten generator from anywhere
+        if (
+            thread is not threading.current_thread()
+        ):  # the collector may close a forgotten generator from anywhere
             thread.join()
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int, depth: int) -> Generator[R, None, None]:
+def ordered_map(
+    function: Callable[[T], R], items: Iterable[T], workers: int, depth: int
+) -> Generator[R, None, None]:
     """Yields function(item) in the order of `items`, computed by `workers` threads with at most `depth` items in flight.
 
     `items` is read in the calling thread, as far ahead as `depth` says (put a `prefetch` around it to read it elsewhere).

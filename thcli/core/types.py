@@ -53,7 +53,7 @@ class Face:
     the other eye, nose tip, mouth centre, ear left, ear right), or None.  mesh: (468, 3) pixels, z in the same unit,
     negative towards the camera, or None.  iris: (2, 5, 2) pixels, centre first, picture's left eye (33/133) first, or None.
     logit: the mesh network's own certainty (about 15 or less is a doubtful fit).  track: a stable number within a clip, -1 outside of one.
-    points: (N, 2) or (N, 3) pixels in another landmarker's layout, told by N (5, 68, 98, 106 or 203; `faces.layouts`), or None.
+    points: (N, 2) or (N, 3) pixels in another landmarker's layout, told by N (5, 68, 98, 106 or 203; `faces.landmarks.layouts`), or None.
     """
 
     box: Array32
@@ -137,6 +137,10 @@ class Motion:
 
     def __getitem__(self, window: slice | npt.NDArray[np.intp]) -> Motion:
         return Motion(
-            self.kind, self.pts[window], self.time_base, self.valid[window],
-            {k: v[window] for k, v in self.arrays.items()}, self.constants,
-        )  # fmt: skip
+            self.kind,
+            self.pts[window],
+            self.time_base,
+            self.valid[window],
+            {k: v[window] for k, v in self.arrays.items()},
+            self.constants,
+        )

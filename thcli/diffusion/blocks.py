@@ -14,7 +14,14 @@ Resample = Literal["up", "down", ""]
 GROUPS = 32
 
 
-def sinusoid(timesteps: Tensor, width: int, *, slowest: float = 10000.0, sine_first: bool = False, divisor: int | None = None) -> Tensor:  # fmt: skip
+def sinusoid(
+    timesteps: Tensor,
+    width: int,
+    *,
+    slowest: float = 10000.0,
+    sine_first: bool = False,
+    divisor: int | None = None,
+) -> Tensor:
     """(B,) -> (B, width) cosines and sines of frequencies slowest^(-k / divisor), k = 0 .. width / 2 - 1.
 
     divisor: width / 2 where nothing is given, which is the usual one.
@@ -46,17 +53,27 @@ class Residual(nn.Module):
     """
 
     def __init__(
-        self, inside: int, out: int, embeds: Mapping[str, int], *, dropout: float = 0.0, resample: Resample = ""
+        self,
+        inside: int,
+        out: int,
+        embeds: Mapping[str, int],
+        *,
+        dropout: float = 0.0,
+        resample: Resample = "",
     ) -> None:
         super().__init__()
         self.names, self.resample = tuple(embeds), resample
-        self.in_layers = nn.Sequential(norm(inside), nn.SiLU(), nn.Conv2d(inside, out, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            norm(inside), nn.SiLU(), nn.Conv2d(inside, out, 3, padding=1)
+        )
         for name, width in embeds.items():
             self.add_module(name, nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * out)))
         self.out_layers = nn.Sequential(
             norm(out), nn.SiLU(), nn.Dropout(dropout), zeroed(nn.Conv2d(out, out, 3, padding=1))
         )
-        self.skip_connection: nn.Module = nn.Identity() if inside == out else nn.Conv2d(inside, out, 1)
+        self.skip_connection: nn.Module = (
+            nn.Identity() if inside == out else nn.Conv2d(inside, out, 1)
+        )
 
     def forward(self, x: Tensor, embeds: Sequence[Tensor]) -> Tensor:
         """x (B, C, H, W); embeds: (B, width) each."""
@@ -90,7 +107,9 @@ class Attention(nn.Module):
         """x (B, C, H, W); the embeddings take no part."""
         flat = x.flatten(2)
         b, c, n = flat.shape
-        parts = self.qkv(self.norm(flat)).reshape(b * self.heads, 3, c // self.heads, n).transpose(2, 3)
+        parts = (
+            self.qkv(self.norm(flat)).reshape(b * self.heads, 3, c // self.heads, n).transpose(2, 3)
+        )
         found = F.scaled_dot_product_attention(parts[:, 0], parts[:, 1], parts[:, 2])
         out: Tensor = flat + self.proj_out(found.transpose(1, 2).reshape(b, c, n))
         return out.reshape(x.shape)

@@ -14,7 +14,9 @@ _BIN = 1 / 255  # half the width of a level of 256, pictures in [-1, 1]
 _EDGE, _LEAST = 0.999, 1e-12
 
 
-def bound(schedule: Schedule, x0: Tensor, x: Tensor, index: Tensor, eps: Tensor, share: Tensor) -> Tensor:
+def bound(
+    schedule: Schedule, x0: Tensor, x: Tensor, index: Tensor, eps: Tensor, share: Tensor
+) -> Tensor:
     """(B,) L_{t-1} of the bound at x_t: how far p(x_{t-1} | x_t) is from the true posterior, or at step 0 how unlikely x_0 is.
 
     eps and share (B, C, H, W): the two halves of the network's output. Only the variance learns from it: eps is taken as given.

@@ -10,7 +10,9 @@ from torch import Tensor
 
 START = 2**20  # stands for the step of x_T; real steps are fewer
 
-Noise = Callable[[int], Tensor]  # index of a step in the sampler's schedule -> noise of the batch's shape
+Noise = Callable[
+    [int], Tensor
+]  # index of a step in the sampler's schedule -> noise of the batch's shape
 
 
 def frame_noise(seed: int, frame: int, step: int, shape: Sequence[int]) -> Tensor:
@@ -19,7 +21,9 @@ def frame_noise(seed: int, frame: int, step: int, shape: Sequence[int]) -> Tenso
     return torch.from_numpy(draw.standard_normal(tuple(shape), np.float32))
 
 
-def of_frames(seed: int, frames: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu") -> Noise:
+def of_frames(
+    seed: int, frames: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"
+) -> Noise:
     """The noise of a batch of frames: a function of the step; shape: of one frame. `noise(START)` is x_T."""
 
     def noise(step: int) -> Tensor:
@@ -28,7 +32,9 @@ def of_frames(seed: int, frames: Sequence[int], shape: Sequence[int], device: to
     return noise
 
 
-def shared_by_frames(seed: int, count: int, shape: Sequence[int], device: torch.device | str = "cpu") -> Noise:
+def shared_by_frames(
+    seed: int, count: int, shape: Sequence[int], device: torch.device | str = "cpu"
+) -> Noise:
     """The same noise for every frame of a batch: what keeps single frames of a clip alike."""
 
     def noise(step: int) -> Tensor:

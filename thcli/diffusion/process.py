@@ -31,7 +31,9 @@ def diffuse(schedule: Schedule, x0: Tensor, index: Tensor, noise: Tensor) -> Ten
     return alpha * x0 + sigma * noise
 
 
-def target(schedule: Schedule, x0: Tensor, index: Tensor, noise: Tensor, predicts: Prediction) -> Tensor:
+def target(
+    schedule: Schedule, x0: Tensor, index: Tensor, noise: Tensor, predicts: Prediction
+) -> Tensor:
     """What a network that predicts eps, v or x0 should give. v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans and Ho 2022)."""
     if predicts == "v":
         alpha, sigma = roots(schedule, index, x0)
@@ -39,7 +41,9 @@ def target(schedule: Schedule, x0: Tensor, index: Tensor, noise: Tensor, predict
     return noise if predicts == "eps" else x0
 
 
-def to_x0(schedule: Schedule, x: Tensor, index: Tensor, out: Tensor, predicts: Prediction) -> Tensor:
+def to_x0(
+    schedule: Schedule, x: Tensor, index: Tensor, out: Tensor, predicts: Prediction
+) -> Tensor:
     """The picture that an output (B, ...) at x_t stands for."""
     if predicts == "v":
         alpha, sigma = roots(schedule, index, x)
@@ -62,5 +66,8 @@ def posterior_mean(schedule: Schedule, x0: Tensor, x: Tensor, index: Tensor) -> 
 def learned_log_variance(schedule: Schedule, index: Tensor, share: Tensor) -> Tensor:
     """log variance between log beta~ (share -1) and log beta (share 1): the second half of a network's output, not clamped."""
     nu = (share + 1) / 2
-    low, high = at(schedule.log_posterior_variance, index, share), torch.log(at(schedule.betas, index, share))
+    low, high = (
+        at(schedule.log_posterior_variance, index, share),
+        torch.log(at(schedule.betas, index, share)),
+    )
     return nu * high + (1 - nu) * low

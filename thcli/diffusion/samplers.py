@@ -20,7 +20,9 @@ from thcli.diffusion.noise import Noise
 from thcli.diffusion.process import Prediction
 from thcli.diffusion.schedule import Schedule
 
-Model = Callable[[Tensor, Tensor], Tensor]  # x_t (B, ...), timesteps (B,) int64 as the network knows them -> its output
+Model = Callable[
+    [Tensor, Tensor], Tensor
+]  # x_t (B, ...), timesteps (B,) int64 as the network knows them -> its output
 Seen = Callable[[int, Tensor], None]  # told x after each step
 Sampler = Literal["ddim", "ddpm", "dpm++"]
 
@@ -46,7 +48,9 @@ class Denoiser:
     def __call__(self, x: Tensor, k: int) -> Estimate:
         """At step k of the schedule. Outputs with twice x's channels carry a variance in their second half."""
         index = torch.full((len(x),), k, dtype=torch.long)
-        told = torch.full((len(x),), int(self.schedule.timesteps[k]), dtype=torch.long, device=x.device)
+        told = torch.full(
+            (len(x),), int(self.schedule.timesteps[k]), dtype=torch.long, device=x.device
+        )
         out = self.model(x, told)
         if out.dtype in (torch.float16, torch.bfloat16):
             out = out.float()
@@ -58,7 +62,14 @@ class Denoiser:
         return Estimate(x0, process.to_noise(self.schedule, x, index, x0), rest)
 
 
-def ddim_step(schedule: Schedule, k: int, x: Tensor, seen: Estimate, eta: float = 0.0, noise: Tensor | None = None) -> Tensor:  # fmt: skip
+def ddim_step(
+    schedule: Schedule,
+    k: int,
+    x: Tensor,
+    seen: Estimate,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
+) -> Tensor:
     """x at step k - 1 (Song et al. 2021, eq. 12); eta 0 is deterministic, 1 as noisy as DDPM."""
     abar, before = float(schedule.abar[k]), float(schedule.abar_before[k])
     spread = eta * ((1 - abar / before) * (1 - before) / (1 - abar)) ** 0.5
@@ -75,7 +86,16 @@ def ddpm_mean(schedule: Schedule, k: int, x: Tensor, seen: Estimate) -> tuple[Te
     return mean, process.at(schedule.log_posterior_variance, index, x).expand_as(x)
 
 
-def sample_ddim(denoiser: Denoiser, x: Tensor, noise: Noise | None = None, *, eta: float = 0.0, start: int | None = None, stop: int = 0, seen: Seen | None = None) -> Tensor:  # fmt: skip
+def sample_ddim(
+    denoiser: Denoiser,
+    x: Tensor,
+    noise: Noise | None = None,
+    *,
+    eta: float = 0.0,
+    start: int | None = None,
+    stop: int = 0,
+    seen: Seen | None = None,
+) -> Tensor:
     """DDIM over all steps of the schedule; noise is asked for only with an eta.  stop: the last step that is taken."""
     schedule = denoiser.schedule
     for k in range(_first(schedule, start), stop - 1, -1):
@@ -86,7 +106,15 @@ def sample_ddim(denoiser: Denoiser, x: Tensor, noise: Noise | None = None, *, et
     return x
 
 
-def sample_ddpm(denoiser: Denoiser, x: Tensor, noise: Noise, *, start: int | None = None, stop: int = 0, seen: Seen | None = None) -> Tensor:  # fmt: skip
+def sample_ddpm(
+    denoiser: Denoiser,
+    x: Tensor,
+    noise: Noise,
+    *,
+    start: int | None = None,
+    stop: int = 0,
+    seen: Seen | None = None,
+) -> Tensor:
     """Ancestral sampling (Ho et al. 2020), with the learned variance where the network gives one; no noise at step 0."""
     schedule = denoiser.schedule
     for k in range(_first(schedule, start), stop - 1, -1):
@@ -97,7 +125,15 @@ def sample_ddpm(denoiser: Denoiser, x: Tensor, noise: Noise, *, start: int | Non
     return x
 
 
-def sample_dpmpp(denoiser: Denoiser, x: Tensor, noise: Noise | None = None, *, start: int | None = None, stop: int = 0, seen: Seen | None = None) -> Tensor:  # fmt: skip
+def sample_dpmpp(
+    denoiser: Denoiser,
+    x: Tensor,
+    noise: Noise | None = None,
+    *,
+    start: int | None = None,
+    stop: int = 0,
+    seen: Seen | None = None,
+) -> Tensor:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): second order in log SNR at one network call a step, deterministic.
 
     The step that ends at the picture itself is of first order, as there log SNR is infinite.
@@ -115,7 +151,9 @@ def sample_dpmpp(denoiser: Denoiser, x: Tensor, noise: Noise | None = None, *, s
             ratio = 0.0 if old is None else step / old_step / 2
             better = x0 if old is None else (1 + ratio) * x0 - ratio * old
             shrink = float(((1 - abar[k - 1]) / (1 - abar[k])) ** 0.5)
-            gain = float(abar[k - 1] ** 0.5 * -torch.expm1(torch.tensor(-step, dtype=torch.float64)))
+            gain = float(
+                abar[k - 1] ** 0.5 * -torch.expm1(torch.tensor(-step, dtype=torch.float64))
+            )
             x = shrink * x + gain * better
             old, old_step = x0, step
         if seen is not None:
@@ -154,7 +192,15 @@ def invert_dpmpp(denoiser: Denoiser, x: Tensor) -> Tensor:
     return x
 
 
-def sample(name: Sampler, denoiser: Denoiser, x: Tensor, noise: Noise, *, eta: float = 0.0, start: int | None = None) -> Tensor:  # fmt: skip
+def sample(
+    name: Sampler,
+    denoiser: Denoiser,
+    x: Tensor,
+    noise: Noise,
+    *,
+    eta: float = 0.0,
+    start: int | None = None,
+) -> Tensor:
     """The sampler of that name; eta: of ddim. Raises UsageError for one that does not exist."""
     if name == "ddim":
         return sample_ddim(denoiser, x, noise, eta=eta, start=start)

@@ -77,7 +77,9 @@ class Schedule:
     @cached_property
     def log_posterior_variance(self) -> Floats:
         """log beta~ with the first step's (minus infinity) replaced by the second's, as improved diffusion has it."""
-        found: Floats = np.log(np.concatenate([self.posterior_variance[1:2], self.posterior_variance[1:]]))
+        found: Floats = np.log(
+            np.concatenate([self.posterior_variance[1:2], self.posterior_variance[1:]])
+        )
         return found
 
     @cached_property
@@ -96,7 +98,10 @@ class Schedule:
         before = np.concatenate([np.ones(1, abar.dtype), abar[:-1]])
         betas = (1 - abar / before).astype(abar.dtype)
         if len(chosen) < 1 or (np.diff(chosen) <= 0).any() or not (betas < 1).all():
-            raise UsageError(f"{len(chosen)} sampling steps are too few for this noise schedule.", "Give more --steps.")
+            raise UsageError(
+                f"{len(chosen)} sampling steps are too few for this noise schedule.",
+                "Give more --steps.",
+            )
         return Schedule(betas, self.timesteps[chosen])
 
 
@@ -105,12 +110,15 @@ def linear(steps: int, first: float = 1e-4, last: float = 0.02) -> Schedule:
     scale = 1000 / steps
     if scale * last >= 1:
         raise UsageError(
-            f"A linear noise schedule cannot have {steps} steps.", f"It takes more than {int(1000 * last)}."
+            f"A linear noise schedule cannot have {steps} steps.",
+            f"It takes more than {int(1000 * last)}.",
         )
     return _fresh(np.linspace(scale * first, scale * last, steps, dtype=np.float64))
 
 
-def cosine(steps: int, offset: float = 0.008, largest: float = 0.999, kind: npt.DTypeLike = np.float64) -> Schedule:
+def cosine(
+    steps: int, offset: float = 0.008, largest: float = 0.999, kind: npt.DTypeLike = np.float64
+) -> Schedule:
     """abar(t) = cos^2 ((t + offset) / (1 + offset) pi / 2) (Nichol and Dhariwal 2021); computed in double, kept as `kind`."""
     time = np.arange(steps + 1, dtype=np.float64) / steps
     abar = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
@@ -123,7 +131,9 @@ def evenly(count: int, steps: int) -> list[int]:
     Raises UsageError for more than there are, or fewer than 2.
     """
     if not 2 <= count <= steps:
-        raise UsageError(f"{count} sampling steps are not possible.", f"--steps must be within 2..{steps}.")
+        raise UsageError(
+            f"{count} sampling steps are not possible.", f"--steps must be within 2..{steps}."
+        )
     stride, at, kept = (steps - 1) / (count - 1), 0.0, []
     for _ in range(count):
         kept.append(round(at))
@@ -136,7 +146,9 @@ def strided(count: int, steps: int) -> list[int]:
     for stride in range(1, steps):
         if len(range(0, steps, stride)) == count:
             return list(range(0, steps, stride))
-    raise UsageError(f"No stride divides {steps} steps into {count}.", "Give another number of --steps.")
+    raise UsageError(
+        f"No stride divides {steps} steps into {count}.", "Give another number of --steps."
+    )
 
 
 def by_snr(schedule: Schedule, count: int, noisiest: float, cleanest: float) -> list[int]:

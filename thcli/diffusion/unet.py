@@ -34,7 +34,9 @@ class UNet(nn.Module):
     block: what its residual blocks are.
     """
 
-    def __init__(self, shape: UNetShape, embeds: Mapping[str, int], block: type[Residual] = Residual) -> None:
+    def __init__(
+        self, shape: UNetShape, embeds: Mapping[str, int], block: type[Residual] = Residual
+    ) -> None:
         super().__init__()
         s, first = shape, shape.width * shape.times[0]
 
@@ -71,7 +73,9 @@ class UNet(nn.Module):
                     layers.append(residual(channels, channels, "up"))
                     factor //= 2
                 self.output_blocks.append(Stage(*layers))
-        self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, s.out, 3, padding=1)))
+        self.out = nn.Sequential(
+            norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, s.out, 3, padding=1))
+        )
 
     def trunk(self, x: Tensor, embeds: Sequence[Tensor]) -> Tensor:
         """(B, inside, H, W) -> (B, out, H, W); H and W divisible by the deepest factor."""

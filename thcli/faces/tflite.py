@@ -34,10 +34,13 @@ def read(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as exc:
         raise WeightsError(
-            f"The network file {path} cannot be read: {exc.strerror}.", "Get it again: thcli weights pull --default"
+            f"The network file {path} cannot be read: {exc.strerror}.",
+            "Get it again: thcli weights pull --default",
         ) from exc
     if content[4:8] != b"TFL3":
-        raise WeightsError(f"{path} is not a TFLite network.", "Check what is there: thcli weights verify")
+        raise WeightsError(
+            f"{path} is not a TFLite network.", "Check what is there: thcli weights verify"
+        )
     return content
 
 
@@ -103,11 +106,16 @@ class Graph:
             tensors = buffer.tables(buffer.field(self._graph, GRAPH_TENSORS))
             self.names = [buffer.octets(buffer.field(t, TENSOR_NAME)).decode() for t in tensors]
             self._operators = buffer.tables(buffer.field(self._graph, GRAPH_OPERATORS))
-            self._inputs = [buffer.numbers(buffer.field(o, OPERATOR_INPUTS)) for o in self._operators]
-            self._outputs = [buffer.numbers(buffer.field(o, OPERATOR_OUTPUTS)) for o in self._operators]
+            self._inputs = [
+                buffer.numbers(buffer.field(o, OPERATOR_INPUTS)) for o in self._operators
+            ]
+            self._outputs = [
+                buffer.numbers(buffer.field(o, OPERATOR_OUTPUTS)) for o in self._operators
+            ]
         except (struct.error, IndexError, UnicodeDecodeError) as exc:
             raise WeightsError(
-                "A TFLite network is damaged: its table of operators cannot be followed.", "Try: thcli weights verify"
+                "A TFLite network is damaged: its table of operators cannot be followed.",
+                "Try: thcli weights verify",
             ) from exc
         self._content = content
         self._maker = {tensor: i for i, outputs in enumerate(self._outputs) for tensor in outputs}

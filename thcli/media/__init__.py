@@ -6,12 +6,12 @@ with media.read("clip.mp4") as frames, media.write("out.mp4", info.size, info, O
         out.write(frame.pixels, frame.pts, frame.duration)
 """
 
-from thcli.media.image import parse_background
 from thcli.media.info import Colour, MediaInfo, StreamInfo
-from thcli.media.probe import probe
-from thcli.media.provenance import Provenance
-from thcli.media.read import Reader, local, read, read_image
-from thcli.media.write import Writer, write
+from thcli.media.reading.image import parse_background
+from thcli.media.reading.probe import probe
+from thcli.media.reading.read import Reader, local, read, read_image
+from thcli.media.writing.provenance import Provenance
+from thcli.media.writing.write import Writer, write
 
 __all__ = [
     "Colour",

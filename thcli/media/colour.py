@@ -26,9 +26,14 @@ _UNSPECIFIED = 2
 _BT709, _BT601, _BT2020 = 1, 6, 9
 # red's and blue's share of luma, by code point of the matrix: ISO/IEC 23091-2 table 4
 _SHARES = {
-    1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
-    9: (0.2627, 0.0593), 10: (0.2627, 0.0593),
-}  # fmt: skip
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # swscale's own numbers of them
 _EXACT = 0x4 | 0x2000 | 0x40000  # SWS_BICUBIC, SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND
 _PLANAR = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)le)?")
@@ -36,7 +41,9 @@ _PLANAR = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)le)?")
 
 def is_rgb(pix_fmt: str) -> bool:
     """Whether the pixels are red, green and blue already, so that no matrix applies."""
-    return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8"))
+    return pix_fmt.startswith(
+        ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
+    )
 
 
 def completed(colour: Colour, pix_fmt: str, height: int) -> Colour:
@@ -70,9 +77,17 @@ def yuv_from_rgb(matrix: int, span: int, rgb_top: int, depth: int) -> Array:
     """
     red, blue = _SHARES[matrix]
     luma = np.array([red, 1 - red - blue, blue])
-    rows = np.stack([luma, (np.array([0, 0, 1]) - luma) / (2 * (1 - blue)), (np.array([1, 0, 0]) - luma) / (2 * (1 - red))])  # fmt: skip
+    rows = np.stack(
+        [
+            luma,
+            (np.array([0, 0, 1]) - luma) / (2 * (1 - blue)),
+            (np.array([1, 0, 0]) - luma) / (2 * (1 - red)),
+        ]
+    )
     unit, top, middle = 2.0 ** (depth - 8), 2.0**depth - 1, 2.0 ** (depth - 1)
-    scale = np.array([219 * unit, 224 * unit, 224 * unit]) if span == 1 else np.array([top, top, top])
+    scale = (
+        np.array([219 * unit, 224 * unit, 224 * unit]) if span == 1 else np.array([top, top, top])
+    )
     offset = np.array([16 * unit if span == 1 else 0, middle, middle])
     return np.column_stack([rows * scale[:, None] / rgb_top, offset])
 
@@ -106,12 +121,17 @@ class ToRGB:
         planes = [_plane(frame, i, depth) for i in range(3)]
         if form[1] != "444":
             for i in (1, 2):
-                planes[i] = self._spread(planes[i], 2 if form[1] == "420" else 1, i)[: frame.height, : frame.width]
+                planes[i] = self._spread(planes[i], 2 if form[1] == "420" else 1, i)[
+                    : frame.height, : frame.width
+                ]
         self._yuv = cv2.merge(
-            planes, self._yuv if self._yuv is not None and self._yuv.dtype == planes[0].dtype else None
+            planes,
+            self._yuv if self._yuv is not None and self._yuv.dtype == planes[0].dtype else None,
         )
         top = 255 if depth == 8 else 65535
-        return np.asarray(cv2.transform(self._yuv, rgb_from_yuv(colour.matrix, colour.range, top, depth)))
+        return np.asarray(
+            cv2.transform(self._yuv, rgb_from_yuv(colour.matrix, colour.range, top, depth))
+        )
 
     def _spread(self, plane: Samples, lines: int, index: int) -> Samples:
         """Every sample twice along x, and `lines` times along y: two neighbours at once, as one number of double width."""
@@ -120,14 +140,25 @@ class ToRGB:
         room = self._rooms.get(index)
         if room is None or room.shape != (height, lines, width) or room.dtype != double:
             room = self._rooms[index] = np.empty((height, lines, width), double)
-        np.multiply(plane[:, None, :], double((1 << (8 * plane.itemsize)) + 1), out=room, dtype=double)
+        np.multiply(
+            plane[:, None, :], double((1 << (8 * plane.itemsize)) + 1), out=room, dtype=double
+        )
         return room.view(plane.dtype).reshape(height * lines, width * 2)
 
-    def _by_swscale(self, frame: av.VideoFrame, colour: Colour, size: tuple[int, int] | None) -> Samples:
+    def _by_swscale(
+        self, frame: av.VideoFrame, colour: Colour, size: tuple[int, int] | None
+    ) -> Samples:
         depth = max(part.bits for part in frame.format.components)
         alpha = len(frame.format.components) in (2, 4) and not frame.format.name.startswith("pal")
         target = ("gbrap" if alpha else "gbrp") + ("16le" if depth > 8 else "")
-        matrix = {} if colour.matrix == 0 else {"src_colorspace": _SWS_MATRIX[colour.matrix], "dst_colorspace": _SWS_MATRIX[colour.matrix]}  # fmt: skip
+        matrix = (
+            {}
+            if colour.matrix == 0
+            else {
+                "src_colorspace": _SWS_MATRIX[colour.matrix],
+                "dst_colorspace": _SWS_MATRIX[colour.matrix],
+            }
+        )
         planar = self._swscale.reformat(
             frame,
             width=size[0] if size else None,
@@ -199,8 +230,12 @@ class FromRGB:
         return frame
 
     def _by_swscale(self, pixels: Samples) -> av.VideoFrame:
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "rgb24" if pixels.dtype == np.uint8 else "rgb48le")  # fmt: skip
-        matrix = {} if self._colour.matrix == 0 else {"dst_colorspace": _SWS_MATRIX[self._colour.matrix]}
+        frame = av.VideoFrame.from_numpy_buffer(
+            np.ascontiguousarray(pixels), "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
+        )
+        matrix = (
+            {} if self._colour.matrix == 0 else {"dst_colorspace": _SWS_MATRIX[self._colour.matrix]}
+        )
         return self._swscale.reformat(
             frame,
             format=self._pix_fmt,

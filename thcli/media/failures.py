@@ -18,15 +18,22 @@ def check_file(path: Path) -> None:
         if path.is_dir():
             return
         if not path.is_file():
-            raise MediaError(f"{path} is not a regular file.", "Give '-' to read from standard input.")
+            raise MediaError(
+                f"{path} is not a regular file.", "Give '-' to read from standard input."
+            )
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as exc:
-        raise MediaError(f"{path} cannot be read ({exc.strerror or exc}).", "Check its permissions.") from exc
+        raise MediaError(
+            f"{path} cannot be read ({exc.strerror or exc}).", "Check its permissions."
+        ) from exc
     if not head:
         raise MediaError(f"{path} is empty (0 bytes).", "Copy or download it again.")
     if head.startswith(b"version https://git-lfs"):
-        raise MediaError(f"{path} is a Git-LFS pointer, not the file itself.", "Run 'git lfs pull' in its repository.")
+        raise MediaError(
+            f"{path} is a Git-LFS pointer, not the file itself.",
+            "Run 'git lfs pull' in its repository.",
+        )
 
 
 def unreadable(path: Path, exc: BaseException) -> MediaError:
@@ -36,10 +43,13 @@ def unreadable(path: Path, exc: BaseException) -> MediaError:
     if _is_text(head):
         page = head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html"))
         what = "a web page" if page else "a text file"
-        return MediaError(f"{path} is {what}, not a video, an image or a sound.", "Check where it came from.")
+        return MediaError(
+            f"{path} is {what}, not a video, an image or a sound.", "Check where it came from."
+        )
     if head[4:8] in _MOVIE_BOXES and not _has_index(path):
         return MediaError(
-            f"{path} is cut off: its index (the moov box) is missing.", "Copy, download or record it again to the end."
+            f"{path} is cut off: its index (the moov box) is missing.",
+            "Copy, download or record it again to the end.",
         )
     reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     return MediaError(
@@ -81,10 +91,16 @@ def unwritable(path: Path | str, exc: BaseException) -> OutputError:
     """The OutputError of a failure to write; the caller raises it from exc."""
     number = getattr(exc, "errno", None)
     if number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-        return OutputError(f"The disk is full: {path} does not fit.", "Free some space, or write somewhere else.")
+        return OutputError(
+            f"The disk is full: {path} does not fit.", "Free some space, or write somewhere else."
+        )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{path} cannot be written (no permission).", "Choose another folder with -o.")
+        return OutputError(
+            f"{path} cannot be written (no permission).", "Choose another folder with -o."
+        )
     if number == errno.EPIPE:
         return OutputError(f"Whoever read {path} has stopped reading.", "Let it read to the end.")
     reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-    return OutputError(f"{path} cannot be written ({reason}).", "Choose another --codec, size or ending.")
+    return OutputError(
+        f"{path} cannot be written ({reason}).", "Choose another --codec, size or ending."
+    )

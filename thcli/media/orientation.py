@@ -13,9 +13,15 @@ import cv2
 import numpy as np
 
 _STEPS: dict[int, tuple[bool, bool, bool]] = {
-    1: (False, False, False), 2: (False, True, False), 3: (False, True, True), 4: (False, False, True),
-    5: (True, False, False), 6: (True, True, False), 7: (True, True, True), 8: (True, False, True),
-}  # fmt: skip
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
 _NUMBER = {steps: number for number, steps in _STEPS.items()}
 
 

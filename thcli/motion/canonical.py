@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from thcli.core.geometry import fit_similarity, matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.types import Array
-from thcli.faces import topology
+from thcli.faces.landmarks import topology
 from thcli.motion import anatomy
 
 POINTS = topology.POINTS
@@ -48,7 +48,9 @@ class Posed:
     def mesh(self) -> Array:
         """(..., 468, 3) pixels."""
         turned = self.shape @ np.swapaxes(self.rotation, -1, -2)
-        return np.asarray(np.exp(self.log_scale)[..., None, None] * turned + self.centre[..., None, :])
+        return np.asarray(
+            np.exp(self.log_scale)[..., None, None] * turned + self.centre[..., None, :]
+        )
 
 
 def decompose(mesh: npt.ArrayLike) -> Posed:
@@ -75,7 +77,10 @@ def unpack(pose: npt.ArrayLike, shape: npt.ArrayLike, size: tuple[int, int]) -> 
     middle = np.array([(width - 1) / 2, (height - 1) / 2, 0.0])
     rotation = matrix_from_rotvec(rows[..., :3])
     return Posed(
-        rotation, rows[..., 3] + np.log(height), rows[..., 4:7] * height + middle, np.asarray(shape, np.float64)
+        rotation,
+        rows[..., 3] + np.log(height),
+        rows[..., 4:7] * height + middle,
+        np.asarray(shape, np.float64),
     )
 
 
@@ -92,7 +97,9 @@ def eye_openings(shape: npt.ArrayLike) -> Array:
     for columns, corners in zip(topology.LIDS, topology.EYE_CORNERS, strict=True):
         gap = plane[..., columns.upper, :] - plane[..., columns.lower, :]
         width = plane[..., corners[1], :] - plane[..., corners[0], :]
-        both.append(np.linalg.norm(gap, axis=-1).mean(-1) / np.maximum(np.linalg.norm(width, axis=-1), 1e-9))
+        both.append(
+            np.linalg.norm(gap, axis=-1).mean(-1) / np.maximum(np.linalg.norm(width, axis=-1), 1e-9)
+        )
     return np.stack(both, -1)
 
 
@@ -106,7 +113,9 @@ def mouth_opening(shape: npt.ArrayLike) -> Array:
     """(...,) mean inner lip gap / mouth width of canonical shapes: 0 closed, about .5 wide open."""
     plane = np.asarray(shape)[..., :2]
     width = np.linalg.norm(
-        plane[..., anatomy.INNER_MOUTH_CORNERS[1], :] - plane[..., anatomy.INNER_MOUTH_CORNERS[0], :], axis=-1
+        plane[..., anatomy.INNER_MOUTH_CORNERS[1], :]
+        - plane[..., anatomy.INNER_MOUTH_CORNERS[0], :],
+        axis=-1,
     )
     return np.asarray(np.maximum(lip_gaps(shape), 0).mean(-1) / np.maximum(width, 1e-9))
 

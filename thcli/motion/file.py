@@ -25,7 +25,15 @@ from thcli.core.types import AnyArray, Motion
 
 SUFFIX = ".motion.safetensors"
 FORMAT, VERSION = "thcli-motion", "1"
-DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
+DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 MAX_HEADER = 1 << 20  # bytes
 MAX_TENSORS = 64
@@ -33,9 +41,7 @@ MAX_FRAMES = 10_000_000  # four days at 25 frames a second
 MAX_ROW = 1 << 22  # bytes a frame in one array
 MAX_CONSTANT = 1 << 24  # bytes
 MAX_DIMENSIONS = 5
-MAX_VALUE = (
-    1e8  # of any floating-point number: most are radians, ratios and picture heights, but BFM counts in micrometres
-)
+MAX_VALUE = 1e8  # of any floating-point number: most are radians, ratios and picture heights, but BFM counts in micrometres
 COPY = 1 << 20
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 HINT = "Make it again from its video: thcli encode VIDEO -o NAME" + SUFFIX
@@ -72,12 +78,16 @@ class MotionFile:
             with self.path.open("rb") as stream:
                 slots = self._header(stream, self.path.stat().st_size)
         except OSError as exc:
-            raise MediaError(f"The motion file {self.path} cannot be read: {exc.strerror or exc}.") from exc
+            raise MediaError(
+                f"The motion file {self.path} cannot be read: {exc.strerror or exc}."
+            ) from exc
         self.kind = self.metadata.get("kind", "")
         if not NAME.fullmatch(self.kind):
             raise self._broken("it does not say what kind of motion it holds")
         self.time_base = self._time_base()
-        self._constants = {k.partition("/")[2]: s for k, s in slots.items() if k.startswith("constant/")}
+        self._constants = {
+            k.partition("/")[2]: s for k, s in slots.items() if k.startswith("constant/")
+        }
         self._arrays = {k.partition("/")[2]: s for k, s in slots.items() if k.startswith("frame/")}
         if len(self._constants) + len(self._arrays) != len(slots):
             raise self._broken("its arrays do not have the names of a motion file")
@@ -85,9 +95,13 @@ class MotionFile:
         self._length = self._pts.shape[0]
         for name, slot in self._arrays.items():
             if not slot.shape or slot.shape[0] != self._length:
-                raise self._broken(f"its array {name!r} has another number of frames than its time stamps")
+                raise self._broken(
+                    f"its array {name!r} has another number of frames than its time stamps"
+                )
             if slot.row_bytes > MAX_ROW:
-                raise self._broken(f"its array {name!r} has {slot.row_bytes} bytes a frame, more than {MAX_ROW}")
+                raise self._broken(
+                    f"its array {name!r} has {slot.row_bytes} bytes a frame, more than {MAX_ROW}"
+                )
         for name, slot in self._constants.items():
             if slot.size > MAX_CONSTANT:
                 raise self._broken(f"its constant {name!r} is larger than {MAX_CONSTANT} bytes")
@@ -136,7 +150,11 @@ class MotionFile:
         group, _, short = name.partition("/")
         if group not in ("frame", "constant") or not NAME.fullmatch(short):
             raise self._broken(f"an array is named {name[:40]!r}")
-        if not isinstance(row, dict) or not isinstance(row.get("dtype"), str) or row["dtype"] not in DTYPES:
+        if (
+            not isinstance(row, dict)
+            or not isinstance(row.get("dtype"), str)
+            or row["dtype"] not in DTYPES
+        ):
             raise self._broken(f"the array {name!r} has no type that a motion file may hold")
         shape, offsets = row.get("shape"), row.get("data_offsets")
         if not (_counts(shape, MAX_DIMENSIONS) and _counts(offsets, 2) and len(offsets) == 2):
@@ -164,7 +182,9 @@ class MotionFile:
                 stream.seek(slot.start + start)
                 data = stream.read(size)
         except OSError as exc:
-            raise MediaError(f"The motion file {self.path} cannot be read: {exc.strerror or exc}.") from exc
+            raise MediaError(
+                f"The motion file {self.path} cannot be read: {exc.strerror or exc}."
+            ) from exc
         if len(data) != size:
             raise self._broken("it was cut off while it was read")
         if slot.dtype.kind == "b" and max(data, default=0) > 1:
@@ -190,9 +210,13 @@ class MotionFile:
         if np.any(np.diff(pts) <= 0):
             raise self._broken("its time stamps do not rise")
         return Motion(
-            self.kind, pts, self.time_base, self._rows("valid", self._valid, start, stop),  # type: ignore[arg-type]
-            {k: self._rows(k, s, start, stop) for k, s in self._arrays.items()}, self.constants,
-        )  # fmt: skip
+            self.kind,
+            pts,  # type: ignore[arg-type]
+            self.time_base,
+            self._rows("valid", self._valid, start, stop),  # type: ignore[arg-type]
+            {k: self._rows(k, s, start, stop) for k, s in self._arrays.items()},
+            self.constants,
+        )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -204,7 +228,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _counts(value: object, most: int) -> TypeGuard[list[int]]:
     """Whether value is a list of at most `most` non-negative integers."""
-    return isinstance(value, list) and len(value) <= most and all(type(v) is int and 0 <= v < 1 << 48 for v in value)
+    return (
+        isinstance(value, list)
+        and len(value) <= most
+        and all(type(v) is int and 0 <= v < 1 << 48 for v in value)
+    )
 
 
 class MotionWriter:
@@ -215,10 +243,18 @@ class MotionWriter:
     Raises OutputError when the file exists or cannot be written, MediaError when a window does not continue the ones before.
     """
 
-    def __init__(self, path: Path | str, metadata: Mapping[str, str] | None = None, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
         self.path = Path(path)
         if self.path.exists() and not overwrite:
-            raise OutputError(f"The motion file {self.path} exists already.", "Add --overwrite to replace it.")
+            raise OutputError(
+                f"The motion file {self.path} exists already.", "Add --overwrite to replace it."
+            )
         self._metadata = dict(metadata or {})
         self._spools: dict[str, BinaryIO] = {}
         self._shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
@@ -226,20 +262,26 @@ class MotionWriter:
         self._frames = 0
         self._last_pts: int | None = None
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=self.path.parent)
+            self._folder = tempfile.TemporaryDirectory(
+                prefix=f".{self.path.name}.", dir=self.path.parent
+            )
         except OSError as exc:
             raise self._failed(exc) from exc
 
     def _failed(self, exc: OSError) -> OutputError:
         return OutputError(
-            f"The motion file {self.path} cannot be written: {exc.strerror or exc}.", "Choose another place with -o."
+            f"The motion file {self.path} cannot be written: {exc.strerror or exc}.",
+            "Choose another place with -o.",
         )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if kind is None:
@@ -266,10 +308,13 @@ class MotionWriter:
                 "The picture size must not change within a clip.",
             )
         rows = {"pts": motion.pts, "valid": motion.valid, **motion.arrays}
-        times = motion.pts if self._last_pts is None else np.concatenate([[self._last_pts], motion.pts])
+        times = (
+            motion.pts if self._last_pts is None else np.concatenate([[self._last_pts], motion.pts])
+        )
         if np.any(np.diff(times) <= 0):
             raise MediaError(
-                f"Time stamps do not rise after frame {self._frames}.", "Copy the video into a fresh container first."
+                f"Time stamps do not rise after frame {self._frames}.",
+                "Copy the video into a fresh container first.",
             )
         if self._frames and set(rows) != set(self._shapes):
             raise MediaError("A motion's windows have different arrays.")
@@ -285,7 +330,9 @@ class MotionWriter:
         values = np.ascontiguousarray(values)
         values = values.astype(values.dtype.newbyteorder("<"), copy=False)
         if values.dtype not in NAMES or not NAME.fullmatch(name) or values.shape[:1] != (count,):
-            raise MediaError(f"The array {name!r} ({values.dtype}, {values.shape}) does not fit a motion file.")
+            raise MediaError(
+                f"The array {name!r} ({values.dtype}, {values.shape}) does not fit a motion file."
+            )
         shape = (values.dtype, values.shape[1:])
         if self._shapes.setdefault(name, shape) != shape:
             raise MediaError(f"The array {name!r} changes its type or shape from window to window.")
@@ -301,17 +348,24 @@ class MotionWriter:
             raise MediaError("There is no motion to write: no window was given.")
         table: dict[str, Any] = {
             "__metadata__": {
-                **self._metadata, "format": FORMAT, "version": VERSION, "kind": first.kind,
+                **self._metadata,
+                "format": FORMAT,
+                "version": VERSION,
+                "kind": first.kind,
                 "time_base": f"{first.time_base.numerator}/{first.time_base.denominator}",
             }
-        }  # fmt: skip
+        }
         at = 0
         constants = {k: np.ascontiguousarray(v) for k, v in first.constants.items()}
         for name, value in constants.items():
             if value.dtype not in NAMES or not NAME.fullmatch(name):
-                raise MediaError(f"The constant {name!r} ({value.dtype}) does not fit a motion file.")
+                raise MediaError(
+                    f"The constant {name!r} ({value.dtype}) does not fit a motion file."
+                )
             at = _enter(table, f"constant/{name}", value.dtype, value.shape, at)
-        order = sorted(self._shapes, key=lambda n: -self._shapes[n][0].itemsize)  # keeps every array aligned
+        order = sorted(
+            self._shapes, key=lambda n: -self._shapes[n][0].itemsize
+        )  # keeps every array aligned
         for name in order:
             dtype, row = self._shapes[name]
             at = _enter(table, f"frame/{name}", dtype, (self._frames, *row), at)
@@ -329,7 +383,9 @@ class MotionWriter:
         part.replace(self.path)
 
 
-def _enter(table: dict[str, Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...], at: int) -> int:
+def _enter(
+    table: dict[str, Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...], at: int
+) -> int:
     stop = at + dtype.itemsize * math.prod(shape)
     table[name] = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [at, stop]}
     return stop

@@ -45,7 +45,11 @@ def limit_turn(rotvec: Array, own_yaw: float) -> Array:
     left, right = yaw_limits(own_yaw)
     yaw = rotvec[..., 1]
     return np.stack(
-        [soft(rotvec[..., 0], NOD), np.where(yaw < 0, soft(yaw, left), soft(yaw, right)), soft(rotvec[..., 2], TILT)],
+        [
+            soft(rotvec[..., 0], NOD),
+            np.where(yaw < 0, soft(yaw, left), soft(yaw, right)),
+            soft(rotvec[..., 2], TILT),
+        ],
         -1,
     )
 

@@ -1,7 +1,7 @@
 """Our own 3-D face model, free for any use: pose, identity and expression in a few numbers, from the 468 points alone.
 
 A mesh is taken apart into pose and canonical shape (`motion.canonical`); the shape is then explained, both together, by shapes that
-persons differ in and shapes that faces move by. The expression comes first as sliders with a meaning, those of `motion.synth`:
+persons differ in and shapes that faces move by. The expression comes first as sliders with a meaning, those of `motion.sliders`:
 a face that is moved by jaw 0.5 reads jaw 0.5.
 
 Shapes and spreads stand in data/model3d.safetensors, made by tools/make_face_model.py of free recordings (London set and GRID,
@@ -54,7 +54,9 @@ def basis() -> Basis:
     from safetensors.numpy import load
 
     table = load(files("thcli.motion").joinpath("data/model3d.safetensors").read_bytes())
-    identity, expression = (np.asarray(table[name], np.float64) for name in ("identity", "expression"))
+    identity, expression = (
+        np.asarray(table[name], np.float64) for name in ("identity", "expression")
+    )
     spread = np.concatenate([np.ones(len(identity)), np.asarray(table["spread"], np.float64)])
     flat = np.concatenate([identity, expression]).reshape(len(spread), -1)
     reader = np.linalg.solve(flat @ flat.T + np.diag((NOISE / spread) ** 2), flat)
@@ -84,7 +86,9 @@ def shape(numbers: Coefficients) -> Array:
     table = basis()
     person = np.tensordot(np.asarray(numbers.identity, np.float64), table.identity, 1)
     return np.asarray(
-        neutral() + person + np.tensordot(np.asarray(numbers.expression, np.float64), table.expression, 1)
+        neutral()
+        + person
+        + np.tensordot(np.asarray(numbers.expression, np.float64), table.expression, 1)
     )
 
 
@@ -99,14 +103,23 @@ class MeshModel:
         meshes = [face.mesh for face in faces if face.mesh is not None]
         if len(meshes) < len(faces):
             raise NoFaceError(
-                "A face has no mesh, which the model 'mesh' reads.", "Use --landmarker facemesh, or another --model3d."
+                "A face has no mesh, which the model 'mesh' reads.",
+                "Use --landmarker facemesh, or another --model3d.",
             )
         found = describe(np.stack(meshes))
-        looks = [np.zeros((2, 2)) if f.iris is None or f.mesh is None else gaze(f.mesh, f.iris) for f in faces]
+        looks = [
+            np.zeros((2, 2)) if f.iris is None or f.mesh is None else gaze(f.mesh, f.iris)
+            for f in faces
+        ]
         return Coefficients(
-            found.model, found.identity, found.expression, found.rotation, found.scale, found.translation,
+            found.model,
+            found.identity,
+            found.expression,
+            found.rotation,
+            found.scale,
+            found.translation,
             {"gaze": np.stack(looks).astype(np.float32)},
-        )  # fmt: skip
+        )
 
 
 def load(run: RunOptions) -> MeshModel:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from thcli.core.types import AnyArray, Face, Frame, Motion
-from thcli.faces.topology import POINTS
+from thcli.faces.landmarks.topology import POINTS
 from thcli.motion.canonical import decompose, gaze, neutral, pack
 
 KIND = "mesh"
 
 
-def observe(frames: Sequence[Frame], faces: Sequence[Face | None], cuts: Sequence[bool] | None = None) -> Motion:
+def observe(
+    frames: Sequence[Frame], faces: Sequence[Face | None], cuts: Sequence[bool] | None = None
+) -> Motion:
     """The motion of one window. None (or a face without a mesh) is a frame whose face was not seen: valid is False, its row is zero.
     cuts: whether each frame begins a new scene, as the tracker saw it (a jump of the head is noticed without it).
 

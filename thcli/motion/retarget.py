@@ -19,24 +19,30 @@ import numpy as np
 
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.imaging import smoothstep
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, canonical, features, limits, smooth
+from thcli.motion import anatomy, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, Posed, neutral, rigid_fit
 from thcli.motion.observe import KIND
-from thcli.motion.reference import OPEN, measure, neutral_frames
-from thcli.motion.synth import shapes
-from thcli.motion.target import Target
-from thcli.motion.timeline import scan, smoothstep
+from thcli.motion.reference_frame import OPEN, measure, neutral_frames
+from thcli.motion.render_target import Target
+from thcli.motion.sliders import shapes
+from thcli.motion.timeline import scan
 
 TARGET_KIND = "mesh-target"
 GAZE_ALONG, GAZE_ACROSS = 0.28, 0.12  # eye widths that an iris moves at most
 GAZE_FURTHEST = 0.3  # and at most this far from the middle, unless it was further out in the source
 MOUTH_SEEN = (0.02, 0.06)  # opening of the reference from which its share of the source's is known
 WINK = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
-EYE_AWAKE = 0.19  # opening of an eye from which it is not half shut (93 neutral faces: .22, deviation .024)
-EYE_SEEN = (0.06, 0.12)  # opening of the source's own eye: below, it says nothing of how far the eye opens
+EYE_AWAKE = (
+    0.19  # opening of an eye from which it is not half shut (93 neutral faces: .22, deviation .024)
+)
+EYE_SEEN = (
+    0.06,
+    0.12,
+)  # opening of the source's own eye: below, it says nothing of how far the eye opens
 EYE_SHUT = (0.06, 0.085)  # below, it is shut, and opens as a usual eye does
 
 
@@ -85,13 +91,19 @@ class Retargeted:
         self._store, self._options, self._rules = store, options, rules
         self._own = canonical.decompose(source.mesh)
         self._mesh = np.asarray(source.mesh, np.float64)
-        self._own_gaze = shapes().gaze if source.iris is None else canonical.gaze(source.mesh, source.iris)
+        self._own_gaze = (
+            shapes().gaze if source.iris is None else canonical.gaze(source.mesh, source.iris)
+        )
         self._line = scan(store)
         self._size = _size(store)
         rest = store.window(0, 0).constants.get("rest")
-        self._rests = None if rest is None or options.mode == "absolute" else np.asarray(rest, np.float64)
+        self._rests = (
+            None if rest is None or options.mode == "absolute" else np.asarray(rest, np.float64)
+        )
         amount = options.smooth if rest is None else 0.0  # what was made has no tracker's noise
-        self._moved = smooth.Filled(self._line, smooth.smoother(store, self._line, amount, options.causal))
+        self._moved = smooth.Filled(
+            self._line, smooth.smoother(store, self._line, amount, options.causal)
+        )
         self._measures = measure(store, self._line, self._own, self._own_gaze)
         self._anchor = self._find_anchor(reference)
         self._prepare()
@@ -112,17 +124,33 @@ class Retargeted:
         line = self._line
         if self._rests is not None:
             posed = canonical.unpack(self._rests, neutral(), self._size)
-            return Anchor(neutral(), posed.rotation, float(posed.log_scale), posed.centre, shapes().gaze, -1)
+            return Anchor(
+                neutral(), posed.rotation, float(posed.log_scale), posed.centre, shapes().gaze, -1
+            )
         if self._options.mode == "absolute":
             best = neutral_frames(line, self._measures)
-            shape = np.mean([self._moved.expression(int(i), int(i) + 1)[0] for i in best], 0) + neutral()
+            shape = (
+                np.mean([self._moved.expression(int(i), int(i) + 1)[0] for i in best], 0)
+                + neutral()
+            )
             pose = self._moved.pose[line.valid]
             middle = canonical.unpack(np.median(pose, 0), shape, self._size)
             # the pose in which this driver would look as the source does
             _, turn, _ = rigid_fit(shape, self._own.shape)
-            return Anchor(shape, self._own.rotation @ turn, float(middle.log_scale), middle.centre, self._own_gaze, -1)
+            return Anchor(
+                shape,
+                self._own.rotation @ turn,
+                float(middle.log_scale),
+                middle.centre,
+                self._own_gaze,
+                -1,
+            )
         if frame is None:
-            frame = int(np.argmin(self._measures.unlike)) if not self._options.causal else int(np.argmax(line.clear))
+            frame = (
+                int(np.argmin(self._measures.unlike))
+                if not self._options.causal
+                else int(np.argmax(line.clear))
+            )
         posed = self._posed(frame, frame + 1)
         return Anchor(
             posed.shape[0],
@@ -138,13 +166,18 @@ class Retargeted:
         line, measures, anchor, own = self._line, self._measures, self._anchor, self._own
         scale, self._from_anchor, _ = rigid_fit(anchor.shape, own.shape)
         self._ratio = float(scale)  # of the canonical shapes
-        self._size_ratio = float(np.exp(own.log_scale - anchor.log_scale) * scale)  # k: source pixels a driver pixel
+        self._size_ratio = float(
+            np.exp(own.log_scale - anchor.log_scale) * scale
+        )  # k: source pixels a driver pixel
         self._pivot = RIGID_WEIGHTS @ self._mesh[RIGID]
         self._anchor_pivot = (
-            np.exp(anchor.log_scale) * (RIGID_WEIGHTS @ anchor.shape[RIGID]) @ anchor.rotation.T + anchor.centre
+            np.exp(anchor.log_scale) * (RIGID_WEIGHTS @ anchor.shape[RIGID]) @ anchor.rotation.T
+            + anchor.centre
         )
-        self._height = float(np.linalg.norm((self._mesh[anatomy.FOREHEAD] - self._mesh[anatomy.CHIN])[:2]))
-        self._mask = features.region_mask(self._options.region)
+        self._height = float(
+            np.linalg.norm((self._mesh[anatomy.FOREHEAD] - self._mesh[anatomy.CHIN])[:2])
+        )
+        self._mask = closure.region_mask(self._options.region)
         self._own_eyes = canonical.eye_openings(own.shape)
         self._own_gaps = canonical.lip_gaps(own.shape)
         self._anchor_gaps = canonical.lip_gaps(anchor.shape)
@@ -155,7 +188,11 @@ class Retargeted:
         least = 0.9 * median * np.minimum(self._own_eyes.mean() / EYE_AWAKE, 1)
         awake = np.clip(canonical.eye_openings(anchor.shape), least, max(1.2 * median, least))
         self._awake = np.maximum(awake, self._shut + OPEN * 0.5)
-        self._closing = np.zeros_like(own.shape) if self._rests is None else _shut(float(self._own_gaps.clip(0).mean()))
+        self._closing = (
+            np.zeros_like(own.shape)
+            if self._rests is None
+            else _shut(float(self._own_gaps.clip(0).mean()))
+        )
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
         self._face_gain = strength * self._options.expression
@@ -169,16 +206,24 @@ class Retargeted:
         weight = self._line.weight[start:stop]
         if start == stop:
             arrays: dict[str, AnyArray] = {
-                "points": np.zeros((0, 468, 3)), "gaze": np.zeros((0, 2, 2)), "opening": np.zeros((0, 2)),
-                "driver": np.zeros((0, 468, 3)), "weight": weight, "shown": self._line.clear[start:stop] & self._speaks,
-            }  # fmt: skip
+                "points": np.zeros((0, 468, 3)),
+                "gaze": np.zeros((0, 2, 2)),
+                "opening": np.zeros((0, 2)),
+                "driver": np.zeros((0, 468, 3)),
+                "weight": weight,
+                "shown": self._line.clear[start:stop] & self._speaks,
+            }
             return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
         shape, opening = self._face(start, stop, weight)
         points = self._placed(shape, start, stop, weight)
         arrays = {
-            "points": points, "gaze": self._gaze(start, stop, weight), "opening": opening,
-            "driver": _rebuilt(raw, self._size), "weight": weight, "shown": self._line.clear[start:stop] & self._speaks,
-        }  # fmt: skip
+            "points": points,
+            "gaze": self._gaze(start, stop, weight),
+            "opening": opening,
+            "driver": _rebuilt(raw, self._size),
+            "weight": weight,
+            "shown": self._line.clear[start:stop] & self._speaks,
+        }
         return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
 
     def _face(self, start: int, stop: int, weight: Array) -> tuple[Array, Array]:
@@ -192,20 +237,26 @@ class Retargeted:
         if self._rules:
             region = self._options.region
             if region in ("all", "expression", "lips"):
-                features.set_lips(face, self._lip_gaps(back, gain))
+                closure.set_lips(face, self._lip_gaps(back, gain))
             if region in ("all", "expression", "eyes"):
                 opening, lent = self._openings(shape, gain)
-                features.set_lids(face, own, opening, lent)
+                closure.set_lids(face, own, opening, lent)
         return face, _ratio_of_gaps(face, own)
 
     def _lip_gaps(self, shape: Array, gain: Array) -> Array:
         """(T, 9) gaps that the inner lips shall have, canonical units of the source, never negative."""
         there = canonical.lip_gaps(shape)
         if self._options.mode == "absolute" or self._rests is not None:
-            return np.asarray(np.maximum(self._own_gaps + gain[:, None] * (self._ratio * there - self._own_gaps), 0))
+            return np.asarray(
+                np.maximum(
+                    self._own_gaps + gain[:, None] * (self._ratio * there - self._own_gaps), 0
+                )
+            )
         added = self._own_gaps + gain[:, None] * self._ratio * (there - self._anchor_gaps)
         # a source whose mouth is further open than the reference's closes in step with it, not by the same length
-        share = np.maximum(there, 0).mean(-1) / max(float(np.maximum(self._anchor_gaps, 0).mean()), 1e-9)
+        share = np.maximum(there, 0).mean(-1) / max(
+            float(np.maximum(self._anchor_gaps, 0).mean()), 1e-9
+        )
         scaled = self._own_gaps * (1 + gain[:, None] * (share[:, None] - 1))
         known = float(smoothstep(*MOUTH_SEEN, self._anchor_mouth))
         closing = np.where(share[:, None] < 1, np.minimum(scaled, added), added)
@@ -219,8 +270,8 @@ class Retargeted:
         half = half * smoothstep(*WINK, np.abs(half))
         both = np.concatenate([mean + half, mean - half], -1)
         awake = smoothstep(*EYE_SEEN, self._own_eyes)
-        both = np.clip(both, 0, features.WIDEST)
-        opening = np.clip(1 + gain[:, None] * awake * (both - 1), 0, features.WIDEST)
+        both = np.clip(both, 0, closure.WIDEST)
+        opening = np.clip(1 + gain[:, None] * awake * (both - 1), 0, closure.WIDEST)
         shut = 1 - smoothstep(*EYE_SHUT, self._own_eyes)
         return np.asarray(opening), np.asarray(shut * np.clip(gain[:, None], 0, 1) * both)
 
@@ -233,7 +284,10 @@ class Retargeted:
         turn = rotvec_from_matrix(posed.rotation @ rotation @ anchor.rotation.T) * gain[:, None]
         zoom = (posed.log_scale + np.log(scale) - anchor.log_scale) * gain
         there = RIGID_WEIGHTS @ posed.shape[:, RIGID]
-        there = np.exp(posed.log_scale)[:, None] * np.einsum("tij,tj->ti", posed.rotation, there) + posed.centre
+        there = (
+            np.exp(posed.log_scale)[:, None] * np.einsum("tij,tj->ti", posed.rotation, there)
+            + posed.centre
+        )
         shift = (there - self._anchor_pivot) * (self._size_ratio * gain)[:, None]
         if self._rules:
             own_yaw = float(rotvec_from_matrix(own.rotation)[1])
@@ -266,9 +320,12 @@ def targets(motion: Motion) -> Iterator[Target]:
     for i in range(len(motion)):
         driver = np.asarray(a["driver"][i], np.float64) if a["shown"][i] else None
         yield Target(
-            np.asarray(a["points"][i], np.float64), np.asarray(a["gaze"][i], np.float64),
-            np.asarray(a["opening"][i], np.float64), driver, float(a["weight"][i]),
-        )  # fmt: skip
+            np.asarray(a["points"][i], np.float64),
+            np.asarray(a["gaze"][i], np.float64),
+            np.asarray(a["opening"][i], np.float64),
+            driver,
+            float(a["weight"][i]),
+        )
 
 
 def driver_meshes(motion: Motion) -> Array:

@@ -12,9 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
-from thcli.motion.timeline import Bools, Ints, Timeline, smoothstep
+from thcli.motion.timeline import Bools, Ints, Timeline
 
 HALF = 0.13  # seconds to each side: three frames at 25 a second
 CALM_HALF = 0.33  # of the pose where it is calm
@@ -41,7 +42,9 @@ class Smoother(Protocol):
     def expression(self, start: int, stop: int) -> Array: ...
 
 
-def local_quadratic(seconds: Array, run: Ints, usable: Bools, half: float, start: int, stop: int) -> Array:
+def local_quadratic(
+    seconds: Array, run: Ints, usable: Bools, half: float, start: int, stop: int
+) -> Array:
     """Weights (stop - start, 2 K + 1) of each frame's neighbours -K..K in its smoothed value; K depends on half and the clip alone.
 
     A frame's value is that of the parabola fitted to the seen frames of its run within `half` seconds, Epanechnikov weights.
@@ -60,7 +63,9 @@ def local_quadratic(seconds: Array, run: Ints, usable: Bools, half: float, start
     moments = np.einsum("tk,tki,tkj->tij", w, powers, powers)
     # the slope and bend that too few neighbours leave open stay zero
     moments += np.diag([1e-12, 1e-9, 1e-9])
-    first = np.linalg.solve(moments, np.broadcast_to([[1.0], [0.0], [0.0]], (*moments.shape[:2], 1)))[..., 0]
+    first = np.linalg.solve(
+        moments, np.broadcast_to([[1.0], [0.0], [0.0]], (*moments.shape[:2], 1))
+    )[..., 0]
     return np.asarray(w * np.einsum("ti,tki->tk", first, powers))
 
 
@@ -84,7 +89,9 @@ def apply(weights: Array, rows: Array, before: int) -> Array:
         low = before - taps + k
         first, last = max(0, -low), min(count, len(rows) - low)
         if first < last:
-            out[first:last] += weights[first:last, k].reshape(-1, *extra) * rows[first + low : last + low]
+            out[first:last] += (
+                weights[first:last, k].reshape(-1, *extra) * rows[first + low : last + low]
+            )
     return out
 
 
@@ -112,7 +119,9 @@ class ZeroPhase:
         near, far = (self._whole(line.pose, half, line.valid) for half in (self._half, calm_half))
         distance = self._apart(near, far)
         taps = reach(line.seconds, calm_half)
-        worst = distance.copy()  # of the neighbourhood: the change from one filter to the other must be slow itself
+        worst = (
+            distance.copy()
+        )  # of the neighbourhood: the change from one filter to the other must be slow itself
         for k in range(1, taps + 1):
             worst[k:] = np.maximum(worst[k:], distance[:-k])
             worst[:-k] = np.maximum(worst[:-k], distance[k:])
@@ -133,7 +142,9 @@ class ZeroPhase:
         if self._half <= 0:
             return np.asarray(self._store.window(start, stop).arrays["expression"], np.float64)
         first = max(start - self._taps, 0)
-        rows = np.asarray(self._store.window(first, stop + self._taps).arrays["expression"], np.float64)
+        rows = np.asarray(
+            self._store.window(first, stop + self._taps).arrays["expression"], np.float64
+        )
         line = self._line
         weights = local_quadratic(line.seconds, line.run, line.clear, self._half, start, stop)
         calm, raw = apply(weights, rows, start - first), rows[start - first : stop - first]
@@ -181,7 +192,11 @@ class Causal:
         seen = np.flatnonzero(line.valid)
         iod = float(np.exp(line.pose[seen[0], 3])) if len(seen) else 1.0
         units = np.array([1, 1, 1, 1, iod, iod, iod])  # speeds are in radians and IOD a second
-        self.pose = self._scalars(line.pose / units, ONE_EURO_POSE, line.valid) * units if smooth > 0 else line.pose
+        self.pose = (
+            self._scalars(line.pose / units, ONE_EURO_POSE, line.valid) * units
+            if smooth > 0
+            else line.pose
+        )
         self.gaze = self._scalars(line.gaze, ONE_EURO_GAZE, line.clear) if smooth > 0 else line.gaze
 
     def _filter(self, constants: tuple[float, float]) -> _OneEuro:
@@ -198,7 +213,9 @@ class Causal:
         line = self._line
         if last is not None and line.run[i] != line.run[last]:
             state.resume((None, 0.0))
-        out[...] = state.step(np.array(x), 0.0 if last is None else float(line.seconds[i] - line.seconds[last]))
+        out[...] = state.step(
+            np.array(x), 0.0 if last is None else float(line.seconds[i] - line.seconds[last])
+        )
         return i
 
     def expression(self, start: int, stop: int) -> Array:
@@ -217,12 +234,16 @@ class Causal:
             upto = start if at < start else stop
             upto = min(upto, (at // CHECKPOINT + 1) * CHECKPOINT)
             piece = (
-                rows[at - start : upto - start] if at >= start else self._store.window(at, upto).arrays["expression"]
+                rows[at - start : upto - start]
+                if at >= start
+                else self._store.window(at, upto).arrays["expression"]
             )
             for i in range(at, upto):
                 if self._line.clear[i]:
                     x = np.asarray(piece[i - at], np.float64)
-                    last = self._advance(state, i, last, x, out[i - start] if i >= start else np.empty_like(x))
+                    last = self._advance(
+                        state, i, last, x, out[i - start] if i >= start else np.empty_like(x)
+                    )
             at = upto
             if at % CHECKPOINT == 0:
                 self._kept[at] = last, state.state()
@@ -248,7 +269,11 @@ class Filled:
         rows = self._smooth.expression(start, stop)
         ends: dict[int, Array] = {}
         for i in np.flatnonzero(~self._line.clear[start:stop]):
-            a, b, mix = int(gaps.before[start + i]), int(gaps.after[start + i]), float(gaps.mix[start + i])
+            a, b, mix = (
+                int(gaps.before[start + i]),
+                int(gaps.after[start + i]),
+                float(gaps.mix[start + i]),
+            )
             for end in (a, b):
                 if end not in ends:
                     ends[end] = self._smooth.expression(end, end + 1)[0]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 
@@ -19,17 +20,14 @@ SHORT_GAP = 0.5  # seconds: up to here a lost face is interpolated from both sid
 EASE = 0.6  # seconds in which the motion fades out in a long gap, and in again before its end
 COVERED = 0.72  # of the usual certainty of the mesh network: below it something covers the face
 COVERED_MARGIN = 2  # frames to each side that a cover spoils as well
-JUMP_SHIFT, JUMP_SCALE, JUMP_TURN = 0.5, 0.25, 0.6  # IOD, log and radians between two frames: more is a cut
+JUMP_SHIFT, JUMP_SCALE, JUMP_TURN = (
+    0.5,
+    0.25,
+    0.6,
+)  # IOD, log and radians between two frames: more is a cut
 
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
-
-
-def smoothstep(low: npt.ArrayLike, high: npt.ArrayLike, x: npt.ArrayLike) -> Array:
-    """0 below low, 1 above high, a cubic without corners between."""
-    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    u = np.clip((np.asarray(x, np.float64) - low) / (high - low), 0, 1)
-    return np.asarray(u * u * (3 - 2 * u))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,9 @@ def scan(store: MotionStore) -> Timeline:
     parts = [_small(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
     if not parts:
         parts = [_small(store.window(0, 0))]
-    seconds, valid, pose, gaze, track, logit, cut = (np.concatenate([p[i] for p in parts]) for i in range(7))
+    seconds, valid, pose, gaze, track, logit, cut = (
+        np.concatenate([p[i] for p in parts]) for i in range(7)
+    )
     new_shot, new_scene = _cuts(valid, pose, track, cut)
     shot = np.cumsum(new_shot).astype(np.intp)
     clear = _clear(valid, logit)
@@ -93,19 +93,31 @@ def scan(store: MotionStore) -> Timeline:
     long_gap = np.zeros(len(valid), np.intp)
     long_gap[seen[1:]] = np.diff(seconds[seen]) > SHORT_GAP
     return Timeline(
-        seconds, valid, clear, _one_framing(valid, pose, np.cumsum(new_scene).astype(np.intp)), gaze, shot,
-        shot + np.cumsum(long_gap), lost, _gaps(seconds, clear), _weight(seconds, valid, lost),
-    )  # fmt: skip
+        seconds,
+        valid,
+        clear,
+        _one_framing(valid, pose, np.cumsum(new_scene).astype(np.intp)),
+        gaze,
+        shot,
+        shot + np.cumsum(long_gap),
+        lost,
+        _gaps(seconds, clear),
+        _weight(seconds, valid, lost),
+    )
 
 
 def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools]:
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     a, none = motion.arrays, np.zeros(len(motion))
     return (
-        seconds, np.array(motion.valid), np.asarray(a["pose"], np.float64), np.asarray(a["gaze"], np.float64),
-        np.asarray(a.get("track", none), np.intp), np.asarray(a.get("logit", none), np.float64),
+        seconds,
+        np.array(motion.valid),
+        np.asarray(a["pose"], np.float64),
+        np.asarray(a["gaze"], np.float64),
+        np.asarray(a.get("track", none), np.intp),
+        np.asarray(a.get("logit", none), np.float64),
         np.asarray(a.get("cut", none), bool),
-    )  # fmt: skip
+    )
 
 
 def _clear(valid: Bools, logit: Array) -> Bools:
@@ -118,7 +130,12 @@ def _clear(valid: Bools, logit: Array) -> Bools:
         return valid
     doubtful = valid & (logit < COVERED * usual)
     # not "same": that has the kernel's length when the clip is shorter
-    wide = np.convolve(doubtful, np.ones(2 * COVERED_MARGIN + 1))[COVERED_MARGIN : COVERED_MARGIN + len(valid)] > 0
+    wide = (
+        np.convolve(doubtful, np.ones(2 * COVERED_MARGIN + 1))[
+            COVERED_MARGIN : COVERED_MARGIN + len(valid)
+        ]
+        > 0
+    )
     clear = valid & ~wide
     return clear if clear.any() else valid
 
@@ -155,7 +172,10 @@ def _one_framing(valid: Bools, pose: Array, scene: Ints) -> Array:
         return pose
     counts = np.bincount(scene[valid], minlength=int(scene[-1]) + 1)
     middles = np.stack(
-        [np.median(pose[valid & (scene == k), 3:], 0) if counts[k] else np.zeros(4) for k in range(len(counts))]
+        [
+            np.median(pose[valid & (scene == k), 3:], 0) if counts[k] else np.zeros(4)
+            for k in range(len(counts))
+        ]
     )
     longest = int(np.argmax(counts))
     base, own = middles[longest], middles[scene]
@@ -185,5 +205,7 @@ def _weight(seconds: Array, valid: Bools, gaps: Gaps) -> Array:
     since, until = seconds - seconds[gaps.before], seconds[gaps.after] - seconds
     short = (since > 0) & (until > 0) & (since + until <= SHORT_GAP)
     # at the clip's ends one of the two is negative: there is nothing on that side
-    fading = np.maximum(*(np.where(side < 0, 0, 1 - smoothstep(0, EASE, side)) for side in (since, until)))
+    fading = np.maximum(
+        *(np.where(side < 0, 0, 1 - smoothstep(0, EASE, side)) for side in (since, until))
+    )
     return np.asarray(np.where(valid | short, 1.0, fading))

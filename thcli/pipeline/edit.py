@@ -9,28 +9,29 @@ from itertools import islice
 from pathlib import Path
 
 from thcli import media
-from thcli.core.backends import backend, chosen
 from thcli.core.events import Listener, silent
 from thcli.core.options import EditOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import prefetch
 from thcli.core.types import Frame
-from thcli.editors.editfile import save
-from thcli.faces.crop import Pixels
+from thcli.editors.edit_file import save
+from thcli.faces.backends import PARSERS
+from thcli.faces.crops.crop import Pixels
+from thcli.media.atomic_file import SideFile
 from thcli.media.info import MediaInfo
-from thcli.media.provenance import Provenance
-from thcli.media.target import Target
-from thcli.pipeline.editface import Part, Person, paired
-from thcli.pipeline.editways import Way
-from thcli.pipeline.editwish import file_of, ways_of, wish_of
-from thcli.pipeline.naming import fingerprint, output_path
-from thcli.pipeline.observe import look
-from thcli.pipeline.portrait import Finders
-from thcli.pipeline.regionstream import Seen, divided
-from thcli.pipeline.report import Job, Report, Tally
-from thcli.pipeline.sidebyside import compare
-from thcli.pipeline.sidefile import SideFile
-from thcli.pipeline.tracklog import TrackLog
+from thcli.media.writing.provenance import Provenance
+from thcli.media.writing.target import Target
+from thcli.pipeline.compare import compare
+from thcli.pipeline.editing.edited_face import EditedFace, Part, paired
+from thcli.pipeline.editing.factory import file_of, plan_steps
+from thcli.pipeline.editing.request import parse_request
+from thcli.pipeline.editing.steps import EditStep
+from thcli.pipeline.job.job import FrameCounter, Job, Report
+from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.observe.driver import look
+from thcli.pipeline.observe.region_stream import Seen, divided
+from thcli.pipeline.observe.track_log import TrackLog
+from thcli.pipeline.sources.source_image import FaceFinder
 
 DEFAULTS = EditOptions()
 
@@ -48,67 +49,116 @@ def edit(
     Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
     """
     with Job("edit", on) as job:
-        wish = wish_of(options)
+        request = parse_request(options)
         info = media.probe(job.enter(media.local(video)))
         target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
         Target(target, options.output.overwrite).check(0)
         if options.save_edit is not None:
             SideFile(options.save_edit, options.output.overwrite)  # looks whether it can be written
-        ways = ways_of(wish, options, on)
-        cast = observe(info, ways, options, job)
+        steps = plan_steps(request, options, on)
+        cast = observe(info, steps, options, job)
         if options.save_edit is not None:
-            save(options.save_edit, file_of(wish, ways, options), overwrite=options.output.overwrite)
-        names = "+".join(wish.engines)
+            save(
+                options.save_edit,
+                file_of(request, steps, options),
+                overwrite=options.output.overwrite,
+            )
+        names = "+".join(request.engines)
         writer = media.write(
-            target, info.size, info, options.output, drive=info, span=options.read, frames=info.frames,
-            provenance=Provenance("edit", names), fingerprint=fingerprint((info.path, options.edit or info.path), options), on=on,
-        )  # fmt: skip
+            target,
+            info.size,
+            info,
+            options.output,
+            drive=info,
+            span=options.read,
+            frames=info.frames,
+            provenance=Provenance("edit", names),
+            fingerprint=fingerprint((info.path, options.edit or info.path), options),
+            on=on,
+        )
         with writer as out, job.stage("edit", info.frames, out.done) as step:
-            tally = Tally(out.done)
+            counter = FrameCounter(out.done)
             for frame, pixels in changed(cast, info, out.done, options, job):
                 out.write(pixels, frame.pts, frame.duration)
-                tally.add(frame.pts, frame.duration, frame.time_base)
+                counter.add(frame.pts, frame.duration, frame.time_base)
                 step()
         if options.compare is not None:
             compare(
-                [info.path, target], options.compare, output=options.output, read=options.read, on=on, whole=[target]
+                [info.path, target],
+                options.compare,
+                output=options.output,
+                read=options.read,
+                on=on,
+                whole=[target],
             )
-        details = {"attributes": dict(wish.attributes), "text": options.text or wish.text, "engines": {name: dict(part) for name, part in wish.engines.items()}}  # fmt: skip
-        return job.report(target, tally, faces=cast.faces, passed_through=cast.unseen, engine=names, details=details)
+        details = {
+            "attributes": dict(request.attributes),
+            "text": options.text or request.text,
+            "engines": {name: dict(part) for name, part in request.engines.items()},
+        }
+        return job.report(
+            target,
+            counter,
+            faces=cast.faces,
+            passed_through=cast.unseen,
+            engine=names,
+            details=details,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class EditedFaces:
     """The faces that are changed. faces: different ones seen.  unseen: frames that show none of the chosen."""
 
-    people: tuple[Person, ...]
+    people: tuple[EditedFace, ...]
     faces: int
     unseen: int
 
 
-def observe(info: MediaInfo, ways: Sequence[Way], options: EditOptions, job: Job) -> Cast:
+def observe(
+    info: MediaInfo, steps: Sequence[EditStep], options: EditOptions, job: Job
+) -> EditedFaces:
     """Pass 1: follows and chooses the faces, looks at every frame, and settles what is done. Raises NoFaceError, MediaError."""
-    finders = Finders.load(options.faces, options.run)
-    parser: Parser = backend("parser", chosen("parser", options.parser, options.run)).load(options.run)
+    face_finder = FaceFinder.load(options.faces, options.run)
+    parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
     log = job.enter(TrackLog())
-    census = look(info, log, options.read, finders, job, options.faces.select, pixels=options.steady.pixels)
-    tracks = finders.choose(census, options.faces.select, str(info.path), job)
-    people = tuple(Person(track, ways, log, parser, options, info.path.name, job) for track in tracks)
-    return Cast(people, census.tracks, _learn(people, info, parser, options, job))
+    statistics = look(
+        info,
+        log,
+        options.read,
+        face_finder,
+        job,
+        options.faces.select,
+        pixels=options.steady.pixels,
+    )
+    tracks = face_finder.choose(statistics, options.faces.select, str(info.path), job)
+    people = tuple(
+        EditedFace(track, steps, log, parser, options, info.path.name, job) for track in tracks
+    )
+    return EditedFaces(people, statistics.tracks, _learn(people, info, parser, options, job))
 
 
-def _learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: EditOptions, job: Job) -> int:
+def _learn(
+    people: Sequence[EditedFace], info: MediaInfo, parser: Parser, options: EditOptions, job: Job
+) -> int:
     """Every frame is parsed and looked at, and what is done is settled. Gives how many frames show none of the faces."""
 
     def frames() -> Iterator[Seen]:
         faces = zip(*(person.faces() for person in people), strict=True)
         places = zip(*(person.places() for person in people), strict=True)
         reader = job.enter(media.read(info.path, options.read, on=job.on))
-        for frame, shown, found in zip(job.clock.over("decode", reader), faces, places, strict=True):
-            yield Seen(frame, "", shown, tuple(place[0].where for place in found), found[0][0].shot)
+        for frame, shown, found in zip(
+            job.clock.over("decode", reader), faces, places, strict=True
+        ):
+            yield Seen(
+                frame, "", shown, tuple(place[0].where for place in found), found[0][0].scene
+            )
 
     batch, unseen = options.run.batch_size, 0
-    with closing(prefetch(divided(frames(), parser, batch, 0, job), batch)) as stream, job.stage("learn", info.frames) as step:  # fmt: skip
+    with (
+        closing(prefetch(divided(frames(), parser, batch, 0, job), batch)) as stream,
+        job.stage("learn", info.frames) as step,
+    ):
         places = [person.places() for person in people]
         while window := list(islice(stream, batch)):
             for i, person in enumerate(people):
@@ -118,11 +168,13 @@ def _learn(people: Sequence[Person], info: MediaInfo, parser: Parser, options: E
                 step()
     with job.clock("settle"):
         for person in people:
-            person.settle()
+            person.finalize()
     return unseen
 
 
-def changed(cast: Cast, info: MediaInfo, done: int, options: EditOptions, job: Job) -> Iterator[tuple[Frame, Pixels]]:
+def changed(
+    cast: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
+) -> Iterator[tuple[Frame, Pixels]]:
     """Pass 2: every frame from number `done` on, and its pixels changed."""
     for frames, parts in shown(cast, info, done, options, job):
         pixels: list[Pixels] = [frame.pixels for frame in frames]
@@ -132,10 +184,12 @@ def changed(cast: Cast, info: MediaInfo, done: int, options: EditOptions, job: J
 
 
 def shown(
-    cast: Cast, info: MediaInfo, done: int, options: EditOptions, job: Job
+    cast: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
 ) -> Iterator[tuple[list[Frame], list[list[Part | None]]]]:
     """The clip's frames from number `done` on, a batch at a time, and where each of the people is in them."""
-    reader = job.clock.over("decode again", job.enter(media.read(info.path, options.read, on=job.on)))
+    reader = job.clock.over(
+        "decode again", job.enter(media.read(info.path, options.read, on=job.on))
+    )
     batch = options.run.batch_size
     with closing(prefetch(islice(reader, done, None), batch)) as frames:
         stream = zip(frames, paired(cast.people, done), strict=True)

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from thcli import media
-from thcli.core.backends import backend
 from thcli.core.events import Listener, silent
 from thcli.core.options import ReadOptions, ReenactOptions
 from thcli.core.protocols import Engine, VideoSourceEngine
 from thcli.core.types import Frame
+from thcli.engines.backends import ENGINES
 from thcli.media.info import MediaInfo
-from thcli.pipeline.draw import Actor, Shot, draw
-from thcli.pipeline.dub import dub, is_clip
-from thcli.pipeline.framing import framed
-from thcli.pipeline.naming import fingerprint, output_path, still_like
-from thcli.pipeline.observe import observe_driver
-from thcli.pipeline.portrait import Finders, Portrait, portrait
-from thcli.pipeline.rendering import Finish
-from thcli.pipeline.report import Job, Report
-from thcli.pipeline.sidebyside import compare
+from thcli.pipeline.compare import compare
+from thcli.pipeline.job.job import Job, Report
+from thcli.pipeline.job.output_names import fingerprint, output_path, still_like
+from thcli.pipeline.observe.driver import observe_driver
+from thcli.pipeline.reenact_video import dub, is_clip
+from thcli.pipeline.render.frames import RenderedFrame, SourceFace, draw
+from thcli.pipeline.render.postprocess import PostProcessor
+from thcli.pipeline.sources.framing import framed
+from thcli.pipeline.sources.source_image import FaceFinder, SourceImage, read_source_image
 
 DEFAULTS = ReenactOptions()
 
@@ -40,46 +40,97 @@ def reenact(
     """
     with Job("reenact", on) as job:
         drive = media.probe(job.enter(media.local(driving)))
-        target = output_path(output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact")
-        finders = Finders.load(options.faces, options.run)
-        loaded: Engine = backend("engine", options.engine).load(options.run, options)
-        finish = Finish.load(options, finders)
-        if isinstance(loaded, VideoSourceEngine) and options.source_time is None and is_clip(source):
-            return dub(loaded, source, drive, output, options, finish, job)
-        return animate(loaded, portrait(source, options, finders, job), drive, target, options, finish, job)
+        target = output_path(
+            output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact"
+        )
+        face_finder = FaceFinder.load(options.faces, options.run)
+        loaded: Engine = ENGINES.backend(options.engine).load(options.run, options)
+        post_processor = PostProcessor.load(options, face_finder)
+        if (
+            isinstance(loaded, VideoSourceEngine)
+            and options.source_time is None
+            and is_clip(source)
+        ):
+            return dub(loaded, source, drive, output, options, post_processor, job)
+        return animate(
+            loaded,
+            read_source_image(source, options, face_finder, job),
+            drive,
+            target,
+            options,
+            post_processor,
+            job,
+        )
 
 
 def animate(
-    loaded: Engine, who: Portrait, drive: MediaInfo, target: str | Path, options: ReenactOptions, finish: Finish, job: Job
-) -> Report:  # fmt: skip
+    loaded: Engine,
+    source_image: SourceImage,
+    drive: MediaInfo,
+    target: str | Path,
+    options: ReenactOptions,
+    post_processor: PostProcessor,
+    job: Job,
+) -> Report:
     """`reenact` once the source's faces are known. Raises what `reenact` raises."""
-    source = who.info.path
-    engine, who = framed(loaded, who, options)
+    source = source_image.info.path
+    engine, source_image = framed(loaded, source_image, options)
     writer = media.write(
-        target, who.size, still_like(drive), options.output, drive=drive, source=who.info, span=options.read,
-        frames=drive.frames, provenance=finish.provenance(job.command, options.engine),
-        fingerprint=fingerprint((source, drive.path), options), on=job.on,
-    )  # fmt: skip
+        target,
+        source_image.size,
+        still_like(drive),
+        options.output,
+        drive=drive,
+        source=source_image.info,
+        span=options.read,
+        frames=drive.frames,
+        provenance=post_processor.provenance(job.command, options.engine),
+        fingerprint=fingerprint((source, drive.path), options),
+        on=job.on,
+    )
     with writer as out:
-        kept = options.save_motion or job.room() / "driver.motion.safetensors"
+        kept = options.save_motion or job.temp_dir() / "driver.motion.safetensors"
         faces, redo = options.faces.select, options.output.overwrite
-        seen = observe_driver(drive, kept, loaded, faces, options.read, finish.finders, job, redo)
-        actors = [Actor.cast(engine, who.picture, face, seen.motion, options.motion) for face in who.faces]
+        seen = observe_driver(
+            drive, kept, loaded, faces, options.read, post_processor.face_finder, job, redo
+        )
+        source_faces = [
+            SourceFace.prepare(engine, source_image.picture, face, seen.motion, options.motion)
+            for face in source_image.faces
+        ]
 
-        def play(start: int) -> Iterator[Shot]:
+        def frames_from(start: int) -> Iterator[RenderedFrame]:
             pictures = driving_pictures(engine, drive, options.read, job)
-            return draw(engine, actors, who.picture, pictures, start, options.run, job.clock)
+            return draw(
+                engine, source_faces, source_image.picture, pictures, start, options.run, job.clock
+            )
 
-        tally = finish.render(play, len(seen.motion), out, who, who.size, job)
+        counter = post_processor.render(
+            frames_from, len(seen.motion), out, source_image, source_image.size, job
+        )
     if options.compare is not None:
         shown = [source, target] if drive.kind == "motion" else [source, drive.path, target]
-        compare(shown, options.compare, output=options.output, read=options.read, on=job.on, whole=[target])
+        compare(
+            shown,
+            options.compare,
+            output=options.output,
+            read=options.read,
+            on=job.on,
+            whole=[target],
+        )
     return job.report(
-        target, tally, faces=seen.faces, passed_through=seen.unseen, engine=options.engine, details=finish.details
+        target,
+        counter,
+        faces=seen.faces,
+        passed_through=seen.unseen,
+        engine=options.engine,
+        details=post_processor.details,
     )
 
 
-def driving_pictures(engine: Engine, drive: MediaInfo, read: ReadOptions, job: Job) -> Iterable[Frame] | None:
+def driving_pictures(
+    engine: Engine, drive: MediaInfo, read: ReadOptions, job: Job
+) -> Iterable[Frame] | None:
     """The driver's frames for pass 2, when the engine looks at them and there are any."""
     if not engine.uses_driving_frames or drive.kind == "motion":
         return None

@@ -9,15 +9,15 @@ from pathlib import Path
 from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import RefineJobOptions
-from thcli.faces.select import Census
-from thcli.media.provenance import Provenance
-from thcli.media.target import Target
-from thcli.pipeline.footage import of_clip
-from thcli.pipeline.naming import fingerprint, output_path
-from thcli.pipeline.portrait import Finders
-from thcli.pipeline.refinery import Refinery
-from thcli.pipeline.report import Job, Report, Tally
-from thcli.pipeline.subjects import observe, sitter_of
+from thcli.faces.tracking.select import TrackStatistics
+from thcli.media.writing.provenance import Provenance
+from thcli.media.writing.target import Target
+from thcli.pipeline.job.job import FrameCounter, Job, Report
+from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.job.replayable_frames import replayable_clip
+from thcli.pipeline.refining.refine_pass import RefinePass
+from thcli.pipeline.refining.subjects import observe, read_reference_image
+from thcli.pipeline.sources.source_image import FaceFinder
 
 DEFAULTS = RefineJobOptions()
 
@@ -38,27 +38,53 @@ def refine(
         info = media.probe(job.enter(media.local(video)))
         target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
         Target(target, options.output.overwrite).check(0)
-        refinery = Refinery.load(options.engine, options.refine, options.change, options.run)
-        finders = Finders.load(options.faces, options.run)
-        sitter = None if options.source is None else sitter_of(options.source, finders)
-        footage = of_clip(info, options.read, job)
+        refine_pass = RefinePass.load(options.engine, options.refine, options.change, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run)
+        reference_image = (
+            None if options.source is None else read_reference_image(options.source, face_finder)
+        )
+        replayable = replayable_clip(info, options.read, job)
 
-        def choose(census: Census) -> Sequence[int]:
-            return finders.choose(census, options.faces.select, str(video), job)
+        def choose(statistics: TrackStatistics) -> Sequence[int]:
+            return face_finder.choose(statistics, options.faces.select, str(video), job)
 
         writer = media.write(
-            target, info.size, info, options.output, drive=info, span=options.read, frames=info.frames,
-            provenance=Provenance("refine", refinery.name),
-            fingerprint=fingerprint((info.path, *([options.source] if options.source else [])), replace(options, engine=refinery.name)),
+            target,
+            info.size,
+            info,
+            options.output,
+            drive=info,
+            span=options.read,
+            frames=info.frames,
+            provenance=Provenance("refine", refine_pass.name),
+            fingerprint=fingerprint(
+                (info.path, *([options.source] if options.source else [])),
+                replace(options, engine=refine_pass.name),
+            ),
             on=on,
-        )  # fmt: skip
+        )
         with writer as out:
-            cast = observe(footage, refinery.refiner, choose, sitter, options.steady, finders, job)
-            tally = Tally(out.done)
+            cast = observe(
+                replayable,
+                refine_pass.refiner,
+                choose,
+                reference_image,
+                options.steady,
+                face_finder,
+                job,
+            )
+            counter = FrameCounter(out.done)
             with job.stage("refine", len(cast.subjects[0].places), out.done) as step:
-                for frame, pixels in refinery.frames(footage, cast.subjects, out.done, job):
-                    tally.add(frame.pts, frame.duration, frame.time_base)
+                for frame, pixels in refine_pass.frames(replayable, cast.subjects, out.done, job):
+                    counter.add(frame.pts, frame.duration, frame.time_base)
                     out.write(pixels, frame.pts, frame.duration)
                     step()
-        details = {"calls": refinery.refiner.calls(options.refine)}
-        return job.report(target, tally, faces=cast.faces, passed_through=cast.unseen, engine=refinery.name, details=details)  # fmt: skip
+        details = {"calls": refine_pass.refiner.calls(options.refine)}
+        return job.report(
+            target,
+            counter,
+            faces=cast.faces,
+            passed_through=cast.unseen,
+            engine=refine_pass.name,
+            details=details,
+        )

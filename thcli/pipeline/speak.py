@@ -10,23 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.backends import backend, chosen
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
 from thcli.core.protocols import Engine, PictureVoice, Voice
-from thcli.faces.paste import paste
+from thcli.engines.backends import ENGINES
+from thcli.faces.compositing.paste import paste
+from thcli.media.atomic_file import SideFile
 from thcli.motion.file import SUFFIX, MotionFile, MotionWriter
-from thcli.pipeline.draw import Actor, Shot, draw
-from thcli.pipeline.footage import Play
-from thcli.pipeline.framing import cut_source, framed, shown
-from thcli.pipeline.hearing import Heard, hear
-from thcli.pipeline.naming import PICTURES, fingerprint, output_path
-from thcli.pipeline.portrait import Finders, Portrait, portrait
+from thcli.pipeline.job.job import FrameCounter, Job, Report
+from thcli.pipeline.job.output_names import PICTURES, fingerprint, output_path
+from thcli.pipeline.job.replayable_frames import FramesFrom
 from thcli.pipeline.reenact import animate
-from thcli.pipeline.rendering import Finish
-from thcli.pipeline.report import Job, Report, Tally
-from thcli.pipeline.sidefile import SideFile
+from thcli.pipeline.render.frames import RenderedFrame, SourceFace, draw
+from thcli.pipeline.render.postprocess import PostProcessor
+from thcli.pipeline.sources.audio_source import Heard, hear
+from thcli.pipeline.sources.framing import cut_source, framed, shown
+from thcli.pipeline.sources.source_image import FaceFinder, SourceImage, read_source_image
+from thcli.voices.backends import VOICES
 
 DEFAULTS = SpeakOptions()
 PUPPET = "mesh"  # whose pictures drive an engine that does not read the voice's motion
@@ -47,58 +48,94 @@ def speak(
     """
     with Job("speak", on) as job:
         heard = hear(job.enter(media.local(audio)), options, job)
-        target = output_path(output, f"{Path(face).stem}_{Path(audio).stem}", audio, heard.info, "speak")
-        name = chosen("voice", options.voice, options.run)
-        voice: Voice | PictureVoice = backend("voice", name).load(options.run)
+        target = output_path(
+            output, f"{Path(face).stem}_{Path(audio).stem}", audio, heard.info, "speak"
+        )
+        name = VOICES.resolve(options.voice, options.run)
+        voice: Voice | PictureVoice = VOICES.backend(name).load(options.run)
         if str(target).endswith(SUFFIX):
             return _motion_alone(voice, name, heard, Path(target), options, job)
-        finish = Finish.load(options, Finders.load(options.find.choosing(), options.run))
-        who = portrait(face, options, finish.finders, job)
+        post_processor = PostProcessor.load(
+            options, FaceFinder.load(options.find.choosing(), options.run)
+        )
+        source_image = read_source_image(face, options, post_processor.face_finder, job)
         if isinstance(voice, PictureVoice):
-            who, play = in_pictures(voice, who, heard, options, job)
+            source_image, frames_from = in_pictures(voice, source_image, heard, options, job)
         else:
-            engine: Engine = backend("engine", options.engine).load(options.run, options)
+            engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
             if engine.motion_kind != voice.motion_kind:
-                return _by_puppet(voice, name, engine, who, heard, target, options, finish, job)
-            engine, who = framed(engine, who, options)
-            play = in_motion(voice, engine, who, heard, options, job)
+                return _by_puppet(
+                    voice, name, engine, source_image, heard, target, options, post_processor, job
+                )
+            engine, source_image = framed(engine, source_image, options)
+            frames_from = in_motion(voice, engine, source_image, heard, options, job)
         writer = media.write(
-            target, who.size, replace(heard.info, colour=PICTURES), replace(options.output, fps=None), time_base=heard.time_base,
-            rate=heard.rate, drive=heard.info, source=who.info, span=heard.span, frames=len(heard.pts),
-            provenance=finish.provenance("speak", name), fingerprint=fingerprint((face, heard.info.path), options), on=on,
-        )  # fmt: skip
+            target,
+            source_image.size,
+            replace(heard.info, colour=PICTURES),
+            replace(options.output, fps=None),
+            time_base=heard.time_base,
+            rate=heard.rate,
+            drive=heard.info,
+            source=source_image.info,
+            span=heard.span,
+            frames=len(heard.pts),
+            provenance=post_processor.provenance("speak", name),
+            fingerprint=fingerprint((face, heard.info.path), options),
+            on=on,
+        )
         with writer as out:
-            tally = finish.render(play, len(heard.pts), out, who, who.size, job)
+            counter = post_processor.render(
+                frames_from, len(heard.pts), out, source_image, source_image.size, job
+            )
         by = name if isinstance(voice, PictureVoice) else options.engine
-        details = {"voice": name, **finish.details}
-        return job.report(target, tally, faces=len(who.faces), engine=by, details=details)
+        details = {"voice": name, **post_processor.details}
+        return job.report(
+            target, counter, faces=len(source_image.faces), engine=by, details=details
+        )
 
 
-def in_motion(voice: Voice, engine: Engine, who: Portrait, heard: Heard, options: SpeakOptions, job: Job) -> Play:
+def in_motion(
+    voice: Voice,
+    engine: Engine,
+    source_image: SourceImage,
+    heard: Heard,
+    options: SpeakOptions,
+    job: Job,
+) -> FramesFrom:
     """The sound becomes motion, on disk; the motion moves the source's faces."""
-    path = job.room() / f"speech{SUFFIX}"
+    path = job.temp_dir() / f"speech{SUFFIX}"
     _write_motion(voice, heard, path, options, job)
     said = MotionFile(path)
-    actors = [Actor.cast(engine, who.picture, face, said, options.motion) for face in who.faces]
-    return lambda start: draw(engine, actors, who.picture, None, start, options.run, job.clock)
+    source_faces = [
+        SourceFace.prepare(engine, source_image.picture, face, said, options.motion)
+        for face in source_image.faces
+    ]
+    return lambda start: draw(
+        engine, source_faces, source_image.picture, None, start, options.run, job.clock
+    )
 
 
 def in_pictures(
-    voice: PictureVoice, who: Portrait, heard: Heard, options: SpeakOptions, job: Job
-) -> tuple[Portrait, Play]:
+    voice: PictureVoice, source_image: SourceImage, heard: Heard, options: SpeakOptions, job: Job
+) -> tuple[SourceImage, FramesFrom]:
     """The voice's own pictures of the first face, put back into the portrait; with --framing crop as they are."""
-    where, own, face = cut_source(voice, who.picture, who.faces[0])
+    where, own, face = cut_source(voice, source_image.picture, source_image.faces[0])
     whole, soft = options.framing == "full", shown(voice)
 
-    def play(start: int) -> Iterator[Shot]:
+    def frames_from(start: int) -> Iterator[RenderedFrame]:
         drawn = voice.pictures(own, heard.recording, heard.pts, heard.time_base, options.speech)
         made = job.clock.over("render", drawn)
         for pts, picture in islice(zip(heard.pts, made, strict=True), start, None):
             if whole:
-                picture = np.asarray(paste(who.picture, picture, where, soft), np.uint8)
-            yield Shot(picture, int(pts), heard.time_base, 1, seen=True, made=True, driving=None)
+                picture = np.asarray(paste(source_image.picture, picture, where, soft), np.uint8)
+            yield RenderedFrame(
+                picture, int(pts), heard.time_base, 1, seen=True, made=True, driving=None
+            )
 
-    return (who if whole else replace(who, picture=own, faces=(face,))), play
+    return (
+        source_image if whole else replace(source_image, picture=own, faces=(face,))
+    ), frames_from
 
 
 def speak_each(
@@ -110,9 +147,17 @@ def speak_each(
 ) -> list[Report]:
     """One video for each sound, beside it or in a folder that is there. Raises as `speak` does; what was finished before stays."""
     if folder is not None and not Path(folder).is_dir():
-        raise OutputError(f"{folder} is not a folder that exists, and several sounds make several videos.", f"Make it with 'mkdir -p {folder}'.")  # fmt: skip
-    names = [None if folder is None else Path(folder) / f"{Path(face).stem}_{Path(sound).stem}.mp4" for sound in sounds]
-    return [speak(face, sound, name, options, on) for sound, name in zip(sounds, names, strict=True)]
+        raise OutputError(
+            f"{folder} is not a folder that exists, and several sounds make several videos.",
+            f"Make it with 'mkdir -p {folder}'.",
+        )
+    names = [
+        None if folder is None else Path(folder) / f"{Path(face).stem}_{Path(sound).stem}.mp4"
+        for sound in sounds
+    ]
+    return [
+        speak(face, sound, name, options, on) for sound, name in zip(sounds, names, strict=True)
+    ]
 
 
 def _write_motion(voice: Voice, heard: Heard, path: Path, options: SpeakOptions, job: Job) -> None:
@@ -126,38 +171,66 @@ def _write_motion(voice: Voice, heard: Heard, path: Path, options: SpeakOptions,
 
 
 def _motion_alone(
-    voice: Voice | PictureVoice, name: str, heard: Heard, target: Path, options: SpeakOptions, job: Job
+    voice: Voice | PictureVoice,
+    name: str,
+    heard: Heard,
+    target: Path,
+    options: SpeakOptions,
+    job: Job,
 ) -> Report:
     if isinstance(voice, PictureVoice):
-        raise UsageError(f"The voice {name} makes pictures, not motion.", "Give the output the name of a video.")
+        raise UsageError(
+            f"The voice {name} makes pictures, not motion.", "Give the output the name of a video."
+        )
     with SideFile(target, options.output.overwrite) as place:
         _write_motion(voice, heard, place.partial, options, job)
-    tally = Tally()
+    counter = FrameCounter()
     for pts in heard.pts:
-        tally.add(int(pts), 1, heard.time_base)
-    return job.report(target, tally, details={"voice": name})
+        counter.add(int(pts), 1, heard.time_base)
+    return job.report(target, counter, details={"voice": name})
 
 
 def _by_puppet(
-    voice: Voice, name: str, engine: Engine, who: Portrait, heard: Heard, target: str | Path, options: SpeakOptions,
-    finish: Finish, job: Job,
-) -> Report:  # fmt: skip
+    voice: Voice,
+    name: str,
+    engine: Engine,
+    source_image: SourceImage,
+    heard: Heard,
+    target: str | Path,
+    options: SpeakOptions,
+    post_processor: PostProcessor,
+    job: Job,
+) -> Report:
     """Engines that read another motion watch the mesh engine's picture of the same face: it says the words, they follow."""
     plain = replace(options, engine=PUPPET, background="keep", framing="full", refine=None)
-    mesh: Engine = backend("engine", PUPPET).load(options.run, plain)
+    mesh: Engine = ENGINES.backend(PUPPET).load(options.run, plain)
     if mesh.motion_kind != voice.motion_kind:
-        raise UsageError(f"No engine can be moved by the voice {name}.", f"Keep its motion: -o NAME{SUFFIX}; or take --voice auto.")  # fmt: skip
-    puppet = job.room() / "puppet.mkv"
-    drawn, doll = framed(mesh, who, plain)
+        raise UsageError(
+            f"No engine can be moved by the voice {name}.",
+            f"Keep its motion: -o NAME{SUFFIX}; or take --voice auto.",
+        )
+    puppet = job.temp_dir() / "puppet.mkv"
+    drawn, doll = framed(mesh, source_image, plain)
     lossless = OutputOptions(codec="ffv1")
     writer = media.write(
-        puppet, doll.size, replace(heard.info, colour=PICTURES), lossless, time_base=heard.time_base, rate=heard.rate,
-        drive=heard.info, span=heard.span, frames=len(heard.pts),
-    )  # fmt: skip
+        puppet,
+        doll.size,
+        replace(heard.info, colour=PICTURES),
+        lossless,
+        time_base=heard.time_base,
+        rate=heard.rate,
+        drive=heard.info,
+        span=heard.span,
+        frames=len(heard.pts),
+    )
     with writer as out:
-        play = in_motion(voice, drawn, doll, heard, plain, job)
-        Finish(plain, finish.finders, None).render(play, len(heard.pts), out, doll, doll.size, job)
+        frames_from = in_motion(voice, drawn, doll, heard, plain, job)
+        PostProcessor(plain, post_processor.face_finder, None).render(
+            frames_from, len(heard.pts), out, doll, doll.size, job
+        )
     shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
-    driven = ReenactOptions(**{**shared, "output": replace(options.output, fps=None)}, faces=options.find.choosing())
-    report = animate(engine, who, media.probe(puppet), target, driven, finish, job)
-    return replace(report, details={"voice": name, "by": PUPPET, **finish.details})
+    driven = ReenactOptions(
+        **{**shared, "output": replace(options.output, fps=None)}, faces=options.find.choosing()
+    )
+    report = animate(engine, source_image, media.probe(puppet), target, driven, post_processor, job)
+    return replace(report, details={"voice": name, "by": PUPPET, **post_processor.details})

@@ -28,7 +28,9 @@ def unpack(archive: Path, wanted: Iterable[str], folder: Path, limit: int = LARG
         for name in names:
             _refuse_escape(archive, name)
         for member in wanted:
-            found = [n for n in names if n == member] or [n for n in names if n.endswith("/" + member)]
+            found = [n for n in names if n == member] or [
+                n for n in names if n.endswith("/" + member)
+            ]
             if len(found) != 1:
                 many = f"{len(found)} times" if found else "not"
                 raise WeightsError(f"{archive.name} holds {member} {many}; it should hold it once.")
@@ -38,14 +40,23 @@ def unpack(archive: Path, wanted: Iterable[str], folder: Path, limit: int = LARG
                 while block := source.read(_BLOCK):
                     room -= len(block)
                     if room < 0:
-                        raise WeightsError(f"{archive.name} unpacks to more than {limit} bytes: refused.")
+                        raise WeightsError(
+                            f"{archive.name} unpacks to more than {limit} bytes: refused."
+                        )
                     sink.write(block)
 
 
 def _refuse_escape(archive: Path, name: str) -> None:
     windows = PureWindowsPath(name)
-    if name.startswith("/") or windows.drive or windows.root or ".." in (*PurePosixPath(name).parts, *windows.parts):
-        raise WeightsError(f"{archive.name} is refused: its member {name!r} would be written outside of its folder.")
+    if (
+        name.startswith("/")
+        or windows.drive
+        or windows.root
+        or ".." in (*PurePosixPath(name).parts, *windows.parts)
+    ):
+        raise WeightsError(
+            f"{archive.name} is refused: its member {name!r} would be written outside of its folder."
+        )
 
 
 class _Zip:

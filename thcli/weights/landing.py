@@ -8,8 +8,8 @@ from pathlib import Path
 
 from thcli.core.errors import WeightsError
 from thcli.weights.archives import unpack
-from thcli.weights.contents import impostor, sha256_of
-from thcli.weights.entries import Entry
+from thcli.weights.file_checks import impostor, sha256_of
+from thcli.weights.registry import Entry
 from thcli.weights.store import Store
 
 
@@ -43,7 +43,9 @@ def untrusted(entry: Entry) -> WeightsError:
     )
 
 
-def land(store: Store, entry: Entry, arrived: Path, source: str, *, trust: bool, own: bool = False) -> Path:
+def land(
+    store: Store, entry: Entry, arrived: Path, source: str, *, trust: bool, own: bool = False
+) -> Path:
     """Checks a file that lies on the cache's own disk and moves it (an archive: its members) to its place.
 
     Raises WeightsError when it is not the right one; then nothing has changed but that `arrived` is still there.
@@ -60,7 +62,9 @@ def land(store: Store, entry: Entry, arrived: Path, source: str, *, trust: bool,
         _sync(arrived)
         arrived.replace(folder / entry.file)
     if own or not entry.sha256 or not all(entry.files.values()):
-        store.trust(entry, {"sha256": seen, "size": size, "source": source, "files": files, "own": own})
+        store.trust(
+            entry, {"sha256": seen, "size": size, "source": source, "files": files, "own": own}
+        )
     elif store.is_own(entry):  # the published file again, in place of an own one
         store.trust(entry, None)
     store.stamp(entry)

@@ -37,7 +37,9 @@ def locked(path: Path, what: str, on: Listener = silent) -> Iterator[None]:
             try:
                 _try(descriptor)
                 break
-            except OSError:  # held by another process; there is no portable blocking call that Ctrl-C can end
+            except (
+                OSError
+            ):  # held by another process; there is no portable blocking call that Ctrl-C can end
                 if not told:
                     on(Warned(f"Another process is working on {what}: waiting for it."))
                     told = True

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
-from thcli.weights.contents import is_safetensors, sha256_of
-from thcli.weights.entries import PICKLES, Entry, find, select
+from thcli.weights.file_checks import is_safetensors, sha256_of
 from thcli.weights.lock import locked
+from thcli.weights.registry import PICKLES, Entry, find, select
 from thcli.weights.store import Status, Store, altered, writing
 
 if TYPE_CHECKING:
-    from thcli.weights.bring import Means
+    from thcli.weights.sources import Means
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,20 @@ def locate(
         raise altered(store, entry)
     if status == "unverified":
         raise WeightsError(
-            f"{store.path(entry)} has no known hash.", f"If you trust it: thcli weights verify {name} --trust"
+            f"{store.path(entry)} has no known hash.",
+            f"If you trust it: thcli weights verify {name} --trust",
         )
     if entry.auto and fetch:
         return pull([name], offline=offline, on=on, store=store)[name]
-    from thcli.weights.bring import by_hand
+    from thcli.weights.sources import by_hand
 
     if not entry.sources:
         raise by_hand(entry)
     terms = "" if entry.commercial else f" ({entry.licence}: read its terms)"
     flag = "" if store.expected_download(entry) else " --trust"
-    raise WeightsError(f"The weights {name} are not here{terms}.", f"Get them: thcli weights pull {name}{flag}")
+    raise WeightsError(
+        f"The weights {name} are not here{terms}.", f"Get them: thcli weights pull {name}{flag}"
+    )
 
 
 def pull(
@@ -84,15 +87,21 @@ def pull(
     Raises UsageError for an unknown name, WeightsError when a file cannot be had or is not the right one, OutputError when the
     cache cannot be written.
     """
-    from thcli.weights.bring import bring  # urllib, zipfile, subprocess: not wanted where nothing is fetched
+    from thcli.weights.sources import bring
 
     store = store or Store.default()
     chosen = select(store.entries, list(names))
-    return {e.name: bring(store, e, offline=offline, trust=trust, on=on, means=means) for e in chosen}
+    return {
+        e.name: bring(store, e, offline=offline, trust=trust, on=on, means=means) for e in chosen
+    }
 
 
 def verify(
-    names: Sequence[str] = (), *, trust: bool = False, on: Listener = silent, store: Store | None = None
+    names: Sequence[str] = (),
+    *,
+    trust: bool = False,
+    on: Listener = silent,
+    store: Store | None = None,
 ) -> list[Checked]:
     """Hashes the files of the names again (none: of all that is here).
 
@@ -130,12 +139,15 @@ def import_file(
     entry = find(store.entries, name)
     if store.is_bundled(entry) and not trust:
         raise UsageError(
-            f"{name} is part of thcli: there is nothing to import.", "With --trust a file of your own takes its place."
+            f"{name} is part of thcli: there is nothing to import.",
+            "With --trust a file of your own takes its place.",
         )
     try:
         path.open("rb").close()
     except OSError as exc:
-        raise WeightsError(f"{path} cannot be read to import it as {name}: {exc.strerror}.") from exc
+        raise WeightsError(
+            f"{path} cannot be read to import it as {name}: {exc.strerror}."
+        ) from exc
     with writing(store.root), locked(store.lock(name), name, on):
         known = store.expected_download(entry)  # published, or what was trusted before
         own = trust and bool(known) and sha256_of(path) != known
@@ -207,7 +219,14 @@ def _trust_present(store: Store, entry: Entry) -> None:
     if wrong:
         raise altered(store, entry)
     if entry.archive:
-        store.trust(entry, {**store.trusted().get(entry.name, {}), "files": {**known, **seen}, "source": "present"})
+        store.trust(
+            entry,
+            {
+                **store.trusted().get(entry.name, {}),
+                "files": {**known, **seen},
+                "source": "present",
+            },
+        )
     else:
         store.trust(entry, {"sha256": seen[entry.file], "source": "present"})
     store.stamp(entry)

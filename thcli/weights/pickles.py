@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from thcli.core.errors import OutputError, WeightsError
-from thcli.weights.contents import impostor
+from thcli.weights.file_checks import impostor
 from thcli.weights.store import writing
 from thcli.weights.torchscript import is_torchscript, read_torchscript
 
@@ -36,7 +36,13 @@ _BAGGAGE = (
     "yacs.",
     "easydict.",
 )
-_NUMPY = ("numpy.core.multiarray.", "numpy._core.multiarray.", "numpy.dtype", "numpy.ndarray", "_codecs.encode")
+_NUMPY = (
+    "numpy.core.multiarray.",
+    "numpy._core.multiarray.",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "_codecs.encode",
+)
 _DROPPED = ("optimizer", "lr_scheduler", "callbacks", "loops", "amp")
 _DEPTH = 16
 
@@ -52,7 +58,9 @@ class _Inert:
     def __setstate__(self, _: object) -> None: ...
 
 
-def read_pickle(path: Path, *, mapped: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def read_pickle(
+    path: Path, *, mapped: bool = False
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a checkpoint by dotted name, and its plain numbers and texts as JSON; optimizer state is left out.
 
     mapped: leave the tensors in the file (they are gone when it changes) instead of reading it whole.
@@ -78,7 +86,11 @@ class _Arrays(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         known = {entry[1]: entry[0] for entry in _numpy_globals() if isinstance(entry, tuple)}
-        known |= {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype, "_codecs.encode": codecs.encode}
+        known |= {
+            "numpy.ndarray": np.ndarray,
+            "numpy.dtype": np.dtype,
+            "_codecs.encode": codecs.encode,
+        }
         if f"{module}.{name}" not in known:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return known[f"{module}.{name}"]
@@ -96,9 +108,25 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
             content = _Arrays(file, encoding="latin1").load()
     except pickle.UnpicklingError as exc:
         raise _refused(path, str(exc)) from exc
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError, MemoryError, OverflowError) as exc:  # fmt: skip
-        raise WeightsError(f"{path} is not a whole pickle: {exc}.", "Fetch or import it again.") from exc
-    arrays = {name: value for name, value in _leaves(content, "") if isinstance(value, np.ndarray) and value.dtype != object}  # fmt: skip
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        MemoryError,
+        OverflowError,
+    ) as exc:
+        raise WeightsError(
+            f"{path} is not a whole pickle: {exc}.", "Fetch or import it again."
+        ) from exc
+    arrays = {
+        name: value
+        for name, value in _leaves(content, "")
+        if isinstance(value, np.ndarray) and value.dtype != object
+    }
     if not arrays:
         raise WeightsError(f"{path} holds no arrays.")
     return arrays
@@ -129,7 +157,9 @@ def _owned(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         dense = (tensor.to_dense() if tensor.is_sparse else tensor).contiguous()
         storage = dense.untyped_storage()
-        shared = storage.data_ptr() in seen or storage.nbytes() != dense.numel() * dense.element_size()
+        shared = (
+            storage.data_ptr() in seen or storage.nbytes() != dense.numel() * dense.element_size()
+        )
         seen.add(storage.data_ptr())
         owned[name] = dense.clone() if shared else dense
     return owned
@@ -151,7 +181,21 @@ def _read(path: Path, mapped: bool) -> Any:
         return read_torchscript(path) if is_torchscript(path) else _read_plain(path, mapped)
     except pickle.UnpicklingError as exc:
         raise _refused(path, _reason(exc)) from exc
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, zipfile.BadZipFile, NotImplementedError, zlib.error, MemoryError, OverflowError) as exc:  # fmt: skip
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        zlib.error,
+        MemoryError,
+        OverflowError,
+    ) as exc:
         # what torch, pickle and zipfile raise for files that are cut off, damaged or of another kind
         reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         raise WeightsError(
@@ -168,8 +212,13 @@ def _read_plain(path: Path, mapped: bool) -> Any:
         unsafe = [n for n in names if not n.startswith((*_BAGGAGE, *_NUMPY))]
         if unsafe:
             raise _refused(path, f"it asks for {unsafe[0]}")
-    with torch.serialization.safe_globals([*stand_ins, *_numpy_globals()]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on other pickle protocols: either it loads, or it does not
+    with (
+        torch.serialization.safe_globals([*stand_ins, *_numpy_globals()]),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # on other pickle protocols: either it loads, or it does not
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
 
 
@@ -190,14 +239,22 @@ def _reason(exc: pickle.UnpicklingError) -> str:
         "(2)",
         "WeightsUnpickler",
     )
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip() and not line.strip().startswith(advice)]
+    lines = [
+        line.strip()
+        for line in str(exc).splitlines()
+        if line.strip() and not line.strip().startswith(advice)
+    ]
     return lines[0][:300].rstrip(".") if lines else type(exc).__name__
 
 
 def _stand_in(name: str) -> type:
     """OrderedDict for what is filled like a dictionary: torch sets items of exactly that type; its content is not kept either."""
     last = name.rpartition(".")[2]
-    return OrderedDict if last in ("AttributeDict", "CfgNode", "EasyDict") else type(last, (_Inert,), {})
+    return (
+        OrderedDict
+        if last in ("AttributeDict", "CfgNode", "EasyDict")
+        else type(last, (_Inert,), {})
+    )
 
 
 def _numpy_globals() -> list[Any]:
@@ -206,7 +263,10 @@ def _numpy_globals() -> list[Any]:
 
     from numpy._core import multiarray
 
-    kinds = [type(np.dtype(k)) for k in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
+    kinds = [
+        type(np.dtype(k))
+        for k in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
+    ]
     rebuild = [
         (function, f"numpy.{core}.multiarray.{name}")
         for core in ("core", "_core")

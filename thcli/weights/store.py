@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thcli.core.errors import OutputError, WeightsError
-from thcli.weights.contents import sha256_of
-from thcli.weights.entries import Entry, registry
+from thcli.weights.file_checks import sha256_of
 from thcli.weights.lock import locked
+from thcli.weights.registry import Entry, registry
 
 Status = Literal["ready", "absent", "unverified", "altered"]
 BUNDLED = Path(__file__).parent / "bundled"
@@ -103,13 +103,21 @@ class Store:
     def differences(self, entry: Entry) -> list[tuple[str, str, str]]:
         """(file, expected, seen) of each file whose hash is not the expected one."""
         expected = self.expected(entry)
-        seen = {name: sha256_of(path) for name, path in self._files(entry).items() if path.is_file()}
-        return [(name, expected[name], digest) for name, digest in seen.items() if digest != expected[name]]
+        seen = {
+            name: sha256_of(path) for name, path in self._files(entry).items() if path.is_file()
+        }
+        return [
+            (name, expected[name], digest)
+            for name, digest in seen.items()
+            if digest != expected[name]
+        ]
 
     def stamp(self, entry: Entry) -> None:
         """Notes that the files have just been checked."""
         facts = {n: _facts(p, self.expected(entry)[n]) for n, p in self._files(entry).items()}
-        with suppress(OSError):  # only a shortcut: a cache that cannot be written is hashed each time
+        with suppress(
+            OSError
+        ):  # only a shortcut: a cache that cannot be written is hashed each time
             self.folder(entry).mkdir(parents=True, exist_ok=True)
             _write_json(self.folder(entry) / _STAMP, facts)
 
@@ -143,7 +151,9 @@ def writing(root: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"The disk of the weights' folder {root} is full.", "Free some space.") from exc
+            raise OutputError(
+                f"The disk of the weights' folder {root} is full.", "Free some space."
+            ) from exc
         reason = exc.strerror or str(exc)
         raise OutputError(
             f"The weights' folder {root} cannot be written: {reason}.",
@@ -165,7 +175,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         if path.name == _STAMP:  # a broken stamp means: check again
             return {}
         raise WeightsError(
-            f"{path} cannot be read: {exc}.", "Mend or delete it; files are then to be trusted anew."
+            f"{path} cannot be read: {exc}.",
+            "Mend or delete it; files are then to be trusted anew.",
         ) from exc
     return table if isinstance(table, dict) else {}
 

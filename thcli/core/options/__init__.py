@@ -56,7 +56,13 @@ from thcli.core.options.motion import (
     Region,
     ViewOptions,
 )
-from thcli.core.options.refine import ChangeOptions, RefineBackground, RefineNoise, RefineOptions, RefineSampler
+from thcli.core.options.refine import (
+    ChangeOptions,
+    RefineBackground,
+    RefineNoise,
+    RefineOptions,
+    RefineSampler,
+)
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 from thcli.core.options.train import (

@@ -8,9 +8,21 @@ from typing import Literal
 
 from thcli.core.options.base import option, require
 from thcli.core.options.edit import EditorOptions, TextOptions
-from thcli.core.options.faces import FaceOptions, FindOptions, PasteOptions, SteadyOptions, TemplateOptions
+from thcli.core.options.faces import (
+    FaceOptions,
+    FindOptions,
+    PasteOptions,
+    SteadyOptions,
+    TemplateOptions,
+)
 from thcli.core.options.media import OutputOptions, ReadOptions
-from thcli.core.options.motion import LivePortraitOptions, MeshOptions, MotionOptions, Mouth, ViewOptions
+from thcli.core.options.motion import (
+    LivePortraitOptions,
+    MeshOptions,
+    MotionOptions,
+    Mouth,
+    ViewOptions,
+)
 from thcli.core.options.refine import ChangeOptions, RefineOptions
 from thcli.core.options.run import RunOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
@@ -28,16 +40,20 @@ class RenderOptions:
     """What a source is rendered with, whatever drives it."""
 
     engine: str = option("mesh", "What renders (thcli list engines).")
-    framing: Framing = option("full", "full: the whole source picture; crop: a square around the face.")
+    framing: Framing = option(
+        "full", "full: the whole source picture; crop: a square around the face."
+    )
     background: str = option("keep", "keep, a colour such as '#00ff00', a picture or a video.")
     refine: str | None = option(
-        None, "Refine what is rendered, with a refiner's own choices: fadm-s, fadm or auto (thcli list refiners)."
+        None,
+        "Refine what is rendered, with a refiner's own choices: fadm-s, fadm or auto (thcli list refiners).",
     )
     source_face: str = option(
         "largest", "Which face of the source: largest, first, all, a number, or a reference image."
     )
     source_time: float | None = option(
-        None, "A source video's moment in seconds (default: its first good frame; liveportrait: all of it)."
+        None,
+        "A source video's moment in seconds (default: its first good frame; liveportrait: all of it).",
     )
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
@@ -52,8 +68,12 @@ class RenderOptions:
 class ReenactOptions(RenderOptions):
     """`thcli reenact`."""
 
-    mouth: Mouth = option("driver", "Whose mouth interior the mesh engine shows: the driver's picture, or a made one.")
-    save_motion: Path | None = option(None, "Also keep the motion as a file that can be driven again.")
+    mouth: Mouth = option(
+        "driver", "Whose mouth interior the mesh engine shows: the driver's picture, or a made one."
+    )
+    save_motion: Path | None = option(
+        None, "Also keep the motion as a file that can be driven again."
+    )
     compare: Path | None = option(None, "Also write source, driving and result side by side.")
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
@@ -74,7 +94,8 @@ class EditOptions:
     """`thcli edit`. One of attr, text and edit says what."""
 
     attr: list[str] | None = option(
-        None, "NAME or NAME=S (thcli list attributes); S: 1 plainly visible, negative takes away. May be repeated."
+        None,
+        "NAME or NAME=S (thcli list attributes); S: 1 plainly visible, negative takes away. May be repeated.",
     )
     text: str | None = option(None, "What the face shall look like, in words.")
     edit: Path | None = option(None, "An edit that --save-edit kept.")
@@ -83,12 +104,19 @@ class EditOptions:
         "What the face looks like now, in words, beside --text (default: the person whom the text names, or a face).",
     )
     text_model: str = option(
-        "auto", "What knows --text (thcli list text); auto: clip-s, which knows the words for faces."
+        "auto",
+        "What knows --text (thcli list text); auto: clip-s, which knows the words for faces.",
     )
-    engine: str = option("auto", "What edits: auto, each attribute's own way, or one editor or painter (thcli list).")
+    engine: str = option(
+        "auto", "What edits: auto, each attribute's own way, or one editor or painter (thcli list)."
+    )
     strength: float = option(1.0, "Of the whole edit, 0..3.")
-    region: EditRegion = option("auto", "What may change: face, hair, all of the head, or what the edit touches.")
-    save_edit: Path | None = option(None, "Also keep the edit as a small file, for --edit with other videos.")
+    region: EditRegion = option(
+        "auto", "What may change: face, hair, all of the head, or what the edit touches."
+    )
+    save_edit: Path | None = option(
+        None, "Also keep the edit as a small file, for --edit with other videos."
+    )
     compare: Path | None = option(None, "Also write the video and its edit side by side.")
     parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
     editor: EditorOptions = field(default_factory=EditorOptions)
@@ -102,7 +130,12 @@ class EditOptions:
 
     def __post_init__(self) -> None:
         require(0 <= self.strength <= 3, "--strength", "within 0..3", self.strength)
-        require(self.region in ("auto", "face", "hair", "all"), "--region", "auto, face, hair or all", self.region)
+        require(
+            self.region in ("auto", "face", "hair", "all"),
+            "--region",
+            "auto, face, hair or all",
+            self.region,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +161,18 @@ class RefineJobOptions:
 class CompareOptions:
     """How videos are put side by side."""
 
-    height: int | None = option(None, "Height of the row in pixels (default: that of the first video).")
+    height: int | None = option(
+        None, "Height of the row in pixels (default: that of the first video)."
+    )
     widest: int = option(3840, "The row is made lower rather than wider than this many pixels.")
 
     def __post_init__(self) -> None:
-        require(self.height is None or 16 <= self.height <= 8192, "--height", "within 16..8192 pixels", self.height)
+        require(
+            self.height is None or 16 <= self.height <= 8192,
+            "--height",
+            "within 16..8192 pixels",
+            self.height,
+        )
         require(16 <= self.widest <= 16384, "--widest", "within 16..16384 pixels", self.widest)
 
 
@@ -152,7 +192,9 @@ class TrackOptions:
     """`thcli track`."""
 
     overwrite: bool = option(False, "Replace an output that exists.")
-    points: int = option(5, "Of each face in the file: 0 none, 5, or also the 68 or 468 of the landmarker.")
+    points: int = option(
+        5, "Of each face in the file: 0 none, 5, or also the 68 or 468 of the landmarker."
+    )
     find: FindOptions = field(default_factory=FindOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -190,7 +232,9 @@ class FitOptions:
 class CropOptions:
     """`thcli crop`."""
 
-    crops: Path | None = option(None, "Where it is noted where the crops lie (default: beside the output).")
+    crops: Path | None = option(
+        None, "Where it is noted where the crops lie (default: beside the output)."
+    )
     template: TemplateOptions = field(default_factory=TemplateOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     steady: SteadyOptions = field(default_factory=SteadyOptions)
@@ -223,12 +267,16 @@ class WarpOptions(RenderOptions):
 class PasteJobOptions:
     """`thcli paste`."""
 
-    crops: Path | None = option(None, "Where the crops lie (default: the file that crop wrote beside CROPS).")
+    crops: Path | None = option(
+        None, "Where the crops lie (default: the file that crop wrote beside CROPS)."
+    )
     mask: PasteMask = option(
         "face",
         "What of the crop goes back: face, its outline; parse, its regions without what lies in front of it (hands, hair, glasses); crop, all but a rim.",
     )
-    parser: str = option("auto", "Backend that divides faces into regions, for --mask parse (thcli list parser).")
+    parser: str = option(
+        "auto", "Backend that divides faces into regions, for --mask parse (thcli list parser)."
+    )
     paste: PasteOptions = field(default_factory=PasteOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -245,10 +293,13 @@ class ParseOptions:
         " input; auto: mask with --regions, else overlay for a video and labels for pictures.",
     )
     regions: str | None = option(
-        None, "Only these, names or groups separated by commas (thcli list regions; default: all, the face for a mask)."
+        None,
+        "Only these, names or groups separated by commas (thcli list regions; default: all, the face for a mask).",
     )
     parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
-    smooth: bool = option(True, "Calm the regions of a clip in time, without lag.", "--smooth/--no-smooth")
+    smooth: bool = option(
+        True, "Calm the regions of a clip in time, without lag.", "--smooth/--no-smooth"
+    )
     opacity: float = option(0.6, "Of an overlay's colours.")
     faces: FaceOptions = field(default_factory=FaceOptions)
     steady: SteadyOptions = field(default_factory=SteadyOptions)

@@ -12,12 +12,20 @@ from thcli.core.options.faces import SteadyOptions, TemplateOptions
 class EvaluateOptions:
     """How results are measured against the truth."""
 
-    frames: int | None = option(None, "Compare at most this many frames, from --start on (default: all).")
-    source_frame: int = option(0, "Which frame of the clip is the source picture, counted from --start.")
-    count_source: bool = option(False, "Also count the source's own frame, which every answer has nearly right.")
+    frames: int | None = option(
+        None, "Compare at most this many frames, from --start on (default: all)."
+    )
+    source_frame: int = option(
+        0, "Which frame of the clip is the source picture, counted from --start."
+    )
+    count_source: bool = option(
+        False, "Also count the source's own frame, which every answer has nearly right."
+    )
     own_mouth: bool = option(False, "Also measure the engine without the driver's mouth interior.")
     columns: int = option(8, "Columns of the contact sheet.")
-    model3d: str = option("auto", "3-D model whose numbers AED and APD compare (thcli list model3d); auto: mesh.")
+    model3d: str = option(
+        "auto", "3-D model whose numbers AED and APD compare (thcli list model3d); auto: mesh."
+    )
 
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
@@ -30,8 +38,14 @@ class RefineEvaluateOptions:
     """How a refiner is measured."""
 
     engine: str = option("auto", "What refines (thcli list refiners); auto: fadm-s.")
-    coarse_engine: str = option("mesh", "What makes the coarse video of the clip's own first frame (thcli list engines).")  # fmt: skip
-    untouched: bool = option(True, "Also refine the true clip itself, which should hardly change.", "--untouched/--no-untouched")  # fmt: skip
+    coarse_engine: str = option(
+        "mesh", "What makes the coarse video of the clip's own first frame (thcli list engines)."
+    )
+    untouched: bool = option(
+        True,
+        "Also refine the true clip itself, which should hardly change.",
+        "--untouched/--no-untouched",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +55,20 @@ class BenchOptions:
     frames: int = option(200, "Frames of the made test clip, and at most so many of a given one.")
     size: int = option(512, "Side of the made test clip in pixels.")
     repeat: int = option(3, "Measure everything this many times and take the quickest.")
-    memory: int = option(0, "Also compare the memory of a job of so many frames with one of 200 (minutes for 20000).")
+    memory: int = option(
+        0, "Also compare the memory of a job of so many frames with one of 200 (minutes for 20000)."
+    )
 
     def __post_init__(self) -> None:
         require(2 <= self.frames <= 2000, "--frames", "within 2..2000", self.frames)
         require(64 <= self.size <= 4096, "--size", "within 64..4096 pixels", self.size)
         require(1 <= self.repeat <= 20, "--repeat", "within 1..20", self.repeat)
-        require(self.memory == 0 or self.memory > 200, "--memory", "more than 200 frames, or 0", self.memory)
+        require(
+            self.memory == 0 or self.memory > 200,
+            "--memory",
+            "more than 200 frames, or 0",
+            self.memory,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +95,10 @@ class VoiceEvaluateOptions:
 
     voice: str = option("auto", "Which one (thcli list voices).")
     speakers: str = option("", "Only these, with commas between (default: all).")
-    motions: str = option("", "Folder of the clips' motion files, made there where they are missing (default: beside the clips).")  # fmt: skip
+    motions: str = option(
+        "",
+        "Folder of the clips' motion files, made there where they are missing (default: beside the clips).",
+    )
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -86,9 +110,13 @@ class VoiceEvaluateOptions:
 class EditEvaluateOptions:
     """How edits are measured."""
 
-    frames: int | None = option(None, "At most this many frames of each clip, from --start on (default: all).")
+    frames: int | None = option(
+        None, "At most this many frames of each clip, from --start on (default: all)."
+    )
     baseline: bool = option(
-        True, "Also edit each frame by itself, as frame-wise methods do.", "--baseline/--no-baseline"
+        True,
+        "Also edit each frame by itself, as frame-wise methods do.",
+        "--baseline/--no-baseline",
     )
     columns: int = option(8, "Columns of the contact sheet.")
 

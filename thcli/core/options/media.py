@@ -25,11 +25,21 @@ class OutputOptions:
     """How an output is written."""
 
     overwrite: bool = option(False, "Replace an output that exists.")
-    resume: bool = option(False, "When interrupted keep what is done; the same command goes on from there.")
-    codec: str = option("auto", "Video codec; auto: what the container and the input's bit depth call for.")
-    crf: float | None = option(None, "Quality, lower is better (default: the codec's good value, 18 for h264).")
-    preset: str = option("veryfast", "Encoder speed in x264's words; other codecs take their nearest.")
-    fps: float | None = option(None, "Resample to this rate (default: the input's own time stamps, VFR kept).")
+    resume: bool = option(
+        False, "When interrupted keep what is done; the same command goes on from there."
+    )
+    codec: str = option(
+        "auto", "Video codec; auto: what the container and the input's bit depth call for."
+    )
+    crf: float | None = option(
+        None, "Quality, lower is better (default: the codec's good value, 18 for h264)."
+    )
+    preset: str = option(
+        "veryfast", "Encoder speed in x264's words; other codecs take their nearest."
+    )
+    fps: float | None = option(
+        None, "Resample to this rate (default: the input's own time stamps, VFR kept)."
+    )
     audio: str = option("drive", "Sound of the output: drive, source, none or a file.")
     threads: int = option(0, "Of the encoder; 0: as many as it likes.", hidden=True)
     key_every: int = option(0, "Frames between key frames; 0: the codec's own.", hidden=True)

@@ -25,7 +25,9 @@ class MotionOptions:
     pose: float = option(1.0, "Of the head's motion alone, 0..3.", "--pose-strength")
     expression: float = option(1.0, "Of the face's motion alone, 0..3.", "--expression-strength")
     smooth: float = option(1.0, "0 raw, 1 the default, more is calmer, up to 10.")
-    causal: bool = option(False, "Smooth without looking ahead (One-Euro) instead of the zero-phase filter.")
+    causal: bool = option(
+        False, "Smooth without looking ahead (One-Euro) instead of the zero-phase filter."
+    )
 
     def __post_init__(self) -> None:
         for name, value, top in (
@@ -42,17 +44,26 @@ class MeshOptions:
     """The mesh engine's own choices."""
 
     matte: Matte = option("auto", "Move the person over a still background: auto, on or off.")
-    long_side: int = option(0, "Reduce the source to this many pixels on its long side; 0: its own resolution.")
+    long_side: int = option(
+        0, "Reduce the source to this many pixels on its long side; 0: its own resolution."
+    )
 
     def __post_init__(self) -> None:
-        require(self.long_side == 0 or self.long_side >= 64, "--long-side", "0, or 64 and more", self.long_side)
+        require(
+            self.long_side == 0 or self.long_side >= 64,
+            "--long-side",
+            "0, or 64 and more",
+            self.long_side,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ViewOptions:
     """Turns the rendered head further than the driver does, for engines that know its pose (facevid2vid, liveportrait): degrees."""
 
-    yaw: float = option(0.0, "Turn the head to the side by this many degrees (engines that know its pose).")
+    yaw: float = option(
+        0.0, "Turn the head to the side by this many degrees (engines that know its pose)."
+    )
     pitch: float = option(0.0, "Nod it by this many degrees.")
     roll: float = option(0.0, "Tilt it by this many degrees.")
 
@@ -69,10 +80,15 @@ class LivePortraitOptions:
         True, "Keep neck and shoulders where they are in the source.", "--stitching/--no-stitching"
     )
     retarget_eyes: bool = option(
-        False, "Open the eyes as far as the driver's left one (with --motion relative nothing else moves)."
+        False,
+        "Open the eyes as far as the driver's left one (with --motion relative nothing else moves).",
     )
     retarget_lips: bool = option(
         False, "Open the lips as far as the driver's (with --motion relative nothing else moves)."
     )
-    close_lips: bool = option(False, "Start from closed lips where the source's are open (with --motion relative).")
-    keep_eyes: bool = option(False, "A source video's eyes stay as open as in its first frame (half shut ones open).")
+    close_lips: bool = option(
+        False, "Start from closed lips where the source's are open (with --motion relative)."
+    )
+    keep_eyes: bool = option(
+        False, "A source video's eyes stay as open as in its first frame (half shut ones open)."
+    )

@@ -35,6 +35,8 @@ class RunOptions:
 class ShowOptions:
     """What the command shows."""
 
-    as_json: bool = option(False, "Print one JSON object on stdout; everything for people goes to stderr.", "--json")
+    as_json: bool = option(
+        False, "Print one JSON object on stdout; everything for people goes to stderr.", "--json"
+    )
     quiet: bool = option(False, "Show nothing but errors.", "--quiet", "-q")
     debug: bool = option(False, "Show the traceback of a bug.")

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from thcli.core.errors import WeightsError
 from thcli.core.types import Array, Array32
 from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas.areas import Area, area
-from thcli.editors.atlas.look import leanings
-from thcli.faces.topology import PAIRS, POINTS
+from thcli.editors.atlas.appearance import leanings
+from thcli.editors.atlas.regions import Area, area
+from thcli.faces.landmarks.topology import PAIRS, POINTS
 from thcli.motion.limits import soft
 
 BRIGHTER, DARKER = 0.25, 1.3  # the most that soft logarithms of colours rise and fall
@@ -26,7 +26,17 @@ CAREFUL: dict[Area, float] = {
     "beside": 0.08,
 }  # the most that they rise elsewhere: teeth may show
 HALF = plan.COLUMNS // 2
-TENSORS = ("texture", "texture_scale", "depends", "depends_scale", "detail", "shape", "look_mean", "look_spread", "man")
+TENSORS = (
+    "texture",
+    "texture_scale",
+    "depends",
+    "depends_scale",
+    "detail",
+    "shape",
+    "look_mean",
+    "look_spread",
+    "man",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,9 @@ class Directions:
             k = self.names.index(name)
             texture += self.texture[k] * np.float32(strength * self.texture_scale[k])
             for which in np.flatnonzero(self.depends_scale[k]):
-                texture += self.depends[k, which] * np.float32(strength * self.depends_scale[k, which] * away[which])
+                texture += self.depends[k, which] * np.float32(
+                    strength * self.depends_scale[k, which] * away[which]
+                )
             detail += self.detail[k].astype(np.float32) * np.float32(strength)
             shape += self.shape[k].astype(np.float64) * strength
         aged = max(-strengths.get("young", 0.0), 0.0)
@@ -109,7 +121,10 @@ def unpacked(tensors: Mapping[str, npt.NDArray[np.generic]], where: str) -> Dire
     """Directions from a file's tensors. where: its name, for messages.  Raises WeightsError for another file's."""
     missing = [name for name in (*TENSORS, "names") if name not in tensors]
     if missing:
-        raise WeightsError(f"{where} holds no atlas: it lacks {', '.join(missing)}.", "`thcli train atlas` makes one.")
+        raise WeightsError(
+            f"{where} holds no atlas: it lacks {', '.join(missing)}.",
+            "`thcli train atlas` makes one.",
+        )
     names = tuple(json.loads(bytes(np.asarray(tensors["names"], np.uint8)).decode()))
     table = {name: np.asarray(tensors[name]) for name in TENSORS}
     some = table["depends_scale"] > 0
@@ -118,8 +133,15 @@ def unpacked(tensors: Mapping[str, npt.NDArray[np.generic]], where: str) -> Dire
     depends = np.zeros((*some.shape, *table["texture"].shape[1:]), np.int8)
     depends[some] = table["depends"]
     found = Directions(names, **{**table, "depends": depends})
-    if found.texture.shape[1:] != (plan.ROWS, HALF, 3) or found.shape.shape != (len(names), POINTS, 3):
-        raise WeightsError(f"{where} was made for another layout of the atlas.", "Train it again: thcli train atlas.")
+    if found.texture.shape[1:] != (plan.ROWS, HALF, 3) or found.shape.shape != (
+        len(names),
+        POINTS,
+        3,
+    ):
+        raise WeightsError(
+            f"{where} was made for another layout of the atlas.",
+            "Train it again: thcli train atlas.",
+        )
     return found
 
 
@@ -127,7 +149,11 @@ def packed(directions: Directions) -> dict[str, npt.NDArray[np.generic]]:
     """The tensors of a file."""
     words = np.frombuffer(json.dumps(list(directions.names)).encode(), np.uint8)
     tensors = {name: np.ascontiguousarray(getattr(directions, name)) for name in TENSORS}
-    return {"names": words, **tensors, "depends": directions.depends[directions.depends_scale > 0]}  # most are nothing
+    return {
+        "names": words,
+        **tensors,
+        "depends": directions.depends[directions.depends_scale > 0],
+    }  # most are nothing
 
 
 def in_bytes(values: Array32) -> tuple[npt.NDArray[np.int8], Array32]:
@@ -153,5 +179,9 @@ def joined(directions: Directions, better: Directions) -> Directions:
         for tensor in ("texture", "texture_scale", "depends", "depends_scale", "detail", "shape")
     }
     return Directions(
-        tuple(names), look_mean=directions.look_mean, look_spread=directions.look_spread, man=directions.man, **stacked
+        tuple(names),
+        look_mean=directions.look_mean,
+        look_spread=directions.look_spread,
+        man=directions.man,
+        **stacked,
     )

@@ -13,11 +13,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
-from thcli.engines.mesh.field import pushed_oval
-from thcli.faces.topology import FRONT_SIGNS, OVAL, POINTS
-from thcli.faces.topology import TRIANGLES as FACE
+from thcli.engines.mesh.surroundings import pushed_oval
+from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS
+from thcli.faces.landmarks.topology import TRIANGLES as FACE
 from thcli.motion.canonical import decompose, neutral
 
 Indices = npt.NDArray[np.int32]
@@ -29,11 +30,16 @@ AXIS = 1.5  # of the cylinder: so far behind the points that do not move
 RINGS = (0.14, 0.36)  # canonical units outside of the outline
 FALLS = 0.8  # how steeply the head falls back behind the outline
 _CENTRE = np.array([0.0, 0.27])  # of the outline, canonical units
-SIDE_ON, FACING = 0.02, 0.22  # cosine to the camera: texture shows from the first on, in full from the second
+SIDE_ON, FACING = (
+    0.02,
+    0.22,
+)  # cosine to the camera: texture shows from the first on, in full from the second
 
 COUNT = POINTS + 3 * len(OVAL)
 """Points of an extended mesh: the mesh, its outline pushed out of what hides it, the two rings."""
-_PUSHED, _FIRST, _SECOND = (np.arange(len(OVAL), dtype=np.int32) + POINTS + i * len(OVAL) for i in range(3))
+_PUSHED, _FIRST, _SECOND = (
+    np.arange(len(OVAL), dtype=np.int32) + POINTS + i * len(OVAL) for i in range(3)
+)
 
 
 FADES: Array = np.repeat([1.0, 1.0, 0.7, 0.0], [POINTS, len(OVAL), len(OVAL), len(OVAL)])
@@ -42,10 +48,14 @@ FADES: Array = np.repeat([1.0, 1.0, 0.7, 0.0], [POINTS, len(OVAL), len(OVAL), le
 
 def _strip(inner: Indices, outer: Indices) -> Indices:
     nextin, nextout = np.roll(inner, -1), np.roll(outer, -1)
-    return np.concatenate([np.stack([inner, outer, nextin], 1), np.stack([nextin, outer, nextout], 1)])
+    return np.concatenate(
+        [np.stack([inner, outer, nextin], 1), np.stack([nextin, outer, nextout], 1)]
+    )
 
 
-TRIANGLES: Indices = np.concatenate([_strip(_FIRST, _SECOND), _strip(_PUSHED, _FIRST), anatomy.TRIANGLES]).astype(np.int32)  # fmt: skip
+TRIANGLES: Indices = np.concatenate(
+    [_strip(_FIRST, _SECOND), _strip(_PUSHED, _FIRST), anatomy.TRIANGLES]
+).astype(np.int32)
 """Of the extended mesh, (K, 3): outer ring, inner ring, eyes, mouth, face."""
 _BESIDE = 4 * len(OVAL)  # triangles of the rings
 
@@ -76,10 +86,11 @@ def facing(mesh: Array) -> Array:
     normals = np.zeros((POINTS, 3))
     for corner in range(3):
         for axis in range(3):
-            normals[:, axis] += np.bincount(FACE[:, corner], cross[:, axis] * np.abs(FRONT_SIGNS), POINTS)
+            normals[:, axis] += np.bincount(
+                FACE[:, corner], cross[:, axis] * np.abs(FRONT_SIGNS), POINTS
+            )
     cosine = -normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-9)
-    part = np.clip((cosine - SIDE_ON) / (FACING - SIDE_ON), 0, 1)
-    shows = part * part * (3 - 2 * part)
+    shows = smoothstep(SIDE_ON, FACING, cosine)
     return np.concatenate([shows, np.tile(shows[OVAL], 3)])
 
 
@@ -134,7 +145,9 @@ def spread(values: Array) -> Array32:
     """Values of the extended mesh's points (COUNT, C) over the atlas, (ROWS, COLUMNS, C) float32; 0 outside of all triangles."""
     place = layout()
     out = np.zeros((ROWS, COLUMNS, values.shape[1]), np.float32)
-    out[place.rows, place.columns] = np.einsum("nk,nkc->nc", place.shares, values.astype(np.float32)[place.corners])
+    out[place.rows, place.columns] = np.einsum(
+        "nk,nkc->nc", place.shares, values.astype(np.float32)[place.corners]
+    )
     return out
 
 

@@ -12,11 +12,15 @@ from thcli.editors.atlas.directions import Change
 from thcli.editors.atlas.sampling import STEP, Pinned, full, pin, to_atlas
 from thcli.editors.atlas.wrinkles import FINER, lines
 from thcli.engines.mesh.sampling import look_up, mean, resized
-from thcli.faces.topology import OVAL
+from thcli.faces.landmarks.topology import OVAL
 from thcli.motion.canonical import decompose
 
-FOLLOWS = (1.0, 0.6, 0.0)  # how much of the outline's motion the pushed outline and the two rings take
-BANDS = (2.4, 6.0)  # pixels of a crop of 512: as `train.atlas_measure` has them
+FOLLOWS = (
+    1.0,
+    0.6,
+    0.0,
+)  # how much of the outline's motion the pushed outline and the two rings take
+BANDS = (2.4, 6.0)  # pixels of a crop of 512: as `train.atlas.measure` has them
 STRONG = 0.10  # of full scale: detail as strong as this is an edge, not a wrinkle
 _ROUNDS = 4  # of turning the motion round
 _STILL = 1e-6
@@ -95,4 +99,8 @@ def _moved(picture: Image, mesh: Array, points: Array, pinned: Pinned, shape: Ar
     rows = np.arange(size, dtype=np.float32)
     big[..., 0] += rows[None]
     big[..., 1] += rows[:, None]
-    return np.asarray(cv2.remap(picture, big, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)  # type: ignore[call-overload]  # see engines.mesh.sampling
+    # The stub does not know that the second map may be absent.
+    warped = cv2.remap(  # type: ignore[call-overload]
+        picture, big, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, np.uint8)

@@ -11,12 +11,12 @@ import numpy as np
 from thcli.core.errors import NoFaceError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
+from thcli.editors.atlas import appearance as looks
 from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas import look as looks
 from thcli.editors.atlas import sampling, tone
 from thcli.editors.atlas.directions import Directions, unpacked
 from thcli.editors.atlas.paint import changed
-from thcli.faces.backends.common import check_licence
+from thcli.faces.adapters.common import check_licence
 from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, together
 from thcli.weights.tensors import load_tensors
 
@@ -82,15 +82,21 @@ class Atlas:
 
 def _mesh(face: Face) -> Array:
     if face.mesh is None:
-        raise NoFaceError("The face has no mesh.", "Use a landmarker that gives one: --landmarker facemesh.")
+        raise NoFaceError(
+            "The face has no mesh.", "Use a landmarker that gives one: --landmarker facemesh."
+        )
     return np.asarray(face.mesh, np.float64)
 
 
 def _visible(regions: Array32) -> Array32:
     """(S / 2, S / 2) 0..1: how much of the painted regions is seen, with a soft border inside of them."""
     size = regions.shape[-1]
-    small = cv2.resize(together(regions, PAINTED), (size // 2, size // 2), interpolation=cv2.INTER_AREA)
-    return np.clip(2 * cv2.GaussianBlur(small, (0, 0), _SOFT * size / SIDE) - 1, 0, 1).astype(np.float32)
+    small = cv2.resize(
+        together(regions, PAINTED), (size // 2, size // 2), interpolation=cv2.INTER_AREA
+    )
+    return np.clip(2 * cv2.GaussianBlur(small, (0, 0), _SOFT * size / SIDE) - 1, 0, 1).astype(
+        np.float32
+    )
 
 
 def load(run: RunOptions) -> Atlas:

@@ -28,7 +28,11 @@ def places(points: Array) -> Array32:
 
 def to_atlas(picture: npt.NDArray[Any], where: Array32) -> npt.NDArray[Any]:
     """A picture (H, W, ...) unrolled: (ROWS, COLUMNS, ...) of its type. where: of `places`; outside of the picture is 0."""
-    return np.asarray(cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0))  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
+    # The stub does not know that the second map may be absent.
+    unrolled = cv2.remap(  # type: ignore[call-overload]
+        picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return np.asarray(unrolled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Pinned:
 
     def carried(self, points: Array, values: Array) -> Array32:
         """Values (COUNT, C) of the extended mesh at `points` between them, at the samples: (rows, columns, C), 0 where there is no mesh."""
-        return raster.sample(self.ids, raster.linear_maps(points, values, plan.TRIANGLES), self.grid)
+        return raster.sample(
+            self.ids, raster.linear_maps(points, values, plan.TRIANGLES), self.grid
+        )
 
 
 def pin(mesh: Array, points: Array, size: int, step: int = STEP) -> Pinned:
@@ -63,7 +69,11 @@ def pin(mesh: Array, points: Array, size: int, step: int = STEP) -> Pinned:
     values = np.concatenate([plan.layout().points, (plan.facing(mesh) * plan.FADES)[:, None]], 1)
     found = raster.sample(ids, raster.linear_maps(points, values, plan.TRIANGLES), grid)
     return Pinned(
-        grid, ids, np.ascontiguousarray(found[..., :2]), np.clip(found[..., 2], 0, 1), (ids >= 0).astype(np.float32)
+        grid,
+        ids,
+        np.ascontiguousarray(found[..., :2]),
+        np.clip(found[..., 2], 0, 1),
+        (ids >= 0).astype(np.float32),
     )
 
 

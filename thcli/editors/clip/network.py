@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thcli.editors.blocks.trunk import FaceTrunk
-from thcli.editors.clip.words import LONGEST, VOCABULARY
+from thcli.editors.clip.vocabulary import LONGEST, VOCABULARY
+from thcli.editors.shared.face_cnn import FaceTrunk
 
 LENGTH = 128  # numbers of a text and of a picture
 WIDTHS, COUNTS = (32, 64, 112, 208), (1, 2, 2)  # of the pictures' network
@@ -22,7 +22,9 @@ class TextNet(nn.Module):
         self.words = nn.Embedding(len(VOCABULARY) + 1, WORD)
         self.places = nn.Parameter(torch.randn(LONGEST, WORD) * 0.02)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(WORD, HEADS, 2 * WORD, 0.0, "gelu", batch_first=True, norm_first=True)
+            nn.TransformerEncoderLayer(
+                WORD, HEADS, 2 * WORD, 0.0, "gelu", batch_first=True, norm_first=True
+            )
             for _ in range(LAYERS)
         )
         self.norm, self.out = nn.LayerNorm(WORD), nn.Linear(WORD, LENGTH)

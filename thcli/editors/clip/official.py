@@ -15,7 +15,7 @@ from torch.nn import functional
 from thcli.core.device import resolve
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions
-from thcli.faces.backends.common import file_of
+from thcli.faces.adapters.common import file_of
 from thcli.weights.tensors import load_tensors, require_keys
 
 SIDE = 224
@@ -26,25 +26,38 @@ BESIDE = ("input_resolution", "context_length", "vocab_size")
 
 
 class OfficialTextImage:
-    """See `editors.blocks.textimage.TextImage`."""
+    """See `editors.shared.text_image.TextImage`."""
 
     templates = (
-        "{}", "a photo of {}.", "a close-up photo of {}.", "a bright photo of {}.", "a cropped photo of {}.", "a blurry photo of {}.", "a portrait of {}.",
-    )  # fmt: skip
+        "{}",
+        "a photo of {}.",
+        "a close-up photo of {}.",
+        "a bright photo of {}.",
+        "a cropped photo of {}.",
+        "a blurry photo of {}.",
+        "a portrait of {}.",
+    )
 
     def __init__(self, name: str, network: Any, tokenise: Any, device: torch.device) -> None:
         self.name, self._network, self._tokenise, self._device = name, network, tokenise, device
-        self._mean, self._spread = (torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (MEAN, SPREAD))
+        self._mean, self._spread = (
+            torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (MEAN, SPREAD)
+        )
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """(N, 512)."""
         with torch.no_grad():
-            return functional.normalize(self._network.encode_text(self._tokenise(list(texts)).to(self._device)).float(), dim=1)  # fmt: skip
+            return functional.normalize(
+                self._network.encode_text(self._tokenise(list(texts)).to(self._device)).float(),
+                dim=1,
+            )
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """(B, 512); pictures come to 224 x 224 by bicubic interpolation without smoothing, as DVA's program has it."""
         x = functional.interpolate(pictures, (SIDE, SIDE), mode="bicubic", align_corners=False)
-        return functional.normalize(self._network.encode_image((x - self._mean) / self._spread).float(), dim=1)
+        return functional.normalize(
+            self._network.encode_image((x - self._mean) / self._spread).float(), dim=1
+        )
 
 
 def load_b32(run: RunOptions) -> OfficialTextImage:
@@ -68,16 +81,26 @@ def _loaded(name: str, entry: str, model: str, run: RunOptions) -> OfficialTextI
     file_of(entry, run.licence)
     device = resolve(run.device)
     network = open_clip.create_model(model, pretrained=None, precision="fp32", device="cpu")
-    return made(name, network, open_clip.get_tokenizer(model), load_tensors(entry, offline=run.offline), device)
+    return made(
+        name,
+        network,
+        open_clip.get_tokenizer(model),
+        load_tensors(entry, offline=run.offline),
+        device,
+    )
 
 
-def made(name: str, network: Any, tokenise: Any, tensors: dict[str, Tensor], device: torch.device) -> OfficialTextImage:
+def made(
+    name: str, network: Any, tokenise: Any, tensors: dict[str, Tensor], device: torch.device
+) -> OfficialTextImage:
     """open_clip's network with OpenAI's tensors. Raises WeightsError when they are not its own."""
     own = {key: value.float() for key, value in tensors.items() if key not in BESIDE}
     require_keys(own, network.state_dict(), name, ignore=("attn_mask",))
     try:
         network.load_state_dict(own, strict=False)
     except RuntimeError as exc:
-        raise WeightsError(f"The weights of {name} do not fit open_clip's network.", "Update open_clip_torch.") from exc
+        raise WeightsError(
+            f"The weights of {name} do not fit open_clip's network.", "Update open_clip_torch."
+        ) from exc
     network.to(device).eval().requires_grad_(False)
     return OfficialTextImage(name, network, tokenise, device)

@@ -11,15 +11,15 @@ from torch import Tensor
 from thcli.core.device import prepared
 from thcli.core.options import RunOptions
 from thcli.editors.clip.network import ClipSmall
-from thcli.editors.clip.words import numbers_of
-from thcli.faces.backends.common import check_licence, fill
+from thcli.editors.clip.vocabulary import numbers_of
+from thcli.faces.adapters.common import check_licence, fill
 from thcli.weights.tensors import load_tensors
 
 NAME = "clip-s"
 
 
 class SmallTextImage:
-    """See `editors.blocks.textimage.TextImage`."""
+    """See `editors.shared.text_image.TextImage`."""
 
     name = NAME
     templates = ("{}", "a photo of {}", "a portrait of {}")

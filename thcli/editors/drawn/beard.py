@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn import hairs, whiskers
-from thcli.editors.drawn.hairs import Coat
-from thcli.editors.drawn.look import Look
+from thcli.editors.drawn import beard_roots, hair_strokes
+from thcli.editors.drawn.appearance import Look
+from thcli.editors.drawn.hair_strokes import Coat
 from thcli.editors.drawn.scene import Scene
+from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.faces.parsing.classes import MOUTH, NECK, SKIN
 from thcli.faces.parsing.polygon import coverage
-from thcli.faces.topology import LIPS_OUTER
 
 _LIGHT = 0.07  # canonical units: width of the Gaussian that leaves the light of the skin and not its detail
 _LIGHTEST = 0.5  # of the skin's brightness: a beard is seen
@@ -23,12 +23,19 @@ ROOM = 3 * _NEAR  # around hairs that are drawn
 
 def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | None = None) -> None:
     """Draws one kind of beard on (S, S, 3) float32 0..255, in place. dyed: (3,) RGB of hair that is coloured too."""
-    kind = whiskers.KINDS[name]
+    kind = beard_roots.KINDS[name]
     solid = min(strength / 0.5, 1.0) * kind.solid
-    coat = hairs.drawn(scene, whiskers.hairs(name, round(strength, 3)), solid, ROOM)
+    coat = hair_strokes.drawn(scene, beard_roots.hairs(name, round(strength, 3)), solid, ROOM)
     if coat is not None:
         free = (1 - scene.before[coat.here]) * (1 - _lips(scene, coat))
-        lay(out, scene, coat, free, own_colour(scene.look) if dyed is None else 0.8 * dyed, kind.below)
+        lay(
+            out,
+            scene,
+            coat,
+            free,
+            own_colour(scene.look) if dyed is None else 0.8 * dyed,
+            kind.below,
+        )
 
 
 def own_colour(look: Look) -> Array:
@@ -37,7 +44,13 @@ def own_colour(look: Look) -> Array:
     colour = share * (0.75 * look.hair + 0.25 * look.brow) + (1 - share) * look.brow * 0.75
     grey = float(colour.mean())
     # Without what a green screen or a blue light leaves in dark hair.
-    warm = np.array([max(colour[0], 1.05 * grey), np.clip(colour[1], 0.9 * grey, grey), min(colour[2], 0.95 * grey)])
+    warm = np.array(
+        [
+            max(colour[0], 1.05 * grey),
+            np.clip(colour[1], 0.9 * grey, grey),
+            min(colour[2], 0.95 * grey),
+        ]
+    )
     warm *= grey / max(float(warm.mean()), 1.0)
     most = _LIGHTEST * float(look.skin.mean())
     return np.asarray(warm * min(_DARKER, most / max(grey, 1.0)))
@@ -56,7 +69,9 @@ def lay(out: Array32, scene: Scene, coat: Coat, free: Array32, colour: Array, be
     under = np.minimum(np.float32(below) * thick * free * skin, 1)[..., None]
     part *= 1 - under * (1 - np.clip(tint * np.float32(0.9), 0, 1))
     shade = coat.shade / np.maximum(coat.cover, np.float32(1e-4))
-    hair = colour.astype(np.float32) * (light * (np.float32(0.3) + np.float32(1.4) * shade))[..., None]
+    hair = (
+        colour.astype(np.float32) * (light * (np.float32(0.3) + np.float32(1.4) * shade))[..., None]
+    )
     part += cover[..., None] * (hair - part)
 
 
@@ -64,9 +79,18 @@ def _light(scene: Scene, coat: Coat) -> Array32:
     """(h, w) how bright the skin is there, 1 as usual; across lips and edges from what is around."""
     rows, columns = coat.here
     small = 4
-    size = (max((columns.stop - columns.start) // small, 2), max((rows.stop - rows.start) // small, 2))
-    grey = cv2.resize(scene.crop[coat.here], size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(-1)
-    sure = cv2.resize(scene.region(*SKIN, *NECK)[coat.here], size, interpolation=cv2.INTER_AREA) ** 2
+    size = (
+        max((columns.stop - columns.start) // small, 2),
+        max((rows.stop - rows.start) // small, 2),
+    )
+    grey = (
+        cv2.resize(scene.crop[coat.here], size, interpolation=cv2.INTER_AREA)
+        .astype(np.float32)
+        .mean(-1)
+    )
+    sure = (
+        cv2.resize(scene.region(*SKIN, *NECK)[coat.here], size, interpolation=cv2.INTER_AREA) ** 2
+    )
     width = _LIGHT * scene.pose[0] / small
     total = cv2.GaussianBlur(sure, (0, 0), width) + np.float32(0.02)
     mean = float(scene.look.skin.mean())
@@ -77,5 +101,9 @@ def _light(scene: Scene, coat: Coat) -> Array32:
 
 def _lips(scene: Scene, coat: Coat) -> Array32:
     """(h, w) 0..1, lips and what is between them."""
-    ring = coverage(scene.mesh[LIPS_OUTER, :2] - (coat.x0, coat.y0), coat.size, -0.01 * scene.pose[0])
-    return np.asarray(np.maximum(ring, np.clip(1.4 * scene.region(*MOUTH)[coat.here] - 0.3, 0, 1)), np.float32)
+    ring = coverage(
+        scene.mesh[LIPS_OUTER, :2] - (coat.x0, coat.y0), coat.size, -0.01 * scene.pose[0]
+    )
+    return np.asarray(
+        np.maximum(ring, np.clip(1.4 * scene.region(*MOUTH)[coat.here] - 0.3, 0, 1)), np.float32
+    )

@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn import hairs
+from thcli.editors.drawn import hair_strokes
 from thcli.editors.drawn.beard import ROOM, lay
-from thcli.editors.drawn.growth import Growth, Hairs, combed, planted
+from thcli.editors.drawn.hair_roots import Growth, Hairs, combed, planted
 from thcli.editors.drawn.scene import Scene
 from thcli.motion.canonical import neutral
 
@@ -59,7 +59,7 @@ def _hairs(strength: float) -> Hairs:
 
 def draw(out: Array32, scene: Scene, strength: float) -> None:
     """Draws on (S, S, 3) float32 0..255, in place."""
-    coat = hairs.drawn(scene, _hairs(round(strength, 3)), min(0.95 * strength, 0.85), ROOM)
+    coat = hair_strokes.drawn(scene, _hairs(round(strength, 3)), min(0.95 * strength, 0.85), ROOM)
     if coat is not None:
         lay(out, scene, coat, 1 - scene.before[coat.here], colour(scene), 0.25)
 

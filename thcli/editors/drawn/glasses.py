@@ -6,15 +6,18 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn import frame as frames
-from thcli.editors.drawn.frame import Frame, Style
+from thcli.editors.drawn import glasses_frame as frames
+from thcli.editors.drawn.glasses_frame import Frame, Style
 from thcli.editors.drawn.lens import Glass, lenses_of
 from thcli.editors.drawn.light import direction, looked_up
 from thcli.editors.drawn.scene import STEP, Scene
 from thcli.faces.parsing.classes import EARS, HAIR
 
 _FINE = 3  # samples to a pixel, each way
-_AT_EAR, _EAR = 0.8, 0.15  # where along a temple the ear is, and half of its size in canonical units
+_AT_EAR, _EAR = (
+    0.8,
+    0.15,
+)  # where along a temple the ear is, and half of its size in canonical units
 _CLEAR = 0.05  # canonical units that the frame may lie behind the tracked surface and still be seen
 _ROOM = 0.26  # canonical units around the frame for its shadow
 
@@ -22,7 +25,9 @@ _ROOM = 0.26  # canonical units around the frame for its shadow
 def draw(out: Array32, scene: Scene, style: Style, glass: Glass, strength: float) -> None:
     """Draws glasses on (S, S, 3) float32 0..255, in place. strength: 0 nothing, 1 plainly there, more is thicker."""
     shown = min(strength / 0.6, 1.0)
-    frame = frames.fitted(style, scene.look.anchors, thick=float(np.clip(strength, 0.45, 2.0)) ** 0.7)
+    frame = frames.fitted(
+        style, scene.look.anchors, thick=float(np.clip(strength, 0.45, 2.0)) ** 0.7
+    )
     quads, lenses = scene.placed(frame.quads), scene.placed(frame.lenses)
     box = _box(quads.reshape(-1, 3), scene)
     if box is None:
@@ -50,7 +55,9 @@ def _box(points: Array, scene: Scene) -> tuple[int, int, int, int] | None:
     return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (high > low).all() else None
 
 
-def _surfaces(scene: Scene, frame: Frame, quads: Array, style: Style, box: tuple[int, int, int, int]) -> Array32:
+def _surfaces(
+    scene: Scene, frame: Frame, quads: Array, style: Style, box: tuple[int, int, int, int]
+) -> Array32:
     """The frame, (h, w, 4) float32: colour 0..255 times cover, and cover 0..1."""
     first, second = quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]
     normal = np.cross(first, second)
@@ -77,10 +84,14 @@ def _lit(normal: Array, scene: Scene, style: Style) -> Array:
     half /= np.linalg.norm(half)
     bright = float(scene.look.skin.mean()) / 165.0
     dull = 0.55 + 0.75 * np.clip(normal @ towards, 0, 1)
-    sheen = 58 * np.clip(normal @ half, 0, 1) ** 18 + 22 * (1 - np.clip(-normal[:, 2], 0, 1)) ** 3 * (normal[:, 1] < 0)
+    sheen = 58 * np.clip(normal @ half, 0, 1) ** 18 + 22 * (
+        1 - np.clip(-normal[:, 2], 0, 1)
+    ) ** 3 * (normal[:, 1] < 0)
     tint = scene.look.skin / max(float(scene.look.skin.mean()), 1.0)
     light = tint**0.4
-    return np.asarray(np.clip(bright * (dull[:, None] * style.colour + sheen[:, None]) * light, 0, 235))
+    return np.asarray(
+        np.clip(bright * (dull[:, None] * style.colour + sheen[:, None]) * light, 0, 235)
+    )
 
 
 def _visible(scene: Scene, frame: Frame, quads: Array) -> Array:
@@ -97,18 +108,30 @@ def _visible(scene: Scene, frame: Frame, quads: Array) -> Array:
     right = frame.quads[..., 0].mean(1) > frame.centres[:, 0].mean()
     temple, beyond = frame.along > 0, surface > 1e3
     nose = -scene.pose[1][0, 2]  # how far the face is turned to the picture's right
-    far = np.clip((np.where(right, nose, -nose) - 0.05) / 0.15, 0, 1)  # hair on the far side lies behind a rim
+    far = np.clip(
+        (np.where(right, nose, -nose) - 0.05) / 0.15, 0, 1
+    )  # hair on the far side lies behind a rim
     over = np.where(
-        right, *(0.9 * _bare_ear(scene, middle[temple & side], frame.along[temple & side]) for side in (right, ~right))
+        right,
+        *(
+            0.9 * _bare_ear(scene, middle[temple & side], frame.along[temple & side])
+            for side in (right, ~right)
+        ),
     )
-    hair = looked_up(scene.region(*HAIR), middle, scene.side) * (1 - over) * np.where(temple, 1, (1 - far) * beyond)
+    hair = (
+        looked_up(scene.region(*HAIR), middle, scene.side)
+        * (1 - over)
+        * np.where(temple, 1, (1 - far) * beyond)
+    )
     ear = looked_up(scene.region(*EARS), middle, scene.side) * (frame.along > _AT_EAR)
     seen *= 1 - np.clip((np.maximum(hair, ear) - 0.3) / 0.4, 0, 1)
     return np.asarray(seen * np.clip((1 - frame.along) / 0.08, 0, 1))
 
 
 def _nearest(plane: Array32, at: Array32) -> Array32:
-    found = cv2.remap(plane, at[:, None], None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=1e4)  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
+    found = cv2.remap(
+        plane, at[:, None], None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=1e4
+    )  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
     return np.asarray(found[:, 0], np.float32)
 
 

@@ -33,7 +33,9 @@ def lenses_of(
     size = (x1 - x0, y1 - y0)
     cover = np.zeros((size[1], size[0]), np.uint8)
     for lens in lenses:
-        cv2.fillPoly(cover, [np.rint((lens[:, :2] - (x0, y0)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        cv2.fillPoly(
+            cover, [np.rint((lens[:, :2] - (x0, y0)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4
+        )
     where = cv2.GaussianBlur(cover, (0, 0), blur).astype(np.float32) / np.float32(255)
     through = np.ones((size[1], size[0], 3), np.float32)
     shine = np.zeros((size[1], size[0], 3), np.float32)
@@ -52,7 +54,9 @@ def lenses_of(
     return through, shine, where
 
 
-def _mirrored(scene: Scene, lens: Array, part: tuple[int, int, int, int], corner: tuple[int, int]) -> Array32:
+def _mirrored(
+    scene: Scene, lens: Array, part: tuple[int, int, int, int], corner: tuple[int, int]
+) -> Array32:
     """What a lens mirrors of a plain room, (h, w, 3) 0..255: a bright upper half and a soft window on the light's side."""
     xa, ya, xb, yb = part
     _, rotation, _ = scene.pose
@@ -73,7 +77,9 @@ def _mirrored(scene: Scene, lens: Array, part: tuple[int, int, int, int], corner
     room = 0.08 + 0.8 / (1 + np.exp((ray[..., 1] + 0.08) * 9))
     level = float(scene.look.skin.mean()) * 1.15
     plane = (level * (0.35 * room + 1.5 * pane)).astype(np.float32)
-    full = np.asarray(cv2.resize(plane, (xb - xa, yb - ya), interpolation=cv2.INTER_CUBIC), np.float32)
+    full = np.asarray(
+        cv2.resize(plane, (xb - xa, yb - ya), interpolation=cv2.INTER_CUBIC), np.float32
+    )
     return np.asarray(full[..., None] * np.array([0.95, 0.99, 1.03], np.float32))
 
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
+from thcli.faces.landmarks.topology import FRONT_SIGNS, TRIANGLES
 from thcli.faces.parsing.classes import SKIN, together
-from thcli.faces.topology import FRONT_SIGNS, TRIANGLES
 
 _DARK = 8.0  # levels added before the logarithm
 _CALM = 0.02  # ridge of the fit: slopes of a face that shows one side alone stay small
@@ -35,7 +35,9 @@ def fitted(crop: Image, mesh: Array, regions: Array32) -> Array:
     weight = np.clip(-n[:, 2] - 0.1, 0, 1) * looked_up(together(regions, SKIN), mesh, side) ** 2
     value = np.log(looked_up(grey, mesh, side) + _DARK)
     rows = np.concatenate([np.ones((len(n), 1)), n], 1)
-    left = (rows * weight[:, None]).T @ rows + _CALM * max(weight.sum(), 1.0) * np.diag([0.0, 1, 1, 1])
+    left = (rows * weight[:, None]).T @ rows + _CALM * max(weight.sum(), 1.0) * np.diag(
+        [0.0, 1, 1, 1]
+    )
     left[0, 0] += 1e-6
     return np.asarray(np.linalg.solve(left, (rows * weight[:, None]).T @ value))
 
@@ -44,8 +46,18 @@ def looked_up(plane: Array32, points: Array, side: int) -> Array:
     """(N,) a plane's values at points given in pixels of a crop of `side`; the plane may be of another size."""
     ratio = plane.shape[0] / side
     at = ((points[:, :2] + 0.5) * ratio - 0.5).astype(np.float32)
-    lines = np.resize(at, (-(-len(at) // _LINE), _LINE, 2)) if len(at) else np.zeros((1, 1, 2), np.float32)
-    found = cv2.remap(np.asarray(plane, np.float32), lines, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
+    lines = (
+        np.resize(at, (-(-len(at) // _LINE), _LINE, 2))
+        if len(at)
+        else np.zeros((1, 1, 2), np.float32)
+    )
+    found = cv2.remap(
+        np.asarray(plane, np.float32),
+        lines,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
     return np.asarray(found.ravel()[: len(at)], np.float64)
 
 

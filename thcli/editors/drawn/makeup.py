@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn import spots
+from thcli.editors.drawn import soft_spots
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import grey_of
+from thcli.faces.landmarks.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import EYES as EYE_REGIONS
 from thcli.faces.parsing.classes import LIPS, SKIN, number
 from thcli.faces.parsing.polygon import coverage
-from thcli.faces.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER
 
 _LIPSTICK = np.array([1.75, 0.5, 0.66], np.float32)  # RGB over its grey
 _BLUSH = np.array([1.06, 0.83, 0.865], np.float32)  # factors at strength 1
@@ -43,7 +43,9 @@ def lips(out: Array32, scene: Scene, strength: float) -> None:
     part, share = out[here], mask[here][..., None]
     grey = grey_of(part)[..., None]
     paint = np.float32(min(strength, 1.0))
-    shine = np.clip((grey - np.float32(scene.look.skin.mean())) / 60, 0, 1)  # mirrored light has its own colour
+    shine = np.clip(
+        (grey - np.float32(scene.look.skin.mean())) / 60, 0, 1
+    )  # mirrored light has its own colour
     own = part / np.maximum(grey, 1)
     colour = own + paint * np.float32(0.85) * (1 - 0.7 * shine) * (_LIPSTICK - own)
     dark = np.float32(np.exp(-0.3 * strength))
@@ -52,12 +54,18 @@ def lips(out: Array32, scene: Scene, strength: float) -> None:
 
 def cheeks(out: Array32, scene: Scene, strength: float) -> None:
     """Blush, in place."""
-    _stain(out, scene, spots.spread(scene, spots.cheeks(), 0.05) * scene.region(*SKIN), _BLUSH, strength)
+    _stain(
+        out,
+        scene,
+        soft_spots.spread(scene, soft_spots.cheeks(), 0.05) * scene.region(*SKIN),
+        _BLUSH,
+        strength,
+    )
 
 
 def lids(out: Array32, scene: Scene, strength: float) -> None:
     """Eye shadow, in place."""
-    mask = spots.spread(scene, spots.lids(), 0.022) * (1 - _eyes(scene))
+    mask = soft_spots.spread(scene, soft_spots.lids(), 0.022) * (1 - _eyes(scene))
     _stain(out, scene, mask, _SHADOW, 0.9 * strength)
 
 
@@ -72,7 +80,9 @@ def _eyes(scene: Scene) -> Array32:
     """(S, S) 0..1, what shows between the lids, and glasses that are worn."""
     size = (scene.side, scene.side)
     rings = np.maximum(*(coverage(scene.mesh[ring, :2], size, 0.2) for ring in EYES))
-    return np.asarray(np.maximum(rings, np.clip(2 * scene.region(*EYE_REGIONS, _GLASSES) - 1, 0, 1)), np.float32)
+    return np.asarray(
+        np.maximum(rings, np.clip(2 * scene.region(*EYE_REGIONS, _GLASSES) - 1, 0, 1)), np.float32
+    )
 
 
 def lashes(out: Array32, scene: Scene, strength: float) -> None:
@@ -91,7 +101,13 @@ def lashes(out: Array32, scene: Scene, strength: float) -> None:
             wide * np.array([0.15, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0, 1.05, 0.9, 0.1]),
             0.85 * min(strength, 1.1),
         )
-        _line(out, scene, lower, wide * np.array([0.2, 0.35, 0.4, 0.5, 0.6]), 0.45 * min(strength, 1.1))
+        _line(
+            out,
+            scene,
+            lower,
+            wide * np.array([0.2, 0.35, 0.4, 0.5, 0.6]),
+            0.45 * min(strength, 1.1),
+        )
 
 
 def _line(out: Array32, scene: Scene, points: Array, widths: Array, dark: float) -> None:
@@ -101,7 +117,9 @@ def _line(out: Array32, scene: Scene, points: Array, widths: Array, dark: float)
     path[1:-1] = (path[:-2] + 2 * path[1:-1] + path[2:]) / 4
     wide = np.interp(t, np.arange(len(points)), widths)[:, None] / 2
     along = np.gradient(path, axis=0)
-    normal = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+    normal = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(
+        np.linalg.norm(along, axis=1, keepdims=True), 1e-6
+    )
     ring = np.vstack([path + wide * normal, (path - wide * normal)[::-1]])
     low = np.maximum(np.floor(ring.min(0)).astype(int) - 5, 0)
     high = np.minimum(np.ceil(ring.max(0)).astype(int) + 6, scene.side)
@@ -109,13 +127,21 @@ def _line(out: Array32, scene: Scene, points: Array, widths: Array, dark: float)
         return
     width, height = (high - low).tolist()
     canvas = np.zeros((height * _FINE, width * _FINE), np.uint8)
-    cv2.fillPoly(canvas, [np.rint(((ring - low + 0.5) * _FINE - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
-    small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    cv2.fillPoly(
+        canvas,
+        [np.rint(((ring - low + 0.5) * _FINE - 0.5) * 16).astype(np.int32)],
+        255,
+        cv2.LINE_8,
+        4,
+    )
+    small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    ) / np.float32(255)
     soft = cv2.GaussianBlur(small, (0, 0), max(0.9 * float(scene.look.blur[0]), 0.6))
     here = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
-    out[here] *= 1 - (soft * (1 - scene.before[here]))[..., None] * np.array([0.96, 1.0, 1.0], np.float32) * np.float32(
-        min(dark, 0.95)
-    )
+    out[here] *= 1 - (soft * (1 - scene.before[here]))[..., None] * np.array(
+        [0.96, 1.0, 1.0], np.float32
+    ) * np.float32(min(dark, 0.95))
 
 
 def even(out: Array32, scene: Scene, strength: float) -> None:

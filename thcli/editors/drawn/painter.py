@@ -9,8 +9,8 @@ import numpy as np
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.drawn import beard, brows, frame, glasses, lens, makeup
-from thcli.editors.drawn.look import ROW, Look, measure
+from thcli.editors.drawn import beard, brows, glasses, glasses_frame, lens, makeup
+from thcli.editors.drawn.appearance import ROW, Look, measure
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import DYES, dyed, hair, pale
 
@@ -45,8 +45,13 @@ class Drawn:
         return out
 
     def paint(
-        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, look: Array32, strengths: Mapping[str, float]
-    ) -> list[Image]:  # fmt: skip
+        self,
+        crops: Sequence[Image],
+        faces: Sequence[Face],
+        regions: Array32,
+        look: Array32,
+        strengths: Mapping[str, float],
+    ) -> list[Image]:
         """The crops with everything drawn. look: (L,), the clip's mean.  strengths: 0 draws nothing.
 
         Raises UsageError for an attribute that it does not know, or a negative strength of one that cannot be taken off; NoFaceError
@@ -76,16 +81,19 @@ def _painted(scene: Scene, strengths: Mapping[str, float]) -> Image:
         if strengths.get(name):
             beard.draw(out, scene, name, strengths[name], dye)
     if strengths.get("eyeglasses"):
-        glasses.draw(out, scene, frame.READING, lens.CLEAR, strengths["eyeglasses"])
+        glasses.draw(out, scene, glasses_frame.READING, lens.CLEAR, strengths["eyeglasses"])
     if strengths.get("sunglasses"):
-        glasses.draw(out, scene, frame.DARK, lens.TINTED, strengths["sunglasses"])
+        glasses.draw(out, scene, glasses_frame.DARK, lens.TINTED, strengths["sunglasses"])
     return np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)
 
 
 def _check(strengths: Mapping[str, float]) -> None:
     for name, strength in strengths.items():
         if name not in ATTRIBUTES:
-            raise UsageError(f"drawn does not know the attribute {name!r}.", f"It knows: {', '.join(ATTRIBUTES)}.")
+            raise UsageError(
+                f"drawn does not know the attribute {name!r}.",
+                f"It knows: {', '.join(ATTRIBUTES)}.",
+            )
         if strength < 0 and name != "pale":  # the opposite of pale is tanned
             raise UsageError(
                 f"drawn cannot take {name} off a face (strength {strength:g}).",

@@ -11,11 +11,11 @@ import numpy as np
 
 from thcli.core.geometry import fit_similarity
 from thcli.core.types import Array, Array32, Image
-from thcli.editors.drawn.look import ANCHORS, Look
+from thcli.editors.drawn.appearance import ANCHORS, Look
 from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES, Indices
 from thcli.engines.mesh.raster import Grid
-from thcli.faces.guided import guided
+from thcli.faces.compositing.guided_filter import guided
 from thcli.faces.parsing.classes import FACE, number, together
 
 STEP = 2  # crop pixels to a sample of the depth map
@@ -83,19 +83,29 @@ class Scene:
         """(S, S) 0..1, where something else (hair, a hand) stands before the face."""
         inside = np.zeros((self.side // STEP, self.side // STEP), np.uint8)
         hull = cv2.convexHull(self.mesh[:, :2].astype(np.float32))[:, 0]
-        cv2.fillConvexPoly(inside, np.rint(((hull + 0.5) / STEP - 0.5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(
+            inside, np.rint(((hull + 0.5) / STEP - 0.5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4
+        )
         narrow = 2 * int(0.02 * np.ptp(self.mesh[:, 1]) / STEP) + 1
         inner = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow)))
         soft = cv2.GaussianBlur(inner, (0, 0), narrow / 3).astype(np.float32) / np.float32(255)
         other = self._shares(_BEFORE, inside.shape[::-1])
-        x0, y0, x1, y1 = cv2.boundingRect(inside) @ np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]])
+        x0, y0, x1, y1 = cv2.boundingRect(inside) @ np.array(
+            [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]]
+        )
         part = (slice(y0, y1), slice(x0, x1))
-        if float((other[part] * soft[part]).max(initial=0)) > _DOUBT[0]:  # strands have edges finer than a parser's
+        if (
+            float((other[part] * soft[part]).max(initial=0)) > _DOUBT[0]
+        ):  # strands have edges finer than a parser's
             guide = cv2.resize(self.crop, inside.shape[::-1], interpolation=cv2.INTER_AREA)[part]
-            other[part] = guided(guide.astype(np.float32) / np.float32(255), other[part], _WINDOW, _EDGE)
+            other[part] = guided(
+                guide.astype(np.float32) / np.float32(255), other[part], _WINDOW, _EDGE
+            )
         low, high = _DOUBT
         hidden = np.clip((other - np.float32(low)) / np.float32(high - low), 0, 1) * soft
-        return np.asarray(cv2.resize(hidden, (self.side, self.side), interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(
+            cv2.resize(hidden, (self.side, self.side), interpolation=cv2.INTER_LINEAR), np.float32
+        )
 
     @cached_property
     def face(self) -> Array32:

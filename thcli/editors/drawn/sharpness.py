@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
-from thcli.faces.topology import EYES, LIPS_OUTER
+from thcli.faces.landmarks.topology import EYES, LIPS_OUTER
 
 _GROWN = 0.6  # how much of its own size is looked at around an eye or the mouth
 _WINDOW = np.ones((11, 11), np.uint8)  # pixels in which an edge has both of its sides
@@ -25,7 +25,9 @@ def blur_of(crop: Image, mesh: Array) -> float:
         x0, y0 = np.maximum(np.floor(low - room), 0).astype(int)
         x1, y1 = np.minimum(np.ceil(high + room), crop.shape[1::-1]).astype(int)
         if x1 - x0 > 8 and y1 - y0 > 8:
-            found.append(_width(cv2.cvtColor(crop[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY).astype(np.float32)))
+            found.append(
+                _width(cv2.cvtColor(crop[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY).astype(np.float32))
+            )
     width = min([width for width in found if width > 0], default=_OWN)
     return float(np.clip(np.sqrt(max(width**2 - _OWN**2, 0)), _LEAST, _MOST))
 

@@ -9,14 +9,17 @@ import numpy as np
 
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn.scene import Scene
-from thcli.faces.guided import guided
+from thcli.faces.compositing.guided_filter import guided
 from thcli.faces.parsing.classes import BROWS, EARS, HAIR, NECK, SKIN, together
 
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _DARK = 6.0  # levels: differences below are noise
 _RIM = 9  # samples at half size: as wide as a border of hair and skin
-_WINDOW, _EDGE = 5, 1.5e-3  # of the guided filter that brings the hair's edge to the picture's, at half size
+_WINDOW, _EDGE = (
+    5,
+    1.5e-3,
+)  # of the guided filter that brings the hair's edge to the picture's, at half size
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,12 @@ def _cast(scene: Scene) -> Array32:
 
 def dyed(scene: Scene, dye: Dye) -> Array:
     """(3,) RGB of the middle tone of hair under a dye."""
-    return np.asarray(np.array(dye.dark) + np.array(dye.light)) / 2 * dye.bright * float(scene.look.skin.mean())
+    return (
+        np.asarray(np.array(dye.dark) + np.array(dye.light))
+        / 2
+        * dye.bright
+        * float(scene.look.skin.mean())
+    )
 
 
 def hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
@@ -74,18 +82,30 @@ def hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     most = np.float32(min(1.45 * skin, 250.0))
     wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
     light = np.clip(np.float32(0.5) + np.float32(0.6) * tone, 0, 1)[..., None]
-    colour = (np.array(dye.dark, np.float32) * (1 - light) + np.array(dye.light, np.float32) * light) * _cast(scene)
+    colour = (
+        np.array(dye.dark, np.float32) * (1 - light) + np.array(dye.light, np.float32) * light
+    ) * _cast(scene)
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
 
 
 def hair_mask(scene: Scene) -> tuple[Array32, Array32]:
     """(S, S) 0..1, the hair with its edges where the picture has them, and a third of the brows; and where it is mixed with skin."""
     half = scene.side // 2
-    guide = cv2.resize(scene.crop, (half, half), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
-    plane = np.asarray(cv2.resize(scene.region(*HAIR), (half, half), interpolation=cv2.INTER_AREA), np.float32)
-    fine = np.clip((guided(guide, plane, _WINDOW, _EDGE) - np.float32(0.28)) / np.float32(0.6), 0, 1)
+    guide = cv2.resize(scene.crop, (half, half), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    ) / np.float32(255)
+    plane = np.asarray(
+        cv2.resize(scene.region(*HAIR), (half, half), interpolation=cv2.INTER_AREA), np.float32
+    )
+    fine = np.clip(
+        (guided(guide, plane, _WINDOW, _EDGE) - np.float32(0.28)) / np.float32(0.6), 0, 1
+    )
     # Beside the skin, hair that is darker than it is told from it by that, strand by strand.
-    grey, dark, bright = grey_of(guide) * 255, float(scene.look.hair.mean()), 0.95 * float(scene.look.skin.mean())
+    grey, dark, bright = (
+        grey_of(guide) * 255,
+        float(scene.look.hair.mean()),
+        0.95 * float(scene.look.skin.mean()),
+    )
     inner = np.clip((cv2.blur(fine, (_RIM, _RIM)) - np.float32(0.75)) / np.float32(0.2), 0, 1)
     skin = cv2.resize(together(scene.regions, SKIN), (half, half), interpolation=cv2.INTER_AREA)
     beside = np.clip(4 * cv2.blur(skin, (_RIM, _RIM)), 0, 1) * (1 - inner)
@@ -94,7 +114,8 @@ def hair_mask(scene: Scene) -> tuple[Array32, Array32]:
     matte = np.clip((bright - grey) / max(bright - 1.2 * dark, 8.0), 0, 1)
     fine += told * (matte - fine)
     full, near = (
-        cv2.resize(p.astype(np.float32), (scene.side, scene.side), interpolation=cv2.INTER_LINEAR) for p in (fine, told)
+        cv2.resize(p.astype(np.float32), (scene.side, scene.side), interpolation=cv2.INTER_LINEAR)
+        for p in (fine, told)
     )
     return np.maximum(full, np.float32(0.35) * scene.region(*BROWS)), np.asarray(near, np.float32)
 
@@ -107,7 +128,9 @@ def pale(out: Array32, scene: Scene, strength: float) -> None:
     room = np.clip(1 - grey / np.float32(255), 0, 1)
     amount = np.float32(strength)
     bright = (
-        grey * np.exp(amount * np.float32(0.42) * room) if strength > 0 else grey * np.exp(amount * np.float32(0.28))
+        grey * np.exp(amount * np.float32(0.42) * room)
+        if strength > 0
+        else grey * np.exp(amount * np.float32(0.28))
     )
     kept = np.float32(np.exp(-0.58 * strength)) if strength > 0 else np.float32(1 - 0.12 * strength)
     cool = np.array([-0.012, 0.002, 0.014], np.float32) * amount

@@ -1,6 +1,6 @@
 """The published program's crop: FFHQ's square in every frame, its centre and axes smoothed in time; and its way back.
 
-The same square as `faces.align.ffhq` before smoothing. Points and corners are in its convention: (0, 0) is the corner of the
+The same square as `faces.crops.align.ffhq` before smoothing. Points and corners are in its convention: (0, 0) is the corner of the
 top-left pixel for PIL, half a pixel is added where pictures are sampled.
 """
 
@@ -44,14 +44,20 @@ def cut(picture: Image, quad: Array, size: int) -> Image:
     shrink = int(diagonal / size // 2)
     if shrink > 1:
         smaller = (round(whole.width / shrink), round(whole.height / shrink))
-        whole, quad, diagonal = whole.resize(smaller, Pillow.Resampling.LANCZOS), quad / shrink, diagonal / shrink
+        whole, quad, diagonal = (
+            whole.resize(smaller, Pillow.Resampling.LANCZOS),
+            quad / shrink,
+            diagonal / shrink,
+        )
     border = max(round(0.1 * diagonal), 3)
     low = np.maximum(np.floor(quad.min(0)).astype(int) - border, 0)
     high = np.minimum(np.ceil(quad.max(0)).astype(int) + border, whole.size)
     if (high - low < whole.size).any():
         whole, quad = whole.crop((*low, *high)), quad - low
     corners = tuple(float(value) for value in (quad + 0.5).ravel())
-    return np.asarray(whole.transform((size, size), Pillow.Transform.QUAD, corners, Pillow.Resampling.BILINEAR))
+    return np.asarray(
+        whole.transform((size, size), Pillow.Transform.QUAD, corners, Pillow.Resampling.BILINEAR)
+    )
 
 
 def coefficients(quad: Array, size: int = 256) -> Array:
@@ -70,6 +76,8 @@ def put_back(picture: Image, crop: Image, perspective: Array) -> Image:
     over = Pillow.fromarray(crop).convert("RGBA")
     whole = Pillow.fromarray(picture)
     numbers = tuple(float(value) for value in perspective)
-    laid = over.transform(whole.size, Pillow.Transform.PERSPECTIVE, numbers, Pillow.Resampling.BILINEAR)
+    laid = over.transform(
+        whole.size, Pillow.Transform.PERSPECTIVE, numbers, Pillow.Resampling.BILINEAR
+    )
     whole.paste(laid, (0, 0), laid)
     return np.asarray(whole)

@@ -6,7 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LENGTH = 512
-GROUPS = ((64, 3), (128, 4), (256, 14), (512, 3))  # channels, blocks; the first block of each halves the map
+GROUPS = (
+    (64, 3),
+    (128, 4),
+    (256, 14),
+    (512, 3),
+)  # channels, blocks; the first block of each halves the map
 SQUEEZE = 16
 INSIDE, SIDE = 256, 112  # pixels of the crop that is cut from, and of what the network sees
 ROWS, COLUMNS = slice(35, 223), slice(32, 220)
@@ -32,11 +37,17 @@ class Block(nn.Module):
         super().__init__()
         self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)
         if before != after:
-            self.shortcut_layer = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            self.shortcut_layer = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            )
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(before), nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.PReLU(after),
-            nn.Conv2d(after, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), Gate(after),
-        )  # fmt: skip
+            nn.BatchNorm2d(before),
+            nn.Conv2d(before, after, 3, 1, 1, bias=False),
+            nn.PReLU(after),
+            nn.Conv2d(after, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            Gate(after),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.res_layer(x) + self.shortcut_layer(x)
@@ -48,10 +59,16 @@ class IrSe50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.input_layer = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64))
+        self.input_layer = nn.Sequential(
+            nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64)
+        )
         flat = 512 * (SIDE // 16) ** 2
         self.output_layer = nn.Sequential(
-            nn.BatchNorm2d(512), nn.Dropout(0.6), nn.Flatten(), nn.Linear(flat, LENGTH), nn.BatchNorm1d(LENGTH)
+            nn.BatchNorm2d(512),
+            nn.Dropout(0.6),
+            nn.Flatten(),
+            nn.Linear(flat, LENGTH),
+            nn.BatchNorm1d(LENGTH),
         )
         blocks, before = [], 64
         for channels, count in GROUPS:

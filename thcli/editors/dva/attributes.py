@@ -13,15 +13,17 @@ import numpy.typing as npt
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32
-from thcli.editors.blocks.celeba import CELEBA
 from thcli.editors.dva.arcface import LENGTH
-from thcli.faces.backends.common import check_licence
+from thcli.editors.shared.celeba import CELEBA
+from thcli.faces.adapters.common import check_licence
 from thcli.weights.tensors import load_tensors, require_keys
 
 __all__ = ["CELEBA", "Directions", "load", "load_of", "load_own", "unit"]
 
 WEIGHTS = "dva-classifier"
-TRAINED = {"dva-s": "dva-s-attributes"}  # editor -> its directions, which `thcli train attributes` made
+TRAINED = {
+    "dva-s": "dva-s-attributes"
+}  # editor -> its directions, which `thcli train attributes` made
 USUAL = 0.25  # a usual strength of the published program
 _TINY = 1e-12
 
@@ -53,7 +55,9 @@ class Directions:
             row = self.rows[number]
             length = USUAL * np.sqrt(len(row)) if self.lengths is None else self.lengths[number]
             moved = moved + strength * length * row / max(float(np.linalg.norm(row)), _TINY)
-        parts = np.split(moved * self.spread + self.mean, np.cumsum(self.units or (len(moved),))[:-1])
+        parts = np.split(
+            moved * self.spread + self.mean, np.cumsum(self.units or (len(moved),))[:-1]
+        )
         return np.concatenate([unit(part) for part in parts])
 
     def edited(self, identity: Array32, strengths: Mapping[str, float]) -> Array32:
@@ -64,12 +68,17 @@ class Directions:
         moved = (identity - self.mean) / self.spread
         for name, strength in strengths.items():
             row = self.rows[self.number(name)]
-            moved = moved + strength * np.sqrt(len(row)) * row / max(float(np.linalg.norm(row)), _TINY)
+            moved = moved + strength * np.sqrt(len(row)) * row / max(
+                float(np.linalg.norm(row)), _TINY
+            )
         return unit(moved * self.spread + self.mean)
 
     def edited_plainly(self, identity: Array32, strengths: Mapping[str, float]) -> Array32:
         """The same without normalising: neither the identity nor the rows (the published program's other form)."""
-        steps = [strength * np.sqrt(len(identity)) * self.rows[self.number(n)] for n, strength in strengths.items()]
+        steps = [
+            strength * np.sqrt(len(identity)) * self.rows[self.number(n)]
+            for n, strength in strengths.items()
+        ]
         return unit(identity + sum(steps, np.zeros_like(identity)))
 
     def scores(self, identities: Array32) -> Array32:
@@ -102,7 +111,10 @@ def load(run: RunOptions) -> Directions:
     wanted |= {f"{prefix}classifier.bias": np.empty(count) for prefix in ("", "ema_")}
     wanted |= {name: np.empty((1, LENGTH)) for name in ("conds_mean", "conds_std")}
     require_keys(found, wanted, WEIGHTS)
-    rows, mean, spread = (np.asarray(found[name], np.float32) for name in ("classifier.weight", "conds_mean", "conds_std"))  # fmt: skip
+    rows, mean, spread = (
+        np.asarray(found[name], np.float32)
+        for name in ("classifier.weight", "conds_mean", "conds_std")
+    )
     return Directions(rows, mean[0], spread[0])
 
 
@@ -111,7 +123,8 @@ def load_of(editor: str, run: RunOptions) -> Directions:
     if editor not in TRAINED:
         if editor != "dva":
             raise UsageError(
-                f"The editor {editor} has no directions of attributes.", "thcli train attributes makes them."
+                f"The editor {editor} has no directions of attributes.",
+                "thcli train attributes makes them.",
             )
         return load(run)
     check_licence(TRAINED[editor], run.licence)
@@ -127,26 +140,46 @@ def packed(directions: Directions) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays of a file that `load_own` reads."""
     lengths = np.ones(len(directions.names)) if directions.lengths is None else directions.lengths
     return {
-        "rows": directions.rows.astype(np.float16), "mean": directions.mean.astype(np.float32), "spread": directions.spread.astype(np.float32),
-        "lengths": np.asarray(lengths, np.float32), "units": np.array(directions.units, np.int64),
+        "rows": directions.rows.astype(np.float16),
+        "mean": directions.mean.astype(np.float32),
+        "spread": directions.spread.astype(np.float32),
+        "lengths": np.asarray(lengths, np.float32),
+        "units": np.array(directions.units, np.int64),
         "fingerprint": np.frombuffer(directions.fingerprint.encode(), np.uint8),
-    }  # fmt: skip
+    }
 
 
 def _trained(found: Mapping[str, npt.NDArray[np.generic]], where: str) -> Directions:
     units = tuple(int(length) for length in found.get("units", np.zeros(0)))
     width, count = sum(units), len(CELEBA)
     wanted = {
-        "rows": np.empty((count, width)), "mean": np.empty(width), "spread": np.empty(width), "lengths": np.empty(count),
-        "units": np.empty(len(units)), "fingerprint": np.empty(16),
-    }  # fmt: skip
+        "rows": np.empty((count, width)),
+        "mean": np.empty(width),
+        "spread": np.empty(width),
+        "lengths": np.empty(count),
+        "units": np.empty(len(units)),
+        "fingerprint": np.empty(16),
+    }
     require_keys(found, wanted, where)
     rows, mean, spread, lengths = (
         np.asarray(found[name], np.float32) for name in ("rows", "mean", "spread", "lengths")
     )
-    if not all(np.isfinite(values).all() for values in (rows, mean, spread, lengths)) or (spread <= 0).any():
-        raise WeightsError(f"{where} holds numbers that are no directions.", "Is it the file for this editor?")
-    return Directions(rows, mean, spread, CELEBA, lengths, units, np.asarray(found["fingerprint"], np.uint8).tobytes().decode())  # fmt: skip
+    if (
+        not all(np.isfinite(values).all() for values in (rows, mean, spread, lengths))
+        or (spread <= 0).any()
+    ):
+        raise WeightsError(
+            f"{where} holds numbers that are no directions.", "Is it the file for this editor?"
+        )
+    return Directions(
+        rows,
+        mean,
+        spread,
+        CELEBA,
+        lengths,
+        units,
+        np.asarray(found["fingerprint"], np.uint8).tobytes().decode(),
+    )
 
 
 def _plain(name: str) -> str:

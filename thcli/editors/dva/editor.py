@@ -11,15 +11,15 @@ from torch import Tensor
 from thcli.core.options import EditorOptions, RunOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.schedule import Schedule
-from thcli.editors.blocks.trail import fingerprint
 from thcli.editors.dva import sampling
 from thcli.editors.dva.arcface import INSIDE, LENGTH
-from thcli.editors.dva.diffusing import Diffusing, Told, array
+from thcli.editors.dva.diffusion_editor import Diffusing, Told, array
 from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.network import NoiseEstimator
 from thcli.editors.dva.parsing import BACKGROUND, VIDEO_BACKGROUND
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.faces.backends.common import check_licence
+from thcli.editors.shared.trajectory import fingerprint
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.faces.adapters.common import check_licence
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "dva"
@@ -32,7 +32,13 @@ class Dva(Diffusing):
 
     units = (LENGTH,)
 
-    def __init__(self, network: NoiseEstimator, encoder: Encoder, run: RunOptions, options: EditorOptions | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        network: NoiseEstimator,
+        encoder: Encoder,
+        run: RunOptions,
+        options: EditorOptions | None = None,
+    ) -> None:
         """Raises DeviceError when the device is not there, UsageError for a number of steps that no stride of the thousand gives."""
         super().__init__(run, options, STEPS, "ddim")
         self.fingerprint = fingerprint(encoder.linear)
@@ -45,13 +51,17 @@ class Dva(Diffusing):
         for here in self.batches(len(crops)):
             with self.computing():
                 pictures = self.tensor(crops[here], INSIDE)
-                found.append((array(self.encoder.idnet(pictures)), array(self.encoder.lndnet(pictures))))
+                found.append(
+                    (array(self.encoder.idnet(pictures)), array(self.encoder.lndnet(pictures)))
+                )
         identities, landmarks = zip(*found, strict=True)
         return np.concatenate(identities), np.concatenate(landmarks)
 
     def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
         """The noise estimator with z_face."""
-        return Told(sampling.denoiser(self.network, self.encoder.face(identity, landmarks).float(), table))
+        return Told(
+            sampling.denoiser(self.network, self.encoder.face(identity, landmarks).float(), table)
+        )
 
     def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
         """As `encode`; the face region is the plain one."""
@@ -59,7 +69,9 @@ class Dva(Diffusing):
         identity, points = self.encoder.idnet(inside).float(), self.encoder.lndnet(inside).float()
         return identity, points, self.encoder.bgnet(inside, BACKGROUND)
 
-    def masks(self, crops: Sequence[Image], background: tuple[int, ...] = VIDEO_BACKGROUND) -> list[Image]:
+    def masks(
+        self, crops: Sequence[Image], background: tuple[int, ...] = VIDEO_BACKGROUND
+    ) -> list[Image]:
         """Where the published program lays the edited crop over the frame: (256, 256) each, 255 on the face, else 0."""
         out: list[Image] = []
         for here in self.batches(len(crops)):
@@ -84,5 +96,9 @@ def load(run: RunOptions, options: EditorOptions | None = None) -> Dva:
 def assemble(tensors: Mapping[str, Tensor], where: str) -> tuple[NoiseEstimator, Encoder]:
     """The networks of a checkpoint's moving average, prefix taken off; strictly. where: its name, for messages."""
     own = {key: value for key, value in tensors.items() if not key.startswith(ENCODER)}
-    encoder = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
+    encoder = {
+        key.removeprefix(ENCODER): value
+        for key, value in tensors.items()
+        if key.startswith(ENCODER)
+    }
     return load_state(NoiseEstimator(), own, where), load_state(Encoder(), encoder, where)

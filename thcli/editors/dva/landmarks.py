@@ -13,7 +13,15 @@ LENGTH = 2 * (POINTS - JAW)
 SIDE, CROP = 224, slice(16, 240)  # pixels that it sees, cut from the middle of 256
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # expansion, channels, repeats, stride of the first
-GROUPS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+GROUPS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 WIDE = 1280
 
 
@@ -32,7 +40,10 @@ class Inverted(nn.Module):
         wide = inside * expand
         layers = [unit(inside, wide, 1)] if expand != 1 else []
         self.conv = nn.Sequential(
-            *layers, unit(wide, wide, 3, stride, wide), nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out)
+            *layers,
+            unit(wide, wide, 3, stride, wide),
+            nn.Conv2d(wide, out, 1, bias=False),
+            nn.BatchNorm2d(out),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,5 +117,7 @@ class LandmarkNet(nn.Module):
 
 def imagenet(pictures: Tensor) -> Tensor:
     """RGB in [-1, 1] by ImageNet's mean and spread."""
-    mean, spread = (torch.tensor(numbers, device=pictures.device)[:, None, None] for numbers in (MEAN, SPREAD))
+    mean, spread = (
+        torch.tensor(numbers, device=pictures.device)[:, None, None] for numbers in (MEAN, SPREAD)
+    )
     return ((pictures + 1) / 2 - mean) / spread

@@ -25,7 +25,15 @@ class Losses:
         return self.simple.mean() + self.regular.mean()
 
 
-def losses(network: NoiseEstimator, table: Schedule, pictures: Tensor, face: Tensor, mask: Tensor, index: Tensor, noises: tuple[Tensor, Tensor]) -> Losses:  # fmt: skip
+def losses(
+    network: NoiseEstimator,
+    table: Schedule,
+    pictures: Tensor,
+    face: Tensor,
+    mask: Tensor,
+    index: Tensor,
+    noises: tuple[Tensor, Tensor],
+) -> Losses:
     """Of pictures (B, 3, H, W) in [-1, 1] whose faces are z_face (B, 512) and lie in mask (B, 1, H, W), at steps index (B,), noised twice.
 
     L_simple: mean |noise - guess|, of both.  L_reg: mean |difference of the two guessed faces|, over all pixels; x0 is not clipped.

@@ -42,10 +42,23 @@ class TwiceModulated(Residual):
     # differs from ADM and DiffAE: there both embeddings move one norm, before one convolution.
     """
 
-    def __init__(self, inside: int, out: int, embeds: Mapping[str, int], *, dropout: float = 0.0, resample: Resample = "") -> None:  # fmt: skip
+    def __init__(
+        self,
+        inside: int,
+        out: int,
+        embeds: Mapping[str, int],
+        *,
+        dropout: float = 0.0,
+        resample: Resample = "",
+    ) -> None:
         super().__init__(inside, out, embeds, dropout=dropout, resample=resample)
         first = (norm(out), nn.SiLU(), nn.Conv2d(out, out, 3, padding=1))
-        second = (norm(out), nn.SiLU(), nn.Dropout(dropout), zeroed(nn.Conv2d(out, out, 3, padding=1)))
+        second = (
+            norm(out),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            zeroed(nn.Conv2d(out, out, 3, padding=1)),
+        )
         self.out_layers = nn.Sequential(*first, *second)
 
     def forward(self, x: Tensor, embeds: Sequence[Tensor]) -> Tensor:
@@ -59,7 +72,9 @@ class TwiceModulated(Residual):
 
     def _moved(self, h: Tensor, which: int, embeds: Sequence[Tensor]) -> Tensor:
         """Scaled and shifted as that embedding says."""
-        scale, shift = self.get_submodule(self.names[which])(embeds[which])[..., None, None].chunk(2, 1)
+        scale, shift = self.get_submodule(self.names[which])(embeds[which])[..., None, None].chunk(
+            2, 1
+        )
         return torch.addcmul(shift, h, 1 + scale)
 
 
@@ -69,7 +84,9 @@ class TimeEmbedding(nn.Module):
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
         self.width = width
-        self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.time_embed = nn.Sequential(
+            nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
 
     def forward(self, timesteps: Tensor) -> Tensor:
         """(B,) -> (B, embedding)."""
@@ -85,8 +102,14 @@ class NoiseEstimator(UNet):
     VERBATIM = True
 
     def __init__(self, shape: Shape = OFFICIAL) -> None:
-        trunk = UNetShape(3, 3, shape.width, shape.times, shape.blocks, shape.attention, ONE_HEAD, shape.dropout)
-        super().__init__(trunk, {"emb_layers": shape.embedding, "cond_emb_layers": shape.embedding}, TwiceModulated)
+        trunk = UNetShape(
+            3, 3, shape.width, shape.times, shape.blocks, shape.attention, ONE_HEAD, shape.dropout
+        )
+        super().__init__(
+            trunk,
+            {"emb_layers": shape.embedding, "cond_emb_layers": shape.embedding},
+            TwiceModulated,
+        )
         self.shape = shape
         self.time_embed = TimeEmbedding(shape.width, shape.embedding)
 

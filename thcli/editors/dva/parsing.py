@@ -44,7 +44,9 @@ class Basic(nn.Module):
         self.bn2 = nn.BatchNorm2d(out)
         self.downsample: nn.Module | None = None
         if stride > 1 or inside != out:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
@@ -144,7 +146,11 @@ class BiSeNet(nn.Module):
         super().__init__()
         self.cp = ContextPath()
         self.ffm = Fusion()
-        self.conv_out, self.conv_out16, self.conv_out32 = Head(256, 256), Head(128, 64), Head(128, 64)
+        self.conv_out, self.conv_out16, self.conv_out32 = (
+            Head(256, 256),
+            Head(128, 64),
+            Head(128, 64),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         eighth, head8, _ = self.cp(x)

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from thcli.diffusion import process
-from thcli.diffusion.samplers import Denoiser, Sampler, invert_ddim, invert_dpmpp, sample_ddim, sample_dpmpp
+from thcli.diffusion.samplers import (
+    Denoiser,
+    Sampler,
+    invert_ddim,
+    invert_dpmpp,
+    sample_ddim,
+    sample_dpmpp,
+)
 from thcli.diffusion.schedule import Schedule, by_snr, linear, strided
 from thcli.editors.dva.network import NoiseEstimator
 
@@ -54,7 +61,9 @@ def invert(network: NoiseEstimator, pictures: Tensor, face: Tensor, steps: int) 
     return invert_ddim(denoiser(network, face, steps), pictures)
 
 
-def render(network: NoiseEstimator, latents: Tensor, face: Tensor, steps: int, sampler: Sampler = "ddim") -> Tensor:
+def render(
+    network: NoiseEstimator, latents: Tensor, face: Tensor, steps: int, sampler: Sampler = "ddim"
+) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] of x_T (B, 3, H, W) and z_face (B, 512)."""
     walk = sample_dpmpp if sampler == "dpm++" else sample_ddim
     return walk(denoiser(network, face, steps), latents)

@@ -30,16 +30,16 @@ from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.process import Prediction
 from thcli.diffusion.samplers import Denoiser
 from thcli.diffusion.schedule import Schedule
-from thcli.editors.blocks.trail import fingerprint
 from thcli.editors.dva import sampling
-from thcli.editors.dva.diffusing import Diffusing, Told
+from thcli.editors.dva.diffusion_editor import Diffusing, Told
 from thcli.editors.dva.small_network import IDENTITY, Shape, SmallDva
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.faces.backends.common import check_licence
+from thcli.editors.shared.trajectory import fingerprint
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.faces.adapters.common import check_licence
 from thcli.faces.identity.aligned import aligned
 from thcli.faces.identity.small import load as load_identity
-from thcli.faces.landmarks68 import landmarks68
-from thcli.faces.topology import OVAL, POINTS
+from thcli.faces.landmarks.landmarks68 import landmarks68
+from thcli.faces.landmarks.topology import OVAL, POINTS
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "dva-s"
@@ -53,7 +53,11 @@ class DvaSmall(Diffusing):
     """An Editor. Identities (N, 640): identity-s, then the look, each of unit length.  Landmarks (N, 136): x0, y0, x1, y1 … in shares of the crop."""
 
     def __init__(
-        self, network: SmallDva, identities: IdentityEncoder, run: RunOptions, options: EditorOptions | None = None
+        self,
+        network: SmallDva,
+        identities: IdentityEncoder,
+        run: RunOptions,
+        options: EditorOptions | None = None,
     ) -> None:
         """Raises DeviceError when the device is not there."""
         super().__init__(run, options, STEPS, "dpm++", sampling.schedule_by_noise)
@@ -65,7 +69,9 @@ class DvaSmall(Diffusing):
     def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]:
         """Identities (N, 640) and landmarks (N, 136). Raises NoFaceError for a face without its mesh."""
         points = np.stack([landmarks_of(face, self.crop_size) for face in faces])
-        who = self._identities.vectors([aligned(crop, face) for crop, face in zip(crops, faces, strict=True)])
+        who = self._identities.vectors(
+            [aligned(crop, face) for crop, face in zip(crops, faces, strict=True)]
+        )
         looks = []
         for here in self.batches(len(crops)):
             with self.computing():
@@ -80,7 +86,9 @@ class DvaSmall(Diffusing):
         painting = net.painter(face).float()
 
         def model(x: Tensor, times: Tensor) -> Tensor:
-            out: Tensor = net.remainder(x, times, face.expand(len(x), -1), painting.expand(len(x), -1, -1, -1))
+            out: Tensor = net.remainder(
+                x, times, face.expand(len(x), -1), painting.expand(len(x), -1, -1, -1)
+            )
             return out
 
         return Told(Denoiser(model, table, PREDICTS, clip=False), painting, UNIT)
@@ -91,7 +99,8 @@ class DvaSmall(Diffusing):
         assert face.mesh is not None  # `encode` has looked
         region = oval(face.mesh, self.crop_size)
         who, how, where = (
-            torch.from_numpy(values).to(self.device) for values in (identity, points, region[None, None])
+            torch.from_numpy(values).to(self.device)
+            for values in (identity, points, region[None, None])
         )
         return who, how, where.float()
 
@@ -129,7 +138,9 @@ def load(run: RunOptions, options: EditorOptions | None = None) -> DvaSmall:
     return made(load_tensors(WEIGHTS, offline=run.offline), WEIGHTS, run, options)
 
 
-def made(tensors: Mapping[str, Tensor], where: str, run: RunOptions, options: EditorOptions | None = None) -> DvaSmall:
+def made(
+    tensors: Mapping[str, Tensor], where: str, run: RunOptions, options: EditorOptions | None = None
+) -> DvaSmall:
     """The editor of these weights, of any precision. where: their name, for messages."""
     floats = {key: value.float() for key, value in tensors.items()}
     return DvaSmall(load_state(SmallDva(SHAPE), floats, where), load_identity(run), run, options)

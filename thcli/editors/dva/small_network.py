@@ -55,9 +55,18 @@ class Looker(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         first, *rest = shape.seen
-        layers: list[nn.Module] = [nn.PixelUnshuffle(shape.patch), nn.Conv2d(shape.channels, first, 3, padding=1)]
+        layers: list[nn.Module] = [
+            nn.PixelUnshuffle(shape.patch),
+            nn.Conv2d(shape.channels, first, 3, padding=1),
+        ]
         for after in rest:
-            layers += [norm(first), nn.SiLU(), nn.Conv2d(first, first, 3, padding=1), norm(first), nn.SiLU()]
+            layers += [
+                norm(first),
+                nn.SiLU(),
+                nn.Conv2d(first, first, 3, padding=1),
+                norm(first),
+                nn.SiLU(),
+            ]
             layers += [nn.Conv2d(first, after, 3, stride=2, padding=1)]
             first = after
         side = shape.grid >> len(rest)
@@ -85,7 +94,9 @@ class Painter(nn.Module):
             self.blocks.append(Residual(first, after, embeds, resample="up"))
             first = after
         self.blocks.append(Residual(first, first, embeds))
-        self.out = nn.Sequential(norm(first), nn.SiLU(), nn.Conv2d(first, shape.channels, 3, padding=1))
+        self.out = nn.Sequential(
+            norm(first), nn.SiLU(), nn.Conv2d(first, shape.channels, 3, padding=1)
+        )
 
     def forward(self, face: Tensor) -> Tensor:
         x = self.begin(face).unflatten(1, (-1, self.side, self.side))
@@ -102,8 +113,12 @@ class Remainder(UNet):
 
     def __init__(self, shape: Shape) -> None:
         s = shape
-        trunk = UNetShape(2 * s.channels, s.channels, s.width, s.times, s.blocks, s.attention, s.head)
-        super().__init__(trunk, {"emb_layers": s.embedding, "cond_emb_layers": s.embedding}, TwiceModulated)
+        trunk = UNetShape(
+            2 * s.channels, s.channels, s.width, s.times, s.blocks, s.attention, s.head
+        )
+        super().__init__(
+            trunk, {"emb_layers": s.embedding, "cond_emb_layers": s.embedding}, TwiceModulated
+        )
         self.patch = s.patch
         self.time_embed = TimeEmbedding(s.width, s.embedding)
 
@@ -125,7 +140,9 @@ class Facer(nn.Module):
         self.register_buffer("middle", torch.zeros(LANDMARKS))
         self.register_buffer("spread", torch.ones(()))
 
-    def forward(self, identity: Tensor, landmarks: Tensor, held: Sequence[Tensor] = NO_EMBEDS) -> Tensor:
+    def forward(
+        self, identity: Tensor, landmarks: Tensor, held: Sequence[Tensor] = NO_EMBEDS
+    ) -> Tensor:
         """identity: (B or 1, 512 + look).  landmarks: (B, 136) in shares of the crop -> (B, embedding).
 
         held: in training (B, 1) each of 0 and 1, whether identity-s and the landmarks are shown.

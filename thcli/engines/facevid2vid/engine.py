@@ -11,14 +11,14 @@ from torch import Tensor
 
 from thcli.core.options import MotionOptions, RenderOptions, RunOptions, ViewOptions
 from thcli.core.types import Array32
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.checkpoint import without_spectral_norm
-from thcli.engines.blocks.clip import Clip, Rows, blended, gains
-from thcli.engines.blocks.engine import CropEngine, CropSource
-from thcli.engines.blocks.keypoints import movement_scale, relative_points
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import KEYPOINTS, HeadEstimator, KeypointDetector
 from thcli.engines.facevid2vid.networks import Encoded, Generator, OriginalGenerator, SpadeGenerator
+from thcli.engines.shared.motion_rows import Clip, Rows, blended, gains
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.checkpoint import without_spectral_norm
+from thcli.engines.shared.networks.engine import CropEngine, CropSource
+from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 from thcli.weights.tensors import load_tensors
 
 PARTS = ("kp_detector", "he_estimator", "generator")
@@ -49,7 +49,9 @@ class FaceVid2VidEngine(CropEngine):
 
     motion_kind = "facevid2vid"
 
-    def __init__(self, networks: Networks, run: RunOptions, view: ViewOptions | None = None) -> None:
+    def __init__(
+        self, networks: Networks, run: RunOptions, view: ViewOptions | None = None
+    ) -> None:
         super().__init__(run, {"angles": (3,), "shift": (3,), "expression": (KEYPOINTS, 3)})
         self.detector = self.ready(networks.detector)
         self.estimator = self.ready(networks.estimator)
@@ -60,19 +62,29 @@ class FaceVid2VidEngine(CropEngine):
 
     def look(self, pictures: Tensor) -> dict[str, Tensor]:
         head = self.estimator(pictures)
-        return {"angles": head.angles(), "shift": head.shift, "expression": head.expression.view(-1, KEYPOINTS, 3)}
+        return {
+            "angles": head.angles(),
+            "shift": head.shift,
+            "expression": head.expression.view(-1, KEYPOINTS, 3),
+        }
 
     def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Held:
         canonical = self.detector(picture)
-        own = self.keypoints(canonical[0].cpu().numpy(), {name: row.cpu().numpy() for name, row in rows.items()})
+        own = self.keypoints(
+            canonical[0].cpu().numpy(), {name: row.cpu().numpy() for name, row in rows.items()}
+        )
         encoded = self.generator.encode(picture, torch.from_numpy(own).to(self.device))
         return Held(encoded, canonical[0].cpu().numpy(), own)
 
     def keypoints(self, canonical: Array32, rows: Rows) -> Array32:
         """The source's keypoints (T, 15, 3) under rows of pose and expression."""
-        return pose.keypoints(canonical, rows["angles"], rows["shift"], rows["expression"], beta=self.beta)
+        return pose.keypoints(
+            canonical, rows["angles"], rows["shift"], rows["expression"], beta=self.beta
+        )
 
-    def carrier(self, source: CropSource, clip: Clip, options: MotionOptions) -> Callable[[Rows], Rows]:
+    def carrier(
+        self, source: CropSource, clip: Clip, options: MotionOptions
+    ) -> Callable[[Rows], Rows]:
         head, face = gains(options, self.motion_kind, parted=True)
         held: Held = source.encoded
         relative = options.mode == "relative"
@@ -83,9 +95,15 @@ class FaceVid2VidEngine(CropEngine):
         def carry(rows: Rows) -> Rows:
             turned = {"angles": rows["angles"] + self.turn, "shift": rows["shift"]}
             posed = blended({k: base[k] for k in turned}, turned, head)
-            expression = blended({"expression": base["expression"]}, {"expression": rows["expression"]}, face)
+            expression = blended(
+                {"expression": base["expression"]}, {"expression": rows["expression"]}, face
+            )
             points = self.keypoints(held.canonical, posed | expression)
-            return {"keypoints": relative_points(points, first, held.keypoints, scale) if relative else points}
+            return {
+                "keypoints": relative_points(points, first, held.keypoints, scale)
+                if relative
+                else points
+            }
 
         return carry
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.blocks import grid
-from thcli.engines.blocks.layers import AntiAlias, Down, Up, convolution, rectify
-from thcli.engines.blocks.volume import DEPTH
+from thcli.engines.shared.networks import grid
+from thcli.engines.shared.networks.layers import AntiAlias, Down, Up, convolution, rectify
+from thcli.engines.shared.networks.volume import DEPTH
 
 KEYPOINTS = 15
 BINS = 66
@@ -62,7 +62,11 @@ class KeypointDetector(nn.Module):
 class Bottleneck(nn.Module):
     """1 x 1, 3 x 3 (with the stride), 1 x 1 around a shortcut, norms after each convolution; ReLU last."""
 
-    FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("conv1", "norm1"), ("conv2", "norm2"), ("conv3", "norm3"))
+    FOLDS: ClassVar[Sequence[tuple[str, str]]] = (
+        ("conv1", "norm1"),
+        ("conv2", "norm2"),
+        ("conv3", "norm3"),
+    )
 
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
@@ -70,7 +74,11 @@ class Bottleneck(nn.Module):
         self.conv1 = nn.Conv2d(channels, inner, 1)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1)
         self.conv3 = nn.Conv2d(inner, channels, 1)
-        self.norm1, self.norm2, self.norm3 = nn.BatchNorm2d(inner), nn.BatchNorm2d(inner), nn.BatchNorm2d(channels)
+        self.norm1, self.norm2, self.norm3 = (
+            nn.BatchNorm2d(inner),
+            nn.BatchNorm2d(inner),
+            nn.BatchNorm2d(channels),
+        )
         self.strided = stride != 1
         if self.strided:
             self.skip = nn.Conv2d(channels, channels, 1, stride)
@@ -104,7 +112,9 @@ class HeadEstimator(nn.Module):
 
     EXACT = True
 
-    FOLDS: ClassVar[Sequence[tuple[str, str]]] = tuple((f"conv{i}", f"norm{i}") for i in range(1, 6))
+    FOLDS: ClassVar[Sequence[tuple[str, str]]] = tuple(
+        (f"conv{i}", f"norm{i}") for i in range(1, 6)
+    )
 
     def __init__(self, *, narrow: int = 1):
         super().__init__()
@@ -120,7 +130,11 @@ class HeadEstimator(nn.Module):
                 blocks.add_module(f"b{2 * i + 1}_{j}", Bottleneck(channels))
             self.add_module(f"block{2 * i + 1}", blocks)
         last = widths[-1]
-        self.fc_roll, self.fc_pitch, self.fc_yaw = nn.Linear(last, BINS), nn.Linear(last, BINS), nn.Linear(last, BINS)
+        self.fc_roll, self.fc_pitch, self.fc_yaw = (
+            nn.Linear(last, BINS),
+            nn.Linear(last, BINS),
+            nn.Linear(last, BINS),
+        )
         self.fc_t, self.fc_exp = nn.Linear(last, 3), nn.Linear(last, 3 * KEYPOINTS)
 
     def forward(self, picture: Tensor) -> HeadPose:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thcli.engines.blocks import grid
-from thcli.engines.blocks.decoder import SpadeDecoder
-from thcli.engines.blocks.layers import Same, Up, convolution, residuals
-from thcli.engines.blocks.volume import DEPTH, Appearance, DenseMotion, Field
 from thcli.engines.facevid2vid.estimator import KEYPOINTS
+from thcli.engines.shared.networks import grid
+from thcli.engines.shared.networks.decoder import SpadeDecoder
+from thcli.engines.shared.networks.layers import Same, Up, convolution, residuals
+from thcli.engines.shared.networks.volume import DEPTH, Appearance, DenseMotion, Field
 
 
 class Encoded(NamedTuple):

@@ -16,7 +16,9 @@ def rotation(angles: npt.ArrayLike, *, beta: bool = False) -> Array32:
 
     beta: the axes of the older checkpoint, Rx(roll) Ry(pitch) Rz(yaw).
     """
-    yaw, pitch, roll = np.moveaxis(np.asarray(angles, np.float64) / 180 * 3.14, -1, 0)  # 3.14 as in training, not pi
+    yaw, pitch, roll = np.moveaxis(
+        np.asarray(angles, np.float64) / 180 * 3.14, -1, 0
+    )  # 3.14 as in training, not pi
     a, b, g = (roll, pitch, yaw) if beta else (pitch, yaw, roll)
     c, s, zero, one = np.cos, np.sin, np.zeros_like(yaw), np.ones_like(yaw)
     about_x = [[one, zero, zero], [zero, c(a), -s(a)], [zero, s(a), c(a)]]
@@ -27,7 +29,12 @@ def rotation(angles: npt.ArrayLike, *, beta: bool = False) -> Array32:
 
 
 def keypoints(
-    canonical: Array32, angles: npt.ArrayLike, shift: Array32, expression: Array32, *, beta: bool = False
+    canonical: Array32,
+    angles: npt.ArrayLike,
+    shift: Array32,
+    expression: Array32,
+    *,
+    beta: bool = False,
 ) -> Array32:
     """R canonical + shift + expression: (K, 3), (..., 3), (..., 3), (..., K, 3) -> (..., K, 3) float32."""
     turned = canonical @ np.swapaxes(rotation(angles, beta=beta), -1, -2)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from thcli.core.options import RenderOptions, RunOptions
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.clip import Rows
-from thcli.engines.blocks.keypoints import movement_scale, relative_jacobians, relative_points
-from thcli.engines.blocks.relative import Change, KeypointEngine
 from thcli.engines.fomm.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
+from thcli.engines.shared.motion_rows import Rows
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.keypoints import (
+    movement_scale,
+    relative_jacobians,
+    relative_points,
+)
+from thcli.engines.shared.networks.relative import Change, KeypointEngine
 from thcli.weights.tensors import load_tensors
 
 
@@ -18,7 +22,9 @@ class FommEngine(KeypointEngine):
     kind = Keypoints
 
     def __init__(self, detector: KeypointDetector, generator: Generator, run: RunOptions) -> None:
-        super().__init__(detector, generator, run, {"value": (KEYPOINTS, 2), "jacobian": (KEYPOINTS, 2, 2)})
+        super().__init__(
+            detector, generator, run, {"value": (KEYPOINTS, 2), "jacobian": (KEYPOINTS, 2, 2)}
+        )
 
     def since(self, first: Rows, own: Rows) -> Change:
         scale = movement_scale(own["value"][0], first["value"][0])
@@ -27,7 +33,9 @@ class FommEngine(KeypointEngine):
             value = relative_points(rows["value"], first["value"], own["value"], scale)
             return {
                 "value": value,
-                "jacobian": relative_jacobians(rows["jacobian"], first["jacobian"], own["jacobian"]),
+                "jacobian": relative_jacobians(
+                    rows["jacobian"], first["jacobian"], own["jacobian"]
+                ),
             }
 
         return change
@@ -45,6 +53,13 @@ def load_vox(run: RunOptions, options: RenderOptions | None = None) -> FommEngin
 
 def load_weights(name: str, run: RunOptions) -> FommEngine:
     """The engine with the weights of that name in weights.toml."""
-    parts = (load_tensors(name, prefix=f"{part}.", offline=run.offline) for part in ("kp_detector", "generator"))
+    parts = (
+        load_tensors(name, prefix=f"{part}.", offline=run.offline)
+        for part in ("kp_detector", "generator")
+    )
     detector, generator = parts
-    return FommEngine(load_state(KeypointDetector(), detector, name), load_state(Generator(), generator, name), run)
+    return FommEngine(
+        load_state(KeypointDetector(), detector, name),
+        load_state(Generator(), generator, name),
+        run,
+    )

@@ -12,8 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.blocks import grid
-from thcli.engines.blocks.layers import AntiAlias, Down, Hourglass, Same, Up, convolution, residuals
+from thcli.engines.shared.networks import grid
+from thcli.engines.shared.networks.layers import (
+    AntiAlias,
+    Down,
+    Hourglass,
+    Same,
+    Up,
+    convolution,
+    residuals,
+)
 
 KEYPOINTS = 10
 
@@ -92,7 +100,9 @@ class DenseMotion(nn.Module):
         heat = F.pad(heat, (0, 0, 0, 0, 1, 0))  # background first: no heat
         motions = self.sparse(size, source, driving)
         copies = small[:, None].expand(batch, motions.shape[1], *small.shape[1:]).flatten(0, 1)
-        moved = grid.sample(copies, motions.flatten(0, 1), aligned=self.aligned).view(batch, -1, *small.shape[1:])
+        moved = grid.sample(copies, motions.flatten(0, 1), aligned=self.aligned).view(
+            batch, -1, *small.shape[1:]
+        )
         feature = self.hourglass(torch.cat([heat[:, :, None], moved], 2).flatten(1, 2))
         mask = F.softmax(self.mask(feature).float(), 1)
         deformation = (motions.permute(0, 1, 4, 2, 3) * mask[:, :, None]).sum(1).permute(0, 2, 3, 1)
@@ -104,7 +114,9 @@ class DenseMotion(nn.Module):
         base = grid.identity(size, driving.value.device, driving.value.dtype)
         linear = source.jacobian @ torch.linalg.inv(driving.jacobian)
         away = base - driving.value[:, :, None, None]
-        motions = (linear[:, :, None, None] @ away[..., None])[..., 0] + source.value[:, :, None, None]
+        motions = (linear[:, :, None, None] @ away[..., None])[..., 0] + source.value[
+            :, :, None, None
+        ]
         return torch.cat([base.expand(len(motions), 1, -1, -1, -1), motions], 1)
 
 
@@ -154,6 +166,11 @@ class Generator(nn.Module):
         """The source picture itself under the deformation: what training looks at."""
         height, width = picture.shape[2:]
         fine = F.interpolate(
-            field.deformation.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
+            field.deformation.permute(0, 3, 1, 2),
+            (height, width),
+            mode="bilinear",
+            align_corners=False,
         )
-        return grid.sample(picture.expand(len(fine), -1, -1, -1), fine.permute(0, 2, 3, 1), aligned=self.aligned)
+        return grid.sample(
+            picture.expand(len(fine), -1, -1, -1), fine.permute(0, 2, 3, 1), aligned=self.aligned
+        )

@@ -14,20 +14,39 @@ import torch
 from torch import Tensor
 
 from thcli.core.errors import NoFaceError
-from thcli.core.options import LivePortraitOptions, MotionOptions, RenderOptions, RunOptions, Template, ViewOptions
+from thcli.core.options import (
+    LivePortraitOptions,
+    MotionOptions,
+    RenderOptions,
+    RunOptions,
+    Template,
+    ViewOptions,
+)
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.checkpoint import without_spectral_norm
-from thcli.engines.blocks.clip import Clip, Rows
-from thcli.engines.blocks.engine import CropEngine, CropSource, eight_bit, points_of
-from thcli.engines.liveportrait.corrections import Corrections
 from thcli.engines.liveportrait.mask import soft_mask
 from thcli.engines.liveportrait.networks import Encoded, Networks
 from thcli.engines.liveportrait.observer import KEYPOINTS, OWN, Observed
 from thcli.engines.liveportrait.ratios import OPENINGS, openings_of
-from thcli.engines.liveportrait.transfer import Gains, Moves, absolute, relative, relative_to_rest, turned
+from thcli.engines.liveportrait.retargeting import Corrections
+from thcli.engines.liveportrait.transfer import (
+    Gains,
+    Moves,
+    absolute,
+    relative,
+    relative_to_rest,
+    turned,
+)
 from thcli.engines.liveportrait.video import Followed
+from thcli.engines.shared.motion_rows import Clip, Rows
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.checkpoint import without_spectral_norm
+from thcli.engines.shared.networks.engine import (
+    CropEngine,
+    CropSource,
+    images_from_tensor,
+    points_of,
+)
 from thcli.weights.tensors import load_tensors
 
 CROP = 512
@@ -47,7 +66,7 @@ FILES = (
 class LivePortraitEngine(CropEngine):
     """Relative: what changed since the reference frame is added to the source's pose and expression. Absolute: the driver's own.
 
-    Crops are `faces.align.liveportrait`'s; the networks look at them at 256 x 256 and paint 512 x 512.  view: degrees by which the
+    Crops are `faces.crops.align.liveportrait`'s; the networks look at them at 256 x 256 and paint 512 x 512.  view: degrees by which the
     driving head (the source's own, when a single picture drives) is turned further.
     """
 
@@ -62,9 +81,18 @@ class LivePortraitEngine(CropEngine):
         options: LivePortraitOptions | None = None,
         view: ViewOptions | None = None,
     ) -> None:
-        shapes = {"angles": (3,), "shift": (3,), "scale": (1,), "expression": (KEYPOINTS, 3), OWN: (KEYPOINTS, 3)}
+        shapes = {
+            "angles": (3,),
+            "shift": (3,),
+            "scale": (1,),
+            "expression": (KEYPOINTS, 3),
+            OWN: (KEYPOINTS, 3),
+        }
         super().__init__(run, shapes)
-        self.appearance, self.observer = self.ready(networks.appearance), self.ready(networks.observer)
+        self.appearance, self.observer = (
+            self.ready(networks.appearance),
+            self.ready(networks.observer),
+        )
         self.warping, self.generator = self.ready(networks.warping), self.ready(networks.generator)
         self.corrections = Corrections(networks.stitching, networks.lips, networks.eyes)
         self.options, view = options or LivePortraitOptions(), view or ViewOptions()
@@ -72,7 +100,7 @@ class LivePortraitEngine(CropEngine):
 
     @property
     def mask(self) -> Image:
-        """(512, 512) uint8: how much of a rendered crop shows in its frame; for `faces.paste`."""
+        """(512, 512) uint8: how much of a rendered crop shows in its frame; for `faces.compositing.paste`."""
         return soft_mask(CROP)
 
     def look(self, pictures: Tensor) -> dict[str, Tensor]:
@@ -80,7 +108,9 @@ class LivePortraitEngine(CropEngine):
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         motion = super().observe(frames, faces)
-        openings = np.stack([np.zeros(3, np.float32) if face is None else openings_of(face) for face in faces])
+        openings = np.stack(
+            [np.zeros(3, np.float32) if face is None else openings_of(face) for face in faces]
+        )
         return replace(motion, arrays={**motion.arrays, OPENINGS: openings})
 
     def encode_source(self, picture: Image, face: Face) -> CropSource:
@@ -97,7 +127,9 @@ class LivePortraitEngine(CropEngine):
         keypoints = torch.from_numpy(Moves.of(own).place(own[OWN])).to(self.device)
         return self.warping.encode(self.appearance.volume(picture), keypoints)
 
-    def carrier(self, source: CropSource, clip: Clip, options: MotionOptions) -> Callable[[Rows], Rows]:
+    def carrier(
+        self, source: CropSource, clip: Clip, options: MotionOptions
+    ) -> Callable[[Rows], Rows]:
         """Raises NoFaceError where eyes or lips shall be retargeted and a face shows none."""
         own, canonical = Moves.of(source.rows), source.rows[OWN]
         still = own.place(canonical)
@@ -110,11 +142,17 @@ class LivePortraitEngine(CropEngine):
             if is_relative and len(clip) == 1:
                 return relative_to_rest(self._turned(source.rows), Moves.of(rows), gains)
             driving = self._turned(rows)
-            return relative(own, driving, first, gains) if is_relative else absolute(own, driving, gains)
+            return (
+                relative(own, driving, first, gains)
+                if is_relative
+                else absolute(own, driving, gains)
+            )
 
         def carry(rows: Rows) -> Rows:
             moved = moves(rows).place(canonical)
-            out = self.corrections.apply(still, moved, (mine, rows[OPENINGS]), self.options, relative=is_relative)
+            out = self.corrections.apply(
+                still, moved, (mine, rows[OPENINGS]), self.options, relative=is_relative
+            )
             return {"keypoints": still + np.float32(options.strength) * (out - still)}
 
         return carry
@@ -138,12 +176,13 @@ class LivePortraitEngine(CropEngine):
         for start in range(0, len(crops), self.batch):
             part = slice(start, start + self.batch)
             own, there = (
-                torch.from_numpy(np.asarray(motion.arrays[n][part], np.float32)) for n in ("own", "keypoints")
+                torch.from_numpy(np.asarray(motion.arrays[n][part], np.float32))
+                for n in ("own", "keypoints")
             )
             with self.computing():
                 volume = self.appearance.volume(self.tensor(crops[part]))
                 encoded = self.warping.encode(volume, own.to(self.device))
-                out += eight_bit(self.paint(encoded, {"keypoints": there.to(self.device)}))
+                out += images_from_tensor(self.paint(encoded, {"keypoints": there.to(self.device)}))
         return out
 
     def _turned(self, rows: Rows) -> Moves:
@@ -155,14 +194,21 @@ class LivePortraitEngine(CropEngine):
         theirs = clip.row(int(clip.seen[0]))[OPENINGS]
         if (wanted and min(mine.min(), theirs.min()) < 0) or (opened and mine.min() < 0):
             raise NoFaceError(
-                "Eyes and lips cannot be retargeted: the faces have no landmarks.", "Use another --landmarker."
+                "Eyes and lips cannot be retargeted: the faces have no landmarks.",
+                "Use another --landmarker.",
             )
 
 
 def _rows(seen: Observed) -> dict[str, Tensor]:
     expression = seen.expression.view(-1, KEYPOINTS, 3)
     own = seen.canonical.view(-1, KEYPOINTS, 3)
-    return {"angles": seen.angles(), "shift": seen.shift, "scale": seen.scale, "expression": expression, OWN: own}
+    return {
+        "angles": seen.angles(),
+        "shift": seen.shift,
+        "scale": seen.scale,
+        "expression": expression,
+        OWN: own,
+    }
 
 
 def _host(rows: dict[str, Tensor]) -> Rows:
@@ -182,5 +228,6 @@ def assemble(parts: Sequence[Mapping[str, Tensor]], *, narrow: int = 1) -> Netwo
     plain[3] = without_spectral_norm(plain[3], FILES[3][0])
     names = (name for name, _ in FILES)
     return Networks._make(
-        load_state(n, p, w) for n, p, w in zip(Networks.new(narrow=narrow), plain, names, strict=True)
+        load_state(n, p, w)
+        for n, p, w in zip(Networks.new(narrow=narrow), plain, names, strict=True)
     )

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from thcli.engines.blocks import grid
-from thcli.engines.blocks.decoder import SpadeDecoder
-from thcli.engines.blocks.layers import Same
-from thcli.engines.blocks.volume import DEPTH, Appearance, DenseMotion, Field
 from thcli.engines.liveportrait.observer import KEYPOINTS, MotionExtractor
+from thcli.engines.shared.networks import grid
+from thcli.engines.shared.networks.decoder import SpadeDecoder
+from thcli.engines.shared.networks.layers import Same
+from thcli.engines.shared.networks.volume import DEPTH, Appearance, DenseMotion, Field
 
 STITCHING = (126, 128, 128, 64, 65)
 LIPS = (65, 128, 128, 64, 63)
@@ -93,4 +93,8 @@ class Networks(NamedTuple):
     def new(cls, *, narrow: int = 1) -> Networks:
         """Untrained. narrow: divides every width of the first four (1: as published)."""
         big = (Appearance(narrow=narrow), MotionExtractor(narrow=narrow), Warping(narrow=narrow))
-        return cls(*big, SpadeDecoder(shuffle=True, narrow=narrow), *(Layers(w) for w in (STITCHING, LIPS, EYES)))
+        return cls(
+            *big,
+            SpadeDecoder(shuffle=True, narrow=narrow),
+            *(Layers(w) for w in (STITCHING, LIPS, EYES)),
+        )

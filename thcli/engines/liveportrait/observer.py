@@ -90,20 +90,35 @@ class ConvNext(nn.Module):
             else:
                 layers = [ChannelNorm(widths[i - 1]), nn.Conv2d(widths[i - 1], width, 2, 2)]
             self.downsample_layers.append(nn.Sequential(*layers))
-        stages = (nn.Sequential(*(Block(w) for _ in range(n))) for n, w in zip(DEPTHS, widths, strict=True))
+        stages = (
+            nn.Sequential(*(Block(w) for _ in range(n)))
+            for n, w in zip(DEPTHS, widths, strict=True)
+        )
         self.stages = nn.ModuleList(stages)
         last = widths[-1]
         self.norm = nn.LayerNorm(last, eps=EPSILON)
         self.fc_kp, self.fc_exp = nn.Linear(last, 3 * KEYPOINTS), nn.Linear(last, 3 * KEYPOINTS)
         self.fc_scale, self.fc_t = nn.Linear(last, 1), nn.Linear(last, 3)
-        self.fc_pitch, self.fc_yaw, self.fc_roll = nn.Linear(last, BINS), nn.Linear(last, BINS), nn.Linear(last, BINS)
+        self.fc_pitch, self.fc_yaw, self.fc_roll = (
+            nn.Linear(last, BINS),
+            nn.Linear(last, BINS),
+            nn.Linear(last, BINS),
+        )
 
     def forward(self, picture: Tensor) -> Observed:
         x = picture
         for reduce, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(reduce(x))
         x = self.norm(x.mean((2, 3)))
-        heads = (self.fc_pitch, self.fc_yaw, self.fc_roll, self.fc_t, self.fc_exp, self.fc_scale, self.fc_kp)
+        heads = (
+            self.fc_pitch,
+            self.fc_yaw,
+            self.fc_roll,
+            self.fc_t,
+            self.fc_exp,
+            self.fc_scale,
+            self.fc_kp,
+        )
         return Observed(*(head(x).float() for head in heads))
 
 

@@ -28,7 +28,10 @@ def openings(points: npt.ArrayLike) -> Array32:
     chosen = LANDMARKS.get(468 if len(p) == 478 else len(p))
     if chosen is None:
         return np.full(3, UNKNOWN, np.float32)
-    gaps = [np.linalg.norm(p[a] - p[b]) / (np.linalg.norm(p[c] - p[d]) + EPSILON) for a, b, c, d in chosen]
+    gaps = [
+        np.linalg.norm(p[a] - p[b]) / (np.linalg.norm(p[c] - p[d]) + EPSILON)
+        for a, b, c, d in chosen
+    ]
     return np.array(gaps, np.float32)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import Region
 from thcli.core.types import Array32
-from thcli.engines.blocks.clip import Rows
+from thcli.engines.shared.motion_rows import Rows
 
 Mask = npt.NDArray[np.bool_]
 
@@ -117,7 +117,10 @@ def relative_to_rest(own: Moves, driving: Moves, gains: Gains) -> Moves:
     """A single driving picture's expression, against resting lips, added to the source's own; its pose does not count."""
     rest = np.zeros_like(RESTING_LIPS) if gains.region == "eyes" else RESTING_LIPS
     change = driving.expression - rest
-    return _even(own._replace(expression=_expressed(own.expression, change, gains, whole=True)), len(driving.scale))
+    return _even(
+        own._replace(expression=_expressed(own.expression, change, gains, whole=True)),
+        len(driving.scale),
+    )
 
 
 def absolute(own: Moves, driving: Moves, gains: Gains) -> Moves:
@@ -127,7 +130,9 @@ def absolute(own: Moves, driving: Moves, gains: Gains) -> Moves:
     if gains.turns:
         turn = driving.rotation @ np.swapaxes(own.rotation, -1, -2)
         turned = driving.rotation if gains.pose == 1 else turned_by(own.rotation, turn, gains.pose)
-        out = out._replace(rotation=turned, shift=own.shift + np.float32(gains.pose) * (driving.shift - own.shift))
+        out = out._replace(
+            rotation=turned, shift=own.shift + np.float32(gains.pose) * (driving.shift - own.shift)
+        )
     return _even(out, len(driving.scale))
 
 
@@ -138,10 +143,14 @@ def _expressed(own: Array32, change: Array32, gains: Gains, whole: Mask | bool) 
 def turned_by(own: Array32, turn: Array32, share: float) -> Array32:
     """A head (T, 3, 3), turned by a share of a turn."""
     if share != 1:
-        turn = matrix_from_rotvec(share * rotvec_from_matrix(turn.astype(np.float64))).astype(np.float32)
+        turn = matrix_from_rotvec(share * rotvec_from_matrix(turn.astype(np.float64))).astype(
+            np.float32
+        )
     return turn @ own
 
 
 def _even(moves: Moves, frames: int) -> Moves:
     """Every array with a row for each frame."""
-    return Moves(*(np.broadcast_to(a, (max(frames, len(a)), *a.shape[1:])).astype(np.float32) for a in moves))
+    return Moves(
+        *(np.broadcast_to(a, (max(frames, len(a)), *a.shape[1:])).astype(np.float32) for a in moves)
+    )

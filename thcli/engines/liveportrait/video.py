@@ -11,16 +11,26 @@ import numpy as np
 
 from thcli.core.options import LivePortraitOptions, MotionOptions
 from thcli.core.types import Array, Array32, Motion
-from thcli.engines.blocks.clip import Clip, Rows
-from thcli.engines.liveportrait.corrections import Corrections
 from thcli.engines.liveportrait.observer import OWN
 from thcli.engines.liveportrait.ratios import OPENINGS
-from thcli.engines.liveportrait.transfer import CARRIED, RESTING_LIPS, Gains, Moves, turned, turned_by
+from thcli.engines.liveportrait.retargeting import Corrections
+from thcli.engines.liveportrait.transfer import (
+    CARRIED,
+    RESTING_LIPS,
+    Gains,
+    Moves,
+    turned,
+    turned_by,
+)
+from thcli.engines.shared.motion_rows import Clip, Rows
 
 DRIFT = 1e-5  # variance by which the true value moves from frame to frame
 NOISE = 3e-7  # variance of what is observed
 HALO = 24  # frames that the smoother remembers: each takes a fifth or less of its neighbour
-SLEEPY, AWAKE = 0.18, 0.39  # eye opening below which the first frame's eyes count as shut; opening taken then
+SLEEPY, AWAKE = (
+    0.18,
+    0.39,
+)  # eye opening below which the first frame's eyes count as shut; opening taken then
 
 
 def smoothed(values: Array32, noise: float = NOISE) -> Array32:
@@ -41,7 +51,13 @@ def smoothed(values: Array32, noise: float = NOISE) -> Array32:
 
 
 def follow(
-    own: Moves, driving: Moves, gains: Gains, *, relative: bool, first: Moves | None = None, noise: float = NOISE
+    own: Moves,
+    driving: Moves,
+    gains: Gains,
+    *,
+    relative: bool,
+    first: Moves | None = None,
+    noise: float = NOISE,
 ) -> Moves:
     """The moves of every source frame. own: (T, ...).  driving: (T, ...), or one row: a single picture, which is not smoothed.
 
@@ -51,23 +67,35 @@ def follow(
     since = driving if first is None else first
     share = np.float32(gains.expression)
     if not relative:
-        change, turn = driving.expression - own.expression, driving.rotation @ np.swapaxes(own.rotation, 1, 2)
+        change, turn = (
+            driving.expression - own.expression,
+            driving.rotation @ np.swapaxes(own.rotation, 1, 2),
+        )
     elif still:
         change, turn = driving.expression - RESTING_LIPS, np.eye(3, dtype=np.float32)[None]
     else:
         change = driving.expression - since.expression[:1]
         turn = driving.rotation @ np.swapaxes(since.rotation[:1], 1, 2)
-    expression, rotation = own.expression + share * change, turned_by(own.rotation, turn, gains.pose)
+    expression, rotation = (
+        own.expression + share * change,
+        turned_by(own.rotation, turn, gains.pose),
+    )
     if not still:
         expression, rotation = smoothed(expression, noise), smoothed(rotation, noise)
     out = own._replace(expression=np.where(gains.mask(CARRIED), expression, own.expression))
     if gains.turns:
-        shift = own.shift if relative else own.shift + np.float32(gains.pose) * (driving.shift - own.shift)
+        shift = (
+            own.shift
+            if relative
+            else own.shift + np.float32(gains.pose) * (driving.shift - own.shift)
+        )
         out = out._replace(rotation=rotation, shift=shift)
     return out
 
 
-def opening_eyes(corrections: Corrections, own: Array32, openings: Array32, first: Array32 | None = None) -> Array32:
+def opening_eyes(
+    corrections: Corrections, own: Array32, openings: Array32, first: Array32 | None = None
+) -> Array32:
     """Corrections (T, 21, 3) that keep the eyes as open as in the first source frame; own: (T, 21, 3), openings: (T, 3).
 
     first: that frame's openings (1, 3), where these are not the clip's first rows.
@@ -111,18 +139,29 @@ class Followed:
         relative, single = self.options.mode == "relative", len(self.driving) == 1
         gains = Gains(self.options.region, self.options.pose, self.options.expression)
         moves = follow(
-            turned(mine, self.turn) if relative and single else Moves.of(mine), turned(theirs, self.turn), gains,
-            relative=relative, first=None if single else Moves.of(self._first(self.driving)), noise=NOISE * self.options.smooth,
-        )  # fmt: skip
+            turned(mine, self.turn) if relative and single else Moves.of(mine),
+            turned(theirs, self.turn),
+            gains,
+            relative=relative,
+            first=None if single else Moves.of(self._first(self.driving)),
+            noise=NOISE * self.options.smooth,
+        )
         inner = slice(start - first, stop - first)
-        moves, mine = Moves(*(a[inner] for a in moves)), {name: a[inner] for name, a in mine.items()}
+        moves, mine = (
+            Moves(*(a[inner] for a in moves)),
+            {name: a[inner] for name, a in mine.items()},
+        )
         theirs = theirs if single else {name: a[inner] for name, a in theirs.items()}
         own, moved = Moves.of(mine).place(mine[OWN]), moves.place(mine[OWN])
         openings = (mine[OPENINGS], theirs[OPENINGS])
         added = None
         if self.choices.keep_eyes:
-            added = opening_eyes(self.corrections, own, mine[OPENINGS], self._first(self.own)[OPENINGS])
-        out = self.corrections.apply(own, moved, openings, self.choices, relative=relative, added=added)
+            added = opening_eyes(
+                self.corrections, own, mine[OPENINGS], self._first(self.own)[OPENINGS]
+            )
+        out = self.corrections.apply(
+            own, moved, openings, self.choices, relative=relative, added=added
+        )
         return {"own": own, "keypoints": own + np.float32(self.options.strength) * (out - own)}
 
     def _driven(self, start: int, stop: int) -> Rows:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array
-from thcli.faces import topology
+from thcli.faces.landmarks import topology
 
 Indices = npt.NDArray[np.int32]
 
@@ -17,7 +17,9 @@ EYES = (LEFT_EYE, RIGHT_EYE)
 LIPS = topology.LIPS_INNER
 
 EYE_TRIANGLES = len(topology.EYE_TRIANGLES)
-TRIANGLES: Indices = np.concatenate([topology.EYE_TRIANGLES, topology.MOUTH_TRIANGLES, topology.TRIANGLES])
+TRIANGLES: Indices = np.concatenate(
+    [topology.EYE_TRIANGLES, topology.MOUTH_TRIANGLES, topology.TRIANGLES]
+)
 """Those that fill the eyes, then those that fill the mouth, then the face."""
 HOLES = EYE_TRIANGLES + len(topology.MOUTH_TRIANGLES)
 
@@ -29,7 +31,9 @@ FOREHEAD, CHIN = 10, 152
 def doubled_areas(points: Array, triangles: Indices = TRIANGLES) -> Array:
     """Twice the signed area in the picture of each triangle of (468, 2+) points; (K,)."""
     a, b, c = points[triangles[:, 0]], points[triangles[:, 1]], points[triangles[:, 2]]
-    return np.asarray((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]))
+    return np.asarray(
+        (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    )
 
 
 def _hole_signs() -> npt.NDArray[np.float64]:

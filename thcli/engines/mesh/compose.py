@@ -69,7 +69,9 @@ def upsampled(samples: Array32, first: int, last: int, step: int) -> Array32:
     return np.asarray(part[(first - low) * step : (last - low) * step])
 
 
-def window(samples: Array32, grid: Grid, size: tuple[int, int]) -> tuple[tuple[slice, slice], Array32] | None:
+def window(
+    samples: Array32, grid: Grid, size: tuple[int, int]
+) -> tuple[tuple[slice, slice], Array32] | None:
     """Samples of a grid at full density inside of a picture of `size`: (rows and columns of the picture, values); None outside."""
     step = grid.step
     y0, y1 = max(grid.y0, 0), min(grid.y0 + grid.rows * step, size[1])
@@ -77,4 +79,6 @@ def window(samples: Array32, grid: Grid, size: tuple[int, int]) -> tuple[tuple[s
     if y1 <= y0 or x1 <= x0:
         return None
     full = upsampled(samples, 0, grid.rows, step)
-    return (slice(y0, y1), slice(x0, x1)), full[y0 - grid.y0 : y1 - grid.y0, x0 - grid.x0 : x1 - grid.x0]
+    return (slice(y0, y1), slice(x0, x1)), full[
+        y0 - grid.y0 : y1 - grid.y0, x0 - grid.x0 : x1 - grid.x0
+    ]

@@ -6,19 +6,19 @@ import threading
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 
 from thcli.core.errors import WeightsError
+from thcli.core.imaging import to_uint8
 from thcli.core.options import Matte, MotionOptions, ReenactOptions, RenderOptions, RunOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
-from thcli.engines.mesh import compose, eyes, interior, mirror, mouth, warp
-from thcli.engines.mesh.prepare import MeshSource, prepare
-from thcli.engines.mesh.settle import unfolded
-from thcli.faces import selfie
+from thcli.engines.mesh import compose, eyes, mirrored_cheek, mouth, mouth_interior, warp
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.unfold import unfolded
+from thcli.faces.compositing import person_matte
 from thcli.motion.observe import KIND, observe
+from thcli.motion.render_target import Target
 from thcli.motion.retarget import retarget, targets
-from thcli.motion.target import Target
 
 DEFAULT = ReenactOptions()
 
@@ -31,7 +31,7 @@ class MeshEngine:
 
     def __init__(self, run: RunOptions, matte: Matte, drivers_mouth: bool) -> None:
         self._run, self._matte, self._drivers_mouth = run, matte, drivers_mouth
-        self._selfie: selfie.Selfie | None = None
+        self._selfie: person_matte.Selfie | None = None
         self._lock = threading.Lock()
 
     @property
@@ -46,13 +46,22 @@ class MeshEngine:
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         return observe(frames, faces)
 
-    def retarget(self, source: MeshSource, motion: MotionStore, options: MotionOptions) -> MotionStore:
+    def retarget(
+        self, source: MeshSource, motion: MotionStore, options: MotionOptions
+    ) -> MotionStore:
         return retarget(source.face, motion, options)
 
-    def render(self, source: MeshSource, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+    def render(
+        self, source: MeshSource, motion: Motion, frames: Sequence[Frame] | None
+    ) -> list[Image]:
         """motion: a window of what `retarget` gave.  frames: the driving pictures of the same window, for the mouth's inside."""
-        pictures = [None] * len(motion) if frames is None else [_eight_bits(frame) for frame in frames]
-        return [draw(source, target, picture) for target, picture in zip(targets(motion), pictures, strict=True)]
+        pictures = (
+            [None] * len(motion) if frames is None else [to_uint8(frame.pixels) for frame in frames]
+        )
+        return [
+            draw(source, target, picture)
+            for target, picture in zip(targets(motion), pictures, strict=True)
+        ]
 
     def _person(self, picture: Image) -> Array32 | None:
         """How likely each pixel belongs to a person, or None when the background shall move along."""
@@ -60,7 +69,7 @@ class MeshEngine:
             return None
         if self._selfie is None:
             try:
-                self._selfie = selfie.load(self._run)
+                self._selfie = person_matte.load(self._run)
             except WeightsError:
                 if self._matte == "on":
                     raise
@@ -78,7 +87,7 @@ def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
         return source.picture.copy()
     out = compose.draw(source.picture, source.cut, way)
     if source.hidden is not None:
-        mirror.draw(out, source.picture, source.hidden, source.mesh, points, way)
+        mirrored_cheek.draw(out, source.picture, source.hidden, source.mesh, points, way)
     balls = source.eyes
     if driving is not None and target.driver is not None and not all(eye.own for eye in balls):
         gain = mouth.gain(source.tone, mouth.tone(driving, target.driver))
@@ -90,13 +99,8 @@ def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
     if driving is not None and target.driver is not None:
         mouth.draw_driver(out, source.tone, points, target.driver, driving)
     else:
-        interior.draw(out, source.picture, source.inside, source.mesh, target.points)
+        mouth_interior.draw(out, source.picture, source.inside, source.mesh, target.points)
     return out
-
-
-def _eight_bits(frame: Frame) -> Image:
-    pixels = frame.pixels
-    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8, copy=False)
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
@@ -105,4 +109,6 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
     OpenCV is told to use one thread a call: frames are drawn side by side already, and its own threads would only wait for each other.
     """
     cv2.setNumThreads(1)
-    return MeshEngine(run, options.mesh.matte, isinstance(options, ReenactOptions) and options.mouth == "driver")
+    return MeshEngine(
+        run, options.mesh.matte, isinstance(options, ReenactOptions) and options.mouth == "driver"
+    )

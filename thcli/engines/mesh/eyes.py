@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import patch
+from thcli.engines.mesh import opening as patch
 from thcli.engines.mesh.anatomy import EYES
-from thcli.engines.mesh.field import smoothstep
-from thcli.engines.mesh.patch import Opening
+from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import look_up
 
 SHUT = 0.11  # gap / width of an eye that shows nothing to draw from
@@ -65,10 +65,14 @@ def draw(out: Image, eyes: tuple[Eye, ...], shows: list[float], target: Array, g
         along, across = _turned(u, patch.across(v, rims, (top, bottom)), eye, look)
         there = patch.place(eye.opening, along, across)
         ball = look_up(eye.picture, there)
-        patch.blend(out, where, shown * patch.cover(place, u, v, rims, max(1.2, 0.03 * place.width)), ball)
+        patch.blend(
+            out, where, shown * patch.cover(place, u, v, rims, max(1.2, 0.03 * place.width)), ball
+        )
 
 
-def draw_lash_lines(out: Image, eyes: tuple[Eye, ...], shows: list[float], target: Array, step: int) -> None:
+def draw_lash_lines(
+    out: Image, eyes: tuple[Eye, ...], shows: list[float], target: Array, step: int
+) -> None:
     """Draws the line between lids that are (nearly) shut, in place: the upper rim's own colours; the map cannot be that sharp.
 
     step: source pixels a sample of the map.
@@ -80,7 +84,9 @@ def draw_lash_lines(out: Image, eyes: tuple[Eye, ...], shows: list[float], targe
             continue
         u, v = patch.coordinates(place, where)
         upper, lower = place.rims(u)
-        rim = look_up(eye.picture, patch.place(eye.opening, u, eye.opening.rims(u)[0] - np.float32(LASH)))
+        rim = look_up(
+            eye.picture, patch.place(eye.opening, u, eye.opening.rims(u)[0] - np.float32(LASH))
+        )
         reach = np.float32(0.6 * step / max(place.width, 1.0) + LASH)
         mask = patch.cover(place, u, v, (upper - reach, lower + reach), max(1.5, 1.2 * step))
         patch.blend(out, where, np.float32(1 - shown) * mask, rim * np.float32(SHADE))
@@ -102,7 +108,9 @@ def _turned(u: Array32, v: Array32, eye: Eye, look: Array) -> tuple[Array32, Arr
     return along, np.clip(v - shift[1] * share, upper, lower)
 
 
-def of_face(picture: Image, mesh: Array, iris: npt.NDArray[np.floating] | None, tone: Array) -> tuple[Eye, ...]:
+def of_face(
+    picture: Image, mesh: Array, iris: npt.NDArray[np.floating] | None, tone: Array
+) -> tuple[Eye, ...]:
     """Both eyes of a source; one that is shut takes the other's mirror image, or is painted.
 
     iris: (2, 5, 2) pixels, centre first, or None.  tone: (3,) the skin's colour.
@@ -113,7 +121,10 @@ def of_face(picture: Image, mesh: Array, iris: npt.NDArray[np.floating] | None, 
         centre, radius = np.array([0.5, 0.0]), 0.2
         if iris is not None:
             rim = place.local(iris[side])
-            centre, radius = rim[0], float(np.clip(np.linalg.norm(rim[1:] - rim[0], axis=1).mean(), 0.1, 0.3))
+            centre, radius = (
+                rim[0],
+                float(np.clip(np.linalg.norm(rim[1:] - rim[0], axis=1).mean(), 0.1, 0.3)),
+            )
         eyes.append(Eye(picture, place, centre, radius))
     open_ = [eye.opening.gap >= SHUT for eye in eyes]
     if all(open_):
@@ -132,10 +143,17 @@ def mirrored(eye: Eye) -> Eye:
     (a, b), (c, d) = place.axes
     right = place.corner + place.axes[0]
     turned = Opening(
-        np.array([wide - right[0], right[1]]), np.array([[a, -b], [-c, d]]), place.upper[::-1].copy(), place.lower[::-1].copy()
-    )  # fmt: skip
+        np.array([wide - right[0], right[1]]),
+        np.array([[a, -b], [-c, d]]),
+        place.upper[::-1].copy(),
+        place.lower[::-1].copy(),
+    )
     return Eye(
-        np.ascontiguousarray(eye.picture[:, ::-1]), turned, np.array([1 - eye.iris[0], eye.iris[1]]), eye.radius, False
+        np.ascontiguousarray(eye.picture[:, ::-1]),
+        turned,
+        np.array([1 - eye.iris[0], eye.iris[1]]),
+        eye.radius,
+        False,
     )
 
 
@@ -147,13 +165,21 @@ def painted(tone: Array) -> Eye:
     light = float(tone.mean())
     warm = tone / max(light, 1.0)
     white = light * 1.02 * warm**0.35 * np.array([1.0, 0.99, 0.97])
-    round_ = 1 - 0.35 * np.clip(np.abs(u - 0.5) * 2, 0, 1.2) ** 3  # the ball turns away towards the corners
+    round_ = (
+        1 - 0.35 * np.clip(np.abs(u - 0.5) * 2, 0, 1.2) ** 3
+    )  # the ball turns away towards the corners
     colour = white * round_[None, :, None] * np.ones((tall, 1, 1))
     away = np.hypot(u - 0.5, v) / radius
-    brown = light * np.array([0.42, 0.29, 0.20]) * (0.75 + 0.5 * np.clip(v / radius, -1, 1)[..., None] * 0.5)
+    brown = (
+        light
+        * np.array([0.42, 0.29, 0.20])
+        * (0.75 + 0.5 * np.clip(v / radius, -1, 1)[..., None] * 0.5)
+    )
     rim = 1 - 0.45 * smoothstep(0.75, 1.0, away)
     soft = 0.09
-    colour += (1 - smoothstep(1 - soft, 1 + soft, away))[..., None] * (brown * rim[..., None] - colour)
+    colour += (1 - smoothstep(1 - soft, 1 + soft, away))[..., None] * (
+        brown * rim[..., None] - colour
+    )
     colour += (1 - smoothstep(0.42 - soft, 0.42 + soft, away))[..., None] * (light * 0.06 - colour)
     glint = np.hypot(u - 0.5 + 0.3 * radius, v + 0.35 * radius) / radius
     colour += 0.85 * (1 - smoothstep(0.08, 0.26, glint))[..., None] * (light * 1.25 - colour)
@@ -164,7 +190,9 @@ def painted(tone: Array) -> Eye:
     colour *= (0.55 + 0.45 * smoothstep(0.0, 0.12, below))[..., None]
     axes = np.array([[wide - 2 * margin, 0.0], [0.0, wide - 2 * margin]])
     place = Opening(np.array([margin, tall / 2]), axes, upper, lower)
-    return Eye(np.clip(colour + 0.5, 0, 255).astype(np.uint8), place, np.array([0.5, 0.0]), radius, False)
+    return Eye(
+        np.clip(colour + 0.5, 0, 255).astype(np.uint8), place, np.array([0.5, 0.0]), radius, False
+    )
 
 
 def borrowed(eyes: tuple[Eye, ...], driving: Image, driver: Array, gain: Array) -> tuple[Eye, ...]:

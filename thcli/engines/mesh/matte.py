@@ -14,8 +14,8 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.sampling import mean, polygon, resized
-from thcli.faces.guided import guided
-from thcli.faces.topology import OVAL
+from thcli.faces.compositing.guided_filter import guided
+from thcli.faces.landmarks.topology import OVAL
 
 SURE = (0.25, 0.75)  # probabilities that count as background, as person
 FINE = 128  # samples to a face at which the alpha's edge is refined
@@ -48,7 +48,9 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
     small = resized(picture, size, shrink=True).astype(np.float32) / np.float32(255)
     likely = resized(probability, size)
     coarse = np.clip((likely - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
-    alpha = np.clip((guided(small, coarse, max(2, round(0.05 * tall / step)), 1e-4) - 0.1) / 0.8, 0, 1)
+    alpha = np.clip(
+        (guided(small, coarse, max(2, round(0.05 * tall / step)), 1e-4) - 0.1) / 0.8, 0, 1
+    )
     alpha = np.maximum(alpha, _enclosed(alpha))
     at = (mesh[OVAL, :2] + 0.5) / step - 0.5
     oval = polygon(at, size)
@@ -68,7 +70,9 @@ def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32
         # a wisp of hair darker than the plate is person as well, whatever the network says of it
         least = np.ceil(255 - 255 * (seen / np.maximum(plate[rows], 1)).min(-1)).clip(0, 255)
         person[rows, :, 3] = np.maximum(opaque[rows], least)
-        behind = cv2.multiply(plate[rows], cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        behind = cv2.multiply(
+            plate[rows], cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB), scale=1 / 255
+        )
         person[rows, :, :3] = cv2.subtract(picture[rows], behind)
     return Cut(person, plate), hair(small, alpha, at), step
 
@@ -80,7 +84,9 @@ def _levels(values: Array32) -> Image:
 def _grown(alpha: Array32, radius: float) -> Array32:
     size = 2 * round(radius / 2) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return np.asarray(mean(np.asarray(cv2.dilate((alpha > 0.05).astype(np.float32), disc), np.float32), 3))
+    return np.asarray(
+        mean(np.asarray(cv2.dilate((alpha > 0.05).astype(np.float32), disc), np.float32), 3)
+    )
 
 
 def _enclosed(alpha: Array32) -> Array32:
@@ -88,7 +94,9 @@ def _enclosed(alpha: Array32) -> Array32:
     _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     inner = ~np.isin(labels, edge) & (labels > 0)
-    return np.asarray(mean(np.asarray(cv2.dilate(inner.astype(np.float32), np.ones((7, 7))), np.float32), 3))
+    return np.asarray(
+        mean(np.asarray(cv2.dilate(inner.astype(np.float32), np.ones((7, 7))), np.float32), 3)
+    )
 
 
 def push_pull(picture: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
@@ -98,11 +106,13 @@ def push_pull(picture: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
     while min(levels[-1][1].shape) > 2:
         colour, known = levels[-1]
         half = ((known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2)
-        levels.append((resized(colour, half, shrink=True), resized(known, half, shrink=True)))  # fmt: skip
+        levels.append((resized(colour, half, shrink=True), resized(known, half, shrink=True)))
     colour, known = levels[-1]
     total = max(float(known.sum()), 1e-6)
     middle = colour.sum((0, 1)) / total
-    filled = np.where(known[..., None] > 1e-6, colour / np.maximum(known, 1e-6)[..., None], middle).astype(np.float32)
+    filled = np.where(
+        known[..., None] > 1e-6, colour / np.maximum(known, 1e-6)[..., None], middle
+    ).astype(np.float32)
     for colour, known in levels[-2::-1]:
         above = resized(filled, (known.shape[1], known.shape[0]))
         trust = np.clip(2 * known, 0, 1)[..., None]
@@ -142,10 +152,14 @@ def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
     _, labels = cv2.connectedComponents(clean)
     joined = np.isin(labels, np.unique(labels[seed & (clean > 0)])) & (clean > 0)
     flesh = (apart(skin) < 3.0) & ~like & (alpha > 0.5) & ~face & (above < 0)
-    clean = cv2.morphologyEx((flesh | face).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    clean = cv2.morphologyEx(
+        (flesh | face).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+    )
     _, labels = cv2.connectedComponents(clean)
     neck = (labels == np.bincount(labels[face & (clean > 0)]).argmax()) & ~face
     radius = max(2, round(0.05 * tall))
     both = joined | neck
-    full = cv2.morphologyEx(both.astype(np.float32), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8))
+    full = cv2.morphologyEx(
+        both.astype(np.float32), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8)
+    )
     return np.asarray(mean(mean(np.asarray(full, np.float32), 2 * radius + 1), 2 * radius + 1))

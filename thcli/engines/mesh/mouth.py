@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import patch
+from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.field import smoothstep
 from thcli.engines.mesh.sampling import look_up
-from thcli.faces.topology import LIPS_OUTER, MOUTH_SKIN
+from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
 OPENS = (0.02, 0.07)  # gap / width between which the inside appears
 CLOSES = (0.35, 0.75)  # target gap / source gap between which the line between closed lips fades in
@@ -35,7 +35,9 @@ def gain(wanted: Array, there: Array) -> Array:
 def seam(picture: Image, mesh: Array) -> Array:
     """The colour of the line between closed lips, (3,): the lips' own, in shadow."""
     rims = mesh[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - mesh[LIPS, :2])
-    return np.asarray(0.55 * np.median(look_up(picture, rims[None].astype(np.float32))[0], 0), np.float64)
+    return np.asarray(
+        0.55 * np.median(look_up(picture, rims[None].astype(np.float32))[0], 0), np.float64
+    )
 
 
 def draw_seam(out: Image, colour: Array, own_gap: float, target: Array, step: int) -> None:
@@ -43,29 +45,29 @@ def draw_seam(out: Image, colour: Array, own_gap: float, target: Array, step: in
 
     own_gap: of the source's lips, in widths.  step: source pixels a sample of the map.
     """
-    place = patch.opening(target, LIPS)
+    place = opening.opening(target, LIPS)
     shown = 1 - float(smoothstep(*CLOSES, place.gap / own_gap))
-    where = patch.pixels(place, (out.shape[1], out.shape[0]), 0.06)
+    where = opening.pixels(place, (out.shape[1], out.shape[0]), 0.06)
     if shown <= 0 or where is None:
         return
-    u, v = patch.coordinates(place, where)
+    u, v = opening.coordinates(place, where)
     upper, lower = place.rims(u)
     reach = np.float32(0.7 * step / max(place.width, 1.0))
-    mask = patch.cover(place, u, v, (upper - reach, lower + reach), max(1.5, 1.2 * step))
-    patch.blend(out, where, shown * mask, colour.astype(np.float32)[None, None])
+    mask = opening.cover(place, u, v, (upper - reach, lower + reach), max(1.5, 1.2 * step))
+    opening.blend(out, where, shown * mask, colour.astype(np.float32)[None, None])
 
 
 def draw_driver(out: Image, own_tone: Array, target: Array, driver: Array, frame: Image) -> None:
     """Puts the driver's mouth, (468, 3) mesh in pixels of his frame, between the target's lips, in place."""
-    place, his = patch.opening(target, LIPS), patch.opening(driver, LIPS)
+    place, his = opening.opening(target, LIPS), opening.opening(driver, LIPS)
     shown = float(smoothstep(*OPENS, place.gap))
-    where = patch.pixels(place, (out.shape[1], out.shape[0]), 0.06)
+    where = opening.pixels(place, (out.shape[1], out.shape[0]), 0.06)
     if shown <= 0 or where is None:
         return
-    u, v = patch.coordinates(place, where)
+    u, v = opening.coordinates(place, where)
     upper, lower = place.rims(u)
-    there = patch.place(his, u, patch.across(v, (upper, lower), his.rims(u)))
+    there = opening.place(his, u, opening.across(v, (upper, lower), his.rims(u)))
     colour = look_up(frame, there).astype(np.float32)
     colour = np.minimum(colour * gain(own_tone, tone(frame, driver)).astype(np.float32), 255)
-    mask = patch.cover(place, u, v, (upper + 0.01, lower - 0.01), max(1.5, 0.035 * place.width))
-    patch.blend(out, where, shown * mask, colour)
+    mask = opening.cover(place, u, v, (upper + 0.01, lower - 0.01), max(1.5, 0.035 * place.width))
+    opening.blend(out, where, shown * mask, colour)

@@ -15,9 +15,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import Indices
 
-STEEPEST = (
-    6.0  # change of a value a pixel beyond which a triangle is a sliver that only its neighbours should speak for
-)
+STEEPEST = 6.0  # change of a value a pixel beyond which a triangle is a sliver that only its neighbours should speak for
 _SHIFT = 4  # fractional bits of cv2's polygon corners
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
-from thcli.engines.mesh.field import REACH, Surroundings, outer
 from thcli.engines.mesh.raster import Grid
 from thcli.engines.mesh.sampling import mean, resized
+from thcli.engines.mesh.surroundings import REACH, Surroundings, outer
 
 COARSE = 8  # samples of the map to one of the outer field
 MERGE = 0.027  # face heights over which mesh and surroundings mix
@@ -42,7 +42,12 @@ def step_for(mesh: Array) -> int:
 
 
 def build(
-    source: Array, around: Surroundings, target: Array, eye_source: Array, size: tuple[int, int], step: int
+    source: Array,
+    around: Surroundings,
+    target: Array,
+    eye_source: Array,
+    size: tuple[int, int],
+    step: int,
 ) -> Map | None:
     """The map of a target mesh (468, 3); None when all of it lies outside of a picture of `size`.
 
@@ -57,13 +62,22 @@ def build(
     displacement = resized(coarse, (fine.columns, fine.rows))
     face = _clipped(Grid.around(target[:, :2].min(0), target[:, :2].max(0), step, 3), fine)
     if face is None:
-        return Map(fine, displacement, fine, np.full((fine.rows, fine.columns), -1, np.int32), np.zeros((fine.rows, fine.columns), np.float32))  # fmt: skip
+        return Map(
+            fine,
+            displacement,
+            fine,
+            np.full((fine.rows, fine.columns), -1, np.int32),
+            np.zeros((fine.rows, fine.columns), np.float32),
+        )
     ids = raster.paint(target, anatomy.TRIANGLES, _order(target), face)
     maps = raster.linear_maps(target, source[:, :2] - target[:, :2], anatomy.TRIANGLES)
     eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLES]
     maps[: len(eyes)] = raster.linear_maps(target, eye_source - target[:, :2], eyes)
     inner, inside = _closed(
-        raster.sample(ids, maps, face), ids, max(1, round(MERGE * anatomy.height(target) / step)), JUMP * step
+        raster.sample(ids, maps, face),
+        ids,
+        max(1, round(MERGE * anatomy.height(target) / step)),
+        JUMP * step,
     )
     row, column = (face.y0 - fine.y0) // step, (face.x0 - fine.x0) // step
     view = displacement[row : row + face.rows, column : column + face.columns]
@@ -92,7 +106,13 @@ def _moving(grid: Grid, coarse: Array32, points: Array) -> tuple[Grid, Array32]:
         return grid, coarse
     top, bottom = max(rows[0] - 1, 0), min(rows[-1] + 2, grid.rows)
     left, right = max(columns[0] - 1, 0), min(columns[-1] + 2, grid.columns)
-    part = Grid(grid.x0 + left * grid.step, grid.y0 + top * grid.step, grid.step, int(right - left), int(bottom - top))
+    part = Grid(
+        grid.x0 + left * grid.step,
+        grid.y0 + top * grid.step,
+        grid.step,
+        int(right - left),
+        int(bottom - top),
+    )
     return part, np.ascontiguousarray(coarse[top:bottom, left:right])
 
 
@@ -128,6 +148,7 @@ def _closed(inner: Array32, ids: Indices, reach: int, jump: float) -> tuple[Arra
     inner[torn] = smooth[torn]
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     core = np.asarray(
-        cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1), np.float32
+        cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1),
+        np.float32,
     )
     return inner, mean(core, 2 * reach - 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.options import RenderOptions, RunOptions
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.clip import Rows
-from thcli.engines.blocks.keypoints import relative_points
-from thcli.engines.blocks.relative import Change, KeypointEngine
 from thcli.engines.monkeynet.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
+from thcli.engines.shared.motion_rows import Rows
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.keypoints import relative_points
+from thcli.engines.shared.networks.relative import Change, KeypointEngine
 from thcli.weights.tensors import load_tensors
 
 
@@ -20,7 +20,9 @@ class MonkeyNetEngine(KeypointEngine):
     kind = Keypoints
 
     def __init__(self, detector: KeypointDetector, generator: Generator, run: RunOptions) -> None:
-        super().__init__(detector, generator, run, {"mean": (KEYPOINTS, 2), "var": (KEYPOINTS, 2, 2)})
+        super().__init__(
+            detector, generator, run, {"mean": (KEYPOINTS, 2), "var": (KEYPOINTS, 2, 2)}
+        )
 
     def since(self, first: Rows, own: Rows) -> Change:
         def change(rows: Rows) -> Rows:
@@ -33,8 +35,13 @@ class MonkeyNetEngine(KeypointEngine):
 def load(run: RunOptions, options: RenderOptions | None = None) -> MonkeyNetEngine:
     """Config vox. Raises WeightsError when the checkpoint is not here or of another configuration."""
     name = "monkeynet"
-    parts = (load_tensors(name, prefix=f"{part}.", offline=run.offline) for part in ("kp_detector", "generator"))
+    parts = (
+        load_tensors(name, prefix=f"{part}.", offline=run.offline)
+        for part in ("kp_detector", "generator")
+    )
     detector, generator = parts
     return MonkeyNetEngine(
-        load_state(KeypointDetector(), detector, name), load_state(Generator(), generator, name), run
+        load_state(KeypointDetector(), detector, name),
+        load_state(Generator(), generator, name),
+        run,
     )

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.blocks import grid
-from thcli.engines.blocks.layers import FLAT, Decoder, Encoder, Hourglass, Same, residuals
+from thcli.engines.shared.networks import grid
+from thcli.engines.shared.networks.layers import FLAT, Decoder, Encoder, Hourglass, Same, residuals
 
 KEYPOINTS = 10
 REDUCTION = 4  # nearest: every fourth pixel, no filter
@@ -55,7 +55,9 @@ def reduce(picture: Tensor) -> Tensor:
 
 def heatmaps(points: Keypoints, sizes: tuple[int, int]) -> Tensor:
     """exp(-(z - mean)^T var^-1 (z - mean) / 2) / 100: (B, K, h, w)."""
-    away = grid.identity(sizes, points.mean.device, points.mean.dtype) - points.mean[:, :, None, None]
+    away = (
+        grid.identity(sizes, points.mean.device, points.mean.dtype) - points.mean[:, :, None, None]
+    )
     inverse = torch.linalg.inv(points.var)
     return torch.exp(torch.einsum("bkhwi,bkij,bkhwj->bkhw", away, inverse, away) * -0.5) * HEAT
 
@@ -94,17 +96,30 @@ class DenseMotion(nn.Module):
         self.group_blocks = nn.Sequential(
             *(Same(4 * regions, 4 * regions, 1, dims=FLAT, groups=regions) for _ in range(2))
         )
-        self.hourglass = Hourglass(32 // narrow, 4 * regions, 5, 1024 // narrow, dims=FLAT, outputs=regions + 2)
+        self.hourglass = Hourglass(
+            32 // narrow, 4 * regions, 5, 1024 // narrow, dims=FLAT, outputs=regions + 2
+        )
         self.aligned = aligned
 
     def forward(self, source: Encoded, driving: Keypoints) -> Field:
         sizes = (source.small.shape[2], source.small.shape[3])
         heat = heatmaps(driving, sizes) - source.heat
-        offsets = F.pad(source.keypoints.mean - driving.mean, (0, 0, 1, 0))  # background first: no heat, no motion
+        offsets = F.pad(
+            source.keypoints.mean - driving.mean, (0, 0, 1, 0)
+        )  # background first: no heat, no motion
         base = grid.identity(sizes, offsets.device, offsets.dtype)
-        small = source.small[:, None].expand(*offsets.shape[:2], *source.small.shape[1:])  # one source, or one each
-        moved = grid.sample(small.flatten(0, 1), (base + offsets[:, :, None, None]).flatten(0, 1), aligned=self.aligned)
-        seen = [F.pad(heat, (0, 0, 0, 0, 1, 0))[:, :, None], moved.view(*offsets.shape[:2], -1, *sizes)]
+        small = source.small[:, None].expand(
+            *offsets.shape[:2], *source.small.shape[1:]
+        )  # one source, or one each
+        moved = grid.sample(
+            small.flatten(0, 1),
+            (base + offsets[:, :, None, None]).flatten(0, 1),
+            aligned=self.aligned,
+        )
+        seen = [
+            F.pad(heat, (0, 0, 0, 0, 1, 0))[:, :, None],
+            moved.view(*offsets.shape[:2], -1, *sizes),
+        ]
         embedding = torch.cat(seen, 2).flatten(1, 2)
         out = self.hourglass(self.group_blocks(embedding[:, :, None]))[:, :, 0].float()
         mask, correction = F.softmax(out[:, :-2], 1), out[:, -2:]
@@ -141,7 +156,10 @@ class Generator(nn.Module):
 
     def decode(self, source: Encoded, field: Field) -> Tensor:
         """(B, 45, 256, 256): the decoder's features, the warped picture, the heat."""
-        skips = [torch.cat([self.warped(skip, field), resized(field.heat, skip.shape[2:])], 1) for skip in source.skips]
+        skips = [
+            torch.cat([self.warped(skip, field), resized(field.heat, skip.shape[2:])], 1)
+            for skip in source.skips
+        ]
         out: Tensor = self.video_decoder(skips)
         return out
 

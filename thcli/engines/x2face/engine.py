@@ -7,10 +7,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from thcli.core.options import RenderOptions, RunOptions
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.clip import Rows
-from thcli.engines.blocks.keypoints import relative_points
-from thcli.engines.blocks.relative import Change, RelativeEngine
+from thcli.engines.shared.motion_rows import Rows
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.keypoints import relative_points
+from thcli.engines.shared.networks.relative import Change, RelativeEngine
 from thcli.engines.x2face.networks import X2Face
 from thcli.weights.tensors import load_tensors
 

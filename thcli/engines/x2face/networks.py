@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.blocks import grid
+from thcli.engines.shared.networks import grid
 
 SIZE = 256
 CODE = 128
@@ -48,12 +48,16 @@ class Level(nn.Module):
         up: list[nn.Module] = [
             nn.ReLU(),
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=aligned),
-            nn.Conv2d(width if innermost or not joined else 2 * width, outputs, 3, 1, 1, bias=False),
+            nn.Conv2d(
+                width if innermost or not joined else 2 * width, outputs, 3, 1, 1, bias=False
+            ),
             nn.BatchNorm2d(outputs) if depth else last,
         ]
         self.up, self.down = nn.Sequential(*up), nn.Sequential(*down)
         if not innermost:
-            self.submodule = Level(depth + 1, width, width, widths, joined=joined, last=last, aligned=aligned)
+            self.submodule = Level(
+                depth + 1, width, width, widths, joined=joined, last=last, aligned=aligned
+            )
         self.innermost, self.joined = innermost, joined and depth > 0
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -73,7 +77,9 @@ class PoseLevel(Level):
 
     def __init__(self, widths: Sequence[int], *, aligned: bool):
         outer, code = widths[-2:]
-        super().__init__(len(widths) - 1, outer, outer, widths, joined=False, last=nn.Tanh(), aligned=aligned)
+        super().__init__(
+            len(widths) - 1, outer, outer, widths, joined=False, last=nn.Tanh(), aligned=aligned
+        )
         self.posefrombottle = nn.Linear(code, 3)
         self.bottlefrompose = nn.Sequential(nn.Linear(3, code, bias=False), nn.BatchNorm1d(code))
 
@@ -81,9 +87,13 @@ class PoseLevel(Level):
 class Network(nn.Module):
     """A U-Net under the published prefix netG.model."""
 
-    def __init__(self, outputs: int, widths: Sequence[int], *, joined: bool, last: nn.Module, aligned: bool):
+    def __init__(
+        self, outputs: int, widths: Sequence[int], *, joined: bool, last: nn.Module, aligned: bool
+    ):
         super().__init__()
-        self.netG = nn.ModuleDict({"model": Level(0, 3, outputs, widths, joined=joined, last=last, aligned=aligned)})
+        self.netG = nn.ModuleDict(
+            {"model": Level(0, 3, outputs, widths, joined=joined, last=last, aligned=aligned)}
+        )
 
     @property
     def level(self) -> Level:
@@ -107,8 +117,12 @@ class X2Face(nn.Module):
 
     def __init__(self, *, aligned: bool = True, posed: bool = False, narrow: int = 1):
         super().__init__()
-        unwrapping, driving = ([width // narrow for width in (*WIDTHS, code)] for code in (512, CODE))
-        self.pix2pixUnwrapped = Network(3, unwrapping, joined=True, last=nn.Identity(), aligned=aligned)
+        unwrapping, driving = (
+            [width // narrow for width in (*WIDTHS, code)] for code in (512, CODE)
+        )
+        self.pix2pixUnwrapped = Network(
+            3, unwrapping, joined=True, last=nn.Identity(), aligned=aligned
+        )
         self.pix2pixSampler = Network(2, driving, joined=False, last=nn.Tanh(), aligned=aligned)
         if posed:
             level = self.pix2pixSampler.level
@@ -135,13 +149,17 @@ class X2Face(nn.Module):
 
     def field(self, code: Tensor) -> Tensor:
         """Code (B, 128) -> the sampler's output (B, 2, 256, 256), already between -1 and 1."""
-        out: Tensor = self.pix2pixSampler.level.decode([code] * (len(WIDTHS) + 1) + [code[..., None, None]])
+        out: Tensor = self.pix2pixSampler.level.decode(
+            [code] * (len(WIDTHS) + 1) + [code[..., None, None]]
+        )
         return out.float()
 
     def posed(self, code: Tensor, pose: Tensor) -> Tensor:
         """The code (B, 128) moved to wanted angles (B, 3) in radians, roll pitch yaw; only of the posed variant."""
         level = next(m for m in self.modules() if isinstance(m, PoseLevel))
-        out: Tensor = code + level.bottlefrompose(pose) - level.bottlefrompose(level.posefrombottle(code))
+        out: Tensor = (
+            code + level.bottlefrompose(pose) - level.bottlefrompose(level.posefrombottle(code))
+        )
         return out
 
     def read(self, picture: Tensor, offsets: Tensor) -> Tensor:
@@ -152,7 +170,9 @@ class X2Face(nn.Module):
         """(B, h, w, 2) reading grid of offsets (B, 2, h, w)."""
         sizes = (offsets.shape[2], offsets.shape[3])
         # the published grid is rounded from doubles
-        base = grid.identity(sizes, torch.device("cpu"), torch.float64).to(offsets.device, offsets.dtype)
+        base = grid.identity(sizes, torch.device("cpu"), torch.float64).to(
+            offsets.device, offsets.dtype
+        )
         return offsets.permute(0, 2, 3, 1) + base
 
     def forward(self, mosaic: Tensor, code: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy.typing as npt
 
+from thcli.core.imaging import to_uint8
 from thcli.core.types import Face, Image
-from thcli.faces.align import arcface
-from thcli.faces.backends.common import eight_bit
-from thcli.faces.crop import crop
-from thcli.faces.layouts import landmarks_of
+from thcli.faces.crops.align import arcface
+from thcli.faces.crops.crop import crop
+from thcli.faces.landmarks.layouts import landmarks_of
 
 SIZE = 112
 
@@ -20,4 +20,4 @@ def aligned(picture: npt.NDArray[Any], face: Face) -> Image:
 
     picture: (H, W, 3) RGB uint8 or uint16.  Raises NoFaceError when the face has no landmarks to align by.
     """
-    return eight_bit(crop(picture, arcface(landmarks_of(face), SIZE), border="black"))
+    return to_uint8(crop(picture, arcface(landmarks_of(face), SIZE), border="black"))

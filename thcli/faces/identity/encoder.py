@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from thcli.core.backends import backend, chosen
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32, Face, Identity, Image
-from thcli.faces.backends.common import file_of
+from thcli.faces.adapters.common import file_of
+from thcli.faces.backends import IDENTITIES
 from thcli.faces.identity.aligned import aligned
 
 
@@ -40,7 +40,7 @@ class LazyEncoder(CropEncoder):
 
     @cached_property
     def _own(self) -> IdentityEncoder:
-        own: IdentityEncoder = backend("identity", self.name).load(self._run)
+        own: IdentityEncoder = IDENTITIES.backend(self.name).load(self._run)
         return own
 
     @property
@@ -56,7 +56,9 @@ def unit_rows(rows: Sequence[Array32]) -> Array32:
     if not len(rows):
         return np.zeros((0, 0), np.float32)
     table = np.stack(rows)
-    return np.asarray(table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12), np.float32)
+    return np.asarray(
+        table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12), np.float32
+    )
 
 
 def encoder(name: str, run: RunOptions) -> IdentityEncoder | None:
@@ -65,11 +67,11 @@ def encoder(name: str, run: RunOptions) -> IdentityEncoder | None:
     Its weights are looked for now, and loaded with its first face.  Raises UsageError for a name that there is not, WeightsError for one whose
     weights are not here or are refused by --licence.
     """
-    picked = chosen("identity", name, run)
+    picked = IDENTITIES.resolve(name, run)
     if picked in ("", "none"):
         return None
     try:
-        for entry in backend("identity", picked).weights:
+        for entry in IDENTITIES.backend(picked).weights:
             file_of(entry, run.licence)
     except WeightsError:
         if name == "auto":

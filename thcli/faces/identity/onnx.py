@@ -21,12 +21,19 @@ INPUTS: dict[TeacherInput, tuple[tuple[float, float, float], tuple[float, float,
     "arcface": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 _UNREADABLE = (
-    runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf, runtime.NoSuchFile, runtime.NotImplemented,
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NoSuchFile,
+    runtime.NotImplemented,
     runtime.RuntimeException,
-)  # fmt: skip
+)
 
 
-Inner = Callable[[Sequence[Image]], tuple[Array32, list[Array32]]]  # crops -> vectors (N, D), maps (N, C, S, S) each
+Inner = Callable[
+    [Sequence[Image]], tuple[Array32, list[Array32]]
+]  # crops -> vectors (N, D), maps (N, C, S, S) each
 
 
 class OnnxIdentity(CropEncoder):
@@ -42,14 +49,20 @@ class OnnxIdentity(CropEncoder):
         settings.intra_op_num_threads = threads
         settings.log_severity_level = 3
         if not path.is_file():
-            raise WeightsError(f"There is no file {path}.", "Give a recognition network as an ONNX file.")
+            raise WeightsError(
+                f"There is no file {path}.", "Give a recognition network as an ONNX file."
+            )
         try:
-            self._session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(path), settings, providers=["CPUExecutionProvider"]
+            )
         except _UNREADABLE as exc:
             raise WeightsError(f"{path} is not an ONNX model that can be used: {exc}.") from exc
         (given, *more), shape = self._session.get_inputs(), self._session.get_outputs()[0].shape
         if more or list(given.shape[1:]) != [3, SIZE, SIZE] or len(shape) != 2:
-            raise WeightsError(f"{path} takes {given.shape} and gives {shape}: one that tells persons apart goes from (N, 3, {SIZE}, {SIZE}) to (N, D).")  # fmt: skip
+            raise WeightsError(
+                f"{path} takes {given.shape} and gives {shape}: one that tells persons apart goes from (N, 3, {SIZE}, {SIZE}) to (N, D)."
+            )
         self._name, self._single = given.name, given.shape[0] == 1
 
     def vectors(self, crops: Sequence[Image]) -> Array32:
@@ -62,15 +75,21 @@ class OnnxIdentity(CropEncoder):
             import onnx
         except ModuleNotFoundError as exc:
             raise UsageError(
-                "A teacher's inner maps need the package onnx.", "pip install onnx, or give --no-hints."
+                "A teacher's inner maps need the package onnx.",
+                "pip install onnx, or give --no-hints.",
             ) from exc
         model = onnx.shape_inference.infer_shapes(onnx.load(str(self.path)))
-        shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][2:] for v in model.graph.value_info}
+        shapes = {
+            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][2:]
+            for v in model.graph.value_info
+        }
         sums = [node.output[0] for node in model.graph.node if node.op_type == "Add"]
         for side in sides:
             found = [name for name in sums if shapes.get(name) == [side, side]]
             if not found:
-                raise WeightsError(f"{self.path} has no residual sum of {side} x {side}.", "Give --no-hints.")
+                raise WeightsError(
+                    f"{self.path} has no residual sum of {side} x {side}.", "Give --no-hints."
+                )
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(found[-1]))
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), self._settings, providers=["CPUExecutionProvider"]

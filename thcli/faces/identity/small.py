@@ -12,15 +12,13 @@ from torch.nn import functional
 from thcli.core.device import prepared
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Image
-from thcli.faces.backends.common import check_licence, fill
+from thcli.faces.adapters.common import check_licence, fill
 from thcli.faces.identity.encoder import CropEncoder
 from thcli.faces.identity.network import IdentityNet, folded, seen
 from thcli.weights.tensors import load_tensors
 
 NAME = "identity-s"
-SAME_PERSON = (
-    0.32  # one of 300 pairs of strangers reaches it, two of three pairs of pictures of one person (docs/figures.md)
-)
+SAME_PERSON = 0.32  # one of 300 pairs of strangers reaches it, two of three pairs of pictures of one person (docs/figures.md)
 MOST = 32  # faces at a time
 
 
@@ -38,9 +36,13 @@ class IdentitySmall(CropEncoder):
         rows = [np.zeros((0, 512), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(crops), MOST):
-                pixels = torch.from_numpy(np.stack([seen(crop) for crop in crops[start : start + MOST]]))
+                pixels = torch.from_numpy(
+                    np.stack([seen(crop) for crop in crops[start : start + MOST]])
+                )
                 planes = pixels.to(self._device).permute(0, 3, 1, 2).float() / 255
-                both = self._net(torch.cat([planes, planes.flip(3)])).chunk(2)  # a mirror image shows the same person
+                both = self._net(torch.cat([planes, planes.flip(3)])).chunk(
+                    2
+                )  # a mirror image shows the same person
                 rows.append(functional.normalize(both[0] + both[1]).cpu().numpy())
         return np.concatenate(rows)
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from thcli.core.device import resolve
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Coefficients, Face, Image
-from thcli.faces.backends.common import check_licence, fill
-from thcli.faces.model3d import views
+from thcli.faces.adapters.common import check_licence, fill
+from thcli.faces.model3d import crops
 from thcli.faces.model3d.network import UPRIGHT, Reader, ResNet50, places, split
 from thcli.weights import load_tensors
 
@@ -33,7 +33,9 @@ class Encoder(nn.Module):
         self.encoder = ResNet50(narrow)
         hidden = 1024 // narrow
         self.layers = nn.Sequential(
-            nn.Linear(self.encoder.width, hidden), nn.ReLU(), nn.Linear(hidden, sum(SHARES.values()))
+            nn.Linear(self.encoder.width, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, sum(SHARES.values())),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ class Deca:
     uses_pictures = True
 
     def __init__(self, network: nn.Module, run: RunOptions) -> None:
-        self._reader = Reader(network, views.deca, lambda x: x / 255, run)
+        self._reader = Reader(network, crops.deca, lambda x: x / 255, run)
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], run: RunOptions) -> Deca:
@@ -57,7 +59,12 @@ class Deca:
         """
         network = Encoder()
         wanted = network.state_dict()
-        fill(network, {k: v for k, v in tensors.items() if k in wanted}, "DECA (E_flame)", resolve(run.device))
+        fill(
+            network,
+            {k: v for k, v in tensors.items() if k in wanted},
+            "DECA (E_flame)",
+            resolve(run.device),
+        )
         return cls(network, run)
 
     def fit(self, pictures: Sequence[Image], faces: Sequence[Face]) -> Coefficients:
@@ -70,7 +77,13 @@ class Deca:
         zoom = np.sqrt(np.abs(np.linalg.det(back[:, :2, :2])))
         rotation = own["pose"][:, :3] * UPRIGHT.diagonal().astype(np.float32)
         return Coefficients(
-            "deca", own["shape"], own["exp"], rotation, (scale * zoom).astype(np.float32), places(back, origin), own
+            "deca",
+            own["shape"],
+            own["exp"],
+            rotation,
+            (scale * zoom).astype(np.float32),
+            places(back, origin),
+            own,
         )
 
     def attributes(self, pictures: Tensor) -> Array32:
@@ -78,7 +91,9 @@ class Deca:
 
         shared/specs/FADM.md: bilinear to 224, without antialiasing.
         """
-        seen = nn.functional.interpolate(pictures, (SIZE, SIZE), mode="bilinear", align_corners=False)
+        seen = nn.functional.interpolate(
+            pictures, (SIZE, SIZE), mode="bilinear", align_corners=False
+        )
         own = split(self._reader.run(255 * seen), **SHARES)
         return np.concatenate([own["exp"], own["pose"]], 1)
 

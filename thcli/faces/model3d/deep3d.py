@@ -15,8 +15,8 @@ from thcli.core.device import resolve
 from thcli.core.geometry import matrix_from_angles, rotvec_from_matrix
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Array32, Coefficients, Face, Image
-from thcli.faces.backends.common import check_licence, fill
-from thcli.faces.model3d import views
+from thcli.faces.adapters.common import check_licence, fill
+from thcli.faces.model3d import crops
 from thcli.faces.model3d.network import UPRIGHT, Reader, ResNet50, places, split
 from thcli.weights import load_tensors
 
@@ -47,7 +47,7 @@ class Deep3d:
     uses_pictures = True
 
     def __init__(self, network: nn.Module, run: RunOptions) -> None:
-        self._reader = Reader(network, views.deep3d, lambda x: x / 255, run)
+        self._reader = Reader(network, crops.deep3d, lambda x: x / 255, run)
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], run: RunOptions) -> Deep3d:
@@ -63,14 +63,21 @@ class Deep3d:
         scale, origin = projected(own["trans"])
         zoom = np.sqrt(np.abs(np.linalg.det(back[:, :2, :2])))
         return Coefficients(
-            "deep3d", own["id"], own["exp"], rotvec_from_matrix(rotation_of(own["angle"])).astype(np.float32),
-            (scale * zoom).astype(np.float32), places(back, origin), own,
-        )  # fmt: skip
+            "deep3d",
+            own["id"],
+            own["exp"],
+            rotvec_from_matrix(rotation_of(own["angle"])).astype(np.float32),
+            (scale * zoom).astype(np.float32),
+            places(back, origin),
+            own,
+        )
 
 
 def rotation_of(angle: Array32) -> Array:
     """(N, 3, 3) in picture axes of (N, 3) angles about x, y, z in radians, z after y after x, with y up and z towards the camera."""
-    return np.asarray(UPRIGHT @ matrix_from_angles(np.degrees(np.asarray(angle, np.float64))) @ UPRIGHT)
+    return np.asarray(
+        UPRIGHT @ matrix_from_angles(np.degrees(np.asarray(angle, np.float64))) @ UPRIGHT
+    )
 
 
 def projected(trans: Array32) -> tuple[Array, Array]:

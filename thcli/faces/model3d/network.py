@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.device import resolve
+from thcli.core.imaging import to_uint8
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Array32, Crop, Face, Image
-from thcli.faces.backends.common import eight_bit
-from thcli.faces.crop import crop
+from thcli.faces.crops.crop import crop
 
 UPRIGHT = np.diag(
     [1.0, -1.0, -1.0]
@@ -25,8 +25,14 @@ class Bottleneck(nn.Module):
     def __init__(self, wide: int, narrow: int, stride: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(wide, narrow, 1, bias=False), nn.BatchNorm2d(narrow)
-        self.conv2, self.bn2 = nn.Conv2d(narrow, narrow, 3, stride, 1, bias=False), nn.BatchNorm2d(narrow)
-        self.conv3, self.bn3 = nn.Conv2d(narrow, 4 * narrow, 1, bias=False), nn.BatchNorm2d(4 * narrow)
+        self.conv2, self.bn2 = (
+            nn.Conv2d(narrow, narrow, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(narrow),
+        )
+        self.conv3, self.bn3 = (
+            nn.Conv2d(narrow, 4 * narrow, 1, bias=False),
+            nn.BatchNorm2d(4 * narrow),
+        )
         self.downsample: nn.Module | None = None
         if stride > 1 or wide != 4 * narrow:
             self.downsample = nn.Sequential(
@@ -51,7 +57,10 @@ class ResNet50(nn.Module):
         wide = base
         for number, blocks in enumerate((3, 4, 6, 3)):
             width = base << number
-            row = [Bottleneck(wide if not i else 4 * width, width, 2 if number and not i else 1) for i in range(blocks)]
+            row = [
+                Bottleneck(wide if not i else 4 * width, width, 2 if number and not i else 1)
+                for i in range(blocks)
+            ]
             self.add_module(f"layer{number + 1}", nn.Sequential(*row))
             wide = 4 * width
         self.width = wide
@@ -66,8 +75,16 @@ class ResNet50(nn.Module):
 class Reader:
     """A network and the rule by which it cuts its crops. rule: where a face's crop lies.  prepare: (N, 3, S, S) 0..255 RGB -> what the network reads."""
 
-    def __init__(self, network: nn.Module, rule: Callable[[Face], Crop], prepare: Callable[[Tensor], Tensor], run: RunOptions) -> None:  # fmt: skip
-        self._network, self._rule, self._prepare = network.to(memory_format=torch.channels_last), rule, prepare  # type: ignore[call-overload]  # torch's stubs
+    def __init__(
+        self,
+        network: nn.Module,
+        rule: Callable[[Face], Crop],
+        prepare: Callable[[Tensor], Tensor],
+        run: RunOptions,
+    ) -> None:
+        # torch's stubs do not know memory_format.
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._rule, self._prepare = rule, prepare
         self._device, self._batch = resolve(run.device), run.batch_size
 
     def read(self, pictures: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array]:
@@ -86,8 +103,14 @@ class Reader:
 
     def _crops(self, pictures: Sequence[Image], places: Sequence[Crop]) -> Iterator[Tensor]:
         for start in range(0, len(places), self._batch):
-            pairs = zip(pictures[start : start + self._batch], places[start : start + self._batch], strict=True)
-            cut = np.stack([crop(eight_bit(picture), where, border="black") for picture, where in pairs])
+            pairs = zip(
+                pictures[start : start + self._batch],
+                places[start : start + self._batch],
+                strict=True,
+            )
+            cut = np.stack(
+                [crop(to_uint8(picture), where, border="black") for picture, where in pairs]
+            )
             yield torch.from_numpy(cut).permute(0, 3, 1, 2)
 
 

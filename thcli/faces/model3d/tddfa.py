@@ -13,8 +13,8 @@ from thcli.core.errors import WeightsError
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import RunOptions
 from thcli.core.types import AnyArray, Array, Array32, Coefficients, Face, Image
-from thcli.faces.backends.common import check_licence, fill
-from thcli.faces.model3d import views
+from thcli.faces.adapters.common import check_licence, fill
+from thcli.faces.model3d import crops
 from thcli.faces.model3d.network import UPRIGHT, Reader, places, split
 from thcli.weights import load_arrays, load_tensors
 
@@ -31,7 +31,10 @@ class Separable(nn.Module):
 
     def __init__(self, inner: int, outer: int, stride: int) -> None:
         super().__init__()
-        self.conv_dw, self.bn_dw = nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False), nn.BatchNorm2d(inner)  # fmt: skip
+        self.conv_dw, self.bn_dw = (
+            nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False),
+            nn.BatchNorm2d(inner),
+        )
         self.conv_sep, self.bn_sep = nn.Conv2d(inner, outer, 1, bias=False), nn.BatchNorm2d(outer)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,24 +74,39 @@ class Tddfa:
     expression_names = tuple(f"exp_{i}" for i in range(1, EXPRESSION + 1))
     uses_pictures = True
 
-    def __init__(self, network: nn.Module, mean: Array32, std: Array32, name: str, run: RunOptions) -> None:
-        self._reader = Reader(network, views.tddfa, lambda x: (x.flip(1) - 127.5) / 128, run)
+    def __init__(
+        self, network: nn.Module, mean: Array32, std: Array32, name: str, run: RunOptions
+    ) -> None:
+        self._reader = Reader(network, crops.tddfa, lambda x: (x.flip(1) - 127.5) / 128, run)
         self._mean, self._std, self._name = mean, std, name
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], moments: Mapping[str, AnyArray], name: str, run: RunOptions) -> Tddfa:
+    def of(
+        cls,
+        tensors: Mapping[str, Tensor],
+        moments: Mapping[str, AnyArray],
+        name: str,
+        run: RunOptions,
+    ) -> Tddfa:
         """With the official files' content. tensors: `state_dict.module.` taken off.  moments: mean and std.
 
         Raises WeightsError when a key is missing, strange or misshapen.
         """
         # the file also has fc_lm, a head of landmarks that only training uses; fc_param is fc in the public network
-        state = {k.replace("fc_param.", "fc."): v for k, v in tensors.items() if not k.startswith("fc_lm.")}
+        state = {
+            k.replace("fc_param.", "fc."): v
+            for k, v in tensors.items()
+            if not k.startswith("fc_lm.")
+        }
         first = state.get("conv1.weight")
         network = MobileNet(1.0 if first is None else first.shape[0] / 32)
         fill(network, state, f"3DDFA_V2 ({name})", resolve(run.device))
         both = [np.asarray(moments.get(key, ()), np.float32) for key in ("mean", "std")]
         if any(values.shape != (NUMBERS,) for values in both):
-            raise WeightsError(f"{MEAN_STD} does not hold a mean and std of {NUMBERS}.", f"thcli weights verify {MEAN_STD}")  # fmt: skip
+            raise WeightsError(
+                f"{MEAN_STD} does not hold a mean and std of {NUMBERS}.",
+                f"thcli weights verify {MEAN_STD}",
+            )
         return cls(network, both[0], both[1], name, run)
 
     def fit(self, pictures: Sequence[Image], faces: Sequence[Face]) -> Coefficients:
@@ -101,9 +119,14 @@ class Tddfa:
         # the model counts pixels from 1, and rows from below (utils/tddfa_util.py: similar_transform)
         origin = np.stack([shift[:, 0] - 1, SIZE - shift[:, 1]], 1)
         return Coefficients(
-            self._name, parts["shape"], parts["expression"], rotvec_from_matrix(rotation).astype(np.float32),
-            (scale * zoom).astype(np.float32), places(back, origin), {"param": param},
-        )  # fmt: skip
+            self._name,
+            parts["shape"],
+            parts["expression"],
+            rotvec_from_matrix(rotation).astype(np.float32),
+            (scale * zoom).astype(np.float32),
+            places(back, origin),
+            {"param": param},
+        )
 
 
 def pose_of(pose: Array32) -> tuple[Array, Array, Array]:

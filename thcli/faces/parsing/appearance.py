@@ -17,14 +17,18 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from thcli.core.types import Array32, Image
-from thcli.faces.guided import guided
+from thcli.faces.compositing.guided_filter import guided
+from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.polygon import distances
-from thcli.faces.topology import OVAL
 
 SIDE = 128  # samples across the crop
 BACKGROUND, FLESH, HAIR, CLOTH = range(4)
 _FOREHEAD, _CHIN_TIP = 10, 152  # points of the mesh
-_BINS = (16, 26, 26)  # of lightness (0..100), and of the two opponent colours (-40..60, where skin and hair lie)
+_BINS = (
+    16,
+    26,
+    26,
+)  # of lightness (0..100), and of the two opponent colours (-40..60, where skin and hair lie)
 _ROUNDS = 3
 _TRUST = 1.4  # of colours against places: neighbouring samples are not independent, yet skin's colours are very sure
 _RADIUS, _SMOOTHNESS = 8, 1e-3  # of the guided filter that ends it
@@ -53,15 +57,21 @@ def around(mesh: Array32, crop_size: int) -> Around:
     top, chin = points[_FOREHEAD], points[_CHIN_TIP]
     tall = max(float(np.linalg.norm(chin - top)), 1e-3)
     axis = (chin - top) / np.float32(tall)
-    across = np.array([axis[1], -axis[0]], np.float32)  # to the picture's right when the face is upright
+    across = np.array(
+        [axis[1], -axis[0]], np.float32
+    )  # to the picture's right when the face is upright
     x, y = (a.astype(np.float32) for a in np.meshgrid(np.arange(SIDE), np.arange(SIDE)))
     down = ((x - top[0]) * axis[0] + (y - top[1]) * axis[1]) / tall
     aside = ((x - top[0]) * across[0] + (y - top[1]) * across[1]) / tall
     sides = (points[OVAL] - top) @ across / np.float32(tall)
     right = (aside > 0).astype(np.float32)
-    out = np.where(aside > 0, aside / max(float(sides.max()), 1e-2), aside / min(float(sides.min()), -1e-2))
+    out = np.where(
+        aside > 0, aside / max(float(sides.max()), 1e-2), aside / min(float(sides.min()), -1e-2)
+    )
     # A distance is smooth: half of the samples do.
-    coarse = distances((points[OVAL] + np.float32(0.5)) / 2 - np.float32(0.5), (SIDE // 2, SIDE // 2))
+    coarse = distances(
+        (points[OVAL] + np.float32(0.5)) / 2 - np.float32(0.5), (SIDE // 2, SIDE // 2)
+    )
     inside = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) * np.float32(2 / tall)
     return Around(np.asarray(inside, np.float32), down, out.astype(np.float32), right)
 
@@ -78,9 +88,9 @@ def divide(picture: Image, matte: Array32, hidden: Array32, place: Around) -> Ar
     weights = places.prior(None) ** 2
     weights /= weights.sum(0)
     for _ in range(_ROUNDS):
-        score = np.log(places.prior(weights[HAIR]) + np.float32(1e-6)) + np.float32(_TRUST) * colours.likelihood(
-            weights
-        )
+        score = np.log(places.prior(weights[HAIR]) + np.float32(1e-6)) + np.float32(
+            _TRUST
+        ) * colours.likelihood(weights)
         weights = np.exp(score - score.max(0))
         weights /= weights.sum(0)
     edges = np.clip(guided(small, weights, _RADIUS, _SMOOTHNESS), 1e-4, 1)
@@ -99,26 +109,43 @@ class _Places:
         neck = 0.8 * _step(-o, -0.95, 0.12) * _step(t, 0.7, 0.1) * _step(-t, -1.55, 0.12)
         ears = 0.3 * _step(t, 0.2, 0.05) * _step(-t, -0.8, 0.08) * _step(-o, -1.35, 0.06)
         self._flesh = inner * (1 - 0.35 * _step(-t, -0.3, 0.06) * _step(-d, -0.08, 0.02))
-        self._flesh += outer * np.maximum(np.maximum(forehead, neck), np.maximum(ears, np.float32(0.02)))
+        self._flesh += outer * np.maximum(
+            np.maximum(forehead, neck), np.maximum(ears, np.float32(0.02))
+        )
         fringe = 0.35 * _step(-t, -0.45, 0.12) * _step(-d, -0.12, 0.04)
         temples = 0.1 * _step(-t, -0.75, 0.1) * _step(-d, -0.05, 0.02)
-        self._hair = inner * (fringe + temples + 0.002) + outer * (0.8 * _step(-t, -0.55, 0.2) + 0.01)
-        self._hanging = outer * (0.45 * _step(t, 0.55, 0.2) * _step(o, 0.75, 0.12) * _step(-t, -1.9, 0.3))
-        below, shoulders = 0.9 * _step(t, 1.18, 0.08), 0.25 * _step(t, 0.95, 0.05) * _step(o, 1.2, 0.1)
+        self._hair = inner * (fringe + temples + 0.002) + outer * (
+            0.8 * _step(-t, -0.55, 0.2) + 0.01
+        )
+        self._hanging = outer * (
+            0.45 * _step(t, 0.55, 0.2) * _step(o, 0.75, 0.12) * _step(-t, -1.9, 0.3)
+        )
+        below, shoulders = (
+            0.9 * _step(t, 1.18, 0.08),
+            0.25 * _step(t, 0.95, 0.05) * _step(o, 1.2, 0.1),
+        )
         self._cloth = outer * (below + shoulders) + 0.003
-        self._there = np.maximum(np.clip(person, _LEAST, 1 - _LEAST), inner * np.float32(1 - _LEAST))
+        self._there = np.maximum(
+            np.clip(person, _LEAST, 1 - _LEAST), inner * np.float32(1 - _LEAST)
+        )
 
     def prior(self, hair: Array32 | None) -> Array32:
         """(4, SIDE, SIDE) float32, sum 1. hair: what is known of it, if anything is."""
-        hairy = self._hair + (self._hanging if hair is None else self._hanging * _long(self._place, hair))
+        hairy = self._hair + (
+            self._hanging if hair is None else self._hanging * _long(self._place, hair)
+        )
         share = self._there / (self._flesh + hairy + self._cloth)
-        return np.stack([1 - self._there, self._flesh * share, hairy * share, self._cloth * share]).astype(np.float32)
+        return np.stack(
+            [1 - self._there, self._flesh * share, hairy * share, self._cloth * share]
+        ).astype(np.float32)
 
 
 def _long(place: Around, hair: Array32) -> Array32:
     """How much hair may hang below the chin, 0..1 on each side: only where there is some beside the cheek."""
     t, o = place.down, place.out
-    band = _step(t, 0.55, 0.03) * _step(-t, -0.95, 0.03) * _step(o, 0.95, 0.03) * _step(-o, -1.5, 0.05)
+    band = (
+        _step(t, 0.55, 0.03) * _step(-t, -0.95, 0.03) * _step(o, 0.95, 0.03) * _step(-o, -1.5, 0.05)
+    )
     found = np.ones_like(t)
     for side in (place.right, 1 - place.right):
         share = float((hair * band * side).sum() / max(float((band * side).sum()), 1e-6))
@@ -157,7 +184,9 @@ class _Colours:
             for corner, share in zip(self._corners, self._shares, strict=True):
                 flat += np.bincount(corner, counted * share, count)
             total = float(flat.sum())
-            table = ndimage.gaussian_filter(flat.reshape(_BINS).astype(np.float32), _BLUR, mode="constant", truncate=3)
+            table = ndimage.gaussian_filter(
+                flat.reshape(_BINS).astype(np.float32), _BLUR, mode="constant", truncate=3
+            )
             table = ((table + 1e-4 * total / _BINS[0] ** 2 + 1e-3) / (total + 1)).ravel()
             found = sum(table[c] * s for c, s in zip(self._corners, self._shares, strict=True))
             logs = np.log(np.asarray(found, np.float32)).reshape(weight.shape)

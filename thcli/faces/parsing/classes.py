@@ -14,9 +14,26 @@ from thcli.core.errors import UsageError
 from thcli.core.types import Array32, Image
 
 CLASSES = (
-    "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
-    "mouth", "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
-)  # fmt: skip
+    "background",
+    "skin",
+    "nose",
+    "eye_g",
+    "l_eye",
+    "r_eye",
+    "l_brow",
+    "r_brow",
+    "l_ear",
+    "r_ear",
+    "mouth",
+    "u_lip",
+    "l_lip",
+    "hair",
+    "hat",
+    "ear_r",
+    "neck_l",
+    "neck",
+    "cloth",
+)
 
 Group = frozenset[int]
 
@@ -24,7 +41,9 @@ Group = frozenset[int]
 def number(name: str) -> int:
     """The number of a region. Raises UsageError naming those that there are."""
     if name not in CLASSES:
-        raise UsageError(f"There is no face region named {name!r}.", f"There are: {', '.join(CLASSES)}.")
+        raise UsageError(
+            f"There is no face region named {name!r}.", f"There are: {', '.join(CLASSES)}."
+        )
     return CLASSES.index(name)
 
 
@@ -47,22 +66,48 @@ WORN = ACCESSORIES | _group("hat", "cloth")  # not the person's own body
 
 GROUPS: MappingProxyType[str, Group] = MappingProxyType(
     {
-        "skin": SKIN, "eyes": EYES, "brows": BROWS, "lips": LIPS, "mouth": MOUTH, "ears": EARS, "hair": HAIR, "neck": NECK,
-        "face": FACE, "head": HEAD, "accessories": ACCESSORIES, "worn": WORN,
+        "skin": SKIN,
+        "eyes": EYES,
+        "brows": BROWS,
+        "lips": LIPS,
+        "mouth": MOUTH,
+        "ears": EARS,
+        "hair": HAIR,
+        "neck": NECK,
+        "face": FACE,
+        "head": HEAD,
+        "accessories": ACCESSORIES,
+        "worn": WORN,
     }
-)  # fmt: skip
+)
 
 # What each region becomes in a mirrored picture: the left and right ones change places.
 FLIP = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 
 PALETTE: Image = np.array(
     [
-        (0, 0, 0), (238, 188, 160), (214, 140, 112), (120, 220, 230), (40, 90, 220), (90, 160, 250),
-        (110, 60, 20), (170, 110, 50), (240, 120, 190), (250, 170, 215), (90, 10, 30), (225, 50, 70),
-        (180, 20, 60), (150, 90, 200), (60, 170, 90), (250, 220, 60), (200, 250, 120), (190, 150, 120), (70, 110, 130),
+        (0, 0, 0),
+        (238, 188, 160),
+        (214, 140, 112),
+        (120, 220, 230),
+        (40, 90, 220),
+        (90, 160, 250),
+        (110, 60, 20),
+        (170, 110, 50),
+        (240, 120, 190),
+        (250, 170, 215),
+        (90, 10, 30),
+        (225, 50, 70),
+        (180, 20, 60),
+        (150, 90, 200),
+        (60, 170, 90),
+        (250, 220, 60),
+        (200, 250, 120),
+        (190, 150, 120),
+        (70, 110, 130),
     ],
     np.uint8,
-)  # fmt: skip
+)
 """(19, 3) RGB colours of label pictures and overlays."""
 PALETTE.flags.writeable = False
 

@@ -12,20 +12,47 @@ import cv2
 import numpy as np
 
 from thcli.core.errors import NoFaceError
+from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
-from thcli.faces import selfie
+from thcli.faces.compositing import person_matte
+from thcli.faces.compositing.person_matte import Selfie
+from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.appearance import BACKGROUND, CLOTH, FLESH, HAIR, around, divide
 from thcli.faces.parsing.classes import CLASSES, number
 from thcli.faces.parsing.polygon import coverage
-from thcli.faces.selfie import Selfie
-from thcli.faces.topology import EYES, LIPS_INNER, LIPS_OUTER
 
 SIDE = 256
 _TOP, _CHIN = 10, 152
 # The bridge from between the eyes, down one flank to the wing, along the base and up again.
-NOSE = (168, 193, 245, 188, 174, 217, 126, 142, 129, 98, 97, 2, 326, 327, 358, 371, 355, 437, 399, 412, 465, 417)
-BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
+NOSE = (
+    168,
+    193,
+    245,
+    188,
+    174,
+    217,
+    126,
+    142,
+    129,
+    98,
+    97,
+    2,
+    326,
+    327,
+    358,
+    371,
+    355,
+    437,
+    399,
+    412,
+    465,
+    417,
+)
+BROWS = (
+    (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
+    (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
+)
 # The mesh draws brows a little high and thin: in face heights.
 _BROW_DOWN, _BROW_GROWN = 0.008, 0.007
 
@@ -70,10 +97,18 @@ class MeshParser:
         dark = np.maximum.reduce([features[name] for name in _DARK])
         hidden = np.asarray(cv2.dilate(dark, _DISC), np.float32)
         parts = divide(crop, self._matte.probability(crop), hidden, place)
-        background, flesh, hair, cloth = (_enlarged(parts[i]) for i in (BACKGROUND, FLESH, HAIR, CLOTH))
-        inside, down, aside, right = (_enlarged(p) for p in (place.inside, place.down, place.out, place.right))
-        neck = _ramp(-inside / 0.06) * _ramp((down - 0.7) / 0.2)
-        ear = _ramp((-inside + 0.005) / 0.04) * _ramp((down - 0.08) / 0.2) * _ramp((aside - 0.87) / 0.12)
+        background, flesh, hair, cloth = (
+            _enlarged(parts[i]) for i in (BACKGROUND, FLESH, HAIR, CLOTH)
+        )
+        inside, down, aside, right = (
+            _enlarged(p) for p in (place.inside, place.down, place.out, place.right)
+        )
+        neck = smoothstep(0, 1, -inside / 0.06) * smoothstep(0, 1, (down - 0.7) / 0.2)
+        ear = (
+            smoothstep(0, 1, (-inside + 0.005) / 0.04)
+            * smoothstep(0, 1, (down - 0.08) / 0.2)
+            * smoothstep(0, 1, (aside - 0.87) / 0.12)
+        )
         out[:] = 0
         seen = np.ones((SIDE, SIDE), np.float32)  # of what lies below the features that are done
         for name, mask in reversed(features.items()):
@@ -83,9 +118,14 @@ class MeshParser:
         skin = flesh * seen
         bare = skin * (1 - neck)
         for name, share in (
-            ("background", background * seen), ("hair", hair * seen), ("cloth", cloth * seen), ("neck", skin * neck),
-            ("l_ear", bare * ear * right), ("r_ear", bare * ear * (1 - right)), ("skin", bare * (1 - ear)),
-        ):  # fmt: skip
+            ("background", background * seen),
+            ("hair", hair * seen),
+            ("cloth", cloth * seen),
+            ("neck", skin * neck),
+            ("l_ear", bare * ear * right),
+            ("r_ear", bare * ear * (1 - right)),
+            ("skin", bare * (1 - ear)),
+        ):
             out[number(name)] = share
 
 
@@ -112,12 +152,6 @@ def _enlarged(values: Array32) -> Array32:
     return np.asarray(cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _ramp(x: Array32) -> Array32:
-    """0 below 0, 1 above 1, and a smooth step between."""
-    t = np.clip(x, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
-
-
 def load(run: RunOptions) -> MeshParser:
     """Raises WeightsError when the matte's weights are absent, DeviceError without LiteRT."""
-    return MeshParser(selfie.load(run))
+    return MeshParser(person_matte.load(run))

@@ -25,7 +25,9 @@ MEAN, SPREAD = 0.45, 0.25  # of all channels alike: the picture's values come to
 class Unit(nn.Sequential):
     """Convolution, batch norm and, unless `plain`, ReLU; the size is kept, or divided by the stride."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, plain: bool = False) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, plain: bool = False
+    ) -> None:
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         super().__init__(conv, nn.BatchNorm2d(outputs), nn.Identity() if plain else nn.ReLU())
 
@@ -49,15 +51,22 @@ class ParseNet(nn.Module):
         widths = [max(width // narrow, 4) for width in WIDTHS]
         down = [max(width // narrow, 4) for width in COMING_DOWN]
         self.encoder = nn.ModuleList(
-            nn.Sequential(Unit(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(count)))
+            nn.Sequential(
+                Unit(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(count))
+            )
             for (inputs, outputs), count in zip(pairwise([3, *widths]), BLOCKS, strict=True)
         )
         self.gate = nn.Conv2d(widths[-1], widths[-1], 1)
         self.top = Unit(widths[-1], down[-1], 1)
-        self.skips = nn.ModuleList(Unit(wide, out, 1) for wide, out in zip(widths[1:4], down[1:], strict=True))
+        self.skips = nn.ModuleList(
+            Unit(wide, out, 1) for wide, out in zip(widths[1:4], down[1:], strict=True)
+        )
         self.mixes = nn.ModuleList(Unit(width, width) for width in down[1:])
         self.narrowing = nn.ModuleList(Unit(wide, out, 1) for out, wide in pairwise(down[1:]))
-        self.fine, self.fine_skip = nn.Conv2d(down[1], 4 * down[0], 1), nn.Conv2d(widths[0], down[0], 1)
+        self.fine, self.fine_skip = (
+            nn.Conv2d(down[1], 4 * down[0], 1),
+            nn.Conv2d(widths[0], down[0], 1),
+        )
         self.last = Unit(down[0], down[0])
         self.out = nn.Conv2d(down[0], len(CLASSES), 1)
 

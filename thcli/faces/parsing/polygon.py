@@ -10,7 +10,9 @@ from thcli.core.types import Array32
 _THIN = 0.7  # twice the area over the perimeter of a leaf-shaped sliver, in its greatest width
 
 
-def distances(outline: npt.ArrayLike, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Array32:
+def distances(
+    outline: npt.ArrayLike, size: tuple[int, int], corner: tuple[int, int] = (0, 0)
+) -> Array32:
     """How far each pixel's centre lies inside of a closed outline (negative: outside), (height, width) float32 pixels.
 
     outline: (N, 2) pixels, in either direction, without crossings.  size: (width, height), its first pixel at `corner`.
@@ -43,9 +45,13 @@ def coverage(outline: npt.ArrayLike, size: tuple[int, int], grow: float = 0.0) -
     high = np.minimum(np.ceil(points.max(0) + room).astype(int) + 1, size)
     if (high <= low).any():
         return out
-    part = distances(points, (int(high[0] - low[0]), int(high[1] - low[1])), (int(low[0]), int(low[1])))
+    part = distances(
+        points, (int(high[0] - low[0]), int(high[1] - low[1])), (int(low[0]), int(low[1]))
+    )
     thick = _width(points) + 2 * grow
-    out[low[1] : high[1], low[0] : high[0]] = np.clip(part + (grow + 0.5), 0, 1) * min(max(thick, 0.0), 1.0)
+    out[low[1] : high[1], low[0] : high[0]] = np.clip(part + (grow + 0.5), 0, 1) * min(
+        max(thick, 0.0), 1.0
+    )
     return out
 
 

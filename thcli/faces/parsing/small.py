@@ -13,7 +13,7 @@ from torch import Tensor
 from thcli.core.device import enough_memory, half_of, prepared
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
-from thcli.faces.backends.common import check_licence, fill
+from thcli.faces.adapters.common import check_licence, fill
 from thcli.faces.parsing.classes import CLASSES
 from thcli.faces.parsing.network import ParseNet, enlarged, folded
 from thcli.weights.tensors import load_tensors
@@ -23,7 +23,7 @@ SIDE = 256
 
 
 class ParseS:
-    """The 19 regions of crops as `faces.align.ffhq` places them; it looks at the pixels alone."""
+    """The 19 regions of crops as `faces.crops.align.ffhq` places them; it looks at the pixels alone."""
 
     crop_size = SIDE
     template: Template = "ffhq"
@@ -43,7 +43,9 @@ class ParseS:
         out = np.empty((len(crops), len(CLASSES), SIDE, SIDE), np.float32)
         with self._computing():
             for start in range(0, len(crops), self._batch):
-                logits = self._net(self._tensor(crops[start : start + self._batch])).float().contiguous()
+                logits = (
+                    self._net(self._tensor(crops[start : start + self._batch])).float().contiguous()
+                )
                 out[start : start + self._batch] = enlarged(logits).softmax(1).cpu().numpy()
         return out
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.refiners.fadm.beside import Beside
+from thcli.refiners.fadm.alignment import RefinerInput
 from thcli.refiners.fadm.blocks import Block, Plain
 
 COARSEST = 8  # the coarse frame's side over that of its lowest resolution
@@ -42,7 +42,11 @@ class Conditions(NamedTuple):
         steps = [COARSEST >> level for level in range(LEVELS)]
         levels = tuple(coarse[..., ::step, ::step] for step in steps)
         generated = _blocks(levels[0])
-        return cls(levels, generated, generated if driving is None else _blocks(driving[..., ::COARSEST, ::COARSEST]))
+        return cls(
+            levels,
+            generated,
+            generated if driving is None else _blocks(driving[..., ::COARSEST, ::COARSEST]),
+        )
 
 
 def _blocks(small: Tensor) -> Tensor:
@@ -60,7 +64,7 @@ class Read(NamedTuple):
     high: Tensor
     colour: Tensor
     apart: Tensor
-    beside: Beside | None = None
+    beside: RefinerInput | None = None
 
 
 class Motion(nn.Module):
@@ -70,14 +74,18 @@ class Motion(nn.Module):
         super().__init__()
         self.time_mlp = nn.Sequential(nn.SiLU(), nn.Linear(time, channels))
         self.condition = nn.Sequential(
-            nn.SiLU(), nn.Linear(attributes + channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.Sigmoid()
-        )  # fmt: skip
+            nn.SiLU(),
+            nn.Linear(attributes + channels, channels),
+            nn.ReLU(),
+            nn.Linear(channels, channels),
+            nn.Sigmoid(),
+        )
 
     def forward(self, attributes: Tensor, time: Tensor) -> Tensor:
         """attributes (B, A), source minus driving, and the step's vector (B, T) -> w (B, C)."""
-        told = self.condition(torch.cat([attributes, self.time_mlp(time)], 1))
-        loudest = F.adaptive_max_pool1d(attributes[:, None], told.shape[1])[:, 0]
-        out: Tensor = told + LOUDEST * loudest
+        source_is_reference = self.condition(torch.cat([attributes, self.time_mlp(time)], 1))
+        loudest = F.adaptive_max_pool1d(attributes[:, None], source_is_reference.shape[1])[:, 0]
+        out: Tensor = source_is_reference + LOUDEST * loudest
         return out
 
 
@@ -90,7 +98,9 @@ class LevelFeature(nn.Module):
         self.block2 = Block(channels, channels, channels)
 
     def forward(self, small: Tensor, size: tuple[int, int]) -> Tensor:
-        out: Tensor = self.block2(self.block1(F.interpolate(small, size, mode="bilinear", align_corners=False)))
+        out: Tensor = self.block2(
+            self.block1(F.interpolate(small, size, mode="bilinear", align_corners=False))
+        )
         return out
 
 
@@ -103,12 +113,23 @@ class Agcn(nn.Module):
         super().__init__()
         half = inner // 2
         self.pre_conv_color = nn.Sequential(
-            nn.Conv2d(3, half, 7, padding=3), nn.ReLU(), Plain(half), nn.ReLU(), Plain(half), nn.SiLU()
+            nn.Conv2d(3, half, 7, padding=3),
+            nn.ReLU(),
+            Plain(half),
+            nn.ReLU(),
+            Plain(half),
+            nn.SiLU(),
         )
         self.deal_cond = LevelFeature(half)
         self.motion_cond = Motion(time, attributes, half)
         self.resnet = nn.Sequential(
-            Plain(inner), nn.ReLU(), Plain(inner), nn.ReLU(), Plain(inner), nn.ReLU(), nn.Conv2d(inner, 3, 7, padding=3)
+            Plain(inner),
+            nn.ReLU(),
+            Plain(inner),
+            nn.ReLU(),
+            Plain(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, 3, 7, padding=3),
         )
 
     def read(self, pictures: Conditions) -> Read:
@@ -125,7 +146,10 @@ class Agcn(nn.Module):
     def levels(self, pictures: Conditions, driving: Tensor) -> list[Tensor]:
         """Each resolution's feature (B, C, n, n), lowest first. driving: the driving colours."""
         size = (driving.shape[2], driving.shape[3])
-        return [self.deal_cond(small, size).add_(driving, alpha=LEVEL_COLOUR) for small in pictures.levels]
+        return [
+            self.deal_cond(small, size).add_(driving, alpha=LEVEL_COLOUR)
+            for small in pictures.levels
+        ]
 
     def forward(self, read: Read, attributes: Tensor, time: Tensor) -> Tensor:
         """The condition image (B, 3, n, n) in (0, 1), P_cond, at the step whose vector is `time`."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.blocks.enlarged import Enlarged, pays
+from thcli.engines.shared.fast_conv.enlarged import Enlarged, pays
 
 GROUPS = 32
 
@@ -35,7 +35,9 @@ class Block(nn.Module):
         super().__init__()
         norm = nn.GroupNorm(math.gcd(groups, inside), inside)
         # The place of a dropout stays empty: the checkpoint counts it.
-        self.block = nn.Sequential(norm, nn.SiLU(inplace=True), nn.Identity(), nn.Conv2d(inside, out, 3, padding=1))
+        self.block = nn.Sequential(
+            norm, nn.SiLU(inplace=True), nn.Identity(), nn.Conv2d(inside, out, 3, padding=1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.block(x)

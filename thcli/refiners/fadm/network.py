@@ -19,7 +19,16 @@ from thcli.core.errors import WeightsError
 from thcli.diffusion.process import Prediction
 from thcli.diffusion.schedule import Floats, Schedule, linear
 from thcli.refiners.fadm.agcn import Agcn, Conditions, Read
-from thcli.refiners.fadm.beside import EXTRA, MADE, TRUST, USUAL, Beside, Doubt, Habit, Parts
+from thcli.refiners.fadm.alignment import (
+    EXTRA,
+    MADE,
+    TRUST,
+    USUAL,
+    MotionPrior,
+    RealFrameClassifier,
+    RefinerInput,
+    RefinerOutput,
+)
 from thcli.refiners.fadm.blocks import Block, Down, Layer, Sinusoid, Up
 
 
@@ -31,7 +40,7 @@ class Shape:
     attributes: numbers of expression and pose.  steps: of the schedule.
 
     beside: whether the U-Net also sees coarse frame and source, which the published one does not. It then gives what the coarse frame becomes
-    (x0) instead of the noise, as `beside.Parts`.  patch: so many pixels a side are one place of the U-Net.
+    (x0) instead of the noise, as `beside.RefinerOutput`.  patch: so many pixels a side are one place of the U-Net.
     """
 
     width: int = 64
@@ -55,10 +64,19 @@ class UNet(nn.Module):
         super().__init__()
         width, self.patch, pixels = shape.width, shape.patch, 3 * shape.patch**2
         self.condition_conv = Agcn(width, shape.attributes, shape.inner)
-        self.time_mlp = nn.Sequential(Sinusoid(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))  # fmt: skip
+        self.time_mlp = nn.Sequential(
+            Sinusoid(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
+        )
         self.downs, self.ups = (
             nn.ModuleList(
-                [nn.Conv2d(3 + (3 * pixels + EXTRA + USUAL if shape.beside else pixels), width, 3, padding=1)]
+                [
+                    nn.Conv2d(
+                        3 + (3 * pixels + EXTRA + USUAL if shape.beside else pixels),
+                        width,
+                        3,
+                        padding=1,
+                    )
+                ]
             ),
             nn.ModuleList(),
         )
@@ -68,20 +86,26 @@ class UNet(nn.Module):
                 self.downs.append(Down(channels))
                 skips.append(channels)
             for _ in range(shape.blocks):
-                self.downs.append(Layer(channels, width * times, width, attention=1 << level in shape.attention))
+                self.downs.append(
+                    Layer(channels, width * times, width, attention=1 << level in shape.attention)
+                )
                 channels = width * times
                 skips.append(channels)
-        self.mid = nn.ModuleList([Layer(channels, channels, width, attention=i == 0) for i in range(2)])
+        self.mid = nn.ModuleList(
+            [Layer(channels, channels, width, attention=i == 0) for i in range(2)]
+        )
         for level, times in reversed(list(enumerate(shape.times))):
             for _ in range(shape.blocks + 1):
                 inside = channels + skips.pop()
-                self.ups.append(Layer(inside, width * times, width, attention=1 << level in shape.attention))
+                self.ups.append(
+                    Layer(inside, width * times, width, attention=1 << level in shape.attention)
+                )
                 channels = width * times
             if level:
                 self.ups.append(Up(channels))
         self.final_conv = Block(channels, pixels + (MADE if shape.beside else 0))
         if shape.beside:
-            self.habit, self.doubt = Habit(shape.attributes), Doubt()
+            self.habit, self.doubt = MotionPrior(shape.attributes), RealFrameClassifier()
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
         """(B, 3, n, n) noise of x (B, 3, n, n) at timesteps (B,), or with pictures beside x0. attributes: (B, A) source minus driving."""
@@ -89,16 +113,25 @@ class UNet(nn.Module):
             return self.parts(x, timesteps, read, attributes, TRUST).careful(read.beside)
         return F.pixel_shuffle(self._raw(x, timesteps, read, attributes, []), self.patch)
 
-    def parts(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, trust: float = 1.0) -> Parts:
-        """What it makes of the pictures beside, which must be there; arguments as for `forward`, and `Parts.of`."""
+    def parts(
+        self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, trust: float = 1.0
+    ) -> RefinerOutput:
+        """What it makes of the pictures beside, which must be there; arguments as for `forward`, and `RefinerOutput.of`."""
         beside = read.beside
         assert beside is not None
         size = beside.seen.shape[-2:]
-        usual = F.interpolate(self.habit(beside.motion, attributes).float(), size, mode="bilinear", align_corners=False)
+        usual = F.interpolate(
+            self.habit(beside.motion, attributes).float(),
+            size,
+            mode="bilinear",
+            align_corners=False,
+        )
         out = self._raw(x, timesteps, read, attributes, [beside.seen, usual / self.patch]).float()
-        return Parts.of(out, usual, beside.gain, self.patch, trust)
+        return RefinerOutput.of(out, usual, beside.gain, self.patch, trust)
 
-    def _raw(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, beside: Sequence[Tensor]) -> Tensor:
+    def _raw(
+        self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor, beside: Sequence[Tensor]
+    ) -> Tensor:
         """(B, C, n / p, n / p), what the last layer gives in patches of p x p."""
         time = self.time_mlp(timesteps)
         condition = self.condition_conv(read, attributes, time)
@@ -144,7 +177,7 @@ class Diffusion(nn.Module):
         return self.denoise_fn.condition_conv.read(pictures)
 
     def look(self, coarse: Tensor, source: Tensor, motion: Tensor, *, sure: bool = False) -> Read:
-        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches, of the source (B, 3, n, n) and of the way between (see `Beside`), where the network sees them.
+        """The same of a coarse frame (B, 3, n, n), n divisible by 8 patches, of the source (B, 3, n, n) and of the way between (see `RefinerInput`), where the network sees them.
 
         sure: that the frames are warped ones; else the network says how far it believes that.
         """
@@ -152,9 +185,11 @@ class Diffusion(nn.Module):
         found = self.read(Conditions.of(F.avg_pool2d(coarse, patch) if patch > 1 else coarse))
         if not self.shape.beside:
             return found
-        beside = Beside.of(coarse, source, motion, patch)
+        beside = RefinerInput.of(coarse, source, motion, patch)
         return found._replace(
-            beside=beside if sure else beside._replace(gain=torch.sigmoid(self.denoise_fn.doubt(beside)))
+            beside=beside
+            if sure
+            else beside._replace(gain=torch.sigmoid(self.denoise_fn.doubt(beside)))
         )
 
     def forward(self, x: Tensor, timesteps: Tensor, read: Read, attributes: Tensor) -> Tensor:
@@ -201,12 +236,21 @@ def shape_of(tensors: Mapping[str, Tensor], where: str) -> Shape:
         else:
             break
     if motion is None or first is None or last is None or betas is None or not all(levels):
-        raise WeightsError(f"{where} holds no diffusion network of FADM.", "Fetch or import it again.")
+        raise WeightsError(
+            f"{where} holds no diffusion network of FADM.", "Fetch or import it again."
+        )
     width, half, outputs = len(first), len(motion), len(last)
     beside = first.shape[1] - 3 != outputs
     pixels = outputs - MADE if beside else outputs
     times = tuple(level[0] // width for level in levels)
     return Shape(
-        width, times, len(levels[0]), tuple(sorted(set(attention))), 2 * half, motion.shape[1] - half, len(betas), beside,
+        width,
+        times,
+        len(levels[0]),
+        tuple(sorted(set(attention))),
+        2 * half,
+        motion.shape[1] - half,
+        len(betas),
+        beside,
         math.isqrt(pixels // 3),
-    )  # fmt: skip
+    )

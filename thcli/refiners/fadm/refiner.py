@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thcli.core.imaging import optical_flow
 from thcli.core.options import RefineOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.noise import START, Noise, of_frames, shared_by_frames
 from thcli.diffusion.process import diffuse
 from thcli.diffusion.samplers import Denoiser, Sampler, sample
 from thcli.diffusion.schedule import Schedule, evenly
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.engines.blocks.compute import Computing
-from thcli.engines.blocks.engine import as_unit, eight_bit
-from thcli.faces.backends.common import check_licence
-from thcli.faces.flow import flow
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.compute import Computing
+from thcli.engines.shared.networks.engine import as_unit, images_from_tensor
+from thcli.faces.adapters.common import check_licence
 from thcli.faces.model3d import deca
 from thcli.refiners.fadm.agcn import Read
 from thcli.refiners.fadm.attributes import numbers_of_faces
@@ -75,8 +75,13 @@ class Fadm(Computing):
     template: Template = "square"
 
     def __init__(
-        self, network: Diffusion, reader: Attributes | None, run: RunOptions, recipe: Recipe = PUBLISHED, crop_size: int = CROP
-    ) -> None:  # fmt: skip
+        self,
+        network: Diffusion,
+        reader: Attributes | None,
+        run: RunOptions,
+        recipe: Recipe = PUBLISHED,
+        crop_size: int = CROP,
+    ) -> None:
         super().__init__(run)
         self.schedule = network.schedule
         self.network = self.ready(network)
@@ -95,7 +100,9 @@ class Fadm(Computing):
         """Expression, then pose, (N, A): DECA's 50 and 6 of each whole picture, or 19 and 3 of the faces, not a number where there is none."""
         if self.reader is None:
             return numbers_of_faces(faces)
-        parts = [self.reader.attributes(self._tensor(part)) for part in _batches(pictures, self.batch)]
+        parts = [
+            self.reader.attributes(self._tensor(part)) for part in _batches(pictures, self.batch)
+        ]
         return np.concatenate(parts).astype(np.float32)
 
     def calls(self, options: RefineOptions) -> int:
@@ -103,9 +110,16 @@ class Fadm(Computing):
         return len(self.steps(self.recipe.under(options), given=options.steps is not None))
 
     def refine(
-        self, coarse: Sequence[Image], source: Encoded, driving: Array32, numbers: Sequence[int], options: RefineOptions,
-        still: Sequence[Image] | None = None, *, told: bool = False,
-    ) -> list[Image]:  # fmt: skip
+        self,
+        coarse: Sequence[Image],
+        source: Encoded,
+        driving: Array32,
+        numbers: Sequence[int],
+        options: RefineOptions,
+        reference_crops: Sequence[Image] | None = None,
+        *,
+        source_is_reference: bool = False,
+    ) -> list[Image]:
         """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes; what is not a number is as in the source.
 
         Raises UsageError for a number of steps that the schedule does not have, DeviceError when memory does not suffice.
@@ -114,15 +128,22 @@ class Fadm(Computing):
         schedule = self.steps(recipe, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
         # a source that is somewhere else says nothing of a pixel; the published network sees none
-        beside = still if still and self.network.shape.beside else coarse
+        beside = reference_crops if reference_crops and self.network.shape.beside else coarse
         out: list[Image] = []
         for first in range(0, len(coarse), self.batch):
             here = slice(first, first + self.batch)
             with self.computing():
                 pictures, views = self._tensor(coarse[here]), self._tensor(beside[here])
                 apart, noise = rows[here].to(self.device), self._noise(numbers[here], options)
-                read = self.network.look(pictures, views, self._motion(coarse[here], beside[here]), sure=told)
-                out += eight_bit(sampled(self.network, pictures, read, apart, noise, schedule, recipe))
+                read = self.network.look(
+                    pictures,
+                    views,
+                    self._motion(coarse[here], beside[here]),
+                    sure=source_is_reference,
+                )
+                out += images_from_tensor(
+                    sampled(self.network, pictures, read, apart, noise, schedule, recipe)
+                )
         return out
 
     def steps(self, recipe: Recipe, *, given: bool = True) -> Schedule:
@@ -138,7 +159,9 @@ class Fadm(Computing):
     def _motion(self, coarse: Sequence[Image], beside: Sequence[Image]) -> Tensor:
         """(B, 2, n, n) pixels, where each coarse picture's content is in the one beside it; nothing has moved where that is the same."""
         ways = [
-            np.zeros((*picture.shape[:2], 2), np.float32) if picture is other else flow(picture, other)
+            np.zeros((*picture.shape[:2], 2), np.float32)
+            if picture is other
+            else optical_flow(picture, other)
             for picture, other in zip(coarse, beside, strict=True)
         ]
         return torch.from_numpy(np.stack(ways)).to(self.device).permute(0, 3, 1, 2).contiguous()
@@ -158,9 +181,19 @@ def steps_of(schedule: Schedule, recipe: Recipe, *, given: bool = True) -> Sched
     return schedule.respaced(evenly(recipe.steps if given else min(recipe.steps, most), most))
 
 
-def sampled(network: Diffusion, coarse: Tensor, read: Read, attributes: Tensor, noise: Noise, schedule: Schedule, recipe: Recipe) -> Tensor:  # fmt: skip
+def sampled(
+    network: Diffusion,
+    coarse: Tensor,
+    read: Read,
+    attributes: Tensor,
+    noise: Noise,
+    schedule: Schedule,
+    recipe: Recipe,
+) -> Tensor:
     """Pictures (B, 3, n, n) in about 0..1 of coarse ones. read: what the network saw of them.  attributes: (B, A) source minus driving."""
-    denoiser = Denoiser(lambda x, t: network(x, t, read, attributes), schedule, network.predicts, clip=False)
+    denoiser = Denoiser(
+        lambda x, t: network(x, t, read, attributes), schedule, network.predicts, clip=False
+    )
     x = noise(START)
     if recipe.strength < 1:
         last = torch.full((len(coarse),), len(schedule) - 1, dtype=torch.long)

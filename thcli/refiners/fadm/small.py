@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from thcli.core.options import RunOptions
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.faces.backends.common import check_licence
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.faces.adapters.common import check_licence
 from thcli.refiners.fadm.attributes import COUNT
 from thcli.refiners.fadm.network import Diffusion, Shape, shape_of
 from thcli.refiners.fadm.refiner import Fadm, Recipe
@@ -12,7 +12,17 @@ from thcli.weights.tensors import load_tensors
 
 NAME = "fadm-s"
 SIDE = 192
-SHAPE = Shape(width=32, times=(1, 2, 3, 4), blocks=1, attention=(), inner=16, attributes=COUNT, steps=100, beside=True, patch=4)  # fmt: skip
+SHAPE = Shape(
+    width=32,
+    times=(1, 2, 3, 4),
+    blocks=1,
+    attention=(),
+    inner=16,
+    attributes=COUNT,
+    steps=100,
+    beside=True,
+    patch=4,
+)
 FEW = Recipe(steps=2, sampler="ddim", eta=0.0, strength=0.3)
 
 
@@ -26,4 +36,10 @@ def load(run: RunOptions) -> Fadm:
     check_licence(NAME, run.licence)
     tensors = load_tensors(NAME, prefix="diffusion.", offline=run.offline)
     network = Diffusion(shape_of(tensors, NAME))
-    return Fadm(load_state(network, {key: value.float() for key, value in tensors.items()}, NAME), None, run, FEW, SIDE)  # fmt: skip
+    return Fadm(
+        load_state(network, {key: value.float() for key, value in tensors.items()}, NAME),
+        None,
+        run,
+        FEW,
+        SIDE,
+    )

@@ -19,7 +19,9 @@ USUAL = 160.0  # Hz
 def inputs(rows: npt.ArrayLike) -> Array32:
     """(T, 82) rows of `audio.features.heard` -> (T, COLUMNS) float32: bands about -1.7..2, voiced 0 or 1, octaves above a usual voice."""
     heard = np.asarray(rows, np.float32)
-    bands = (np.logaddexp(heard[:, MEL], np.float32(FLOOR)) - np.float32(MIDDLE)) / np.float32(SPREAD)
+    bands = (np.logaddexp(heard[:, MEL], np.float32(FLOOR)) - np.float32(MIDDLE)) / np.float32(
+        SPREAD
+    )
     pitch = heard[:, PITCH]
     voiced = (pitch > VOICE[0]) & (pitch < VOICE[1])
     height = np.where(voiced, np.log2(np.maximum(pitch, VOICE[0]) / USUAL), 0)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.motion import features
+from thcli.motion import closure
 from thcli.motion.canonical import lip_gaps, neutral
 
 LEAST = 0.004  # canonical units of opening under which lips touch: the tracker's own noise on closed lips
-USUAL = np.array([0.35, 0.75, 1.05, 1.25, 1.3, 1.25, 1.05, 0.75, 0.35])  # of an opening, from corner to corner
+USUAL = np.array(
+    [0.35, 0.75, 1.05, 1.25, 1.3, 1.25, 1.05, 0.75, 0.35]
+)  # of an opening, from corner to corner
 BLEND = 0.02  # canonical units of opening at which the shape's own profile counts as much as the usual one
 
 
@@ -24,9 +26,13 @@ class Shapes:
 
     def faces(self, rows: Array32, scale: float = 1.0) -> Array:
         """(T, K + 1) rows of the network -> (T, 468, 3) canonical shapes of the neutral face. scale: how far the mouth moves."""
-        moved = np.tensordot(rows[:, :-1].astype(np.float64) * scale, self.basis.astype(np.float64), 1)
+        moved = np.tensordot(
+            rows[:, :-1].astype(np.float64) * scale, self.basis.astype(np.float64), 1
+        )
         shape = neutral() + moved
-        features.set_lips(shape, gaps(lip_gaps(shape), rows[:, -1].astype(np.float64) * self.unit * scale))
+        closure.set_lips(
+            shape, gaps(lip_gaps(shape), rows[:, -1].astype(np.float64) * self.unit * scale)
+        )
         return shape
 
 

@@ -27,7 +27,9 @@ class Gated(nn.Module):
 
     def __init__(self, width: int, dilation: int, drop: float = 0.0, condition: int = 0) -> None:
         super().__init__()
-        self.drop = nn.Dropout1d(drop)  # whole channels: cheap, and time has no gaps to fill them from
+        self.drop = nn.Dropout1d(
+            drop
+        )  # whole channels: cheap, and time has no gaps to fill them from
         self.conv = nn.Conv1d(width, 2 * width, 3, padding=dilation, dilation=dilation)
         self.condition = nn.Conv1d(condition, 2 * width, 1) if condition else None
         self.out = nn.Conv1d(width, width, 1)
@@ -98,8 +100,11 @@ class Speaker(nn.Module):
     def __init__(self, width: int = WIDTH, shapes: int = 12, drop: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv1d(COLUMNS, width, 5, padding=2), nn.GELU(), nn.Conv1d(width, width, 5, stride=HEARD, padding=2), nn.GELU()
-        )  # fmt: skip
+            nn.Conv1d(COLUMNS, width, 5, padding=2),
+            nn.GELU(),
+            nn.Conv1d(width, width, 5, stride=HEARD, padding=2),
+            nn.GELU(),
+        )
         self.listen = nn.ModuleList([Gated(width, 2 ** (i % 4), drop) for i in range(8)])
         self.given = nn.Conv1d(width, width, 2 * STRIDE, STRIDE, STRIDE // 2)
         self.flow = Flow(width)

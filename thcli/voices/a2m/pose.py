@@ -12,10 +12,10 @@ import numpy as np
 from thcli.core.errors import MediaError
 from thcli.core.options import VoiceOptions
 from thcli.core.types import AnyArray, Array, Motion, Stamps
-from thcli.motion import natural, synth
+from thcli.motion import idle_motion, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.file import MotionFile
-from thcli.motion.natural import Bearing, Speaking
+from thcli.motion.idle_motion import Bearing, Speaking
 from thcli.motion.observe import KIND
 from thcli.motion.smooth import Filled, ZeroPhase
 from thcli.motion.timeline import scan
@@ -35,8 +35,8 @@ def head(options: VoiceOptions, seed: int, speaking: Speaking) -> Head:
     if options.pose_file is not None:
         return Recorded(MotionFile(options.pose_file), str(options.pose_file))
     if options.pose == "still":
-        return Moving(natural.still)
-    return Moving(lambda seconds: natural.bearing(seconds, seed, speaking))
+        return Moving(idle_motion.still)
+    return Moving(lambda seconds: idle_motion.bearing(seconds, seed, speaking))
 
 
 class Moving:
@@ -49,11 +49,20 @@ class Moving:
         """See `Head`."""
         bearing = self._bears(np.asarray(pts * float(time_base), np.float64))
         pitch, yaw, roll = np.degrees(bearing.turn).T
-        script = synth.Script(
-            yaw=yaw, pitch=pitch, roll=roll, x=bearing.shift[:, 0], y=bearing.shift[:, 1], zoom=bearing.zoom, blink=blink,
-            brow=bearing.brow, gaze_x=bearing.gaze[:, 0], gaze_y=bearing.gaze[:, 1], extra=shape - neutral(),
-        )  # fmt: skip
-        return resting(synth.motion(script, pts, time_base, SIZE), _rest())
+        script = sliders.Script(
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            x=bearing.shift[:, 0],
+            y=bearing.shift[:, 1],
+            zoom=bearing.zoom,
+            blink=blink,
+            brow=bearing.brow,
+            gaze_x=bearing.gaze[:, 0],
+            gaze_y=bearing.gaze[:, 1],
+            extra=shape - neutral(),
+        )
+        return resting(sliders.motion(script, pts, time_base, SIZE), _rest())
 
 
 class Recorded:
@@ -79,7 +88,9 @@ class Recorded:
         if last > 0:
             there = last - np.abs(last - there % (2 * last))
         pose = np.stack([np.interp(there, self._seconds, column) for column in self._pose.T], -1)
-        made = synth.motion(synth.Script(blink=blink, extra=shape - neutral()), pts, time_base, SIZE)
+        made = sliders.motion(
+            sliders.Script(blink=blink, extra=shape - neutral()), pts, time_base, SIZE
+        )
         arrays: dict[str, AnyArray] = {**made.arrays, "pose": pose}
         made = replace(made, arrays=arrays, constants={**made.constants, "size": self._size})
         return resting(made, self._pose[0])
@@ -92,4 +103,6 @@ def resting(motion: Motion, rest: Array) -> Motion:
 
 def _rest() -> Array:
     """The pose of a head that does nothing."""
-    return np.asarray(synth.motion(synth.Script(), [0], Fraction(1), SIZE).arrays["pose"][0], np.float64)
+    return np.asarray(
+        sliders.motion(sliders.Script(), [0], Fraction(1), SIZE).arrays["pose"][0], np.float64
+    )

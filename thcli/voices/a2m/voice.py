@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.audio.activity import spoken
-from thcli.audio.align import WINDOW, windows
 from thcli.audio.features import heard
+from thcli.audio.resample_rows import WINDOW, windows
+from thcli.audio.voice_activity import spoken
 from thcli.core.device import resolve
+from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Array, Array32, Motion, Stamps
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.motion import synth
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.motion import sliders
 from thcli.motion.observe import KIND
-from thcli.motion.timeline import smoothstep
 from thcli.voices.a2m import pose
 from thcli.voices.a2m.features import inputs, silence
 from thcli.voices.a2m.mouth import Shapes
@@ -33,7 +33,7 @@ OPENS, CLOSES = (
     (0.05, 0.30),
 )  # seconds before speech in which lips may part, and after it in which they close
 TEMPERATURE = 0.3
-BLINKS = 60 / synth.BLINK_EVERY  # a minute
+BLINKS = 60 / sliders.BLINK_EVERY  # a minute
 
 
 class A2M:
@@ -48,21 +48,25 @@ class A2M:
         bases = [network.basis.float().cpu().numpy() for network in networks]
         self._shapes = Shapes(np.concatenate(bases), 1.0)
 
-    def speak(self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions) -> Iterator[Motion]:
+    def speak(
+        self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
+    ) -> Iterator[Motion]:
         """See `Voice`. Constants: those of kind "mesh", and `rest`, the pose from which the head moves. Raises MediaError for the file of --pose."""
         stretches = spoken(speech)
         head = pose.head(options, self._seed, lambda seconds: speaking(stretches, seconds))
         rate = options.blinks_a_minute(BLINKS)
         length = float(pts[-1] * time_base) + 1 if len(pts) else 0.0
-        times = synth.blink_times(length, self._seed, 60 / rate) if rate else []
+        times = sliders.blink_times(length, self._seed, 60 / rate) if rate else []
         temperature = TEMPERATURE if options.temperature is None else options.temperature
         rows = self.rows(speech, temperature)
         for chosen, window in windows(rows, ROWS, pts, time_base, size=WINDOW):
             stamps = pts[chosen]
             seconds = np.asarray(stamps * float(time_base), np.float64)
             near = [t for t in times if seconds[0] - 1 < t < seconds[-1] + 1]
-            blink = synth.blinks(seconds, near)
-            said = window.at(stamps, time_base) * gate(stretches, seconds)[:, None].astype(np.float32)
+            blink = sliders.blinks(seconds, near)
+            said = window.at(stamps, time_base) * gate(stretches, seconds)[:, None].astype(
+                np.float32
+            )
             yield head.motion(self._shapes.faces(said, options.mouth), blink, stamps, time_base)
 
     def rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
@@ -74,15 +78,22 @@ class A2M:
             noise = np.concatenate([self._noise(number + k) for k in (-1, 0, 1)], 1)
             from_, to = CHUNK - REACH, 2 * CHUNK + REACH
             noise = noise[:, from_ // STRIDE : to // STRIDE] * np.float32(temperature)
-            heard_, drawn = (torch.from_numpy(array)[None].to(self._device) for array in (part, noise))
-            said = [_said(network, heard_, drawn, temperature)[REACH : REACH + count] for network in self._networks]
+            heard_, drawn = (
+                torch.from_numpy(array)[None].to(self._device) for array in (part, noise)
+            )
+            said = [
+                _said(network, heard_, drawn, temperature)[REACH : REACH + count]
+                for network in self._networks
+            ]
             opening = np.mean([rows[:, -1] for rows in said], 0)
             shapes = [rows[:, :-1] / len(said) for rows in said]
             yield np.column_stack([*shapes, opening]).astype(np.float32)
 
     def _noise(self, chunk: int) -> Array32:
         """(LATENT, CHUNK / STRIDE) of one chunk: it follows from the seed and the place alone."""
-        return np.random.default_rng([self._seed, 10, chunk + 1]).standard_normal((LATENT, CHUNK // STRIDE), np.float32)
+        return np.random.default_rng([self._seed, 10, chunk + 1]).standard_normal(
+            (LATENT, CHUNK // STRIDE), np.float32
+        )
 
 
 def _said(network: Speaker, heard_: Tensor, noise: Tensor, temperature: float) -> Array32:
@@ -123,7 +134,9 @@ def speaking(stretches: Array, seconds: Array) -> Array:
     """(T,) 0..1: whether somebody speaks, as heads show it: they begin earlier, and calm down slowly."""
     out = np.zeros(len(seconds))
     for begin, end in _near(stretches, seconds):
-        out = np.maximum(out, smoothstep(begin - 0.6, begin, seconds) * (1 - smoothstep(end, end + 1.0, seconds)))
+        out = np.maximum(
+            out, smoothstep(begin - 0.6, begin, seconds) * (1 - smoothstep(end, end + 1.0, seconds))
+        )
     return out
 
 
@@ -131,7 +144,9 @@ def _near(stretches: Array, seconds: Array) -> Array:
     """The stretches that reach into a window."""
     if not len(seconds):
         return stretches[:0]
-    return np.asarray(stretches[(stretches[:, 1] > seconds[0] - 1.5) & (stretches[:, 0] < seconds[-1] + 1.5)])
+    return np.asarray(
+        stretches[(stretches[:, 1] > seconds[0] - 1.5) & (stretches[:, 0] < seconds[-1] + 1.5)]
+    )
 
 
 def load_network(name: str, run: RunOptions) -> Speaker:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
-from thcli.faces import topology
+from thcli.faces.landmarks import topology
 from thcli.motion import anatomy
 from thcli.motion.canonical import eye_openings, lip_gaps
 
@@ -22,7 +22,9 @@ MOUTH, EYES, TURN = slice(0, 8), 8, slice(9, 12)
 GAPS = slice(0, 2)
 WIDTH = 12
 # What each number commonly varies by, measured on the talking clips: codes are divided by it.
-SPREAD = np.array([0.05, 0.025, 0.03, 0.01, 0.014, 0.015, 0.01, 0.03, 0.05, 0.05, 0.04, 0.03], np.float32)
+SPREAD = np.array(
+    [0.05, 0.025, 0.03, 0.01, 0.014, 0.015, 0.01, 0.03, 0.05, 0.05, 0.04, 0.03], np.float32
+)
 _TOP, _BOTTOM, _UPPER, _LOWER = 0, 17, 13, 14  # of the lips in the middle: outer rims, inner rims
 
 

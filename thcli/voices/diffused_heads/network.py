@@ -55,7 +55,9 @@ class TimeEmbedding(nn.Module):
     def __init__(self, width: int, steep: bool) -> None:
         super().__init__()
         self.width, self.steep = width, steep
-        self.fc = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
+        self.fc = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width)
+        )
 
     def forward(self, timesteps: Tensor) -> Tensor:
         """(B,) -> (B, 4 width). steep: the divisor is 2 * width, not width / 2, in the published code, whose weights know no other."""
@@ -73,14 +75,25 @@ class DiffusedHeads(UNet):
         out = 3 * (2 if shape.variance else 1) * square
         wide = 4 * shape.width
         trunk = UNetShape(
-            inside, out, shape.width, shape.times, shape.blocks, shape.attention, shape.head, shape.dropout
+            inside,
+            out,
+            shape.width,
+            shape.times,
+            shape.blocks,
+            shape.attention,
+            shape.head,
+            shape.dropout,
         )
         super().__init__(trunk, {"t_emb_layers": wide, "audio_emb_layers": wide})
         self.shape = shape
         self.time_embed = TimeEmbedding(shape.width, shape.steep)
-        self.audio_embed = nn.Sequential(nn.Linear(shape.window * shape.heard, wide), nn.SiLU(), nn.Linear(wide, wide))
+        self.audio_embed = nn.Sequential(
+            nn.Linear(shape.window * shape.heard, wide), nn.SiLU(), nn.Linear(wide, wide)
+        )
 
-    def forward(self, x: Tensor, timesteps: Tensor, identity: Tensor, motion: Tensor, heard: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, timesteps: Tensor, identity: Tensor, motion: Tensor, heard: Tensor
+    ) -> Tensor:
         """(B, 3 or 6, S, S).
 
         x: (B, 3, S, S) noisy frame.  timesteps: (B,) of the full schedule.  identity: (B, 3, S, S).  motion: (B, frames * motion, S, S),

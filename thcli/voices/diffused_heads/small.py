@@ -25,8 +25,18 @@ from thcli.voices.diffused_heads.articulation import WIDTH
 from thcli.voices.diffused_heads.network import Shape
 
 SHAPE = Shape(
-    size=96, width=48, times=(1, 2, 3), blocks=1, attention=(4,), head=32, heard=WIDTH, variance=False, patch=3, dropout=0.0, steep=False,
-)  # fmt: skip
+    size=96,
+    width=48,
+    times=(1, 2, 3),
+    blocks=1,
+    attention=(4,),
+    head=32,
+    heard=WIDTH,
+    variance=False,
+    patch=3,
+    dropout=0.0,
+    steep=False,
+)
 PREDICTS: Prediction = "x0"
 UNIT = 0.12  # root mean square of what differs between two frames of a clip, pictures in [-1, 1]
 HELD = 0.0  # how much of what the frames before differed is shown to the network

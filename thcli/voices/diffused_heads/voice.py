@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.backends import backend, chosen
 from thcli.core.device import resolve
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, Template, VoiceOptions
 from thcli.core.protocols import Speech, Voice
 from thcli.core.types import Array32, Image, Stamps
 from thcli.diffusion.noise import shared_by_frames
-from thcli.engines.blocks.checkpoint import load as load_state
-from thcli.faces.backends.common import check_licence
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.faces.adapters.common import check_licence
+from thcli.voices.backends import VOICES
 from thcli.voices.diffused_heads import small
-from thcli.voices.diffused_heads.articulate import codes
-from thcli.voices.diffused_heads.film import State, film, small_painter
+from thcli.voices.diffused_heads.autoregressive import State, film, small_painter
 from thcli.voices.diffused_heads.network import DiffusedHeads, Shape
+from thcli.voices.diffused_heads.speech_codes import codes
 from thcli.weights.tensors import load_tensors
 
 STEPS = 2
@@ -40,7 +40,9 @@ class Small:
     crop_size = CROP
     template: Template = "close"
 
-    def __init__(self, network: DiffusedHeads, voice: Voice, run: RunOptions, steps: int = STEPS) -> None:
+    def __init__(
+        self, network: DiffusedHeads, voice: Voice, run: RunOptions, steps: int = STEPS
+    ) -> None:
         self.device = resolve(run.device)
         self.network = network.eval().to(self.device)
         self.voice, self.seed = voice, run.seed
@@ -52,7 +54,12 @@ class Small:
         return None
 
     def pictures(
-        self, portrait: Image, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
+        self,
+        portrait: Image,
+        speech: Speech,
+        pts: Stamps,
+        time_base: Fraction,
+        options: VoiceOptions,
     ) -> Iterator[Image]:
         """See `PictureVoice`. A resume begins at the first picture again."""
         heard = codes(self.voice, speech, pts, time_base, self.network.shape.around, options)
@@ -61,7 +68,9 @@ class Small:
     def frames(self, portrait: Image, heard: Iterator[Array32]) -> Iterator[Image]:
         """The portrait (CROP, CROP, 3) painted from codes, (window, 12) a frame; one picture of its size for each."""
         side = self.network.shape.size
-        little = np.asarray(cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        little = np.asarray(
+            cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA), np.uint8
+        )
         identity = tensor_of(little).to(self.device)
         windows = (torch.from_numpy(window)[None].to(self.device) for window in heard)
         start = State.beginning(identity, self.network.shape.frames)
@@ -75,7 +84,11 @@ class Small:
 
 def tensor_of(picture: Image) -> Tensor:
     """(S, S, 3) uint8 -> (1, 3, S, S) in [-1, 1]."""
-    return torch.from_numpy(picture.astype(np.float32) / np.float32(127.5) - 1).permute(2, 0, 1)[None].contiguous()
+    return (
+        torch.from_numpy(picture.astype(np.float32) / np.float32(127.5) - 1)
+        .permute(2, 0, 1)[None]
+        .contiguous()
+    )
 
 
 def enlarged(portrait: Image, difference: Array32) -> Image:
@@ -85,9 +98,15 @@ def enlarged(portrait: Image, difference: Array32) -> Image:
     """
     side, little = portrait.shape[0], difference.shape[0]
     own = portrait.astype(np.float32) / np.float32(127.5) - 1
-    coarse = cv2.resize(cv2.resize(own, (little, little), interpolation=cv2.INTER_AREA), (side, side), interpolation=cv2.INTER_CUBIC)  # fmt: skip
+    coarse = cv2.resize(
+        cv2.resize(own, (little, little), interpolation=cv2.INTER_AREA),
+        (side, side),
+        interpolation=cv2.INTER_CUBIC,
+    )
     changed = cv2.GaussianBlur(np.abs(difference).max(2), (0, 0), 1.0)
-    gone = cv2.resize(np.clip((changed - MOVED) / MOVED, 0, 1), (side, side), interpolation=cv2.INTER_LINEAR)[..., None]
+    gone = cv2.resize(
+        np.clip((changed - MOVED) / MOVED, 0, 1), (side, side), interpolation=cv2.INTER_LINEAR
+    )[..., None]
     moved = cv2.resize(difference, (side, side), interpolation=cv2.INTER_CUBIC)
     made = own + moved - gone * (own - coarse)
     return np.asarray(np.clip(np.rint((made + 1) * 127.5), 0, 255), np.uint8)
@@ -98,7 +117,7 @@ def load(run: RunOptions) -> Small:
     name = "dh-s"
     check_licence(name, run.licence)
     network = network_of(load_tensors(name, offline=run.offline, prefix="unet."), small.SHAPE, name)
-    return Small(network, backend("voice", chosen("voice", "auto", run)).load(run), run)
+    return Small(network, VOICES.backend(VOICES.resolve("auto", run)).load(run), run)
 
 
 def network_of(tensors: Mapping[str, Tensor], shape: Shape, name: str) -> DiffusedHeads:
@@ -106,4 +125,8 @@ def network_of(tensors: Mapping[str, Tensor], shape: Shape, name: str) -> Diffus
     first = tensors.get("input_blocks.0.0.weight")
     if first is None or first.dim() != 4:
         raise WeightsError(f"{name} holds no U-Net of Diffused Heads.", "Fetch or import it again.")
-    return load_state(DiffusedHeads(replace(shape, width=first.shape[0])), {k: v.float() for k, v in tensors.items()}, name)  # fmt: skip
+    return load_state(
+        DiffusedHeads(replace(shape, width=first.shape[0])),
+        {k: v.float() for k, v in tensors.items()},
+        name,
+    )

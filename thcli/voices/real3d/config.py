@@ -25,11 +25,17 @@ def read_flags(text: str, where: str) -> Flags:
     if audio != "hubert" or flag("use_adapters", False):
         kind = f"audio_type {audio!r}" if audio != "hubert" else "use_adapters"
         raise WeightsError(
-            f"{where} is of a model with {kind}, which is not supported.", "Take the published checkpoint."
+            f"{where} is of a model with {kind}, which is not supported.",
+            "Take the published checkpoint.",
         )
     if motion not in _OUTPUTS:
-        raise WeightsError(f"{where} is of a model with motion_type {motion!r}; exp and id_exp are supported.")
+        raise WeightsError(
+            f"{where} is of a model with motion_type {motion!r}; exp and id_exp are supported."
+        )
     return Flags(
-        pitch=flag("use_pitch", True), flow=flag("use_flow", True), mouth=flag("use_mouth_amp_embed", True),
-        eyes=flag("use_eye_amp_embed", False), outputs=_OUTPUTS[motion],
-    )  # fmt: skip
+        pitch=flag("use_pitch", True),
+        flow=flag("use_flow", True),
+        mouth=flag("use_mouth_amp_embed", True),
+        eyes=flag("use_eye_amp_embed", False),
+        outputs=_OUTPUTS[motion],
+    )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thcli.audio.weightnorm import NormedConv1d
+from thcli.audio.weight_norm import NormedConv1d
 
 HIDDEN, LATENT, STRIDE = 256, 16, 4
 FLOW_HIDDEN, COUPLINGS = 64, 4
@@ -57,7 +57,9 @@ class WaveNet(nn.Module):
     def __init__(self, hidden: int, kernel: int, layers: int, condition: int) -> None:
         super().__init__()
         self.hidden = hidden
-        self.in_layers = nn.ModuleList(NormedConv1d(hidden, 2 * hidden, kernel, kernel // 2) for _ in range(layers))
+        self.in_layers = nn.ModuleList(
+            NormedConv1d(hidden, 2 * hidden, kernel, kernel // 2) for _ in range(layers)
+        )
         widths = [2 * hidden] * (layers - 1) + [hidden]
         self.res_skip_layers = nn.ModuleList(NormedConv1d(hidden, width, 1) for width in widths)
         self.cond_layer = NormedConv1d(condition, 2 * hidden * layers, 1)
@@ -66,7 +68,9 @@ class WaveNet(nn.Module):
         """x: (B, hidden, T).  mask: (B, 1, T).  condition: (B, C, T)."""
         total = torch.zeros_like(x)
         conditions = self.cond_layer(condition).chunk(len(self.in_layers), dim=1)
-        for inner, outer, given in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
+        for inner, outer, given in zip(
+            self.in_layers, self.res_skip_layers, conditions, strict=True
+        ):
             shape, gate = (inner(x) + given).chunk(2, dim=1)
             out = outer(torch.tanh(shape) * torch.sigmoid(gate))
             if out.shape[1] == 2 * self.hidden:
@@ -99,7 +103,9 @@ class Flow(nn.Module):
     def __init__(self, condition: int) -> None:
         super().__init__()
         # the odd places are the flips, which hold nothing
-        self.flows = nn.ModuleDict({str(2 * i): Coupling(LATENT, condition) for i in range(COUPLINGS)})
+        self.flows = nn.ModuleDict(
+            {str(2 * i): Coupling(LATENT, condition) for i in range(COUPLINGS)}
+        )
 
     def forward(self, z: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
         for coupling in self.flows.values():
@@ -151,7 +157,9 @@ class MotionVae(nn.Module):
 
     def __init__(self, outputs: int, condition: int, flow: bool) -> None:
         super().__init__()
-        self.g_pre_net = nn.Sequential(nn.Conv1d(condition, condition, 2 * STRIDE, STRIDE, STRIDE // 2))
+        self.g_pre_net = nn.Sequential(
+            nn.Conv1d(condition, condition, 2 * STRIDE, STRIDE, STRIDE // 2)
+        )
         self.encoder = Encoder(outputs, condition)
         self.prior_flow = Flow(condition) if flow else None
         self.decoder = Decoder(outputs, condition)
@@ -162,7 +170,11 @@ class MotionVae(nn.Module):
             condition.new_ones(len(condition), 1, condition.shape[2]),
             noise.new_ones(len(noise), 1, noise.shape[2]),
         )
-        z = self.prior_flow.reverse(noise, steps, self.g_pre_net(condition)) if self.prior_flow is not None else noise
+        z = (
+            self.prior_flow.reverse(noise, steps, self.g_pre_net(condition))
+            if self.prior_flow is not None
+            else noise
+        )
         out: Tensor = self.decoder(z, frames, condition)
         return out
 
@@ -170,7 +182,9 @@ class MotionVae(nn.Module):
         """Training's path. y: (B, outputs, frames).  mask: (B, 1, frames)."""
         coarse = self.g_pre_net(condition)
         code = self.encoder(y, mask, condition=coarse, noise=noise)
-        prior = self.prior_flow(code.z, code.mask, coarse) if self.prior_flow is not None else code.z
+        prior = (
+            self.prior_flow(code.z, code.mask, coarse) if self.prior_flow is not None else code.z
+        )
         # log q(z) - log p(z): of two normal distributions, whose constants cancel
         ratio = (prior.square() - noise.square()) / 2 - code.log_std
         kl = (ratio * code.mask).sum() / code.mask.sum() / LATENT
@@ -180,9 +194,11 @@ class MotionVae(nn.Module):
 
 def _listener(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv1d(inputs, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.GELU(),
+        nn.Conv1d(inputs, width, 3, padding=1, bias=False),
+        nn.BatchNorm1d(width),
+        nn.GELU(),
         nn.Conv1d(width, width, 3, padding=1, bias=False),
-    )  # fmt: skip
+    )
 
 
 class AudioToMotion(nn.Module):
@@ -204,7 +220,14 @@ class AudioToMotion(nn.Module):
                 self.eye_amp_embed = nn.Parameter(torch.randn(width))
         self.vae = MotionVae(flags.outputs, width, flags.flow)
 
-    def condition(self, hubert: Tensor, hertz: Tensor, blink: Tensor | None = None, mouth: Tensor | None = None, eyes: Tensor | None = None) -> Tensor:  # fmt: skip
+    def condition(
+        self,
+        hubert: Tensor,
+        hertz: Tensor,
+        blink: Tensor | None = None,
+        mouth: Tensor | None = None,
+        eyes: Tensor | None = None,
+    ) -> Tensor:
         """(B, width, T / 2) of hubert (B, T, inputs), hertz (B, T) 0 where unvoiced, blink (B, T) 0 or 1, mouth and eyes (B, 1)."""
         if not self.flags.pitch:
             pairs = (hubert[:, ::2] + hubert[:, 1::2]) / 2
@@ -215,7 +238,10 @@ class AudioToMotion(nn.Module):
         shut = torch.zeros_like(hertz, dtype=torch.long) if blink is None else blink
         parts = [heard.mT, sung.mT, self.blink_embed(shut[:, ::2])]
         usual = torch.full_like(hertz[:, :1], USUAL_AMPLITUDE)
-        for wanted, given, name in ((self.flags.mouth, mouth, "mouth"), (self.flags.eyes, eyes, "eye")):
+        for wanted, given, name in (
+            (self.flags.mouth, mouth, "mouth"),
+            (self.flags.eyes, eyes, "eye"),
+        ):
             if wanted:
                 amount = usual if given is None else given
                 embedded = amount * getattr(self, f"{name}_amp_embed")
@@ -223,7 +249,9 @@ class AudioToMotion(nn.Module):
         out: Tensor = self.cond_proj(torch.cat(parts, dim=2))
         return out.mT
 
-    def forward(self, hubert: Tensor, hertz: Tensor, noise: Tensor, mouth: Tensor | None = None) -> Tensor:
+    def forward(
+        self, hubert: Tensor, hertz: Tensor, noise: Tensor, mouth: Tensor | None = None
+    ) -> Tensor:
         """(B, T, inputs), (B, T) Hz, (B, 16, T / 8) noise times temperature, (B, 1) amplitude -> (B, T / 2, outputs)."""
         return self.vae.sample(self.condition(hubert, hertz, mouth=mouth), noise).mT
 

@@ -1,0 +1,195 @@
+"""Any file becomes one mono sound: layouts, rates, containers, ranges, holes; every bad input has its sentence."""
+
+from __future__ import annotations
+
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.audio.sounds import RATE, noise, save, tone
+from thcli.audio.read import blocks, read, starts
+from thcli.audio.speech import Recording
+from thcli.core.errors import MediaError
+from thcli.core.options import AudioOptions
+from thcli.core.types import Array32
+
+
+def likeness(a: Array32, b: Array32) -> float:
+    """Correlation of two sounds at lag 0."""
+    count = min(len(a), len(b))
+    return float(np.corrcoef(a[:count], b[:count])[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [
+        ("a.wav", "pcm_s16le", 16000),
+        ("a.wav", "pcm_f32le", 48000),
+        ("a.wav", "pcm_u8", 8000),
+        ("a.flac", "flac", 44100),
+        ("a.mp3", "libmp3lame", 44100),
+        ("a.m4a", "aac", 44100),
+        ("a.ogg", "libopus", 48000),
+        ("a.mkv", "flac", 22050),
+    ],
+)
+def test_containers_and_rates(tmp_path: Path, name: str, codec: str, rate: int) -> None:
+    """At 16 kHz, as long as it was, and in step: a click stays where it was (to 2 ms)."""
+    seconds = 2.0
+    sound = tone(seconds, 440, rate) * np.linspace(0.2, 1, round(seconds * rate), dtype=np.float32)
+    got = read(save(tmp_path / name, sound, rate, codec))
+    assert got.rate == RATE and got.samples.dtype == np.float32
+    assert (
+        abs(len(got.samples) - seconds * RATE) <= 0.06 * RATE
+    )  # lossy codecs round up to their frame
+    assert np.abs(got.samples).max() <= 1
+    wanted = tone(seconds) * np.linspace(0.2, 1, round(seconds * RATE), dtype=np.float32)
+    lags = range(-32, 33)
+    best = max(
+        lags, key=lambda lag: likeness(got.samples[4000 + lag : 24000 + lag], wanted[4000:24000])
+    )
+    assert abs(best) <= 2 or abs(abs(best) - 16000 / 440) <= 1
+    assert likeness(got.samples[4000 + best : 24000 + best], wanted[4000:24000]) > 0.99
+
+
+def test_a_click_stays_in_its_place(tmp_path: Path) -> None:
+    """Resampling from 8, 44.1 and 48 kHz shifts nothing by more than a sample or two."""
+    for rate in (8000, 44100, 48000):
+        sound = np.zeros(rate, np.float32)
+        sound[rate // 2] = 0.9
+        got = read(save(tmp_path / f"{rate}.wav", sound, rate)).samples
+        assert abs(int(np.abs(got).argmax()) - RATE // 2) <= 2
+        assert abs(len(got) - RATE) <= 2
+
+
+def test_channels_are_mixed(tmp_path: Path) -> None:
+    left, right = tone(1, 300), tone(1, 700)
+    stereo = read(save(tmp_path / "s.wav", np.stack([left, right]), layout="stereo")).samples
+    np.testing.assert_allclose(stereo, (left + right) / 2, atol=1e-3)
+    voice, rumble = tone(1, 500), tone(1, 40, loud=0.9)
+    rest = np.zeros_like(voice)
+    surround = read(
+        save(tmp_path / "5.wav", np.stack([rest, rest, voice, rumble, rest, rest]), layout="5.1")
+    ).samples
+    assert likeness(surround, voice) > 0.999  # nothing of the subwoofer
+    assert np.abs(surround).max() > 0.2 * np.abs(voice).max()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 8, 16])
+def test_plain_wav_files(tmp_path: Path, channels: int) -> None:
+    """Which do not say what their channels are: all count the same (FFmpeg knows no better than guess one and two)."""
+    sounds = np.stack([tone(0.5, 200 + 30 * channel) for channel in range(channels)])
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((channels, 2, RATE, 0, "NONE", ""))
+        file.writeframes((sounds.T * 32767).astype("<i2").tobytes())
+    np.testing.assert_allclose(read(tmp_path / "a.wav").samples, sounds.mean(axis=0), atol=2e-3)
+
+
+def test_video_as_sound(tmp_path: Path) -> None:
+    path = save(tmp_path / "v.mp4", tone(1.5), codec="aac", picture=True)
+    assert abs(read(path).seconds - Fraction(3, 2)) < Fraction(7, 100)
+    late = save(tmp_path / "late.mkv", tone(1.0), codec="flac", picture=True, late=8000)
+    assert abs(starts(late) - Fraction(1, 2)) < Fraction(1, 100)
+    assert read(late).start == starts(late)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.3, 100.0])
+def test_blocks_are_the_whole(tmp_path: Path, seconds: float) -> None:
+    path = save(tmp_path / "n.wav", noise(1.3))
+    whole = read(path).samples
+    parts = list(blocks(path, seconds=seconds))
+    assert {len(part) for part in parts[:-1]} <= {max(1, round(seconds * RATE))}
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_range(tmp_path: Path) -> None:
+    path = save(tmp_path / "n.wav", noise(2.0))
+    whole, part = read(path), read(path, start=0.5, end=1.25)
+    np.testing.assert_array_equal(part.samples, whole.samples[8000:20000])
+    assert part.start == Fraction(1, 2)
+    assert len(read(path, start=1.5, end=99).samples) == 8000
+    with pytest.raises(MediaError, match=r"no sound from 3 s on: it lasts 2\.00 s"):
+        read(path, start=3.0)
+
+
+def test_a_hole_in_time_is_silence(tmp_path: Path) -> None:
+    """What comes after it is where its time stamps say."""
+    sound = tone(2.0)
+    got = read(save(tmp_path / "hole.mkv", sound, codec="pcm_s16le", jump=(16384, 0.75))).samples
+    assert abs(len(got) - 2.75 * RATE) <= 20
+    assert np.abs(got[16384 + 200 : 16384 + 11800]).max() < 1e-3
+    assert likeness(got[16384 + 12000 + 100 :], sound[16384 + 100 :]) > 0.99
+
+
+@pytest.mark.parametrize(("second", "seconds"), [(8000, 1.5), (-RATE, 2.0), (40000, 3.5)])
+def test_a_stream_put_together_of_two(tmp_path: Path, second: int, seconds: float) -> None:
+    """Recordings of a broadcast that overlap by half a second, begin anew, leave a second out: the first is not heard twice."""
+    sounds = noise(1.0, seed=1), noise(1.0, seed=2)
+    parts = [
+        save(tmp_path / f"{late}.ts", sound, codec="mp2", late=late).read_bytes()
+        for late, sound in zip((RATE, RATE + second), sounds, strict=True)
+    ]
+    (tmp_path / "both.ts").write_bytes(parts[0] + parts[1])
+    got = read(tmp_path / "both.ts").samples
+    assert abs(len(got) - seconds * RATE) < 0.08 * RATE
+    whole = save(tmp_path / "second.ts", sounds[1], codec="mp2")
+    assert likeness(got[-4000:], read(whole).samples[-4000:]) > 0.9
+
+
+def test_bad_inputs(tmp_path: Path) -> None:
+    """Each has its sentence and exit code 3."""
+    silent_video = tmp_path / "silent.mp4"
+    with av.open(str(silent_video), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        out.mux(stream.encode(None))
+    empty, text, still = tmp_path / "empty.wav", tmp_path / "text.wav", tmp_path / "still.png"
+    empty.write_bytes(b"")
+    text.write_text("these are words\n" * 20)
+    Image.new("RGB", (8, 8)).save(still)
+    zero = tmp_path / "zero.wav"
+    with wave.open(str(zero), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+    broken = tmp_path / "broken.m4a"
+    broken.write_bytes(save(tmp_path / "whole.m4a", tone(1.0), codec="aac").read_bytes()[:3000])
+    wanted = {
+        silent_video: "a picture without sound",
+        empty: "is empty",
+        text: "a text file",
+        still: "a picture without sound",
+        zero: "0 seconds",
+        broken: "cut off",
+        tmp_path: "is a folder",
+        tmp_path / "none.wav": "does not exist",
+    }
+    for path, words in wanted.items():
+        with pytest.raises(MediaError, match=words) as caught:
+            read(path)
+        assert caught.value.exit_code == 3
+
+
+def test_samples_that_are_no_numbers(tmp_path: Path) -> None:
+    sound = tone(0.5)
+    sound[100], sound[200], sound[300] = np.nan, np.inf, -7.0
+    got = read(save(tmp_path / "f.wav", sound, codec="pcm_f32le")).samples
+    assert np.isfinite(got).all() and np.abs(got).max() <= 1
+
+
+def test_recordings_have_one_loudness(tmp_path: Path) -> None:
+    """A quiet recording gives nearly the same samples as a loud one."""
+    sound = noise(3.0, 0.2)
+    loud = Recording(save(tmp_path / "loud.flac", sound, codec="flac"))
+    quiet = Recording(save(tmp_path / "quiet.flac", sound * 0.1, codec="flac"))
+    assert loud.length == quiet.length == 3 * RATE
+    a, b = (np.concatenate(list(recording.blocks(0.7))) for recording in (loud, quiet))
+    assert np.abs(a - b).max() < 0.01 * np.abs(a).max()
+    left = Recording(loud.path, AudioOptions(level=False, start=1.0))
+    np.testing.assert_array_equal(
+        np.concatenate(list(left.blocks())), read(loud.path).samples[RATE:]
+    )

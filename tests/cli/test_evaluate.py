@@ -1,0 +1,23 @@
+"""The eval commands alike: a report that exists is not replaced, and nothing is measured first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from thcli.cli.app import run
+from thcli.core.errors import OutputError
+
+
+@pytest.mark.parametrize(
+    "command", [["a2m", "no-folder"], ["identity", "no-folder"], ["parse", "no-folder"], ["steady"]]
+)
+def test_an_existing_report_stays(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("mine")
+    assert run(["eval", *command, "-o", str(report)]) == OutputError.exit_code
+    assert "exists already" in capsys.readouterr().err
+    assert report.read_text() == "mine"

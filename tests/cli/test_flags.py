@@ -1,0 +1,85 @@
+"""Flags are made from the option classes: names, defaults, nesting, --config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+
+from thcli.cli.flags import flags
+from thcli.core.errors import UsageError
+from thcli.core.options import MotionOptions, option
+
+
+@dataclass(frozen=True, slots=True)
+class Pot:
+    """What the kettle is."""
+
+    size: int = option(2, "Cups.")
+    lid: bool = option(False, "With a lid.")
+    secret: int = option(7, "Not a flag.", hidden=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tea:
+    """Tea."""
+
+    kind: str = option("green", "Which.", "--sort")
+    pot: Pot = field(default_factory=Pot)
+
+
+def brew(argv: list[str]) -> Any:
+    app = typer.Typer()
+    seen: list[Any] = []
+
+    @app.command()
+    @flags
+    def make(
+        name: str,
+        *,
+        out: Annotated[Path | None, typer.Option("-o")] = None,
+        tea: Tea,
+        motion: MotionOptions,
+    ) -> None:
+        seen.extend([name, out, tea, motion])
+
+    @app.command()
+    def other() -> None:
+        """So that `make` is a command of its own name."""
+
+    app(["make", *argv], standalone_mode=False)
+    return seen
+
+
+def test_defaults_and_values() -> None:
+    assert brew(["x"]) == ["x", None, Tea(), MotionOptions()]
+    name, out, tea, motion = brew(
+        ["x", "-o", "y", "--sort", "black", "--size", "3", "--lid", "--motion", "absolute"]
+    )
+    assert (name, out, tea.kind, tea.pot) == ("x", Path("y"), "black", Pot(3, True, 7))
+    assert motion.mode == "absolute"
+
+
+def test_hidden_fields_are_no_flags() -> None:
+    with pytest.raises(typer.TyperException):
+        brew(["x", "--secret", "1"])
+
+
+def test_config_file_gives_defaults_that_flags_override(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(
+        'size = 5\nmotion = "absolute"\n[make]\nsort = "white"\n[other]\nsort = "no"\n'
+    )
+    _, _, tea, motion = brew(["x", "--config", str(config), "--size", "6"])
+    assert (tea.kind, tea.pot.size, motion.mode) == ("white", 6, "absolute")
+
+
+@pytest.mark.parametrize("text", ["[make]\nsugar = 1\n", "not toml"])
+def test_a_bad_config_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(text)
+    with pytest.raises(UsageError, match=r"c\.toml"):
+        brew(["x", "--config", str(config)])

@@ -1,0 +1,86 @@
+"""Similarities and rotations: inverse of inverse, recovery of what was applied, domino products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from thcli.core import geometry
+from thcli.core.types import Array
+
+finite = st.floats(-50, 50, allow_nan=False, width=32)
+rotvecs = hnp.arrays(np.float64, 3, elements=st.floats(-1.8, 1.8))
+clouds = hnp.arrays(np.float64, (12, 3), elements=st.floats(-100, 100)).filter(
+    lambda x: float(np.min(np.linalg.svd(x - x.mean(0))[1])) > 1.0
+)
+
+
+@given(rotvecs)
+def test_rotvec_round_trip(rotvec: Array) -> None:
+    back = geometry.rotvec_from_matrix(geometry.matrix_from_rotvec(rotvec))
+    assert np.allclose(back, rotvec, atol=1e-7) or np.linalg.norm(rotvec) > np.pi - 1e-6
+
+
+def test_half_turn_keeps_its_axis() -> None:
+    half = geometry.matrix_from_rotvec([0.0, np.pi, 0.0])
+    assert np.allclose(np.abs(geometry.rotvec_from_matrix(half)), [0, np.pi, 0])
+
+
+@given(clouds, rotvecs, st.floats(0.2, 5), hnp.arrays(np.float64, 3, elements=finite))
+def test_similarity_recovers_what_was_applied(
+    cloud: Array, rotvec: Array, scale: float, shift: Array
+) -> None:
+    rotation = geometry.matrix_from_rotvec(rotvec)
+    weights = np.linspace(0.1, 1, len(cloud))
+    s, r, t = geometry.fit_similarity(cloud, scale * cloud @ rotation.T + shift, weights)
+    assert s == pytest.approx(scale, rel=1e-6)
+    assert np.allclose(r, rotation, atol=1e-6)
+    assert np.allclose(t, shift, atol=1e-3)
+
+
+@given(clouds)
+def test_never_a_reflection(cloud: Array) -> None:
+    _, rotation, _ = geometry.fit_similarity(cloud, cloud * [-1, 1, 1])
+    assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_many_fits_at_once_equal_single_ones() -> None:
+    rng = np.random.default_rng(0)
+    src, dst = rng.normal(size=(5, 9, 2)), rng.normal(size=(5, 9, 2))
+    batch = geometry.fit_similarity(src, dst)
+    for i in range(5):
+        for many, one in zip(batch, geometry.fit_similarity(src[i], dst[i]), strict=True):
+            assert np.allclose(many[i], one)
+
+
+def test_one_point_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="two distinct points"):
+        geometry.similarity([[1, 1], [1, 1]], [[0, 0], [1, 1]])
+
+
+def test_rotated_square_maps_edges_to_edges() -> None:
+    crop_from_frame = geometry.rotated_square((10, 20), side=8, angle=0.0, size=16)
+    assert np.allclose(geometry.transform(crop_from_frame, [10 - 4, 20 - 4]), [-0.5, -0.5])
+    assert np.allclose(geometry.transform(crop_from_frame, [10 + 4, 20 + 4]), [15.5, 15.5])
+
+
+@given(st.floats(-3, 3), st.floats(1, 100), st.integers(1, 512))
+def test_rotated_square_turns_the_eye_line_level(angle: float, side: float, size: int) -> None:
+    crop_from_frame = geometry.rotated_square((3, 4), side, angle, size)
+    ahead = geometry.transform(crop_from_frame, [[3, 4], [3 + np.cos(angle), 4 + np.sin(angle)]])
+    assert ahead[1][1] == pytest.approx(ahead[0][1], abs=1e-6 * size)
+    assert ahead[1][0] > ahead[0][0]
+
+
+def test_warp_by_identity_is_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (7, 9, 3), np.uint8)
+    assert np.array_equal(geometry.warp(picture, np.eye(3), (9, 7)), picture)
+
+
+def test_iou() -> None:
+    assert geometry.box_iou([0, 0, 2, 2], [0, 0, 2, 2]) == pytest.approx(1)
+    assert geometry.box_iou([0, 0, 2, 2], [1, 0, 3, 2]) == pytest.approx(1 / 3)
+    assert geometry.box_iou([0, 0, 1, 1], [5, 5, 6, 6]) == 0

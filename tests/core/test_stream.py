@@ -1,0 +1,126 @@
+"""core.stream: order, bounds, errors that cross over, early ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thcli.core.stream import Channel, ordered_map, prefetch
+
+
+class Source:
+    """Counts from 0, and remembers how far it was read and that it was closed."""
+
+    def __init__(self, stop: int, fail_at: int = -1) -> None:
+        self.read, self.closed = 0, False
+        self.stop, self.fail_at = stop, fail_at
+
+    def __iter__(self) -> Iterator[int]:
+        return self._numbers()
+
+    def _numbers(self) -> Iterator[int]:
+        try:
+            for number in range(self.stop):
+                if number == self.fail_at:
+                    raise KeyError("broken source")
+                self.read += 1
+                yield number
+        finally:
+            self.closed = True
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 5), st.integers(1, 4))
+def test_both_keep_every_item_in_order(items: list[int], depth: int, workers: int) -> None:
+    assert list(prefetch(iter(items), depth)) == items
+    assert list(ordered_map(lambda x: x * 2, prefetch(items, depth), workers, depth)) == [
+        x * 2 for x in items
+    ]
+
+
+def test_order_is_kept_when_later_items_are_faster() -> None:
+    def slow_first(x: int) -> int:
+        time.sleep(0.05 if x == 0 else 0)
+        return x
+
+    assert list(ordered_map(slow_first, range(8), 4, 4)) == list(range(8))
+
+
+def test_prefetch_reads_ahead_no_further_than_its_depth() -> None:
+    source = Source(100)
+    stream = prefetch(iter(source), 3)
+    assert next(stream) == 0
+    time.sleep(0.05)
+    assert source.read <= 5  # one taken, three waiting, one in the making
+    stream.close()
+    assert source.closed
+
+
+def test_ordered_map_holds_no_more_than_its_depth() -> None:
+    source = Source(100)
+    stream = ordered_map(lambda x: x, iter(source), 2, 4)
+    assert next(stream) == 0
+    assert source.read == 4
+    stream.close()
+    assert source.closed
+
+
+def test_errors_of_the_source_come_after_the_items_before_them() -> None:
+    seen = []
+    with pytest.raises(KeyError, match="broken source"):
+        for item in prefetch(iter(Source(10, fail_at=3)), 2):
+            seen.append(item)
+    assert seen == [0, 1, 2]
+
+
+def test_errors_of_the_function_come_in_their_turn() -> None:
+    seen = []
+    source = Source(20)
+    with pytest.raises(ZeroDivisionError):
+        for item in ordered_map(lambda x: 6 // (3 - x), iter(source), 2, 3):
+            seen.append(item)
+    assert seen == [2, 3, 6]
+    assert source.closed
+
+
+def test_an_early_end_leaves_no_thread() -> None:
+    before = threading.active_count()
+    for stream in (
+        prefetch(iter(Source(50)), 2),
+        ordered_map(lambda x: x, prefetch(Source(50), 2), 3, 6),
+    ):
+        next(stream)
+        with pytest.raises(KeyboardInterrupt):
+            stream.throw(KeyboardInterrupt())
+    assert threading.active_count() == before
+
+
+def test_a_producer_is_told_when_nobody_reads() -> None:
+    channel: Channel[int] = Channel(1)
+    assert channel.put(1)
+    channel.stop()
+    assert not channel.put(2)
+    assert list(channel) == []
+
+
+def test_a_forgotten_stream_may_be_collected_by_its_own_thread() -> None:
+    holder: list[object] = []
+
+    def source() -> Iterator[int]:
+        yield 1
+        holder.clear()  # the last reference goes while the producer runs
+        yield 2
+
+    stream = prefetch(source(), 1)
+    holder.append(stream)
+    next(stream)
+    del stream
+    time.sleep(0.05)
+    assert not any(
+        thread.name == "prefetch" and thread.is_alive() for thread in threading.enumerate()
+    )

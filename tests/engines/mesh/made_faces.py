@@ -1,0 +1,159 @@
+"""Sources and targets for the renderer's tests: the mean face as a drawing, and scikit-image's astronaut with her mesh beside her."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.geometry import box_of, matrix_from_rotvec
+from thcli.core.types import Array, Array32, Face, Image
+from thcli.engines.mesh import prepared_source
+from thcli.engines.mesh.anatomy import CHIN, EYES, FOREHEAD, LIPS
+from thcli.faces.landmarks import topology
+from thcli.motion.canonical import neutral
+from thcli.motion.render_target import Target
+
+SKIN, INSIDE, WHITE, IRIS, GROUND = (
+    (205, 160, 140),
+    (250, 250, 245),
+    (235, 235, 230),
+    (40, 60, 90),
+    (60, 110, 70),
+)
+
+
+def placed(width: int, height: int, share: float = 0.45) -> Array:
+    """The mean face, open-eyed and with its lips together, in the middle of a picture; its height is `share` of the picture's."""
+    face = neutral()
+    scale = share * height / float(np.linalg.norm(face[FOREHEAD] - face[CHIN]))
+    return np.asarray(face * scale + ((width - 1) / 2, (height - 1) / 2, 0.0))
+
+
+def irises(mesh: Array) -> Array:
+    """(2, 5, 2) in the middle of each eye, a fifth of its width in radius."""
+    out = []
+    for ring in EYES:
+        middle, width = (
+            mesh[ring, :2].mean(0),
+            np.linalg.norm(mesh[ring[8], :2] - mesh[ring[0], :2]),
+        )
+        out.append(middle + 0.2 * width * np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]]))
+    return np.stack(out)
+
+
+def face_of(mesh: Array, iris: npt.NDArray[np.floating] | None = None) -> Face:
+    return Face(
+        box_of(mesh),
+        1.0,
+        None,
+        mesh.astype(np.float32),
+        None if iris is None else iris.astype(np.float32),
+        25.0,
+    )
+
+
+def drawn(mesh: Array, width: int, height: int, *, plain: bool = False) -> Image:
+    """A picture of a mesh: skin, eyes and lips as flat polygons over a ground with lines; plain: one colour, skin."""
+    if plain:
+        return np.full((height, width, 3), SKIN, np.uint8)
+    out = np.full((height, width, 3), GROUND, np.uint8)
+    out[:: max(8, height // 16)] = (200, 200, 60)
+
+    def fill(ring: npt.NDArray[np.integer], colour: tuple[int, int, int]) -> None:
+        cv2.fillPoly(out, [np.rint(mesh[ring, :2] * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+
+    fill(topology.OVAL, SKIN)
+    fill(topology.LIPS_OUTER, (170, 80, 80))
+    fill(LIPS, INSIDE)
+    for ring, iris in zip(EYES, irises(mesh), strict=True):
+        fill(ring, WHITE)
+        radius = float(np.linalg.norm(iris[1] - iris[0]))
+        ball = out.copy()
+        cv2.circle(
+            ball,
+            tuple(int(v) for v in np.rint(iris[0] * 16)),
+            round(radius * 16),
+            IRIS,
+            -1,
+            cv2.LINE_AA,
+            4,
+        )
+        inside = polygon(mesh[ring, :2], width, height)
+        out[inside] = ball[inside]
+    return out
+
+
+def polygon(points: Array, width: int, height: int, grow: int = 0) -> npt.NDArray[np.bool_]:
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)
+    if grow:
+        size = (2 * abs(grow) + 1,) * 2
+        mask = np.asarray(
+            (cv2.dilate if grow > 0 else cv2.erode)(mask, np.ones(size, np.uint8)), np.uint8
+        )
+    return np.asarray(mask > 0)
+
+
+def source(
+    width: int = 256,
+    height: int = 256,
+    *,
+    plain: bool = False,
+    person: Array32 | None = None,
+    share: float = 0.45,
+) -> prepared_source.MeshSource:
+    mesh = placed(width, height, share)
+    return prepared_source.prepare(
+        drawn(mesh, width, height, plain=plain), face_of(mesh, irises(mesh)), person
+    )
+
+
+@cache
+def astronaut(matte: bool = True) -> prepared_source.MeshSource:
+    import skimage.data
+
+    picture = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+
+    with np.load(Path(__file__).parent / "astronaut.npz") as known:
+        person = known["person"].astype(np.float32) / 255
+        face = face_of(known["mesh"].astype(np.float64), known["iris"])
+    return prepared_source.prepare(picture, face, person if matte else None)
+
+
+def still(of: prepared_source.MeshSource) -> Target:
+    return Target(of.mesh, np.zeros((2, 2)), np.ones(2))
+
+
+def moved(
+    of: prepared_source.MeshSource,
+    *,
+    turn: tuple[float, float, float] = (0, 0, 0),
+    grow: float = 1.0,
+    shift: tuple[float, float] = (0, 0),
+    mouth: float = 0.0,
+    lids: float = 1.0,
+    gaze: float = 0.0,
+) -> Target:
+    """A target of a source. turn: degrees about x (nod), y, z.  shift: face heights.  mouth: gap, in lip widths.  lids: of the own gap."""
+    mesh = of.mesh.copy()
+    tall = float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2]))
+    wide = float(np.linalg.norm(mesh[LIPS[10], :2] - mesh[LIPS[0], :2]))
+    lower, upper = topology.LIPS.lower, topology.LIPS.upper
+    profile = np.sin(np.linspace(0.3, np.pi - 0.3, len(lower)))
+    drop = mouth * wide * profile - (mesh[lower, 1] - mesh[upper, 1])
+    mesh[lower, 1] += drop
+    # what lies below goes along, most of it in the middle
+    middle = of.mesh[LIPS, :2].mean(0)
+    below = (of.mesh[:, 1] > middle[1]) & ~np.isin(np.arange(len(mesh)), LIPS)
+    mesh[below, 1] += drop[4] * np.exp(-(((of.mesh[below, 0] - middle[0]) / (0.7 * wide)) ** 2))
+    for lid in topology.LIDS:
+        mesh[lid.upper] = mesh[lid.lower] + lids * (mesh[lid.upper] - mesh[lid.lower])
+    pivot = of.mesh.mean(0)
+    rotation = matrix_from_rotvec(np.radians(turn))
+    mesh = (mesh - pivot) @ rotation.T * grow + pivot
+    mesh[:, :2] += np.array(shift) * tall
+    return Target(mesh, np.full((2, 2), (gaze, 0.0)), np.full(2, lids))

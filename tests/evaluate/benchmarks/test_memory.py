@@ -1,0 +1,50 @@
+"""Memory as the system counts it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from thcli.core.errors import ThcliError
+from thcli.evaluate.benchmarks import memory
+
+MIB = 2**20
+
+
+FRESH = """
+import sys
+import numpy as np
+from thcli.evaluate.benchmarks import memory
+MIB = 2**20
+before = memory.rss()
+block = np.ones(64 * MIB, np.uint8)
+assert memory.rss() > before + 48 * MIB or sys.platform == "darwin"
+del block
+top = memory.peak_rss()
+assert top >= before + 48 * MIB
+assert top >= memory.rss()
+if sys.platform == "linux":  # no other system can reset the peak
+    assert memory.reset_peak()
+    assert memory.peak_rss() <= top - 32 * MIB
+"""
+
+
+def test_a_large_array_shows_and_the_peak_remembers_it() -> None:
+    """In a process of its own: one that has freed memory before may take the array from there."""
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_fallback_of_other_systems_counts_the_same_peak() -> None:
+    pytest.importorskip("resource", reason="not on Windows")
+    block = np.ones(16 * MIB, np.uint8)
+    assert memory._from_rusage() >= memory.rss() * 0.9
+    del block
+
+
+def test_a_command_that_fails_is_told() -> None:
+    with pytest.raises(ThcliError, match="no-such-command ended with 2"):
+        memory.peak_of_command(["no-such-command"])

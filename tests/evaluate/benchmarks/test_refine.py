@@ -1,0 +1,155 @@
+"""`thcli eval refine`: the table as typed, the mean of clips, and what is asked of a refiner."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thcli import media, weights
+from thcli.cli.app import run
+from thcli.evaluate.benchmarks.refine import Pace, Refined, Untouched, bars, mean_of, table
+from thcli.evaluate.benchmarks.speed import write_test_clip
+from thcli.evaluate.metrics.measure import Scores
+from thcli.evaluate.metrics.table import METRICS
+from thcli.refiners.backends import REFINERS
+from thcli.weights.backend import Backend
+
+
+@pytest.fixture
+def blush(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not all(
+        weights.present(name)
+        for name in ("blazeface-short", "blazeface-full", "facemesh-attention")
+    ):
+        if os.environ.get("CI") == "true":
+            pytest.fail("the tracker's weights are missing in CI")
+        pytest.skip("needs the tracker's weights (thcli weights pull)")
+    monkeypatch.setitem(
+        REFINERS.rows, "blush", Backend("tests.pipeline.fake_refiners:Blush", "a stand-in")
+    )
+
+
+def test_the_table_as_typed(blush: None, tmp_path: Path, capsys: Any) -> None:
+    clip = write_test_clip(tmp_path / "clip.mp4", 6, 192)
+    sheet, report = tmp_path / "sheet.png", tmp_path / "report.json"
+    argv = [
+        "eval",
+        "refine",
+        str(clip),
+        str(clip),
+        "--engine",
+        "blush",
+        "--sheet",
+        str(sheet),
+        "-o",
+        str(report),
+    ]
+    assert run([*argv, "--frames", "4", "--columns", "3", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert json.loads(report.read_text("utf-8"))["rows"] == printed["rows"]
+    assert (
+        list(printed["rows"]) == ["coarse", "refined", "truth"]
+        and printed["command"] == "eval refine"
+    )
+    face = {label: row["face"] for label, row in printed["rows"].items()}
+    assert (
+        face["refined"]["l1"] > face["coarse"]["l1"] + 2 and face["truth"]["l1"] == 0
+    )  # red is no improvement
+    assert (
+        face["refined"]["pfd"]
+        > face["coarse"]["pfd"]
+        > face["truth"]["pfd"]
+        == pytest.approx(0, abs=1e-6)
+    )
+    assert 1 < printed["untouched"]["frame"] < printed["untouched"]["crop"] < 12
+    assert printed["calls_a_frame"] == 3 and printed["seconds_a_frame"] > 0
+    assert (
+        not printed["bars"]["l1 / coarse"]["holds"]
+        and not printed["bars"]["change of the untouched crop"]["holds"]
+    )
+    one = printed["clips"]["clip.mp4"]["rows"]  # twice the same clip: the mean is each one's
+    assert one["refined"]["face"] == pytest.approx(printed["rows"]["refined"]["face"])
+    assert printed["rows"]["refined"]["frames"] == 2 * one["refined"]["frames"] == 6
+    assert media.probe(sheet).size[0] == 3 * 194 + 2
+    assert run(argv) == 7
+
+
+def scores(**face: float | None) -> Scores:
+    return Scores(
+        {
+            "face": {m.name: face.get(m.name) for m in METRICS}
+            | {k: face[k] for k in ("pfd", "csim") if k in face},
+            "frame": {m.name: None for m in METRICS},
+        },
+        10,
+        0,
+    )
+
+
+def found(coarse: Mapping[str, float], refined: Mapping[str, float], harm: float | None) -> Refined:
+    rows = {"coarse": scores(**coarse), "refined": scores(**refined), "truth": scores(l1=0.0)}
+    return Refined("clip", rows, Pace(0.5, 2), None if harm is None else Untouched(harm, harm / 3))
+
+
+COARSE = {
+    "l1": 10.0,
+    "pfd": 0.5,
+    "psnr": 30.0,
+    "ssim": 0.8,
+    "akd": 1.0,
+    "flicker": 2.0,
+    "csim": 0.7,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bar"),
+    [
+        ("l1", 9.1, "l1 / coarse"),
+        ("pfd", 0.46, "pfd / coarse"),
+        ("psnr", 29.9, "psnr - coarse"),
+        ("ssim", 0.8, "ssim - coarse"),
+        ("akd", 1.01, "akd / coarse"),
+        ("flicker", 2.1, "flicker / coarse"),
+        ("csim", 0.69, "csim - coarse"),
+    ],
+)
+def test_each_bar_can_be_missed(name: str, value: float, bar: str) -> None:
+    good = {
+        "l1": 9.0,
+        "pfd": 0.45,
+        "psnr": 31.0,
+        "ssim": 0.81,
+        "akd": 1.0,
+        "flicker": 2.0,
+        "csim": 0.7,
+    }
+    assert all(one.holds for one in bars(found(COARSE, good, 1.4)))
+    missed = [one.name for one in bars(found(COARSE, {**good, name: value}, 1.4)) if not one.holds]
+    assert missed == [bar]
+    assert [one.name for one in bars(found(COARSE, good, 1.5)) if not one.holds] == [
+        "change of the untouched crop"
+    ]
+    assert len(bars(found(COARSE, good, None))) == 7
+
+
+def test_the_mean_of_clips() -> None:
+    both = mean_of(
+        [found(COARSE, {"l1": 4.0}, 1.0), found({**COARSE, "l1": 30.0}, {"l1": 8.0}, None)]
+    )
+    values = {label: row.values["face"] for label, row in both.scores.items()}
+    assert (values["coarse"]["l1"], values["refined"]["l1"], values["refined"]["psnr"]) == (
+        20.0,
+        6.0,
+        None,
+    )
+    assert both.untouched == Untouched(1.0, 1 / 3) and both.scores["coarse"].frames == 20
+    head, lines = table(both, METRICS)
+    assert head == ["metric", "unit", "where", "coarse", "refined", "truth", "refined / coarse"]
+    assert {len(line) for line in lines} == {len(head)}
+    assert lines[0] == ["l1 ↓", "0..255", "face", "20", "6", "0", "0.3"]

@@ -1,0 +1,175 @@
+"""Which face is meant, over a clip told as boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.types import Array32, Face, Identity
+from thcli.faces.detection.blazeface import BlazeFace
+from thcli.faces.landmarks.facemesh import FaceMesh
+from thcli.faces.tracking.select import Reference, TrackStatistics, is_reference, reference_of
+from thcli.faces.tracking.shape import SAME_SURELY, shape_distance
+from thcli.motion.canonical import neutral
+
+Picture = npt.NDArray[np.uint8]
+BLANK = np.zeros((4, 4, 3), np.uint8)
+
+
+def face(
+    track: int, x: float, width: float, *, logit: float = 25.0, mesh: Array32 | None = None
+) -> Face:
+    return Face(
+        np.array([x, 10, x + width, 10 + width], np.float32), 0.9, None, mesh, None, logit, track
+    )
+
+
+def shaped(kind: int) -> Array32:
+    """Two people, one of them with a long head."""
+    return np.asarray(100 * neutral() * (1, 1.3 if kind else 1, 1), np.float32)
+
+
+def census(*frames: list[Face]) -> TrackStatistics:
+    out = TrackStatistics()
+    for faces in frames:
+        out.add(faces)
+    return out
+
+
+SMALL_LONG = [face(4, 300, 20)]
+BOTH = [face(4, 300, 20), face(7, 50, 80)]
+
+
+def test_largest_weighs_size_and_time() -> None:
+    assert census(BOTH, BOTH).choose("largest") == [7]
+    assert census(BOTH, *[SMALL_LONG] * 20).choose("largest") == [4]
+    assert census([], BOTH, []).choose("largest") == [7]
+
+
+def test_first_is_the_first_to_appear_and_of_several_the_largest() -> None:
+    assert census([], SMALL_LONG, BOTH).choose("first") == [4]
+    assert census(BOTH, BOTH).choose("first") == [7]
+
+
+def test_all_are_sorted() -> None:
+    assert census(BOTH[::-1], [face(2, 0, 9)]).choose("all") == [2, 4, 7]
+
+
+def test_numbers_count_from_the_left_of_the_first_frame_with_faces() -> None:
+    clip = census([], BOTH, [face(9, 0, 50), *BOTH])
+    assert [clip.choose(str(n)) for n in (0, 1)] == [[7], [4]]
+    with pytest.raises(NoFaceError, match=r"no face number 2 in frame 1 of x\.mp4") as caught:
+        clip.choose("2", where="x.mp4")
+    assert "0: 80 pixels wide at (90, 50); 1: 20 pixels wide at (310, 20)" in caught.value.hint
+
+
+@pytest.mark.parametrize("select", ["largest", "first", "all", "0"])
+def test_nobody(select: str) -> None:
+    with pytest.raises(NoFaceError, match=r"No face was found in x\.mp4"):
+        census([], []).choose(select, where="x.mp4")
+
+
+@given(st.lists(st.floats(4, 4000), min_size=1, max_size=40))
+def test_the_median_area_needs_no_list(widths: list[float]) -> None:
+    clip = census(*[[face(0, 0, width)] for width in widths])
+    areas = sorted(float(f.area) for f in (face(0, 0, width) for width in widths))
+    assert np.isclose(clip.summaries[0].area, areas[(len(areas) - 1) // 2], rtol=0.06)
+
+
+def test_a_reference_decides_by_shape_and_warns() -> None:
+    clip = census([face(4, 300, 80, mesh=shaped(1)), face(7, 50, 80, mesh=shaped(0))])
+    said: list[str] = []
+    assert clip.choose(
+        "her.png", said.append, reference=lambda: Reference("her.png", shaped(1))
+    ) == [4]
+    assert clip.choose(
+        "her.png", said.append, reference=lambda: Reference("her.png", shaped(0))
+    ) == [7]
+    assert len(said) == 2
+    assert "shape" in said[0]
+
+
+def test_a_reference_that_resembles_nobody() -> None:
+    clip = census([face(7, 50, 80, mesh=shaped(0))])
+    with pytest.raises(
+        NoFaceError, match=r"None of the 1 faces in the clip has the shape of the one in her\.png"
+    ):
+        clip.choose("her.png", reference=lambda: Reference("her.png", shaped(1)))
+    with pytest.raises(NoFaceError, match="can be compared"):
+        census(BOTH).choose("her.png", reference=lambda: Reference("her.png", shaped(1)))
+
+
+class ByWidth:
+    """An identity encoder that knows people by the width of their boxes."""
+
+    name, same_person = "fake", 0.3
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def vectors(self, crops: Sequence[Picture]) -> Array32:
+        raise NotImplementedError  # the census looks at whole pictures
+
+    def identify(self, picture: Picture, face: Face) -> Identity:
+        self.asked += 1
+        vector = np.zeros(512, np.float32)
+        vector[round(float(face.box[2] - face.box[0]))] = 1
+        return Identity(vector, "fake")
+
+
+def test_a_reference_decides_by_identity_where_it_can() -> None:
+    encoder = ByWidth()
+    clip = TrackStatistics(encoder)
+    for _ in range(60):
+        clip.add([replace(f, mesh=shaped(0)) for f in BOTH], BLANK)
+    assert encoder.asked == 2 * 3  # looked at three times each, not in every frame
+    said: list[str] = []
+    for width, track in ((20, 4), (80, 7)):
+        vector = encoder.identify(BLANK, face(0, 0, width)).vector
+        reference = Reference("her.png", shaped(0), vector)
+        assert clip.choose("her.png", said.append, reference=partial(copy, reference)) == [track]
+    assert said == []
+    stranger = encoder.identify(BLANK, face(0, 0, 33)).vector
+    with pytest.raises(NoFaceError, match="None of the 2 faces") as caught:
+        clip.choose("her.png", reference=lambda: Reference("her.png", shaped(0), stranger))
+    assert "cosine of 0.00" in caught.value.hint
+
+
+def test_what_face_options_name(tmp_path: Path) -> None:
+    picture = tmp_path / "her.png"
+    picture.touch()
+    assert is_reference(str(picture))
+    assert not any(is_reference(word) for word in ("largest", "first", "all", "0", "12"))
+    with pytest.raises(UsageError, match="neither largest"):
+        is_reference("biggest")
+    with pytest.raises(UsageError, match="cannot be used here"):
+        census(BOTH).choose(str(picture))
+
+
+def test_a_reference_picture(detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture) -> None:
+    plain = reference_of(astronaut, "a.png", detector, landmarker)
+    mirrored = reference_of(
+        np.ascontiguousarray(astronaut[40:400, 100:400]), "b.png", detector, landmarker
+    )
+    assert plain.mesh is not None
+    assert mirrored.mesh is not None
+    assert shape_distance(plain.mesh, mirrored.mesh) < SAME_SURELY
+    with pytest.raises(NoFaceError, match=r"No face was found in c\.png"):
+        reference_of(np.zeros((64, 64, 3), np.uint8), "c.png", detector, landmarker)
+
+
+def test_the_shape_distance_does_not_see_pose_and_size() -> None:
+    turn = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
+    moved = np.asarray(3 * shaped(0) @ turn.T + (50, 60, 70), np.float32)
+    assert shape_distance(shaped(0), moved) < 1e-4
+    assert shape_distance(shaped(1), moved) > 0.03

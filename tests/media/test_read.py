@@ -1,0 +1,339 @@
+"""Reading: ranges, damage, missing time stamps, images, folders, animations, standard input, and every input that is bad."""
+
+from __future__ import annotations
+
+import io
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import tests.media.clips as clips
+from thcli import media
+from thcli.core.errors import MediaError, UsageError
+from thcli.core.events import Event, Warned
+from thcli.core.imaging import to_uint8
+from thcli.core.options import ReadOptions
+from thcli.media.reading.video import Clock
+
+
+def times(path: Path, **options: float) -> list[Fraction]:
+    with media.read(path, ReadOptions(**options)) as frames:  # type: ignore[arg-type]
+        return [frame.pts * frame.time_base for frame in frames]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+@pytest.mark.parametrize(
+    ("start", "end"), [(0.0, 0.4), (0.2, None), (0.5, 0.9), (1.0, 1.04), (0.1, 0.3)]
+)
+def test_a_range_is_exact(tmp_path: Path, suffix: str, start: float, end: float | None) -> None:
+    """Key frames every 10 frames; the range begins between them."""
+    path = tmp_path / f"in{suffix}"
+    clips.make(
+        path,
+        count=40,
+        time_base=Fraction(1, 25),
+        options={"g": "10", "bf": "0" if suffix == ".avi" else "2"},
+    )
+    everything = times(path)
+    beginning = everything[0]
+    low, high = Fraction(repr(start)), Fraction(repr(end)) if end else Fraction(1000)
+    expected = [time for time in everything if low <= time - beginning < high]
+    with media.read(path, ReadOptions(start=start, end=end)) as frames:
+        found = list(frames)
+    assert [frame.pts * frame.time_base for frame in found] == expected
+    assert [frame.index for frame in found] == list(range(len(expected)))
+
+
+def test_a_range_behind_the_end_is_refused(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4")
+    with pytest.raises(UsageError, match="--start 5 lies behind the last frame"):
+        times(tmp_path / "in.mp4", start=5)
+
+
+def test_the_pixels_of_a_range_are_those_of_the_whole(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4", count=20, options={"g": "8"})
+    whole = [frame.pixels for frame in media.read(tmp_path / "in.mp4")]
+    with media.read(tmp_path / "in.mp4", ReadOptions(start=0.44)) as frames:
+        part = [frame.pixels for frame in frames]
+    np.testing.assert_array_equal(part, whole[11:])
+
+
+def test_leaving_early_stops_the_thread(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4", count=60)
+    before = threading.active_count()
+    with media.read(tmp_path / "in.mp4") as frames:
+        next(iter(frames))
+    assert threading.active_count() == before
+
+
+def test_every_iteration_begins_at_the_beginning(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4")
+    with media.read(tmp_path / "in.mp4") as frames:
+        assert [f.pts for f in frames] == [f.pts for f in frames]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_damage_in_the_middle_is_passed_over_and_counted(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"in{suffix}"
+    clips.make(path, count=30, options={"g": "5"})
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    for packet in packets[9:12]:
+        assert packet in data
+        data = data.replace(packet, b"\xff" * len(packet))
+    path.write_bytes(data)
+    said: list[Event] = []
+    with media.read(path, on=said.append) as frames:
+        found = [frame.pts * frame.time_base for frame in frames]
+        assert frames.damaged > 0
+    assert len(found) >= 24 and found[-1] == Fraction(29, 25)
+    assert found == sorted(set(found))
+    assert [type(event) for event in said] == [Warned] and "damaged" in str(said[0])
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+def test_a_truncated_stream_gives_what_is_there(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"in{suffix}"
+    clips.make(path, count=40, options={"g": "5", "bf": "0"})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert 5 <= len(times(path)) < 40
+
+
+def test_raw_streams_get_time_stamps(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.h264"), "w") as out:
+        stream = cast(Any, out.add_stream("libx264", rate=25, options={"bf": "0"}))
+        stream.width, stream.height, stream.pix_fmt = clips.SIZE[0], clips.SIZE[1], "yuv420p"
+        for index in range(6):
+            frame = clips.to_yuv(clips.picture(index), "yuv420p", None)
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    assert times(tmp_path / "in.h264") == [Fraction(index, 25) for index in range(6)]
+
+
+class Stamped:
+    """A decoded picture as far as a clock looks."""
+
+    def __init__(self, pts: int | None, dts: int | None = None) -> None:
+        self.pts, self.dts = pts, dts
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**6)), min_size=1, max_size=40),
+    st.sampled_from(
+        [Fraction(1, 25), Fraction(1, 1000), Fraction(1001, 30000), Fraction(1, 90000)]
+    ),
+)
+def test_time_stamps_always_grow_and_good_ones_pass_untouched(
+    stamps: list[int | None], time_base: Fraction
+) -> None:
+    clock = Clock(time_base, Fraction(25))
+    found = [clock.stamp(Stamped(pts)) for pts in stamps]  # type: ignore[arg-type]
+    assert found == sorted(set(found))
+    known = [pts for pts in stamps if pts is not None]
+    if known == sorted(set(known)) and len(known) == len(stamps):
+        assert found == known
+
+
+def test_the_seam_of_glued_files_keeps_the_rate() -> None:
+    clock = Clock(Fraction(1, 1000), Fraction(25))
+    given, expected = (5000, 5040, 5080, 0, 40, 80), [5000, 5040, 5080, 5120, 5160, 5200]
+    assert [clock.stamp(Stamped(pts)) for pts in given] == expected  # type: ignore[arg-type]
+
+
+def test_still_images(tmp_path: Path) -> None:
+    pixels = clips.picture()
+    for suffix in (".png", ".bmp", ".tiff", ".webp", ".jpg", ".avif"):
+        more = {"lossless": True} if suffix == ".webp" else {"quality": 95}
+        Image.fromarray(pixels).save(tmp_path / f"a{suffix}", **more)
+        info = media.probe(tmp_path / f"a{suffix}")
+        assert (info.kind, info.size, info.frames) == ("image", clips.SIZE, 1)
+        (frame,) = media.read(tmp_path / f"a{suffix}")
+        assert np.abs(frame.pixels.astype(int) - pixels).mean() < 4
+        np.testing.assert_array_equal(frame.pixels, media.read_image(tmp_path / f"a{suffix}"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("RGBA", (127, 128, 0)),
+        ("LA", (127, 255, 127)),
+        ("P", (255, 0, 0)),
+        ("L", (100, 100, 100)),
+        ("CMYK", (255, 255, 255)),
+        ("I;16", (78, 78, 78)),
+    ],
+)
+def test_modes_and_transparency(tmp_path: Path, mode: str, expected: tuple[int, int, int]) -> None:
+    path = tmp_path / ("a.tiff" if mode in ("CMYK",) else "a.png")
+    fill: dict[str, object] = {
+        "RGBA": (255, 0, 0, 127),
+        "LA": (255, 127),
+        "L": 100,
+        "I;16": 20000,
+        "CMYK": (0, 0, 0, 0),
+    }
+    if mode == "P":
+        Image.new("RGB", (8, 8), (255, 0, 0)).quantize(4).save(path)
+    else:
+        Image.new(mode, (8, 8), fill[mode]).save(path)  # type: ignore[arg-type]
+    assert np.abs(media.read_image(path, "#00ff00")[4, 4].astype(int) - expected).max() <= 1
+
+
+def test_a_deep_png_stays_deep_when_read_as_a_stream(tmp_path: Path) -> None:
+    pixels = (np.random.default_rng(0).integers(0, 65536, (20, 30, 3))).astype(np.uint16)
+    with media.write(tmp_path / "a.png", (30, 20)) as writer:
+        writer.write(pixels, 0)
+    (frame,) = media.read(tmp_path / "a.png")
+    np.testing.assert_array_equal(frame.pixels, pixels)
+    assert media.probe(tmp_path / "a.png").bit_depth == 16
+    assert media.read_image(tmp_path / "a.png").dtype == np.uint8
+
+
+def test_an_image_is_known_whatever_it_is_called(tmp_path: Path) -> None:
+    for form in ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"):
+        Image.fromarray(clips.picture()).save(tmp_path / "upload", form)
+        assert media.probe(tmp_path / "upload").kind == "image"
+        assert media.read_image(tmp_path / "upload").shape == (80, 64, 3)
+
+
+def test_the_first_frame_of_a_video_is_an_image_too(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4", "libx264", "yuv420p10le", rotation=(90, False, False))
+    first = next(iter(media.read(tmp_path / "in.mp4"))).pixels
+    np.testing.assert_array_equal(media.read_image(tmp_path / "in.mp4"), to_uint8(first))
+
+
+def test_huge_images_are_halved(tmp_path: Path) -> None:
+    Image.new("L", (10000, 5000), 90).save(tmp_path / "a.jpg")
+    assert media.probe(tmp_path / "a.jpg").size == (5000, 2500)
+    assert media.read_image(tmp_path / "a.jpg").shape == (2500, 5000, 3)
+    Image.new("1", (20000, 10000)).save(tmp_path / "b.png")
+    with pytest.raises(MediaError, match="more pixels than can be read safely"):
+        media.read_image(tmp_path / "b.png")
+
+
+def test_a_folder_of_images_comes_in_natural_order(tmp_path: Path) -> None:
+    for index in (1, 2, 10):
+        Image.fromarray(clips.picture(index)).save(tmp_path / f"shot{index}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    info = media.probe(tmp_path)
+    assert (info.kind, info.frames, info.size) == ("directory", 3, clips.SIZE)
+    frames = list(media.read(tmp_path))
+    assert [int(frame.pixels[-1, -1, 0]) for frame in frames] == [50, 60, 140]
+    assert [frame.pts for frame in frames] == [0, 1, 2]
+    with media.read(tmp_path, ReadOptions(start=0.04, end=0.08)) as part:
+        assert [frame.pts for frame in part] == [1]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_animations_keep_their_times(tmp_path: Path, suffix: str) -> None:
+    first, *rest = (Image.fromarray(clips.picture(index)) for index in range(3))
+    first.save(
+        tmp_path / f"a{suffix}", save_all=True, append_images=rest, duration=[40, 120, 80], loop=0
+    )
+    info = media.probe(tmp_path / f"a{suffix}")
+    assert (info.kind, info.frames, info.duration) == ("video", 3, Fraction(240, 1000))
+    assert times(tmp_path / f"a{suffix}") == [Fraction(0), Fraction(40, 1000), Fraction(160, 1000)]
+
+
+def test_standard_input_is_spooled_and_removed(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4")
+    with media.local("-", io.BytesIO((tmp_path / "in.mp4").read_bytes())) as path:
+        assert len(times(path)) == len(times(path)) == 8
+    assert not path.parent.exists()
+    with media.local(tmp_path / "in.mp4") as same:
+        assert same == tmp_path / "in.mp4"
+
+
+def test_audio_and_motion_files_are_known_but_not_read(tmp_path: Path) -> None:
+    clips.tone(tmp_path / "a.m4a", 0.2)
+    info = media.probe(tmp_path / "a.m4a")
+    assert (info.kind, info.codec, len(info.audio)) == ("audio", "aac", 1)
+    (tmp_path / "a.motion.safetensors").write_bytes(b"x")
+    assert media.probe(tmp_path / "a.motion.safetensors").kind == "motion"
+    for name in ("a.m4a", "a.motion.safetensors"):
+        with pytest.raises(MediaError, match="no picture"):
+            media.read(tmp_path / name)
+
+
+def test_anamorphic_pixels_stay_and_are_told(tmp_path: Path) -> None:
+    clips.make(tmp_path / "in.mp4", sar=Fraction(4, 3))
+    info = media.probe(tmp_path / "in.mp4")
+    assert (info.size, info.sar) == (clips.SIZE, Fraction(4, 3))
+    with (
+        media.read(tmp_path / "in.mp4") as frames,
+        media.write(tmp_path / "out.mp4", info.size, info) as writer,
+    ):
+        for frame in frames:
+            writer.write(frame.pixels, frame.pts)
+    assert media.probe(tmp_path / "out.mp4").sar == Fraction(4, 3)
+
+
+def bad_inputs(folder: Path) -> dict[str, str]:
+    """name of a bad file -> words of the sentence that it gives."""
+    clips.make(folder / "good.mp4", count=30)
+    clips.make(folder / "good.mkv", count=30)
+    whole = (folder / "good.mp4").read_bytes()
+    (folder / "text.mp4").write_text("this is not a video\n" * 20)
+    (folder / "page.mp4").write_text("<!DOCTYPE html><html><body>404</body></html>")
+    (folder / "text.png").write_text("this is not an image\n")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    (folder / "zeros.mp4").write_bytes(bytes(5000))
+    (folder / "noise.jpg").write_bytes(bytes(range(1, 256)) * 9)
+    (folder / "cut.mkv").write_bytes((folder / "good.mkv").read_bytes()[:900])
+    (folder / "lfs.mp4").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
+    Image.fromarray(clips.picture()).save(folder / "good.png")
+    (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:100])
+    (folder / "nothing").mkdir()
+    return {
+        "missing.mp4": "does not exist",
+        "text.mp4": "is a text file",
+        "page.mp4": "is a web page",
+        "text.png": "is a text file",
+        "empty.mp4": "is empty",
+        "cut.mp4": "is cut off: its index",
+        "zeros.mp4": "cannot be read",
+        "noise.jpg": "cannot be read",
+        "cut.mkv": "cannot be read",
+        "lfs.mp4": "Git-LFS pointer",
+        "cut.png": "cannot be read",
+        "nothing": "folder without images",
+    }
+
+
+def test_every_bad_input_is_one_sentence(tmp_path: Path) -> None:
+    for name, words in bad_inputs(tmp_path).items():
+        with pytest.raises(MediaError) as caught:
+            list(media.read(tmp_path / name))
+        assert words in caught.value.message, name
+        assert (
+            caught.value.message.endswith(".")
+            and "\n" not in str(caught.value)
+            and caught.value.hint
+        ), name
+        assert name in caught.value.message
+
+
+def test_playlists_are_not_followed(tmp_path: Path) -> None:
+    clips.make(tmp_path / "good.ts")
+    (tmp_path / "list.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngood.ts\n#EXT-X-ENDLIST\n"
+    )
+    (tmp_path / "list.txt").write_text("ffconcat version 1.0\nfile good.ts\n")
+    for name in ("list.m3u8", "list.txt"):
+        with pytest.raises(MediaError):
+            media.probe(tmp_path / name)

@@ -1,0 +1,193 @@
+"""--resume: interrupted anywhere, any number of times, the result is that of a job that ran through."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import tests.media.clips as clips
+from thcli import media
+from thcli.core.events import Event, Warned
+from thcli.core.options import OutputOptions, ReadOptions
+
+COUNT = 130  # two segments of 48 frames, and a part of one
+
+
+def packets(path: Path) -> list[tuple[Any, ...]]:
+    """Everything in a file, in order."""
+    with av.open(str(path)) as container:
+        return [
+            (p.stream.index, p.pts, p.dts, p.duration, p.is_keyframe, bytes(p))
+            for p in container.demux()
+            if p.size
+        ]
+
+
+def run(
+    drive: Path,
+    out: Path,
+    stop_at: int | None = None,
+    fingerprint: str = "a",
+    said: list[Event] | None = None,
+    **more: Any,
+) -> int:
+    """One run of a job, perhaps interrupted before a frame; returns how many frames it found done."""
+    span = more.pop("span", ReadOptions())
+    options = OutputOptions(resume=True, **more)
+    listen = said.append if said is not None else (lambda event: None)
+    with (
+        media.read(drive, span) as frames,
+        media.write(
+            out,
+            frames.info.size,
+            frames.info,
+            options,
+            drive=frames.info,
+            span=span,
+            fingerprint=fingerprint,
+            on=listen,
+        ) as writer,
+    ):
+        for frame in itertools.islice(frames, writer.done, None):
+            if frame.index == stop_at:
+                raise KeyboardInterrupt
+            writer.write(frame.pixels, frame.pts, frame.duration)
+        assert writer.written == frame.index + 1
+        return writer.done
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drive") / "drive.mp4"
+    # not as tiny as elsewhere: below about 200 pixels x264's AVX-512 code reads stray memory, and no two runs are alike
+    clips.make(path, count=COUNT, vfr=True, audio=["mono"], subtitles=["mov_text"], size=(256, 256))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("out.mp4", {}),
+        ("out.mkv", {"codec": "vp9"}),
+        ("out.mov", {"codec": "prores"}),
+        ("out.mp4", {"fps": 12.5}),
+        ("out.mp4", {"span": ReadOptions(start=0.2)}),
+        ("out.mp4", {"codec": "hevc"}),
+    ],
+    ids=str,
+)
+def test_interrupted_and_resumed_is_the_same_as_whole(
+    tmp_path: Path, drive: Path, name: str, more: dict[str, Any]
+) -> None:
+    whole, parts = tmp_path / "whole" / name, tmp_path / "parts" / name
+    whole.parent.mkdir()
+    parts.parent.mkdir()
+    assert run(drive, whole, **more) == 0
+    done = []
+    for stop in (60, 120, 121):
+        with pytest.raises(KeyboardInterrupt):
+            run(drive, parts, stop_at=stop, **more)
+        (folder,) = parts.parent.iterdir()
+        done.append(
+            json.loads((folder / "journal.json").read_text())["done"] if folder.is_dir() else 0
+        )
+    found = run(drive, parts, **more)
+    assert found == done[-1] >= 48
+    assert packets(parts) == packets(whole)
+    assert [item.name for item in parts.parent.iterdir()] == [name]
+
+
+def test_a_resumed_video_is_what_a_plain_one_would_be(tmp_path: Path, drive: Path) -> None:
+    run(drive, tmp_path / "out.mp4")
+    before = list(media.read(drive))
+    after = list(media.read(tmp_path / "out.mp4"))
+    assert [f.pts * f.time_base for f in before] == [f.pts * f.time_base for f in after]
+    assert (
+        max(
+            np.abs(a.pixels[::8, ::8].astype(int) - b.pixels[::8, ::8]).mean()
+            for a, b in zip(before, after, strict=True)
+        )
+        < 6
+    )
+    assert clips.decoded_times(tmp_path / "out.mp4", "audio") == clips.decoded_times(drive, "audio")
+    info = media.probe(tmp_path / "out.mp4")
+    assert [stream.kind for stream in info.streams] == ["audio", "subtitle"]
+
+
+def test_another_job_begins_anew_and_says_so(tmp_path: Path, drive: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(drive, tmp_path / "out.mp4", stop_at=100)
+    said: list[Event] = []
+    assert run(drive, tmp_path / "out.mp4", fingerprint="b", said=said) == 0
+    assert [type(event) for event in said] == [Warned] and "other inputs or options" in str(said[0])
+    with pytest.raises(KeyboardInterrupt):
+        run(drive, tmp_path / "out.mp4", stop_at=100, overwrite=True)
+    assert run(drive, tmp_path / "out.mp4", overwrite=True, crf=30.0) == 0
+
+
+def test_nothing_is_kept_of_less_than_a_segment(tmp_path: Path, drive: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(drive, tmp_path / "out.mp4", stop_at=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spoilt_journal_is_no_journal(tmp_path: Path, drive: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(drive, tmp_path / "out.mp4", stop_at=100)
+    journal = tmp_path / ".out.mp4.thcli-resume" / "journal.json"
+    journal.write_text(journal.read_text()[:40])
+    assert run(drive, tmp_path / "out.mp4") == 0
+    assert media.probe(tmp_path / "out.mp4").frames == COUNT
+
+
+def test_the_last_step_can_be_interrupted_too(
+    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thcli.media.writing.mux import Muxer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Muxer,
+            "finish",
+            lambda self: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+        )
+        with pytest.raises(Exception, match="The disk is full"):
+            run(drive, tmp_path / "out.mp4")
+    with (
+        media.read(drive) as frames,
+        media.write(
+            tmp_path / "out.mp4",
+            frames.info.size,
+            frames.info,
+            OutputOptions(resume=True),
+            drive=frames.info,
+            fingerprint="a",
+        ) as writer,
+    ):
+        assert writer.done == COUNT
+    assert media.probe(tmp_path / "out.mp4").frames == COUNT
+    assert media.probe(tmp_path / "out.mp4").duration is not None
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.png", "-"])
+def test_what_cannot_be_resumed_says_so(
+    tmp_path: Path, name: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    said: list[Event] = []
+    target = name if name == "-" else tmp_path / name
+    with media.write(
+        target,
+        (64, 64),
+        options=OutputOptions(resume=True),
+        time_base=Fraction(1, 25),
+        on=said.append,
+    ) as writer:
+        writer.write(np.zeros((64, 64, 3), np.uint8), 0)
+    assert "--resume does not apply" in str(said[0])

@@ -1,0 +1,78 @@
+"""The spool of faces gives back what was put in, by track, in windows of any size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thcli.core.errors import MediaError
+from thcli.core.types import Face, Frame
+from thcli.faces.tracking.head_motion import Similarity
+from thcli.pipeline.observe.track_log import TrackLog
+
+
+def frame(index: int, width: int = 8) -> Frame:
+    return Frame(np.zeros((6, width, 3), np.uint8), 40 * index + 7, Fraction(1, 1000), index, 40)
+
+
+def face(track: int, index: int) -> Face:
+    mesh = np.full((468, 3), track + index / 100, np.float32)
+    return Face(
+        np.arange(4, dtype=np.float32),
+        0.5,
+        None,
+        mesh,
+        np.zeros((2, 5, 2), np.float32),
+        20.0,
+        track,
+    )
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 2)), min_size=1, max_size=40),
+    st.integers(1, 50),
+    st.integers(0, 3),
+)
+def test_what_goes_in_comes_out(seen: list[set[int]], size: int, track: int) -> None:
+    with TrackLog() as log:
+        for i, tracks in enumerate(seen):
+            log.add(frame(i), [face(t, i) for t in sorted(tracks)])
+        windows = list(log.windows(track, size))
+    frames = [f for fs, _ in windows for f in fs]
+    faces = [f for _, fs in windows for f in fs]
+    assert [(f.index, f.pts, f.duration) for f in frames] == [
+        (i, 40 * i + 7, 40) for i in range(len(seen))
+    ]
+    assert [f is not None for f in faces] == [track in tracks for tracks in seen]
+    for i, found in enumerate(faces):
+        if found is not None:
+            assert found.mesh is not None and found.mesh[5, 1] == np.float32(track + i / 100)
+            assert (found.track, found.logit) == (track, 20.0)
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 2)), min_size=1, max_size=40),
+    st.integers(1, 50),
+    st.integers(0, 3),
+)
+def test_steps_stay_with_their_face(seen: list[set[int]], size: int, track: int) -> None:
+    with TrackLog() as log:
+        for i, tracks in enumerate(seen):
+            steps = [Similarity(1 + t * 1j, 7j * i) if i % 3 else None for t in sorted(tracks)]
+            log.add(frame(i), [face(t, i) for t in sorted(tracks)], steps=steps)
+        found = [step for steps in log.steps(track, size) for step in steps]
+    assert found == [
+        Similarity(1 + track * 1j, 7j * i) if track in tracks and i % 3 else None
+        for i, tracks in enumerate(seen)
+    ]
+
+
+def test_a_new_size_is_refused() -> None:
+    with TrackLog() as log:
+        log.add(frame(0), [])
+        with pytest.raises(MediaError, match="changes its size at frame 1"):
+            log.add(frame(1, width=9), [])

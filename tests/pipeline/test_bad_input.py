@@ -1,0 +1,231 @@
+"""Bad input gets one sentence, its exit code, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from thcli.cli.app import run
+from thcli.core.types import Image
+from thcli.evaluate.datasets.test_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_picture
+
+Clip = Callable[..., Path]
+Maker = Callable[[Path, Path, Image], Path]
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def drawn(path: Path, picture: Image) -> Path:
+    save_picture(path, picture)
+    return path
+
+
+def only_sound(path: Path) -> Path:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 16000), np.int16), format="s16", layout="mono"
+        )
+        frame.sample_rate, frame.pts = 16000, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    (path / "readme.txt").write_text("no pictures here")
+    return path
+
+
+DRIVERS: dict[str, tuple[int, Maker]] = {
+    "text named mp4": (
+        3,
+        lambda p, c, w: written(p / "a.mp4", b"this is a text, not a video\n" * 40),
+    ),
+    "truncated": (3, lambda p, c, w: written(p / "a.mp4", c.read_bytes()[: c.stat().st_size // 3])),
+    "only sound": (3, lambda p, c, w: only_sound(p / "a.m4a")),
+    "empty": (3, lambda p, c, w: written(p / "a.mp4", b"")),
+    "missing": (3, lambda p, c, w: p / "nowhere.mp4"),
+    "folder without pictures": (3, lambda p, c, w: folder(p / "frames")),
+    "no face": (4, lambda p, c, w: drawn(p / "wall.png", w)),
+    "broken motion": (3, lambda p, c, w: written(p / "a.motion.safetensors", b"\x10" * 64)),
+}
+SOURCES: dict[str, tuple[int, Maker]] = {
+    "no face": (4, lambda p, c, w: drawn(p / "wall.png", w)),
+    "one pixel": (4, lambda p, c, w: drawn(p / "one.png", np.zeros((1, 1, 3), np.uint8))),
+    "missing": (3, lambda p, c, w: p / "nowhere.png"),
+    "empty": (3, lambda p, c, w: written(p / "a.png", b"")),
+    "text": (3, lambda p, c, w: written(p / "a.jpg", b"hello")),
+    "stdin": (2, lambda p, c, w: Path("-")),
+}
+
+
+def fails(argv: list[str], code: int, capsys: Any, room: Path) -> str:
+    """Runs a command that must fail; returns its one sentence."""
+    room.mkdir()
+    assert run([*argv, "-o", str(room / "out.mp4")]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    complaint = [line for line in said.err.splitlines() if line.startswith("thcli: ")]
+    assert len(complaint) == 1 and "Traceback" not in said.err
+    assert list(room.iterdir()) == []
+    return str(complaint[0])
+
+
+@pytest.mark.parametrize("case", DRIVERS)
+def test_bad_driver(
+    case: str, portrait: Path, clip: Clip, empty_wall: Image, tmp_path: Path, capsys: Any
+) -> None:
+    code, make = DRIVERS[case]
+    drive = make(tmp_path, clip("plain.mp4", 24), empty_wall)
+    assert drive.name in fails(
+        ["reenact", str(portrait), str(drive)], code, capsys, tmp_path / "room"
+    )
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_bad_source(case: str, clip: Clip, empty_wall: Image, tmp_path: Path, capsys: Any) -> None:
+    code, make = SOURCES[case]
+    drive = clip("plain.mp4", 24)
+    fails(
+        ["reenact", str(make(tmp_path, drive, empty_wall)), str(drive)],
+        code,
+        capsys,
+        tmp_path / "room",
+    )
+
+
+def test_several_faces_are_named(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    face = photograph()[10:266, 95:351]
+    two = drawn(tmp_path / "two.png", np.concatenate([face, face], 1))
+    argv = ["reenact", str(two), str(clip("plain.mp4", 24)), "-o", str(tmp_path / "a.mp4")]
+    assert run(argv) == 0
+    assert "shows 2 faces" in capsys.readouterr().err
+    assert run([*argv[:-1], str(tmp_path / "b.mp4"), "--source-face", "5"]) == 4
+    assert run([*argv[:-1], str(tmp_path / "c.mp4"), "--source-face", "all", "--json"]) == 0
+
+
+def test_a_huge_source_still_works(clip: Clip, tmp_path: Path) -> None:
+    import cv2
+
+    huge = np.asarray(
+        cv2.resize(photograph(), (7200, 7200), interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+    source = tmp_path / "huge.jpg"
+    save_picture(source, huge)
+    out = tmp_path / "out.mp4"
+    argv = [
+        "reenact",
+        str(source),
+        str(clip("plain.mp4", 24)),
+        "-o",
+        str(out),
+        "--end",
+        "0.1",
+        "--long-side",
+        "512",
+        "-q",
+    ]
+    assert run(argv) == 0 and out.is_file()
+
+
+def test_output_exists(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    out = written(tmp_path / "out.mp4", b"precious")
+    assert run(["reenact", str(portrait), str(clip("plain.mp4", 24)), "-o", str(out)]) == 7
+    assert "--overwrite" in capsys.readouterr().err and out.read_bytes() == b"precious"
+
+
+def test_output_cannot_be_written(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    assert (
+        run(
+            [
+                "reenact",
+                str(portrait),
+                str(clip("plain.mp4", 24)),
+                "-o",
+                str(tmp_path / "no" / "out.mp4"),
+            ]
+        )
+        == 7
+    )
+
+
+def test_unknown_words(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    base = ["reenact", str(portrait), str(clip("plain.mp4", 24)), "-o", str(tmp_path / "x.mp4")]
+    for more in (
+        ["--engine", "nope"],
+        ["--strength", "9"],
+        ["--nope"],
+        ["--codec", "nope"],
+        ["--face", "nobody.png"],
+    ):
+        assert run([*base, *more]) == 2, more
+        assert capsys.readouterr().err.count("thcli: ") == 1
+
+
+def test_offline_without_weights(
+    portrait: Path, clip: Clip, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "none"))
+    argv = ["reenact", str(portrait), str(clip("plain.mp4", 24)), "--offline"]
+    assert "thcli weights pull" in fails(argv, 5, capsys, tmp_path / "room")
+
+
+def test_ctrl_c_leaves_nothing(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    argv = [
+        sys.executable,
+        "-m",
+        "thcli",
+        "reenact",
+        str(portrait),
+        str(clip("long.mp4", 400)),
+        "-o",
+        str(out),
+    ]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:  # the line at the end of pass 1
+            if line.startswith("track"):
+                break
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_and_resumed_is_the_whole(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    drive = clip("long.mp4", 400)
+    base = ["reenact", str(portrait), str(drive), "--resume", "-q"]
+    out, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
+    process = subprocess.Popen([sys.executable, "-m", "thcli", *base, "-o", str(out)])
+    journal = tmp_path / ".out.mp4.thcli-resume" / "000001.packets"
+    deadline = time.monotonic() + 60
+    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, "it was over before it could be interrupted"
+    assert not out.exists() and journal.with_name("000000.packets").exists()
+    assert run([*base, "-o", str(out)]) == 0
+    assert run([*base, "-o", str(whole)]) == 0
+    assert not journal.parent.exists()
+
+    def packets(path: Path) -> list[tuple[int | None, bytes]]:
+        with av.open(str(path)) as box:
+            return [(p.pts, bytes(p)) for p in box.demux(video=0) if p.size]
+
+    assert packets(out) == packets(whole)

@@ -1,0 +1,452 @@
+"""Edits from the command line, with small fakes of a painter and an editor: what changes, what does not, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from thcli import media
+from thcli.cli.app import run
+from thcli.core.events import silent
+from thcli.core.options import EditOptions, EditorOptions, ReadOptions, RunOptions, Template
+from thcli.core.protocols import Editor, Painter
+from thcli.core.types import Array32, Face, Frame, Image
+from thcli.editors.backends import EDITORS, PAINTERS, TEXT_MODELS
+from thcli.editors.edit_file import EditFile, save
+from thcli.editors.shared.trajectory import Mask, Steerable, Trail
+from thcli.evaluate.datasets.test_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_picture
+from thcli.pipeline.edit import observe, shown
+from thcli.pipeline.editing.factory import plan_steps
+from thcli.pipeline.editing.request import parse_request, touched
+from thcli.pipeline.job.job import Job
+from thcli.weights.backend import Backend
+
+Clip = Callable[..., Path]
+SIDE = 96
+MIDDLE = slice(80, 110)
+
+
+class Blusher:
+    """A painter that takes 30 levels of green off all of a crop at strength 1, and keeps the looks that it was given."""
+
+    crop_size = SIDE
+    template: Template = "square"
+    attributes: Sequence[str] = ("rosy_cheeks", "young", "blond", "male")
+    seen: list[tuple[float, float]] = []  # look, strength
+
+    def look(self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32) -> Array32:
+        assert regions.shape == (len(crops), 19, SIDE, SIDE) and np.allclose(
+            regions.sum(1), 1, atol=0.01
+        )
+        assert all(face.mesh is not None for face in faces)
+        return np.array([[float(crop.mean())] for crop in crops], np.float32)
+
+    def paint(
+        self,
+        crops: Sequence[Image],
+        faces: Sequence[Face],
+        regions: Array32,
+        look: Array32,
+        strengths: Mapping[str, float],
+    ) -> list[Image]:
+        (strength,) = strengths.values()
+        Blusher.seen += [(float(look[0]), strength)] * len(crops)
+        return [
+            np.clip(crop - np.array([0, 30 * strength, 0]), 0, 255).astype(np.uint8)
+            for crop in crops
+        ]
+
+
+class Shader:
+    """An editor: a face is its identity's shade and the rest. Every crop's own identity is its mean brightness; landmarks its number."""
+
+    crop_size = SIDE
+    template: Template = "ffhq"
+    fingerprint = "0123456789abcdef"
+    units: Sequence[int] = (2,)
+    used: list[Array32] = []
+
+    def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]:
+        who = np.array([[1.0, crop.mean() / 1000] for crop in crops], np.float32)
+        return who, np.array([face.box[:2] for face in faces], np.float32)
+
+    def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
+        assert landmarks.shape == (len(crops), 2)
+        Shader.used.append(identity)
+        return np.stack(crops).astype(np.float32) - np.float32(100 * identity[1])
+
+    def decode(self, latents: Array32, identity: Array32, landmarks: Array32) -> list[Image]:
+        return [
+            np.clip(rest + 100 * identity[1] + 3, 0, 255).astype(np.uint8) for rest in latents
+        ]  # 3: what got lost
+
+    def trail(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trail:
+        raise AssertionError("a kept edit is not learnt")
+
+
+class Teller:
+    """A model of texts and pictures that sees men alone, or women alone."""
+
+    name = "teller"
+    man = True
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0] if text == "a man" else [0.0, 1.0] for text in texts])
+
+    def encode_image(self, pictures: torch.Tensor) -> torch.Tensor:
+        assert pictures.shape[1] == 3 and 0 <= float(pictures.min()) <= float(pictures.max()) <= 1
+        return torch.tensor([[1.0, 0.0] if self.man else [0.0, 1.0]])
+
+
+def load_teller(run: RunOptions) -> Teller:
+    return Teller()
+
+
+def load_painter(run: RunOptions) -> Blusher:
+    Blusher.seen = []
+    return Blusher()
+
+
+def load_editor(run: RunOptions, options: EditorOptions | None = None) -> Shader:
+    Shader.used = []
+    return Shader()
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: Any) -> None:
+    monkeypatch.setitem(PAINTERS.rows, "blusher", Backend(f"{__name__}:load_painter", "a fake"))
+    monkeypatch.setitem(EDITORS.rows, "shader", Backend(f"{__name__}:load_editor", "a fake"))
+
+
+def frames_of(path: Path) -> list[Frame]:
+    with media.read(path, ReadOptions()) as frames:
+        return list(frames)
+
+
+def less_green(made: Frame, own: Frame) -> float:
+    """By how many levels the middle of the face has less green."""
+    return float(
+        (own.pixels[MIDDLE, MIDDLE, 1].astype(int) - made.pixels[MIDDLE, MIDDLE, 1]).mean()
+    )
+
+
+def painted(clip: Path, out: Path, *words: str) -> int:
+    argv = ["edit", str(clip), "-o", str(out), "-q", "--codec", "ffv1", "--engine", "blusher"]
+    return run([*argv, *(words if "--attr" in words else ("--attr", "blush", *words))])
+
+
+def test_the_fakes_follow_the_protocols() -> None:
+    assert isinstance(Blusher(), Painter) and isinstance(Shader(), Steerable)
+    one: Editor = Shader()
+    assert one.crop_size == SIDE
+
+
+def test_the_face_changes_and_nothing_else(clip: Clip, tmp_path: Path) -> None:
+    """The same in every frame, by one look for the clip; time stamps, sound and all that lies outside of the face stay."""
+    uneven = [0, 40, 130, 160, 250, 280, 400, 410]
+    source = clip("uneven8.mp4", 8, pts=uneven, tone=True)
+    assert painted(source, tmp_path / "a.mkv") == 0
+    made, own = frames_of(tmp_path / "a.mkv"), frames_of(source)
+    assert [round(float(f.seconds) * 1000) for f in made] == uneven and made[0].size == own[0].size
+    assert [less_green(a, b) for a, b in zip(made, own, strict=True)] == pytest.approx(
+        [30] * 8, abs=1.5
+    )
+    assert len(set(Blusher.seen)) == 1
+    for a, b in zip(made, own, strict=True):
+        apart = np.abs(a.pixels.astype(int) - b.pixels).max(2)
+        assert not apart[:6].any() and not apart[:, :6].any() and not apart[:, -6:].any()
+        assert 0.05 < (apart > 0).mean() < 0.5
+    with av.open(str(tmp_path / "a.mkv")) as file:
+        assert len(file.streams.audio) == 1
+        assert "AI-generated" in str(file.metadata) and "edit" in str(file.metadata)
+
+
+def test_batches_and_an_interruption_change_nothing(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = clip("c60.mp4", 60)
+    assert painted(source, tmp_path / "one.mkv", "--batch-size", "1") == 0
+    honest, calls = Blusher.paint, []
+
+    def breaking(*given: Any) -> list[Image]:
+        calls.append(1)
+        if len(calls) > 6:
+            raise KeyboardInterrupt
+        return honest(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Blusher, "paint", breaking)
+        assert painted(source, tmp_path / "out.mkv", "--resume") == 130
+    assert not (tmp_path / "out.mkv").exists()
+    assert painted(source, tmp_path / "out.mkv", "--resume") == 0
+    assert len(Blusher.seen) < 60  # what was done is not done again
+    whole, resumed = frames_of(tmp_path / "one.mkv"), frames_of(tmp_path / "out.mkv")
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(whole, resumed, strict=True))
+
+
+def test_frames_without_the_face_pass_through(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    source = clip("away15.mp4", 15, without=range(5, 10))
+    argv = [
+        "edit",
+        str(source),
+        "-o",
+        str(tmp_path / "a.mkv"),
+        "--codec",
+        "ffv1",
+        "--engine",
+        "blusher",
+    ]
+    assert run([*argv, "--attr", "blush", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["frames"], report["passed_through"]) == (15, 5)
+    assert report["attributes"] == {"rosy_cheeks": 1.0} and report["engine"] == "blusher"
+    same = [
+        np.array_equal(a.pixels, b.pixels)
+        for a, b in zip(frames_of(tmp_path / "a.mkv"), frames_of(source), strict=True)
+    ]
+    assert all(same[5:10]) and not any(same[:5]) and not any(same[10:])
+
+
+@pytest.mark.parametrize(
+    ("face", "changed"), [("0", (True, False)), ("1", (False, True)), ("all", (True, True))]
+)
+def test_one_face_of_two(tmp_path: Path, face: str, changed: tuple[bool, bool]) -> None:
+    """A picture is a clip of one frame."""
+    one = np.ascontiguousarray(photograph()[10:266, 95:351])
+    save_picture(tmp_path / "two.png", np.concatenate([one, one], 1))
+    assert painted(tmp_path / "two.png", tmp_path / "out.png", "--face", face) == 0
+    made, own = media.read_image(tmp_path / "out.png"), media.read_image(tmp_path / "two.png")
+    halves = [(made[:, x : x + 256] != own[:, x : x + 256]).any() for x in (0, 256)]
+    assert tuple(halves) == changed
+
+
+def test_strengths_and_opposites(clip: Clip, tmp_path: Path) -> None:
+    source = clip("c4.mp4", 4)
+    assert painted(source, tmp_path / "a.mkv", "--attr", "old=0.5", "--strength", "2") == 0
+    assert Blusher.seen[0][1] == -1.0  # the painter knows young alone
+
+
+@pytest.mark.parametrize(("man", "strength"), [(True, -1.0), (False, 1.0)])
+def test_the_other_gender(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, man: bool, strength: float
+) -> None:
+    monkeypatch.setattr(Teller, "man", man)
+    monkeypatch.setitem(TEXT_MODELS.rows, "clip-s", Backend(f"{__name__}:load_teller", "a fake"))
+    assert painted(clip("c4.mp4", 4), tmp_path / "a.mkv", "--attr", "gender") == 0
+    assert Blusher.seen[0][1] == strength
+
+
+def test_hair_alone(clip: Clip, tmp_path: Path) -> None:
+    source = clip("c4.mp4", 4)
+    assert painted(source, tmp_path / "a.mkv", "--attr", "blonde") == 0
+    made, own = frames_of(tmp_path / "a.mkv")[2], frames_of(source)[2]
+    apart = np.abs(made.pixels.astype(int) - own.pixels)[..., 1]
+    assert apart[MIDDLE, MIDDLE].mean() < 1 and apart.max() > 20
+    assert painted(source, tmp_path / "b.mkv", "--attr", "blonde", "--region", "face") == 0
+    assert less_green(frames_of(tmp_path / "b.mkv")[2], own) > 25
+
+
+def test_an_editor_s_losses_cancel(clip: Clip, tmp_path: Path) -> None:
+    """A kept step of identity: the clip's mean identity is used for all frames, and only the change is seen."""
+    source, kept = clip("c8.mp4", 8), tmp_path / "a.edit.safetensors"
+    step = np.array([0.0, 0.2], np.float32)
+    save(
+        kept,
+        EditFile(
+            {},
+            "shader",
+            step,
+            1.0,
+            "shader",
+            Shader.fingerprint,
+            "a face",
+            "a lighter face",
+            "clip-s",
+        ),
+    )
+    argv = ["edit", str(source), "-q", "--codec", "ffv1", "--edit", str(kept), "-o"]
+    assert run([*argv, str(tmp_path / "a.mkv")]) == 0
+    assert len({who.tobytes() for who in Shader.used}) == 1
+    mean = Shader.used[0]
+    moved = mean + step
+    wanted = 100 * float(mean[1] - moved[1] / np.linalg.norm(moved))
+    made, own = frames_of(tmp_path / "a.mkv"), frames_of(source)
+    assert [less_green(a, b) for a, b in zip(made, own, strict=True)] == pytest.approx(
+        [wanted] * 8, abs=2.5
+    )
+    assert all(np.array_equal(a.pixels[:6], b.pixels[:6]) for a, b in zip(made, own, strict=True))
+    save(kept, EditFile({}, "shader", step, 1.0, "shader", "another", "", "", ""), overwrite=True)
+    assert run([*argv, str(tmp_path / "b.mkv")]) == 2
+
+
+def test_each_frame_by_itself_for_comparison(clip: Clip) -> None:
+    options = EditOptions(attr=["blush"], engine="blusher")
+    info = media.probe(clip("c8.mp4", 8))
+    with Job("edit", silent) as job:
+        cast = observe(info, plan_steps(parse_request(options), options, silent), options, job)
+        for frames, (parts,) in shown(cast, info, 0, options, job):
+            pixels = [frame.pixels for frame in frames]
+            cast.people[0].edited(pixels, parts, cast.people[0].fronts(pixels, parts), alone=True)
+    assert len(set(Blusher.seen)) == 8
+
+
+def test_an_edit_is_kept_and_used_again(clip: Clip, tmp_path: Path) -> None:
+    source, kept = clip("c4.mp4", 4), tmp_path / "a.edit.safetensors"
+    assert painted(source, tmp_path / "a.mkv", "--save-edit", str(kept), "--attr", "young=0.7") == 0
+    argv = [
+        "edit",
+        str(source),
+        "-q",
+        "--codec",
+        "ffv1",
+        "--edit",
+        str(kept),
+        "-o",
+        str(tmp_path / "b.mkv"),
+    ]
+    assert run(argv) == 0
+    assert Blusher.seen[0][1] == pytest.approx(0.7)
+    assert [f.pixels.tobytes() for f in frames_of(tmp_path / "a.mkv")] == [
+        f.pixels.tobytes() for f in frames_of(tmp_path / "b.mkv")
+    ]
+    assert painted(source, tmp_path / "c.mkv", "--save-edit", str(kept)) == 7
+    assert not (tmp_path / "c.mkv").exists()
+
+
+def test_compare_and_dry_run(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    source = clip("c30.mp4", 30)
+    argv = [
+        "edit",
+        str(source),
+        "-o",
+        str(tmp_path / "a.mp4"),
+        "--engine",
+        "blusher",
+        "--attr",
+        "blush",
+    ]
+    assert run([*argv, "--dry-run", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["would_make"] == 30 and report["estimate"] > 0 and report["size"] == "192x192"
+    assert list(tmp_path.iterdir()) == []
+    assert run([*argv, "-q", "--end", "0.1", "--compare", str(tmp_path / "both.mp4")]) == 0
+    assert media.probe(tmp_path / "both.mp4").size == (384, 192)
+
+
+REFUSED: dict[str, tuple[int, list[str], str]] = {
+    "unknown": (2, ["--attr", "beart"], "beard"),
+    "contradictory": (2, ["--attr", "young", "--attr", "old"], "young and old"),
+    "both ways": (2, ["--attr", "beard", "--attr", "beard=-1"], "beard"),
+    "no number": (2, ["--attr", "beard=much"], "number"),
+    "nothing": (2, [], "--attr"),
+    "two things": (2, ["--attr", "beard", "--text", "a beard"], "exclude"),
+    "engine": (2, ["--attr", "beard", "--engine", "magic"], "dva-s"),
+    "cannot": (2, ["--attr", "beard", "--engine", "blusher"], "rosy_cheeks"),
+    "words by a painter": (2, ["--text", "a beard", "--engine", "blusher"], "by words"),
+    "unknown words": (2, ["--text", "a zombie"], "zombie"),
+    "no weights": (5, ["--attr", "beard", "--engine", "dva"], "thcli weights pull dva"),
+    "not free": (5, ["--attr", "bald", "--licence", "free"], "research"),
+    "no such edit": (3, ["--edit", "nowhere.edit.safetensors"], "nowhere"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(case: str, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    code, words, said = REFUSED[case]
+    assert run(["edit", str(clip("c4.mp4", 4)), "-o", str(tmp_path / "a.mp4"), *words]) == code
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_face(tmp_path: Path, empty_wall: Image) -> None:
+    save_picture(tmp_path / "wall.png", empty_wall)
+    assert painted(tmp_path / "wall.png", tmp_path / "out.png") == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["wall.png"]
+
+
+def test_what_comes_along(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    """The shipped painters, one after the other: a smile and glasses, each where it belongs, the same size of change in every frame."""
+    source, out = clip("c4.mp4", 4), tmp_path / "a.mkv"
+    argv = [
+        "edit",
+        str(source),
+        "-o",
+        str(out),
+        "--codec",
+        "ffv1",
+        "--attr",
+        "glasses",
+        "--attr",
+        "smile",
+        "--json",
+    ]
+    assert run(argv) == 0
+    assert json.loads(capsys.readouterr().out)["engines"] == {
+        "atlas": {"smiling": 1.0},
+        "drawn": {"eyeglasses": 1.0},
+    }
+    apart = [
+        np.abs(a.pixels.astype(int) - b.pixels).max(2)
+        for a, b in zip(frames_of(out), frames_of(source), strict=True)
+    ]
+    eyes, mouth, ground = (
+        [float(picture[rows].mean()) for picture in apart]
+        for rows in (
+            (slice(50, 75), slice(60, 130)),
+            (slice(95, 125), slice(70, 120)),
+            (slice(0, 8), slice(0, 192)),
+        )
+    )
+    assert min(eyes) > 5 and min(mouth) > 2 and max(ground) == 0  # she smiles already
+    assert max(eyes) < 1.5 * min(eyes) and max(mouth) < 1.5 * min(mouth)
+
+
+def test_words_that_name_attributes(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    """A text is done as its attributes are; with an editor's name, or where a painter does not do it, it is to be learnt."""
+    source, named, worded = clip("c1.mp4", 1), tmp_path / "a.png", tmp_path / "b.png"
+    assert (
+        run(["edit", str(source), "-o", str(named), "--attr", "eyeglasses", "--licence", "free"])
+        == 0
+    )
+    capsys.readouterr()
+    assert (
+        run(
+            [
+                "edit",
+                str(source),
+                "-o",
+                str(worded),
+                "--text",
+                "a woman with glasses",
+                "--licence",
+                "free",
+                "--json",
+            ]
+        )
+        == 0
+    )
+    report = json.loads(capsys.readouterr().out)
+    assert report["attributes"] == {"eyeglasses": 1.0} and report["text"] == "a woman with glasses"
+    assert report["engines"] == {"drawn": {"eyeglasses": 1.0}}
+    assert named.read_bytes() == worded.read_bytes()
+    for text, more in (("a woman with glasses", ["--engine", "dva-s"]), ("a woman with a hat", [])):
+        request = parse_request(EditOptions(text=text, engine=more[1] if more else "auto"))
+        assert (
+            request.text == text
+            and request.neutral == "a woman"
+            and list(request.engines) == ["dva-s"]
+        )
+    assert touched("a woman with glasses", "a woman") == touched("a zombie", "") == "all"
+    assert (
+        touched("a smiling woman", "a woman") == "face"
+        and touched("a woman with black hair", "a woman") == "hair"
+    )

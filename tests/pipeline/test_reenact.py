@@ -1,0 +1,217 @@
+"""reenact through its one door: what comes out, and that nothing but the frames decides it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thcli import media
+from thcli.cli.app import run
+from thcli.core.options import OutputOptions, ReenactOptions, RunOptions
+from thcli.pipeline.reenact import reenact
+
+Clip = Callable[..., Path]
+LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"))
+
+
+def pictures(path: Path) -> list[np.ndarray[Any, Any]]:
+    with media.read(path) as frames:
+        return [frame.pixels for frame in frames]
+
+
+def stamps(path: Path) -> list[float]:
+    with media.read(path) as frames:
+        return [frame.seconds for frame in frames]
+
+
+def test_one_frame_out_for_each_in(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    times = [0, 40, 90, 130, 200, 240, 300, 340, 380, 460]
+    drive, out = clip("vfr.mp4", 10, pts=times, tone=True), tmp_path / "out.mp4"
+    assert run(["reenact", str(portrait), str(drive), "-o", str(out), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["frames"], report["faces"], report["passed_through"], report["failed"]) == (
+        10,
+        1,
+        0,
+        0,
+    )
+    assert report["output"] == str(out) and report["engine"] == "mesh" and report["warnings"] == []
+    assert stamps(out) == pytest.approx([t / 1000 for t in times])
+    info = media.probe(out)
+    assert info.size == (256, 256)
+    assert len(info.audio) == 1
+    assert "synthetic" in info.metadata["comment"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_the_face_moves_and_the_rest_stays(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    reenact(portrait, clip("plain.mp4", 24), out, LOSSLESS)
+    made, still = pictures(out), media.read_image(portrait)
+    moved = np.abs(made[-1].astype(int) - still).mean(-1)
+    assert moved[60:180, 60:180].mean() > 3
+    assert moved[-12:, :].mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    "other", [RunOptions(batch_size=1), RunOptions(batch_size=5, threads=1), RunOptions(threads=3)]
+)
+def test_batch_size_and_threads_do_not_matter(
+    portrait: Path, clip: Clip, tmp_path: Path, other: RunOptions
+) -> None:
+    drive = clip("plain.mp4", 24)
+    reenact(portrait, drive, tmp_path / "a.mkv", LOSSLESS)
+    reenact(portrait, drive, tmp_path / "b.mkv", replace(LOSSLESS, run=other))
+    for a, b in zip(pictures(tmp_path / "a.mkv"), pictures(tmp_path / "b.mkv"), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_face_that_leaves_is_held_and_counted(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    drive, out = clip("leaves.mp4", 60, without=range(20, 40)), tmp_path / "out.mkv"
+    report = reenact(portrait, drive, out, LOSSLESS)
+    assert (report.frames, report.passed_through, report.failed) == (60, 20, 0)
+    made = [p.astype(np.int16) for p in pictures(out)]
+    steps = [float(np.abs(b - a).mean()) for a, b in pairwise(made)]
+    whole = tmp_path / "whole.mkv"
+    reenact(portrait, clip("sixty.mp4", 60), whole, LOSSLESS)
+    calm = [p.astype(np.int16) for p in pictures(whole)]
+    usual = max(float(np.abs(b - a).mean()) for a, b in pairwise(calm))
+    assert max(steps) < 2.5 * usual + 0.5
+
+
+def test_a_motion_file_drives_as_its_video_does(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    drive, kept = clip("plain.mp4", 24), tmp_path / "kept.motion.safetensors"
+    own = replace(LOSSLESS, mouth="synthetic")
+    reenact(portrait, drive, tmp_path / "a.mkv", replace(own, save_motion=kept))
+    reenact(portrait, kept, tmp_path / "b.mkv", own)
+    for a, b in zip(pictures(tmp_path / "a.mkv"), pictures(tmp_path / "b.mkv"), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_picture_drives_a_picture(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    from thcli.evaluate.reports.contact_sheet import save_picture
+
+    pose = tmp_path / "pose.png"
+    save_picture(pose, pictures(clip("plain.mp4", 24))[20].astype(np.uint8))
+    assert (
+        run(["reenact", str(portrait), str(pose), "-o", str(tmp_path / "out.png"), "--quiet"]) == 0
+    )
+    assert media.probe(tmp_path / "out.png").size == (256, 256)
+
+
+def test_still_driving_gives_a_still(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    assert (
+        run(
+            [
+                "reenact",
+                str(portrait),
+                str(clip("plain.mp4", 24)),
+                "-o",
+                str(out),
+                "--strength",
+                "0",
+                "--codec",
+                "ffv1",
+                "-q",
+            ]
+        )
+        == 0
+    )
+    made = pictures(out)
+    assert all(np.array_equal(made[0], p) for p in made)
+    assert np.abs(made[0].astype(int) - media.read_image(portrait)).mean() < 1.0
+
+
+def test_default_name_beside_the_driver(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    drive = tmp_path / "drive.mp4"
+    drive.write_bytes(clip("plain.mp4", 24).read_bytes())
+    assert run(["reenact", str(portrait), str(drive), "-q"]) == 0
+    assert (tmp_path / "portrait_drive.mp4").is_file()
+    assert run(["reenact", str(portrait), str(drive), "-q"]) == 7
+
+
+def test_dry_run_writes_nothing(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    argv = [
+        "reenact",
+        str(portrait),
+        str(clip("sixty.mp4", 60)),
+        "-o",
+        str(tmp_path / "x.mp4"),
+        "--dry-run",
+        "--json",
+    ]
+    others = [
+        "--compare",
+        str(tmp_path / "c.mp4"),
+        "--save-motion",
+        str(tmp_path / "m.motion.safetensors"),
+    ]
+    assert run([*argv, *others]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["dry_run"] and report["would_make"] == 60 and report["estimate"] > 0
+    assert report["frames"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "code"),
+    [("x.webm", ["--codec", "h264"], 2), ("x.mp4", ["--audio", "no.wav"], 3)],
+)
+def test_dry_run_finds_what_cannot_be_written(
+    portrait: Path, clip: Clip, tmp_path: Path, name: str, wrong: list[str], code: int
+) -> None:
+    argv = [
+        "reenact",
+        str(portrait),
+        str(clip("sixty.mp4", 60)),
+        "-o",
+        str(tmp_path / name),
+        *wrong,
+    ]
+    assert run([*argv, "--dry-run"]) == code == run(argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_background_and_crop(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    argv = [
+        "reenact",
+        str(portrait),
+        str(clip("plain.mp4", 24)),
+        "-o",
+        str(out),
+        "--background",
+        "#00ff00",
+        "--framing",
+        "crop",
+        "--codec",
+        "ffv1",
+        "-q",
+    ]
+    assert run(argv) == 0
+    first = pictures(out)[0]
+    assert first.shape[0] == first.shape[1]
+    assert first[2, 2].tolist() == pytest.approx([0, 255, 0], abs=6)
+
+
+def test_compare_is_written_too(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    argv = [
+        "reenact",
+        str(portrait),
+        str(clip("plain.mp4", 24)),
+        "-o",
+        str(tmp_path / "o.mp4"),
+        "--compare",
+        str(tmp_path / "c.mp4"),
+        "-q",
+    ]
+    assert run(argv) == 0
+    assert len(pictures(tmp_path / "c.mp4")) == 24

@@ -1,0 +1,125 @@
+"""What every refiner of the table keeps: shapes, ranges, the same pictures whatever the batch. With narrow networks of made numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.golden import fill
+from thcli.core.geometry import box_of
+from thcli.core.options import RefineOptions, RunOptions
+from thcli.core.protocols import Refiner
+from thcli.core.types import Array32, Face, Image
+from thcli.motion.canonical import neutral
+from thcli.refiners.backends import REFINERS
+from thcli.refiners.fadm import small
+from thcli.refiners.fadm.network import OFFICIAL, Diffusion, Shape
+from thcli.refiners.fadm.refiner import PUBLISHED, Fadm
+
+RUN = RunOptions(device="cpu", threads=1, seed=3)
+SIDE = 32
+FEW = RefineOptions(steps=3)
+
+
+class Reader:
+    """Stands for DECA: means of squares."""
+
+    def attributes(self, pictures: Tensor) -> Array32:
+        means = torch.nn.functional.adaptive_avg_pool2d(pictures, 5).flatten(1)
+        return np.asarray(means[:, : OFFICIAL.attributes].numpy(), np.float32)
+
+
+def filled(shape: Shape) -> Diffusion:
+    network = Diffusion(shape)
+    state = fill.state(
+        network.state_dict(),
+        0,
+        keep=lambda key: not key.startswith("denoise_fn.") or "inv_freq" in key,
+    )
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def fadm() -> Refiner:
+    shape = replace(OFFICIAL, width=32, times=(1, 1), blocks=1, attention=(2,), inner=8)
+    return Fadm(filled(shape), Reader(), RUN, PUBLISHED, SIDE)
+
+
+def fadm_s() -> Refiner:
+    return Fadm(filled(replace(small.SHAPE, times=(1, 1), inner=8)), None, RUN, small.FEW, SIDE)
+
+
+ROWS: dict[str, Callable[[], Refiner]] = {"fadm": fadm, "fadm-s": fadm_s}
+
+
+@pytest.fixture(scope="module", params=sorted(ROWS))
+def refiner(request: pytest.FixtureRequest) -> Refiner:
+    return ROWS[request.param]()
+
+
+def crops(count: int, seed: int = 0) -> list[Image]:
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return list(coarse.repeat(SIDE // 4, 1).repeat(SIDE // 4, 2))
+
+
+def faces(count: int) -> list[Face]:
+    meshes = [(neutral() * (8 + i) + (16, 16, 0)).astype(np.float32) for i in range(count)]
+    return [Face(box_of(mesh), 1.0, mesh=mesh) for mesh in meshes]
+
+
+def refined(
+    refiner: Refiner, count: int = 3, first: int = 0, reference_crops: list[Image] | None = None
+) -> list[Image]:
+    own = slice(first, first + count)
+    source = refiner.encode_source(crops(1, 9)[0], faces(1)[0])
+    driving = refiner.attributes(crops(6)[own], faces(6)[own])
+    return refiner.refine(crops(6)[own], source, driving, range(6)[own], FEW, reference_crops)
+
+
+def test_every_row_of_the_table_is_here() -> None:
+    assert set(REFINERS.rows) <= set(ROWS) and REFINERS.defaults["any"] in ROWS
+
+
+def test_what_it_gives(refiner: Refiner) -> None:
+    assert isinstance(refiner, Refiner) and (refiner.crop_size, refiner.mask) == (SIDE, None)
+    assert [(p.shape, p.dtype) for p in refined(refiner)] == [
+        ((SIDE, SIDE, 3), np.dtype(np.uint8))
+    ] * 3
+    attributes = refiner.attributes(crops(2), faces(2))
+    assert (
+        attributes.dtype == np.float32
+        and attributes.shape[0] == 2
+        and np.isfinite(attributes).all()
+    )
+
+
+def test_neither_batch_nor_neighbours_change_a_picture(refiner: Refiner) -> None:
+    whole = refined(refiner, 5)
+    for number in (0, 4):
+        assert np.array_equal(refined(refiner, 1, number)[0], whole[number])
+    for again, before in zip(refined(refiner, 5), whole, strict=True):
+        assert np.array_equal(again, before)
+
+
+def test_none_gives_none(refiner: Refiner) -> None:
+    source = refiner.encode_source(crops(1)[0], faces(1)[0])
+    none = np.zeros((0, refiner.attributes(crops(1), faces(1)).shape[1]), np.float32)
+    assert refiner.refine([], source, none, [], FEW) == []
+
+
+def test_a_still_view_is_one_for_each_crop(refiner: Refiner) -> None:
+    views = crops(3, 5)
+    whole = refined(refiner, 3, 0, views)
+    assert len(whole) == 3
+    assert np.array_equal(refined(refiner, 1, 2, views[2:])[0], whole[2])
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_calls_are_the_steps_asked_for(refiner: Refiner, steps: int) -> None:
+    assert refiner.calls(RefineOptions(steps=steps)) == steps
+    assert 1 <= refiner.calls(RefineOptions()) <= 100

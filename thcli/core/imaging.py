@@ -1,0 +1,98 @@
+"""Array operations on images that several layers share. No colour management, no I/O.
+
+Conventions of `core.types`: images are (H, W, C), y down, pixel centres at integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array32, Image
+
+Pixels = npt.NDArray[Any]
+
+FLOW_LEAST_SIDE = 16  # pixels: the smallest image that `optical_flow` takes
+
+
+def to_uint8(pixels: Pixels) -> Image:
+    """Convert full-range pixels to 8 bits, rounded to nearest.
+
+    Args:
+        pixels: any shape, uint8 (returned as is) or uint16 (0..65535).
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
+
+
+def smoothstep(low: float | Pixels, high: float | Pixels, x: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Interpolate from 0 at `low` to 1 at `high` by the cubic t^2 (3 - 2t), constant outside.
+
+    The result has the shape and floating type of `x`; integers become float64.
+    """
+    value = np.asarray(x)
+    if not np.issubdtype(value.dtype, np.floating):
+        value = value.astype(np.float64)
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
+
+
+def subsample(image: Pixels, step: int) -> Pixels:
+    """Take every step-th pixel of every step-th row, starting with the first.
+
+    An incomplete step at the right or lower edge is dropped. Equal to image[::step, ::step] of
+    the trimmed image, several times as fast.
+    """
+    if step <= 1:
+        return image
+    height, width = image.shape[0] // step, image.shape[1] // step
+    whole = image[: height * step, : width * step]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def optical_flow(image: Image, reference: Image) -> Array32:
+    """Estimate dense optical flow by inverse search (Kroeger et al. 2016, OpenCV's fast preset).
+
+    Args:
+        image, reference: (H, W, 3) uint8 RGB of one shape, at least 16 pixels a side.
+
+    Returns:
+        (H, W, 2) float32 pixels: the content of image[y, x] lies in `reference` at
+        (x, y) + flow[y, x].
+
+    Raises:
+        ValueError: for different shapes, or a side below 16 pixels.
+    """
+    if image.shape != reference.shape:
+        raise ValueError(f"images of different shapes: {image.shape} and {reference.shape}")
+    if min(image.shape[:2]) < FLOW_LEAST_SIDE:
+        raise ValueError(
+            f"optical flow needs at least {FLOW_LEAST_SIDE} pixels a side, not {image.shape}"
+        )
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (image, reference)]
+    start = np.zeros((*image.shape[:2], 2), np.float32)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return np.asarray(search.calc(grey[0], grey[1], start), np.float32)
+
+
+def warp_by_flow(flow: Array32, reference: Pixels) -> Pixels:
+    """Sample `reference` bilinearly at each pixel's flow target; the border is replicated.
+
+    Args:
+        flow: (H, W, 2) float32 pixels, as `optical_flow` returns it.
+        reference: (H, W, C) of any type that OpenCV remaps.
+    """
+    height, width = reference.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    warped = cv2.remap(
+        reference,
+        x + flow[..., 0],
+        y + flow[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(warped, reference.dtype)

@@ -1,0 +1,68 @@
+"""Parts of the atlas: where an attribute may change the texture, and where it must be careful."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array32
+from thcli.editors.atlas import layout as plan
+from thcli.faces.landmarks.topology import EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
+from thcli.motion.canonical import neutral
+
+Area = Literal[
+    "all", "beside", "brows", "cheeks", "dark", "eyes", "lips", "lower", "nose", "upper_lip"
+]
+
+_BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
+_UNDER_EYES = (111, 117, 118, 119, 120, 121, 31, 228, 229, 230, 231, 232, 233)
+_NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 64, 48, 49, 131, 198, 45, 220, 115)
+_UPPER_LIP = (0, 37, 39, 40, 61, 164, 167, 165, 92, 2, 97, 57, 186)
+_CHEEKS = (50, 101, 118, 117, 123, 147, 187, 205, 36, 207)
+_NOSE_BASE = 2  # a point of the mesh
+
+
+@cache
+def area(name: Area) -> Array32:
+    """How much of each sample belongs to a part, (ROWS, COLUMNS) 0..1, soft and symmetric.
+
+    beside: outside of the outline.  dark: the eyes with their lids, and the mouth's corners, where little is light.  eyes: with the bags below them.  lower: below the nose.
+    """
+    flat = plan.unrolled(neutral())
+    y, x = np.mgrid[: plan.ROWS, : plan.COLUMNS].astype(np.float32)
+    if name == "all":
+        return np.ones(x.shape, np.float32)
+    if name == "beside":
+        return plan.spread(np.repeat([0.0, 0.5, 1.0, 1.0], [POINTS, *[len(OVAL)] * 3])[:, None])[
+            ..., 0
+        ]
+    if name == "lower":
+        base = float(flat[_NOSE_BASE, 1])
+        return np.asarray(smoothstep(base - 0.12 * plan.DENSITY, base, y), np.float32)
+    rings = [*EYES[0].tolist()]
+    points, reach = {
+        "dark": ([*rings, 61], 0.05),
+        "eyes": ([*rings, *_UNDER_EYES], 0.1),
+        "brows": (list(_BROWS), 0.1),
+        "lips": (LIPS_OUTER.tolist(), 0.05),
+        "nose": (list(_NOSE), 0.12),
+        "cheeks": (list(_CHEEKS), 0.13),
+        "upper_lip": (list(_UPPER_LIP), 0.08),
+    }[name]
+    both = np.array([*points, *PAIRS[points]])
+    mask = np.zeros(x.shape, np.uint8)
+    if name in ("dark", "lips"):
+        ring = np.array(rings if name == "dark" else points)
+        for side in (ring, PAIRS[ring]):
+            cv2.fillPoly(mask, [np.rint(flat[side] * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)
+    near = np.full(x.shape, np.inf, np.float32)
+    for point in both:
+        near = np.minimum(near, np.hypot(x - flat[point, 0], y - flat[point, 1]))
+    near[mask > 0] = 0
+    return np.asarray(
+        1 - smoothstep(reach * plan.DENSITY, 2 * reach * plan.DENSITY, near), np.float32
+    )

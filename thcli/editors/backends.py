@@ -1,0 +1,66 @@
+"""Backends that edit faces: editors, painters, and text models that steer them."""
+
+from __future__ import annotations
+
+from thcli.weights.backend import Backend, Stage
+
+EDITORS = Stage(
+    "editor",
+    {
+        "dva-s": Backend(
+            "thcli.editors.dva.small:load",
+            "a small diffusion video autoencoder of our own, 96 x 96; one identity a clip",
+            ("dva-s", "identity-s"),
+        ),
+        "dva": Backend(
+            "thcli.editors.dva.editor:load",
+            "Diffusion Video Autoencoders, 256 x 256; one identity a clip",
+            ("dva",),
+        ),
+    },
+    {"any": "dva-s", "free": ""},
+)
+
+PAINTERS = Stage(
+    "painter",
+    {
+        "atlas": Backend(
+            "thcli.editors.atlas.painter:load",
+            "directions of shape, colours and detail on the 468 points",
+            ("atlas-s",),
+        ),
+        "atlas-free": Backend(
+            "thcli.editors.atlas.painter:load_free",
+            "smiling alone: shape and colours from free recordings",
+            ("atlas-free",),
+        ),
+        "drawn": Backend(
+            "thcli.editors.drawn.painter:load",
+            "draws glasses, beards, make-up and colours on the 468 points; nothing learnt",
+        ),
+    },
+)
+
+TEXT_MODELS = Stage(
+    "text",
+    {
+        "clip-s": Backend(
+            "thcli.editors.clip.small:load",
+            "our own small model of the words for faces",
+            ("clip-s",),
+        ),
+        "clip-b32": Backend(
+            "thcli.editors.clip.official:load_b32",
+            "OpenAI CLIP ViT-B/32",
+            ("clip-vit-b32",),
+            "open_clip_torch",
+        ),
+        "clip-b16": Backend(
+            "thcli.editors.clip.official:load_b16",
+            "OpenAI CLIP ViT-B/16",
+            ("clip-vit-b16",),
+            "open_clip_torch",
+        ),
+    },
+    {"any": "clip-s", "free": ""},
+)

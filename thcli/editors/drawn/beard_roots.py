@@ -1,0 +1,157 @@
+"""Where beards grow on the neutral face, which way and how long; stubble to full beard.
+
+Places are canonical (see `motion.canonical`): the base of the nose lies at y .43, the corners of the mouth at (+-.27, .70), the chin at 1.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array
+from thcli.editors.drawn.hair_roots import Growth, Hairs, combed, planted
+
+_SEED = 20
+
+# The upper border of a beard: how far from the middle line, how far down.
+_CHEEK_X = np.array([0.0, 0.26, 0.34, 0.45, 0.56, 0.66, 0.72, 0.8])
+_CHEEK_Y = np.array([0.62, 0.62, 0.60, 0.565, 0.49, 0.36, 0.2, 0.06])
+# The upper and the lower border of a moustache.
+_LIP_X = np.array([0.0, 0.08, 0.16, 0.24, 0.32, 0.38])
+_LIP_TOP = np.array([0.475, 0.465, 0.475, 0.52, 0.6, 0.68])
+_LIP_LOW = np.array([0.6, 0.585, 0.61, 0.66, 0.74, 0.8])
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """length: canonical units at strength 1.  power: how length goes with strength.  fill: share of the hairs that has grown at strength 0, and how
+    much more at 1.  lift, sag: see `growth.combed`.  thick: hairs on a unit of area.  solid: of one hair's cover.  below: how dark the skin between hairs is."""
+
+    name: str
+    length: float
+    power: float
+    lift: float
+    sag: float
+    thick: int = 4600
+    solid: float = 0.92
+    below: float = 0.85
+    fill: tuple[float, float] = (0.35, 0.65)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("beard", 0.115, 1.3, 0.5, 0.35),
+        Kind("moustache", 0.095, 1.0, 0.3, 0.25),
+        Kind("goatee", 0.115, 1.2, 0.45, 0.35),
+        Kind(
+            "stubble", 0.015, 0.7, 0.5, 0.0, thick=12000, solid=0.42, below=0.75, fill=(0.25, 0.45)
+        ),
+        Kind("sideburns", 0.085, 1.0, 0.25, 0.2, thick=8000),
+    )
+}
+
+
+def _rise(value: Array, edge: Array | float, soft: float) -> Array:
+    return np.asarray(smoothstep(0, 1, (value - edge) / (2 * soft) + 0.5))
+
+
+def _moustache(place: Array) -> Array:
+    x, y = np.abs(place[:, 0]), place[:, 1]
+    top, low = np.interp(x, _LIP_X, _LIP_TOP), np.interp(x, _LIP_X, _LIP_LOW)
+    philtrum = 1 - 0.35 * np.exp(-((x / 0.03) ** 2))
+    return np.asarray(
+        _rise(y, top, 0.025) * _rise(-y, -low - 0.02, 0.02) * _rise(-x, -0.36, 0.03) * philtrum
+    )
+
+
+def _below_lip(x: Array, y: Array) -> Array:
+    """1 but for the mouth itself and the bare patches beside the soul patch."""
+    mouth = _rise(x, 0.28, 0.03) + _rise(y, 0.83, 0.025)
+    bare = np.exp(-(((x - 0.15) / 0.06) ** 2) - ((y - 0.87) / 0.05) ** 2)
+    return np.asarray(np.clip(mouth, 0, 1) * (1 - 0.75 * bare))
+
+
+def _neck(place: Array) -> Array:
+    """Hair thins out below the jaw."""
+    return np.asarray(1 - _rise(place[:, 1], 1.26, 0.05))
+
+
+def _beard(place: Array) -> Array:
+    x, y = np.abs(place[:, 0]), place[:, 1]
+    cheek = np.interp(x, _CHEEK_X, _CHEEK_Y)
+    soft = np.interp(x, [0.3, 0.6, 0.75], [0.05, 0.09, 0.08])
+    t = np.clip((y - cheek) / (2 * soft) + 0.5, 0, 1)
+    full = t**2.2 * _below_lip(x, y) * _neck(place)
+    return np.asarray(np.maximum(full, _moustache(place)))
+
+
+def _goatee(place: Array) -> Array:
+    x, y = np.abs(place[:, 0]), place[:, 1]
+    wide = np.interp(y, [0.6, 0.75, 0.95, 1.15, 1.3], [0.37, 0.385, 0.36, 0.27, 0.2])
+    chin = _rise(-x, -wide, 0.035) * _rise(y, 0.62, 0.03) * _below_lip(x, y) * _neck(place)
+    return np.asarray(np.maximum(chin, _moustache(place)))
+
+
+def _stubble(place: Array) -> Array:
+    thick = np.interp(place[:, 1], [0.2, 0.6, 0.9], [0.35, 0.7, 1.0])
+    return np.asarray(_beard(place) * np.maximum(thick, 0.9 * _moustache(place)))
+
+
+def _sideburns(place: Array) -> Array:
+    x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
+    long = _rise(y, -0.2, 0.06) * _rise(-y, -0.5, 0.07)
+    return np.asarray(
+        long * _rise(z, np.interp(y, [-0.2, 0.1, 0.5], [0.46, 0.38, 0.4]), 0.07) * (x > 0.5)
+    )
+
+
+DENSITIES = {
+    "beard": _beard,
+    "moustache": _moustache,
+    "goatee": _goatee,
+    "stubble": _stubble,
+    "sideburns": _sideburns,
+}
+
+
+def flow(place: Array) -> Array:
+    """Down the cheeks and the chin, outwards on the upper lip."""
+    x, y = place[:, 0], place[:, 1]
+    out = np.stack([-0.12 * np.sign(x) - 0.15 * x, np.ones(len(x)), np.zeros(len(x))], 1)
+    lip = _moustache(place)[:, None]
+    across = np.stack([np.clip(x / 0.06, -1, 1) * 0.9, 0.35 + 1.1 * np.abs(x), np.zeros(len(x))], 1)
+    chin = _rise(y, 0.95, 0.1)[:, None] * np.exp(-((x / 0.25) ** 2))[:, None]
+    return np.asarray(
+        (1 - lip) * (out + chin * np.stack([-0.8 * x, 0 * x, 0 * x], 1)) + lip * across
+    )
+
+
+@lru_cache(maxsize=8)
+def growth(name: str) -> Growth:
+    """The hairs of one kind of beard."""
+    return planted(DENSITIES[name], flow, KINDS[name].thick, _SEED)
+
+
+@lru_cache(maxsize=16)
+def hairs(name: str, strength: float) -> Hairs:
+    """One kind of beard as it lies at a strength: longest on the chin."""
+    own, kind = growth(name), KINDS[name]
+    low, rise = kind.fill
+    length = kind.length * strength**kind.power * _lengths(own.place, name)
+    return combed(own, length, kind.lift, kind.sag, min(low + rise * strength, 1.0))
+
+
+def _lengths(place: Array, name: str) -> Array:
+    """(M,) over the usual length."""
+    if name in ("stubble", "sideburns"):
+        return np.ones(len(place))
+    x, y = np.abs(place[:, 0]), place[:, 1]
+    where = np.interp(y, [0.2, 0.55, 0.8, 1.08, 1.2], [0.55, 0.72, 0.9, 1.15, 0.8]) * np.interp(
+        x, [0, 0.3, 0.75], [1.05, 1, 0.75]
+    )
+    where *= 0.35 + 0.65 * np.clip((y - np.interp(x, _CHEEK_X, _CHEEK_Y)) / 0.16, 0, 1)
+    return np.asarray(np.where(_moustache(place) > 0.3, 0.72 + 0.5 * x, where))

@@ -1,0 +1,173 @@
+"""Spectacle frames in three dimensions: rims, bridge and temples as strips of quadrilaterals, fitted to one head.
+
+Units are canonical (the outer eye corners' distance, about 9 cm), axes the picture's: x right, y down, z away from the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from thcli.core.types import Array
+from thcli.editors.drawn.appearance import ANCHORS
+from thcli.motion.canonical import neutral
+
+_AROUND, _ALONG, _ACROSS = 64, 26, 10  # pieces of a rim, of a temple, of the bridge
+_AT = {int(point): row for row, point in enumerate(ANCHORS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """half: width and height of a lens from its middle.  square: 2 is an ellipse, more a rectangle.  brow: how much wider the upper outer corner
+    is.  taper: how much narrower the lower nose side.  rim: (width, depth) of the frame.  temple: (height at the hinge, at the ear).
+    above: of the lens's middle over the eyes'.  colour: (3,) RGB of the frame in full light."""
+
+    half: tuple[float, float]
+    square: float
+    brow: float
+    taper: float
+    rim: tuple[float, float]
+    temple: tuple[float, float]
+    above: float
+    colour: tuple[float, float, float]
+
+
+READING = Style(
+    (0.278, 0.2), 3.1, 0.03, 0.16, (0.036, 0.04), (0.06, 0.04), -0.02, (30.0, 24.0, 21.0)
+)
+DARK = Style((0.3, 0.235), 2.9, 0.05, 0.24, (0.042, 0.05), (0.085, 0.05), -0.02, (24.0, 22.0, 21.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """quads: (Q, 4, 3) corners, the outer side clockwise as seen from it.  along: (Q,) 0 for rims and bridge, for temples how far from the
+    hinge to the ear (0..1).  lenses: (2, N, 3) outlines.  centres: (2, 3) their middles."""
+
+    quads: Array
+    along: Array
+    lenses: Array
+    centres: Array
+
+
+def outline(style: Style, grown: float = 0.0, count: int = _AROUND) -> Array:
+    """(count, 2) a lens's outline around its own middle, x away from the nose, y down; grown outwards."""
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    c, s = np.cos(turn), np.sin(turn)
+    power = 2 / style.square
+    x, y = np.sign(c) * np.abs(c) ** power, np.sign(s) * np.abs(s) ** power
+    x = np.where(
+        x > 0,
+        x * (1 - style.brow / style.half[0] * y),
+        x * (1 - style.taper * np.clip(y + 0.2, 0, 1) ** 1.5),
+    )
+    points = np.stack([style.half[0] * x, style.half[1] * y], 1)
+    if grown:
+        along = np.roll(points, -1, 0) - np.roll(points, 1, 0)
+        normal = np.stack([along[:, 1], -along[:, 0]], 1)
+        points = points + grown * normal / np.maximum(
+            np.linalg.norm(normal, axis=1, keepdims=True), 1e-9
+        )
+    return np.asarray(points)
+
+
+def fitted(style: Style, anchors: Array, thick: float = 1.0) -> Frame:
+    """A frame on a head. anchors: (len(ANCHORS), 3) of `Look`.  thick: of the rims, over the style's own."""
+    return _fitted(style, np.round(anchors, 4).tobytes(), round(thick, 3))
+
+
+@lru_cache(maxsize=8)
+def _fitted(style: Style, raw: bytes, thick: float) -> Frame:
+    at = np.frombuffer(raw).reshape(-1, 3)
+    wide = (at[_AT[356], 0] - at[_AT[127], 0]) / (neutral()[356, 0] - neutral()[127, 0])
+    eyes = (at[_AT[33]] + at[_AT[133]] + at[_AT[263]] + at[_AT[362]]) / 4
+    apart = (at[_AT[263], 0] + at[_AT[362], 0] - at[_AT[33], 0] - at[_AT[133], 0]) / 4
+    middle = (at[_AT[127], 0] + at[_AT[356], 0]) / 2 * 0.3 + at[_AT[168], 0] * 0.7
+    rim, deep = style.rim[0] * thick, style.rim[1] * thick**0.5
+    half = style.half[0] * wide
+    centre = max(apart + 0.04 * wide, half + rim + 0.07)
+    height = eyes[1] - style.above
+    front = min(
+        at[_AT[6], 2] + 0.01, at[_AT[8], 2] - 0.03, at[_AT[105], 2] - 0.07, at[_AT[334], 2] - 0.07
+    )
+
+    def placed(x: Array, y: Array, z: Array) -> Array:
+        """Points of the front's own plane: wrapped around the face, its lower side nearer to the cheeks."""
+        return np.stack([middle + x, height + y, front + z + 0.14 * x**2 + 0.14 * y], -1)
+
+    quads, along, lenses, centres = [], [], [], []
+    # Across the rim, from the lens outwards: how far out, how far back.
+    profile = [(0.0, 0.5), (0.0, -0.3), (0.22, -0.5), (0.78, -0.5), (1.0, -0.3), (1.0, 0.5)]
+    for side in (-1.0, 1.0):
+        rings = []
+        for out, back in profile:
+            plane = outline(style, out * rim) * (wide, wide)
+            rings.append(
+                placed(side * (centre + plane[:, 0]), plane[:, 1], np.full(len(plane), back * deep))
+            )
+        strips = np.stack(rings)  # (P, N, 3)
+        quads.append(_strips(strips, closed=True, flip=side < 0))
+        lens = outline(style, 0.2 * rim) * (wide, wide)
+        lenses.append(placed(side * (centre + lens[:, 0]), lens[:, 1], np.zeros(len(lens))))
+        centres.append(placed(np.array(side * centre), np.array(0.0), np.array(0.0)))
+    bridge = _bridge(centre - half, style, rim, deep, wide)
+    quads.append(_strips(placed(*np.moveaxis(bridge, -1, 0)), closed=False, flip=True))
+    along += [np.zeros(sum(len(q) for q in quads))]
+    for side, ear in ((-1.0, at[_AT[127]]), (1.0, at[_AT[356]])):
+        hinge = placed(
+            np.array(side * (centre + half + 0.5 * rim)), np.array(-0.1 * wide), np.array(0.0)
+        )
+        ring, share = _temple(hinge, ear, side, style, deep, wide)
+        strip = _strips(ring, closed=False, flip=side < 0)
+        quads.append(strip)
+        along.append(np.tile((share[:-1] + share[1:]) / 2, len(strip) // (len(share) - 1)))
+    return Frame(np.concatenate(quads), np.concatenate(along), np.stack(lenses), np.stack(centres))
+
+
+def _strips(rings: Array, *, closed: bool, flip: bool) -> Array:
+    """Quadrilaterals between neighbouring lines: (P, N, 3) -> (Q, 4, 3)."""
+    following = np.roll(rings, -1, 1) if closed else rings[:, 1:]
+    now = rings if closed else rings[:, :-1]
+    quads = np.stack([now[:-1], following[:-1], following[1:], now[1:]], 2).reshape(-1, 4, 3)
+    return quads[:, ::-1] if flip else quads
+
+
+def _bridge(gap: float, style: Style, rim: float, deep: float, wide: float) -> Array:
+    """(5, N, 3) lines across the nose, in the front's plane: an arch that bows forward."""
+    x = np.linspace(-gap - 0.3 * rim, gap + 0.3 * rim, _ACROSS + 1)
+    bow = 1 - (x / x[-1]) ** 2
+    y = -0.3 * style.half[1] * wide - 0.035 * bow
+    tall = 0.6 * rim + 0.01
+    lines = []
+    for up, back in ((0.5, 0.4), (0.5, -0.3), (0.0, -0.5), (-0.5, -0.3), (-0.5, 0.4)):
+        lines.append(
+            np.stack([x, y - up * tall * (1.25 - 0.25 * bow), back * deep - 0.03 * bow], -1)
+        )
+    return np.stack(lines)
+
+
+def _temple(
+    hinge: Array, ear: Array, side: float, style: Style, deep: float, wide: float
+) -> tuple[Array, Array]:
+    """(5, N, 3) lines from the hinge to behind the ear, and (N,) how far along each place is."""
+    share = np.linspace(0, 1, _ALONG + 1)
+    start = hinge + np.array([side * 0.02, 0, 0])
+    corner = np.array(
+        [max(abs(hinge[0]), abs(ear[0]) - 0.02) * side + side * 0.025, hinge[1], hinge[2] + 0.07]
+    )
+    end = np.array([ear[0] + side * 0.045, ear[1] - 0.13 * wide, ear[2] + 0.17])
+    path = np.where(
+        share[:, None] < 0.1,
+        start + (corner - start) * (share[:, None] / 0.1),
+        corner + (end - corner) * ((share[:, None] - 0.1) / 0.9),
+    )
+    tall = (style.temple[0] + (style.temple[1] - style.temple[0]) * np.minimum(share * 2, 1)) * wide
+    thick = 0.5 * deep
+    lines = []
+    for up, out in ((-0.5, -1.0), (-0.5, 0.0), (0.5, 0.0), (0.5, -1.0)):
+        line = path.copy()
+        line[:, 1] -= up * tall
+        line[:, 0] += side * out * thick
+        lines.append(line)
+    return np.stack(lines), share

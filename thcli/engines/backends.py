@@ -1,0 +1,59 @@
+"""Engines: backends that render a source with a motion."""
+
+from __future__ import annotations
+
+from thcli.weights.backend import Backend, Stage
+
+ENGINES = Stage(
+    "engine",
+    {
+        "mesh": Backend(
+            "thcli.engines.mesh.engine:load",
+            "warps the source's own texture; no generative weights",
+            ("selfie",),
+        ),
+        "fomm": Backend(
+            "thcli.engines.fomm.engine:load", "first-order model, vox-adv-256", ("fomm-vox-adv",)
+        ),
+        "fomm-vox": Backend(
+            "thcli.engines.fomm.engine:load_vox", "first-order model, vox-256", ("fomm-vox",)
+        ),
+        "facevid2vid": Backend(
+            "thcli.engines.facevid2vid.engine:load",
+            "3-D keypoints, SPADE generator; free view",
+            ("facevid2vid",),
+        ),
+        "facevid2vid-new": Backend(
+            "thcli.engines.facevid2vid.engine:load_new",
+            "the same from its author",
+            ("facevid2vid-new",),
+        ),
+        "facevid2vid-beta": Backend(
+            "thcli.engines.facevid2vid.engine:load_beta",
+            "its older checkpoint, original generator",
+            ("facevid2vid-beta",),
+        ),
+        "facevid2vid-fadm": Backend(
+            "thcli.engines.facevid2vid.engine:load_fadm",
+            "the one that FADM was trained behind",
+            ("fadm-facevid",),
+        ),
+        "liveportrait": Backend(
+            "thcli.engines.liveportrait.engine:load",
+            "LivePortrait; stitching, eyes and lips, 512 x 512",
+            (
+                "liveportrait-appearance",
+                "liveportrait-motion",
+                "liveportrait-warping",
+                "liveportrait-spade",
+                "liveportrait-stitching",
+            ),
+        ),
+        "monkeynet": Backend(
+            "thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)
+        ),
+        "x2face": Backend(
+            "thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)
+        ),
+    },
+)

@@ -1,0 +1,147 @@
+"""What a file is, told before any work: every failure that an input can have is found here, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from thcli.core.errors import MediaError
+from thcli.media.failures import check_file, unreadable
+from thcli.media.info import Colour, MediaInfo, StreamInfo
+from thcli.media.orientation import from_display_matrix, turns
+from thcli.media.reading.container import need_picture, opened, picture_stream
+from thcli.media.reading.image import folder_info, image_info, is_image
+
+_MICROSECOND = Fraction(1, av.time_base)
+_STILL = (".heic", ".heif", ".hif")
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """Reads the headers and the first frame of a file, or looks into a folder of images.
+
+    Raises MediaError when it is missing, empty, broken, cut off before its first frame, or of no known kind.
+    A file with sound and no picture is of kind "audio"; `read` refuses it.
+    """
+    path = Path(path)
+    check_file(path)
+    if path.is_dir():
+        return folder_info(path)
+    if path.name.endswith(".safetensors"):
+        return MediaInfo(path, "motion", container="safetensors")
+    if is_image(path):
+        return image_info(path)
+    with opened(path) as container:
+        stream = picture_stream(container)
+        if stream is None and container.streams.audio:
+            return _audio_info(path, container)
+        stream = need_picture(container, path)
+        return _video_info(path, container, stream, _first_frame(path, container, stream))
+
+
+def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
+    """The first frame that can be decoded: orientation and true pixel format stand in it."""
+    stream.thread_type = "NONE"
+    cause: BaseException = MediaError("no frame of it can be decoded")
+    try:
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    return frame
+            except av.FFmpegError as exc:
+                cause = exc
+    except (av.FFmpegError, OSError) as exc:
+        cause = exc
+    raise unreadable(path, cause) from cause
+
+
+def _video_info(
+    path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame
+) -> MediaInfo:
+    time_base = stream.time_base or Fraction(1, 25)
+    rate = stream.average_rate or stream.guessed_rate or None
+    begin = frame.pts if frame.pts is not None else stream.start_time
+    start = (begin or 0) * time_base
+    duration: Fraction | None = None
+    if stream.duration:
+        duration = stream.duration * time_base
+    elif container.duration:
+        duration = container.duration * _MICROSECOND
+    frames = stream.frames or (round(duration * rate) if duration and rate else None)
+    matrix = next(
+        (
+            memoryview(data).tobytes()
+            for data in _side_data(frame)
+            if data.type.name == "DISPLAYMATRIX"
+        ),
+        None,
+    )
+    orientation = from_display_matrix(matrix) if matrix else 1
+    sar = Fraction(stream.sample_aspect_ratio or 1)
+    width, height = frame.width, frame.height
+    context = stream.codec_context
+    return MediaInfo(
+        path,
+        "image" if path.suffix.lower() in _STILL else "video",
+        container=container.format.name,
+        size=(height, width) if turns(orientation) else (width, height),
+        orientation=orientation,
+        codec=context.name,
+        pix_fmt=frame.format.name,
+        bit_depth=max(part.bits for part in frame.format.components),
+        colour=Colour(
+            *(
+                int(getattr(frame, name))
+                for name in ("colorspace", "color_range", "color_primaries", "color_trc")
+            )
+        ),
+        time_base=time_base,
+        rate=Fraction(rate) if rate else None,
+        frames=frames,
+        frames_exact=bool(stream.frames),
+        start=start,
+        duration=duration,
+        sar=1 / sar if turns(orientation) else sar,
+        streams=tuple(
+            _stream_info(other) for other in container.streams if other.index != stream.index
+        ),
+        metadata=dict(container.metadata),
+    )
+
+
+def _side_data(frame: av.VideoFrame) -> list[SideData]:
+    """The stubs call it a dictionary; it is a sequence."""
+    return list(cast(Iterable[SideData], frame.side_data))
+
+
+def _audio_info(path: Path, container: InputContainer) -> MediaInfo:
+    return MediaInfo(
+        path,
+        "audio",
+        container=container.format.name,
+        codec=container.streams.audio[0].codec_context.name,
+        duration=container.duration * _MICROSECOND if container.duration else None,
+        streams=tuple(_stream_info(stream) for stream in container.streams),
+        metadata=dict(container.metadata),
+    )
+
+
+def _stream_info(stream: Stream) -> StreamInfo:
+    context = stream.codec_context
+    sound = stream.type == "audio" and context is not None
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=context.name if context is not None else stream.metadata.get("mimetype", "unknown"),
+        language=stream.metadata.get("language", ""),
+        title=stream.metadata.get("title", stream.metadata.get("filename", "")),
+        channels=int(getattr(context, "channels", 0)) if sound else 0,
+        sample_rate=int(getattr(context, "sample_rate", 0)) if sound else 0,
+    )

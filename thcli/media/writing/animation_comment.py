@@ -1,0 +1,61 @@
+"""A comment in a finished animation: FFmpeg's GIF and WebP muxers write no metadata of their own."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+_COPY = 1 << 20
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description>{}</dc:description>'
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+_HAS_XMP = 0x04  # flag of the VP8X chunk
+
+
+def stamp(file: Path, comment: str) -> None:
+    """Writes a comment into a GIF (comment extension) or an animated WebP (XMP chunk), in place. Raises OSError."""
+    with file.open("rb") as whole:
+        head = whole.read(21)
+    if head.startswith(b"GIF8"):
+        _into_gif(file, comment.encode())
+    elif head[8:16] == b"WEBPVP8X":
+        _into_webp(file, head[20], _XMP.format(escape(comment)).encode())
+
+
+def _into_gif(file: Path, text: bytes) -> None:
+    """Behind the screen descriptor and its colour table (GIF89a, sections 18, 19 and 24)."""
+    blocks = b"".join(
+        bytes([len(part)]) + part for part in (text[i : i + 255] for i in range(0, len(text), 255))
+    )
+    copy = file.with_name(f"{file.name}.stamped")
+    try:
+        with file.open("rb") as whole, copy.open("wb") as out:
+            head = whole.read(13)
+            table = 3 << ((head[10] & 7) + 1) if head[10] & 0x80 else 0
+            out.write(
+                head.replace(b"GIF87a", b"GIF89a")
+                + whole.read(table)
+                + b"\x21\xfe"
+                + blocks
+                + b"\0"
+            )
+            shutil.copyfileobj(whole, out, _COPY)
+        copy.replace(file)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _into_webp(file: Path, flags: int, xmp: bytes) -> None:
+    """At the end, with the flag that says so (WebP container specification, extended file format)."""
+    with file.open("r+b") as whole:
+        whole.seek(0, 2)
+        whole.write(b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2))
+        size = whole.tell()
+        whole.seek(4)
+        whole.write(struct.pack("<I", size - 8))
+        whole.seek(20)
+        whole.write(bytes([flags | _HAS_XMP]))

@@ -1,0 +1,67 @@
+"""The discriminators of the keypoint models; attribute names are the published checkpoints' keys. They are only used in training.
+
+Sources: first-order-model modules/discriminator.py at c027484 (face vid2vid's is the same); monkey-net modules/discriminator.py at 0c8aa4e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import spectral_norm
+
+
+class Block(nn.Module):
+    """Convolution 4 without padding, instance norm (not in the first), leaky ReLU 0.2, 2 x 2 average."""
+
+    def __init__(self, inputs: int, outputs: int, *, normed: bool, pooled: bool, spectral: bool):
+        super().__init__()
+        conv = nn.Conv2d(inputs, outputs, 4)
+        self.conv = spectral_norm(conv) if spectral else conv
+        self.norm: nn.Module = nn.InstanceNorm2d(outputs, affine=True) if normed else nn.Identity()
+        self.pooled = pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.norm(self.conv(x)), 0.2)
+        return F.avg_pool2d(x, 2) if self.pooled else x
+
+
+class Discriminator(nn.Module):
+    """Patches of a picture, with whatever maps stand behind it -> how real each is.
+
+    inputs: channels of pictures and maps.  widths: after each block.  pool_last: Monkey-Net also halves after the last block.
+    """
+
+    def __init__(
+        self, inputs: int, widths: Sequence[int], *, pool_last: bool = False, spectral: bool = False
+    ):
+        super().__init__()
+        chain = list(pairwise([inputs, *widths]))
+        self.down_blocks = nn.ModuleList(
+            Block(a, b, normed=i > 0, pooled=pool_last or i < len(chain) - 1, spectral=spectral)
+            for i, (a, b) in enumerate(chain)
+        )
+        last = nn.Conv2d(widths[-1], 1, 1)
+        self.conv = spectral_norm(last) if spectral else last
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, C, H, W) -> the blocks' outputs, and a map (B, 1, h, w)."""
+        features = []
+        for block in self.down_blocks:
+            x = block(x)
+            features.append(x)
+        return features, self.conv(x)
+
+
+class OneScale(nn.Module):
+    """A discriminator under the published prefix discs.1: the papers' configurations look at scale 1 alone."""
+
+    def __init__(self, inputs: int, widths: Sequence[int], *, spectral: bool = False):
+        super().__init__()
+        self.discs = nn.ModuleDict({"1": Discriminator(inputs, widths, spectral=spectral)})
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        out: tuple[list[Tensor], Tensor] = self.discs["1"](x)
+        return out
