@@ -1,4 +1,4 @@
-"""The stage clock: sums, nesting, threads."""
+"""Stage clock: sums, nesting, threads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from thcli.core.clock import StageClock
 
 
-def spin(seconds: float) -> None:
+def use_cpu(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
 
 
-def test_sleep_is_wall_and_not_cpu() -> None:
+def test_sleep_counts_as_wall_time_alone() -> None:
     clock = StageClock()
     with clock("wait", frames=3):
         time.sleep(0.05)
@@ -30,7 +30,7 @@ def test_sleep_is_wall_and_not_cpu() -> None:
 def test_nested_time_belongs_to_the_inner_stage() -> None:
     clock = StageClock()
     with clock("outer"), clock("inner"):
-        spin(0.03)
+        use_cpu(0.03)
     stages = clock.stages()
     assert stages["inner"].cpu >= 0.03
     assert stages["outer"].cpu < 0.01
@@ -53,29 +53,29 @@ def test_threads_add_up() -> None:
     assert clock.stages()["work"].frames == 1600
 
 
-def test_over_times_the_iterable_and_not_its_user() -> None:
+def test_time_each_measures_the_iterable_and_not_its_consumer() -> None:
     clock = StageClock()
 
     def slow() -> Iterator[int]:
         for i in range(3):
-            spin(0.01)
+            use_cpu(0.01)
             yield i
 
     seen = []
-    for i in clock.over("decode", slow()):
+    for i in clock.time_each("decode", slow()):
         seen.append(i)
-        spin(0.02)
+        use_cpu(0.02)
     assert seen == [0, 1, 2]
     stage = clock.stages()["decode"]
     assert stage.frames == 3
     assert 0.03 <= stage.cpu < 0.055
 
 
-def test_a_block_that_raises_is_counted_and_the_nesting_survives() -> None:
+def test_a_block_that_raises_is_counted() -> None:
     clock = StageClock()
     with pytest.raises(KeyError), clock("a"):
         raise KeyError
     with clock("b"):
-        spin(0.01)
+        use_cpu(0.01)
     assert clock.stages()["a"].calls == 1
     assert clock.stages()["b"].cpu >= 0.01

@@ -1,4 +1,4 @@
-"""Similarities and rotations: inverse of inverse, recovery of what was applied, domino products."""
+"""Similarity fits, rotation conversions, crop matrices and boxes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_never_a_reflection(cloud: Array) -> None:
     assert np.linalg.det(rotation) == pytest.approx(1)
 
 
-def test_many_fits_at_once_equal_single_ones() -> None:
+def test_a_batch_of_fits_equals_single_fits() -> None:
     rng = np.random.default_rng(0)
     src, dst = rng.normal(size=(5, 9, 2)), rng.normal(size=(5, 9, 2))
     batch = geometry.fit_similarity(src, dst)
@@ -56,28 +56,64 @@ def test_many_fits_at_once_equal_single_ones() -> None:
             assert np.allclose(many[i], one)
 
 
-def test_one_point_is_not_enough() -> None:
+def test_a_single_distinct_point_is_an_error() -> None:
     with pytest.raises(ValueError, match="two distinct points"):
-        geometry.similarity([[1, 1], [1, 1]], [[0, 0], [1, 1]])
+        geometry.fit_similarity_matrix([[1, 1], [1, 1]], [[0, 0], [1, 1]])
 
 
-def test_rotated_square_maps_edges_to_edges() -> None:
-    crop_from_frame = geometry.rotated_square((10, 20), side=8, angle=0.0, size=16)
-    assert np.allclose(geometry.transform(crop_from_frame, [10 - 4, 20 - 4]), [-0.5, -0.5])
-    assert np.allclose(geometry.transform(crop_from_frame, [10 + 4, 20 + 4]), [15.5, 15.5])
+def test_a_square_crop_maps_edges_to_edges() -> None:
+    crop_from_frame = geometry.square_crop_matrix((10, 20), side=8, angle=0.0, size=16)
+    assert np.allclose(geometry.transform_points(crop_from_frame, [10 - 4, 20 - 4]), [-0.5, -0.5])
+    assert np.allclose(geometry.transform_points(crop_from_frame, [10 + 4, 20 + 4]), [15.5, 15.5])
 
 
 @given(st.floats(-3, 3), st.floats(1, 100), st.integers(1, 512))
-def test_rotated_square_turns_the_eye_line_level(angle: float, side: float, size: int) -> None:
-    crop_from_frame = geometry.rotated_square((3, 4), side, angle, size)
-    ahead = geometry.transform(crop_from_frame, [[3, 4], [3 + np.cos(angle), 4 + np.sin(angle)]])
-    assert ahead[1][1] == pytest.approx(ahead[0][1], abs=1e-6 * size)
-    assert ahead[1][0] > ahead[0][0]
+def test_a_square_crop_levels_the_eye_line(angle: float, side: float, size: int) -> None:
+    crop_from_frame = geometry.square_crop_matrix((3, 4), side, angle, size)
+    eye_line = [[3, 4], [3 + np.cos(angle), 4 + np.sin(angle)]]
+    (left_x, left_y), (right_x, right_y) = geometry.transform_points(crop_from_frame, eye_line)
+    assert right_y == pytest.approx(left_y, abs=1e-6 * size)
+    assert right_x > left_x
 
 
-def test_warp_by_identity_is_the_picture() -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (7, 9, 3), np.uint8)
-    assert np.array_equal(geometry.warp(picture, np.eye(3), (9, 7)), picture)
+def test_rotations_keep_their_shape_and_accept_read_only_arrays() -> None:
+    rotvec = np.random.default_rng(0).normal(size=(2, 5, 3))
+    rotvec.flags.writeable = False
+    matrix = geometry.matrix_from_rotvec(rotvec)
+    assert matrix.shape == (2, 5, 3, 3)
+    matrix.flags.writeable = False
+    assert geometry.rotvec_from_matrix(matrix).shape == (2, 5, 3)
+    angles = geometry.angles_from_matrix(matrix)
+    assert angles.shape == (2, 5, 3)
+    angles.flags.writeable = False
+    assert np.allclose(geometry.matrix_from_angles(angles), matrix)
+
+
+def test_no_rotations_give_empty_results() -> None:
+    assert geometry.matrix_from_rotvec(np.zeros((0, 3))).shape == (0, 3, 3)
+    assert geometry.rotvec_from_matrix(np.zeros((0, 3, 3))).shape == (0, 3)
+    assert geometry.angles_from_matrix(np.zeros((0, 3, 3))).shape == (0, 3)
+    assert geometry.matrix_from_angles(np.zeros((0, 3))).shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("angles", "forward"),
+    [
+        ((30, 0, 0), (0, 0.5, -np.sqrt(0.75))),
+        ((0, 30, 0), (-0.5, 0, -np.sqrt(0.75))),
+        ((0, 0, 30), (0, 0, -1)),
+    ],
+    ids=["pitch looks down", "yaw turns to the image's left", "roll keeps the direction"],
+)
+def test_the_signs_of_the_angles(
+    angles: tuple[float, float, float], forward: tuple[float, float, float]
+) -> None:
+    assert np.allclose(geometry.matrix_from_angles(angles) @ [0, 0, -1], forward)
+
+
+def test_the_identity_warp_changes_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (7, 9, 3), np.uint8)
+    assert np.array_equal(geometry.warp_affine(image, np.eye(3), (9, 7)), image)
 
 
 def test_iou() -> None:

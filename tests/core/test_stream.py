@@ -1,4 +1,4 @@
-"""core.stream: order, bounds, errors that cross over, early ends."""
+"""Concurrent streams: order, memory bounds, exceptions, early ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thcli.core.stream import Channel, ordered_map, prefetch
 
 
 class Source:
-    """Counts from 0, and remembers how far it was read and that it was closed."""
+    """A counter from 0 that records the items read and the closing."""
 
     def __init__(self, stop: int, fail_at: int = -1) -> None:
         self.read, self.closed = 0, False
@@ -36,7 +36,9 @@ class Source:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5), st.integers(1, 4))
-def test_both_keep_every_item_in_order(items: list[int], depth: int, workers: int) -> None:
+def test_prefetch_and_ordered_map_keep_all_items_in_order(
+    items: list[int], depth: int, workers: int
+) -> None:
     assert list(prefetch(iter(items), depth)) == items
     assert list(ordered_map(lambda x: x * 2, prefetch(items, depth), workers, depth)) == [
         x * 2 for x in items
@@ -70,7 +72,7 @@ def test_ordered_map_holds_no_more_than_its_depth() -> None:
     assert source.closed
 
 
-def test_errors_of_the_source_come_after_the_items_before_them() -> None:
+def test_an_error_of_the_source_follows_the_items_before_it() -> None:
     seen = []
     with pytest.raises(KeyError, match="broken source"):
         for item in prefetch(iter(Source(10, fail_at=3)), 2):
@@ -78,7 +80,7 @@ def test_errors_of_the_source_come_after_the_items_before_them() -> None:
     assert seen == [0, 1, 2]
 
 
-def test_errors_of_the_function_come_in_their_turn() -> None:
+def test_an_error_of_the_function_follows_the_items_before_it() -> None:
     seen = []
     source = Source(20)
     with pytest.raises(ZeroDivisionError):
@@ -100,7 +102,7 @@ def test_an_early_end_leaves_no_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_a_producer_is_told_when_nobody_reads() -> None:
+def test_put_fails_after_the_consumer_has_stopped() -> None:
     channel: Channel[int] = Channel(1)
     assert channel.put(1)
     channel.stop()
@@ -108,7 +110,7 @@ def test_a_producer_is_told_when_nobody_reads() -> None:
     assert list(channel) == []
 
 
-def test_a_forgotten_stream_may_be_collected_by_its_own_thread() -> None:
+def test_an_abandoned_stream_may_be_collected_by_its_own_thread() -> None:
     holder: list[object] = []
 
     def source() -> Iterator[int]:

@@ -1,8 +1,9 @@
-"""Small clips made on the spot, and what is known of them."""
+"""Small synthetic clips with known colours and time stamps, and checks of outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -11,15 +12,19 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from thcli.media.writing.subtitles import HEADER
+from thcli import media
+from thcli.core.events import Event, Warned
+from thcli.core.options import OutputOptions, ReadOptions
+from thcli.media.writing.subtitles import ASS_HEADER
 
 Image = npt.NDArray[np.uint8]
 SIZE = (64, 80)
+WHOLE = ReadOptions()
 COLOURS = ((200, 40, 40), (40, 190, 60), (50, 60, 200))
 
 
-def picture(index: int = 0, size: tuple[int, int] = SIZE) -> Image:
-    """Four patches, each of another colour: red, green / blue, a grey that changes with the index."""
+def draw_patches(index: int = 0, size: tuple[int, int] = SIZE) -> Image:
+    """Draw four patches: red and green above blue and a grey that changes with the index."""
     width, height = size
     pixels = np.zeros((height, width, 3), np.uint8)
     x, y = width // 4 * 2, height // 4 * 2
@@ -28,8 +33,8 @@ def picture(index: int = 0, size: tuple[int, int] = SIZE) -> Image:
     return pixels
 
 
-def stamps(count: int, vfr: bool, step: int) -> list[int]:
-    """Time stamps in ticks: even, or with gaps of one to three steps."""
+def frame_ticks(count: int, vfr: bool, step: int) -> list[int]:
+    """Return time stamps in ticks, evenly spaced or with gaps of one to three steps."""
     pts, found = 0, []
     for index in range(count):
         found.append(pts)
@@ -37,81 +42,103 @@ def stamps(count: int, vfr: bool, step: int) -> list[int]:
     return found
 
 
-def make(
-    path: Path,
-    codec: str = "libx264",
-    pix_fmt: str = "yuv420p",
-    *,
-    count: int = 8,
-    vfr: bool = False,
-    rotation: tuple[float, bool, bool] | None = None,
-    audio: Sequence[str] = (),
-    audio_codec: str = "aac",
-    subtitles: Sequence[str] = (),
-    size: tuple[int, int] = SIZE,
-    time_base: Fraction = Fraction(1, 12800),
-    tags: tuple[int, int, int, int] | None = None,
-    sar: Fraction | None = None,
-    metadata: dict[str, str] | None = None,
-    pictures: Sequence[Image] | None = None,
-    options: dict[str, str] | None = None,
-    chapters: bool = False,
-) -> list[Fraction]:
-    """Writes a clip and returns the time of each frame in seconds. audio: one layout for each track.  tags: matrix, range, primaries, transfer."""
-    settings = {"x265-params": "log-level=none"} if codec == "libx265" else dict(options or {})
-    rate = 100 if codec == "mpeg4" else 25
-    base = Fraction(1, 100) if codec == "mpeg4" else time_base
+@dataclass(frozen=True)
+class ClipSpec:
+    """Contents of a synthetic clip.
+
+    codec, pix_fmt, options: of the video encoder.
+    count: number of frames.
+    vfr: variable frame rate.
+    rotation: degrees counter-clockwise, mirrored, flipped, as PyAV's stream sets them.
+    audio: channel layout of each audio track.
+    subtitles: codec of each subtitle track.
+    size: (width, height).
+    tags: colour matrix, range, primaries, transfer.
+    frames: pixels of each frame, by default `draw_patches`.
+    chapters: add two chapters.
+    """
+
+    codec: str = "libx264"
+    pix_fmt: str = "yuv420p"
+    count: int = 8
+    vfr: bool = False
+    rotation: tuple[float, bool, bool] | None = None
+    audio: Sequence[str] = ()
+    audio_codec: str = "aac"
+    subtitles: Sequence[str] = ()
+    size: tuple[int, int] = SIZE
+    time_base: Fraction = Fraction(1, 12800)
+    tags: tuple[int, int, int, int] | None = None
+    sar: Fraction | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    frames: Sequence[Image] | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    chapters: bool = False
+
+
+def write_clip(path: Path, spec: ClipSpec = ClipSpec()) -> list[Fraction]:
+    """Write a clip and return the time of each frame in seconds."""
+    is_mpeg4 = spec.codec == "mpeg4"  # its clock is the frame rate
+    time_base = Fraction(1, 100) if is_mpeg4 else spec.time_base
+    step = int(Fraction(1, 25) / time_base)
+    ticks = frame_ticks(spec.count, spec.vfr, step)
     with av.open(str(path), "w") as out:
-        stream: Any = cast(Any, out.add_stream(codec, rate=rate, options=settings))
-        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
-        stream.codec_context.time_base = base
-        if tags:
-            stream.codec_context.colorspace, stream.codec_context.color_range = tags[:2]
-            stream.codec_context.color_primaries, stream.codec_context.color_trc = tags[2:]
-        if rotation:
-            stream.set_display_rotation(*rotation)
-        if sar:
-            stream.codec_context.sample_aspect_ratio = sar
-        out.metadata.update(metadata or {})
-        if chapters:
-            half = Fraction(1, 1000)
-            out.set_chapters(
-                [
-                    {
-                        "id": 1,
-                        "start": 0,
-                        "end": 120,
-                        "time_base": half,
-                        "metadata": {"title": "one"},
-                    },
-                    {
-                        "id": 2,
-                        "start": 120,
-                        "end": 320,
-                        "time_base": half,
-                        "metadata": {"title": "two"},
-                    },
-                ]
-            )
-        tracks = [_sound(out, audio_codec, layout, index) for index, layout in enumerate(audio)]
-        texts = [_text(out, name) for name in subtitles]
-        ticks = stamps(count, vfr, int(Fraction(1, 25) / base))
+        stream = _add_video(out, spec, 100 if is_mpeg4 else 25, time_base)
+        out.metadata.update(spec.metadata)
+        if spec.chapters:
+            out.set_chapters([_chapter(1, "one", 0, 120), _chapter(2, "two", 120, 320)])
+        tracks = [
+            _add_audio(out, spec.audio_codec, layout, index)
+            for index, layout in enumerate(spec.audio)
+        ]
+        subtitles = [_add_subtitles(out, name) for name in spec.subtitles]
         out.start_encoding()
         for index, pts in enumerate(ticks):
-            pixels = pictures[index] if pictures is not None else picture(index, size)
-            frame = to_yuv(pixels, pix_fmt, tags)
-            frame.pts, frame.time_base, frame.duration = pts, base, int(Fraction(1, 25) / base)
+            pixels = spec.frames[index] if spec.frames else draw_patches(index, spec.size)
+            frame = reference_yuv(pixels, spec.pix_fmt, spec.tags)
+            frame.pts, frame.time_base, frame.duration = pts, time_base, step
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
         for track in tracks:
-            _encode_sound(out, track, float(ticks[-1] * base) + 0.04)
-        for text, name in zip(texts, subtitles, strict=True):
-            _write_text(out, text, name)
-    return [pts * base for pts in ticks]
+            _encode_tone(out, track, float(ticks[-1] * time_base) + 0.04)
+        for track, name in zip(subtitles, spec.subtitles, strict=True):
+            _write_subtitles(out, track, name)
+    return [pts * time_base for pts in ticks]
 
 
-def to_yuv(pixels: Image, pix_fmt: str, tags: tuple[int, int, int, int] | None) -> av.VideoFrame:
-    """The reference conversion: floating point, by the book, chroma averaged over its pixels."""
+def _add_video(out: Any, spec: ClipSpec, rate: int, time_base: Fraction) -> Any:
+    quiet = {"x265-params": "log-level=none"}
+    options = quiet if spec.codec == "libx265" else dict(spec.options)
+    stream: Any = cast(Any, out.add_stream(spec.codec, rate=rate, options=options))
+    stream.width, stream.height, stream.pix_fmt = *spec.size, spec.pix_fmt
+    context = stream.codec_context
+    context.time_base = time_base
+    if spec.tags:
+        context.colorspace, context.color_range = spec.tags[:2]
+        context.color_primaries, context.color_trc = spec.tags[2:]
+    if spec.rotation:
+        stream.set_display_rotation(*spec.rotation)
+    if spec.sar:
+        context.sample_aspect_ratio = spec.sar
+    return stream
+
+
+def _chapter(number: int, title: str, start: int, end: int) -> Any:
+    """Return a chapter for PyAV; start and end in milliseconds."""
+    time_base = Fraction(1, 1000)
+    return {
+        "id": number,
+        "start": start,
+        "end": end,
+        "time_base": time_base,
+        "metadata": {"title": title},
+    }
+
+
+def reference_yuv(
+    pixels: Image, pix_fmt: str, tags: tuple[int, int, int, int] | None
+) -> av.VideoFrame:
+    """Convert to YUV by the definition, in floating point, chroma averaged over its pixels."""
     if pix_fmt.startswith(("rgb", "bgr", "gbr", "pal")):
         return av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pix_fmt)
     matrix, span = (tags[0], tags[1]) if tags else (5, 2 if "j" in pix_fmt else 1)
@@ -137,8 +164,8 @@ def to_yuv(pixels: Image, pix_fmt: str, tags: tuple[int, int, int, int] | None) 
     return frame
 
 
-def decoded_times(path: Path, kind: str = "video", index: int = 0) -> list[Fraction]:
-    """Times of the packets of a stream, sorted."""
+def packet_times(path: Path, kind: str = "video", index: int = 0) -> list[Fraction]:
+    """Return the display times of a stream's packets in seconds, sorted."""
     with av.open(str(path)) as container:
         stream = [s for s in container.streams if s.type == kind][index]
         return sorted(
@@ -146,19 +173,19 @@ def decoded_times(path: Path, kind: str = "video", index: int = 0) -> list[Fract
         )
 
 
-def tone(path: Path, seconds: float, layout: str = "mono", codec: str = "aac") -> None:
-    """A file with sound only."""
+def write_audio(path: Path, seconds: float, layout: str = "mono", codec: str = "aac") -> None:
+    """Write a file with audio only, a tone of 440 Hz."""
     with av.open(str(path), "w") as out:
-        _encode_sound(out, _sound(out, codec, layout, 0), seconds)
+        _encode_tone(out, _add_audio(out, codec, layout, 0), seconds)
 
 
-def _sound(out: Any, codec: str, layout: str, index: int) -> Any:
+def _add_audio(out: Any, codec: str, layout: str, index: int) -> Any:
     stream = out.add_stream(codec, rate=48000, layout=layout)
     stream.metadata["language"] = ("eng", "deu", "fra")[index]
     return stream
 
 
-def _encode_sound(out: Any, stream: Any, seconds: float) -> None:
+def _encode_tone(out: Any, stream: Any, seconds: float) -> None:
     channels = stream.codec_context.layout.nb_channels
     total, size = int(seconds * 48000), 1024
     for start in range(0, total, size):
@@ -170,15 +197,15 @@ def _encode_sound(out: Any, stream: Any, seconds: float) -> None:
     out.mux(stream.encode())
 
 
-def _text(out: Any, codec: str) -> Any:
+def _add_subtitles(out: Any, codec: str) -> Any:
     stream = out.add_stream(codec)
-    stream.codec_context.subtitle_header = HEADER
+    stream.codec_context.subtitle_header = ASS_HEADER
     stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
     stream.metadata["language"] = "eng"
     return stream
 
 
-def _write_text(out: Any, stream: Any, codec: str) -> None:
+def _write_subtitles(out: Any, stream: Any, codec: str) -> None:
     for start, words in ((40, b"Hello"), (200, b"world")):
         data = len(words).to_bytes(2, "big") + words if codec == "mov_text" else words
         if codec == "ass":
@@ -188,3 +215,38 @@ def _write_text(out: Any, stream: Any, codec: str) -> None:
         packet.pts = packet.dts = start
         packet.duration = 100
         out.mux(packet)
+
+
+def transcode(path: Path, out: Path | str, span: ReadOptions = WHOLE, **options: Any) -> list[str]:
+    """Read a clip, write what was read with its companion streams, and return the warnings."""
+    events: list[Event] = []
+    with media.read(path, span, on=events.append) as frames:
+        chosen = OutputOptions(**options)
+        writer = media.write(
+            out,
+            frames.info.size,
+            frames.info,
+            chosen,
+            media.WritePlan(drive=frames.info, span=span),
+            on=events.append,
+        )
+        with writer:
+            for frame in frames:
+                writer.write(frame.pixels, frame.pts, frame.duration)
+    return [event.message for event in events if isinstance(event, Warned)]
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names in a folder, hidden ones included."""
+    return {item.name for item in folder.iterdir()}
+
+
+def subtitle_packets(path: Path) -> list[tuple[Fraction, bytes]]:
+    """Return time and bytes of the first subtitle stream's packets."""
+    with av.open(str(path)) as container:
+        stream = container.streams.subtitles[0]
+        return [
+            (p.pts * p.time_base, bytes(p))
+            for p in container.demux(stream)
+            if p.pts is not None and len(bytes(p)) > 2
+        ]

@@ -1,4 +1,4 @@
-"""Colours through matrices, ranges and depths: by the book on the way in, unchanged on the way round."""
+"""Colour conversion: correct after decoding, unchanged after a round trip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tests.media.clips as clips
 from thcli import media
 from thcli.core.events import Event, Warned
 from thcli.core.options import OutputOptions
-from thcli.media.colour import FromRGB, ToRGB, completed, rgb_from_yuv, yuv_from_rgb
+from thcli.media.colour import FromRGB, ToRGB, complete_tags, rgb_from_yuv, yuv_from_rgb
 from thcli.media.info import Colour
 
 SWATCHES = [
@@ -31,13 +31,13 @@ SWATCHES = [
 MATRICES = {"601": 6, "709": 1, "2020": 9}
 
 
-def swatches() -> clips.Image:
-    """Nine fields of 16x16 pixels, one colour each, three in a row."""
+def draw_swatches() -> clips.Image:
+    """Draw nine swatches of 32x32 pixels, three in a row."""
     return np.kron(np.array(SWATCHES, np.uint8).reshape(3, 3, 3), np.ones((32, 32, 1), np.uint8))
 
 
-def fields(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """(9, 3) mean colours, 0..255."""
+def swatch_colours(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the mean colour of each swatch, (9, 3), 0..255."""
     values = pixels.astype(np.float64) / (257 if pixels.dtype == np.uint16 else 1)
     return np.array(
         [
@@ -51,19 +51,21 @@ def fields(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("span", [1, 2], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES.keys())
-def test_patches_are_right_after_reading_and_after_the_round_trip(
+def test_colours_are_right_after_reading_and_after_the_round_trip(
     tmp_path: Path, matrix: int, span: int, pix_fmt: str
 ) -> None:
     tags = (matrix, span, 9 if matrix == 9 else 1, 14 if matrix == 9 else 1)
-    clips.make(
+    clips.write_clip(
         tmp_path / "in.mp4",
-        "libx264",
-        pix_fmt,
-        count=2,
-        size=(96, 96),
-        tags=tags,
-        pictures=[swatches()] * 2,
-        options={"crf": "4"},
+        clips.ClipSpec(
+            "libx264",
+            pix_fmt,
+            count=2,
+            size=(96, 96),
+            tags=tags,
+            frames=[draw_swatches()] * 2,
+            options={"crf": "4"},
+        ),
     )
     with media.read(tmp_path / "in.mp4") as frames:
         info = frames.info
@@ -74,7 +76,7 @@ def test_patches_are_right_after_reading_and_after_the_round_trip(
         info.colour.primaries,
         info.colour.transfer,
     ) == tags
-    assert np.abs(fields(first[0].pixels) - SWATCHES).max() < 2.5
+    assert np.abs(swatch_colours(first[0].pixels) - SWATCHES).max() < 2.5
 
     with media.write(tmp_path / "out.mp4", info.size, info, OutputOptions(crf=4)) as writer:
         for frame in first:
@@ -82,7 +84,7 @@ def test_patches_are_right_after_reading_and_after_the_round_trip(
     with media.read(tmp_path / "out.mp4") as frames:
         assert frames.info.colour == info.colour
         assert frames.info.bit_depth == (10 if "10" in pix_fmt else 8)
-        assert np.abs(fields(next(iter(frames)).pixels) - SWATCHES).max() < 3
+        assert np.abs(swatch_colours(next(iter(frames)).pixels) - SWATCHES).max() < 3
 
 
 @pytest.mark.parametrize(
@@ -93,11 +95,13 @@ def test_untagged_video_is_read_as_players_do(
 ) -> None:
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     pixels[:] = (200, 30, 40)
-    # the pixels are converted with the right matrix, but nothing says so
+    # the pixels are converted with the right matrix, but the stream is untagged
     path = tmp_path / "in.mkv"
-    clips.make(path, "libx264", count=1, size=size, pictures=[pixels], tags=(matrix, 1, 2, 2))
-    assert completed(Colour(), "yuv420p", size[1]).matrix == matrix
-    untagged = ToRGB(Colour())(clips.to_yuv(pixels, "yuv420p", (matrix, 1, 2, 2)))
+    clips.write_clip(
+        path, clips.ClipSpec("libx264", count=1, size=size, frames=[pixels], tags=(matrix, 1, 2, 2))
+    )
+    assert complete_tags(Colour(), "yuv420p", size[1]).matrix == matrix
+    untagged = ToRGB(Colour())(clips.reference_yuv(pixels, "yuv420p", (matrix, 1, 2, 2)))
     assert np.abs(untagged.astype(int) - pixels).max() <= 2
 
 
@@ -108,12 +112,15 @@ def test_untagged_video_is_read_as_players_do(
     st.sampled_from([8, 10, 12]),
     st.integers(0, 2**32 - 1),
 )
-def test_the_two_matrices_undo_each_other(matrix: int, span: int, depth: int, seed: int) -> None:
+def test_the_two_matrices_are_inverse(matrix: int, span: int, depth: int, seed: int) -> None:
     rgb = np.random.default_rng(seed).uniform(0, 255, (20, 3))
-    there, back = yuv_from_rgb(matrix, span, 255, depth), rgb_from_yuv(matrix, span, 255, depth)
-    yuv = rgb @ there[:, :3].T + there[:, 3]
-    np.testing.assert_allclose(yuv @ back[:, :3].T + back[:, 3], rgb, atol=1e-9)
-    grey = np.array([128.0, 128.0, 128.0]) @ there[:, :3].T + there[:, 3]
+    from_rgb, to_rgb = (
+        yuv_from_rgb(matrix, span, 255, depth),
+        rgb_from_yuv(matrix, span, 255, depth),
+    )
+    yuv = rgb @ from_rgb[:, :3].T + from_rgb[:, 3]
+    np.testing.assert_allclose(yuv @ to_rgb[:, :3].T + to_rgb[:, 3], rgb, atol=1e-9)
+    grey = np.array([128.0, 128.0, 128.0]) @ from_rgb[:, :3].T + from_rgb[:, 3]
     np.testing.assert_allclose(grey[1:], 2 ** (depth - 1))
 
 
@@ -124,25 +131,25 @@ def test_the_two_matrices_undo_each_other(matrix: int, span: int, depth: int, se
     st.sampled_from(["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "yuv422p10le"]),
     st.integers(0, 2**32 - 1),
 )
-def test_what_came_from_yuv_goes_back_to_the_same_yuv(
+def test_a_second_yuv_round_trip_changes_nothing(
     width: int, height: int, pix_fmt: str, seed: int
 ) -> None:
-    """No drift over generations: chroma returns to the sample it was spread from."""
+    """There is no drift over generations: replicated chroma averages to its sample."""
     colour = Colour(1, 2 if "j" in pix_fmt else 1, 1, 1)
-    there, back = FromRGB(pix_fmt, colour), ToRGB(colour)
+    from_rgb, to_rgb = FromRGB(pix_fmt, colour), ToRGB(colour)
     depth = np.uint16 if "10" in pix_fmt else np.uint8
-    # low contrast keeps it inside the RGB cube, where nothing is clipped
+    # low contrast stays inside the RGB cube, where no value is clipped
     noise = np.random.default_rng(seed).integers(96, 160, (height, width, 3)).astype(depth) * (
         257 if depth is np.uint16 else 1
     )
-    once = back(there(noise))
-    twice = back(there(once))
+    once = to_rgb(from_rgb(noise))
+    twice = to_rgb(from_rgb(once))
     assert once.shape == (height, width, 3) and once.dtype == depth
     unit = 64 if depth is np.uint16 else 1
     assert np.abs(once.astype(int) - twice.astype(int)).max() <= 2 * unit
 
 
-def test_alpha_lies_over_the_background(tmp_path: Path) -> None:
+def test_alpha_is_composited_over_the_background(tmp_path: Path) -> None:
     import av
 
     frame = av.VideoFrame.from_ndarray(np.full((16, 16, 4), (255, 0, 0, 128), np.uint8), "rgba")
@@ -150,24 +157,26 @@ def test_alpha_lies_over_the_background(tmp_path: Path) -> None:
     assert np.abs(mixed[8, 8].astype(int) - (128, 0, 127)).max() <= 1
 
 
-def test_hdr_is_kept_and_named(tmp_path: Path) -> None:
-    said: list[Event] = []
-    clips.make(tmp_path / "in.mp4", "libx265", "yuv420p10le", count=6, tags=(9, 1, 9, 16))
-    with media.read(tmp_path / "in.mp4", on=said.append) as frames:
+def test_hdr_is_kept_and_reported(tmp_path: Path) -> None:
+    events: list[Event] = []
+    clips.write_clip(
+        tmp_path / "in.mp4", clips.ClipSpec("libx265", "yuv420p10le", count=6, tags=(9, 1, 9, 16))
+    )
+    with media.read(tmp_path / "in.mp4", on=events.append) as frames:
         info = frames.info
-        with media.write(tmp_path / "out.mp4", info.size, info, on=said.append) as writer:
+        with media.write(tmp_path / "out.mp4", info.size, info, on=events.append) as writer:
             for frame in frames:
                 writer.write(frame.pixels, frame.pts)
     out = media.probe(tmp_path / "out.mp4")
     assert (out.colour, out.bit_depth, out.codec) == (info.colour, 10, "hevc")
     assert out.colour.is_hdr
-    assert [event.message for event in said if isinstance(event, Warned)] == [
-        "in.mp4 is HDR (bt2020nc pq limited): its values are kept as they are, not tone-mapped."
+    assert [event.message for event in events if isinstance(event, Warned)] == [
+        "in.mp4 is HDR (bt2020nc pq limited): its values are kept, not tone-mapped."
     ]
 
-    said.clear()
+    events.clear()
     with media.write(
-        tmp_path / "shallow.webm", info.size, info, OutputOptions(codec="vp9"), on=said.append
+        tmp_path / "shallow.webm", info.size, info, OutputOptions(codec="vp9"), on=events.append
     ) as writer:
         writer.write(np.zeros((info.size[1], info.size[0], 3), np.uint16), 0)
-    assert [type(event) for event in said] == [Warned] and "HDR needs 10 bits" in str(said[0])
+    assert [type(event) for event in events] == [Warned] and "HDR needs 10 bits" in str(events[0])

@@ -1,4 +1,4 @@
-"""Reading: ranges, damage, missing time stamps, images, folders, animations, standard input, and every input that is bad."""
+"""Reading of videos, images, folders, animations and standard input, and of invalid inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Event, Warned
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ReadOptions
-from thcli.media.reading.video import Clock
+from thcli.media.reading.video import TimestampRepair
 
 
 def times(path: Path, **options: float) -> list[Fraction]:
@@ -34,13 +34,15 @@ def times(path: Path, **options: float) -> list[Fraction]:
     ("start", "end"), [(0.0, 0.4), (0.2, None), (0.5, 0.9), (1.0, 1.04), (0.1, 0.3)]
 )
 def test_a_range_is_exact(tmp_path: Path, suffix: str, start: float, end: float | None) -> None:
-    """Key frames every 10 frames; the range begins between them."""
+    """The range begins between key frames, which are 10 frames apart."""
     path = tmp_path / f"in{suffix}"
-    clips.make(
+    clips.write_clip(
         path,
-        count=40,
-        time_base=Fraction(1, 25),
-        options={"g": "10", "bf": "0" if suffix == ".avi" else "2"},
+        clips.ClipSpec(
+            count=40,
+            time_base=Fraction(1, 25),
+            options={"g": "10", "bf": "0" if suffix == ".avi" else "2"},
+        ),
     )
     everything = times(path)
     beginning = everything[0]
@@ -52,14 +54,14 @@ def test_a_range_is_exact(tmp_path: Path, suffix: str, start: float, end: float 
     assert [frame.index for frame in found] == list(range(len(expected)))
 
 
-def test_a_range_behind_the_end_is_refused(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4")
-    with pytest.raises(UsageError, match="--start 5 lies behind the last frame"):
+def test_a_range_after_the_end_is_an_error(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4")
+    with pytest.raises(UsageError, match="--start 5 is after the last frame"):
         times(tmp_path / "in.mp4", start=5)
 
 
 def test_the_pixels_of_a_range_are_those_of_the_whole(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4", count=20, options={"g": "8"})
+    clips.write_clip(tmp_path / "in.mp4", clips.ClipSpec(count=20, options={"g": "8"}))
     whole = [frame.pixels for frame in media.read(tmp_path / "in.mp4")]
     with media.read(tmp_path / "in.mp4", ReadOptions(start=0.44)) as frames:
         part = [frame.pixels for frame in frames]
@@ -67,7 +69,7 @@ def test_the_pixels_of_a_range_are_those_of_the_whole(tmp_path: Path) -> None:
 
 
 def test_leaving_early_stops_the_thread(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4", count=60)
+    clips.write_clip(tmp_path / "in.mp4", clips.ClipSpec(count=60))
     before = threading.active_count()
     with media.read(tmp_path / "in.mp4") as frames:
         next(iter(frames))
@@ -75,15 +77,15 @@ def test_leaving_early_stops_the_thread(tmp_path: Path) -> None:
 
 
 def test_every_iteration_begins_at_the_beginning(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4")
+    clips.write_clip(tmp_path / "in.mp4")
     with media.read(tmp_path / "in.mp4") as frames:
         assert [f.pts for f in frames] == [f.pts for f in frames]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_damage_in_the_middle_is_passed_over_and_counted(tmp_path: Path, suffix: str) -> None:
+def test_damaged_packets_are_skipped_and_counted(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"in{suffix}"
-    clips.make(path, count=30, options={"g": "5"})
+    clips.write_clip(path, clips.ClipSpec(count=30, options={"g": "5"}))
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     data = path.read_bytes()
@@ -91,19 +93,19 @@ def test_damage_in_the_middle_is_passed_over_and_counted(tmp_path: Path, suffix:
         assert packet in data
         data = data.replace(packet, b"\xff" * len(packet))
     path.write_bytes(data)
-    said: list[Event] = []
-    with media.read(path, on=said.append) as frames:
+    events: list[Event] = []
+    with media.read(path, on=events.append) as frames:
         found = [frame.pts * frame.time_base for frame in frames]
         assert frames.damaged > 0
     assert len(found) >= 24 and found[-1] == Fraction(29, 25)
     assert found == sorted(set(found))
-    assert [type(event) for event in said] == [Warned] and "damaged" in str(said[0])
+    assert [type(event) for event in events] == [Warned] and "damaged" in str(events[0])
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
-def test_a_truncated_stream_gives_what_is_there(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_stream_yields_its_intact_frames(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"in{suffix}"
-    clips.make(path, count=40, options={"g": "5", "bf": "0"})
+    clips.write_clip(path, clips.ClipSpec(count=40, options={"g": "5", "bf": "0"}))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     assert 5 <= len(times(path)) < 40
@@ -114,15 +116,15 @@ def test_raw_streams_get_time_stamps(tmp_path: Path) -> None:
         stream = cast(Any, out.add_stream("libx264", rate=25, options={"bf": "0"}))
         stream.width, stream.height, stream.pix_fmt = clips.SIZE[0], clips.SIZE[1], "yuv420p"
         for index in range(6):
-            frame = clips.to_yuv(clips.picture(index), "yuv420p", None)
+            frame = clips.reference_yuv(clips.draw_patches(index), "yuv420p", None)
             frame.pts = index
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
     assert times(tmp_path / "in.h264") == [Fraction(index, 25) for index in range(6)]
 
 
-class Stamped:
-    """A decoded picture as far as a clock looks."""
+class DecodedFrame:
+    """A decoded frame with its time stamps only."""
 
     def __init__(self, pts: int | None, dts: int | None = None) -> None:
         self.pts, self.dts = pts, dts
@@ -135,25 +137,25 @@ class Stamped:
         [Fraction(1, 25), Fraction(1, 1000), Fraction(1001, 30000), Fraction(1, 90000)]
     ),
 )
-def test_time_stamps_always_grow_and_good_ones_pass_untouched(
+def test_time_stamps_increase_and_valid_ones_are_unchanged(
     stamps: list[int | None], time_base: Fraction
 ) -> None:
-    clock = Clock(time_base, Fraction(25))
-    found = [clock.stamp(Stamped(pts)) for pts in stamps]  # type: ignore[arg-type]
+    clock = TimestampRepair(time_base, Fraction(25))
+    found = [clock.stamp(DecodedFrame(pts)) for pts in stamps]  # type: ignore[arg-type]
     assert found == sorted(set(found))
     known = [pts for pts in stamps if pts is not None]
     if known == sorted(set(known)) and len(known) == len(stamps):
         assert found == known
 
 
-def test_the_seam_of_glued_files_keeps_the_rate() -> None:
-    clock = Clock(Fraction(1, 1000), Fraction(25))
+def test_concatenated_files_keep_the_rate() -> None:
+    clock = TimestampRepair(Fraction(1, 1000), Fraction(25))
     given, expected = (5000, 5040, 5080, 0, 40, 80), [5000, 5040, 5080, 5120, 5160, 5200]
-    assert [clock.stamp(Stamped(pts)) for pts in given] == expected  # type: ignore[arg-type]
+    assert [clock.stamp(DecodedFrame(pts)) for pts in given] == expected  # type: ignore[arg-type]
 
 
 def test_still_images(tmp_path: Path) -> None:
-    pixels = clips.picture()
+    pixels = clips.draw_patches()
     for suffix in (".png", ".bmp", ".tiff", ".webp", ".jpg", ".avif"):
         more = {"lossless": True} if suffix == ".webp" else {"quality": 95}
         Image.fromarray(pixels).save(tmp_path / f"a{suffix}", **more)
@@ -201,15 +203,17 @@ def test_a_deep_png_stays_deep_when_read_as_a_stream(tmp_path: Path) -> None:
     assert media.read_image(tmp_path / "a.png").dtype == np.uint8
 
 
-def test_an_image_is_known_whatever_it_is_called(tmp_path: Path) -> None:
+def test_an_image_is_recognised_without_a_file_extension(tmp_path: Path) -> None:
     for form in ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"):
-        Image.fromarray(clips.picture()).save(tmp_path / "upload", form)
+        Image.fromarray(clips.draw_patches()).save(tmp_path / "upload", form)
         assert media.probe(tmp_path / "upload").kind == "image"
         assert media.read_image(tmp_path / "upload").shape == (80, 64, 3)
 
 
 def test_the_first_frame_of_a_video_is_an_image_too(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4", "libx264", "yuv420p10le", rotation=(90, False, False))
+    clips.write_clip(
+        tmp_path / "in.mp4", clips.ClipSpec("libx264", "yuv420p10le", rotation=(90, False, False))
+    )
     first = next(iter(media.read(tmp_path / "in.mp4"))).pixels
     np.testing.assert_array_equal(media.read_image(tmp_path / "in.mp4"), to_uint8(first))
 
@@ -225,7 +229,7 @@ def test_huge_images_are_halved(tmp_path: Path) -> None:
 
 def test_a_folder_of_images_comes_in_natural_order(tmp_path: Path) -> None:
     for index in (1, 2, 10):
-        Image.fromarray(clips.picture(index)).save(tmp_path / f"shot{index}.png")
+        Image.fromarray(clips.draw_patches(index)).save(tmp_path / f"shot{index}.png")
     (tmp_path / "notes.txt").write_text("no picture")
     info = media.probe(tmp_path)
     assert (info.kind, info.frames, info.size) == ("directory", 3, clips.SIZE)
@@ -238,7 +242,7 @@ def test_a_folder_of_images_comes_in_natural_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_animations_keep_their_times(tmp_path: Path, suffix: str) -> None:
-    first, *rest = (Image.fromarray(clips.picture(index)) for index in range(3))
+    first, *rest = (Image.fromarray(clips.draw_patches(index)) for index in range(3))
     first.save(
         tmp_path / f"a{suffix}", save_all=True, append_images=rest, duration=[40, 120, 80], loop=0
     )
@@ -248,27 +252,27 @@ def test_animations_keep_their_times(tmp_path: Path, suffix: str) -> None:
 
 
 def test_standard_input_is_spooled_and_removed(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4")
-    with media.local("-", io.BytesIO((tmp_path / "in.mp4").read_bytes())) as path:
+    clips.write_clip(tmp_path / "in.mp4")
+    with media.seekable_path("-", io.BytesIO((tmp_path / "in.mp4").read_bytes())) as path:
         assert len(times(path)) == len(times(path)) == 8
     assert not path.parent.exists()
-    with media.local(tmp_path / "in.mp4") as same:
+    with media.seekable_path(tmp_path / "in.mp4") as same:
         assert same == tmp_path / "in.mp4"
 
 
-def test_audio_and_motion_files_are_known_but_not_read(tmp_path: Path) -> None:
-    clips.tone(tmp_path / "a.m4a", 0.2)
+def test_audio_and_motion_files_are_probed_but_not_read(tmp_path: Path) -> None:
+    clips.write_audio(tmp_path / "a.m4a", 0.2)
     info = media.probe(tmp_path / "a.m4a")
     assert (info.kind, info.codec, len(info.audio)) == ("audio", "aac", 1)
     (tmp_path / "a.motion.safetensors").write_bytes(b"x")
     assert media.probe(tmp_path / "a.motion.safetensors").kind == "motion"
     for name in ("a.m4a", "a.motion.safetensors"):
-        with pytest.raises(MediaError, match="no picture"):
+        with pytest.raises(MediaError, match=r"no video stream|without images"):
             media.read(tmp_path / name)
 
 
-def test_anamorphic_pixels_stay_and_are_told(tmp_path: Path) -> None:
-    clips.make(tmp_path / "in.mp4", sar=Fraction(4, 3))
+def test_the_sample_aspect_ratio_is_kept(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", clips.ClipSpec(sar=Fraction(4, 3)))
     info = media.probe(tmp_path / "in.mp4")
     assert (info.size, info.sar) == (clips.SIZE, Fraction(4, 3))
     with (
@@ -280,10 +284,10 @@ def test_anamorphic_pixels_stay_and_are_told(tmp_path: Path) -> None:
     assert media.probe(tmp_path / "out.mp4").sar == Fraction(4, 3)
 
 
-def bad_inputs(folder: Path) -> dict[str, str]:
-    """name of a bad file -> words of the sentence that it gives."""
-    clips.make(folder / "good.mp4", count=30)
-    clips.make(folder / "good.mkv", count=30)
+def write_invalid_inputs(folder: Path) -> dict[str, str]:
+    """Write invalid files; return name -> words of the error message."""
+    clips.write_clip(folder / "good.mp4", clips.ClipSpec(count=30))
+    clips.write_clip(folder / "good.mkv", clips.ClipSpec(count=30))
     whole = (folder / "good.mp4").read_bytes()
     (folder / "text.mp4").write_text("this is not a video\n" * 20)
     (folder / "page.mp4").write_text("<!DOCTYPE html><html><body>404</body></html>")
@@ -296,7 +300,7 @@ def bad_inputs(folder: Path) -> dict[str, str]:
     (folder / "lfs.mp4").write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     )
-    Image.fromarray(clips.picture()).save(folder / "good.png")
+    Image.fromarray(clips.draw_patches()).save(folder / "good.png")
     (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:100])
     (folder / "nothing").mkdir()
     return {
@@ -305,7 +309,7 @@ def bad_inputs(folder: Path) -> dict[str, str]:
         "page.mp4": "is a web page",
         "text.png": "is a text file",
         "empty.mp4": "is empty",
-        "cut.mp4": "is cut off: its index",
+        "cut.mp4": "is truncated: its index",
         "zeros.mp4": "cannot be read",
         "noise.jpg": "cannot be read",
         "cut.mkv": "cannot be read",
@@ -315,8 +319,8 @@ def bad_inputs(folder: Path) -> dict[str, str]:
     }
 
 
-def test_every_bad_input_is_one_sentence(tmp_path: Path) -> None:
-    for name, words in bad_inputs(tmp_path).items():
+def test_every_invalid_input_gives_one_sentence(tmp_path: Path) -> None:
+    for name, words in write_invalid_inputs(tmp_path).items():
         with pytest.raises(MediaError) as caught:
             list(media.read(tmp_path / name))
         assert words in caught.value.message, name
@@ -329,7 +333,7 @@ def test_every_bad_input_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_playlists_are_not_followed(tmp_path: Path) -> None:
-    clips.make(tmp_path / "good.ts")
+    clips.write_clip(tmp_path / "good.ts")
     (tmp_path / "list.m3u8").write_text(
         "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngood.ts\n#EXT-X-ENDLIST\n"
     )
@@ -337,3 +341,10 @@ def test_playlists_are_not_followed(tmp_path: Path) -> None:
     for name in ("list.m3u8", "list.txt"):
         with pytest.raises(MediaError):
             media.probe(tmp_path / name)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.mp4", "rtsp://camera/1"])
+def test_an_address_is_named_as_one(address: str) -> None:
+    with pytest.raises(MediaError, match="is an address") as caught:
+        media.probe(address)
+    assert "Download it first" in caught.value.hint

@@ -1,4 +1,4 @@
-"""--resume: interrupted anywhere, any number of times, the result is that of a job that ran through."""
+"""Resumed jobs: interrupted at any frame, they give the result of an uninterrupted job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNT = 130  # two segments of 48 frames, and a part of one
 
 
 def packets(path: Path) -> list[tuple[Any, ...]]:
-    """Everything in a file, in order."""
+    """Return all packets of a file in order."""
     with av.open(str(path)) as container:
         return [
             (p.stream.index, p.pts, p.dts, p.duration, p.is_keyframe, bytes(p))
@@ -35,13 +35,16 @@ def run(
     out: Path,
     stop_at: int | None = None,
     fingerprint: str = "a",
-    said: list[Event] | None = None,
+    events: list[Event] | None = None,
     **more: Any,
 ) -> int:
-    """One run of a job, perhaps interrupted before a frame; returns how many frames it found done."""
+    """Run a job and return the number of frames that were already done.
+
+    stop_at: index of a frame before which the job is interrupted.
+    """
     span = more.pop("span", ReadOptions())
     options = OutputOptions(resume=True, **more)
-    listen = said.append if said is not None else (lambda event: None)
+    listen = events.append if events is not None else (lambda event: None)
     with (
         media.read(drive, span) as frames,
         media.write(
@@ -49,9 +52,7 @@ def run(
             frames.info.size,
             frames.info,
             options,
-            drive=frames.info,
-            span=span,
-            fingerprint=fingerprint,
+            media.WritePlan(drive=frames.info, span=span, fingerprint=fingerprint),
             on=listen,
         ) as writer,
     ):
@@ -66,8 +67,13 @@ def run(
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("drive") / "drive.mp4"
-    # not as tiny as elsewhere: below about 200 pixels x264's AVX-512 code reads stray memory, and no two runs are alike
-    clips.make(path, count=COUNT, vfr=True, audio=["mono"], subtitles=["mov_text"], size=(256, 256))
+    # below about 200 pixels x264's AVX-512 code reads uninitialised memory, and runs differ
+    clips.write_clip(
+        path,
+        clips.ClipSpec(
+            count=COUNT, vfr=True, audio=["mono"], subtitles=["mov_text"], size=(256, 256)
+        ),
+    )
     return path
 
 
@@ -104,7 +110,7 @@ def test_interrupted_and_resumed_is_the_same_as_whole(
     assert [item.name for item in parts.parent.iterdir()] == [name]
 
 
-def test_a_resumed_video_is_what_a_plain_one_would_be(tmp_path: Path, drive: Path) -> None:
+def test_a_resumable_video_keeps_frames_times_and_companions(tmp_path: Path, drive: Path) -> None:
     run(drive, tmp_path / "out.mp4")
     before = list(media.read(drive))
     after = list(media.read(tmp_path / "out.mp4"))
@@ -116,29 +122,31 @@ def test_a_resumed_video_is_what_a_plain_one_would_be(tmp_path: Path, drive: Pat
         )
         < 6
     )
-    assert clips.decoded_times(tmp_path / "out.mp4", "audio") == clips.decoded_times(drive, "audio")
+    assert clips.packet_times(tmp_path / "out.mp4", "audio") == clips.packet_times(drive, "audio")
     info = media.probe(tmp_path / "out.mp4")
     assert [stream.kind for stream in info.streams] == ["audio", "subtitle"]
 
 
-def test_another_job_begins_anew_and_says_so(tmp_path: Path, drive: Path) -> None:
+def test_another_job_restarts_and_says_so(tmp_path: Path, drive: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(drive, tmp_path / "out.mp4", stop_at=100)
-    said: list[Event] = []
-    assert run(drive, tmp_path / "out.mp4", fingerprint="b", said=said) == 0
-    assert [type(event) for event in said] == [Warned] and "other inputs or options" in str(said[0])
+    events: list[Event] = []
+    assert run(drive, tmp_path / "out.mp4", fingerprint="b", events=events) == 0
+    assert [type(event) for event in events] == [Warned] and "other inputs or options" in str(
+        events[0]
+    )
     with pytest.raises(KeyboardInterrupt):
         run(drive, tmp_path / "out.mp4", stop_at=100, overwrite=True)
     assert run(drive, tmp_path / "out.mp4", overwrite=True, crf=30.0) == 0
 
 
-def test_nothing_is_kept_of_less_than_a_segment(tmp_path: Path, drive: Path) -> None:
+def test_less_than_a_segment_is_discarded(tmp_path: Path, drive: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(drive, tmp_path / "out.mp4", stop_at=20)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spoilt_journal_is_no_journal(tmp_path: Path, drive: Path) -> None:
+def test_a_damaged_journal_is_ignored(tmp_path: Path, drive: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(drive, tmp_path / "out.mp4", stop_at=100)
     journal = tmp_path / ".out.mp4.thcli-resume" / "journal.json"
@@ -147,7 +155,7 @@ def test_a_spoilt_journal_is_no_journal(tmp_path: Path, drive: Path) -> None:
     assert media.probe(tmp_path / "out.mp4").frames == COUNT
 
 
-def test_the_last_step_can_be_interrupted_too(
+def test_the_final_muxing_can_be_repeated(
     tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from thcli.media.writing.mux import Muxer
@@ -167,8 +175,7 @@ def test_the_last_step_can_be_interrupted_too(
             frames.info.size,
             frames.info,
             OutputOptions(resume=True),
-            drive=frames.info,
-            fingerprint="a",
+            media.WritePlan(drive=frames.info, fingerprint="a"),
         ) as writer,
     ):
         assert writer.done == COUNT
@@ -180,14 +187,14 @@ def test_the_last_step_can_be_interrupted_too(
 def test_what_cannot_be_resumed_says_so(
     tmp_path: Path, name: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    said: list[Event] = []
+    events: list[Event] = []
     target = name if name == "-" else tmp_path / name
     with media.write(
         target,
         (64, 64),
+        plan=media.WritePlan(time_base=Fraction(1, 25)),
         options=OutputOptions(resume=True),
-        time_base=Fraction(1, 25),
-        on=said.append,
+        on=events.append,
     ) as writer:
         writer.write(np.zeros((64, 64, 3), np.uint8), 0)
-    assert "--resume does not apply" in str(said[0])
+    assert "--resume does not apply" in str(events[0])

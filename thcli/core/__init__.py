@@ -1,1 +1,1 @@
-"""What every layer shares: errors, events, options, values, geometry. No I/O and no torch at import."""
+"""Errors, events, options, values and geometry shared by all layers. No I/O, no torch at import."""

@@ -1,9 +1,9 @@
-"""A stage clock: who spends the time. Thread-safe, cheap enough to be always on (about a microsecond per use).
+"""Wall and CPU time per pipeline stage. Thread-safe; one use costs about a microsecond.
 
 clock = StageClock()
 with clock("track", frames=8):
     ...
-for frame in clock.over("decode", frames):  # times only the waiting for the next frame
+for frame in clock.time_each("decode", frames):  # measures only the wait for the next frame
     ...
 clock.stages()["track"].cpu
 """
@@ -22,10 +22,13 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """What a stage has used so far, summed over all threads, without the stages nested in it.
+    """Time used by a stage so far, summed over all threads, without the stages nested in it.
 
-    wall: seconds between entering and leaving.  cpu: seconds of CPU of the *calling* threads alone; what a library does in threads
-    of its own (codecs, OpenCV) shows only in the process's time.  calls: times entered.  frames: as told by the caller.
+    wall: seconds between entering and leaving.
+    cpu: CPU seconds of the calling threads alone. Threads that a library starts by itself (codecs,
+        OpenCV) are not included.
+    calls: number of times that the stage was entered.
+    frames: number of frames, as reported by the caller.
     """
 
     wall: float = 0.0
@@ -35,18 +38,25 @@ class StageTime:
 
 
 class StageClock:
-    """Accumulates wall and thread CPU time by stage name. A nested stage's time belongs to it alone, so the shares add up."""
+    """Accumulator of wall and thread CPU time by stage name.
+
+    The time of a nested stage counts for that stage alone, so the shares add up.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._times: dict[str, StageTime] = {}
-        self._nested = (
-            threading.local()
-        )  # per thread: [wall, cpu] used by inner stages of each open stage
+        # per thread: [wall, cpu] seconds used by the inner stages of each open stage
+        self._nested = threading.local()
 
     @contextmanager
     def __call__(self, stage: str, frames: int = 0) -> Iterator[None]:
-        """Times the block as `stage`; frames: how many it handles. A block that raises is counted as well."""
+        """Measure the block as `stage`. A block that raises is counted as well.
+
+        Args:
+            stage: name to count the time for.
+            frames: number of frames that the block processes.
+        """
         open_stages: list[list[float]] = self._nested.__dict__.setdefault("stack", [])
         inner = [0.0, 0.0]
         open_stages.append(inner)
@@ -68,8 +78,8 @@ class StageClock:
                     old.frames + frames,
                 )
 
-    def over(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The same items; the time that the iterable takes for each is `stage`'s, and each item counts as one frame."""
+    def time_each(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield `items` and measure the wait for each as `stage`; each item counts as one frame."""
         iterator = iter(items)
         while True:
             try:
@@ -81,12 +91,12 @@ class StageClock:
             yield item
 
     def _uncount(self, stage: str) -> None:
-        """Takes back the frame that the exhausted iterable did not give."""
+        """Subtract the frame that the exhausted iterable did not deliver."""
         with self._lock:
             old = self._times[stage]
             self._times[stage] = StageTime(old.wall, old.cpu, old.calls, old.frames - 1)
 
     def stages(self) -> dict[str, StageTime]:
-        """A snapshot, in the order in which the stages were first left."""
+        """Return a snapshot by stage name, in the order in which the stages were first left."""
         with self._lock:
             return dict(self._times)

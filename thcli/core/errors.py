@@ -1,12 +1,12 @@
-"""The one error tree.
+"""The exception hierarchy.
 
-    ThcliError                                                                  exit
-    ├── UsageError     a bad flag, a bad combination, a bad configuration file    2
-    ├── MediaError     an input that cannot be read, or holds no picture          3
-    ├── NoFaceError    no face was found, or none fits the choice                 4
-    ├── WeightsError   weights absent, altered, of other keys, or refused         5
-    ├── DeviceError    no such device, not enough of its memory                   6
-    └── OutputError    the output exists, cannot be written, the disk is full     7
+    ThcliError                                                            exit code
+    ├── UsageError     invalid flag, combination or configuration file            2
+    ├── MediaError     input unreadable, or without an image                      3
+    ├── NoFaceError    no face found, or none matches the selection               4
+    ├── WeightsError   weights missing, modified, incompatible or refused         5
+    ├── DeviceError    device does not exist, or is out of memory                 6
+    └── OutputError    output exists, is not writable, or the disk is full        7
 
 0 is success, 1 is a bug (an exception outside of this tree), 130 is an interruption.
 """
@@ -17,7 +17,11 @@ from typing import ClassVar
 
 
 class ThcliError(Exception):
-    """A failure that the user can understand: one sentence on what and where, and a hint on what to do next."""
+    """A failure that the user can act on.
+
+    message: one sentence that says what is wrong and where.
+    hint: the next action, or "".
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -31,36 +35,36 @@ class ThcliError(Exception):
 
 
 class UsageError(ThcliError):
-    """The command line, the options or a configuration file ask for something that does not exist or contradicts itself."""
+    """A command line, option or configuration file that is invalid or contradicts itself."""
 
     exit_code = 2
 
 
 class MediaError(ThcliError):
-    """An input file is missing, broken, empty, of the wrong kind, or has no picture (or no sound where one is needed)."""
+    """An input that is missing, damaged, empty, of the wrong kind, or has no image or audio."""
 
     exit_code = 3
 
 
 class NoFaceError(ThcliError):
-    """No face in the input, or none that fits the choice made with --face."""
+    """An input without a face, or without one that matches --face."""
 
     exit_code = 4
 
 
 class WeightsError(ThcliError):
-    """Weights are absent, have another hash or other keys than expected, or may not be used as asked."""
+    """Weights that are missing, have an unexpected hash or keys, or are excluded by licence."""
 
     exit_code = 5
 
 
 class DeviceError(ThcliError):
-    """The device asked for does not exist or has not enough memory."""
+    """A requested device that does not exist or is out of memory."""
 
     exit_code = 6
 
 
 class OutputError(ThcliError):
-    """The output exists already, cannot be written, or does not fit on the disk."""
+    """An output that exists already, cannot be written, or does not fit on the disk."""
 
     exit_code = 7

@@ -1,6 +1,6 @@
-"""What a long call tells its caller while it runs: small frozen events, handed to a listener.
+"""Progress events: small frozen values that a long call passes to a listener.
 
-The core never prints; the CLI turns events into a bar, plain lines or JSON lines.
+The core never prints; the CLI renders events as a bar, as plain lines or as JSON lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A stage begins. total: how many frames (or bytes) it will take, None when unknown."""
+    """The beginning of a stage.
+
+    total: number of units that the stage will process, None when unknown.
+    unit: the unit of progress, such as "frames" or "bytes".
+    """
 
     stage: str
     total: int | None = None
@@ -20,7 +24,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage has done `done` of its total so far."""
+    """Progress of a stage. done: units processed so far."""
 
     stage: str
     done: int
@@ -28,14 +32,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that the user should know; the work goes on."""
+    """A warning for the user; the work continues."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A stage has ended. seconds: wall time that it took."""
+    """The end of a stage. done: units processed. seconds: wall time."""
 
     stage: str
     done: int
@@ -47,4 +51,4 @@ Listener = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """The listener that ignores everything."""
+    """Ignore the event: a listener for callers that need no progress."""

@@ -1,7 +1,12 @@
-"""Similarities, rotations and warps.
+"""Similarity transforms, rotations, crop matrices and image warps.
 
-Convention: a matrix is named `dst_from_src` and maps column vectors of src pixels to dst pixels; products read like
-dominoes (`crop_from_frame @ frame_from_raw`). Pixel (0, 0) means the centre of the top-left pixel.
+Convention: a matrix named `dst_from_src` maps column vectors of src pixels to dst pixels, so the
+inner names of a product match (`crop_from_frame @ frame_from_raw`). Pixel (0, 0) is the centre of
+the top-left pixel.
+
+Rotations are (..., 3, 3) matrices or (..., 3) rotation vectors (unit axis times angle in radians).
+The conversions copy their argument, because scipy takes no read-only array, and return empty
+results for empty arrays, which scipy 1.12 refuses.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from thcli.core.types import Array, Array32, Image
 
@@ -18,11 +24,20 @@ from thcli.core.types import Array, Array32, Image
 def fit_similarity(
     src: npt.ArrayLike, dst: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> tuple[npt.NDArray[np.float64], Array, Array]:
-    """Weighted least-squares rotation, uniform scale and shift, for one or many point sets.
+    """Fit rotation, uniform scale and translation by weighted least squares, never a reflection.
 
-    src, dst: (..., K, D) with D 2 or 3, broadcast against each other.  weights: (K,) non-negative, normalised here.
-    Returns scale (...,), rotation (..., D, D), shift (..., D) with dst ~ scale * src @ rotation^T + shift; never a reflection.
-    Raises ValueError for fewer than two distinct points.  Umeyama 1991, eq. 40-42.
+    Umeyama 1991, eq. 40-42, for one or many point sets.
+
+    Args:
+        src, dst: (..., K, D) points with D = 2 or 3, broadcast against each other.
+        weights: (K,) non-negative, normalised here; None weighs all points equally.
+
+    Returns:
+        scale (...,), rotation (..., D, D) and translation (..., D), float64, with
+        dst ~ scale * src @ rotation^T + translation.
+
+    Raises:
+        ValueError: fewer than two distinct points.
     """
     x, y = np.broadcast_arrays(np.asarray(src, np.float64), np.asarray(dst, np.float64))
     count, dim = x.shape[-2:]
@@ -39,31 +54,45 @@ def fit_similarity(
     sign[..., -1] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
     rotation = (u * sign[..., None, :]) @ vt
     scale = (d * sign).sum(-1) / variance
-    shift = y_mean - scale[..., None] * (rotation @ x_mean[..., None])[..., 0]
+    translation = y_mean - scale[..., None] * (rotation @ x_mean[..., None])[..., 0]
     assert rotation.shape[-2:] == (dim, dim)
-    return scale, rotation, shift
+    return scale, rotation, translation
 
 
-def similarity(
+def fit_similarity_matrix(
     src: npt.ArrayLike, dst: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> Array:
-    """dst_from_src, (3, 3) float64, of two (K, 2) point sets; see `fit_similarity`."""
-    scale, rotation, shift = fit_similarity(src, dst, weights)
+    """Fit a similarity to two (K, 2) point sets as `fit_similarity` does.
+
+    Returns:
+        dst_from_src, (3, 3) float64.
+    """
+    scale, rotation, translation = fit_similarity(src, dst, weights)
     matrix = np.eye(3)
     matrix[:2, :2] = scale * rotation
-    matrix[:2, 2] = shift
+    matrix[:2, 2] = translation
     return matrix
 
 
-def transform(dst_from_src: Array, points: npt.ArrayLike) -> Array:
-    """Maps (..., 2) src pixels by an affine (3, 3) to (..., 2) dst pixels, float64."""
+def transform_points(dst_from_src: Array, points: npt.ArrayLike) -> Array:
+    """Map (..., 2) src pixels by an affine (3, 3) matrix to (..., 2) float64 dst pixels."""
     return np.asarray(points, np.float64) @ dst_from_src[:2, :2].T + dst_from_src[:2, 2]
 
 
-def rotated_square(centre: Sequence[float], side: float, angle: float, size: int) -> Array:
-    """crop_from_frame of a square of `side` pixels, turned by `angle` radians (picture's x axis towards y), seen as size x size pixels.
+def square_crop_matrix(centre: Sequence[float], side: float, angle: float, size: int) -> Array:
+    """Compute crop_from_frame of a rotated square that is resampled to size x size pixels.
 
-    The square's outer edges map to the outer edges of the crop: a pixel centre u of the crop lies at (u + 0.5) / size of the side.
+    The outer edges of the square map to the outer edges of the crop: pixel centre u of the crop is
+    at (u + 0.5) / size of the side.
+
+    Args:
+        centre: (x, y) of the square in frame pixels.
+        side: frame pixels.
+        angle: radians, positive from the image's x axis towards its y axis.
+        size: side of the crop in pixels.
+
+    Returns:
+        (3, 3) float64.
     """
     c, s = np.cos(angle), np.sin(angle)
     k = size / side
@@ -73,82 +102,80 @@ def rotated_square(centre: Sequence[float], side: float, angle: float, size: int
     return matrix
 
 
-def warp(
-    picture: Image, dst_from_src: Array, size: tuple[int, int], *, border: int = cv2.BORDER_CONSTANT
+def warp_affine(
+    image: Image, dst_from_src: Array, size: tuple[int, int], *, border: int = cv2.BORDER_CONSTANT
 ) -> Image:
-    """Bilinear warp of (H, W, ...) into size (width, height), same type; see cv2.warpAffine for `border`.
+    """Warp an image bilinearly. The type of the pixels is kept.
 
-    Shrinking by more than two aliases: reduce the picture first (`faces.crops.align.crop` does).
+    Reduction by more than a factor of two aliases: reduce the image first, as
+    `faces.crops.align.crop` does.
+
+    Args:
+        image: (H, W, ...) of a type that cv2.warpAffine takes.
+        dst_from_src: (3, 3) affine matrix.
+        size: (width, height) of the result.
+        border: border mode of cv2.warpAffine.
     """
-    return np.asarray(
-        cv2.warpAffine(picture, dst_from_src[:2], size, flags=cv2.INTER_LINEAR, borderMode=border),
-        picture.dtype,
+    warped = cv2.warpAffine(
+        image, dst_from_src[:2], size, flags=cv2.INTER_LINEAR, borderMode=border
     )
+    return np.asarray(warped, image.dtype)
 
 
 def rotvec_from_matrix(rotation: Array) -> Array:
-    """(..., 3, 3) rotations -> (..., 3) axis times angle in radians, angle in [0, pi]."""
-    r = np.asarray(rotation, np.float64)
-    axis = np.stack(
-        [r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1
-    )
-    sine = np.linalg.norm(axis, axis=-1) / 2
-    cosine = (np.trace(r, axis1=-2, axis2=-1) - 1) / 2
-    angle = np.arctan2(sine, cosine)
-    factor = np.where(sine > 1e-8, angle / np.maximum(2 * sine, 1e-300), 0.5)
-    out = axis * factor[..., None]
-    half_turn = (sine <= 1e-8) & (cosine < 0)
-    if np.any(
-        half_turn
-    ):  # the antisymmetric part vanishes at pi: take the axis from the symmetric part
-        symmetric = (r + np.eye(3)) / 2
-        column = np.argmax(np.diagonal(symmetric, axis1=-2, axis2=-1), -1)
-        picked = np.take_along_axis(symmetric, column[..., None, None], -1)[..., 0]
-        picked = picked / np.maximum(np.linalg.norm(picked, axis=-1, keepdims=True), 1e-300)
-        out = np.where(half_turn[..., None], picked * np.pi, out)
-    return np.asarray(out)
+    """Convert (..., 3, 3) rotation matrices to (..., 3) rotation vectors, angle in [0, pi]."""
+    r = np.array(rotation, np.float64)
+    if r.size == 0:
+        return np.zeros(r.shape[:-1])
+    rotvec = Rotation.from_matrix(r.reshape(-1, 3, 3)).as_rotvec()
+    return np.asarray(rotvec, np.float64).reshape(r.shape[:-1])
 
 
 def matrix_from_rotvec(rotvec: npt.ArrayLike) -> Array:
-    """(..., 3) axis times angle in radians -> (..., 3, 3) rotations (Rodrigues)."""
-    v = np.asarray(rotvec, np.float64)
-    angle = np.linalg.norm(v, axis=-1)[..., None, None]
-    x, y, z = v[..., 0], v[..., 1], v[..., 2]
-    o = np.zeros_like(x)
-    k = np.stack([np.stack([o, -z, y], -1), np.stack([z, o, -x], -1), np.stack([-y, x, o], -1)], -2)
-    sinc = np.sinc(angle / np.pi)
-    versine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return np.asarray(np.eye(3) + sinc * k + versine * (k @ k), np.float64)
+    """Convert (..., 3) rotation vectors to (..., 3, 3) rotation matrices."""
+    v = np.array(rotvec, np.float64)
+    if v.size == 0:
+        return np.zeros((*v.shape, 3))
+    matrix = Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix()
+    return np.asarray(matrix, np.float64).reshape(*v.shape, 3)
 
 
 def angles_from_matrix(rotation: Array) -> Array:
-    """(..., 3, 3) rotations -> (..., 3) pitch, yaw and roll in degrees, of `roll after yaw after pitch`: Rz Ry Rx.
+    """Decompose (..., 3, 3) rotations Rz(roll) Ry(yaw) Rx(pitch) into (..., 3) angles in degrees.
 
-    In picture axes (x right, y down, z away): positive pitch looks down, yaw turns the nose to the picture's left, roll tilts
-    clockwise. pitch and roll: -180..180; yaw: -90..90, where at the ends only the sum or difference of the other two is told.
+    In image axes (x right, y down, z away from the camera) positive pitch looks down, positive yaw
+    turns the nose to the image's left, and positive roll tilts clockwise.
+
+    Returns:
+        pitch, yaw, roll, float64; pitch and roll in -180..180, yaw in -90..90. At yaw = -90 or 90
+        only the sum or the difference of pitch and roll is defined; scipy then warns of gimbal
+        lock and sets one of them to 0.
     """
-    r = np.asarray(rotation, np.float64)
-    flat = np.hypot(r[..., 0, 0], r[..., 1, 0])
-    pitch = np.arctan2(r[..., 2, 1], r[..., 2, 2])
-    roll = np.arctan2(r[..., 1, 0], r[..., 0, 0])
-    return np.asarray(np.degrees(np.stack([pitch, np.arctan2(-r[..., 2, 0], flat), roll], -1)))
+    r = np.array(rotation, np.float64)
+    # Rz Ry Rx is the intrinsic sequence z, y', x''
+    if r.size == 0:
+        return np.zeros(r.shape[:-1])
+    angles = Rotation.from_matrix(r.reshape(-1, 3, 3)).as_euler("ZYX", degrees=True)[:, ::-1]
+    return np.asarray(angles, np.float64).reshape(r.shape[:-1])
 
 
 def matrix_from_angles(angles: npt.ArrayLike) -> Array:
-    """The inverse of `angles_from_matrix`: (..., 3) pitch, yaw, roll in degrees -> (..., 3, 3)."""
-    turns = np.radians(np.asarray(angles, np.float64))
-    x, y, z = (matrix_from_rotvec(turns[..., i : i + 1] * np.eye(3)[i]) for i in range(3))
-    return np.asarray(z @ y @ x)
+    """Convert (..., 3) pitch, yaw, roll in degrees to (..., 3, 3), Rz(roll) Ry(yaw) Rx(pitch)."""
+    a = np.array(angles, np.float64)
+    if a.size == 0:
+        return np.zeros((*a.shape, 3))
+    rotation = Rotation.from_euler("ZYX", a.reshape(-1, 3)[:, ::-1], degrees=True)
+    return np.asarray(rotation.as_matrix(), np.float64).reshape(*a.shape, 3)
 
 
-def box_of(points: npt.ArrayLike) -> Array32:
-    """(K, 2+) pixels -> (4,) x0, y0, x1, y1 float32."""
+def bounding_box(points: npt.ArrayLike) -> Array32:
+    """Compute the box around (K, 2) or (K, 3) points: (4,) float32 x0, y0, x1, y1 in pixels."""
     p = np.asarray(points, np.float32)[:, :2]
     return np.concatenate([p.min(0), p.max(0)])
 
 
 def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Intersection over union of two (4,) boxes, 0..1."""
+    """Compute the intersection over union of two (4,) boxes x0, y0, x1, y1, 0..1."""
     p, q = np.asarray(a, np.float64), np.asarray(b, np.float64)
     inner = np.clip(np.minimum(p[2:], q[2:]) - np.maximum(p[:2], q[:2]), 0, None).prod()
     return float(inner / max((p[2:] - p[:2]).prod() + (q[2:] - q[:2]).prod() - inner, 1e-12))

@@ -61,7 +61,7 @@ def optical_flow(image: Image, reference: Image) -> Array32:
         image, reference: (H, W, 3) uint8 RGB of one shape, at least 16 pixels a side.
 
     Returns:
-        (H, W, 2) float32 pixels: the content of image[y, x] lies in `reference` at
+        (H, W, 2) float32 pixels: the content of image[y, x] is in `reference` at
         (x, y) + flow[y, x].
 
     Raises:
@@ -73,7 +73,7 @@ def optical_flow(image: Image, reference: Image) -> Array32:
         raise ValueError(
             f"optical flow needs at least {FLOW_LEAST_SIDE} pixels a side, not {image.shape}"
         )
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (image, reference)]
+    grey = [cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (image, reference)]
     start = np.zeros((*image.shape[:2], 2), np.float32)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     return np.asarray(search.calc(grey[0], grey[1], start), np.float32)

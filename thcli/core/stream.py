@@ -1,7 +1,8 @@
-"""Overlap in bounded memory: a thread that reads ahead, and a map over threads that keeps the order.
+"""Concurrency in bounded memory: a read-ahead thread, and an ordered map over threads.
 
-Both are generators: closing one early (or an exception in its consumer, or Ctrl-C) stops its threads, closes the iterable
-that it reads and waits for both; what fails in a thread is raised in the consumer, in its turn.
+Both are generators. Closing one early (also by an exception in its consumer, or Ctrl-C) stops its
+threads, closes the iterable that it reads, and waits for both. An exception in a thread is raised
+in the consumer, after the items before it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ R = TypeVar("R")
 
 
 class Channel(Generic[T]):
-    """A bounded first-in first-out queue between two threads, which either side can end.
+    """A bounded first-in first-out queue between two threads that either side can end.
 
-    The producer ends it with `finish` (with its error, if it has one), the consumer with `stop`; nobody waits for a side that is gone.
+    The producer ends it with `finish`, with its error if it has one; the consumer with `stop`.
+    Neither waits for a side that has ended.
     """
 
     def __init__(self, depth: int) -> None:
@@ -31,7 +33,7 @@ class Channel(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Waits for room. Returns False when the consumer is gone."""
+        """Wait for room and append an item. Return False when the consumer has stopped."""
         with self._changed:
             while len(self._items) >= self._depth and not self._stopped:
                 self._changed.wait()
@@ -42,13 +44,13 @@ class Channel(Generic[T]):
             return True
 
     def finish(self, error: BaseException | None = None) -> None:
-        """No more items will come; an error is raised in the consumer after the items before it."""
+        """End the queue; `error` is raised in the consumer after the remaining items."""
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Nobody reads any more: what waits is dropped, and `put` returns False."""
+        """Drop the waiting items; `put` returns False from now on."""
         with self._changed:
             self._stopped = True
             self._items.clear()
@@ -69,7 +71,12 @@ class Channel(Generic[T]):
 
 
 def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """Yields `items`, read ahead by a thread of its own: at most `depth` of them wait (one more is in the making)."""
+    """Yield `items`, read ahead by a separate thread.
+
+    Args:
+        items: any iterable; a generator is closed at the end.
+        depth: most items that wait; one more is being produced.
+    """
     channel: Channel[T] = Channel(depth)
 
     def work() -> None:
@@ -78,7 +85,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
             for item in items:
                 if not channel.put(item):
                     break
-        except BaseException as exc:  # noqa: BLE001  - not swallowed: it crosses over to the consumer
+        except BaseException as exc:  # noqa: BLE001  - not swallowed: it is raised in the consumer
             error = exc
         finally:
             _close(items)
@@ -90,18 +97,22 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         yield from channel
     finally:
         channel.stop()
-        if (
-            thread is not threading.current_thread()
-        ):  # the collector may close a forgotten generator from anywhere
+        # the garbage collector may close an abandoned generator in any thread, this one included
+        if thread is not threading.current_thread():
             thread.join()
 
 
 def ordered_map(
     function: Callable[[T], R], items: Iterable[T], workers: int, depth: int
 ) -> Generator[R, None, None]:
-    """Yields function(item) in the order of `items`, computed by `workers` threads with at most `depth` items in flight.
+    """Yield function(item) in the order of `items`, computed by a pool of threads.
 
-    `items` is read in the calling thread, as far ahead as `depth` says (put a `prefetch` around it to read it elsewhere).
+    Args:
+        function: called in the worker threads.
+        items: read in the calling thread, up to `depth` ahead; wrap it in `prefetch` to read it in
+            another thread.
+        workers: number of threads.
+        depth: most items in flight.
     """
     pending: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="ordered_map")
@@ -118,6 +129,6 @@ def ordered_map(
 
 
 def _close(items: object) -> None:
-    """A generator that is left early ends here and now, not when the collector finds it."""
+    """Close a generator now rather than when the garbage collector finds it."""
     if isinstance(items, Generator):
         items.close()

@@ -1,7 +1,8 @@
-"""Values that travel between stages: frozen, with read-only arrays by convention (a stage returns a new value).
+"""Values that pass between stages: frozen dataclasses.
 
-Points are (x, y) or (x, y, z) in pixels, y down, (0, 0) the *centre* of the top-left pixel. Matrices are
-`dst_from_src`, 3x3 float64. Pictures on the host are (H, W, 3) RGB, uint8 or uint16 (full range of the type).
+Arrays in them are read-only by convention: a stage returns a new value. Points are (x, y) or
+(x, y, z) in pixels, y down, (0, 0) the centre of the top-left pixel. Matrices are `dst_from_src`,
+3x3 float64. Images on the host are (H, W, 3) RGB, uint8 or uint16 (full range of the type).
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[np.generic]
-Stamps = npt.NDArray[np.int64]  # (T,) time stamps
+Timestamps = npt.NDArray[np.int64]  # (T,) in units of a time base
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One upright RGB picture of a stream and its place in time.
+    """An upright RGB frame of a stream with its time stamp.
 
-    pixels: (H, W, 3) uint8 or uint16 RGB.  pts: integer time stamp in units of time_base seconds.  index: 0, 1, 2 …
+    pixels: (H, W, 3) uint8 or uint16 RGB.
+    pts: integer time stamp in units of time_base.
+    time_base: seconds.
+    index: 0, 1, 2 … in the order of decoding.
     duration: in units of time_base, 0 when the stream does not say.
     """
 
@@ -41,19 +45,24 @@ class Frame:
 
     @property
     def seconds(self) -> float:
-        """For display only: never compute with it."""
+        """Time stamp in seconds, for display only: arithmetic uses pts and time_base."""
         return float(self.pts * self.time_base)
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face in one picture.
+    """A detected face in one image.
 
-    box: (4,) x0, y0, x1, y1 pixels.  score: 0..1 confidence.  keypoints: (6, 2) pixels (the eye on the picture's left,
-    the other eye, nose tip, mouth centre, ear left, ear right), or None.  mesh: (468, 3) pixels, z in the same unit,
-    negative towards the camera, or None.  iris: (2, 5, 2) pixels, centre first, picture's left eye (33/133) first, or None.
-    logit: the mesh network's own certainty (about 15 or less is a doubtful fit).  track: a stable number within a clip, -1 outside of one.
-    points: (N, 2) or (N, 3) pixels in another landmarker's layout, told by N (5, 68, 98, 106 or 203; `faces.landmarks.layouts`), or None.
+    box: (4,) float32 x0, y0, x1, y1 in pixels.
+    score: detection confidence, 0..1.
+    keypoints: (6, 2) pixels, or None: the eye on the image's left, the other eye, nose tip, mouth
+        centre, left ear, right ear.
+    mesh: (468, 3) pixels, or None; z in the same unit, negative towards the camera.
+    iris: (2, 5, 2) pixels, or None; centre first, the eye on the image's left (33/133) first.
+    logit: confidence of the mesh network before the sigmoid; 15 or less is a doubtful fit.
+    track: number that identifies the face within a clip, -1 outside of one.
+    points: (N, 2) or (N, 3) pixels in another landmarker's layout, or None. N identifies the
+        layout: 5, 68, 98, 106 or 203 (`faces.landmarks.layouts`).
     """
 
     box: Array32
@@ -67,13 +76,17 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of the box, in square pixels."""
+        """Area of the box in square pixels."""
         return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """Where a square (or other) crop lies in its frame. crop_from_frame: (3, 3) float64 pixels to pixels.  size: (width, height)."""
+    """Placement of a crop in its frame.
+
+    crop_from_frame: (3, 3) float64, frame pixels to crop pixels.
+    size: (width, height) of the crop in pixels.
+    """
 
     crop_from_frame: Array
     size: tuple[int, int]
@@ -81,7 +94,11 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is: a unit vector, commonly (512,) float32, and the backend that made it (vectors of two backends do not compare)."""
+    """An identity embedding.
+
+    vector: (D,) float32 of unit length, commonly D = 512.
+    backend: name of the encoder. Vectors of different backends are not comparable.
+    """
 
     vector: Array32
     backend: str
@@ -89,20 +106,29 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """Faces in the numbers of a 3-D model, a row each.
+    """Parameters of a 3-D face model for N faces, one row each. All arrays are float32.
 
-    model: the backend that made them (numbers of two models do not compare).  identity: (N, I), the shape at rest.  expression: (N, E).
-    rotation: (N, 3) rotation vectors in radians of the head in picture axes (x right, y down, z away from the camera), zero for a face
-    that looks into the camera: positive about x looks down, about y turns the nose to the picture's left, about z tilts clockwise.
-    scale: (N,) pixels of the picture a unit of the model.  translation: (N, 2) pixels of the picture, where the model's origin lies.
-    own: name -> (N, ...), the numbers as the model itself has them, in its own axes and for its own crop, none left out.
+    model: name of the backend. Parameters of different models are not comparable.
+    identity: (N, I), shape of the neutral face.
+    expression: (N, E).
+    rotation: (N, 3) rotation vectors of the head in radians, in image axes (x right, y down, z away
+        from the camera). Zero is a frontal face. Positive about x looks down, about y turns the
+        nose to the image's left, about z tilts clockwise.
+    scale: (N,) image pixels per unit of the model.
+    translation: (N, 2) image pixels, position of the model's origin.
+    native: name -> (N, ...), all parameters as the model defines them, in its own axes and for its
+        own crop.
 
-    | model | identity, expression | unit, origin | own |
-    |---|---|---|---|
-    | mesh | 24 shapes in standard deviations; `motion.model3d.EXPRESSION` | outer eye corners' distance; centre of the rigid points | - |
-    | tddfa, tddfa-mb05 | 40, 10 of BFM (3DDFA_V2) | micrometre; BFM's | param (62): 3 x 4 matrix by rows, shape 40, expression 10 |
-    | deep3d | 80, 64 of BFM 2009, standard deviations | decimetre; the mean face's centre | id 80, exp 64, tex 80, angle 3 (x, y, z), gamma 27, trans 3 |
-    | deca | 100, 50 of FLAME, standard deviations | metre; FLAME's, turned about its root joint | shape 100, tex 50, exp 50, pose 6 (head, jaw), cam 3, light 27 |
+    Per model: identity and expression; unit and origin; native parameters.
+
+    mesh: 24 shapes in standard deviations, `motion.model3d.EXPRESSION_NAMES`; distance of the
+        outer eye corners, centre of the rigid points; none.
+    tddfa, tddfa-mb05: 40 and 10 of BFM (3DDFA_V2); micrometre, BFM's origin; param (62), a 3 x 4
+        matrix by rows, shape 40, expression 10.
+    deep3d: 80 and 64 of BFM 2009 in standard deviations; decimetre, centre of the mean face; id 80,
+        exp 64, tex 80, angle 3 (x, y, z), gamma 27, trans 3.
+    deca: 100 and 50 of FLAME in standard deviations; metre, FLAME's origin, rotated about its root
+        joint; shape 100, tex 50, exp 50, pose 6 (head, jaw), cam 3, light 27.
     """
 
     model: str
@@ -111,7 +137,7 @@ class Coefficients:
     rotation: Array32
     scale: Array32
     translation: Array32
-    own: Mapping[str, Array32] = field(default_factory=dict)
+    native: Mapping[str, Array32] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rotation)
@@ -119,10 +145,14 @@ class Coefficients:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """A window of a clip's motion in small numbers.
+    """A window of T frames of a clip's motion parameters.
 
-    kind: which engine family reads it ("mesh", "fomm", …).  pts: (T,) int64 in units of time_base.  valid: (T,) bool, False where
-    the face was not seen.  arrays: name -> (T, ...).  constants: name -> array without a time axis, the same for every window.
+    kind: engine family that reads it ("mesh", "fomm", …).
+    pts: (T,) int64 time stamps in units of time_base.
+    time_base: seconds.
+    valid: (T,) bool, False where no face was detected.
+    arrays: name -> (T, ...), per-frame parameters.
+    constants: name -> array without a time axis, the same for every window of the clip.
     """
 
     kind: str

@@ -1,17 +1,21 @@
-"""Reading and writing pictures, sound and whatever comes with them. Nothing here knows of faces.
+"""Reading and writing of images and videos with their audio, subtitles and metadata.
 
 info = media.probe("clip.mp4")
-with media.read("clip.mp4") as frames, media.write("out.mp4", info.size, info, OutputOptions(), drive=info.path) as out:
+plan = media.WritePlan(drive=info)
+with (
+    media.read("clip.mp4") as frames,
+    media.write("out.mp4", info.size, info, OutputOptions(), plan) as writer,
+):
     for frame in frames:
-        out.write(frame.pixels, frame.pts, frame.duration)
+        writer.write(frame.pixels, frame.pts, frame.duration)
 """
 
 from thcli.media.info import Colour, MediaInfo, StreamInfo
 from thcli.media.reading.image import parse_background
 from thcli.media.reading.probe import probe
-from thcli.media.reading.read import Reader, local, read, read_image
+from thcli.media.reading.read import Reader, read, read_image, seekable_path
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.write import Writer, write
+from thcli.media.writing.write import WritePlan, Writer, write
 
 __all__ = [
     "Colour",
@@ -19,11 +23,12 @@ __all__ = [
     "Provenance",
     "Reader",
     "StreamInfo",
+    "WritePlan",
     "Writer",
-    "local",
     "parse_background",
     "probe",
     "read",
     "read_image",
+    "seekable_path",
     "write",
 ]

@@ -1,4 +1,8 @@
-"""Results that are not pictures: a file that appears whole or not at all, and lines of JSON in it or on standard output."""
+"""Atomic output files other than videos and images, and JSON Lines on top of them.
+
+A file is written under a temporary name beside its target and renamed when it is complete, so that
+a reader sees either nothing, the old file or the whole new one.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,59 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from thcli.core.errors import OutputError
-from thcli.media.failures import unwritable
+from thcli.media.failures import to_output_error
 
 
-class SideFile:
-    """A file that is written as `partial`, beside its place, and moved there when the block ends well; removed when it does not.
+@contextmanager
+def replace_atomically(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary path, and rename it to `path` when the block ends without an exception.
 
-    Raises OutputError when the place is taken, or cannot be written to.
+    The temporary file is removed after an exception. Its name ends as `path` does, because some
+    encoders choose the format by the ending.
+
+    Args:
+        path: the final name.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputError: the file exists already, or cannot be written; an OSError of the block is
+            converted.
+    """
+    with AtomicFile(path, overwrite) as file:
+        try:
+            yield file.partial
+        except OSError as exc:
+            raise to_output_error(path, exc) from exc
+
+
+class AtomicFile:
+    """Context manager for a file that is written as `partial` and renamed to `path` on success.
+
+    Construction already checks the target, so that a long job fails early.
+
+    path: the final name.
+    partial: the temporary name in the same folder, with the same ending.
+
+    Raises OutputError when the target exists and `overwrite` is False, or cannot be written.
     """
 
     def __init__(self, path: Path, overwrite: bool) -> None:
         self.path, self._overwrite = path, overwrite
-        self.partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        unique = f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}"
+        self.partial = path.with_name(unique)
         self._check()
         try:
             self.partial.touch(exist_ok=False)
             self.partial.unlink()
         except OSError as exc:
-            raise unwritable(path, exc) from exc
+            raise to_output_error(path, exc) from exc
 
     def _check(self) -> None:
         if self.path.is_dir():
@@ -40,8 +73,8 @@ class SideFile:
             )
         if not self.path.parent.is_dir():
             raise OutputError(
-                f"{self.path.parent} is not a folder that exists.",
-                f"Make it with 'mkdir -p {self.path.parent}'.",
+                f"The folder {self.path.parent} does not exist.",
+                f"Create it with 'mkdir -p {self.path.parent}'.",
             )
 
     def __enter__(self) -> Self:
@@ -55,22 +88,27 @@ class SideFile:
     ) -> None:
         try:
             if error is None:
-                self._check()  # someone else may have been quicker
+                self._check()  # another process may have created the target meanwhile
                 with self.partial.open("rb") as file:
                     os.fsync(file.fileno())
                 self.partial.replace(self.path)
         except OSError as exc:
-            raise unwritable(self.path, exc) from exc
+            raise to_output_error(self.path, exc) from exc
         finally:
             self.partial.unlink(missing_ok=True)
 
 
-class Lines:
-    """JSON Lines: a context manager. target: a file, '-' for standard output, or None for nowhere."""
+class JsonLinesWriter:
+    """Context manager that writes JSON Lines to a file, atomically, or to standard output.
+
+    target: a file, "-" for standard output, or None to discard the rows.
+    overwrite: replace an existing file.
+    """
 
     def __init__(self, target: str | Path | None, overwrite: bool) -> None:
         self.name = "standard output" if target == "-" else str(target)
-        self._file = None if target is None or target == "-" else SideFile(Path(target), overwrite)
+        to_file = target is not None and target != "-"
+        self._file = AtomicFile(Path(str(target)), overwrite) if to_file else None
         self._out = sys.stdout if target == "-" else None
 
     def __enter__(self) -> Self:
@@ -78,16 +116,16 @@ class Lines:
             try:
                 self._out = self._file.partial.open("w", encoding="utf-8")
             except OSError as exc:
-                raise unwritable(self.name, exc) from exc
+                raise to_output_error(self.name, exc) from exc
         return self
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """One line."""
+        """Write one row as a line."""
         if self._out is not None:
             try:
                 self._out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
             except OSError as exc:
-                raise unwritable(self.name, exc) from exc
+                raise to_output_error(self.name, exc) from exc
 
     def __exit__(
         self,
@@ -102,7 +140,7 @@ class Lines:
                 self._out.flush()
         except OSError as exc:
             kind, error = type(exc), exc
-            raise unwritable(self.name, exc) from exc
+            raise to_output_error(self.name, exc) from exc
         finally:
             if self._file is not None:
                 self._file.__exit__(kind, error, trace)

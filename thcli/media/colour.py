@@ -1,9 +1,10 @@
-"""From a decoder's pixels to RGB and back, by the tags of the stream.
+"""Colour conversion between decoded frames and RGB, by the colour tags of the stream.
 
-Untagged YUV is taken as BT.601 below 720 lines, else BT.709, limited range: what players do. Planar YUV, which is nearly all
-there is, is converted here with the exact matrix; the rest by swscale. (swscale's quick path from 4:2:0 is 1 to 1.5 levels too
-dark on average, and its exact one puts chroma half a pixel to the side of where it takes it from on the way back.) Chroma is
-spread over the pixels that it was averaged from, so a frame that nothing was drawn on survives the round trip.
+Untagged YUV is interpreted as players do: BT.601 below 720 lines, else BT.709, limited range.
+Planar YUV, by far the most common, is converted here with the exact matrix; other formats by
+swscale. swscale's fast path from 4:2:0 is 1 to 1.5 levels too dark on average, and its accurate
+path places chroma half a pixel beside the position that the reverse conversion reads. Chroma is
+replicated over the pixels that it was averaged from, so an unchanged frame survives the round trip.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ Samples = np.ndarray[Any, Any]
 
 _UNSPECIFIED = 2
 _BT709, _BT601, _BT2020 = 1, 6, 9
-# red's and blue's share of luma, by code point of the matrix: ISO/IEC 23091-2 table 4
-_SHARES = {
+# weights of red and blue in luma (Kr, Kb) by matrix code point: ISO/IEC 23091-2 table 4
+_LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
     5: (0.299, 0.114),
@@ -34,29 +35,43 @@ _SHARES = {
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
-_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # swscale's own numbers of them
+_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # swscale's constants for them
 _EXACT = 0x4 | 0x2000 | 0x40000  # SWS_BICUBIC, SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND
 _PLANAR = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)le)?")
 
 
 def is_rgb(pix_fmt: str) -> bool:
-    """Whether the pixels are red, green and blue already, so that no matrix applies."""
+    """Return True for an RGB pixel format, to which no YUV matrix applies."""
     return pix_fmt.startswith(
         ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
     )
 
 
-def completed(colour: Colour, pix_fmt: str, height: int) -> Colour:
-    """The tags with matrix and range filled in where the stream leaves them open."""
+def complete_tags(colour: Colour, pix_fmt: str, height: int) -> Colour:
+    """Fill in matrix and range where the stream leaves them unspecified.
+
+    Args:
+        colour: tags of the stream.
+        pix_fmt: FFmpeg's name of the pixel format.
+        height: of the frames; untagged video below 720 lines is BT.601.
+    """
     if is_rgb(pix_fmt):
         return Colour(0, 2, colour.primaries, colour.transfer)
-    matrix = colour.matrix if colour.matrix in _SHARES else _BT601 if height < 720 else _BT709
+    matrix = colour.matrix if colour.matrix in _LUMA_WEIGHTS else _BT601 if height < 720 else _BT709
     span = colour.range or (2 if pix_fmt.startswith("yuvj") else 1)
     return Colour(matrix, span, colour.primaries, colour.transfer)
 
 
-def for_encoding(colour: Colour, pix_fmt: str, height: int) -> Colour:
-    """The tags for an output of this pixel format, made from an input's: RGB input becomes BT.709 where a matrix is needed."""
+def encoding_tags(colour: Colour, pix_fmt: str, height: int) -> Colour:
+    """Derive the tags of an output from those of its input.
+
+    An RGB input becomes BT.709 (BT.2020 with its primaries) where the output needs a matrix.
+
+    Args:
+        colour: tags of the input.
+        pix_fmt: FFmpeg's name of the output's pixel format.
+        height: of the frames.
+    """
     if is_rgb(pix_fmt):
         return Colour(0, 2, colour.primaries, colour.transfer)
     if pix_fmt.startswith("yuvj"):
@@ -66,16 +81,26 @@ def for_encoding(colour: Colour, pix_fmt: str, height: int) -> Colour:
         transfer = _BT709 if colour.transfer in (_UNSPECIFIED, 13) else colour.transfer
         primaries = _BT709 if colour.primaries == _UNSPECIFIED else colour.primaries
         return Colour(_BT2020 if primaries == _BT2020 else _BT709, span, primaries, transfer)
-    return completed(colour, pix_fmt, height)
+    return complete_tags(colour, pix_fmt, height)
 
 
 @lru_cache(maxsize=64)
 def yuv_from_rgb(matrix: int, span: int, rgb_top: int, depth: int) -> Array:
-    """(3, 4): RGB of 0..rgb_top in columns 0..2 and 1 in the last -> Y, Cb, Cr as codes of `depth` bits, limited (1) or full (2) range.
+    """Compute the affine matrix from RGB to Y, Cb, Cr codes.
 
-    ITU-T H.273 section 8.3: limited black is 16 and white 235, chroma 16..240 around 128, times 2^(depth - 8).
+    ITU-T H.273 section 8.3: in limited range black is 16 and white 235, chroma 16..240 around 128,
+    times 2^(depth - 8).
+
+    Args:
+        matrix: code point of the YUV matrix.
+        span: 1 limited range, 2 full range.
+        rgb_top: largest RGB value, 255 or 65535.
+        depth: bits per YUV sample.
+
+    Returns:
+        (3, 4) float64, applied to (R, G, B, 1).
     """
-    red, blue = _SHARES[matrix]
+    red, blue = _LUMA_WEIGHTS[matrix]
     luma = np.array([red, 1 - red - blue, blue])
     rows = np.stack(
         [
@@ -94,56 +119,61 @@ def yuv_from_rgb(matrix: int, span: int, rgb_top: int, depth: int) -> Array:
 
 @lru_cache(maxsize=64)
 def rgb_from_yuv(matrix: int, span: int, rgb_top: int, depth: int) -> Array:
-    """(3, 4), the inverse of yuv_from_rgb."""
+    """Compute the inverse of `yuv_from_rgb`, (3, 4) float64, applied to (Y, Cb, Cr, 1)."""
     forward = yuv_from_rgb(matrix, span, rgb_top, depth)
     back = np.linalg.inv(forward[:, :3])
     return np.column_stack([back, -back @ forward[:, 3]])
 
 
 class ToRGB:
-    """Turns decoded frames of one stream into (H, W, 3) RGB, uint8, or uint16 (full range) from more than 8 bits a sample."""
+    """Converter of one stream's decoded frames to RGB.
+
+    The result is (H, W, 3) uint8, or uint16 (full range) for more than 8 bits per sample.
+
+    colour: tags of the stream, used where a frame has none.
+    background: RGB 0..255 under transparent pixels.
+    """
 
     def __init__(self, colour: Colour, background: tuple[int, int, int] = (0, 0, 0)) -> None:
         self._colour = colour
         self._background = background
         self._swscale = VideoReformatter()
-        # kept from frame to frame: fresh memory of this size costs more than the arithmetic in it
+        # reused between frames: allocating this much memory costs more than the arithmetic
         self._yuv: Samples | None = None
-        self._rooms: dict[int, Samples] = {}
+        self._chroma_buffers: dict[int, Samples] = {}
 
     def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> Samples:
-        """size: (width, height) to scale to when a frame's differs from the stream's."""
+        """Convert one frame. size: (width, height) to scale to, None for the frame's own."""
         form = _PLANAR.fullmatch(frame.format.name)
-        colour = completed(self._tags(frame), frame.format.name, frame.height)
+        colour = complete_tags(self._tags(frame), frame.format.name, frame.height)
         if form is None or size is not None:
             return self._by_swscale(frame, colour, size)
         depth = int(form[2] or 8)
         planes = [_plane(frame, i, depth) for i in range(3)]
         if form[1] != "444":
             for i in (1, 2):
-                planes[i] = self._spread(planes[i], 2 if form[1] == "420" else 1, i)[
-                    : frame.height, : frame.width
-                ]
-        self._yuv = cv2.merge(
-            planes,
-            self._yuv if self._yuv is not None and self._yuv.dtype == planes[0].dtype else None,
-        )
+                lines = 2 if form[1] == "420" else 1
+                full = self._replicate_chroma(planes[i], lines, i)
+                planes[i] = full[: frame.height, : frame.width]
+        reusable = self._yuv is not None and self._yuv.dtype == planes[0].dtype
+        self._yuv = cv2.merge(planes, self._yuv if reusable else None)
         top = 255 if depth == 8 else 65535
-        return np.asarray(
-            cv2.transform(self._yuv, rgb_from_yuv(colour.matrix, colour.range, top, depth))
-        )
+        matrix = rgb_from_yuv(colour.matrix, colour.range, top, depth)
+        return np.asarray(cv2.transform(self._yuv, matrix))
 
-    def _spread(self, plane: Samples, lines: int, index: int) -> Samples:
-        """Every sample twice along x, and `lines` times along y: two neighbours at once, as one number of double width."""
+    def _replicate_chroma(self, plane: Samples, lines: int, index: int) -> Samples:
+        """Repeat every sample twice along x and `lines` times along y.
+
+        Two neighbours are written at once, as one number of double width.
+        """
         height, width = plane.shape
         double = np.uint16 if plane.dtype == np.uint8 else np.uint32
-        room = self._rooms.get(index)
-        if room is None or room.shape != (height, lines, width) or room.dtype != double:
-            room = self._rooms[index] = np.empty((height, lines, width), double)
-        np.multiply(
-            plane[:, None, :], double((1 << (8 * plane.itemsize)) + 1), out=room, dtype=double
-        )
-        return room.view(plane.dtype).reshape(height * lines, width * 2)
+        buffer = self._chroma_buffers.get(index)
+        if buffer is None or buffer.shape != (height, lines, width) or buffer.dtype != double:
+            buffer = self._chroma_buffers[index] = np.empty((height, lines, width), double)
+        twice = double((1 << (8 * plane.itemsize)) + 1)
+        np.multiply(plane[:, None, :], twice, out=buffer, dtype=double)
+        return buffer.view(plane.dtype).reshape(height * lines, width * 2)
 
     def _by_swscale(
         self, frame: av.VideoFrame, colour: Colour, size: tuple[int, int] | None
@@ -174,7 +204,7 @@ class ToRGB:
         return self._over_background(pixels, rest[0]) if rest else pixels
 
     def _tags(self, frame: av.VideoFrame) -> Colour:
-        """The frame's own tags, where it has them, are more exact than the stream's."""
+        """Return the frame's tags where it has them, else the stream's."""
         return Colour(
             frame.colorspace if int(frame.colorspace) != _UNSPECIFIED else self._colour.matrix,
             int(frame.color_range) or self._colour.range,
@@ -182,21 +212,25 @@ class ToRGB:
 
     def _over_background(self, pixels: Samples, alpha: Samples) -> Samples:
         top = np.float32(np.iinfo(pixels.dtype).max)
-        behind = np.asarray(self._background, np.float32) / 255 * top
-        share = alpha[..., None].astype(np.float32) / top
-        return np.asarray(np.rint(pixels * share + behind * (1 - share)), pixels.dtype)
+        background = np.asarray(self._background, np.float32) / 255 * top
+        opacity = alpha[..., None].astype(np.float32) / top
+        return np.asarray(np.rint(pixels * opacity + background * (1 - opacity)), pixels.dtype)
 
 
 class FromRGB:
-    """Turns (H, W, 3) RGB pixels, uint8 or uint16, into frames of an encoder's pixel format."""
+    """Converter of (H, W, 3) RGB, uint8 or uint16, to frames of an encoder's pixel format.
+
+    pix_fmt: FFmpeg's name of the pixel format.
+    colour: tags of the output.
+    """
 
     def __init__(self, pix_fmt: str, colour: Colour) -> None:
         self._pix_fmt = pix_fmt
         self._colour = colour
         self._form = _PLANAR.fullmatch(pix_fmt)
         self._swscale = VideoReformatter()
-        self._yuv: Samples | None = None  # kept from frame to frame
-        self._small: Samples | None = None
+        self._yuv: Samples | None = None  # reused between frames
+        self._chroma: Samples | None = None
 
     def __call__(self, pixels: Samples) -> av.VideoFrame:
         out = self._planar(pixels) if self._form else self._by_swscale(pixels)
@@ -224,7 +258,8 @@ class FromRGB:
             if any(odd):
                 yuv = cv2.copyMakeBorder(yuv, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE)
             half = (yuv.shape[1] // 2, yuv.shape[0] // lines)
-            self._small = yuv = cv2.resize(yuv, half, self._small, interpolation=cv2.INTER_AREA)
+            yuv = cv2.resize(yuv, half, self._chroma, interpolation=cv2.INTER_AREA)
+            self._chroma = yuv
         for i in (1, 2):
             cv2.extractChannel(yuv, i, _plane(frame, i, depth))
         return frame
@@ -247,7 +282,7 @@ class FromRGB:
 
 
 def _plane(frame: av.VideoFrame, index: int, depth: int) -> Samples:
-    """A view of one plane's samples, (lines, samples a line); writing to it writes to the frame."""
+    """Return a view of one plane, (lines, samples per line); writing to it changes the frame."""
     plane = frame.planes[index]
     samples = np.frombuffer(memoryview(plane), np.uint16 if depth > 8 else np.uint8)
     return samples.reshape(plane.height, -1)[:, : plane.width]

@@ -1,20 +1,32 @@
-"""The one place where failures of FFmpeg, Pillow and the file system become sentences."""
+"""Conversion of FFmpeg, Pillow and file-system failures to MediaError and OutputError."""
 
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 from thcli.core.errors import MediaError, OutputError
 
 _MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path() folds the second slash
+
 
 def check_file(path: Path) -> None:
-    """Raises MediaError for what can be told without decoding: missing, a folder, empty, not readable, a Git-LFS pointer."""
+    """Check an input without decoding it. A folder passes.
+
+    Raises:
+        MediaError: missing, not a regular file, not readable, empty, or a Git-LFS pointer.
+    """
     try:
         if not path.exists():
-            raise MediaError(f"{path} does not exist.", "Check the name.")
+            if _ADDRESS.match(str(path)):
+                raise MediaError(
+                    f"{path} is an address, and inputs are read from disk.",
+                    "Download it first, or pipe it in: curl ADDRESS | thcli ... -",
+                )
+            raise MediaError(f"{path} does not exist.", "Check the path.")
         if path.is_dir():
             return
         if not path.is_file():
@@ -36,25 +48,30 @@ def check_file(path: Path) -> None:
         )
 
 
-def unreadable(path: Path, exc: BaseException) -> MediaError:
-    """The MediaError that says why a file could not be opened or holds nothing that can be decoded; the caller raises it from exc."""
+def to_media_error(path: Path, exc: BaseException) -> MediaError:
+    """Build the MediaError of a file that cannot be opened or decoded.
+
+    Args:
+        path: the file, which exists.
+        exc: the failure; the caller raises the result from it.
+    """
     with path.open("rb") as file:
         head = file.read(4096)
     if _is_text(head):
         page = head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html"))
         what = "a web page" if page else "a text file"
         return MediaError(
-            f"{path} is {what}, not a video, an image or a sound.", "Check where it came from."
+            f"{path} is {what}, not a video, an image or an audio file.", "Check its origin."
         )
     if head[4:8] in _MOVIE_BOXES and not _has_index(path):
         return MediaError(
-            f"{path} is cut off: its index (the moov box) is missing.",
-            "Copy, download or record it again to the end.",
+            f"{path} is truncated: its index (the moov box) is missing.",
+            "Copy, download or record it again.",
         )
     reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     return MediaError(
-        f"{path} cannot be read as a video, an image or a sound ({reason}).",
-        "It is damaged or of a kind that is not supported.",
+        f"{path} cannot be read as a video, an image or an audio file ({reason}).",
+        "It is damaged or its format is not supported.",
     )
 
 
@@ -69,7 +86,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _has_index(path: Path) -> bool:
-    """Walks the top boxes of an ISO base media file."""
+    """Search the top-level boxes of an ISO base media file for a complete moov box."""
     size = path.stat().st_size
     with path.open("rb") as file:
         position = 0
@@ -81,26 +98,33 @@ def _has_index(path: Path) -> bool:
                 return position + length <= size
             if length == 1:
                 length = int.from_bytes(header[8:16], "big")
-            if length < 8:  # 0: to the end of the file; else nonsense
+            if length < 8:  # 0: up to the end of the file; 1..7: invalid
                 return False
             position += length
     return False
 
 
-def unwritable(path: Path | str, exc: BaseException) -> OutputError:
-    """The OutputError of a failure to write; the caller raises it from exc."""
+def to_output_error(path: Path | str, exc: BaseException) -> OutputError:
+    """Build the OutputError of a failed write.
+
+    Args:
+        path: the output, as the user named it.
+        exc: the failure; the caller raises the result from it.
+    """
     number = getattr(exc, "errno", None)
     if number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         return OutputError(
-            f"The disk is full: {path} does not fit.", "Free some space, or write somewhere else."
+            f"The disk is full: {path} does not fit.", "Free some space, or use another disk."
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(
             f"{path} cannot be written (no permission).", "Choose another folder with -o."
         )
     if number == errno.EPIPE:
-        return OutputError(f"Whoever read {path} has stopped reading.", "Let it read to the end.")
+        return OutputError(
+            f"The reader of {path} closed the pipe.", "Let it read to the end of the stream."
+        )
     reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     return OutputError(
-        f"{path} cannot be written ({reason}).", "Choose another --codec, size or ending."
+        f"{path} cannot be written ({reason}).", "Use another --codec, size or file extension."
     )

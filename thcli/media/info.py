@@ -1,4 +1,4 @@
-"""What is known of a media file before its frames are read."""
+"""Properties of a media file that are known before its frames are read."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ _TRANSFERS = {
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """Colour tags as code points of ISO/IEC 23091-2 (the same as FFmpeg's). matrix, primaries, transfer: 2 is unspecified.
+    """Colour tags as code points of ISO/IEC 23091-2, the same as FFmpeg's.
 
+    matrix, primaries, transfer: 2 is unspecified.
     range: 0 unspecified, 1 limited (16..235), 2 full.
     """
 
@@ -47,7 +48,7 @@ class Colour:
 
     @property
     def is_hdr(self) -> bool:
-        """PQ or HLG."""
+        """True for the transfer functions PQ and HLG."""
         return self.transfer in (16, 18)
 
     def __str__(self) -> str:
@@ -58,10 +59,15 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """A stream beside the picture: an audio track, subtitles, an attachment, data."""
+    """A stream beside the main video stream: audio, subtitles, an attachment, data.
+
+    index: number of the stream in its file.
+    kind: audio, subtitle, attachment, data, or video (a second video stream, a cover image).
+    channels, sample_rate: of audio, 0 for others; Hz.
+    """
 
     index: int
-    kind: str  # audio | subtitle | attachment | data | video (a second picture, a cover)
+    kind: str
     codec: str
     language: str = ""
     title: str = ""
@@ -74,11 +80,17 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a file holds. size is upright (width, height) in coded pixels; sar says how wide such a pixel is shown.
+    """Contents of a media file.
 
-    orientation: 1..8 as in EXIF (1 upright already); it has been applied to size.  time_base: unit of the frames' time stamps.
-    rate: average frames per second, for display and for codecs that ask.  frames: counted by the container when frames_exact,
-    else an estimate, None when nothing is known.  start, duration: seconds.
+    size: upright (width, height) in coded pixels.
+    orientation: 1..8 as in EXIF, 1 is upright; it is already applied to size.
+    bit_depth: bits per colour sample.
+    time_base: unit of the frames' time stamps in seconds.
+    rate: average frames per second, for display and for encoders that require it.
+    frames: number of frames, exact when frames_exact, else an estimate; None when unknown.
+    start, duration: seconds.
+    sar: sample aspect ratio, the displayed width of a coded pixel over its height.
+    streams: all streams except for the main video stream.
     """
 
     path: Path

@@ -1,7 +1,8 @@
-"""The eight ways a picture can lie in its file, numbered as in EXIF, and how to set it upright.
+"""Image orientation, numbered 1..8 as in EXIF, and the rotation to upright.
 
-Convention: a number stands for (transpose first?, then mirror left-right?, then mirror up-down?). Witness: 6, a phone held
-upright, is a quarter turn clockwise: transpose, then mirror left-right.
+Convention: a number stands for three optional operations in this order: transpose, mirror left to
+right, mirror top to bottom. Example: 6, a phone held upright, is a quarter turn clockwise:
+transpose, then mirror left to right.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ _STEPS: dict[int, tuple[bool, bool, bool]] = {
 _NUMBER = {steps: number for number, steps in _STEPS.items()}
 
 
-def from_display_matrix(data: bytes) -> int:
-    """Orientation 1..8 nearest to a display matrix. data: nine native int32, a b u, c d v, x y w; x' = a x + c y, y' = b x + d y.
+def orientation_from_display_matrix(data: bytes) -> int:
+    """Return the orientation 1..8 nearest to a display matrix.
 
     ISO/IEC 14496-12 section 8.2.2 (the matrix of a track); FFmpeg libavutil/display.h.
+
+    Args:
+        data: nine int32 in native byte order, a b u, c d v, x y w, with x' = a x + c y and
+            y' = b x + d y.
     """
     a, b, _, c, d = struct.unpack("=9i", data[:36])[:5]
     if abs(a) + abs(d) >= abs(b) + abs(c):
@@ -36,13 +41,17 @@ def from_display_matrix(data: bytes) -> int:
     return _NUMBER[True, c < 0, b < 0]
 
 
-def turns(orientation: int) -> bool:
-    """Whether width and height change places."""
+def swaps_sides(orientation: int) -> bool:
+    """Return True when the rotation to upright exchanges width and height."""
     return _STEPS[orientation][0]
 
 
-def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
-    """Sets (H, W, 3) pixels upright; contiguous, the same array when there is nothing to do."""
+def rotate_upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
+    """Rotate (H, W, 3) pixels upright.
+
+    Returns:
+        A contiguous array; the argument itself for orientation 1.
+    """
     transpose, mirror, flip = _STEPS[orientation]
     if transpose:
         pixels = cv2.transpose(pixels)

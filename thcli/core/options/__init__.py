@@ -1,7 +1,8 @@
-"""Every option of every command, with its default and its help: the only place where either is written.
+"""Options of all commands: the single definition of their defaults and help texts.
 
-Each class checks itself (`UsageError` names the option and what is allowed). The command line's flags, the configuration
-file's keys and the `--json` report are these fields; `cli.flags` turns them into flags of the same name.
+Each class validates itself; its UsageError names the option and the allowed range. Command-line
+flags, keys of the configuration file and the `--json` report are these fields; `cli.flags` makes
+flags of the same names. The first docstring line of a class is the title of its panel in --help.
 """
 
 from thcli.core.options.base import option, require

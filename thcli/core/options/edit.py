@@ -1,4 +1,4 @@
-"""How an editor takes a face apart and puts it together."""
+"""Options of the diffusion editors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ EditSampler = Literal["ddim", "dpm++"]
 
 @dataclass(frozen=True, slots=True)
 class EditorOptions:
-    """The same for the way to noise and the way back."""
+    """Diffusion editor.
+
+    Inversion and decoding use the same settings.
+    """
 
     steps: int | None = option(
         None,
-        "Network calls a frame each way; more give the unedited picture back more closely (default: the editor's own).",
+        "Network evaluations per frame in each direction, 2..1000; more reconstruct the frame more "
+        "closely (default: the editor's own).",
     )
     sampler: EditSampler | None = option(
         None,
-        "How frames go to noise and back: ddim, or dpm++, which needs fewer steps (default: the editor's own).",
+        "Sampler of inversion and decoding; dpm++ needs fewer steps (default: the editor's own).",
     )
 
     def __post_init__(self) -> None:
@@ -32,18 +36,20 @@ class EditorOptions:
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How an edit is learnt from words. The published program's: 5 steps, 2000 iterations, rate 0.002, weights 3, 5 (its README: 1) and 5."""
+    """Text-driven editing.
+
+    `PUBLISHED_TEXT` are the settings of the published program: 5 steps, 2000 iterations, learning
+    rate 0.002, weights 3, 5 (its README: 1) and 5.
+    """
 
     steps: int = option(
-        3, "Pictures of the first frame on its way out of noise that are compared.", "--text-steps"
+        3, "Denoising steps of the first frame that the loss compares, 2..50.", "--text-steps"
     )
-    iterations: int = option(60, "Updates of the identity.", "--iterations")
-    lr: float = option(0.005, "Their rate.", "--text-rate")
-    words_weight: float = option(3.0, "Weight of the words in the loss.", "--weight-words")
-    identity_weight: float = option(
-        1.0, "Weight of staying the same person in an edit by words.", "--keep-identity"
-    )
-    pixels_weight: float = option(1.0, "Weight of staying the same pixels.", "--weight-pixels")
+    iterations: int = option(60, "Updates of the identity, 1..20000.", "--iterations")
+    lr: float = option(0.005, "Learning rate of these updates, up to 1.", "--text-rate")
+    words_weight: float = option(3.0, "Weight of the text loss, 0..1000.", "--weight-words")
+    identity_weight: float = option(1.0, "Weight of the identity loss, 0..1000.", "--keep-identity")
+    pixels_weight: float = option(1.0, "Weight of the pixel loss, 0..1000.", "--weight-pixels")
 
     def __post_init__(self) -> None:
         require(2 <= self.steps <= 50, "--text-steps", "within 2..50", self.steps)

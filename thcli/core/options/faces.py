@@ -1,4 +1,4 @@
-"""Which face is meant, how it is cut out, calmed and put back."""
+"""Options of face selection, cropping, stabilisation and compositing."""
 
 from __future__ import annotations
 
@@ -10,52 +10,57 @@ from thcli.core.options.base import option, require
 Template = Literal["square", "arcface", "close", "ffhq", "liveportrait"]
 Border = Literal["replicate", "black", "reflect"]
 Blend = Literal["feather", "laplacian", "poisson"]
-IDENTITY = "Backend that tells persons apart: for a reference image, and to know a face again after a cut; none: by shape and place alone."
+DETECTOR = "Face detector (thcli list backends)."
+LANDMARKER = "Landmark network (thcli list backends)."
+IDENTITY = (
+    "Identity encoder: matches a reference image, and a face across scene cuts; none: match by "
+    "shape and position alone."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class FaceOptions:
-    """Which face is meant, and who finds it."""
+    """Face selection."""
 
     select: str = option(
         "largest",
-        "Which face: largest, first, all, a number from 0, or a reference image.",
+        "Face to process: largest, first, all, a number from 0, or a reference image.",
         "--face",
     )
-    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
-    landmarker: str = option("facemesh", "Backend that puts points on them.")
+    detector: str = option("blazeface", DETECTOR)
+    landmarker: str = option("facemesh", LANDMARKER)
     identity: str = option("auto", IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
 class FindOptions:
-    """Who finds the faces."""
+    """Face detection."""
 
-    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
-    landmarker: str = option("facemesh", "Backend that puts points on them.")
+    detector: str = option("blazeface", DETECTOR)
+    landmarker: str = option("facemesh", LANDMARKER)
     identity: str = option("auto", IDENTITY)
 
     def choosing(self, select: str = "largest") -> FaceOptions:
-        """The same who find, with the face that is meant."""
+        """Return the same backends with a face selection."""
         return FaceOptions(select, self.detector, self.landmarker, self.identity)
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateOptions:
-    """How a face is cut out."""
+    """Crop."""
 
     template: Template = option(
         "square",
-        "square: upright around the face; close: turned with the eyes, brows to chin; arcface, ffhq, liveportrait: as networks of these expect it.",
+        "square: upright around the face; close: aligned with the eyes, brows to chin; others: the "
+        "alignment of that data set or network.",
     )
-    size: int = option(512, "Side of the crop in pixels.")
+    size: int = option(512, "Side of the crop in pixels, 16..4096.")
     scale: float | None = option(
         None,
-        "Side over the face's (default: square 2, liveportrait 2.3), or over the template's own (arcface, close, ffhq: 1).",
+        "Side of the crop relative to the face, 0.1..10 (default: square 2, liveportrait 2.3), or "
+        "to the template (default for arcface, close, ffhq: 1).",
     )
-    border: Border = option(
-        "replicate", "What shows outside of the picture: replicate its rim, black, or reflect."
-    )
+    border: Border = option("replicate", "Content beyond the image border.")
 
     def __post_init__(self) -> None:
         require(16 <= self.size <= 4096, "--size", "within 16..4096 pixels", self.size)
@@ -66,41 +71,45 @@ class TemplateOptions:
 
 @dataclass(frozen=True, slots=True)
 class SteadyOptions:
-    """How the crops of a clip are calmed, all zero-phase: widths in seconds, sizes in pixels of a 512-pixel crop."""
+    """Crop stabilisation.
+
+    All filters are zero-phase. Widths are in seconds, distances in pixels of a 512-pixel crop.
+    """
 
     slow: float = option(
-        0.6, "Width of the filter for the place of a head that keeps still.", hidden=True
+        0.6, "Filter width for the position of a head at rest, in seconds.", hidden=True
     )
     size: float = option(
         2.0,
-        "The same for its size and angle: their errors are larger, and they change less.",
+        "Filter width for the size and angle of a head at rest, in seconds; their errors are "
+        "larger, and they change less.",
         hidden=True,
     )
-    fast: float = option(0.05, "Width of the filter for a head that moves.", hidden=True)
+    fast: float = option(0.05, "Filter width for a moving head, in seconds.", hidden=True)
     still: float = option(
-        1.5, "Moving less than this away from the slow path counts as still.", hidden=True
+        1.5, "Largest distance from the slow path of a head at rest, in pixels.", hidden=True
     )
     pixels: bool = option(
         True,
-        "Let pixels say how a head moved from frame to frame, not its landmarks alone.",
+        "Measure head motion between frames by optical flow, not by landmarks alone.",
         hidden=True,
     )
     anchor: float = option(
         3.0,
-        "Width of the mean by which landmarks say where a head is whose pixels say how it moves.",
+        "Width of the landmark mean that anchors the optical-flow path, in seconds.",
         hidden=True,
     )
     apart: float = option(
         4.0,
-        "Leaving the pixels' path by more than this, landmarks are followed at once.",
+        "Distance from the optical-flow path beyond which landmarks are followed, in pixels.",
         hidden=True,
     )
     turning: float = option(
         8.0,
-        "Degrees a second from which a head turns: its pixels show another side, and landmarks count.",
+        "Angular speed in degrees per second above which landmarks replace optical flow.",
         hidden=True,
     )
-    reach: int = option(96, "Frames that a filter looks ahead and back, at most.", hidden=True)
+    reach: int = option(96, "Most frames that a filter reads ahead and back.", hidden=True)
 
     def __post_init__(self) -> None:
         require(0 < self.fast <= self.slow, "fast", "more than 0 and at most slow", self.fast)
@@ -108,30 +117,31 @@ class SteadyOptions:
         require(self.still > 0, "still", "more than 0 pixels", self.still)
         require(self.anchor > 0, "anchor", "more than 0", self.anchor)
         require(self.apart > 0, "apart", "more than 0 pixels", self.apart)
-        require(self.turning > 0, "turning", "more than 0 degrees a second", self.turning)
+        require(self.turning > 0, "turning", "more than 0 degrees per second", self.turning)
         require(self.reach >= 1, "reach", "1 frame or more", self.reach)
 
 
 @dataclass(frozen=True, slots=True)
 class PasteOptions:
-    """How a changed crop goes back into its frame."""
+    """Compositing."""
 
     feather: float = option(
-        0.08, "Width of the soft rim, as a part of the crop's shorter side.", "--feather"
+        0.08, "Width of the soft rim as a share of the crop's shorter side, 0..0.5.", "--feather"
     )
     colour_match: bool = option(
-        True, "Take colour and light at the rim from the frame.", "--colour-match/--no-colour-match"
+        True, "Match colour and light to the frame at the rim.", "--colour-match/--no-colour-match"
     )
     blend: Blend = option(
         "laplacian",
-        "feather: one soft rim; laplacian: each size of detail along a ramp of its own; poisson: the crop's contrasts in the frame's colours.",
+        "feather: alpha blending with a soft rim; laplacian: pyramid blending; poisson: gradients "
+        "of the crop with colours of the frame.",
     )
     grain: bool = option(
-        True, "Give a crop that is smoother than its frame the frame's grain.", "--grain/--no-grain"
+        True, "Add the grain of the frame to a smoother crop.", "--grain/--no-grain"
     )
     detail: bool = option(
         True,
-        "Keep the frame's own texture where the crop's is unchanged (blurred or redrawn parts are the crop's).",
+        "Keep the frame's texture where the crop changes only colour or light.",
         "--detail/--no-detail",
     )
 

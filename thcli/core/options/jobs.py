@@ -1,4 +1,4 @@
-"""The commands that make something."""
+"""Options of the commands that produce files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from thcli.core.options.base import option, require
 from thcli.core.options.edit import EditorOptions, TextOptions
 from thcli.core.options.faces import (
+    DETECTOR,
     FaceOptions,
     FindOptions,
     PasteOptions,
@@ -32,28 +33,31 @@ PasteMask = Literal["face", "crop", "parse"]
 ParseKind = Literal["auto", "labels", "mask", "overlay"]
 EditRegion = Literal["auto", "face", "hair", "all"]
 
-DRY_RUN = "Say what would be done and how long it would take; write nothing."
+DRY_RUN = "Report what would be done and the estimated time; write nothing."
 
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """What a source is rendered with, whatever drives it."""
+    """Rendering."""
 
-    engine: str = option("mesh", "What renders (thcli list engines).")
+    engine: str = option("mesh", "Reenactment engine (thcli list engines).")
     framing: Framing = option(
-        "full", "full: the whole source picture; crop: a square around the face."
+        "full", "full: the whole source image; crop: a square around the face."
     )
-    background: str = option("keep", "keep, a colour such as '#00ff00', a picture or a video.")
+    background: str = option(
+        "keep", "Background: keep, a colour such as '#00ff00', an image or a video."
+    )
     refine: str | None = option(
         None,
-        "Refine what is rendered, with a refiner's own choices: fadm-s, fadm or auto (thcli list refiners).",
+        "Refine the result with this refiner: fadm-s, fadm or auto (default: no refinement).",
     )
     source_face: str = option(
-        "largest", "Which face of the source: largest, first, all, a number, or a reference image."
+        "largest", "Face of the source: largest, first, all, a number from 0, or a reference image."
     )
     source_time: float | None = option(
         None,
-        "A source video's moment in seconds (default: its first good frame; liveportrait: all of it).",
+        "Time in seconds of the frame to animate in a source video (default: the first suitable "
+        "frame; liveportrait: the whole video).",
     )
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
@@ -66,59 +70,79 @@ class RenderOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReenactOptions(RenderOptions):
-    """`thcli reenact`."""
+    """Options of `thcli reenact`."""
 
     mouth: Mouth = option(
-        "driver", "Whose mouth interior the mesh engine shows: the driver's picture, or a made one."
+        "driver", "Mouth interior of the mesh engine: from the driving frames, or synthetic."
     )
     save_motion: Path | None = option(
-        None, "Also keep the motion as a file that can be driven again."
+        None, "Also write the motion to this file, for use as a driver."
     )
-    compare: Path | None = option(None, "Also write source, driving and result side by side.")
+    compare: Path | None = option(
+        None, "Also write source, driver and result side by side to this file."
+    )
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakOptions(RenderOptions):
-    """`thcli speak`. output.fps: of the video that is made, 25 by default."""
+    """Options of `thcli speak`.
 
-    voice: str = option("auto", "What turns speech into motion or pictures (thcli list backends).")
+    output.fps: frame rate of the result, 25 when None.
+    """
+
+    voice: str = option("auto", "Speech-to-motion or speech-to-video model (thcli list voices).")
     find: FindOptions = field(default_factory=FindOptions)
     sound: AudioOptions = field(default_factory=AudioOptions)
     speech: VoiceOptions = field(default_factory=VoiceOptions)
+    # A voice has neither a pose to take over nor eyes and lips of its own: no flags for these.
+    motion: MotionOptions = field(
+        default_factory=MotionOptions, metadata={"hide": ("mode", "causal")}
+    )
+    liveportrait: LivePortraitOptions = field(
+        default_factory=LivePortraitOptions,
+        metadata={"hide": ("retarget_eyes", "retarget_lips", "keep_eyes")},
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class EditOptions:
-    """`thcli edit`. One of attr, text and edit says what."""
+    """Options of `thcli edit`.
+
+    Exactly one of attr, text and edit is given.
+    """
 
     attr: list[str] | None = option(
         None,
-        "NAME or NAME=S (thcli list attributes); S: 1 plainly visible, negative takes away. May be repeated.",
+        "Attribute NAME or NAME=S (thcli list attributes). Strength S: 1 is clearly visible, "
+        "negative removes. Repeatable.",
     )
-    text: str | None = option(None, "What the face shall look like, in words.")
-    edit: Path | None = option(None, "An edit that --save-edit kept.")
+    text: str | None = option(None, "Description of the edited face, in words.")
+    edit: Path | None = option(None, "Edit file that --save-edit wrote.")
     neutral: str = option(
         "",
-        "What the face looks like now, in words, beside --text (default: the person whom the text names, or a face).",
+        "Description of the face before the edit, for --text (default: the person that --text "
+        "names, else a face).",
     )
     text_model: str = option(
         "auto",
-        "What knows --text (thcli list text); auto: clip-s, which knows the words for faces.",
+        "Text model of --text (thcli list text); auto: clip-s, trained on words for faces.",
     )
     engine: str = option(
-        "auto", "What edits: auto, each attribute's own way, or one editor or painter (thcli list)."
+        "auto", "Editor or painter (thcli list backends); auto: the best one for each attribute."
     )
-    strength: float = option(1.0, "Of the whole edit, 0..3.")
+    strength: float = option(1.0, "Gain of the whole edit, 0..3.")
     region: EditRegion = option(
-        "auto", "What may change: face, hair, all of the head, or what the edit touches."
+        "auto", "Region that may change; auto: what the edit affects, all: the whole head."
     )
     save_edit: Path | None = option(
-        None, "Also keep the edit as a small file, for --edit with other videos."
+        None, "Also write the edit to this file, for --edit with other videos."
     )
-    compare: Path | None = option(None, "Also write the video and its edit side by side.")
-    parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
+    compare: Path | None = option(
+        None, "Also write the video before and after side by side to this file."
+    )
+    parser: str = option("auto", "Face parser (thcli list parser).")
     editor: EditorOptions = field(default_factory=EditorOptions)
     words: TextOptions = field(default_factory=TextOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
@@ -140,12 +164,13 @@ class EditOptions:
 
 @dataclass(frozen=True, slots=True)
 class RefineJobOptions:
-    """`thcli refine`."""
+    """Options of `thcli refine`."""
 
-    engine: str = option("auto", "What refines (thcli list refiners); auto: fadm-s.")
+    engine: str = option("auto", "Refiner (thcli list refiners); auto: fadm-s.")
     source: str | None = option(
         None,
-        "Who it shows: a picture, or a video (its first frame with a face; default: the video's own first frame with the face).",
+        "Source of the identity: an image, or a video of which the first frame with a face is used "
+        "(default: the first frame with the face in the coarse video).",
     )
     refine: RefineOptions = field(default_factory=RefineOptions)
     change: ChangeOptions = field(default_factory=ChangeOptions)
@@ -159,12 +184,19 @@ class RefineJobOptions:
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """How videos are put side by side."""
+    """Options of `thcli compare`."""
 
     height: int | None = option(
-        None, "Height of the row in pixels (default: that of the first video)."
+        None, "Height of the row in pixels, 16..8192 (default: that of the first video)."
     )
-    widest: int = option(3840, "The row is made lower rather than wider than this many pixels.")
+    widest: int = option(
+        3840, "Largest width of the row in pixels, 16..16384; a wider row is scaled down."
+    )
+    label: list[str] | None = option(
+        None, "Label of an input, in order, repeatable; '': no label (default: its file name)."
+    )
+    read: ReadOptions = field(default_factory=ReadOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
 
     def __post_init__(self) -> None:
         require(
@@ -178,10 +210,10 @@ class CompareOptions:
 
 @dataclass(frozen=True, slots=True)
 class DetectOptions:
-    """`thcli detect`."""
+    """Options of `thcli detect`."""
 
-    overwrite: bool = option(False, "Replace an output that exists.")
-    detector: str = option("blazeface", "Backend that finds faces (thcli list backends).")
+    overwrite: bool = option(False, "Replace an existing output.")
+    detector: str = option("blazeface", DETECTOR)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN)
@@ -189,12 +221,10 @@ class DetectOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrackOptions:
-    """`thcli track`."""
+    """Options of `thcli track`."""
 
-    overwrite: bool = option(False, "Replace an output that exists.")
-    points: int = option(
-        5, "Of each face in the file: 0 none, 5, or also the 68 or 468 of the landmarker."
-    )
+    overwrite: bool = option(False, "Replace an existing output.")
+    points: int = option(5, "Landmarks per face in the file: 0, 5, 68 or 468.")
     find: FindOptions = field(default_factory=FindOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -206,10 +236,10 @@ class TrackOptions:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """`thcli encode`."""
+    """Options of `thcli encode`."""
 
-    overwrite: bool = option(False, "Replace an output that exists.")
-    engine: str = option("mesh", "For which engine (thcli list engines).")
+    overwrite: bool = option(False, "Replace an existing output.")
+    engine: str = option("mesh", "Engine that will read the motion (thcli list engines).")
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -218,10 +248,10 @@ class EncodeOptions:
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """`thcli fit`."""
+    """Options of `thcli fit`."""
 
-    overwrite: bool = option(False, "Replace an output that exists.")
-    model3d: str = option("auto", "3-D model of the face (thcli list model3d); auto: mesh.")
+    overwrite: bool = option(False, "Replace an existing output.")
+    model3d: str = option("auto", "3-D face model (thcli list model3d); auto: mesh.")
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -230,10 +260,10 @@ class FitOptions:
 
 @dataclass(frozen=True, slots=True)
 class CropOptions:
-    """`thcli crop`."""
+    """Options of `thcli crop`."""
 
     crops: Path | None = option(
-        None, "Where it is noted where the crops lie (default: beside the output)."
+        None, "File for the placement of the crops (default: beside the output)."
     )
     template: TemplateOptions = field(default_factory=TemplateOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
@@ -246,7 +276,7 @@ class CropOptions:
 
 @dataclass(frozen=True, slots=True)
 class AlignOptions:
-    """`thcli align`."""
+    """Options of `thcli align`."""
 
     template: TemplateOptions = field(default_factory=TemplateOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
@@ -258,25 +288,24 @@ class AlignOptions:
 
 @dataclass(frozen=True, slots=True)
 class WarpOptions(RenderOptions):
-    """`thcli warp`."""
+    """Options of `thcli warp`."""
 
     find: FindOptions = field(default_factory=FindOptions)
 
 
 @dataclass(frozen=True, slots=True)
 class PasteJobOptions:
-    """`thcli paste`."""
+    """Options of `thcli paste`."""
 
     crops: Path | None = option(
-        None, "Where the crops lie (default: the file that crop wrote beside CROPS)."
+        None, "File with the placement of the crops (default: written by crop beside CROPS)."
     )
     mask: PasteMask = option(
         "face",
-        "What of the crop goes back: face, its outline; parse, its regions without what lies in front of it (hands, hair, glasses); crop, all but a rim.",
+        "Region to paste. face: the outline of the face; parse: its parsed regions without "
+        "occluders (hands, hair, glasses); crop: all except a rim.",
     )
-    parser: str = option(
-        "auto", "Backend that divides faces into regions, for --mask parse (thcli list parser)."
-    )
+    parser: str = option("auto", "Face parser for --mask parse (thcli list parser).")
     paste: PasteOptions = field(default_factory=PasteOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -285,22 +314,24 @@ class PasteJobOptions:
 
 @dataclass(frozen=True, slots=True)
 class ParseOptions:
-    """`thcli parse`."""
+    """Options of `thcli parse`."""
 
     kind: ParseKind = option(
         "auto",
-        "labels: pictures of region numbers; mask: how much each pixel is of --regions; overlay: regions in colours over the"
-        " input; auto: mask with --regions, else overlay for a video and labels for pictures.",
+        "labels: images of region numbers; mask: probability of --regions per pixel; overlay: "
+        "coloured regions over the input; auto: mask with --regions, else overlay for a video and "
+        "labels for images.",
     )
     regions: str | None = option(
         None,
-        "Only these, names or groups separated by commas (thcli list regions; default: all, the face for a mask).",
+        "Regions or groups, separated by commas (thcli list regions; default: all, for a mask the "
+        "face).",
     )
-    parser: str = option("auto", "Backend that divides faces into regions (thcli list parser).")
+    parser: str = option("auto", "Face parser (thcli list parser).")
     smooth: bool = option(
-        True, "Calm the regions of a clip in time, without lag.", "--smooth/--no-smooth"
+        True, "Smooth the regions of a video over time, without lag.", "--smooth/--no-smooth"
     )
-    opacity: float = option(0.6, "Of an overlay's colours.")
+    opacity: float = option(0.6, "Opacity of the overlay, 0..1.")
     faces: FaceOptions = field(default_factory=FaceOptions)
     steady: SteadyOptions = field(default_factory=SteadyOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -311,4 +342,4 @@ class ParseOptions:
     def __post_init__(self) -> None:
         require(0 <= self.opacity <= 1, "--opacity", "within 0..1", self.opacity)
         named = self.regions is None or bool(self.regions.strip(", "))
-        require(named, "--regions", "a region or several", self.regions)
+        require(named, "--regions", "one or more regions", self.regions)

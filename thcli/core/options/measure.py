@@ -1,4 +1,4 @@
-"""The commands that measure."""
+"""Options of evaluation and benchmarks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from thcli.core.options.faces import SteadyOptions, TemplateOptions
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """How results are measured against the truth."""
+    """Evaluation."""
 
-    frames: int | None = option(
-        None, "Compare at most this many frames, from --start on (default: all)."
-    )
-    source_frame: int = option(
-        0, "Which frame of the clip is the source picture, counted from --start."
-    )
+    frames: int | None = option(None, "Most frames to compare, from --start (default: all).")
+    source_frame: int = option(0, "Index of the source frame in the clip, counted from --start.")
     count_source: bool = option(
-        False, "Also count the source's own frame, which every answer has nearly right."
+        False, "Also count the source frame, which every method reproduces nearly exactly."
     )
-    own_mouth: bool = option(False, "Also measure the engine without the driver's mouth interior.")
-    columns: int = option(8, "Columns of the contact sheet.")
-    model3d: str = option(
-        "auto", "3-D model whose numbers AED and APD compare (thcli list model3d); auto: mesh."
+    own_mouth: bool = option(
+        False, "Also measure the engine without the mouth interior of the driver."
     )
+    columns: int = option(8, "Columns of the contact sheet, 1..64.")
+    model3d: str = option("auto", "3-D face model of AED and APD (thcli list model3d); auto: mesh.")
 
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
@@ -35,28 +31,30 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class RefineEvaluateOptions:
-    """How a refiner is measured."""
+    """Refiner evaluation."""
 
-    engine: str = option("auto", "What refines (thcli list refiners); auto: fadm-s.")
+    engine: str = option("auto", "Refiner (thcli list refiners); auto: fadm-s.")
     coarse_engine: str = option(
-        "mesh", "What makes the coarse video of the clip's own first frame (thcli list engines)."
+        "mesh", "Engine that renders the coarse video from the first frame (thcli list engines)."
     )
     untouched: bool = option(
         True,
-        "Also refine the true clip itself, which should hardly change.",
+        "Also refine the unprocessed clip, which should hardly change.",
         "--untouched/--no-untouched",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """How `thcli bench` measures."""
+    """Benchmark."""
 
-    frames: int = option(200, "Frames of the made test clip, and at most so many of a given one.")
-    size: int = option(512, "Side of the made test clip in pixels.")
-    repeat: int = option(3, "Measure everything this many times and take the quickest.")
+    frames: int = option(
+        200, "Frames of the generated clip, and most frames of a given one, 2..2000."
+    )
+    size: int = option(512, "Side of the generated clip in pixels, 64..4096.")
+    repeat: int = option(3, "Number of runs, 1..20; the fastest counts.")
     memory: int = option(
-        0, "Also compare the memory of a job of so many frames with one of 200 (minutes for 20000)."
+        0, "Also compare the peak memory of this many frames with that of 200; 0: do not."
     )
 
     def __post_init__(self) -> None:
@@ -73,12 +71,14 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class SteadyEvaluateOptions:
-    """How the steadiness of crops is measured."""
+    """Crop stability evaluation."""
 
-    frames: int = option(100, "Frames of each scene, at 25 a second.")
-    side: int = option(720, "Of the made clips in pixels; the face is a third of it.")
-    noise: float = option(3.0, "Standard deviation of the sensor's noise, in levels of 255.")
-    crf: int = option(23, "Quality at which the clips are encoded (H.264).")
+    frames: int = option(100, "Frames of each scene at 25 per second, 75..1000.")
+    side: int = option(
+        720, "Side of the generated clips in pixels, 128..2048; the face is a third of it."
+    )
+    noise: float = option(3.0, "Standard deviation of the sensor noise in levels of 255, 0..30.")
+    crf: int = option(23, "H.264 quality of the clips, 0..51, lower is better.")
     template: TemplateOptions = field(default_factory=TemplateOptions)
     steady: SteadyOptions = field(default_factory=SteadyOptions)
 
@@ -91,34 +91,33 @@ class SteadyEvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class VoiceEvaluateOptions:
-    """How a voice is measured."""
+    """Voice evaluation."""
 
-    voice: str = option("auto", "Which one (thcli list voices).")
-    speakers: str = option("", "Only these, with commas between (default: all).")
+    voice: str = option("auto", "Voice (thcli list voices).")
+    speakers: str = option("", "Speakers, separated by commas (default: all).")
     motions: str = option(
         "",
-        "Folder of the clips' motion files, made there where they are missing (default: beside the clips).",
+        "Folder of the motion files of the clips; missing ones are written (default: beside the "
+        "clips).",
     )
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """The names of `speakers`."""
+        """Names in `speakers`."""
         return tuple(name.strip() for name in self.speakers.split(",") if name.strip())
 
 
 @dataclass(frozen=True, slots=True)
 class EditEvaluateOptions:
-    """How edits are measured."""
+    """Edit evaluation."""
 
-    frames: int | None = option(
-        None, "At most this many frames of each clip, from --start on (default: all)."
-    )
+    frames: int | None = option(None, "Most frames of each clip, from --start (default: all).")
     baseline: bool = option(
         True,
-        "Also edit each frame by itself, as frame-wise methods do.",
+        "Also edit each frame independently, as frame-wise methods do.",
         "--baseline/--no-baseline",
     )
-    columns: int = option(8, "Columns of the contact sheet.")
+    columns: int = option(8, "Columns of the contact sheet, 1..64.")
 
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 2, "--frames", "2 or more", self.frames)

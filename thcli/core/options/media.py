@@ -1,4 +1,4 @@
-"""What is read of an input, and how an output is written."""
+"""Options of reading inputs and encoding outputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from thcli.core.options.base import option, require
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What part of an input is read."""
+    """Input range."""
 
-    start: float = option(0.0, "Begin this many seconds into the input.")
-    end: float | None = option(None, "End this many seconds into the input (default: its end).")
-    threads: int = option(0, "Of the decoder; 0: as many as it likes.", hidden=True)
+    start: float = option(0.0, "Start of the range in seconds.")
+    end: float | None = option(None, "End of the range in seconds (default: the end of the input).")
+    threads: int = option(0, "Decoder threads; 0: chosen by the decoder.", hidden=True)
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "--start", "0 or more seconds", self.start)
@@ -22,28 +22,28 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """How an output is written."""
+    """Output encoding."""
 
-    overwrite: bool = option(False, "Replace an output that exists.")
+    overwrite: bool = option(False, "Replace an existing output.")
     resume: bool = option(
-        False, "When interrupted keep what is done; the same command goes on from there."
+        False, "Keep finished segments when interrupted; the same command continues from them."
     )
-    codec: str = option(
-        "auto", "Video codec; auto: what the container and the input's bit depth call for."
-    )
+    codec: str = option("auto", "Video codec; auto: by container and bit depth of the input.")
     crf: float | None = option(
-        None, "Quality, lower is better (default: the codec's good value, 18 for h264)."
+        None, "Quality, 0..63, lower is better (default: by codec, 18 for h264)."
     )
     preset: str = option(
-        "veryfast", "Encoder speed in x264's words; other codecs take their nearest."
+        "veryfast", "Encoder speed by its x264 name; other codecs use the nearest."
     )
     fps: float | None = option(
-        None, "Resample to this rate (default: the input's own time stamps, VFR kept)."
+        None, "Frames per second, up to 1000 (default: the time stamps of the input, VFR kept)."
     )
-    audio: str = option("drive", "Sound of the output: drive, source, none or a file.")
-    threads: int = option(0, "Of the encoder; 0: as many as it likes.", hidden=True)
-    key_every: int = option(0, "Frames between key frames; 0: the codec's own.", hidden=True)
+    audio: str = option("drive", "Audio of the output: drive, source, none or a file.")
+    threads: int = option(0, "Encoder threads; 0: chosen by the encoder.", hidden=True)
+    key_every: int = option(0, "Frames between key frames; 0: chosen by the codec.", hidden=True)
 
     def __post_init__(self) -> None:
         require(self.crf is None or 0 <= self.crf <= 63, "--crf", "within 0..63", self.crf)
-        require(self.fps is None or 0 < self.fps <= 1000, "--fps", "within 0..1000", self.fps)
+        require(
+            self.fps is None or 0 < self.fps <= 1000, "--fps", "more than 0, up to 1000", self.fps
+        )

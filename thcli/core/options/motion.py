@@ -1,4 +1,4 @@
-"""What of a motion is taken over, and the engines' own choices."""
+"""Options of motion transfer and of single engines."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ Mouth = Literal["driver", "synthetic"]
 
 @dataclass(frozen=True, slots=True)
 class MotionOptions:
-    """What of the driving motion is taken over, and how."""
+    """Motion transfer."""
 
     mode: MotionMode = option(
-        "relative", "relative: the driver's changes; absolute: the driver's own pose.", "--motion"
+        "relative",
+        "relative: the driver's change since its reference frame; absolute: the driver's pose and "
+        "expression.",
+        "--motion",
     )
-    region: Region = option("all", "What moves: all, expression, pose, lips or eyes.")
-    strength: float = option(1.0, "Of the whole motion: 0 still, 1 as driven, up to 3.")
-    pose: float = option(1.0, "Of the head's motion alone, 0..3.", "--pose-strength")
-    expression: float = option(1.0, "Of the face's motion alone, 0..3.", "--expression-strength")
-    smooth: float = option(1.0, "0 raw, 1 the default, more is calmer, up to 10.")
+    region: Region = option("all", "Part of the motion to transfer.")
+    strength: float = option(1.0, "Gain of all motion, 0..3: 0 is still, 1 as driven.")
+    pose: float = option(1.0, "Gain of the head pose alone, 0..3.", "--pose-strength")
+    expression: float = option(1.0, "Gain of the expression alone, 0..3.", "--expression-strength")
+    smooth: float = option(1.0, "Temporal smoothing, 0..10: 0 is none.")
     causal: bool = option(
-        False, "Smooth without looking ahead (One-Euro) instead of the zero-phase filter."
+        False, "Smooth causally (One-Euro filter) instead of with the zero-phase filter."
     )
 
     def __post_init__(self) -> None:
@@ -41,11 +44,11 @@ class MotionOptions:
 
 @dataclass(frozen=True, slots=True)
 class MeshOptions:
-    """The mesh engine's own choices."""
+    """Mesh engine."""
 
-    matte: Matte = option("auto", "Move the person over a still background: auto, on or off.")
+    matte: Matte = option("auto", "Segment the person and keep the background still.")
     long_side: int = option(
-        0, "Reduce the source to this many pixels on its long side; 0: its own resolution."
+        0, "Reduce the source to this long side in pixels, 64 or more; 0: full resolution."
     )
 
     def __post_init__(self) -> None:
@@ -59,13 +62,14 @@ class MeshOptions:
 
 @dataclass(frozen=True, slots=True)
 class ViewOptions:
-    """Turns the rendered head further than the driver does, for engines that know its pose (facevid2vid, liveportrait): degrees."""
+    """Head rotation.
 
-    yaw: float = option(
-        0.0, "Turn the head to the side by this many degrees (engines that know its pose)."
-    )
-    pitch: float = option(0.0, "Nod it by this many degrees.")
-    roll: float = option(0.0, "Tilt it by this many degrees.")
+    Rotation in degrees added to the driver's, for facevid2vid and liveportrait.
+    """
+
+    yaw: float = option(0.0, "Added yaw in degrees, -90..90 (facevid2vid and liveportrait only).")
+    pitch: float = option(0.0, "Added pitch in degrees, -90..90.")
+    roll: float = option(0.0, "Added roll in degrees, -90..90.")
 
     def __post_init__(self) -> None:
         for name, value in (("--yaw", self.yaw), ("--pitch", self.pitch), ("--roll", self.roll)):
@@ -74,21 +78,21 @@ class ViewOptions:
 
 @dataclass(frozen=True, slots=True)
 class LivePortraitOptions:
-    """LivePortrait's own corrections of the keypoints."""
+    """LivePortrait engine."""
 
     stitching: bool = option(
-        True, "Keep neck and shoulders where they are in the source.", "--stitching/--no-stitching"
+        True, "Keep neck and shoulders of the source in place.", "--stitching/--no-stitching"
     )
     retarget_eyes: bool = option(
         False,
-        "Open the eyes as far as the driver's left one (with --motion relative nothing else moves).",
+        "Eye opening of the driver's left eye; with --motion relative nothing else moves.",
     )
     retarget_lips: bool = option(
-        False, "Open the lips as far as the driver's (with --motion relative nothing else moves)."
+        False, "Lip opening of the driver; with --motion relative nothing else moves."
     )
     close_lips: bool = option(
-        False, "Start from closed lips where the source's are open (with --motion relative)."
+        False, "Close open lips of the source first (with --motion relative)."
     )
     keep_eyes: bool = option(
-        False, "A source video's eyes stay as open as in its first frame (half shut ones open)."
+        False, "Keep the eye opening of a source video's first frame; half-closed eyes open."
     )

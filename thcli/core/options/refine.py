@@ -1,4 +1,4 @@
-"""How a refiner makes a coarse picture better."""
+"""Options of refinement."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ RefineBackground = Literal["keep", "refine"]
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """What is not given is the refiner's own choice."""
+    """Refinement.
 
-    steps: int | None = option(None, "Network calls a frame (default: the refiner's own).")
-    sampler: RefineSampler = option("auto", "ddim, ddpm or dpm++; auto: the refiner's own.")
+    An option that is not given is chosen by the refiner.
+    """
+
+    steps: int | None = option(
+        None, "Network evaluations per frame, 2 or more (default: the refiner's own)."
+    )
+    sampler: RefineSampler = option("auto", "Diffusion sampler; auto: the refiner's own.")
     eta: float | None = option(
         None,
-        "Fresh noise in each step of ddim, 0 none to 1 as much as ddpm (default: the refiner's own).",
+        "Noise added in each step of ddim: 0 none, 1 as in ddpm (default: the refiner's own).",
     )
     strength: float | None = option(
         None,
-        "How far from the coarse frame it begins: 1 with noise alone, less with the coarse frame under that share of it (default: the refiner's own).",
+        "Noise level of the start, up to 1: 1 starts from pure noise, less from the noised coarse "
+        "frame (default: the refiner's own).",
     )
     noise: RefineNoise = option(
-        "shared", "shared: the same noise for every frame, which is steady; frame: each its own."
+        "shared", "shared: the same noise for all frames, without flicker; frame: noise per frame."
     )
 
     def __post_init__(self) -> None:
@@ -42,7 +48,7 @@ class RefineOptions:
         require(
             self.strength is None or 0 < self.strength <= 1,
             "--strength",
-            "above 0, to 1",
+            "more than 0, up to 1",
             self.strength,
         )
         require(self.noise in ("shared", "frame"), "--noise", "shared or frame", self.noise)
@@ -50,22 +56,21 @@ class RefineOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOptions:
-    """How what a refiner changed goes back into the frames."""
+    """Refinement compositing."""
 
     detail: bool = option(
         True,
-        "Carry the change alone, so that the frame's own texture stays; else the refined crop's pixels are shown.",
+        "Add only the change, so that the texture of the frame is kept; else show the pixels of "
+        "the refined crop.",
         "--detail/--no-detail",
     )
     background: RefineBackground = option(
         "refine",
-        "refine: all of the crop; keep: only the person changes, and a rim around, into which its outline may move.",
+        "refine: change all of the crop; keep: change only the person and a rim around it.",
     )
-    parser: str = option(
-        "auto", "Backend that tells the person from the background (thcli list parser)."
-    )
+    parser: str = option("auto", "Face parser that segments the person (thcli list parser).")
     calm: bool = option(
-        True, "Calm the change in time, along the picture's own motion.", "--calm/--no-calm"
+        True, "Smooth the change over time along the optical flow.", "--calm/--no-calm"
     )
 
     def __post_init__(self) -> None:

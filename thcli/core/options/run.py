@@ -1,4 +1,4 @@
-"""Where a job computes, and what it shows."""
+"""Options of computation and console output."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from thcli.core.options.base import option, require
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Licence = Literal["any", "free"]
+Progress = Literal["auto", "json"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where and how a job computes."""
+    """Computation."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
-    precision: Precision = option("auto", "Of networks: auto, fp32, fp16 or bf16.")
-    batch_size: int = option(8, "Frames in a batch; results do not depend on it.")
-    threads: int = option(0, "Of the compute stage; 0: one a core.")
-    seed: int = option(0, "Of everything random; the same seed gives the same result.")
-    offline: bool = option(False, "Never touch a network.")
-    licence: Licence = option("any", "free: nothing whose weights are for research only.")
+    device: str = option("auto", "Device: auto, cpu, cuda, cuda:N or mps.")
+    precision: Precision = option("auto", "Precision of networks; auto: fp16 on CUDA, else fp32.")
+    batch_size: int = option(8, "Frames per batch, 1..1024; results do not depend on it.")
+    threads: int = option(0, "Threads of the compute stage, up to 1024; 0: one per core.")
+    seed: int = option(0, "Random seed; the same seed gives the same result.")
+    offline: bool = option(False, "Do not access the internet.")
+    licence: Licence = option("any", "free: exclude weights that are licensed for research only.")
 
     def __post_init__(self) -> None:
         known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)
@@ -33,10 +34,14 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class ShowOptions:
-    """What the command shows."""
+    """Console output."""
 
     as_json: bool = option(
-        False, "Print one JSON object on stdout; everything for people goes to stderr.", "--json"
+        False, "Print one JSON object on stdout, and messages on stderr.", "--json"
     )
-    quiet: bool = option(False, "Show nothing but errors.", "--quiet", "-q")
-    debug: bool = option(False, "Show the traceback of a bug.")
+    quiet: bool = option(False, "Show only errors.", "--quiet", "-q")
+    progress: Progress = option(
+        "auto",
+        "auto: a bar on a terminal, lines in a pipe; json: one JSON object per line on stderr.",
+    )
+    debug: bool = option(False, "Show the traceback of an error.")

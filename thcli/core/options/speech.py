@@ -1,4 +1,4 @@
-"""What is heard, and how a face says it."""
+"""Options of speech input and of voices."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from thcli.core.options.base import option, require
 
 @dataclass(frozen=True, slots=True)
 class AudioOptions:
-    """What is heard of a sound."""
+    """Speech input."""
 
-    start: float = option(0.0, "Begin this many seconds into the sound.", "--audio-start")
+    start: float = option(0.0, "Start of the speech in seconds.", "--audio-start")
     end: float | None = option(
-        None, "End this many seconds into the sound (default: its end).", "--audio-end"
+        None, "End of the speech in seconds (default: the end of the input).", "--audio-end"
     )
-    level: bool = option(
-        True, "Bring the speech to one loudness before it is listened to.", "--level/--no-level"
-    )
-    loudness: float = option(-23.0, "That loudness in LUFS.")
+    level: bool = option(True, "Normalise the loudness of the speech.", "--level/--no-level")
+    loudness: float = option(-23.0, "Target loudness in LUFS, -60..-5.")
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "--audio-start", "0 or more seconds", self.start)
@@ -35,16 +33,14 @@ class AudioOptions:
 
 @dataclass(frozen=True, slots=True)
 class VoiceOptions:
-    """How a face says what is heard."""
+    """Speaking style."""
 
-    pose: str = option(
-        "natural", "Of the head: natural, still, or a motion file whose head is taken."
-    )
-    blink: str = option("auto", "auto, none, or blinks a minute.")
-    mouth: float = option(1.0, "How far the mouth opens: 0 not at all, 1 as learnt, up to 3.")
+    pose: str = option("natural", "Head motion: natural, still, or a motion file to take it from.")
+    blink: str = option("auto", "Blinks: auto, none, or a rate per minute, 0..120.")
+    mouth: float = option(1.0, "Gain of the mouth opening, 0..3: 1 is as trained.")
     temperature: float | None = option(
         None,
-        "How lively: 0 the likeliest motion, 1 as varied as learnt (default: the voice's own).",
+        "Variation of the motion, 0..2: 0 the most likely, 1 as trained (default: by voice).",
     )
 
     def __post_init__(self) -> None:
@@ -55,12 +51,12 @@ class VoiceOptions:
             "within 0..2",
             self.temperature,
         )
-        self.blinks_a_minute(0)
+        self.blinks_per_minute(0)
 
-    def blinks_a_minute(self, usual: float) -> float:
-        """What --blink asks for; usual: what auto stands for."""
+    def blinks_per_minute(self, default: float) -> float:
+        """Return the rate of --blink per minute; `default` is the rate of auto."""
         if self.blink in ("auto", "none"):
-            return usual if self.blink == "auto" else 0.0
+            return default if self.blink == "auto" else 0.0
         try:
             rate = float(self.blink)
         except ValueError:
@@ -73,5 +69,5 @@ class VoiceOptions:
 
     @property
     def pose_file(self) -> Path | None:
-        """The motion file that --pose names."""
+        """Motion file of --pose, None for the named values."""
         return None if self.pose in ("natural", "still") else Path(self.pose)

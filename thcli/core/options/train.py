@@ -1,4 +1,4 @@
-"""Data preparation and training."""
+"""Options of data preparation and training."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ DirectionKind = Literal["effects", "classifier"]
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """How `thcli prepare` cuts clips out of videos."""
+    """Data preparation."""
 
-    size: int = option(256, "Side of the clips in pixels.")
+    size: int = option(256, "Side of the clips in pixels, even, 16..1024.")
     scale: float = option(
-        1.6, "Side over the face's own, over all that it moves (X2Face's margin)."
+        1.6, "Crop side: extent of all face positions plus (scale - 1) face sides, 1..4."
     )
-    min_frames: int = option(48, "Shorter pieces are dropped.")
-    max_frames: int = option(1024, "Longer pieces are divided.")
-    min_face: float = option(64.0, "Faces smaller than this many pixels are dropped.")
+    min_frames: int = option(48, "Least frames of a clip, 2 or more.")
+    max_frames: int = option(1024, "Most frames of a clip; longer ones are split.")
+    min_face: float = option(64.0, "Least size of a face in pixels, 8 or more.")
     move: float = option(
         0.25,
-        "A new clip begins when less than this part of the face's first place is left (overlap over union).",
+        "Least IoU of the face with its first position, 0..1; below it a new clip begins.",
     )
-    crf: float = option(12.0, "Quality of the clips, lower is better.")
-    audio: bool = option(True, "Keep the sound of each piece.", "--audio/--no-audio")
-    overwrite: bool = option(False, "Begin anew in a folder that is in use.")
-    resume: bool = option(False, "Go on where an earlier run stopped, and add new videos.")
+    crf: float = option(12.0, "H.264 quality of the clips, 0..51, lower is better.")
+    audio: bool = option(True, "Keep the audio of each clip.", "--audio/--no-audio")
+    overwrite: bool = option(False, "Discard an earlier run in the output folder.")
+    resume: bool = option(False, "Continue an earlier run, and add new videos.")
     find: FindOptions = field(default_factory=FindOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, "Say what would be cut; write nothing.")
+    dry_run: bool = option(False, "Report the clips that would be made; write nothing.")
 
     def __post_init__(self) -> None:
         require(
@@ -61,36 +61,42 @@ class PrepareOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """How a network is trained; what is not given is as published."""
+    """Training.
 
-    steps: int | None = option(None, "Updates in all (default: what --epochs come to).")
-    epochs: float | None = option(None, "Passes over the data (default: the paper's).")
-    batch: int | None = option(None, "Items in a batch (default: the paper's).")
-    lr: float | None = option(None, "Learning rate (default: the paper's).")
-    size: int = option(0, "Side of the pictures in pixels (default: what the engine takes).")
-    narrow: int = option(1, "Divide every width by this; the engines take 1, more is for trials.")
-    seed: int = option(0, "Of everything random; the same seed gives the same losses.")
+    An option that is not given has the published value.
+    """
+
+    steps: int | None = option(None, "Number of updates (default: by --epochs).")
+    epochs: float | None = option(None, "Passes over the data (default: as in the paper).")
+    batch: int | None = option(None, "Items per batch (default: as in the paper).")
+    lr: float | None = option(None, "Learning rate (default: as in the paper).")
+    size: int = option(0, "Side of the images in pixels, 16..1024; 0: as the network requires.")
+    narrow: int = option(1, "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only.")
+    seed: int = option(0, "Random seed; the same seed gives the same losses.")
     precision: Precision = option(
-        "auto", "fp32, or mixed: fp16 or bf16 (auto: bf16 or fp16 on a GPU, else fp32)."
+        "auto", "fp16 and bf16 are mixed precision; auto: bf16 or fp16 on CUDA, else fp32."
     )
     ema: float = option(
-        0.999, "Of the averaged weights that are exported; 0: export the last ones."
+        0.999, "Decay of the averaged weights that are exported; 0: export the last weights."
     )
     perceptual: Perceptual = option(
         "auto",
-        "What compares pictures: vgg19 as published, pyramid (pixels and gradients), auto: vgg19 if it is here.",
+        "Perceptual loss. vgg19: as published; pyramid: pixels and gradients; auto: vgg19 if its "
+        "weights are installed.",
     )
-    flip: bool = option(True, "Mirror half of the pairs.", "--flip/--no-flip")
-    jitter: float = option(0.1, "Change brightness, contrast, saturation and hue by up to this.")
-    every: int = option(50, "Updates between lines of the log.")
+    flip: bool = option(True, "Mirror half of the items.", "--flip/--no-flip")
+    jitter: float = option(
+        0.1, "Largest change of brightness, contrast, saturation and hue, 0..0.5."
+    )
+    every: int = option(50, "Updates between log lines.")
     save: int = option(1000, "Updates between checkpoints.")
-    samples: int = option(500, "Updates between sample pictures; 0: none.")
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
-    threads: int = option(0, "Of the CPU, and that read clips; 0: as many as there are cores.")
-    resume: bool = option(False, "Go on from the run's last checkpoint.")
-    overwrite: bool = option(False, "Begin anew in a folder that is in use.")
-    smoke: bool = option(False, "A tiny trial on generated data; needs no dataset.")
-    offline: bool = option(False, "Never touch a network.")
+    samples: int = option(500, "Updates between sample images; 0: none.")
+    device: str = option("auto", "Device: auto, cpu, cuda, cuda:N or mps.")
+    threads: int = option(0, "Threads for computation and for reading clips; 0: one per core.")
+    resume: bool = option(False, "Continue from the last checkpoint of the run.")
+    overwrite: bool = option(False, "Discard an earlier run in the output folder.")
+    smoke: bool = option(False, "Run a small trial on generated data; no dataset is needed.")
+    offline: bool = option(False, "Do not access the internet.")
 
     def __post_init__(self) -> None:
         for name, value, least in (
@@ -120,36 +126,36 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class FommTrainOptions:
-    """The first-order model's own."""
+    """First-order model."""
 
     adversarial: bool = option(
-        False, "With a discriminator, as vox-adv (default: as vox).", "--adversarial"
+        False, "Train with a discriminator (vox-adv) instead of without (vox).", "--adversarial"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class FaceVid2VidTrainOptions:
-    """face vid2vid's own."""
+    """face vid2vid."""
 
     generator: SpadeChoice = option(
-        "original", "Which generator: the trainer's default, or the demo's SPADE one."
+        "original", "Generator: the default of the reference, or its SPADE generator."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DiffusedHeadsTrainOptions:
-    """The published Diffused Heads' own."""
+    """Diffused Heads."""
 
-    grey: bool = option(False, "Motion frames without colour, as for LRW.", "--grey")
+    grey: bool = option(False, "Use greyscale motion frames, as for LRW.", "--grey")
 
 
 @dataclass(frozen=True, slots=True)
 class X2FaceTrainOptions:
-    """X2Face's own."""
+    """X2Face."""
 
-    views: int = option(1, "Source frames of each item.")
+    views: int = option(1, "Source frames per item, 1..8.")
     identity: float = option(
-        0.0, "Weight of the identity loss (the paper's second stage; 0: as the published script)."
+        0.0, "Weight of the identity loss (second stage of the paper); 0: as the published script."
     )
 
     def __post_init__(self) -> None:
@@ -159,20 +165,18 @@ class X2FaceTrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class IdentityTrainOptions:
-    """The identity network's own."""
+    """Identity network."""
 
     teacher: str = option(
-        "", "A known network to learn from: ONNX, (N, 3, 112, 112) RGB to (N, D)."
+        "", "Teacher network for distillation: ONNX, (N, 3, 112, 112) RGB to (N, D)."
     )
     teacher_input: TeacherInput = option(
-        "imagenet", "Its pixels: less ImageNet's mean, over its spread; or within -1..1."
+        "imagenet", "Input of the teacher. imagenet: ImageNet mean and deviation; arcface: -1..1."
     )
-    hints: bool = option(True, "Learn from the teacher's inner maps too.", "--hints/--no-hints")
-    start: str = option("", "Begin with these weights, of another run.")
-    margin: float = option(0.35, "Angle in radians that is kept between persons.")
-    gentle: float = option(
-        0.75, "Part of the updates that sees faces little disturbed, with the hints."
-    )
+    hints: bool = option(True, "Also distil the teacher's feature maps.", "--hints/--no-hints")
+    start: str = option("", "Initial weights, from another run.")
+    margin: float = option(0.35, "Angular margin between persons in radians, 0..1.")
+    gentle: float = option(0.75, "Share of the updates with weak augmentation and hints, 0..1.")
 
     def __post_init__(self) -> None:
         require(0 <= self.margin <= 1, "--margin", "within 0..1", self.margin)
@@ -181,35 +185,38 @@ class IdentityTrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class LabelledTrainOptions:
-    """What learns from labelled faces: whose."""
+    """Labelled faces."""
 
-    persons: str = option("0-5", "Learn from persons whose number ends in one of these digits.")
+    persons: str = option("0-5", "Train on persons whose number ends in one of these digits.")
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeTrainOptions(LabelledTrainOptions):
-    """The judge's own: others than those that editors learn from."""
+    """Judge network.
 
-    persons: str = option("6-8", "Learn from persons whose number ends in one of these digits.")
+    Its persons are disjoint from those that editors learn from.
+    """
+
+    persons: str = option("6-8", "Train on persons whose number ends in one of these digits.")
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeTrainOptions:
-    """How directions of attributes are fitted in an editor's identity space."""
+    """Attribute directions."""
 
-    editor: str = option("dva-s", "Whose identities: dva-s or dva.")
+    editor: str = option("dva-s", "Editor of the identity space: dva-s or dva.")
     kind: DirectionKind = option(
         "effects",
-        "effects: what an attribute does to an identity, others held; classifier: as published.",
+        "effects: effect of an attribute with the others held fixed; classifier: as published.",
     )
     apart: str = option(
         "Male,Young,Eyeglasses,Smiling",
-        "Attributes that the other directions leave alone, with commas between.",
+        "Attributes that the other directions keep unchanged, separated by commas.",
     )
-    persons: str = option("0-5", "Learn from persons whose number ends in one of these digits.")
-    tested: str = option("9", "Figures are of persons whose number ends in one of these.")
-    most: int = option(8000, "Pictures that are learnt from, at most.")
-    overwrite: bool = option(False, "Replace a file that exists.")
+    persons: str = option("0-5", "Train on persons whose number ends in one of these digits.")
+    tested: str = option("9", "Test on persons whose number ends in one of these digits.")
+    most: int = option(8000, "Most training images, 100 or more.")
+    overwrite: bool = option(False, "Replace an existing file.")
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
@@ -221,15 +228,15 @@ class AttributeTrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class ParseTrainOptions:
-    """The face parser's own."""
+    """Face parser."""
 
     half: float = option(
-        0.5, "Part of the updates, at the beginning, on pictures of half the size."
+        0.5, "Share of the updates, at the beginning, on images of half the size, 0..1."
     )
-    more: int = option(3, "So many times the batch while the pictures are of half the size.")
+    more: int = option(3, "Factor of the batch size while images are of half the size, 1..16.")
     rare: float = option(
         1.0,
-        "How much oftener pictures with a hat, glasses or jewellery come; 0: as often as the others.",
+        "Oversampling of images with a hat, glasses or jewellery, 0..10; 0: none.",
     )
 
     def __post_init__(self) -> None:
@@ -240,21 +247,23 @@ class ParseTrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class AtlasTrainOptions:
-    """How the atlas of attributes is made: a regression, no updates."""
+    """Attribute atlas.
+
+    The atlas is a regression; there are no updates.
+    """
 
     persons: str = option(
-        "0-5", "Last digits of the persons' numbers (identities.txt) that are learnt from."
+        "0-5", "Train on persons whose number (identities.txt) ends in one of these digits."
     )
-    pictures: int = option(
-        10000, "The most pictures that are looked at; those that show something rare come first."
-    )
+    pictures: int = option(10000, "Most images to measure; those with rare attributes come first.")
     smiles: str = option(
         "",
-        "A folder of pairs (index.csv: file, person, expression) whose smile takes the labels' place.",
+        "Folder of image pairs (index.csv: file, person, expression) that replaces the labels of "
+        "smiles.",
     )
-    resume: bool = option(False, "Go on with what an earlier run has measured.")
-    overwrite: bool = option(False, "Begin anew in a folder that is in use.")
-    smoke: bool = option(False, "A tiny trial on one photograph; needs no dataset.")
+    resume: bool = option(False, "Continue with the measurements of an earlier run.")
+    overwrite: bool = option(False, "Discard an earlier run in the output folder.")
+    smoke: bool = option(False, "Run a small trial on one photograph; no dataset is needed.")
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
@@ -266,17 +275,18 @@ class AtlasTrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class A2mTrainOptions:
-    """The voice's own."""
+    """Voice a2m."""
 
-    only: str = option("", "Learn from speakers whose name begins with this alone.")
-    hold_out: str = option("", "Speakers that are kept out, with commas between.")
-    focus: str = option("", "Half of the items come from speakers whose name begins with this.")
+    only: str = option("", "Train only on speakers whose name begins with this.")
+    hold_out: str = option("", "Speakers excluded from training, separated by commas.")
+    focus: str = option("", "Draw half of the items from speakers whose name begins with this.")
     motions: str = option(
         "",
-        "Folder of the clips' motion files, made there where they are missing (default: beside the clips).",
+        "Folder of the motion files of the clips; missing ones are written (default: beside the "
+        "clips).",
     )
-    shapes: int = option(12, "How many shapes the mouth's movement is made of.")
-    drop: float = option(0.2, "Part of what the network hears that is left out while it learns.")
+    shapes: int = option(12, "Number of mouth blendshapes, 1..64.")
+    drop: float = option(0.2, "Dropout of the audio features, 0 or more and less than 1.")
 
     def __post_init__(self) -> None:
         require(1 <= self.shapes <= 64, "--shapes", "within 1..64", self.shapes)
@@ -284,30 +294,31 @@ class A2mTrainOptions:
 
     @property
     def held_out(self) -> tuple[str, ...]:
-        """The names of `hold_out`."""
+        """Names in `hold_out`."""
         return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())
 
 
 @dataclass(frozen=True, slots=True)
 class FadmTrainOptions:
-    """The small refiner's own."""
+    """Refiner fadm-s."""
 
-    only: str = option("", "Learn from speakers whose name begins with this alone.")
-    hold_out: str = option("", "Speakers that are kept out, with commas between.")
+    only: str = option("", "Train only on speakers whose name begins with this.")
+    hold_out: str = option("", "Speakers excluded from training, separated by commas.")
     motions: str = option(
         "",
-        "Folder of the clips' motion files, made there where they are missing (default: beside the clips).",
+        "Folder of the motion files of the clips; missing ones are written (default: beside the "
+        "clips).",
     )
-    pairs: str = option("", "Folder that the pairs are kept in (default: with the clips).")
-    start: str = option("", "Begin with these weights, of another run.")
-    clips: int = option(24, "At most so many clips of each speaker.")
-    sources: int = option(2, "Source frames of each clip, the first one among them.")
-    drivers: int = option(8, "Frames that are drawn from each source.")
+    pairs: str = option("", "Folder of the training pairs (default: with the clips).")
+    start: str = option("", "Initial weights, from another run.")
+    clips: int = option(24, "Most clips per speaker, 1..10000.")
+    sources: int = option(2, "Source frames per clip, the first frame included, 1..10000.")
+    drivers: int = option(8, "Driving frames per source frame, 1..10000.")
     untouched: float = option(
-        0.25, "Part of the items that shows the refiner a true frame, which it shall leave alone."
+        0.25, "Share of the items with a camera frame, to be left unchanged, 0..1."
     )
-    degraded: float = option(0.3, "Part of the items whose coarse frame is made worse.")
-    alone: float = option(0.15, "Part of the items that shows no source.")
+    degraded: float = option(0.3, "Share of the items with a degraded coarse frame, 0..1.")
+    alone: float = option(0.15, "Share of the items without a source image, 0..1.")
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -327,5 +338,5 @@ class FadmTrainOptions:
 
     @property
     def held_out(self) -> tuple[str, ...]:
-        """The names of `hold_out`."""
+        """Names in `hold_out`."""
         return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())

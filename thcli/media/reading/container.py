@@ -1,4 +1,4 @@
-"""Opening an input with PyAV: safely (local files only, no playlists) and with one error for whatever goes wrong."""
+"""Opening of input containers with PyAV: local files only, no playlists, one error class."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from thcli.core.errors import MediaError
-from thcli.media.failures import unreadable
+from thcli.media.failures import to_media_error
 
-# demuxers that read other files, or take any text or bytes for a picture
+# demuxers that open other files, or accept any text or bytes as video
 _REFUSED = {
     "tty",
     "concat",
@@ -33,9 +33,14 @@ _REFUSED = {
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """An input container, closed at the end. Raises MediaError when it cannot be opened."""
-    # "file:" keeps a name with a colon from being taken for a protocol; the whitelist keeps playlists off the network
+def open_input(path: Path) -> Iterator[InputContainer]:
+    """Open an input container and close it at the end of the block.
+
+    Raises:
+        MediaError: the file cannot be opened, or its demuxer is refused.
+    """
+    # "file:" protects a name with a colon from being parsed as a protocol; the whitelist prevents
+    # playlists from opening network addresses
     try:
         container = av.open(
             f"file:{path.absolute()}",
@@ -44,15 +49,21 @@ def opened(path: Path) -> Iterator[InputContainer]:
             metadata_errors="replace",
         )
     except (av.FFmpegError, OSError, ValueError) as exc:
-        raise unreadable(path, exc) from exc
+        raise to_media_error(path, exc) from exc
     with container:
         if _REFUSED & set(container.format.name.split(",")):
-            raise unreadable(path, ValueError(f"read as {container.format.long_name}"))
+            raise to_media_error(path, ValueError(f"read as {container.format.long_name}"))
         yield container
 
 
-def picture_stream(container: InputContainer) -> VideoStream | None:
-    """The stream that is the moving picture: the default one, else the first, never a cover beside sound. None without any."""
+def find_video_stream(container: InputContainer) -> VideoStream | None:
+    """Select the video stream: the one flagged as default, else the first.
+
+    A cover image beside audio is not a video stream.
+
+    Returns:
+        None when the container has no video stream.
+    """
     streams = [stream for stream in container.streams.video if stream.codec_context is not None]
     moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
     chosen = [stream for stream in moving if stream.disposition & Disposition.default] or moving
@@ -61,15 +72,19 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
     return chosen[0] if chosen else None
 
 
-def need_picture(container: InputContainer, path: Path) -> VideoStream:
-    """Like picture_stream, but raises MediaError without one."""
-    stream = picture_stream(container)
+def require_video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Select the video stream as `find_video_stream` does.
+
+    Raises:
+        MediaError: the container has no video stream, or none that can be decoded.
+    """
+    stream = find_video_stream(container)
     if stream is not None:
         return stream
     if any(other.codec_context is None for other in container.streams.video):
         raise MediaError(
-            f"{path} holds a picture of a kind that this build of FFmpeg cannot decode.",
+            f"{path} has a video stream that this build of FFmpeg cannot decode.",
             "Convert it to H.264.",
         )
-    what = "holds only sound and no picture" if container.streams.audio else "holds no picture"
-    raise MediaError(f"{path} {what}.", "Give a video or an image.")
+    what = "audio, but no video stream" if container.streams.audio else "no video stream"
+    raise MediaError(f"{path} has {what}.", "Give a video or an image.")

@@ -1,4 +1,4 @@
-"""Still and animated images, and folders of them, through Pillow: upright, in sRGB, alpha composited."""
+"""Images, animations and folders of images, read with Pillow: upright, sRGB, alpha composited."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import ImageCms, ImageColor, ImageOps
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.imaging import to_uint8
 from thcli.core.types import Frame, Image
-from thcli.media.failures import check_file, unreadable
+from thcli.media.failures import check_file, to_media_error
 from thcli.media.info import Colour, MediaInfo
 
 SUFFIXES = frozenset(
@@ -41,24 +42,17 @@ SUFFIXES = frozenset(
         ".jp2",
     ]
 )
-MOST_PIXELS = 7680 * 4320  # an image with more is read at half its size, or a quarter …
+MAX_PIXELS = 7680 * 4320  # a larger image is read at 1/2, 1/4 … of its size
 SRGB = Colour(0, 2, 1, 13)
 FOLDER_RATE = Fraction(25)  # frames per second of a folder of images, which has no time stamps
 _MILLISECOND = Fraction(1, 1000)
-_FAILURES = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    Pillow.DecompressionBombError,
-)  # what Pillow raises on bad files
-
-
+# raised by Pillow for damaged files
+_FAILURES = (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is for Pillow: by its ending, or by its first bytes whatever it is called."""
+    """Return True for an image file, by its ending or else by its first bytes."""
     if path.suffix.lower() in SUFFIXES:
         return True
     with path.open("rb") as file:
@@ -67,78 +61,92 @@ def is_image(path: Path) -> bool:
 
 
 def parse_background(background: str) -> tuple[int, int, int]:
-    """A colour such as 'white' or '#00ff00' as (red, green, blue). Raises UsageError for anything else."""
+    """Parse a colour such as 'white' or '#00ff00'.
+
+    Returns:
+        (red, green, blue), 0..255.
+
+    Raises:
+        UsageError: not a colour.
+    """
     try:
         return ImageColor.getrgb(background)[:3]
     except ValueError as exc:
         raise UsageError(
-            f"{background!r} is not a colour.", "Write a name such as 'white', or '#00ff00'."
+            f"{background!r} is not a colour.", "Give a name such as 'white', or '#00ff00'."
         ) from exc
 
 
 def load_image(path: Path, background: str) -> Image:
-    """The picture of an image file as (H, W, 3) RGB uint8: upright by its EXIF, in sRGB, alpha composited over `background`.
+    """Read an image file as (H, W, 3) uint8 sRGB, upright by its EXIF orientation.
 
-    Above MOST_PIXELS it is halved until it fits. Raises MediaError when there is no such picture.
+    An image with more than MAX_PIXELS is halved until it has no more.
+
+    Args:
+        path: the image file.
+        background: colour under transparent pixels.
+
+    Raises:
+        MediaError: the image cannot be read.
     """
     colour = parse_background(background)
-    with _open(path) as picture:
-        return _rgb(picture, colour, path)
+    with _open(path) as image:
+        return _rgb(image, colour, path)
 
 
-def image_info(path: Path) -> MediaInfo:
-    """What an image file holds; several pictures in it (GIF, WebP, APNG) make it a video."""
-    with _open(path) as picture:
-        several = bool(getattr(picture, "is_animated", False))
+def probe_image(path: Path) -> MediaInfo:
+    """Read the properties of an image file. An animation (GIF, WebP, APNG) counts as a video."""
+    with _open(path) as image:
+        is_animation = bool(getattr(image, "is_animated", False))
         try:
-            turned = 1 if several else int(picture.getexif().get(0x0112, 1))
-            if picture.width * picture.height <= MOST_PIXELS:
-                picture.load()  # a file that is cut off is found now, not in the middle of the work
+            orientation = 1 if is_animation else int(image.getexif().get(0x0112, 1))
+            if image.width * image.height <= MAX_PIXELS:
+                image.load()  # a truncated file fails here, not in the middle of the job
         except _FAILURES as exc:
-            raise unreadable(path, exc) from exc
-        turned = turned if turned in range(1, 9) else 1
-        frames = int(getattr(picture, "n_frames", 1)) if several else 1
-        width, height = _reduced(picture)
-        size = (height, width) if turned >= 5 else (width, height)
-        words = {k: v for k, v in picture.info.items() if isinstance(k, str) and isinstance(v, str)}
-        deep = bool(
-            picture.mode.startswith("I;16") or (picture.format == "PNG" and _png_depth(path) == 16)
+            raise to_media_error(path, exc) from exc
+        orientation = orientation if orientation in range(1, 9) else 1
+        frames = int(getattr(image, "n_frames", 1)) if is_animation else 1
+        width, height = _reduced_size(image)
+        is_deep = image.mode.startswith("I;16") or (
+            image.format == "PNG" and _png_depth(path) == 16
         )
-        common = dict(
-            container=str(picture.format).lower(),
-            size=size,
-            codec=str(picture.format).lower(),
-            pix_fmt=picture.mode,
-            bit_depth=16 if deep else 8,
-            colour=SRGB,
-            metadata=words,
-        )
-    if frames == 1:
-        return MediaInfo(
+        still = MediaInfo(
             path,
             "image",
-            orientation=turned,
+            container=str(image.format).lower(),
+            size=(height, width) if orientation >= 5 else (width, height),
+            orientation=orientation,
+            codec=str(image.format).lower(),
+            pix_fmt=image.mode,
+            bit_depth=16 if is_deep else 8,
+            colour=SRGB,
             time_base=Fraction(1, 25),
             frames=1,
             frames_exact=True,
-            **common,  # type: ignore[arg-type]
+            metadata={
+                k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)
+            },
         )
-    length = sum(_durations(path))
-    rate = Fraction(frames * 1000, length)
-    return MediaInfo(
-        path,
-        "video",
+    if frames == 1:
+        return still
+    milliseconds = sum(_durations(path))
+    return replace(
+        still,
+        kind="video",
+        orientation=1,
         time_base=_MILLISECOND,
-        rate=rate,
+        rate=Fraction(frames * 1000, milliseconds),
         frames=frames,
-        frames_exact=True,
-        duration=Fraction(length, 1000),
-        **common,  # type: ignore[arg-type]
+        duration=Fraction(milliseconds, 1000),
     )
 
 
-def folder_images(folder: Path) -> list[Path]:
-    """The images in a folder in natural order (2 before 10). Raises MediaError when there are none."""
+def list_images(folder: Path) -> list[Path]:
+    """List the images in a folder in natural order (2 before 10).
+
+    Raises:
+        MediaError: the folder has no images or cannot be read.
+    """
     try:
         found = [
             item
@@ -162,11 +170,14 @@ def folder_images(folder: Path) -> list[Path]:
     )
 
 
-def folder_info(folder: Path) -> MediaInfo:
-    """A folder of images as a video of FOLDER_RATE frames a second, of the first image's size."""
-    images = folder_images(folder)
+def probe_folder(folder: Path) -> MediaInfo:
+    """Read the properties of a folder of images.
+
+    It counts as a video of FOLDER_RATE frames per second and the first image's size.
+    """
+    images = list_images(folder)
     check_file(images[0])
-    first = image_info(images[0])
+    first = probe_image(images[0])
     return MediaInfo(
         folder,
         "directory",
@@ -184,11 +195,9 @@ def folder_info(folder: Path) -> MediaInfo:
     )
 
 
-def folder_frames(
-    folder: Path, info: MediaInfo, background: tuple[int, int, int]
-) -> Iterator[Frame]:
-    """One frame an image; an image of another size is scaled to the first's."""
-    for index, path in enumerate(folder_images(folder)):
+def read_folder(folder: Path, info: MediaInfo, background: tuple[int, int, int]) -> Iterator[Frame]:
+    """Yield one frame per image, scaled to the size of the first image."""
+    for index, path in enumerate(list_images(folder)):
         check_file(path)
         pixels = _pixels(path, info, background)
         if (pixels.shape[1], pixels.shape[0]) != info.size:
@@ -196,107 +205,111 @@ def folder_frames(
         yield Frame(pixels, index, info.time_base, index, 1)
 
 
-def image_frames(path: Path, info: MediaInfo, background: tuple[int, int, int]) -> Iterator[Frame]:
-    """The frames of an image file, one or several."""
+def read_image_frames(
+    path: Path, info: MediaInfo, background: tuple[int, int, int]
+) -> Iterator[Frame]:
+    """Yield the frames of an image file: one, or those of an animation."""
     if info.kind == "image":
         yield Frame(_pixels(path, info, background), 0, info.time_base, 0, 1)
         return
     pts = 0
-    with _open(path) as picture:
+    with _open(path) as image:
         for index, duration in enumerate(_durations(path)):
             try:
-                picture.seek(index)
-                pixels = _rgb(picture.copy(), background, path)
+                image.seek(index)
+                pixels = _rgb(image.copy(), background, path)
             except _FAILURES as exc:
-                raise unreadable(path, exc) from exc
+                raise to_media_error(path, exc) from exc
             yield Frame(pixels, pts, _MILLISECOND, index, duration)
             pts += duration
 
 
 def _pixels(path: Path, info: MediaInfo, background: tuple[int, int, int]) -> np.ndarray[Any, Any]:
-    """One still in the depth that `info` tells."""
+    """Read a still image as (H, W, 3) RGB, uint8 or uint16 by `info.bit_depth`."""
     deep = _deep_png(path) if info.bit_depth == 16 else None
     if deep is not None:
         return deep
-    with _open(path) as picture:
-        pixels = _rgb(picture, background, path)
+    with _open(path) as image:
+        pixels = _rgb(image, background, path)
     return pixels.astype(np.uint16) * np.uint16(257) if info.bit_depth == 16 else pixels
 
 
 def _open(path: Path) -> Pillow.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Pillow.DecompressionBombWarning
-            )  # _reduced takes care of large images
+            # _reduced_size limits the size of large images
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
             return Pillow.open(path)
     except Pillow.DecompressionBombError as exc:
         raise MediaError(
             f"{path} has more pixels than can be read safely.", "Scale it down first."
         ) from exc
     except _FAILURES as exc:
-        raise unreadable(path, exc) from exc
+        raise to_media_error(path, exc) from exc
 
 
-def _reduced(picture: Pillow.Image) -> tuple[int, int]:
-    """Its size, halved until it has no more than MOST_PIXELS."""
-    width, height = picture.size
-    while width * height > MOST_PIXELS:
+def _reduced_size(image: Pillow.Image) -> tuple[int, int]:
+    """Return (width, height), halved until it has no more than MAX_PIXELS."""
+    width, height = image.size
+    while width * height > MAX_PIXELS:
         width, height = (width + 1) // 2, (height + 1) // 2
     return width, height
 
 
-def _rgb(picture: Pillow.Image, background: tuple[int, int, int], path: Path) -> Image:
+def _rgb(image: Pillow.Image, background: tuple[int, int, int], path: Path) -> Image:
     try:
-        size = _reduced(picture)
-        if size != picture.size:
-            picture.draft("RGB", size)  # JPEG: most of the reduction for free
-            picture.load()
-            if picture.size != size:
-                picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-                picture = picture.resize(size, Pillow.Resampling.BOX)
-        profile = picture.info.get("icc_profile")
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I;16"):
-            picture = Pillow.fromarray(to_uint8(np.asarray(picture, np.uint16)))
-        if picture.has_transparency_data:
-            layer = picture.convert("RGBA")
-            picture = Pillow.alpha_composite(
+        size = _reduced_size(image)
+        if size != image.size:
+            image.draft("RGB", size)  # JPEG: most of the reduction for free
+            image.load()
+            if image.size != size:
+                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+                image = image.resize(size, Pillow.Resampling.BOX)
+        profile = image.info.get("icc_profile")
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):
+            image = Pillow.fromarray(to_uint8(np.asarray(image, np.uint16)))
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            image = Pillow.alpha_composite(
                 Pillow.new("RGBA", layer.size, (*background, 255)), layer
             ).convert("RGB")
-        elif picture.mode != "RGB" and not (picture.mode == "CMYK" and profile):
-            picture = picture.convert("RGB")
-        return np.asarray(_to_srgb(picture, profile), np.uint8)
+        elif image.mode != "RGB" and not (image.mode == "CMYK" and profile):
+            image = image.convert("RGB")
+        return np.asarray(_to_srgb(image, profile), np.uint8)
     except _FAILURES as exc:
-        raise unreadable(path, exc) from exc
+        raise to_media_error(path, exc) from exc
 
 
-def _to_srgb(picture: Pillow.Image, profile: bytes | None) -> Pillow.Image:
-    """Phones tag their pictures as Display P3; without this faces come out pale."""
+def _to_srgb(image: Pillow.Image, profile: bytes | None) -> Pillow.Image:
+    """Convert from an embedded ICC profile to sRGB.
+
+    Phones store images as Display P3; without the conversion faces appear pale.
+    """
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if "srgb" not in ImageCms.getProfileDescription(source).lower():
                 changed = ImageCms.profileToProfile(
-                    picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                    image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
                 )
-                picture = changed or picture
+                image = changed or image
         except (ImageCms.PyCMSError, OSError):
-            pass  # a broken or unfit profile (grey, Lab): the pixels are taken as they are
-    return picture.convert("RGB")
+            pass  # an invalid or unsuitable profile (grey, Lab): the pixels are used unconverted
+    return image.convert("RGB")
 
 
 def _durations(path: Path) -> list[int]:
-    """Milliseconds of every picture of an animation; 0 is shown for 100 ms, as browsers do."""
+    """Return the duration of each frame of an animation in ms; 0 becomes 100, as in browsers."""
     found = []
-    with _open(path) as picture:
-        for index in range(getattr(picture, "n_frames", 1)):
+    with _open(path) as image:
+        for index in range(getattr(image, "n_frames", 1)):
             try:
-                picture.seek(index)
-                picture.load()  # WebP tells a picture's duration only then
+                image.seek(index)
+                image.load()  # Pillow sets the duration of a WebP frame only then
             except _FAILURES as exc:
-                raise unreadable(path, exc) from exc
-            found.append(int(picture.info.get("duration", 0)) or 100)
+                raise to_media_error(path, exc) from exc
+            found.append(int(image.info.get("duration", 0)) or 100)
     return found
 
 
@@ -306,7 +319,7 @@ def _png_depth(path: Path) -> int:
 
 
 def _deep_png(path: Path) -> np.ndarray[Any, Any] | None:
-    """A 16-bit PNG without alpha as uint16 RGB, which Pillow cannot give; None for anything else."""
+    """Read a 16-bit PNG without alpha as uint16 RGB, which Pillow cannot; None for other files."""
     if path.suffix.lower() != ".png" or _png_depth(path) != 16:
         return None
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)

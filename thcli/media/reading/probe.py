@@ -1,4 +1,4 @@
-"""What a file is, told before any work: every failure that an input can have is found here, in one sentence."""
+"""Inspection of an input before any work. Invalid inputs fail here, with one sentence."""
 
 from __future__ import annotations
 
@@ -14,42 +14,45 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from thcli.core.errors import MediaError
-from thcli.media.failures import check_file, unreadable
+from thcli.media.failures import check_file, to_media_error
 from thcli.media.info import Colour, MediaInfo, StreamInfo
-from thcli.media.orientation import from_display_matrix, turns
-from thcli.media.reading.container import need_picture, opened, picture_stream
-from thcli.media.reading.image import folder_info, image_info, is_image
+from thcli.media.orientation import orientation_from_display_matrix, swaps_sides
+from thcli.media.reading.container import find_video_stream, open_input, require_video_stream
+from thcli.media.reading.image import is_image, probe_folder, probe_image
 
 _MICROSECOND = Fraction(1, av.time_base)
 _STILL = (".heic", ".heif", ".hif")
 
 
 def probe(path: str | Path) -> MediaInfo:
-    """Reads the headers and the first frame of a file, or looks into a folder of images.
+    """Read the headers and the first frame of a file, or the list of images in a folder.
 
-    Raises MediaError when it is missing, empty, broken, cut off before its first frame, or of no known kind.
-    A file with sound and no picture is of kind "audio"; `read` refuses it.
+    A file with audio and no video stream is of kind "audio"; `read` refuses it.
+
+    Raises:
+        MediaError: the file is missing, empty, damaged, truncated before its first frame, or of an
+            unknown format.
     """
     path = Path(path)
     check_file(path)
     if path.is_dir():
-        return folder_info(path)
+        return probe_folder(path)
     if path.name.endswith(".safetensors"):
         return MediaInfo(path, "motion", container="safetensors")
     if is_image(path):
-        return image_info(path)
-    with opened(path) as container:
-        stream = picture_stream(container)
+        return probe_image(path)
+    with open_input(path) as container:
+        stream = find_video_stream(container)
         if stream is None and container.streams.audio:
             return _audio_info(path, container)
-        stream = need_picture(container, path)
+        stream = require_video_stream(container, path)
         return _video_info(path, container, stream, _first_frame(path, container, stream))
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
-    """The first frame that can be decoded: orientation and true pixel format stand in it."""
+    """Decode the first intact frame, which carries the orientation and the true pixel format."""
     stream.thread_type = "NONE"
-    cause: BaseException = MediaError("no frame of it can be decoded")
+    cause: BaseException = MediaError("no frame can be decoded")
     try:
         for packet in container.demux(stream):
             try:
@@ -59,7 +62,7 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
                 cause = exc
     except (av.FFmpegError, OSError) as exc:
         cause = exc
-    raise unreadable(path, cause) from cause
+    raise to_media_error(path, cause) from cause
 
 
 def _video_info(
@@ -83,7 +86,7 @@ def _video_info(
         ),
         None,
     )
-    orientation = from_display_matrix(matrix) if matrix else 1
+    orientation = orientation_from_display_matrix(matrix) if matrix else 1
     sar = Fraction(stream.sample_aspect_ratio or 1)
     width, height = frame.width, frame.height
     context = stream.codec_context
@@ -91,7 +94,7 @@ def _video_info(
         path,
         "image" if path.suffix.lower() in _STILL else "video",
         container=container.format.name,
-        size=(height, width) if turns(orientation) else (width, height),
+        size=(height, width) if swaps_sides(orientation) else (width, height),
         orientation=orientation,
         codec=context.name,
         pix_fmt=frame.format.name,
@@ -108,7 +111,7 @@ def _video_info(
         frames_exact=bool(stream.frames),
         start=start,
         duration=duration,
-        sar=1 / sar if turns(orientation) else sar,
+        sar=1 / sar if swaps_sides(orientation) else sar,
         streams=tuple(
             _stream_info(other) for other in container.streams if other.index != stream.index
         ),
@@ -117,7 +120,7 @@ def _video_info(
 
 
 def _side_data(frame: av.VideoFrame) -> list[SideData]:
-    """The stubs call it a dictionary; it is a sequence."""
+    """Return the side data as a list. PyAV's stubs declare a dictionary; it is a sequence."""
     return list(cast(Iterable[SideData], frame.side_data))
 
 

@@ -1,4 +1,4 @@
-"""`read`: the frames of whatever a user names, decoded ahead by a thread of its own."""
+"""`read`: frames of a video, image, folder or standard input, decoded ahead in a thread."""
 
 from __future__ import annotations
 
@@ -20,22 +20,32 @@ from thcli.core.types import Frame, Image
 from thcli.media.failures import check_file
 from thcli.media.info import MediaInfo
 from thcli.media.reading.image import (
-    folder_frames,
-    image_frames,
     is_image,
     load_image,
     parse_background,
+    read_folder,
+    read_image_frames,
 )
 from thcli.media.reading.probe import probe
-from thcli.media.reading.video import Tally, decode, seconds
+from thcli.media.reading.video import DamageCounter, decode, exact_seconds
 
-_MOST_BYTES = 256 * 2**20  # of decoded frames that wait
+_MAX_BYTES = 256 * 2**20  # decoded frames in the queue
 _WHOLE = ReadOptions()
 
 
 @contextmanager
-def local(path: str | Path, stdin: BinaryIO | None = None) -> Iterator[Path]:
-    """A path that can be read more than once: '-' is spooled from standard input to a temporary file, removed at the end."""
+def seekable_path(path: str | Path, stdin: BinaryIO | None = None) -> Iterator[Path]:
+    """Yield a path that can be read more than once.
+
+    Standard input is spooled to a temporary file, which is removed at the end of the block.
+
+    Args:
+        path: a path, or '-' for standard input.
+        stdin: the stream to spool, sys.stdin by default.
+
+    Raises:
+        OutputError: the temporary file cannot be written.
+    """
     if str(path) != "-":
         yield Path(path)
         return
@@ -46,16 +56,19 @@ def local(path: str | Path, stdin: BinaryIO | None = None) -> Iterator[Path]:
                 shutil.copyfileobj(stdin or sys.stdin.buffer, file, 1 << 20)
         except OSError as exc:
             raise OutputError(
-                f"Standard input cannot be kept in {folder} ({exc.strerror or exc}).",
+                f"Standard input cannot be spooled to {folder} ({exc.strerror or exc}).",
                 "Free some space, or set TMPDIR.",
             ) from exc
         yield spooled
 
 
 class Reader:
-    """The frames of one input. Iterate over it, inside `with` when you may leave early; every iteration starts at the beginning.
+    """The frames of one input, as an iterable and context manager.
 
-    info: what `probe` found.  damaged: packets and frames that could not be decoded cleanly, so far.
+    Every iteration starts at the beginning. Use it inside `with` when an iteration may end early.
+
+    info: result of `probe`.
+    damaged: number of packets and frames so far that were not decoded cleanly.
     """
 
     def __init__(
@@ -66,23 +79,21 @@ class Reader:
         self._background = parse_background(background)
         self._ahead = ahead
         self._on = on
-        self._tally = Tally()
+        self._defects = DamageCounter()
         self._frames: Generator[Frame, None, None] | None = None
         try:
-            self.info = _readable(probe(self._stack.enter_context(local(path))))
+            self.info = _readable(probe(self._stack.enter_context(seekable_path(path))))
         except BaseException:
             self._stack.close()
             raise
         if self.info.colour.is_hdr:
-            on(
-                Warned(
-                    f"{self.info.path.name} is HDR ({self.info.colour}): its values are kept as they are, not tone-mapped."
-                )
-            )
+            name = f"{self.info.path.name} is HDR ({self.info.colour})"
+            on(Warned(f"{name}: its values are kept, not tone-mapped."))
 
     @property
     def damaged(self) -> int:
-        return self._tally.damaged
+        """Number of packets and frames so far that were not decoded cleanly."""
+        return self._defects.damaged
 
     def __enter__(self) -> Reader:
         return self
@@ -96,7 +107,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Stops decoding and removes what was spooled."""
+        """Stop decoding and remove the spooled file."""
         if self._frames is not None:
             self._frames.close()
         self._stack.close()
@@ -106,24 +117,24 @@ class Reader:
             self._frames.close()
         width, height = self.info.size
         size = width * height * 3 * (2 if self.info.bit_depth > 8 else 1)
-        depth = max(2, min(self._ahead, _MOST_BYTES // max(1, size)))
-        self._tally = Tally()
+        depth = max(2, min(self._ahead, _MAX_BYTES // max(1, size)))
+        self._defects = DamageCounter()
         self._frames = self._watched(prefetch(self._decoded(), depth))
         return self._frames
 
     def _decoded(self) -> Iterator[Frame]:
         info, background = self.info, self._background
         if info.kind == "directory":
-            return self._in_range(folder_frames(info.path, info, background))
+            return self._in_range(read_folder(info.path, info, background))
         if is_image(info.path):
-            return self._in_range(image_frames(info.path, info, background))
-        return decode(info.path, info, self._options, self._tally, background)
+            return self._in_range(read_image_frames(info.path, info, background))
+        return decode(info.path, info, self._options, self._defects, background)
 
     def _in_range(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        start = seconds(self._options.start)
-        end = seconds(self._options.end) if self._options.end is not None else None
+        start = exact_seconds(self._options.start)
+        end = exact_seconds(self._options.end) if self._options.end is not None else None
         if self.info.kind == "image":
-            start, end = seconds(0.0), None
+            start, end = exact_seconds(0.0), None
         index = 0
         for frame in frames:
             time = frame.pts * frame.time_base
@@ -139,18 +150,12 @@ class Reader:
         finally:
             frames.close()
         name = self.info.path.name
-        if self._tally.damaged:
-            self._on(
-                Warned(
-                    f"{name} is damaged: {self._tally.damaged} of its packets could not be decoded cleanly."
-                )
-            )
-        if self._tally.rescaled:
-            self._on(
-                Warned(
-                    f"{name} changes its size: {self._tally.rescaled} frames were scaled to that of the first."
-                )
-            )
+        if self._defects.damaged:
+            count = self._defects.damaged
+            self._on(Warned(f"{name} is damaged: {count} packets were not decoded cleanly."))
+        if self._defects.rescaled:
+            count = self._defects.rescaled
+            self._on(Warned(f"{name} changes size: {count} frames were scaled to the first size."))
 
 
 def read(
@@ -161,24 +166,41 @@ def read(
     ahead: int = 16,
     on: Listener = silent,
 ) -> Reader:
-    """The frames of a video, an image, an animation, a folder of images, or '-' (standard input, spooled to a temporary file).
+    """Open the frames of a video, an image, an animation, a folder of images, or standard input.
 
-    They are upright RGB, uint8 or uint16, with the time stamps of the file; anamorphic pixels stay as they are coded
-    (see MediaInfo.sar). background: under transparent pixels.  ahead: frames decoded in advance, fewer when they are large.
-    Raises MediaError for what cannot be read or holds no picture, UsageError for a range behind the end.
+    Frames are upright RGB, uint8 or uint16, with the time stamps of the file. Anamorphic pixels are
+    not resampled (see MediaInfo.sar).
+
+    Args:
+        path: the input; '-' is standard input, spooled to a temporary file.
+        options: range and decoder threads.
+        background: colour under transparent pixels.
+        ahead: most frames decoded in advance, fewer when they are large.
+        on: receives warnings on HDR, damage and changes of size.
+
+    Raises:
+        MediaError: the input cannot be read or has no video stream.
+        UsageError: the range begins after the end; raised by the iteration.
     """
     return Reader(path, options, background, ahead, on)
 
 
 def read_image(path: str | Path, background: str = "white") -> Image:
-    """The picture of an image file, or the first frame of a video, as (H, W, 3) RGB uint8: upright, in sRGB, alpha over `background`.
+    """Read an image file, or the first frame of a video, as (H, W, 3) uint8 sRGB, upright.
 
-    An image with more than 33 million pixels is halved until it has no more. Raises MediaError when there is no such picture.
+    An image with more than 33 million pixels is halved until it has no more.
+
+    Args:
+        path: the file.
+        background: colour under transparent pixels.
+
+    Raises:
+        MediaError: the file cannot be read or has no image.
     """
     path = Path(path)
     check_file(path)
     if path.is_dir():
-        raise MediaError(f"{path} is a folder, not an image.", "Name one of the images in it.")
+        raise MediaError(f"{path} is a folder, not an image.", "Give one of the images in it.")
     if is_image(path):
         return load_image(path, background)
     with read(path, background=background, ahead=2) as frames:
@@ -189,10 +211,10 @@ def read_image(path: str | Path, background: str = "white") -> Image:
 def _readable(info: MediaInfo) -> MediaInfo:
     if info.kind == "audio":
         raise MediaError(
-            f"{info.path} holds only sound and no picture.", "Give a video or an image."
+            f"{info.path} has audio, but no video stream.", "Give a video or an image."
         )
     if info.kind == "motion":
         raise MediaError(
-            f"{info.path} is a motion file and holds no picture.", "Give a video or an image."
+            f"{info.path} is a motion file without images.", "Give a video or an image."
         )
     return info

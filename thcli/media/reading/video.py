@@ -1,4 +1,4 @@
-"""Decoding one video stream: upright RGB frames with the time stamps of the file, whatever state it is in."""
+"""Decoding of one video stream to upright RGB frames with the time stamps of the file."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ from thcli.core.errors import MediaError, UsageError
 from thcli.core.options import ReadOptions
 from thcli.core.types import Frame
 from thcli.media.colour import ToRGB
-from thcli.media.failures import unreadable
+from thcli.media.failures import to_media_error
 from thcli.media.info import MediaInfo
-from thcli.media.orientation import turns, upright
-from thcli.media.reading.container import need_picture, opened
+from thcli.media.orientation import rotate_upright, swaps_sides
+from thcli.media.reading.container import open_input, require_video_stream
 
-_HOPELESS = 100  # failures to read one after the other: the rest of the file is gone
-_THREADED = 1_000_000  # pixels from which on decoding by several threads pays; below, it only costs
+_MAX_FAILURES = 100  # consecutive read errors after which the rest of the file is given up
+_THREADED_PIXELS = 1_000_000  # smallest frame for which decoder threads are faster
 
 
 @dataclass
-class Tally:
-    """What went wrong while reading, counted."""
+class DamageCounter:
+    """Counts of defects while reading.
+
+    damaged: packets and frames that were not decoded cleanly.
+    rescaled: frames of another size than the first.
+    """
 
     damaged: int = 0
     rescaled: int = 0
 
 
-def seconds(value: float) -> Fraction:
-    """The decimal number that was meant: 0.1 becomes 1/10."""
+def exact_seconds(value: float) -> Fraction:
+    """Convert to the decimal fraction that the float is written as: 0.1 becomes 1/10."""
     return Fraction(repr(value))
 
 
@@ -43,51 +47,61 @@ def decode(
     path: Path,
     info: MediaInfo,
     options: ReadOptions,
-    tally: Tally,
+    defects: DamageCounter,
     background: tuple[int, int, int] = (0, 0, 0),
 ) -> Iterator[Frame]:
-    """Yields the frames whose time lies within [start, end) of the options, counted from the stream's beginning.
+    """Yield the frames of a range as upright RGB.
 
-    Raises MediaError when not one frame can be decoded, UsageError when the range lies behind the end.
+    Args:
+        path: the file.
+        info: result of `probe`.
+        options: range [start, end) in seconds from the beginning of the stream, decoder threads.
+        defects: incremented for defects.
+        background: RGB under transparent pixels.
+
+    Raises:
+        MediaError: no frame can be decoded.
+        UsageError: the range begins after the last frame.
     """
-    first = info.start + seconds(options.start) if options.start else None
-    last = info.start + seconds(options.end) if options.end is not None else None
-    with opened(path) as container:
-        stream = need_picture(container, path)
+    first = info.start + exact_seconds(options.start) if options.start else None
+    last = info.start + exact_seconds(options.end) if options.end is not None else None
+    with open_input(path) as container:
+        stream = require_video_stream(container, path)
         _set_threads(stream, options.threads)
         to_rgb = ToRGB(info.colour, background)
-        coded = info.size[::-1] if turns(info.orientation) else info.size
-        clock = Clock(info.time_base, info.rate)
+        coded = info.size[::-1] if swaps_sides(info.orientation) else info.size
+        timestamps = TimestampRepair(info.time_base, info.rate)
         index = 0
         decoded = False
-        for picture in _from(container, stream, first, tally):
+        for frame in _decode_from(container, stream, first, defects):
             decoded = True
-            pts = clock.stamp(picture)
+            pts = timestamps.stamp(frame)
             time = pts * info.time_base
             if first is not None and time < first:
                 continue
             if last is not None and time >= last:
                 break
-            tally.damaged += picture.is_corrupt
-            fits = (picture.width, picture.height) == coded
-            tally.rescaled += not fits
-            pixels = upright(to_rgb(picture, None if fits else coded), info.orientation)
-            yield Frame(pixels, pts, info.time_base, index, picture.duration or 0)
+            defects.damaged += frame.is_corrupt
+            fits = (frame.width, frame.height) == coded
+            defects.rescaled += not fits
+            pixels = rotate_upright(to_rgb(frame, None if fits else coded), info.orientation)
+            yield Frame(pixels, pts, info.time_base, index, frame.duration or 0)
             index += 1
     if not decoded and first is None:
-        raise unreadable(path, MediaError("no frame of it can be decoded"))
+        raise to_media_error(path, MediaError("no frame can be decoded"))
     if index == 0:
         raise UsageError(
-            f"--start {options.start:g} lies behind the last frame of {path}.",
-            f"It lasts {float(info.duration):.2f} seconds." if info.duration else "",
+            f"--start {options.start:g} is after the last frame of {path}.",
+            f"Its duration is {float(info.duration):.2f} s." if info.duration else "",
         )
 
 
-class Clock:
-    """Gives every picture a time stamp, strictly later than the one before.
+class TimestampRepair:
+    """Repair of missing and decreasing time stamps; the results are strictly increasing.
 
-    Stamps of the file pass through untouched. What is missing is rebuilt from the decoding time or the rate, a step back by
-    more than a second (files glued together) shifts what follows, a smaller one becomes the next tick.
+    Valid time stamps are unchanged. A missing one is derived from the decoding time or the rate. A
+    step back by more than a second (concatenated files) shifts all that follow; a smaller one
+    becomes the next tick.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
@@ -97,9 +111,9 @@ class Clock:
         self._shift = 0
         self._rebuilt = Fraction(0)
 
-    def stamp(self, picture: av.VideoFrame) -> int:
-        """In units of the time base."""
-        pts = picture.pts if picture.pts is not None else picture.dts
+    def stamp(self, frame: av.VideoFrame) -> int:
+        """Return the time stamp of the next decoded frame, in units of the time base."""
+        pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None:
             self._rebuilt = self._rebuilt + self._step if self._last is not None else Fraction(0)
             pts = round(self._rebuilt)
@@ -117,64 +131,55 @@ class Clock:
 
 
 def _set_threads(stream: VideoStream, threads: int) -> None:
-    if threads == 1 or (threads == 0 and stream.width * stream.height < _THREADED):
+    if threads == 1 or (threads == 0 and stream.width * stream.height < _THREADED_PIXELS):
         stream.thread_type, stream.thread_count = "NONE", 1
     else:
         stream.thread_type, stream.thread_count = "AUTO", threads or os.cpu_count() or 1
 
 
-def _from(
-    container: InputContainer, stream: VideoStream, first: Fraction | None, tally: Tally
+def _decode_from(
+    container: InputContainer, stream: VideoStream, first: Fraction | None, defects: DamageCounter
 ) -> Iterator[av.VideoFrame]:
-    """Pictures from a key frame at or before `first` seconds, from the beginning without it."""
+    """Decode from a key frame at or before `first` seconds; from the beginning if it is None."""
     if first is None:
-        yield from _pictures(container, stream, tally)
+        yield from _decode_packets(container, stream, defects)
         return
     time_base = stream.time_base or Fraction(1, 1000)
     beginning = stream.start_time or 0
     wanted, back = int(first / time_base), 0
     while True:
         target = wanted - back
-        if (
-            target <= beginning
-        ):  # a stream without key frames in its index may land behind the very first: aim before it
+        # without key frames in its index a stream may be positioned after the first: aim before it
+        if target <= beginning:
             target = beginning - int(1 / time_base)
         try:
             container.seek(target, stream=stream, backward=True)
-        except (
-            av.FFmpegError,
-            OSError,
-        ):  # a stream without an index: whatever comes is from the beginning
+        except (av.FFmpegError, OSError):  # no index: decoding continues from the beginning
             target = beginning - 1
-        pictures = _pictures(container, stream, tally)
-        picture = next(pictures, None)
-        if (
-            picture is not None
-            and (picture.pts is None or picture.pts > wanted)
-            and target >= beginning
-        ):
-            back = max(
-                2 * back, int(2 / time_base), 1
-            )  # the index led past the moment: look further in front of it
+        decoded = _decode_packets(container, stream, defects)
+        frame = next(decoded, None)
+        is_late = frame is not None and (frame.pts is None or frame.pts > wanted)
+        if is_late and target >= beginning:
+            back = max(2 * back, int(2 / time_base), 1)  # the index led past it: seek further back
             continue
-        if picture is not None:
-            yield from chain([picture], pictures)
+        if frame is not None:
+            yield from chain([frame], decoded)
         return
 
 
-def _pictures(
-    container: InputContainer, stream: VideoStream, tally: Tally
+def _decode_packets(
+    container: InputContainer, stream: VideoStream, defects: DamageCounter
 ) -> Iterator[av.VideoFrame]:
-    """Everything that can be decoded from here on; damage is counted and passed over."""
+    """Yield all frames from the current position; damaged packets are counted and skipped."""
     packets = container.demux(stream)
     failures = 0
-    while failures < _HOPELESS:
+    while failures < _MAX_FAILURES:
         try:
             packet = next(packets)
         except StopIteration:
             return
         except (av.FFmpegError, OSError):
-            tally.damaged += 1
+            defects.damaged += 1
             failures += 1
             packets = container.demux(stream)
             continue
@@ -182,4 +187,4 @@ def _pictures(
         try:
             yield from packet.decode()
         except av.FFmpegError:
-            tally.damaged += 1
+            defects.damaged += 1

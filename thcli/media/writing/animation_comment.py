@@ -1,4 +1,4 @@
-"""A comment in a finished animation: FFmpeg's GIF and WebP muxers write no metadata of their own."""
+"""Comments in GIF and WebP animations, for which FFmpeg's muxers write no metadata."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import struct
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-_COPY = 1 << 20
+_BLOCK_BYTES = 1 << 20
 _XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description>{}</dc:description>'
-    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">'
+    "<dc:description>{}</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 _HAS_XMP = 0x04  # flag of the VP8X chunk
 
 
-def stamp(file: Path, comment: str) -> None:
-    """Writes a comment into a GIF (comment extension) or an animated WebP (XMP chunk), in place. Raises OSError."""
+def write_comment(file: Path, comment: str) -> None:
+    """Write a comment into a GIF (comment extension) or animated WebP (XMP chunk), in place.
+
+    Other files are not changed. Raises OSError.
+    """
     with file.open("rb") as whole:
         head = whole.read(21)
     if head.startswith(b"GIF8"):
@@ -27,7 +31,7 @@ def stamp(file: Path, comment: str) -> None:
 
 
 def _into_gif(file: Path, text: bytes) -> None:
-    """Behind the screen descriptor and its colour table (GIF89a, sections 18, 19 and 24)."""
+    """Insert a comment after the screen descriptor and its colour table (GIF89a 18, 19 and 24)."""
     blocks = b"".join(
         bytes([len(part)]) + part for part in (text[i : i + 255] for i in range(0, len(text), 255))
     )
@@ -36,21 +40,16 @@ def _into_gif(file: Path, text: bytes) -> None:
         with file.open("rb") as whole, copy.open("wb") as out:
             head = whole.read(13)
             table = 3 << ((head[10] & 7) + 1) if head[10] & 0x80 else 0
-            out.write(
-                head.replace(b"GIF87a", b"GIF89a")
-                + whole.read(table)
-                + b"\x21\xfe"
-                + blocks
-                + b"\0"
-            )
-            shutil.copyfileobj(whole, out, _COPY)
+            header = head.replace(b"GIF87a", b"GIF89a") + whole.read(table)
+            out.write(header + b"\x21\xfe" + blocks + b"\0")
+            shutil.copyfileobj(whole, out, _BLOCK_BYTES)
         copy.replace(file)
     finally:
         copy.unlink(missing_ok=True)
 
 
 def _into_webp(file: Path, flags: int, xmp: bytes) -> None:
-    """At the end, with the flag that says so (WebP container specification, extended file format)."""
+    """Append an XMP chunk and set its flag (WebP container specification, extended format)."""
     with file.open("r+b") as whole:
         whole.seek(0, 2)
         whole.write(b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2))

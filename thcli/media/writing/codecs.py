@@ -1,4 +1,4 @@
-"""Which encoder, pixel format and settings an output gets."""
+"""Choice of encoder, pixel format and encoder settings."""
 
 from __future__ import annotations
 
@@ -40,29 +40,42 @@ _ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class EncoderPlan:
-    """An encoder and how it is set. counts: it wants the time stamps 0, 1, 2 … (its own clock cannot hold others)."""
+    """An encoder and its settings.
+
+    encoder, pix_fmt: FFmpeg's names.
+    options: codec options.
+    tag: codec tag, '' for the muxer's default.
+    b_frames: False for a container that cannot hold frames out of order.
+    counts_frames: True for an encoder that accepts only the time stamps 0, 1, 2 …
+    """
 
     encoder: str
     pix_fmt: str
     options: dict[str, str] = field(default_factory=dict)
     tag: str = ""
     b_frames: bool = True
-    counts: bool = False
+    counts_frames: bool = False
 
     @property
-    def deep(self) -> bool:
-        """More than 8 bits a sample."""
+    def is_deep(self) -> bool:
+        """True for more than 8 bits per sample."""
         return max(part.bits for part in av.VideoFormat(self.pix_fmt, 16, 16).components) > 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """How one encoder takes quality and speed. crf: its scale's name, our default, its largest value."""
+class _EncoderTraits:
+    """Options of one encoder for quality and speed.
+
+    crf: name of the quality option, our default, its largest value; None without one.
+    preset: options for a --preset value.
+    options: set always.
+    counts_frames: see `EncoderPlan`.
+    """
 
     crf: tuple[str, float, float] | None = None
     preset: Callable[[str], dict[str, str]] = lambda preset: {}
     options: tuple[tuple[str, str], ...] = ()
-    counts: bool = False
+    counts_frames: bool = False
 
 
 def _named(preset: str) -> dict[str, str]:
@@ -81,20 +94,22 @@ def _nvenc(preset: str) -> dict[str, str]:
     return {"preset": "p" + str((1, 1, 2, 3, 3, 4, 5, 6, 7, 7)[PRESETS.index(preset)])}
 
 
-_ROWS = {
-    "libx264": _Row(("crf", 18, 51), _named),
-    "libx264rgb": _Row(("crf", 18, 51), _named),
-    "libx265": _Row(("crf", 20, 51), _named, (("x265-params", "log-level=error"),)),
-    "libsvtav1": _Row(("crf", 24, 63), _svt),
-    "libaom-av1": _Row(("crf", 24, 63), _vpx, (("b", "0"), ("row-mt", "1"))),
-    "libvpx-vp9": _Row(("crf", 24, 63), _vpx, (("b", "0"), ("row-mt", "1"), ("deadline", "good"))),
-    "libvpx": _Row(("crf", 8, 63), _vpx, (("b", "8M"), ("deadline", "good"))),
-    "h264_nvenc": _Row(("cq", 19, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
-    "hevc_nvenc": _Row(("cq", 21, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
-    "prores_ks": _Row(options=(("profile", "3"), ("vendor", "apl0"))),
-    "mpeg4": _Row(("qscale", 2, 31), counts=True),
-    "mpeg2video": _Row(("qscale", 2, 31), counts=True),
-    "mjpeg": _Row(("qscale", 2, 31)),
+_ENCODERS = {
+    "libx264": _EncoderTraits(("crf", 18, 51), _named),
+    "libx264rgb": _EncoderTraits(("crf", 18, 51), _named),
+    "libx265": _EncoderTraits(("crf", 20, 51), _named, (("x265-params", "log-level=error"),)),
+    "libsvtav1": _EncoderTraits(("crf", 24, 63), _svt),
+    "libaom-av1": _EncoderTraits(("crf", 24, 63), _vpx, (("b", "0"), ("row-mt", "1"))),
+    "libvpx-vp9": _EncoderTraits(
+        ("crf", 24, 63), _vpx, (("b", "0"), ("row-mt", "1"), ("deadline", "good"))
+    ),
+    "libvpx": _EncoderTraits(("crf", 8, 63), _vpx, (("b", "8M"), ("deadline", "good"))),
+    "h264_nvenc": _EncoderTraits(("cq", 19, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
+    "hevc_nvenc": _EncoderTraits(("cq", 21, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
+    "prores_ks": _EncoderTraits(options=(("profile", "3"), ("vendor", "apl0"))),
+    "mpeg4": _EncoderTraits(("qscale", 2, 31), counts_frames=True),
+    "mpeg2video": _EncoderTraits(("qscale", 2, 31), counts_frames=True),
+    "mjpeg": _EncoderTraits(("qscale", 2, 31)),
 }
 _SHALLOW = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr0", "gbrp", "rgba", "bgra")
 _DEEP = (
@@ -124,53 +139,55 @@ _ANIMATIONS = {
 def plan_encoder(
     muxer: str, options: OutputOptions, size: tuple[int, int], deep: bool
 ) -> EncoderPlan:
-    """The encoder for a container ("mp4", "matroska" …). deep: the pictures have more than 8 bits.
+    """Choose the encoder for a container.
 
-    Raises UsageError for an encoder that is unknown, not in this build, or not for this container, and for a quality or
-    speed that it does not have.
+    Args:
+        muxer: FFmpeg's name of the container format ("mp4", "matroska" …).
+        options: codec, quality and speed.
+        size: (width, height) of the frames.
+        deep: True for frames of more than 8 bits per sample.
+
+    Raises:
+        UsageError: an encoder that is unknown, not in this build or not for this container; a
+            quality or speed that it does not have.
     """
     if muxer in _ANIMATIONS and options.codec == "auto":
         return _ANIMATIONS[muxer]
-    encoder = _auto(muxer, deep) if options.codec == "auto" else _find(options.codec, muxer)
-    row = _ROWS.get(encoder, _Row())
-    settings = dict(row.options)
-    if row.crf is not None:
-        name, default, largest = row.crf
+    auto = options.codec == "auto"
+    encoder = _default_encoder(muxer, deep) if auto else _find_encoder(options.codec, muxer)
+    traits = _ENCODERS.get(encoder, _EncoderTraits())
+    settings = dict(traits.options)
+    if traits.crf is not None:
+        name, default, largest = traits.crf
         value = default if options.crf is None else options.crf
         if value > largest:
             raise UsageError(f"--crf must be within 0..{largest:g} for {encoder}, not {value:g}.")
         settings[name] = f"{value:g}"
     if options.preset not in PRESETS:
         raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {options.preset!r}.")
-    settings |= row.preset(options.preset)
+    settings |= traits.preset(options.preset)
     if options.key_every:
         settings["g"] = str(options.key_every)
     pix_fmt = _pixel_format(encoder, size, deep)
-    b_frames = muxer not in (
-        "avi",
-        "flv",
-        "nut",
-    )  # these have no times before zero, when such frames begin to be decoded
+    # these hold no time stamps before zero, where the decoding of B-frames begins
+    b_frames = muxer not in ("avi", "flv", "nut")
     if not b_frames:
         settings["bf"] = "0"
-    tag = (
-        "hvc1" if encoder == "libx265" and muxer in ("mp4", "mov") else ""
-    )  # what Apple's players ask for
-    return EncoderPlan(encoder, pix_fmt, settings, tag, b_frames, row.counts)
+    # required by Apple's players
+    tag = "hvc1" if encoder == "libx265" and muxer in ("mp4", "mov") else ""
+    return EncoderPlan(encoder, pix_fmt, settings, tag, b_frames, traits.counts_frames)
 
 
-def _auto(muxer: str, deep: bool) -> str:
+def _default_encoder(muxer: str, deep: bool) -> str:
+    if muxer == "webm" and deep:
+        return _first_of(("libsvtav1", "libaom-av1", "libvpx-vp9"))
     if muxer == "webm":
-        return _first_of(
-            ("libsvtav1", "libaom-av1", "libvpx-vp9")
-            if deep
-            else ("libvpx-vp9", "libvpx", "libsvtav1")
-        )
-    if muxer == "avi":  # the container is older than H.264 and cannot hold its order of frames
+        return _first_of(("libvpx-vp9", "libvpx", "libsvtav1"))
+    if muxer == "avi":  # AVI cannot hold the frame order of H.264
         return _first_of(("mpeg4", "mjpeg"))
-    return _first_of(
-        ("libx265", "libx264", "mpeg4") if deep else ("libx264", "libopenh264", "mpeg4")
-    )
+    if deep:
+        return _first_of(("libx265", "libx264", "mpeg4"))
+    return _first_of(("libx264", "libopenh264", "mpeg4"))
 
 
 def _first_of(names: tuple[str, ...]) -> str:
@@ -179,7 +196,7 @@ def _first_of(names: tuple[str, ...]) -> str:
             return name
     raise UsageError(
         f"This build of FFmpeg has none of the encoders {', '.join(names)}.",
-        "Name another with --codec.",
+        "Give another one with --codec.",
     )
 
 
@@ -190,7 +207,7 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _find(name: str, muxer: str) -> str:
+def _find_encoder(name: str, muxer: str) -> str:
     for encoder in _ALIASES.get(name, (name,)):
         if _exists(encoder):
             with av.open(io.BytesIO(), "w", format=muxer) as trial:
@@ -199,15 +216,13 @@ def _find(name: str, muxer: str) -> str:
                 except ValueError as exc:
                     raise UsageError(
                         f"A {muxer} file cannot hold {name}.",
-                        "Choose another --codec or another ending for the output.",
+                        "Use another --codec, or another file extension.",
                     ) from exc
             return encoder
-    known = sorted(
-        {alias for alias in _ALIASES if any(map(_exists, _ALIASES[alias]))}
-        | {n for n in _ROWS if _exists(n)}
-    )
+    aliases = {alias for alias in _ALIASES if any(map(_exists, _ALIASES[alias]))}
+    known = sorted(aliases | {n for n in _ENCODERS if _exists(n)})
     raise UsageError(
-        f"There is no video encoder named {name!r}.", f"Among others there are: {', '.join(known)}."
+        f"There is no video encoder named {name!r}.", f"Available: {', '.join(known)} and others."
     )
 
 
@@ -215,11 +230,9 @@ def _pixel_format(encoder: str, size: tuple[int, int], deep: bool) -> str:
     if encoder in _LOSSLESS:
         return _LOSSLESS[encoder][deep]
     formats = [form.name for form in av.Codec(encoder, "w").video_formats or ()]
-    # H.264 and H.265 halve the chroma of whole pairs only; full chroma keeps an odd size as it is
-    odd = encoder in ("libx264", "libx265", "h264_nvenc", "hevc_nvenc") and (
-        size[0] % 2 or size[1] % 2
-    )
+    # 4:2:0 of H.264 and H.265 needs an even size; 4:4:4 keeps an odd one
+    needs_even = encoder in ("libx264", "libx265", "h264_nvenc", "hevc_nvenc")
     wanted: tuple[str, ...] = (*_DEEP, *_SHALLOW) if deep else (*_SHALLOW, *_DEEP)
-    if odd:
+    if needs_even and (size[0] % 2 or size[1] % 2):
         wanted = tuple(name for name in wanted if "444" in name)
     return next((name for name in wanted if name in formats), formats[0] if formats else "yuv420p")

@@ -1,6 +1,8 @@
-"""The streams beside the picture: copied packet by packet when the container can hold them, else transcoded, else named.
+"""Companion streams: audio, subtitles, data and attachments of the inputs.
 
-They are read while the picture is written, never ahead of it by more than a packet, so memory does not grow with length.
+A stream is copied packet by packet when the container can hold it, else transcoded, else reported
+as left out. Companions are read while the video is written, at most one packet ahead, so memory
+does not grow with the length.
 """
 
 from __future__ import annotations
@@ -19,20 +21,26 @@ from av.packet import Packet
 from av.stream import Stream
 
 from thcli.core.events import Listener, Warned
-from thcli.media.reading.container import opened, picture_stream
-from thcli.media.writing.subtitles import Captions, text_codec
-from thcli.media.writing.transcode_audio import Transcoded
+from thcli.media.reading.container import find_video_stream, open_input
+from thcli.media.writing.subtitles import SubtitleTranscoder, subtitle_codec
+from thcli.media.writing.transcode_audio import AudioTranscoder
 
 _MOV = ("mp4", "mov")
-# what may lie before zero in these containers: the encoder's lead-in, which the container itself marks as to be skipped
+# codecs with packets before time 0 in any container: encoder delay, marked there as to be skipped
 _KEEPS_LEAD_IN = ("libopus", "opus", "vorbis")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What to take from one input. start, stop: seconds of that input, None open.  to_start: its beginning, or `start`, goes to the picture's.
+class CompanionSource:
+    """Companion streams to take from one input.
 
-    ends_with_picture: nothing of it may last longer than the picture.
+    path: the input file.
+    audio: take its audio.
+    others: take its other companion streams and chapters.
+    first_only: take only the first of these streams.
+    start, stop: range in seconds of that input, None for an open end.
+    to_start: shift its beginning, or `start`, to the beginning of the video.
+    ends_with_video: drop packets that last longer than the video.
     """
 
     path: Path
@@ -42,92 +50,103 @@ class Part:
     start: Fraction | None = None
     stop: Fraction | None = None
     to_start: bool = False
-    ends_with_picture: bool = False
+    ends_with_video: bool = False
 
 
-class Track(Protocol):
-    """Makes output packets of input packets; lead: seconds to subtract from every time stamp."""
+class PacketTransfer(Protocol):
+    """The transfer of one stream to the output: copy or transcoder."""
 
-    def packets(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]: ...
+    def convert(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
+        """Convert an input packet to output packets.
+
+        Args:
+            packet: of the input; an empty one marks the end of the stream.
+            lead: seconds to subtract from every time stamp.
+        """
+        ...
 
 
-class Copied:
-    """A stream whose packets go over untouched."""
+class StreamCopy:
+    """Copy of a stream without transcoding."""
 
     def __init__(self, out: OutputContainer, stream: Any, muxer: str) -> None:
         self._out = out.add_stream_from_template(stream)
         _describe(stream, self._out)
         name = stream.codec_context.name if stream.codec_context is not None else ""
         self._may_lead = muxer in _MOV or name in _KEEPS_LEAD_IN
-        self._gap = (
-            0 if muxer in ("matroska", "webm") else 1
-        )  # two events at one time are common in subtitles there
+        # simultaneous subtitles are common in Matroska; other muxers need increasing times
+        self._min_step = 0 if muxer in ("matroska", "webm") else 1
         self._last: int | None = None
 
-    def packets(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
+    def convert(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
+        """Shift the time stamps of a packet, and repair those that decrease."""
         if packet.size == 0:
             return []
         shift = round(lead / packet.time_base)
         packet.dts = _time(packet.dts, packet.pts) - shift
         packet.pts = _time(packet.pts, packet.dts) - (shift if packet.pts is not None else 0)
         if packet.pts < 0 and not self._may_lead:
-            return []  # would push everything else, the picture too, to a later time
-        if self._last is not None and packet.dts < self._last + self._gap:
-            packet.dts = (
-                self._last + self._gap
-            )  # a broken input must not end the job: muxers refuse a step back
+            return []  # a negative time would shift all other streams, the video included
+        # muxers refuse decreasing times; a damaged input must not end the job
+        if self._last is not None and packet.dts < self._last + self._min_step:
+            packet.dts = self._last + self._min_step
             packet.pts = max(packet.pts, packet.dts)
         self._last = packet.dts
         packet.stream = self._out
         return [packet]
 
 
-class Feed:
-    """One input's companions on their way into the output."""
+class CompanionReader:
+    """Reader of the companion streams of one input, as output packets.
 
-    def __init__(self, out: OutputContainer, muxer: str, part: Part, on: Listener) -> None:
+    out: the output container.
+    muxer: FFmpeg's name of its format.
+    source: the streams to take.
+    on: receives warnings on streams that are left out.
+    """
+
+    def __init__(
+        self, out: OutputContainer, muxer: str, source: CompanionSource, on: Listener
+    ) -> None:
         self._stack = ExitStack()
-        self._part = part
-        self._input: InputContainer = self._stack.enter_context(opened(part.path))
-        self._tracks: dict[int, Track] = {}
-        self._held: Packet[Any] | None = None
-        self._source: Iterator[Packet[Any]] = iter(())
-        chosen = [stream for stream in self._input.streams if self._wanted(stream)]
-        if part.first_only:
+        self._source = source
+        self._input: InputContainer = self._stack.enter_context(open_input(source.path))
+        self._transfers: dict[int, PacketTransfer] = {}
+        self._next: Packet[Any] | None = None
+        self._demuxed: Iterator[Packet[Any]] = iter(())
+        chosen = [stream for stream in self._input.streams if self._is_wanted(stream)]
+        if source.first_only:
             chosen = chosen[:1]
         for stream in chosen:
-            track = _carry(out, muxer, stream)
-            if track is not None:
-                self._tracks[stream.index] = track
+            transfer = _create_transfer(out, muxer, stream)
+            if transfer is not None:
+                self._transfers[stream.index] = transfer
             elif not (
                 stream.type == "data" and stream.codec_context is None and _chapters(self._input)
             ):
-                on(
-                    Warned(
-                        f"The {_title(stream)} of {part.path.name} is left out: a {muxer} file cannot hold it."
-                    )
-                )
-        self.audio = any(stream.type == "audio" for stream in chosen)
+                stream_name = f"The {_title(stream)} of {source.path.name}"
+                on(Warned(f"{stream_name} is left out: a {muxer} file cannot hold it."))
         attached = {stream.index for stream in chosen if stream.type == "attachment"}
         live = [
             stream
             for stream in chosen
-            if stream.index in self._tracks and stream.index not in attached
+            if stream.index in self._transfers and stream.index not in attached
         ]
         if live:
-            if part.start:
-                self._input.seek(int(part.start * av.time_base), backward=True)
-            self._source = self._input.demux(*live)
+            if source.start:
+                self._input.seek(int(source.start * av.time_base), backward=True)
+            self._demuxed = self._input.demux(*live)
         self._lead: Fraction | None = None
+        self._video_start = Fraction(0)
 
     def chapters(self, lead: Fraction) -> list[Any]:
-        """The input's chapters on the output's time line."""
+        """Return the input's chapters, `lead` seconds earlier."""
         found = []
         for chapter in _chapters(self._input):
             unit = chapter["time_base"] or Fraction(1, 1000)
             start, end = chapter["start"] * unit - lead, chapter["end"] * unit - lead
-            if self._part.stop is not None:
-                end = min(end, self._part.stop - lead)
+            if self._source.stop is not None:
+                end = min(end, self._source.stop - lead)
             if end > max(start, Fraction(0)):
                 found.append(
                     {
@@ -138,71 +157,78 @@ class Feed:
                 )
         return found
 
-    def until(
-        self, time: Fraction | None, lead: Fraction, picture_end: Fraction | None = None
+    def packets_until(
+        self, time: Fraction | None, lead: Fraction, video_end: Fraction | None = None
     ) -> Iterator[Packet[Any]]:
-        """Output packets up to a time of the output in seconds, all that are left without one.
+        """Yield output packets up to a time.
 
-        lead: the picture's; what comes from elsewhere (`to_start`) brings its own.
+        Args:
+            time: seconds of the output; None yields all that remain.
+            lead: seconds that the video subtracts from its time stamps. A source that is shifted
+                by `to_start` computes its own.
+            video_end: end of the video in seconds of the output, for `ends_with_video`.
         """
-        part = self._part
+        source = self._source
         if self._lead is None:
             self._lead = lead
-            if part.to_start:
-                begin = part.start or Fraction(self._input.start_time or 0, av.time_base)
-                self._lead = begin - self._offset
+            if source.to_start:
+                begin = source.start or Fraction(self._input.start_time or 0, av.time_base)
+                self._lead = begin - self._video_start
         while True:
-            packet = self._held if self._held is not None else next(self._source, None)
-            self._held = None
+            packet = self._next if self._next is not None else next(self._demuxed, None)
+            self._next = None
             if packet is None:
                 return
-            if packet.size == 0:  # the end of a stream: what its decoder and encoder still hold
-                yield from self._tracks[packet.stream.index].packets(packet, self._lead)
+            if packet.size == 0:  # end of the stream: flush decoder and encoder
+                yield from self._transfers[packet.stream.index].convert(packet, self._lead)
                 continue
             at = _time(packet.pts, packet.dts) * packet.time_base
             if time is not None and at - self._lead > time:
-                self._held = packet
+                self._next = packet
                 return
-            if packet.stream.type == "subtitle" and part.start is not None and at < part.start:
-                at = _clip(packet, part.start)
+            if packet.stream.type == "subtitle" and source.start is not None and at < source.start:
+                at = _trim(packet, source.start)
             ends = at - self._lead + (packet.duration or 0) * packet.time_base
-            late = part.ends_with_picture and picture_end is not None and ends > picture_end
+            is_late = source.ends_with_video and video_end is not None and ends > video_end
             if (
-                late
-                or (part.stop is not None and at >= part.stop)
-                or (part.start is not None and at < part.start)
+                is_late
+                or (source.stop is not None and at >= source.stop)
+                or (source.start is not None and at < source.start)
             ):
                 continue
-            yield from self._tracks[packet.stream.index].packets(packet, self._lead)
+            yield from self._transfers[packet.stream.index].convert(packet, self._lead)
 
-    _offset = Fraction(0)
-
-    def begins_at(self, time: Fraction) -> None:
-        """Where on the output's time line the picture begins, for what starts with it."""
-        self._offset = time
+    def set_video_start(self, time: Fraction) -> None:
+        """Set the output time of the first video frame, for sources shifted by `to_start`."""
+        self._video_start = time
 
     def close(self) -> None:
+        """Close the input."""
         self._stack.close()
 
-    def _wanted(self, stream: Stream) -> bool:
+    def _is_wanted(self, stream: Stream) -> bool:
         if stream.type == "audio":
-            return self._part.audio
+            return self._source.audio
         if stream.type == "video":
             return (
-                self._part.others
-                and stream is not picture_stream(self._input)
-                and not _same_picture(self._input, stream)
+                self._source.others
+                and stream is not find_video_stream(self._input)
+                and not _is_video_stream(self._input, stream)
             )
-        return self._part.others and not self._part.first_only
+        return self._source.others and not self._source.first_only
 
 
 def _time(*stamps: int | None) -> int:
-    """The first time stamp that there is."""
+    """Return the first time stamp that is set, 0 without one."""
     return next((stamp for stamp in stamps if stamp is not None), 0)
 
 
-def _clip(packet: Packet[Any], start: Fraction) -> Fraction:
-    """Lets a subtitle that is still shown at `start` begin there; returns its time, earlier than `start` when it is over by then."""
+def _trim(packet: Packet[Any], start: Fraction) -> Fraction:
+    """Trim a subtitle that is still shown at `start` to begin there.
+
+    Returns:
+        Its time in seconds, earlier than `start` when it ends before.
+    """
     begin = -(-start // packet.time_base)
     gone = int(begin) - packet.pts if packet.pts is not None else 0
     if packet.pts is not None and packet.duration and packet.duration > gone:
@@ -211,34 +237,33 @@ def _clip(packet: Packet[Any], start: Fraction) -> Fraction:
     return (packet.pts or 0) * packet.time_base
 
 
-def _same_picture(container: InputContainer, stream: Stream) -> bool:
-    picture = picture_stream(container)
-    return picture is not None and picture.index == stream.index
+def _is_video_stream(container: InputContainer, stream: Stream) -> bool:
+    video = find_video_stream(container)
+    return video is not None and video.index == stream.index
 
 
-def _carry(out: OutputContainer, muxer: str, stream: Any) -> Track | None:
-    """The way a stream can go into the output, None when there is none."""
+def _create_transfer(out: OutputContainer, muxer: str, stream: Any) -> PacketTransfer | None:
+    """Choose copy or transcoding for a stream, None when the output cannot hold it."""
     if stream.type == "data" and stream.codec_context is None and muxer not in _MOV:
         return None
-    if stream.type != "video" and _holds(muxer, stream):
-        return Copied(out, stream, muxer)
+    if stream.type != "video" and _can_copy(muxer, stream):
+        return StreamCopy(out, stream, muxer)
     if stream.type == "audio" and stream.codec_context is not None:
-        return Transcoded.make(out, muxer, stream)
+        return AudioTranscoder.make(out, muxer, stream)
     if stream.type == "subtitle" and stream.codec_context is not None:
-        target = text_codec(muxer)
-        if target and Captions.reads(stream.codec_context.name):
-            return Captions(out, target, stream)
+        target = subtitle_codec(muxer)
+        if target and SubtitleTranscoder.reads(stream.codec_context.name):
+            return SubtitleTranscoder(out, target, stream)
     return None
 
 
-def _holds(muxer: str, stream: Any) -> bool:
-    """Tries whether a container accepts the stream, by writing the header of one that holds nothing else."""
+def _can_copy(muxer: str, stream: Any) -> bool:
+    """Return True when a container accepts the stream, by writing a header with it alone."""
     if muxer in ("gif", "webp"):
         return False
     name = stream.codec_context.name if stream.codec_context is not None else ""
-    if muxer == "mp4" and name.startswith(
-        "pcm_"
-    ):  # it can, but few players play it, and the muxer fails with some layouts
+    # mp4 can hold PCM, but few players support it, and the muxer fails with some layouts
+    if muxer == "mp4" and name.startswith("pcm_"):
         return False
     trial = av.open(io.BytesIO(), "w", format=muxer)
     try:
@@ -265,7 +290,7 @@ def _chapters(container: InputContainer) -> list[Any]:
 def _title(stream: Stream) -> str:
     name = stream.codec_context.name if stream.codec_context is not None else ""
     words = [
-        "cover or second picture" if stream.type == "video" else f"{stream.type} stream",
+        "cover or second video stream" if stream.type == "video" else f"{stream.type} stream",
         f"#{stream.index}",
         f"({name})" if name else "",
     ]

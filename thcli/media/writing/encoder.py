@@ -1,4 +1,4 @@
-"""One video encoder: RGB pixels in, packets with exact time stamps out."""
+"""Video encoding: RGB pixels to packets with exact time stamps."""
 
 from __future__ import annotations
 
@@ -16,20 +16,29 @@ from av.video.codeccontext import VideoCodecContext
 from PIL import Image as Pillow
 
 from thcli.core.imaging import to_uint8
-from thcli.media.colour import FromRGB, for_encoding
+from thcli.media.colour import FromRGB, encoding_tags
 from thcli.media.info import Colour
 from thcli.media.writing.codecs import EncoderPlan
 
-_LAMBDA = 118  # FFmpeg's quality unit: FF_QP2LAMBDA
-_X265_SAFE = 64  # pixels; x265 4.2 looking ahead in smaller pictures writes past its buffers
-_FAR = 60  # seconds; no encoder decodes a frame so long before it is shown
-_DEPTH = 16  # frames; none holds more back
-_ALREADY_THREADED = ("libsvtav1", "libx265")  # these count the cores themselves
+_QP_TO_LAMBDA = 118  # FFmpeg's quality unit, FF_QP2LAMBDA
+_X265_MIN_SIDE = 64  # pixels; below it the look-ahead of x265 4.2 writes past its buffers
+_MAX_DECODE_LEAD = 60  # seconds; a longer lead of decoding time over display time is invalid
+_MAX_REORDER = 16  # frames; no encoder delays more
+_SELF_THREADED = ("libsvtav1", "libx265")  # choose their number of threads themselves
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
-    """What is encoded. time_base: of the time stamps; rate: the average, which codecs ask for."""
+    """Format of an encoded video stream.
+
+    size: (width, height) in pixels.
+    plan: encoder and settings.
+    time_base: unit of the time stamps in seconds.
+    rate: average frames per second, which encoders require.
+    colour: tags of the frames.
+    sar: sample aspect ratio.
+    threads: encoder threads, 0 for its default.
+    """
 
     size: tuple[int, int]
     plan: EncoderPlan
@@ -41,19 +50,19 @@ class VideoFormat:
 
     @property
     def tags(self) -> Colour:
-        """The colour tags that are written."""
-        return for_encoding(self.colour, self.plan.pix_fmt, self.size[1])
+        """Colour tags of the output."""
+        return encoding_tags(self.colour, self.plan.pix_fmt, self.size[1])
 
 
-def configure(context: VideoCodecContext, form: VideoFormat) -> None:
-    """Sets a codec context that is not open yet."""
+def configure_encoder(context: VideoCodecContext, form: VideoFormat) -> None:
+    """Configure a codec context before it is opened."""
     plan, tags = form.plan, form.tags
     context.width, context.height = form.size
     context.pix_fmt = plan.pix_fmt
-    # MPEG-4's clock has 16 bits; the true time stamps are put back behind the encoder
+    # MPEG-4 has a 16-bit clock; the encoder gets frame numbers, and time stamps are restored after
     steady = form.rate if form.rate.numerator < 2**16 else Fraction(max(1, round(form.rate)))
-    context.framerate = steady if plan.counts else form.rate
-    context.time_base = 1 / steady if plan.counts else form.time_base
+    context.framerate = steady if plan.counts_frames else form.rate
+    context.time_base = 1 / steady if plan.counts_frames else form.time_base
     context.sample_aspect_ratio = form.sar
     if tags.matrix != 0 or plan.pix_fmt not in ("pal8", "bgra"):
         context.color_range, context.colorspace = tags.range, tags.matrix
@@ -62,89 +71,99 @@ def configure(context: VideoCodecContext, form: VideoFormat) -> None:
     quality = options.pop("qscale", None)
     if quality is not None:
         context.qscale = True
-        context.global_quality = round(float(quality) * _LAMBDA)
-    if plan.encoder == "libx265" and min(form.size) < _X265_SAFE:
+        context.global_quality = round(float(quality) * _QP_TO_LAMBDA)
+    if plan.encoder == "libx265" and min(form.size) < _X265_MIN_SIDE:
         options["x265-params"] += ":rc-lookahead=0:bframes=0:b-adapt=0:scenecut=0"
     if plan.encoder == "libsvtav1":
-        os.environ.setdefault(
-            "SVT_LOG", "1"
-        )  # errors only: else it greets on standard error, and has no other switch
+        # errors only: it writes a banner to standard error and has no other switch for it
+        os.environ.setdefault("SVT_LOG", "1")
     context.options = options
     if plan.tag:
         context.codec_tag = plan.tag
-    if plan.encoder not in _ALREADY_THREADED:
-        # FFmpeg's own default asks x264 for half as many threads more than there are cores, which costs a sixth of its time
+    if plan.encoder not in _SELF_THREADED:
+        # FFmpeg's default is 1.5 threads per core for x264, which is a sixth slower
         context.thread_count = form.threads or os.cpu_count() or 1
     elif form.threads:
         context.thread_count = form.threads
 
 
 class VideoEncoder:
-    """Feeds one codec context. Time stamps and durations come out as they went in."""
+    """Encoder of one stream. Packets carry the time stamps and durations of their frames."""
 
     def __init__(self, context: VideoCodecContext, form: VideoFormat) -> None:
         self._context = context
         self._form = form
         self._convert: Callable[[np.ndarray[Any, Any]], av.VideoFrame]
-        self._convert = (
-            _palette if form.plan.pix_fmt == "pal8" else FromRGB(form.plan.pix_fmt, form.tags)
-        )
+        is_palette = form.plan.pix_fmt == "pal8"
+        self._convert = _quantize if is_palette else FromRGB(form.plan.pix_fmt, form.tags)
         self._count = 0
         self._last: int | None = None
-        self._under_way: dict[
-            int, tuple[int, int]
-        ] = {}  # the encoder's pts -> the true pts, the duration
+        self._pending: dict[int, tuple[int, int]] = {}  # encoder's pts -> true pts, duration
 
     def encode(self, pixels: np.ndarray[Any, Any], pts: int, duration: int) -> list[Packet[Any]]:
-        """pixels: (H, W, 3) RGB uint8 or uint16.  pts, duration: in units of the form's time base."""
+        """Encode a frame and return the packets that are ready.
+
+        Args:
+            pixels: (H, W, 3) RGB, uint8 or uint16.
+            pts, duration: in units of the format's time base.
+        """
         frame = self._convert(pixels)
-        frame.pts = self._count if self._form.plan.counts else pts
+        frame.pts = self._count if self._form.plan.counts_frames else pts
         frame.time_base = self._context.time_base
-        self._under_way[frame.pts] = (pts, duration)
+        self._pending[frame.pts] = (pts, duration)
         self._count += 1
-        return self._stamped(self._context.encode(frame))
+        return self._restore_times(self._context.encode(frame))
 
     def flush(self) -> list[Packet[Any]]:
-        """What the encoder still holds; nothing can be encoded after it."""
-        return self._stamped(self._context.encode(None))
+        """Return the remaining packets; no frame can be encoded after it."""
+        return self._restore_times(self._context.encode(None))
 
-    def _stamped(self, packets: list[Packet[Any]]) -> list[Packet[Any]]:
+    def _restore_times(self, packets: list[Packet[Any]]) -> list[Packet[Any]]:
         for packet in packets:
-            if packet.pts in self._under_way:
-                pts, duration = self._under_way.pop(packet.pts)
-                if self._form.plan.counts:
+            if packet.pts in self._pending:
+                pts, duration = self._pending.pop(packet.pts)
+                if self._form.plan.counts_frames:
                     packet.pts = packet.dts = pts
                 packet.duration = duration
             packet.time_base = self._form.time_base
-            self._last = packet.dts = self._sound_dts(packet)
+            self._last = packet.dts = self._valid_dts(packet)
         return packets
 
-    def _sound_dts(self, packet: Packet[Any]) -> int:
-        """The packet's time of decoding, or one that is possible: x265 leaves it unset in clips shorter than its look-ahead."""
+    def _valid_dts(self, packet: Packet[Any]) -> int:
+        """Return the packet's decoding time, or a valid one where the encoder did not set it.
+
+        x265 leaves it unset in clips shorter than its look-ahead.
+        """
         pts, dts = packet.pts or 0, packet.dts
-        far = int(_FAR / self._form.time_base)
-        if dts is not None and pts - far <= dts <= pts and (self._last is None or dts > self._last):
+        limit = int(_MAX_DECODE_LEAD / self._form.time_base)
+        rises = dts is not None and (self._last is None or dts > self._last)
+        if dts is not None and rises and pts - limit <= dts <= pts:
             return dts
-        return pts - _DEPTH if self._last is None else self._last + 1
+        return pts - _MAX_REORDER if self._last is None else self._last + 1
 
 
-def standalone(form: VideoFormat, global_header: bool) -> VideoCodecContext:
-    """An encoder outside of any container, set like the one inside."""
+def create_encoder(form: VideoFormat, global_header: bool) -> VideoCodecContext:
+    """Create an encoder outside of a container, with the same settings as inside.
+
+    Args:
+        form: format of the stream.
+        global_header: True when the container stores the codec's header itself.
+    """
     context = av.CodecContext.create(form.plan.encoder, "w")
     assert isinstance(context, VideoCodecContext)
-    configure(context, form)
+    configure_encoder(context, form)
     if global_header:
         context.flags |= Flags.global_header
     return context
 
 
-def _palette(pixels: np.ndarray[Any, Any]) -> av.VideoFrame:
-    """A GIF's frame with the 256 colours that suit it."""
-    picture = Pillow.fromarray(np.ascontiguousarray(to_uint8(pixels))).quantize(
-        256, Pillow.Quantize.FASTOCTREE
-    )
+def _quantize(pixels: np.ndarray[Any, Any]) -> av.VideoFrame:
+    """Quantize a GIF's frame to a palette of its own of 256 colours."""
+    image = Pillow.fromarray(np.ascontiguousarray(to_uint8(pixels)))
+    indexed = image.quantize(256, Pillow.Quantize.FASTOCTREE)
     colours = np.zeros((256, 4), np.uint8)
-    colours[:, 0] = 255  # alpha stands first
-    found = np.asarray(picture.getpalette(), np.uint8).reshape(-1, 3)
+    colours[:, 0] = 255  # alpha is the first channel
+    found = np.asarray(indexed.getpalette(), np.uint8).reshape(-1, 3)
     colours[: len(found), 1:] = found
-    return av.VideoFrame.from_ndarray((np.asarray(picture), colours), "pal8")  # type: ignore[arg-type]
+    data: Any = (np.asarray(indexed), colours)  # PyAV's stubs declare a single array
+    return av.VideoFrame.from_ndarray(data, "pal8")

@@ -1,4 +1,4 @@
-"""The container that is written: the picture's packets, and the companions' between them in the order of time."""
+"""Muxing of video packets and companion packets in the order of time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 from av.container import OutputContainer
@@ -16,115 +16,136 @@ from av.video.stream import VideoStream
 
 from thcli.core.events import Listener, silent
 from thcli.media.reading.probe import probe
-from thcli.media.writing.companions import Feed, Part
-from thcli.media.writing.encoder import VideoFormat, configure
-from thcli.media.writing.provenance import plain
+from thcli.media.writing.companions import CompanionReader, CompanionSource
+from thcli.media.writing.encoder import VideoFormat, configure_encoder
+from thcli.media.writing.provenance import fits_plain_mp4
 
 
 @dataclass(frozen=True, slots=True)
-class Wrapping:
-    """All that a container holds beside the picture."""
+class ContainerSettings:
+    """Contents of a container beside the video stream.
+
+    muxer: FFmpeg's name of the format.
+    metadata: of the container.
+    companions: streams to take from the inputs.
+    piped: True for a reader that cannot seek.
+    on: receives warnings.
+    """
 
     muxer: str
     metadata: Mapping[str, str] = field(default_factory=dict)
-    parts: tuple[Part, ...] = ()
-    piped: bool = False  # to a reader that cannot seek
+    companions: tuple[CompanionSource, ...] = ()
+    piped: bool = False
     on: Listener = silent
 
 
 class Muxer:
-    """An output file that is open. Give it the picture's packets in the order of decoding."""
+    """An open output container. Video packets are given in decoding order.
 
-    def __init__(self, file: str | BinaryIO, wrapping: Wrapping, form: VideoFormat) -> None:
-        self._wrapping = wrapping
-        self._form = form
-        self._feeds: list[Feed] = []
+    stream: the video stream.
+    """
+
+    def __init__(
+        self, file: str | BinaryIO, settings: ContainerSettings, video_format: VideoFormat
+    ) -> None:
+        self._settings = settings
+        self._format = video_format
+        self._companions: list[CompanionReader] = []
         self._begun = False
         self._lead = Fraction(0)
         self._end = Fraction(0)
         self._out: OutputContainer = av.open(
             file,
             "w",
-            format=wrapping.muxer,
-            container_options=_container_options(wrapping, form.time_base),
+            format=settings.muxer,
+            container_options=_container_options(settings, video_format.time_base),
         )
         try:
-            self.stream: VideoStream = self._out.add_stream(form.plan.encoder, rate=form.rate)  # type: ignore[assignment]
-            self.stream.time_base = form.time_base
-            configure(self.stream.codec_context, form)
-            for part in wrapping.parts:
-                self._feeds.append(Feed(self._out, wrapping.muxer, part, wrapping.on))
-            self._out.metadata.update(wrapping.metadata)
+            stream = self._out.add_stream(video_format.plan.encoder, rate=video_format.rate)
+            self.stream = cast(VideoStream, stream)
+            self.stream.time_base = video_format.time_base
+            configure_encoder(self.stream.codec_context, video_format)
+            for source in settings.companions:
+                reader = CompanionReader(self._out, settings.muxer, source, settings.on)
+                self._companions.append(reader)
+            self._out.metadata.update(settings.metadata)
             self.stream.codec_context.open()
         except BaseException:
             self.abort()
             raise
 
-    @property
-    def has_sound(self) -> bool:
-        return any(feed.audio for feed in self._feeds)
-
     def begin(self, lead: Fraction, first: Fraction) -> None:
-        """Writes the header. lead: seconds by which everything is moved forward in time.  first: when the picture begins, in the output."""
+        """Write the header.
+
+        Args:
+            lead: seconds that are subtracted from all time stamps.
+            first: time of the first video frame in the output, in seconds.
+        """
         self._lead = lead
-        chapters = [chapter for feed in self._feeds for chapter in feed.chapters(lead)]
+        chapters = [chapter for reader in self._companions for chapter in reader.chapters(lead)]
         if chapters:
             self._out.set_chapters(chapters)
-        for feed in self._feeds:
-            feed.begins_at(first)
+        for reader in self._companions:
+            reader.set_video_start(first)
         self._out.start_encoding()
         self._begun = True
 
     def mux(self, packets: list[Packet[Any]]) -> None:
-        """Writes packets of the picture, after whatever of the companions comes before them."""
+        """Write video packets, each after the companion packets of earlier times."""
         for packet in packets:
             packet.stream = self.stream
-            packet.time_base = self._form.time_base
+            packet.time_base = self._format.time_base
             pts, dts = packet.pts or 0, packet.dts if packet.dts is not None else packet.pts or 0
-            self._end = max(self._end, (pts + max(1, packet.duration or 0)) * self._form.time_base)
-            for feed in self._feeds:
-                for companion in feed.until(dts * self._form.time_base, self._lead):
+            end = (pts + max(1, packet.duration or 0)) * self._format.time_base
+            self._end = max(self._end, end)
+            for reader in self._companions:
+                for companion in reader.packets_until(dts * self._format.time_base, self._lead):
                     self._out.mux(companion)
             self._out.mux(packet)
 
     def finish(self) -> None:
-        """Writes what is left of the companions, and the index. What it raises means that the file is not complete."""
-        for feed in self._feeds:
-            for companion in feed.until(None, self._lead, self._end):
+        """Write the remaining companion packets and the index.
+
+        After an exception the file is incomplete.
+        """
+        for reader in self._companions:
+            for companion in reader.packets_until(None, self._lead, self._end):
                 self._out.mux(companion)
-            feed.close()
+            reader.close()
         self._out.close()
 
     def abort(self) -> None:
-        """Lets go of everything; the file is worth nothing."""
-        for feed in self._feeds:
-            feed.close()
+        """Close all files; the output is invalid."""
+        for reader in self._companions:
+            reader.close()
         if self._begun:
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 self._out.close()
 
 
-def _container_options(wrapping: Wrapping, time_base: Fraction) -> dict[str, str]:
-    if wrapping.muxer in ("mp4", "mov"):
-        flags = "+frag_keyframe+delay_moov+default_base_moof" if wrapping.piped else "+faststart"
-        if wrapping.muxer == "mov" or not plain(wrapping.metadata):
+def _container_options(settings: ContainerSettings, time_base: Fraction) -> dict[str, str]:
+    if settings.muxer in ("mp4", "mov"):
+        flags = "+frag_keyframe+delay_moov+default_base_moof" if settings.piped else "+faststart"
+        if settings.muxer == "mov" or not fits_plain_mp4(settings.metadata):
             flags += "+use_metadata_tags"
-        return {"movflags": flags, "movie_timescale": str(_movie_clock(wrapping.parts, time_base))}
-    if wrapping.muxer == "mpegts":
+        clock = _movie_clock(settings.companions, time_base)
+        return {"movflags": flags, "movie_timescale": str(clock)}
+    if settings.muxer == "mpegts":
         return {"mpegts_copyts": "1"}
-    return {"loop": "0"} if wrapping.muxer in ("gif", "webp") else {}
+    return {"loop": "0"} if settings.muxer in ("gif", "webp") else {}
 
 
-def _movie_clock(parts: tuple[Part, ...], time_base: Fraction) -> int:
-    """Ticks a second of an mp4's movie clock, in which it keeps when its tracks begin: fine enough for each of them to be exact.
+def _movie_clock(companions: tuple[CompanionSource, ...], time_base: Fraction) -> int:
+    """Return the ticks per second of an mp4's movie clock, which stores the start of each track.
 
-    FFmpeg's own choice, 1000, moves a picture or a sound that does not begin at zero by up to half a millisecond.
+    They are a common multiple of the tracks' clocks, so that all starts are exact. FFmpeg's default
+    of 1000 shifts a track that does not begin at zero by up to half a millisecond.
     """
     ticks = time_base.denominator
     rates = {
         stream.sample_rate
-        for part in parts
-        for stream in probe(part.path).audio
+        for source in companions
+        for stream in probe(source.path).audio
         if stream.sample_rate
     }
     for rate in sorted(rates):

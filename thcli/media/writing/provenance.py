@@ -1,4 +1,4 @@
-"""What an output says about itself: that it is synthetic, and what made it. What the input said goes with it."""
+"""Metadata of outputs: the label of synthetic content, the tool, and the metadata of the input."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import thcli
 
-# written anew by every muxer, or true of the old file only
-_TECHNICAL = frozenset(
+# written by every muxer itself, or specific to the input file
+_NOT_COPIED = frozenset(
     ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "thcli")
 )
-# what an mp4 keeps without the QuickTime way of naming, which fewer players read
-_PLAIN = frozenset(
+# keys that an mp4 holds without QuickTime metadata tags, which fewer players read
+_PLAIN_KEYS = frozenset(
     [
         "title",
         "artist",
@@ -33,7 +33,12 @@ _PLAIN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Says what made an output. command: its verb (never the command line: paths tell of people and places).  engine: name of the backend.  synthetic: faces or voices in it are made."""
+    """Origin of an output.
+
+    command: the command's verb. Never the whole command line: its paths may name people and places.
+    engine: name of the backend.
+    synthetic: True when faces or voices are generated.
+    """
 
     command: str = ""
     engine: str = ""
@@ -49,20 +54,26 @@ class Provenance:
         return " ".join(words) + (f": {self.command}" if self.command else "")
 
 
-def tags(metadata: Mapping[str, str], provenance: Provenance | None) -> dict[str, str]:
-    """The metadata of an output: the input's own, and the provenance in `comment` (and in `thcli`, where a container keeps such keys)."""
+def output_metadata(metadata: Mapping[str, str], provenance: Provenance | None) -> dict[str, str]:
+    """Build the metadata of an output from that of its input and its provenance.
+
+    The provenance is stored as `comment`, and as `thcli` for containers that keep such keys.
+    """
     kept = {
-        key: value for key, value in metadata.items() if key.lower() not in _TECHNICAL and value
+        key: value for key, value in metadata.items() if key.lower() not in _NOT_COPIED and value
     }
     if provenance is not None:
         before = kept.get("comment", "")
         if before.startswith(("AI-generated (synthetic)", "Made with thcli")):
-            before = ""  # of an earlier step of ours: one sentence is enough
+            before = ""  # written by an earlier thcli command: one label is enough
         kept["comment"] = f"{provenance}" + (f" | {before}" if before else "")
         kept["thcli"] = str(provenance)
     return kept
 
 
-def plain(metadata: Mapping[str, str]) -> bool:
-    """Whether an mp4 can keep all of it the ordinary way (the tag `thcli` repeats the comment and may go)."""
-    return all(key in _PLAIN for key in metadata if key != "thcli")
+def fits_plain_mp4(metadata: Mapping[str, str]) -> bool:
+    """Return True when an mp4 holds all keys without QuickTime tags.
+
+    The key `thcli` repeats the comment and may be lost.
+    """
+    return all(key in _PLAIN_KEYS for key in metadata if key != "thcli")

@@ -1,8 +1,7 @@
-"""The places that frames end in: a container, a single image, a folder of images. (A resumable one is in `segments`.)"""
+"""Sinks for frames: a container, one image, a folder of images. `segments` has a resumable one."""
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import sys
 import zlib
@@ -16,38 +15,81 @@ from PIL import Image as Pillow
 
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.imaging import to_uint8
-from thcli.media.writing.animation_comment import stamp
+from thcli.media.writing.animation_comment import write_comment
 from thcli.media.writing.encoder import VideoEncoder, VideoFormat
-from thcli.media.writing.mux import Muxer, Wrapping
-from thcli.media.writing.timing import Moment
+from thcli.media.writing.mux import ContainerSettings, Muxer
+from thcli.media.writing.timing import TimelineState
 
 Pixels = np.ndarray[Any, Any]
-_QUICK = [cv2.IMWRITE_PNG_COMPRESSION, 2]
+_PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 2]  # fast
+_PILLOW_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+}
 
 
 class Sink(Protocol):
-    """begin: once, before the first frame. write: in units of the output's time. mark: after an input frame. finish or abort: once."""
+    """Receiver of the frames of one output.
 
-    def begin(self, lead: Fraction, first: Fraction) -> None: ...
-    def write(self, pixels: Pixels, pts: int, duration: int) -> None: ...
-    def mark(self, done: int, moment: Moment) -> None: ...
-    def finish(self) -> None: ...
-    def abort(self) -> None: ...
+    `begin` is called once, before the first frame; `finish` or `abort` once, at the end.
+    """
+
+    def begin(self, lead: Fraction, first: Fraction) -> None:
+        """Begin the output.
+
+        Args:
+            lead: seconds that are subtracted from the time stamps of the input.
+            first: time of the first frame in the output, in seconds.
+        """
+        ...
+
+    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+        """Write a frame.
+
+        Args:
+            pixels: (H, W, 3) RGB, uint8 or uint16.
+            pts, duration: in units of the output's time base; duration 0 when unknown.
+        """
+        ...
+
+    def checkpoint(self, done: int, state: TimelineState) -> None:
+        """Mark a position after an input frame from which the job can be continued.
+
+        Args:
+            done: input frames written so far.
+            state: of the timeline.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Complete the output."""
+        ...
+
+    def abort(self) -> None:
+        """Discard the output."""
+        ...
 
 
 class ContainerSink:
-    """A video file, or standard output."""
+    """A video file or standard output.
 
-    def __init__(self, partial: Path | None, wrapping: Wrapping, form: VideoFormat) -> None:
-        self._partial, self._comment = partial, wrapping.metadata.get("comment", "")
+    partial: the file, None for standard output.
+    """
+
+    def __init__(
+        self, partial: Path | None, settings: ContainerSettings, video_format: VideoFormat
+    ) -> None:
+        self._partial, self._comment = partial, settings.metadata.get("comment", "")
         self._muxer = Muxer(
-            sys.stdout.buffer if partial is None else f"file:{partial.absolute()}", wrapping, form
+            sys.stdout.buffer if partial is None else f"file:{partial.absolute()}",
+            settings,
+            video_format,
         )
-        self._encoder = VideoEncoder(self._muxer.stream.codec_context, form)
-
-    @property
-    def has_sound(self) -> bool:
-        return self._muxer.has_sound
+        self._encoder = VideoEncoder(self._muxer.stream.codec_context, video_format)
 
     def begin(self, lead: Fraction, first: Fraction) -> None:
         self._muxer.begin(lead, first)
@@ -55,14 +97,14 @@ class ContainerSink:
     def write(self, pixels: Pixels, pts: int, duration: int) -> None:
         self._muxer.mux(self._encoder.encode(pixels, pts, duration))
 
-    def mark(self, done: int, moment: Moment) -> None:
-        """Nothing of it can be kept when interrupted."""
+    def checkpoint(self, done: int, state: TimelineState) -> None:
+        """Ignore the position: an interrupted container is discarded."""
 
     def finish(self) -> None:
         self._muxer.mux(self._encoder.flush())
         self._muxer.finish()
         if self._partial is not None and self._comment:
-            stamp(self._partial, self._comment)
+            write_comment(self._partial, self._comment)
         sys.stdout.flush()
 
     def abort(self) -> None:
@@ -70,36 +112,36 @@ class ContainerSink:
 
 
 class ImageSink:
-    """One picture."""
+    """One image file."""
 
     def __init__(self, partial: Path, path: Path, comment: str) -> None:
         self._partial, self._path, self._comment = partial, path, comment
         self._written = False
 
     def begin(self, lead: Fraction, first: Fraction) -> None:
-        """Nothing is known before the picture."""
+        """Do nothing: there is no header."""
 
     def write(self, pixels: Pixels, pts: int, duration: int) -> None:
         if self._written:
             raise UsageError(
-                f"{self._path} holds one picture, and there are more.",
-                "Give the output the name of a video, or of a folder.",
+                f"{self._path} holds one image, and there is more than one frame.",
+                "Give the name of a video or a folder as output.",
             )
         self._written = True
         save_image(self._partial, self._path.suffix.lower(), pixels, self._comment)
 
-    def mark(self, done: int, moment: Moment) -> None:
-        """One picture is not kept by halves."""
+    def checkpoint(self, done: int, state: TimelineState) -> None:
+        """Ignore the position: an image is written in one step."""
 
     def finish(self) -> None:
-        """It is complete once written."""
+        """Do nothing: the image is complete."""
 
     def abort(self) -> None:
-        """The target removes it."""
+        """Do nothing: the target removes the files."""
 
 
 class FolderSink:
-    """Numbered PNG files: 000000.png, 000001.png …"""
+    """A folder of numbered PNG files: 000000.png, 000001.png …"""
 
     def __init__(self, partial: Path, comment: str) -> None:
         self._partial, self._comment = partial, comment
@@ -112,43 +154,41 @@ class FolderSink:
         save_image(self._partial / f"{self._count:06d}.png", ".png", pixels, self._comment)
         self._count += 1
 
-    def mark(self, done: int, moment: Moment) -> None:
-        """Every file is complete by itself."""
+    def checkpoint(self, done: int, state: TimelineState) -> None:
+        """Ignore the position: every file is complete."""
 
     def finish(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: all files are complete."""
 
     def abort(self) -> None:
-        """The target removes it."""
+        """Do nothing: the target removes the files."""
 
 
 def save_image(file: Path, suffix: str, pixels: Pixels, comment: str) -> None:
-    """Writes (H, W, 3) RGB in the format of `suffix`; 16 bits a sample in a PNG, 8 in all others. comment: kept in its metadata."""
+    """Write an image in the format of `suffix`.
+
+    Args:
+        file: the file to write.
+        suffix: file extension that selects the format, such as ".png".
+        pixels: (H, W, 3) RGB, uint8 or uint16. PNG keeps 16 bits per sample, others store 8.
+        comment: stored in the metadata.
+    """
     if suffix == ".png":
-        ok, data = cv2.imencode(".png", pixels[..., ::-1], _QUICK)
+        ok, data = cv2.imencode(".png", pixels[..., ::-1], _PNG_OPTIONS)
         if not ok:
             raise OutputError(f"{file.name} cannot be encoded as PNG.")
-        file.write_bytes(_with_text(data.tobytes(), comment))
+        file.write_bytes(_insert_comment(data.tobytes(), comment))
         return
     exif = Pillow.Exif()
     if comment:
         exif[0x010E] = comment.encode("ascii", "replace").decode()  # ImageDescription
-    picture = Pillow.fromarray(np.ascontiguousarray(to_uint8(pixels)))
-    form = {
-        ".jpg": "JPEG",
-        ".jpeg": "JPEG",
-        ".tif": "TIFF",
-        ".tiff": "TIFF",
-        ".avif": "AVIF",
-        ".bmp": "BMP",
-    }[suffix]
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(file.open("wb"))
-        picture.save(out, form, quality=95, exif=exif)
+    image = Pillow.fromarray(np.ascontiguousarray(to_uint8(pixels)))
+    with file.open("wb") as out:
+        image.save(out, _PILLOW_FORMATS[suffix], quality=95, exif=exif)
 
 
-def _with_text(png: bytes, comment: str) -> bytes:
-    """A PNG with a comment behind its header (which ends at byte 33)."""
+def _insert_comment(png: bytes, comment: str) -> bytes:
+    """Insert a comment chunk after the header of a PNG, which ends at byte 33."""
     if not comment:
         return png
     body = b"iTXtComment\0\0\0\0\0" + comment.encode()

@@ -1,4 +1,4 @@
-"""Where an output goes: checked before any work, written beside the target under a name of its own, moved when complete."""
+"""Output targets: checked early, written under a temporary name, renamed when complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from thcli.core.errors import OutputError, UsageError
-from thcli.media.failures import unwritable
+from thcli.media.failures import to_output_error
 
 Kind = Literal["container", "image", "folder", "stdout"]
 
@@ -30,13 +30,19 @@ _MUXERS = {
     ".nut": "nut",
     ".gif": "gif",
 }
-_STILLS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".avif")
-_LEAST_FREE = 16 * 2**20  # bytes; below this no output is begun
-_LEAST_DENSITY = 0.005  # bytes a pixel that even a very still video takes
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".avif")
+_MIN_FREE = 16 * 2**20  # bytes of free disk space
+_MIN_DENSITY = 0.005  # bytes per pixel of a nearly static video
 
 
-class Target:
-    """A place to write to. partial: what is written until `commit` moves it; `abort` removes it."""
+class OutputTarget:
+    """An output file, folder or standard output.
+
+    name, path: as the user gave it.
+    kind: container (video or animation), image, folder or stdout.
+    muxer: FFmpeg's name of the container format, '' for images.
+    partial: temporary name; `commit` renames it, `abort` removes it.
+    """
 
     def __init__(self, target: str | Path, overwrite: bool) -> None:
         self.name = str(target)
@@ -46,11 +52,18 @@ class Target:
         self.partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
 
     def check(self, pixels: int) -> None:
-        """Raises OutputError when the target is there already, cannot be written, or the disk has no room for so many pixels."""
+        """Check the target before any work.
+
+        Args:
+            pixels: number of pixels of all frames together, 0 when unknown.
+
+        Raises:
+            OutputError: the target exists or cannot be written, or the disk is nearly full.
+        """
         if self.kind == "stdout":
             if sys.stdout.isatty():
                 raise OutputError(
-                    "A video is not written to a terminal.",
+                    "The video would be written to a terminal.",
                     "Pipe it into another program, or give -o FILE.",
                 )
             return
@@ -58,22 +71,26 @@ class Target:
         folder = self.path.parent
         if not folder.is_dir():
             raise OutputError(
-                f"{folder} is not a folder that exists.", f"Make it with 'mkdir -p {folder}'."
+                f"The folder {folder} does not exist.", f"Create it with 'mkdir -p {folder}'."
             )
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
             free = shutil.disk_usage(folder).free
         except OSError as exc:
-            raise unwritable(self.path, exc) from exc
-        if free < max(_LEAST_FREE, pixels * _LEAST_DENSITY):
+            raise to_output_error(self.path, exc) from exc
+        if free < max(_MIN_FREE, pixels * _MIN_DENSITY):
             raise OutputError(
                 f"The disk of {folder} is nearly full ({free // 2**20} MiB free).",
-                "Free some space, or write somewhere else.",
+                "Free some space, or use another disk.",
             )
 
     def commit(self) -> None:
-        """Moves what was written to its name, after it has reached the disk."""
+        """Flush the output to the disk and rename it to its final name.
+
+        Raises:
+            OutputError: the target was created meanwhile, or cannot be written.
+        """
         if self.kind == "stdout":
             return
         try:
@@ -81,14 +98,14 @@ class Target:
                 self._commit_folder()
             else:
                 _sync(self.partial)
-                self._check_free_name()  # someone else may have been quicker
+                self._check_free_name()  # another process may have created the target meanwhile
                 self.partial.replace(self.path)
             _sync(self.path.parent)
         except OSError as exc:
-            raise unwritable(self.path, exc) from exc
+            raise to_output_error(self.path, exc) from exc
 
     def abort(self) -> None:
-        """Removes what was written; safe to call at any time."""
+        """Remove the temporary file or folder; may be called at any time."""
         if self.partial.is_dir():
             shutil.rmtree(self.partial, ignore_errors=True)
         else:
@@ -110,7 +127,10 @@ class Target:
             )
 
     def _commit_folder(self) -> None:
-        """A folder that is there keeps what else is in it; pictures of an earlier run are replaced, never mixed with the new."""
+        """Move the images into an existing folder, or rename the folder.
+
+        Numbered images of an earlier run are removed; other files in the folder are kept.
+        """
         fresh = sorted(self.partial.iterdir())
         for item in fresh:
             _sync(item)
@@ -127,7 +147,7 @@ class Target:
 
 
 def _kind(name: str, path: Path) -> tuple[Kind, str]:
-    """What a name asks for, and the container for it."""
+    """Return the kind of target of a name, and FFmpeg's name of its container format."""
     if name == "-":
         return "stdout", "mp4"
     suffix = path.suffix.lower()
@@ -137,11 +157,11 @@ def _kind(name: str, path: Path) -> tuple[Kind, str]:
         return "container", _MUXERS[suffix]
     if suffix == ".webp":
         return "container", "webp"
-    if suffix in _STILLS:
+    if suffix in _IMAGES:
         return "image", ""
     raise UsageError(
-        f"{path} has an ending that no output format is known for.",
-        f"Use one of {', '.join(sorted({*_MUXERS, *_STILLS, '.webp'}))}, a folder, or '-'.",
+        f"The file extension of {path} is not a known output format.",
+        f"Use one of {', '.join(sorted({*_MUXERS, *_IMAGES, '.webp'}))}, a folder, or '-'.",
     )
 
 

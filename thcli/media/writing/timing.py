@@ -1,4 +1,4 @@
-"""Time stamps on their way out: resampling to a fixed rate, and the units of time that a container has."""
+"""Output time stamps: resampling to a constant frame rate, and rounding to a container's units."""
 
 from __future__ import annotations
 
@@ -13,31 +13,41 @@ _NTSC = {
     value: Fraction(round(value * 1001 / 1000) * 1000, 1001)
     for value in (23.976, 29.97, 47.952, 59.94, 119.88)
 }
-_FINEST = 2**31 - 1  # of an mp4 track's clock
+_MAX_MP4_CLOCK = 2**31 - 1  # ticks per second of an mp4 track
 
 
-def exact_rate(fps: float) -> Fraction:
-    """The rate that a decimal number stands for: 29.97 is 30000/1001."""
+def exact_frame_rate(fps: float) -> Fraction:
+    """Return the exact rate of a decimal number: 29.97 is 30000/1001."""
     return _NTSC.get(round(fps, 3), Fraction(repr(fps)))
 
 
-def container_unit(muxer: str, time_base: Fraction, rate: Fraction) -> Fraction:
-    """The unit in which a container keeps time stamps that come in units of `time_base`; the same unit where it can."""
+def container_time_base(muxer: str, time_base: Fraction, rate: Fraction) -> Fraction:
+    """Return the unit of a container's time stamps in seconds, `time_base` where it can hold that.
+
+    Args:
+        muxer: FFmpeg's name of the container format.
+        time_base: unit of the time stamps to write, in seconds.
+        rate: frames per second; the unit of a container without time stamps.
+    """
     if muxer in ("matroska", "webm", "flv", "webp"):
         return Fraction(1, 1000)
     if muxer == "mpegts":
         return Fraction(1, 90000)
     if muxer == "gif":
         return Fraction(1, 100)
-    if muxer == "avi":  # has no time stamps, only a rate
+    if muxer == "avi":  # stores a rate and no time stamps
         return 1 / rate
-    if time_base.denominator > _FINEST:
+    if time_base.denominator > _MAX_MP4_CLOCK:
         return Fraction(1, 90000)
     return time_base
 
 
-class Ticks:
-    """Puts time stamps of one unit on the grid of another, each at least one tick after the one before."""
+class TickGrid:
+    """Rounding of time stamps to the unit of a container; the results are strictly increasing.
+
+    source, target: units in seconds.
+    last: the last tick that was returned.
+    """
 
     def __init__(self, source: Fraction, target: Fraction, last: int | None = None) -> None:
         self._factor = source / target
@@ -51,14 +61,15 @@ class Ticks:
         return tick
 
     def length(self, duration: int) -> int:
-        """A duration on the target's grid, 0 when unknown."""
+        """Convert a duration to the target's unit, 0 when unknown."""
         return max(1, round(duration * self._factor)) if duration > 0 else 0
 
 
-class Resampler:
-    """Says for every frame at which ticks of a fixed rate it is shown: each tick shows the frame nearest to it in time.
+class FrameRateResampler:
+    """Resampling to a constant frame rate: each tick shows the frame nearest in time.
 
-    Ticks are counted from the first frame's time. A frame's ticks are known when the next frame comes, or at the end.
+    Ticks are counted from the time of the first frame. The ticks of a frame are known when the next
+    frame arrives, or at the end.
     """
 
     def __init__(
@@ -70,19 +81,18 @@ class Resampler:
         self._pending: tuple[int, int] | None = None
 
     def push(self, pts: int, duration: int) -> range:
-        """Takes the next frame's time; returns the ticks at which the frame before it is shown."""
+        """Take the next frame's time; return the ticks that show the frame before it."""
         if self.first is None:
             self.first = pts
-        shown = (
-            self._until((Fraction(pts + self._pending[0], 2) - self.first) * self._scale)
-            if self._pending
-            else range(0)
-        )
+        shown = range(0)
+        if self._pending:
+            halfway = Fraction(pts + self._pending[0], 2)
+            shown = self._until((halfway - self.first) * self._scale)
         self._pending = (pts, duration)
         return shown
 
     def end(self) -> range:
-        """The ticks of the last frame: as long as it lasts, one tick when that is not known."""
+        """Return the ticks of the last frame, by its duration; one tick when that is unknown."""
         if self._pending is None or self.first is None:
             return range(0)
         pts, duration = self._pending
@@ -92,7 +102,7 @@ class Resampler:
         return self._until(stop if self.tick else max(stop, Fraction(0)))
 
     def _until(self, limit: Fraction) -> range:
-        """All ticks not shown yet up to `limit` (a tick that lies on the limit belongs to the frame before it)."""
+        """Take the ticks up to `limit`; a tick at the limit belongs to the earlier frame."""
         stop = max(self.tick, int(limit // 1) + 1)
         shown = range(self.tick, stop)
         self.tick = stop
@@ -100,10 +110,12 @@ class Resampler:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A timeline's state between two frames: with it, a job that was interrupted goes on as if it had not been.
+class TimelineState:
+    """State of a timeline between two frames, from which an interrupted job continues exactly.
 
-    lead: ticks of the input that are taken off.  last: the last tick that was given out.  first, tick: the resampler's.
+    lead: time that is subtracted, in units of the input.
+    last: the last tick that was written.
+    first, tick: state of the FrameRateResampler.
     """
 
     lead: int = 0
@@ -113,7 +125,14 @@ class Moment:
 
 
 class Timeline(Generic[T]):
-    """Leads frames from the input's time to the output's: shifted to begin at zero if asked, resampled if asked, in the container's unit."""
+    """Conversion of input time stamps to output time stamps.
+
+    source: unit of the input in seconds.
+    unit: unit of the output in seconds.
+    fps: constant rate to resample to; None keeps the time stamps.
+    from_zero: shift the first frame to 0.
+    state: to continue an interrupted job.
+    """
 
     def __init__(
         self,
@@ -121,39 +140,42 @@ class Timeline(Generic[T]):
         unit: Fraction,
         fps: Fraction | None,
         from_zero: bool,
-        moment: Moment | None = None,
+        state: TimelineState | None = None,
     ) -> None:
         self._source, self._fps, self._from_zero = source, fps, from_zero
         self.unit = unit
-        self._begun = moment is not None
-        self._lead = moment.lead if moment else 0
-        self._ticks = Ticks(1 / fps if fps else source, unit, moment.last if moment else None)
-        self._resampler = (
-            Resampler(source, fps, moment.first if moment else None, moment.tick if moment else 0)
-            if fps
-            else None
-        )
+        start = state or TimelineState()
+        self._begun = state is not None
+        self._lead = start.lead
+        self._ticks = TickGrid(1 / fps if fps else source, unit, start.last)
+        self._resampler = FrameRateResampler(source, fps, start.first, start.tick) if fps else None
         self._held: T | None = None
 
     @property
     def lead(self) -> Fraction:
-        """Seconds by which the picture is moved forward; known after the first frame."""
+        """Seconds that are subtracted from the input's time stamps; known after the first frame."""
         return self._lead * self._source
 
     @property
-    def moment(self) -> Moment:
+    def state(self) -> TimelineState:
+        """State after the last frame that was taken."""
         first, tick = (
             (self._resampler.first, self._resampler.tick) if self._resampler else (None, 0)
         )
-        return Moment(self._lead, self._ticks.last, first, tick)
+        return TimelineState(self._lead, self._ticks.last, first, tick)
 
     @property
     def holds_back(self) -> int:
-        """Frames taken but not given out yet: 0 or 1."""
+        """Number of frames taken but not yet returned: 0 or 1."""
         return int(self._held is not None)
 
     def push(self, item: T, pts: int, duration: int) -> Iterator[tuple[T, int, int]]:
-        """Takes the next frame; yields what can be written now, with time stamp and duration in units of the output."""
+        """Take the next frame; yield (item, time stamp, duration) that can be written now.
+
+        Args:
+            item: the frame.
+            pts, duration: in units of the input; duration 0 when unknown.
+        """
         if not self._begun:
             self._begun, self._lead = True, pts if self._from_zero else 0
         pts -= self._lead
@@ -166,7 +188,7 @@ class Timeline(Generic[T]):
         self._held = item
 
     def end(self) -> Iterator[tuple[T, int, int]]:
-        """What was held back."""
+        """Yield the frame that was held back, as `push` does."""
         if self._resampler is not None and self._held is not None:
             held, self._held = self._held, None
             yield from self._at(held, self._resampler.end())

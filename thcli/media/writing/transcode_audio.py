@@ -1,4 +1,4 @@
-"""Sound that a container cannot hold as it is, decoded and encoded again."""
+"""Transcoding of audio that a container cannot hold."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ENCODERS = {
 }
 _RATES = {"libopus": 48000, "opus": 48000}
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-_MOST_RATE = 48000  # of what the lossy encoders take
+_MAX_RATE = 48000  # Hz, of the lossy encoders
 
 
-class Transcoded:
-    """One audio track through a decoder and an encoder, with its own time stamps."""
+class AudioTranscoder:
+    """Decoder and encoder of one audio stream. Time stamps are kept."""
 
     def __init__(self, out: OutputContainer, encoder: str, stream: Any) -> None:
-        rate = _RATES.get(encoder) or min(int(stream.codec_context.sample_rate), _MOST_RATE)
+        rate = _RATES.get(encoder) or min(int(stream.codec_context.sample_rate), _MAX_RATE)
         layout = _layout(stream.codec_context)
         self._out: Any = cast(Any, out.add_stream(encoder, rate=rate))
         self._out.codec_context.layout = layout
@@ -38,37 +38,45 @@ class Transcoded:
         self._rate = rate
 
     @classmethod
-    def make(cls, out: OutputContainer, muxer: str, stream: Any) -> Transcoded | None:
-        """None when the container has no sound, or this build has no encoder or decoder for it."""
+    def make(cls, out: OutputContainer, muxer: str, stream: Any) -> AudioTranscoder | None:
+        """Create the transcoder of a stream.
+
+        Returns:
+            None when the container holds no audio, or this build lacks an encoder or decoder.
+        """
         if muxer in ("gif", "webp"):
             return None
         for encoder in _ENCODERS.get(muxer, ("aac", "libmp3lame")):
             try:
                 return cls(out, encoder, stream)
-            except ValueError:  # unknown here, or not for this container
+            except ValueError:  # not in this build, or not for this container
                 continue
         return None
 
-    def packets(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
-        made: list[Packet[Any]] = []
+    def convert(self, packet: Packet[Any], lead: Fraction) -> list[Packet[Any]]:
+        """Transcode a packet, as `PacketTransfer` defines; an empty one flushes the encoder."""
+        encoded: list[Packet[Any]] = []
         try:
             frames = cast(list[av.AudioFrame], packet.decode())
         except av.FFmpegError:
-            frames = []  # a damaged packet: silence of its length, as its time stamps say
+            frames = []  # a damaged packet leaves a gap in the time stamps, which is silence
         for frame in frames:
             if frame.pts is not None and frame.time_base:
                 frame.pts -= round(lead / frame.time_base)
             for part in self._resampler.resample(frame):
-                made += self._out.encode(part)
+                encoded += self._out.encode(part)
         if packet.size == 0:
             for part in self._resampler.resample(None):
-                made += self._out.encode(part)
-            made += self._out.encode(None)
-        return made
+                encoded += self._out.encode(part)
+            encoded += self._out.encode(None)
+        return encoded
 
 
 def _layout(context: Any) -> str:
-    """The name of a track's channel layout; a plain WAV says only how many channels there are. Raises ValueError for too many."""
+    """Return the name of a stream's channel layout.
+
+    A plain WAV has only a number of channels. Raises ValueError for more than 8 of them.
+    """
     known = context.layout
     if known.channels and known.channels[0].name != "NONE":
         return str(known.name)

@@ -1,12 +1,13 @@
-"""`write`: frames into whatever the target's name asks for, encoded by a thread of its own, complete or not at all."""
+"""`write`: frames to a video, animation, image, folder or standard output, atomically."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import av
 import numpy as np
@@ -15,36 +16,69 @@ from thcli.core.errors import MediaError, OutputError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.options import OutputOptions, ReadOptions
 from thcli.core.stream import Channel
-from thcli.media.failures import unwritable
+from thcli.media.failures import to_output_error
 from thcli.media.info import Colour, MediaInfo
 from thcli.media.reading.probe import probe
-from thcli.media.reading.video import seconds
+from thcli.media.reading.video import exact_seconds
 from thcli.media.writing.codecs import EncoderPlan, plan_encoder
-from thcli.media.writing.companions import Part
+from thcli.media.writing.companions import CompanionSource
 from thcli.media.writing.encoder import VideoFormat
-from thcli.media.writing.mux import Wrapping
-from thcli.media.writing.provenance import Provenance, tags
+from thcli.media.writing.mux import ContainerSettings
+from thcli.media.writing.provenance import Provenance, output_metadata
 from thcli.media.writing.segments import Journal, SegmentSink
 from thcli.media.writing.sinks import ContainerSink, FolderSink, ImageSink, Pixels, Sink
-from thcli.media.writing.target import Target
-from thcli.media.writing.timing import Timeline, container_unit, exact_rate
+from thcli.media.writing.target import OutputTarget
+from thcli.media.writing.timing import Timeline, container_time_base, exact_frame_rate
 
-_MOST_BYTES = 256 * 2**20  # of frames that wait to be encoded
-_QUEUE = 16
+_MAX_BYTES = 256 * 2**20  # frames in the queue to the encoder
+_QUEUE = 16  # frames, at most
 _DEFAULT = OutputOptions()
 _WHOLE = ReadOptions()
+_STILL_COLOUR = Colour(0, 2, 1, 13)  # sRGB
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """Timing, companion streams and origin of an output.
+
+    time_base: unit of the time stamps to write in seconds; None: that of `drive`, else of `like`.
+    rate: average frames per second, by the same rule.
+    frames: expected number of frames, None when unknown.
+    drive: input whose audio, subtitles, chapters and metadata accompany the video.
+    span: range of `drive` that is used. A range that does not begin at 0 starts the output at 0.
+    source: input whose audio accompanies the video with --audio source.
+    source_span: range of `source` that is used.
+    provenance: origin, written to the metadata.
+    fingerprint: hash of all that determines the pixels, for --resume.
+    """
+
+    time_base: Fraction | None = None
+    rate: Fraction | None = None
+    frames: int | None = None
+    drive: MediaInfo | None = None
+    span: ReadOptions = _WHOLE
+    source: MediaInfo | None = None
+    source_span: ReadOptions = _WHOLE
+    provenance: Provenance | None = None
+    fingerprint: str = ""
+
+
+_NO_PLAN = WritePlan()
 
 
 class Writer:
-    """An output that is being written. Use it with `with`: it is moved to its name at the end, or removed when anything fails.
+    """An open output, as a context manager: encodes in its own thread.
 
-    done: frames that an earlier, interrupted run has finished already (--resume); write the ones after them.
-    written: frames given to it, those included.  path: where the output will be.
+    At the end of the block the output gets its final name; after an exception it is removed.
+
+    path: the final name.
+    done: frames that an interrupted run has already encoded (--resume). Write the following ones.
+    written: frames written, those of the interrupted run included.
     """
 
     def __init__(
         self,
-        target: Target,
+        target: OutputTarget,
         sink: Sink,
         timeline: Timeline[Pixels],
         size: tuple[int, int],
@@ -54,26 +88,28 @@ class Writer:
         self.done = self.written = journal.done if journal else 0
         self._target, self._sink, self._timeline, self._journal = target, sink, timeline, journal
         self._size = size
-        bytes_each = max(1, size[0] * size[1] * 3)
-        self._queue: Channel[tuple[Pixels, int, int]] = Channel(
-            max(2, min(_QUEUE, _MOST_BYTES // bytes_each))
-        )
+        frame_bytes = max(1, size[0] * size[1] * 3)
+        depth = max(2, min(_QUEUE, _MAX_BYTES // frame_bytes))
+        self._queue: Channel[tuple[Pixels, int, int]] = Channel(depth)
         self._error: BaseException | None = None
-        self._cancelled = False
+        self._cancelled = self._begun = False
         self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
 
-    def write(self, pixels: np.ndarray[Any, Any], pts: int, duration: int = 0) -> None:
-        """Takes the next frame: (H, W, 3) RGB uint8 or uint16, which must not be changed afterwards; pts, duration in units of
-        the time base that `write` was given, duration 0 when unknown.
+    def write(self, pixels: Pixels, pts: int, duration: int = 0) -> None:
+        """Queue the next frame.
 
-        Raises OutputError when an earlier frame could not be written.
+        Args:
+            pixels: (H, W, 3) RGB, uint8 or uint16; not to be changed afterwards.
+            pts, duration: in units of the input's time base; duration 0 when unknown.
+
+        Raises:
+            OutputError: an earlier frame could not be written.
+            ValueError: pixels of another size or type.
         """
-        if (pixels.shape[1], pixels.shape[0]) != self._size or pixels.dtype not in (
-            np.uint8,
-            np.uint16,
-        ):
+        size = (pixels.shape[1], pixels.shape[0])
+        if size != self._size or pixels.dtype not in (np.uint8, np.uint16):
             raise ValueError(
-                f"expected {self._size} pixels of uint8 or uint16, got {pixels.shape} {pixels.dtype}"
+                f"expected uint8 or uint16 of size {self._size}, got {pixels.dtype} of {size}"
             )
         if not self._queue.put((pixels, pts, duration)):
             self._thread.join()
@@ -110,31 +146,29 @@ class Writer:
         if self._journal is None:
             self._queue.stop()
         else:
-            self._queue.finish()  # what was rendered may complete a segment, which is kept
+            self._queue.finish()  # the queued frames may complete a segment, which is kept
         self._thread.join()
         self._target.abort()
 
     def _failure(self) -> BaseException:
         error = self._error
         if isinstance(error, (av.FFmpegError, OSError)):
-            mapped = unwritable(self._target.name, error)
+            mapped = to_output_error(self._target.name, error)
             mapped.__cause__ = error
             return mapped
-        return (
-            error
-            if error is not None
-            else OutputError(f"{self._target.name} was closed before its end.")
-        )
+        if error is not None:
+            return error
+        return OutputError(f"{self._target.name} was closed before its end.")
 
     def _work(self) -> None:
-        """The thread: everything between the pixels and the disk."""
+        """Encode and write the queued frames; the main function of the thread."""
         complete = False
         try:
             self._encode()
             if not self._cancelled:
                 self._sink.finish()
                 complete = True
-        except BaseException as exc:  # noqa: BLE001  - not swallowed: it crosses over to the caller
+        except BaseException as exc:  # noqa: BLE001  - not swallowed: it is raised in the caller
             self._error = exc
         finally:
             self._queue.stop()
@@ -142,27 +176,26 @@ class Writer:
                 self._sink.abort()
 
     def _encode(self) -> None:
-        taken, begun = self.done, False
+        taken = self.done
         for pixels, pts, duration in self._queue:
             if self._cancelled and self._journal is None:
                 return
             taken += 1
-            for picture, tick, length in self._timeline.push(pixels, pts, duration):
-                if not begun:
-                    self._sink.begin(self._timeline.lead, tick * self._timeline.unit)
-                    begun = True
-                self._sink.write(picture, tick, length)
-            self._sink.mark(taken - self._timeline.holds_back, self._timeline.moment)
+            self._sink_frames(self._timeline.push(pixels, pts, duration))
+            self._sink.checkpoint(taken - self._timeline.holds_back, self._timeline.state)
         if self._cancelled:
             return
-        for picture, tick, length in self._timeline.end():
-            if not begun:
-                self._sink.begin(self._timeline.lead, tick * self._timeline.unit)
-                begun = True
-            self._sink.write(picture, tick, length)
-        self._sink.mark(taken, self._timeline.moment)
+        self._sink_frames(self._timeline.end())
+        self._sink.checkpoint(taken, self._timeline.state)
         if taken == 0:
-            raise OutputError(f"{self._target.name} would be empty: there was no frame to write.")
+            raise OutputError(f"{self._target.name} would be empty: no frame was written.")
+
+    def _sink_frames(self, frames: Iterator[tuple[Pixels, int, int]]) -> None:
+        for pixels, tick, duration in frames:
+            if not self._begun:
+                self._sink.begin(self._timeline.lead, tick * self._timeline.unit)
+                self._begun = True
+            self._sink.write(pixels, tick, duration)
 
 
 def write(
@@ -170,163 +203,147 @@ def write(
     size: tuple[int, int],
     like: MediaInfo | None = None,
     options: OutputOptions = _DEFAULT,
+    plan: WritePlan = _NO_PLAN,
     *,
-    time_base: Fraction | None = None,
-    rate: Fraction | None = None,
-    drive: MediaInfo | None = None,
-    source: MediaInfo | None = None,
-    span: ReadOptions = _WHOLE,
-    source_span: ReadOptions = _WHOLE,
-    frames: int | None = None,
-    provenance: Provenance | None = None,
-    fingerprint: str = "",
     on: Listener = silent,
 ) -> Writer:
-    """Opens an output: a video (by its ending), a GIF or animated WebP, one image, a folder of PNGs, or '-' (fragmented mp4).
+    """Open an output.
 
-    size: (width, height) of the frames.  like: whose colour tags, bit depth and pixel shape the frames have.  time_base, rate: of
-    the time stamps that will be written; those of `drive`, else of `like`, by default.  drive: whose sound, subtitles, chapters
-    and metadata go along, cut to `span` (a span that does not begin at 0 begins the output at 0).  source: whose sound it is
-    with --audio source, cut to `source_span`.  frames: how many will come, if known.  fingerprint: of all that decides the pixels, for --resume.
-    Raises UsageError for an encoder or ending that there is not, OutputError when the target exists or cannot be written.
+    Args:
+        target: a video by its file extension, a GIF or animated WebP, one image, a folder of PNG
+            files, or '-' for fragmented mp4 on standard output.
+        size: (width, height) of the frames.
+        like: media with the colour tags, bit depth and pixel aspect ratio of the frames.
+        options: codec, quality, frame rate, audio.
+        plan: timing, companion streams and origin.
+        on: receives warnings.
+
+    Raises:
+        UsageError: unknown encoder or file extension.
+        OutputError: the target exists or cannot be written.
+        MediaError: the file of --audio has no audio.
     """
-    place = Target(target, options.overwrite)
-    place.check((frames or 0) * size[0] * size[1])
-    lead = drive or like
-    base = time_base or (lead.time_base if lead else Fraction(1, 25))
-    fps = exact_rate(options.fps) if options.fps else None
-    pace = fps or rate or (lead.rate if lead else None) or Fraction(25)
+    output = OutputTarget(target, options.overwrite)
+    output.check((plan.frames or 0) * size[0] * size[1])
+    lead = plan.drive or like
+    time_base = plan.time_base or (lead.time_base if lead else Fraction(1, 25))
+    fps = exact_frame_rate(options.fps) if options.fps else None
+    rate = fps or plan.rate or (lead.rate if lead else None) or Fraction(25)
     deep = like is not None and like.bit_depth > 8 and like.kind != "image"
-    unit = container_unit(place.muxer, 1 / fps if fps else base, pace)
-    moving = place.kind in ("container", "stdout")
-    plan = plan_encoder(place.muxer, options, size, deep) if moving else EncoderPlan("", "")
-    if moving:
-        _warn(plan, like, size, deep, on)
-    same_shape = like is not None and like.size == size
-    form = VideoFormat(
+    is_video = output.kind in ("container", "stdout")
+    encoder = plan_encoder(output.muxer, options, size, deep) if is_video else EncoderPlan("", "")
+    if is_video:
+        _warn_of_losses(encoder, like, size, deep, on)
+    video_format = VideoFormat(
         size,
-        plan,
-        unit,
-        pace,
-        like.colour if like else Colour(0, 2, 1, 13),
-        like.sar if like and same_shape else Fraction(1),
+        encoder,
+        container_time_base(output.muxer, 1 / fps if fps else time_base, rate),
+        rate,
+        like.colour if like else _STILL_COLOUR,
+        like.sar if like and like.size == size else Fraction(1),
         options.threads,
     )
-    words = tags(lead.metadata if lead else {}, provenance)
     journal = None
     if options.resume:
-        journal = Journal.open(
-            place, (fingerprint, repr(form), repr(base), repr(span), options.audio), on
-        )
+        job = (plan.fingerprint, repr(video_format), repr(time_base), repr(plan.span))
+        journal = Journal.open(output, (*job, options.audio), on)
     timeline: Timeline[Pixels] = Timeline(
-        base, unit, fps, span.start > 0, journal.moment if journal else None
+        time_base,
+        video_format.time_base,
+        fps,
+        plan.span.start > 0,
+        journal.state if journal else None,
     )
-    comment = words.get("comment", "")
+    metadata = output_metadata(lead.metadata if lead else {}, plan.provenance)
     try:
-        sink: Sink
-        if moving:
-            parts = (
-                _parts(options.audio, drive, source, span, source_span, on)
-                if place.muxer not in ("gif", "webp")
-                else ()
-            )
-            wrapping = Wrapping(place.muxer, words, parts, place.kind == "stdout", on)
-            if journal is not None:
-                sink = SegmentSink(place.partial, wrapping, form, journal)
-            else:
-                sink = ContainerSink(
-                    None if place.kind == "stdout" else place.partial, wrapping, form
-                )
-        elif place.kind == "image":
-            sink = ImageSink(place.partial, place.path, comment)
-        else:
-            sink = FolderSink(place.partial, comment)
-    except (av.FFmpegError, OSError) as exc:
-        place.abort()
+        has_companions = is_video and output.muxer not in ("gif", "webp")
+        companions = _companions(options.audio, plan, on) if has_companions else ()
+        settings = ContainerSettings(
+            output.muxer, metadata, companions, output.kind == "stdout", on
+        )
+        sink = _open_sink(output, settings, video_format, journal)
+    except BaseException as exc:
+        output.abort()
         if journal is not None:
             journal.remove_if_empty()
-        raise unwritable(place.name, exc) from exc
-    except BaseException:
-        place.abort()
-        if journal is not None:
-            journal.remove_if_empty()
+        if isinstance(exc, (av.FFmpegError, OSError)):
+            raise to_output_error(output.name, exc) from exc
         raise
-    return Writer(place, sink, timeline, size, journal)
+    return Writer(output, sink, timeline, size, journal)
 
 
-def _warn(
-    plan: EncoderPlan, like: MediaInfo | None, size: tuple[int, int], deep: bool, on: Listener
+def _open_sink(
+    output: OutputTarget,
+    settings: ContainerSettings,
+    video_format: VideoFormat,
+    journal: Journal | None,
+) -> Sink:
+    comment = settings.metadata.get("comment", "")
+    if output.kind == "image":
+        return ImageSink(output.partial, output.path, comment)
+    if output.kind == "folder":
+        return FolderSink(output.partial, comment)
+    if journal is not None:
+        return SegmentSink(output.partial, settings, video_format, journal)
+    return ContainerSink(None if settings.piped else output.partial, settings, video_format)
+
+
+def _warn_of_losses(
+    encoder: EncoderPlan, like: MediaInfo | None, size: tuple[int, int], deep: bool, on: Listener
 ) -> None:
-    if deep and not plan.deep:
-        what = (
-            "HDR needs 10 bits, but"
-            if like and like.colour.is_hdr
-            else "The input has more than 8 bits, but"
-        )
-        on(
-            Warned(
-                f"{what} {plan.encoder} writes 8: choose another --codec or container to keep them."
-            )
-        )
-    if "444" in plan.pix_fmt and (size[0] % 2 or size[1] % 2):
-        on(
-            Warned(
-                f"The odd size {size[0]}x{size[1]} is kept with full chroma ({plan.pix_fmt}), which some hardware players do not show."
-            )
-        )
+    if deep and not encoder.is_deep:
+        hdr = like is not None and like.colour.is_hdr
+        need = "HDR needs 10 bits" if hdr else "The input has more than 8 bits"
+        hint = "choose another --codec or container to keep them"
+        on(Warned(f"{need}, but {encoder.encoder} writes 8: {hint}."))
+    if "444" in encoder.pix_fmt and (size[0] % 2 or size[1] % 2):
+        kept = f"The odd size {size[0]}x{size[1]} is kept with full chroma ({encoder.pix_fmt})"
+        on(Warned(f"{kept}, which some hardware players do not support."))
 
 
-def _parts(
-    audio: str,
-    drive: MediaInfo | None,
-    source: MediaInfo | None,
-    span: ReadOptions,
-    source_span: ReadOptions,
-    on: Listener,
-) -> tuple[Part, ...]:
-    """What goes along, from which file."""
-    found: list[Part] = []
+def _companions(audio: str, plan: WritePlan, on: Listener) -> tuple[CompanionSource, ...]:
+    """Return the streams to take from each input, by the value of --audio."""
+    drive, source = plan.drive, plan.source
+    found: list[CompanionSource] = []
     if drive is not None and drive.streams and drive.path.is_file():
-        begin, stop = _ends(drive, span)
-        if (
-            drive.kind == "audio"
-        ):  # has no picture whose time stamps it keeps to: it begins with the output's
-            begin = begin or drive.start or None
+        start, stop = _bounds(drive, plan.span)
+        is_audio = drive.kind == "audio"
+        if is_audio:  # it has no video to stay in sync with, so it begins with the output
+            start = start or drive.start or None
         found.append(
-            Part(
-                drive.path, audio == "drive", start=begin, stop=stop, to_start=drive.kind == "audio"
+            CompanionSource(drive.path, audio == "drive", start=start, stop=stop, to_start=is_audio)
+        )
+    if audio == "source" and source is not None and source.audio:
+        start, stop = _bounds(source, plan.source_span)
+        found.append(
+            CompanionSource(
+                source.path,
+                others=False,
+                start=start,
+                stop=stop,
+                to_start=True,
+                ends_with_video=True,
             )
         )
-    if audio == "source":
-        if source is not None and source.audio:
-            begin, stop = _ends(source, source_span)
-            found.append(
-                Part(
-                    source.path,
-                    others=False,
-                    start=begin,
-                    stop=stop,
-                    to_start=True,
-                    ends_with_picture=True,
-                )
-            )
-        else:
-            on(Warned("--audio source: the source has no sound, so the output has none."))
+    elif audio == "source":
+        on(Warned("--audio source: the source has no audio, so the output has none."))
     elif audio not in ("drive", "none"):
         sound = probe(audio)
         if not sound.audio:
             raise MediaError(
-                f"{audio} has no sound.", "Give a file with an audio track to --audio."
+                f"{audio} has no audio.", "Give a file with an audio track to --audio."
             )
         found.append(
-            Part(sound.path, others=False, first_only=True, to_start=True, ends_with_picture=True)
+            CompanionSource(
+                sound.path, others=False, first_only=True, to_start=True, ends_with_video=True
+            )
         )
     return tuple(found)
 
 
-def _ends(info: MediaInfo, span: ReadOptions) -> tuple[Fraction | None, Fraction | None]:
-    """Where a span begins and ends on a file's own time line; None: with the file."""
+def _bounds(info: MediaInfo, span: ReadOptions) -> tuple[Fraction | None, Fraction | None]:
+    """Return start and stop of a span in the file's own time, None for the ends of the file."""
     return (
-        info.start + seconds(span.start) if span.start else None,
-        info.start + seconds(span.end) if span.end is not None else None,
+        info.start + exact_seconds(span.start) if span.start else None,
+        info.start + exact_seconds(span.end) if span.end is not None else None,
     )

@@ -1,0 +1,70 @@
+"""Atomic files: complete or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from thcli.core.errors import OutputError
+from thcli.media.atomic_file import AtomicFile, JsonLinesWriter, replace_atomically
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    with pytest.raises(KeyError), AtomicFile(path, False) as file:
+        file.partial.write_bytes(b"half")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with AtomicFile(path, False) as file:
+        file.partial.write_bytes(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_invalid_target_fails_early(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.touch()
+    with pytest.raises(OutputError, match="exists already"):
+        AtomicFile(path, False)
+    with pytest.raises(OutputError, match="is a folder"):
+        AtomicFile(tmp_path, True)
+    with pytest.raises(OutputError, match="no does not exist"):
+        AtomicFile(tmp_path / "no" / "x.bin", True)
+
+
+def test_an_existing_file_is_replaced_on_success_only(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar.gz"
+    path.write_text("old")
+    with pytest.raises(KeyError), replace_atomically(path, overwrite=True) as partial:
+        partial.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    with replace_atomically(path, overwrite=True) as partial:
+        assert partial.suffix == ".gz"
+        partial.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_os_error_of_the_block_becomes_an_output_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match="The disk is full"),
+        replace_atomically(tmp_path / "x.bin", overwrite=False) as partial,
+    ):
+        partial.touch()
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_lines_of_an_interrupted_run_are_discarded(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with pytest.raises(KeyboardInterrupt), JsonLinesWriter(path, False) as lines:
+        lines.write({"a": 1})
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with JsonLinesWriter(path, False) as lines:
+        lines.write({"a": 1})
+        lines.write({"b": [2]})
+    assert path.read_text() == '{"a":1}\n{"b":[2]}\n'

@@ -1,0 +1,46 @@
+"""Protocols between the pipeline's stages and their implementations.
+
+Detectors, landmarkers, encoders, engines, refiners, editors and voices implement them. Unless a
+method says otherwise, images are (H, W, 3) uint8 RGB, points are in pixels of their image, calls
+are stateless, and results do not depend on how items are batched.
+"""
+
+from thcli.core.protocols.editing import Editor, Painter, Refiner
+from thcli.core.protocols.engines import (
+    CropEngine,
+    CropView,
+    Engine,
+    MotionStore,
+    Source,
+    VideoSourceEngine,
+)
+from thcli.core.protocols.faces import (
+    CropNetwork,
+    Detector,
+    FaceModel,
+    IdentityEncoder,
+    Landmarker,
+    Parser,
+)
+from thcli.core.protocols.voices import RenderingVoice, Speech, Voice
+
+__all__ = [
+    "CropEngine",
+    "CropNetwork",
+    "CropView",
+    "Detector",
+    "Editor",
+    "Engine",
+    "FaceModel",
+    "IdentityEncoder",
+    "Landmarker",
+    "MotionStore",
+    "Painter",
+    "Parser",
+    "Refiner",
+    "RenderingVoice",
+    "Source",
+    "Speech",
+    "VideoSourceEngine",
+    "Voice",
+]

@@ -1,0 +1,155 @@
+"""Reenactment engines and the motion that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from thcli.core.options import MotionOptions
+from thcli.core.protocols.faces import CropNetwork
+from thcli.core.types import Face, Frame, Image, Motion
+
+
+class MotionStore(Protocol):
+    """A clip's motion on disk or computed on demand. Only windows of it are held in memory."""
+
+    @property
+    def kind(self) -> str:
+        """Engine family that reads the motion; see `core.types.Motion`."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        ...
+
+    def window(self, start: int, stop: int) -> Motion:
+        """Read frames start..stop (exclusive), limited to the clip."""
+        ...
+
+
+class Source(Protocol):
+    """A source image as an engine encodes it. Its contents are private to the engine."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the rendered images in pixels."""
+        ...
+
+
+class Engine(Protocol):
+    """A reenactment engine: renders a source with the motion of a driving video.
+
+    An engine is stateless between calls. All that it derives from a source is in its Source.
+    """
+
+    @property
+    def motion_kind(self) -> str:
+        """`Motion.kind` of the driving motion that `observe` returns and `retarget` reads."""
+        ...
+
+    @property
+    def uses_driving_frames(self) -> bool:
+        """True when `render` reads the driving frames too."""
+        ...
+
+    @property
+    def parallel(self) -> bool:
+        """True when several threads render windows fastest; False when the engine is threaded."""
+        ...
+
+    def encode_source(self, image: Image, face: Face) -> Any:
+        """Encode the source image and its face once; see `Source`."""
+        ...
+
+    def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
+        """Extract the motion of driving frames in pass 1.
+
+        Args:
+            frames: T frames in order.
+            faces: the face in each frame, None where it was not detected.
+
+        Returns:
+            T rows; rows of frames without a face are not valid.
+        """
+        ...
+
+    def retarget(self, source: Any, motion: MotionStore, options: MotionOptions) -> MotionStore:
+        """Transfer the driving motion of a whole clip to the source, as `options` says.
+
+        Args:
+            source: result of `encode_source`.
+            motion: all that `observe` returned for the driving clip.
+            options: strength, smoothing, relative or absolute motion.
+
+        Raises:
+            MediaError: motion of another engine.
+            NoFaceError: motion without a valid frame.
+            UsageError: options that the engine does not support.
+        """
+        ...
+
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        """Render a window of retargeted motion.
+
+        Args:
+            source: result of `encode_source`.
+            motion: T rows of what `retarget` returned.
+            frames: the T driving frames when `uses_driving_frames`, else None.
+
+        Returns:
+            T images of the source's size, uint8 RGB.
+        """
+        ...
+
+
+class CropView(CropNetwork, Protocol):
+    """A network that renders square crops of faces."""
+
+    @property
+    def mask(self) -> Image | None:
+        """Blend weight (crop_size, crop_size) uint8 for pasting a rendered crop back.
+
+        None blends all of the crop except for a soft rim.
+        """
+        ...
+
+
+@runtime_checkable
+class CropEngine(CropView, Engine, Protocol):
+    """An engine whose source, driving frames and output are square crops of faces."""
+
+
+@runtime_checkable
+class VideoSourceEngine(CropEngine, Protocol):
+    """A crop engine that also animates a source video.
+
+    Every source frame keeps its own pose and expression, to which the driver's change is added.
+    """
+
+    def transfer_motion(
+        self, own: MotionStore, driving: MotionStore, options: MotionOptions
+    ) -> MotionStore:
+        """Transfer the driver's change of motion to every frame of the source video.
+
+        Args:
+            own: motion that `observe` returned for the source video.
+            driving: motion that `observe` returned for the driving video. It is sampled at the same
+                time since its beginning, and its last frame is held after its end.
+            options: strength, smoothing, relative or absolute motion.
+
+        Returns:
+            One row per source frame, with the time stamp of that frame.
+        """
+        ...
+
+    def render_frames(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
+        """Render crops of the source video with the motion that `transfer_motion` returned.
+
+        Args:
+            crops: T crops (crop_size, crop_size, 3) of the source video.
+            motion: the T rows of these frames.
+
+        Returns:
+            T crops, uint8 RGB.
+        """
+        ...
