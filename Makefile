@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
+LOWEST ?= .venv-lowest
 
-.PHONY: install demo test check lint bench clean
+.PHONY: install demo test check lint bench lowest clean
 
 install: $(BIN)/thcli
 
@@ -27,8 +28,19 @@ lint: install
 check: lint
 	$(BIN)/mypy
 
+# The oldest versions of the dependencies that pyproject.toml allows, in an environment of its own.
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt .
+	$(LOWEST)/bin/python -m pip check
+	$(LOWEST)/bin/python -P -c 'import importlib, pkgutil, thcli; [importlib.import_module(m.name) \
+		for m in pkgutil.walk_packages(thcli.__path__, "thcli.") if m.name != "thcli.__main__"]'
+	$(LOWEST)/bin/thcli --help > /dev/null
+	$(LOWEST)/bin/thcli doctor
+	$(LOWEST)/bin/thcli demo --output $(LOWEST)/demo --overwrite
+
 bench: install
 	$(BIN)/thcli bench
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

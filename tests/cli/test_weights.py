@@ -1,8 +1,9 @@
-"""`thcli weights …`: what it prints, where, and its exit codes. The registry is the real one, the cache an empty folder."""
+"""`thcli weights ...`: output and exit codes, with the real registry and an empty cache."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+errors: list[ThcliError] = []
+
+
 def run(*argv: str) -> int:
-    """The exit code that `cli.run` would give."""
+    """Return the exit code that `cli.run` gives."""
     try:
         typer.main.get_command(app).main(
             list(argv), prog_name="thcli weights", standalone_mode=False
         )
     except ThcliError as error:
+        errors.append(error)
         return error.exit_code
     return 0
+
+
+def last_hint() -> str:
+    """Return the hint of the last error that `run` met."""
+    return errors[-1].hint
 
 
 def rows(text: str) -> dict[str, dict[str, Any]]:
@@ -44,22 +54,17 @@ def test_list_shows_every_entry_with_its_state(
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[0] for line in lines] == list(weights.registry())
     states = {line[0]: line[4] for line in lines}
-    assert (states["facemesh"], states["fomm-vox"], states["flame-2020"]) == (
-        "at first use",
-        "absent",
-        "by hand",
-    )
-    assert [next(x for x in lines if "buffalo-l" in x[0])[i] for i in (0, 1, 3)] == [
-        "insightface-buffalo-l",
-        "288.6 MB",
-        "restricted",
-    ]
+    shown = [states[name] for name in ("selfie", "fomm-vox", "fadm-diffusion", "fadm-s")]
+    assert shown == ["at first use", "absent", "by hand", "ready"]
+    sizes = {line[0]: line[1] for line in lines}
+    assert (sizes["insightface-buffalo-l"], sizes["blazeface-short"]) == ("289 MB", "230 kB")
+    assert (sizes["tddfa-mean-std"], sizes["fomm-vox"]) == ("713 bytes", "?")
 
 
 def test_list_json_and_licence(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list", "--json", "--licence", "free") == 0
     found = rows(capsys.readouterr().out)
-    assert found["facemesh"]["commercial"] and found["facemesh"]["state"] == "at first use"
+    assert found["selfie"]["commercial"] and found["selfie"]["state"] == "at first use"
     assert all(row["commercial"] for row in found.values()) and "fomm-vox" not in found
 
 
@@ -71,44 +76,104 @@ def test_offline_pull_exits_5_and_names_each_file(
     report = json.loads(captured.out)
     automatic = [e for e in weights.registry().values() if e.auto]
     assert len(report["failed"]) == len(automatic) and "--offline" in report["failed"][0]
-    assert "0.2 MB from mediapipe==0.10.21 (Apache-2.0)" in captured.err
-    assert run("pull", "facemesh", "--offline") == 5
+    assert "230 kB from mediapipe==0.10.21 (Apache-2.0)" in captured.err
+    assert run("pull", "facemesh-attention", "--offline") == 5
     assert run("pull", "no-such-thing") == 2
     assert not cache.exists() or not list(cache.rglob("*.tflite"))
 
 
-def test_pull_tells_restrictions_before_it_starts(
+def test_pull_prints_restrictions_before_it_starts(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("pull", "facevid2vid") == 5
     said = capsys.readouterr().err
-    assert "2112.6 MB from huggingface.co (CC BY-NC 4.0; restricted use, read its terms)" in said
+    assert "2.1 GB from huggingface.co (CC BY-NC 4.0; restricted use, read its terms)" in said
 
 
 def test_a_users_checkpoint_is_imported_checked_located_and_removed(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "vox-cpk.pth.tar"
-    torch.save(
-        {"generator": {"w": torch.ones(2)}, "kp_detector": {"v": torch.zeros(1)}, "epoch": 1}, file
-    )
-    assert run("import", "fomm-vox", str(file)) == 5
-    assert run("where", "fomm-vox") == 5
-    assert run("import", "fomm-vox", str(file), "--trust") == 0
+    file = tmp_path / "own.pth"
+    torch.save({"features": {"w": torch.ones(2)}, "optimizer": {"v": torch.zeros(1)}}, file)
+    assert run("import", "vgg19", str(file)) == 5
+    assert "thcli weights import vgg19 FILE --trust" in last_hint()
+    assert run("where", "vgg19") == 5
+    assert run("import", "vgg19", str(file), "--trust") == 0
     capsys.readouterr()
-    assert run("where", "fomm-vox") == 0
+    assert run("where", "vgg19") == 0
     where = Path(capsys.readouterr().out.strip())
-    assert (
-        where == cache / "fomm-vox" / "vox-cpk.pth.tar" and where.read_bytes() == file.read_bytes()
-    )
-    assert set(weights.load_tensors("fomm-vox", "numpy")) == {"generator.w", "kp_detector.v"}
+    assert where == cache / "vgg19" / "vgg19-dcbb9e9d.pth"
+    assert where.read_bytes() == file.read_bytes()
+    assert set(weights.load_tensors("vgg19", "numpy")) == {"features.w"}
     assert run("verify") == 0
-    assert "fomm-vox\tready" in capsys.readouterr().out
+    assert "vgg19\tready" in capsys.readouterr().out
     where.write_bytes(b"x")
     assert run("verify", "--json") == 5
-    assert rows(capsys.readouterr().out)["fomm-vox"]["state"] == "altered"
-    assert run("remove", "fomm-vox") == 0 and not where.exists()
-    assert run("verify", "fomm-vox") == 5
+    assert rows(capsys.readouterr().out)["vgg19"]["state"] == "altered"
+    assert run("remove", "vgg19") == 0 and not where.exists()
+    assert run("verify", "vgg19") == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("fomm-vox", b"garbage" * 100, "not a whole PyTorch checkpoint|is refused"),
+        ("yunet", b"garbage" * 100, "is not a file of the format onnx"),
+        ("facemesh-attention", b"garbage" * 100, "is not a file of the format tflite"),
+        ("tddfa-mean-std", b"garbage" * 100, "is refused|not a whole pickle"),
+        ("parse-s", b"garbage" * 100, "is not a file of the format safetensors"),
+        ("x2face", b"garbage" * 100, "not a whole zip or tar archive"),
+        ("fomm-vox", b"<html><title>Log in</title>", "is an HTML page"),
+        ("fomm-vox", b"", "is an empty file"),
+    ],
+)
+def test_garbage_is_refused_even_with_trust(
+    cache: Path, tmp_path: Path, name: str, body: bytes, message: str
+) -> None:
+    (tmp_path / "file").write_bytes(body)
+    assert run("import", name, str(tmp_path / "file"), "--trust") == 5
+    assert re.search(message, errors[-1].message)
+    assert not [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_trust(cache: Path, tmp_path: Path) -> None:
+    source = weights.locate("parse-s")
+    assert run("import", "liveportrait-motion", str(source), "--trust") == 5
+    assert "liveportrait-motion (MotionExtractor) does not fit" in errors[-1].message
+    assert errors[-1].hint == "This looks like parse-s: thcli weights import parse-s FILE"
+    assert not [
+        p for p in (cache / "liveportrait-motion").rglob("*") if p.is_file() and p.suffix != ".lock"
+    ]
+    assert run("import", "parse-s", str(source), "--trust") == 0
+
+
+def test_a_backend_stands_for_all_its_rows(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("liveportrait", "engine:liveportrait"):
+        assert run("pull", name, "--json") == 5
+        failed = json.loads(capsys.readouterr().out)["failed"]
+        assert len(failed) == 5 and all("liveportrait-" in text for text in failed)
+    assert run("pull", "real3d", "--trust", "--json") == 5
+    assert [text.split()[2] for text in json.loads(capsys.readouterr().out)["failed"]] == [
+        "real3d",
+        "hubert-large",
+    ]
+    assert run("pull", "drawn") == 0
+    assert "drawn: no weights are needed." in capsys.readouterr().err
+    assert run("verify", "liveportrait") == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("fadm-diffusion", "When you have it: thcli weights import fadm-diffusion FILE --trust"),
+        ("fomm-vox", "Get them: thcli weights pull fomm-vox --trust"),
+        ("yunet", "Get them: thcli weights pull yunet"),
+    ],
+)
+def test_the_hint_is_a_command_that_works(cache: Path, name: str, command: str) -> None:
+    for argv in (("where", name), ("verify", name)):
+        assert run(*argv) == 5
+        assert last_hint() == command
 
 
 def test_where_without_a_name_is_the_folder(
@@ -129,3 +194,5 @@ def test_unknown_names_are_usage_errors(cache: Path, argv: tuple[str, ...]) -> N
 
 def test_missing_files_are_weights_errors(cache: Path, tmp_path: Path) -> None:
     assert run("import", "fomm-vox", str(tmp_path / "none")) == WeightsError.exit_code
+    assert "cannot be read: No such file" in errors[-1].message
+    assert last_hint() == "Give an existing file: thcli weights import fomm-vox FILE"

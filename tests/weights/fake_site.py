@@ -1,4 +1,4 @@
-"""A web site on this machine that behaves and misbehaves as hosts of weights do."""
+"""A web site on this machine with the habits and the faults of hosts of weights."""
 
 from __future__ import annotations
 
@@ -9,30 +9,39 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from thcli.weights import Entry, Store
-from thcli.weights.download import Net
-from thcli.weights.registry import parse
-from thcli.weights.sources import Means
+from thcli.weights import WeightsEntry, WeightsStore
+from thcli.weights.download import HttpSettings
+from thcli.weights.registry import parse_entry
+from thcli.weights.sources import Transport
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass
-class Site:
-    """blobs: path -> what is served.  first: path -> what happens at the first requests instead, one after the other."""
+class FakeSite:
+    """State of the running site.
+
+    blobs: path -> served bytes.  content_types: path -> media type.
+    scripted: path -> answers to the first requests, in order.
+    requests: path and headers of each request received.
+    """
 
     url: str = ""
     blobs: dict[str, bytes] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    first: dict[str, list[Callable[[BaseHTTPRequestHandler], None]]] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    content_types: dict[str, str] = field(default_factory=dict)
+    scripted: dict[str, list[Answer]] = field(default_factory=dict)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     def paths(self) -> list[str]:
-        return [path for path, _ in self.asked]
+        return [path for path, _ in self.requests]
+
+    def headers(self, name: str) -> list[str | None]:
+        """Return the value of one header in each request."""
+        return [headers.get(name) for _, headers in self.requests]
 
 
-def answer(
-    code: int, body: bytes = b"", **headers: str
-) -> Callable[[BaseHTTPRequestHandler], None]:
-    """A fixed answer; Content_Length may be given as a lie."""
+def answer(code: int, body: bytes = b"", **headers: str) -> Answer:
+    """Return a fixed answer. Content_Length may be given a wrong value."""
 
     def send(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
@@ -46,35 +55,31 @@ def answer(
 
 
 @contextmanager
-def serve() -> Iterator[Site]:
-    site = Site()
+def serve() -> Iterator[FakeSite]:
+    """Run a site until the block ends."""
+    site = FakeSite()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path
-            site.asked.append((path, dict(self.headers.items())))
-            waiting = site.first.get(path.partition("?")[0])
-            if waiting:
+            site.requests.append((self.path, dict(self.headers.items())))
+            path = self.path.partition("?")[0]
+            if waiting := site.scripted.get(path):
                 waiting.pop(0)(self)
                 return
-            body = site.blobs.get(path) or site.blobs.get(path.partition("?")[0])
+            body = site.blobs.get(self.path) or site.blobs.get(path)
             if body is None:
                 answer(404)(self)
                 return
-            kind = site.kinds.get(path.partition("?")[0], "application/octet-stream")
-            start = int(
-                self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
-            )
-            if "Range" in self.headers and self.headers.get("If-Range", '"v1"') == '"v1"':
-                given = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                send = (
-                    answer(206, body[start:], Content_Range=given, ETag='"v1"')
-                    if start < len(body)
-                    else answer(416)
-                )
-                send(self)
+            content_type = site.content_types.get(path, "application/octet-stream")
+            given = self.headers.get("Range", "bytes=0-")
+            start = int(given.removeprefix("bytes=").partition("-")[0])
+            if "Range" not in self.headers or self.headers.get("If-Range", '"v1"') != '"v1"':
+                answer(200, body, Content_Type=content_type, ETag='"v1"')(self)
+            elif start >= len(body):
+                answer(416)(self)
             else:
-                answer(200, body, Content_Type=kind, ETag='"v1"')(self)
+                content_range = f"bytes {start}-{len(body) - 1}/{len(body)}"
+                answer(206, body[start:], Content_Range=content_range, ETag='"v1"')(self)
 
         def log_message(self, format: str, *args: object) -> None: ...
 
@@ -90,27 +95,28 @@ def serve() -> Iterator[Site]:
         server.server_close()
 
 
-def entry(name: str, **given: object) -> Entry:
-    """A row with the tedious fields filled in."""
-    base = {
-        "file": f"{name}.onnx",
+def entry(name: str, **given: object) -> WeightsEntry:
+    """Return a row of the registry with defaults for the fields that are not given."""
+    defaults = {
+        "file": f"{name}.dat",
         "licence": "MIT",
         "commercial": True,
         "provides": "engine:test",
-        "format": "onnx",
+        "format": "raw",
+        "about": "" if given.get("sources") else "Ask its author.",
     }
-    table = {**base, "about": "" if given.get("sources") else "Ask its author.", **given}
-    return parse(name, table)
+    return parse_entry(name, {**defaults, **given})
 
 
-def store(root: Path, *entries: Entry) -> Store:
-    return Store(root / "cache", {e.name: e for e in entries}, root / "bundled")
+def store(root: Path, *entries: WeightsEntry) -> WeightsStore:
+    """Return a store with an empty cache."""
+    return WeightsStore(root / "cache", {e.name: e for e in entries}, root / "bundled")
 
 
-def means(site: Site) -> Means:
-    """The site in place of each host, and no waiting between attempts."""
-    return Means(
-        net=Net(
+def transport(site: FakeSite) -> Transport:
+    """Return a transport with the site as each host, and no pause between attempts."""
+    return Transport(
+        http=HttpSettings(
             hub=site.url,
             token="secret",
             drive=f"{site.url}/drive",

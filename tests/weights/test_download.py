@@ -1,27 +1,36 @@
-"""Fetching from the net: what is received, resumed, retried, refused, and what lands."""
+"""Downloads: received, continued, retried, refused and installed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.weights.fake_site import Site, answer, entry, means, serve, store
+from tests.weights.fake_site import FakeSite, answer, entry, serve, store, transport
 from thcli import weights
 from thcli.core.errors import OutputError, WeightsError
 from thcli.core.events import Event, Finished, Started, Step, Warned
-from thcli.weights import download as net_module
+from thcli.weights.download import (
+    DownloadTarget,
+    HttpSettings,
+    RemoteFile,
+    download,
+    resolve_source,
+)
 
 BLOB = bytes(range(256)) * 4096  # 1 MiB
 SHA = hashlib.sha256(BLOB).hexdigest()
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
     for name in (
         "http_proxy",
         "https_proxy",
@@ -36,121 +45,127 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield running
 
 
-def nothing_left(root: Path) -> bool:
+def is_empty(root: Path) -> bool:
     return not [p for p in root.rglob("*") if p.is_file() and p.suffix != ".lock"]
 
 
-def test_a_file_lands_with_events_and_is_not_fetched_twice(site: Site, tmp_path: Path) -> None:
+def test_a_file_lands_with_events_and_is_not_fetched_twice(site: FakeSite, tmp_path: Path) -> None:
     site.blobs["/a"] = BLOB
     cache = store(tmp_path, entry("a", sha256=SHA, size=len(BLOB), sources=[f"{site.url}/a"]))
     events: list[Event] = []
-    path = weights.pull(["a"], on=events.append, store=cache, means=means(site))["a"]
+    path = weights.pull(["a"], on=events.append, store=cache, transport=transport(site))["a"]
     assert path.read_bytes() == BLOB
-    assert sorted(p.name for p in path.parent.iterdir()) == [".verified.json", "a.onnx"]
+    assert sorted(p.name for p in path.parent.iterdir()) == [".verified.json", "a.dat"]
     assert events[0] == Started("pull a", len(BLOB), "bytes")
     assert any(isinstance(e, Step) for e in events) and isinstance(events[-1], Finished)
-    assert site.asked[0][1]["User-Agent"].startswith("thcli/")
-    weights.pull(["a"], store=cache, means=means(site))
-    assert len(site.asked) == 1
+    assert site.requests[0][1]["User-Agent"].startswith("thcli/")
+    weights.pull(["a"], store=cache, transport=transport(site))
+    assert len(site.requests) == 1
     assert weights.locate("a", store=cache) == path
 
 
-def test_a_broken_connection_is_resumed_where_it_stopped(site: Site, tmp_path: Path) -> None:
+def test_a_broken_connection_is_resumed_where_it_stopped(site: FakeSite, tmp_path: Path) -> None:
     site.blobs["/a"] = BLOB
-    site.first["/a"] = [answer(200, BLOB[:300_000], Content_Length=str(len(BLOB)), ETag='"v1"')]
+    site.scripted["/a"] = [answer(200, BLOB[:300_000], Content_Length=str(len(BLOB)), ETag='"v1"')]
     cache = store(tmp_path, entry("a", sha256=SHA, sources=[f"{site.url}/a"]))
     events: list[Event] = []
-    path = weights.pull(["a"], on=events.append, store=cache, means=means(site))["a"]
+    path = weights.pull(["a"], on=events.append, store=cache, transport=transport(site))["a"]
     assert path.read_bytes() == BLOB
-    assert [h.get("Range") for _, h in site.asked] == [None, "bytes=300000-"]
+    assert site.headers("Range") == [None, "bytes=300000-"]
     assert any(isinstance(e, Warned) and "300000 of 1048576" in e.message for e in events)
     assert sum(isinstance(e, Started) for e in events) == 1
 
 
-def test_a_later_run_goes_on_and_a_changed_file_starts_anew(site: Site, tmp_path: Path) -> None:
+def test_a_later_run_goes_on_and_a_changed_file_starts_anew(site: FakeSite, tmp_path: Path) -> None:
     one = entry("a", sha256=SHA, sources=[f"{site.url}/a"])
     cache = store(tmp_path, one)
     folder = cache.folder(one)
     folder.mkdir(parents=True)
     for validator, ranges in (('"v1"', ["bytes=500-"]), ('"old"', ["bytes=500-"])):
-        site.asked.clear()
+        site.requests.clear()
         site.blobs["/a"] = BLOB
-        (folder / "a.onnx.partial").write_bytes(BLOB[:500])
+        (folder / "a.dat.partial").write_bytes(BLOB[:500])
         note = {"key": f"{site.url}/a", "validator": validator}
-        (folder / "a.onnx.partial.json").write_text(json.dumps(note))
-        assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
-        assert [h.get("Range") for _, h in site.asked] == ranges
+        (folder / "a.dat.partial.json").write_text(json.dumps(note))
+        assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
+        assert site.headers("Range") == ranges
         weights.remove("a", store=cache)
         folder.mkdir()
 
 
-def test_a_part_of_another_file_does_not_spoil_the_download(site: Site, tmp_path: Path) -> None:
+def test_a_part_of_another_file_does_not_spoil_the_download(site: FakeSite, tmp_path: Path) -> None:
     one = entry("a", sha256=SHA, sources=[f"{site.url}/a"])
     cache = store(tmp_path, one)
     cache.folder(one).mkdir(parents=True)
     site.blobs["/a"] = BLOB
-    (cache.folder(one) / "a.onnx.partial").write_bytes(b"\1" * 700)
+    (cache.folder(one) / "a.dat.partial").write_bytes(b"\1" * 700)
     note = {
         "key": f"{site.url}/a",
         "validator": '"v1"',
     }  # the same validator, and still other bytes
-    (cache.folder(one) / "a.onnx.partial.json").write_text(json.dumps(note))
+    (cache.folder(one) / "a.dat.partial.json").write_text(json.dumps(note))
     events: list[Event] = []
     assert (
-        weights.pull(["a"], on=events.append, store=cache, means=means(site))["a"].read_bytes()
+        weights.pull(["a"], on=events.append, store=cache, transport=transport(site))[
+            "a"
+        ].read_bytes()
         == BLOB
     )
-    assert [h.get("Range") for _, h in site.asked] == ["bytes=700-", None]
-    assert any(isinstance(e, Warned) and "anew" in e.message for e in events)
+    assert site.headers("Range") == ["bytes=700-", None]
+    assert any(isinstance(e, Warned) and "downloaded again" in e.message for e in events)
 
 
-def test_without_hash_and_voucher_nothing_is_pieced_together(site: Site, tmp_path: Path) -> None:
+def test_without_hash_and_voucher_nothing_is_pieced_together(
+    site: FakeSite, tmp_path: Path
+) -> None:
     one = entry("a", sources=[f"{site.url}/a"])
     cache = store(tmp_path, one)
     cache.folder(one).mkdir(parents=True)
     site.blobs["/a"] = BLOB
     for validator, ranges in (('W/"v1"', [None]), ("", [None]), ('"v1"', ["bytes=700-"])):
-        site.asked.clear()
-        (cache.folder(one) / "a.onnx.partial").write_bytes(BLOB[:700])
+        site.requests.clear()
+        (cache.folder(one) / "a.dat.partial").write_bytes(BLOB[:700])
         note = {"key": f"{site.url}/a", "validator": validator}
-        (cache.folder(one) / "a.onnx.partial.json").write_text(json.dumps(note))
-        weights.pull(["a"], trust=True, store=cache, means=means(site))["a"].unlink()
-        assert [h.get("Range") for _, h in site.asked] == ranges
+        (cache.folder(one) / "a.dat.partial.json").write_text(json.dumps(note))
+        weights.pull(["a"], trust=True, store=cache, transport=transport(site))["a"].unlink()
+        assert site.headers("Range") == ranges
         cache.trust(one, None)
 
 
-def test_a_part_longer_than_the_file_starts_anew(site: Site, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_starts_anew(site: FakeSite, tmp_path: Path) -> None:
     one = entry("a", sha256=SHA, sources=[f"{site.url}/a"])
     cache = store(tmp_path, one)
     cache.folder(one).mkdir(parents=True)
     site.blobs["/a"] = BLOB
-    (cache.folder(one) / "a.onnx.partial").write_bytes(b"\1" * (len(BLOB) + 5))
-    (cache.folder(one) / "a.onnx.partial.json").write_text(
+    (cache.folder(one) / "a.dat.partial").write_bytes(b"\1" * (len(BLOB) + 5))
+    (cache.folder(one) / "a.dat.partial.json").write_text(
         json.dumps({"key": f"{site.url}/a", "validator": ""})
     )
-    assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
+    assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
 
 
-def test_busy_servers_are_asked_again_and_missing_files_are_not(site: Site, tmp_path: Path) -> None:
+def test_busy_servers_are_asked_again_and_missing_files_are_not(
+    site: FakeSite, tmp_path: Path
+) -> None:
     site.blobs["/a"] = BLOB
-    site.first["/a"] = [answer(503, Retry_After="0"), answer(429)]
+    site.scripted["/a"] = [answer(503, Retry_After="0"), answer(429)]
     cache = store(
         tmp_path,
         entry("a", sha256=SHA, sources=[f"{site.url}/a"]),
         entry("b", sha256=SHA, sources=[f"{site.url}/gone"]),
         entry("c", sha256=SHA, sources=[f"{site.url}/busy"]),
     )
-    assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
+    assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1:\d+ refuses /gone: HTTP 404") as error:
-        weights.pull(["b"], store=cache, means=means(site))
+        weights.pull(["b"], store=cache, transport=transport(site))
     assert "thcli weights import" in error.value.hint and site.paths().count("/gone") == 1
-    site.first["/busy"] = [answer(500)] * 3
+    site.scripted["/busy"] = [answer(500)] * 3
     with pytest.raises(WeightsError, match="cannot be reached: HTTP 500"):
-        weights.pull(["c"], store=cache, means=means(site))
+        weights.pull(["c"], store=cache, transport=transport(site))
     assert site.paths().count("/busy") == 3
 
 
-def test_the_next_source_helps_when_the_first_fails(site: Site, tmp_path: Path) -> None:
+def test_the_next_source_helps_when_the_first_fails(site: FakeSite, tmp_path: Path) -> None:
     site.blobs["/good"], site.blobs["/bad"] = BLOB, b"something else"
     sources = [f"{site.url}/gone", f"{site.url}/bad", f"{site.url}/good"]
     cache = store(
@@ -158,9 +173,9 @@ def test_the_next_source_helps_when_the_first_fails(site: Site, tmp_path: Path) 
         entry("a", sha256=SHA, sources=sources),
         entry("b", sha256=SHA, sources=sources[:2]),
     )
-    assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
+    assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
     with pytest.raises(WeightsError, match=r"any of its sources: .*HTTP 404.*hash is wrong"):
-        weights.pull(["b"], store=cache, means=means(site))
+        weights.pull(["b"], store=cache, transport=transport(site))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +198,7 @@ def test_the_next_source_helps_when_the_first_fails(site: Site, tmp_path: Path) 
     ],
 )
 def test_what_is_not_the_file_is_named_and_does_not_land(
-    site: Site, tmp_path: Path, body: bytes, said: str
+    site: FakeSite, tmp_path: Path, body: bytes, said: str
 ) -> None:
     site.blobs["/a"] = body
     cache = store(
@@ -192,129 +207,138 @@ def test_what_is_not_the_file_is_named_and_does_not_land(
         entry("unknown", sources=[f"{site.url}/a"]),
     )
     with pytest.raises(WeightsError) as error:
-        weights.pull(["known"], store=cache, means=means(site))
+        weights.pull(["known"], store=cache, transport=transport(site))
     assert said in error.value.message and error.value.exit_code == 5
-    assert nothing_left(cache.root)
+    assert is_empty(cache.root)
     if b"something" not in body:  # not even trust takes a page for weights
-        with pytest.raises(WeightsError, match="what came is"):
-            weights.pull(["unknown"], trust=True, store=cache, means=means(site))
-        assert nothing_left(cache.root)
+        with pytest.raises(WeightsError, match="the file is"):
+            weights.pull(["unknown"], trust=True, store=cache, transport=transport(site))
+        assert is_empty(cache.root)
 
 
 def test_a_file_of_another_size_is_refused_before_it_fills_the_disk(
-    site: Site, tmp_path: Path
+    site: FakeSite, tmp_path: Path
 ) -> None:
     site.blobs["/a"] = BLOB * 3
     cache = store(tmp_path, entry("a", sha256=SHA, size=len(BLOB), sources=[f"{site.url}/a"]))
     with pytest.raises(WeightsError, match="offers 3145728 bytes, expected 1048576"):
-        weights.pull(["a"], store=cache, means=means(site))
+        weights.pull(["a"], store=cache, transport=transport(site))
 
 
-def test_a_full_disk_is_foreseen(site: Site, tmp_path: Path) -> None:
-    site.first["/a"] = [answer(200, b"", Content_Length=str(1 << 55))]
+def test_a_full_disk_is_foreseen(site: FakeSite, tmp_path: Path) -> None:
+    site.scripted["/a"] = [answer(200, b"", Content_Length=str(1 << 55))]
     cache = store(tmp_path, entry("a", sha256=SHA, size=1 << 56, sources=[f"{site.url}/a"]))
-    with pytest.raises(OutputError, match=r"needs \d+ MiB in .*, where \d+ MiB are free"):
-        weights.pull(["a"], store=cache, means=means(site))
+    with pytest.raises(OutputError, match=r"needs [\d.]+ GB in .*, where [\d.]+ [kMG]B are free"):
+        weights.pull(["a"], store=cache, transport=transport(site))
 
 
-def test_trust_records_the_hash_and_enforces_it_afterwards(site: Site, tmp_path: Path) -> None:
+def test_trust_records_the_hash_and_enforces_it_afterwards(site: FakeSite, tmp_path: Path) -> None:
     site.blobs["/a"] = BLOB
     cache = store(tmp_path, entry("a", sources=[f"{site.url}/a"]))
     with pytest.raises(WeightsError, match="no published hash") as error:
-        weights.pull(["a"], store=cache, means=means(site))
-    assert "--trust" in error.value.hint and not site.asked
+        weights.pull(["a"], store=cache, transport=transport(site))
+    assert "--trust" in error.value.hint and not site.requests
     with pytest.raises(WeightsError) as absent:
         weights.locate("a", store=cache)
     assert absent.value.hint == "Get them: thcli weights pull a --trust"
-    path = weights.pull(["a"], trust=True, store=cache, means=means(site))["a"]
+    path = weights.pull(["a"], trust=True, store=cache, transport=transport(site))["a"]
     assert cache.trusted()["a"]["sha256"] == SHA
     path.unlink()
     site.blobs["/a"] = BLOB[::-1]
     with pytest.raises(WeightsError, match=f"expected {SHA}"):
-        weights.pull(["a"], trust=True, store=cache, means=means(site))
+        weights.pull(["a"], trust=True, store=cache, transport=transport(site))
     site.blobs["/a"] = BLOB
-    assert weights.pull(["a"], store=cache, means=means(site))["a"] == path
+    assert weights.pull(["a"], store=cache, transport=transport(site))["a"] == path
 
 
-def test_redirects_keep_a_token_to_its_own_host(site: Site, tmp_path: Path) -> None:
+def test_redirects_keep_a_token_to_its_own_host(site: FakeSite, tmp_path: Path) -> None:
     with serve() as other:
         other.blobs["/blob"] = BLOB
-        site.first["/new/name/resolve/main/sub/f.bin"] = [answer(302, Location=f"{other.url}/blob")]
-        site.first["/old/name/resolve/main/sub/f.bin"] = [
+        site.scripted["/new/name/resolve/main/sub/f.bin"] = [
+            answer(302, Location=f"{other.url}/blob")
+        ]
+        site.scripted["/old/name/resolve/main/sub/f.bin"] = [
             answer(307, Location="/new/name/resolve/main/sub/f.bin")
         ]
         cache = store(tmp_path, entry("a", sha256=SHA, sources=["hf:old/name/sub/f.bin@main"]))
-        assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
-        assert [h.get("Authorization") for _, h in site.asked] == ["Bearer secret"] * 2
-        assert "Authorization" not in other.asked[0][1]
+        assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
+        assert site.headers("Authorization") == ["Bearer secret"] * 2
+        assert "Authorization" not in other.requests[0][1]
 
 
-def test_a_login_is_asked_for_by_name(site: Site, tmp_path: Path) -> None:
-    site.first["/o/r/resolve/main/f"] = [answer(401)]
+def test_a_login_is_asked_for_by_name(site: FakeSite, tmp_path: Path) -> None:
+    site.scripted["/o/r/resolve/main/f"] = [answer(401)]
     cache = store(tmp_path, entry("a", sha256=SHA, sources=["hf:o/r/f@main"]))
     with pytest.raises(WeightsError, match="HTTP 401") as error:
-        weights.pull(["a"], store=cache, means=means(site))
+        weights.pull(["a"], store=cache, transport=transport(site))
     assert "HF_TOKEN" in error.value.hint
 
 
-def test_drive_asks_to_confirm_and_is_answered(site: Site, tmp_path: Path) -> None:
-    form = '<form id="download-form" action="/really?x" method="get"><input type="hidden" name="id" value="I-1_x"><input type="hidden" name="confirm" value="t"><input type="submit"></form>'
-    site.first["/drive"] = [
+def test_drive_asks_to_confirm_and_is_answered(site: FakeSite, tmp_path: Path) -> None:
+    form = (
+        '<form id="download-form" action="/really" method="get">'
+        '<input type="hidden" name="id" value="I-1_x">'
+        '<input type="hidden" name="confirm" value="t"><input type="submit"></form>'
+    )
+    site.scripted["/drive"] = [
         answer(
             200,
-            f"<html><title>Virus scan</title>{form}".replace("?x", "").encode(),
+            f"<html><title>Virus scan</title>{form}".encode(),
             Content_Type="text/html; charset=utf-8",
         )
     ]
     site.blobs["/really"] = BLOB
     cache = store(tmp_path, entry("a", sha256=SHA, sources=["gdrive:I-1_x"]))
-    assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
+    assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
     assert site.paths() == ["/drive?id=I-1_x&export=download", "/really?id=I-1_x&confirm=t"]
 
 
-def test_drive_over_its_quota_is_named(site: Site, tmp_path: Path) -> None:
-    site.first["/drive"] = [
+def test_drive_over_its_quota_is_named(site: FakeSite, tmp_path: Path) -> None:
+    site.scripted["/drive"] = [
         answer(200, b"<html><title>Quota exceeded</title>", Content_Type="text/html")
     ]
     cache = store(tmp_path, entry("a", sha256=SHA, sources=["gdrive:I1"]))
     with pytest.raises(WeightsError, match="quota") as error:
-        weights.pull(["a"], store=cache, means=means(site))
+        weights.pull(["a"], store=cache, transport=transport(site))
     assert "browser" in error.value.hint
 
 
-def test_small_drive_files_come_at_once(site: Site, tmp_path: Path) -> None:
+def test_small_drive_files_come_at_once(site: FakeSite, tmp_path: Path) -> None:
     site.blobs["/drive"] = BLOB
     cache = store(tmp_path, entry("a", sha256=SHA, sources=["gdrive:I1"]))
-    assert weights.pull(["a"], store=cache, means=means(site))["a"].read_bytes() == BLOB
+    assert weights.pull(["a"], store=cache, transport=transport(site))["a"].read_bytes() == BLOB
 
 
 def test_the_proxy_of_the_environment_is_used(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     monkeypatch.setenv("no_proxy", "")
     site.blobs["http://weights.invalid/a"] = BLOB
-    place = net_module.Address("http://weights.invalid/a")
-    net_module.download(place, tmp_path / "a", stage="pull a", net=means(site).net)
+    remote = RemoteFile("http://weights.invalid/a")
+    download(remote, DownloadTarget(tmp_path / "a", "pull a"), transport(site).http)
     assert (tmp_path / "a").read_bytes() == BLOB
 
 
 def test_the_environment_names_hub_and_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.invalid/")
     monkeypatch.setenv("HF_TOKEN", "t0")
-    given = net_module.Net.from_environment()
-    place = net_module.address("hf:o/r/a b.bin@v1", given)
-    assert place.url == "https://mirror.invalid/o/r/resolve/v1/a%20b.bin"
-    assert place.secret == {"Authorization": "Bearer t0"} and "t0" not in repr((given, place))
+    settings = HttpSettings.from_environment()
+    remote = resolve_source("hf:o/r/a b.bin@v1", settings)
+    assert remote.url == "https://mirror.invalid/o/r/resolve/v1/a%20b.bin"
+    assert remote.secret_headers == {"Authorization": "Bearer t0"}
+    assert "t0" not in repr((settings, remote))
 
 
-def test_offline_asks_nobody(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_asks_nobody(
+    site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.blobs["/a"] = BLOB
     cache = store(
         tmp_path, entry("a", sha256=SHA, size=len(BLOB), auto=True, sources=[f"{site.url}/a"])
     )
     for call in (
-        lambda: weights.pull(["a"], offline=True, store=cache, means=means(site)),
+        lambda: weights.pull(["a"], offline=True, store=cache, transport=transport(site)),
         lambda: weights.locate("a", offline=True, store=cache),
     ):
         with pytest.raises(WeightsError, match="--offline") as error:
@@ -324,17 +348,19 @@ def test_offline_asks_nobody(site: Site, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(WeightsError, match="--offline"):
         weights.locate("a", store=cache)
     monkeypatch.setenv("THCLI_OFFLINE", "0")
-    assert not site.asked
+    assert not site.requests
     assert weights.locate("a", store=cache).read_bytes() == BLOB  # auto: fetched on first use
 
 
-def test_two_at_once_fetch_once(site: Site, tmp_path: Path) -> None:
+def test_two_at_once_fetch_once(site: FakeSite, tmp_path: Path) -> None:
     site.blobs["/a"] = BLOB
     cache = store(tmp_path, entry("a", sha256=SHA, sources=[f"{site.url}/a"]))
     got: list[Path] = []
     both = [
         threading.Thread(
-            target=lambda: got.append(weights.pull(["a"], store=cache, means=means(site))["a"])
+            target=lambda: got.append(
+                weights.pull(["a"], store=cache, transport=transport(site))["a"]
+            )
         )
         for _ in range(4)
     ]
@@ -342,19 +368,79 @@ def test_two_at_once_fetch_once(site: Site, tmp_path: Path) -> None:
         thread.start()
     for thread in both:
         thread.join()
-    assert len(got) == 4 and len(site.asked) == 1
+    assert len(got) == 4 and len(site.requests) == 1
 
 
-def test_an_unreachable_host_is_named(tmp_path: Path, site: Site) -> None:
+def test_an_unreachable_host_is_named(tmp_path: Path, site: FakeSite) -> None:
     cache = store(tmp_path, entry("a", sha256=SHA, sources=["http://127.0.0.1:9/a"]))
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1:9 cannot be reached") as error:
-        weights.pull(["a"], store=cache, means=means(site))
+        weights.pull(["a"], store=cache, transport=transport(site))
     assert "https_proxy" in error.value.hint
 
 
-def test_a_cache_that_cannot_be_written_is_an_output_error(site: Site, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_an_output_error(site: FakeSite, tmp_path: Path) -> None:
     cache = store(tmp_path, entry("a", sha256=SHA, sources=[f"{site.url}/a"]))
     cache.root.write_text("a file where the folder should be")
     with pytest.raises(OutputError, match="cannot be written") as error:
-        weights.pull(["a"], store=cache, means=means(site))
+        weights.pull(["a"], store=cache, transport=transport(site))
     assert "THCLI_WEIGHTS" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "name", ["ConnectError", "ReadError", "ReadTimeout", "RemoteProtocolError", "WriteError"]
+)
+def test_each_failure_of_the_connection_is_retried_and_then_named(
+    name: str, site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    def fail(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        nonlocal attempts
+        attempts += 1
+        raise getattr(httpx, name)("broken")
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", fail)
+    cache = store(tmp_path, entry("a", sha256=SHA, sources=[f"{site.url}/a"]))
+    with pytest.raises(WeightsError, match=r"cannot be reached: broken\."):
+        weights.pull(["a"], store=cache, transport=transport(site))
+    assert attempts == 3
+
+
+def test_a_redirect_to_an_address_without_encryption_is_refused(
+    site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def redirect(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"Location": "http://weights.invalid/a"})
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", redirect)
+    cache = store(tmp_path, entry("a", sha256=SHA, sources=["https://weights.invalid/a"]))
+    with pytest.raises(WeightsError, match="redirects to an address without encryption"):
+        weights.pull(["a"], store=cache, transport=transport(site))
+
+
+def test_endless_redirects_are_not_retried(site: FakeSite, tmp_path: Path) -> None:
+    site.scripted["/a"] = [answer(302, Location="/a") for _ in range(100)]
+    cache = store(tmp_path, entry("a", sha256=SHA, sources=[f"{site.url}/a"]))
+    with pytest.raises(WeightsError, match=r"cannot be reached: .*redirect"):
+        weights.pull(["a"], store=cache, transport=transport(site))
+    assert len(site.requests) < 30
+
+
+def test_a_proxy_that_is_not_supported_is_named(
+    site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "ftp://127.0.0.1:1")
+    cache = store(tmp_path, entry("a", sha256=SHA, sources=[f"{site.url}/a"]))
+    with pytest.raises(WeightsError, match="proxy of the environment") as error:
+        weights.pull(["a"], store=cache, transport=transport(site))
+    assert "https_proxy" in error.value.hint
+
+
+def test_httpx_is_imported_by_a_download_only() -> None:
+    code = (
+        "import sys; from thcli import weights; import thcli.weights.sources;"
+        "print([m for m in ('httpx', 'torch') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

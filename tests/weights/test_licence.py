@@ -1,4 +1,4 @@
-"""What may not be used freely is refused under --licence free, whatever asks for it."""
+"""Refusal of restricted weights under --licence free."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.pipeline.backends import STAGES
-from thcli.weights import allowed, registry
+from thcli.weights import is_allowed, registry
 
 FREE = RunOptions(device="cpu", licence="free")
 ROWS = [(stage, name) for stage, it in STAGES.items() for name in it.rows]
-BOUND = [
+RESTRICTED = [
     (s, n)
     for s, n in ROWS
-    if not all(allowed(registry()[w], "free") for w in STAGES[s].rows[n].weights)
+    if not all(is_allowed(registry()[w], "free") for w in STAGES[s].rows[n].weights)
 ]
 
 
-@pytest.mark.parametrize(("stage", "name"), BOUND)
+@pytest.mark.parametrize(("stage", "name"), RESTRICTED)
 def test_free_refuses_every_backend_that_is_not(
     stage: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,5 +34,5 @@ def test_what_free_chooses_by_itself_is_free() -> None:
     chosen = {
         (stage, it.defaults["free"]) for stage, it in STAGES.items() if it.defaults.get("free")
     }
-    assert chosen and not chosen & set(BOUND)
-    assert {("voice", "a2m"), ("engine", "fomm"), ("parser", "parse-s")} <= set(BOUND)
+    assert chosen and not chosen & set(RESTRICTED)
+    assert {("voice", "a2m"), ("engine", "fomm"), ("parser", "parse-s")} <= set(RESTRICTED)

@@ -1,4 +1,4 @@
-"""Plain pickles of arrays: read where they are harmless, refused by name where they are not."""
+"""Plain pickles of arrays: harmless ones are read, others are refused by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thcli.core.errors import WeightsError
 from thcli.weights.pickles import read_arrays
 
 
-class Evil:
+class MaliciousObject:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("echo should never run",)
 
@@ -36,7 +36,13 @@ def test_arrays_come_back_by_name(protocol: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [Evil(), {"a": np.ones(2), "b": Evil()}, {"a": Path("x")}, {"a": OrderedDict(b=1)}]
+    "content",
+    [
+        MaliciousObject(),
+        {"a": np.ones(2), "b": MaliciousObject()},
+        {"a": Path("x")},
+        {"a": OrderedDict(b=1)},
+    ],
 )
 def test_anything_else_is_refused_and_not_run(
     content: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]

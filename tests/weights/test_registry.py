@@ -1,7 +1,8 @@
-"""weights.toml: every row is right, and a wrong one is refused by name."""
+"""weights.toml: each row is valid and used; an invalid one is refused by name."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from thcli import weights
 from thcli.core.errors import UsageError, WeightsError
 from thcli.pipeline.backends import STAGES
-from thcli.weights.registry import LARGEST_AUTO, find, parse, read
+from thcli.weights.registry import MAX_AUTO_SIZE, find_entry, parse_entry, read_registry
 
 GOOD: dict[str, Any] = {
     "file": "a.onnx",
@@ -25,50 +26,93 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_the_registry_holds_the_defaults_and_the_official_checkpoints() -> None:
+def test_the_registry_has_the_defaults_and_the_official_checkpoints() -> None:
     entries = weights.registry()
-    automatic = [e.name for e in entries.values() if e.auto and "wheel:" in "".join(e.sources)]
-    assert automatic[:6] == [
+    assert [e.name for e in entries.values() if e.auto and "wheel:" in "".join(e.sources)] == [
         "blazeface-short",
         "blazeface-full",
-        "facemesh",
         "facemesh-attention",
-        "iris",
         "selfie",
     ]
-    systems = {e.provides for e in entries.values()}
     assert {
         "engine:fomm",
         "engine:monkeynet",
         "engine:x2face",
         "engine:facevid2vid",
         "engine:liveportrait",
-        "engine:real3d",
         "refiner:fadm",
         "editor:dva",
+        "voice:real3d",
         "voice:diffused-heads",
         "identity:insightface",
         "parser:facexlib",
         "landmarker:face-alignment",
         "audio:hubert",
-        "text:clip",
+        "text:clip-b32",
         "metric:lpips",
-        "metric:syncnet",
         "detector:yunet",
-    } <= systems
-    assert len(weights.select(entries, ["engine:liveportrait"])) == 6
+    } <= {e.provides for e in entries.values()}
+
+
+def _loader_constants() -> set[str]:
+    """Return the string constants of modules that import a loader of weights."""
+    package = Path(weights.__file__).parents[1]
+    found: set[str] = set()
+    for path in package.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        imports = {
+            f"{node.module}.{alias.name}"
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        table = {"thcli.weights.backend.Backend", "thcli.weights.backend.Stage"}
+        loaders = {i for i in imports if i.startswith("thcli.weights")} - table
+        if (
+            loaders
+            and package / "weights" not in path.parents
+            and package / "cli" not in path.parents
+        ):
+            found |= {
+                node.value
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+    return found
+
+
+def test_every_row_is_loaded_by_code() -> None:
+    """A row is named by a backend's `weights`, or in a module that imports a loader."""
+    backends = [b for stage in STAGES.values() for b in stage.rows.values()]
+    used = {name for backend in backends for name in backend.weights} | _loader_constants()
+    assert [name for name in weights.registry() if name not in used] == []
+
+
+def test_provides_names_the_backend_that_loads_the_row() -> None:
+    for entry in weights.registry().values():
+        stage, _, name = entry.provides.partition(":")
+        loading = [
+            f"{s}:{n}"
+            for s, it in STAGES.items()
+            for n, backend in it.rows.items()
+            if entry.name in backend.weights
+        ]
+        if stage in STAGES:  # others are audio features, metrics and losses
+            assert name in STAGES[stage].rows, entry.name
+            assert not loading or entry.provides in loading, f"{entry.name}: {loading}"
 
 
 @pytest.mark.parametrize("entry", weights.registry().values(), ids=lambda e: e.name)
-def test_each_row_is_honest(entry: weights.Entry) -> None:
+def test_the_flags_of_each_row_agree_with_its_licence(entry: weights.WeightsEntry) -> None:
     for digest in (entry.sha256, *entry.members.values()):
         assert digest == "" or re.fullmatch(r"[0-9a-f]{64}", digest)
-    restricted = r"non-commercial|NC|none stated|nothing is said|no terms of their own|research|academic|EG3D"
+    words = "non-commercial|NC|none stated|nothing is said|no terms of their own"
+    restricted = f"{words}|research|academic|EG3D"
     assert entry.commercial != bool(re.search(restricted, entry.licence)), (
         "the flag contradicts the licence's words"
     )
     if entry.auto:
-        assert entry.commercial and entry.sha256 and 0 < entry.size <= LARGEST_AUTO
+        assert entry.commercial and entry.sha256 and 0 < entry.size <= MAX_AUTO_SIZE
     if not entry.sources:
         assert re.search(r"https?://", entry.about), "there must be a way to get it by hand"
 
@@ -87,11 +131,11 @@ def test_backends_name_weights_that_exist() -> None:
 
 def test_licence_free_leaves_out_what_is_restricted() -> None:
     entries = weights.registry()
-    assert weights.allowed(entries["facemesh"], "free") and weights.allowed(
-        entries["yunet"], "free"
-    )
+    for name in ("facemesh-attention", "yunet"):
+        assert weights.is_allowed(entries[name], "free")
     for name in ("insightface-buffalo-l", "fomm-vox", "facevid2vid", "dva", "deca", "monkeynet"):
-        assert not weights.allowed(entries[name], "free") and weights.allowed(entries[name], "any")
+        assert not weights.is_allowed(entries[name], "free")
+        assert weights.is_allowed(entries[name], "any")
 
 
 @pytest.mark.parametrize(
@@ -123,31 +167,49 @@ def test_licence_free_leaves_out_what_is_restricted() -> None:
         ({"format": "zip", "members": {"a": "12"}}, "members must be hashes or empty"),
         ({"auto": True, "sha256": ""}, "auto must be false unless"),
         ({"auto": True, "commercial": False}, "auto must be false unless"),
-        ({"auto": True, "size": LARGEST_AUTO + 1}, "auto must be false unless"),
+        ({"auto": True, "size": MAX_AUTO_SIZE + 1}, "auto must be false unless"),
     ],
 )
 def test_a_bad_row_is_named(change: dict[str, Any], said: str) -> None:
-    assert parse("a", GOOD).name == "a"
+    assert parse_entry("a", GOOD).name == "a"
     table = {k: v for k, v in {**GOOD, **change}.items() if v is not None}
     with pytest.raises(WeightsError) as error:
-        parse("a", table)
+        parse_entry("a", table)
     assert error.value.message.startswith("weights.toml: [a] ") and said in error.value.message
 
 
 def test_a_broken_registry_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.toml").write_text("[a]\nfile = 1\n[a]\n")
     with pytest.raises(WeightsError, match="not valid TOML"):
-        read(tmp_path / "w.toml")
+        read_registry(tmp_path / "w.toml")
     (tmp_path / "v.toml").write_text("a = 1\n")
     with pytest.raises(WeightsError, match="'a' must be a table"):
-        read(tmp_path / "v.toml")
+        read_registry(tmp_path / "v.toml")
     with pytest.raises(WeightsError, match="cannot be read"):
-        read(tmp_path / "none.toml")
+        read_registry(tmp_path / "none.toml")
     with pytest.raises(WeightsError, match="not a name"):
-        parse("A b", GOOD)
+        parse_entry("A b", GOOD)
 
 
-def test_an_unknown_name_is_met_with_the_nearest_ones() -> None:
-    with pytest.raises(UsageError, match="no weights named 'facemsh'") as error:
-        find(weights.registry(), "facemsh")
-    assert "facemesh" in error.value.hint
+def test_an_unknown_name_is_answered_with_similar_ones() -> None:
+    with pytest.raises(UsageError, match="no weights named 'facemesh-atention'") as error:
+        find_entry(weights.registry(), "facemesh-atention")
+    assert "facemesh-attention" in error.value.hint
+
+
+def test_backends_and_stages_select_their_rows() -> None:
+    entries = weights.registry()
+
+    def names(*given: str, **groups: tuple[str, ...]) -> list[str]:
+        return [e.name for e in weights.select_entries(entries, given, groups)]
+
+    portrait = [f"liveportrait-{p}" for p in ("appearance", "motion", "warping", "spade")]
+    portrait += ["liveportrait-stitching"]
+    assert names("engine:liveportrait") == names("liveportrait") == portrait
+    assert names("facevid2vid") == ["facevid2vid"]
+    assert names("real3d", real3d=("real3d", "hubert-large")) == ["real3d", "hubert-large"]
+    assert names("dva") == ["dva", "dva-classifier"]
+    assert names("drawn", drawn=()) == []
+    with pytest.raises(UsageError, match="no weights named 'liveportrai'") as error:
+        names("liveportrai", liveportrait=())
+    assert "liveportrait" in error.value.hint

@@ -1,9 +1,10 @@
-"""`thcli doctor`: what is installed, which weights are ready, the GPU, the codecs, the free disk."""
+"""`thcli doctor`: installed packages, codecs, devices, weights and free disk."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
+from thcli.core.byte_sizes import size_text
 from thcli.core.errors import DeviceError, OutputError, WeightsError
 from thcli.core.options import ShowOptions
 
@@ -28,11 +30,14 @@ CODECS = (
     "gif",
     "libwebp_anim",
 )
-LEAST_DISK = 500_000_000  # bytes: an hour of 720p at crf 18
+MIN_FREE_DISK = 500_000_000  # bytes: an hour of 720p at crf 18
 
 
 class Check(NamedTuple):
-    """One line of the report. state: ok | note (works, with less) | problem (the default does not work)."""
+    """One line of the report.
+
+    state: "ok", "note" (works with limits) or "problem" (the default does not work).
+    """
 
     area: str
     state: str
@@ -43,8 +48,16 @@ class Check(NamedTuple):
 
 @flags
 def doctor(*, show: ShowOptions) -> int:
-    """Check the installation, and say what to do about what is missing."""
-    checks = [*_python(), *_packages(), *_codecs(), *_devices(), *_weights(), *_disk()]
+    """Check the installation, and print how to repair it."""
+    checks = [
+        *_python(),
+        *_packages(),
+        *_torchvision(),
+        *_codecs(),
+        *_devices(),
+        *_weights(),
+        *_disk(),
+    ]
     with Console(show) as console:
         console.table(
             ("", "area", "what", "remedy"),
@@ -64,9 +77,9 @@ def _python() -> Iterator[Check]:
 
 def _packages() -> Iterator[Check]:
     for requirement in requires("thcli") or []:
+        name = re.split(r"[^\w.-]", requirement)[0]
         if "extra ==" in requirement:
             continue
-        name = requirement.split(";")[0].split(">")[0].split("=")[0].strip()
         try:
             yield Check("package", "ok", f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -77,6 +90,32 @@ def _packages() -> Iterator[Check]:
                 f"pip install {name}",
                 DeviceError.exit_code,
             )
+
+
+def _torchvision() -> Iterator[Check]:
+    """Check torchvision, which facexlib imports: that it imports, and that its operators run."""
+    import torch
+
+    from thcli.faces.adapters.torchvision_ops import make_torchvision_importable
+
+    remedy = "Install the torchvision of the same build as torch."
+    try:
+        make_torchvision_importable()
+        import torchvision
+
+        name = f"torchvision {torchvision.__version__}"
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        torchvision.ops.nms(boxes, torch.ones(1), 0.5)
+    except ImportError as exc:
+        reason = f"torchvision cannot be imported: {exc}"
+        yield Check("package", "note", f"{reason}; the facexlib backends need it", remedy)
+    except DeviceError as exc:
+        yield Check("package", "note", exc.message, exc.hint)
+    except (RuntimeError, NotImplementedError):
+        text = f"{name}: its operators do not fit torch {torch.__version__}; thcli needs none"
+        yield Check("package", "note", text, remedy)
+    else:
+        yield Check("package", "ok", f"{name}, its operators fit torch {torch.__version__}")
 
 
 def _codecs() -> Iterator[Check]:
@@ -92,30 +131,32 @@ def _codecs() -> Iterator[Check]:
 
 
 def _devices() -> Iterator[Check]:
-    from thcli.core.device import devices
+    from thcli.core.device import list_devices
 
-    for name, about in devices():
+    for name, about in list_devices():
         yield Check("device", "ok", f"{name}: {about}")
 
 
 def _weights() -> Iterator[Check]:
     from thcli import weights
 
-    for entry in weights.registry().values():
+    entries = weights.registry().values()
+    for entry in entries:
         if entry.auto:
-            ready = weights.present(entry.name)
+            ready = weights.is_ready(entry.name)
+            size = size_text(entry.size)
             yield Check(
                 "weights",
                 "ok" if ready else "note",
-                f"{entry.name}: {'ready' if ready else 'fetched at first use'}",
-                "" if ready else f"thcli weights pull {entry.name}",
+                f"{entry.name}: {'ready' if ready else f'{size}, downloaded at first use'}",
+                "" if ready else weights.get_commands([entry.name]),
             )
-    others = [e for e in weights.registry().values() if not e.auto]
-    ready_names = [e.name for e in others if weights.present(e.name)]
+    others = [e for e in entries if not e.auto]
+    ready_count = sum(weights.is_ready(e.name) for e in others)
     yield Check(
         "weights",
         "ok",
-        f"{len(ready_names)} of {len(others)} official files are here",
+        f"{ready_count} of {len(others)} other files are ready",
         "thcli weights list",
     )
 
@@ -124,17 +165,17 @@ def _disk() -> Iterator[Check]:
     from thcli import weights
 
     for what, folder in (("here", Path.cwd()), ("weights", weights.cache_folder())):
-        there = next(p for p in (folder, *folder.parents) if p.exists())
-        free = shutil.disk_usage(there).free
-        state = "ok" if free >= LEAST_DISK else "problem"
+        existing = next(p for p in (folder, *folder.parents) if p.exists())
+        free = shutil.disk_usage(existing).free
+        enough = free >= MIN_FREE_DISK
         yield Check(
             "disk",
-            state,
-            f"{free / 1e9:.1f} GB free ({what}: {folder})",
-            "" if state == "ok" else "free some room",
+            "ok" if enough else "problem",
+            f"{size_text(free)} free ({what}: {folder})",
+            "" if enough else f"Free {size_text(MIN_FREE_DISK - free)} or more.",
             OutputError.exit_code,
         )
-        if not os.access(there, os.W_OK):
+        if not os.access(existing, os.W_OK):
             code = WeightsError.exit_code if what == "weights" else OutputError.exit_code
             yield Check(
                 "disk",

@@ -1,4 +1,4 @@
-"""`thcli weights`: what there is, what is here, and how it gets here."""
+"""`thcli weights`: list, download, verify, locate, import and remove weights."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import typer
 
 from thcli.cli.console import Console, complain
 from thcli.cli.flags import flags
+from thcli.core.byte_sizes import size_text
 from thcli.core.errors import ThcliError, WeightsError
 from thcli.core.options import Licence, ShowOptions
 
 if TYPE_CHECKING:
-    from thcli.weights import Checked, Entry, Store
+    from thcli.weights import Verification, WeightsEntry, WeightsStore
 
 app = typer.Typer(
-    help="List, fetch, check and import weights.", no_args_is_help=True, rich_markup_mode=None
+    help="List, download, verify and import weights.", no_args_is_help=True, rich_markup_mode=None
 )
 
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Names of 'thcli weights list', or what they provide (engine:liveportrait)."
+        help="Names of 'thcli weights list', or backends (liveportrait, engine:liveportrait)."
     ),
 ]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Take what has no published hash; the hash seen is recorded and enforced from then on.",
+        help="Accept files without a published hash; their hash is recorded and enforced later.",
     ),
 ]
 
@@ -40,25 +41,24 @@ Trust = Annotated[
 def listing(
     licence: Annotated[
         Licence,
-        typer.Option(help="free: only what the owner lets everybody use, commercially too."),
+        typer.Option(help="free: only weights whose owner allows every use, commercial too."),
     ] = "any",
     *,
     show: ShowOptions,
 ) -> None:
-    """List all weights: size, licence, whether they are here, what they are for."""
+    """List all weights: size, licence, state and the backend that loads them."""
     from thcli import weights
 
-    store = weights.Store.default()
-    rows = [
-        _facts(store, entry) for entry in store.entries.values() if weights.allowed(entry, licence)
-    ]
+    store = weights.WeightsStore.default()
+    entries = [e for e in store.entries.values() if weights.is_allowed(e, licence)]
+    rows = [_describe_entry(store, entry) for entry in entries]
     with Console(show) as console:
         console.table(
             ("name", "size", "licence", "use", "state", "provides"),
             [
                 (
                     r["name"],
-                    _megabytes(r["size"]),
+                    _size(r["size"]),
                     r["licence"],
                     "free" if r["commercial"] else "restricted",
                     r["state"],
@@ -75,34 +75,35 @@ def listing(
 def pull(
     names: Names = None,
     all_default: Annotated[
-        bool, typer.Option("--all-default", help="What the defaults need; the same as no name.")
+        bool, typer.Option("--all-default", help="Weights of the defaults, as without a name.")
     ] = False,
     trust: Trust = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch a network.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not use a network.")] = False,
     *,
     show: ShowOptions,
 ) -> None:
-    """Fetch weights, check their hash and keep them. Without a name: the small free ones that the defaults need."""
+    """Download weights and check their hash. Without a name: those that the defaults need."""
     from thcli import weights
 
-    store = weights.Store.default()
+    store = weights.WeightsStore.default()
     wanted = [e.name for e in store.entries.values() if e.auto] if all_default or not names else []
-    chosen = weights.select(store.entries, [*wanted, *(names or [])])
+    chosen = weights.select_entries(store.entries, [*wanted, *(names or [])], _backend_weights())
     rows, failed = [], []
     with Console(show) as console:
         for entry in chosen:
-            if store.status(entry) != "ready" and entry.sources:
-                console.say(f"{entry.name}: {_terms(entry)}")
+            if store.status(entry) != "ready" and entry.remote_sources:
+                console.say(f"{entry.name}: {_describe_download(entry)}")
             try:
                 paths = weights.pull(
                     [entry.name], offline=offline, trust=trust, on=console, store=store
                 )
                 rows.append({"name": entry.name, "path": str(paths[entry.name])})
-            except ThcliError as error:  # the others may still come
+            except ThcliError as error:  # the other downloads may still succeed
                 failed.append(error)
+        ready = f"{len(rows)} of {len(chosen)} are ready in {store.root}."
         console.result(
             {"command": "weights pull", "weights": rows, "failed": [str(e) for e in failed]},
-            f"{len(rows)} of {len(chosen)} are ready in {store.root}.",
+            ready if chosen else f"{', '.join(names or [])}: no weights are needed.",
         )
     _raise_first(failed)
 
@@ -110,26 +111,30 @@ def pull(
 @app.command()
 @flags
 def verify(names: Names = None, trust: Trust = False, *, show: ShowOptions) -> None:
-    """Hash the files again and compare. Without a name: all that are here."""
+    """Hash the files again and compare. Without a name: all that are present."""
     from thcli import weights
 
+    store = weights.WeightsStore.default()
+    chosen = weights.select_entries(store.entries, names or (), _backend_weights())
     with Console(show) as console:
-        checked = weights.verify(names or (), trust=trust, on=console)
+        results = weights.verify(
+            [e.name for e in chosen] if names else (), trust=trust, on=console, store=store
+        )
         rows = [
             {
-                "name": c.entry.name,
-                "state": c.status,
-                "path": str(c.path),
-                "differences": list(c.differences),
+                "name": r.entry.name,
+                "state": r.status,
+                "path": str(r.path),
+                "differences": list(r.differences),
             }
-            for c in checked
+            for r in results
         ]
         console.table(
             ("name", "state", "path"),
             [(r["name"], r["state"], r["path"]) for r in rows],
             {"command": "weights verify", "weights": rows},
         )
-    _raise_first([_verdict(c) for c in checked if c.status != "ready"])
+    _raise_first([_status_error(store, r) for r in results if r.status != "ready"])
 
 
 @app.command()
@@ -141,14 +146,13 @@ def where(
     *,
     show: ShowOptions,
 ) -> None:
-    """Print where a file of weights is."""
+    """Print the path of a file of weights."""
     from thcli import weights
 
-    path = weights.where(name) if name else weights.cache_folder()
-    if path is None:
-        raise WeightsError(
-            f"The weights {name} are not here.", f"Get them: thcli weights pull {name}"
-        )
+    path = weights.cached_path(name) if name else weights.cache_folder()
+    if path is None and name:
+        store = weights.WeightsStore.default()
+        raise weights.absent_error(store, store.entries[name])
     with Console(show) as console:
         console.table(
             ("path",), [(path,)], {"command": "weights where", "name": name, "path": path}
@@ -158,17 +162,18 @@ def where(
 @app.command("import")
 @flags
 def import_(
-    name: Annotated[str, typer.Argument(help="The name that the file is to serve as.")],
+    name: Annotated[str, typer.Argument(help="Name of 'thcli weights list' to import as.")],
     file: Annotated[Path, typer.Argument(help="The file; it is copied.")],
     trust: Trust = False,
     *,
     show: ShowOptions,
 ) -> None:
-    """Take a file of your own as one of the weights: checked, and pickles converted to safetensors."""
+    """Import a file of your own: hash and tensors are checked, pickles become safetensors."""
     from thcli import weights
+    from thcli.cli.layouts import layout_checks
 
     with Console(show) as console:
-        path = weights.import_file(name, file, trust=trust, on=console)
+        path = weights.import_file(name, file, trust=trust, checks=layout_checks(), on=console)
         console.result(
             {"command": "weights import", "name": name, "path": str(path)}, f"{name}: {path}"
         )
@@ -181,19 +186,34 @@ def remove(
     *,
     show: ShowOptions,
 ) -> None:
-    """Delete weights from the cache, and forget what was trusted of them."""
+    """Delete weights from the cache, and the record of hashes that you trusted."""
     from thcli import weights
 
     with Console(show) as console:
-        gone = [name for name in names if weights.remove(name)]
+        removed = [name for name in names if weights.remove(name)]
         console.result(
-            {"command": "weights remove", "removed": gone},
-            f"Removed: {', '.join(gone) or 'nothing was there'}.",
+            {"command": "weights remove", "removed": removed},
+            f"Removed: {', '.join(removed) or 'nothing was present'}.",
         )
 
 
-def _facts(store: Store, entry: Entry) -> dict[str, Any]:
-    """An entry as a row of the list."""
+def _backend_weights() -> dict[str, tuple[str, ...]]:
+    """Return the weights of each backend, by "stage:backend" and by the backend's name alone.
+
+    Backends of several stages may have one name; their weights are joined.
+    """
+    from thcli.pipeline.backends import STAGES
+
+    groups: dict[str, tuple[str, ...]] = {}
+    for stage in STAGES.values():
+        for name, backend in stage.rows.items():
+            groups[f"{stage.name}:{name}"] = backend.weights
+            groups[name] = (*groups.get(name, ()), *backend.weights)
+    return groups
+
+
+def _describe_entry(store: WeightsStore, entry: WeightsEntry) -> dict[str, Any]:
+    """Return an entry as a row of the list."""
     state: str = store.status(entry, deep=entry.auto or store.is_bundled(entry))
     if state == "ready" and store.is_own(entry):
         state = "ready (your own)"
@@ -217,43 +237,37 @@ def _facts(store: Store, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size else "?"
+def _size(size: int) -> str:
+    return size_text(size) if size else "?"
 
 
-def _terms(entry: Entry) -> str:
-    """What is about to be fetched, and under which licence."""
-    first = entry.sources[0]
+def _describe_download(entry: WeightsEntry) -> str:
+    """Return size, host and licence of a download."""
+    first = entry.remote_sources[0]
     kind, _, rest = first.partition(":")
-    origin = {
+    hosts = {
         "wheel": rest.split("/")[0],
         "hf": "huggingface.co",
         "gdrive": "drive.google.com",
-    }.get(kind, urlsplit(first).netloc)
+    }
     terms = (
         entry.licence if entry.commercial else f"{entry.licence}; restricted use, read its terms"
     )
-    return f"{_megabytes(entry.size)} from {origin} ({terms})"
+    return f"{_size(entry.size)} from {hosts.get(kind, urlsplit(first).netloc)} ({terms})"
 
 
-def _verdict(checked: Checked) -> ThcliError:
-    name = checked.entry.name
-    if checked.status == "altered":
-        file, expected, seen = checked.differences[0]
-        return WeightsError(
-            f"{name}: {file} is altered: sha256 is {seen}, expected {expected}.",
-            f"Get it again: thcli weights remove {name} && thcli weights pull {name}",
-        )
-    if checked.status == "unverified":
-        return WeightsError(
-            f"{name}: nobody knows its hash.",
-            f"If you trust it: thcli weights verify {name} --trust",
-        )
-    return WeightsError(f"{name} is not here.", f"Get it: thcli weights pull {name}")
+def _status_error(store: WeightsStore, result: Verification) -> WeightsError:
+    from thcli import weights
+
+    if result.status == "altered":
+        return weights.altered_error(store, result.entry)
+    if result.status == "unverified":
+        return weights.unverified_error(store, result.entry)
+    return weights.absent_error(store, result.entry)
 
 
 def _raise_first(errors: list[ThcliError]) -> None:
-    """Tells all failures; the first one gives the exit code."""
+    """Report all errors; the first one gives the exit code."""
     for error in errors[1:]:
         complain(error)
     if errors:

@@ -1,43 +1,58 @@
-"""Weights: the registry weights.toml, fetching, verifying, importing, safe loading.
+"""Weights: the registry weights.toml, downloads, verification, imports and safe loading.
 
-path = weights.locate("facemesh-attention")      # the verified file; small free ones are fetched on first use
-tensors = weights.load_tensors("fomm-vox")        # safetensors, or a pickle that was converted safely
+path = weights.locate("facemesh-attention")  # verified file; small free ones are downloaded
+tensors = weights.load_tensors("fomm-vox")  # from safetensors, or a safely converted pickle
 """
 
+from thcli.weights.layout import Checkpoint, LayoutCheck
 from thcli.weights.manage import (
-    Checked,
+    Verification,
+    absent_error,
     cache_folder,
+    cached_path,
+    get_commands,
     import_file,
+    is_ready,
     locate,
-    present,
     pull,
     remove,
+    unverified_error,
     verify,
-    where,
 )
-from thcli.weights.registry import Entry, allowed, check_licence, registry, select
-from thcli.weights.store import Status, Store
-from thcli.weights.tensors import convert, load_arrays, load_tensors, require_keys
+from thcli.weights.registry import (
+    WeightsEntry,
+    check_licence,
+    is_allowed,
+    registry,
+    select_entries,
+)
+from thcli.weights.store import WeightsStatus, WeightsStore, altered_error
+from thcli.weights.tensors import load_arrays, load_tensors, require_keys
 
 __all__ = [
-    "Checked",
-    "Entry",
-    "Status",
-    "Store",
-    "allowed",
+    "Checkpoint",
+    "LayoutCheck",
+    "Verification",
+    "WeightsEntry",
+    "WeightsStatus",
+    "WeightsStore",
+    "absent_error",
+    "altered_error",
     "cache_folder",
+    "cached_path",
     "check_licence",
-    "convert",
+    "get_commands",
     "import_file",
+    "is_allowed",
+    "is_ready",
     "load_arrays",
     "load_tensors",
     "locate",
-    "present",
     "pull",
     "registry",
     "remove",
     "require_keys",
-    "select",
+    "select_entries",
+    "unverified_error",
     "verify",
-    "where",
 ]

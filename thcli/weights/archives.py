@@ -1,4 +1,4 @@
-"""Takes the wanted files out of a zip or tar archive from a stranger."""
+"""Extraction of selected files from a zip or tar archive that is not trusted."""
 
 from __future__ import annotations
 
@@ -12,28 +12,42 @@ from typing import IO
 
 from thcli.core.errors import WeightsError
 
-LARGEST = 16 << 30  # bytes unpacked, of all wanted members
+MAX_UNPACKED_BYTES = 16 << 30  # of all wanted members together
 _BLOCK = 1 << 20
-_Opener = Callable[[str], IO[bytes]]
+_MemberOpener = Callable[[str], IO[bytes]]
 
 
-def unpack(archive: Path, wanted: Iterable[str], folder: Path, limit: int = LARGEST) -> None:
-    """Writes each wanted member to folder/member; a member may stand under one more folder in the archive.
+def unpack(
+    archive: Path, wanted: Iterable[str], folder: Path, limit: int = MAX_UNPACKED_BYTES
+) -> None:
+    """Write each wanted member to folder/member; nothing else is ever written.
 
-    Raises WeightsError for an archive with absolute paths or '..', a wanted member that is missing, a link or met twice, more
-    than `limit` bytes, or a broken file. Nothing but the wanted names is ever written.
+    A member may be under one more folder in the archive.
+
+    Args:
+        archive: zip or tar file.
+        wanted: names of members.
+        folder: where they are written.
+        limit: most bytes of all members together.
+
+    Raises:
+        WeightsError: the archive is broken, has absolute paths or "..", or unpacks to more than
+            `limit` bytes; a wanted member is missing, ambiguous or a link.
     """
     room = limit
-    with _opened(archive) as (names, open_member):
+    with _open_archive(archive) as (names, open_member):
         for name in names:
             _refuse_escape(archive, name)
         for member in wanted:
             found = [n for n in names if n == member] or [
                 n for n in names if n.endswith("/" + member)
             ]
-            if len(found) != 1:
-                many = f"{len(found)} times" if found else "not"
-                raise WeightsError(f"{archive.name} holds {member} {many}; it should hold it once.")
+            if not found:
+                raise WeightsError(f"{archive.name} has no member {member}.", "Is it that archive?")
+            if len(found) > 1:
+                raise WeightsError(
+                    f"{archive.name} has {len(found)} members named {member}, one is expected."
+                )
             target = folder / member
             target.parent.mkdir(parents=True, exist_ok=True)
             with open_member(found[0]) as source, target.open("wb") as sink:
@@ -41,25 +55,22 @@ def unpack(archive: Path, wanted: Iterable[str], folder: Path, limit: int = LARG
                     room -= len(block)
                     if room < 0:
                         raise WeightsError(
-                            f"{archive.name} unpacks to more than {limit} bytes: refused."
+                            f"{archive.name} is refused: it unpacks to more than {limit} bytes."
                         )
                     sink.write(block)
 
 
 def _refuse_escape(archive: Path, name: str) -> None:
     windows = PureWindowsPath(name)
-    if (
-        name.startswith("/")
-        or windows.drive
-        or windows.root
-        or ".." in (*PurePosixPath(name).parts, *windows.parts)
-    ):
+    parts = (*PurePosixPath(name).parts, *windows.parts)
+    if name.startswith("/") or windows.drive or windows.root or ".." in parts:
         raise WeightsError(
-            f"{archive.name} is refused: its member {name!r} would be written outside of its folder."
+            f"{archive.name} is refused: its member {name!r} would be written outside of its "
+            "folder."
         )
 
 
-class _Zip:
+class _ZipReader:
     def __init__(self, archive: Path) -> None:
         self.archive = archive
         self.zip = zipfile.ZipFile(archive)
@@ -76,10 +87,10 @@ class _Zip:
         return self.zip.open(info)
 
 
-class _Tar:
+class _TarReader:
     def __init__(self, archive: Path) -> None:
         self.archive = archive
-        self.tar = tarfile.open(archive, "r:*")  # noqa: SIM115  # closed by _opened
+        self.tar = tarfile.open(archive, "r:*")  # noqa: SIM115  # closed by _open_archive
 
     def names(self) -> list[str]:
         return [m.name.removeprefix("./") for m in self.tar.getmembers() if not m.isdir()]
@@ -93,15 +104,16 @@ class _Tar:
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[tuple[list[str], _Opener]]:
+def _open_archive(archive: Path) -> Iterator[tuple[list[str], _MemberOpener]]:
+    """Yield the names of an archive's files, and a function that opens one."""
     try:
         if zipfile.is_zipfile(archive):
-            packed_zip = _Zip(archive)
-            with packed_zip.zip:
-                yield packed_zip.names(), packed_zip.open
+            zip_reader = _ZipReader(archive)
+            with zip_reader.zip:
+                yield zip_reader.names(), zip_reader.open
         else:
-            packed_tar = _Tar(archive)
-            with packed_tar.tar:
-                yield packed_tar.names(), packed_tar.open
+            tar_reader = _TarReader(archive)
+            with tar_reader.tar:
+                yield tar_reader.names(), tar_reader.open
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as exc:
         raise WeightsError(f"{archive.name} is not a whole zip or tar archive: {exc}.") from exc

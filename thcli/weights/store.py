@@ -1,9 +1,11 @@
-"""The cache of weights on this machine: where each file lies, whether it is what it should be, what its user chose to trust.
+"""The cache of weights on this machine: paths, verified hashes, and hashes that the user trusts.
 
-<root>/NAME/FILE            an entry's file (an archive's members, unpacked)
-<root>/NAME/.verified.json  size, time and hash of what was checked, so that gigabytes are not hashed at each start
-<root>/trusted.json         the hashes seen of entries that have no published one, enforced from then on
-<root>/.locks/              one lock a name, so that two processes never fetch the same thing
+<root>/NAME/FILE            an entry's file (of an archive: its members, unpacked)
+<root>/NAME/.verified.json  size, time and hash of verified files, so that gigabytes are not hashed
+                            at each start
+<root>/trusted.json         hashes recorded for entries that have no published one, enforced from
+                            then on
+<root>/.locks/              one lock for each name, so that two processes never download one file
 """
 
 from __future__ import annotations
@@ -19,29 +21,25 @@ from typing import Any, Literal
 
 from thcli.core.errors import OutputError, WeightsError
 from thcli.weights.file_checks import sha256_of
-from thcli.weights.lock import locked
-from thcli.weights.registry import Entry, registry
+from thcli.weights.lock import file_lock
+from thcli.weights.registry import WeightsEntry, registry
 
-Status = Literal["ready", "absent", "unverified", "altered"]
+WeightsStatus = Literal["ready", "absent", "unverified", "altered"]
 BUNDLED = Path(__file__).parent / "bundled"
 _STAMP = ".verified.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """A cache folder and the registry that it follows. bundled: the folder of the weights that the package carries."""
+class WeightsStore:
+    """A cache folder and its registry. bundled: folder of the weights that the package contains."""
 
     root: Path
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, WeightsEntry]
     bundled: Path = BUNDLED
 
-    def is_own(self, entry: Entry) -> bool:
-        """Whether the user imported a file of their own in place of the published one."""
-        return bool(self.trusted().get(entry.name, {}).get("own"))
-
     @classmethod
-    def default(cls) -> Store:
-        """The user's own: $THCLI_WEIGHTS, else the platform's cache folder."""
+    def default(cls) -> WeightsStore:
+        """Return the user's store: $THCLI_WEIGHTS, else the platform's cache folder."""
         chosen = os.environ.get("THCLI_WEIGHTS")
         if chosen:
             return cls(Path(chosen).expanduser(), registry())
@@ -49,49 +47,74 @@ class Store:
 
         return cls(Path(user_cache_dir("thcli")) / "weights", registry())
 
-    def folder(self, entry: Entry) -> Path:
+    def is_own(self, entry: WeightsEntry) -> bool:
+        """Return True if the user imported another file than the published one."""
+        return bool(self.trusted().get(entry.name, {}).get("own"))
+
+    def is_bundled(self, entry: WeightsEntry) -> bool:
+        """Return True if the package's own file is used."""
+        return self.path(entry).parent == self.bundled
+
+    def folder(self, entry: WeightsEntry) -> Path:
         return self.root / entry.name
 
     def lock(self, name: str) -> Path:
         return self.root / ".locks" / f"{name}.lock"
 
-    def path(self, entry: Entry) -> Path:
-        """Where it is, or would be: the file, or an archive's folder. A file of the user's own goes before one that thcli carries."""
+    def path(self, entry: WeightsEntry) -> Path:
+        """Return the entry's file (of an archive: its folder), whether it exists or not.
+
+        A file that the user imported precedes a bundled one.
+        """
         for source in () if self.is_own(entry) else entry.sources:
             kind, _, name = source.partition(":")
             if kind == "bundled" and (self.bundled / name).is_file():
                 return self.bundled / name
         return self.folder(entry) if entry.archive else self.folder(entry) / entry.file
 
-    def is_bundled(self, entry: Entry) -> bool:
-        return self.path(entry).parent == self.bundled
-
-    def _files(self, entry: Entry) -> dict[str, Path]:
+    def _files(self, entry: WeightsEntry) -> dict[str, Path]:
         if entry.archive:
             return {name: self.folder(entry) / name for name in entry.members}
         return {entry.file: self.path(entry)}
 
-    def expected(self, entry: Entry) -> dict[str, str]:
-        """file -> the hash it must have: of the user's own import, else the registry's, else the one trusted before, else ""."""
-        seen = self.trusted().get(entry.name, {})
-        files = seen.get("files", {}) if entry.archive else {entry.file: seen.get("sha256", "")}
-        if seen.get("own"):
+    def expected(self, entry: WeightsEntry) -> dict[str, str]:
+        """Return the hash that each file must have, "" where none is known.
+
+        For a file that the user imported it is the hash of that file, else the registry's, else
+        the one that the user trusted.
+        """
+        recorded = self.trusted().get(entry.name, {})
+        single = {entry.file: recorded.get("sha256", "")}
+        files = recorded.get("files", {}) if entry.archive else single
+        if recorded.get("own"):
             return {name: files.get(name, "") for name in entry.files}
         return {name: digest or files.get(name, "") for name, digest in entry.files.items()}
 
-    def expected_download(self, entry: Entry) -> str:
-        """The hash of what is downloaded (an archive as a whole), "" when nothing is known."""
+    def expected_download(self, entry: WeightsEntry) -> str:
+        """Return the hash of the downloaded file (of an archive: as a whole), "" if unknown."""
         return entry.sha256 or str(self.trusted().get(entry.name, {}).get("sha256", ""))
 
-    def status(self, entry: Entry, *, deep: bool = True, again: bool = False) -> Status:
-        """deep: hash what is not known to be checked (else it counts as unverified).  again: hash in any case."""
+    def get_command(self, entry: WeightsEntry) -> str:
+        """Return the command that gets an absent file."""
+        return entry.get_command(trust=not self.expected_download(entry))
+
+    def status(
+        self, entry: WeightsEntry, *, deep: bool = True, again: bool = False
+    ) -> WeightsStatus:
+        """Return the state of an entry's files.
+
+        Args:
+            entry: entry to look up.
+            deep: hash files that are not known to be verified; else they count as unverified.
+            again: hash in any case.
+        """
         files, expected = self._files(entry), self.expected(entry)
         if not all(path.is_file() for path in files.values()):
             return "absent"
         if not all(expected.values()):
             return "unverified"
         stamp = {} if again else _read_json(self.folder(entry) / _STAMP)
-        if all(stamp.get(name) == _facts(path, expected[name]) for name, path in files.items()):
+        if all(stamp.get(name) == _stat(path, expected[name]) for name, path in files.items()):
             return "ready"
         if not deep:
             return "unverified"
@@ -100,33 +123,33 @@ class Store:
         self.stamp(entry)
         return "ready"
 
-    def differences(self, entry: Entry) -> list[tuple[str, str, str]]:
-        """(file, expected, seen) of each file whose hash is not the expected one."""
+    def differences(self, entry: WeightsEntry) -> list[tuple[str, str, str]]:
+        """Return (file, expected hash, actual hash) of each file that has another hash."""
         expected = self.expected(entry)
-        seen = {
+        actual = {
             name: sha256_of(path) for name, path in self._files(entry).items() if path.is_file()
         }
         return [
             (name, expected[name], digest)
-            for name, digest in seen.items()
+            for name, digest in actual.items()
             if digest != expected[name]
         ]
 
-    def stamp(self, entry: Entry) -> None:
-        """Notes that the files have just been checked."""
-        facts = {n: _facts(p, self.expected(entry)[n]) for n, p in self._files(entry).items()}
-        with suppress(
-            OSError
-        ):  # only a shortcut: a cache that cannot be written is hashed each time
+    def stamp(self, entry: WeightsEntry) -> None:
+        """Record that the files have just been verified."""
+        stats = {n: _stat(p, self.expected(entry)[n]) for n, p in self._files(entry).items()}
+        # Only a shortcut: files of a cache that cannot be written are hashed at each start.
+        with suppress(OSError):
             self.folder(entry).mkdir(parents=True, exist_ok=True)
-            _write_json(self.folder(entry) / _STAMP, facts)
+            _write_json(self.folder(entry) / _STAMP, stats)
 
     def trusted(self) -> dict[str, Any]:
+        """Return the records of entries that the user trusts, by name."""
         return _read_json(self.root / "trusted.json")
 
-    def trust(self, entry: Entry, record: Mapping[str, Any] | None) -> None:
-        """Sets (None: drops) what is recorded of an entry without published hashes."""
-        with writing(self.root), locked(self.lock("trusted"), "trusted.json"):
+    def trust(self, entry: WeightsEntry, record: Mapping[str, Any] | None) -> None:
+        """Set the record of an entry without published hashes; None removes it."""
+        with cache_write_errors(self.root), file_lock(self.lock("trusted"), "trusted.json"):
             table = self.trusted()
             table.pop(entry.name, None)
             if record is not None:
@@ -134,19 +157,22 @@ class Store:
             _write_json(self.root / "trusted.json", table)
 
 
-def altered(store: Store, entry: Entry) -> WeightsError:
-    """The error for weights that are there but have another hash."""
+def altered_error(store: WeightsStore, entry: WeightsEntry) -> WeightsError:
+    """Return the error for files that exist but have another hash."""
     wrong = store.differences(entry)
-    name, expected, seen = wrong[0] if wrong else (entry.file, "another hash", "this one")
+    name, expected, actual = wrong[0] if wrong else (entry.file, "another hash", "this one")
+    path = store.path(entry) / name if entry.archive else store.path(entry)
+    own = f"thcli weights import {entry.name} FILE --trust"
+    command = own if store.is_own(entry) else store.get_command(entry)
     return WeightsError(
-        f"{store.path(entry) / name if entry.archive else store.path(entry)} is not what it should be: sha256 is {seen}, expected {expected}.",
-        f"Get it again: thcli weights remove {entry.name} && thcli weights pull {entry.name}",
+        f"{path} has been altered: sha256 is {actual}, expected {expected}.",
+        f"Get it again: thcli weights remove {entry.name} && {command}",
     )
 
 
 @contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Maps the failures of writing into the cache to OutputError."""
+def cache_write_errors(root: Path) -> Iterator[None]:
+    """Map failures of writing into the cache to OutputError."""
     try:
         yield
     except OSError as exc:
@@ -157,11 +183,11 @@ def writing(root: Path) -> Iterator[None]:
         reason = exc.strerror or str(exc)
         raise OutputError(
             f"The weights' folder {root} cannot be written: {reason}.",
-            "Set THCLI_WEIGHTS to a folder of yours.",
+            "Set THCLI_WEIGHTS to a folder that you may write.",
         ) from exc
 
 
-def _facts(path: Path, digest: str) -> list[Any]:
+def _stat(path: Path, digest: str) -> list[Any]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, digest]
 
@@ -172,11 +198,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as exc:
-        if path.name == _STAMP:  # a broken stamp means: check again
+        if path.name == _STAMP:  # a broken stamp: the files are verified again
             return {}
         raise WeightsError(
             f"{path} cannot be read: {exc}.",
-            "Mend or delete it; files are then to be trusted anew.",
+            "Repair or delete it; imported files must then be trusted again.",
         ) from exc
     return table if isinstance(table, dict) else {}
 

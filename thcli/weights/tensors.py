@@ -1,4 +1,7 @@
-"""Safe loading: safetensors as they are, pickles through `pickles.py` (converted once), never anything that runs code."""
+"""Safe loading of tensors, without running code of the file.
+
+Safetensors are read directly; pickles are converted once by `pickles.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener, silent
-from thcli.weights.file_checks import impostor, is_safetensors, sha256_of
-from thcli.weights.manage import converted, locate
-from thcli.weights.registry import PICKLES, find
-from thcli.weights.store import Store
+from thcli.weights.file_checks import describe_placeholder, is_safetensors
+from thcli.weights.layout import PICKLE_SUFFIXES
+from thcli.weights.manage import converted_path, locate
+from thcli.weights.registry import PICKLES, find_entry
+from thcli.weights.store import WeightsStore
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
-
-_PICKLE_NAMES = (".pth", ".pt", ".tar", ".ckpt", ".bin", ".model", ".pkl")
 
 
 class Shaped(Protocol):
@@ -37,7 +39,7 @@ def load_tensors(
     member: str = ...,
     offline: bool = ...,
     on: Listener = ...,
-    store: Store | None = ...,
+    store: WeightsStore | None = ...,
 ) -> dict[str, torch.Tensor]: ...
 @overload
 def load_tensors(
@@ -48,7 +50,7 @@ def load_tensors(
     member: str = ...,
     offline: bool = ...,
     on: Listener = ...,
-    store: Store | None = ...,
+    store: WeightsStore | None = ...,
 ) -> dict[str, npt.NDArray[np.generic]]: ...
 
 
@@ -60,19 +62,32 @@ def load_tensors(
     member: str = "",
     offline: bool = False,
     on: Listener = silent,
-    store: Store | None = None,
+    store: WeightsStore | None = None,
 ) -> dict[str, Any]:
-    """name -> tensor, on the CPU, of an entry (a str: its name in weights.toml) or of a file (a Path).
+    """Load tensors on the CPU, by name.
 
-    Nested dictionaries of a pickle are flattened with dots.  prefix: only the tensors below it, without it; None: the entry's
-    key_prefix.  member: the file meant, of an archive.  framework "numpy" needs no torch for safetensors.
-    Raises WeightsError when the weights are absent, altered, not tensors, or cannot be loaded without running foreign code.
+    Nested dictionaries of a pickle are flattened; their keys are joined with dots.
+
+    Args:
+        source: entry of weights.toml (str) or a file (Path).
+        framework: "numpy" needs no torch for safetensors.
+        prefix: load only tensors whose names have this prefix, and remove it. None stands for the
+            entry's key_prefix.
+        member: file in an archive.
+        offline: forbid downloads.
+        on: receives events of a download.
+        store: cache to use; the user's by default.
+
+    Raises:
+        WeightsError: the weights are absent or altered, hold no tensors, or cannot be loaded
+            without running their code.
+        UsageError: the entry or the member is unknown.
     """
     if isinstance(source, Path):
         table = _read_file(source, framework, prefix or "")
-        return _or_complain(table, str(source), prefix or "")
-    store = store or Store.default()
-    entry = find(store.entries, source)
+        return _require_tensors(table, str(source), prefix or "")
+    store = store or WeightsStore.default()
+    entry = find_entry(store.entries, source)
     path = locate(source, offline=offline, on=on, store=store)
     if entry.archive:
         if member not in entry.members:
@@ -83,19 +98,19 @@ def load_tensors(
     else:
         digest = store.expected(entry)[entry.file]
     wanted = entry.key_prefix if prefix is None else prefix
-    if (
-        path.suffix in _PICKLE_NAMES if entry.archive else entry.format in PICKLES
-    ) and not is_safetensors(path):
-        path = _converted_once(path, digest)
-    return _or_complain(_read_file(path, framework, wanted), source, wanted)
+    is_pickle = path.suffix in PICKLE_SUFFIXES if entry.archive else entry.format in PICKLES
+    if is_pickle and not is_safetensors(path):
+        path = _convert_once(path, digest)
+    return _require_tensors(_read_file(path, framework, wanted), source, wanted)
 
 
 def load_arrays(
-    name: str, *, offline: bool = False, on: Listener = silent, store: Store | None = None
+    name: str, *, offline: bool = False, on: Listener = silent, store: WeightsStore | None = None
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """name -> array of an entry whose format is "pickle": plain arrays, read without running anything of the file.
+    """Load the arrays of an entry in the format "pickle", by name.
 
-    Raises WeightsError as `load_tensors` does.
+    Raises:
+        WeightsError: as `load_tensors` does.
     """
     from thcli.weights.pickles import read_arrays
 
@@ -105,16 +120,21 @@ def load_arrays(
 def require_keys(
     found: Mapping[str, Shaped], wanted: Mapping[str, Shaped], what: str, ignore: Iterable[str] = ()
 ) -> None:
-    """Checks that `found` has exactly the keys and shapes of `wanted` (a network's own state).
+    """Raise WeightsError unless `found` has exactly the keys and shapes of `wanted`.
 
-    what: named in the error.  ignore: endings of keys that may be missing or too many, such as "num_batches_tracked".
-    Raises WeightsError with the counts and the first few names.
+    The message has the counts of differences and the first few names.
+
+    Args:
+        found: state of a checkpoint.
+        wanted: state of the network.
+        what: name of the checkpoint, for the message.
+        ignore: endings of keys that may be missing or too many, such as "num_batches_tracked".
     """
     endings = tuple(ignore)
-    missing = [k for k in wanted if k not in found and not k.endswith(endings or ("\0",))]
-    strange = [k for k in found if k not in wanted and not k.endswith(endings or ("\0",))]
+    missing = [k for k in wanted if k not in found and not k.endswith(endings)]
+    unexpected = [k for k in found if k not in wanted and not k.endswith(endings)]
     shapes = [
-        f"{k} is {tuple(found[k].shape)} in place of {tuple(wanted[k].shape)}"
+        f"{k} is {tuple(found[k].shape)} instead of {tuple(wanted[k].shape)}"
         for k in wanted
         if k in found and tuple(found[k].shape) != tuple(wanted[k].shape)
     ]
@@ -122,7 +142,7 @@ def require_keys(
         f"{len(names)} {word} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for names, word in (
             (missing, "missing"),
-            (strange, "unexpected"),
+            (unexpected, "unexpected"),
             (shapes, "of another shape"),
         )
         if names
@@ -134,19 +154,10 @@ def require_keys(
         )
 
 
-def convert(source: Path, target: Path | None = None) -> Path:
-    """Writes the tensors of a checkpoint as safetensors (beside it, unless told where) without running anything of it."""
-    from thcli.weights import pickles
-
-    target = target or source.with_suffix(".safetensors")
-    pickles.convert(source, target, sha256_of(source))
-    return target
-
-
-def _converted_once(path: Path, digest: str) -> Path:
+def _convert_once(path: Path, digest: str) -> Path:
     from thcli.weights.pickles import convert, converted_from
 
-    target = converted(path)
+    target = converted_path(path)
     if not target.is_file() or converted_from(target) != digest:
         convert(path, target, digest)
     return target
@@ -157,9 +168,10 @@ def _read_file(path: Path, framework: Literal["torch", "numpy"], prefix: str) ->
         raise WeightsError(f"There is no file {path}.")
     if path.suffix == ".safetensors" or is_safetensors(path):
         return _read_safetensors(path, framework, prefix)
-    if path.suffix not in _PICKLE_NAMES:
+    if path.suffix not in PICKLE_SUFFIXES:
         raise WeightsError(
-            f"{path} is not a file of tensors: safetensors or {', '.join(_PICKLE_NAMES)} are."
+            f"{path} is not a file of tensors: its name must end with .safetensors, "
+            f"{', '.join(PICKLE_SUFFIXES)}."
         )
     from thcli.weights.pickles import read_pickle
 
@@ -174,8 +186,8 @@ def _read_safetensors(
 ) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
-    if what := impostor(path):
-        raise WeightsError(f"{path} is {what}, not safetensors.")
+    if placeholder := describe_placeholder(path):
+        raise WeightsError(f"{path} is {placeholder}, not safetensors.")
     try:
         with safe_open(path, framework="pt" if framework == "torch" else "np") as file:
             return {
@@ -185,11 +197,11 @@ def _read_safetensors(
             }
     except SafetensorError as exc:
         raise WeightsError(
-            f"{path} is not a whole safetensors file: {exc}.", "Fetch or import it again."
+            f"{path} is not a whole safetensors file: {exc}.", "Download or import it again."
         ) from exc
 
 
-def _or_complain(table: dict[str, Any], what: str, prefix: str) -> dict[str, Any]:
+def _require_tensors(table: dict[str, Any], what: str, prefix: str) -> dict[str, Any]:
     if not table:
         raise WeightsError(f"{what} holds no tensors{f' below {prefix!r}' if prefix else ''}.")
     return table

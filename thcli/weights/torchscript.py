@@ -1,8 +1,9 @@
-"""Reads the tensors out of a TorchScript archive without loading its program.
+"""Tensors of a TorchScript archive, read without loading its program.
 
-`torch.jit.load` compiles what the file brings (and is no longer supported on new Pythons). The archive is a zip with a pickle of
-its modules' fields and one file a storage; here every class of the program is an inert bag of fields, and the only functions
-that the pickle may call are the few below. Layout: pytorch, torch/csrc/jit/serialization (pickler.cpp, export_module.cpp).
+`torch.jit.load` compiles the program of the file (and is no longer supported on new Pythons). The
+archive is a zip with a pickle of its modules' fields and one file for each storage. Here every
+class of the program becomes a plain object with fields, and the pickle may call only the few
+functions below. Layout: pytorch, torch/csrc/jit/serialization (pickler.cpp, export_module.cpp).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-_KINDS = {
+_DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -29,16 +30,19 @@ _KINDS = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+_MAX_DEPTH = 64  # of nested modules
 
 
 class _Module:
-    """Stands in for any class of the program: keeps its fields."""
+    """Placeholder for a class of the program: keeps its fields."""
 
     def __setstate__(self, state: Any) -> None:
         self.fields = state if isinstance(state, dict) else {}
 
 
-class _Reader(pickle.Unpickler):
+class _ModuleUnpickler(pickle.Unpickler):
+    """Unpickler of an archive's modules; refuses functions that are not needed for tensors."""
+
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))
         self.archive, self.root = archive, root
@@ -47,41 +51,42 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] == "__torch__":
             return type("Module", (_Module,), {})
-        if module == "torch" and name in _KINDS:
-            return _KINDS[name]
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
         allowed = {
-            ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
             ("collections", "OrderedDict"): OrderedDict,
         }
         if (module, name) in allowed:
             return allowed[module, name]
-        if (
-            module == "torch.jit._pickle"
-        ):  # build_intlist, restore_type_tag …: their first argument is the value
+        if module == "torch.jit._pickle":  # build_intlist etc.: the first argument is the value
             return lambda value, *_: value
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
     def persistent_load(self, pid: Any) -> torch.Tensor:
-        _, kind, key, _, count = pid
+        _, dtype, key, _, count = pid
         if key not in self.storages:
             data = bytearray(self.archive.read(f"{self.root}/data/{key}"))
             self.storages[key] = (
-                torch.frombuffer(data, dtype=kind, count=count)
+                torch.frombuffer(data, dtype=dtype, count=count)
                 if count
-                else torch.empty(0, dtype=kind)
+                else torch.empty(0, dtype=dtype)
             )
         return self.storages[key]
 
 
-def _rebuild(
+def _rebuild_tensor(
     storage: torch.Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
 ) -> torch.Tensor:
     return storage.as_strided(tuple(size), tuple(stride), offset)
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether the file is a zip with TorchScript's own mark. Raises zipfile.BadZipFile for a broken one."""
+    """Return True if the file is a zip with TorchScript's constants.
+
+    Raises zipfile.BadZipFile for a broken one.
+    """
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -89,19 +94,19 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, Any]:
-    """The fields of its modules, nested as the modules are.
+    """Read the fields of an archive's modules, nested as the modules are.
 
-    Raises pickle.UnpicklingError for a pickle that asks for anything else, and what zipfile, pickle and torch raise for broken files.
+    Raises:
+        pickle.UnpicklingError: the pickle asks for a function that is not allowed.
+        zipfile.BadZipFile and errors of pickle and torch: the file is broken.
     """
     with zipfile.ZipFile(path) as archive:
-        root = next(
-            name for name in archive.namelist() if name.endswith("/constants.pkl")
-        ).rpartition("/")[0]
-        return _fields(_Reader(archive, root).load())
+        marker = next(name for name in archive.namelist() if name.endswith("/constants.pkl"))
+        return _fields(_ModuleUnpickler(archive, marker.rpartition("/")[0]).load())
 
 
 def _fields(value: Any, depth: int = 0) -> dict[str, Any]:
-    if not isinstance(value, _Module) or depth > 64:
+    if not isinstance(value, _Module) or depth > _MAX_DEPTH:
         raise pickle.UnpicklingError("it holds no modules")
     return {
         name: _fields(inner, depth + 1) if isinstance(inner, _Module) else inner

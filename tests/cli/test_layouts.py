@@ -1,0 +1,140 @@
+"""Layouts of imported weights: published ones are accepted, those of other networks refused."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from thcli import weights
+from thcli.cli.layouts import MODULES, layout_checks
+from thcli.core.errors import WeightsError
+from thcli.pipeline.backends import STAGES
+from thcli.weights.layout import Checkpoint, require_layout
+
+State = dict[str, Tensor]
+
+# Row -> parts: (file of published keys, its part, prefix in the checkpoint).
+PUBLISHED: dict[str, list[tuple[str, str, str]]] = {
+    "fomm-vox": [
+        ("FOMM", "kp_detector", "kp_detector."),
+        ("FOMM", "generator", "generator."),
+        ("FOMM", "discriminator", "discriminator."),
+    ],
+    "monkeynet": [
+        ("MONKEYNET", "kp_detector", "kp_detector."),
+        ("MONKEYNET", "generator", "generator."),
+    ],
+    "facevid2vid": [
+        ("FACEVID2VID", "kp_detector", "kp_detector."),
+        ("FACEVID2VID", "he_estimator", "he_estimator."),
+        ("FACEVID2VID", "generator_spade", "generator."),
+    ],
+    "liveportrait-appearance": [("LIVEPORTRAIT", "appearance_feature_extractor", "")],
+    "liveportrait-motion": [("LIVEPORTRAIT", "motion_extractor", "")],
+    "liveportrait-warping": [("LIVEPORTRAIT", "warping_module", "")],
+    "liveportrait-spade": [("LIVEPORTRAIT", "spade_generator", "")],
+    "liveportrait-stitching": [
+        ("LIVEPORTRAIT", "stitching", "retarget_shoulder."),
+        ("LIVEPORTRAIT", "lip", "retarget_mouth."),
+        ("LIVEPORTRAIT", "eye", "retarget_eye."),
+    ],
+    "fadm-diffusion": [("FADM", part, "") for part in ("schedule", "unet", "agcn")],
+    "deca": [("FADM", "deca.E_flame", "E_flame.")],
+    "dva": [
+        ("DVA", part, "state_dict.ema_model.")
+        for part in ("unet", "encoder.idnet", "encoder.lndnet", "encoder.bgnet", "encoder.linear")
+    ],
+    "diffused-heads-lrw": [("DIFFUSED_HEADS", "unet", "state_dict.unet.")],
+}
+
+
+def checkpoint(name: str, state: State) -> Checkpoint:
+    """Return a checkpoint of one file for a row."""
+    return Checkpoint(weights.registry()[name], {}, {"": state})
+
+
+def check(one: Checkpoint) -> None:
+    require_layout(one, layout_checks(), weights.registry())
+
+
+def published_state(shared: Path, name: str) -> State:
+    """Return the published keys and shapes of a row, on the meta device."""
+    state: State = {}
+    for model, part, prefix in PUBLISHED[name]:
+        table = json.loads((shared / "specs" / f"{model}.keys.json").read_text())[part]
+        for key, (shape, _) in table.items():
+            state[prefix + key] = torch.empty(shape, device="meta")
+    return state
+
+
+def fomm_state() -> State:
+    """Return the state of our networks of the first-order model, on the meta device."""
+    from thcli.engines.fomm.networks import Generator, KeypointDetector
+
+    with torch.device("meta"):
+        parts = {"kp_detector": KeypointDetector(), "generator": Generator()}
+    return {
+        f"{part}.{key}": value
+        for part, network in parts.items()
+        for key, value in network.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_layouts_are_accepted(name: str, shared: Path) -> None:
+    check(checkpoint(name, published_state(shared, name)))
+
+
+def test_another_networks_checkpoint_is_refused_and_recognised() -> None:
+    with pytest.raises(WeightsError) as error:
+        check(checkpoint("liveportrait-motion", fomm_state()))
+    assert "does not fit its network" in error.value.message and "detector." in error.value.message
+    assert error.value.hint == "This looks like fomm-vox: thcli weights import fomm-vox FILE"
+    assert error.value.exit_code == 5
+    check(checkpoint("fomm-vox-adv", fomm_state()))
+
+
+def test_the_first_keys_that_differ_are_named() -> None:
+    state = fomm_state()
+    state["generator.final.weight"] = torch.empty(3, 3, device="meta")
+    del state["kp_detector.kp.bias"]
+    with pytest.raises(WeightsError, match=r"1 missing \(kp\.bias\)"):
+        check(checkpoint("fomm-vox", state))
+    state["kp_detector.kp.bias"] = fomm_state()["kp_detector.kp.bias"]
+    with pytest.raises(WeightsError, match=r"final\.weight is \(3, 3\) instead of \(3, 64, 7, 7\)"):
+        check(checkpoint("fomm-vox", state))
+
+
+@pytest.mark.parametrize("name", ["a2m-s", "dh-s", "dva-s", "fadm-s", "identity-s", "parse-s"])
+def test_bundled_weights_fit_their_own_row_alone(name: str) -> None:
+    state = {k: v.to("meta") for k, v in weights.load_tensors(name, prefix="").items()}
+    check(checkpoint(name, state))
+    with pytest.raises(WeightsError) as error:
+        check(checkpoint("deep3d", state))
+    assert error.value.hint.startswith(f"This looks like {name}:")
+
+
+def test_an_archive_is_checked_by_its_members(tmp_path: Path) -> None:
+    entry = weights.registry()["diffused-heads"]
+    states = {name: {"w": torch.empty(2, device="meta")} for name in entry.members}
+    with pytest.raises(WeightsError, match="diffused-heads holds no U-Net"):
+        check(Checkpoint(entry, dict.fromkeys(entry.members, tmp_path), states))
+
+
+def test_the_table_names_rows_and_modules_that_exist() -> None:
+    assert set(MODULES) <= set(weights.registry())
+    for module in set(MODULES.values()):
+        assert callable(import_module(module).check_layout)
+
+
+def test_all_networks_of_our_own_code_are_in_the_table() -> None:
+    """Rows of libraries' networks, and of arrays, are checked when they are loaded."""
+    stages: list[Any] = [STAGES[s] for s in ("engine", "refiner", "editor", "voice", "model3d")]
+    rows = {name for stage in stages for row in stage.rows.values() for name in row.weights}
+    assert rows - set(MODULES) == {"selfie", "tddfa-mean-std"}

@@ -1,0 +1,57 @@
+"""Checks of imported weights: for each row of weights.toml the module that knows its networks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from thcli.weights.layout import Checkpoint, LayoutCheck
+
+# The row, and the module whose `check_layout` builds its networks. Rows that are missing here are
+# not state dicts of one network (directions, LPIPS's linear layers), or belong to a library's.
+MODULES = {
+    "fomm-vox": "thcli.engines.fomm.engine",
+    "fomm-vox-adv": "thcli.engines.fomm.engine",
+    "monkeynet": "thcli.engines.monkeynet.engine",
+    "x2face": "thcli.engines.x2face.engine",
+    "facevid2vid": "thcli.engines.facevid2vid.engine",
+    "facevid2vid-new": "thcli.engines.facevid2vid.engine",
+    "facevid2vid-beta": "thcli.engines.facevid2vid.engine",
+    "fadm-facevid": "thcli.engines.facevid2vid.engine",
+    "liveportrait-appearance": "thcli.engines.liveportrait.engine",
+    "liveportrait-motion": "thcli.engines.liveportrait.engine",
+    "liveportrait-warping": "thcli.engines.liveportrait.engine",
+    "liveportrait-spade": "thcli.engines.liveportrait.engine",
+    "liveportrait-stitching": "thcli.engines.liveportrait.engine",
+    "fadm-s": "thcli.refiners.fadm.refiner",
+    "fadm-diffusion": "thcli.refiners.fadm.refiner",
+    "dva-s": "thcli.editors.dva.small",
+    "dva": "thcli.editors.dva.editor",
+    "clip-s": "thcli.editors.clip.small",
+    "a2m-s": "thcli.voices.a2m.voice",
+    "a2m-s-free": "thcli.voices.a2m.voice",
+    "dh-s": "thcli.voices.diffused_heads.voice",
+    "diffused-heads": "thcli.voices.diffused_heads.published",
+    "diffused-heads-lrw": "thcli.voices.diffused_heads.published",
+    "real3d": "thcli.voices.real3d.voice",
+    "hubert-base": "thcli.audio.hubert",
+    "hubert-large": "thcli.audio.hubert",
+    "identity-s": "thcli.faces.identity.small",
+    "parse-s": "thcli.faces.parsing.small",
+    "deca": "thcli.faces.model3d.deca",
+    "deep3d": "thcli.faces.model3d.deep3d",
+    "tddfa-mb1": "thcli.faces.model3d.tddfa",
+    "tddfa-mb05": "thcli.faces.model3d.tddfa",
+    "attributes-judge": "thcli.evaluate.metrics.attribute_scores",
+}
+
+
+def layout_checks() -> dict[str, LayoutCheck]:
+    """Return the check of each row; its module is imported when the check is called."""
+    return {name: _deferred_check(module) for name, module in MODULES.items()}
+
+
+def _deferred_check(module: str) -> LayoutCheck:
+    def check(checkpoint: Checkpoint) -> None:
+        import_module(module).check_layout(checkpoint)
+
+    return check
