@@ -1,4 +1,4 @@
-"""A real face that a dependency carries, and the trackers' networks, each loaded once."""
+"""Fixtures: the trackers' networks and a real face, each loaded once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from thcli.faces.detection.blazeface import BlazeFace
 from thcli.faces.landmarks.facemesh import FaceMesh
 from thcli.weights import locate
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 def weights_file(name: str) -> Path:
-    """The file of an entry of weights.toml; skips (in CI fails) where it cannot be had."""
+    """Return the file of an entry of weights.toml; skip (in CI fail) where it is unavailable."""
     try:
         return locate(name)
     except WeightsError as exc:
@@ -49,8 +49,8 @@ def landmarker(attention: Path) -> FaceMesh:
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> Picture:
-    """512 x 512, one face about 94 pixels wide around (225, 127)."""
-    picture = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # theirs
-    picture.flags.writeable = False
-    return picture
+def astronaut() -> Pixels:
+    """Return a 512 x 512 image with one face about 94 px wide around (225, 127)."""
+    image = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]
+    image.flags.writeable = False
+    return image

@@ -1,4 +1,4 @@
-"""Cutting and running TFLite files, on a model made here: y = x + 1, z = 2 y."""
+"""Extraction and inference of TFLite files, on a generated model: y = x + 1, z = 2 y."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from thcli.core.errors import DeviceError, WeightsError
-from thcli.faces.tflite import Graph, Network, read
+from thcli.faces.tflite import TfliteGraph, TfliteNetwork, read_model
 
 ADD, MUL = 0, 18  # schema.BuiltinOperator
 
@@ -64,83 +64,84 @@ def content() -> bytes:
 
 def run(model: bytes, given: str, wanted: list[str]) -> list[Any]:
     x = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
-    return [out.ravel().tolist() for out in Network(model, [given], wanted).run(x)]
+    return [out.ravel().tolist() for out in TfliteNetwork(model, [given], wanted).run(x)]
 
 
-def test_a_cut_computes_what_the_whole_does(content: bytes) -> None:
-    graph = Graph(content)
+def test_an_extracted_part_computes_as_the_whole(content: bytes) -> None:
+    graph = TfliteGraph(content)
     assert run(content, "x", ["z"]) == [[2, 4, 6, 8, 10, 12]]
-    assert run(graph.cut(["x"], ["y"]), "x", ["y"]) == [[1, 2, 3, 4, 5, 6]]
-    assert run(graph.cut(["y"], ["z"]), "y", ["z"]) == [[0, 2, 4, 6, 8, 10]]
-    assert run(graph.cut(["x"], ["z", "y"]), "x", ["z", "y"])[1] == [1, 2, 3, 4, 5, 6]
-    assert graph.maker_inputs("z") == ["y", "two"]
+    assert run(graph.extract(["x"], ["y"]), "x", ["y"]) == [[1, 2, 3, 4, 5, 6]]
+    assert run(graph.extract(["y"], ["z"]), "y", ["z"]) == [[0, 2, 4, 6, 8, 10]]
+    assert run(graph.extract(["x"], ["z", "y"]), "x", ["z", "y"])[1] == [1, 2, 3, 4, 5, 6]
+    assert graph.producer_inputs("z") == ["y", "two"]
 
 
 def test_pixels_are_scaled_into_the_input(content: bytes) -> None:
-    network = Network(content, ["x"], ["z"])
-    network.scaled_input(np.full((2, 3), 255, np.uint8), 2 / 255, -1.0)
+    network = TfliteNetwork(content, ["x"], ["z"])
+    network.write_scaled_input(np.full((2, 3), 255, np.uint8), 2 / 255, -1.0)
     assert np.allclose(network.run()[0], 4)
-    network.scaled_input(np.full((2, 3), 65535, np.uint16), 1 / 65535)
+    network.write_scaled_input(np.full((2, 3), 65535, np.uint16), 1 / 65535)
     assert np.allclose(network.run()[0], 4)
 
 
 def test_outputs_are_copies(content: bytes) -> None:
-    network = Network(content, ["x"], ["z"])
+    network = TfliteNetwork(content, ["x"], ["z"])
     (first,) = network.run(np.zeros((1, 2, 3), np.float32))
     network.run(np.ones((1, 2, 3), np.float32))
     assert (first == 2).all()
 
 
-def test_names_that_are_not_there(content: bytes) -> None:
+def test_unknown_names(content: bytes) -> None:
     with pytest.raises(WeightsError, match="'w'"):
-        Graph(content).cut(["x"], ["w"])
+        TfliteGraph(content).extract(["x"], ["w"])
     with pytest.raises(WeightsError, match="'w', only z"):
-        Network(content, ["x"], ["w"])
+        TfliteNetwork(content, ["x"], ["w"])
 
 
 @pytest.mark.parametrize("part", [8, 40, 200])
 def test_a_truncated_file(content: bytes, part: int) -> None:
     with pytest.raises((WeightsError, DeviceError)):
-        Graph(content[:part])
+        TfliteGraph(content[:part])
 
 
-def test_files_that_are_no_networks(tmp_path: Path) -> None:
+def test_files_of_another_format(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
-        read(tmp_path / "none.tflite")
+        read_model(tmp_path / "none.tflite")
     page = tmp_path / "page.tflite"
     page.write_text("<html></html>")
     with pytest.raises(WeightsError, match="is not a TFLite network"):
-        read(page)
+        read_model(page)
     page.write_bytes(b"")
     with pytest.raises(WeightsError, match="is not a TFLite network"):
-        read(page)
+        read_model(page)
 
 
 def test_an_interpreter_that_refuses(content: bytes) -> None:
     with pytest.raises(DeviceError, match="LiteRT cannot run"):
-        Network(b"\0\0\0\0TFL3" + b"\0" * 64, ["x"], ["z"])
+        TfliteNetwork(b"\0\0\0\0TFL3" + b"\0" * 64, ["x"], ["z"])
 
 
-def test_without_litert_the_remedy_is_named(
+def test_without_litert_the_error_names_the_package(
     content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(DeviceError) as caught:
-        Network(content, ["x"], ["z"])
+        TfliteNetwork(content, ["x"], ["z"])
     assert "pip install ai-edge-litert" in caught.value.hint
 
 
-def test_the_real_net_is_cut_into_its_parts(attention: Path) -> None:
-    graph = Graph(read(attention))
-    options = graph.custom_options(graph.maker_inputs("transform_tensor_bilinear_v2")[1])
+def test_the_real_network_is_split_into_parts(attention: Path) -> None:
+    graph = TfliteGraph(read_model(attention))
+    options = graph.custom_options(graph.producer_inputs("transform_tensor_bilinear_v2")[1])
     assert len(options["subset_idxs"]) == 80
     assert (options["left_rotation_idx"], options["right_rotation_idx"]) == (61, 291)
 
 
 def test_the_library_does_not_write_to_stderr(attention: Path) -> None:
-    """It greets once a process, on the descriptor itself; what is written afterwards must still come through."""
+    """It writes one line per process to the descriptor; later output must pass."""
     code = (
-        "import os, sys; from pathlib import Path; from thcli.faces.landmarks.facemesh import FaceMesh;"
+        "import os, sys; from pathlib import Path;"
+        "from thcli.faces.landmarks.facemesh import FaceMesh;"
         "FaceMesh(Path(sys.argv[1])); os.write(2, b'after')"
     )
     done = subprocess.run(

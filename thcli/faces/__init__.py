@@ -1,1 +1,4 @@
-"""Faces in pictures: detection, points, tracks, choice, alignment, paste-back."""
+"""Faces in images and clips.
+
+Detection, landmarks, tracking, crops, identity, parsing, compositing.
+"""

@@ -1,4 +1,4 @@
-"""Backends that detect, landmark, identify and parse faces."""
+"""Backends of face detection, landmarks, identity and parsing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DETECTORS = Stage(
     {
         "blazeface": Backend(
             "thcli.faces.detection.blazeface:load",
-            "short, then full range",
+            "BlazeFace, short and full range; boxes and six points",
             ("blazeface-short", "blazeface-full"),
         ),
         "yunet": Backend(
@@ -54,13 +54,13 @@ LANDMARKERS = Stage(
             ("facemesh-attention",),
         ),
         "insightface": Backend(
-            "thcli.faces.adapters.insightface_onnx:load_points106",
+            "thcli.faces.adapters.insightface_onnx:load_landmarks106",
             "106 points",
             ("insightface-buffalo-l",),
             "insightface",
         ),
         "insightface-68": Backend(
-            "thcli.faces.adapters.insightface_onnx:load_points68",
+            "thcli.faces.adapters.insightface_onnx:load_landmarks68",
             "68 points with depth",
             ("insightface-buffalo-l",),
             "insightface",
@@ -84,7 +84,7 @@ IDENTITIES = Stage(
     "identity",
     {
         "identity-s": Backend(
-            "thcli.faces.identity.small:load", "our own small network; 512 numbers", ("identity-s",)
+            "thcli.faces.identity.small:load", "our small network; 512 numbers", ("identity-s",)
         ),
         "sface": Backend(
             "thcli.faces.adapters.opencv_zoo:load_identity",
@@ -106,11 +106,11 @@ PARSERS = Stage(
     "parser",
     {
         "parse-s": Backend(
-            "thcli.faces.parsing.small:load", "our own small network; 19 regions", ("parse-s",)
+            "thcli.faces.parsing.small:load", "our small network; 19 regions", ("parse-s",)
         ),
         "mesh-parse": Backend(
             "thcli.faces.parsing.mesh:load",
-            "15 of the 19 regions by the 468 points, colours and a person matte",
+            "15 of the 19 regions from the 468 points, colours and a person matte",
             ("selfie",),
         ),
         "facexlib": Backend(

@@ -1,4 +1,4 @@
-"""Every adapter's row of the table: absent weights and refused licences are exit 5 with the command that helps."""
+"""Errors of every adapter: absent weights and refused licences exit with 5 and the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from thcli import weights
 from thcli.core.errors import WeightsError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import RunOptions
-from thcli.faces.adapters.common import peaks, six_points, suppress
+from thcli.faces.adapters.heatmaps import heatmap_peaks
+from thcli.faces.adapters.keypoints import six_keypoints
+from thcli.faces.adapters.nms import nonmax_suppression
 from thcli.pipeline.backends import STAGES
 from thcli.weights.backend import Backend
 
@@ -25,7 +27,7 @@ ROWS = [
 ]
 
 
-def test_the_card_s_libraries_are_all_there() -> None:
+def test_the_named_libraries_are_all_present() -> None:
     packages = {row.values[0].package for row in ROWS}  # type: ignore[union-attr]
     assert {"insightface", "face-alignment", "facexlib"} <= packages
 
@@ -44,7 +46,7 @@ def test_absent_weights_name_the_command(
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_licence_free_refuses_what_is_not(
+def test_licence_free_refuses_other_licences(
     row: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
@@ -58,18 +60,18 @@ def test_peaks_move_a_quarter_towards_the_higher_neighbour() -> None:
     heat = np.zeros((2, 8, 8), np.float32)
     heat[0, 3, 4], heat[0, 3, 5], heat[0, 2, 4] = 1, 0.5, 0.5
     heat[1, 0, 7] = 1  # in a corner: no neighbour on one side, no move
-    points, heights = peaks(heat)
+    points, heights = heatmap_peaks(heat)
     np.testing.assert_array_equal(points, [[4.25, 2.75], [7, 0]])
     np.testing.assert_array_equal(heights, [1, 1])
 
 
 @given(st.integers(0, 40), st.integers(0, 1000))
-def test_suppression_keeps_the_best_and_nothing_that_overlaps(count: int, seed: int) -> None:
+def test_nms_keeps_the_best_and_no_overlaps(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 60, (count, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(5, 40, (count, 2))], 1)
     scores = rng.uniform(size=count)
-    kept = suppress(boxes, scores, 0.4)
+    kept = nonmax_suppression(boxes, scores, 0.4)
 
     def iou(a: np.ndarray, b: np.ndarray) -> float:
         inner = float(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod())
@@ -83,14 +85,14 @@ def test_suppression_keeps_the_best_and_nothing_that_overlaps(count: int, seed: 
     )
 
 
-def test_eight_bit_keeps_the_ends() -> None:
+def test_to_uint8_keeps_the_ends() -> None:
     deep = np.array([[[0, 65535, 32768]]], np.uint16)
     np.testing.assert_array_equal(to_uint8(deep), [[[0, 255, 128]]])
     shallow = np.zeros((2, 2, 3), np.uint8)
     assert to_uint8(shallow) is shallow
 
 
-def test_six_points_lie_in_the_order_of_a_face() -> None:
-    six = six_points([[10, 10], [20, 10], [15, 15], [12, 20], [18, 20]])
+def test_six_keypoints_have_the_order_of_a_face() -> None:
+    six = six_keypoints([[10, 10], [20, 10], [15, 15], [12, 20], [18, 20]])
     assert six[4, 0] < six[0, 0] < six[2, 0] < six[1, 0] < six[5, 0]
     np.testing.assert_array_equal(six[3], [15, 20])

@@ -1,4 +1,4 @@
-"""face-alignment's and facexlib's adapters: official layouts filled at random and loaded strictly, and geometry with small fakes."""
+"""Adapters of face-alignment and facexlib: strict loading of official layouts, and geometry."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ RUN = RunOptions(device="cpu")
 BOX = np.array([100, 60, 200, 180], np.float32)
 
 
-def filled(network: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:
-    """A state of the network's own layout, small random values; running variances positive."""
+def random_state(network: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Return small random values in the network's layout; running variances are positive."""
     torch.manual_seed(0)
     state = {}
     for name, value in network.state_dict().items():
@@ -53,31 +53,29 @@ def networks() -> list[tuple[str, Callable[[], torch.nn.Module], Any, str]]:
 
     def retinaface(backbone: str) -> torch.nn.Module:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # torchvision's, on an argument that facexlib passes
+            warnings.simplefilter("ignore", UserWarning)  # an argument that facexlib passes
             network: torch.nn.Module = RetinaFace(backbone, device="cpu")
         return network
 
     return [
-        ("s3fd-619a316812.pth", s3fd, fa.S3fd.of, ""),
-        ("2DFAN4-11f355bf06.pth.tar", lambda: FAN(4), fa.Fan.of, ""),
+        ("s3fd-619a316812.pth", s3fd, fa.S3fd.from_tensors, ""),
+        ("2DFAN4-11f355bf06.pth.tar", lambda: FAN(4), fa.Fan.from_tensors, ""),
         (
             "detection_Resnet50_Final.pth",
             lambda: retinaface("resnet50"),
-            fx.RetinaFace.of,
+            fx.RetinaFace.from_tensors,
             "module.",
         ),
         (
             "detection_mobilenet0.25_Final.pth",
             lambda: retinaface("mobile0.25"),
-            lambda tensors, run: fx.RetinaFace.of(tensors, run, "mobile0.25"),
+            lambda tensors, run: fx.RetinaFace.from_tensors(tensors, run, "mobile0.25"),
             "module.",
         ),
         (
             "alignment_WFLW_4HG.pth",
             lambda: AWingFan(num_modules=4, num_landmarks=98, device="cpu"),
-            fx.AWing.of,
+            fx.AWing.from_tensors,
             "",
         ),
     ]
@@ -89,19 +87,19 @@ def test_the_official_layout_loads_strictly_and_runs(
     row: tuple[str, Any, Any, str], tmp_path: Path
 ) -> None:
     name, make, adapter, prefix = row
-    state = filled(make(), prefix)
+    state = random_state(make(), prefix)
     nested = name.startswith("alignment")  # AWing's file keeps its state under that key
     torch.save({"state_dict": state} if nested else state, tmp_path / name)
     tensors = load_tensors(tmp_path / name, prefix="state_dict." if nested else "")
     backend = adapter(tensors, RUN)
-    picture = astronaut()
+    image = astronaut()
     if hasattr(backend, "detect"):
-        small = picture[::2, ::2]
+        small = image[::2, ::2]
         assert all(
             np.isfinite(face.box).all() for face in backend.detect(np.ascontiguousarray(small))
         )
     else:
-        face = backend.fit(picture, Face(BOX, 0.9))
+        face = backend.fit(image, Face(BOX, 0.9))
         assert face is None or np.isfinite(face.points).all()
     missing = dict(tensors)
     missing.pop(next(k for k in missing if k.endswith("weight")))
@@ -109,8 +107,8 @@ def test_the_official_layout_loads_strictly_and_runs(
         adapter(missing, RUN)
 
 
-class Dot(torch.nn.Module):
-    """Every heatmap is the picture's red, so all points lie on its one red dot."""
+class RedDot(torch.nn.Module):
+    """Fake network: every heat map is the red channel, so all points are on its one dot."""
 
     def __init__(self, maps: int, nested: bool) -> None:
         super().__init__()
@@ -123,24 +121,27 @@ class Dot(torch.nn.Module):
 
 @pytest.mark.parametrize("kind", ["fan", "awing"])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_heatmaps_come_back_to_the_picture(kind: str, depth: type) -> None:
-    picture: Any = np.zeros((300, 400, 3), depth)
+def test_heatmaps_map_back_to_the_image(kind: str, depth: type) -> None:
+    image: Any = np.zeros((300, 400, 3), depth)
     centre = np.array([141.0, 97.0])
     y, x = np.mgrid[:300, :400]
     spot = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * 4.0**2))
-    picture[..., 0] = (spot * np.iinfo(depth).max).astype(depth)
-    backend = fa.Fan(Dot(68, False), CPU) if kind == "fan" else fx.AWing(Dot(99, True), CPU)
-    face = backend.fit(picture, Face(BOX, 0.9))
+    image[..., 0] = (spot * np.iinfo(depth).max).astype(depth)
+    backend = fa.Fan(RedDot(68, False), CPU) if kind == "fan" else fx.AWing(RedDot(99, True), CPU)
+    face = backend.fit(image, Face(BOX, 0.9))
     assert face is not None and face.points is not None and face.keypoints is not None
     assert face.points.shape == ((68, 2) if kind == "fan" else (98, 2))
     cell = 1.3 * 120 / 64
     assert np.abs(face.points - centre).max() < 0.5 * cell
-    assert backend.fit(np.zeros_like(picture), Face(BOX, 0.9)) is None
-    assert backend.fit(picture, Face(np.zeros(4, np.float32), 0.9)) is None
+    assert backend.fit(np.zeros_like(image), Face(BOX, 0.9)) is None
+    assert backend.fit(image, Face(np.zeros(4, np.float32), 0.9)) is None
 
 
 class OneBox(torch.nn.Module):
-    """RetinaFace's three outputs: sure of the two priors (16 and 32 pixels) of one stride-8 cell, with no offset."""
+    """Fake RetinaFace: certain of the two priors of one stride-8 cell, without offsets.
+
+    The priors are 16 and 32 pixels wide.
+    """
 
     cfg = {
         "min_sizes": [[16, 32], [64, 128], [256, 512]],
@@ -162,20 +163,21 @@ class OneBox(torch.nn.Module):
 
 def test_retinaface_decodes_priors_and_suppresses() -> None:
     faces = fx.RetinaFace(OneBox(), CPU).detect(np.zeros((240, 320, 3), np.uint8))
-    # cell (20, 10): centre at 164, 84 from the picture's corner, so pixel 163.5, 83.5; IoU of 16 in 32 is 0.25: both stay
+    # Cell (20, 10): centre at 164, 84 from the corner, so pixel 163.5, 83.5. The IoU of 16 in 32
+    # is 0.25: both stay.
     assert [round(face.score, 2) for face in faces] == [0.95, 0.9]
     np.testing.assert_allclose(faces[0].box, [147.5, 67.5, 179.5, 99.5], atol=1e-3)
     assert faces[0].points is not None
     np.testing.assert_allclose(faces[0].points, np.tile([163.5, 83.5], (5, 1)), atol=1e-3)
 
 
-def test_retinaface_reduces_a_large_picture() -> None:
+def test_retinaface_reduces_a_large_image() -> None:
     faces = fx.RetinaFace(OneBox(), CPU).detect(np.zeros((1440, 1920, 3), np.uint16))
     np.testing.assert_allclose(faces[0].box, [295.5, 135.5, 359.5, 199.5], atol=1e-2)
 
 
 class FaceAtCell(torch.nn.Module):
-    """S3FD's twelve outputs: one sure cell at stride 8."""
+    """Fake S3FD: one certain cell at stride 8."""
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         out = []
@@ -204,10 +206,11 @@ def test_facexlib_imports_in_a_fresh_process_without_a_warning() -> None:
 
 
 def test_a_healthy_torchvision_is_left_alone() -> None:
-    """With a stand-in torchvision that imports, nothing is declared."""
+    """With a stub torchvision that imports, nothing is declared."""
     code = (
         "import sys, types; sys.modules['torchvision'] = types.ModuleType('torchvision');"
-        "from thcli.faces.adapters.torchvision_ops import mend_torchvision; print(mend_torchvision())"
+        "from thcli.faces.adapters import torchvision_ops as ops;"
+        "print(ops.make_torchvision_importable())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "None", done.stderr
@@ -220,8 +223,8 @@ def test_a_torchvision_that_fails_otherwise_is_a_device_error(tmp_path: Path) ->
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r});"
         "from thcli.core.errors import DeviceError\n"
-        "from thcli.faces.adapters.torchvision_ops import mend_torchvision\n"
-        "try: mend_torchvision()\nexcept DeviceError as exc: print(exc.message)"
+        "from thcli.faces.adapters.torchvision_ops import make_torchvision_importable\n"
+        "try: make_torchvision_importable()\nexcept DeviceError as exc: print(exc.message)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "different CUDA" in done.stdout, done.stderr

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class Graph:
-    """Collects nodes and constants of a model with one input."""
+    """Builder of a model with one input."""
 
     def __init__(self, entry: str = "input.1") -> None:
         self.entry = entry
@@ -26,15 +26,15 @@ class Graph:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def look(self, tag: str, weight: Any, bias: Any, stride: int) -> str:
-        """A convolution of square cells: weight (out, in, stride, stride), bias (out,)."""
+    def convolve(self, tag: str, weight: Any, bias: Any, stride: int) -> str:
+        """Add a convolution of square cells: weight (out, in, stride, stride), bias (out,)."""
         inputs = [self.entry, self.constant(f"w_{tag}", weight), self.constant(f"b_{tag}", bias)]
         return self.add(
             "Conv", inputs, f"conv_{tag}", strides=[stride, stride], kernel_shape=[stride, stride]
         )
 
     def rows(self, x: str, tag: str, shape: list[int], output: str) -> str:
-        """(1, A * C, H, W) -> rows of C, cell after cell."""
+        """Reshape (1, A * C, H, W) to rows of C, cell after cell."""
         x = self.add("Transpose", [x], f"nhwc_{tag}", perm=[0, 2, 3, 1])
         return self.add(
             "Reshape", [x, self.constant(f"shape_{tag}", np.array(shape, np.int64))], output
@@ -54,7 +54,7 @@ class Graph:
 
 
 def embedding(path: Path, width: int, entry: str = "input.1") -> Path:
-    """(1, 3, 112, 112) -> (1, width): means of 16 x 16 pixels, mixed."""
+    """Generate a network (1, 3, 112, 112) -> (1, width): means of 16 x 16 pixels, mixed."""
     graph = Graph(entry)
     x = graph.add("AveragePool", [entry], "pool", kernel_shape=[16, 16], strides=[16, 16])
     x = graph.add("Flatten", [x], "flat")

@@ -1,4 +1,4 @@
-"""What lies before a face is found by how the face looks in the rest of its clip, and stays in front when a crop is pasted."""
+"""Occlusion of a face by comparison with its clip, and occlusions in front of a pasted crop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.faces.conftest import weights_file
 from thcli import media
 from thcli.core.errors import MediaError
-from thcli.core.geometry import box_of, transform
+from thcli.core.geometry import bounding_box, transform_points
 from thcli.core.options import (
     CropOptions,
     FaceOptions,
@@ -24,63 +24,76 @@ from thcli.core.options import (
     TemplateOptions,
 )
 from thcli.core.types import Array32, Face, Image
-from thcli.evaluate.datasets.moving_clips import SCENES, Head, clip
-from thcli.evaluate.datasets.occluders import OCCLUDERS, covered
-from thcli.evaluate.datasets.test_clip import photograph
+from thcli.evaluate.datasets.moving_clips import SCENES, AnimatedHead, render_clip
+from thcli.evaluate.datasets.occluders import OCCLUDERS, occlude
+from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.faces.compositing.mask import hull_mask
-from thcli.faces.compositing.occlusion import SAMPLES, SIDE, Memory, Sheet, Unrolled, refined
+from thcli.faces.compositing.occlusion import (
+    SAMPLES,
+    UV_SIDE,
+    FaceTexture,
+    TextureSamples,
+    UvMap,
+    refine_mask,
+)
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
 from thcli.motion.canonical import neutral
-from thcli.pipeline.observe.crop_track import CropPlacement
+from thcli.pipeline.observe.crop_track import TrackedCrop
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.mask_log import MaskLog
-from thcli.pipeline.sources.source_image import FaceFinder
 from thcli.pipeline.stages.crop_align import crop as cut_clip
 from thcli.pipeline.stages.paste import paste as paste_clip
 
 COUNT = 30
 SWAY = next(scene for scene in SCENES if scene.name == "sway")
-SHEET = Sheet(neutral())
-Filmed = list[tuple[Image, Array32, Face]]
+UV_MAP = UvMap(neutral())
+Occluded = list[tuple[Image, Array32, Face]]
 
 
 @pytest.fixture(scope="module")
-def head() -> Head:
+def head() -> AnimatedHead:
     weights_file("facemesh-attention")
-    return Head.of(
+    return AnimatedHead.of(
         photograph(), FaceFinder.load(FaceOptions(), RunOptions()).find(photograph())[0], 384
     )
 
 
-def filmed(head: Head, name: str) -> Filmed:
-    """A swaying head with something before it: pictures, true covers, true faces."""
-    plain = list(clip(head, SWAY, COUNT, 2.0, 0))
-    what = next(occluder for occluder in OCCLUDERS if occluder.name == name)
+def render_occluded(head: AnimatedHead, name: str) -> Occluded:
+    """Render a swaying head with an occluder: images, true occlusion masks, true faces."""
+    plain = list(render_clip(head, SWAY, COUNT, 2.0, 0))
+    occluder = next(row for row in OCCLUDERS if row.name == name)
     return [
-        (p, c, face) for (p, c), (_, face) in zip(covered(plain, what, COUNT), plain, strict=True)
+        (p, c, face)
+        for (p, c), (_, face) in zip(occlude(plain, occluder, COUNT), plain, strict=True)
     ]
 
 
 @pytest.mark.parametrize(("name", "least"), [("hand", 0.8), ("microphone", 0.8)])
-def test_a_thing_before_the_face_is_found(head: Head, name: str, least: float) -> None:
-    film = filmed(head, name)
-    memory = Memory()
-    unrolled = [SHEET.unrolled(picture, np.asarray(face.mesh)) for picture, _, face in film]
-    for one in unrolled:
-        memory.add(one)
-    usual = memory.usual()
-    assert usual is not None
+def test_an_occluder_is_found(head: AnimatedHead, name: str, least: float) -> None:
+    clip = render_occluded(head, name)
+    samples = TextureSamples()
+    textures = [UV_MAP.unwrap(image, np.asarray(face.mesh)) for image, _, face in clip]
+    for texture in textures:
+        samples.add(texture)
+    model = samples.appearance_model()
+    assert model is not None
     shared = either = false = free = 0
-    for (picture, cover, face), one in zip(film, unrolled, strict=True):
+    for (image, cover, face), texture in zip(clip, textures, strict=True):
         assert face.mesh is not None
-        where = align.square(box_of(face.mesh), 192, 2.0)
+        placement = align.square(bounding_box(face.mesh), 192, 2.0)
         outline = hull_mask(
-            transform(where.crop_from_frame, face.mesh[:, :2].astype(float)), (192, 192), 0.02
+            transform_points(placement.crop_from_frame, face.mesh[:, :2].astype(float)),
+            (192, 192),
+            0.02,
         )
         inside = cv2.erode((outline > 0.5).astype(np.uint8), np.ones((7, 7))) > 0
-        likely = np.asarray(0.7 * SHEET.rolled(usual.occluded(one), face.mesh, where), np.float32)
-        found = (refined(likely, crop(picture, where), outline) > 0.5) & inside
-        true = (crop(cover, where, kernel="linear") > 0.5) & inside
+        probability = 0.7 * UV_MAP.project(
+            model.occlusion_probability(texture), face.mesh, placement
+        )
+        mask = refine_mask(np.asarray(probability, np.float32), crop(image, placement), outline)
+        found = (mask > 0.5) & inside
+        true = (crop(cover, placement, kernel="linear") > 0.5) & inside
         if true.any():
             shared, either = shared + int((found & true).sum()), either + int((found | true).sum())
         else:
@@ -89,58 +102,65 @@ def test_a_thing_before_the_face_is_found(head: Head, name: str, least: float) -
     assert false / free < 0.005
 
 
-def test_unrolling_and_rolling_are_inverse(head: Head) -> None:
+def test_unwrap_and_project_are_inverse(head: AnimatedHead) -> None:
     face = head.face
     assert face.mesh is not None
-    y, x = np.mgrid[:SIDE, :SIDE]
+    y, x = np.mgrid[:UV_SIDE, :UV_SIDE]
     spot = (np.hypot(x - 60, y - 50) < 12).astype(np.float32)
-    where = align.square(box_of(face.mesh), 192, 2.0)
-    drawn = SHEET.rolled(spot, face.mesh, where)
-    picture = np.repeat(np.rint(255 * drawn)[..., None], 3, 2).astype(np.uint8)
+    placement = align.square(bounding_box(face.mesh), 192, 2.0)
+    drawn = UV_MAP.project(spot, face.mesh, placement)
+    image = np.repeat(np.rint(255 * drawn)[..., None], 3, 2).astype(np.uint8)
     local = np.concatenate(
-        [transform(where.crop_from_frame, face.mesh[:, :2].astype(float)), face.mesh[:, 2:]], 1
+        [
+            transform_points(placement.crop_from_frame, face.mesh[:, :2].astype(float)),
+            face.mesh[:, 2:],
+        ],
+        1,
     )
-    back = SHEET.unrolled(picture, local)
-    assert back.texture.shape == (SIDE, SIDE, 3) and back.shows.dtype == bool
+    back = UV_MAP.unwrap(image, local)
+    assert back.texture.shape == (UV_SIDE, UV_SIDE, 3) and back.visible.dtype == bool
     both = (back.texture[..., 0] > 127) & (spot > 0)
     assert both.sum() > 0.8 * ((back.texture[..., 0] > 127) | (spot > 0)).sum()
 
 
-def test_the_memory_is_small_and_even() -> None:
-    memory = Memory()
+def test_the_samples_are_few_and_evenly_spaced() -> None:
+    samples = TextureSamples()
     for number in range(7):
-        memory.add(
-            Unrolled(np.full((SIDE, SIDE, 3), number, np.uint8), np.ones((SIDE, SIDE), bool))
+        samples.add(
+            FaceTexture(
+                np.full((UV_SIDE, UV_SIDE, 3), number, np.uint8), np.ones((UV_SIDE, UV_SIDE), bool)
+            )
         )
-    assert memory.usual() is None  # too few to tell
+    assert samples.appearance_model() is None  # too few
     for number in range(7, 1000):
-        memory.add(
-            Unrolled(np.full((SIDE, SIDE, 3), number % 251, np.uint8), np.ones((SIDE, SIDE), bool))
+        samples.add(
+            FaceTexture(
+                np.full((UV_SIDE, UV_SIDE, 3), number % 251, np.uint8),
+                np.ones((UV_SIDE, UV_SIDE), bool),
+            )
         )
-    assert SAMPLES // 2 <= len(memory._kept) <= SAMPLES
+    assert SAMPLES // 2 <= len(samples._kept) <= SAMPLES
 
 
-def test_colours_that_tell_nothing_change_nothing() -> None:
+def test_uniform_colours_change_nothing() -> None:
     grey = np.full((64, 64, 3), 120, np.uint8)
     nothing = np.zeros((64, 64), np.float32)
-    assert (refined(nothing, grey, nothing + 1) == 0).all()
-    assert (refined(nothing + 1, grey, nothing) == 0).all()  # no face to look at
+    assert (refine_mask(nothing, grey, nothing + 1) == 0).all()
+    assert (refine_mask(nothing + 1, grey, nothing) == 0).all()  # no face
 
 
-def folder_of(path: Path, pictures: list[Any], size: tuple[int, int]) -> Path:
-    """A lossless clip."""
+def write_clip(path: Path, images: list[Any], size: tuple[int, int]) -> Path:
+    """Write a lossless clip."""
     lossless = OutputOptions(codec="ffv1", audio="none")
     with media.write(
         path,
         size,
         None,
         lossless,
-        time_base=Fraction(1, 25),
-        rate=Fraction(25),
-        frames=len(pictures),
+        media.WritePlan(time_base=Fraction(1, 25), rate=Fraction(25), frames=len(images)),
     ) as out:
-        for number, picture in enumerate(pictures):
-            out.write(picture, number, 1)
+        for number, image in enumerate(images):
+            out.write(image, number, 1)
     return path
 
 
@@ -149,18 +169,18 @@ def read_all(path: Path) -> list[Any]:
         return [frame.pixels for frame in frames]
 
 
-def test_a_pasted_crop_stays_behind_the_hand(head: Head, tmp_path: Path) -> None:
-    """From file to file: the face becomes blue, the hand before it and the hair above it do not."""
-    film = filmed(head, "hand")
+def test_a_pasted_crop_is_behind_the_hand(head: AnimatedHead, tmp_path: Path) -> None:
+    """From file to file: the face becomes blue, the hand in front of it does not."""
+    clip = render_occluded(head, "hand")
     lossless = OutputOptions(codec="ffv1", audio="none")
-    source = folder_of(tmp_path / "film.mkv", [picture for picture, _, _ in film], (384, 384))
+    source = write_clip(tmp_path / "clip.mkv", [image for image, _, _ in clip], (384, 384))
     cropped = tmp_path / "crop.mkv"
     cut_clip(source, cropped, CropOptions(template=TemplateOptions(size=256), output=lossless))
     blue = [
         np.clip(p * [0.6, 0.8, 1.0] + [0, 20, 60], 0, 255).astype(np.uint8)
         for p in read_all(cropped)
     ]
-    changed = folder_of(tmp_path / "changed.mkv", blue, (256, 256))
+    changed = write_clip(tmp_path / "changed.mkv", blue, (256, 256))
     places = tmp_path / "crop.crops.safetensors"
     options = PasteJobOptions(
         crops=places,
@@ -171,9 +191,9 @@ def test_a_pasted_crop_stays_behind_the_hand(head: Head, tmp_path: Path) -> None
     )
     out = tmp_path / "out.mkv"
     report = paste_clip(changed, source, out, options)
-    assert report.frames == len(film)
+    assert report.frames == len(clip)
     hand, face_seen = [], []
-    for (before, cover, face), after in zip(film, read_all(out), strict=True):
+    for (before, cover, face), after in zip(clip, read_all(out), strict=True):
         assert face.mesh is not None
         turned_blue = (after[..., 2].astype(int) - before[..., 2]) - (
             after[..., 0].astype(int) - before[..., 0]
@@ -191,8 +211,8 @@ def test_a_pasted_crop_stays_behind_the_hand(head: Head, tmp_path: Path) -> None
     assert np.mean(face_seen) > 0.8
 
 
-def test_crops_of_an_older_version_are_named() -> None:
-    class Blind:
+def test_crops_of_an_older_version_are_refused() -> None:
+    class FailingParser:
         crop_size = 64
         template = "square"
 
@@ -200,8 +220,9 @@ def test_crops_of_an_older_version_are_named() -> None:
             raise AssertionError
 
     frame: Any = None
-    place = CropPlacement(
+    place = TrackedCrop(
         align.square([0, 0, 9, 9], 32), Fraction(0), 0, np.zeros((36, 2), np.float32)
     )
-    with MaskLog(Blind(), 0.1) as log, pytest.raises(MediaError, match="older version"):  # type: ignore[arg-type]  # never asked
+    parser: Any = FailingParser()
+    with MaskLog(parser, 0.1) as log, pytest.raises(MediaError, match="older version"):
         log.add(frame, place)

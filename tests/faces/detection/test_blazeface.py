@@ -1,4 +1,4 @@
-"""Finding faces: overlap merging, anchors, turns, and real pictures of every size."""
+"""BlazeFace: overlap merging, anchors, rotations, and real images of every size."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hypothesis.extra import numpy as hnp
 from thcli.core.errors import WeightsError
 from thcli.core.types import Face
 from thcli.faces.detection.blazeface import (
-    FULL,
-    SHORT,
+    FULL_RANGE,
+    SHORT_RANGE,
     BlazeFace,
-    distinct,
-    merge,
-    moved,
-    turn_back,
+    drop_overlapping,
+    rotate_back,
+    shift_face,
+    weighted_nms,
 )
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 @st.composite
@@ -37,21 +37,21 @@ def boxes(draw: st.DrawFn) -> npt.NDArray[np.float32]:
 
 
 def test_anchors() -> None:
-    assert SHORT.anchors().shape == (896, 2)
-    assert FULL.anchors().shape == (2304, 2)
+    assert SHORT_RANGE.anchors().shape == (896, 2)
+    assert FULL_RANGE.anchors().shape == (2304, 2)
     assert np.allclose(
-        SHORT.anchors()[:4],
+        SHORT_RANGE.anchors()[:4],
         [[1 / 32, 1 / 32], [1 / 32, 1 / 32], [3 / 32, 1 / 32], [3 / 32, 1 / 32]],
     )
-    assert np.allclose(SHORT.anchors()[512], [1 / 16, 1 / 16])
+    assert np.allclose(SHORT_RANGE.anchors()[512], [1 / 16, 1 / 16])
 
 
 @given(boxes(), st.integers(0, 10**6))
-def test_merging_keeps_the_best_score_and_stays_inside(
+def test_weighted_nms_keeps_the_best_score_and_stays_inside(
     rows: npt.NDArray[np.float32], seed: int
 ) -> None:
     scores = np.random.default_rng(seed).uniform(0.5, 1, len(rows)).astype(np.float32)
-    found = merge(rows, scores)
+    found = weighted_nms(rows, scores)
     assert 1 <= len(found) <= len(rows)
     assert found[0][1] == scores.max()
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
@@ -60,16 +60,16 @@ def test_merging_keeps_the_best_score_and_stays_inside(
         assert (row <= rows.max(0) + 1e-3).all()
 
 
-def test_merging_averages_by_score() -> None:
+def test_weighted_nms_averages_by_score() -> None:
     rows = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
-    found = merge(rows, np.array([0.5, 1.0, 0.75], np.float32))
+    found = weighted_nms(rows, np.array([0.5, 1.0, 0.75], np.float32))
     assert [round(score, 2) for _, score in found] == [1.0, 0.75]
     assert np.allclose(found[0][0], [2 / 3, 0, 10 + 2 / 3, 10])
 
 
 @given(boxes())
-def test_distinct_faces_do_not_overlap(rows: npt.NDArray[np.float32]) -> None:
-    kept = distinct([Face(row, 1 - 0.01 * i) for i, row in enumerate(rows)])
+def test_drop_overlapping_leaves_no_overlap(rows: npt.NDArray[np.float32]) -> None:
+    kept = drop_overlapping([Face(row, 1 - 0.01 * i) for i, row in enumerate(rows)])
     assert kept[0].score == 1
     for i, a in enumerate(kept):
         for b in kept[:i]:
@@ -80,28 +80,28 @@ def test_distinct_faces_do_not_overlap(rows: npt.NDArray[np.float32]) -> None:
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_face_of_a_turned_picture_is_turned_back(quarters: int) -> None:
-    picture = np.zeros((40, 60), np.uint8)
-    picture[7, 11] = 255
-    ((y, x),) = np.argwhere(np.rot90(picture, quarters))
+def test_a_face_of_a_rotated_image_is_rotated_back(quarters: int) -> None:
+    image = np.zeros((40, 60), np.uint8)
+    image[7, 11] = 255
+    ((y, x),) = np.argwhere(np.rot90(image, quarters))
     face = Face(np.array([x, y, x, y], np.float32), 1.0, np.full((6, 2), (x, y), np.float32))
-    back = turn_back(face, quarters, 60, 40)
+    back = rotate_back(face, quarters, 60, 40)
     assert back.box.tolist() == [11, 7, 11, 7]
     assert back.keypoints is not None
     assert (back.keypoints == (11, 7)).all()
 
 
-def test_moving_takes_box_and_points() -> None:
-    face = moved(Face(np.zeros(4, np.float32), 1.0, np.zeros((6, 2), np.float32)), 3, 5)
+def test_shift_face_shifts_box_and_points() -> None:
+    face = shift_face(Face(np.zeros(4, np.float32), 1.0, np.zeros((6, 2), np.float32)), 3, 5)
     assert face.box.tolist() == [3, 5, 3, 5]
     assert face.keypoints is not None
     assert (face.keypoints == (3, 5)).all()
 
 
 def expect_one(
-    detector: BlazeFace, picture: npt.NDArray[np.generic], centre: tuple[float, float], width: float
+    detector: BlazeFace, image: npt.NDArray[np.generic], centre: tuple[float, float], width: float
 ) -> Face:
-    faces = detector.detect(picture)
+    faces = detector.detect(image)
     assert len(faces) == 1
     box = faces[0].box
     assert (
@@ -112,7 +112,7 @@ def expect_one(
     return faces[0]
 
 
-def test_the_astronaut(detector: BlazeFace, astronaut: Picture) -> None:
+def test_the_astronaut(detector: BlazeFace, astronaut: Pixels) -> None:
     face = expect_one(detector, astronaut, (225, 127), 94)
     assert face.keypoints is not None
     right_eye, left_eye, nose, mouth, right_ear, left_ear = face.keypoints
@@ -120,7 +120,7 @@ def test_the_astronaut(detector: BlazeFace, astronaut: Picture) -> None:
     assert right_eye[1] < nose[1] < mouth[1]
 
 
-def test_sixteen_bits_are_the_same_picture(detector: BlazeFace, astronaut: Picture) -> None:
+def test_sixteen_bits_give_the_same_faces(detector: BlazeFace, astronaut: Pixels) -> None:
     (deep,), (flat,) = (
         detector.detect(astronaut.astype(np.uint16) * 257),
         detector.detect(astronaut),
@@ -131,9 +131,9 @@ def test_sixteen_bits_are_the_same_picture(detector: BlazeFace, astronaut: Pictu
 @pytest.mark.parametrize("size", [(1920, 1080), (512, 512), (300, 700)])
 @pytest.mark.parametrize("share", [0.55, 0.12, 0.045])
 def test_small_and_large_faces(
-    detector: BlazeFace, astronaut: Picture, size: tuple[int, int], share: float
+    detector: BlazeFace, astronaut: Pixels, size: tuple[int, int], share: float
 ) -> None:
-    """share: the face's width over the picture's longer side."""
+    """share: width of the face over the longer side of the image."""
     width = share * max(size)
     k = width / 94
     if k * 220 > min(size):
@@ -145,20 +145,20 @@ def test_small_and_large_faces(
         fy=k,
         interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR,
     )
-    picture = np.full((size[1], size[0], 3), 128, np.uint8)
+    image = np.full((size[1], size[0], 3), 128, np.uint8)
     x, y = (size[0] - small.shape[1]) * 2 // 3, (size[1] - small.shape[0]) // 3
-    picture[y : y + small.shape[0], x : x + small.shape[1]] = small
-    expect_one(detector, picture, (x + 110 * k, y + 97 * k), width)
+    image[y : y + small.shape[0], x : x + small.shape[1]] = small
+    expect_one(detector, image, (x + 110 * k, y + 97 * k), width)
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_turned_pictures(detector: BlazeFace, astronaut: Picture, quarters: int) -> None:
-    picture = np.ascontiguousarray(np.rot90(astronaut, quarters))
+def test_rotated_images(detector: BlazeFace, astronaut: Pixels, quarters: int) -> None:
+    image = np.ascontiguousarray(np.rot90(astronaut, quarters))
     x, y = {1: (127, 511 - 225), 2: (511 - 225, 511 - 127), 3: (511 - 127, 225)}[quarters]
-    expect_one(detector, picture, (x, y), 94)
+    expect_one(detector, image, (x, y), 94)
 
 
-def test_two_faces(detector: BlazeFace, astronaut: Picture) -> None:
+def test_two_faces(detector: BlazeFace, astronaut: Pixels) -> None:
     both = np.hstack([astronaut, astronaut[:, ::-1]])
     centres = sorted((face.box[0] + face.box[2]) / 2 for face in detector.detect(both))
     assert np.allclose(centres, [225, 1023 - 225], atol=15)
@@ -171,6 +171,6 @@ def test_none(detector: BlazeFace, shape: tuple[int, int]) -> None:
     assert detector.detect(np.zeros_like(ramp)) == []
 
 
-def test_missing_weights_are_told_when_needed(tmp_path: Path) -> None:
+def test_missing_weights_are_an_error_when_needed(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         BlazeFace(tmp_path / "a", tmp_path / "b").detect(np.zeros((9, 9, 3), np.uint8))

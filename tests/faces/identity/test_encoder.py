@@ -1,4 +1,4 @@
-"""Which backend --identity means, and that it costs nothing until it is asked."""
+"""Choice of the identity backend by --identity, and its lazy loading."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import pytest
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions
 from thcli.faces.backends import IDENTITIES
-from thcli.faces.identity.encoder import encoder, unit_rows
+from thcli.faces.identity.encoder import load_encoder, normalize_rows
 
 
-def test_auto_is_our_own_and_none_is_none() -> None:
-    own = encoder("auto", RunOptions())
+def test_auto_is_our_network_and_none_is_none() -> None:
+    own = load_encoder("auto", RunOptions())
     assert own is not None and own.name == "identity-s"
-    assert encoder("none", RunOptions()) is None
+    assert load_encoder("none", RunOptions()) is None
 
 
 def test_a_free_licence_has_no_default() -> None:
     free = RunOptions(licence="free")
-    assert encoder("auto", free) is None
+    assert load_encoder("auto", free) is None
     with pytest.raises(WeightsError, match="--licence free"):
-        encoder("identity-s", free)
+        load_encoder("identity-s", free)
 
 
-def test_a_backend_that_is_not_there_is_told_at_once(
+def test_an_unknown_backend_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError, match="sface"):
-        encoder("sface", RunOptions())
+        load_encoder("sface", RunOptions())
     with pytest.raises(UsageError, match="no identity named 'arcface'") as caught:
-        encoder("arcface", RunOptions())
+        load_encoder("arcface", RunOptions())
     for name in IDENTITIES.rows:
         assert name in caught.value.hint
 
@@ -43,18 +43,18 @@ def test_torch_comes_with_the_first_face() -> None:
     program = """
 import sys
 from thcli.core.options import FaceOptions, RunOptions
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.face_finder import FaceFinder
 finders = FaceFinder.load(FaceOptions(), RunOptions())
 assert finders.identity is not None
 assert "torch" not in sys.modules
 import numpy as np
-finders.identity.vectors([np.zeros((112, 112, 3), np.uint8)])
+finders.identity.encode_crops([np.zeros((112, 112, 3), np.uint8)])
 assert "torch" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_unit_rows() -> None:
-    rows = unit_rows([np.array([3, 4], np.float32), np.array([0, 0], np.float32)])
+def test_normalize_rows() -> None:
+    rows = normalize_rows([np.array([3, 4], np.float32), np.array([0, 0], np.float32)])
     assert rows.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
-    assert unit_rows([]).shape == (0, 0)
+    assert normalize_rows([]).shape == (0, 0)

@@ -1,4 +1,4 @@
-"""The network and its backend: shapes, unit length, folding, batches; and with the shipped weights, who is who."""
+"""identity-s: shapes, unit length, folding and batches; identities with the bundled weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.detection.blazeface import load as load_detector
-from thcli.faces.identity.aligned import SIZE, aligned
-from thcli.faces.identity.network import LENGTH, SIDE, IdentityNet, folded, seen
-from thcli.faces.identity.small import IdentitySmall, load, load_own
+from thcli.faces.identity.aligned_crop import SIZE, aligned_crop
+from thcli.faces.identity.network import (
+    SIDE,
+    VECTOR_LENGTH,
+    IdentityNet,
+    fold_batch_norm,
+    reduce_crop,
+)
+from thcli.faces.identity.small import IdentitySmall, load, load_file
 from thcli.faces.landmarks.facemesh import load as load_landmarker
 
 CPU = RunOptions(device="cpu", threads=1)
@@ -28,8 +34,8 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def stirred(narrow: int = 8) -> IdentityNet:
-    """A network whose normalisations have statistics of their own."""
+def random_network(narrow: int = 8) -> IdentityNet:
+    """Return a network with random statistics in its normalizations."""
     torch.manual_seed(3)
     net = IdentityNet(narrow)
     with torch.no_grad():
@@ -47,29 +53,29 @@ def crops(count: int) -> list[Image]:
 
 
 def test_vectors_have_unit_length() -> None:
-    out, maps = stirred().with_maps(torch.rand(3, 3, SIDE, SIDE))
-    assert out.shape == (3, LENGTH)
+    out, maps = random_network().forward_with_maps(torch.rand(3, 3, SIDE, SIDE))
+    assert out.shape == (3, VECTOR_LENGTH)
     assert torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-5)
     assert [m.shape[2:] for m in maps] == [(8, 8), (4, 4)]
 
 
-def test_what_it_sees_is_the_mean_of_the_area() -> None:
+def test_the_input_is_the_area_mean() -> None:
     crop = crops(1)[0]
-    assert seen(crop).shape == (SIDE, SIDE, 3)
-    assert float(seen(crop).mean()) == pytest.approx(float(crop.mean()), abs=0.5)
-    assert seen(np.full((SIZE, SIZE, 3), 200, np.uint8)).min() == 200
+    assert reduce_crop(crop).shape == (SIDE, SIDE, 3)
+    assert float(reduce_crop(crop).mean()) == pytest.approx(float(crop.mean()), abs=0.5)
+    assert reduce_crop(np.full((SIZE, SIZE, 3), 200, np.uint8)).min() == 200
 
 
 def test_a_mirror_image_is_the_same_person() -> None:
-    encoder = IdentitySmall(stirred(), torch.device("cpu"))
+    encoder = IdentitySmall(random_network(), torch.device("cpu"))
     crop = crops(1)[0]
-    rows = encoder.vectors([crop, np.ascontiguousarray(crop[:, ::-1])])
+    rows = encoder.encode_crops([crop, np.ascontiguousarray(crop[:, ::-1])])
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
 
 
-def test_folding_changes_nothing_but_the_layers() -> None:
-    net = stirred()
-    small = folded(net)
+def test_folding_changes_only_the_layers() -> None:
+    net = random_network()
+    small = fold_batch_norm(net)
     x = torch.rand(4, 3, SIDE, SIDE)
     with torch.inference_mode():
         assert float((net(x) - small(x)).abs().max()) < 1e-5
@@ -81,21 +87,21 @@ def test_folding_changes_nothing_but_the_layers() -> None:
     )  # the given one is left alone
 
 
-def test_the_shipped_network_is_small() -> None:
+def test_the_bundled_network_is_small() -> None:
     assert 2 * sum(value.numel() for value in IdentityNet().state_dict().values()) < 16e6
 
 
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_a_vector_does_not_depend_on_the_batch(count: int) -> None:
-    encoder = IdentitySmall(stirred(), torch.device("cpu"))
-    rows = encoder.vectors(crops(count))
-    assert rows.shape == (count, LENGTH) and rows.dtype == np.float32
+    encoder = IdentitySmall(random_network(), torch.device("cpu"))
+    rows = encoder.encode_crops(crops(count))
+    assert rows.shape == (count, VECTOR_LENGTH) and rows.dtype == np.float32
     for row, crop in list(zip(rows, crops(count), strict=True))[::13]:
-        np.testing.assert_allclose(encoder.vectors([crop])[0], row, atol=1e-5)
+        np.testing.assert_allclose(encoder.encode_crops([crop])[0], row, atol=1e-5)
 
 
 def test_a_face_without_landmarks_is_refused() -> None:
-    encoder = IdentitySmall(stirred(), torch.device("cpu"))
+    encoder = IdentitySmall(random_network(), torch.device("cpu"))
     with pytest.raises(NoFaceError):
         encoder.identify(
             np.zeros((64, 64, 3), np.uint8), Face(np.array([0, 0, 9, 9], np.float32), 0.9)
@@ -106,45 +112,45 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file(
-        {key: value.contiguous() for key, value in stirred().state_dict().items()},
+        {key: value.contiguous() for key, value in random_network().state_dict().items()},
         tmp_path / "narrow.safetensors",
     )
     with pytest.raises(WeightsError, match=r"narrow\.safetensors does not fit its network"):
-        load_own(tmp_path / "narrow.safetensors", CPU)
+        load_file(tmp_path / "narrow.safetensors", CPU)
 
 
-def test_a_licence_that_is_free_leaves_it_out() -> None:
+def test_a_free_licence_refuses_the_weights() -> None:
     with pytest.raises(WeightsError, match="identity-s may not be used with --licence free"):
         load(RunOptions(device="cpu", licence="free"))
 
 
-def face_of(picture: Image) -> Face:
-    """The largest face of a picture, with its mesh."""
+def face_of(image: Image) -> Face:
+    """Return the largest face of an image, with its mesh."""
     detector, landmarker = load_detector(CPU), load_landmarker(CPU)
-    face = landmarker.fit(picture, detector.detect(picture)[0])
+    face = landmarker.fit(image, detector.detect(image)[0])
     assert face is not None
     return face
 
 
 def astronaut() -> Image:
-    return np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image is without types
+    return np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]
 
 
-def vector_of(picture: Image) -> Array32:
-    return load(CPU).identify(picture, face_of(picture)).vector
+def vector_of(image: Image) -> Array32:
+    return load(CPU).identify(image, face_of(image)).vector
 
 
-def test_the_shipped_weights_know_a_face_again() -> None:
-    """Turned, small, mirrored, dark, badly coded; in sixteen bits it is the same."""
-    picture = astronaut()
-    own, encoder = vector_of(picture), load(CPU)
-    assert encoder.identify(picture, face_of(picture)).backend == "identity-s"
+def test_the_bundled_weights_recognize_a_face() -> None:
+    """Rotated, small, mirrored, dark, compressed; 16 bits give the same vector."""
+    image = astronaut()
+    own, encoder = vector_of(image), load(CPU)
+    assert encoder.identify(image, face_of(image)).backend == "identity-s"
     turn = cv2.getRotationMatrix2D((220, 100), 25, 1.0)
-    turned = np.asarray(cv2.warpAffine(picture, turn, (512, 512)), np.uint8)
-    dark = np.asarray(picture * 0.4, np.uint8)
-    mirrored = np.ascontiguousarray(picture[:, ::-1])
-    small = np.asarray(cv2.resize(picture, (160, 160), interpolation=cv2.INTER_AREA), np.uint8)
-    _, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 12])
+    turned = np.asarray(cv2.warpAffine(image, turn, (512, 512)), np.uint8)
+    dark = np.asarray(image * 0.4, np.uint8)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    small = np.asarray(cv2.resize(image, (160, 160), interpolation=cv2.INTER_AREA), np.uint8)
+    _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 12])
     poor = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     for name, other in {
         "turned": turned,
@@ -154,13 +160,13 @@ def test_the_shipped_weights_know_a_face_again() -> None:
         "poor": poor,
     }.items():
         assert float(vector_of(other) @ own) > encoder.same_person + 0.1, name
-    deep = picture.astype(np.uint16) * 257
+    deep = image.astype(np.uint16) * 257
     np.testing.assert_allclose(
-        encoder.vectors([aligned(deep, face_of(picture))])[0], own, atol=0.02
+        encoder.encode_crops([aligned_crop(deep, face_of(image))])[0], own, atol=0.02
     )
 
 
-def test_the_shipped_weights_tell_people_apart(shared: Path) -> None:
+def test_the_bundled_weights_separate_people(shared: Path) -> None:
     """Frames of one clip are one person, two portraits are two."""
     from thcli import media
 

@@ -1,4 +1,4 @@
-"""The mesh net on a real face: what it says must turn, shrink and flip with the picture."""
+"""FaceMesh on a real face: equivariance to rotation, scale and mirroring."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thcli.core.geometry import similarity, transform, warp
+from thcli.core.geometry import fit_similarity_matrix, transform_points, warp_affine
 from thcli.core.types import Array32, Face
 from thcli.faces.detection.blazeface import BlazeFace
 from thcli.faces.landmarks import topology as topo
 from thcli.faces.landmarks.facemesh import FaceMesh
-from thcli.faces.landmarks.roi import Roi, cut_out, roi_of_detection, roi_of_mesh
+from thcli.faces.landmarks.roi import Roi, crop_roi, roi_of_detection, roi_of_mesh
 from thcli.motion.canonical import neutral
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 def mesh_at(x: float, y: float, size: float, angle: float) -> Array32:
-    """The neutral mesh with its outer eye corners `size` apart, turned in the picture by angle (x towards y)."""
+    """Return the neutral mesh with its outer eye corners `size` apart, rotated by angle."""
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     return np.asarray(size * neutral() @ turn.T + (x, y, 0), np.float32)
@@ -34,7 +34,7 @@ def iod(mesh: Array32) -> float:
 
 
 @pytest.fixture(scope="module")
-def face(detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture) -> Face:
+def face(detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels) -> Face:
     (found,) = detector.detect(astronaut)
     fitted = landmarker.fit(astronaut, found)
     assert fitted is not None
@@ -56,7 +56,7 @@ def inside(ring: Array32, point: Array32) -> bool:
     )
 
 
-def test_the_face_is_whole(face: Face) -> None:
+def test_the_face_has_all_outputs(face: Face) -> None:
     mesh = mesh_of(face)
     assert mesh.shape == (468, 3)
     assert mesh.dtype == np.float32
@@ -91,24 +91,24 @@ def test_the_keypoints_are_those_of_the_mesh(face: Face) -> None:
     assert left_eye[1] < nose[1] < mouth[1]
 
 
-def test_a_copy_turned_and_shrunk(
-    detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture, face: Face
+def test_a_rotated_and_reduced_copy(
+    detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels, face: Face
 ) -> None:
     mesh = mesh_of(face)
     centre = mesh[:, :2].mean(0)
     angle = np.deg2rad(15)
     k = 0.8 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = np.array([[0.0, 0], [100, 0], [0, 100]])
-    copy_from_original = similarity(corners, corners @ k.T + (256, 200) - k @ centre)
-    copy = warp(astronaut, copy_from_original, (512, 512))
-    guess = transform(copy_from_original, mesh[:, :2])
+    copy_from_original = fit_similarity_matrix(corners, corners @ k.T + (256, 200) - k @ centre)
+    copy = warp_affine(astronaut, copy_from_original, (512, 512))
+    guess = transform_points(copy_from_original, mesh[:, :2])
     (detected,) = detector.detect(copy)
     found = mesh_of(landmarker.fit(copy, detected))
     error = np.linalg.norm(found[:, :2] - guess, axis=1)
     assert np.sqrt((error**2).mean()) < 0.01 * 0.8 * iod(mesh)
 
 
-def test_a_mirrored_copy(landmarker: FaceMesh, astronaut: Picture, face: Face) -> None:
+def test_a_mirrored_copy(landmarker: FaceMesh, astronaut: Pixels, face: Face) -> None:
     mesh = mesh_of(face)
     mirrored = mesh[topo.PAIRS] * np.array([-1, 1, 1], np.float32) + np.array(
         [511, 0, 0], np.float32
@@ -120,8 +120,8 @@ def test_a_mirrored_copy(landmarker: FaceMesh, astronaut: Picture, face: Face) -
     assert np.sqrt((error**2).mean()) < 0.02 * iod(mesh)
 
 
-def test_sixteen_bits_are_the_same_picture(
-    landmarker: FaceMesh, astronaut: Picture, face: Face
+def test_sixteen_bits_give_the_same_mesh(
+    landmarker: FaceMesh, astronaut: Pixels, face: Face
 ) -> None:
     deep = mesh_of(landmarker.fit(astronaut.astype(np.uint16) * 257, face))
     flat = mesh_of(landmarker.fit(astronaut, face))
@@ -130,31 +130,33 @@ def test_sixteen_bits_are_the_same_picture(
 
 @pytest.mark.parametrize("turn", [90, 135, 180, 225, 270])
 def test_heads_that_are_not_upright(
-    detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture, face: Face, turn: int
+    detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels, face: Face, turn: int
 ) -> None:
     matrix = np.eye(3)
     matrix[:2] = cv2.getRotationMatrix2D((225, 127), turn, 1)
     matrix[:2, 2] += (31, 129)
-    picture = warp(astronaut, matrix, (512, 512))
-    fits = [landmarker.fit(picture, found) for found in detector.detect(picture)]
+    image = warp_affine(astronaut, matrix, (512, 512))
+    fits = [landmarker.fit(image, found) for found in detector.detect(image)]
     best = max((f for f in fits if f is not None), key=lambda f: f.logit)
-    error = np.linalg.norm(mesh_of(best)[:, :2] - transform(matrix, mesh_of(face)[:, :2]), axis=1)
+    error = np.linalg.norm(
+        mesh_of(best)[:, :2] - transform_points(matrix, mesh_of(face)[:, :2]), axis=1
+    )
     assert np.sqrt((error**2).mean()) < 0.05 * iod(mesh_of(face))
 
 
-def test_settling_is_steadier(landmarker: FaceMesh, astronaut: Picture, face: Face) -> None:
+def test_refine_is_more_stable(landmarker: FaceMesh, astronaut: Pixels, face: Face) -> None:
     rng = np.random.default_rng(0)
     noisy = [
         np.clip(astronaut + rng.normal(0, 6, astronaut.shape), 0, 255).astype(np.uint8)
         for _ in range(6)
     ]
-    single = np.array([mesh_of(landmarker.fit(picture, face)) for picture in noisy])
-    refined = np.array([mesh_of(landmarker.refine(picture, face)) for picture in noisy])
+    single = np.array([mesh_of(landmarker.fit(image, face)) for image in noisy])
+    refined = np.array([mesh_of(landmarker.refine(image, face)) for image in noisy])
     assert refined.std(0).mean() < 0.9 * single.std(0).mean()
     assert np.abs(refined.mean(0) - single.mean(0)).mean() < 0.02 * iod(mesh_of(face))
 
 
-def test_no_face(landmarker: FaceMesh, astronaut: Picture) -> None:
+def test_no_face(landmarker: FaceMesh, astronaut: Pixels) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
     there = Face(np.array([80, 80, 180, 180], np.float32), 1.0)
     assert landmarker.fit(noise, there) is None
@@ -167,7 +169,7 @@ def test_no_face(landmarker: FaceMesh, astronaut: Picture) -> None:
     )
 
 
-def test_clones_work_side_by_side(landmarker: FaceMesh, astronaut: Picture, face: Face) -> None:
+def test_clones_work_in_parallel(landmarker: FaceMesh, astronaut: Pixels, face: Face) -> None:
     expected = mesh_of(landmarker.fit(astronaut, face))
 
     def five_times(own: FaceMesh) -> list[Array32]:
@@ -201,29 +203,23 @@ def test_the_region_of_a_detection() -> None:
 
 @pytest.mark.parametrize("side", [96.0, 192.0, 300.0, 500.0, 1000.0])
 @pytest.mark.parametrize("angle", [0.0, 0.4])
-def test_the_cut_out_shows_its_region(side: float, angle: float) -> None:
-    """A picture whose red and green are x and y: the crop must read its own coordinates, shrunk or enlarged."""
+def test_the_crop_shows_its_region(side: float, angle: float) -> None:
+    """Red and green of the image are x and y: the crop must read its own coordinates."""
     y, x = np.mgrid[:1200, :1200].astype(np.float32)
-    picture = np.stack([x, y, 0 * x], -1).astype(np.uint16) * 32
+    image = np.stack([x, y, 0 * x], -1).astype(np.uint16) * 32
     roi = Roi(600.3, 590.7, side, angle)
-    crop = cut_out(picture, roi).astype(np.float64) / 32
+    crop = crop_roi(image, roi).astype(np.float64) / 32
     u, v = 30, 150
     expected = roi.matrix() @ (u + 0.5, v + 0.5, 1) - 0.5
     assert np.abs(crop[v, u, :2] - expected).max() < 0.05 + 0.002 * side
 
 
-def test_the_cut_out_is_black_outside() -> None:
-    crop = cut_out(np.full((50, 50, 3), 200, np.uint8), Roi(0, 0, 600, 0))
+def test_the_crop_is_black_outside() -> None:
+    crop = crop_roi(np.full((50, 50, 3), 200, np.uint8), Roi(0, 0, 600, 0))
     assert crop.shape == (192, 192, 3)
     assert not crop[:90, :90].any()
     assert (crop[100:105, 100:105] == 200).all()
-    for x, y in (
-        (-5000, 0),
-        (0, 9000),
-        (25, 25),
-    ):  # far outside, or with the picture smaller than one step of thinning
-        assert cut_out(np.full((3, 50, 3), 200, np.uint8), Roi(x, y, 6000, 0.3)).shape == (
-            192,
-            192,
-            3,
-        )
+    # Far outside, or with an image smaller than one step of the subsampling.
+    for x, y in ((-5000, 0), (0, 9000), (25, 25)):
+        strip = np.full((3, 50, 3), 200, np.uint8)
+        assert crop_roi(strip, Roi(x, y, 6000, 0.3)).shape == (192, 192, 3)

@@ -1,4 +1,4 @@
-"""Other views of a picture: the 68 iBUG points of a mesh, and the person's matte."""
+"""The 68 iBUG landmarks of a mesh, and the person matte."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from thcli.faces.compositing.person_matte import Selfie
+from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.faces.landmarks import topology as topo
 from thcli.faces.landmarks.landmarks68 import landmarks68
 from thcli.faces.landmarks.layouts import five_points
 from thcli.motion.canonical import neutral
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 MIRROR = [
     *range(16, -1, -1),
     *range(26, 16, -1),
@@ -56,13 +56,13 @@ MIRROR = [
 """The iBUG scheme's own left-right pairs."""
 
 
-def test_the_68_points_mirror_as_ibug_does() -> None:
+def test_the_68_points_mirror_as_in_ibug() -> None:
     mesh = neutral()
     mirrored = mesh[topo.PAIRS] * [-1, 1, 1]
     assert np.allclose(landmarks68(mirrored), landmarks68(mesh)[MIRROR] * [-1, 1, 1], atol=1e-3)
 
 
-def test_the_68_points_lie_where_they_are_called() -> None:
+def test_the_68_points_are_at_their_features() -> None:
     points = landmarks68(neutral())
     x, y = points[:, 0], points[:, 1]
     assert points.shape == (68, 3)
@@ -93,15 +93,15 @@ def test_the_jaw_is_evenly_spaced() -> None:
     assert steps.max() / steps.min() < 1.25
 
 
-def test_five_points_of_both_views_agree() -> None:
+def test_five_points_of_both_layouts_agree() -> None:
     whole, part = five_points(neutral()), five_points(landmarks68(neutral()))
     assert np.abs(whole - part).max() < 0.03
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_the_matte_holds_the_person(selfie_net: Path, astronaut: Picture, deep: bool) -> None:
-    picture = astronaut[:400].astype(np.uint16) * 257 if deep else astronaut[:400]
-    matte = Selfie(selfie_net).probability(picture)
+def test_the_matte_covers_the_person(selfie_net: Path, astronaut: Pixels, deep: bool) -> None:
+    image = astronaut[:400].astype(np.uint16) * 257 if deep else astronaut[:400]
+    matte = PersonMatte(selfie_net).probability(image)
     assert matte.shape == (400, 512)
     assert matte.dtype == np.float32
     assert 0 <= matte.min() <= matte.max() <= 1

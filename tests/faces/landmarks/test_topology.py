@@ -1,4 +1,4 @@
-"""The mesh's table: a disc with three holes, mirror-symmetric point by point, wound towards the camera."""
+"""Topology of the mesh: a disc with three holes, mirror pairs, winding, groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thcli.motion.canonical import neutral
 
 
 def edges() -> dict[tuple[int, int], int]:
-    """Each undirected edge and how many triangles share it."""
+    """Count the triangles at each undirected edge."""
     count: dict[tuple[int, int], int] = {}
     for a, b, c in topo.TRIANGLES.tolist():
         for edge in ((a, b), (b, c), (c, a)):
@@ -19,7 +19,7 @@ def edges() -> dict[tuple[int, int], int]:
     return count
 
 
-def test_it_is_a_disc_with_three_holes() -> None:
+def test_the_mesh_is_a_disc_with_three_holes() -> None:
     shared = edges()
     assert len(topo.TRIANGLES) == 852
     assert set(np.unique(topo.TRIANGLES)) == set(range(468))
@@ -29,7 +29,7 @@ def test_it_is_a_disc_with_three_holes() -> None:
     assert rim == set(np.concatenate([topo.OVAL, topo.LIPS_INNER, *topo.EYES]).tolist())
 
 
-def test_neighbours_are_wound_alike() -> None:
+def test_neighbours_have_one_winding() -> None:
     directed = {
         (a, b)
         for t in topo.TRIANGLES.tolist()

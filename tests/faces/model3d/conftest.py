@@ -1,4 +1,4 @@
-"""The clips and the command runner of the stage tests."""
+"""Fixtures of the stage tests: clips and the command runner."""
 
 from tests.pipeline.stages.conftest import blank, clip, gap, pair, photo, room, thcli
 

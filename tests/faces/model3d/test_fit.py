@@ -1,4 +1,4 @@
-"""`thcli fit`."""
+"""The command `thcli fit`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faces.model3d.made_models import PUBLISHED, install
+from tests.faces.model3d.published_weights import PUBLISHED, install
 from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli
-from thcli.motion.file import MotionFile
-from thcli.motion.model3d import EXPRESSION, IDENTITY
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.model3d import EXPRESSION_NAMES, IDENTITY_COUNT
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -27,7 +27,11 @@ def test_a_table_has_a_row_a_frame_in_degrees(thcli: Thcli, clip: Path, tmp_path
     rows = table(tmp_path / "x.csv")
     assert (len(rows), ran.report["frames"], ran.report["model3d"]) == (FRAMES, FRAMES, "mesh")
     heads = ["index", "pts", "seconds", "seen", "pitch", "yaw", "roll", "scale", "x", "y"]
-    assert list(rows[0]) == [*heads, *EXPRESSION, *(f"identity_{i + 1}" for i in range(IDENTITY))]
+    assert list(rows[0]) == [
+        *heads,
+        *EXPRESSION_NAMES,
+        *(f"identity_{i + 1}" for i in range(IDENTITY_COUNT)),
+    ]
     times = [float(row["seconds"]) for row in rows]
     np.testing.assert_allclose(times, np.arange(FRAMES) / 25, atol=1e-6)
     assert all(row["seen"] == "1" and 0 < float(row["x"]) < SIDE for row in rows)
@@ -35,12 +39,12 @@ def test_a_table_has_a_row_a_frame_in_degrees(thcli: Thcli, clip: Path, tmp_path
     for name, column in zip(("pitch", "yaw", "roll"), angles.T, strict=True):
         assert ran.report["pose"][name]["mean"] == pytest.approx(column.mean(), abs=0.01)
         assert ran.report["pose"][name]["max"] == pytest.approx(column.max(), abs=0.01)
-    # the picture turns by .1 sin(.31 t) radians, the head with it
+    # The image rotates by 0.1 sin(0.31 t) radians, with the head.
     turn = np.degrees(0.1 * np.sin(0.31 * 2 * np.pi * np.array(times)))
     np.testing.assert_allclose(angles[:, 2] - angles[0, 2], turn, atol=1.0)
 
 
-def test_the_three_forms_say_the_same(thcli: Thcli, clip: Path, tmp_path: Path) -> None:
+def test_the_three_formats_agree(thcli: Thcli, clip: Path, tmp_path: Path) -> None:
     for ending in ("csv", "jsonl", "safetensors"):
         assert thcli("fit", clip, "-o", tmp_path / f"x.{ending}", "-q").code == 0
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
@@ -48,7 +52,7 @@ def test_the_three_forms_say_the_same(thcli: Thcli, clip: Path, tmp_path: Path) 
     assert (stored.kind, stored.metadata["model"], stored.metadata["expression"]) == (
         "coefficients",
         "mesh",
-        " ".join(EXPRESSION),
+        " ".join(EXPRESSION_NAMES),
     )
     motion = stored.window(0, len(stored))
     assert motion.valid.all()
@@ -70,10 +74,10 @@ def test_the_three_forms_say_the_same(thcli: Thcli, clip: Path, tmp_path: Path) 
         )
 
 
-def test_a_picture_on_standard_output(thcli: Thcli, photo: Path) -> None:
+def test_an_image_on_standard_output(thcli: Thcli, photo: Path) -> None:
     ran = thcli("fit", photo)
     (row,) = ran.rows
-    assert set(row["expression"]) == set(EXPRESSION)
+    assert set(row["expression"]) == set(EXPRESSION_NAMES)
     assert abs(row["yaw"]) < 40
     assert "pitch:" in ran.err
 
@@ -99,7 +103,7 @@ def test_one_face_at_a_time(thcli: Thcli, pair: Path, tmp_path: Path) -> None:
     assert left == pytest.approx(-right, abs=6)  # one is the other's mirror image
 
 
-def test_errors_have_their_codes_and_leave_nothing(
+def test_errors_have_their_codes_and_leave_no_file(
     thcli: Thcli, photo: Path, blank: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "x.csv"
@@ -121,14 +125,14 @@ def test_errors_have_their_codes_and_leave_nothing(
 
 
 @pytest.mark.slow
-def test_a_model_of_pictures_sees_the_frames(
+def test_a_model_of_images_reads_the_frames(
     thcli: Thcli,
     gap: Path,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Random weights in 3DDFA_V2's layout: the windows of any batch give the same file, frame for frame."""
+    """Random weights in 3DDFA_V2's layout: any batch size gives the same file."""
     from thcli import weights
     from thcli.weights import cache_folder
 

@@ -1,4 +1,4 @@
-"""facexlib's parsers: official layouts at random weights, imported and loaded as a user's are; the orders of their classes; their input."""
+"""facexlib's parsers: official layouts with random weights, class orders, and inputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from thcli.core.options import RunOptions
 from thcli.core.types import Face
 from thcli.faces.adapters import facexlib_parse as fx
 from thcli.faces.backends import PARSERS
-from thcli.faces.parsing import CLASSES, number
+from thcli.faces.parsing import CLASSES, class_number
 
-from facexlib.parsing.bisenet import BiSeNet  # isort: skip  # imports torchvision, which facexlib_parse has mended
+# These import torchvision, which facexlib_parse makes importable.
+from facexlib.parsing.bisenet import BiSeNet  # isort: skip
 from facexlib.parsing.parsenet import ParseNet  # isort: skip
 
 RUN = RunOptions(device="cpu", threads=1)
@@ -24,8 +25,8 @@ FACE = Face(np.array([100, 100, 400, 400], np.float32), 1.0)
 SIDE = fx.SIDE
 
 
-class Stripes(torch.nn.Module):
-    """Every output is sure in a stripe of its own, 16 columns wide; keeps what it was given."""
+class StripeNetwork(torch.nn.Module):
+    """Fake network: output n is certain in stripe n, 16 columns wide; it records its input."""
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.seen = x
@@ -35,7 +36,7 @@ class Stripes(torch.nn.Module):
         return out, x
 
 
-def filled(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+def random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     state = {
         k: torch.randn_like(v) * 0.05
@@ -59,7 +60,7 @@ def test_an_imported_file_of_the_official_layout_parses(
         if name == "facexlib"
         else ParseNet(in_size=SIDE, out_size=SIDE, parsing_ch=19)
     )
-    state = filled(network)
+    state = random_state(network)
     file = tmp_path / weights.registry()[entry].file
     torch.save(state, file)
     weights.import_file(entry, file, trust=True)
@@ -85,16 +86,16 @@ def test_an_imported_file_of_the_official_layout_parses(
 
 @pytest.mark.parametrize("order", [fx.BISENET_ORDER, fx.PARSENET_ORDER])
 def test_the_outputs_become_our_classes(order: tuple[str, ...]) -> None:
-    """The n-th output is sure in the n-th stripe: there our class has to be the one that the network means."""
+    """Output n is certain in stripe n: that stripe must get the class of the network."""
     assert sorted(order) == sorted(CLASSES)
-    parser = fx.FacexlibParser(Stripes(), order, fx._HALF, torch.device("cpu"))
+    parser = fx.FacexlibParser(StripeNetwork(), order, fx._SYMMETRIC, torch.device("cpu"))
     labels = parser.parse([np.zeros((SIDE, SIDE, 3), np.uint8)], [FACE])[0].argmax(0)
     for k, name in enumerate(order):
-        assert (labels[:, 16 * k : 16 * k + 16] == number(name)).all(), name
+        assert (labels[:, 16 * k : 16 * k + 16] == class_number(name)).all(), name
 
 
 def test_the_published_numbers_of_the_two_orders() -> None:
-    """As the library's own examples say: 17 is BiSeNet's hair and ParseNet's neck, 13 the lower lip and the hair."""
+    """As in the library's examples: 17 is BiSeNet's hair and ParseNet's neck."""
     assert (
         fx.BISENET_ORDER[17],
         fx.BISENET_ORDER[13],
@@ -109,13 +110,11 @@ def test_the_published_numbers_of_the_two_orders() -> None:
     ) == ("neck", "hair", "nose", "cloth")
 
 
-@pytest.mark.parametrize("levels", [fx._HALF, fx._IMAGENET])
-def test_pixels_are_scaled_as_trained(levels: fx.Levels) -> None:
-    network = Stripes()
-    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
-    picture[0, 0] = (255, 51, 0)  # red, green, blue
-    fx.FacexlibParser(network, fx.BISENET_ORDER, levels, torch.device("cpu")).parse(
-        [picture], [FACE]
-    )
-    wanted = (np.array([1.0, 0.2, 0.0]) - levels[0]) / levels[1]
-    np.testing.assert_allclose(network.seen[0, :, 0, 0].numpy(), wanted, atol=1e-6)
+@pytest.mark.parametrize("levels", [fx._SYMMETRIC, fx._IMAGENET])
+def test_pixels_are_normalized_as_in_training(levels: fx.Normalization) -> None:
+    network = StripeNetwork()
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[0, 0] = (255, 51, 0)  # red, green, blue
+    fx.FacexlibParser(network, fx.BISENET_ORDER, levels, torch.device("cpu")).parse([image], [FACE])
+    expected = (np.array([1.0, 0.2, 0.0]) - levels[0]) / levels[1]
+    np.testing.assert_allclose(network.seen[0, :, 0, 0].numpy(), expected, atol=1e-6)

@@ -1,4 +1,4 @@
-"""parse-s: the network, the backend's contract with a random network, and the shipped weights on a photograph that a dependency carries."""
+"""parse-s: the network, the contract of its backend, and its bundled weights on a photograph."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 
 from thcli import weights
 from thcli.core.errors import WeightsError
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.options import RunOptions
 from thcli.core.types import Crop, Face, Image
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops import align
-from thcli.faces.crops.crop import crop, moved
-from thcli.faces.parsing import CLASSES, FACE, number
-from thcli.faces.parsing.network import STRIDE, ParseNet, folded
+from thcli.faces.crops.crop import crop, transform_face
+from thcli.faces.parsing import CLASSES, FACE, class_number
+from thcli.faces.parsing.network import STRIDE, ParseNet, fold_batch_norm
 from thcli.faces.parsing.small import SIDE, ParseS, load, load_file
 
 CPU = RunOptions(device="cpu")
@@ -28,7 +28,7 @@ CPU = RunOptions(device="cpu")
 
 @pytest.fixture(scope="module")
 def network() -> ParseNet:
-    """Random, with statistics as a trained one has."""
+    """Return a random network with the statistics of a trained one."""
     torch.manual_seed(0)
     net = ParseNet()
     with torch.no_grad():
@@ -60,14 +60,14 @@ def test_logits_are_half_the_size(network: ParseNet, sides: tuple[int, int]) -> 
     assert [m.shape[2] for m in maps] == [sides[0] // s for s in (2, 4, 8, 16, STRIDE)]
 
 
-def test_folding_changes_nothing(network: ParseNet) -> None:
-    picture = torch.rand(2, 3, 64, 64)
+def test_folding_keeps_the_result(network: ParseNet) -> None:
+    image = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        plain, quick = network(picture), folded(copy.deepcopy(network))(picture)
+        plain, quick = network(image), fold_batch_norm(copy.deepcopy(network))(image)
     assert float((plain - quick).abs().max()) <= 1e-4 * float(plain.abs().max())
 
 
-def test_narrow_is_for_trials() -> None:
+def test_narrow_divides_the_widths() -> None:
     def count(net: ParseNet) -> int:
         return sum(p.numel() for p in net.parameters())
 
@@ -86,7 +86,7 @@ def test_the_contract(parser: ParseS) -> None:
         np.testing.assert_array_equal(parser.parse(seen[i : i + 1], faces(1))[0], together[i])
 
 
-def test_nothing_in_nothing_out(parser: ParseS) -> None:
+def test_an_empty_batch_is_empty(parser: ParseS) -> None:
     assert parser.parse([], []).shape == (0, 19, 256, 256)
     assert [m.shape[0] for m in parser.features([])] == [0] * 5
 
@@ -107,8 +107,8 @@ def test_features_have_five_depths_and_follow_the_crop(parser: ParseS) -> None:
     assert any(np.abs(m[0] - m[1]).max() > 0 for m in maps)
 
 
-def test_a_picture_moved_by_the_stride_has_its_regions_moved(network: ParseNet) -> None:
-    """Far from the border, and apart from the gate, which sees the whole picture alike."""
+def test_the_network_is_shift_equivariant_by_its_stride(network: ParseNet) -> None:
+    """Far from the border, and without the gate, which reads the whole image."""
     net = copy.deepcopy(network)
     torch.nn.init.zeros_(net.gate.weight)
     wide = torch.rand(1, 3, 512, 576)
@@ -122,7 +122,7 @@ def test_a_picture_moved_by_the_stride_has_its_regions_moved(network: ParseNet) 
     assert float((middle - moved).abs().max()) < 1e-4 * float(middle.abs().max())
 
 
-def test_weights_of_ones_own(network: ParseNet, parser: ParseS, tmp_path: Path) -> None:
+def test_other_weights(network: ParseNet, parser: ParseS, tmp_path: Path) -> None:
     half = {
         k: v.half()
         for k, v in network.state_dict().items()
@@ -138,7 +138,7 @@ def test_weights_of_ones_own(network: ParseNet, parser: ParseS, tmp_path: Path) 
         load_file(tmp_path / "cut.safetensors", CPU)
 
 
-# --- the shipped weights ---
+# --- the bundled weights ---
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,11 @@ def shipped() -> ParseS:
 
 
 def photograph(turn: float = 0.0) -> tuple[Image, Face]:
-    """scikit-image's astronaut in the parser's crop, turned by radians about its middle, with her face in its pixels."""
-    picture = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    """Return scikit-image's astronaut in the parser's crop, and the face in its pixels.
+
+    turn: rotation about the middle, in radians.
+    """
+    image = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]
     with np.load(Path(__file__).parents[2] / "engines" / "mesh" / "astronaut.npz") as known:
         mesh = np.asarray(known["mesh"], np.float32)
     c, s, middle = np.cos(turn), np.sin(turn), (SIDE - 1) / 2
@@ -159,14 +162,14 @@ def photograph(turn: float = 0.0) -> tuple[Image, Face]:
             [0, 0, 1],
         ]
     )
-    where = align.ffhq(mesh, SIDE)
-    where = Crop(about @ where.crop_from_frame, where.size)
-    return np.asarray(crop(picture, where), np.uint8), moved(
-        Face(box_of(mesh), 1.0, mesh=mesh), where.crop_from_frame
+    placement = align.ffhq(mesh, SIDE)
+    placement = Crop(about @ placement.crop_from_frame, placement.size)
+    return np.asarray(crop(image, placement), np.uint8), transform_face(
+        Face(bounding_box(mesh), 1.0, mesh=mesh), placement.crop_from_frame
     )
 
 
-# What lies between two points of the mesh; l_ and r_ are the subject's own.
+# Regions between two points of the mesh; l_ and r_ are the subject's own.
 PLACES = {
     (362, 263): "l_eye",
     (133, 33): "r_eye",
@@ -181,20 +184,20 @@ PLACES = {
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.5, -0.6])
-def test_regions_lie_where_the_points_are(shipped: ParseS, turn: float) -> None:
-    picture, face = photograph(turn)
-    labels = shipped.parse([picture], [face])[0].argmax(0)
+def test_regions_are_where_the_points_are(shipped: ParseS, turn: float) -> None:
+    image, face = photograph(turn)
+    labels = shipped.parse([image], [face])[0].argmax(0)
     assert face.mesh is not None
     for points, name in PLACES.items():
         x, y = (round(float(v)) for v in face.mesh[list(points), :2].mean(0))
         around = labels[y - 1 : y + 2, x - 1 : x + 2]
-        assert (around == number(name)).mean() > 0.5, (name, around)
+        assert (around == class_number(name)).mean() > 0.5, (name, around)
     assert 0.1 < (labels == 13).mean() < 0.5 and 0.15 < np.isin(labels, sorted(FACE)).mean() < 0.5
 
 
-def test_what_is_held_before_the_face_is_background(shipped: ParseS) -> None:
-    picture, face = photograph()
-    held = picture.copy()
+def test_an_object_before_the_face_is_background(shipped: ParseS) -> None:
+    image, face = photograph()
+    held = image.copy()
     board = np.zeros((SIDE, SIDE), bool)
     board[150:215, 60:200] = True
     held[board] = (40, 90, 60)

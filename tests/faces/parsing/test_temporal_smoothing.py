@@ -1,4 +1,4 @@
-"""Masks calmed in time: what stays, what goes, and that nothing comes late."""
+"""Temporal smoothing of masks: stability, response to change, and absence of lag."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from thcli.core.types import Array32, Image
-from thcli.faces.parsing.crops import Regions, whole
-from thcli.faces.parsing.temporal_smoothing import REACH, Parsed, smooth
+from thcli.faces.parsing.crops import Regions, full_frame_crop
+from thcli.faces.parsing.temporal_smoothing import REACH, ParsedFrame, smooth_regions
 
 SIDE = 96
 HAIR = 13
@@ -25,11 +25,11 @@ def texture(seed: int, low: int, high: int) -> Image:
 BACK, FRONT = texture(1, 10, 110), texture(2, 140, 250)
 
 
-def parsed(hair: Array32, picture: Image, shot: int = 0) -> Parsed:
+def parsed(hair: Array32, image: Image, scene: int = 0) -> ParsedFrame:
     probabilities = np.zeros((19, SIDE, SIDE), np.float32)
     probabilities[HAIR] = hair
     probabilities[0] = 1 - hair
-    return Parsed(Regions(whole((SIDE, SIDE)), probabilities), picture, shot)
+    return ParsedFrame(Regions(full_frame_crop((SIDE, SIDE)), probabilities), image, scene)
 
 
 def disc(x: float, y: float = 48.0, radius: float = 20.0) -> Array32:
@@ -38,7 +38,7 @@ def disc(x: float, y: float = 48.0, radius: float = 20.0) -> Array32:
 
 
 def scene(x: float) -> tuple[Array32, Image]:
-    """A textured disc before a textured wall, and its true mask."""
+    """Render a textured disc in front of a textured wall, and its true mask."""
     mask = disc(x)
     shift = np.array([[1, 0, x - 48], [0, 1, 0]], np.float32)
     front = cv2.warpAffine(FRONT, shift, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
@@ -59,9 +59,9 @@ def noisy(mask: Array32, seed: int, level: float = 0.08) -> Array32:
 
 @pytest.mark.parametrize("reach", [0, 1, REACH])
 @pytest.mark.parametrize("count", [1, 2, 9])
-def test_what_is_constant_stays(reach: int, count: int) -> None:
+def test_constant_masks_are_unchanged(reach: int, count: int) -> None:
     mask = disc(40.3)
-    found = list(smooth([parsed(mask, BACK)] * count, reach))
+    found = list(smooth_regions([parsed(mask, BACK)] * count, reach))
     assert len(found) == count
     for one in found:
         np.testing.assert_allclose(hair_of(one), mask, atol=1e-5)
@@ -70,29 +70,28 @@ def test_what_is_constant_stays(reach: int, count: int) -> None:
 
 
 def test_flicker_is_reduced() -> None:
-    """Doubt that is new in each frame over a still picture: less than half of it is left."""
+    """Independent uncertainty of each frame of a still image is reduced to less than half."""
     frames = [noisy(disc(48), seed) for seed in range(16)]
-    calm = [hair_of(one) for one in smooth([parsed(f, BACK) for f in frames])]
+    smooth = [hair_of(one) for one in smooth_regions([parsed(f, BACK) for f in frames])]
     steps = [
-        np.abs(np.diff(np.stack(values), axis=0)).mean() for values in (frames[3:-3], calm[3:-3])
+        np.abs(np.diff(np.stack(values), axis=0)).mean() for values in (frames[3:-3], smooth[3:-3])
     ]
     assert steps[1] < 0.3 * steps[0]
-    spread = [np.stack(values).std(0).mean() for values in (frames[3:-3], calm[3:-3])]
+    spread = [np.stack(values).std(0).mean() for values in (frames[3:-3], smooth[3:-3])]
     assert spread[1] < 0.5 * spread[0]
 
 
 @pytest.mark.parametrize("speed", [0.3, 1.5, -2.2])
 def test_a_moving_edge_does_not_lag(speed: float) -> None:
-    """The disc's place in the calmed masks is the true one, at any speed; a lag of one frame would be `speed` pixels."""
-    places = [48 + speed * (i - 8) for i in range(17)]
+    """The disc is at its true position at any speed; a lag of one frame would be `speed` px."""
+    positions = [48 + speed * (i - 8) for i in range(17)]
     frames = [
-        parsed(noisy(mask, i, 0.03), picture)
-        for i, (mask, picture) in enumerate(map(scene, places))
+        parsed(noisy(mask, i, 0.03), image) for i, (mask, image) in enumerate(map(scene, positions))
     ]
-    found = list(smooth(frames))
+    found = list(smooth_regions(frames))
     columns = np.arange(SIDE)
     errors = []
-    for one, x in zip(found, places, strict=True):
+    for one, x in zip(found, positions, strict=True):
         sure = np.clip((hair_of(one) - 0.3) / 0.4, 0, 1).sum(0)
         errors.append(float((sure * columns).sum() / sure.sum()) - x)
     assert abs(float(np.mean(errors[3:-3]))) < 0.1 * max(abs(speed), 0.5)
@@ -100,92 +99,94 @@ def test_a_moving_edge_does_not_lag(speed: float) -> None:
 
 
 def test_the_response_to_a_moving_edge_is_centred() -> None:
-    """Of the calmed masks against the true ones, shifted in time, the best match is at no shift."""
-    places = [30 + 1.7 * i for i in range(21)]
-    pairs = [scene(x) for x in places]
-    calm = [
+    """The best match with the true masks, over shifts in time, is at no shift."""
+    positions = [30 + 1.7 * i for i in range(21)]
+    pairs = [scene(x) for x in positions]
+    smooth = [
         hair_of(one)
-        for one in smooth(
-            [parsed(noisy(mask, i, 0.05), picture) for i, (mask, picture) in enumerate(pairs)]
+        for one in smooth_regions(
+            [parsed(noisy(mask, i, 0.05), image) for i, (mask, image) in enumerate(pairs)]
         )
     ]
     match = {}
     for shift in range(-2, 3):
         match[shift] = np.mean(
-            [np.abs(calm[i] - (0.1 + 0.8 * pairs[i + shift][0])).mean() for i in range(4, 17)]
+            [np.abs(smooth[i] - (0.1 + 0.8 * pairs[i + shift][0])).mean() for i in range(4, 17)]
         )
     assert min(match, key=lambda shift: match[shift]) == 0
     assert match[-1] == pytest.approx(match[1], rel=0.1)
 
 
-def test_what_comes_in_shows_at_once() -> None:
-    """A hand covers the middle from frame 6 to 7 (a blink is as short): before, while and after it masks are their own."""
+def test_an_entering_object_shows_at_once() -> None:
+    """A hand covers the middle in frames 6 and 7: masks before, during and after are unchanged."""
     own, covered = disc(48), disc(48) * (1 - disc(60, radius=12))
     hand = BACK.copy()
     hand[disc(60, radius=13) > 0] = (250, 240, 60)
     frames = [parsed(covered, hand) if i in (6, 7) else parsed(own, BACK) for i in range(14)]
     inside = disc(60, radius=9) > 0
-    for i, one in enumerate(smooth(frames)):
-        wanted = covered if i in (6, 7) else own
-        assert np.abs(hair_of(one) - wanted)[inside].max() < 0.1, i
+    for i, one in enumerate(smooth_regions(frames)):
+        expected = covered if i in (6, 7) else own
+        assert np.abs(hair_of(one) - expected)[inside].max() < 0.1, i
 
 
-def test_a_slip_of_the_parser_goes() -> None:
-    """One frame says something else of a picture that has not changed."""
+def test_a_single_error_of_the_parser_is_removed() -> None:
+    """One frame has another result for an unchanged image."""
     wrong = disc(48) * (1 - disc(60, radius=8))
     frames = [parsed(wrong if i == 5 else disc(48), BACK) for i in range(11)]
-    found = [hair_of(one) for one in smooth(frames)]
+    found = [hair_of(one) for one in smooth_regions(frames)]
     inside = disc(60, radius=6) > 0.5
     assert found[5][inside].mean() > 0.6
     assert found[4][inside].mean() > 0.8
 
 
-def test_a_change_that_lasts_stays_sharp_in_time() -> None:
-    """From frame 6 on the mask is another, though the picture is the same: each frame keeps to its own side."""
+def test_a_lasting_change_stays_sharp_in_time() -> None:
+    """The mask changes at frame 6 of a fixed image: each frame keeps its own side."""
     later = disc(48) * (1 - disc(60, radius=12))
     found = [
         hair_of(one)
-        for one in smooth([parsed(disc(48) if i < 6 else later, BACK) for i in range(12)])
+        for one in smooth_regions([parsed(disc(48) if i < 6 else later, BACK) for i in range(12)])
     ]
     inside = disc(60, radius=8) > 0.5
     assert min(float(one[inside].mean()) for one in found[:6]) > 0.95
     assert max(float(one[inside].mean()) for one in found[6:]) < 0.05
 
 
-def test_windows_do_not_matter() -> None:
+def test_the_result_does_not_depend_on_windows() -> None:
     frames = [
-        parsed(noisy(mask, i), picture)
-        for i, (mask, picture) in enumerate(map(scene, np.linspace(40, 56, 15)))
+        parsed(noisy(mask, i), image)
+        for i, (mask, image) in enumerate(map(scene, np.linspace(40, 56, 15)))
     ]
-    every = list(smooth(frames))
-    part = list(smooth(frames[4 - REACH : 9 + REACH]))[REACH:-REACH]
+    every = list(smooth_regions(frames))
+    part = list(smooth_regions(frames[4 - REACH : 9 + REACH]))[REACH:-REACH]
     for a, b in zip(every[4:9], part, strict=True):
         np.testing.assert_array_equal(hair_of(a), hair_of(b))
 
 
 def test_gaps_and_scenes_separate() -> None:
-    """Over a frame without the face, or a cut, nothing is carried."""
+    """No frame without the face, and no cut, is crossed."""
     full, empty = np.ones((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32)
-    gap = [parsed(full, BACK)] * 3 + [Parsed(None, None)] + [parsed(empty, BACK)] * 3
-    found = list(smooth(gap))
+    gap = [parsed(full, BACK)] * 3 + [ParsedFrame(None, None)] + [parsed(empty, BACK)] * 3
+    found = list(smooth_regions(gap))
     assert found[3] is None
     cut = [parsed(full, BACK, 0)] * 3 + [parsed(empty, BACK, 1)] * 3
-    for one, wanted in zip(
-        [*found[:3], *found[4:], *smooth(cut)], [1] * 3 + [0] * 3 + [1] * 3 + [0] * 3, strict=True
+    for one, expected in zip(
+        [*found[:3], *found[4:], *smooth_regions(cut)],
+        [1] * 3 + [0] * 3 + [1] * 3 + [0] * 3,
+        strict=True,
     ):
-        np.testing.assert_allclose(hair_of(one), wanted, atol=1e-6)
+        np.testing.assert_allclose(hair_of(one), expected, atol=1e-6)
 
 
-def test_it_reads_no_more_than_it_must() -> None:
+def test_the_stream_is_read_lazily() -> None:
     read = 0
 
-    def frames() -> Iterator[Parsed]:
+    def frames() -> Iterator[ParsedFrame]:
         nonlocal read
         for _ in range(40):
             read += 1
             yield parsed(disc(48), BACK)
 
-    for count, _ in enumerate(smooth(frames()), 1):
+    for count, _ in enumerate(smooth_regions(frames()), 1):
         assert read <= count + REACH
     assert count == 40
-    assert list(smooth([])) == []
+    assert list(smooth_regions([])) == []

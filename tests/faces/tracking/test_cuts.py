@@ -1,4 +1,4 @@
-"""Scene cuts on made scenes: blobs of colour for the scenery, one large blob for the head."""
+"""Scene cuts on synthetic scenes: coloured blobs as scenery, one large blob as the head."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from thcli.faces.tracking.cuts import Cuts, thumbnail
+from thcli.faces.tracking.cuts import CutDetector, thumbnail
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 SIZE = (160, 240)
 
 
-def scene(seed: int, head: float = 0.5, zoom: float = 1.0) -> Picture:
-    """A still scene with a head at `head` of the width."""
+def scene(seed: int, head: float = 0.5, zoom: float = 1.0) -> Pixels:
+    """Render a still scene with a head at `head` of the width."""
     rng = np.random.default_rng(seed)
     height, width = SIZE
     small = rng.uniform(20, 235, (6, 9, 3)).astype(np.float32) * rng.uniform(0.4, 1, 3).astype(
         np.float32
     )
-    picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     skin = rng.uniform(80, 220, 3)
     centre = (round(head * width), height // 2)
     cv2.ellipse(
-        picture,
+        image,
         centre,
         (round(30 * zoom), round(42 * zoom)),
         0,
@@ -34,21 +34,21 @@ def scene(seed: int, head: float = 0.5, zoom: float = 1.0) -> Picture:
         -1,
         cv2.LINE_AA,
     )
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def noisy(picture: Picture, seed: int) -> Picture:
-    noise = np.random.default_rng(seed).normal(0, 4, picture.shape)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+def noisy(image: Pixels, seed: int) -> Pixels:
+    noise = np.random.default_rng(seed).normal(0, 4, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-def cuts_in(pictures: list[Picture]) -> list[int]:
-    cuts = Cuts()
-    return [i for i, picture in enumerate(pictures) if cuts.is_cut(noisy(picture, i))]
+def cuts_in(images: list[Pixels]) -> list[int]:
+    cuts = CutDetector()
+    return [i for i, image in enumerate(images) if cuts.is_cut(noisy(image, i))]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_cut_is_found_where_it_is(seed: int) -> None:
+def test_a_cut_is_detected_at_its_frame(seed: int) -> None:
     assert cuts_in([scene(seed)] * 3 + [scene(seed + 100)] * 3) == [3]
 
 
@@ -57,12 +57,12 @@ def test_a_still_scene_has_none() -> None:
 
 
 def test_a_head_that_moves_fast_is_no_cut() -> None:
-    """A fifth of the width a frame."""
+    """A fifth of the width per frame."""
     assert cuts_in([scene(1, head) for head in (0.2, 0.4, 0.6, 0.8, 0.6, 0.4, 0.2)]) == []
 
 
 def test_a_fast_pan_is_no_cut() -> None:
-    """5 % of the width a frame: a quarter second for half the picture."""
+    """5 % of the width per frame: half the image in a quarter second."""
     wide = scene(2)
     assert cuts_in([np.roll(wide, 12 * i, 1) for i in range(8)]) == []
 
@@ -77,7 +77,7 @@ def test_flashes_are_no_cuts() -> None:
     assert cuts_in([still, bright, still, lamp, still, dim, still]) == []
 
 
-def test_a_white_out_hides_no_cut_and_makes_none() -> None:
+def test_a_white_frame_neither_hides_nor_is_a_cut() -> None:
     white = np.full((*SIZE, 3), 255, np.uint8)
     assert cuts_in([scene(4), white, white, scene(4)]) == []
     assert cuts_in([scene(4), white, white, scene(104)]) == [3]
@@ -89,8 +89,8 @@ def test_a_slow_fade_is_no_cut() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 500), (31, 33), (1080, 1920)])
-def test_pictures_of_any_size(shape: tuple[int, int]) -> None:
+def test_images_of_any_size(shape: tuple[int, int]) -> None:
     flat = np.full((*shape, 3), 65535, np.uint16)
     assert thumbnail(flat).shape == (32, 32, 3)
     assert np.allclose(thumbnail(flat), 1)
-    assert not Cuts().is_cut(flat)
+    assert not CutDetector().is_cut(flat)

@@ -1,4 +1,4 @@
-"""Which face is meant, over a clip told as boxes."""
+"""Choice of the face of a clip, from scripted boxes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.types import Array32, Face, Identity
 from thcli.faces.detection.blazeface import BlazeFace
 from thcli.faces.landmarks.facemesh import FaceMesh
-from thcli.faces.tracking.select import Reference, TrackStatistics, is_reference, reference_of
-from thcli.faces.tracking.shape import SAME_SURELY, shape_distance
+from thcli.faces.tracking.select import (
+    ReferenceFace,
+    TrackStatistics,
+    is_reference_image,
+    read_reference_face,
+)
+from thcli.faces.tracking.shape import SAME_PERSON_CERTAIN, shape_distance
 from thcli.motion.canonical import neutral
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 BLANK = np.zeros((4, 4, 3), np.uint8)
 
 
@@ -34,12 +39,12 @@ def face(
     )
 
 
-def shaped(kind: int) -> Array32:
-    """Two people, one of them with a long head."""
+def mesh_of_person(kind: int) -> Array32:
+    """Return the mesh of one of two people, one of them with a long head."""
     return np.asarray(100 * neutral() * (1, 1.3 if kind else 1, 1), np.float32)
 
 
-def census(*frames: list[Face]) -> TrackStatistics:
+def statistics_of(*frames: list[Face]) -> TrackStatistics:
     out = TrackStatistics()
     for faces in frames:
         out.add(faces)
@@ -51,22 +56,22 @@ BOTH = [face(4, 300, 20), face(7, 50, 80)]
 
 
 def test_largest_weighs_size_and_time() -> None:
-    assert census(BOTH, BOTH).choose("largest") == [7]
-    assert census(BOTH, *[SMALL_LONG] * 20).choose("largest") == [4]
-    assert census([], BOTH, []).choose("largest") == [7]
+    assert statistics_of(BOTH, BOTH).choose("largest") == [7]
+    assert statistics_of(BOTH, *[SMALL_LONG] * 20).choose("largest") == [4]
+    assert statistics_of([], BOTH, []).choose("largest") == [7]
 
 
 def test_first_is_the_first_to_appear_and_of_several_the_largest() -> None:
-    assert census([], SMALL_LONG, BOTH).choose("first") == [4]
-    assert census(BOTH, BOTH).choose("first") == [7]
+    assert statistics_of([], SMALL_LONG, BOTH).choose("first") == [4]
+    assert statistics_of(BOTH, BOTH).choose("first") == [7]
 
 
 def test_all_are_sorted() -> None:
-    assert census(BOTH[::-1], [face(2, 0, 9)]).choose("all") == [2, 4, 7]
+    assert statistics_of(BOTH[::-1], [face(2, 0, 9)]).choose("all") == [2, 4, 7]
 
 
 def test_numbers_count_from_the_left_of_the_first_frame_with_faces() -> None:
-    clip = census([], BOTH, [face(9, 0, 50), *BOTH])
+    clip = statistics_of([], BOTH, [face(9, 0, 50), *BOTH])
     assert [clip.choose(str(n)) for n in (0, 1)] == [[7], [4]]
     with pytest.raises(NoFaceError, match=r"no face number 2 in frame 1 of x\.mp4") as caught:
         clip.choose("2", where="x.mp4")
@@ -74,102 +79,115 @@ def test_numbers_count_from_the_left_of_the_first_frame_with_faces() -> None:
 
 
 @pytest.mark.parametrize("select", ["largest", "first", "all", "0"])
-def test_nobody(select: str) -> None:
+def test_a_clip_without_faces(select: str) -> None:
     with pytest.raises(NoFaceError, match=r"No face was found in x\.mp4"):
-        census([], []).choose(select, where="x.mp4")
+        statistics_of([], []).choose(select, where="x.mp4")
 
 
 @given(st.lists(st.floats(4, 4000), min_size=1, max_size=40))
-def test_the_median_area_needs_no_list(widths: list[float]) -> None:
-    clip = census(*[[face(0, 0, width)] for width in widths])
+def test_the_median_area_is_from_a_histogram(widths: list[float]) -> None:
+    clip = statistics_of(*[[face(0, 0, width)] for width in widths])
     areas = sorted(float(f.area) for f in (face(0, 0, width) for width in widths))
     assert np.isclose(clip.summaries[0].area, areas[(len(areas) - 1) // 2], rtol=0.06)
 
 
 def test_a_reference_decides_by_shape_and_warns() -> None:
-    clip = census([face(4, 300, 80, mesh=shaped(1)), face(7, 50, 80, mesh=shaped(0))])
-    said: list[str] = []
+    clip = statistics_of(
+        [face(4, 300, 80, mesh=mesh_of_person(1)), face(7, 50, 80, mesh=mesh_of_person(0))]
+    )
+    warnings: list[str] = []
     assert clip.choose(
-        "her.png", said.append, reference=lambda: Reference("her.png", shaped(1))
+        "person.png",
+        warnings.append,
+        reference=lambda: ReferenceFace("person.png", mesh_of_person(1)),
     ) == [4]
     assert clip.choose(
-        "her.png", said.append, reference=lambda: Reference("her.png", shaped(0))
+        "person.png",
+        warnings.append,
+        reference=lambda: ReferenceFace("person.png", mesh_of_person(0)),
     ) == [7]
-    assert len(said) == 2
-    assert "shape" in said[0]
+    assert len(warnings) == 2
+    assert "shape" in warnings[0]
 
 
-def test_a_reference_that_resembles_nobody() -> None:
-    clip = census([face(7, 50, 80, mesh=shaped(0))])
+def test_a_reference_without_a_match() -> None:
+    clip = statistics_of([face(7, 50, 80, mesh=mesh_of_person(0))])
     with pytest.raises(
-        NoFaceError, match=r"None of the 1 faces in the clip has the shape of the one in her\.png"
+        NoFaceError,
+        match=r"None of the 1 faces in the clip has the shape of the one in person\.png",
     ):
-        clip.choose("her.png", reference=lambda: Reference("her.png", shaped(1)))
+        clip.choose("person.png", reference=lambda: ReferenceFace("person.png", mesh_of_person(1)))
     with pytest.raises(NoFaceError, match="can be compared"):
-        census(BOTH).choose("her.png", reference=lambda: Reference("her.png", shaped(1)))
+        statistics_of(BOTH).choose(
+            "person.png", reference=lambda: ReferenceFace("person.png", mesh_of_person(1))
+        )
 
 
 class ByWidth:
-    """An identity encoder that knows people by the width of their boxes."""
+    """Fake identity encoder by the width of the box."""
 
     name, same_person = "fake", 0.3
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.encoded = 0
 
-    def vectors(self, crops: Sequence[Picture]) -> Array32:
-        raise NotImplementedError  # the census looks at whole pictures
+    def encode_crops(self, crops: Sequence[Pixels]) -> Array32:
+        raise NotImplementedError  # the statistics encode whole images
 
-    def identify(self, picture: Picture, face: Face) -> Identity:
-        self.asked += 1
+    def identify(self, image: Pixels, face: Face) -> Identity:
+        self.encoded += 1
         vector = np.zeros(512, np.float32)
         vector[round(float(face.box[2] - face.box[0]))] = 1
         return Identity(vector, "fake")
 
 
-def test_a_reference_decides_by_identity_where_it_can() -> None:
+def test_a_reference_decides_by_identity_where_possible() -> None:
     encoder = ByWidth()
     clip = TrackStatistics(encoder)
     for _ in range(60):
-        clip.add([replace(f, mesh=shaped(0)) for f in BOTH], BLANK)
-    assert encoder.asked == 2 * 3  # looked at three times each, not in every frame
-    said: list[str] = []
+        clip.add([replace(f, mesh=mesh_of_person(0)) for f in BOTH], BLANK)
+    assert encoder.encoded == 2 * 3  # three times each, not in every frame
+    warnings: list[str] = []
     for width, track in ((20, 4), (80, 7)):
         vector = encoder.identify(BLANK, face(0, 0, width)).vector
-        reference = Reference("her.png", shaped(0), vector)
-        assert clip.choose("her.png", said.append, reference=partial(copy, reference)) == [track]
-    assert said == []
+        reference = ReferenceFace("person.png", mesh_of_person(0), vector)
+        assert clip.choose("person.png", warnings.append, reference=partial(copy, reference)) == [
+            track
+        ]
+    assert warnings == []
     stranger = encoder.identify(BLANK, face(0, 0, 33)).vector
     with pytest.raises(NoFaceError, match="None of the 2 faces") as caught:
-        clip.choose("her.png", reference=lambda: Reference("her.png", shaped(0), stranger))
+        clip.choose(
+            "person.png", reference=lambda: ReferenceFace("person.png", mesh_of_person(0), stranger)
+        )
     assert "cosine of 0.00" in caught.value.hint
 
 
-def test_what_face_options_name(tmp_path: Path) -> None:
-    picture = tmp_path / "her.png"
-    picture.touch()
-    assert is_reference(str(picture))
-    assert not any(is_reference(word) for word in ("largest", "first", "all", "0", "12"))
+def test_the_values_of_the_face_option(tmp_path: Path) -> None:
+    image = tmp_path / "person.png"
+    image.touch()
+    assert is_reference_image(str(image))
+    assert not any(is_reference_image(word) for word in ("largest", "first", "all", "0", "12"))
     with pytest.raises(UsageError, match="neither largest"):
-        is_reference("biggest")
+        is_reference_image("biggest")
     with pytest.raises(UsageError, match="cannot be used here"):
-        census(BOTH).choose(str(picture))
+        statistics_of(BOTH).choose(str(image))
 
 
-def test_a_reference_picture(detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture) -> None:
-    plain = reference_of(astronaut, "a.png", detector, landmarker)
-    mirrored = reference_of(
+def test_a_reference_image(detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels) -> None:
+    plain = read_reference_face(astronaut, "a.png", detector, landmarker)
+    mirrored = read_reference_face(
         np.ascontiguousarray(astronaut[40:400, 100:400]), "b.png", detector, landmarker
     )
     assert plain.mesh is not None
     assert mirrored.mesh is not None
-    assert shape_distance(plain.mesh, mirrored.mesh) < SAME_SURELY
+    assert shape_distance(plain.mesh, mirrored.mesh) < SAME_PERSON_CERTAIN
     with pytest.raises(NoFaceError, match=r"No face was found in c\.png"):
-        reference_of(np.zeros((64, 64, 3), np.uint8), "c.png", detector, landmarker)
+        read_reference_face(np.zeros((64, 64, 3), np.uint8), "c.png", detector, landmarker)
 
 
-def test_the_shape_distance_does_not_see_pose_and_size() -> None:
+def test_the_shape_distance_ignores_pose_and_size() -> None:
     turn = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
-    moved = np.asarray(3 * shaped(0) @ turn.T + (50, 60, 70), np.float32)
-    assert shape_distance(shaped(0), moved) < 1e-4
-    assert shape_distance(shaped(1), moved) > 0.03
+    moved = np.asarray(3 * mesh_of_person(0) @ turn.T + (50, 60, 70), np.float32)
+    assert shape_distance(mesh_of_person(0), moved) < 1e-4
+    assert shape_distance(mesh_of_person(1), moved) > 0.03

@@ -1,4 +1,4 @@
-"""Tracks on a scripted stage: the picture carries its frame number, and fakes see the faces that the script puts there."""
+"""Face tracker on scripted frames: the image encodes its frame number for fake networks."""
 
 from __future__ import annotations
 
@@ -11,47 +11,49 @@ import numpy.typing as npt
 import pytest
 
 from thcli.core.errors import UsageError
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.types import Array32, Face
 from thcli.faces.detection.blazeface import BlazeFace
-from thcli.faces.identity.encoder import CropEncoder
+from thcli.faces.identity.encoder import AlignedCropEncoder
 from thcli.faces.landmarks.facemesh import FaceMesh
-from thcli.faces.tracking.track import Tracker, TrackOptions
+from thcli.faces.tracking.track import Tracker, TrackerOptions
 from thcli.motion.canonical import neutral
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class SourceFace:
-    """Someone on the stage in one frame. who: also decides the face's shape and vector."""
+class ScriptedFace:
+    """One face in one scripted frame. person: also decides the face's shape and colour."""
 
-    who: int
+    person: int
     x: float
     y: float = 150.0
     size: float = 60.0
     logit: float = 25.0
 
     def mesh(self) -> Array32:
-        """People from 4 on have long heads, the others are alike in shape."""
-        shape = neutral() * (1, 1.2 if self.who >= 4 else 1, 1)
+        """Return a mesh; persons from 4 on have long heads, the others share one shape."""
+        shape = neutral() * (1, 1.2 if self.person >= 4 else 1, 1)
         return np.asarray(self.size * shape + (self.x, self.y, 0), np.float32)
 
     def face(self) -> Face:
         mesh = self.mesh()
-        return Face(box_of(mesh), 0.9, None, mesh, np.zeros((2, 5, 2), np.float32), self.logit)
+        return Face(
+            bounding_box(mesh), 0.9, None, mesh, np.zeros((2, 5, 2), np.float32), self.logit
+        )
 
 
-class ByColour(CropEncoder):
-    """An identity backend that knows people by the colour of their faces. asked: how many crops it saw."""
+class ByColour(AlignedCropEncoder):
+    """Identity encoder by the colour of faces. encoded: number of crops so far."""
 
     name, same_person = "fake", 0.5
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.encoded = 0
 
-    def vectors(self, crops: Sequence[Picture]) -> Array32:
-        self.asked += len(crops)
+    def encode_crops(self, crops: Sequence[Pixels]) -> Array32:
+        self.encoded += len(crops)
         out = np.zeros((len(crops), 512), np.float32)
         out[
             np.arange(len(crops)), [round(float(crop[40:72, 40:72].mean()) / 25) for crop in crops]
@@ -60,113 +62,111 @@ class ByColour(CropEncoder):
 
 
 @dataclass
-class Stage:
-    """The fakes: a detector that sees every actor, a landmarker that finds whoever stands under the given face."""
+class ScriptedClip:
+    """Fake detector and landmarker that find the faces of a script."""
 
-    frames: Sequence[Sequence[SourceFace]]
+    frames: Sequence[Sequence[ScriptedFace]]
     backdrops: Sequence[int] = ()
-    painted: bool = False  # whether faces have a colour, by which ByColour knows them
+    painted: bool = False  # draw faces in a colour, for ByColour
     detected: int = 0
-    now: list[SourceFace] = field(default_factory=list)
+    now: list[ScriptedFace] = field(default_factory=list)
 
-    def picture(self, frame: int) -> Picture:
+    def image(self, frame: int) -> Pixels:
         self.now = list(self.frames[frame])
         seed = self.backdrops[frame] if self.backdrops else 0
         rng = np.random.default_rng(seed)
-        small = rng.uniform(0, 255, (6, 8, 3)).astype(np.float32) * rng.uniform(0.4, 1, 3).astype(
-            np.float32
-        )
-        out = np.clip(cv2.resize(small, (800, 300), interpolation=cv2.INTER_CUBIC), 0, 255).astype(
-            np.uint8
-        )
-        for actor in self.now if self.painted else ():
+        small = rng.uniform(0, 255, (6, 8, 3)).astype(np.float32)
+        small *= rng.uniform(0.4, 1, 3).astype(np.float32)
+        large = cv2.resize(small, (800, 300), interpolation=cv2.INTER_CUBIC)
+        out = np.clip(large, 0, 255).astype(np.uint8)
+        for face in self.now if self.painted else ():
             cv2.circle(
                 out,
-                (round(actor.x), round(actor.y)),
-                round(0.5 * actor.size),
-                (25 * actor.who,) * 3,
+                (round(face.x), round(face.y)),
+                round(0.5 * face.size),
+                (25 * face.person,) * 3,
                 -1,
             )
         return out
 
-    def detect(self, picture: Picture) -> list[Face]:
+    def detect(self, image: Pixels) -> list[Face]:
         self.detected += 1
-        return [Face(a.face().box, 0.9) for a in self.now]
+        return [Face(scripted.face().box, 0.9) for scripted in self.now]
 
-    def fit(self, picture: Picture, face: Face) -> Face | None:
+    def fit(self, image: Pixels, face: Face) -> Face | None:
         middle = (face.box[:2] + face.box[2:]) / 2
         reach = float(max(face.box[2:] - face.box[:2]))
-        for actor in self.now:
-            own = actor.face()
-            if np.abs((own.box[:2] + own.box[2:]) / 2 - middle).max() < 0.5 * reach:
-                return replace(own, track=face.track)
+        for scripted in self.now:
+            found = scripted.face()
+            if np.abs((found.box[:2] + found.box[2:]) / 2 - middle).max() < 0.5 * reach:
+                return replace(found, track=face.track)
         return None
 
-    def refit(self, picture: Picture, face: Face) -> Face | None:
-        return self.fit(picture, face)
+    def refit(self, image: Pixels, face: Face) -> Face | None:
+        return self.fit(image, face)
 
     def play(
-        self, *, identity: ByColour | None = None, options: TrackOptions | None = None
+        self, *, identity: ByColour | None = None, options: TrackerOptions | None = None
     ) -> list[list[int]]:
-        """The track numbers in each frame, left to right."""
+        """Track the clip; returns the track numbers in each frame, left to right."""
         tracker = Tracker(self, self, identity=identity, options=options)
         out = []
         for i in range(len(self.frames)):
-            faces = tracker.update(self.picture(i))
+            faces = tracker.update(self.image(i))
             assert all(f.mesh is not None for f in faces)
             out.append([f.track for f in sorted(faces, key=lambda f: f.box[0])])
         return out
 
 
 def test_one_face_needs_the_detector_once_in_a_while() -> None:
-    stage = Stage([[SourceFace(1, 100 + 3 * i)] for i in range(60)])
-    assert stage.play() == [[0]] * 60
-    assert stage.detected == 3
+    clip = ScriptedClip([[ScriptedFace(1, 100 + 3 * i)] for i in range(60)])
+    assert clip.play() == [[0]] * 60
+    assert clip.detected == 3
 
 
 def test_faces_are_numbered_from_left_to_right() -> None:
-    stage = Stage([[SourceFace(3, 600), SourceFace(1, 100), SourceFace(2, 350)]] * 4)
-    assert stage.play() == [[0, 1, 2]] * 4
+    clip = ScriptedClip([[ScriptedFace(3, 600), ScriptedFace(1, 100), ScriptedFace(2, 350)]] * 4)
+    assert clip.play() == [[0, 1, 2]] * 4
 
 
 def test_no_face() -> None:
-    assert Stage([[]] * 5).play() == [[]] * 5
+    assert ScriptedClip([[]] * 5).play() == [[]] * 5
 
 
 def test_a_face_that_leaves_for_twenty_frames_keeps_its_number() -> None:
-    frames = [[SourceFace(1, 100)]] * 5 + [[]] * 20 + [[SourceFace(1, 160)]] * 5
-    assert Stage(frames).play() == [[0]] * 5 + [[]] * 20 + [[0]] * 5
+    frames = [[ScriptedFace(1, 100)]] * 5 + [[]] * 20 + [[ScriptedFace(1, 160)]] * 5
+    assert ScriptedClip(frames).play() == [[0]] * 5 + [[]] * 20 + [[0]] * 5
 
 
 def test_somebody_far_away_or_much_larger_is_somebody_else() -> None:
-    far = Stage([[SourceFace(1, 100)]] * 3 + [[]] * 2 + [[SourceFace(1, 700)]] * 2)
+    far = ScriptedClip([[ScriptedFace(1, 100)]] * 3 + [[]] * 2 + [[ScriptedFace(1, 700)]] * 2)
     assert far.play()[-1] == [1]
-    larger = Stage(
-        [[SourceFace(1, 100, size=30)]] * 3 + [[]] * 2 + [[SourceFace(1, 100, size=90)]] * 2
+    larger = ScriptedClip(
+        [[ScriptedFace(1, 100, size=30)]] * 3 + [[]] * 2 + [[ScriptedFace(1, 100, size=90)]] * 2
     )
     assert larger.play()[-1] == [1]
 
 
 def test_another_shape_in_the_same_place_is_somebody_else() -> None:
-    stage = Stage([[SourceFace(1, 100)]] * 3 + [[]] * 5 + [[SourceFace(5, 100)]] * 2)
-    assert stage.play()[-1] == [1]
+    clip = ScriptedClip([[ScriptedFace(1, 100)]] * 3 + [[]] * 5 + [[ScriptedFace(5, 100)]] * 2)
+    assert clip.play()[-1] == [1]
 
 
 def test_a_second_face_is_found_later() -> None:
-    frames = [[SourceFace(1, 100)]] * 10 + [[SourceFace(1, 100), SourceFace(2, 500)]] * 30
-    tracks = Stage(frames).play()
+    frames = [[ScriptedFace(1, 100)]] * 10 + [[ScriptedFace(1, 100), ScriptedFace(2, 500)]] * 30
+    tracks = ScriptedClip(frames).play()
     first = next(i for i, found in enumerate(tracks) if found == [0, 1])
-    assert 10 <= first <= 10 + TrackOptions().every
+    assert 10 <= first <= 10 + TrackerOptions().detect_every
     assert tracks[first:] == [[0, 1]] * (40 - first)
 
 
 def test_the_others_go_on_while_one_is_away() -> None:
     frames = (
-        [[SourceFace(1, 100), SourceFace(2, 500)]] * 5
-        + [[SourceFace(2, 500)]] * 20
-        + [[SourceFace(1, 120), SourceFace(2, 500)]] * 8
+        [[ScriptedFace(1, 100), ScriptedFace(2, 500)]] * 5
+        + [[ScriptedFace(2, 500)]] * 20
+        + [[ScriptedFace(1, 120), ScriptedFace(2, 500)]] * 8
     )
-    tracks = Stage(frames).play()
+    tracks = ScriptedClip(frames).play()
     assert tracks[4] == [0, 1]
     assert tracks[5:25] == [[1]] * 20
     assert tracks[-1] == [0, 1]
@@ -174,30 +174,32 @@ def test_the_others_go_on_while_one_is_away() -> None:
 
 
 def test_two_tracks_never_share_a_face() -> None:
-    """One walks behind the other: the landmarker finds the front one for both."""
-    frames = [[SourceFace(1, 100), SourceFace(2, 300 - 10 * i)] for i in range(14)] + [
-        [SourceFace(1, 100)]
+    """One person passes behind the other: the landmarker finds the front one for both."""
+    frames = [[ScriptedFace(1, 100), ScriptedFace(2, 300 - 10 * i)] for i in range(14)] + [
+        [ScriptedFace(1, 100)]
     ] * 30
-    tracks = Stage(frames).play()
+    tracks = ScriptedClip(frames).play()
     assert tracks[0] == [0, 1]
     assert tracks[-1] == [0]
 
 
 def test_a_doubtful_mesh_ends_the_track() -> None:
-    stage = Stage(
+    clip = ScriptedClip(
         [
-            [SourceFace(1, 100)],
-            [SourceFace(1, 100, logit=6)],
-            [SourceFace(1, 100, logit=4)],
-            [SourceFace(1, 100, logit=8)],
-            [SourceFace(1, 100)],
+            [ScriptedFace(1, 100)],
+            [ScriptedFace(1, 100, logit=6)],
+            [ScriptedFace(1, 100, logit=4)],
+            [ScriptedFace(1, 100, logit=8)],
+            [ScriptedFace(1, 100)],
         ]
     )
-    assert stage.play() == [[0], [0], [], [], [0]]
+    assert clip.play() == [[0], [0], [], [], [0]]
 
 
-def test_a_face_out_of_the_picture_is_gone() -> None:
-    assert Stage([[SourceFace(1, 60)], [SourceFace(1, 20)], [SourceFace(1, -20)]]).play() == [
+def test_a_face_outside_of_the_image_is_lost() -> None:
+    assert ScriptedClip(
+        [[ScriptedFace(1, 60)], [ScriptedFace(1, 20)], [ScriptedFace(1, -20)]]
+    ).play() == [
         [0],
         [0],
         [],
@@ -205,96 +207,100 @@ def test_a_face_out_of_the_picture_is_gone() -> None:
 
 
 def test_over_a_cut_another_person_is_another_track() -> None:
-    frames = [[SourceFace(1, 100)]] * 3 + [[SourceFace(5, 110)]] * 3 + [[SourceFace(1, 100)]] * 3
-    stage = Stage(frames, backdrops=[0] * 3 + [7] * 3 + [0] * 3)
-    assert stage.play() == [[0]] * 3 + [[1]] * 3 + [[0]] * 3
+    frames = (
+        [[ScriptedFace(1, 100)]] * 3 + [[ScriptedFace(5, 110)]] * 3 + [[ScriptedFace(1, 100)]] * 3
+    )
+    clip = ScriptedClip(frames, backdrops=[0] * 3 + [7] * 3 + [0] * 3)
+    assert clip.play() == [[0]] * 3 + [[1]] * 3 + [[0]] * 3
 
 
 def test_over_a_cut_the_same_person_keeps_the_track() -> None:
-    frames = [[SourceFace(1, 100)]] * 3 + [[SourceFace(1, 500, size=90)]] * 3
-    assert Stage(frames, backdrops=[0] * 3 + [7] * 3).play() == [[0]] * 6
+    frames = [[ScriptedFace(1, 100)]] * 3 + [[ScriptedFace(1, 500, size=90)]] * 3
+    assert ScriptedClip(frames, backdrops=[0] * 3 + [7] * 3).play() == [[0]] * 6
 
 
-def test_cuts_are_told() -> None:
-    stage = Stage([[]] * 4, backdrops=[0, 0, 7, 7])
-    tracker = Tracker(stage, stage)
-    told = []
+def test_the_tracker_reports_cuts() -> None:
+    clip = ScriptedClip([[]] * 4, backdrops=[0, 0, 7, 7])
+    tracker = Tracker(clip, clip)
+    cuts = []
     for i in range(4):
-        tracker.update(stage.picture(i))
-        told.append(tracker.cut)
-    assert told == [False, False, True, False]
+        tracker.update(clip.image(i))
+        cuts.append(tracker.cut)
+    assert cuts == [False, False, True, False]
 
 
 def test_with_an_identity_encoder_people_are_known_again() -> None:
     frames = (
-        [[SourceFace(1, 100), SourceFace(2, 500)]] * 2
+        [[ScriptedFace(1, 100), ScriptedFace(2, 500)]] * 2
         + [[]] * 2
-        + [[SourceFace(2, 100), SourceFace(1, 500)]] * 3
+        + [[ScriptedFace(2, 100), ScriptedFace(1, 500)]] * 3
     )
-    assert Stage(frames, painted=True).play()[-1] == [
+    assert ScriptedClip(frames, painted=True).play()[-1] == [
         0,
         1,
     ]  # by place, since the shapes are alike enough
-    assert Stage(frames, painted=True).play(identity=ByColour())[-1] == [1, 0]
+    assert ScriptedClip(frames, painted=True).play(identity=ByColour())[-1] == [1, 0]
 
 
 def test_identity_decides_over_cuts() -> None:
-    """Shot and reverse shot of two people of one shape in one place, and back after longer than the memory."""
-    shots = [1, 2, 1, 3, 2]
-    frames = [[SourceFace(who, 100, size=80)] for who in shots for _ in range(6)]
-    backdrops = [who for who in shots for _ in range(6)]
-    stage = Stage(frames, backdrops, painted=True)
-    options = TrackOptions(memory=4)
-    assert [found for (found,) in stage.play(identity=ByColour(), options=options)[::6]] == [
+    """Shot and reverse shot of two people of one shape in one place, and back after the memory."""
+    scenes = [1, 2, 1, 3, 2]
+    frames = [[ScriptedFace(person, 100, size=80)] for person in scenes for _ in range(6)]
+    backdrops = [person for person in scenes for _ in range(6)]
+    clip = ScriptedClip(frames, backdrops, painted=True)
+    options = TrackerOptions(memory=4)
+    assert [found for (found,) in clip.play(identity=ByColour(), options=options)[::6]] == [
         0,
         1,
         0,
         2,
         1,
     ]
-    assert [found for (found,) in stage.play(options=options)[::6]] != [0, 1, 0, 2, 1]
+    assert [found for (found,) in clip.play(options=options)[::6]] != [0, 1, 0, 2, 1]
 
 
-def test_one_person_alone_is_never_looked_at() -> None:
-    """Not even when the face is lost and comes back where it was."""
+def test_a_single_person_is_never_encoded() -> None:
+    """The face is also lost and returns to its place."""
     encoder = ByColour()
-    frames = [[SourceFace(1, 100 + i)] for i in range(60)] + [[]] * 8 + [[SourceFace(1, 180)]] * 10
-    assert Stage(frames, painted=True).play(identity=encoder)[-1] == [0]
-    assert encoder.asked == 0
+    frames = (
+        [[ScriptedFace(1, 100 + i)] for i in range(60)] + [[]] * 8 + [[ScriptedFace(1, 180)]] * 10
+    )
+    assert ScriptedClip(frames, painted=True).play(identity=encoder)[-1] == [0]
+    assert encoder.encoded == 0
 
 
 def test_a_place_that_fits_and_a_face_that_does_not_is_somebody_else() -> None:
     frames = (
-        [[SourceFace(1, 100), SourceFace(2, 600)]] * 3
-        + [[SourceFace(2, 600)]] * 8
-        + [[SourceFace(3, 100), SourceFace(2, 600)]] * 8
+        [[ScriptedFace(1, 100), ScriptedFace(2, 600)]] * 3
+        + [[ScriptedFace(2, 600)]] * 8
+        + [[ScriptedFace(3, 100), ScriptedFace(2, 600)]] * 8
     )
-    assert Stage(frames, painted=True).play(identity=ByColour())[-1] == [2, 1]
-    assert Stage(frames, painted=True).play()[-1] == [0, 1]
+    assert ScriptedClip(frames, painted=True).play(identity=ByColour())[-1] == [2, 1]
+    assert ScriptedClip(frames, painted=True).play()[-1] == [0, 1]
 
 
 def test_memory_ends() -> None:
-    frames = [[SourceFace(1, 100)]] + [[]] * 12 + [[SourceFace(1, 100)]]
-    assert Stage(frames).play(options=TrackOptions(memory=10))[-1] == [1]
+    frames = [[ScriptedFace(1, 100)]] + [[]] * 12 + [[ScriptedFace(1, 100)]]
+    assert ScriptedClip(frames).play(options=TrackerOptions(memory=10))[-1] == [1]
 
 
-@pytest.mark.parametrize("most", [1, 2])
-def test_no_more_faces_than_wanted(most: int) -> None:
-    stage = Stage([[SourceFace(1, 100), SourceFace(2, 350), SourceFace(3, 600)]] * 3)
-    assert stage.play(options=TrackOptions(most=most)) == [list(range(most))] * 3
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_more_faces_than_wanted(count: int) -> None:
+    clip = ScriptedClip([[ScriptedFace(1, 100), ScriptedFace(2, 350), ScriptedFace(3, 600)]] * 3)
+    assert clip.play(options=TrackerOptions(max_faces=count)) == [list(range(count))] * 3
 
 
 def test_a_landmarker_that_cannot_follow() -> None:
     class OnlyPoints:
-        def fit(self, picture: Picture, face: Face) -> Face | None:
+        def fit(self, image: Pixels, face: Face) -> Face | None:
             return face
 
     with pytest.raises(UsageError, match="OnlyPoints fits no mesh"):
-        Tracker(Stage([]), OnlyPoints())
+        Tracker(ScriptedClip([]), OnlyPoints())
 
 
-def walk(astronaut: Picture, x: float, y: float, k: float = 1.0) -> Picture:
-    """The astronaut's head on a grey stage of 400 x 640, its face's centre at (x, y)."""
+def render_head(astronaut: Pixels, x: float, y: float, k: float = 1.0) -> Pixels:
+    """Render the astronaut's head on grey, 400 x 640, with the centre of its face at (x, y)."""
     head = np.array([[k, 0, x - 110 * k], [0, k, y - 97 * k]])
     return np.asarray(
         cv2.warpAffine(
@@ -309,14 +315,14 @@ def walk(astronaut: Picture, x: float, y: float, k: float = 1.0) -> Picture:
 
 
 def test_a_real_face_is_followed(
-    detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture
+    detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels
 ) -> None:
-    """It crosses the stage at 12 pixels a frame while it grows, goes out on the right, and comes back in."""
+    """It crosses the frame at 12 px per frame while it grows, leaves on the right, and returns."""
     tracker = Tracker(detector, landmarker)
-    places = [150 + 12 * i for i in range(30)] + [760] * 6 + [480 - 6 * i for i in range(6)]
+    positions = [150 + 12 * i for i in range(30)] + [760] * 6 + [480 - 6 * i for i in range(6)]
     seen = []
-    for i, x in enumerate(places):
-        faces = tracker.update(walk(astronaut, x, 200, 0.9 + 0.01 * i))
+    for i, x in enumerate(positions):
+        faces = tracker.update(render_head(astronaut, x, 200, 0.9 + 0.01 * i))
         assert len(faces) <= 1
         seen.append([f.track for f in faces])
         if faces:
@@ -327,7 +333,7 @@ def test_a_real_face_is_followed(
     assert seen[36:] == [[0]] * 6
 
 
-def test_two_real_faces(detector: BlazeFace, landmarker: FaceMesh, astronaut: Picture) -> None:
+def test_two_real_faces(detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels) -> None:
     tracker = Tracker(detector, landmarker)
     both = np.hstack([astronaut, astronaut[:, ::-1]])
     for shift in range(0, 30, 6):

@@ -1,5 +1,5 @@
-"""Adapters to the face libraries among the dependencies: detectors, landmarkers and identities behind our own Protocols.
+"""Adapters of the face libraries to our own protocols: detectors, landmarkers, identities, parsers.
 
-Each module imports its library only when it is itself imported, which the table of backends does on first use. None lets its
-library download anything: the weights come through `thcli.weights`.
+Each module imports its library when it is imported itself, which `Stage` does on first use of a
+backend. No library downloads anything: weights come through `thcli.weights`.
 """

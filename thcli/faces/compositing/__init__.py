@@ -1,0 +1,1 @@
+"""Compositing of changed crops: masks, occlusion, colour, blending, grain."""

@@ -1,4 +1,4 @@
-"""The guided filter: soft maps whose edges go to those of a picture."""
+"""Guided filter: soft maps whose edges follow those of an image."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from thcli.core.types import Array32
 _SYMMETRIC = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
-def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> Array32:
-    """Moves the edges of values, (h, w) or (K, h, w), to those of a colour picture (h, w, 3) in 0..1. He, Sun, Tang 2010, eq. 14-16.
+def guided_filter(guide: Array32, values: Array32, radius: int, smoothness: float) -> Array32:
+    """Move the edges of maps to those of a colour image. He, Sun, Tang 2010, eq. 14-16.
 
-    radius: pixels of the window.  smoothness: variance of colour from which an edge is kept.
+    Args:
+        guide: (h, w, 3) in 0..1.
+        values: (h, w) or (K, h, w).
+        radius: pixels of the window.
+        smoothness: variance of colour above which an edge is kept.
     """
     side = 2 * radius + 1
 
@@ -34,13 +38,13 @@ def guided(guide: Array32, values: Array32, radius: int, smoothness: float) -> A
     ]
     scale = 1 / (xx * inverse[0][0] + xy * inverse[0][1] + xz * inverse[0][2])
     out = np.empty_like(values)
-    for target, plane in zip(
-        out.reshape(-1, *values.shape[-2:]), values.reshape(-1, *values.shape[-2:]), strict=True
-    ):
+    planes = (-1, *values.shape[-2:])
+    for target, plane in zip(out.reshape(planes), values.reshape(planes), strict=True):
         level = mean(plane)
-        together = [mean(c * plane) - m * level for c, m in zip(colour, middle, strict=True)]
+        covariance = [mean(c * plane) - m * level for c, m in zip(colour, middle, strict=True)]
         slope = [
-            scale * (a[0] * together[0] + a[1] * together[1] + a[2] * together[2]) for a in inverse
+            scale * (a[0] * covariance[0] + a[1] * covariance[1] + a[2] * covariance[2])
+            for a in inverse
         ]
         offset = level - slope[0] * middle[0] - slope[1] * middle[1] - slope[2] * middle[2]
         target[:] = mean(offset)

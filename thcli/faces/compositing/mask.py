@@ -1,4 +1,4 @@
-"""Soft masks in a crop's own pixels: 1 where the crop counts, 0 where the frame does, 0 at the crop's rim in any case."""
+"""Soft masks in pixels of a crop: 1 where the crop shows, 0 where the frame shows, 0 at the rim."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from thcli.core.errors import NoFaceError
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
 
-_CORNER = 0.3  # radius of the rim's rounded corners, as a part of the shorter side
-_COARSE = 4  # the hull's mask is this many times reduced while it is made: it has no detail finer than its feather
+_CORNER = 0.3  # radius of the rounded corners, in shorter sides
+_COARSE = 4  # reduction at which the hull's mask is computed: it has no detail below its feather
 
 
 @lru_cache(maxsize=16)
 def rim_mask(size: tuple[int, int], feather: float) -> Array32:
-    """A rounded rectangle, (height, width) float32 0..1, read-only.
+    """Return the mask of a rounded rectangle, (height, width) float32 0..1, read-only.
 
-    size: (width, height).  feather: width of the ramp from 0 at the outermost pixels, as a part of the shorter side.
+    Args:
+        size: (width, height).
+        feather: width of the ramp from 0 at the outermost pixels, in shorter sides.
     """
     width, height = size
     short = min(width, height)
@@ -31,18 +33,27 @@ def rim_mask(size: tuple[int, int], feather: float) -> Array32:
     outside = np.hypot(np.maximum(x, 0)[None, :], np.maximum(y, 0)[:, None])
     inside = np.minimum(np.maximum(x[None, :], y[:, None]), 0)
     mask = _soft_edge((radius - outside - inside) / max(feather * short, 1.0))
-    mask[[0, -1]] = mask[:, [0, -1]] = 0  # also where rounding left a trace
+    mask[[0, -1]] = mask[:, [0, -1]] = 0  # also where rounding leaves a trace
     mask.setflags(write=False)
     return mask
 
 
 def hull_mask(points: npt.ArrayLike, size: tuple[int, int], feather: float) -> Array32:
-    """The convex hull of a face's points, grown by its feather, (height, width) float32 0..1.
+    """Return the mask of the convex hull of a face's points, expanded by its feather.
 
-    points: (N, 2+) pixels of the crop, N >= 3.  size: (width, height).  feather: as for `rim_mask`, which bounds this one.
-    Raises NoFaceError when the points lie on one line.
+    The mask is computed from distances to the hull's edges, not from filled pixels, so it follows
+    the points with sub-pixel accuracy.
 
-    The mask follows the points in parts of a pixel: it is made of distances to the hull's edges, not of filled pixels.
+    Args:
+        points: (N, 2+) pixels of the crop, N >= 3.
+        size: (width, height).
+        feather: as for `rim_mask`, which bounds this mask.
+
+    Returns:
+        (height, width) float32 0..1.
+
+    Raises:
+        NoFaceError: the points are on one line.
     """
     width, height = size
     hull = cv2.convexHull(np.asarray(points, np.float32)[:, :2])[:, 0].astype(np.float64)
@@ -51,11 +62,10 @@ def hull_mask(points: npt.ArrayLike, size: tuple[int, int], feather: float) -> A
     edge, hull = edge[length > 1e-6] / length[length > 1e-6, None], hull[length > 1e-6]
     normal = np.stack([edge[:, 1], -edge[:, 0]], 1)
     if len(edge) < 3:
-        raise NoFaceError("The face's points lie on one line.")
+        raise NoFaceError("The face's points are on one line.")
     middle = hull.mean(0)
-    normal *= -np.sign(((middle - hull) * normal).sum(1))[
-        :, None
-    ]  # outwards, whichever way the hull runs
+    # Outwards, in either direction of the hull.
+    normal *= -np.sign(((middle - hull) * normal).sum(1))[:, None]
     coarse_w, coarse_h = -(-width // _COARSE), -(-height // _COARSE)
     x = (np.arange(coarse_w) + 0.5) * (width / coarse_w) - 0.5
     y = (np.arange(coarse_h) + 0.5) * (height / coarse_h) - 0.5

@@ -1,4 +1,4 @@
-"""The person in a picture, by MediaPipe's selfie segmentation net: a soft mask of 256 x 256, enlarged."""
+"""Person matte by MediaPipe's selfie segmentation network: a soft mask of 256 x 256, enlarged."""
 
 from __future__ import annotations
 
@@ -11,29 +11,37 @@ import numpy.typing as npt
 
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32
-from thcli.faces.tflite import Network, read
+from thcli.faces.tflite import TfliteNetwork, read_model
 from thcli.weights import locate
 
 SIDE = 256
 
 
-class Selfie:
-    """The matte net. Not safe to share between threads."""
+class PersonMatte:
+    """Person segmentation network. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        self._network = Network(read(path), ["input_1"], ["activation_10"])
+        self._network = TfliteNetwork(read_model(path), ["input_1"], ["activation_10"])
 
-    def probability(self, picture: npt.NDArray[Any]) -> Array32:
-        """(H, W) float32 0..1, how much each pixel belongs to a person, of a (H, W, 3) RGB picture, uint8 or uint16."""
-        height, width = picture.shape[:2]
-        how = cv2.INTER_AREA if min(height, width) > SIDE else cv2.INTER_LINEAR
-        small = cv2.resize(picture, (SIDE, SIDE), interpolation=how)
-        self._network.scaled_input(small, 1.0 / np.iinfo(picture.dtype).max)
+    def probability(self, image: npt.NDArray[Any]) -> Array32:
+        """Return the probability that each pixel is of a person, (H, W) float32 0..1.
+
+        image: (H, W, 3) RGB uint8 or uint16.
+        """
+        height, width = image.shape[:2]
+        interpolation = cv2.INTER_AREA if min(height, width) > SIDE else cv2.INTER_LINEAR
+        small = cv2.resize(image, (SIDE, SIDE), interpolation=interpolation)
+        self._network.write_scaled_input(small, 1.0 / np.iinfo(image.dtype).max)
         (mask,) = self._network.run()
         enlarged = cv2.resize(mask[0, :, :, 0], (width, height), interpolation=cv2.INTER_LINEAR)
         return np.clip(np.asarray(enlarged, np.float32), 0, 1)
 
 
-def load(run: RunOptions) -> Selfie:
-    """The matte net. Raises WeightsError when its weights are absent, DeviceError without LiteRT."""
-    return Selfie(locate("selfie", offline=run.offline))
+def load(run: RunOptions) -> PersonMatte:
+    """Load the person matte.
+
+    Raises:
+        WeightsError: its weights are absent.
+        DeviceError: LiteRT is not installed.
+    """
+    return PersonMatte(locate("selfie", offline=run.offline))

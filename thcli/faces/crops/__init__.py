@@ -1,0 +1,1 @@
+"""Crops of faces: placement by templates, resampling, stabilization over time."""

@@ -1,0 +1,1 @@
+"""Face detectors of our own."""

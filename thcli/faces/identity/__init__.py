@@ -1,1 +1,1 @@
-"""Who a face is: our own small network, and what every backend's vectors are judged by."""
+"""Identity vectors of faces: our small network, and what all identity backends share."""

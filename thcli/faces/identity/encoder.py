@@ -1,4 +1,4 @@
-"""What the identity backends share, and one that is loaded only when it is first asked."""
+"""Base of the identity backends, and a wrapper that loads one on first use."""
 
 from __future__ import annotations
 
@@ -12,47 +12,51 @@ from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32, Face, Identity, Image
-from thcli.faces.adapters.common import file_of
 from thcli.faces.backends import IDENTITIES
-from thcli.faces.identity.aligned import aligned
+from thcli.faces.identity.aligned_crop import aligned_crop
+from thcli.weights.loading import weights_path
 
 
-class CropEncoder(ABC):
-    """An identity backend that sees aligned crops: see `core.protocols.IdentityEncoder`."""
+class AlignedCropEncoder(ABC):
+    """An identity backend of aligned crops; see `core.protocols.IdentityEncoder`."""
 
     name: str
     same_person: float
 
     @abstractmethod
-    def vectors(self, crops: Sequence[Image]) -> Array32:
-        """Crops (112, 112, 3) uint8 RGB, as `aligned` cuts them -> (N, D) of unit length. What a face gives does not depend on the others."""
+    def encode_crops(self, crops: Sequence[Image]) -> Array32:
+        """Encode crops (112, 112, 3) uint8 RGB to (N, D) of unit length.
 
-    def identify(self, picture: Image, face: Face) -> Identity:
-        """Raises NoFaceError when the face has no landmarks to align by."""
-        return Identity(self.vectors([aligned(picture, face)])[0], self.name)
+        The crops are as `aligned_crop` gives them. The vector of a face does not depend on the
+        others.
+        """
+
+    def identify(self, image: Image, face: Face) -> Identity:
+        """Return the identity of a face. Raises NoFaceError when the face has no landmarks."""
+        return Identity(self.encode_crops([aligned_crop(image, face)])[0], self.name)
 
 
-class LazyEncoder(CropEncoder):
-    """A backend that costs nothing until its first face."""
+class LazyEncoder(AlignedCropEncoder):
+    """An identity backend that is loaded with its first face."""
 
     def __init__(self, name: str, run: RunOptions) -> None:
         self.name, self._run = name, run
 
     @cached_property
-    def _own(self) -> IdentityEncoder:
-        own: IdentityEncoder = IDENTITIES.backend(self.name).load(self._run)
-        return own
+    def _encoder(self) -> IdentityEncoder:
+        encoder: IdentityEncoder = IDENTITIES.backend(self.name).load(self._run)
+        return encoder
 
     @property
-    def same_person(self) -> float:  # type: ignore[override]  # known when the backend is
-        return self._own.same_person
+    def same_person(self) -> float:  # type: ignore[override]  # read from the backend once loaded
+        return self._encoder.same_person
 
-    def vectors(self, crops: Sequence[Image]) -> Array32:
-        return self._own.vectors(crops)
+    def encode_crops(self, crops: Sequence[Image]) -> Array32:
+        return self._encoder.encode_crops(crops)
 
 
-def unit_rows(rows: Sequence[Array32]) -> Array32:
-    """Vectors one below the other, each of unit length; (0, 0) for none."""
+def normalize_rows(rows: Sequence[Array32]) -> Array32:
+    """Stack vectors as rows of unit length, (N, D); (0, 0) for none."""
     if not len(rows):
         return np.zeros((0, 0), np.float32)
     table = np.stack(rows)
@@ -61,20 +65,27 @@ def unit_rows(rows: Sequence[Array32]) -> Array32:
     )
 
 
-def encoder(name: str, run: RunOptions) -> IdentityEncoder | None:
-    """The identity backend of --identity; None for "none", and for "auto" where the licence or a missing file leaves none.
+def load_encoder(name: str, run: RunOptions) -> IdentityEncoder | None:
+    """Return the identity backend of --identity.
 
-    Its weights are looked for now, and loaded with its first face.  Raises UsageError for a name that there is not, WeightsError for one whose
-    weights are not here or are refused by --licence.
+    Its weights are located now, and loaded with its first face.
+
+    Returns:
+        The encoder; None for "none", and for "auto" where the licence or a missing file leaves
+        none.
+
+    Raises:
+        UsageError: there is no backend of that name.
+        WeightsError: its weights are absent or refused by --licence.
     """
-    picked = IDENTITIES.resolve(name, run)
-    if picked in ("", "none"):
+    chosen = IDENTITIES.resolve(name, run)
+    if chosen in ("", "none"):
         return None
     try:
-        for entry in IDENTITIES.backend(picked).weights:
-            file_of(entry, run.licence)
+        for entry in IDENTITIES.backend(chosen).weights:
+            weights_path(entry, run.licence)
     except WeightsError:
         if name == "auto":
             return None
         raise
-    return LazyEncoder(picked, run)
+    return LazyEncoder(chosen, run)

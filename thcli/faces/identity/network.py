@@ -1,8 +1,10 @@
 """identity-s: a small residual network from an aligned face to a unit vector of 512 numbers.
 
-Dense 3 x 3 convolutions, because a CPU does them several times faster, for each multiplication, than depthwise ones. The map
-is not averaged over the whole face but over 4 x 4 fields, each with weights of its own: in an aligned crop an eye is where
-an eye is (Deng et al. 2019, sec. 3.1, found the same of global pooling).
+Dense 3 x 3 convolutions, because on a CPU they run several times faster per multiplication than
+depthwise ones. The last map is not averaged over the whole face, but over 4 x 4 cells with weights
+of
+their own: an aligned crop has each facial feature in a fixed place (Deng et al. 2019, sec. 3.1, on
+global pooling).
 """
 
 from __future__ import annotations
@@ -18,20 +20,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from thcli.core.types import Image
 
-LENGTH = 512
-SIDE = 64  # pixels that it sees of a crop: a third of the work of all 112, for a loss that is small
+VECTOR_LENGTH = 512
+SIDE = 64  # pixels of the input: a third of the work of 112, for a small loss of accuracy
 WIDTHS = (32, 48, 96, 224)  # channels of the stem and of the three stages
 BLOCKS = (1, 2, 2)
-FIELDS = 4
+POOL_GRID = 4
 
 
-def seen(crop: Image) -> Image:
-    """A crop (112, 112, 3) at the size that the network sees, (64, 64, 3): each pixel the mean of the area under it."""
+def reduce_crop(crop: Image) -> Image:
+    """Reduce a crop (112, 112, 3) to the network input (64, 64, 3) by area means."""
     return np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Block(nn.Module):
-    """Two convolutions beside a way through; `stride` 2 halves the map."""
+    """Residual block of two convolutions; `stride` 2 halves the map."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -53,9 +55,9 @@ class Block(nn.Module):
 
 
 class IdentityNet(nn.Module):
-    """(B, 3, 64, 64) RGB in 0..1, as `seen` reduces a crop -> (B, 512) of unit length.
+    """Network from (B, 3, 64, 64) RGB in 0..1 to (B, 512) of unit length.
 
-    narrow: divides the widths, for trials.
+    `reduce_crop` makes its input. narrow: divisor of the widths, for experiments.
     """
 
     def __init__(self, narrow: int = 1) -> None:
@@ -71,27 +73,33 @@ class IdentityNet(nn.Module):
                 before = width
         self.blocks = nn.Sequential(*blocks)
         self.map_widths = tuple(stages[1:])
-        self.vector = nn.Linear(before * FIELDS**2, LENGTH, bias=False)
-        self.vector_norm = nn.BatchNorm1d(LENGTH, affine=False)
+        self.vector = nn.Linear(before * POOL_GRID**2, VECTOR_LENGTH, bias=False)
+        self.vector_norm = nn.BatchNorm1d(VECTOR_LENGTH, affine=False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.with_maps(pictures)[0]
+    def forward(self, images: Tensor) -> Tensor:
+        return self.forward_with_maps(images)[0]
 
-    def with_maps(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The vectors, and the maps at the ends of the last two stages, an eighth and a sixteenth of the pictures' side."""
-        x = functional.relu(self.stem_norm(self.stem(pictures * 2 - 1)), inplace=True)
+    def forward_with_maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the vectors, and the maps at the ends of the last two stages.
+
+        The maps have an eighth and a sixteenth of the side of the images.
+        """
+        x = functional.relu(self.stem_norm(self.stem(images * 2 - 1)), inplace=True)
         ends = [BLOCKS[0] + BLOCKS[1] - 1, sum(BLOCKS) - 1]
         maps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in ends:
                 maps.append(x)
-        flat = functional.adaptive_avg_pool2d(x, FIELDS).flatten(1)
+        flat = functional.adaptive_avg_pool2d(x, POOL_GRID).flatten(1)
         return functional.normalize(self.vector_norm(self.vector(flat)).float()), maps
 
 
-def folded(network: IdentityNet) -> IdentityNet:
-    """A copy for evaluation with every normalisation inside its convolution: the same vectors in about two thirds of the time."""
+def fold_batch_norm(network: IdentityNet) -> IdentityNet:
+    """Return a copy for evaluation with every normalization folded into its convolution.
+
+    It gives the same vectors in about two thirds of the time.
+    """
     net = copy.deepcopy(network).eval()
 
     def fold(module: nn.Module, convolution: str) -> None:
@@ -107,13 +115,14 @@ def folded(network: IdentityNet) -> IdentityNet:
             fold(block, "way")
     with torch.no_grad():
         norm = net.vector_norm
-        net.vector = fuse_linear_bn_eval(net.vector, _with_ones(norm))
-    net.vector_norm = nn.Identity()  # type: ignore[assignment]  # in place of the BatchNorm1d that is now in `vector`
+        net.vector = fuse_linear_bn_eval(net.vector, _with_affine(norm))
+    # The BatchNorm1d is now in `vector`.
+    net.vector_norm = nn.Identity()  # type: ignore[assignment]
     return net
 
 
-def _with_ones(norm: nn.BatchNorm1d) -> nn.BatchNorm1d:
-    """The same normalisation with the affine part spelt out, which folding asks for."""
-    whole = nn.BatchNorm1d(norm.num_features, norm.eps).eval()
-    whole.load_state_dict({**whole.state_dict(), **norm.state_dict()})
-    return whole
+def _with_affine(norm: nn.BatchNorm1d) -> nn.BatchNorm1d:
+    """Return the same normalization with an explicit affine part, which folding requires."""
+    affine = nn.BatchNorm1d(norm.num_features, norm.eps).eval()
+    affine.load_state_dict({**affine.state_dict(), **norm.state_dict()})
+    return affine

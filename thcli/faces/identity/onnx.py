@@ -1,4 +1,4 @@
-"""Any recognition network in an ONNX file: a teacher to learn from, or one to be compared with."""
+"""Identity encoder of any recognition network in an ONNX file: a teacher, or a baseline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import TeacherInput
 from thcli.core.types import Array32, Image
-from thcli.faces.identity.aligned import SIZE
-from thcli.faces.identity.encoder import CropEncoder, unit_rows
+from thcli.faces.identity.aligned_crop import SIZE
+from thcli.faces.identity.encoder import AlignedCropEncoder, normalize_rows
 
-# (pixel / 255 - mean) / spread, RGB.
-INPUTS: dict[TeacherInput, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+# Mean and standard deviation of RGB in 0..1.
+INPUT_NORMALIZATION: dict[
+    TeacherInput, tuple[tuple[float, float, float], tuple[float, float, float]]
+] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "arcface": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
@@ -30,21 +32,22 @@ _UNREADABLE = (
     runtime.RuntimeException,
 )
 
-
-Inner = Callable[
-    [Sequence[Image]], tuple[Array32, list[Array32]]
-]  # crops -> vectors (N, D), maps (N, C, S, S) each
+# Crops to vectors (N, D) and feature maps (N, C, S, S) each.
+MapEncoder = Callable[[Sequence[Image]], tuple[Array32, list[Array32]]]
 
 
-class OnnxIdentity(CropEncoder):
-    """An ONNX network from (1 or N, 3, 112, 112) RGB to (1 or N, D). Raises WeightsError when the file is not one."""
+class OnnxIdentity(AlignedCropEncoder):
+    """Identity encoder of an ONNX network from (1 or N, 3, 112, 112) RGB to (1 or N, D).
 
-    same_person = 0.35  # of another file nothing is known: about what such networks have
+    Raises WeightsError when the file is not such a network.
+    """
+
+    same_person = 0.35  # typical of such networks; this file is unknown
 
     def __init__(self, path: Path, kind: TeacherInput = "imagenet", threads: int = 0) -> None:
         self.path, self.name = path, path.stem
-        mean, spread = INPUTS[kind]
-        self._mean, self._spread = np.array(mean, np.float32), np.array(spread, np.float32)
+        mean, std = INPUT_NORMALIZATION[kind]
+        self._mean, self._std = np.array(mean, np.float32), np.array(std, np.float32)
         self._settings = settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.log_severity_level = 3
@@ -57,26 +60,32 @@ class OnnxIdentity(CropEncoder):
                 str(path), settings, providers=["CPUExecutionProvider"]
             )
         except _UNREADABLE as exc:
-            raise WeightsError(f"{path} is not an ONNX model that can be used: {exc}.") from exc
-        (given, *more), shape = self._session.get_inputs(), self._session.get_outputs()[0].shape
-        if more or list(given.shape[1:]) != [3, SIZE, SIZE] or len(shape) != 2:
+            raise WeightsError(f"{path} is not a usable ONNX model: {exc}.") from exc
+        (first, *more), shape = self._session.get_inputs(), self._session.get_outputs()[0].shape
+        if more or list(first.shape[1:]) != [3, SIZE, SIZE] or len(shape) != 2:
             raise WeightsError(
-                f"{path} takes {given.shape} and gives {shape}: one that tells persons apart goes from (N, 3, {SIZE}, {SIZE}) to (N, D)."
+                f"{path} maps {first.shape} to {shape}; a recognition network maps "
+                f"(N, 3, {SIZE}, {SIZE}) to (N, D)."
             )
-        self._name, self._single = given.name, given.shape[0] == 1
+        self._name, self._single = first.name, first.shape[0] == 1
 
-    def vectors(self, crops: Sequence[Image]) -> Array32:
-        (rows,) = self._all(self._session, crops)
-        return unit_rows(list(rows))
+    def encode_crops(self, crops: Sequence[Image]) -> Array32:
+        (rows,) = self._run_all(self._session, crops)
+        return normalize_rows(list(rows))
 
-    def inner(self, sides: Sequence[int]) -> Inner:
-        """The same network, telling also its maps of these sides. Raises WeightsError when it has none, UsageError without the package onnx."""
+    def with_feature_maps(self, sides: Sequence[int]) -> MapEncoder:
+        """Return the same network with feature maps of these sides as further outputs.
+
+        Raises:
+            WeightsError: the network has no residual sum of such a side.
+            UsageError: the package onnx is not installed.
+        """
         try:
             import onnx
         except ModuleNotFoundError as exc:
             raise UsageError(
-                "A teacher's inner maps need the package onnx.",
-                "pip install onnx, or give --no-hints.",
+                "The feature maps of a teacher need the package onnx.",
+                "Install it (pip install onnx), or give --no-hints.",
             ) from exc
         model = onnx.shape_inference.infer_shapes(onnx.load(str(self.path)))
         shapes = {
@@ -95,15 +104,17 @@ class OnnxIdentity(CropEncoder):
             model.SerializeToString(), self._settings, providers=["CPUExecutionProvider"]
         )
 
-        def look(crops: Sequence[Image]) -> tuple[Array32, list[Array32]]:
-            rows, *maps = self._all(session, crops)
-            return unit_rows(list(rows)), maps
+        def encode(crops: Sequence[Image]) -> tuple[Array32, list[Array32]]:
+            rows, *maps = self._run_all(session, crops)
+            return normalize_rows(list(rows)), maps
 
-        return look
+        return encode
 
-    def _all(self, session: onnxruntime.InferenceSession, crops: Sequence[Image]) -> list[Array32]:
-        """Every output of a session, for all crops."""
-        pixels = (np.stack(crops).astype(np.float32) / 255 - self._mean) / self._spread
+    def _run_all(
+        self, session: onnxruntime.InferenceSession, crops: Sequence[Image]
+    ) -> list[Array32]:
+        """Return every output of a session for all crops."""
+        pixels = (np.stack(crops).astype(np.float32) / 255 - self._mean) / self._std
         planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         parts = np.split(planes, len(planes)) if self._single else [planes]
         outputs = [session.run(None, {self._name: part}) for part in parts]

@@ -1,7 +1,7 @@
-"""FaceMesh with attention: 468 points, refined lips and eyelids, and both irises, through LiteRT.
+"""FaceMesh with attention through LiteRT: 468 points, refined lips and eyelids, and both irises.
 
-Grishchenko et al. 2020, "Attention Mesh", arXiv:2006.10962. The file holds three operators of MediaPipe that LiteRT lacks: the
-net is cut around them, and they are done here in numpy.
+Grishchenko et al. 2020, "Attention Mesh", arXiv:2006.10962. The file holds three MediaPipe
+operators that LiteRT lacks. The network is split around them, and they run here in numpy.
 """
 
 from __future__ import annotations
@@ -11,202 +11,208 @@ from pathlib import Path
 
 import numpy as np
 
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
-from thcli.faces.landmarks.roi import SIDE, Pixels, Roi, cut_out, roi_of_detection, roi_of_mesh
-from thcli.faces.tflite import Graph, Network, read
+from thcli.faces.landmarks.roi import SIDE, Pixels, Roi, crop_roi, roi_of_detection, roi_of_mesh
+from thcli.faces.tflite import TfliteGraph, TfliteNetwork, read_model
 from thcli.weights import locate
 
-GRID = 48  # cells of its feature map: four input pixels each
-PATCH = 16  # cells of a refined region
+FEATURE_GRID = 48  # side of the feature map: a cell is four input pixels
+PATCH = 16  # side of a refined region, in cells
 CHANNELS = 32
-SETTLE_SCALES = (0.94, 1.0, 1.06)
-SETTLE_TURNS = (-0.06, 0.0, 0.06)  # radians
-DOUBTFUL_LOGIT = 22.0  # photos have 20 to 32, paintings and statues 18 to 28, a head fitted the wrong way up to 18
-CLEARLY = 3.0  # a turned fit must be better by this much
+REFINE_SCALES = (0.94, 1.0, 1.06)
+REFINE_ANGLES = (-0.06, 0.0, 0.06)  # radians
+# Photos have 20 to 32, paintings and statues 18 to 28, a head fitted upside down up to 18.
+DOUBTFUL_LOGIT = 22.0
+CLEAR_MARGIN = 3.0  # logit by which a rotated fit must be better
 FACE_LOGIT = 0.0  # sigmoid 0.5: below it, no face
-REGIONS = (
+REGION_INPUTS = (
     "transform_tensor_bilinear_v2",
     "transform_tensor_bilinear_v2_1",
     "transform_tensor_bilinear_v2_2",
 )
-REFINED = (
-    "reshape_1",
-    "reshape_3",
-    "reshape_4",
-    "reshape_6",
-    "reshape_7",
-)  # lips, eye 33/133, iris, eye 362/263, iris
+# Lips, eye 33/133, its iris, eye 362/263, its iris.
+REFINED_OUTPUTS = ("reshape_1", "reshape_3", "reshape_4", "reshape_6", "reshape_7")
 
-KEYPOINTS = np.array([[33, 362, 4, 13, 234, 454], [133, 263, 4, 14, 234, 454]], np.intp)
-"""Of each keypoint of a `Face`, the two mesh points that it lies between."""
+KEYPOINT_PAIRS = np.array([[33, 362, 4, 13, 234, 454], [133, 263, 4, 14, 234, 454]], np.intp)
+"""(2, 6): each keypoint of a `Face` is the mean of these two mesh points."""
 
 
-class _Regions:
-    """The numpy part of the net: places the lips' and eyes' patches on the mesh and samples the feature map there.
+class _RegionSampler:
+    """Numpy part of the network: patches of the feature map under the lips and the eyes.
 
-    Stands for the operators Landmarks2TransformMatrix, TransformTensorBilinear and TransformLandmarks.
+    Replaces the operators Landmarks2TransformMatrix, TransformTensorBilinear, TransformLandmarks.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        options = [graph.custom_options(graph.maker_inputs(name)[1]) for name in REGIONS]
+    def __init__(self, graph: TfliteGraph) -> None:
+        options = [graph.custom_options(graph.producer_inputs(name)[1]) for name in REGION_INPUTS]
         self.subsets = [np.array(o["subset_idxs"], np.intp) for o in options]
         self._corners = np.array(
             [(o["left_rotation_idx"], o["right_rotation_idx"]) for o in options], np.intp
         )
         self._scale = np.array([(o["scale_x"], o["scale_y"]) for o in options], np.float32)
         centres = np.arange(PATCH, dtype=np.float32) + np.float32(0.5)
-        self._grid = np.stack(
-            [np.tile(centres, PATCH), np.repeat(centres, PATCH)]
-        )  # (2, 256) as x, y
-        self._padded = np.zeros(
-            (GRID + 2, GRID + 2, CHANNELS), np.float32
-        )  # a black border stands for "outside"
+        # (2, 256) as x, y
+        self._grid = np.stack([np.tile(centres, PATCH), np.repeat(centres, PATCH)])
+        # The feature map with a border of zeros, which stands for outside.
+        self._padded = np.zeros((FEATURE_GRID + 2, FEATURE_GRID + 2, CHANNELS), np.float32)
 
-    def place(self, mesh: Array32) -> tuple[Array32, Array32]:
-        """mesh (468, 2) in 0..192 -> matrices (3, 2, 2), shifts (3, 2): patch 0..16 to feature cells."""
-        q = mesh * np.float32(GRID / SIDE)
+    def patch_transforms(self, mesh: Array32) -> tuple[Array32, Array32]:
+        """Return the affine transforms from patches 0..16 to feature cells.
+
+        mesh: (468, 2) in 0..192. Returns matrices (3, 2, 2) and shifts (3, 2).
+        """
+        q = mesh * np.float32(FEATURE_GRID / SIDE)
         d = q[self._corners[:, 1]] - q[self._corners[:, 0]]
         d /= np.hypot(d[:, 0], d[:, 1])[:, None]
         matrices, shifts = np.empty((3, 2, 2), np.float32), np.empty((3, 2), np.float32)
         for i, subset in enumerate(self.subsets):
             c, s = d[i]
             rotation = np.array([[c, -s], [s, c]], np.float32)
-            turned = q[subset] @ rotation
-            low, high = turned.min(0), turned.max(0)
+            rotated = q[subset] @ rotation
+            low, high = rotated.min(0), rotated.max(0)
             matrices[i] = rotation * (self._scale[i] * (high - low) / PATCH)
             shifts[i] = rotation @ ((low + high) / 2) - matrices[i].sum(1) * (PATCH / 2)
         return matrices, shifts
 
-    def sample(self, features: Array32, matrices: Array32, shifts: Array32) -> Array32:
-        """features (48, 48, 32) -> (3, 16, 16, 32), bilinear, zero outside."""
+    def sample_patches(self, features: Array32, matrices: Array32, shifts: Array32) -> Array32:
+        """Sample features (48, 48, 32) to (3, 16, 16, 32), bilinear, zero outside."""
         self._padded[1:-1, 1:-1] = features
-        at = matrices @ self._grid + (
-            shifts[:, :, None] + np.float32(0.5)
-        )  # in the padded map, pixel centres
-        np.clip(at, 0, GRID + 1 - 1e-3, out=at)
+        # In the padded map, at pixel centres.
+        at = matrices @ self._grid + (shifts[:, :, None] + np.float32(0.5))
+        np.clip(at, 0, FEATURE_GRID + 1 - 1e-3, out=at)
         cell = at.astype(np.int32)
-        part = (at - cell).astype(np.float32)
-        fx, fy = part[:, 0, :, None], part[:, 1, :, None]
+        fraction = (at - cell).astype(np.float32)
+        fx, fy = fraction[:, 0, :, None], fraction[:, 1, :, None]
         flat = self._padded.reshape(-1, CHANNELS)
-        first = cell[:, 1] * (GRID + 2) + cell[:, 0]
+        first = cell[:, 1] * (FEATURE_GRID + 2) + cell[:, 0]
         top = flat[first]
         top += fx * (flat[first + 1] - top)
-        low = flat[first + GRID + 2]
-        low += fx * (flat[first + GRID + 3] - low)
+        low = flat[first + FEATURE_GRID + 2]
+        low += fx * (flat[first + FEATURE_GRID + 3] - low)
         top += fy * (low - top)
         return np.asarray(top.reshape(3, PATCH, PATCH, CHANNELS), np.float32)
 
 
 class FaceMesh:
-    """The landmarker. Not safe to share between threads: make one a thread (`clone` is cheap)."""
+    """Landmarker of the 468-point mesh. Not thread-safe: use one per thread (`clone` is cheap)."""
 
     def __init__(self, path: Path) -> None:
-        content = read(path)
-        graph = Graph(content)
+        content = read_model(path)
+        graph = TfliteGraph(content)
         self._path = path
         outputs = ("output_mesh", "conv_faceflag", "p_re_lu_3")
-        self._mesh = Network(graph.cut(["input_1"], outputs), ["input_1"], outputs)
-        self._refine = Network(graph.cut(REGIONS, REFINED), REGIONS, REFINED)
-        self._regions = _Regions(graph)
+        self._mesh = TfliteNetwork(graph.extract(["input_1"], outputs), ["input_1"], outputs)
+        self._refine = TfliteNetwork(
+            graph.extract(REGION_INPUTS, REFINED_OUTPUTS), REGION_INPUTS, REFINED_OUTPUTS
+        )
+        self._regions = _RegionSampler(graph)
 
     def clone(self) -> FaceMesh:
-        """Another one of the same weights, for another thread."""
+        """Return another landmarker of the same weights, for another thread."""
         return FaceMesh(self._path)
 
-    def fit(self, picture: Pixels, face: Face) -> Face | None:
-        """The face with mesh, iris and logit; None when the network sees none.
+    def fit(self, image: Pixels, face: Face) -> Face | None:
+        """Return the face with mesh, iris and logit; None when the network finds no face.
 
-        picture: (H, W, 3) RGB uint8 or uint16.  face: with a mesh of this or the frame before, or a detection; a detection is
-        fitted again around its own mesh, which removes the detector's box error, and in four turns when the net is in doubt.
+        A detection is fitted again around its own mesh, which removes the detector's box error, and
+        in four rotations when the logit is below `DOUBTFUL_LOGIT`.
+
+        Args:
+            image: (H, W, 3) RGB uint8 or uint16.
+            face: a detection, or a face with a mesh of this frame or the frame before.
         """
         if face.mesh is not None:
-            return self.refit(picture, face)
+            return self.refit(image, face)
         roi = roi_of_detection(face)
-        best = self._close_in(picture, roi, face)
-        if (
-            best is None or best.logit < DOUBTFUL_LOGIT
-        ):  # the detector's eyes mislead when a head is far from upright
+        best = self._fit_converged(image, roi, face)
+        # The detector's eye keypoints are wrong when a head is far from upright.
+        if best is None or best.logit < DOUBTFUL_LOGIT:
             for quarters in (1, 2, 3):
-                turned = replace(roi, angle=roi.angle + quarters * np.pi / 2)
-                other = self._close_in(picture, turned, face)
-                if other is not None and (best is None or other.logit > best.logit + CLEARLY):
+                rotated = replace(roi, angle=roi.angle + quarters * np.pi / 2)
+                other = self._fit_converged(image, rotated, face)
+                if other is not None and (best is None or other.logit > best.logit + CLEAR_MARGIN):
                     best = other
         return best
 
-    def _close_in(self, picture: Pixels, roi: Roi, face: Face) -> Face | None:
-        """A first look in `roi`, then looks around the mesh until its region rests: mostly one, four at most."""
-        found = self.fit_roi(picture, roi, face)
+    def _fit_converged(self, image: Pixels, roi: Roi, face: Face) -> Face | None:
+        """Fit in `roi`, then around the mesh until its region is stable.
+
+        Mostly once, at most four times.
+        """
+        fitted = self.fit_roi(image, roi, face)
         for _ in range(4):
-            if found is None or found.mesh is None:
+            if fitted is None or fitted.mesh is None:
                 return None
-            last, roi = roi, roi_of_mesh(found.mesh)
-            found = self.fit_roi(picture, roi, face)
+            last, roi = roi, roi_of_mesh(fitted.mesh)
+            fitted = self.fit_roi(image, roi, face)
             if abs(np.sin(roi.angle - last.angle)) < 0.2 and 0.8 < roi.side / last.side < 1.25:
                 break
-        return found
+        return fitted
 
-    def refit(self, picture: Pixels, face: Face) -> Face | None:
-        """One pass around the face's mesh, as it was in this picture or the frame before.
+    def refit(self, image: Pixels, face: Face) -> Face | None:
+        """Fit once around the face's mesh, as it was in this image or the frame before.
 
-        Its region follows the face freely: one that is held steady trembles less, but the net's error then changes with the
-        face's place in it (self-reenactment SSIM .01 lower on four of six clips).
+        The region follows the face freely. A steady region jitters less, but the network's error
+        then changes with the face's place in it (self-reenactment SSIM 0.01 lower on four of six
+        clips).
         """
         if face.mesh is None:
-            return self.fit(picture, face)
-        return self.fit_roi(picture, roi_of_mesh(face.mesh), face)
+            return self.fit(image, face)
+        return self.fit_roi(image, roi_of_mesh(face.mesh), face)
 
-    def refine(self, picture: Pixels, face: Face) -> Face | None:
-        """The mean of nine passes in slightly other regions: a third of the error of one pass, for stills that a whole job rests on.
+    def refine(self, image: Pixels, face: Face) -> Face | None:
+        """Fit as the mean of nine passes in slightly different regions, for stills.
 
-        Measured on turned and resized copies of one picture: 0.13 to 0.37 % of the outer eye distance, one pass 0.5 to 0.7 %.
+        It has a third of the error of one pass: 0.13 to 0.37 % of the outer eye distance against
+        0.5 to 0.7 %, measured on rotated and resized copies of one image.
         """
-        first = self.fit(picture, face)
+        first = self.fit(image, face)
         if first is None or first.mesh is None:
             return None
         roi = roi_of_mesh(first.mesh)
-        tries = [
-            self.fit_roi(picture, Roi(roi.x, roi.y, roi.side * scale, roi.angle + turn), first)
-            for scale in SETTLE_SCALES
-            for turn in SETTLE_TURNS
+        fits = [
+            self.fit_roi(image, Roi(roi.x, roi.y, roi.side * scale, roi.angle + angle), first)
+            for scale in REFINE_SCALES
+            for angle in REFINE_ANGLES
         ]
-        good = [t for t in tries if t is not None]
-        if not good:
+        valid = [fit for fit in fits if fit is not None]
+        if not valid:
             return first
-        mesh = np.asarray(np.mean([t.mesh for t in good if t.mesh is not None], 0), np.float32)
-        iris = np.asarray(np.mean([t.iris for t in good if t.iris is not None], 0), np.float32)
+        mesh = np.asarray(np.mean([f.mesh for f in valid if f.mesh is not None], 0), np.float32)
+        iris = np.asarray(np.mean([f.iris for f in valid if f.iris is not None], 0), np.float32)
         return replace(
             first,
-            box=box_of(mesh),
+            box=bounding_box(mesh),
             mesh=mesh,
             iris=iris,
-            logit=float(np.median([t.logit for t in good])),
+            logit=float(np.median([f.logit for f in valid])),
         )
 
-    def fit_roi(self, picture: Pixels, roi: Roi, face: Face) -> Face | None:
-        """One pass in a given region; score and track are those of `face`, keypoints those of the mesh."""
+    def fit_roi(self, image: Pixels, roi: Roi, face: Face) -> Face | None:
+        """Fit once in a given region; score and track are those of `face`, keypoints the mesh's."""
         if not (np.isfinite(roi.side) and roi.side >= 2):
             return None
-        crop = cut_out(picture, roi)
-        self._mesh.scaled_input(crop, 1.0 / np.iinfo(crop.dtype).max)
+        crop = crop_roi(image, roi)
+        self._mesh.write_scaled_input(crop, 1.0 / np.iinfo(crop.dtype).max)
         raw, flag, features = self._mesh.run()
         logit = float(flag.flat[0])
         if not logit > FACE_LOGIT:
             return None
         mesh = raw.reshape(468, 3)
-        iris = self._refined(mesh, features[0])
-        to_picture = roi.matrix().astype(np.float32)
-        linear, shift = to_picture[:, :2].T, to_picture[:, 2] - np.float32(0.5)
+        iris = self._refine_mesh(mesh, features[0])
+        image_from_crop = roi.matrix().astype(np.float32)
+        linear, shift = image_from_crop[:, :2].T, image_from_crop[:, 2] - np.float32(0.5)
         points = np.empty((468, 3), np.float32)
         points[:, :2] = mesh[:, :2] @ linear + shift
         points[:, 2] = mesh[:, 2] * np.float32(roi.side / SIDE)
         keypoints = np.asarray(
-            (points[KEYPOINTS[0], :2] + points[KEYPOINTS[1], :2]) / 2, np.float32
+            (points[KEYPOINT_PAIRS[0], :2] + points[KEYPOINT_PAIRS[1], :2]) / 2, np.float32
         )
         return replace(
             face,
-            box=box_of(points),
+            box=bounding_box(points),
             keypoints=keypoints,
             mesh=points,
             iris=iris @ linear + shift,
@@ -214,14 +220,17 @@ class FaceMesh:
             points=None,
         )
 
-    def _refined(self, mesh: Array32, features: Array32) -> Array32:
-        """Puts the refined lips and eyes into mesh (in place, x and y only); returns the irises (2, 5, 2), all in 0..192."""
-        matrices, shifts = self._regions.place(mesh[:, :2])
-        patches = self._regions.sample(features, matrices, shifts)
+    def _refine_mesh(self, mesh: Array32, features: Array32) -> Array32:
+        """Write the refined lips and eyes into mesh, in place, x and y only.
+
+        Returns the irises (2, 5, 2). All coordinates are in 0..192.
+        """
+        matrices, shifts = self._regions.patch_transforms(mesh[:, :2])
+        patches = self._regions.sample_patches(features, matrices, shifts)
         lips, eye0, iris0, eye1, iris1 = (
             o[0] for o in self._refine.run(*(p[None] for p in patches))
         )
-        cell = np.float32(SIDE / GRID)
+        cell = np.float32(SIDE / FEATURE_GRID)
         for i, points in enumerate((lips, eye0, eye1)):
             mesh[self._regions.subsets[i], :2] = points @ matrices[i].T + shifts[i] * cell
         both = (iris0 @ matrices[1].T + shifts[1] * cell, iris1 @ matrices[2].T + shifts[2] * cell)
@@ -229,5 +238,10 @@ class FaceMesh:
 
 
 def load(run: RunOptions) -> FaceMesh:
-    """The default landmarker. Raises WeightsError when its weights are absent, DeviceError without LiteRT."""
+    """Load the default landmarker.
+
+    Raises:
+        WeightsError: its weights are absent.
+        DeviceError: LiteRT is not installed.
+    """
     return FaceMesh(locate("facemesh-attention", offline=run.offline))

@@ -1,4 +1,7 @@
-"""The turned square that the mesh net looks at: from a detection, from a mesh, and cut out of the picture."""
+"""Rotated square region of interest of the mesh network.
+
+From a detection, from a mesh, and its crop.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ Pixels = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Roi:
-    """A turned square of a picture: centre in continuous pixels (a pixel's centre lies at +0.5), side in pixels, angle in radians (x towards y)."""
+    """Rotated square of an image.
+
+    x, y: centre in continuous pixels (a pixel's centre is at +0.5).  side: pixels.
+    angle: radians, x towards y.
+    """
 
     x: float
     y: float
@@ -28,7 +35,7 @@ class Roi:
     angle: float
 
     def matrix(self) -> npt.NDArray[np.float64]:
-        """(2, 3) affine from the network's continuous 0..192 coordinates to continuous picture coordinates."""
+        """Return the (2, 3) affine from continuous network coordinates, 0..192, to the image."""
         k = self.side / SIDE
         c, s = k * np.cos(self.angle), k * np.sin(self.angle)
         half = SIDE / 2
@@ -36,7 +43,7 @@ class Roi:
 
 
 def roi_of_detection(face: Face) -> Roi:
-    """Around a detector's box, turned so that its two eye keypoints lie level."""
+    """Return the region around a detector's box, rotated so that its eye keypoints are level."""
     x0, y0, x1, y1 = (float(v) + 0.5 for v in face.box)
     angle = 0.0
     if face.keypoints is not None:
@@ -46,12 +53,15 @@ def roi_of_detection(face: Face) -> Roi:
 
 
 def roi_of_mesh(mesh: Array32) -> Roi:
-    """Around a mesh (468, 3) in pixels, turned so that its outer eye corners lie level."""
+    """Return the region around a mesh (468, 3) in pixels, rotated so that its eyes are level.
+
+    The outer eye corners (33, 263) give the angle.
+    """
     dx, dy = mesh[263, :2] - mesh[33, :2]
     angle = float(np.arctan2(dy, dx))
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    turned = mesh[:, :2] @ np.array([[c, -s], [s, c]], np.float32)
-    low, high = turned.min(0), turned.max(0)
+    rotated = mesh[:, :2] @ np.array([[c, -s], [s, c]], np.float32)
+    low, high = rotated.min(0), rotated.max(0)
     u, v = (low + high) / 2
     return Roi(
         float(c * u - s * v) + 0.5,
@@ -61,29 +71,25 @@ def roi_of_mesh(mesh: Array32) -> Roi:
     )
 
 
-def cut_out(picture: Pixels, roi: Roi) -> Pixels:
-    """The region of interest as (192, 192, 3) of the picture's type; black outside of the picture."""
-    crop_to_picture = roi.matrix()
-    if (
-        roi.side >= 2 * SIDE
-    ):  # bilinear sampling would alias: reduce the part of the picture that is needed first
+def crop_roi(image: Pixels, roi: Roi) -> Pixels:
+    """Crop the region as (192, 192, 3) of the image's dtype; black outside of the image."""
+    image_from_crop = roi.matrix()
+    if roi.side >= 2 * SIDE:
+        # Bilinear sampling would alias: reduce the needed part of the image first.
         step = int(roi.side / SIDE) // 2
         reach = roi.side * 0.7072
         x0, y0 = max(int(roi.x - reach), 0), max(int(roi.y - reach), 0)
-        x1, y1 = (
-            min(int(roi.x + reach) + 1, picture.shape[1]),
-            min(int(roi.y + reach) + 1, picture.shape[0]),
-        )
+        x1 = min(int(roi.x + reach) + 1, image.shape[1])
+        y1 = min(int(roi.y + reach) + 1, image.shape[0])
         width, height = (x1 - x0) // (2 * step), (y1 - y0) // (2 * step)
         if min(width, height) > 0:
-            part = subsample(picture[y0 : y0 + 2 * step * height, x0 : x0 + 2 * step * width], step)
-            picture = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-            # a kept pixel's centre stays where it was: half a pixel from its own edge, not from its block's
-            crop_to_picture[:, 2] = (
-                (crop_to_picture[:, 2] - (x0 + 0.5, y0 + 0.5)) / step + 0.5
-            ) / 2
-            crop_to_picture[:, :2] /= 2 * step
-    # continuous coordinates to pixel centres, on both sides
-    crop_to_picture[:, 2] += crop_to_picture[:, :2].sum(1) * 0.5 - 0.5
+            part = subsample(image[y0 : y0 + 2 * step * height, x0 : x0 + 2 * step * width], step)
+            image = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            # A kept pixel's centre stays: half a pixel from its own edge, not from its block's.
+            shift = image_from_crop[:, 2] - (x0 + 0.5, y0 + 0.5)
+            image_from_crop[:, 2] = (shift / step + 0.5) / 2
+            image_from_crop[:, :2] /= 2 * step
+    # From continuous coordinates to pixel centres, on both sides.
+    image_from_crop[:, 2] += image_from_crop[:, :2].sum(1) * 0.5 - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(picture, crop_to_picture, (SIDE, SIDE), flags=flags))
+    return np.asarray(cv2.warpAffine(image, image_from_crop, (SIDE, SIDE), flags=flags))

@@ -1,14 +1,18 @@
-"""The 468-point face mesh: its triangles, left-right pairs, rings and the points that do not move with the expression.
+"""Topology of the 468-point face mesh: triangles, mirror pairs, rings, and rigid points.
 
-"Left" and "right" are the picture's for a person who faces the camera; the picture's left eye (33/133) comes first. The
-triangles, signs, pairs and the upper face stand in topology.npz, made by tools/make_topology.py.
-All index arrays are read-only int32.
+"Left" and "right" are the image's for a person who faces the camera; the image's left eye (33/133)
+comes first. Triangles, signs, pairs and the upper face are in topology.npz, made by
+tools/make_topology.py; named groups of points are in mesh_groups.json. All index arrays are
+read-only int32.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +22,22 @@ Indices = npt.NDArray[np.int32]
 POINTS = 468
 
 
-def _ids(text: str) -> Indices:
-    values = np.array(text.split(), np.int32)
-    values.flags.writeable = False
-    return values
+@cache
+def _groups() -> dict[str, Any]:
+    path = files("thcli.faces.landmarks").joinpath("mesh_groups.json")
+    groups: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return groups
+
+
+def index_group(name: str) -> Indices:
+    """Return a named group of mesh_groups.json, (N,)."""
+    return _read_only(_groups()[name])
+
+
+def _read_only(values: npt.ArrayLike) -> Indices:
+    out = np.array(values, np.int32)
+    out.flags.writeable = False
+    return out
 
 
 def _table(name: str) -> Indices:
@@ -29,15 +45,14 @@ def _table(name: str) -> Indices:
         as_file(files("thcli.faces.landmarks").joinpath("topology.npz")) as path,
         np.load(path, allow_pickle=False) as table,
     ):
-        values = np.asarray(table[name], np.int32)
-    values.flags.writeable = False
-    return values
+        return _read_only(table[name])
 
 
-def fan(ring: npt.ArrayLike) -> Indices:
-    """(N - 2, 3) triangles that fill a ring of N points whose two halves face each other (a strip, not a star).
+def triangulate_ring(ring: npt.ArrayLike) -> Indices:
+    """Fill a ring of N points with a strip of triangles, (N - 2, 3).
 
-    The ring starts at one corner and runs along one side to the other corner and back; the strip joins facing points.
+    The ring starts at one corner and runs along one side to the other corner and back; the strip
+    joins facing points of the two sides.
     """
     points = np.asarray(ring, np.int32)
     low, high = 1, len(points) - 1
@@ -48,63 +63,66 @@ def fan(ring: npt.ArrayLike) -> Indices:
         if high - low > 1:
             triangles.append((points[low], points[high - 1], points[high]))
             high -= 1
-    out = np.array(triangles, np.int32)
-    out.flags.writeable = False
-    return out
+    return _read_only(triangles)
 
 
 TRIANGLES = _table("triangles")
-"""(852, 3): a disc with three holes (the eyes, the mouth), all wound alike."""
+"""(852, 3): a disc with three holes (eyes and mouth), all of one winding."""
 FRONT_SIGNS = _table("signs")
-"""(852,) the sign of each triangle's area, (b - a) x (c - a) in picture axes, on a frontal face: -1 but for two under the nose wings."""
-PAIRS = _table("pairs")
-"""(468,) the mirror image of each point; points on the middle line are their own."""
-UPPER = _table("upper")
-"""The points above the base of the nose: what neither speech nor most smiles move far."""
+"""(852,) sign of each triangle's area, (b - a) x (c - a) in image axes, on a frontal face.
 
-OVAL = _ids(
-    "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 152 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109"
-)
-"""(36,) from the top of the forehead along the picture's right side to the chin and back."""
-CHIN = _ids("172 136 150 149 176 148 152 377 400 378 379 365 397")
-"""The part of the oval that the jaw moves."""
-LIPS_INNER = _ids("78 95 88 178 87 14 317 402 318 324 308 415 310 311 312 13 82 81 80 191")
+All are -1 except two triangles under the wings of the nose.
+"""
+PAIRS = _table("pairs")
+"""(468,) mirror image of each point; points on the middle line are their own."""
+UPPER = _table("upper")
+"""Points above the base of the nose, which neither speech nor most smiles move far."""
+
+OVAL = index_group("oval")
+"""(36,) from the top of the forehead along the image's right side to the chin and back."""
+CHIN = index_group("chin")
+"""Part of the oval that the jaw moves."""
+LIPS_INNER = index_group("lips_inner")
 """(20,) corner 78, the lower lip to corner 308, the upper lip back."""
-LIPS_OUTER = _ids("61 146 91 181 84 17 314 405 321 375 291 409 270 269 267 0 37 39 40 185")
+LIPS_OUTER = index_group("lips_outer")
 """(20,) corner 61, the lower lip to corner 291, the upper lip back."""
 MOUTH_CORNERS = (61, 291)
-MOUTH_SKIN = _ids("57 186 92 165 167 164 393 391 322 410 287 273 335 406 313 18 83 182 106 43")
-"""A ring of skin around the mouth, for matching colours."""
-EYES = (
-    _ids("33 7 163 144 145 153 154 155 133 173 157 158 159 160 161 246"),
-    _ids("263 249 390 373 374 380 381 382 362 398 384 385 386 387 388 466"),
-)
+MOUTH_SKIN = index_group("mouth_skin")
+"""Ring of skin around the mouth, for matching colours."""
+EYES = (index_group("eye_left"), index_group("eye_right"))
 """Two rings of 16: the outer corner, the lower lid to the inner corner, the upper lid back."""
+BROWS = (index_group("brow_left"), index_group("brow_right"))
+"""Two rings of 10: the upper edge (5 points) and the lower edge back."""
+NOSE = index_group("nose")
+"""(22,) ring from between the eyes down one flank to the wing, along the base and up again."""
 EYE_CORNERS = ((33, 133), (362, 263))
-"""Of each eye, from the picture's left to its right."""
+"""Of each eye, from the image's left to its right."""
 EYE_OUTER = (33, 263)
-"""Their distance (IOD) is the unit of many figures."""
+"""Outer eye corners; their distance (IOD) is the unit of many measures."""
 
-EYE_TRIANGLES = np.concatenate([fan(EYES[0]), fan(EYES[1])])
-"""(28, 3) fill the eye holes."""
-MOUTH_TRIANGLES = fan(LIPS_INNER)
-"""(18, 3) fill the mouth."""
+EYE_TRIANGLES = np.concatenate([triangulate_ring(EYES[0]), triangulate_ring(EYES[1])])
+"""(28, 3) triangles that fill the eye holes."""
+MOUTH_TRIANGLES = triangulate_ring(LIPS_INNER)
+"""(18, 3) triangles that fill the mouth."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lips:
-    """Facing points of the inner lips, (9,) each, from the picture's left to its right."""
+class FacingLips:
+    """Facing points of the inner lips, (9,) each, from the image's left to its right."""
 
     upper: Indices
     lower: Indices
 
 
-LIPS = Lips(_ids("191 80 81 82 13 312 311 310 415"), _ids("95 88 178 87 14 317 402 318 324"))
+LIPS = FacingLips(index_group("lips_upper_row"), index_group("lips_lower_row"))
 
 
 @dataclass(frozen=True, slots=True)
-class Lid:
-    """The columns of one eye's lids, (7,) each, outer side first: the rims, and the two rings of skin behind each."""
+class LidColumns:
+    """Columns of one eye's lids, (7,) each, outer side first.
+
+    Rims, and two rings of skin behind.
+    """
 
     upper: Indices
     lower: Indices
@@ -114,46 +132,25 @@ class Lid:
     lower3: Indices
 
 
-LIDS = (
-    Lid(
-        _ids("246 161 160 159 158 157 173"),
-        _ids("7 163 144 145 153 154 155"),
-        _ids("247 30 29 27 28 56 190"),
-        _ids("25 110 24 23 22 26 112"),
-        _ids("113 225 224 223 222 221 189"),
-        _ids("31 228 229 230 231 232 233"),
-    ),
-    Lid(
-        _ids("466 388 387 386 385 384 398"),
-        _ids("249 390 373 374 380 381 382"),
-        _ids("467 260 259 257 258 286 414"),
-        _ids("255 339 254 253 252 256 341"),
-        _ids("342 445 444 443 442 441 413"),
-        _ids("261 448 449 450 451 452 453"),
-    ),
-)
+def _lid(side: str) -> LidColumns:
+    rows = ("upper", "lower", "upper2", "lower2", "upper3", "lower3")
+    return LidColumns(*(index_group(f"lid_{side}_{row}") for row in rows))
 
-_RIGID = {
-    0.07: "4",
-    0.06: "33 133 263 362",
-    0.05: "6 168 129 358",
-    0.03: "197 195 5 9 8",
-    0.025: "198 420",
-    0.02: "10 151 121 350 143 372",
-    0.015: "119 348",
-    0.01: "117 346 67 297 54 284",
-    0.008: "127 356 234 454 21 251",
-}
+
+LIDS = (_lid("left"), _lid("right"))
 
 
 def _rigid_weights() -> npt.NDArray[np.float64]:
     weights = np.zeros(POINTS)
-    for weight, points in _RIGID.items():
-        weights[_ids(points)] = weight
+    for point, weight in _groups()["rigid_weights"].items():
+        weights[int(point)] = weight
     weights /= weights.sum()
     weights.flags.writeable = False
     return weights
 
 
 RIGID_WEIGHTS = _rigid_weights()
-"""(468,) float64 with sum 1: how much each point counts when a head's pose is fitted; 0 for jaw, lips and brows."""
+"""(468,) float64 with sum 1: weight of each point in fits of the head pose.
+
+0 for jaw, lips and brows.
+"""

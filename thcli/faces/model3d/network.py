@@ -1,38 +1,37 @@
-"""What the three networks share: a ResNet-50 trunk in torchvision's key layout, loading, and crops in batches."""
+"""Shared parts of the three networks: ResNet-50 in torchvision's key layout, crops in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thcli.core.device import resolve
+from thcli.core.device import resolve_device
 from thcli.core.imaging import to_uint8
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.faces.crops.crop import crop
 
-UPRIGHT = np.diag(
-    [1.0, -1.0, -1.0]
-)  # picture axes (y down, z away) from those of the models (y up, z towards the camera)
+# From the models' axes (y up, z towards the camera) to image axes (y down, z away), and back.
+UPRIGHT = np.diag([1.0, -1.0, -1.0])
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which has the stride), 1x1 to four times the width; He et al. 2016, in torchvision's variant 1.5."""
+    """1x1, 3x3 (with the stride) and 1x1 convolution to four times the width.
+
+    He et al. 2016, in torchvision's variant 1.5.
+    """
 
     def __init__(self, wide: int, narrow: int, stride: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(wide, narrow, 1, bias=False), nn.BatchNorm2d(narrow)
-        self.conv2, self.bn2 = (
-            nn.Conv2d(narrow, narrow, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(narrow),
-        )
-        self.conv3, self.bn3 = (
-            nn.Conv2d(narrow, 4 * narrow, 1, bias=False),
-            nn.BatchNorm2d(4 * narrow),
-        )
+        self.conv2 = nn.Conv2d(narrow, narrow, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(narrow)
+        self.conv3 = nn.Conv2d(narrow, 4 * narrow, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * narrow)
         self.downsample: nn.Module | None = None
         if stride > 1 or wide != 4 * narrow:
             self.downsample = nn.Sequential(
@@ -47,7 +46,10 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """(N, 3, 224, 224) -> (N, 2048, 1, 1), the mean over places; without a classifier. narrow: divides every width, for tests."""
+    """ResNet-50 without a classifier: (N, 3, 224, 224) to the spatial mean (N, 2048, 1, 1).
+
+    narrow: divisor of every width, for tests.
+    """
 
     def __init__(self, narrow: int = 1) -> None:
         super().__init__()
@@ -72,58 +74,62 @@ class ResNet50(nn.Module):
         return x.mean((2, 3), keepdim=True)
 
 
-class Reader:
-    """A network and the rule by which it cuts its crops. rule: where a face's crop lies.  prepare: (N, 3, S, S) 0..255 RGB -> what the network reads."""
+class CropRegressor:
+    """A network that reads crops of faces.
+
+    network: the network.  placement_rule: places the crop of a face.  prepare: converts (N, 3, S,
+    S) 0..255 RGB to the network's input.
+    """
 
     def __init__(
         self,
         network: nn.Module,
-        rule: Callable[[Face], Crop],
+        placement_rule: Callable[[Face], Crop],
         prepare: Callable[[Tensor], Tensor],
         run: RunOptions,
     ) -> None:
-        # torch's stubs do not know memory_format.
-        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._rule, self._prepare = rule, prepare
-        self._device, self._batch = resolve(run.device), run.batch_size
+        module: Any = network  # torch's stub of `to` has no memory_format
+        self._network: nn.Module = module.to(memory_format=torch.channels_last)
+        self._placement_rule, self._prepare = placement_rule, prepare
+        self._device, self._batch = resolve_device(run.device), run.batch_size
 
-    def read(self, pictures: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array]:
-        """What the network gives for each face, (N, C) float32, and picture_from_crop (N, 3, 3)."""
-        places = [self._rule(face) for face in faces]
-        rows = [self.run(part) for part in self._crops(pictures, places)]
-        back = [np.linalg.inv(where.crop_from_frame) for where in places]
-        return np.concatenate(rows), np.stack(back)
+    def predict(self, images: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array]:
+        """Predict each face; returns (N, C) float32, and image_from_crop (N, 3, 3)."""
+        placements = [self._placement_rule(face) for face in faces]
+        rows = [self.run(batch) for batch in self._crops(images, placements)]
+        image_from_crop = [np.linalg.inv(p.crop_from_frame) for p in placements]
+        return np.concatenate(rows), np.stack(image_from_crop)
 
     def run(self, crops: Tensor) -> Array32:
-        """(N, C) of crops (N, 3, S, S), 0..255 RGB, as the network wants them in size."""
+        """Predict crops (N, 3, S, S) of the right size, 0..255 RGB; returns (N, C)."""
         with torch.inference_mode():
             batch = self._prepare(crops.to(self._device, torch.float32))
             out = self._network(batch.contiguous(memory_format=torch.channels_last))
         return np.asarray(out.float().cpu().numpy(), np.float32)
 
-    def _crops(self, pictures: Sequence[Image], places: Sequence[Crop]) -> Iterator[Tensor]:
-        for start in range(0, len(places), self._batch):
-            pairs = zip(
-                pictures[start : start + self._batch],
-                places[start : start + self._batch],
-                strict=True,
-            )
-            cut = np.stack(
-                [crop(to_uint8(picture), where, border="black") for picture, where in pairs]
-            )
-            yield torch.from_numpy(cut).permute(0, 3, 1, 2)
+    def _crops(self, images: Sequence[Image], placements: Sequence[Crop]) -> Iterator[Tensor]:
+        for start in range(0, len(placements), self._batch):
+            batch = slice(start, start + self._batch)
+            pairs = zip(images[batch], placements[batch], strict=True)
+            pixels = [crop(to_uint8(image), p, border="black") for image, p in pairs]
+            yield torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
-def split(rows: Array32, **widths: int) -> dict[str, Array32]:
-    """Columns by name, in order. Raises ValueError when they do not come to all of them."""
+def split_columns(rows: Array32, **widths: int) -> dict[str, Array32]:
+    """Split columns by name, in order. Raises ValueError when the widths do not add up."""
     if sum(widths.values()) != rows.shape[1]:
-        raise ValueError(f"{rows.shape[1]} columns are not {widths}")
+        raise ValueError(
+            f"There are {rows.shape[1]} columns, not {sum(widths.values())} ({widths})."
+        )
     ends = np.cumsum(list(widths.values()))
     parts = np.split(rows, ends[:-1], 1)
     return dict(zip(widths, parts, strict=True))
 
 
-def places(back: Array, points: Array) -> Array32:
-    """(N, 2) pixels of the pictures of one point (N, 2) in each crop. back: (N, 3, 3) picture_from_crop."""
-    found = (back[:, :2, :2] @ points[:, :, None])[..., 0] + back[:, :2, 2]
-    return found.astype(np.float32)
+def image_points(image_from_crop: Array, points: Array) -> Array32:
+    """Map one point (N, 2) of each crop to pixels of its image, (N, 2); image_from_crop.
+
+    (N, 3, 3).
+    """
+    linear, shift = image_from_crop[:, :2, :2], image_from_crop[:, :2, 2]
+    return ((linear @ points[:, :, None])[..., 0] + shift).astype(np.float32)

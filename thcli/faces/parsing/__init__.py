@@ -1,4 +1,4 @@
-"""Dividing a face into its regions: skin, eyes, lips, hair, what is worn."""
+"""Face parsing: regions of a face (skin, eyes, lips, hair, accessories) as probabilities."""
 
 from thcli.faces.parsing.classes import (
     ACCESSORIES,
@@ -17,8 +17,8 @@ from thcli.faces.parsing.classes import (
     PALETTE,
     SKIN,
     WORN,
-    number,
-    together,
+    class_number,
+    group_probability,
 )
 
 __all__ = [
@@ -38,6 +38,6 @@ __all__ = [
     "PALETTE",
     "SKIN",
     "WORN",
-    "number",
-    "together",
+    "class_number",
+    "group_probability",
 ]

@@ -1,4 +1,4 @@
-"""Polygons as soft masks: signed distances to an outline, and coverage that follows its points in parts of a pixel."""
+"""Polygons as soft masks: signed distances to an outline, and sub-pixel coverage."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import numpy.typing as npt
 
 from thcli.core.types import Array32
 
-_THIN = 0.7  # twice the area over the perimeter of a leaf-shaped sliver, in its greatest width
+_LEAF_RATIO = 0.7  # twice area over perimeter of a leaf shape, in units of its greatest width
 
 
-def distances(
+def signed_distance(
     outline: npt.ArrayLike, size: tuple[int, int], corner: tuple[int, int] = (0, 0)
 ) -> Array32:
-    """How far each pixel's centre lies inside of a closed outline (negative: outside), (height, width) float32 pixels.
+    """Return the distance of each pixel's centre into a closed outline; negative outside.
 
-    outline: (N, 2) pixels, in either direction, without crossings.  size: (width, height), its first pixel at `corner`.
+    Args:
+        outline: (N, 2) pixels, in either direction, without crossings.
+        size: (width, height).
+        corner: position of the first pixel.
+
+    Returns:
+        (height, width) float32, pixels.
     """
     points = np.asarray(outline, np.float32)
     x = (np.arange(size[0]) + corner[0]).astype(np.float32)[None, :]
@@ -33,10 +39,18 @@ def distances(
     return np.where(inside, nearest, -nearest)
 
 
-def coverage(outline: npt.ArrayLike, size: tuple[int, int], grow: float = 0.0) -> Array32:
-    """How much of each pixel a closed outline covers, (height, width) float32 0..1, with an edge one pixel wide.
+def polygon_coverage(outline: npt.ArrayLike, size: tuple[int, int], grow: float = 0.0) -> Array32:
+    """Return the share of each pixel that a closed outline covers, with an edge one pixel wide.
 
-    grow: pixels that the outline is moved outwards.  An outline that closes (lids, lips) fades away instead of leaving a line.
+    An outline that closes (lids, lips) fades out instead of leaving a line.
+
+    Args:
+        outline: (N, 2) pixels.
+        size: (width, height).
+        grow: pixels by which the outline is expanded.
+
+    Returns:
+        (height, width) float32 0..1.
     """
     points = np.asarray(outline, np.float32)
     out = np.zeros((size[1], size[0]), np.float32)
@@ -45,19 +59,16 @@ def coverage(outline: npt.ArrayLike, size: tuple[int, int], grow: float = 0.0) -
     high = np.minimum(np.ceil(points.max(0) + room).astype(int) + 1, size)
     if (high <= low).any():
         return out
-    part = distances(
-        points, (int(high[0] - low[0]), int(high[1] - low[1])), (int(low[0]), int(low[1]))
-    )
-    thick = _width(points) + 2 * grow
-    out[low[1] : high[1], low[0] : high[0]] = np.clip(part + (grow + 0.5), 0, 1) * min(
-        max(thick, 0.0), 1.0
-    )
+    (x0, y0), (x1, y1) = (int(v) for v in low), (int(v) for v in high)
+    depth = signed_distance(points, (x1 - x0, y1 - y0), (x0, y0))
+    opacity = min(max(_width(points) + 2 * grow, 0.0), 1.0)
+    out[y0:y1, x0:x1] = np.clip(depth + (grow + 0.5), 0, 1) * opacity
     return out
 
 
 def _width(points: Array32) -> float:
-    """About the greatest width of a narrow outline, in pixels."""
+    """Return about the greatest width of a narrow outline, in pixels."""
     after = np.roll(points, -1, axis=0)
     area = abs(float((points[:, 0] * after[:, 1] - points[:, 1] * after[:, 0]).sum())) / 2
-    round_about = float(np.hypot(*(after - points).T).sum())
-    return 2 * area / max(round_about, 1e-6) / _THIN
+    perimeter = float(np.hypot(*(after - points).T).sum())
+    return 2 * area / max(perimeter, 1e-6) / _LEAF_RATIO

@@ -1,9 +1,9 @@
-"""Calm masks without lag: each frame's regions averaged with those of the frames before and after it, brought to its place.
+"""Temporal smoothing of region masks without lag: each frame averaged with its aligned neighbours.
 
-A neighbour counts where its picture, moved by a dense flow (Kroeger et al. 2016), looks as this frame's does: what was only the
-parser's doubt is averaged away, while what really changes (a blink, a hand that comes in) passes at once. Where past and future
-tell different things, the side that agrees with the frame counts, so that an edge in time stays one. The window is symmetric and
-bounded: no lag, and a stream of any length.
+A neighbour counts where its image, warped by a dense flow (Kroeger et al. 2016), matches this
+frame: uncertainty of the parser is averaged out, while real changes (a blink, a hand that enters)
+pass unchanged. Where past and future disagree, the side that agrees with the frame counts, so an
+edge in time stays an edge. The window is symmetric and bounded: no lag, and streams of any length.
 """
 
 from __future__ import annotations
@@ -22,72 +22,84 @@ import numpy.typing as npt
 from thcli.core.types import Array32, Image
 from thcli.faces.parsing.crops import Regions
 
-REACH = 3  # frames looked at on both sides
-_WIDTH = 1.8  # frames: of the Gaussian weights in time
-_UNLIKE = 12.0  # levels of 255 by which a moved neighbour may differ (noise, light); a lid or a hand differs by 40 and more
-_NEAR = 5  # pixels over which the difference is looked at
-_DISAGREE = 0.25  # share of a pixel's probability that one side in time may have elsewhere, if the other has less
-_FLOW_SIDE = 256  # pixels across which the flow is found; larger crops are reduced
-_LANES = 4  # channels that OpenCV moves together
+REACH = 3  # frames on both sides
+_WIDTH = 1.8  # standard deviation of the Gaussian weights in time, in frames
+# Levels of 255 by which a warped neighbour may differ (noise, light); a lid or a hand differs by
+# 40 and more.
+_MAX_DIFFERENCE = 12.0
+_WINDOW = 5  # pixels over which the difference is averaged
+# Probability that one side in time may assign differently, relative to the other side.
+_DISAGREE = 0.25
+_FLOW_SIDE = 256  # side of the images between which the flow is computed, in pixels
+_LANES = 4  # channels that OpenCV warps together
 _SUM = np.ones((1, _LANES), np.float32)
+_ABSENT: Any = None  # an optional array that OpenCV's stubs require
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """One frame of a face. regions: None where it was not seen.  crop: the picture that was parsed, (h, w, 3) uint8.  shot: its scene."""
+class ParsedFrame:
+    """One frame of a face.
+
+    regions: None where the face is absent.  crop: the image that was parsed, (h, w, 3) uint8.
+    scene: label of its scene.
+    """
 
     regions: Regions | None
     crop: Image | None
-    shot: int = 0
+    scene: int = 0
 
 
-class Smoother:
-    """Calms one face's stream: it runs `reach` frames behind what it is given and holds 2 * reach + 1.
+class RegionSmoother:
+    """Temporal smoother of one face's stream, `reach` frames behind its input.
 
-    Nothing is carried over a frame without the face, or from one scene to another. reach 0: all comes back as it is.
+    It holds 2 * reach + 1 frames. Neither frames without the face nor scene changes are crossed.
+    With reach 0 the regions are returned unchanged.
     """
 
     def __init__(self, reach: int = REACH) -> None:
         self._reach = reach
-        self._before: deque[_Frame] = deque(maxlen=max(reach, 1))
-        self._now_and_after: deque[_Frame] = deque()
+        self._past: deque[_PreparedFrame] = deque(maxlen=max(reach, 1))
+        self._present_and_future: deque[_PreparedFrame] = deque()
 
-    def push(self, parsed: Parsed) -> list[Regions | None]:
-        """Takes the next frame; gives the frame that is complete with it, if there is one."""
-        self._now_and_after.append(_Frame.of(parsed))
-        return [self._next()] if len(self._now_and_after) > self._reach else []
+    def push(self, parsed: ParsedFrame) -> list[Regions | None]:
+        """Add the next frame; returns the frame that is complete with it, if there is one."""
+        self._present_and_future.append(_PreparedFrame.prepare(parsed))
+        return [self._next()] if len(self._present_and_future) > self._reach else []
 
     def finish(self) -> list[Regions | None]:
-        """The frames that are left, after the last one was given."""
-        return [self._next() for _ in range(len(self._now_and_after))]
+        """Return the remaining frames, after the last one was added."""
+        return [self._next() for _ in range(len(self._present_and_future))]
 
     def _next(self) -> Regions | None:
-        now = self._now_and_after.popleft()
-        result = _calmed(
-            now, list(self._before)[::-1][: self._reach], list(self._now_and_after)[: self._reach]
-        )
-        self._before.append(now)
+        frame = self._present_and_future.popleft()
+        past = list(self._past)[::-1][: self._reach]
+        result = _smooth_frame(frame, past, list(self._present_and_future)[: self._reach])
+        self._past.append(frame)
         return result
 
 
-def smooth(frames: Iterable[Parsed], reach: int = REACH) -> Iterator[Regions | None]:
-    """The calmed regions of a stream, frame for frame; see `Smoother`."""
-    smoother = Smoother(reach)
+def smooth_regions(frames: Iterable[ParsedFrame], reach: int = REACH) -> Iterator[Regions | None]:
+    """Yield the smooth regions of a stream, frame for frame; see `RegionSmoother`."""
+    smoother = RegionSmoother(reach)
     for parsed in frames:
         yield from smoother.push(parsed)
     yield from smoother.finish()
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """A frame made ready. lanes: its probabilities, (h, w, 4) each, the last one filled up.  grey: what the flow is found in."""
+class _PreparedFrame:
+    """A frame in the form that OpenCV warps.
 
-    parsed: Parsed
+    lanes: its probabilities in groups of four channels, (h, w, 4) each, the last one zero-filled.
+    grey: image for the flow.
+    """
+
+    parsed: ParsedFrame
     lanes: tuple[Array32, ...]
     grey: Image | None
 
     @classmethod
-    def of(cls, parsed: Parsed) -> _Frame:
+    def prepare(cls, parsed: ParsedFrame) -> _PreparedFrame:
         if parsed.regions is None or parsed.crop is None:
             return cls(parsed, (), None)
         planes = list(parsed.regions.probabilities)
@@ -102,91 +114,101 @@ class _Frame:
         return cls(parsed, tuple(lanes), np.asarray(grey, np.uint8))
 
 
-def _calmed(now: _Frame, past: Sequence[_Frame], future: Sequence[_Frame]) -> Regions | None:
-    """The regions of `now`; past and future: its neighbours, the nearest first."""
-    regions = now.parsed.regions
-    if regions is None or now.grey is None or not (past or future):
+def _smooth_frame(
+    frame: _PreparedFrame, past: Sequence[_PreparedFrame], future: Sequence[_PreparedFrame]
+) -> Regions | None:
+    """Return the smooth regions of a frame; past, future: its neighbours, the nearest first."""
+    regions = frame.parsed.regions
+    if regions is None or frame.grey is None or not (past or future):
         return regions
 
-    def same_scene(frame: _Frame) -> bool:
-        return frame.grey is not None and frame.parsed.shot == now.parsed.shot
+    def same_scene(other: _PreparedFrame) -> bool:
+        return other.grey is not None and other.parsed.scene == frame.parsed.scene
 
-    sides = [_Side(now, list(takewhile(same_scene, side))) for side in (past, future)]
-    apart = [side.apart(now) for side in sides]
-    nearest = np.minimum(*apart)
-    sums = [lane.copy() for lane in now.lanes]
+    sides = [_TemporalSide(frame, list(takewhile(same_scene, side))) for side in (past, future)]
+    disagreements = [side.disagreement(frame) for side in sides]
+    least = np.minimum(*disagreements)
+    sums = [lane.copy() for lane in frame.lanes]
     total = np.ones(sums[0].shape[:2], np.float32)
-    for side, far in zip(sides, apart, strict=True):
-        share = np.asarray(np.exp((nearest**2 - far**2) / _DISAGREE**2), np.float32)
+    for side, disagreement in zip(sides, disagreements, strict=True):
+        share = np.asarray(np.exp((least**2 - disagreement**2) / _DISAGREE**2), np.float32)
         total += side.weight * share
         for target, lane in zip(sums, side.sums, strict=True):
-            cv2.accumulateProduct(lane, _lane(share), target)
+            cv2.accumulateProduct(lane, _repeat_lanes(share), target)
     planes = [plane / total for lane in sums for plane in cv2.split(lane)]
     return replace(regions, probabilities=np.stack(planes[: len(regions.probabilities)]))
 
 
-class _Side:
-    """One side of a frame in time: its neighbours brought to the frame's place, weighted and added. sums: as lanes; weight: (h, w)."""
+class _TemporalSide:
+    """Past or future of a frame: its neighbours, warped to the frame, weighted and summed.
 
-    def __init__(self, now: _Frame, neighbours: Sequence[_Frame]) -> None:
-        shape = now.lanes[0].shape[:2]
+    sums: as the lanes of a frame.  weight: (h, w).
+    """
+
+    def __init__(self, frame: _PreparedFrame, neighbours: Sequence[_PreparedFrame]) -> None:
+        shape = frame.lanes[0].shape[:2]
         self.weight = np.zeros(shape, np.float32)
-        self.sums = [np.zeros_like(lane) for lane in now.lanes]
+        self.sums = [np.zeros_like(lane) for lane in frame.lanes]
         for distance, other in enumerate(neighbours, 1):
-            places = _flow(now, other, shape)
-            weight = np.float32(np.exp(-0.5 * (distance / _WIDTH) ** 2)) * _likeness(
-                now, other, places
-            )
+            grid = _flow_grid(frame, other, shape)
+            time_weight = np.float32(np.exp(-0.5 * (distance / _WIDTH) ** 2))
+            weight = time_weight * _image_match(frame, other, grid)
             self.weight += weight
-            spread = _lane(weight)
+            weights = _repeat_lanes(weight)
             for target, lane in zip(self.sums, other.lanes, strict=True):
-                moved = cv2.remap(
-                    lane, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-                )  # type: ignore[call-overload]  # the stub does not know that the second map may be absent
-                cv2.accumulateProduct(moved, spread, target)
+                cv2.accumulateProduct(_warp(lane, grid), weights, target)
 
-    def apart(self, now: _Frame) -> Array32:
-        """(h, w), how far this side tells something else than the frame: 0 the same .. 1 altogether, more where it tells nothing."""
-        one = _lane(1 / np.maximum(self.weight, np.float32(1e-6)))
+    def disagreement(self, frame: _PreparedFrame) -> Array32:
+        """Return the difference of this side and the frame, (h, w).
+
+        0 for equal regions, 1 for entirely different ones, 2 where this side has no data.
+        """
+        scale = _repeat_lanes(1 / np.maximum(self.weight, np.float32(1e-6)))
         total = np.zeros(self.weight.shape, np.float32)
-        for lane, sums in zip(now.lanes, self.sums, strict=True):
-            total += np.asarray(
-                cv2.transform(cv2.absdiff(lane, cv2.multiply(sums, one)), _SUM), np.float32
-            )
-        return np.where(
-            self.weight > 1e-3, cv2.blur(total, (_NEAR, _NEAR)) / 2, np.float32(2)
-        ).astype(np.float32)
+        for lane, sums in zip(frame.lanes, self.sums, strict=True):
+            difference = cv2.absdiff(lane, cv2.multiply(sums, scale))
+            total += np.asarray(cv2.transform(difference, _SUM), np.float32)
+        mean = cv2.blur(total, (_WINDOW, _WINDOW)) / 2
+        return np.where(self.weight > 1e-3, mean, np.float32(2)).astype(np.float32)
 
 
-def _flow(now: _Frame, other: _Frame, shape: tuple[int, int]) -> Array32:
-    """(h, w, 2) float32: where each pixel of the frame lies in the other one."""
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    flow = np.asarray(finder.calc(now.grey, other.grey, None), np.float32)  # type: ignore[call-overload]  # nor that it may make the result
+def _warp(values: npt.NDArray[Any], grid: Array32) -> npt.NDArray[Any]:
+    warped = cv2.remap(values, grid, _ABSENT, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped)
+
+
+def _flow_grid(frame: _PreparedFrame, other: _PreparedFrame, shape: tuple[int, int]) -> Array32:
+    """Return the position of each pixel of the frame in the other one, (h, w, 2) float32."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow = np.asarray(search.calc(_image(frame), _image(other), _ABSENT), np.float32)
     scale = shape[0] / flow.shape[0]
     if scale != 1:
-        flow = np.asarray(
-            cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR) * np.float32(scale),
-            np.float32,
-        )
-    return flow + _grid(shape)
+        enlarged = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        flow = np.asarray(enlarged * np.float32(scale), np.float32)
+    return flow + _identity_grid(shape)
+
+
+def _image(frame: _PreparedFrame) -> Image:
+    assert frame.grey is not None
+    return frame.grey
 
 
 @lru_cache(maxsize=4)
-def _grid(shape: tuple[int, int]) -> Array32:
+def _identity_grid(shape: tuple[int, int]) -> Array32:
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return np.stack([x, y], -1)
 
 
-def _lane(values: npt.NDArray[Any]) -> Array32:
-    """(h, w) -> (h, w, 4), all alike: numpy is slow at broadcasting over a short last axis."""
+def _repeat_lanes(values: npt.NDArray[Any]) -> Array32:
+    """Repeat (h, w) as (h, w, 4): numpy is slow at broadcasting over a short last axis."""
     return np.asarray(cv2.merge([np.asarray(values, np.float32)] * _LANES), np.float32)
 
 
-def _likeness(now: _Frame, other: _Frame, places: Array32) -> Array32:
-    """(h, w) 0..1, how far the other frame's picture, moved, looks as this one's."""
-    moved = cv2.remap(
-        other.parsed.crop, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )  # type: ignore[call-overload]  # as above
-    red, green, blue = cv2.split(cv2.absdiff(np.asarray(now.parsed.crop), moved))
-    unlike = cv2.blur(cv2.max(cv2.max(red, green), blue).astype(np.float32), (_NEAR, _NEAR))
-    return np.asarray(np.exp(-((unlike / _UNLIKE) ** 2)), np.float32)
+def _image_match(frame: _PreparedFrame, other: _PreparedFrame, grid: Array32) -> Array32:
+    """Return the match of the other image, warped, with the frame's, (h, w) 0..1."""
+    assert other.parsed.crop is not None
+    warped = _warp(other.parsed.crop, grid)
+    red, green, blue = cv2.split(cv2.absdiff(np.asarray(frame.parsed.crop), warped))
+    largest = cv2.max(cv2.max(red, green), blue).astype(np.float32)
+    difference = cv2.blur(largest, (_WINDOW, _WINDOW))
+    return np.asarray(np.exp(-((difference / _MAX_DIFFERENCE) ** 2)), np.float32)

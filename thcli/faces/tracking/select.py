@@ -1,4 +1,4 @@
-"""Which face of a clip is meant: statistics of each track, gathered while pass 1 streams by, and the choice at its end."""
+"""Choice among the faces of a clip, from statistics of each track gathered during pass 1."""
 
 from __future__ import annotations
 
@@ -13,106 +13,120 @@ import numpy.typing as npt
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
-from thcli.faces.tracking.shape import SAME_AT_ALL, shape_distance
+from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 
-SAMPLES = (1, 12, 48, 192, 768)  # the frames of a track in which its identity is looked at
-BINS = 8  # of the histogram of areas, per doubling
+SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
+AREA_BINS = 8  # of the histogram of areas, per doubling
 
 
 @dataclass(slots=True)
 class TrackSummary:
-    """What is kept of one track: a few hundred bytes, however long the clip is (and one mesh, of its best frame)."""
+    """Statistics of one track: a few hundred bytes for any length of clip, and one mesh.
+
+    first: frame in which it was first seen.  box: its box there.  frames: number of frames with the
+    face.  logit, mesh: of its best frame.  vectors: identity vectors.  areas: histogram of box
+    areas.
+    """
 
     track: int
-    first: int  # frame in which it was first seen
-    box: Array32  # as first seen
-    frames: int = 0  # in which it was seen
-    logit: float = float("-inf")  # the best one
-    mesh: Array32 | None = None  # of that frame
+    first: int
+    box: Array32
+    frames: int = 0
+    logit: float = float("-inf")
+    mesh: Array32 | None = None
     vectors: list[Array32] = field(default_factory=list)
-    areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(32 * BINS, np.int64))
+    areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(32 * AREA_BINS, np.int64))
 
     @property
     def area(self) -> float:
-        """Median area of its box in square pixels, within 5 %."""
+        """Median area of the box in square pixels, within 5 %."""
         middle = int(np.searchsorted(np.cumsum(self.areas), (self.frames + 1) // 2))
-        return float(2.0 ** ((middle + 0.5) / BINS))
+        return float(2.0 ** ((middle + 0.5) / AREA_BINS))
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """Who is looked for: the mesh of a reference picture's face, and its identity vector when there is an encoder."""
+class ReferenceFace:
+    """Face of a reference image: its mesh, and its identity vector when there is an encoder."""
 
     name: str
     mesh: Array32 | None = None
     vector: Array32 | None = None
 
 
-def ignore(message: str) -> None:
-    """Takes a warning and drops it."""
+def ignore_warning(message: str) -> None:
+    """Discard a warning."""
 
 
 class TrackStatistics:
-    """Counts the faces of a clip, fed frame by frame with what the tracker gave.
+    """Statistics of the tracks of a clip, fed frame by frame with the tracker's faces.
 
-    identity: with it, each track's identity is looked at in a few of its frames (the picture is needed then).
+    identity: encoder of each track in a few of its frames (which needs the images), or None.
     """
 
     def __init__(self, identity: IdentityEncoder | None = None) -> None:
         self._identity = identity
         self._frame = -1
         self.summaries: dict[int, TrackSummary] = {}
-        self.opening: list[int] = []  # tracks of the first frame with faces, left to right
-        self.opening_frame = -1
+        self.first_seen_tracks: list[int] = []  # of the first frame with faces, left to right
+        self.first_seen_frame = -1
 
     @property
     def same_person(self) -> float:
-        """The cosine from which a face is held to be the one looked for."""
+        """Cosine from which two faces count as one person."""
         return 1.0 if self._identity is None else self._identity.same_person
 
     @property
     def tracks(self) -> int:
-        """How many different faces were seen."""
+        """Number of different faces in the clip."""
         return len(self.summaries)
 
-    def add(self, faces: Sequence[Face], picture: npt.NDArray[Any] | None = None) -> None:
-        """The faces of the next frame, each with its track number."""
+    def add(self, faces: Sequence[Face], image: npt.NDArray[Any] | None = None) -> None:
+        """Add the faces of the next frame, each with its track number."""
         self._frame += 1
-        if faces and not self.opening:
-            self.opening = [
+        if faces and not self.first_seen_tracks:
+            self.first_seen_tracks = [
                 f.track for f in sorted(faces, key=lambda f: float(f.box[0] + f.box[2]))
             ]
-            self.opening_frame = self._frame
+            self.first_seen_frame = self._frame
         for face in faces:
             entry = self.summaries.get(face.track)
             if entry is None:
                 entry = self.summaries[face.track] = TrackSummary(face.track, self._frame, face.box)
             entry.frames += 1
-            entry.areas[min(int(BINS * np.log2(max(face.area, 1.0))), len(entry.areas) - 1)] += 1
+            entry.areas[
+                min(int(AREA_BINS * np.log2(max(face.area, 1.0))), len(entry.areas) - 1)
+            ] += 1
             if face.mesh is not None and face.logit > entry.logit:
                 entry.logit, entry.mesh = face.logit, face.mesh
-            if self._identity is not None and picture is not None and entry.frames in SAMPLES:
-                entry.vectors.append(self._identity.identify(picture, face).vector)
+            if self._identity is not None and image is not None and entry.frames in SAMPLE_FRAMES:
+                entry.vectors.append(self._identity.identify(image, face).vector)
 
     def choose(
         self,
         select: str,
-        warn: Callable[[str], None] = ignore,
+        warn: Callable[[str], None] = ignore_warning,
         *,
         where: str = "the clip",
-        reference: Callable[[], Reference] | None = None,
+        reference: Callable[[], ReferenceFace] | None = None,
     ) -> list[int]:
-        """The numbers of the chosen tracks; never empty.
+        """Return the numbers of the chosen tracks; never empty.
 
-        select: largest (median area times frames seen) | first (the first to appear, of several the largest) | all (by track
-        number) | N (from the left in the first frame that has faces) | a picture, whose face `reference` gives.
-        where: the clip's name, for messages.  Raises NoFaceError, listing what was found, when no face fits.
+        Args:
+            select: largest (median area times frames seen) | first (the first to appear, of several
+                the largest) | all (by track number) | N (from the left in the first frame with
+                faces) | a reference image.
+            warn: receives a warning when the choice is uncertain.
+            where: name of the clip, for messages.
+            reference: returns the face of the reference image.
+
+        Raises:
+            NoFaceError: no face fits; the message lists those found.
         """
         tracks = list(self.summaries.values())
         if not tracks:
             raise NoFaceError(
                 f"No face was found in {where}.",
-                "Faces must be larger than about 20 pixels and not covered.",
+                "Faces must be larger than about 20 pixels and not occluded.",
             )
         if select == "largest":
             return [max(tracks, key=lambda t: t.area * t.frames).track]
@@ -121,94 +135,106 @@ class TrackStatistics:
         if select == "all":
             return sorted(self.summaries)
         if select.isdecimal():
-            if int(select) >= len(self.opening):
+            if int(select) >= len(self.first_seen_tracks):
                 raise NoFaceError(
-                    f"There is no face number {select} in frame {self.opening_frame} of {where}, the first with faces.",
-                    f"Found {self.described()}; numbers count from 0, left to right.",
+                    f"There is no face number {select} in frame {self.first_seen_frame} of "
+                    f"{where}, the first with faces.",
+                    f"Found {self.describe_faces()}; numbers count from 0, left to right.",
                 )
-            return [self.opening[int(select)]]
+            return [self.first_seen_tracks[int(select)]]
         if reference is None:
-            raise UsageError(f"--face {select!r} is a picture, which cannot be used here.")
-        return [_resembling(self, reference(), where, warn)]
+            raise UsageError(f"--face {select!r} is an image, which cannot be used here.")
+        return [_most_similar_track(self, reference(), where, warn)]
 
-    def described(self) -> str:
-        """The faces of the first frame that has some, for messages: number, width and place."""
+    def describe_faces(self) -> str:
+        """Describe the faces of the first frame with faces: number, width and position."""
         items = []
-        for number, track in enumerate(self.opening):
+        for number, track in enumerate(self.first_seen_tracks):
             x0, y0, x1, y1 = (round(float(v)) for v in self.summaries[track].box)
             items.append(f"{number}: {x1 - x0} pixels wide at ({(x0 + x1) // 2}, {(y0 + y1) // 2})")
         return "; ".join(items)
 
 
-def is_reference(select: str) -> bool:
-    """Whether --face names a picture rather than largest, first, all or a number. Raises UsageError when it is neither."""
+def is_reference_image(select: str) -> bool:
+    """Return True when --face names an image rather than largest, first, all or a number.
+
+    Raises UsageError when it is neither.
+    """
     if select in ("largest", "first", "all") or select.isdecimal():
         return False
     if not Path(select).is_file():
         raise UsageError(
-            f"--face {select!r} is neither largest, first, all, a number nor a picture that exists.",
-            "Take one of these, or the path of a picture of the person.",
+            f"--face {select!r} is neither largest, first, all, a number nor an existing image.",
+            "Give one of these, or the path of an image of the person.",
         )
     return True
 
 
-def _resembling(
-    census: TrackStatistics, who: Reference, where: str, warn: Callable[[str], None]
+def _most_similar_track(
+    statistics: TrackStatistics, reference: ReferenceFace, where: str, warn: Callable[[str], None]
 ) -> int:
-    """The track that is most like the reference, by identity when both sides have vectors, else by the shape of the mesh."""
+    """Return the track that is most similar to the reference.
+
+    Identity vectors decide when both sides have them, else the shape of the mesh.
+    """
     by_vector = {
-        t.track: float(
-            np.mean(t.vectors, 0)
-            @ who.vector
-            / max(float(np.linalg.norm(np.mean(t.vectors, 0))), 1e-6)
-        )
-        for t in census.summaries.values()
-        if t.vectors and who.vector is not None
+        t.track: _cosine(np.mean(t.vectors, 0), reference.vector)
+        for t in statistics.summaries.values()
+        if t.vectors and reference.vector is not None
     }
     if by_vector:
         best = max(by_vector, key=lambda track: by_vector[track])
-        if by_vector[best] < census.same_person:
+        if by_vector[best] < statistics.same_person:
             raise NoFaceError(
-                f"None of the {census.tracks} faces in {where} is the one in {who.name}.",
-                f"Most like it is track {best}, with a cosine of {by_vector[best]:.2f} where {census.same_person} is needed. Found {census.described()}.",
+                f"None of the {statistics.tracks} faces in {where} is the one in {reference.name}.",
+                f"The most similar is track {best}, with a cosine of {by_vector[best]:.2f}; "
+                f"{statistics.same_person} is needed. Found {statistics.describe_faces()}.",
             )
         return best
     by_shape = {
-        t.track: shape_distance(who.mesh, t.mesh)
-        for t in census.summaries.values()
-        if t.mesh is not None and who.mesh is not None
+        t.track: shape_distance(reference.mesh, t.mesh)
+        for t in statistics.summaries.values()
+        if t.mesh is not None and reference.mesh is not None
     }
     if not by_shape:
         raise NoFaceError(
-            f"No face in {where} can be compared with {who.name}.", f"Found {census.described()}."
+            f"No face in {where} can be compared with {reference.name}.",
+            f"Found {statistics.describe_faces()}.",
         )
     best = min(by_shape, key=lambda track: by_shape[track])
-    if by_shape[best] > SAME_AT_ALL:
+    if by_shape[best] > SAME_PERSON_POSSIBLE:
         raise NoFaceError(
-            f"None of the {census.tracks} faces in {where} has the shape of the one in {who.name}.",
-            f"Found {census.described()}; choose one with --face N.",
+            f"None of the {statistics.tracks} faces in {where} has the shape of the one in "
+            f"{reference.name}.",
+            f"Found {statistics.describe_faces()}; choose one with --face N.",
         )
     if len(by_shape) > 1:
         warn(
-            f"{who.name} was compared with the faces of {where} by the shape of the face alone, which is weak: check the result, or choose with --face N."
+            f"{reference.name} was compared with the faces of {where} by face shape alone, which "
+            "is unreliable: check the result, or choose with --face N."
         )
     return best
 
 
-def reference_of(
-    picture: Image,
+def _cosine(mean: Array32, unit: Array32) -> float:
+    """Return the cosine of a vector and a unit vector."""
+    return float(mean @ unit / max(float(np.linalg.norm(mean)), 1e-6))
+
+
+def read_reference_face(
+    image: Image,
     name: str,
     detector: Detector,
     landmarker: Landmarker,
     identity: IdentityEncoder | None = None,
-) -> Reference:
-    """The largest face of a reference picture (H, W, 3). Raises NoFaceError when it has none."""
-    fitted = [landmarker.fit(picture, found) for found in detector.detect(picture)]
+) -> ReferenceFace:
+    """Return the largest face of a reference image (H, W, 3). Raises NoFaceError without one."""
+    fitted = [landmarker.fit(image, found) for found in detector.detect(image)]
     face = max((f for f in fitted if f is not None), key=lambda f: f.area, default=None)
     if face is None:
         raise NoFaceError(
-            f"No face was found in {name}.", "Give a picture of the person that shows the face."
+            f"No face was found in {name}.", "Give an image that shows the face of the person."
         )
-    return Reference(
-        name, face.mesh, None if identity is None else identity.identify(picture, face).vector
+    return ReferenceFace(
+        name, face.mesh, None if identity is None else identity.identify(image, face).vector
     )

@@ -1,4 +1,4 @@
-"""A drawn person whose regions are known: skin, hair, neck, shirt, on a plain background."""
+"""Synthetic person with known regions: skin, hair, neck, shirt, on a plain background."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.faces.landmarks.topology import OVAL
 from thcli.motion.canonical import neutral
@@ -22,10 +22,10 @@ COLOURS = {
 }
 
 
-def drawn_mesh(
+def person_mesh(
     centre: Sequence[float] = (128.0, 138.0), height: float = 110.0, turn: float = 0.0
 ) -> Array32:
-    """The mean face from the front as a mesh (468, 3) in pixels; turn: radians, in the picture."""
+    """Return the mean face from the front, (468, 3) pixels; turn: radians in the image."""
     shape = neutral() * (height / float(np.ptp(neutral()[:, 1])))
     shape = shape - (shape.max(0) + shape.min(0)) / 2
     if shape[10, 1] > shape[152, 1]:
@@ -36,8 +36,11 @@ def drawn_mesh(
     return np.asarray(shape, np.float32)
 
 
-def drawn(mesh: Array32) -> tuple[Image, Image]:
-    """The picture (SIDE, SIDE, 3) of the person and its regions (SIDE, SIDE) of background, skin, hair, neck and cloth, an upright one."""
+def render_person(mesh: Array32) -> tuple[Image, Image]:
+    """Render an upright person, (SIDE, SIDE, 3), and its regions, (SIDE, SIDE).
+
+    The regions are background, skin, hair, neck and cloth.
+    """
     labels = np.zeros((SIDE, SIDE), np.uint8)
     oval: Array = mesh[OVAL, :2].astype(np.float64)
     low, high = oval.min(0), oval.max(0)
@@ -74,4 +77,4 @@ def drawn(mesh: Array32) -> tuple[Image, Image]:
 
 
 def face_of(mesh: Array32) -> Face:
-    return Face(box_of(mesh), 1.0, mesh=mesh)
+    return Face(bounding_box(mesh), 1.0, mesh=mesh)

@@ -15,19 +15,19 @@ from torch import Tensor
 
 from tests.golden import fill
 from thcli import weights
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.types import Face, Image
-from thcli.evaluate.datasets.test_clip import portrait
+from thcli.evaluate.datasets.sample_clip import portrait
 from thcli.motion.canonical import neutral
 
-PICTURE: Image = portrait(256)
+IMAGE: Image = portrait(256)
 MESH = 62 * neutral() + [128.0, 92.0, 0.0]
 
 
 def face(x: float = 0.0, y: float = 0.0) -> Face:
-    """About where the face of PICTURE is."""
+    """Return a face at about the position of the face of IMAGE."""
     mesh = (MESH + np.array([x, y, 0.0])).astype(np.float32)
-    return Face(box_of(mesh), 1.0, mesh=mesh)
+    return Face(bounding_box(mesh), 1.0, mesh=mesh)
 
 
 def batch_norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
@@ -38,7 +38,10 @@ def batch_norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def mobilenet(width: float) -> dict[str, tuple[int, ...]]:
-    """3DDFA_V2's file without its prefix: the network, the head of coefficients, and one of landmarks that is not used."""
+    """Return the shapes of 3DDFA_V2's file without its prefix.
+
+    The network, the head of coefficients, and an unused head of landmarks.
+    """
     inner = int(32 * width)
     keys: dict[str, tuple[int, ...]] = {
         "conv1.weight": (inner, 3, 3, 3),
@@ -66,7 +69,7 @@ def mobilenet(width: float) -> dict[str, tuple[int, ...]]:
 
 
 def resnet50(prefix: str) -> dict[str, tuple[int, ...]]:
-    """torchvision's ResNet-50 without its classifier."""
+    """Return the shapes of torchvision's ResNet-50 without its classifier."""
     keys: dict[str, tuple[int, ...]] = {
         f"{prefix}conv1.weight": (64, 3, 7, 7),
         **batch_norm(f"{prefix}bn1", 64),
@@ -88,7 +91,7 @@ def resnet50(prefix: str) -> dict[str, tuple[int, ...]]:
 
 
 def recon() -> dict[str, tuple[int, ...]]:
-    """Deep3DFaceRecon's net_recon."""
+    """Return the shapes of Deep3DFaceRecon's net_recon."""
     keys = resnet50("backbone.")
     for i, width in enumerate((80, 64, 80, 3, 27, 2, 1)):
         keys |= {
@@ -99,7 +102,7 @@ def recon() -> dict[str, tuple[int, ...]]:
 
 
 def e_flame() -> dict[str, tuple[int, ...]]:
-    """DECA's E_flame."""
+    """Return the shapes of DECA's E_flame."""
     layers = {
         "layers.0.weight": (1024, 2048),
         "layers.0.bias": (1024,),
@@ -112,7 +115,7 @@ def e_flame() -> dict[str, tuple[int, ...]]:
 def filled(
     keys: dict[str, tuple[int, ...]], prefix: str = "", gain: float = 1.0
 ) -> dict[str, Tensor]:
-    """Numbers that only depend on the names (shared/golden/fill.py), the batches' counters nought."""
+    """Fill tensors from their names alone (golden/fill.py); batch counters are 0."""
     return {
         key: torch.tensor(0)
         if key.endswith("num_batches_tracked")
@@ -123,7 +126,7 @@ def filled(
 
 @cache
 def flame_tensors() -> dict[str, Tensor]:
-    """DECA's E_flame, filled as the golden file has it."""
+    """Return DECA's E_flame, filled as for the golden file."""
     return filled(e_flame(), "E_flame.")
 
 
@@ -153,7 +156,11 @@ def _deca() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Published:
-    """A backend, the entries it loads with what their files hold, and the widths of identity and expression."""
+    """A published backend.
+
+    files: content of each of its weights files.  identity, expression: widths of its coefficients.
+    own: widths of its own columns.
+    """
 
     name: str
     files: dict[str, Callable[[], Any]]
@@ -189,7 +196,7 @@ PUBLISHED = (
 
 
 def install(model: Published, room: Path) -> None:
-    """Imports files in the published form as the user's own."""
+    """Import files in the published form as a user does."""
     for name, content in model.files.items():
         path = room / weights.registry()[name].file
         if path.suffix == ".pkl":
