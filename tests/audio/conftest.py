@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def grid(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two clips of the GRID corpus (CC BY 4.0): a man, a woman."""
+    """Return a folder with two clips of the GRID corpus (CC BY 4.0): one man, one woman."""
     folder = tmp_path_factory.mktemp("grid")
     with tarfile.open(shared / "data" / "talking.tar") as archive:
         for member in archive:

@@ -1,4 +1,4 @@
-"""What listening costs: no torch without HuBERT, no memory that grows; options say what they take."""
+"""Limits of audio processing: no torch without HuBERT, bounded memory, valid option ranges."""
 
 from __future__ import annotations
 
@@ -13,42 +13,39 @@ import pytest
 
 from tests.audio.sounds import RATE, noise, save
 from thcli.audio.mel import log_mel_blocks
-from thcli.audio.read import blocks
+from thcli.audio.read import read_blocks
 from thcli.core.errors import UsageError
 from thcli.core.options import AudioOptions, VoiceOptions
 from thcli.core.types import Array32
 
 
-def test_no_torch_for_the_small_measures() -> None:
-    code = "import sys, thcli.audio.features, thcli.audio.speech, thcli.audio.voice_activity; print('torch' in sys.modules)"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "False\n"
-    )
+def test_features_do_not_import_torch() -> None:
+    modules = "thcli.audio.features, thcli.audio.speech, thcli.audio.voice_activity"
+    command = [sys.executable, "-c", f"import sys, {modules}; print('torch' in sys.modules)"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
 
 
-def peak_of(path: Path) -> int:
-    """Most bytes in use while a file is decoded and its log-mel made."""
+def peak_memory(path: Path) -> int:
+    """Return the peak of bytes in use while a file is decoded and its log-mel is computed."""
     tracemalloc.start()
-    rows = sum(len(part) for part in log_mel_blocks(blocks(path, seconds=2.0)))
+    rows = sum(len(part) for part in log_mel_blocks(read_blocks(path, seconds=2.0)))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert rows > 500
     return most
 
 
-def test_long_sounds_take_no_more_memory(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     second = noise(1.0)
     short, long = (save(tmp_path / f"{n}.wav", np.tile(second, n)) for n in (8, 80))
-    peak_of(short)
-    assert peak_of(long) < 1.2 * peak_of(short) < 8 << 20
+    peak_memory(short)
+    assert peak_memory(long) < 1.2 * peak_memory(short) < 8 << 20
 
 
-def test_a_sound_is_not_decoded_further_than_asked(tmp_path: Path) -> None:
+def test_decoding_stops_at_the_requested_end(tmp_path: Path) -> None:
     path = save(tmp_path / "a.wav", noise(3.0))
-    parts: Iterator[Array32] = blocks(path, seconds=0.5, end=1.2)
+    parts: Iterator[Array32] = read_blocks(path, seconds=0.5, end=1.2)
     assert [len(part) for part in parts] == [RATE // 2, RATE // 2, RATE // 5]
 
 
@@ -68,10 +65,10 @@ def test_audio_options(wrong: dict[str, float]) -> None:
 
 
 def test_voice_options() -> None:
-    assert VoiceOptions().blinks_a_minute(15) == 15
+    assert VoiceOptions().blinks_per_minute(15) == 15
     assert (
-        VoiceOptions(blink="none").blinks_a_minute(15) == 0
-        and VoiceOptions(blink="22.5").blinks_a_minute(15) == 22.5
+        VoiceOptions(blink="none").blinks_per_minute(15) == 0
+        and VoiceOptions(blink="22.5").blinks_per_minute(15) == 22.5
     )
     assert VoiceOptions().pose_file is None is VoiceOptions(pose="still").pose_file
     assert VoiceOptions(pose="nod.motion.safetensors").pose_file == Path("nod.motion.safetensors")

@@ -1,4 +1,4 @@
-"""The motion file: round trip, windows, memory, and everything that a stranger may send."""
+"""Motion files: round trip, windows, memory, and invalid files of any kind."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from tests.motion import made_motion as world
+from tests.motion import synthetic_motion as synthetic
 from thcli.core.errors import MediaError, OutputError
 from thcli.core.types import Motion
-from thcli.motion.file import MotionFile, MotionWriter
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.writer import MotionWriter
 
 
 def write(path: Path, motion: Motion, step: int = 7) -> Path:
@@ -29,13 +30,15 @@ def write(path: Path, motion: Motion, step: int = 7) -> Path:
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Path:
-    return write(tmp_path / "a.motion.safetensors", world.hidden(world.driver(20), (5, 8)))
+def valid_file(tmp_path: Path) -> Path:
+    return write(
+        tmp_path / "a.motion.safetensors", synthetic.with_gaps(synthetic.driver(20), (5, 8))
+    )
 
 
 @pytest.mark.parametrize("step", [1, 7, 100])
-def test_what_was_written_is_read(tmp_path: Path, step: int) -> None:
-    motion = world.hidden(world.driver(20), (5, 8))
+def test_motion_is_read_as_written(tmp_path: Path, step: int) -> None:
+    motion = synthetic.with_gaps(synthetic.driver(20), (5, 8))
     read = MotionFile(write(tmp_path / "a.motion.safetensors", motion, step))
     assert len(read) == 20 and read.kind == "mesh" and read.time_base == motion.time_base
     assert read.metadata["source"] == "made up"
@@ -53,7 +56,7 @@ def test_what_was_written_is_read(tmp_path: Path, step: int) -> None:
             assert np.array_equal(value, motion.constants[name])
 
 
-def test_other_engines_store_arrays_of_their_own(tmp_path: Path) -> None:
+def test_arrays_of_other_engines_are_stored(tmp_path: Path) -> None:
     motion = Motion(
         "fomm",
         np.arange(4),
@@ -67,17 +70,17 @@ def test_other_engines_store_arrays_of_their_own(tmp_path: Path) -> None:
     assert read.constants["zero"].shape == (0, 3)
 
 
-def test_the_safetensors_library_reads_it_too(whole: Path) -> None:
-    tensors = load_file(whole)
+def test_the_safetensors_library_reads_it_too(valid_file: Path) -> None:
+    tensors = load_file(valid_file)
     assert np.array_equal(tensors["frame/pts"], np.arange(20)) and tensors[
         "constant/neutral"
     ].shape == (468, 3)
 
 
-def test_an_error_or_an_existing_file_leaves_things_as_they_were(tmp_path: Path) -> None:
+def test_an_error_leaves_existing_files_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "a.motion.safetensors"
     with pytest.raises(KeyboardInterrupt), MotionWriter(path) as writer:
-        writer.append(world.driver(3))
+        writer.append(synthetic.driver(3))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"mine")
@@ -85,17 +88,17 @@ def test_an_error_or_an_existing_file_leaves_things_as_they_were(tmp_path: Path)
         MotionWriter(path)
     assert path.read_bytes() == b"mine" and list(tmp_path.iterdir()) == [path]
     with MotionWriter(path, overwrite=True) as writer:
-        writer.append(world.driver(3))
+        writer.append(synthetic.driver(3))
     assert len(MotionFile(path)) == 3 and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         MotionWriter(tmp_path / "none" / "a.motion.safetensors")
 
 
-def test_windows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    motion = world.driver(6)
+def test_windows_that_do_not_continue_are_rejected(tmp_path: Path) -> None:
+    motion = synthetic.driver(6)
     wrong = {
         "time": (motion[0:3], motion[2:5]),
         "kind": (motion[0:3], replace(motion[3:6], kind="other")),
@@ -116,13 +119,13 @@ def test_windows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         assert not path.exists(), name
 
 
-def parts(path: Path) -> tuple[dict[str, dict[str, Any]], bytes]:
+def split_file(path: Path) -> tuple[dict[str, dict[str, Any]], bytes]:
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
-def forged(path: Path, header: object, body: bytes) -> Path:
+def with_header(path: Path, header: object, body: bytes) -> Path:
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + body)
     return path
@@ -155,77 +158,77 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_forged_header_is_refused_in_a_sentence(whole: Path, change: str) -> None:
-    header, body = parts(whole)
+def test_an_invalid_header_is_reported(valid_file: Path, change: str) -> None:
+    header, body = split_file(valid_file)
     entry, key, value = CHANGES[change]
     header[entry][key] = value
     with pytest.raises(MediaError) as caught:
-        read_all(forged(whole, header, body))
-    assert caught.value.message.endswith(".") and str(whole) in caught.value.message
+        read_all(with_header(valid_file, header, body))
+    assert caught.value.message.endswith(".") and str(valid_file) in caught.value.message
 
 
 @pytest.mark.parametrize(
     "name", ["__class__/x", "frame/../../etc", "frame/", "frame/Pose", "pose", "frame/a/b"]
 )
-def test_a_strange_name_is_refused(whole: Path, name: str) -> None:
-    header, body = parts(whole)
+def test_invalid_names_are_rejected(valid_file: Path, name: str) -> None:
+    header, body = split_file(valid_file)
     header[name] = header.pop("frame/pose")
     with pytest.raises(MediaError):
-        read_all(forged(whole, header, body))
+        read_all(with_header(valid_file, header, body))
 
 
 @pytest.mark.parametrize(
     "header",
     [b"[" * 100_000, b"{}", b"[]", b"null", b'{"a":', b"\xff\xfe", b'{"a":1,"a":2}', b"NaN"],
 )
-def test_a_header_that_is_no_table_is_refused(whole: Path, header: bytes) -> None:
+def test_a_header_that_is_not_an_object_is_rejected(valid_file: Path, header: bytes) -> None:
     with pytest.raises(MediaError):
-        read_all(forged(whole, header, b""))
+        read_all(with_header(valid_file, header, b""))
 
 
 @pytest.mark.parametrize("name", ["frame/pose", "frame/expression", "constant/neutral"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-def test_numbers_that_are_none_are_refused(whole: Path, name: str, value: float) -> None:
-    header, body = parts(whole)
+def test_values_out_of_range_are_rejected(valid_file: Path, name: str, value: float) -> None:
+    header, body = split_file(valid_file)
     at, _ = header[name]["data_offsets"]
     code = {"F64": "<f8", "F32": "<f4"}[str(header[name]["dtype"])]
     one = np.array([value], code).tobytes()
     with pytest.raises(MediaError, match="not finite or too large"):
-        read_all(forged(whole, header, body[:at] + one + body[at + len(one) :]))
+        read_all(with_header(valid_file, header, body[:at] + one + body[at + len(one) :]))
 
 
-def test_time_that_stands_still_is_refused(whole: Path) -> None:
-    header, body = parts(whole)
+def test_time_stamps_that_do_not_rise_are_rejected(valid_file: Path) -> None:
+    header, body = split_file(valid_file)
     at, stop = header["frame/pts"]["data_offsets"]
     with pytest.raises(MediaError, match="do not rise"):
-        read_all(forged(whole, header, body[:at] + bytes(stop - at) + body[stop:]))
+        read_all(with_header(valid_file, header, body[:at] + bytes(stop - at) + body[stop:]))
 
 
-def test_a_missing_or_cut_file_is_named(tmp_path: Path, whole: Path) -> None:
+def test_a_missing_or_truncated_file_is_reported(tmp_path: Path, valid_file: Path) -> None:
     with pytest.raises(MediaError, match=r"no\.motion"):
         MotionFile(tmp_path / "no.motion.safetensors")
     with pytest.raises(MediaError):
         MotionFile(tmp_path)
-    data = whole.read_bytes()
+    data = valid_file.read_bytes()
     for size in (0, 4, 8, 9, 200, len(data) // 2, len(data) - 1):
-        whole.write_bytes(data[:size])
+        valid_file.write_bytes(data[:size])
         with pytest.raises(MediaError):
-            read_all(whole)
-    whole.write_bytes(data + b"x")
+            read_all(valid_file)
+    valid_file.write_bytes(data + b"x")
     with pytest.raises(MediaError):
-        read_all(whole)
+        read_all(valid_file)
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_no_bytes_do_worse_than_a_media_error(
+def test_any_bytes_raise_at_most_a_media_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "fuzz"
     folder.mkdir(exist_ok=True)
     path = folder / "f.motion.safetensors"
     path.unlink(missing_ok=True)
-    good = write(path, world.driver(3)).read_bytes()
+    valid = write(path, synthetic.driver(3)).read_bytes()
     json_values: st.SearchStrategy[Any] = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
         lambda inner: (
@@ -238,16 +241,16 @@ def test_no_bytes_do_worse_than_a_media_error(
         ),
         max_leaves=8,
     )
-    way = data.draw(st.sampled_from(["bytes", "flip", "value"]))
-    if way == "bytes":
+    corruption = data.draw(st.sampled_from(["bytes", "flip", "value"]))
+    if corruption == "bytes":
         path.write_bytes(data.draw(st.binary(max_size=400)))
-    elif way == "flip":
-        raw = bytearray(good)
+    elif corruption == "flip":
+        raw = bytearray(valid)
         for _ in range(data.draw(st.integers(1, 6))):
             raw[data.draw(st.integers(0, min(len(raw), 1500) - 1))] = data.draw(st.integers(0, 255))
         path.write_bytes(raw)
     else:
-        header, body = parts(path)
+        header, body = split_file(path)
         entry = data.draw(st.sampled_from(sorted(header)))
         if data.draw(st.booleans()):
             header[entry] = data.draw(json_values)
@@ -255,7 +258,7 @@ def test_no_bytes_do_worse_than_a_media_error(
             header[entry][data.draw(st.sampled_from(sorted(header[entry])))] = data.draw(
                 json_values
             )
-        forged(path, header, body)
+        with_header(path, header, body)
     try:
         read_all(path)
     except MediaError as error:
@@ -264,7 +267,7 @@ def test_no_bytes_do_worse_than_a_media_error(
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
-    motion = world.driver(50)
+    motion = synthetic.driver(50)
     stored = {**motion.arrays, "expression": motion.arrays["expression"].astype(np.float32)}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with MotionWriter(tmp_path / "long.motion.safetensors") as writer:
@@ -273,7 +276,6 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     read = MotionFile(tmp_path / "long.motion.safetensors")
     for start in range(0, len(read), 50):
         read.window(start, start + 50)
-    grown = (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    )  # kilobytes on Linux; the file has 60 MB
-    assert len(read) == 10_000 and grown < 12_000
+    # kilobytes on Linux; the file has 60 MB
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert len(read) == 10_000 and growth < 12_000

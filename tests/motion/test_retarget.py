@@ -1,95 +1,100 @@
-"""Retargeting: the algebra exactly, the rules of lids, lips, limits and regions, gaps without jumps."""
+"""Retargeting: exact algebra, rules of lids, lips, limits and regions, continuity over gaps."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.motion import made_motion as world
+from tests.motion import synthetic_motion as synthetic
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions, Region
-from thcli.core.types import Array, Motion
+from thcli.core.types import Array, Face, Motion
 from thcli.motion import anatomy, canonical, closure, limits, sliders
-from thcli.motion.retarget import Retargeted, driver_meshes, retarget, targets
+from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.render_target import iterate_render_targets
+from thcli.motion.retarget import RetargetedMotion, retarget
 
 RAW = MotionOptions(smooth=0)
 
 
-def moved(
-    motion: Motion, options: MotionOptions = RAW, source: object = None, **kwargs: object
+def retargeted(
+    motion: Motion, options: MotionOptions = RAW, source: Face | None = None, **kwargs: Any
 ) -> Motion:
-    face = world.source() if source is None else source
-    return Retargeted(face, world.buffer(motion), options, **kwargs).window(0, len(motion))  # type: ignore[arg-type]
+    """Return the whole retargeted motion (source: `synthetic.source()` by default)."""
+    face = synthetic.source() if source is None else source
+    store = RetargetedMotion(face, synthetic.buffer(motion), options, **kwargs)
+    return store.window(0, len(motion))
 
 
 def rows(motion: Motion, name: str) -> Array:
     return np.asarray(motion.arrays[name], np.float64)
 
 
-def shapes_of(motion: Motion) -> Array:
+def canonical_shapes(motion: Motion) -> Array:
     return canonical.decompose(rows(motion, "points")).shape
 
 
 @pytest.mark.parametrize("frame", [0, 7, 33])
-def test_the_drivers_own_frame_as_source_gives_the_driver_back(frame: int) -> None:
-    motion = world.driver()
-    meshes = world.meshes(motion)
-    out = moved(motion, source=world.face(meshes[frame]), reference=frame, rules=False)
+def test_a_driving_frame_as_source_reproduces_the_driver(frame: int) -> None:
+    motion = synthetic.driver()
+    meshes = synthetic.meshes(motion)
+    out = retargeted(motion, source=synthetic.face(meshes[frame]), reference=frame, rules=False)
     assert np.abs(rows(out, "points") - meshes).max() < 1e-6
 
 
-def test_with_the_rules_the_own_frame_still_comes_close() -> None:
-    motion = world.driver(turn=5)
-    meshes = world.meshes(motion)
+def test_the_rules_change_a_driving_frame_as_source_little() -> None:
+    motion = synthetic.driver(degrees=5)
+    meshes = synthetic.meshes(motion)
     iod = np.linalg.norm(meshes[0, 33] - meshes[0, 263])
-    out = moved(motion, source=world.face(meshes[0]), reference=0)
+    out = retargeted(motion, source=synthetic.face(meshes[0]), reference=0)
     assert np.abs(rows(out, "points") - meshes)[..., :2].max() < 0.03 * iod
 
 
 def test_the_drivers_mesh_is_rebuilt_from_float32_rows() -> None:
-    motion = world.driver()
+    motion = synthetic.driver()
     stored = {**motion.arrays, "expression": motion.arrays["expression"].astype(np.float32)}
-    rebuilt = driver_meshes(replace(motion, arrays=stored))
-    assert np.abs(rebuilt - world.meshes(motion)).max() < 1e-3
-    whole = moved(replace(motion, arrays=stored))
+    rebuilt = rebuild_driver_meshes(replace(motion, arrays=stored))
+    assert np.abs(rebuilt - synthetic.meshes(motion)).max() < 1e-3
+    whole = retargeted(replace(motion, arrays=stored))
     assert np.array_equal(rows(whole, "driver"), rebuilt)
 
 
-def test_the_reference_is_found_where_the_source_came_from() -> None:
-    motion = world.driver()
+def test_the_reference_is_the_frame_of_the_source() -> None:
+    motion = synthetic.driver()
     frame = 5
-    source = world.face(world.meshes(motion)[frame], motion.arrays["gaze"][frame])
-    found = Retargeted(source, world.buffer(motion), RAW).reference
+    source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
+    found = RetargetedMotion(source, synthetic.buffer(motion), RAW).reference
     assert abs(found - frame) <= 1
 
 
 def test_a_blink_is_never_the_reference() -> None:
-    motion = world.driver(60)
+    motion = synthetic.driver(60)
     eyes = canonical.eye_openings(canonical.neutral() + rows(motion, "expression")).mean(-1)
     for seed in range(5):
-        found = Retargeted(world.source(seed), world.buffer(motion), RAW).reference
+        found = RetargetedMotion(synthetic.source(seed), synthetic.buffer(motion), RAW).reference
         assert eyes[found] > 0.8 * np.median(eyes)
 
 
-def test_no_strength_is_the_still_source() -> None:
-    source = world.source()
-    out = moved(world.driver(), MotionOptions(strength=0), source)
+def test_zero_strength_keeps_the_source_still() -> None:
+    source = synthetic.source()
+    out = retargeted(synthetic.driver(), MotionOptions(strength=0), source)
     assert np.abs(rows(out, "points") - np.asarray(source.mesh)).max() < 1e-9
     assert not rows(out, "gaze").any() and np.allclose(rows(out, "opening"), 1)
-    assert all(t.driver is None for t in targets(out))
+    assert all(t.driver is None for t in iterate_render_targets(out))
     assert all(np.array_equal(t, rows(out, "points")[0]) for t in rows(out, "points"))
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("mode", ["relative", "absolute"])
 def test_a_still_driver_gives_a_still_result(mode: str, causal: bool) -> None:
-    one = world.driver(1)
+    one = synthetic.driver(1)
     still = Motion(
         one.kind,
         np.arange(20),
@@ -98,22 +103,22 @@ def test_a_still_driver_gives_a_still_result(mode: str, causal: bool) -> None:
         {k: np.repeat(v, 20, 0) for k, v in one.arrays.items()},
         one.constants,
     )
-    out = moved(still, MotionOptions(mode=mode, causal=causal))  # type: ignore[arg-type]
+    out = retargeted(still, MotionOptions(mode=mode, causal=causal))  # type: ignore[arg-type]
     assert np.ptp(rows(out, "points"), axis=0).max() < 1e-6
     if mode == "relative":
-        assert np.abs(rows(out, "points") - np.asarray(world.source().mesh)).max() < 1e-6
+        assert np.abs(rows(out, "points") - np.asarray(synthetic.source().mesh)).max() < 1e-6
 
 
 def test_closed_driver_lips_close_the_sources_open_mouth() -> None:
     t = np.linspace(0, 1, 30)
-    motion = sliders.motion(
-        sliders.Script(jaw=0.5 * (1 + np.cos(4 * np.pi * t))),
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(jaw=0.5 * (1 + np.cos(4 * np.pi * t))),
         np.arange(30),
         Fraction(1, 25),
-        world.SIZE,
+        synthetic.SIZE,
     )
-    source = world.source(jaw=0.4)
-    out = shapes_of(moved(motion, source=source))
+    source = synthetic.source(jaw=0.4)
+    out = canonical_shapes(retargeted(motion, source=source))
     driver_mouth = canonical.mouth_opening(canonical.neutral() + rows(motion, "expression"))
     mouth = canonical.mouth_opening(out)
     assert driver_mouth.min() < 0.01 and mouth[driver_mouth < 0.01].max() < 0.02
@@ -121,67 +126,97 @@ def test_closed_driver_lips_close_the_sources_open_mouth() -> None:
 
 
 def test_lips_never_cross() -> None:
-    motion = world.driver(60, noise=0.01)
+    motion = synthetic.driver(60, noise=0.01)
     for jaw in (0.0, 0.3):
-        out = shapes_of(moved(motion, source=world.source(jaw=jaw)))
+        out = canonical_shapes(retargeted(motion, source=synthetic.source(jaw=jaw)))
         assert canonical.lip_gaps(out).min() > -2e-3
 
 
 def test_a_blink_shuts_the_sources_eyes_and_opens_them_again() -> None:
-    motion = sliders.motion(
-        sliders.Script(blink=sliders.blinks(np.arange(30) / 25, [0.4])),
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(blink=sliders.blink_curve(np.arange(30) / 25, [0.4])),
         np.arange(30),
         Fraction(1, 25),
-        world.SIZE,
+        synthetic.SIZE,
     )
-    out = moved(motion)
+    out = retargeted(motion)
     opening = np.asarray(rows(out, "opening"), np.float64)
     assert opening.min() < 0.12 and np.allclose(opening[[0, -1]], 1, atol=0.05)
-    assert opening.max() <= closure.WIDEST + 1e-9
+    assert opening.max() <= closure.MAX_OPENING_RATIO + 1e-9
 
 
 def test_eyes_shut_in_the_source_open_as_far_as_the_drivers_do() -> None:
-    motion = world.driver(60)
-    eyes = canonical.eye_openings(shapes_of(moved(motion, source=world.source(blink=1.0))))
-    his = canonical.eye_openings(canonical.neutral() + rows(motion, "expression"))
-    usual = canonical.eye_openings(canonical.neutral())
-    assert np.all(eyes <= usual * closure.WIDEST) and np.abs(np.median(eyes) - usual).max() < 0.05
-    assert eyes[his.mean(-1) < 0.02].max() < 0.02
-    still = moved(motion, MotionOptions(smooth=0, expression=0), world.source(blink=1.0))
-    assert canonical.eye_openings(shapes_of(still)).max() < 0.02
+    motion = synthetic.driver(60)
+    eyes = canonical.eye_openings(
+        canonical_shapes(retargeted(motion, source=synthetic.source(blink=1.0)))
+    )
+    driver_eyes = canonical.eye_openings(canonical.neutral() + rows(motion, "expression"))
+    neutral_eyes = canonical.eye_openings(canonical.neutral())
+    assert (
+        np.all(eyes <= neutral_eyes * closure.MAX_OPENING_RATIO)
+        and np.abs(np.median(eyes) - neutral_eyes).max() < 0.05
+    )
+    assert eyes[driver_eyes.mean(-1) < 0.02].max() < 0.02
+    still = retargeted(motion, MotionOptions(smooth=0, expression=0), synthetic.source(blink=1.0))
+    assert canonical.eye_openings(canonical_shapes(still)).max() < 0.02
+
+
+def wink(side: int) -> Motion:
+    """Return a neutral driver that shuts one eye (0: on the image's left) at frame 10 of 20."""
+    openings = np.ones((20, 2))
+    openings[10, side] = 0.0
+    shape = np.repeat(canonical.neutral()[None], 20, 0)
+    closure.set_lids(shape, canonical.neutral(), openings)
+    curves = sliders.SliderCurves(extra=shape - canonical.neutral())
+    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25), synthetic.SIZE)
+    # `motion_from_sliders` resets the lids
+    return replace(motion, arrays={**motion.arrays, "expression": shape - canonical.neutral()})
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("source_blink", [0.0, 1.0])
+def test_a_wink_shuts_the_same_eye_of_the_source(side: int, source_blink: float) -> None:
+    """Also of a source with shut eyes, which open to the neutral opening."""
+    out = retargeted(wink(side), source=synthetic.source(blink=source_blink))
+    eyes = canonical.eye_openings(canonical_shapes(out))
+    assert eyes[10, side] < 0.1 * eyes[0, side]
+    assert eyes[10, 1 - side] > 0.9 * eyes[0, 1 - side] > 0.15
 
 
 def test_a_driver_whose_eyes_stay_shut_shuts_the_sources() -> None:
-    motion = sliders.motion(
-        sliders.Script(blink=1.0, jaw=np.linspace(0, 1, 20)),
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(blink=1.0, jaw=np.linspace(0, 1, 20)),
         np.arange(20),
         Fraction(1, 25),
-        world.SIZE,
+        synthetic.SIZE,
     )
-    assert moved(motion).arrays["opening"].max() < 0.2
+    assert retargeted(motion).arrays["opening"].max() < 0.2
 
 
 def test_gaze_stays_within_its_limits_and_within_the_eye() -> None:
     look = np.linspace(-1, 1, 21)
-    motion = sliders.motion(
-        sliders.Script(gaze_x=look, gaze_y=look), np.arange(21), Fraction(1, 25), world.SIZE
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(gaze_x=look, gaze_y=look),
+        np.arange(21),
+        Fraction(1, 25),
+        synthetic.SIZE,
     )
     gaze = np.asarray(
-        moved(motion, MotionOptions(smooth=0, expression=3)).arrays["gaze"], np.float64
+        retargeted(motion, MotionOptions(smooth=0, expression=3)).arrays["gaze"], np.float64
     )
     assert np.abs(gaze[..., 0]).max() <= 0.5 and np.all(np.diff(gaze[:, 0, 0]) >= -1e-12)
-    mesh = np.asarray(world.source().mesh)
-    aside = world.face(mesh, sliders.shapes().gaze + np.array([0.25, 0]))
-    out = np.asarray(moved(motion, MotionOptions(smooth=0), aside).arrays["gaze"], np.float64)
+    mesh = np.asarray(synthetic.source().mesh)
+    aside = synthetic.face(mesh, sliders.load_slider_shapes().gaze + np.array([0.25, 0]))
+    out = np.asarray(retargeted(motion, MotionOptions(smooth=0), aside).arrays["gaze"], np.float64)
     own = canonical.gaze(mesh, np.asarray(aside.iris))
     assert np.abs(own + out)[..., 0].max() <= max(0.3, np.abs(own[..., 0]).max()) + 1e-9
 
 
 @pytest.mark.parametrize("region", ["lips", "eyes", "expression", "pose"])
-def test_a_region_moves_nothing_else(region: Region) -> None:
-    source = world.source()
+def test_a_region_moves_only_its_points(region: Region) -> None:
+    source = synthetic.source()
     mesh = np.asarray(source.mesh)
-    out = moved(world.driver(), MotionOptions(smooth=0, region=region), source)
+    out = retargeted(synthetic.driver(), MotionOptions(smooth=0, region=region), source)
     change = np.abs(rows(out, "points") - mesh).max((0, 2))
     lips, lids = anatomy.LIPS.upper, np.concatenate([c.upper for c in anatomy.LIDS])
     nose, brow, chin, oval = 4, 105, 152, 10
@@ -194,32 +229,38 @@ def test_a_region_moves_nothing_else(region: Region) -> None:
         assert np.ptp(still.centre, axis=0).max() < 2 and np.ptp(still.log_scale) < 0.02
         assert change[lips].max() > 3
     else:
-        shape = shapes_of(out)
+        shape = canonical_shapes(out)
         assert np.abs(shape - canonical.decompose(mesh).shape).max() < 1e-9 and change.min() > 1
     assert (rows(out, "gaze") != 0).any() == (region in ("eyes", "expression"))
-    assert all((t.driver is not None) == (region in ("lips", "expression")) for t in targets(out))
+    assert all(
+        (t.driver is not None) == (region in ("lips", "expression"))
+        for t in iterate_render_targets(out)
+    )
 
 
 def test_absolute_motion_takes_the_drivers_own_direction() -> None:
-    motion = sliders.motion(
-        sliders.Script(yaw=np.linspace(-12, 12, 25)), np.arange(25), Fraction(1, 25), world.SIZE
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(yaw=np.linspace(-12, 12, 25)),
+        np.arange(25),
+        Fraction(1, 25),
+        synthetic.SIZE,
     )
     out = canonical.decompose(
-        moved(motion, MotionOptions(mode="absolute", smooth=0), world.source(yaw=6.0)).arrays[
-            "points"
-        ]
+        retargeted(
+            motion, MotionOptions(mode="absolute", smooth=0), synthetic.source(yaw=6.0)
+        ).arrays["points"]
     )
     yaw = np.degrees(np.arctan2(out.rotation[:, 0, 2], out.rotation[:, 2, 2]))
     assert np.abs(yaw - np.linspace(-12, 12, 25)).max() < 1.5
 
 
-def test_absolute_motion_keeps_size_and_place() -> None:
-    motion = sliders.motion(
-        sliders.Script(x=1.0, zoom=1.5), np.arange(10), Fraction(1, 25), world.SIZE
+def test_absolute_motion_keeps_size_and_position() -> None:
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(x=1.0, zoom=1.5), np.arange(10), Fraction(1, 25), synthetic.SIZE
     )
-    source = world.source()
+    source = synthetic.source()
     out = canonical.decompose(
-        moved(motion, MotionOptions(mode="absolute"), source).arrays["points"]
+        retargeted(motion, MotionOptions(mode="absolute"), source).arrays["points"]
     )
     own = canonical.decompose(np.asarray(source.mesh))
     assert (
@@ -228,88 +269,101 @@ def test_absolute_motion_keeps_size_and_place() -> None:
     )
 
 
+def test_translation_and_zoom_scale_with_the_source() -> None:
+    """A driver that moves by 0.2 IOD and grows by a tenth does the same to a larger source."""
+    curves = sliders.SliderCurves(x=np.linspace(0, 0.2, 10), zoom=np.linspace(1, 1.1, 10))
+    motion = sliders.motion_from_sliders(curves, np.arange(10), Fraction(1, 25), synthetic.SIZE)
+    out = retargeted(motion, reference=0, rules=False)
+    posed = canonical.decompose(rows(out, "points"))
+    moved = (posed.centre[-1] - posed.centre[0])[:2] / np.exp(posed.log_scale[0])
+    assert np.allclose(moved, [0.2, 0], atol=0.01)
+    assert posed.log_scale[-1] - posed.log_scale[0] == pytest.approx(np.log(1.1), abs=1e-3)
+
+
 @given(st.floats(-4, 4), st.floats(-4, 4), st.floats(0.05, 2))
 def test_limits_are_odd_monotone_bounded_and_exact_when_small(
     a: float, b: float, limit: float
 ) -> None:
     low, high = sorted((a, b))
-    assert limits.soft(low, limit) <= limits.soft(high, limit)
-    assert limits.soft(-a, limit) == -limits.soft(a, limit)
-    assert abs(limits.soft(a, limit)) <= limit
+    assert limits.soft_limit(low, limit) <= limits.soft_limit(high, limit)
+    assert limits.soft_limit(-a, limit) == -limits.soft_limit(a, limit)
+    assert abs(limits.soft_limit(a, limit)) <= limit
     assert (
-        abs(limits.soft(high, limit) - limits.soft(low, limit)) <= high - low + 1e-12
-    )  # no steeper than 1: continuous
+        abs(limits.soft_limit(high, limit) - limits.soft_limit(low, limit)) <= high - low + 1e-12
+    )  # the slope is at most 1
     if abs(a) <= limit / 2:
-        assert limits.soft(a, limit) == a
+        assert limits.soft_limit(a, limit) == a
 
 
 @given(st.floats(-1.2, 1.2))
-def test_a_turned_source_is_turned_back_less_than_away(own: float) -> None:
-    left, right = limits.yaw_limits(own)
-    assert min(left, right) >= limits.TURN_LEAST and max(left, right) <= limits.TURN_AWAY
-    near = limits.yaw_limits(own + 1e-6)
-    assert abs(near[0] - left) < 1e-3 or abs(own) < 1e-5
-    if 0.02 < own < np.radians(30):
-        assert left < limits.TURN_AWAY and right >= left
+def test_yaw_limits_of_a_turned_source(yaw: float) -> None:
+    left, right = limits.yaw_limits(yaw)
+    assert min(left, right) >= limits.MIN_YAW_AWAY and max(left, right) <= limits.MAX_YAW_AWAY
+    near = limits.yaw_limits(yaw + 1e-6)
+    assert abs(near[0] - left) < 1e-3 or abs(yaw) < 1e-5
+    if 0.02 < yaw < np.radians(30):
+        assert left < limits.MAX_YAW_AWAY and right >= left
 
 
 @pytest.mark.parametrize("gap", [(15, 20), (15, 37), (0, 12), (48, 60)])
-def test_nothing_jumps_over_a_gap(gap: tuple[int, int]) -> None:
-    motion = world.driver(60)
-    whole = moved(motion, MotionOptions()).arrays["points"]
-    out = moved(world.hidden(motion, gap), MotionOptions())
-    usual = np.abs(np.diff(whole[..., :2], axis=0)).max()
-    assert np.abs(np.diff(rows(out, "points")[..., :2], axis=0)).max() < 1.6 * usual
+def test_motion_is_continuous_over_a_gap(gap: tuple[int, int]) -> None:
+    motion = synthetic.driver(60)
+    whole = retargeted(motion, MotionOptions()).arrays["points"]
+    out = retargeted(synthetic.with_gaps(motion, gap), MotionOptions())
+    largest_step = np.abs(np.diff(whole[..., :2], axis=0)).max()
+    assert np.abs(np.diff(rows(out, "points")[..., :2], axis=0)).max() < 1.6 * largest_step
     assert list(out.valid) == [not gap[0] <= i < gap[1] for i in range(60)]
 
 
 def test_the_weight_fades_in_long_gaps_only() -> None:
-    motion = world.driver(80)
-    short = moved(world.hidden(motion, (15, 25))).arrays["weight"]
+    motion = synthetic.driver(80)
+    short = retargeted(synthetic.with_gaps(motion, (15, 25))).arrays["weight"]
     assert np.all(short == 1)
-    long = moved(world.hidden(motion, (15, 55))).arrays["weight"]
+    long = retargeted(synthetic.with_gaps(motion, (15, 55))).arrays["weight"]
     assert long[35] == 0 and long[14] == 1 and long[55] == 1 and np.abs(np.diff(long)).max() < 0.16
 
 
-def test_under_a_hand_the_face_holds_and_the_head_still_moves() -> None:
-    motion = world.driver(60)
+def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
+    motion = synthetic.driver(60)
     logit = np.full(60, 28.0, np.float32)
     logit[20:26] = 17
     expression = rows(motion, "expression").copy()
-    expression[20:26] += 0.1 * sliders.shapes().jaw  # what the tracker makes of a hand
-    covered = replace(motion, arrays={**motion.arrays, "logit": logit, "expression": expression})
-    out = moved(covered, MotionOptions())
-    usual = moved(
+    expression[20:26] += 0.1 * sliders.load_slider_shapes().jaw  # as tracked under a hand
+    occluded = replace(motion, arrays={**motion.arrays, "logit": logit, "expression": expression})
+    out = retargeted(occluded, MotionOptions())
+    unoccluded = retargeted(
         replace(motion, arrays={**motion.arrays, "logit": np.full(60, 28.0, np.float32)}),
         MotionOptions(),
     )
-    assert [t.driver is None for t in targets(out)] == [18 <= i < 28 for i in range(60)]
+    assert [t.driver is None for t in iterate_render_targets(out)] == [
+        18 <= i < 28 for i in range(60)
+    ]
     assert np.all(rows(out, "weight") == 1)
-    turn = [canonical.decompose(rows(m, "points")).rotation for m in (out, usual)]
-    assert np.abs(turn[0] - turn[1]).max() < 1e-3
-    mouths = canonical.mouth_opening(shapes_of(out)[17:29])
+    rotations = [canonical.decompose(rows(m, "points")).rotation for m in (out, unoccluded)]
+    assert np.abs(rotations[0] - rotations[1]).max() < 1e-3
+    mouths = canonical.mouth_opening(canonical_shapes(out)[17:29])
     assert np.all(
         (mouths >= mouths[[0, -1]].min() - 0.01) & (mouths <= mouths[[0, -1]].max() + 0.01)
     )
 
 
-def test_targets_of_unseen_frames_have_no_driver() -> None:
-    out = moved(world.hidden(world.driver(20), (5, 8)))
-    made = list(targets(out))
-    assert [t.driver is None for t in made] == [5 <= i < 8 for i in range(20)]
+def test_targets_of_undetected_frames_have_no_driver() -> None:
+    out = retargeted(synthetic.with_gaps(synthetic.driver(20), (5, 8)))
+    targets = list(iterate_render_targets(out))
+    assert [t.driver is None for t in targets] == [5 <= i < 8 for i in range(20)]
     assert all(
         t.points.shape == (468, 3) and t.gaze.shape == (2, 2) and t.opening.shape == (2,)
-        for t in made
+        for t in targets
     )
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.data(), st.booleans(), st.sampled_from(["relative", "absolute"]))
 def test_windows_do_not_change_the_result(data: st.DataObject, causal: bool, mode: str) -> None:
-    motion = world.hidden(world.driver(50, noise=0.003), (10, 14), (25, 42))
+    motion = synthetic.with_gaps(synthetic.driver(50, noise=0.003), (10, 14), (25, 42))
     options = MotionOptions(causal=causal, mode=mode)  # type: ignore[arg-type]
-    whole = moved(motion, options)
-    cut = Retargeted(world.source(), world.buffer(motion), options)
+    whole = retargeted(motion, options)
+    cut = RetargetedMotion(synthetic.source(), synthetic.buffer(motion), options)
     start = data.draw(st.integers(0, 49))
     stop = data.draw(st.integers(start + 1, 50))
     part = cut.window(start, stop)
@@ -319,56 +373,64 @@ def test_windows_do_not_change_the_result(data: st.DataObject, causal: bool, mod
 
 
 def test_a_scene_cut_restarts_the_filter() -> None:
-    motion = world.driver(40)
+    motion = synthetic.driver(40)
     arrays = {k: v.copy() for k, v in motion.arrays.items()}
     arrays["track"][20:] = 1
     arrays["expression"] = (
         rows(motion, "expression")
-        + 0.2 * sliders.shapes().smile * (np.arange(40) >= 20)[:, None, None]
+        + 0.2 * sliders.load_slider_shapes().smile * (np.arange(40) >= 20)[:, None, None]
     )
     cut = replace(motion, arrays=arrays)
-    first = np.asarray(moved(cut, MotionOptions(), reference=0).arrays["points"], np.float64)[:20]
+    first = np.asarray(retargeted(cut, MotionOptions(), reference=0).arrays["points"], np.float64)[
+        :20
+    ]
     alone = np.asarray(
-        moved(motion[0:20], MotionOptions(), reference=0).arrays["points"], np.float64
+        retargeted(motion[0:20], MotionOptions(), reference=0).arrays["points"], np.float64
     )
-    # all but the lids, whose usual opening is that of the whole clip
+    # the lids differ: their median opening is that of the whole clip
     assert np.abs(first[:, 4] - alone[:, 4]).max() < 1e-6
 
 
-def test_what_cannot_be_retargeted_is_said() -> None:
-    motion = world.driver(5)
+def test_unusable_input_is_reported() -> None:
+    motion = synthetic.driver(5)
     with pytest.raises(MediaError, match="kind 'fomm'"):
-        retarget(world.source(), world.buffer(replace(motion, kind="fomm")), RAW)
+        retarget(synthetic.source(), synthetic.buffer(replace(motion, kind="fomm")), RAW)
     with pytest.raises(NoFaceError, match="no mesh"):
-        retarget(replace(world.source(), mesh=None), world.buffer(motion), RAW)
+        retarget(replace(synthetic.source(), mesh=None), synthetic.buffer(motion), RAW)
     with pytest.raises(NoFaceError, match="no face in any frame"):
-        retarget(world.source(), world.buffer(world.hidden(motion, (0, 5))), RAW)
+        retarget(synthetic.source(), synthetic.buffer(synthetic.with_gaps(motion, (0, 5))), RAW)
 
 
 def test_an_empty_window_has_no_frames() -> None:
-    out = Retargeted(world.source(), world.buffer(world.driver(5)), RAW).window(9, 12)
-    assert len(out) == 0 and list(targets(out)) == []
+    out = RetargetedMotion(synthetic.source(), synthetic.buffer(synthetic.driver(5)), RAW).window(
+        9, 12
+    )
+    assert len(out) == 0 and list(iterate_render_targets(out)) == []
 
 
-def test_a_motion_that_knows_its_rest_is_put_on_the_source_as_it_is() -> None:
-    """At rest the source keeps its pose, its lips close although they were parted, and the lips' gaps are the motion's own."""
-    source = sliders.motion(sliders.Script(jaw=0.5, yaw=12.0), [0], Fraction(1, 25))
-    mesh = canonical.unpack(
+def test_motion_with_a_rest_pose_keeps_its_own_lip_gaps() -> None:
+    """At rest the source keeps its pose and its parted lips close; gaps are those of the motion."""
+    source = sliders.motion_from_sliders(
+        sliders.SliderCurves(jaw=0.5, yaw=12.0), [0], Fraction(1, 25)
+    )
+    mesh = canonical.unpack_pose(
         source.arrays["pose"][0], canonical.neutral() + rows(source, "expression")[0], (512, 512)
     ).mesh()
     jaw = np.array([0.0, 0.0, 0.6, 0.3, 0.0])
-    made = sliders.motion(
-        sliders.Script(jaw=jaw, pitch=np.array([0.0, 5, 0, 0, 0])), np.arange(5), Fraction(1, 25)
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(jaw=jaw, pitch=np.array([0.0, 5, 0, 0, 0])),
+        np.arange(5),
+        Fraction(1, 25),
     )
-    made = replace(made, constants={**made.constants, "rest": made.arrays["pose"][0]})
-    retargeted = Retargeted(world.face(mesh), world.buffer(made), MotionOptions())
-    points = np.asarray(retargeted.window(0, 5).arrays["points"])
+    motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    store = RetargetedMotion(synthetic.face(mesh), synthetic.buffer(motion), MotionOptions())
+    points = np.asarray(store.window(0, 5).arrays["points"])
     posed = canonical.decompose(points)
-    turn = np.degrees(rotvec_from_matrix(posed.rotation))
-    assert np.allclose(turn[[0, 2, 4]], turn[0], atol=0.5) and abs(turn[0, 1] - 12) < 1.5
-    assert turn[1, 0] - turn[0, 0] == pytest.approx(5, abs=0.5)
+    angles = np.degrees(rotvec_from_matrix(posed.rotation))
+    assert np.allclose(angles[[0, 2, 4]], angles[0], atol=0.5) and abs(angles[0, 1] - 12) < 1.5
+    assert angles[1, 0] - angles[0, 0] == pytest.approx(5, abs=0.5)
     opening = canonical.mouth_opening(posed.shape)
     assert opening[[0, 1, 4]].max() < 5e-3
-    truth = canonical.mouth_opening(canonical.neutral() + rows(made, "expression"))
-    assert np.allclose(opening, truth, atol=0.03)
-    assert retargeted.reference == -1
+    expected = canonical.mouth_opening(canonical.neutral() + rows(motion, "expression"))
+    assert np.allclose(opening, expected, atol=0.03)
+    assert store.reference == -1

@@ -1,4 +1,4 @@
-"""Sliders, bundled data, and what observe makes of tracked faces."""
+"""Sliders, bundled data, and observation of tracked faces."""
 
 from __future__ import annotations
 
@@ -10,78 +10,92 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from tests.motion import made_motion as world
+from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
-from thcli.motion import canonical
-from thcli.motion import sliders as synth
-from thcli.motion.file import MotionFile
-from thcli.motion.observe import observe
-from thcli.motion.retarget import driver_meshes, retarget
+from thcli.motion import canonical, sliders
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.observe import observe, rebuild_driver_meshes
+from thcli.motion.retarget import retarget
 
 DATA = Path(str(files("thcli.motion").joinpath("data")))
 
 
-def shape(**sliders: float) -> Array:
-    motion = synth.motion(synth.Script(**sliders), [0], Fraction(1, 25))  # type: ignore[arg-type]
+def slider_shape(**values: float) -> Array:
+    curves = sliders.SliderCurves(**values)  # type: ignore[arg-type]
+    motion = sliders.motion_from_sliders(curves, [0], Fraction(1, 25))
     return canonical.neutral() + np.asarray(motion.arrays["expression"][0], np.float64)
 
 
-def test_each_slider_does_what_it_says() -> None:
-    still = shape()
+def test_each_slider_moves_its_part() -> None:
+    still = slider_shape()
     assert np.abs(still - canonical.neutral()).max() < 2e-3
-    assert canonical.mouth_opening(shape(jaw=1)) == pytest.approx(0.4, abs=0.05)
+    assert canonical.mouth_opening(slider_shape(jaw=1)) == pytest.approx(0.4, abs=0.05)
     left, right = topology.MOUTH_CORNERS
-    smiling = shape(smile=1)
+    smiling = slider_shape(smile=1)
     assert (smiling - still)[[left, right], 1].max() < -0.03  # the corners rise
     assert canonical.mouth_opening(smiling) < 0.03
-    wide = shape(wide=1)
+    wide = slider_shape(wide=1)
     assert (wide[right] - wide[left])[0] - (still[right] - still[left])[0] == pytest.approx(
         0.1, abs=0.02
     )
-    assert canonical.eye_openings(shape(blink=1)).max() < 0.01
-    assert np.all(canonical.eye_openings(shape(blink=0.5)) < 0.6 * canonical.eye_openings(still))
-    assert (shape(brow=1) - still)[[105, 334], 1].max() < -0.05
+    assert canonical.eye_openings(slider_shape(blink=1)).max() < 0.01
+    assert np.all(
+        canonical.eye_openings(slider_shape(blink=0.5)) < 0.6 * canonical.eye_openings(still)
+    )
+    assert (slider_shape(brow=1) - still)[[105, 334], 1].max() < -0.05
     assert (
-        np.abs(shape(jaw=1, smile=0.5)[topology.PAIRS] * [-1, 1, 1] - shape(jaw=1, smile=0.5)).max()
+        np.abs(
+            slider_shape(jaw=1, smile=0.5)[topology.PAIRS] * [-1, 1, 1]
+            - slider_shape(jaw=1, smile=0.5)
+        ).max()
         < 1e-5
     )
 
 
 @pytest.mark.parametrize(("slider", "axis"), [("pitch", 0), ("yaw", 1), ("roll", 2)])
-def test_turns_are_turns(slider: str, axis: int) -> None:
-    motion = synth.motion(synth.Script(**{slider: 10.0}), [0], Fraction(1, 25), world.SIZE)  # type: ignore[arg-type]
+def test_rotation_sliders_rotate_about_their_axis(slider: str, axis: int) -> None:
+    curves = sliders.SliderCurves(**{slider: 10.0})  # type: ignore[arg-type]
+    motion = sliders.motion_from_sliders(curves, [0], Fraction(1, 25), synthetic.SIZE)
     pose = np.asarray(motion.arrays["pose"][0], np.float64)
     assert np.degrees(pose[axis]) == pytest.approx(10) and np.degrees(
         np.abs(pose[:3])
     ).sum() == pytest.approx(10)
-    mesh = driver_meshes(motion)[0]
+    mesh = rebuild_driver_meshes(motion)[0]
     nose, eyes = mesh[4], (mesh[33] + mesh[263]) / 2
     if slider == "yaw":
         assert nose[0] < eyes[0]
     elif slider == "roll":
         assert mesh[263, 1] > mesh[33, 1]
     else:
-        flat = driver_meshes(synth.motion(synth.Script(), [0], Fraction(1, 25), world.SIZE))[0]
+        flat = rebuild_driver_meshes(
+            sliders.motion_from_sliders(
+                sliders.SliderCurves(), [0], Fraction(1, 25), synthetic.SIZE
+            )
+        )[0]
         assert nose[1] - eyes[1] > flat[4, 1] - (flat[33, 1] + flat[263, 1]) / 2
 
 
-def test_a_slider_of_another_length_is_refused() -> None:
+def test_a_slider_of_another_length_is_rejected() -> None:
     with pytest.raises(ValueError):
-        synth.motion(synth.Script(yaw=np.zeros(3)), [0, 1], Fraction(1, 25))
+        sliders.motion_from_sliders(sliders.SliderCurves(yaw=np.zeros(3)), [0, 1], Fraction(1, 25))
 
 
-def test_blinks_come_at_natural_times_and_the_same_every_time() -> None:
-    times = synth.blink_times(600, seed=1)
+def test_blink_times_are_natural_and_reproducible() -> None:
+    times = sliders.draw_blink_times(600, seed=1)
     pauses = np.diff(times)
-    assert times == synth.blink_times(600, seed=1) != synth.blink_times(600, seed=2)
-    assert 3 < pauses.mean() < 4.2 and pauses.min() >= synth.BLINK_LEAST and pauses.std() > 0.8
+    assert times == sliders.draw_blink_times(600, seed=1) != sliders.draw_blink_times(600, seed=2)
+    assert (
+        3 < pauses.mean() < 4.2
+        and pauses.min() >= sliders.MIN_BLINK_INTERVAL
+        and pauses.std() > 0.8
+    )
 
 
-def test_keys_pass_through_their_points() -> None:
+def test_keyframe_curves_pass_through_their_points() -> None:
     at = np.array([-1.0, 0, 0.5, 1, 2, 9])
-    assert np.allclose(synth.keys(at, (0, 1), (1, 3), (2, -1)), [1, 1, 2, 3, -1, -1])
+    assert np.allclose(sliders.keyframe_curve(at, (0, 1), (1, 3), (2, -1)), [1, 1, 2, 3, -1, -1])
 
 
 @pytest.mark.parametrize("name", ["face.safetensors", "demo.motion.safetensors"])
@@ -99,15 +113,15 @@ def test_the_demo_moves_like_a_person() -> None:
     assert 6 <= len(demo) / 25 <= 8 and motion.valid.all()
     shapes = canonical.neutral() + np.asarray(motion.arrays["expression"], np.float64)
     eyes, mouth = canonical.eye_openings(shapes).mean(-1), canonical.mouth_opening(shapes)
-    turns = np.degrees(np.ptp(np.asarray(motion.arrays["pose"], np.float64)[:, :3], axis=0))
+    angles = np.degrees(np.ptp(np.asarray(motion.arrays["pose"], np.float64)[:, :3], axis=0))
     blinks = np.count_nonzero(np.diff((eyes < 0.4 * np.median(eyes)).astype(int)) == 1)
     assert (
         4 <= blinks <= 6
         and mouth.max() > 0.15
         and mouth.min() < 0.01
-        and np.all(turns > [8, 18, 4])
+        and np.all(angles > [8, 18, 4])
     )
-    whole = retarget(world.source(), demo, MotionOptions()).window(0, len(demo))
+    whole = retarget(synthetic.source(), demo, MotionOptions()).window(0, len(demo))
     points = np.asarray(whole.arrays["points"], np.float64)
     iod = np.linalg.norm(points[0, 33] - points[0, 263])
     still = [i for i in range(468) if i not in set(topology.EYES[0]) | set(topology.EYES[1])]
@@ -117,37 +131,39 @@ def test_the_demo_moves_like_a_person() -> None:
 
 
 def test_observed_faces_are_rebuilt_to_a_hundredth_of_a_pixel() -> None:
-    meshes = world.meshes(world.driver(6)).astype(np.float32)
-    faces = [world.face(mesh) for mesh in meshes]
-    motion = observe(world.frames(6), [*faces[:2], None, *faces[3:]])
+    meshes = synthetic.meshes(synthetic.driver(6)).astype(np.float32)
+    faces = [synthetic.face(mesh) for mesh in meshes]
+    motion = observe(synthetic.frames(6), [*faces[:2], None, *faces[3:]])
     assert motion.kind == "mesh" and motion.valid.tolist() == [True, True, False, True, True, True]
-    seen = motion.valid
-    assert np.abs(driver_meshes(motion)[seen] - meshes[seen]).max() < 1e-2
-    looks = np.asarray(motion.arrays["gaze"], np.float64)
-    assert np.allclose(looks[seen], synth.shapes().gaze, atol=1e-4)
+    valid = motion.valid
+    assert np.abs(rebuild_driver_meshes(motion)[valid] - meshes[valid]).max() < 1e-2
+    gazes = np.asarray(motion.arrays["gaze"], np.float64)
+    assert np.allclose(gazes[valid], sliders.load_slider_shapes().gaze, atol=1e-4)
     assert motion.arrays["track"].tolist() == [0, 0, -1, 0, 0, 0]
 
 
-def test_the_size_of_the_picture_does_not_show_in_the_motion() -> None:
-    mesh = world.meshes(world.driver(1))
-    small = canonical.pack(canonical.decompose(mesh), (640, 480))
-    large = canonical.pack(canonical.decompose(2 * mesh + np.array([0.5, 0.5, 0])), (1280, 960))
+def test_motion_does_not_depend_on_the_frame_size() -> None:
+    mesh = synthetic.meshes(synthetic.driver(1))
+    small = canonical.pack_pose(canonical.decompose(mesh), (640, 480))
+    large = canonical.pack_pose(
+        canonical.decompose(2 * mesh + np.array([0.5, 0.5, 0])), (1280, 960)
+    )
     assert np.allclose(small, large, atol=1e-12)
 
 
-def test_windows_of_observe_are_put_together_alike() -> None:
-    faces = [world.face(mesh) for mesh in world.meshes(world.driver(5))]
-    whole = observe(world.frames(5), faces)
+def test_observation_does_not_depend_on_the_windows() -> None:
+    faces = [synthetic.face(mesh) for mesh in synthetic.meshes(synthetic.driver(5))]
+    whole = observe(synthetic.frames(5), faces)
     for i in range(5):
-        one = observe(world.frames(5)[i : i + 1], faces[i : i + 1])
+        one = observe(synthetic.frames(5)[i : i + 1], faces[i : i + 1])
         assert all(np.allclose(one.arrays[k][0], whole.arrays[k][i], atol=1e-7) for k in one.arrays)
     with pytest.raises(ValueError):
-        observe(world.frames(2), faces[:1])
+        observe(synthetic.frames(2), faces[:1])
     with pytest.raises(ValueError):
         observe([], [])
     with pytest.raises(ValueError):
-        observe(world.frames(2), faces[:2], [True])
-    assert observe(world.frames(2), faces[:2], [False, True]).arrays["cut"].tolist() == [
+        observe(synthetic.frames(2), faces[:2], [True])
+    assert observe(synthetic.frames(2), faces[:2], [False, True]).arrays["cut"].tolist() == [
         False,
         True,
     ]

@@ -1,4 +1,4 @@
-"""Smoothing: no lag, exact on parabolas, blind to gaps and cuts, by time stamps; the causal filter never looks ahead."""
+"""Smoothing: exact on parabolas, without lag, by time stamps, and separate across gaps and cuts."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.motion import made_motion as world
+from tests.motion import synthetic_motion as synthetic
 from thcli.core.types import Array, Motion
 from thcli.faces.landmarks.topology import LIPS
 from thcli.motion import sliders
-from thcli.motion.smooth import Causal, Filled, ZeroPhase, local_quadratic, reach
-from thcli.motion.timeline import Timeline, scan
+from thcli.motion.smooth import (
+    CausalFilter,
+    GapFilledMotion,
+    ZeroPhaseFilter,
+    count_taps,
+    local_quadratic_weights,
+)
+from thcli.motion.timeline import Timeline, read_timeline
 
 
 def rows(motion: Motion, name: str) -> Array:
     return np.asarray(motion.arrays[name], np.float64)
 
 
-def line_of(motion: Motion) -> Timeline:
-    return scan(world.buffer(motion))
+def timeline_of(motion: Motion) -> Timeline:
+    return read_timeline(synthetic.buffer(motion))
 
 
-def zero_phase(motion: Motion, smooth: float = 1.0) -> ZeroPhase:
-    return ZeroPhase(world.buffer(motion), line_of(motion), smooth)
+def zero_phase(motion: Motion, smooth: float = 1.0) -> ZeroPhaseFilter:
+    return ZeroPhaseFilter(synthetic.buffer(motion), timeline_of(motion), smooth)
 
 
-def times(motion: Motion, pts: list[int]) -> Motion:
-    return replace(motion, pts=np.array(pts), time_base=world.TIME_BASE / 40)
+def with_time_stamps(motion: Motion, pts: list[int]) -> Motion:
+    return replace(motion, pts=np.array(pts), time_base=synthetic.TIME_BASE / 40)
 
 
 @settings(max_examples=25, deadline=None)
@@ -40,7 +46,7 @@ def test_a_parabola_in_time_passes_unchanged_at_any_frame_rate(
 ) -> None:
     pts = np.cumsum([0, *steps]).astype(np.int64)
     t = pts / 1000
-    weights = local_quadratic(t, np.zeros(12, np.intp), np.ones(12, bool), 0.2, 0, 12)
+    weights = local_quadratic_weights(t, np.zeros(12, np.intp), np.ones(12, bool), 0.2, 0, 12)
     taps = weights.shape[1] // 2
     curve = 0.3 + a * t + b * t**2
     padded = np.concatenate([np.zeros(taps), curve, np.zeros(taps)])
@@ -48,8 +54,8 @@ def test_a_parabola_in_time_passes_unchanged_at_any_frame_rate(
     assert np.allclose(smoothed, curve, atol=1e-5)
 
 
-def test_noise_shrinks_and_nothing_lags() -> None:
-    clean, noisy = world.driver(100), world.driver(100, noise=0.005)
+def test_noise_is_reduced_without_lag() -> None:
+    clean, noisy = synthetic.driver(100), synthetic.driver(100, noise=0.005)
     smoothed = zero_phase(noisy).expression(0, 100)
     before = np.sqrt(((rows(noisy, "expression") - rows(clean, "expression")) ** 2).mean())
     after = np.sqrt(((smoothed - rows(clean, "expression")) ** 2).mean())
@@ -61,29 +67,29 @@ def test_noise_shrinks_and_nothing_lags() -> None:
     assert int(np.argmax(lags)) == 1 and lags[1] > 0.99
 
 
-def test_a_calm_head_is_held_and_a_quick_one_followed() -> None:
-    one = world.driver(1)
+def test_a_still_head_is_smoothed_and_a_fast_one_is_followed() -> None:
+    first = synthetic.driver(1)
     noise = np.random.default_rng(0).normal(0, 0.002, (100, 3))
     shake = 0.06 * np.sin(2 * np.pi * 2.5 * np.arange(100) / 25)
 
-    def error(turn: Array) -> float:
-        clean = np.repeat(rows(one, "pose"), 100, 0)
-        clean[:, 1] += turn
+    def error(rotation: Array) -> float:
+        clean = np.repeat(rows(first, "pose"), 100, 0)
+        clean[:, 1] += rotation
         pose = clean.copy()
         pose[:, :3] += noise
-        arrays = {k: np.repeat(v, 100, 0) for k, v in one.arrays.items()} | {"pose": pose}
-        motion = replace(one, pts=np.arange(100), valid=np.ones(100, bool), arrays=arrays)
+        arrays = {k: np.repeat(v, 100, 0) for k, v in first.arrays.items()} | {"pose": pose}
+        motion = replace(first, pts=np.arange(100), valid=np.ones(100, bool), arrays=arrays)
         return float(np.sqrt(((zero_phase(motion).pose - clean)[8:-8, :3] ** 2).mean()))
 
-    assert error(np.zeros(100)) < 0.42 * 0.002  # the short filter alone leaves .6 of the noise
-    assert error(shake) < 0.1 * 0.06  # the long one alone would lose half of the shake
+    assert error(np.zeros(100)) < 0.42 * 0.002  # the narrow filter alone leaves 0.6 of the noise
+    assert error(shake) < 0.1 * 0.06  # the wide filter alone removes half of the shake
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_no_smoothing_is_the_raw_motion(causal: bool) -> None:
-    motion = world.driver(30, noise=0.01)
-    kind = Causal if causal else ZeroPhase
-    smooth = kind(world.buffer(motion), line_of(motion), 0.0)
+    motion = synthetic.driver(30, noise=0.01)
+    kind = CausalFilter if causal else ZeroPhaseFilter
+    smooth = kind(synthetic.buffer(motion), timeline_of(motion), 0.0)
     assert np.array_equal(smooth.expression(3, 20), rows(motion, "expression")[3:20])
     assert np.array_equal(smooth.pose, rows(motion, "pose")) and np.array_equal(
         smooth.gaze, rows(motion, "gaze")
@@ -91,20 +97,19 @@ def test_no_smoothing_is_the_raw_motion(causal: bool) -> None:
 
 
 def test_the_causal_filter_never_looks_ahead_and_follows() -> None:
-    motion = world.driver(300, noise=0.003)
-    whole = Causal(world.buffer(motion), line_of(motion), 1.0)
-    half = Causal(world.buffer(motion[0:170]), line_of(motion[0:170]), 1.0)
+    motion = synthetic.driver(300, noise=0.003)
+    whole = CausalFilter(synthetic.buffer(motion), timeline_of(motion), 1.0)
+    half = CausalFilter(synthetic.buffer(motion[0:170]), timeline_of(motion[0:170]), 1.0)
     assert np.array_equal(whole.pose[:170], half.pose)
     assert np.array_equal(whole.expression(0, 170), half.expression(0, 170))
-    assert np.array_equal(
-        whole.expression(160, 170), whole.expression(0, 170)[160:]
-    )  # from a kept state
+    # from a stored state
+    assert np.array_equal(whole.expression(160, 170), whole.expression(0, 170)[160:])
     assert np.abs(whole.expression(0, 300) - rows(motion, "expression")).max() < 0.1
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_no_filter_looks_across_a_cut(causal: bool) -> None:
-    motion = world.driver(40)
+def test_filters_do_not_cross_cuts(causal: bool) -> None:
+    motion = synthetic.driver(40)
     track = np.where(np.arange(40) < 20, 0, 1).astype(np.int32)
     arrays = {
         **motion.arrays,
@@ -112,58 +117,60 @@ def test_no_filter_looks_across_a_cut(causal: bool) -> None:
         "expression": rows(motion, "expression") + 0.3 * (track > 0)[:, None, None],
     }
     cut = replace(motion, arrays=arrays)
-    kind = Causal if causal else ZeroPhase
-    both = kind(world.buffer(cut), line_of(cut), 1.0)
+    kind = CausalFilter if causal else ZeroPhaseFilter
+    both = kind(synthetic.buffer(cut), timeline_of(cut), 1.0)
     for part in (slice(0, 20), slice(20, 40)):
-        alone = kind(world.buffer(cut[part]), line_of(cut[part]), 1.0)
+        alone = kind(synthetic.buffer(cut[part]), timeline_of(cut[part]), 1.0)
         assert np.allclose(
             both.expression(part.start, part.stop), alone.expression(0, 20), atol=1e-12
         )
-        assert np.allclose(
-            both.pose[part], alone.pose, atol=1e-4
-        )  # One-Euro's unit is the first face's size
+        # the unit of One-Euro is the size of the first face
+        assert np.allclose(both.pose[part], alone.pose, atol=1e-4)
 
 
 def test_a_jump_of_the_head_is_a_cut() -> None:
-    motion = world.driver(30)
+    motion = synthetic.driver(30)
     pose = rows(motion, "pose").copy()
     pose[12:, 4] += 0.4
     pose[12:, 3] += 0.5
-    line = line_of(replace(motion, arrays={**motion.arrays, "pose": pose}))
-    assert line.shot.tolist() == [0] * 12 + [1] * 18
-    # the new scene is framed like the longer one, and the head moves by as many of its own sizes
-    assert np.array_equal(line.pose[12:], pose[12:]) and np.array_equal(
-        line.pose[:, :3], pose[:, :3]
+    timeline = timeline_of(replace(motion, arrays={**motion.arrays, "pose": pose}))
+    assert timeline.scene.tolist() == [0] * 12 + [1] * 18
+    # the short scene is framed like the long one; translations in units of the face are kept
+    assert np.array_equal(timeline.pose[12:], pose[12:]) and np.array_equal(
+        timeline.pose[:, :3], pose[:, :3]
     )
-    assert abs(np.median(line.pose[:12, 3]) - np.median(pose[12:, 3])) < 1e-9
-    steps, raw = np.diff(line.pose[:12, 4:6], axis=0), np.diff(pose[:12, 4:6], axis=0)
-    assert np.allclose(steps / np.exp(line.pose[1:12, 3:4]), raw / np.exp(pose[1:12, 3:4]))
+    assert abs(np.median(timeline.pose[:12, 3]) - np.median(pose[12:, 3])) < 1e-9
+    steps, raw = np.diff(timeline.pose[:12, 4:6], axis=0), np.diff(pose[:12, 4:6], axis=0)
+    assert np.allclose(steps / np.exp(timeline.pose[1:12, 3:4]), raw / np.exp(pose[1:12, 3:4]))
 
 
-def test_a_cut_on_an_unseen_frame_counts_for_the_next_seen_one() -> None:
-    motion = world.hidden(world.driver(30), (10, 14))
+def test_a_cut_on_an_undetected_frame_applies_to_the_next_detected_one() -> None:
+    motion = synthetic.with_gaps(synthetic.driver(30), (10, 14))
     cut = np.arange(30) == 12
-    line = line_of(replace(motion, arrays={**motion.arrays, "cut": cut}))
-    assert line.shot.tolist() == [0] * 14 + [1] * 16
+    timeline = timeline_of(replace(motion, arrays={**motion.arrays, "cut": cut}))
+    assert timeline.scene.tolist() == [0] * 14 + [1] * 16
 
 
-def test_a_new_track_at_the_same_place_is_no_new_framing() -> None:
-    motion = world.driver(30)
+def test_a_new_track_in_the_same_place_keeps_the_framing() -> None:
+    motion = synthetic.driver(30)
     track = (np.arange(30) >= 12).astype(np.int32)
-    line = line_of(replace(motion, arrays={**motion.arrays, "track": track}))
-    assert line.shot[-1] == 1 and np.array_equal(line.pose, rows(motion, "pose"))
+    timeline = timeline_of(replace(motion, arrays={**motion.arrays, "track": track}))
+    assert timeline.scene[-1] == 1 and np.array_equal(timeline.pose, rows(motion, "pose"))
 
 
-def test_the_steady_lens_of_time_not_of_frames_counts() -> None:
-    fast = times(world.driver(60), list(range(0, 60 * 20, 20)))  # 50 frames a second
-    slow = times(world.driver(60), list(range(0, 60 * 80, 80)))
-    assert reach(line_of(fast).seconds, 0.13) == 7 and reach(line_of(slow).seconds, 0.13) == 2
+def test_the_window_is_in_seconds_not_in_frames() -> None:
+    fast = with_time_stamps(synthetic.driver(60), list(range(0, 60 * 20, 20)))  # 50 frames a second
+    slow = with_time_stamps(synthetic.driver(60), list(range(0, 60 * 80, 80)))
+    assert (
+        count_taps(timeline_of(fast).seconds, 0.13) == 7
+        and count_taps(timeline_of(slow).seconds, 0.13) == 2
+    )
 
 
 def test_gaps_are_filled_from_both_sides() -> None:
-    motion = world.hidden(world.driver(40), (0, 3), (10, 15), (37, 40))
-    line = line_of(motion)
-    filled = Filled(line, zero_phase(motion, 0.0))
+    motion = synthetic.with_gaps(synthetic.driver(40), (0, 3), (10, 15), (37, 40))
+    timeline = timeline_of(motion)
+    filled = GapFilledMotion(timeline, zero_phase(motion, 0.0))
     expression = filled.expression(0, 40)
     assert np.array_equal(expression[0], expression[3]) and np.array_equal(
         expression[39], expression[36]
@@ -175,39 +182,39 @@ def test_gaps_are_filled_from_both_sides() -> None:
 
 
 def test_a_clip_without_a_face_has_no_weight() -> None:
-    line = line_of(world.hidden(world.driver(10), (0, 10)))
-    assert not line.weight.any()
+    timeline = timeline_of(synthetic.with_gaps(synthetic.driver(10), (0, 10)))
+    assert not timeline.weight.any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("causal", [False, True])
-def test_short_clips_are_no_trouble(count: int, causal: bool) -> None:
-    motion = world.driver(count)
+def test_short_clips_are_smoothed(count: int, causal: bool) -> None:
+    motion = synthetic.driver(count)
     logit = np.linspace(28, 10, count).astype(np.float32)
     motion = replace(motion, arrays={**motion.arrays, "logit": logit})
-    line = line_of(motion)
-    kind = Causal if causal else ZeroPhase
-    filled = Filled(line, kind(world.buffer(motion), line, 1.0))
-    assert line.clear.shape == (count,) and line.clear.any()
+    timeline = timeline_of(motion)
+    kind = CausalFilter if causal else ZeroPhaseFilter
+    filled = GapFilledMotion(timeline, kind(synthetic.buffer(motion), timeline, 1.0))
+    assert timeline.unoccluded.shape == (count,) and timeline.unoccluded.any()
     assert filled.pose.shape == (count, 7) and np.isfinite(filled.expression(0, count)).all()
 
 
-def test_an_empty_clip_is_no_trouble() -> None:
-    line = line_of(world.driver(3)[0:0])
-    assert len(line) == 0 and zero_phase(world.driver(3)[0:0]).pose.shape == (0, 7)
+def test_an_empty_clip_is_smoothed() -> None:
+    timeline = timeline_of(synthetic.driver(3)[0:0])
+    assert len(timeline) == 0 and zero_phase(synthetic.driver(3)[0:0]).pose.shape == (0, 7)
 
 
-def test_blink_sliders_shut_quickly_and_open_slowly() -> None:
+def test_blinks_close_faster_than_they_open() -> None:
     t = np.arange(0, 1, 0.01)
-    blink = sliders.blinks(t, [0.2])
+    blink = sliders.blink_curve(t, [0.2])
     assert blink.max() == 1 and blink[t < 0.2].max() == 0 and blink[t > 0.55].max() == 0
     assert np.flatnonzero(blink > 0.5)[0] < 28 and 0.2 < blink[40] < 0.9
 
 
-def test_lips_that_close_for_one_frame_do_close() -> None:
-    """A plosive is one frame long at 25 a second: a filter that only averages leaves a third of the gap."""
+def test_lips_that_close_for_one_frame_are_kept() -> None:
+    """A plosive lasts one frame at 25 per second; a plain average leaves a third of the gap."""
     count, closed = 25, 12
-    clip = world.driver(count, turn=0.0)
+    clip = synthetic.driver(count, degrees=0.0)
     still = np.repeat(rows(clip, "expression")[:1], count, 0)
     open_lips = still.copy()
     open_lips[:, LIPS.lower, 1] += 0.12

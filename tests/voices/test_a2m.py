@@ -1,4 +1,4 @@
-"""The default voice: windows and blocks change nothing, silence closes the mouth, options do what they say, lips close."""
+"""Default voice: independence of windows and blocks, silence, options, lip closure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 
 from thcli.core.errors import MediaError, WeightsError
 from thcli.core.options import RunOptions, VoiceOptions
-from thcli.core.types import Array, Array32, Motion, Stamps
+from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.motion import canonical, sliders
-from thcli.motion.file import MotionWriter
+from thcli.motion.file.writer import MotionWriter
 from thcli.voices.a2m import mouth, voice
-from thcli.voices.a2m.features import COLUMNS, inputs, silence
-from thcli.voices.a2m.networks import LATENT, REACH, STRIDE, Flow, Speaker
+from thcli.voices.a2m.features import INPUT_COLUMNS, network_inputs, silent_inputs
+from thcli.voices.a2m.networks import LATENT, LATENT_STRIDE, REACH, Flow, MouthNetwork
 
 RATE = 16000
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A Speech of samples in memory; block: how long its blocks are."""
+    """Samples in memory as a Speech, in blocks of `block` samples."""
 
     samples: Array32
     block: int = 16000
@@ -42,24 +42,24 @@ class Sound:
             yield self.samples[start : start + self.block]
 
 
-def buzz(seconds: float, spoken: tuple[float, float]) -> Array32:
-    """Syllables of a voice between two times, a room's noise around them."""
+def syllables(seconds: float, interval: tuple[float, float]) -> Array32:
+    """Return syllables of a voice between two times in seconds, over room noise."""
     time = np.arange(round(seconds * RATE)) / RATE
     tone = np.asarray(sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 20)))
-    syllables = np.clip(np.sin(2 * np.pi * 4 * time), 0, None)
-    here = (time > spoken[0]) & (time < spoken[1])
-    draw = np.random.default_rng(0)
+    envelope = np.clip(np.sin(2 * np.pi * 4 * time), 0, None)
+    speaking = (time > interval[0]) & (time < interval[1])
+    generator = np.random.default_rng(0)
     return np.asarray(
-        0.1 * tone * syllables * here + 3e-4 * draw.normal(size=len(time)), np.float32
+        0.1 * tone * envelope * speaking + 3e-4 * generator.normal(size=len(time)), np.float32
     )
 
 
-def network(seed: int = 0) -> Speaker:
-    """A narrow one with random weights and a basis that opens the jaw."""
+def network(seed: int = 0) -> MouthNetwork:
+    """Return a narrow network with random weights and a basis that opens the jaw."""
     torch.manual_seed(seed)
-    net = Speaker(16, 4)
-    net.basis[0] = torch.from_numpy(0.1 * sliders.shapes().jaw)
-    net.basis[1] = torch.from_numpy(0.5 * sliders.shapes().wide)
+    net = MouthNetwork(16, 4)
+    net.basis[0] = torch.from_numpy(0.1 * sliders.load_slider_shapes().jaw)
+    net.basis[1] = torch.from_numpy(0.5 * sliders.load_slider_shapes().wide)
     net.unit.fill_(0.04)
     net.gain.fill_(1.2)
     for coupling in net.flow.couplings:
@@ -67,62 +67,74 @@ def network(seed: int = 0) -> Speaker:
     return net
 
 
-def frames(seconds: float, rate: int = 25) -> tuple[Stamps, Fraction]:
+def frames(seconds: float, rate: int = 25) -> tuple[Timestamps, Fraction]:
     return np.arange(round(seconds * rate), dtype=np.int64), Fraction(1, rate)
 
 
-def say(
+def speak(
     sound: Sound,
-    stamps: tuple[Stamps, Fraction],
+    stamps: tuple[Timestamps, Fraction],
     options: VoiceOptions | None = None,
     seed: int = 3,
 ) -> list[Motion]:
-    speaker = voice.A2M([network(), network(1)], RunOptions(seed=seed, device="cpu"))
+    speaker = voice.AudioToMotionVoice([network(), network(1)], RunOptions(seed=seed, device="cpu"))
     return list(speaker.speak(sound, *stamps, options or VoiceOptions()))
 
 
-def joined(parts: list[Motion], name: str) -> Array:
+def join(parts: list[Motion], name: str) -> Array:
     return np.concatenate([np.asarray(part.arrays[name], np.float64) for part in parts])
 
 
 def openings(parts: list[Motion]) -> Array:
-    return canonical.mouth_opening(canonical.neutral() + joined(parts, "expression"))
+    return canonical.mouth_opening(canonical.neutral() + join(parts, "expression"))
 
 
-def test_blocks_of_sound_change_nothing() -> None:
-    samples, stamps = buzz(13.0, (1.0, 12.0)), frames(13.0)
-    whole, parts = (say(Sound(samples, block), stamps) for block in (10**6, 7919))
+def test_motion_does_not_depend_on_the_blocks() -> None:
+    samples, stamps = syllables(13.0, (1.0, 12.0)), frames(13.0)
+    whole, parts = (speak(Sound(samples, block), stamps) for block in (10**6, 7919))
     for name in ("expression", "pose", "gaze"):
-        assert np.array_equal(joined(whole, name), joined(parts, name))
+        assert np.array_equal(join(whole, name), join(parts, name))
 
 
 def test_a_row_depends_on_its_time_alone() -> None:
-    """Half of the time stamps give half of the rows, to the bit: windows, rate and length change nothing."""
-    samples = buzz(13.0, (1.0, 12.0))
+    """Half of the time stamps give half of the rows, bit for bit."""
+    samples = syllables(13.0, (1.0, 12.0))
     stamps, base = frames(13.0)
-    every, second = say(Sound(samples), (stamps, base)), say(Sound(samples), (stamps[::2], base))
+    every, second = (
+        speak(Sound(samples), (stamps, base)),
+        speak(Sound(samples), (stamps[::2], base)),
+    )
     assert len(every) > 1
     for name in ("expression", "pose", "gaze"):
-        assert np.array_equal(joined(every, name)[::2], joined(second, name))
+        assert np.array_equal(join(every, name)[::2], join(second, name))
 
 
-def test_nothing_reaches_further_than_the_network_is_given() -> None:
+def test_rows_depend_on_inputs_within_reach() -> None:
     net = network().eval()
-    draw = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     rows = 2 * REACH + 8
-    x = torch.randn(1, 2 * rows, COLUMNS, generator=draw)
-    noise = torch.randn(1, LATENT, rows // STRIDE, generator=draw)
-    moved, loud = x.clone(), noise.clone()
-    moved[:, 0], moved[:, -1] = 5, 5
-    loud[..., 0], loud[..., -1] = 5, 5
+    x = torch.randn(1, 2 * rows, INPUT_COLUMNS, generator=generator)
+    noise = torch.randn(1, LATENT, rows // LATENT_STRIDE, generator=generator)
+    changed_inputs, changed_noise = x.clone(), noise.clone()
+    changed_inputs[:, 0], changed_inputs[:, -1] = 5, 5
+    changed_noise[..., 0], changed_noise[..., -1] = 5, 5
     with torch.inference_mode():
-        here, there = net(x, noise), net(moved, loud)
-    assert torch.equal(here[:, REACH:-REACH], there[:, REACH:-REACH])
-    assert not torch.equal(here, there)
+        rows_, changed_rows = net(x, noise), net(changed_inputs, changed_noise)
+    assert torch.equal(rows_[:, REACH:-REACH], changed_rows[:, REACH:-REACH])
+    assert not torch.equal(rows_, changed_rows)
+
+
+def test_noise_differs_from_chunk_to_chunk() -> None:
+    """In silence rows depend on the noise alone."""
+    speaker = voice.AudioToMotionVoice([network()], RunOptions(seed=3, device="cpu"))
+    silent = Sound(np.zeros(RATE * 3 * voice.CHUNK_ROWS // 50, np.float32))
+    _, first, second = speaker.predict_rows(silent, 1.0)
+    assert len(first) == len(second) == voice.CHUNK_ROWS
+    assert not np.allclose(first[: -2 * REACH], second[: -2 * REACH], atol=1e-3)
 
 
 def test_silence_closes_the_mouth() -> None:
-    parts = say(Sound(buzz(6.0, (2.0, 4.0))), frames(6.0))
+    parts = speak(Sound(syllables(6.0, (2.0, 4.0))), frames(6.0))
     found, seconds = openings(parts), np.arange(150) / 25
     assert found[(seconds > 2.2) & (seconds < 3.9)].mean() > 0.01
     assert found[(seconds < 1.4) | (seconds > 4.6)].max() < 1e-3
@@ -132,80 +144,80 @@ def test_silence_closes_the_mouth() -> None:
 @pytest.mark.parametrize(
     "samples", [np.zeros(32000), np.random.default_rng(0).normal(0, 0.05, 32000), np.zeros(100)]
 )
-def test_no_speech_no_movement_of_the_mouth(samples: Array) -> None:
-    parts = say(Sound(np.asarray(samples, np.float32)), frames(2.0))
+def test_the_mouth_is_still_without_speech(samples: Array) -> None:
+    parts = speak(Sound(np.asarray(samples, np.float32)), frames(2.0))
     assert sum(len(part) for part in parts) == 50
     assert openings(parts).max() < 1e-3
 
 
 def test_seed_temperature_and_mouth() -> None:
-    sound, stamps = Sound(buzz(4.0, (0.5, 3.5))), frames(4.0)
-    calm = [
-        joined(
-            say(sound, stamps, VoiceOptions(temperature=0.0, pose="still", blink="none"), seed),
+    sound, stamps = Sound(syllables(4.0, (0.5, 3.5))), frames(4.0)
+    deterministic = [
+        join(
+            speak(sound, stamps, VoiceOptions(temperature=0.0, pose="still", blink="none"), seed),
             "expression",
         )
         for seed in (1, 2)
     ]
-    assert np.array_equal(calm[0], calm[1])
-    lively = [
-        joined(
-            say(sound, stamps, VoiceOptions(temperature=1.0, pose="still", blink="none"), seed),
+    assert np.array_equal(deterministic[0], deterministic[1])
+    sampled = [
+        join(
+            speak(sound, stamps, VoiceOptions(temperature=1.0, pose="still", blink="none"), seed),
             "expression",
         )
         for seed in (1, 1, 2)
     ]
-    assert np.array_equal(lively[0], lively[1]) and not np.array_equal(lively[0], lively[2])
-    shut, small, usual = (
-        openings(say(sound, stamps, VoiceOptions(mouth=m, temperature=0.0)))
+    assert np.array_equal(sampled[0], sampled[1]) and not np.array_equal(sampled[0], sampled[2])
+    shut, small, full = (
+        openings(speak(sound, stamps, VoiceOptions(mouth=m, temperature=0.0)))
         for m in (0.0, 0.5, 1.0)
     )
-    assert shut.max() < 1e-6 < small.mean() < usual.mean()
+    assert shut.max() < 1e-6 < small.mean() < full.mean()
 
 
-def test_still_natural_and_recorded_heads(tmp_path: Path) -> None:
-    sound, stamps = Sound(buzz(4.0, (0.5, 3.5))), frames(4.0)
-    still = say(sound, stamps, VoiceOptions(pose="still"))
-    assert np.ptp(joined(still, "pose"), axis=0).max() == 0
-    assert np.array_equal(joined(still, "pose")[0], still[0].constants["rest"])
-    natural = joined(say(sound, stamps, VoiceOptions()), "pose")
-    assert np.allclose(natural[0], still[0].constants["rest"])
-    assert 0.3 < np.degrees(np.ptp(natural[:, :3], axis=0)).max() < 20
-    assert np.degrees(np.abs(np.diff(natural[:, :3], axis=0))).max() < 1.5
+def test_still_idle_and_recorded_heads(tmp_path: Path) -> None:
+    sound, stamps = Sound(syllables(4.0, (0.5, 3.5))), frames(4.0)
+    still = speak(sound, stamps, VoiceOptions(pose="still"))
+    assert np.ptp(join(still, "pose"), axis=0).max() == 0
+    assert np.array_equal(join(still, "pose")[0], still[0].constants["rest"])
+    idle = join(speak(sound, stamps, VoiceOptions()), "pose")
+    assert np.allclose(idle[0], still[0].constants["rest"])
+    assert 0.3 < np.degrees(np.ptp(idle[:, :3], axis=0)).max() < 20
+    assert np.degrees(np.abs(np.diff(idle[:, :3], axis=0))).max() < 1.5
     path = tmp_path / "nod.motion.safetensors"
-    nod = sliders.motion(
-        sliders.Script(pitch=np.linspace(0, 10, 50)), np.arange(50), Fraction(1, 25)
+    nod = sliders.motion_from_sliders(
+        sliders.SliderCurves(pitch=np.linspace(0, 10, 50)), np.arange(50), Fraction(1, 25)
     )
     with MotionWriter(path) as writer:
         writer.append(nod)
-    pitch = np.degrees(joined(say(sound, stamps, VoiceOptions(pose=str(path))), "pose")[:, 0])
+    pitch = np.degrees(join(speak(sound, stamps, VoiceOptions(pose=str(path))), "pose")[:, 0])
     assert np.allclose([pitch[0], pitch[49], pitch[98]], [0, 10, 0], atol=0.3)
 
 
-def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
+def test_a_pose_file_without_a_head_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "lost.motion.safetensors"
-    nobody = sliders.motion(sliders.Script(), np.arange(5), Fraction(1, 25))
-    lost = Motion(
-        nobody.kind,
-        nobody.pts,
-        nobody.time_base,
+    motion = sliders.motion_from_sliders(sliders.SliderCurves(), np.arange(5), Fraction(1, 25))
+    undetected = Motion(
+        motion.kind,
+        motion.pts,
+        motion.time_base,
         np.zeros(5, bool),
-        nobody.arrays,
-        nobody.constants,
+        motion.arrays,
+        motion.constants,
     )
     with MotionWriter(path) as writer:
-        writer.append(lost)
+        writer.append(undetected)
     with pytest.raises(MediaError, match="shows a head"):
-        say(Sound(buzz(1.0, (0.2, 0.8))), frames(1.0), VoiceOptions(pose=str(path)))
+        speak(Sound(syllables(1.0, (0.2, 0.8))), frames(1.0), VoiceOptions(pose=str(path)))
 
 
-def test_blinks_a_minute() -> None:
+def test_blinks_per_minute() -> None:
     sound, stamps = Sound(np.zeros(RATE * 30, np.float32)), frames(30.0)
 
     def blinks(choice: str) -> int:
-        parts = say(sound, stamps, VoiceOptions(blink=choice, pose="still"))
+        parts = speak(sound, stamps, VoiceOptions(blink=choice, pose="still"))
         shut = (
-            canonical.eye_openings(canonical.neutral() + joined(parts, "expression")).mean(-1) < 0.1
+            canonical.eye_openings(canonical.neutral() + join(parts, "expression")).mean(-1) < 0.1
         )
         return int((np.diff(shut.astype(int)) > 0).sum())
 
@@ -214,11 +226,11 @@ def test_blinks_a_minute() -> None:
     assert blinks("40") > 14
 
 
-def test_other_weights_are_refused() -> None:
+def test_other_weights_are_rejected() -> None:
     with pytest.raises(WeightsError, match="a2m-s"):
-        voice.filled({"out.weight": torch.zeros(5, 16, 1)}, "a2m-s")
+        voice.build_network({"out.weight": torch.zeros(5, 16, 1)}, "a2m-s")
     state = network().state_dict()
-    again = voice.filled({key: value.half() for key, value in state.items()}, "a2m-s")
+    again = voice.build_network({key: value.half() for key, value in state.items()}, "a2m-s")
     assert again.basis.shape == (4, 468, 3) and not again.training
 
 
@@ -236,27 +248,29 @@ def test_flow_and_its_inverse() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0, 0.2), st.lists(st.floats(-0.05, 0.2), min_size=9, max_size=9))
-def test_gaps_have_the_opening_as_their_mean_and_never_cross(
-    opening: float, there: list[float]
+def test_gaps_have_the_mean_opening_and_never_cross(
+    opening: float, shape_gaps: list[float]
 ) -> None:
-    gaps = mouth.gaps(np.array([there]), np.array([opening]))[0]
+    gaps = mouth.distribute_opening(np.array([shape_gaps]), np.array([opening]))[0]
     assert gaps.min() >= 0
-    assert gaps.mean() == pytest.approx(max(opening - mouth.LEAST, 0), abs=1e-9)
+    assert gaps.mean() == pytest.approx(max(opening - mouth.MIN_OPENING, 0), abs=1e-9)
 
 
-def test_lips_touch_whatever_the_shape_says() -> None:
-    basis = np.stack([sliders.shapes().jaw, sliders.shapes().wide]).astype(np.float32)
+def test_lips_touch_for_any_shape() -> None:
+    basis = np.stack([sliders.load_slider_shapes().jaw, sliders.load_slider_shapes().wide]).astype(
+        np.float32
+    )
     rows = np.array([[0.5, 0.3, 0.0], [0.5, 0.3, 1.0]], np.float32)
-    shut, open_ = mouth.Shapes(basis, 0.05).faces(rows)
+    shut, open_ = mouth.MouthShapes(basis, 0.05).faces(rows)
     assert np.abs(canonical.lip_gaps(shut)).max() < 1e-6
-    assert canonical.lip_gaps(open_).mean() == pytest.approx(0.05 - mouth.LEAST, abs=1e-6)
+    assert canonical.lip_gaps(open_).mean() == pytest.approx(0.05 - mouth.MIN_OPENING, abs=1e-6)
 
 
-def test_inputs_are_bounded_and_silence_is_their_floor() -> None:
+def test_inputs_are_bounded_below_by_silence() -> None:
     rows = np.zeros((3, 82), np.float32)
     rows[:, :80] = [[-40.0], [-14.0], [0.0]]
     rows[:, 80] = [0, 700, 160]
-    made = inputs(rows)
-    assert made[0, :80] == pytest.approx(silence(1)[0, :80], abs=1e-3)
-    assert made[:, 80].tolist() == [0, 0, 1] and made[2, 81] == pytest.approx(0)
-    assert made[2, 0] == pytest.approx(3, abs=0.01)
+    inputs = network_inputs(rows)
+    assert inputs[0, :80] == pytest.approx(silent_inputs(1)[0, :80], abs=1e-3)
+    assert inputs[:, 80].tolist() == [0, 0, 1] and inputs[2, 81] == pytest.approx(0)
+    assert inputs[2, 0] == pytest.approx(3, abs=0.01)

@@ -1,1 +1,1 @@
-"""Sound in small numbers: reading, loudness, voice, pitch, energy, log-mel, HuBERT features, all brought to the frames of a picture."""
+"""Audio reading and features (loudness, speech, pitch, energy, log-mel, HuBERT)."""

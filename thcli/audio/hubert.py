@@ -1,7 +1,8 @@
-"""HuBERT: what a network trained on sixty thousand hours hears, fifty rows a second.
+"""HuBERT speech features at 50 rows per second.
 
-Hsu et al. 2021 (arXiv:2106.07447); key layout of Hugging Face's checkpoints facebook/hubert-base-ls960 and hubert-large-ls960-ft,
-without what only training and transcription use (masked_spec_embed, lm_head).
+Hsu et al. 2021 (arXiv:2106.07447). Keys are those of the Hugging Face checkpoints
+facebook/hubert-base-ls960 and hubert-large-ls960-ft, without the tensors for training and
+transcription (masked_spec_embed, lm_head).
 """
 
 from __future__ import annotations
@@ -14,28 +15,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.audio.weight_norm import NormedConv1d
-from thcli.core.device import resolve
+from thcli.audio.weight_norm import WeightNormConv1d
+from thcli.core.device import resolve_device
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Array32
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors, require_keys
 
-STRIDE, FIELD = (
-    320,
-    400,
-)  # samples between two rows, and of one; row t is heard about sample 320 t + 200
-PER_SECOND = 50
-CLIP = 1000  # rows that attend to each other, as Real3D-Portrait cuts its sound: memory is that of 20 s
+STRIDE = 320  # samples between two rows
+RECEPTIVE_FIELD = 400  # samples of one row; row t is centred at sample 320 t + 200
+CHUNK_ROWS = 1000  # rows (20 s) that attend to each other, as in Real3D-Portrait
 _KERNELS, _STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
-_POSITIONS, _GROUPS = 128, 16  # kernel and groups of the convolution that tells places apart
-_EPS = 1e-7  # under the root of the variance, as the published preprocessing has it
+_POSITION_KERNEL, _POSITION_GROUPS = 128, 16  # of the convolution that encodes positions
+_EPS = 1e-7  # added to the variance, as in the published preprocessing
 _UNUSED = ("lm_head.", "masked_spec_embed")
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """width: numbers a row.  stable: norms before each block (and everywhere in the front end), as in the large one."""
+class HubertConfig:
+    """Sizes of a HuBERT network.
+
+    Attributes:
+        width: columns of a row.
+        layers, heads, inner: transformer layers, attention heads, feed-forward width.
+        stable: layer norm before each block and in every front-end layer (large model).
+        front: channels of the convolutional front end.
+    """
 
     width: int
     layers: int
@@ -45,25 +51,25 @@ class Size:
     front: int = 512
 
 
-BASE = Size(768, 12, 12, 3072, stable=False)
-LARGE = Size(1024, 24, 16, 4096, stable=True)
-SIZES = {"hubert-base": BASE, "hubert-large": LARGE}
+BASE = HubertConfig(768, 12, 12, 3072, stable=False)
+LARGE = HubertConfig(1024, 24, 16, 4096, stable=True)
+CONFIGS = {"hubert-base": BASE, "hubert-large": LARGE}
 
 
-class _FrontLayer(nn.Module):
-    """A convolution over time, its norm (over channels, over time, or none) and GELU."""
+class _FeatureLayer(nn.Module):
+    """Convolution over time with its norm (over channels, over time, or none) and GELU."""
 
-    def __init__(self, inputs: int, size: Size, layer: int) -> None:
+    def __init__(self, inputs: int, config: HubertConfig, layer: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(
-            inputs, size.front, _KERNELS[layer], _STRIDES[layer], bias=size.stable
+            inputs, config.front, _KERNELS[layer], _STRIDES[layer], bias=config.stable
         )
-        self.stable = size.stable
-        if size.stable:
-            self.layer_norm: nn.Module = nn.LayerNorm(size.front)
+        self.stable = config.stable
+        if config.stable:
+            self.layer_norm: nn.Module = nn.LayerNorm(config.front)
         elif layer == 0:
-            self.layer_norm = nn.GroupNorm(size.front, size.front)
-        self.normed = size.stable or layer == 0
+            self.layer_norm = nn.GroupNorm(config.front, config.front)
+        self.normed = config.stable or layer == 0
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -74,14 +80,14 @@ class _FrontLayer(nn.Module):
         return F.gelu(x)
 
 
-class _Front(nn.Module):
-    """Sound -> 50 rows a second."""
+class _FeatureExtractor(nn.Module):
+    """Convolutional front end: samples to 50 rows per second."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        widths = (1, *[size.front] * (len(_KERNELS) - 1))
+        widths = (1, *[config.front] * (len(_KERNELS) - 1))
         self.conv_layers = nn.Sequential(
-            *(_FrontLayer(width, size, layer) for layer, width in enumerate(widths))
+            *(_FeatureLayer(width, config, layer) for layer, width in enumerate(widths))
         )
 
     def forward(self, sound: Tensor) -> Tensor:
@@ -90,36 +96,41 @@ class _Front(nn.Module):
 
 
 class _Projection(nn.Module):
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.layer_norm = nn.LayerNorm(size.front)
-        self.projection = nn.Linear(size.front, size.width)
+        self.layer_norm = nn.LayerNorm(config.front)
+        self.projection = nn.Linear(config.front, config.width)
 
     def forward(self, rows: Tensor) -> Tensor:
         projected: Tensor = self.projection(self.layer_norm(rows))
         return projected
 
 
-class _Places(nn.Module):
-    """What lies about each row, added to it: it stands for positions."""
+class _PositionalConv(nn.Module):
+    """Convolutional positional embedding, a function of the neighbouring rows."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.conv = NormedConv1d(
-            size.width, size.width, _POSITIONS, _POSITIONS // 2, _GROUPS, along=2
+        self.conv = WeightNormConv1d(
+            config.width,
+            config.width,
+            _POSITION_KERNEL,
+            _POSITION_KERNEL // 2,
+            _POSITION_GROUPS,
+            dim=2,
         )
 
     def forward(self, rows: Tensor) -> Tensor:
-        places: Tensor = F.gelu(self.conv(rows.mT)[..., :-1]).transpose(1, 2)
-        return places
+        embedding: Tensor = F.gelu(self.conv(rows.mT)[..., :-1]).transpose(1, 2)
+        return embedding
 
 
 class _Attention(nn.Module):
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.heads = size.heads
+        self.heads = config.heads
         self.k_proj, self.v_proj, self.q_proj, self.out_proj = (
-            nn.Linear(size.width, size.width) for _ in range(4)
+            nn.Linear(config.width, config.width) for _ in range(4)
         )
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -127,32 +138,32 @@ class _Attention(nn.Module):
             p(rows).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for p in (self.q_proj, self.k_proj, self.v_proj)
         )
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return out
 
 
 class _FeedForward(nn.Module):
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.intermediate_dense = nn.Linear(size.width, size.inner)
-        self.output_dense = nn.Linear(size.inner, size.width)
+        self.intermediate_dense = nn.Linear(config.width, config.inner)
+        self.output_dense = nn.Linear(config.inner, config.width)
 
     def forward(self, rows: Tensor) -> Tensor:
         out: Tensor = self.output_dense(F.gelu(self.intermediate_dense(rows)))
         return out
 
 
-class _Layer(nn.Module):
-    """Attention and feed-forward, each around a residual; norms before them (stable) or after."""
+class _EncoderLayer(nn.Module):
+    """Attention and feed-forward with residuals; norms before them (stable) or after."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.stable = size.stable
-        self.attention = _Attention(size)
-        self.layer_norm = nn.LayerNorm(size.width)
-        self.feed_forward = _FeedForward(size)
-        self.final_layer_norm = nn.LayerNorm(size.width)
+        self.stable = config.stable
+        self.attention = _Attention(config)
+        self.layer_norm = nn.LayerNorm(config.width)
+        self.feed_forward = _FeedForward(config)
+        self.final_layer_norm = nn.LayerNorm(config.width)
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.stable:
@@ -165,12 +176,12 @@ class _Layer(nn.Module):
 
 
 class _Encoder(nn.Module):
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.stable = size.stable
-        self.pos_conv_embed = _Places(size)
-        self.layer_norm = nn.LayerNorm(size.width)
-        self.layers = nn.Sequential(*(_Layer(size) for _ in range(size.layers)))
+        self.stable = config.stable
+        self.pos_conv_embed = _PositionalConv(config)
+        self.layer_norm = nn.LayerNorm(config.width)
+        self.layers = nn.Sequential(*(_EncoderLayer(config) for _ in range(config.layers)))
 
     def forward(self, rows: Tensor) -> Tensor:
         rows = rows + self.pos_conv_embed(rows)
@@ -183,77 +194,86 @@ class _Encoder(nn.Module):
 
 
 class HubertNetwork(nn.Module):
-    """(B, N) samples of mean 0 and variance 1 -> (B, (N - 80) // 320, width): the last layer's rows."""
+    """HuBERT encoder: (B, N) normalised samples -> (B, (N - 80) // 320, width) last-layer rows."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.feature_extractor = _Front(size)
-        self.feature_projection = _Projection(size)
-        self.encoder = _Encoder(size)
+        self.feature_extractor = _FeatureExtractor(config)
+        self.feature_projection = _Projection(config)
+        self.encoder = _Encoder(config)
 
     def forward(self, sound: Tensor) -> Tensor:
         rows: Tensor = self.encoder(self.feature_projection(self.feature_extractor(sound)))
         return rows
 
 
-class Hubert:
-    """A network with its weights, which listens to sounds of any length."""
+class HubertEncoder:
+    """HuBERT features of sounds of any length."""
 
     def __init__(self, network: HubertNetwork, run: RunOptions) -> None:
-        self.device = resolve(run.device)
+        self.device = resolve_device(run.device)
         self.network = network.to(self.device)
         self.half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(run.precision)
 
-    def rows(self, speech: Speech) -> Iterator[Array32]:
-        """(T, width) float32 parts, row t about sample 320 t + 200: (N - 80) // 320 rows, at least 1 (a shorter sound ends in silence).
+    def encode(self, speech: Speech) -> Iterator[Array32]:
+        """Encode a sound.
 
-        The sound is normalised by its own mean and variance (it is read twice), and cut every 20 s: rows attend to their own cut
-        only, as in Real3D-Portrait's preprocessing, so that an hour takes the memory of 20 s and the numbers are the published ones.
+        The sound is normalised by its own mean and variance, so it is read twice. It is split every
+        20 s and rows attend to their own chunk only, as in Real3D-Portrait's preprocessing. Memory
+        is therefore that of 20 s and the rows are the published ones.
+
+        Returns:
+            (T, width) float32 parts, row t at sample 320 t + 200: (N - 80) // 320 rows, at least 1
+            (a shorter sound is padded with silence).
         """
-        mean, scale = normalisation(speech)
-        held: list[Array32] = []
-        have = given = 0
-        whole = CLIP * STRIDE + FIELD - STRIDE
+        mean, scale = measure_normalisation(speech)
+        pending: list[Array32] = []
+        sample_count = row_count = 0
+        chunk_samples = CHUNK_ROWS * STRIDE + RECEPTIVE_FIELD - STRIDE
         for block in speech.blocks():
-            held.append((block - mean) * scale)
-            have += len(block)
-            while have >= whole:
-                sound = np.concatenate(held)
-                yield self._heard(sound[:whole])
-                held, have, given = [sound[CLIP * STRIDE :]], have - CLIP * STRIDE, given + CLIP
-        if have >= FIELD or not given:
-            sound = np.concatenate([*held, np.zeros(max(0, FIELD - have), np.float32)])
-            yield self._heard(sound)
+            pending.append((block - mean) * scale)
+            sample_count += len(block)
+            while sample_count >= chunk_samples:
+                sound = np.concatenate(pending)
+                yield self._encode_chunk(sound[:chunk_samples])
+                pending = [sound[CHUNK_ROWS * STRIDE :]]
+                sample_count -= CHUNK_ROWS * STRIDE
+                row_count += CHUNK_ROWS
+        if sample_count >= RECEPTIVE_FIELD or not row_count:
+            padding = np.zeros(max(0, RECEPTIVE_FIELD - sample_count), np.float32)
+            sound = np.concatenate([*pending, padding])
+            yield self._encode_chunk(sound)
 
-    def _heard(self, sound: Array32) -> Array32:
+    def _encode_chunk(self, sound: Array32) -> Array32:
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, self.half, enabled=self.half is not None),
         ):
             rows = self.network(torch.from_numpy(sound)[None].to(self.device))[0]
-        found: Array32 = rows.float().cpu().numpy()
-        return found
+        result: Array32 = rows.float().cpu().numpy()
+        return result
 
 
-def normalisation(speech: Speech) -> tuple[np.float32, np.float32]:
-    """The mean of a sound, and the factor that brings its variance to 1 (1 / sqrt(variance + 1e-7))."""
-    total = square = 0.0
+def measure_normalisation(speech: Speech) -> tuple[np.float32, np.float32]:
+    """Return the mean of a sound and the factor 1 / sqrt(variance + 1e-7)."""
+    total = sum_of_squares = 0.0
     count = 0
     for block in speech.blocks():
-        exact = block.astype(np.float64)
-        total, square, count = (
-            total + float(exact.sum()),
-            square + float(np.square(exact).sum()),
-            count + len(block),
-        )
+        samples = block.astype(np.float64)
+        total += float(samples.sum())
+        sum_of_squares += float(np.square(samples).sum())
+        count += len(block)
     mean = total / max(count, 1)
-    variance = max(0.0, square / max(count, 1) - mean * mean)
+    variance = max(0.0, sum_of_squares / max(count, 1) - mean * mean)
     return np.float32(mean), np.float32(1 / np.sqrt(variance + _EPS))
 
 
-def published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a Hugging Face checkpoint (of HubertModel, or below "hubert." in HubertForCTC) under our network's keys."""
-    out = {}
+def convert_published_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of a Hugging Face checkpoint to our network's keys.
+
+    Accepts HubertModel and HubertForCTC (prefix "hubert.").
+    """
+    converted = {}
     for key, tensor in tensors.items():
         name = key.removeprefix("hubert.")
         for new, old in (
@@ -262,21 +282,37 @@ def published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ):
             name = name.replace(new, old)  # as newer versions of torch save it
         if not name.startswith(_UNUSED):
-            out[name] = tensor
-    return out
+            converted[name] = tensor
+    return converted
 
 
-def fill(network: HubertNetwork, tensors: Mapping[str, Tensor], where: str) -> HubertNetwork:
-    """Puts a published checkpoint's tensors into the network. Raises WeightsError naming missing, unexpected or misshapen tensors."""
-    given = {key: tensor.float() for key, tensor in published(tensors).items()}
-    require_keys(given, network.state_dict(), where)
-    network.load_state_dict(given, assign=True)  # the large one is 1.3 GB: it is there once
+def load_checkpoint(
+    network: HubertNetwork, tensors: Mapping[str, Tensor], name: str
+) -> HubertNetwork:
+    """Load a published checkpoint into the network and return it in evaluation mode.
+
+    Raises:
+        WeightsError: names missing, unexpected or misshapen tensors.
+    """
+    state = {key: tensor.float() for key, tensor in convert_published_keys(tensors).items()}
+    require_keys(state, network.state_dict(), name)
+    network.load_state_dict(state, assign=True)  # no copy: the large model has 1.3 GB
     return network.eval().requires_grad_(False)
 
 
-def load(run: RunOptions, name: str = "hubert-large") -> Hubert:
-    """hubert-large (1024 numbers a row) or hubert-base (768). Raises WeightsError when it is not here."""
+def load(run: RunOptions, name: str = "hubert-large") -> HubertEncoder:
+    """Load hubert-large (1024 columns) or hubert-base (768 columns).
+
+    Raises:
+        WeightsError: the weights are not installed.
+    """
     tensors = load_tensors(name, prefix="", offline=run.offline)
     with torch.device("meta"):
-        network = HubertNetwork(SIZES[name])
-    return Hubert(fill(network, tensors, name), run)
+        network = HubertNetwork(CONFIGS[name])
+    return HubertEncoder(load_checkpoint(network, tensors, name), run)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the network."""
+    network = HubertNetwork(CONFIGS[checkpoint.name])
+    load_checkpoint(network, checkpoint.tensors(""), checkpoint.name)

@@ -1,4 +1,4 @@
-"""How loud a sound is to an ear, and the gain that brings a quiet recording and a loud one to the same."""
+"""Loudness of a sound, and the gain that brings recordings to one loudness."""
 
 from __future__ import annotations
 
@@ -11,53 +11,66 @@ from scipy import signal
 from thcli.audio.read import RATE
 from thcli.core.types import Array, Array32
 
-QUIETEST = -70.0  # LUFS: what is softer does not count (the standard's absolute gate)
-MOST_GAIN = 30.0  # dB: more would make speech of the noise of a silent room
-_STEPS = 4  # of 100 ms in a block of 400 ms
-_BELOW = 10.0  # LU under the mean of all blocks: the pauses, which do not count (the relative gate)
-_OFFSET = -0.691  # so that a sine of 997 Hz at full scale in one channel has -3.01 LUFS
+ABSOLUTE_GATE = -70.0  # LUFS; blocks below it are ignored
+MAX_GAIN = 30.0  # dB; more would amplify room noise to the level of speech
+_STEPS_PER_BLOCK = 4  # steps of 100 ms in a block of 400 ms
+_RELATIVE_GATE = 10.0  # LU below the mean of all blocks; blocks below it (pauses) are ignored
+_OFFSET = -0.691  # gives a 997 Hz sine at full scale in one channel -3.01 LUFS
 
 
 def loudness(samples: Array32, rate: int = RATE) -> float:
-    """Integrated loudness in LUFS of one channel, gated; -inf for silence.  ITU-R BS.1770-4 / EBU R 128.
+    """Return the gated integrated loudness of one channel in LUFS; -inf for silence.
 
-    samples: (N,).  A sound shorter than 400 ms counts as one block.
+    ITU-R BS.1770-4 / EBU R 128. A sound shorter than 400 ms counts as one block.
+
+    Args:
+        samples: (N,) samples.
+        rate: samples per second.
     """
-    return loudness_of([samples], rate)
+    return loudness_of_blocks([samples], rate)
 
 
-def loudness_of(blocks: Iterable[Array32], rate: int = RATE) -> float:
-    """`loudness` of a sound that comes in blocks of any size; keeps ten numbers a second."""
+def loudness_of_blocks(blocks: Iterable[Array32], rate: int = RATE) -> float:
+    """Return the `loudness` of a sound in blocks of any size; keeps ten numbers per second."""
     sections = k_weighting(rate)
     state = np.zeros((len(sections), 2))
     step = rate // 10
-    rest = np.zeros(0)
+    remainder = np.zeros(0)
     powers: list[Array] = []
     for block in filter(len, blocks):
         filtered, state = signal.sosfilt(sections, np.asarray(block, np.float64), zi=state)
-        rest = np.concatenate([rest, np.square(filtered)])
-        whole = len(rest) // step
-        powers.append(rest[: whole * step].reshape(whole, step).mean(axis=1))
-        rest = rest[whole * step :]
+        remainder = np.concatenate([remainder, np.square(filtered)])
+        step_count = len(remainder) // step
+        powers.append(remainder[: step_count * step].reshape(step_count, step).mean(axis=1))
+        remainder = remainder[step_count * step :]
     steps = np.concatenate([*powers, np.zeros(0)])
-    if len(steps) >= _STEPS:
-        return _gated(np.convolve(steps, np.full(_STEPS, 1 / _STEPS), mode="valid"))
-    heard = np.concatenate([np.repeat(steps, step), rest])
-    return _gated(np.array([heard.mean()])) if len(heard) else -math.inf
+    if len(steps) >= _STEPS_PER_BLOCK:
+        return _gated_loudness(
+            np.convolve(steps, np.full(_STEPS_PER_BLOCK, 1 / _STEPS_PER_BLOCK), mode="valid")
+        )
+    samples = np.concatenate([np.repeat(steps, step), remainder])
+    return _gated_loudness(np.array([samples.mean()])) if len(samples) else -math.inf
 
 
-def gain(found: float, wanted: float) -> float:
-    """The factor for samples of `found` LUFS; at most 30 dB, and 1 for silence."""
-    return 10 ** (min(wanted - found, MOST_GAIN) / 20) if found > QUIETEST else 1.0
+def normalising_gain(measured: float, target: float) -> float:
+    """Return the factor from `measured` to `target` LUFS, at most 30 dB; 1 for silence."""
+    return 10 ** (min(target - measured, MAX_GAIN) / 20) if measured > ABSOLUTE_GATE else 1.0
 
 
 def k_weighting(rate: int) -> Array:
-    """(2, 6) second-order sections: the head's shelf, then the high pass.  BS.1770-4 tables 1 and 2, for any sample rate."""
+    """Return the K-weighting filter as (2, 6) second-order sections: shelf, then high pass.
+
+    BS.1770-4, tables 1 and 2, for any sample rate.
+    """
     return np.array([_shelf(rate), _high_pass(rate)])
 
 
 def _shelf(rate: int) -> list[float]:
-    """The bilinear transform of the filter whose coefficients at 48 kHz the standard gives (as in Mansbridge et al., AES 132, 2012)."""
+    """Return the high shelf as one second-order section.
+
+    Bilinear transform of the filter whose coefficients at 48 kHz are in the standard (as in
+    Mansbridge et al., AES 132, 2012).
+    """
     k, q = math.tan(math.pi * 1681.974450955533 / rate), 0.7071752369554196
     high = 10 ** (3.999843853973347 / 20)
     band = high**0.4996667741545416
@@ -78,12 +91,12 @@ def _high_pass(rate: int) -> list[float]:
     return [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / scale, (1 - k / q + k * k) / scale]
 
 
-def _gated(powers: Array) -> float:
-    """The mean of the blocks that count."""
-    loud = powers[_lufs(powers) > QUIETEST]
+def _gated_loudness(powers: Array) -> float:
+    """Return the loudness of block powers after the absolute and the relative gate."""
+    loud = powers[_lufs(powers) > ABSOLUTE_GATE]
     if not len(loud):
         return -math.inf
-    loud = loud[_lufs(loud) > _lufs(loud.mean()) - _BELOW]
+    loud = loud[_lufs(loud) > _lufs(loud.mean()) - _RELATIVE_GATE]
     return float(_lufs(loud.mean()))
 
 

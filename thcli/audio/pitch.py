@@ -1,8 +1,9 @@
-"""The pitch of a voice (F0) by autocorrelation, with the likeliest path through its candidates.
+"""Fundamental frequency (F0) of a voice by autocorrelation and a Viterbi path over its candidates.
 
-Boersma 1993, "Accurate short-term analysis of the fundamental frequency", the method of Praat: r(lag) of a Hann window of three of the
-longest periods, divided by the window's own; the candidates of a frame are its peaks and "unvoiced"; a path pays for octaves,
-jumps and changes of voicing.
+Boersma 1993, "Accurate short-term analysis of the fundamental frequency", the method of Praat.
+The autocorrelation r(lag) is taken of a Hann window of three of the longest periods and divided by
+the window's own. The candidates of a frame are its peaks and "unvoiced". A path pays for octave
+jumps and for changes of voicing.
 """
 
 from __future__ import annotations
@@ -11,23 +12,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft, signal
 
 from thcli.audio.mel import HOP
 from thcli.audio.read import RATE
-from thcli.audio.viterbi import Costs, likeliest
-from thcli.audio.windows import framed, joined
+from thcli.audio.viterbi import TransitionCosts, decode_path
+from thcli.audio.windows import concatenate_parts, map_windows
 from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 
-_CANDIDATES = 14  # of a frame, beside "unvoiced"
-_FINER = 2  # lags between two samples, which a parabola then refines
+_CANDIDATES = 14  # of a frame, besides "unvoiced"
+_LAG_OVERSAMPLING = 2  # lags per sample, before parabolic refinement
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """floor, ceiling: Hz.  voicing: strength 0..1 that a candidate needs.  silence: share of the sound's peak under which nothing is voiced."""
+class PitchRange:
+    """Search range and thresholds of the pitch.
+
+    Attributes:
+        floor, ceiling: Hz.
+        voicing: strength 0..1 that a candidate needs.
+        silence: share of the sound's peak below which frames are unvoiced.
+    """
 
     floor: float = 50.0
     ceiling: float = 1100.0
@@ -35,27 +41,47 @@ class Range:
     silence: float = 0.03
 
 
-VOICES = Range()
+VOICE_RANGE = PitchRange()
 
 
-def pitch(samples: Array32, rate: int = RATE, hop: int = HOP, within: Range = VOICES) -> Array32:
-    """(N,) samples -> (ceil(N / hop),) float32: F0 in Hz about sample t * hop, 0 where nothing is voiced."""
+def pitch(
+    samples: Array32, rate: int = RATE, hop: int = HOP, within: PitchRange = VOICE_RANGE
+) -> Array32:
+    """Return F0 in Hz at samples t * hop; 0 where unvoiced.
+
+    Args:
+        samples: (N,) samples.
+        rate: samples per second.
+        hop: samples between frames.
+        within: search range.
+
+    Returns:
+        (ceil(N / hop),) float32.
+    """
     sound = np.asarray(samples, np.float32)
-    return joined(tracked([sound], rate, hop, within, 0, peak([sound])))
+    return concatenate_parts(track_pitch([sound], rate, hop, within, 0, peak_amplitude([sound])))
 
 
 def pitch_blocks(
-    speech: Speech, hop: int = HOP, within: Range = VOICES, first: int = 0
+    speech: Speech, hop: int = HOP, within: PitchRange = VOICE_RANGE, first: int = 0
 ) -> Iterator[Array32]:
-    """`pitch` of a sound that comes in blocks, in parts (T,); reads it twice (the silence is a share of the whole's peak).
+    """Yield the `pitch` of a sound in blocks, as (T,) parts.
 
-    first: sample about which frame 0 is taken.
+    The sound is read twice, since silence is relative to the peak of the whole.
+
+    Args:
+        speech: the sound.
+        hop: samples between frames.
+        within: search range.
+        first: sample at which frame 0 is centred.
     """
-    return tracked(speech.blocks(), speech.rate, hop, within, first, peak(speech.blocks()))
+    return track_pitch(
+        speech.blocks(), speech.rate, hop, within, first, peak_amplitude(speech.blocks())
+    )
 
 
-def peak(blocks: Iterable[Array32]) -> float:
-    """The largest distance of a sample from the mean of all."""
+def peak_amplitude(blocks: Iterable[Array32]) -> float:
+    """Return the largest distance of a sample from the mean of all samples."""
     low = high = total = 0.0
     count = 0
     for block in blocks:
@@ -67,21 +93,35 @@ def peak(blocks: Iterable[Array32]) -> float:
     return max(high - mean, mean - low)
 
 
-def tracked(
-    blocks: Iterable[Array32], rate: int, hop: int, within: Range, first: int, loudest: float
+def track_pitch(
+    blocks: Iterable[Array32], rate: int, hop: int, within: PitchRange, first: int, peak: float
 ) -> Iterator[Array32]:
-    """`pitch_blocks` of blocks that are read once, where the peak is known."""
-    seconds = hop / rate
-    costs = Costs(jump=0.35 * 0.01 / seconds, voicing=0.14 * 0.01 / seconds)
-    finder = _Finder(rate, within, loudest)
-    return likeliest(framed(blocks, hop, finder.window, finder, first), costs)
+    """Yield F0 in Hz as `pitch_blocks` does, from blocks that are read once.
+
+    Args:
+        blocks: (N,) float32 samples each.
+        rate: samples per second.
+        hop: samples between frames.
+        within: search range.
+        first: sample at which frame 0 is centred.
+        peak: `peak_amplitude` of the sound.
+
+    Returns:
+        (T,) float32 parts; 0 where unvoiced.
+    """
+    hop_seconds = hop / rate
+    costs = TransitionCosts(jump=0.35 * 0.01 / hop_seconds, voicing=0.14 * 0.01 / hop_seconds)
+    find_candidates = _CandidateFinder(rate, within, peak)
+    return decode_path(
+        map_windows(blocks, hop, find_candidates.window, find_candidates, first), costs
+    )
 
 
-class _Finder:
-    """Windows -> (T, 1 + _CANDIDATES, 2): Hz (0: unvoiced, or none) and strength of each candidate."""
+class _CandidateFinder:
+    """Pitch candidates of windows: Hz (0: unvoiced, or no candidate) and strength."""
 
-    def __init__(self, rate: int, within: Range, loudest: float) -> None:
-        self._rate, self._within, self._loudest = rate, within, loudest
+    def __init__(self, rate: int, within: PitchRange, peak: float) -> None:
+        self._rate, self._within, self._peak = rate, within, peak
         self._period = int(rate / within.floor)
         half = int(3 * rate / within.floor) // 2 - 1
         self.window = 2 * half
@@ -89,66 +129,65 @@ class _Finder:
             np.float32
         )
         self._size = fft.next_fast_len(round(self.window * 1.5), real=True)
-        self._longest = min(_FINER * self.window // 3 + 2, _FINER * self._size // 2 - 2)
-        self._shortest = max(2, int(_FINER * rate / within.ceiling))
-        own = self._correlation(self._taper[None])
-        self._own = own / own[:, :1]
+        self._max_lag = min(
+            _LAG_OVERSAMPLING * self.window // 3 + 2, _LAG_OVERSAMPLING * self._size // 2 - 2
+        )
+        self._min_lag = max(2, int(_LAG_OVERSAMPLING * rate / within.ceiling))
+        correlation = self._correlation(self._taper[None])
+        self._window_correlation = correlation / correlation[:, :1]
 
     def _correlation(self, windows: Array32) -> Array32:
-        """(T, longest + 2): autocorrelation at lags of 1 / _FINER samples."""
+        """Return (T, max_lag + 2) autocorrelations at lags of 1 / _LAG_OVERSAMPLING samples."""
         spectrum = fft.rfft(windows, self._size, axis=1)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
-        found: Array32 = fft.irfft(power, self._size * _FINER, axis=1)[:, : self._longest + 2]
-        return found
+        correlation: Array32 = fft.irfft(power, self._size * _LAG_OVERSAMPLING, axis=1)[
+            :, : self._max_lag + 2
+        ]
+        return correlation
 
     def __call__(self, windows: Array32) -> Array32:
+        """Return (T, 1 + _CANDIDATES, 2) Hz and strength for windows (T, window)."""
         middle, half = self.window // 2, self._period // 2 + 1
         mean = windows[:, max(0, middle - self._period) : middle + self._period].mean(
             axis=1, keepdims=True
         )
         tapered = (windows - mean) * self._taper
         local = np.abs(tapered[:, middle - half : middle + half]).max(axis=1)
-        raw = self._correlation(tapered)
-        strength = raw / np.maximum(raw[:, :1], 1e-20) / self._own
-        hertz, strengths = self._peaks(strength)
-        share = local / self._loudest if self._loudest > 0 else np.zeros_like(local)
-        found = np.zeros((len(windows), 1 + _CANDIDATES, 2), np.float32)
-        quiet = 2 - np.minimum(share, 1) * ((1 + self._within.voicing) / self._within.silence)
-        found[:, 0, 1] = self._within.voicing + np.maximum(0, quiet)
-        found[:, 1:, 0], found[:, 1:, 1] = hertz, strengths
-        found[share <= 0, 1:, 0] = 0
-        return found
+        correlation = self._correlation(tapered)
+        strength = correlation / np.maximum(correlation[:, :1], 1e-20) / self._window_correlation
+        hertz, strengths = self._find_peaks(strength)
+        relative_level = local / self._peak if self._peak > 0 else np.zeros_like(local)
+        candidates = np.zeros((len(windows), 1 + _CANDIDATES, 2), np.float32)
+        silence_bonus = 2 - np.minimum(relative_level, 1) * (
+            (1 + self._within.voicing) / self._within.silence
+        )
+        candidates[:, 0, 1] = self._within.voicing + np.maximum(0, silence_bonus)
+        candidates[:, 1:, 0], candidates[:, 1:, 1] = hertz, strengths
+        candidates[relative_level <= 0, 1:, 0] = 0
+        return candidates
 
-    def _peaks(self, strength: Array32) -> tuple[Array32, Array32]:
-        """(T, _CANDIDATES) Hz, 0 for none, and strength, of the strongest peaks."""
-        begin, end = self._shortest, self._longest
+    def _find_peaks(self, strength: Array32) -> tuple[Array32, Array32]:
+        """Return Hz (0: none) and strength of the strongest peaks, (T, _CANDIDATES) each."""
+        begin, end = self._min_lag, self._max_lag
         inner = strength[:, begin:end]
-        top = (inner > strength[:, begin - 1 : end - 1]) & (
+        is_peak = (inner > strength[:, begin - 1 : end - 1]) & (
             inner >= strength[:, begin + 1 : end + 1]
         )
-        top &= inner > 0.5 * self._within.voicing
-        frame, lag = np.nonzero(top)
+        is_peak &= inner > 0.5 * self._within.voicing
+        frame, lag = np.nonzero(is_peak)
         lag += begin
         before, at, after = (strength[frame, lag + step] for step in (-1, 0, 1))
         slope = (after - before) / 2
-        fine = np.clip(slope / np.maximum(2 * at - before - after, 1e-9), -1, 1)
-        height = at + slope * fine / 2
+        offset = np.clip(slope / np.maximum(2 * at - before - after, 1e-9), -1, 1)
+        height = at + slope * offset / 2
         height = np.where(height > 1, 1 / np.maximum(height, 1e-9), height)
-        hertz = self._rate * _FINER / (lag + fine)
-        # among equals the shortest lag is the pitch, its multiples are not
-        value = height - 0.01 * np.log2(self._within.ceiling / hertz)
-        order = np.lexsort((-value, frame))
+        hertz = self._rate * _LAG_OVERSAMPLING / (lag + offset)
+        # of equal peaks the shortest lag is the pitch; the others are its multiples
+        score = height - 0.01 * np.log2(self._within.ceiling / hertz)
+        order = np.lexsort((-score, frame))
         order = order[hertz[order] <= self._within.ceiling]
         rank = np.arange(len(order)) - np.searchsorted(frame[order], frame[order])
         order, rank = order[rank < _CANDIDATES], rank[rank < _CANDIDATES]
-        found = np.zeros((2, len(strength), _CANDIDATES), np.float32)
-        found[:, frame[order], rank] = hertz[order], value[order]
-        return found[0], found[1]
-
-
-def semitones(hertz: Array32, middle: float) -> Array32:
-    """Distance from `middle` Hz in semitones, 0 where unvoiced."""
-    voiced: npt.NDArray[np.bool_] = hertz > 0
-    return np.where(voiced, 12 * np.log2(np.where(voiced, hertz, middle) / middle), 0).astype(
-        np.float32
-    )
+        result = np.zeros((2, len(strength), _CANDIDATES), np.float32)
+        result[:, frame[order], rank] = hertz[order], score[order]
+        return result[0], result[1]

@@ -1,7 +1,8 @@
-"""Short windows of a sound that comes in blocks of any size: the same numbers whatever the blocks.
+"""Short windows of a sound in blocks of any size; the result does not depend on the blocks.
 
-Frame t is centred at sample t * hop, with silence before the beginning and after the end; a sound of N samples has ceil(N / hop)
-frames. Windows are worked on in groups that lie at fixed places of the sound, so that not even the rounding depends on the blocks.
+Frame t is centred at sample t * hop, with silence before the beginning and after the end. A sound
+of N samples has ceil(N / hop) frames. Windows are processed in groups at fixed positions of
+the sound, so that even rounding does not depend on the blocks.
 """
 
 from __future__ import annotations
@@ -13,43 +14,57 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from thcli.core.types import Array32
 
-GROUP = 128  # windows worked on at once
+WINDOWS_PER_GROUP = 128  # windows processed at once
 
 
-def framed(
+def map_windows(
     blocks: Iterable[Array32],
     hop: int,
     window: int,
     function: Callable[[Array32], Array32],
     first: int = 0,
 ) -> Iterator[Array32]:
-    """function of all windows of a sound, group by group: (GROUP, window) float32, read-only -> (GROUP, ...), the last cut short.
+    """Apply a function to all windows of a sound, group by group.
 
-    blocks: (N,) float32 each.  hop, window: samples.  first: where frame 0 is centred; then there are
-    ceil((N - first) / hop) frames.  Gives (T, ...) arrays which put together hold every frame.
+    Args:
+        blocks: (N,) float32 each.
+        hop, window: samples.
+        function: maps (WINDOWS_PER_GROUP, window) read-only float32 to (WINDOWS_PER_GROUP, ...).
+        first: sample at which frame 0 is centred; there are ceil((N - first) / hop) frames.
+
+    Returns:
+        (T, ...) parts that together hold every frame.
     """
-    step = GROUP * hop
+    step = WINDOWS_PER_GROUP * hop
     span = step - hop + window
-    have, drop = max(0, window // 2 - first), max(0, first - window // 2)
-    held: list[Array32] = [np.zeros(have, np.float32)]
-    samples, done = -first, 0
+    available, skip = max(0, window // 2 - first), max(0, first - window // 2)
+    pending: list[Array32] = [np.zeros(available, np.float32)]
+    seen_samples, frame_count = -first, 0
     for block in blocks:
-        samples += len(block)
-        kept = np.asarray(block, np.float32)[drop:]
-        drop = max(0, drop - len(block))
-        held.append(kept)
-        have += len(kept)
-        while have >= span:
-            sound = np.concatenate(held)
+        seen_samples += len(block)
+        kept = np.asarray(block, np.float32)[skip:]
+        skip = max(0, skip - len(block))
+        pending.append(kept)
+        available += len(kept)
+        while available >= span:
+            sound = np.concatenate(pending)
             yield function(sliding_window_view(sound[:span], window)[::hop])
-            held, have, done = [sound[step:]], have - step, done + GROUP
-    left = -(-samples // hop) - done
-    while left > 0:
-        sound = np.concatenate([*held, np.zeros(max(0, span - have), np.float32)])
-        yield function(sliding_window_view(sound[:span], window)[::hop])[:left]
-        held, have, left = [sound[step:]], len(sound) - step, left - GROUP
+            pending, available, frame_count = (
+                [sound[step:]],
+                available - step,
+                frame_count + WINDOWS_PER_GROUP,
+            )
+    remaining = -(-seen_samples // hop) - frame_count
+    while remaining > 0:
+        sound = np.concatenate([*pending, np.zeros(max(0, span - available), np.float32)])
+        yield function(sliding_window_view(sound[:span], window)[::hop])[:remaining]
+        pending, available, remaining = (
+            [sound[step:]],
+            len(sound) - step,
+            remaining - WINDOWS_PER_GROUP,
+        )
 
 
-def joined(parts: Iterable[Array32], *shape: int) -> Array32:
-    """Parts one after the other; (0, *shape) when there are none."""
+def concatenate_parts(parts: Iterable[Array32], *shape: int) -> Array32:
+    """Concatenate parts; (0, *shape) when there are none."""
     return np.concatenate([np.zeros((0, *shape), np.float32), *parts])

@@ -1,1 +1,1 @@
-"""Noise schedules, the processes over them and their samplers, and the blocks of ADM U-Nets: what every diffusion model here shares."""
+"""Diffusion models: noise schedules, forward and reverse processes, samplers and U-Net blocks."""

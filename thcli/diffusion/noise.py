@@ -1,4 +1,4 @@
-"""Where noise comes from: (seed, frame, step) alone, so that neither batches nor a resume change a picture."""
+"""Noise that depends on (seed, frame, step) alone: batching and resuming keep the output."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-START = 2**20  # stands for the step of x_T; real steps are fewer
+INITIAL_NOISE_STEP = 2**20  # step number of x_T; larger than any sampling step
 
-Noise = Callable[
-    [int], Tensor
-]  # index of a step in the sampler's schedule -> noise of the batch's shape
+NoiseSource = Callable[[int], Tensor]
+"""Maps the index of a step in the sampler's schedule to noise of the batch's shape."""
 
 
 def frame_noise(seed: int, frame: int, step: int, shape: Sequence[int]) -> Tensor:
-    """Standard normal float32 of that shape; the same on every machine and device."""
-    draw = np.random.default_rng(np.random.SeedSequence([seed, frame, step]))
-    return torch.from_numpy(draw.standard_normal(tuple(shape), np.float32))
+    """Return standard normal float32 noise of one frame, the same on every machine and device."""
+    generator = np.random.default_rng(np.random.SeedSequence([seed, frame, step]))
+    return torch.from_numpy(generator.standard_normal(tuple(shape), np.float32))
 
 
-def of_frames(
+def noise_per_frame(
     seed: int, frames: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"
-) -> Noise:
-    """The noise of a batch of frames: a function of the step; shape: of one frame. `noise(START)` is x_T."""
+) -> NoiseSource:
+    """Return a noise source with independent noise for each frame of a batch.
+
+    `noise(INITIAL_NOISE_STEP)` gives x_T.
+
+    Args:
+        seed: seed of the run.
+        frames: frame numbers of the batch.
+        shape: shape of one frame.
+        device: device of the noise.
+    """
 
     def noise(step: int) -> Tensor:
         return torch.stack([frame_noise(seed, frame, step, shape) for frame in frames]).to(device)
@@ -32,10 +40,13 @@ def of_frames(
     return noise
 
 
-def shared_by_frames(
+def noise_shared_by_frames(
     seed: int, count: int, shape: Sequence[int], device: torch.device | str = "cpu"
-) -> Noise:
-    """The same noise for every frame of a batch: what keeps single frames of a clip alike."""
+) -> NoiseSource:
+    """Return a noise source with the same noise for every frame of a batch.
+
+    Shared noise keeps the frames of a clip alike.
+    """
 
     def noise(step: int) -> Tensor:
         return frame_noise(seed, 0, step, shape).to(device).expand(count, *shape)

@@ -1,4 +1,4 @@
-"""Noising, and what a network's output says of the picture: eps, v and x0 are three words for the same."""
+"""Forward process, posterior, and conversions between the predictions eps, v and x0."""
 
 from __future__ import annotations
 
@@ -12,62 +12,83 @@ from thcli.diffusion.schedule import Floats, Schedule
 Prediction = Literal["eps", "v", "x0"]
 
 
-def at(table: Floats, index: Tensor, like: Tensor) -> Tensor:
-    """table[index] for index (B,), shaped to multiply `like` (B, ...), in like's type (float32 for a half one)."""
-    kind = like.dtype if like.dtype == torch.float64 else torch.float32
-    values = torch.from_numpy(table).to(like.device, kind)[index.to(like.device)]
+def gather(table: Floats, index: Tensor, like: Tensor) -> Tensor:
+    """Return table[index], shaped to multiply `like`.
+
+    Args:
+        table: (n,) values per step.
+        index: (B,) steps.
+        like: (B, ...) tensor that gives device and dtype (float32 for half precision).
+
+    Returns:
+        (B, 1, ...) values.
+    """
+    dtype = like.dtype if like.dtype == torch.float64 else torch.float32
+    values = torch.from_numpy(table).to(like.device, dtype)[index.to(like.device)]
     return values.reshape(-1, *[1] * (like.dim() - 1))
 
 
-def roots(schedule: Schedule, index: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(abar) and sqrt(1 - abar) at index (B,), shaped to multiply `like`."""
-    abar = at(schedule.abar, index, like)
-    return abar.sqrt(), (1 - abar).sqrt()
+def signal_and_noise_scales(
+    schedule: Schedule, index: Tensor, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar) at index (B,), shaped to multiply `like`."""
+    alpha_bar = gather(schedule.alpha_bar, index, like)
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
 
 def diffuse(schedule: Schedule, x0: Tensor, index: Tensor, noise: Tensor) -> Tensor:
-    """A sample of q(x_t | x_0): x0 and noise (B, ...), index (B,) of the schedule's steps."""
-    alpha, sigma = roots(schedule, index, x0)
+    """Draw a sample of q(x_t | x_0): x0 and noise (B, ...), index (B,) steps of the schedule."""
+    alpha, sigma = signal_and_noise_scales(schedule, index, x0)
     return alpha * x0 + sigma * noise
 
 
-def target(
+def training_target(
     schedule: Schedule, x0: Tensor, index: Tensor, noise: Tensor, predicts: Prediction
 ) -> Tensor:
-    """What a network that predicts eps, v or x0 should give. v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans and Ho 2022)."""
+    """Return the value that a network with this prediction type is trained to give.
+
+    v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans and Ho 2022).
+    """
     if predicts == "v":
-        alpha, sigma = roots(schedule, index, x0)
+        alpha, sigma = signal_and_noise_scales(schedule, index, x0)
         return alpha * noise - sigma * x0
     return noise if predicts == "eps" else x0
 
 
-def to_x0(
-    schedule: Schedule, x: Tensor, index: Tensor, out: Tensor, predicts: Prediction
+def predict_x0(
+    schedule: Schedule, x: Tensor, index: Tensor, output: Tensor, predicts: Prediction
 ) -> Tensor:
-    """The picture that an output (B, ...) at x_t stands for."""
+    """Return the x0 that a network output (B, ...) at x_t implies."""
     if predicts == "v":
-        alpha, sigma = roots(schedule, index, x)
-        return alpha * x - sigma * out
+        alpha, sigma = signal_and_noise_scales(schedule, index, x)
+        return alpha * x - sigma * output
     if predicts == "x0":
-        return out
-    return at(schedule.x0_from_x, index, x) * x - at(schedule.x0_from_noise, index, x) * out
+        return output
+    from_x, from_noise = (
+        gather(table, index, x) for table in (schedule.x0_from_x, schedule.x0_from_noise)
+    )
+    return from_x * x - from_noise * output
 
 
-def to_noise(schedule: Schedule, x: Tensor, index: Tensor, x0: Tensor) -> Tensor:
-    """The noise that x_t holds if x0 is its picture."""
-    return (at(schedule.x0_from_x, index, x) * x - x0) / at(schedule.x0_from_noise, index, x)
+def predict_noise(schedule: Schedule, x: Tensor, index: Tensor, x0: Tensor) -> Tensor:
+    """Return the noise in x_t, given its x0."""
+    from_x, from_noise = (
+        gather(table, index, x) for table in (schedule.x0_from_x, schedule.x0_from_noise)
+    )
+    return (from_x * x - x0) / from_noise
 
 
 def posterior_mean(schedule: Schedule, x0: Tensor, x: Tensor, index: Tensor) -> Tensor:
-    """The mean of q(x_{t-1} | x_t, x_0)."""
-    return at(schedule.mean_from_x0, index, x) * x0 + at(schedule.mean_from_x, index, x) * x
+    """Return the mean of q(x_{t-1} | x_t, x_0)."""
+    return gather(schedule.mean_from_x0, index, x) * x0 + gather(schedule.mean_from_x, index, x) * x
 
 
-def learned_log_variance(schedule: Schedule, index: Tensor, share: Tensor) -> Tensor:
-    """log variance between log beta~ (share -1) and log beta (share 1): the second half of a network's output, not clamped."""
-    nu = (share + 1) / 2
-    low, high = (
-        at(schedule.log_posterior_variance, index, share),
-        torch.log(at(schedule.betas, index, share)),
-    )
-    return nu * high + (1 - nu) * low
+def learned_log_variance(schedule: Schedule, index: Tensor, variance_output: Tensor) -> Tensor:
+    """Interpolate the log variance between log beta~ (output -1) and log beta (output 1).
+
+    variance_output is the second half of a network's output; it is not clamped.
+    """
+    fraction = (variance_output + 1) / 2
+    low = gather(schedule.log_posterior_variance, index, variance_output)
+    high = torch.log(gather(schedule.betas, index, variance_output))
+    return fraction * high + (1 - fraction) * low

@@ -1,8 +1,8 @@
-"""Noise schedules: how much of a picture is left after each step, and every table that follows. Plain numpy.
+"""Noise schedules and the tables that follow from them, in plain NumPy.
 
-    x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise            abar = cumprod(1 - beta)
+    x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise    alpha_bar = cumprod(1 - beta)
 
-A schedule computes in the type of its betas: published models differ in whether theirs was float64 or float32.
+A schedule computes in the dtype of its betas: published models use float64 or float32.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Schedule:
-    """betas: (n,) in (0, 1), float32 or float64.  timesteps: (n,) what the network is told of each step, rising."""
+    """Noise schedule.
+
+    Attributes:
+        betas: (n,) noise variances in (0, 1), float32 or float64.
+        timesteps: (n,) ascending time steps that the network is given.
+    """
 
     betas: Floats
     timesteps: Ints
@@ -32,51 +37,57 @@ class Schedule:
         return len(self.betas)
 
     @cached_property
-    def abar(self) -> Floats:
-        """(n,) the share of the picture's variance that is left; torch's order of rounding: summed in double, kept in the betas' type."""
+    def alpha_bar(self) -> Floats:
+        """Return the (n,) share of the image's variance that remains.
+
+        Rounded as by torch: the product is taken in float64 and stored in the betas' dtype.
+        """
         alphas = (1 - self.betas).astype(self.betas.dtype)
         return np.cumprod(alphas, dtype=np.float64).astype(self.betas.dtype)
 
     @cached_property
-    def abar_before(self) -> Floats:
-        """(n,) `abar` one step nearer to the picture; 1 at the first."""
-        return np.concatenate([np.ones(1, self.betas.dtype), self.abar[:-1]])
+    def alpha_bar_prev(self) -> Floats:
+        """Return the (n,) alpha_bar one step nearer to the image; 1 at the first step."""
+        return np.concatenate([np.ones(1, self.betas.dtype), self.alpha_bar[:-1]])
 
     @cached_property
-    def abar_after(self) -> Floats:
-        """(n,) `abar` one step nearer to noise; 0 at the last."""
-        return np.concatenate([self.abar[1:], np.zeros(1, self.betas.dtype)])
+    def alpha_bar_next(self) -> Floats:
+        """Return the (n,) alpha_bar one step nearer to noise; 0 at the last step."""
+        return np.concatenate([self.alpha_bar[1:], np.zeros(1, self.betas.dtype)])
 
     @cached_property
     def x0_from_x(self) -> Floats:
-        """sqrt(1 / abar): the factor of x_t in x_0."""
-        found: Floats = np.sqrt(1 / self.abar)
+        """Return sqrt(1 / alpha_bar), the factor of x_t in x_0."""
+        found: Floats = np.sqrt(1 / self.alpha_bar)
         return found
 
     @cached_property
     def x0_from_noise(self) -> Floats:
-        """sqrt(1 / abar - 1): the factor of the noise in x_0, which is taken away."""
-        found: Floats = np.sqrt(1 / self.abar - 1)
+        """Return sqrt(1 / alpha_bar - 1), the factor of the noise that is subtracted in x_0."""
+        found: Floats = np.sqrt(1 / self.alpha_bar - 1)
         return found
 
     @cached_property
     def mean_from_x0(self) -> Floats:
-        """The factor of x_0 in the mean of q(x_{t-1} | x_t, x_0)."""
-        return self.betas * np.sqrt(self.abar_before) / (1 - self.abar)
+        """Return the factor of x_0 in the mean of q(x_{t-1} | x_t, x_0)."""
+        return self.betas * np.sqrt(self.alpha_bar_prev) / (1 - self.alpha_bar)
 
     @cached_property
     def mean_from_x(self) -> Floats:
-        """The factor of x_t in the mean of q(x_{t-1} | x_t, x_0)."""
-        return (1 - self.abar_before) * np.sqrt(1 - self.betas) / (1 - self.abar)
+        """Return the factor of x_t in the mean of q(x_{t-1} | x_t, x_0)."""
+        return (1 - self.alpha_bar_prev) * np.sqrt(1 - self.betas) / (1 - self.alpha_bar)
 
     @cached_property
     def posterior_variance(self) -> Floats:
-        """beta~, the variance of q(x_{t-1} | x_t, x_0); 0 at the first step."""
-        return self.betas * (1 - self.abar_before) / (1 - self.abar)
+        """Return beta~, the variance of q(x_{t-1} | x_t, x_0); 0 at the first step."""
+        return self.betas * (1 - self.alpha_bar_prev) / (1 - self.alpha_bar)
 
     @cached_property
     def log_posterior_variance(self) -> Floats:
-        """log beta~ with the first step's (minus infinity) replaced by the second's, as improved diffusion has it."""
+        """Return log beta~; the first step (minus infinity) takes the second step's value.
+
+        Improved diffusion does the same.
+        """
         found: Floats = np.log(
             np.concatenate([self.posterior_variance[1:2], self.posterior_variance[1:]])
         )
@@ -84,83 +95,110 @@ class Schedule:
 
     @cached_property
     def log_snr(self) -> npt.NDArray[np.float64]:
-        """log(sqrt(abar) / sqrt(1 - abar)), falling: the time in which DPM-Solver++ thinks."""
-        abar = self.abar.astype(np.float64)
-        return 0.5 * (np.log(abar) - np.log1p(-abar))
+        """Return log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), the time variable of DPM-Solver++."""
+        alpha_bar = self.alpha_bar.astype(np.float64)
+        return 0.5 * (np.log(alpha_bar) - np.log1p(-alpha_bar))
 
-    def respaced(self, kept: Sequence[int] | Ints) -> Schedule:
-        """The schedule that visits only these steps (rising), with the same abar there.
+    def respace(self, steps: Sequence[int] | Ints) -> Schedule:
+        """Return the schedule of the given steps (ascending), with the same alpha_bar there.
 
-        Raises UsageError when two steps lie so far apart that nothing would be left in the betas' own precision.
+        Raises:
+            UsageError: a beta of the new schedule rounds to 1 in the betas' precision.
         """
-        chosen = np.asarray(kept, np.int64)
-        abar = self.abar[chosen]
-        before = np.concatenate([np.ones(1, abar.dtype), abar[:-1]])
-        betas = (1 - abar / before).astype(abar.dtype)
-        if len(chosen) < 1 or (np.diff(chosen) <= 0).any() or not (betas < 1).all():
+        indices = np.asarray(steps, np.int64)
+        alpha_bar = self.alpha_bar[indices]
+        alpha_bar_prev = np.concatenate([np.ones(1, alpha_bar.dtype), alpha_bar[:-1]])
+        betas = (1 - alpha_bar / alpha_bar_prev).astype(alpha_bar.dtype)
+        if len(indices) < 1 or (np.diff(indices) <= 0).any() or not (betas < 1).all():
             raise UsageError(
-                f"{len(chosen)} sampling steps are too few for this noise schedule.",
-                "Give more --steps.",
+                f"{len(indices)} sampling steps are too few for this noise schedule.",
+                "Increase --steps.",
             )
-        return Schedule(betas, self.timesteps[chosen])
+        return Schedule(betas, self.timesteps[indices])
 
 
-def linear(steps: int, first: float = 1e-4, last: float = 0.02) -> Schedule:
-    """Betas that rise evenly (Ho et al. 2020), float64; first and last are meant for 1000 steps and scaled to others."""
+def linear_schedule(steps: int, first: float = 1e-4, last: float = 0.02) -> Schedule:
+    """Return linearly increasing betas (Ho et al. 2020), float64.
+
+    first and last are for 1000 steps and are scaled to other step counts.
+
+    Raises:
+        UsageError: the last beta would reach 1.
+    """
     scale = 1000 / steps
     if scale * last >= 1:
         raise UsageError(
-            f"A linear noise schedule cannot have {steps} steps.",
-            f"It takes more than {int(1000 * last)}.",
+            f"A linear noise schedule of {steps} steps has a beta of 1 or more.",
+            f"Use more than {int(1000 * last)} steps.",
         )
-    return _fresh(np.linspace(scale * first, scale * last, steps, dtype=np.float64))
+    return _schedule_from_betas(np.linspace(scale * first, scale * last, steps, dtype=np.float64))
 
 
-def cosine(
-    steps: int, offset: float = 0.008, largest: float = 0.999, kind: npt.DTypeLike = np.float64
+def cosine_schedule(
+    steps: int, offset: float = 0.008, max_beta: float = 0.999, dtype: npt.DTypeLike = np.float64
 ) -> Schedule:
-    """abar(t) = cos^2 ((t + offset) / (1 + offset) pi / 2) (Nichol and Dhariwal 2021); computed in double, kept as `kind`."""
+    """Return the schedule alpha_bar(t) = cos^2((t + offset) / (1 + offset) pi / 2), t in [0, 1].
+
+    Nichol and Dhariwal 2021. Computed in float64, stored as `dtype`; betas are at most `max_beta`.
+    """
     time = np.arange(steps + 1, dtype=np.float64) / steps
-    abar = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
-    return _fresh(np.minimum(1 - abar[1:] / abar[:-1], largest).astype(kind))
+    alpha_bar = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
+    return _schedule_from_betas(
+        np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta).astype(dtype)
+    )
 
 
-def evenly(count: int, steps: int) -> list[int]:
-    """`count` of the indices 0..steps-1, both ends among them, as Diffused Heads and improved diffusion choose them (halves go to even).
+def even_steps(count: int, steps: int) -> list[int]:
+    """Return `count` evenly spaced indices of 0..steps-1, both ends included.
 
-    Raises UsageError for more than there are, or fewer than 2.
+    Rounds half to even, as Diffused Heads and improved diffusion do.
+
+    Raises:
+        UsageError: count is below 2 or above `steps`.
     """
     if not 2 <= count <= steps:
         raise UsageError(
-            f"{count} sampling steps are not possible.", f"--steps must be within 2..{steps}."
+            f"{count} sampling steps are out of range.", f"--steps must be within 2..{steps}."
         )
-    stride, at, kept = (steps - 1) / (count - 1), 0.0, []
+    stride, position, chosen = (steps - 1) / (count - 1), 0.0, []
     for _ in range(count):
-        kept.append(round(at))
-        at += stride
-    return kept
+        chosen.append(round(position))
+        position += stride
+    return chosen
 
 
-def strided(count: int, steps: int) -> list[int]:
-    """0, s, 2s, … with the smallest stride s that gives exactly `count` (DDIM, "ddimN"). Raises UsageError when none does."""
+def strided_steps(count: int, steps: int) -> list[int]:
+    """Return 0, s, 2s, ... with the smallest stride s that gives `count` steps (DDIM, "ddimN").
+
+    Raises:
+        UsageError: no stride gives that count.
+    """
     for stride in range(1, steps):
         if len(range(0, steps, stride)) == count:
             return list(range(0, steps, stride))
     raise UsageError(
-        f"No stride divides {steps} steps into {count}.", "Give another number of --steps."
+        f"No stride divides {steps} steps into {count}.", "Choose another number of --steps."
     )
 
 
-def by_snr(schedule: Schedule, count: int, noisiest: float, cleanest: float) -> list[int]:
-    """`count` steps at even distances of log SNR, from sigma / alpha = noisiest down to cleanest: what few-step solvers want.
+def steps_by_snr(schedule: Schedule, count: int, noisiest: float, cleanest: float) -> list[int]:
+    """Return steps at even distances of log SNR, the spacing that few-step solvers need.
 
-    Steps that fall together count once.
+    Steps that coincide count once.
+
+    Args:
+        schedule: the full schedule.
+        count: steps before duplicates are removed.
+        noisiest, cleanest: sigma / alpha of the first and of the last sampled step.
+
+    Returns:
+        Step indices, ascending.
     """
-    wanted = np.linspace(-np.log(cleanest), -np.log(noisiest), count)
-    falling = schedule.log_snr
-    found = [int(np.abs(falling - value).argmin()) for value in wanted]
-    return sorted(set(found))
+    targets = np.linspace(-np.log(cleanest), -np.log(noisiest), count)
+    log_snr = schedule.log_snr
+    nearest = [int(np.abs(log_snr - value).argmin()) for value in targets]
+    return sorted(set(nearest))
 
 
-def _fresh(betas: Floats) -> Schedule:
+def _schedule_from_betas(betas: Floats) -> Schedule:
     return Schedule(betas, np.arange(len(betas), dtype=np.int64))

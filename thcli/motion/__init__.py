@@ -1,1 +1,1 @@
-"""Motion as small numbers: the motion file, pose and expression, retargeting, smoothing, regions."""
+"""Facial motion: motion files, pose and expression, retargeting, smoothing, sliders."""

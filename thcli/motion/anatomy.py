@@ -1,8 +1,10 @@
-"""The columns of points that the motion layer opens and closes, on top of `faces.landmarks.topology`."""
+"""Landmarks of the rims that open and close, in addition to `faces.landmarks.topology`."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +14,12 @@ from thcli.faces.landmarks.topology import Indices
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """Pairs of points that close on each other, and the rings of skin that they carry.
+class RimPairs:
+    """Facing points of an upper and a lower rim, and the rings of skin that move with them.
 
-    upper, lower: (K,) the facing points, column by column.  upper_rings, lower_rings: (R, K), the next rings outwards.
+    Attributes:
+        upper, lower: (K,) facing points, pair by pair.
+        upper_rings, lower_rings: (R, K) next rings outwards.
     """
 
     upper: Indices
@@ -25,26 +29,21 @@ class Columns:
 
 
 LIDS = tuple(
-    Columns(
+    RimPairs(
         lid.upper, lid.lower, np.stack([lid.upper2, lid.upper3]), np.stack([lid.lower2, lid.lower3])
     )
     for lid in topology.LIDS
 )
-"""The picture's left eye first."""
+"""The eye on the image's left first."""
 
-LIPS = Columns(
+_LIP_RINGS = json.loads(files("thcli.motion").joinpath("data/lip_rings.json").read_text("utf-8"))
+LIPS = RimPairs(
     topology.LIPS.upper,
     topology.LIPS.lower,
-    np.array(
-        [[183, 42, 41, 38, 12, 268, 271, 272, 407], [185, 40, 39, 37, 0, 267, 269, 270, 409]],
-        np.int32,
-    ),
-    np.array(
-        [[96, 89, 179, 86, 15, 316, 403, 319, 325], [146, 91, 181, 84, 17, 314, 405, 321, 375]],
-        np.int32,
-    ),
+    np.array(_LIP_RINGS["upper"], np.int32),
+    np.array(_LIP_RINGS["lower"], np.int32),
 )
-"""From the picture's left to its right; the rings are the lips' middle and their outer rim."""
+"""From left to right in the image; the rings are the lips' middle and their outer rim."""
 
 INNER_MOUTH_CORNERS = (78, 308)
 FOREHEAD, CHIN = 10, 152

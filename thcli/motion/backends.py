@@ -1,4 +1,4 @@
-"""3-D face models."""
+"""Backends of the 3-D face models."""
 
 from __future__ import annotations
 

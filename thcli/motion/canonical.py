@@ -1,11 +1,13 @@
-"""The canonical frame: every face as a head pose times a frontal mesh of unit size.
+"""Canonical face frame: every face as a head pose times a frontal mesh of unit size.
 
-Convention: canonical axes are the picture's (x right, y down, z away from the camera); the origin is the weighted centre of
-the rigid points, the unit is the distance of the outer eye corners (33-263) of the neutral mesh. A mesh in pixels is
+Canonical axes are those of the image (x right, y down, z away from the camera). The origin is the
+weighted centre of the rigid points. The unit is the distance of the outer eye corners (33-263)
+of the neutral mesh. A mesh in pixels is
 
     mesh = exp(log_scale) * shape @ rotation^T + centre            shape = neutral + expression
 
-Positive rotation about x looks down, about y turns the nose to the picture's left, about z tilts clockwise.
+Positive rotation about x looks down, about y turns the nose to the image's left, about z tilts
+clockwise.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ RIGID_WEIGHTS: Array = topology.RIGID_WEIGHTS[RIGID] / topology.RIGID_WEIGHTS.su
 
 @cache
 def neutral() -> Array:
-    """The neutral mesh, (468, 3) float64: the symmetric mean of 93 neutral faces (London set, CC BY 4.0; tools/make_motion_data.py)."""
+    """Return the neutral mesh, (468, 3) float64.
+
+    It is the symmetric mean of 93 neutral faces (London set, CC BY 4.0; tools/make_motion_data.py).
+    """
     from safetensors.numpy import load
 
     content = files("thcli.motion").joinpath("data/face.safetensors").read_bytes()
@@ -37,8 +42,15 @@ def neutral() -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Posed:
-    """Faces as pose and shape. rotation: (..., 3, 3).  log_scale: (...,) of pixels a canonical unit.  centre: (..., 3) pixels.  shape: (..., 468, 3)."""
+class PosedShape:
+    """Faces as head pose and canonical shape.
+
+    Attributes:
+        rotation: (..., 3, 3).
+        log_scale: (...,) log of pixels per canonical unit.
+        centre: (..., 3) pixels.
+        shape: (..., 468, 3) canonical units.
+    """
 
     rotation: Array
     log_scale: Array
@@ -46,71 +58,86 @@ class Posed:
     shape: Array
 
     def mesh(self) -> Array:
-        """(..., 468, 3) pixels."""
-        turned = self.shape @ np.swapaxes(self.rotation, -1, -2)
+        """Return the mesh in pixels, (..., 468, 3)."""
+        rotated = self.shape @ np.swapaxes(self.rotation, -1, -2)
         return np.asarray(
-            np.exp(self.log_scale)[..., None, None] * turned + self.centre[..., None, :]
+            np.exp(self.log_scale)[..., None, None] * rotated + self.centre[..., None, :]
         )
 
 
-def decompose(mesh: npt.ArrayLike) -> Posed:
-    """Pose and canonical shape of (..., 468, 3) meshes in pixels; `Posed.mesh` is its exact inverse."""
+def decompose(mesh: npt.ArrayLike) -> PosedShape:
+    """Decompose meshes (..., 468, 3) in pixels into pose and canonical shape.
+
+    `PosedShape.mesh` is the exact inverse.
+    """
     points = np.asarray(mesh, np.float64)
     scale, rotation, shift = fit_similarity(neutral()[RIGID], points[..., RIGID, :], RIGID_WEIGHTS)
     shape = (points - shift[..., None, :]) @ rotation / scale[..., None, None]
-    return Posed(rotation, np.log(scale), shift, shape)
+    return PosedShape(rotation, np.log(scale), shift, shape)
 
 
-def pack(posed: Posed, size: tuple[int, int]) -> Array:
-    """Poses as rows (..., 7) free of the picture's size: rotation vector, log(scale / height), (centre - the picture's middle) / height."""
+def pack_pose(posed: PosedShape, size: tuple[int, int]) -> Array:
+    """Return poses as rows (..., 7) that do not depend on the frame size.
+
+    Columns: rotation vector, log(scale / height), (centre - frame centre) / height.
+    """
     width, height = size
-    middle = np.array([(width - 1) / 2, (height - 1) / 2, 0.0])
+    frame_centre = np.array([(width - 1) / 2, (height - 1) / 2, 0.0])
     rotvec = rotvec_from_matrix(posed.rotation)
     log_scale = posed.log_scale[..., None] - np.log(height)
-    return np.concatenate([rotvec, log_scale, (posed.centre - middle) / height], -1)
+    return np.concatenate([rotvec, log_scale, (posed.centre - frame_centre) / height], -1)
 
 
-def unpack(pose: npt.ArrayLike, shape: npt.ArrayLike, size: tuple[int, int]) -> Posed:
-    """The inverse of `pack`."""
+def unpack_pose(pose: npt.ArrayLike, shape: npt.ArrayLike, size: tuple[int, int]) -> PosedShape:
+    """Invert `pack_pose`."""
     rows = np.asarray(pose, np.float64)
     width, height = size
-    middle = np.array([(width - 1) / 2, (height - 1) / 2, 0.0])
+    frame_centre = np.array([(width - 1) / 2, (height - 1) / 2, 0.0])
     rotation = matrix_from_rotvec(rows[..., :3])
-    return Posed(
+    return PosedShape(
         rotation,
         rows[..., 3] + np.log(height),
-        rows[..., 4:7] * height + middle,
+        rows[..., 4:7] * height + frame_centre,
         np.asarray(shape, np.float64),
     )
 
 
-def rigid_fit(src: npt.ArrayLike, dst: npt.ArrayLike) -> tuple[Array, Array, Array]:
-    """`fit_similarity` on the rigid points of (..., 468, 3) meshes: no jaw, lip or brow takes part."""
+def fit_rigid_points(src: npt.ArrayLike, dst: npt.ArrayLike) -> tuple[Array, Array, Array]:
+    """Apply `fit_similarity` to the rigid points of meshes (..., 468, 3): no jaw, lips or brows."""
     x, y = np.asarray(src)[..., RIGID, :], np.asarray(dst)[..., RIGID, :]
     return fit_similarity(x, y, RIGID_WEIGHTS)
 
 
 def eye_openings(shape: npt.ArrayLike) -> Array:
-    """(..., 2) mean lid gap / eye width of canonical (..., 468, 3) shapes, the picture's left eye first: about .2-.3 open, .03-.05 shut."""
+    """Return mean lid gap over eye width of canonical shapes (..., 468, 3), (..., 2).
+
+    The eye on the image's left comes first. Open eyes have 0.2 to 0.3, shut eyes 0.03 to 0.05.
+    """
     plane = np.asarray(shape)[..., :2]
-    both = []
-    for columns, corners in zip(topology.LIDS, topology.EYE_CORNERS, strict=True):
-        gap = plane[..., columns.upper, :] - plane[..., columns.lower, :]
+    openings = []
+    for rims, corners in zip(topology.LIDS, topology.EYE_CORNERS, strict=True):
+        gap = plane[..., rims.upper, :] - plane[..., rims.lower, :]
         width = plane[..., corners[1], :] - plane[..., corners[0], :]
-        both.append(
+        openings.append(
             np.linalg.norm(gap, axis=-1).mean(-1) / np.maximum(np.linalg.norm(width, axis=-1), 1e-9)
         )
-    return np.stack(both, -1)
+    return np.stack(openings, -1)
 
 
 def lip_gaps(shape: npt.ArrayLike) -> Array:
-    """(..., 9) signed gaps of the inner lips along the face's own vertical, canonical units, from the picture's left to its right."""
+    """Return signed gaps of the inner lips along the face's vertical, (..., 9) canonical units.
+
+    The gaps are ordered from left to right in the image.
+    """
     y = np.asarray(shape)[..., 1]
     return np.asarray(y[..., topology.LIPS.lower] - y[..., topology.LIPS.upper])
 
 
 def mouth_opening(shape: npt.ArrayLike) -> Array:
-    """(...,) mean inner lip gap / mouth width of canonical shapes: 0 closed, about .5 wide open."""
+    """Return mean inner lip gap over mouth width of canonical shapes, (...,).
+
+    A closed mouth has 0, a wide open one about 0.5.
+    """
     plane = np.asarray(shape)[..., :2]
     width = np.linalg.norm(
         plane[..., anatomy.INNER_MOUTH_CORNERS[1], :]
@@ -121,18 +148,25 @@ def mouth_opening(shape: npt.ArrayLike) -> Array:
 
 
 def gaze(mesh: npt.ArrayLike, iris: npt.ArrayLike) -> Array:
-    """Where each iris lies in its eye, (..., 2, 2) in eye widths from the middle of the corners.
+    """Return the offset of each iris from the middle of its eye's corners in eye widths.
 
-    mesh: (..., 468, 3) and iris: (..., 2, 5, 2), both pixels. Along: from the corner on the picture's left to the one on its right
-    (33 to 133, 362 to 263); across: a quarter turn further, downwards. The picture's left eye first.
+    The first axis is along the line from the corner on the image's left to the one on its right (33
+    to 133, 362 to 263); the second is a quarter turn further, downwards.
+
+    Args:
+        mesh: (..., 468, 3) pixels.
+        iris: (..., 2, 5, 2) pixels.
+
+    Returns:
+        (..., 2, 2), the eye on the image's left first.
     """
     points, centres = np.asarray(mesh, np.float64)[..., :2], np.asarray(iris, np.float64)[..., 0, :]
-    both = []
+    offsets = []
     for side, (left, right) in enumerate(topology.EYE_CORNERS):
         line = points[..., right, :] - points[..., left, :]
         offset = centres[..., side, :] - (points[..., right, :] + points[..., left, :]) / 2
-        square = np.maximum((line**2).sum(-1), 1e-9)
-        along = (offset * line).sum(-1) / square
-        across = (offset[..., 1] * line[..., 0] - offset[..., 0] * line[..., 1]) / square
-        both.append(np.stack([along, across], -1))
-    return np.stack(both, -2)
+        squared_width = np.maximum((line**2).sum(-1), 1e-9)
+        along = (offset * line).sum(-1) / squared_width
+        across = (offset[..., 1] * line[..., 0] - offset[..., 0] * line[..., 1]) / squared_width
+        offsets.append(np.stack([along, across], -1))
+    return np.stack(offsets, -2)

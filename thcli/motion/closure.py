@@ -1,4 +1,4 @@
-"""Lids and lips close exactly, whatever the additive expression leaves between them; regions of the face."""
+"""Exact closing of lids and lips after an additive expression, and masks of face regions."""
 
 from __future__ import annotations
 
@@ -11,55 +11,82 @@ from thcli.core.options import Region
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
 from thcli.motion import anatomy
-from thcli.motion.anatomy import Columns
+from thcli.motion.anatomy import RimPairs
 from thcli.motion.canonical import lip_gaps, neutral
 
-UPPER_LID = 0.8  # share of a lid correction that the upper lid takes
-LID_RINGS = ((0.9, 0.4), (0.7, 0.25))  # how far the rings of skin go with the upper, the lower rim
-UPPER_LIP = 0.35
+UPPER_LID = 0.8  # share of a lid correction that moves the upper lid
+LID_RINGS = ((0.9, 0.4), (0.7, 0.25))  # shares of the rim's motion for upper and lower skin rings
+UPPER_LIP = 0.35  # share of a lip correction that moves the upper lip
 LIP_RINGS = ((0.9, 0.7), (0.9, 0.7))
-WIDEST = 1.7  # an eye opens to at most this many times its own opening
+MAX_OPENING_RATIO = 1.7  # largest opening of an eye over its opening in the source
 
 
-def _carry(
-    shape: Array, columns: Columns, delta: Array, upper: float, rings: tuple[tuple[float, ...], ...]
+def _open_rims(
+    shape: Array,
+    rims: RimPairs,
+    delta: Array,
+    upper_share: float,
+    ring_shares: tuple[tuple[float, ...], ...],
 ) -> None:
-    """Opens the columns of shape (T, 468, 3) by delta (T, K, 3) in place: `upper` of it up, the rest down, skin rings along."""
-    for sign, share, rim, skin, factors in (
-        (1.0, upper, columns.upper, columns.upper_rings, rings[0]),
-        (-1.0, 1 - upper, columns.lower, columns.lower_rings, rings[1]),
+    """Add delta (T, K, 3) to the gap between two rims of shape (T, 468, 3), in place.
+
+    Args:
+        shape: canonical shapes.
+        rims: the facing points.
+        delta: change of the gap.
+        upper_share: share that moves the upper rim; the lower rim takes the rest.
+        ring_shares: shares of a rim's motion that move its skin rings, upper and lower.
+    """
+    for sign, share, rim, skin_rings, factors in (
+        (1.0, upper_share, rims.upper, rims.upper_rings, ring_shares[0]),
+        (-1.0, 1 - upper_share, rims.lower, rims.lower_rings, ring_shares[1]),
     ):
         shape[:, rim] += sign * share * delta
-        for ring, factor in zip(skin, factors, strict=True):
+        for ring, factor in zip(skin_rings, factors, strict=True):
             shape[:, ring] += sign * share * factor * delta
 
 
-def set_lids(shape: Array, own: Array, opening: Array, lent: Array | None = None) -> None:
-    """Gives the lids of canonical shapes (T, 468, 3), in place, the source's own gaps times opening (T, 2). own: the source's shape (468, 3).
+def set_lids(
+    shape: Array, source_shape: Array, opening: Array, added_opening: Array | None = None
+) -> None:
+    """Set the lid gaps of canonical shapes (T, 468, 3), in place.
 
-    lent: (T, 2) times the gap of a usual open eye, added: for eyes that are shut in the source.
+    Args:
+        shape: canonical shapes to change.
+        source_shape: (468, 3) canonical shape of the source.
+        opening: (T, 2) gap over the source's own gap, per eye.
+        added_opening: (T, 2) gap added over that of the neutral mesh, for eyes that are shut in the
+            source.
     """
-    for side, columns in enumerate(anatomy.LIDS):
-        wanted = (own[columns.upper] - own[columns.lower]) * opening[:, side, None, None]
-        if lent is not None:
-            usual = neutral()[columns.upper] - neutral()[columns.lower]
-            wanted = wanted + usual * lent[:, side, None, None]
-        there = shape[:, columns.upper] - shape[:, columns.lower]
-        _carry(shape, columns, wanted - there, UPPER_LID, LID_RINGS)
+    for side, rims in enumerate(anatomy.LIDS):
+        target_gap = (source_shape[rims.upper] - source_shape[rims.lower]) * opening[
+            :, side, None, None
+        ]
+        if added_opening is not None:
+            neutral_gap = neutral()[rims.upper] - neutral()[rims.lower]
+            target_gap = target_gap + neutral_gap * added_opening[:, side, None, None]
+        gap = shape[:, rims.upper] - shape[:, rims.lower]
+        _open_rims(shape, rims, target_gap - gap, UPPER_LID, LID_RINGS)
 
 
 def set_lips(shape: Array, gaps: Array) -> None:
-    """Gives the inner lips of canonical shapes (T, 468, 3), in place, the gaps (T, 9) along the face's vertical."""
+    """Set the gaps (T, 9) of the inner lips of canonical shapes (T, 468, 3), in place.
+
+    Gaps are along the face's vertical, in canonical units.
+    """
     delta = np.zeros((*gaps.shape, 3))
     delta[..., 1] = (
         lip_gaps(shape) - gaps
-    )  # y points down: a wider gap moves the upper lip to smaller y
-    _carry(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
+    )  # y is down: a wider gap moves the upper lip to smaller y
+    _open_rims(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
 
 
 @cache
 def region_mask(region: Region) -> Array:
-    """(468, 1) share of the expression that a region takes over: soft around the lips or the eyes, 1 for the whole face, 0 for the pose alone."""
+    """Return the (468, 1) share of the expression that a region takes from the driver.
+
+    Soft around the lips or the eyes; 1 for the whole face, 0 for the pose alone.
+    """
     points = neutral()
     if region in ("all", "expression"):
         mask = np.ones(len(points))
@@ -69,16 +96,16 @@ def region_mask(region: Region) -> Array:
         lips = np.concatenate(
             [anatomy.LIPS.upper_rings[-1], anatomy.LIPS.lower_rings[-1], topology.MOUTH_CORNERS]
         )
-        mask = 1 - smoothstep(0.15, 0.75, _distance(points, points[lips]))
-        mask *= smoothstep(points[1, 1], points[0, 1], points[:, 1])  # nothing above the nose's tip
+        mask = 1 - smoothstep(0.15, 0.75, _distance_to_nearest(points, points[lips]))
+        mask *= smoothstep(points[1, 1], points[0, 1], points[:, 1])  # 0 above the tip of the nose
     else:
         lids = np.concatenate(
             [c.upper_rings[-1] for c in anatomy.LIDS] + [c.lower_rings[-1] for c in anatomy.LIDS]
         )
-        mask = 1 - smoothstep(0.05, 0.3, _distance(points, points[lids]))
+        mask = 1 - smoothstep(0.05, 0.3, _distance_to_nearest(points, points[lids]))
     return np.asarray(mask[:, None])
 
 
-def _distance(points: Array, others: Array) -> Array:
-    """(N,) distance of each point to the nearest of `others`, seen from the front."""
+def _distance_to_nearest(points: Array, others: Array) -> Array:
+    """Return the (N,) distance of each point to the nearest of `others` in the frontal plane."""
     return np.asarray(np.linalg.norm(points[:, None, :2] - others[None, :, :2], axis=-1).min(1))

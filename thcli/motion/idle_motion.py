@@ -1,8 +1,9 @@
-"""What a head does by itself while somebody talks: it sways and nods, looks about a little, lifts its brows, blinks.
+"""Idle motion of a talking head: sway, nods, drift, brow raises and glances.
 
-Pieces of real heads' motion (data/heads.safetensors, made by tools/make_head_motion.py from GRID, CC BY 4.0) follow one another in an
-order drawn from a seed, each fading into the next; larger while somebody speaks. Every number follows from the seed and the time
-alone, so that windows of any size give the same motion.
+Recorded segments of head motion (data/heads.safetensors, made by tools/make_head_motion.py from
+GRID, CC BY 4.0) follow in an order drawn from a seed and cross-fade. The amplitude rises during
+speech. Every value depends on the seed and the time alone, so windows of any size give the same
+motion.
 """
 
 from __future__ import annotations
@@ -17,34 +18,37 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 
-RATE = 25  # rows a second of the pieces
-HOP = 1.48  # seconds from one piece to the next: half of a piece
+RATE = 25  # rows per second of a segment
+HOP = 1.48  # seconds between the starts of segments: half a segment
 COLUMNS = 8  # rotation vector, log scale, shift, brows
-SWAY = 1.5  # of the pieces: their speakers sat still, as they were told
-QUIET = 0.35  # of it remains while nobody speaks
-DRIFT_EVERY = 2.6  # seconds
-DRIFT = np.radians(
-    [1.1, 2.4, 1.0]
-)  # deviations of where the head turns meanwhile: pitch, yaw, roll
-SETTLES = 1.2  # seconds in which the motion begins, from the source's own pose
-LOOKS_EVERY = 1.1  # seconds
-LOOKS = (
-    0.55,
-    0.025,
-    0.012,
-)  # how often the eyes move on, and deviations of where to, in eye widths
-SACCADE = 0.06  # seconds
-HOLDS = 0.3  # eye widths that an iris goes back by when the head turns one radian: eyes stay on whom they talk to
+SWAY_GAIN = 1.5  # amplitude of the segments, whose speakers were asked to sit still
+SILENT_GAIN = 0.35  # share of the amplitude that remains in silence
+DRIFT_INTERVAL = 2.6  # seconds between directions of the head
+DRIFT = np.radians([1.1, 2.4, 1.0])  # standard deviations of pitch, yaw, roll
+FADE_IN = 1.2  # seconds from the source's own pose to full motion
+SACCADE_INTERVAL = 1.1  # seconds
+SACCADE_PROBABILITY = 0.55  # of a glance in an interval
+GLANCE = (0.025, 0.012)  # standard deviations of a glance's target in eye widths, along and across
+SACCADE_DURATION = 0.06  # seconds
+EYE_COUNTER_ROTATION = 0.3  # eye widths per radian that irises move against the head's rotation
 
-Speaking = Callable[[Array], Array]
-"""Seconds (T,) -> how much somebody speaks there, (T,) in 0..1."""
+SpeechActivity = Callable[[Array], Array]
+"""Maps seconds (T,) to the activity of speech, (T,) in 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bearing:
-    """Rows of time. turn: (T, 3) rotation vector in radians.  zoom: (T,) factor.  shift: (T, 3) in IOD.  brow: (T,) the slider.  gaze: (T, 2) eye widths, right and down."""
+class HeadMotion:
+    """Motion of a head at T times.
 
-    turn: Array
+    Attributes:
+        turn: (T, 3) rotation vectors in radians.
+        zoom: (T,) factors.
+        shift: (T, 3) in IOD.
+        brow: (T,) brow slider.
+        gaze: (T, 2) eye widths, right and down.
+    """
+
+    rotation: Array
     zoom: Array
     shift: Array
     brow: Array
@@ -52,101 +56,101 @@ class Bearing:
 
 
 @cache
-def pieces() -> Array:
-    """(N, 75, COLUMNS) float64 the bundled pieces."""
+def load_segments() -> Array:
+    """Load the recorded segments, (N, 75, COLUMNS) float64."""
     from safetensors.numpy import load
 
     content = files("thcli.motion").joinpath("data/heads.safetensors").read_bytes()
     return np.asarray(load(content)["pieces"], np.float64)
 
 
-def bearing(seconds: Array, seed: int, speaking: Speaking) -> Bearing:
-    """How a head bears itself at times (T,) >= 0."""
-    lively = QUIET + (1 - QUIET) * speaking(seconds)
-    begun = smoothstep(0, SETTLES, seconds)
-    rows = sway(seconds, seed) * (SWAY * lively * begun)[:, None]
-    turn = rows[:, :3] + drift(seconds, seed) * begun[:, None]
-    away = np.stack([turn[:, 1], -turn[:, 0]], -1) * HOLDS
-    return Bearing(
-        turn,
+def idle_head_motion(seconds: Array, seed: int, speaking: SpeechActivity) -> HeadMotion:
+    """Return the idle motion of a head at times (T,) >= 0 seconds."""
+    amplitude = SILENT_GAIN + (1 - SILENT_GAIN) * speaking(seconds)
+    fade_in = smoothstep(0, FADE_IN, seconds)
+    rows = _sway(seconds, seed) * (SWAY_GAIN * amplitude * fade_in)[:, None]
+    rotation = rows[:, :3] + _drift(seconds, seed) * fade_in[:, None]
+    counter_rotation = np.stack([rotation[:, 1], -rotation[:, 0]], -1) * EYE_COUNTER_ROTATION
+    return HeadMotion(
+        rotation,
         np.exp(rows[:, 3]),
         rows[:, 4:7],
         rows[:, 7],
-        away + glances(seconds, seed) * begun[:, None],
+        counter_rotation + _glances(seconds, seed) * fade_in[:, None],
     )
 
 
-def still(seconds: Array) -> Bearing:
-    """A head that does nothing."""
+def still_head_motion(seconds: Array) -> HeadMotion:
+    """Return the motion of a head that does not move."""
     zeros = np.zeros((len(seconds), 3))
-    return Bearing(zeros, np.ones(len(seconds)), zeros, zeros[:, 0], zeros[:, :2])
+    return HeadMotion(zeros, np.ones(len(seconds)), zeros, zeros[:, 0], zeros[:, :2])
 
 
-def sway(seconds: Array, seed: int) -> Array:
-    """(T, COLUMNS): two pieces at a time, one fading out as the other fades in."""
+def _sway(seconds: Array, seed: int) -> Array:
+    """Return the cross-faded segments at times (T,), (T, COLUMNS)."""
     slot = np.floor(seconds / HOP).astype(int)
-    out = np.zeros((len(seconds), COLUMNS))
-    for number in np.unique(np.concatenate([slot, slot - 1])):
-        piece = _drawn(seed, int(number))
-        local = (seconds - number * HOP) * RATE
-        inside = (local >= 0) & (local <= 2 * HOP * RATE)
-        if inside.any():
-            at = np.clip(local[inside], 0, len(piece) - 1)
-            low = np.minimum(at.astype(int), len(piece) - 2)
-            share = (at - low)[:, None]
-            weight = (
-                np.sin(np.pi * local[inside] / (2 * HOP * RATE)) ** 2
-            )  # with the next piece's: 1
-            out[inside] += weight[:, None] * (piece[low] * (1 - share) + piece[low + 1] * share)
-    return out
+    motion = np.zeros((len(seconds), COLUMNS))
+    for index in np.unique(np.concatenate([slot, slot - 1])):
+        segment = _draw_segment(seed, int(index))
+        frame = (seconds - index * HOP) * RATE
+        in_segment = (frame >= 0) & (frame <= 2 * HOP * RATE)
+        if in_segment.any():
+            position = np.clip(frame[in_segment], 0, len(segment) - 1)
+            row = np.minimum(position.astype(int), len(segment) - 2)
+            fraction = (position - row)[:, None]
+            value = segment[row] * (1 - fraction) + segment[row + 1] * fraction
+            # the weights of overlapping segments sum to 1
+            weight = np.sin(np.pi * frame[in_segment] / (2 * HOP * RATE)) ** 2
+            motion[in_segment] += weight[:, None] * value
+    return motion
 
 
-def _drawn(seed: int, number: int) -> Array:
-    """(75, COLUMNS) the piece of a slot: any, perhaps mirrored, perhaps backwards."""
-    draw = np.random.default_rng([seed, 11, number + 1])
-    table = pieces()
-    piece = table[int(draw.integers(len(table)))]
-    if draw.random() < 0.5:
-        piece = piece * [1, -1, -1, 1, -1, 1, 1, 1]
-    return np.asarray(piece[::-1] if draw.random() < 0.5 else piece)
+def _draw_segment(seed: int, index: int) -> Array:
+    """Draw the segment of a slot, (75, COLUMNS): any segment, possibly mirrored or reversed."""
+    generator = np.random.default_rng([seed, 11, index + 1])
+    segments = load_segments()
+    segment = segments[int(generator.integers(len(segments)))]
+    if generator.random() < 0.5:
+        segment = segment * [1, -1, -1, 1, -1, 1, 1, 1]
+    return np.asarray(segment[::-1] if generator.random() < 0.5 else segment)
 
 
-def drift(seconds: Array, seed: int) -> Array:
-    """(T, 3) radians: slow turns from one place to the next, level at each."""
-    return _between(
+def _drift(seconds: Array, seed: int) -> Array:
+    """Return slow rotations between random directions, (T, 3) radians."""
+    return _interpolate_knots(
         seconds,
-        DRIFT_EVERY,
-        lambda number: np.random.default_rng([seed, 12, number]).normal(0, DRIFT),
+        DRIFT_INTERVAL,
+        lambda index: np.random.default_rng([seed, 12, index]).normal(0, DRIFT),
     )
 
 
-def glances(seconds: Array, seed: int) -> Array:
-    """(T, 2) eye widths: quick small movements, then rest."""
-    slot = np.floor(seconds / LOOKS_EVERY).astype(int)
-    out = np.zeros((len(seconds), 2))
-    for number in np.unique(slot):
-        here = slot == number
-        before, now = _look(seed, int(number) - 1), _look(seed, int(number))
-        start = number * LOOKS_EVERY + np.random.default_rng([seed, 13, int(number) + 2]).uniform(
-            0, LOOKS_EVERY - SACCADE
-        )
-        moved = smoothstep(start, start + SACCADE, seconds[here])[:, None]
-        out[here] = before + moved * (now - before)
-    return out
+def _glances(seconds: Array, seed: int) -> Array:
+    """Return gaze of saccades and fixations, (T, 2) eye widths."""
+    slot = np.floor(seconds / SACCADE_INTERVAL).astype(int)
+    gaze = np.zeros((len(seconds), 2))
+    for index in np.unique(slot):
+        in_slot = slot == index
+        previous, current = _draw_gaze(seed, int(index) - 1), _draw_gaze(seed, int(index))
+        start = index * SACCADE_INTERVAL + np.random.default_rng(
+            [seed, 13, int(index) + 2]
+        ).uniform(0, SACCADE_INTERVAL - SACCADE_DURATION)
+        progress = smoothstep(start, start + SACCADE_DURATION, seconds[in_slot])[:, None]
+        gaze[in_slot] = previous + progress * (current - previous)
+    return gaze
 
 
-def _look(seed: int, number: int) -> Array:
-    """(2,) where the eyes rest at the end of a slot: into the camera, or a little beside it."""
-    often, along, across = LOOKS
-    draw = np.random.default_rng([seed, 14, number + 2])
-    return np.asarray(draw.normal(0, (along, across)) if draw.random() < often else np.zeros(2))
+def _draw_gaze(seed: int, index: int) -> Array:
+    """Draw the fixation at the end of a slot, (2,): into the camera or slightly beside it."""
+    generator = np.random.default_rng([seed, 14, index + 2])
+    glances = generator.random() < SACCADE_PROBABILITY
+    return np.asarray(generator.normal(0, GLANCE) if glances else np.zeros(2))
 
 
-def _between(seconds: Array, every: float, value: Callable[[int], Array]) -> Array:
-    """(T, K) a curve through value(k) at k * every, level there."""
-    at = seconds / every
-    low = np.floor(at).astype(int)
-    known = {int(k): value(int(k)) for k in np.unique(np.concatenate([low, low + 1]))}
-    share = smoothstep(0, 1, at - low)[:, None]
-    first, then = (np.stack([known[int(k)] for k in low + step]) for step in (0, 1))
-    return np.asarray(first + share * (then - first))
+def _interpolate_knots(seconds: Array, interval: float, knot: Callable[[int], Array]) -> Array:
+    """Return a curve (T, K) through knot(k) at k * interval, with zero slope there."""
+    position = seconds / interval
+    before = np.floor(position).astype(int)
+    knots = {int(k): knot(int(k)) for k in np.unique(np.concatenate([before, before + 1]))}
+    fraction = smoothstep(0, 1, position - before)[:, None]
+    start, end = (np.stack([knots[int(k)] for k in before + step]) for step in (0, 1))
+    return np.asarray(start + fraction * (end - start))

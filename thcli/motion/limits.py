@@ -1,4 +1,7 @@
-"""How far a head may turn, grow and move before the source's texture gives out: soft, monotone, exact for small motion."""
+"""Soft limits of head rotation, zoom and translation within which the source's texture suffices.
+
+The limits are monotone and leave small motion unchanged.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +10,69 @@ import numpy.typing as npt
 
 from thcli.core.types import Array
 
-KNEE = 0.5  # share of a limit up to which nothing changes
-TURN_AWAY = np.radians(30.0)  # of a frontal source, to either side
-TURN_BACK = np.radians(12.0)  # towards the hidden side of a source that is turned by TURNED
-TURNED = np.radians(35.0)
-TURN_FURTHEST = np.radians(50.0)  # own and relative yaw together, away from the frontal pose
-TURN_LEAST = np.radians(6.0)
-NOD = np.radians(28.0)
-TILT = np.radians(50.0)
-ZOOM = np.log(1.6)
-SHIFT = 0.3  # of the face's height (10-152): half of it is free, see KNEE
+FREE_SHARE = 0.5  # share of a limit up to which values are unchanged
+MAX_YAW_AWAY = np.radians(30.0)  # of a frontal source, to either side
+MAX_YAW_BACK = np.radians(12.0)  # towards the hidden side of a source at TURNED_YAW
+TURNED_YAW = np.radians(35.0)
+MAX_TOTAL_YAW = np.radians(50.0)  # source yaw plus relative yaw, away from the frontal pose
+MIN_YAW_AWAY = np.radians(6.0)
+MAX_PITCH = np.radians(28.0)
+MAX_ROLL = np.radians(50.0)
+MAX_LOG_ZOOM = np.log(1.6)
+MAX_SHIFT = 0.3  # of the face's height (points 10 to 152)
 
 
-def soft(x: npt.ArrayLike, limit: npt.ArrayLike) -> Array:
-    """x up to half of the limit, then bent so that |result| < limit; odd, monotone, without a corner."""
-    x, limit = np.asarray(x, np.float64), np.asarray(limit, np.float64)
-    knee = KNEE * limit
-    rest = limit - knee
-    over = np.maximum(np.abs(x) - knee, 0)
-    return np.asarray(np.where(over > 0, np.sign(x) * (knee + rest * np.tanh(over / rest)), x))
+def soft_limit(x: npt.ArrayLike, limit: npt.ArrayLike) -> Array:
+    """Return x, bent beyond half of the limit so that |result| < limit.
 
-
-def yaw_limits(own: float) -> tuple[float, float]:
-    """The largest relative yaw (negative, positive; both as positive radians) for a source whose own yaw is `own` radians.
-
-    Away from the frontal pose 30 degrees, less when the source is far out already; towards and past it 30 degrees for a frontal
-    source, falling to 12 for one turned by 35, whose other cheek is not in the picture.
+    The function is odd, monotone and continuously differentiable.
     """
-    size = abs(own)
-    away = max(min(TURN_AWAY, TURN_FURTHEST - size), TURN_LEAST)
-    back = float(np.interp(size, [0, TURNED], [TURN_AWAY, TURN_BACK]))
-    return (away, back) if own < 0 else (back, away)
+    x, limit = np.asarray(x, np.float64), np.asarray(limit, np.float64)
+    knee = FREE_SHARE * limit
+    remainder = limit - knee
+    excess = np.maximum(np.abs(x) - knee, 0)
+    return np.asarray(
+        np.where(excess > 0, np.sign(x) * (knee + remainder * np.tanh(excess / remainder)), x)
+    )
 
 
-def limit_turn(rotvec: Array, own_yaw: float) -> Array:
-    """Relative rotations (..., 3) in radians, each axis limited."""
-    left, right = yaw_limits(own_yaw)
+def yaw_limits(source_yaw: float) -> tuple[float, float]:
+    """Return the largest relative yaw to the negative and to the positive side, positive radians.
+
+    Away from the frontal pose the limit is 30 degrees, less for a source that is turned already.
+    Towards and past it the limit falls from 30 degrees for a frontal source to 12 degrees for one
+    turned by 35 degrees, whose other cheek is not visible.
+
+    Args:
+        source_yaw: yaw of the source in radians.
+    """
+    magnitude = abs(source_yaw)
+    away = max(min(MAX_YAW_AWAY, MAX_TOTAL_YAW - magnitude), MIN_YAW_AWAY)
+    back = float(np.interp(magnitude, [0, TURNED_YAW], [MAX_YAW_AWAY, MAX_YAW_BACK]))
+    return (away, back) if source_yaw < 0 else (back, away)
+
+
+def limit_rotation(rotvec: Array, source_yaw: float) -> Array:
+    """Limit relative rotation vectors (..., 3) in radians, each axis by itself."""
+    negative, positive = yaw_limits(source_yaw)
     yaw = rotvec[..., 1]
     return np.stack(
         [
-            soft(rotvec[..., 0], NOD),
-            np.where(yaw < 0, soft(yaw, left), soft(yaw, right)),
-            soft(rotvec[..., 2], TILT),
+            soft_limit(rotvec[..., 0], MAX_PITCH),
+            np.where(yaw < 0, soft_limit(yaw, negative), soft_limit(yaw, positive)),
+            soft_limit(rotvec[..., 2], MAX_ROLL),
         ],
         -1,
     )
 
 
-def limit_shift(shift: Array, height: float) -> Array:
-    """Relative shifts (..., 3) in pixels of a face `height` pixels high: the length in the picture limited, depth as it is."""
-    length = np.linalg.norm(shift[..., :2], axis=-1, keepdims=True)
-    factor = soft(length, SHIFT * height) / np.maximum(length, 1e-12)
-    return np.concatenate([shift[..., :2] * np.where(length > 0, factor, 1.0), shift[..., 2:]], -1)
+def limit_translation(translation: Array, height: float) -> Array:
+    """Limit relative translations (..., 3) in pixels of a face `height` pixels high.
+
+    The length in the image plane is limited; depth is unchanged.
+    """
+    length = np.linalg.norm(translation[..., :2], axis=-1, keepdims=True)
+    factor = soft_limit(length, MAX_SHIFT * height) / np.maximum(length, 1e-12)
+    return np.concatenate(
+        [translation[..., :2] * np.where(length > 0, factor, 1.0), translation[..., 2:]], -1
+    )

@@ -1,11 +1,11 @@
-"""Our own 3-D face model, free for any use: pose, identity and expression in a few numbers, from the 468 points alone.
+"""Linear 3-D face model on the 468 points, free for any use: pose, identity and expression.
 
-A mesh is taken apart into pose and canonical shape (`motion.canonical`); the shape is then explained, both together, by shapes that
-persons differ in and shapes that faces move by. The expression comes first as sliders with a meaning, those of `motion.sliders`:
-a face that is moved by jaw 0.5 reads jaw 0.5.
+A mesh is decomposed into pose and canonical shape (`motion.canonical`). The shape is explained
+jointly by shapes of identity and shapes of expression. The first expression coefficients are
+the sliders of `motion.sliders`: a face moved by jaw 0.5 has coefficient jaw 0.5.
 
-Shapes and spreads stand in data/model3d.safetensors, made by tools/make_face_model.py of free recordings (London set and GRID,
-both CC BY 4.0).
+Shapes and deviations are in data/model3d.safetensors, computed by tools/make_face_model.py from
+free recordings (London set and GRID, both CC BY 4.0).
 """
 
 from __future__ import annotations
@@ -25,31 +25,41 @@ from thcli.core.types import Array, Coefficients, Face, Image
 from thcli.motion.canonical import decompose, gaze, neutral
 
 NAME = "mesh"
-IDENTITY = 24
-SLIDERS = ("jaw", "smile", "wide", "brow_left", "brow_right", "blink_left", "blink_right")
-"""As in `synth.Script`; left and right are the picture's."""
-SHAPES = tuple(f"shape_{i}" for i in range(1, 9))
-SIDES = tuple(f"side_{i}" for i in range(1, 5))
-EXPRESSION = (*SLIDERS, *SHAPES, *SIDES)
-"""The sliders, then what speech and smiles have beyond them, symmetric and one-sided; 1 moves the points as far as jaw 1 does, .02 to .05 is
-usual."""
-NOISE = 0.012  # canonical units by which a tracked point is off
+IDENTITY_COUNT = 24
+SLIDER_NAMES = ("jaw", "smile", "wide", "brow_left", "brow_right", "blink_left", "blink_right")
+"""As in `sliders.SliderCurves`; left and right are those of the image."""
+SYMMETRIC_NAMES = tuple(f"shape_{i}" for i in range(1, 9))
+ASYMMETRIC_NAMES = tuple(f"side_{i}" for i in range(1, 5))
+EXPRESSION_NAMES = (*SLIDER_NAMES, *SYMMETRIC_NAMES, *ASYMMETRIC_NAMES)
+"""The sliders, then symmetric and one-sided shapes of speech and smiles beyond them.
+
+A coefficient of 1 moves the points as far as jaw 1 does; typical values are 0.02 to 0.05.
+"""
+TRACKING_NOISE = 0.012  # deviation of a tracked point, canonical units
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """identity: (24, 468, 3), expression: (19, 468, 3), what a number of 1 adds to the neutral mesh, canonical units.  reader: (43, 1404) shape to numbers."""
+    """Linear basis of identity and expression.
+
+    Attributes:
+        identity: (24, 468, 3) displacement of the neutral mesh per coefficient, canonical units.
+        expression: (19, 468, 3) the same for expression.
+        projection: (43, 1404) linear map from shapes to coefficients.
+    """
 
     identity: Array
     expression: Array
-    reader: Array
+    projection: Array
 
 
 @cache
-def basis() -> Basis:
-    """The bundled shapes, and the linear map that finds their numbers: the most probable ones when numbers and noise are normal.
+def load_basis() -> Basis:
+    """Load the bundled shapes and derive the linear map to their coefficients.
 
-    Hidden shapes of expression take part in the search and are not reported, so that a face that moves stays the same person.
+    The map gives the most probable coefficients for normally distributed coefficients and noise.
+    Hidden expression shapes take part in the fit and are not reported, so that the identity of a
+    moving face stays constant.
     """
     from safetensors.numpy import load
 
@@ -59,69 +69,83 @@ def basis() -> Basis:
     )
     spread = np.concatenate([np.ones(len(identity)), np.asarray(table["spread"], np.float64)])
     flat = np.concatenate([identity, expression]).reshape(len(spread), -1)
-    reader = np.linalg.solve(flat @ flat.T + np.diag((NOISE / spread) ** 2), flat)
-    shown = len(EXPRESSION)
-    return Basis(identity, expression[:shown], reader[: len(identity) + shown])
+    projection = np.linalg.solve(flat @ flat.T + np.diag((TRACKING_NOISE / spread) ** 2), flat)
+    reported = len(EXPRESSION_NAMES)
+    return Basis(identity, expression[:reported], projection[: len(identity) + reported])
 
 
-def describe(mesh: npt.ArrayLike) -> Coefficients:
-    """The numbers of (N, 468, 3) meshes in pixels. Turning, growing or moving a mesh changes rotation, scale or translation alone."""
+def fit_coefficients(mesh: npt.ArrayLike) -> Coefficients:
+    """Fit the coefficients of (N, 468, 3) meshes in pixels.
+
+    Rotating, scaling or moving a mesh changes rotation, scale or translation alone.
+    """
     posed = decompose(mesh)
-    rest = (posed.shape - neutral()).reshape(len(posed.shape), -1)
-    numbers = (rest @ basis().reader.T).astype(np.float32)
+    displacement = (posed.shape - neutral()).reshape(len(posed.shape), -1)
+    coefficients = (displacement @ load_basis().projection.T).astype(np.float32)
     return Coefficients(
         NAME,
-        numbers[:, :IDENTITY],
-        numbers[:, IDENTITY:],
+        coefficients[:, :IDENTITY_COUNT],
+        coefficients[:, IDENTITY_COUNT:],
         rotvec_from_matrix(posed.rotation).astype(np.float32),
         np.exp(posed.log_scale).astype(np.float32),
         posed.centre[:, :2].astype(np.float32),
     )
 
 
-def shape(numbers: Coefficients) -> Array:
-    """(N, 468, 3) canonical shapes that the numbers stand for. Raises ValueError for numbers of another model."""
-    if numbers.model != NAME:
-        raise ValueError(f"numbers of {numbers.model} are not of {NAME}")
-    table = basis()
-    person = np.tensordot(np.asarray(numbers.identity, np.float64), table.identity, 1)
+def reconstruct_shape(coefficients: Coefficients) -> Array:
+    """Return the canonical shapes (N, 468, 3) of coefficients.
+
+    Raises:
+        ValueError: the coefficients are those of another model.
+    """
+    if coefficients.model != NAME:
+        raise ValueError(f"coefficients of {coefficients.model} are not of {NAME}")
+    basis = load_basis()
+    identity = np.tensordot(np.asarray(coefficients.identity, np.float64), basis.identity, 1)
     return np.asarray(
         neutral()
-        + person
-        + np.tensordot(np.asarray(numbers.expression, np.float64), table.expression, 1)
+        + identity
+        + np.tensordot(np.asarray(coefficients.expression, np.float64), basis.expression, 1)
     )
 
 
 class MeshModel:
-    """The FaceModel of faces that have a mesh. own: gaze (N, 2, 2) as in the motion file, zero without irises."""
+    """FaceModel of faces with a mesh.
 
-    expression_names = EXPRESSION
-    uses_pictures = False
+    Its own array is gaze (N, 2, 2) as in the motion file, zero without irises.
+    """
 
-    def fit(self, pictures: Sequence[Image], faces: Sequence[Face]) -> Coefficients:
-        """The pictures are not looked at. Raises NoFaceError for a face without a mesh."""
+    expression_names = EXPRESSION_NAMES
+    uses_images = False
+
+    def fit(self, images: Sequence[Image], faces: Sequence[Face]) -> Coefficients:
+        """Fit the coefficients of the faces' meshes; the images are not used.
+
+        Raises:
+            NoFaceError: a face has no mesh.
+        """
         meshes = [face.mesh for face in faces if face.mesh is not None]
         if len(meshes) < len(faces):
             raise NoFaceError(
-                "A face has no mesh, which the model 'mesh' reads.",
+                "A face has no mesh, which the model 'mesh' needs.",
                 "Use --landmarker facemesh, or another --model3d.",
             )
-        found = describe(np.stack(meshes))
-        looks = [
+        fitted = fit_coefficients(np.stack(meshes))
+        gazes = [
             np.zeros((2, 2)) if f.iris is None or f.mesh is None else gaze(f.mesh, f.iris)
             for f in faces
         ]
         return Coefficients(
-            found.model,
-            found.identity,
-            found.expression,
-            found.rotation,
-            found.scale,
-            found.translation,
-            {"gaze": np.stack(looks).astype(np.float32)},
+            fitted.model,
+            fitted.identity,
+            fitted.expression,
+            fitted.rotation,
+            fitted.scale,
+            fitted.translation,
+            {"gaze": np.stack(gazes).astype(np.float32)},
         )
 
 
 def load(run: RunOptions) -> MeshModel:
-    """Needs no weights."""
+    """Return the model; it needs no weights."""
     return MeshModel()

@@ -1,6 +1,6 @@
-"""Which driving frame stands for the source: the frame that looks most like it, or the driver's neutral face.
+"""Selection of the driving frame that corresponds to the source, or of the driver's neutral frames.
 
-Both are found in one pass over the clip that keeps a few numbers a frame.
+Both are found in one pass over the clip that keeps a few numbers per frame.
 """
 
 from __future__ import annotations
@@ -14,79 +14,135 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
-from thcli.motion.canonical import Posed, eye_openings, mouth_opening, neutral, rigid_fit
+from thcli.motion.canonical import (
+    PosedShape,
+    eye_openings,
+    fit_rigid_points,
+    mouth_opening,
+    neutral,
+)
 from thcli.motion.timeline import WINDOW, Bools, Timeline
 
-SHUT = 0.05  # lid gap / eye width of a shut eye
-SHUT_GLASSES = 0.10  # the same behind glasses
-OPEN = 0.12  # an eye opens by at least this much between shut and open
-EYE_USUAL = 0.1  # part by which the opening of waking eyes varies
-BEST = 24  # frames that the driver's neutral face is averaged from
-NEUTRAL_TURN = np.radians(20.0)
+SHUT_OPENING = 0.05  # lid gap / eye width of a shut eye
+SHUT_OPENING_GLASSES = 0.10  # the same behind glasses
+MIN_BLINK_AMPLITUDE = 0.12  # least change of the opening between a shut and an open eye
+EYE_OPENING_VARIATION = 0.1  # relative variation of the opening of awake eyes
+NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
+NEUTRAL_ANGLE = np.radians(20.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """Per frame of the clip. eyes: (T, 2) lid gap / width.  mouth: (T,).  unlike: (T,) how unlike the source each frame is (inf: not seen)."""
+class DriverReference:
+    """Face of the driver that corresponds to the source.
+
+    Attributes:
+        shape: (468, 3) canonical.
+        rotation, log_scale, centre: pose that corresponds to the source's own pose.
+        gaze: (2, 2).
+        frame: reference frame, -1 without one.
+    """
+
+    shape: Array
+    rotation: Array
+    log_scale: float
+    centre: Array
+    gaze: Array
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMeasurements:
+    """Measurements of the frames of a clip.
+
+    Attributes:
+        eyes: (T, 2) lid gap over eye width.
+        mouth: (T,) mouth opening.
+        distance: (T,) distance of each frame to the source, inf where the face was not detected.
+    """
 
     eyes: Array
     mouth: Array
-    unlike: Array
+    distance: Array
 
-    def eye_median(self, clear: Bools) -> float:
-        """The usual opening of both eyes together."""
-        return max(float(np.median(self.eyes[clear].mean(-1))), 1e-6)
+    def median_eye_opening(self, unoccluded: Bools) -> float:
+        """Return the median opening of both eyes."""
+        return max(float(np.median(self.eyes[unoccluded].mean(-1))), 1e-6)
 
-    def shut(self, clear: Bools) -> float:
-        """What counts as shut in this clip: glasses hold the lids of the mesh apart."""
-        low = float(np.quantile(self.eyes[clear].mean(-1), 0.02))
-        return SHUT + (SHUT_GLASSES - SHUT) * float(smoothstep(0.06, 0.09, low))
+    def shut_threshold(self, unoccluded: Bools) -> float:
+        """Return the opening below which an eye is shut in this clip.
+
+        Glasses keep the lids of the mesh apart.
+        """
+        low = float(np.quantile(self.eyes[unoccluded].mean(-1), 0.02))
+        return SHUT_OPENING + (SHUT_OPENING_GLASSES - SHUT_OPENING) * float(
+            smoothstep(0.06, 0.09, low)
+        )
 
 
-def measure(store: MotionStore, line: Timeline, source: Posed, gaze: Array) -> Measures:
-    """Reads the clip through and compares each frame with the source: pose, shape, eyes, mouth (MESH.md section 3) and gaze (2, 2).
+def measure_frames(
+    store: MotionStore, timeline: Timeline, source: PosedShape, gaze: Array
+) -> FrameMeasurements:
+    """Measure all frames and compare them with the source: pose, shape, eyes, mouth and gaze.
 
-    Raises NoFaceError when no frame shows a face.
+    Args:
+        store: the driving motion.
+        timeline: its timeline.
+        source: pose and canonical shape of the source.
+        gaze: (2, 2) gaze of the source.
+
+    Raises:
+        NoFaceError: no frame shows a face.
     """
-    if not line.valid.any():
+    if not timeline.valid.any():
         raise NoFaceError(
             "The driving motion shows no face in any frame.",
             "Choose another driving clip, or --face N.",
         )
-    parts = [_measures(store, line, source, i) for i in range(0, len(line), WINDOW)]
-    eyes, mouth, apart = (np.concatenate([p[k] for p in parts]) for k in range(3))
-    both = eyes.mean(-1)
-    median = max(float(np.median(both[line.clear])), 1e-6)
-    # eyes as open as usual are all alike; a blink is worse than a stare
-    ratio = both / median
-    blink = 3 * np.maximum(1 - EYE_USUAL - ratio, 0) + np.maximum(ratio - 1 - EYE_USUAL, 0)
-    # differs from MESH.md: a reference that glances aside would turn the eyes of every other frame the other way
-    glance = np.linalg.norm((line.gaze - gaze).mean(1), axis=-1)
-    unlike = apart + blink + 3 * np.abs(mouth - mouth_opening(source.shape)) + 3 * glance
-    return Measures(eyes, mouth, np.where(line.clear, unlike, np.inf))
+    parts = [_measure_window(store, timeline, source, i) for i in range(0, len(timeline), WINDOW)]
+    eyes, mouth, pose_distance = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    opening = eyes.mean(-1)
+    median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
+    # ordinary openings cost nothing; a blink costs more than widened eyes
+    ratio = opening / median
+    blink = 3 * np.maximum(1 - EYE_OPENING_VARIATION - ratio, 0) + np.maximum(
+        ratio - 1 - EYE_OPENING_VARIATION, 0
+    )
+    # a reference that glances aside would turn the eyes of all other frames the other way
+    gaze_distance = np.linalg.norm((timeline.gaze - gaze).mean(1), axis=-1)
+    mouth_distance = np.abs(mouth - mouth_opening(source.shape))
+    distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance
+    return FrameMeasurements(eyes, mouth, np.where(timeline.unoccluded, distance, np.inf))
 
 
-def _measures(
-    store: MotionStore, line: Timeline, source: Posed, start: int
+def _measure_window(
+    store: MotionStore, timeline: Timeline, source: PosedShape, start: int
 ) -> tuple[Array, Array, Array]:
+    """Return eye openings, mouth openings and the distance in pose and shape of one window."""
     expression = np.asarray(store.window(start, start + WINDOW).arrays["expression"], np.float64)
     shape = neutral() + expression
-    turned = matrix_from_rotvec(line.pose[start : start + WINDOW, :3])
-    scale, rotation, shift = rigid_fit(shape, source.shape)
-    there = scale[:, None, None] * shape @ np.swapaxes(rotation, -1, -2) + shift[:, None]
-    rms = np.sqrt(((there - source.shape) ** 2)[..., :2].sum(-1).mean(-1))
-    # from the driver's picture axes to the source's
-    relative = source.rotation @ rotation @ np.swapaxes(turned, -1, -2)
+    rotations = matrix_from_rotvec(timeline.pose[start : start + WINDOW, :3])
+    scale, shape_rotation, shift = fit_rigid_points(shape, source.shape)
+    fitted = scale[:, None, None] * shape @ np.swapaxes(shape_rotation, -1, -2) + shift[:, None]
+    rms = np.sqrt(((fitted - source.shape) ** 2)[..., :2].sum(-1).mean(-1))
+    # from the axes of the driver's image to those of the source's
+    relative = source.rotation @ shape_rotation @ np.swapaxes(rotations, -1, -2)
     angle = np.linalg.norm(rotvec_from_matrix(relative), axis=-1)
     return eye_openings(shape), mouth_opening(shape), angle / np.radians(30) + 4 * rms
 
 
-def neutral_frames(line: Timeline, measures: Measures) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """The frames nearest to a frontal face with open eyes and a closed mouth, at most BEST, in order."""
-    both = measures.eyes.mean(-1)
-    median = measures.eye_median(line.clear)
-    turn = np.linalg.norm(line.pose[:, :2], axis=-1) / NEUTRAL_TURN
-    score = turn + 2 * np.abs(both / median - 1) + 6 * measures.mouth
-    score = np.where(line.clear, score, np.inf)
-    best = np.argsort(score, kind="stable")[: min(BEST, int(line.clear.sum()))]
+def select_neutral_frames(
+    timeline: Timeline, measures: FrameMeasurements
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return the frames nearest to a frontal face with open eyes and a closed mouth, in order.
+
+    There are at most NEUTRAL_FRAME_COUNT of them.
+    """
+    opening = measures.eyes.mean(-1)
+    median = measures.median_eye_opening(timeline.unoccluded)
+    angle = np.linalg.norm(timeline.pose[:, :2], axis=-1) / NEUTRAL_ANGLE
+    score = angle + 2 * np.abs(opening / median - 1) + 6 * measures.mouth
+    score = np.where(timeline.unoccluded, score, np.inf)
+    best = np.argsort(score, kind="stable")[
+        : min(NEUTRAL_FRAME_COUNT, int(timeline.unoccluded.sum()))
+    ]
     return np.sort(best)

@@ -1,25 +1,33 @@
-"""What the mesh engine's renderer needs to know of one frame: where every point of the source goes.
+"""Geometry of one frame for the mesh engine's renderer.
 
-Written by `motion.retarget`, read by `engines.mesh`; both in pixels of their own picture.
+Written by `motion.retarget` and read by `engines.mesh`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from thcli.core.types import Array
+import numpy as np
+
+from thcli.core.types import Array, Motion
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One frame's geometry.
+class RenderTarget:
+    """Geometry of one frame.
 
-    points: (468, 3) float64, the source's mesh moved, in source pixels (z in the same unit, negative towards the camera).
-    gaze: (2, 2) shift of each iris from where it is in the source, in eye widths, along the corner line (to the picture's
-    right) and across it (down); row 0: the picture's left eye, 33/133; row 1: 362/263.  opening: (2,) target lid gap / source lid gap of each eye.
-    driver: (468, 3) the driver's own raw mesh of this frame in driver pixels, or None where his mouth may not be
-    sampled (not seen, covered by a hand, or the motion leaves the mouth alone).
-    weight: 1 for a frame that was seen, fading to 0 inside a long gap; the other fields are faded by it already.
+    Attributes:
+        points: (468, 3) float64, the moved mesh of the source in source pixels (z in the same unit,
+            negative towards the camera).
+        gaze: (2, 2) displacement of each iris from its position in the source, in eye widths, along
+            the corner line (to the image's right) and across it (down). Row 0 is the eye on the
+            image's left (33/133), row 1 the other (362/263).
+        opening: (2,) target lid gap over source lid gap of each eye.
+        driver: (468, 3) raw mesh of the driver in driver pixels. None where the driver's mouth must
+            not be sampled: not detected, occluded, or unused by the motion.
+        weight: 1 for a frame with a detected face, fading to 0 inside a long gap. The other fields
+            are faded already.
     """
 
     points: Array
@@ -27,3 +35,21 @@ class Target:
     opening: Array
     driver: Array | None = None
     weight: float = 1.0
+
+
+def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
+    """Yield the frames of a window of kind "mesh-target".
+
+    The driver's mesh is None where its face is undetected or occluded (a hand), and where the
+    motion leaves the mouth alone.
+    """
+    arrays = motion.arrays
+    for i in range(len(motion)):
+        driver = np.asarray(arrays["driver"][i], np.float64) if arrays["shown"][i] else None
+        yield RenderTarget(
+            np.asarray(arrays["points"][i], np.float64),
+            np.asarray(arrays["gaze"][i], np.float64),
+            np.asarray(arrays["opening"][i], np.float64),
+            driver,
+            float(arrays["weight"][i]),
+        )

@@ -1,19 +1,20 @@
-"""From a driver's motion to a source's: pose and expression of another face, put on this one (specs/MESH.md section 3).
+"""Retargeting of pose and expression from a driver to a source.
 
-Relative (the default): the driving frame r that looks most like the source stands for it, and what changes since r is added to
-the source. Absolute: the driver's neutral face stands for the source, so the head takes the driver's own direction, the mouth his own
-opening and the eyes his own gaze; size and place stay relative (to the clip's median), for they belong to the framing.
+Relative mode (the default): the driving frame that looks most like the source is the reference. The
+changes since the reference are added to the source.
 
-Motion that knows its own rest (a constant `rest`: a voice's) stands for the source at rest: the head moves from the source's own pose, and
-the mouth is what the motion says, not a change of the source's, so that it closes although the source smiles with its lips parted.
+Absolute mode: the driver's neutral face is the reference. The head takes the driver's direction,
+the mouth the driver's opening and the eyes the driver's gaze. Size and position stay relative to
+the clip's median, because they depend on the framing.
 
-All work on the face itself happens in its canonical frame (see `canonical`), vectorised over a window's frames.
+Motion with a constant `rest` (that of a voice) has the rest pose as its reference. The head moves
+from the source's own pose. The mouth opening is that of the motion, so that the mouth closes even
+if the lips of the source are parted.
+
+Shapes are processed in the canonical frame (see `canonical`), vectorised over a window's frames.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,50 +25,43 @@ from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
 from thcli.motion import anatomy, canonical, closure, limits, smooth
-from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, Posed, neutral, rigid_fit
-from thcli.motion.observe import KIND
-from thcli.motion.reference_frame import OPEN, measure, neutral_frames
-from thcli.motion.render_target import Target
-from thcli.motion.sliders import shapes
-from thcli.motion.timeline import scan
+from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
+from thcli.motion.observe import KIND, rebuild_driver_meshes
+from thcli.motion.reference_frame import (
+    MIN_BLINK_AMPLITUDE,
+    DriverReference,
+    measure_frames,
+    select_neutral_frames,
+)
+from thcli.motion.sliders import load_slider_shapes
+from thcli.motion.timeline import read_timeline
 
 TARGET_KIND = "mesh-target"
-GAZE_ALONG, GAZE_ACROSS = 0.28, 0.12  # eye widths that an iris moves at most
-GAZE_FURTHEST = 0.3  # and at most this far from the middle, unless it was further out in the source
-MOUTH_SEEN = (0.02, 0.06)  # opening of the reference from which its share of the source's is known
-WINK = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
-EYE_AWAKE = (
-    0.19  # opening of an eye from which it is not half shut (93 neutral faces: .22, deviation .024)
-)
-EYE_SEEN = (
-    0.06,
-    0.12,
-)  # opening of the source's own eye: below, it says nothing of how far the eye opens
-EYE_SHUT = (0.06, 0.085)  # below, it is shut, and opens as a usual eye does
+MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
+MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
+# mouth opening of the reference above which opening ratios to it are defined
+MOUTH_OPEN_RANGE = (0.02, 0.06)
+WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
+AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
+SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
+SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """What stands for the source on the driver's side.
+class RetargetedMotion:
+    """Motion of a source as a MotionStore of kind "mesh-target".
 
-    shape: (468, 3) canonical.  rotation, log_scale, centre: the pose that the source's own pose answers to.  gaze: (2, 2).
-    frame: the reference frame, -1 in absolute mode.
-    """
+    `iterate_render_targets` turns a window of it into the mesh engine's input.
 
-    shape: Array
-    rotation: Array
-    log_scale: float
-    centre: Array
-    gaze: Array
-    frame: int
+    Args:
+        source: face with a mesh (without irises the gaze is that into the camera).
+        store: motion of kind "mesh".
+        options: motion options.
+        reference: frame to use as the reference instead of the one that is found.
+        rules: False leaves out the rules of lids, lips and limits (for tests of the algebra).
 
-
-class Retargeted:
-    """A source's motion as a MotionStore of kind "mesh-target"; `targets` turns a window of it into what the mesh engine draws.
-
-    source: a face with a mesh (and irises, else the gaze stays).  store: motion of kind "mesh".  reference: a frame to use as
-    reference instead of the one found.  rules: False leaves out lid, lip and limit rules (tests of the plain algebra).
-    Raises NoFaceError when the source has no mesh or the driver was never seen, MediaError for another kind of motion.
+    Raises:
+        NoFaceError: the source has no mesh, or the driver was never detected.
+        MediaError: the motion is of another kind.
     """
 
     kind = TARGET_KIND
@@ -84,126 +78,136 @@ class Retargeted:
         if store.kind != KIND:
             raise MediaError(
                 f"The motion is of kind {store.kind!r}, but the mesh engine needs {KIND!r}.",
-                "Choose the engine that made it (--engine), or make it again: thcli track VIDEO.",
+                "Choose the engine that wrote it (--engine), or encode the video again.",
             )
         if source.mesh is None:
-            raise NoFaceError("The source's face has no mesh.", "Choose another picture.")
+            raise NoFaceError("The source's face has no mesh.", "Choose another source image.")
         self._store, self._options, self._rules = store, options, rules
-        self._own = canonical.decompose(source.mesh)
-        self._mesh = np.asarray(source.mesh, np.float64)
-        self._own_gaze = (
-            shapes().gaze if source.iris is None else canonical.gaze(source.mesh, source.iris)
+        self._source = canonical.decompose(source.mesh)
+        self._source_mesh = np.asarray(source.mesh, np.float64)
+        self._source_gaze = (
+            load_slider_shapes().gaze
+            if source.iris is None
+            else canonical.gaze(source.mesh, source.iris)
         )
-        self._line = scan(store)
-        self._size = _size(store)
-        rest = store.window(0, 0).constants.get("rest")
-        self._rests = (
+        self._timeline = read_timeline(store)
+        constants = store.window(0, 0).constants
+        self._size = int(constants["size"][0]), int(constants["size"][1])
+        rest = constants.get("rest")
+        self._rest_pose = (
             None if rest is None or options.mode == "absolute" else np.asarray(rest, np.float64)
         )
-        amount = options.smooth if rest is None else 0.0  # what was made has no tracker's noise
-        self._moved = smooth.Filled(
-            self._line, smooth.smoother(store, self._line, amount, options.causal)
+        smoothing = options.smooth if rest is None else 0.0  # synthetic motion has no noise
+        self._driver = smooth.GapFilledMotion(
+            self._timeline, smooth.create_filter(store, self._timeline, smoothing, options.causal)
         )
-        self._measures = measure(store, self._line, self._own, self._own_gaze)
-        self._anchor = self._find_anchor(reference)
-        self._prepare()
+        self._measurements = measure_frames(store, self._timeline, self._source, self._source_gaze)
+        self._reference = self._find_reference(reference)
+        self._prepare_constants()
 
     @property
     def reference(self) -> int:
-        """The driving frame that stands for the source; -1 in absolute mode."""
-        return self._anchor.frame
+        """Return the reference frame; -1 in absolute mode and for motion with a rest pose."""
+        return self._reference.frame
 
     def __len__(self) -> int:
         return len(self._store)
 
-    def _posed(self, start: int, stop: int) -> Posed:
-        shape = neutral() + self._moved.expression(start, stop)
-        return canonical.unpack(self._moved.pose[start:stop], shape, self._size)
+    def _driver_faces(self, start: int, stop: int) -> PosedShape:
+        """Return the driver's smoothed faces of frames start..stop."""
+        shape = neutral() + self._driver.expression(start, stop)
+        return canonical.unpack_pose(self._driver.pose[start:stop], shape, self._size)
 
-    def _find_anchor(self, frame: int | None) -> Anchor:
-        line = self._line
-        if self._rests is not None:
-            posed = canonical.unpack(self._rests, neutral(), self._size)
-            return Anchor(
-                neutral(), posed.rotation, float(posed.log_scale), posed.centre, shapes().gaze, -1
-            )
+    def _find_reference(self, frame: int | None) -> DriverReference:
+        """Return the driver's face that corresponds to the source."""
+        if self._rest_pose is not None:
+            return self._rest_reference(self._rest_pose)
         if self._options.mode == "absolute":
-            best = neutral_frames(line, self._measures)
-            shape = (
-                np.mean([self._moved.expression(int(i), int(i) + 1)[0] for i in best], 0)
-                + neutral()
-            )
-            pose = self._moved.pose[line.valid]
-            middle = canonical.unpack(np.median(pose, 0), shape, self._size)
-            # the pose in which this driver would look as the source does
-            _, turn, _ = rigid_fit(shape, self._own.shape)
-            return Anchor(
-                shape,
-                self._own.rotation @ turn,
-                float(middle.log_scale),
-                middle.centre,
-                self._own_gaze,
-                -1,
-            )
+            return self._neutral_reference()
         if frame is None:
             frame = (
-                int(np.argmin(self._measures.unlike))
+                int(np.argmin(self._measurements.distance))
                 if not self._options.causal
-                else int(np.argmax(line.clear))
+                else int(np.argmax(self._timeline.unoccluded))
             )
-        posed = self._posed(frame, frame + 1)
-        return Anchor(
+        posed = self._driver_faces(frame, frame + 1)
+        return DriverReference(
             posed.shape[0],
             posed.rotation[0],
             float(posed.log_scale[0]),
             posed.centre[0],
-            self._moved.gaze[frame],
+            self._driver.gaze[frame],
             frame,
         )
 
-    def _prepare(self) -> None:
-        """What does not change from frame to frame."""
-        line, measures, anchor, own = self._line, self._measures, self._anchor, self._own
-        scale, self._from_anchor, _ = rigid_fit(anchor.shape, own.shape)
-        self._ratio = float(scale)  # of the canonical shapes
-        self._size_ratio = float(
-            np.exp(own.log_scale - anchor.log_scale) * scale
-        )  # k: source pixels a driver pixel
-        self._pivot = RIGID_WEIGHTS @ self._mesh[RIGID]
-        self._anchor_pivot = (
-            np.exp(anchor.log_scale) * (RIGID_WEIGHTS @ anchor.shape[RIGID]) @ anchor.rotation.T
-            + anchor.centre
+    def _rest_reference(self, rest_pose: Array) -> DriverReference:
+        posed = canonical.unpack_pose(rest_pose, neutral(), self._size)
+        gaze = load_slider_shapes().gaze
+        log_scale = float(posed.log_scale)
+        return DriverReference(neutral(), posed.rotation, log_scale, posed.centre, gaze, -1)
+
+    def _neutral_reference(self) -> DriverReference:
+        """Return the driver's neutral face in the source's direction and the median framing."""
+        frames = select_neutral_frames(self._timeline, self._measurements)
+        expressions = [self._driver.expression(int(i), int(i) + 1)[0] for i in frames]
+        shape = np.mean(expressions, 0) + neutral()
+        pose = self._driver.pose[self._timeline.valid]
+        median = canonical.unpack_pose(np.median(pose, 0), shape, self._size)
+        # the rotation in which this driver looks in the source's direction
+        _, rotation, _ = fit_rigid_points(shape, self._source.shape)
+        return DriverReference(
+            shape,
+            self._source.rotation @ rotation,
+            float(median.log_scale),
+            median.centre,
+            self._source_gaze,
+            -1,
         )
-        self._height = float(
-            np.linalg.norm((self._mesh[anatomy.FOREHEAD] - self._mesh[anatomy.CHIN])[:2])
-        )
+
+    def _prepare_constants(self) -> None:
+        """Compute the quantities that are the same in every frame."""
+        reference, source = self._reference, self._source
+        scale, self._source_from_reference, _ = fit_rigid_points(reference.shape, source.shape)
+        self._shape_ratio = float(scale)  # of the canonical shapes
+        # source pixels per driver pixel
+        self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * scale)
+        self._pivot = RIGID_WEIGHTS @ self._source_mesh[RIGID]
+        pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
+        self._reference_pivot = pivot @ reference.rotation.T + reference.centre
+        forehead, chin = self._source_mesh[anatomy.FOREHEAD], self._source_mesh[anatomy.CHIN]
+        self._height = float(np.linalg.norm((forehead - chin)[:2]))
         self._mask = closure.region_mask(self._options.region)
-        self._own_eyes = canonical.eye_openings(own.shape)
-        self._own_gaps = canonical.lip_gaps(own.shape)
-        self._anchor_gaps = canonical.lip_gaps(anchor.shape)
-        self._anchor_mouth = float(canonical.mouth_opening(anchor.shape))
-        self._shut = measures.shut(line.clear)
-        median = measures.eye_median(line.clear)
-        # what counts as open is the reference's own opening, but not a blink's, unless the source blinks as well
-        least = 0.9 * median * np.minimum(self._own_eyes.mean() / EYE_AWAKE, 1)
-        awake = np.clip(canonical.eye_openings(anchor.shape), least, max(1.2 * median, least))
-        self._awake = np.maximum(awake, self._shut + OPEN * 0.5)
-        self._closing = (
-            np.zeros_like(own.shape)
-            if self._rests is None
-            else _shut(float(self._own_gaps.clip(0).mean()))
+        self._source_eyes = canonical.eye_openings(source.shape)
+        self._source_gaps = canonical.lip_gaps(source.shape)
+        self._reference_gaps = canonical.lip_gaps(reference.shape)
+        self._reference_mouth = float(canonical.mouth_opening(reference.shape))
+        unoccluded = self._timeline.unoccluded
+        self._shut_threshold = self._measurements.shut_threshold(unoccluded)
+        median = self._measurements.median_eye_opening(unoccluded)
+        # an open eye has the reference's opening, but not a blink's unless the source blinks too
+        least = 0.9 * median * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
+        awake = np.clip(canonical.eye_openings(reference.shape), least, max(1.2 * median, least))
+        self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
+        self._mouth_closing = (
+            np.zeros_like(source.shape)
+            if self._rest_pose is None
+            else _mouth_closing_shape(float(self._source_gaps.clip(0).mean()))
         )
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
         self._face_gain = strength * self._options.expression
-        self._speaks = self._face_gain > 0 and region in ("all", "expression", "lips")
+        self._mouth_moves = self._face_gain > 0 and region in ("all", "expression", "lips")
 
     def window(self, start: int, stop: int) -> Motion:
-        """Frames start..stop. Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see `Target`), weight (T,), shown (T,) bool, whether the driver's mouth may be shown."""
+        """Return frames start..stop, limited to the clip.
+
+        Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see
+        `RenderTarget`), weight (T,), shown (T,) bool, whether the driver's mouth may be sampled.
+        """
         start, stop = max(0, min(start, len(self))), max(0, min(stop, len(self)))
         stop = max(start, stop)
-        raw = self._store.window(start, stop)
-        weight = self._line.weight[start:stop]
+        driving = self._store.window(start, stop)
+        weight = self._timeline.weight[start:stop]
         if start == stop:
             arrays: dict[str, AnyArray] = {
                 "points": np.zeros((0, 468, 3)),
@@ -211,150 +215,136 @@ class Retargeted:
                 "opening": np.zeros((0, 2)),
                 "driver": np.zeros((0, 468, 3)),
                 "weight": weight,
-                "shown": self._line.clear[start:stop] & self._speaks,
+                "shown": self._timeline.unoccluded[start:stop] & self._mouth_moves,
             }
-            return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
-        shape, opening = self._face(start, stop, weight)
-        points = self._placed(shape, start, stop, weight)
+            return Motion(
+                self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
+            )
+        shape, opening = self._retarget_shape(start, stop, weight)
+        points = self._place_points(shape, start, stop, weight)
         arrays = {
             "points": points,
-            "gaze": self._gaze(start, stop, weight),
+            "gaze": self._gaze_shift(start, stop, weight),
             "opening": opening,
-            "driver": _rebuilt(raw, self._size),
+            "driver": rebuild_driver_meshes(driving),
             "weight": weight,
-            "shown": self._line.clear[start:stop] & self._speaks,
+            "shown": self._timeline.unoccluded[start:stop] & self._mouth_moves,
         }
-        return Motion(self.kind, raw.pts, raw.time_base, raw.valid, arrays, raw.constants)
+        return Motion(
+            self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
+        )
 
-    def _face(self, start: int, stop: int, weight: Array) -> tuple[Array, Array]:
-        """The source's canonical shape with the driver's expression, (T, 468, 3), and how far its eyes open, (T, 2)."""
-        own, gain = self._own.shape, self._face_gain * weight
-        shape = neutral() + self._moved.expression(start, stop)
-        scale, rotation, shift = rigid_fit(self._anchor.shape, shape)
-        back = (shape - shift[:, None]) @ rotation / scale[:, None, None]
-        change = (back - self._anchor.shape) @ self._from_anchor.T * self._ratio
-        face = own + gain[:, None, None] * self._mask * (change + self._closing)
+    def _retarget_shape(self, start: int, stop: int, weight: Array) -> tuple[Array, Array]:
+        """Return the source's canonical shape with the driver's expression, and its lid gap ratios.
+
+        (T, 468, 3) canonical shapes and (T, 2) lid gaps over the source's own.
+        """
+        source, gain = self._source.shape, self._face_gain * weight
+        shape = neutral() + self._driver.expression(start, stop)
+        scale, rotation, shift = fit_rigid_points(self._reference.shape, shape)
+        aligned = (shape - shift[:, None]) @ rotation / scale[:, None, None]
+        change = (
+            (aligned - self._reference.shape) @ self._source_from_reference.T * self._shape_ratio
+        )
+        retargeted = source + gain[:, None, None] * self._mask * (change + self._mouth_closing)
         if self._rules:
             region = self._options.region
             if region in ("all", "expression", "lips"):
-                closure.set_lips(face, self._lip_gaps(back, gain))
+                closure.set_lips(retargeted, self._target_lip_gaps(aligned, gain))
             if region in ("all", "expression", "eyes"):
-                opening, lent = self._openings(shape, gain)
-                closure.set_lids(face, own, opening, lent)
-        return face, _ratio_of_gaps(face, own)
+                opening, added_opening = self._eye_openings(shape, gain)
+                closure.set_lids(retargeted, source, opening, added_opening)
+        return retargeted, _lid_gap_ratios(retargeted, source)
 
-    def _lip_gaps(self, shape: Array, gain: Array) -> Array:
-        """(T, 9) gaps that the inner lips shall have, canonical units of the source, never negative."""
-        there = canonical.lip_gaps(shape)
-        if self._options.mode == "absolute" or self._rests is not None:
-            return np.asarray(
-                np.maximum(
-                    self._own_gaps + gain[:, None] * (self._ratio * there - self._own_gaps), 0
-                )
-            )
-        added = self._own_gaps + gain[:, None] * self._ratio * (there - self._anchor_gaps)
-        # a source whose mouth is further open than the reference's closes in step with it, not by the same length
-        share = np.maximum(there, 0).mean(-1) / max(
-            float(np.maximum(self._anchor_gaps, 0).mean()), 1e-9
-        )
-        scaled = self._own_gaps * (1 + gain[:, None] * (share[:, None] - 1))
-        known = float(smoothstep(*MOUTH_SEEN, self._anchor_mouth))
-        closing = np.where(share[:, None] < 1, np.minimum(scaled, added), added)
-        return np.asarray(np.maximum(added + known * (closing - added), 0))
+    def _target_lip_gaps(self, shape: Array, gain: Array) -> Array:
+        """Return the gaps of the inner lips, (T, 9) canonical units of the source, at least 0."""
+        driver_gaps, source_gaps = canonical.lip_gaps(shape), self._source_gaps
+        gain = gain[:, None]
+        if self._options.mode == "absolute" or self._rest_pose is not None:
+            absolute = source_gaps + gain * (self._shape_ratio * driver_gaps - source_gaps)
+            return np.asarray(np.maximum(absolute, 0))
+        added = source_gaps + gain * self._shape_ratio * (driver_gaps - self._reference_gaps)
+        # A source mouth that is further open than the reference's closes by the same ratio, not by
+        # the same length.
+        reference_opening = max(float(np.maximum(self._reference_gaps, 0).mean()), 1e-9)
+        ratio = np.maximum(driver_gaps, 0).mean(-1)[:, None] / reference_opening
+        scaled = source_gaps * (1 + gain * (ratio - 1))
+        ratio_weight = float(smoothstep(*MOUTH_OPEN_RANGE, self._reference_mouth))
+        closing = np.where(ratio < 1, np.minimum(scaled, added), added)
+        return np.asarray(np.maximum(added + ratio_weight * (closing - added), 0))
 
-    def _openings(self, shape: Array, gain: Array) -> tuple[Array, Array]:
-        """(T, 2) lid gap over the source's own, and over a usual eye's where the source's own is shut."""
+    def _eye_openings(self, shape: Array, gain: Array) -> tuple[Array, Array]:
+        """Return lid gaps over the source's own, and over a neutral eye's where the source's is
+        shut.
+
+        (T, 2) each, the eye on the image's left first.
+        """
         eyes = canonical.eye_openings(shape)
-        ratio = (eyes - self._shut) / (self._awake - self._shut)
-        mean, half = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
-        half = half * smoothstep(*WINK, np.abs(half))
-        both = np.concatenate([mean + half, mean - half], -1)
-        awake = smoothstep(*EYE_SEEN, self._own_eyes)
-        both = np.clip(both, 0, closure.WIDEST)
-        opening = np.clip(1 + gain[:, None] * awake * (both - 1), 0, closure.WIDEST)
-        shut = 1 - smoothstep(*EYE_SHUT, self._own_eyes)
-        return np.asarray(opening), np.asarray(shut * np.clip(gain[:, None], 0, 1) * both)
+        ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
+        mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
+        wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
+        target = np.concatenate([mean + wink, mean - wink], -1)
+        target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
+        source_open = smoothstep(*SOURCE_EYE_RANGE, self._source_eyes)
+        opening = 1 + gain[:, None] * source_open * (target - 1)
+        opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
+        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
+        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
 
-    def _placed(self, shape: Array, start: int, stop: int, weight: Array) -> Array:
-        """Canonical shapes of the source, moved with the driver's head, in source pixels."""
-        own, anchor, gain = self._own, self._anchor, self._pose_gain * weight
-        still = np.exp(own.log_scale) * shape @ own.rotation.T + own.centre
-        posed = self._posed(start, stop)
-        scale, rotation, _ = rigid_fit(anchor.shape, posed.shape)
-        turn = rotvec_from_matrix(posed.rotation @ rotation @ anchor.rotation.T) * gain[:, None]
-        zoom = (posed.log_scale + np.log(scale) - anchor.log_scale) * gain
-        there = RIGID_WEIGHTS @ posed.shape[:, RIGID]
-        there = (
-            np.exp(posed.log_scale)[:, None] * np.einsum("tij,tj->ti", posed.rotation, there)
-            + posed.centre
+    def _place_points(self, shape: Array, start: int, stop: int, weight: Array) -> Array:
+        """Return the source's canonical shapes, moved with the driver's head, in source pixels."""
+        source, reference, gain = self._source, self._reference, self._pose_gain * weight
+        unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
+        driver = self._driver_faces(start, stop)
+        scale, rotation, _ = fit_rigid_points(reference.shape, driver.shape)
+        relative = (
+            rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
         )
-        shift = (there - self._anchor_pivot) * (self._size_ratio * gain)[:, None]
+        zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
+        pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
+        pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
+        shift = (pivot - self._reference_pivot) * (self._pixel_ratio * gain)[:, None]
         if self._rules:
-            own_yaw = float(rotvec_from_matrix(own.rotation)[1])
-            turn = limits.limit_turn(turn, own_yaw)
-            zoom = limits.soft(zoom, limits.ZOOM)
-            shift = limits.limit_shift(shift, self._height)
-        moved = (still - self._pivot) @ np.swapaxes(matrix_from_rotvec(turn), -1, -2)
+            source_yaw = float(rotvec_from_matrix(source.rotation)[1])
+            relative = limits.limit_rotation(relative, source_yaw)
+            zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
+            shift = limits.limit_translation(shift, self._height)
+        moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
         return np.asarray(np.exp(zoom)[:, None, None] * moved + (self._pivot + shift)[:, None])
 
-    def _gaze(self, start: int, stop: int, weight: Array) -> Array:
-        """(T, 2, 2) shifts of the irises in eye widths: both eyes look together, and not through shut lids."""
+    def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:
+        """Return the displacement of the irises in eye widths, (T, 2, 2), equal for both eyes."""
         if self._options.region in ("pose", "lips"):
             return np.zeros((stop - start, 2, 2))
-        change = (self._moved.gaze[start:stop] - self._anchor.gaze).mean(1, keepdims=True)
-        change = np.clip(change, (-GAZE_ALONG, -GAZE_ACROSS), (GAZE_ALONG, GAZE_ACROSS))
-        change = change * (np.minimum(self._face_gain, 1.5) * weight)[:, None, None]
-        low = np.minimum(-GAZE_FURTHEST, self._own_gaze)
-        high = np.maximum(GAZE_FURTHEST, self._own_gaze)
-        return np.asarray(np.clip(self._own_gaze + change, low, high) - self._own_gaze)
-
-
-def retarget(source: Face, store: MotionStore, options: MotionOptions) -> Retargeted:
-    """The source's motion under the driver's; see `Retargeted`."""
-    return Retargeted(source, store, options)
-
-
-def targets(motion: Motion) -> Iterator[Target]:
-    """The frames of a window of kind "mesh-target", one by one. There is no driver mesh where the driver's face was not seen or is covered (a hand), or where the mouth is not his."""
-    a = motion.arrays
-    for i in range(len(motion)):
-        driver = np.asarray(a["driver"][i], np.float64) if a["shown"][i] else None
-        yield Target(
-            np.asarray(a["points"][i], np.float64),
-            np.asarray(a["gaze"][i], np.float64),
-            np.asarray(a["opening"][i], np.float64),
-            driver,
-            float(a["weight"][i]),
+        change = (self._driver.gaze[start:stop] - self._reference.gaze).mean(1, keepdims=True)
+        change = np.clip(
+            change, (-MAX_GAZE_ALONG, -MAX_GAZE_ACROSS), (MAX_GAZE_ALONG, MAX_GAZE_ACROSS)
         )
+        change = change * (np.minimum(self._face_gain, 1.5) * weight)[:, None, None]
+        low = np.minimum(-MAX_GAZE, self._source_gaze)
+        high = np.maximum(MAX_GAZE, self._source_gaze)
+        return np.asarray(np.clip(self._source_gaze + change, low, high) - self._source_gaze)
 
 
-def driver_meshes(motion: Motion) -> Array:
-    """The driver's own meshes, (T, 468, 3) float64 in pixels of his pictures, from a window of kind "mesh" (rows of unseen frames mean nothing)."""
-    return _rebuilt(motion, (int(motion.constants["size"][0]), int(motion.constants["size"][1])))
+def retarget(source: Face, store: MotionStore, options: MotionOptions) -> RetargetedMotion:
+    """Return the source's motion under the driver's; see `RetargetedMotion`."""
+    return RetargetedMotion(source, store, options)
 
 
-def _rebuilt(motion: Motion, size: tuple[int, int]) -> Array:
-    shape = neutral() + np.asarray(motion.arrays["expression"], np.float64)
-    return canonical.unpack(motion.arrays["pose"], shape, size).mesh()
+def _mouth_closing_shape(gap: float) -> Array:
+    """Return the jaw displacement (468, 3) that closes lips `gap` canonical units apart."""
+    jaw = load_slider_shapes().jaw
+    jaw_gap = canonical.lip_gaps(neutral() + jaw).mean() - canonical.lip_gaps(neutral()).mean()
+    return np.asarray(-gap / jaw_gap * jaw)
 
 
-def _shut(gap: float) -> Array:
-    """(468, 3) what closes a jaw whose inner lips are `gap` canonical units apart."""
-    jaw = shapes().jaw
-    opens = canonical.lip_gaps(neutral() + jaw).mean() - canonical.lip_gaps(neutral()).mean()
-    return np.asarray(-gap / opens * jaw)
-
-
-def _size(store: MotionStore) -> tuple[int, int]:
-    size = store.window(0, 0).constants["size"]
-    return int(size[0]), int(size[1])
-
-
-def _ratio_of_gaps(shape: Array, own: Array) -> Array:
-    """(T, 2) mean lid gap of shapes (T, 468, 3) over that of the source's own; 1 for an eye that is nearly shut there."""
-    both = []
-    for columns in anatomy.LIDS:
-        there = np.linalg.norm(shape[:, columns.upper] - shape[:, columns.lower], axis=-1).mean(-1)
-        mine = float(np.linalg.norm(own[columns.upper] - own[columns.lower], axis=-1).mean())
-        both.append(there / max(mine, 1e-3))
-    return np.stack(both, -1)
+def _lid_gap_ratios(shape: Array, source_shape: Array) -> Array:
+    """Return mean lid gaps of shapes (T, 468, 3) over those of the source's own shape, (T, 2)."""
+    ratios = []
+    for rims in anatomy.LIDS:
+        gap = np.linalg.norm(shape[:, rims.upper] - shape[:, rims.lower], axis=-1).mean(-1)
+        source_gap = float(
+            np.linalg.norm(source_shape[rims.upper] - source_shape[rims.lower], axis=-1).mean()
+        )
+        ratios.append(gap / max(source_gap, 1e-3))
+    return np.stack(ratios, -1)

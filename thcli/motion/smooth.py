@@ -1,9 +1,10 @@
-"""Smoothing of a clip's motion, pose apart from expression: zero-phase for files, One-Euro for what may not look ahead.
+"""Smoothing of a clip's pose and expression: zero-phase for files, One-Euro for causal use.
 
-The zero-phase filter is a local quadratic (Savitzky-Golay on the frames' own time stamps: at 25 frames a second and smooth 1 it is
-the 7-frame, order-2 one); frames that were not seen (or whose face something covers), other scenes and what lies beyond a long gap take no part. The head's
-pose gets a longer window where it hardly moves. What leaves the filter by more than noise does is let through: lips that close for
-a single frame (p, b, m) do close.
+The zero-phase filter is a local quadratic: Savitzky-Golay on the frames' own time stamps (at 25
+frames per second and smooth 1, of 7 frames and order 2). Undetected and occluded frames, other
+scenes and frames beyond a long gap are left out. The head's pose gets a longer window where it
+hardly moves. Deviations above the noise are kept: lips that close for a single frame (p, b, m)
+do close.
 """
 
 from __future__ import annotations
@@ -17,24 +18,25 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion.timeline import Bools, Ints, Timeline
 
-HALF = 0.13  # seconds to each side: three frames at 25 a second
-CALM_HALF = 0.33  # of the pose where it is calm
-CALM = (0.006, 0.015)  # IOD by which the two filters may differ: calm below, moving above
-QUICK = (
-    0.008,
-    0.018,
-)  # IOD by which a point or the head leaves its filter: noise below; a blink, closing lips, a jerk above stay
-MOST_TAPS = 24  # frames to each side, whatever the rate
-ONE_EURO_POSE = (1.0, 8.0)  # least cutoff in Hz, beta (speeds in IOD or radians a second)
+HALF_WIDTH = 0.13  # seconds to each side: three frames at 25 per second
+STILL_HALF_WIDTH = 0.33  # seconds to each side, for the pose of a still head
+STILL_RANGE = (0.006, 0.015)  # IOD between the two filters: still below, moving above
+FAST_RANGE = (0.008, 0.018)  # IOD from the filter: noise below; blinks, lips and jerks above
+MAX_TAPS = 24  # frames to each side at any rate
+ONE_EURO_POSE = (1.0, 8.0)  # minimum cutoff in Hz, beta (speeds in IOD or radians per second)
 ONE_EURO_EXPRESSION = (1.5, 30.0)
 ONE_EURO_GAZE = (1.0, 8.0)
-ONE_EURO_SPEED = 1.0  # Hz, cutoff of the speed itself
+ONE_EURO_SPEED = 1.0  # Hz, cutoff of the speed
 BLOCK = 512  # frames whose weights are in memory at a time
-CHECKPOINT = 128  # frames between kept states of the causal filter
+CHECKPOINT = 128  # frames between stored states of the causal filter
 
 
-class Smoother(Protocol):
-    """Smoothed rows of a clip. `pose` and `gaze` are whole; expressions come by window. Rows of unseen frames mean nothing."""
+class SmoothedMotion(Protocol):
+    """Smoothed rows of a clip. Rows of undetected frames are undefined.
+
+    Attributes:
+        pose, gaze: (T, 7), (T, 2, 2) rows of the whole clip; expressions are read by windows.
+    """
 
     pose: Array
     gaze: Array
@@ -42,118 +44,156 @@ class Smoother(Protocol):
     def expression(self, start: int, stop: int) -> Array: ...
 
 
-def local_quadratic(
-    seconds: Array, run: Ints, usable: Bools, half: float, start: int, stop: int
+def local_quadratic_weights(
+    seconds: Array, segment: Ints, usable: Bools, half_width: float, start: int, stop: int
 ) -> Array:
-    """Weights (stop - start, 2 K + 1) of each frame's neighbours -K..K in its smoothed value; K depends on half and the clip alone.
+    """Return the weights of each frame's neighbours -K..K in its smoothed value.
 
-    A frame's value is that of the parabola fitted to the seen frames of its run within `half` seconds, Epanechnikov weights.
+    The value is that of a parabola fitted to the usable frames of the segment within `half_width`
+    seconds, with Epanechnikov weights. K depends on half_width and the clip alone.
+
+    Args:
+        seconds: (T,) times.
+        segment: (T,) segment numbers.
+        usable: (T,) frames that take part.
+        half_width: seconds to each side.
+        start, stop: frames to compute.
+
+    Returns:
+        (stop - start, 2 K + 1).
     """
-    taps = reach(seconds, half)
+    taps = count_taps(seconds, half_width)
     offsets = np.arange(-taps, taps + 1)
-    index = np.arange(start, stop)[:, None] + offsets
-    inside = (index >= 0) & (index < len(seconds))
-    index = np.clip(index, 0, len(seconds) - 1)
-    here = np.arange(start, stop)
-    u = (seconds[index] - seconds[here, None]) / max(half, 1e-9)
-    use = inside & usable[index] & (run[index] == run[here, None]) & (np.abs(u) < 1)
-    w = np.where(use, 1 - u**2, 0.0)
-    u = np.where(use, u, 0.0)
+    neighbours = np.arange(start, stop)[:, None] + offsets
+    in_clip = (neighbours >= 0) & (neighbours < len(seconds))
+    neighbours = np.clip(neighbours, 0, len(seconds) - 1)
+    frames = np.arange(start, stop)
+    u = (seconds[neighbours] - seconds[frames, None]) / max(half_width, 1e-9)
+    used = (
+        in_clip
+        & usable[neighbours]
+        & (segment[neighbours] == segment[frames, None])
+        & (np.abs(u) < 1)
+    )
+    kernel = np.where(used, 1 - u**2, 0.0)
+    u = np.where(used, u, 0.0)
     powers = np.stack([np.ones_like(u), u, u**2], -1)
-    moments = np.einsum("tk,tki,tkj->tij", w, powers, powers)
-    # the slope and bend that too few neighbours leave open stay zero
+    moments = np.einsum("tk,tki,tkj->tij", kernel, powers, powers)
+    # slope and curvature that too few neighbours leave undetermined become zero
     moments += np.diag([1e-12, 1e-9, 1e-9])
-    first = np.linalg.solve(
+    solution = np.linalg.solve(
         moments, np.broadcast_to([[1.0], [0.0], [0.0]], (*moments.shape[:2], 1))
     )[..., 0]
-    return np.asarray(w * np.einsum("ti,tki->tk", first, powers))
+    return np.asarray(kernel * np.einsum("ti,tki->tk", solution, powers))
 
 
-def reach(seconds: Array, half: float) -> int:
-    """How many frames to each side lie within `half` seconds where the frames are closest, at most MOST_TAPS."""
-    if len(seconds) < 2 or half <= 0:
+def count_taps(seconds: Array, half_width: float) -> int:
+    """Return the most frames within `half_width` seconds to one side, at most MAX_TAPS."""
+    if len(seconds) < 2 or half_width <= 0:
         return 0
-    return int(min(np.ceil(half / np.min(np.diff(seconds))), MOST_TAPS))
+    return int(min(np.ceil(half_width / np.min(np.diff(seconds))), MAX_TAPS))
 
 
-def apply(weights: Array, rows: Array, before: int) -> Array:
-    """Sum over neighbours. weights: (n, 2 K + 1).  rows: (m, ...), the first of which lies `before` frames ahead of the first result.
+def apply_weights(weights: Array, rows: Array, offset: int) -> Array:
+    """Return the weighted sums over neighbours.
 
-    Adds one neighbour after the other, so that the result is the same bit for bit whatever the window.
+    Neighbours are added one after the other, so that the result is bit-identical for any window.
+
+    Args:
+        weights: (n, 2 K + 1).
+        rows: (m, ...) rows, of which the first is `offset` frames before the first result.
+        offset: see rows.
+
+    Returns:
+        (n, ...).
     """
     count, width = weights.shape
     taps = width // 2
     out = np.zeros((count, *rows.shape[1:]))
-    extra = (1,) * (rows.ndim - 1)
+    trailing = (1,) * (rows.ndim - 1)
     for k in range(width):
-        low = before - taps + k
-        first, last = max(0, -low), min(count, len(rows) - low)
+        shift = offset - taps + k
+        first, last = max(0, -shift), min(count, len(rows) - shift)
         if first < last:
             out[first:last] += (
-                weights[first:last, k].reshape(-1, *extra) * rows[first + low : last + low]
+                weights[first:last, k].reshape(-1, *trailing) * rows[first + shift : last + shift]
             )
     return out
 
 
-class ZeroPhase:
-    """The centred filter; see the module."""
+class ZeroPhaseFilter:
+    """Centred filter of the module's description, as a SmoothedMotion."""
 
-    def __init__(self, store: MotionStore, line: Timeline, smooth: float) -> None:
-        self._store, self._line = store, line
-        self._half = HALF * smooth
-        self._taps = reach(line.seconds, self._half)
-        self.pose = self._pose(CALM_HALF * smooth) if smooth > 0 else line.pose
-        self.gaze = self._whole(line.gaze, self._half, line.clear) if smooth > 0 else line.gaze
+    def __init__(self, store: MotionStore, timeline: Timeline, smooth: float) -> None:
+        self._store, self._timeline = store, timeline
+        self._half_width = HALF_WIDTH * smooth
+        self._taps = count_taps(timeline.seconds, self._half_width)
+        self.pose = self._filter_pose(STILL_HALF_WIDTH * smooth) if smooth > 0 else timeline.pose
+        self.gaze = (
+            self._filter_rows(timeline.gaze, self._half_width, timeline.unoccluded)
+            if smooth > 0
+            else timeline.gaze
+        )
 
-    def _whole(self, rows: Array, half: float, usable: Bools) -> Array:
-        line, taps = self._line, reach(self._line.seconds, half)
-        out = np.zeros_like(rows)
-        for start in range(0, len(line), BLOCK):
-            stop, first = min(start + BLOCK, len(line)), max(start - taps, 0)
-            weights = local_quadratic(line.seconds, line.run, usable, half, start, stop)
-            out[start:stop] = apply(weights, rows[first : stop + taps], start - first)
-        return out
+    def _filter_rows(self, rows: Array, half_width: float, usable: Bools) -> Array:
+        timeline, taps = self._timeline, count_taps(self._timeline.seconds, half_width)
+        filtered = np.zeros_like(rows)
+        for start in range(0, len(timeline), BLOCK):
+            stop, first = min(start + BLOCK, len(timeline)), max(start - taps, 0)
+            weights = local_quadratic_weights(
+                timeline.seconds, timeline.segment, usable, half_width, start, stop
+            )
+            filtered[start:stop] = apply_weights(weights, rows[first : stop + taps], start - first)
+        return filtered
 
-    def _pose(self, calm_half: float) -> Array:
-        line = self._line
-        near, far = (self._whole(line.pose, half, line.valid) for half in (self._half, calm_half))
-        distance = self._apart(near, far)
-        taps = reach(line.seconds, calm_half)
-        worst = (
-            distance.copy()
-        )  # of the neighbourhood: the change from one filter to the other must be slow itself
+    def _filter_pose(self, still_half_width: float) -> Array:
+        timeline = self._timeline
+        narrow, wide = (
+            self._filter_rows(timeline.pose, half_width, timeline.valid)
+            for half_width in (self._half_width, still_half_width)
+        )
+        distance = self._distance(narrow, wide)
+        taps = count_taps(timeline.seconds, still_half_width)
+        max_distance = distance.copy()  # over the neighbourhood, so that the filters change slowly
         for k in range(1, taps + 1):
-            worst[k:] = np.maximum(worst[k:], distance[:-k])
-            worst[:-k] = np.maximum(worst[:-k], distance[k:])
-        share = self._whole(smoothstep(*CALM, worst), calm_half, line.valid)[:, None]
-        calm = far + np.clip(share, 0, 1) * (near - far)
-        quick = smoothstep(*QUICK, self._apart(line.pose, near))[:, None]
-        return np.asarray(calm + quick * (line.pose - calm))
+            max_distance[k:] = np.maximum(max_distance[k:], distance[:-k])
+            max_distance[:-k] = np.maximum(max_distance[:-k], distance[k:])
+        motion = self._filter_rows(
+            smoothstep(*STILL_RANGE, max_distance), still_half_width, timeline.valid
+        )[:, None]
+        smoothed = wide + np.clip(motion, 0, 1) * (narrow - wide)
+        keep = smoothstep(*FAST_RANGE, self._distance(timeline.pose, narrow))[:, None]
+        return np.asarray(smoothed + keep * (timeline.pose - smoothed))
 
-    def _apart(self, a: Array, b: Array) -> Array:
-        """(T,) how far two paths of the pose lie apart where the face was seen, in IOD (or radians)."""
-        apart = a - b
-        apart[:, 4:] /= np.exp(self._line.pose[:, 3:4])  # to IOD
-        apart[:, 6] = 0  # depth does not show
-        return np.asarray(np.linalg.norm(apart, axis=-1) * self._line.valid)
+    def _distance(self, a: Array, b: Array) -> Array:
+        """Return the distance (T,) of two poses of detected frames, in IOD (or radians)."""
+        difference = a - b
+        difference[:, 4:] /= np.exp(self._timeline.pose[:, 3:4])  # to IOD
+        difference[:, 6] = 0  # depth is not visible
+        return np.asarray(np.linalg.norm(difference, axis=-1) * self._timeline.valid)
 
     def expression(self, start: int, stop: int) -> Array:
-        """(stop - start, 468, 3) float64."""
-        if self._half <= 0:
+        """Return the smoothed expressions, (stop - start, 468, 3) float64."""
+        if self._half_width <= 0:
             return np.asarray(self._store.window(start, stop).arrays["expression"], np.float64)
         first = max(start - self._taps, 0)
         rows = np.asarray(
             self._store.window(first, stop + self._taps).arrays["expression"], np.float64
         )
-        line = self._line
-        weights = local_quadratic(line.seconds, line.run, line.clear, self._half, start, stop)
-        calm, raw = apply(weights, rows, start - first), rows[start - first : stop - first]
-        apart = np.linalg.norm(raw - calm, axis=-1, keepdims=True)
-        return np.asarray(calm + smoothstep(*QUICK, apart) * (raw - calm))
+        timeline = self._timeline
+        weights = local_quadratic_weights(
+            timeline.seconds, timeline.segment, timeline.unoccluded, self._half_width, start, stop
+        )
+        smoothed, raw = (
+            apply_weights(weights, rows, start - first),
+            rows[start - first : stop - first],
+        )
+        distance = np.linalg.norm(raw - smoothed, axis=-1, keepdims=True)
+        return np.asarray(smoothed + smoothstep(*FAST_RANGE, distance) * (raw - smoothed))
 
 
-class _OneEuro:
-    """Casiez et al. 2012, on arrays, by time stamps."""
+class _OneEuroFilter:
+    """One-Euro filter of arrays at given time stamps (Casiez et al. 2012)."""
 
     def __init__(self, cutoff: float, beta: float) -> None:
         self._cutoff, self._beta = cutoff, beta
@@ -167,115 +207,134 @@ class _OneEuro:
         self.value, self.speed = state
 
     def step(self, x: Array, seconds: float) -> Array:
-        """The filtered x, `seconds` after the last one; x itself at a beginning."""
+        """Return the filtered x, `seconds` after the previous one; x itself at the beginning."""
         if self.value is None:
             self.value, self.speed = x, np.zeros_like(x)
             return x
         speed = (x - self.value) / seconds
-        self.speed = self.speed + _share(np.asarray(ONE_EURO_SPEED), seconds) * (speed - self.speed)
+        self.speed = self.speed + _smoothing_factor(np.asarray(ONE_EURO_SPEED), seconds) * (
+            speed - self.speed
+        )
         cutoff = self._cutoff + self._beta * np.abs(self.speed)
-        self.value = self.value + _share(cutoff, seconds) * (x - self.value)
+        self.value = self.value + _smoothing_factor(cutoff, seconds) * (x - self.value)
         return self.value
 
 
-def _share(cutoff: Array, seconds: float) -> Array:
-    r = 2 * np.pi * cutoff * seconds
-    return np.asarray(r / (r + 1))
+def _smoothing_factor(cutoff: Array, seconds: float) -> Array:
+    rate = 2 * np.pi * cutoff * seconds
+    return np.asarray(rate / (rate + 1))
 
 
-class Causal:
-    """One-Euro: no frame depends on a later one. Restarts with every run. States are kept now and then, so any window can be asked for."""
+class CausalFilter:
+    """One-Euro filter as a SmoothedMotion: no frame depends on a later one.
 
-    def __init__(self, store: MotionStore, line: Timeline, smooth: float) -> None:
-        self._store, self._line, self._smooth = store, line, smooth
-        self._kept: dict[int, tuple[int | None, tuple[Array | None, Array | float]]] = {}
-        seen = np.flatnonzero(line.valid)
-        iod = float(np.exp(line.pose[seen[0], 3])) if len(seen) else 1.0
-        units = np.array([1, 1, 1, 1, iod, iod, iod])  # speeds are in radians and IOD a second
+    The filter restarts with every segment. Its states are stored at intervals, so that any window
+    can be read.
+    """
+
+    def __init__(self, store: MotionStore, timeline: Timeline, smooth: float) -> None:
+        self._store, self._timeline, self._smooth = store, timeline, smooth
+        self._checkpoints: dict[int, tuple[int | None, tuple[Array | None, Array | float]]] = {}
+        detected = np.flatnonzero(timeline.valid)
+        iod = float(np.exp(timeline.pose[detected[0], 3])) if len(detected) else 1.0
+        units = np.array([1, 1, 1, 1, iod, iod, iod])  # speeds are in radians and IOD per second
         self.pose = (
-            self._scalars(line.pose / units, ONE_EURO_POSE, line.valid) * units
+            self._filter_rows(timeline.pose / units, ONE_EURO_POSE, timeline.valid) * units
             if smooth > 0
-            else line.pose
+            else timeline.pose
         )
-        self.gaze = self._scalars(line.gaze, ONE_EURO_GAZE, line.clear) if smooth > 0 else line.gaze
+        self.gaze = (
+            self._filter_rows(timeline.gaze, ONE_EURO_GAZE, timeline.unoccluded)
+            if smooth > 0
+            else timeline.gaze
+        )
 
-    def _filter(self, constants: tuple[float, float]) -> _OneEuro:
+    def _create_filter(self, constants: tuple[float, float]) -> _OneEuroFilter:
         cutoff, beta = constants
-        return _OneEuro(cutoff / self._smooth, beta / self._smooth)
+        return _OneEuroFilter(cutoff / self._smooth, beta / self._smooth)
 
-    def _scalars(self, rows: Array, constants: tuple[float, float], usable: Bools) -> Array:
-        out, state, last = rows.copy(), self._filter(constants), None
+    def _filter_rows(self, rows: Array, constants: tuple[float, float], usable: Bools) -> Array:
+        filtered, state, last = rows.copy(), self._create_filter(constants), None
         for i in np.flatnonzero(usable):
-            last = self._advance(state, int(i), last, rows[i], out[i])
-        return out
+            last = self._advance(state, int(i), last, rows[i], filtered[i])
+        return filtered
 
-    def _advance(self, state: _OneEuro, i: int, last: int | None, x: Array, out: Array) -> int:
-        line = self._line
-        if last is not None and line.run[i] != line.run[last]:
+    def _advance(
+        self, state: _OneEuroFilter, i: int, last: int | None, x: Array, out: Array
+    ) -> int:
+        timeline = self._timeline
+        if last is not None and timeline.segment[i] != timeline.segment[last]:
             state.resume((None, 0.0))
         out[...] = state.step(
-            np.array(x), 0.0 if last is None else float(line.seconds[i] - line.seconds[last])
+            np.array(x),
+            0.0 if last is None else float(timeline.seconds[i] - timeline.seconds[last]),
         )
         return i
 
     def expression(self, start: int, stop: int) -> Array:
-        """(stop - start, 468, 3) float64."""
+        """Return the smoothed expressions, (stop - start, 468, 3) float64."""
         rows = np.asarray(self._store.window(start, stop).arrays["expression"], np.float64)
         if self._smooth == 0:
             return rows
-        state = self._filter(ONE_EURO_EXPRESSION)
-        at, last = max((k for k in self._kept if k <= start), default=0), None
-        if at in self._kept:
-            last, kept = self._kept[at]
-            state.resume(kept)
-        out = rows.copy()
-        while at < stop:
-            # frames before the window are only run through, in pieces
-            upto = start if at < start else stop
-            upto = min(upto, (at // CHECKPOINT + 1) * CHECKPOINT)
-            piece = (
-                rows[at - start : upto - start]
-                if at >= start
-                else self._store.window(at, upto).arrays["expression"]
+        state = self._create_filter(ONE_EURO_EXPRESSION)
+        frame, last = max((k for k in self._checkpoints if k <= start), default=0), None
+        if frame in self._checkpoints:
+            last, stored = self._checkpoints[frame]
+            state.resume(stored)
+        filtered = rows.copy()
+        while frame < stop:
+            # frames before the window are filtered only for the state, in blocks
+            block_end = start if frame < start else stop
+            block_end = min(block_end, (frame // CHECKPOINT + 1) * CHECKPOINT)
+            block = (
+                rows[frame - start : block_end - start]
+                if frame >= start
+                else self._store.window(frame, block_end).arrays["expression"]
             )
-            for i in range(at, upto):
-                if self._line.clear[i]:
-                    x = np.asarray(piece[i - at], np.float64)
+            for i in range(frame, block_end):
+                if self._timeline.unoccluded[i]:
+                    x = np.asarray(block[i - frame], np.float64)
                     last = self._advance(
-                        state, i, last, x, out[i - start] if i >= start else np.empty_like(x)
+                        state, i, last, x, filtered[i - start] if i >= start else np.empty_like(x)
                     )
-            at = upto
-            if at % CHECKPOINT == 0:
-                self._kept[at] = last, state.state()
-        return out
+            frame = block_end
+            if frame % CHECKPOINT == 0:
+                self._checkpoints[frame] = last, state.state()
+        return filtered
 
 
-def smoother(store: MotionStore, line: Timeline, smooth: float, causal: bool) -> Smoother:
-    """The filter that the options ask for. smooth 0: the rows as they are."""
-    return Causal(store, line, smooth) if causal else ZeroPhase(store, line, smooth)
+def create_filter(
+    store: MotionStore, timeline: Timeline, smooth: float, causal: bool
+) -> SmoothedMotion:
+    """Return the filter for the options; smooth 0 leaves the rows unchanged."""
+    return (
+        CausalFilter(store, timeline, smooth)
+        if causal
+        else ZeroPhaseFilter(store, timeline, smooth)
+    )
 
 
-class Filled:
-    """What was smoothed, with every gap filled from its two sides; see `Timeline`."""
+class GapFilledMotion:
+    """Smoothed motion with every gap interpolated from both sides; see `Timeline`."""
 
-    def __init__(self, line: Timeline, smooth: Smoother) -> None:
-        self._line, self._smooth = line, smooth
-        self.pose = line.lost.fill(smooth.pose)
-        self.gaze = line.covered.fill(smooth.gaze)
+    def __init__(self, timeline: Timeline, smoothed: SmoothedMotion) -> None:
+        self._timeline, self._smoothed = timeline, smoothed
+        self.pose = timeline.unseen_gaps.fill(smoothed.pose)
+        self.gaze = timeline.occluded_gaps.fill(smoothed.gaze)
 
     def expression(self, start: int, stop: int) -> Array:
-        """(stop - start, 468, 3) float64."""
-        gaps = self._line.covered
-        rows = self._smooth.expression(start, stop)
+        """Return the expressions, (stop - start, 468, 3) float64."""
+        gaps = self._timeline.occluded_gaps
+        rows = self._smoothed.expression(start, stop)
         ends: dict[int, Array] = {}
-        for i in np.flatnonzero(~self._line.clear[start:stop]):
-            a, b, mix = (
-                int(gaps.before[start + i]),
-                int(gaps.after[start + i]),
-                float(gaps.mix[start + i]),
+        for i in np.flatnonzero(~self._timeline.unoccluded[start:stop]):
+            previous, next_, blend = (
+                int(gaps.previous[start + i]),
+                int(gaps.next[start + i]),
+                float(gaps.blend[start + i]),
             )
-            for end in (a, b):
+            for end in (previous, next_):
                 if end not in ends:
-                    ends[end] = self._smooth.expression(end, end + 1)[0]
-            rows[i] = ends[a] + mix * (ends[b] - ends[a])
+                    ends[end] = self._smoothed.expression(end, end + 1)[0]
+            rows[i] = ends[previous] + blend * (ends[next_] - ends[previous])
         return rows

@@ -1,6 +1,6 @@
-"""A clip's small scalars, read once: when its frames are, where its face was seen, where scenes change, what fills the gaps.
+"""Scalars of a clip, read once: time stamps, detections, scene cuts and gaps.
 
-About a hundred bytes a frame are kept; expressions stay on disk.
+About a hundred bytes per frame are kept; expressions stay on disk.
 """
 
 from __future__ import annotations
@@ -16,196 +16,219 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 
 WINDOW = 64  # frames read at a time
-SHORT_GAP = 0.5  # seconds: up to here a lost face is interpolated from both sides
-EASE = 0.6  # seconds in which the motion fades out in a long gap, and in again before its end
-COVERED = 0.72  # of the usual certainty of the mesh network: below it something covers the face
-COVERED_MARGIN = 2  # frames to each side that a cover spoils as well
-JUMP_SHIFT, JUMP_SCALE, JUMP_TURN = (
-    0.5,
-    0.25,
-    0.6,
-)  # IOD, log and radians between two frames: more is a cut
+SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
+FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
+OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
+OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used either
+# IOD, log and radians between two frames; a larger change is a cut
+JUMP_SHIFT, JUMP_SCALE, JUMP_ANGLE = 0.5, 0.25, 0.6
 
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Gaps:
-    """What stands in for frames that cannot be used: between frame `before` and frame `after`, `mix` (0..1) of the way. (T,) each.
+class GapInterpolation:
+    """Interpolation of unusable frames between usable ones, (T,) each.
 
-    A usable frame is its own neighbour on both sides; at the clip's ends the nearest usable frame holds.
+    A usable frame is its own neighbour on both sides. At the ends of the clip the nearest usable
+    frame is repeated.
+
+    Attributes:
+        previous, next: usable frames on both sides.
+        blend: weight 0..1 of the next one.
     """
 
-    before: Ints
-    after: Ints
-    mix: Array
+    previous: Ints
+    next: Ints
+    blend: Array
 
     def fill(self, rows: Array) -> Array:
-        """Rows (T, ...) with the gaps filled."""
+        """Return rows (T, ...) with the gaps filled."""
         if not len(rows):
             return rows
-        mix = self.mix.reshape(-1, *(1,) * (rows.ndim - 1))
-        first = rows[self.before]
-        return np.asarray(np.where(mix == 0, first, first + mix * (rows[self.after] - first)))
+        blend = self.blend.reshape(-1, *(1,) * (rows.ndim - 1))
+        first = rows[self.previous]
+        return np.asarray(np.where(blend == 0, first, first + blend * (rows[self.next] - first)))
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Per frame of a clip of T frames.
+    """Scalars of a clip of T frames.
 
-    seconds: (T,).  valid: (T,) the face was seen.  clear: (T,) and nothing covered it: its expression can be trusted.
-    pose: (T, 7) as in the motion file, after a cut as if framed like the longest scene.  gaze: (T, 2, 2).  shot: (T,) number of the
-    scene.  run: (T,) number of the stretch that a filter may look across (scenes, and the parts between long gaps).
-    lost: fills frames that are not valid; covered: those that are not clear.
-    weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
+    Attributes:
+        seconds: (T,) times.
+        valid: (T,) the face was detected.
+        unoccluded: (T,) the face was detected and not occluded; its expression is reliable.
+        pose: (T, 7) as in the motion file; after a cut as if framed like the longest framing.
+        gaze: (T, 2, 2).
+        scene: (T,) number of the scene.
+        segment: (T,) number of the stretch that a filter may cover (a scene, split at long gaps).
+        unseen_gaps: fills frames that are not valid.
+        occluded_gaps: fills frames that are not unoccluded.
+        weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
     """
 
     seconds: Array
     valid: Bools
-    clear: Bools
+    unoccluded: Bools
     pose: Array
     gaze: Array
-    shot: Ints
-    run: Ints
-    lost: Gaps
-    covered: Gaps
+    scene: Ints
+    segment: Ints
+    unseen_gaps: GapInterpolation
+    occluded_gaps: GapInterpolation
     weight: Array
 
     def __len__(self) -> int:
         return len(self.seconds)
 
 
-def scan(store: MotionStore) -> Timeline:
-    """Reads a motion of kind "mesh" through once, in windows."""
-    parts = [_small(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
+def read_timeline(store: MotionStore) -> Timeline:
+    """Read a motion of kind "mesh" once, in windows."""
+    parts = [_read_scalars(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
     if not parts:
-        parts = [_small(store.window(0, 0))]
+        parts = [_read_scalars(store.window(0, 0))]
     seconds, valid, pose, gaze, track, logit, cut = (
         np.concatenate([p[i] for p in parts]) for i in range(7)
     )
-    new_shot, new_scene = _cuts(valid, pose, track, cut)
-    shot = np.cumsum(new_shot).astype(np.intp)
-    clear = _clear(valid, logit)
-    lost = _gaps(seconds, valid)
-    # a stretch ends with its scene, and with a long gap
-    seen = np.flatnonzero(valid)
-    long_gap = np.zeros(len(valid), np.intp)
-    long_gap[seen[1:]] = np.diff(seconds[seen]) > SHORT_GAP
+    scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
+    scene = np.cumsum(scene_begins).astype(np.intp)
+    unoccluded = _find_unoccluded(valid, logit)
+    unseen_gaps = _interpolate_gaps(seconds, valid)
+    # a segment ends with its scene, and at a long gap
+    detected = np.flatnonzero(valid)
+    after_long_gap = np.zeros(len(valid), np.intp)
+    after_long_gap[detected[1:]] = np.diff(seconds[detected]) > SHORT_GAP
     return Timeline(
         seconds,
         valid,
-        clear,
-        _one_framing(valid, pose, np.cumsum(new_scene).astype(np.intp)),
+        unoccluded,
+        _normalise_framing(valid, pose, np.cumsum(framing_begins).astype(np.intp)),
         gaze,
-        shot,
-        shot + np.cumsum(long_gap),
-        lost,
-        _gaps(seconds, clear),
-        _weight(seconds, valid, lost),
+        scene,
+        scene + np.cumsum(after_long_gap),
+        unseen_gaps,
+        _interpolate_gaps(seconds, unoccluded),
+        _motion_weight(seconds, valid, unseen_gaps),
     )
 
 
-def _small(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools]:
+def _read_scalars(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools]:
+    """Return the scalars of one window."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
-    a, none = motion.arrays, np.zeros(len(motion))
+    arrays, zeros = motion.arrays, np.zeros(len(motion))
     return (
         seconds,
         np.array(motion.valid),
-        np.asarray(a["pose"], np.float64),
-        np.asarray(a["gaze"], np.float64),
-        np.asarray(a.get("track", none), np.intp),
-        np.asarray(a.get("logit", none), np.float64),
-        np.asarray(a.get("cut", none), bool),
+        np.asarray(arrays["pose"], np.float64),
+        np.asarray(arrays["gaze"], np.float64),
+        np.asarray(arrays.get("track", zeros), np.intp),
+        np.asarray(arrays.get("logit", zeros), np.float64),
+        np.asarray(arrays.get("cut", zeros), bool),
     )
 
 
-def _clear(valid: Bools, logit: Array) -> Bools:
-    """Frames whose face nothing covers: the network's certainty there is not far below the clip's median, nor in a neighbour.
+def _find_unoccluded(valid: Bools, logit: Array) -> Bools:
+    """Return the frames at least OCCLUSION_MARGIN away from logits far below the clip's median.
 
-    A hand over the mouth takes a third of the certainty, speech and turns up to a quarter.
+    A hand over the mouth lowers the logit by a third; speech and head rotation by up to a quarter.
     """
-    usual = float(np.median(logit[valid])) if valid.any() else 0.0
-    if usual <= 0:
+    median = float(np.median(logit[valid])) if valid.any() else 0.0
+    if median <= 0:
         return valid
-    doubtful = valid & (logit < COVERED * usual)
-    # not "same": that has the kernel's length when the clip is shorter
-    wide = (
-        np.convolve(doubtful, np.ones(2 * COVERED_MARGIN + 1))[
-            COVERED_MARGIN : COVERED_MARGIN + len(valid)
+    occluded = valid & (logit < OCCLUDED_LOGIT_SHARE * median)
+    # mode "same" would have the kernel's length for a shorter clip
+    dilated = (
+        np.convolve(occluded, np.ones(2 * OCCLUSION_MARGIN + 1))[
+            OCCLUSION_MARGIN : OCCLUSION_MARGIN + len(valid)
         ]
         > 0
     )
-    clear = valid & ~wide
-    return clear if clear.any() else valid
+    unoccluded = valid & ~dilated
+    return unoccluded if unoccluded.any() else valid
 
 
-def _neighbours(valid: Bools) -> tuple[Ints, Ints]:
-    """For each frame the last seen one at or before it (-1: none) and the first at or after it (T: none)."""
-    at = np.arange(len(valid))
-    before = np.maximum.accumulate(np.where(valid, at, -1)) if len(valid) else at
-    after = np.minimum.accumulate(np.where(valid, at, len(valid))[::-1])[::-1] if len(valid) else at
-    return before, after
+def _nearest_usable(usable: Bools) -> tuple[Ints, Ints]:
+    """Return the last usable frame up to each frame (-1: none) and the first from it on (T)."""
+    frames = np.arange(len(usable))
+    if not len(usable):
+        return frames, frames
+    previous = np.maximum.accumulate(np.where(usable, frames, -1))
+    next_ = np.minimum.accumulate(np.where(usable, frames, len(usable))[::-1])[::-1]
+    return previous, next_
 
 
-def _cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bools, Bools]:
-    """Where a filter must stop (T,): on a seen frame with another track or beyond a cut, or after a jump that no head makes. Where the framing changed (T,)."""
-    shot, scene = np.zeros(len(valid), bool), np.zeros(len(valid), bool)
-    seen = np.flatnonzero(valid)
-    if len(seen) < 2:
-        return shot, scene
-    a, b = seen[:-1], seen[1:]
-    shift = np.linalg.norm(pose[b, 4:6] - pose[a, 4:6], axis=-1) / np.exp(pose[a, 3])
-    between = matrix_from_rotvec(pose[b, :3]) @ np.swapaxes(matrix_from_rotvec(pose[a, :3]), -1, -2)
-    turn = np.linalg.norm(rotvec_from_matrix(between), axis=-1)
-    moved = (shift > JUMP_SHIFT) | (np.abs(pose[b, 3] - pose[a, 3]) > JUMP_SCALE)
-    passed = np.cumsum(cut)  # a cut may fall on frames without the face
-    next_to, other = b == a + 1, (track[a] != track[b]) | (passed[a] != passed[b])
-    shot[b] = other | ((moved | (turn > JUMP_TURN)) & next_to)
-    scene[b] = moved & (next_to | other)
-    return shot, scene
+def _find_cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bools, Bools]:
+    """Return the frames at which a scene begins, and those at which the framing changes, (T,) each.
+
+    A scene begins at a detected frame with another track, after a cut of the tracker, or after a
+    jump that no head makes.
+    """
+    scene, framing = np.zeros(len(valid), bool), np.zeros(len(valid), bool)
+    detected = np.flatnonzero(valid)
+    if len(detected) < 2:
+        return scene, framing
+    previous, current = detected[:-1], detected[1:]
+    change = pose[current] - pose[previous]
+    shift = np.linalg.norm(change[:, 4:6], axis=-1) / np.exp(pose[previous, 3])
+    before, after = matrix_from_rotvec(pose[previous, :3]), matrix_from_rotvec(pose[current, :3])
+    angle = np.linalg.norm(rotvec_from_matrix(after @ np.swapaxes(before, -1, -2)), axis=-1)
+    framing_jump = (shift > JUMP_SHIFT) | (np.abs(change[:, 3]) > JUMP_SCALE)
+    cut_count = np.cumsum(cut)  # a cut may be on frames without a face
+    adjacent = current == previous + 1
+    new_track = track[previous] != track[current]
+    separate = new_track | (cut_count[previous] != cut_count[current])
+    scene[current] = separate | ((framing_jump | (angle > JUMP_ANGLE)) & adjacent)
+    framing[current] = framing_jump & (adjacent | separate)
+    return scene, framing
 
 
-def _one_framing(valid: Bools, pose: Array, scene: Ints) -> Array:
-    """Poses as if every scene were framed like the longest: its median size and place, movements in units of the face. Directions stay."""
-    if not len(scene) or not scene[-1]:
+def _normalise_framing(valid: Bools, pose: Array, framing: Ints) -> Array:
+    """Return poses as if every framing had the median size and position of the longest one.
+
+    Translations are in units of the face; rotations are unchanged.
+    """
+    if not len(framing) or not framing[-1]:
         return pose
-    counts = np.bincount(scene[valid], minlength=int(scene[-1]) + 1)
-    middles = np.stack(
+    counts = np.bincount(framing[valid], minlength=int(framing[-1]) + 1)
+    medians = np.stack(
         [
-            np.median(pose[valid & (scene == k), 3:], 0) if counts[k] else np.zeros(4)
+            np.median(pose[valid & (framing == k), 3:], 0) if counts[k] else np.zeros(4)
             for k in range(len(counts))
         ]
     )
     longest = int(np.argmax(counts))
-    base, own = middles[longest], middles[scene]
-    out = pose.copy()
-    out[:, 3] += base[0] - own[:, 0]
-    out[:, 4:] = base[1:] + (pose[:, 4:] - own[:, 1:]) * np.exp(base[0] - own[:, :1])
-    stays = ~valid | (scene == longest)
-    out[stays] = pose[stays]
-    return out
+    target, current = medians[longest], medians[framing]
+    normalised = pose.copy()
+    normalised[:, 3] += target[0] - current[:, 0]
+    zoom = np.exp(target[0] - current[:, :1])
+    normalised[:, 4:] = target[1:] + (pose[:, 4:] - current[:, 1:]) * zoom
+    unchanged = ~valid | (framing == longest)
+    normalised[unchanged] = pose[unchanged]
+    return normalised
 
 
-def _gaps(seconds: Array, usable: Bools) -> Gaps:
+def _interpolate_gaps(seconds: Array, usable: Bools) -> GapInterpolation:
+    """Return the interpolation of unusable frames by time."""
     count = len(usable)
-    before, after = _neighbours(usable)
-    has_before, has_after = before >= 0, after < count
-    first = np.where(has_before, before, np.where(has_after, after, 0))
-    last = np.where(has_after, after, np.where(has_before, before, 0))
+    previous, next_ = _nearest_usable(usable)
+    has_previous, has_next = previous >= 0, next_ < count
+    first = np.where(has_previous, previous, np.where(has_next, next_, 0))
+    last = np.where(has_next, next_, np.where(has_previous, previous, 0))
     length = np.where(last > first, seconds[last] - seconds[first], 1.0) if count else seconds
-    way = (seconds - seconds[first]) / length if count else seconds
-    return Gaps(first, last, np.where(last > first, smoothstep(0, 1, way), 0.0))
+    progress = (seconds - seconds[first]) / length if count else seconds
+    return GapInterpolation(first, last, np.where(last > first, smoothstep(0, 1, progress), 0.0))
 
 
-def _weight(seconds: Array, valid: Bools, gaps: Gaps) -> Array:
-    """1 on seen frames and in short gaps between two of them; fading with the distance from seen frames in others."""
+def _motion_weight(seconds: Array, valid: Bools, gaps: GapInterpolation) -> Array:
+    """Return 1 on detected frames and in short gaps, and a fade out to 0 in long gaps."""
     if not valid.any():
         return np.zeros(len(valid))
-    since, until = seconds - seconds[gaps.before], seconds[gaps.after] - seconds
-    short = (since > 0) & (until > 0) & (since + until <= SHORT_GAP)
-    # at the clip's ends one of the two is negative: there is nothing on that side
+    elapsed, remaining = seconds - seconds[gaps.previous], seconds[gaps.next] - seconds
+    short = (elapsed > 0) & (remaining > 0) & (elapsed + remaining <= SHORT_GAP)
+    # at the clip's ends one of the two is negative: there is no frame on that side
     fading = np.maximum(
-        *(np.where(side < 0, 0, 1 - smoothstep(0, EASE, side)) for side in (since, until))
+        *(np.where(side < 0, 0, 1 - smoothstep(0, FADE, side)) for side in (elapsed, remaining))
     )
     return np.asarray(np.where(valid | short, 1.0, fading))

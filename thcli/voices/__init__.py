@@ -1,1 +1,1 @@
-"""Voices: a portrait and a sound become pictures, one after the other."""
+"""Voices: speech to the motion of a face, or to images of a talking face."""

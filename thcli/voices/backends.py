@@ -1,4 +1,4 @@
-"""Voices: backends that turn speech into motion or pictures."""
+"""Backends of the voices, which turn speech into motion or images."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ VOICES = Stage(
     {
         "a2m": Backend(
             "thcli.voices.a2m.voice:load",
-            "log-mel and pitch to the mouth, a head that moves by itself",
+            "log-mel and pitch to mouth motion, with idle head motion",
             ("a2m-s", "a2m-s-free"),
         ),
         "a2m-free": Backend(
             "thcli.voices.a2m.voice:load_free",
-            "the same, of free recordings alone",
+            "the same, trained on free recordings alone",
             ("a2m-s-free",),
         ),
         "dh-s": Backend(
             "thcli.voices.diffused_heads.voice:load",
-            "Diffused Heads made small: paints 96 x 96 pictures of what a2m says",
+            "small Diffused Heads: 96 x 96 images from the motion of a2m",
             ("dh-s", "a2m-s", "a2m-s-free"),
         ),
         "diffused-heads": Backend(
             "thcli.voices.diffused_heads.published:load",
-            "Diffused Heads, CREMA; 128 x 128 pictures",
+            "Diffused Heads, CREMA; 128 x 128 images",
             ("diffused-heads",),
         ),
         "diffused-heads-lrw": Backend(

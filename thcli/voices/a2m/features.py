@@ -1,4 +1,4 @@
-"""What the network is given of a sound: log-mel above a floor, whether a voice is heard and how high it is."""
+"""Input features of the mouth network: log-mel above a floor, voicing and pitch height."""
 
 from __future__ import annotations
 
@@ -9,27 +9,35 @@ from thcli.audio.features import MEL, PITCH
 from thcli.audio.mel import BINS
 from thcli.core.types import Array32
 
-COLUMNS = BINS + 2
-FLOOR = -14.0  # ln of a band's energy, 11 below the bands of levelled speech: what is softer is all the same silence
-MIDDLE, SPREAD = -9.0, 3.0  # of what is above it
-VOICE = (60.0, 500.0)  # Hz: what is found outside of it is no voice
-USUAL = 160.0  # Hz
+INPUT_COLUMNS = BINS + 2
+FLOOR = -14.0  # ln of a band's energy, 11 below levelled speech; softer sound is silence
+MEAN, SPREAD = -9.0, 3.0  # of band energies above the floor
+VOICE_HERTZ = (60.0, 500.0)  # range of voices; pitch outside of it counts as unvoiced
+REFERENCE_HERTZ = 160.0  # pitch with height 0
 
 
-def inputs(rows: npt.ArrayLike) -> Array32:
-    """(T, 82) rows of `audio.features.heard` -> (T, COLUMNS) float32: bands about -1.7..2, voiced 0 or 1, octaves above a usual voice."""
-    heard = np.asarray(rows, np.float32)
-    bands = (np.logaddexp(heard[:, MEL], np.float32(FLOOR)) - np.float32(MIDDLE)) / np.float32(
+def network_inputs(rows: npt.ArrayLike) -> Array32:
+    """Return network inputs of `audio.features.extract_features` rows.
+
+    Args:
+        rows: (T, 82).
+
+    Returns:
+        (T, INPUT_COLUMNS) float32: bands about -1.7..2, voicing 0 or 1, octaves above
+        REFERENCE_HERTZ.
+    """
+    features = np.asarray(rows, np.float32)
+    bands = (np.logaddexp(features[:, MEL], np.float32(FLOOR)) - np.float32(MEAN)) / np.float32(
         SPREAD
     )
-    pitch = heard[:, PITCH]
-    voiced = (pitch > VOICE[0]) & (pitch < VOICE[1])
-    height = np.where(voiced, np.log2(np.maximum(pitch, VOICE[0]) / USUAL), 0)
+    pitch = features[:, PITCH]
+    voiced = (pitch > VOICE_HERTZ[0]) & (pitch < VOICE_HERTZ[1])
+    height = np.where(voiced, np.log2(np.maximum(pitch, VOICE_HERTZ[0]) / REFERENCE_HERTZ), 0)
     return np.column_stack([bands, voiced, height]).astype(np.float32)
 
 
-def silence(count: int) -> Array32:
-    """(count, COLUMNS) inputs of nothing at all: what is heard before a sound begins and after it ends."""
-    rows = np.zeros((count, COLUMNS), np.float32)
-    rows[:, :BINS] = (FLOOR - MIDDLE) / SPREAD
+def silent_inputs(count: int) -> Array32:
+    """Return inputs of silence, (count, INPUT_COLUMNS), for before and after the sound."""
+    rows = np.zeros((count, INPUT_COLUMNS), np.float32)
+    rows[:, :BINS] = (FLOOR - MEAN) / SPREAD
     return rows

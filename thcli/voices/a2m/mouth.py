@@ -1,4 +1,4 @@
-"""From the network's rows to the shape of a face: coefficients to a canonical mesh whose lips close exactly."""
+"""Network rows to canonical face shapes with exact lip gaps."""
 
 from __future__ import annotations
 
@@ -10,38 +10,49 @@ from thcli.core.types import Array, Array32
 from thcli.motion import closure
 from thcli.motion.canonical import lip_gaps, neutral
 
-LEAST = 0.004  # canonical units of opening under which lips touch: the tracker's own noise on closed lips
-USUAL = np.array(
-    [0.35, 0.75, 1.05, 1.25, 1.3, 1.25, 1.05, 0.75, 0.35]
-)  # of an opening, from corner to corner
-BLEND = 0.02  # canonical units of opening at which the shape's own profile counts as much as the usual one
+MIN_OPENING = 0.004  # canonical units; smaller openings (tracking noise) close the lips
+# mean lip gaps over their mean, from corner to corner
+GAP_PROFILE = np.array([0.35, 0.75, 1.05, 1.25, 1.3, 1.25, 1.05, 0.75, 0.35])
+PROFILE_BLEND = 0.02  # opening in canonical units at which the two gap profiles weigh equally
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
-    """basis: (K, 468, 3) one standard deviation of each coefficient, canonical units.  unit: the opening that counts as 1."""
+class MouthShapes:
+    """Mouth shapes of the network's coefficients.
+
+    Attributes:
+        basis: (K, 468, 3) one standard deviation of each coefficient, canonical units.
+        unit: opening in canonical units that a network output of 1 stands for.
+    """
 
     basis: Array32
     unit: float
 
     def faces(self, rows: Array32, scale: float = 1.0) -> Array:
-        """(T, K + 1) rows of the network -> (T, 468, 3) canonical shapes of the neutral face. scale: how far the mouth moves."""
-        moved = np.tensordot(
+        """Return canonical shapes (T, 468, 3) of the neutral face.
+
+        Args:
+            rows: (T, K + 1) rows of the network.
+            scale: amplitude of the mouth's motion.
+        """
+        displacement = np.tensordot(
             rows[:, :-1].astype(np.float64) * scale, self.basis.astype(np.float64), 1
         )
-        shape = neutral() + moved
+        shape = neutral() + displacement
         closure.set_lips(
-            shape, gaps(lip_gaps(shape), rows[:, -1].astype(np.float64) * self.unit * scale)
+            shape,
+            distribute_opening(lip_gaps(shape), rows[:, -1].astype(np.float64) * self.unit * scale),
         )
         return shape
 
 
-def gaps(there: Array, opening: Array) -> Array:
-    """(T, 9) gaps of the inner lips whose mean is `opening` (T,): as the shape has them, (T, 9), and as mouths usually have.
+def distribute_opening(shape_gaps: Array, opening: Array) -> Array:
+    """Return lip gaps (T, 9) whose mean is the opening less MIN_OPENING, at least 0.
 
-    What is hardly open is shut.
+    Args:
+        shape_gaps: (T, 9) gaps of the shape, which give the profile together with GAP_PROFILE.
+        opening: (T,) mean opening, canonical units.
     """
-    own = np.maximum(there, 0)
-    profile = own + BLEND * USUAL
+    profile = np.maximum(shape_gaps, 0) + PROFILE_BLEND * GAP_PROFILE
     profile /= profile.mean(-1, keepdims=True)
-    return np.asarray(np.maximum(opening - LEAST, 0)[:, None] * profile)
+    return np.asarray(np.maximum(opening - MIN_OPENING, 0)[:, None] * profile)

@@ -1,4 +1,4 @@
-"""The head that a mouth is put on: one that moves by itself, one that keeps still, or one that was recorded (`--pose`)."""
+"""Head motion of the voice: idle, still, or recorded in a motion file (`--pose`)."""
 
 from __future__ import annotations
 
@@ -11,98 +11,115 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.options import VoiceOptions
-from thcli.core.types import AnyArray, Array, Motion, Stamps
+from thcli.core.types import AnyArray, Array, Motion, Timestamps
 from thcli.motion import idle_motion, sliders
 from thcli.motion.canonical import neutral
-from thcli.motion.file import MotionFile
-from thcli.motion.idle_motion import Bearing, Speaking
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.idle_motion import HeadMotion, SpeechActivity
 from thcli.motion.observe import KIND
-from thcli.motion.smooth import Filled, ZeroPhase
-from thcli.motion.timeline import scan
+from thcli.motion.smooth import GapFilledMotion, ZeroPhaseFilter
+from thcli.motion.timeline import read_timeline
 
-SIZE = (512, 512)  # of the pictures that the motion is as if seen in
-CALM = 1.0  # smoothing of a recorded head
-
-
-class Head(Protocol):
-    """Puts faces (T, 468, 3), canonical, and blinks (T,) 0..1 on a head: motion of kind "mesh" with a constant `rest`."""
-
-    def motion(self, shape: Array, blink: Array, pts: Stamps, time_base: Fraction) -> Motion: ...
+SIZE = (512, 512)  # width and height of the virtual image, pixels
+SMOOTHING = 1.0  # strength of the smoothing of a recorded head
 
 
-def head(options: VoiceOptions, seed: int, speaking: Speaking) -> Head:
-    """The head that --pose names. Raises MediaError when it names a file that holds no head."""
+class HeadMotionSource(Protocol):
+    """Adds head motion to faces.
+
+    motion: canonical shapes (T, 468, 3) and blinks (T,) 0..1 -> motion of kind "mesh" with a
+    constant `rest`.
+    """
+
+    def motion(
+        self, shape: Array, blink: Array, pts: Timestamps, time_base: Fraction
+    ) -> Motion: ...
+
+
+def create_head(options: VoiceOptions, seed: int, speaking: SpeechActivity) -> HeadMotionSource:
+    """Return the head that --pose selects.
+
+    Raises:
+        MediaError: the file of --pose holds no head motion.
+    """
     if options.pose_file is not None:
-        return Recorded(MotionFile(options.pose_file), str(options.pose_file))
+        return RecordedHead(MotionFile(options.pose_file), str(options.pose_file))
     if options.pose == "still":
-        return Moving(idle_motion.still)
-    return Moving(lambda seconds: idle_motion.bearing(seconds, seed, speaking))
+        return ProceduralHead(idle_motion.still_head_motion)
+    return ProceduralHead(lambda seconds: idle_motion.idle_head_motion(seconds, seed, speaking))
 
 
-class Moving:
-    """A head that bears itself as a function of time says."""
+class ProceduralHead:
+    """Head whose motion is a function of time."""
 
-    def __init__(self, bears: Callable[[Array], Bearing]) -> None:
-        self._bears = bears
+    def __init__(self, head_motion: Callable[[Array], HeadMotion]) -> None:
+        self._head_motion = head_motion
 
-    def motion(self, shape: Array, blink: Array, pts: Stamps, time_base: Fraction) -> Motion:
-        """See `Head`."""
-        bearing = self._bears(np.asarray(pts * float(time_base), np.float64))
-        pitch, yaw, roll = np.degrees(bearing.turn).T
-        script = sliders.Script(
+    def motion(self, shape: Array, blink: Array, pts: Timestamps, time_base: Fraction) -> Motion:
+        """Return the motion; see `HeadMotionSource`."""
+        pose = self._head_motion(np.asarray(pts * float(time_base), np.float64))
+        pitch, yaw, roll = np.degrees(pose.rotation).T
+        curves = sliders.SliderCurves(
             yaw=yaw,
             pitch=pitch,
             roll=roll,
-            x=bearing.shift[:, 0],
-            y=bearing.shift[:, 1],
-            zoom=bearing.zoom,
+            x=pose.shift[:, 0],
+            y=pose.shift[:, 1],
+            zoom=pose.zoom,
             blink=blink,
-            brow=bearing.brow,
-            gaze_x=bearing.gaze[:, 0],
-            gaze_y=bearing.gaze[:, 1],
+            brow=pose.brow,
+            gaze_x=pose.gaze[:, 0],
+            gaze_y=pose.gaze[:, 1],
             extra=shape - neutral(),
         )
-        return resting(sliders.motion(script, pts, time_base, SIZE), _rest())
+        return with_rest_pose(
+            sliders.motion_from_sliders(curves, pts, time_base, SIZE), _rest_pose()
+        )
 
 
-class Recorded:
-    """The head of a motion file, forwards and backwards in turn where the sound lasts longer; from the pose that it begins with."""
+class RecordedHead:
+    """Head of a motion file, moving from the pose of the first frame.
+
+    A longer sound plays the file forwards and backwards in turn.
+    """
 
     def __init__(self, store: MotionFile, name: str) -> None:
         if store.kind != KIND:
             raise MediaError(
-                f"{name} holds motion of kind {store.kind!r}; a head is taken from kind {KIND!r}.",
-                "Make it with: thcli encode VIDEO.",
+                f"{name} holds motion of kind {store.kind!r}; --pose needs kind {KIND!r}.",
+                "Create it with: thcli encode VIDEO.",
             )
-        line = scan(store)
-        if not line.clear.any():
+        timeline = read_timeline(store)
+        if not timeline.unoccluded.any():
             raise MediaError(f"No frame of {name} shows a head.", "Choose another motion file.")
-        self._pose = Filled(line, ZeroPhase(store, line, CALM)).pose
-        self._seconds = line.seconds - line.seconds[0]
+        self._pose = GapFilledMotion(timeline, ZeroPhaseFilter(store, timeline, SMOOTHING)).pose
+        self._seconds = timeline.seconds - timeline.seconds[0]
         self._size = store.window(0, 0).constants["size"]
 
-    def motion(self, shape: Array, blink: Array, pts: Stamps, time_base: Fraction) -> Motion:
-        """See `Head`."""
+    def motion(self, shape: Array, blink: Array, pts: Timestamps, time_base: Fraction) -> Motion:
+        """Return the motion; see `HeadMotionSource`."""
         last = float(self._seconds[-1])
-        there = pts * float(time_base)
+        seconds = pts * float(time_base)
         if last > 0:
-            there = last - np.abs(last - there % (2 * last))
-        pose = np.stack([np.interp(there, self._seconds, column) for column in self._pose.T], -1)
-        made = sliders.motion(
-            sliders.Script(blink=blink, extra=shape - neutral()), pts, time_base, SIZE
-        )
-        arrays: dict[str, AnyArray] = {**made.arrays, "pose": pose}
-        made = replace(made, arrays=arrays, constants={**made.constants, "size": self._size})
-        return resting(made, self._pose[0])
+            seconds = last - np.abs(last - seconds % (2 * last))
+        pose = np.stack([np.interp(seconds, self._seconds, column) for column in self._pose.T], -1)
+        curves = sliders.SliderCurves(blink=blink, extra=shape - neutral())
+        still = sliders.motion_from_sliders(curves, pts, time_base, SIZE)
+        arrays: dict[str, AnyArray] = {**still.arrays, "pose": pose}
+        moving = replace(still, arrays=arrays, constants={**still.constants, "size": self._size})
+        return with_rest_pose(moving, self._pose[0])
 
 
-def resting(motion: Motion, rest: Array) -> Motion:
-    """The motion with the pose (7,) from which it moves."""
+def with_rest_pose(motion: Motion, rest: Array) -> Motion:
+    """Return the motion with the constant rest pose (7,)."""
     return replace(motion, constants={**motion.constants, "rest": rest})
 
 
-def _rest() -> Array:
-    """The pose of a head that does nothing."""
+def _rest_pose() -> Array:
+    """Return the pose of a head without motion, (7,)."""
     return np.asarray(
-        sliders.motion(sliders.Script(), [0], Fraction(1), SIZE).arrays["pose"][0], np.float64
+        sliders.motion_from_sliders(sliders.SliderCurves(), [0], Fraction(1), SIZE).arrays["pose"][
+            0
+        ],
+        np.float64,
     )

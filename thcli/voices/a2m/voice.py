@@ -1,4 +1,4 @@
-"""`a2m-s`: a sound to the motion of a face that says it, for the mesh engine (and whatever reads motion of kind "mesh")."""
+"""Voice `a2m`: speech to face motion of kind "mesh"."""
 
 from __future__ import annotations
 
@@ -9,139 +9,170 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.audio.features import heard
-from thcli.audio.resample_rows import WINDOW, windows
-from thcli.audio.voice_activity import spoken
-from thcli.core.device import resolve
+from thcli.audio.features import extract_features
+from thcli.audio.resample_rows import WINDOW, row_windows
+from thcli.audio.voice_activity import detect_speech
+from thcli.core.device import resolve_device
 from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import Speech
-from thcli.core.types import Array, Array32, Motion, Stamps
+from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.motion import sliders
 from thcli.motion.observe import KIND
 from thcli.voices.a2m import pose
-from thcli.voices.a2m.features import inputs, silence
-from thcli.voices.a2m.mouth import Shapes
-from thcli.voices.a2m.networks import HEARD, LATENT, REACH, STRIDE, WIDTH, Speaker
+from thcli.voices.a2m.features import network_inputs, silent_inputs
+from thcli.voices.a2m.mouth import MouthShapes
+from thcli.voices.a2m.networks import (
+    AUDIO_STRIDE,
+    LATENT,
+    LATENT_STRIDE,
+    REACH,
+    WIDTH,
+    MouthNetwork,
+)
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
-ROWS = Fraction(50)  # of motion a second
-CHUNK = 512  # rows that the network gives at a time, always the same ones: nothing depends on how the sound comes
-OPENS, CLOSES = (
-    (0.40, 0.12),
-    (0.05, 0.30),
-)  # seconds before speech in which lips may part, and after it in which they close
+ROWS_PER_SECOND = Fraction(50)  # of motion
+CHUNK_ROWS = 512  # motion rows per network call, at fixed positions of the sound
+OPENING_LEAD = (0.40, 0.12)  # seconds before speech between which lips begin to part
+CLOSING_LAG = (0.05, 0.30)  # seconds after speech between which lips close
 TEMPERATURE = 0.3
-BLINKS = 60 / sliders.BLINK_EVERY  # a minute
+BLINKS_PER_MINUTE = 60 / sliders.BLINK_INTERVAL
 
 
-class A2M:
-    """A Voice. Stateless between calls. networks: what they say is averaged."""
+class AudioToMotionVoice:
+    """Voice that averages the outputs of one or more networks. Stateless between calls."""
 
     motion_kind = KIND
 
-    def __init__(self, networks: Sequence[Speaker], run: RunOptions) -> None:
-        self._device = resolve(run.device)
+    def __init__(self, networks: Sequence[MouthNetwork], run: RunOptions) -> None:
+        self._device = resolve_device(run.device)
         self._networks = [network.eval().to(self._device) for network in networks]
         self._seed = run.seed
         bases = [network.basis.float().cpu().numpy() for network in networks]
-        self._shapes = Shapes(np.concatenate(bases), 1.0)
+        self._shapes = MouthShapes(np.concatenate(bases), 1.0)
 
     def speak(
-        self, speech: Speech, pts: Stamps, time_base: Fraction, options: VoiceOptions
+        self, speech: Speech, pts: Timestamps, time_base: Fraction, options: VoiceOptions
     ) -> Iterator[Motion]:
-        """See `Voice`. Constants: those of kind "mesh", and `rest`, the pose from which the head moves. Raises MediaError for the file of --pose."""
-        stretches = spoken(speech)
-        head = pose.head(options, self._seed, lambda seconds: speaking(stretches, seconds))
-        rate = options.blinks_a_minute(BLINKS)
-        length = float(pts[-1] * time_base) + 1 if len(pts) else 0.0
-        times = sliders.blink_times(length, self._seed, 60 / rate) if rate else []
+        """Yield the motion at the time stamps; see `Voice`.
+
+        Constants are those of kind "mesh" and `rest`, the pose from which the head moves.
+
+        Raises:
+            MediaError: the file of --pose cannot be used.
+        """
+        stretches = detect_speech(speech)
+        head = pose.create_head(
+            options, self._seed, lambda seconds: head_activity(stretches, seconds)
+        )
+        rate = options.blinks_per_minute(BLINKS_PER_MINUTE)
+        duration = float(pts[-1] * time_base) + 1 if len(pts) else 0.0
+        blink_times = sliders.draw_blink_times(duration, self._seed, 60 / rate) if rate else []
         temperature = TEMPERATURE if options.temperature is None else options.temperature
-        rows = self.rows(speech, temperature)
-        for chosen, window in windows(rows, ROWS, pts, time_base, size=WINDOW):
+        rows = self.predict_rows(speech, temperature)
+        for chosen, window in row_windows(rows, ROWS_PER_SECOND, pts, time_base, size=WINDOW):
             stamps = pts[chosen]
             seconds = np.asarray(stamps * float(time_base), np.float64)
-            near = [t for t in times if seconds[0] - 1 < t < seconds[-1] + 1]
-            blink = sliders.blinks(seconds, near)
-            said = window.at(stamps, time_base) * gate(stretches, seconds)[:, None].astype(
-                np.float32
-            )
-            yield head.motion(self._shapes.faces(said, options.mouth), blink, stamps, time_base)
+            near_blinks = [t for t in blink_times if seconds[0] - 1 < t < seconds[-1] + 1]
+            blink = sliders.blink_curve(seconds, near_blinks)
+            gate = mouth_gate(stretches, seconds)[:, None].astype(np.float32)
+            shapes = self._shapes.faces(window.interpolate(stamps, time_base) * gate, options.mouth)
+            yield head.motion(shapes, blink, stamps, time_base)
 
-    def rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
-        """(CHUNK, K + 1) rows of the mouth, ROWS a second, in their order; the last are cut where the sound ends.
+    def predict_rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
+        """Yield the mouth's rows in order, (CHUNK_ROWS, K + 1) float32, ROWS_PER_SECOND per second.
 
-        The coefficients of all networks' shapes, then the opening in canonical units.
+        The last part ends with the sound. Columns are the coefficients of all networks' shapes,
+        then the opening in canonical units.
         """
-        for number, (part, count) in enumerate(_chunks(inputs(rows) for rows in heard(speech))):
-            noise = np.concatenate([self._noise(number + k) for k in (-1, 0, 1)], 1)
-            from_, to = CHUNK - REACH, 2 * CHUNK + REACH
-            noise = noise[:, from_ // STRIDE : to // STRIDE] * np.float32(temperature)
-            heard_, drawn = (
-                torch.from_numpy(array)[None].to(self._device) for array in (part, noise)
+        features = (network_inputs(rows) for rows in extract_features(speech))
+        for chunk, (inputs, count) in enumerate(_split_chunks(features)):
+            noise = np.concatenate([self._noise(chunk + k) for k in (-1, 0, 1)], 1)
+            begin, end = CHUNK_ROWS - REACH, 2 * CHUNK_ROWS + REACH
+            noise = noise[:, begin // LATENT_STRIDE : end // LATENT_STRIDE] * np.float32(
+                temperature
             )
-            said = [
-                _said(network, heard_, drawn, temperature)[REACH : REACH + count]
+            audio, noise_tensor = (
+                torch.from_numpy(array)[None].to(self._device) for array in (inputs, noise)
+            )
+            outputs = [
+                _predict_rows(network, audio, noise_tensor, temperature)[REACH : REACH + count]
                 for network in self._networks
             ]
-            opening = np.mean([rows[:, -1] for rows in said], 0)
-            shapes = [rows[:, :-1] / len(said) for rows in said]
+            opening = np.mean([rows[:, -1] for rows in outputs], 0)
+            shapes = [rows[:, :-1] / len(outputs) for rows in outputs]
             yield np.column_stack([*shapes, opening]).astype(np.float32)
 
     def _noise(self, chunk: int) -> Array32:
-        """(LATENT, CHUNK / STRIDE) of one chunk: it follows from the seed and the place alone."""
+        """Return the noise (LATENT, CHUNK_ROWS / LATENT_STRIDE) of a chunk, by seed and chunk."""
         return np.random.default_rng([self._seed, 10, chunk + 1]).standard_normal(
-            (LATENT, CHUNK // STRIDE), np.float32
+            (LATENT, CHUNK_ROWS // LATENT_STRIDE), np.float32
         )
 
 
-def _said(network: Speaker, heard_: Tensor, noise: Tensor, temperature: float) -> Array32:
-    """(T / HEARD, K + 1) rows of one network, made up for what the mean of many truths loses; the opening in canonical units."""
+def _predict_rows(
+    network: MouthNetwork, audio: Tensor, noise: Tensor, temperature: float
+) -> Array32:
+    """Return rows (T / AUDIO_STRIDE, K + 1) of one network, the opening in canonical units.
+
+    The gain compensates for the smaller amplitude of the mean over many true motions.
+    """
     with torch.inference_mode():
-        rows = network(heard_, noise)[0].float().cpu().numpy()
+        rows = network(audio, noise)[0].float().cpu().numpy()
     rows = rows * np.float32(1 + (float(network.gain) - 1) * max(0.0, 1 - temperature))
-    rows[:, -1] *= np.float32(network.unit)
+    rows[:, -1] *= np.float32(float(network.unit))
     return np.asarray(rows, np.float32)
 
 
-def _chunks(parts: Iterator[Array32]) -> Iterator[tuple[Array32, int]]:
-    """Inputs (HEARD * (CHUNK + 2 REACH), COLUMNS) of each chunk with its surroundings, and how many rows it has."""
-    reach, size = HEARD * REACH, HEARD * CHUNK
-    held = silence(reach)
-    left = 0  # rows of the sound in `held` behind the next chunk's beginning
+def _split_chunks(parts: Iterator[Array32]) -> Iterator[tuple[Array32, int]]:
+    """Yield the inputs of each chunk with its context, and its number of motion rows.
+
+    Inputs have AUDIO_STRIDE * (CHUNK_ROWS + 2 REACH) rows and INPUT_COLUMNS columns.
+    """
+    reach, size = AUDIO_STRIDE * REACH, AUDIO_STRIDE * CHUNK_ROWS
+    pending = silent_inputs(reach)
+    remaining = 0  # audio rows in `pending` from the next chunk's beginning on
     for part in parts:
-        held, left = np.concatenate([held, part]), left + len(part)
-        while left >= size + reach:
-            yield held[: size + 2 * reach], CHUNK
-            held, left = held[size:], left - size
-    while left > 0:
-        whole = np.concatenate([held, silence(max(0, size + 2 * reach - len(held)))])
-        yield whole[: size + 2 * reach], min(CHUNK, -(-left // HEARD))
-        held, left = held[size:], left - size
+        pending, remaining = np.concatenate([pending, part]), remaining + len(part)
+        while remaining >= size + reach:
+            yield pending[: size + 2 * reach], CHUNK_ROWS
+            pending, remaining = pending[size:], remaining - size
+    while remaining > 0:
+        padded = np.concatenate([pending, silent_inputs(max(0, size + 2 * reach - len(pending)))])
+        yield padded[: size + 2 * reach], min(CHUNK_ROWS, -(-remaining // AUDIO_STRIDE))
+        pending, remaining = pending[size:], remaining - size
 
 
-def gate(stretches: Array, seconds: Array) -> Array:
-    """(T,) how much the mouth may move: 1 while somebody speaks, 0 in pauses; it rises before speech and falls after it, softly."""
-    out = np.zeros(len(seconds))
-    for begin, end in _near(stretches, seconds):
-        rises = smoothstep(begin - OPENS[0], begin - OPENS[1], seconds)
-        out = np.maximum(out, rises * (1 - smoothstep(end + CLOSES[0], end + CLOSES[1], seconds)))
-    return out
+def mouth_gate(stretches: Array, seconds: Array) -> Array:
+    """Return the amplitude of the mouth's motion, (T,): 1 during speech, 0 in pauses.
+
+    It rises softly before speech and falls softly after it.
+    """
+    gate = np.zeros(len(seconds))
+    for begin, end in _stretches_near(stretches, seconds):
+        rises = smoothstep(begin - OPENING_LEAD[0], begin - OPENING_LEAD[1], seconds)
+        falls = smoothstep(end + CLOSING_LAG[0], end + CLOSING_LAG[1], seconds)
+        gate = np.maximum(gate, rises * (1 - falls))
+    return gate
 
 
-def speaking(stretches: Array, seconds: Array) -> Array:
-    """(T,) 0..1: whether somebody speaks, as heads show it: they begin earlier, and calm down slowly."""
-    out = np.zeros(len(seconds))
-    for begin, end in _near(stretches, seconds):
-        out = np.maximum(
-            out, smoothstep(begin - 0.6, begin, seconds) * (1 - smoothstep(end, end + 1.0, seconds))
-        )
-    return out
+def head_activity(stretches: Array, seconds: Array) -> Array:
+    """Return the activity of speech for head motion, (T,) 0..1.
+
+    It rises 0.6 s before speech and falls within 1 s after it.
+    """
+    activity = np.zeros(len(seconds))
+    for begin, end in _stretches_near(stretches, seconds):
+        rises = smoothstep(begin - 0.6, begin, seconds)
+        activity = np.maximum(activity, rises * (1 - smoothstep(end, end + 1.0, seconds)))
+    return activity
 
 
-def _near(stretches: Array, seconds: Array) -> Array:
-    """The stretches that reach into a window."""
+def _stretches_near(stretches: Array, seconds: Array) -> Array:
+    """Return the stretches of speech that affect a window."""
     if not len(seconds):
         return stretches[:0]
     return np.asarray(
@@ -149,24 +180,49 @@ def _near(stretches: Array, seconds: Array) -> Array:
     )
 
 
-def load_network(name: str, run: RunOptions) -> Speaker:
-    """The network with the weights of that name. Raises WeightsError when they are not here or are another model's."""
-    return filled(load_tensors(name, offline=run.offline), name)
+def load_network(name: str, run: RunOptions) -> MouthNetwork:
+    """Load the network with the weights of that name.
+
+    Raises:
+        WeightsError: the weights are not installed or are those of another model.
+    """
+    return build_network(load_tensors(name, offline=run.offline), name)
 
 
-def filled(tensors: Mapping[str, Tensor], what: str) -> Speaker:
-    """The network that tensors belong to, with them. what: named in the error.  Raises WeightsError when they are another model's."""
-    out, basis = tensors.get("out.weight"), tensors.get("basis")
-    width = WIDTH if out is None or out.dim() != 3 else out.shape[1]
-    network = Speaker(width, *(() if basis is None else basis.shape[:1]))
-    return load_state(network, {name: value.float() for name, value in tensors.items()}, what)
+def build_network(tensors: Mapping[str, Tensor], name: str) -> MouthNetwork:
+    """Build the network that tensors belong to and load them.
+
+    Args:
+        tensors: state of the network.
+        name: name of the weights in errors.
+
+    Raises:
+        WeightsError: the tensors are those of another model.
+    """
+    out_weight, basis = tensors.get("out.weight"), tensors.get("basis")
+    width = WIDTH if out_weight is None or out_weight.dim() != 3 else out_weight.shape[1]
+    network = MouthNetwork(width, *(() if basis is None else basis.shape[:1]))
+    return load_state(network, {key: value.float() for key, value in tensors.items()}, name)
 
 
-def load(run: RunOptions) -> A2M:
-    """The network that learnt of all the data and the one that learnt of clear speech alone, together. Raises WeightsError."""
-    return A2M([load_network(name, run) for name in ("a2m-s", "a2m-s-free")], run)
+def load(run: RunOptions) -> AudioToMotionVoice:
+    """Load the voice of two networks: one trained on all data, one on clear speech alone.
+
+    Raises:
+        WeightsError: weights are not installed.
+    """
+    return AudioToMotionVoice([load_network(name, run) for name in ("a2m-s", "a2m-s-free")], run)
 
 
-def load_free(run: RunOptions) -> A2M:
-    """The voice whose weights may be used for anything. Raises WeightsError."""
-    return A2M([load_network("a2m-s-free", run)], run)
+def load_free(run: RunOptions) -> AudioToMotionVoice:
+    """Load the voice whose weights are free for any use.
+
+    Raises:
+        WeightsError: the weights are not installed.
+    """
+    return AudioToMotionVoice([load_network("a2m-s-free", run)], run)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the network."""
+    build_network(checkpoint.tensors(), checkpoint.name)

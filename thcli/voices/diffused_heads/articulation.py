@@ -1,8 +1,9 @@
-"""What a frame's sound says of the face, in twelve numbers: the code that dh-s paints from.
+"""Articulation codes: twelve numbers per frame that condition dh-s.
 
-The published model hears through a speech encoder that was trained on a great deal of speech and then frozen. dh-s has sixteen
-minutes to learn from, so its code is tied to the face: in training it is what the tracker saw, and a small network (`ear`) learns to
-say it from the sound alone. The picture's part then learns a clear rule, and the same code may come from any tracked motion.
+The published model uses a frozen speech encoder that was trained on a large speech corpus. dh-s has
+sixteen minutes of data, so its code describes the face. In training the code is measured from
+tracked faces. In use the voice `a2m` predicts it from the sound. The image network thus learns
+a simple rule, and any tracked motion can provide the code.
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ from thcli.faces.landmarks import topology
 from thcli.motion import anatomy
 from thcli.motion.canonical import eye_openings, lip_gaps
 
-# Of a code, in order: the lips' gap in the middle and at the sides (absolute: 0 is closed for everyone); and against the identity
-# frame: the mouth's width, the height of upper and lower lip, of the corners, the lips' reach forward, the chin; the eyes'
-# opening; the head's turn (three numbers).
+# Columns: lip gaps in the middle and at the sides (absolute: 0 is closed for every face). Relative
+# to the identity frame: mouth width, height of upper and lower lip, of the corners, protrusion of
+# the lips, chin; eye opening; head rotation (three numbers).
 MOUTH, EYES, TURN = slice(0, 8), 8, slice(9, 12)
 GAPS = slice(0, 2)
-WIDTH = 12
-# What each number commonly varies by, measured on the talking clips: codes are divided by it.
+CODE_WIDTH = 12
+# typical deviation of each number on the talking clips; codes are divided by it
 SPREAD = np.array(
     [0.05, 0.025, 0.03, 0.01, 0.014, 0.015, 0.01, 0.03, 0.05, 0.05, 0.04, 0.03], np.float32
 )
-_TOP, _BOTTOM, _UPPER, _LOWER = 0, 17, 13, 14  # of the lips in the middle: outer rims, inner rims
+_TOP, _BOTTOM, _UPPER, _LOWER = 0, 17, 13, 14  # middle of the lips: outer rims, inner rims
 
 
-def measured(shape: npt.ArrayLike, turn: npt.ArrayLike) -> Array:
-    """(..., 468, 3) canonical shapes and (..., 3) rotation vectors -> (..., 12): a face's own numbers, still absolute."""
+def measure_face(shape: npt.ArrayLike, rotation: npt.ArrayLike) -> Array:
+    """Return the absolute numbers of a face, (..., 12).
+
+    Args:
+        shape: (..., 468, 3) canonical shapes.
+        rotation: (..., 3) rotation vectors of the head.
+    """
     points = np.asarray(shape, np.float64)
     gaps = np.maximum(lip_gaps(points), 0)
     left, right = topology.MOUTH_CORNERS
@@ -45,16 +51,24 @@ def measured(shape: npt.ArrayLike, turn: npt.ArrayLike) -> Array:
         y[..., anatomy.CHIN],
         eye_openings(points).mean(-1),
     ]
-    return np.concatenate([np.stack(mouth, -1), np.asarray(turn, np.float64)], -1)
+    return np.concatenate([np.stack(mouth, -1), np.asarray(rotation, np.float64)], -1)
 
 
-def code(rows: npt.ArrayLike, identity: npt.ArrayLike) -> Array32:
-    """Measured rows (..., 12) as codes against the identity frame's (12,) or (..., 12), each number about -3..3."""
-    out = np.asarray(rows, np.float64) - np.asarray(identity, np.float64)
-    out[..., GAPS] = np.asarray(rows)[..., GAPS]
-    return (out / SPREAD).astype(np.float32)
+def encode_articulation(rows: npt.ArrayLike, identity: npt.ArrayLike) -> Array32:
+    """Return measured rows (..., 12) as codes relative to the identity frame's row.
+
+    Args:
+        rows: (..., 12).
+        identity: (12,) or (..., 12).
+
+    Returns:
+        (..., 12) float32, each number about -3..3.
+    """
+    codes = np.asarray(rows, np.float64) - np.asarray(identity, np.float64)
+    codes[..., GAPS] = np.asarray(rows)[..., GAPS]
+    return (codes / SPREAD).astype(np.float32)
 
 
-def mirrored(codes: Array32) -> Array32:
-    """The codes of the mirrored pictures."""
+def mirror_codes(codes: Array32) -> Array32:
+    """Return the codes of the mirrored images."""
     return codes * np.array([1] * 9 + [1, -1, -1], np.float32)

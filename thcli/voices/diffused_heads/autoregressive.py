@@ -1,4 +1,4 @@
-"""Frame after frame: each is painted from the identity frame, the frames before it and what is heard around it."""
+"""Autoregressive sampling of frames from identity frame, previous frames and audio context."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from thcli.diffusion.noise import START, Noise
-from thcli.diffusion.samplers import Denoiser, Sampler, guided, sample
-from thcli.diffusion.schedule import Schedule, cosine, evenly
+from thcli.diffusion.noise import INITIAL_NOISE_STEP, NoiseSource
+from thcli.diffusion.samplers import Denoiser, Sampler, apply_guidance, sample
+from thcli.diffusion.schedule import Schedule, cosine_schedule, even_steps
 from thcli.voices.diffused_heads import small
 from thcli.voices.diffused_heads.network import DiffusedHeads
 
@@ -22,100 +22,136 @@ LUMA = (0.2989, 0.587, 0.114)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Where a film stands: the frames before, oldest first, (1, 3, S, S) each; all that a resume needs beside the frame's number."""
+class SamplerState:
+    """State between frames, sufficient to resume together with the frame number.
 
-    before: tuple[Tensor, ...]
+    Attributes:
+        previous: previous frames, oldest first, (1, 3, S, S) each in [-1, 1].
+    """
+
+    previous: tuple[Tensor, ...]
 
     @classmethod
-    def beginning(cls, identity: Tensor, frames: int) -> State:
-        """The identity frame stands for what came before the first."""
+    def initial(cls, identity: Tensor, frames: int) -> SamplerState:
+        """Return the state before the first frame: the identity frame as each previous frame."""
         return cls((identity,) * frames)
 
-    def after(self, frame: Tensor) -> State:
-        return State((*self.before[1:], frame))
+    def advance(self, frame: Tensor) -> SamplerState:
+        """Return the state after a frame."""
+        return SamplerState((*self.previous[1:], frame))
 
 
-Paint = Callable[
-    [Tensor, tuple[Tensor, ...], Tensor, Noise], Tensor
-]  # identity, frames before, heard (1, window, C), noise
+FrameSampler = Callable[[Tensor, tuple[Tensor, ...], Tensor, NoiseSource], Tensor]
+"""Samples a frame from identity, previous frames, audio context (1, window, C) and noise."""
 
 
-def film(
-    paint: Paint,
+def sample_autoregressively(
+    sample_frame: FrameSampler,
     identity: Tensor,
-    windows: Iterable[Tensor],
-    noise: Callable[[int], Noise],
-    state: State,
+    audio_windows: Iterable[Tensor],
+    noise: Callable[[int], NoiseSource],
+    state: SamplerState,
 ) -> Iterator[Tensor]:
-    """Pictures (1, 3, S, S) in [-1, 1], one for each window of sound. noise: of a frame's number, from 0."""
-    for number, heard in enumerate(windows):
-        frame = paint(identity, state.before, heard, noise(number))
-        state = state.after(frame)
+    """Yield frames (1, 3, S, S) in [-1, 1], one per audio window.
+
+    Args:
+        sample_frame: sampler of a single frame.
+        identity: (1, 3, S, S) identity frame.
+        audio_windows: (1, window, C) each.
+        noise: noise source of each frame number, from 0.
+        state: state before the first frame.
+    """
+    for number, audio in enumerate(audio_windows):
+        frame = sample_frame(identity, state.previous, audio, noise(number))
+        state = state.advance(frame)
         yield frame
 
 
-def around(rows: Iterable[Row], reach: int) -> Iterator[tuple[Row, ...]]:
-    """Each row with `reach` rows on both sides; the first and the last one are repeated. Reads `reach` rows ahead, no more."""
+def sliding_windows(rows: Iterable[Row], reach: int) -> Iterator[tuple[Row, ...]]:
+    """Yield each row with `reach` rows on both sides; the first and last row are repeated at the
+    ends.
+
+    At most `reach` rows are read ahead.
+    """
     source = iter(rows)
-    ahead = list(islice(source, reach + 1))
-    if not ahead:
+    first_rows = list(islice(source, reach + 1))
+    if not first_rows:
         return
-    window = deque([ahead[0]] * reach + ahead, maxlen=2 * reach + 1)
-    short = 2 * reach + 1 - len(window)
-    window.extend([ahead[-1]] * short)
-    last = ahead[-1]
-    left = len(ahead)
+    window = deque([first_rows[0]] * reach + first_rows, maxlen=2 * reach + 1)
+    missing = 2 * reach + 1 - len(window)
+    window.extend([first_rows[-1]] * missing)
+    last = first_rows[-1]
+    first_count = len(first_rows)
     yield tuple(window)
     for row in source:
         last = row
         window.append(row)
         yield tuple(window)
-    for _ in range(left - 1):
+    for _ in range(first_count - 1):
         window.append(last)
         yield tuple(window)
 
 
 def published_schedule(steps: int) -> Schedule:
-    """The thousand cosine steps of the checkpoints, in float32, of which `steps` are kept. Raises UsageError for too few."""
-    return cosine(1000, kind="float32").respaced(evenly(steps, 1000))
+    """Return the 1000 cosine steps of the checkpoints in float32, respaced to `steps`.
+
+    Raises:
+        UsageError: `steps` is too small.
+    """
+    return cosine_schedule(1000, dtype="float32").respace(even_steps(steps, 1000))
 
 
-def published_painter(network: DiffusedHeads, steps: int, sampler: Sampler = "ddpm") -> Paint:
-    """As the published code paints: noise is predicted, x0 clipped, the variance learned, ancestral steps."""
+def published_frame_sampler(
+    network: DiffusedHeads, steps: int, sampler: Sampler = "ddpm"
+) -> FrameSampler:
+    """Return the sampler of the published code.
+
+    It predicts noise with a learned variance, clamps x0 and takes ancestral steps.
+    """
     schedule = published_schedule(steps)
 
-    def paint(identity: Tensor, before: tuple[Tensor, ...], heard: Tensor, noise: Noise) -> Tensor:
+    def sample_frame(
+        identity: Tensor, previous: tuple[Tensor, ...], audio: Tensor, noise: NoiseSource
+    ) -> Tensor:
         motion = torch.cat(
-            [greyed(frame) if network.shape.motion == 1 else frame for frame in before], 1
+            [
+                to_luma(frame) if network.config.motion_channels == 1 else frame
+                for frame in previous
+            ],
+            1,
         )
-        denoiser = Denoiser(lambda x, t: network(x, t, identity, motion, heard), schedule)
-        return sample(sampler, denoiser, noise(START), noise)
+        denoiser = Denoiser(lambda x, t: network(x, t, identity, motion, audio), schedule)
+        return sample(sampler, denoiser, noise(INITIAL_NOISE_STEP), noise)
 
-    return paint
+    return sample_frame
 
 
-def small_painter(network: DiffusedHeads, steps: int, sampler: Sampler = "dpm++") -> Paint:
-    """As dh-s paints; heard: codes."""
-    schedule, mask = small.few_steps(steps), small.face_mask(network.shape.size)
+def small_frame_sampler(
+    network: DiffusedHeads, steps: int, sampler: Sampler = "dpm++"
+) -> FrameSampler:
+    """Return the sampler of dh-s, which is conditioned on articulation codes."""
+    schedule, mask = small.sampling_schedule(steps), small.face_mask(network.config.size)
 
-    def paint(identity: Tensor, before: tuple[Tensor, ...], heard: Tensor, noise: Noise) -> Tensor:
-        motion = small.HELD * small.differing(torch.cat(before, 1), identity)
-        still = torch.zeros_like(heard)  # lips that touch, and all else as in the portrait
-        model = guided(
-            lambda x, t: network(x, t, identity, motion, heard),
-            lambda x, t: network(x, t, identity, motion, still),
-            small.STRESS,
+    def sample_frame(
+        identity: Tensor, previous: tuple[Tensor, ...], audio: Tensor, noise: NoiseSource
+    ) -> Tensor:
+        motion = small.PREVIOUS_FRAME_WEIGHT * small.to_difference(torch.cat(previous, 1), identity)
+        neutral_audio = torch.zeros_like(audio)  # closed lips, and the portrait's expression
+        model = apply_guidance(
+            lambda x, t: network(x, t, identity, motion, audio),
+            lambda x, t: network(x, t, identity, motion, neutral_audio),
+            small.GUIDANCE_SCALE,
         )
-        denoiser = Denoiser(model, schedule, small.PREDICTS, clip=False)
-        return small.painted(
-            mask.to(identity.device) * sample(sampler, denoiser, noise(START), noise), identity
+        denoiser = Denoiser(model, schedule, small.PREDICTS, clamp=False)
+        return small.from_difference(
+            mask.to(identity.device) * sample(sampler, denoiser, noise(INITIAL_NOISE_STEP), noise),
+            identity,
         )
 
-    return paint
+    return sample_frame
 
 
-def greyed(picture: Tensor) -> Tensor:
-    """(B, 3, S, S) -> (B, 1, S, S)."""
-    weights = torch.tensor(LUMA, dtype=picture.dtype, device=picture.device)
-    return (picture * weights[:, None, None]).sum(1, keepdim=True)
+def to_luma(image: Tensor) -> Tensor:
+    """Return the luma of images: (B, 3, S, S) -> (B, 1, S, S)."""
+    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)
+    return (image * weights[:, None, None]).sum(1, keepdim=True)

@@ -1,6 +1,7 @@
-"""The U-Net of Diffused Heads, under the keys of its checkpoints, and the smaller one of dh-s.
+"""U-Net of Diffused Heads under the keys of its checkpoints, and the smaller one of dh-s.
 
-Source: Stypulkowski et al. 2024; the layout is that of MStypulkowski/diffused-heads, branch `train` (facts, not code).
+Stypulkowski et al. 2024; the layout is that of MStypulkowski/diffused-heads, branch `train` (facts,
+not code).
 """
 
 from __future__ import annotations
@@ -11,96 +12,121 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.diffusion.blocks import sinusoid
-from thcli.diffusion.unet import UNet, UNetShape
+from thcli.diffusion.blocks import sinusoidal_embedding
+from thcli.diffusion.unet import UNet, UNetConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """size: pixels.  width: of the U-Net's first level.  heard: numbers of one sound embedding.  around: embeddings on each side (m_y).
+class DiffusedHeadsConfig:
+    """Sizes of the network.
 
-    motion: channels of a motion frame (3, or 1 where they are grey).  frames: motion frames (m_x).  variance: whether it gives one.
-    patch: squares of so many pixels a side become channels before the first convolution (1: as published).
-    attention: factors of downsampling with attention.  steep: with the published code's odd sinusoids of the step.
+    Attributes:
+        size: side of an image in pixels.
+        base_channels: channels of the U-Net's first level.
+        channel_multipliers, blocks_per_level, attention_factors, head_channels, dropout: see
+            `UNetConfig`.
+        audio_width: width of an audio embedding.
+        audio_context: audio embeddings on each side of a frame's own (m_y).
+        motion_channels: channels of a motion frame (3, or 1 if they are grey).
+        motion_frames: number of motion frames (m_x).
+        learn_variance: whether the network predicts a variance.
+        patch: side of the squares that become channels before the first convolution (1 in the
+            published network).
+        published_sinusoid: whether the time embedding has the published code's divisor.
     """
 
     size: int = 128
-    width: int = 256
-    times: tuple[int, ...] = (1, 2, 3)
-    blocks: int = 2
-    attention: tuple[int, ...] = (4,)
-    head: int = 64
-    heard: int = 256
-    around: int = 2
-    motion: int = 3
-    frames: int = 2
-    variance: bool = True
+    base_channels: int = 256
+    channel_multipliers: tuple[int, ...] = (1, 2, 3)
+    blocks_per_level: int = 2
+    attention_factors: tuple[int, ...] = (4,)
+    head_channels: int = 64
+    audio_width: int = 256
+    audio_context: int = 2
+    motion_channels: int = 3
+    motion_frames: int = 2
+    learn_variance: bool = True
     patch: int = 1
     dropout: float = 0.1
-    steep: bool = True
+    published_sinusoid: bool = True
 
     @property
     def window(self) -> int:
-        """Sound embeddings that one frame hears."""
-        return 2 * self.around + 1
+        """Return the number of audio embeddings of a frame."""
+        return 2 * self.audio_context + 1
 
 
-OFFICIAL = Shape()
-GREY = Shape(motion=1)
+OFFICIAL = DiffusedHeadsConfig()
+GREY = DiffusedHeadsConfig(motion_channels=1)
 
 
 class TimeEmbedding(nn.Module):
-    """The step's sinusoid through two layers."""
+    """Sinusoidal time embedding with two layers."""
 
-    def __init__(self, width: int, steep: bool) -> None:
+    def __init__(self, width: int, published_sinusoid: bool) -> None:
         super().__init__()
-        self.width, self.steep = width, steep
+        self.width, self.published_sinusoid = width, published_sinusoid
         self.fc = nn.Sequential(
             nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width)
         )
 
     def forward(self, timesteps: Tensor) -> Tensor:
-        """(B,) -> (B, 4 width). steep: the divisor is 2 * width, not width / 2, in the published code, whose weights know no other."""
-        divisor = 2 * self.width if self.steep else None
-        out: Tensor = self.fc(sinusoid(timesteps, self.width, divisor=divisor))
+        """Return the embedding (B, 4 width) of time steps (B,).
+
+        The published code divides by 2 * width instead of width / 2, and its weights depend on
+        that.
+        """
+        divisor = 2 * self.width if self.published_sinusoid else None
+        out: Tensor = self.fc(sinusoidal_embedding(timesteps, self.width, divisor=divisor))
         return out
 
 
 class DiffusedHeads(UNet):
-    """Gives the noise (and the variance) in a frame from an identity frame, the frames before, and what is heard around it."""
+    """Denoiser of a frame, conditioned on identity, previous frames and audio."""
 
-    def __init__(self, shape: Shape = OFFICIAL) -> None:
-        square = shape.patch**2
-        inside = (3 + shape.frames * shape.motion + 3) * square
-        out = 3 * (2 if shape.variance else 1) * square
-        wide = 4 * shape.width
-        trunk = UNetShape(
-            inside,
-            out,
-            shape.width,
-            shape.times,
-            shape.blocks,
-            shape.attention,
-            shape.head,
-            shape.dropout,
+    def __init__(self, config: DiffusedHeadsConfig = OFFICIAL) -> None:
+        patch_area = config.patch**2
+        in_channels = (3 + config.motion_frames * config.motion_channels + 3) * patch_area
+        out_channels = 3 * (2 if config.learn_variance else 1) * patch_area
+        embedding_width = 4 * config.base_channels
+        unet_config = UNetConfig(
+            in_channels,
+            out_channels,
+            config.base_channels,
+            config.channel_multipliers,
+            config.blocks_per_level,
+            config.attention_factors,
+            config.head_channels,
+            config.dropout,
         )
-        super().__init__(trunk, {"t_emb_layers": wide, "audio_emb_layers": wide})
-        self.shape = shape
-        self.time_embed = TimeEmbedding(shape.width, shape.steep)
+        names = ("t_emb_layers", "audio_emb_layers")
+        super().__init__(unet_config, dict.fromkeys(names, embedding_width))
+        self.config = config
+        self.time_embed = TimeEmbedding(config.base_channels, config.published_sinusoid)
         self.audio_embed = nn.Sequential(
-            nn.Linear(shape.window * shape.heard, wide), nn.SiLU(), nn.Linear(wide, wide)
+            nn.Linear(config.window * config.audio_width, embedding_width),
+            nn.SiLU(),
+            nn.Linear(embedding_width, embedding_width),
         )
 
     def forward(
-        self, x: Tensor, timesteps: Tensor, identity: Tensor, motion: Tensor, heard: Tensor
+        self, x: Tensor, timesteps: Tensor, identity: Tensor, motion: Tensor, audio: Tensor
     ) -> Tensor:
-        """(B, 3 or 6, S, S).
+        """Predict the noise (or x0) and, if learned, the variance.
 
-        x: (B, 3, S, S) noisy frame.  timesteps: (B,) of the full schedule.  identity: (B, 3, S, S).  motion: (B, frames * motion, S, S),
-        oldest first.  heard: (B, window, heard), oldest first.  Pictures in [-1, 1].
+        Args:
+            x: (B, 3, S, S) noisy frame.
+            timesteps: (B,) steps of the full schedule.
+            identity: (B, 3, S, S).
+            motion: (B, motion_frames * motion_channels, S, S) previous frames, oldest first.
+            audio: (B, window, audio_width), oldest first.
+
+        Returns:
+            (B, 3 or 6, S, S). Images are in [-1, 1].
         """
-        inside = torch.cat([x, motion, identity], 1)
-        if self.shape.patch > 1:
-            inside = F.pixel_unshuffle(inside, self.shape.patch)
-        out = self.trunk(inside, (self.time_embed(timesteps), self.audio_embed(heard.flatten(1))))
-        return F.pixel_shuffle(out, self.shape.patch) if self.shape.patch > 1 else out
+        inputs = torch.cat([x, motion, identity], 1)
+        if self.config.patch > 1:
+            inputs = F.pixel_unshuffle(inputs, self.config.patch)
+        embeds = (self.time_embed(timesteps), self.audio_embed(audio.flatten(1)))
+        out = self.forward_unet(inputs, embeds)
+        return F.pixel_shuffle(out, self.config.patch) if self.config.patch > 1 else out

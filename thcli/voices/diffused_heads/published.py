@@ -1,4 +1,4 @@
-"""The published checkpoints of Diffused Heads as voices: CREMA, and LRW where somebody has it."""
+"""Published checkpoints of Diffused Heads as voices: CREMA, and LRW where the user has one."""
 
 from __future__ import annotations
 
@@ -10,108 +10,157 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.device import resolve
+from thcli.core.device import resolve_device
 from thcli.core.options import RunOptions, Template, VoiceOptions
 from thcli.core.protocols import Speech
-from thcli.core.types import Image, Stamps
-from thcli.diffusion.noise import of_frames
+from thcli.core.types import Image, Timestamps
+from thcli.diffusion.noise import noise_per_frame
 from thcli.engines.shared.networks.engine import images_from_tensor
-from thcli.faces.adapters.common import check_licence
-from thcli.voices.diffused_heads import speech_encoder as listen
-from thcli.voices.diffused_heads.autoregressive import State, film, published_painter
-from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, Shape
-from thcli.voices.diffused_heads.speech_codes import near
-from thcli.voices.diffused_heads.speech_encoder import SpeechEncoder
-from thcli.voices.diffused_heads.voice import network_of, tensor_of
+from thcli.voices.diffused_heads.autoregressive import (
+    SamplerState,
+    published_frame_sampler,
+    sample_autoregressively,
+)
+from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, DiffusedHeadsConfig
+from thcli.voices.diffused_heads.speech_codes import gather_context
+from thcli.voices.diffused_heads.speech_encoder import SpeechEncoder, build_speech_encoder
+from thcli.voices.diffused_heads.voice import build_network, image_to_tensor
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
-STEPS = 100  # the published program's
+STEPS = 100  # of the published program
 ENTRY, LRW = "diffused-heads", "diffused-heads-lrw"
 UNET, SPEECH = "crema_script.pt", "audio_encoder.pt"
 
 
-class Published:
-    """A PictureVoice. Blinks and the head's movement are the model's own: of VoiceOptions it knows nothing."""
+class PublishedVoice:
+    """RenderingVoice of a published checkpoint.
+
+    Blinks and head motion are the model's own; VoiceOptions have no effect.
+    """
 
     template: Template = "ffhq"
 
     def __init__(
         self, network: DiffusedHeads, encoder: SpeechEncoder, run: RunOptions, steps: int = STEPS
     ) -> None:
-        self.device = resolve(run.device)
+        self.device = resolve_device(run.device)
         self.network, self.encoder = network.to(self.device), encoder
-        self.crop_size = network.shape.size
+        self.crop_size = network.config.size
         self.seed = run.seed
-        self.paint = published_painter(self.network, steps)
+        self.sample_frame = published_frame_sampler(self.network, steps)
 
     @property
     def mask(self) -> Image | None:
-        """All but a soft rim."""
+        """Return None: the whole crop is used up to a soft rim."""
         return None
 
-    def pictures(
+    def render_frames(
         self,
         portrait: Image,
         speech: Speech,
-        pts: Stamps,
+        pts: Timestamps,
         time_base: Fraction,
         options: VoiceOptions,
     ) -> Iterator[Image]:
-        """See `PictureVoice`; at 25 frames a second exactly as published, at other rates the embeddings are linear between."""
-        shape = self.network.shape
-        heard = near(self.encoder.rows(speech), pts, time_base, shape.around)
-        identity = tensor_of(portrait).to(self.device)
-        windows = (
-            torch.from_numpy(np.ascontiguousarray(window))[None].to(self.device) for window in heard
+        """Yield the images; see `RenderingVoice`.
+
+        At 25 frames per second the frames are those of the published program. At other rates the
+        audio embeddings are interpolated linearly.
+        """
+        config = self.network.config
+        embeddings = self.encoder.encode_speech(speech)
+        context = gather_context(embeddings, pts, time_base, config.audio_context)
+        identity = image_to_tensor(portrait).to(self.device)
+        audio_windows = (
+            torch.from_numpy(np.ascontiguousarray(window))[None].to(self.device)
+            for window in context
         )
-        size = (3, shape.size, shape.size)
-        start = State.beginning(identity, shape.frames)
+        size = (3, config.size, config.size)
+        start = SamplerState.initial(identity, config.motion_frames)
         with torch.inference_mode():
-            for frame in film(
-                self.paint,
+            for frame in sample_autoregressively(
+                self.sample_frame,
                 identity,
-                windows,
-                lambda n: of_frames(self.seed, [n], size, self.device),
+                audio_windows,
+                lambda n: noise_per_frame(self.seed, [n], size, self.device),
                 start,
             ):
                 yield images_from_tensor((frame + 1) / 2)[0]
 
 
-def shape_of(tensors: Mapping[str, Tensor]) -> Shape:
-    """What a checkpoint's tensors tell: grey motion frames, and whether all blocks of the last level have attention or only the middle."""
+def infer_config(tensors: Mapping[str, Tensor]) -> DiffusedHeadsConfig:
+    """Infer the configuration from a checkpoint's tensors.
+
+    The channels of the first convolution show grey motion frames. Attention is in all blocks of the
+    last level or in the middle alone.
+    """
     first = tensors.get("input_blocks.0.0.weight")
     grey = first is not None and first.dim() == 4 and first.shape[1] == 8
-    everywhere = any(key.startswith("input_blocks.7.1.") for key in tensors)
+    level_attention = any(key.startswith("input_blocks.7.1.") for key in tensors)
     return replace(
-        OFFICIAL, motion=1 if grey else 3, attention=OFFICIAL.attention if everywhere else ()
+        OFFICIAL,
+        motion_channels=1 if grey else 3,
+        attention_factors=OFFICIAL.attention_factors if level_attention else (),
     )
 
 
-def unet(tensors: Mapping[str, Tensor], name: str) -> DiffusedHeads:
-    """The U-Net of a TorchScript archive (plain names) or of a training checkpoint (`unet.`, beside a second copy). Raises WeightsError."""
-    own = {
+def build_unet(tensors: Mapping[str, Tensor], name: str) -> DiffusedHeads:
+    """Build the U-Net of a TorchScript archive or of a training checkpoint and load it.
+
+    TorchScript archives have plain names. Training checkpoints have the prefix `unet.` beside a
+    second copy.
+
+    Raises:
+        WeightsError: the tensors are those of another model.
+    """
+    state = {
         key.removeprefix("unet."): value
         for key, value in tensors.items()
         if key.startswith("unet.")
     } or tensors
-    return network_of(own, shape_of(own), name)
+    return build_network(state, infer_config(state), name)
 
 
-def load(run: RunOptions) -> Published:
-    """The checkpoint trained on CREMA. Raises WeightsError when it is not here."""
+def load(run: RunOptions) -> PublishedVoice:
+    """Load the checkpoint trained on CREMA.
+
+    Raises:
+        WeightsError: the weights are not installed.
+    """
     check_licence(ENTRY, run.licence)
-    network = unet(load_tensors(ENTRY, member=UNET, offline=run.offline), ENTRY)
-    return Published(network, speech_encoder(offline=run.offline), run)
+    network = build_unet(load_tensors(ENTRY, member=UNET, offline=run.offline), ENTRY)
+    return PublishedVoice(network, load_speech_encoder(offline=run.offline), run)
 
 
-def load_lrw(run: RunOptions) -> Published:
-    """A checkpoint trained on LRW, with CREMA's speech encoder. Raises WeightsError when one of them is not here."""
+def load_lrw(run: RunOptions) -> PublishedVoice:
+    """Load a checkpoint trained on LRW, with CREMA's speech encoder.
+
+    Raises:
+        WeightsError: one of them is not installed.
+    """
     check_licence(LRW, run.licence)
-    return Published(
-        unet(load_tensors(LRW, offline=run.offline), LRW), speech_encoder(offline=run.offline), run
+    return PublishedVoice(
+        build_unet(load_tensors(LRW, offline=run.offline), LRW),
+        load_speech_encoder(offline=run.offline),
+        run,
     )
 
 
-def speech_encoder(*, offline: bool) -> SpeechEncoder:
-    """The frozen encoder that comes with the checkpoint trained on CREMA. Raises WeightsError."""
-    return listen.filled(load_tensors(ENTRY, member=SPEECH, offline=offline), ENTRY)
+def load_speech_encoder(*, offline: bool) -> SpeechEncoder:
+    """Load the frozen speech encoder of the checkpoint trained on CREMA.
+
+    Raises:
+        WeightsError: the weights are not installed.
+    """
+    return build_speech_encoder(load_tensors(ENTRY, member=SPEECH, offline=offline), ENTRY)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the U-Net and its encoder."""
+    if checkpoint.name == LRW:
+        build_unet(checkpoint.tensors(), LRW)
+    else:
+        build_unet(checkpoint.tensors(member=UNET), checkpoint.name)
+        build_speech_encoder(checkpoint.tensors(member=SPEECH), checkpoint.name)

@@ -1,4 +1,4 @@
-"""dh-s as a voice that makes pictures."""
+"""Voice `dh-s`: speech to images of a talking face."""
 
 from __future__ import annotations
 
@@ -11,122 +11,153 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.core.device import resolve
+from thcli.core.device import resolve_device
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, Template, VoiceOptions
 from thcli.core.protocols import Speech, Voice
-from thcli.core.types import Array32, Image, Stamps
-from thcli.diffusion.noise import shared_by_frames
+from thcli.core.types import Array32, Image, Timestamps
+from thcli.diffusion.noise import noise_shared_by_frames
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.faces.adapters.common import check_licence
 from thcli.voices.backends import VOICES
 from thcli.voices.diffused_heads import small
-from thcli.voices.diffused_heads.autoregressive import State, film, small_painter
-from thcli.voices.diffused_heads.network import DiffusedHeads, Shape
-from thcli.voices.diffused_heads.speech_codes import codes
+from thcli.voices.diffused_heads.autoregressive import (
+    SamplerState,
+    sample_autoregressively,
+    small_frame_sampler,
+)
+from thcli.voices.diffused_heads.network import DiffusedHeads, DiffusedHeadsConfig
+from thcli.voices.diffused_heads.speech_codes import predict_codes
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 STEPS = 2
-CROP = 256  # pixels of the square that the voice is given and gives back; it paints what changes in fewer
-MOVED = 0.06  # difference (pictures in [-1, 1]) from which the portrait's own fine detail gives way to what was painted
+CROP_SIZE = 256  # side of input and output crops in pixels; the network's images are smaller
+DETAIL_THRESHOLD = 0.06  # difference in [-1, 1] above which the portrait's detail is dropped
 
 
-class Small:
-    """dh-s, a PictureVoice. Stateless between calls.
+class SmallVoice:
+    """RenderingVoice of dh-s. Stateless between calls.
 
-    A voice of motion says what the face does; dh-s paints the difference that it makes to the portrait.
+    A motion voice predicts articulation codes. The network samples the difference to the portrait.
     """
 
-    crop_size = CROP
+    crop_size = CROP_SIZE
     template: Template = "close"
 
     def __init__(
         self, network: DiffusedHeads, voice: Voice, run: RunOptions, steps: int = STEPS
     ) -> None:
-        self.device = resolve(run.device)
+        self.device = resolve_device(run.device)
         self.network = network.eval().to(self.device)
         self.voice, self.seed = voice, run.seed
-        self.paint = small_painter(self.network, steps)
+        self.sample_frame = small_frame_sampler(self.network, steps)
 
     @property
     def mask(self) -> Image | None:
-        """A soft rim, as every crop has: at it the difference is faded out."""
+        """Return None: the difference fades out at the rim of the crop."""
         return None
 
-    def pictures(
+    def render_frames(
         self,
         portrait: Image,
         speech: Speech,
-        pts: Stamps,
+        pts: Timestamps,
         time_base: Fraction,
         options: VoiceOptions,
     ) -> Iterator[Image]:
-        """See `PictureVoice`. A resume begins at the first picture again."""
-        heard = codes(self.voice, speech, pts, time_base, self.network.shape.around, options)
-        yield from self.frames(portrait, heard)
+        """Yield the images; see `RenderingVoice`. A resumed run starts again at the first image."""
+        context = self.network.config.audio_context
+        codes = predict_codes(self.voice, speech, pts, time_base, context, options)
+        yield from self.frames(portrait, codes)
 
-    def frames(self, portrait: Image, heard: Iterator[Array32]) -> Iterator[Image]:
-        """The portrait (CROP, CROP, 3) painted from codes, (window, 12) a frame; one picture of its size for each."""
-        side = self.network.shape.size
-        little = np.asarray(
+    def frames(self, portrait: Image, codes: Iterator[Array32]) -> Iterator[Image]:
+        """Yield the images (CROP_SIZE, CROP_SIZE, 3) of a portrait of that size.
+
+        codes: (window, 12) per frame.
+        """
+        side = self.network.config.size
+        reduced = np.asarray(
             cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA), np.uint8
         )
-        identity = tensor_of(little).to(self.device)
-        windows = (torch.from_numpy(window)[None].to(self.device) for window in heard)
-        start = State.beginning(identity, self.network.shape.frames)
-        noise = shared_by_frames(
-            self.seed, 1, (3, side, side), self.device
-        )  # the same for all: what is still stays still
+        identity = image_to_tensor(reduced).to(self.device)
+        audio_windows = (torch.from_numpy(window)[None].to(self.device) for window in codes)
+        start = SamplerState.initial(identity, self.network.config.motion_frames)
+        # the same noise for all frames: still regions stay still
+        noise = noise_shared_by_frames(self.seed, 1, (3, side, side), self.device)
         with torch.inference_mode():
-            for frame in film(self.paint, identity, windows, lambda n: noise, start):
-                yield enlarged(portrait, (frame - identity)[0].permute(1, 2, 0).cpu().numpy())
+            for frame in sample_autoregressively(
+                self.sample_frame, identity, audio_windows, lambda n: noise, start
+            ):
+                difference = (frame - identity)[0].permute(1, 2, 0).cpu().numpy()
+                yield apply_difference(portrait, difference)
 
 
-def tensor_of(picture: Image) -> Tensor:
-    """(S, S, 3) uint8 -> (1, 3, S, S) in [-1, 1]."""
+def image_to_tensor(image: Image) -> Tensor:
+    """Convert an image (S, S, 3) uint8 to (1, 3, S, S) in [-1, 1]."""
     return (
-        torch.from_numpy(picture.astype(np.float32) / np.float32(127.5) - 1)
+        torch.from_numpy(image.astype(np.float32) / np.float32(127.5) - 1)
         .permute(2, 0, 1)[None]
         .contiguous()
     )
 
 
-def enlarged(portrait: Image, difference: Array32) -> Image:
-    """The portrait with a small difference (S, S, 3; pictures in [-1, 1]) brought to its size.
+def apply_difference(portrait: Image, difference: Array32) -> Image:
+    """Add a low-resolution difference (S, S, 3), for images in [-1, 1], to the portrait.
 
-    Where little changes the portrait keeps its own detail; where much does (the lips) that detail would be a ghost, and gives way.
+    Where little changes the portrait keeps its detail. Where much changes (the lips) the detail
+    would be a ghost image and is dropped.
     """
-    side, little = portrait.shape[0], difference.shape[0]
-    own = portrait.astype(np.float32) / np.float32(127.5) - 1
+    side, reduced_side = portrait.shape[0], difference.shape[0]
+    pixels = portrait.astype(np.float32) / np.float32(127.5) - 1
     coarse = cv2.resize(
-        cv2.resize(own, (little, little), interpolation=cv2.INTER_AREA),
+        cv2.resize(pixels, (reduced_side, reduced_side), interpolation=cv2.INTER_AREA),
         (side, side),
         interpolation=cv2.INTER_CUBIC,
     )
-    changed = cv2.GaussianBlur(np.abs(difference).max(2), (0, 0), 1.0)
-    gone = cv2.resize(
-        np.clip((changed - MOVED) / MOVED, 0, 1), (side, side), interpolation=cv2.INTER_LINEAR
+    magnitude = cv2.GaussianBlur(np.abs(difference).max(2), (0, 0), 1.0)
+    dropped_detail = cv2.resize(
+        np.clip((magnitude - DETAIL_THRESHOLD) / DETAIL_THRESHOLD, 0, 1),
+        (side, side),
+        interpolation=cv2.INTER_LINEAR,
     )[..., None]
-    moved = cv2.resize(difference, (side, side), interpolation=cv2.INTER_CUBIC)
-    made = own + moved - gone * (own - coarse)
-    return np.asarray(np.clip(np.rint((made + 1) * 127.5), 0, 255), np.uint8)
+    upscaled = cv2.resize(difference, (side, side), interpolation=cv2.INTER_CUBIC)
+    result = pixels + upscaled - dropped_detail * (pixels - coarse)
+    return np.asarray(np.clip(np.rint((result + 1) * 127.5), 0, 255), np.uint8)
 
 
-def load(run: RunOptions) -> Small:
-    """dh-s. Raises WeightsError when it is not here, or may not be used under the job's licence."""
+def load(run: RunOptions) -> SmallVoice:
+    """Load dh-s.
+
+    Raises:
+        WeightsError: the weights are not installed, or the licence does not permit their use.
+    """
     name = "dh-s"
     check_licence(name, run.licence)
-    network = network_of(load_tensors(name, offline=run.offline, prefix="unet."), small.SHAPE, name)
-    return Small(network, VOICES.backend(VOICES.resolve("auto", run)).load(run), run)
+    network = build_network(
+        load_tensors(name, offline=run.offline, prefix="unet."), small.CONFIG, name
+    )
+    return SmallVoice(network, VOICES.backend(VOICES.resolve("auto", run)).load(run), run)
 
 
-def network_of(tensors: Mapping[str, Tensor], shape: Shape, name: str) -> DiffusedHeads:
-    """The network with these tensors. Raises WeightsError when they are another model's."""
+def build_network(
+    tensors: Mapping[str, Tensor], config: DiffusedHeadsConfig, name: str
+) -> DiffusedHeads:
+    """Build the network with these tensors; the width is inferred.
+
+    Raises:
+        WeightsError: the tensors are those of another model.
+    """
     first = tensors.get("input_blocks.0.0.weight")
     if first is None or first.dim() != 4:
         raise WeightsError(f"{name} holds no U-Net of Diffused Heads.", "Fetch or import it again.")
     return load_state(
-        DiffusedHeads(replace(shape, width=first.shape[0])),
+        DiffusedHeads(replace(config, base_channels=first.shape[0])),
         {k: v.float() for k, v in tensors.items()},
         name,
     )
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the U-Net."""
+    build_network(checkpoint.tensors("unet."), small.CONFIG, checkpoint.name)

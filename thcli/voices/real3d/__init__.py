@@ -1,1 +1,1 @@
-"""Real3D-Portrait's audio-to-motion model (Ye et al., ICLR 2024)."""
+"""Audio-to-motion model of Real3D-Portrait (Ye et al., ICLR 2024)."""

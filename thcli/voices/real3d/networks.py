@@ -1,7 +1,7 @@
-"""The conditional VAE with a flow prior that turns sound into expressions, in the published key layout.
+"""Conditional VAE with a flow prior from audio to expressions, in the published key layout.
 
-yerfor/Real3DPortrait modules/audio2motion (MIT), "Real3D-Portrait", ICLR 2024. Time: T rows of sound at 50 Hz, T / 2 frames of 25 Hz,
-T / 8 latent steps; T is a multiple of 8.
+yerfor/Real3DPortrait modules/audio2motion (MIT), "Real3D-Portrait", ICLR 2024. T audio rows at 50
+Hz correspond to T / 2 frames at 25 Hz and T / 8 latent steps; T is a multiple of 8.
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thcli.audio.weight_norm import NormedConv1d
+from thcli.audio.weight_norm import WeightNormConv1d
 
 HIDDEN, LATENT, STRIDE = 256, 16, 4
 FLOW_HIDDEN, COUPLINGS = 64, 4
-PITCHES = 300  # classes, of which 1..255 are used
-USUAL_AMPLITUDE = 0.4  # of the mouth, where nothing is said
-REACH = 20  # latent steps on either side that a step's frames depend on: 16 of the flow, 2 of the decoder, 1 of the condition
+PITCHES = 300  # pitch classes, of which 1..255 are used
+DEFAULT_AMPLITUDE = 0.4  # of mouth and eyes, if none is given
+# latent steps on each side that a step's frames depend on: flow 16, decoder 2, condition 1
+REACH = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Flags:
-    """What a checkpoint's config.yaml decides. outputs: 64 expressions, or 80 identities before them."""
+class CheckpointFlags:
+    """Variants of the model in a checkpoint's config.yaml.
+
+    Attributes:
+        pitch: pitch is an input.
+        flow: the prior has a flow.
+        mouth, eyes: amplitudes of mouth and eyes are inputs.
+        outputs: 64 expressions, or 144 columns with 80 identity coefficients before them.
+        inputs: columns of a HuBERT row.
+    """
 
     pitch: bool = True
     flow: bool = True
@@ -33,8 +42,14 @@ class Flags:
     inputs: int = 1024
 
 
-class Encoded(NamedTuple):
-    """z: (B, 16, S) sample.  mean, log_std: the same shape.  mask: (B, 1, S)."""
+class LatentSample(NamedTuple):
+    """Sample of the latent posterior.
+
+    Attributes:
+        z: (B, 16, S) sample.
+        mean, log_std: (B, 16, S).
+        mask: (B, 1, S).
+    """
 
     z: Tensor
     mean: Tensor
@@ -42,8 +57,15 @@ class Encoded(NamedTuple):
     mask: Tensor
 
 
-class Trained(NamedTuple):
-    """prediction: (B, frames, outputs).  kl: the divergence from the prior, a number.  mean, prior: (B, S, 16) of the encoder, and z in the prior."""
+class TrainingOutput(NamedTuple):
+    """Output of the training path.
+
+    Attributes:
+        prediction: (B, frames, outputs).
+        kl: divergence from the prior, a number.
+        mean: (B, S, 16) of the encoder.
+        prior: (B, S, 16) z mapped to the prior.
+    """
 
     prediction: Tensor
     kl: Tensor
@@ -52,27 +74,30 @@ class Trained(NamedTuple):
 
 
 class WaveNet(nn.Module):
-    """Gated convolutions with skips, conditioned at every layer.  van den Oord et al. 2016, as in Glow-TTS; dilation 1."""
+    """Gated convolutions with skips and a condition in every layer, dilation 1.
+
+    van den Oord et al. 2016, as in Glow-TTS.
+    """
 
     def __init__(self, hidden: int, kernel: int, layers: int, condition: int) -> None:
         super().__init__()
         self.hidden = hidden
         self.in_layers = nn.ModuleList(
-            NormedConv1d(hidden, 2 * hidden, kernel, kernel // 2) for _ in range(layers)
+            WeightNormConv1d(hidden, 2 * hidden, kernel, kernel // 2) for _ in range(layers)
         )
         widths = [2 * hidden] * (layers - 1) + [hidden]
-        self.res_skip_layers = nn.ModuleList(NormedConv1d(hidden, width, 1) for width in widths)
-        self.cond_layer = NormedConv1d(condition, 2 * hidden * layers, 1)
+        self.res_skip_layers = nn.ModuleList(WeightNormConv1d(hidden, width, 1) for width in widths)
+        self.cond_layer = WeightNormConv1d(condition, 2 * hidden * layers, 1)
 
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
-        """x: (B, hidden, T).  mask: (B, 1, T).  condition: (B, C, T)."""
+        """Map x (B, hidden, T) to the same shape; mask: (B, 1, T), condition: (B, C, T)."""
         total = torch.zeros_like(x)
         conditions = self.cond_layer(condition).chunk(len(self.in_layers), dim=1)
-        for inner, outer, given in zip(
+        for in_layer, res_skip_layer, layer_condition in zip(
             self.in_layers, self.res_skip_layers, conditions, strict=True
         ):
-            shape, gate = (inner(x) + given).chunk(2, dim=1)
-            out = outer(torch.tanh(shape) * torch.sigmoid(gate))
+            content, gate = (in_layer(x) + layer_condition).chunk(2, dim=1)
+            out = res_skip_layer(torch.tanh(content) * torch.sigmoid(gate))
             if out.shape[1] == 2 * self.hidden:
                 residual, out = out.chunk(2, dim=1)
                 x = (x + residual) * mask
@@ -81,7 +106,7 @@ class WaveNet(nn.Module):
 
 
 class Coupling(nn.Module):
-    """Half of the channels is shifted by what the other half and the condition say."""
+    """Additive coupling: half of the channels is shifted by a function of the other half."""
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
@@ -90,19 +115,19 @@ class Coupling(nn.Module):
         self.post = nn.Conv1d(FLOW_HIDDEN, channels // 2, 1)
 
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor, sign: int) -> Tensor:
-        """sign: 1 towards the prior, -1 back."""
-        kept, moved = x.chunk(2, dim=1)
-        shift = self.post(self.enc(self.pre(kept) * mask, mask, condition)) * mask
-        moved = shift + moved * mask if sign > 0 else (moved - shift) * mask
-        return torch.cat([kept, moved], dim=1)
+        """Apply the coupling; sign: 1 towards the prior, -1 back."""
+        unchanged, shifted = x.chunk(2, dim=1)
+        shift = self.post(self.enc(self.pre(unchanged) * mask, mask, condition)) * mask
+        shifted = shift + shifted * mask if sign > 0 else (shifted - shift) * mask
+        return torch.cat([unchanged, shifted], dim=1)
 
 
 class Flow(nn.Module):
-    """Latents to the prior's normal numbers and back: couplings, after each of which the channels change places."""
+    """Flow between latents and the normal prior: couplings, each followed by a channel flip."""
 
     def __init__(self, condition: int) -> None:
         super().__init__()
-        # the odd places are the flips, which hold nothing
+        # odd indices are the flips, which have no parameters
         self.flows = nn.ModuleDict(
             {str(2 * i): Coupling(LATENT, condition) for i in range(COUPLINGS)}
         )
@@ -119,7 +144,7 @@ class Flow(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Expressions -> latents, four frames a step."""
+    """Encoder of expressions to latents, four frames per step."""
 
     def __init__(self, outputs: int, condition: int) -> None:
         super().__init__()
@@ -127,17 +152,20 @@ class Encoder(nn.Module):
         self.wn = WaveNet(HIDDEN, 5, 8, condition)
         self.out_proj = nn.Conv1d(HIDDEN, 2 * LATENT, 1)
 
-    def forward(self, y: Tensor, mask: Tensor, condition: Tensor, noise: Tensor) -> Encoded:
-        """y: (B, outputs, frames).  mask: (B, 1, frames).  condition, noise: at latent steps."""
+    def forward(self, y: Tensor, mask: Tensor, condition: Tensor, noise: Tensor) -> LatentSample:
+        """Encode y (B, outputs, frames) with mask (B, 1, frames).
+
+        condition and noise are at latent steps.
+        """
         x = self.pre_net(y)
         mask = mask[..., ::STRIDE]
         x = x * mask
         mean, log_std = self.out_proj(self.wn(x, mask, condition) * mask).chunk(2, dim=1)
-        return Encoded(mean + noise * log_std.exp(), mean, log_std, mask)
+        return LatentSample(mean + noise * log_std.exp(), mean, log_std, mask)
 
 
 class Decoder(nn.Module):
-    """Latents -> expressions."""
+    """Decoder of latents to expressions."""
 
     def __init__(self, outputs: int, condition: int) -> None:
         super().__init__()
@@ -146,14 +174,14 @@ class Decoder(nn.Module):
         self.out_proj = nn.Conv1d(HIDDEN, outputs, 1)
 
     def forward(self, z: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
-        """z: (B, 16, S) -> (B, outputs, 4 S); mask and condition at frames."""
+        """Map z (B, 16, S) to (B, outputs, 4 S); mask and condition at frames."""
         x = self.pre_net(z) * mask
         out: Tensor = self.out_proj(self.wn(x, mask, condition) * mask)
         return out
 
 
 class MotionVae(nn.Module):
-    """Expressions, given a condition at every frame."""
+    """Conditional VAE of expressions, with a condition per frame."""
 
     def __init__(self, outputs: int, condition: int, flow: bool) -> None:
         super().__init__()
@@ -165,7 +193,15 @@ class MotionVae(nn.Module):
         self.decoder = Decoder(outputs, condition)
 
     def sample(self, condition: Tensor, noise: Tensor) -> Tensor:
-        """(B, C, frames), (B, 16, frames / 4) noise times temperature -> (B, outputs, frames)."""
+        """Decode noise into expressions.
+
+        Args:
+            condition: (B, C, frames).
+            noise: (B, 16, frames / 4), scaled by the temperature.
+
+        Returns:
+            (B, outputs, frames).
+        """
         frames, steps = (
             condition.new_ones(len(condition), 1, condition.shape[2]),
             noise.new_ones(len(noise), 1, noise.shape[2]),
@@ -178,21 +214,23 @@ class MotionVae(nn.Module):
         out: Tensor = self.decoder(z, frames, condition)
         return out
 
-    def forward(self, y: Tensor, mask: Tensor, condition: Tensor, noise: Tensor) -> Trained:
-        """Training's path. y: (B, outputs, frames).  mask: (B, 1, frames)."""
-        coarse = self.g_pre_net(condition)
-        code = self.encoder(y, mask, condition=coarse, noise=noise)
+    def forward(self, y: Tensor, mask: Tensor, condition: Tensor, noise: Tensor) -> TrainingOutput:
+        """Run the training path on y (B, outputs, frames) with mask (B, 1, frames)."""
+        latent_condition = self.g_pre_net(condition)
+        latent = self.encoder(y, mask, condition=latent_condition, noise=noise)
         prior = (
-            self.prior_flow(code.z, code.mask, coarse) if self.prior_flow is not None else code.z
+            self.prior_flow(latent.z, latent.mask, latent_condition)
+            if self.prior_flow is not None
+            else latent.z
         )
-        # log q(z) - log p(z): of two normal distributions, whose constants cancel
-        ratio = (prior.square() - noise.square()) / 2 - code.log_std
-        kl = (ratio * code.mask).sum() / code.mask.sum() / LATENT
-        prediction = self.decoder(code.z, mask, condition) * mask
-        return Trained(prediction.mT, kl, code.mean.mT, prior.mT)
+        # log q(z) - log p(z) of two normal distributions; their constants cancel
+        log_ratio = (prior.square() - noise.square()) / 2 - latent.log_std
+        kl = (log_ratio * latent.mask).sum() / latent.mask.sum() / LATENT
+        prediction = self.decoder(latent.z, mask, condition) * mask
+        return TrainingOutput(prediction.mT, kl, latent.mean.mT, prior.mT)
 
 
-def _listener(inputs: int, width: int) -> nn.Sequential:
+def _audio_encoder(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv1d(inputs, width, 3, padding=1, bias=False),
         nn.BatchNorm1d(width),
@@ -202,17 +240,20 @@ def _listener(inputs: int, width: int) -> nn.Sequential:
 
 
 class AudioToMotion(nn.Module):
-    """HuBERT rows, pitch, blinks and the mouth's amplitude -> expressions. Without pitch (an older kind) only HuBERT is heard."""
+    """HuBERT rows, pitch, blinks and amplitudes to expressions.
 
-    def __init__(self, flags: Flags = Flags()) -> None:
+    Checkpoints without pitch (an older kind) use HuBERT alone.
+    """
+
+    def __init__(self, flags: CheckpointFlags = CheckpointFlags()) -> None:
         super().__init__()
         self.flags = flags
         width = 128 if flags.pitch else 64
         self.blink_embed = nn.Embedding(2, width)
-        self.mel_encoder = _listener(flags.inputs, width)
+        self.mel_encoder = _audio_encoder(flags.inputs, width)
         if flags.pitch:
             self.pitch_embed = nn.Embedding(PITCHES, width)
-            self.pitch_encoder = _listener(width, width)
+            self.pitch_encoder = _audio_encoder(width, width)
             self.cond_proj = nn.Linear(width * (3 + flags.mouth + flags.eyes), width)
             if flags.mouth:
                 self.mouth_amp_embed = nn.Parameter(torch.randn(width))
@@ -228,36 +269,53 @@ class AudioToMotion(nn.Module):
         mouth: Tensor | None = None,
         eyes: Tensor | None = None,
     ) -> Tensor:
-        """(B, width, T / 2) of hubert (B, T, inputs), hertz (B, T) 0 where unvoiced, blink (B, T) 0 or 1, mouth and eyes (B, 1)."""
+        """Return the condition per frame, (B, width, T / 2).
+
+        Args:
+            hubert: (B, T, inputs).
+            hertz: (B, T), 0 where unvoiced.
+            blink: (B, T) 0 or 1.
+            mouth, eyes: (B, 1) amplitudes.
+        """
         if not self.flags.pitch:
             pairs = (hubert[:, ::2] + hubert[:, 1::2]) / 2
-            heard: Tensor = self.mel_encoder(pairs.mT)
-            return heard
-        heard = self.mel_encoder(hubert[:, ::2].mT)
-        sung = self.pitch_encoder(self.pitch_embed(coarse_pitch(hertz[:, ::2])).mT)
-        shut = torch.zeros_like(hertz, dtype=torch.long) if blink is None else blink
-        parts = [heard.mT, sung.mT, self.blink_embed(shut[:, ::2])]
-        usual = torch.full_like(hertz[:, :1], USUAL_AMPLITUDE)
-        for wanted, given, name in (
+            audio: Tensor = self.mel_encoder(pairs.mT)
+            return audio
+        audio = self.mel_encoder(hubert[:, ::2].mT)
+        pitch_rows = self.pitch_encoder(self.pitch_embed(coarse_pitch(hertz[:, ::2])).mT)
+        blinks = torch.zeros_like(hertz, dtype=torch.long) if blink is None else blink
+        parts = [audio.mT, pitch_rows.mT, self.blink_embed(blinks[:, ::2])]
+        default = torch.full_like(hertz[:, :1], DEFAULT_AMPLITUDE)
+        for used, amplitude, name in (
             (self.flags.mouth, mouth, "mouth"),
             (self.flags.eyes, eyes, "eye"),
         ):
-            if wanted:
-                amount = usual if given is None else given
-                embedded = amount * getattr(self, f"{name}_amp_embed")
-                parts.append(embedded[:, None].expand(-1, heard.shape[2], -1))
+            if used:
+                scale = default if amplitude is None else amplitude
+                embedded = scale * getattr(self, f"{name}_amp_embed")
+                parts.append(embedded[:, None].expand(-1, audio.shape[2], -1))
         out: Tensor = self.cond_proj(torch.cat(parts, dim=2))
         return out.mT
 
     def forward(
         self, hubert: Tensor, hertz: Tensor, noise: Tensor, mouth: Tensor | None = None
     ) -> Tensor:
-        """(B, T, inputs), (B, T) Hz, (B, 16, T / 8) noise times temperature, (B, 1) amplitude -> (B, T / 2, outputs)."""
+        """Return expressions (B, T / 2, outputs).
+
+        Args:
+            hubert: (B, T, inputs).
+            hertz: (B, T), 0 where unvoiced.
+            noise: (B, 16, T / 8), scaled by the temperature.
+            mouth: (B, 1) amplitude.
+        """
         return self.vae.sample(self.condition(hubert, hertz, mouth=mouth), noise).mT
 
 
 def coarse_pitch(hertz: Tensor) -> Tensor:
-    """Hz -> class 1..255 on a mel scale from 50 to 1100 Hz, int64; 0 Hz (unvoiced) and all below 50 Hz are 1."""
+    """Return pitch classes 1..255 on a mel scale from 50 to 1100 Hz, int64.
+
+    Class 1 includes 0 Hz (unvoiced) and every pitch below 50 Hz.
+    """
     low, high = (1127 * torch.log1p(torch.tensor(edge / 700.0)) for edge in (50.0, 1100.0))
     mel = 1127 * torch.log1p(hertz / 700)
     return (((mel - low) * 254 / (high - low) + 1).clamp(1, 255) + 0.5).long()

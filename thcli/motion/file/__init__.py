@@ -1,0 +1,1 @@
+"""Motion files (`*.motion.safetensors`): format, reader and writer; motion in memory."""

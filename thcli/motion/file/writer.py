@@ -1,0 +1,189 @@
+"""Writer of motion files (docs/motion-file.md)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from thcli.core.errors import MediaError, OutputError
+from thcli.core.types import AnyArray, Motion
+from thcli.motion.file.format import (
+    DTYPE_NAMES,
+    FORMAT,
+    NAME,
+    VERSION,
+    encode_header,
+    is_bounded,
+)
+
+_COPY_BYTES = 1 << 20
+
+
+class MotionWriter:
+    """Writer of a motion file by windows, in memory that does not depend on the length.
+
+    A context manager. Leaving it without an error renames the finished file into place; leaving it
+    with an error leaves no file. Rows are kept in temporary files until then.
+
+    Args:
+        path: output file.
+        metadata: texts about the origin (source, duration, licence, ...).
+        overwrite: replaces an existing file.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+        MediaError: a window does not continue the previous ones.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not overwrite:
+            raise OutputError(
+                f"The motion file {self.path} exists already.", "Add --overwrite to replace it."
+            )
+        self._metadata = dict(metadata or {})
+        self._row_files: dict[str, BinaryIO] = {}
+        self._row_types: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        self._first: Motion | None = None
+        self._frames = 0
+        self._last_pts: int | None = None
+        try:
+            self._folder = tempfile.TemporaryDirectory(
+                prefix=f".{self.path.name}.", dir=self.path.parent
+            )
+        except OSError as exc:
+            raise self._unwritable(exc) from exc
+
+    def _unwritable(self, exc: OSError) -> OutputError:
+        return OutputError(
+            f"The motion file {self.path} cannot be written: {exc.strerror or exc}.",
+            "Choose another place with -o.",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            for stream in self._row_files.values():
+                stream.close()
+            self._folder.cleanup()
+
+    def append(self, motion: Motion) -> None:
+        """Append the next window.
+
+        Its kind, time base, constants and the names, dtypes and shapes of its arrays must equal
+        those of the first window.
+        """
+        if self._first is None:
+            self._first = motion
+        elif not _continues(motion, self._first):
+            raise MediaError(
+                "A motion's windows differ in kind, time base or constants.",
+                "The frame size must not change within a clip.",
+            )
+        rows = {"pts": motion.pts, "valid": motion.valid, **motion.arrays}
+        times = (
+            motion.pts if self._last_pts is None else np.concatenate([[self._last_pts], motion.pts])
+        )
+        if np.any(np.diff(times) <= 0):
+            raise MediaError(
+                f"Time stamps do not rise after frame {self._frames}.",
+                "Copy the video into a new container first.",
+            )
+        if self._frames and set(rows) != set(self._row_types):
+            raise MediaError("A motion's windows have different arrays.")
+        try:
+            for name, values in rows.items():
+                self._write_rows(name, np.asarray(values), len(motion))
+        except OSError as exc:
+            raise self._unwritable(exc) from exc
+        self._frames += len(motion)
+        self._last_pts = int(times[-1]) if len(times) else None
+
+    def _write_rows(self, name: str, values: AnyArray, count: int) -> None:
+        values = np.ascontiguousarray(values)
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        if (
+            values.dtype not in DTYPE_NAMES
+            or not NAME.fullmatch(name)
+            or values.shape[:1] != (count,)
+        ):
+            raise MediaError(
+                f"The array {name!r} ({values.dtype}, {values.shape}) does not fit a motion file."
+            )
+        row_type = (values.dtype, values.shape[1:])
+        if self._row_types.setdefault(name, row_type) != row_type:
+            raise MediaError(f"The array {name!r} changes its dtype or shape between windows.")
+        if not is_bounded(values):
+            raise MediaError(f"The array {name!r} has values that are not finite or too large.")
+        if name not in self._row_files:
+            self._row_files[name] = (Path(self._folder.name) / name).open("w+b")
+        self._row_files[name].write(values.tobytes())
+
+    def _finish(self) -> None:
+        """Write the header, the constants and the rows into one file, and rename it."""
+        first = self._first
+        if first is None:
+            raise MediaError("There is no motion to write: no window was appended.")
+        metadata = {
+            **self._metadata,
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": first.kind,
+            "time_base": f"{first.time_base.numerator}/{first.time_base.denominator}",
+        }
+        constants = {k: np.ascontiguousarray(v) for k, v in first.constants.items()}
+        for name, value in constants.items():
+            if value.dtype not in DTYPE_NAMES or not NAME.fullmatch(name):
+                raise MediaError(
+                    f"The constant {name!r} ({value.dtype}) does not fit a motion file."
+                )
+        # the widest dtypes first: every array stays aligned
+        order = sorted(self._row_types, key=lambda n: -self._row_types[n][0].itemsize)
+        arrays = {f"constant/{name}": (v.dtype, v.shape) for name, v in constants.items()}
+        for name in order:
+            dtype, row_shape = self._row_types[name]
+            arrays[f"frame/{name}"] = (dtype, (self._frames, *row_shape))
+        part = Path(self._folder.name) / "whole"
+        with part.open("wb") as out:
+            out.write(encode_header(metadata, arrays))
+            for value in constants.values():
+                out.write(value.tobytes())
+            for name in order:
+                stream = self._row_files[name]
+                stream.seek(0)
+                shutil.copyfileobj(stream, out, _COPY_BYTES)
+        part.replace(self.path)
+
+
+def _continues(motion: Motion, first: Motion) -> bool:
+    """Return whether kind, time base and constants of two windows are equal."""
+    return (
+        motion.kind == first.kind
+        and motion.time_base == first.time_base
+        and motion.constants.keys() == first.constants.keys()
+        and all(np.array_equal(motion.constants[k], first.constants[k]) for k in first.constants)
+    )
