@@ -1,4 +1,4 @@
-"""Checkpoints as they are published: key for key and shape for shape, imported, converted once, loaded strictly."""
+"""Published checkpoints: the same keys and shapes, imported, converted and loaded strictly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
 
 
 def published(shared: Path, model: str, part: str) -> Shapes:
-    """key -> shape of the reference's state_dict."""
+    """Read key -> shape of the reference's state dict."""
     table = json.loads((shared / "specs" / f"{model}.keys.json").read_text())[part]
     return {key: tuple(shape) for key, (shape, _) in table.items()}
 
@@ -92,7 +92,9 @@ def test_random_values_in_the_published_layout_load(part: str, shared: Path) -> 
 def test_an_official_file_is_imported_and_observes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path
 ) -> None:
-    """The whole way: a pickle with optimizers beside the networks -> `weights import` -> safetensors -> an engine."""
+    """A pickle with optimizers beside the networks is imported, converted and loaded into an
+    engine.
+    """
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
     file = tmp_path / "vox-cpk.pth.tar"
     parts: dict[str, Any] = {
@@ -107,13 +109,13 @@ def test_an_official_file_is_imported_and_observes(
     engine = ENGINES.backend("fomm-vox").load(RunOptions(device="cpu"))
     assert isinstance(engine, FommEngine)
     with torch.inference_mode():
-        seen = engine.look(fill.picture("fomm", 0, 0))
+        seen = engine.extract_motion(fill.image("fomm", 0, 0))
     with np.load(shared / "golden" / "FOMM.npz") as golden:
         assert np.allclose(seen["value"], golden["kp/source_value"], atol=1e-5)
 
 
 def test_another_models_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Monkey-Net's parts have the same names as the first-order model's: the keys tell."""
+    """Monkey-Net's parts have the first-order model's names; the keys differ."""
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
     file = tmp_path / "wrong.pth.tar"
     torch.save(
@@ -137,7 +139,7 @@ def test_a_file_without_a_part_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         ENGINES.backend("fomm-vox").load(RunOptions(device="cpu"))
 
 
-def test_which_face_vid2vid_it_is_the_keys_tell() -> None:
+def test_keys_select_the_version_of_face_vid2vid() -> None:
     detector, estimator = (
         facevid2vid_filled.detector_state(0),
         facevid2vid_filled.estimator_state(0),

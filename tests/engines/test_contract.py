@@ -1,4 +1,8 @@
-"""What every crop engine keeps: the same pictures whatever the batch, one encoding a source, a still driver gives a still result."""
+"""Contract of every crop engine, with narrow random networks.
+
+Images do not depend on the batch, a source is encoded once, and a still driver gives a still
+result.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from thcli.core.errors import DeviceError, MediaError, NoFaceError, UsageError, 
 from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions, ViewOptions
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.engines import backends
-from thcli.engines.facevid2vid.engine import FaceVid2VidEngine, Networks
+from thcli.engines.facevid2vid.engine import FaceVid2VidEngine, FaceVid2VidNetworks
 from thcli.engines.facevid2vid.estimator import HeadEstimator
 from thcli.engines.facevid2vid.estimator import KeypointDetector as CanonicalDetector
 from thcli.engines.facevid2vid.networks import OriginalGenerator, SpadeGenerator
@@ -26,10 +30,11 @@ from thcli.engines.liveportrait import networks as liveportrait
 from thcli.engines.liveportrait.engine import LivePortraitEngine
 from thcli.engines.monkeynet import networks as monkeynet
 from thcli.engines.monkeynet.engine import MonkeyNetEngine
-from thcli.engines.shared.networks.engine import CropEngine, CropSource
+from thcli.engines.shared.motion_rows import LANDMARKS
+from thcli.engines.shared.networks.engine import CropSource, TorchCropEngine
 from thcli.engines.x2face.engine import X2FaceEngine
 from thcli.engines.x2face.networks import X2Face
-from thcli.motion.file import MotionBuffer
+from thcli.motion.file.buffer import MotionBuffer
 
 RUN = RunOptions(device="cpu", threads=1)
 PLAIN = MotionOptions(smooth=0)
@@ -37,7 +42,10 @@ NARROW = 8
 
 
 def trained(network: Any) -> Any:
-    """As if trained: norms that do something, keypoints that depend on the picture, jacobians that can be inverted."""
+    """Fill a network as if trained: norms that act, keypoints that depend on the image.
+
+    Jacobians are invertible.
+    """
     generator = torch.Generator().manual_seed(3)
     for name, tensor in network.state_dict().items():
         noise = (
@@ -65,48 +73,57 @@ def trained(network: Any) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def make_fomm(run: RunOptions) -> CropEngine:
+def make_fomm(run: RunOptions) -> TorchCropEngine:
     return FommEngine(
-        trained(fomm.KeypointDetector(narrow=NARROW)), trained(fomm.Generator(narrow=NARROW)), run
+        trained(fomm.KeypointDetector(width_divisor=NARROW)),
+        trained(fomm.Generator(width_divisor=NARROW)),
+        run,
     )
 
 
-def make_monkeynet(run: RunOptions) -> CropEngine:
-    parts = monkeynet.KeypointDetector(narrow=NARROW), monkeynet.Generator(narrow=NARROW)
+def make_monkeynet(run: RunOptions) -> TorchCropEngine:
+    parts = (
+        monkeynet.KeypointDetector(width_divisor=NARROW),
+        monkeynet.Generator(width_divisor=NARROW),
+    )
     return MonkeyNetEngine(trained(parts[0]), trained(parts[1]), run)
 
 
-def make_x2face(run: RunOptions) -> CropEngine:
-    return X2FaceEngine(trained(X2Face(narrow=NARROW)), run)
+def make_x2face(run: RunOptions) -> TorchCropEngine:
+    return X2FaceEngine(trained(X2Face(width_divisor=NARROW)), run)
 
 
 def make_facevid2vid(run: RunOptions, view: ViewOptions | None = None) -> FaceVid2VidEngine:
-    parts = CanonicalDetector(narrow=32), HeadEstimator(narrow=32), OriginalGenerator(narrow=32)
-    return FaceVid2VidEngine(
-        Networks(trained(parts[0]), trained(parts[1]), trained(parts[2])), run, view
-    )
-
-
-def make_spade(run: RunOptions) -> CropEngine:
     parts = (
-        CanonicalDetector(narrow=32, reduced=False),
-        HeadEstimator(narrow=32),
-        SpadeGenerator(narrow=32),
+        CanonicalDetector(width_divisor=32),
+        HeadEstimator(width_divisor=32),
+        OriginalGenerator(width_divisor=32),
     )
     return FaceVid2VidEngine(
-        Networks(trained(parts[0]), trained(parts[1]), trained(parts[2]), beta=True), run
+        FaceVid2VidNetworks(trained(parts[0]), trained(parts[1]), trained(parts[2])), run, view
     )
 
 
-def make_liveportrait(run: RunOptions) -> CropEngine:
-    """Without stitching, whose network knows no still face until it is trained."""
-    networks = liveportrait.Networks._make(
-        trained(part) for part in liveportrait.Networks.new(narrow=32)
+def make_spade(run: RunOptions) -> TorchCropEngine:
+    parts = (
+        CanonicalDetector(width_divisor=32, reduced=False),
+        HeadEstimator(width_divisor=32),
+        SpadeGenerator(width_divisor=32),
+    )
+    return FaceVid2VidEngine(
+        FaceVid2VidNetworks(trained(parts[0]), trained(parts[1]), trained(parts[2]), beta=True), run
+    )
+
+
+def make_liveportrait(run: RunOptions) -> TorchCropEngine:
+    """Create the engine without stitching, whose untrained network moves a still face."""
+    networks = liveportrait.LivePortraitNetworks._make(
+        trained(part) for part in liveportrait.LivePortraitNetworks.new(width_divisor=32)
     )
     return LivePortraitEngine(networks, run, LivePortraitOptions(stitching=False))
 
 
-ENGINES: dict[str, Callable[[RunOptions], CropEngine]] = {
+ENGINES: dict[str, Callable[[RunOptions], TorchCropEngine]] = {
     "fomm": make_fomm,
     "monkeynet": make_monkeynet,
     "x2face": make_x2face,
@@ -122,12 +139,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(kind: str) -> CropEngine:
+def engine(kind: str) -> TorchCropEngine:
     return ENGINES[kind](RUN)
 
 
-def picture(seed: int) -> Image:
-    """(256, 256, 3), soft colours."""
+def image(seed: int) -> Image:
+    """Create a (256, 256, 3) image of soft colours."""
     small = np.random.default_rng(seed).random((8, 8, 3)).astype(np.float32)
     large = torch.nn.functional.interpolate(
         torch.from_numpy(small).permute(2, 0, 1)[None], (256, 256), mode="bilinear"
@@ -140,70 +157,70 @@ FACE = Face(np.array([60, 60, 190, 190], np.float32), 0.9)
 
 def clip(count: int, still: bool = False) -> list[Frame]:
     return [
-        Frame(picture(10 if still else 10 + i), 40 * i, Fraction(1, 1000), i) for i in range(count)
+        Frame(image(10 if still else 10 + i), 40 * i, Fraction(1, 1000), i) for i in range(count)
     ]
 
 
 @pytest.fixture(scope="module")
-def source(engine: CropEngine) -> CropSource:
-    return engine.encode_source(picture(1), FACE)
+def source(engine: TorchCropEngine) -> CropSource:
+    return engine.encode_source(image(1), FACE)
 
 
-def seen(engine: CropEngine, frames: list[Frame], lost: tuple[int, ...] = ()) -> Motion:
+def observe(engine: TorchCropEngine, frames: list[Frame], lost: tuple[int, ...] = ()) -> Motion:
     return engine.observe(frames, [None if i in lost else FACE for i in range(len(frames))])
 
 
 def rendered(
-    engine: CropEngine, source: CropSource, motion: Motion, options: MotionOptions = PLAIN
+    engine: TorchCropEngine, source: CropSource, motion: Motion, options: MotionOptions = PLAIN
 ) -> list[Image]:
     store = engine.retarget(source, MotionBuffer(motion), options)
     return engine.render(source, store.window(0, len(store)), None)
 
 
-def test_is_an_engine(engine: CropEngine) -> None:
+def test_is_an_engine(engine: TorchCropEngine) -> None:
     checked: protocols.CropEngine = engine
     assert isinstance(checked, protocols.CropEngine)
     assert checked.crop_size == SIDES.get(engine.motion_kind, 256)
     assert not checked.uses_driving_frames and not checked.parallel
 
 
-def test_pictures_are_the_crops_size_and_move_with_the_driver(
-    engine: CropEngine, source: CropSource
+def test_images_are_the_crops_size_and_move_with_the_driver(
+    engine: TorchCropEngine, source: CropSource
 ) -> None:
-    pictures = rendered(engine, source, seen(engine, clip(2)))
+    images = rendered(engine, source, observe(engine, clip(2)))
     side = SIDES.get(engine.motion_kind, 256)
-    assert [(p.shape, p.dtype) for p in pictures] == [((side, side, 3), np.dtype(np.uint8))] * 2
+    assert [(p.shape, p.dtype) for p in images] == [((side, side, 3), np.dtype(np.uint8))] * 2
     assert source.size == (side, side)
-    assert not np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(images[0], images[1])
 
 
-def test_batch_size_changes_nothing(kind: str, engine: CropEngine, source: CropSource) -> None:
+def test_batch_size_changes_nothing(kind: str, engine: TorchCropEngine, source: CropSource) -> None:
     other = ENGINES[kind](replace(RUN, batch_size=2))
     frames = clip(2)
-    motion, again = seen(engine, frames), seen(other, frames)
+    motion, again = observe(engine, frames), observe(other, frames)
     for name, rows in motion.arrays.items():
         assert np.array_equal(rows, again.arrays[name]), name
-    twice = rendered(other, other.encode_source(picture(1), FACE), again)
+    twice = rendered(other, other.encode_source(image(1), FACE), again)
     assert all(
         np.array_equal(a, b) for a, b in zip(rendered(engine, source, motion), twice, strict=True)
     )
 
 
-def test_larger_batches_compute_the_same(engine: CropEngine, source: CropSource) -> None:
-    """What a GPU does: several frames at once, equal but for rounding."""
-    rows = engine.retarget(source, MotionBuffer(seen(engine, clip(2))), PLAIN).window(0, 2)
+def test_larger_batches_compute_the_same(engine: TorchCropEngine, source: CropSource) -> None:
+    """Several frames at once, as on a GPU, are equal up to rounding."""
+    rows = engine.retarget(source, MotionBuffer(observe(engine, clip(2))), PLAIN).window(0, 2)
     tensors = {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in rows.arrays.items()}
     with torch.inference_mode():
-        whole = engine.paint(source.encoded, tensors)
+        whole = engine.synthesize(source.encoded, tensors)
         each = [
-            engine.paint(source.encoded, {n: t[i : i + 1] for n, t in tensors.items()})
+            engine.synthesize(source.encoded, {n: t[i : i + 1] for n, t in tensors.items()})
             for i in range(2)
         ]
     assert torch.allclose(whole, torch.cat(each), atol=2e-4)
 
 
-def test_windows_change_nothing(engine: CropEngine, source: CropSource) -> None:
-    motion = seen(engine, clip(5), lost=(2,))
+def test_windows_change_nothing(engine: TorchCropEngine, source: CropSource) -> None:
+    motion = observe(engine, clip(5), lost=(2,))
     store = engine.retarget(source, MotionBuffer(motion), MotionOptions(smooth=1))
     whole, parts = store.window(0, 5), [store.window(i, i + 1) for i in range(5)]
     for name, rows in whole.arrays.items():
@@ -221,43 +238,62 @@ def test_the_source_is_encoded_once(kind: str, monkeypatch: pytest.MonkeyPatch) 
         return encode(pixels, rows)
 
     monkeypatch.setattr(engine, "encode", counted)
-    source = engine.encode_source(picture(1), FACE)
-    motion = seen(engine, clip(1))
+    source = engine.encode_source(image(1), FACE)
+    motion = observe(engine, clip(1))
     rendered(engine, source, motion)
     rendered(engine, source, motion)
     assert calls == ["encode"]
 
 
-def test_a_still_driver_gives_a_still_result(engine: CropEngine, source: CropSource) -> None:
-    pictures = rendered(engine, source, seen(engine, clip(2, still=True)))
-    assert np.array_equal(pictures[0], pictures[1])
+def test_a_still_driver_gives_a_still_result(engine: TorchCropEngine, source: CropSource) -> None:
+    images = rendered(engine, source, observe(engine, clip(2, still=True)))
+    assert np.array_equal(images[0], images[1])
 
 
 def test_without_strength_the_source_keeps_its_own_motion(
-    engine: CropEngine, source: CropSource
+    engine: TorchCropEngine, source: CropSource
 ) -> None:
     store = engine.retarget(
-        source, MotionBuffer(seen(engine, clip(2))), MotionOptions(smooth=0, strength=0)
+        source, MotionBuffer(observe(engine, clip(2))), MotionOptions(smooth=0, strength=0)
     )
     rows = store.window(0, 2).arrays
-    three = engine.motion_kind in ("facevid2vid", "liveportrait")
-    own = {"keypoints": source.encoded.keypoints} if three else source.rows
+    three_d = engine.motion_kind in ("facevid2vid", "liveportrait")
+    own = {"keypoints": source.encoded.keypoints} if three_d else source.rows
     for name, values in rows.items():
         assert np.allclose(np.asarray(values, np.float64), own[name], atol=1e-5), name
 
 
-def test_absolute_motion_is_the_drivers_own(engine: CropEngine, source: CropSource) -> None:
-    """Driven by its own picture, absolutely, a source gets its own motion."""
-    own = seen(engine, [Frame(picture(1), i, Fraction(1, 25), i) for i in range(2)])
+def test_relative_motion_starts_at_the_best_frame(
+    engine: TorchCropEngine, source: CropSource
+) -> None:
+    """In the driving frame whose landmarks have the source's shape, the source does not move."""
+    landmarks = np.random.default_rng(0).random((4, 68, 2)).astype(np.float32) * 100
+    motion = observe(engine, clip(4))
+    motion = replace(motion, arrays={**motion.arrays, LANDMARKS: landmarks})
+    like_frame_2 = replace(source, landmarks=landmarks[2] * 2 + 10)
+    rows = engine.retarget(like_frame_2, MotionBuffer(motion), PLAIN).window(0, 4).arrays
+    three_d = engine.motion_kind in ("facevid2vid", "liveportrait")
+    own = {"keypoints": source.encoded.keypoints} if three_d else dict(source.rows)
+    if engine.motion_kind == "monkeynet":
+        del own["var"]  # the driver's own
+    for name, values in own.items():
+        found = np.asarray(rows[name], np.float64)
+        assert np.allclose(found[2:3], values, atol=1e-5), name
+        assert np.abs(found[0] - found[2]).max() > 1e-4, name
+
+
+def test_absolute_motion_is_the_drivers_own(engine: TorchCropEngine, source: CropSource) -> None:
+    """Driven by its own image, absolutely, a source keeps its own motion."""
+    own = observe(engine, [Frame(image(1), i, Fraction(1, 25), i) for i in range(2)])
     absolute = rendered(engine, source, own, MotionOptions(smooth=0, mode="absolute"))
     relative = rendered(engine, source, own)
     assert np.abs(absolute[0].astype(int) - relative[0]).max() <= 1
 
 
 def test_frames_without_a_face_are_filled_from_both_sides(
-    engine: CropEngine, source: CropSource
+    engine: TorchCropEngine, source: CropSource
 ) -> None:
-    motion = seen(engine, clip(4), lost=(0, 2))
+    motion = observe(engine, clip(4), lost=(0, 2))
     assert motion.valid.tolist() == [False, True, False, True]
     store = engine.retarget(source, MotionBuffer(motion), PLAIN)
     rows = store.window(0, 4)
@@ -268,37 +304,39 @@ def test_frames_without_a_face_are_filled_from_both_sides(
         assert np.abs(v[2] - (v[1] + v[3]) / 2).max() <= 0.1 + np.abs(v[3] - v[1]).max() / 4
 
 
-def test_a_clip_without_a_face_is_refused(engine: CropEngine, source: CropSource) -> None:
+def test_a_clip_without_a_face_is_refused(engine: TorchCropEngine, source: CropSource) -> None:
     with pytest.raises(NoFaceError):
-        engine.retarget(source, MotionBuffer(seen(engine, clip(2), lost=(0, 1))), PLAIN)
+        engine.retarget(source, MotionBuffer(observe(engine, clip(2), lost=(0, 1))), PLAIN)
 
 
-def test_another_engines_motion_is_refused(engine: CropEngine, source: CropSource) -> None:
-    motion = replace(seen(engine, clip(1)), kind="mesh")
+def test_another_engines_motion_is_refused(engine: TorchCropEngine, source: CropSource) -> None:
+    motion = replace(observe(engine, clip(1)), kind="mesh")
     with pytest.raises(MediaError, match="mesh"):
         engine.retarget(source, MotionBuffer(motion), PLAIN)
 
 
-def test_options_that_it_cannot_follow_are_refused(engine: CropEngine, source: CropSource) -> None:
-    motion = MotionBuffer(seen(engine, clip(1)))
-    if engine.motion_kind == "liveportrait":  # it follows them all
+def test_options_that_it_cannot_follow_are_refused(
+    engine: TorchCropEngine, source: CropSource
+) -> None:
+    motion = MotionBuffer(observe(engine, clip(1)))
+    if engine.motion_kind == "liveportrait":  # it supports all of them
         assert len(engine.retarget(source, motion, MotionOptions(region="lips", pose=0.5))) == 1
         return
     with pytest.raises(UsageError, match="lips"):
         engine.retarget(source, motion, MotionOptions(region="lips"))
     if engine.motion_kind != "facevid2vid":
-        with pytest.raises(UsageError, match="cannot tell pose"):
+        with pytest.raises(UsageError, match="cannot separate pose"):
             engine.retarget(source, motion, MotionOptions(pose=0.5))
 
 
-def test_half_precision_is_close(kind: str, engine: CropEngine, source: CropSource) -> None:
+def test_half_precision_is_close(kind: str, engine: TorchCropEngine, source: CropSource) -> None:
     half = ENGINES[kind](replace(RUN, precision="bf16"))
-    motion = seen(engine, clip(1))
-    ours = rendered(half, half.encode_source(picture(1), FACE), motion)[0]
+    motion = observe(engine, clip(1))
+    ours = rendered(half, half.encode_source(image(1), FACE), motion)[0]
     assert np.abs(ours.astype(int) - rendered(engine, source, motion)[0]).mean() < 8
 
 
-def test_a_device_that_is_not_there_is_named(kind: str) -> None:
+def test_a_missing_device_is_named(kind: str) -> None:
     with pytest.raises(DeviceError, match="cuda:7"):
         ENGINES[kind](replace(RUN, device="cuda:7"))
 
@@ -306,7 +344,7 @@ def test_a_device_that_is_not_there_is_named(kind: str) -> None:
 @pytest.mark.parametrize(
     "name", sorted(n for n in backends.ENGINES.rows if n.split("-")[0] in ENGINES)
 )
-def test_without_weights_the_command_is_told(
+def test_missing_weights_name_the_command(
     name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
@@ -317,10 +355,10 @@ def test_without_weights_the_command_is_told(
 
 
 def test_free_view_turns_the_driving_head() -> None:
-    """By its own angles: a rotation of the source's canonical keypoints, nothing else."""
+    """The turn is a rotation of the source's canonical keypoints by its own angles."""
     plain, turned = make_facevid2vid(RUN), make_facevid2vid(RUN, ViewOptions(yaw=25))
-    source = plain.encode_source(picture(1), FACE)
-    motion = MotionBuffer(seen(plain, clip(2)))
+    source = plain.encode_source(image(1), FACE)
+    motion = MotionBuffer(observe(plain, clip(2)))
     absolute = MotionOptions(smooth=0, mode="absolute")
     straight, side = (
         np.asarray(
@@ -336,8 +374,8 @@ def test_free_view_turns_the_driving_head() -> None:
 
 def test_regions_of_face_vid2vid_part_head_and_face() -> None:
     engine = make_facevid2vid(RUN)
-    source = engine.encode_source(picture(1), FACE)
-    motion = seen(engine, clip(3))
+    source = engine.encode_source(image(1), FACE)
+    motion = observe(engine, clip(3))
     store = MotionBuffer(motion)
     only_pose = engine.retarget(source, store, MotionOptions(smooth=0, region="pose")).window(0, 3)
     same_face = replace(
@@ -351,11 +389,11 @@ def test_regions_of_face_vid2vid_part_head_and_face() -> None:
 
 
 def test_the_older_face_vid2vid_renders_with_its_own_axes() -> None:
-    """And with the SPADE generator, whose guide is enlarged two and four times."""
+    """It uses the SPADE generator, whose guide is upsampled two and four times."""
     engine = make_spade(RUN)
-    source = engine.encode_source(picture(1), FACE)
-    pictures = rendered(engine, source, seen(engine, clip(2)))
-    assert pictures[1].shape == (256, 256, 3) and not np.array_equal(pictures[0], pictures[1])
+    source = engine.encode_source(image(1), FACE)
+    images = rendered(engine, source, observe(engine, clip(2)))
+    assert images[1].shape == (256, 256, 3) and not np.array_equal(images[0], images[1])
     plain = make_facevid2vid(RUN)
     other_axes = plain.keypoints(source.encoded.canonical, source.rows)
     assert np.abs(other_axes - source.encoded.keypoints).max() > 1e-3

@@ -1,4 +1,7 @@
-"""python -m tests.golden NAME --offset N --out FILE.npz: the stages of a golden file from our networks, for any offset."""
+"""Command `python -m tests.golden NAME --offset N --out FILE.npz`.
+
+It writes the stages of a golden file from our networks, for any offset.
+"""
 
 from __future__ import annotations
 

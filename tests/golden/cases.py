@@ -1,4 +1,7 @@
-"""Which golden files there are: name -> "module:function", called with the offset, giving every stage of that file."""
+"""Table of golden files: name -> "module:function".
+
+A function takes the offset and returns every stage of its file.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +25,26 @@ CASES = {
     "REAL3D_A2M": "tests.golden.real3d:stages",
     "X2FACE": "tests.golden.x2face:stages",
 }
-EIGHT_BIT = {
-    "LIVEPORTRAIT_CV"
-}  # pictures rounded to whole levels: compared to a level, not to 1e-4
+# Stages of uint8 images, which are compared to one level instead of 1e-4.
+UINT8_CASES = {"LIVEPORTRAIT_CV"}
 
 
 def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
-    """Every stage of a golden file, computed by our networks."""
+    """Compute every stage of a golden file with our networks."""
     module, _, function = CASES[name].partition(":")
     stages: Callable[[int], dict[str, Tensor]] = getattr(import_module(module), function)
     with torch.inference_mode():
         return {key: stage.numpy() for key, stage in stages(offset).items()}
 
 
-def worst(
+def max_errors(
     ours: dict[str, npt.NDArray[np.generic]], reference: dict[str, npt.NDArray[np.generic]]
 ) -> dict[str, float]:
-    """Of each stage: max |ours - reference| / max(1, max |reference|)."""
+    """Compute max |ours - reference| / max(1, max |reference|) of each stage."""
     out = {}
     for key, wanted in reference.items():
         ref, got = np.asarray(wanted, np.float64), np.asarray(ours[key], np.float64)
         if ref.shape != got.shape:
-            raise ValueError(f"{key}: {got.shape} instead of {ref.shape}")
+            raise ValueError(f"{key} has shape {got.shape} instead of {ref.shape}.")
         out[key] = float(np.abs(got - ref).max() / max(1.0, np.abs(ref).max()))
     return out

@@ -1,38 +1,40 @@
-"""DIFFUSED_HEADS.npz."""
+"""Stages of DIFFUSED_HEADS.npz."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.golden import fill
-from thcli.diffusion.noise import START, Noise
+from thcli.diffusion.noise import INITIAL_NOISE_STEP, NoiseSource
 from thcli.diffusion.samplers import Denoiser, ddpm_mean
-from thcli.diffusion.schedule import Schedule, cosine
+from thcli.diffusion.schedule import Schedule, cosine_schedule
 from thcli.voices.diffused_heads.autoregressive import (
-    State,
-    around,
-    film,
-    published_painter,
+    SamplerState,
+    published_frame_sampler,
     published_schedule,
+    sample_autoregressively,
+    sliding_windows,
 )
-from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, Shape
+from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, DiffusedHeadsConfig
 
-SMALL = Shape(size=32, width=32, head=16, heard=32)
-HALFWAY = 50  # a step of the hundred
+SMALL = DiffusedHeadsConfig(size=32, base_channels=32, head_channels=16, audio_width=32)
+HALFWAY = 50  # step of 100
 
 
 def given(index: int, offset: int, *shape: int) -> Tensor:
     return torch.from_numpy(fill.normal(f"diffused_heads/input-{index}", shape, offset))
 
 
-def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
-    """Every stage of one network, whole."""
+def network_stages(shape: DiffusedHeadsConfig, offset: int) -> dict[str, Tensor]:
+    """Compute every stage of one network."""
     net = fill.network(DiffusedHeads(shape), fill.state(DiffusedHeads(shape).state_dict(), offset))
     side = shape.size
     noisy, heard, fresh = (
         given(0, offset, 1, 3, side, side),
-        given(3, offset, 1, 5, shape.heard),
+        given(3, offset, 1, 5, shape.audio_width),
         given(4, offset, 1, 3, side, side),
     )
     identity, motion = (
@@ -40,8 +42,8 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
     )
     out: dict[str, Tensor] = {}
 
-    def keep(name: str) -> object:
-        def hook(module: object, inputs: object, value: Tensor) -> None:
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(module: nn.Module, inputs: object, value: Tensor) -> None:
             out[name] = value
 
         return hook
@@ -53,7 +55,7 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
         "enc": net.input_blocks[-1],
         "mid": net.middle_block,
     }
-    hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]  # type: ignore[arg-type]  # torch's hook type
+    hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]
     out["unet"] = net(noisy, torch.tensor([500]), identity, motion, heard)
     for hook in hooks:
         hook.remove()
@@ -71,20 +73,24 @@ def network_stages(shape: Shape, offset: int) -> dict[str, Tensor]:
 
 
 def video(net: DiffusedHeads, identity: Tensor, offset: int) -> dict[str, Tensor]:
-    """Four frames of fifty steps."""
-    side = net.shape.size
+    """Generate four frames of fifty steps."""
+    side = net.config.size
     heard, start = (
-        given(5, offset, 1, 4, net.shape.heard)[0],
+        given(5, offset, 1, 4, net.config.audio_width)[0],
         given(6, offset, 1, 4, 3, side, side)[0],
     )
     steps = given(7, offset, 4, 50, 1, 3, side, side)
 
-    def noise(frame: int) -> Noise:
-        return lambda k: start[frame : frame + 1] if k == START else steps[frame, k]
+    def noise(frame: int) -> NoiseSource:
+        return lambda k: start[frame : frame + 1] if k == INITIAL_NOISE_STEP else steps[frame, k]
 
-    windows = (torch.stack(window)[None] for window in around(heard, 2))
-    frames = film(
-        published_painter(net, 50), identity, windows, noise, State.beginning(identity, 2)
+    windows = (torch.stack(window)[None] for window in sliding_windows(heard, 2))
+    frames = sample_autoregressively(
+        published_frame_sampler(net, 50),
+        identity,
+        windows,
+        noise,
+        SamplerState.initial(identity, 2),
     )
     return {f"video_{number}": frame for number, frame in enumerate(frames)}
 
@@ -113,7 +119,7 @@ def stages(offset: int) -> dict[str, Tensor]:
         out[f"full/{name}"] = value
     out |= {
         f"schedule1000/{name}": table
-        for name, table in tables(cosine(1000, kind="float32")).items()
+        for name, table in tables(cosine_schedule(1000, dtype="float32")).items()
     }
     hundred = published_schedule(100)
     out |= {f"schedule100/{name}": table for name, table in tables(hundred).items()}

@@ -1,4 +1,4 @@
-"""DVA.npz."""
+"""Stages of DVA.npz."""
 
 from __future__ import annotations
 
@@ -12,19 +12,27 @@ from torch import Tensor, nn
 
 from tests.golden import fill
 from thcli.diffusion import process
-from thcli.diffusion.blocks import sinusoid
+from thcli.diffusion.blocks import sinusoidal_embedding
 from thcli.diffusion.samplers import Denoiser, ddim_step
-from thcli.diffusion.schedule import linear
+from thcli.diffusion.schedule import linear_schedule
 from thcli.editors.dva import align, text_losses
-from thcli.editors.dva.attributes import CELEBA, Directions
+from thcli.editors.dva.attributes import IdentityDirections
 from thcli.editors.dva.encoder import Encoder
-from thcli.editors.dva.losses import losses
-from thcli.editors.dva.network import OFFICIAL, NoiseEstimator, Shape
-from thcli.editors.dva.parsing import VIDEO_BACKGROUND, foreground, seen
-from thcli.editors.dva.sampling import denoiser, invert, one_step_each, render, schedule, trail
+from thcli.editors.dva.losses import compute_losses
+from thcli.editors.dva.network import OFFICIAL, NoiseEstimator, NoiseEstimatorShape
+from thcli.editors.dva.parsing import VIDEO_BACKGROUND, foreground, preprocess
+from thcli.editors.dva.sampling import (
+    condition_denoiser,
+    invert,
+    render,
+    schedule,
+    step_each,
+    trajectory,
+)
+from thcli.editors.shared.celeba import CELEBA
 
-SMALL = Shape(width=32)
-STEP = 7  # of twenty
+SMALL = NoiseEstimatorShape(width=32)
+STEP = 7  # of 20
 TIMES = (37, 500)
 BEARD_ROW, STRENGTH = 22, 0.25
 SHOWN = {
@@ -44,24 +52,24 @@ def inputs(offset: int) -> Given:
     return lambda index, *shape: torch.from_numpy(fill.normal(f"DVA/input-{index}", shape, offset))
 
 
-def filled(shape: Shape, offset: int) -> NoiseEstimator:
+def filled(shape: NoiseEstimatorShape, offset: int) -> NoiseEstimator:
     return fill.network(
         NoiseEstimator(shape), fill.state(NoiseEstimator(shape).state_dict(), offset)
     )
 
 
 def encoder_state(offset: int) -> dict[str, Tensor]:
-    """With the checkpoint's own names, which the numbers follow from."""
+    """Fill the encoder under the checkpoint's own names, from which the numbers follow."""
     named = {f"encoder.{key}": value for key, value in Encoder().state_dict().items()}
     return {key.removeprefix("encoder."): value for key, value in fill.state(named, offset).items()}
 
 
-def sampled(pictures: Tensor) -> Tensor:
-    return pictures[:, :, 3::16, 5::16]
+def sampled_every_16th(images: Tensor) -> Tensor:
+    return images[:, :, 3::16, 5::16]
 
 
-def thinned(pictures: Tensor) -> Tensor:
-    return pictures[:, :, 3::32, 5::32]
+def sampled_every_32nd(images: Tensor) -> Tensor:
+    return images[:, :, 3::32, 5::32]
 
 
 def stages(offset: int) -> dict[str, Tensor]:
@@ -72,16 +80,16 @@ def stages(offset: int) -> dict[str, Tensor]:
     logits = given(50, 2, 19, 32, 32).repeat_interleave(16, 2).repeat_interleave(16, 3)
     out = {
         "id/feat": identity,
-        "id/prenorm": encoder.idnet.unscaled(x),
-        "lnd/raw136": encoder.lndnet.all_points(x),
+        "id/prenorm": encoder.idnet.encode_unnormalized(x),
+        "lnd/raw136": encoder.lndnet.predict_points(x),
         "lnd/feat": points,
         "z/face": encoder(x),
         "z/swap": encoder(x, x.flip(0)),
         "z/id_avg": identity.mean(0, keepdim=True),
-        "z/face_avg": encoder.face(identity.mean(0, keepdim=True), points),
+        "z/face_avg": encoder.encode_face(identity.mean(0, keepdim=True), points),
         **parsing(encoder, x, logits),
-        "temb/128": sinusoid(torch.tensor([0, 37, 999]), 128),
-        "temb/32": sinusoid(torch.tensor([0, 37, 999]), 32),
+        "temb/128": sinusoidal_embedding(torch.tensor([0, 37, 999]), 128),
+        "temb/32": sinusoidal_embedding(torch.tensor([0, 37, 999]), 32),
         **tables(),
     }
     out |= network_stages(network, given, out["z/face"], encoder(x))
@@ -100,11 +108,11 @@ def stages(offset: int) -> dict[str, Tensor]:
 
 def parsing(encoder: Encoder, x: Tensor, logits: Tensor) -> dict[str, Tensor]:
     net = encoder.bgnet
-    helpers = net.backbone.helpers(seen(x))
+    auxiliary = net.backbone.auxiliary_logits(preprocess(x))
     return {
         "bg/logits": net.logits(x)[:, :, 5::32, 7::32],
-        "bg/logits16": helpers[0][:, :, 5::64, 7::64],
-        "bg/logits32": helpers[1][:, :, 5::64, 7::64],
+        "bg/logits16": auxiliary[0][:, :, 5::64, 7::64],
+        "bg/logits32": auxiliary[1][:, :, 5::64, 7::64],
         "bg/mask": net(x)[:, :, ::8, ::8],
         "bg/mask_video": net(x, VIDEO_BACKGROUND)[:, :, ::8, ::8],
         "bg/rule_mask": foreground(logits)[:, :, 3::8, 5::8],
@@ -116,11 +124,11 @@ def tables() -> dict[str, Tensor]:
     twenty = schedule(20)
     named = {
         "map20": twenty.timesteps,
-        "acp20": twenty.abar,
+        "acp20": twenty.alpha_bar,
         "betas20": twenty.betas,
         "map5": schedule(5).timesteps,
         "map3": schedule(3).timesteps,
-        "acp1000": schedule(1000).abar[::37],
+        "acp1000": schedule(1000).alpha_bar[::37],
     }
     return {f"sched/{name}": torch.from_numpy(table).float() for name, table in named.items()}
 
@@ -140,42 +148,46 @@ def network_stages(
     parts["mid"] = network.middle_block
     hooks = [part.register_forward_hook(partial(keep, name)) for name, part in parts.items()]
     noisy, times = given(1, 2, 3, 256, 256), torch.tensor(TIMES)
-    out["unet/eps"] = sampled(network(noisy, times, face))
+    out["unet/eps"] = sampled_every_16th(network(noisy, times, face))
     for hook in hooks:
         hook.remove()
-    return out | {"unet/eps_from_img": sampled(network(noisy, times, from_pictures))}
+    return out | {"unet/eps_from_img": sampled_every_16th(network(noisy, times, from_pictures))}
 
 
 def sampling_stages(
     network: NoiseEstimator, given: Given, x: Tensor, face: Tensor, face_avg: Tensor
 ) -> dict[str, Tensor]:
-    noisy, walker = given(1, 2, 3, 256, 256), denoiser(network, face, 20)
+    noisy, walker = given(1, 2, 3, 256, 256), condition_denoiser(network, face, 20)
     table, found = walker.schedule, walker(noisy, STEP)
-    after = float(table.abar_after[STEP])
+    after = float(table.alpha_bar_next[STEP])
     return {
-        "ddim/step_sample": sampled(ddim_step(table, STEP, noisy, found)),
-        "ddim/step_xstart": sampled(found.x0),
-        "ddim/step0_sample": sampled(ddim_step(table, 0, noisy, walker(noisy, 0))),
-        "ddim/inv_sample": sampled(after**0.5 * found.x0 + (1 - after) ** 0.5 * found.noise),
-        "ddim/inv_xstart": sampled(found.x0),
-        "ddim/inv_loop3": sampled(invert(network, x, face_avg, 3)),
-        "ddim/render2": sampled((render(network, given(8, 2, 3, 256, 256), face_avg, 2) + 1) / 2),
+        "ddim/step_sample": sampled_every_16th(ddim_step(table, STEP, noisy, found)),
+        "ddim/step_xstart": sampled_every_16th(found.x0),
+        "ddim/step0_sample": sampled_every_16th(ddim_step(table, 0, noisy, walker(noisy, 0))),
+        "ddim/inv_sample": sampled_every_16th(
+            after**0.5 * found.x0 + (1 - after) ** 0.5 * found.noise
+        ),
+        "ddim/inv_xstart": sampled_every_16th(found.x0),
+        "ddim/inv_loop3": sampled_every_16th(invert(network, x, face_avg, 3)),
+        "ddim/render2": sampled_every_16th(
+            (render(network, given(8, 2, 3, 256, 256), face_avg, 2) + 1) / 2
+        ),
     }
 
 
 def training_stages(
     network: NoiseEstimator, given: Given, x: Tensor, face: Tensor, mask: Tensor
 ) -> dict[str, Tensor]:
-    table, index = linear(1000), torch.tensor(TIMES)
+    table, index = linear_schedule(1000), torch.tensor(TIMES)
     noises = given(2, *x.shape), given(3, *x.shape)
-    found = losses(network, table, x, face, mask, index, noises)
+    found = compute_losses(network, table, x, face, mask, index, noises)
     return {
-        "q/sample": sampled(process.diffuse(table, x, index, noises[0])),
+        "q/sample": sampled_every_16th(process.diffuse(table, x, index, noises[0])),
         "loss/mse": found.simple,
-        "loss/xT_reg": found.regular,
+        "loss/xT_reg": found.regularization,
         "loss/total": found.total[None],
-        "loss/x0_estimated": sampled(found.faces[0]),
-        "loss/x0_estimated2": sampled(found.faces[1]),
+        "loss/x0_estimated": sampled_every_16th(found.faces[0]),
+        "loss/x0_estimated2": sampled_every_16th(found.faces[1]),
     }
 
 
@@ -189,20 +201,20 @@ def attribute_stages(
     mask: Tensor,
 ) -> dict[str, Tensor]:
     spread = (0.04 * (given(5, 1, 512).abs() + 0.5))[0].numpy()
-    directions = Directions(
+    directions = IdentityDirections(
         (0.05 * given(6, 40, 512)).numpy(), (0.02 * given(4, 1, 512))[0].numpy(), spread
     )
     wanted = {CELEBA[BEARD_ROW]: STRENGTH}
-    edited = torch.from_numpy(directions.edited(average[0].numpy(), wanted))[None]
-    face = encoder.face(edited, points)
+    move_published = torch.from_numpy(directions.move_published(average[0].numpy(), wanted))[None]
+    face = encoder.encode_face(move_published, points)
     made = (render(network, given(8, 2, 3, 256, 256), face, 2) + 1) / 2
     return {
-        "edit/cls_zid": edited,
+        "edit/cls_zid": move_published,
         "edit/cls_zface": face,
-        "edit/cls_zid_raw": torch.from_numpy(directions.edited_plainly(average[0].numpy(), wanted))[
-            None
-        ],
-        "edit/cls_paste": sampled(made * mask + (x + 1) / 2 * (1 - mask)),
+        "edit/cls_zid_raw": torch.from_numpy(
+            directions.move_unnormalized(average[0].numpy(), wanted)
+        )[None],
+        "edit/cls_paste": sampled_every_16th(made * mask + (x + 1) / 2 * (1 - mask)),
     }
 
 
@@ -210,14 +222,16 @@ def text_stages(
     network: NoiseEstimator, encoder: Encoder, given: Given, frame: Tensor, mask: Tensor
 ) -> dict[str, Tensor]:
     start, points = encoder.idnet(frame), encoder.lndnet(frame)
-    walker = denoiser(network, encoder.face(start, points), 2)
-    kept = torch.cat(trail(walker, given(9, 1, 3, 256, 256)))
+    walker = condition_denoiser(network, encoder.encode_face(start, points), 2)
+    kept = torch.cat(trajectory(walker, given(9, 1, 3, 256, 256)))
     changed = start + 0.05 * given(7, 1, 512)
     changed = changed / changed.norm()
-    edited = Denoiser(denoiser(network, encoder.face(changed, points), 2).model, schedule(2))
-    steps = one_step_each(edited, kept[:-1])
+    move_published = Denoiser(
+        condition_denoiser(network, encoder.encode_face(changed, points), 2).model, schedule(2)
+    )
+    steps = step_each(move_published, kept[:-1])
     loss_id = text_losses.identity_loss(changed, start)[None]
-    loss_l1 = text_losses.picture_loss(kept[1:], steps, mask)[None]
+    loss_l1 = text_losses.pixel_loss(kept[1:], steps, mask)[None]
 
     def unit(rows: Tensor) -> Tensor:
         return nn.functional.normalize(rows, dim=-1)
@@ -225,12 +239,14 @@ def text_stages(
     before, after = unit(given(30, 2, 512)), unit(given(30, 2, 512) + 0.5 * given(31, 2, 512))
     texts = unit(given(32, 80, 512)), unit(given(32, 80, 512) + 0.5 * given(33, 80, 512))
     direction = text_losses.text_direction(*texts)
-    distance = text_losses.directional(before, after, direction)[None]
+    distance = text_losses.directional_distance(before, after, direction)[None]
     loss_clip = text_losses.clip_loss(distance)
     return {
-        "clip/start_inverted": sampled(invert(network, frame, encoder.face(start, points), 2)),
-        "clip/forward_recon": thinned(kept),
-        "clip/backward": thinned(steps),
+        "clip/start_inverted": sampled_every_16th(
+            invert(network, frame, encoder.encode_face(start, points), 2)
+        ),
+        "clip/forward_recon": sampled_every_32nd(kept),
+        "clip/backward": sampled_every_32nd(steps),
         "clip/loss_id": loss_id,
         "clip/loss_l1_x100": 100 * loss_l1,
         "clip/text_direction": direction,
@@ -249,19 +265,19 @@ def align_stages(offset: int) -> dict[str, Tensor]:
         (115, 130),
     )
     points += 2 * fill.normal("DVA/input-40", (7, 68, 2), offset).astype(np.float64)
-    centre, axis = align.frames_of(points)
-    quads = align.quads(points)
-    perspectives = np.stack([align.coefficients(quad) for quad in quads])
+    centre, axis = align.crop_axes(points)
+    crop_quads = align.crop_quads(points)
+    perspectives = np.stack([align.perspective_coefficients(quad) for quad in crop_quads])
     small = np.rint(255 / (1 + np.exp(-fill.normal("DVA/input-41", (10, 10, 3), offset)))).astype(
         np.uint8
     )
-    picture = np.asarray(Pillow.fromarray(small).resize((200, 220), Pillow.Resampling.BILINEAR))
-    crop = align.cut(picture, quads[0], 256)
-    pasted = align.put_back(picture, 255 - crop, perspectives[0])
+    image = np.asarray(Pillow.fromarray(small).resize((200, 220), Pillow.Resampling.BILINEAR))
+    crop = align.extract_crop(image, crop_quads[0], 256)
+    pasted = align.paste_crop(image, 255 - crop, perspectives[0])
     named = {
         "c_raw": centre,
         "x_raw": axis,
-        "quads": quads,
+        "quads": crop_quads,
         "coeffs": perspectives,
         "crop": crop[3::16, 5::16],
         "paste": pasted[3::9, 5::9],

@@ -1,4 +1,4 @@
-"""FACEVID2VID.npz."""
+"""Stages of FACEVID2VID.npz."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from tests.golden import fill
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import HeadEstimator, HeadPose, KeypointDetector
-from thcli.engines.facevid2vid.networks import Encoded, OriginalGenerator, SpadeGenerator
+from thcli.engines.facevid2vid.networks import EncodedSource, OriginalGenerator, SpadeGenerator
 from thcli.engines.shared.networks.checkpoint import without_spectral_norm
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 
@@ -22,7 +22,7 @@ def detector_state(offset: int) -> dict[str, Tensor]:
 
 
 def estimator_state(offset: int) -> dict[str, Tensor]:
-    """The heads are calmed, so that angles stay within reason."""
+    """Fill an estimator; its heads are scaled down, so that angles stay small."""
     out = fill.state(HeadEstimator().state_dict(), offset, 1.15)
     for head, gain in GAINS.items():
         key = f"{head}.weight"
@@ -31,7 +31,10 @@ def estimator_state(offset: int) -> dict[str, Tensor]:
 
 
 def generator_state(offset: int, *, spade: bool) -> dict[str, Tensor]:
-    """As published: the SPADE blocks' convolutions with their spectral norm, after 20 power iterations."""
+    """Fill a generator as published.
+
+    The SPADE blocks' convolutions have their spectral norm, after 20 power iterations.
+    """
     ours = (SpadeGenerator() if spade else OriginalGenerator()).state_dict()
     normed = [
         f"{k}_orig" for k in ours if k.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight"))
@@ -52,7 +55,7 @@ def generator_state(offset: int, *, spade: bool) -> dict[str, Tensor]:
 
 
 def head_stages(heads: dict[str, HeadPose], canonical: Tensor) -> dict[str, Tensor]:
-    """Raw heads, angles, and the keypoints that they give."""
+    """Compute raw heads, angles, and the keypoints that they give."""
     out: dict[str, Tensor] = {}
     for name, head in heads.items():
         for part, tensor in zip(("yaw", "pitch", "roll", "t", "exp"), head, strict=True):
@@ -73,12 +76,12 @@ def stages(offset: int) -> dict[str, Tensor]:
     detector = fill.network(KeypointDetector(), detector_state(offset))
     estimator = fill.network(HeadEstimator(), estimator_state(offset))
     brightness = {"source": 1.0, "initial": 0.25, "driving": 0.75}
-    pictures = {
-        name: fill.picture("facevid2vid", i, offset, smooth=False) * light
+    images = {
+        name: fill.image("facevid2vid", i, offset, smooth=False) * light
         for i, (name, light) in enumerate(brightness.items())
     }
-    out = {"kp/canonical": detector(pictures["source"])}
-    heads = {name: estimator(image) for name, image in pictures.items()}
+    out = {"kp/canonical": detector(images["source"])}
+    heads = {name: estimator(image) for name, image in images.items()}
     out.update(head_stages(heads, out["kp/canonical"]))
     driving, initial, source = (
         out[f"kp/{name}"].numpy() for name in ("driving", "initial", "source")
@@ -87,19 +90,19 @@ def stages(offset: int) -> dict[str, Tensor]:
     scale = movement_scale(source[0], initial[0])
     out["norm_scaled/value"] = torch.from_numpy(relative_points(driving, initial, source, scale))
     for prefix in ("gen", "spade"):
-        out.update(generator_stages(prefix, offset, pictures["source"], out))
+        out.update(generator_stages(prefix, offset, images["source"], out))
     return out
 
 
 def generator_stages(
-    prefix: str, offset: int, picture: Tensor, points: dict[str, Tensor]
+    prefix: str, offset: int, image: Tensor, points: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The dense part of one of the two generators."""
+    """Compute the stages of one of the two generators."""
     weights = without_spectral_norm(generator_state(offset, spade=prefix == "spade"), "golden")
     generator = fill.network(
         SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights
     )
-    source: Encoded = generator.encode(picture, points["kp/source"])
+    source: EncodedSource = generator.encode(image, points["kp/source"])
     field = generator.motion(source, points["norm_scaled/value"])
     warped = generator.warp(source, field)
     out = {
@@ -108,7 +111,7 @@ def generator_stages(
         f"{prefix}/deformation": field.deformation[:, ::2, ::2, ::2],
         f"{prefix}/occlusion": field.occlusion,
         f"{prefix}/warped_2d": warped[:, ::8, ::4, ::4],
-        f"{prefix}/prediction": generator.paint(warped * field.occlusion)[..., ::2, ::2],
+        f"{prefix}/prediction": generator.synthesize(warped * field.occlusion)[..., ::2, ::2],
     }
     if prefix == "gen":
         out["gen_abs/prediction"] = generator(source, points["kp/driving"])[..., ::2, ::2]

@@ -1,4 +1,4 @@
-"""FADM.npz."""
+"""Stages of FADM.npz."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.golden import fill
 from thcli.core.options import RunOptions
 from thcli.diffusion import process
 from thcli.diffusion.samplers import Denoiser, sample_ddim, sample_ddpm
-from thcli.faces.model3d.deca import Deca, Encoder
-from thcli.refiners.fadm.agcn import Conditions, gains, shares
-from thcli.refiners.fadm.network import OFFICIAL, Diffusion, Shape
+from thcli.faces.model3d.deca import Deca, DecaEncoder
+from thcli.refiners.fadm.agcn import ConditionImages, gain_shares, level_gains
+from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape
 
-SMALL = Shape(width=32, blocks=1)
-TRUE = ("betas", "alphas", "sqrt", "log", "post", "ddim", "inv_freq")  # tables keep their values
+SMALL = NetworkShape(width=32, blocks=1)
+KEPT = ("betas", "alphas", "sqrt", "log", "post", "ddim", "inv_freq")  # tables keep their values
 STEPS = 100
 
 
@@ -29,14 +29,14 @@ def image(index: int, offset: int, *shape: int) -> Tensor:
     return torch.from_numpy(1 / (1 + np.exp(-fill.normal(f"FADM/input-{index}", shape, offset))))
 
 
-def filled(shape: Shape, offset: int) -> Diffusion:
+def filled(shape: NetworkShape, offset: int) -> Diffusion:
     network = Diffusion(shape)
     whole = {f"diffusion.{key}": value for key, value in network.state_dict().items()}
     kept = fill.state(
         whole,
         offset,
         keep=lambda key: (
-            key.endswith("inv_freq") or any(key.startswith(f"diffusion.{name}") for name in TRUE)
+            key.endswith("inv_freq") or any(key.startswith(f"diffusion.{name}") for name in KEPT)
         ),
     )
     return fill.network(
@@ -44,8 +44,8 @@ def filled(shape: Shape, offset: int) -> Diffusion:
     )
 
 
-def watched(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """What they gave last, a sample of it, filled while they run."""
+def record_outputs(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Record a subsample of each module's last output while the network runs."""
     out: dict[str, Tensor] = {}
     for name, part in parts.items():
 
@@ -60,45 +60,47 @@ def watched(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def small_stages(network: Diffusion, offset: int) -> dict[str, Tensor]:
-    """Network, schedule and losses on one batch."""
+    """Compute network, schedule and losses on one batch."""
     coarse, real = image(0, offset, 2, 3, 256, 256), image(1, offset, 2, 3, 256, 256)
     attributes, t = 0.5 * given(2, offset, 2, 56), torch.tensor([7, 63])
     noisy, fresh = (given(i, offset, 2, 3, 256, 256) for i in (3, 4))
     net, agcn, schedule = network.denoise_fn, network.denoise_fn.condition_conv, network.schedule
-    pictures = Conditions.of(coarse, real)
+    images = ConditionImages.of(coarse, real)
     time = net.time_mlp(t)
-    colours = [agcn.pre_conv_color(seen) for seen in (pictures.generated, pictures.driving)]
+    colours = [agcn.pre_conv_color(seen) for seen in (images.generated, images.driving)]
     w = agcn.motion_cond(attributes, time)
-    low, high = gains(w)
+    low, high = level_gains(w)
     out = {
         "temb/sin": net.time_mlp[0](t),
         "temb/mlp": time,
-        "cond/warping32": pictures.levels[0][..., ::2, ::2],
+        "cond/warping32": images.levels[0][..., ::2, ::2],
         "agcn/w": w,
     }
     out |= {
-        "cond/driving256": s8(pictures.driving),
+        "cond/driving256": s8(images.driving),
         "agcn/gen_feat": s16(colours[0]),
         "agcn/drv_feat": s16(colours[1]),
     }
-    for level, feature in enumerate(agcn.levels(pictures, colours[1])):
-        down, up = shares(level)
+    for level, feature in enumerate(agcn.level_features(images, colours[1])):
+        down, up = gain_shares(level)
         out |= {f"agcn/w_{level}": down * low + up * high, f"agcn/level_{level}": s16(feature)}
-    read = network.read(pictures)
-    out |= dict.fromkeys(("agcn/color_loss", "agcn/feature_loss", "loss/color"), read.apart[None])
+    read = network.encode_conditions(images)
+    out |= dict.fromkeys(
+        ("agcn/color_loss", "agcn/feature_loss", "loss/color"), read.colour_loss[None]
+    )
     out["agcn/out"] = s8(agcn(read, attributes, time))
     parts = (
         {f"down{i}": net.downs[i] for i in (0, 1, 2, 9)}
         | {f"mid{i}": net.mid[i] for i in (0, 1)}
         | {f"up{i}": net.ups[i] for i in (2, 3, 16)}
     )
-    inner = watched(parts)
+    inner = record_outputs(parts)
     eps = network(noisy, t, read, attributes)
     out |= {f"unet/{name}": value for name, value in inner.items()} | {"unet/eps": s16(eps)}
     sample = process.diffuse(schedule, real, t, fresh)
     out |= {
         "q/sample": s16(sample),
-        "q/start": s16(process.to_x0(schedule, noisy, t, eps, "eps")),
+        "q/start": s16(process.predict_x0(schedule, noisy, t, eps, "eps")),
         "q/posterior_mean": s16(process.posterior_mean(schedule, real, noisy, t)),
     }
     far = (fresh - network(sample, t, read, attributes)).abs()
@@ -106,16 +108,16 @@ def small_stages(network: Diffusion, offset: int) -> dict[str, Tensor]:
 
 
 def sampled(network: Diffusion, offset: int) -> dict[str, Tensor]:
-    """Both samplers on a small picture."""
+    """Run both samplers on a small image."""
     n = 64
     coarse, start, attributes = (
         image(10, offset, 1, 3, n, n),
         given(12, offset, 1, 3, n, n),
         0.5 * given(11, offset, 1, 56),
     )
-    read, schedule = network.read(Conditions.of(coarse)), network.schedule
+    read, schedule = network.encode_conditions(ConditionImages.of(coarse)), network.schedule
     free, clipped = (
-        Denoiser(lambda x, t: network(x, t, read, attributes), schedule, clip=clip)
+        Denoiser(lambda x, t: network(x, t, read, attributes), schedule, clamp=clip)
         for clip in (False, True)
     )
     whole, tail, ddpm = [start], [start], [start]
@@ -127,9 +129,9 @@ def sampled(network: Diffusion, offset: int) -> dict[str, Tensor]:
         if step % (STEPS // 10 | 1) == 0:
             whole.append(x)
 
-    sample_ddim(free, start, noise, eta=1.0, seen=every_eleventh)
-    sample_ddim(free, start, noise, eta=1.0, start=2, seen=lambda _, x: tail.append(x))
-    sample_ddpm(clipped, start, noise, start=2, seen=lambda _, x: ddpm.append(x))
+    sample_ddim(free, start, noise, eta=1.0, callback=every_eleventh)
+    sample_ddim(free, start, noise, eta=1.0, start=2, callback=lambda _, x: tail.append(x))
+    sample_ddpm(clipped, start, noise, start=2, callback=lambda _, x: ddpm.append(x))
     frames = torch.cat(whole)
     return {
         "tail3/eta1_frames": torch.cat(tail)[..., 1::3, 2::3],
@@ -141,27 +143,29 @@ def sampled(network: Diffusion, offset: int) -> dict[str, Tensor]:
 
 def official(offset: int) -> dict[str, Tensor]:
     network = filled(OFFICIAL, offset)
-    read = network.read(Conditions.of(image(31, offset, 1, 3, 64, 64)))
+    read = network.encode_conditions(ConditionImages.of(image(31, offset, 1, 3, 64, 64)))
     eps = network(
         given(30, offset, 1, 3, 64, 64), torch.tensor([42]), read, 0.5 * given(32, offset, 1, 56)
     )
-    return {"default/eps": eps[..., 1::3, 2::3], "default/color_loss": read.apart[None]}
+    return {"default/eps": eps[..., 1::3, 2::3], "default/color_loss": read.colour_loss[None]}
 
 
 def attributes(offset: int) -> dict[str, Tensor]:
-    """DECA's, from 224 and from 256 pixels."""
-    named = {f"E_flame.{key}": value for key, value in Encoder().state_dict().items()}
+    """Compute DECA's attributes, from 224 and from 256 pixels."""
+    named = {f"E_flame.{key}": value for key, value in DecaEncoder().state_dict().items()}
     state = {
         key.removeprefix("E_flame."): value for key, value in fill.state(named, offset).items()
     }
-    encoder = fill.network(Encoder(), state)
+    encoder = fill.network(DecaEncoder(), state)
 
     def blocks(index: int, side: int) -> Tensor:
         return (
             image(index, offset, 2, 3, 8, 8).repeat_interleave(side, 2).repeat_interleave(side, 3)
         )
 
-    both = torch.from_numpy(Deca.of(state, RunOptions(device="cpu")).attributes(blocks(41, 32)))
+    both = torch.from_numpy(
+        Deca.from_tensors(state, RunOptions(device="cpu")).extract_attributes(blocks(41, 32))
+    )
     features = encoder.encoder(blocks(40, 28)).flatten(1)
     return {
         "deca/feat": features[:, ::8],

@@ -1,4 +1,7 @@
-"""Numbers that only depend on a name: parameters, buffers and inputs of the golden comparisons (shared/specs/GOLDEN.md)."""
+"""Deterministic parameters, buffers and inputs of the golden comparisons.
+
+They depend on a name and an offset alone, so the reference program fills the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.types import Array32
-from thcli.engines.shared.fast_conv.fast import prepare
+from thcli.engines.shared.fast_conv.fast import prepare_network
 from thcli.engines.shared.networks.checkpoint import load
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def normal(name: str, shape: tuple[int, ...], offset: int) -> Array32:
-    """Standard normal float32 from the checksum of the name."""
+    """Draw standard normal float32 numbers, seeded by the checksum of the name."""
     return (
         np.random.default_rng(crc32(name.encode()) + offset)
         .standard_normal(shape)
@@ -27,7 +30,11 @@ def normal(name: str, shape: tuple[int, ...], offset: int) -> Array32:
 
 
 def value(key: str, shape: tuple[int, ...], offset: int = 0, gain: float = 1.0) -> Tensor:
-    """A parameter or buffer: variances 0.5 + |v| / 2, means v / 10, norm scales 1 + v / 10, biases v / 20, else gain * v / sqrt(fan in)."""
+    """Fill a parameter or buffer by the kind of its key.
+
+    Variances are 0.5 + |v| / 2, means v / 10, norm scales 1 + v / 10, biases v / 20, other tensors
+    gain * v / sqrt(fan in), with v standard normal.
+    """
     v = normal(key, shape, offset)
     leaf = key.rpartition(".")[2]
     if leaf == "running_var":
@@ -47,7 +54,10 @@ def state(
     gain: float = 1.0,
     keep: Callable[[str], bool] = lambda key: False,
 ) -> dict[str, Tensor]:
-    """Tensors of these keys and shapes, filled; integers and what `keep` says stay as they are."""
+    """Fill tensors of these keys and shapes.
+
+    Integers, and keys that `keep` accepts, stay unchanged.
+    """
     return {
         key: value(key, tuple(t.shape), offset, gain)
         if t.is_floating_point() and not keep(key)
@@ -56,8 +66,11 @@ def state(
     }
 
 
-def picture(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:
-    """(1, 3, 256, 256) in 0..1: 16 x 16 random colours, enlarged bilinearly or as hard squares."""
+def image(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:
+    """Create a (1, 3, 256, 256) image in 0..1: 16 x 16 random colours.
+
+    They are upsampled bilinearly, or as hard squares when not `smooth`.
+    """
     small = torch.from_numpy(
         1 / (1 + np.exp(-normal(f"{name}/input-{index}", (1, 3, 16, 16), offset)))
     )
@@ -67,5 +80,5 @@ def picture(name: str, index: int, offset: int, *, smooth: bool = True) -> Tenso
 
 
 def network(empty: Network, tensors: Mapping[str, Tensor]) -> Network:
-    """Loaded strictly and made quick, exactly as the engines do."""
-    return prepare(load(empty, tensors, "golden"), torch.device("cpu"))
+    """Load tensors strictly and prepare the network exactly as the engines do."""
+    return prepare_network(load(empty, tensors, "golden"), torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""FOMM.npz."""
+"""Stages of FOMM.npz."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thcli.engines.shared.networks.keypoints import (
 
 
 def detector_state(offset: int) -> dict[str, Tensor]:
-    """As published; its jacobians are made invertible."""
+    """Fill a detector as published, with invertible jacobians."""
     out = fill.state(
         KeypointDetector().state_dict(), offset, 1.15, lambda key: key.startswith("down.weight")
     )
@@ -32,12 +32,12 @@ def generator_state(offset: int) -> dict[str, Tensor]:
 
 def stages(offset: int) -> dict[str, Tensor]:
     detector = fill.network(KeypointDetector(), detector_state(offset))
-    pictures = {
-        name: fill.picture("fomm", i, offset)
+    images = {
+        name: fill.image("fomm", i, offset)
         for i, name in enumerate(("source", "initial", "driving"))
     }
-    out = {"down/source": detector.down(pictures["source"])}
-    points = {name: detector(image) for name, image in pictures.items()}
+    out = {"down/source": detector.down(images["source"])}
+    points = {name: detector(image) for name, image in images.items()}
     for name, keypoints in points.items():
         out[f"kp/{name}_value"], out[f"kp/{name}_jacobian"] = keypoints
     value, jacobian = (
@@ -55,13 +55,13 @@ def stages(offset: int) -> dict[str, Tensor]:
     weights = generator_state(offset)
     for prefix, aligned in (("rel", False), ("rel_ac", True)):
         generator = fill.network(Generator(aligned=aligned), weights)
-        source = generator.encode(pictures["source"], points["source"])
+        source = generator.encode(images["source"], points["source"])
         field = generator.motion(source, driving)
-        out[f"{prefix}/sparse_deformed"] = field.moved[..., ::2, ::2]
+        out[f"{prefix}/sparse_deformed"] = field.sparse_deformed[..., ::2, ::2]
         out[f"{prefix}/mask"], out[f"{prefix}/deformation"] = field.mask, field.deformation
         out[f"{prefix}/occlusion"] = field.occlusion
-        out[f"{prefix}/deformed"] = generator.deformed(pictures["source"], field)[..., ::4, ::4]
-        out[f"{prefix}/prediction"] = generator.paint(source, field)[..., ::2, ::2]
+        out[f"{prefix}/deformed"] = generator.deform(images["source"], field)[..., ::4, ::4]
+        out[f"{prefix}/prediction"] = generator.synthesize(source, field)[..., ::2, ::2]
         if not aligned:
             out["abs/prediction"] = generator(source, points["driving"])[..., ::2, ::2]
     return out

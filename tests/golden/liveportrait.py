@@ -1,4 +1,4 @@
-"""LIVEPORTRAIT.npz and LIVEPORTRAIT_CV.npz."""
+"""Stages of LIVEPORTRAIT.npz and LIVEPORTRAIT_CV.npz."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.liveportrait import video
 from thcli.engines.liveportrait.engine import assemble
 from thcli.engines.liveportrait.mask import soft_mask
-from thcli.engines.liveportrait.networks import Encoded, Networks
-from thcli.engines.liveportrait.observer import Observed
+from thcli.engines.liveportrait.networks import EncodedSource, LivePortraitNetworks
+from thcli.engines.liveportrait.observer import MotionOutput
 from thcli.engines.liveportrait.ratios import openings
-from thcli.engines.liveportrait.retargeting import Corrections
+from thcli.engines.liveportrait.retargeting import RetargetingNetworks
 from thcli.engines.liveportrait.transfer import (
-    Gains,
-    Moves,
-    absolute,
-    relative,
-    relative_to_rest,
+    HeadMotion,
+    TransferGains,
     rotation,
+    transfer_absolute,
+    transfer_relative,
+    transfer_relative_to_rest,
 )
-from thcli.engines.shared.fast_conv.fast import prepare
+from thcli.engines.shared.fast_conv.fast import prepare_network
 from thcli.engines.shared.networks.keypoints import movement_scale
 from thcli.faces.crops import align
 
 NORMED = ("conv_0.weight", "conv_1.weight", "conv_s.weight")
-Case = tuple[Gains, LivePortraitOptions, bool]
+Case = tuple[TransferGains, LivePortraitOptions, bool]
 
 
 def state(network: nn.Module, offset: int) -> dict[str, Tensor]:
-    """As published: the SPADE blocks' convolutions with their spectral norm."""
+    """Fill a network as published: the SPADE blocks' convolutions have their spectral norm."""
     like: dict[str, Tensor] = {}
     for key, tensor in network.state_dict().items():
         if not key.endswith(NORMED):
@@ -53,12 +53,12 @@ def state(network: nn.Module, offset: int) -> dict[str, Tensor]:
 
 
 def published(offset: int) -> list[dict[str, Tensor]]:
-    """The states of the seven networks, filled each on its own."""
-    return [state(network, offset) for network in Networks.new()]
+    """Fill the states of the seven networks, each on its own."""
+    return [state(network, offset) for network in LivePortraitNetworks.new()]
 
 
-class Inputs:
-    """Numbers, pictures and points of an offset."""
+class GoldenInputs:
+    """Numbers, images and points of an offset."""
 
     def __init__(self, offset: int):
         self.offset = offset
@@ -66,11 +66,11 @@ class Inputs:
     def normal(self, index: int, *shape: int) -> Array32:
         return fill.normal(f"LIVEPORTRAIT/input-{index}", shape, self.offset)
 
-    def picture(self, index: int) -> Tensor:
+    def image(self, index: int) -> Tensor:
         return torch.from_numpy(1 / (1 + np.exp(-self.normal(index, 1, 3, 256, 256))))
 
     def points(self, index: int, count: int = 203) -> Array32:
-        """A face of 203 or 106 points."""
+        """Create a face of 203 or 106 points."""
         q = 60 * self.normal(index, count, 2).astype(np.float64)
         left, right, mouth, angle = (
             (slice(0, 24), slice(24, 48), slice(48, 108), 0.25)
@@ -83,9 +83,9 @@ class Inputs:
         c, s = np.cos(angle), np.sin(angle)
         return np.asarray(q @ np.array([[c, s], [-s, c]]) + (480, 390), np.float32)
 
-    def rows(self, base: int) -> tuple[Moves, Array32, Array32]:
-        """Five frames: moves, canonical keypoints, openings."""
-        moves = Moves(
+    def rows(self, base: int) -> tuple[HeadMotion, Array32, Array32]:
+        """Create five frames: motion, canonical keypoints, openings."""
+        moves = HeadMotion(
             1 + 0.05 * self.normal(base, 5, 1, 1)[..., 0],
             rotation(10 * self.normal(base + 1, 5, 3)),
             0.02 * self.normal(base + 2, 5, 1, 21, 3)[:, 0],
@@ -100,8 +100,8 @@ class Inputs:
         )
 
 
-class Listening:
-    """Keeps what chosen modules give (or are given) while it is open."""
+class RecordedOutputs:
+    """Context manager that records outputs (or inputs) of chosen modules."""
 
     def __init__(self, modules: dict[str, nn.Module], inputs: dict[str, nn.Module] | None = None):
         self.seen: dict[str, Tensor] = {}
@@ -130,7 +130,9 @@ class Listening:
             hook.remove()
 
 
-def appearance_stages(nets: Networks, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def appearance_stages(
+    nets: LivePortraitNetworks, image: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
     f = nets.appearance
     parts = {
         "first": f.first,
@@ -138,8 +140,8 @@ def appearance_stages(nets: Networks, picture: Tensor) -> tuple[dict[str, Tensor
         "down_1": f.down_blocks[1],
         "second": f.second,
     }
-    with Listening({**parts, "res_0": f.resblocks_3d[0], "res_5": f.resblocks_3d[5]}) as seen:
-        volume = f.volume(picture)
+    with RecordedOutputs({**parts, "res_0": f.resblocks_3d[0], "res_5": f.resblocks_3d[5]}) as seen:
+        volume = f.volume(image)
     out = {
         "F/first": seen["first"][:, ::8, ::16, ::16],
         "F/down_0": seen["down_0"][:, ::8, ::8, ::8],
@@ -152,18 +154,18 @@ def appearance_stages(nets: Networks, picture: Tensor) -> tuple[dict[str, Tensor
     return out, volume
 
 
-def observer_stages(nets: Networks, pictures: list[Tensor]) -> dict[str, Tensor]:
+def observer_stages(nets: LivePortraitNetworks, images: list[Tensor]) -> dict[str, Tensor]:
     detector = nets.observer.detector
     modules: dict[str, nn.Module] = {
         f"down_{j}": m for j, m in enumerate(detector.downsample_layers)
     }
     modules |= {f"stage_{j}": m for j, m in enumerate(detector.stages)}
     out: dict[str, Tensor] = {}
-    for a, picture in enumerate(pictures):
-        with Listening(
+    for a, image in enumerate(images):
+        with RecordedOutputs(
             {**modules, "block_0_0": detector.get_submodule("stages.0.0"), "pooled": detector.norm}
         ) as seen:
-            observed: Observed = nets.observer(picture)
+            observed: MotionOutput = nets.observer(image)
         if a == 0:
             for name, tensor in seen.items():
                 late = name[-1] in "23"
@@ -185,13 +187,13 @@ def observer_stages(nets: Networks, pictures: list[Tensor]) -> dict[str, Tensor]
             t.view(-1, 21, 3).numpy() for t in (observed.expression, observed.canonical)
         )
         out[f"M/img{a}/R"] = torch.from_numpy(turn)
-        moves = Moves(observed.scale.numpy(), turn, expression, observed.shift.numpy())
-        out[f"kp/img{a}/x"] = torch.from_numpy(moves.place(canonical))
+        moves = HeadMotion(observed.scale.numpy(), turn, expression, observed.shift.numpy())
+        out[f"kp/img{a}/x"] = torch.from_numpy(moves.keypoints(canonical))
     return out
 
 
 def warping_stages(
-    nets: Networks, source: Encoded, driving: Tensor
+    nets: LivePortraitNetworks, source: EncodedSource, driving: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     w, dense = nets.warping, nets.warping.dense_motion_network
     modules: dict[str, nn.Module] = {
@@ -199,7 +201,7 @@ def warping_stages(
     }
     modules |= {f"dec_{j}": m for j, m in enumerate(dense.hourglass.decoder.up_blocks)}
     modules |= {"hourglass_out": dense.hourglass, "third": w.third, "fourth": w.fourth}
-    with Listening(modules, {"hourglass_in": dense.hourglass}) as seen:
+    with RecordedOutputs(modules, {"hourglass_in": dense.hourglass}) as seen:
         field = w.motion(source, driving)
         warped = w.warp(source, field)
     out = {
@@ -219,7 +221,9 @@ def warping_stages(
     return out, warped
 
 
-def generator_stages(nets: Networks, feature: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def generator_stages(
+    nets: LivePortraitNetworks, feature: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
     g = nets.generator
     modules: dict[str, nn.Module] = {
         f"middle_{j}": g.get_submodule(f"G_middle_{j}") for j in range(6)
@@ -230,8 +234,8 @@ def generator_stages(nets: Networks, feature: Tensor) -> tuple[dict[str, Tensor]
         "up_0": g.up_0,
         "up_1": g.up_1,
     }
-    with Listening(modules) as seen:
-        picture = g(feature)
+    with RecordedOutputs(modules) as seen:
+        image = g(feature)
     out = {
         f"G/{name}": tensor[:, ::32, ::8, ::8]
         for name, tensor in seen.items()
@@ -243,24 +247,24 @@ def generator_stages(nets: Networks, feature: Tensor) -> tuple[dict[str, Tensor]
     )
     return {
         **out,
-        "G/out": picture[:, :, ::4, ::4],
-        "G/out_corner": picture[:, :, :48, :48],
-    }, picture
+        "G/out": image[:, :, ::4, ::4],
+        "G/out_corner": image[:, :, :48, :48],
+    }, image
 
 
-def where(points: Array32, size: int, scale: float, up: float) -> tuple[Array, float, float]:
-    """Centre, side and angle of LivePortrait's square, read from its crop."""
+def crop_square(points: Array32, size: int, scale: float, up: float) -> tuple[Array, float, float]:
+    """Read centre, side and angle of LivePortrait's square from its crop."""
     matrix = align.liveportrait(points, size, scale, up).crop_from_frame
     side = size / float(np.sqrt(np.linalg.det(matrix[:2, :2])))
-    centre = geometry.transform(inverse(matrix), [size / 2, size / 2])
+    centre = geometry.transform_points(inverse(matrix), [size / 2, size / 2])
     return centre, side, float(np.arctan2(matrix[0, 1], matrix[0, 0]))
 
 
-def crop_stages(given: Inputs) -> dict[str, Array]:
+def crop_stages(given: GoldenInputs) -> dict[str, Array]:
     out: dict[str, Array] = {}
     for tag, points in (("203", given.points(20)), ("106", given.points(25, 106))):
         out[f"crop/pts{tag}"] = points.astype(np.float64)
-        centre, side, angle = where(points, 512, 2.3, 0.125)
+        centre, side, angle = crop_square(points, 512, 2.3, 0.125)
         out[f"crop/{tag}/center"], out[f"crop/{tag}/size"] = centre, np.array([side, side])
         out[f"crop/{tag}/angle"] = np.array([angle])
         for name in ("rot", "norot"):
@@ -269,16 +273,16 @@ def crop_stages(given: Inputs) -> dict[str, Array]:
                 matrix,
                 inverse(matrix),
             )
-            out[f"crop/{tag}/{name}/pt_crop"] = geometry.transform(matrix, points)
+            out[f"crop/{tag}/{name}/pt_crop"] = geometry.transform_points(matrix, points)
         out[f"crop/{tag}/landmark_M_o2c"] = align.liveportrait(
             points, 224, 1.5, 0.1
         ).crop_from_frame
     return out | driving_crop_stages(given)
 
 
-def driving_crop_stages(given: Inputs) -> dict[str, Array]:
-    """The mean of the frames' upright boxes."""
-    squares = [where(given.points(i), 512, 2.2, 0.1) for i in (20, 21, 22)]
+def driving_crop_stages(given: GoldenInputs) -> dict[str, Array]:
+    """Compute the mean of the frames' upright boxes."""
+    squares = [crop_square(given.points(i), 512, 2.2, 0.1) for i in (20, 21, 22)]
     boxes = np.array([[*(centre - side / 2), *(centre + side / 2)] for centre, side, _ in squares])
     mean = boxes.mean(0)
     size = mean[2] - mean[0]
@@ -296,7 +300,7 @@ def driving_crop_stages(given: Inputs) -> dict[str, Array]:
         "crop/driving/bbox_rot": (corners - centre) @ np.array([[c, -s], [s, c]]).T + centre,
         "crop/driving/global_bbox": mean,
         "crop/driving/M_o2c": matrix,
-        "crop/driving/lmk_crop": geometry.transform(matrix, given.points(20)),
+        "crop/driving/lmk_crop": geometry.transform_points(matrix, given.points(20)),
     }
 
 
@@ -304,29 +308,31 @@ def inverse(matrix: Array) -> Array:
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
-def put_back(crop: Image, original: Image, frame_from_crop: Array) -> tuple[Array32, Image]:
-    """The reference's blend: mask (H, W) in 0..1, and the frame; truncated, not rounded."""
+def paste_crop(crop: Image, original: Image, frame_from_crop: Array) -> tuple[Array32, Image]:
+    """Blend a crop as the reference does: mask (H, W) in 0..1, and the frame; truncated, not
+    rounded.
+    """
     size = (original.shape[1], original.shape[0])
-    mask = geometry.warp(soft_mask(512), frame_from_crop, size).astype(np.float32)[
+    mask = geometry.warp_affine(soft_mask(512), frame_from_crop, size).astype(np.float32)[
         ..., None
     ] / np.float32(255)
-    moved = geometry.warp(crop, frame_from_crop, size).astype(np.float32)
+    moved = geometry.warp_affine(crop, frame_from_crop, size).astype(np.float32)
     mixed = mask * moved + (1 - mask) * original.astype(np.float32)
     return mask, np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def paste_stages(given: Inputs) -> dict[str, Image]:
+def paste_stages(given: GoldenInputs) -> dict[str, Image]:
     original = np.clip(np.floor(128 + 40 * given.normal(30, 720, 960, 3)), 0, 191).astype(np.uint8)
     crop = original[100:612, 200:712] + np.uint8(64)
-    _, pasted = put_back(crop, original, np.array([[1.0, 0, 200], [0, 1, 100], [0, 0, 1]]))
+    _, pasted = paste_crop(crop, original, np.array([[1.0, 0, 200], [0, 1, 100], [0, 0, 1]]))
     return {"paste/shift": pasted[::4, ::4], "paste/shift_edge": pasted[96:128, 196:228]}
 
 
-class Pipeline:
-    """The keypoints of every frame under the reference's options."""
+class KeypointPipeline:
+    """Keypoints of every frame under the reference's options."""
 
-    def __init__(self, given: Inputs, corrections: Corrections):
-        self.corrections = corrections
+    def __init__(self, given: GoldenInputs, corrections: RetargetingNetworks):
+        self.retargeting = corrections
         self.driving, _, self.driven = given.rows(50)
         self.own, self.canonical, _ = given.rows(60)
         self.openings = np.stack([openings(given.points(20 + i)) for i in range(5)])
@@ -334,29 +340,33 @@ class Pipeline:
     def image(self, case: Case, frames: int = 5, strength: float = 1.0) -> Array32:
         gains, options, is_relative = case
         own, driving = (
-            Moves(*(a[:n] for a in m)) for m, n in ((self.own, 1), (self.driving, frames))
+            HeadMotion(*(a[:n] for a in m)) for m, n in ((self.own, 1), (self.driving, frames))
         )
-        still = own.place(self.canonical[:1])
+        still = own.keypoints(self.canonical[:1])
         if not is_relative:
-            moves = absolute(own, driving, gains)
+            moves = transfer_absolute(own, driving, gains)
         elif frames > 1:
-            moves = relative(own, driving, Moves(*(a[:1] for a in driving)), gains)
+            moves = transfer_relative(own, driving, HeadMotion(*(a[:1] for a in driving)), gains)
         else:
-            moves = relative_to_rest(own, driving, gains)
+            moves = transfer_relative_to_rest(own, driving, gains)
         given = (self.openings[:1], self.driven[:frames])
-        moved = moves.place(self.canonical[:1])
-        out = self.corrections.apply(still, moved, given, options, relative=is_relative)
+        moved = moves.keypoints(self.canonical[:1])
+        out = self.retargeting.apply(still, moved, given, options, relative=is_relative)
         return still + np.float32(strength) * (out - still)
 
     def video(self, case: Case, frames: int = 5, *, awake: bool = False) -> Array32:
         gains, options, is_relative = case
-        driving = Moves(*(a[:frames] for a in self.driving))
-        still = self.own.place(self.canonical)
-        moved = video.follow(self.own, driving, gains, relative=is_relative).place(self.canonical)
-        added = video.opening_eyes(self.corrections, still, self.openings) if awake else None
+        driving = HeadMotion(*(a[:frames] for a in self.driving))
+        still = self.own.keypoints(self.canonical)
+        moved = video.transfer_to_video(self.own, driving, gains, relative=is_relative).keypoints(
+            self.canonical
+        )
+        extra_offsets = (
+            video.eye_opening_offsets(self.retargeting, still, self.openings) if awake else None
+        )
         given = (self.openings, self.driven[:frames])
-        return self.corrections.apply(
-            still, moved, given, options, relative=is_relative, added=added
+        return self.retargeting.apply(
+            still, moved, given, options, relative=is_relative, extra_offsets=extra_offsets
         )
 
     def stages(self) -> dict[str, Array32]:
@@ -365,17 +375,17 @@ class Pipeline:
             LivePortraitOptions(retarget_eyes=True),
             LivePortraitOptions(retarget_eyes=True, retarget_lips=True),
         )
-        closed, whole = LivePortraitOptions(close_lips=True), Gains()
+        closed, whole = LivePortraitOptions(close_lips=True), TransferGains()
         both_loose = LivePortraitOptions(stitching=False, retarget_eyes=True, retarget_lips=True)
         default = self.image((whole, plain, True))
         out = {
             "default/x_d": default,
             "default/x_s": np.repeat(
-                Moves(*(a[:1] for a in self.own)).place(self.canonical[:1]), 5, 0
+                HeadMotion(*(a[:1] for a in self.own)).keypoints(self.canonical[:1]), 5, 0
             ),
-            "pose_friendly/x_d": default,  # see the spec's section 8: the same to 2e-7
+            "pose_friendly/x_d": default,  # the same to 2e-7
             "absolute/x_d": self.image((whole, plain, False)),
-            "rel_lip_expr/x_d": self.image((Gains("lips"), plain, True)),
+            "rel_lip_expr/x_d": self.image((TransferGains("lips"), plain, True)),
             "no_stitch/x_d": self.image((whole, loose, True)),
             "multiplier_1.5/x_d": self.image((whole, plain, True), strength=1.5),
             "normalize_lip/x_d": self.image((whole, closed, True)),
@@ -386,20 +396,20 @@ class Pipeline:
             "eye_lip_retarget/x_d": self.image((whole, both, True)),
             "abs_eye_lip_retarget_no_stitch/x_d": self.image((whole, both_loose, False)),
             "image_driven/x_d": self.image((whole, plain, True), 1),
-            "image_driven_eyes/x_d": self.image((Gains("eyes"), plain, True), 1),
+            "image_driven_eyes/x_d": self.image((TransferGains("eyes"), plain, True), 1),
             "image_driven_abs/x_d": self.image((whole, plain, False), 1),
             "video_default/x_d": self.video((whole, plain, True)),
-            "video_default/x_s": self.own.place(self.canonical),
+            "video_default/x_s": self.own.keypoints(self.canonical),
             "video_absolute/x_d": self.video((whole, plain, False)),
             "video_eye_fix/x_d": self.video((whole, closed, True), awake=True),
             "video_image_driven/x_d": self.video((whole, plain, True), 1),
             "video_image_driven_abs/x_d": self.video((whole, plain, False), 1),
         }
         short = {
-            "exp": Gains("expression"),
-            "pose": Gains("pose"),
-            "lip": Gains("lips"),
-            "eyes": Gains("eyes"),
+            "exp": TransferGains("expression"),
+            "pose": TransferGains("pose"),
+            "lip": TransferGains("lips"),
+            "eyes": TransferGains("eyes"),
         }
         for name, gains in short.items():
             out[f"rel_{name}/x_d"] = self.image((gains, plain, True))
@@ -410,34 +420,34 @@ class Pipeline:
 
 
 def correction_stages(
-    given: Inputs, corrections: Corrections, still: Array32, moved: Array32
+    given: GoldenInputs, corrections: RetargetingNetworks, still: Array32, moved: Array32
 ) -> dict[str, Array32]:
     eyes, lips = (
         np.abs(given.normal(4, 1, 3)) * np.float32(0.3),
         np.abs(given.normal(5, 1, 2)) * np.float32(0.1),
     )
     return {
-        "S/stitch_raw": corrections.stitching_raw(still, moved),
-        "S/stitched": corrections.stitched(still, moved),
-        "S/eye_delta": corrections.eye_change(still, eyes[:, :2], eyes[:, 2:]),
-        "S/lip_delta": corrections.lip_change(still, lips[:, :1], lips[:, 1:]),
+        "S/stitch_raw": corrections.stitching_output(still, moved),
+        "S/stitched": corrections.stitch(still, moved),
+        "S/eye_delta": corrections.eye_offsets(still, eyes[:, :2], eyes[:, 2:]),
+        "S/lip_delta": corrections.lip_offsets(still, lips[:, :1], lips[:, 1:]),
         "S/motion_multiplier": np.array([movement_scale(still[0], moved[0])], np.float32),
     }
 
 
-def networks(offset: int) -> Networks:
-    """Filled, and prepared as for rendering."""
+def networks(offset: int) -> LivePortraitNetworks:
+    """Build the networks, filled and prepared as for rendering."""
     nets = assemble(published(offset))
-    return Networks._make(prepare(net, torch.device("cpu")) for net in nets)
+    return LivePortraitNetworks._make(prepare_network(net, torch.device("cpu")) for net in nets)
 
 
 @cache
-def pictures(offset: int) -> tuple[dict[str, Tensor], Tensor]:
-    """The stages of the four large networks, and the last picture."""
-    given = Inputs(offset)
+def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
+    """Compute the stages of the four large networks, and the last image."""
+    given = GoldenInputs(offset)
     unfolded = assemble(published(offset)).warping.dense_motion_network
     nets = networks(offset)
-    first, second = given.picture(0), given.picture(1) * torch.linspace(0, 1, 256)
+    first, second = given.image(0), given.image(1) * torch.linspace(0, 1, 256)
     out, volume = appearance_stages(nets, first)
     out |= observer_stages(nets, [first, second])
     compressed = unfolded.compress(volume)
@@ -448,25 +458,28 @@ def pictures(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     source = nets.warping.encode(volume, torch.from_numpy(still))
     stages, warped = warping_stages(nets, source, torch.from_numpy(moved))
     out |= stages
-    stages, picture = generator_stages(nets, warped)
-    corrections = Corrections(nets.stitching, nets.lips, nets.eyes)
+    stages, image = generator_stages(nets, warped)
+    corrections = RetargetingNetworks(nets.stitching, nets.lips, nets.eyes)
     small = (
-        correction_stages(given, corrections, still, moved) | Pipeline(given, corrections).stages()
+        correction_stages(given, corrections, still, moved)
+        | KeypointPipeline(given, corrections).stages()
     )
     noisy = (np.float32(0.02) * given.normal(40, 12, 1, 21, 3))[:, 0]
-    small |= {f"smooth/{name}": video.smoothed(noisy, float(name)) for name in ("3e-7", "1e-5")}
+    small |= {
+        f"smooth/{name}": video.kalman_smooth(noisy, float(name)) for name in ("3e-7", "1e-5")
+    }
     opened = openings(given.points(20))
     small |= {"ratio/eye": opened[None, :2], "ratio/lip": opened[None, 2:]}
     return {
         **out,
         **stages,
         **{name: torch.from_numpy(array) for name, array in small.items()},
-    }, picture
+    }, image
 
 
 def stages(offset: int) -> dict[str, Tensor]:
-    out, _ = pictures(offset)
-    given = Inputs(offset)
+    out, _ = images(offset)
+    given = GoldenInputs(offset)
     out |= {name: torch.from_numpy(a.astype(np.float32)) for name, a in crop_stages(given).items()}
     return out | {
         name: torch.from_numpy(a.astype(np.float32)) for name, a in paste_stages(given).items()
@@ -479,17 +492,17 @@ def wave(height: int, width: int, offset: int) -> Image:
 
 
 def cv_stages(offset: int) -> dict[str, Tensor]:
-    """What depends on rounding to eight bits."""
-    _, picture = pictures(offset)
-    place: Crop = align.liveportrait(Inputs(offset).points(20), 512)
-    cut = geometry.warp(wave(720, 960, offset), place.crop_from_frame, place.size)
-    small = cv2.resize(cut, (256, 256), interpolation=cv2.INTER_AREA)
+    """Compute the stages that depend on rounding to uint8."""
+    _, image = images(offset)
+    place: Crop = align.liveportrait(GoldenInputs(offset).points(20), 512)
+    crop = geometry.warp_affine(wave(720, 960, offset), place.crop_from_frame, place.size)
+    small = cv2.resize(crop, (256, 256), interpolation=cv2.INTER_AREA)
     back = np.ascontiguousarray(wave(512, 512, offset)[..., ::-1])
-    mask, pasted = put_back(back, wave(720, 960, offset + 2), inverse(place.crop_from_frame))
-    eight = (picture.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    mask, pasted = paste_crop(back, wave(720, 960, offset + 2), inverse(place.crop_from_frame))
+    eight = (image.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     out = {
         "G/uint8": eight[:, ::8, ::8],
-        "cv/img_crop": cut[::4, ::4],
+        "cv/img_crop": crop[::4, ::4],
         "cv/img_crop_256": np.asarray(small)[::2, ::2],
         "cv/paste_mask": mask[::8, ::8, :1],
         "cv/paste": pasted[::4, ::4],

@@ -1,4 +1,4 @@
-"""MONKEYNET.npz."""
+"""Stages of MONKEYNET.npz."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from torch import Tensor
 
 from tests.golden import fill
 from thcli.engines.monkeynet.networks import Generator, KeypointDetector, Keypoints
-from thcli.engines.monkeynet.transfer import adapted_variances
+from thcli.engines.monkeynet.transfer import adapt_variances
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 
 
-def as_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels with their time axis."""
+def add_time_axis(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add the time axis of the published kernels."""
     return {
         key: tensor[:, :, None] if tensor.dim() == 4 else tensor for key, tensor in state.items()
     }
 
 
 def detector_state(offset: int) -> dict[str, Tensor]:
-    return as_published(fill.state(KeypointDetector().state_dict(), offset, 1.15))
+    return add_time_axis(fill.state(KeypointDetector().state_dict(), offset, 1.15))
 
 
 def generator_state(offset: int) -> dict[str, Tensor]:
-    return as_published(fill.state(Generator().state_dict(), offset))
+    return add_time_axis(fill.state(Generator().state_dict(), offset))
 
 
 def stages(offset: int) -> dict[str, Tensor]:
     detector = fill.network(KeypointDetector(), detector_state(offset))
-    picture = fill.picture("monkeynet", 0, offset)
-    source = detector(picture)
-    each = [detector(fill.picture("monkeynet", i, offset)) for i in (1, 2)]
+    image = fill.image("monkeynet", 0, offset)
+    source = detector(image)
+    each = [detector(fill.image("monkeynet", i, offset)) for i in (1, 2)]
     driving = Keypoints(*(torch.cat(rows) for rows in zip(*each, strict=True)))
     out = {}
     for name, points in (("source", source), ("driving", driving)):
@@ -41,24 +41,21 @@ def stages(offset: int) -> dict[str, Tensor]:
     out["norm/var"] = driving.var[None]
     scale = movement_scale(mine, first)
     out["norm_adapt/mean"] = torch.from_numpy(relative_points(mean, first, mine, scale))[None]
-    variances = adapted_variances(
-        driving.var.numpy(), driving.var[0].numpy(), source.var[0].numpy()
-    )
+    variances = adapt_variances(driving.var.numpy(), driving.var[0].numpy(), source.var[0].numpy())
     out["norm_adapt/var"] = torch.from_numpy(variances)[None]
     second = Keypoints(out["norm/mean"][0, 1:], driving.var[1:])
     weights = generator_state(offset)
     for prefix, aligned in (("gen", False), ("gen_ac", True)):
         generator = fill.network(Generator(aligned=aligned), weights)
-        encoded = generator.encode(picture, source)
+        encoded = generator.encode(image, source)
         field = generator.motion(encoded, second)
         decoded = generator.decode(encoded, field)
         out[f"{prefix}/mask_embedding"] = field.embedding[:, :, None, ::4, ::4]
-        out[f"{prefix}/deformation"] = F.pad(field.deformation, (0, 1))[
-            None
-        ]  # the reference has a third coordinate, 0
+        # the reference has a third coordinate, 0
+        out[f"{prefix}/deformation"] = F.pad(field.deformation, (0, 1))[None]
         if not aligned:
             out["gen/kp_embedding"] = field.heat[:, :, None, ::2, ::2]
         out[f"{prefix}/decoder"] = decoded[:, :, None, ::8, ::8]
-        out[f"{prefix}/deformed"] = generator.warped(picture, field)[:, :, None, ::4, ::4]
-        out[f"{prefix}/prediction"] = generator.paint(decoded)[:, :, None, ::2, ::2]
+        out[f"{prefix}/deformed"] = generator.warp(image, field)[:, :, None, ::4, ::4]
+        out[f"{prefix}/prediction"] = generator.synthesize(decoded)[:, :, None, ::2, ::2]
     return out

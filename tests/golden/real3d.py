@@ -1,4 +1,4 @@
-"""REAL3D_A2M.npz."""
+"""Stages of REAL3D_A2M.npz."""
 
 from __future__ import annotations
 

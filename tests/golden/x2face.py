@@ -1,4 +1,4 @@
-"""X2FACE.npz."""
+"""Stages of X2FACE.npz."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def model_state(offset: int, *, posed: bool = False) -> dict[str, Tensor]:
 
 
 def stages(offset: int) -> dict[str, Tensor]:
-    pictures = [fill.picture("x2face", i, offset) for i in range(3)]
-    sources, driving = torch.cat(pictures[:2]), pictures[2]
+    images = [fill.image("x2face", i, offset) for i in range(3)]
+    sources, driving = torch.cat(images[:2]), images[2]
     weights = model_state(offset)
     out: dict[str, Tensor] = {}
     for prefix, aligned in (("orig", True), ("today", False)):
         model = fill.network(X2Face(aligned=aligned), weights)
         raw, unwrap_code = model.pix2pixUnwrapped(sources[:1])
         code = model.code(driving)
-        field = model.field(code)
+        field = model.decode_offsets(code)
         out |= {
             f"{prefix}/unwrap_raw": raw[..., ::4, ::4],
             f"{prefix}/unwrap_code": unwrap_code,
@@ -31,13 +31,13 @@ def stages(offset: int) -> dict[str, Tensor]:
             f"{prefix}/drive_code": F.relu(code)[..., None, None],
             f"{prefix}/embedded_1": model.unwrap(sources[:1])[0][..., ::4, ::4],
             f"{prefix}/embedded_2": model.mosaic(sources, floor=0.0)[..., ::4, ::4],
-            f"{prefix}/driving_grid": model.where(torch.tanh(field))[:, ::4, ::4],
+            f"{prefix}/driving_grid": model.sampling_grid(torch.tanh(field))[:, ::4, ::4],
             f"{prefix}/result_1": model(model.mosaic(sources[:1]), code)[..., ::2, ::2],
             f"{prefix}/result_2": model(model.mosaic(sources), code)[..., ::2, ::2],
         }
     posed = fill.network(X2Face(posed=True), model_state(offset, posed=True))
     wanted = torch.from_numpy(0.3 * fill.normal("x2face/input-3", (1, 3), offset))
-    code = posed.posed(posed.code(driving), wanted)
+    code = posed.with_pose(posed.code(driving), wanted)
     out["orig/pose_code"] = code[..., None, None]
     out["orig/pose_result"] = posed(posed.mosaic(sources[:1]), code)[..., ::2, ::2]
     return out

@@ -1,4 +1,7 @@
-"""What every refiner of the table keeps: shapes, ranges, the same pictures whatever the batch. With narrow networks of made numbers."""
+"""Contract of every refiner in the table: shapes, ranges, independence of the batch.
+
+The networks are narrow, with synthetic parameters.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,30 @@ import torch
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.protocols import Refiner
 from thcli.core.types import Array32, Face, Image
 from thcli.motion.canonical import neutral
 from thcli.refiners.backends import REFINERS
 from thcli.refiners.fadm import small
-from thcli.refiners.fadm.network import OFFICIAL, Diffusion, Shape
-from thcli.refiners.fadm.refiner import PUBLISHED, Fadm
+from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape
+from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner
 
 RUN = RunOptions(device="cpu", threads=1, seed=3)
 SIDE = 32
 FEW = RefineOptions(steps=3)
 
 
-class Reader:
-    """Stands for DECA: means of squares."""
+class MeanColours:
+    """Stand-in for DECA: mean colours of squares."""
 
-    def attributes(self, pictures: Tensor) -> Array32:
-        means = torch.nn.functional.adaptive_avg_pool2d(pictures, 5).flatten(1)
+    def extract_attributes(self, images: Tensor) -> Array32:
+        means = torch.nn.functional.adaptive_avg_pool2d(images, 5).flatten(1)
         return np.asarray(means[:, : OFFICIAL.attributes].numpy(), np.float32)
 
 
-def filled(shape: Shape) -> Diffusion:
+def filled(shape: NetworkShape) -> Diffusion:
     network = Diffusion(shape)
     state = fill.state(
         network.state_dict(),
@@ -46,12 +49,14 @@ def filled(shape: Shape) -> Diffusion:
 
 
 def fadm() -> Refiner:
-    shape = replace(OFFICIAL, width=32, times=(1, 1), blocks=1, attention=(2,), inner=8)
-    return Fadm(filled(shape), Reader(), RUN, PUBLISHED, SIDE)
+    shape = replace(OFFICIAL, width=32, multipliers=(1, 1), blocks=1, attention=(2,), inner=8)
+    return FadmRefiner(filled(shape), MeanColours(), RUN, PUBLISHED, SIDE)
 
 
 def fadm_s() -> Refiner:
-    return Fadm(filled(replace(small.SHAPE, times=(1, 1), inner=8)), None, RUN, small.FEW, SIDE)
+    return FadmRefiner(
+        filled(replace(small.SHAPE, multipliers=(1, 1), inner=8)), None, RUN, small.SETTINGS, SIDE
+    )
 
 
 ROWS: dict[str, Callable[[], Refiner]] = {"fadm": fadm, "fadm-s": fadm_s}
@@ -69,7 +74,7 @@ def crops(count: int, seed: int = 0) -> list[Image]:
 
 def faces(count: int) -> list[Face]:
     meshes = [(neutral() * (8 + i) + (16, 16, 0)).astype(np.float32) for i in range(count)]
-    return [Face(box_of(mesh), 1.0, mesh=mesh) for mesh in meshes]
+    return [Face(bounding_box(mesh), 1.0, mesh=mesh) for mesh in meshes]
 
 
 def refined(
@@ -77,7 +82,7 @@ def refined(
 ) -> list[Image]:
     own = slice(first, first + count)
     source = refiner.encode_source(crops(1, 9)[0], faces(1)[0])
-    driving = refiner.attributes(crops(6)[own], faces(6)[own])
+    driving = refiner.extract_attributes(crops(6)[own], faces(6)[own])
     return refiner.refine(crops(6)[own], source, driving, range(6)[own], FEW, reference_crops)
 
 
@@ -85,12 +90,12 @@ def test_every_row_of_the_table_is_here() -> None:
     assert set(REFINERS.rows) <= set(ROWS) and REFINERS.defaults["any"] in ROWS
 
 
-def test_what_it_gives(refiner: Refiner) -> None:
+def test_outputs_have_the_protocols_shapes_and_types(refiner: Refiner) -> None:
     assert isinstance(refiner, Refiner) and (refiner.crop_size, refiner.mask) == (SIDE, None)
     assert [(p.shape, p.dtype) for p in refined(refiner)] == [
         ((SIDE, SIDE, 3), np.dtype(np.uint8))
     ] * 3
-    attributes = refiner.attributes(crops(2), faces(2))
+    attributes = refiner.extract_attributes(crops(2), faces(2))
     assert (
         attributes.dtype == np.float32
         and attributes.shape[0] == 2
@@ -98,7 +103,7 @@ def test_what_it_gives(refiner: Refiner) -> None:
     )
 
 
-def test_neither_batch_nor_neighbours_change_a_picture(refiner: Refiner) -> None:
+def test_neither_batch_nor_neighbours_change_a_frame(refiner: Refiner) -> None:
     whole = refined(refiner, 5)
     for number in (0, 4):
         assert np.array_equal(refined(refiner, 1, number)[0], whole[number])
@@ -108,11 +113,11 @@ def test_neither_batch_nor_neighbours_change_a_picture(refiner: Refiner) -> None
 
 def test_none_gives_none(refiner: Refiner) -> None:
     source = refiner.encode_source(crops(1)[0], faces(1)[0])
-    none = np.zeros((0, refiner.attributes(crops(1), faces(1)).shape[1]), np.float32)
+    none = np.zeros((0, refiner.extract_attributes(crops(1), faces(1)).shape[1]), np.float32)
     assert refiner.refine([], source, none, [], FEW) == []
 
 
-def test_a_still_view_is_one_for_each_crop(refiner: Refiner) -> None:
+def test_each_crop_takes_its_own_reference(refiner: Refiner) -> None:
     views = crops(3, 5)
     whole = refined(refiner, 3, 0, views)
     assert len(whole) == 3
@@ -120,6 +125,6 @@ def test_a_still_view_is_one_for_each_crop(refiner: Refiner) -> None:
 
 
 @pytest.mark.parametrize("steps", [2, 5])
-def test_calls_are_the_steps_asked_for(refiner: Refiner, steps: int) -> None:
-    assert refiner.calls(RefineOptions(steps=steps)) == steps
-    assert 1 <= refiner.calls(RefineOptions()) <= 100
+def test_network_calls_are_the_given_steps(refiner: Refiner, steps: int) -> None:
+    assert refiner.network_calls(RefineOptions(steps=steps)) == steps
+    assert 1 <= refiner.network_calls(RefineOptions()) <= 100

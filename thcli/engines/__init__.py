@@ -1,1 +1,1 @@
-"""Engines: source + motion -> pictures."""
+"""Engines: source and motion to images."""

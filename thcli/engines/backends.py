@@ -1,4 +1,4 @@
-"""Engines: backends that render a source with a motion."""
+"""Table of engines, the backends that render a source with a motion."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ ENGINES = Stage(
         ),
         "facevid2vid": Backend(
             "thcli.engines.facevid2vid.engine:load",
-            "3-D keypoints, SPADE generator; free view",
+            "face vid2vid, 3-D keypoints, SPADE generator; free view",
             ("facevid2vid",),
         ),
         "facevid2vid-new": Backend(
             "thcli.engines.facevid2vid.engine:load_new",
-            "the same from its author",
+            "face vid2vid, vox-256-new of its author",
             ("facevid2vid-new",),
         ),
         "facevid2vid-beta": Backend(
             "thcli.engines.facevid2vid.engine:load_beta",
-            "its older checkpoint, original generator",
+            "face vid2vid, older checkpoint of its author, original generator",
             ("facevid2vid-beta",),
         ),
         "facevid2vid-fadm": Backend(
             "thcli.engines.facevid2vid.engine:load_fadm",
-            "the one that FADM was trained behind",
+            "face vid2vid, checkpoint whose frames FADM was trained on",
             ("fadm-facevid",),
         ),
         "liveportrait": Backend(
@@ -53,7 +53,9 @@ ENGINES = Stage(
             "thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)
         ),
         "x2face": Backend(
-            "thcli.engines.x2face.engine:load", "X2Face, a code of 128 numbers a frame", ("x2face",)
+            "thcli.engines.x2face.engine:load",
+            "X2Face, a code of 128 numbers per frame",
+            ("x2face",),
         ),
     },
 )

@@ -1,1 +1,1 @@
-"""What makes coarse pictures better: source + coarse picture -> picture."""
+"""Refiners: source and coarse frame to refined frame."""

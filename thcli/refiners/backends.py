@@ -1,4 +1,4 @@
-"""Refiners: backends that improve coarse frames."""
+"""Table of refiners, the backends that improve coarse frames."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ REFINERS = Stage(
     {
         "fadm-s": Backend(
             "thcli.refiners.fadm.small:load",
-            "our own small one, 192 x 192, from the coarse frame in 2 steps",
+            "small network of thcli, 192 x 192, 2 steps from the coarse frame",
             ("fadm-s",),
         ),
         "fadm": Backend(
             "thcli.refiners.fadm.refiner:load",
-            "attribute-guided diffusion, 256 x 256, 100 steps a frame",
+            "attribute-guided diffusion, 256 x 256, 100 steps per frame",
             ("fadm-diffusion", "deca"),
         ),
     },

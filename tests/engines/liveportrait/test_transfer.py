@@ -1,4 +1,4 @@
-"""LivePortrait's algebra of motion, without a network but the three small ones."""
+"""LivePortrait's motion algebra, without networks except for the three small ones."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from thcli.core.options import LivePortraitOptions, Region
 from thcli.core.types import Array32, Face
 from thcli.engines.liveportrait import video
 from thcli.engines.liveportrait.mask import soft_mask
-from thcli.engines.liveportrait.networks import EYES, LIPS, STITCHING, Layers
-from thcli.engines.liveportrait.ratios import LANDMARKS, openings, openings_of
-from thcli.engines.liveportrait.retargeting import Corrections
+from thcli.engines.liveportrait.networks import EYES, LIPS, STITCHING, Mlp
+from thcli.engines.liveportrait.ratios import LANDMARKS, face_openings, openings
+from thcli.engines.liveportrait.retargeting import RetargetingNetworks
 from thcli.engines.liveportrait.transfer import (
-    Gains,
-    Moves,
-    absolute,
-    relative,
-    relative_to_rest,
+    HeadMotion,
+    TransferGains,
     rotation,
+    transfer_absolute,
+    transfer_relative,
+    transfer_relative_to_rest,
 )
 
 REGIONS = get_args(Region)
 
 
-def moves(seed: int, frames: int) -> Moves:
+def moves(seed: int, frames: int) -> HeadMotion:
     rng = np.random.default_rng(seed)
     parts = (
         1 + 0.1 * rng.standard_normal((frames, 1)),
@@ -37,7 +37,7 @@ def moves(seed: int, frames: int) -> Moves:
         0.02 * rng.standard_normal((frames, 21, 3)),
         0.05 * rng.standard_normal((frames, 3)),
     )
-    return Moves(*(np.asarray(p, np.float32) for p in parts))
+    return HeadMotion(*(np.asarray(p, np.float32) for p in parts))
 
 
 def canonical(seed: int = 9) -> Array32:
@@ -45,10 +45,10 @@ def canonical(seed: int = 9) -> Array32:
 
 
 @pytest.fixture(scope="module")
-def corrections() -> Corrections:
+def corrections() -> RetargetingNetworks:
     torch.manual_seed(0)
-    return Corrections(
-        *(Layers(widths).requires_grad_(False) for widths in (STITCHING, LIPS, EYES))
+    return RetargetingNetworks(
+        *(Mlp(widths).requires_grad_(False) for widths in (STITCHING, LIPS, EYES))
     )
 
 
@@ -76,28 +76,28 @@ def test_each_angle_turns_about_its_axis(
 def test_depth_is_never_shifted() -> None:
     m = moves(1, 3)
     deeper = m._replace(shift=m.shift + np.array([0, 0, 5], np.float32))
-    np.testing.assert_array_equal(m.place(canonical()), deeper.place(canonical()))
+    np.testing.assert_array_equal(m.keypoints(canonical()), deeper.keypoints(canonical()))
 
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_a_driver_that_does_not_move_leaves_the_source(region: Region) -> None:
     own, driving = moves(1, 1), moves(2, 1)
-    out = relative(own, driving, driving, Gains(region, 0.5, 2.0))
-    np.testing.assert_allclose(out.place(canonical()), own.place(canonical()), atol=1e-6)
+    out = transfer_relative(own, driving, driving, TransferGains(region, 0.5, 2.0))
+    np.testing.assert_allclose(out.keypoints(canonical()), own.keypoints(canonical()), atol=1e-6)
 
 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("mode", ["relative", "absolute"])
 def test_without_gains_nothing_moves(region: Region, mode: str) -> None:
-    own, driving, gains = moves(1, 1), moves(2, 3), Gains(region, 0.0, 0.0)
+    own, driving, gains = moves(1, 1), moves(2, 3), TransferGains(region, 0.0, 0.0)
     first = moves(3, 1)
     out = (
-        relative(own, driving, first, gains)
+        transfer_relative(own, driving, first, gains)
         if mode == "relative"
-        else absolute(own, driving, gains)
+        else transfer_absolute(own, driving, gains)
     )
     np.testing.assert_allclose(
-        out.place(canonical()), np.repeat(own.place(canonical()), 3, 0), atol=1e-6
+        out.keypoints(canonical()), np.repeat(own.keypoints(canonical()), 3, 0), atol=1e-6
     )
 
 
@@ -114,12 +114,12 @@ def test_without_gains_nothing_moves(region: Region, mode: str) -> None:
 def test_regions_move_what_they_say(region: Region, changes: set[str]) -> None:
     own, driving, first = moves(1, 1), moves(2, 2), moves(3, 1)
     for out, beyond in (
-        (relative(own, driving, first, Gains(region)), set()),
-        (absolute(own, driving, Gains(region)), {"scale"}),
+        (transfer_relative(own, driving, first, TransferGains(region)), set()),
+        (transfer_absolute(own, driving, TransferGains(region)), {"scale"}),
     ):
         moved = {
             name
-            for name in Moves._fields
+            for name in HeadMotion._fields
             if not np.array_equal(getattr(out, name), np.repeat(getattr(own, name), 2, 0))
         }
         assert moved == changes - beyond
@@ -130,33 +130,38 @@ def test_regions_move_what_they_say(region: Region, changes: set[str]) -> None:
 )
 def test_lips_and_eyes_are_their_own_keypoints(region: Region, points: set[int]) -> None:
     own, driving = moves(1, 1), moves(2, 1)
-    outs = [relative_to_rest(own, driving, Gains(region)), absolute(own, driving, Gains(region))]
+    outs = [
+        transfer_relative_to_rest(own, driving, TransferGains(region)),
+        transfer_absolute(own, driving, TransferGains(region)),
+    ]
     for out in outs:
         assert set(np.flatnonzero(np.any(out.expression != own.expression, (0, 2)))) == points
 
 
 def test_half_the_turn_twice_is_the_turn() -> None:
     own, driving, first = moves(1, 1), moves(2, 1), moves(3, 1)
-    half = relative(own, driving, first, Gains("pose", 0.5)).rotation @ own.rotation.transpose(
-        0, 2, 1
-    )
-    whole = relative(own, driving, first, Gains("pose")).rotation @ own.rotation.transpose(0, 2, 1)
+    half = transfer_relative(
+        own, driving, first, TransferGains("pose", 0.5)
+    ).rotation @ own.rotation.transpose(0, 2, 1)
+    whole = transfer_relative(
+        own, driving, first, TransferGains("pose")
+    ).rotation @ own.rotation.transpose(0, 2, 1)
     np.testing.assert_allclose(half @ half, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("cut", [1, 3, 6])
 def test_corrections_do_not_depend_on_how_frames_are_grouped(
-    corrections: Corrections, cut: int
+    corrections: RetargetingNetworks, cut: int
 ) -> None:
-    own, moved = canonical(), moves(4, 7).place(canonical())
+    own, moved = canonical(), moves(4, 7).keypoints(canonical())
     parts = np.concatenate(
-        [corrections.stitched(own, moved[:cut]), corrections.stitched(own, moved[cut:])]
+        [corrections.stitch(own, moved[:cut]), corrections.stitch(own, moved[cut:])]
     )
-    np.testing.assert_array_equal(parts, corrections.stitched(own, moved))
+    np.testing.assert_array_equal(parts, corrections.stitch(own, moved))
 
 
-def test_closed_lips_are_left_alone(corrections: Corrections) -> None:
-    own, moved = canonical(), moves(4, 2).place(canonical())
+def test_closed_lips_are_left_alone(corrections: RetargetingNetworks) -> None:
+    own, moved = canonical(), moves(4, 2).keypoints(canonical())
     driver = np.full((2, 3), 0.2, np.float32)
     plain, closing = LivePortraitOptions(), LivePortraitOptions(close_lips=True)
 
@@ -168,7 +173,7 @@ def test_closed_lips_are_left_alone(corrections: Corrections) -> None:
     np.testing.assert_array_equal(
         run(0.2, closing, relative=False), run(0.2, plain, relative=False)
     )
-    change = corrections.lip_change(
+    change = corrections.lip_offsets(
         own, np.array([[0.2]], np.float32), np.array([[0.0]], np.float32)
     )
     np.testing.assert_allclose(
@@ -176,11 +181,13 @@ def test_closed_lips_are_left_alone(corrections: Corrections) -> None:
     )
 
 
-def test_retargeting_drops_relative_motion_and_keeps_absolute(corrections: Corrections) -> None:
-    own, moved = canonical(), moves(4, 2).place(canonical())
+def test_retargeting_drops_relative_motion_and_keeps_absolute(
+    corrections: RetargetingNetworks,
+) -> None:
+    own, moved = canonical(), moves(4, 2).keypoints(canonical())
     mine, driver = np.full((1, 3), 0.3, np.float32), np.full((2, 3), 0.2, np.float32)
     options = LivePortraitOptions(stitching=False, retarget_lips=True)
-    change = corrections.lip_change(own, mine[:, 2:], driver[:1, 2:])
+    change = corrections.lip_offsets(own, mine[:, 2:], driver[:1, 2:])
     out = corrections.apply(own, moved, (mine, driver), options, relative=True)
     np.testing.assert_allclose(out, np.repeat(own + change, 2, 0), atol=1e-6)
     out = corrections.apply(own, moved, (mine, driver), options, relative=False)
@@ -204,12 +211,12 @@ def test_openings_are_gap_over_width_at_any_size(count: int) -> None:
 
 def test_the_trained_points_count_before_the_mesh() -> None:
     box, mesh = np.zeros(4, np.float32), np.zeros((468, 3), np.float32)
-    known = openings_of(Face(box, 1.0, mesh=mesh, points=np.ones((203, 2), np.float32)))
+    known = face_openings(Face(box, 1.0, mesh=mesh, points=np.ones((203, 2), np.float32)))
     np.testing.assert_array_equal(known, np.zeros(3))
     np.testing.assert_array_equal(
-        openings_of(Face(box, 1.0, points=np.zeros((106, 2), np.float32))), [-1] * 3
+        face_openings(Face(box, 1.0, points=np.zeros((106, 2), np.float32))), [-1] * 3
     )
-    np.testing.assert_array_equal(openings_of(Face(box, 1.0)), [-1] * 3)
+    np.testing.assert_array_equal(face_openings(Face(box, 1.0)), [-1] * 3)
 
 
 def test_the_mask_is_soft_at_its_rim_alone() -> None:
@@ -224,8 +231,8 @@ def test_the_mask_is_soft_at_its_rim_alone() -> None:
 def test_smoothing_keeps_what_stands_still_and_hardly_moves_the_rest(seed: int) -> None:
     values = np.random.default_rng(seed).standard_normal((8, 2)).astype(np.float32)
     np.testing.assert_allclose(
-        video.smoothed(np.repeat(values[:1], 5, 0)), np.repeat(values[:1], 5, 0), atol=1e-6
+        video.kalman_smooth(np.repeat(values[:1], 5, 0)), np.repeat(values[:1], 5, 0), atol=1e-6
     )
-    calm = video.smoothed(values, 1e-3)
-    assert np.abs(np.diff(calm, axis=0)).sum() < np.abs(np.diff(values, axis=0)).sum()
-    np.testing.assert_allclose(video.smoothed(values, 1e-12), values, atol=1e-5)
+    smoothed = video.kalman_smooth(values, 1e-3)
+    assert np.abs(np.diff(smoothed, axis=0)).sum() < np.abs(np.diff(values, axis=0)).sum()
+    np.testing.assert_allclose(video.kalman_smooth(values, 1e-12), values, atol=1e-5)

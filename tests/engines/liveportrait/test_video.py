@@ -1,4 +1,4 @@
-"""LivePortrait with a clip as its source, with narrow random networks."""
+"""LivePortrait with a video as its source, with narrow random networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from thcli.core.options import LivePortraitOptions, MotionOptions, RunOptions, V
 from thcli.core.protocols import VideoSourceEngine
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.liveportrait.engine import LivePortraitEngine
-from thcli.engines.liveportrait.networks import Networks
-from thcli.engines.liveportrait.transfer import Gains, Moves
-from thcli.engines.liveportrait.video import AWAKE, follow
-from thcli.engines.shared.motion_rows import Clip
-from thcli.motion.file import MotionBuffer
+from thcli.engines.liveportrait.networks import LivePortraitNetworks
+from thcli.engines.liveportrait.transfer import HeadMotion, TransferGains
+from thcli.engines.liveportrait.video import OPEN_EYES, transfer_to_video
+from thcli.engines.shared.motion_rows import SmoothedMotion
+from thcli.motion.file.buffer import MotionBuffer
 
 NARROW = 32
 CPU = RunOptions(device="cpu", threads=1)
@@ -31,13 +31,19 @@ Make = Callable[..., LivePortraitEngine]
 
 @pytest.fixture(scope="module")
 def make() -> Make:
-    """make(options, view) -> an engine; without stitching, whose network knows no still face until it is trained."""
-    states = [fill.state(dict(network.state_dict()), 0) for network in Networks.new(narrow=NARROW)]
+    """make(options, view) creates an engine without stitching.
 
-    def made(
+    The untrained stitching network moves a still face.
+    """
+    states = [
+        fill.state(dict(network.state_dict()), 0)
+        for network in LivePortraitNetworks.new(width_divisor=NARROW)
+    ]
+
+    def create(
         options: LivePortraitOptions | None = None, view: ViewOptions | None = None
     ) -> LivePortraitEngine:
-        networks = Networks.new(narrow=NARROW)
+        networks = LivePortraitNetworks.new(width_divisor=NARROW)
         for network, state in zip(networks, states, strict=True):
             network.load_state_dict(state)
             network.eval().requires_grad_(False)
@@ -45,7 +51,7 @@ def make() -> Make:
             networks, CPU, options or LivePortraitOptions(stitching=False), view
         )
 
-    return made
+    return create
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,7 @@ def engine(make: Make) -> LivePortraitEngine:
 
 
 def motion(seed: int, frames: int, rate: int = 25, valid: list[bool] | None = None) -> Motion:
-    """A head that wanders, seen by nobody."""
+    """Create the motion of a random head."""
     rng = np.random.default_rng(seed)
     arrays = {
         "angles": np.cumsum(rng.standard_normal((frames, 3)), 0),
@@ -76,7 +82,7 @@ def motion(seed: int, frames: int, rate: int = 25, valid: list[bool] | None = No
 def points(
     engine: LivePortraitEngine, own: Motion, driving: Motion, options: MotionOptions = RAW
 ) -> dict[str, Array32]:
-    store = engine.follow(MotionBuffer(own), MotionBuffer(driving), options)
+    store = engine.transfer_motion(MotionBuffer(own), MotionBuffer(driving), options)
     moved = store.window(0, len(store))
     return {name: rows(moved, name) for name in moved.arrays}
 
@@ -86,7 +92,7 @@ def rows(motion: Motion, name: str) -> Array32:
 
 
 def held(one: Motion, frames: int) -> Motion:
-    """The first frame of a motion, for so long."""
+    """Repeat the first frame of a motion."""
     same = {name: np.repeat(a[:1], frames, 0) for name, a in one.arrays.items()}
     return replace(one, pts=np.arange(frames), valid=np.ones(frames, bool), arrays=same)
 
@@ -100,7 +106,7 @@ def test_is_an_engine_for_clips(engine: LivePortraitEngine) -> None:
 def test_a_driver_that_does_not_move_leaves_the_source_its_own_motion(
     engine: LivePortraitEngine, smooth: float
 ) -> None:
-    """But for the smoother, which LivePortrait lets run over the source's motion too."""
+    """The smoother, which LivePortrait applies to the source's motion too, may change it."""
     own = motion(1, 12)
     out = points(engine, own, held(own, 12), MotionOptions(smooth=smooth))
     assert np.ptp(out["own"], axis=0).max() > 0.05
@@ -109,20 +115,22 @@ def test_a_driver_that_does_not_move_leaves_the_source_its_own_motion(
 
 def test_smoothed_rows_are_those_of_the_whole_clip(engine: LivePortraitEngine) -> None:
     own, driving = motion(1, 70), motion(2, 70)
-    store = engine.follow(MotionBuffer(own), MotionBuffer(driving), MotionOptions(smooth=1))
+    store = engine.transfer_motion(
+        MotionBuffer(own), MotionBuffer(driving), MotionOptions(smooth=1)
+    )
     whole = rows(store.window(0, 70), "keypoints")
     parts = np.concatenate([rows(store.window(i, i + 7), "keypoints") for i in range(0, 70, 7)])
     np.testing.assert_allclose(parts, whole, atol=1e-6)
-    driven = Clip(MotionBuffer(driving), "liveportrait", 1).rows(0, 70)
+    driven = SmoothedMotion(MotionBuffer(driving), "liveportrait", 1).rows(0, 70)
     mine = {name: rows(own, name) for name in own.arrays}
-    wanted = follow(Moves.of(mine), Moves.of(driven), Gains(), relative=True).place(
-        mine["canonical"]
-    )
+    wanted = transfer_to_video(
+        HeadMotion.from_rows(mine), HeadMotion.from_rows(driven), TransferGains(), relative=True
+    ).keypoints(mine["canonical"])
     np.testing.assert_allclose(whole, wanted, atol=1e-5)
 
 
 def test_the_drivers_change_at_the_same_time_is_added(engine: LivePortraitEngine) -> None:
-    """A driver of 50 frames a second under a source of 25, and one of 12.5, whose motion is mixed between its frames."""
+    """Drivers of 50 and 12.5 frames/s under a source of 25; the slow one is interpolated."""
     own = motion(1, 8)
     fast = motion(2, 15, rate=50)
     half = {name: a[::2] for name, a in fast.arrays.items()}
@@ -166,7 +174,7 @@ def test_without_strength_nothing_moves(engine: LivePortraitEngine) -> None:
 
 
 @pytest.mark.parametrize("mode", ["relative", "absolute"])
-def test_a_single_picture_drives_every_frame_alike(engine: LivePortraitEngine, mode: Any) -> None:
+def test_a_single_image_drives_every_frame_alike(engine: LivePortraitEngine, mode: Any) -> None:
     own, driving = motion(1, 6), motion(2, 1)
     out = points(engine, own, driving, MotionOptions(mode=mode))
     assert out["keypoints"].shape == (6, 21, 3)
@@ -193,40 +201,40 @@ def test_free_view_turns_the_source(make: Make) -> None:
 def test_eyes_are_kept_as_open_as_in_the_first_frame(make: Make) -> None:
     own, driving = motion(1, 40), motion(2, 40)
     kept = make(LivePortraitOptions(stitching=False, keep_eyes=True))
-    store = kept.follow(MotionBuffer(own), MotionBuffer(driving), RAW)
+    store = kept.transfer_motion(MotionBuffer(own), MotionBuffer(driving), RAW)
     plain = points(make(), own, driving)
     openings = rows(own, "openings")
     target = float(openings[0, :2].mean())
-    wanted = kept.corrections.eye_change(
+    wanted = kept.retargeting.eye_offsets(
         plain["own"],
         openings[:, :2],
-        np.full((40, 1), AWAKE if target < 0.18 else target, np.float32),
+        np.full((40, 1), OPEN_EYES if target < 0.18 else target, np.float32),
     )
-    late = rows(store.window(38, 40), "keypoints")  # far from the frame that says how far
+    late = rows(store.window(38, 40), "keypoints")  # far from the reference frame
     np.testing.assert_allclose(late - plain["keypoints"][38:], wanted[38:], atol=1e-5)
 
 
 def test_faces_that_are_missing(engine: LivePortraitEngine, make: Make) -> None:
     own = motion(1, 6, valid=[True, True, False, True, True, True])
-    store = engine.follow(MotionBuffer(own), MotionBuffer(motion(2, 6)), RAW)
+    store = engine.transfer_motion(MotionBuffer(own), MotionBuffer(motion(2, 6)), RAW)
     assert store.window(1, 4).valid.tolist() == [True, False, True]
     lost = motion(1, 3, valid=[False] * 3)
     for pair in ((lost, motion(2, 3)), (motion(2, 3), lost)):
         with pytest.raises(NoFaceError):
-            engine.follow(MotionBuffer(pair[0]), MotionBuffer(pair[1]), RAW)
+            engine.transfer_motion(MotionBuffer(pair[0]), MotionBuffer(pair[1]), RAW)
     with pytest.raises(MediaError, match="mesh"):
-        engine.follow(
+        engine.transfer_motion(
             MotionBuffer(motion(1, 3)), MotionBuffer(replace(motion(2, 3), kind="mesh")), RAW
         )
     blind = motion(1, 3)
     arrays = {**blind.arrays, "openings": np.full((3, 3), -1, np.float32)}
     with pytest.raises(NoFaceError, match="landmarks"):
-        make(LivePortraitOptions(keep_eyes=True)).follow(
+        make(LivePortraitOptions(keep_eyes=True)).transfer_motion(
             MotionBuffer(replace(blind, arrays=arrays)), MotionBuffer(motion(2, 3)), RAW
         )
 
 
-def picture(seed: int) -> Image:
+def image(seed: int) -> Image:
     small = np.random.default_rng(seed).random((1, 3, 8, 8)).astype(np.float32)
     large = torch.nn.functional.interpolate(torch.from_numpy(small), (256, 256), mode="bilinear")[0]
     return np.asarray((large.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
@@ -235,25 +243,27 @@ def picture(seed: int) -> Image:
 FACE = Face(np.array([60, 60, 190, 190], np.float32), 0.9)
 
 
+Rendered = tuple[list[Image], Motion, list[Image]]
+
+
 @pytest.fixture(scope="module")
-def seen(engine: LivePortraitEngine) -> tuple[list[Image], Motion, list[Image]]:
-    """Two crops, how they shall move, and what becomes of them."""
-    crops = [picture(1), picture(2)]
+def rendered(engine: LivePortraitEngine) -> Rendered:
+    """Render two crops with their motion: crops, motion, images."""
+    crops = [image(1), image(2)]
     own = engine.observe(
         [Frame(c, i, Fraction(1, 25), i) for i, c in enumerate(crops)], [FACE, FACE]
     )
-    moved = engine.follow(MotionBuffer(own), MotionBuffer(motion(3, 2)), RAW).window(0, 2)
-    return crops, moved, engine.repaint(crops, moved)
+    moved = engine.transfer_motion(MotionBuffer(own), MotionBuffer(motion(3, 2)), RAW).window(0, 2)
+    return crops, moved, engine.render_frames(crops, moved)
 
 
-Seen = tuple[list[Image], Motion, list[Image]]
-
-
-def test_a_frame_is_painted_as_a_source_of_its_own(engine: LivePortraitEngine, seen: Seen) -> None:
-    """What is observed, followed and repainted is what the engine gives for that frame as a picture."""
-    crops, moved, together = seen
+def test_a_frame_is_rendered_as_a_source_of_its_own(
+    engine: LivePortraitEngine, rendered: Rendered
+) -> None:
+    """A rendered frame of a clip equals the engine's result for that frame as a source image."""
+    crops, moved, together = rendered
     assert [(p.shape, p.dtype) for p in together] == [((512, 512, 3), np.dtype(np.uint8))] * 2
-    assert engine.repaint([], moved[slice(0, 0)]) == []
+    assert engine.render_frames([], moved[slice(0, 0)]) == []
     source = engine.encode_source(crops[1], FACE)
     np.testing.assert_allclose(source.encoded.keypoints.numpy(), rows(moved, "own")[1:], atol=1e-5)
     alone = engine.render(source, moved[slice(1, 2)], None)[0]
@@ -261,10 +271,10 @@ def test_a_frame_is_painted_as_a_source_of_its_own(engine: LivePortraitEngine, s
     assert not np.array_equal(together[0], together[1])
 
 
-def test_larger_batches_paint_the_same(make: Make, seen: Seen) -> None:
-    """What a GPU does: several sources at once."""
-    crops, moved, single = seen
+def test_larger_batches_render_the_same(make: Make, rendered: Rendered) -> None:
+    """Several sources at once, as on a GPU."""
+    crops, moved, single = rendered
     engine = make()
     engine.batch = 2
-    both = engine.repaint(crops, moved)
+    both = engine.render_frames(crops, moved)
     assert max(np.abs(a.astype(int) - b).max() for a, b in zip(single, both, strict=True)) <= 1

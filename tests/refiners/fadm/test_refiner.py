@@ -1,4 +1,4 @@
-"""FADM: the published layout, conditions, samplers and options, the same pictures whatever the batch."""
+"""FADM: published layout, conditions, samplers and options; images do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,37 +15,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.faces.model3d.made_models import flame_tensors
+from tests.faces.model3d.published_weights import flame_tensors
 from tests.golden import fill
 from thcli import weights
 from thcli.core.errors import DeviceError, UsageError, WeightsError
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.protocols import Refiner
 from thcli.core.types import Array32, Face, Image
-from thcli.diffusion.schedule import linear
+from thcli.diffusion.schedule import linear_schedule
 from thcli.refiners.backends import REFINERS
-from thcli.refiners.fadm.agcn import Conditions, gains, shares
-from thcli.refiners.fadm.network import OFFICIAL, Diffusion, Shape, shape_of, tables
-from thcli.refiners.fadm.refiner import PUBLISHED, Fadm, Recipe
+from thcli.refiners.fadm.agcn import ConditionFeatures, ConditionImages, gain_shares, level_gains
+from thcli.refiners.fadm.alignment import RESIDUAL_WEIGHT, warp
+from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape, shape_of, tables
+from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner, SamplingSettings
 
 RUN = RunOptions(device="cpu", threads=1, seed=3)
-NARROW = Shape(width=32, times=(1, 1), blocks=1, attention=(2,), inner=8, attributes=12)
+NARROW = NetworkShape(
+    width=32, multipliers=(1, 1), blocks=1, attention=(2,), inner=8, attributes=12
+)
 SIDE = 32
 FACE = Face(np.array([8, 8, 24, 24], np.float32), 1.0)
 FEW = RefineOptions(steps=3)
 
 
-class Reader:
-    """Means of twelve squares: small numbers that follow the picture."""
+class MeanColours:
+    """Stand-in for DECA: mean colours of four squares."""
 
-    def attributes(self, pictures: Tensor) -> Array32:
+    def extract_attributes(self, images: Tensor) -> Array32:
         return np.asarray(
-            torch.nn.functional.adaptive_avg_pool2d(pictures, 2).flatten(1).numpy(), np.float32
+            torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1).numpy(), np.float32
         )
 
 
-def network(shape: Shape = NARROW) -> Diffusion:
-    """As if trained: every number does something, and the tables are true."""
+def network(shape: NetworkShape = NARROW) -> Diffusion:
+    """Create a network as if trained: every parameter acts, and the tables are correct."""
     own = Diffusion(shape)
     filled = fill.state(
         own.state_dict(), 0, keep=lambda key: not key.startswith("denoise_fn.") or "inv_freq" in key
@@ -53,12 +57,12 @@ def network(shape: Shape = NARROW) -> Diffusion:
     return own.eval().requires_grad_(False)
 
 
-def refiner(run: RunOptions = RUN, recipe: Recipe = PUBLISHED) -> Fadm:
-    return Fadm(network(), Reader(), run, recipe, SIDE)
+def refiner(run: RunOptions = RUN) -> FadmRefiner:
+    return FadmRefiner(network(), MeanColours(), run, PUBLISHED, SIDE)
 
 
 @pytest.fixture(scope="module")
-def fadm() -> Fadm:
+def fadm() -> FadmRefiner:
     return refiner()
 
 
@@ -68,21 +72,21 @@ def crops(count: int, seed: int = 0) -> list[Image]:
 
 
 def refined(
-    fadm: Fadm, coarse: Sequence[Image], options: RefineOptions = FEW, first: int = 0
+    fadm: FadmRefiner, coarse: Sequence[Image], options: RefineOptions = FEW, first: int = 0
 ) -> list[Image]:
     source, driving = (
         fadm.encode_source(crops(1, 9)[0], FACE),
-        fadm.attributes(coarse, [None] * len(coarse)),
+        fadm.extract_attributes(coarse, [None] * len(coarse)),
     )
     return fadm.refine(coarse, source, driving, range(first, first + len(coarse)), options)
 
 
 def test_the_official_layout_is_ours(shared: Path) -> None:
-    """Every key and shape of the public file, and of its golden sister."""
+    """Every key and shape of the public file, and of the smaller golden one."""
     groups = json.loads((shared / "specs" / "FADM.keys.json").read_text())
     for shape, parts in (
         (OFFICIAL, [groups[g] for g in ("schedule", "unet", "agcn")]),
-        (Shape(width=32, blocks=1), groups["golden"].values()),
+        (NetworkShape(width=32, blocks=1), groups["golden"].values()),
     ):
         with torch.device("meta"):
             unet = Diffusion(shape).denoise_fn
@@ -92,7 +96,8 @@ def test_the_official_layout_is_ours(shared: Path) -> None:
             for key, value in unet.state_dict().items()
         }
         ours |= {
-            f"diffusion.{name}": table.shape for name, table in tables(linear(shape.steps)).items()
+            f"diffusion.{name}": table.shape
+            for name, table in tables(linear_schedule(shape.steps)).items()
         }
         assert ours == wanted
 
@@ -101,12 +106,12 @@ def test_the_official_layout_is_ours(shared: Path) -> None:
     "shape",
     [
         NARROW,
-        Shape(width=32, blocks=1, steps=50),
+        NetworkShape(width=32, blocks=1, steps=50),
         replace(NARROW, blocks=2, attention=()),
-        replace(NARROW, beside=True, patch=2),
+        replace(NARROW, sees_images=True, patch=2),
     ],
 )
-def test_tensors_tell_how_large_their_network_is(shape: Shape) -> None:
+def test_the_shape_is_inferred_from_the_tensors(shape: NetworkShape) -> None:
     assert shape_of(Diffusion(shape).state_dict(), "here") == shape
 
 
@@ -122,27 +127,29 @@ def test_other_tensors_are_refused() -> None:
             shape_of({key: value for key, value in whole.items() if key != lost}, "here")
 
 
-def test_is_a_refiner(fadm: Fadm) -> None:
+def test_is_a_refiner(fadm: FadmRefiner) -> None:
     checked: Refiner = fadm
     assert isinstance(checked, Refiner)
     assert (checked.crop_size, checked.template, checked.mask) == (SIDE, "square", None)
 
 
-def test_pictures_follow_the_coarse_frame_and_the_attributes(fadm: Fadm) -> None:
+def test_images_follow_the_coarse_frame_and_the_attributes(fadm: FadmRefiner) -> None:
     coarse = crops(2)
-    made = refined(fadm, coarse)
-    assert [(p.shape, p.dtype) for p in made] == [((SIDE, SIDE, 3), np.dtype(np.uint8))] * 2
-    assert not np.array_equal(made[0], made[1])
-    driving = fadm.attributes(coarse, [None, None])
+    frames = refined(fadm, coarse)
+    assert [(p.shape, p.dtype) for p in frames] == [((SIDE, SIDE, 3), np.dtype(np.uint8))] * 2
+    assert not np.array_equal(frames[0], frames[1])
+    driving = fadm.extract_attributes(coarse, [None, None])
     source = fadm.encode_source(crops(1, 9)[0], FACE)
     assert driving.shape == (2, 12) and source.attributes.shape == (12,)
     other = fadm.refine(coarse, source, driving + 1, range(2), FEW)
-    assert not np.array_equal(made[0], other[0])
+    assert not np.array_equal(frames[0], other[0])
 
 
 @pytest.mark.parametrize("noise", ["shared", "frame"])
-def test_neither_batch_nor_window_changes_anything(fadm: Fadm, noise: str) -> None:
-    options = replace(FEW, noise=noise)  # type: ignore[arg-type]  # its literals
+def test_neither_batch_nor_window_changes_anything(
+    fadm: FadmRefiner, noise: Literal["shared", "frame"]
+) -> None:
+    options = replace(FEW, noise=noise)
     coarse = crops(3)
     whole = refined(fadm, coarse, options)
     parts = refined(fadm, coarse[:1], options) + refined(fadm, coarse[1:], options, first=1)
@@ -153,8 +160,8 @@ def test_neither_batch_nor_window_changes_anything(fadm: Fadm, noise: str) -> No
     )
 
 
-def test_larger_batches_compute_the_same(fadm: Fadm) -> None:
-    """What a GPU does: several frames at once, equal but for rounding."""
+def test_larger_batches_compute_the_same(fadm: FadmRefiner) -> None:
+    """Several frames at once, as on a GPU, are equal up to rounding."""
     coarse = crops(3)
     fadm_of_three = refiner()
     fadm_of_three.batch = 3
@@ -162,32 +169,38 @@ def test_larger_batches_compute_the_same(fadm: Fadm) -> None:
         assert np.abs(a.astype(int) - b).max() <= 1
 
 
-def test_noise_follows_the_seed_and_frame(fadm: Fadm) -> None:
-    """Shared: a still clip stays still; else each frame has its own, wherever a window begins."""
-    reference_crops = crops(1) * 2
+def test_noise_follows_the_seed_and_frame(fadm: FadmRefiner) -> None:
+    """Shared noise keeps a static clip static; else each frame has its own, in any window."""
+    coarse = crops(1) * 2
     shared, own = (
-        refined(fadm, reference_crops, replace(FEW, noise=noise)) for noise in ("shared", "frame")
+        refined(fadm, coarse, replace(FEW, noise=noise)) for noise in ("shared", "frame")
     )
     assert np.array_equal(shared[0], shared[1]) and not np.array_equal(own[0], own[1])
-    assert not np.array_equal(refined(refiner(replace(RUN, seed=4)), reference_crops)[0], shared[0])
+    assert not np.array_equal(refined(refiner(replace(RUN, seed=4)), coarse)[0], shared[0])
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
-def test_every_sampler_takes_as_many_steps_as_are_asked_for(sampler: str) -> None:
+def test_every_sampler_takes_as_many_steps_as_are_asked_for(
+    sampler: Literal["ddim", "ddpm", "dpm++"],
+) -> None:
     fadm, seen = refiner(), []
     fadm.network.register_forward_hook(lambda module, inputs, out: seen.append(int(inputs[1][0])))
-    made = refined(fadm, crops(1), RefineOptions(steps=4, sampler=sampler))  # type: ignore[arg-type]  # its literals
-    assert seen == [99, 66, 33, 0] and made[0].std() > 0
+    frames = refined(fadm, crops(1), replace(RefineOptions(steps=4), sampler=sampler))
+    assert seen == [99, 66, 33, 0] and frames[0].std() > 0
 
 
-def test_published_steps_are_all_of_the_schedule(fadm: Fadm) -> None:
-    schedule = fadm.steps(PUBLISHED)
+def test_published_steps_are_all_of_the_schedule(fadm: FadmRefiner) -> None:
+    schedule = fadm.select_steps(PUBLISHED)
     assert schedule.timesteps.tolist() == list(range(100))
-    np.testing.assert_allclose(schedule.betas, linear(100).betas, rtol=1e-5)
-    assert PUBLISHED.under(RefineOptions()) == PUBLISHED == Recipe(100, "ddim", 1.0, 1.0)
+    np.testing.assert_allclose(schedule.betas, linear_schedule(100).betas, rtol=1e-5)
+    assert (
+        PUBLISHED.with_options(RefineOptions())
+        == PUBLISHED
+        == SamplingSettings(100, "ddim", 1.0, 1.0)
+    )
 
 
-def test_fresh_noise_is_the_options_choice(fadm: Fadm) -> None:
+def test_fresh_noise_is_the_options_choice(fadm: FadmRefiner) -> None:
     none, much = (refined(fadm, crops(1), replace(FEW, eta=eta)) for eta in (0.0, 1.0))
     assert not np.array_equal(none[0], much[0])
     assert np.array_equal(much[0], refined(fadm, crops(1))[0])
@@ -195,11 +208,11 @@ def test_fresh_noise_is_the_options_choice(fadm: Fadm) -> None:
 
 @given(strength=st.floats(0.001, 1), steps=st.integers(2, 100))
 @settings(max_examples=30, deadline=None)
-def test_a_weak_start_is_a_late_one(fadm: Fadm, strength: float, steps: int) -> None:
-    """It takes no more steps than there are below it, and refuses what was asked for beyond that."""
+def test_a_low_strength_starts_late(fadm: FadmRefiner, strength: float, steps: int) -> None:
+    """Too many steps for the strength are reduced, or refused when the user asked for them."""
     most = max(1, round(99 * strength)) + 1
-    recipe = Recipe(steps, "ddim", 0.0, strength)
-    schedule = fadm.steps(recipe, given=False)
+    settings = SamplingSettings(steps, "ddim", 0.0, strength)
+    schedule = fadm.select_steps(settings, given=False)
     assert (
         len(schedule) == min(steps, most)
         and schedule.timesteps[0] == 0
@@ -207,38 +220,120 @@ def test_a_weak_start_is_a_late_one(fadm: Fadm, strength: float, steps: int) -> 
     )
     if steps > most:
         with pytest.raises(UsageError, match=rf"within 2\.\.{most}"):
-            fadm.steps(recipe)
+            fadm.select_steps(settings)
 
 
-class Perfect(Diffusion):
-    """Knows that every picture is grey: the noise follows."""
+class PerfectNetwork(Diffusion):
+    """A network that knows that every frame is grey: the noise follows."""
 
-    def forward(self, x: Tensor, timesteps: Tensor, read: object, attributes: Tensor) -> Tensor:
-        abar = torch.from_numpy(self.schedule.abar).float()[timesteps].reshape(-1, 1, 1, 1)
-        return (x - abar.sqrt() * 0.5) / (1 - abar).sqrt()
+    def forward(self, x: Tensor, timesteps: Tensor, features: object, attributes: Tensor) -> Tensor:
+        alpha_bar = (
+            torch.from_numpy(self.schedule.alpha_bar).float()[timesteps].reshape(-1, 1, 1, 1)
+        )
+        return (x - alpha_bar.sqrt() * 0.5) / (1 - alpha_bar).sqrt()
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
 @pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_the_network_s_word_is_what_comes_out(sampler: str, strength: float) -> None:
-    fadm = Fadm(Perfect(NARROW), Reader(), RUN, PUBLISHED, SIDE)
-    made = refined(fadm, crops(1), RefineOptions(steps=10, sampler=sampler, strength=strength))  # type: ignore[arg-type]  # its literals
-    assert np.abs(made[0].astype(int) - 128).max() <= 1
+def test_the_predicted_frame_is_the_result(
+    sampler: Literal["ddim", "ddpm", "dpm++"], strength: float
+) -> None:
+    fadm = FadmRefiner(PerfectNetwork(NARROW), MeanColours(), RUN, PUBLISHED, SIDE)
+    options = RefineOptions(steps=10, sampler=sampler, strength=strength)
+    frames = refined(fadm, crops(1), options)
+    assert np.abs(frames[0].astype(int) - 128).max() <= 1
+
+
+class RecordingNetwork(Diffusion):
+    """A network that records its inputs."""
+
+    def __init__(self, shape: NetworkShape = NARROW) -> None:
+        super().__init__(shape)
+        self.load_state_dict(network(shape).state_dict())
+        self.eval().requires_grad_(False)
+        self.noisy: list[Tensor] = []
+        self.given_attributes: list[Tensor] = []
+        self.frames: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def encode_frame(
+        self, coarse: Tensor, source: Tensor, motion: Tensor, *, known_warped: bool = False
+    ) -> ConditionFeatures:
+        self.frames.append((coarse, source, motion))
+        return super().encode_frame(coarse, source, motion, known_warped=known_warped)
+
+    def forward(
+        self, x: Tensor, timesteps: Tensor, features: ConditionFeatures, attributes: Tensor
+    ) -> Tensor:
+        self.noisy.append(x)
+        self.given_attributes.append(attributes)
+        return super().forward(x, timesteps, features, attributes)
+
+
+def recorded(options: RefineOptions) -> RecordingNetwork:
+    """Refine one crop with a recording network."""
+    recording = RecordingNetwork()
+    refined(FadmRefiner(recording, MeanColours(), RUN, PUBLISHED, SIDE), crops(1), options)
+    return recording
+
+
+def test_sampling_starts_at_the_noised_coarse_frame() -> None:
+    """At full strength it starts at the noise alone."""
+    start = recorded(replace(FEW, strength=0.4)).noisy[0]
+    noise = recorded(replace(FEW, strength=1.0)).noisy[0]
+    coarse = torch.from_numpy(crops(1)[0]).permute(2, 0, 1)[None].float() / 255
+    alpha_bar = float(linear_schedule(100).alpha_bar[round(0.4 * 99)])
+    wanted = alpha_bar**0.5 * coarse + (1 - alpha_bar) ** 0.5 * noise
+    torch.testing.assert_close(start, wanted, atol=1e-4, rtol=0)
+
+
+def test_attributes_are_source_minus_driving(fadm: FadmRefiner) -> None:
+    source = fadm.encode_source(crops(1, 9)[0], FACE).attributes
+    driving = fadm.extract_attributes(crops(1), [None])
+    wanted = torch.from_numpy(source - driving)
+    assert torch.equal(recorded(FEW).given_attributes[0], wanted) and bool(wanted.abs().max() > 0)
+
+
+def test_the_flow_leads_from_the_coarse_crop_to_its_reference() -> None:
+    shape = replace(NARROW, sees_images=True, patch=2)
+    recording = RecordingNetwork(shape)
+    fadm = FadmRefiner(recording, MeanColours(), RUN, PUBLISHED, 64)
+    small = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    coarse = np.asarray(small.repeat(8, 0).repeat(8, 1))
+    reference = np.roll(coarse, 3, 1)
+    source, driving = fadm.encode_source(coarse, FACE), fadm.extract_attributes([coarse], [None])
+    fadm.refine([coarse], source, driving, [0], FEW, [reference])
+    (found, other, motion), *_ = recording.frames
+    left = float((found - warp(other, motion)).abs().mean())
+    assert left < 0.3 * float((found - other).abs().mean())
+
+
+def test_inference_limits_the_flow_and_the_changes_in_the_face() -> None:
+    shape = replace(NARROW, sees_images=True, patch=2)
+    net = network(shape).denoise_fn
+    draw = torch.Generator().manual_seed(0)
+    coarse, source, x = (torch.rand(1, 3, SIDE, SIDE, generator=draw) for _ in range(3))
+    flow = torch.randn(1, 2, SIDE, SIDE, generator=draw)
+    features = network(shape).encode_frame(coarse, source, flow)
+    inputs = (x, torch.tensor([30]), features, torch.randn(1, 12, generator=draw))
+    assert features.refiner_input is not None
+    weighted = net.predict_output(*inputs, RESIDUAL_WEIGHT)
+    wanted = weighted.inference_image(features.refiner_input)
+    torch.testing.assert_close(net(*inputs), wanted)
+    whole = net.predict_output(*inputs).inference_image(features.refiner_input)
+    assert float((whole - wanted).abs().max()) > 1e-3
+    assert float((weighted.image(features.refiner_input) - wanted).abs().max()) > 1e-3
 
 
 def test_conditions_are_the_upper_left_pixels() -> None:
     coarse = torch.arange(2 * 3 * 16 * 16).float().reshape(2, 3, 16, 16)
-    found = Conditions.of(coarse)
-    assert [level.shape[-1] for level in found.levels] == [
-        2,
-        4,
-        8,
-    ] and found.driving is found.generated
+    found = ConditionImages.of(coarse)
+    assert [level.shape[-1] for level in found.levels] == [2, 4, 8]
+    assert found.driving is found.generated
     for level, step in zip(found.levels, (8, 4, 2), strict=True):
         wanted = torch.nn.functional.interpolate(coarse, (16 // step, 16 // step))
         assert torch.equal(level, wanted)
     assert torch.equal(found.generated[:, :, :8, :8], coarse[:, :, :1, :1].expand(-1, -1, 8, 8))
-    assert not torch.equal(Conditions.of(coarse, coarse + 1).driving, found.driving)
+    assert not torch.equal(ConditionImages.of(coarse, coarse + 1).driving, found.driving)
 
 
 def test_colours_of_the_same_frame_are_alike() -> None:
@@ -246,39 +341,36 @@ def test_colours_of_the_same_frame_are_alike() -> None:
     coarse, other = (
         torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(i)) for i in (1, 2)
     )
-    assert float(net.read(Conditions.of(coarse)).apart) == 0
-    assert float(net.read(Conditions.of(coarse, coarse)).apart) == 0
-    assert float(net.read(Conditions.of(coarse, other)).apart) > 0
+    assert float(net.encode_conditions(ConditionImages.of(coarse)).colour_loss) == 0
+    assert float(net.encode_conditions(ConditionImages.of(coarse, coarse)).colour_loss) == 0
+    assert float(net.encode_conditions(ConditionImages.of(coarse, other)).colour_loss) > 0
 
 
 @given(w=st.floats(-1, 1.5))
 @settings(deadline=None, max_examples=20)
 def test_the_lowest_level_takes_one_gain_and_the_highest_the_other(w: float) -> None:
-    low, high = (float(gain) for gain in gains(torch.tensor(w)))
-    assert low == pytest.approx(np.exp(w - 0.3), rel=1e-5) and low * high == pytest.approx(
-        1, rel=1e-5
-    )
-    assert [shares(level) for level in range(3)] == [(1, 0), (0.5, 0.5), (0, 1)]
+    low, high = (float(gain) for gain in level_gains(torch.tensor(w)))
+    assert low == pytest.approx(np.exp(w - 0.3), rel=1e-5)
+    assert low * high == pytest.approx(1, rel=1e-5)
+    assert [gain_shares(level) for level in range(3)] == [(1, 0), (0.5, 0.5), (0, 1)]
 
 
 def test_it_can_be_trained() -> None:
-    """Every parameter of a batch's loss has a gradient; nothing is changed in place that it needs."""
+    """Every parameter has a gradient; no tensor that it needs is changed in place."""
     net = network().train().requires_grad_(True)
     coarse, real = torch.rand(2, 3, SIDE, SIDE), torch.rand(2, 3, SIDE, SIDE)
-    read = net.read(Conditions.of(coarse, real))
-    out = net(torch.randn(2, 3, SIDE, SIDE), torch.tensor([3, 70]), read, torch.randn(2, 12))
-    (out.abs().sum() + read.apart).backward()
-    reference_crops = [
-        name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()
-    ]
-    assert reference_crops == []
+    features = net.encode_conditions(ConditionImages.of(coarse, real))
+    out = net(torch.randn(2, 3, SIDE, SIDE), torch.tensor([3, 70]), features, torch.randn(2, 12))
+    (out.abs().sum() + features.colour_loss).backward()
+    gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
+    assert [n for n, g in gradients.items() if g is None or not g.isfinite().all()] == []
 
 
-def test_half_precision_is_close(fadm: Fadm) -> None:
+def test_half_precision_is_close(fadm: FadmRefiner) -> None:
     half = refiner(replace(RUN, precision="bf16"))
     options = RefineOptions(steps=4, strength=0.2, eta=0.0)
-    made = refined(half, crops(1), options)[0].astype(int)
-    assert np.abs(made - refined(fadm, crops(1), options)[0]).mean() < 8
+    frames = refined(half, crops(1), options)[0].astype(int)
+    assert np.abs(frames - refined(fadm, crops(1), options)[0]).mean() < 8
 
 
 @pytest.mark.parametrize(
@@ -297,23 +389,23 @@ def test_options_out_of_range_are_named(wrong: dict[str, object]) -> None:
         RefineOptions(**wrong)  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_more_steps_than_there_are_is_refused(fadm: Fadm) -> None:
+def test_more_steps_than_there_are_is_refused(fadm: FadmRefiner) -> None:
     with pytest.raises(UsageError, match=r"within 2\.\.100"):
         refined(fadm, crops(1), RefineOptions(steps=101))
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_a_missing_device_is_named() -> None:
     with pytest.raises(DeviceError, match="cuda:7"):
         refiner(replace(RUN, device="cuda:7"))
 
 
-def install(name: str, content: object, room: Path) -> None:
-    path = room / weights.registry()[name].file
+def install(name: str, content: object, folder: Path) -> None:
+    path = folder / weights.registry()[name].file
     torch.save(content, path)
     weights.import_file(name, path, trust=True)
 
 
-def published(shape: Shape) -> dict[str, Tensor]:
+def published(shape: NetworkShape) -> dict[str, Tensor]:
     return {f"diffusion.{key}": value for key, value in network(shape).state_dict().items()}
 
 
@@ -321,22 +413,22 @@ def published(shape: Shape) -> dict[str, Tensor]:
 def test_an_official_file_is_loaded_by_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flat state under `diffusion.`, narrower; DECA's as it is."""
+    """A flat state under `diffusion.` of a smaller network; DECA's unchanged."""
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
-    shape = Shape(width=32, times=(1, 1), blocks=1, attention=(2,), inner=8)
+    shape = NetworkShape(width=32, multipliers=(1, 1), blocks=1, attention=(2,), inner=8)
     install("fadm-diffusion", published(shape), tmp_path)
     install("deca", {"E_flame": flame_tensors(), "E_detail": {"x": torch.zeros(2)}}, tmp_path)
     fadm = REFINERS.backend("fadm").load(RUN)
     assert fadm.network.shape == shape and fadm.crop_size == 256
-    picture = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
-    source = fadm.encode_source(picture, FACE)
-    made = fadm.refine(
-        [picture], source, fadm.attributes([picture[::-1]], [None]), [0], RefineOptions(steps=2)
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    source = fadm.encode_source(image, FACE)
+    frames = fadm.refine(
+        [image], source, fadm.extract_attributes([image[::-1]], [None]), [0], RefineOptions(steps=2)
     )
     assert (
         source.attributes.shape == (56,)
-        and made[0].shape == (256, 256, 3)
-        and made[0].dtype == np.uint8
+        and frames[0].shape == (256, 256, 3)
+        and frames[0].dtype == np.uint8
     )
 
 

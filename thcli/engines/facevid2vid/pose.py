@@ -1,6 +1,7 @@
-"""Head pose and keypoints of face vid2vid, in numpy. Angles in degrees, in the order yaw, pitch, roll.
+"""Head pose and keypoints of face vid2vid, in numpy.
 
-Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis animate.py.
+Angles are in degrees, in the order yaw, pitch, roll. Source:
+One-Shot_Free-View_Neural_Talking_Head_Synthesis animate.py.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from thcli.core.types import Array32
 
 
 def rotation(angles: npt.ArrayLike, *, beta: bool = False) -> Array32:
-    """(..., 3) yaw, pitch, roll in degrees -> (..., 3, 3) = Rx(pitch) Ry(yaw) Rz(roll), float32.
+    """Compute (..., 3, 3) float32 rotations Rx(pitch) Ry(yaw) Rz(roll) from angles (..., 3).
 
     beta: the axes of the older checkpoint, Rx(roll) Ry(pitch) Rz(yaw).
     """
-    yaw, pitch, roll = np.moveaxis(
-        np.asarray(angles, np.float64) / 180 * 3.14, -1, 0
-    )  # 3.14 as in training, not pi
+    radians = np.asarray(angles, np.float64) / 180 * 3.14  # 3.14 as in training, not pi
+    yaw, pitch, roll = np.moveaxis(radians, -1, 0)
     a, b, g = (roll, pitch, yaw) if beta else (pitch, yaw, roll)
     c, s, zero, one = np.cos, np.sin, np.zeros_like(yaw), np.ones_like(yaw)
     about_x = [[one, zero, zero], [zero, c(a), -s(a)], [zero, s(a), c(a)]]
@@ -36,6 +36,17 @@ def keypoints(
     *,
     beta: bool = False,
 ) -> Array32:
-    """R canonical + shift + expression: (K, 3), (..., 3), (..., 3), (..., K, 3) -> (..., K, 3) float32."""
+    """Compute R canonical + shift + expression.
+
+    Args:
+        canonical: (K, 3) keypoints.
+        angles: (..., 3) degrees.
+        shift: (..., 3) translation.
+        expression: (..., K, 3) deformation.
+        beta: axes of the older checkpoint.
+
+    Returns:
+        (..., K, 3) float32.
+    """
     turned = canonical @ np.swapaxes(rotation(angles, beta=beta), -1, -2)
     return np.asarray(turned + shift[..., None, :] + expression, np.float32)

@@ -1,1 +1,4 @@
-"""First Order Motion Model: keypoints with local affine maps, dense motion, occlusion (Siarohin et al. 2019)."""
+"""First Order Motion Model: keypoints with local affine maps, dense motion and occlusion.
+
+Source: Siarohin et al. 2019.
+"""

@@ -1,4 +1,7 @@
-"""The first-order model as an engine: motion kind "fomm", rows value (10, 2) and jacobian (10, 2, 2)."""
+"""First-order model as an engine.
+
+Motion kind "fomm"; rows: value (10, 2) and jacobian (10, 2, 2).
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,27 @@ from thcli.engines.shared.networks.keypoints import (
     relative_jacobians,
     relative_points,
 )
-from thcli.engines.shared.networks.relative import Change, KeypointEngine
+from thcli.engines.shared.networks.relative import KeypointEngine, RowTransfer
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 
 class FommEngine(KeypointEngine):
-    """Relative: what moved since the best reference frame, scaled to the source's face. Absolute: the driver's own keypoints."""
+    """Engine of the first-order model.
+
+    Relative: the change since the best reference frame, scaled to the source's face. Absolute: the
+    driver's own keypoints.
+    """
 
     motion_kind = "fomm"
-    kind = Keypoints
+    keypoint_type = Keypoints
 
     def __init__(self, detector: KeypointDetector, generator: Generator, run: RunOptions) -> None:
         super().__init__(
             detector, generator, run, {"value": (KEYPOINTS, 2), "jacobian": (KEYPOINTS, 2, 2)}
         )
 
-    def since(self, first: Rows, own: Rows) -> Change:
+    def relative_change(self, first: Rows, own: Rows) -> RowTransfer:
         scale = movement_scale(own["value"][0], first["value"][0])
 
         def change(rows: Rows) -> Rows:
@@ -42,24 +50,33 @@ class FommEngine(KeypointEngine):
 
 
 def load(run: RunOptions, options: RenderOptions | None = None) -> FommEngine:
-    """vox-adv-256, the checkpoint whose hash is known. Raises WeightsError when it is not here or is another model's."""
+    """Load vox-adv-256, the checkpoint whose hash is known.
+
+    Raises:
+        WeightsError: the weights are missing or another model's.
+    """
     return load_weights("fomm-vox-adv", run)
 
 
 def load_vox(run: RunOptions, options: RenderOptions | None = None) -> FommEngine:
-    """vox-256, the paper's. Raises WeightsError as `load` does."""
+    """Load vox-256, the paper's checkpoint. Raises WeightsError as `load` does."""
     return load_weights("fomm-vox", run)
 
 
 def load_weights(name: str, run: RunOptions) -> FommEngine:
-    """The engine with the weights of that name in weights.toml."""
-    parts = (
+    """Load the engine with the weights of that name in weights.toml."""
+    detector, generator = (
         load_tensors(name, prefix=f"{part}.", offline=run.offline)
         for part in ("kp_detector", "generator")
     )
-    detector, generator = parts
     return FommEngine(
         load_state(KeypointDetector(), detector, name),
         load_state(Generator(), generator, name),
         run,
     )
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the networks."""
+    for part, network in (("kp_detector", KeypointDetector()), ("generator", Generator())):
+        load_state(network, checkpoint.tensors(f"{part}."), checkpoint.name)

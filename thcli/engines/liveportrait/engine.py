@@ -1,7 +1,8 @@
-"""LivePortrait as an engine: motion kind "liveportrait".
+"""LivePortrait as an engine.
 
-Rows: angles (3,) pitch yaw roll in degrees, shift (3,), scale (1,), expression (21, 3), canonical (21, 3), and openings (3,) of left
-eye, right eye and lips (gap / width; -1 where the face had no landmarks).
+Motion kind "liveportrait"; rows: angles (3,) pitch yaw roll in degrees, shift (3,), scale (1,),
+expression (21, 3), canonical (21, 3), and openings (3,) of left eye, right eye and lips (gap /
+width; -1 where the face had no landmarks).
 """
 
 from __future__ import annotations
@@ -25,33 +26,34 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.liveportrait.mask import soft_mask
-from thcli.engines.liveportrait.networks import Encoded, Networks
-from thcli.engines.liveportrait.observer import KEYPOINTS, OWN, Observed
-from thcli.engines.liveportrait.ratios import OPENINGS, openings_of
-from thcli.engines.liveportrait.retargeting import Corrections
+from thcli.engines.liveportrait.networks import EncodedSource, LivePortraitNetworks
+from thcli.engines.liveportrait.observer import CANONICAL, KEYPOINTS, MotionOutput
+from thcli.engines.liveportrait.ratios import OPENINGS, face_openings
+from thcli.engines.liveportrait.retargeting import RetargetingNetworks
 from thcli.engines.liveportrait.transfer import (
-    Gains,
-    Moves,
-    absolute,
-    relative,
-    relative_to_rest,
-    turned,
+    HeadMotion,
+    TransferGains,
+    transfer_absolute,
+    transfer_relative,
+    transfer_relative_to_rest,
+    turn_head,
 )
-from thcli.engines.liveportrait.video import Followed
-from thcli.engines.shared.motion_rows import Clip, Rows
+from thcli.engines.liveportrait.video import VideoSourceMotion
+from thcli.engines.shared.motion_rows import Rows, SmoothedMotion
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.checkpoint import without_spectral_norm
 from thcli.engines.shared.networks.engine import (
-    CropEngine,
     CropSource,
+    TorchCropEngine,
     images_from_tensor,
-    points_of,
+    landmarks_of,
 )
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 CROP = 512
 
-# In the order of `Networks`: entry of weights.toml, what stands before the file's keys.
+# In the order of `LivePortraitNetworks`: entry of weights.toml, prefix of the file's keys.
 FILES = (
     ("liveportrait-appearance", ""),
     ("liveportrait-motion", ""),
@@ -63,11 +65,16 @@ FILES = (
 )
 
 
-class LivePortraitEngine(CropEngine):
-    """Relative: what changed since the reference frame is added to the source's pose and expression. Absolute: the driver's own.
+class LivePortraitEngine(TorchCropEngine):
+    """Engine of LivePortrait.
 
-    Crops are `faces.crops.align.liveportrait`'s; the networks look at them at 256 x 256 and paint 512 x 512.  view: degrees by which the
-    driving head (the source's own, when a single picture drives) is turned further.
+    Relative: the change since the reference frame is added to the source's pose and expression.
+    Absolute: the driver's own.
+
+    Crops are those of `faces.crops.align.liveportrait`. The networks read them at 256 x 256 and
+    render 512 x 512.
+    view: degrees by which the driving head is turned further (the source's own head, when a single
+    image drives).
     """
 
     motion_kind = "liveportrait"
@@ -76,7 +83,7 @@ class LivePortraitEngine(CropEngine):
 
     def __init__(
         self,
-        networks: Networks,
+        networks: LivePortraitNetworks,
         run: RunOptions,
         options: LivePortraitOptions | None = None,
         view: ViewOptions | None = None,
@@ -86,128 +93,150 @@ class LivePortraitEngine(CropEngine):
             "shift": (3,),
             "scale": (1,),
             "expression": (KEYPOINTS, 3),
-            OWN: (KEYPOINTS, 3),
+            CANONICAL: (KEYPOINTS, 3),
         }
         super().__init__(run, shapes)
-        self.appearance, self.observer = (
-            self.ready(networks.appearance),
-            self.ready(networks.observer),
+        self.appearance = self.prepare(networks.appearance)
+        self.observer = self.prepare(networks.observer)
+        self.warping, self.generator = (
+            self.prepare(networks.warping),
+            self.prepare(networks.generator),
         )
-        self.warping, self.generator = self.ready(networks.warping), self.ready(networks.generator)
-        self.corrections = Corrections(networks.stitching, networks.lips, networks.eyes)
+        self.retargeting = RetargetingNetworks(networks.stitching, networks.lips, networks.eyes)
         self.options, view = options or LivePortraitOptions(), view or ViewOptions()
         self.turn = np.array([view.pitch, view.yaw, view.roll], np.float32)
 
     @property
     def mask(self) -> Image:
-        """(512, 512) uint8: how much of a rendered crop shows in its frame; for `faces.compositing.paste`."""
+        """Blend mask (512, 512) uint8 of a rendered crop, for `faces.compositing.paste`."""
         return soft_mask(CROP)
 
-    def look(self, pictures: Tensor) -> dict[str, Tensor]:
-        return _rows(self.observer(pictures))
+    def extract_motion(self, images: Tensor) -> dict[str, Tensor]:
+        return _rows(self.observer(images))
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         motion = super().observe(frames, faces)
         openings = np.stack(
-            [np.zeros(3, np.float32) if face is None else openings_of(face) for face in faces]
+            [np.zeros(3, np.float32) if face is None else face_openings(face) for face in faces]
         )
         return replace(motion, arrays={**motion.arrays, OPENINGS: openings})
 
-    def encode_source(self, picture: Image, face: Face) -> CropSource:
-        """picture: the (512, 512, 3) crop, or any other size.  face: in the crop's pixels, for its landmarks."""
-        with self.computing():
-            pixels = self.tensor([picture])
-            rows = self.look(pixels)
-            encoded = self.encode(pixels, rows)
-        own = {**_host(rows), OPENINGS: openings_of(face)[None]}
-        return CropSource(encoded, own, points_of(face), (CROP, CROP))
+    def encode_source(self, image: Image, face: Face) -> CropSource:
+        """Encode a source crop.
 
-    def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Encoded:
-        own = _host(rows)
-        keypoints = torch.from_numpy(Moves.of(own).place(own[OWN])).to(self.device)
-        return self.warping.encode(self.appearance.volume(picture), keypoints)
-
-    def carrier(
-        self, source: CropSource, clip: Clip, options: MotionOptions
-    ) -> Callable[[Rows], Rows]:
-        """Raises NoFaceError where eyes or lips shall be retargeted and a face shows none."""
-        own, canonical = Moves.of(source.rows), source.rows[OWN]
-        still = own.place(canonical)
-        gains = Gains(options.region, options.pose, options.expression)
-        is_relative, mine = options.mode == "relative", source.rows[OPENINGS]
-        first = Moves.of(clip.row(clip.best_frame(source.landmarks)))
-        self._check_openings(mine, clip)
-
-        def moves(rows: Rows) -> Moves:
-            if is_relative and len(clip) == 1:
-                return relative_to_rest(self._turned(source.rows), Moves.of(rows), gains)
-            driving = self._turned(rows)
-            return (
-                relative(own, driving, first, gains)
-                if is_relative
-                else absolute(own, driving, gains)
-            )
-
-        def carry(rows: Rows) -> Rows:
-            moved = moves(rows).place(canonical)
-            out = self.corrections.apply(
-                still, moved, (mine, rows[OPENINGS]), self.options, relative=is_relative
-            )
-            return {"keypoints": still + np.float32(options.strength) * (out - still)}
-
-        return carry
-
-    def paint(self, encoded: Encoded, rows: dict[str, Tensor]) -> Tensor:
-        return self.generator(self.warping(encoded, rows["keypoints"]))  # type: ignore[no-any-return]  # torch's modules return Any
-
-    def follow(self, own: MotionStore, driving: MotionStore, options: MotionOptions) -> Followed:
-        """A clip as the source. own: its motion, each frame in a crop of its own.  The rest as in `retarget`.
-
-        Raises what `retarget` raises, for both clips.
+        Args:
+            image: the (512, 512, 3) crop, or any other size.
+            face: in the crop's pixels, for its landmarks.
         """
-        mine = Clip(own, self.motion_kind, 0)
-        clip = Clip(driving, self.motion_kind, options.smooth, causal=options.causal)
-        self._check_openings(mine.row(int(mine.seen[0]))[OPENINGS], clip)
-        return Followed(mine, clip, self.corrections, self.options, options, self.turn)
+        with self.inference():
+            pixels = self.tensor([image])
+            rows = self.extract_motion(pixels)
+            encoded = self.encode(pixels, rows)
+        own = {**_host(rows), OPENINGS: face_openings(face)[None]}
+        return CropSource(encoded, own, landmarks_of(face), (CROP, CROP))
 
-    def repaint(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
-        """crops: of the source clip, (512, 512, 3) or any other size.  motion: what `follow` gave for them."""
+    def encode(self, image: Tensor, rows: dict[str, Tensor]) -> EncodedSource:
+        own = _host(rows)
+        keypoints = HeadMotion.from_rows(own).keypoints(own[CANONICAL])
+        volume = self.appearance.volume(image)
+        return self.warping.encode(volume, torch.from_numpy(keypoints).to(self.device))
+
+    def make_transfer(
+        self, source: CropSource, driving: SmoothedMotion, options: MotionOptions
+    ) -> Callable[[Rows], Rows]:
+        """Return the function from the driver's rows to keypoints.
+
+        Raises:
+            NoFaceError: eyes or lips are retargeted and a face has no landmarks.
+        """
+        own, canonical = HeadMotion.from_rows(source.rows), source.rows[CANONICAL]
+        own_points, own_openings = own.keypoints(canonical), source.rows[OPENINGS]
+        gains = TransferGains(options.region, options.pose, options.expression)
+        is_relative = options.mode == "relative"
+        first = HeadMotion.from_rows(driving.row(driving.best_frame(source.landmarks)))
+        self._check_openings(own_openings, driving)
+
+        def transfer_head(rows: Rows) -> HeadMotion:
+            if is_relative and len(driving) == 1:
+                turned = turn_head(source.rows, self.turn)
+                return transfer_relative_to_rest(turned, HeadMotion.from_rows(rows), gains)
+            motion = turn_head(rows, self.turn)
+            if is_relative:
+                return transfer_relative(own, motion, first, gains)
+            return transfer_absolute(own, motion, gains)
+
+        def transfer(rows: Rows) -> Rows:
+            moved = transfer_head(rows).keypoints(canonical)
+            openings = (own_openings, rows[OPENINGS])
+            out = self.retargeting.apply(
+                own_points, moved, openings, self.options, relative=is_relative
+            )
+            return {"keypoints": own_points + np.float32(options.strength) * (out - own_points)}
+
+        return transfer
+
+    def synthesize(self, encoded: EncodedSource, rows: dict[str, Tensor]) -> Tensor:
+        out: Tensor = self.generator(self.warping(encoded, rows["keypoints"]))
+        return out
+
+    def transfer_motion(
+        self, own: MotionStore, driving: MotionStore, options: MotionOptions
+    ) -> VideoSourceMotion:
+        """Transfer a driving motion to a clip as the source.
+
+        Args:
+            own: the clip's motion, each frame in a crop of its own.
+            driving: the driver's motion.
+            options: as in `retarget`.
+
+        Raises:
+            MediaError, NoFaceError: as in `retarget`, for both clips.
+        """
+        own_motion = SmoothedMotion(own, self.motion_kind, 0)
+        smoothed = SmoothedMotion(driving, self.motion_kind, options.smooth, causal=options.causal)
+        self._check_openings(own_motion.row(int(own_motion.seen[0]))[OPENINGS], smoothed)
+        return VideoSourceMotion(
+            own_motion, smoothed, self.retargeting, self.options, options, self.turn
+        )
+
+    def render_frames(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
+        """Render crops of the source clip with the motion that `transfer_motion` gave for them.
+
+        crops: (512, 512, 3) or any other size.
+        """
         out: list[Image] = []
         for start in range(0, len(crops), self.batch):
             part = slice(start, start + self.batch)
-            own, there = (
-                torch.from_numpy(np.asarray(motion.arrays[n][part], np.float32))
-                for n in ("own", "keypoints")
+            own, target = (
+                torch.from_numpy(np.asarray(motion.arrays[name][part], np.float32)).to(self.device)
+                for name in ("own", "keypoints")
             )
-            with self.computing():
+            with self.inference():
                 volume = self.appearance.volume(self.tensor(crops[part]))
-                encoded = self.warping.encode(volume, own.to(self.device))
-                out += images_from_tensor(self.paint(encoded, {"keypoints": there.to(self.device)}))
+                encoded = self.warping.encode(volume, own)
+                out += images_from_tensor(self.synthesize(encoded, {"keypoints": target}))
         return out
 
-    def _turned(self, rows: Rows) -> Moves:
-        return turned(rows, self.turn)
-
-    def _check_openings(self, mine: Array32, clip: Clip) -> None:
-        wanted = self.options.retarget_eyes or self.options.retarget_lips
-        opened = self.options.close_lips or self.options.keep_eyes
-        theirs = clip.row(int(clip.seen[0]))[OPENINGS]
-        if (wanted and min(mine.min(), theirs.min()) < 0) or (opened and mine.min() < 0):
+    def _check_openings(self, own: Array32, driving: SmoothedMotion) -> None:
+        needs_both = self.options.retarget_eyes or self.options.retarget_lips
+        needs_own = self.options.close_lips or self.options.keep_eyes
+        theirs = driving.row(int(driving.seen[0]))[OPENINGS]
+        if (needs_both and min(own.min(), theirs.min()) < 0) or (needs_own and own.min() < 0):
             raise NoFaceError(
-                "Eyes and lips cannot be retargeted: the faces have no landmarks.",
+                "Eyes and lips cannot be retargeted: a face has no landmarks.",
                 "Use another --landmarker.",
             )
 
 
-def _rows(seen: Observed) -> dict[str, Tensor]:
-    expression = seen.expression.view(-1, KEYPOINTS, 3)
-    own = seen.canonical.view(-1, KEYPOINTS, 3)
+def _rows(output: MotionOutput) -> dict[str, Tensor]:
+    expression = output.expression.view(-1, KEYPOINTS, 3)
+    canonical = output.canonical.view(-1, KEYPOINTS, 3)
     return {
-        "angles": seen.angles(),
-        "shift": seen.shift,
-        "scale": seen.scale,
+        "angles": output.angles(),
+        "shift": output.shift,
+        "scale": output.scale,
         "expression": expression,
-        OWN: own,
+        CANONICAL: canonical,
     }
 
 
@@ -216,18 +245,39 @@ def _host(rows: dict[str, Tensor]) -> Rows:
 
 
 def load(run: RunOptions, options: RenderOptions | None = None) -> LivePortraitEngine:
-    """The published networks. Raises WeightsError when they are not here or are other models'."""
+    """Load the published networks.
+
+    Raises:
+        WeightsError: the weights are missing or another model's.
+    """
     parts = [load_tensors(name, prefix=prefix, offline=run.offline) for name, prefix in FILES]
     options = options or RenderOptions()
     return LivePortraitEngine(assemble(parts), run, options.liveportrait, options.view)
 
 
-def assemble(parts: Sequence[Mapping[str, Tensor]], *, narrow: int = 1) -> Networks:
-    """Networks of the published states, in the order of FILES. Raises WeightsError naming keys that do not fit."""
-    plain = [{key.replace("module.", ""): tensor for key, tensor in part.items()} for part in parts]
-    plain[3] = without_spectral_norm(plain[3], FILES[3][0])
-    names = (name for name, _ in FILES)
-    return Networks._make(
-        load_state(n, p, w)
-        for n, p, w in zip(Networks.new(narrow=narrow), plain, names, strict=True)
+def assemble(
+    parts: Sequence[Mapping[str, Tensor]], *, width_divisor: int = 1
+) -> LivePortraitNetworks:
+    """Build the networks of the published states, in the order of FILES.
+
+    Raises:
+        WeightsError: keys do not fit; they are named.
+    """
+    networks = LivePortraitNetworks.new(width_divisor=width_divisor)
+    return LivePortraitNetworks._make(
+        load_state(network, _network_state(part, name), name)
+        for network, part, (name, _) in zip(networks, parts, FILES, strict=True)
     )
+
+
+def _network_state(part: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return a published state with our keys: without DataParallel's prefix and spectral norms."""
+    plain = {key.replace("module.", ""): tensor for key, tensor in part.items()}
+    return without_spectral_norm(plain, name)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a file has the layout of its networks, see FILES."""
+    for network, (name, prefix) in zip(LivePortraitNetworks.new(), FILES, strict=True):
+        if name == checkpoint.name:
+            load_state(network, _network_state(checkpoint.tensors(prefix), name), name)

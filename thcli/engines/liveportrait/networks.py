@@ -1,8 +1,11 @@
-"""The networks that render and correct: warping module, generator, and the three small ones for stitching, eyes and lips. Keys as published.
+"""LivePortrait's networks that render and correct, with the keys as published.
 
-The appearance feature extractor is `blocks.volume.Appearance`, the generator `blocks.decoder.SpadeDecoder` with its last step doubled.
-Points (x, y, z) as in `blocks.grid`; volumes (B, C, 16, 64, 64).
-Source: LivePortrait src/modules/{warping_network,spade_generator,stitching_retargeting_network}.py at 1986663.
+They are the warping module, the generator, and three small ones for stitching, eyes and lips. The
+appearance feature extractor is `shared.networks.volume.Appearance`. The generator is
+`shared.networks.decoder.SpadeDecoder` with its last step doubled. Points (x, y, z) as in
+`shared.networks.grid`; volumes (B, C, 16, 64, 64).
+Source: LivePortrait src/modules/{warping_network,spade_generator,stitching_retargeting_network}.py
+at 1986663.
 """
 
 from __future__ import annotations
@@ -16,16 +19,20 @@ from torch import Tensor, nn
 from thcli.engines.liveportrait.observer import KEYPOINTS, MotionExtractor
 from thcli.engines.shared.networks import grid
 from thcli.engines.shared.networks.decoder import SpadeDecoder
-from thcli.engines.shared.networks.layers import Same
-from thcli.engines.shared.networks.volume import DEPTH, Appearance, DenseMotion, Field
+from thcli.engines.shared.networks.layers import SameBlock
+from thcli.engines.shared.networks.volume import DEPTH, Appearance, DenseMotion, MotionField
 
 STITCHING = (126, 128, 128, 64, 65)
 LIPS = (65, 128, 128, 64, 63)
 EYES = (66, 256, 256, 128, 128, 64, 63)
 
 
-class Encoded(NamedTuple):
-    """What a source gives once. volume: (1, 32, 16, 64, 64).  small: (1, 4, 16, 64, 64) for the motion network.  keypoints: (1, 21, 3)."""
+class EncodedSource(NamedTuple):
+    """Features of a source, computed once.
+
+    volume: (1, 32, 16, 64, 64).  small: (1, 4, 16, 64, 64), compressed for the motion network.
+    keypoints: (1, 21, 3).
+    """
 
     volume: Tensor
     small: Tensor
@@ -33,37 +40,40 @@ class Encoded(NamedTuple):
 
 
 class Warping(nn.Module):
-    """Moves the source's volume to where the driving keypoints are, and flattens it. narrow: divides every width (1: as published)."""
+    """Warping of the source's volume to the driving keypoints, and its projection to 2-D.
 
-    def __init__(self, *, narrow: int = 1):
+    width_divisor: divides every width (1: as published).
+    """
+
+    def __init__(self, *, width_divisor: int = 1):
         super().__init__()
-        c, volume = 256 // narrow, 32 // narrow
-        self.dense_motion_network = DenseMotion(KEYPOINTS, narrow=narrow)
-        self.third = Same(volume * DEPTH, c, slope=0.01)
+        c, volume = 256 // width_divisor, 32 // width_divisor
+        self.dense_motion_network = DenseMotion(KEYPOINTS, width_divisor=width_divisor)
+        self.third = SameBlock(volume * DEPTH, c, slope=0.01)
         self.fourth = nn.Conv2d(c, c, 1)
 
-    def encode(self, volume: Tensor, keypoints: Tensor) -> Encoded:
-        """volume: the source's (1, ...).  keypoints: the source's own (1, 21, 3)."""
-        return Encoded(volume, self.dense_motion_network.reduce(volume), keypoints)
+    def encode(self, volume: Tensor, keypoints: Tensor) -> EncodedSource:
+        """Prepare a source from its volume (1, 32, 16, 64, 64) and its own keypoints (1, 21, 3)."""
+        return EncodedSource(volume, self.dense_motion_network.compress_source(volume), keypoints)
 
-    def motion(self, source: Encoded, driving: Tensor) -> Field:
-        """Dense motion for driving keypoints (B, 21, 3)."""
-        out: Field = self.dense_motion_network(source.small, source.keypoints, driving)
+    def motion(self, source: EncodedSource, driving: Tensor) -> MotionField:
+        """Compute the dense motion for driving keypoints (B, 21, 3)."""
+        out: MotionField = self.dense_motion_network(source.small, source.keypoints, driving)
         return out
 
-    def warp(self, source: Encoded, field: Field) -> Tensor:
-        """The source's feature (B, 256, 64, 64) where the driver is, what cannot be seen taken away."""
+    def warp(self, source: EncodedSource, field: MotionField) -> Tensor:
+        """Warp the source's feature to the driver, (B, 256, 64, 64), with occluded parts masked."""
         volume = source.volume.expand(len(field.deformation), -1, -1, -1, -1)
-        moved = grid.sample(volume, field.deformation, aligned=False)
-        out: Tensor = self.fourth(self.third(moved.flatten(1, 2))) * field.occlusion
+        warped = grid.sample(volume, field.deformation, aligned=False)
+        out: Tensor = self.fourth(self.third(warped.flatten(1, 2))) * field.occlusion
         return out
 
-    def forward(self, source: Encoded, driving: Tensor) -> Tensor:
+    def forward(self, source: EncodedSource, driving: Tensor) -> Tensor:
         return self.warp(source, self.motion(source, driving))
 
 
-class Layers(nn.Module):
-    """Linear layers with ReLU between. widths: of input, hidden layers and output."""
+class Mlp(nn.Module):
+    """Linear layers with ReLU between them. widths: of input, hidden layers and output."""
 
     def __init__(self, widths: Sequence[int]):
         super().__init__()
@@ -78,23 +88,30 @@ class Layers(nn.Module):
         return out
 
 
-class Networks(NamedTuple):
-    """All seven."""
+class LivePortraitNetworks(NamedTuple):
+    """The seven networks."""
 
     appearance: Appearance
     observer: MotionExtractor
     warping: Warping
     generator: SpadeDecoder
-    stitching: Layers
-    lips: Layers
-    eyes: Layers
+    stitching: Mlp
+    lips: Mlp
+    eyes: Mlp
 
     @classmethod
-    def new(cls, *, narrow: int = 1) -> Networks:
-        """Untrained. narrow: divides every width of the first four (1: as published)."""
-        big = (Appearance(narrow=narrow), MotionExtractor(narrow=narrow), Warping(narrow=narrow))
+    def new(cls, *, width_divisor: int = 1) -> LivePortraitNetworks:
+        """Create untrained networks.
+
+        width_divisor: divides every width of the first four (1: as published).
+        """
+        big = (
+            Appearance(width_divisor=width_divisor),
+            MotionExtractor(width_divisor=width_divisor),
+            Warping(width_divisor=width_divisor),
+        )
         return cls(
             *big,
-            SpadeDecoder(shuffle=True, narrow=narrow),
-            *(Layers(w) for w in (STITCHING, LIPS, EYES)),
+            SpadeDecoder(shuffle=True, width_divisor=width_divisor),
+            *(Mlp(w) for w in (STITCHING, LIPS, EYES)),
         )

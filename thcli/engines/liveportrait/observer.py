@@ -1,5 +1,6 @@
-"""The network that observes: keypoints, head pose, expression, shift and scale of a picture. ConvNeXt V2 (Woo et al. 2023), keys as published.
+"""LivePortrait's motion extractor, a ConvNeXt V2 (Woo et al. 2023), with the keys as published.
 
+It gives keypoints, head pose, expression, shift and scale of an image.
 Source: LivePortrait src/modules/{motion_extractor,convnextv2}.py at 1986663.
 """
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 KEYPOINTS = 21
-OWN = "canonical"  # name of the rows with a face's own keypoints in rest
+CANONICAL = "canonical"  # name of the motion rows with a face's keypoints at rest
 BINS = 66
 DEPTHS, WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 EPSILON = 1e-6
@@ -30,7 +31,10 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class ResponseNorm(nn.Module):
-    """Global response norm of (B, H, W, C): each channel by its energy over that of all channels, plus the input."""
+    """Global response norm of (B, H, W, C).
+
+    Each channel is weighted by its energy over that of all channels; the input is added.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -43,8 +47,8 @@ class ResponseNorm(nn.Module):
         return torch.addcmul(self.beta, x, self.gamma * share + 1)
 
 
-class Block(nn.Module):
-    """Depthwise 7 x 7, layer norm, wide layer, GELU, response norm, narrow layer, plus the input."""
+class ConvNextBlock(nn.Module):
+    """Depthwise 7 x 7, layer norm, wide layer, GELU, response norm, narrow layer; residual."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -61,8 +65,12 @@ class Block(nn.Module):
         return out
 
 
-class Observed(NamedTuple):
-    """Raw outputs: pitch, yaw, roll (B, 66) bin scores; shift (B, 3); expression, canonical (B, 63), 21 triples; scale (B, 1)."""
+class MotionOutput(NamedTuple):
+    """Raw outputs of the extractor.
+
+    pitch, yaw, roll: (B, 66) bin scores.  shift: (B, 3).  expression, canonical: (B, 63), 21
+    triples. scale: (B, 1).
+    """
 
     pitch: Tensor
     yaw: Tensor
@@ -73,13 +81,16 @@ class Observed(NamedTuple):
     canonical: Tensor
 
     def angles(self) -> Tensor:
-        """(B, 3) pitch, yaw, roll in degrees: the mean of each head's bins, 3 degrees apart from -97.5 on."""
+        """Compute pitch, yaw, roll (B, 3) in degrees.
+
+        An angle is the mean of its bins, which are 3 degrees apart from -97.5 on.
+        """
         bins = torch.softmax(torch.stack([self.pitch, self.yaw, self.roll], 1), -1)
         return (bins * torch.arange(BINS, device=bins.device, dtype=bins.dtype)).sum(-1) * 3 - 97.5
 
 
 class ConvNext(nn.Module):
-    """Picture -> `Observed`. widths: channels of the four stages."""
+    """ConvNeXt V2 with seven heads. widths: channels of the four stages."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS):
         super().__init__()
@@ -91,7 +102,7 @@ class ConvNext(nn.Module):
                 layers = [ChannelNorm(widths[i - 1]), nn.Conv2d(widths[i - 1], width, 2, 2)]
             self.downsample_layers.append(nn.Sequential(*layers))
         stages = (
-            nn.Sequential(*(Block(w) for _ in range(n)))
+            nn.Sequential(*(ConvNextBlock(w) for _ in range(n)))
             for n, w in zip(DEPTHS, widths, strict=True)
         )
         self.stages = nn.ModuleList(stages)
@@ -99,38 +110,31 @@ class ConvNext(nn.Module):
         self.norm = nn.LayerNorm(last, eps=EPSILON)
         self.fc_kp, self.fc_exp = nn.Linear(last, 3 * KEYPOINTS), nn.Linear(last, 3 * KEYPOINTS)
         self.fc_scale, self.fc_t = nn.Linear(last, 1), nn.Linear(last, 3)
-        self.fc_pitch, self.fc_yaw, self.fc_roll = (
-            nn.Linear(last, BINS),
-            nn.Linear(last, BINS),
-            nn.Linear(last, BINS),
-        )
+        self.fc_pitch, self.fc_yaw = nn.Linear(last, BINS), nn.Linear(last, BINS)
+        self.fc_roll = nn.Linear(last, BINS)
 
-    def forward(self, picture: Tensor) -> Observed:
-        x = picture
+    def forward(self, image: Tensor) -> MotionOutput:
+        x = image
         for reduce, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(reduce(x))
         x = self.norm(x.mean((2, 3)))
-        heads = (
-            self.fc_pitch,
-            self.fc_yaw,
-            self.fc_roll,
-            self.fc_t,
-            self.fc_exp,
-            self.fc_scale,
-            self.fc_kp,
-        )
-        return Observed(*(head(x).float() for head in heads))
+        angle_heads = (self.fc_pitch, self.fc_yaw, self.fc_roll)
+        heads = (*angle_heads, self.fc_t, self.fc_exp, self.fc_scale, self.fc_kp)
+        return MotionOutput(*(head(x).float() for head in heads))
 
 
 class MotionExtractor(nn.Module):
-    """Picture (B, 3, 256, 256) RGB in [0, 1] -> `Observed`. narrow: divides every width (1: as published)."""
+    """Motion extractor of images (B, 3, 256, 256) RGB in [0, 1].
 
-    EXACT = True  # small networks whose errors would move keypoints
+    width_divisor: divides every width (1: as published).
+    """
 
-    def __init__(self, *, narrow: int = 1):
+    EXACT = True  # a small network whose errors would move keypoints
+
+    def __init__(self, *, width_divisor: int = 1):
         super().__init__()
-        self.detector = ConvNext([width // narrow for width in WIDTHS])
+        self.detector = ConvNext([width // width_divisor for width in WIDTHS])
 
-    def forward(self, picture: Tensor) -> Observed:
-        out: Observed = self.detector(picture)
+    def forward(self, image: Tensor) -> MotionOutput:
+        out: MotionOutput = self.detector(image)
         return out

@@ -1,6 +1,7 @@
-"""How far eyes and lips are open, as LivePortrait's retargeting counts it: gaps over widths, from landmarks.
+"""Openings of eyes and lips as LivePortrait's retargeting defines them: gap over width.
 
-Source: LivePortrait src/utils/retargeting_utils.py at 1986663 (203 points); other layouts by the same definition.
+Source: LivePortrait src/utils/retargeting_utils.py at 1986663 (203 points); other landmark layouts
+by the same definition.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import numpy.typing as npt
 
 from thcli.core.types import Array32, Face
 
-OPENINGS = "openings"  # name of the rows
-UNKNOWN = -1.0  # ratio of a face without landmarks
+OPENINGS = "openings"  # name of the motion rows
+UNKNOWN = -1.0  # opening of a face without landmarks
 EPSILON = 1e-6
 
-# upper, lower, corner, corner: the picture's left eye, its right eye, the lips
+# upper, lower, corner, corner of the image's left eye, its right eye, and the lips
 LANDMARKS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     203: ((6, 18, 0, 12), (30, 42, 24, 36), (90, 102, 48, 66)),
     68: ((37, 41, 36, 39), (44, 46, 42, 45), (62, 66, 48, 54)),
@@ -23,7 +24,10 @@ LANDMARKS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
 
 
 def openings(points: npt.ArrayLike) -> Array32:
-    """(3,) of the left eye, the right eye and the lips, from (N, 2+) pixels, N 68, 203, 468 or 478; UNKNOWN for another layout."""
+    """Measure the openings (3,) of the left eye, the right eye and the lips.
+
+    points: (N, 2+) pixels, N 68, 203, 468 or 478. Other layouts give UNKNOWN.
+    """
     p = np.asarray(points, np.float64)[:, :2]
     chosen = LANDMARKS.get(468 if len(p) == 478 else len(p))
     if chosen is None:
@@ -35,8 +39,11 @@ def openings(points: npt.ArrayLike) -> Array32:
     return np.array(gaps, np.float32)
 
 
-def openings_of(face: Face) -> Array32:
-    """(3,) of a face; the 203 points that the networks were trained with count first, then its mesh."""
+def face_openings(face: Face) -> Array32:
+    """Measure the openings (3,) of a face.
+
+    The 203 points, with which the networks were trained, precede the mesh.
+    """
     if face.points is not None and (len(face.points) == 203 or face.mesh is None):
         return openings(face.points)
     return openings(face.mesh) if face.mesh is not None else np.full(3, UNKNOWN, np.float32)

@@ -1,1 +1,1 @@
-"""The mesh engine: the source's own texture, warped (no generative weights)."""
+"""Mesh engine: the source's own texture, warped without generative weights."""

@@ -1,4 +1,4 @@
-"""What the renderer derives from the mesh's topology: rings that run from the picture's left to its right, the triangles that it draws."""
+"""Point rings and triangles of the 468-point mesh as the renderer uses them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ Indices = npt.NDArray[np.int32]
 LEFT_EYE = topology.EYES[0]
 RIGHT_EYE = np.concatenate([topology.EYES[1][8::-1], topology.EYES[1][:8:-1]])
 EYES = (LEFT_EYE, RIGHT_EYE)
-"""Rings of 16: the corner on the picture's left, the lower lid, the other corner, the upper lid back."""
+"""Rings of 16 points: the corner on the image's left, the lower lid, the other corner, then
+the upper lid from right to left."""
 LIPS = topology.LIPS_INNER
 
-EYE_TRIANGLES = len(topology.EYE_TRIANGLES)
+EYE_TRIANGLE_COUNT = len(topology.EYE_TRIANGLES)
 TRIANGLES: Indices = np.concatenate(
     [topology.EYE_TRIANGLES, topology.MOUTH_TRIANGLES, topology.TRIANGLES]
 )
-"""Those that fill the eyes, then those that fill the mouth, then the face."""
-HOLES = EYE_TRIANGLES + len(topology.MOUTH_TRIANGLES)
+"""(K, 3) point indices: the triangles that fill the eyes, those that fill the mouth, the face."""
+HOLE_TRIANGLE_COUNT = EYE_TRIANGLE_COUNT + len(topology.MOUTH_TRIANGLES)
 
 RIGID: Indices = np.flatnonzero(topology.RIGID_WEIGHTS).astype(np.int32)
 RIGID_WEIGHTS: Array = topology.RIGID_WEIGHTS[RIGID]
@@ -29,7 +30,15 @@ FOREHEAD, CHIN = 10, 152
 
 
 def doubled_areas(points: Array, triangles: Indices = TRIANGLES) -> Array:
-    """Twice the signed area in the picture of each triangle of (468, 2+) points; (K,)."""
+    """Compute twice the signed image-plane area of each triangle.
+
+    Args:
+        points: (468, 2+) pixels.
+        triangles: (K, 3) point indices.
+
+    Returns:
+        (K,) square pixels.
+    """
     a, b, c = points[triangles[:, 0]], points[triangles[:, 1]], points[triangles[:, 2]]
     return np.asarray(
         (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -37,18 +46,18 @@ def doubled_areas(points: Array, triangles: Indices = TRIANGLES) -> Array:
 
 
 def _hole_signs() -> npt.NDArray[np.float64]:
-    """The winding of the strips in the holes, told from rings drawn as flat ellipses."""
+    """Compute the winding of the eye and mouth triangles from rings laid out as ellipses."""
     flat = np.zeros((topology.POINTS, 2))
     for ring in (*EYES, LIPS):
-        turn = np.pi + np.linspace(0, -2 * np.pi, len(ring), endpoint=False)
-        flat[ring] = np.stack([np.cos(turn), np.sin(turn)], -1)
-    return np.sign(doubled_areas(flat, TRIANGLES[:HOLES]))
+        angles = np.pi + np.linspace(0, -2 * np.pi, len(ring), endpoint=False)
+        flat[ring] = np.stack([np.cos(angles), np.sin(angles)], -1)
+    return np.sign(doubled_areas(flat, TRIANGLES[:HOLE_TRIANGLE_COUNT]))
 
 
-SIGNS: Array = np.concatenate([_hole_signs(), topology.FRONT_SIGNS]).astype(np.float64)
-"""(K,) the sign of each triangle's area on a frontal face."""
+FRONTAL_SIGNS: Array = np.concatenate([_hole_signs(), topology.FRONT_SIGNS]).astype(np.float64)
+"""(K,) sign of each triangle's area on a frontal face."""
 
 
-def height(mesh: Array) -> float:
-    """Of a face: from the top of the forehead to the chin, in pixels of the picture."""
+def face_height(mesh: Array) -> float:
+    """Measure the distance from the top of the forehead to the chin, in pixels, at least 1."""
     return max(float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2])), 1.0)

@@ -1,4 +1,7 @@
-"""The default engine: a person's own texture, warped by the 468-point mesh (shared/specs/MESH.md). No generative weights."""
+"""The default engine: the source's own texture, warped by the 468-point mesh.
+
+It needs no generative weights. See docs/mesh-engine.md.
+"""
 
 from __future__ import annotations
 
@@ -14,101 +17,134 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, mirrored_cheek, mouth, mouth_interior, warp
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
-from thcli.engines.mesh.unfold import unfolded
+from thcli.engines.mesh.unfold import unfold_skin
 from thcli.faces.compositing import person_matte
 from thcli.motion.observe import KIND, observe
-from thcli.motion.render_target import Target
-from thcli.motion.retarget import retarget, targets
+from thcli.motion.render_target import RenderTarget, iterate_render_targets
+from thcli.motion.retarget import retarget
 
 DEFAULT = ReenactOptions()
 
 
 class MeshEngine:
-    """Stateless between calls but for the segmentation network, which is loaded on the first source that wants it."""
+    """Engine protocol over the mesh renderer.
+
+    It is stateless between calls except for the segmentation network, which is loaded for the
+    first source that needs it.
+    """
 
     motion_kind = KIND
     parallel = True
 
-    def __init__(self, run: RunOptions, matte: Matte, drivers_mouth: bool) -> None:
-        self._run, self._matte, self._drivers_mouth = run, matte, drivers_mouth
-        self._selfie: person_matte.Selfie | None = None
+    def __init__(self, run: RunOptions, matte: Matte, use_driver_mouth: bool) -> None:
+        self._run, self._matte, self._use_driver_mouth = run, matte, use_driver_mouth
+        self._segmenter: person_matte.PersonMatte | None = None
         self._lock = threading.Lock()
 
     @property
     def uses_driving_frames(self) -> bool:
-        return self._drivers_mouth
+        """True when `render` copies the driver's mouth out of the driving frames."""
+        return self._use_driver_mouth
 
-    def encode_source(self, picture: Image, face: Face) -> MeshSource:
-        """Raises NoFaceError without a mesh; WeightsError when the matte is asked for and its network is not here."""
+    def encode_source(self, image: Image, face: Face) -> MeshSource:
+        """Prepare a source image (H, W, 3) uint8.
+
+        Raises:
+            NoFaceError: the face has no mesh.
+            WeightsError: the matte is required and its network is not installed.
+        """
         with self._lock:
-            return prepare(picture, face, self._person(picture))
+            return prepare(image, face, self._person_probability(image))
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
+        """Extract the motion of driving frames."""
         return observe(frames, faces)
 
     def retarget(
         self, source: MeshSource, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
+        """Transfer a driving motion to the source's face."""
         return retarget(source.face, motion, options)
 
     def render(
         self, source: MeshSource, motion: Motion, frames: Sequence[Frame] | None
     ) -> list[Image]:
-        """motion: a window of what `retarget` gave.  frames: the driving pictures of the same window, for the mouth's inside."""
-        pictures = (
-            [None] * len(motion) if frames is None else [to_uint8(frame.pixels) for frame in frames]
-        )
+        """Render a window of the motion that `retarget` gave.
+
+        Args:
+            source: prepared source.
+            motion: window of T frames.
+            frames: the T driving frames, for the inside of the mouth, or None.
+
+        Returns:
+            T images (H, W, 3) uint8 of the source's size.
+        """
+        driving: list[Image | None] = [None] * len(motion)
+        if frames is not None:
+            driving = [to_uint8(frame.pixels) for frame in frames]
         return [
-            draw(source, target, picture)
-            for target, picture in zip(targets(motion), pictures, strict=True)
+            render_frame(source, target, frame)
+            for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
 
-    def _person(self, picture: Image) -> Array32 | None:
-        """How likely each pixel belongs to a person, or None when the background shall move along."""
+    def _person_probability(self, image: Image) -> Array32 | None:
+        """Estimate each pixel's person probability; None when the background moves along."""
         if self._matte == "off":
             return None
-        if self._selfie is None:
+        if self._segmenter is None:
             try:
-                self._selfie = person_matte.load(self._run)
+                self._segmenter = person_matte.load(self._run)
             except WeightsError:
                 if self._matte == "on":
                     raise
                 return None
-        return self._selfie.probability(picture)
+        return self._segmenter.probability(image)
 
 
-def draw(source: MeshSource, target: Target, driving: Image | None) -> Image:
-    """One frame, (H, W, 3) uint8 at the source's size. driving: the driver's picture of this frame, or None."""
-    points = unfolded(source.mesh, target.points)
-    shows = eyes.weights(source.eyes, points)
-    strips = eyes.strip_sources(source.mesh, shows)
-    way = warp.build(source.mesh, source.around, points, strips, source.size, source.step)
-    if way is None:
-        return source.picture.copy()
-    out = compose.draw(source.picture, source.cut, way)
-    if source.hidden is not None:
-        mirrored_cheek.draw(out, source.picture, source.hidden, source.mesh, points, way)
-    balls = source.eyes
-    if driving is not None and target.driver is not None and not all(eye.own for eye in balls):
-        gain = mouth.gain(source.tone, mouth.tone(driving, target.driver))
-        balls = eyes.borrowed(balls, driving, target.driver, gain)
-    eyes.draw_lash_lines(out, balls, shows, points, source.step)
-    eyes.draw(out, balls, shows, points, target.gaze)
-    if source.seam is not None:
-        mouth.draw_seam(out, source.seam, source.inside.lips.gap, points, source.step)
-    if driving is not None and target.driver is not None:
-        mouth.draw_driver(out, source.tone, points, target.driver, driving)
+def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
+    """Render one frame.
+
+    Args:
+        source: prepared source.
+        target: geometry of the frame.
+        driving: (h, w, 3) uint8 driving frame, or None for a synthetic inside of the mouth.
+
+    Returns:
+        (H, W, 3) uint8 of the source's size.
+    """
+    points = unfold_skin(source.mesh, target.points)
+    visible = eyes.visibilities(source.eyes, points)
+    eye_source = eyes.strip_sources(source.mesh, visible)
+    warp_map = warp.build_map(
+        source.mesh, source.surroundings, points, eye_source, source.size, source.step
+    )
+    if warp_map is None:
+        return source.image.copy()
+    out = compose.render(source.image, source.layers, warp_map)
+    if source.hidden_cheek is not None:
+        mirrored_cheek.render(out, source.image, source.hidden_cheek, source.mesh, points, warp_map)
+    textures = source.eyes
+    driver = target.driver if driving is not None else None
+    if driving is not None and driver is not None and not all(eye.is_own for eye in textures):
+        gain = mouth.tone_gain(source.tone, mouth.skin_tone(driving, driver))
+        textures = eyes.substitute_from_driver(textures, driving, driver, gain)
+    eyes.render_lash_lines(out, textures, visible, points, source.step)
+    eyes.render_eyes(out, textures, visible, points, target.gaze)
+    if source.lip_line is not None:
+        mouth.render_lip_line(out, source.lip_line, source.interior.lips.gap, points, source.step)
+    if driving is not None and driver is not None:
+        mouth.render_driver_mouth(out, source.tone, points, driver, driving)
     else:
-        mouth_interior.draw(out, source.picture, source.inside, source.mesh, target.points)
+        mouth_interior.render(out, source.image, source.interior, source.mesh, target.points)
     return out
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
-    """The engine with a job's options. A mouth's inside can only be the driver's where a video may drive.
+    """Create the engine with a job's options.
 
-    OpenCV is told to use one thread a call: frames are drawn side by side already, and its own threads would only wait for each other.
+    The driver's mouth is only available where a video may drive (`ReenactOptions`). OpenCV is
+    limited to one thread per call, because frames are rendered in parallel already.
     """
     cv2.setNumThreads(1)
-    return MeshEngine(
-        run, options.mesh.matte, isinstance(options, ReenactOptions) and options.mouth == "driver"
-    )
+    use_driver_mouth = isinstance(options, ReenactOptions) and options.mouth == "driver"
+    return MeshEngine(run, options.mesh.matte, use_driver_mouth)

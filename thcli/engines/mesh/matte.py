@@ -1,6 +1,7 @@
-"""The person cut out of a still background, once a source: an alpha with fine edges, the plate behind, and where the hair hangs.
+"""Separation of a source image into person and background plate, done once per source.
 
-With it the head moves over a background that stands still, instead of dragging it along.
+The alpha matte has fine edges and the plate is filled behind the person. A mask marks hair that
+hangs down. With these layers the head moves over a static background instead of dragging it along.
 """
 
 from __future__ import annotations
@@ -13,153 +14,182 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.sampling import mean, polygon, resized
-from thcli.faces.compositing.guided_filter import guided
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
+from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.landmarks.topology import OVAL
 
-SURE = (0.25, 0.75)  # probabilities that count as background, as person
-FINE = 128  # samples to a face at which the alpha's edge is refined
-MARGIN = 0.1  # face heights around the person that the plate is not filled from
-REPLACED = 0.05  # face heights around the person that are filled
-STRIP = 256  # rows at a time: a large picture is never whole in floating point
-LEAST = 0.85  # share of the face that the cut must hold to be believed
+CERTAIN = (0.25, 0.75)  # probabilities below which is background, above which is person
+MATTE_SAMPLES = 128  # samples per face height at which the matte's edge is refined
+FILL_MARGIN = 0.1  # face heights around the person that the plate is not filled from
+PLATE_RADIUS = 0.05  # face heights around the person that the plate replaces
+STRIP = 256  # rows at a time, so that a large image is never whole in floating point
+MIN_FACE_COVERAGE = 0.85  # share of the face that the matte must hold to be accepted
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """person: (H, W, 4) uint8, what the person adds to the plate, and its alpha: plate * (1 - alpha) + person is the picture exactly.
+class MatteLayers:
+    """A source image as a person over a background plate.
 
-    plate: (H, W, 3) uint8 background without the person.
+    person: (H, W, 4) uint8, premultiplied colour and alpha; plate * (1 - alpha) + person is the
+    image exactly.  plate: (H, W, 3) uint8 background without the person.
     """
 
     person: Image
     plate: Image
 
 
-def cut(picture: Image, probability: Array32, mesh: Array) -> tuple[Cut, Array32, int] | None:
-    """The person, and the hair as (map (h, w) float32 0..1, source pixels a sample). None when the cut does not hold the face.
+def separate_person(
+    image: Image, probability: Array32, mesh: Array
+) -> tuple[MatteLayers, Array32, int] | None:
+    """Separate the person from the background.
 
-    probability: (h, w) 0..1 of any size over the whole picture.  mesh: (468, 3) pixels.
+    Args:
+        image: (H, W, 3) uint8 source image.
+        probability: (h, w) person probability in 0..1, of any size over the whole image.
+        mesh: (468, 3) pixels.
+
+    Returns:
+        The layers, the hair mask (h, w) float32 in 0..1, and the mask's source pixels per
+        sample. None when the matte does not cover the face.
     """
-    height, width = picture.shape[:2]
-    tall = anatomy.height(mesh)
-    step = max(1, round(tall / FINE))
+    height, width = image.shape[:2]
+    face_size = anatomy.face_height(mesh)
+    step = max(1, round(face_size / MATTE_SAMPLES))
     size = (max(1, width // step), max(1, height // step))
-    small = resized(picture, size, shrink=True).astype(np.float32) / np.float32(255)
-    likely = resized(probability, size)
-    coarse = np.clip((likely - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
-    alpha = np.clip(
-        (guided(small, coarse, max(2, round(0.05 * tall / step)), 1e-4) - 0.1) / 0.8, 0, 1
-    )
-    alpha = np.maximum(alpha, _enclosed(alpha))
-    at = (mesh[OVAL, :2] + 0.5) / step - 0.5
-    oval = polygon(at, size)
-    if not oval.any() or alpha[oval].mean() < LEAST:
+    small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
+    likely = resize(probability, size)
+    coarse = np.clip((likely - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0]), 0, 1)
+    refined = guided_filter(small, coarse, max(2, round(0.05 * face_size / step)), 1e-4)
+    alpha = np.clip((refined - 0.1) / 0.8, 0, 1)
+    alpha = np.maximum(alpha, _enclosed_gaps(alpha))
+    oval_points = (mesh[OVAL, :2] + 0.5) / step - 0.5
+    oval = polygon_mask(oval_points, size)
+    if not oval.any() or alpha[oval].mean() < MIN_FACE_COVERAGE:
         return None
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
-    alpha = np.maximum(alpha, mean(np.asarray(core, np.float32), 3))
-    hidden, wide = _grown(alpha, REPLACED * tall / step), _grown(alpha, MARGIN * tall / step) > 0
-    maps = [_levels(push_pull(small * 255, wide)), _levels(hidden * 255), _levels(alpha * 255)]
-    filled, replaced, opaque = (resized(m, (width, height)) for m in maps)
-    plate, person = np.empty_like(picture), np.empty((height, width, 4), np.uint8)
+    alpha = np.maximum(alpha, box_mean(np.asarray(core, np.float32), 3))
+    replaced = _dilate(alpha, PLATE_RADIUS * face_size / step)
+    hole = _dilate(alpha, FILL_MARGIN * face_size / step) > 0
+    maps = [_to_uint8(push_pull(small * 255, hole)), _to_uint8(replaced * 255)]
+    maps.append(_to_uint8(alpha * 255))
+    filled, replaced_full, opaque = (resize(m, (width, height)) for m in maps)
+    plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
     for top in range(0, height, STRIP):
         rows = slice(top, top + STRIP)
-        seen = picture[rows].astype(np.float32)
-        share = replaced[rows, :, None] * np.float32(1 / 255)
-        plate[rows] = _levels(seen + share * (filled[rows] - seen))
-        # a wisp of hair darker than the plate is person as well, whatever the network says of it
-        least = np.ceil(255 - 255 * (seen / np.maximum(plate[rows], 1)).min(-1)).clip(0, 255)
+        pixels = image[rows].astype(np.float32)
+        share = replaced_full[rows, :, None] * np.float32(1 / 255)
+        plate[rows] = _to_uint8(pixels + share * (filled[rows] - pixels))
+        # hair darker than the plate belongs to the person, also where the network misses it
+        least = np.ceil(255 - 255 * (pixels / np.maximum(plate[rows], 1)).min(-1)).clip(0, 255)
         person[rows, :, 3] = np.maximum(opaque[rows], least)
-        behind = cv2.multiply(
-            plate[rows], cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB), scale=1 / 255
-        )
-        person[rows, :, :3] = cv2.subtract(picture[rows], behind)
-    return Cut(person, plate), hair(small, alpha, at), step
+        transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
+        behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)
+        person[rows, :, :3] = cv2.subtract(image[rows], behind)
+    return MatteLayers(person, plate), find_hair(small, alpha, oval_points), step
 
 
-def _levels(values: Array32) -> Image:
+def _to_uint8(values: Array32) -> Image:
     return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.uint8)
 
 
-def _grown(alpha: Array32, radius: float) -> Array32:
+def _dilate(alpha: Array32, radius: float) -> Array32:
+    """Dilate a matte by a radius in samples, with a soft edge."""
     size = 2 * round(radius / 2) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return np.asarray(
-        mean(np.asarray(cv2.dilate((alpha > 0.05).astype(np.float32), disc), np.float32), 3)
-    )
+    dilated = cv2.dilate((alpha > 0.05).astype(np.float32), disc)
+    return np.asarray(box_mean(np.asarray(dilated, np.float32), 3))
 
 
-def _enclosed(alpha: Array32) -> Array32:
-    """1 in the gaps of the person that do not reach the picture's edge (an earring, a pale collar), soft."""
+def _enclosed_gaps(alpha: Array32) -> Array32:
+    """Find the gaps of the person that do not reach the image's edge (an earring, a pale collar).
+
+    Returns (h, w) 0..1 with soft edges.
+    """
     _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     inner = ~np.isin(labels, edge) & (labels > 0)
-    return np.asarray(
-        mean(np.asarray(cv2.dilate(inner.astype(np.float32), np.ones((7, 7))), np.float32), 3)
-    )
+    dilated = cv2.dilate(inner.astype(np.float32), np.ones((7, 7)))
+    return np.asarray(box_mean(np.asarray(dilated, np.float32), 3))
 
 
-def push_pull(picture: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
-    """Fills the holes of (h, w, 3) from their surroundings, ever more smoothly inwards. Gortler and others 1996, section 3.4."""
+def push_pull(image: Array32, hole: npt.NDArray[np.bool_]) -> Array32:
+    """Fill the holes of an image (h, w, 3) from their surroundings, ever more smoothly inwards.
+
+    Source: Gortler et al. 1996 (The Lumigraph), section 3.4.
+    """
     weight = (~hole).astype(np.float32)
-    levels = [(picture * weight[..., None], weight)]
+    levels = [(image * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2:
         colour, known = levels[-1]
         half = ((known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2)
-        levels.append((resized(colour, half, shrink=True), resized(known, half, shrink=True)))
+        levels.append((resize(colour, half, shrink=True), resize(known, half, shrink=True)))
     colour, known = levels[-1]
     total = max(float(known.sum()), 1e-6)
-    middle = colour.sum((0, 1)) / total
-    filled = np.where(
-        known[..., None] > 1e-6, colour / np.maximum(known, 1e-6)[..., None], middle
-    ).astype(np.float32)
+    mean_colour = colour.sum((0, 1)) / total
+    normalised = colour / np.maximum(known, 1e-6)[..., None]
+    filled = np.where(known[..., None] > 1e-6, normalised, mean_colour).astype(np.float32)
     for colour, known in levels[-2::-1]:
-        above = resized(filled, (known.shape[1], known.shape[0]))
-        trust = np.clip(2 * known, 0, 1)[..., None]
-        filled = colour / np.maximum(known, 1e-6)[..., None] * trust + above * (1 - trust)
+        above = resize(filled, (known.shape[1], known.shape[0]))
+        weight_known = np.clip(2 * known, 0, 1)[..., None]
+        own = colour / np.maximum(known, 1e-6)[..., None]
+        filled = own * weight_known + above * (1 - weight_known)
     return np.asarray(filled, np.float32)
 
 
-def hair(small: Array32, alpha: Array32, mesh: Array) -> Array32:
-    """Where hair hangs, (h, w) 0..1: what has the colours of the person above the forehead and is joined to it.
+def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
+    """Find where hair hangs: the person's region that has the colours of the hair on top.
 
-    small: (h, w, 3) 0..1.  mesh: (36, 2) the face's oval in its samples. Nothing where those colours are the skin's (a bald head).
+    The region must be connected to the top of the head. A neck of the skin's colour is added.
+    The result is empty where the hair's colours are the skin's (a bald head).
+
+    Args:
+        small: (h, w, 3) image in 0..1.
+        alpha: (h, w) matte in 0..1.
+        oval: (36, 2) the face's oval in samples.
+
+    Returns:
+        (h, w) float32 mask in 0..1 with soft edges.
     """
     empty = np.zeros(alpha.shape, np.float32)
-    top, chin = mesh[0], mesh[18]
+    top, chin = oval[0], oval[18]
     up = top - chin
-    tall = max(float(np.linalg.norm(up)), 1.0)
-    up = up / tall
+    face_size = max(float(np.linalg.norm(up)), 1.0)
+    up = up / face_size
     rows, columns = np.mgrid[0 : alpha.shape[0], 0 : alpha.shape[1]].astype(np.float32)
-    rel = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
-    above = rel @ (up / tall).astype(np.float32)
-    across = np.abs(rel @ (np.array([-up[1], up[0]]) / tall).astype(np.float32))
-    face = polygon(mesh, (alpha.shape[1], alpha.shape[0]))
+    offset = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
+    above = offset @ (up / face_size).astype(np.float32)
+    across = np.abs(offset @ (np.array([-up[1], up[0]]) / face_size).astype(np.float32))
+    face = polygon_mask(oval, (alpha.shape[1], alpha.shape[0]))
     seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & ~face
     skin = face & (above < 0.2) & (above > -0.3)
     if seed.sum() < 30 or skin.sum() < 30:
         return empty
-    lab = cv2.cvtColor(mean(small, 3), cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(box_mean(small, 3), cv2.COLOR_RGB2LAB)
 
-    def apart(points: npt.NDArray[np.bool_]) -> Array32:
-        values = lab[points]
-        middle = np.median(values, 0)
-        spread = 1.5 * np.median(np.abs(values - middle), 0) + np.array([8, 4, 4], np.float32)
-        return np.asarray(np.sqrt((((lab - middle) / spread) ** 2).sum(-1)), np.float32)
+    def colour_distance(region: npt.NDArray[np.bool_]) -> Array32:
+        """Compute each sample's distance from a region's median colour, in robust deviations."""
+        values = lab[region]
+        median = np.median(values, 0)
+        spread = 1.5 * np.median(np.abs(values - median), 0) + np.array([8, 4, 4], np.float32)
+        return np.asarray(np.sqrt((((lab - median) / spread) ** 2).sum(-1)), np.float32)
 
-    like = (apart(seed) < np.minimum(apart(skin), 3.0)) & (alpha > 0.5) & ~face
-    clean = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, labels = cv2.connectedComponents(clean)
-    joined = np.isin(labels, np.unique(labels[seed & (clean > 0)])) & (clean > 0)
-    flesh = (apart(skin) < 3.0) & ~like & (alpha > 0.5) & ~face & (above < 0)
-    clean = cv2.morphologyEx(
-        (flesh | face).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
-    )
-    _, labels = cv2.connectedComponents(clean)
-    neck = (labels == np.bincount(labels[face & (clean > 0)]).argmax()) & ~face
-    radius = max(2, round(0.05 * tall))
-    both = joined | neck
-    full = cv2.morphologyEx(
-        both.astype(np.float32), cv2.MORPH_CLOSE, np.ones((radius | 1, radius | 1), np.uint8)
-    )
-    return np.asarray(mean(mean(np.asarray(full, np.float32), 2 * radius + 1), 2 * radius + 1))
+    hair_distance, skin_distance = colour_distance(seed), colour_distance(skin)
+    hair = (hair_distance < np.minimum(skin_distance, 3.0)) & (alpha > 0.5) & ~face
+    hair_clean = _open(hair)
+    _, labels = cv2.connectedComponents(hair_clean)
+    joined = np.isin(labels, np.unique(labels[seed & (hair_clean > 0)])) & (hair_clean > 0)
+    flesh = (skin_distance < 3.0) & ~hair & (alpha > 0.5) & ~face & (above < 0)
+    flesh_clean = _open(flesh | face)
+    _, labels = cv2.connectedComponents(flesh_clean)
+    neck = (labels == np.bincount(labels[face & (flesh_clean > 0)]).argmax()) & ~face
+    radius = max(2, round(0.05 * face_size))
+    kernel = np.ones((radius | 1, radius | 1), np.uint8)
+    closed = cv2.morphologyEx((joined | neck).astype(np.float32), cv2.MORPH_CLOSE, kernel)
+    blurred = box_mean(np.asarray(closed, np.float32), 2 * radius + 1)
+    return np.asarray(box_mean(blurred, 2 * radius + 1))
+
+
+def _open(mask: npt.NDArray[np.bool_]) -> Image:
+    """Apply a morphological opening of 3 x 3 samples; (h, w) uint8."""
+    kernel = np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), np.uint8)

@@ -1,7 +1,8 @@
-"""Openings (an eye, the mouth) in coordinates of their own: along the line of the corners, and across it, rim by column.
+"""Coordinates of an opening (an eye or the mouth) along and across the line of its corners.
 
-u runs from the corner on the picture's left (0) to the one on its right (1); v across, downwards, in the same unit. Between the
-two rims a column of one opening maps to the same column of another: no triangles, no stairs, any resolution.
+u runs from the corner on the image's left (0) to the one on its right (1). v runs across,
+downwards, in the same unit. Between the two rims a column of one opening maps to the same column
+of another, at any resolution and without triangles.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 
 COLUMNS = np.linspace(-0.25, 1.25, 97)
+"""(97,) u at which the rims are stored."""
+
+Region = tuple[slice, slice]
+"""Rows and columns of a rectangle in an image."""
+Rims = tuple[Array32, Array32]
+"""v of the upper and of the lower rim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """corner: (2,) pixels, the left one.  axes: (2, 2) rows along and across, one width long.  upper, lower: (97,) v of the rims at u = -.25 … 1.25."""
+    """The outline of an eye or a mouth.
+
+    corner: (2,) pixels of the left corner.  axes: (2, 2) pixels, rows along and across, each one
+    width long.  upper, lower: (97,) v of the rims at COLUMNS.
+    """
 
     corner: Array
     axes: Array
@@ -27,7 +38,7 @@ class Opening:
 
     @property
     def width(self) -> float:
-        """Distance of the corners in pixels."""
+        """Distance between the corners in pixels."""
         return float(np.hypot(*self.axes[0]))
 
     @property
@@ -35,16 +46,13 @@ class Opening:
         """Mean height of the middle half, in widths."""
         return float((self.lower - self.upper)[32:65].mean())
 
-    def local(self, points: npt.ArrayLike) -> Array:
-        """(..., 2) pixels -> (..., 2) u, v."""
-        return np.asarray(
-            (np.asarray(points, np.float64) - self.corner)
-            @ self.axes.T
-            / (self.axes[0] @ self.axes[0])
-        )
+    def to_local(self, points: npt.ArrayLike) -> Array:
+        """Convert (..., 2) pixels to (..., 2) u, v."""
+        offset = np.asarray(points, np.float64) - self.corner
+        return np.asarray(offset @ self.axes.T / (self.axes[0] @ self.axes[0]))
 
-    def rims(self, u: npt.NDArray[np.floating]) -> tuple[Array32, Array32]:
-        """v of the upper and of the lower rim at u."""
+    def rims(self, u: npt.NDArray[np.floating]) -> Rims:
+        """Interpolate v of the upper and of the lower rim at u, float32."""
         at = np.clip((u + 0.25) * 64, 0, 95.999)
         low = at.astype(np.intp)
         part = (at - low).astype(np.float32)
@@ -54,8 +62,13 @@ class Opening:
         return out[0], out[1]
 
 
-def opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
-    """The opening of a ring of points that starts at the left corner and goes along the lower rim, then back along the upper one."""
+def fit_opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
+    """Measure the opening inside a ring of mesh points.
+
+    Args:
+        mesh: (468, 2+) pixels.
+        ring: point indices from the left corner along the lower rim, then back along the upper.
+    """
     points = mesh[ring, :2]
     half = len(ring) // 2
     along = points[half] - points[0]
@@ -71,64 +84,72 @@ def opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
     return Opening(points[0], axes, np.minimum(heights[0], middle), np.maximum(heights[1], middle))
 
 
-def pixels(opening_: Opening, size: tuple[int, int], margin: float) -> tuple[slice, slice] | None:
-    """Rows and columns of the picture that hold the opening and `margin` widths around it; None when outside of the picture."""
+def bounding_region(opening: Opening, size: tuple[int, int], margin: float) -> Region | None:
+    """Find the rectangle of an image that holds an opening.
+
+    Args:
+        opening: the opening.
+        size: (width, height) of the image.
+        margin: widths added around the opening.
+
+    Returns:
+        Rows and columns, or None when the opening lies outside of the image.
+    """
     u = COLUMNS[16:81]
-    rim = np.concatenate([np.stack([u, v[16:81]], 1) for v in (opening_.upper, opening_.lower)])
-    corners = opening_.corner + rim @ opening_.axes
-    border = margin * opening_.width + 2
+    rim = np.concatenate([np.stack([u, v[16:81]], 1) for v in (opening.upper, opening.lower)])
+    corners = opening.corner + rim @ opening.axes
+    border = margin * opening.width + 2
     x0, y0 = np.floor(corners.min(0) - border).astype(int)
     x1, y1 = np.ceil(corners.max(0) + border).astype(int) + 1
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, size[0]), min(y1, size[1])
     return (slice(y0, y1), slice(x0, x1)) if x1 > x0 and y1 > y0 else None
 
 
-def coordinates(opening_: Opening, where: tuple[slice, slice]) -> tuple[Array32, Array32]:
-    """u and v of every pixel of a patch, float32."""
-    rows, columns = where
-    scale = opening_.axes / (opening_.axes[0] @ opening_.axes[0])
-    x = (np.arange(columns.start, columns.stop) - opening_.corner[0]).astype(np.float32)[None]
-    y = (np.arange(rows.start, rows.stop) - opening_.corner[1]).astype(np.float32)[:, None]
+def local_coordinates(opening: Opening, region: Region) -> tuple[Array32, Array32]:
+    """Compute u and v, each (h, w) float32, of every pixel of a region."""
+    rows, columns = region
+    scale = opening.axes / (opening.axes[0] @ opening.axes[0])
+    x = (np.arange(columns.start, columns.stop) - opening.corner[0]).astype(np.float32)[None]
+    y = (np.arange(rows.start, rows.stop) - opening.corner[1]).astype(np.float32)[:, None]
     (a, b), (c, d) = scale.astype(np.float32)
     return np.asarray(a * x + b * y), np.asarray(c * x + d * y)
 
 
-def place(opening_: Opening, u: Array32, v: Array32) -> Array32:
-    """(h, w, 2) float32 pixels of u, v: a map for cv2.remap."""
-    axes, corner = opening_.axes.astype(np.float32), opening_.corner.astype(np.float32)
-    return np.stack(
-        [corner[0] + u * axes[0, 0] + v * axes[1, 0], corner[1] + u * axes[0, 1] + v * axes[1, 1]],
-        -1,
-    )
+def to_pixels(opening: Opening, u: Array32, v: Array32) -> Array32:
+    """Convert u, v (h, w) to (h, w, 2) float32 pixels, a map for cv2.remap."""
+    axes, corner = opening.axes.astype(np.float32), opening.corner.astype(np.float32)
+    x = corner[0] + u * axes[0, 0] + v * axes[1, 0]
+    y = corner[1] + u * axes[0, 1] + v * axes[1, 1]
+    return np.stack([x, y], -1)
 
 
-def cover(
-    opening_: Opening, u: Array32, v: Array32, rims: tuple[Array32, Array32], soft: float
-) -> Array32:
-    """How much of each pixel lies inside of the rims, 0..1, with an edge of `soft` pixels."""
-    width = np.float32(opening_.width / soft)
+def coverage(opening: Opening, u: Array32, v: Array32, rims: Rims, soft: float) -> Array32:
+    """Compute how much of each pixel lies between the rims, (h, w) float32 in 0..1.
+
+    soft: width of the mask's edge in pixels.
+    """
+    width = np.float32(opening.width / soft)
     inside = np.minimum((v - rims[0]) * width, (rims[1] - v) * width) + np.float32(0.5)
     sides = np.minimum(u, 1 - u) * width + np.float32(0.5)
     return np.asarray(np.clip(np.minimum(inside, sides), 0, 1))
 
 
 def blend(
-    out: npt.NDArray[np.uint8],
-    where: tuple[slice, slice],
-    mask: Array32,
-    colour: npt.NDArray[np.generic],
+    out: npt.NDArray[np.uint8], region: Region, mask: Array32, colour: npt.NDArray[np.generic]
 ) -> None:
-    """Lays a patch of colour (h, w, 3), 0..255, over a picture in place; mask (h, w) 0..1."""
-    view = out[where]
-    view[:] = (
-        view
-        + mask.astype(np.float32)[..., None] * (colour.astype(np.float32) - view)
-        + np.float32(0.5)
-    ).astype(np.uint8)
+    """Blend a colour (h, w, 3), 0..255, into a region of an image, in place; mask (h, w) 0..1."""
+    view = out[region]
+    difference = colour.astype(np.float32) - view
+    view[:] = (view + mask.astype(np.float32)[..., None] * difference + np.float32(0.5)).astype(
+        np.uint8
+    )
 
 
-def across(v: Array32, rims: tuple[Array32, Array32], others: tuple[Array32, Array32]) -> Array32:
-    """v between two rims, carried to the same share of the way between two others; exact when they are the same ones."""
+def map_between_rims(v: Array32, rims: Rims, others: Rims) -> Array32:
+    """Map v from its position between `rims` to the same position between `others`.
+
+    The result is exact when the two pairs of rims are the same.
+    """
     (upper, lower), (top, bottom) = rims, others
     thin = np.float32(1e-3)
     return np.asarray(top + (v - upper) * ((bottom - top + thin) / (lower - upper + thin)))

@@ -1,4 +1,4 @@
-"""What the renderer needs to know of a source, found once."""
+"""Source image with everything that the renderer derives from it once."""
 
 from __future__ import annotations
 
@@ -9,74 +9,81 @@ import numpy as np
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import eyes, matte, mirrored_cheek, mouth, mouth_interior
-from thcli.engines.mesh.eyes import Eye
-from thcli.engines.mesh.matte import Cut
-from thcli.engines.mesh.mirrored_cheek import Mirror
-from thcli.engines.mesh.mouth_interior import Inside
-from thcli.engines.mesh.surroundings import Surroundings, pushed_oval
-from thcli.engines.mesh.warp import step_for
+from thcli.engines.mesh.eyes import EyeTexture
+from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.engines.mesh.warp import map_step
 
-PARTED = 0.02  # gap / width of lips that show what lies between them
+PARTED_GAP = 0.02  # gap / width of lips from which the source's mouth counts as open
 
 
 @dataclass(frozen=True, slots=True)
 class MeshSource:
-    """A source picture and all that is known of it. Read-only: threads may share it.
+    """A source image prepared for rendering. Read-only, so threads may share it.
 
-    picture: (H, W, 3) uint8.  face: with its mesh, in pixels of the picture.  mesh: (468, 3) float64.  step: source pixels a sample
-    of the map.  cut: person and plate, or None.  hidden: the mirrored half, or None when both are seen.  tone: (3,) skin colour.
-    inside: of the mouth.  seam: (3,) colour of the line between the lips once they close, None when they are closed.
+    image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image.  mesh: (468, 3)
+    float64.  step: source pixels per sample of the warp map.  layers: person and plate, or None.
+    hidden_cheek: None when both cheeks are seen.  tone: (3,) skin colour.  lip_line: (3,) colour
+    of the line between the lips once they close; None when they are closed in the source.
     """
 
-    picture: Image
+    image: Image
     face: Face
     mesh: Array
     step: int
-    around: Surroundings
-    cut: Cut | None
-    eyes: tuple[Eye, ...]
-    hidden: Mirror | None
+    surroundings: Surroundings
+    layers: MatteLayers | None
+    eyes: tuple[EyeTexture, ...]
+    hidden_cheek: MirroredCheek | None
     tone: Array
-    inside: Inside
-    seam: Array | None
+    interior: MouthInterior
+    lip_line: Array | None
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
-        return self.picture.shape[1], self.picture.shape[0]
+        """Size of the image and of every frame, (width, height) in pixels."""
+        return self.image.shape[1], self.image.shape[0]
 
 
-def prepare(picture: Image, face: Face, person: Array32 | None) -> MeshSource:
-    """Looks at a source picture (H, W, 3) uint8.
+def prepare(image: Image, face: Face, person: Array32 | None) -> MeshSource:
+    """Prepare a source image.
 
-    person: (h, w) 0..1, how likely each pixel belongs to a person; None leaves the background on the mesh's own map.
-    Raises NoFaceError when the face has no mesh.
+    Args:
+        image: (H, W, 3) uint8.
+        face: the face to animate, with its mesh in pixels of the image.
+        person: (h, w) person probability in 0..1; None warps the background with the person.
+
+    Raises:
+        NoFaceError: the face has no mesh.
     """
     if face.mesh is None:
         raise NoFaceError(
-            "The source's face has no mesh.", "Choose another picture, or another landmarker."
+            "The source's face has no mesh.", "Choose another image or another landmarker."
         )
     mesh = np.asarray(face.mesh, np.float64)
-    picture = np.ascontiguousarray(picture)
-    found = None if person is None else matte.cut(picture, person, mesh)
-    tone = mouth.tone(picture, mesh)
-    inside = mouth_interior.prepare(mesh, tone)
-    oval, edge = pushed_oval(mesh), float(picture.shape[0] - 1)
-    around = (
-        Surroundings(oval, edge, False)
-        if found is None
-        else Surroundings(oval, edge, True, found[1], found[2])
-    )
+    image = np.ascontiguousarray(image)
+    separated = None if person is None else matte.separate_person(image, person, mesh)
+    tone = mouth.skin_tone(image, mesh)
+    interior = mouth_interior.prepare(mesh, tone)
+    oval, lower_edge = push_oval_to_hull(mesh), float(image.shape[0] - 1)
+    if separated is None:
+        layers, surroundings = None, Surroundings(oval, lower_edge, False)
+    else:
+        layers, hair, hair_step = separated
+        surroundings = Surroundings(oval, lower_edge, True, hair, hair_step)
+    is_parted = interior.lips.gap > PARTED_GAP
     return MeshSource(
-        picture,
+        image,
         face,
         mesh,
-        step_for(mesh),
-        around,
-        None if found is None else found[0],
-        eyes.of_face(picture, mesh, face.iris, tone),
-        mirrored_cheek.prepare(picture, mesh),
+        map_step(mesh),
+        surroundings,
+        layers,
+        eyes.extract_eyes(image, mesh, face.iris, tone),
+        mirrored_cheek.prepare(image, mesh),
         tone,
-        inside,
-        mouth.seam(picture, mesh) if inside.lips.gap > PARTED else None,
+        interior,
+        mouth.lip_line_colour(image, mesh) if is_parted else None,
     )

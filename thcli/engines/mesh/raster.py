@@ -1,7 +1,9 @@
-"""The mesh as a map: for every pixel of a small grid, which way to the source.
+"""Rasterization of the mesh into a map of displacements on a sample grid.
 
-A grid sample (i, j) of a `Grid` stands for the picture's pixel (x0 + (i + .5) * step - .5, y0 + ...), as with cv2.resize. The id picture
-has hard edges, but displacements continue evenly over every edge between two triangles, so that sub-pixel motion does not flicker.
+Sample (i, j) of a `SampleGrid` stands for the image position (x0 + (i + 0.5) * step - 0.5,
+y0 + (j + 0.5) * step - 0.5), as in cv2.resize. The map of triangle ids has hard edges, but the
+displacements are continuous across every edge between two triangles, so that sub-pixel motion
+does not flicker.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import Indices
 
-STEEPEST = 6.0  # change of a value a pixel beyond which a triangle is a sliver that only its neighbours should speak for
+# Change of a value per pixel above which a triangle counts as a sliver, which takes a constant.
+MAX_GRADIENT = 6.0
 _SHIFT = 4  # fractional bits of cv2's polygon corners
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """A regular grid over a part of a picture. x0, y0: its top-left pixel.  step: pixels a sample.  columns, rows: how many samples."""
+class SampleGrid:
+    """A regular sample grid over a part of an image.
+
+    x0, y0: top-left pixel.  step: pixels per sample.  columns, rows: number of samples.
+    """
 
     x0: int
     y0: int
@@ -30,27 +36,40 @@ class Grid:
     rows: int
 
     @staticmethod
-    def around(low: Array, high: Array, step: int, margin: int) -> Grid:
-        """The grid that covers the box from low to high (x, y), on multiples of the step, with `margin` samples more on each side."""
+    def covering(low: Array, high: Array, step: int, margin: int) -> SampleGrid:
+        """Create the grid, aligned to multiples of `step`, that covers a box.
+
+        Args:
+            low, high: (x, y) corners of the box in pixels.
+            step: pixels per sample.
+            margin: samples added on each side.
+        """
         left, top = (int(np.floor(v / step)) - margin for v in low)
         right, bottom = (int(np.ceil((v + 1) / step)) + margin for v in high)
-        return Grid(left * step, top * step, step, right - left, bottom - top)
+        return SampleGrid(left * step, top * step, step, right - left, bottom - top)
 
     def to_samples(self, points: Array) -> Array:
-        """(N, 2) pixels -> (N, 2) sample coordinates, whole numbers at sample centres."""
+        """Convert (N, 2) pixels to sample coordinates; sample centres are whole numbers."""
         return np.asarray((points - (self.x0, self.y0) + 0.5) / self.step - 0.5)
 
-    def axes(self) -> tuple[Array32, Array32]:
-        """The pixel x of every column and the pixel y of every row, float32."""
+    def pixel_axes(self) -> tuple[Array32, Array32]:
+        """Return the pixel x of every column and the pixel y of every row, float32."""
         x = self.x0 + (np.arange(self.columns, dtype=np.float32) + 0.5) * self.step - 0.5
         y = self.y0 + (np.arange(self.rows, dtype=np.float32) + 0.5) * self.step - 0.5
         return x.astype(np.float32), y.astype(np.float32)
 
 
 def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
-    """Per triangle the linear function of (x, y, 1) that takes the corners' values: (K, 3, C) float32.
+    """Fit, for each triangle, the linear function of (x, y, 1) through its corners' values.
 
-    points: (N, 2+) pixels.  values: (N, C).  A sliver (see STEEPEST) takes the mean of its corners.
+    Args:
+        points: (N, 2+) pixels.
+        values: (N, C) values at the points.
+        triangles: (K, 3) point indices.
+
+    Returns:
+        (K, 3, C) float32 coefficients of x, y and 1. A sliver (see MAX_GRADIENT) is the constant
+        mean of its corners.
     """
     a, b, c = points[triangles[:, 0], :2], points[triangles[:, 1], :2], points[triangles[:, 2], :2]
     va, vb, vc = values[triangles[:, 0]], values[triangles[:, 1]], values[triangles[:, 2]]
@@ -60,15 +79,27 @@ def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
     inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, det))[:, None]
     dx = (f[:, 1:] * (vb - va) - e[:, 1:] * (vc - va)) * inverse
     dy = (e[:, :1] * (vc - va) - f[:, :1] * (vb - va)) * inverse
-    steep = np.maximum(np.abs(dx), np.abs(dy)).max(1) > STEEPEST
+    steep = np.maximum(np.abs(dx), np.abs(dy)).max(1) > MAX_GRADIENT
     flat |= steep
     dx[steep] = dy[steep] = 0
     base = np.where(flat[:, None], (va + vb + vc) / 3, va - dx * a[:, :1] - dy * a[:, 1:])
     return np.stack([dx, dy, base], 1).astype(np.float32)
 
 
-def paint(points: Array, triangles: Indices, order: npt.NDArray[np.intp], grid: Grid) -> Indices:
-    """Which triangle covers each sample, -1 where none does: (rows, columns) int32. Later triangles of `order` lie on top."""
+def rasterize(
+    points: Array, triangles: Indices, order: npt.NDArray[np.intp], grid: SampleGrid
+) -> Indices:
+    """Draw triangles into a map of triangle ids.
+
+    Args:
+        points: (N, 2+) pixels.
+        triangles: (K, 3) point indices.
+        order: (K,) drawing order; later triangles lie on top.
+        grid: samples of the map.
+
+    Returns:
+        (rows, columns) int32 index of the triangle that covers each sample, -1 where none does.
+    """
     ids = np.full((grid.rows, grid.columns), -1, np.int32)
     corners = np.rint(grid.to_samples(points[:, :2]) * (1 << _SHIFT)).astype(np.int32)[triangles]
     fill = cv2.fillConvexPoly
@@ -77,10 +108,19 @@ def paint(points: Array, triangles: Indices, order: npt.NDArray[np.intp], grid: 
     return ids
 
 
-def sample(ids: Indices, maps: Array32, grid: Grid) -> Array32:
-    """The triangles' linear functions at the samples they cover, 0 elsewhere: (rows, columns, C) float32."""
+def sample_maps(ids: Indices, maps: Array32, grid: SampleGrid) -> Array32:
+    """Evaluate the triangles' linear functions at the samples that they cover.
+
+    Args:
+        ids: (rows, columns) from `rasterize`.
+        maps: (K, 3, C) from `linear_maps`.
+        grid: the samples.
+
+    Returns:
+        (rows, columns, C) float32, 0 where no triangle lies.
+    """
     covered = np.flatnonzero(ids.ravel() >= 0)
-    x, y = grid.axes()
+    x, y = grid.pixel_axes()
     rows, columns = np.divmod(covered, grid.columns)
     chosen = maps[ids.ravel()[covered]]
     out = np.zeros((ids.size, maps.shape[2]), np.float32)

@@ -1,12 +1,15 @@
-"""Where the picture outside of the mesh comes from: hair and ears follow the head in depth, the neck bends, shoulders stay.
+"""Displacement field of the image outside of the mesh.
 
-The head moves as a rigid body whose surface falls back behind the outline of the face, so that a turning head shows the
-right parallax between face, ears and hair. What follows it is decided in axes of the face (and, where the source's hair is
-known, by the hair). At the outline of the face the field meets the mesh exactly.
+Hair and ears follow the head in depth, the neck bends, the shoulders stay. The head moves as a
+rigid body whose surface falls back behind the outline of the face, so that a turning head shows
+the right parallax between face, ears and hair. Axes of the face decide how much follows it, and
+the hair mask of the source where there is one. At the outline of the face the field meets the
+mesh exactly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -15,50 +18,50 @@ import numpy as np
 from thcli.core.geometry import fit_similarity
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
-from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, height
-from thcli.engines.mesh.raster import Grid
-from thcli.engines.mesh.sampling import look_up, polygon
+from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import polygon_mask, remap
 from thcli.faces.landmarks.topology import CHIN as JAW
 from thcli.faces.landmarks.topology import OVAL
 
-REACH = 2.2  # face heights from the face's middle: nothing moves beyond
-SLOPE, DEPTH = (
-    0.95,
-    0.7,
-)  # how steeply and how far (face heights) the head falls back behind the outline
-BLEND = 0.05  # face heights over which neighbouring outline points mix
-FADE, STEEP = (
-    0.1,
-    1.2,
-)  # an outline point's own motion fades over FADE face heights, more for more motion: nothing folds
-SOFT = 0.35  # face heights of motion up to which hair and what is beside it may part
-STRETCH = 1.2  # how much further following reaches, of the motion's length
-_UPPER = np.flatnonzero(~np.isin(OVAL, JAW))
-HULL = 0.04  # face heights that an outline point may lie inside of the mesh's hull
+REACH = 2.2  # face heights from the middle of the face beyond which nothing moves
+HEAD_SLOPE = 0.95  # steepness of the head's surface behind the outline
+HEAD_DEPTH = 0.7  # face heights that it falls back at most
+OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are averaged
+# An outline point's residual flow fades over FADE_LENGTH face heights, plus FADE_PER_PIXEL pixels
+# for each pixel of flow, so that nothing folds.
+FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.2
+MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
+FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
+HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
+_UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
 
 
 @dataclass(frozen=True, slots=True)
-class Follow:
-    """How the surroundings follow, in face heights from the middle of the face (up is positive).
+class Falloff:
+    """Falloff of the head's motion below the middle of the face, in face heights.
 
-    below: full and no following of what lies beneath the face.  side: how much sooner that happens away from the middle line.
+    below: start and end of the falloff beneath the face.  side: how much earlier it comes away from
+    the midline, per face height.
     """
 
     below: tuple[float, float]
     side: float
 
 
-BODY = Follow((0.32, 1.09), 0.7)
-HAIR = Follow((1.0, 1.5), 0.2)
-AROUND = (1.4, 2.1)  # face heights over which following ends above and beside
-NO_MATTE = (0.95, 2.0)  # the same when the background moves along with its person
+BODY = Falloff((0.32, 1.09), 0.7)
+HAIR = Falloff((1.0, 1.5), 0.2)
+RADIUS_WITH_MATTE = (1.4, 2.1)  # face heights between which the motion ends above and beside
+RADIUS_WITHOUT_MATTE = (0.95, 2.0)  # the same when the background moves along with the person
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Of the source. oval: (36, 2) pushed outline.  lower_edge: y of the picture's last row.  matte: whether the person moves over a plate.
+    """The source outside of its mesh.
 
-    hair: (h, w) float32 0..1 where hair hangs, sampled at hair_step source pixels a sample, or None when not known.
+    oval: (36, 2) outline from `push_oval_to_hull`.  lower_edge: y of the image's last row.
+    matte: whether the person moves over a plate.  hair: (h, w) float32 mask in 0..1, hair_step
+    source pixels per sample; None when not known.
     """
 
     oval: Array
@@ -68,10 +71,17 @@ class Surroundings:
     hair_step: int = 1
 
 
-def pushed_oval(mesh: Array) -> Array:
-    """The 36 oval points of a (468, 3) mesh, those hidden behind its own outline moved out to it: (36, 2) pixels.
+def push_oval_to_hull(mesh: Array) -> Array:
+    """Move oval points that are hidden behind the mesh's outline out to its convex hull.
 
-    On a turned head the far side of the oval lies behind the cheek; taken as it is, the old outline shows beside the new one.
+    On a turned head the far side of the oval lies behind the cheek. Without this step the old
+    outline would show beside the new one.
+
+    Args:
+        mesh: (468, 3) pixels.
+
+    Returns:
+        (36, 2) pixels.
     """
     flat = mesh[:, :2]
     oval = flat[OVAL].copy()
@@ -79,107 +89,162 @@ def pushed_oval(mesh: Array) -> Array:
     along = np.roll(start, -1, 0) - start
     normal = np.stack([along[:, 1], -along[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    centre = flat.mean(0)  # not of the hull's corners: their number jumps
+    centre = flat.mean(0)  # not the mean of the hull's corners, whose number jumps
     if ((centre - start[0]) * normal[0]).sum() > 0:
         normal = -normal
     reach = ((start - centre) * normal).sum(-1)
     ray = oval - centre
     beyond = ray @ normal.T
     depth = (reach - beyond).min(1)
-    share = np.where(beyond > 1e-6, reach / np.maximum(beyond, 1e-6), np.inf).min(1)
-    hidden = np.where(np.isfinite(share), smoothstep(0.25, 2.0, depth / (HULL * height(mesh))), 0)
-    factor = 1 + hidden * (np.where(np.isfinite(share), share, 1) - 1)
-    return np.asarray(centre + ray * factor[:, None])
+    factor = np.where(beyond > 1e-6, reach / np.maximum(beyond, 1e-6), np.inf).min(1)
+    finite = np.isfinite(factor)
+    relative_depth = depth / (HULL_TOLERANCE * face_height(mesh))
+    hidden = np.where(finite, smoothstep(0.25, 2.0, relative_depth), 0)
+    scale = 1 + hidden * (np.where(finite, factor, 1) - 1)
+    return np.asarray(centre + ray * scale[:, None])
 
 
-def head(source: Array, target: Array) -> tuple[Array32, Array32]:
-    """The rigid head: source = matrix @ target + shift, (3, 3) and (3,) float32."""
+def fit_rigid_head(source: Array, target: Array) -> tuple[Array32, Array32]:
+    """Fit the rigid motion of the head from target to source mesh, (468, 3) each.
+
+    Returns matrix (3, 3) and shift (3,), float32: source = matrix @ target + shift.
+    """
     scale, rotation, shift = fit_similarity(target[RIGID], source[RIGID], RIGID_WEIGHTS)
     return (scale * rotation).astype(np.float32), shift.astype(np.float32)
 
 
-def _similarity_part(oval: Array32, rest: Array) -> Array32:
-    """(2, 3) the linear motion, half of it, in what the rigid head leaves of the upper outline's own: the tracked depth is not exact."""
-    at, value = oval[:, _UPPER], rest[:, _UPPER]
-    middle, shift = at.mean(1, keepdims=True), value.mean(1, keepdims=True)
-    (x, y), (dx, dy) = at - middle, value - shift
+def _fit_residual_similarity(oval: Array32, residual: Array) -> Array32:
+    """Fit half of the similarity in the residual flow of the upper outline.
+
+    It corrects the tracked depth, which is not exact.
+
+    Args:
+        oval: (2, 36) pixels.
+        residual: (2, 36) flow that the rigid head leaves.
+
+    Returns:
+        (2, 3) affine matrix of a displacement.
+    """
+    points, values = oval[:, _UPPER_OVAL], residual[:, _UPPER_OVAL]
+    middle, shift = points.mean(1, keepdims=True), values.mean(1, keepdims=True)
+    (x, y), (dx, dy) = points - middle, values - shift
     size = max(float((x * x + y * y).sum()), 1e-6)
-    grow, turn = float((x * dx + y * dy).sum()) / size, float((x * dy - y * dx).sum()) / size
-    linear = np.array([[grow, -turn], [turn, grow]])
+    growth, turn = float((x * dx + y * dy).sum()) / size, float((x * dy - y * dx).sum()) / size
+    linear = np.array([[growth, -turn], [turn, growth]])
     return np.asarray(0.5 * np.concatenate([linear, shift - linear @ middle], 1), np.float32)
 
 
-def _ending(below: tuple[float, float], far: float, room: float) -> tuple[float, float]:
-    """Where following begins and ends to die out for a motion of `far` face heights: never so fast that the picture folds."""
-    end = min(below[1] + STRETCH * far, max(room, 0.0))
-    start = min(below[0], end)
-    return start, max(end, start + 1.6 * far + 0.05)
+def _falloff_range(below: tuple[float, float], motion: float, room: float) -> tuple[float, float]:
+    """Stretch a falloff for a motion, so that it never fades fast enough to fold.
 
-
-def outer(source: Array, around: Surroundings, target: Array, grid: Grid) -> Array32:
-    """Displacement from target to source pixels at the samples of a grid, (rows, columns, 2) float32.
-
-    source, target: (468, 3) meshes in pixels of the source picture.
+    Args:
+        below: start and end of the falloff.
+        motion: length of the motion in face heights.
+        room: face heights down to the lowest end that is allowed.
     """
-    x, y = grid.axes()
-    points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
-    outline = pushed_oval(target)
-    oval, oval_z = outline.astype(np.float32).T, target[OVAL, 2].astype(np.float32)
-    tall = height(target)
+    end = min(below[1] + FALLOFF_STRETCH * motion, max(room, 0.0))
+    start = min(below[0], end)
+    return start, max(end, start + 1.6 * motion + 0.05)
 
-    # nearness to the outline, and which part of it: (36, N)
+
+def surrounding_displacement(
+    source: Array, surroundings: Surroundings, target: Array, grid: SampleGrid
+) -> Array32:
+    """Compute the displacement of the image outside of the mesh.
+
+    Args:
+        source, target: (468, 3) meshes in pixels of the source image.
+        surroundings: of the source.
+        grid: samples to compute.
+
+    Returns:
+        (rows, columns, 2) float32 pixels, from target to source.
+    """
+    x, y = grid.pixel_axes()
+    points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
+    outline = push_oval_to_hull(target)
+    oval, oval_z = outline.astype(np.float32).T, target[OVAL, 2].astype(np.float32)
+    face_size = face_height(target)
+
+    # distance to the outline, and the weight of each outline point: (36, N)
     distance = (points[0] - oval[0, :, None]) ** 2
     distance += (points[1] - oval[1, :, None]) ** 2
     np.sqrt(distance, out=distance)
-    near = distance.min(0)
-    share = np.exp((near - distance) * np.float32(1 / (BLEND * tall)))
-    total = share.sum(0)
-    near[polygon(grid.to_samples(outline), (grid.columns, grid.rows)).ravel()] = 0
+    nearest = distance.min(0)
+    weights = np.exp((nearest - distance) * np.float32(1 / (OUTLINE_BLEND * face_size)))
+    total = weights.sum(0)
+    nearest[polygon_mask(grid.to_samples(outline), (grid.columns, grid.rows)).ravel()] = 0
 
-    # the head as a body: its surface falls back behind the outline
-    matrix, shift = head(source, target)
+    # the head as a rigid body whose surface falls back behind the outline
+    matrix, shift = fit_rigid_head(source, target)
+    back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + HEAD_DEPTH * face_size)
+    z = oval_z @ weights / total
+    z = np.minimum(z + np.float32(HEAD_SLOPE) * nearest, np.maximum(back, z))
+    # the identity is subtracted: a displacement, not a position
+    linear = matrix[:2, :2] - np.eye(2, dtype=np.float32)
+
+    def displace(p: Array32, depth: Array32) -> Array32:
+        return np.asarray(linear @ p + matrix[:2, 2:] * depth + shift[:2, None])
+
+    rigid, rigid_oval = displace(points, z), displace(oval, oval_z)
+    similarity = _fit_residual_similarity(oval, (surroundings.oval - outline).T - rigid_oval)
+    rigid += similarity[:, :2] @ points + similarity[:, 2:]
+    rigid_oval += similarity[:, :2] @ oval + similarity[:, 2:]
+
+    motion = float(np.hypot(*displace(oval, np.full(len(OVAL), back))).max()) / face_size
+    rises = bool(rigid_oval[1].mean() > 0)
+    follow_weight = _follow_weight(surroundings, target, motion, rises=rises)
+    field = follow_weight(points, rigid) * rigid
+    own = (surroundings.oval - outline).T.astype(np.float32)
+    residual = own - follow_weight(oval, rigid_oval) * rigid_oval
+    residual_flow = residual @ weights / total
+    length = np.float32(FADE_LENGTH * face_size)
+    length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
+    field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
+    return np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
+
+
+def _follow_weight(
+    surroundings: Surroundings, target: Array, motion: float, *, rises: bool
+) -> Callable[[Array32, Array32], Array32]:
+    """Build the function that weights the head's motion at a point.
+
+    The larger the motion, the longer the falloff, but no further than the image's lower edge when
+    the head rises.
+
+    Args:
+        surroundings: of the source.
+        target: (468, 3) target mesh.
+        motion: largest motion of the outline in face heights.
+        rises: the head moves up.
+
+    Returns:
+        A function of points (2, N) and their displacements (2, N) to source pixels. It returns
+            weights (N,) float32 in 0..1.
+    """
+    face_size = face_height(target)
     middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
-    up = (target[FOREHEAD, :2] - target[CHIN, :2]) / tall
-    axes = (np.array([[-up[1], up[0]], up]) / tall).astype(np.float32)
-    back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * tall)
-    z = oval_z @ share / total
-    z = np.minimum(z + np.float32(SLOPE) * near, np.maximum(back, z))
-    # what does not change with the place is left out of the map: displacement, not position
-    stays = matrix[:2, :2] - np.eye(2, dtype=np.float32)
+    up = (target[FOREHEAD, :2] - target[CHIN, :2]) / face_size
+    axes = (np.array([[-up[1], up[0]], up]) / face_size).astype(np.float32)
+    radius = RADIUS_WITH_MATTE if surroundings.matte else RADIUS_WITHOUT_MATTE
+    room = (surroundings.lower_edge - float(middle[1])) / face_size if rises else np.inf
+    # the hair's own border is only so wide
+    hair_weight = min(1.0, MAX_HAIR_MOTION / max(motion, 1e-6))
+    body_below = _falloff_range(BODY.below, motion, room)
+    hair_below = _falloff_range(HAIR.below, motion, room)
+    half = np.float32(0.5)
 
-    def moved(p: Array32, depth: Array32) -> Array32:
-        return np.asarray(stays @ p + matrix[:2, 2:] * depth + shift[:2, None])
-
-    rigid, rigid_oval = moved(points, z), moved(oval, oval_z)
-    left = _similarity_part(oval, (around.oval - outline).T - rigid_oval)
-    rigid += left[:, :2] @ points + left[:, 2:]
-    rigid_oval += left[:, :2] @ oval + left[:, 2:]
-
-    radius = AROUND if around.matte else NO_MATTE
-    # the larger the motion, the longer the way over which it dies out, but no further than to the picture's lower edge when the head rises
-    far = float(np.hypot(*moved(oval, np.full(len(OVAL), back))).max()) / tall
-    room = (around.lower_edge - float(middle[1])) / tall if rigid_oval[1].mean() > 0 else np.inf
-    trust = min(1.0, SOFT / max(far, 1e-6))  # the hair's own border is only so wide
-    body_below, hair_below = (_ending(follow.below, far, room) for follow in (BODY, HAIR))
-
-    def weight(p: Array32, step: Array32) -> Array32:
+    def weight(p: Array32, displacement: Array32) -> Array32:
         across, above = axes @ (p - middle[:, None])
         across = np.abs(across)
         ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
         body = 1 - smoothstep(*body_below, BODY.side * across - above)
-        if around.hair is not None:
-            at = ((p + step).T[None] + np.float32(0.5)) / np.float32(around.hair_step) - np.float32(
-                0.5
-            )
-            hair = look_up(around.hair, np.ascontiguousarray(at))[0]
-            body = body + trust * hair * (
-                (1 - smoothstep(*hair_below, HAIR.side * across - above)) - body
-            )
+        if surroundings.hair is not None:
+            positions = (p + displacement).T[None]
+            samples = (positions + half) / np.float32(surroundings.hair_step) - half
+            hair = remap(surroundings.hair, np.ascontiguousarray(samples))[0]
+            falloff = 1 - smoothstep(*hair_below, HAIR.side * across - above)
+            body = body + hair_weight * hair * (falloff - body)
         return np.asarray(ring * body, np.float32)
 
-    field = weight(points, rigid) * rigid
-    rest = (around.oval - outline).T.astype(np.float32) - weight(oval, rigid_oval) * rigid_oval
-    spread = rest @ share / total
-    length = np.float32(FADE * tall) + np.float32(STEEP) * np.hypot(spread[0], spread[1])
-    field += (1 - smoothstep(0, 1, near / length)) * spread
-    return np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
+    return weight

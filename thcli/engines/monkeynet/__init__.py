@@ -1,1 +1,4 @@
-"""Monkey-Net: keypoints with covariances, a mixture of their translations, warped skips (Siarohin et al. 2019)."""
+"""Monkey-Net: keypoints with covariances, a mixture of their translations, warped skips.
+
+Source: Siarohin et al. 2019.
+"""

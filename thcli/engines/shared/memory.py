@@ -1,4 +1,7 @@
-"""Keeping freed memory for the next frame: the layers of a frame cost a quarter of its time in page faults otherwise."""
+"""Reuse of freed memory between frames.
+
+Without it, page faults of the layers' buffers take a quarter of a frame's time.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,16 @@ TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 
 @cache
 def keep_memory() -> bool:
-    """Tells the C library to reuse large blocks in place of giving each back to the system; whether it could be told.
+    """Configure the C library to keep large freed blocks instead of returning them to the system.
 
-    Holds for the whole process: its memory stays at what the largest frame needed. All threads share one arena, so that none keeps
-    its own blocks.  Only glibc knows how; elsewhere nothing changes.
+    It holds for the whole process, whose memory stays at the size that the largest frame needed.
+    All threads share one arena, so that none keeps blocks of its own. Only glibc supports this.
+
+    Returns:
+        True when the settings were accepted.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    wishes = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))
-    return all(mallopt(what, value) == 1 for what, value in wishes)
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings)

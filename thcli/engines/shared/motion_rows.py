@@ -1,7 +1,8 @@
-"""A driver's clip for engines whose motion is plain arrays: gaps filled, rows smoothed, window by window; no torch.
+"""Driving motion of engines whose motion is plain arrays: filled gaps, smoothing, windows.
 
-Every array of these motions may be averaged entry by entry (points, affine maps, covariances, degrees, codes), so filling and
-smoothing are the same for all of them.
+Every array of these motions may be averaged entry by entry (points, affine maps, covariances,
+degrees, codes), so filling and smoothing are the same for all of them. The module does not import
+torch.
 """
 
 from __future__ import annotations
@@ -17,61 +18,72 @@ from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Motion
-from thcli.motion.smooth import HALF, apply, local_quadratic, reach
+from thcli.motion.smooth import HALF_WIDTH, apply_weights, count_taps, local_quadratic_weights
 
 WINDOW = 64  # frames read at a time
-LONG_GAP = 0.5  # seconds without a face across which nothing is smoothed
+LONG_GAP = 0.5  # seconds without a face; smoothing does not reach across such a gap
 LANDMARKS = "landmarks"  # (T, 68, 2) pixels of the crop, where the driver's landmarker gives them
 
 Rows = dict[str, Array32]  # name -> (T, ...)
 
 
-class Clip:
-    """A motion read as dense rows. Raises MediaError for another engine's motion, NoFaceError when no frame shows a face."""
+class SmoothedMotion:
+    """A motion as dense rows: gaps are filled and the rows are smoothed."""
 
     def __init__(
         self, store: MotionStore, kind: str, smooth: float, *, causal: bool = False
     ) -> None:
+        """Read which frames show a face.
+
+        Args:
+            store: the motion.
+            kind: motion kind that the engine needs.
+            smooth: strength of the smoothing; 0: none.
+            causal: smooth with past frames alone.
+
+        Raises:
+            MediaError: the motion is of another kind.
+            NoFaceError: no frame shows a face.
+        """
         if store.kind != kind:
             raise MediaError(
                 f"The motion is of kind {store.kind!r}, but this engine needs {kind!r}.",
-                "Choose the engine that made it (--engine), or drive with the video again.",
+                "Choose the engine that made it (--engine), or drive with the video itself.",
             )
         self.store, self.causal = store, causal
         windows = (store.window(i, i + WINDOW) for i in range(0, len(store), WINDOW))
-        parts = [
-            (w.valid.copy(), w.pts.copy(), w.time_base) for w in windows
-        ]  # not the rows: a clip may be long
-        self.valid = (
-            np.concatenate([valid for valid, _, _ in parts]) if parts else np.zeros(0, bool)
-        )
+        # not the rows: a clip may be long
+        parts = [(w.valid.copy(), w.pts.copy(), w.time_base) for w in windows]
+        self.valid = np.concatenate([p[0] for p in parts]) if parts else np.zeros(0, bool)
         if not self.valid.any():
             raise NoFaceError(
                 "The driving motion shows no face in any frame.",
-                "Choose another driving clip, or --face N.",
+                "Choose another driving clip, or another face with --face N.",
             )
-        self.seconds = np.concatenate([pts for _, pts, _ in parts]).astype(np.float64) * float(
-            parts[0][2]
-        )
+        pts = np.concatenate([p[1] for p in parts]).astype(np.float64)
+        self.seconds = pts * float(parts[0][2])
         self.seen = np.flatnonzero(self.valid)
         gaps = np.zeros(len(self.valid), np.intp)
         gaps[self.seen[1:]] = np.diff(self.seconds[self.seen]) > LONG_GAP
         self._run = np.cumsum(gaps)
-        self._half = HALF * smooth
-        self._taps = reach(self.seconds, self._half)
+        self._half = HALF_WIDTH * smooth
+        self._taps = count_taps(self.seconds, self._half)
 
     def __len__(self) -> int:
         return len(self.valid)
 
     def rows(self, start: int, stop: int) -> Rows:
-        """Smoothed rows of frames start..stop. A frame without a face is mixed from the nearest seen ones before and after it."""
+        """Return the smoothed rows of frames start..stop.
+
+        A frame without a face is interpolated between the nearest frames with one.
+        """
         wanted = np.arange(start, stop)
         right = np.searchsorted(self.seen, wanted)
         after = self.seen[np.minimum(right, len(self.seen) - 1)]
         before = self.seen[np.maximum(right - (after != wanted), 0)]
         share = np.where(after > before, (wanted - before) / np.maximum(after - before, 1), 0.0)
         needed = np.unique(np.concatenate([before, after]))
-        found = self._smoothed(needed)
+        found = self._smooth_frames(needed)
         low, high = np.searchsorted(needed, before), np.searchsorted(needed, after)
         out = {}
         for name, rows in found.items():
@@ -80,11 +92,18 @@ class Clip:
         return out
 
     def row(self, frame: int) -> Rows:
-        """The rows (1, ...) of a single frame."""
+        """Return the rows (1, ...) of one frame."""
         return self.rows(frame, frame + 1)
 
-    def at(self, seconds: Array) -> Rows:
-        """Rows (N, ...) at times (N,), rising, since the first frame: mixed from the frames before and after; the last one holds."""
+    def rows_at(self, seconds: Array) -> Rows:
+        """Interpolate the rows at times; the last frame holds after its end.
+
+        Args:
+            seconds: (N,) increasing times since the first frame.
+
+        Returns:
+            Rows (N, ...).
+        """
         times = self.seconds - self.seconds[0]
         before = np.clip(np.searchsorted(times, seconds, "right") - 1, 0, len(self) - 1)
         after = np.minimum(before + 1, len(self) - 1)
@@ -98,15 +117,15 @@ class Clip:
             out[name] = (low + mix * (high - low)).astype(np.float32)
         return out
 
-    def _smoothed(self, frames: npt.NDArray[np.intp]) -> dict[str, Array]:
-        """Rows of seen frames (sorted), one stretch without holes after the other."""
+    def _smooth_frames(self, frames: npt.NDArray[np.intp]) -> dict[str, Array]:
+        """Smooth frames that show a face (sorted), one contiguous range after the other."""
         parts = [
-            self._stretch(s[0], s[-1] + 1)
+            self._smooth_range(s[0], s[-1] + 1)
             for s in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
         ]
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
-    def _stretch(self, start: int, stop: int) -> dict[str, Array]:
+    def _smooth_range(self, start: int, stop: int) -> dict[str, Array]:
         first = max(start - self._taps, 0)
         motion = self.store.window(first, stop + self._taps)
         arrays = {
@@ -117,12 +136,17 @@ class Clip:
         if self._half <= 0 or self._taps == 0:
             return {name: rows[start - first : stop - first] for name, rows in arrays.items()}
         weights = self._weights(start, stop)
-        return {name: apply(weights, rows, start - first) for name, rows in arrays.items()}
+        return {name: apply_weights(weights, rows, start - first) for name, rows in arrays.items()}
 
     def _weights(self, start: int, stop: int) -> Array:
-        """(stop - start, 2 taps + 1) of the neighbours: a local parabola, or, causal, a fading mean of the past alone."""
+        """Compute the neighbours' weights, (stop - start, 2 taps + 1).
+
+        They fit a local parabola, or, when causal, a fading mean of past frames alone.
+        """
         if not self.causal:
-            return local_quadratic(self.seconds, self._run, self.valid, self._half, start, stop)
+            return local_quadratic_weights(
+                self.seconds, self._run, self.valid, self._half, start, stop
+            )
         here = np.arange(start, stop)[:, None]
         index = here + np.arange(-self._taps, self._taps + 1)
         inside = (index >= 0) & (index <= here)
@@ -133,30 +157,30 @@ class Clip:
         return np.asarray(weight / weight.sum(1, keepdims=True))
 
     def best_frame(self, landmarks: Array32 | None) -> int:
-        """The driving frame that looks most like the source, by 68 landmarks; the first seen one when either has none, or causal.
+        """Find the driving frame whose face shape is closest to the source's.
 
-        Source: first-order-model demo.py:find_best_frame.
+        It is the first frame with a face when the source or the motion has no landmarks, or when
+        causal. Source: first-order-model demo.py:find_best_frame.
+
+        landmarks: (68, 2) pixels of the source, or None.
         """
         if landmarks is None or self.causal:
             return int(self.seen[0])
-        mine, best, least = shape_of(landmarks), int(self.seen[0]), np.inf
+        own_shape, best, least = landmark_shape(landmarks), int(self.seen[0]), np.inf
         for start in range(0, len(self), WINDOW):
             motion = self.store.window(start, start + WINDOW)
             if LANDMARKS not in motion.arrays:
                 return best
             for i in np.flatnonzero(motion.valid):
-                apart = float(
-                    (
-                        (shape_of(np.asarray(motion.arrays[LANDMARKS][i], np.float32)) - mine) ** 2
-                    ).sum()
-                )
-                if apart < least:
-                    best, least = start + int(i), apart
+                points = np.asarray(motion.arrays[LANDMARKS][i], np.float32)
+                distance = float(((landmark_shape(points) - own_shape) ** 2).sum())
+                if distance < least:
+                    best, least = start + int(i), distance
         return best
 
 
-def shape_of(landmarks: Array32) -> Array:
-    """(68, 2) points about their mean, in units of the square root of their hull's area; zeros where they have no extent."""
+def landmark_shape(landmarks: Array32) -> Array:
+    """Normalise (68, 2) landmarks to mean 0 and a convex hull of area 1; zeros when degenerate."""
     centred = np.asarray(landmarks, np.float64)[:, :2]
     centred = centred - centred.mean(0)
     try:
@@ -166,31 +190,40 @@ def shape_of(landmarks: Array32) -> Array:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """A source's motion as a MotionStore: each window of the clip through `carry`."""
+class RetargetedMotion:
+    """A source's motion as a MotionStore: each window of the driving motion through `transfer`."""
 
     kind: str
-    clip: Clip
-    carry: Callable[[Rows], Rows]
+    driving: SmoothedMotion
+    transfer: Callable[[Rows], Rows]
 
     def __len__(self) -> int:
-        return len(self.clip)
+        return len(self.driving)
 
     def window(self, start: int, stop: int) -> Motion:
-        """Frames start..stop, clipped to the clip; `valid` says where the face was really seen."""
+        """Return frames start..stop, limited to the clip; `valid` marks frames with a face."""
         start = max(0, min(start, len(self)))
         stop = max(start, min(stop, len(self)))
-        motion = self.clip.store.window(start, stop)
-        rows = self.carry(self.clip.rows(start, stop)) if stop > start else {}
+        motion = self.driving.store.window(start, stop)
+        rows = self.transfer(self.driving.rows(start, stop)) if stop > start else {}
         return replace(motion, kind=self.kind, arrays=dict(rows), constants={})
 
 
-def gains(options: MotionOptions, engine: str, *, parted: bool) -> tuple[float, float]:
-    """Shares of the driver's pose and expression that are taken over; equal where the engine cannot tell them apart (not parted).
+def transfer_gains(options: MotionOptions, engine: str, *, separable: bool) -> tuple[float, float]:
+    """Compute the shares of the driver's pose and expression that are transferred.
 
-    Raises UsageError for options that the engine cannot follow.
+    Args:
+        options: strength, pose, expression and region.
+        engine: name for messages.
+        separable: whether the engine can separate pose from expression.
+
+    Returns:
+        pose, expression; equal when not separable.
+
+    Raises:
+        UsageError: the engine cannot follow the options.
     """
-    allowed = ("all", "pose", "expression") if parted else ("all",)
+    allowed = ("all", "pose", "expression") if separable else ("all",)
     if options.region not in allowed:
         raise UsageError(
             f"The engine {engine} cannot move the {options.region} alone.",
@@ -198,15 +231,16 @@ def gains(options: MotionOptions, engine: str, *, parted: bool) -> tuple[float, 
         )
     pose = options.strength * options.pose * (options.region != "expression")
     expression = options.strength * options.expression * (options.region != "pose")
-    if not parted and pose != expression:
+    if not separable and pose != expression:
         raise UsageError(
-            f"The engine {engine} cannot tell pose from expression.", "Use --strength for both."
+            f"The engine {engine} cannot separate pose from expression.",
+            "Use --strength for both.",
         )
     return pose, expression
 
 
-def blended(own: Rows, target: Rows, share: float) -> Rows:
-    """own + share * (target - own): share 1 is the target itself, bit for bit."""
+def blend_rows(own: Rows, target: Rows, share: float) -> Rows:
+    """Interpolate rows: own + share * (target - own). Share 1 returns the target bit for bit."""
     if share == 1:
         return target
     return {

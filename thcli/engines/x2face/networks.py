@@ -1,7 +1,8 @@
-"""The X2Face model, keys as published, with its pose-driven variant.
+"""The X2Face model and its pose-driven variant, with the keys as published.
 
-Pictures are (B, 3, 256, 256) float32 RGB in [0, 1]; grids as in `blocks.grid`. `aligned` is align_corners of both the grid reading
-and the bilinear upsampling: True for the published checkpoints (torch 0.2).
+Images are (B, 3, 256, 256) float32 RGB in [0, 1]; grids as in `shared.networks.grid`. `aligned` is
+align_corners of both the grid sampling and the bilinear upsampling: True for the published
+checkpoints (torch 0.2).
 Source: X2Face UnwrapMosaic/{UnwrappedFace,SkipNet,NoSkipNet_X2Face}.py at cecfbfa.
 """
 
@@ -17,13 +18,14 @@ from thcli.engines.shared.networks import grid
 
 SIZE = 256
 CODE = 128
-WIDTHS = (64, 128, 256, 512, 512, 512, 512)  # after each halving but the last
+WIDTHS = (64, 128, 256, 512, 512, 512, 512)  # after each downsampling but the last
 
 
-class Level(nn.Module):
-    """One halving of the U-Net and all that lies inside of it.
+class UNetLevel(nn.Module):
+    """One level of the U-Net with all levels inside it.
 
-    widths: channels after each halving, the code last.  joined: the input is appended to the output.  last: what ends level 0.
+    widths: channels after each downsampling, the code last.  joined: the input is appended to the
+    output (skip connection).  last: layer that ends level 0.
     """
 
     def __init__(
@@ -55,25 +57,25 @@ class Level(nn.Module):
         ]
         self.up, self.down = nn.Sequential(*up), nn.Sequential(*down)
         if not innermost:
-            self.submodule = Level(
+            self.submodule = UNetLevel(
                 depth + 1, width, width, widths, joined=joined, last=last, aligned=aligned
             )
         self.innermost, self.joined = innermost, joined and depth > 0
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """The inputs of this level and of all inside, the code last."""
+        """Return the inputs of this level and of all inside it, the code last."""
         inner = self.down(x)
         return [x, inner] if self.innermost else [x, *self.submodule.encode(inner)]
 
     def decode(self, inputs: list[Tensor]) -> Tensor:
-        """From what `encode` gave; levels that are not joined only look at the code."""
+        """Decode the output of `encode`. Levels that are not joined use the code alone."""
         inner = inputs[-1] if self.innermost else self.submodule.decode(inputs[1:])
         out: Tensor = self.up(inner)
         return torch.cat([out, inputs[0]], 1) if self.joined else out
 
 
-class PoseLevel(Level):
-    """The innermost level of the pose-driven sampler: maps between code and three angles."""
+class PoseUNetLevel(UNetLevel):
+    """The innermost level of the pose-driven sampler, which maps between code and three angles."""
 
     def __init__(self, widths: Sequence[int], *, aligned: bool):
         outer, code = widths[-2:]
@@ -84,7 +86,7 @@ class PoseLevel(Level):
         self.bottlefrompose = nn.Sequential(nn.Linear(3, code, bias=False), nn.BatchNorm1d(code))
 
 
-class Network(nn.Module):
+class UNet(nn.Module):
     """A U-Net under the published prefix netG.model."""
 
     def __init__(
@@ -92,90 +94,97 @@ class Network(nn.Module):
     ):
         super().__init__()
         self.netG = nn.ModuleDict(
-            {"model": Level(0, 3, outputs, widths, joined=joined, last=last, aligned=aligned)}
+            {"model": UNetLevel(0, 3, outputs, widths, joined=joined, last=last, aligned=aligned)}
         )
 
     @property
-    def level(self) -> Level:
+    def level(self) -> UNetLevel:
         model = self.netG["model"]
-        assert isinstance(model, Level)
+        assert isinstance(model, UNetLevel)
         return model
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """The output and the rectified code, as published."""
-        inputs = self.level.encode(picture)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output and the rectified code, as published."""
+        inputs = self.level.encode(image)
         return self.level.decode(inputs), F.relu(inputs[-1])
 
 
 class X2Face(nn.Module):
-    """Embedding and driving network.
+    """Embedding network and driving network.
 
-    posed: the variant whose code can be moved to wanted angles.  narrow: divides every width (1: as published).
+    posed: the variant whose code can be moved to given angles.  width_divisor: divides every width
+    (1: as published).
     """
 
-    VERBATIM = True  # it paints offsets, read at 256 pixels
+    VERBATIM = True  # its output are offsets, which are sampled at 256 pixels
 
-    def __init__(self, *, aligned: bool = True, posed: bool = False, narrow: int = 1):
+    def __init__(self, *, aligned: bool = True, posed: bool = False, width_divisor: int = 1):
         super().__init__()
         unwrapping, driving = (
-            [width // narrow for width in (*WIDTHS, code)] for code in (512, CODE)
+            [width // width_divisor for width in (*WIDTHS, code)] for code in (512, CODE)
         )
-        self.pix2pixUnwrapped = Network(
+        self.pix2pixUnwrapped = UNet(
             3, unwrapping, joined=True, last=nn.Identity(), aligned=aligned
         )
-        self.pix2pixSampler = Network(2, driving, joined=False, last=nn.Tanh(), aligned=aligned)
+        self.pix2pixSampler = UNet(2, driving, joined=False, last=nn.Tanh(), aligned=aligned)
         if posed:
             level = self.pix2pixSampler.level
             for _ in range(len(WIDTHS) - 1):
                 level = level.submodule
-            level.submodule = PoseLevel(driving, aligned=aligned)
+            level.submodule = PoseUNetLevel(driving, aligned=aligned)
         self.aligned, self.code_size = aligned, driving[-1]
 
-    def unwrap(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """The source laid out as a face seen from the front (B, 3, 256, 256), and its raw confidence (B, 1, 256, 256)."""
-        raw = self.pix2pixUnwrapped(picture)[0].float()
-        return self.read(picture, torch.tanh(raw[:, :2].contiguous())), raw[:, 2:]
+    def unwrap(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Unwrap a source to a frontal face (B, 3, 256, 256) and its raw confidence (B, 1, 256,
+        256).
+        """
+        raw = self.pix2pixUnwrapped(image)[0].float()
+        return self.sample_at_offsets(image, torch.tanh(raw[:, :2].contiguous())), raw[:, 2:]
 
-    def mosaic(self, pictures: Tensor, floor: float = 0.1) -> Tensor:
-        """Sources (N, 3, 256, 256) of one person -> (1, 3, 256, 256), weighted by exp(confidence) + floor."""
-        each = [self.unwrap(picture[None]) for picture in pictures]
+    def mosaic(self, images: Tensor, floor: float = 0.1) -> Tensor:
+        """Average sources (N, 3, 256, 256) of one person to a mosaic (1, 3, 256, 256).
+
+        Weights are exp(confidence) + floor.
+        """
+        each = [self.unwrap(image[None]) for image in images]
         faces, confidence = (torch.cat(parts) for parts in zip(*each, strict=True))
         weight = torch.exp(confidence) + floor
         return (weight * faces).sum(0, keepdim=True) / weight.sum(0, keepdim=True)
 
-    def code(self, picture: Tensor) -> Tensor:
-        """Driving picture -> code (B, 128), not rectified: all that the driver says."""
-        return self.pix2pixSampler.level.encode(picture)[-1].flatten(1).float()
+    def code(self, image: Tensor) -> Tensor:
+        """Encode driving images to codes (B, 128), not rectified."""
+        return self.pix2pixSampler.level.encode(image)[-1].flatten(1).float()
 
-    def field(self, code: Tensor) -> Tensor:
-        """Code (B, 128) -> the sampler's output (B, 2, 256, 256), already between -1 and 1."""
+    def decode_offsets(self, code: Tensor) -> Tensor:
+        """Decode codes (B, 128) to the sampler's output (B, 2, 256, 256), already in [-1, 1]."""
         out: Tensor = self.pix2pixSampler.level.decode(
             [code] * (len(WIDTHS) + 1) + [code[..., None, None]]
         )
         return out.float()
 
-    def posed(self, code: Tensor, pose: Tensor) -> Tensor:
-        """The code (B, 128) moved to wanted angles (B, 3) in radians, roll pitch yaw; only of the posed variant."""
-        level = next(m for m in self.modules() if isinstance(m, PoseLevel))
-        out: Tensor = (
-            code + level.bottlefrompose(pose) - level.bottlefrompose(level.posefrombottle(code))
-        )
+    def with_pose(self, code: Tensor, pose: Tensor) -> Tensor:
+        """Move codes (B, 128) to angles (B, 3) in radians, roll pitch yaw (posed variant alone)."""
+        level = next(m for m in self.modules() if isinstance(m, PoseUNetLevel))
+        own_pose = level.posefrombottle(code)
+        out: Tensor = code + level.bottlefrompose(pose) - level.bottlefrompose(own_pose)
         return out
 
-    def read(self, picture: Tensor, offsets: Tensor) -> Tensor:
-        """(B, 3, h, w) at identity + offsets (B, 2, h, w)."""
-        return grid.sample(picture, self.where(offsets), aligned=self.aligned)
+    def sample_at_offsets(self, image: Tensor, offsets: Tensor) -> Tensor:
+        """Sample an image at identity + offsets (B, 2, h, w): (B, 3, h, w)."""
+        return grid.sample(image, self.sampling_grid(offsets), aligned=self.aligned)
 
-    def where(self, offsets: Tensor) -> Tensor:
-        """(B, h, w, 2) reading grid of offsets (B, 2, h, w)."""
+    def sampling_grid(self, offsets: Tensor) -> Tensor:
+        """Compute the sampling grid (B, h, w, 2) of offsets (B, 2, h, w)."""
         sizes = (offsets.shape[2], offsets.shape[3])
-        # the published grid is rounded from doubles
+        # the published grid is rounded from float64
         base = grid.identity(sizes, torch.device("cpu"), torch.float64).to(
             offsets.device, offsets.dtype
         )
         return offsets.permute(0, 2, 3, 1) + base
 
     def forward(self, mosaic: Tensor, code: Tensor) -> Tensor:
-        """The mosaic (1, 3, 256, 256) as the codes (B, 128) say; not clamped. The second tanh is as published."""
-        offsets = torch.tanh(self.field(code))
-        return self.read(mosaic.expand(len(code), -1, -1, -1), offsets)
+        """Warp a mosaic (1, 3, 256, 256) by codes (B, 128); not clamped. The second tanh is as
+        published.
+        """
+        offsets = torch.tanh(self.decode_offsets(code))
+        return self.sample_at_offsets(mosaic.expand(len(code), -1, -1, -1), offsets)

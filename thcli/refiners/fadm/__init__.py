@@ -1,1 +1,4 @@
-"""FADM, an attribute-guided diffusion model (Zeng et al. 2023): a coarse frame's colours, motion and detail guide a frame made anew."""
+"""FADM, an attribute-guided diffusion model (Zeng et al. 2023).
+
+The colours, motion and detail of a coarse frame condition the generation of a new frame.
+"""

@@ -1,14 +1,16 @@
-"""What fadm-s sees of a frame and its source, and what it makes of them: both moved a little, mixed, and changed.
+"""Alignment of a coarse frame and its source: inputs and outputs of the network of fadm-s.
 
-Ours, not FADM's. What a warped frame has wrong is mostly where things are, so the network says how far off they are, place by place,
-rather than what colour each pixel should have. Much of that follows from how the picture as a whole has moved (a head that
-rises takes its shoulders along, hair lags behind): a linear map, `MotionPrior`, tells it, and the U-Net tells the rest. A real frame
-wants none of it: `RealFrameClassifier` tells it from a warped picture, whose every pixel is found in the source.
+This part is ours, not FADM's. The main error of a warped frame is position, so the network
+predicts optical flows rather than the colour of each pixel. Much of the flow follows from how the
+image as a whole has moved (a head that rises takes its shoulders along, hair lags behind). A
+linear map, `MotionPrior`, predicts that part, and the U-Net predicts the rest. A real frame needs
+no correction: `RealFrameClassifier` separates it from a warped frame, nearly every pixel of which
+is found in the source.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,171 +18,204 @@ from torch import Tensor, nn
 
 from thcli.engines.shared.networks.grid import identity
 
-_SIDE = 192  # of the pictures whose pixels are told
-EXTRA = 6  # channels of motion (x, y), of how well it explains the frame (closely, roughly), and of the place (x, y)
-USUAL = 2  # channels of the usual motion
-MADE = 5  # of two motions and of a share
-_CONTRAST, _AROUND = 4.0, 0.5  # pictures as the network sees them: (p - AROUND) * CONTRAST
-_CLOSELY, _ROUGHLY = 2 / 255, 8 / 255  # differences that count as explained by a motion
-_LEVELS = tuple(
-    level / 255 for level in (0.5, 1, 2, 4, 8, 16)
-)  # the same where all of a frame is looked at
-_LOUD = 10.0  # of the attributes beside pixels of motion
-TRUST = 0.8  # of the motion that the U-Net adds to the usual one, outside of training: it does not know everybody
-_FACE = (0.5, 0.52, 0.28, 0.34)  # middle and half axes of the face in a crop, parts of the side
-_FACE_MOTION, _FACE_SHARE = (
-    0.8,
-    0.5,
-)  # of a motion, and of the source, that count there: a face's points lie well already
-SHY = -3.0  # the share's logit where the network says nothing: the coarse frame counts .95
+_SIDE = 192  # side of the images to which pixel units refer
+# Feature channels: flow (x, y), how well it explains the frame (strict, loose), position (x, y).
+MOTION_CHANNELS = 6
+PRIOR_CHANNELS = 2  # channels of the prior flow
+OUTPUT_CHANNELS = 5  # two flows and the source's share
+_CONTRAST, _OFFSET = 4.0, 0.5  # images as network input: (p - _OFFSET) * _CONTRAST
+_STRICT, _LOOSE = 2 / 255, 8 / 255  # differences that count as explained by a flow
+_LEVELS = tuple(level / 255 for level in (0.5, 1, 2, 4, 8, 16))  # the same for a whole frame
+_ATTRIBUTE_SCALE = 10.0  # of the attributes, relative to pixels of flow
+# Weight of the U-Net's flow on top of the prior at inference: its training set has few identities.
+RESIDUAL_WEIGHT = 0.8
+_FACE = (0.5, 0.52, 0.28, 0.34)  # centre and half axes of the face in a crop, as shares of the side
+# Shares of a flow and of the source that are used in the face, whose points are accurate already.
+_FACE_FLOW, _FACE_SHARE = 0.8, 0.5
+SHARE_BIAS = -3.0  # logit of the source's share for a zero output: the coarse frame weighs 0.95
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 class RefinerInput(NamedTuple):
-    """coarse, source: (B, 3, S, S) in 0..1.  motion: (B, 2, S, S) pixels.  apart: (B, 1, S, S), what the motion leaves unexplained.
+    """Images, flow and features of B frames.
 
-    seen: (B, 6 p^2 + EXTRA, S / p, S / p) for the network.  gain: (B,) 0..1, how much of what it says shall be done.
+    coarse, source: (B, 3, S, S) in 0..1.  motion: (B, 2, S, S) optical flow in pixels, from coarse
+    to source.  unexplained: (B, 1, S, S), difference that the flow leaves.  features:
+    (B, 6 p^2 + MOTION_CHANNELS, S / p, S / p), network input.  confidence: (B,) 0..1, weight of
+    every change.
     """
 
     coarse: Tensor
     source: Tensor
     motion: Tensor
-    apart: Tensor
-    seen: Tensor
-    gain: Tensor
+    unexplained: Tensor
+    features: Tensor
+    confidence: Tensor
 
     @classmethod
     def of(cls, coarse: Tensor, source: Tensor, motion: Tensor, patch: int) -> RefinerInput:
-        """motion: (B, 2, S, S) pixels, where each of the coarse frame's pixels is in the source."""
-        apart = (coarse - moved(source, motion)).abs().mean(1, keepdim=True)
-        pictures = F.pixel_unshuffle((torch.cat([coarse, source], 1) - _AROUND) * _CONTRAST, patch)
-        little = F.avg_pool2d(
-            torch.cat(
-                [motion / patch, torch.exp(-apart / _CLOSELY), torch.exp(-apart / _ROUGHLY)], 1
-            ),
-            patch,
-        )
-        seen = torch.cat([pictures, little, places(little)], 1)
-        return cls(coarse, source, motion, apart, seen, coarse.new_ones(len(coarse)))
+        """Compute the features of frames, with confidence 1.
+
+        Args:
+            coarse, source: (B, 3, S, S) in 0..1.
+            motion: (B, 2, S, S) pixels, the position of each coarse pixel in the source.
+            patch: side p of a patch in pixels.
+        """
+        unexplained = (coarse - warp(source, motion)).abs().mean(1, keepdim=True)
+        scaled = (torch.cat([coarse, source], 1) - _OFFSET) * _CONTRAST
+        images = F.pixel_unshuffle(scaled, patch)
+        explained = [torch.exp(-unexplained / _STRICT), torch.exp(-unexplained / _LOOSE)]
+        flow = F.avg_pool2d(torch.cat([motion / patch, *explained], 1), patch)
+        features = torch.cat([images, flow, coordinate_channels(flow)], 1)
+        return cls(coarse, source, motion, unexplained, features, coarse.new_ones(len(coarse)))
 
 
 class RefinerOutput(NamedTuple):
-    """What the network says. change: (B, 3, S, S), added.  here, there: (B, 2, S, S) pixels, where the coarse frame's and the source's content comes
-    from.  share: (B, 1, S, S) 0..1, how much the source counts."""
+    """Predicted corrections of B frames.
 
-    change: Tensor
-    here: Tensor
-    there: Tensor
-    share: Tensor
+    colour_change: (B, 3, S, S), added.  coarse_flow, source_flow: (B, 2, S, S) pixels, where the
+    coarse frame and the source are sampled.  source_share: (B, 1, S, S) 0..1, blend weight of the
+    source.
+    """
+
+    colour_change: Tensor
+    coarse_flow: Tensor
+    source_flow: Tensor
+    source_share: Tensor
 
     @classmethod
     def of(
-        cls, out: Tensor, usual: Tensor, gain: Tensor, patch: int, trust: float = 1.0
+        cls,
+        out: Tensor,
+        prior_flow: Tensor,
+        confidence: Tensor,
+        patch: int,
+        residual_weight: float = 1.0,
     ) -> RefinerOutput:
-        """out: (B, 3 p^2 + MADE, n, n) as the network gives it.  usual: (B, 2, n, n) pixels, the motion that it adds to.
+        """Decode the network's output.
 
-        gain: (B,) 0..1, how much of all this shall be done.  trust: how much what it adds to the usual motion counts.
+        Args:
+            out: (B, 3 p^2 + OUTPUT_CHANNELS, n, n) network output.
+            prior_flow: (B, 2, n, n) pixels, to which the coarse flow is added.
+            confidence: (B,) 0..1, weight of every change.
+            patch: side p of a patch in pixels.
+            residual_weight: weight of the network's flow.
         """
-        gain = gain[:, None, None, None]
-        change, rest = out[:, :-MADE], out[:, -MADE:]
-        rest = torch.cat(
-            [gain * (trust * patch * rest[:, :2] + usual), rest[:, 2:4] * patch, rest[:, 4:]], 1
-        )
+        confidence = confidence[:, None, None, None]
+        change, rest = out[:, :-OUTPUT_CHANNELS], out[:, -OUTPUT_CHANNELS:]
+        coarse_flow = confidence * (residual_weight * patch * rest[:, :2] + prior_flow)
+        rest = torch.cat([coarse_flow, rest[:, 2:4] * patch, rest[:, 4:]], 1)
         fine = F.interpolate(rest, scale_factor=float(patch), mode="bilinear", align_corners=False)
-        share = gain * torch.sigmoid(fine[:, 4:] + SHY)
-        return cls(gain * F.pixel_shuffle(change, patch), fine[:, :2], fine[:, 2:4], share)
+        source_share = confidence * torch.sigmoid(fine[:, 4:] + SHARE_BIAS)
+        colour_change = confidence * F.pixel_shuffle(change, patch)
+        return cls(colour_change, fine[:, :2], fine[:, 2:4], source_share)
 
-    def picture(self, beside: RefinerInput) -> Tensor:
-        """(B, 3, S, S), what the coarse frame becomes."""
-        own, other = moved(beside.coarse, self.here), moved(beside.source, self.there)
-        return own + self.share * (other - own) + self.change
+    def image(self, refiner_input: RefinerInput) -> Tensor:
+        """Compose the refined frames (B, 3, S, S)."""
+        own = warp(refiner_input.coarse, self.coarse_flow)
+        other = warp(refiner_input.source, self.source_flow)
+        return own + self.source_share * (other - own) + self.colour_change
 
-    def careful(self, beside: RefinerInput) -> Tensor:
-        """The same, for people to look at: within the face less is moved, less of the source comes in, and what is moved stays sharp."""
-        face = in_face(self.here)
-        here, share = (
-            self.here * (1 - (1 - _FACE_MOTION) * face),
-            self.share * (1 - (1 - _FACE_SHARE) * face),
-        )
-        soft, sharp = (moved(beside.coarse, here, way) for way in ("bilinear", "bicubic"))
-        own, other = soft + face * (sharp - soft), moved(beside.source, self.there)
-        return own + share * (other - own) + self.change
+    def inference_image(self, refiner_input: RefinerInput) -> Tensor:
+        """Compose the refined frames (B, 3, S, S) as users see them.
+
+        In the face the flow and the source's share are reduced, and sampling is bicubic, which
+        keeps it sharp.
+        """
+        face = face_mask(self.coarse_flow)
+        flow = self.coarse_flow * (1 - (1 - _FACE_FLOW) * face)
+        share = self.source_share * (1 - (1 - _FACE_SHARE) * face)
+        smooth = warp(refiner_input.coarse, flow, "bilinear")
+        sharp = warp(refiner_input.coarse, flow, "bicubic")
+        own = smooth + face * (sharp - smooth)
+        other = warp(refiner_input.source, self.source_flow)
+        return own + share * (other - own) + self.colour_change
 
 
 class MotionPrior(nn.Module):
-    """How far off a warped picture usually is, from how it moved as a whole and how the face has changed: a linear map of few numbers."""
+    """Linear map from a frame's motion and change of face to the typical residual flow."""
 
-    GRID, FIELD = 8, 24  # places a side of the motion that it sees, and of the one that it tells
-    FURTHEST = 6.0  # pixels of 192, softly, beyond which more motion tells no more
-    SLOW = 0.02  # what the map is multiplied by, so that it learns slower than the rest
+    INPUT_GRID, OUTPUT_GRID = 8, 24  # samples per side of the motion and of the predicted flow
+    SOFT_LIMIT = 6.0  # pixels of 192; larger motion is limited to it by tanh
+    OUTPUT_SCALE = 0.02  # factor on the map's output, so that it learns slower than the rest
 
     def __init__(self, attributes: int) -> None:
         super().__init__()
-        self.map = nn.Linear(2 * self.GRID**2 + attributes, 2 * self.FIELD**2)
+        # checkpoint key: map
+        self.map = nn.Linear(2 * self.INPUT_GRID**2 + attributes, 2 * self.OUTPUT_GRID**2)
         for parameter in self.map.parameters():
             nn.init.zeros_(parameter)
 
-    def numbers(self, motion: Tensor, attributes: Tensor) -> Tensor:
-        """(B, F) of motion (B, 2, S, S) in pixels and attributes (B, A)."""
-        far = self.FURTHEST * motion.shape[-1] / _SIDE
-        few = F.adaptive_avg_pool2d(torch.tanh(motion / far), self.GRID)
-        return torch.cat([self.FURTHEST * few.flatten(1), _LOUD * attributes.clamp(-1, 1)], 1)
+    def regressors(self, motion: Tensor, attributes: Tensor) -> Tensor:
+        """Compute the map's input (B, F).
+
+        Args:
+            motion: (B, 2, S, S) pixels.
+            attributes: (B, A), source minus driving.
+        """
+        limit = self.SOFT_LIMIT * motion.shape[-1] / _SIDE
+        few = F.adaptive_avg_pool2d(torch.tanh(motion / limit), self.INPUT_GRID)
+        scaled = _ATTRIBUTE_SCALE * attributes.clamp(-1, 1)
+        return torch.cat([self.SOFT_LIMIT * few.flatten(1), scaled], 1)
 
     def forward(self, motion: Tensor, attributes: Tensor) -> Tensor:
-        """(B, 2, FIELD, FIELD) pixels."""
-        source_is_reference: Tensor = self.map(self.numbers(motion, attributes))
-        return self.unit(motion) * source_is_reference.view(len(motion), 2, self.FIELD, self.FIELD)
+        """Predict the residual flow, (B, 2, OUTPUT_GRID, OUTPUT_GRID) pixels."""
+        flow: Tensor = self.map(self.regressors(motion, attributes))
+        grid = flow.view(len(motion), 2, self.OUTPUT_GRID, self.OUTPUT_GRID)
+        return self.unit_pixels(motion) * grid
 
-    def unit(self, motion: Tensor) -> float:
-        """Pixels of pictures as large as `motion` to one that the map gives."""
-        return self.SLOW * motion.shape[-1] / _SIDE
+    def unit_pixels(self, motion: Tensor) -> float:
+        """Return the pixels of images as large as `motion` per unit of the map's output."""
+        return self.OUTPUT_SCALE * motion.shape[-1] / _SIDE
 
 
 class RealFrameClassifier(nn.Module):
-    """Whether a frame is a picture that was warped: nearly every pixel of it is then found in the source, and none of the camera's noise is new."""
+    """Classifier of warped frames against camera footage.
+
+    Nearly every pixel of a warped frame is found in the source, and none of it is new sensor noise.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        # checkpoint key: layers
         self.layers = nn.Sequential(nn.Linear(len(_LEVELS) + 3, 16), nn.SiLU(), nn.Linear(16, 1))
 
-    def forward(self, beside: RefinerInput) -> Tensor:
-        """(B,) logits."""
-        apart = beside.apart.float()
-        explained = [torch.exp(-apart / level).mean((1, 2, 3)) * 4 - 2 for level in _LEVELS]
-        fine = [(_fineness(picture) + 1e-3).log() + 4 for picture in (beside.coarse, beside.source)]
-        far = (
-            beside.motion.float().norm(dim=1).mean((1, 2)) * _SIDE / beside.motion.shape[-1] + 0.1
-        ).log()
-        source_is_reference: Tensor = self.layers(torch.stack([*explained, *fine, far], 1))
-        return source_is_reference[:, 0]
+    def forward(self, refiner_input: RefinerInput) -> Tensor:
+        """Compute the logits (B,) of being a warped frame."""
+        unexplained = refiner_input.unexplained.float()
+        explained = [torch.exp(-unexplained / level).mean((1, 2, 3)) * 4 - 2 for level in _LEVELS]
+        images = (refiner_input.coarse, refiner_input.source)
+        detail = [(_fine_detail(image) + 1e-3).log() + 4 for image in images]
+        motion = refiner_input.motion
+        length = motion.float().norm(dim=1).mean((1, 2)) * _SIDE / motion.shape[-1]
+        features = torch.stack([*explained, *detail, (length + 0.1).log()], 1)
+        logits: Tensor = self.layers(features)
+        return logits[:, 0]
 
 
-def _fineness(pictures: Tensor) -> Tensor:
-    """(B,) mean distance of pixels from the mean around them."""
-    return (pictures.float() - F.avg_pool2d(pictures.float(), 3, 1, 1)).abs().mean((1, 2, 3))
+def _fine_detail(images: Tensor) -> Tensor:
+    """Compute the mean distance (B,) of pixels from their local 3 x 3 mean."""
+    return (images.float() - F.avg_pool2d(images.float(), 3, 1, 1)).abs().mean((1, 2, 3))
 
 
-def places(like: Tensor) -> Tensor:
-    """(B, 2, h, w) each place's x and y in -1..1."""
-    return (
-        identity(tuple(like.shape[-2:]), like.device, like.dtype)
-        .permute(2, 0, 1)
-        .expand(len(like), -1, -1, -1)
-    )
+def coordinate_channels(like: Tensor) -> Tensor:
+    """Create x and y channels (B, 2, h, w) in -1..1 for a tensor (B, C, h, w)."""
+    points = identity(tuple(like.shape[-2:]), like.device, like.dtype)
+    return points.permute(2, 0, 1).expand(len(like), -1, -1, -1)
 
 
-def in_face(like: Tensor) -> Tensor:
-    """(h, w) 0..1, how much each place of a crop lies in the face, softly."""
-    x, y = (places(like[:1, :1])[0] + 1) / 2
-    middle_x, middle_y, wide, high = _FACE
-    far = torch.hypot((x - middle_x) / wide, (y - middle_y) / high)
-    return torch.sigmoid((1 - far) * 8)
+def face_mask(like: Tensor) -> Tensor:
+    """Create a soft mask (h, w) 0..1 of the face in a crop, for a tensor (B, C, h, w)."""
+    x, y = (coordinate_channels(like[:1, :1])[0] + 1) / 2
+    centre_x, centre_y, half_width, half_height = _FACE
+    distance = torch.hypot((x - centre_x) / half_width, (y - centre_y) / half_height)
+    return torch.sigmoid((1 - distance) * 8)
 
 
-def moved(pictures: Tensor, motion: Tensor, way: str = "bilinear") -> Tensor:
-    """(B, C, H, W) read where `motion` (B, 2, H, W), in pixels, says; the border repeated. way: bilinear, or bicubic."""
-    height, width = pictures.shape[-2:]
-    half = motion.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    grid = (
-        identity((height, width), motion.device, motion.dtype) + motion.permute(0, 2, 3, 1) / half
-    )
-    return F.grid_sample(pictures, grid, mode=way, padding_mode="border", align_corners=True)
+def warp(images: Tensor, flow: Tensor, mode: Interpolation = "bilinear") -> Tensor:
+    """Sample images (B, C, H, W) at position + flow (B, 2, H, W) in pixels; the border repeats."""
+    height, width = images.shape[-2:]
+    half = flow.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    grid = identity((height, width), flow.device, flow.dtype) + flow.permute(0, 2, 3, 1) / half
+    return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=True)

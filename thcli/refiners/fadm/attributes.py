@@ -1,4 +1,7 @@
-"""What fadm-s reads of a face instead of DECA's numbers: expression and turn of the free 3-D model of the 468 points."""
+"""Face attributes of fadm-s in place of DECA's.
+
+They are expression and rotation of the free 3-D model of the 468 points.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32, Face
-from thcli.motion.model3d import EXPRESSION, describe
+from thcli.motion.model3d import EXPRESSION_NAMES, fit_coefficients
 
-COUNT = len(EXPRESSION) + 3
+ATTRIBUTE_COUNT = len(EXPRESSION_NAMES) + 3
 
 
-def numbers_of(mesh: npt.ArrayLike) -> Array32:
-    """(..., 22) expression and rotation vector of meshes (..., 468, 3) in pixels."""
+def mesh_attributes(mesh: npt.ArrayLike) -> Array32:
+    """Compute expression and rotation vector (..., 22) of meshes (..., 468, 3) in pixels."""
     points = np.asarray(mesh, np.float64)
-    found = describe(points.reshape(-1, *points.shape[-2:]))
+    found = fit_coefficients(points.reshape(-1, *points.shape[-2:]))
     rows = np.concatenate([found.expression, found.rotation], 1).astype(np.float32)
-    return rows.reshape(*points.shape[:-2], COUNT)
+    return rows.reshape(*points.shape[:-2], ATTRIBUTE_COUNT)
 
 
-def numbers_of_faces(faces: Sequence[Face | None]) -> Array32:
-    """(N, 22); not a number for a face that was not seen, or has no mesh."""
-    out = np.full((len(faces), COUNT), np.nan, np.float32)
+def face_attributes(faces: Sequence[Face | None]) -> Array32:
+    """Compute the attributes (N, 22) of faces; NaN for a missing face or one without a mesh."""
+    out = np.full((len(faces), ATTRIBUTE_COUNT), np.nan, np.float32)
     for row, face in zip(out, faces, strict=True):
         if face is not None and face.mesh is not None:
-            row[:] = numbers_of(face.mesh)
+            row[:] = mesh_attributes(face.mesh)
     return out

@@ -1,4 +1,4 @@
-"""The blocks of SR3's U-Net (Saharia et al. 2021) as FADM has them, under its checkpoint's keys."""
+"""Blocks of SR3's U-Net (Saharia et al. 2021) as in FADM, with its checkpoint's keys."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.shared.fast_conv.enlarged import Enlarged, pays
+from thcli.engines.shared.fast_conv.enlarged import UpsampleConv, is_faster
 
 GROUPS = 32
 
 
-class Sinusoid(nn.Module):
-    """(B,) -> (B, width): sines, then cosines. The frequencies stand in the checkpoint."""
+class StepEmbedding(nn.Module):
+    """Sinusoidal embedding of steps (B,): (B, width), sines, then cosines.
+
+    The frequencies are stored in the checkpoint.
+    """
 
     inv_freq: Tensor
 
@@ -28,15 +31,18 @@ class Sinusoid(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-class Block(nn.Module):
-    """GroupNorm, Swish, 3 x 3 convolution. groups: fewer where they do not divide the channels."""
+class ConvBlock(nn.Module):
+    """GroupNorm, Swish and 3 x 3 convolution.
 
-    def __init__(self, inside: int, out: int, groups: int = GROUPS) -> None:
+    groups: fewer where they do not divide the channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, groups: int = GROUPS) -> None:
         super().__init__()
-        norm = nn.GroupNorm(math.gcd(groups, inside), inside)
-        # The place of a dropout stays empty: the checkpoint counts it.
+        norm = nn.GroupNorm(math.gcd(groups, inputs), inputs)
+        # The position of a dropout stays empty: the checkpoint counts it.
         self.block = nn.Sequential(
-            norm, nn.SiLU(inplace=True), nn.Identity(), nn.Conv2d(inside, out, 3, padding=1)
+            norm, nn.SiLU(inplace=True), nn.Identity(), nn.Conv2d(inputs, outputs, 3, padding=1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,14 +50,16 @@ class Block(nn.Module):
         return out
 
 
-class Residual(nn.Module):
-    """Two blocks with the step's vector (B, time) added between them, plus the input."""
+class StepResidual(nn.Module):
+    """Two blocks with the step's embedding (B, time) added between them, plus the input."""
 
-    def __init__(self, inside: int, out: int, time: int) -> None:
+    def __init__(self, inputs: int, outputs: int, time: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(time, out))
-        self.block1, self.block2 = Block(inside, out), Block(out, out)
-        self.res_conv: nn.Module = nn.Identity() if inside == out else nn.Conv2d(inside, out, 1)
+        self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(time, outputs))
+        self.block1, self.block2 = ConvBlock(inputs, outputs), ConvBlock(outputs, outputs)
+        self.res_conv: nn.Module = (
+            nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        )
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h: Tensor = self.block1(x).add_(self.mlp(time)[..., None, None])
@@ -59,12 +67,12 @@ class Residual(nn.Module):
         return out
 
 
-class Plain(nn.Module):
-    """The same without a step, every channel normalised alone."""
+class PlainResidual(nn.Module):
+    """Residual block without a step; every channel is normalised alone."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.block1, self.block2 = (Block(channels, channels, channels) for _ in range(2))
+        self.block1, self.block2 = (ConvBlock(channels, channels, channels) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.block2(self.block1(x)).add_(x)
@@ -82,26 +90,26 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.qkv(self.norm(x)).flatten(2).mT[:, None]
-        found = F.scaled_dot_product_attention(*rows.chunk(3, -1))
-        out: Tensor = self.out(found[:, 0].mT.reshape(x.shape)).add_(x)
+        attended = F.scaled_dot_product_attention(*rows.chunk(3, -1))
+        out: Tensor = self.out(attended[:, 0].mT.reshape(x.shape)).add_(x)
         return out
 
 
-class Layer(nn.Module):
+class UNetLayer(nn.Module):
     """One entry of a level: a residual block and, at some levels, attention."""
 
-    def __init__(self, inside: int, out: int, time: int, *, attention: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, time: int, *, attention: bool = False) -> None:
         super().__init__()
-        self.res_block = Residual(inside, out, time)
-        self.attn: nn.Module = Attention(out) if attention else nn.Identity()
+        self.res_block = StepResidual(inputs, outputs, time)
+        self.attn: nn.Module = Attention(outputs) if attention else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         out: Tensor = self.attn(self.res_block(x, time))
         return out
 
 
-class Down(nn.Module):
-    """Half as large."""
+class Downsample(nn.Module):
+    """Convolution with stride 2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -112,8 +120,8 @@ class Down(nn.Module):
         return out
 
 
-class Up(nn.Module):
-    """Twice as large (nearest), then a convolution."""
+class Upsample(nn.Module):
+    """Nearest upsampling by 2, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -124,7 +132,7 @@ class Up(nn.Module):
         out: Tensor = self.conv(self.enlarge(x))
         return out
 
-    def quicken(self) -> None:
-        """Enlarging and convolving in one step; for inference."""
-        if isinstance(self.conv, nn.Conv2d) and pays(self.conv):
-            self.conv, self.enlarge = Enlarged(self.conv, 2), nn.Identity()
+    def fuse_for_inference(self) -> None:
+        """Merge upsampling and convolution into one step."""
+        if isinstance(self.conv, nn.Conv2d) and is_faster(self.conv):
+            self.conv, self.enlarge = UpsampleConv(self.conv, 2), nn.Identity()

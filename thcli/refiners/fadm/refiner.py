@@ -1,4 +1,7 @@
-"""FADM as a refiner: as published from crops of 256 x 256 and pure noise in 100 steps, or as fadm-s and the options say."""
+"""FADM as a refiner.
+
+Published: crops of 256 x 256, from pure noise in 100 steps. fadm-s and the options change that.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +16,50 @@ from torch import Tensor
 from thcli.core.imaging import optical_flow
 from thcli.core.options import RefineOptions, RunOptions, Template
 from thcli.core.types import Array32, Face, Image
-from thcli.diffusion.noise import START, Noise, of_frames, shared_by_frames
+from thcli.diffusion.noise import (
+    INITIAL_NOISE_STEP,
+    NoiseSource,
+    noise_per_frame,
+    noise_shared_by_frames,
+)
 from thcli.diffusion.process import diffuse
 from thcli.diffusion.samplers import Denoiser, Sampler, sample
-from thcli.diffusion.schedule import Schedule, evenly
+from thcli.diffusion.schedule import Schedule, even_steps
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.engines.shared.networks.compute import Computing
-from thcli.engines.shared.networks.engine import as_unit, images_from_tensor
-from thcli.faces.adapters.common import check_licence
+from thcli.engines.shared.networks.compute import TorchBackend
+from thcli.engines.shared.networks.engine import images_from_tensor, to_unit_image
 from thcli.faces.model3d import deca
-from thcli.refiners.fadm.agcn import Read
-from thcli.refiners.fadm.attributes import numbers_of_faces
-from thcli.refiners.fadm.network import Diffusion, shape_of
+from thcli.refiners.fadm.agcn import ConditionFeatures
+from thcli.refiners.fadm.attributes import face_attributes
+from thcli.refiners.fadm.network import OFFICIAL, Diffusion, shape_of
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "fadm-diffusion"
 CROP = 256
 
 
-class Attributes(Protocol):
-    """What reads expression and pose: DECA. pictures: (N, 3, H, W) RGB 0..1, whole -> (N, A)."""
+class AttributeReader(Protocol):
+    """Estimator of expression and pose: DECA."""
 
-    def attributes(self, pictures: Tensor) -> Array32: ...
+    def extract_attributes(self, images: Tensor) -> Array32:
+        """Estimate the attributes (N, A) of whole images (N, 3, H, W), RGB in 0..1."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a picture is sampled where the options do not say; the fields are theirs (`RefineOptions`)."""
+class SamplingSettings:
+    """Sampling settings that the options do not give; the fields are those of `RefineOptions`."""
 
     steps: int
     sampler: Sampler
     eta: float
     strength: float
 
-    def under(self, options: RefineOptions) -> Recipe:
-        """With what the options say in place of its own."""
-        return Recipe(
+    def with_options(self, options: RefineOptions) -> SamplingSettings:
+        """Replace the settings that the options give."""
+        return SamplingSettings(
             self.steps if options.steps is None else options.steps,
             self.sampler if options.sampler == "auto" else options.sampler,
             self.eta if options.eta is None else options.eta,
@@ -56,20 +67,21 @@ class Recipe:
         )
 
 
-PUBLISHED = Recipe(steps=100, sampler="ddim", eta=1.0, strength=1.0)
+PUBLISHED = SamplingSettings(steps=100, sampler="ddim", eta=1.0, strength=1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """All that is known of a source: expression and pose (A,)."""
+class EncodedSource:
+    """An encoded source. attributes: (A,) expression and pose."""
 
     attributes: Array32
 
 
-class Fadm(Computing):
-    """A Refiner. reader: of pictures' attributes; None: those of `fadm.attributes`, from the faces' points.
+class FadmRefiner(TorchBackend):
+    """Refiner protocol over FADM's network.
 
-    recipe: its own choices.  crop_size: the side of its pictures, as large as the network was trained for.
+    reader: estimator of the images' attributes; None: `fadm.attributes` of the faces' points.
+    settings: its own sampling settings.  crop_size: side of its images in pixels, as in training.
     """
 
     template: Template = "square"
@@ -77,42 +89,59 @@ class Fadm(Computing):
     def __init__(
         self,
         network: Diffusion,
-        reader: Attributes | None,
+        reader: AttributeReader | None,
         run: RunOptions,
-        recipe: Recipe = PUBLISHED,
+        settings: SamplingSettings = PUBLISHED,
         crop_size: int = CROP,
     ) -> None:
         super().__init__(run)
         self.schedule = network.schedule
-        self.network = self.ready(network)
-        self.reader, self.recipe, self.crop_size, self.seed = reader, recipe, crop_size, run.seed
+        self.network = self.prepare(network)
+        self.reader, self.settings = reader, settings
+        self.crop_size, self.seed = crop_size, run.seed
 
     @property
     def mask(self) -> Image | None:
-        """All of a crop but a soft rim."""
+        """Blend mask of a refined crop: all of it but a soft rim."""
         return None
 
-    def encode_source(self, picture: Image, face: Face) -> Encoded:
-        """face: in the picture's pixels, or another size of it. The published network sees the attributes alone."""
-        return Encoded(np.asarray(self.attributes([picture], [face])[0], np.float32))
+    def encode_source(self, image: Image, face: Face) -> EncodedSource:
+        """Encode a source. The published network uses its attributes alone.
 
-    def attributes(self, pictures: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
-        """Expression, then pose, (N, A): DECA's 50 and 6 of each whole picture, or 19 and 3 of the faces, not a number where there is none."""
+        Args:
+            image: (H, W, 3) uint8.
+            face: in the image's pixels, or another size of it.
+        """
+        return EncodedSource(np.asarray(self.extract_attributes([image], [face])[0], np.float32))
+
+    def extract_attributes(self, images: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
+        """Estimate expression, then pose, of N images and their faces.
+
+        Returns:
+            (N, A) float32: DECA's 50 and 6 of each whole image, or 19 and 3 of the faces, NaN
+            where there is no face.
+        """
         if self.reader is None:
-            return numbers_of_faces(faces)
+            return face_attributes(faces)
         parts = [
-            self.reader.attributes(self._tensor(part)) for part in _batches(pictures, self.batch)
+            self.reader.extract_attributes(self._tensor(part))
+            for part in _batches(images, self.batch)
         ]
         return np.concatenate(parts).astype(np.float32)
 
-    def calls(self, options: RefineOptions) -> int:
-        """Network calls a frame. Raises UsageError for a number of steps that the schedule does not have."""
-        return len(self.steps(self.recipe.under(options), given=options.steps is not None))
+    def network_calls(self, options: RefineOptions) -> int:
+        """Count the network calls per frame.
+
+        Raises:
+            UsageError: the schedule does not have that number of steps.
+        """
+        settings = self.settings.with_options(options)
+        return len(self.select_steps(settings, given=options.steps is not None))
 
     def refine(
         self,
         coarse: Sequence[Image],
-        source: Encoded,
+        source: EncodedSource,
         driving: Array32,
         numbers: Sequence[int],
         options: RefineOptions,
@@ -120,94 +149,140 @@ class Fadm(Computing):
         *,
         source_is_reference: bool = False,
     ) -> list[Image]:
-        """See `core.protocols.Refiner`. driving: as the demo has it, the coarse frames' own attributes; what is not a number is as in the source.
+        """Refine coarse frames; see `core.protocols.Refiner`.
 
-        Raises UsageError for a number of steps that the schedule does not have, DeviceError when memory does not suffice.
+        Args:
+            coarse: B crops (crop_size, crop_size, 3) uint8.
+            source: encoded source.
+            driving: (B, A) attributes; as in FADM's demo, those of the coarse frames. NaN takes
+                the source's value.
+            numbers: B frame numbers, for the noise.
+            options: sampling settings.
+            reference_crops: the source image at each crop's position, or None.
+            source_is_reference: the coarse frames are known to be warped from the source.
+
+        Raises:
+            UsageError: the schedule does not have that number of steps.
+            DeviceError: memory does not suffice.
         """
-        recipe = self.recipe.under(options)
-        schedule = self.steps(recipe, given=options.steps is not None)
+        settings = self.settings.with_options(options)
+        schedule = self.select_steps(settings, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
-        # a source that is somewhere else says nothing of a pixel; the published network sees none
-        beside = reference_crops if reference_crops and self.network.shape.beside else coarse
+        # a source in another position has no information on a pixel; the published network has none
+        sees_images = self.network.shape.sees_images
+        references = reference_crops if reference_crops and sees_images else coarse
         out: list[Image] = []
         for first in range(0, len(coarse), self.batch):
-            here = slice(first, first + self.batch)
-            with self.computing():
-                pictures, views = self._tensor(coarse[here]), self._tensor(beside[here])
-                apart, noise = rows[here].to(self.device), self._noise(numbers[here], options)
-                read = self.network.look(
-                    pictures,
-                    views,
-                    self._motion(coarse[here], beside[here]),
-                    sure=source_is_reference,
+            part = slice(first, first + self.batch)
+            with self.inference():
+                images, views = self._tensor(coarse[part]), self._tensor(references[part])
+                attributes, noise = rows[part].to(self.device), self._noise(numbers[part], options)
+                motion = self._motion(coarse[part], references[part])
+                features = self.network.encode_frame(
+                    images, views, motion, known_warped=source_is_reference
                 )
-                out += images_from_tensor(
-                    sampled(self.network, pictures, read, apart, noise, schedule, recipe)
-                )
+                guidance = Guidance(images, features, attributes)
+                refined = sample_frames(self.network, guidance, noise, schedule, settings)
+                out += images_from_tensor(refined)
         return out
 
-    def steps(self, recipe: Recipe, *, given: bool = True) -> Schedule:
-        """See `steps_of`."""
-        return steps_of(self.schedule, recipe, given=given)
+    def select_steps(self, settings: SamplingSettings, *, given: bool = True) -> Schedule:
+        """Select the steps of the network's schedule; see `select_steps`."""
+        return select_steps(self.schedule, settings, given=given)
 
-    def _noise(self, numbers: Sequence[int], options: RefineOptions) -> Noise:
+    def _noise(self, numbers: Sequence[int], options: RefineOptions) -> NoiseSource:
         shape = (3, self.crop_size, self.crop_size)
         if options.noise == "frame":
-            return of_frames(self.seed, numbers, shape, self.device)
-        return shared_by_frames(self.seed, len(numbers), shape, self.device)
+            return noise_per_frame(self.seed, numbers, shape, self.device)
+        return noise_shared_by_frames(self.seed, len(numbers), shape, self.device)
 
-    def _motion(self, coarse: Sequence[Image], beside: Sequence[Image]) -> Tensor:
-        """(B, 2, n, n) pixels, where each coarse picture's content is in the one beside it; nothing has moved where that is the same."""
-        ways = [
-            np.zeros((*picture.shape[:2], 2), np.float32)
-            if picture is other
-            else optical_flow(picture, other)
-            for picture, other in zip(coarse, beside, strict=True)
+    def _motion(self, coarse: Sequence[Image], references: Sequence[Image]) -> Tensor:
+        """Compute the optical flow (B, 2, n, n) in pixels from coarse crops to their references.
+
+        It is 0 where the two are the same object.
+        """
+        flows = [
+            np.zeros((*image.shape[:2], 2), np.float32)
+            if image is reference
+            else optical_flow(image, reference)
+            for image, reference in zip(coarse, references, strict=True)
         ]
-        return torch.from_numpy(np.stack(ways)).to(self.device).permute(0, 3, 1, 2).contiguous()
+        return torch.from_numpy(np.stack(flows)).to(self.device).permute(0, 3, 1, 2).contiguous()
 
-    def _tensor(self, pictures: Sequence[Image]) -> Tensor:
-        """(H, W, 3) pictures -> (B, 3, n, n) float32 in [0, 1] on the device."""
-        scaled = np.stack([as_unit(picture, self.crop_size) for picture in pictures])
+    def _tensor(self, images: Sequence[Image]) -> Tensor:
+        """Convert (H, W, 3) images to (B, 3, n, n) float32 in [0, 1] on the device."""
+        scaled = np.stack([to_unit_image(image, self.crop_size) for image in images])
         return torch.from_numpy(scaled).to(self.device).permute(0, 3, 1, 2).contiguous()
 
 
-def steps_of(schedule: Schedule, recipe: Recipe, *, given: bool = True) -> Schedule:
-    """The steps that a recipe takes, from its strength down to the picture, evenly.
+def select_steps(schedule: Schedule, settings: SamplingSettings, *, given: bool = True) -> Schedule:
+    """Select the steps from the settings' strength down to the frame, evenly spaced.
 
-    given: the number of steps is a wish, and one that is not possible is refused; else it is made smaller.
+    Args:
+        schedule: all steps.
+        settings: number of steps and strength.
+        given: the user asked for the number of steps, so an impossible one is refused; else it is
+            reduced.
+
+    Raises:
+        UsageError: a given number of steps is impossible.
     """
-    most = max(1, round(recipe.strength * (len(schedule) - 1))) + 1
-    return schedule.respaced(evenly(recipe.steps if given else min(recipe.steps, most), most))
+    most = max(1, round(settings.strength * (len(schedule) - 1))) + 1
+    steps = settings.steps if given else min(settings.steps, most)
+    return schedule.respace(even_steps(steps, most))
 
 
-def sampled(
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """Inputs of the sampler for B frames.
+
+    coarse: (B, 3, n, n) in 0..1.  features: of the frames.  attributes: (B, A), source minus
+    driving.
+    """
+
+    coarse: Tensor
+    features: ConditionFeatures
+    attributes: Tensor
+
+
+def sample_frames(
     network: Diffusion,
-    coarse: Tensor,
-    read: Read,
-    attributes: Tensor,
-    noise: Noise,
+    guidance: Guidance,
+    noise: NoiseSource,
     schedule: Schedule,
-    recipe: Recipe,
+    settings: SamplingSettings,
 ) -> Tensor:
-    """Pictures (B, 3, n, n) in about 0..1 of coarse ones. read: what the network saw of them.  attributes: (B, A) source minus driving."""
+    """Sample refined frames (B, 3, n, n), in about 0..1, from coarse ones."""
+    features, attributes = guidance.features, guidance.attributes
     denoiser = Denoiser(
-        lambda x, t: network(x, t, read, attributes), schedule, network.predicts, clip=False
+        lambda x, t: network(x, t, features, attributes), schedule, network.predicts, clamp=False
     )
-    x = noise(START)
-    if recipe.strength < 1:
-        last = torch.full((len(coarse),), len(schedule) - 1, dtype=torch.long)
-        x = diffuse(schedule, coarse, last, x)
-    return sample(recipe.sampler, denoiser, x, noise, eta=recipe.eta)
+    x = noise(INITIAL_NOISE_STEP)
+    if settings.strength < 1:
+        last = torch.full((len(guidance.coarse),), len(schedule) - 1, dtype=torch.long)
+        x = diffuse(schedule, guidance.coarse, last, x)
+    return sample(settings.sampler, denoiser, x, noise, eta=settings.eta)
 
 
-def _batches(pictures: Sequence[Image], size: int) -> list[Sequence[Image]]:
-    return [pictures[first : first + size] for first in range(0, len(pictures), size)]
+def _batches(images: Sequence[Image], size: int) -> list[Sequence[Image]]:
+    return [images[first : first + size] for first in range(0, len(images), size)]
 
 
-def load(run: RunOptions) -> Fadm:
-    """The published network and DECA. Raises WeightsError when one is not here, is another model's, or is refused by --licence."""
+def load(run: RunOptions) -> FadmRefiner:
+    """Load the published network and DECA.
+
+    Raises:
+        WeightsError: weights are missing, another model's, or refused by --licence.
+    """
     check_licence(WEIGHTS, run.licence)
     tensors = load_tensors(WEIGHTS, prefix="diffusion.", offline=run.offline)
     network = load_state(Diffusion(shape_of(tensors, WEIGHTS)), tensors, WEIGHTS)
-    return Fadm(network, deca.load(run), run)
+    return FadmRefiner(network, deca.load(run), run)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the diffusion network."""
+    tensors = checkpoint.tensors("diffusion.")
+    published = checkpoint.name == WEIGHTS
+    shape = OFFICIAL if published else shape_of(tensors, checkpoint.name)
+    load_state(Diffusion(shape), tensors, checkpoint.name)

@@ -1,0 +1,1 @@
+"""Convolutions that are faster than the library's, with the same output."""

@@ -1,7 +1,9 @@
-"""Nearest enlargement followed by a convolution, as one transposed convolution: the same output from fewer multiplications.
+"""Nearest-neighbour upsampling and a convolution, merged into one transposed convolution.
 
-Every output pixel of `enlarge s times, convolve with k x k` looks at cells of s x s equal pixels; adding up the kernel's taps that
-fall on the same cell gives a transposed convolution of stride s with s + k - 1 taps: 16 products a cell in place of 36 for s = 2.
+The output is the same from fewer multiplications. Every output pixel of `upsample s times, convolve
+with k x k` reads cells of s x s equal pixels. Adding up the kernel's taps that fall on the same
+cell gives a transposed convolution of stride s with s + k - 1 taps: 16 products per cell in place
+of 36 for s = 2.
 """
 
 from __future__ import annotations
@@ -12,22 +14,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MOST_WEIGHTS = {
-    4: 3 << 20,
-    5: 8 << 20,
-}  # of the convolution's kernel: larger ones meet small pictures, where reading them is all
+# Largest number of kernel weights for which the merged form is faster, by the kernel's dimensions.
+# Larger kernels meet small images, where reading the weights takes most of the time.
+MAX_WEIGHTS = {4: 3 << 20, 5: 8 << 20}
 
 
-def pays(conv: nn.Module) -> bool:
-    """Whether `Enlarged` is quicker than enlarging and convolving."""
+def is_faster(conv: nn.Module) -> bool:
+    """Return whether `UpsampleConv` is faster than upsampling and convolving."""
     return (
         isinstance(conv, nn.Conv2d | nn.Conv3d)
-        and conv.weight.numel() <= MOST_WEIGHTS[conv.weight.dim()]
+        and conv.weight.numel() <= MAX_WEIGHTS[conv.weight.dim()]
     )
 
 
-class Enlarged(nn.Module):
-    """nn.Upsample(nearest, factor in height and width) and then `conv` (3 x 3 or 3 x 3 x 3, stride 1, padding 1)."""
+class UpsampleConv(nn.Module):
+    """nn.Upsample(nearest, `factor` in height and width) followed by `conv`, in one step.
+
+    conv: 3 x 3 or 3 x 3 x 3, stride 1, padding 1.
+    """
 
     weight: Tensor
     bias: Tensor | None
@@ -36,7 +40,7 @@ class Enlarged(nn.Module):
         super().__init__()
         kernel = conv.weight.detach()
         self.deep = kernel.dim() == 5
-        # transposed convolutions spread: their kernel is the mirrored one, summed over the cell's pixels
+        # a transposed convolution scatters: its kernel is mirrored and summed over a cell's pixels
         mirrored = kernel.double().flip(tuple(range(2, kernel.dim()))).transpose(0, 1)
         size = factor + 2
         weight = mirrored.new_zeros(*mirrored.shape[:-2], size, size)
@@ -48,7 +52,7 @@ class Enlarged(nn.Module):
         self.stride = (1, factor, factor) if self.deep else (factor, factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, [D,] H, W) -> (B, O, [D,] factor H, factor W)."""
+        """Map (B, C, [D,] H, W) to (B, O, [D,] factor * H, factor * W)."""
         if self.deep:
             return F.conv_transpose3d(x, self.weight, self.bias, self.stride, padding=1)
         x = x.contiguous(memory_format=torch.channels_last)

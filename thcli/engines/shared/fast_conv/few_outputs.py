@@ -1,7 +1,8 @@
-"""Convolutions with large kernels and few outputs, whose rows of taps become outputs: libraries compute sixteen outputs at a time anyway.
+"""Convolutions with large kernels and few outputs, computed with rows of taps as outputs.
 
-A k x k convolution to O channels is a 1 x k one to k O channels, whose planes are then added up, each moved by its own row; for
-very few outputs both directions of the kernel go that way.
+Libraries compute sixteen outputs at a time anyway. A k x k convolution to O channels is a 1 x k
+convolution to k O channels, whose planes are added up after a shift by their own row. For very few
+outputs both directions of the kernel are handled that way.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MOST = 64  # planes that a whole kernel may become
+MAX_PLANES = 64  # planes into which a whole kernel may be unrolled
 
 
-class Thin(nn.Module):
+class FewOutputConv(nn.Module):
     """The same output as `conv`: (k, k), stride 1, zero padding k // 2."""
 
     weight: Tensor
@@ -22,7 +23,7 @@ class Thin(nn.Module):
         super().__init__()
         kernel = conv.weight.detach()
         outputs, inputs, self.taps, _ = kernel.shape
-        self.whole = outputs * self.taps**2 <= MOST
+        self.whole = outputs * self.taps**2 <= MAX_PLANES
         if self.whole:
             planes = kernel.permute(2, 3, 0, 1).reshape(-1, inputs, 1, 1)
         else:
@@ -31,7 +32,7 @@ class Thin(nn.Module):
         self.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, O, H, W)."""
+        """Map (B, C, H, W) to (B, O, H, W)."""
         batch, _, height, width = x.shape
         taps, half = self.taps, self.taps // 2
         planes = F.conv2d(x, self.weight, padding=(0, 0 if self.whole else half))

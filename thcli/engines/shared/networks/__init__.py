@@ -1,1 +1,1 @@
-"""Blocks that the published warping networks share: layers, grids, keypoints, fast inference, strict checkpoints."""
+"""Blocks of the published warping networks, and the base classes of their engines."""

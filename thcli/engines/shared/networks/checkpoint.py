@@ -1,4 +1,7 @@
-"""Published checkpoints into our networks, strictly: what is missing or strange is named, nothing is guessed."""
+"""Strict loading of published checkpoints.
+
+Missing, unexpected and misshapen tensors are named; nothing is guessed.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,51 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def load(network: Network, tensors: Mapping[str, Tensor], where: str) -> Network:
-    """Copies tensors into the network, which is returned in eval mode, without gradients.
+    """Copy tensors into a network.
 
-    Kernels with a time axis of 1 fit ours without it; counters of batches may be absent, as before torch 0.4.1.
-    where: the weights' name, for messages.  Raises WeightsError naming missing, unexpected or misshapen tensors.
+    Of tensors on the meta device only the layout is checked. Kernels with a time axis of 1 fit
+    2-D kernels. Counters of batches may be absent, as before
+    torch 0.4.1.
+
+    Args:
+        network: the network to fill.
+        tensors: state dict of the checkpoint.
+        where: name of the weights, for messages.
+
+    Returns:
+        The network in eval mode, without gradients.
+
+    Raises:
+        WeightsError: tensors are missing, unexpected or misshapen.
     """
     wanted = network.state_dict()
-    given = {key: _flat(value, wanted.get(key)) for key, value in tensors.items()}
+    given = {key: _drop_time_axis(value, wanted.get(key)) for key, value in tensors.items()}
     require_keys(
         given, wanted, f"{where} ({type(network).__name__})", ignore=("num_batches_tracked",)
     )
-    network.load_state_dict(given, strict=False)
+    if not any(tensor.is_meta for tensor in given.values()):
+        network.load_state_dict(given, strict=False)
     return network.eval().requires_grad_(False)
 
 
-def _flat(tensor: Tensor, like: Tensor | None) -> Tensor:
-    """Without the time axis of a (out, in, 1, k, k) kernel where ours is (out, in, k, k)."""
+def _drop_time_axis(tensor: Tensor, like: Tensor | None) -> Tensor:
+    """Drop the time axis of a (out, in, 1, k, k) kernel where the network's is (out, in, k, k)."""
     timed = like is not None and tensor.dim() == 5 and like.dim() == 4 and tensor.shape[2] == 1
     return tensor[:, :, 0] if timed else tensor
 
 
 def without_spectral_norm(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """X.weight_orig, X.weight_u, X.weight_v -> X.weight = weight_orig / sigma, sigma = u . (W v): what inference uses.
+    """Merge spectral norms: X.weight = X.weight_orig / sigma with sigma = u . (W v), as in
+    inference.
 
-    Raises WeightsError when u or v is missing.  Source: Miyato et al. 2018; torch.nn.utils.spectral_norm in eval mode.
+    Source: Miyato et al. 2018; torch.nn.utils.spectral_norm in eval mode.
+
+    Args:
+        tensors: state dict with X.weight_orig, X.weight_u, X.weight_v.
+        where: name of the weights, for messages.
+
+    Raises:
+        WeightsError: u or v is missing.
     """
     out = dict(tensors)
     for key in [key for key in tensors if key.endswith(".weight_orig")]:
@@ -46,7 +70,8 @@ def without_spectral_norm(tensors: Mapping[str, Tensor], where: str) -> dict[str
         names = [stem + "_u", stem + "_v"]
         if absent := [name for name in names if name not in out]:
             raise WeightsError(
-                f"{where} lacks {absent[0]}, which belongs to {key}.", "Is the file complete?"
+                f"{where} lacks {absent[0]}, which belongs to {key}.",
+                "The file may be incomplete: download or convert it again.",
             )
         weight = out.pop(key)
         u, v = (out.pop(name) for name in names)

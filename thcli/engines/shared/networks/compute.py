@@ -1,4 +1,7 @@
-"""Where a backend's networks compute: device, precision, how many pictures at once; the device's errors as ours."""
+"""Device, precision and batch size of a backend's networks.
+
+The device's errors are converted to thcli's.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from thcli.core.device import enough_memory, half_of, prepared
+from thcli.core.device import autocast_dtype, convert_out_of_memory, prepare_device
 from thcli.core.options import RunOptions
 from thcli.engines.shared.fast_conv import fast
 from thcli.engines.shared.memory import keep_memory
@@ -17,34 +20,41 @@ from thcli.engines.shared.memory import keep_memory
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Computing:
-    """What a backend over torch networks is built on. half: the type that autocast computes in; None: float32 throughout."""
+class TorchBackend:
+    """Base class of backends over torch networks.
+
+    half: type that autocast computes in; None: float32 throughout.
+    """
 
     def __init__(self, run: RunOptions) -> None:
-        """Raises DeviceError when the device is not there."""
-        self.device = prepared(run.device, run.threads)
-        self.half = half_of(run.precision, self.device)
-        # A CPU is as quick frame by frame, and then the batch size cannot change a single bit.
+        """Select the device.
+
+        Raises:
+            DeviceError: the device does not exist.
+        """
+        self.device = prepare_device(run.device, run.threads)
+        self.half = autocast_dtype(run.precision, self.device)
+        # A CPU is as fast frame by frame, and then the batch size cannot change a single bit.
         self.batch = 1 if self.device.type == "cpu" else run.batch_size
         if self.device.type == "cpu":
             keep_memory()
 
-    def ready(self, network: Network) -> Network:
-        """A loaded network made quick, on the backend's device; gradients can pass through it."""
-        with torch.no_grad(), self.steering():
-            return fast.prepare(network, self.device, exact=self.half is None)
+    def prepare(self, network: Network) -> Network:
+        """Optimise a loaded network and move it to the device; gradients can still pass."""
+        with torch.no_grad(), self.autocast():
+            return fast.prepare_network(network, self.device, exact=self.half is None)
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """No gradients, the chosen precision, and the device's own errors as ours."""
-        with torch.inference_mode(), self.steering():
+    def inference(self) -> Iterator[None]:
+        """Compute in the chosen precision without gradients; convert the device's errors."""
+        with torch.inference_mode(), self.autocast():
             yield
 
     @contextmanager
-    def steering(self) -> Iterator[None]:
-        """The same with gradients."""
+    def autocast(self) -> Iterator[None]:
+        """Compute in the chosen precision with gradients; convert the device's errors."""
         with (
-            enough_memory(self.device),
+            convert_out_of_memory(self.device),
             torch.autocast(self.device.type, self.half, enabled=self.half is not None),
         ):
             yield

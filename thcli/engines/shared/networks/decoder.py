@@ -1,6 +1,8 @@
-"""The SPADE decoder of face vid2vid and LivePortrait: a warped feature becomes a picture, guided by itself. Keys as published.
+"""SPADE decoder of face vid2vid and LivePortrait, with the keys as published.
 
-Sources: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/generator.py at 9511d25; LivePortrait src/modules/spade_generator.py.
+A warped feature becomes an image and guides every norm itself.
+Sources: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/generator.py at 9511d25;
+LivePortrait src/modules/spade_generator.py at 1986663.
 """
 
 from __future__ import annotations
@@ -13,14 +15,20 @@ from thcli.engines.shared.networks.spade import SpadeBlock
 
 
 class SpadeDecoder(nn.Module):
-    """Occluded feature (B, 256, 64, 64), which also guides every norm -> (B, 3, 256, 256) in [0, 1].
+    """Decoder of an occluded feature (B, 256, 64, 64) to an image (B, 3, 256, 256) in [0, 1].
 
-    shuffle: twice as large, the last convolution giving four pixels at once (LivePortrait).  narrow: divides every width.
+    shuffle: twice the size; the last convolution gives four pixels at once (LivePortrait).
+    width_divisor: divides every width (1: as published).
     """
 
-    def __init__(self, *, shuffle: bool = False, narrow: int = 1):
+    def __init__(self, *, shuffle: bool = False, width_divisor: int = 1):
         super().__init__()
-        a, c, d, hidden = 64 // narrow, 256 // narrow, 512 // narrow, 128 // narrow
+        a, c, d, hidden = (
+            64 // width_divisor,
+            256 // width_divisor,
+            512 // width_divisor,
+            128 // width_divisor,
+        )
         self.fc = convolution(2, c, d, 3)
         for i in range(6):
             self.add_module(f"G_middle_{i}", SpadeBlock(d, d, c, hidden))

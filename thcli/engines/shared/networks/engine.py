@@ -1,7 +1,8 @@
-"""What all engines that render a square crop with torch networks do alike: pictures in and out, batches, precision, motion arrays.
+"""Base class of engines that render a square crop with torch networks.
 
-An engine of this family says how a picture becomes rows of numbers (`look`), what a source gives once (`encode`), how the
-driver's rows become the source's (`carrier`), and how rows become pictures (`paint`).
+It handles images, batches, precision and motion arrays. A subclass defines four steps: from an
+image to motion rows (`extract_motion`), from a source to its features (`encode`), from the driver's
+rows to the source's (`make_transfer`), and from rows to images (`synthesize`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch import Tensor
 from thcli.core.options import MotionOptions, RunOptions, Template
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
-from thcli.engines.shared.motion_rows import LANDMARKS, Carried, Clip, Rows
-from thcli.engines.shared.networks.compute import Computing
+from thcli.engines.shared.motion_rows import LANDMARKS, RetargetedMotion, Rows, SmoothedMotion
+from thcli.engines.shared.networks.compute import TorchBackend
 from thcli.faces.landmarks.landmarks68 import landmarks68
 
 CROP = 256
@@ -28,7 +29,11 @@ CROP = 256
 
 @dataclass(frozen=True)
 class CropSource:
-    """An encoded source. encoded: the networks' own.  rows: the source's own motion, (1, ...) each.  landmarks: (68, 2) or None."""
+    """An encoded source.
+
+    encoded: output of the engine's `encode`.  rows: the source's own motion, (1, ...) each.
+    landmarks: (68, 2) pixels of the crop, or None.  size: (width, height) in pixels.
+    """
 
     encoded: Any
     rows: Rows
@@ -36,8 +41,8 @@ class CropSource:
     size: tuple[int, int] = (CROP, CROP)
 
 
-class CropEngine(Computing, ABC):
-    """The Engine protocol over torch networks. Stateless between calls."""
+class TorchCropEngine(TorchBackend, ABC):
+    """Engine protocol over torch networks. Stateless between calls."""
 
     motion_kind: str
     crop_size = CROP
@@ -47,44 +52,57 @@ class CropEngine(Computing, ABC):
 
     @property
     def mask(self) -> Image | None:
-        """How much of a rendered crop shows where it is put back; None: all but a soft rim."""
+        """Blend mask of a rendered crop; None: all of it but a soft rim."""
         return None
 
     def __init__(self, run: RunOptions, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """shapes: of one frame's rows."""
+        """Select the device. shapes: shape of one frame's entry in each motion array."""
         super().__init__(run)
         self.shapes = shapes
 
     @abstractmethod
-    def look(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Pictures (B, 3, 256, 256) -> the rows that the motion file keeps."""
+    def extract_motion(self, images: Tensor) -> dict[str, Tensor]:
+        """Extract the motion rows that the motion file keeps from images (B, 3, 256, 256)."""
 
     @abstractmethod
-    def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Any:
-        """What a source (1, 3, 256, 256) with those rows gives once."""
+    def encode(self, image: Tensor, rows: dict[str, Tensor]) -> Any:
+        """Encode a source (1, 3, 256, 256) with its motion rows, once."""
 
     @abstractmethod
-    def carrier(
-        self, source: CropSource, clip: Clip, options: MotionOptions
+    def make_transfer(
+        self, source: CropSource, driving: SmoothedMotion, options: MotionOptions
     ) -> Callable[[Rows], Rows]:
-        """The driver's rows -> what `paint` takes, for this source."""
+        """Return the function from the driver's rows to the rows that `synthesize` takes."""
 
     @abstractmethod
-    def paint(self, encoded: Any, rows: dict[str, Tensor]) -> Tensor:
-        """Pictures (B, 3, 256, 256) in [0, 1]."""
+    def synthesize(self, encoded: Any, rows: dict[str, Tensor]) -> Tensor:
+        """Render rows of an encoded source to images (B, 3, 256, 256) in [0, 1]."""
 
-    def encode_source(self, picture: Image, face: Face) -> CropSource:
-        """picture: the (256, 256, 3) crop.  face: in the crop's pixels; its landmarks help to find the best reference frame."""
-        with self.computing():
-            pixels = self.tensor([picture])
-            rows = self.look(pixels)
+    def encode_source(self, image: Image, face: Face) -> CropSource:
+        """Encode a source crop.
+
+        Args:
+            image: (256, 256, 3) crop.
+            face: in the crop's pixels; its landmarks help to find the best reference frame.
+        """
+        with self.inference():
+            pixels = self.tensor([image])
+            rows = self.extract_motion(pixels)
             encoded = self.encode(pixels, rows)
         return CropSource(
-            encoded, {name: row.cpu().numpy() for name, row in rows.items()}, points_of(face)
+            encoded, {name: row.cpu().numpy() for name, row in rows.items()}, landmarks_of(face)
         )
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
-        """frames: 256 x 256 crops. Rows of frames without a face are zero and not valid."""
+        """Extract the motion of driving frames.
+
+        Args:
+            frames: 256 x 256 crops.
+            faces: the face in each crop, or None.
+
+        Returns:
+            Motion whose rows are zero and not valid for frames without a face.
+        """
         valid = np.array([face is not None for face in faces], bool)
         arrays: dict[str, Array32] = {
             n: np.zeros((len(frames), *s), np.float32) for n, s in self.shapes.items()
@@ -92,12 +110,11 @@ class CropEngine(Computing, ABC):
         seen = np.flatnonzero(valid)
         for start in range(0, len(seen), self.batch):
             chosen = seen[start : start + self.batch]
-            with self.computing():
-                for name, rows in self.look(
-                    self.tensor([frames[i].pixels for i in chosen])
-                ).items():
+            with self.inference():
+                pixels = self.tensor([frames[i].pixels for i in chosen])
+                for name, rows in self.extract_motion(pixels).items():
                     arrays[name][chosen] = rows.float().cpu().numpy()
-        points = [None if face is None else points_of(face) for face in faces]
+        points = [None if face is None else landmarks_of(face) for face in faces]
         known = np.array([p is not None for p in points])
         if valid.any() and known[valid].all():
             arrays[LANDMARKS] = np.stack(
@@ -109,38 +126,51 @@ class CropEngine(Computing, ABC):
     def retarget(
         self, source: CropSource, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
-        """Raises MediaError for another engine's motion, NoFaceError when it shows no face, UsageError for options it cannot follow."""
-        clip = Clip(motion, self.motion_kind, options.smooth, causal=options.causal)
-        return Carried(f"{self.motion_kind}-target", clip, self.carrier(source, clip, options))
+        """Transfer a driving motion to a source.
+
+        Raises:
+            MediaError: the motion is another engine's.
+            NoFaceError: the motion shows no face.
+            UsageError: the engine cannot follow the options.
+        """
+        driving = SmoothedMotion(motion, self.motion_kind, options.smooth, causal=options.causal)
+        transfer = self.make_transfer(source, driving, options)
+        return RetargetedMotion(f"{self.motion_kind}-target", driving, transfer)
 
     def render(
         self, source: CropSource, motion: Motion, frames: Sequence[Frame] | None
     ) -> list[Image]:
-        """motion: a window of what `retarget` gave. (256, 256, 3) uint8 pictures, rounded to nearest."""
+        """Render a window of the motion that `retarget` gave.
+
+        Returns:
+            Images (256, 256, 3) uint8, rounded to nearest.
+        """
         out: list[Image] = []
         for start in range(0, len(motion), self.batch):
             rows = {
                 name: np.asarray(a[start : start + self.batch], np.float32)
                 for name, a in motion.arrays.items()
             }
-            with self.computing():
-                pictures = self.paint(
+            with self.inference():
+                images = self.synthesize(
                     source.encoded,
                     {n: torch.from_numpy(a).to(self.device) for n, a in rows.items()},
                 )
-                out += images_from_tensor(pictures)
+                out += images_from_tensor(images)
         return out
 
-    def tensor(self, pictures: Sequence[Any]) -> Tensor:
-        """(H, W, 3) uint8 or uint16 pictures -> (B, 3, 256, 256) float32 in [0, 1] on the device."""
-        scaled = [as_unit(picture) for picture in pictures]
+    def tensor(self, images: Sequence[Any]) -> Tensor:
+        """Convert (H, W, 3) uint8 or uint16 images to (B, 3, 256, 256) float32 in [0, 1] on the
+        device.
+        """
+        scaled = [to_unit_image(image) for image in images]
         return torch.from_numpy(np.stack(scaled)).to(self.device).permute(0, 3, 1, 2).contiguous()
 
 
-def as_unit(picture: Any, side: int = CROP) -> Array32:
-    """A picture of any size as (side, side, 3) float32 in [0, 1]."""
-    unit = np.float32(1 / np.iinfo(picture.dtype).max)
-    pixels = picture.astype(np.float32) * unit
+def to_unit_image(image: Any, side: int = CROP) -> Array32:
+    """Resize an integer image of any size to (side, side, 3) float32 in [0, 1]."""
+    unit = np.float32(1 / np.iinfo(image.dtype).max)
+    pixels = image.astype(np.float32) * unit
     if pixels.shape[:2] != (side, side):
         shrinks = max(pixels.shape[:2]) > side
         pixels = cv2.resize(
@@ -149,14 +179,14 @@ def as_unit(picture: Any, side: int = CROP) -> Array32:
     return np.asarray(pixels, np.float32)
 
 
-def images_from_tensor(pictures: Tensor) -> list[Image]:
-    """Pictures (B, 3, H, W) in [0, 1] as (H, W, 3) uint8, rounded to nearest."""
-    eight = (pictures.float().clamp(0, 1) * 255).round_().to(torch.uint8)
+def images_from_tensor(images: Tensor) -> list[Image]:
+    """Convert images (B, 3, H, W) in [0, 1] to (H, W, 3) uint8, rounded to nearest."""
+    eight = (images.float().clamp(0, 1) * 255).round_().to(torch.uint8)
     return list(eight.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
-def points_of(face: Face) -> Array32 | None:
-    """The face's 68 landmarks (68, 2), from its mesh or its own; None when it has neither."""
+def landmarks_of(face: Face) -> Array32 | None:
+    """Return a face's 68 landmarks (68, 2), from its mesh or its points; None without either."""
     if face.mesh is not None:
         return np.ascontiguousarray(landmarks68(face.mesh)[:, :2])
     if face.points is not None and len(face.points) == 68:

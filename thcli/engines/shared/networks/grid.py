@@ -1,8 +1,9 @@
-"""Grids, keypoint maps and sampling, in 2 and 3 dimensions.
+"""Grids, keypoint heatmaps and sampling, in 2 and 3 dimensions.
 
-Convention: a point is (x, y) or (x, y, z), each in [-1, 1], the ends at the *centres* of the outermost pixels; sizes are (h, w)
-or (d, h, w); grids have the point on their last axis. `aligned` is grid_sample's align_corners, which differs between the
-papers' own PyTorch (True up to 1.2) and today's default (False); each network says which of them its checkpoint wants.
+Convention: a point is (x, y) or (x, y, z), each in [-1, 1], the ends at the *centres* of the
+outermost pixels. Sizes are (h, w) or (d, h, w). Grids have the point on their last axis. `aligned`
+is grid_sample's align_corners, which differs between the papers' own PyTorch (True up to 1.2) and
+today's default (False); each network states which one its checkpoint needs.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from torch import Tensor
 
 @lru_cache(64)
 def axis(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(size,) coordinates of pixel centres, from -1 to 1. Read-only."""
+    """Return the coordinates of pixel centres, (size,) from -1 to 1. Read-only."""
     with torch.inference_mode(False):  # cached: usable in training too
         return 2 * (torch.arange(size, device=device, dtype=dtype) / (size - 1)) - 1
 
 
 @lru_cache(32)
 def identity(sizes: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(*sizes, dims): every pixel's own point. Read-only."""
+    """Return every pixel's own point, (*sizes, dims). Read-only."""
     with torch.inference_mode(False):
         lines = torch.meshgrid(*(axis(n, device, dtype) for n in sizes), indexing="ij")
         return torch.stack(lines[::-1], -1)
 
 
 def expectation(heat: Tensor) -> Tensor:
-    """(B, K, *sizes) heatmaps that sum to 1 -> (B, K, dims) mean points."""
+    """Compute the mean points (B, K, dims) of heatmaps (B, K, *sizes) that sum to 1."""
     sizes = heat.shape[2:]
     out = []
     for a in reversed(range(len(sizes))):
@@ -41,12 +42,14 @@ def expectation(heat: Tensor) -> Tensor:
 
 
 def softmax_maps(logits: Tensor, temperature: float) -> Tensor:
-    """(B, K, *sizes) -> the softmax over all positions of logits / temperature."""
+    """Compute the softmax of logits (B, K, *sizes) / temperature over all positions."""
     return F.softmax(logits.flatten(2) / temperature, -1).view_as(logits)
 
 
 def gaussians(points: Tensor, sizes: Sequence[int], variance: float) -> Tensor:
-    """exp(-|z - point|^2 / (2 variance)): points (..., dims) -> (..., *sizes)."""
+    """Compute exp(-|z - point|^2 / (2 variance)) at every position z: points (..., dims) give (...,
+    *sizes).
+    """
     dims = len(sizes)
     out = torch.ones((), device=points.device, dtype=points.dtype)
     for a, size in enumerate(sizes):
@@ -57,35 +60,45 @@ def gaussians(points: Tensor, sizes: Sequence[int], variance: float) -> Tensor:
 
 
 def sample(x: Tensor, grid: Tensor, *, aligned: bool) -> Tensor:
-    """Bi- or trilinear reading of x (B, C, *sizes) at grid (B, *out sizes, dims); outside is zero."""
+    """Sample x (B, C, *sizes) linearly at grid (B, *out sizes, dims); zero outside."""
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=aligned)
 
 
-def shift(x: Tensor, offsets: Tensor, *, aligned: bool) -> Tensor:
-    """What `sample` gives at identity + offset, for grids that only translate: x (B, C, *sizes), offsets (B, K, dims) -> (B, K, C, *sizes).
+def sample_shifted(x: Tensor, offsets: Tensor, *, aligned: bool) -> Tensor:
+    """Compute `sample` at identity + offset, for grids that only translate.
 
-    Linear reading on a regular grid works on each axis alone, so it is a small matrix product an axis.
+    Linear interpolation on a regular grid is separable, so each axis is a small matrix product.
+
+    Args:
+        x: (B, C, *sizes).
+        offsets: (B, K, dims).
+
+    Returns:
+        (B, K, C, *sizes).
     """
     batch, _, *sizes = x.shape
     out = x[:, None]
     for a in reversed(range(len(sizes))):
-        reader = _reader(offsets[..., len(sizes) - 1 - a], sizes[a], aligned)  # (B, K, out, in)
+        matrix = _interpolation_matrix(
+            offsets[..., len(sizes) - 1 - a], sizes[a], aligned
+        )  # (B, K, out, in)
         shape = out.shape
         if a == len(sizes) - 1:
-            out = out.reshape(batch, shape[1], -1, sizes[a]) @ reader.transpose(-1, -2)
+            out = out.reshape(batch, shape[1], -1, sizes[a]) @ matrix.transpose(-1, -2)
         else:
-            rows = out.reshape(
-                batch, shape[1], shape[2:3].numel() * shape[3 : 3 + a].numel(), sizes[a], -1
-            )
-            out = reader[:, :, None] @ rows
+            count = shape[2:3].numel() * shape[3 : 3 + a].numel()
+            rows = out.reshape(batch, shape[1], count, sizes[a], -1)
+            out = matrix[:, :, None] @ rows
         out = out.reshape(batch, offsets.shape[1], *shape[2:])
     return out
 
 
-def _reader(offset: Tensor, size: int, aligned: bool) -> Tensor:
-    """(..., size, size): row i holds the weights with which position i + offset reads each pixel; none outside."""
+def _interpolation_matrix(offset: Tensor, size: int, aligned: bool) -> Tensor:
+    """Compute the (..., size, size) matrix of linear interpolation at position + offset.
+
+    Row i holds the weights with which position i reads each pixel; positions outside read zero.
+    """
     at = axis(size, offset.device, offset.dtype) + offset[..., None]
     pixel = (at + 1) * ((size - 1) / 2) if aligned else ((at + 1) * size - 1) / 2
-    return (
-        1 - (pixel[..., None] - torch.arange(size, device=offset.device, dtype=offset.dtype)).abs()
-    ).clamp_(min=0)
+    columns = torch.arange(size, device=offset.device, dtype=offset.dtype)
+    return (1 - (pixel[..., None] - columns).abs()).clamp_(min=0)

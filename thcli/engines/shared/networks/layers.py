@@ -1,13 +1,16 @@
 """Convolution blocks of the warping networks; attribute names are the published checkpoints' keys.
 
-`dims` is 2 for (B, C, H, W) and 3 for (B, C, D, H, W), or FLAT for the latter with kernels of depth 1; depth is never scaled. A block that normalises lists in FOLDS which
-convolution is followed by which norm, so that `fast.prepare` can merge the two.
-Sources: first-order-model modules/util.py; face-vid2vid modules/util.py; monkey-net modules/util.py.
+`dims` is 2 for (B, C, H, W) and 3 for (B, C, D, H, W), or FLAT for the latter with kernels of depth
+1; depth is never scaled. A block that normalises lists in FOLDS which convolution is followed by
+which norm, so that `fast.prepare_network` can merge the two.
+Sources: first-order-model modules/util.py; face-vid2vid modules/util.py; monkey-net
+modules/util.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -15,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.engines.shared.fast_conv.enlarged import Enlarged, pays
+from thcli.engines.shared.fast_conv.enlarged import UpsampleConv, is_faster
 
 FLAT = 1
 
@@ -23,7 +26,7 @@ FLAT = 1
 def convolution(
     dims: int, inputs: int, outputs: int, kernel: int, groups: int = 1, padding: int | None = None
 ) -> nn.Module:
-    """A biased convolution, zero-padded to keep the size unless `padding` says otherwise."""
+    """Create a biased convolution, zero-padded to keep the size unless `padding` is given."""
     pad = kernel // 2 if padding is None else padding
     if dims == FLAT:
         return nn.Conv3d(inputs, outputs, (1, kernel, kernel), padding=(0, pad, pad), groups=groups)
@@ -32,18 +35,18 @@ def convolution(
 
 
 def norm(dims: int, channels: int) -> nn.Module:
-    """Batch norm, eps 1e-5, affine, running statistics."""
+    """Create a batch norm: eps 1e-5, affine, running statistics."""
     return nn.BatchNorm2d(channels) if dims == 2 else nn.BatchNorm3d(channels)
 
 
 def rectify(x: Tensor, slope: float = 0.0) -> Tensor:
-    """ReLU, leaky when slope is not 0; in place where no gradient can pass."""
+    """Apply ReLU, leaky when slope is not 0; in place where no gradient can pass."""
     inplace = not torch.is_grad_enabled()
     return F.leaky_relu(x, slope, inplace) if slope else F.relu(x, inplace)
 
 
-class Same(nn.Module):
-    """Convolution, norm, (leaky) ReLU, same size."""
+class SameBlock(nn.Module):
+    """Convolution, norm and (leaky) ReLU; the size is kept."""
 
     FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("conv", "norm"),)
 
@@ -66,8 +69,8 @@ class Same(nn.Module):
         return rectify(self.norm(self.conv(x)), self.slope)
 
 
-class Down(Same):
-    """Convolution 3, norm, ReLU, 2 x 2 average: half the height and width."""
+class DownBlock(SameBlock):
+    """Convolution 3, norm, ReLU and 2 x 2 average pooling: half the height and width."""
 
     def __init__(self, inputs: int, outputs: int, *, dims: int = 2):
         super().__init__(inputs, outputs, dims=dims)
@@ -78,8 +81,8 @@ class Down(Same):
         return out
 
 
-class Up(Same):
-    """Nearest x 2 in height and width, convolution 3, norm, ReLU."""
+class UpBlock(SameBlock):
+    """Nearest upsampling x 2 in height and width, convolution 3, norm and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, *, dims: int = 2):
         super().__init__(inputs, outputs, dims=dims)
@@ -90,14 +93,14 @@ class Up(Same):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.enlarge(x))
 
-    def quicken(self) -> None:
-        """Enlarging and convolving in one step; for inference."""
-        if isinstance(self.conv, nn.Conv2d | nn.Conv3d) and pays(self.conv):
-            self.conv, self.enlarge = Enlarged(self.conv, 2), nn.Identity()
+    def fuse_for_inference(self) -> None:
+        """Merge upsampling and convolution into one step."""
+        if isinstance(self.conv, nn.Conv2d | nn.Conv3d) and is_faster(self.conv):
+            self.conv, self.enlarge = UpsampleConv(self.conv, 2), nn.Identity()
 
 
-class Residual(nn.Module):
-    """norm1, ReLU, conv1, norm2, ReLU, conv2, plus the input; nothing after."""
+class ResidualBlock(nn.Module):
+    """norm1, ReLU, conv1, norm2, ReLU, conv2, plus the input; no activation after."""
 
     FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("conv1", "norm2"),)
 
@@ -114,18 +117,19 @@ class Residual(nn.Module):
         return out.add_(x)
 
 
-def residuals(stem: str, count: int, channels: int, *, dims: int = 2) -> nn.Sequential:
-    """Residual blocks one after the other, named stem0, stem1, …"""
+def residual_blocks(stem: str, count: int, channels: int, *, dims: int = 2) -> nn.Sequential:
+    """Create `count` residual blocks in sequence, named stem0, stem1, …"""
     out = nn.Sequential()
     for i in range(count):
-        out.add_module(f"{stem}{i}", Residual(channels, dims=dims))
+        out.add_module(f"{stem}{i}", ResidualBlock(channels, dims=dims))
     return out
 
 
 class AntiAlias(nn.Module):
-    """Reduces (B, C, H, W) by a whole factor: a Gaussian, then every factor-th pixel from 0.
+    """Reduction of (B, C, H, W) by a whole factor: a Gaussian, then every factor-th pixel from 0.
 
-    The kernel is a buffer of the checkpoint: sigma (factor - 1) / 2, 2 * round(4 sigma) + 1 taps, zero padding.
+    The kernel is a buffer of the checkpoint: sigma (factor - 1) / 2, 2 * round(4 sigma) + 1 taps,
+    zero padding.
     """
 
     weight: Tensor
@@ -143,13 +147,31 @@ class AntiAlias(nn.Module):
         return F.conv2d(x, self.weight, stride=self.factor, padding=self.margin, groups=x.shape[1])
 
 
-class Encoder(nn.Module):
-    """Down blocks, widths expansion * 2^i capped at `most`; returns the input and every block's output."""
+@dataclass(frozen=True, slots=True)
+class PyramidSize:
+    """Size of an encoder and its decoder, in the published configs' terms.
 
-    def __init__(self, expansion: int, inputs: int, blocks: int, most: int, *, dims: int = 2):
+    expansion: width of the largest level (block_expansion).  inputs: channels of the input.
+    blocks: number of levels.  max_width: limit of every level's width (max_features).
+    """
+
+    expansion: int
+    inputs: int
+    blocks: int
+    max_width: int
+
+    def width(self, level: int) -> int:
+        """Return the width of a level; level 0 has the input's resolution."""
+        return min(self.max_width, self.expansion << level)
+
+
+class Encoder(nn.Module):
+    """Down blocks; the output is the input and every block's output."""
+
+    def __init__(self, size: PyramidSize, *, dims: int = 2):
         super().__init__()
-        widths = [inputs] + [min(most, expansion * 2 ** (i + 1)) for i in range(blocks)]
-        self.down_blocks = nn.ModuleList(Down(a, b, dims=dims) for a, b in pairwise(widths))
+        widths = [size.inputs, *(size.width(i + 1) for i in range(size.blocks))]
+        self.down_blocks = nn.ModuleList(DownBlock(a, b, dims=dims) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         out = [x]
@@ -159,20 +181,20 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Up blocks; after each, the encoder's tensor of that size is appended on the channel axis (up output, then skip).
+    """Up blocks with skips: after each, the encoder's tensor of that size is appended.
 
-    extra: channels that every skip has beyond the encoder's own.  Result: expansion + inputs + extra channels, or, with a last
-    convolution 3, `outputs` (followed by norm and ReLU when `normed`).
+    The channels are the block's output, then the skip. The result has expansion + inputs + extra
+    channels, or, after a last convolution 3, `outputs` channels, followed by norm and ReLU when
+    `normed`.
+
+    extra: channels of every skip beyond the encoder's own.
     """
 
     FOLDS: ClassVar[Sequence[tuple[str, str]]] = (("conv", "norm"),)
 
     def __init__(
         self,
-        expansion: int,
-        inputs: int,
-        blocks: int,
-        most: int,
+        size: PyramidSize,
         *,
         dims: int = 2,
         extra: int = 0,
@@ -181,11 +203,11 @@ class Decoder(nn.Module):
     ):
         super().__init__()
         ups = []
-        for i in reversed(range(blocks)):
-            wide = (1 if i == blocks - 1 else 2) * min(most, expansion * 2 ** (i + 1)) + extra
-            ups.append(Up(wide, min(most, expansion * 2**i), dims=dims))
+        for i in reversed(range(size.blocks)):
+            skips = 1 if i == size.blocks - 1 else 2
+            ups.append(UpBlock(skips * size.width(i + 1) + extra, size.width(i), dims=dims))
         self.up_blocks = nn.ModuleList(ups)
-        wide = expansion + inputs + extra
+        wide = size.expansion + size.inputs + extra
         self.conv: nn.Module = convolution(dims, wide, outputs, 3) if outputs else nn.Identity()
         self.norm: nn.Module = norm(dims, outputs) if normed else nn.Identity()
         self.channels, self.normed = outputs or wide, normed
@@ -201,22 +223,10 @@ class Decoder(nn.Module):
 class Hourglass(nn.Module):
     """Encoder and decoder with skips at every size; outputs and normed as in `Decoder`."""
 
-    def __init__(
-        self,
-        expansion: int,
-        inputs: int,
-        blocks: int,
-        most: int,
-        *,
-        dims: int = 2,
-        outputs: int = 0,
-        normed: bool = False,
-    ):
+    def __init__(self, size: PyramidSize, *, dims: int = 2, outputs: int = 0, normed: bool = False):
         super().__init__()
-        self.encoder = Encoder(expansion, inputs, blocks, most, dims=dims)
-        self.decoder = Decoder(
-            expansion, inputs, blocks, most, dims=dims, outputs=outputs, normed=normed
-        )
+        self.encoder = Encoder(size, dims=dims)
+        self.decoder = Decoder(size, dims=dims, outputs=outputs, normed=normed)
         self.channels = self.decoder.channels
 
     def forward(self, x: Tensor) -> Tensor:

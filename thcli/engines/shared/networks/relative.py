@@ -1,43 +1,57 @@
-"""Engines whose driver's rows are added to the source's own: the change since the frame in which the two look most alike."""
+"""Engines that add the driver's change since a reference frame to the source's own rows.
+
+The reference is the driving frame whose face shape is closest to the source's.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from thcli.core.options import MotionOptions, RunOptions
-from thcli.engines.shared.motion_rows import Clip, Rows, blended, gains
-from thcli.engines.shared.networks.engine import CropEngine, CropSource
+from thcli.engines.shared.motion_rows import Rows, SmoothedMotion, blend_rows, transfer_gains
+from thcli.engines.shared.networks.engine import CropSource, TorchCropEngine
 
-Change = Callable[[Rows], Rows]
+RowTransfer = Callable[[Rows], Rows]
 
 
-class RelativeEngine(CropEngine):
-    """Absolute: the driver's rows as they are. Relative: the source's own, changed as the driver's have since the reference frame."""
+class RelativeEngine(TorchCropEngine):
+    """Base class of engines with relative and absolute motion.
+
+    Absolute: the driver's rows unchanged. Relative: the source's own rows plus the driver's change
+    since the reference frame.
+    """
 
     @abstractmethod
-    def since(self, first: Rows, own: Rows) -> Change:
-        """The driver's rows -> the source's, moved alike. first: the driver's at the reference frame.  own: the source's, (1, ...) each."""
+    def relative_change(self, first: Rows, own: Rows) -> RowTransfer:
+        """Return the function from the driver's rows to the source's under the same change.
 
-    def carrier(self, source: CropSource, clip: Clip, options: MotionOptions) -> Change:
-        share, _ = gains(options, self.motion_kind, parted=False)
+        Args:
+            first: the driver's rows (1, ...) at the reference frame.
+            own: the source's rows (1, ...).
+        """
+
+    def make_transfer(
+        self, source: CropSource, driving: SmoothedMotion, options: MotionOptions
+    ) -> RowTransfer:
+        share, _ = transfer_gains(options, self.motion_kind, separable=False)
         own = source.rows
         if options.mode == "absolute":
-            return lambda rows: blended(own, rows, share)
-        change = self.since(clip.row(clip.best_frame(source.landmarks)), own)
-        return lambda rows: blended(own, change(rows), share)
+            return lambda rows: blend_rows(own, rows, share)
+        change = self.relative_change(driving.row(driving.best_frame(source.landmarks)), own)
+        return lambda rows: blend_rows(own, change(rows), share)
 
 
 class KeypointEngine(RelativeEngine):
-    """A keypoint detector and a generator that is driven by its keypoints: FOMM and Monkey-Net.
+    """A keypoint detector and a generator that its keypoints drive: FOMM and Monkey-Net.
 
-    kind: the networks' tuple of keypoints, whose fields are the motion's rows.
+    keypoint_type: the networks' tuple of keypoints, whose fields are the motion's rows.
     """
 
-    kind: Callable[..., Any]
+    keypoint_type: Callable[..., Any]
 
     def __init__(
         self,
@@ -47,14 +61,16 @@ class KeypointEngine(RelativeEngine):
         shapes: Mapping[str, tuple[int, ...]],
     ) -> None:
         super().__init__(run, shapes)
-        self.detector, self.generator = self.ready(detector), self.ready(generator)
+        self.detector, self.generator = self.prepare(detector), self.prepare(generator)
 
-    def look(self, pictures: Tensor) -> dict[str, Tensor]:
-        return self.detector(pictures)._asdict()  # type: ignore[no-any-return]  # torch's modules return Any
+    def extract_motion(self, images: Tensor) -> dict[str, Tensor]:
+        out: dict[str, Tensor] = self.detector(images)._asdict()
+        return out
 
-    def encode(self, picture: Tensor, rows: dict[str, Tensor]) -> Any:
-        encode: Callable[..., Any] = self.generator.encode  # type: ignore[assignment]  # torch's modules may hold anything
-        return encode(picture, type(self).kind(**rows))
+    def encode(self, image: Tensor, rows: dict[str, Tensor]) -> Any:
+        encode = cast(Callable[..., Any], self.generator.encode)  # not declared by nn.Module
+        return encode(image, type(self).keypoint_type(**rows))
 
-    def paint(self, encoded: Any, rows: dict[str, Tensor]) -> Tensor:
-        return self.generator(encoded, type(self).kind(**rows))  # type: ignore[no-any-return]  # torch's modules return Any
+    def synthesize(self, encoded: Any, rows: dict[str, Tensor]) -> Tensor:
+        out: Tensor = self.generator(encoded, type(self).keypoint_type(**rows))
+        return out

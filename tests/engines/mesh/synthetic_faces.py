@@ -1,4 +1,8 @@
-"""Sources and targets for the renderer's tests: the mean face as a drawing, and scikit-image's astronaut with her mesh beside her."""
+"""Synthetic sources and targets for the renderer's tests.
+
+One source is the mean face drawn as flat polygons, the other is scikit-image's astronaut with her
+stored mesh.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.geometry import box_of, matrix_from_rotvec
+from thcli.core.geometry import bounding_box, matrix_from_rotvec
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import prepared_source
 from thcli.engines.mesh.anatomy import CHIN, EYES, FOREHEAD, LIPS
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import neutral
-from thcli.motion.render_target import Target
+from thcli.motion.render_target import RenderTarget
 
 SKIN, INSIDE, WHITE, IRIS, GROUND = (
     (205, 160, 140),
@@ -26,15 +30,18 @@ SKIN, INSIDE, WHITE, IRIS, GROUND = (
 )
 
 
-def placed(width: int, height: int, share: float = 0.45) -> Array:
-    """The mean face, open-eyed and with its lips together, in the middle of a picture; its height is `share` of the picture's."""
+def centred_mesh(width: int, height: int, share: float = 0.45) -> Array:
+    """Place the mean face, eyes open and lips together, in the middle of an image.
+
+    share: height of the face over that of the image.
+    """
     face = neutral()
     scale = share * height / float(np.linalg.norm(face[FOREHEAD] - face[CHIN]))
     return np.asarray(face * scale + ((width - 1) / 2, (height - 1) / 2, 0.0))
 
 
-def irises(mesh: Array) -> Array:
-    """(2, 5, 2) in the middle of each eye, a fifth of its width in radius."""
+def iris_points(mesh: Array) -> Array:
+    """Place (2, 5, 2) iris points in the middle of each eye, with a radius of 0.2 eye widths."""
     out = []
     for ring in EYES:
         middle, width = (
@@ -45,9 +52,9 @@ def irises(mesh: Array) -> Array:
     return np.stack(out)
 
 
-def face_of(mesh: Array, iris: npt.NDArray[np.floating] | None = None) -> Face:
+def make_face(mesh: Array, iris: npt.NDArray[np.floating] | None = None) -> Face:
     return Face(
-        box_of(mesh),
+        bounding_box(mesh),
         1.0,
         None,
         mesh.astype(np.float32),
@@ -56,8 +63,11 @@ def face_of(mesh: Array, iris: npt.NDArray[np.floating] | None = None) -> Face:
     )
 
 
-def drawn(mesh: Array, width: int, height: int, *, plain: bool = False) -> Image:
-    """A picture of a mesh: skin, eyes and lips as flat polygons over a ground with lines; plain: one colour, skin."""
+def render_face(mesh: Array, width: int, height: int, *, plain: bool = False) -> Image:
+    """Draw a mesh: skin, eyes and lips as flat polygons over a ground with lines.
+
+    plain: skin colour only.
+    """
     if plain:
         return np.full((height, width, 3), SKIN, np.uint8)
     out = np.full((height, width, 3), GROUND, np.uint8)
@@ -69,7 +79,7 @@ def drawn(mesh: Array, width: int, height: int, *, plain: bool = False) -> Image
     fill(topology.OVAL, SKIN)
     fill(topology.LIPS_OUTER, (170, 80, 80))
     fill(LIPS, INSIDE)
-    for ring, iris in zip(EYES, irises(mesh), strict=True):
+    for ring, iris in zip(EYES, iris_points(mesh), strict=True):
         fill(ring, WHITE)
         radius = float(np.linalg.norm(iris[1] - iris[0]))
         ball = out.copy()
@@ -82,12 +92,13 @@ def drawn(mesh: Array, width: int, height: int, *, plain: bool = False) -> Image
             cv2.LINE_AA,
             4,
         )
-        inside = polygon(mesh[ring, :2], width, height)
+        inside = polygon_mask(mesh[ring, :2], width, height)
         out[inside] = ball[inside]
     return out
 
 
-def polygon(points: Array, width: int, height: int, grow: int = 0) -> npt.NDArray[np.bool_]:
+def polygon_mask(points: Array, width: int, height: int, grow: int = 0) -> npt.NDArray[np.bool_]:
+    """Fill a polygon, dilated (or eroded) by `grow` pixels: (height, width) bool."""
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)
     if grow:
@@ -98,7 +109,7 @@ def polygon(points: Array, width: int, height: int, grow: int = 0) -> npt.NDArra
     return np.asarray(mask > 0)
 
 
-def source(
+def make_source(
     width: int = 256,
     height: int = 256,
     *,
@@ -106,30 +117,30 @@ def source(
     person: Array32 | None = None,
     share: float = 0.45,
 ) -> prepared_source.MeshSource:
-    mesh = placed(width, height, share)
+    mesh = centred_mesh(width, height, share)
     return prepared_source.prepare(
-        drawn(mesh, width, height, plain=plain), face_of(mesh, irises(mesh)), person
+        render_face(mesh, width, height, plain=plain), make_face(mesh, iris_points(mesh)), person
     )
 
 
 @cache
 def astronaut(matte: bool = True) -> prepared_source.MeshSource:
-    import skimage.data
+    from skimage import data
 
-    picture = np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    image = np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # untyped
 
     with np.load(Path(__file__).parent / "astronaut.npz") as known:
         person = known["person"].astype(np.float32) / 255
-        face = face_of(known["mesh"].astype(np.float64), known["iris"])
-    return prepared_source.prepare(picture, face, person if matte else None)
+        face = make_face(known["mesh"].astype(np.float64), known["iris"])
+    return prepared_source.prepare(image, face, person if matte else None)
 
 
-def still(of: prepared_source.MeshSource) -> Target:
-    return Target(of.mesh, np.zeros((2, 2)), np.ones(2))
+def rest_target(source: prepared_source.MeshSource) -> RenderTarget:
+    return RenderTarget(source.mesh, np.zeros((2, 2)), np.ones(2))
 
 
-def moved(
-    of: prepared_source.MeshSource,
+def make_target(
+    source: prepared_source.MeshSource,
     *,
     turn: tuple[float, float, float] = (0, 0, 0),
     grow: float = 1.0,
@@ -137,23 +148,32 @@ def moved(
     mouth: float = 0.0,
     lids: float = 1.0,
     gaze: float = 0.0,
-) -> Target:
-    """A target of a source. turn: degrees about x (nod), y, z.  shift: face heights.  mouth: gap, in lip widths.  lids: of the own gap."""
-    mesh = of.mesh.copy()
-    tall = float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2]))
+) -> RenderTarget:
+    """Create a target of a source.
+
+    Args:
+        turn: degrees about x (nod), y and z.
+        grow: scale.
+        shift: right and down, in face heights.
+        mouth: gap in lip widths.
+        lids: gap over the source's own.
+        gaze: shift of the irises along the eye, in eye widths.
+    """
+    mesh = source.mesh.copy()
+    face_size = float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2]))
     wide = float(np.linalg.norm(mesh[LIPS[10], :2] - mesh[LIPS[0], :2]))
     lower, upper = topology.LIPS.lower, topology.LIPS.upper
     profile = np.sin(np.linspace(0.3, np.pi - 0.3, len(lower)))
     drop = mouth * wide * profile - (mesh[lower, 1] - mesh[upper, 1])
     mesh[lower, 1] += drop
-    # what lies below goes along, most of it in the middle
-    middle = of.mesh[LIPS, :2].mean(0)
-    below = (of.mesh[:, 1] > middle[1]) & ~np.isin(np.arange(len(mesh)), LIPS)
-    mesh[below, 1] += drop[4] * np.exp(-(((of.mesh[below, 0] - middle[0]) / (0.7 * wide)) ** 2))
+    # the points below follow, most of all in the middle
+    middle = source.mesh[LIPS, :2].mean(0)
+    below = (source.mesh[:, 1] > middle[1]) & ~np.isin(np.arange(len(mesh)), LIPS)
+    mesh[below, 1] += drop[4] * np.exp(-(((source.mesh[below, 0] - middle[0]) / (0.7 * wide)) ** 2))
     for lid in topology.LIDS:
         mesh[lid.upper] = mesh[lid.lower] + lids * (mesh[lid.upper] - mesh[lid.lower])
-    pivot = of.mesh.mean(0)
+    pivot = source.mesh.mean(0)
     rotation = matrix_from_rotvec(np.radians(turn))
     mesh = (mesh - pivot) @ rotation.T * grow + pivot
-    mesh[:, :2] += np.array(shift) * tall
-    return Target(mesh, np.full((2, 2), (gaze, 0.0)), np.full(2, lids))
+    mesh[:, :2] += np.array(shift) * face_size
+    return RenderTarget(mesh, np.full((2, 2), (gaze, 0.0)), np.full(2, lids))
