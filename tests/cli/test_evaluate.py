@@ -1,4 +1,4 @@
-"""The eval commands alike: a report that exists is not replaced, and nothing is measured first."""
+"""Tests of the eval commands: an existing report is kept, and nothing is measured first."""
 
 from __future__ import annotations
 

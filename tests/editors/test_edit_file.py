@@ -1,4 +1,4 @@
-"""The edit file: what is written comes back; nothing else is taken for one."""
+"""Tests of the edit file: round trip, refusal of invalid files."""
 
 from __future__ import annotations
 
@@ -70,32 +70,32 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
         edit_file.save(tmp_path / "no" / "b.edit.safetensors", LEARNT)
 
 
-def written(step: Array32 | None = None, **words: str) -> bytes:
-    """A file with some words or numbers in place of its own."""
-    sound = edit_file.packed(LEARNT)
-    length = int.from_bytes(sound[:8], "little")
-    own = json.loads(sound[8 : 8 + length])["__metadata__"]
+def file_bytes(step: Array32 | None = None, **words: str) -> bytes:
+    """Return the bytes of a file with some metadata or another step in place of its own."""
+    valid = edit_file.serialize(LEARNT)
+    length = int.from_bytes(valid[:8], "little")
+    own = json.loads(valid[8 : 8 + length])["__metadata__"]
     return save({"step": STEP if step is None else step}, {**own, **words})
 
 
 BAD = {
-    "not of an edit": written(format="thcli-motion"),
-    "version 7": written(version="7"),
-    "no sensible number": written(scale="nan"),
-    "too long": written(target="x" * 2000),
-    "not JSON": written(attributes="{"),
-    "not names with strengths": written(attributes='{"beard": "much"}'),
-    "which editor": written(editor=""),
-    "changes nothing": written(np.zeros(0, np.float32)),
-    "sensible numbers": written(np.full(640, np.inf, np.float32)),
-    "other numbers": written(STEP.astype(np.float64)),
+    "not of an edit": file_bytes(format="thcli-motion"),
+    "version 7": file_bytes(version="7"),
+    "strength is not a number": file_bytes(scale="nan"),
+    "too long": file_bytes(target="x" * 2000),
+    "not JSON": file_bytes(attributes="{"),
+    "not names with strengths": file_bytes(attributes='{"beard": "much"}'),
+    "does not name the editor": file_bytes(editor=""),
+    "changes nothing": file_bytes(np.zeros(0, np.float32)),
+    "step has values": file_bytes(np.full(640, np.inf, np.float32)),
+    "one float32 step": file_bytes(STEP.astype(np.float64)),
     "header": b"abc",
-    "cut off": written()[:-9],
+    "cut off": file_bytes()[:-9],
 }
 
 
 @pytest.mark.parametrize("why", BAD)
-def test_what_is_not_sound_is_named(tmp_path: Path, why: str) -> None:
+def test_a_defect_is_named(tmp_path: Path, why: str) -> None:
     path = tmp_path / "bad.edit.safetensors"
     path.write_bytes(BAD[why])
     with pytest.raises(MediaError, match=why):
@@ -115,8 +115,8 @@ def test_no_file_and_a_huge_one(tmp_path: Path) -> None:
 def test_a_changed_byte_breaks_nothing(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int
 ) -> None:
-    """Either it is refused with our own error, or it is an edit."""
-    content = bytearray(edit_file.packed(LEARNT))
+    """Load raises MediaError or returns a valid edit."""
+    content = bytearray(edit_file.serialize(LEARNT))
     content[place % len(content)] = value
     path = tmp_path_factory.mktemp("edit") / "x.edit.safetensors"
     path.write_bytes(bytes(content))

@@ -1,17 +1,17 @@
-"""`thcli eval`: how good results are, in numbers and pictures (parsers, voices and other models: `evaluate_models`)."""
+"""`thcli eval` of results: reenactment, refining, editing, crop stability."""
 
 from __future__ import annotations
 
-import shlex
-import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.core.errors import OutputError, UsageError
+from thcli.cli.report_options import ReportOptions, SheetReportOptions, command_line
+from thcli.core.errors import UsageError
 from thcli.core.options import (
     ChangeOptions,
     EditEvaluateOptions,
@@ -30,6 +30,7 @@ from thcli.core.options import (
     RunOptions,
     ShowOptions,
     SteadyEvaluateOptions,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -46,69 +47,85 @@ def group() -> None:
     """Measure results against the truth."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReenactRender:
+    """Options of `thcli eval reenact`."""
+
+    engine: str = option(ReenactOptions().engine, "Engine (thcli list engines).")
+    read: ReadOptions = field(default_factory=ReadOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    motion: MotionOptions = field(default_factory=MotionOptions)
+    mesh: MeshOptions = field(default_factory=MeshOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
 @app.command()
 @flags
 def reenact(
-    truth: Annotated[Path, typer.Argument(help="The true clip: one talking head.")],
+    truth: Annotated[Path, typer.Argument(help="True clip of one talking head.")],
     results: Annotated[
         list[Path] | None,
-        typer.Argument(help="Finished videos to compare with it (default: render the clip anew)."),
+        typer.Argument(help="Finished videos to compare with it (default: render the clip)."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also write a contact sheet here, as PNG.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
-    ] = False,
-    engine: Annotated[
-        str, typer.Option("--engine", help="What renders (thcli list engines).")
-    ] = ReenactOptions().engine,
     *,
+    report: SheetReportOptions,
     evaluate: EvaluateOptions,
-    read: ReadOptions,
-    faces: FaceOptions,
-    motion: MotionOptions,
-    mesh: MeshOptions,
-    run: RunOptions,
+    options: ReenactRender,
     show: ShowOptions,
 ) -> None:
-    """Measure reenactment: a clip driven by itself from one of its frames, or finished videos, beside the trivial answers and the truth."""
-    from dataclasses import replace
-
+    """Measure reenactment: a clip driven by itself, or finished videos, and baselines."""
     from thcli.evaluate.benchmarks.reenact import engine_renderer, evaluate_self, evaluate_videos
     from thcli.evaluate.metrics.tracker import main_face_tracker
-    from thcli.evaluate.reports.contact_sheet import save_picture
-    from thcli.faces.identity.encoder import encoder
+    from thcli.faces.identity.encoder import load_encoder
 
-    refuse_existing(overwrite, output, sheet)
-    options = ReenactOptions(
-        engine=engine, read=read, faces=faces, motion=motion, mesh=mesh, run=run
-    )
+    report.refuse_existing()
+    read, run = options.read, options.run
     with Console(show) as console:
-        tracker = main_face_tracker(faces, run)
-        metrics = _metrics(evaluate, encoder(faces.identity, run), run)
+        tracker = main_face_tracker(options.faces, run)
+        metrics = _load_metrics(evaluate, load_encoder(options.faces.identity, run), run)
         if results:
-            found = evaluate_videos(
-                truth, labels(results), tracker, evaluate, read, console, metrics
-            )
+            named = label_results(results)
+            found = evaluate_videos(truth, named, tracker, evaluate, read, console, metrics)
         else:
-            engines = {engine: engine_renderer(engine, options, console)}
-            if evaluate.own_mouth:
-                plain = replace(options, mouth="synthetic")
-                engines[f"{engine}, own mouth"] = engine_renderer(
-                    f"{engine}-own-mouth", plain, console
-                )
+            engines = {
+                label: engine_renderer(name, job, console)
+                for label, name, job in _engine_jobs(options, evaluate.own_mouth)
+            }
             found = evaluate_self(truth, engines, tracker, evaluate, read, console, metrics)
-        report = found.report(shlex.join(["thcli", *sys.argv[1:]]))
-        if sheet is not None:
-            save_picture(sheet, found.sheet)
-            report["sheet"] = str(sheet)
-        save(output, report)
-        console.say(report["run"])
-    console.table(*found.table(), report, headed=True)
+        content = found.report(command_line())
+        report.save_with_sheet(content, lambda: found.sheet)
+        console.say(content["run"])
+    console.table(*found.table(), content, headed=True)
+
+
+def _engine_jobs(options: ReenactRender, own_mouth: bool) -> list[tuple[str, str, ReenactOptions]]:
+    """Return label, file name and options of each rendering."""
+    name = options.engine
+    job = ReenactOptions(
+        engine=name,
+        read=options.read,
+        faces=options.faces,
+        motion=options.motion,
+        mesh=options.mesh,
+        run=options.run,
+    )
+    jobs = [(name, name, job)]
+    if own_mouth:
+        synthetic = replace(job, mouth="synthetic")
+        jobs.append((f"{name}, own mouth", f"{name}-own-mouth", synthetic))
+    return jobs
+
+
+@dataclass(frozen=True, slots=True)
+class RefineRender:
+    """Options of `thcli eval refine`."""
+
+    measured: RefineEvaluateOptions = field(default_factory=RefineEvaluateOptions)
+    refine: RefineOptions = field(default_factory=RefineOptions)
+    change: ChangeOptions = field(default_factory=ChangeOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 @app.command()
@@ -117,73 +134,96 @@ def refine(
     clips: Annotated[
         list[Path], typer.Argument(metavar="CLIP...", help="True clips of one talking head each.")
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also write a contact sheet here, as PNG.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
-    ] = False,
     *,
-    measured: RefineEvaluateOptions,
+    report: SheetReportOptions,
     evaluate: EvaluateOptions,
-    how: RefineOptions,
-    change: ChangeOptions,
-    read: ReadOptions,
-    faces: FaceOptions,
-    run: RunOptions,
+    options: RefineRender,
     show: ShowOptions,
 ) -> None:
-    """Measure a refiner: clips rendered from their own first frame, refined, beside the truth; several clips give their mean."""
-    from thcli.evaluate.benchmarks import refine as measuring
+    """Measure a refiner: clips rendered from their own first frame, refined, against the truth.
+
+    Several clips give their mean.
+    """
+    from thcli.evaluate.benchmarks import refine as benchmark
     from thcli.evaluate.benchmarks.reenact import engine_renderer
     from thcli.evaluate.metrics.tracker import main_face_tracker
-    from thcli.evaluate.reports.contact_sheet import save_picture
+    from thcli.evaluate.reports.contact_sheet import stack_sheets
+    from thcli.pipeline.observe.face_finder import FaceFinder
     from thcli.pipeline.refining.refine_pass import RefinePass
-    from thcli.pipeline.sources.source_image import FaceFinder
 
-    refuse_existing(overwrite, output, sheet)
+    report.refuse_existing()
+    measured, faces, run = options.measured, options.faces, options.run
     with Console(show) as console:
-        refinery = RefinePass.load(measured.engine, how, change, run)
-        coarse = engine_renderer(
-            measured.coarse_engine,
-            ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run),
-            console,
-        )
+        refine_pass = RefinePass.load(measured.engine, options.refine, options.change, run)
+        render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
+        coarse = engine_renderer(measured.coarse_engine, render, console)
         face_finder = FaceFinder.load(faces, run)
-        metrics = _metrics(evaluate, face_finder.identity, run)
-        found, sheets = [], []
+        metrics = _load_metrics(evaluate, face_finder.identity, run)
+        tracker = main_face_tracker(faces, run)
+        setup = benchmark.RefineSetup(coarse, refine_pass, face_finder, tracker, metrics)
+        found, evaluations = [], []
         for clip in clips:
-            one, seen = measuring.evaluate_refine(
-                clip,
-                coarse,
-                refinery,
-                face_finder,
-                main_face_tracker(faces, run),
-                evaluate,
-                read,
-                untouched=measured.untouched,
-                on=console,
-                metrics=metrics,
+            one, evaluation = benchmark.evaluate_refine(
+                clip, setup, evaluate, options.read, untouched=measured.untouched, on=console
             )
             found.append(one)
-            sheets.append(seen.sheet)
-        whole = found[0] if len(found) == 1 else measuring.mean_of(found)
-        command = shlex.join(["thcli", *sys.argv[1:]])
-        report = {
-            **seen.report(command),
+            evaluations.append(evaluation)
+        mean = found[0] if len(found) == 1 else benchmark.average_measurements(found)
+        content = {
+            **evaluations[-1].report(command_line()),
             "inputs": [str(clip) for clip in clips],
-            **measuring.as_json(whole),
+            **benchmark.as_json(mean),
+            "clips": {one.name: benchmark.as_json(one) for one in found},
         }
-        report["clips"] = {one.name: measuring.as_json(one) for one in found}
-        if sheet is not None:
-            save_picture(sheet, measuring.stacked(sheets))
-            report["sheet"] = str(sheet)
-        save(output, report)
-        console.say(command)
-    console.table(*measuring.table(whole, metrics), report, headed=True)
+        sheets = [evaluation.sheet for evaluation in evaluations]
+        report.save_with_sheet(content, lambda: stack_sheets(sheets))
+        console.say(content["run"])
+    console.table(*benchmark.table(mean, metrics), content, headed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EditRender:
+    """Options of `thcli eval edit`."""
+
+    attr: list[str] | None = option(None, "NAME or NAME=S, as for thcli edit. Repeatable.")
+    text: str | None = option(None, "Description of the edited face, in words.")
+    engine: str = option(EditOptions().engine, "Editor or painter, as for thcli edit.")
+    strength: float = option(EditOptions().strength, "Gain of the whole edit, 0..3.")
+    region: EditRegion = option(
+        EditOptions().region, "Region that may change: auto, face, hair or all."
+    )
+    each: bool = option(False, "Measure every attribute by itself, not all at once.")
+    editor: EditorOptions = field(default_factory=EditorOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def edits(self) -> list[EditOptions]:
+        """Return the options of each edit."""
+        wanted = [[one] for one in self.attr] if self.each and self.attr else [self.attr]
+        return [
+            EditOptions(
+                attr=attributes,
+                text=self.text,
+                engine=self.engine,
+                strength=self.strength,
+                region=self.region,
+                editor=self.editor,
+                read=self.read,
+                faces=self.faces,
+                run=self.run,
+            )
+            for attributes in wanted
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class EditReportOptions(SheetReportOptions):
+    """Report."""
+
+    strengths: Path | None = option(
+        None, "Also write the values that 'thcli list attributes' shows (with --each)."
+    )
 
 
 @app.command()
@@ -195,165 +235,94 @@ def edit(
             metavar="CLIP...", help="Clips of one talking head each; several give their mean."
         ),
     ],
-    attr: Annotated[
-        list[str] | None,
-        typer.Option("--attr", help="NAME or NAME=S, as for thcli edit; may be repeated."),
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="What the face shall look like, in words.")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", help="What edits, as for thcli edit.")
-    ] = EditOptions().engine,
-    strength: Annotated[
-        float, typer.Option("--strength", help="Of the whole edit, 0..3.")
-    ] = EditOptions().strength,
-    region: Annotated[
-        EditRegion, typer.Option("--region", help="What may change: auto, face, hair or all.")
-    ] = EditOptions().region,
-    each: Annotated[
-        bool, typer.Option("--each", help="Every attribute by itself, not all at once.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also write a contact sheet here, as PNG.")
-    ] = None,
-    strengths: Annotated[
-        Path | None,
-        typer.Option(
-            "--strengths",
-            help="Also note here what was measured of each attribute, as 'thcli list attributes' shows it (with --each).",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
-    ] = False,
     *,
+    report: EditReportOptions,
     evaluate: EditEvaluateOptions,
-    editor: EditorOptions,
-    read: ReadOptions,
-    faces: FaceOptions,
-    run: RunOptions,
+    options: EditRender,
     show: ShowOptions,
 ) -> None:
-    """Measure edits: how much more of an attribute is seen, whether the face stays steady and itself, and what else has changed."""
+    """Measure edits: strength of the attribute, identity, stability, side effects."""
     from thcli.evaluate.benchmarks import edit_table
-    from thcli.evaluate.reports.contact_sheet import save_picture
     from thcli.evaluate.reports.report import save_report
 
-    refuse_existing(overwrite, output, sheet, strengths)
-    if strengths is not None and not (each and attr):
-        raise UsageError("--strengths notes attributes one by one.", "Give --each and --attr.")
-    wishes = [[one] for one in attr] if each and attr else [attr]
-    asked = [
-        EditOptions(
-            attr=one,
-            text=text,
-            engine=engine,
-            strength=strength,
-            region=region,
-            editor=editor,
-            read=read,
-            faces=faces,
-            run=run,
+    report.refuse_existing()
+    if report.strengths is not None and not (options.each and options.attr):
+        raise UsageError(
+            "--strengths writes attributes one by one.", "Give --each and --attr as well."
         )
-        for one in wishes
-    ]
     with Console(show) as console:
-        found = edit_table.evaluate_all(clips, asked, evaluate, console)
-        report = {**found.report(), "run": shlex.join(["thcli", *sys.argv[1:]])}
-        if sheet is not None:
-            save_picture(sheet, found.sheet())
-            report["sheet"] = str(sheet)
-        save(output, report)
-        if strengths is not None:
-            save_report(strengths, found.strengths(report["run"]))
-        console.say(report["run"])
-    console.table(*found.table(), report, headed=True)
+        found = edit_table.evaluate_all(clips, options.edits(), evaluate, console)
+        content = {**found.report(), "run": command_line()}
+        report.save_with_sheet(content, found.sheet)
+        if report.strengths is not None:
+            save_report(report.strengths, found.strengths(content["run"]))
+        console.say(content["run"])
+    console.table(*found.table(), content, headed=True)
 
 
 @app.command()
 @flags
 def steady(
-    picture: Annotated[
+    image: Annotated[
         Path | None,
-        typer.Argument(help="A picture of a face (default: the astronaut of scikit-image)."),
+        typer.Argument(help="Image of a face (default: the astronaut of scikit-image)."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that exists.")
-    ] = False,
     *,
+    report: ReportOptions,
     evaluate: SteadyEvaluateOptions,
     find: FindOptions,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure how still a still head's crop stands and whether a moving head's comes in time, on made clips whose truth is known."""
+    """Measure the jitter of a still head's crop and the lag of a moving one's.
+
+    Clips are synthetic, with known truth.
+    """
     from thcli import media
     from thcli.evaluate.benchmarks.crop_stability import as_json, evaluate_steady, table
-    from thcli.evaluate.datasets.test_clip import photograph
+    from thcli.evaluate.datasets.sample_clip import photograph
 
-    refuse_existing(overwrite, output)
+    report.refuse_existing()
     with Console(show) as console:
-        pixels, name = (
-            (photograph(), "astronaut")
-            if picture is None
-            else (media.read_image(picture), str(picture))
-        )
+        pixels = photograph() if image is None else media.read_image(image)
+        name = "astronaut" if image is None else str(image)
         rows = evaluate_steady(pixels, name, find, evaluate, run, console)
-        report = as_json(rows, name, evaluate, shlex.join(["thcli", *sys.argv[1:]]))
-        save(output, report)
-        console.say(report["run"])
-    console.table(*table(rows), report, headed=True)
+        content = as_json(rows, name, evaluate, command_line())
+        report.save(content)
+        console.say(content["run"])
+    console.table(*table(rows), content, headed=True)
 
 
-def _metrics(
-    evaluate: EvaluateOptions, who: IdentityEncoder | None, run: RunOptions
+def _load_metrics(
+    evaluate: EvaluateOptions, identities: IdentityEncoder | None, run: RunOptions
 ) -> tuple[Metric, ...]:
-    """All that videos of one face are measured by. who: tells persons apart, if anything does. Raises WeightsError, DeviceError."""
+    """Return all metrics of videos of one face. Raises WeightsError, DeviceError.
+
+    identities: backend of CSIM, None without one.
+    """
     from thcli.evaluate.metrics import lpips, pfd
-    from thcli.evaluate.metrics.csim import csim
-    from thcli.evaluate.metrics.table import metrics_of
+    from thcli.evaluate.metrics.csim import csim_metric
+    from thcli.evaluate.metrics.table import metrics_for_model
     from thcli.motion.backends import FACE_MODELS
 
     model = FACE_MODELS.resolve(evaluate.model3d, run)
     common = (
-        *metrics_of(model, FACE_MODELS.backend(model).load(run)),
-        *pfd.metrics(run),
-        *lpips.metrics(run),
+        *metrics_for_model(model, FACE_MODELS.backend(model).load(run)),
+        *pfd.load_metrics(run),
+        *lpips.load_metrics(run),
     )
-    return common if who is None else (*common, csim(who))
+    return common if identities is None else (*common, csim_metric(identities))
 
 
-def refuse_existing(overwrite: bool, *outputs: Path | None) -> None:
-    """Raises OutputError for an output that is there, before anything is measured."""
-    for path in outputs:
-        if path is not None and path.exists() and not overwrite:
-            raise OutputError(
-                f"{path} exists already.", "Choose another name, or pass --overwrite."
-            )
+def label_results(results: list[Path]) -> dict[str, Path]:
+    """Return the results by label: the file's name, or its path where names are equal.
 
-
-def save(output: Path | None, report: dict[str, Any]) -> None:
-    """Writes the report where that is asked for, and notes in it where."""
-    from thcli.evaluate.reports.report import save_report
-
-    if output is not None:
-        save_report(output, report)
-        report["output"] = str(output)
-
-
-def labels(results: list[Path]) -> dict[str, Path]:
-    """Names of the results in the table: those of the files, with their folders where two are alike. Raises UsageError."""
+    Raises UsageError for a label that is used twice or reserved.
+    """
     names = [path.name for path in results]
     found = [path.name if names.count(path.name) == 1 else str(path) for path in results]
     reserved = {"copy", "align", "truth"} & set(found)
     if reserved or len(set(found)) < len(found):
         what = f"named {reserved.pop()!r}" if reserved else "given twice"
-        raise UsageError(f"A result is {what} and cannot be told apart in the table.", "Rename it.")
+        raise UsageError(f"A result is {what}, so its row has no unique label.", "Rename it.")
     return dict(zip(found, results, strict=True))

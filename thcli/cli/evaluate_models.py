@@ -1,18 +1,17 @@
-"""`thcli eval` of what the stages rest on: parsers, identities, attributes, words, voices."""
+"""`thcli eval` of models: parsers, identities, attributes, texts, voices."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from thcli.cli.console import Console
-from thcli.cli.evaluate import refuse_existing, save
 from thcli.cli.flags import flags
+from thcli.cli.report_options import ReportOptions, command_line
 from thcli.core.errors import UsageError
 from thcli.core.options import (
     FaceOptions,
@@ -20,19 +19,18 @@ from thcli.core.options import (
     ShowOptions,
     VoiceEvaluateOptions,
     VoiceOptions,
+    option,
 )
 
-Labelled = Annotated[
+LabelledFolder = Annotated[
     Path,
-    typer.Argument(
-        help="A folder with images/, attributes.txt and identities.txt, as CelebA has them."
-    ),
+    typer.Argument(help="Folder with images/, attributes.txt and identities.txt, as CelebA's."),
 ]
 Persons = Annotated[
     str,
     typer.Option(
         "--persons",
-        help="Persons whose number ends in one of these digits: none that was learnt from.",
+        help="Last digits of the persons' numbers to use, such as 9; training used others.",
     ),
 ]
 
@@ -41,182 +39,144 @@ Persons = Annotated[
 def parse(
     dataset: Annotated[
         Path,
-        typer.Argument(
-            help="The folder that `thcli train parse` learnt from; its kept-out pairs count."
-        ),
+        typer.Argument(help="Folder of `thcli train parse`; its test pairs are used."),
     ],
     parser: Annotated[
-        str, typer.Option("--parser", help="Which parser (thcli list parser), or auto.")
+        str, typer.Option("--parser", help="Parser (thcli list parser), or auto.")
     ] = "auto",
     weights: Annotated[
         Path | None,
-        typer.Option(
-            "--weights", help="parse-s with weights of one's own, from `thcli train parse`."
-        ),
+        typer.Option("--weights", help="parse-s with these weights of `thcli train parse`."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that exists.")
-    ] = False,
     *,
+    report: ReportOptions,
     faces: FaceOptions,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure a face parser: intersection over union of each region on the pairs that training never saw."""
-    from thcli.evaluate.benchmarks.parse import evaluate, parser_of
-    from thcli.evaluate.datasets.parse_pairs import test_shelf
-    from thcli.pipeline.sources.source_image import FaceFinder
+    """Measure a face parser: intersection over union on pairs that training never saw."""
+    from thcli.evaluate.benchmarks.parse import evaluate_parser, load_parser
+    from thcli.evaluate.datasets.parse_pairs import load_test_pairs
+    from thcli.pipeline.observe.face_finder import FaceFinder
 
-    refuse_existing(overwrite, output)
+    report.refuse_existing()
     with Console(show) as console:
-        name, chosen = parser_of(parser, weights, run)
-        found = evaluate(chosen, test_shelf(dataset), FaceFinder.load(faces, run).find, console)
-        report = {
+        name, loaded = load_parser(parser, weights, run)
+        find = FaceFinder.load(faces, run).find
+        found = evaluate_parser(loaded, load_test_pairs(dataset), find, console)
+        content = {
             "command": "eval parse",
-            "run": shlex.join(["thcli", *sys.argv[1:]]),
+            "run": command_line(),
             "parser": name,
             **found.report(),
         }
-        save(output, report)
-    console.table(*found.table(), report, headed=True)
+        report.save(content)
+    console.table(*found.table(), content, headed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityBackends:
+    """Options of `thcli eval identity`."""
+
+    names: list[str] | None = option(
+        None, "Backend (thcli list backends). Repeatable.", "--identity"
+    )
+    weights: Path | None = option(
+        None, "Also identity-s with these weights of `thcli train identity`."
+    )
+    onnx: list[Path] | None = option(None, "Also a network from an ONNX file. Repeatable.")
+    onnx_input: str = option(
+        "imagenet", "Its input: imagenet, normalised by ImageNet's mean; or arcface, -1..1."
+    )
 
 
 @flags
 def identity(
     dataset: Annotated[
         Path,
-        typer.Argument(
-            help="A folder with a folder of aligned faces for each person, none of them learnt from."
-        ),
+        typer.Argument(help="Folder with a folder of aligned faces for each unseen person."),
     ],
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--identity", help="Which backend (thcli list backends); may be repeated."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            help="Also identity-s with weights of one's own, from `thcli train identity`.",
-        ),
-    ] = None,
-    onnx: Annotated[
-        list[Path] | None,
-        typer.Option("--onnx", help="Also a network from an ONNX file; may be repeated."),
-    ] = None,
-    onnx_input: Annotated[
-        str,
-        typer.Option(
-            "--onnx-input",
-            help="Its pixels: imagenet, less ImageNet's mean; or arcface, within -1..1.",
-        ),
-    ] = "imagenet",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that exists.")
-    ] = False,
     *,
+    report: ReportOptions,
+    backends: IdentityBackends,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure identity backends: do two pictures show one person? Over all pairs of a set of aligned faces."""
+    """Measure identity backends: verification over all pairs of a set of aligned faces."""
     from thcli.evaluate.benchmarks.identity import encoders, verify
 
-    refuse_existing(overwrite, output)
+    report.refuse_existing()
     with Console(show) as console:
-        found = verify(
-            dataset, encoders(names or [], weights, onnx or [], onnx_input, run), console
+        loaded = encoders(
+            backends.names or [], backends.weights, backends.onnx or [], backends.onnx_input, run
         )
-        report = {
-            "command": "eval identity",
-            "run": shlex.join(["thcli", *sys.argv[1:]]),
-            **found.report(),
-        }
-        save(output, report)
-    console.table(*found.table(), report, headed=True)
+        found = verify(dataset, loaded, console)
+        content = {"command": "eval identity", "run": command_line(), **found.report()}
+        report.save(content)
+    console.table(*found.table(), content, headed=True)
 
 
 @flags
 def attributes(
-    dataset: Labelled,
+    dataset: LabelledFolder,
     weights: Annotated[
         Path | None,
         typer.Option(
             "--weights",
-            help="A judge of one's own, from `thcli train judge` (default: the shipped one).",
+            help="Classifier of `thcli train judge` (default: the bundled one).",
         ),
     ] = None,
     persons: Persons = "9",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that exists.")
-    ] = False,
     *,
+    report: ReportOptions,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure the classifier that measures edits: how often it is right about each of 40 attributes."""
-    from thcli.evaluate.datasets.labelled_images import digits_of, labelled
-    from thcli.evaluate.metrics.attribute_scores import judge, measured, own_judge
-
-    _report(
-        "eval attributes",
-        output,
-        overwrite,
-        show,
-        lambda: measured(
-            own_judge(weights, run) if weights else judge(run),
-            labelled(dataset).only(digits_of(persons)),
-        ).report(),
+    """Measure the classifier that measures edits: accuracy and AUC of each of 40 attributes."""
+    from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
+    from thcli.evaluate.metrics.attribute_scores import (
+        evaluate_classifier,
+        load_classifier,
+        load_classifier_file,
     )
+
+    def measure() -> dict[str, Any]:
+        classifier = load_classifier_file(weights, run) if weights else load_classifier(run)
+        faces = read_labelled_folder(dataset).of_persons(parse_digits(persons))
+        return evaluate_classifier(classifier, faces).report()
+
+    _report_attributes("eval attributes", report, show, measure)
 
 
 @flags
 def words(
-    dataset: Labelled,
+    dataset: LabelledFolder,
     model: Annotated[
         str,
         typer.Option(
-            "--text-model", help="Which model (thcli list backends): clip-s, clip-b32, clip-b16."
+            "--text-model", help="Model (thcli list backends): clip-s, clip-b32, clip-b16."
         ),
     ] = "auto",
     weights: Annotated[
         Path | None,
-        typer.Option(
-            "--weights", help="clip-s with weights of one's own, from `thcli train clip`."
-        ),
+        typer.Option("--weights", help="clip-s with these weights of `thcli train clip`."),
     ] = None,
     persons: Persons = "9",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that exists.")
-    ] = False,
     *,
+    report: ReportOptions,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure a model of texts and pictures: 40 attributes by a pair of texts each, and what texts find."""
-    from thcli.evaluate.benchmarks.text_image import knowledge, text_model
-    from thcli.evaluate.datasets.labelled_images import digits_of, labelled
+    """Measure a text model: 40 attributes by a pair of texts each, and retrieval by texts."""
+    from thcli.evaluate.benchmarks.text_image import evaluate_text_model, load_text_model
+    from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
 
-    _report(
-        "eval words",
-        output,
-        overwrite,
-        show,
-        lambda: knowledge(
-            text_model(model, weights, run), labelled(dataset).only(digits_of(persons))
-        ).report(),
-    )
+    def measure() -> dict[str, Any]:
+        loaded = load_text_model(model, weights, run)
+        faces = read_labelled_folder(dataset).of_persons(parse_digits(persons))
+        return evaluate_text_model(loaded, faces).report()
+
+    _report_attributes("eval words", report, show, measure)
 
 
 @flags
@@ -224,69 +184,56 @@ def a2m(
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks."
+            help="Folder of talking clips with sound; index.csv (file, speaker) names speakers."
         ),
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the report here, as JSON.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that exists.")
-    ] = False,
     *,
+    report: ReportOptions,
     evaluate: VoiceEvaluateOptions,
     voice: VoiceOptions,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure how a voice moves the mouths of the people in a folder of clips, beside a mouth that follows the loudness and one that never moves."""
-    from dataclasses import replace
-
+    """Measure the mouth movements of a voice against those of the speakers, beside baselines."""
     from thcli.evaluate.benchmarks import speech
     from thcli.evaluate.datasets import talking_clips
     from thcli.voices.backends import VOICES
 
-    refuse_existing(overwrite, output)
+    report.refuse_existing()
     name = VOICES.resolve(evaluate.voice, run)
     found = [
-        (path, who)
-        for path, who in talking_clips.find(dataset)
-        if not evaluate.chosen or who in evaluate.chosen
+        (path, speaker)
+        for path, speaker in talking_clips.find_clips(dataset)
+        if not evaluate.chosen or speaker in evaluate.chosen
     ]
     if not found:
         raise UsageError(f"None of the speakers is in {dataset}.", "Check --speakers.")
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
+    motions = Path(evaluate.motions) if evaluate.motions else None
     with Console(show) as console:
-        motions = Path(evaluate.motions) if evaluate.motions else None
-        clips = speech.evaluate_voice(
-            VOICES.backend(name).load(run), name, found, motions, options, console
-        )
-        report = {**speech.report(clips, name), "run": shlex.join(["thcli", *sys.argv[1:]])}
-        save(output, report)
-        console.say(report["run"])
-    console.table(*speech.table(report), report, headed=True)
+        loaded = VOICES.backend(name).load(run)
+        clips = speech.evaluate_voice(loaded, name, found, motions, options, console)
+        content = {**speech.report(clips, name), "run": command_line()}
+        report.save(content)
+        console.say(content["run"])
+    console.table(*speech.table(content), content, headed=True)
 
 
-def _report(
-    command: str,
-    output: Path | None,
-    overwrite: bool,
-    show: ShowOptions,
-    measure: Callable[[], dict[str, Any]],
+def _report_attributes(
+    command: str, report: ReportOptions, show: ShowOptions, measure: Callable[[], dict[str, Any]]
 ) -> None:
-    """Measures, writes the report where that is asked for, and shows its numbers, a table of the attributes last."""
-
-    refuse_existing(overwrite, output)
+    """Measure, save the report, and print a table of the attributes with their means last."""
+    report.refuse_existing()
     with Console(show) as console:
-        report = {"command": command, "run": shlex.join(["thcli", *sys.argv[1:]]), **measure()}
-        save(output, report)
+        content = {"command": command, "run": command_line(), **measure()}
+        report.save(content)
     each = {
         name: value if isinstance(value, dict) else {"auc": value}
-        for name, value in report["attributes"].items()
+        for name, value in content["attributes"].items()
     }
     columns = list(next(iter(each.values())))
-    means = ["mean", *(f"{report[column]:.3f}" if column in report else "" for column in columns)]
+    means = [f"{content[column]:.3f}" if column in content else "" for column in columns]
     rows = [
         [name, *(f"{values[column]:.3f}" for column in columns)] for name, values in each.items()
     ]
-    console.table(["attribute", *columns], [*rows, means], report, headed=True)
+    console.table(["attribute", *columns], [*rows, ["mean", *means]], content, headed=True)

@@ -1,1 +1,1 @@
-"""Editors: a face taken apart into who it is, how it moves and the rest, and put together as somebody changed."""
+"""Editors and painters that change facial attributes, and the text models that steer them."""

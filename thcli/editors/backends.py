@@ -9,12 +9,12 @@ EDITORS = Stage(
     {
         "dva-s": Backend(
             "thcli.editors.dva.small:load",
-            "a small diffusion video autoencoder of our own, 96 x 96; one identity a clip",
+            "our small diffusion video autoencoder, 96 x 96; one identity per clip",
             ("dva-s", "identity-s"),
         ),
         "dva": Backend(
             "thcli.editors.dva.editor:load",
-            "Diffusion Video Autoencoders, 256 x 256; one identity a clip",
+            "Diffusion Video Autoencoders, 256 x 256; one identity per clip",
             ("dva",),
         ),
     },
@@ -31,12 +31,12 @@ PAINTERS = Stage(
         ),
         "atlas-free": Backend(
             "thcli.editors.atlas.painter:load_free",
-            "smiling alone: shape and colours from free recordings",
+            "smiling only: shape and colours from free recordings",
             ("atlas-free",),
         ),
         "drawn": Backend(
             "thcli.editors.drawn.painter:load",
-            "draws glasses, beards, make-up and colours on the 468 points; nothing learnt",
+            "renders glasses, beards, make-up and colours on the 468 points; nothing learnt",
         ),
     },
 )
@@ -46,7 +46,7 @@ TEXT_MODELS = Stage(
     {
         "clip-s": Backend(
             "thcli.editors.clip.small:load",
-            "our own small model of the words for faces",
+            "our small model of texts about faces",
             ("clip-s",),
         ),
         "clip-b32": Backend(

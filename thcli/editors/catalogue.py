@@ -1,6 +1,7 @@
-"""The attributes that a user may name: what each means in CelebA's words, what it touches, what it contradicts, and what can do it.
+"""Catalogue of facial attributes: CelebA label, affected region, exclusions and backends of each.
 
-A way is one editor or painter of `backends`, or several that each do a share. Strength 1 is plainly visible; negative ones remove.
+An attribute is applied by one editor or painter of `backends`, or by several that share it.
+Strength 1 is plainly visible; a negative strength removes the attribute.
 """
 
 from __future__ import annotations
@@ -18,73 +19,77 @@ from thcli.core.errors import UsageError, WeightsError
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.weights.backend import Backend
 
-Way = tuple[tuple[str, float], ...]
-"""Backends, each with its share of the strength."""
-Touches = Literal["face", "hair", "all"]
-ADDS = frozenset({"drawn"})  # what can only lay things on
-ORDER = (
-    "atlas",
-    "atlas-free",
-    "drawn",
-)  # editors come first: they make the face that painters draw on
-FURTHEST = 3.0  # strength either way
+BackendShares = tuple[tuple[str, float], ...]
+"""Names of backends, each with its share of the strength."""
+AffectedRegion = Literal["face", "hair", "all"]
+ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not remove it
+# Painters run in this order, after editors: editors replace the face that painters draw on.
+PAINTER_ORDER = ("atlas", "atlas-free", "drawn")
+MAX_STRENGTH = 3.0  # of either sign
 
-_IDENTITY: tuple[Way, ...] = ((("dva-s", 1.0),), (("dva", 1.0),))
-_ATLAS: Way = (("atlas", 1.0),)
-_FREE: Way = (("atlas-free", 1.0),)
-_DRAWN: Way = (("drawn", 1.0),)
+_IDENTITY: tuple[BackendShares, ...] = ((("dva-s", 1.0),), (("dva", 1.0),))
+_ATLAS: BackendShares = (("atlas", 1.0),)
+_FREE: BackendShares = (("atlas-free", 1.0),)
+_DRAWN: BackendShares = (("drawn", 1.0),)
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One row. celeba: CelebA's label behind it, and sign: whether it means that label (1), its absence (-1) or what the face is not (0).
+    """One attribute of the catalogue.
 
-    touches: what of the picture may change.  ways: those that can do it, the one that "auto" takes first.  opposite: the attribute that
-    a negative strength means, if it has a name.  excludes: those that cannot be seen together with it.
+    celeba: its CelebA label.
+    sign: 1 for the label, -1 for its absence, 0 for the opposite of the face's own value.
+    affected_region: part of the image that may change.
+    alternatives: backends that can apply it; "auto" takes the first that is allowed.
+    opposite: name of the attribute that a negative strength gives, or "".
     """
 
     name: str
     about: str
     celeba: str
     sign: int
-    touches: Touches
-    ways: tuple[Way, ...]
+    affected_region: AffectedRegion
+    alternatives: tuple[BackendShares, ...]
     aliases: tuple[str, ...] = ()
     opposite: str = ""
-    excludes: tuple[str, ...] = ()
+
+    @property
+    def excludes(self) -> tuple[str, ...]:
+        """Return the names of the attributes that contradict it."""
+        groups = (group for group in EXCLUSIVE_GROUPS if self.name in group)
+        return tuple(dict.fromkeys(name for group in groups for name in group if name != self.name))
 
 
-_HAIR_COLOURS = ("blond", "black_hair", "brown_hair", "gray_hair", "bald")
+EXCLUSIVE_GROUPS = (
+    ("gender", "male"),
+    ("gender", "female"),
+    ("beard", "stubble"),
+    ("eyeglasses", "sunglasses"),
+    ("blond", "black_hair", "brown_hair", "gray_hair", "bald"),
+    ("bald", "bangs"),
+    ("bald", "wavy_hair", "straight_hair"),
+    ("bald", "bangs", "receding_hairline"),
+)
+"""Groups of attributes of which a face can have one only."""
 
 
-def _row(
+def _attribute(
     name: str,
     about: str,
     celeba: str,
-    touches: Touches,
-    first: Sequence[Way],
+    affected_region: AffectedRegion,
+    first: Sequence[BackendShares],
     *aliases: str,
     sign: int = 1,
     opposite: str = "",
-    excludes: Iterable[str] = (),
 ) -> Attribute:
-    ways = (*first, *_IDENTITY)
-    return Attribute(
-        name,
-        about,
-        celeba,
-        sign,
-        touches,
-        ways,
-        aliases,
-        opposite,
-        tuple(e for e in excludes if e != name),
-    )
+    alternatives = (*first, *_IDENTITY)
+    return Attribute(name, about, celeba, sign, affected_region, alternatives, aliases, opposite)
 
 
-ROWS: tuple[Attribute, ...] = (
-    _row("smiling", "smiles", "Smiling", "face", (_ATLAS, _FREE), "smile", "happy"),
-    _row(
+ATTRIBUTES: tuple[Attribute, ...] = (
+    _attribute("smiling", "smiles", "Smiling", "face", (_ATLAS, _FREE), "smile", "happy"),
+    _attribute(
         "mouth_open",
         "lips apart (weak)",
         "Mouth_Slightly_Open",
@@ -93,32 +98,23 @@ ROWS: tuple[Attribute, ...] = (
         "open_mouth",
         "mouth_slightly_open",
     ),
-    _row("young", "younger", "Young", "all", (_ATLAS,), "younger", "youth", opposite="old"),
-    _row(
+    _attribute("young", "younger", "Young", "all", (_ATLAS,), "younger", "youth", opposite="old"),
+    _attribute(
         "old", "older", "Young", "all", (_ATLAS,), "older", "aged", "age", sign=-1, opposite="young"
     ),
-    _row(
+    _attribute(
         "gender",
-        "the other one: a man's face as a woman's, or the reverse",
+        "the other gender: a man's face as a woman's, or the reverse",
         "Male",
         "all",
         (_ATLAS,),
         "other_gender",
         sign=0,
-        excludes=("male", "female"),
     ),
-    _row(
-        "male",
-        "looks like a man",
-        "Male",
-        "all",
-        (_ATLAS,),
-        "man",
-        "masculine",
-        opposite="female",
-        excludes=("gender",),
+    _attribute(
+        "male", "looks like a man", "Male", "all", (_ATLAS,), "man", "masculine", opposite="female"
     ),
-    _row(
+    _attribute(
         "female",
         "looks like a woman",
         "Male",
@@ -128,9 +124,8 @@ ROWS: tuple[Attribute, ...] = (
         "feminine",
         sign=-1,
         opposite="male",
-        excludes=("gender",),
     ),
-    _row(
+    _attribute(
         "beard",
         "a full beard",
         "No_Beard",
@@ -139,44 +134,36 @@ ROWS: tuple[Attribute, ...] = (
         "bearded",
         "full_beard",
         sign=-1,
-        excludes=("stubble",),
     ),
-    _row("moustache", "hair on the upper lip", "Mustache", "face", (_DRAWN, _ATLAS), "mustache"),
-    _row("goatee", "a beard on the chin", "Goatee", "face", (_DRAWN, _ATLAS)),
-    _row(
+    _attribute(
+        "moustache", "hair on the upper lip", "Mustache", "face", (_DRAWN, _ATLAS), "mustache"
+    ),
+    _attribute("goatee", "a beard on the chin", "Goatee", "face", (_DRAWN, _ATLAS)),
+    _attribute(
         "stubble",
-        "some days without a razor",
+        "a few days of beard growth",
         "5_o_Clock_Shadow",
         "face",
         (_DRAWN, _ATLAS),
         "5_o_clock_shadow",
         "five_o_clock_shadow",
         "shadow",
-        excludes=("beard",),
     ),
-    _row("sideburns", "hair down the cheeks", "Sideburns", "face", (_DRAWN, _ATLAS)),
-    _row(
-        "eyeglasses",
-        "glasses",
-        "Eyeglasses",
-        "all",
-        (_DRAWN,),
-        "glasses",
-        "spectacles",
-        excludes=("sunglasses",),
+    _attribute("sideburns", "hair down the cheeks", "Sideburns", "face", (_DRAWN, _ATLAS)),
+    _attribute("eyeglasses", "glasses", "Eyeglasses", "all", (_DRAWN,), "glasses", "spectacles"),
+    _attribute(
+        "sunglasses", "dark glasses", "Eyeglasses", "all", (_DRAWN,), "shades", "dark_glasses"
     ),
-    _row(
-        "sunglasses",
-        "dark glasses",
-        "Eyeglasses",
-        "all",
-        (_DRAWN,),
-        "shades",
-        "dark_glasses",
-        excludes=("eyeglasses",),
+    _attribute(
+        "makeup",
+        "wears make-up",
+        "Heavy_Makeup",
+        "face",
+        (_DRAWN, _ATLAS),
+        "make_up",
+        "heavy_makeup",
     ),
-    _row("makeup", "made up", "Heavy_Makeup", "face", (_DRAWN, _ATLAS), "make_up", "heavy_makeup"),
-    _row(
+    _attribute(
         "lipstick",
         "red lips",
         "Wearing_Lipstick",
@@ -185,40 +172,14 @@ ROWS: tuple[Attribute, ...] = (
         "wearing_lipstick",
         "red_lips",
     ),
-    _row("rosy_cheeks", "blush", "Rosy_Cheeks", "face", (_DRAWN, _ATLAS), "rosy", "blush"),
-    _row("pale", "pale skin", "Pale_Skin", "all", (_DRAWN, _ATLAS), "pale_skin"),
-    _row(
-        "blond",
-        "fair hair",
-        "Blond_Hair",
-        "hair",
-        (_DRAWN,),
-        "blonde",
-        "blond_hair",
-        "blonde_hair",
-        excludes=_HAIR_COLOURS,
+    _attribute("rosy_cheeks", "blush", "Rosy_Cheeks", "face", (_DRAWN, _ATLAS), "rosy", "blush"),
+    _attribute("pale", "pale skin", "Pale_Skin", "all", (_DRAWN, _ATLAS), "pale_skin"),
+    _attribute(
+        "blond", "fair hair", "Blond_Hair", "hair", (_DRAWN,), "blonde", "blond_hair", "blonde_hair"
     ),
-    _row(
-        "black_hair",
-        "black hair",
-        "Black_Hair",
-        "hair",
-        (_DRAWN,),
-        "black",
-        "dark_hair",
-        excludes=_HAIR_COLOURS,
-    ),
-    _row(
-        "brown_hair",
-        "brown hair",
-        "Brown_Hair",
-        "hair",
-        (_DRAWN,),
-        "brown",
-        "brunette",
-        excludes=_HAIR_COLOURS,
-    ),
-    _row(
+    _attribute("black_hair", "black hair", "Black_Hair", "hair", (_DRAWN,), "black", "dark_hair"),
+    _attribute("brown_hair", "brown hair", "Brown_Hair", "hair", (_DRAWN,), "brown", "brunette"),
+    _attribute(
         "gray_hair",
         "grey hair",
         "Gray_Hair",
@@ -228,54 +189,13 @@ ROWS: tuple[Attribute, ...] = (
         "gray",
         "grey",
         "white_hair",
-        excludes=_HAIR_COLOURS,
     ),
-    _row(
-        "bald",
-        "no hair (weak)",
-        "Bald",
-        "all",
-        (),
-        "no_hair",
-        excludes=(*_HAIR_COLOURS, "bangs", "wavy_hair", "straight_hair", "receding_hairline"),
-    ),
-    _row(
-        "bangs",
-        "hair over the forehead",
-        "Bangs",
-        "all",
-        (),
-        "fringe",
-        excludes=("bald", "receding_hairline"),
-    ),
-    _row(
-        "receding_hairline",
-        "a high forehead",
-        "Receding_Hairline",
-        "all",
-        (),
-        excludes=("bald", "bangs"),
-    ),
-    _row(
-        "wavy_hair",
-        "wavy hair (weak)",
-        "Wavy_Hair",
-        "all",
-        (),
-        "wavy",
-        "curly_hair",
-        excludes=("bald", "straight_hair"),
-    ),
-    _row(
-        "straight_hair",
-        "straight hair (weak)",
-        "Straight_Hair",
-        "all",
-        (),
-        "straight",
-        excludes=("bald", "wavy_hair"),
-    ),
-    _row(
+    _attribute("bald", "no hair (weak)", "Bald", "all", (), "no_hair"),
+    _attribute("bangs", "hair over the forehead", "Bangs", "all", (), "fringe"),
+    _attribute("receding_hairline", "a high forehead", "Receding_Hairline", "all", ()),
+    _attribute("wavy_hair", "wavy hair (weak)", "Wavy_Hair", "all", (), "wavy", "curly_hair"),
+    _attribute("straight_hair", "straight hair (weak)", "Straight_Hair", "all", (), "straight"),
+    _attribute(
         "bushy_eyebrows",
         "thick brows",
         "Bushy_Eyebrows",
@@ -284,16 +204,20 @@ ROWS: tuple[Attribute, ...] = (
         "thick_brows",
         "bushy_brows",
     ),
-    _row("arched_eyebrows", "arched brows", "Arched_Eyebrows", "face", (_ATLAS,), "arched_brows"),
-    _row("big_nose", "a broad nose", "Big_Nose", "face", (_ATLAS,)),
-    _row("pointy_nose", "a narrow nose", "Pointy_Nose", "face", (_ATLAS,)),
-    _row("big_lips", "full lips", "Big_Lips", "face", (_ATLAS,), "full_lips"),
-    _row("narrow_eyes", "narrow eyes", "Narrow_Eyes", "face", (_ATLAS,)),
-    _row("high_cheekbones", "high cheekbones", "High_Cheekbones", "face", (_ATLAS,), "cheekbones"),
-    _row("chubby", "a fuller face", "Chubby", "all", (_ATLAS,), "fat", "plump"),
-    _row("double_chin", "a double chin", "Double_Chin", "all", (_ATLAS,)),
-    _row("oval_face", "an oval face", "Oval_Face", "all", (_ATLAS,), "oval"),
-    _row(
+    _attribute(
+        "arched_eyebrows", "arched brows", "Arched_Eyebrows", "face", (_ATLAS,), "arched_brows"
+    ),
+    _attribute("big_nose", "a broad nose", "Big_Nose", "face", (_ATLAS,)),
+    _attribute("pointy_nose", "a narrow nose", "Pointy_Nose", "face", (_ATLAS,)),
+    _attribute("big_lips", "full lips", "Big_Lips", "face", (_ATLAS,), "full_lips"),
+    _attribute("narrow_eyes", "narrow eyes", "Narrow_Eyes", "face", (_ATLAS,)),
+    _attribute(
+        "high_cheekbones", "high cheekbones", "High_Cheekbones", "face", (_ATLAS,), "cheekbones"
+    ),
+    _attribute("chubby", "a fuller face", "Chubby", "all", (_ATLAS,), "fat", "plump"),
+    _attribute("double_chin", "a double chin", "Double_Chin", "all", (_ATLAS,)),
+    _attribute("oval_face", "an oval face", "Oval_Face", "all", (_ATLAS,), "oval"),
+    _attribute(
         "bags_under_eyes",
         "bags under the eyes",
         "Bags_Under_Eyes",
@@ -302,7 +226,7 @@ ROWS: tuple[Attribute, ...] = (
         "eye_bags",
         "tired",
     ),
-    _row(
+    _attribute(
         "attractive",
         "as CelebA's labels mean it",
         "Attractive",
@@ -311,117 +235,157 @@ ROWS: tuple[Attribute, ...] = (
         "pretty",
         "handsome",
     ),
-    _row("hat", "a hat (weak)", "Wearing_Hat", "all", (), "wearing_hat"),
-    _row("earrings", "earrings (weak)", "Wearing_Earrings", "all", (), "wearing_earrings"),
+    _attribute("hat", "a hat (weak)", "Wearing_Hat", "all", (), "wearing_hat"),
+    _attribute("earrings", "earrings (weak)", "Wearing_Earrings", "all", (), "wearing_earrings"),
 )
-BY_NAME: Mapping[str, Attribute] = MappingProxyType({row.name: row for row in ROWS})
-NAMES: Mapping[str, str] = MappingProxyType(
-    {word: row.name for row in ROWS for word in (row.name, *row.aliases)}
+BY_NAME: Mapping[str, Attribute] = MappingProxyType(
+    {attribute.name: attribute for attribute in ATTRIBUTES}
+)
+NAME_BY_WORD: Mapping[str, str] = MappingProxyType(
+    {
+        word: attribute.name
+        for attribute in ATTRIBUTES
+        for word in (attribute.name, *attribute.aliases)
+    }
     | {
-        row.celeba.lower(): row.name
-        for row in ROWS
-        if row.sign > 0 and row.name not in ("sunglasses",)
+        attribute.celeba.lower(): attribute.name
+        for attribute in ATTRIBUTES
+        if attribute.sign > 0 and attribute.name not in ("sunglasses",)
     }
 )
-"""Every word that is understood -> the attribute's own name. CelebA's own labels are among them."""
+"""Accepted word (attribute name, alias or CelebA label) -> attribute name."""
 
 
-def understood(words: Iterable[str]) -> dict[str, float]:
-    """What NAME and NAME=S mean: attribute -> strength, in the order given; one that is named twice is as strong as both together.
+def parse_attributes(words: Iterable[str]) -> dict[str, float]:
+    """Parse NAME and NAME=S into attribute -> strength, in the given order.
 
-    Names are told apart neither by case nor by - and _. Raises UsageError for a name that there is not (the nearest are offered), a
-    strength that is no number within -3..3, and for two that contradict each other.
+    Strengths of an attribute that is named twice add up. Case, "-" and "_" do not matter.
+
+    Raises:
+        UsageError: for an unknown name (the nearest are offered), a strength that is not a number
+            within -3..3, and two attributes that contradict each other.
     """
     out: dict[str, float] = {}
     for word in words:
         name, _, number = word.partition("=")
-        row = find(name)
+        attribute = find_attribute(name)
         strength = _strength(word, number) if "=" in word else 1.0
-        if row.name in out and out[row.name] * strength < 0:
-            raise UsageError(f"{row.name} is asked for and taken away at once.", "Name it once.")
-        out[row.name] = out.get(row.name, 0.0) + strength
-    _agree(out)
+        if attribute.name in out and out[attribute.name] * strength < 0:
+            raise UsageError(
+                f"{attribute.name} is given with a positive and a negative strength.",
+                "Name it once.",
+            )
+        out[attribute.name] = out.get(attribute.name, 0.0) + strength
+    _check_contradictions(out)
     return out
 
 
-def find(name: str) -> Attribute:
-    """The row of a name or an alias. Raises UsageError with the nearest names."""
+def find_attribute(name: str) -> Attribute:
+    """Return the attribute of a name or alias. Raises UsageError that offers the nearest names."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if plain in NAMES:
-        return BY_NAME[NAMES[plain]]
-    near = dict.fromkeys(NAMES[word] for word in get_close_matches(plain, NAMES, n=5, cutoff=0.5))
-    hint = f"Near it: {', '.join(list(near)[:3])}." if near else ""
+    if plain in NAME_BY_WORD:
+        return BY_NAME[NAME_BY_WORD[plain]]
+    close = get_close_matches(plain, NAME_BY_WORD, n=5, cutoff=0.5)
+    near = dict.fromkeys(NAME_BY_WORD[word] for word in close)
+    hint = f"Did you mean {', '.join(list(near)[:3])}?" if near else ""
     raise UsageError(
         f"There is no attribute {name.strip()!r}.",
         f"{hint} 'thcli list attributes' shows all.".strip(),
     )
 
 
-def ways_of(
-    row: Attribute, engine: str, licence: Literal["any", "free"], strength: float = 1.0
-) -> Way:
-    """What does an attribute: the engine that is named, or for "auto" the row's first way that the licence and the strength's sign allow.
+def choose_backends(
+    attribute: Attribute, engine: str, licence: Literal["any", "free"], strength: float = 1.0
+) -> BackendShares:
+    """Return the backends that apply an attribute, with their shares of the strength.
 
-    Raises WeightsError when the licence allows none, UsageError for an engine that there is not or that cannot take things off.
+    Args:
+        attribute: attribute to apply.
+        engine: name of one backend, or "auto" for the first alternative that the licence and the
+            sign of the strength allow.
+        licence: "free" excludes weights for research only.
+        strength: negative to remove the attribute.
+
+    Raises:
+        WeightsError: when the licence allows no alternative.
+        UsageError: for an unknown engine, or one that cannot remove attributes.
     """
     if engine != "auto":
         stage_of(engine)
-        if strength < 0 and engine in ADDS:
-            raise UsageError(f"{engine} cannot take {row.name} off a face.", "Take --engine auto.")
-        named = next((way for way in row.ways if len(way) == 1 and way[0][0] == engine), None)
-        return named or ((engine, 1.0),)
-    able = [
-        way
-        for way in row.ways
-        if all(_is_there(name) and (strength >= 0 or name not in ADDS) for name, _ in way)
-    ]
-    for way in able:
-        if licence == "any" or all(is_free(name) for name, _ in way):
-            return way
+        if strength < 0 and engine in ADDITIVE_BACKENDS:
+            raise UsageError(
+                f"{engine} cannot remove {attribute.name} from a face.", "Use --engine auto."
+            )
+        named = [shares for shares in attribute.alternatives if _is_only(shares, engine)]
+        return named[0] if named else ((engine, 1.0),)
+    for shares in attribute.alternatives:
+        names = [name for name, _ in shares]
+        able = all(_exists(name) for name in names)
+        if strength < 0:
+            able = able and not ADDITIVE_BACKENDS.intersection(names)
+        if able and (licence == "any" or all(map(is_free, names))):
+            return shares
     raise WeightsError(
-        f"{row.name} can be done only with weights that are for research alone ({', '.join(engines(row))}).",
-        "Use --licence any if their terms fit your use ('thcli list attributes' shows which are free).",
+        f"{attribute.name} needs weights that are for research only "
+        f"({', '.join(engines_for(attribute))}).",
+        "Use --licence any if their terms fit your use "
+        "('thcli list attributes' shows which are free).",
     )
 
 
-def planned(
-    asked: Mapping[str, float], engine: str, licence: Literal["any", "free"]
+def _is_only(shares: BackendShares, engine: str) -> bool:
+    return len(shares) == 1 and shares[0][0] == engine
+
+
+def plan_backends(
+    requested: Mapping[str, float], engine: str, licence: Literal["any", "free"]
 ) -> dict[str, dict[str, float]]:
-    """Who does how much of what: backend -> attribute -> strength, in the order in which they work. Raises as `ways_of` does."""
+    """Return backend -> attribute -> strength, in the order in which the backends run.
+
+    Raises as `choose_backends`.
+    """
     out: dict[str, dict[str, float]] = {}
-    for name, strength in asked.items():
-        for backend, share in ways_of(BY_NAME[name], engine, licence, strength):
+    for name, strength in requested.items():
+        for backend, share in choose_backends(BY_NAME[name], engine, licence, strength):
             out.setdefault(backend, {})[name] = strength * share
-    return dict(sorted(out.items(), key=lambda item: _place(item[0])))
+    return dict(sorted(out.items(), key=lambda item: _work_order(item[0])))
 
 
-def meant(label: str, affirmed: bool) -> tuple[str, float] | None:
-    """The attribute, and its strength, that a CelebA label affirmed or denied stands for; None where none does."""
-    rows = [row for row in ROWS if row.celeba == label and row.sign and row.name != "sunglasses"]
-    exact = next((row for row in rows if (row.sign > 0) is affirmed), None)
+def resolve_label(label: str, affirmed: bool) -> tuple[str, float] | None:
+    """Return the attribute and strength of an affirmed or denied CelebA label, or None.
+
+    Sunglasses share the label Eyeglasses and are never returned.
+    """
+    candidates = [
+        attribute
+        for attribute in ATTRIBUTES
+        if attribute.celeba == label and attribute.sign and attribute.name != "sunglasses"
+    ]
+    exact = next((one for one in candidates if (one.sign > 0) is affirmed), None)
     if exact is not None:
         return exact.name, 1.0
-    return (rows[0].name, -1.0) if rows else None
+    return (candidates[0].name, -1.0) if candidates else None
 
 
 def stage_of(backend: str) -> str:
-    """Whether a backend is an editor or a painter. Raises UsageError naming those that there are."""
+    """Return the stage of a backend: "editor" or "painter". Raises UsageError for others."""
     for stage in (EDITORS, PAINTERS):
         if backend in stage.all():
             return stage.name
-    there = [*EDITORS.all(), *PAINTERS.all()]
+    known = [*EDITORS.all(), *PAINTERS.all()]
     raise UsageError(
-        f"There is no engine {backend!r} that edits faces.", f"There are: auto, {', '.join(there)}."
+        f"There is no engine {backend!r} that edits faces.", f"Use auto, {', '.join(known)}."
     )
 
 
-def engines(row: Attribute) -> list[str]:
-    """All that can do an attribute, the best first."""
-    return list(dict.fromkeys(name for way in row.ways for name, _ in way if _is_there(name)))
+def engines_for(attribute: Attribute) -> list[str]:
+    """Return the names of all backends that can apply an attribute, the best first."""
+    names = (name for shares in attribute.alternatives for name, _ in shares)
+    return list(dict.fromkeys(name for name in names if _exists(name)))
 
 
 def is_free(backend: str) -> bool:
-    """Whether all weights of a backend may be used for anything."""
+    """Return True when all weights of a backend may be used commercially."""
     entries = weights.registry()
     return all(entries[name].commercial for name in _backend(backend).weights)
 
@@ -430,49 +394,48 @@ def _backend(backend: str) -> Backend:
     return (EDITORS if stage_of(backend) == EDITORS.name else PAINTERS).backend(backend)
 
 
-def _is_there(backend: str) -> bool:
+def _exists(backend: str) -> bool:
     return backend in EDITORS.rows or backend in PAINTERS.rows
 
 
-def _place(backend: str) -> int:
-    return (
-        ORDER.index(backend) + 1
-        if backend in ORDER
-        else 0
-        if stage_of(backend) == "editor"
-        else len(ORDER) + 1
-    )
+def _work_order(backend: str) -> int:
+    if backend in PAINTER_ORDER:
+        return PAINTER_ORDER.index(backend) + 1
+    return 0 if stage_of(backend) == "editor" else len(PAINTER_ORDER) + 1
 
 
 def _strength(word: str, number: str) -> float:
     try:
         strength = float(number)
     except ValueError:
-        strength = FURTHEST + 1
-    if not -FURTHEST <= strength <= FURTHEST or strength == 0:
+        strength = MAX_STRENGTH + 1
+    if not -MAX_STRENGTH <= strength <= MAX_STRENGTH or strength == 0:
         raise UsageError(
             f"--attr {word}: the strength must be a number within -3..3 and not 0.",
-            "1 is plainly visible, -1 takes away.",
+            "1 is plainly visible, -1 removes the attribute.",
         )
     return strength
 
 
-def _agree(asked: Mapping[str, float]) -> None:
-    """Raises UsageError for two that cannot be had together."""
-    for name, strength in asked.items():
-        row = BY_NAME[name]
-        against = (
-            [row.opposite] if row.opposite and asked.get(row.opposite, 0) * strength > 0 else []
-        )
-        against += [other for other in row.excludes if strength > 0 and asked.get(other, 0) > 0]
+def _check_contradictions(requested: Mapping[str, float]) -> None:
+    """Raise UsageError for two attributes that contradict each other."""
+    for name, strength in requested.items():
+        attribute = BY_NAME[name]
+        against = []
+        if attribute.opposite and requested.get(attribute.opposite, 0) * strength > 0:
+            against.append(attribute.opposite)
+        if strength > 0:
+            against += [other for other in attribute.excludes if requested.get(other, 0) > 0]
         if against:
-            raise UsageError(
-                f"{name} and {against[0]} contradict each other.", "Ask for one of them."
-            )
+            raise UsageError(f"{name} and {against[0]} contradict each other.", "Name one of them.")
 
 
-def measured() -> Mapping[str, Any]:
-    """What `thcli eval edit --strengths` noted: command, clips, and of each attribute by what it was done, and how likely it was before and after."""
+def load_measured_strengths() -> Mapping[str, Any]:
+    """Return the bundled report of `thcli eval edit --strengths`.
+
+    It holds the command, the clips and, for each attribute, the backends and the classifier's
+    probability before and after the edit.
+    """
     found: dict[str, Any] = json.loads(
         files("thcli.editors").joinpath("measured.json").read_text("utf-8")
     )

@@ -1,1 +1,1 @@
-"""Metrics, tables, contact sheets, benchmarks."""
+"""Benchmarks, metrics, test data and reports of `thcli eval` and `thcli bench`."""

@@ -13,13 +13,13 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
-from thcli.editors.atlas import appearance as looks
-from thcli.editors.atlas.painter import SIDE, Atlas, load, load_free
+from thcli.editors.atlas import appearance
+from thcli.editors.atlas.painter import SIDE, AtlasPainter, load, load_free
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import BY_NAME
 from thcli.faces.landmarks.topology import OVAL
-from thcli.faces.parsing import CLASSES, number
-from thcli.faces.parsing.polygon import coverage
+from thcli.faces.parsing import CLASSES, class_number
+from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
 
 RUN = RunOptions(threads=1)
@@ -27,19 +27,19 @@ ALL = load(RUN).attributes
 
 
 @cache
-def painter() -> Atlas:
+def load_painter() -> AtlasPainter:
     return load(RUN)
 
 
 @cache
-def made(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
-    """A crop of grainy skin colour with a face looking `yaw` degrees aside, its mesh, its regions."""
+def make_face(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
+    """Return a noisy skin-coloured crop with a face turned by `yaw` degrees, and its regions."""
     mesh = 140 * neutral() @ matrix_from_angles([0.0, yaw, 0.0]).T + (256, 230, 0)
-    face = coverage(mesh[OVAL, :2], (SIDE, SIDE))
+    face = polygon_coverage(mesh[OVAL, :2], (SIDE, SIDE))
     regions = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
-    regions[number("skin")], regions[0] = face, 1 - face
-    dice = np.random.default_rng(2)
-    crop = np.where(face[..., None] > 0.5, (180, 140, 120), (60, 90, 140)) + dice.normal(
+    regions[class_number("skin")], regions[0] = face, 1 - face
+    rng = np.random.default_rng(2)
+    crop = np.where(face[..., None] > 0.5, (180, 140, 120), (60, 90, 140)) + rng.normal(
         0, 6, (SIDE, SIDE, 1)
     )
     box = np.array([*mesh[:, :2].min(0), *mesh[:, :2].max(0)], np.float32)
@@ -50,19 +50,19 @@ def made(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
     )
 
 
-def look(yaw: float = 0.0) -> Array32:
-    crop, face, regions = made(yaw)
-    return painter().look([crop], [face], regions[None])
+def measure(yaw: float = 0.0) -> Array32:
+    crop, face, regions = make_face(yaw)
+    return load_painter().measure_appearance([crop], [face], regions[None])
 
 
-def painted(strengths: dict[str, float], yaw: float = 0.0) -> Image:
-    crop, face, regions = made(yaw)
-    return painter().paint([crop], [face], regions[None], look(yaw), strengths)[0]
+def render(strengths: dict[str, float], yaw: float = 0.0) -> Image:
+    crop, face, regions = make_face(yaw)
+    return load_painter().paint([crop], [face], regions[None], measure(yaw), strengths)[0]
 
 
-def difference(strengths: dict[str, float], yaw: float = 0.0) -> float:
-    """Mean square difference from the crop."""
-    return float(((painted(strengths, yaw).astype(float) - made(yaw)[0]) ** 2).mean())
+def mean_square_change(strengths: dict[str, float], yaw: float = 0.0) -> float:
+    """Return the mean squared difference to the crop."""
+    return float(((render(strengths, yaw).astype(float) - make_face(yaw)[0]) ** 2).mean())
 
 
 def test_atlas_is_a_painter() -> None:
@@ -73,69 +73,69 @@ def test_atlas_is_a_painter() -> None:
     assert set(ALL) <= set(BY_NAME)
 
 
-def test_atlas_without_a_wish_gives_the_crop() -> None:
-    crop = made()[0]
-    assert (painted({}) == crop).all() and (painted({"young": 0.0, "hat": 1.0}) == crop).all()
+def test_atlas_without_strengths_returns_the_crop() -> None:
+    crop = make_face()[0]
+    assert (render({}) == crop).all() and (render({"young": 0.0, "hat": 1.0}) == crop).all()
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_atlas_changes_the_face_and_leaves_what_is_around(name: str) -> None:
-    crop = made()[0]
-    out = painted({name: 1.0})
+def test_atlas_changes_the_face_and_keeps_the_surroundings(name: str) -> None:
+    crop = make_face()[0]
+    out = render({name: 1.0})
     assert out.shape == crop.shape and out.dtype == np.uint8
-    assert difference({name: 1.0}) > 0.5  # a change that can be seen
+    assert mean_square_change({name: 1.0}) > 0.5  # a change that can be seen
     rim = np.ones((SIDE, SIDE), bool)
     rim[60:470, 60:450] = False
     assert (out[rim] == crop[rim]).all()
 
 
 def test_atlas_changes_more_with_more_strength() -> None:
-    weak, strong = difference({"old": 0.4}), difference({"old": 1.2})
+    weak, strong = mean_square_change({"old": 0.4}), mean_square_change({"old": 1.2})
     assert strong > 2 * weak > 0
 
 
 def test_atlas_knows_opposites() -> None:
-    assert (painted({"old": 0.7}) == painted({"young": -0.7})).all()
-    assert (painted({"female": 1.0}) == painted({"male": -1.0})).all()
-    assert (painted({"old": 1.0, "young": 1.0}) == made()[0]).all()
+    assert (render({"old": 0.7}) == render({"young": -0.7})).all()
+    assert (render({"female": 1.0}) == render({"male": -1.0})).all()
+    assert (render({"old": 1.0, "young": 1.0}) == make_face()[0]).all()
 
 
 def test_atlas_gender_is_the_other_one() -> None:
-    crop, face, regions = made()
-    man, woman = np.zeros((2, 1, looks.NUMBERS), np.float32)
+    crop, face, regions = make_face()
+    man, woman = np.zeros((2, 1, appearance.APPEARANCE_SIZE), np.float32)
     man[0, -1], woman[0, -1] = 1, -1
 
     def of(seen: Array32, name: str) -> Image:
-        return painter().paint([crop], [face], regions[None], seen, {name: 1.0})[0]
+        return load_painter().paint([crop], [face], regions[None], seen, {name: 1.0})[0]
 
     assert (of(man, "gender") == of(man, "female")).all()
     assert (of(woman, "gender") == of(woman, "male")).all()
 
 
-def test_atlas_leaves_what_hides_the_face() -> None:
-    """Colours change only where skin is seen: half of the face behind a hand keeps its pixels where nothing is moved."""
-    crop, face, regions = made()
+def test_atlas_keeps_occluders() -> None:
+    """Colours change on visible skin only; an occluded half keeps its pixels."""
+    crop, face, regions = make_face()
     covered = regions.copy()
-    covered[0, :, 256:] += covered[number("skin"), :, 256:]
-    covered[number("skin"), :, 256:] = 0
-    out = painter().paint([crop], [face], covered[None], look(), {"pale": 1.0})[0]
+    covered[0, :, 256:] += covered[class_number("skin"), :, 256:]
+    covered[class_number("skin"), :, 256:] = 0
+    out = load_painter().paint([crop], [face], covered[None], measure(), {"pale": 1.0})[0]
     assert (out[:, 262:] == crop[:, 262:]).all()
     assert (out[:, 180:240] != crop[:, 180:240]).mean() > 0.3
 
 
 def test_atlas_does_not_depend_on_the_batch() -> None:
-    three = [made(0.0), made(25.0), made(-12.0)]
+    three = [make_face(0.0), make_face(25.0), make_face(-12.0)]
     crops, faces, regions = (
         [m[0] for m in three],
         [m[1] for m in three],
         np.stack([m[2] for m in three]),
     )
-    seen = painter().look(crops, faces, regions)
-    together = painter().paint(
+    seen = load_painter().measure_appearance(crops, faces, regions)
+    together = load_painter().paint(
         crops, faces, regions, seen.mean(0, keepdims=True), {"smiling": 1.0, "makeup": 0.5}
     )
     for i in range(3):
-        alone = painter().paint(
+        alone = load_painter().paint(
             crops[i : i + 1],
             faces[i : i + 1],
             regions[i : i + 1],
@@ -143,23 +143,23 @@ def test_atlas_does_not_depend_on_the_batch() -> None:
             {"smiling": 1.0, "makeup": 0.5},
         )
         assert (alone[0] == together[i]).all()
-    assert painter().paint([], [], regions[:0], seen, {"pale": 1.0}) == []
+    assert load_painter().paint([], [], regions[:0], seen, {"pale": 1.0}) == []
 
 
 def test_atlas_smile_lifts_the_corners_of_the_mouth() -> None:
-    """A dark dot at a corner of the mouth goes up and out."""
-    crop, face, regions = made()
+    """A dark dot at a corner of the mouth moves up and outwards."""
+    crop, face, regions = make_face()
     assert face.mesh is not None
     marked = np.full_like(crop, 150)
     x, y = face.mesh[291, :2]
     yy, xx = np.mgrid[:SIDE, :SIDE]
     marked[np.hypot(xx - x, yy - y) < 4] = 20
     out = (
-        painter().paint([marked], [face], regions[None], look(), {"smiling": 1.0})[0].astype(float)
+        load_painter()
+        .paint([marked], [face], regions[None], measure(), {"smiling": 1.0})[0]
+        .astype(float)
     )
-    before, after = (
-        np.maximum(90 - picture.mean(-1), 0) for picture in (marked.astype(float), out)
-    )
+    before, after = (np.maximum(90 - image.mean(-1), 0) for image in (marked.astype(float), out))
 
     def centre(
         weight: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
@@ -171,10 +171,12 @@ def test_atlas_smile_lifts_the_corners_of_the_mouth() -> None:
     assert moved[0] > 1 and moved[1] < -1
 
 
-def test_atlas_wants_a_mesh() -> None:
-    crop, face, regions = made()
+def test_atlas_needs_a_mesh() -> None:
+    crop, face, regions = make_face()
     with pytest.raises(NoFaceError, match="no mesh"):
-        painter().paint([crop], [replace(face, mesh=None)], regions[None], look(), {"young": 1.0})
+        load_painter().paint(
+            [crop], [replace(face, mesh=None)], regions[None], measure(), {"young": 1.0}
+        )
 
 
 def test_atlas_licences() -> None:

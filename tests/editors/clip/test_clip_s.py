@@ -1,4 +1,4 @@
-"""clip-s: its closed vocabulary, its texts, its networks; and what is asked of a model of texts and pictures."""
+"""Tests of clip-s: vocabulary, captions, networks, and OpenAI's CLIP."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions
 from thcli.editors.backends import TEXT_MODELS
 from thcli.editors.clip import official
-from thcli.editors.clip.network import LENGTH, ClipSmall
-from thcli.editors.clip.small import SmallTextImage
+from thcli.editors.clip.network import EMBEDDING_SIZE, ClipSmall
+from thcli.editors.clip.small import ClipSmallModel
 from thcli.editors.clip.vocabulary import (
+    ADJECTIVES,
     CLAUSES,
     FEATURES,
-    LONGEST,
-    PERSONS,
-    QUALITIES,
-    THINGS,
+    MAX_WORDS,
+    NEGATABLE_FEATURES,
+    PERSON_NOUNS,
     VOCABULARY,
-    caption,
-    holds,
-    numbers_of,
-    split,
+    make_caption,
+    match_labels,
+    split_words,
+    tokenize,
 )
 from thcli.editors.shared.celeba import CELEBA
 
 RARITY = np.ones(len(CELEBA))
 
 
-def tiny() -> SmallTextImage:
+def make_tiny_model() -> ClipSmallModel:
     torch.manual_seed(3)
-    return SmallTextImage(ClipSmall(8).eval().requires_grad_(False), torch.device("cpu"))
+    return ClipSmallModel(ClipSmall(8).eval().requires_grad_(False), torch.device("cpu"))
 
 
 def test_words_of_a_text() -> None:
-    assert split("A clean-shaven man's five o\u2019clock shadow!") == [
+    assert split_words("A clean-shaven man's five o\u2019clock shadow!") == [
         "a",
         "clean",
         "shaven",
@@ -51,75 +51,77 @@ def test_words_of_a_text() -> None:
         "oclock",
         "shadow",
     ]
-    numbers = numbers_of(["a man", "a man with a beard"])
-    assert numbers.shape == (2, LONGEST) and (numbers[0] > 0).sum() == 2
+    numbers = tokenize(["a man", "a man with a beard"])
+    assert numbers.shape == (2, MAX_WORDS) and (numbers[0] > 0).sum() == 2
     assert numbers[0, :2].tolist() == numbers[1, :2].tolist()
 
 
 def test_every_label_is_of_celeba_and_every_word_is_known() -> None:
-    for table in (PERSONS, QUALITIES, THINGS, FEATURES, CLAUSES):
-        for words, says in table.items():
-            assert set(says) <= set(CELEBA)
-            numbers_of([words])
+    for table in (PERSON_NOUNS, ADJECTIVES, NEGATABLE_FEATURES, FEATURES, CLAUSES):
+        for words, label_values in table.items():
+            assert set(label_values) <= set(CELEBA)
+            tokenize([words])
     spoken = {
         name
-        for table in (PERSONS, QUALITIES, THINGS, FEATURES, CLAUSES)
-        for says in table.values()
-        for name in says
+        for table in (PERSON_NOUNS, ADJECTIVES, NEGATABLE_FEATURES, FEATURES, CLAUSES)
+        for label_values in table.values()
+        for name in label_values
     }
     assert spoken == set(CELEBA)
     assert len(set(VOCABULARY)) == len(VOCABULARY)
 
 
 def test_unknown_words_are_named_with_near_ones() -> None:
-    with pytest.raises(UsageError) as told:
-        numbers_of(["a person with eyeglases", "a zombie queen with eyeglases"])
-    assert told.value.exit_code == 2 and "eyeglases" in told.value.message
-    assert "eyeglasses" in told.value.hint and "thcli weights pull clip-vit-b16" in told.value.hint
+    with pytest.raises(UsageError) as err:
+        tokenize(["a person with eyeglases", "a zombie queen with eyeglases"])
+    assert err.value.exit_code == 2 and "eyeglases" in err.value.message
+    assert "eyeglasses" in err.value.hint and "thcli weights pull clip-vit-b16" in err.value.hint
     with pytest.raises(UsageError, match="zombie, queen"):
-        numbers_of(["a zombie queen"])
+        tokenize(["a zombie queen"])
     with pytest.raises(UsageError, match="0 words"):
-        numbers_of([" ?! "])
+        tokenize([" ?! "])
     with pytest.raises(UsageError, match="33 words"):
-        numbers_of(["man " * 33])
+        tokenize(["man " * 33])
 
 
 @given(st.integers(0, 2**40 - 1), st.integers(0, 10**6))
 def test_a_caption_is_true_of_its_face(bits: int, seed: int) -> None:
     labels = np.array([bits >> place & 1 for place in range(len(CELEBA))], np.bool_)
-    said = caption(labels, np.random.default_rng(seed), RARITY)
-    assert holds([said.says], labels[None])[0, 0]
-    numbers_of([said.text])
+    said = make_caption(labels, np.random.default_rng(seed), RARITY)
+    assert match_labels([said.label_values], labels[None])[0, 0]
+    tokenize([said.text])
 
 
-def test_captions_say_both_that_something_is_there_and_that_it_is_not() -> None:
+def test_captions_affirm_and_deny() -> None:
     bare, glasses = np.zeros(len(CELEBA), np.bool_), np.zeros(len(CELEBA), np.bool_)
     glasses[CELEBA.index("Eyeglasses")] = True
     found = {
-        key: [caption(labels, np.random.default_rng(n), RARITY) for n in range(600)]
+        key: [make_caption(labels, np.random.default_rng(n), RARITY) for n in range(600)]
         for key, labels in (("bare", bare), ("glasses", glasses))
     }
-    denied = [one.text for one in found["bare"] if one.says.get("Eyeglasses") is False]
-    told = [one.text for one in found["glasses"] if one.says.get("Eyeglasses")]
+    denied = [one.text for one in found["bare"] if one.label_values.get("Eyeglasses") is False]
+    texts = [one.text for one in found["glasses"] if one.label_values.get("Eyeglasses")]
     assert denied and all("without" in t or "no " in t or "not " in t for t in denied)
-    assert told and not any("without eyeglasses" in text for text in told)
-    table = holds([{"Eyeglasses": True}, {"Eyeglasses": False}, {}], np.stack([bare, glasses]))
+    assert texts and not any("without eyeglasses" in text for text in texts)
+    table = match_labels(
+        [{"Eyeglasses": True}, {"Eyeglasses": False}, {}], np.stack([bare, glasses])
+    )
     assert table.tolist() == [[False, True, True], [True, False, True]]
 
 
 def test_rows_are_of_unit_length_and_gradients_reach_the_pixels() -> None:
-    model = tiny()
-    pictures = torch.rand(2, 3, 96, 96, requires_grad=True)
-    seen, said = model.encode_image(pictures), model.encode_text(["a man", "a man without a beard"])
-    assert seen.shape == said.shape == (2, LENGTH)
+    model = make_tiny_model()
+    images = torch.rand(2, 3, 96, 96, requires_grad=True)
+    seen, said = model.encode_image(images), model.encode_text(["a man", "a man without a beard"])
+    assert seen.shape == said.shape == (2, EMBEDDING_SIZE)
     torch.testing.assert_close(seen.norm(dim=1), torch.ones(2))
     torch.testing.assert_close(said.norm(dim=1), torch.ones(2))
     (seen @ said[0]).sum().backward()  # type: ignore[no-untyped-call]  # torch's own
-    assert pictures.grad is not None and float(pictures.grad.abs().max()) > 0
+    assert images.grad is not None and float(images.grad.abs().max()) > 0
 
 
 def test_a_text_does_not_depend_on_those_beside_it_but_on_the_order_of_its_words() -> None:
-    model = tiny()
+    model = make_tiny_model()
     alone = model.encode_text(["a man"])
     beside = model.encode_text(
         ["a man", "a photo of a smiling young woman without eyeglasses and with a hat"]
@@ -132,7 +134,7 @@ def test_a_text_does_not_depend_on_those_beside_it_but_on_the_order_of_its_words
 
 
 class FakeClip(nn.Module):
-    """As much of open_clip's network as is used."""
+    """Stand-in for the used part of open_clip's network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,36 +156,36 @@ def test_the_real_clip_takes_openais_tensors() -> None:
     tensors = {k: v.half() for k, v in network.state_dict().items()} | {
         "context_length": torch.tensor(77)
     }
-    model = official.made(
+    model = official.build(
         "clip-b16",
         network,
         lambda texts: torch.ones(len(texts), 4, dtype=torch.long),
         tensors,
         torch.device("cpu"),
     )
-    pictures = torch.rand(2, 3, 64, 64, requires_grad=True)
-    seen = model.encode_image(pictures)
+    images = torch.rand(2, 3, 64, 64, requires_grad=True)
+    seen = model.encode_image(images)
     torch.testing.assert_close(seen.norm(dim=1), torch.ones(2))
     seen[:, 0].sum().backward()  # type: ignore[no-untyped-call]  # torch's own
-    assert pictures.grad is not None and float(pictures.grad.abs().max()) > 0
+    assert images.grad is not None and float(images.grad.abs().max()) > 0
     assert model.encode_text(["anything at all"]).shape == (1, 5)
     with pytest.raises(WeightsError, match="missing"):
-        official.made("clip-b16", FakeClip(), None, {}, torch.device("cpu"))
+        official.build("clip-b16", FakeClip(), None, {}, torch.device("cpu"))
 
 
-def test_without_open_clip_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_open_clip_the_hint_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
     for name in ("clip-b32", "clip-b16"):
-        with pytest.raises(UsageError, match="open_clip_torch") as told:
+        with pytest.raises(UsageError, match="open_clip_torch") as err:
             TEXT_MODELS.rows[name].load(RunOptions())
-        assert "thcli[clip]" in told.value.hint and "thcli weights pull clip-vit" in told.value.hint
+        assert "thcli[clip]" in err.value.hint and "thcli weights pull clip-vit" in err.value.hint
 
 
-def test_without_clips_weights_the_error_says_how_to_get_them(
+def test_without_clip_weights_the_hint_names_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
     monkeypatch.setitem(sys.modules, "open_clip", SimpleNamespace())
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as err:
         TEXT_MODELS.rows["clip-b16"].load(RunOptions(offline=True))
-    assert "clip-vit-b16" in str(told.value)
+    assert "clip-vit-b16" in str(err.value)

@@ -1,4 +1,4 @@
-"""Texts of the closed vocabulary, read as attributes."""
+"""Tests of texts of the closed vocabulary, parsed as attributes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thcli.editors.catalogue import BY_NAME, meant
-from thcli.editors.clip.text_parser import meaning, person
-from thcli.editors.clip.vocabulary import caption
+from thcli.editors.catalogue import BY_NAME, resolve_label
+from thcli.editors.clip.text_parser import neutral_text, parse_text
+from thcli.editors.clip.vocabulary import make_caption
 from thcli.editors.shared.celeba import CELEBA
 
 
@@ -36,33 +36,49 @@ from thcli.editors.shared.celeba import CELEBA
         ("a man with a beard", "a zombie", None),
     ],
 )
-def test_what_a_text_says(text: str, neutral: str, said: dict[str, bool] | None) -> None:
-    assert meaning(text, neutral) == said
+def test_texts_are_parsed_into_labels(
+    text: str, neutral: str, said: dict[str, bool] | None
+) -> None:
+    assert parse_text(text, neutral) == said
 
 
 @given(st.lists(st.booleans(), min_size=40, max_size=40), st.integers(0, 10_000))
-def test_a_caption_is_read_as_it_was_meant(labels: list[bool], seed: int) -> None:
-    """What the training's texts are made of is found in them again, but for the noun where more is said."""
-    made = caption(np.array(labels), np.random.default_rng(seed), np.ones(len(CELEBA)))
-    read = meaning(made.text)
-    assert read is not None and set(read.items()) <= set(made.says.items())
-    assert set(made.says) - set(read) <= {"Male", "Young"} or not read
+def test_captions_are_parsed_back(labels: list[bool], seed: int) -> None:
+    """Labels of a caption are found again, except for the noun's where more is said."""
+    made = make_caption(np.array(labels), np.random.default_rng(seed), np.ones(len(CELEBA)))
+    read = parse_text(made.text)
+    assert read is not None and set(read.items()) <= set(made.label_values.items())
+    assert set(made.label_values) - set(read) <= {"Male", "Young"} or not read
 
 
-def test_the_person_stands_beside_what_is_said() -> None:
-    assert person("a smiling man") == "a man" and person("a woman with a hat") == "a woman"
-    assert person("a woman") == person("a person with a beard") == person("a zombie") == "a face"
+def test_the_neutral_text_is_the_person() -> None:
+    assert (
+        neutral_text("a smiling man") == "a man" and neutral_text("a woman with a hat") == "a woman"
+    )
+    assert (
+        neutral_text("a woman")
+        == neutral_text("a person with a beard")
+        == neutral_text("a zombie")
+        == "a face"
+    )
 
 
 def test_labels_stand_for_attributes() -> None:
-    assert meant("Smiling", True) == ("smiling", 1.0) and meant("Smiling", False) == (
+    assert resolve_label("Smiling", True) == ("smiling", 1.0) and resolve_label(
+        "Smiling", False
+    ) == (
         "smiling",
         -1.0,
     )
-    assert meant("No_Beard", False) == ("beard", 1.0) and meant("No_Beard", True) == ("beard", -1.0)
-    assert meant("Young", False) == ("old", 1.0) and meant("Male", False) == ("female", 1.0)
-    assert meant("Wearing_Necktie", True) is None
+    assert resolve_label("No_Beard", False) == ("beard", 1.0) and resolve_label(
+        "No_Beard", True
+    ) == ("beard", -1.0)
+    assert resolve_label("Young", False) == ("old", 1.0) and resolve_label("Male", False) == (
+        "female",
+        1.0,
+    )
+    assert resolve_label("Wearing_Necktie", True) is None
     for label in CELEBA:
         for affirmed in (True, False):
-            found = meant(label, affirmed)
+            found = resolve_label(label, affirmed)
             assert found is None or (BY_NAME[found[0]].sign * found[1] > 0) is affirmed

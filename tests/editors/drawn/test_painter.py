@@ -1,4 +1,4 @@
-"""`drawn`: what it lays on a plain made-up face, whatever it is asked for."""
+"""Tests of the painter `drawn` on a synthetic face, for every attribute."""
 
 from __future__ import annotations
 
@@ -17,43 +17,45 @@ from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import BY_NAME
-from thcli.editors.drawn.painter import ATTRIBUTES, SIDE, Drawn
+from thcli.editors.drawn.painter import ATTRIBUTES, SIDE, DrawnPainter
 from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
-from thcli.faces.parsing.classes import CLASSES, number
-from thcli.faces.parsing.polygon import coverage
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
 
 SKIN, HAIR, BROW, LIP = (176, 140, 122), (90, 88, 94), (84, 66, 58), (168, 96, 96)
 HAIR_NAMES = ("blond", "brown_hair", "black_hair", "gray_hair")
-PAINTER = Drawn()
+PAINTER = DrawnPainter()
 
 
 @cache
-def made(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
-    """A crop with a plain face looking `yaw` degrees to the picture's left, its mesh and its true regions (19, 512, 512)."""
+def make_face(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
+    """Return a crop of a synthetic face turned by `yaw` degrees, its mesh and regions (19, 512,
+    512).
+    """
     mesh = 140 * neutral() @ matrix_from_angles([0.0, yaw, 0.0]).T + (256, 230, 0)
     size = (SIDE, SIDE)
     plane = mesh[:, :2]
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     head = (((x - 256) / 150) ** 2 + ((y - 180) / 150) ** 2 < 1).astype(np.float32)
-    face = coverage(cv2.convexHull(plane[OVAL].astype(np.float32))[:, 0], size)
+    face = polygon_coverage(cv2.convexHull(plane[OVAL].astype(np.float32))[:, 0], size)
     parts = {"hair": head * (1 - face), "skin": face}
     brows = (
-        coverage(plane[[70, 63, 105, 66, 107, 55, 65, 52, 53, 46]], size),
-        coverage(plane[[300, 293, 334, 296, 336, 285, 295, 282, 283, 276]], size),
+        polygon_coverage(plane[[70, 63, 105, 66, 107, 55, 65, 52, 53, 46]], size),
+        polygon_coverage(plane[[300, 293, 334, 296, 336, 285, 295, 282, 283, 276]], size),
     )
     for name, mask in (
         ("r_brow", brows[0]),
         ("l_brow", brows[1]),
-        ("r_eye", coverage(plane[EYES[0]], size)),
-        ("l_eye", coverage(plane[EYES[1]], size)),
-        ("u_lip", coverage(plane[LIPS_OUTER], size)),
-        ("mouth", coverage(plane[LIPS_INNER], size)),
+        ("r_eye", polygon_coverage(plane[EYES[0]], size)),
+        ("l_eye", polygon_coverage(plane[EYES[1]], size)),
+        ("u_lip", polygon_coverage(plane[LIPS_OUTER], size)),
+        ("mouth", polygon_coverage(plane[LIPS_INNER], size)),
     ):
         parts = {own: share * (1 - mask) for own, share in parts.items()} | {name: mask}
     regions = np.zeros((len(CLASSES), *size), np.float32)
     for name, share in parts.items():
-        regions[number(name)] = share
+        regions[class_number(name)] = share
     regions[0] = 1 - regions.sum(0)
     noise = np.random.default_rng(3).normal(0, 2, (SIDE, SIDE, 1))
     tones = np.zeros((len(CLASSES), 3)) + 110
@@ -67,7 +69,7 @@ def made(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
         ("l_eye", (210, 205, 200)),
         ("mouth", (90, 40, 40)),
     ):
-        tones[number(name)] = tone
+        tones[class_number(name)] = tone
     crop = np.einsum("khw,kc->hwc", regions, tones) + noise
     box = np.concatenate([plane.min(0), plane.max(0)]).astype(np.float32)
     return (
@@ -77,25 +79,27 @@ def made(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
     )
 
 
-def painted(strengths: dict[str, float], yaw: float = 0.0, regions: Array32 | None = None) -> Image:
-    crop, face, own = made(yaw)
+def render(strengths: dict[str, float], yaw: float = 0.0, regions: Array32 | None = None) -> Image:
+    crop, face, own = make_face(yaw)
     planes = own if regions is None else regions
-    look = PAINTER.look([crop], [face], own[None])[0]
+    look = PAINTER.measure_appearance([crop], [face], own[None])[0]
     return PAINTER.paint([crop], [face], planes[None], look, strengths)[0]
 
 
-def change(
+def max_change(
     strengths: dict[str, float], yaw: float = 0.0, regions: Array32 | None = None
 ) -> npt.NDArray[np.int64]:
-    """(H, W) the largest change of a channel."""
+    """Return (H, W) the largest change of a channel."""
     return np.asarray(
-        np.abs(painted(strengths, yaw, regions).astype(np.int64) - made(yaw)[0]).max(-1)
+        np.abs(render(strengths, yaw, regions).astype(np.int64) - make_face(yaw)[0]).max(-1)
     )
 
 
-def where(name: str, yaw: float = 0.0) -> npt.NDArray[np.bool_]:
-    """The pixels well inside of a region."""
-    return np.asarray(cv2.erode(made(yaw)[2][number(name)], np.ones((7, 7), np.uint8)) > 0.99)
+def region_interior(name: str, yaw: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Return the pixels well inside of a region."""
+    return np.asarray(
+        cv2.erode(make_face(yaw)[2][class_number(name)], np.ones((7, 7), np.uint8)) > 0.99
+    )
 
 
 def test_it_is_a_painter_of_the_table_without_weights() -> None:
@@ -110,17 +114,17 @@ def test_its_names_are_the_catalogues() -> None:
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_every_attribute_is_seen_and_fades_with_its_strength(name: str) -> None:
-    weak, plain = change({name: 0.25}), change({name: 1.0})
-    assert (change({name: 0.0}) == 0).all()
+def test_every_attribute_is_visible_and_fades_with_its_strength(name: str) -> None:
+    weak, plain = max_change({name: 0.25}), max_change({name: 1.0})
+    assert (max_change({name: 0.0}) == 0).all()
     assert (plain > 12).mean() > 0.001, "nobody would see it"
     assert 0 < weak.mean() < 0.8 * plain.mean()
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_the_batch_changes_nothing(name: str) -> None:
-    crops, faces, regions = zip(*(made(yaw) for yaw in (0.0, 25.0)), strict=True)
-    look = PAINTER.look(crops, faces, np.stack(regions)).mean(0)
+    crops, faces, regions = zip(*(make_face(yaw) for yaw in (0.0, 25.0)), strict=True)
+    look = PAINTER.measure_appearance(crops, faces, np.stack(regions)).mean(0)
     together = PAINTER.paint(crops, faces, np.stack(regions), look, {name: 1.0})
     alone = [
         PAINTER.paint([c], [f], r[None], look, {name: 1.0})[0]
@@ -134,25 +138,25 @@ def test_the_batch_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in ATTRIBUTES if name not in (*HAIR_NAMES, "pale", "sideburns")]
 )
-def test_what_stands_before_the_face_stays_in_front(name: str) -> None:
-    regions = made()[2].copy()
+def test_occluders_stay_in_front(name: str) -> None:
+    regions = make_face()[2].copy()
     hand = np.zeros((SIDE, SIDE), bool)
     hand[:, 256:] = True
     regions[:, hand] = 0
     regions[0, hand] = 1
-    mesh = made()[1].mesh
+    mesh = make_face()[1].mesh
     assert mesh is not None
-    face = coverage(mesh[OVAL, :2], (SIDE, SIDE))
+    face = polygon_coverage(mesh[OVAL, :2], (SIDE, SIDE))
     inside = cv2.erode(face, np.ones((25, 25), np.uint8)) > 0.99
     inside[:, :280] = False
-    assert (change({name: 1.0})[inside] > 8).any()
-    assert (change({name: 1.0}, regions=regions)[inside] <= 2).all()
+    assert (max_change({name: 1.0})[inside] > 8).any()
+    assert (max_change({name: 1.0}, regions=regions)[inside] <= 2).all()
 
 
 @pytest.mark.parametrize("name", ["eyeglasses", "beard", "makeup"])
-def test_what_is_drawn_moves_with_the_face(name: str) -> None:
-    crop, face, regions = made()
-    look = PAINTER.look([crop], [face], regions[None])[0]
+def test_drawn_objects_move_with_the_face(name: str) -> None:
+    crop, face, regions = make_face()
+    look = PAINTER.measure_appearance([crop], [face], regions[None])[0]
     dx, dy = 8, 4
     assert face.mesh is not None
     moved = replace(face, mesh=face.mesh + np.array([dx, dy, 0], np.float32))
@@ -166,80 +170,85 @@ def test_what_is_drawn_moves_with_the_face(name: str) -> None:
 
 
 def test_glasses_go_behind_a_turned_head() -> None:
-    changed = change({"eyeglasses": 1.0}, yaw=40.0) > 30
+    changed = max_change({"eyeglasses": 1.0}, yaw=40.0) > 30
     columns = np.flatnonzero(changed.any(0))
-    mesh = made(40.0)[1].mesh
+    mesh = make_face(40.0)[1].mesh
     assert mesh is not None
+    # Outer corners of the eyes: the nose points to the left of the image.
     near, far = (
         mesh[263, 0],
         mesh[33, 0],
-    )  # outer corners of the eyes: the nose points to the picture's left
+    )
     assert columns[-1] - near > 0.5 * 140, "the near temple reaches to the ear"
     assert far - columns[0] < 0.4 * 140, "the far one is hidden by the face"
 
 
 def test_a_beard_leaves_lips_and_eyes_alone_and_grows_below_them() -> None:
-    changed = change({"beard": 1.0})
+    changed = max_change({"beard": 1.0})
     for name in ("mouth", "r_eye", "l_eye", "r_brow"):
-        assert (changed[where(name)] <= 1).all(), name
-    chin = made()[1].mesh
+        assert (changed[region_interior(name)] <= 1).all(), name
+    chin = make_face()[1].mesh
     assert chin is not None
     x, y = chin[199, :2].astype(int)
     assert changed[y - 8 : y + 8, x - 8 : x + 8].mean() > 40
 
 
 def test_stubble_is_lighter_than_a_beard() -> None:
-    assert 0.1 < change({"stubble": 1.0}).mean() / change({"beard": 1.0}).mean() < 0.7
+    assert 0.1 < max_change({"stubble": 1.0}).mean() / max_change({"beard": 1.0}).mean() < 0.7
 
 
 def test_pale_lightens_skin_and_takes_its_colour() -> None:
-    before, after = made()[0].astype(float), painted({"pale": 1.0}).astype(float)
-    skin = where("skin")
+    before, after = make_face()[0].astype(float), render({"pale": 1.0}).astype(float)
+    skin = region_interior("skin")
     assert after[skin].mean() > before[skin].mean() + 10
     assert np.ptp(after[skin].mean(0)) < 0.8 * np.ptp(before[skin].mean(0))
-    assert np.abs(after - before)[where("u_lip")].max() <= 3
-    tanned = painted({"pale": -1.0}).astype(float)
+    assert np.abs(after - before)[region_interior("u_lip")].max() <= 3
+    tanned = render({"pale": -1.0}).astype(float)
     assert tanned[skin].mean() < before[skin].mean() - 10
 
 
-def test_hair_takes_the_colour_asked_for_and_nothing_else_does() -> None:
-    hair, skin = where("hair"), where("skin")
-    tones = {name: painted({name: 1.0})[hair].astype(float).mean(0) for name in HAIR_NAMES}
+def test_only_hair_takes_the_dye() -> None:
+    hair, skin = region_interior("hair"), region_interior("skin")
+    tones = {name: render({name: 1.0})[hair].astype(float).mean(0) for name in HAIR_NAMES}
     brightness = {name: tone.mean() for name, tone in tones.items()}
     assert brightness["blond"] > brightness["brown_hair"] + 30 > brightness["black_hair"] + 50
     assert tones["blond"][0] - tones["blond"][2] > 30 > np.ptp(tones["gray_hair"])
-    away = np.asarray(cv2.dilate(made()[2][number("hair")], np.ones((15, 15), np.uint8)) < 0.01)
-    assert (change({"blond": 1.0})[skin & away] <= 1).all()
+    away = np.asarray(
+        cv2.dilate(make_face()[2][class_number("hair")], np.ones((15, 15), np.uint8)) < 0.01
+    )
+    assert (max_change({"blond": 1.0})[skin & away] <= 1).all()
 
 
 def test_lipstick_reddens_lips() -> None:
-    lips = where("u_lip")
-    before, after = (p[lips].astype(float).mean(0) for p in (made()[0], painted({"lipstick": 1.0})))
+    lips = region_interior("u_lip")
+    before, after = (
+        p[lips].astype(float).mean(0) for p in (make_face()[0], render({"lipstick": 1.0}))
+    )
     assert after[0] / after[1] > 1.25 * before[0] / before[1]
 
 
 def test_regions_of_another_resolution_do() -> None:
     small = np.stack(
-        [cv2.resize(plane, (256, 256), interpolation=cv2.INTER_AREA) for plane in made()[2]]
+        [cv2.resize(plane, (256, 256), interpolation=cv2.INTER_AREA) for plane in make_face()[2]]
     )
     both = {"eyeglasses": 1.0, "stubble": 1.0, "blond": 1.0}
-    assert np.abs(painted(both).astype(int) - painted(both, regions=small)).mean() < 1.0
+    assert np.abs(render(both).astype(int) - render(both, regions=small)).mean() < 1.0
 
 
 @pytest.mark.parametrize("name", [name for name in ATTRIBUTES if name != "pale"])
-def test_nothing_is_taken_off(name: str) -> None:
-    with pytest.raises(UsageError, match=name) as told:
-        painted({name: -0.5})
-    assert "dva-s" in told.value.hint
+def test_negative_strengths_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=name) as error:
+        render({name: -0.5})
+    assert "dva-s" in error.value.hint
 
 
-def test_an_unknown_attribute_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match="halo") as told:
-        painted({"halo": 1.0})
-    assert "eyeglasses" in told.value.hint
+def test_an_unknown_attribute_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="halo") as error:
+        render({"halo": 1.0})
+    assert "eyeglasses" in error.value.hint
 
 
 def test_a_face_without_points_is_refused() -> None:
-    crop, face, regions = made()
+    crop, face, regions = make_face()
     with pytest.raises(NoFaceError, match="468"):
-        PAINTER.look([crop], [replace(face, mesh=None)], regions[None])
+        PAINTER.measure_appearance([crop], [replace(face, mesh=None)], regions[None])

@@ -1,4 +1,4 @@
-"""The parts of `drawn`: what is read off a face, and what hairs and frames are made of."""
+"""Tests of the parts of `drawn`: measured appearance, hairs and frames."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from hypothesis import strategies as st
 from thcli.core.geometry import matrix_from_angles
 from thcli.core.types import Image
 from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness
-from thcli.editors.drawn.appearance import ANCHORS, ROW, Look
-from thcli.editors.drawn.hair_roots import combed, extended
-from thcli.faces.parsing.classes import CLASSES, number
+from thcli.editors.drawn.appearance import ANCHORS, APPEARANCE_SIZE, Appearance
+from thcli.editors.drawn.hair_roots import comb_hairs, extend_below_jaw
+from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.motion.canonical import neutral
 
 MESH = 140 * neutral() + (256, 230, 0)
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(-200, 300, width=32), min_size=ROW, max_size=ROW))
-def test_a_look_is_its_row(row: list[float]) -> None:
+@given(st.lists(st.floats(-200, 300, width=32), min_size=APPEARANCE_SIZE, max_size=APPEARANCE_SIZE))
+def test_an_appearance_survives_its_array(row: list[float]) -> None:
     values = np.array(row, np.float32)
-    assert np.array_equal(Look.of_row(values).row(), values)
+    assert np.array_equal(Appearance.from_array(values).to_array(), values)
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
-def test_light_is_told_from_the_side_it_comes_from(side: float) -> None:
+def test_the_direction_of_light_is_found(side: float) -> None:
     ramp = np.linspace(1 - 0.5 * side, 1 + 0.5 * side, 512)[None, :, None]
     crop = np.clip(np.array([150.0, 120, 100]) * ramp * np.ones((512, 1, 1)), 0, 255).astype(
         np.uint8
     )
     regions = np.zeros((len(CLASSES), 64, 64), np.float32)
-    regions[number("skin")] = 1
-    towards = light.direction(light.fitted(crop, MESH, regions))
+    regions[class_number("skin")] = 1
+    towards = light.light_direction(light.fit_light(crop, MESH, regions))
     assert towards[0] * side > 0.3
     assert np.linalg.norm(towards) == pytest.approx(1)
 
 
 def test_normals_point_out_of_the_face() -> None:
-    normal = light.normals(MESH)
+    normal = light.vertex_normals(MESH)
     assert normal[1, 2] < -0.8, "the nose points at the camera"
     assert normal[234, 0] < -0.8 < 0.8 < normal[454, 0], "the cheeks to their sides"
 
@@ -53,19 +53,19 @@ def test_softness_grows_with_blur() -> None:
         crop,
         *(np.asarray(cv2.GaussianBlur(crop, (0, 0), s), np.uint8) for s in (1.0, 2.0, 3.0)),
     ]
-    found = [sharpness.blur_of(picture, MESH) for picture in soft]
+    found = [sharpness.estimate_blur(image, MESH) for image in soft]
     assert found == sorted(found)
     assert found[0] < 0.8
     assert found[2] == pytest.approx(2.0, abs=0.6)
 
 
-@pytest.mark.parametrize("name", sorted(beard_roots.KINDS))
+@pytest.mark.parametrize("name", sorted(beard_roots.BEARD_STYLES))
 def test_hairs_are_always_the_same_and_more_with_strength(name: str) -> None:
-    own = beard_roots.growth(name)
-    again = beard_roots.growth.__wrapped__(name)
+    own = beard_roots.beard_hair_roots(name)
+    again = beard_roots.beard_hair_roots.__wrapped__(name)
     assert np.array_equal(own.weights, again.weights)
     assert np.all(np.diff(own.rank) >= 0)
-    few, many = beard_roots.hairs(name, 0.3), beard_roots.hairs(name, 1.0)
+    few, many = beard_roots.beard_strokes(name, 0.3), beard_roots.beard_strokes(name, 1.0)
     assert 0 < len(few.shade) < len(many.shade)
     assert np.array_equal(few.weights, many.weights[: len(few.shade)]), (
         "those that have grown stay where they are"
@@ -75,16 +75,16 @@ def test_hairs_are_always_the_same_and_more_with_strength(name: str) -> None:
 
 
 def test_a_moustache_grows_between_nose_and_lip() -> None:
-    place = beard_roots.growth("moustache").place
+    place = beard_roots.beard_hair_roots("moustache").place
     assert place[:, 1].min() > neutral()[2, 1] and place[:, 1].max() < neutral()[18, 1]
     assert abs(float(np.median(place[:, 0]))) < 0.05
 
 
 @settings(deadline=None)
 @given(st.floats(0.05, 1.0), st.floats(0.0, 1.2))
-def test_hairs_begin_at_their_roots_and_are_as_long_as_asked(fill: float, lift: float) -> None:
-    own = beard_roots.growth("goatee")
-    hairs = combed(own, np.full(len(own.rank), 0.1), lift, 0.0, fill)
+def test_hairs_begin_at_their_roots_and_have_the_given_length(fill: float, lift: float) -> None:
+    own = beard_roots.beard_hair_roots("goatee")
+    hairs = comb_hairs(own, np.full(len(own.rank), 0.1), lift, 0.0, fill)
     assert np.all(hairs.joints[:, 0] == 0)
     reach = np.linalg.norm(hairs.joints[:, -1], axis=1)
     assert np.all(reach < 0.4) and 0.05 < float(np.median(reach)) < 0.2
@@ -92,21 +92,19 @@ def test_hairs_begin_at_their_roots_and_are_as_long_as_asked(fill: float, lift: 
 
 @settings(deadline=None)
 @given(st.floats(-40, 40), st.floats(-20, 20), st.floats(50, 200))
-def test_what_grows_below_the_jaw_turns_with_the_head(
-    yaw: float, pitch: float, scale: float
-) -> None:
+def test_rings_below_the_jaw_turn_with_the_head(yaw: float, pitch: float, scale: float) -> None:
     rotation = matrix_from_angles([pitch, yaw, 0.0])
-    still = extended(neutral(), np.eye(3), 1.0)
-    turned = extended(scale * neutral() @ rotation.T, rotation, scale)
+    still = extend_below_jaw(neutral(), np.eye(3), 1.0)
+    turned = extend_below_jaw(scale * neutral() @ rotation.T, rotation, scale)
     assert np.allclose(turned, scale * still @ rotation.T, atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize("style", [glasses_frame.READING, glasses_frame.DARK])
-def test_a_frame_fits_its_head(style: glasses_frame.Style) -> None:
+def test_a_frame_fits_its_head(style: glasses_frame.FrameStyle) -> None:
     anchors = neutral()[ANCHORS]
     plain, thick = (
-        glasses_frame.fitted(style, anchors),
-        glasses_frame.fitted(style, anchors, thick=2.0),
+        glasses_frame.fit_frame(style, anchors),
+        glasses_frame.fit_frame(style, anchors, thick=2.0),
     )
     assert plain.centres[0] == pytest.approx(plain.centres[1] * (-1, 1, 1), abs=0.01), (
         "as wide left as right"
@@ -116,7 +114,7 @@ def test_a_frame_fits_its_head(style: glasses_frame.Style) -> None:
     ends = plain.quads[plain.along > 0.95].mean((0, 1))
     assert ends[2] > neutral()[127, 2], "temples reach behind the face"
     assert np.ptp(thick.quads[..., 1]) > np.ptp(plain.quads[..., 1])
-    wide = glasses_frame.fitted(style, anchors * (1.1, 1, 1))
+    wide = glasses_frame.fit_frame(style, anchors * (1.1, 1, 1))
     assert np.ptp(wide.quads[..., 0]) > 1.05 * np.ptp(plain.quads[..., 0])
 
 

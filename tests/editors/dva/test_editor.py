@@ -1,4 +1,4 @@
-"""DVA: the published layout, what an Editor keeps, and the whole way from an official file."""
+"""Tests of DVA: the published layout, the Editor protocol and the import of an official file."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from thcli.core.protocols import Editor
 from thcli.core.types import Image
 from thcli.editors.backends import EDITORS
 from thcli.editors.dva import attributes, editor
-from thcli.editors.dva.attributes import CELEBA, Directions
-from thcli.editors.dva.editor import Dva, together
+from thcli.editors.dva.attributes import IdentityDirections
+from thcli.editors.dva.editor import Dva, mean_identity
 from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.landmarks import GlobalDepthwise
-from thcli.editors.dva.network import NoiseEstimator, Shape
+from thcli.editors.dva.network import NoiseEstimator, NoiseEstimatorShape
+from thcli.editors.shared.celeba import CELEBA
 from thcli.weights.manage import import_file
 
 RUN = RunOptions(device="cpu", threads=1)
-TINY = Shape(size=64, width=8, times=(1, 2), blocks=1, attention=(2,))
+TINY = NoiseEstimatorShape(size=64, width=8, times=(1, 2), blocks=1, attention=(2,))
 FEW = EditorOptions(steps=4)
 
 
-def trained(network: nn.Module) -> Any:
-    """As if trained: norms that do something, moderate weights."""
+def randomize_weights(network: nn.Module) -> Any:
+    """Fill a network with moderate random weights and norms, as after training."""
     generator = torch.Generator().manual_seed(3)
     for name, tensor in network.state_dict().items():
         if not tensor.is_floating_point():
@@ -47,26 +48,26 @@ def trained(network: nn.Module) -> Any:
     return network.eval().requires_grad_(False)
 
 
-class Still(NoiseEstimator):
-    """Gives the noise of a picture that is the face's first three numbers everywhere: a denoiser that can be reckoned with."""
+class LinearEstimator(NoiseEstimator):
+    """Estimator that is linear in x and in the face's first three numbers."""
 
     def forward(self, x: Tensor, timesteps: Tensor, face: Tensor) -> Tensor:
         return 0.5 * x + 0.1 * face[:, :3, None, None]
 
 
-def crops(count: int) -> list[Image]:
+def make_crops(count: int) -> list[Image]:
     return list(np.random.default_rng(1).integers(0, 256, (count, 64, 64, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return trained(Encoder())  # type: ignore[no-any-return]  # what it was given
+    return randomize_weights(Encoder())  # type: ignore[no-any-return]  # what it was given
 
 
 @pytest.fixture(scope="module")
 def dva(encoder: Encoder) -> Dva:
-    """A small noise estimator with small weights at its end, as trained ones give: its guess moves with the face."""
-    network = trained(NoiseEstimator(TINY))
+    """Return an editor with small random weights, whose estimate depends on the face."""
+    network = randomize_weights(NoiseEstimator(TINY))
     return Dva(network, encoder, RUN, FEW)
 
 
@@ -90,7 +91,7 @@ def test_keys_and_shapes_are_the_published_ones(shared: Path) -> None:
 
 def test_is_an_editor(dva: Dva) -> None:
     checked: Editor = dva
-    identities, landmarks = checked.encode(crops(2), ())
+    identities, landmarks = checked.encode(make_crops(2), ())
     assert identities.shape == (2, 512) and landmarks.shape == (2, 102)
     np.testing.assert_allclose(np.linalg.norm(identities, axis=1), 1, atol=1e-5)
     assert landmarks.min() >= 0 and landmarks.max() <= 1
@@ -98,25 +99,25 @@ def test_is_an_editor(dva: Dva) -> None:
 
 
 def test_nothing_depends_on_the_batch(dva: Dva) -> None:
-    """And nothing is random: a CPU gives the same bits whatever is asked for together."""
-    pictures = crops(2)
-    identities, landmarks = dva.encode(pictures, ())
-    who = together(identities)
-    latents = dva.invert(pictures, who, landmarks)
+    """A CPU gives the same bits for any batch."""
+    images = make_crops(2)
+    identities, landmarks = dva.encode(images, ())
+    who = mean_identity(identities)
+    latents = dva.invert(images, who, landmarks)
     assert latents.shape == (2, 3, 64, 64)
     made = dva.decode(latents, who, landmarks)
-    for n, picture in enumerate(pictures):
+    for n, image in enumerate(images):
         here = slice(n, n + 1)
-        alone = dva.encode([picture], ())
+        alone = dva.encode([image], ())
         assert np.array_equal(alone[0][0], identities[n]) and np.array_equal(
             alone[1][0], landmarks[n]
         )
-        assert np.array_equal(dva.invert([picture], who, landmarks[here]), latents[here])
+        assert np.array_equal(dva.invert([image], who, landmarks[here]), latents[here])
         assert np.array_equal(dva.decode(latents[here], who, landmarks[here])[0], made[n])
 
 
 def test_larger_batches_compute_the_same(dva: Dva) -> None:
-    """What a GPU does: several frames at once in one call, equal but for rounding."""
+    """A GPU computes several frames in one call, equal up to rounding."""
     x, face = torch.randn(3, 3, 64, 64), torch.randn(3, 512)
     times = torch.tensor([500, 0, 37])
     with torch.inference_mode():
@@ -126,29 +127,29 @@ def test_larger_batches_compute_the_same(dva: Dva) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
-def test_an_unedited_picture_comes_back(encoder: Encoder, sampler: Any) -> None:
-    """Through x_T, the nearer the more steps; another identity gives another picture."""
+def test_an_unedited_image_is_reconstructed(encoder: Encoder, sampler: Any) -> None:
+    """Reconstruction through x_T improves with steps; another identity gives another image."""
     soft = np.linspace(60, 190, 64).astype(np.uint8)
-    pictures = [np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (64, 64, 3)))]
+    images = [np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (64, 64, 3)))]
     errors = []
     for steps in (10, 100):
         options = EditorOptions(steps=steps, sampler=sampler)
-        one = Dva(Still(TINY), encoder, RUN, options)
-        identities, landmarks = one.encode(pictures, ())
-        latents = one.invert(pictures, identities[0], landmarks)
+        one = Dva(LinearEstimator(TINY), encoder, RUN, options)
+        identities, landmarks = one.encode(images, ())
+        latents = one.invert(images, identities[0], landmarks)
         back = one.decode(latents, identities[0], landmarks)[0]
-        errors.append(np.abs(back.astype(int) - pictures[0]).mean())
+        errors.append(np.abs(back.astype(int) - images[0]).mean())
         other = one.decode(latents, np.roll(identities[0], 7), landmarks)[0]
         assert not np.array_equal(other, back)
     assert errors[1] < 3 and errors[1] < errors[0]
 
 
 def test_masks_are_hard(dva: Dva) -> None:
-    (mask,) = dva.masks(crops(1))
+    (mask,) = dva.masks(make_crops(1))
     assert mask.shape == (256, 256) and set(np.unique(mask)) <= {0, 255}
 
 
-def test_steps_and_devices_that_there_are_not(encoder: Encoder) -> None:
+def test_invalid_steps_and_devices_are_refused(encoder: Encoder) -> None:
     with pytest.raises(UsageError, match="600"):
         Dva(NoiseEstimator(TINY), encoder, RUN, EditorOptions(steps=600))
     with pytest.raises(UsageError, match="--steps"):
@@ -157,41 +158,37 @@ def test_steps_and_devices_that_there_are_not(encoder: Encoder) -> None:
         Dva(NoiseEstimator(TINY), encoder, replace(RUN, device="cuda:7"))
 
 
-# Attributes ----------------------------------------------------------------------------------------------------------
-
-
-def directions() -> Directions:
+def make_directions() -> IdentityDirections:
     rng = np.random.default_rng(0)
     rows, mean, spread = (
         rng.standard_normal((40, 512)),
         0.02 * rng.standard_normal(512),
         0.04 * (rng.random(512) + 0.5),
     )
-    return Directions(rows.astype(np.float32), mean.astype(np.float32), spread.astype(np.float32))
+    return IdentityDirections(
+        rows.astype(np.float32), mean.astype(np.float32), spread.astype(np.float32)
+    )
 
 
 def test_attributes_compose_and_take_away() -> None:
-    table = directions()
-    who = attributes.unit(np.random.default_rng(5).standard_normal(512).astype(np.float32))
-    np.testing.assert_allclose(table.edited(who, {}), who, atol=1e-6)
-    both = table.edited(who, {"Smiling": 0.25, "young": -0.25})
+    table = make_directions()
+    who = attributes.normalize(np.random.default_rng(5).standard_normal(512).astype(np.float32))
+    np.testing.assert_allclose(table.move_published(who, {}), who, atol=1e-6)
+    both = table.move_published(who, {"Smiling": 0.25, "young": -0.25})
     assert np.linalg.norm(both) == pytest.approx(1, abs=1e-5)
     change = (table.scores(both[None]) - table.scores(who[None]))[0]
     smiling, young = CELEBA.index("Smiling"), CELEBA.index("Young")
     assert change.argmax() == smiling and change.argmin() == young
     np.testing.assert_array_equal(
-        table.edited(who, {"no-beard": 0.2}), table.edited(who, {"No_Beard": 0.2})
+        table.move_published(who, {"no-beard": 0.2}), table.move_published(who, {"No_Beard": 0.2})
     )
-    np.testing.assert_allclose(table.edited_plainly(who, {}), who, atol=1e-6)
+    np.testing.assert_allclose(table.move_unnormalized(who, {}), who, atol=1e-6)
 
 
 def test_unknown_attributes_offer_the_nearest() -> None:
     with pytest.raises(UsageError, match="'glasses'") as caught:
-        directions().number("glasses")
+        make_directions().row_index("glasses")
     assert "eyeglasses" in caught.value.hint
-
-
-# Official files ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -211,10 +208,10 @@ def official_state(network: nn.Module, encoder: Encoder) -> dict[str, Tensor]:
 def test_an_official_file_is_imported_and_edits(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole way, at a small width: Lightning's file with raw weights beside the moving average -> safetensors -> an editor."""
+    """A Lightning checkpoint with raw and averaged weights becomes safetensors and an editor."""
     monkeypatch.setattr(editor, "NoiseEstimator", lambda: NoiseEstimator(TINY))
     whole = Encoder()
-    network = trained(NoiseEstimator(TINY))
+    network = randomize_weights(NoiseEstimator(TINY))
     names = official_state(network, whole)
     state = {f"ema_model.{key}": value for key, value in names.items()}
     state |= {f"model.{key}": value + 1 for key, value in network.state_dict().items()}
@@ -236,7 +233,7 @@ def test_an_official_file_is_imported_and_edits(
         loaded.network.state_dict()["time_embed.time_embed.0.weight"],
         names["time_embed.time_embed.0.weight"],
     )
-    assert loaded.encode(crops(1), ())[0].shape == (1, 512)
+    assert loaded.encode(make_crops(1), ())[0].shape == (1, 512)
 
 
 def test_another_models_tensors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +253,7 @@ def test_the_landmark_trunks_second_name_holds() -> None:
 
 
 def classifier_state() -> dict[str, Tensor]:
-    table = directions()
+    table = make_directions()
     state = {f"{prefix}classifier.weight": torch.from_numpy(table.rows) for prefix in ("", "ema_")}
     state |= {f"{prefix}classifier.bias": torch.zeros(40) for prefix in ("", "ema_")}
     statistics = {"conds_mean": table.mean, "conds_std": table.spread}
@@ -267,7 +264,7 @@ def test_the_classifiers_official_file(cache: Path) -> None:
     file = cache / "last.ckpt"
     torch.save({"state_dict": classifier_state(), "global_step": 300000}, file)
     import_file("dva-classifier", file, trust=True)
-    loaded, wanted = attributes.load(RUN), directions()
+    loaded, wanted = attributes.load(RUN), make_directions()
     for ours, theirs in (
         (loaded.rows, wanted.rows),
         (loaded.mean, wanted.mean),

@@ -1,4 +1,4 @@
-"""DVA's schedule, losses, guidance and published crop."""
+"""Tests of DVA's schedule, losses, guidance and published crop."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 from thcli.core.errors import UsageError
 from thcli.core.types import Array
 from thcli.diffusion.samplers import Denoiser, ddim_step
-from thcli.diffusion.schedule import linear
+from thcli.diffusion.schedule import linear_schedule
 from thcli.editors.dva import align, text_losses
-from thcli.editors.dva.losses import losses
-from thcli.editors.dva.network import NoiseEstimator, Shape
+from thcli.editors.dva.losses import compute_losses
+from thcli.editors.dva.network import NoiseEstimator, NoiseEstimatorShape
 from thcli.editors.dva.parsing import BACKGROUND, VIDEO_BACKGROUND, foreground
-from thcli.editors.dva.sampling import one_step_each, schedule, trail
+from thcli.editors.dva.sampling import schedule, step_each, trajectory
 from thcli.faces.crops.align import ffhq
 
-TINY = Shape(size=32, width=8, times=(1, 2), blocks=1, attention=(2,))
+TINY = NoiseEstimatorShape(size=32, width=8, times=(1, 2), blocks=1, attention=(2,))
 
 
 @pytest.mark.parametrize(
     ("steps", "kept"), [(5, [0, 200, 400, 600, 800]), (3, [0, 334, 668]), (20, range(0, 1000, 50))]
 )
-def test_steps_lie_as_published(steps: int, kept: list[int]) -> None:
+def test_steps_are_the_published_ones(steps: int, kept: list[int]) -> None:
     assert schedule(steps).timesteps.tolist() == list(kept)
 
 
@@ -33,48 +33,53 @@ def test_a_number_of_steps_without_a_stride() -> None:
         schedule(600)
 
 
-def test_one_step_each_is_the_trails_own() -> None:
-    """From each picture of a trail, one step down leads to the next one, when nothing was changed."""
-    walker = Denoiser(lambda x, t: 0.3 * x + t.float()[:, None, None, None] / 1e4, schedule(5))
-    kept = torch.cat(trail(walker, torch.randn(1, 3, 8, 8)))
+def test_single_steps_match_the_trajectory() -> None:
+    """One step from each image of a trajectory gives the next one when nothing changes."""
+    denoiser = Denoiser(lambda x, t: 0.3 * x + t.float()[:, None, None, None] / 1e4, schedule(5))
+    kept = torch.cat(trajectory(denoiser, torch.randn(1, 3, 8, 8)))
     assert kept.shape == (6, 3, 8, 8)
-    torch.testing.assert_close(one_step_each(walker, kept[:-1]), kept[1:], atol=1e-4, rtol=1e-4)
-    single = ddim_step(walker.schedule, 2, kept[2:3], walker(kept[2:3], 2))
-    torch.testing.assert_close(one_step_each(walker, kept[:-1])[2:3], single, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(step_each(denoiser, kept[:-1]), kept[1:], atol=1e-4, rtol=1e-4)
+    single = ddim_step(denoiser.schedule, 2, kept[2:3], denoiser(kept[2:3], 2))
+    torch.testing.assert_close(step_each(denoiser, kept[:-1])[2:3], single, atol=1e-4, rtol=1e-4)
 
 
-class Knowing(NoiseEstimator):
-    """Knows the picture: gives the noise exactly, and off by `wrong` in the upper half."""
+class OracleEstimator(NoiseEstimator):
+    """Estimator that returns the exact noise, off by `wrong` in the upper half."""
 
-    picture: Tensor
+    image: Tensor
     wrong = 0.0
 
     def forward(self, x: Tensor, timesteps: Tensor, face: Tensor) -> Tensor:
-        abar = torch.from_numpy(linear(1000).abar)[timesteps].float()[:, None, None, None]
-        noise = (x - abar.sqrt() * self.picture) / (1 - abar).sqrt()
+        alpha_bar = torch.from_numpy(linear_schedule(1000).alpha_bar)[timesteps].float()[
+            :, None, None, None
+        ]
+        noise = (x - alpha_bar.sqrt() * self.image) / (1 - alpha_bar).sqrt()
         noise[:, :, :16] += self.wrong * noise[:, :, :16].sign()
         return noise
 
 
-def test_losses_vanish_for_one_who_knows_and_the_mask_frees_the_background() -> None:
-    network = Knowing(TINY)
-    network.picture = torch.rand(2, 3, 32, 32) * 2 - 1
+def test_losses_vanish_for_exact_noise_and_ignore_the_background() -> None:
+    network = OracleEstimator(TINY)
+    network.image = torch.rand(2, 3, 32, 32) * 2 - 1
     index, face = torch.tensor([100, 700]), torch.zeros(2, 512)
     noises = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
     lower = torch.zeros(2, 1, 32, 32)
     lower[:, :, 16:] = 1
 
     def found(mask: Tensor) -> tuple[float, float]:
-        got = losses(network, linear(1000), network.picture, face, mask, index, noises)
-        assert float(got.total) == pytest.approx(float(got.simple.mean() + got.regular.mean()))
-        return float(got.simple.mean()), float(got.regular.mean())
+        got = compute_losses(
+            network, linear_schedule(1000), network.image, face, mask, index, noises
+        )
+        assert float(got.total) == pytest.approx(
+            float(got.simple.mean() + got.regularization.mean())
+        )
+        return float(got.simple.mean()), float(got.regularization.mean())
 
     assert max(found(torch.ones(2, 1, 32, 32))) < 1e-4
     network.wrong = 0.1
-    simple, regular = found(lower)
-    assert (
-        simple == pytest.approx(0.1, abs=1e-3) and regular < 1e-4
-    )  # half of the picture, two noises
+    simple, regularization = found(lower)
+    # Half of the image, two noises.
+    assert simple == pytest.approx(0.1, abs=1e-3) and regularization < 1e-4
     assert found(1 - lower)[1] > 0.01
 
 
@@ -97,7 +102,7 @@ def test_regions_that_are_background() -> None:
         logits[:, number, :, number * 26 : number * 26 + 26] = 1
 
     def column(number: int) -> int:
-        """Where that region lies in the mask."""
+        """Return the middle column of that region in the mask."""
         return (number * 26 + 12) // 2
 
     for background in (BACKGROUND, VIDEO_BACKGROUND):
@@ -106,25 +111,25 @@ def test_regions_that_are_background() -> None:
         assert {n for n in range(19) if mask[0, 0, 100, column(n)] == 0} == set(background)
 
 
-def test_guidance_is_least_when_pictures_follow_the_texts() -> None:
+def test_guidance_is_least_when_images_follow_the_texts() -> None:
     before = torch.nn.functional.normalize(
         torch.randn(3, 8, generator=torch.Generator().manual_seed(1)), dim=-1
     )
     direction = text_losses.text_direction(torch.eye(8)[:2], torch.eye(8)[2:4])
     along, against = (
-        text_losses.directional(before, before + 0.1 * direction, direction),
-        text_losses.directional(before, before - 0.1 * direction, direction),
+        text_losses.directional_distance(before, before + 0.1 * direction, direction),
+        text_losses.directional_distance(before, before - 0.1 * direction, direction),
     )
     assert float(along) == pytest.approx(0, abs=1e-4) and float(against) == pytest.approx(
         2, abs=1e-4
     )
     assert float(text_losses.clip_loss(along)) < float(text_losses.clip_loss(torch.tensor(1.0)))
-    still = text_losses.directional(before, before, direction)
+    still = text_losses.directional_distance(before, before, direction)
     torch.testing.assert_close(still, (1 - before @ direction[0]).mean())
     assert float(text_losses.identity_loss(before[:1], before[:1])) == pytest.approx(0, abs=1e-6)
 
 
-def points(count: int) -> Array:
+def make_landmarks(count: int) -> Array:
     rows = np.full((count, 68, 2), (100.0, 110.0))
     rows[:, 36:42], rows[:, 42:48], rows[:, 48], rows[:, 54] = (
         (80, 90),
@@ -136,8 +141,8 @@ def points(count: int) -> Array:
 
 
 def test_the_published_square_is_ffhqs() -> None:
-    quad = align.quads(points(1))[0]
-    ours = ffhq(points(1)[0], 256).crop_from_frame
+    quad = align.crop_quads(make_landmarks(1))[0]
+    ours = ffhq(make_landmarks(1)[0], 256).crop_from_frame
     corners = np.column_stack([quad, np.ones(4)]) @ ours.T
     np.testing.assert_allclose(
         corners[:, :2], [[-0.5, -0.5], [-0.5, 255.5], [255.5, 255.5], [255.5, -0.5]], atol=0.5
@@ -145,21 +150,21 @@ def test_the_published_square_is_ffhqs() -> None:
 
 
 def test_trembling_is_smoothed_and_a_still_face_stays() -> None:
-    still = align.quads(points(9))
+    still = align.crop_quads(make_landmarks(9))
     np.testing.assert_allclose(still, np.broadcast_to(still[:1], still.shape), atol=1e-9)
-    trembling = points(9) + np.random.default_rng(0).normal(0, 1, (9, 1, 2))
-    own = np.stack([align.quads(row[None])[0] for row in trembling])
-    assert np.diff(align.quads(trembling), axis=0).std() < 0.6 * np.diff(own, axis=0).std()
+    trembling = make_landmarks(9) + np.random.default_rng(0).normal(0, 1, (9, 1, 2))
+    own = np.stack([align.crop_quads(row[None])[0] for row in trembling])
+    assert np.diff(align.crop_quads(trembling), axis=0).std() < 0.6 * np.diff(own, axis=0).std()
 
 
 @pytest.mark.parametrize("large", [1, 8])
 def test_a_crop_goes_back_where_it_was(large: int) -> None:
-    """A soft picture, cut and put back, stays nearly as it was; outside of the square to the bit."""
+    """A soft image is nearly unchanged in the crop, and unchanged to the bit outside."""
     y, x = np.mgrid[: 220 * large, : 200 * large] / large
-    picture = np.stack([x, y, 100 + 0 * x], 2).astype(np.uint8)
-    quad = align.quads(points(1))[0] * large
-    crop = align.cut(picture, quad, 64)
+    image = np.stack([x, y, 100 + 0 * x], 2).astype(np.uint8)
+    quad = align.crop_quads(make_landmarks(1))[0] * large
+    crop = align.extract_crop(image, quad, 64)
     assert crop.shape == (64, 64, 3)
-    back = align.put_back(picture, crop, align.coefficients(quad, 64))
-    assert np.abs(back.astype(int) - picture).max() <= 6
-    assert np.array_equal(back[-20 * large :], picture[-20 * large :])
+    back = align.paste_crop(image, crop, align.perspective_coefficients(quad, 64))
+    assert np.abs(back.astype(int) - image).max() <= 6
+    assert np.array_equal(back[-20 * large :], image[-20 * large :])

@@ -1,4 +1,4 @@
-"""dva-s: what its identities are, that nothing depends on the batch, pictures that come back, walkers of second order."""
+"""Tests of dva-s: identities, batch independence, reconstruction, solvers of second order."""
 
 from __future__ import annotations
 
@@ -17,39 +17,45 @@ from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.samplers import Denoiser, invert_ddim, invert_dpmpp, sample_ddim, sample_dpmpp
 from thcli.editors.backends import EDITORS
 from thcli.editors.dva import sampling, small
-from thcli.editors.dva.diffusion_editor import Told
+from thcli.editors.dva.diffusion_editor import ConditionedDenoiser
 from thcli.editors.dva.small import DvaSmall
-from thcli.editors.dva.small_network import IDENTITY, Facer, Shape, SmallDva
+from thcli.editors.dva.small_network import IDENTITY, FaceProjection, SmallDva, SmallDvaShape
 from thcli.editors.shared.celeba import CELEBA
-from thcli.editors.shared.trajectory import Steerable
-from thcli.evaluate.datasets.test_clip import portrait
+from thcli.editors.shared.trajectory import SteerableEditor
+from thcli.evaluate.datasets.sample_clip import portrait
 from thcli.evaluate.metrics.image import ssim
 from thcli.faces.crops import align
-from thcli.faces.crops.crop import crop, moved
+from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.landmarks.topology import PAIRS
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.face_finder import FaceFinder
 
 RUN = RunOptions(device="cpu", threads=1, offline=True)
-TINY = Shape(
-    size=48, width=8, head=8, embedding=32, look=16, seen=(8, 8, 8, 8), painted=(8, 8, 8, 8)
+TINY = SmallDvaShape(
+    size=48,
+    width=8,
+    head=8,
+    embedding=32,
+    appearance=16,
+    encoder_widths=(8, 8, 8, 8),
+    decoder_widths=(8, 8, 8, 8),
 )
 
 
-class Persons:
-    """Tells persons by the mean colour of their crops."""
+class MeanColourEncoder:
+    """Identity encoder that returns the mean colour of a crop."""
 
     name, same_person = "persons", 0.5
 
-    def vectors(self, crops: Any) -> Array32:
+    def encode_crops(self, crops: Any) -> Array32:
         rows = np.stack([np.resize(crop.mean((0, 1)) - 100, IDENTITY) for crop in crops])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    def identify(self, picture: Image, face: Face) -> Any:
+    def identify(self, image: Image, face: Face) -> Any:
         raise NotImplementedError
 
 
-def trained(network: SmallDva) -> SmallDva:
-    """As if trained: the zeros at the ends are small weights."""
+def randomize_zero_weights(network: SmallDva) -> SmallDva:
+    """Fill zero weights with small random values, as after training."""
     generator = torch.Generator().manual_seed(3)
     for tensor in network.state_dict().values():
         if tensor.dim() > 1 and not tensor.any():
@@ -61,8 +67,11 @@ def trained(network: SmallDva) -> SmallDva:
     return network.eval().requires_grad_(False)
 
 
-def face_in(size: int, seed: int = 0) -> Face:
-    """A mesh of random points whose eyes, nose and mouth lie as a face's do: mirrored points mirror each other."""
+def make_face(size: int, seed: int = 0) -> Face:
+    """Return a face of random points whose eyes, nose and mouth have plausible positions.
+
+    Mirrored points mirror each other.
+    """
     rng = np.random.default_rng(seed)
     mesh = rng.uniform(0.3, 0.7, (468, 3))
     mesh[PAIRS, 0], mesh[PAIRS, 1] = 1 - mesh[:, 0], mesh[:, 1]
@@ -81,23 +90,26 @@ def face_in(size: int, seed: int = 0) -> Face:
     )
 
 
-def crops(count: int, size: int = 48) -> list[Image]:
+def make_crops(count: int, size: int = 48) -> list[Image]:
     return list(np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8))
 
 
-def editor(**options: Any) -> DvaSmall:
+def make_editor(**options: Any) -> DvaSmall:
     torch.manual_seed(0)
     return DvaSmall(
-        trained(SmallDva(TINY)), Persons(), RUN, EditorOptions(**{"steps": 4, **options})
+        randomize_zero_weights(SmallDva(TINY)),
+        MeanColourEncoder(),
+        RUN,
+        EditorOptions(**{"steps": 4, **options}),
     )
 
 
-def test_is_an_editor_that_words_can_steer() -> None:
-    one = editor()
+def test_is_a_steerable_editor() -> None:
+    one = make_editor()
     checked: Editor = one
-    faces = [face_in(48, n) for n in range(2)]
-    identities, landmarks = checked.encode(crops(2), faces)
-    assert isinstance(one, Steerable) and one.units == (512, 16)
+    faces = [make_face(48, n) for n in range(2)]
+    identities, landmarks = checked.encode(make_crops(2), faces)
+    assert isinstance(one, SteerableEditor) and one.part_lengths == (512, 16)
     assert identities.shape == (2, 528) and landmarks.shape == (2, 136)
     for part in (identities[:, :512], identities[:, 512:]):
         np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-5)
@@ -105,30 +117,30 @@ def test_is_an_editor_that_words_can_steer() -> None:
 
 
 def test_nothing_depends_on_the_batch() -> None:
-    one, pictures, faces = editor(), crops(2), [face_in(48, n) for n in range(2)]
-    identities, landmarks = one.encode(pictures, faces)
+    one, images, faces = make_editor(), make_crops(2), [make_face(48, n) for n in range(2)]
+    identities, landmarks = one.encode(images, faces)
     who = identities.mean(0)
-    latents = one.invert(pictures, who, landmarks)
+    latents = one.invert(images, who, landmarks)
     made = one.decode(latents, who, landmarks)
     assert latents.shape == (2, 3, 48, 48)
-    for n, picture in enumerate(pictures):
+    for n, image in enumerate(images):
         here = slice(n, n + 1)
-        alone = one.encode([picture], [faces[n]])
+        alone = one.encode([image], [faces[n]])
         assert np.array_equal(alone[0][0], identities[n]) and np.array_equal(
             alone[1][0], landmarks[n]
         )
-        assert np.array_equal(one.invert([picture], who, landmarks[here]), latents[here])
+        assert np.array_equal(one.invert([image], who, landmarks[here]), latents[here])
         assert np.array_equal(one.decode(latents[here], who, landmarks[here])[0], made[n])
 
 
-def test_an_unedited_picture_comes_back_and_another_look_changes_it() -> None:
-    one, face = editor(steps=50), face_in(48)
+def test_an_unedited_image_is_reconstructed_and_another_appearance_changes_it() -> None:
+    one, face = make_editor(steps=50), make_face(48)
     soft = np.linspace(60, 190, 48).astype(np.uint8)
-    picture = np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (48, 48, 3)))
-    identities, landmarks = one.encode([picture], [face])
-    latents = one.invert([picture], identities[0], landmarks)
+    image = np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (48, 48, 3)))
+    identities, landmarks = one.encode([image], [face])
+    latents = one.invert([image], identities[0], landmarks)
     back = one.decode(latents, identities[0], landmarks)[0]
-    assert np.abs(back.astype(int) - picture).mean() < 1
+    assert np.abs(back.astype(int) - image).mean() < 1
     other = identities[0].copy()
     other[512:] *= -1
     assert np.abs(one.decode(latents, other, landmarks)[0].astype(int) - back).mean() > 3
@@ -136,38 +148,40 @@ def test_an_unedited_picture_comes_back_and_another_look_changes_it() -> None:
     np.testing.assert_allclose(one.decode(latents, other, landmarks)[0].astype(int), back, atol=1)
 
 
-def test_a_trail_moves_with_the_identity() -> None:
-    one, face = editor(), face_in(48)
-    (picture,) = crops(1)
-    trail = one.trail(picture, face, None, 5)
-    assert trail.start.shape == (1, 528) and trail.before.shape == (5, 3, 48, 48)
-    assert set(np.unique(trail.mask.numpy())) == {0.0, 1.0}
-    # Each step is taken from where the frame's own trail was: with its own identity nothing changes.
-    torch.testing.assert_close(trail.after(trail.start), trail.before, atol=1e-4, rtol=0)
-    moved = (trail.start + 0.1).requires_grad_(True)
-    trail.after(moved).mean().backward()  # type: ignore[no-untyped-call]  # torch's own
+def test_a_trajectory_depends_on_the_identity() -> None:
+    one, face = make_editor(), make_face(48)
+    (image,) = make_crops(1)
+    trajectory = one.trajectory(image, face, None, 5)
+    assert trajectory.identity.shape == (1, 528) and trajectory.images.shape == (5, 3, 48, 48)
+    assert set(np.unique(trajectory.mask.numpy())) == {0.0, 1.0}
+    # Each step starts at the frame's own latent, so its own identity changes nothing.
+    torch.testing.assert_close(
+        trajectory.render(trajectory.identity), trajectory.images, atol=1e-4, rtol=0
+    )
+    moved = (trajectory.identity + 0.1).requires_grad_(True)
+    trajectory.render(moved).mean().backward()  # type: ignore[no-untyped-call]  # torch's own
     assert moved.grad is not None and bool(moved.grad[:, 512:].any())
 
 
-def test_what_is_told_is_taken_off_and_put_back() -> None:
-    walker = Denoiser(lambda x, t: x, sampling.schedule(4))
-    told = Told(walker, torch.full((1, 3, 4, 4), 0.5), 0.25)
-    pictures = torch.rand(1, 3, 4, 4)
-    torch.testing.assert_close(told.pictures(told.clean(pictures)), pictures)
-    torch.testing.assert_close(
-        told.clean(pictures), small.remainder_of(pictures, torch.full((1, 3, 4, 4), 0.5))
-    )
-    assert Told(walker).clean(pictures) is pictures
+def test_the_base_image_is_subtracted_and_added_again() -> None:
+    denoiser = Denoiser(lambda x, t: x, sampling.schedule(4))
+    conditioned = ConditionedDenoiser(denoiser, torch.full((1, 3, 4, 4), 0.5), 0.25)
+    images = torch.rand(1, 3, 4, 4)
+    residual = conditioned.to_residual(images)
+    torch.testing.assert_close(conditioned.from_residual(residual), images)
+    expected = small.compute_residual(images, torch.full((1, 3, 4, 4), 0.5))
+    torch.testing.assert_close(residual, expected)
+    assert ConditionedDenoiser(denoiser).to_residual(images) is images
 
 
 def test_landmarks_are_needed() -> None:
-    face = replace(face_in(48), mesh=None)
+    face = replace(make_face(48), mesh=None)
     with pytest.raises(NoFaceError, match="468"):
-        editor().encode(crops(1), [face])
+        make_editor().encode(make_crops(1), [face])
 
 
-def test_held_parts_of_an_identity_say_nothing() -> None:
-    facer = Facer(TINY)
+def test_dropped_parts_of_an_identity_have_no_effect() -> None:
+    facer = FaceProjection(TINY)
     who, points = torch.randn(2, 528), torch.rand(2, 136)
     shown = [torch.tensor([[0.0], [1.0]]), torch.ones(2, 1)]
     other = who.clone()
@@ -176,32 +190,29 @@ def test_held_parts_of_an_identity_say_nothing() -> None:
     assert torch.equal(one[0], two[0]) and not torch.equal(one[1], two[1])
 
 
-# Walkers -------------------------------------------------------------------------------------------------------------
-
-
-def gaussian(steps: int, spread: float = 0.5) -> Denoiser:
-    """The best guess of pictures that are Gaussian noise of that spread, whose flow is known exactly."""
+def gaussian_denoiser(steps: int, spread: float = 0.5) -> Denoiser:
+    """Return the optimal denoiser of Gaussian images, whose flow is known exactly."""
     table = sampling.schedule(sampling.STEPS)
 
     def model(x: Tensor, times: Tensor) -> Tensor:
-        abar = torch.from_numpy(table.abar)[times].float()[:, None, None, None]
-        return x * abar.sqrt() * spread**2 / (abar * spread**2 + 1 - abar)
+        alpha_bar = torch.from_numpy(table.alpha_bar)[times].float()[:, None, None, None]
+        return x * alpha_bar.sqrt() * spread**2 / (alpha_bar * spread**2 + 1 - alpha_bar)
 
-    return Denoiser(model, sampling.schedule_by_noise(steps), "x0", clip=False)
+    return Denoiser(model, sampling.schedule_by_snr(steps), "x0", clamp=False)
 
 
 @pytest.mark.parametrize("steps", [10, 20, 50])
-def test_walkers_of_second_order_bring_pictures_back_more_closely(steps: int) -> None:
+def test_second_order_solvers_reconstruct_more_closely(steps: int) -> None:
     x = 0.5 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    walker = gaussian(steps)
-    first = (sample_ddim(walker, invert_ddim(walker, x)) - x).abs().mean()
-    second = (sample_dpmpp(walker, invert_dpmpp(walker, x)) - x).abs().mean()
+    denoiser = gaussian_denoiser(steps)
+    first = (sample_ddim(denoiser, invert_ddim(denoiser, x)) - x).abs().mean()
+    second = (sample_dpmpp(denoiser, invert_dpmpp(denoiser, x)) - x).abs().mean()
     assert second < 0.3 * first
 
 
 @pytest.mark.parametrize("steps", [2, 10, 100])
 def test_steps_by_noise_have_both_ends(steps: int) -> None:
-    table = sampling.schedule_by_noise(steps)
+    table = sampling.schedule_by_snr(steps)
     assert table.timesteps[0] == 0 and table.timesteps[-1] == 999 and len(table) <= steps
     if steps == 10:
         assert len(table) == steps
@@ -209,17 +220,19 @@ def test_steps_by_noise_have_both_ends(steps: int) -> None:
         assert gaps.max() < 0.5 * gaps.min()  # falling: as even as the thousand allow
 
 
-def test_the_way_up_is_the_flow() -> None:
-    """Scale by scale: a Gaussian's x_T is the picture times what the spread has become."""
-    x, walker = 0.5 * torch.ones(1, 3, 2, 2), gaussian(250)
-    abar = torch.tensor(walker.schedule.abar[[0, -1]])
-    wanted = x * ((abar[1] * 0.25 + 1 - abar[1]) / (abar[0] * 0.25 + 1 - abar[0])).sqrt()
-    torch.testing.assert_close(
-        invert_dpmpp(walker, x).double(), wanted.double().expand_as(x), rtol=0.01, atol=0
+def test_inversion_follows_the_exact_flow() -> None:
+    """x_T of a Gaussian is the image times the factor of its spread."""
+    x, denoiser = 0.5 * torch.ones(1, 3, 2, 2), gaussian_denoiser(250)
+    alpha_bar = torch.tensor(denoiser.schedule.alpha_bar[[0, -1]])
+    wanted = (
+        x
+        * (
+            (alpha_bar[1] * 0.25 + 1 - alpha_bar[1]) / (alpha_bar[0] * 0.25 + 1 - alpha_bar[0])
+        ).sqrt()
     )
-
-
-# Weights -------------------------------------------------------------------------------------------------------------
+    torch.testing.assert_close(
+        invert_dpmpp(denoiser, x).double(), wanted.double().expand_as(x), rtol=0.01, atol=0
+    )
 
 
 def test_it_is_the_default_where_research_weights_may_be_used() -> None:
@@ -235,17 +248,17 @@ def test_the_licence_is_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
         small.load(replace(RUN, licence="free"))
     assert caught.value.exit_code == 5
     with pytest.raises(WeightsError, match=r"other .*missing"):
-        small.made({"x": torch.zeros(1)}, "other", RUN)
+        small.build({"x": torch.zeros(1)}, "other", RUN)
 
 
-def test_the_bundled_weights_give_a_photograph_back_and_change_its_look() -> None:
-    picture = portrait(256)
+def test_the_bundled_weights_reconstruct_and_edit_a_photograph() -> None:
+    image = portrait(256)
     face_finder = FaceFinder.load(FaceOptions(), RUN)
-    face = face_finder.refined(picture, face_finder.find(picture)[0])
+    face = face_finder.refine_landmarks(image, face_finder.find(image)[0])
     assert face.mesh is not None
     one = EDITORS.rows["dva-s"].load(RUN)
     where = align.ffhq(face.mesh, one.crop_size)
-    seen, here = crop(picture, where), moved(face, where.crop_from_frame)
+    seen, here = crop(image, where), transform_face(face, where.crop_from_frame)
     identities, landmarks = one.encode([seen], [here])
     latents = one.invert([seen], identities[0], landmarks)
     back = one.decode(latents, identities[0], landmarks)[0]

@@ -1,4 +1,4 @@
-"""`thcli eval reenact` and `thcli compare` as typed: tables, JSON, files, and errors of the one tree."""
+"""Tests of `thcli eval reenact`, `thcli bench` and `thcli compare`: tables, JSON, files, errors."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.evaluate.made_clips import folder
+from tests.evaluate.made_clips import write_frames
 from thcli import media, weights
 from thcli.cli import evaluate
 from thcli.cli.app import run
 from thcli.core.errors import NoFaceError, OutputError, UsageError
 from thcli.core.types import Image
 from thcli.evaluate.benchmarks.speed import write_test_clip
-from thcli.evaluate.datasets.test_clip import portrait
+from thcli.evaluate.datasets.sample_clip import portrait
 
 
 def thcli(*argv: str | Path) -> int:
-    """The exit code of a command line."""
+    """Return the exit code of a command line."""
     return run([str(word) for word in argv])
 
 
 @pytest.fixture
 def tracked() -> None:
-    """The tracker's models must be here."""
+    """Require the tracker's models."""
     if not all(
-        weights.present(name)
+        weights.is_ready(name)
         for name in ("blazeface-short", "blazeface-full", "facemesh-attention")
     ):
         if os.environ.get("CI") == "true":
@@ -37,13 +37,16 @@ def tracked() -> None:
         pytest.skip("needs the tracker's weights (thcli weights pull)")
 
 
-def saved(path: Path, picture: Image) -> Path:
-    Pillow.fromarray(picture).save(path)
+def write_image(path: Path, image: Image) -> Path:
+    Pillow.fromarray(image).save(path)
     return path
 
 
 def test_compare_prints_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = folder(tmp_path / "a", 3), saved(tmp_path / "b.png", np.zeros((64, 32, 3), np.uint8))
+    a, b = (
+        write_frames(tmp_path / "a", 3),
+        write_image(tmp_path / "b.png", np.zeros((64, 32, 3), np.uint8)),
+    )
     assert not thcli(
         "compare", a, b, "-o", tmp_path / "out.mp4", "--label", "left", "--height", "64", "--json"
     )
@@ -55,7 +58,7 @@ def test_compare_prints_one_object(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_compare_names_its_output_and_never_overwrites(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a, b = folder(tmp_path / "a", 2), folder(tmp_path / "b", 2)
+    a, b = write_frames(tmp_path / "a", 2), write_frames(tmp_path / "b", 2)
     assert thcli("compare", a, b, "--quiet") == 0
     assert (tmp_path / "a_b.mp4").is_file()
     assert thcli("compare", a, b, "--quiet") == OutputError.exit_code
@@ -66,7 +69,7 @@ def test_eval_of_finished_videos(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tracked: None
 ) -> None:
     truth = write_test_clip(tmp_path / "truth.mp4", 6, 192)
-    still = saved(tmp_path / "still.png", portrait(192))
+    still = write_image(tmp_path / "still.png", portrait(192))
     report, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
     made = ("-o", report, "--sheet", sheet, "--columns", "3")
     assert thcli("eval", "reenact", truth, truth, still, *made, "--frames", "5", "--json") == 0
@@ -106,7 +109,7 @@ def test_eval_of_the_engine_and_of_its_own_mouth(
 def test_eval_without_a_face(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tracked: None
 ) -> None:
-    blank = saved(tmp_path / "blank.png", np.zeros((64, 64, 3), np.uint8))
+    blank = write_image(tmp_path / "blank.png", np.zeros((64, 64, 3), np.uint8))
     assert thcli("eval", "reenact", blank) == NoFaceError.exit_code
     assert "shows no face" in capsys.readouterr().err
 
@@ -119,11 +122,11 @@ def test_bench_prints_one_object(capsys: pytest.CaptureFixture[str], tracked: No
     assert report["clock"]["track"] > 0 and report["overhead"]["cpu"] > 0
 
 
-def test_two_results_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_results_of_equal_name_are_labelled_by_their_paths(tmp_path: Path) -> None:
     a, b = tmp_path / "a" / "x.mp4", tmp_path / "b" / "x.mp4"
-    assert evaluate.labels([a, b]) == {str(a): a, str(b): b}
-    assert evaluate.labels([a]) == {"x.mp4": a}
+    assert evaluate.label_results([a, b]) == {str(a): a, str(b): b}
+    assert evaluate.label_results([a]) == {"x.mp4": a}
     with pytest.raises(UsageError, match="twice"):
-        evaluate.labels([a, a])
+        evaluate.label_results([a, a])
     with pytest.raises(UsageError, match="'copy'"):
-        evaluate.labels([Path("copy")])
+        evaluate.label_results([Path("copy")])

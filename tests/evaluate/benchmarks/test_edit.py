@@ -1,4 +1,4 @@
-"""How edits are measured: likeness over time, what lies outside, and a whole evaluation of a fake painter."""
+"""Tests of edit measurements: consistency, background, and an evaluation with a fake painter."""
 
 from __future__ import annotations
 
@@ -16,26 +16,34 @@ from thcli.cli.app import run
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import PAINTERS
-from thcli.evaluate.benchmarks.edit import Consistency, Once, background_of
-from thcli.evaluate.datasets.test_clip import astronaut_clip
-from thcli.evaluate.metrics.csim import Known
-from thcli.evaluate.metrics.regions import Place
+from thcli.editors.shared.celeba import CELEBA
+from thcli.evaluate.benchmarks.edit import (
+    FaceCache,
+    IdentityConsistency,
+    background_of,
+    edit_metrics,
+)
+from thcli.evaluate.datasets.sample_clip import astronaut_clip
+from thcli.evaluate.metrics.csim import IdentityCache
+from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Sample
-from thcli.faces.identity.encoder import CropEncoder
-from thcli.faces.parsing.classes import CLASSES, number
+from thcli.faces.identity.encoder import AlignedCropEncoder
+from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.weights.backend import Backend
 
 SIDE = 96
 
 
-class Pencil:
-    """A painter that darkens a crop; --attr bangs."""
+class DarkeningPainter:
+    """Painter that darkens a crop for --attr bangs."""
 
     crop_size = SIDE
     template: Template = "ffhq"
     attributes: Sequence[str] = ("bangs",)
 
-    def look(self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32) -> Array32:
+    def measure_appearance(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
         return np.zeros((len(crops), 1), np.float32)
 
     def paint(
@@ -49,12 +57,12 @@ class Pencil:
         return [np.clip(crop.astype(int) - 25, 0, 255).astype(np.uint8) for crop in crops]
 
 
-def load(run: RunOptions) -> Pencil:
-    return Pencil()
+def load(run: RunOptions) -> DarkeningPainter:
+    return DarkeningPainter()
 
 
-class Vectors(CropEncoder):
-    """Knows who somebody is by the first pixel: a number of a table."""
+class TableEncoder(AlignedCropEncoder):
+    """Identity encoder that looks up the first pixel's value in a table."""
 
     name = "table"
     same_person = 0.5
@@ -62,24 +70,24 @@ class Vectors(CropEncoder):
     def __init__(self, table: Array32) -> None:
         self._table = table
 
-    def vectors(self, crops: Sequence[Image]) -> Array32:
+    def encode_crops(self, crops: Sequence[Image]) -> Array32:
         raise AssertionError("faces are looked up")
 
-    def identify(self, picture: Image, face: Face) -> Any:
+    def identify(self, image: Image, face: Face) -> Any:
         from thcli.core.types import Identity
 
-        return Identity(self._table[int(picture[0, 0, 0])], self.name)
+        return Identity(self._table[int(image[0, 0, 0])], self.name)
 
 
-def face() -> Face:
+def make_face() -> Face:
     return Face(np.array([20, 20, 60, 60], np.float32), 1.0)
 
 
-def sample(true: int, made: int) -> Sample:
-    pictures = [np.full((80, 80, 3), value, np.uint8) for value in (true, made)]
-    place = Place.of("face", pictures[0], None, face())
+def make_sample(true: int, made: int) -> Sample:
+    images = [np.full((80, 80, 3), value, np.uint8) for value in (true, made)]
+    place = RegionView.of("face", images[0], None, make_face())
     assert place is not None
-    return Sample(place, pictures[1], None, face(), pictures[1])
+    return Sample(place, images[1], None, make_face(), images[1])
 
 
 def unit(rows: Array32) -> Array32:
@@ -87,13 +95,16 @@ def unit(rows: Array32) -> Array32:
 
 
 @pytest.mark.parametrize("far", [False, True])
-def test_consistency_is_the_result_s_over_the_clip_s(far: bool) -> None:
+def test_consistency_is_relative_to_the_clip(far: bool) -> None:
     rng = np.random.default_rng(1)
     table = unit(1 + 0.5 * rng.random((12, 8)).astype(np.float32))
-    cell, same = Consistency(Known(Vectors(table)), far), Consistency(Known(Vectors(table)), far)
+    cell, same = (
+        IdentityConsistency(IdentityCache(TableEncoder(table)), far),
+        IdentityConsistency(IdentityCache(TableEncoder(table)), far),
+    )
     for i in range(6):
-        cell.add(sample(i, 6 + i))
-        same.add(sample(i, i))
+        cell.add(make_sample(i, 6 + i))
+        same.add(make_sample(i, i))
     pairs = list(combinations(range(6), 2)) if far else [(i, i + 1) for i in range(5)]
     own, made = (
         np.mean([table[start + a] @ table[start + b] for a, b in pairs]) for start in (0, 6)
@@ -103,47 +114,74 @@ def test_consistency_is_the_result_s_over_the_clip_s(far: bool) -> None:
 
 
 def test_one_frame_has_no_consistency() -> None:
-    cell = Consistency(Known(Vectors(np.ones((1, 1), np.float32))), far=True)
-    cell.add(sample(0, 0))
+    cell = IdentityConsistency(IdentityCache(TableEncoder(np.ones((1, 1), np.float32))), far=True)
+    cell.add(make_sample(0, 0))
     assert cell.value() is None
 
 
-def test_a_face_is_looked_at_once() -> None:
+def test_a_face_is_computed_once() -> None:
     seen: list[Face] = []
 
-    def looked(picture: Image, face: Face) -> int:
+    def count_calls(image: Image, face: Face) -> int:
         seen.append(face)
         return len(seen)
 
-    look = Once(looked, kept=2)
-    one, two, three = face(), face(), face()
-    picture = np.zeros((8, 8, 3), np.uint8)
-    assert [look.of(picture, f) for f in (one, one, two, one, three, one)] == [1, 1, 2, 1, 3, 4]
+    cache = FaceCache(count_calls, size=2)
+    one, two, three = make_face(), make_face(), make_face()
+    image = np.zeros((8, 8, 3), np.uint8)
+    faces = (one, one, two, one, three, one)
+    assert [cache.get(image, face) for face in faces] == [1, 1, 2, 1, 3, 4]
 
 
-class Halved:
-    """Says that the left half of its crop is hair, the rest background."""
+class HalfHairParser:
+    """Parser that labels the left half of its crop as hair, the rest as background."""
 
     crop_size = 64
     template: Template = "square"
 
     def parse(self, crops: Sequence[Image], faces: Sequence[Face]) -> Array32:
         out = np.zeros((len(crops), len(CLASSES), 64, 64), np.float32)
-        out[:, number("hair"), :, :32] = 1
+        out[:, class_number("hair"), :, :32] = 1
         out[:, 0, :, 32:] = 1
         return out
 
 
 def test_the_background_begins_away_from_the_head() -> None:
-    there = background_of(Halved(), np.zeros((80, 80, 3), np.uint8), face())
+    there = background_of(HalfHairParser(), np.zeros((80, 80, 3), np.uint8), make_face())
     assert not there[40, 20:42].any() and there[40, 46:].all()
+
+
+class BrightnessClassifier:
+    """Classifier that gives every label the probability of the first pixel's value in percent."""
+
+    names = CELEBA
+
+    def score_faces(self, images: Sequence[Image], faces: Sequence[Face]) -> Array32:
+        values = [int(image[0, 0, 0]) / 100 for image in images]
+        return np.tile(np.array(values, np.float32)[:, None], (1, len(CELEBA)))
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [("smiling", 0.2, 0.9), ("beard", 0.8, 0.1)],  # beard: the absence of the label No_Beard
+)
+def test_probabilities_are_of_the_attribute(name: str, before: float, after: float) -> None:
+    classifier: Any = BrightnessClassifier()
+    metrics = edit_metrics([name], None, classifier, HalfHairParser())
+    values = {}
+    for metric in metrics:
+        if metric.name.startswith(name):
+            cell = metric.make()
+            cell.add(make_sample(20, 90))
+            values[metric.name] = cell.value()
+    assert values == pytest.approx({f"{name} before": before, f"{name} after": after})
 
 
 def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PAINTERS.rows, "pencil", Backend(f"{__name__}:load", "a fake"))
     clip, sheet, noted = tmp_path / "clip.mkv", tmp_path / "sheet.png", tmp_path / "noted.json"
     frames = list(astronaut_clip(4, 160))
-    with media.write(clip, (160, 160), time_base=frames[0].time_base) as out:
+    with media.write(clip, (160, 160), plan=media.WritePlan(time_base=frames[0].time_base)) as out:
         for frame in frames:
             out.write(frame.pixels, frame.pts, 1)
     words = [

@@ -1,4 +1,4 @@
-"""Memory as the system counts it."""
+"""Tests of memory measurements."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if sys.platform == "linux":  # no other system can reset the peak
 """
 
 
-def test_a_large_array_shows_and_the_peak_remembers_it() -> None:
-    """In a process of its own: one that has freed memory before may take the array from there."""
+def test_a_large_array_raises_current_and_peak_memory() -> None:
+    """It runs in its own process, because freed memory could hold the array."""
     done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -45,6 +45,6 @@ def test_the_fallback_of_other_systems_counts_the_same_peak() -> None:
     del block
 
 
-def test_a_command_that_fails_is_told() -> None:
+def test_a_failing_command_raises() -> None:
     with pytest.raises(ThcliError, match="no-such-command ended with 2"):
         memory.peak_of_command(["no-such-command"])

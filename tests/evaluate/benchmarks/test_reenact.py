@@ -1,4 +1,4 @@
-"""Self-reenactment and finished videos, from clip to report, with renderers made for the purpose."""
+"""Tests of self-reenactment and finished videos, from clip to report, with fake renderers."""
 
 from __future__ import annotations
 
@@ -10,33 +10,45 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.evaluate.made_clips import PHOTO, clip, find, folder, moved, tracker
+from tests.evaluate.made_clips import (
+    PHOTO,
+    find_face,
+    make_clip,
+    make_tracker,
+    shift_photo,
+    write_frames,
+)
 from thcli import media
 from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.events import Event, Warned
 from thcli.core.options import EvaluateOptions, ReadOptions
 from thcli.core.types import Frame
-from thcli.evaluate.benchmarks.reenact import evaluate_self, evaluate_videos, limited, source_frame
-from thcli.evaluate.reports.report import facts, shown
+from thcli.evaluate.benchmarks.reenact import (
+    evaluate_self,
+    evaluate_videos,
+    limit_frames,
+    read_frame,
+)
+from thcli.evaluate.reports.report import file_facts, format_value
 
 WHOLE = ReadOptions()
 
 
 def perfect(source: Path, drive: Path, read: ReadOptions) -> Iterable[Frame]:
-    """An engine that always knows the answer."""
-    assert (media.read_image(source) == moved(0)).all()
+    """Return the driving clip itself."""
+    assert (media.read_image(source) == shift_photo(0)).all()
     return media.read(drive, read)
 
 
 def lazy(source: Path, drive: Path, read: ReadOptions) -> Path:
-    """An engine that gives the folder of the clip itself: a result on the disk."""
+    """Return the folder of the clip itself, a result on disk."""
     return drive
 
 
 def test_self_reenactment_has_all_rows_and_the_truth_is_best(tmp_path: Path) -> None:
-    truth = folder(tmp_path / "clip", 5)
+    truth = write_frames(tmp_path / "clip", 5)
     found = evaluate_self(
-        truth, {"perfect": perfect, "lazy": lazy}, tracker, EvaluateOptions(), WHOLE
+        truth, {"perfect": perfect, "lazy": lazy}, make_tracker, EvaluateOptions(), WHOLE
     )
     assert list(found.rows) == ["perfect", "lazy", "copy", "align", "truth"]
     assert {s.frames for s in found.rows.values()} == {4}  # the source's own frame does not count
@@ -48,8 +60,8 @@ def test_self_reenactment_has_all_rows_and_the_truth_is_best(tmp_path: Path) -> 
 
 
 def test_the_report_is_json_with_protocol_versions_and_hashes(tmp_path: Path) -> None:
-    truth = folder(tmp_path / "clip", 3)
-    found = evaluate_self(truth, {"perfect": perfect}, tracker, EvaluateOptions(), WHOLE)
+    truth = write_frames(tmp_path / "clip", 3)
+    found = evaluate_self(truth, {"perfect": perfect}, make_tracker, EvaluateOptions(), WHOLE)
     report = json.loads(json.dumps(found.report("thcli eval reenact clip"), allow_nan=False))
     assert report["run"] == "thcli eval reenact clip"
     assert report["protocol"]["kind"] == "self-reenactment"
@@ -62,26 +74,26 @@ def test_the_report_is_json_with_protocol_versions_and_hashes(tmp_path: Path) ->
 
 
 def test_fewer_frames_and_another_source(tmp_path: Path) -> None:
-    truth = folder(tmp_path / "clip", 6)
+    truth = write_frames(tmp_path / "clip", 6)
     options = EvaluateOptions(frames=4, source_frame=2, count_source=True)
-    found = evaluate_self(truth, {}, tracker, options, WHOLE)
+    found = evaluate_self(truth, {}, make_tracker, options, WHOLE)
     assert found.rows["copy"].frames == 4
-    assert find(source_frame(truth, WHOLE, 2)) is not None
-    with media.read(truth, limited(truth, WHOLE, 4)) as reader:
+    assert find_face(read_frame(truth, WHOLE, 2)) is not None
+    with media.read(truth, limit_frames(truth, WHOLE, 4)) as reader:
         assert sum(1 for _ in reader) == 4
-    assert limited(truth, WHOLE, 6) == WHOLE
-    assert limited(truth, WHOLE, None) == WHOLE
+    assert limit_frames(truth, WHOLE, 6) == WHOLE
+    assert limit_frames(truth, WHOLE, None) == WHOLE
 
 
 def test_finished_videos_against_the_truth(tmp_path: Path) -> None:
-    truth, short = folder(tmp_path / "truth", 4), folder(tmp_path / "short", 3)
+    truth, short = write_frames(tmp_path / "truth", 4), write_frames(tmp_path / "short", 3)
     half = tmp_path / "half"
     half.mkdir()
-    for frame in clip(4):
+    for frame in make_clip(4):
         Pillow.fromarray(frame.pixels).resize((128, 128)).save(half / f"{frame.index}.png")
     heard: list[Event] = []
     found = evaluate_videos(
-        truth, {"short": short, "half": half}, tracker, EvaluateOptions(), WHOLE, heard.append
+        truth, {"short": short, "half": half}, make_tracker, EvaluateOptions(), WHOLE, heard.append
     )
     assert (found.rows["short"].frames, found.rows["short"].absent) == (3, 1)
     assert found.rows["short"].values["face"]["l1"] == 0
@@ -93,29 +105,29 @@ def test_finished_videos_against_the_truth(tmp_path: Path) -> None:
 
 
 def test_videos_of_other_shapes_are_refused(tmp_path: Path) -> None:
-    truth = folder(tmp_path / "truth", 2)
+    truth = write_frames(tmp_path / "truth", 2)
     wide = tmp_path / "wide.png"
     Pillow.fromarray(np.ascontiguousarray(PHOTO[:100])).save(wide)
     with pytest.raises(UsageError, match="different shapes"):
-        evaluate_videos(truth, {"wide": wide}, tracker, EvaluateOptions(), WHOLE)
+        evaluate_videos(truth, {"wide": wide}, make_tracker, EvaluateOptions(), WHOLE)
 
 
 def test_a_source_without_a_face_or_out_of_the_clip(tmp_path: Path) -> None:
-    truth = folder(tmp_path / "clip", 2)
+    truth = write_frames(tmp_path / "clip", 2)
     with pytest.raises(UsageError, match="no frame 7"):
-        evaluate_self(truth, {}, tracker, EvaluateOptions(source_frame=7), WHOLE)
+        evaluate_self(truth, {}, make_tracker, EvaluateOptions(source_frame=7), WHOLE)
     with pytest.raises(NoFaceError, match="source frame"):
-        evaluate_self(truth, {}, lambda: lambda picture: None, EvaluateOptions(), WHOLE)
+        evaluate_self(truth, {}, lambda: lambda image: None, EvaluateOptions(), WHOLE)
 
 
 def test_facts_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
-    assert facts(tmp_path / "a")["sha256"].startswith("ba7816bf")
-    before = facts(tmp_path)["sha256"]
+    assert file_facts(tmp_path / "a")["sha256"].startswith("ba7816bf")
+    before = file_facts(tmp_path)["sha256"]
     (tmp_path / "a").write_bytes(b"abd")
-    assert facts(tmp_path)["sha256"] != before
+    assert file_facts(tmp_path)["sha256"] != before
     with pytest.raises(MediaError, match="cannot be read"):
-        facts(tmp_path / "missing")
+        file_facts(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(
@@ -130,4 +142,4 @@ def test_facts_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_shown(value: float | None, text: str) -> None:
-    assert shown(value) == text
+    assert format_value(value) == text

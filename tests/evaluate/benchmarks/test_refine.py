@@ -1,4 +1,4 @@
-"""`thcli eval refine`: the table as typed, the mean of clips, and what is asked of a refiner."""
+"""Tests of `thcli eval refine`: the table, the mean of clips, and the requirements."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ import pytest
 
 from thcli import media, weights
 from thcli.cli.app import run
-from thcli.evaluate.benchmarks.refine import Pace, Refined, Untouched, bars, mean_of, table
+from thcli.evaluate.benchmarks.refine import (
+    RefineCost,
+    RefineMeasurement,
+    UntouchedChange,
+    average_measurements,
+    requirements,
+    table,
+)
 from thcli.evaluate.benchmarks.speed import write_test_clip
-from thcli.evaluate.metrics.measure import Scores
+from thcli.evaluate.metrics.measure import RowScores
 from thcli.evaluate.metrics.table import METRICS
 from thcli.refiners.backends import REFINERS
 from thcli.weights.backend import Backend
@@ -23,14 +30,14 @@ from thcli.weights.backend import Backend
 @pytest.fixture
 def blush(monkeypatch: pytest.MonkeyPatch) -> None:
     if not all(
-        weights.present(name)
+        weights.is_ready(name)
         for name in ("blazeface-short", "blazeface-full", "facemesh-attention")
     ):
         if os.environ.get("CI") == "true":
             pytest.fail("the tracker's weights are missing in CI")
         pytest.skip("needs the tracker's weights (thcli weights pull)")
     monkeypatch.setitem(
-        REFINERS.rows, "blush", Backend("tests.pipeline.fake_refiners:Blush", "a stand-in")
+        REFINERS.rows, "blush", Backend("tests.pipeline.fake_refiners:RedRefiner", "a stand-in")
     )
 
 
@@ -57,9 +64,8 @@ def test_the_table_as_typed(blush: None, tmp_path: Path, capsys: Any) -> None:
         and printed["command"] == "eval refine"
     )
     face = {label: row["face"] for label, row in printed["rows"].items()}
-    assert (
-        face["refined"]["l1"] > face["coarse"]["l1"] + 2 and face["truth"]["l1"] == 0
-    )  # red is no improvement
+    # Red is no improvement.
+    assert face["refined"]["l1"] > face["coarse"]["l1"] + 2 and face["truth"]["l1"] == 0
     assert (
         face["refined"]["pfd"]
         > face["coarse"]["pfd"]
@@ -79,8 +85,8 @@ def test_the_table_as_typed(blush: None, tmp_path: Path, capsys: Any) -> None:
     assert run(argv) == 7
 
 
-def scores(**face: float | None) -> Scores:
-    return Scores(
+def make_scores(**face: float | None) -> RowScores:
+    return RowScores(
         {
             "face": {m.name: face.get(m.name) for m in METRICS}
             | {k: face[k] for k in ("pfd", "csim") if k in face},
@@ -91,9 +97,17 @@ def scores(**face: float | None) -> Scores:
     )
 
 
-def found(coarse: Mapping[str, float], refined: Mapping[str, float], harm: float | None) -> Refined:
-    rows = {"coarse": scores(**coarse), "refined": scores(**refined), "truth": scores(l1=0.0)}
-    return Refined("clip", rows, Pace(0.5, 2), None if harm is None else Untouched(harm, harm / 3))
+def make_measurement(
+    coarse: Mapping[str, float], refined: Mapping[str, float], harm: float | None
+) -> RefineMeasurement:
+    rows = {
+        "coarse": make_scores(**coarse),
+        "refined": make_scores(**refined),
+        "truth": make_scores(l1=0.0),
+    }
+    return RefineMeasurement(
+        "clip", rows, RefineCost(0.5, 2), None if harm is None else UntouchedChange(harm, harm / 3)
+    )
 
 
 COARSE = {
@@ -129,18 +143,25 @@ def test_each_bar_can_be_missed(name: str, value: float, bar: str) -> None:
         "flicker": 2.0,
         "csim": 0.7,
     }
-    assert all(one.holds for one in bars(found(COARSE, good, 1.4)))
-    missed = [one.name for one in bars(found(COARSE, {**good, name: value}, 1.4)) if not one.holds]
-    assert missed == [bar]
-    assert [one.name for one in bars(found(COARSE, good, 1.5)) if not one.holds] == [
-        "change of the untouched crop"
+    assert all(one.holds for one in requirements(make_measurement(COARSE, good, 1.4)))
+    missed = [
+        one.name
+        for one in requirements(make_measurement(COARSE, {**good, name: value}, 1.4))
+        if not one.holds
     ]
-    assert len(bars(found(COARSE, good, None))) == 7
+    assert missed == [bar]
+    assert [
+        one.name for one in requirements(make_measurement(COARSE, good, 1.5)) if not one.holds
+    ] == ["change of the untouched crop"]
+    assert len(requirements(make_measurement(COARSE, good, None))) == 7
 
 
 def test_the_mean_of_clips() -> None:
-    both = mean_of(
-        [found(COARSE, {"l1": 4.0}, 1.0), found({**COARSE, "l1": 30.0}, {"l1": 8.0}, None)]
+    both = average_measurements(
+        [
+            make_measurement(COARSE, {"l1": 4.0}, 1.0),
+            make_measurement({**COARSE, "l1": 30.0}, {"l1": 8.0}, None),
+        ]
     )
     values = {label: row.values["face"] for label, row in both.scores.items()}
     assert (values["coarse"]["l1"], values["refined"]["l1"], values["refined"]["psnr"]) == (
@@ -148,7 +169,7 @@ def test_the_mean_of_clips() -> None:
         6.0,
         None,
     )
-    assert both.untouched == Untouched(1.0, 1 / 3) and both.scores["coarse"].frames == 20
+    assert both.untouched == UntouchedChange(1.0, 1 / 3) and both.scores["coarse"].frames == 20
     head, lines = table(both, METRICS)
     assert head == ["metric", "unit", "where", "coarse", "refined", "truth", "refined / coarse"]
     assert {len(line) for line in lines} == {len(head)}

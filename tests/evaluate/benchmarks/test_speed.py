@@ -1,4 +1,4 @@
-"""The benchmark's clip, yardsticks and report; and, with the real tracker and engine, all of it."""
+"""Tests of the benchmark: synthetic clip, yardsticks and report; and a run with the real engine."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from thcli.core.options import (
 )
 from thcli.evaluate.benchmarks.baseline import (
     Timing,
-    best,
     decode_alone,
     encode_alone,
+    fastest_run,
     plain_transcode,
     timing,
 )
 from thcli.evaluate.benchmarks.reenact import evaluate_self
-from thcli.evaluate.benchmarks.speed import Bench, Growth, bench, write_test_clip
-from thcli.evaluate.datasets.test_clip import astronaut_clip, portrait
+from thcli.evaluate.benchmarks.speed import BenchResult, MemoryGrowth, bench, write_test_clip
+from thcli.evaluate.datasets.sample_clip import astronaut_clip, portrait
 from thcli.evaluate.metrics.face_geometry import keypoint_distance
 from thcli.evaluate.metrics.tracker import main_face_tracker
 
 TRACKER = ("blazeface-short", "blazeface-full", "facemesh-attention")
-BENCH = Bench(
+BENCH = BenchResult(
     "clip.mp4",
     (512, 512),
     100,
@@ -53,14 +53,14 @@ BENCH = Bench(
     },
     Timing(0.5, 0.9),
     300 * 2**20,
-    Growth(200 * 2**20, 230 * 2**20, 5000),
+    MemoryGrowth(200 * 2**20, 230 * 2**20, 5000),
 )
 
 
 @pytest.fixture(scope="module")
 def tracked() -> None:
-    """The tracker's models must be here."""
-    if not all(weights.present(name) for name in TRACKER):
+    """Require the tracker's models."""
+    if not all(weights.is_ready(name) for name in TRACKER):
         if os.environ.get("CI") == "true":
             pytest.fail("the tracker's weights are missing in CI")
         pytest.skip("needs the tracker's weights (thcli weights pull)")
@@ -74,7 +74,7 @@ def test_the_made_clip_is_the_same_every_time_and_moves() -> None:
     assert [f.pts for f in first] == list(range(6))
 
 
-def test_the_overhead_leaves_out_what_the_transcode_has() -> None:
+def test_the_overhead_excludes_the_stages_of_the_transcode() -> None:
     assert BENCH.fps == 50
     assert BENCH.overhead("wall") == pytest.approx(2 / (0.5 + 0.1 + 0.4 + 1))
     assert BENCH.overhead("cpu") == pytest.approx(3 / (0.9 + 0.1 + 0.5 + 1))
@@ -93,7 +93,7 @@ def test_the_report_is_json_and_the_table_has_every_stage() -> None:
 
 def test_the_best_run_is_the_quickest() -> None:
     lengths = iter([400_000, 1_000, 200_000])
-    taken, total = best(lambda: sum(range(next(lengths))), 3)
+    taken, total = fastest_run(lambda: sum(range(next(lengths))), 3)
     assert total == sum(range(1_000))
     with timing() as whole:
         sum(range(1_000))
@@ -119,7 +119,7 @@ def test_a_whole_benchmark(tmp_path: Path, tracked: None) -> None:
     def work(
         source: Path, drive: Path, target: Path, options: ReenactOptions
     ) -> Mapping[str, float]:
-        """Stands for the pipeline."""
+        """Replace the pipeline."""
         assert media.probe(source).size == (192, 192)
         plain_transcode(drive, 6, target, options.output)
         return {"all": 1.0}
@@ -148,9 +148,8 @@ def test_the_real_tracker_measures_a_similarity(tmp_path: Path, tracked: None) -
         and aligned["akd_iod"] is not None
         and aligned["apd"] is not None
     )
-    assert (
-        aligned["akd_iod"] < 2 < copied["akd_iod"]
-    )  # the clip *is* a similarity of its first frame
+    # The clip *is* a similarity of its first frame.
+    assert aligned["akd_iod"] < 2 < copied["akd_iod"]
     assert aligned["apd"] < 1
     assert (
         aligned["ssim"] is not None

@@ -1,4 +1,4 @@
-"""pfd and LPIPS: known answers of the definition, properties with the shipped network, the published layout."""
+"""Tests of pfd and LPIPS: known answers, properties of the bundled network, published layout."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.evaluate.made_clips import PHOTO, face_at, find, moved
+from tests.evaluate.made_clips import PHOTO, face_at, find_face, shift_photo
 from thcli.core.errors import WeightsError
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Image
 from thcli.evaluate.metrics import lpips, pfd
-from thcli.evaluate.metrics.regions import Place
+from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Metric, Sample
 from thcli.faces.backends import PARSERS
 from thcli.faces.parsing.small import ParseS
@@ -32,8 +32,8 @@ def network() -> ParseS:
     return own
 
 
-class Colours:
-    """A stand-in whose only map is the picture, so that the answer can be told by hand."""
+class ColourFeatures:
+    """Extractor whose only map is the image, so that answers are known."""
 
     crop_size = 256
     template: Template = "ffhq"
@@ -50,21 +50,22 @@ class Colours:
 def test_the_definition() -> None:
     red, green, grey = (np.zeros((4, 4, 3), np.uint8) for _ in range(3))
     red[..., 0], green[..., 1], grey[...] = 200, 30, 90
-    assert pfd.pfd(Colours(), [red], [green]) == pytest.approx(
-        [2.0]
-    )  # vectors at right angles, whatever their length
-    assert pfd.pfd(Colours(), [red], [grey]) == pytest.approx([2 - 2 / np.sqrt(3)])
+    # Vectors at right angles, whatever their length.
+    assert pfd.pfd(ColourFeatures(), [red], [green]) == pytest.approx([2.0])
+    assert pfd.pfd(ColourFeatures(), [red], [grey]) == pytest.approx([2 - 2 / np.sqrt(3)])
     half = red.copy()
-    half[::2] = green[
-        ::2
-    ]  # one map sees a half of it changed, the other, which has every second row alone, all of it
-    assert pfd.pfd(Colours(), [red], [half]) == pytest.approx([(1.0 + 2.0) / 2])
-    assert pfd.pfd(Colours(), [np.zeros_like(red)], [np.zeros_like(red)]) == pytest.approx([0.0])
+    # One map sees a half of it changed, the other, which has every second row alone, all of
+    # it.
+    half[::2] = green[::2]
+    assert pfd.pfd(ColourFeatures(), [red], [half]) == pytest.approx([(1.0 + 2.0) / 2])
+    assert pfd.pfd(ColourFeatures(), [np.zeros_like(red)], [np.zeros_like(red)]) == pytest.approx(
+        [0.0]
+    )
 
 
-def test_pictures_without_partners_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 pictures have no partners among 1"):
-        pfd.pfd(Colours(), CROPS[:2], CROPS[:1])
+def test_images_without_partners_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 and 1 images"):
+        pfd.pfd(ColourFeatures(), CROPS[:2], CROPS[:1])
 
 
 def test_of_the_shipped_network(network: ParseS) -> None:
@@ -72,9 +73,8 @@ def test_of_the_shipped_network(network: ParseS) -> None:
     near, far = pfd.pfd(network, [CROPS[0]] * 2, CROPS[1:])
     assert 0 < near < far < 2
     assert pfd.pfd(network, CROPS[1:], [CROPS[0]] * 2) == pytest.approx([near, far])
-    assert (
-        pfd.pfd(network, [CROPS[0]], [CROPS[2]])[0] == far
-    )  # a batch of one gives the same, bit for bit
+    # A batch of one gives the same, bit for bit.
+    assert pfd.pfd(network, [CROPS[0]], [CROPS[2]])[0] == far
 
 
 @settings(max_examples=8, deadline=None)
@@ -86,10 +86,10 @@ def test_more_blur_is_farther(network: ParseS, share: float) -> None:
     assert 0 < little < more
 
 
-def sample(index: int, result: Image) -> Sample:
-    place = Place.of("face", moved(index), None, find(moved(index)))
+def make_sample(index: int, result: Image) -> Sample:
+    place = RegionView.of("face", shift_photo(index), None, find_face(shift_photo(index)))
     assert place is not None
-    return Sample(place, place.cut(result), None, None, result)
+    return Sample(place, place.crop(result), None, None, result)
 
 
 def mean_of(metric: Metric, *samples: Sample) -> float | None:
@@ -100,15 +100,15 @@ def mean_of(metric: Metric, *samples: Sample) -> float | None:
 
 
 def test_as_a_row_of_the_table() -> None:
-    seen = Colours()
-    metric = pfd.metric(seen)
+    seen = ColourFeatures()
+    metric = pfd.make_metric(seen)
     assert (metric.name, metric.model, metric.better, metric.regions) == (
         "pfd",
         "parse-s",
         "lower",
         ("face",),
     )
-    same, other = sample(2, moved(2)), sample(2, moved(3))
+    same, other = make_sample(2, shift_photo(2)), make_sample(2, shift_photo(3))
     assert mean_of(metric, same) == pytest.approx(0, abs=1e-9)
     calls = seen.calls
     both = metric.make(), metric.make()  # two rows of one frame: the truth is seen once
@@ -120,21 +120,21 @@ def test_as_a_row_of_the_table() -> None:
 
 def test_a_truth_without_a_face_is_left_out() -> None:
     flat = np.zeros((468, 3), np.float32)
-    good = sample(1, moved(1))
+    good = make_sample(1, shift_photo(1))
     bad = replace(
-        good, place=replace(good.place, face=replace(face_at(0), mesh=flat, box=box_of(flat)))
+        good, truth=replace(good.truth, face=replace(face_at(0), mesh=flat, box=bounding_box(flat)))
     )
-    none = replace(good, place=replace(good.place, face=None))
-    assert mean_of(pfd.metric(Colours()), bad, none) is None
-    assert mean_of(pfd.metric(Colours()), bad, good) == pytest.approx(0, abs=1e-9)
+    none = replace(good, truth=replace(good.truth, face=None))
+    assert mean_of(pfd.make_metric(ColourFeatures()), bad, none) is None
+    assert mean_of(pfd.make_metric(ColourFeatures()), bad, good) == pytest.approx(0, abs=1e-9)
 
 
 def test_not_where_the_licence_leaves_parse_s_out() -> None:
-    assert [metric.name for metric in pfd.metrics(RUN)] == ["pfd"]
-    assert pfd.metrics(replace(RUN, licence="free")) == ()
+    assert [metric.name for metric in pfd.load_metrics(RUN)] == ["pfd"]
+    assert pfd.load_metrics(replace(RUN, licence="free")) == ()
 
 
-# torchvision's alexnet as its file has it: features.N, then the classifier, which LPIPS does not read
+# torchvision's alexnet: features.N; the classifier is not read by LPIPS.
 LAYOUT = {
     0: (64, 3, 11, 11),
     3: (192, 64, 5, 5),
@@ -144,8 +144,8 @@ LAYOUT = {
 }
 
 
-def published() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Random tensors under the keys of torchvision's alexnet and of the lpips package."""
+def make_published_tensors() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return random tensors under the keys of torchvision's alexnet and of the lpips package."""
     made = torch.Generator().manual_seed(3)
     backbone = {"classifier.1.bias": torch.zeros(8)}
     for number, shape in LAYOUT.items():
@@ -159,8 +159,8 @@ def published() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     return backbone, linear
 
 
-def alexnet(tensors: dict[str, torch.Tensor]) -> torch.nn.Sequential:
-    """torchvision's alexnet.features, layer by layer."""
+def build_alexnet(tensors: dict[str, torch.Tensor]) -> torch.nn.Sequential:
+    """Return torchvision's alexnet.features, layer by layer."""
     relu, pool = torch.nn.ReLU, torch.nn.MaxPool2d
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 64, 11, 4, 2),
@@ -184,15 +184,15 @@ def alexnet(tensors: dict[str, torch.Tensor]) -> torch.nn.Sequential:
 
 
 def test_lpips_has_the_published_layout() -> None:
-    backbone, linear = published()
-    network, official = lpips.filled(backbone, linear), alexnet(backbone)
+    backbone, linear = make_published_tensors()
+    network, official = lpips.build_lpips(backbone, linear), build_alexnet(backbone)
     drawn = torch.Generator().manual_seed(4)
     first, second = (torch.rand((1, 3, 96, 80), generator=drawn) for _ in range(2))
     total = torch.zeros(1)
     with torch.inference_mode():
         maps: list[list[torch.Tensor]] = [[], []]
-        for picture, kept in zip((first, second), maps, strict=True):
-            x = (picture * 2 - 1 - torch.tensor(lpips.SHIFT).view(3, 1, 1)) / torch.tensor(
+        for image, kept in zip((first, second), maps, strict=True):
+            x = (image * 2 - 1 - torch.tensor(lpips.SHIFT).view(3, 1, 1)) / torch.tensor(
                 lpips.SCALE
             ).view(3, 1, 1)
             for number, layer in enumerate(official):
@@ -207,18 +207,18 @@ def test_lpips_has_the_published_layout() -> None:
 
 
 def test_lpips_of_another_layout_is_refused() -> None:
-    backbone, linear = published()
+    backbone, linear = make_published_tensors()
     with pytest.raises(WeightsError, match="alexnet does not fit"):
-        lpips.filled(
+        lpips.build_lpips(
             {key: value for key, value in backbone.items() if key != "features.6.bias"}, linear
         )
     with pytest.raises(WeightsError, match="lpips-alex does not fit"):
-        lpips.filled(backbone, {**linear, "lin2.model.1.weight": torch.rand(1, 12, 1, 1)})
+        lpips.build_lpips(backbone, {**linear, "lin2.model.1.weight": torch.rand(1, 12, 1, 1)})
 
 
 def test_lpips_as_a_row_of_the_table() -> None:
-    metric = lpips.metric(lpips.filled(*published()))
+    metric = lpips.make_metric(lpips.build_lpips(*make_published_tensors()))
     assert (metric.name, metric.model, metric.better) == ("lpips", "alexnet", "lower")
-    near, far = (mean_of(metric, sample(2, moved(index))) for index in (2, 5))
+    near, far = (mean_of(metric, make_sample(2, shift_photo(index))) for index in (2, 5))
     assert near == pytest.approx(0, abs=1e-9)
     assert (far or 0) > 1e-4

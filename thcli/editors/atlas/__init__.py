@@ -1,1 +1,1 @@
-"""Attribute directions of shape and texture, pinned on the 468 points of a face."""
+"""Painter atlas: attribute directions of shape and texture on the 468 mesh points of a face."""

@@ -1,4 +1,4 @@
-"""How a face looks in a few numbers: its skin's colour, how dark its brows are against it, how it is lit."""
+"""Appearance of a face in a few numbers: skin colour, brow darkness, gender score."""
 
 from __future__ import annotations
 
@@ -7,72 +7,86 @@ from functools import cache
 import numpy as np
 
 from thcli.core.types import Array32
-from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas import tone
+from thcli.editors.atlas import layout, tone
 from thcli.faces.landmarks.topology import PAIRS
 from thcli.motion.canonical import neutral
 
-NUMBERS = 5
-"""skin: red, green, blue (soft logarithms); brows: their light less the skin's; man: above 0 where the face looks like a man's."""
-COARSE = 8  # samples of the atlas to one of what tells a man's face
+APPEARANCE_SIZE = 5
+"""Numbers of an appearance: skin colour (3, soft logarithms), lightness of the brows relative to
+the skin, gender score (above 0 for a man's face)."""
+COARSE_STEP = 8  # atlas samples per sample of the texture that the gender score reads
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 
+COVARIATES = 2
+"""Lightness of the skin and darkness of the brows, which some textures depend on."""
 
-LEANINGS = 2
-"""How light the skin is, and how dark the brows: what the texture of some attributes depends on."""
 
+def covariates(appearance: Array32) -> Array32:
+    """Return the covariates (..., COVARIATES) of appearances (..., APPEARANCE_SIZE).
 
-def leanings(looks: Array32) -> Array32:
-    """(..., NUMBERS) looks -> (..., LEANINGS)."""
-    return np.stack([looks[..., :3] @ tone.LUMA, looks[..., 3]], -1).astype(np.float32)
+    They are the lightness of the skin and the darkness of the brows.
+    """
+    return np.stack([appearance[..., :3] @ tone.LUMA, appearance[..., 3]], -1).astype(np.float32)
 
 
 @cache
 def _weights() -> tuple[Array32, Array32]:
-    """Where skin (cheeks and forehead) and brows lie in the atlas: (ROWS, COLUMNS), 0 or 1 each."""
-    flat = plan.unrolled(neutral())
-    y, x = np.mgrid[: plan.ROWS, : plan.COLUMNS].astype(np.float32)
+    """Return the atlas masks of skin (cheeks and forehead) and brows: (ROWS, COLUMNS), 0 or 1."""
+    flat = layout.unroll_points(neutral())
+    y, x = np.mgrid[: layout.ROWS, : layout.COLUMNS].astype(np.float32)
 
     def near(points: tuple[int, ...], reach: float) -> Array32:
         both = [*points, *PAIRS[list(points)]]
         out = np.zeros(x.shape, bool)
         for point in both:
-            out |= np.hypot(x - flat[point, 0], y - flat[point, 1]) < reach * plan.DENSITY
+            out |= np.hypot(x - flat[point, 0], y - flat[point, 1]) < reach * layout.DENSITY
         return out.astype(np.float32)
 
     return near((50, 117, 101, 118, 151, 109, 69, 205), 0.11), near(_BROWS, 0.04)
 
 
-def measured(texture: Array32, weight: Array32) -> Array32:
-    """(NUMBERS,) of an unrolled face, the last 0.
+def measure(texture: Array32, weight: Array32) -> Array32:
+    """Measure an unrolled face: (APPEARANCE_SIZE,), the gender score left 0.
 
-    texture: (ROWS, COLUMNS, 3) soft logarithms.  weight: (ROWS, COLUMNS) 0..1, how much is seen.
+    Args:
+        texture: (ROWS, COLUMNS, 3) soft logarithms.
+        weight: (ROWS, COLUMNS) 0..1, visibility.
     """
     skin, brows = (_mean(texture, weight * part) for part in _weights())
     dark = (brows - skin) @ tone.LUMA
     return np.array([*skin, dark, 0], np.float32)
 
 
-def coarse(texture: Array32, weight: Array32) -> Array32:
-    """The face in few numbers, (ROWS / COARSE, COLUMNS / 2 / COARSE, 4): both halves together, less the skin's colour, and how much is seen."""
-    height, width = plan.ROWS // COARSE, plan.COLUMNS // COARSE
-    seen = weight.reshape(height, COARSE, width, COARSE).mean((1, 3))
-    sums = (texture * weight[..., None]).reshape(height, COARSE, width, COARSE, 3).mean((1, 3))
-    seen, sums = (
-        seen[:, : width // 2] + seen[:, ::-1][:, : width // 2],
-        sums[:, : width // 2] + sums[:, ::-1][:, : width // 2],
-    )
+def coarse_texture(texture: Array32, weight: Array32) -> Array32:
+    """Return a face at low resolution, (ROWS / COARSE_STEP, COLUMNS / 2 / COARSE_STEP, 4).
+
+    Both halves are averaged. Channels are the colour less its mean, and the visibility.
+
+    Args:
+        texture: (ROWS, COLUMNS, 3) soft logarithms.
+        weight: (ROWS, COLUMNS) 0..1, visibility.
+    """
+    height, width = layout.ROWS // COARSE_STEP, layout.COLUMNS // COARSE_STEP
+    seen = weight.reshape(height, COARSE_STEP, width, COARSE_STEP).mean((1, 3))
+    weighted = (texture * weight[..., None]).reshape(height, COARSE_STEP, width, COARSE_STEP, 3)
+    sums = weighted.mean((1, 3))
+    seen = seen[:, : width // 2] + seen[:, ::-1][:, : width // 2]
+    sums = sums[:, : width // 2] + sums[:, ::-1][:, : width // 2]
     colour = sums / np.maximum(seen, 1e-3)[..., None]
     total = max(float(seen.sum()), 1e-3)
-    middle = (colour * seen[..., None]).sum((0, 1)) / total
-    return np.concatenate(
-        [(colour - middle) * (seen > 0.5)[..., None], (seen > 0.5)[..., None]], -1
-    ).astype(np.float32)
+    mean = (colour * seen[..., None]).sum((0, 1)) / total
+    visible = (seen > 0.5)[..., None]
+    return np.concatenate([(colour - mean) * visible, visible], -1).astype(np.float32)
 
 
-def likeness(face: Array32, weights: Array32) -> float:
-    """A linear judgement of `coarse`: weights (ROWS / COARSE, COLUMNS / 2 / COARSE, 4), what each place's colour counts, and what its being seen does."""
+def gender_score(face: Array32, weights: Array32) -> float:
+    """Return the linear score of a coarse face, above 0 for a man's.
+
+    Args:
+        face: as `coarse_texture` returns it.
+        weights: of each colour and visibility, of the same shape.
+    """
     return float((face * weights).sum())
 
 

@@ -1,4 +1,4 @@
-"""The directions: what each attribute changes of texture, detail and shape, and how they add up."""
+"""Attribute directions of the atlas: changes of texture, detail and shape, and their sum."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ import numpy.typing as npt
 
 from thcli.core.errors import WeightsError
 from thcli.core.types import Array, Array32
-from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas.appearance import leanings
-from thcli.editors.atlas.regions import Area, area
+from thcli.editors.atlas import layout
+from thcli.editors.atlas.appearance import covariates
+from thcli.editors.atlas.regions import RegionName, region_mask
 from thcli.faces.landmarks.topology import PAIRS, POINTS
-from thcli.motion.limits import soft
+from thcli.motion.limits import soft_limit
 
-BRIGHTER, DARKER = 0.25, 1.3  # the most that soft logarithms of colours rise and fall
-UNLIKE = 1.3  # spreads from the mean look up to which a texture depends on it
-LINES = 0.5  # of `wrinkles`, at strength 1 of what is the opposite of young
-CAREFUL: dict[Area, float] = {
-    "lips": 0.4,
-    "dark": 0.12,
-    "beside": 0.08,
-}  # the most that they rise elsewhere: teeth may show
-HALF = plan.COLUMNS // 2
+MAX_RISE, MAX_FALL = 0.25, 1.3  # limits of the change of soft logarithms of colours
+MAX_DEVIATION = 1.3  # limit of the covariates, in standard deviations from their mean
+WRINKLE_DEPTH = 0.5  # of `wrinkles` at strength -1 of young
+# Limits of the rise in these regions. At the lips it is large, because teeth may appear.
+MAX_BRIGHTENING: dict[RegionName, float] = {"lips": 0.4, "dark": 0.12, "beside": 0.08}
+HALF = layout.COLUMNS // 2
 TENSORS = (
     "texture",
     "texture_scale",
@@ -40,25 +37,34 @@ TENSORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What the wanted strengths come to, for one look. texture: (ROWS, COLUMNS, 3) of soft logarithms of colour.
+class FaceChange:
+    """Sum of the requested directions for one appearance.
 
-    detail: (ROWS / 2, COLUMNS / 2, 2) logarithms of the gain of two bands.  shape: (468, 3) canonical units.  lines: how deep the lines of age are (see `wrinkles`).
+    texture: (ROWS, COLUMNS, 3) added to soft logarithms of colour.
+    detail: (ROWS / 2, COLUMNS / 2, 2) logarithms of the gain of two frequency bands.
+    shape: (468, 3) displacements, canonical units.
+    wrinkle_depth: depth of the age lines (see `wrinkles`).
     """
 
     texture: Array32
     detail: Array32
     shape: Array
-    lines: float = 0.0
+    wrinkle_depth: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Directions:
-    """K attributes at strength 1, the left half of each (faces are symmetric here).
+class AtlasDirections:
+    """Directions of K attributes at strength 1.
 
-    texture: (K, ROWS, HALF, 3) int8, times texture_scale (K,).  depends: (K, L, ROWS, HALF, 3) int8, times depends_scale (K, L): what is
-    added for a look whose leaning is one spread from the mean.  detail: (K, ROWS / 2, HALF / 2, 2).  shape: (K, 468, 3).  man: what
-    `look.likeness` weighs a face with.
+    Textures and details hold the left half, since they are symmetric.
+
+    texture: (K, ROWS, HALF, 3) int8, times texture_scale (K,).
+    depends: (K, L, ROWS, HALF, 3) int8, times depends_scale (K, L): added for a covariate one
+    standard deviation from its mean.
+    detail: (K, ROWS / 2, HALF / 2, 2).
+    shape: (K, 468, 3) canonical units.
+    look_mean, look_spread: (L,) mean and standard deviation of the covariates.
+    man: weights of `appearance.gender_score`.
     """
 
     names: tuple[str, ...]
@@ -72,12 +78,18 @@ class Directions:
     look_spread: Array32
     man: Array32
 
-    def change(self, strengths: Mapping[str, float], look: Array32) -> Change:
-        """strengths: by name; those not known are left out.  look: as `look.measured` gives it."""
-        texture = np.zeros((plan.ROWS, HALF, 3), np.float32)
+    def change(self, strengths: Mapping[str, float], look: Array32) -> FaceChange:
+        """Sum the directions of several attributes.
+
+        Args:
+            strengths: attribute -> strength; unknown attributes are ignored.
+            look: (APPEARANCE_SIZE,) as `appearance.measure` returns it.
+        """
+        texture = np.zeros((layout.ROWS, HALF, 3), np.float32)
         detail = np.zeros(self.detail.shape[1:], np.float32)
         shape = np.zeros((POINTS, 3))
-        away = np.clip((leanings(look) - self.look_mean) / self.look_spread, -UNLIKE, UNLIKE)
+        deviation = (covariates(look) - self.look_mean) / self.look_spread
+        deviation = np.clip(deviation, -MAX_DEVIATION, MAX_DEVIATION)
         for name, strength in strengths.items():
             if name not in self.names or strength == 0:
                 continue
@@ -85,87 +97,97 @@ class Directions:
             texture += self.texture[k] * np.float32(strength * self.texture_scale[k])
             for which in np.flatnonzero(self.depends_scale[k]):
                 texture += self.depends[k, which] * np.float32(
-                    strength * self.depends_scale[k, which] * away[which]
+                    strength * self.depends_scale[k, which] * deviation[which]
                 )
             detail += self.detail[k].astype(np.float32) * np.float32(strength)
             shape += self.shape[k].astype(np.float64) * strength
         aged = max(-strengths.get("young", 0.0), 0.0)
-        return Change(whole(limited(texture)), whole(detail), symmetric(shape), LINES * aged)
+        return FaceChange(
+            mirror(limit_texture(texture)), mirror(detail), symmetrize(shape), WRINKLE_DEPTH * aged
+        )
 
 
-def limited(texture: Array32) -> Array32:
-    """A change of colours (ROWS, HALF, 3) bent where it goes too far: what is dark must not glow, skin does not turn black; the hue stays."""
+def limit_texture(texture: Array32) -> Array32:
+    """Compress large colour changes (ROWS, HALF, 3), keeping the hue.
+
+    Dark places do not glow and skin does not turn black.
+    """
     out = texture
-    most = np.full(texture.shape[:2], BRIGHTER, np.float32)
-    for name, limit in CAREFUL.items():
-        most += (limit - most) * area(name)[:, :HALF]
-    least = np.full_like(most, DARKER)
+    most = np.full(texture.shape[:2], MAX_RISE, np.float32)
+    for name, limit in MAX_BRIGHTENING.items():
+        most += (limit - most) * region_mask(name)[:, :HALF]
+    least = np.full_like(most, MAX_FALL)
     for far, bound in ((out.max(-1), most), (-out.min(-1), least)):
         over = np.maximum(far, 1e-6)
-        out = out * np.where(far > 0, soft(over, bound) / over, 1).astype(np.float32)[..., None]
+        factor = np.where(far > 0, soft_limit(over, bound) / over, 1).astype(np.float32)
+        out = out * factor[..., None]
     return out
 
 
-def whole(half: Array32) -> Array32:
-    """A left half (ROWS', HALF', C) with its mirror image."""
+def mirror(half: Array32) -> Array32:
+    """Append its mirror image to a left half (ROWS', HALF', C)."""
     return np.concatenate([half, half[:, ::-1]], 1)
 
 
-def symmetric(shape: Array) -> Array:
-    """(..., 468, 3) displacements, each point's together with its mirror image's."""
+def symmetrize(shape: Array) -> Array:
+    """Average displacements (..., 468, 3) with their mirror images."""
     flip = np.array([-1.0, 1.0, 1.0])
     return np.asarray((shape + shape[..., PAIRS, :] * flip) / 2)
 
 
-def unpacked(tensors: Mapping[str, npt.NDArray[np.generic]], where: str) -> Directions:
-    """Directions from a file's tensors. where: its name, for messages.  Raises WeightsError for another file's."""
+def unpack_directions(
+    tensors: Mapping[str, npt.NDArray[np.generic]], where: str
+) -> AtlasDirections:
+    """Read directions from a file's tensors. Raises WeightsError for another kind of file.
+
+    Args:
+        tensors: of the file.
+        where: its name, for messages.
+    """
     missing = [name for name in (*TENSORS, "names") if name not in tensors]
     if missing:
         raise WeightsError(
             f"{where} holds no atlas: it lacks {', '.join(missing)}.",
-            "`thcli train atlas` makes one.",
+            "Train one with thcli train atlas.",
         )
     names = tuple(json.loads(bytes(np.asarray(tensors["names"], np.uint8)).decode()))
     table = {name: np.asarray(tensors[name]) for name in TENSORS}
     some = table["depends_scale"] > 0
     if len(table["depends"]) != some.sum():
-        raise WeightsError(f"{where} holds no whole atlas.", "Fetch or make it again.")
+        raise WeightsError(f"{where} holds an incomplete atlas.", "Fetch or train it again.")
     depends = np.zeros((*some.shape, *table["texture"].shape[1:]), np.int8)
     depends[some] = table["depends"]
-    found = Directions(names, **{**table, "depends": depends})
-    if found.texture.shape[1:] != (plan.ROWS, HALF, 3) or found.shape.shape != (
-        len(names),
-        POINTS,
-        3,
-    ):
+    found = AtlasDirections(names, **{**table, "depends": depends})
+    texture_shape, shape_shape = (layout.ROWS, HALF, 3), (len(names), POINTS, 3)
+    if found.texture.shape[1:] != texture_shape or found.shape.shape != shape_shape:
         raise WeightsError(
-            f"{where} was made for another layout of the atlas.",
+            f"{where} was trained for another layout of the atlas.",
             "Train it again: thcli train atlas.",
         )
     return found
 
 
-def packed(directions: Directions) -> dict[str, npt.NDArray[np.generic]]:
-    """The tensors of a file."""
+def pack_directions(directions: AtlasDirections) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the tensors of a file."""
     words = np.frombuffer(json.dumps(list(directions.names)).encode(), np.uint8)
     tensors = {name: np.ascontiguousarray(getattr(directions, name)) for name in TENSORS}
-    return {
-        "names": words,
-        **tensors,
-        "depends": directions.depends[directions.depends_scale > 0],
-    }  # most are nothing
+    nonzero = directions.depends[directions.depends_scale > 0]  # most are 0
+    return {"names": words, **tensors, "depends": nonzero}
 
 
-def in_bytes(values: Array32) -> tuple[npt.NDArray[np.int8], Array32]:
-    """(..., ROWS, HALF, 3) as int8 and a scale for each map."""
+def quantize(values: Array32) -> tuple[npt.NDArray[np.int8], Array32]:
+    """Convert (..., ROWS, HALF, 3) to int8 and one scale per map."""
     top = np.abs(values).max((-3, -2, -1))
     scale = np.asarray(np.maximum(top, 1e-6) / 127, np.float32)
     coded = np.rint(values / scale[..., None, None, None]).astype(np.int8)
     return coded, np.where(top > 0, scale, 0).astype(np.float32)
 
 
-def joined(directions: Directions, better: Directions) -> Directions:
-    """The first with the second's directions in place of its own of the same names; those it lacks come last. The first judges looks."""
+def merge_directions(directions: AtlasDirections, better: AtlasDirections) -> AtlasDirections:
+    """Return the first set with the second's directions replacing those of equal name.
+
+    Directions that only the second has are appended. The gender score stays the first's.
+    """
     rows = [(directions, k) for k in range(len(directions.names))]
     names = list(directions.names)
     for k, name in enumerate(better.names):
@@ -175,10 +197,10 @@ def joined(directions: Directions, better: Directions) -> Directions:
             names.append(name)
             rows.append((better, k))
     stacked = {
-        tensor: np.stack([getattr(which, tensor)[k] for which, k in rows])
+        tensor: np.stack([getattr(origin, tensor)[k] for origin, k in rows])
         for tensor in ("texture", "texture_scale", "depends", "depends_scale", "detail", "shape")
     }
-    return Directions(
+    return AtlasDirections(
         tuple(names),
         look_mean=directions.look_mean,
         look_spread=directions.look_spread,

@@ -1,8 +1,8 @@
-"""The atlas: a picture of a face unrolled from its mesh, the same place in it for the same place of every face.
+"""Layout of the atlas: the unrolled face, in which a position has the same meaning for every face.
 
-The 468 points are laid out as the neutral mesh looks when it is unrolled from an upright cylinder; two rings around the outline add what
-lies just beside the face (the rim of the hair, the throat). A mesh in a picture is brought to the atlas, or the atlas to it, by the
-triangles that both have.
+The 468 points lie as the neutral mesh unrolled from an upright cylinder. Two rings around the
+outline add the surroundings of the face (hairline, throat). Shared triangles map a mesh in an image
+to the atlas, and back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
-from thcli.engines.mesh.surroundings import pushed_oval
+from thcli.engines.mesh.surroundings import push_oval_to_hull
 from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS
 from thcli.faces.landmarks.topology import TRIANGLES as FACE
 from thcli.motion.canonical import decompose, neutral
@@ -26,24 +26,22 @@ Indices = npt.NDArray[np.int32]
 DENSITY = 64  # samples of the atlas to a canonical unit, the distance of the outer eye corners
 COLUMNS, ROWS = 192, 176
 LEFT, TOP = -1.5, -1.0  # canonical units
-AXIS = 1.5  # of the cylinder: so far behind the points that do not move
+AXIS = 1.5  # distance of the cylinder's axis behind the rigid points
 RINGS = (0.14, 0.36)  # canonical units outside of the outline
-FALLS = 0.8  # how steeply the head falls back behind the outline
+SLOPE = 0.8  # of the head behind the outline: depth per distance
 _CENTRE = np.array([0.0, 0.27])  # of the outline, canonical units
-SIDE_ON, FACING = (
-    0.02,
-    0.22,
-)  # cosine to the camera: texture shows from the first on, in full from the second
+# Cosine of the normal to the camera: texture is visible from the first on, fully from the second.
+SIDE_ON, FACING = 0.02, 0.22
 
 COUNT = POINTS + 3 * len(OVAL)
-"""Points of an extended mesh: the mesh, its outline pushed out of what hides it, the two rings."""
+"""Points of an extended mesh: the mesh, its outline pushed to the hull, the two rings."""
 _PUSHED, _FIRST, _SECOND = (
     np.arange(len(OVAL), dtype=np.int32) + POINTS + i * len(OVAL) for i in range(3)
 )
 
 
 FADES: Array = np.repeat([1.0, 1.0, 0.7, 0.0], [POINTS, len(OVAL), len(OVAL), len(OVAL)])
-"""(COUNT,) how much of a texture is shown at each point: it ends with the outer ring."""
+"""(COUNT,) visibility of a texture at each point; it fades to 0 at the outer ring."""
 
 
 def _strip(inner: Indices, outer: Indices) -> Indices:
@@ -56,31 +54,31 @@ def _strip(inner: Indices, outer: Indices) -> Indices:
 TRIANGLES: Indices = np.concatenate(
     [_strip(_FIRST, _SECOND), _strip(_PUSHED, _FIRST), anatomy.TRIANGLES]
 ).astype(np.int32)
-"""Of the extended mesh, (K, 3): outer ring, inner ring, eyes, mouth, face."""
-_BESIDE = 4 * len(OVAL)  # triangles of the rings
+"""Triangles of the extended mesh, (K, 3): outer ring, inner ring, eyes, mouth, face."""
+_RING_TRIANGLES = 4 * len(OVAL)
 
 
 def _outward() -> Array:
-    """(36, 2) unit vectors from the centre of the outline through each of its points."""
+    """Return (36, 2) unit vectors from the outline's centre through each of its points."""
     away = neutral()[OVAL, :2] - _CENTRE
     return np.asarray(away / np.linalg.norm(away, axis=1, keepdims=True))
 
 
-def extended(mesh: Array) -> Array:
-    """(COUNT, 3) pixels: a (468, 3) mesh with what lies around it."""
+def extend_mesh(mesh: Array) -> Array:
+    """Return (COUNT, 3): a (468, 3) mesh, its outline and the two rings, in pixels."""
     posed = decompose(mesh)
     turn = np.exp(posed.log_scale) * posed.rotation
     outline = mesh[OVAL].astype(np.float64)
-    outline[:, :2] = pushed_oval(np.asarray(mesh, np.float64))
+    outline[:, :2] = push_oval_to_hull(np.asarray(mesh, np.float64))
     rings = []
     for far in RINGS:
-        step = np.concatenate([_outward() * far, np.full((len(OVAL), 1), FALLS * far)], 1)
+        step = np.concatenate([_outward() * far, np.full((len(OVAL), 1), SLOPE * far)], 1)
         rings.append(outline + step @ turn.T)
     return np.concatenate([mesh, outline, *rings])
 
 
-def facing(mesh: Array) -> Array:
-    """(COUNT,) how much of the texture shows at each point, 0..1: nothing of what is turned away."""
+def facing_weights(mesh: Array) -> Array:
+    """Return (COUNT,) 0..1, how far each point faces the camera; 0 for points turned away."""
     a, b, c = (np.asarray(mesh, np.float64)[FACE[:, i]] for i in range(3))
     cross = np.cross(b - a, c - a)
     normals = np.zeros((POINTS, 3))
@@ -90,23 +88,25 @@ def facing(mesh: Array) -> Array:
                 FACE[:, corner], cross[:, axis] * np.abs(FRONT_SIGNS), POINTS
             )
     cosine = -normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-9)
-    shows = smoothstep(SIDE_ON, FACING, cosine)
-    return np.concatenate([shows, np.tile(shows[OVAL], 3)])
+    facing = smoothstep(SIDE_ON, FACING, cosine)
+    return np.concatenate([facing, np.tile(facing[OVAL], 3)])
 
 
-def unrolled(shape: Array) -> Array:
-    """Canonical points (..., 3) in the atlas, (..., 2) samples, whole numbers at their centres."""
+def unroll_points(shape: Array) -> Array:
+    """Map canonical points (..., 3) to atlas samples (..., 2); whole numbers are sample centres."""
     angle = np.arctan2(shape[..., 0], AXIS - shape[..., 2])
     plane = np.stack([angle * AXIS - LEFT, shape[..., 1] - TOP], -1)
     return np.asarray(plane * DENSITY - 0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """points: (COUNT, 2) where each point of an extended mesh lies, samples.
+class AtlasLayout:
+    """Points and rasterised triangles of the atlas.
 
-    rows, columns: (N,) the samples that lie in a triangle.  corners, shares: (N, 3), its corners and how near each is (sum 1).
-    triangle: (N,).
+    points: (COUNT, 2) positions of the extended mesh, in samples.
+    rows, columns: (N,) samples within a triangle.
+    triangle: (N,) its index.
+    corners, barycentric: (N, 3) its corner points and their weights, which sum to 1.
     """
 
     points: Array
@@ -114,18 +114,18 @@ class Layout:
     columns: npt.NDArray[np.intp]
     triangle: npt.NDArray[np.intp]
     corners: Indices
-    shares: Array32
+    barycentric: Array32
 
 
 @cache
-def layout() -> Layout:
-    """The atlas itself, from the neutral mesh."""
-    flat = unrolled(neutral())
+def build_layout() -> AtlasLayout:
+    """Rasterise the neutral mesh."""
+    flat = unroll_points(neutral())
     outline = flat[OVAL]
     rings = [outline + _outward() * far * DENSITY for far in RINGS]
     points = np.concatenate([flat, outline, *rings])
-    grid = raster.Grid(0, 0, 1, COLUMNS, ROWS)
-    ids = raster.paint(points, TRIANGLES, np.arange(len(TRIANGLES)), grid)
+    grid = raster.SampleGrid(0, 0, 1, COLUMNS, ROWS)
+    ids = raster.rasterize(points, TRIANGLES, np.arange(len(TRIANGLES)), grid)
     rows, columns = np.nonzero(ids >= 0)
     triangle = ids[rows, columns].astype(np.intp)
     a, b, c = (points[TRIANGLES[triangle, i]] for i in range(3))
@@ -134,28 +134,30 @@ def layout() -> Layout:
     det = e[:, 0] * f[:, 1] - e[:, 1] * f[:, 0]
     second = (g[:, 0] * f[:, 1] - g[:, 1] * f[:, 0]) / det
     third = (e[:, 0] * g[:, 1] - e[:, 1] * g[:, 0]) / det
-    shares = np.clip(np.stack([1 - second - third, second, third], 1), 0, 1).astype(
-        np.float32
-    )  # on the edge of a sliver
-    shares /= shares.sum(1, keepdims=True)
-    return Layout(points, rows, columns, triangle, TRIANGLES[triangle], shares)
+    # On the edge of a sliver a weight may be slightly negative.
+    barycentric = np.clip(np.stack([1 - second - third, second, third], 1), 0, 1).astype(np.float32)
+    barycentric /= barycentric.sum(1, keepdims=True)
+    return AtlasLayout(points, rows, columns, triangle, TRIANGLES[triangle], barycentric)
 
 
-def spread(values: Array) -> Array32:
-    """Values of the extended mesh's points (COUNT, C) over the atlas, (ROWS, COLUMNS, C) float32; 0 outside of all triangles."""
-    place = layout()
+def rasterize(values: Array) -> Array32:
+    """Interpolate point values (COUNT, C) over the atlas: (ROWS, COLUMNS, C) float32, 0 outside."""
+    atlas = build_layout()
     out = np.zeros((ROWS, COLUMNS, values.shape[1]), np.float32)
-    out[place.rows, place.columns] = np.einsum(
-        "nk,nkc->nc", place.shares, values.astype(np.float32)[place.corners]
-    )
+    corner_values = values.astype(np.float32)[atlas.corners]
+    out[atlas.rows, atlas.columns] = np.einsum("nk,nkc->nc", atlas.barycentric, corner_values)
     return out
 
 
-def order(points: Array) -> npt.NDArray[np.intp]:
-    """Which triangle of an extended mesh is painted after which: the rings, the holes, then the face from far to near."""
-    signs = np.concatenate([np.zeros(_BESIDE), anatomy.SIGNS])
+def painter_order(points: Array) -> npt.NDArray[np.intp]:
+    """Return the order in which triangles of an extended mesh are painted.
+
+    Rings come first, then holes, then the face from far to near.
+    """
+    signs = np.concatenate([np.zeros(_RING_TRIANGLES), anatomy.FRONTAL_SIGNS])
     away = anatomy.doubled_areas(points, TRIANGLES) * signs < 0
-    depth = points[TRIANGLES, 2].mean(1) + np.where(away, 1e4, 0) * anatomy.height(points)
-    depth[:_BESIDE] = np.inf
-    depth[_BESIDE : _BESIDE + anatomy.HOLES] = 1e9 * anatomy.height(points)
+    depth = points[TRIANGLES, 2].mean(1) + np.where(away, 1e4, 0) * anatomy.face_height(points)
+    holes = slice(_RING_TRIANGLES, _RING_TRIANGLES + anatomy.HOLE_TRIANGLE_COUNT)
+    depth[:_RING_TRIANGLES] = np.inf
+    depth[holes] = 1e9 * anatomy.face_height(points)
     return np.argsort(-depth, kind="stable")

@@ -1,4 +1,7 @@
-"""The atlas as a painter: attributes laid on a face's own texture and shape, the same for the same place of the face in every frame."""
+"""Backend atlas: a painter that changes a face's own texture and shape along learnt directions.
+
+A place of the face changes alike in every frame.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +14,56 @@ import numpy as np
 from thcli.core.errors import NoFaceError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.atlas import appearance as looks
-from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas import sampling, tone
-from thcli.editors.atlas.directions import Directions, unpacked
-from thcli.editors.atlas.paint import changed
-from thcli.faces.adapters.common import check_licence
-from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, together
+from thcli.editors.atlas import appearance, layout, sampling, tone
+from thcli.editors.atlas.directions import AtlasDirections, unpack_directions
+from thcli.editors.atlas.paint import apply_change
+from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, group_probability
+from thcli.weights import check_licence
 from thcli.weights.tensors import load_tensors
 
 NAME, FREE_NAME = "atlas-s", "atlas-free"
 SIDE = 512
 PAINTED = SKIN | BROWS | EYES | LIPS | NECK
 OPPOSITES = {"old": ("young", -1.0), "female": ("male", -1.0)}
-"""Attributes that are another one's direction the other way."""
-OTHER = "gender"  # male for a woman's face, female for a man's
-_SOFT = 1.5  # pixels of half the crop: how far a region's border is trusted
+"""Attribute -> the attribute whose direction it reverses, and the sign."""
+SWAP_GENDER = "gender"  # male for a woman's face, female for a man's
+_SOFT = 1.5  # blur of a region's border, pixels at half the crop's resolution
 
 
-class Atlas:
-    """Directions of shape and texture on the 468 points. It looks at the regions to leave hair, hands and glasses as they are."""
+class AtlasPainter:
+    """Painter with directions of shape and texture on the 468 mesh points.
+
+    It uses the parsed regions to leave hair, hands and glasses unchanged.
+    """
 
     crop_size = SIDE
     template: Template = "ffhq"
 
-    def __init__(self, directions: Directions) -> None:
+    def __init__(self, directions: AtlasDirections) -> None:
         self._directions = directions
 
     @property
     def attributes(self) -> Sequence[str]:
-        """What it knows."""
+        """Return the names of the supported attributes."""
         known = self._directions.names
-        turned = tuple(name for name, (opposite, _) in OPPOSITES.items() if opposite in known)
-        return (*known, *turned, *((OTHER,) if "male" in known else ()))
+        opposites = tuple(name for name, (other, _) in OPPOSITES.items() if other in known)
+        return (*known, *opposites, *((SWAP_GENDER,) if "male" in known else ()))
 
-    def look(self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32) -> Array32:
-        """See `look.NUMBERS`."""
-        out = np.zeros((len(crops), looks.NUMBERS), np.float32)
+    def measure_appearance(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
+        """Measure each face: (N, APPEARANCE_SIZE); see `appearance.APPEARANCE_SIZE`."""
+        out = np.zeros((len(crops), appearance.APPEARANCE_SIZE), np.float32)
         for n, (crop, face) in enumerate(zip(crops, faces, strict=True)):
             mesh = _mesh(face)
-            at = sampling.places(plan.extended(mesh))
-            seen = np.ascontiguousarray(together(regions[n], PAINTED))
-            weight = sampling.to_atlas(seen, at) * plan.spread(plan.facing(mesh)[:, None])[..., 0]
-            texture = tone.logs(sampling.to_atlas(crop, at))
-            out[n] = looks.measured(texture, weight)
-            out[n, -1] = looks.likeness(looks.coarse(texture, weight), self._directions.man)
+            at = sampling.sample_positions(layout.extend_mesh(mesh))
+            seen = np.ascontiguousarray(group_probability(regions[n], PAINTED))
+            facing = layout.rasterize(layout.facing_weights(mesh)[:, None])[..., 0]
+            weight = sampling.unroll_image(seen, at) * facing
+            texture = tone.to_log(sampling.unroll_image(crop, at))
+            coarse = appearance.coarse_texture(texture, weight)
+            out[n] = appearance.measure(texture, weight)
+            out[n, -1] = appearance.gender_score(coarse, self._directions.man)
         return out
 
     def paint(
@@ -66,16 +74,27 @@ class Atlas:
         look: Array32,
         strengths: Mapping[str, float],
     ) -> list[Image]:
-        """What is not known of strengths is left out. Raises NoFaceError for a face without its mesh."""
-        mean = np.asarray(look, np.float32).reshape(-1, looks.NUMBERS).mean(0)
-        opposites = {**OPPOSITES, OTHER: ("male", -1.0 if mean[-1] > 0 else 1.0)}
+        """Apply attributes to crops. Unknown attributes are ignored.
+
+        Args:
+            crops: N crops.
+            faces: one per crop, in its pixels.
+            regions: (N, 19, S', S') probabilities.
+            look: appearance of the clip, or one row per frame, which are averaged.
+            strengths: attribute -> strength.
+
+        Raises:
+            NoFaceError: for a face without a mesh.
+        """
+        mean = np.asarray(look, np.float32).reshape(-1, appearance.APPEARANCE_SIZE).mean(0)
+        opposites = {**OPPOSITES, SWAP_GENDER: ("male", -1.0 if mean[-1] > 0 else 1.0)}
         wanted: dict[str, float] = {}
         for name, strength in strengths.items():
             own, sign = opposites.get(name, (name, 1.0))
             wanted[own] = wanted.get(own, 0.0) + sign * strength
         change = self._directions.change(wanted, mean)
         return [
-            changed(crop, _mesh(face), _visible(region), change)
+            apply_change(crop, _mesh(face), _visibility(region), change)
             for crop, face, region in zip(crops, faces, regions, strict=True)
         ]
 
@@ -83,37 +102,43 @@ class Atlas:
 def _mesh(face: Face) -> Array:
     if face.mesh is None:
         raise NoFaceError(
-            "The face has no mesh.", "Use a landmarker that gives one: --landmarker facemesh."
+            "The face has no mesh.", "Use a landmarker that fits one: --landmarker facemesh."
         )
     return np.asarray(face.mesh, np.float64)
 
 
-def _visible(regions: Array32) -> Array32:
-    """(S / 2, S / 2) 0..1: how much of the painted regions is seen, with a soft border inside of them."""
+def _visibility(regions: Array32) -> Array32:
+    """Return (S / 2, S / 2) 0..1, visibility of the painted regions with a soft inner border."""
     size = regions.shape[-1]
     small = cv2.resize(
-        together(regions, PAINTED), (size // 2, size // 2), interpolation=cv2.INTER_AREA
+        group_probability(regions, PAINTED), (size // 2, size // 2), interpolation=cv2.INTER_AREA
     )
     return np.clip(2 * cv2.GaussianBlur(small, (0, 0), _SOFT * size / SIDE) - 1, 0, 1).astype(
         np.float32
     )
 
 
-def load(run: RunOptions) -> Atlas:
-    """The shipped directions. Raises WeightsError when they are absent, others, or refused by --licence."""
+def load(run: RunOptions) -> AtlasPainter:
+    """Load the bundled directions.
+
+    Raises WeightsError when they are absent, not the expected ones, or refused by --licence.
+    """
     return _load(NAME, run)
 
 
-def load_free(run: RunOptions) -> Atlas:
-    """Those of free recordings alone: smiling. Raises WeightsError when they are absent or others."""
+def load_free(run: RunOptions) -> AtlasPainter:
+    """Load the directions from free recordings only: smiling.
+
+    Raises WeightsError when they are absent or not the expected ones.
+    """
     return _load(FREE_NAME, run)
 
 
-def load_file(path: Path) -> Atlas:
-    """Directions of one's own, as `thcli train atlas` makes them. Raises WeightsError."""
-    return Atlas(unpacked(load_tensors(path, "numpy"), str(path)))
+def load_file(path: Path) -> AtlasPainter:
+    """Load directions that `thcli train atlas` wrote. Raises WeightsError."""
+    return AtlasPainter(unpack_directions(load_tensors(path, "numpy"), str(path)))
 
 
-def _load(name: str, run: RunOptions) -> Atlas:
+def _load(name: str, run: RunOptions) -> AtlasPainter:
     check_licence(name, run.licence)
-    return Atlas(unpacked(load_tensors(name, "numpy", offline=run.offline), name))
+    return AtlasPainter(unpack_directions(load_tensors(name, "numpy", offline=run.offline), name))

@@ -1,4 +1,4 @@
-"""Parts of the atlas: where an attribute may change the texture, and where it must be careful."""
+"""Soft masks of the atlas that limit where an attribute changes the texture."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
-from thcli.editors.atlas import layout as plan
+from thcli.editors.atlas import layout
 from thcli.faces.landmarks.topology import EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
-Area = Literal[
+RegionName = Literal[
     "all", "beside", "brows", "cheeks", "dark", "eyes", "lips", "lower", "nose", "upper_lip"
 ]
 
@@ -27,22 +27,22 @@ _NOSE_BASE = 2  # a point of the mesh
 
 
 @cache
-def area(name: Area) -> Array32:
-    """How much of each sample belongs to a part, (ROWS, COLUMNS) 0..1, soft and symmetric.
+def region_mask(name: RegionName) -> Array32:
+    """Return the mask of a region, (ROWS, COLUMNS) 0..1, soft and symmetric.
 
-    beside: outside of the outline.  dark: the eyes with their lids, and the mouth's corners, where little is light.  eyes: with the bags below them.  lower: below the nose.
+    "beside" is outside of the face outline. "dark" holds eyes, lids and corners of the mouth, where
+    little light falls. "eyes" includes the bags below them. "lower" is below the nose.
     """
-    flat = plan.unrolled(neutral())
-    y, x = np.mgrid[: plan.ROWS, : plan.COLUMNS].astype(np.float32)
+    flat = layout.unroll_points(neutral())
+    y, x = np.mgrid[: layout.ROWS, : layout.COLUMNS].astype(np.float32)
     if name == "all":
         return np.ones(x.shape, np.float32)
     if name == "beside":
-        return plan.spread(np.repeat([0.0, 0.5, 1.0, 1.0], [POINTS, *[len(OVAL)] * 3])[:, None])[
-            ..., 0
-        ]
+        outside = np.repeat([0.0, 0.5, 1.0, 1.0], [POINTS, *[len(OVAL)] * 3])
+        return layout.rasterize(outside[:, None])[..., 0]
     if name == "lower":
         base = float(flat[_NOSE_BASE, 1])
-        return np.asarray(smoothstep(base - 0.12 * plan.DENSITY, base, y), np.float32)
+        return np.asarray(smoothstep(base - 0.12 * layout.DENSITY, base, y), np.float32)
     rings = [*EYES[0].tolist()]
     points, reach = {
         "dark": ([*rings, 61], 0.05),
@@ -59,10 +59,9 @@ def area(name: Area) -> Array32:
         ring = np.array(rings if name == "dark" else points)
         for side in (ring, PAIRS[ring]):
             cv2.fillPoly(mask, [np.rint(flat[side] * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)
-    near = np.full(x.shape, np.inf, np.float32)
+    distance = np.full(x.shape, np.inf, np.float32)
     for point in both:
-        near = np.minimum(near, np.hypot(x - flat[point, 0], y - flat[point, 1]))
-    near[mask > 0] = 0
-    return np.asarray(
-        1 - smoothstep(reach * plan.DENSITY, 2 * reach * plan.DENSITY, near), np.float32
-    )
+        distance = np.minimum(distance, np.hypot(x - flat[point, 0], y - flat[point, 1]))
+    distance[mask > 0] = 0
+    fade = smoothstep(reach * layout.DENSITY, 2 * reach * layout.DENSITY, distance)
+    return np.asarray(1 - fade, np.float32)

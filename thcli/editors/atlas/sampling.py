@@ -1,4 +1,4 @@
-"""From a picture to the atlas, and from the atlas to a picture."""
+"""Sampling between an image and the atlas."""
 
 from __future__ import annotations
 
@@ -10,76 +10,96 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
-from thcli.editors.atlas import layout as plan
+from thcli.editors.atlas import layout
 from thcli.engines.mesh import raster
-from thcli.engines.mesh.sampling import look_up, mean, resized
+from thcli.engines.mesh.sampling import remap, resize
 
 STEP = 4  # pixels of a crop to a sample of the map
 
 
-def places(points: Array) -> Array32:
-    """Where each sample of the atlas lies in the picture of an extended mesh, (ROWS, COLUMNS, 2) pixels; far outside where it lies nowhere."""
-    out = np.full((plan.ROWS, plan.COLUMNS, 2), -1e4, np.float32)
-    known = plan.layout()
+def sample_positions(points: Array) -> Array32:
+    """Return the image position of each atlas sample, (ROWS, COLUMNS, 2) float32, pixels.
+
+    Samples outside of all triangles are at -10,000.
+
+    Args:
+        points: extended mesh (COUNT, 3), pixels of the image.
+    """
+    out = np.full((layout.ROWS, layout.COLUMNS, 2), -1e4, np.float32)
+    known = layout.build_layout()
     flat = np.asarray(points[:, :2], np.float32)
-    out[known.rows, known.columns] = np.einsum("nk,nkc->nc", known.shares, flat[known.corners])
+    out[known.rows, known.columns] = np.einsum("nk,nkc->nc", known.barycentric, flat[known.corners])
     return out
 
 
-def to_atlas(picture: npt.NDArray[Any], where: Array32) -> npt.NDArray[Any]:
-    """A picture (H, W, ...) unrolled: (ROWS, COLUMNS, ...) of its type. where: of `places`; outside of the picture is 0."""
+def unroll_image(image: npt.NDArray[Any], where: Array32) -> npt.NDArray[Any]:
+    """Sample an image (H, W, ...) into the atlas, (ROWS, COLUMNS, ...) of its dtype.
+
+    Args:
+        image: image to sample; 0 outside of it.
+        where: positions as `sample_positions` returns them.
+    """
     # The stub does not know that the second map may be absent.
     unrolled = cv2.remap(  # type: ignore[call-overload]
-        picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+        image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
     )
     return np.asarray(unrolled)
 
 
 @dataclass(frozen=True, slots=True)
-class Pinned:
-    """Where the atlas lies in a crop, sampled every STEP pixels. grid: of the samples.
+class AtlasProjection:
+    """Projection of the atlas into a crop, on a grid of one sample every STEP pixels.
 
-    places: (rows, columns, 2) float32 samples of the atlas.  shows: (rows, columns) 0..1, how much of its texture is turned to the camera.
-    covered: (rows, columns) 0..1, where there is any.  ids: (rows, columns) the triangles seen.
+    grid: of the samples.
+    ids: (rows, columns) index of the visible triangle, -1 for none.
+    positions: (rows, columns, 2) float32 atlas coordinates, in atlas samples.
+    visibility: (rows, columns) 0..1, how far the surface faces the camera.
+    coverage: (rows, columns) 1 within the mesh, else 0.
     """
 
-    grid: raster.Grid
+    grid: raster.SampleGrid
     ids: npt.NDArray[np.int32]
-    places: Array32
-    shows: Array32
-    covered: Array32
+    positions: Array32
+    visibility: Array32
+    coverage: Array32
 
-    def lift(self, atlas: Array32) -> Array32:
-        """What an atlas (ROWS', COLUMNS', C) of any resolution shows at the samples, (rows, columns, C)."""
-        scale = np.float32(atlas.shape[0] / plan.ROWS)
-        at = (self.places + np.float32(0.5)) * scale - np.float32(0.5)
-        return look_up(atlas, at)
+    def sample_atlas(self, atlas: Array32) -> Array32:
+        """Sample an atlas (ROWS', COLUMNS', C) of any size at the grid: (rows, columns, C)."""
+        scale = np.float32(atlas.shape[0] / layout.ROWS)
+        at = (self.positions + np.float32(0.5)) * scale - np.float32(0.5)
+        return remap(atlas, at)
 
-    def carried(self, points: Array, values: Array) -> Array32:
-        """Values (COUNT, C) of the extended mesh at `points` between them, at the samples: (rows, columns, C), 0 where there is no mesh."""
-        return raster.sample(
-            self.ids, raster.linear_maps(points, values, plan.TRIANGLES), self.grid
+    def interpolate(self, points: Array, values: Array) -> Array32:
+        """Interpolate values of mesh points at the grid: (rows, columns, C), 0 outside.
+
+        Args:
+            points: extended mesh (COUNT, 3), pixels.
+            values: (COUNT, C).
+        """
+        return raster.sample_maps(
+            self.ids, raster.linear_maps(points, values, layout.TRIANGLES), self.grid
         )
 
 
-def pin(mesh: Array, points: Array, size: int, step: int = STEP) -> Pinned:
-    """mesh: (468, 3) pixels of a crop of size x size pixels.  points: `layout.extended` of it."""
-    grid = raster.Grid(0, 0, step, size // step, size // step)
-    ids = raster.paint(points, plan.TRIANGLES, plan.order(points), grid)
-    values = np.concatenate([plan.layout().points, (plan.facing(mesh) * plan.FADES)[:, None]], 1)
-    found = raster.sample(ids, raster.linear_maps(points, values, plan.TRIANGLES), grid)
-    return Pinned(
-        grid,
-        ids,
-        np.ascontiguousarray(found[..., :2]),
-        np.clip(found[..., 2], 0, 1),
-        (ids >= 0).astype(np.float32),
-    )
+def project(mesh: Array, points: Array, size: int, step: int = STEP) -> AtlasProjection:
+    """Project the atlas into a crop.
+
+    Args:
+        mesh: (468, 3), pixels of the crop.
+        points: `layout.extend_mesh` of it.
+        size: side of the crop, pixels.
+        step: pixels between samples.
+    """
+    grid = raster.SampleGrid(0, 0, step, size // step, size // step)
+    ids = raster.rasterize(points, layout.TRIANGLES, layout.painter_order(points), grid)
+    visibility = layout.facing_weights(mesh) * layout.FADES
+    values = np.concatenate([layout.build_layout().points, visibility[:, None]], 1)
+    found = raster.sample_maps(ids, raster.linear_maps(points, values, layout.TRIANGLES), grid)
+    positions = np.ascontiguousarray(found[..., :2])
+    coverage = (ids >= 0).astype(np.float32)
+    return AtlasProjection(grid, ids, positions, np.clip(found[..., 2], 0, 1), coverage)
 
 
-def full(samples: Array32, step: int) -> Array32:
-    """Samples at the density of the crop's pixels."""
-    return resized(samples, (samples.shape[1] * step, samples.shape[0] * step))
-
-
-__all__ = ["STEP", "Pinned", "full", "mean", "pin", "places", "to_atlas"]
+def upsample(samples: Array32, step: int) -> Array32:
+    """Resize grid samples to the pixels of the crop."""
+    return resize(samples, (samples.shape[1] * step, samples.shape[0] * step))

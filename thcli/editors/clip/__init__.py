@@ -1,1 +1,1 @@
-"""Texts and faces in one space: clip-s, our own small model of the words for faces, and OpenAI's CLIP where it is installed."""
+"""Joint text and face models: clip-s, our own small one, and OpenAI's CLIP."""

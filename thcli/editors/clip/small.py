@@ -1,4 +1,7 @@
-"""clip-s as a backend: a closed vocabulary of what faces have, trained by `thcli train clip`."""
+"""Backend clip-s: text and image embeddings for a closed vocabulary of facial attributes.
+
+`thcli train clip` trains it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thcli.core.device import prepared
+from thcli.core.device import prepare_device
 from thcli.core.options import RunOptions
 from thcli.editors.clip.network import ClipSmall
-from thcli.editors.clip.vocabulary import numbers_of
-from thcli.faces.adapters.common import check_licence, fill
+from thcli.editors.clip.vocabulary import tokenize
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
+from thcli.weights.loading import load_state
 from thcli.weights.tensors import load_tensors
 
 NAME = "clip-s"
 
 
-class SmallTextImage:
-    """See `editors.shared.text_image.TextImage`."""
+class ClipSmallModel:
+    """Adapter of clip-s to `editors.shared.text_image.TextImageModel`."""
 
     name = NAME
     templates = ("{}", "a photo of {}", "a portrait of {}")
@@ -28,27 +33,37 @@ class SmallTextImage:
         self.network, self._device = network, device
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """(N, 128). Raises UsageError naming words that are not in the vocabulary, with the nearest that are."""
+        """Return (N, 128). Raises UsageError that names unknown words and the nearest known."""
         with torch.no_grad():
-            return self.network.texts(torch.from_numpy(numbers_of(texts)).to(self._device))
+            return self.network.encode_texts(torch.from_numpy(tokenize(texts)).to(self._device))
 
-    def encode_image(self, pictures: Tensor) -> Tensor:
-        """(B, 128)."""
-        return self.network.pictures(pictures)
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Return (B, 128) of images (B, 3, H, W) RGB in 0..1."""
+        return self.network.encode_images(images)
 
 
-def load(run: RunOptions) -> SmallTextImage:
-    """Raises WeightsError when the weights are absent, other ones, or refused by --licence; DeviceError."""
+def load(run: RunOptions) -> ClipSmallModel:
+    """Load the bundled weights.
+
+    Raises:
+        WeightsError: when they are absent, not the expected ones, or refused by --licence.
+        DeviceError: when the device is not available.
+    """
     check_licence(NAME, run.licence)
-    return _made(load_tensors(NAME, offline=run.offline), NAME, run)
+    return _build(load_tensors(NAME, offline=run.offline), NAME, run)
 
 
-def load_own(path: Path, run: RunOptions) -> SmallTextImage:
-    """The same networks with weights of one's own, as `thcli train clip` writes them. Raises WeightsError, DeviceError."""
-    return _made(load_tensors(path), path.name, run)
+def load_file(path: Path, run: RunOptions) -> ClipSmallModel:
+    """Load weights that `thcli train clip` wrote. Raises WeightsError, DeviceError."""
+    return _build(load_tensors(path), path.name, run)
 
 
-def _made(tensors: dict[str, Tensor], what: str, run: RunOptions) -> SmallTextImage:
-    network, device = ClipSmall(), prepared(run.device, run.threads)
-    fill(network, tensors, what, device)
-    return SmallTextImage(network, device)
+def _build(tensors: dict[str, Tensor], what: str, run: RunOptions) -> ClipSmallModel:
+    network, device = ClipSmall(), prepare_device(run.device, run.threads)
+    load_state(network, tensors, what, device)
+    return ClipSmallModel(network, device)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the network."""
+    load_state(ClipSmall(), checkpoint.tensors(), checkpoint.name, torch.device("meta"))

@@ -1,6 +1,6 @@
-"""The words that clip-s knows, what they say of CelebA's attributes, and texts made of them.
+"""Vocabulary of clip-s: words, the CelebA labels that they affirm or deny, and generated captions.
 
-A closed vocabulary: a word that is not in it is told to the user with its nearest ones, never guessed at.
+The vocabulary is closed: an unknown word is an error that names the nearest known ones.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ import numpy.typing as npt
 from thcli.core.errors import UsageError
 from thcli.editors.shared.celeba import CELEBA
 
-Says = Mapping[str, bool]  # attribute -> whether the face has it
-LONGEST = 32  # words of a text
-OFFICIAL = "thcli weights pull clip-vit-b16 gets OpenAI's CLIP, which knows other words (--text-model clip-b16)."
+LabelValues = Mapping[str, bool]  # CelebA label -> True where the face has the attribute
+MAX_WORDS = 32  # of a text
+OPENAI_HINT = (
+    "OpenAI's CLIP knows other words: thcli weights pull clip-vit-b16, then --text-model clip-b16."
+)
+EXAMPLES = (
+    "eyeglasses, beard, moustache, smiling, young, old, man, woman, bald, bangs, makeup, "
+    "lipstick, hat, hair colours"
+)
 
-BEGINNINGS = (
+PREFIXES = (
     "",
     "a photo of",
     "a picture of",
@@ -31,7 +37,7 @@ BEGINNINGS = (
     "this is",
     "the face of",
 )
-PERSONS: dict[str, Says] = {
+PERSON_NOUNS: dict[str, LabelValues] = {
     "person": {},
     "face": {},
     "human": {},
@@ -49,7 +55,7 @@ PERSONS: dict[str, Says] = {
     "girl": {"Male": False, "Young": True},
 }
 # Before the person: "a smiling woman".
-QUALITIES: dict[str, Says] = {
+ADJECTIVES: dict[str, LabelValues] = {
     "smiling": {"Smiling": True},
     "happy": {"Smiling": True},
     "cheerful": {"Smiling": True},
@@ -96,8 +102,8 @@ QUALITIES: dict[str, Says] = {
     "curly-haired": {"Wavy_Hair": True},
     "rosy-cheeked": {"Rosy_Cheeks": True},
 }
-# After "with", or "without" and "no" for the contrary: "a man with a beard".
-THINGS: dict[str, Says] = {
+# After "with", or after "without" and "no" for the denied label: "a man with a beard".
+NEGATABLE_FEATURES: dict[str, LabelValues] = {
     "eyeglasses": {"Eyeglasses": True},
     "glasses": {"Eyeglasses": True},
     "spectacles": {"Eyeglasses": True},
@@ -141,8 +147,8 @@ THINGS: dict[str, Says] = {
     "bushy eyebrows": {"Bushy_Eyebrows": True},
     "thick eyebrows": {"Bushy_Eyebrows": True},
 }
-# After "with" alone: their contrary is another one of them.
-FEATURES: dict[str, Says] = {
+# After "with" only: their opposite is another feature of this table.
+FEATURES: dict[str, LabelValues] = {
     "black hair": {"Black_Hair": True},
     "dark hair": {"Blond_Hair": False, "Gray_Hair": False},
     "blond hair": {"Blond_Hair": True},
@@ -182,7 +188,7 @@ FEATURES: dict[str, Says] = {
     "a serious look": {"Smiling": False},
 }
 # After "who": "a person who is smiling".
-CLAUSES: dict[str, Says] = {
+CLAUSES: dict[str, LabelValues] = {
     "is smiling": {"Smiling": True},
     "smiles": {"Smiling": True},
     "is laughing": {"Smiling": True, "Mouth_Slightly_Open": True},
@@ -215,7 +221,7 @@ WORN = (
     "Wearing_Necktie",
     "Heavy_Makeup",
 )
-JOINTS = (
+FUNCTION_WORDS = (
     "a",
     "an",
     "the",
@@ -237,86 +243,94 @@ JOINTS = (
 )
 
 
-def split(text: str) -> list[str]:
-    """A text's words: lower case, hyphens parting them as spaces do, apostrophes and punctuation left out."""
+def split_words(text: str) -> list[str]:
+    """Split a text into lower-case words.
+
+    Hyphens separate words; apostrophes and punctuation are dropped.
+    """
     return re.findall(r"[a-z0-9]+", re.sub("['\u2019]", "", text.lower()))
 
 
 def _vocabulary() -> tuple[str, ...]:
-    texts = (*BEGINNINGS, *PERSONS, *QUALITIES, *THINGS, *FEATURES, *CLAUSES, *JOINTS)
-    return tuple(dict.fromkeys(word for text in texts for word in split(text)))
+    nouns_and_features = (*PERSON_NOUNS, *ADJECTIVES, *NEGATABLE_FEATURES, *FEATURES)
+    texts = (*PREFIXES, *nouns_and_features, *CLAUSES, *FUNCTION_WORDS)
+    return tuple(dict.fromkeys(word for text in texts for word in split_words(text)))
 
 
-VOCABULARY = (
-    _vocabulary()
-)  # the order is part of the weights: words are only ever added at the end of it
-NUMBERS = {word: number for number, word in enumerate(VOCABULARY, 1)}  # 0 fills up
+# The order is part of the weights: new words may only be appended.
+VOCABULARY = _vocabulary()
+WORD_IDS = {word: number for number, word in enumerate(VOCABULARY, 1)}  # 0 is padding
 
 
-def numbers_of(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """(N, LONGEST) the words' numbers, 0 after the last. Raises UsageError naming every word that is not known, with the nearest ones."""
-    out = np.zeros((len(texts), LONGEST), np.int64)
+def tokenize(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Convert texts to word ids (N, MAX_WORDS) int64, 0 after the last word.
+
+    Raises UsageError that names every unknown word with the nearest known ones.
+    """
+    out = np.zeros((len(texts), MAX_WORDS), np.int64)
     for row, text in enumerate(texts):
-        words = split(text)
-        unknown = [word for word in dict.fromkeys(words) if word not in NUMBERS]
+        words = split_words(text)
+        unknown = [word for word in dict.fromkeys(words) if word not in WORD_IDS]
         if unknown:
-            near = {word: get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) for word in unknown}
-            hints = [f"near {word}: {', '.join(found)}" for word, found in near.items() if found]
-            raise UsageError(
-                f"clip-s does not know the word{'s' * (len(unknown) > 1)} {', '.join(unknown)}.",
-                f"{'; '.join(hints).capitalize() + '. ' if hints else ''}It knows what CelebA labels: {_examples()}. {OFFICIAL}",
-            )
-        if not words or len(words) > LONGEST:
-            raise UsageError(
-                f"A text of {len(words)} words cannot be understood: 1 to {LONGEST} can."
-            )
-        out[row, : len(words)] = [NUMBERS[word] for word in words]
+            raise _unknown_words(unknown)
+        if not words or len(words) > MAX_WORDS:
+            raise UsageError(f"A text of {len(words)} words: give 1 to {MAX_WORDS}.")
+        out[row, : len(words)] = [WORD_IDS[word] for word in words]
     return out
 
 
-def _examples() -> str:
-    return "eyeglasses, beard, moustache, smiling, young, old, man, woman, bald, bangs, makeup, lipstick, hat, hair colours"
+def _unknown_words(unknown: Sequence[str]) -> UsageError:
+    near = {word: get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) for word in unknown}
+    hints = [f"Near {word}: {', '.join(found)}." for word, found in near.items() if found]
+    hints += [f"It knows CelebA's attributes: {EXAMPLES}.", OPENAI_HINT]
+    plural = "s" if len(unknown) > 1 else ""
+    return UsageError(
+        f"clip-s does not know the word{plural} {', '.join(unknown)}.", " ".join(hints)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A text, and what it says."""
+    """A text with the labels that it affirms or denies."""
 
     text: str
-    says: Says
+    label_values: LabelValues
 
 
-def caption(
-    labels: npt.NDArray[np.bool_], dice: np.random.Generator, rarity: npt.NDArray[np.float64]
+def make_caption(
+    labels: npt.NDArray[np.bool_], rng: np.random.Generator, rarity: npt.NDArray[np.float64]
 ) -> Caption:
-    """A text that is true of a face with these labels (40,): a person, and up to three things of it.
+    """Write a caption that is true of a face: a person and up to three attributes.
 
-    rarity: (40,) how much rather each attribute is spoken of when the face has it.  Nothing is said that the labels do not.
+    Args:
+        labels: (40,) bool of the face.
+        rng: random numbers.
+        rarity: (40,) weight with which each attribute of the face is mentioned.
     """
     truth = dict(zip(CELEBA, labels.tolist(), strict=True))
 
-    def true(says: Says) -> bool:
-        return all(truth[name] == value for name, value in says.items())
+    def is_true(facts: LabelValues) -> bool:
+        return all(truth[name] == value for name, value in facts.items())
 
-    nouns = [noun for noun, says in PERSONS.items() if true(says)]
-    plain = [noun for noun in nouns if not PERSONS[noun]]
-    noun = str(dice.choice(plain if dice.random() < 0.55 else nouns))
-    says: dict[str, bool] = dict(PERSONS[noun])
+    nouns = [noun for noun, facts in PERSON_NOUNS.items() if is_true(facts)]
+    plain = [noun for noun in nouns if not PERSON_NOUNS[noun]]
+    noun = str(rng.choice(plain if rng.random() < 0.55 else nouns))
+    label_values: dict[str, bool] = dict(PERSON_NOUNS[noun])
     before: list[str] = []
     after: list[str] = []
     clauses: list[str] = []
-    for _ in range(int(dice.choice(4, p=(0.06, 0.5, 0.28, 0.16)))):
-        kind = int(dice.choice(5, p=(0.26, 0.27, 0.2, 0.17, 0.1)))
+    for _ in range(int(rng.choice(4, p=(0.06, 0.5, 0.28, 0.16)))):
+        kind = int(rng.choice(5, p=(0.26, 0.27, 0.2, 0.17, 0.1)))
         if kind == 4 and clauses:
             continue
-        table = (QUALITIES, THINGS, THINGS, FEATURES, CLAUSES)[kind]
+        table = (ADJECTIVES, NEGATABLE_FEATURES, NEGATABLE_FEATURES, FEATURES, CLAUSES)[kind]
         denied = kind == 2
         found = [
             (words, facts)
             for words, facts in table.items()
-            if (_contrary(facts, truth) if denied else true(facts))
+            if (_contradicts(facts, truth) if denied else is_true(facts))
         ]
-        found = [(words, facts) for words, facts in found if not set(facts) & set(says)]
+        found = [(words, facts) for words, facts in found if not set(facts) & set(label_values)]
         if not found:
             continue
         weights = np.array(
@@ -325,47 +339,51 @@ def caption(
                 for _, facts in found
             ]
         )
-        words, facts = found[int(dice.choice(len(found), p=weights / weights.sum()))]
-        says |= {name: truth[name] for name in facts}
+        words, facts = found[int(rng.choice(len(found), p=weights / weights.sum()))]
+        label_values |= {name: truth[name] for name in facts}
         if kind == 0:
             before.append(words)
         elif kind == 4:
             clauses.append(words)
         else:
-            worn = next(iter(facts)) in WORN and dice.random() < 0.4
+            worn = next(iter(facts)) in WORN and rng.random() < 0.4
             bare = words.removeprefix("a ").removeprefix("an ")
-            without = str(dice.choice(("without", "with no", "not wearing" if worn else "without")))
+            without = str(rng.choice(("without", "with no", "not wearing" if worn else "without")))
             after.append(
                 f"{without} {bare if without == 'with no' else words}"
                 if denied
                 else f"{'wearing' if worn else 'with'} {words}"
             )
-    article = (
-        str(dice.choice(("a", "a", "the", "this", "")))
-        if noun not in ("somebody", "someone")
-        else ""
-    )
+    article = ""
+    if noun not in ("somebody", "someone"):
+        article = str(rng.choice(("a", "a", "the", "this", "")))
     head = " ".join([*before, noun])
     article = "an" if article == "a" and head[0] in "aeiou" else article
-    tail = str(dice.choice((" and ", " and ", ", ", " "))).join(
-        [*after, *(f"who {clause}" for clause in clauses)]
-    )
-    if not PERSONS[noun] and (after or before) and dice.random() < 0.08:
-        return Caption(
-            " ".join([*before, *tail.split()]), says
-        )  # the thing alone: "bald", "with a moustache"
-    return Caption(" ".join(f"{dice.choice(BEGINNINGS)} {article} {head} {tail}".split()), says)
+    conjunction = str(rng.choice((" and ", " and ", ", ", " ")))
+    tail = conjunction.join([*after, *(f"who {clause}" for clause in clauses)])
+    if not PERSON_NOUNS[noun] and (after or before) and rng.random() < 0.08:
+        # Without a noun: "bald", "with a moustache".
+        return Caption(" ".join([*before, *tail.split()]), label_values)
+    text = f"{rng.choice(PREFIXES)} {article} {head} {tail}"
+    return Caption(" ".join(text.split()), label_values)
 
 
-def _contrary(facts: Says, truth: Mapping[str, bool]) -> bool:
-    """Whether the face lacks what one thing says it has."""
+def _contradicts(facts: LabelValues, truth: Mapping[str, bool]) -> bool:
+    """Return True when the face has none of the given label values."""
     return all(truth[name] != value for name, value in facts.items())
 
 
-def holds(says: Sequence[Says], labels: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(N, C): which of C texts are true of which of N faces, labels (N, 40)."""
-    out = np.ones((len(labels), len(says)), np.bool_)
-    for column, facts in enumerate(says):
+def match_labels(
+    label_values: Sequence[LabelValues], labels: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return (N, C) bool, True where text c is true of face n.
+
+    Args:
+        label_values: of C texts.
+        labels: (N, 40) bool of N faces.
+    """
+    out = np.ones((len(labels), len(label_values)), np.bool_)
+    for column, facts in enumerate(label_values):
         for name, value in facts.items():
             out[:, column] &= labels[:, CELEBA.index(name)] == value
     return out

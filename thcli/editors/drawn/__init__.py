@@ -1,4 +1,5 @@
-"""Things drawn on faces, pinned to their 468 points and a parser's regions: glasses, beards, make-up, the colour of hair and skin.
+"""Painter drawn: glasses, beards, make-up, hair and skin colours on mesh points and regions.
 
-It learns nothing and needs no weights: free for any use. What is drawn takes its colours, its light and its sharpness from the face.
+It learns nothing and needs no weights: free for any use. Colour, light and sharpness are taken from
+the face.
 """

@@ -1,4 +1,4 @@
-"""What a face looks like, in small numbers that are averaged over its clip: its colours, its light, how sharp it is, how wide its head."""
+"""Appearance of a face in a few numbers: colours, light, blur and size, averaged over the clip."""
 
 from __future__ import annotations
 
@@ -8,61 +8,32 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
-from thcli.editors.drawn.light import fitted
-from thcli.editors.drawn.sharpness import blur_of
-from thcli.faces.parsing.classes import BROWS, HAIR, SKIN, together
+from thcli.editors.drawn.light import fit_light
+from thcli.editors.drawn.sharpness import estimate_blur
+from thcli.faces.parsing.classes import BROWS, HAIR, SKIN, group_probability
 from thcli.motion.canonical import decompose
 
-# What glasses rest on and a head's pose is told by: the bridge, the nose, corners of the eyes, brows, temples, cheeks, forehead.
-ANCHORS = np.array(
-    [
-        168,
-        6,
-        197,
-        195,
-        5,
-        8,
-        9,
-        151,
-        10,
-        33,
-        133,
-        263,
-        362,
-        70,
-        300,
-        105,
-        334,
-        107,
-        336,
-        127,
-        356,
-        234,
-        454,
-        162,
-        389,
-        116,
-        345,
-        122,
-        351,
-        193,
-        417,
-        50,
-        280,
-    ],
-    np.intp,
-)
-_WORK = 128  # pixels across which colours are gathered
-_SURE = 0.75  # of a region's pixels: less sure ones are mixed with what is beside them
+_MIDLINE = (168, 6, 197, 195, 5, 8, 9, 151, 10)  # bridge and ridge of the nose, forehead
+_EYES_AND_BROWS = (33, 133, 263, 362, 70, 300, 105, 334, 107, 336)
+_TEMPLES = (127, 356, 234, 454, 162, 389, 116, 345)
+_NOSE_AND_CHEEKS = (122, 351, 193, 417, 50, 280)
+# Mesh points that determine the head's pose and the fit of glasses.
+ANCHORS = np.array([*_MIDLINE, *_EYES_AND_BROWS, *_TEMPLES, *_NOSE_AND_CHEEKS], np.intp)
+_WORK = 128  # side of the image that colours are measured in, pixels
+_SURE = 0.75  # probability of a region; pixels below may be mixed with their surroundings
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One face's numbers, or their mean over a clip.
+class Appearance:
+    """Numbers of one face, or their mean over a clip.
 
-    skin, hair, brow: (3,) RGB 0..255, medians of the skin and hair, and the darker half of the brows.  hair_share: of the crop.
-    light: (4,) log brightness of skin as a constant and a slope along the surface's direction (picture axes; see `light.fitted`).
-    blur: pixels of a Gaussian as wide as the picture's own softness.  anchors: (len(ANCHORS), 3), canonical (see `motion.canonical`).
+    skin, hair, brow: (3,) RGB 0..255; medians of skin and hair, and of the darker half of the
+    brows.
+    hair_share: share of the crop.
+    light: (4,) log brightness of skin: a constant and a slope along the surface normal in image
+    axes (see `light.fit_light`).
+    blur: standard deviation in pixels of the image's own blur.
+    anchors: (len(ANCHORS), 3), canonical (see `motion.canonical`).
     """
 
     skin: Array
@@ -73,53 +44,63 @@ class Look:
     blur: Array
     anchors: Array
 
-    def row(self) -> Array32:
-        """All of it as (L,) float32."""
-        return np.concatenate(
-            [np.ravel(getattr(self, field.name)) for field in fields(self)]
-        ).astype(np.float32)
+    def to_array(self) -> Array32:
+        """Return all values as (L,) float32."""
+        values = [np.ravel(getattr(self, field.name)) for field in fields(self)]
+        return np.concatenate(values).astype(np.float32)
 
     @staticmethod
-    def of_row(row: Array32) -> Look:
-        """The inverse of `row`."""
+    def from_array(row: Array32) -> Appearance:
+        """Return the appearance of an array of `to_array`."""
         parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 4, 1]))
         skin, hair, brow, share, light, blur, anchors = parts
-        return Look(skin, hair, brow, share, light, blur, anchors.reshape(-1, 3))
+        return Appearance(skin, hair, brow, share, light, blur, anchors.reshape(-1, 3))
 
 
-ROW = 15 + 3 * len(ANCHORS)
+APPEARANCE_SIZE = 15 + 3 * len(ANCHORS)
 
 
-def measure(crop: Image, mesh: Array, regions: Array32) -> Look:
-    """The look of one crop, (S, S, 3). mesh: (468, 3) in its pixels.  regions: (19, S', S')."""
-    small = (
-        cv2.resize(crop, (_WORK, _WORK), interpolation=cv2.INTER_AREA)
-        .reshape(-1, 3)
-        .astype(np.float64)
-    )
+def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
+    """Measure the appearance of one crop.
+
+    Args:
+        crop: (S, S, 3).
+        mesh: (468, 3), pixels of the crop.
+        regions: (19, S', S') probabilities.
+    """
+    size = (_WORK, _WORK)
+    reduced = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    small = reduced.reshape(-1, 3).astype(np.float64)
 
     def share(group: frozenset[int]) -> Array32:
-        plane = cv2.resize(together(regions, group), (_WORK, _WORK), interpolation=cv2.INTER_AREA)
-        return np.asarray(plane, np.float32).ravel()
+        plane = group_probability(regions, group)
+        return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32).ravel()
 
     skin_share, hair_share, brow_share = share(SKIN), share(HAIR), share(BROWS)
     skin = _median(small, skin_share, np.array([170.0, 130.0, 110.0]))
     brow = _median(small, brow_share, 0.45 * skin, darker=True)
     hair = _median(small, hair_share, brow)
     posed = decompose(mesh)
-    return Look(
+    return Appearance(
         skin,
         hair,
         brow,
         np.array([hair_share.mean()]),
-        fitted(crop, mesh, regions),
-        np.array([blur_of(crop, mesh)]),
+        fit_light(crop, mesh, regions),
+        np.array([estimate_blur(crop, mesh)]),
         posed.shape[ANCHORS],
     )
 
 
 def _median(pixels: Array, share: Array32, otherwise: Array, *, darker: bool = False) -> Array:
-    """Of the pixels that surely belong to a region, (3,); of their darker half where asked for; `otherwise` where there are too few."""
+    """Return the median colour (3,) of the pixels that surely belong to a region.
+
+    Args:
+        pixels: (N, 3).
+        share: (N,) probability of the region.
+        otherwise: colour where too few pixels belong to it.
+        darker: take the darker half of the pixels.
+    """
     chosen = pixels[share > _SURE]
     if len(chosen) < 6:
         chosen = pixels[share > _SURE / 2]

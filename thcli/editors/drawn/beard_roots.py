@@ -1,6 +1,7 @@
-"""Where beards grow on the neutral face, which way and how long; stubble to full beard.
+"""Beard styles on the neutral face, from stubble to full beard: density, direction and length.
 
-Places are canonical (see `motion.canonical`): the base of the nose lies at y .43, the corners of the mouth at (+-.27, .70), the chin at 1.2.
+Positions are canonical (see `motion.canonical`): the base of the nose is at y .43, the corners of
+the mouth at (+-.27, .70), the chin at 1.2.
 """
 
 from __future__ import annotations
@@ -12,23 +13,31 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-from thcli.editors.drawn.hair_roots import Growth, Hairs, combed, planted
+from thcli.editors.drawn.hair_roots import HairRoots, HairStrokes, comb_hairs, plant_hairs
 
 _SEED = 20
 
-# The upper border of a beard: how far from the middle line, how far down.
+# Upper border of a beard: distance from the middle line, and height.
 _CHEEK_X = np.array([0.0, 0.26, 0.34, 0.45, 0.56, 0.66, 0.72, 0.8])
 _CHEEK_Y = np.array([0.62, 0.62, 0.60, 0.565, 0.49, 0.36, 0.2, 0.06])
-# The upper and the lower border of a moustache.
+# Upper and lower border of a moustache.
 _LIP_X = np.array([0.0, 0.08, 0.16, 0.24, 0.32, 0.38])
 _LIP_TOP = np.array([0.475, 0.465, 0.475, 0.52, 0.6, 0.68])
 _LIP_LOW = np.array([0.6, 0.585, 0.61, 0.66, 0.74, 0.8])
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """length: canonical units at strength 1.  power: how length goes with strength.  fill: share of the hairs that has grown at strength 0, and how
-    much more at 1.  lift, sag: see `growth.combed`.  thick: hairs on a unit of area.  solid: of one hair's cover.  below: how dark the skin between hairs is."""
+class BeardStyle:
+    """Parameters of a beard style.
+
+    length: canonical units at strength 1.
+    power: exponent of the strength in the length.
+    lift, sag: see `hair_roots.comb_hairs`.
+    thick: hairs per unit of area.
+    solid: opacity of one hair.
+    below: darkening of the skin between hairs.
+    fill: share of grown hairs at strength 0, and its increase up to strength 1.
+    """
 
     name: str
     length: float
@@ -41,16 +50,16 @@ class Kind:
     fill: tuple[float, float] = (0.35, 0.65)
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("beard", 0.115, 1.3, 0.5, 0.35),
-        Kind("moustache", 0.095, 1.0, 0.3, 0.25),
-        Kind("goatee", 0.115, 1.2, 0.45, 0.35),
-        Kind(
+BEARD_STYLES = {
+    style.name: style
+    for style in (
+        BeardStyle("beard", 0.115, 1.3, 0.5, 0.35),
+        BeardStyle("moustache", 0.095, 1.0, 0.3, 0.25),
+        BeardStyle("goatee", 0.115, 1.2, 0.45, 0.35),
+        BeardStyle(
             "stubble", 0.015, 0.7, 0.5, 0.0, thick=12000, solid=0.42, below=0.75, fill=(0.25, 0.45)
         ),
-        Kind("sideburns", 0.085, 1.0, 0.25, 0.2, thick=8000),
+        BeardStyle("sideburns", 0.085, 1.0, 0.25, 0.2, thick=8000),
     )
 }
 
@@ -69,14 +78,14 @@ def _moustache(place: Array) -> Array:
 
 
 def _below_lip(x: Array, y: Array) -> Array:
-    """1 but for the mouth itself and the bare patches beside the soul patch."""
+    """Return 1 except on the mouth and on the bare patches beside the soul patch."""
     mouth = _rise(x, 0.28, 0.03) + _rise(y, 0.83, 0.025)
     bare = np.exp(-(((x - 0.15) / 0.06) ** 2) - ((y - 0.87) / 0.05) ** 2)
     return np.asarray(np.clip(mouth, 0, 1) * (1 - 0.75 * bare))
 
 
 def _neck(place: Array) -> Array:
-    """Hair thins out below the jaw."""
+    """Return a density that falls off below the jaw."""
     return np.asarray(1 - _rise(place[:, 1], 1.26, 0.05))
 
 
@@ -119,7 +128,7 @@ DENSITIES = {
 
 
 def flow(place: Array) -> Array:
-    """Down the cheeks and the chin, outwards on the upper lip."""
+    """Return growth directions: down cheeks and chin, outwards on the upper lip."""
     x, y = place[:, 0], place[:, 1]
     out = np.stack([-0.12 * np.sign(x) - 0.15 * x, np.ones(len(x)), np.zeros(len(x))], 1)
     lip = _moustache(place)[:, None]
@@ -131,22 +140,22 @@ def flow(place: Array) -> Array:
 
 
 @lru_cache(maxsize=8)
-def growth(name: str) -> Growth:
-    """The hairs of one kind of beard."""
-    return planted(DENSITIES[name], flow, KINDS[name].thick, _SEED)
+def beard_hair_roots(name: str) -> HairRoots:
+    """Return the hairs of one beard style."""
+    return plant_hairs(DENSITIES[name], flow, BEARD_STYLES[name].thick, _SEED)
 
 
 @lru_cache(maxsize=16)
-def hairs(name: str, strength: float) -> Hairs:
-    """One kind of beard as it lies at a strength: longest on the chin."""
-    own, kind = growth(name), KINDS[name]
-    low, rise = kind.fill
-    length = kind.length * strength**kind.power * _lengths(own.place, name)
-    return combed(own, length, kind.lift, kind.sag, min(low + rise * strength, 1.0))
+def beard_strokes(name: str, strength: float) -> HairStrokes:
+    """Return one beard style at a strength; hairs are longest on the chin."""
+    own, style = beard_hair_roots(name), BEARD_STYLES[name]
+    low, rise = style.fill
+    length = style.length * strength**style.power * _lengths(own.place, name)
+    return comb_hairs(own, length, style.lift, style.sag, min(low + rise * strength, 1.0))
 
 
 def _lengths(place: Array, name: str) -> Array:
-    """(M,) over the usual length."""
+    """Return (M,) lengths relative to the style's."""
     if name in ("stubble", "sideburns"):
         return np.ones(len(place))
     x, y = np.abs(place[:, 0]), place[:, 1]

@@ -1,4 +1,4 @@
-"""Bushy eyebrows: hairs along and around the brows that there are, in their own colour."""
+"""Bushy eyebrows: hairs along and around the brows, in their own colour."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn import hair_strokes
-from thcli.editors.drawn.beard import ROOM, lay
-from thcli.editors.drawn.hair_roots import Growth, Hairs, combed, planted
+from thcli.editors.drawn.beard import MARGIN, blend_hairs
+from thcli.editors.drawn.hair_roots import HairRoots, HairStrokes, comb_hairs, plant_hairs
 from thcli.editors.drawn.scene import Scene
 from thcli.motion.canonical import neutral
 
-# Of the brow on the picture's right, from the nose outwards: points of its upper and of its lower edge.
+# Upper and lower edge of the brow on the image's right, from the nose outwards.
 _UPPER, _LOWER = (336, 296, 334, 293, 300), (285, 295, 282, 283, 276)
-_DOWN = 0.016  # canonical units: the mesh draws brows a little high
-_HALF = np.array([0.045, 0.053, 0.05, 0.038, 0.018])  # half of a bushy brow's height
+_DOWN = 0.016  # correction of the mesh, whose brows are too high, canonical units
+_HALF = np.array([0.045, 0.053, 0.05, 0.038, 0.018])  # half height of a bushy brow
 _LENGTH, _LIFT, _PER_UNIT, _SEED = 0.062, 0.15, 15000, 21
 
 
 def _middle(x: Array) -> tuple[Array, Array]:
-    """The brow's middle line and half height at a distance from the face's own middle."""
+    """Return middle line and half height of the brow at distances from the face's middle."""
     points = (neutral()[list(_UPPER), :2] + neutral()[list(_LOWER), :2]) / 2
     return np.interp(x, points[:, 0], points[:, 1] + _DOWN), np.interp(x, points[:, 0], _HALF)
 
@@ -36,7 +36,7 @@ def _density(place: Array) -> Array:
 
 
 def _flow(place: Array) -> Array:
-    """Upwards beside the nose, then outwards along the brow, from both edges towards its middle."""
+    """Return growth directions: up beside the nose, then outwards and towards the middle line."""
     x = np.abs(place[:, 0])
     middle, half = _middle(x)
     up = np.interp(x, [0.1, 0.25, 0.45, 0.65], [1.0, 0.45, 0.1, -0.4])
@@ -45,27 +45,28 @@ def _flow(place: Array) -> Array:
 
 
 @lru_cache(maxsize=1)
-def growth() -> Growth:
-    """The hairs of both brows."""
-    return planted(_density, _flow, _PER_UNIT, _SEED)
+def brow_hair_roots() -> HairRoots:
+    """Return the hairs of both brows."""
+    return plant_hairs(_density, _flow, _PER_UNIT, _SEED)
 
 
 @lru_cache(maxsize=8)
-def _hairs(strength: float) -> Hairs:
-    own = growth()
-    length = np.full(len(own.rank), _LENGTH * (0.7 + 0.3 * strength))
-    return combed(own, length, _LIFT, 0.0, min(0.2 + 0.6 * strength, 1.0))
+def _brow_strokes(strength: float) -> HairStrokes:
+    roots = brow_hair_roots()
+    length = np.full(len(roots.rank), _LENGTH * (0.7 + 0.3 * strength))
+    return comb_hairs(roots, length, _LIFT, 0.0, min(0.2 + 0.6 * strength, 1.0))
 
 
 def draw(out: Array32, scene: Scene, strength: float) -> None:
-    """Draws on (S, S, 3) float32 0..255, in place."""
-    coat = hair_strokes.drawn(scene, _hairs(round(strength, 3)), min(0.95 * strength, 0.85), ROOM)
-    if coat is not None:
-        lay(out, scene, coat, 1 - scene.before[coat.here], colour(scene), 0.25)
+    """Render the brows on (S, S, 3) float32 0..255, in place."""
+    strokes = _brow_strokes(round(strength, 3))
+    layer = hair_strokes.draw_hairs(scene, strokes, min(0.95 * strength, 0.85), MARGIN)
+    if layer is not None:
+        blend_hairs(out, scene, layer, 1 - scene.occlusion[layer.window], brow_colour(scene), 0.25)
 
 
-def colour(scene: Scene) -> Array:
-    """(3,) RGB: the brows' own, darker."""
-    most = 0.5 * float(scene.look.skin.mean())
-    brow = scene.look.brow * 0.68
-    return np.asarray(brow * min(1.0, most / max(float(brow.mean()), 1.0)))
+def brow_colour(scene: Scene) -> Array:
+    """Return the brows' own colour, darkened, (3,) RGB."""
+    limit = 0.5 * float(scene.appearance.skin.mean())
+    brow = scene.appearance.brow * 0.68
+    return np.asarray(brow * min(1.0, limit / max(float(brow.mean()), 1.0)))

@@ -1,6 +1,7 @@
-"""Spectacle frames in three dimensions: rims, bridge and temples as strips of quadrilaterals, fitted to one head.
+"""Geometry of spectacle frames: rims, bridge and temples as strips of quadrilaterals.
 
-Units are canonical (the outer eye corners' distance, about 9 cm), axes the picture's: x right, y down, z away from the camera.
+Units are canonical (the distance of the outer eye corners, about 9 cm). Axes are those of the
+image: x right, y down, z away from the camera.
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ from thcli.core.types import Array
 from thcli.editors.drawn.appearance import ANCHORS
 from thcli.motion.canonical import neutral
 
-_AROUND, _ALONG, _ACROSS = 64, 26, 10  # pieces of a rim, of a temple, of the bridge
-_AT = {int(point): row for row, point in enumerate(ANCHORS)}
+_AROUND, _ALONG, _ACROSS = 64, 26, 10  # segments of a rim, of a temple, of the bridge
+_ROW = {int(point): row for row, point in enumerate(ANCHORS)}  # mesh point -> row of the anchors
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
-    """half: width and height of a lens from its middle.  square: 2 is an ellipse, more a rectangle.  brow: how much wider the upper outer corner
-    is.  taper: how much narrower the lower nose side.  rim: (width, depth) of the frame.  temple: (height at the hinge, at the ear).
-    above: of the lens's middle over the eyes'.  colour: (3,) RGB of the frame in full light."""
+class FrameStyle:
+    """Shape and colour of a frame, in canonical units.
+
+    half: half width and half height of a lens.
+    square: exponent of its outline; 2 is an ellipse, larger values approach a rectangle.
+    brow: widening of the upper outer corner.
+    taper: narrowing of the lower nose side.
+    rim: (width, depth) of the rim.
+    temple: (height at the hinge, height at the ear).
+    above: height of the lens's middle over the eyes.
+    colour: (3,) RGB in full light.
+    """
 
     half: tuple[float, float]
     square: float
@@ -34,16 +43,23 @@ class Style:
     colour: tuple[float, float, float]
 
 
-READING = Style(
+READING = FrameStyle(
     (0.278, 0.2), 3.1, 0.03, 0.16, (0.036, 0.04), (0.06, 0.04), -0.02, (30.0, 24.0, 21.0)
 )
-DARK = Style((0.3, 0.235), 2.9, 0.05, 0.24, (0.042, 0.05), (0.085, 0.05), -0.02, (24.0, 22.0, 21.0))
+DARK = FrameStyle(
+    (0.3, 0.235), 2.9, 0.05, 0.24, (0.042, 0.05), (0.085, 0.05), -0.02, (24.0, 22.0, 21.0)
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """quads: (Q, 4, 3) corners, the outer side clockwise as seen from it.  along: (Q,) 0 for rims and bridge, for temples how far from the
-    hinge to the ear (0..1).  lenses: (2, N, 3) outlines.  centres: (2, 3) their middles."""
+class GlassesFrame:
+    """Frame fitted to a head.
+
+    quads: (Q, 4, 3) corners, clockwise from outside.
+    along: (Q,) 0 for rims and bridge; for temples the share of the way from hinge to ear, 0..1.
+    lenses: (2, N, 3) outlines.
+    centres: (2, 3) their middles.
+    """
 
     quads: Array
     along: Array
@@ -51,8 +67,14 @@ class Frame:
     centres: Array
 
 
-def outline(style: Style, grown: float = 0.0, count: int = _AROUND) -> Array:
-    """(count, 2) a lens's outline around its own middle, x away from the nose, y down; grown outwards."""
+def outline(style: FrameStyle, grown: float = 0.0, count: int = _AROUND) -> Array:
+    """Return a lens outline (count, 2) around its middle, x away from the nose, y down.
+
+    Args:
+        style: of the frame.
+        grown: outward offset.
+        count: number of points.
+    """
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     power = 2 / style.square
@@ -72,69 +94,79 @@ def outline(style: Style, grown: float = 0.0, count: int = _AROUND) -> Array:
     return np.asarray(points)
 
 
-def fitted(style: Style, anchors: Array, thick: float = 1.0) -> Frame:
-    """A frame on a head. anchors: (len(ANCHORS), 3) of `Look`.  thick: of the rims, over the style's own."""
-    return _fitted(style, np.round(anchors, 4).tobytes(), round(thick, 3))
+def fit_frame(style: FrameStyle, anchors: Array, thick: float = 1.0) -> GlassesFrame:
+    """Fit a frame to a head.
+
+    Args:
+        style: of the frame.
+        anchors: (len(ANCHORS), 3) of `Appearance`.
+        thick: factor of the rim's width.
+    """
+    return _fit_frame(style, np.round(anchors, 4).tobytes(), round(thick, 3))
 
 
 @lru_cache(maxsize=8)
-def _fitted(style: Style, raw: bytes, thick: float) -> Frame:
-    at = np.frombuffer(raw).reshape(-1, 3)
-    wide = (at[_AT[356], 0] - at[_AT[127], 0]) / (neutral()[356, 0] - neutral()[127, 0])
-    eyes = (at[_AT[33]] + at[_AT[133]] + at[_AT[263]] + at[_AT[362]]) / 4
-    apart = (at[_AT[263], 0] + at[_AT[362], 0] - at[_AT[33], 0] - at[_AT[133], 0]) / 4
-    middle = (at[_AT[127], 0] + at[_AT[356], 0]) / 2 * 0.3 + at[_AT[168], 0] * 0.7
+def _fit_frame(style: FrameStyle, raw: bytes, thick: float) -> GlassesFrame:
+    anchors = np.frombuffer(raw).reshape(-1, 3)
+
+    def point(index: int) -> Array:
+        found: Array = anchors[_ROW[index]]
+        return found
+
+    wide = (point(356)[0] - point(127)[0]) / (neutral()[356, 0] - neutral()[127, 0])
+    eyes = (point(33) + point(133) + point(263) + point(362)) / 4
+    apart = (point(263)[0] + point(362)[0] - point(33)[0] - point(133)[0]) / 4
+    middle = (point(127)[0] + point(356)[0]) / 2 * 0.3 + point(168)[0] * 0.7
     rim, deep = style.rim[0] * thick, style.rim[1] * thick**0.5
     half = style.half[0] * wide
     centre = max(apart + 0.04 * wide, half + rim + 0.07)
     height = eyes[1] - style.above
-    front = min(
-        at[_AT[6], 2] + 0.01, at[_AT[8], 2] - 0.03, at[_AT[105], 2] - 0.07, at[_AT[334], 2] - 0.07
-    )
+    brows = min(point(105)[2] - 0.07, point(334)[2] - 0.07)
+    front = min(point(6)[2] + 0.01, point(8)[2] - 0.03, brows)
 
-    def placed(x: Array, y: Array, z: Array) -> Array:
-        """Points of the front's own plane: wrapped around the face, its lower side nearer to the cheeks."""
+    def wrap(x: Array, y: Array, z: Array) -> Array:
+        """Place points of the front's plane around the face, the lower side nearer to it."""
         return np.stack([middle + x, height + y, front + z + 0.14 * x**2 + 0.14 * y], -1)
 
     quads, along, lenses, centres = [], [], [], []
-    # Across the rim, from the lens outwards: how far out, how far back.
+    # Profile of the rim from the lens outwards: (distance outwards, distance backwards).
     profile = [(0.0, 0.5), (0.0, -0.3), (0.22, -0.5), (0.78, -0.5), (1.0, -0.3), (1.0, 0.5)]
     for side in (-1.0, 1.0):
         rings = []
         for out, back in profile:
             plane = outline(style, out * rim) * (wide, wide)
-            rings.append(
-                placed(side * (centre + plane[:, 0]), plane[:, 1], np.full(len(plane), back * deep))
-            )
+            depth = np.full(len(plane), back * deep)
+            rings.append(wrap(side * (centre + plane[:, 0]), plane[:, 1], depth))
         strips = np.stack(rings)  # (P, N, 3)
         quads.append(_strips(strips, closed=True, flip=side < 0))
         lens = outline(style, 0.2 * rim) * (wide, wide)
-        lenses.append(placed(side * (centre + lens[:, 0]), lens[:, 1], np.zeros(len(lens))))
-        centres.append(placed(np.array(side * centre), np.array(0.0), np.array(0.0)))
+        lenses.append(wrap(side * (centre + lens[:, 0]), lens[:, 1], np.zeros(len(lens))))
+        centres.append(wrap(np.array(side * centre), np.array(0.0), np.array(0.0)))
     bridge = _bridge(centre - half, style, rim, deep, wide)
-    quads.append(_strips(placed(*np.moveaxis(bridge, -1, 0)), closed=False, flip=True))
+    quads.append(_strips(wrap(*np.moveaxis(bridge, -1, 0)), closed=False, flip=True))
     along += [np.zeros(sum(len(q) for q in quads))]
-    for side, ear in ((-1.0, at[_AT[127]]), (1.0, at[_AT[356]])):
-        hinge = placed(
-            np.array(side * (centre + half + 0.5 * rim)), np.array(-0.1 * wide), np.array(0.0)
-        )
+    for side, ear in ((-1.0, point(127)), (1.0, point(356))):
+        hinge_x = side * (centre + half + 0.5 * rim)
+        hinge = wrap(np.array(hinge_x), np.array(-0.1 * wide), np.array(0.0))
         ring, share = _temple(hinge, ear, side, style, deep, wide)
         strip = _strips(ring, closed=False, flip=side < 0)
         quads.append(strip)
         along.append(np.tile((share[:-1] + share[1:]) / 2, len(strip) // (len(share) - 1)))
-    return Frame(np.concatenate(quads), np.concatenate(along), np.stack(lenses), np.stack(centres))
+    return GlassesFrame(
+        np.concatenate(quads), np.concatenate(along), np.stack(lenses), np.stack(centres)
+    )
 
 
 def _strips(rings: Array, *, closed: bool, flip: bool) -> Array:
-    """Quadrilaterals between neighbouring lines: (P, N, 3) -> (Q, 4, 3)."""
+    """Return quadrilaterals (Q, 4, 3) between neighbouring lines (P, N, 3)."""
     following = np.roll(rings, -1, 1) if closed else rings[:, 1:]
     now = rings if closed else rings[:, :-1]
     quads = np.stack([now[:-1], following[:-1], following[1:], now[1:]], 2).reshape(-1, 4, 3)
     return quads[:, ::-1] if flip else quads
 
 
-def _bridge(gap: float, style: Style, rim: float, deep: float, wide: float) -> Array:
-    """(5, N, 3) lines across the nose, in the front's plane: an arch that bows forward."""
+def _bridge(gap: float, style: FrameStyle, rim: float, deep: float, wide: float) -> Array:
+    """Return (5, N, 3) lines across the nose, in the front's plane: an arch that bows forward."""
     x = np.linspace(-gap - 0.3 * rim, gap + 0.3 * rim, _ACROSS + 1)
     bow = 1 - (x / x[-1]) ** 2
     y = -0.3 * style.half[1] * wide - 0.035 * bow
@@ -148,9 +180,9 @@ def _bridge(gap: float, style: Style, rim: float, deep: float, wide: float) -> A
 
 
 def _temple(
-    hinge: Array, ear: Array, side: float, style: Style, deep: float, wide: float
+    hinge: Array, ear: Array, side: float, style: FrameStyle, deep: float, wide: float
 ) -> tuple[Array, Array]:
-    """(5, N, 3) lines from the hinge to behind the ear, and (N,) how far along each place is."""
+    """Return (4, N, 3) lines from the hinge to behind the ear, and each position along it (N,)."""
     share = np.linspace(0, 1, _ALONG + 1)
     start = hinge + np.array([side * 0.02, 0, 0])
     corner = np.array(

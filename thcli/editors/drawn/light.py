@@ -1,4 +1,4 @@
-"""The light on a face, read from how its skin's brightness goes with the direction of its surface."""
+"""Light on a face, estimated from the brightness of the skin and its surface normals."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 from thcli.faces.landmarks.topology import FRONT_SIGNS, TRIANGLES
-from thcli.faces.parsing.classes import SKIN, together
+from thcli.faces.parsing.classes import SKIN, group_probability
 
-_DARK = 8.0  # levels added before the logarithm
-_CALM = 0.02  # ridge of the fit: slopes of a face that shows one side alone stay small
-_LINE = 256  # points looked up in a row: OpenCV's maps may not be long
-_SOFT = 0.02  # of the crop's side: blur before brightness is read, wider than pores
+_DARK = 8.0  # levels of 255 added before the logarithm
+_RIDGE = 0.02  # regularisation, for faces of which one side is visible
+_LINE = 256  # points per row of a map, because OpenCV limits the length of rows
+_SOFT = 0.02  # blur before brightness is sampled, of the crop's side; wider than pores
 
 
-def normals(mesh: Array) -> Array:
-    """(468, 3) unit vectors out of the face, in picture axes (x right, y down, z away from the camera): about (0, 0, -1) in front."""
+def vertex_normals(mesh: Array) -> Array:
+    """Return (468, 3) outward unit normals in image axes, about (0, 0, -1) in front.
+
+    Axes are x right, y down, z away from the camera.
+    """
     a, b, c = (mesh[TRIANGLES[:, i]] for i in range(3))
     out = np.cross(b - a, c - a) * -FRONT_SIGNS[:, None].astype(np.float64)
     total = np.zeros_like(mesh)
@@ -26,31 +29,41 @@ def normals(mesh: Array) -> Array:
     return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9))
 
 
-def fitted(crop: Image, mesh: Array, regions: Array32) -> Array:
-    """(4,) log brightness of skin = a + b . normal, least squares over the mesh's points that show skin."""
+def fit_light(crop: Image, mesh: Array, regions: Array32) -> Array:
+    """Fit log brightness of skin = a + b . normal: (4,), by least squares over visible skin points.
+
+    Args:
+        crop: (S, S, 3).
+        mesh: (468, 3), pixels of the crop.
+        regions: (19, S', S') probabilities.
+    """
     side = crop.shape[0]
-    half = cv2.resize(crop, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
-    grey = cv2.GaussianBlur(half.astype(np.float32).mean(-1), (0, 0), max(_SOFT * side / 4, 0.5))
-    n = normals(mesh)
-    weight = np.clip(-n[:, 2] - 0.1, 0, 1) * looked_up(together(regions, SKIN), mesh, side) ** 2
-    value = np.log(looked_up(grey, mesh, side) + _DARK)
+    small = cv2.resize(crop, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
+    grey = cv2.GaussianBlur(small.astype(np.float32).mean(-1), (0, 0), max(_SOFT * side / 4, 0.5))
+    n = vertex_normals(mesh)
+    skin = sample_plane(group_probability(regions, SKIN), mesh, side)
+    weight = np.clip(-n[:, 2] - 0.1, 0, 1) * skin**2
+    value = np.log(sample_plane(grey, mesh, side) + _DARK)
     rows = np.concatenate([np.ones((len(n), 1)), n], 1)
-    left = (rows * weight[:, None]).T @ rows + _CALM * max(weight.sum(), 1.0) * np.diag(
-        [0.0, 1, 1, 1]
-    )
+    ridge = _RIDGE * max(weight.sum(), 1.0) * np.diag([0.0, 1, 1, 1])
+    left = (rows * weight[:, None]).T @ rows + ridge
     left[0, 0] += 1e-6
     return np.asarray(np.linalg.solve(left, (rows * weight[:, None]).T @ value))
 
 
-def looked_up(plane: Array32, points: Array, side: int) -> Array:
-    """(N,) a plane's values at points given in pixels of a crop of `side`; the plane may be of another size."""
+def sample_plane(plane: Array32, points: Array, side: int) -> Array:
+    """Return (N,) values of a plane at points.
+
+    Args:
+        plane: (S', S') of any resolution.
+        points: (N, 2 or 3), pixels of a crop.
+        side: of that crop, pixels.
+    """
     ratio = plane.shape[0] / side
     at = ((points[:, :2] + 0.5) * ratio - 0.5).astype(np.float32)
-    lines = (
-        np.resize(at, (-(-len(at) // _LINE), _LINE, 2))
-        if len(at)
-        else np.zeros((1, 1, 2), np.float32)
-    )
+    lines = np.zeros((1, 1, 2), np.float32)
+    if len(at):
+        lines = np.resize(at, (-(-len(at) // _LINE), _LINE, 2))
     found = cv2.remap(
         np.asarray(plane, np.float32),
         lines,
@@ -61,8 +74,11 @@ def looked_up(plane: Array32, points: Array, side: int) -> Array:
     return np.asarray(found.ravel()[: len(at)], np.float64)
 
 
-def direction(light: Array) -> Array:
-    """(3,) unit vector towards the light, of `fitted`'s numbers; straight from above and before where there is none to see."""
-    usual = np.array([0.0, -0.5, -0.85])
-    towards = light[1:] + 0.3 * usual
+def light_direction(light: Array) -> Array:
+    """Return the unit vector (3,) towards the light of `fit_light`.
+
+    Without a visible slope it is above and in front of the face.
+    """
+    default = np.array([0.0, -0.5, -0.85])
+    towards = light[1:] + 0.3 * default
     return np.asarray(towards / max(float(np.linalg.norm(towards)), 1e-9))

@@ -1,4 +1,4 @@
-"""`drawn` as a painter: things drawn on the mesh, nothing learnt; see `core.protocols.Painter`."""
+"""Backend drawn: a painter that renders attributes on the mesh; see `core.protocols.Painter`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.editors.drawn import beard, brows, glasses, glasses_frame, lens, makeup
-from thcli.editors.drawn.appearance import ROW, Look, measure
+from thcli.editors.drawn.appearance import APPEARANCE_SIZE, Appearance, measure
 from thcli.editors.drawn.scene import Scene
-from thcli.editors.drawn.tint import DYES, dyed, hair, pale
+from thcli.editors.drawn.tint import DYES, dye_colour, dye_hair, lighten_skin
 
-WHISKERS = ("stubble", "beard", "goatee", "moustache", "sideburns")
+FACIAL_HAIR = ("stubble", "beard", "goatee", "moustache", "sideburns")
 ATTRIBUTES = (
     "eyeglasses",
     "sunglasses",
-    *WHISKERS,
+    *FACIAL_HAIR,
     "makeup",
     "lipstick",
     "rosy_cheeks",
@@ -27,21 +27,37 @@ ATTRIBUTES = (
     "bushy_eyebrows",
 )
 SIDE = 512
-SKIN = {"pale": pale, "makeup": makeup.full, "rosy_cheeks": makeup.cheeks, "lipstick": makeup.lips}
+SKIN_EFFECTS = {
+    "pale": lighten_skin,
+    "makeup": makeup.apply_full_makeup,
+    "rosy_cheeks": makeup.apply_blush,
+    "lipstick": makeup.apply_lipstick,
+}
 
 
-class Drawn:
-    """Stateless: the same picture, face, regions, look and strengths always give the same pixels."""
+class DrawnPainter:
+    """Stateless painter: equal inputs give equal pixels."""
 
     crop_size = SIDE
     template: Template = "ffhq"
     attributes: Sequence[str] = ATTRIBUTES
 
-    def look(self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32) -> Array32:
-        """(N, L) float32, see `look.Look`. regions: (N, 19, S', S') of any resolution.  Raises NoFaceError for a face without a mesh."""
-        out = np.empty((len(crops), ROW), np.float32)
+    def measure_appearance(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
+        """Measure each face: (N, L) float32, see `appearance.Appearance`.
+
+        Args:
+            crops: N crops.
+            faces: one per crop, in its pixels.
+            regions: (N, 19, S', S') probabilities of any resolution.
+
+        Raises:
+            NoFaceError: for a face without a mesh.
+        """
+        out = np.empty((len(crops), APPEARANCE_SIZE), np.float32)
         for row, crop, face, planes in zip(out, crops, faces, regions, strict=True):
-            row[:] = measure(crop, _mesh(face), planes).row()
+            row[:] = measure(crop, _mesh(face), planes).to_array()
         return out
 
     def paint(
@@ -49,37 +65,46 @@ class Drawn:
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        look: Array32,
+        appearance: Array32,
         strengths: Mapping[str, float],
     ) -> list[Image]:
-        """The crops with everything drawn. look: (L,), the clip's mean.  strengths: 0 draws nothing.
+        """Return the crops with all attributes rendered.
 
-        Raises UsageError for an attribute that it does not know, or a negative strength of one that cannot be taken off; NoFaceError
-        for a face without a mesh.
+        Args:
+            crops: N crops.
+            faces: one per crop, in its pixels.
+            regions: (N, 19, S', S') probabilities.
+            appearance: (L,), the clip's mean.
+            strengths: attribute -> strength; 0 renders nothing.
+
+        Raises:
+            UsageError: for an unknown attribute, or a negative strength of one that cannot be
+                removed.
+            NoFaceError: for a face without a mesh.
         """
         _check(strengths)
-        of = Look.of_row(look)
+        measured = Appearance.from_array(appearance)
         return [
-            _painted(Scene(crop, _mesh(face), planes, of), strengths)
+            _paint(Scene(crop, _mesh(face), planes, measured), strengths)
             for crop, face, planes in zip(crops, faces, regions, strict=True)
         ]
 
 
-def _painted(scene: Scene, strengths: Mapping[str, float]) -> Image:
+def _paint(scene: Scene, strengths: Mapping[str, float]) -> Image:
     out = scene.crop.astype(np.float32)
-    dye = None
-    for name, paint in SKIN.items():
+    dyed = None
+    for name, apply_effect in SKIN_EFFECTS.items():
         if strengths.get(name):
-            paint(out, scene, strengths[name])
-    for name, colour in DYES.items():
+            apply_effect(out, scene, strengths[name])
+    for name, dye in DYES.items():
         if strengths.get(name):
-            hair(out, scene, colour, strengths[name])
-            dye = dyed(scene, colour)
+            dye_hair(out, scene, dye, strengths[name])
+            dyed = dye_colour(scene, dye)
     if strengths.get("bushy_eyebrows"):
         brows.draw(out, scene, strengths["bushy_eyebrows"])
-    for name in WHISKERS:
+    for name in FACIAL_HAIR:
         if strengths.get(name):
-            beard.draw(out, scene, name, strengths[name], dye)
+            beard.draw(out, scene, name, strengths[name], dyed)
     if strengths.get("eyeglasses"):
         glasses.draw(out, scene, glasses_frame.READING, lens.CLEAR, strengths["eyeglasses"])
     if strengths.get("sunglasses"):
@@ -96,8 +121,8 @@ def _check(strengths: Mapping[str, float]) -> None:
             )
         if strength < 0 and name != "pale":  # the opposite of pale is tanned
             raise UsageError(
-                f"drawn cannot take {name} off a face (strength {strength:g}).",
-                "An editor that learnt faces tries: --engine dva-s.",
+                f"drawn cannot remove {name} from a face (strength {strength:g}).",
+                "Use an editor: --engine dva-s.",
             )
 
 
@@ -105,11 +130,11 @@ def _mesh(face: Face) -> Array:
     if face.mesh is None:
         raise NoFaceError(
             "drawn needs the 468 points of a face, and this one has none.",
-            "Take --landmarker facemesh, or another --engine.",
+            "Use --landmarker facemesh, or another --engine.",
         )
     return np.asarray(face.mesh, np.float64)
 
 
-def load(run: RunOptions) -> Drawn:
-    """Nothing to load: free under any licence."""
-    return Drawn()
+def load(run: RunOptions) -> DrawnPainter:
+    """Return the painter; it has no weights and is free under any licence."""
+    return DrawnPainter()

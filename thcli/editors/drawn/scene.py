@@ -1,4 +1,4 @@
-"""One crop ready to be drawn on: where its head stands, what lies before what, which pixels are of which region."""
+"""Crop with the geometry and regions that drawing needs: head pose, depth, occlusion."""
 
 from __future__ import annotations
 
@@ -11,103 +11,109 @@ import numpy as np
 
 from thcli.core.geometry import fit_similarity
 from thcli.core.types import Array, Array32, Image
-from thcli.editors.drawn.appearance import ANCHORS, Look
+from thcli.editors.drawn.appearance import ANCHORS, Appearance
 from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES, Indices
-from thcli.engines.mesh.raster import Grid
-from thcli.faces.compositing.guided_filter import guided
-from thcli.faces.parsing.classes import FACE, number, together
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.faces.compositing.guided_filter import guided_filter
+from thcli.faces.parsing.classes import FACE, class_number, group_probability
 
-STEP = 2  # crop pixels to a sample of the depth map
-_FIRM = np.where(
-    np.isin(ANCHORS, [21, 54, 127, 162, 234, 284, 356, 389, 454]), 0.3, 1.0
-)  # the outline slides over the head
+STEP = 2  # crop pixels per sample of the depth map
+_OUTLINE = np.isin(ANCHORS, [21, 54, 127, 162, 234, 284, 356, 389, 454])
+_ANCHOR_WEIGHTS = np.where(_OUTLINE, 0.3, 1.0)  # outline points slide over a turning head
 _BRIDGE = np.isin(ANCHORS, [168, 6, 197, 8, 33, 133, 263, 362, 122, 351, 193, 417])
-_BEFORE = tuple(number(name) for name in ("background", "hair", "hat", "cloth"))
-_WINDOW, _EDGE = 4, 1e-3  # samples, and the variance of an edge, to which masks are brought
-_DOUBT = (0.35, 0.75)  # probability between which something counts as standing before the face
+_OCCLUDING = tuple(class_number(name) for name in ("background", "hair", "hat", "cloth"))
+_WINDOW, _EDGE = 4, 1e-3  # guided filter: radius in samples, variance of an edge
+_UNSURE = (0.35, 0.75)  # probability range over which a pixel becomes an occlusion
 
 
 @dataclass(frozen=True)
 class Scene:
-    """crop: (S, S, 3) uint8.  mesh: (468, 3) in its pixels.  regions: (19, S', S') probabilities.  look: the clip's."""
+    """One crop to draw on.
+
+    crop: (S, S, 3) uint8.
+    mesh: (468, 3), pixels of the crop.
+    regions: (19, S', S') probabilities.
+    appearance: of the clip.
+    """
 
     crop: Image
     mesh: Array
     regions: Array32
-    look: Look
+    appearance: Appearance
 
     @property
     def side(self) -> int:
+        """Return the side of the crop, pixels."""
         return int(self.crop.shape[0])
 
     @cached_property
     def pose(self) -> tuple[float, Array, Array]:
-        """scale, (3, 3) rotation, (3,) shift: canonical things of this very person -> pixels. It rests on the bridge of the nose."""
-        own, here = self.look.anchors, self.mesh[ANCHORS]
-        scale, rotation, _ = fit_similarity(own, here, _FIRM)
-        shift = (here - scale * own @ rotation.T)[_BRIDGE].mean(0)
+        """Return scale, (3, 3) rotation and (3,) shift from the person's canonical space to pixels.
+
+        The shift is fitted to the bridge of the nose.
+        """
+        canonical, observed = self.appearance.anchors, self.mesh[ANCHORS]
+        scale, rotation, _ = fit_similarity(canonical, observed, _ANCHOR_WEIGHTS)
+        shift = (observed - scale * canonical @ rotation.T)[_BRIDGE].mean(0)
         return float(scale), rotation, shift
 
-    def placed(self, points: Array) -> Array:
-        """(..., 3) canonical -> pixels."""
+    def to_pixels(self, points: Array) -> Array:
+        """Map canonical points (..., 3) to pixels."""
         scale, rotation, shift = self.pose
         return np.asarray(scale * points @ rotation.T + shift)
 
-    def region(self, *groups: int) -> Array32:
-        """(S, S) how much each pixel is of some regions."""
-        return self._shares(groups, (self.side, self.side))
+    def region_mask(self, *groups: int) -> Array32:
+        """Return (S, S) 0..1, probability of the given regions."""
+        return self._probability(groups, (self.side, self.side))
 
-    def _shares(self, groups: Iterable[int], size: tuple[int, int]) -> Array32:
-        plane = together(self.regions, frozenset(groups))
+    def _probability(self, groups: Iterable[int], size: tuple[int, int]) -> Array32:
+        plane = group_probability(self.regions, frozenset(groups))
         return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     @cached_property
     def ids(self) -> Indices:
-        """(S / STEP, S / STEP) which triangle of the mesh lies foremost at each sample, -1 beyond the face."""
+        """Return (S / STEP, S / STEP), index of the nearest triangle at each sample, -1 outside."""
         count = -(-self.side // STEP)
         order = np.argsort(-self.mesh[TRIANGLES, 2].mean(1), kind="stable")
-        return raster.paint(self.mesh, TRIANGLES, order, Grid(0, 0, STEP, count, count))
+        return raster.rasterize(self.mesh, TRIANGLES, order, SampleGrid(0, 0, STEP, count, count))
 
     @cached_property
     def depth(self) -> Array32:
-        """(S / STEP, S / STEP) how near the face's surface is, pixels (negative towards the camera); infinite beyond it."""
-        grid = Grid(0, 0, STEP, self.ids.shape[1], self.ids.shape[0])
+        """Return (S / STEP, S / STEP) depth of the face's surface in pixels; infinite outside.
+
+        Depth is negative towards the camera.
+        """
+        grid = SampleGrid(0, 0, STEP, self.ids.shape[1], self.ids.shape[0])
         maps = raster.linear_maps(self.mesh, self.mesh[:, 2:], TRIANGLES)
-        found = raster.sample(self.ids, maps, grid)[..., 0]
+        found = raster.sample_maps(self.ids, maps, grid)[..., 0]
         found[self.ids < 0] = np.inf
         return found
 
     @cached_property
-    def before(self) -> Array32:
-        """(S, S) 0..1, where something else (hair, a hand) stands before the face."""
+    def occlusion(self) -> Array32:
+        """Return (S, S) 0..1, where hair or an object occludes the face."""
         inside = np.zeros((self.side // STEP, self.side // STEP), np.uint8)
         hull = cv2.convexHull(self.mesh[:, :2].astype(np.float32))[:, 0]
-        cv2.fillConvexPoly(
-            inside, np.rint(((hull + 0.5) / STEP - 0.5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4
-        )
+        corners = np.rint(((hull + 0.5) / STEP - 0.5) * 16).astype(np.int32)
+        cv2.fillConvexPoly(inside, corners, 255, cv2.LINE_AA, 4)
         narrow = 2 * int(0.02 * np.ptp(self.mesh[:, 1]) / STEP) + 1
         inner = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow)))
         soft = cv2.GaussianBlur(inner, (0, 0), narrow / 3).astype(np.float32) / np.float32(255)
-        other = self._shares(_BEFORE, inside.shape[::-1])
-        x0, y0, x1, y1 = cv2.boundingRect(inside) @ np.array(
-            [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]]
-        )
-        part = (slice(y0, y1), slice(x0, x1))
-        if (
-            float((other[part] * soft[part]).max(initial=0)) > _DOUBT[0]
-        ):  # strands have edges finer than a parser's
+        other = self._probability(_OCCLUDING, inside.shape[::-1])
+        x0, y0, width, height = cv2.boundingRect(inside)
+        part = (slice(y0, y0 + height), slice(x0, x0 + width))
+        low, high = _UNSURE
+        if float((other[part] * soft[part]).max(initial=0)) > low:
+            # Strands of hair have finer edges than the parser's regions.
             guide = cv2.resize(self.crop, inside.shape[::-1], interpolation=cv2.INTER_AREA)[part]
-            other[part] = guided(
-                guide.astype(np.float32) / np.float32(255), other[part], _WINDOW, _EDGE
-            )
-        low, high = _DOUBT
+            guide = guide.astype(np.float32) / np.float32(255)
+            other[part] = guided_filter(guide, other[part], _WINDOW, _EDGE)
         hidden = np.clip((other - np.float32(low)) / np.float32(high - low), 0, 1) * soft
-        return np.asarray(
-            cv2.resize(hidden, (self.side, self.side), interpolation=cv2.INTER_LINEAR), np.float32
-        )
+        size = (self.side, self.side)
+        return np.asarray(cv2.resize(hidden, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     @cached_property
-    def face(self) -> Array32:
-        """(S, S) how much each pixel is of the face itself."""
-        return self.region(*FACE)
+    def face_mask(self) -> Array32:
+        """Return (S, S) 0..1, probability of the face's own regions."""
+        return self.region_mask(*FACE)

@@ -1,4 +1,7 @@
-"""New colours for what has a shade of its own: brightness is changed by a factor, hue and strength of colour go towards a target's."""
+"""Recolouring of hair and skin.
+
+Brightness changes by a factor; hue and saturation move towards a target.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,25 @@ import numpy as np
 
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn.scene import Scene
-from thcli.faces.compositing.guided_filter import guided
-from thcli.faces.parsing.classes import BROWS, EARS, HAIR, NECK, SKIN, together
+from thcli.faces.compositing.guided_filter import guided_filter
+from thcli.faces.parsing.classes import BROWS, EARS, HAIR, NECK, SKIN, group_probability
 
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
-_DARK = 6.0  # levels: differences below are noise
-_RIM = 9  # samples at half size: as wide as a border of hair and skin
-_WINDOW, _EDGE = (
-    5,
-    1.5e-3,
-)  # of the guided filter that brings the hair's edge to the picture's, at half size
+_DARK = 6.0  # levels of 255: smaller differences are noise
+_RIM = 9  # width of the border of hair and skin, samples at half size
+# Guided filter that aligns the hair's edge with the image's, at half size: radius and epsilon.
+_WINDOW, _EDGE = 5, 1.5e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Dye:
-    """bright: of the hair's middle tone, over the skin's.  contrast: of its tones, over their own (logarithms).  dark, light: (3,) RGB over
-    their grey, of its shadows and of its highlights."""
+    """Target colours of dyed hair.
+
+    bright: brightness of the middle tone, relative to the skin's.
+    contrast: factor of the tones' contrast, in logarithms.
+    dark, light: (3,) RGB over their luma, of shadows and highlights.
+    """
 
     bright: float
     contrast: float
@@ -41,98 +46,96 @@ DYES = {
 }
 
 
-def grey_of(pixels: Array32) -> Array32:
-    """(h, w) brightness of (h, w, 3)."""
+def luma(pixels: Array32) -> Array32:
+    """Return the brightness (h, w) of pixels (h, w, 3)."""
     return np.asarray(cv2.transform(pixels, _GREY), np.float32)
 
 
 def _cast(scene: Scene) -> Array32:
-    """(3,) the colour of the light (or of a painter's palette), as far as the skin tells it."""
-    skin = scene.look.skin / max(float(scene.look.skin.mean()), 1.0)
+    """Return the colour cast (3,) of the light, estimated from the skin."""
+    skin = scene.appearance.skin / max(float(scene.appearance.skin.mean()), 1.0)
     return np.asarray(np.clip(skin / _SKIN, 0.6, 1.5) ** 0.5, np.float32)
 
 
-def dyed(scene: Scene, dye: Dye) -> Array:
-    """(3,) RGB of the middle tone of hair under a dye."""
-    return (
-        np.asarray(np.array(dye.dark) + np.array(dye.light))
-        / 2
-        * dye.bright
-        * float(scene.look.skin.mean())
-    )
+def dye_colour(scene: Scene, dye: Dye) -> Array:
+    """Return the middle tone (3,) RGB of dyed hair."""
+    middle = np.asarray(np.array(dye.dark) + np.array(dye.light)) / 2
+    return middle * dye.bright * float(scene.appearance.skin.mean())
 
 
-def hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
-    """Dyes hair and, less, brows, in place: tones keep their order and most of their distances."""
+def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
+    """Dye hair and, less strongly, brows, in place. Tones keep their order."""
     mask, beside = hair_mask(scene)
     rows, columns = np.flatnonzero(mask.max(1) > 0.01), np.flatnonzero(mask.max(0) > 0.01)
     if not len(rows):
         return
-    here = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    part, share = out[here], mask[here][..., None]
-    # What is partly hair, partly skin: only the hair in it changes.
-    own = part + beside[here][..., None] * (1 - share) * (scene.look.hair.astype(np.float32) - part)
-    grey = grey_of(own)
-    middle = max(float(scene.look.hair.mean()), 4.0)
-    skin = max(float(scene.look.skin.mean()), 20.0)
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    part, share = out[window], mask[window][..., None]
+    # In pixels that mix hair and skin, only the hair changes.
+    difference = scene.appearance.hair.astype(np.float32) - part
+    own = part + beside[window][..., None] * (1 - share) * difference
+    grey = luma(own)
+    middle = max(float(scene.appearance.hair.mean()), 4.0)
+    skin = max(float(scene.appearance.skin.mean()), 20.0)
     tone = np.log((grey + np.float32(_DARK)) / np.float32(middle + _DARK))
     further = (skin * dye.bright / middle) ** (0.25 * max(strength - 1, 0))
     wanted = np.float32(skin * dye.bright * further) * np.exp(np.float32(dye.contrast) * tone)
-    # Beyond what a picture can show the highlights run together softly.
+    # Highlights near full scale are compressed.
     most = np.float32(min(1.45 * skin, 250.0))
     wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
     light = np.clip(np.float32(0.5) + np.float32(0.6) * tone, 0, 1)[..., None]
-    colour = (
-        np.array(dye.dark, np.float32) * (1 - light) + np.array(dye.light, np.float32) * light
-    ) * _cast(scene)
+    dark_colour, light_colour = np.array(dye.dark, np.float32), np.array(dye.light, np.float32)
+    colour = (dark_colour * (1 - light) + light_colour * light) * _cast(scene)
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
 
 
 def hair_mask(scene: Scene) -> tuple[Array32, Array32]:
-    """(S, S) 0..1, the hair with its edges where the picture has them, and a third of the brows; and where it is mixed with skin."""
-    half = scene.side // 2
-    guide = cv2.resize(scene.crop, (half, half), interpolation=cv2.INTER_AREA).astype(
-        np.float32
-    ) / np.float32(255)
-    plane = np.asarray(
-        cv2.resize(scene.region(*HAIR), (half, half), interpolation=cv2.INTER_AREA), np.float32
-    )
-    fine = np.clip(
-        (guided(guide, plane, _WINDOW, _EDGE) - np.float32(0.28)) / np.float32(0.6), 0, 1
-    )
-    # Beside the skin, hair that is darker than it is told from it by that, strand by strand.
-    grey, dark, bright = (
-        grey_of(guide) * 255,
-        float(scene.look.hair.mean()),
-        0.95 * float(scene.look.skin.mean()),
-    )
+    """Return the hair mask (S, S) 0..1 with a third of the brows, and where hair and skin mix.
+
+    Its edges follow those of the image.
+    """
+    half = (scene.side // 2, scene.side // 2)
+    guide = cv2.resize(scene.crop, half, interpolation=cv2.INTER_AREA)
+    guide = guide.astype(np.float32) / np.float32(255)
+    hair = cv2.resize(scene.region_mask(*HAIR), half, interpolation=cv2.INTER_AREA)
+    plane = np.asarray(hair, np.float32)
+    filtered = guided_filter(guide, plane, _WINDOW, _EDGE)
+    fine = np.clip((filtered - np.float32(0.28)) / np.float32(0.6), 0, 1)
+    # Beside the skin, darker hair is separated from it by brightness, strand by strand.
+    grey, dark = luma(guide) * 255, float(scene.appearance.hair.mean())
+    bright = 0.95 * float(scene.appearance.skin.mean())
     inner = np.clip((cv2.blur(fine, (_RIM, _RIM)) - np.float32(0.75)) / np.float32(0.2), 0, 1)
-    skin = cv2.resize(together(scene.regions, SKIN), (half, half), interpolation=cv2.INTER_AREA)
+    skin = cv2.resize(group_probability(scene.regions, SKIN), half, interpolation=cv2.INTER_AREA)
     beside = np.clip(4 * cv2.blur(skin, (_RIM, _RIM)), 0, 1) * (1 - inner)
-    told = beside * np.float32(np.clip((bright - 1.5 * dark) / (0.3 * bright), 0, 1))
-    told *= np.clip(3 * plane, 0, 1)
+    refined = beside * np.float32(np.clip((bright - 1.5 * dark) / (0.3 * bright), 0, 1))
+    refined *= np.clip(3 * plane, 0, 1)
     matte = np.clip((bright - grey) / max(bright - 1.2 * dark, 8.0), 0, 1)
-    fine += told * (matte - fine)
+    fine += refined * (matte - fine)
     full, near = (
         cv2.resize(p.astype(np.float32), (scene.side, scene.side), interpolation=cv2.INTER_LINEAR)
-        for p in (fine, told)
+        for p in (fine, refined)
     )
-    return np.maximum(full, np.float32(0.35) * scene.region(*BROWS)), np.asarray(near, np.float32)
+    mask = np.maximum(full, np.float32(0.35) * scene.region_mask(*BROWS))
+    return mask, np.asarray(near, np.float32)
 
 
-def pale(out: Array32, scene: Scene, strength: float) -> None:
-    """Lightens skin and takes colour out of it, in place; below 0 it tans. Eyes, lips, brows and hair stay."""
-    mask = scene.region(*SKIN, *NECK, *EARS)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.5) * (1 - scene.before)
-    grey = grey_of(out)
-    room = np.clip(1 - grey / np.float32(255), 0, 1)
+def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:
+    """Lighten and desaturate the skin, in place; a negative strength tans it.
+
+    Eyes, lips, brows and hair stay unchanged.
+    """
+    mask = scene.region_mask(*SKIN, *NECK, *EARS)
+    mask = cv2.GaussianBlur(mask, (0, 0), 1.5) * (1 - scene.occlusion)
+    grey = luma(out)
     amount = np.float32(strength)
-    bright = (
-        grey * np.exp(amount * np.float32(0.42) * room)
-        if strength > 0
-        else grey * np.exp(amount * np.float32(0.28))
-    )
-    kept = np.float32(np.exp(-0.58 * strength)) if strength > 0 else np.float32(1 - 0.12 * strength)
+    if strength > 0:
+        headroom = np.clip(1 - grey / np.float32(255), 0, 1)
+        bright = grey * np.exp(amount * np.float32(0.42) * headroom)
+        saturation = np.float32(np.exp(-0.58 * strength))
+    else:
+        bright = grey * np.exp(amount * np.float32(0.28))
+        saturation = np.float32(1 - 0.12 * strength)
     cool = np.array([-0.012, 0.002, 0.014], np.float32) * amount
-    wanted = bright[..., None] * (1 + kept * (out / np.maximum(grey, 1)[..., None] - 1) + cool)
+    chroma = out / np.maximum(grey, 1)[..., None] - 1
+    wanted = bright[..., None] * (1 + saturation * chroma + cool)
     out += mask[..., None] * (wanted - out)

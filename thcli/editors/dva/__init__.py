@@ -1,1 +1,4 @@
-"""Diffusion Video Autoencoders (Kim et al. 2023): one identity for a clip, landmarks and a noise image for each frame."""
+"""Diffusion Video Autoencoders (Kim et al. 2023).
+
+A clip has one identity; each frame has landmarks and a noise image.
+"""

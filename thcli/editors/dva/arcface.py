@@ -1,4 +1,7 @@
-"""Who a face is, to DVA: ArcFace's IR-SE50 as TreB1eN published it, on RGB in [-1, 1] of an FFHQ crop."""
+"""Identity encoder of DVA: ArcFace's IR-SE50 as TreB1eN published it.
+
+Its input is RGB in [-1, 1] of an FFHQ crop.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LENGTH = 512
-GROUPS = (
-    (64, 3),
-    (128, 4),
-    (256, 14),
-    (512, 3),
-)  # channels, blocks; the first block of each halves the map
+# Channels and blocks of each stage; the first block of a stage halves the map.
+GROUPS = ((64, 3), (128, 4), (256, 14), (512, 3))
 SQUEEZE = 16
-INSIDE, SIDE = 256, 112  # pixels of the crop that is cut from, and of what the network sees
+CROP_SIZE, SIDE = 256, 112  # pixels of the crop, and of the network's input
 ROWS, COLUMNS = slice(35, 223), slice(32, 220)
 
 
-class Gate(nn.Module):
-    """Squeeze and excitation: every channel times a share that all of them decide."""
+class SqueezeExcitation(nn.Module):
+    """Squeeze-and-excitation: scales each channel by a gate computed from all channel means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -26,27 +25,31 @@ class Gate(nn.Module):
         self.fc2 = nn.Conv2d(channels // SQUEEZE, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        share: Tensor = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
-        return x * share
+        gate: Tensor = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
+        return x * gate
 
 
 class Block(nn.Module):
-    """Norm, two convolutions, gate, beside the way through; nothing after the sum."""
+    """Residual block of norm, two convolutions and squeeze-and-excitation.
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    There is no activation after the sum.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)
-        if before != after:
+        if in_channels != out_channels:
             self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
             )
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(before),
-            nn.Conv2d(before, after, 3, 1, 1, bias=False),
-            nn.PReLU(after),
-            nn.Conv2d(after, after, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(after),
-            Gate(after),
+            nn.BatchNorm2d(in_channels),
+            nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=False),
+            nn.PReLU(out_channels),
+            nn.Conv2d(out_channels, out_channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            SqueezeExcitation(out_channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,7 +58,7 @@ class Block(nn.Module):
 
 
 class IrSe50(nn.Module):
-    """(B, 3, 112, 112) -> (B, 512), of any length."""
+    """Backbone that maps (B, 3, 112, 112) to (B, 512), not normalised."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,11 +73,11 @@ class IrSe50(nn.Module):
             nn.Linear(flat, LENGTH),
             nn.BatchNorm1d(LENGTH),
         )
-        blocks, before = [], 64
+        blocks, in_channels = [], 64
         for channels, count in GROUPS:
             for number in range(count):
-                blocks.append(Block(before, channels, 1 if number else 2))
-                before = channels
+                blocks.append(Block(in_channels, channels, 1 if number else 2))
+                in_channels = channels
         self.body = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,21 +86,21 @@ class IrSe50(nn.Module):
 
 
 class IdentityNet(nn.Module):
-    """Pictures -> identities."""
+    """Network that maps images to identities."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = IrSe50()
 
-    def unscaled(self, pictures: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [-1, 1] -> (B, 512), before they are brought to unit length."""
-        if pictures.shape[2] != INSIDE:
-            pictures = F.adaptive_avg_pool2d(pictures, INSIDE)
-        out: Tensor = self.backbone(F.adaptive_avg_pool2d(pictures[:, :, ROWS, COLUMNS], SIDE))
+    def encode_unnormalized(self, images: Tensor) -> Tensor:
+        """Map (B, 3, H, W) RGB in [-1, 1] to (B, 512) before normalisation."""
+        if images.shape[2] != CROP_SIZE:
+            images = F.adaptive_avg_pool2d(images, CROP_SIZE)
+        out: Tensor = self.backbone(F.adaptive_avg_pool2d(images[:, :, ROWS, COLUMNS], SIDE))
         return out
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [-1, 1] -> (B, 512) of unit length."""
-        found = self.unscaled(pictures).float()
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, 3, H, W) RGB in [-1, 1] to (B, 512) of unit length."""
+        found = self.encode_unnormalized(images).float()
         length: Tensor = found.norm(dim=1, keepdim=True)
         return found / length

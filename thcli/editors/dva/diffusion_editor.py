@@ -1,4 +1,4 @@
-"""What DVA's editors share: pictures to x_T and back in batches, given the faces that they show; a frame's trail for text edits."""
+"""Common base of DVA's editors: batched inversion and decoding, trajectories for text edits."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.samplers import Denoiser
 from thcli.diffusion.schedule import Schedule
 from thcli.editors.dva import sampling
-from thcli.editors.shared.trajectory import Mask, Trail
-from thcli.engines.shared.networks.compute import Computing
-from thcli.engines.shared.networks.engine import as_unit, images_from_tensor
+from thcli.editors.shared.trajectory import Mask, Trajectory
+from thcli.engines.shared.networks.compute import TorchBackend
+from thcli.engines.shared.networks.engine import images_from_tensor, to_unit_image
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is known of pictures (B, 3, S, S) when it is known whose faces they show, and how they move.
+class ConditionedDenoiser:
+    """Denoiser conditioned on the identities and landmarks of a batch of images (B, 3, S, S).
 
-    walker: the network told so.  painting: (B, 3, S, S) in [-1, 1], what that alone says of them: what is diffused is what it leaves, in
-    units of `scale`; None where the pictures themselves are diffused.
+    base_image: (B, 3, S, S) in [-1, 1], an image decoded from the condition alone. What is diffused
+    is the residual to it, in units of `scale`. None where the images themselves are diffused.
     """
 
-    walker: Denoiser
-    painting: Tensor | None = None
+    denoiser: Denoiser
+    base_image: Tensor | None = None
     scale: float = 1.0
 
-    def clean(self, pictures: Tensor) -> Tensor:
-        """What of pictures is diffused."""
-        return pictures if self.painting is None else (pictures - self.painting) / self.scale
+    def to_residual(self, images: Tensor) -> Tensor:
+        """Return the part of the images that is diffused."""
+        return images if self.base_image is None else (images - self.base_image) / self.scale
 
-    def pictures(self, x: Tensor) -> Tensor:
-        """The inverse of `clean`."""
-        return x if self.painting is None else self.painting + self.scale * x
+    def from_residual(self, x: Tensor) -> Tensor:
+        """Return images from their diffused part; the inverse of `to_residual`."""
+        return x if self.base_image is None else self.base_image + self.scale * x
 
 
-class Diffusing(Computing, ABC):
-    """The half of an Editor that follows from what is told of faces. Stateless between calls; x_T and pictures are kept of a batch alone.
+class DiffusionEditor(TorchBackend, ABC):
+    """Base of an Editor whose subclasses condition a denoiser. It keeps no state between calls.
 
-    units: the lengths of the parts of an identity that are each of unit length.  table, sampler: the steps that are taken and how, the
-    editor's own where EditorOptions do not say.
+    part_lengths: lengths of the parts of an identity, each of which has unit norm.
+    table, sampler: the diffusion steps; the editor's own where EditorOptions are silent.
     """
 
     template: Template = "ffhq"
-    units: tuple[int, ...]
+    part_lengths: tuple[int, ...]
     crop_size: int
 
     def __init__(
@@ -61,9 +61,17 @@ class Diffusing(Computing, ABC):
         sampler: EditSampler,
         spaced: Callable[[int], Schedule] = sampling.schedule,
     ) -> None:
-        """steps, sampler: what is usual for this editor.  spaced: a number of steps -> which of the thousand.
+        """Set up the device and the diffusion steps.
 
-        Raises DeviceError, UsageError for a number of steps that is not possible.
+        Args:
+            run: device, precision and batch size.
+            options: steps and sampler of the user, or None.
+            steps, sampler: defaults of this editor.
+            spaced: maps a number of steps to a subset of the thousand.
+
+        Raises:
+            DeviceError: when the device is not available.
+            UsageError: for an impossible number of steps.
         """
         super().__init__(run)
         self.options = options or EditorOptions()
@@ -71,80 +79,99 @@ class Diffusing(Computing, ABC):
         self.table = spaced(self.options.steps or steps)
 
     @abstractmethod
-    def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
-        """identity: (1, I).  landmarks: (B, L).  table: the steps of the way to noise, and of the way back."""
+    def condition(
+        self, identity: Tensor, landmarks: Tensor, table: Schedule
+    ) -> ConditionedDenoiser:
+        """Return the denoiser for one identity and B frames.
+
+        Args:
+            identity: (1, I).
+            landmarks: (B, L).
+            table: steps of the inversion and of the decoding.
+        """
 
     @abstractmethod
-    def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
-        """Identity (1, I) and landmarks (1, L) of one crop, on the device, and its face's region (1, 1, S, S) in 0..1."""
+    def encode_crop(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
+        """Return identity (1, I), landmarks (1, L) and face mask (1, 1, S, S) in 0..1 of one crop.
+
+        All are on the device.
+        """
 
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
-        """x_T (N, 3, S, S) of crops that show this identity (I,), the clip's mean, with these landmarks (N, L)."""
+        """Return x_T (N, 3, S, S) of crops.
+
+        Args:
+            crops: N crops.
+            identity: (I,) mean of the clip.
+            landmarks: (N, L).
+        """
         found = []
         for here in self.batches(len(crops)):
-            with self.computing():
-                told = self._told(identity, landmarks[here])
-                clean = told.clean(self.tensor(crops[here], self.crop_size))
-                found.append(array(sampling.up(told.walker, clean, self.sampler)))
+            with self.inference():
+                conditioned = self._condition(identity, landmarks[here])
+                residual = conditioned.to_residual(self.tensor(crops[here], self.crop_size))
+                latents = sampling.to_latents(conditioned.denoiser, residual, self.sampler)
+                found.append(to_numpy(latents))
         return np.concatenate(found)
 
     def decode(self, latents: Array32, identity: Array32, landmarks: Array32) -> list[Image]:
-        """Crops (S, S, 3) of x_T (N, 3, S, S) with an identity (I,), edited or not, and landmarks (N, L)."""
+        """Return crops (S, S, 3) of x_T (N, 3, S, S) with an identity (I,) and landmarks (N, L)."""
         out: list[Image] = []
         for here in self.batches(len(latents)):
-            with self.computing():
-                told = self._told(identity, landmarks[here])
+            with self.inference():
+                conditioned = self._condition(identity, landmarks[here])
                 x = torch.from_numpy(latents[here]).to(self.device)
-                made = told.pictures(sampling.down(told.walker, x, self.sampler))
-                out += images_from_tensor((made + 1) / 2)
+                residual = sampling.from_latents(conditioned.denoiser, x, self.sampler)
+                out += images_from_tensor((conditioned.from_residual(residual) + 1) / 2)
         return out
 
-    def trail(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trail:
-        """See `blocks.trail.Steerable`: the published program's pairs, x_t at each of a few steps."""
+    def trajectory(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trajectory:
+        """Return the trajectory of one frame; see `editors.shared.trajectory.SteerableEditor`.
+
+        As in the published program it holds x_t at each of a few steps.
+        """
         table = sampling.schedule(steps)
-        with torch.no_grad(), self.steering():
-            start, points, shown = self.seen(crop, face)
-            own = self.told(start, points, table)
-            clean = own.clean(self.tensor([crop], self.crop_size))
-            kept = torch.cat(
-                sampling.trail(own.walker, sampling.up(own.walker, clean, "ddim"))
-            ).float()
-            before = own.pictures(kept[1:]).float()
+        with torch.no_grad(), self.autocast():
+            start, landmarks, face_mask = self.encode_crop(crop, face)
+            own = self.condition(start, landmarks, table)
+            residual = own.to_residual(self.tensor([crop], self.crop_size))
+            latents = sampling.to_latents(own.denoiser, residual, "ddim")
+            steps_down = torch.cat(sampling.trajectory(own.denoiser, latents)).float()
+            images = own.from_residual(steps_down[1:]).float()
 
-        def after(identity: Tensor) -> Tensor:
-            with self.steering():
-                told = self.told(identity, points, table)
-                return told.pictures(sampling.one_step_each(told.walker, kept[:-1]))
+        def render(identity: Tensor) -> Tensor:
+            with self.autocast():
+                conditioned = self.condition(identity, landmarks, table)
+                residuals = sampling.step_each(conditioned.denoiser, steps_down[:-1])
+                return conditioned.from_residual(residuals)
 
-        return Trail(start, before, shown if mask is None else self._mask(mask), after)
+        shown = face_mask if mask is None else self._resize_mask(mask)
+        return Trajectory(start, images, shown, render)
 
-    def _told(self, identity: Array32, landmarks: Array32) -> Told:
-        who, how = (
+    def _condition(self, identity: Array32, landmarks: Array32) -> ConditionedDenoiser:
+        vector, points = (
             torch.from_numpy(np.asarray(a, np.float32)).to(self.device)
             for a in (identity[None], landmarks)
         )
-        return self.told(who, how, self.table)
+        return self.condition(vector, points, self.table)
 
-    def _mask(self, mask: Mask) -> Tensor:
-        """(1, 1, S, S) in 0..1 of a crop's region (S, S)."""
-        whole = (
-            torch.from_numpy(np.ascontiguousarray(mask)).to(self.device)[None, None].float() / 255
-        )
-        return F.interpolate(
-            whole, (self.crop_size, self.crop_size), mode="bilinear", antialias=True
-        )
+    def _resize_mask(self, mask: Mask) -> Tensor:
+        """Resize a face mask (H, W), 255 on the face, to (1, 1, S, S) in 0..1."""
+        whole = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device)[None, None]
+        size = (self.crop_size, self.crop_size)
+        return F.interpolate(whole.float() / 255, size, mode="bilinear", antialias=True)
 
     def tensor(self, crops: Sequence[Image], side: int) -> Tensor:
-        """Crops of any size -> (B, 3, side, side) in [-1, 1]."""
-        pixels = torch.from_numpy(np.stack([as_unit(crop, side) for crop in crops]))
+        """Convert crops of any size to (B, 3, side, side) in [-1, 1]."""
+        pixels = torch.from_numpy(np.stack([to_unit_image(crop, side) for crop in crops]))
         return pixels.to(self.device).permute(0, 3, 1, 2).contiguous() * 2 - 1
 
     def batches(self, count: int) -> Iterator[slice]:
-        """So many pictures, as many at a time as are computed together."""
+        """Return slices that cover `count` images, one computing batch each."""
         return (slice(first, first + self.batch) for first in range(0, count, self.batch))
 
 
-def array(values: Tensor) -> Array32:
-    """On the CPU, in numpy."""
+def to_numpy(values: Tensor) -> Array32:
+    """Return the values as float32 in numpy."""
     found: Array32 = values.float().cpu().numpy()
     return found

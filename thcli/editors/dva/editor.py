@@ -1,4 +1,4 @@
-"""Diffusion Video Autoencoders as an Editor: one identity for a clip, landmarks and x_T a frame."""
+"""Backend dva: Diffusion Video Autoencoders as published."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from thcli.core.options import EditorOptions, RunOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.diffusion.schedule import Schedule
 from thcli.editors.dva import sampling
-from thcli.editors.dva.arcface import INSIDE, LENGTH
-from thcli.editors.dva.diffusion_editor import Diffusing, Told, array
+from thcli.editors.dva.arcface import CROP_SIZE, LENGTH
+from thcli.editors.dva.diffusion_editor import ConditionedDenoiser, DiffusionEditor, to_numpy
 from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.network import NoiseEstimator
 from thcli.editors.dva.parsing import BACKGROUND, VIDEO_BACKGROUND
-from thcli.editors.shared.trajectory import fingerprint
+from thcli.editors.shared.trajectory import hash_weights
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.faces.adapters.common import check_licence
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "dva"
 ENCODER = "encoder."
-STEPS = 100  # the published program takes all thousand
+STEPS = 100  # the published program uses all thousand
 
 
-class Dva(Diffusing):
-    """An Editor. Identities (N, 512) of unit length, landmarks (N, 102) in 0..1."""
+class Dva(DiffusionEditor):
+    """Editor with identities (N, 512) of unit length and landmarks (N, 102) in 0..1."""
 
-    units = (LENGTH,)
+    part_lengths = (LENGTH,)
 
     def __init__(
         self,
@@ -39,62 +40,80 @@ class Dva(Diffusing):
         run: RunOptions,
         options: EditorOptions | None = None,
     ) -> None:
-        """Raises DeviceError when the device is not there, UsageError for a number of steps that no stride of the thousand gives."""
+        """Set up the networks.
+
+        Raises:
+            DeviceError: when the device is not available.
+            UsageError: for a number of steps that no stride of the thousand gives.
+        """
         super().__init__(run, options, STEPS, "ddim")
-        self.fingerprint = fingerprint(encoder.linear)
-        self.network, self.encoder = self.ready(network), self.ready(encoder)
+        self.fingerprint = hash_weights(encoder.linear)
+        self.network, self.encoder = self.prepare(network), self.prepare(encoder)
         self.crop_size = network.shape.size
 
     def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]:
-        """Read of the crops alone: faces are not looked at."""
+        """Encode crops alone; `faces` are not used."""
         found: list[tuple[Array32, Array32]] = []
         for here in self.batches(len(crops)):
-            with self.computing():
-                pictures = self.tensor(crops[here], INSIDE)
+            with self.inference():
+                images = self.tensor(crops[here], CROP_SIZE)
                 found.append(
-                    (array(self.encoder.idnet(pictures)), array(self.encoder.lndnet(pictures)))
+                    (to_numpy(self.encoder.idnet(images)), to_numpy(self.encoder.lndnet(images)))
                 )
         identities, landmarks = zip(*found, strict=True)
         return np.concatenate(identities), np.concatenate(landmarks)
 
-    def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
-        """The noise estimator with z_face."""
-        return Told(
-            sampling.denoiser(self.network, self.encoder.face(identity, landmarks).float(), table)
-        )
+    def condition(
+        self, identity: Tensor, landmarks: Tensor, table: Schedule
+    ) -> ConditionedDenoiser:
+        """Return the noise estimator conditioned on z_face."""
+        face = self.encoder.encode_face(identity, landmarks).float()
+        return ConditionedDenoiser(sampling.condition_denoiser(self.network, face, table))
 
-    def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
-        """As `encode`; the face region is the plain one."""
-        inside = self.tensor([crop], INSIDE)
-        identity, points = self.encoder.idnet(inside).float(), self.encoder.lndnet(inside).float()
-        return identity, points, self.encoder.bgnet(inside, BACKGROUND)
+    def encode_crop(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode one crop as `encode` does; the face mask keeps ears, neck and hair."""
+        image = self.tensor([crop], CROP_SIZE)
+        identity = self.encoder.idnet(image).float()
+        landmarks = self.encoder.lndnet(image).float()
+        return identity, landmarks, self.encoder.bgnet(image, BACKGROUND)
 
     def masks(
         self, crops: Sequence[Image], background: tuple[int, ...] = VIDEO_BACKGROUND
     ) -> list[Image]:
-        """Where the published program lays the edited crop over the frame: (256, 256) each, 255 on the face, else 0."""
+        """Return the masks within which the published program pastes the crop.
+
+        Each is (256, 256) uint8, 255 on the face, else 0.
+        """
         out: list[Image] = []
         for here in self.batches(len(crops)):
-            with self.computing():
-                found = self.encoder.bgnet(self.tensor(crops[here], INSIDE), background)
+            with self.inference():
+                found = self.encoder.bgnet(self.tensor(crops[here], CROP_SIZE), background)
                 out += list((found[:, 0] * 255).to(torch.uint8).cpu().numpy())
         return out
 
 
-def together(identities: Array32) -> Array32:
-    """The clip's identity (512,) of those of all its frames (N, 512): their mean, not brought to unit length (z_id,rep)."""
+def mean_identity(identities: Array32) -> Array32:
+    """Average the identities (N, 512) of all frames to z_id,rep (512,), which is not normalised."""
     return np.asarray(identities.mean(0), np.float32)
 
 
 def load(run: RunOptions, options: EditorOptions | None = None) -> Dva:
-    """The published checkpoint. Raises WeightsError when it is not here, is another model's, or --licence refuses it."""
+    """Load the published checkpoint.
+
+    Raises WeightsError when it is absent, another model's, or refused by --licence.
+    """
     check_licence(WEIGHTS, run.licence)
     network, encoder = assemble(load_tensors(WEIGHTS, offline=run.offline), WEIGHTS)
     return Dva(network, encoder, run, options)
 
 
 def assemble(tensors: Mapping[str, Tensor], where: str) -> tuple[NoiseEstimator, Encoder]:
-    """The networks of a checkpoint's moving average, prefix taken off; strictly. where: its name, for messages."""
+    """Build the networks from a checkpoint's moving average, with strict keys.
+
+    Args:
+        tensors: the checkpoint, prefix removed.
+        where: its name, for messages.
+    """
     own = {key: value for key, value in tensors.items() if not key.startswith(ENCODER)}
     encoder = {
         key.removeprefix(ENCODER): value
@@ -102,3 +121,8 @@ def assemble(tensors: Mapping[str, Tensor], where: str) -> tuple[NoiseEstimator,
         if key.startswith(ENCODER)
     }
     return load_state(NoiseEstimator(), own, where), load_state(Encoder(), encoder, where)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the networks."""
+    assemble(checkpoint.tensors(), checkpoint.name)

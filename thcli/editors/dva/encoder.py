@@ -1,4 +1,4 @@
-"""What DVA sees of a picture: who it is, how it moves, where the face is; and the face as the noise estimator is told it."""
+"""Encoders of DVA: identity, landmarks, face mask, and their projection to z_face."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ FACE = 512
 
 
 class Encoder(nn.Module):
-    """The four groups below `encoder.` of a checkpoint. Pictures: (B, 3, 256, 256) RGB in [-1, 1], FFHQ's crop.
+    """The four groups below `encoder.` of a checkpoint.
 
-    Only `linear` is trained for DVA: the paper's MLP is one layer.
+    Images are (B, 3, 256, 256) RGB in [-1, 1], in FFHQ's crop. DVA trains only `linear`: the
+    paper's MLP is one layer.
     """
 
     def __init__(self) -> None:
@@ -24,11 +25,16 @@ class Encoder(nn.Module):
         self.idnet, self.lndnet, self.bgnet = IdentityNet(), LandmarkNet(), ParsingNet()
         self.linear = nn.Linear(arcface.LENGTH + landmarks.LENGTH, FACE)
 
-    def face(self, identity: Tensor, points: Tensor) -> Tensor:
-        """z_face (B, 512) of identities (B or 1, 512) and landmarks (B, 102)."""
+    def encode_face(self, identity: Tensor, points: Tensor) -> Tensor:
+        """Return z_face (B, 512) of identities (B or 1, 512) and landmarks (B, 102)."""
         out: Tensor = self.linear(torch.cat([identity.expand(len(points), -1), points], 1))
         return out
 
-    def forward(self, pictures: Tensor, moving: Tensor | None = None) -> Tensor:
-        """z_face (B, 512) of pictures; moving: others whose landmarks are taken in place of their own."""
-        return self.face(self.idnet(pictures), self.lndnet(pictures if moving is None else moving))
+    def forward(self, images: Tensor, driving: Tensor | None = None) -> Tensor:
+        """Return z_face (B, 512) of images (B, 3, 256, 256).
+
+        driving: images whose landmarks replace those of `images`.
+        """
+        return self.encode_face(
+            self.idnet(images), self.lndnet(images if driving is None else driving)
+        )

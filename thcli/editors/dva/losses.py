@@ -1,4 +1,7 @@
-"""What DVA is trained by: L_simple, and L_reg, which leaves to the noise only what the face does not say (Kim et al. 2023, eq. 4 and 5)."""
+"""Training losses of DVA: L_simple and L_reg (Kim et al. 2023, eq. 4 and 5).
+
+L_reg leaves to the noise only what the face does not determine.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,50 @@ from thcli.editors.dva.network import NoiseEstimator
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """simple, regular: (B,).  faces: x0 as each of the two noises lets it be guessed, within the mask, (B, 3, H, W)."""
+    """Losses of a batch.
+
+    simple, regularization: (B,).
+    faces: x0 predicted from each of the two noises, within the mask, (B, 3, H, W).
+    """
 
     simple: Tensor
-    regular: Tensor
+    regularization: Tensor
     faces: tuple[Tensor, Tensor]
 
     @property
     def total(self) -> Tensor:
-        return self.simple.mean() + self.regular.mean()
+        return self.simple.mean() + self.regularization.mean()
 
 
-def losses(
+def compute_losses(
     network: NoiseEstimator,
     table: Schedule,
-    pictures: Tensor,
+    images: Tensor,
     face: Tensor,
     mask: Tensor,
     index: Tensor,
     noises: tuple[Tensor, Tensor],
 ) -> Losses:
-    """Of pictures (B, 3, H, W) in [-1, 1] whose faces are z_face (B, 512) and lie in mask (B, 1, H, W), at steps index (B,), noised twice.
+    """Compute both losses of images that are noised twice.
 
-    L_simple: mean |noise - guess|, of both.  L_reg: mean |difference of the two guessed faces|, over all pixels; x0 is not clipped.
+    L_simple is the mean |noise - prediction| of both. L_reg is the mean |difference| of the two
+    predicted faces over all pixels; x0 is not clipped.
+
+    Args:
+        network: noise estimator.
+        table: schedule.
+        images: (B, 3, H, W) in [-1, 1].
+        face: z_face (B, 512).
+        mask: (B, 1, H, W), 1 on the face.
+        index: (B,) step.
+        noises: two of (B, 3, H, W).
     """
-    told = torch.from_numpy(table.timesteps).to(index.device)[index]
+    timesteps = torch.from_numpy(table.timesteps).to(index.device)[index]
     simple, faces = [], []
     for noise in noises:
-        noisy = process.diffuse(table, pictures, index, noise)
-        guess = network(noisy, told, face)
-        simple.append((noise - guess).abs().mean((1, 2, 3)))
-        faces.append(mask * process.to_x0(table, noisy, index, guess, "eps"))
+        noisy = process.diffuse(table, images, index, noise)
+        predicted = network(noisy, timesteps, face)
+        simple.append((noise - predicted).abs().mean((1, 2, 3)))
+        faces.append(mask * process.predict_x0(table, noisy, index, predicted, "eps"))
     first, second = faces
     return Losses(simple[0] + simple[1], (first - second).abs().mean((1, 2, 3)), (first, second))

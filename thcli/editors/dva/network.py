@@ -1,6 +1,6 @@
-"""The conditional noise estimator of Diffusion Video Autoencoders, under the keys of its checkpoint.
+"""Noise estimator of Diffusion Video Autoencoders, under the keys of its checkpoint.
 
-Source: Kim et al. 2023; the layout is that of man805/Diffusion-Video-Autoencoders (facts, not code).
+Source: Kim et al. 2023; the layout follows man805/Diffusion-Video-Autoencoders.
 """
 
 from __future__ import annotations
@@ -11,17 +11,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thcli.diffusion.blocks import Resample, Residual, norm, sinusoid, zeroed
-from thcli.diffusion.unet import UNet, UNetShape
+from thcli.diffusion.blocks import (
+    Resample,
+    ResidualBlock,
+    group_norm,
+    sinusoidal_embedding,
+    zero_init,
+)
+from thcli.diffusion.unet import UNet, UNetConfig
 
-ONE_HEAD = 1 << 20  # channels a head: more than there are anywhere
+ONE_HEAD = 1 << 20  # channels per head; more than any level has
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """size: pixels of a picture's side.  width: of the U-Net's first level, times `times` for each.  blocks: residual blocks a level.
+class NoiseEstimatorShape:
+    """Sizes of the U-Net.
 
-    attention: factors of downsampling with attention.  embedding: numbers of the time's and of the face's embedding.
+    size: side of an image, pixels.
+    width: of the first level, times `times` for each level.
+    blocks: residual blocks of a level.
+    attention: downsampling factors with attention.
+    embedding: length of the time and face embeddings.
     """
 
     size: int = 256
@@ -33,53 +43,54 @@ class Shape:
     dropout: float = 0.1
 
 
-OFFICIAL = Shape()
+OFFICIAL = NoiseEstimatorShape()
 
 
-class TwiceModulated(Residual):
-    """Two norms after the first convolution, each before one of its own: the first embedding (time) moves one, the second (the face) the other.
+class TwiceModulated(ResidualBlock):
+    """Residual block with two modulated norms after its first convolution.
 
-    # differs from ADM and DiffAE: there both embeddings move one norm, before one convolution.
+    Each norm precedes a convolution of its own: the first embedding (time) modulates one, the
+    second (face) the other.
+    # differs from ADM and DiffAE: there both embeddings modulate one norm, before one convolution.
     """
 
     def __init__(
         self,
-        inside: int,
+        in_channels: int,
         out: int,
         embeds: Mapping[str, int],
         *,
         dropout: float = 0.0,
         resample: Resample = "",
     ) -> None:
-        super().__init__(inside, out, embeds, dropout=dropout, resample=resample)
-        first = (norm(out), nn.SiLU(), nn.Conv2d(out, out, 3, padding=1))
+        super().__init__(in_channels, out, embeds, dropout=dropout, resample=resample)
+        first = (group_norm(out), nn.SiLU(), nn.Conv2d(out, out, 3, padding=1))
         second = (
-            norm(out),
+            group_norm(out),
             nn.SiLU(),
             nn.Dropout(dropout),
-            zeroed(nn.Conv2d(out, out, 3, padding=1)),
+            zero_init(nn.Conv2d(out, out, 3, padding=1)),
         )
         self.out_layers = nn.Sequential(*first, *second)
 
     def forward(self, x: Tensor, embeds: Sequence[Tensor]) -> Tensor:
-        """x (B, C, H, W); embeds: (B, width) of time and of the face."""
+        """Map x (B, C, H, W); embeds: (B, width) of time and of the face."""
         layers = self.out_layers
-        h = self.in_layers[2](self._resampled(self.in_layers[1](self.in_layers[0](x))))
-        h = layers[2](layers[1](self._moved(layers[0](h), 0, embeds)))
-        h = layers[6](layers[5](layers[4](self._moved(layers[3](h), 1, embeds))))
-        out: Tensor = self.skip_connection(self._resampled(x)) + h
+        h = self.in_layers[2](self._resample(self.in_layers[1](self.in_layers[0](x))))
+        h = layers[2](layers[1](self._modulate(layers[0](h), 0, embeds)))
+        h = layers[6](layers[5](layers[4](self._modulate(layers[3](h), 1, embeds))))
+        out: Tensor = self.skip_connection(self._resample(x)) + h
         return out
 
-    def _moved(self, h: Tensor, which: int, embeds: Sequence[Tensor]) -> Tensor:
-        """Scaled and shifted as that embedding says."""
-        scale, shift = self.get_submodule(self.names[which])(embeds[which])[..., None, None].chunk(
-            2, 1
-        )
+    def _modulate(self, h: Tensor, which: int, embeds: Sequence[Tensor]) -> Tensor:
+        """Scale and shift the features by an embedding."""
+        modulation = self.get_submodule(self.embedding_names[which])(embeds[which])
+        scale, shift = modulation[..., None, None].chunk(2, 1)
         return torch.addcmul(shift, h, 1 + scale)
 
 
 class TimeEmbedding(nn.Module):
-    """The step's sinusoid through two layers. Its key holds its name twice, as published."""
+    """Sinusoidal step embedding through two layers. Its key repeats its name, as published."""
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
@@ -89,30 +100,34 @@ class TimeEmbedding(nn.Module):
         )
 
     def forward(self, timesteps: Tensor) -> Tensor:
-        """(B,) -> (B, embedding)."""
-        out: Tensor = self.time_embed(sinusoid(timesteps, self.width))
+        """Map steps (B,) to (B, embedding)."""
+        out: Tensor = self.time_embed(sinusoidal_embedding(timesteps, self.width))
         return out
 
 
 class NoiseEstimator(UNet):
-    """The noise in x_t, given the face that the picture shows."""
+    """U-Net that estimates the noise in x_t, given z_face."""
 
-    # The way to noise and back multiplies rounding by up to 150: Winograd's is too much for it, and so is that of torch's group norm
-    # over channels-last memory, fifty times the other's.
+    # Inversion and sampling amplify rounding errors up to 150 times. Those of Winograd convolutions
+    # are too large, and so are those of torch's group norm in channels-last memory, which are 50
+    # times those in contiguous memory.
     VERBATIM = True
 
-    def __init__(self, shape: Shape = OFFICIAL) -> None:
-        trunk = UNetShape(
+    def __init__(self, shape: NoiseEstimatorShape = OFFICIAL) -> None:
+        config = UNetConfig(
             3, 3, shape.width, shape.times, shape.blocks, shape.attention, ONE_HEAD, shape.dropout
         )
-        super().__init__(
-            trunk,
-            {"emb_layers": shape.embedding, "cond_emb_layers": shape.embedding},
-            TwiceModulated,
-        )
+        embeddings = {"emb_layers": shape.embedding, "cond_emb_layers": shape.embedding}
+        super().__init__(config, embeddings, TwiceModulated)
         self.shape = shape
         self.time_embed = TimeEmbedding(shape.width, shape.embedding)
 
     def forward(self, x: Tensor, timesteps: Tensor, face: Tensor) -> Tensor:
-        """x (B, 3, H, W), sides multiples of 32; timesteps (B,) of the thousand; face: z_face (B, embedding) -> (B, 3, H, W)."""
-        return self.trunk(x, (self.time_embed(timesteps), face))
+        """Estimate the noise (B, 3, H, W).
+
+        Args:
+            x: (B, 3, H, W), sides multiples of 32.
+            timesteps: (B,) of the thousand.
+            face: z_face (B, embedding).
+        """
+        return self.forward_unet(x, (self.time_embed(timesteps), face))

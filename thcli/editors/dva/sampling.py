@@ -1,6 +1,7 @@
-"""DVA's diffusion: a thousand linear steps, of which evenly many are taken; deterministic both ways.
+"""Deterministic diffusion of DVA on a thousand linear steps, or an even subset of them.
 
-Going up leaves the last step out and clips x0 as going down does, so x_T is not pure noise and a picture comes back only nearly.
+Inversion leaves the last step out and clips x0 as sampling does. Therefore x_T is not pure noise,
+and an image is reconstructed only approximately.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from thcli.diffusion.samplers import (
     sample_ddim,
     sample_dpmpp,
 )
-from thcli.diffusion.schedule import Schedule, by_snr, linear, strided
+from thcli.diffusion.schedule import Schedule, linear_schedule, steps_by_snr, strided_steps
 from thcli.editors.dva.network import NoiseEstimator
 
 STEPS = 1000
@@ -28,65 +29,83 @@ STEPS = 1000
 
 @cache
 def schedule(steps: int) -> Schedule:
-    """The thousand steps, or every so many of them ("ddimN"). Raises UsageError for a number that no stride gives."""
-    return linear(STEPS).respaced(strided(steps, STEPS))
+    """Return the thousand steps, or an even subset ("ddimN").
+
+    Raises UsageError for a number of steps that no stride gives.
+    """
+    return linear_schedule(STEPS).respace(strided_steps(steps, STEPS))
 
 
 @cache
-def schedule_by_noise(steps: int) -> Schedule:
-    """At most so many of the thousand, the first and the last among them, at even distances of log SNR: what walkers of second order want."""
-    whole = linear(STEPS)
+def schedule_by_snr(steps: int) -> Schedule:
+    """Return at most `steps` of the thousand at even distances of log SNR, both ends included.
+
+    Solvers of second order need this spacing.
+    """
+    whole = linear_schedule(STEPS)
     ends = [math.exp(-float(whole.log_snr[end])) for end in (-1, 0)]
-    return whole.respaced(by_snr(whole, steps, *ends))
+    return whole.respace(steps_by_snr(whole, steps, *ends))
 
 
-def denoiser(network: NoiseEstimator, face: Tensor, table: Schedule | int) -> Denoiser:
-    """The network on these steps, or on so many, for pictures that show these faces: z_face (B, 512)."""
+def condition_denoiser(network: NoiseEstimator, face: Tensor, table: Schedule | int) -> Denoiser:
+    """Return a denoiser for z_face (B, 512).
+
+    Args:
+        network: noise estimator.
+        face: z_face (B, 512).
+        table: schedule, or a number of steps.
+    """
     steps = schedule(table) if isinstance(table, int) else table
     return Denoiser(lambda x, t: network(x, t, face.expand(len(x), -1)), steps)
 
 
-def up(walker: Denoiser, clean: Tensor, sampler: Sampler = "ddim") -> Tensor:
-    """x_T (B, 3, H, W) of what is clean."""
-    return invert_dpmpp(walker, clean) if sampler == "dpm++" else invert_ddim(walker, clean)
+def to_latents(denoiser: Denoiser, x0: Tensor, sampler: Sampler = "ddim") -> Tensor:
+    """Invert the diffused part x0 (B, 3, H, W) of images to x_T (B, 3, H, W)."""
+    return invert_dpmpp(denoiser, x0) if sampler == "dpm++" else invert_ddim(denoiser, x0)
 
 
-def down(walker: Denoiser, latents: Tensor, sampler: Sampler = "ddim") -> Tensor:
-    """What is clean of x_T (B, 3, H, W)."""
-    return sample_dpmpp(walker, latents) if sampler == "dpm++" else sample_ddim(walker, latents)
+def from_latents(denoiser: Denoiser, latents: Tensor, sampler: Sampler = "ddim") -> Tensor:
+    """Sample the diffused part (B, 3, H, W) of images from x_T (B, 3, H, W)."""
+    return sample_dpmpp(denoiser, latents) if sampler == "dpm++" else sample_ddim(denoiser, latents)
 
 
-def invert(network: NoiseEstimator, pictures: Tensor, face: Tensor, steps: int) -> Tensor:
-    """x_T (B, 3, H, W) of pictures (B, 3, H, W) in [-1, 1]: all of them that z_face (B, 512) does not say."""
-    return invert_ddim(denoiser(network, face, steps), pictures)
+def invert(network: NoiseEstimator, images: Tensor, face: Tensor, steps: int) -> Tensor:
+    """Return x_T (B, 3, H, W) of images (B, 3, H, W) in [-1, 1] with z_face (B, 512)."""
+    return to_latents(condition_denoiser(network, face, steps), images)
 
 
 def render(
     network: NoiseEstimator, latents: Tensor, face: Tensor, steps: int, sampler: Sampler = "ddim"
 ) -> Tensor:
-    """Pictures (B, 3, H, W) in [-1, 1] of x_T (B, 3, H, W) and z_face (B, 512)."""
-    walk = sample_dpmpp if sampler == "dpm++" else sample_ddim
-    return walk(denoiser(network, face, steps), latents)
+    """Return images (B, 3, H, W) in [-1, 1] of x_T (B, 3, H, W) and z_face (B, 512)."""
+    return from_latents(condition_denoiser(network, face, steps), latents, sampler)
 
 
-def trail(walker: Denoiser, latents: Tensor) -> list[Tensor]:
-    """x_T and what each step down makes of it; the last one is the picture."""
+def trajectory(denoiser: Denoiser, latents: Tensor) -> list[Tensor]:
+    """Return x_T and the result of each sampling step; the last one is the image."""
     kept = [latents]
-    sample_ddim(walker, latents, seen=lambda _, x: kept.append(x))
+    sample_ddim(denoiser, latents, callback=lambda _, x: kept.append(x))
     return kept
 
 
-def one_step_each(walker: Denoiser, rows: Tensor) -> Tensor:
-    """One step down from every row of a trail (its picture left out), each at its own step, in one call of the network.
+def step_each(denoiser: Denoiser, rows: Tensor) -> Tensor:
+    """Take one sampling step from every row of a trajectory, in one call of the network.
 
-    rows: (S, 3, H, W) at the steps S - 1 ... 0 -> (S, 3, H, W) at S - 2 ... picture. Nothing is chained.
+    Rows are not chained.
+
+    Args:
+        denoiser: of the trajectory.
+        rows: (S, 3, H, W) at the steps S - 1 ... 0, without the image.
+
+    Returns:
+        (S, 3, H, W) at the steps S - 2 ... image.
     """
-    table = walker.schedule
+    table = denoiser.schedule
     index = torch.arange(len(rows) - 1, -1, -1)
-    told = torch.from_numpy(table.timesteps)[index].to(rows.device)
-    out = walker.model(rows, told).to(rows.dtype)
-    x0 = process.to_x0(table, rows, index, out, walker.predicts)
-    x0 = x0.clamp(-1, 1) if walker.clip else x0
-    noise = process.to_noise(table, rows, index, x0)
-    before = process.at(table.abar_before, index, rows)
-    return before.sqrt() * x0 + (1 - before).sqrt() * noise
+    timesteps = torch.from_numpy(table.timesteps)[index].to(rows.device)
+    out = denoiser.model(rows, timesteps).to(rows.dtype)
+    x0 = process.predict_x0(table, rows, index, out, denoiser.predicts)
+    x0 = x0.clamp(-1, 1) if denoiser.clamp else x0
+    noise = process.predict_noise(table, rows, index, x0)
+    previous = process.gather(table.alpha_bar_prev, index, rows)
+    return previous.sqrt() * x0 + (1 - previous).sqrt() * noise

@@ -1,16 +1,19 @@
-"""dva-s: a diffusion video autoencoder made small enough to be trained, and to edit, on a CPU.
+"""Backend dva-s: a diffusion video autoencoder small enough to train and to run on a CPU.
 
-The plan is the paper's: a clip's z_id is the mean of its frames', one linear layer makes z_face of it and of each frame's landmarks, a
-U-Net of the paper's blocks (one norm for the time, one for the face) takes each frame to x_T and back. What differs, because an
-hour of CPU must do:
+The design is the paper's. A clip's z_id is the mean of its frames'; one linear layer maps it and
+each frame's landmarks to z_face; a U-Net of the paper's blocks (one norm for the time, one for the
+face) inverts each frame to x_T and decodes it. It differs as follows, so that an hour of CPU
+suffices:
 
-- z_id is in two parts, each of unit length: 512 numbers of identity-s, which was taught not to see glasses, beards or smiles, and 128 of a
-  look, a code learnt together with the diffusion (as DiffAE's semantic code), in which CelebA's 40 attributes are linear;
+- z_id has two parts of unit length: 512 numbers of identity-s, which is trained to ignore glasses,
+beards and smiles, and 128 of an appearance code that is learnt with the diffusion (as DiffAE's
+semantic code); CelebA's 40 attributes are linear in it;
 - z_lnd are 68 points of the mesh;
-- z_face is painted first, by a small decoder without noise, and what is diffused is what the painting leaves of the picture, in units of
-  its usual size: what z_face says is then said by the painting from the first hour on, and x_T holds the rest;
-- the network gives v, not noise, so that what it says of x0 is of use at the noisiest steps too;
-- 3x3 pixels become channels before any convolution.
+- a small decoder maps z_face to a base image without noise. The diffused part is the residual to
+it, in units of its usual size. The base image thus shows z_face from the first hour of training,
+and x_T holds the rest;
+- the network predicts v, not noise, so that its x0 is useful at the noisiest steps too;
+- 3 x 3 pixels become channels before any convolution.
 """
 
 from __future__ import annotations
@@ -31,26 +34,31 @@ from thcli.diffusion.process import Prediction
 from thcli.diffusion.samplers import Denoiser
 from thcli.diffusion.schedule import Schedule
 from thcli.editors.dva import sampling
-from thcli.editors.dva.diffusion_editor import Diffusing, Told
-from thcli.editors.dva.small_network import IDENTITY, Shape, SmallDva
-from thcli.editors.shared.trajectory import fingerprint
+from thcli.editors.dva.diffusion_editor import ConditionedDenoiser, DiffusionEditor
+from thcli.editors.dva.small_network import IDENTITY, SmallDva, SmallDvaShape
+from thcli.editors.shared.trajectory import hash_weights
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.faces.adapters.common import check_licence
-from thcli.faces.identity.aligned import aligned
+from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.identity.small import load as load_identity
 from thcli.faces.landmarks.landmarks68 import landmarks68
 from thcli.faces.landmarks.topology import OVAL, POINTS
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "dva-s"
-SHAPE = Shape()
+SHAPE = SmallDvaShape()
 PREDICTS: Prediction = "v"
-UNIT = 0.25  # root mean square of what a painting leaves of its picture, pictures in [-1, 1]
-STEPS = 12  # of second order, at even distances of log SNR: a picture comes back as by a hundred of DDIM
+RESIDUAL_STD = 0.25  # of the residual to the base image, images in [-1, 1]
+STEPS = 12  # of second order, even in log SNR; they reconstruct as well as 100 DDIM steps
 
 
-class DvaSmall(Diffusing):
-    """An Editor. Identities (N, 640): identity-s, then the look, each of unit length.  Landmarks (N, 136): x0, y0, x1, y1 … in shares of the crop."""
+class DvaSmall(DiffusionEditor):
+    """Editor with identities (N, 640) and landmarks (N, 136).
+
+    Identities are identity-s, then the appearance code, each of unit length. Landmarks are x0, y0,
+    x1, y1 … in shares of the crop.
+    """
 
     def __init__(
         self,
@@ -59,73 +67,86 @@ class DvaSmall(Diffusing):
         run: RunOptions,
         options: EditorOptions | None = None,
     ) -> None:
-        """Raises DeviceError when the device is not there."""
-        super().__init__(run, options, STEPS, "dpm++", sampling.schedule_by_noise)
-        self.units = (IDENTITY, network.shape.look)
-        self.fingerprint = fingerprint(network.facer.linear)
-        self.network, self.crop_size = self.ready(network), network.shape.size
+        """Set up the networks. Raises DeviceError when the device is not available."""
+        super().__init__(run, options, STEPS, "dpm++", sampling.schedule_by_snr)
+        self.part_lengths = (IDENTITY, network.shape.appearance)
+        self.fingerprint = hash_weights(network.facer.linear)
+        self.network, self.crop_size = self.prepare(network), network.shape.size
         self._identities = identities
 
     def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]:
-        """Identities (N, 640) and landmarks (N, 136). Raises NoFaceError for a face without its mesh."""
-        points = np.stack([landmarks_of(face, self.crop_size) for face in faces])
-        who = self._identities.vectors(
-            [aligned(crop, face) for crop, face in zip(crops, faces, strict=True)]
-        )
-        looks = []
-        for here in self.batches(len(crops)):
-            with self.computing():
-                found = self.network.looker(self.tensor(crops[here], self.crop_size)).float()
-                looks.append(torch.nn.functional.normalize(found).cpu().numpy())
-        return np.concatenate([who, np.concatenate(looks)], 1), points
+        """Return identities (N, 640) and landmarks (N, 136).
 
-    def told(self, identity: Tensor, landmarks: Tensor, table: Schedule) -> Told:
-        """The painting, and the network on its remainder."""
+        Raises NoFaceError for a face without a mesh.
+        """
+        landmarks = np.stack([normalize_face_landmarks(face, self.crop_size) for face in faces])
+        identities = self._identities.encode_crops(
+            [aligned_crop(crop, face) for crop, face in zip(crops, faces, strict=True)]
+        )
+        appearances = []
+        for here in self.batches(len(crops)):
+            with self.inference():
+                code = self.network.looker(self.tensor(crops[here], self.crop_size)).float()
+                appearances.append(torch.nn.functional.normalize(code).cpu().numpy())
+        return np.concatenate([identities, np.concatenate(appearances)], 1), landmarks
+
+    def condition(
+        self, identity: Tensor, landmarks: Tensor, table: Schedule
+    ) -> ConditionedDenoiser:
+        """Return the denoiser of the residual, and the base image."""
         net = self.network
         face = net.facer(identity, landmarks)
-        painting = net.painter(face).float()
+        base_image = net.painter(face).float()
 
         def model(x: Tensor, times: Tensor) -> Tensor:
             out: Tensor = net.remainder(
-                x, times, face.expand(len(x), -1), painting.expand(len(x), -1, -1, -1)
+                x, times, face.expand(len(x), -1), base_image.expand(len(x), -1, -1, -1)
             )
             return out
 
-        return Told(Denoiser(model, table, PREDICTS, clip=False), painting, UNIT)
+        denoiser = Denoiser(model, table, PREDICTS, clamp=False)
+        return ConditionedDenoiser(denoiser, base_image, RESIDUAL_STD)
 
-    def seen(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
-        """As `encode`; the region is the mesh's oval."""
-        identity, points = self.encode([crop], [face])
-        assert face.mesh is not None  # `encode` has looked
-        region = oval(face.mesh, self.crop_size)
-        who, how, where = (
-            torch.from_numpy(values).to(self.device)
-            for values in (identity, points, region[None, None])
+    def encode_crop(self, crop: Image, face: Face) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode one crop as `encode` does; the mask is the mesh's oval."""
+        encoded = self.encode([crop], [face])
+        assert face.mesh is not None  # `encode` raises without a mesh
+        mask = face_oval_mask(face.mesh, self.crop_size)[None, None]
+        identity, landmarks, oval = (
+            torch.from_numpy(values).to(self.device) for values in (*encoded, mask)
         )
-        return who, how, where.float()
+        return identity, landmarks, oval.float()
 
 
-def remainder_of(pictures: Tensor, painting: Tensor) -> Tensor:
-    """What is diffused: the difference to the painting, about 1 in size."""
-    return (pictures - painting) / UNIT
+def compute_residual(images: Tensor, base_image: Tensor) -> Tensor:
+    """Return the diffused part of images: the difference to the base image, about 1 in size."""
+    return (images - base_image) / RESIDUAL_STD
 
 
-def landmarks_of(face: Face, size: int) -> Array32:
-    """(136,) of a face in the pixels of its crop. Raises NoFaceError when it has no mesh."""
+def normalize_face_landmarks(face: Face, size: int) -> Array32:
+    """Return the landmarks (136,) of a face in the pixels of its crop.
+
+    Raises NoFaceError when the face has no mesh.
+    """
     if face.mesh is None:
         raise NoFaceError("dva-s needs the 468 points of a face.", "Use the landmarker facemesh.")
-    return shares(face.mesh, size)
+    return normalize_landmarks(face.mesh, size)
 
 
-def shares(mesh: npt.ArrayLike, size: int) -> Array32:
-    """(136,) the 68 landmarks of a mesh (468, 2 or 3), in pixels of a crop, as shares of its side: x0, y0, x1, y1 …"""
+def normalize_landmarks(mesh: npt.ArrayLike, size: int) -> Array32:
+    """Return the 68 landmarks of a mesh as shares of the crop's side: (136,) x0, y0, x1, y1 …
+
+    Args:
+        mesh: (468, 2 or 3), pixels of the crop.
+        size: side of the crop, pixels.
+    """
     points = np.zeros((POINTS, 3))
     points[:, :2] = np.asarray(mesh)[:, :2]
     return np.asarray((landmarks68(points)[:, :2].ravel() + 0.5) / size, np.float32)
 
 
-def oval(mesh: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
-    """(size, size) 1 within the mesh's outline, else 0."""
+def face_oval_mask(mesh: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
+    """Return (size, size) uint8, 1 within the mesh's outline, else 0."""
     out = np.zeros((size, size), np.uint8)
     outline = np.asarray(mesh, np.float32)[list(OVAL), :2]
     cv2.fillConvexPoly(out, cv2.convexHull(np.rint(outline).astype(np.int32)), 1)
@@ -133,14 +154,30 @@ def oval(mesh: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
 
 
 def load(run: RunOptions, options: EditorOptions | None = None) -> DvaSmall:
-    """Raises WeightsError when the weights are absent, other ones, or refused by --licence; DeviceError."""
+    """Load the bundled weights.
+
+    Raises:
+        WeightsError: when they are absent, not the expected ones, or refused by --licence.
+        DeviceError: when the device is not available.
+    """
     check_licence(WEIGHTS, run.licence)
-    return made(load_tensors(WEIGHTS, offline=run.offline), WEIGHTS, run, options)
+    return build(load_tensors(WEIGHTS, offline=run.offline), WEIGHTS, run, options)
 
 
-def made(
+def build(
     tensors: Mapping[str, Tensor], where: str, run: RunOptions, options: EditorOptions | None = None
 ) -> DvaSmall:
-    """The editor of these weights, of any precision. where: their name, for messages."""
+    """Build the editor from weights of any precision.
+
+    Args:
+        tensors: of `SmallDva`.
+        where: their name, for messages.
+        run, options: see `DvaSmall`.
+    """
     floats = {key: value.float() for key, value in tensors.items()}
     return DvaSmall(load_state(SmallDva(SHAPE), floats, where), load_identity(run), run, options)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the network."""
+    load_state(SmallDva(SHAPE), checkpoint.tensors(), checkpoint.name)

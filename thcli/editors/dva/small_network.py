@@ -1,4 +1,4 @@
-"""The networks of dva-s: who a face is and how it moves -> one vector; that vector painted; the noise estimator of what the painting leaves."""
+"""Networks of dva-s: appearance encoder, projection to z_face, face decoder, residual denoiser."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.diffusion.blocks import Residual, norm
-from thcli.diffusion.unet import UNet, UNetShape
+from thcli.diffusion.blocks import ResidualBlock, group_norm
+from thcli.diffusion.unet import UNet, UNetConfig
 from thcli.editors.dva.network import TimeEmbedding, TwiceModulated
 
 IDENTITY, LANDMARKS = 512, 68 * 2
@@ -18,12 +18,18 @@ NO_EMBEDS: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """size: pixels of a crop's side.  patch: squares of so many pixels a side become channels before any convolution.
+class SmallDvaShape:
+    """Sizes of the networks.
 
-    width: of the U-Net's first level, times `times` for each.  blocks: residual blocks a level.  attention: factors with attention, of
-    head channels a head.  embedding: numbers of z_face and of the time's embedding.  look: numbers of the learnt code of looks.
-    seen, painted: widths of the looker and of the painter, which halve and double their map from one to the next.
+    size: side of a crop, pixels.
+    patch: pixels of a patch's side; a patch becomes channels before any convolution.
+    width: of the U-Net's first level, times `times` for each level.
+    blocks: residual blocks of a level.
+    attention: downsampling factors with attention, with `head` channels per head.
+    embedding: length of z_face and of the time embedding.
+    appearance: length of the learnt appearance code.
+    encoder_widths, decoder_widths: of the appearance encoder and the face decoder. Each level
+    halves or doubles the map.
     """
 
     size: int = 96
@@ -34,68 +40,72 @@ class Shape:
     attention: tuple[int, ...] = (4,)
     head: int = 32
     embedding: int = 192
-    look: int = 128
-    seen: tuple[int, ...] = (40, 80, 112, 128)
-    painted: tuple[int, ...] = (176, 144, 96, 48)
+    appearance: int = 128
+    encoder_widths: tuple[int, ...] = (40, 80, 112, 128)
+    decoder_widths: tuple[int, ...] = (176, 144, 96, 48)
 
     @property
     def grid(self) -> int:
-        """Patches along a side."""
+        """Return the number of patches along a side."""
         return self.size // self.patch
 
     @property
     def channels(self) -> int:
-        """Of a patch."""
+        """Return the number of channels of a patch."""
         return 3 * self.patch**2
 
 
-class Looker(nn.Module):
-    """A picture -> the code of its looks: (B, 3, S, S) in [-1, 1] -> (B, look), of any length."""
+class AppearanceEncoder(nn.Module):
+    """Network that maps images (B, 3, S, S) in [-1, 1] to appearance codes (B, appearance).
 
-    def __init__(self, shape: Shape) -> None:
+    The codes are not normalised.
+    """
+
+    def __init__(self, shape: SmallDvaShape) -> None:
         super().__init__()
-        first, *rest = shape.seen
+        in_channels, *rest = shape.encoder_widths
         layers: list[nn.Module] = [
             nn.PixelUnshuffle(shape.patch),
-            nn.Conv2d(shape.channels, first, 3, padding=1),
+            nn.Conv2d(shape.channels, in_channels, 3, padding=1),
         ]
-        for after in rest:
+        for out_channels in rest:
             layers += [
-                norm(first),
+                group_norm(in_channels),
                 nn.SiLU(),
-                nn.Conv2d(first, first, 3, padding=1),
-                norm(first),
+                nn.Conv2d(in_channels, in_channels, 3, padding=1),
+                group_norm(in_channels),
                 nn.SiLU(),
             ]
-            layers += [nn.Conv2d(first, after, 3, stride=2, padding=1)]
-            first = after
+            layers += [nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)]
+            in_channels = out_channels
         side = shape.grid >> len(rest)
-        layers += [norm(first), nn.SiLU(), nn.Flatten(), nn.Linear(first * side**2, shape.look)]
+        layers += [group_norm(in_channels), nn.SiLU(), nn.Flatten()]
+        layers += [nn.Linear(in_channels * side**2, shape.appearance)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        out: Tensor = self.layers(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.layers(images)
         return out
 
 
-class Painter(nn.Module):
-    """z_face (B, embedding) -> the picture that it says by itself, (B, 3, S, S), about in [-1, 1]."""
+class FaceDecoder(nn.Module):
+    """Network that maps z_face (B, embedding) to a base image (B, 3, S, S), about in [-1, 1]."""
 
     VERBATIM = True  # text edits send gradients through it
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: SmallDvaShape) -> None:
         super().__init__()
-        first, *rest = shape.painted
+        in_channels, *rest = shape.decoder_widths
         self.side, self.patch = shape.grid >> len(rest), shape.patch
-        self.begin = nn.Linear(shape.embedding, first * self.side**2)
+        self.begin = nn.Linear(shape.embedding, in_channels * self.side**2)
         embeds = {"emb_layers": shape.embedding}
         self.blocks = nn.ModuleList()
-        for after in rest:
-            self.blocks.append(Residual(first, after, embeds, resample="up"))
-            first = after
-        self.blocks.append(Residual(first, first, embeds))
+        for out_channels in rest:
+            self.blocks.append(ResidualBlock(in_channels, out_channels, embeds, resample="up"))
+            in_channels = out_channels
+        self.blocks.append(ResidualBlock(in_channels, in_channels, embeds))
         self.out = nn.Sequential(
-            norm(first), nn.SiLU(), nn.Conv2d(first, shape.channels, 3, padding=1)
+            group_norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, shape.channels, 3, padding=1)
         )
 
     def forward(self, face: Tensor) -> Tensor:
@@ -105,69 +115,85 @@ class Painter(nn.Module):
         return F.pixel_shuffle(self.out(x), self.patch)
 
 
-class Remainder(UNet):
-    """What is noise (v) in a noised remainder of a picture, given the painting that it is the remainder of, and the face."""
+class ResidualDenoiser(UNet):
+    """U-Net that predicts v of a noised residual, given the base image and z_face."""
 
-    # The way to noise and back multiplies rounding: Winograd's is too much for it (see `network.NoiseEstimator`).
+    # Inversion and sampling amplify rounding errors; Winograd's are too large for it (see
+    # `network.NoiseEstimator`).
     VERBATIM = True
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: SmallDvaShape) -> None:
         s = shape
-        trunk = UNetShape(
+        config = UNetConfig(
             2 * s.channels, s.channels, s.width, s.times, s.blocks, s.attention, s.head
         )
-        super().__init__(
-            trunk, {"emb_layers": s.embedding, "cond_emb_layers": s.embedding}, TwiceModulated
-        )
+        embeddings = {"emb_layers": s.embedding, "cond_emb_layers": s.embedding}
+        super().__init__(config, embeddings, TwiceModulated)
         self.patch = s.patch
         self.time_embed = TimeEmbedding(s.width, s.embedding)
 
-    def forward(self, x: Tensor, timesteps: Tensor, face: Tensor, painting: Tensor) -> Tensor:
-        """x, painting: (B, 3, S, S); timesteps (B,) of the thousand; face: (B, embedding) -> (B, 3, S, S)."""
-        inside = F.pixel_unshuffle(torch.cat([x, painting], 1), self.patch)
-        return F.pixel_shuffle(self.trunk(inside, (self.time_embed(timesteps), face)), self.patch)
+    def forward(self, x: Tensor, timesteps: Tensor, face: Tensor, base_image: Tensor) -> Tensor:
+        """Predict v (B, 3, S, S).
+
+        Args:
+            x, base_image: (B, 3, S, S).
+            timesteps: (B,) of the thousand.
+            face: z_face (B, embedding).
+        """
+        patches = F.pixel_unshuffle(torch.cat([x, base_image], 1), self.patch)
+        out = self.forward_unet(patches, (self.time_embed(timesteps), face))
+        return F.pixel_shuffle(out, self.patch)
 
 
-class Facer(nn.Module):
-    """z_id and z_lnd -> z_face: one linear layer, as in the paper; both parts of z_id and the landmarks are first brought to one scale."""
+class FaceProjection(nn.Module):
+    """Linear layer from z_id and z_lnd to z_face, as in the paper, on inputs of equal scale."""
 
     middle: Tensor
     spread: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: SmallDvaShape) -> None:
         super().__init__()
-        self.linear = nn.Linear(IDENTITY + shape.look + LANDMARKS, shape.embedding)
+        self.linear = nn.Linear(IDENTITY + shape.appearance + LANDMARKS, shape.embedding)
         self.register_buffer("middle", torch.zeros(LANDMARKS))
         self.register_buffer("spread", torch.ones(()))
 
     def forward(
-        self, identity: Tensor, landmarks: Tensor, held: Sequence[Tensor] = NO_EMBEDS
+        self, identity: Tensor, landmarks: Tensor, keep: Sequence[Tensor] = NO_EMBEDS
     ) -> Tensor:
-        """identity: (B or 1, 512 + look).  landmarks: (B, 136) in shares of the crop -> (B, embedding).
+        """Map both parts of z_id and the landmarks to z_face (B, embedding).
 
-        held: in training (B, 1) each of 0 and 1, whether identity-s and the landmarks are shown.
+        Args:
+            identity: (B or 1, 512 + appearance).
+            landmarks: (B, 136) in shares of the crop.
+            keep: in training two of (B, 1), 0 where identity-s or the landmarks are dropped.
         """
-        who, look = identity[:, :IDENTITY], identity[:, IDENTITY:]
-        parts = [unit(who), unit(look), (landmarks - self.middle) / self.spread]
-        if held:
-            parts = [parts[0] * held[0], parts[1], parts[2] * held[1]]
+        parts = [
+            normalize_rows(identity[:, :IDENTITY]),
+            normalize_rows(identity[:, IDENTITY:]),
+            (landmarks - self.middle) / self.spread,
+        ]
+        if keep:
+            parts = [parts[0] * keep[0], parts[1], parts[2] * keep[1]]
         count = max(len(part) for part in parts)
         out: Tensor = self.linear(torch.cat([part.expand(count, -1) for part in parts], 1))
         return out
 
 
-def unit(rows: Tensor) -> Tensor:
-    """Rows whose numbers are about 1: of length sqrt(D)."""
+def normalize_rows(rows: Tensor) -> Tensor:
+    """Scale rows (N, D) to length sqrt(D), so that their numbers are about 1."""
     out: Tensor = F.normalize(rows.float()) * rows.shape[1] ** 0.5
     return out
 
 
 class SmallDva(nn.Module):
-    """All of them under one set of keys; `labels` tells the 40 attributes of a look, which keeps them linear in it."""
+    """All networks of dva-s under one set of keys.
 
-    def __init__(self, shape: Shape, attributes: int = 40) -> None:
+    `labels` predicts the 40 attributes from the appearance code, which keeps them linear in it.
+    """
+
+    def __init__(self, shape: SmallDvaShape, attributes: int = 40) -> None:
         super().__init__()
         self.shape = shape
-        self.looker, self.facer = Looker(shape), Facer(shape)
-        self.painter, self.remainder = Painter(shape), Remainder(shape)
-        self.labels = nn.Linear(shape.look, attributes)
+        self.looker, self.facer = AppearanceEncoder(shape), FaceProjection(shape)
+        self.painter, self.remainder = FaceDecoder(shape), ResidualDenoiser(shape)
+        self.labels = nn.Linear(shape.appearance, attributes)

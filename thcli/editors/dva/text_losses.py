@@ -1,6 +1,7 @@
-"""An identity moved by words: the losses of DVA's text edits, on one step from each picture of a short trail (Kim et al. 2023, sec. 3.3).
+"""Losses of DVA's text edits (Kim et al. 2023, sec. 3.3).
 
-CLIP itself is not here: its features come in, L2-normalised rows.
+They apply to one step from each image of a short trajectory. CLIP itself is not here: the functions
+take its features, rows of unit length.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ TINY = 1e-7
 
 
 def text_direction(source: Tensor, target: Tensor) -> Tensor:
-    """(1, D), unit length: from one text to another, each as features (templates, D) of unit length."""
+    """Return the unit direction (1, D) between two texts, each (templates, D) of unit length."""
     return F.normalize((target - source).mean(0, keepdim=True), dim=-1)
 
 
-def directional(source: Tensor, target: Tensor, direction: Tensor) -> Tensor:
-    """1 - cosine between what pictures did and what the texts do, their mean. source, target: features of pictures (B, D), unit length.
+def directional_distance(source: Tensor, target: Tensor, direction: Tensor) -> Tensor:
+    """Return the mean of 1 - cosine between the change of images and the change of texts.
 
-    Before anything moved there is no direction: the pictures' features stand for it.
+    Before anything has moved there is no direction: the images' features stand in for it.
+
+    Args:
+        source, target: features of images (B, D) of unit length.
+        direction: (1, D) of the texts.
     """
     moved = target - source
     moved = target if not moved.any() else moved / (moved.norm(dim=-1, keepdim=True) + TINY)
@@ -28,15 +33,20 @@ def directional(source: Tensor, target: Tensor, direction: Tensor) -> Tensor:
 
 
 def clip_loss(distance: Tensor) -> Tensor:
-    """-log of how near the directions are, for a `directional` distance of 0..2."""
+    """Return -log of the similarity of a `directional_distance` in 0..2."""
     return -torch.log((2 - distance) / 2)
 
 
 def identity_loss(identity: Tensor, start: Tensor) -> Tensor:
-    """1 - cosine of an identity (1, 512) of unit length and the one that it began at."""
+    """Return 1 - cosine of an identity (1, 512) of unit length and its start."""
     return 1 - (identity * start).sum()
 
 
-def picture_loss(before: Tensor, after: Tensor, mask: Tensor) -> Tensor:
-    """Mean |difference| of pictures (S, 3, H, W) within the mask (1, 1, H, W), over all pixels."""
+def pixel_loss(before: Tensor, after: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean |difference| of images within a mask, over all pixels.
+
+    Args:
+        before, after: (S, 3, H, W).
+        mask: (1, 1, H, W).
+    """
     return (mask * before - mask * after).abs().mean()

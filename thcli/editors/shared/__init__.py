@@ -1,1 +1,1 @@
-"""What editors have in common."""
+"""Building blocks that editors share."""

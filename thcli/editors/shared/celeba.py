@@ -1,4 +1,4 @@
-"""The 40 attributes that CelebA's pictures are labelled with, in its files' order."""
+"""The 40 attributes of CelebA's labels, in the order of its files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A small convolutional network that sees a face of 64 x 64 pixels and says so many numbers of it.
+"""Small convolutional network on face crops of 64 x 64 pixels.
 
-Its blocks are identity-s's: dense 3 x 3 convolutions, and weights of their own for each field of the last map, because in an aligned
-picture an eye is where an eye is.
+Its blocks are those of identity-s: dense 3 x 3 convolutions. The output layer has its own weights
+for each cell of the last feature map, because facial features have fixed positions in an aligned
+crop.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ from torch.nn import functional
 
 from thcli.faces.identity.network import Block
 
-SIDE = 64  # pixels of the whole picture, cut as FFHQ's are
-FIELDS = 4
+SIDE = 64  # pixels of the input, in FFHQ's crop
+GRID = 4  # cells of the last feature map along a side
 
 
-class FaceTrunk(nn.Module):
-    """(B, 3, H, W) RGB in 0..1 -> (B, numbers); pictures of another size than 64 x 64 are resized, with gradients.
+class FaceCnn(nn.Module):
+    """Convolutional network that maps face crops to a vector.
 
-    widths: channels of the stem and of each stage.  counts: blocks of each stage.  narrow: divides the widths, for trials.
+    widths: channels of the stem and of each stage.
+    counts: blocks of each stage.
+    outputs: length of the output vector.
+    width_divisor: divides the widths, for tests.
     """
 
     def __init__(
-        self, widths: Sequence[int], counts: Sequence[int], numbers: int, narrow: int = 1
+        self, widths: Sequence[int], counts: Sequence[int], outputs: int, width_divisor: int = 1
     ) -> None:
         super().__init__()
-        stem, *stages = (max(width // narrow, 4) for width in widths)
+        stem, *stages = (max(width // width_divisor, 4) for width in widths)
         self.stem = nn.Conv2d(3, stem, 3, 2, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
         blocks: list[Block] = []
@@ -41,26 +45,27 @@ class FaceTrunk(nn.Module):
                 before = width
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(0.2)
-        self.out = nn.Linear(before * FIELDS**2, numbers)
+        self.out = nn.Linear(before * GRID**2, outputs)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = sized(pictures) * 2 - 1
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, 3, H, W) RGB in 0..1 to (B, outputs); other sizes than 64 x 64 are resized."""
+        x = resize_to_input(images) * 2 - 1
         x = functional.relu(self.stem_norm(self.stem(x)))
         maps: Tensor = self.blocks(x)
-        flat = functional.adaptive_avg_pool2d(maps, FIELDS).flatten(1)
+        flat = functional.adaptive_avg_pool2d(maps, GRID).flatten(1)
         out: Tensor = self.out(self.dropout(flat))
         return out
 
 
-def sized(pictures: Tensor) -> Tensor:
-    """Pictures at the size that the network sees, smoothed where they shrink; differentiable."""
-    if pictures.shape[-2:] == (SIDE, SIDE):
-        return pictures
+def resize_to_input(images: Tensor) -> Tensor:
+    """Resize images (B, 3, H, W) to SIDE x SIDE with antialiasing; differentiable."""
+    if images.shape[-2:] == (SIDE, SIDE):
+        return images
     return functional.interpolate(
-        pictures, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+        images, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
     )
 
 
-def planes(pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) -> (N, 3, H, W) in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+def images_to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Convert (N, H, W, 3) uint8 to (N, 3, H, W) float32 in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255

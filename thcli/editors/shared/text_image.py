@@ -1,4 +1,4 @@
-"""What a text edit is steered by: a model that puts texts and pictures of faces into one space."""
+"""Protocol of a model that embeds texts and face images into one space."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Protocol
 from torch import Tensor
 
 
-class TextImage(Protocol):
-    """Texts and pictures as rows of unit length, near each other where a text says what a picture shows.
+class TextImageModel(Protocol):
+    """Joint embedding of texts and images in rows of unit length.
 
-    name: of the backend, which an edit file keeps.  templates: sentences with {} in place of a text, over which a text is averaged.  encode_text: (N, D), without gradients; raises UsageError for words that the model
-    cannot know.  encode_image: (B, 3, H, W) RGB in 0..1, faces cut as FFHQ's are, of any size -> (B, D), differentiable.
+    A text and an image are close where the text describes the image.
+
+    name: of the backend; an edit file stores it.
+    templates: sentences with {} for a text; its embedding is the mean over them.
+    encode_text: (N, D), without gradients. Raises UsageError for words that the model cannot know.
+    encode_image: (B, 3, H, W) RGB in 0..1 of any size, in FFHQ's crop -> (B, D), differentiable.
     """
 
     @property
@@ -20,4 +24,4 @@ class TextImage(Protocol):
     @property
     def templates(self) -> Sequence[str]: ...
     def encode_text(self, texts: Sequence[str]) -> Tensor: ...
-    def encode_image(self, pictures: Tensor) -> Tensor: ...
+    def encode_image(self, images: Tensor) -> Tensor: ...

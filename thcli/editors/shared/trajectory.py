@@ -1,4 +1,4 @@
-"""What a text edit asks of an editor: a frame on its way out of noise, and one step from each picture of it with another identity."""
+"""Interface between a text edit and an editor: the diffusion trajectory of one frame."""
 
 from __future__ import annotations
 
@@ -17,32 +17,37 @@ Mask = npt.NDArray[np.uint8]  # (S, S), 255 on the face
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
-    """before: (S, 3, H, W) about in -1..1, what each step makes of the frame with its own identity.  start: (1, I) that identity.
+class Trajectory:
+    """Images along the denoising of one frame, and their re-rendering with another identity.
 
-    mask: (1, 1, H, W) in 0..1, the face.  after(identity): the same steps taken with another identity (1, I), each from where the frame's
-    own trail was before it, nothing chained; differentiable in the identity.
+    identity: (1, I) of the frame.
+    images: (S, 3, H, W) about in -1..1, the result of each denoising step with that identity.
+    mask: (1, 1, H, W) in 0..1 of the face.
+    render: takes the same steps with another identity (1, I), each from the frame's own latent
+    before it; steps are not chained. Differentiable in the identity.
     """
 
-    start: Tensor
-    before: Tensor
+    identity: Tensor
+    images: Tensor
     mask: Tensor
-    after: Walk
+    render: TrajectoryRenderer
 
 
-class Walk(Protocol):
-    """identity (1, I) -> (S, 3, H, W)."""
+class TrajectoryRenderer(Protocol):
+    """Function of an identity (1, I) that returns images (S, 3, H, W)."""
 
     def __call__(self, identity: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
-class Steerable(Protocol):
-    """An editor whose identities words can move.
+class SteerableEditor(Protocol):
+    """Editor whose identities can be optimised towards a text.
 
-    crop_size: pixels.  fingerprint: of what turns identities into faces; a step that was learnt fits no other.  unit: the lengths of the
-    parts of an identity that are each of unit length.  trail: of one crop (crop_size, crop_size, 3) with its face, in S steps; mask: the
-    face's region, None for what the editor itself takes for it.
+    crop_size: pixels.
+    fingerprint: of the layer that maps identities to faces; a step learnt with another is invalid.
+    part_lengths: lengths of the parts of an identity, each of which has unit norm.
+    trajectory: of one crop (crop_size, crop_size, 3) with its face, in S steps; mask: the face's
+    region, None for the editor's own.
     """
 
     @property
@@ -50,12 +55,12 @@ class Steerable(Protocol):
     @property
     def fingerprint(self) -> str: ...
     @property
-    def units(self) -> Sequence[int]: ...
-    def trail(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trail: ...
+    def part_lengths(self) -> Sequence[int]: ...
+    def trajectory(self, crop: Image, face: Face, mask: Mask | None, steps: int) -> Trajectory: ...
 
 
-def fingerprint(layer: nn.Linear) -> str:
-    """16 hex digits of a layer's weights, the same in float32 and float16."""
+def hash_weights(layer: nn.Linear) -> str:
+    """Return 16 hex digits of a layer's weights, the same in float32 and float16."""
     digest = hashlib.sha256()
     for values in (layer.weight, layer.bias):
         digest.update(values.detach().cpu().half().numpy().tobytes())

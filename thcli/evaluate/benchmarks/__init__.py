@@ -1,0 +1,1 @@
+"""Benchmarks behind the subcommands of `thcli eval`, and `thcli bench`."""

@@ -1,4 +1,4 @@
-"""What the unavoidable work takes by itself: each stage alone in memory, and the plain transcode of a clip."""
+"""Time of the unavoidable work: each stage alone in memory, and the plain transcode of a clip."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from thcli.core.protocols import Engine
 from thcli.core.types import Face, Frame, Image
 from thcli.engines.backends import ENGINES
 from thcli.evaluate.metrics.tracker import main_face_tracker
-from thcli.media.failures import unwritable
-from thcli.media.reading.container import need_picture, opened
+from thcli.media.failures import to_output_error
+from thcli.media.reading.container import open_input, require_video_stream
 from thcli.media.writing.codecs import plan_encoder
-from thcli.media.writing.encoder import VideoFormat, configure
-from thcli.motion.file import MotionBuffer
+from thcli.media.writing.encoder import VideoFormat, configure_encoder
+from thcli.motion.file.buffer import MotionBuffer
 
 Result = TypeVar("Result")
 
@@ -42,15 +42,15 @@ class Timing:
 
 @contextmanager
 def timing() -> Iterator[Callable[[], Timing]]:
-    """Gives a function that says, in the end, how long the block took."""
+    """Yield a function that returns the duration of the block after its end."""
     wall, cpu = time.perf_counter(), time.process_time()
     found = Timing()
     yield lambda: found
     found = Timing(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def best(work: Callable[[], Result], repeat: int) -> tuple[Timing, Result]:
-    """The run of the least wall time, and its result: other load on the machine only ever adds."""
+def fastest_run(work: Callable[[], Result], repeat: int) -> tuple[Timing, Result]:
+    """Return the run of the least wall time and its result; other load only adds time."""
     runs = []
     for _ in range(repeat):
         with timing() as taken:
@@ -60,49 +60,45 @@ def best(work: Callable[[], Result], repeat: int) -> tuple[Timing, Result]:
 
 
 @dataclass
-class Alone:
-    """The stages of a reenactment one after the other, on one thread each, on frames in memory: no queue, no disk.
+class IsolatedStages:
+    """Stages of a reenactment, run one after the other on frames in memory, without queues or disk.
 
-    stages: load, track, motion, render -> time taken so far.
+    stages: load, track, motion, render -> time so far.
     """
 
     options: ReenactOptions
     stages: dict[str, Timing] = field(default_factory=dict)
 
     def run(self, portrait: Image, frames: Sequence[Frame]) -> list[Image]:
-        """The rendered pictures. Raises NoFaceError when the portrait shows no face, WeightsError."""
+        """Return the rendered images.
+
+        Raises WeightsError, and NoFaceError when the portrait has no face.
+        """
+        options = self.options
         with self._stage("load"):
-            tracker = main_face_tracker(self.options.faces, self.options.run)
-            engine: Engine = ENGINES.backend(self.options.engine).load(
-                self.options.run, self.options
-            )
+            tracker = main_face_tracker(options.faces, options.run)
+            engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
             source = self._source(engine, portrait, tracker()(portrait))
         with self._stage("track"):
-            follow = tracker()
-            faces = [follow(frame.pixels) for frame in frames]  # type: ignore[arg-type]  # trackers take uint16 as well
+            track = tracker()
+            # Trackers take uint16 as well.
+            faces = [track(frame.pixels) for frame in frames]  # type: ignore[arg-type]  # as said
         with self._stage("motion"):
-            store = engine.retarget(
-                source, MotionBuffer(engine.observe(frames, faces)), self.options.motion
-            )
+            observed = MotionBuffer(engine.observe(frames, faces))
+            store = engine.retarget(source, observed, options.motion)
         with self._stage("render"):
-            size = self.options.run.batch_size
-            windows = [(i, min(i + size, len(frames))) for i in range(0, len(frames), size)]
-            driving = engine.uses_driving_frames
-            pictures: list[Image] = []
-            for start, stop in windows:
-                pictures += engine.render(
-                    source, store.window(start, stop), frames[start:stop] if driving else None
-                )
-        return pictures
-
-    def total(self) -> Timing:
-        """Of all stages."""
-        return sum(self.stages.values(), Timing())
+            size = options.run.batch_size
+            images: list[Image] = []
+            for start in range(0, len(frames), size):
+                stop = min(start + size, len(frames))
+                driving = frames[start:stop] if engine.uses_driving_frames else None
+                images += engine.render(source, store.window(start, stop), driving)
+        return images
 
     def _source(self, engine: Engine, portrait: Image, face: Face | None) -> Any:
         if face is None:
             raise NoFaceError(
-                "The source picture of the benchmark shows no face.", "Give another --source."
+                "The source image of the benchmark shows no face.", "Give another source image."
             )
         return engine.encode_source(portrait, face)
 
@@ -114,16 +110,20 @@ class Alone:
 
 
 def decode_alone(clip: Path, read: ReadOptions) -> list[Frame]:
-    """Reads a clip as the pipeline does; holds all of its frames."""
+    """Read a clip as the pipeline does, holding all its frames."""
     with media.read(clip, read) as reader:
         return list(reader)
 
 
 def encode_alone(frames: Sequence[Frame], target: Path, output: OutputOptions) -> int:
-    """Writes frames in memory as the pipeline does; returns their number."""
+    """Write frames in memory as the pipeline does; return their number."""
     first = frames[0]
     with media.write(
-        target, first.size, None, output, time_base=first.time_base, rate=Fraction(25)
+        target,
+        first.size,
+        None,
+        output,
+        media.WritePlan(time_base=first.time_base, rate=Fraction(25)),
     ) as out:
         for frame in frames:
             out.write(frame.pixels, frame.pts, frame.duration)
@@ -131,9 +131,9 @@ def encode_alone(frames: Sequence[Frame], target: Path, output: OutputOptions) -
 
 
 def plain_transcode(clip: Path, frames: int, target: Path, output: OutputOptions) -> int:
-    """What an ordinary transcoder does: decoded pictures go to the same encoder as they are, never through RGB.
+    """Transcode the first frames of a clip without converting to RGB; return their number.
 
-    The yardstick of the overhead, for the first so many frames. Raises MediaError, OutputError; returns the number of frames.
+    It is the yardstick of the overhead. Raises MediaError, OutputError.
     """
     info = media.probe(clip)
     plan = plan_encoder("mp4", output, info.size, info.bit_depth > 8)
@@ -142,16 +142,16 @@ def plain_transcode(clip: Path, frames: int, target: Path, output: OutputOptions
     )
     count = 0
     try:
-        with opened(clip) as container, av.open(str(target), "w", format="mp4") as out:
-            source = need_picture(container, clip)
+        with open_input(clip) as container, av.open(str(target), "w", format="mp4") as out:
+            source = require_video_stream(container, clip)
             source.thread_type = "AUTO"
             stream = out.add_stream(plan.encoder, rate=form.rate)
             assert isinstance(stream, av.VideoStream)
-            configure(stream.codec_context, form)
-            for picture in islice(container.decode(source), frames):
-                out.mux(stream.encode(picture.reformat(format=plan.pix_fmt)))
+            configure_encoder(stream.codec_context, form)
+            for image in islice(container.decode(source), frames):
+                out.mux(stream.encode(image.reformat(format=plan.pix_fmt)))
                 count += 1
             out.mux(stream.encode(None))
     except (av.FFmpegError, OSError) as exc:
-        raise unwritable(target, exc) from exc
+        raise to_output_error(target, exc) from exc
     return count

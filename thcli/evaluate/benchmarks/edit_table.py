@@ -1,4 +1,4 @@
-"""Several edits of several clips, measured: their means, their sheets, and what is noted of each attribute."""
+"""Measurement of several edits of several clips: means, contact sheets, strengths per attribute."""
 
 from __future__ import annotations
 
@@ -7,76 +7,89 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from thcli.core.errors import WeightsError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.options import EditEvaluateOptions, EditOptions
 from thcli.core.types import Image
 from thcli.editors.catalogue import stage_of
-from thcli.evaluate.benchmarks.edit import CLIP, EDITED, Edits, evaluate_edit
+from thcli.evaluate.benchmarks.edit import CLIP, EDITED, EditMeasurement, evaluate_edit
 from thcli.evaluate.benchmarks.reconstruction import Reconstruction, reconstruction
-from thcli.evaluate.metrics.attribute_scores import Judge, judge
-from thcli.evaluate.reports.report import facts, shown
-from thcli.faces.identity.encoder import encoder
+from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, load_classifier
+from thcli.evaluate.reports.contact_sheet import stack_sheets
+from thcli.evaluate.reports.report import file_facts, format_value
+from thcli.faces.identity.encoder import load_encoder
 from thcli.pipeline.render.panels import put_label
 
 _PASSES = ("pass_1", "pass_2")
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """edits: for each of what was asked, every clip's.  back: how editors give the unedited clips back, one a clip and editor."""
+class EditEvaluation:
+    """Measurements of all edits.
 
-    edits: Sequence[Sequence[Edits]]
-    back: Sequence[tuple[str, Reconstruction]]
+    edits: per edit, the measurement of every clip.
+    reconstructions: per clip and editor, the reconstruction of the unedited clip.
+    """
+
+    edits: Sequence[Sequence[EditMeasurement]]
+    reconstructions: Sequence[tuple[Path, Reconstruction]]
     clips: Sequence[Path]
 
     def report(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return all values for JSON."""
         return {
             "command": "eval edit",
-            "clips": [facts(clip) for clip in self.clips],
+            "clips": [file_facts(clip) for clip in self.clips],
             "edits": [
                 {
-                    "what": named(found[0]),
-                    "mean": means(found),
+                    "what": describe_edit(found[0]),
+                    "mean": mean_metrics(found),
                     "clips": [one.report() for one in found],
                 }
                 for found in self.edits
             ],
-            "reconstruction": [{"clip": Path(clip).name, **asdict(one)} for clip, one in self.back],
+            "reconstruction": [
+                {"clip": clip.name, **asdict(one)} for clip, one in self.reconstructions
+            ],
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """For people: a line a metric; a column for each of what was asked and how, and the clips' own."""
+        """Return heading and lines for people.
+
+        A line is a metric; a column is a variant of an edit, or the clips' own values.
+        """
         columns: dict[str, dict[str, float | None]] = {}
         for found in self.edits:
-            own = means(found)
-            columns |= {f"{named(found[0])}, {label}": own[label] for label in own if label != CLIP}
-        columns[CLIP] = means(self.edits[0])[CLIP]
-        names = list(dict.fromkeys(name for row in columns.values() for name in row))
-        return ["metric", *columns], [
-            [name, *(shown(row.get(name)) for row in columns.values())] for name in names
+            edit, means = describe_edit(found[0]), mean_metrics(found)
+            columns |= {f"{edit}, {label}": means[label] for label in means if label != CLIP}
+        columns[CLIP] = mean_metrics(self.edits[0])[CLIP]
+        names = dict.fromkeys(name for column in columns.values() for name in column)
+        lines = [
+            [name, *(format_value(column.get(name)) for column in columns.values())]
+            for name in names
         ]
+        return ["metric", *columns], lines
 
     def sheet(self) -> Image:
-        """All contact sheets below each other."""
+        """Return all contact sheets, stacked."""
         sheets = []
         for found in self.edits:
             for one in found:
-                picture = one.sheet.copy()
-                put_label(picture, f"{Path(one.clip).name}: {named(one)}", (3, 24))
-                sheets.append(picture)
-        wide = max(sheet.shape[1] for sheet in sheets)
-        return np.concatenate([np.pad(s, ((0, 0), (0, wide - s.shape[1]), (0, 0))) for s in sheets])
+                image = one.sheet.copy()
+                put_label(image, f"{Path(one.clip).name}: {describe_edit(one)}", (3, 24))
+                sheets.append(image)
+        return stack_sheets(sheets)
 
     def strengths(self, command: str) -> dict[str, Any]:
-        """What `thcli list attributes` shows: how likely each attribute is to the judge before and after, and by what it was done."""
+        """Return the report that `thcli list attributes` shows.
+
+        It holds, for each attribute, its backends and the classifier's probability before and
+        after.
+        """
         rows = {}
         for found in self.edits:
             (name,) = found[0].request.attributes
-            own = means(found)[EDITED]
+            own = mean_metrics(found)[EDITED]
             rows[name] = {
                 "by": "+".join(found[0].request.engines),
                 "before": _rounded(own.get(f"{name} before")),
@@ -90,37 +103,37 @@ class Evaluation:
 
 def evaluate_all(
     clips: Sequence[Path],
-    asked: Sequence[EditOptions],
+    requested: Sequence[EditOptions],
     evaluate: EditEvaluateOptions,
     on: Listener = silent,
-) -> Evaluation:
-    """Every edit of every clip. Raises what `evaluate_edit` raises."""
-    run = asked[0].run
-    who = encoder(asked[0].faces.identity, run)
-    known: Judge | None = None
+) -> EditEvaluation:
+    """Measure every edit of every clip. Raises as `evaluate_edit`."""
+    run = requested[0].run
+    identities = load_encoder(requested[0].faces.identity, run)
+    classifier: AttributeClassifier | None = None
     try:
-        known = judge(run)
+        classifier = load_classifier(run)
     except WeightsError as error:
-        on(Warned(f"How much of an attribute is seen is not measured: {error.message}"))
-    by_clip = [evaluate_edit(clip, asked, evaluate, who, known, on) for clip in clips]
+        on(Warned(f"Probabilities of attributes are not measured: {error.message}"))
+    by_clip = [
+        evaluate_edit(clip, requested, evaluate, identities, classifier, on) for clip in clips
+    ]
     edits = [list(found) for found in zip(*by_clip, strict=True)]
-    editors = {
-        (name, one)
-        for found, one in zip(edits, range(len(asked)), strict=True)
-        for name in found[0].request.engines
-        if stage_of(name) == "editor"
-    }
-    first = {name: min(number for other, number in editors if other == name) for name, _ in editors}
-    back = [
-        (str(clip), reconstruction(clip, name, asked[number]))
-        for name, number in sorted(first.items())
+    options_of_editor: dict[str, EditOptions] = {}
+    for found, options in zip(edits, requested, strict=True):
+        for name in found[0].request.engines:
+            if stage_of(name) == "editor":
+                options_of_editor.setdefault(name, options)
+    reconstructions = [
+        (clip, reconstruction(clip, name, options))
+        for name, options in sorted(options_of_editor.items())
         for clip in clips
     ]
-    return Evaluation(edits, back, clips)
+    return EditEvaluation(edits, reconstructions, clips)
 
 
-def named(one: Edits) -> str:
-    """What was asked, in a few words."""
+def describe_edit(one: EditMeasurement) -> str:
+    """Return the request of an edit in a few words."""
     if one.request.text:
         return one.request.text
     return " ".join(
@@ -129,8 +142,8 @@ def named(one: Edits) -> str:
     )
 
 
-def means(found: Sequence[Edits]) -> dict[str, dict[str, float | None]]:
-    """label -> metric -> the mean over clips; of the whole frame as "NAME (frame)"."""
+def mean_metrics(found: Sequence[EditMeasurement]) -> dict[str, dict[str, float | None]]:
+    """Return label -> metric -> mean over clips; whole-frame metrics are named "NAME (frame)"."""
     out: dict[str, dict[str, float | None]] = {}
     for label in found[0].rows:
         out[label] = {}
@@ -140,9 +153,8 @@ def means(found: Sequence[Edits]) -> dict[str, dict[str, float | None]]:
                 out[label][name] = _mean([one.value(label, metric.name, region) for one in found])
         if label != CLIP:
             for which, part in enumerate(_PASSES):
-                out[label][f"{part}, CPU seconds a frame"] = _mean(
-                    [one.seconds[label][which] for one in found]
-                )
+                seconds = [one.seconds[label][which] for one in found]
+                out[label][f"{part}, CPU seconds a frame"] = _mean(seconds)
     return out
 
 

@@ -1,4 +1,4 @@
-"""How much memory a process holds: now, at most, and as a job gets longer."""
+"""Memory of a process: current, peak, and growth with the length of a job."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ print(json.dumps({"code": code, "peak": peak_rss()}))
 
 
 def rss() -> int:
-    """Bytes of memory resident now (on macOS, where the system does not say cheaply, the peak)."""
+    """Return the resident bytes now (on macOS the peak)."""
     if _STATUS.exists():
         return _from_status("VmRSS")
     return _windows("WorkingSetSize") if sys.platform == "win32" else _from_rusage()
 
 
 def peak_rss() -> int:
-    """Bytes of memory resident at most since the process began, or since `reset_peak` where that works."""
+    """Return the peak resident bytes of the process, or since `reset_peak` where that works."""
     if _STATUS.exists():
         return _from_status("VmHWM")
     return _windows("PeakWorkingSetSize") if sys.platform == "win32" else _from_rusage()
 
 
 def reset_peak() -> bool:
-    """Lets `peak_rss` begin anew. Linux only; False where it could not be done."""
+    """Reset the peak of `peak_rss`, on Linux only; return False where it failed."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -45,19 +45,19 @@ def reset_peak() -> bool:
 
 
 def peak_of_command(argv: Sequence[str]) -> int:
-    """Peak bytes of `thcli ARGV` in a process of its own. Raises ThcliError when the command fails."""
+    """Return the peak bytes of `thcli ARGV` in its own process. Raises ThcliError when it fails."""
     done = subprocess.run(
         [sys.executable, "-c", _PROBE, *argv], capture_output=True, text=True, check=False
     )
     last = done.stdout.splitlines()[-1:] or [""]
     if done.returncode or not last[0].startswith('{"code"'):
         raise ThcliError(f"thcli {' '.join(argv)} failed: {done.stderr.strip()[-300:]}")
-    told = json.loads(last[0])
-    if told["code"]:
+    probe = json.loads(last[0])
+    if probe["code"]:
         raise ThcliError(
-            f"thcli {' '.join(argv)} ended with {told['code']}: {done.stderr.strip()[-300:]}"
+            f"thcli {' '.join(argv)} ended with {probe['code']}: {done.stderr.strip()[-300:]}"
         )
-    return int(told["peak"])
+    return int(probe["peak"])
 
 
 def _from_status(key: str) -> int:
@@ -99,7 +99,7 @@ class _Counters(ctypes.Structure):
 
 def _windows(field: str) -> int:
     counters = _Counters(cb=ctypes.sizeof(_Counters))
-    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]  # only there on Windows
+    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]  # Windows only
     kernel.GetCurrentProcess.restype = ctypes.c_void_p
     process = ctypes.c_void_p(kernel.GetCurrentProcess())
     kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.cb)

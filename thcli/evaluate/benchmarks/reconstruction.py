@@ -1,4 +1,4 @@
-"""How nearly an editor gives back what it took apart: the crops of a clip, inverted and decoded with the clip's own identity."""
+"""Reconstruction of a clip's crops by an editor, decoded with the clip's own identity."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import EDITORS
 from thcli.evaluate.metrics.image import mean_squared_error, ssim
 from thcli.evaluate.metrics.tracker import main_face_tracker
-from thcli.faces.crops.crop import crop, moved
-from thcli.pipeline.editing.steps import Mean
-from thcli.pipeline.observe.crop_track import place_of
+from thcli.faces.crops.crop import crop, transform_face
+from thcli.pipeline.editing.steps import RunningMean
+from thcli.pipeline.observe.crop_templates import crop_placement
 
-MOST = 24  # frames of a clip, from its beginning
-FEW = 4  # of them that are also done one by one
+MAX_FRAMES = 24  # of a clip, from its beginning
+SINGLE_FRAMES = 4  # that are also timed one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """Of an unedited clip in the editor's crop. ssim: mean.  mse: mean, of pixels in 0..1.  seconds: of the processor, a frame, there and
-    back, all frames at once; alone: the same frame by frame."""
+    """Reconstruction of an unedited clip in the editor's crop.
+
+    ssim: mean.
+    mse: mean, of pixels in 0..1.
+    seconds: CPU seconds per frame for inversion and decoding, all frames at once.
+    alone: the same, frame by frame.
+    """
 
     editor: str
     frames: int
@@ -39,37 +44,38 @@ class Reconstruction:
 
 
 def reconstruction(clip: Path, name: str, options: EditOptions) -> Reconstruction:
-    """Measures an editor on the first frames of a clip. Raises NoFaceError, WeightsError, DeviceError."""
+    """Measure an editor on the first frames of a clip.
+
+    Raises NoFaceError, WeightsError, DeviceError.
+    """
     editor: Editor = EDITORS.backend(name).load(options.run, options.editor)
     crops, faces = _crops(clip, editor, options)
     if not crops:
         raise NoFaceError(f"{clip} shows no face.", "Give a clip that shows one.")
     identities, landmarks = editor.encode(crops, faces)
-    mean = Mean()
+    mean = RunningMean()
     mean.add(identities)
-    who = mean.value()
-    assert who is not None  # there are crops
+    identity = mean.value()
+    assert identity is not None  # there are crops
     began = time.process_time()
-    back = _there_and_back(editor, crops, who, landmarks)
+    decoded = _reconstruct(editor, crops, identity, landmarks)
     seconds = (time.process_time() - began) / len(crops)
-    began, few = time.process_time(), min(len(crops), FEW)
-    for i in range(few):
-        _there_and_back(editor, crops[i : i + 1], who, landmarks[i : i + 1])
-    alone = (time.process_time() - began) / few
-    likeness = float(np.mean([ssim(a, b) for a, b in zip(crops, back, strict=True)]))
-    error = (
-        float(np.mean([mean_squared_error(a, b) for a, b in zip(crops, back, strict=True)]))
-        / 255**2
-    )
+    began, count = time.process_time(), min(len(crops), SINGLE_FRAMES)
+    for i in range(count):
+        _reconstruct(editor, crops[i : i + 1], identity, landmarks[i : i + 1])
+    alone = (time.process_time() - began) / count
+    pairs = list(zip(crops, decoded, strict=True))
+    similarity = float(np.mean([ssim(a, b) for a, b in pairs]))
+    error = float(np.mean([mean_squared_error(a, b) for a, b in pairs])) / 255**2
     return Reconstruction(
-        name, len(crops), round(likeness, 4), round(error, 6), round(seconds, 3), round(alone, 3)
+        name, len(crops), round(similarity, 4), round(error, 6), round(seconds, 3), round(alone, 3)
     )
 
 
-def _there_and_back(
-    editor: Editor, crops: list[Image], who: Array32, landmarks: Array32
+def _reconstruct(
+    editor: Editor, crops: list[Image], identity: Array32, landmarks: Array32
 ) -> list[Image]:
-    return editor.decode(editor.invert(crops, who, landmarks), who, landmarks)
+    return editor.decode(editor.invert(crops, identity, landmarks), identity, landmarks)
 
 
 def _crops(clip: Path, editor: Editor, options: EditOptions) -> tuple[list[Image], list[Face]]:
@@ -79,13 +85,13 @@ def _crops(clip: Path, editor: Editor, options: EditOptions) -> tuple[list[Image
     faces: list[Face] = []
     with media.read(clip, options.read) as reader:
         for frame in reader:
-            picture = to_uint8(frame.pixels)
-            face = follow(picture)
+            image = to_uint8(frame.pixels)
+            face = follow(image)
             if face is None:
                 continue
-            where = place_of(face, template)
-            crops.append(np.asarray(crop(picture, where), np.uint8))
-            faces.append(moved(face, where.crop_from_frame))
-            if len(crops) == MOST:
+            where = crop_placement(face, template)
+            crops.append(np.asarray(crop(image, where), np.uint8))
+            faces.append(transform_face(face, where.crop_from_frame))
+            if len(crops) == MAX_FRAMES:
                 break
     return crops, faces

@@ -1,4 +1,4 @@
-"""`thcli eval reenact`: how near results come to the true clip, beside the trivial answers and the truth itself.
+"""`thcli eval reenact`: results against the true clip, beside trivial baselines.
 
 Self-reenactment: one frame of a clip is the source, the clip drives it, and the clip is the truth.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -21,62 +21,94 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import EvaluateOptions, OutputOptions, ReadOptions, ReenactOptions
 from thcli.core.types import Face, Frame, Image
 from thcli.evaluate.metrics.measure import (
-    Row,
+    ResultRow,
     Tracker,
+    TrueClip,
     align_row,
     copy_row,
     measure,
     truth_row,
     video_row,
 )
-from thcli.evaluate.metrics.regions import BOX, FACE_SIZE, FRAME_SIZE, like
+from thcli.evaluate.metrics.regions import BOX, FACE_SIZE, FRAME_SIZE, resize_like
 from thcli.evaluate.metrics.table import METRICS, Metric
-from thcli.evaluate.reports.contact_sheet import Gallery, save_picture
-from thcli.evaluate.reports.report import Evaluation, facts
+from thcli.evaluate.reports.contact_sheet import SheetBuilder, save_image
+from thcli.evaluate.reports.report import Evaluation, file_facts
 
 WHOLE = ReadOptions()
-Renderer = Callable[[Path, Path, ReadOptions], "Path | Iterable[Frame]"]
-"""Drives a source picture (PNG) by a part of a clip; gives a video file or the frames, with the clip's time stamps."""
+ClipRenderer = Callable[[Path, Path, ReadOptions], "Path | Iterable[Frame]"]
+"""Renderer of a source image (PNG) driven by a part of a clip.
+
+It returns a video file or the frames, with the clip's timestamps.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """True clip of a measurement, with the source that the baselines show.
+
+    read: part of the clip.
+    source: source frame with its face.
+    protocol: parameters of the measurement.
+    inputs: name -> facts of the files.
+    skip: indices of frames that do not count.
+    """
+
+    clip: Path
+    read: ReadOptions
+    source: Image
+    face: Face
+    protocol: Mapping[str, Any]
+    inputs: Mapping[str, Mapping[str, Any]]
+    skip: frozenset[int] = frozenset()
 
 
 def evaluate_self(
     clip: Path,
-    engines: Mapping[str, Renderer],
+    engines: Mapping[str, ClipRenderer],
     tracker: Callable[[], Tracker],
     options: EvaluateOptions,
     read: ReadOptions,
     on: Listener = silent,
     metrics: Sequence[Metric] = METRICS,
 ) -> Evaluation:
-    """Self-reenactment: rows for every engine, copy, align and the truth.
+    """Measure self-reenactment: rows for every engine, copy, align and the truth.
 
-    clip: a video of one talking head.  engines: label -> renderer.  tracker: see `measure`. Raises NoFaceError when the source
-    frame shows no face, UsageError when the clip has no such frame, and what the renderers and the reader raise.
+    Args:
+        clip: video of one talking head.
+        engines: label -> renderer.
+        tracker: see `measure`.
+        options: frames, source frame, columns.
+        read: part of the clip.
+        on: receives progress events.
+        metrics: metrics to compute.
+
+    Raises:
+        NoFaceError: when the source frame shows no face.
+        UsageError: when the clip has no such frame; also raises as renderers and reader.
     """
-    read = limited(clip, read, options.frames)
-    source = source_frame(clip, read, options.source_frame)
-    face = _source_face(
-        clip, source, tracker()
-    )  # before the engines look for it, who know the clip as a temporary picture
+    read = limit_frames(clip, read, options.frames)
+    source = read_frame(clip, read, options.source_frame)
+    # Found before the engines run, whose errors would name the temporary source image.
+    face = _source_face(clip, source, tracker())
     with tempfile.TemporaryDirectory(prefix="thcli-eval-") as folder, ExitStack() as stack:
-        picture = Path(folder) / "source.png"
-        save_picture(picture, source)
-        rows: dict[str, Row] = {}
+        image = Path(folder) / "source.png"
+        save_image(image, source)
+        rows: dict[str, ResultRow] = {}
         for label, render in engines.items():
-            result = render(picture, clip, read)
-            rows[label] = video_row(
-                stack.enter_context(media.read(result)) if isinstance(result, Path) else result
-            )
+            result = render(image, clip, read)
+            if isinstance(result, Path):
+                result = stack.enter_context(media.read(result))
+            rows[label] = video_row(result)
         skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
         protocol = {
             "kind": "self-reenactment",
             "source_frame": options.source_frame,
             "source_counted": not skip,
         }
-        inputs = {"clip": facts(clip)}
-        return _measured(
-            clip, rows, source, face, tracker, options, read, skip, protocol, inputs, on, metrics
-        )
+        inputs = {"clip": file_facts(clip)}
+        reference = _Reference(clip, read, source, face, protocol, inputs, skip)
+        return _measure(reference, rows, tracker, options, metrics, on)
 
 
 def evaluate_videos(
@@ -88,53 +120,44 @@ def evaluate_videos(
     on: Listener = silent,
     metrics: Sequence[Metric] = METRICS,
 ) -> Evaluation:
-    """Finished videos against the true one, matched by time from their first frames; copy and align use the truth's own frame.
+    """Compare finished videos with the true one, matched by time from their first frames.
 
-    A picture stays for the whole clip; videos are read from their beginning: `read` says which part of the truth they show. Raises as `evaluate_self`.
+    A still image lasts for the whole clip. Videos are read from their beginning; `read` says which
+    part of the truth they show. Copy and align use the truth's own frame. Raises as
+    `evaluate_self`.
     """
-    read = limited(truth, read, options.frames)
-    source = source_frame(truth, read, options.source_frame)
+    read = limit_frames(truth, read, options.frames)
+    source = read_frame(truth, read, options.source_frame)
     face = _source_face(truth, source, tracker())
     width, height = media.probe(truth).size
     with ExitStack() as stack:
-        rows: dict[str, Row] = {}
+        rows: dict[str, ResultRow] = {}
         for label, path in results.items():
             reader = stack.enter_context(media.read(path))
             shape = reader.info.size
             if abs(shape[0] * height - shape[1] * width) > 0.02 * shape[1] * width:
                 raise UsageError(
-                    f"{path} ({shape[0]}x{shape[1]}) and {truth} ({width}x{height}) have different shapes.",
+                    f"{path} ({shape[0]}x{shape[1]}) and {truth} ({width}x{height}) have "
+                    "different shapes.",
                     "Compare videos of one framing, such as --framing full.",
                 )
             if shape != (width, height):
-                on(
-                    Warned(
-                        f"{path} is {shape[0]}x{shape[1]} and is compared at the truth's {width}x{height}."
-                    )
-                )
-            still = reader.info.kind == "image"
-            rows[label] = (
-                copy_row(like(source_frame(path, WHOLE, 0), source)) if still else video_row(reader)
-            )
-        inputs = {"truth": facts(truth), **{label: facts(path) for label, path in results.items()}}
-        return _measured(
-            truth,
-            rows,
-            source,
-            face,
-            tracker,
-            options,
-            read,
-            frozenset(),
-            {"kind": "videos"},
-            inputs,
-            on,
-            metrics,
-        )
+                own = f"{shape[0]}x{shape[1]}"
+                on(Warned(f"{path} is {own} and is compared at the truth's {width}x{height}."))
+            if reader.info.kind == "image":
+                rows[label] = copy_row(resize_like(read_frame(path, WHOLE, 0), source))
+            else:
+                rows[label] = video_row(reader)
+        files = {"truth": truth, **results}
+        inputs = {label: file_facts(path) for label, path in files.items()}
+        reference = _Reference(truth, read, source, face, {"kind": "videos"}, inputs)
+        return _measure(reference, rows, tracker, options, metrics, on)
 
 
-def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -> Renderer:
-    """The pipeline as a renderer: its result lies, without loss, beside the source picture as NAME.mkv, without sound."""
+def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -> ClipRenderer:
+    """Return the pipeline as a renderer of a lossless NAME.mkv beside the source image, without
+    sound.
+    """
     from thcli.pipeline.reenact import reenact
 
     def render(source: Path, drive: Path, read: ReadOptions) -> Path:
@@ -146,8 +169,11 @@ def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -
     return render
 
 
-def limited(clip: Path, read: ReadOptions, frames: int | None) -> ReadOptions:
-    """The part of a clip with at most so many frames: its end lies between the last frame wanted and the next."""
+def limit_frames(clip: Path, read: ReadOptions, frames: int | None) -> ReadOptions:
+    """Limit the part of a clip to `frames` frames.
+
+    Its end is between the last frame and the next.
+    """
     if frames is None:
         return read
     with media.read(clip, read) as reader:
@@ -158,8 +184,8 @@ def limited(clip: Path, read: ReadOptions, frames: int | None) -> ReadOptions:
     return replace(read, end=float(middle))
 
 
-def source_frame(clip: Path, read: ReadOptions, index: int) -> Image:
-    """A frame of a clip as uint8. Raises UsageError when the clip is shorter."""
+def read_frame(clip: Path, read: ReadOptions, index: int) -> Image:
+    """Read a frame of a clip as uint8. Raises UsageError when the clip is shorter."""
     with media.read(clip, read) as reader:
         frame = next(islice(reader, index, None), None)
     if frame is None:
@@ -167,8 +193,8 @@ def source_frame(clip: Path, read: ReadOptions, index: int) -> Image:
     return to_uint8(frame.pixels)
 
 
-def _source_face(clip: Path, picture: Image, tracker: Tracker) -> Face:
-    face = tracker(picture)
+def _source_face(clip: Path, image: Image, tracker: Tracker) -> Face:
+    face = tracker(image)
     if face is None or face.mesh is None:
         raise NoFaceError(
             f"The source frame of {clip} shows no face.", "Choose another one with --source-frame."
@@ -176,37 +202,30 @@ def _source_face(clip: Path, picture: Image, tracker: Tracker) -> Face:
     return face
 
 
-def _measured(
-    clip: Path,
-    results: Mapping[str, Row],
-    source: Image,
-    face: Face,
+def _measure(
+    reference: _Reference,
+    results: Mapping[str, ResultRow],
     tracker: Callable[[], Tracker],
     options: EvaluateOptions,
-    read: ReadOptions,
-    skip: frozenset[int],
-    protocol: Mapping[str, Any],
-    inputs: Mapping[str, Mapping[str, Any]],
-    on: Listener,
     metrics: Sequence[Metric],
+    on: Listener,
 ) -> Evaluation:
     rows = {
         **results,
-        "copy": copy_row(source),
-        "align": align_row(source, face),
+        "copy": copy_row(reference.source),
+        "align": align_row(reference.source, reference.face),
         "truth": truth_row,
     }
-    gallery = Gallery(next(iter(results), "align"), columns=options.columns)
-    with media.read(clip, read) as truth:
-        total = options.frames or truth.info.frames
-        scores = measure(
-            truth, rows, tracker, metrics=metrics, skip=skip, total=total, look=gallery, on=on
-        )
-    whole = {
-        **protocol,
-        "start": read.start,
-        "end": read.end,
-        "face_box": f"truth's mesh box x {BOX}, square, at {FACE_SIZE} px, bilinear, border repeated",
+    sheet = SheetBuilder(next(iter(results), "align"), columns=options.columns)
+    with media.read(reference.clip, reference.read) as reader:
+        truth = TrueClip(reader, options.frames or reader.info.frames, reference.skip)
+        scores = measure(truth, rows, tracker, metrics=metrics, observer=sheet, on=on)
+    face_box = f"truth's mesh box x {BOX}, square, at {FACE_SIZE} px, bilinear, border repeated"
+    protocol = {
+        **reference.protocol,
+        "start": reference.read.start,
+        "end": reference.read.end,
+        "face_box": face_box,
         "frame": f"whole frame, at most {FRAME_SIZE} px on its long side",
     }
-    return Evaluation(scores, whole, inputs, gallery.sheet(), metrics)
+    return Evaluation(scores, protocol, reference.inputs, sheet.sheet(), metrics)

@@ -1,7 +1,8 @@
-"""`thcli eval refine`: what a refiner makes better of a coarse video, beside the truth, and what it does to a video that is good already.
+"""`thcli eval refine`: improvement of a coarse video by a refiner, and its change of a good video.
 
-Same identity: a clip's first frame (or another one) is the source, an engine makes the coarse video of it and the clip's motion, the
-refiner sees that video and the source, and the clip is the truth. Nothing is encoded between the refiner and the measure.
+Self-reenactment: a clip's first frame (or another one) is the source, an engine renders the coarse
+video of it with the clip's motion, the refiner sees that video and the source, and the clip is the
+truth. Nothing is encoded between the refiner and the measurement.
 """
 
 from __future__ import annotations
@@ -19,62 +20,78 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import EvaluateOptions, ReadOptions, SteadyOptions
-from thcli.core.types import Frame, Image
-from thcli.evaluate.benchmarks.reenact import Renderer, limited, source_frame
+from thcli.core.types import Frame
+from thcli.evaluate.benchmarks.reenact import ClipRenderer, limit_frames, read_frame
 from thcli.evaluate.metrics.image import l1
-from thcli.evaluate.metrics.measure import Scores, Tracker, measure, truth_row, video_row
+from thcli.evaluate.metrics.measure import (
+    RowScores,
+    Tracker,
+    TrueClip,
+    measure,
+    truth_row,
+    video_row,
+)
 from thcli.evaluate.metrics.regions import REGIONS, Region
 from thcli.evaluate.metrics.table import METRICS, Metric
-from thcli.evaluate.reports.contact_sheet import Gallery, save_picture
-from thcli.evaluate.reports.report import ARROWS, Evaluation, facts, shown
+from thcli.evaluate.reports.contact_sheet import SheetBuilder, save_image
+from thcli.evaluate.reports.report import Evaluation, file_facts, format_value, metric_label
 from thcli.faces.crops.crop import crop
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.pipeline.job.job import Job
-from thcli.pipeline.job.replayable_frames import ReplayableFrames, replayable_clip
+from thcli.pipeline.job.replayable_frames import ReplayableFrames, replayable_video
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import (
     ObservedFaces,
     ReferenceImage,
-    observe,
+    observe_subjects,
     read_reference_image,
 )
-from thcli.pipeline.sources.source_image import FaceFinder
 
-LESS = (
-    0.90  # of the coarse video's L1 and perceptual distance, that the refined one may have at most
-)
-HARM = 1.5  # levels of 255 by which a good video's crop may change, on average
+MAX_RATIO = 0.90  # limit of L1 and perceptual distance, relative to the coarse video's
+MAX_CHANGE = 1.5  # limit of the mean change of a good video's crop, levels of 255
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """What a frame takes: seconds of wall time in the refiner, and network calls."""
+class RefineCost:
+    """Cost of a frame: wall seconds in the refiner, and network calls."""
 
     seconds: float
     calls: int
 
 
 @dataclass(frozen=True, slots=True)
-class Untouched:
-    """How far refining changes a clip that nobody had touched: mean |difference| in levels of 255, in the crop and in the whole frame."""
+class UntouchedChange:
+    """Change of an unprocessed clip: mean |difference| in levels of 255.
+
+    crop, frame: in the crop and in the whole frame.
+    """
 
     crop: float
     frame: float
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
-    """One clip, or the mean of several. scores: coarse, refined, truth."""
+class RefineMeasurement:
+    """Measurement of one clip, or the mean of several.
+
+    scores: "coarse", "refined", "truth" -> scores.
+    """
 
     name: str
-    scores: dict[str, Scores]
-    pace: Pace
-    untouched: Untouched | None
+    scores: dict[str, RowScores]
+    cost: RefineCost
+    untouched: UntouchedChange | None
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """Something that is asked of a refiner. value: what was measured, compared with `least` or `most`."""
+class Requirement:
+    """A required value of a refiner.
+
+    value: measured value.
+    wanted: limit, for people.
+    holds: None when it was not measured.
+    """
 
     name: str
     value: float | None
@@ -82,78 +99,93 @@ class Bar:
     holds: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class RefineSetup:
+    """Engine, refiner and tracker of a measurement.
+
+    coarse: renders the coarse video as a file.
+    tracker: returns a new face tracker.
+    metrics: metrics to compute.
+    """
+
+    coarse: ClipRenderer
+    refine_pass: RefinePass
+    face_finder: FaceFinder
+    tracker: Callable[[], Tracker]
+    metrics: Sequence[Metric] = METRICS
+
+
 def evaluate_refine(
     clip: Path,
-    coarse: Renderer,
-    refine_pass: RefinePass,
-    face_finder: FaceFinder,
-    tracker: Callable[[], Tracker],
+    setup: RefineSetup,
     options: EvaluateOptions,
     read: ReadOptions,
     *,
     untouched: bool = True,
     on: Listener = silent,
-    metrics: Sequence[Metric] = METRICS,
-) -> tuple[Refined, Evaluation]:
-    """One clip. coarse: makes the coarse video, see `evaluate.benchmarks.reenact.Renderer`; it must be a file.
+) -> tuple[RefineMeasurement, Evaluation]:
+    """Measure a refiner on one clip.
 
-    Raises NoFaceError when the source frame shows no face, UsageError when there is none, and what engine, refiner and reader raise.
+    Args:
+        clip: video of one talking head.
+        setup: engine, refiner and tracker.
+        options: frames and source frame.
+        read: part of the clip.
+        untouched: also refine the unprocessed clip.
+        on: receives progress events.
+
+    Raises:
+        NoFaceError: when the source frame shows no face.
+        UsageError: when the clip has no such frame; also raises as engine, refiner and reader.
     """
-    read = limited(clip, read, options.frames)
-    source = source_frame(clip, read, options.source_frame)
+    refine_pass, face_finder = setup.refine_pass, setup.face_finder
+    read = limit_frames(clip, read, options.frames)
+    source = read_frame(clip, read, options.source_frame)
     with (
         tempfile.TemporaryDirectory(prefix="thcli-eval-") as folder,
         ExitStack() as stack,
         Job("eval refine", on) as job,
     ):
-        picture = Path(folder) / "source.png"
-        save_picture(picture, source)
-        rendered = coarse(picture, clip, read)
+        image = Path(folder) / "source.png"
+        save_image(image, source)
+        rendered = setup.coarse(image, clip, read)
         assert isinstance(rendered, Path)
-        reference_image = read_reference_image(str(picture), face_finder)
-        replayable = replayable_clip(media.probe(rendered), ReadOptions(), job)
+        reference_image = read_reference_image(str(image), face_finder)
+        replayable = replayable_video(media.probe(rendered), ReadOptions(), job)
+        refined = _refine(refine_pass, replayable, reference_image, face_finder, job)
         rows = {
             "coarse": video_row(stack.enter_context(media.read(rendered))),
-            "refined": video_row(
-                _refined(refine_pass, replayable, reference_image, face_finder, job)
-            ),
+            "refined": video_row(refined),
             "truth": truth_row,
         }
-        gallery = Gallery("refined", columns=options.columns)
+        sheet = SheetBuilder("refined", columns=options.columns)
         skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
-        with media.read(clip, read) as truth:
+        with media.read(clip, read) as reader:
+            truth = TrueClip(reader, options.frames or reader.info.frames, skip)
             scores = measure(
-                truth,
-                rows,
-                tracker,
-                metrics=metrics,
-                skip=skip,
-                total=options.frames or truth.info.frames,
-                look=gallery,
-                on=on,
+                truth, rows, setup.tracker, metrics=setup.metrics, observer=sheet, on=on
             )
         used = job.clock.stages()["refine"]
-        pace = Pace(used.wall / max(used.frames, 1), refine_pass.refiner.calls(refine_pass.how))
-        harm = (
-            _untouched(refine_pass, replayable_clip(media.probe(clip), read, job), face_finder, job)
-            if untouched
-            else None
-        )
+        calls = refine_pass.refiner.network_calls(refine_pass.refine_options)
+        cost = RefineCost(used.wall / max(used.frames, 1), calls)
+        change = None
+        if untouched:
+            original = replayable_video(media.probe(clip), read, job)
+            change = _measure_untouched(refine_pass, original, face_finder, job)
     protocol = {
         "kind": "self-reenactment, refined",
         "source_frame": options.source_frame,
         "source_counted": not skip,
         "refiner": refine_pass.name,
-        "change": repr(refine_pass.change),
-        "options": repr(refine_pass.how),
+        "change": repr(refine_pass.change_options),
+        "options": repr(refine_pass.refine_options),
     }
-    evaluation = Evaluation(
-        scores, protocol, {"clip": facts(clip)}, gallery.sheet(), metrics, "eval refine"
-    )
-    return Refined(clip.name, dict(scores), pace, harm), evaluation
+    inputs = {"clip": file_facts(clip)}
+    evaluation = Evaluation(scores, protocol, inputs, sheet.sheet(), setup.metrics, "eval refine")
+    return RefineMeasurement(clip.name, dict(scores), cost, change), evaluation
 
 
-def _observed(
+def _observe(
     refine_pass: RefinePass,
     replayable: ReplayableFrames[Frame],
     reference_image: ReferenceImage | None,
@@ -163,49 +195,46 @@ def _observed(
     def choose(statistics: TrackStatistics) -> Sequence[int]:
         return face_finder.choose(statistics, "largest", replayable.name, job)
 
-    return observe(
+    return observe_subjects(
         replayable, refine_pass.refiner, choose, reference_image, SteadyOptions(), face_finder, job
     )
 
 
-def _refined(
+def _refine(
     refine_pass: RefinePass,
     replayable: ReplayableFrames[Frame],
     reference_image: ReferenceImage,
     face_finder: FaceFinder,
     job: Job,
 ) -> Iterator[Frame]:
-    cast = _observed(refine_pass, replayable, reference_image, face_finder, job)
-    for frame, pixels in refine_pass.frames(replayable, cast.subjects, 0, job):
+    observed_faces = _observe(refine_pass, replayable, reference_image, face_finder, job)
+    for frame, pixels in refine_pass.frames(replayable, observed_faces.subjects, 0, job):
         yield replace(frame, pixels=pixels)
 
 
-def _untouched(
+def _measure_untouched(
     refine_pass: RefinePass, replayable: ReplayableFrames[Frame], face_finder: FaceFinder, job: Job
-) -> Untouched:
-    """A clip refined by itself, compared with itself."""
-    cast = _observed(refine_pass, replayable, None, face_finder, job)
-    places = iter(cast.subjects[0].places)
-    inside, whole = [], []
-    for (frame, pixels), place in zip(
-        refine_pass.frames(replayable, cast.subjects, 0, job), places, strict=True
+) -> UntouchedChange:
+    """Refine a clip with itself as reference and compare it with itself."""
+    observed_faces = _observe(refine_pass, replayable, None, face_finder, job)
+    refined = refine_pass.frames(replayable, observed_faces.subjects, 0, job)
+    in_crop, in_frame = [], []
+    for (frame, pixels), tracked_crop in zip(
+        refined, iter(observed_faces.subjects[0].crop_track), strict=True
     ):
         before, after = to_uint8(frame.pixels), to_uint8(pixels)
-        whole.append(l1(before, after))
-        if place.outline is not None:
-            inside.append(
-                l1(
-                    *(
-                        np.asarray(crop(picture, place.where), np.uint8)
-                        for picture in (before, after)
-                    )
-                )
+        in_frame.append(l1(before, after))
+        if tracked_crop.outline is not None:
+            placement = tracked_crop.placement
+            own, changed = (
+                np.asarray(crop(image, placement), np.uint8) for image in (before, after)
             )
-    return Untouched(float(np.mean(inside)) if inside else 0.0, float(np.mean(whole)))
+            in_crop.append(l1(own, changed))
+    return UntouchedChange(float(np.mean(in_crop)) if in_crop else 0.0, float(np.mean(in_frame)))
 
 
-def mean_of(found: Sequence[Refined]) -> Refined:
-    """Every clip counts the same, however long it is; a value that one clip lacks is the mean of the others'."""
+def average_measurements(found: Sequence[RefineMeasurement]) -> RefineMeasurement:
+    """Average measurements, each clip with equal weight; missing values are left out."""
     labels = list(found[0].scores)
     scores = {}
     for label in labels:
@@ -217,61 +246,54 @@ def mean_of(found: Sequence[Refined]) -> Refined:
             }
             for region in REGIONS
         }
-        scores[label] = Scores(
+        scores[label] = RowScores(
             values, sum(row.frames for row in rows), sum(row.absent for row in rows)
         )
-    harms = [one.untouched for one in found if one.untouched is not None]
-    harm = (
-        Untouched(float(np.mean([h.crop for h in harms])), float(np.mean([h.frame for h in harms])))
-        if harms
-        else None
-    )
-    pace = Pace(float(np.mean([one.pace.seconds for one in found])), found[0].pace.calls)
-    return Refined(f"mean of {len(found)} clips", scores, pace, harm)
+    changes = [one.untouched for one in found if one.untouched is not None]
+    mean_change = None
+    if changes:
+        in_crop, in_frame = [c.crop for c in changes], [c.frame for c in changes]
+        mean_change = UntouchedChange(float(np.mean(in_crop)), float(np.mean(in_frame)))
+    cost = RefineCost(float(np.mean([one.cost.seconds for one in found])), found[0].cost.calls)
+    return RefineMeasurement(f"mean of {len(found)} clips", scores, cost, mean_change)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present else None
 
 
-def bars(found: Refined) -> list[Bar]:
-    """What is asked (issue 5): L1 and the perceptual distance a tenth less, PSNR and SSIM higher, the rest not worse, a good video hardly changed."""
+def requirements(found: RefineMeasurement) -> list[Requirement]:
+    """Return the required values of a refiner.
+
+    L1 and the perceptual distance fall by a tenth, PSNR and SSIM rise, the rest does not get worse,
+    and a good video hardly changes.
+    """
     coarse, refined = (found.scores[label].values["face"] for label in ("coarse", "refined"))
-    rows = []
+    rows: list[Requirement] = []
+
+    def require(
+        name: str, value: float | None, wanted: str, holds: Callable[[float], bool]
+    ) -> None:
+        rows.append(Requirement(name, value, wanted, None if value is None else holds(value)))
+
     for name in ("l1", "lpips", "pfd"):
         if coarse.get(name) is not None:
             ratio = _ratio(refined.get(name), coarse.get(name))
-            rows.append(
-                Bar(
-                    f"{name} / coarse",
-                    ratio,
-                    f"at most {LESS:.2f}",
-                    None if ratio is None else ratio <= LESS,
-                )
-            )
+            require(f"{name} / coarse", ratio, f"at most {MAX_RATIO:.2f}", lambda v: v <= MAX_RATIO)
     for name in ("psnr", "ssim"):
-        more = _less(refined.get(name), coarse.get(name))
-        rows.append(
-            Bar(f"{name} - coarse", more, "more than 0", None if more is None else more > 0)
-        )
+        gain = _difference(refined.get(name), coarse.get(name))
+        require(f"{name} - coarse", gain, "more than 0", lambda v: v > 0)
     for name in ("akd", "flicker"):
         ratio = _ratio(refined.get(name), coarse.get(name))
-        rows.append(
-            Bar(f"{name} / coarse", ratio, "at most 1", None if ratio is None else ratio <= 1)
-        )
+        require(f"{name} / coarse", ratio, "at most 1", lambda v: v <= 1)
     if coarse.get("csim") is not None:
-        more = _less(refined.get("csim"), coarse["csim"])
-        rows.append(Bar("csim - coarse", more, "at least 0", None if more is None else more >= 0))
+        gain = _difference(refined.get("csim"), coarse["csim"])
+        require("csim - coarse", gain, "at least 0", lambda v: v >= 0)
     if found.untouched is not None:
-        rows.append(
-            Bar(
-                "change of the untouched crop",
-                found.untouched.crop,
-                f"less than {HARM}",
-                found.untouched.crop < HARM,
-            )
-        )
+        change = found.untouched.crop
+        limit = f"less than {MAX_CHANGE}"
+        require("change of the untouched crop", change, limit, lambda v: v < MAX_CHANGE)
     return rows
 
 
@@ -279,52 +301,38 @@ def _ratio(value: float | None, other: float | None) -> float | None:
     return value / other if value is not None and other else None
 
 
-def _less(value: float | None, other: float | None) -> float | None:
+def _difference(value: float | None, other: float | None) -> float | None:
     return value - other if value is not None and other is not None else None
 
 
-def table(found: Refined, metrics: Sequence[Metric]) -> tuple[list[str], list[list[str]]]:
-    """Heading and lines: a metric and region each, with the ratio of refined and coarse; then what it takes, and the bars."""
+def table(found: RefineMeasurement, metrics: Sequence[Metric]) -> tuple[list[str], list[list[str]]]:
+    """Return heading and lines: a metric and region per line, then cost and requirements."""
     head = ["metric", "unit", "where", *found.scores, "refined / coarse"]
     lines = []
     for region in REGIONS:
         for metric in (m for m in metrics if region in m.regions):
-            values = [scores.values[region][metric.name] for scores in found.scores.values()]
-            name = f"{metric.name} ({metric.model})" if metric.model else metric.name
-            ratio = _ratio(
-                found.scores["refined"].values[region][metric.name],
-                found.scores["coarse"].values[region][metric.name],
-            )
-            lines.append(
-                [
-                    f"{name} {ARROWS[metric.better]}",
-                    metric.unit,
-                    region,
-                    *map(shown, values),
-                    shown(ratio),
-                ]
-            )
+            values = {label: s.values[region][metric.name] for label, s in found.scores.items()}
+            ratio = _ratio(values["refined"], values["coarse"])
+            cells = [format_value(value) for value in (*values.values(), ratio)]
+            lines.append([metric_label(metric), metric.unit, region, *cells])
     blank = [""] * (len(head) - 4)
     lines.append(["frames", "", "", *(str(scores.frames) for scores in found.scores.values()), ""])
-    lines.append(["seconds a frame", "s", "", shown(found.pace.seconds), *blank])
-    lines.append(["network calls a frame", "", "", str(found.pace.calls), *blank])
+    lines.append(["seconds per frame", "s", "", format_value(found.cost.seconds), *blank])
+    lines.append(["network calls per frame", "", "", str(found.cost.calls), *blank])
     if found.untouched is not None:
-        lines.append(
-            ["untouched clip changed by", "0..255", "crop", shown(found.untouched.crop), *blank]
-        )
-        lines.append(
-            ["untouched clip changed by", "0..255", "frame", shown(found.untouched.frame), *blank]
-        )
+        changes = (("crop", found.untouched.crop), ("frame", found.untouched.frame))
+        for region_name, change in changes:
+            cells = [format_value(change), *blank]
+            lines.append(["change of the untouched clip", "0..255", region_name, *cells])
     words = {True: "holds", False: "does not hold", None: "not measured"}
-    lines += [
-        [f"bar: {bar.name}", "", bar.wanted, shown(bar.value), words[bar.holds], *blank[1:]]
-        for bar in bars(found)
-    ]
+    for required in requirements(found):
+        cells = [format_value(required.value), words[required.holds], *blank[1:]]
+        lines.append([f"required: {required.name}", "", required.wanted, *cells])
     return head, lines
 
 
-def as_json(found: Refined) -> dict[str, Any]:
-    """One clip, or the mean, for machines."""
+def as_json(found: RefineMeasurement) -> dict[str, Any]:
+    """Return one measurement for JSON."""
     return {
         "rows": {
             label: {
@@ -334,21 +342,13 @@ def as_json(found: Refined) -> dict[str, Any]:
             }
             for label, s in found.scores.items()
         },
-        "seconds_a_frame": found.pace.seconds,
-        "calls_a_frame": found.pace.calls,
+        "seconds_a_frame": found.cost.seconds,
+        "calls_a_frame": found.cost.calls,
         "untouched": None
         if found.untouched is None
         else {"crop": found.untouched.crop, "frame": found.untouched.frame},
         "bars": {
             bar.name: {"value": bar.value, "wanted": bar.wanted, "holds": bar.holds}
-            for bar in bars(found)
+            for bar in requirements(found)
         },
     }
-
-
-def stacked(sheets: Sequence[Image]) -> Image:
-    """Contact sheets one below the other, black beside the narrower ones."""
-    width = max(sheet.shape[1] for sheet in sheets)
-    return np.concatenate(
-        [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0))) for sheet in sheets]
-    )

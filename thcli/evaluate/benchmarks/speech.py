@@ -1,54 +1,67 @@
-"""How well a voice moves the mouth of people whom it has never heard: against their own, beside two trivial answers.
+"""`thcli eval a2m`: mouth movements of a voice for unseen speakers, against the true ones.
 
-The openings of the mouth are compared (inner lip gap over mouth width, the head's pose taken out). "mean" is a mouth that always opens as
-far as the true one does on average; "envelope" opens with the loudness. Both are given the truth's own mean, which the voice is not.
+Mouth openings are compared (inner lip gap over mouth width, head pose removed). Two baselines are
+scored alike: "mean" is always open at the truth's mean, "envelope" follows the loudness. Both know
+the truth's mean, which the voice does not.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from thcli.audio.features import ENERGY, PER_SECOND, heard
-from thcli.audio.read import starts
-from thcli.audio.resample_rows import Rows
+from thcli.audio.features import ENERGY, ROWS_PER_SECOND, extract_features
+from thcli.audio.read import start_time
+from thcli.audio.resample_rows import FeatureRows
 from thcli.audio.speech import Recording
-from thcli.audio.voice_activity import spoken
+from thcli.audio.voice_activity import detect_speech
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Voice
 from thcli.core.types import Array, Motion
 from thcli.evaluate.datasets import talking_clips
-from thcli.evaluate.metrics.face_geometry import follow
+from thcli.evaluate.metrics.face_geometry import correlate_signals
 from thcli.motion import canonical
 
-RANGE = 45.0  # dB under the loudest in which an envelope is open at all
-SILENT = 0.35  # seconds away from speech: there a mouth has had the time to close
-LAG = 1  # frames that the best shift may be off
-SILENCE_FRAMES = 3
+RANGE = 45.0  # dB below the loudest at which the envelope's mouth is shut
+SILENT = 0.35  # seconds between speech and silence, in which a mouth closes
+LAG = 1  # frames; limit of the best shift
+SILENCE_FRAMES = 3  # that a clip must have
 Curves = Mapping[str, Array]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """Openings (T,) of one clip's frames. rows: "truth", the voice's name, "envelope", "mean".  speech, silence: (T,) frames well inside of each."""
+class ClipOpenings:
+    """Mouth openings (T,) of one clip.
+
+    rows: "truth", the voice's name, "envelope", "mean" -> openings.
+    speech, silence: (T,) frames well inside of each.
+    """
 
     name: str
     speaker: str
     rows: Curves
-    speech: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    silence: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    speech: Flags
+    silence: Flags
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Of one row over a group of clips. correlation: with the truth, mean over clips.  spoken: the same while somebody speaks.
-    in_step: part of the clips whose best shift is at most LAG frames.  lag: the best shift of all clips together, frames (positive: late).
-    silent: opening in silence over that in speech (None: no clip is silent long enough)."""
+class SpeechScores:
+    """Scores of one row over a group of clips.
+
+    correlation: with the truth, mean over clips.
+    spoken: the same during speech.
+    in_step: share of clips whose best shift is at most LAG frames.
+    lag: best shift of all clips together, frames (positive: late).
+    silent: opening in silence over that in speech; None when no clip is silent long enough.
+    """
 
     clips: int
     correlation: float
@@ -65,92 +78,102 @@ def evaluate_voice(
     motions: Path | None,
     options: VoiceOptions,
     on: Listener = silent,
-) -> list[Clip]:
-    """Lets a voice say every clip. found: clips and their speakers.  motions: see `talking.motion_of`.  Raises MediaError for a clip that cannot be used."""
+) -> list[ClipOpenings]:
+    """Render the mouth openings of a voice for every clip. Raises MediaError for an unusable clip.
+
+    Args:
+        voice: backend.
+        name: of the voice, a row's label.
+        found: clips with their speakers.
+        motions: see `talking_clips.load_motion`.
+        options: of the voice.
+        on: receives progress events.
+    """
     clips = []
+    began = time.perf_counter()
     on(Started("speak", len(found), "clips"))
-    for number, (path, who) in enumerate(found, 1):
-        clips.append(_clip(voice, name, path, who, motions, options))
+    for number, (path, speaker) in enumerate(found, 1):
+        rows, speech, silence = _openings_of_clip(voice, name, path, motions, options)
+        clips.append(ClipOpenings(path.stem, speaker, rows, speech, silence))
         on(Step("speak", number))
-    on(Finished("speak", len(clips), 0.0))
+    on(Finished("speak", len(clips), time.perf_counter() - began))
     return clips
 
 
-def _clip(
-    voice: Voice, name: str, path: Path, who: str, motions: Path | None, options: VoiceOptions
-) -> Clip:
-    speech = Recording(path)
-    store = talking_clips.motion_of(path, motions)
-    seen = store.window(0, len(store))
-    pts = seen.pts - round(starts(path) / store.time_base)  # the sound's own beginning is 0
-    true = np.where(seen.valid, openings(seen), np.nan)
-    made = np.concatenate(
-        [openings(part) for part in voice.speak(speech, pts, store.time_base, options)]
-    )
-    level = (
-        Rows(np.concatenate(list(heard(speech)))[:, ENERGY], PER_SECOND)
-        .at(pts, store.time_base)
-        .astype(np.float64)
-    )
-    loud = np.clip(level - (level.max() - RANGE), 0, None)
+def _openings_of_clip(
+    voice: Voice, name: str, path: Path, motions: Path | None, options: VoiceOptions
+) -> tuple[Curves, Flags, Flags]:
+    """Return rows, speech and silence of `ClipOpenings`."""
+    recording = Recording(path)
+    store = talking_clips.load_motion(path, motions)
+    motion = store.window(0, len(store))
+    pts = motion.pts - round(start_time(path) / store.time_base)  # relative to the sound's start
+    true = np.where(motion.valid, openings(motion), np.nan)
+    parts = voice.speak(recording, pts, store.time_base, options)
+    spoken = np.concatenate([openings(part) for part in parts])
+    energy = np.concatenate(list(extract_features(recording)))[:, ENERGY]
+    level = FeatureRows(energy, ROWS_PER_SECOND).interpolate(pts, store.time_base)
+    level = level.astype(np.float64)
+    loudness = np.clip(level - (level.max() - RANGE), 0, None)
     mean = float(np.nanmean(true))
     rows = {
         "truth": true,
-        name: made,
-        "envelope": loud * (mean / max(float(loud.mean()), 1e-9)),
+        name: spoken,
+        "envelope": loudness * (mean / max(float(loudness.mean()), 1e-9)),
         "mean": np.full(len(true), mean),
     }
     seconds = pts * float(store.time_base)
-    stretches = spoken(speech)
-    apart = np.full(len(seconds), np.inf)
-    for begin, end in stretches:
-        apart = np.minimum(apart, np.maximum(np.maximum(begin - seconds, seconds - end), 0))
-    return Clip(path.stem, who, rows, apart == 0, apart > SILENT)
+    distance = np.full(len(seconds), np.inf)  # to speech, seconds
+    for begin, end in detect_speech(recording):
+        outside = np.maximum(np.maximum(begin - seconds, seconds - end), 0)
+        distance = np.minimum(distance, outside)
+    return rows, distance == 0, distance > SILENT
 
 
 def openings(motion: Motion) -> Array:
-    """(T,) of a motion of kind "mesh"."""
-    return canonical.mouth_opening(
-        canonical.neutral() + np.asarray(motion.arrays["expression"], np.float64)
-    )
+    """Return the mouth openings (T,) of a motion of kind "mesh"."""
+    expression = np.asarray(motion.arrays["expression"], np.float64)
+    return canonical.mouth_opening(canonical.neutral() + expression)
 
 
-def scores(clips: Sequence[Clip], row: str) -> Scores:
-    """Of one row. A row that never moves has correlation 0."""
-    whole = [follow(c.rows["truth"], c.rows[row], 8) for c in clips]
-    part = [
-        follow(c.rows["truth"][c.speech], c.rows[row][c.speech], 8).correlation or 0.0
+def scores(clips: Sequence[ClipOpenings], row: str) -> SpeechScores:
+    """Score one row. A constant row has correlation 0."""
+    lags = [correlate_signals(c.rows["truth"], c.rows[row], 8) for c in clips]
+    in_speech = [
+        correlate_signals(c.rows["truth"][c.speech], c.rows[row][c.speech], 8).correlation or 0.0
         for c in clips
     ]
-    shifts = {
-        shift: float(np.mean([_shifted(c.rows["truth"], c.rows[row], shift) for c in clips]))
+    by_shift = {
+        shift: float(np.mean([_correlation(c.rows["truth"], c.rows[row], shift) for c in clips]))
         for shift in range(-8, 9)
     }
+    silent = None
     quiet = [c for c in clips if c.silence.sum() >= SILENCE_FRAMES and c.speech.any()]
-    said = float(np.mean([c.rows[row][c.speech].mean() for c in quiet])) if quiet else 0.0
-    rests = float(np.mean([c.rows[row][c.silence].mean() for c in quiet])) if quiet else 0.0
-    return Scores(
+    if quiet:
+        open_in_speech = float(np.mean([c.rows[row][c.speech].mean() for c in quiet]))
+        open_in_silence = float(np.mean([c.rows[row][c.silence].mean() for c in quiet]))
+        silent = open_in_silence / open_in_speech if open_in_speech > 0 else None
+    return SpeechScores(
         len(clips),
-        float(np.mean([w.correlation or 0.0 for w in whole])),
-        float(np.mean(part)),
-        float(np.mean([w.frames is not None and abs(w.frames) <= LAG for w in whole])),
-        max(shifts, key=lambda shift: (round(shifts[shift], 6), -abs(shift))),
-        rests / said if said > 0 else None,
+        float(np.mean([lag.correlation or 0.0 for lag in lags])),
+        float(np.mean(in_speech)),
+        float(np.mean([lag.frames is not None and abs(lag.frames) <= LAG for lag in lags])),
+        max(by_shift, key=lambda shift: (round(by_shift[shift], 6), -abs(shift))),
+        silent,
     )
 
 
-def _shifted(truth: Array, result: Array, shift: int) -> float:
+def _correlation(truth: Array, result: Array, shift: int) -> float:
     a = truth[max(-shift, 0) : len(truth) - max(shift, 0)]
     b = result[max(shift, 0) : len(result) - max(-shift, 0)]
-    return follow(a, b, 0).correlation or 0.0
+    return correlate_signals(a, b, 0).correlation or 0.0
 
 
-def report(clips: Sequence[Clip], name: str) -> dict[str, Any]:
-    """The `--json` report: scores of all clips and of each speaker, row by row."""
+def report(clips: Sequence[ClipOpenings], name: str) -> dict[str, Any]:
+    """Return the `--json` report: scores of all clips and of each speaker, row by row."""
     speakers = sorted({clip.speaker for clip in clips})
-    groups = {"all": list(clips)} | {
-        who: [c for c in clips if c.speaker == who] for who in speakers
-    }
+    groups = {"all": list(clips)}
+    groups |= {speaker: [c for c in clips if c.speaker == speaker] for speaker in speakers}
     return {
         "command": "eval a2m",
         "voice": name,
@@ -161,7 +184,7 @@ def report(clips: Sequence[Clip], name: str) -> dict[str, Any]:
     }
 
 
-def _plain(found: Scores) -> dict[str, Any]:
+def _plain(found: SpeechScores) -> dict[str, Any]:
     return {
         "clips": found.clips,
         "correlation": round(found.correlation, 4),
@@ -173,7 +196,7 @@ def _plain(found: Scores) -> dict[str, Any]:
 
 
 def table(report_: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows for the terminal."""
+    """Return heading and lines for people."""
     heads = [
         "speaker",
         "row",
@@ -187,7 +210,6 @@ def table(report_: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for group, found in report_["groups"].items():
         for row, values in found.items():
-            rows.append(
-                [group, row, *("-" if value is None else str(value) for value in values.values())]
-            )
+            cells = ("-" if value is None else str(value) for value in values.values())
+            rows.append([group, row, *cells])
     return heads, rows

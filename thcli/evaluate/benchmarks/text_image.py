@@ -1,4 +1,4 @@
-"""How well a model of texts and pictures knows faces: zero-shot attributes, and how often what a text finds is what it says."""
+"""`thcli eval words`: zero-shot attributes and retrieval by texts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32
 from thcli.editors.backends import TEXT_MODELS
-from thcli.editors.clip.vocabulary import caption, holds
+from thcli.editors.clip.vocabulary import make_caption, match_labels
 from thcli.editors.shared.celeba import CELEBA
-from thcli.editors.shared.face_cnn import planes
-from thcli.editors.shared.text_image import TextImage
-from thcli.evaluate.datasets.labelled_images import Labelled, pixels
-from thcli.evaluate.metrics.attribute_scores import auc
+from thcli.editors.shared.face_cnn import images_to_tensor
+from thcli.editors.shared.text_image import TextImageModel
+from thcli.evaluate.datasets.labelled_images import LabelledImages, load_images
+from thcli.evaluate.metrics.attribute_scores import roc_auc
 
-SIDE = 128  # pixels at which pictures are given to the model
+SIDE = 128  # pixels of the model's input
 BATCH = 64
-FOUND = 10  # pictures that a text finds
-# What says that a face has an attribute, and what says that it has not.
+NEAREST = 10  # images that a text retrieves
+# Texts that affirm and that deny an attribute.
 PROMPTS = {
     "5_o_Clock_Shadow": ("a man with stubble", "a man without stubble"),
     "Arched_Eyebrows": ("a person with arched eyebrows", "a person without arched eyebrows"),
@@ -77,18 +77,24 @@ PROMPTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
-    """areas: AUC of each attribute by a pair of texts.  found: share of the 10 pictures that a text finds of which it is true; chance: of all."""
+class ZeroShotScores:
+    """Scores of a joint text and image model.
+
+    areas: AUC of each attribute by a pair of texts.
+    found: share of matching images among the 10 nearest of a text.
+    chance: share of matching images among all.
+    images: number of images.
+    """
 
     areas: dict[str, float]
     found: float
     chance: float
-    pictures: int
+    images: int
 
     def report(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return all values for JSON."""
         return {
-            "pictures": self.pictures,
+            "pictures": self.images,
             "auc": round(float(np.nanmean(list(self.areas.values()))), 4),
             "found": round(self.found, 4),
             "chance": round(self.chance, 4),
@@ -96,58 +102,75 @@ class Knowledge:
         }
 
 
-def text_model(name: str, weights: Path | None, run: RunOptions) -> TextImage:
-    """The backend of that name ("auto": the stage's default), or clip-s with weights of one's own. Raises UsageError, WeightsError."""
-    if weights is not None:
-        from thcli.editors.clip.small import load_own
+def load_text_model(name: str, weights: Path | None, run: RunOptions) -> TextImageModel:
+    """Load a backend ("auto": the stage's default), or clip-s with a file's weights.
 
-        return load_own(weights, run)
+    Raises UsageError, WeightsError.
+    """
+    if weights is not None:
+        from thcli.editors.clip.small import load_file
+
+        return load_file(weights, run)
     picked = TEXT_MODELS.resolve(name, run)
     if not picked:
         raise UsageError(
-            "No model of words may be used with --licence free by itself.",
-            "Give --text-model clip-b16 (thcli weights pull clip-vit-b16).",
+            "No text model is the default with --licence free.",
+            "Use --text-model clip-b16 (thcli weights pull clip-vit-b16).",
         )
-    model: TextImage = TEXT_MODELS.backend(picked).load(run)
+    model: TextImageModel = TEXT_MODELS.backend(picked).load(run)
     return model
 
 
-def rows_of(model: TextImage, faces: Labelled) -> Tensor:
-    """(N, D) of all pictures."""
+def encode_images(model: TextImageModel, faces: LabelledImages) -> Tensor:
+    """Return the embeddings (N, D) of all images."""
     out = []
     with torch.inference_mode():
         for start in range(0, len(faces), BATCH):
-            x = planes(pixels(faces.paths[start : start + BATCH], SIDE))
+            x = images_to_tensor(load_images(faces.paths[start : start + BATCH], SIDE))
             out.append(model.encode_image(x))
     return torch.cat(out)
 
 
-def knowledge(model: TextImage, faces: Labelled, texts: int = 300, seed: int = 0) -> Knowledge:
-    """What a model knows of labelled faces. texts: how many are written of pictures drawn from them, each true of its own."""
-    seen = rows_of(model, faces)
+def evaluate_text_model(
+    model: TextImageModel, faces: LabelledImages, texts: int = 300, seed: int = 0
+) -> ZeroShotScores:
+    """Evaluate a model on labelled images.
+
+    Args:
+        model: joint text and image model.
+        faces: labelled images.
+        texts: number of captions written of randomly drawn images.
+        seed: of the drawing.
+    """
+    image_rows = encode_images(model, faces)
     areas = {}
-    for name, (yes, no) in PROMPTS.items():
-        direction = text_row(model, yes) - text_row(model, no)
-        areas[name] = auc(
-            np.asarray((seen @ direction).cpu().numpy(), np.float64),
-            faces.labels[:, CELEBA.index(name)],
-        )
-    dice = np.random.default_rng(seed)
+    for name, (affirmed, denied) in PROMPTS.items():
+        direction = encode_text_mean(model, affirmed) - encode_text_mean(model, denied)
+        scores = np.asarray((image_rows @ direction).cpu().numpy(), np.float64)
+        areas[name] = roc_auc(scores, faces.labels[:, CELEBA.index(name)])
+    rng = np.random.default_rng(seed)
     rarity = np.maximum(faces.labels.mean(0), 0.01) ** -0.5
-    said = [caption(faces.labels[row], dice, rarity) for row in dice.integers(0, len(faces), texts)]
-    said = [one for one in said if one.says]
-    truth = holds([one.says for one in said], faces.labels)
-    cosines = (seen @ torch.stack([text_row(model, one.text) for one in said]).T).cpu().numpy()
-    return Knowledge(areas, precision(cosines, truth), float(truth.mean()), len(faces))
+    drawn = rng.integers(0, len(faces), texts)
+    captions = [make_caption(faces.labels[row], rng, rarity) for row in drawn]
+    captions = [caption for caption in captions if caption.label_values]
+    truth = match_labels([caption.label_values for caption in captions], faces.labels)
+    text_rows = torch.stack([encode_text_mean(model, caption.text) for caption in captions])
+    cosines = (image_rows @ text_rows.T).cpu().numpy()
+    return ZeroShotScores(areas, precision_at_k(cosines, truth), float(truth.mean()), len(faces))
 
 
-def text_row(model: TextImage, text: str) -> Tensor:
-    """(D,) of a text, the mean over the model's templates."""
+def encode_text_mean(model: TextImageModel, text: str) -> Tensor:
+    """Return the embedding (D,) of a text, the mean over the model's templates."""
     return model.encode_text([template.format(text) for template in model.templates]).mean(0)
 
 
-def precision(cosines: Array32, truth: npt.NDArray[np.bool_]) -> float:
-    """Of each text's (column's) ten nearest pictures, the share of which it is true; the mean over texts."""
-    most = min(FOUND, len(cosines))
-    best = np.argpartition(-cosines, most - 1, axis=0)[:most]
+def precision_at_k(cosines: Array32, truth: npt.NDArray[np.bool_]) -> float:
+    """Return the share of matching images among each text's nearest ones, averaged over texts.
+
+    Args:
+        cosines: (N, C) of images and texts.
+        truth: (N, C) bool.
+    """
+    count = min(NEAREST, len(cosines))
+    best = np.argpartition(-cosines, count - 1, axis=0)[:count]
     return float(np.take_along_axis(truth, best, 0).mean())

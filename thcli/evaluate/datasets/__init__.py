@@ -1,0 +1,1 @@
+"""Readers of labelled data and generators of synthetic clips."""

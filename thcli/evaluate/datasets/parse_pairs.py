@@ -1,7 +1,8 @@
-"""Pictures of faces with a label for each pixel: which pairs a folder has, which are kept for the test, how they come into memory.
+"""Folders of face images with a class label for each pixel.
 
-A folder of pairs holds images/NAME.jpg (or .png) and masks/NAME.png, a palette or grey picture of class numbers; a dataset is such a
-folder, or a folder of them. Where one has an index.csv (a curated set), only those with one are tested on, else all.
+A folder holds images/NAME.jpg (or .png) and masks/NAME.png, a palette or grey image of class
+numbers. A dataset is such a folder, or a folder of them. Where one has an index.csv (a curated
+set), only those with one are used for the test, else all.
 """
 
 from __future__ import annotations
@@ -24,49 +25,61 @@ from thcli.core.types import Image
 from thcli.faces.parsing import CLASSES
 
 Labels = npt.NDArray[np.uint8]
-PICTURES = (".jpg", ".jpeg", ".png")
-TESTED = 10  # of so many pairs one is kept out of training
-SIDE = 256  # pixels at which pairs are kept in memory
-THUMB = 16  # pixels of the grey thumbnails that tell whether two files show the same picture
-SAME = 3.0  # root mean square difference of such thumbnails, of 255; another JPEG of a picture differs by less than 1, others by 15 or more
+SUFFIXES = (".jpg", ".jpeg", ".png")
+TESTED = 10  # one of so many pairs is in the test set
+SIDE = 256  # pixels of pairs in memory
+THUMB = 16  # pixels of the grey thumbnails that detect duplicates
+# RMS difference of thumbnails of equal images, levels of 255. Another JPEG of the same image
+# differs by less than 1, other images by 15 or more.
+SAME = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A picture and its labels. tested: of a folder on which is tested."""
+class LabelledPair:
+    """An image and its labels.
 
-    picture: Path
+    tested: True when its folder is used for the test.
+    """
+
+    image: Path
     labels: Path
     tested: bool
 
     @property
     def kept_out(self) -> bool:
-        """Whether it is for the test: by the last number of its name (the HQ index in CelebAMask-HQ), else by the name's checksum."""
-        numbers = re.findall(r"\d+", self.picture.stem)
-        key = int(numbers[-1]) if numbers else zlib.crc32(self.picture.stem.encode())
+        """Return True when the pair belongs to the test set.
+
+        One of TESTED pairs does, by the last number in its name (the HQ index of CelebAMask-HQ),
+        else by the name's checksum.
+        """
+        numbers = re.findall(r"\d+", self.image.stem)
+        key = int(numbers[-1]) if numbers else zlib.crc32(self.image.stem.encode())
         return self.tested and key % TESTED == 0
 
 
-def pairs(folder: Path) -> list[Pair]:
-    """All pairs of a dataset, in the order of their names. Raises MediaError when there are none, or a picture has no labels."""
+def list_pairs(folder: Path) -> list[LabelledPair]:
+    """List all pairs of a dataset in the order of their names.
+
+    Raises MediaError when there are none, or an image has no labels.
+    """
     folders = (
         [folder]
         if (folder / "images").is_dir()
         else sorted(p.parent for p in folder.glob("*/images"))
     )
-    curated = [home for home in folders if (home / "index.csv").is_file()] or folders
+    curated = [source for source in folders if (source / "index.csv").is_file()] or folders
     found = []
-    for home in folders:
-        for picture in sorted(
-            p for p in (home / "images").iterdir() if p.suffix.lower() in PICTURES
+    for source in folders:
+        for image in sorted(
+            p for p in (source / "images").iterdir() if p.suffix.lower() in SUFFIXES
         ):
-            labels = home / "masks" / f"{picture.stem}.png"
+            labels = source / "masks" / f"{image.stem}.png"
             if not labels.is_file():
                 raise MediaError(
-                    f"{picture} has no labels: there is no {labels}.",
-                    "Add them, or take the picture out.",
+                    f"{image} has no labels: there is no {labels}.",
+                    "Add them, or remove the image.",
                 )
-            found.append(Pair(picture, labels, home in curated))
+            found.append(LabelledPair(image, labels, source in curated))
     if not found:
         raise MediaError(
             f"{folder} holds no pairs.", "It needs images/ and masks/, or folders that have them."
@@ -75,106 +88,122 @@ def pairs(folder: Path) -> list[Pair]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Pairs in memory. pictures: (N, SIDE, SIDE, 3).  labels: (N, SIDE, SIDE) class numbers.  names: file names of the pictures."""
+class PairSet:
+    """N pairs in memory.
 
-    pictures: Image
+    images: (N, SIDE, SIDE, 3) uint8 RGB.
+    labels: (N, SIDE, SIDE) uint8 class numbers.
+    names: file names of the images.
+    """
+
+    images: Image
     labels: Labels
     names: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def fingerprint(self) -> str:
-        """Changes with the labels and the names."""
+        """Return a hash that changes with the labels and the names."""
         digest = hashlib.sha256("\n".join(self.names).encode())
         digest.update(self.labels[:, ::8, ::8].tobytes())
         return digest.hexdigest()[:16]
 
 
-def read(chosen: Sequence[Pair]) -> Shelf:
-    """The pairs at SIDE pixels: pictures averaged, labels by the nearest. Raises MediaError for a file that is not what it should be."""
-    pictures = np.empty((len(chosen), SIDE, SIDE, 3), np.uint8)
+def load_pairs(chosen: Sequence[LabelledPair]) -> PairSet:
+    """Load pairs at SIDE pixels: images by area means, labels by the nearest neighbour.
+
+    Raises MediaError for an invalid file.
+    """
+    images = np.empty((len(chosen), SIDE, SIDE, 3), np.uint8)
     labels = np.empty((len(chosen), SIDE, SIDE), np.uint8)
-    for place, pair in enumerate(chosen):
-        with _opened(pair.picture) as image:
-            pictures[place] = np.asarray(
+    for index, pair in enumerate(chosen):
+        with _open_image(pair.image) as image:
+            images[index] = np.asarray(
                 image.convert("RGB").resize((SIDE, SIDE), Pillow.Resampling.BOX)
             )
-        with _opened(pair.labels) as image:
+        with _open_image(pair.labels) as image:
             if image.mode not in ("P", "L"):
                 raise MediaError(
-                    f"{pair.labels} is no picture of class numbers (its mode is {image.mode}).",
+                    f"{pair.labels} is not an image of class numbers (its mode is {image.mode}).",
                     "Write palette or grey PNGs.",
                 )
-            labels[place] = _nearest(np.asarray(image))
-        if (highest := int(labels[place].max())) >= len(CLASSES):
+            labels[index] = _nearest(np.asarray(image))
+        if (highest := int(labels[index].max())) >= len(CLASSES):
             raise MediaError(
-                f"{pair.labels} has the class {highest}; the last one is {len(CLASSES) - 1}."
+                f"{pair.labels} has the class {highest}; the highest is {len(CLASSES) - 1}."
             )
-    return Shelf(pictures, labels, tuple(pair.picture.name for pair in chosen))
+    return PairSet(images, labels, tuple(pair.image.name for pair in chosen))
 
 
-def test_shelf(folder: Path) -> Shelf:
-    """The pairs that training never sees. Raises MediaError as `pairs` and `read` do, and when there are none."""
-    chosen = [pair for pair in pairs(folder) if pair.kept_out]
+def load_test_pairs(folder: Path) -> PairSet:
+    """Load the pairs that training never sees.
+
+    Raises MediaError as `list_pairs` and `load_pairs`, and when there are none.
+    """
+    chosen = [pair for pair in list_pairs(folder) if pair.kept_out]
     if not chosen:
         raise MediaError(
-            f"{folder} is too small: none of its pairs is kept for the test.",
-            f"One of {TESTED} is.",
+            f"{folder} is too small: none of its pairs is in the test set.",
+            f"One of {TESTED} pairs is.",
         )
-    return read(chosen)
+    return load_pairs(chosen)
 
 
-def train_shelf(folder: Path) -> Shelf:
-    """All other pairs, each picture once, and none that the test shows under another name (or in another folder)."""
-    every = pairs(folder)
+def load_train_pairs(folder: Path) -> PairSet:
+    """Load all other pairs, without duplicates of each other or of the test set."""
+    every = list_pairs(folder)
     kept_out = [pair for pair in every if pair.kept_out]
-    shelf = read([pair for pair in every if not pair.kept_out])
-    fresh = np.flatnonzero(first_shown(shelf.pictures, read(kept_out).pictures))
+    pair_set = load_pairs([pair for pair in every if not pair.kept_out])
+    fresh = np.flatnonzero(find_new_images(pair_set.images, load_pairs(kept_out).images))
     if not len(fresh):
-        raise MediaError(
-            f"{folder} has no pair to learn from that is not of the test too.", "Add pairs."
-        )
-    return Shelf(shelf.pictures[fresh], shelf.labels[fresh], tuple(shelf.names[i] for i in fresh))
+        raise MediaError(f"{folder} has no pair that is not in the test set.", "Add pairs.")
+    return PairSet(
+        pair_set.images[fresh], pair_set.labels[fresh], tuple(pair_set.names[i] for i in fresh)
+    )
 
 
-def first_shown(pictures: Image, others: Image) -> npt.NDArray[np.bool_]:
-    """(N,) whether each of the pictures (N, SIDE, SIDE, 3) is neither among the others nor before it, up to compression and size."""
-    seen = np.concatenate([_thumbs(others), _thumbs(pictures)])
+def find_new_images(images: Image, others: Image) -> npt.NDArray[np.bool_]:
+    """Return (N,) True for images that are neither among `others` nor earlier in `images`.
+
+    Images are compared up to compression and size.
+
+    Args:
+        images, others: (N, SIDE, SIDE, 3).
+    """
+    seen = np.concatenate([_thumbs(others), _thumbs(images)])
     squares = (seen**2).sum(1)
-    out = np.ones(len(pictures), bool)
-    for place in range(len(pictures)):
-        own = len(others) + place
+    out = np.ones(len(images), bool)
+    for index in range(len(images)):
+        own = len(others) + index
         apart = squares[:own] + squares[own] - 2 * (seen[:own] @ seen[own])
-        out[place] = not (apart < SAME**2 * THUMB**2).any()
+        out[index] = not (apart < SAME**2 * THUMB**2).any()
     return out
 
 
-def _thumbs(pictures: Image) -> npt.NDArray[np.float32]:
+def _thumbs(images: Image) -> npt.NDArray[np.float32]:
     cell = SIDE // THUMB
-    out = np.empty((len(pictures), THUMB * THUMB), np.float32)
-    for place, picture in enumerate(pictures):
-        grey = picture.mean(2, dtype=np.float32)
-        out[place] = grey.reshape(THUMB, cell, THUMB, cell).mean((1, 3)).ravel()
+    out = np.empty((len(images), THUMB * THUMB), np.float32)
+    for index, image in enumerate(images):
+        grey = image.mean(2, dtype=np.float32)
+        out[index] = grey.reshape(THUMB, cell, THUMB, cell).mean((1, 3)).ravel()
     return out
 
 
 def _nearest(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(H, W) labels at SIDE x SIDE, without mixing numbers."""
+    """Resize labels (H, W) to SIDE x SIDE by the nearest neighbour."""
     rows, columns = (np.arange(SIDE) * n // SIDE for n in labels.shape)
     return np.asarray(labels[rows[:, None], columns])
 
 
-def _opened(path: Path) -> Pillow.Image:
+def _open_image(path: Path) -> Pillow.Image:
     try:
         image = Pillow.open(path)
-        image.draft(
-            "RGB", (SIDE, SIDE)
-        )  # a JPEG is decoded at a half or a quarter of its size, which is what averaging gives
+        # A JPEG is decoded at a half or a quarter of its size, which equals averaging.
+        image.draft("RGB", (SIDE, SIDE))
         image.load()
     except (OSError, UnidentifiedImageError) as exc:
         raise MediaError(
-            f"{path} cannot be read as a picture: {exc}.", "Replace it, or take the pair out."
+            f"{path} cannot be read as an image: {exc}.", "Replace it, or remove the pair."
         ) from exc
     return image

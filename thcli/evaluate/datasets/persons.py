@@ -1,4 +1,4 @@
-"""Aligned faces by person: a folder for each, pictures in it. What the identity network learns from, and is judged by."""
+"""Folders of aligned faces by person, FOLDER/PERSON/IMAGE, for the identity network."""
 
 from __future__ import annotations
 
@@ -10,43 +10,49 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Image
-from thcli.faces.identity.aligned import SIZE
+from thcli.faces.identity.aligned_crop import SIZE
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-HOW = "Give a folder with a folder for each person, holding pictures as `thcli align --template arcface --size 112` cuts them."
+HINT = (
+    "Give a folder with a folder for each person, with images as "
+    "`thcli align --template arcface --size 112` crops them."
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """One row of a set. person: its number, by the folders' names."""
+class PersonImage:
+    """One image and the index of its person, by the order of the folders' names."""
 
     path: Path
     person: int
 
 
-def people(folder: Path) -> list[Person]:
-    """The pictures of FOLDER/PERSON/ in a fixed order. Raises MediaError when fewer than two persons have some."""
+def list_persons(folder: Path) -> list[PersonImage]:
+    """List the images of FOLDER/PERSON/ in a fixed order.
+
+    Raises MediaError when fewer than two persons have images.
+    """
     if not folder.is_dir():
-        raise MediaError(f"{folder} is not a folder of faces.", HOW)
-    rooms = [room for room in sorted(folder.iterdir()) if room.is_dir()]
-    found = [sorted(p for p in room.iterdir() if p.suffix.lower() in SUFFIXES) for room in rooms]
-    filled = [paths for paths in found if paths]
-    if len(filled) < 2:
+        raise MediaError(f"{folder} is not a folder of faces.", HINT)
+    persons = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    found = [sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) for path in persons]
+    nonempty = [paths for paths in found if paths]
+    if len(nonempty) < 2:
         raise MediaError(
-            f"{folder} holds pictures of {len(filled)} persons: two are the least.", HOW
+            f"{folder} holds images of {len(nonempty)} persons; at least 2 are needed.", HINT
         )
-    return [Person(path, number) for number, paths in enumerate(filled) for path in paths]
+    return [PersonImage(path, number) for number, paths in enumerate(nonempty) for path in paths]
 
 
 def read_face(path: Path) -> Image:
-    """One picture as the (112, 112, 3) RGB that networks see; another size is resized. Raises MediaError."""
+    """Read an image as (112, 112, 3) RGB; other sizes are resized. Raises MediaError."""
     try:
         coded = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as exc:
         raise MediaError(f"{path} cannot be read: {exc}.") from exc
     pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
     if pixels is None:
-        raise MediaError(f"{path} is not a picture.")
+        raise MediaError(f"{path} cannot be read as an image.")
     if pixels.shape[:2] != (SIZE, SIZE):
         pixels = cv2.resize(pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return np.asarray(pixels, np.uint8)

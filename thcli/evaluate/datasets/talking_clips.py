@@ -1,4 +1,4 @@
-"""Folders of talking clips: which files, who speaks in them, and how their faces move."""
+"""Folders of talking clips: files, speakers and the motion of their faces."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from thcli.core.errors import MediaError
-from thcli.motion.file import SUFFIX, MotionFile
+from thcli.motion.file.format import SUFFIX
+from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.stages.encode_warp import encode
 
 ENDINGS = (".mp4", ".mpg", ".mov", ".mkv", ".webm", ".avi", ".wav")
-HOW = "Give a folder of talking clips with sound; an index.csv (file, speaker) says who is who."
+HINT = "Give a folder of talking clips with sound; index.csv (file, speaker) names the speakers."
 
 
-def find(folder: Path) -> list[tuple[Path, str]]:
-    """The clips of a folder and who speaks in them: as index.csv says (file or clip; speaker or origin), else each is somebody else."""
+def find_clips(folder: Path) -> list[tuple[Path, str]]:
+    """List the clips of a folder with their speakers.
+
+    index.csv (file or clip; speaker or origin) names the speakers; without it each clip has its
+    own.
+    """
     index = folder / "index.csv"
     if index.is_file():
         try:
             with index.open(encoding="utf-8", newline="") as file:
                 table = list(csv.DictReader(file))
         except (OSError, UnicodeDecodeError, csv.Error) as exc:
-            raise MediaError(f"{index} cannot be read: {exc}.", HOW) from exc
+            raise MediaError(f"{index} cannot be read: {exc}.", HINT) from exc
         found = [
             (
                 folder / (row.get("file") or row.get("clip") or ""),
@@ -33,9 +38,10 @@ def find(folder: Path) -> list[tuple[Path, str]]:
         ]
         lost = [path for path, _ in found if not path.is_file()]
         if lost:
+            missing = f"{len(lost)} of {len(found)} are missing"
             raise MediaError(
-                f"{index} names {lost[0].name or 'no file'}, which is not there ({len(lost)} of {len(found)} are missing).",
-                HOW,
+                f"{index} names {lost[0].name or 'no file'}, which does not exist ({missing}).",
+                HINT,
             )
     else:
         found = [
@@ -44,24 +50,35 @@ def find(folder: Path) -> list[tuple[Path, str]]:
             if path.suffix.lower() in ENDINGS
         ]
     if not found:
-        raise MediaError(f"{folder} holds no clips.", HOW)
+        raise MediaError(f"{folder} holds no clips.", HINT)
     return found
 
 
-def chosen(
+def select_clips(
     found: Iterable[tuple[Path, str]], only: str, without: Iterable[str]
 ) -> list[tuple[Path, str]]:
-    """Those whose speaker's name begins with `only` and is not among `without`. Raises MediaError when nothing is left."""
+    """Return the clips of the chosen speakers. Raises MediaError when none is left.
+
+    Args:
+        found: clips with their speakers.
+        only: prefix of the speaker's name.
+        without: speakers to leave out.
+    """
     left = [(path, who) for path, who in found if who.startswith(only) and who not in set(without)]
     if not left:
-        raise MediaError("None of the clips is left.", "Check the speakers that were chosen.")
+        raise MediaError("No clip is left.", "Check the chosen speakers.")
     return left
 
 
-def motion_of(clip: Path, motions: Path | None) -> MotionFile:
-    """How the face of a clip moves, from its motion file; made first where it is missing. motions: the folder of these files (None: beside the clip).
+def load_motion(clip: Path, motions: Path | None) -> MotionFile:
+    """Return the motion of a clip's face from its motion file, which is created when it is missing.
 
-    Raises what `encode` raises, and OutputError when the folder cannot be written.
+    Args:
+        clip: video.
+        motions: folder of the motion files, None for the clip's own.
+
+    Raises:
+        OutputError: when the folder cannot be written; also raises as `encode`.
     """
     path = (motions or clip.parent) / f"{clip.stem}{SUFFIX}"
     if not path.is_file():
@@ -69,8 +86,8 @@ def motion_of(clip: Path, motions: Path | None) -> MotionFile:
     return MotionFile(path)
 
 
-def fingerprint(found: Sequence[tuple[Path, str]]) -> str:
-    """Changes with the clips and their speakers."""
+def clips_fingerprint(found: Sequence[tuple[Path, str]]) -> str:
+    """Return a hash that changes with the clips and their speakers."""
     digest = hashlib.sha256()
     for path, who in found:
         digest.update(f"{path.name} {path.stat().st_size} {who}\n".encode())

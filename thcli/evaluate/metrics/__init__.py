@@ -1,0 +1,1 @@
+"""Metrics of images, faces, identities and attributes."""

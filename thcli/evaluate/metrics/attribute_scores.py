@@ -1,6 +1,6 @@
-"""How much of each attribute a face shows, by a classifier that no editor learns from: it measures edits, and does nothing else.
+"""Classifier of facial attributes that measures edits; no editor learns from it.
 
-Trained by `thcli train judge`, on persons of whom neither an editor nor clip-s saw a picture.
+`thcli train judge` trains it on persons that neither an editor nor clip-s has seen.
 """
 
 from __future__ import annotations
@@ -14,93 +14,114 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thcli.core.device import prepared
+from thcli.core.device import prepare_device
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.shared.celeba import CELEBA
-from thcli.editors.shared.face_cnn import SIDE, FaceTrunk, planes
-from thcli.evaluate.datasets.labelled_images import Labelled, pixels
-from thcli.faces.adapters.common import check_licence, fill
+from thcli.editors.shared.face_cnn import SIDE, FaceCnn, images_to_tensor
+from thcli.evaluate.datasets.labelled_images import LabelledImages, load_images
 from thcli.faces.crops.align import ffhq
 from thcli.faces.crops.crop import crop
 from thcli.faces.landmarks.layouts import landmarks_of
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
+from thcli.weights.loading import load_state
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "attributes-judge"
 WIDTHS, COUNTS = (32, 48, 96, 160), (1, 2, 2)
-MOST = 64  # faces at a time
-CUT = (
-    2 * SIDE
-)  # pixels at which faces are cut, before they are made as small as the network sees them
+BATCH = 64
+CROP_SIDE = 2 * SIDE  # pixels of a crop, before it is resized to the network's input
 
 
-class Judge:
-    """The classifier: 40 probabilities of a face, in the order of `names`."""
+class AttributeClassifier:
+    """Classifier with 40 probabilities per face, in the order of `names`."""
 
     names: tuple[str, ...] = CELEBA
 
-    def __init__(self, network: FaceTrunk, device: torch.device) -> None:
-        self._net, self._device = network.to(memory_format=torch.channels_last), device  # type: ignore[call-overload]  # torch's stubs lack it
+    def __init__(self, network: FaceCnn, device: torch.device) -> None:
+        layout = torch.channels_last
+        self._net = network.to(memory_format=layout)  # type: ignore[call-overload]  # stubs
+        self._device = device
 
-    def scores(self, pictures: Sequence[npt.NDArray[Any]], faces: Sequence[Face]) -> Array32:
-        """(N, 40) in 0..1 of pictures (H, W, 3) uint8 or uint16 and one face in each, in its picture's pixels.
+    def score_faces(self, images: Sequence[npt.NDArray[Any]], faces: Sequence[Face]) -> Array32:
+        """Return (N, 40) probabilities.
 
-        Raises NoFaceError for a face without landmarks.
+        Args:
+            images: N of (H, W, 3) uint8 or uint16.
+            faces: one per image, in its pixels.
+
+        Raises:
+            NoFaceError: for a face without landmarks.
         """
-        cut = [
-            to_uint8(crop(p, ffhq(landmarks_of(f), CUT)))
-            for p, f in zip(pictures, faces, strict=True)
+        crops = [
+            to_uint8(crop(image, ffhq(landmarks_of(face), CROP_SIDE)))
+            for image, face in zip(images, faces, strict=True)
         ]
-        return self.of_crops(cut)
+        return self.score_crops(crops)
 
-    def of_crops(self, crops: Sequence[Image]) -> Array32:
-        """(N, 40) in 0..1 of pictures (S, S, 3) uint8 that are cut as FFHQ's are; the mean of each and its mirror image."""
+    def score_crops(self, crops: Sequence[Image]) -> Array32:
+        """Return (N, 40) probabilities of crops (S, S, 3) uint8 in FFHQ's crop.
+
+        Logits are averaged over the crop and its mirror image.
+        """
         return np.asarray(1 / (1 + np.exp(-self.logits(crops))), np.float32)
 
     def logits(self, crops: Sequence[Image]) -> Array32:
-        """The same as log odds, which no score of nearly 0 or 1 hides."""
+        """Return (N, 40) log odds, which keep differences between scores near 0 or 1."""
         out = [np.zeros((0, len(CELEBA)), np.float32)]
         with torch.inference_mode():
-            for start in range(0, len(crops), MOST):
-                x = planes(np.stack(crops[start : start + MOST])).to(self._device)
+            for start in range(0, len(crops), BATCH):
+                x = images_to_tensor(np.stack(crops[start : start + BATCH])).to(self._device)
                 both = self._net(x).float() + self._net(x.flip(3)).float()
                 out.append((both / 2).cpu().numpy())
         return np.concatenate(out)
 
-    def score(self, crops: Sequence[Image], name: str) -> Array32:
-        """(N,) in 0..1 of one attribute. Raises UsageError for one that there is not."""
+    def score_attribute(self, crops: Sequence[Image], name: str) -> Array32:
+        """Return (N,) probabilities of one attribute. Raises UsageError for an unknown one."""
         if name not in CELEBA:
             raise UsageError(f"There is no attribute {name!r}.", f"There are: {', '.join(CELEBA)}.")
-        return self.of_crops(crops)[:, CELEBA.index(name)]
+        return self.score_crops(crops)[:, CELEBA.index(name)]
 
 
-def network(narrow: int = 1) -> FaceTrunk:
-    """The judge's network; narrow: divides its widths."""
-    return FaceTrunk(WIDTHS, COUNTS, len(CELEBA), narrow)
+def build_network(width_divisor: int = 1) -> FaceCnn:
+    """Return the classifier's network; width_divisor divides its widths."""
+    return FaceCnn(WIDTHS, COUNTS, len(CELEBA), width_divisor)
 
 
-def judge(run: RunOptions) -> Judge:
-    """The shipped judge. Raises WeightsError when --licence refuses it (its data are for research), DeviceError."""
+def load_classifier(run: RunOptions) -> AttributeClassifier:
+    """Load the bundled classifier.
+
+    Raises:
+        WeightsError: when --licence refuses it (its data are for research).
+        DeviceError: when the device is not available.
+    """
     check_licence(WEIGHTS, run.licence)
     return _filled(load_tensors(WEIGHTS, offline=run.offline), WEIGHTS, run)
 
 
-def own_judge(path: Path, run: RunOptions) -> Judge:
-    """One of your own, as `thcli train judge` writes it. Raises WeightsError, DeviceError."""
+def load_classifier_file(path: Path, run: RunOptions) -> AttributeClassifier:
+    """Load a classifier that `thcli train judge` wrote. Raises WeightsError, DeviceError."""
     return _filled(load_tensors(path), path.name, run)
 
 
-def _filled(tensors: dict[str, torch.Tensor], what: str, run: RunOptions) -> Judge:
-    net, device = network(), prepared(run.device, run.threads)
-    fill(net, tensors, what, device)
-    return Judge(net, device)
+def _filled(tensors: dict[str, torch.Tensor], what: str, run: RunOptions) -> AttributeClassifier:
+    net, device = build_network(), prepare_device(run.device, run.threads)
+    load_state(net, tensors, what, device)
+    return AttributeClassifier(net, device)
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
-    """How right scores (N, 40) are of labels (N, 40): a number for each attribute, where both answers occur (else NaN)."""
+class ClassifierScores:
+    """Scores per attribute, (40,) each; NaN where the labels have one value only.
+
+    accuracy: at the threshold.
+    balanced: mean accuracy of both values.
+    auc: area under the ROC curve.
+    share: of faces with the attribute.
+    """
 
     accuracy: Array32
     balanced: Array32
@@ -108,7 +129,7 @@ class Hits:
     share: Array32
 
     def report(self) -> dict[str, Any]:
-        """For JSON: the means, and each attribute's own."""
+        """Return the means and each attribute's scores, for JSON."""
         each = {
             name: {
                 "accuracy": round(float(a), 4),
@@ -126,25 +147,33 @@ class Hits:
         }
 
 
-def hits(scores: npt.NDArray[Any], labels: npt.NDArray[np.bool_], threshold: float = 0.5) -> Hits:
-    """Accuracy at a threshold, the mean of both answers' accuracies, and the area under the ROC curve, of each column."""
-    said = scores > threshold
-    accuracy = (said == labels).mean(0)
-    yes, no = labels.sum(0), (~labels).sum(0)
-    right_yes = (said & labels).sum(0) / np.maximum(yes, 1)
-    right_no = (~said & ~labels).sum(0) / np.maximum(no, 1)
-    both = np.where((yes > 0) & (no > 0), 1.0, np.nan)
-    areas = np.array([auc(scores[:, n], labels[:, n]) for n in range(labels.shape[1])])
-    return Hits(
-        *(
-            np.asarray(v, np.float32)
-            for v in (accuracy, both * (right_yes + right_no) / 2, areas, labels.mean(0))
-        )
-    )
+def score_predictions(
+    scores: npt.NDArray[Any], labels: npt.NDArray[np.bool_], threshold: float = 0.5
+) -> ClassifierScores:
+    """Score predictions (N, 40) against labels (N, 40).
+
+    Args:
+        scores: probabilities or log odds.
+        labels: bool.
+        threshold: of the accuracy.
+    """
+    predicted = scores > threshold
+    accuracy = (predicted == labels).mean(0)
+    positive, negative = labels.sum(0), (~labels).sum(0)
+    recall = (predicted & labels).sum(0) / np.maximum(positive, 1)
+    specificity = (~predicted & ~labels).sum(0) / np.maximum(negative, 1)
+    both = np.where((positive > 0) & (negative > 0), 1.0, np.nan)
+    balanced = both * (recall + specificity) / 2
+    areas = np.array([roc_auc(scores[:, n], labels[:, n]) for n in range(labels.shape[1])])
+    columns = (accuracy, balanced, areas, labels.mean(0))
+    return ClassifierScores(*(np.asarray(values, np.float32) for values in columns))
 
 
-def auc(scores: npt.NDArray[Any], labels: npt.NDArray[np.bool_]) -> float:
-    """The chance that one with the label has the higher score than one without; NaN when there are none of either. Ties count half."""
+def roc_auc(scores: npt.NDArray[Any], labels: npt.NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve, NaN without both labels; ties count half.
+
+    It is the probability that a face with the label scores higher than one without.
+    """
     from scipy.stats import rankdata
 
     yes = int(labels.sum())
@@ -154,10 +183,15 @@ def auc(scores: npt.NDArray[Any], labels: npt.NDArray[np.bool_]) -> float:
     return float((rankdata(scores)[labels].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
-def measured(one: Judge, faces: Labelled) -> Hits:
-    """The judge on labelled pictures that it never saw."""
-    found = [
-        one.of_crops(list(pixels(faces.paths[start : start + 256], CUT)))
+def evaluate_classifier(classifier: AttributeClassifier, faces: LabelledImages) -> ClassifierScores:
+    """Score a classifier on labelled images."""
+    scores = [
+        classifier.score_crops(list(load_images(faces.paths[start : start + 256], CROP_SIDE)))
         for start in range(0, len(faces), 256)
     ]
-    return hits(np.concatenate(found), faces.labels)
+    return score_predictions(np.concatenate(scores), faces.labels)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the classifier."""
+    load_state(build_network(), checkpoint.tensors(), checkpoint.name, torch.device("meta"))

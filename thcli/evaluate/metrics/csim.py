@@ -1,4 +1,4 @@
-"""CSIM: whether the result shows the person of the truth, in the numbers of an identity backend."""
+"""CSIM: cosine similarity of the identities of result and truth."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array32, Face, Image
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 
-REMEMBERED = 32  # faces: more than a frame has rows
+CACHED = 32  # faces; more than a frame has rows
 
 
-class Known:
-    """An identity backend with a short memory of faces, told apart as objects: the truth is looked at once for all rows."""
+class IdentityCache:
+    """Identity backend with a cache of recent faces, which are compared as objects.
+
+    The truth is encoded once for all rows.
+    """
 
     def __init__(self, encoder: IdentityEncoder) -> None:
         self._encoder = encoder
         self._seen: OrderedDict[int, tuple[Face, Array32]] = OrderedDict()
 
-    def of(self, picture: Image, face: Face) -> Array32:
-        """Who a face of a picture is, a unit vector."""
-        known = self._seen.get(id(face))  # a face that is kept here keeps its id
+    def get(self, image: Image, face: Face) -> Array32:
+        """Return the identity of a face as a unit vector."""
+        known = self._seen.get(id(face))  # cached faces stay alive, so ids are unique
         if known is None:
-            known = self._seen[id(face)] = face, self._encoder.identify(picture, face).vector
-            if len(self._seen) > REMEMBERED:
+            known = self._seen[id(face)] = face, self._encoder.identify(image, face).vector
+            if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
         return known[1]
 
 
-def csim(encoder: IdentityEncoder) -> Metric:
-    """The mean cosine of the identities of result and truth, over the frames in which both show a face; named with the backend."""
-    known = Known(encoder)
+def csim_metric(encoder: IdentityEncoder) -> Metric:
+    """Return the metric of an identity backend, over frames with both faces."""
+    identities = IdentityCache(encoder)
 
     def cosine(sample: Sample) -> float | None:
-        true, made = sample.place.face, sample.face
+        true, made = sample.truth.face, sample.face
         if true is None or made is None:
             return None
-        return float(known.of(sample.place.whole, true) @ known.of(sample.whole, made))
+        return float(identities.get(sample.truth.frame, true) @ identities.get(sample.frame, made))
 
     return Metric(
         "csim",

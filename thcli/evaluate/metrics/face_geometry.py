@@ -1,6 +1,7 @@
-"""What two faces have in common, from their 468-point meshes (x, y, z in pixels) or their numbers in a 3-D model. Pure functions.
+"""Metrics of two faces from their 468-point meshes or 3-D model coefficients, as pure functions.
 
-Meshes are (468, 3). IOD is the distance of the outer eye corners, points 33 and 263, in space.
+Meshes are (468, 3): x, y, z in pixels. IOD is the 3-D distance of the outer eye corners, points 33
+and 263.
 """
 
 from __future__ import annotations
@@ -18,36 +19,39 @@ from thcli.motion import canonical
 
 
 def interocular(mesh: npt.ArrayLike) -> float:
-    """IOD in pixels."""
+    """Return the IOD in pixels."""
     p = np.asarray(mesh, np.float64)
     return float(np.linalg.norm(p[EYE_OUTER[0]] - p[EYE_OUTER[1]]))
 
 
 def keypoint_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
-    """Mean distance of the points in the picture, in pixels, 0 for equal meshes (the AKD of Siarohin et al. 2019, with 468 points)."""
+    """Return the mean 2-D distance of the points in pixels.
+
+    It is the AKD of Siarohin et al. 2019 with 468 points.
+    """
     p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
     return float(np.linalg.norm(p[:, :2] - q[:, :2], axis=1).mean())
 
 
 def shape_distance(truth: npt.ArrayLike, result: npt.ArrayLike) -> float:
-    """Mean distance in space, in percent of IOD, after the heads are laid over each other by a similarity of the rigid points.
+    """Return the mean 3-D distance in percent of IOD after a similarity fit of the rigid points.
 
-    0 for equal expressions of one face; between two different faces their shapes are counted too.
+    It is 0 for equal expressions of one face. Between different faces it includes their shapes.
     """
     p, q = np.asarray(truth, np.float64), np.asarray(result, np.float64)
-    scale, rotation, shift = canonical.rigid_fit(q, p)
+    scale, rotation, shift = canonical.fit_rigid_points(q, p)
     moved = scale * q @ rotation.T + shift
     return float(100 * np.linalg.norm(moved - p, axis=1).mean() / interocular(p))
 
 
 def expression_distance(truth: Coefficients, result: Coefficients) -> float:
-    """AED: mean absolute difference of the expression's numbers, 0 for equal ones; in the model's own unit, so of one model only."""
+    """Return AED: mean absolute difference of the expression coefficients, in the model's unit."""
     _one_model(truth, result)
     return float(np.abs(np.asarray(truth.expression, np.float64) - result.expression).mean())
 
 
 def pose_distance(truth: Coefficients, result: Coefficients) -> float:
-    """APD: mean angle in degrees, 0..180, between two poses of the head; symmetric."""
+    """Return APD: mean angle in degrees, 0..180, between two head poses; symmetric."""
     _one_model(truth, result)
     p, q = matrix_from_rotvec(truth.rotation), matrix_from_rotvec(result.rotation)
     return math.degrees(
@@ -61,29 +65,44 @@ def _one_model(truth: Coefficients, result: Coefficients) -> None:
 
 
 def mouth_opening(mesh: npt.ArrayLike) -> float:
-    """Mean gap of the inner lips over the width of the mouth, 0 (shut) to about 0.5, the pose taken out; no unit."""
+    """Return the mean gap of the inner lips over the width of the mouth, 0 (shut) to about 0.5.
+
+    The pose is removed.
+    """
     return float(canonical.mouth_opening(canonical.decompose(mesh).shape))
 
 
 def eye_opening(mesh: npt.ArrayLike) -> float:
-    """Mean gap of the lids over the width of the eye, both eyes, the pose taken out: 0.03 shut, 0.2 to 0.3 open; no unit."""
+    """Return the mean gap of the lids over the width of the eye, for both eyes, the pose removed.
+
+    It is 0.03 for shut eyes and 0.2 to 0.3 for open ones.
+    """
     return float(canonical.eye_openings(canonical.decompose(mesh).shape).mean())
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
-    """How a signal follows another. correlation: Pearson's without a shift, -1..1.  frames: the shift at which it is best (positive:
-    the result is late).  best: the correlation there. All None when one of the signals never moves or is too short."""
+class SignalLag:
+    """Correlation and lag of a signal to another; all None when one is constant or too short.
+
+    correlation: Pearson's without a shift, -1..1.
+    frames: shift with the best correlation; positive when the result is late.
+    best: correlation at that shift.
+    """
 
     correlation: float | None
     frames: int | None
     best: float | None
 
 
-def follow(truth: npt.ArrayLike, result: npt.ArrayLike, reach: int = 10) -> Lag:
-    """Correlation and lag of two signals of equal length; NaN where a frame has no value. reach: the largest shift tried, in frames.
+def correlate_signals(truth: npt.ArrayLike, result: npt.ArrayLike, reach: int = 10) -> SignalLag:
+    """Return correlation and lag of two signals of equal length.
 
-    Raises ValueError for different lengths.
+    Args:
+        truth, result: values per frame; NaN where a frame has none.
+        reach: largest shift, frames.
+
+    Raises:
+        ValueError: for different lengths.
     """
     a, b = np.asarray(truth, np.float64), np.asarray(result, np.float64)
     if a.shape != b.shape:
@@ -96,9 +115,9 @@ def follow(truth: npt.ArrayLike, result: npt.ArrayLike, reach: int = 10) -> Lag:
         if value is not None:
             found[shift] = value
     if 0 not in found:
-        return Lag(None, None, None)
+        return SignalLag(None, None, None)
     best = max(found, key=lambda shift: found[shift])
-    return Lag(found[0], best, found[best])
+    return SignalLag(found[0], best, found[best])
 
 
 def _pearson(a: Array, b: Array) -> float | None:

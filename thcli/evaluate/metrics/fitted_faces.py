@@ -1,4 +1,4 @@
-"""Faces in the numbers of a 3-D model, each looked at once however many rows and metrics ask for it."""
+"""Cache of 3-D model coefficients, so that each face is fitted once for all rows and metrics."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from thcli.core.errors import NoFaceError
 from thcli.core.protocols import FaceModel
 from thcli.core.types import Coefficients, Face, Image
 
-REMEMBERED = 32  # faces: more than a frame has rows
+CACHED = 32  # faces; more than a frame has rows
 
 
-class Fitted:
-    """A 3-D model with a short memory of faces, told apart as objects: whoever asks again must have the same one."""
+class FaceFitCache:
+    """3-D model with a cache of recent faces, which are compared as objects.
+
+    Callers must pass the same object for the same face.
+    """
 
     def __init__(self, model: FaceModel) -> None:
         self._model = model
         self._seen: OrderedDict[int, tuple[Face, Coefficients | None]] = OrderedDict()
 
-    def of(self, picture: Image, face: Face | None) -> Coefficients | None:
-        """One row of numbers; None without a face, or where the model cannot read it."""
+    def get(self, image: Image, face: Face | None) -> Coefficients | None:
+        """Return the coefficients of a face; None without a face or when the fit fails."""
         if face is None:
             return None
-        known = self._seen.get(id(face))  # a face that is kept here keeps its id
+        known = self._seen.get(id(face))  # cached faces stay alive, so ids are unique
         if known is None:
-            known = self._seen[id(face)] = face, self._fit(picture, face)
-            if len(self._seen) > REMEMBERED:
+            known = self._seen[id(face)] = face, self._fit(image, face)
+            if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
         return known[1]
 
-    def _fit(self, picture: Image, face: Face) -> Coefficients | None:
+    def _fit(self, image: Image, face: Face) -> Coefficients | None:
         try:
-            return self._model.fit([picture], [face])
+            return self._model.fit([image], [face])
         except NoFaceError:
             return None

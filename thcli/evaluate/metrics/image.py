@@ -1,6 +1,6 @@
-"""What two pictures have in common: L1, PSNR, SSIM, MS-SSIM and the flow for flicker. Pure functions of arrays.
+"""Image metrics: L1, PSNR, SSIM, MS-SSIM and warping error, as pure functions of arrays.
 
-Pictures are (H, W, 3) uint8 RGB of equal shape; every function returns a plain float. Levels mean 0..255.
+Images are (H, W, 3) uint8 RGB of equal shape. Every function returns a float. Levels are 0..255.
 """
 
 from __future__ import annotations
@@ -15,60 +15,63 @@ from thcli.core.types import Array, Array32, Image
 
 WINDOW, SIGMA = 11, 1.5  # of SSIM, as in the paper
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-SCALE_WEIGHTS = (
-    0.0448,
-    0.2856,
-    0.3001,
-    0.2363,
-    0.1333,
-)  # Wang, Simoncelli and Bovik 2003, section 3.2
-BEST_PSNR = 100.0
-STRIP = 48  # rows worked on at a time
-MIDDLE = 127.5  # taken away before squaring, so that float32 is exact enough
+# Wang, Simoncelli and Bovik 2003, section 3.2
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+BEST_PSNR = 100.0  # of equal images, dB
+STRIP = 48  # rows processed at a time
+MIDDLE = 127.5  # subtracted before squaring, so that float32 is exact enough
 
 
 def l1(a: Image, b: Image) -> float:
-    """Mean absolute difference in levels, 0..255, 0 for equal pictures. Raises ValueError for different shapes."""
+    """Return the mean absolute difference in levels, 0..255.
+
+    Raises ValueError for different shapes.
+    """
     _same_shape(a, b)
     return cv2.norm(a, b, cv2.NORM_L1) / a.size
 
 
 def mean_squared_error(a: Image, b: Image) -> float:
-    """Mean squared difference in levels squared, 0..65025. Raises ValueError for different shapes."""
+    """Return the mean squared difference, 0..65025. Raises ValueError for different shapes."""
     _same_shape(a, b)
     return cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
 
 
 def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB, 0..100, of a mean squared error in levels squared.
+    """Return the peak signal-to-noise ratio in dB, 0..100.
 
-    100 dB (less than one level in one channel of a 256 x 256 picture) stands for equal pictures, so that a mean over frames stays finite.
+    Equal images have 100 dB, so that a mean over frames stays finite. That is less than one level
+    in one channel of a 256 x 256 image.
+
+    Args:
+        mse: mean squared error, levels squared.
     """
     return BEST_PSNR if mse == 0 else min(10 * math.log10(255**2 / mse), BEST_PSNR)
 
 
 def ssim(a: Image, b: Image) -> float:
-    """Structural similarity, -1..1, 1 for equal pictures: mean over the channels and over all windows that lie inside.
+    """Return the structural similarity, -1..1, over the channels and all windows inside the image.
 
-    Gaussian window of 11 pixels, sigma 1.5, population covariance. Raises ValueError for different shapes or a side below 11.
-    Wang et al. 2004, eq. 13; the same numbers as skimage.metrics.structural_similarity(gaussian_weights=True,
-    use_sample_covariance=False) to 1e-4.
+    The window is Gaussian with 11 pixels and sigma 1.5; covariances are population covariances.
+    Wang et al. 2004, eq. 13. It equals skimage.metrics.structural_similarity(gaussian_weights=True,
+    use_sample_covariance=False) to 1e-4. Raises ValueError for different shapes or a side below 11.
     """
     similarity, _ = _ssim_means(_levels(a, b), _levels(b, a))
     return float(similarity.mean())
 
 
 def ms_ssim(a: Image, b: Image) -> float:
-    """Multi-scale structural similarity, 0..1, 1 for equal pictures: mean over the channels.
+    """Return the multi-scale structural similarity, 0..1: mean over the channels.
 
-    Five scales (2x2 means between them); a picture whose shorter side is below 176 pixels uses as many as fit, their weights made
-    to sum to 1 again. A negative contrast term counts as 0. Raises ValueError as `ssim`. Wang, Simoncelli and Bovik 2003, eq. 7.
+    There are five scales with 2 x 2 means between them. An image whose shorter side is below 176
+    pixels uses the scales that fit, with weights that sum to 1. Negative contrast terms count as 0.
+    Wang, Simoncelli and Bovik 2003, eq. 7. Raises ValueError as `ssim`.
     """
     return both_ssim(a, b)[1]
 
 
 def both_ssim(a: Image, b: Image) -> tuple[float, float]:
-    """`ssim` and `ms_ssim` for little more than the price of one: the finest scale serves both."""
+    """Return `ssim` and `ms_ssim`, which share the finest scale."""
     x, y = _levels(a, b), _levels(b, a)
     scales = min(len(SCALE_WEIGHTS), 1 + int(math.log2(min(a.shape[:2]) / WINDOW)))
     weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
@@ -81,30 +84,34 @@ def both_ssim(a: Image, b: Image) -> tuple[float, float]:
     return finest, float(product.mean())
 
 
-def backward_flow(before: Image, now: Image) -> Array32:
-    """Where every pixel of `now` was in `before`: see `faces.flow.flow`."""
-    return optical_flow(now, before)
+def backward_flow(previous: Image, now: Image) -> Array32:
+    """Return the optical flow from `now` to `previous`; see `core.imaging.optical_flow`."""
+    return optical_flow(now, previous)
 
 
-def warping_error(before: Image, now: Image, shift: Array32) -> float:
-    """Flicker: mean absolute difference in levels (0..255) between `now` and `before` moved along `shift`.
+def warping_error(previous: Image, now: Image, shift: Array32) -> float:
+    """Return the flicker: mean absolute difference in levels to the warped previous frame.
 
-    shift: of the *true* clip (`backward_flow`), so that true motion is not counted; it is never quite 0 on a real clip (noise,
-    uncovered places, errors of the flow): compare with the ground truth's own. After Lai et al. 2018, eq. 12, without the occlusion mask.
+    It is not 0 for a real clip, because of noise, disocclusions and errors of the flow: compare it
+    with the truth's own. After Lai et al. 2018, eq. 12, without the occlusion mask.
+
+    Args:
+        previous, now: consecutive frames of the result.
+        shift: `backward_flow` of the true clip, so that true motion does not count.
     """
-    _same_shape(before, now)
-    return l1(warp_by_flow(shift, before), now)
+    _same_shape(previous, now)
+    return l1(warp_by_flow(shift, previous), now)
 
 
 def _same_shape(a: Image, b: Image) -> None:
     if a.shape != b.shape:
-        raise ValueError(f"pictures of different shapes: {a.shape} and {b.shape}")
+        raise ValueError(f"images of different shapes: {a.shape} and {b.shape}")
 
 
 def _levels(a: Image, like: Image) -> Array32:
     _same_shape(a, like)
     if min(a.shape[:2]) < WINDOW:
-        raise ValueError(f"SSIM needs pictures of at least {WINDOW} pixels a side, not {a.shape}")
+        raise ValueError(f"SSIM needs sides of at least {WINDOW} pixels, not {a.shape}")
     return a.astype(np.float32) - np.float32(MIDDLE)
 
 
@@ -115,13 +122,15 @@ def _halved(p: Array32) -> Array32:
 
 
 def _ssim_means(x: Array32, y: Array32) -> tuple[Array, Array]:
-    """(3,) means over all windows of the similarity, and of its contrast-structure factor alone, of pictures in levels minus MIDDLE."""
+    """Return the means (3,) over all windows of similarity and contrast-structure factor.
+
+    The images are in levels minus MIDDLE.
+    """
     rim = WINDOW - 1
     height = x.shape[0] - rim
     similarity, contrast = np.zeros(3), np.zeros(3)
-    for top in range(
-        0, height, STRIP
-    ):  # a strip's dozen planes stay in the cache: three times as fast as the whole
+    # The dozen planes of a strip stay in the cache: three times as fast as the whole image.
+    for top in range(0, height, STRIP):
         rows = min(STRIP, height - top)
         part = slice(top, top + rows + rim)
         both, one = _ssim_strip(x[part], y[part])
@@ -133,9 +142,8 @@ def _ssim_means(x: Array32, y: Array32) -> tuple[Array, Array]:
 def _ssim_strip(x: Array32, y: Array32) -> tuple[Array, Array]:
     def windows(p: Array32) -> Array32:
         rim = WINDOW // 2
-        return np.asarray(
-            cv2.GaussianBlur(p, (WINDOW, WINDOW), SIGMA)[rim:-rim, rim:-rim], np.float32
-        )
+        blurred = cv2.GaussianBlur(p, (WINDOW, WINDOW), SIGMA)
+        return np.asarray(blurred[rim:-rim, rim:-rim], np.float32)
 
     mx, my = windows(x), windows(y)
     product, squares, energy = mx * my, mx * mx, x * x

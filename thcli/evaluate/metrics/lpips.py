@@ -1,6 +1,6 @@
-"""LPIPS 0.1 with AlexNet (Zhang et al. 2018), where its weights are: `thcli weights pull alexnet lpips-alex`.
+"""LPIPS 0.1 with AlexNet (Zhang et al. 2018), after `thcli weights pull alexnet lpips-alex`.
 
-AlexNet under torchvision's keys (features.N), the linear layers under the package's own (linN.model.1.weight).
+AlexNet has torchvision's keys (features.N), the linear layers the package's (linN.model.1.weight).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.core.device import resolve
+from thcli.core.device import resolve_device
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.types import Image
-from thcli.evaluate.metrics.regions import Place
+from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
-from thcli.faces.adapters.common import check_licence
-from thcli.weights import load_tensors, present, require_keys
+from thcli.weights import check_licence, is_ready, load_tensors, require_keys
 
 BACKBONE, LINEAR = "alexnet", "lpips-alex"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the input in -1..1
-# number in torchvision's alexnet.features -> channels in, out, kernel, stride, padding; pooled 3 / 2 before the numbers in POOLED
+# Index in torchvision's alexnet.features -> input and output channels, kernel, stride, padding.
+# The layers in POOLED follow a max pooling (kernel 3, stride 2).
 CONVOLUTIONS = {
     0: (3, 64, 11, 4, 2),
     3: (64, 192, 5, 1, 2),
@@ -36,7 +36,7 @@ _TINY = 1e-10
 
 
 class Lpips(nn.Module):
-    """(B, 3, H, W) twice, RGB in 0..1, sides of 63 pixels or more -> (B,) distances, 0 for equal pictures."""
+    """LPIPS network on pairs of images."""
 
     shift: Tensor
     scale: Tensor
@@ -56,14 +56,19 @@ class Lpips(nn.Module):
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return distances (B,), 0 for equal images.
+
+        Args:
+            first, second: (B, 3, H, W) RGB in 0..1, sides of 63 pixels or more.
+        """
         total = first.new_zeros(len(first))
         for a, b, weights in zip(self.maps(first), self.maps(second), self.linear, strict=True):
             total = total + (weights * (a - b) ** 2).sum(1).mean((1, 2))
         return total
 
-    def maps(self, pictures: Tensor) -> list[Tensor]:
-        """relu1 to relu5, each pixel of unit length over the channels."""
-        x, out = (2 * pictures - 1 - self.shift) / self.scale, []
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return relu1 to relu5, normalised over the channels at each pixel."""
+        x, out = (2 * images - 1 - self.shift) / self.scale, []
         for number in CONVOLUTIONS:
             x = F.max_pool2d(x, 3, 2) if number in POOLED else x
             x = F.relu(self.features[str(number)](x))
@@ -71,8 +76,11 @@ class Lpips(nn.Module):
         return out
 
 
-def filled(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> Lpips:
-    """The network of two files as published. Raises WeightsError when their keys or shapes are others."""
+def build_lpips(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> Lpips:
+    """Build the network from the two published files.
+
+    Raises WeightsError for other keys or shapes.
+    """
     network = Lpips()
     wanted = {f"features.{key}": value for key, value in network.features.state_dict().items()}
     found = {key: value for key, value in backbone.items() if not key.startswith("classifier.")}
@@ -89,34 +97,37 @@ def filled(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> Lpip
 
 
 def lpips(network: Lpips, first: Image, second: Image) -> float:
-    """The distance of two pictures (H, W, 3) uint8 of one size, 0 for equal ones."""
+    """Return the distance of two images (H, W, 3) uint8 of equal size."""
     device = network.shift.device
     pair = torch.from_numpy(np.stack([first, second])).to(device).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         return float(network(pair[:1], pair[1:]))
 
 
-def metrics(run: RunOptions) -> tuple[Metric, ...]:
-    """LPIPS on the face box at 256 pixels; nothing where a file is not here or --licence leaves it out. Raises DeviceError."""
-    if not (present(BACKBONE) and present(LINEAR)):
+def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
+    """Return the metric on the 256-pixel face box; nothing without its weights or licence.
+
+    Raises DeviceError.
+    """
+    if not (is_ready(BACKBONE) and is_ready(LINEAR)):
         return ()
     try:
         for name in (BACKBONE, LINEAR):
             check_licence(name, run.licence)
     except WeightsError:
         return ()
-    network = filled(
+    network = build_lpips(
         load_tensors(BACKBONE, offline=run.offline), load_tensors(LINEAR, offline=run.offline)
     )
-    return (metric(network.to(resolve(run.device))),)
+    return (make_metric(network.to(resolve_device(run.device))),)
 
 
-def metric(network: Lpips) -> Metric:
-    """The mean distance of result and truth, named with its backbone."""
+def make_metric(network: Lpips) -> Metric:
+    """Return the metric of a network, named with its backbone."""
 
     def distance(sample: Sample) -> float:
-        place: Place = sample.place
-        return lpips(network, place.now, sample.now)
+        truth: RegionView = sample.truth
+        return lpips(network, truth.image, sample.image)
 
     return Metric(
         "lpips",

@@ -1,4 +1,4 @@
-"""One pass through the true clip and all results in step: every metric of every row, in constant memory."""
+"""One pass through the true clip and all results: every metric of every row, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,177 +11,205 @@ import cv2
 import numpy as np
 
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
-from thcli.core.geometry import similarity
+from thcli.core.geometry import fit_similarity_matrix
 from thcli.core.imaging import to_uint8
 from thcli.core.types import Face, Frame, Image
-from thcli.evaluate.metrics.regions import REGIONS, Place, Region, like
+from thcli.evaluate.metrics.regions import REGIONS, Region, RegionView, resize_like
 from thcli.evaluate.metrics.table import METRICS, Accumulator, Metric, Sample
 from thcli.motion import canonical
-from thcli.pipeline.render.sync import InStep
+from thcli.pipeline.render.sync import StreamSynchroniser
 
-Tracker = Callable[[Image], Face | None]  # fed frame by frame; follows one face
+Tracker = Callable[[Image], Face | None]
+"""Tracker of one face, called frame by frame."""
 Values = Mapping[Region, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One true frame as the rows see it. seconds: from the clip's first frame."""
+class TrueClip:
+    """Frames of the true clip.
+
+    total: their number for progress, None if unknown.
+    skip: indices of frames that do not count (the source's own).
+    """
+
+    frames: Iterable[Frame]
+    total: int | None = None
+    skip: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TruthFrame:
+    """One true frame.
+
+    image: (H, W, 3) uint8.
+    face: true face, or None.
+    seconds: since the clip's first frame.
+    """
 
     frame: Frame
-    picture: Image
+    image: Image
     face: Face | None
     seconds: Fraction
 
 
-Row = Callable[[Moment], Image | None]  # a result's picture at a moment; None when it has none
+ResultRow = Callable[[TruthFrame], Image | None]
+"""Result image for a true frame; None when the result has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """A row's results. values: region -> metric -> value, None where nothing could be measured.  frames: how many were compared.
-    absent: how many the result did not have."""
+class RowScores:
+    """Results of one row.
+
+    values: region -> metric -> value, None where nothing could be measured.
+    frames: number of compared frames.
+    absent: number of frames that the result lacks.
+    """
 
     values: Values
     frames: int
     absent: int
 
 
-Look = Callable[
-    [Moment, Mapping[str, Image]], None
-]  # sees every compared frame with its results, for a contact sheet
+FrameObserver = Callable[[TruthFrame, Mapping[str, Image]], None]
+"""Observer of every compared frame and its results, such as a contact sheet."""
 
 
-def truth_row(moment: Moment) -> Image | None:
-    """The ground truth against itself: the best values, and the clip's own flicker."""
-    return moment.picture
+def truth_row(truth_frame: TruthFrame) -> Image | None:
+    """Return the truth itself: the best values, and the clip's own flicker."""
+    return truth_frame.image
 
 
-def copy_row(source: Image) -> Row:
-    """The trivial answer 'copy the source'."""
-    return lambda moment: source
+def copy_row(source: Image) -> ResultRow:
+    """Return the baseline that copies the source."""
+    return lambda truth_frame: source
 
 
-def align_row(source: Image, face: Face) -> Row:
-    """The trivial answer 'move the source': a 2-D similarity by the rigid points of the mesh, its border repeated; the last one
-    where the truth has no face. face: the source's, with a mesh."""
+def align_row(source: Image, face: Face) -> ResultRow:
+    """Return the baseline that moves the source by a 2-D similarity of the mesh's rigid points.
+
+    The border is repeated. Frames without a true face repeat the last similarity.
+
+    Args:
+        source: source image.
+        face: its face, with a mesh.
+    """
     mesh = np.asarray(face.mesh, np.float64)
     last = [np.eye(3)]
 
-    def row(moment: Moment) -> Image | None:
-        if moment.face is not None and moment.face.mesh is not None:
-            last[0] = similarity(
+    def row(truth_frame: TruthFrame) -> Image | None:
+        if truth_frame.face is not None and truth_frame.face.mesh is not None:
+            last[0] = fit_similarity_matrix(
                 mesh[canonical.RIGID, :2],
-                moment.face.mesh[canonical.RIGID, :2],
+                truth_frame.face.mesh[canonical.RIGID, :2],
                 canonical.RIGID_WEIGHTS,
             )
-        height, width = moment.picture.shape[:2]
-        return np.asarray(
-            cv2.warpAffine(source, last[0][:2], (width, height), borderMode=cv2.BORDER_REPLICATE),
-            np.uint8,
-        )
+        size = truth_frame.image.shape[1::-1]
+        moved = cv2.warpAffine(source, last[0][:2], size, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, np.uint8)
 
     return row
 
 
-def video_row(frames: Iterable[Frame]) -> Row:
-    """A result video, matched by time and brought to the truth's size."""
-    stream = InStep(frames)
+def video_row(frames: Iterable[Frame]) -> ResultRow:
+    """Return a result video, matched by time and resized to the truth."""
+    stream = StreamSynchroniser(frames)
 
-    def row(moment: Moment) -> Image | None:
-        frame = stream.at(moment.seconds)
-        if frame is None or stream.over(moment.seconds):
+    def row(truth_frame: TruthFrame) -> Image | None:
+        frame = stream.frame_at(truth_frame.seconds)
+        if frame is None or stream.has_ended(truth_frame.seconds):
             return None
-        return like(to_uint8(frame.pixels), moment.picture)
+        return resize_like(to_uint8(frame.pixels), truth_frame.image)
 
     return row
 
 
-class _Board:
-    """The accumulators of one row."""
+class _RowAccumulators:
+    """Accumulators of one row."""
 
     def __init__(self, metrics: Sequence[Metric], track: Tracker) -> None:
         self._cells: dict[Region, dict[str, Accumulator]] = {
             region: {m.name: m.make() for m in metrics if region in m.regions} for region in REGIONS
         }
         self._track = track
-        self._seen: tuple[Image, Face | None] | None = (
-            None  # the last picture and its face: a still is tracked once
-        )
-        self._before: Image | None = None
+        # Last image and its face, so that a still image is tracked once.
+        self._tracked: tuple[Image, Face | None] | None = None
+        self._previous: Image | None = None
         self._frames = self._absent = 0
 
-    def add(self, picture: Image | None, places: Sequence[Place], counts: bool) -> None:
-        if picture is None:
+    def add(self, image: Image | None, views: Sequence[RegionView], counts: bool) -> None:
+        if image is None:
             self._absent += 1
-            self._before = None
+            self._previous = None
             return
-        if self._seen is None or self._seen[0] is not picture:
-            self._seen = picture, self._track(picture)
+        if self._tracked is None or self._tracked[0] is not image:
+            self._tracked = image, self._track(image)
         if counts:
             self._frames += 1
-            for place in places:
-                before = None if self._before is None else place.cut(self._before)
-                sample = Sample(place, place.cut(picture), before, self._seen[1], picture)
-                for cell in self._cells[place.region].values():
+            for view in views:
+                previous = None if self._previous is None else view.crop(self._previous)
+                sample = Sample(view, view.crop(image), previous, self._tracked[1], image)
+                for cell in self._cells[view.region].values():
                     cell.add(sample)
-        self._before = picture
+        self._previous = image
 
-    def scores(self) -> Scores:
+    def scores(self) -> RowScores:
         values = {
             region: {name: c.value() for name, c in cells.items()}
             for region, cells in self._cells.items()
         }
-        return Scores(values, self._frames, self._absent)
+        return RowScores(values, self._frames, self._absent)
 
 
 def measure(
-    truth: Iterable[Frame],
-    rows: Mapping[str, Row],
+    truth: TrueClip,
+    rows: Mapping[str, ResultRow],
     tracker: Callable[[], Tracker],
     *,
     metrics: Sequence[Metric] = METRICS,
-    skip: frozenset[int] = frozenset(),
-    total: int | None = None,
-    look: Look | None = None,
+    observer: FrameObserver | None = None,
     on: Listener = silent,
-) -> dict[str, Scores]:
-    """The scores of every row.
+) -> dict[str, RowScores]:
+    """Return the scores of every row.
 
-    truth: the true clip.  tracker: makes a fresh face tracker for the truth and for each row.  skip: indices of true frames that are
-    not counted (the source's own).  look: called with every frame that every row has.  Face-box metrics leave out frames whose truth
-    has no face. Holds two frames of each row, whatever the length.
+    Two frames of each row are held, for any length of the clip. Metrics of the face box leave out
+    frames whose truth has no face.
+
+    Args:
+        truth: true clip.
+        rows: label -> result.
+        tracker: returns a new face tracker, for the truth and for each row.
+        metrics: metrics to compute.
+        observer: called with every frame that all rows have.
+        on: receives progress events.
     """
-    follow = tracker()
-    boards = {label: _Board(metrics, tracker()) for label in rows}
-    before: Image | None = None
+    track = tracker()
+    accumulators = {label: _RowAccumulators(metrics, tracker()) for label in rows}
+    previous: Image | None = None
     start: Fraction | None = None
     count = 0
     began = time.perf_counter()
-    on(Started("measure", total))
-    for frame in truth:
+    on(Started("measure", truth.total))
+    for frame in truth.frames:
         seconds = frame.pts * frame.time_base
         start = seconds if start is None else start
-        picture = to_uint8(frame.pixels)
-        moment = Moment(frame, picture, follow(picture), seconds - start)
-        places = [
-            p for p in (Place.of(r, picture, before, moment.face) for r in REGIONS) if p is not None
-        ]
-        shown = {label: row(moment) for label, row in rows.items()}
-        for label, board in boards.items():
-            board.add(shown[label], places, frame.index not in skip)
-        complete = {label: p for label, p in shown.items() if p is not None}
-        if look is not None and len(complete) == len(shown):
-            look(moment, complete)
-        before = picture
+        image = to_uint8(frame.pixels)
+        face = track(image)
+        truth_frame = TruthFrame(frame, image, face, seconds - start)
+        candidates = (RegionView.of(region, image, previous, face) for region in REGIONS)
+        views = [view for view in candidates if view is not None]
+        results = {label: row(truth_frame) for label, row in rows.items()}
+        for label, accumulator in accumulators.items():
+            accumulator.add(results[label], views, frame.index not in truth.skip)
+        complete = {label: result for label, result in results.items() if result is not None}
+        if observer is not None and len(complete) == len(results):
+            observer(truth_frame, complete)
+        previous = image
         count += 1
         on(Step("measure", count))
-    scores = {label: board.scores() for label, board in boards.items()}
+    scores = {label: accumulator.scores() for label, accumulator in accumulators.items()}
     for label, row_scores in scores.items():
         if row_scores.absent:
-            on(
-                Warned(
-                    f"{label}: {row_scores.absent} of {count} frames are missing and were not compared."
-                )
-            )
+            missing = f"{row_scores.absent} of {count} frames"
+            on(Warned(f"{label}: {missing} are missing and were not compared."))
     on(Finished("measure", count, time.perf_counter() - began))
     return scores

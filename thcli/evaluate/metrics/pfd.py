@@ -1,8 +1,9 @@
-"""pfd, our perceptual distance of two pictures of a face: LPIPS's form (Zhang et al. 2018, eq. 1) in the features of parse-s, with equal weights.
+"""pfd: perceptual distance of face images in the form of LPIPS (Zhang et al. 2018, eq. 1).
 
-The encoder of parse-s sees both at five depths. Each pixel of a map is a vector over the channels; it is scaled to unit length, the
-squared distance of two such vectors is averaged over the map, and the five means are averaged. 0 for equal pictures, at most 2, since
-features are not negative. What it is not: LPIPS. It learnt regions of faces and no human judgement, so its numbers compare with its own alone.
+The encoder of parse-s sees both images at five depths. Features are normalised over the channels at
+each pixel; squared distances are averaged over the map and over the depths. The result is 0 for
+equal images and at most 2, since features are not negative. It is not LPIPS: parse-s learnt face
+regions and no human judgements, so values compare only with each other.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ import numpy as np
 from thcli.core.errors import NoFaceError, WeightsError
 from thcli.core.options import RunOptions, Template, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Image
-from thcli.evaluate.metrics.regions import Place
+from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import crop
-from thcli.pipeline.observe.crop_track import place_of
+from thcli.pipeline.observe.crop_templates import crop_placement
 
 NAME = "parse-s"
-_TINY = 1e-10  # a pixel without any feature stays the zero vector
+_TINY = 1e-10  # keeps a pixel without features the zero vector
 
 
-class Features(Protocol):
-    """What sees faces at several depths: parse-s (`faces.parsing.small`). Crops (crop_size, crop_size, 3) uint8 -> maps (N, C, h, w), not negative."""
+class FeatureExtractor(Protocol):
+    """Network with features at several depths: parse-s (`faces.parsing.small`).
+
+    features: crops (crop_size, crop_size, 3) uint8 -> non-negative maps (N, C, h, w).
+    """
 
     @property
     def crop_size(self) -> int: ...
@@ -35,19 +39,25 @@ class Features(Protocol):
     def features(self, crops: Sequence[Image]) -> list[Array32]: ...
 
 
-def pfd(network: Features, first: Sequence[Image], second: Sequence[Image]) -> Array:
-    """(N,) distances of pictures with their partners, each 0..2, symmetric.
+def pfd(network: FeatureExtractor, first: Sequence[Image], second: Sequence[Image]) -> Array:
+    """Return (N,) distances of pairs of crops, each 0..2, symmetric.
 
-    first, second: as many crops (256, 256, 3) uint8 RGB each, as `faces.crops.align.ffhq` places them: both of a pair by the same face's
-    landmarks. Raises ValueError for different numbers of them, DeviceError.
+    Args:
+        network: feature extractor.
+        first, second: N crops (256, 256, 3) uint8 RGB each, in `faces.crops.align.ffhq`'s crop;
+            both of a pair by the landmarks of one face.
+
+    Raises:
+        ValueError: for different numbers of crops.
+        DeviceError: when the device fails.
     """
     if len(first) != len(second):
-        raise ValueError(f"{len(first)} pictures have no partners among {len(second)}")
-    return between(network.features(first), network.features(second))
+        raise ValueError(f"pairs of {len(first)} and {len(second)} images")
+    return feature_distance(network.features(first), network.features(second))
 
 
-def between(first: Sequence[Array32], second: Sequence[Array32]) -> Array:
-    """`pfd` of maps that were seen before: (N, C, h, w) of each depth -> (N,)."""
+def feature_distance(first: Sequence[Array32], second: Sequence[Array32]) -> Array:
+    """Return `pfd` (N,) of features that were computed before, (N, C, h, w) for each depth."""
     depths = [
         ((_unit(a) - _unit(b)) ** 2).sum(1).mean((1, 2), dtype=np.float64)
         for a, b in zip(first, second, strict=True)
@@ -55,16 +65,19 @@ def between(first: Sequence[Array32], second: Sequence[Array32]) -> Array:
     return np.asarray(np.mean(depths, 0), np.float64)
 
 
-def metric(network: Features, name: str = NAME) -> Metric:
-    """The mean distance of result and truth over the frames whose truth shows a face, both cut by the true face's landmarks."""
-    seen = _Truth(network)
+def make_metric(network: FeatureExtractor, name: str = NAME) -> Metric:
+    """Return the metric over frames whose truth shows a face.
+
+    Both images are cropped by the true face's landmarks.
+    """
+    truth_features = _TruthFeatures(network)
 
     def distance(sample: Sample) -> float | None:
-        known = seen.of(sample.place)
+        known = truth_features.get(sample.truth)
         if known is None:
             return None
         where, maps = known
-        return float(between(maps, network.features([_cut(sample.whole, where)]))[0])
+        return float(feature_distance(maps, network.features([_cut(sample.frame, where)]))[0])
 
     return Metric(
         "pfd",
@@ -77,44 +90,47 @@ def metric(network: Features, name: str = NAME) -> Metric:
     )
 
 
-def metrics(run: RunOptions) -> tuple[Metric, ...]:
-    """`metric` with the shipped network; nothing where --licence leaves it out. Raises DeviceError."""
+def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
+    """Return the metric of the bundled network; nothing where --licence refuses it.
+
+    Raises DeviceError.
+    """
     try:
-        network: Features = PARSERS.backend(NAME).load(run)
+        network: FeatureExtractor = PARSERS.backend(NAME).load(run)
     except WeightsError:
         return ()
-    return (metric(network),)
+    return (make_metric(network),)
 
 
-class _Truth:
-    """The last place's maps: every row is compared with them in turn."""
+class _TruthFeatures:
+    """Features of the last true region, which all rows are compared with."""
 
-    def __init__(self, network: Features) -> None:
+    def __init__(self, network: FeatureExtractor) -> None:
         self._network = network
         self._options = TemplateOptions(template=network.template, size=network.crop_size)
-        self._last: tuple[Place, tuple[Crop, list[Array32]] | None] | None = None
+        self._last: tuple[RegionView, tuple[Crop, list[Array32]] | None] | None = None
 
-    def of(self, place: Place) -> tuple[Crop, list[Array32]] | None:
-        """Where the true face is cut out, and its maps; None without a face."""
-        if self._last is None or self._last[0] is not place:
-            self._last = place, self._look(place)
+    def get(self, truth: RegionView) -> tuple[Crop, list[Array32]] | None:
+        """Return crop and features of the true face; None without a face."""
+        if self._last is None or self._last[0] is not truth:
+            self._last = truth, self._compute(truth)
         return self._last[1]
 
-    def _look(self, place: Place) -> tuple[Crop, list[Array32]] | None:
-        if place.face is None:
+    def _compute(self, truth: RegionView) -> tuple[Crop, list[Array32]] | None:
+        if truth.face is None:
             return None
         try:
-            where = place_of(place.face, self._options)
-        except NoFaceError:  # points of no face
+            where = crop_placement(truth.face, self._options)
+        except NoFaceError:  # the landmarks are degenerate
             return None
-        return where, self._network.features([_cut(place.whole, where)])
+        return where, self._network.features([_cut(truth.frame, where)])
 
 
-def _cut(picture: Image, where: Crop) -> Image:
-    return np.asarray(crop(picture, where), np.uint8)
+def _cut(image: Image, where: Crop) -> Image:
+    return np.asarray(crop(image, where), np.uint8)
 
 
 def _unit(maps: Array32) -> Array32:
-    """Every pixel of (N, C, h, w) scaled to unit length over the channels."""
+    """Normalise (N, C, h, w) over the channels at each pixel."""
     length = np.sqrt((maps * maps).sum(1, keepdims=True))
     return np.asarray(maps / (length + np.float32(_TINY)), np.float32)

@@ -1,7 +1,7 @@
-"""The table of metrics: a new metric is one entry in METRICS and a function.
+"""Table of metrics: a new metric is a function and one entry in METRICS.
 
-A metric is an accumulator, fed with samples (one region of one frame, truth and result) and asked for its value at the end,
-so that memory does not grow with the clip (the signals of the correlation rows keep 16 bytes a frame).
+A metric is an accumulator that takes samples (one region of one frame) and returns its value at the
+end. Memory does not grow with the clip, except for 16 bytes per frame of correlated signals.
 """
 
 from __future__ import annotations
@@ -15,38 +15,44 @@ from typing import Literal, Protocol
 
 from thcli.core.protocols import FaceModel
 from thcli.core.types import Array32, Coefficients, Face, Image
-from thcli.evaluate.metrics import face_geometry, image
-from thcli.evaluate.metrics.fitted_faces import Fitted
-from thcli.evaluate.metrics.regions import FACE_SIZE, REGIONS, Place, Region
+from thcli.evaluate.metrics import face_geometry
+from thcli.evaluate.metrics import image as image_metrics
+from thcli.evaluate.metrics.fitted_faces import FaceFitCache
+from thcli.evaluate.metrics.regions import FACE_SIZE, REGIONS, Region, RegionView
 from thcli.motion import model3d
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One region of one frame. place: the truth.  now, before: (h, w, 3) the result there in this frame and the one before (None at
-    the start).  face: the result's face in pixels of the frame, None when none was found.  whole: the result's frame."""
+    """One region of one frame, of truth and result.
 
-    place: Place
-    now: Image
-    before: Image | None
+    truth: the true region.
+    image, previous: (h, w, 3) the result in this frame and in the previous one (None at the start).
+    face: the result's face in pixels of the frame, None when none was found.
+    frame: the result's frame.
+    """
+
+    truth: RegionView
+    image: Image
+    previous: Image | None
     face: Face | None
-    whole: Image
+    frame: Image
 
     @cached_property
     def similarity(self) -> tuple[float, float]:
-        """SSIM and MS-SSIM, which share most of their work."""
-        return image.both_ssim(self.place.now, self.now)
+        """Return SSIM and MS-SSIM, which share most of their computation."""
+        return image_metrics.both_ssim(self.truth.image, self.image)
 
 
 class Accumulator(Protocol):
-    """Sums up samples; value is None when nothing could be measured."""
+    """Accumulator of samples; its value is None when nothing could be measured."""
 
     def add(self, sample: Sample) -> None: ...
     def value(self) -> float | None: ...
 
 
 class Mean:
-    """The mean of a function over the frames for which it gives a number."""
+    """Mean of a function over the frames for which it returns a number."""
 
     def __init__(self, function: Callable[[Sample], float | None]) -> None:
         self._function = function
@@ -62,11 +68,14 @@ class Mean:
         return self._sum / self._count if self._count else None
 
 
-class Apart:
-    """How far a 3-D model's numbers of the result's face are from those of the true face, mean over the frames that have both."""
+class CoefficientDistance:
+    """Mean distance of 3-D model coefficients between result and truth.
+
+    Frames without either face are left out.
+    """
 
     def __init__(
-        self, fitted: Fitted, distance: Callable[[Coefficients, Coefficients], float]
+        self, fitted: FaceFitCache, distance: Callable[[Coefficients, Coefficients], float]
     ) -> None:
         self._fitted, self._distance = fitted, distance
         self._mean = Mean(self._measured)
@@ -78,32 +87,36 @@ class Apart:
         return self._mean.value()
 
     def _measured(self, sample: Sample) -> float | None:
-        true = self._fitted.of(sample.place.whole, sample.place.face)
-        made = self._fitted.of(sample.whole, sample.face)
+        true = self._fitted.get(sample.truth.frame, sample.truth.face)
+        made = self._fitted.get(sample.frame, sample.face)
         return None if true is None or made is None else self._distance(true, made)
 
 
-class Following:
-    """How a signal of the result's face follows the same signal of the true face. A frame whose result has no face is a gap; one whose truth has none is left out."""
+class SignalFollowing:
+    """Correlation of a signal of the result's face with that of the true face.
+
+    A frame without the result's face is a gap; a frame without the true face is left out.
+    """
 
     def __init__(
-        self, signal: Callable[[Array32], float], read: Callable[[face_geometry.Lag], float | None]
+        self,
+        signal: Callable[[Array32], float],
+        read: Callable[[face_geometry.SignalLag], float | None],
     ) -> None:
         self._signal, self._read = signal, read
         self._truth, self._result = array("d"), array("d")
 
     def add(self, sample: Sample) -> None:
-        for series, face in ((self._truth, sample.place.face), (self._result, sample.face)):
-            series.append(
-                math.nan if face is None or face.mesh is None else self._signal(face.mesh)
-            )
+        for series, face in ((self._truth, sample.truth.face), (self._result, sample.face)):
+            mesh = None if face is None else face.mesh
+            series.append(math.nan if mesh is None else self._signal(mesh))
 
     def value(self) -> float | None:
-        return self._read(face_geometry.follow(self._truth, self._result))
+        return self._read(face_geometry.correlate_signals(self._truth, self._result))
 
 
 def _meshes(sample: Sample) -> tuple[Array32, Array32] | None:
-    true, made = sample.place.face, sample.face
+    true, made = sample.truth.face, sample.face
     if true is None or made is None or true.mesh is None or made.mesh is None:
         return None
     return true.mesh, made.mesh
@@ -119,9 +132,9 @@ def _on_meshes(function: Callable[[Array32, Array32], float]) -> Callable[[Sampl
 
 def _keypoints_at_256(sample: Sample) -> float | None:
     both = _meshes(sample)
-    if both is None or sample.place.box is None:
+    if both is None or sample.truth.box is None:
         return None
-    return face_geometry.keypoint_distance(*both) * FACE_SIZE / sample.place.box[2]
+    return face_geometry.keypoint_distance(*both) * FACE_SIZE / sample.truth.box[2]
 
 
 def _keypoints_of_iod(truth: Array32, result: Array32) -> float:
@@ -133,18 +146,22 @@ def _missed(sample: Sample) -> float:
 
 
 def _flicker(sample: Sample) -> float | None:
-    flow = sample.place.flow
-    return (
-        None
-        if flow is None or sample.before is None
-        else image.warping_error(sample.before, sample.now, flow)
-    )
+    flow = sample.truth.flow
+    if flow is None or sample.previous is None:
+        return None
+    return image_metrics.warping_error(sample.previous, sample.image, flow)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row. better: which way is good ("zero": near 0).  regions: where it is measured.  make: a fresh accumulator.  model: whose numbers
-    are compared, where that is a choice."""
+    """One metric.
+
+    better: direction of better values ("zero": near 0).
+    about: description.
+    regions: where it is measured.
+    make: returns a new accumulator.
+    model: network or backend whose numbers are compared, where there is a choice.
+    """
 
     name: str
     unit: str
@@ -157,14 +174,14 @@ class Metric:
 
 FACE: tuple[Region, ...] = ("face",)
 
-_OF_NO_MODEL: tuple[Metric, ...] = (
+_MODEL_FREE_METRICS: tuple[Metric, ...] = (
     Metric(
         "l1",
         "0..255",
         "lower",
         "mean absolute difference",
         REGIONS,
-        lambda: Mean(lambda s: image.l1(s.place.now, s.now)),
+        lambda: Mean(lambda s: image_metrics.l1(s.truth.image, s.image)),
     ),
     Metric(
         "psnr",
@@ -172,7 +189,9 @@ _OF_NO_MODEL: tuple[Metric, ...] = (
         "higher",
         "signal-to-noise ratio, mean over frames",
         REGIONS,
-        lambda: Mean(lambda s: image.psnr(image.mean_squared_error(s.place.now, s.now))),
+        lambda: Mean(
+            lambda s: image_metrics.psnr(image_metrics.mean_squared_error(s.truth.image, s.image))
+        ),
     ),
     Metric(
         "ssim",
@@ -228,7 +247,7 @@ _OF_NO_MODEL: tuple[Metric, ...] = (
         "higher",
         "correlation of the mouth's opening",
         FACE,
-        lambda: Following(face_geometry.mouth_opening, lambda lag: lag.correlation),
+        lambda: SignalFollowing(face_geometry.mouth_opening, lambda lag: lag.correlation),
     ),
     Metric(
         "mouth_lag",
@@ -236,7 +255,7 @@ _OF_NO_MODEL: tuple[Metric, ...] = (
         "zero",
         "shift of the mouth at its best correlation, positive: late",
         FACE,
-        lambda: Following(face_geometry.mouth_opening, lambda lag: lag.frames),
+        lambda: SignalFollowing(face_geometry.mouth_opening, lambda lag: lag.frames),
     ),
     Metric(
         "eye_corr",
@@ -244,7 +263,7 @@ _OF_NO_MODEL: tuple[Metric, ...] = (
         "higher",
         "correlation of the eyes' opening",
         FACE,
-        lambda: Following(face_geometry.eye_opening, lambda lag: lag.correlation),
+        lambda: SignalFollowing(face_geometry.eye_opening, lambda lag: lag.correlation),
     ),
     Metric(
         "flicker",
@@ -257,18 +276,18 @@ _OF_NO_MODEL: tuple[Metric, ...] = (
 )
 
 
-def metrics_of(name: str, model: FaceModel) -> tuple[Metric, ...]:
-    """Every metric, expression and pose (AED, APD) in the numbers of the 3-D model of that name."""
-    fitted = Fitted(model)
+def metrics_for_model(name: str, model: FaceModel) -> tuple[Metric, ...]:
+    """Return all metrics, with expression and pose (AED, APD) of the named 3-D model."""
+    fitted = FaceFitCache(model)
     return (
-        *_OF_NO_MODEL,
+        *_MODEL_FREE_METRICS,
         Metric(
             "aed",
             "",
             "lower",
             "mean difference of the expression's numbers",
             FACE,
-            lambda: Apart(fitted, face_geometry.expression_distance),
+            lambda: CoefficientDistance(fitted, face_geometry.expression_distance),
             name,
         ),
         Metric(
@@ -277,10 +296,10 @@ def metrics_of(name: str, model: FaceModel) -> tuple[Metric, ...]:
             "lower",
             "angle between the poses",
             FACE,
-            lambda: Apart(fitted, face_geometry.pose_distance),
+            lambda: CoefficientDistance(fitted, face_geometry.pose_distance),
             name,
         ),
     )
 
 
-METRICS: tuple[Metric, ...] = metrics_of(model3d.NAME, model3d.MeshModel())
+METRICS: tuple[Metric, ...] = metrics_for_model(model3d.NAME, model3d.MeshModel())

@@ -1,4 +1,4 @@
-"""The tracker that measuring uses: one face of a picture, followed from frame to frame."""
+"""Tracker of one face that measurements use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from thcli.faces.backends import DETECTORS, LANDMARKERS
 from thcli.faces.tracking.track import Tracker as FaceTracker
 
 
-class MainFace:
-    """Holds on to the largest face of the first picture that has one; to the largest again when that one is gone."""
+class MainFaceTracker:
+    """Tracker of the largest face of the first image that has one.
+
+    When that face is lost it continues with the largest one.
+    """
 
     def __init__(self, tracker: FaceTracker) -> None:
         self._tracker = tracker
         self._number: int | None = None
 
-    def __call__(self, picture: Image) -> Face | None:
-        """The face in the next picture; None without one."""
-        faces = self._tracker.update(picture)
+    def __call__(self, image: Image) -> Face | None:
+        """Return the face in the next image, or None."""
+        faces = self._tracker.update(image)
         own = [face for face in faces if face.track == self._number]
         face = max(own or faces, key=lambda f: f.area, default=None)
         if face is not None:
@@ -29,7 +32,7 @@ class MainFace:
 
 
 def main_face_tracker(faces: FaceOptions, run: RunOptions) -> Callable[[], Tracker]:
-    """Makes trackers with the given backends, loaded once. Raises WeightsError when their weights are absent."""
+    """Return a factory of trackers whose backends are loaded once. Raises WeightsError."""
     detector = DETECTORS.backend(faces.detector).load(run)
     landmarker = LANDMARKERS.backend(faces.landmarker).load(run)
-    return lambda: MainFace(FaceTracker(detector, landmarker))
+    return lambda: MainFaceTracker(FaceTracker(detector, landmarker))

@@ -1,0 +1,1 @@
+"""Reports, contact sheets and the demonstration."""

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of small pictures with labels, to look at a clip at one glance."""
+"""Contact sheets: labelled rows of small images that show a clip at a glance."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from PIL import Image as Pillow
 
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.types import Face, Image
-from thcli.evaluate.metrics.measure import Moment
-from thcli.evaluate.metrics.regions import cut, fit_within, square
+from thcli.evaluate.metrics.measure import TruthFrame
+from thcli.evaluate.metrics.regions import crop_square, face_square, fit_within
+from thcli.media.atomic_file import replace_atomically
 from thcli.pipeline.render.panels import GREY, letterbox, put_label
 
-GAP = 2
-WIDE_BOX = (
-    2.0  # side of a sheet's cut around the face over the mesh's: hair, jaw and neck are to be seen
-)
+GAP = 2  # pixels between cells
+WIDE_BOX = 2.0  # side of a crop, relative to the mesh's box; shows hair, jaw and neck
 DIFFERENCE_GAIN = 3
 
 
 def difference(a: Image, b: Image, gain: float = DIFFERENCE_GAIN) -> Image:
-    """|a - b| times gain, clipped to 255; pictures of equal shape."""
+    """Return |a - b| times gain, clipped to 255, of images of equal shape."""
     return np.asarray(cv2.convertScaleAbs(cv2.absdiff(a, b), alpha=gain), np.uint8)
 
 
@@ -34,46 +33,58 @@ def contact_sheet(
     cell: tuple[int, int] = (160, 160),
     columns: Sequence[str] = (),
 ) -> Image:
-    """One (H, W, 3) picture: a row of cells for each label, the label on the row's first cell.
+    """Return one image (H, W, 3) with a row of cells per label; the label is on its first cell.
 
-    rows: label -> pictures of any sizes (letterboxed), as many as one likes a row.  cell: (width, height) of each.  columns: captions
-    drawn on the first row's cells, below. Raises UsageError when there is no picture at all.
+    Args:
+        rows: label -> images of any size, letterboxed.
+        cell: (width, height) of a cell.
+        columns: captions at the bottom of the first row's cells.
+
+    Raises:
+        UsageError: when there is no image.
     """
-    count = max((len(pictures) for pictures in rows.values()), default=0)
+    count = max((len(images) for images in rows.values()), default=0)
     if count == 0:
-        raise UsageError("A contact sheet needs at least one picture.")
+        raise UsageError("A contact sheet needs at least one image.")
     width, height = cell
-    sheet = np.full(
-        (len(rows) * (height + GAP) + GAP, count * (width + GAP) + GAP, 3), GREY, np.uint8
-    )
-    for y, (label, pictures) in enumerate(rows.items()):
-        for x, picture in enumerate(pictures):
+    shape = (len(rows) * (height + GAP) + GAP, count * (width + GAP) + GAP, 3)
+    sheet = np.full(shape, GREY, np.uint8)
+    for y, (label, images) in enumerate(rows.items()):
+        for x, image in enumerate(images):
             top, left = GAP + y * (height + GAP), GAP + x * (width + GAP)
-            room = sheet[top : top + height, left : left + width]
-            room[:] = letterbox(picture, cell)
+            target = sheet[top : top + height, left : left + width]
+            target[:] = letterbox(image, cell)
             if x == 0:
-                put_label(room, label)
+                put_label(target, label)
             if y == 0 and x < len(columns):
-                put_label(room, columns[x], (3, max(height - 20, 0)), 12)
+                put_label(target, columns[x], (3, max(height - 20, 0)), 12)
     return sheet
 
 
-def save_picture(path: Path, picture: Image) -> None:
-    """Writes a PNG (or what the name says), by way of a temporary file beside it. Raises OutputError when that fails."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        Pillow.fromarray(picture).save(partial)
-        partial.replace(path)
-    except (OSError, ValueError) as exc:  # ValueError: Pillow knows no such file type
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"The picture {path} cannot be written: {exc}.",
-            "Name a .png file in a writable folder.",
-        ) from exc
+def stack_sheets(sheets: Sequence[Image]) -> Image:
+    """Stack contact sheets, padded with black to equal width."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    return np.concatenate(
+        [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0))) for sheet in sheets]
+    )
 
 
-class Columns:
-    """Picks about `count` evenly spread moments of a stream of unknown length, holding at most 2 * count of them."""
+def save_image(path: Path, image: Image) -> None:
+    """Write an image atomically, as PNG or as the suffix says. Raises OutputError."""
+    with replace_atomically(path, overwrite=True) as partial:
+        try:
+            Pillow.fromarray(image).save(partial)
+        except ValueError as exc:  # Pillow does not know the ending
+            raise OutputError(
+                f"The image {path} cannot be written: {exc}.", "Use the ending .png."
+            ) from exc
+
+
+class FrameSampler:
+    """Sampler of about `count` evenly spread frames of a stream of unknown length.
+
+    At most 2 * count frames are held.
+    """
 
     def __init__(self, count: int = 8) -> None:
         self._count = count
@@ -82,69 +93,73 @@ class Columns:
         self._kept: list[tuple[str, dict[str, Image]]] = []
 
     def wants(self) -> bool:
-        """Whether the next moment would be kept: call `add` or `leave` afterwards."""
+        """Return True when the next frame is kept; call `add` or `leave` afterwards."""
         return self._index % self._stride == 0
 
     def leave(self) -> None:
-        """Passes over a moment."""
+        """Skip a frame."""
         self._index += 1
 
-    def add(self, caption: str, pictures: Mapping[str, Image]) -> None:
-        """Keeps a moment: label -> small picture."""
-        self._kept.append((caption, dict(pictures)))
+    def add(self, caption: str, images: Mapping[str, Image]) -> None:
+        """Keep a frame: label -> small image."""
+        self._kept.append((caption, dict(images)))
         self._index += 1
         if len(self._kept) >= 2 * self._count:
             self._kept = self._kept[::2]
             self._stride *= 2
 
     def rows(self) -> tuple[dict[str, list[Image]], list[str]]:
-        """label -> at most `count` pictures, and their captions."""
+        """Return label -> at most `count` images, and their captions."""
         step = max((len(self._kept) - 1) / max(self._count - 1, 1), 1)
         number = min(self._count, len(self._kept))
         chosen = [self._kept[math.floor(i * step + 0.5)] for i in range(number)]
         labels = chosen[0][1].keys() if chosen else ()
-        return {label: [pictures[label] for _, pictures in chosen] for label in labels}, [
-            c for c, _ in chosen
-        ]
+        rows = {label: [images[label] for _, images in chosen] for label in labels}
+        return rows, [caption for caption, _ in chosen]
 
 
-class Gallery:
-    """The look of a measurement: truth and rows around the face, then the difference of one row to the truth."""
+class SheetBuilder:
+    """Observer of a measurement that collects a contact sheet.
 
-    def __init__(self, differ: str, *, columns: int = 8, size: int = 192) -> None:
-        self._differ, self._size = differ, size
-        self._columns = Columns(columns)
+    Rows are the truth and all results around the face, then the difference of one row to the truth.
+    """
 
-    def __call__(self, moment: Moment, shown: Mapping[str, Image]) -> None:
-        """See `measure.Look`."""
-        if not self._columns.wants():
-            self._columns.leave()
+    def __init__(self, row: str, *, columns: int = 8, size: int = 192) -> None:
+        """Set the row whose difference is shown, the number of columns and the cells' side."""
+        self._row, self._size = row, size
+        self._sampler = FrameSampler(columns)
+
+    def __call__(self, truth_frame: TruthFrame, results: Mapping[str, Image]) -> None:
+        """Add a frame; see `measure.FrameObserver`."""
+        if not self._sampler.wants():
+            self._sampler.leave()
             return
-        pictures = {"truth": self._cut(moment.picture, moment.face)}
-        pictures |= {label: self._cut(p, moment.face) for label, p in shown.items()}
-        if self._differ in shown:
-            pictures[f"|{self._differ} - truth| x{DIFFERENCE_GAIN}"] = difference(
-                pictures[self._differ], pictures["truth"]
-            )
-        self._columns.add(f"{float(moment.seconds):.2f} s", pictures)
+        face = truth_frame.face
+        images = {"truth": self._crop(truth_frame.image, face)}
+        images |= {label: self._crop(image, face) for label, image in results.items()}
+        if self._row in results:
+            label = f"|{self._row} - truth| x{DIFFERENCE_GAIN}"
+            images[label] = difference(images[self._row], images["truth"])
+        self._sampler.add(f"{float(truth_frame.seconds):.2f} s", images)
 
     def sheet(self) -> Image:
-        """The contact sheet. Raises UsageError when nothing was looked at."""
-        rows, captions = self._columns.rows()
+        """Return the contact sheet. Raises UsageError when no frame was observed."""
+        rows, captions = self._sampler.rows()
         return contact_sheet(rows, cell=(self._size, self._size), columns=captions)
 
-    def _cut(self, picture: Image, face: Face | None) -> Image:
-        return (
-            fit_within(picture, self._size)
-            if face is None
-            else cut(picture, _inside(picture, face), self._size)
-        )
+    def _crop(self, image: Image, face: Face | None) -> Image:
+        if face is None:
+            return fit_within(image, self._size)
+        return crop_square(image, _inside(image, face), self._size)
 
 
-def _inside(picture: Image, face: Face) -> tuple[float, float, float]:
-    """Centre and side of a square around the face that keeps within the picture: a repeated border would look like a fault."""
-    height, width = picture.shape[:2]
-    x, y, side = square(face, WIDE_BOX)
+def _inside(image: Image, face: Face) -> tuple[float, float, float]:
+    """Return centre and side of a square around the face that lies within the image.
+
+    A repeated border would look like an error.
+    """
+    height, width = image.shape[:2]
+    x, y, side = face_square(face, WIDE_BOX)
     side = min(side, height, width)
     reach = (side - 1) / 2
     return min(max(x, reach), width - 1 - reach), min(max(y, reach), height - 1 - reach), side

@@ -1,4 +1,4 @@
-"""The demonstration: a real portrait, the bundled motion, and pictures to look at."""
+"""Demonstration: a real portrait, the bundled motion, and images of the result."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from thcli import media
 from thcli.core.errors import OutputError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import OutputOptions, ReenactOptions, RunOptions
-from thcli.evaluate.datasets.test_clip import photograph
-from thcli.evaluate.reports.contact_sheet import contact_sheet, save_picture
+from thcli.core.options import CompareOptions, OutputOptions, ReenactOptions, RunOptions
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.evaluate.reports.contact_sheet import contact_sheet, save_image
 from thcli.pipeline.compare import compare
 from thcli.pipeline.job.job import Report
 from thcli.pipeline.reenact import reenact
 
 COLUMNS = 8  # of the contact sheet
-CLOSE = (slice(0, 230), slice(107, 337))  # of the photograph: her face
+CLOSE = (slice(0, 230), slice(107, 337))  # rows and columns of the face in the photograph
 
 
 def render_demo(
     folder: Path, run: RunOptions, overwrite: bool = False, on: Listener = silent
 ) -> Report:
-    """Writes portrait.png, demo.mp4, side-by-side.mp4 and sheet.png into a folder. Raises OutputError when they exist already."""
+    """Write portrait.png, demo.mp4, side-by-side.mp4 and sheet.png into a folder.
+
+    Raises OutputError when they exist already.
+    """
     output = OutputOptions(overwrite=overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise OutputError(
-            f"{folder} cannot be made: {exc.strerror or exc}.", "Choose another folder with -o."
+            f"{folder} cannot be created: {exc.strerror or exc}.", "Choose another folder with -o."
         ) from exc
     source, video, pair, sheet = (
         folder / n for n in ("portrait.png", "demo.mp4", "side-by-side.mp4", "sheet.png")
@@ -39,21 +42,15 @@ def render_demo(
     for path in (source, video, pair, sheet):
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already.", "Add --overwrite to replace it.")
-    save_picture(source, photograph())
+    save_image(source, photograph())
     with as_file(files("thcli.motion").joinpath("data/demo.motion.safetensors")) as motion:
         report = reenact(source, motion, video, ReenactOptions(output=output, run=run), on)
-    compare(
-        [source, video], pair, ["source", "thcli reenact, bundled motion"], output=output, on=on
-    )
+    labels = ["source", "thcli reenact, bundled motion"]
+    compare([source, video], pair, CompareOptions(label=labels, output=output), on)
     step = -(-report.frames // COLUMNS)
     with media.read(video) as frames:
         shown = [to_uint8(frame.pixels) for frame in islice(frames, 0, None, step)]
-    save_picture(
-        sheet, contact_sheet({"result": shown, "close": [p[CLOSE] for p in shown]}, cell=(224, 224))
-    )
-    return replace(
-        report,
-        command="demo",
-        output=folder,
-        details={"files": [p.name for p in (video, pair, sheet)]},
-    )
+    rows = {"result": shown, "close": [image[CLOSE] for image in shown]}
+    save_image(sheet, contact_sheet(rows, cell=(224, 224)))
+    names = [path.name for path in (video, pair, sheet)]
+    return replace(report, command="demo", output=folder, details={"files": names})

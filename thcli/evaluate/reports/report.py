@@ -1,4 +1,4 @@
-"""What an evaluation found: JSON for machines, a table for people."""
+"""Evaluation results: JSON for machines, a table for people."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from thcli.core.errors import MediaError, OutputError
+from thcli.core.errors import MediaError
 from thcli.core.types import Image
-from thcli.evaluate.metrics.measure import Scores
+from thcli.evaluate.metrics.measure import RowScores
 from thcli.evaluate.metrics.regions import REGIONS
 from thcli.evaluate.metrics.table import METRICS, Metric
+from thcli.media.atomic_file import replace_atomically
 
 ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0"}
 PACKAGES = ("thcli", "numpy", "opencv-python", "av")
@@ -23,9 +24,15 @@ PACKAGES = ("thcli", "numpy", "opencv-python", "av")
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One clip, measured. rows: label -> scores.  protocol: how it was measured.  inputs: name -> path and SHA-256.  sheet: pictures."""
+    """Measurement of one clip.
 
-    rows: Mapping[str, Scores]
+    rows: label -> scores.
+    protocol: parameters of the measurement.
+    inputs: name -> path and SHA-256.
+    sheet: contact sheet.
+    """
+
+    rows: Mapping[str, RowScores]
     protocol: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, Any]]
     sheet: Image
@@ -33,7 +40,7 @@ class Evaluation:
     command: str = "eval reenact"
 
     def report(self, command: str) -> dict[str, Any]:
-        """Everything but the pictures, ready for JSON. command: the command line that made it."""
+        """Return everything but images for JSON; command: the command line."""
         return {
             "command": self.command,
             "run": command,
@@ -64,45 +71,45 @@ class Evaluation:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Heading and lines: one line a metric and region, one column a row of the report."""
+        """Return heading and lines: a metric and region per line, a column per row."""
         head = ["metric", "unit", "where", *self.rows]
         lines = []
         for region in REGIONS:
             for metric in self.metrics:
                 if region in metric.regions:
-                    cells = [shown(s.values[region][metric.name]) for s in self.rows.values()]
-                    name = f"{metric.name} ({metric.model})" if metric.model else metric.name
-                    lines.append([f"{name} {ARROWS[metric.better]}", metric.unit, region, *cells])
+                    values = (s.values[region][metric.name] for s in self.rows.values())
+                    cells = [format_value(value) for value in values]
+                    lines.append([metric_label(metric), metric.unit, region, *cells])
         lines.append(["frames", "", "", *(str(s.frames) for s in self.rows.values())])
         return head, lines
 
 
-def shown(value: float | None) -> str:
-    """Four significant digits, whole numbers as such, a dash for what could not be measured."""
+def metric_label(metric: Metric) -> str:
+    """Return the name of a metric with its model and the direction of better values."""
+    name = f"{metric.name} ({metric.model})" if metric.model else metric.name
+    return f"{name} {ARROWS[metric.better]}"
+
+
+def format_value(value: float | None) -> str:
+    """Format a value with four significant digits; whole numbers as such, "-" for None."""
     if value is None:
         return "-"
-    value = round(value, 6) + 0.0  # + 0.0: no minus before a nought
+    value = round(value, 6) + 0.0  # adding 0.0 turns -0.0 into 0.0
     return str(int(value)) if value == int(value) else f"{value:.4g}"
 
 
 def save_report(path: Path, report: Mapping[str, Any]) -> None:
-    """Writes a report as JSON, by way of a temporary file beside it. Raises OutputError when that fails."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(
-            json.dumps(report, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8"
-        )
-        partial.replace(path)
-    except OSError as exc:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"The report {path} cannot be written: {exc.strerror}.",
-            "Name a file in a writable folder.",
-        ) from exc
+    """Write a report as JSON, atomically. Raises OutputError."""
+    text = json.dumps(report, indent=1, ensure_ascii=False, default=str) + "\n"
+    with replace_atomically(path, overwrite=True) as partial:
+        partial.write_text(text, "utf-8")
 
 
-def facts(path: Path) -> dict[str, Any]:
-    """Path, bytes and SHA-256 of a file; of a folder, of the files in it, by name. Raises MediaError when it cannot be read."""
+def file_facts(path: Path) -> dict[str, Any]:
+    """Return path, bytes and SHA-256 of a file, or of the files in a folder, by name.
+
+    Raises MediaError when it cannot be read.
+    """
     digest = hashlib.sha256()
     size = 0
     try:
@@ -115,6 +122,6 @@ def facts(path: Path) -> dict[str, Any]:
                     size += len(chunk)
     except OSError as exc:
         raise MediaError(
-            f"{path} cannot be read: {exc.strerror}.", "Check the name and the rights."
+            f"{path} cannot be read: {exc.strerror}.", "Check the name and the permissions."
         ) from exc
     return {"path": str(path), "bytes": size, "sha256": digest.hexdigest()}

@@ -1,4 +1,4 @@
-"""A clip made on the spot: the astronaut that scikit-image carries, her head nodding, turning and coming closer."""
+"""Synthetic test clip: scikit-image's astronaut, nodding, turning and coming closer."""
 
 from __future__ import annotations
 
@@ -9,36 +9,40 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from thcli.core.geometry import warp
+from thcli.core.geometry import warp_affine
 from thcli.core.types import Array, Frame, Image
 
-RATE = 25
-FACE = (222.0, 110.0)  # centre of her face in the picture of 512 x 512 pixels
-REACH = 1.6  # half side of the part that is shown, in faces of 100 pixels: head and shoulders
+RATE = 25  # frames/s
+FACE = (222.0, 110.0)  # centre of the face in the 512 x 512 photograph
+REACH = 1.6  # half side of the visible part, in face heights of 100 pixels
 
 
 def photograph() -> Image:
-    """The picture, (512, 512, 3) RGB uint8 (NASA, public domain)."""
+    """Return the image, (512, 512, 3) RGB uint8 (NASA, public domain)."""
     from skimage import data
 
-    return np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    image = data.astronaut()  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return np.asarray(image, np.uint8)
 
 
 def portrait(size: int = 512) -> Image:
-    """Her head and shoulders, (size, size, 3): the clip's source picture."""
-    return warp(
+    """Return head and shoulders, (size, size, 3): the clip's source image."""
+    return warp_affine(
         photograph(), _clip_from_photo(0.0, size), (size, size), border=cv2.BORDER_REPLICATE
     )
 
 
 def astronaut_clip(frames: int, size: int = 512) -> Iterator[Frame]:
-    """So many frames of size x size pixels at 25 a second: a similarity of the photograph, smooth and the same every time."""
+    """Generate `frames` frames of size x size pixels at 25 frames/s.
+
+    Each is a similarity of the photograph. The motion is smooth and deterministic.
+    """
     photo = photograph()
     for i in range(frames):
-        picture = warp(
+        image = warp_affine(
             photo, _clip_from_photo(i / RATE, size), (size, size), border=cv2.BORDER_REPLICATE
         )
-        yield Frame(picture, i, Fraction(1, RATE), i, 1)
+        yield Frame(image, i, Fraction(1, RATE), i, 1)
 
 
 def _clip_from_photo(seconds: float, size: int) -> Array:
