@@ -1,9 +1,11 @@
-"""Makes thcli/faces/landmarks/topology.npz: triangles, their frontal signs, left-right pairs and the upper part of the 468-point mesh.
+"""Generate thcli/faces/landmarks/topology.npz.
 
-    python tools/make_topology.py MEDIAPIPE_WHEEL PICTURES thcli/faces/landmarks/topology.npz
+    python tools/make_topology.py MEDIAPIPE_WHEEL IMAGES thcli/faces/landmarks/topology.npz
 
-MEDIAPIPE_WHEEL: mediapipe 0.10.21 of any platform: its list of connections is read, no code of it runs. PICTURES: a folder
-of near-frontal faces (ours: the 93 neutral ones of the London set, CC BY 4.0). The weights must be pulled.
+It holds the triangles of the 468-point mesh, their signs on a frontal face, the mirror pairs, and
+the points of the upper face. MEDIAPIPE_WHEEL: mediapipe 0.10.21 of any platform; its list of
+connections is read, none of its code runs. IMAGES: a folder of near-frontal faces (ours: the 93
+neutral ones of the London set, CC BY 4.0). The weights of blazeface and facemesh must be present.
 """
 
 from __future__ import annotations
@@ -25,32 +27,35 @@ from thcli.faces.detection import blazeface
 from thcli.faces.landmarks import facemesh
 
 CONNECTIONS = "mediapipe/python/solutions/face_mesh_connections.py"
-FILLED_TWICE = {
-    (49, 64, 129),
-    (279, 294, 358),
-}  # 3-cycles whose edges all have two triangles already
-ROUNDS = 6
+# 3-cycles that are no triangles: their edges all have two triangles already.
+NOT_TRIANGLES = {(49, 64, 129), (279, 294, 358)}
+ITERATIONS = 6
 NOSE_BASE = 2
 Numbers = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float64]
 
 
 def edges_of(wheel: Path) -> set[tuple[int, int]]:
-    """The undirected edges of FACEMESH_TESSELATION, each as (lower, higher)."""
+    """Read the undirected edges of FACEMESH_TESSELATION, each as (lower, higher)."""
     source = zipfile.ZipFile(wheel).read(CONNECTIONS).decode()
     pairs = re.search(r"FACEMESH_TESSELATION = frozenset\((\[.*?\])\)", source, re.DOTALL)
     if pairs is None:
-        raise SystemExit(f"{wheel} has no tesselation")
+        raise SystemExit(f"{wheel} has no FACEMESH_TESSELATION.")
     return {(min(a, b), max(a, b)) for a, b in ast.literal_eval(pairs[1])}
 
 
 def triangles_of(edges: set[tuple[int, int]]) -> Numbers:
-    """(852, 3): all 3-cycles but the two that no triangle fills, wound alike across every shared edge."""
+    """Return the triangles, (852, 3), with one winding across every shared edge.
+
+    They are all 3-cycles except `NOT_TRIANGLES`.
+    """
     near: dict[int, set[int]] = {}
     for a, b in edges:
         near.setdefault(a, set()).add(b)
         near.setdefault(b, set()).add(a)
-    found = sorted({(a, b, c) for a, b in edges for c in near[a] & near[b] if c > b} - FILLED_TWICE)
+    found = sorted(
+        {(a, b, c) for a, b in edges for c in near[a] & near[b] if c > b} - NOT_TRIANGLES
+    )
     sides: dict[tuple[int, int], list[int]] = {}
     for i, (a, b, c) in enumerate(found):
         for edge in ((a, b), (b, c), (a, c)):
@@ -63,23 +68,19 @@ def triangles_of(edges: set[tuple[int, int]]) -> Numbers:
             for other in sides[min(p, q), max(p, q)]:
                 if other not in wound:
                     (r,) = set(found[other]) - {p, q}
-                    wound[other] = (
-                        q,
-                        p,
-                        r,
-                    )  # the neighbour runs along the shared edge the other way
+                    wound[other] = (q, p, r)  # the shared edge has the other direction
                     pending.append(other)
     return np.array([wound[i] for i in range(len(found))])
 
 
 def frontal_mean(folder: Path) -> Points:
-    """(468, 3): the mean of the folder's meshes, each aligned with the first."""
+    """Return the mean of the folder's meshes, (468, 3), each aligned with the first."""
     detector, landmarker = blazeface.load(RunOptions()), facemesh.load(RunOptions())
     meshes: list[Points] = []
     for path in sorted(folder.glob("*neutral*")):
-        picture = cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGB)
-        for face in detector.detect(picture)[:1]:
-            fitted = landmarker.fit(picture, face)
+        image = cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGB)
+        for face in detector.detect(image)[:1]:
+            fitted = landmarker.fit(image, face)
             if fitted is not None and fitted.mesh is not None:
                 mesh = fitted.mesh.astype(np.float64)
                 scale, rotation, shift = fit_similarity(mesh, meshes[0] if meshes else mesh)
@@ -89,12 +90,15 @@ def frontal_mean(folder: Path) -> Points:
 
 
 def pairs_of(mesh: Points) -> tuple[Numbers, float]:
-    """(468,) the mirror point of each point, and the largest distance of a pair in units of the outer eye corners'."""
+    """Match each point with its mirror point.
+
+    Returns the pairs (468,), and the largest distance of a pair in outer eye distances.
+    """
     mirrored = mesh * [-1, 1, 1]
     pair = np.arange(len(mesh))
     aligned = mirrored - mirrored.mean(0) + mesh.mean(0)
     distance = np.zeros((len(mesh), len(mesh)))
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         distance = ((mesh[:, None] - aligned[None]) ** 2).sum(-1)
         pair = linear_sum_assignment(distance)[1]
         scale, rotation, shift = fit_similarity(mirrored[pair], mesh)
@@ -104,27 +108,32 @@ def pairs_of(mesh: Points) -> tuple[Numbers, float]:
 
 
 def frontal(mesh: Points, pair: Numbers) -> Points:
-    """The mesh without its own yaw and sides: the mean with its mirror image, turned back by half the angle between them."""
+    """Remove the yaw and asymmetry of a mesh.
+
+    The result is the mean with its mirror image, rotated back by half the angle between them.
+    """
     mirrored = mesh[pair] * [-1, 1, 1]
     scale, rotation, shift = fit_similarity(mirrored, mesh)
     both = (mesh + scale * mirrored @ rotation.T + shift) / 2
     return np.asarray(both @ matrix_from_rotvec(rotvec_from_matrix(rotation) / 2))
 
 
-def main(wheel: Path, pictures: Path, out: Path) -> None:
+def main(wheel: Path, images: Path, out: Path) -> None:
     triangles = triangles_of(edges_of(wheel))
-    mesh = frontal_mean(pictures)
+    mesh = frontal_mean(images)
     pair, worst = pairs_of(mesh)
     mesh = frontal(mesh, pair)
     a, b, c = (mesh[triangles[:, i], :2] for i in range(3))
     signs = np.sign(
         (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     )
-    if signs.sum() > 0:  # the normal of a frontal triangle points to the camera: its z is negative
+    # The normal of a frontal triangle points to the camera: its z is negative.
+    if signs.sum() > 0:
         triangles, signs = triangles[:, [0, 2, 1]], -signs
     involution = bool((pair[pair] == np.arange(len(pair))).all())
     sys.stdout.write(
-        f"{len(triangles)} triangles, {int((signs < 0).sum())} face the camera; involution {involution}, worst pair {worst:.4f}\n"
+        f"{len(triangles)} triangles, {int((signs < 0).sum())} face the camera; "
+        f"involution {involution}, worst pair {worst:.4f}\n"
     )
     np.savez_compressed(
         out,

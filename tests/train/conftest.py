@@ -1,4 +1,4 @@
-"""A dataset for training tests, made once: two small clips of the photograph that scikit-image carries."""
+"""A dataset for training tests, made once: two small clips of a photograph from scikit-image."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from thcli.train.core.synthetic import made_clips
+from thcli.train.core.synthetic import write_synthetic_clips
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Sums in the same order every time, and no fight over cores for tiny networks."""
+    """Use one thread, for a fixed order of summation and because the networks are tiny."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -22,7 +22,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one.mp4 and two.mp4, 128 x 128, 8 frames each."""
+    """Write one.mp4 and two.mp4, 128 x 128 pixels, 8 frames each, and return their folder."""
     folder = tmp_path_factory.mktemp("clips")
-    made_clips(folder, 128, frames=8)
+    write_synthetic_clips(folder, 128, frames=8)
     return folder

@@ -1,4 +1,4 @@
-"""Training of dh-s: what a batch holds, the loss at the lips, and a tiny run."""
+"""Training of Diffused Heads: batches, the lip loss and smoke runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from thcli.core.errors import MediaError
 from thcli.core.options import DiffusedHeadsTrainOptions, TrainOptions
-from thcli.train.core.run import recipe_of, train
-from thcli.train.diffused_heads.data import MARGIN, TalkingClips, tinted, widened
-from thcli.train.diffused_heads.train import DiffusedHeadsTask, at_lips
+from thcli.train.core.run import create_task, train
+from thcli.train.diffused_heads.data import MARGIN, TalkingFaceBatches, jitter_light, widen_crop
+from thcli.train.diffused_heads.train import DiffusedHeadsTask, mean_at_lips
+from thcli.voices.diffused_heads.published import build_unet
+from thcli.weights.tensors import load_tensors
 
 OPTIONS = TrainOptions(size=48, device="cpu", threads=1)
 
@@ -23,12 +25,12 @@ OPTIONS = TrainOptions(size=48, device="cpu", threads=1)
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
-    DiffusedHeadsTask.trial_data(folder, OPTIONS)
+    DiffusedHeadsTask.write_synthetic_data(folder, OPTIONS)
     return folder
 
 
 def test_batches_follow_from_seed_and_step(clips: Path) -> None:
-    data, again = (TalkingClips(clips, OPTIONS, 4, 2) for _ in range(2))
+    data, again = (TalkingFaceBatches(clips, OPTIONS, 4, 2) for _ in range(2))
     one, same, other = data.batch(3), again.batch(3), data.batch(4)
     assert {k: tuple(v.shape) for k, v in one.items()} == {
         "target": (4, 3, 48, 48),
@@ -46,12 +48,12 @@ def test_batches_follow_from_seed_and_step(clips: Path) -> None:
     )
 
 
-def test_the_dataset_is_cut_once(clips: Path) -> None:
-    TalkingClips(clips, OPTIONS, 2, 2)
+def test_the_dataset_is_cropped_once(clips: Path) -> None:
+    TalkingFaceBatches(clips, OPTIONS, 2, 2)
     frames = clips / ".talking-48" / "frames.npy"
     before = frames.stat().st_mtime_ns
-    data = TalkingClips(clips, OPTIONS, 2, 2)
-    assert frames.stat().st_mtime_ns == before and data.cut.frames.shape == (
+    data = TalkingFaceBatches(clips, OPTIONS, 2, 2)
+    assert frames.stat().st_mtime_ns == before and data.clips.frames.shape == (
         24,
         48 + 2 * MARGIN,
         48 + 2 * MARGIN,
@@ -62,39 +64,38 @@ def test_the_dataset_is_cut_once(clips: Path) -> None:
 def test_clips_without_a_tracked_face_are_refused(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "one.mp4").write_bytes((clips / "one.mp4").read_bytes())
     with pytest.raises(MediaError, match="tracked face"):
-        TalkingClips(tmp_path, OPTIONS, 2, 2)
+        TalkingFaceBatches(tmp_path, OPTIONS, 2, 2)
 
 
 @given(box=st.tuples(*[st.integers(0, 30)] * 2), side=st.integers(0, 8))
 @settings(deadline=None, max_examples=30)
-def test_the_lips_loss_is_the_mean_over_their_box(box: tuple[int, int], side: int) -> None:
+def test_the_lip_loss_is_the_mean_over_the_lip_box(box: tuple[int, int], side: int) -> None:
     x, y = box
     error = torch.rand(1, 40, 40, generator=torch.Generator().manual_seed(x))
     boxes = torch.tensor([[x, y, x + side, y + side]], dtype=torch.float32)
     wanted = error[0, max(0, y - 2) : y + side + 3, max(0, x - 2) : x + side + 3].mean()
-    assert float(at_lips(error, boxes, 2)) == pytest.approx(float(wanted), rel=1e-5)
+    assert float(mean_at_lips(error, boxes, 2)) == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_pictures_keep_one_light() -> None:
+def test_all_images_of_an_item_have_the_same_lighting() -> None:
     flat = np.stack([np.full((3, 4, 4), v, np.float32) for v in (0.0, 0.2)])
-    lit = tinted(flat, np.random.default_rng(0), 0.1)
-    assert not np.allclose(lit, flat)
-    assert np.ptp((lit[1] - lit[0]).reshape(3, -1), axis=1).max() < 1e-6
+    jittered = jitter_light(flat, np.random.default_rng(0), 0.1)
+    assert not np.allclose(jittered, flat)
+    assert np.ptp((jittered[1] - jittered[0]).reshape(3, -1), axis=1).max() < 1e-6
 
 
-def test_widening_keeps_the_middle() -> None:
+def test_widening_a_crop_keeps_its_centre() -> None:
     from thcli.core.types import Crop
 
-    grown = widened(Crop(np.eye(3), (10, 10)), 3)
+    grown = widen_crop(Crop(np.eye(3), (10, 10)), 3)
     assert grown.size == (16, 16)
     np.testing.assert_allclose(grown.crop_from_frame @ [4.5, 4.5, 1], [7.5, 7.5, 1])
 
 
 @pytest.mark.slow
-def test_a_trial_learns_and_exports(tmp_path: Path) -> None:
-    """An untrained network gives the identity back; what it exports is what dh-s loads."""
-    recipe = recipe_of("diffused-heads", replace(OPTIONS, narrow=16), None)
-    assert isinstance(recipe, DiffusedHeadsTask) and recipe.unet.shape.width == 32
+def test_a_smoke_run_trains_and_exports(tmp_path: Path) -> None:
+    task = create_task("diffused-heads", replace(OPTIONS, narrow=16), None)
+    assert isinstance(task, DiffusedHeadsTask) and task.unet.config.base_channels == 32
     report = train(
         "diffused-heads",
         None,
@@ -114,8 +115,7 @@ def test_a_trial_learns_and_exports(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grey", [False, True])
-def test_the_published_one_learns_variances_too(tmp_path: Path, grey: bool) -> None:
-    """And exports what its voice loads."""
+def test_the_published_network_learns_variances(tmp_path: Path, grey: bool) -> None:
     options = TrainOptions(smoke=True, steps=1, batch=2, samples=0, device="cpu", threads=1)
     report = train(
         "diffused-heads-published",
@@ -127,8 +127,7 @@ def test_the_published_one_learns_variances_too(tmp_path: Path, grey: bool) -> N
     assert set(report["losses"]) == {"simple", "vlb", "lips"} and all(
         np.isfinite(v) for v in report["losses"].values()
     )
-    from thcli.voices.diffused_heads.published import unet
-    from thcli.weights.tensors import load_tensors
-
-    found = unet(load_tensors(Path(report["output"]), prefix="state_dict."), "x")
-    assert found.shape.motion == (1 if grey else 3) and found.shape.attention == (4,)
+    found = build_unet(load_tensors(Path(report["output"]), prefix="state_dict."), "x")
+    assert found.config.motion_channels == (
+        1 if grey else 3
+    ) and found.config.attention_factors == (4,)

@@ -1,4 +1,4 @@
-"""Training of dva-s: what a batch holds, whose looks are seen, and a tiny run."""
+"""Training of dva-s: batches, references, losses and a smoke run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from thcli.core.errors import MediaError
 from thcli.core.events import Event, Started, silent
 from thcli.core.options import LabelledTrainOptions, RunOptions, TrainOptions
 from thcli.editors.dva import small
-from thcli.editors.dva.small_network import Shape, SmallDva
-from thcli.train.core.run import recipe_of, train
-from thcli.train.core.task import noise_of
+from thcli.editors.dva.small_network import SmallDva, SmallDvaShape
+from thcli.train.core.run import create_task, train
+from thcli.train.core.task import step_generator
 from thcli.train.dva import faces
-from thcli.train.dva.faces import FILE, DvaFaces, found, mates
-from thcli.train.dva.train import DvaTask, edges
+from thcli.train.dva.faces import POINTS_FILE, DvaFaces, locate_faces, same_clip_rows
+from thcli.train.dva.train import DvaTask, gradient_loss
 from thcli.weights.tensors import load_tensors
 
 OPTIONS = TrainOptions(size=48, device="cpu", threads=1, offline=True)
@@ -30,7 +30,7 @@ EVERYONE = range(10)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("faces")
-    DvaTask.trial_data(made, OPTIONS)
+    DvaTask.write_synthetic_data(made, OPTIONS)
     return made
 
 
@@ -44,7 +44,7 @@ def test_batches_follow_from_seed_and_step(folder: Path, data: DvaFaces) -> None
     one, same, other = data.batch(3), again.batch(3), data.batch(4)
     assert {key: tuple(value.shape) for key, value in one.items()} == {
         "target": (4, 3, 48, 48),
-        "seen": (4, 3, 48, 48),
+        "reference": (4, 3, 48, 48),
         "landmarks": (4, 136),
         "identity": (4, 512),
         "labels": (4, 40),
@@ -59,90 +59,108 @@ def test_batches_follow_from_seed_and_step(folder: Path, data: DvaFaces) -> None
     assert float(one["target"].abs().max()) <= 1
 
 
-def test_points_lie_on_the_face(data: DvaFaces) -> None:
-    """In the mask, mirrored or not; and the picture's middle is the face's."""
+def test_landmarks_are_inside_the_face_mask(data: DvaFaces) -> None:
+    """Check mirrored and other items; left and right eyes keep their order."""
     for step in range(4):
         batch = data.batch(step)
-        places = (batch["landmarks"].reshape(-1, 68, 2) * 48).long()
-        inside = [batch["mask"][n, 0, y, x] for n in range(4) for x, y in places[n, 30:].tolist()]
+        points = (batch["landmarks"].reshape(-1, 68, 2) * 48).long()
+        inside = [batch["mask"][n, 0, y, x] for n in range(4) for x, y in points[n, 30:].tolist()]
         assert np.mean(inside) == 1
-        left, right = places[:, 36:42, 0].float().mean(1), places[:, 42:48, 0].float().mean(1)
+        left, right = points[:, 36:42, 0].float().mean(1), points[:, 42:48, 0].float().mean(1)
         assert (left < right).all()
 
 
-def test_faces_are_found_once(
+def test_faces_are_located_once(
     folder: Path, data: DvaFaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["images/0.jpg", "clips/one/6.jpg"]
     monkeypatch.setattr(faces, "FaceFinder", None)
-    again = found(folder, names, RunOptions(device="cpu"), silent)
+    again = locate_faces(folder, names, RunOptions(device="cpu"), silent)
     assert (
-        (folder / FILE).is_file()
+        (folder / POINTS_FILE).is_file()
         and again.names == tuple(names)
         and again.points.shape == (2, 468, 3)
     )
 
 
-def test_pictures_that_come_later_are_looked_at(
+def test_new_images_are_located_and_known_ones_are_not(
     folder: Path, data: DvaFaces, tmp_path: Path
 ) -> None:
-    """Those that are known are not looked for again, and those without a face are remembered too."""
+    """Check also that images without a face are remembered."""
     for name in ("one.jpg", "two.jpg"):
         shutil.copy(folder / "images/0.jpg", tmp_path / name)
     cv2.imwrite(str(tmp_path / "wall.jpg"), np.full((64, 64, 3), 127, np.uint8))
     run, steps = RunOptions(device="cpu"), list[Event]()
-    first = found(tmp_path, ["one.jpg", "wall.jpg"], run, steps.append)
-    later = found(tmp_path, ["wall.jpg", "two.jpg", "one.jpg"], run, steps.append)
+    first = locate_faces(tmp_path, ["one.jpg", "wall.jpg"], run, steps.append)
+    later = locate_faces(tmp_path, ["wall.jpg", "two.jpg", "one.jpg"], run, steps.append)
     assert first.names == ("one.jpg",) and later.names == ("two.jpg", "one.jpg")
     assert np.array_equal(later.points[0], later.points[1]) and np.array_equal(
         later.points[1], first.points[0]
     )
     assert [event.total for event in steps if isinstance(event, Started)] == [2, 1]
     with pytest.raises(MediaError, match="No face"):
-        found(tmp_path, ["wall.jpg"], run, silent)
+        locate_faces(tmp_path, ["wall.jpg"], run, silent)
 
 
-def test_frames_have_the_other_frames_of_their_clip() -> None:
+def test_references_of_frames_are_frames_of_their_clip() -> None:
     folders, frames = (
         ["images", "clips/a", "images", "clips/b", "clips/a"],
         np.array([False, True, False, True, True]),
     )
-    assert [list(rows) for rows in mates(folders, frames)] == [[0], [1, 4], [2], [3], [1, 4]]
+    assert [list(rows) for rows in same_clip_rows(folders, frames)] == [
+        [0],
+        [1, 4],
+        [2],
+        [3],
+        [1, 4],
+    ]
 
 
-def test_pictures_without_a_face_are_refused(tmp_path: Path) -> None:
-    DvaTask.trial_data(tmp_path, OPTIONS)
+def test_unreadable_images_are_refused(tmp_path: Path) -> None:
+    DvaTask.write_synthetic_data(tmp_path, OPTIONS)
     for path in (*tmp_path.glob("images/*.jpg"), *tmp_path.glob("clips/one/*.jpg")):
         path.write_bytes(b"")
-    with pytest.raises(MediaError, match="not a picture"):
+    with pytest.raises(MediaError, match="cannot be read as an image"):
         DvaFaces(tmp_path, EVERYONE, 48, 4, OPTIONS, silent)
 
 
-def test_edges_are_slopes_of_the_error() -> None:
+def test_the_gradient_loss_is_the_gradient_of_the_error() -> None:
     weight = torch.ones(1, 1, 4, 4)
-    assert float(edges(torch.full((1, 3, 4, 4), 0.7), weight)) == 0
+    assert float(gradient_loss(torch.full((1, 3, 4, 4), 0.7), weight)) == 0
     ramp = torch.arange(4.0).expand(1, 3, 4, 4)
-    assert float(edges(ramp, weight)) == pytest.approx(1)
+    assert float(gradient_loss(ramp, weight)) == pytest.approx(1)
 
 
-def test_the_remainder_does_not_teach_the_painter(data: DvaFaces) -> None:
-    recipe = recipe_of("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
-    assert isinstance(recipe, DvaTask)
-    terms = recipe.losses("net", data.batch(0), noise_of(0, 0), {})
+def test_no_gradient_of_the_diffusion_reaches_the_painter(data: DvaFaces) -> None:
+    task = create_task("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
+    assert isinstance(task, DvaTask)
+    terms = task.losses("net", data.batch(0), step_generator(0, 0), {})
     assert set(terms) == {"paint", "edges", "labels", "simple", "regular"}
     terms["simple"].backward()  # type: ignore[no-untyped-call]  # torch's own
-    assert all(p.grad is None for p in recipe.net.painter.parameters())
-    assert any(p.grad is not None for p in recipe.net.looker.parameters())
+    assert all(p.grad is None for p in task.net.painter.parameters())
+    assert any(p.grad is not None for p in task.net.looker.parameters())
 
 
-def test_a_trial_learns_and_exports_what_is_loaded(folder: Path, tmp_path: Path) -> None:
+def test_errors_within_the_face_count_more(data: DvaFaces) -> None:
+    task = create_task("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
+    assert isinstance(task, DvaTask)
+    painted: list[torch.Tensor] = []
+    task.net.painter.register_forward_hook(lambda _, __, out: painted.append(out))
+    batch = data.batch(0)
+    loss = task.losses("all", batch, step_generator(0, 0), {})["paint"]
+    weight = torch.where(batch["mask"] > 0, 3.0, 1.0)
+    error = (painted[0] - batch["target"]).abs()
+    torch.testing.assert_close(loss, 4 * (weight / weight.mean() * error).mean())
+
+
+def test_a_smoke_run_exports_loadable_weights(folder: Path, tmp_path: Path) -> None:
     options = TrainOptions(smoke=True, steps=2, batch=2, device="cpu", threads=1)
     report = train("dva", folder, tmp_path / "run", options, LabelledTrainOptions(persons="0-9"))
     path = Path(report["output"])
     assert report["steps"] == 2 and path.name == "dva-s.safetensors" and report["use"] is None
     assert all(np.isfinite(value) for value in report["losses"].values())
-    shape = recipe_of("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
+    shape = create_task("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
     assert isinstance(shape, DvaTask)
     tensors = {key: value.float() for key, value in load_tensors(path).items()}
     SmallDva(shape.net.shape).load_state_dict(tensors)
-    assert float(tensors["facer.spread"]) > 0 and Shape() == small.SHAPE
+    assert float(tensors["facer.spread"]) > 0 and SmallDvaShape() == small.SHAPE

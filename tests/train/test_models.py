@@ -1,4 +1,4 @@
-"""Each model: its trial ends quickly, what it exports is what its engine loads, and the command says what went wrong."""
+"""Training of the reenactment models: smoke runs, exported weights and exit codes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.checkpoint import without_spectral_norm
 from thcli.engines.x2face.engine import MEMBER
 from thcli.engines.x2face.networks import X2Face
-from thcli.train.core.run import recipe_of, train
-from thcli.train.core.task import TrainingTask, noise_of
-from thcli.train.keypoint_models.facevid2vid import FaceVid2Vid
-from thcli.train.keypoint_models.pairs import Pairs
+from thcli.train.core.run import create_task, train
+from thcli.train.core.task import TrainingTask, step_generator
+from thcli.train.keypoint_models.facevid2vid import FaceVid2VidTask
+from thcli.train.keypoint_models.pairs import FramePairs
 from thcli.weights import import_file, load_tensors
 
 TINY = TrainOptions(
@@ -60,7 +60,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize("model", OWN)
-def test_the_trial_of_each_model(
+def test_the_smoke_run_of_each_model(
     model: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     steps = ("--steps", "1") if model == "facevid2vid" else ()
@@ -100,27 +100,27 @@ def test_the_trial_of_each_model(
 
 
 @pytest.mark.parametrize(("model", "own", "file", "parts"), LAYOUTS, ids=lambda v: str(v)[:24])
-def test_what_is_exported_has_the_published_layout(
+def test_exported_tensors_have_the_published_layout(
     shared: Path, model: str, own: Any, file: str, parts: tuple[str, ...]
 ) -> None:
-    """Every key and shape at full width; on a device without memory."""
+    """Compare every key and shape at full width, on the meta device."""
     with torch.device("meta"):
-        recipe = recipe_of(model, TrainOptions(perceptual="pyramid"), own)
-    layout = recipe.layout(
-        {name: network.state_dict() for name, network in recipe.networks.items()}
+        task = create_task(model, TrainOptions(perceptual="pyramid"), own)
+    exported = task.export_tensors(
+        {name: network.state_dict() for name, network in task.networks.items()}
     )
     keys = json.loads((shared / "specs" / f"{file}.keys.json").read_text())
     wanted: dict[str, tuple[int, ...]] = {}
     for part in parts:
         head = "state_dict." if part == "model" else part.removesuffix("_spade") + "."
         wanted |= {head + key: tuple(shape) for key, (shape, _) in keys[part].items()}
-    assert {key: tuple(value.shape) for key, value in layout.items()} == wanted
+    assert {key: tuple(value.shape) for key, value in exported.items()} == wanted
 
 
-def test_exported_weights_go_through_import(
+def test_exported_weights_can_be_imported(
     tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engines' own way in, at a small width: the file of each model, imported, fits the networks strictly."""
+    """Import each model's file, at a small width, and load it strictly."""
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "weights"))
 
     def trained(model: str, **changes: Any) -> Path:
@@ -130,71 +130,78 @@ def test_exported_weights_go_through_import(
         return Path(out)
 
     import_file("fomm-vox", trained("fomm"), trust=True)
-    load_state(FommDetector(narrow=16), load_tensors("fomm-vox", prefix="kp_detector."), "fomm")
+    load_state(
+        FommDetector(width_divisor=16), load_tensors("fomm-vox", prefix="kp_detector."), "fomm"
+    )
     import_file(
         "fomm-vox", trained("fomm", seed=1, precision="fp32"), trust=True
-    )  # trained again: it takes the first one's place
+    )  # a second import replaces the first
     import_file("monkeynet", trained("monkeynet"), trust=True)
     load_state(
-        MonkeyGenerator(narrow=16), load_tensors("monkeynet", prefix="generator."), "monkeynet"
+        MonkeyGenerator(width_divisor=16),
+        load_tensors("monkeynet", prefix="generator."),
+        "monkeynet",
     )
     import_file("x2face", trained("x2face", size=256), trust=True)
-    load_state(X2Face(narrow=16), load_tensors("x2face", member=MEMBER), "x2face")
+    load_state(X2Face(width_divisor=16), load_tensors("x2face", member=MEMBER), "x2face")
 
 
 def test_a_spade_generator_loads_as_published() -> None:
-    """Its spectral norm is merged at loading, and the picture stays what training saw."""
-    recipe = recipe_of("facevid2vid", TINY, FaceVid2VidTrainOptions("spade"))
-    assert isinstance(recipe, FaceVid2Vid) and recipe.entry == "facevid2vid"
-    recipe.train(False)
-    layout = recipe.layout(
-        {name: network.state_dict() for name, network in recipe.networks.items()}
+    """Compare the output before export with that after the spectral norm is merged."""
+    task = create_task("facevid2vid", TINY, FaceVid2VidTrainOptions("spade"))
+    assert isinstance(task, FaceVid2VidTask) and task.entry == "facevid2vid"
+    task.train(False)
+    exported = task.export_tensors(
+        {name: network.state_dict() for name, network in task.networks.items()}
     )
-    own = {k.removeprefix("generator."): v for k, v in layout.items() if k.startswith("generator.")}
+    own = {
+        k.removeprefix("generator."): v for k, v in exported.items() if k.startswith("generator.")
+    }
     assert any(key.endswith("weight_orig") for key in own)
-    loaded = load_state(SpadeGenerator(narrow=16), without_spectral_norm(own, "own"), "own")
+    loaded = load_state(SpadeGenerator(width_divisor=16), without_spectral_norm(own, "own"), "own")
     feature = torch.rand(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.allclose(loaded.paint(feature), recipe.generator.paint(feature), atol=1e-5)
+        expected = task.generator.synthesize(feature)
+        assert torch.allclose(loaded.synthesize(feature), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["fomm", "monkeynet", "x2face"])
 def test_every_network_learns(model: str, clips: Path) -> None:
-    """Each phase's gradients reach every weight of its networks that can matter, and no frozen one."""
     options = replace(TINY, size=256 if model == "x2face" else 128)
     own = FommTrainOptions(adversarial=True) if model == "fomm" else OWN[model]
-    recipe = recipe_of(model, options, own)
-    data = Pairs(clips, options, 2)
+    task = create_task(model, options, own)
+    data = FramePairs(clips, options, 2)
     batch = data.batch(0)
-    kept: dict[str, Any] = {}
-    recipe.train(True)
-    for phase in recipe.phases:
-        for network in recipe.networks.values():
+    cache: dict[str, Any] = {}
+    task.train(True)
+    for phase in task.phases:
+        for network in task.networks.values():
             network.zero_grad()
-        terms = recipe.losses(phase.name, batch, noise_of(0, 0), kept)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch's own
+        terms = task.losses(phase.name, batch, step_generator(0, 0), cache)
+        total = torch.stack(list(terms.values())).sum()
+        total.backward()  # type: ignore[no-untyped-call]  # torch's own
         for name in phase.networks:
-            assert share_taught(recipe.networks[name]) > 0.95, f"{name} in {phase.name}"
+            assert share_with_gradient(task.networks[name]) > 0.95, f"{name} in {phase.name}"
     data.close()
 
 
-def share_taught(network: nn.Module) -> float:
-    """Part of the tensors that got a gradient."""
+def share_with_gradient(network: nn.Module) -> float:
+    """Return the share of the parameters with a finite gradient."""
     grads = [
         p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in network.parameters()
     ]
     return sum(grads) / len(grads)
 
 
-def test_x2face_identity_looks_at_other_people(clips: Path) -> None:
+def test_x2face_identity_loss_needs_another_person(clips: Path) -> None:
     options = replace(TINY, size=256)
-    recipe: TrainingTask = recipe_of("x2face", options, X2FaceTrainOptions(identity=0.5, views=2))
-    data = Pairs(clips, options, 2, views=2)
+    task: TrainingTask = create_task("x2face", options, X2FaceTrainOptions(identity=0.5, views=2))
+    data = FramePairs(clips, options, 2, views=2)
     batch = dict(data.batch(0))
-    recipe.train(True)
-    assert float(recipe.losses("model", batch, noise_of(0, 0), {})["identity"].detach()) > 0
+    task.train(True)
+    assert float(task.losses("model", batch, step_generator(0, 0), {})["identity"].detach()) > 0
     batch["person"] = torch.zeros(2, dtype=torch.int64)
-    assert float(recipe.losses("model", batch, noise_of(0, 0), {})["identity"].detach()) == 0
+    assert float(task.losses("model", batch, step_generator(0, 0), {})["identity"].detach()) == 0
     data.close()
 
 
@@ -206,9 +213,9 @@ def test_exit_codes(tmp_path: Path, clips: Path, capfd: pytest.CaptureFixture[st
     assert run(["train", "fomm", str(clips), "-o", str(tmp_path / "a"), "--size", "100"]) == 2
     assert run(["train", "x2face", str(clips), "-o", str(tmp_path / "b"), "--size", "128"]) == 2
     assert run(["train", "fomm", str(clips), "-o", str(tmp_path / "c"), "--device", "cuda:7"]) == 6
-    assert not list(tmp_path.iterdir()), "what is refused leaves nothing behind"
+    assert not list(tmp_path.iterdir()), "a refused run leaves no files"
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").write_text("mine")
     assert run(["train", "fomm", str(clips), "-o", str(tmp_path / "used")]) == 7
     assert (tmp_path / "used" / "file").read_text() == "mine"
-    assert run(["train", "fomm"]) == 2, "no place for the run"
+    assert run(["train", "fomm"]) == 2, "no run folder"

@@ -1,4 +1,4 @@
-"""`thcli train MODEL` and `thcli prepare`: from videos to clips, from clips to weights of one's own."""
+"""The commands `thcli train MODEL` and `thcli prepare`."""
 
 from __future__ import annotations
 
@@ -28,36 +28,38 @@ from thcli.core.options import (
 )
 
 app = typer.Typer(
-    help="Train a model on clips of one's own.", no_args_is_help=True, rich_markup_mode=None
+    help="Train a model on your own data.", no_args_is_help=True, rich_markup_mode=None
 )
 
 Dataset = Annotated[
     Path | None,
     typer.Argument(
-        help="A folder of clips, as `thcli prepare` makes it (not needed with --smoke)."
+        help="Dataset of clips from `thcli prepare`, or a folder of videos (optional with --smoke)."
     ),
 ]
 Pairs = Annotated[
     Path | None,
     typer.Argument(
-        help="A folder with images/ and masks/ (class numbers), or a folder of such folders (not needed with --smoke)."
+        help="Folder with images/ and masks/ (class numbers), or a folder of such folders "
+        "(optional with --smoke)."
     ),
 ]
 Labelled = Annotated[
     Path | None,
     typer.Argument(
-        help="A folder with images/, attributes.txt and identities.txt, as CelebA has them (not needed with --smoke)."
+        help="Folder with images/, attributes.txt and identities.txt as in CelebA "
+        "(optional with --smoke)."
     ),
 ]
 Run = Annotated[
     Path,
-    typer.Option("-o", "--output", help="Folder of the run: log, checkpoints, samples, weights."),
+    typer.Option("-o", "--output", help="Run folder: log, checkpoints, samples, weights."),
 ]
 
 
 @app.callback()
 def group() -> None:
-    """Train a model on clips of one's own."""
+    """Train a model on your own data."""
 
 
 @app.command()
@@ -140,7 +142,7 @@ def identity(
     dataset: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder with a folder of aligned faces for each person (not needed with --smoke)."
+            help="Folder with one folder of aligned faces per person (optional with --smoke)."
         ),
     ] = None,
     *,
@@ -149,7 +151,7 @@ def identity(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train the network that tells persons apart."""
+    """Train the face recognition network (identity-s)."""
     _train("identity", dataset, output, model, train, show)
 
 
@@ -177,7 +179,7 @@ def judge(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train the classifier of 40 attributes that measures edits (attributes-judge)."""
+    """Train the classifier of 40 attributes that evaluates edits (attributes-judge)."""
     _train("judge", dataset, output, model, train, show)
 
 
@@ -186,23 +188,22 @@ def judge(
 def attributes(
     dataset: Annotated[
         Path,
-        typer.Argument(
-            help="A folder with images/, attributes.txt and identities.txt, as CelebA has them."
-        ),
+        typer.Argument(help="Folder with images/, attributes.txt and identities.txt as in CelebA."),
     ],
     *,
     output: Run,
     model: AttributeTrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Fit the directions of 40 attributes in an editor's identity space (dva-s-attributes): `thcli edit --attr` follows them."""
-    from thcli.train.dva.attribute_directions import attributes as fit
+    """Fit attribute directions in an editor's identity space, for `thcli edit --attr`."""
+    from thcli.train.dva.attribute_directions import fit_attribute_directions
 
     with Console(show) as console:
-        report = fit(dataset, output, model, console)
+        report = fit_attribute_directions(dataset, output, model, console)
         console.result(
             report,
-            f"{report['output']}: {report['faces']} faces; mean AUC of the 40 directions on {report['tested']} others {report['auc']:.3f}",
+            f"{report['output']}: {report['faces']} faces; mean AUC of the 40 directions "
+            f"on {report['tested']} held-out faces: {report['auc']:.3f}",
         )
 
 
@@ -216,7 +217,7 @@ def clip(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train the small model of words for faces (clip-s): text edits follow it."""
+    """Train the small image-text model for faces (clip-s), which text edits use."""
     _train("clip", dataset, output, model, train, show)
 
 
@@ -226,7 +227,8 @@ def a2m(
     dataset: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of talking clips with sound; index.csv (file, speaker) says who speaks (not needed with --smoke)."
+            help="Folder of talking clips with sound; index.csv (file, speaker) names the speakers "
+            "(optional with --smoke)."
         ),
     ] = None,
     *,
@@ -235,7 +237,7 @@ def a2m(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train the default voice (a2m-s): from what is heard to how the mouth moves."""
+    """Train the default voice (a2m-s): from sound to mouth motion."""
     _train("a2m", dataset, output, model, train, show)
 
 
@@ -249,7 +251,7 @@ def dva(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train dva-s, the small diffusion video autoencoder that edits faces (clips/ in the folder: frames of videos)."""
+    """Train dva-s, the small diffusion video autoencoder that edits faces."""
     _train("dva", dataset, output, model, train, show)
 
 
@@ -259,7 +261,8 @@ def fadm(
     dataset: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of talking clips; index.csv (file, speaker) says who speaks (not needed with --smoke)."
+            help="Folder of talking clips; index.csv (file, speaker) names the speakers "
+            "(optional with --smoke)."
         ),
     ] = None,
     *,
@@ -268,7 +271,7 @@ def fadm(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train the small refiner (fadm-s): from what the mesh engine draws to the true frame."""
+    """Train the small refiner (fadm-s): from a coarse frame to the true frame."""
     _train("fadm", dataset, output, model, train, show)
 
 
@@ -278,7 +281,8 @@ def atlas(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Faces with CelebA's labels (images/, attributes.txt, identities.txt), or pairs of a neutral and a smiling picture (index.csv) (not needed with --smoke)."
+            help="Folder of faces with CelebA's labels (images/, attributes.txt, identities.txt), "
+            "or of pairs of a neutral and a smiling image (index.csv) (optional with --smoke)."
         ),
     ] = None,
     *,
@@ -286,29 +290,37 @@ def atlas(
     options: AtlasTrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Make the atlas of attributes (atlas-s): what each changes of a face's shape and colours."""
-    from thcli.train.atlas.train import train
+    """Estimate the atlas of attributes (atlas-s): their changes of shape and colour."""
+    from thcli.train.atlas.train import train_atlas
 
     with Console(show) as console:
-        report = train(folder, output, options, console)
+        report = train_atlas(folder, output, options, console)
         console.result(
             report,
-            f"{report['output']}: {len(report['attributes'])} attributes from {report['pictures']} pictures in {report['seconds']:.0f} s",
+            f"{report['output']}: {len(report['attributes'])} attributes "
+            f"from {report['pictures']} images in {report['seconds']:.0f} s",
         )
 
 
 def _train(
-    name: str, dataset: Path | None, run: Path, own: Any, options: TrainOptions, show: ShowOptions
+    name: str,
+    dataset: Path | None,
+    run: Path,
+    model_options: Any,
+    options: TrainOptions,
+    show: ShowOptions,
 ) -> None:
+    """Train a model and print its report."""
     from thcli.train.core.run import train
 
     with Console(show) as console:
         console.say(f"Log, samples and checkpoints: {run}")
-        report = train(name, dataset, run, options, own, console)
+        report = train(name, dataset, run, options, model_options, console)
         losses = ", ".join(f"{key} {value:.4g}" for key, value in report["losses"].items())
         console.result(
             report,
-            f"{report['output']}: {report['steps']} updates in {report['seconds']:.0f} s ({losses})",
+            f"{report['output']}: {report['steps']} updates "
+            f"in {report['seconds']:.0f} s ({losses})",
         )
         if report["use"]:
             console.say(f"Use it: {report['use']}")
@@ -322,13 +334,14 @@ def prepare(
     options: PrepareOptions,
     show: ShowOptions,
 ) -> None:
-    """Cut clips of faces out of videos, as the reenactment models learn from: followed, cropped, resized, indexed."""
+    """Extract clips of faces from videos: track, crop, resize, index."""
     from thcli.train.data.prepare import prepare as run
 
     with Console(show) as console:
         report = run(inputs, output, options, console)
-        bad = f", {report['failed']} videos could not be used" if report["failed"] else ""
+        failed = f", {report['failed']} videos could not be used" if report["failed"] else ""
         console.result(
             report,
-            f"{output}: {report['clips']} clips, {report['frames']} frames{bad}, in {report['seconds']:.1f} s",
+            f"{output}: {report['clips']} clips, {report['frames']} frames{failed}, "
+            f"in {report['seconds']:.1f} s",
         )

@@ -1,1 +1,4 @@
-"""Training: clips cut out of videos, losses, one loop, and a file for each model. torch is imported only by what trains."""
+"""Training: dataset preparation, the shared training loop and one training task per model.
+
+Only the modules that train import torch.
+"""

@@ -1,4 +1,4 @@
-"""What each loss is zero for, what it grows with, and that gradients reach what they should."""
+"""Loss terms: their minima, their growth and their gradients."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import HeadPose
 from thcli.engines.shared.networks import grid
 from thcli.train.core import losses
-from thcli.train.core.task import noise_of
-from thcli.train.keypoint_models.discriminators import Discriminator, OneScale
-from thcli.train.keypoint_models.facevid2vid import posed, rotation
-from thcli.train.keypoint_models.pairs import angles_from_matrix
+from thcli.train.core.task import step_generator
+from thcli.train.keypoint_models.discriminators import Discriminator, SingleScaleDiscriminator
+from thcli.train.keypoint_models.facevid2vid import rotation_matrix, transform_keypoints
+from thcli.train.keypoint_models.pairs import yaw_pitch_roll
 from thcli.train.keypoint_models.perceptual import (
-    Edges,
+    PixelGradients,
     PyramidLoss,
     Vgg19,
+    create_perceptual_loss,
     identity_loss,
-    perceptual,
 )
-from thcli.train.keypoint_models.random_warps import Warp
+from thcli.train.keypoint_models.random_warps import RandomWarp
 from thcli.weights import import_file
 
 CPU = torch.device("cpu")
@@ -44,15 +44,15 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=noise(seed))
 
 
-def strong_warp(batch: int, seed: int = 3) -> Warp:
-    return Warp.random(batch, noise(seed), CPU, affine=0.1, spline=0.005)
+def strong_warp(batch: int, seed: int = 3) -> RandomWarp:
+    return RandomWarp.random(batch, noise(seed), CPU, affine=0.1, spline=0.005)
 
 
-def solved(warp: Warp, at: Tensor) -> Tensor:
-    """Where T sends to `at`: Newton's method."""
+def invert_warp(warp: RandomWarp, at: Tensor) -> Tensor:
+    """Return the points that T maps to `at`, by Newton's method."""
     found = at.clone()
     for _ in range(60):
-        step = torch.linalg.solve(warp.jacobians(found), (warp.points(found) - at)[..., None])[
+        step = torch.linalg.solve(warp.jacobians(found), (warp.map_points(found) - at)[..., None])[
             ..., 0
         ]
         found = found - 0.5 * step  # half: the map bends sharply at its control points
@@ -60,41 +60,41 @@ def solved(warp: Warp, at: Tensor) -> Tensor:
 
 
 def test_a_warp_without_noise_is_the_identity() -> None:
-    warp = Warp.random(2, noise(), CPU, affine=0, spline=0)
+    warp = RandomWarp.random(2, noise(), CPU, affine=0, spline=0)
     points = random(2, 5, 2) * 2 - 1
-    picture = random(2, 3, 24, 24)
-    assert torch.allclose(warp.points(points), points)
+    image = random(2, 3, 24, 24)
+    assert torch.allclose(warp.map_points(points), points)
     assert torch.allclose(warp.jacobians(points), torch.eye(2).expand(2, 5, 2, 2))
-    assert torch.allclose(warp.picture(picture, aligned=True), picture, atol=1e-5)
+    assert torch.allclose(warp.warp_image(image, aligned=True), image, atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31))
 def test_the_jacobian_is_the_derivative(seed: int) -> None:
-    warp = Warp.random(1, noise(seed), CPU, affine=0.2, spline=0.05)
-    warp = Warp(warp.affine.double(), warp.weights.double(), warp.controls.double())
+    warp = RandomWarp.random(1, noise(seed), CPU, affine=0.2, spline=0.05)
+    warp = RandomWarp(warp.affine.double(), warp.weights.double(), warp.controls.double())
     at = random(1, 1, 2, seed=seed % 1000).double() * 1.9 - 0.95
-    numeric = torch.func.jacrev(lambda p: warp.points(p[None, None])[0, 0])(at[0, 0])
+    numeric = torch.func.jacrev(lambda p: warp.map_points(p[None, None])[0, 0])(at[0, 0])
     assert torch.allclose(warp.jacobians(at)[0, 0], numeric, atol=1e-9)
 
 
-def test_what_lies_at_p_of_the_warped_picture_lay_at_t_of_p() -> None:
-    """A bright spot moves where the equivariance loss says that keypoints move."""
+def test_a_warped_image_is_sampled_at_the_mapped_points() -> None:
+    """Check that a bright spot moves as the equivariance loss expects of keypoints."""
     warp = strong_warp(1)
     spot = torch.tensor([[[0.2, -0.3]]])
-    picture = grid.gaussians(spot, (96, 96), 0.003)
+    image = grid.gaussians(spot, (96, 96), 0.003)
     found = grid.expectation(
-        (lambda m: m / m.sum((2, 3), keepdim=True))(warp.picture(picture, aligned=True) ** 2)
+        (lambda m: m / m.sum((2, 3), keepdim=True))(warp.warp_image(image, aligned=True) ** 2)
     )
-    assert float((warp.points(found) - spot).abs().max()) < 0.01
+    assert float((warp.map_points(found) - spot).abs().max()) < 0.01
     assert float((found - spot).abs().max()) > 0.02
 
 
-def test_equivariance_is_zero_for_a_detector_that_follows() -> None:
+def test_equivariance_is_zero_for_an_equivariant_detector() -> None:
     warp = strong_warp(2)
     points = random(2, 6, 2) * 1.2 - 0.6
     maps = torch.eye(2) + 0.3 * random(2, 6, 2, 2, seed=5)
-    followed = solved(warp, points)
+    followed = invert_warp(warp, points)
     maps_there = torch.linalg.solve(warp.jacobians(followed), maps)
     assert float(losses.equivariance(points, followed, warp)) < 1e-5
     assert float(losses.equivariance_jacobian(maps, maps_there, followed, warp)) < 1e-4
@@ -104,7 +104,7 @@ def test_equivariance_is_zero_for_a_detector_that_follows() -> None:
     assert float(losses.equivariance_jacobian(maps, maps, points, warp)) > 0.01
 
 
-def test_equivariance_reaches_both_frames() -> None:
+def test_equivariance_has_gradients_for_both_frames() -> None:
     warp = strong_warp(1)
     mine, theirs = (random(1, 4, 2, seed=s).requires_grad_() for s in (1, 2))
     maps, others = (
@@ -120,11 +120,11 @@ def test_equivariance_reaches_both_frames() -> None:
 
 
 def test_warps_follow_from_seed_and_step() -> None:
-    a, b, c = (Warp.random(2, noise_of(7, step), CPU).affine for step in (5, 5, 6))
+    a, b, c = (RandomWarp.random(2, step_generator(7, step), CPU).affine for step in (5, 5, 6))
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
-def test_keypoint_prior_wants_points_apart_at_their_depth() -> None:
+def test_keypoint_prior_is_least_for_distant_points_at_the_given_depth() -> None:
     far = torch.zeros(2, 3, 3)
     far[:, :, 0] = torch.tensor([-1.0, 0.0, 1.0])
     far[:, :, 2] = 0.33
@@ -136,26 +136,26 @@ def test_keypoint_prior_wants_points_apart_at_their_depth() -> None:
     assert float(losses.keypoint_prior(far - torch.tensor([0, 0, 0.33]))) == pytest.approx(0.63)
 
 
-def test_head_pose_counts_known_items_in_degrees() -> None:
+def test_head_pose_error_excludes_unknown_items() -> None:
     angles, truth = (
         torch.tensor([[10.0, 0, 0], [0.0, 50, 0]]),
         torch.tensor([[8.0, 1, 0], [0.0, 0, 0]]),
     )
     assert float(losses.head_pose(angles, truth, torch.tensor([1.0, 0.0]))) == pytest.approx(3.0)
     assert float(losses.head_pose(angles, truth, torch.zeros(2))) == 0.0
-    assert float(losses.expression_size(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))) == pytest.approx(
+    assert float(losses.expression_prior(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))) == pytest.approx(
         1.5
     )
 
 
-def test_rotation_is_the_engines_and_angles_are_its_inverse() -> None:
+def test_rotations_equal_the_engines_and_angles_invert_them() -> None:
     angles = np.array([[20.0, -15, 8], [-40, 5, 30]])
     theirs = pose.rotation(angles)
-    assert np.allclose(rotation(torch.from_numpy(angles)).numpy(), theirs, atol=1e-6)
-    assert np.allclose(angles_from_matrix(theirs.astype(np.float64)), angles, atol=1e-4)
+    assert np.allclose(rotation_matrix(torch.from_numpy(angles)).numpy(), theirs, atol=1e-6)
+    assert np.allclose(yaw_pitch_roll(theirs.astype(np.float64)), angles, atol=1e-4)
 
 
-def test_posed_keypoints_are_the_engines() -> None:
+def test_transformed_keypoints_equal_the_engines() -> None:
     canonical, shift, expression = random(2, 15, 3), random(2, 3, seed=1), random(2, 45, seed=2)
     bins = [torch.randn(2, 66, generator=noise(i)) * 3 for i in range(3)]
     head = HeadPose(bins[0], bins[1], bins[2], shift, expression)
@@ -168,10 +168,10 @@ def test_posed_keypoints_are_the_engines() -> None:
         )
         for i in range(2)
     ]
-    assert np.allclose(posed(canonical, head).numpy(), np.stack(wanted), atol=1e-5)
+    assert np.allclose(transform_keypoints(canonical, head).numpy(), np.stack(wanted), atol=1e-5)
 
 
-def test_adversarial_losses_at_their_best() -> None:
+def test_adversarial_losses_at_their_optimum() -> None:
     real, fake = torch.ones(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
     assert (
         float(losses.lsgan_discriminator(fake, real)) == 0
@@ -185,15 +185,16 @@ def test_adversarial_losses_at_their_best() -> None:
     assert float(losses.hinge_discriminator(fake, fake)) == 2
 
 
-def test_feature_matching_teaches_only_what_is_made() -> None:
+def test_feature_matching_has_gradients_for_the_fake_only() -> None:
     made, real = random(1, 4, 8, 8).requires_grad_(), random(1, 4, 8, 8, seed=1).requires_grad_()
     assert float(losses.feature_matching([made.detach()], [made.detach()], (10.0,))) == 0
-    losses.feature_matching([made], [real], (10.0,)).backward()  # type: ignore[no-untyped-call]  # torch's own
+    total = losses.feature_matching([made], [real], (10.0,))
+    total.backward()  # type: ignore[no-untyped-call]  # torch's own
     assert made.grad is not None and real.grad is None
 
 
 def test_pyramid_is_zero_for_equal_pictures_and_grows_with_the_distance() -> None:
-    compare, truth = PyramidLoss(Edges()), random(1, 3, 64, 64)
+    compare, truth = PyramidLoss(PixelGradients()), random(1, 3, 64, 64)
     assert float(compare(truth, truth)) == 0
     steps = [
         float(compare(truth + d * random(1, 3, 64, 64, seed=1), truth)) for d in (0.05, 0.1, 0.3)
@@ -204,11 +205,13 @@ def test_pyramid_is_zero_for_equal_pictures_and_grows_with_the_distance() -> Non
     assert made.grad is not None and float(made.grad.abs().sum()) > 0
 
 
-def test_identity_does_not_look_at_places() -> None:
-    """The same picture upside down is the same look; another's colours are not."""
+def test_the_identity_loss_is_independent_of_positions() -> None:
+    """Compare an image with itself upside down, and with other colours."""
     person = random(2, 3, 32, 32)
-    assert float(identity_loss(Edges(), person.flip(2), person)) == pytest.approx(0, abs=0.02)
-    assert float(identity_loss(Edges(), person * 0.5, person)) > 0.2
+    assert float(identity_loss(PixelGradients(), person.flip(2), person)) == pytest.approx(
+        0, abs=0.02
+    )
+    assert float(identity_loss(PixelGradients(), person * 0.5, person)) > 0.2
 
 
 def test_vgg_has_the_published_layout() -> None:
@@ -219,38 +222,44 @@ def test_vgg_has_the_published_layout() -> None:
     assert shapes == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (512, 4, 4)]
 
 
-def test_published_vgg_weights_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file as torchvision's, classifier included, through import; no gradient reaches it."""
+def test_published_vgg_weights_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import a file with torchvision's keys, classifier included."""
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
     weights = {key: torch.full_like(value, 0.001) for key, value in Vgg19().state_dict().items()}
     save_file({**weights, "classifier.0.bias": torch.zeros(3)}, tmp_path / "own.safetensors")
     import_file("vgg19", tmp_path / "own.safetensors", trust=True)
-    loaded = perceptual("auto", silent)
+    loaded = create_perceptual_loss("auto", silent)
     assert loaded.name == "vgg19" and not any(p.requires_grad for p in loaded.parameters())
     assert torch.equal(next(loaded.features.parameters()), weights["features.0.weight"])
     save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     import_file("vgg19", tmp_path / "other.safetensors", trust=True)
     with pytest.raises(WeightsError, match="missing"):
-        perceptual("auto", silent)
+        create_perceptual_loss("auto", silent)
 
 
-def test_without_vgg_the_stand_in_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vgg_weights_the_substitute_is_used_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
-    told: list[Event] = []
-    assert perceptual("auto", told.append).name == "pyramid"
-    assert any(isinstance(e, Warned) and "weights pull vgg19" in e.message for e in told)
-    assert perceptual("pyramid", silent).name == "pyramid"
+    events: list[Event] = []
+    assert create_perceptual_loss("auto", events.append).name == "pyramid"
+    assert any(isinstance(e, Warned) and "weights pull vgg19" in e.message for e in events)
+    assert create_perceptual_loss("pyramid", silent).name == "pyramid"
     with pytest.raises(WeightsError, match="vgg19") as caught:
-        perceptual("vgg19", silent)
+        create_perceptual_loss("vgg19", silent)
     assert "--perceptual pyramid" in caught.value.hint
 
 
 @pytest.mark.parametrize(
     ("file", "part", "network"),
     [
-        ("FOMM", "discriminator", OneScale(3, (64, 128, 256, 512), spectral=True)),
-        ("FOMM", "discriminator_adv", OneScale(13, (64, 128, 256, 512))),
-        ("FACEVID2VID", "discriminator", OneScale(3, (64, 128, 256, 512), spectral=True)),
+        ("FOMM", "discriminator", SingleScaleDiscriminator(3, (64, 128, 256, 512), spectral=True)),
+        ("FOMM", "discriminator_adv", SingleScaleDiscriminator(13, (64, 128, 256, 512))),
+        (
+            "FACEVID2VID",
+            "discriminator",
+            SingleScaleDiscriminator(3, (64, 128, 256, 512), spectral=True),
+        ),
         ("MONKEYNET", "discriminator", Discriminator(13, (64, 128, 256, 256), pool_last=True)),
     ],
 )

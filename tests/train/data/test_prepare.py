@@ -1,4 +1,4 @@
-"""Clips out of videos: where they are cut, what they show, what is told of videos that cannot be used."""
+"""Preparation of datasets: segments, crops, motion files, resume and failures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from thcli import media
 from thcli.cli.app import run
 from thcli.core.errors import WeightsError
 from thcli.core.events import Event, Step
-from thcli.core.geometry import transform
+from thcli.core.geometry import transform_points
 from thcli.core.options import OutputOptions, PrepareOptions, TrainOptions
 from thcli.core.types import Face, Frame
-from thcli.evaluate.datasets.test_clip import astronaut_clip
+from thcli.evaluate.datasets.sample_clip import astronaut_clip
 from thcli.faces.landmarks.topology import POINTS
-from thcli.motion.canonical import unpack
-from thcli.motion.file import MotionFile
-from thcli.train.data.dataset import MOTION, pieces
+from thcli.motion.canonical import unpack_pose
+from thcli.motion.file.reader import MotionFile
+from thcli.train.data.dataset import MOTION, list_clips
 from thcli.train.data.prepare import prepare
-from thcli.train.data.segments import Segment, Segmenter, in_crop
-from thcli.train.keypoint_models.pairs import Pairs, angles_of
+from thcli.train.data.segments import Segment, Segmenter, transform_to_crop
+from thcli.train.keypoint_models.pairs import FramePairs, head_angles
 from thcli.weights import locate
 
 BLANK = np.broadcast_to(np.uint8(0), (240, 320, 3))
@@ -40,60 +40,60 @@ def frame(index: int) -> Frame:
 
 
 def face(x: float, y: float, side: float = 40, track: int = 0) -> Face:
-    """A square face; its mesh are points of its box."""
+    """Create a square face whose mesh points are inside its box."""
     mesh = np.zeros((POINTS, 3), np.float32)
     mesh[:, :2] = np.array([x, y]) + side * np.random.default_rng(0).uniform(-0.5, 0.5, (POINTS, 2))
     box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
     return Face(box, 1.0, mesh=mesh, iris=np.zeros((2, 5, 2), np.float32), track=track)
 
 
-def cut(
+def segment_track(
     rows: Sequence[Sequence[Face]], cuts: Sequence[int] = (), options: PrepareOptions = SMALL
 ) -> tuple[list[tuple[int, int, int]], int]:
-    """(track, start, frames) of the pieces of a made track, and how many were dropped."""
+    """Return (track, start, frames) of the segments of a track, and the number of dropped ones."""
     found: list[tuple[int, int, int]] = []
 
     def note(segment: Segment) -> None:
         assert segment.log.frames == segment.frames
         found.append((segment.track, segment.start, segment.frames))
 
-    with Segmenter(options) as pieces:
+    with Segmenter(options) as segmenter:
         for index, faces in enumerate(rows):
-            for segment in pieces.feed(frame(index), faces, cut=index in cuts):
+            for segment in segmenter.feed(frame(index), faces, cut=index in cuts):
                 note(segment)
-        for segment in pieces.finish():
+        for segment in segmenter.finish():
             note(segment)
-    return sorted(found), pieces.dropped
+    return sorted(found), segmenter.dropped
 
 
-def test_a_still_face_is_one_piece() -> None:
-    assert cut([[face(100, 100)]] * 10) == ([(0, 0, 10)], 0)
+def test_a_still_face_is_one_segment() -> None:
+    assert segment_track([[face(100, 100)]] * 10) == ([(0, 0, 10)], 0)
 
 
-def test_a_cut_a_gap_and_a_long_way_begin_new_pieces() -> None:
+def test_a_cut_a_gap_and_a_large_movement_start_new_segments() -> None:
     still = [[face(100, 100)]] * 10
-    assert cut(still, cuts=[4]) == ([(0, 0, 4), (0, 4, 6)], 0)
-    assert cut([*still[:4], [], *still[:5]]) == ([(0, 0, 4), (0, 5, 5)], 0)
+    assert segment_track(still, cuts=[4]) == ([(0, 0, 4), (0, 4, 6)], 0)
+    assert segment_track([*still[:4], [], *still[:5]]) == ([(0, 0, 4), (0, 5, 5)], 0)
     wandering = [
         [face(60 + 4 * i, 100)] for i in range(20)
     ]  # overlap over union of a quarter is left after 24 pixels
-    assert cut(wandering)[0] == [(0, 0, 7), (0, 7, 7), (0, 14, 6)]
+    assert segment_track(wandering)[0] == [(0, 0, 7), (0, 7, 7), (0, 14, 6)]
 
 
-def test_short_small_and_long_pieces() -> None:
-    assert cut([[face(100, 100)]] * 2) == ([], 1)
-    assert cut([[face(100, 100, 9)]] * 9) == ([], 1)
+def test_short_small_and_long_segments() -> None:
+    assert segment_track([[face(100, 100)]] * 2) == ([], 1)
+    assert segment_track([[face(100, 100, 9)]] * 9) == ([], 1)
     long = PrepareOptions(size=64, min_frames=3, max_frames=4, min_face=10)
-    assert cut([[face(100, 100)]] * 10, options=long) == ([(0, 0, 4), (0, 4, 4)], 1)
+    assert segment_track([[face(100, 100)]] * 10, options=long) == ([(0, 0, 4), (0, 4, 4)], 1)
 
 
-def test_two_faces_are_two_pieces() -> None:
+def test_two_faces_are_two_segments() -> None:
     both = [[face(100, 100, track=3), face(220, 100, track=5)]] * 6
-    assert cut(both)[0] == [(3, 0, 6), (5, 0, 6)]
+    assert segment_track(both)[0] == [(3, 0, 6), (5, 0, 6)]
 
 
 @pytest.mark.parametrize(("x", "y"), [(160, 120), (15, 20), (310, 230)])
-def test_the_square_holds_every_face_and_stays_in_the_frame(x: float, y: float) -> None:
+def test_the_crop_contains_all_faces_and_stays_in_the_frame(x: float, y: float) -> None:
     faces = [face(x + d, y - d) for d in (0, 4, -3)]
     with Segmenter(SMALL) as running:
         for index, one in enumerate(faces):
@@ -109,21 +109,21 @@ def test_the_square_holds_every_face_and_stays_in_the_frame(x: float, y: float) 
     )
     side = edges[0, 1] - edges[0, 0]
     assert side == pytest.approx(edges[1, 1] - edges[1, 0]) == pytest.approx(47 + 0.6 * 40)
-    if 40 < x < 280:  # not at a border: no face is cut, the middle is the middle
-        boxes = transform(
+    if 40 < x < 280:  # not at a border: the faces are complete and centred
+        boxes = transform_points(
             where.crop_from_frame, np.concatenate([f.box.reshape(2, 2) for f in faces])
         )
         assert boxes.min() > 0 and boxes.max() < 63
         assert boxes.mean(0) == pytest.approx([31.5, 31.5], abs=1)
 
 
-def test_a_face_in_its_crop() -> None:
+def test_a_face_is_transformed_to_crop_pixels() -> None:
     one = face(100, 90)
     with Segmenter(SMALL) as running:
         for index in range(3):
             list(running.feed(frame(index), [one], cut=False))
         where = next(running.finish()).crop(SMALL)
-    moved = in_crop(one, where)
+    moved = transform_to_crop(one, where)
     assert moved.mesh is not None and one.mesh is not None
     scale = where.crop_from_frame[0, 0]
     assert np.allclose(moved.mesh[:, :2], (one.mesh[:, :2] - [100, 90]) * scale + 31.5, atol=0.05)
@@ -132,7 +132,7 @@ def test_a_face_in_its_crop() -> None:
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder: two.mp4 with a cut after 16 of 32 frames, wall.mp4 without a face, text.mp4."""
+    """Write two.mp4 with a cut after 16 of 32 frames, wall.mp4 without a face, and text.mp4."""
     try:
         locate("facemesh-attention")
     except WeightsError as exc:
@@ -144,15 +144,18 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with (
         media.write(
-            folder / "two.mp4", (192, 192), None, OutputOptions(), time_base=step, rate=Fraction(25)
+            folder / "two.mp4",
+            (192, 192),
+            None,
+            OutputOptions(),
+            media.WritePlan(time_base=step, rate=Fraction(25)),
         ) as two,
         media.write(
             folder / "wall.mp4",
             (192, 192),
             None,
             OutputOptions(),
-            time_base=step,
-            rate=Fraction(25),
+            media.WritePlan(time_base=step, rate=Fraction(25)),
         ) as empty,
     ):
         for shot in astronaut_clip(32, 192):
@@ -198,18 +201,18 @@ def test_clips_index_and_motion(
         motion = MotionFile((out / row["clip"]).with_suffix("").with_suffix(MOTION))
         assert len(motion) == int(row["frames"])
         window = motion.window(0, 1)
-        posed = unpack(window.arrays["pose"][0], np.zeros((POINTS, 3)), (64, 64))
+        posed = unpack_pose(window.arrays["pose"][0], np.zeros((POINTS, 3)), (64, 64))
         assert np.abs(posed.centre[:2] - 32).max() < 12, "the head is in the middle of the clip"
-        angles = angles_of(motion, len(motion))
+        angles = head_angles(motion, len(motion))
         assert angles is not None and np.abs(angles[0]).max() < 35
-    assert {p.path.name for p in pieces(out)} == {Path(row["clip"]).name for row in rows}
+    assert {p.path.name for p in list_clips(out)} == {Path(row["clip"]).name for row in rows}
 
 
 def test_mirrored_pairs_have_mirrored_poses(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     assert run(["prepare", str(videos / "two.mp4"), "-o", str(out), *ARGUMENTS]) == 0
     plain, mirrored = (
-        Pairs(out, TrainOptions(size=128, jitter=0, flip=flip), 4) for flip in (False, True)
+        FramePairs(out, TrainOptions(size=128, jitter=0, flip=flip), 4) for flip in (False, True)
     )
     turned = 0
     for step in range(3):
@@ -228,7 +231,7 @@ def test_mirrored_pairs_have_mirrored_poses(videos: Path, tmp_path: Path) -> Non
     mirrored.close()
 
 
-def test_resumed_work_is_not_done_again(
+def test_a_resumed_run_skips_finished_videos(
     videos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "set"
@@ -245,7 +248,7 @@ def test_resumed_work_is_not_done_again(
     assert run(["prepare", *arguments, "--resume", "--scale", "2"]) == 2, "other options"
 
 
-def test_an_interrupted_run_goes_on(videos: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_can_be_resumed(videos: Path, tmp_path: Path) -> None:
     two = tmp_path / "again.mp4"
     shutil.copy(videos / "two.mp4", two)
     inputs = [videos / "two.mp4", two]
@@ -272,7 +275,7 @@ def test_an_interrupted_run_goes_on(videos: Path, tmp_path: Path) -> None:
     assert names[0] == names[1], "nothing half done is left"
 
 
-def test_the_first_failure_when_nothing_came(
+def test_the_first_failure_is_raised_when_the_dataset_is_empty(
     videos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wall, text = str(videos / "wall.mp4"), str(videos / "text.mp4")
@@ -290,7 +293,7 @@ def test_the_first_failure_when_nothing_came(
     assert run(["prepare", str(tmp_path / "none"), "-o", str(tmp_path / "f")]) == 3
 
 
-def test_a_rehearsal_writes_nothing(
+def test_a_dry_run_writes_nothing(
     videos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["prepare", str(videos), "-o", str(tmp_path / "set"), "--dry-run", "--json"]) == 0

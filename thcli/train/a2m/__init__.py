@@ -1,0 +1,1 @@
+"""Training of a2m-s, the default voice."""

@@ -1,4 +1,4 @@
-"""What a trial of `thcli train a2m` without data learns from: two speakers who say tones and open their mouths with them."""
+"""Synthetic talking clips for `thcli train a2m --smoke`: two speakers of buzzing syllables."""
 
 from __future__ import annotations
 
@@ -10,37 +10,43 @@ import numpy as np
 
 from thcli.core.types import Array
 from thcli.motion import sliders
-from thcli.motion.file import SUFFIX, MotionWriter
+from thcli.motion.file.format import SUFFIX
+from thcli.motion.file.writer import MotionWriter
 
-SECONDS, RATE, PICTURES = 3, 16000, 25
+SECONDS, RATE, FRAME_RATE = 3, 16000, 25  # length, samples and frames per second
 PITCHES = (110.0, 220.0)
 HARMONICS = 12
 
 
-def talking_clips(folder: Path) -> list[Path]:
-    """Writes two recordings and their motion files: syllables of a buzz, the jaw open as long as it sounds."""
+def write_talking_clips(folder: Path) -> list[Path]:
+    """Write two recordings and their motion files; the jaw opens while a syllable sounds."""
     return [_clip(folder / f"speaker{i}.wav", hertz, seed=i) for i, hertz in enumerate(PITCHES)]
 
 
 def _clip(path: Path, hertz: float, seed: int) -> Path:
-    draw = np.random.default_rng(seed)
-    syllables = np.cumsum(draw.uniform(0.25, 0.45, 6)) + 0.3
+    rng = np.random.default_rng(seed)
+    syllables = np.cumsum(rng.uniform(0.25, 0.45, 6)) + 0.3
     time = np.arange(SECONDS * RATE) / RATE
     buzz = np.asarray(sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, HARMONICS)))
-    sound = 0.1 * buzz * _loud(time, syllables) + 0.001 * draw.normal(size=len(time))
+    sound = 0.1 * buzz * _loudness(time, syllables) + 0.001 * rng.normal(size=len(time))
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(RATE)
         out.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
-    pts = np.arange(SECONDS * PICTURES)
-    jaw = _loud(pts / PICTURES, syllables)
+    pts = np.arange(SECONDS * FRAME_RATE)
+    jaw = _loudness(pts / FRAME_RATE, syllables)
     with MotionWriter(path.with_name(path.stem + SUFFIX)) as writer:
-        writer.append(sliders.motion(sliders.Script(jaw=0.6 * jaw), pts, Fraction(1, PICTURES)))
+        writer.append(
+            sliders.motion_from_sliders(
+                sliders.SliderCurves(jaw=0.6 * jaw), pts, Fraction(1, FRAME_RATE)
+            )
+        )
     return path
 
 
-def _loud(seconds: Array, syllables: Array) -> Array:
-    """0..1: a bump of a quarter of a second at each syllable."""
-    apart = (seconds[:, None] - syllables) / 0.12
-    return np.asarray(np.where(np.abs(apart) < 1, np.cos(np.pi / 2 * apart) ** 2, 0).max(1))
+def _loudness(seconds: Array, syllables: Array) -> Array:
+    """Return 0..1 with a bump of about a quarter of a second at each syllable."""
+    distance = (seconds[:, None] - syllables) / 0.12
+    bumps = np.where(np.abs(distance) < 1, np.cos(np.pi / 2 * distance) ** 2, 0)
+    return np.asarray(bumps.max(1))

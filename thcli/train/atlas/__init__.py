@@ -1,0 +1,1 @@
+"""Estimation of atlas-s, the atlas of facial attributes."""

@@ -1,4 +1,4 @@
-"""From measured pictures with labels to the directions that are shipped."""
+"""Conversion of measured, labelled faces to the directions of the atlas."""
 
 from __future__ import annotations
 
@@ -8,121 +8,167 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
-from thcli.editors.atlas import appearance as looks
-from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas.directions import HALF, Directions, in_bytes, symmetric
-from thcli.editors.atlas.regions import area
+from thcli.editors.atlas import appearance, layout
+from thcli.editors.atlas.directions import HALF, AtlasDirections, quantize, symmetrize
+from thcli.editors.atlas.regions import region_mask
 from thcli.editors.shared.celeba import CELEBA
-from thcli.train.atlas.edits import BROWS, EDITS, SKIN, SMILE, Edit, columns, used
-from thcli.train.atlas.regress import Normal, Rows, decoded, solved, sums
+from thcli.train.atlas.edits import (
+    BROWS,
+    EDITS,
+    SKIN,
+    SMILE,
+    AtlasEdit,
+    design_matrix,
+    regression_columns,
+)
+from thcli.train.atlas.regress import (
+    MeasuredFaces,
+    NormalEquations,
+    accumulate,
+    decode_texture,
+    solve,
+)
 
-_LEANINGS = (SKIN, BROWS)
-_SEEN = 5.0  # pictures that must show a place of a difference
-_DOUBT = 1e-3  # of the judgement, a picture
+_COVARIATES = (SKIN, BROWS)
+_MIN_VISIBLE = 5.0  # visible pairs at a texel below which a difference fades
+_RIDGE = 1e-3  # of the gender classifier, per face
 
 
-def looks_of(rows: Rows) -> tuple[Array32, Array32]:
-    """(N, look.NUMBERS) of all pictures, and their faces as `look.coarse` has them."""
-    out, faces = [], []
-    for n in range(len(rows)):
-        half, one_side = decoded(rows.textures[n]), rows.weights[n].astype(np.float32) / 255
-        texture, weight = (
-            np.concatenate([half, half[:, ::-1]], 1),
-            np.concatenate([one_side, one_side[:, ::-1]], 1),
-        )
-        out.append(looks.measured(texture, weight))
-        faces.append(looks.coarse(texture, weight))
-    return np.stack(out), np.stack(faces)
+def measure_appearance(faces: MeasuredFaces) -> tuple[Array32, Array32]:
+    """Return the appearance numbers of all faces (N, 5) and their coarse textures."""
+    numbers, textures = [], []
+    for n in range(len(faces)):
+        half = decode_texture(faces.textures[n])
+        half_weight = faces.weights[n].astype(np.float32) / 255
+        texture = np.concatenate([half, half[:, ::-1]], 1)
+        weight = np.concatenate([half_weight, half_weight[:, ::-1]], 1)
+        numbers.append(appearance.measure(texture, weight))
+        textures.append(appearance.coarse_texture(texture, weight))
+    return np.stack(numbers), np.stack(textures)
 
 
-def judged(faces: Array32, labels: npt.NDArray[np.bool_]) -> Array32:
-    """Weights of `look.likeness` that tell faces (N, ...) with a label (N,) from those without, by ridge regression."""
+def fit_gender_score(faces: Array32, labels: npt.NDArray[np.bool_]) -> Array32:
+    """Fit the weights of `appearance.gender_score` by ridge regression.
+
+    Args:
+        faces: Coarse textures, (N, ...).
+        labels: True for men, (N,).
+    """
     flat = faces.reshape(len(faces), -1).astype(np.float64)
-    goal = np.where(labels, 0.5 / max(labels.mean(), 1e-3), -0.5 / max(1 - labels.mean(), 1e-3))
-    size = flat.shape[1]
-    found = np.linalg.solve(flat.T @ flat + _DOUBT * len(flat) * np.eye(size), flat.T @ goal)
-    return found.reshape(faces.shape[1:]).astype(np.float32)
+    share = labels.mean()
+    target = np.where(labels, 0.5 / max(share, 1e-3), -0.5 / max(1 - share, 1e-3))
+    ridge = _RIDGE * len(flat) * np.eye(flat.shape[1])
+    weights = np.linalg.solve(flat.T @ flat + ridge, flat.T @ target)
+    return weights.reshape(faces.shape[1:]).astype(np.float32)
 
 
-def built(
-    rows: Rows, labels: npt.NDArray[np.bool_], angles: Array, edits: Mapping[str, Edit] = EDITS
-) -> Directions:
-    """labels: (N, 40) in CelebA's order.  angles: (N, 3) degrees."""
-    found, faces = looks_of(rows)
-    man = judged(faces, labels[:, CELEBA.index("Male")])
-    table, names = columns(labels, angles, rows.shapes.astype(np.float64), found)
-    normal = sums(rows, table)
-    leaning = looks.leanings(found)
-    return assembled(normal, names, leaning, man, edits)
+def build_directions(
+    faces: MeasuredFaces,
+    labels: npt.NDArray[np.bool_],
+    angles: Array,
+    edits: Mapping[str, AtlasEdit] = EDITS,
+) -> AtlasDirections:
+    """Estimate the directions of all edits.
+
+    Args:
+        faces: N measured faces.
+        labels: (N, 40) in CelebA's order.
+        angles: (N, 3) degrees.
+        edits: Name -> edit.
+    """
+    numbers, textures = measure_appearance(faces)
+    gender_weights = fit_gender_score(textures, labels[:, CELEBA.index("Male")])
+    design, names = design_matrix(labels, angles, faces.shapes.astype(np.float64), numbers)
+    normal = accumulate(faces, design)
+    covariates = appearance.covariates(numbers)
+    return assemble_directions(normal, names, covariates, gender_weights, edits)
 
 
-def assembled(
-    normal: Normal, names: list[str], leaning: Array32, man: Array32, edits: Mapping[str, Edit]
-) -> Directions:
-    """The directions from the sums. leaning: (N, LEANINGS)."""
+def assemble_directions(
+    normal: NormalEquations,
+    names: list[str],
+    covariates: Array32,
+    gender_weights: Array32,
+    edits: Mapping[str, AtlasEdit],
+) -> AtlasDirections:
+    """Solve the regression of every edit and assemble the directions.
+
+    Args:
+        normal: The normal equations.
+        names: Columns of the design matrix.
+        covariates: (N, COVARIATES) of the faces.
+        gender_weights: See `fit_gender_score`.
+        edits: Name -> edit.
+    """
     count = len(edits)
-    texture = np.zeros((count, plan.ROWS, HALF, 3), np.float32)
-    depends = np.zeros((count, looks.LEANINGS, plan.ROWS, HALF, 3), np.float32)
-    detail = np.zeros((count, plan.ROWS // 2, HALF // 2, 2), np.float32)
+    texture = np.zeros((count, layout.ROWS, HALF, 3), np.float32)
+    depends = np.zeros((count, appearance.COVARIATES, layout.ROWS, HALF, 3), np.float32)
+    detail = np.zeros((count, layout.ROWS // 2, HALF // 2, 2), np.float32)
     shape = np.zeros((count, 468, 3), np.float32)
     for k, edit in enumerate(edits.values()):
-        use = used(edit, names)
-        own = [
-            names.index(edit.label),
-            *(names.index(f"{edit.label} x {number}") for number in edit.depends),
-        ]
-        textures, details, shapes = solved(normal, use, own)
-        share = edit.sign * edit.texture * area(edit.area)[:, :HALF, None]
-        texture[k] = share * textures[0]
-        for part, number in zip(textures[1:], edit.depends, strict=True):
-            depends[k, _LEANINGS.index(number)] = share * part
-        detail[k] = (
-            edit.sign * edit.detail * area(edit.area)[::2, :HALF:2, None] * details[0] / 2
-        )  # of the variance: half of it is the amplitude's
-        shape[k] = edit.sign * edit.shape * symmetric(shapes[0].astype(np.float64))
-    coded, scale = in_bytes(texture)
-    coded_more, scale_more = in_bytes(depends)
-    spread = np.maximum(leaning.std(0), 1e-6)
-    return Directions(
+        columns = regression_columns(edit, names)
+        wanted = [edit.label, *(f"{edit.label} x {covariate}" for covariate in edit.depends)]
+        textures, details, shapes = solve(normal, columns, [names.index(name) for name in wanted])
+        region = region_mask(edit.area)
+        strength = edit.sign * edit.texture * region[:, :HALF, None]
+        texture[k] = strength * textures[0]
+        for part, covariate in zip(textures[1:], edit.depends, strict=True):
+            depends[k, _COVARIATES.index(covariate)] = strength * part
+        # halved, from the logarithm of the variance to that of the amplitude
+        detail[k] = edit.sign * edit.detail * region[::2, :HALF:2, None] * details[0] / 2
+        shape[k] = edit.sign * edit.shape * symmetrize(shapes[0].astype(np.float64))
+    coded, scale = quantize(texture)
+    coded_depends, depends_scale = quantize(depends)
+    spread = np.maximum(covariates.std(0), 1e-6)
+    return AtlasDirections(
         tuple(edits),
         coded,
         scale,
-        coded_more,
-        scale_more,
+        coded_depends,
+        depends_scale,
         detail.astype(np.float16),
         shape.astype(np.float16),
-        leaning.mean(0),
+        covariates.mean(0),
         spread.astype(np.float32),
-        man,
+        gender_weights,
     )
 
 
-def differences(
-    rows: Rows, name: str, pairs: Sequence[tuple[int, int]], edit: Edit = SMILE
-) -> Directions:
-    """One direction: what differs between two pictures of the same person, (without, with) by their rows, on average."""
+def directions_from_pairs(
+    faces: MeasuredFaces, name: str, pairs: Sequence[tuple[int, int]], edit: AtlasEdit = SMILE
+) -> AtlasDirections:
+    """Return one direction: the mean difference of pairs of images of the same person.
+
+    Args:
+        faces: Measured faces.
+        name: Of the direction.
+        pairs: Rows of the faces (without, with) the attribute.
+        edit: Strengths of texture, shape and detail.
+    """
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
-    seen = np.minimum(rows.weights[first], rows.weights[second]).astype(np.float32) / 255
-    total = np.maximum(seen.sum(0), _SEEN)
-    texture = (
-        (decoded(rows.textures[second]) - decoded(rows.textures[first])) * seen[..., None]
-    ).sum(0) / total[..., None]
-    less = seen[:, ::2, ::2, None]
-    change = rows.details[second].astype(np.float32) - rows.details[first].astype(np.float32)
-    detail = (change * less).sum(0) / np.maximum(less.sum(0), _SEEN) / 2
-    shape = symmetric((rows.shapes[second] - rows.shapes[first]).mean(0).astype(np.float64))
-    coded, scale = in_bytes((edit.texture * texture)[None].astype(np.float32))
-    nothing = np.zeros((1, looks.LEANINGS, plan.ROWS, HALF, 3), np.float32)
-    none, no_scale = in_bytes(nothing)
-    return Directions(
+    weight = np.minimum(faces.weights[first], faces.weights[second]).astype(np.float32) / 255
+    total = np.maximum(weight.sum(0), _MIN_VISIBLE)
+    change = decode_texture(faces.textures[second]) - decode_texture(faces.textures[first])
+    texture = (change * weight[..., None]).sum(0) / total[..., None]
+    half_weight = weight[:, ::2, ::2, None]
+    change = faces.details[second].astype(np.float32) - faces.details[first].astype(np.float32)
+    detail = (change * half_weight).sum(0)
+    detail = detail / np.maximum(half_weight.sum(0), _MIN_VISIBLE) / 2
+    shape = symmetrize((faces.shapes[second] - faces.shapes[first]).mean(0).astype(np.float64))
+    coded, scale = quantize((edit.texture * texture)[None].astype(np.float32))
+    no_depends, no_scale = quantize(
+        np.zeros((1, appearance.COVARIATES, layout.ROWS, HALF, 3), np.float32)
+    )
+    coarse_shape = layout.ROWS // appearance.COARSE_STEP, HALF // appearance.COARSE_STEP, 4
+    return AtlasDirections(
         (name,),
         coded,
         scale,
-        none,
+        no_depends,
         no_scale,
         (edit.detail * detail)[None].astype(np.float16),
         (edit.shape * shape)[None].astype(np.float16),
-        np.zeros(looks.LEANINGS, np.float32),
-        np.ones(looks.LEANINGS, np.float32),
-        np.zeros((plan.ROWS // looks.COARSE, HALF // looks.COARSE, 4), np.float32),
+        np.zeros(appearance.COVARIATES, np.float32),
+        np.ones(appearance.COVARIATES, np.float32),
+        np.zeros(coarse_shape, np.float32),
     )

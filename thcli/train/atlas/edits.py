@@ -1,4 +1,4 @@
-"""Which regression makes each direction: whose label it is, and what it may bring along."""
+"""The edits of the atlas and the regression that estimates each."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
-from thcli.editors.atlas import appearance as looks
-from thcli.editors.atlas.regions import Area
+from thcli.editors.atlas import appearance
+from thcli.editors.atlas.regions import RegionName
 from thcli.editors.shared.celeba import CELEBA
 from thcli.motion.canonical import mouth_opening
 
-HAIRY = ("No_Beard", "Mustache", "Goatee", "Sideburns", "5_o_Clock_Shadow")
-MADE_UP = ("Heavy_Makeup", "Wearing_Lipstick", "Rosy_Cheeks")
+FACIAL_HAIR = ("No_Beard", "Mustache", "Goatee", "Sideburns", "5_o_Clock_Shadow")
+MAKEUP = ("Heavy_Makeup", "Wearing_Lipstick", "Rosy_Cheeks")
 AGE = (
     "Gray_Hair",
     "Bags_Under_Eyes",
@@ -30,8 +30,8 @@ AGE = (
     "Big_Lips",
 )
 GENDER = (
-    *HAIRY,
-    *MADE_UP,
+    *FACIAL_HAIR,
+    *MAKEUP,
     "Arched_Eyebrows",
     "Bushy_Eyebrows",
     "Big_Nose",
@@ -49,11 +49,14 @@ _COLOURS = ("look_red", "look_green", "look_blue")
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
-    """label: of CelebA.  sign: 1, or -1 for its absence.  brings: labels that may change with it (left out of the regression).
+class AtlasEdit:
+    """One edit of the atlas.
 
-    area: of the atlas, where its texture is meant.  depends: on which numbers of a look the texture depends.  complexion: whether the skin's colour is held.
-    texture, shape, detail: how much of each is meant at strength 1, in differences between faces with and without it.
+    label: attribute of CelebA. brings: correlated labels that may change with it, left out of the
+    regression. sign: 1, or -1 for the absence of the label. depends: covariates that the texture
+    depends on. complexion: hold the skin colour fixed. area: region of the texture.
+    texture, shape, detail: strengths at 1, in units of the difference between faces with and
+    without the label.
     """
 
     label: str
@@ -61,14 +64,14 @@ class Edit:
     sign: int = 1
     depends: tuple[str, ...] = ()
     complexion: bool = True
-    area: Area = "all"
+    area: RegionName = "all"
     texture: float = 1.0
     shape: float = 1.0
     detail: float = 1.0
 
 
-EDITS: dict[str, Edit] = {
-    "smiling": Edit(
+EDITS: dict[str, AtlasEdit] = {
+    "smiling": AtlasEdit(
         "Smiling",
         (
             "High_Cheekbones",
@@ -80,22 +83,24 @@ EDITS: dict[str, Edit] = {
             "Oval_Face",
         ),
     ),
-    "young": Edit("Young", AGE, depends=(SKIN,), texture=1.8, shape=2.0, detail=1.8),
-    "male": Edit("Male", GENDER, depends=(SKIN, BROWS)),
-    "beard": Edit("No_Beard", HAIRY, sign=-1, depends=(SKIN, BROWS), area="lower", texture=1.7),
-    "moustache": Edit("Mustache", ("No_Beard",), area="upper_lip", texture=2.0),
-    "goatee": Edit("Goatee", ("No_Beard",), area="lower", texture=2.0),
-    "stubble": Edit(
+    "young": AtlasEdit("Young", AGE, depends=(SKIN,), texture=1.8, shape=2.0, detail=1.8),
+    "male": AtlasEdit("Male", GENDER, depends=(SKIN, BROWS)),
+    "beard": AtlasEdit(
+        "No_Beard", FACIAL_HAIR, sign=-1, depends=(SKIN, BROWS), area="lower", texture=1.7
+    ),
+    "moustache": AtlasEdit("Mustache", ("No_Beard",), area="upper_lip", texture=2.0),
+    "goatee": AtlasEdit("Goatee", ("No_Beard",), area="lower", texture=2.0),
+    "stubble": AtlasEdit(
         "No_Beard", ("5_o_Clock_Shadow",), sign=-1, depends=(SKIN, BROWS), area="lower", texture=2.4
     ),
-    "sideburns": Edit("Sideburns", ("No_Beard",), texture=1.3),
-    "makeup": Edit(
+    "sideburns": AtlasEdit("Sideburns", ("No_Beard",), texture=1.3),
+    "makeup": AtlasEdit(
         "Heavy_Makeup",
         ("Wearing_Lipstick", "Rosy_Cheeks", "Arched_Eyebrows", "Attractive"),
         depends=(SKIN,),
         texture=1.6,
     ),
-    "lipstick": Edit(
+    "lipstick": AtlasEdit(
         "Wearing_Lipstick",
         ("Attractive", "Heavy_Makeup"),
         depends=(SKIN,),
@@ -103,75 +108,89 @@ EDITS: dict[str, Edit] = {
         texture=2.0,
         shape=0.0,
     ),
-    "rosy_cheeks": Edit("Rosy_Cheeks", complexion=False, area="cheeks", texture=2.0, shape=0.0),
-    "pale": Edit("Pale_Skin", complexion=False, texture=0.65, shape=0.0, detail=0.0),
-    "bushy_eyebrows": Edit("Bushy_Eyebrows", depends=(SKIN,), area="brows", texture=1.2, shape=1.5),
-    "arched_eyebrows": Edit("Arched_Eyebrows", area="brows", texture=1.5, shape=2.5),
-    "big_nose": Edit("Big_Nose", area="nose", texture=2.0, shape=6.0),
-    "pointy_nose": Edit("Pointy_Nose", area="nose", texture=2.0, shape=6.0),
-    "big_lips": Edit("Big_Lips", area="lips", shape=4.5),
-    "narrow_eyes": Edit("Narrow_Eyes", area="eyes", shape=2.2),
-    "high_cheekbones": Edit("High_Cheekbones", texture=2.0, shape=1.5),
-    "chubby": Edit(
+    "rosy_cheeks": AtlasEdit(
+        "Rosy_Cheeks", complexion=False, area="cheeks", texture=2.0, shape=0.0
+    ),
+    "pale": AtlasEdit("Pale_Skin", complexion=False, texture=0.65, shape=0.0, detail=0.0),
+    "bushy_eyebrows": AtlasEdit(
+        "Bushy_Eyebrows", depends=(SKIN,), area="brows", texture=1.2, shape=1.5
+    ),
+    "arched_eyebrows": AtlasEdit("Arched_Eyebrows", area="brows", texture=1.5, shape=2.5),
+    "big_nose": AtlasEdit("Big_Nose", area="nose", texture=2.0, shape=6.0),
+    "pointy_nose": AtlasEdit("Pointy_Nose", area="nose", texture=2.0, shape=6.0),
+    "big_lips": AtlasEdit("Big_Lips", area="lips", shape=4.5),
+    "narrow_eyes": AtlasEdit("Narrow_Eyes", area="eyes", shape=2.2),
+    "high_cheekbones": AtlasEdit("High_Cheekbones", texture=2.0, shape=1.5),
+    "chubby": AtlasEdit(
         "Chubby", ("Double_Chin", "Attractive", "Oval_Face"), area="lower", texture=2.0, shape=4.0
     ),
-    "double_chin": Edit(
+    "double_chin": AtlasEdit(
         "Double_Chin", ("Chubby", "Attractive", "Oval_Face"), area="lower", texture=2.5, shape=3.0
     ),
-    "oval_face": Edit("Oval_Face", texture=1.5, shape=4.0),
-    "bags_under_eyes": Edit(
+    "oval_face": AtlasEdit("Oval_Face", texture=1.5, shape=4.0),
+    "bags_under_eyes": AtlasEdit(
         "Bags_Under_Eyes", ("Attractive",), area="eyes", texture=2.0, shape=1.5, detail=1.5
     ),
-    "attractive": Edit("Attractive", texture=2.2, shape=2.5, detail=1.5),
+    "attractive": AtlasEdit("Attractive", texture=2.2, shape=2.5, detail=1.5),
 }
 
-SMILE = Edit("Smiling", texture=1.2, shape=1.2, detail=1.2)
-"""Of pairs of pictures, posed."""
+SMILE = AtlasEdit("Smiling", texture=1.2, shape=1.2, detail=1.2)
+"""The smile estimated from pairs of posed images."""
 
 
-def columns(
-    labels: npt.NDArray[np.bool_], angles: Array, shapes: Array, found: Array32
+def design_matrix(
+    labels: npt.NDArray[np.bool_], angles: Array, shapes: Array, numbers: Array32
 ) -> tuple[Array32, list[str]]:
-    """What explains a picture, (N, P), the first column 1, and the columns' names.
+    """Build the design matrix of the regressions.
 
-    labels: (N, 40).  angles: (N, 3) degrees of pitch, yaw and roll.  shapes: (N, 468, 3).  found: (N, look.NUMBERS).
+    Args:
+        labels: (N, 40).
+        angles: (N, 3) degrees of pitch, yaw and roll.
+        shapes: (N, 468, 3) canonical.
+        numbers: Appearance numbers, (N, 5).
+
+    Returns:
+        The matrix (N, P), whose first column is 1, and the names of the columns.
     """
-    names, out = ["1"], [np.ones(len(labels))]
-    for place, name in enumerate(CELEBA):
+    names, columns = ["1"], [np.ones(len(labels))]
+    for index, name in enumerate(CELEBA):
         names.append(name)
-        out.append(labels[:, place].astype(np.float64))
+        columns.append(labels[:, index].astype(np.float64))
     pitch, yaw = angles[:, 0] / 10, angles[:, 1] / 10
     pose = {"pitch": pitch, "pitch2": pitch**2, "yaw2": yaw**2, "open": 5 * mouth_opening(shapes)}
-    colour = {name: standard(found[:, place]) for place, name in enumerate(_COLOURS)}
-    light, brows = looks.leanings(found).T
-    own = {SKIN: standard(light), BROWS: standard(brows)}
-    for name, values in {**pose, **colour, BROWS: own[BROWS]}.items():
+    colour = {name: standardize(numbers[:, index]) for index, name in enumerate(_COLOURS)}
+    light, brows = appearance.covariates(numbers).T
+    covariates = {SKIN: standardize(light), BROWS: standardize(brows)}
+    for name, values in {**pose, **colour, BROWS: covariates[BROWS]}.items():
         names.append(name)
-        out.append(values)
+        columns.append(values)
     for edit in EDITS.values():
-        for number in edit.depends:
-            name = f"{edit.label} x {number}"
+        for covariate in edit.depends:
+            name = f"{edit.label} x {covariate}"
             if name not in names:
                 names.append(name)
-                out.append((labels[:, CELEBA.index(edit.label)] - 0.5) * own[number])
-    return np.stack(out, 1).astype(np.float32), names
+                label = labels[:, CELEBA.index(edit.label)] - 0.5
+                columns.append(label * covariates[covariate])
+    return np.stack(columns, 1).astype(np.float32), names
 
 
-def standard(values: Array32) -> Array:
-    """Less its mean, over its spread, within 2.5 of it."""
+def standardize(values: Array32) -> Array:
+    """Subtract the mean, divide by the standard deviation and clamp to +-2.5."""
     return np.asarray(
         np.clip((values - values.mean()) / max(float(values.std()), 1e-6), -2.5, 2.5), np.float64
     )
 
 
-def used(edit: Edit, names: list[str]) -> list[int]:
-    """The columns of an edit's regression."""
-    left = set(edit.brings) - {edit.label}
+def regression_columns(edit: AtlasEdit, names: list[str]) -> list[int]:
+    """Return the columns of the design matrix that an edit's regression uses."""
+    excluded = set(edit.brings) - {edit.label}
     if not edit.complexion:
-        left |= {*_COLOURS, BROWS}
+        excluded |= {*_COLOURS, BROWS}
     if BROWS not in edit.depends:
-        left.add(BROWS)
-    own = {f"{edit.label} x {number}" for number in edit.depends}
+        excluded.add(BROWS)
+    interactions = {f"{edit.label} x {covariate}" for covariate in edit.depends}
     return [
-        i for i, name in enumerate(names) if name not in left and (" x " not in name or name in own)
+        i
+        for i, name in enumerate(names)
+        if name not in excluded and (" x " not in name or name in interactions)
     ]

@@ -1,4 +1,4 @@
-"""What the atlas learns of one picture: its points, its unrolled texture, its fine detail."""
+"""Measurement of one face for the atlas: shape, unrolled texture and fine detail."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ import numpy.typing as npt
 
 from thcli.core.protocols import Parser
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.editors.atlas import layout as plan
-from thcli.editors.atlas import sampling, tone
+from thcli.editors.atlas import layout, sampling, tone
 from thcli.faces.crops import align
-from thcli.faces.crops.crop import crop, moved
+from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.landmarks.topology import POINTS
-from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, together
+from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, group_probability
 
-HALF = plan.COLUMNS // 2
-SIDE = 256  # pixels of the crop that is measured
-BANDS = (
-    (0.0, 1.2),
-    (1.2, 3.0),
-)  # pixels of that crop: what is finer than the second, less what is finer than the first
-AROUND = 4.0  # pixels over which the strength of detail is measured
-_FAINT = 1e-5  # of its variance
-KNOWN = SKIN | BROWS | EYES | LIPS | NECK
+HALF = layout.COLUMNS // 2
+SIDE = 256  # side of the measured crop in pixels
+BANDS = ((0.0, 1.2), (1.2, 3.0))  # band-pass filters: standard deviations of two Gaussians, pixels
+DETAIL_WINDOW = 4.0  # standard deviation of the window of the local variance, pixels
+_MIN_VARIANCE = 1e-5
+VISIBLE = SKIN | BROWS | EYES | LIPS | NECK
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """texture: (ROWS, HALF, 3) uint8, soft logarithms over their range, both sides of the face together.  weight: (ROWS, HALF) uint8.
+class FaceMeasurement:
+    """Texture and detail of one face, with both sides combined.
 
-    detail: (ROWS / 2, HALF / 2, 2) float16, logarithms of the local variance in each of BANDS.
+    texture: (ROWS, HALF, 3) uint8, soft logarithms scaled to their range. weight: (ROWS, HALF)
+    uint8 visibility. detail: (ROWS / 2, HALF / 2, 2) float16, logarithms of the local variance in
+    BANDS.
     """
 
     texture: Image
@@ -40,49 +38,58 @@ class Measured:
     detail: npt.NDArray[np.float16]
 
 
-def measured(picture: Image, mesh: Array, parser: Parser | None) -> Measured:
-    """picture: (H, W, 3).  mesh: (468, 3) in its pixels.  parser: says where hair and glasses hide the face; None: nothing does."""
-    where = align.ffhq(mesh, SIDE)
-    seen = np.asarray(crop(picture, where), np.uint8)
-    face = moved(
-        Face(np.zeros(4, np.float32), 1.0, mesh=np.asarray(mesh, np.float32)), where.crop_from_frame
-    )
+def measure_face(image: Image, mesh: Array, parser: Parser | None) -> FaceMeasurement:
+    """Measure a face.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) in the image's pixels.
+        parser: Finds hair and glasses that hide the face; None: nothing hides it.
+    """
+    placement = align.ffhq(mesh, SIDE)
+    pixels = np.asarray(crop(image, placement), np.uint8)
+    face = Face(np.zeros(4, np.float32), 1.0, mesh=np.asarray(mesh, np.float32))
+    face = transform_face(face, placement.crop_from_frame)
     assert face.mesh is not None
-    points = plan.extended(face.mesh.astype(np.float64))
-    at = sampling.places(points)
-    known = (
-        np.full((SIDE, SIDE), 1.0, np.float32)
-        if parser is None
-        else together(parser.parse([seen], [face])[0], KNOWN)
-    )
-    weight = (
-        sampling.to_atlas(known, at) * plan.spread(plan.facing(points[:POINTS])[:, None])[..., 0]
-    )
-    weight = np.clip(2 * weight - 1, 0, 1)  # a border of skin is not skin
-    texture = sampling.to_atlas(tone.logs(seen), at)
-    detail = np.stack([sampling.to_atlas(band, at) for band in _bands(seen)], -1)
-    both, total = _together(texture, weight)
-    small, _ = _together(detail, weight)
-    coded = (both - tone.LOW) * (255 / (tone.HIGH - tone.LOW))
-    return Measured(
+    points = layout.extend_mesh(face.mesh.astype(np.float64))
+    positions = sampling.sample_positions(points)
+    if parser is None:
+        visible = np.full((SIDE, SIDE), 1.0, np.float32)
+    else:
+        visible = group_probability(parser.parse([pixels], [face])[0], VISIBLE)
+    facing = layout.rasterize(layout.facing_weights(points[:POINTS])[:, None])[..., 0]
+    weight = sampling.unroll_image(visible, positions) * facing
+    weight = np.clip(2 * weight - 1, 0, 1)  # excludes the border of the skin
+    texture = sampling.unroll_image(tone.to_log(pixels), positions)
+    bands = [sampling.unroll_image(band, positions) for band in _local_variance(pixels)]
+    folded, total = _fold_halves(texture, weight)
+    detail, _ = _fold_halves(np.stack(bands, -1), weight)
+    coded = (folded - tone.LOW) * (255 / (tone.HIGH - tone.LOW))
+    return FaceMeasurement(
         np.clip(np.rint(coded), 0, 255).astype(np.uint8),
         np.rint(total * 255).astype(np.uint8),
-        small[::2, ::2].astype(np.float16),
+        detail[::2, ::2].astype(np.float16),
     )
 
 
-def _bands(seen: Image) -> list[Array32]:
-    light = tone.logs(seen) @ tone.LUMA
+def _local_variance(image: Image) -> list[Array32]:
+    """Return the logarithm of the local variance of luma in each of BANDS."""
+    luma = tone.to_log(image) @ tone.LUMA
     out = []
     for low, high in BANDS:
-        fine = light if low == 0 else cv2.GaussianBlur(light, (0, 0), low)
-        band = fine - cv2.GaussianBlur(light, (0, 0), high)
-        out.append(np.log(cv2.GaussianBlur(band * band, (0, 0), AROUND) + np.float32(_FAINT)))
+        fine = luma if low == 0 else cv2.GaussianBlur(luma, (0, 0), low)
+        band = fine - cv2.GaussianBlur(luma, (0, 0), high)
+        variance = cv2.GaussianBlur(band * band, (0, 0), DETAIL_WINDOW)
+        out.append(np.log(variance + np.float32(_MIN_VARIANCE)))
     return out
 
 
-def _together(values: Array32, weight: Array32) -> tuple[Array32, Array32]:
-    """The left half, and the mirrored right half over it, as each is seen: means (ROWS, HALF, C), and how much is (0..1)."""
+def _fold_halves(values: Array32, weight: Array32) -> tuple[Array32, Array32]:
+    """Average the left half and the mirrored right half, weighted by visibility.
+
+    Returns:
+        Means (ROWS, HALF, C) and visibility (ROWS, HALF) in [0, 1].
+    """
     left, right = weight[:, :HALF], weight[:, ::-1][:, :HALF]
     a, b = values[:, :HALF], values[:, ::-1][:, :HALF]
     total = left + right

@@ -1,4 +1,4 @@
-"""`thcli train atlas`: directions of shape and texture from labelled faces, and of smiling from pairs of pictures of the same persons."""
+"""`thcli train atlas`: directions of shape and texture from labelled faces and pairs of smiles."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ from thcli.core.errors import MediaError, OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import AtlasTrainOptions
 from thcli.core.types import Array32
-from thcli.editors.atlas.directions import Directions, joined, packed, whole
+from thcli.editors.atlas.directions import (
+    AtlasDirections,
+    merge_directions,
+    mirror,
+    pack_directions,
+)
 from thcli.editors.shared.celeba import CELEBA
-from thcli.evaluate.datasets.labelled_images import Labelled, digits_of, labelled
-from thcli.evaluate.datasets.test_clip import astronaut_clip
-from thcli.media.failures import unwritable
-from thcli.train.atlas.build import built, differences
-from thcli.train.atlas.store import Tools, gathered
+from thcli.evaluate.datasets.labelled_images import (
+    LabelledImages,
+    parse_digits,
+    read_labelled_folder,
+)
+from thcli.evaluate.datasets.sample_clip import astronaut_clip
+from thcli.media.failures import to_output_error
+from thcli.train.atlas.build import build_directions, directions_from_pairs
+from thcli.train.atlas.store import FaceTools, measure_faces
 
 RARE = (
     "Mustache",
@@ -36,93 +45,119 @@ RARE = (
     "5_o_Clock_Shadow",
     "Eyeglasses",
 )
-RARE_SHARE = 0.65  # of the pictures at most have one of RARE
+RARE_SHARE = 0.65  # largest share of the images with one of RARE
 NAME = "atlas.safetensors"
 DEFAULT = AtlasTrainOptions()
 
 
-def train(
+def train_atlas(
     folder: Path | None, run: Path, options: AtlasTrainOptions = DEFAULT, on: Listener = silent
 ) -> dict[str, Any]:
-    """Measures pictures and makes RUN/atlas.safetensors; returns the report of `--json`.
+    """Measure images and write RUN/atlas.safetensors.
 
-    folder: pictures with CelebA's labels (`evaluate.datasets.labelled_images`), or with index.csv (file, person, expression: neutral or smiling) as
-    the London set has it, which teaches smiling alone.  options.smiles: such a set whose smile takes the other's place.
-    Raises UsageError, MediaError for the folder, WeightsError for the tracker or the parser, OutputError.
+    Args:
+        folder: Images with CelebA's labels (`evaluate.datasets.labelled_images`); or with index.csv
+            (file, person, expression: neutral or smiling), which gives the smile alone. None only
+            with options.smoke.
+        run: Folder of the result.
+        options: Options of the command. options.smiles: a folder of the second kind, whose smile
+            replaces that of the labels.
+        on: Listener for progress.
+
+    Returns:
+        The report of `--json`.
+
+    Raises:
+        UsageError: There is no folder.
+        MediaError: The folder is not such a dataset.
+        WeightsError: Weights of the tracker or of the parser are missing.
+        OutputError: The run folder is in use or cannot be written.
     """
-    began = time.monotonic()
-    _claim(run, options)
-    if options.smoke:
-        folder = run / "trial"
-        trial_faces(folder)
-    elif folder is None:
+    start = time.monotonic()
+    if folder is None and not options.smoke:
         raise UsageError(
-            "There is no folder of faces to learn from.", "Give one (docs/editing.md), or --smoke."
+            "There is no folder of faces.", "Give one (see docs/editing.md), or --smoke."
         )
-    made: Directions | None = None
+    _prepare_run_folder(run, options)
+    if options.smoke or folder is None:
+        folder = run / "trial"
+        write_synthetic_faces(folder)
+    directions: AtlasDirections | None = None
     count = 0
     if (folder / "attributes.txt").is_file():
-        faces = _chosen(labelled(folder).only(digits_of(options.persons)), options)
-        rows, angles, kept = gathered(faces.paths, run / "measured", _tools(options, True), on)
-        made, count = built(rows, faces.labels[kept], angles), len(rows)
-    smiles = Path(options.smiles) if options.smiles else (None if made else folder)
+        images = read_labelled_folder(folder).of_persons(parse_digits(options.persons))
+        images = select_images(images, options)
+        faces, angles, rows = measure_faces(
+            images.paths, run / "measured", _tools(options, True), on
+        )
+        directions, count = build_directions(faces, images.labels[rows], angles), len(faces)
+    smiles = Path(options.smiles) if options.smiles else (None if directions else folder)
     if smiles is not None:
-        smiling, pairs = _smile(smiles, run, options, on)
-        made, count = (smiling if made is None else joined(made, smiling)), count + 2 * pairs
-    assert made is not None
+        smile, pairs = _smile(smiles, run, options, on)
+        directions = smile if directions is None else merge_directions(directions, smile)
+        count += 2 * pairs
+    assert directions is not None
     path = run / NAME
-    _write(made, path)
+    _write(directions, path)
     return {
         "command": "train atlas",
         "output": str(path),
         "run": str(run),
         "pictures": count,
-        "attributes": list(made.names),
+        "attributes": list(directions.names),
         "bytes": path.stat().st_size,
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": round(time.monotonic() - start, 3),
     }
 
 
-def _tools(options: AtlasTrainOptions, hidden: bool) -> Callable[[], Tools]:
-    return lambda: Tools.load(options.run, hidden)
+def _tools(options: AtlasTrainOptions, hidden: bool) -> Callable[[], FaceTools]:
+    return lambda: FaceTools.load(options.run, hidden)
 
 
-def _chosen(faces: Labelled, options: AtlasTrainOptions) -> Labelled:
-    """So many pictures, with those that show something rare first; the regression does not mind which labels come how often."""
-    dice = np.random.default_rng(0)
-    rare = faces.labels[:, [CELEBA.index(name) for name in RARE]].any(1)
-    first = dice.permutation(np.flatnonzero(rare))[: round(RARE_SHARE * options.pictures)]
-    rest = dice.permutation(np.flatnonzero(~rare))[: max(options.pictures - len(first), 0)]
-    return faces.at(np.sort(np.concatenate([first, rest])))
+def select_images(images: LabelledImages, options: AtlasTrainOptions) -> LabelledImages:
+    """Select options.pictures images, those with rare attributes first.
+
+    The regression does not depend on the frequency of the labels.
+    """
+    rng = np.random.default_rng(0)
+    rare = images.labels[:, [CELEBA.index(name) for name in RARE]].any(1)
+    first = rng.permutation(np.flatnonzero(rare))[: round(RARE_SHARE * options.pictures)]
+    rest = rng.permutation(np.flatnonzero(~rare))[: max(options.pictures - len(first), 0)]
+    return images.at(np.sort(np.concatenate([first, rest])))
 
 
 def _smile(
     folder: Path, run: Path, options: AtlasTrainOptions, on: Listener
-) -> tuple[Directions, int]:
-    """The smile of a folder of pairs, and how many pairs there were."""
+) -> tuple[AtlasDirections, int]:
+    """Return the smile direction of a folder of pairs, and the number of pairs."""
     pairs = _pairs(folder)
     paths = [path for pair in pairs for path in pair]
-    rows, _, kept = gathered(paths, run / "smiles", _tools(options, False), on)
-    where = {int(number): place for place, number in enumerate(kept)}
+    faces, _, measured = measure_faces(paths, run / "smiles", _tools(options, False), on)
+    row_of = {int(number): row for row, number in enumerate(measured)}
     both = [
-        (where[2 * i], where[2 * i + 1])
+        (row_of[2 * i], row_of[2 * i + 1])
         for i in range(len(pairs))
-        if 2 * i in where and 2 * i + 1 in where
+        if 2 * i in row_of and 2 * i + 1 in row_of
     ]
     if not both:
         raise MediaError(
-            f"No person of {folder} is seen in both pictures.", "Give portraits from the front."
+            f"No person of {folder} has a usable face in both images.",
+            "Give portraits from the front.",
         )
-    return differences(rows, "smiling", both), len(both)
+    return directions_from_pairs(faces, "smiling", both), len(both)
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """(neutral, smiling) pictures of index.csv. Raises MediaError."""
+    """Return the (neutral, smiling) images of index.csv.
+
+    Raises:
+        MediaError: The file is missing or has no such pairs.
+    """
     table = folder / "index.csv"
     if not table.is_file():
         raise MediaError(
             f"{folder} has neither attributes.txt nor index.csv.",
-            "docs/editing.md says what a folder of faces has.",
+            "See docs/editing.md for the contents of a folder of faces.",
         )
     with table.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -136,16 +171,21 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
         if {(p, "neutral"), (p, "smiling")} <= found.keys()
     ]
     if not pairs:
-        raise MediaError(f"{table} names nobody with a neutral and a smiling picture.")
+        raise MediaError(f"{table} has no person with a neutral and a smiling image.")
     return pairs
 
 
-def _claim(run: Path, options: AtlasTrainOptions) -> None:
-    """Raises OutputError when the run folder is in use and neither --resume nor --overwrite is given, or cannot be written."""
+def _prepare_run_folder(run: Path, options: AtlasTrainOptions) -> None:
+    """Create the run folder.
+
+    Raises:
+        OutputError: It is in use without --resume or --overwrite, or cannot be written.
+    """
     used = run.is_file() or (run.is_dir() and any(run.iterdir()))
     if used and not (options.resume or options.overwrite):
         raise OutputError(
-            f"{run} is in use.", "Give --resume to go on, --overwrite to begin anew, or another -o."
+            f"{run} is in use.",
+            "Give --resume to continue, --overwrite to start again, or another -o.",
         )
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -153,60 +193,48 @@ def _claim(run: Path, options: AtlasTrainOptions) -> None:
             for state in run.glob("*/state.npy"):
                 state.unlink()
     except OSError as exc:
-        raise unwritable(run, exc) from exc
+        raise to_output_error(run, exc) from exc
 
 
-def _write(made: Directions, path: Path) -> None:
-    """The file, and a sheet of what each direction does to colours."""
+def _write(directions: AtlasDirections, path: Path) -> None:
+    """Write the directions, and a sheet of their texture changes."""
     from safetensors.numpy import save
 
     partial = path.with_suffix(".partial")
     try:
-        partial.write_bytes(save(packed(made), {"thcli": "atlas"}))
+        partial.write_bytes(save(pack_directions(directions), {"thcli": "atlas"}))
         partial.replace(path)
-        cv2.imwrite(str(path.with_name("directions.png")), _sheet(made)[..., ::-1])
+        cv2.imwrite(str(path.with_name("directions.png")), _sheet(directions)[..., ::-1])
     except OSError as exc:
-        raise unwritable(path, exc) from exc
+        raise to_output_error(path, exc) from exc
 
 
-def _sheet(made: Directions) -> npt.NDArray[np.uint8]:
-    """Each direction's texture on grey, with its name."""
+def _sheet(directions: AtlasDirections) -> npt.NDArray[np.uint8]:
+    """Return a sheet of all directions' textures on grey, with names."""
     tiles = []
-    for k, name in enumerate(made.names):
-        texture: Array32 = whole(made.texture[k] * made.texture_scale[k])
-        tile = np.clip(128 + texture * 320, 0, 255).astype(np.uint8)
-        tiles.append(
-            cv2.putText(
-                np.ascontiguousarray(tile),
-                name,
-                (3, 11),
-                cv2.FONT_HERSHEY_SIMPLEX,
-                0.35,
-                (255, 255, 255),
-            )
-        )
-    across = min(len(tiles), 6)
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % across)
-    return np.vstack(
-        [np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)]
-    ).astype(np.uint8)
+    for k, name in enumerate(directions.names):
+        texture: Array32 = mirror(directions.texture[k] * directions.texture_scale[k])
+        tile = np.ascontiguousarray(np.clip(128 + texture * 320, 0, 255).astype(np.uint8))
+        white = (255, 255, 255)
+        tiles.append(cv2.putText(tile, name, (3, 11), cv2.FONT_HERSHEY_SIMPLEX, 0.35, white))
+    columns = min(len(tiles), 6)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return np.vstack(rows).astype(np.uint8)
 
 
-def trial_faces(folder: Path, count: int = 12) -> None:
-    """What --smoke learns from: the astronaut's head in several poses, with labels by chance."""
+def write_synthetic_faces(folder: Path, count: int = 12) -> None:
+    """Write synthetic training data: a photographed head in several poses with random labels."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    dice = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     lines = []
     for number, frame in enumerate(astronaut_clip(count * 6, 256)):
         if number % 6:
             continue
-        cv2.imwrite(
-            str(folder / "images" / f"{number}.png"), np.asarray(frame.pixels, np.uint8)[..., ::-1]
-        )
-        lines.append(
-            f"{number}.png "
-            + " ".join("1" if yes else "-1" for yes in dice.random(len(CELEBA)) < 0.5)
-        )
+        name = f"{number}.png"
+        cv2.imwrite(str(folder / "images" / name), np.asarray(frame.pixels, np.uint8)[..., ::-1])
+        values = " ".join("1" if value else "-1" for value in rng.random(len(CELEBA)) < 0.5)
+        lines.append(f"{name} {values}")
     (folder / "attributes.txt").write_text(
         f"{len(lines)}\n{' '.join(CELEBA)}\n" + "\n".join(lines) + "\n", "utf-8"
     )

@@ -1,4 +1,4 @@
-"""A run's state on disk: one safetensors file a checkpoint, whole or not there at all, from which a run goes on exactly."""
+"""Training checkpoints: one safetensors file each, written atomically, for an exact resume."""
 
 from __future__ import annotations
 
@@ -13,30 +13,39 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from thcli.core.errors import OutputError, UsageError
-from thcli.media.atomic_file import SideFile
-from thcli.media.failures import unwritable
+from thcli.media.atomic_file import AtomicFile
+from thcli.media.failures import to_output_error
 
-KEPT = 2  # checkpoints of a run that stay
+KEEP_LAST = 2  # checkpoints of a run that are kept
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
-    """Writes a safetensors file in one rename. Raises OutputError."""
-    plain = {
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically, with tensors copied to the CPU.
+
+    Args:
+        path: File to write; an existing one is replaced.
+        tensors: Name to tensor.
+        metadata: Strings for the file's header.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    on_cpu = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
     }
-    with SideFile(path, overwrite=True) as file:
+    with AtomicFile(path, overwrite=True) as file:
         try:
-            save_file(plain, file.partial, dict(words))
+            save_file(on_cpu, file.partial, dict(metadata))
         except SafetensorError as exc:
             raise OutputError(
                 f"{path} cannot be written ({exc}).", "Free some space, or write somewhere else."
             ) from exc
         except OSError as exc:
-            raise unwritable(path, exc) from exc
+            raise to_output_error(path, exc) from exc
 
 
 def pack_optimiser(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's memory as named tensors."""
+    """Return an optimiser's state as tensors named `optimiser.NAME.PARAMETER.ITEM`."""
     state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
     return {
         f"optimiser.{name}.{number}.{key}": torch.as_tensor(value)
@@ -49,12 +58,12 @@ def pack_optimiser(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Ten
 def unpack_optimiser(
     name: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """The inverse of `pack_optimiser`."""
+    """Load an optimiser's state from tensors named by `pack_optimiser`."""
     state: dict[int, dict[str, Any]] = {}
-    head = f"optimiser.{name}."
+    prefix = f"optimiser.{name}."
     for key, value in tensors.items():
-        if key.startswith(head):
-            number, _, item = key.removeprefix(head).partition(".")
+        if key.startswith(prefix):
+            number, _, item = key.removeprefix(prefix).partition(".")
             state.setdefault(int(number), {})[item] = value
     optimiser.load_state_dict(
         {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
@@ -62,47 +71,66 @@ def unpack_optimiser(
 
 
 class Checkpoints:
-    """The checkpoints of a run folder, the last two of which are kept."""
+    """The checkpoint files of a run folder; the last `KEEP_LAST` are kept."""
 
     def __init__(self, run: Path) -> None:
         self.folder = run / "checkpoints"
 
     def save(self, step: int, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Path:
-        """After `step` updates. Raises OutputError."""
+        """Write the checkpoint after `step` updates and delete old ones.
+
+        Args:
+            step: Updates done.
+            tensors: State of the run.
+            config: Settings that a resumed run must share, stored as JSON.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
         path = self.folder / f"step-{step:08d}.safetensors"
         save_tensors(
             path, tensors, {"step": str(step), "config": json.dumps(config, sort_keys=True)}
         )
-        for old in self.list()[:-KEPT]:
+        for old in self.list()[:-KEEP_LAST]:
             old.unlink(missing_ok=True)
         return path
 
     def list(self) -> list[Path]:
-        """Oldest first."""
+        """Return the checkpoint files, oldest first."""
         return sorted(self.folder.glob("step-*.safetensors"))
 
     def load(self, config: Mapping[str, Any]) -> tuple[int, dict[str, Tensor]]:
-        """The step and tensors of the last one. Raises UsageError when there is none, it is broken, or of another configuration."""
+        """Return the step and the tensors of the last checkpoint.
+
+        Args:
+            config: Settings of the resuming run.
+
+        Raises:
+            UsageError: There is no checkpoint, it is broken, or its configuration differs.
+        """
         found = self.list()
         if not found:
             raise UsageError(
-                f"{self.folder.parent} has no checkpoint to go on from.", "Begin without --resume."
+                f"{self.folder.parent} has no checkpoint to resume from.", "Start without --resume."
             )
         path = found[-1]
         try:
             with safe_open(path, framework="pt") as file:
-                words = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+                metadata = file.metadata() or {}
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError) as exc:
             raise UsageError(
-                f"The checkpoint {path} is broken: {exc}.", "Delete it: the one before it is taken."
+                f"The checkpoint {path} is broken: {exc}.",
+                "Delete it; the run then resumes from the one before it.",
             ) from exc
-        old = json.loads(words.get("config", "{}"))
+        old = json.loads(metadata.get("config", "{}"))
         changed = sorted(key for key in {*old, *config} if old.get(key) != config.get(key))
         if changed:
             key = changed[0]
             raise UsageError(
-                f"{path.parent.parent} was begun with {key} {old.get(key)!r}, not {config.get(key)!r}.",
-                "Resume with the options that it was begun with, or begin anew with --overwrite.",
+                f"{path.parent.parent} was started with {key} {old.get(key)!r}, "
+                f"not {config.get(key)!r}.",
+                "Resume with the original options, or start again with --overwrite.",
             )
-        return int(words["step"]), tensors
+        return int(metadata["step"]), tensors

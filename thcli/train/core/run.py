@@ -17,29 +17,39 @@ import torch
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import TrainOptions
-from thcli.media.failures import unwritable
+from thcli.media.failures import to_output_error
 from thcli.train.core.loop import Trainer
 from thcli.train.core.synthetic import SMOKE
-from thcli.train.core.task import Data, TrainingTask
+from thcli.train.core.task import TrainingData, TrainingTask
 
-# A row each model; loading one never imports the others.
-RECIPES = {
-    "a2m": "thcli.train.a2m.train:A2m",
-    "fadm": "thcli.train.fadm.train:FadmRecipe",
-    "diffused-heads": "thcli.train.diffused_heads.train:DiffusedHeadsRecipe",
-    "diffused-heads-published": "thcli.train.diffused_heads.published:PublishedRecipe",
-    "fomm": "thcli.train.keypoint_models.fomm:Fomm",
-    "facevid2vid": "thcli.train.keypoint_models.facevid2vid:FaceVid2Vid",
-    "monkeynet": "thcli.train.keypoint_models.monkeynet:MonkeyNet",
-    "x2face": "thcli.train.keypoint_models.x2face:X2FaceRecipe",
-    "parse": "thcli.train.parse.train:Parse",
-    "identity": "thcli.train.identity.train:IdentityRecipe",
-    "dva": "thcli.train.dva.train:DvaRecipe",
-    "judge": "thcli.train.labelled.judge:JudgeRecipe",
-    "clip": "thcli.train.labelled.clip_s:ClipRecipe",
+# One row per model; loading one does not import the others.
+TASKS = {
+    "a2m": "thcli.train.a2m.train:A2mTask",
+    "fadm": "thcli.train.fadm.train:FadmTask",
+    "diffused-heads": "thcli.train.diffused_heads.train:DiffusedHeadsTask",
+    "diffused-heads-published": "thcli.train.diffused_heads.published:PublishedDiffusedHeadsTask",
+    "fomm": "thcli.train.keypoint_models.fomm:FommTask",
+    "facevid2vid": "thcli.train.keypoint_models.facevid2vid:FaceVid2VidTask",
+    "monkeynet": "thcli.train.keypoint_models.monkeynet:MonkeyNetTask",
+    "x2face": "thcli.train.keypoint_models.x2face:X2FaceTask",
+    "parse": "thcli.train.parse.train:ParseTask",
+    "identity": "thcli.train.identity.train:IdentityTask",
+    "dva": "thcli.train.dva.train:DvaTask",
+    "judge": "thcli.train.labelled.judge:JudgeTask",
+    "clip": "thcli.train.labelled.clip_s:ClipTask",
 }
-# What may change when a run is resumed; everything else decides the losses.
-FREE = ("steps", "every", "save", "samples", "device", "threads", "resume", "overwrite", "offline")
+# Options that may change when a run is resumed; all others affect the losses.
+FREE_ON_RESUME = (
+    "steps",
+    "every",
+    "save",
+    "samples",
+    "device",
+    "threads",
+    "resume",
+    "overwrite",
+    "offline",
+)
 DEFAULT = TrainOptions()
 
 
@@ -48,17 +58,30 @@ def train(
     dataset: Path | None,
     run: Path,
     options: TrainOptions = DEFAULT,
-    own: Any = None,
+    model_options: Any = None,
     on: Listener = silent,
 ) -> dict[str, Any]:
-    """Trains a model on a folder of clips; returns the report of `--json`.
+    """Train a model on a dataset and return the report of `--json`.
 
-    run: a folder for log.jsonl, summary.txt, checkpoints/, samples/ and the weights in the published layout.  own: the model's own
-    options.  Raises UsageError, MediaError for the dataset, OutputError for the run folder, WeightsError, DeviceError.
+    Args:
+        model: A key of `TASKS`.
+        dataset: Folder of the dataset; None only with `options.smoke`.
+        run: Folder for log.jsonl, summary.txt, checkpoints/, samples/ and the weights in the
+            published layout.
+        options: Options of every model.
+        model_options: The model's own options; None for a model without any.
+        on: Listener for progress and warnings.
+
+    Raises:
+        UsageError: Options do not fit, or the run cannot be resumed.
+        MediaError: The folder is not a dataset, or a file of it cannot be read.
+        OutputError: The run folder is in use or cannot be written.
+        WeightsError: Weights that the training needs are missing.
+        DeviceError: There is no such device, or it runs out of memory.
     """
-    kind = kind_of(model)
+    task_type = task_class(model)
     if options.smoke:
-        options = kind.trial(
+        options = task_type.smoke_options(
             replace(
                 options,
                 steps=options.steps or SMOKE.steps,
@@ -70,85 +93,109 @@ def train(
     elif dataset is None:
         raise UsageError(
             "There is no dataset to train on.",
-            "Give a folder of clips (thcli prepare), or --smoke.",
+            "Give a dataset folder (see thcli prepare), or --smoke.",
         )
     if options.threads:
         torch.set_num_threads(options.threads)
-    _check_free(run, options)
-    with _data_folder(dataset, kind, options) as folder:
-        recipe = recipe_of(model, options, own, on)
-        batch = options.batch or recipe.published.batch
-        data = recipe.data(folder, batch, on)
+    _require_unused(run, options)
+    with _open_dataset(dataset, task_type, options) as folder:
+        task = create_task(model, options, model_options, on)
+        batch = options.batch or task.hyperparameters.batch
+        data = task.load_data(folder, batch, on)
         try:
             trainer = Trainer(
-                recipe, data, run, batch, config_of(model, options, own, batch, recipe, data), on
+                task,
+                data,
+                run,
+                batch,
+                resume_config(model, options, model_options, batch, task, data),
+                on,
             )
-            _claim(run, options)  # only now: what is refused leaves nothing behind
-            done = trainer()
+            _prepare_run_folder(run, options)  # last, so that a refused run leaves no files
+            result = trainer()
         finally:
             data.close()
     report = {
         "command": f"train {model}",
-        "output": str(done.importable),
+        "output": str(result.importable),
         "run": str(run),
-        "steps": done.steps,
-        "seconds": round(done.seconds, 3),
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
         "device": str(trainer.device),
         "clips": len(data),
-        "perceptual": recipe.perceptual,
-        "losses": done.rows[-1]["losses"] if done.rows else {},
-        "first_losses": done.rows[0]["losses"] if done.rows else {},
+        "perceptual": task.perceptual,
+        "losses": result.rows[-1]["losses"] if result.rows else {},
+        "first_losses": result.rows[0]["losses"] if result.rows else {},
         "use": None,
     }
-    if options.narrow == 1 and recipe.options.size == kind.sizes[0]:
-        report["use"] = recipe.use(done.importable)
+    if options.narrow == 1 and task.options.size == task_type.sizes[0]:
+        report["use"] = task.usage_command(result.importable)
     return report
 
 
-def kind_of(model: str) -> type[TrainingTask]:
-    """The class of a model's recipe."""
-    module, _, name = RECIPES[model].partition(":")
-    kind: type[TrainingTask] = getattr(import_module(module), name)
-    return kind
+def task_class(model: str) -> type[TrainingTask]:
+    """Import and return the task class of a model."""
+    module, _, name = TASKS[model].partition(":")
+    task_type: type[TrainingTask] = getattr(import_module(module), name)
+    return task_type
 
 
-def recipe_of(model: str, options: TrainOptions, own: Any, on: Listener = silent) -> TrainingTask:
-    """A model's recipe with its random beginning. Raises WeightsError for --perceptual vgg19 without it, UsageError."""
-    kind = kind_of(model)
-    options = replace(options, size=options.size or kind.sizes[0])
+def create_task(
+    model: str, options: TrainOptions, model_options: Any, on: Listener = silent
+) -> TrainingTask:
+    """Create a model's task with reproducible initial weights.
+
+    Raises:
+        UsageError: The options do not fit the model.
+        WeightsError: --perceptual vgg19 without its weights, or other missing weights.
+    """
+    task_type = task_class(model)
+    options = replace(options, size=options.size or task_type.sizes[0])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        return kind(options, own, on)
+        return task_type(options, model_options, on)
 
 
-def config_of(
-    model: str, options: TrainOptions, own: Any, batch: int, recipe: TrainingTask, data: Data
+def resume_config(
+    model: str,
+    options: TrainOptions,
+    model_options: Any,
+    batch: int,
+    task: TrainingTask,
+    data: TrainingData,
 ) -> dict[str, Any]:
-    """What a resumed run must have in common with its beginning."""
-    chosen = {key: value for key, value in asdict(recipe.options).items() if key not in FREE}
+    """Return the settings that a resumed run must share with its start."""
+    chosen = {
+        key: value for key, value in asdict(task.options).items() if key not in FREE_ON_RESUME
+    }
     return {
         "model": model,
         **chosen,
-        **({} if own is None else asdict(own)),
+        **({} if model_options is None else asdict(model_options)),
         "batch": batch,
-        "perceptual": recipe.perceptual,
+        "perceptual": task.perceptual,
         "data": data.fingerprint,
     }
 
 
-def _check_free(run: Path, options: TrainOptions) -> None:
-    """Raises OutputError when the run folder is in use and neither --resume nor --overwrite is given."""
+def _require_unused(run: Path, options: TrainOptions) -> None:
+    """Raise OutputError when the run folder is in use without --resume or --overwrite."""
     used = run.is_file() or (run.is_dir() and any(run.iterdir()))
     if used and not (options.resume or options.overwrite):
         raise OutputError(
-            f"{run} is in use.", "Give --resume to go on, --overwrite to begin anew, or another -o."
+            f"{run} is in use.",
+            "Give --resume to continue, --overwrite to start again, or another -o.",
         )
     if run.is_file():
         raise OutputError(f"{run} is a file, not a folder.", "Give another -o.")
 
 
-def _claim(run: Path, options: TrainOptions) -> None:
-    """Makes the run folder ready. Raises OutputError when it cannot be written."""
+def _prepare_run_folder(run: Path, options: TrainOptions) -> None:
+    """Create the run folder and remove the files of an earlier run.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
     try:
         for name in ("checkpoints", "samples"):
             if not options.resume:
@@ -158,17 +205,17 @@ def _claim(run: Path, options: TrainOptions) -> None:
             (run / "log.jsonl").unlink(missing_ok=True)
         (run / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n", "utf-8")
     except OSError as exc:
-        raise unwritable(run, exc) from exc
+        raise to_output_error(run, exc) from exc
 
 
 @contextmanager
-def _data_folder(
-    dataset: Path | None, kind: type[TrainingTask], options: TrainOptions
+def _open_dataset(
+    dataset: Path | None, task_type: type[TrainingTask], options: TrainOptions
 ) -> Iterator[Path]:
-    """The dataset, or for a trial without one a temporary folder with made clips."""
+    """Yield the dataset folder, or a temporary folder with synthetic data for a smoke run."""
     if dataset is not None:
         yield dataset
         return
     with tempfile.TemporaryDirectory(prefix="thcli-") as folder:
-        kind.trial_data(Path(folder), options)
+        task_type.write_synthetic_data(Path(folder), options)
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""What a run leaves for people: log.jsonl, sheets of samples, summary.txt."""
+"""The readable record of a run: log.jsonl, sheets of sample images and summary.txt."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 
 from thcli.core.types import Image
-from thcli.evaluate.reports.contact_sheet import contact_sheet, save_picture
-from thcli.media.failures import unwritable
+from thcli.evaluate.reports.contact_sheet import contact_sheet, save_image
+from thcli.media.failures import to_output_error
 
-CELL = 160  # pixels of a picture on a sheet
+CELL = 160  # side of an image on a contact sheet, in pixels
 PREFIX = "log."
 
 
-class Log:
-    """log.jsonl: a line every so many updates, the means of the losses since the line before.
+class RunLog:
+    """log.jsonl: one line every `every` updates, with the mean losses since the previous line.
 
-    The sums under way belong to the checkpoint, so that a resumed run writes the lines that an uninterrupted one writes.
+    The running sums are stored in the checkpoint, so a resumed run writes the same lines as an
+    uninterrupted one.
     """
 
     def __init__(self, path: Path, every: int) -> None:
@@ -32,7 +33,12 @@ class Log:
         self._count = 0
 
     def begin(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Takes up the sums of a checkpoint (none: a fresh run) and drops the lines of what is done again."""
+        """Restore the running sums of a checkpoint and drop log lines after `step`.
+
+        Args:
+            step: Updates done; 0 for a new run.
+            tensors: Tensors of the checkpoint; empty for a new run.
+        """
         self._sums = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
         self._count = step % self._every
         rows = [row for row in read_log(self.path) if row["step"] <= step]
@@ -41,7 +47,16 @@ class Log:
     def add(
         self, step: int, terms: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> dict[str, float] | None:
-        """One update's losses; the means when a line was written. step: updates done, this one included."""
+        """Add the losses of one update and write a line when one is due.
+
+        Args:
+            step: Updates done, including this one.
+            terms: Loss terms of this update, scalars.
+            facts: Other values of the line.
+
+        Returns:
+            The mean losses when a line was written, else None.
+        """
         for name, value in terms.items():
             before = self._sums.get(name)
             now = value.detach().float()  # not double: Apple GPUs have none
@@ -55,8 +70,8 @@ class Log:
         self._sums, self._count = {}, 0
         return means
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The sums under way."""
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Return the running sums, for the checkpoint."""
         return {PREFIX + name: value for name, value in self._sums.items()}
 
     def _write(self, text: str, mode: str) -> None:
@@ -66,11 +81,11 @@ class Log:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as exc:
-            raise unwritable(self.path, exc) from exc
+            raise to_output_error(self.path, exc) from exc
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log.jsonl; a last line that an interruption cut off is left out."""
+    """Return the rows of a log.jsonl, without a last line that an interruption truncated."""
     if not path.is_file():
         return []
     rows = []
@@ -82,21 +97,28 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def save_samples(path: Path, rows: Mapping[str, Tensor]) -> None:
-    """A sheet: a row of pictures (B, 3, H, W) a label. Raises OutputError."""
-    save_picture(
-        path, contact_sheet({label: images(row) for label, row in rows.items()}, cell=(CELL, CELL))
+def save_sample_sheet(path: Path, rows: Mapping[str, Tensor]) -> None:
+    """Write a contact sheet with one row of images (B, 3, H, W) per label.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    save_image(
+        path,
+        contact_sheet(
+            {label: to_uint8_images(row) for label, row in rows.items()}, cell=(CELL, CELL)
+        ),
     )
 
 
-def images(pictures: Tensor) -> Sequence[Image]:
-    """(B, 3, H, W) in 0..1 -> (H, W, 3) uint8 each."""
-    eight = (pictures.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return list(np.ascontiguousarray(eight.permute(0, 2, 3, 1).cpu().numpy()))
+def to_uint8_images(images: Tensor) -> Sequence[Image]:
+    """Convert (B, 3, H, W) in [0, 1] to a list of (H, W, 3) uint8 images."""
+    coded = (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return list(np.ascontiguousarray(coded.permute(0, 2, 3, 1).cpu().numpy()))
 
 
-def summary(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
-    """The run in words: facts, then each loss at its beginning and at its end."""
+def format_summary(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """Format the text of summary.txt: the facts, then each loss at the start and at the end."""
     lines = [f"{name}: {value}" for name, value in facts.items()]
     if rows:
         first, last = rows[0]["losses"], rows[-1]["losses"]

@@ -1,4 +1,4 @@
-"""What a trial without data learns from: two small clips of the photograph that a dependency carries, made on the spot."""
+"""Synthetic video clips for smoke runs, made from the photograph that scikit-image ships."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from thcli import media
 from thcli.core.options import OutputOptions
-from thcli.evaluate.datasets.test_clip import RATE, astronaut_clip
+from thcli.evaluate.datasets.sample_clip import RATE, astronaut_clip
 
 
 @dataclass(frozen=True, slots=True)
-class Smoke:
-    """How small the trial is."""
+class SmokeSettings:
+    """Size of a smoke run."""
 
     steps: int = 4
     batch: int = 2
@@ -23,25 +23,37 @@ class Smoke:
     frames: int = 12
 
 
-SMOKE = Smoke()
-APART = 6  # frames of the clip between two that are kept: small movements teach little
+SMOKE = SmokeSettings()
+FRAME_STEP = 6  # every sixth frame of the source clip is used, for larger motion between frames
 
 
-def made_clips(folder: Path, size: int, frames: int = SMOKE.frames) -> list[Path]:
-    """Writes two clips of size x size pixels: her, and her mirrored with the colours in another order."""
+def write_synthetic_clips(folder: Path, size: int, frames: int = SMOKE.frames) -> list[Path]:
+    """Write two clips of size x size pixels and return their paths.
+
+    The second clip is the first one mirrored, with its colour channels permuted.
+    """
     paths = [folder / "one.mp4", folder / "two.mp4"]
     options = OutputOptions(crf=12, key_every=4)
     step = Fraction(1, RATE)
     with (
         media.write(
-            paths[0], (size, size), None, options, time_base=step, rate=Fraction(RATE)
+            paths[0],
+            (size, size),
+            None,
+            options,
+            media.WritePlan(time_base=step, rate=Fraction(RATE)),
         ) as one,
         media.write(
-            paths[1], (size, size), None, options, time_base=step, rate=Fraction(RATE)
+            paths[1],
+            (size, size),
+            None,
+            options,
+            media.WritePlan(time_base=step, rate=Fraction(RATE)),
         ) as two,
     ):
-        kept = (frame for frame in astronaut_clip(frames * APART, size) if frame.index % APART == 0)
-        for index, frame in enumerate(kept):
+        source = astronaut_clip(frames * FRAME_STEP, size)
+        chosen = (frame for frame in source if frame.index % FRAME_STEP == 0)
+        for index, frame in enumerate(chosen):
             one.write(frame.pixels, index, 1)
             two.write(np.ascontiguousarray(frame.pixels[:, ::-1, (1, 2, 0)]), index, 1)
     return paths

@@ -1,4 +1,7 @@
-"""What a model brings to the loop: its networks, its losses in phases, how it is optimised, how its weights are published."""
+"""The interface between a model and the training loop.
+
+A task has the networks, the losses in phases, the optimiser settings and the export layout.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +19,36 @@ from thcli.core.errors import UsageError
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
 from thcli.train.core.checkpoints import save_tensors
-from thcli.train.core.synthetic import made_clips
-from thcli.train.keypoint_models.pairs import Pairs
+from thcli.train.core.synthetic import write_synthetic_clips
+from thcli.train.keypoint_models.pairs import FramePairs
 
 Batch = Mapping[str, Tensor]
-Terms = dict[str, Tensor]
+LossTerms = dict[str, Tensor]
+NOISE_STREAM, LAYER_STREAM = 2, 3  # random numbers of the losses, and of layers such as dropout
 
 
-class Data(Protocol):
-    """Where batches come from: batch(step) is always the same for the same step.
+class TrainingData(Protocol):
+    """A source of batches; batch(step) depends on the data, the seed and the step alone.
 
-    len: items an epoch.  fixed: the few items that sample pictures show.  fingerprint: changes with the data.
+    len: items per epoch. sample_batch: the fixed items of the sample sheets. fingerprint: changes
+    with the data.
     """
 
     def __len__(self) -> int: ...
     def batch(self, step: int) -> Batch: ...
-    def fixed(self) -> Batch: ...
+    def sample_batch(self) -> Batch: ...
     @property
     def fingerprint(self) -> str: ...
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """How the paper's code trains. repeats: passes that count as one epoch.  milestones: epochs after which the rate falls tenfold."""
+class Hyperparameters:
+    """Default settings of a training run, as the paper's code has them where there is one.
+
+    epochs: passes over the data. repeats: passes over the clips that count as one epoch.
+    batch: items per update. lr: learning rate. milestones: epochs after which lr falls tenfold.
+    """
 
     epochs: float
     repeats: int
@@ -50,132 +59,177 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of an update with an optimiser of its own. networks: which it changes."""
+    """A part of an update with its own optimiser. networks: names of the trained networks."""
 
     name: str
     networks: tuple[str, ...]
 
 
 class TrainingTask(ABC):
-    """One model's training. Made under a seeded generator, so that its random beginning is always the same.
+    """The training of one model, created under a seeded generator for reproducible initial weights.
 
-    name: the command.  entry: the row of weights.toml that the result is imported as.  perceptual: what compares pictures.
+    name: the model in `thcli train MODEL`.
+    entry: row of weights.toml that the result is imported as.
+    hyperparameters: defaults for the options that are not given.
+    phases: parts of an update, in order.
+    exported: names of the networks in the exported file.
+    sizes: image sides in pixels that the networks accept; the first is the engine's.
+    perceptual: what compares images, for the log and the exported file.
+    frozen_modules: modules that are not trained but must be on the device.
     """
 
     name: ClassVar[str]
     entry: str
-    published: Published
+    hyperparameters: Hyperparameters
     phases: tuple[Phase, ...]
     exported: ClassVar[tuple[str, ...]]
-    sizes: ClassVar[tuple[int, ...]] = (
-        256,
-        128,
-        384,
-        512,
-    )  # that its networks can take, the engine's own first
+    sizes: ClassVar[tuple[int, ...]] = (256, 128, 384, 512)
     perceptual: str = ""
-    helpers: tuple[nn.Module, ...] = ()  # frozen modules that must be on the device
+    frozen_modules: tuple[nn.Module, ...] = ()
 
-    def __init__(self, options: TrainOptions, own: Any, on: Listener) -> None:
+    def __init__(self, options: TrainOptions, model_options: Any, on: Listener) -> None:
         if options.size not in self.sizes:
             raise UsageError(
                 f"{self.name} cannot be trained with --size {options.size}.",
-                f"It takes {', '.join(map(str, self.sizes))}.",
+                f"Use one of {', '.join(map(str, self.sizes))}.",
             )
         self.options = options
         self.networks: dict[str, nn.Module] = {}
 
     @classmethod
-    def trial(cls, options: TrainOptions) -> TrainOptions:
-        """The options of --smoke: as small as the networks can be."""
+    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
+        """Return the options of --smoke: networks and images as small as possible."""
         return replace(options, narrow=16, size=min(cls.sizes), perceptual="pyramid")
 
     @classmethod
-    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
-        """Makes what a trial without a dataset learns from."""
-        made_clips(folder, options.size)
+    def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Write the data of a smoke run without a dataset."""
+        write_synthetic_clips(folder, options.size)
 
-    def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        """Where batches come from. Raises MediaError for a folder that is no dataset."""
-        return Pairs(folder, self.options, batch, on=on)
+    def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
+        """Open the dataset.
+
+        Raises:
+            MediaError: The folder is not a dataset.
+        """
+        return FramePairs(folder, self.options, batch, on=on)
 
     @abstractmethod
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
-        """The weighted terms whose sum the phase lowers. kept: carries values from one phase of an update to the next."""
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
+        """Return the weighted terms whose sum the phase minimises.
+
+        Args:
+            phase: Name of the phase.
+            batch: Tensors on the device.
+            noise: Generator of this update, on the CPU.
+            cache: Values passed from one phase of an update to the next.
+        """
 
     @abstractmethod
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
-        """label -> (B, 3, H, W) in 0..1, the rows of a sheet of samples."""
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the rows of a sample sheet: label -> (B, 3, H, W) in [0, 1]."""
 
     def optimiser(
         self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
     ) -> torch.optim.Optimizer:
-        """Adam with betas (0.5, 0.999), as all the keypoint models are trained."""
+        """Create the optimiser of a phase: Adam with betas (0.5, 0.999), for keypoint models."""
         return torch.optim.Adam(parameters, lr, betas=(0.5, 0.999))
 
-    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """The learning rate of update `step` of `steps`: a tenth after each milestone."""
-        passed = sum(step >= epoch * epoch_steps for epoch in self.published.milestones)
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return the learning rate of update `step`: divided by ten after each milestone.
+
+        Args:
+            lr: Base learning rate.
+            step: Update, counted from 0.
+            steps: Updates in all.
+            epoch_steps: Updates per epoch.
+        """
+        passed = sum(step >= epoch * epoch_steps for epoch in self.hyperparameters.milestones)
         return float(lr * 0.1**passed)
 
-    def length(self, items: int, batch: int) -> tuple[int, int]:
-        """Updates an epoch, and in all: what --steps says, or what --epochs (else the published ones) come to."""
-        an_epoch = max(1, math.ceil(items * self.published.repeats / batch))
-        return an_epoch, self.options.steps or math.ceil(
-            (self.options.epochs or self.published.epochs) * an_epoch
-        )
+    def count_updates(self, items: int, batch: int) -> tuple[int, int]:
+        """Return the updates per epoch and in all.
 
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Networks' states as the published file names them."""
+        The total is --steps, else that of --epochs, else that of the default epochs.
+        """
+        epoch_steps = max(1, math.ceil(items * self.hyperparameters.repeats / batch))
+        epochs = self.options.epochs or self.hyperparameters.epochs
+        return epoch_steps, self.options.steps or math.ceil(epochs * epoch_steps)
+
+    def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the networks' states under the names of the published file."""
         return {
             f"{name}.{key}": value for name in self.exported for key, value in states[name].items()
         }
 
-    def publish(self, path: Path) -> Path:
-        """What `thcli weights import` takes, made from the exported safetensors; the same file for most."""
+    def write_importable(self, path: Path) -> Path:
+        """Write and return the file for `thcli weights import`; by default the exported file."""
         return path
 
-    def named_entry(self, path: Path, tensors: Mapping[str, Tensor]) -> Path:
-        """Writes the file that is bundled, beside the exported one; for `publish`."""
+    def write_bundled(self, path: Path, tensors: Mapping[str, Tensor]) -> Path:
+        """Write ENTRY.safetensors beside the exported file, for `write_importable`."""
         out = path.with_name(f"{self.entry}.safetensors")
         save_tensors(out, dict(tensors), {"model": self.entry})
         return out
 
-    def use(self, importable: Path) -> str:
-        """The command that takes the result into use."""
+    def usage_command(self, importable: Path) -> str:
+        """Return the command that puts the result to use."""
         return f"thcli weights import {self.entry} {importable} --trust"
 
     def to(self, device: torch.device) -> None:
-        """Moves everything there."""
-        for module in (*self.networks.values(), *self.helpers):
+        """Move networks and frozen modules to the device."""
+        for module in (*self.networks.values(), *self.frozen_modules):
             module.to(device)
 
     def train(self, on: bool) -> None:
-        """Training or evaluation mode of all networks."""
+        """Set all networks to training or evaluation mode."""
         for network in self.networks.values():
             network.train(on)
 
 
-def rising_cosine(lr: float, step: int, steps: int, warm: int, last: float) -> float:
-    """A rate that falls along a cosine from the first update on, to `last` of it, and is held back in the first `warm` ones."""
-    fallen = last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
-    return lr * min(1, (step + 1) / warm) * fallen
+def use_channels_last(network: nn.Module) -> None:
+    """Store the convolutions' weights with channels last in memory."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
 
 
-def cosine_after_rise(lr: float, step: int, steps: int, part: float, last: float) -> float:
-    """A rate that goes up in a straight line for a part of the updates, then down along a cosine to `last` of it."""
-    warm = max(1, round(part * steps))
-    if step < warm:
-        return lr * (step + 1) / warm
-    along = (step - warm) / max(1, steps - warm)
-    return lr * (last + (1 - last) * (1 + math.cos(math.pi * min(along, 1.0))) / 2)
+def cosine_with_warmup(lr: float, step: int, steps: int, warmup: int, final: float) -> float:
+    """Return a cosine learning rate multiplied by a linear warm-up.
+
+    The cosine falls from the first update on; the warm-up only scales it.
+
+    Args:
+        lr: Base learning rate.
+        step: Update, counted from 0.
+        steps: Updates in all.
+        warmup: Updates of the warm-up.
+        final: Fraction of `lr` at the end.
+    """
+    decay = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
+    return lr * min(1, (step + 1) / warmup) * decay
 
 
-def noise_of(seed: int, step: int) -> torch.Generator:
-    """The generator of an update: its numbers follow from (seed, step) alone, whatever ran before."""
+def warmup_then_cosine(lr: float, step: int, steps: int, warmup: float, final: float) -> float:
+    """Return a learning rate that rises linearly, then falls along a cosine.
+
+    Args:
+        lr: Base learning rate.
+        step: Update, counted from 0.
+        steps: Updates in all.
+        warmup: Fraction of the updates in which the rate rises.
+        final: Fraction of `lr` at the end.
+    """
+    warmup_steps = max(1, round(warmup * steps))
+    if step < warmup_steps:
+        return lr * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return lr * (final + (1 - final) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
+
+
+def step_generator(seed: int, step: int, stream: int = NOISE_STREAM) -> torch.Generator:
+    """Create a random generator of an update, a function of (seed, step, stream) alone."""
     import numpy as np
 
-    mixed = int(np.random.SeedSequence([seed, step, 2]).generate_state(1, np.uint64)[0])
+    mixed = int(np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(mixed & (2**63 - 1))

@@ -1,0 +1,1 @@
+"""Dataset preparation and random access to the clips of a dataset."""

@@ -1,4 +1,7 @@
-"""A folder of clips, as `thcli prepare` writes it (index.csv, clips/, motion files beside them), or any folder of videos."""
+"""A dataset folder of clips: index.csv, clips/ and their motion files, or any folder of videos.
+
+`thcli prepare` writes the first kind.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from thcli.core.errors import MediaError
 from thcli.core.events import Listener, Warned, silent
 
 INDEX = "index.csv"
-# start: number of the first frame in the origin; seconds: its time there.  x, y, side: the square in the origin's pixels.  face: mean
-# side of the face there.  sound: whether the clip has the origin's.
+# start: index of the first frame in the origin. seconds: its time there. x, y, side: centre and
+# side of the square in the origin's pixels. face: mean side of the face there. sound: 1 when the
+# clip has the origin's sound.
 COLUMNS = (
     "clip",
     "origin",
@@ -30,30 +34,38 @@ COLUMNS = (
 )
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv")
 MOTION = ".motion.safetensors"
-HOW = "Make clips with: thcli prepare VIDEOS -o DATASET"
+HINT = "Make clips with: thcli prepare VIDEOS -o DATASET"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One clip. motion: its motion file, None without one.  person: the number of the origin it was cut from."""
+class ClipEntry:
+    """One clip of a dataset.
+
+    path: video file. motion: its motion file, None without one. person: number of the origin video.
+    """
 
     path: Path
     motion: Path | None
     person: int
 
 
-def pieces(folder: Path, on: Listener = silent) -> list[Piece]:
-    """The clips of a dataset in a fixed order. Raises MediaError when there is none, or the index names files that are not there."""
+def list_clips(folder: Path, on: Listener = silent) -> list[ClipEntry]:
+    """Return the clips of a dataset in a fixed order.
+
+    Raises:
+        MediaError: There is no clip, or the index names files that do not exist.
+    """
     if not folder.is_dir():
-        raise MediaError(f"{folder} is not a folder of clips.", HOW)
+        raise MediaError(f"{folder} is not a folder of clips.", HINT)
     index = folder / INDEX
     if index.is_file():
         rows = [(folder / row["clip"], row["origin"]) for row in read_index(index)]
         lost = [path for path, _ in rows if not path.is_file()]
         if lost:
             raise MediaError(
-                f"{index} names {lost[0].name}, which is not there ({len(lost)} of {len(rows)} are missing).",
-                HOW,
+                f"{index} names {lost[0].name}, which does not exist "
+                f"({len(lost)} of {len(rows)} clips are missing).",
+                HINT,
             )
     else:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -61,44 +73,48 @@ def pieces(folder: Path, on: Listener = silent) -> list[Piece]:
         if rows:
             on(
                 Warned(
-                    f"{folder} was not made by `thcli prepare`: the middle square of each of its videos is taken as it is."
+                    f"{folder} was not made by `thcli prepare`: the centre square of each video "
+                    "is used without face tracking."
                 )
             )
     if not rows:
-        raise MediaError(f"{folder} holds no clips.", HOW)
-    people = {
-        origin: number for number, origin in enumerate(dict.fromkeys(origin for _, origin in rows))
-    }
-    return [Piece(path, motion_of(path), people[origin]) for path, origin in rows]
+        raise MediaError(f"{folder} holds no clips.", HINT)
+    origins = dict.fromkeys(origin for _, origin in rows)
+    numbers = {origin: number for number, origin in enumerate(origins)}
+    return [ClipEntry(path, find_motion_file(path), numbers[origin]) for path, origin in rows]
 
 
-def motion_of(clip: Path) -> Path | None:
-    """The motion file beside a clip."""
+def find_motion_file(clip: Path) -> Path | None:
+    """Return the motion file beside a clip, None without one."""
     beside = clip.with_name(clip.stem + MOTION)
     return beside if beside.is_file() else None
 
 
 def read_index(path: Path) -> list[dict[str, str]]:
-    """The rows of an index.csv. Raises MediaError when it is not one."""
+    """Return the rows of an index.csv.
+
+    Raises:
+        MediaError: The file cannot be read or lacks the columns.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise MediaError(f"{path} cannot be read: {exc}.", HOW) from exc
+        raise MediaError(f"{path} cannot be read: {exc}.", HINT) from exc
     missing = {"clip", "origin"} - set(reader.fieldnames or ())
     if missing or any(row["clip"] is None or row["origin"] is None for row in rows):
         raise MediaError(
-            f"{path} is not an index of clips: it needs the columns clip and origin.", HOW
+            f"{path} is not an index of clips: it needs the columns clip and origin.", HINT
         )
     return rows
 
 
-def fingerprint(found: Sequence[Piece]) -> str:
-    """Changes when clips are added, removed or replaced: a resumed run must go on with the same data."""
+def compute_fingerprint(clips: Sequence[ClipEntry]) -> str:
+    """Hash the clips' names, sizes and motion files; a resumed run must have the same data."""
     digest = hashlib.sha256()
-    for piece in found:
+    for clip in clips:
         digest.update(
-            f"{piece.path.name} {piece.path.stat().st_size} {piece.motion is not None}\n".encode()
+            f"{clip.path.name} {clip.path.stat().st_size} {clip.motion is not None}\n".encode()
         )
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""`thcli prepare`: videos in, a dataset of cropped clips out (index.csv, clips/*.mp4, and each clip's motion beside it)."""
+"""`thcli prepare`: from videos to a dataset of cropped clips with their motion files."""
 
 from __future__ import annotations
 
@@ -20,62 +20,76 @@ from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import OutputOptions, PrepareOptions, ReadOptions
 from thcli.core.types import Crop, Frame
-from thcli.faces.crops.crop import crop as cut
-from thcli.media.atomic_file import SideFile
-from thcli.media.failures import unwritable
+from thcli.faces.crops.crop import crop as crop_image
+from thcli.media.atomic_file import AtomicFile
+from thcli.media.failures import to_output_error
 from thcli.media.info import MediaInfo
-from thcli.motion.file import MotionWriter
+from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
 from thcli.pipeline.job.job import Job
-from thcli.pipeline.observe.driver import follow
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.tracking import track_video
 from thcli.train.data.dataset import COLUMNS, INDEX, MOTION, SUFFIXES
-from thcli.train.data.segments import Segment, Segmenter, in_crop
+from thcli.train.data.segments import Segment, Segmenter, transform_to_crop
 
 CLIPS, RECORDS = "clips", ".prepared"
-KEYS = 8  # frames between key frames: any frame is a short decode away
-WINDOW = 256
-HAIR = 1e-4  # seconds: nearer to each other than this no two frames are
+KEY_INTERVAL = 8  # frames between key frames, so that any frame needs a short decode only
+WINDOW = 256  # frames of motion written at a time
+TIME_MARGIN = 1e-4  # seconds; less than the distance of any two frames
 DEFAULT = PrepareOptions()
-Row = dict[str, Any]
+IndexRow = dict[str, Any]
 
 
 def prepare(
     inputs: Sequence[Path], output: Path, options: PrepareOptions = DEFAULT, on: Listener = silent
 ) -> dict[str, Any]:
-    """Follows every face of every video and writes a clip for each piece in which it stays; returns the report of `--json`.
+    """Track every face of every video and write one clip per segment.
 
-    A video that cannot be used (broken, no face) is told in a warning and counted in "failed".  With options.resume videos that an
-    earlier run finished are left alone ("skipped").
-    Raises the first of these failures when the dataset is empty at the end, UsageError, OutputError, WeightsError.
+    A video that cannot be used gives a warning and counts in "failed". With options.resume, videos
+    that an earlier run finished count in "skipped".
+
+    Args:
+        inputs: Videos, or folders that are searched for videos.
+        output: Folder of the dataset.
+        options: Options of the command.
+        on: Listener for progress and warnings.
+
+    Returns:
+        The report of `--json`.
+
+    Raises:
+        MediaError, NoFaceError: The first failure, when the dataset is empty at the end.
+        UsageError: The folder was started with other options.
+        OutputError: The folder is in use or cannot be written.
+        WeightsError: The tracker's weights are missing.
     """
     with Job("prepare", on) as job:
-        videos = list(_videos(inputs))
+        videos = list(_find_videos(inputs))
         if not videos:
             raise MediaError(
-                f"{inputs[0]} holds no videos.", f"Give videos: {', '.join(SUFFIXES)}."
+                f"{inputs[0]} contains no videos.", f"Give videos: {', '.join(SUFFIXES)}."
             )
         if options.dry_run:
-            return _planned(videos, output, job)
+            return _dry_run_report(videos, output, job)
         face_finder = FaceFinder.load(options.find.choosing(), options.run)
-        records = Records(output, options)
+        journal = PrepareJournal(output, options)
         errors: list[tuple[Path, ThcliError]] = []
         skipped = 0
         for video in videos:
-            if records.has(video):
+            if journal.has(video):
                 skipped += 1
                 continue
             try:
-                rows, dropped = _from_video(video, output, options, face_finder, job)
+                rows, dropped = _process_video(video, output, options, face_finder, job)
             except (MediaError, NoFaceError) as exc:
                 errors.append((video, exc))
                 job.warn(f"{video} is left out. {exc.message}")
                 continue
-            records.add(video, rows, dropped)
-        rows = records.finish()
+            journal.add(video, rows, dropped)
+        rows = journal.finish()
         if not rows:
-            records.discard()
-            raise errors[0][1] if errors else _nothing(options)
+            journal.discard()
+            raise errors[0][1] if errors else _no_face_error(options)
         return {
             "command": "prepare",
             "output": str(output),
@@ -84,7 +98,7 @@ def prepare(
             "failed": len(errors),
             "clips": len(rows),
             "frames": sum(int(row["frames"]) for row in rows),
-            "dropped": records.dropped,
+            "dropped": journal.dropped,
             "seconds": round(job.seconds, 3),
             "errors": [
                 {"video": str(video), "code": exc.exit_code, "message": exc.message}
@@ -93,8 +107,8 @@ def prepare(
         }
 
 
-def _videos(inputs: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, folders taken apart, each once."""
+def _find_videos(inputs: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files as given and the videos of folders, each once."""
     seen = set()
     for given in inputs:
         found = (
@@ -108,66 +122,76 @@ def _videos(inputs: Sequence[Path]) -> Iterator[Path]:
                 yield path
 
 
-def _from_video(
+def _process_video(
     video: Path, output: Path, options: PrepareOptions, face_finder: FaceFinder, job: Job
-) -> tuple[list[Row], int]:
-    """The rows of one video's clips, and how many pieces were too short or too small."""
+) -> tuple[list[IndexRow], int]:
+    """Write the clips of one video; return their rows and the number of dropped segments."""
     info = media.probe(video)
     if info.kind != "video":
-        raise MediaError(f"{video} is no video.", "Clips are cut out of videos.")
-    rows: list[Row] = []
-    with Segmenter(options) as pieces:
-        for frame, faces, new in follow(info, ReadOptions(), face_finder, job):
-            for segment in pieces.feed(frame, faces, cut=new):
-                rows.append(_clip(segment, info, output, options, job))
-        for segment in pieces.finish():
-            rows.append(_clip(segment, info, output, options, job))
-    return sorted(rows, key=lambda row: (row["start"], row["track"])), pieces.dropped
+        raise MediaError(f"{video} is not a video.", "Give videos.")
+    rows: list[IndexRow] = []
+    with Segmenter(options) as segmenter:
+        for frame, faces, new in track_video(info, ReadOptions(), face_finder, job):
+            for segment in segmenter.feed(frame, faces, cut=new):
+                rows.append(_write_clip(segment, info, output, options, job))
+        for segment in segmenter.finish():
+            rows.append(_write_clip(segment, info, output, options, job))
+    return sorted(rows, key=lambda row: (row["start"], row["track"])), segmenter.dropped
 
 
-def _clip(
+def _write_clip(
     segment: Segment, info: MediaInfo, output: Path, options: PrepareOptions, job: Job
-) -> Row:
-    """Writes one clip and its motion. Raises MediaError, OutputError."""
-    where = segment.crop(options)
+) -> IndexRow:
+    """Write one clip and its motion file; return its index row.
+
+    Raises:
+        MediaError: The video cannot be read.
+        OutputError: The clip cannot be written.
+    """
+    square = segment.crop(options)
     path = output / CLIPS / f"{_stem(info.path)}-{segment.track:02d}-{segment.start:06d}.mp4"
     start, end = (float(time - info.start) for time in (segment.first, segment.last))
-    span = ReadOptions(start=max(start - HAIR, 0.0), end=end + HAIR)
-    form = OutputOptions(
-        overwrite=True, crf=options.crf, audio="drive" if options.audio else "none", key_every=KEYS
+    span = ReadOptions(start=max(start - TIME_MARGIN, 0.0), end=end + TIME_MARGIN)
+    encoding = OutputOptions(
+        overwrite=True,
+        crf=options.crf,
+        audio="drive" if options.audio else "none",
+        key_every=KEY_INTERVAL,
     )
     sound = info if options.audio and info.audio else None
     count = 0
     with (
         media.write(
             path,
-            where.size,
+            square.size,
             None,
-            form,
-            time_base=info.time_base,
-            rate=info.rate,
-            drive=sound,
-            span=span,
-            frames=segment.frames,
+            encoding,
+            media.WritePlan(
+                time_base=info.time_base,
+                rate=info.rate,
+                drive=sound,
+                span=span,
+                frames=segment.frames,
+            ),
         ) as out,
         job.clock("cut"),
         media.read(info.path, span, on=job.on) as reader,
     ):
-        begin: int | None = None
+        first: int | None = None
         for frame in reader:
-            begin = frame.pts if begin is None else begin
+            first = frame.pts if first is None else first
             out.write(
-                cut(to_uint8(frame.pixels), where),
-                frame.pts if sound else frame.pts - begin,
+                crop_image(to_uint8(frame.pixels), square),
+                frame.pts if sound else frame.pts - first,
                 frame.duration,
             )
             count += 1
-    beside = path.with_name(path.stem + MOTION)
-    beside.unlink(missing_ok=True)
-    if count == segment.frames:  # a damaged video may give other frames the second time
-        _write_motion(beside, segment, where, info, options)
+    motion_path = path.with_name(path.stem + MOTION)
+    motion_path.unlink(missing_ok=True)
+    if count == segment.frames:  # a damaged video may decode to other frames the second time
+        _write_motion(motion_path, segment, square, info, options)
     x, y = np.linalg.solve(
-        where.crop_from_frame[:2, :2], (options.size - 1) / 2 - where.crop_from_frame[:2, 2]
+        square.crop_from_frame[:2, :2], (options.size - 1) / 2 - square.crop_from_frame[:2, 2]
     )
     seconds = float(segment.last - segment.first)
     values = (
@@ -180,7 +204,7 @@ def _clip(
         segment.track,
         f"{x:.1f}",
         f"{y:.1f}",
-        f"{options.size / where.crop_from_frame[0, 0]:.1f}",
+        f"{options.size / square.crop_from_frame[0, 0]:.1f}",
         f"{segment.face:.1f}",
         int(sound is not None),
     )
@@ -188,33 +212,34 @@ def _clip(
 
 
 def _write_motion(
-    path: Path, segment: Segment, where: Crop, info: MediaInfo, options: PrepareOptions
+    path: Path, segment: Segment, crop: Crop, info: MediaInfo, options: PrepareOptions
 ) -> None:
-    """The mesh motion of a clip, in the clip's own pixels and frames."""
+    """Write the mesh motion of a clip, in the clip's own pixels and frames."""
     blank = np.broadcast_to(np.uint8(0), (options.size, options.size, 3))
-    words = {"source": info.path.name, "made_by": f"thcli {__version__}"}
-    begin: int | None = None
-    with MotionWriter(path, words, overwrite=True) as writer:
+    metadata = {"source": info.path.name, "made_by": f"thcli {__version__}"}
+    first: int | None = None
+    with MotionWriter(path, metadata, overwrite=True) as writer:
         for frames, faces in segment.log.windows(segment.track, WINDOW):
-            begin = frames[0].pts if begin is None else begin
-            moved = [
-                Frame(blank, frame.pts - begin, frame.time_base, frame.index) for frame in frames
+            first = frames[0].pts if first is None else first
+            shifted = [
+                Frame(blank, frame.pts - first, frame.time_base, frame.index) for frame in frames
             ]
-            writer.append(
-                observe(moved, [None if face is None else in_crop(face, where) for face in faces])
-            )
+            cropped = [None if face is None else transform_to_crop(face, crop) for face in faces]
+            writer.append(observe(shifted, cropped))
 
 
 def _stem(path: Path) -> str:
-    """A name for a video's clips: its own, and digits that tell namesakes apart."""
+    """Return a file stem for a video's clips: its name and a hash that separates equal names."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem)[:60]
     return f"{plain}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:6]}"
 
 
-class Records:
-    """What each finished video gave, in a file of its own: a run that was interrupted goes on from there.
+class PrepareJournal:
+    """One file per finished video, so that an interrupted run can be resumed.
 
-    Raises OutputError when the folder is in use and neither resume nor overwrite is given, UsageError when it was begun with others.
+    Raises:
+        OutputError: The folder is in use without resume or overwrite, or cannot be written.
+        UsageError: The folder was started with other options, or the journal is broken.
     """
 
     def __init__(self, output: Path, options: PrepareOptions) -> None:
@@ -227,7 +252,7 @@ class Records:
         if used and not (options.resume or options.overwrite):
             raise OutputError(
                 f"{output} is in use.",
-                "Give --resume to go on, --overwrite to begin anew, or another -o.",
+                "Give --resume to continue, --overwrite to start again, or another -o.",
             )
         try:
             if output.is_file():
@@ -243,33 +268,33 @@ class Records:
                 json.dumps(chosen)
             ):
                 raise UsageError(
-                    f"{output} was begun with other options.",
-                    "Resume with the same, or begin anew with --overwrite.",
+                    f"{output} was started with other options.",
+                    "Resume with the same options, or start again with --overwrite.",
                 )
             settings.write_text(json.dumps(chosen), "utf-8")
         except OSError as exc:
-            raise unwritable(output, exc) from exc
+            raise to_output_error(output, exc) from exc
         except json.JSONDecodeError as exc:
             raise UsageError(
-                f"{output} cannot be resumed: its records are broken.",
-                "Begin anew with --overwrite.",
+                f"{output} cannot be resumed: its journal is broken.",
+                "Start again with --overwrite.",
             ) from exc
 
     def has(self, video: Path) -> bool:
-        """Whether an earlier run finished this very file."""
+        """Return True when an earlier run finished this file."""
         path = self._path(video)
-        return path.is_file() and json.loads(path.read_text("utf-8"))["video"] == _facts(video)
+        return path.is_file() and json.loads(path.read_text("utf-8"))["video"] == _identify(video)
 
-    def add(self, video: Path, rows: list[Row], dropped: int) -> None:
-        """A video is done."""
-        with SideFile(self._path(video), overwrite=True) as file:
+    def add(self, video: Path, rows: list[IndexRow], dropped: int) -> None:
+        """Record a finished video."""
+        with AtomicFile(self._path(video), overwrite=True) as file:
             file.partial.write_text(
-                json.dumps({"video": _facts(video), "rows": rows, "dropped": dropped}), "utf-8"
+                json.dumps({"video": _identify(video), "rows": rows, "dropped": dropped}), "utf-8"
             )
 
-    def finish(self) -> list[Row]:
-        """Writes index.csv of all that there is; returns its rows."""
-        rows: list[Row] = []
+    def finish(self) -> list[IndexRow]:
+        """Write index.csv of all finished videos; return its rows."""
+        rows: list[IndexRow] = []
         for path in self.folder.glob("video-*.json"):
             record = json.loads(path.read_text("utf-8"))
             rows += record["rows"]
@@ -277,7 +302,7 @@ class Records:
         rows.sort(key=lambda row: (row["origin"], row["start"], row["track"]))
         if rows:
             with (
-                SideFile(self.output / INDEX, overwrite=True) as file,
+                AtomicFile(self.output / INDEX, overwrite=True) as file,
                 file.partial.open("w", encoding="utf-8", newline="") as text,
             ):
                 table = csv.DictWriter(text, COLUMNS)
@@ -286,7 +311,7 @@ class Records:
         return rows
 
     def discard(self) -> None:
-        """Nothing came of it: a folder that was made for it goes again."""
+        """Delete the dataset folder when this run created it."""
         if self._fresh:
             shutil.rmtree(self.output, ignore_errors=True)
 
@@ -297,8 +322,8 @@ class Records:
         )
 
 
-def _facts(video: Path) -> list[Any]:
-    """What tells a video from another under the same name."""
+def _identify(video: Path) -> list[Any]:
+    """Return path, size and modification time, which identify a video file."""
     try:
         facts = video.stat()
     except OSError:
@@ -306,8 +331,8 @@ def _facts(video: Path) -> list[Any]:
     return [str(video), facts.st_size, facts.st_mtime_ns]
 
 
-def _planned(videos: Sequence[Path], output: Path, job: Job) -> dict[str, Any]:
-    """What --dry-run says."""
+def _dry_run_report(videos: Sequence[Path], output: Path, job: Job) -> dict[str, Any]:
+    """Return the report of --dry-run."""
     frames, errors = 0, []
     for video in videos:
         try:
@@ -329,8 +354,8 @@ def _planned(videos: Sequence[Path], output: Path, job: Job) -> dict[str, Any]:
     }
 
 
-def _nothing(options: PrepareOptions) -> NoFaceError:
+def _no_face_error(options: PrepareOptions) -> NoFaceError:
     return NoFaceError(
-        f"No face stays for {options.min_frames} frames at {options.min_face:g} pixels or more.",
+        f"No face is visible for {options.min_frames} frames at {options.min_face:g} px or more.",
         "Lower --min-frames or --min-face.",
     )

@@ -1,4 +1,7 @@
-"""Where a video is cut into clips: one face each, in one scene, staying about where it was. Fed frame by frame in constant memory."""
+"""Division of a video into clips: one face each, in one scene, near its first position.
+
+Frames are fed one by one; memory does not grow with the video.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from thcli.core.geometry import box_iou, box_of, rotated_square, transform
+from thcli.core.geometry import bounding_box, box_iou, square_crop_matrix, transform_points
 from thcli.core.options import PrepareOptions
 from thcli.core.types import Array32, Crop, Face, Frame
 from thcli.pipeline.observe.track_log import TrackLog
@@ -18,9 +21,11 @@ from thcli.pipeline.observe.track_log import TrackLog
 
 @dataclass
 class Segment:
-    """A piece of one track. box: (4,) of the face when it begins.  union: (4,) of all its boxes.  log: its faces, on disk.
+    """A part of one track.
 
-    first, last: times in seconds.  start: number of its first frame.
+    track: number of the track. start: index of its first frame. box: (4,) of the face in the first
+    frame. union: (4,) of all its boxes. first, last: times in seconds. sides: sum of the face's
+    sides over the frames, pixels. log: its faces, on disk.
     """
 
     track: int
@@ -30,11 +35,11 @@ class Segment:
     first: Fraction
     last: Fraction
     frames: int = 0
-    sides: float = 0.0  # sum over the frames
+    sides: float = 0.0
     log: TrackLog = field(default_factory=TrackLog)
 
     def add(self, frame: Frame, face: Face) -> None:
-        """Its next frame."""
+        """Append the next frame."""
         self.union = np.concatenate(
             [np.minimum(self.union[:2], face.box[:2]), np.maximum(self.union[2:], face.box[2:])]
         )
@@ -49,9 +54,11 @@ class Segment:
         return self.sides / self.frames
 
     def crop(self, options: PrepareOptions) -> Crop:
-        """The square that holds the face throughout: its union box with (scale - 1) of the face's side around it, moved into the frame.
+        """Return the square that holds the face in all frames, moved into the frame.
 
-        differs from FOMM's crop-video.py, whose margin grows with the way that the face goes, and whose crops at a border are not square.
+        Its side is the larger side of the union box plus (scale - 1) times the face's mean side.
+        differs from FOMM's crop-video.py, whose margin grows with the distance that the face moves
+        and whose crops at a border are not square.
         """
         width, height = self.log.size
         middle = (self.union[:2] + self.union[2:]) / 2
@@ -60,16 +67,21 @@ class Segment:
         reach = (side - 1) / 2
         x = float(np.clip(middle[0], reach, width - 1 - reach))
         y = float(np.clip(middle[1], reach, height - 1 - reach))
-        return Crop(rotated_square((x, y), side, 0.0, options.size), (options.size, options.size))
+        return Crop(
+            square_crop_matrix((x, y), side, 0.0, options.size), (options.size, options.size)
+        )
 
 
 class Segmenter:
-    """A context manager; what is still open at its end is closed. Yields segments as they end, each to be used before the next call."""
+    """A context manager that yields segments as they end; each must be used before the next call.
+
+    Leaving the context closes the segments that are still open.
+    """
 
     def __init__(self, options: PrepareOptions) -> None:
         self._options = options
         self._open: dict[int, Segment] = {}
-        self.dropped = 0  # pieces that were too short or too small
+        self.dropped = 0  # segments that were too short or too small
 
     def __enter__(self) -> Self:
         return self
@@ -81,24 +93,30 @@ class Segmenter:
         self._open = {}
 
     def feed(self, frame: Frame, faces: Sequence[Face], *, cut: bool) -> Iterator[Segment]:
-        """The next frame; yields what ended before it. cut: whether it begins a new scene."""
-        seen = {face.track: face for face in faces}
+        """Add the next frame and yield the segments that ended before it.
+
+        Args:
+            frame: The frame.
+            faces: Tracked faces of the frame.
+            cut: True when the frame starts a new scene.
+        """
+        by_track = {face.track: face for face in faces}
         yield from self._end(
             track
             for track in list(self._open)
-            if cut or self._over(self._open[track], seen.get(track))
+            if cut or self._must_end(self._open[track], by_track.get(track))
         )
-        for track, face in seen.items():
+        for track, face in by_track.items():
             if track not in self._open:
-                moment = frame.pts * frame.time_base
-                self._open[track] = Segment(track, frame.index, face.box, face.box, moment, moment)
+                time = frame.pts * frame.time_base
+                self._open[track] = Segment(track, frame.index, face.box, face.box, time, time)
             self._open[track].add(frame, face)
 
     def finish(self) -> Iterator[Segment]:
-        """What is still open after the last frame."""
+        """Yield the segments that are still open after the last frame."""
         yield from self._end(list(self._open))
 
-    def _over(self, segment: Segment, face: Face | None) -> bool:
+    def _must_end(self, segment: Segment, face: Face | None) -> bool:
         full = segment.frames >= self._options.max_frames
         return face is None or full or box_iou(segment.box, face.box) < self._options.move
 
@@ -115,13 +133,13 @@ class Segmenter:
                     self.dropped += 1
 
 
-def in_crop(face: Face, where: Crop) -> Face:
-    """A face's mesh and irises in the pixels of an upright crop."""
-    scale = np.float32(where.crop_from_frame[0, 0])
+def transform_to_crop(face: Face, crop: Crop) -> Face:
+    """Transform a face's mesh and irises to the pixels of an upright crop."""
+    scale = np.float32(crop.crop_from_frame[0, 0])
     mesh = iris = None
     if face.mesh is not None:
-        flat = transform(where.crop_from_frame, face.mesh[:, :2])
+        flat = transform_points(crop.crop_from_frame, face.mesh[:, :2])
         mesh = np.concatenate([flat, face.mesh[:, 2:] * scale], 1).astype(np.float32)
     if face.iris is not None:
-        iris = transform(where.crop_from_frame, face.iris).astype(np.float32)
-    return replace(face, mesh=mesh, iris=iris, box=face.box if mesh is None else box_of(mesh))
+        iris = transform_points(crop.crop_from_frame, face.iris).astype(np.float32)
+    return replace(face, mesh=mesh, iris=iris, box=face.box if mesh is None else bounding_box(mesh))

@@ -1,0 +1,1 @@
+"""Training of Diffused Heads: dh-s and the published network."""

@@ -1,7 +1,10 @@
-"""Training of Diffused Heads as published: noise and its variance are predicted, from the true frames before and the frozen speech encoder.
+"""Training of Diffused Heads as published, with the frozen speech encoder and true previous frames.
 
-Source: Stypulkowski et al. 2024, sec. 3.3; MStypulkowski/diffused-heads, branch `train`: losses and numbers (facts). L_simple, L_vlb
-with weight 1e-4, L_ls at the lips with weight 0.2; Adam 5e-5; batches of 10. Its faces are aligned by another program; ours are FFHQ's crop.
+The network predicts noise and its variance.
+Source: Stypulkowski et al. 2024, sec. 3.3; MStypulkowski/diffused-heads, branch `train`: losses and
+numbers (facts). L_simple, L_vlb with weight 1e-4, L_ls at the lips with weight 0.2; Adam 5e-5;
+batches of 10.
+differs from the paper in the alignment of the faces: FFHQ's crop.
 """
 
 from __future__ import annotations
@@ -19,50 +22,61 @@ from torch import Tensor, nn
 from thcli.core.events import Listener
 from thcli.core.options import DiffusedHeadsTrainOptions, TrainOptions
 from thcli.diffusion import process
-from thcli.diffusion.likelihood import bound
+from thcli.diffusion.likelihood import variational_bound
 from thcli.diffusion.samplers import Denoiser, sample_ddim
 from thcli.faces.crops import align
-from thcli.train.core.task import Batch, Data, Phase, Published, Terms, TrainingTask
-from thcli.train.diffused_heads.data import TalkingClips, Way
-from thcli.train.diffused_heads.train import DiffusedHeadsTask, at_lips
-from thcli.voices.diffused_heads.autoregressive import greyed, published_schedule
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingData,
+    TrainingTask,
+)
+from thcli.train.diffused_heads.data import CropMethod, TalkingFaceBatches
+from thcli.train.diffused_heads.train import DiffusedHeadsTask, mean_at_lips
+from thcli.voices.diffused_heads.autoregressive import published_schedule, to_luma
 from thcli.voices.diffused_heads.network import GREY, OFFICIAL, DiffusedHeads
-from thcli.voices.diffused_heads.published import speech_encoder
+from thcli.voices.diffused_heads.published import load_speech_encoder
 from thcli.voices.diffused_heads.speech_encoder import RATE, SpeechEncoder
 
-LIPS, BOUND = 0.2, 1e-4
-AROUND_LIPS = 5  # pixels
-STEPS = 20  # of the sample pictures
+LIPS, BOUND = 0.2, 1e-4  # weights of the loss terms
+LIP_MARGIN = 5  # pixels
+STEPS = 20  # sampling steps of the sample sheets
 
 
-class PublishedTask(TrainingTask):
-    """The whole network of the paper; what it exports is what the voices diffused-heads and diffused-heads-lrw load."""
+class PublishedDiffusedHeadsTask(TrainingTask):
+    """Training of the paper's network, for the voices diffused-heads and diffused-heads-lrw."""
 
     name = "diffused-heads-published"
     entry = "diffused-heads-lrw"
     exported = ("unet",)
     sizes = (OFFICIAL.size, 64)
 
-    def __init__(self, options: TrainOptions, own: DiffusedHeadsTrainOptions, on: Listener) -> None:
-        super().__init__(options, own, on)
-        self.published = Published(3000, 1, 10, 5e-5)
+    def __init__(
+        self, options: TrainOptions, model_options: DiffusedHeadsTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.hyperparameters = Hyperparameters(3000, 1, 10, 5e-5)
         shape = replace(
-            GREY if own.grey else OFFICIAL,
+            GREY if model_options.grey else OFFICIAL,
             size=options.size,
-            width=max(32, OFFICIAL.width // options.narrow),
+            base_channels=max(32, OFFICIAL.base_channels // options.narrow),
         )
         self.unet = DiffusedHeads(shape)
         self.networks = {"unet": self.unet}
         self.phases = (Phase("paint", ("unet",)),)
         self.schedule = published_schedule(1000)
         self.encoder = (
-            SpeechEncoder().eval() if options.smoke else speech_encoder(offline=options.offline)
+            SpeechEncoder().eval()
+            if options.smoke
+            else load_speech_encoder(offline=options.offline)
         )
 
     @classmethod
-    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
-        """Two clips, and a tone beside each."""
-        DiffusedHeadsTask.trial_data(folder, options)
+    def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Write two clips with motion files, and a tone beside each."""
+        DiffusedHeadsTask.write_synthetic_data(folder, options)
         tone = (8000 * np.sin(np.arange(RATE) / 9)).astype("<i2").tobytes()
         for clip in sorted(folder.glob("*.mp4")):
             with wave.open(str(clip.with_suffix(".wav")), "wb") as file:
@@ -71,62 +85,55 @@ class PublishedTask(TrainingTask):
                 file.setframerate(RATE)
                 file.writeframes(tone)
 
-    def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        way = Way(align.ffhq, self.encoder.rows, "-heard")
-        return TalkingClips(folder, self.options, batch, OFFICIAL.around, on, way)
+    def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
+        method = CropMethod(align.ffhq, self.encoder.encode_speech, "-heard")
+        return TalkingFaceBatches(folder, self.options, batch, OFFICIAL.audio_context, on, method)
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         clean = batch["target"]
         index = torch.randint(len(self.schedule), (len(clean),), generator=noise).to(clean.device)
         fresh = torch.randn(clean.shape, generator=noise).to(clean.device)
         noised = process.diffuse(self.schedule, clean, index, fresh)
-        eps, share = self.paint(noised, index, batch).float().chunk(2, 1)
+        eps, share = self.predict(noised, index, batch).float().chunk(2, 1)
         error = (eps - fresh).square()
         return {
             "simple": error.mean(),
-            "vlb": BOUND * bound(self.schedule, clean, noised, index, eps, share).mean(),
-            "lips": LIPS * at_lips(error.mean(1), batch["lips"], AROUND_LIPS),
+            "vlb": BOUND
+            * variational_bound(self.schedule, clean, noised, index, eps, share).mean(),
+            "lips": LIPS * mean_at_lips(error.mean(1), batch["lips"], LIP_MARGIN),
         }
 
-    def paint(self, noised: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
-        """The network's output at x_t."""
+    def predict(self, noised: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
+        """Return the network's output at x_t."""
         motion = batch["motion"]
-        if self.unet.shape.motion == 1:
+        if self.unet.config.motion_channels == 1:
             motion = torch.cat(
-                [greyed(frame) for frame in motion.chunk(self.unet.shape.frames, 1)], 1
+                [to_luma(frame) for frame in motion.chunk(self.unet.config.motion_frames, 1)], 1
             )
         out: Tensor = self.unet(noised, timesteps, batch["identity"], motion, batch["heard"])
         return out
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
-        """Sampled from the true frames before; the same noise every time."""
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
+        """Sample from true previous frames, with the same noise every time."""
         target = batch["target"]
         schedule = published_schedule(STEPS)
-        denoiser = Denoiser(lambda x, t: self.paint(x, t, batch), schedule)
-        start = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)).to(
-            target.device
-        )
-        made = sample_ddim(denoiser, start).clamp(-1, 1)
-        return {
-            name: (value + 1) / 2
-            for name, value in (
-                ("identity", batch["identity"]),
-                ("truth", target),
-                ("painted", made),
-            )
-        }
+        denoiser = Denoiser(lambda x, t: self.predict(x, t, batch), schedule)
+        start = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
+        generated = sample_ddim(denoiser, start.to(target.device)).clamp(-1, 1)
+        rows = {"identity": batch["identity"], "truth": target, "generated": generated}
+        return {name: (value + 1) / 2 for name, value in rows.items()}
 
     def optimiser(
         self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
     ) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr)
 
-    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """0.8 of it after every 166 epochs."""
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return the learning rate, multiplied by 0.8 every 166 epochs."""
         return float(lr * 0.8 ** (step // (166 * epoch_steps)))
 
-    def layout(self, states: Any) -> dict[str, Tensor]:
-        """As the authors' training program keeps it."""
+    def export_tensors(self, states: Any) -> dict[str, Tensor]:
+        """Return the tensors under the names of the authors' training code."""
         return {f"state_dict.unet.{key}": value for key, value in states["unet"].items()}

@@ -1,0 +1,1 @@
+"""Training of dva-s and fitting of its attribute directions."""

@@ -1,9 +1,14 @@
-"""Directions of attributes in an editor's identity space, from labelled faces (Kim et al. 2023, sec. 3.3): one fit, no loop.
+"""Attribute directions in an editor's identity space, fitted to labelled faces without a loop.
 
-Two kinds. classifier: the rows of a linear classifier, as published (logistic regression on normalised identities). effects: what having
-an attribute does to an identity while those in `apart` stay as they are (least squares of identities on labels); it leads to identities
-that occur, where a classifier's row leads to whatever tells two kinds of faces apart, and what comes along with an attribute in
-the data, as age with glasses, stays out of it.
+Source: Kim et al. 2023, sec. 3.3.
+
+There are two kinds.
+classifier: the rows of a linear classifier, as published (logistic regression on normalised
+identities).
+effects: the effect of an attribute on the identity with the attributes in `apart` held fixed (least
+squares of identities on labels). Effects lead to identities that occur. A classifier's row leads to
+whatever separates two groups of faces, and includes correlated attributes, such as age with
+glasses.
 """
 
 from __future__ import annotations
@@ -23,58 +28,69 @@ from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.options import AttributeTrainOptions, RunOptions
 from thcli.core.types import Array32, Face
 from thcli.editors.backends import EDITORS
-from thcli.editors.dva.attributes import Directions, packed
+from thcli.editors.dva.attributes import IdentityDirections, pack_directions
 from thcli.editors.shared.celeba import CELEBA
-from thcli.editors.shared.trajectory import Steerable
-from thcli.evaluate.datasets.labelled_images import Labelled, digits_of, labelled
-from thcli.evaluate.metrics.attribute_scores import auc
+from thcli.editors.shared.trajectory import SteerableEditor
+from thcli.evaluate.datasets.labelled_images import (
+    LabelledImages,
+    parse_digits,
+    read_labelled_folder,
+)
+from thcli.evaluate.metrics.attribute_scores import roc_auc
 from thcli.faces.crops import align
-from thcli.faces.crops.crop import crop, moved
+from thcli.faces.crops.crop import crop, transform_face
 from thcli.train.core.checkpoints import save_tensors
-from thcli.train.dva.faces import found, read
+from thcli.train.dva.faces import locate_faces, read_image
 
 BATCH = 32
-WEIGHT_DECAY = 1e-4  # of the classifier, with identities in spreads
-UPDATES = 60  # of its quasi-Newton fit, all 40 at once
-LENGTH = (
-    1.5  # strength 1 goes so many times as far as from faces without to faces with an attribute
-)
+WEIGHT_DECAY = 1e-4  # of the classifier, on standardised identities
+MAX_ITERATIONS = 60  # of its L-BFGS fit, all 40 attributes at once
+# Length of strength 1, in units of the distance between faces with and without the attribute.
+STRENGTH_SCALE = 1.5
 DEFAULT = AttributeTrainOptions()
 
 
-def attributes(
+def fit_attribute_directions(
     folder: Path, run: Path, options: AttributeTrainOptions = DEFAULT, on: Listener = silent
 ) -> dict[str, Any]:
-    """Fits directions to the faces of a folder and writes RUN/attributes.safetensors; returns the report of `--json`.
+    """Fit directions to the faces of a folder and write RUN/attributes.safetensors.
 
-    Raises MediaError for a folder without labels or faces, UsageError, OutputError, WeightsError, DeviceError.
+    Args:
+        folder: Labelled faces (`evaluate.datasets.labelled_images`).
+        run: Folder of the result.
+        options: Options of the command.
+        on: Listener for progress.
+
+    Returns:
+        The report of `--json`.
+
+    Raises:
+        MediaError: The folder has no labels or no faces.
+        UsageError: The editor has no identity space, or an attribute is unknown.
+        OutputError: The file exists or cannot be written.
+        WeightsError: Weights of the editor or of the tracker are missing.
+        DeviceError: There is no such device.
     """
-    began = time.perf_counter()
-    apart = apart_of(options.apart)
+    start = time.perf_counter()
+    apart = parse_attribute_names(options.apart)
     path = run / "attributes.safetensors"
     if path.exists() and not options.overwrite:
-        raise OutputError(f"{path} exists already.", "Give --overwrite, or another -o.")
+        raise OutputError(f"{path} already exists.", "Give --overwrite, or another -o.")
     editor = EDITORS.backend(options.editor).load(options.run)
-    if not isinstance(editor, Steerable):
-        raise UsageError(
-            f"The editor {options.editor} has no identities to move.", "There are: dva, dva-s."
-        )
-    faces = labelled(folder)
-    learnt = encoded(
-        editor, folder, some(faces.only(digits_of(options.persons)), options.most), options.run, on
+    if not isinstance(editor, SteerableEditor):
+        raise UsageError(f"The editor {options.editor} has no identity space.", "Use dva or dva-s.")
+    faces = read_labelled_folder(folder)
+    train_faces = subsample(faces.of_persons(parse_digits(options.persons)), options.most)
+    test_faces = subsample(faces.of_persons(parse_digits(options.tested)), options.most // 4)
+    train_set = encode_faces(editor, folder, train_faces, options.run, on)
+    test_set = encode_faces(editor, folder, test_faces, options.run, on)
+    directions = fit_directions(
+        *train_set, editor.part_lengths, editor.fingerprint, options.kind, apart
     )
-    tested = encoded(
-        editor,
-        folder,
-        some(faces.only(digits_of(options.tested)), options.most // 4),
-        options.run,
-        on,
-    )
-    directions = fitted(*learnt, editor.units, editor.fingerprint, options.kind, apart)
     run.mkdir(parents=True, exist_ok=True)
     save_tensors(
         path,
-        {k: torch.from_numpy(np.array(v)) for k, v in packed(directions).items()},
+        {k: torch.from_numpy(np.array(v)) for k, v in pack_directions(directions).items()},
         {"editor": options.editor},
     )
     return {
@@ -82,114 +98,128 @@ def attributes(
         "output": str(path),
         "editor": options.editor,
         "kind": options.kind,
-        "faces": len(learnt[0]),
-        "tested": len(tested[0]),
-        "seconds": round(time.perf_counter() - began, 3),
-        **told(directions, *tested, apart),
+        "faces": len(train_set[0]),
+        "tested": len(test_set[0]),
+        "seconds": round(time.perf_counter() - start, 3),
+        **evaluate_directions(directions, *test_set, apart),
     }
 
 
-def apart_of(text: str) -> tuple[str, ...]:
-    """Names with commas between, as CelebA has them. Raises UsageError."""
+def parse_attribute_names(text: str) -> tuple[str, ...]:
+    """Parse comma-separated attribute names of CelebA.
+
+    Raises:
+        UsageError: A name is unknown.
+    """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in CELEBA]:
         raise UsageError(
-            f"There is no attribute {unknown[0]!r} in CelebA.", f"There are: {', '.join(CELEBA)}."
+            f"CelebA has no attribute {unknown[0]!r}.", f"Use one of: {', '.join(CELEBA)}."
         )
     return names
 
 
-def some(faces: Labelled, most: int) -> Labelled:
-    """At most so many, evenly over all."""
-    if len(faces) <= most:
+def subsample(faces: LabelledImages, limit: int) -> LabelledImages:
+    """Return at most `limit` faces, evenly spaced."""
+    if len(faces) <= limit:
         return faces
-    return faces.at(np.linspace(0, len(faces) - 1, most).astype(np.int64))
+    return faces.at(np.linspace(0, len(faces) - 1, limit).astype(np.int64))
 
 
-def encoded(
-    editor: Any, folder: Path, faces: Labelled, run: RunOptions, on: Listener = silent
+def encode_faces(
+    editor: Any, folder: Path, faces: LabelledImages, run: RunOptions, on: Listener = silent
 ) -> tuple[Array32, npt.NDArray[np.bool_]]:
-    """Identities (N, I) of pictures as the editor sees them, and their labels (N, 40); those without a face are left out."""
-    named = {str(path.relative_to(folder)): row for row, path in enumerate(faces.paths)}
-    known = found(folder, list(named), run, on)
-    began = time.perf_counter()
-    on(Started("encode", len(known.names), "pictures"))
-    rows: list[Array32] = []
-    for start in range(0, len(known.names), BATCH):
-        crops, seen = [], []
-        for name, points in zip(
-            known.names[start : start + BATCH], known.points[start : start + BATCH], strict=True
-        ):
+    """Encode the identities of images with the editor; images without a face are left out.
+
+    Returns:
+        Identities (N, I) and labels (N, 40).
+    """
+    row_of = {str(path.relative_to(folder)): row for row, path in enumerate(faces.paths)}
+    located = locate_faces(folder, list(row_of), run, on)
+    start = time.perf_counter()
+    on(Started("encode", len(located.names), "pictures"))
+    identities: list[Array32] = []
+    for first in range(0, len(located.names), BATCH):
+        part = slice(first, first + BATCH)
+        crops, crop_faces = [], []
+        for name, points in zip(located.names[part], located.points[part], strict=True):
             mesh = points.astype(np.float32)
-            where = getattr(align, editor.template)(mesh, editor.crop_size)
-            crops.append(crop(read(folder / name), where))
+            placement = getattr(align, editor.template)(mesh, editor.crop_size)
+            crops.append(crop(read_image(folder / name), placement))
             low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
             face = Face(np.concatenate([low, high]).astype(np.float32), 1.0, mesh=mesh)
-            seen.append(moved(face, where.crop_from_frame))
-        rows.append(editor.encode(crops, seen)[0])
-        on(Step("encode", start + len(crops)))
-    on(Finished("encode", len(known.names), time.perf_counter() - began))
-    return np.concatenate(rows), faces.labels[[named[name] for name in known.names]]
+            crop_faces.append(transform_face(face, placement.crop_from_frame))
+        identities.append(editor.encode(crops, crop_faces)[0])
+        on(Step("encode", first + len(crops)))
+    on(Finished("encode", len(located.names), time.perf_counter() - start))
+    return np.concatenate(identities), faces.labels[[row_of[name] for name in located.names]]
 
 
-def fitted(
+def fit_directions(
     identities: Array32,
     labels: npt.NDArray[np.bool_],
-    units: Sequence[int],
+    part_lengths: Sequence[int],
     fingerprint: str,
     kind: str,
     apart: Sequence[str],
-) -> Directions:
-    """Directions of that kind. identities: (N, I).  labels: (N, 40).  An attribute that all or none have gets a direction of length 0."""
+) -> IdentityDirections:
+    """Fit directions of the given kind.
+
+    An attribute that all or no faces have gets a direction of length 0.
+
+    Args:
+        identities: (N, I).
+        labels: (N, 40).
+        part_lengths: Lengths of the identity's parts.
+        fingerprint: Of the editor.
+        kind: effects or classifier.
+        apart: Attributes that the other directions leave unchanged.
+    """
     mean, spread = identities.mean(0), np.maximum(identities.std(0, ddof=1), 1e-6)
-    normal = ((identities - mean) / spread).astype(np.float64)
-    rows = classifier(normal, labels) if kind == "classifier" else effects(normal, labels, apart)
-    if kind == "classifier" and apart:
-        rows = without(rows, [CELEBA.index(name) for name in apart])
+    standardized = ((identities - mean) / spread).astype(np.float64)
+    if kind == "classifier":
+        rows = fit_classifier(standardized, labels)
+        if apart:
+            rows = orthogonalize(rows, [CELEBA.index(name) for name in apart])
+    else:
+        rows = fit_effects(standardized, labels, apart)
     rows = np.stack([row / max(float(np.linalg.norm(row)), 1e-12) for row in rows])
-    sums = np.array(
-        [
-            [
-                (normal[labels[:, n] == yes] @ rows[n]).mean() if (labels[:, n] == yes).any() else 0
-                for yes in (True, False)
-            ]
-            for n in range(len(rows))
-        ]
-    )
-    lengths = LENGTH * np.abs(sums[:, 0] - sums[:, 1])
-    return Directions(
+
+    def mean_score(number: int, value: bool) -> float:
+        chosen = labels[:, number] == value
+        return float((standardized[chosen] @ rows[number]).mean()) if chosen.any() else 0.0
+
+    means = np.array([[mean_score(n, value) for value in (True, False)] for n in range(len(rows))])
+    lengths = STRENGTH_SCALE * np.abs(means[:, 0] - means[:, 1])
+    return IdentityDirections(
         rows.astype(np.float32),
         mean.astype(np.float32),
         spread.astype(np.float32),
         CELEBA,
         lengths.astype(np.float32),
-        tuple(units),
+        tuple(part_lengths),
         fingerprint,
     )
 
 
-def classifier(
-    normal: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]
+def fit_classifier(
+    standardized: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """(40, I) logistic regressions, the rare answers as weighty as the frequent ones, all at once by L-BFGS."""
-    x, y = torch.from_numpy(normal).float(), torch.from_numpy(labels).float()
+    """Fit 40 logistic regressions with balanced classes, all at once by L-BFGS; return (40, I)."""
+    x, y = torch.from_numpy(standardized).float(), torch.from_numpy(labels).float()
     share = y.mean(0).clamp(1e-3, 1 - 1e-3)
     weights = y / share / 2 + (1 - y) / (1 - share) / 2
-    rows, bias = (
-        torch.zeros(y.shape[1], x.shape[1], requires_grad=True),
-        torch.zeros(y.shape[1], requires_grad=True),
+    rows = torch.zeros(y.shape[1], x.shape[1], requires_grad=True)
+    bias = torch.zeros(y.shape[1], requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [rows, bias], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe"
     )
-    optimiser = torch.optim.LBFGS([rows, bias], max_iter=UPDATES, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         odds = functional.linear(x, rows, bias)
-        total = (
-            (weights * functional.binary_cross_entropy_with_logits(odds, y, reduction="none"))
-            .mean(0)
-            .sum()
-        )
-        total = total + WEIGHT_DECAY * rows.square().sum()
+        each = functional.binary_cross_entropy_with_logits(odds, y, reduction="none")
+        total = (weights * each).mean(0).sum() + WEIGHT_DECAY * rows.square().sum()
         total.backward()  # type: ignore[no-untyped-call]  # torch's own
         return total
 
@@ -197,24 +227,29 @@ def classifier(
     return rows.detach().numpy().astype(np.float64)
 
 
-def effects(
-    normal: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_], apart: Sequence[str]
+def fit_effects(
+    standardized: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_], apart: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """(40, I) what each attribute adds to an identity, those in `apart` held: least squares on a constant, them and the attribute."""
+    """Return (40, I): each attribute's effect on the identity with those in `apart` held fixed.
+
+    Least squares on a constant, the attributes in `apart` and the attribute.
+    """
     held = [CELEBA.index(name) for name in apart]
     rows = []
     for number in range(labels.shape[1]):
         others = [other for other in held if other != number]
-        design = np.column_stack(
-            [np.ones(len(normal)), labels[:, [number, *others]].astype(np.float64)]
-        )
-        ridge = 1e-6 * len(normal) * np.eye(design.shape[1])
-        rows.append(np.linalg.solve(design.T @ design + ridge, design.T @ normal)[1])
+        columns = labels[:, [number, *others]].astype(np.float64)
+        design = np.column_stack([np.ones(len(standardized)), columns])
+        ridge = 1e-6 * len(standardized) * np.eye(design.shape[1])
+        rows.append(np.linalg.solve(design.T @ design + ridge, design.T @ standardized)[1])
     return np.stack(rows)
 
 
-def without(rows: npt.NDArray[np.float64], apart: Sequence[int]) -> npt.NDArray[np.float64]:
-    """(40, I) rows at a right angle to those in `apart` (other than themselves): they then change no score of theirs (Shen et al. 2020)."""
+def orthogonalize(rows: npt.NDArray[np.float64], apart: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return rows (40, I) orthogonal to those in `apart` (other than themselves).
+
+    The scores of the attributes in `apart` then do not change (Shen et al. 2020).
+    """
     out = rows.copy()
     for number in range(len(rows)):
         basis = np.linalg.qr(rows[[other for other in apart if other != number]].T)[0]
@@ -222,15 +257,22 @@ def without(rows: npt.NDArray[np.float64], apart: Sequence[int]) -> npt.NDArray[
     return out
 
 
-def told(
-    directions: Directions, identities: Array32, labels: npt.NDArray[np.bool_], apart: Sequence[str]
+def evaluate_directions(
+    directions: IdentityDirections,
+    identities: Array32,
+    labels: npt.NDArray[np.bool_],
+    apart: Sequence[str],
 ) -> dict[str, Any]:
-    """Of faces that were not learnt from: how well each direction tells its attribute (AUC), and how far it leads along those in `apart`."""
+    """Evaluate directions on held-out faces.
+
+    Returns:
+        Per attribute its AUC, its length and its cosine with the directions in `apart`.
+    """
     scores = directions.scores(identities)
     unit = directions.rows / np.maximum(
         np.linalg.norm(directions.rows, axis=1, keepdims=True), 1e-12
     )
-    areas = {name: round(auc(scores[:, n], labels[:, n]), 4) for n, name in enumerate(CELEBA)}
+    areas = {name: round(roc_auc(scores[:, n], labels[:, n]), 4) for n, name in enumerate(CELEBA)}
     lengths = np.ones(len(CELEBA)) if directions.lengths is None else directions.lengths
     each = {
         name: {

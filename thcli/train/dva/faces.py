@@ -1,7 +1,8 @@
-"""What dva-s learns from: labelled pictures and frames of clips, found once, cut as FFHQ's, with their points and identities.
+"""Training data of dva-s: labelled images and frames of clips with landmarks and identities.
 
-FOLDER as `evaluate.datasets.labelled_images` has it, and FOLDER/clips/NAME/*.jpg, where there are any: frames of one clip, in whatever cut. Where each
-face lies, and who it is to identity-s, is kept in FOLDER/points.npz (names relative to FOLDER), made when it is first needed.
+FOLDER is as in `evaluate.datasets.labelled_images`, with optional FOLDER/clips/NAME/*.jpg: frames
+of one clip, with any framing. FOLDER/points.npz stores the landmarks and identity-s vectors by file
+name; it is created on first use.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.options import FaceOptions, RunOptions, TrainOptions
 from thcli.core.types import Array32, Image
-from thcli.editors.dva.small import oval, shares
+from thcli.editors.dva.small import face_oval_mask, normalize_landmarks
 from thcli.editors.shared.celeba import CELEBA
-from thcli.evaluate.datasets.labelled_images import labelled
-from thcli.evaluate.datasets.test_clip import astronaut_clip
+from thcli.evaluate.datasets.labelled_images import read_labelled_folder
+from thcli.evaluate.datasets.sample_clip import astronaut_clip
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
-from thcli.faces.identity.aligned import aligned
+from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.identity.small import load as load_identity
 from thcli.faces.landmarks.topology import PAIRS, POINTS
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.train.core.task import Batch
 
-FILE = "points.npz"
-FIXED = 2**31 - 1  # stands for the step of what sample pictures show
+POINTS_FILE = "points.npz"
+SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
 RARE = (
     "Eyeglasses",
     "Bald",
@@ -47,33 +48,40 @@ RARE = (
     "5_o_Clock_Shadow",
     "Pale_Skin",
 )
-OFTENER = 1.5  # added to a picture's chance of 1 when it has one of them
-FRAMES = 0.12  # part of the items that are frames of clips, where there are clips
+RARE_WEIGHT = 1.5  # added to the sampling weight of 1 of an image with one of them
+CLIP_SHARE = 0.12  # share of the items that are frames of clips, where there are clips
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """names: N pictures, relative to the folder.  points: (N, 468, 3) in their pixels.  identities: (N, 512) of identity-s."""
+class LocatedFaces:
+    """Faces of N images.
+
+    names: relative to the folder. points: (N, 468, 3) pixels. identities: (N, 512) of identity-s.
+    """
 
     names: tuple[str, ...]
     points: npt.NDArray[np.float16]
     identities: npt.NDArray[np.float16]
 
 
-def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> Found:
-    """Where the faces of these pictures are: read from the folder's own file, or looked for and added to it.
+def locate_faces(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> LocatedFaces:
+    """Return the faces of these images, from the folder's points file or located now.
 
-    Pictures without a face are left out.  Raises MediaError for a picture that cannot be read, WeightsError.
+    New faces are added to the file. Images without a face are left out.
+
+    Raises:
+        MediaError: An image cannot be read, or no image shows a face.
+        WeightsError: Weights of the tracker or of identity-s are missing.
     """
-    path = folder / FILE
-    known = _kept(path) if path.is_file() else {}
+    path = folder / POINTS_FILE
+    known = _load_points_file(path) if path.is_file() else {}
     missing = [name for name in names if name not in known]
     if missing:
-        known |= _looked_for(folder, missing, run, on)
+        known |= _locate_new_faces(folder, missing, run, on)
         with_face = [(name, face) for name, face in known.items() if face is not None]
         if not with_face:
             raise MediaError(
-                f"No face is found in the pictures of {folder}.", "Give pictures of faces."
+                f"No face is found in the images of {folder}.", "Give images of faces."
             )
         np.savez(
             path,
@@ -82,70 +90,81 @@ def found(folder: Path, names: Sequence[str], run: RunOptions, on: Listener) -> 
             identities=np.stack([face[1] for _, face in with_face]),
             empty=np.array([name for name, face in known.items() if face is None], np.str_),
         )
-    there = [(name, face) for name in names if (face := known[name]) is not None]
-    if not there:
+    located = [(name, face) for name in names if (face := known[name]) is not None]
+    if not located:
         raise MediaError(
-            f"No face is found in {len(names)} pictures of {folder}.", "Give more of them."
+            f"No face is found in {len(names)} images of {folder}.", "Give more images."
         )
-    return Found(
-        tuple(name for name, _ in there),
-        np.stack([face[0] for _, face in there]),
-        np.stack([face[1] for _, face in there]),
+    return LocatedFaces(
+        tuple(name for name, _ in located),
+        np.stack([face[0] for _, face in located]),
+        np.stack([face[1] for _, face in located]),
     )
 
 
 _Face = tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]  # points and identity
 
 
-def _kept(path: Path) -> dict[str, _Face | None]:
-    """What an earlier run found, None for pictures without a face."""
-    with np.load(path) as kept:
+def _load_points_file(path: Path) -> dict[str, _Face | None]:
+    """Return the faces of an earlier run, None for images without one."""
+    with np.load(path) as stored:
         faces: dict[str, _Face | None] = {
             name: (points, identity)
             for name, points, identity in zip(
-                kept["names"].tolist(), kept["points"], kept["identities"], strict=True
+                stored["names"].tolist(), stored["points"], stored["identities"], strict=True
             )
         }
-        return faces | dict.fromkeys(kept["empty"].tolist() if "empty" in kept else ())
+        return faces | dict.fromkeys(stored["empty"].tolist() if "empty" in stored else ())
 
 
-def _looked_for(
+def _locate_new_faces(
     folder: Path, names: Sequence[str], run: RunOptions, on: Listener
 ) -> dict[str, _Face | None]:
     face_finder, encoder = FaceFinder.load(FaceOptions(), run), load_identity(run)
     out: dict[str, _Face | None] = dict.fromkeys(names)
     points, crops = dict[str, npt.NDArray[np.float16]](), []
-    began = time.perf_counter()
+    start = time.perf_counter()
     on(Started("find", len(names), "pictures"))
     for number, name in enumerate(names, 1):
-        picture = read(folder / name)
-        faces = face_finder.find(picture)
-        face = face_finder.refined(picture, max(faces, key=lambda one: one.area)) if faces else None
+        image = read_image(folder / name)
+        faces = face_finder.find(image)
+        face = (
+            face_finder.refine_landmarks(image, max(faces, key=lambda one: one.area))
+            if faces
+            else None
+        )
         if face is not None and face.mesh is not None:
             points[name] = face.mesh.astype(np.float16)
-            crops.append(aligned(picture, face))
+            crops.append(aligned_crop(image, face))
         on(Step("find", number))
-    on(Finished("find", len(points), time.perf_counter() - began))
+    on(Finished("find", len(points), time.perf_counter() - start))
     if crops:
-        for (name, where), identity in zip(points.items(), encoder.vectors(crops), strict=True):
-            out[name] = where, identity.astype(np.float16)
+        vectors = encoder.encode_crops(crops)
+        for (name, mesh), identity in zip(points.items(), vectors, strict=True):
+            out[name] = mesh, identity.astype(np.float16)
     return out
 
 
-def read(path: Path) -> Image:
-    """A picture, (H, W, 3) uint8 RGB. Raises MediaError when it cannot be read."""
+def read_image(path: Path) -> Image:
+    """Read an image as (H, W, 3) uint8 RGB.
+
+    Raises:
+        MediaError: The file cannot be read.
+    """
     coded = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
-    if picture is None:
-        raise MediaError(f"{path} is not a picture that can be read.")
-    return np.asarray(picture, np.uint8)
+    image = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
+    if image is None:
+        raise MediaError(f"{path} cannot be read as an image.")
+    return np.asarray(image, np.uint8)
 
 
 class DvaFaces:
-    """Batches with target, seen (B, 3, S, S) in [-1, 1]; landmarks (B, 136) and identity (B, 512); labels, known (B, 40); mask (B, 1, S, S).
+    """Batches of faces; every item follows from (seed, step, index) alone.
 
-    seen: the picture that z_look is read of: the same one moved a little, or another frame of the clip.  Every item follows from
-    (seed, step, place) alone.
+    target, reference: (B, 3, S, S) in [-1, 1]. landmarks: (B, 136). identity: (B, 512).
+    labels, known: (B, 40) and (B,). mask: (B, 1, S, S).
+    reference: the image that the appearance code z_look is read from; it is the target moved
+    slightly, or another frame of the clip. known: 1 where the labels are known.
     """
 
     def __init__(
@@ -157,37 +176,41 @@ class DvaFaces:
         options: TrainOptions,
         on: Listener,
     ) -> None:
-        """Raises MediaError for a folder that is no such set."""
+        """Open the dataset.
+
+        Raises:
+            MediaError: The folder is not such a dataset.
+        """
         self._batch, self._options, self._size = batch, options, size
-        pictures = labelled(folder).only(persons)
-        named = {str(path.relative_to(folder)): row for row, path in enumerate(pictures.paths)}
+        images = read_labelled_folder(folder).of_persons(persons)
+        named = {str(path.relative_to(folder)): row for row, path in enumerate(images.paths)}
         frames = sorted(str(path.relative_to(folder)) for path in folder.glob("clips/*/*.jpg"))
-        faces = found(
+        faces = locate_faces(
             folder,
             [*named, *frames],
             RunOptions(offline=options.offline, threads=options.threads),
             on,
         )
-        nothing = np.zeros(len(CELEBA), np.bool_)
+        no_labels = np.zeros(len(CELEBA), np.bool_)
         self._labels = np.array(
-            [pictures.labels[named[n]] if n in named else nothing for n in faces.names]
+            [images.labels[named[n]] if n in named else no_labels for n in faces.names]
         )
         self._known = np.array([name in named for name in faces.names])
-        self._mates = mates([str(Path(name).parent) for name in faces.names], ~self._known)
+        folders = [str(Path(name).parent) for name in faces.names]
+        self._references = same_clip_rows(folders, ~self._known)
         self._identities = faces.identities
         self._crops = np.empty((len(faces.names), size, size, 3), np.uint8)
         self._points = np.empty((len(faces.names), POINTS, 2), np.float32)
         for row, name in enumerate(faces.names):
             points = faces.points[row].astype(np.float64)
-            where = align.ffhq(points, size)
-            self._crops[row] = crop(read(folder / name), where)
-            self._points[row] = (
-                points[:, :2] @ where.crop_from_frame[:2, :2].T + where.crop_from_frame[:2, 2]
-            )
-        straight = np.stack([shares(points, size) for points in self._points])
-        self.middle: Array32 = straight.mean(0)
-        self.spread = float((straight - self.middle).std())
-        self._chances = self._weights()
+            placement = align.ffhq(points, size)
+            self._crops[row] = crop(read_image(folder / name), placement)
+            matrix = placement.crop_from_frame
+            self._points[row] = points[:, :2] @ matrix[:2, :2].T + matrix[:2, 2]
+        landmarks = np.stack([normalize_landmarks(points, size) for points in self._points])
+        self.middle: Array32 = landmarks.mean(0)
+        self.spread = float((landmarks - self.middle).std())
+        self._probabilities = self._weights()
         self.fingerprint = hashlib.sha256(
             "\n".join(faces.names).encode() + self._points.tobytes()
         ).hexdigest()[:16]
@@ -196,55 +219,57 @@ class DvaFaces:
         return len(self._crops)
 
     def _weights(self) -> npt.NDArray[np.float64]:
-        """How often each picture comes."""
+        """Return the sampling probability of each image."""
         rare = self._labels[:, [CELEBA.index(name) for name in RARE]].any(1)
-        weights = np.where(self._known, 1.0 + OFTENER * rare, 0.0)
+        weights = np.where(self._known, 1.0 + RARE_WEIGHT * rare, 0.0)
         weights /= weights.sum()
         if not self._known.all():
-            weights = (1 - FRAMES) * weights + FRAMES * ~self._known / (~self._known).sum()
+            weights = (1 - CLIP_SHARE) * weights + CLIP_SHARE * ~self._known / (~self._known).sum()
         return weights
 
     def batch(self, step: int) -> Batch:
-        """The batch of an update."""
-        draw = np.random.default_rng([self._options.seed, step, 5])
-        return self._items(
-            draw.choice(len(self), self._batch, p=self._chances), draw, self._options.flip
-        )
+        """Return the batch of an update."""
+        rng = np.random.default_rng([self._options.seed, step, 5])
+        rows = rng.choice(len(self), self._batch, p=self._probabilities)
+        return self._items(rows, rng, self._options.flip)
 
-    def fixed(self) -> Batch:
-        """The same few items every time, for sample pictures."""
-        draw = np.random.default_rng([self._options.seed, FIXED])
-        return self._items(np.linspace(0, len(self) - 1, 16).astype(int), draw, False)
+    def sample_batch(self) -> Batch:
+        """Return the fixed items of the sample sheets."""
+        rng = np.random.default_rng([self._options.seed, SAMPLE_STEP])
+        return self._items(np.linspace(0, len(self) - 1, 16).astype(int), rng, False)
 
     def close(self) -> None:
-        """There is nothing to close: all is in memory."""
+        """Do nothing: all images are in memory."""
 
-    def _items(self, rows: npt.NDArray[Any], draw: np.random.Generator, flip: bool) -> Batch:
+    def _items(self, rows: npt.NDArray[Any], rng: np.random.Generator, flip: bool) -> Batch:
         size, jitter = self._size, self._options.jitter
-        target, seen = np.empty((2, len(rows), size, size, 3), np.uint8)
+        target, reference = np.empty((2, len(rows), size, size, 3), np.uint8)
         mask = np.empty((len(rows), size, size), np.uint8)
         landmarks = np.empty((len(rows), 136), np.float32)
-        gains = np.exp(draw.normal(0, jitter, (len(rows), 1, 1, 1))) * np.exp(
-            draw.normal(0, jitter / 4, (len(rows), 3, 1, 1))
+        gains = np.exp(rng.normal(0, jitter, (len(rows), 1, 1, 1))) * np.exp(
+            rng.normal(0, jitter / 4, (len(rows), 3, 1, 1))
         )
-        lifts = draw.normal(0, jitter / 2, (len(rows), 1, 1, 1))
-        for place, row in enumerate(rows):
-            mirrored = flip and bool(draw.random() < 0.5)
-            other = draw.choice(self._mates[row])
-            matrix = moved(draw, size, 0.02, 0.02, 1.0, mirrored)
-            target[place] = warped(self._crops[row], matrix)
-            seen[place] = warped(self._crops[other], moved(draw, size, 0.05, 0.05, 2.5, mirrored))
+        offsets = rng.normal(0, jitter / 2, (len(rows), 1, 1, 1))
+        for index, row in enumerate(rows):
+            mirrored = flip and bool(rng.random() < 0.5)
+            other = rng.choice(self._references[row])
+            matrix = random_similarity(rng, size, 0.02, 0.02, 1.0, mirrored)
+            target[index] = warp_image(self._crops[row], matrix)
+            other_matrix = random_similarity(rng, size, 0.05, 0.05, 2.5, mirrored)
+            reference[index] = warp_image(self._crops[other], other_matrix)
             points = self._points[row] @ matrix[:, :2].T + matrix[:, 2]
             points = points[PAIRS] if mirrored else points
-            landmarks[place] = shares(points, size)
-            mask[place] = oval(points, size)
+            landmarks[index] = normalize_landmarks(points, size)
+            mask[index] = face_oval_mask(points, size)
         pair = []
-        for pixels in (target, seen):
+        for pixels in (target, reference):
             planes = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
-            pair.append(torch.from_numpy(np.clip(planes * gains + lifts, -1, 1).astype(np.float32)))
+            pair.append(
+                torch.from_numpy(np.clip(planes * gains + offsets, -1, 1).astype(np.float32))
+            )
         return {
             "target": pair[0],
-            "seen": pair[1],
+            "reference": pair[1],
             "landmarks": torch.from_numpy(landmarks),
             "identity": torch.from_numpy(self._identities[rows].astype(np.float32)),
             "labels": torch.from_numpy(self._labels[rows]).float(),
@@ -253,8 +278,15 @@ class DvaFaces:
         }
 
 
-def mates(folders: Sequence[str], frames: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
-    """For each picture those that show the same face as a clip goes on: frames of one folder; a picture that is no frame has itself."""
+def same_clip_rows(
+    folders: Sequence[str], frames: npt.NDArray[np.bool_]
+) -> list[npt.NDArray[np.int64]]:
+    """Return for each image the rows of its clip; for an image that is not a frame its own row.
+
+    Args:
+        folders: Folder of each image.
+        frames: True for frames of clips.
+    """
     clips: dict[str, list[int]] = {}
     for row in np.flatnonzero(frames):
         clips.setdefault(folders[int(row)], []).append(int(row))
@@ -264,46 +296,59 @@ def mates(folders: Sequence[str], frames: npt.NDArray[np.bool_]) -> list[npt.NDA
     ]
 
 
-def astronaut_faces(folder: Path) -> None:
-    """For a trial: the photograph that a dependency carries, in colours and mirrored, with made-up labels; and frames of a clip of it."""
+def write_synthetic_faces(folder: Path) -> None:
+    """Write synthetic training data: recoloured photographs with random labels, and a clip."""
     for name in ("images", "clips/one"):
         (folder / name).mkdir(parents=True)
     rows, people = [], []
     for frame in astronaut_clip(9, 128):
-        picture = frame.pixels[..., (2, 1, 0)]
+        image = frame.pixels[..., (2, 1, 0)]
         if frame.index >= 6:
             path = folder / "clips" / "one" / f"{frame.index}.jpg"
         else:
-            picture = picture[:, ::-1, (1, 2, 0)] if frame.index % 2 else picture
+            image = image[:, ::-1, (1, 2, 0)] if frame.index % 2 else image
             path = folder / "images" / f"{frame.index}.jpg"
             labels = np.random.default_rng([7, frame.index]).random(len(CELEBA)) < 0.3
             rows.append(f"{path.name} " + " ".join("1" if yes else "-1" for yes in labels))
             people.append(f"{path.name} {frame.index}")
-        path.write_bytes(cv2.imencode(".jpg", np.ascontiguousarray(picture))[1].tobytes())
+        path.write_bytes(cv2.imencode(".jpg", np.ascontiguousarray(image))[1].tobytes())
     head = f"{len(rows)}\n{' '.join(CELEBA)}\n"
     (folder / "attributes.txt").write_text(head + "\n".join(rows) + "\n", "utf-8")
     (folder / "identities.txt").write_text("\n".join(people) + "\n", "utf-8")
 
 
-def moved(
-    draw: np.random.Generator, size: int, turn: float, grow: float, shift: float, mirrored: bool
+def random_similarity(
+    rng: np.random.Generator,
+    size: int,
+    angle_std: float,
+    scale_std: float,
+    shift_std: float,
+    mirrored: bool,
 ) -> npt.NDArray[np.float64]:
-    """(2, 3) what turns, scales, shifts (pixels of 96) and mirrors a square a little."""
-    angle, scale = draw.normal(0, turn), np.exp(draw.normal(0, grow))
+    """Draw a (2, 3) matrix that rotates, scales, shifts and optionally mirrors a square image.
+
+    Args:
+        rng: Source of the random numbers.
+        size: Side of the image in pixels.
+        angle_std: Radians.
+        scale_std: Of the logarithm of the scale.
+        shift_std: Pixels of an image of 96.
+        mirrored: Mirror the image.
+    """
+    angle, scale = rng.normal(0, angle_std), np.exp(rng.normal(0, scale_std))
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if mirrored:
         matrix[:, 0] *= -1
-    middle = np.full(2, (size - 1) / 2)
-    return np.column_stack(
-        [matrix, middle - matrix @ middle + draw.normal(0, shift * size / 96, 2)]
-    )
+    centre = np.full(2, (size - 1) / 2)
+    shift = rng.normal(0, shift_std * size / 96, 2)
+    return np.column_stack([matrix, centre - matrix @ centre + shift])
 
 
-def warped(picture: Image, matrix: npt.NDArray[np.float64]) -> Image:
-    """The picture moved, its border repeated."""
-    side = picture.shape[0]
+def warp_image(image: Image, matrix: npt.NDArray[np.float64]) -> Image:
+    """Warp an image with its border replicated."""
+    side = image.shape[0]
     return np.asarray(
         cv2.warpAffine(
-            picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     )

@@ -1,6 +1,7 @@
-"""Training of dva-s: looker, painter and the diffusion of what the painting leaves, together.
+"""Training of dva-s: appearance encoder, painter and the diffusion of the residual, jointly.
 
-Source: Kim et al. 2023, sec. 3.2 (L_simple, and L_reg within the face mask); the looker learns by them as DiffAE's semantic encoder does.
+Source: Kim et al. 2023, sec. 3.2 (L_simple, and L_reg within the face mask). The appearance encoder
+(looker) learns from both, as DiffAE's semantic encoder does.
 """
 
 from __future__ import annotations
@@ -18,136 +19,161 @@ from thcli.core.events import Listener
 from thcli.core.options import LabelledTrainOptions, TrainOptions
 from thcli.diffusion import process
 from thcli.editors.dva import sampling, small
-from thcli.editors.dva.small_network import SmallDva, unit
-from thcli.evaluate.datasets.labelled_images import digits_of
-from thcli.train.core.task import Batch, Phase, Published, Terms, TrainingTask, rising_cosine
-from thcli.train.dva.faces import DvaFaces, astronaut_faces
+from thcli.editors.dva.small_network import SmallDva, normalize_rows
+from thcli.evaluate.datasets.labelled_images import parse_digits
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingTask,
+    cosine_with_warmup,
+)
+from thcli.train.dva.faces import DvaFaces, write_synthetic_faces
 from thcli.weights.tensors import load_tensors
 
 PAINT, EDGES, LABELS, REGULAR = 4.0, 4.0, 0.15, 1.0  # weights of the terms beside L_simple
-FACE = 2.0  # how much more the painting's error counts within the face
-DIFFUSED = 0.25  # part of a batch that is noised, twice each
-NOISY = 1.5  # most steps of training are noisy ones: there the face alone says what to paint (1: all alike, as published)
-HIDDEN = (
-    0.5,
-    0.15,
-)  # how often identity-s, by which pictures could be told apart one by one, and the landmarks are hidden
-WARM = 200  # updates in which the rate rises
-LAST = 0.03  # of the rate, at the end
+FACE_WEIGHT = 2.0  # extra weight of the painting's error within the face
+DIFFUSED = 0.25  # fraction of a batch that is noised, twice each
+# Exponent of the time step distribution; 1 is uniform, as published. Noisy steps are more frequent,
+# because only the face conditions the output there.
+NOISY_EXPONENT = 1.5
+# Dropout of the identity-s vector and of the landmarks. Images could be memorised by the vector.
+DROPOUT = (0.5, 0.15)
+WARMUP = 200  # updates
+FINAL_RATE = 0.03  # fraction of the learning rate at the end
 
 
 class DvaTask(TrainingTask):
-    """Takes faces apart into who they are, how they move and noise."""
+    """Training of the decomposition of faces into identity, motion and noise."""
 
     name = "dva"
     entry = "dva-s"
     exported = ("net",)
     sizes = (small.SHAPE.size, 48)
 
-    def __init__(self, options: TrainOptions, own: LabelledTrainOptions, on: Listener) -> None:
-        super().__init__(options, own, on)
-        self.own = own
-        self.published = Published(6, 1, 32, 5e-4)
-        s = replace(small.SHAPE, size=options.size)
+    def __init__(
+        self, options: TrainOptions, model_options: LabelledTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.model_options = model_options
+        self.hyperparameters = Hyperparameters(6, 1, 32, 5e-4)
+        shape = replace(small.SHAPE, size=options.size)
         if options.narrow > 1:
-            s = replace(
-                s, width=8, head=8, embedding=32, look=32, seen=(8, 8, 8, 8), painted=(8, 8, 8, 8)
+            shape = replace(
+                shape,
+                width=8,
+                head=8,
+                embedding=32,
+                appearance=32,
+                encoder_widths=(8, 8, 8, 8),
+                decoder_widths=(8, 8, 8, 8),
             )
-        self.net = SmallDva(s)
+        self.net = SmallDva(shape)
         self.networks = {"net": self.net}
         self.phases = (Phase("all", ("net",)),)
         self.table = sampling.schedule(sampling.STEPS)
 
     @classmethod
-    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
-        """Faces with made-up labels, and frames of a clip."""
-        astronaut_faces(folder)
+    def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Write synthetic faces with random labels, and frames of a clip."""
+        write_synthetic_faces(folder)
 
-    def data(self, folder: Path, batch: int, on: Listener) -> DvaFaces:
-        """Raises MediaError for a folder that is no such set."""
+    def load_data(self, folder: Path, batch: int, on: Listener) -> DvaFaces:
+        """Open the dataset and set the landmark statistics of the network.
+
+        Raises:
+            MediaError: The folder is not such a dataset.
+        """
         data = DvaFaces(
-            folder, digits_of(self.own.persons), self.options.size, batch, self.options, on
+            folder,
+            parse_digits(self.model_options.persons),
+            self.options.size,
+            batch,
+            self.options,
+            on,
         )
         self.net.facer.middle.copy_(torch.from_numpy(data.middle))
         self.net.facer.spread.fill_(data.spread)
         return data
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         net, target, mask = self.net, batch["target"], batch["mask"]
-        look = net.looker(batch["seen"]).float()
-        held = [
+        appearance = net.looker(batch["reference"]).float()
+        kept = [
             (torch.rand(len(target), 1, generator=noise) >= share).float().to(target.device)
-            for share in HIDDEN
+            for share in DROPOUT
         ]
-        face = net.facer(torch.cat([batch["identity"], look], 1), batch["landmarks"], held)
+        identity = torch.cat([batch["identity"], appearance], 1)
+        face = net.facer(identity, batch["landmarks"], kept)
         painting = net.painter(face).float()
-        weight = (1 + FACE * mask) / (1 + FACE * mask.mean())
-        told = F.binary_cross_entropy_with_logits(
-            net.labels(unit(look)).float(), batch["labels"], reduction="none"
-        ).mean(1)
+        weight = (1 + FACE_WEIGHT * mask) / (1 + FACE_WEIGHT * mask.mean())
+        logits = net.labels(normalize_rows(appearance)).float()
+        label_loss = F.binary_cross_entropy_with_logits(logits, batch["labels"], reduction="none")
+        known = batch["known"]
         terms = {
             "paint": PAINT * (weight * (painting - target).abs()).mean(),
-            "edges": EDGES * edges(painting - target, weight),
-            "labels": LABELS * (told * batch["known"]).sum() / batch["known"].sum().clamp(min=1),
+            "edges": EDGES * gradient_loss(painting - target, weight),
+            "labels": LABELS * (label_loss.mean(1) * known).sum() / known.sum().clamp(min=1),
         }
         return terms | self._diffusion(target, painting, face, mask, noise)
 
     def _diffusion(
         self, target: Tensor, painting: Tensor, face: Tensor, mask: Tensor, noise: torch.Generator
-    ) -> Terms:
-        """L_simple and L_reg of a part of the batch; the painting does not learn by them."""
+    ) -> LossTerms:
+        """Return L_simple and L_reg of a part of the batch; no gradient reaches the painter."""
         count = max(1, round(len(target) * DIFFUSED))
         painting, face, mask = painting[:count].detach(), face[:count], mask[:count]
-        clean = small.remainder_of(target[:count], painting)
-        late = torch.rand(count, generator=noise) ** (1 / NOISY)
-        index = (
-            (late * len(self.table))
-            .long()
-            .clamp(max=len(self.table) - 1)
-            .to(clean.device)
-            .repeat(2)
-        )
+        clean = small.compute_residual(target[:count], painting)
+        time = torch.rand(count, generator=noise) ** (1 / NOISY_EXPONENT)
+        index = (time * len(self.table)).long().clamp(max=len(self.table) - 1)
+        index = index.to(clean.device).repeat(2)
         fresh = torch.randn((2 * count, *clean.shape[1:]), generator=noise).to(clean.device)
         both = clean.repeat(2, 1, 1, 1)
         noised = process.diffuse(self.table, both, index, fresh)
         out = self.net.remainder(
             noised, index, face.repeat(2, 1), painting.repeat(2, 1, 1, 1)
         ).float()
-        simple = (out - process.target(self.table, both, index, fresh, small.PREDICTS)).abs().mean()
-        first, second = process.to_x0(self.table, noised, index, out, small.PREDICTS).chunk(2)
+        simple = (
+            (out - process.training_target(self.table, both, index, fresh, small.PREDICTS))
+            .abs()
+            .mean()
+        )
+        first, second = process.predict_x0(self.table, noised, index, out, small.PREDICTS).chunk(2)
         return {"simple": simple, "regular": REGULAR * (mask * (first - second)).abs().mean()}
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
-        """What is painted, of the fixed items, and of each one's looks with the next one's landmarks."""
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
+        """Paint the sample batch, and each item's appearance with the next item's landmarks."""
         net = self.net
         identity = torch.cat([batch["identity"], net.looker(batch["target"])], 1)
-        told = {"own": batch["landmarks"], "next one's landmarks": batch["landmarks"].roll(-1, 0)}
+        landmarks = batch["landmarks"]
+        inputs = {"own landmarks": landmarks, "next item's landmarks": landmarks.roll(-1, 0)}
         rows = {"truth": batch["target"]} | {
-            name: net.painter(net.facer(identity, points)) for name, points in told.items()
+            name: net.painter(net.facer(identity, points)) for name, points in inputs.items()
         }
         return {name: (value + 1) / 2 for name, value in rows.items()}
 
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The network's own keys, in half precision."""
+    def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the network's keys in half precision."""
         return {key: value.half() for key, value in states["net"].items()}
 
-    def publish(self, path: Path) -> Path:
-        """The file that is bundled: the same under its entry's name."""
-        return self.named_entry(path, load_tensors(path))
+    def write_importable(self, path: Path) -> Path:
+        """Write the bundled file: the same under its entry's name."""
+        return self.write_bundled(path, load_tensors(path))
 
     def optimiser(
         self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
     ) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
 
-    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Rises at first, then falls along a cosine."""
-        return rising_cosine(lr, step, steps, WARM, LAST)
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return a cosine learning rate with warm-up."""
+        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
-def edges(error: Tensor, weight: Tensor) -> Tensor:
-    """The mean absolute slope of an error (B, 3, S, S), to the right and downwards."""
+def gradient_loss(error: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean absolute image gradient of an error (B, 3, S, S), along x and y."""
     right, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     return (weight[..., 1:] * right.abs()).mean() + (weight[..., 1:, :] * down.abs()).mean()

@@ -1,0 +1,1 @@
+"""Training of fadm-s, the small refiner."""

@@ -1,4 +1,4 @@
-"""What fadm-s learns from: pairs of a coarse frame and the true one, cut out once into a folder, and batches of them by memory map."""
+"""Training pairs of fadm-s: a coarse and a true frame, rendered once and read by memory map."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,34 +17,35 @@ from torch import Tensor
 
 from thcli.core.errors import MediaError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.options import FadmTrainOptions, RunOptions, TemplateOptions, TrainOptions
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.evaluate.datasets import talking_clips
 from thcli.faces.crops.crop import corners, crop
-from thcli.media.failures import unwritable
-from thcli.pipeline.observe.crop_track import place_of
-from thcli.refiners.fadm.attributes import numbers_of
-from thcli.train.fadm.augment import Item, augmented, flipped, plain
-from thcli.train.fadm.pairs import Maker, Pair
+from thcli.media.failures import to_output_error
+from thcli.pipeline.observe.crop_templates import crop_placement
+from thcli.refiners.fadm.attributes import mesh_attributes
+from thcli.train.fadm.augment import StoredPair, augment_pair, mirror_pair, prepare_pair
+from thcli.train.fadm.pairs import PairRenderer
 
 Batch = Mapping[str, Tensor]
 Clips = Sequence[tuple[Path, str]]
-LAYOUT = 3  # of the folder: another number cuts anew
-_AT_ONCE = 64  # pairs that are read together
-MARGIN = 1 / 16  # of the side, on each side, that the pictures may be moved by
-OF_PAIRS = ("truth", "coarse", "still")
-HOW = "Give a folder of talking clips; an index.csv (file, speaker) says who is who."
+LAYOUT = 3  # version of the folder; a change renders the pairs again
+_READ_BATCH = 64  # pairs read at a time
+MARGIN = 1 / 16  # of the side, on each side, for random shifts
+PER_PAIR = ("truth", "coarse", "still")  # images stored per pair; "source" is stored per source
+HINT = "Give a folder of talking clips; an index.csv (file, speaker) names the speakers."
 
 
 @dataclass(frozen=True)
-class Cut:
-    """All pairs. truth, coarse, still: (N, S, S, 3) uint8 and source: (M, S, S, 3) on disk.  of: (N,) which source each pair has.
+class PairArrays:
+    """All pairs, named as in the folder's files.
 
-    still: the source's picture where the truth's crop lies; source: where its own face does.
-
-    inside: (N, 4) the truth's frame x0, y0, x1, y1 in pixels of its crop: what lies beyond was never filmed.  attributes: (N, A) of the true
-    frame and source_attributes: (M, A).  clip: (N,) number of the clip.
+    truth, coarse, still: (N, S, S, 3) uint8 on disk; still is the source image in the truth's crop.
+    source: (M, S, S, 3) uint8 on disk, the source image in its own face's crop. of: (N,) source of
+    each pair. inside: (N, 4) bounds x0, y0, x1, y1 of the true frame in pixels of its crop; pixels
+    beyond are extrapolated. attributes: (N, A) of the true frame. source_attributes: (M, A).
+    clip: (N,) number of the clip.
     """
 
     truth: npt.NDArray[np.uint8]
@@ -58,203 +59,201 @@ class Cut:
     clip: npt.NDArray[np.int64]
 
 
-class Drawn(Protocol):
-    """What draws pairs of a clip (`fadm_pairs.Maker`)."""
+def load_pairs(
+    folder: Path, size: int, model_options: FadmTrainOptions, seed: int, on: Listener = silent
+) -> PairArrays:
+    """Return the pairs of a folder of clips, from disk or rendered now.
 
-    def pairs(
-        self,
-        clip: Path,
-        motions: Path | None,
-        sources: int,
-        drivers: int,
-        draw: np.random.Generator,
-    ) -> list[Pair]: ...
-
-
-def cut(folder: Path, size: int, own: FadmTrainOptions, seed: int, on: Listener = silent) -> Cut:
-    """The pairs of a folder of clips, from an earlier run or drawn now. Raises MediaError, OutputError, WeightsError for the engine's networks."""
-    clips = thinned(
-        talking_clips.chosen(talking_clips.find(folder), own.only, own.held_out), own.clips
-    )
-    where = (Path(own.pairs) if own.pairs else folder) / f".fadm-{size}"
+    Raises:
+        MediaError: No clip can be used.
+        OutputError: The folder cannot be written.
+        WeightsError: Weights of the engine's networks are missing.
+    """
+    found = talking_clips.find_clips(folder)
+    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
+    clips = subsample_clips(found, model_options.clips)
+    pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / f".fadm-{size}"
     facts = {
         "layout": LAYOUT,
-        "data": talking_clips.fingerprint(clips),
-        "sources": own.sources,
-        "drivers": own.drivers,
+        "data": talking_clips.clips_fingerprint(clips),
+        "sources": model_options.sources,
+        "drivers": model_options.drivers,
         "seed": seed,
     }
-    note = where / "facts.json"
+    note = pair_folder / "facts.json"
     if not note.is_file() or json.loads(note.read_text("utf-8")) != facts:
-        _cut(clips, where, size, own, seed, on)
+        _write_pairs(clips, pair_folder, size, model_options, seed, on)
         note.write_text(json.dumps(facts), "utf-8")
-    with np.load(where / "rows.npz") as rows:
+    with np.load(pair_folder / "rows.npz") as rows:
         table = {name: rows[name] for name in rows.files}
-    pictures = {
-        name: np.load(where / f"{name}.npy", mmap_mode="r") for name in (*OF_PAIRS, "source")
+    images = {
+        name: np.load(pair_folder / f"{name}.npy", mmap_mode="r") for name in (*PER_PAIR, "source")
     }
-    return Cut(**pictures, **table)
+    return PairArrays(**images, **table)
 
 
-def thinned(clips: Clips, most: int) -> Clips:
-    """At most so many clips of each speaker, evenly chosen, in the order that they have."""
-    kept: set[Path] = set()
-    for who in {speaker for _, speaker in clips}:
-        theirs = [path for path, speaker in clips if speaker == who]
-        kept |= {
-            theirs[i]
-            for i in np.unique(np.linspace(0, len(theirs) - 1, min(most, len(theirs))).astype(int))
-        }
-    return [(path, who) for path, who in clips if path in kept]
+def subsample_clips(clips: Clips, limit: int) -> Clips:
+    """Return at most `limit` clips of each speaker, evenly spaced, in the given order."""
+    by_speaker: dict[str, list[Path]] = {}
+    for path, speaker in clips:
+        by_speaker.setdefault(speaker, []).append(path)
+    selected: set[Path] = set()
+    for paths in by_speaker.values():
+        indices = np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int)
+        selected |= {paths[i] for i in indices}
+    return [(path, speaker) for path, speaker in clips if path in selected]
 
 
-def _cut(
-    clips: Clips, where: Path, size: int, own: FadmTrainOptions, seed: int, on: Listener
+def _write_pairs(
+    clips: Clips, folder: Path, size: int, model_options: FadmTrainOptions, seed: int, on: Listener
 ) -> None:
-    side = padded(size)
-    most = len(clips) * own.sources
-    shapes = dict.fromkeys(OF_PAIRS, most * own.drivers) | {"source": most}
-    maker = Maker(RunOptions(device="cpu"))
+    side = padded_size(size)
+    limit = len(clips) * model_options.sources
+    counts = dict.fromkeys(PER_PAIR, limit * model_options.drivers) | {"source": limit}
+    renderer = PairRenderer(RunOptions(device="cpu"))
+    motions = Path(model_options.motions) if model_options.motions else None
     try:
-        shutil.rmtree(where, ignore_errors=True)
-        where.mkdir(parents=True)
-        maps = {
-            n: open_memmap(where / f"{n}.npy", "w+", np.uint8, (count, side, side, 3))
-            for n, count in shapes.items()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        arrays = {
+            name: open_memmap(folder / f"{name}.npy", "w+", np.uint8, (count, side, side, 3))
+            for name, count in counts.items()
         }
     except OSError as exc:
-        raise unwritable(where, exc) from exc
+        raise to_output_error(folder, exc) from exc
     on(Started("draw", len(clips), "clips"))
     rows: list[dict[str, Any]] = []
     sources: list[Array32] = []
     for number, (path, _) in enumerate(clips):
-        draw = np.random.default_rng([seed, number])
+        rng = np.random.default_rng([seed, number])
         try:
-            found = maker.pairs(
-                path, Path(own.motions) if own.motions else None, own.sources, own.drivers, draw
+            pairs = renderer.render_pairs(
+                path, motions, model_options.sources, model_options.drivers, rng
             )
         except ThcliError as exc:
             on(Warned(f"{path.name} is left out. {exc.message}"))
             continue
-        last = -1
-        for pair in found:
-            if pair.source_frame != last:
-                last = pair.source_frame
-                maps["source"][len(sources)] = crop(pair.source, where_of(pair.source_mesh, size))
-                sources.append(numbers_of(pair.source_mesh))
-            at = where_of(pair.mesh, size)
-            for name, picture in zip(OF_PAIRS, (pair.truth, pair.coarse, pair.source), strict=True):
-                maps[name][len(rows)] = crop(picture, at)
+        previous = -1
+        for pair in pairs:
+            if pair.source_frame != previous:
+                previous = pair.source_frame
+                placement = refiner_crop(pair.source_mesh, size)
+                arrays["source"][len(sources)] = crop(pair.source, placement)
+                sources.append(mesh_attributes(pair.source_mesh))
+            placement = refiner_crop(pair.mesh, size)
+            for name, image in zip(PER_PAIR, (pair.truth, pair.coarse, pair.source), strict=True):
+                arrays[name][len(rows)] = crop(image, placement)
             rows.append(
                 {
                     "of": len(sources) - 1,
-                    "inside": filmed(pair.truth, at),
-                    "attributes": numbers_of(pair.mesh),
+                    "inside": frame_bounds(pair.truth, placement),
+                    "attributes": mesh_attributes(pair.mesh),
                     "clip": number,
                 }
             )
         on(Step("draw", number + 1))
-    for pictures in maps.values():
-        pictures.flush()
+    for array in arrays.values():
+        array.flush()
     if not rows:
-        shutil.rmtree(where, ignore_errors=True)
-        raise MediaError("None of the clips can be used.", HOW)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise MediaError("None of the clips can be used.", HINT)
     table: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    np.savez(where / "rows.npz", source_attributes=np.array(sources), **table)
+    np.savez(folder / "rows.npz", source_attributes=np.array(sources), **table)
     on(Finished("draw", len(rows), 0.0))
 
 
-def padded(size: int) -> int:
-    """The side of what is kept for pictures of `size` pixels."""
+def padded_size(size: int) -> int:
+    """Return the side of the stored crops for images of `size` pixels."""
     return size + 2 * round(size * MARGIN)
 
 
-def where_of(mesh: Array, size: int) -> Crop:
-    """The refiner's square around a face, with a margin."""
+def refiner_crop(mesh: Array, size: int) -> Crop:
+    """Return the refiner's crop placement of a face, with a margin."""
     points = mesh.astype(np.float32)
-    inner = place_of(
-        Face(box_of(points), 1.0, mesh=points), TemplateOptions(template="square", size=size)
+    inner = crop_placement(
+        Face(bounding_box(points), 1.0, mesh=points), TemplateOptions(template="square", size=size)
     )
     matrix = inner.crop_from_frame.copy()
     matrix[:2, 2] += round(size * MARGIN)
-    return Crop(matrix, (padded(size), padded(size)))
+    return Crop(matrix, (padded_size(size), padded_size(size)))
 
 
-def filmed(picture: Image, where: Crop) -> Array32:
-    """(4,) x0, y0, x1, y1 of the picture's outline in an upright crop's pixels."""
-    height, width = picture.shape[:2]
-    outline = corners(
-        Crop(np.asarray(np.linalg.inv(where.crop_from_frame), np.float64), (width, height))
-    )
+def frame_bounds(image: Image, placement: Crop) -> Array32:
+    """Return the image's bounds x0, y0, x1, y1 (4,) in the pixels of an upright crop."""
+    height, width = image.shape[:2]
+    frame_from_crop = np.asarray(np.linalg.inv(placement.crop_from_frame), np.float64)
+    outline = corners(Crop(frame_from_crop, (width, height)))
     return np.concatenate([outline.min(0), outline.max(0)]).astype(np.float32)
 
 
 class CoarsePairs:
-    """Batches: coarse, truth, source (B, 3, S, S) in 0..1; inside (B, 1, S, S), 1 where the truth was filmed; attributes (B, A), source minus driving.
+    """Batches of coarse and true frames with their source.
 
-    motion, off: (B, 2, S, S) pixels, where the coarse frame's content is in the source, and the truth's in the coarse frame.  untouched: (B,)
-    1 where the coarse frame is the true one.
+    coarse, truth, source: (B, 3, S, S) in [0, 1]. inside: (B, 1, S, S), 1 within the true frame.
+    attributes: (B, A) source minus driving. source_flow: (B, 2, S, S) optical flow from the coarse
+    frame to the source, pixels. residual_flow: (B, 2, S, S) optical flow from the true to the
+    coarse frame, pixels. untouched: (B,) 1 where the coarse frame is the true one.
     """
 
     def __init__(
         self,
         folder: Path,
         options: TrainOptions,
-        own: FadmTrainOptions,
+        model_options: FadmTrainOptions,
         batch: int,
         on: Listener = silent,
     ) -> None:
-        self.cut = cut(folder, options.size, own, options.seed, on)
-        self._options, self._own, self._batch = options, own, batch
-        self._print = f"{talking_clips.fingerprint(talking_clips.find(folder))}-{len(self.cut.of)}"
+        self.pairs = load_pairs(folder, options.size, model_options, options.seed, on)
+        self._options, self._model_options, self._batch = options, model_options, batch
+        clips = talking_clips.clips_fingerprint(talking_clips.find_clips(folder))
+        self._fingerprint = f"{clips}-{len(self.pairs.of)}"
 
     def __len__(self) -> int:
-        return len(self.cut.of)
+        return len(self.pairs.of)
 
     @property
     def fingerprint(self) -> str:
-        return self._print
+        return self._fingerprint
 
     def close(self) -> None:
-        """The memory maps go with their last array."""
+        """Do nothing: the memory maps are closed with their last array."""
 
     def batch(self, step: int) -> Batch:
-        draw = np.random.default_rng([self._options.seed, step, 11])
-        items = [self._item(int(i), draw) for i in draw.integers(len(self), size=self._batch)]
-        return stacked(items)
+        rng = np.random.default_rng([self._options.seed, step, 11])
+        items = [self._item(int(i), rng) for i in rng.integers(len(self), size=self._batch)]
+        return stack_batch(items)
 
-    def fixed(self, most: int = 6) -> Batch:
-        """Pairs of clips that lie far from each other, as they are."""
+    def sample_batch(self, most: int = 6) -> Batch:
+        """Return the fixed items of the sample sheets, spread over the clips."""
         chosen = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
-        return stacked([self._item(int(i), None) for i in chosen])
+        return stack_batch([self._item(int(i), None) for i in chosen])
 
-    def motions(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Of all pairs as they are, and mirrored: motion, off (B, 2, S, S) and attributes (B, A)."""
-        for first in range(0, len(self), _AT_ONCE):
-            rows = [self._item(i, None) for i in range(first, min(first + _AT_ONCE, len(self)))]
-            for part in (rows, [flipped(row) for row in rows]):
-                found = stacked(part)
-                yield found["motion"], found["off"], found["attributes"]
+    def flows(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield source flow, residual flow and attributes of all pairs and their mirror images."""
+        for first in range(0, len(self), _READ_BATCH):
+            last = min(first + _READ_BATCH, len(self))
+            items = [self._item(i, None) for i in range(first, last)]
+            for part in (items, [mirror_pair(item) for item in items]):
+                batch = stack_batch(part)
+                yield batch["source_flow"], batch["residual_flow"], batch["attributes"]
 
-    def _item(self, index: int, draw: np.random.Generator | None) -> dict[str, Array32]:
-        kept = self.cut
-        of = int(kept.of[index])
-        item = Item(
-            kept.coarse[index],
-            kept.truth[index],
-            kept.still[index],
-            kept.source[of],
-            kept.inside[index],
-            kept.source_attributes[of] - kept.attributes[index],
+    def _item(self, index: int, rng: np.random.Generator | None) -> dict[str, Array32]:
+        pairs = self.pairs
+        source = int(pairs.of[index])
+        item = StoredPair(
+            pairs.coarse[index],
+            pairs.truth[index],
+            pairs.still[index],
+            pairs.source[source],
+            pairs.inside[index],
+            pairs.source_attributes[source] - pairs.attributes[index],
         )
         size = self._options.size
-        return (
-            plain(item, size)
-            if draw is None
-            else augmented(item, size, self._options, self._own, draw)
-        )
+        if rng is None:
+            return prepare_pair(item, size)
+        return augment_pair(item, size, self._options, self._model_options, rng)
 
 
-def stacked(items: Sequence[Mapping[str, Array32]]) -> Batch:
-    """Items as one batch."""
+def stack_batch(items: Sequence[Mapping[str, Array32]]) -> Batch:
+    """Stack items to a batch."""
     return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}

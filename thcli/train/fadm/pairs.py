@@ -1,4 +1,7 @@
-"""Pairs that a refiner learns from: a clip's frame as the mesh engine draws it from another frame of the clip, and the frame itself."""
+"""Training pairs of the refiner: a true frame, and the mesh engine's rendering of it.
+
+The rendering starts from another frame of the same clip.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,23 @@ from thcli.core.options import FaceOptions, MotionOptions, RunOptions
 from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.evaluate.datasets import talking_clips
-from thcli.motion.retarget import Retargeted, driver_meshes
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.retarget import RetargetedMotion
+from thcli.pipeline.observe.face_finder import FaceFinder
 
 Indices = npt.NDArray[np.int64]
-LEAST = 12  # frames of a usable clip
-LONGEST = 400  # frames that are looked at
+MIN_FRAMES = 12  # of a usable clip
+MAX_FRAMES = 400  # read from a clip
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """source, coarse, truth: (H, W, 3) uint8.  source_mesh, mesh: (468, 3) of the source's face and of the true frame's, pixels.
+class CoarsePair:
+    """A rendered pair.
 
-    source_frame, frame: their numbers.  drivers_mouth: whether the driver's mouth is shown, or a made one."""
+    source, coarse, truth: (H, W, 3) uint8. source_frame, frame: frame numbers of source and truth.
+    source_mesh, mesh: (468, 3) of source and true face, pixels. drivers_mouth: the mouth is the
+    driver's, not a synthesised one.
+    """
 
     source: Image
     source_frame: int
@@ -40,71 +47,92 @@ class Pair:
     drivers_mouth: bool
 
 
-class Maker:
-    """The engine and what finds faces, loaded once."""
+class PairRenderer:
+    """The mesh engine and the tracker, loaded once."""
 
     def __init__(self, run: RunOptions) -> None:
-        """Raises WeightsError when the engine's networks are not here."""
-        self._face_finder = FaceFinder.load(FaceOptions(), run)
-        self._engines = {own: MeshEngine(run, "auto", own) for own in (True, False)}
+        """Load the engine and the tracker.
 
-    def pairs(
+        Raises:
+            WeightsError: Weights are missing.
+        """
+        self._face_finder = FaceFinder.load(FaceOptions(), run)
+        self._engines = {
+            drivers_mouth: MeshEngine(run, "auto", drivers_mouth) for drivers_mouth in (True, False)
+        }
+
+    def render_pairs(
         self,
         clip: Path,
         motions: Path | None,
         sources: int,
         drivers: int,
-        draw: np.random.Generator,
-    ) -> list[Pair]:
-        """Pairs of a clip, those of one source after the other.
+        rng: np.random.Generator,
+    ) -> list[CoarsePair]:
+        """Render the pairs of a clip, grouped by source.
 
-        motions: the folder of motion files (None: beside the clip), made where they are missing.  sources: how many frames stand as the
-        source, the first seen one among them.  drivers: frames drawn from each, spread over the clip.  Raises MediaError for a clip that
-        is short, NoFaceError when a source's face is not found, and what reading it raises.
+        Args:
+            clip: The video.
+            motions: Folder of motion files, created where they are missing; None: beside the clip.
+            sources: Number of source frames; the first tracked frame is one of them.
+            drivers: Driving frames per source, spread over the clip.
+            rng: Source of the random numbers.
+
+        Raises:
+            MediaError: The clip is too short or cannot be read.
+            NoFaceError: A source frame shows no face.
         """
-        store = talking_clips.motion_of(clip, motions)
+        store = talking_clips.load_motion(clip, motions)
         with media.read(clip) as reader:
-            frames = list(islice(reader, min(len(store), LONGEST)))
-        pictures = [to_uint8(frame.pixels) for frame in frames]
+            frames = list(islice(reader, min(len(store), MAX_FRAMES)))
+        images = [to_uint8(frame.pixels) for frame in frames]
         motion = store.window(0, len(frames))
-        seen = np.flatnonzero(motion.valid)
-        if store.kind != "mesh" or len(seen) < LEAST:
-            raise MediaError(f"{clip.name} is too short, or its face is hardly seen.")
-        meshes, out = driver_meshes(motion), list[Pair]()
-        for index in (
-            int(seen[0]),
-            *(int(i) for i in draw.choice(seen[1:], sources - 1, replace=False)),
-        ):
-            picture = pictures[index]
-            face = self._face(picture, clip)
-            encoded = self._engines[True].encode_source(picture, face)
-            # the source's own frame is the reference: the one that is found may be another, and all of the clip is then off by their distance
-            moved = Retargeted(face, store, MotionOptions(), reference=index)
-            for at in (int(i) for i in spread(seen[seen != index], drivers, draw)):
-                own = bool(draw.random() < 0.5)
-                coarse = self._engines[own].render(
-                    encoded, moved.window(at, at + 1), [frames[at]] if own else None
+        tracked = np.flatnonzero(motion.valid)
+        if store.kind != "mesh" or len(tracked) < MIN_FRAMES:
+            raise MediaError(f"{clip.name} is too short, or its face is tracked in too few frames.")
+        meshes, out = rebuild_driver_meshes(motion), list[CoarsePair]()
+        others = rng.choice(tracked[1:], sources - 1, replace=False)
+        for index in (int(tracked[0]), *(int(i) for i in others)):
+            image = images[index]
+            face = self._find_face(image, clip)
+            encoded = self._engines[True].encode_source(image, face)
+            # The source's frame is the reference. A reference found by similarity may be another
+            # frame, and all frames of the clip would be shifted by their distance.
+            retargeted = RetargetedMotion(face, store, MotionOptions(), reference=index)
+            for at in (int(i) for i in spread_frames(tracked[tracked != index], drivers, rng)):
+                drivers_mouth = bool(rng.random() < 0.5)
+                coarse = self._engines[drivers_mouth].render(
+                    encoded,
+                    retargeted.window(at, at + 1),
+                    [frames[at]] if drivers_mouth else None,
                 )[0]
                 out.append(
-                    Pair(picture, index, mesh_of(face), coarse, pictures[at], meshes[at], at, own)
+                    CoarsePair(
+                        source=image,
+                        source_frame=index,
+                        source_mesh=face_mesh(face),
+                        coarse=coarse,
+                        truth=images[at],
+                        mesh=meshes[at],
+                        frame=at,
+                        drivers_mouth=drivers_mouth,
+                    )
                 )
         return out
 
-    def _face(self, picture: Image, clip: Path) -> Face:
-        found = self._face_finder.find(picture)
+    def _find_face(self, image: Image, clip: Path) -> Face:
+        found = self._face_finder.find(image)
         if not found:
-            raise NoFaceError(
-                f"A source frame of {clip.name} shows no face.", "Leave the clip out."
-            )
-        return self._face_finder.refined(picture, max(found, key=lambda face: face.area))
+            raise NoFaceError(f"A source frame of {clip.name} shows no face.", "Remove the clip.")
+        return self._face_finder.refine_landmarks(image, max(found, key=lambda face: face.area))
 
 
-def mesh_of(face: Face) -> Array:
-    """The points of a face that is known to have some."""
+def face_mesh(face: Face) -> Array:
+    """Return the mesh of a tracked face, (468, 3) float64."""
     return np.asarray(face.mesh, np.float64)
 
 
-def spread(seen: Indices, count: int, draw: np.random.Generator) -> Indices:
-    """At most `count` of the frames seen, one of each equal part of the clip."""
+def spread_frames(seen: Indices, count: int, rng: np.random.Generator) -> Indices:
+    """Return at most `count` of the tracked frames, one of each equal part of the clip."""
     part = len(seen) / count
-    return seen[np.unique(((np.arange(count) + draw.random(count)) * part).astype(np.int64))]
+    return seen[np.unique(((np.arange(count) + rng.random(count)) * part).astype(np.int64))]

@@ -1,7 +1,9 @@
-"""Training of fadm-s: what a coarse frame should be, from the coarse frame, the source, and noise.
+"""Training of fadm-s: predict the true frame from a coarse frame, the source and noise.
 
-Source: Zeng et al. 2023 (FADM), sec. 3. Differs: it predicts the frame (as a change of the coarse one), is told it by L1 and features instead of
-the noise, and the true frame's colours are in the alignment loss alone, never in the condition, which at test time would miss them.
+Source: Zeng et al. 2023 (FADM), sec. 3.
+differs from FADM: it predicts the frame as a change of the coarse one. The losses are L1 and
+features of the frame instead of the noise. The true frame's colours are in the alignment loss only,
+never in the condition, where they are missing at test time.
 """
 
 from __future__ import annotations
@@ -21,162 +23,172 @@ from thcli.diffusion import process
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.faces.identity.network import IdentityNet
 from thcli.refiners.fadm import small
-from thcli.refiners.fadm.agcn import Conditions
+from thcli.refiners.fadm.agcn import ConditionImages
 from thcli.refiners.fadm.alignment import MotionPrior, RefinerInput
 from thcli.refiners.fadm.network import Diffusion
-from thcli.refiners.fadm.refiner import sampled, steps_of
-from thcli.train.core.fast_group_norm import quicken_norms
-from thcli.train.core.task import Batch, Data, Phase, Published, Terms, TrainingTask, rising_cosine
+from thcli.refiners.fadm.refiner import Guidance, sample_frames, select_steps
+from thcli.train.core.fast_group_norm import replace_group_norms
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingData,
+    TrainingTask,
+    cosine_with_warmup,
+    use_channels_last,
+)
 from thcli.train.fadm.data import CoarsePairs
 from thcli.weights.tensors import load_tensors
 
-TEACHER = "identity-s"  # whose maps say how like two faces look: not the network of the distance `pfd`, by which results are judged
-SMALL = 0.02  # a difference (0..1) below which errors count squared
-# mean error of a coarse frame below which pairs count alike: what is nearly right already must not be spoilt
-CALM = 0.003
-EDGES, LOOKS, COLOURS = (
-    0.5,
-    0.05,
-    0.02,
-)  # weights of gradients, of the teacher's maps, of the alignment of colours
-JUDGED = 4  # items of a batch that the teacher sees
-DOUBT, RATHER = (
-    0.1,
-    0.4,
-)  # weight of telling real frames from warped ones, and of a warped one over a real one (there are more of them)
-BEGINS = 0.6  # of the items show the step at which the refiner begins
-MOST_OFF, RIDGE = (
-    6.0,
-    0.18,
-)  # of the regression that training begins with: pixels that count, and what each pair adds to the squares
-MOTION = 0.02  # weight of where things are: a pixel of 192
-QUIET = 0.1  # the first layer's weights at the noisy picture, over the usual
-WARM, LAST = 60, 0.02  # updates in which the rate rises; of the rate, at the end
+# Network of the perceptual loss. It is not the network of the distance `pfd`, which evaluates
+# results.
+TEACHER = "identity-s"
+L1_BETA = 0.02  # difference in [0, 1] below which the smooth L1 loss is quadratic
+# Added to the mean error of a coarse frame, by which a pair's error is divided: frames that are
+# nearly right must not get worse.
+ERROR_FLOOR = 0.003
+EDGES, FEATURES, COLOURS = 0.5, 0.05, 0.02  # weights: image gradients, features, colour alignment
+FEATURE_ITEMS = 4  # items of a batch in the feature loss
+CLASSIFIER = 0.1  # weight of the real-frame classifier
+POSITIVE_WEIGHT = 0.4  # weight of a warped frame relative to a real one, which are fewer
+START_SHARE = 0.6  # share of the items at the refiner's first time step
+MAX_RESIDUAL = 6.0  # pixels; larger residual flow is clamped in the fit of the motion prior
+RIDGE = 0.18  # of the fit of the motion prior, per pair
+RESIDUAL_FLOW = 0.02  # weight of the residual flow, per pixel of 192
+NOISE_GAIN = 0.1  # initial scale of the first layer's weights for the noisy image
+WARMUP, FINAL_RATE = 60, 0.02  # updates; fraction of the learning rate at the end
 
 
 class FadmTask(TrainingTask):
-    """fadm-s."""
+    """Training of fadm-s."""
 
     name = "fadm"
     entry = small.NAME
     exported = ("diffusion",)
     sizes = (small.SIDE, 96)
 
-    def __init__(self, options: TrainOptions, own: FadmTrainOptions, on: Listener) -> None:
-        super().__init__(options, own, on)
-        self.own = own
-        self.published = Published(4, 1, 8, 1e-3)
+    def __init__(
+        self, options: TrainOptions, model_options: FadmTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.model_options = model_options
+        self.hyperparameters = Hyperparameters(4, 1, 8, 1e-3)
         shape = replace(small.SHAPE, width=max(8, small.SHAPE.width // options.narrow))
         self.diffusion = Diffusion(shape)
-        begin(self.diffusion)
-        if own.start:
-            tensors = load_tensors(Path(own.start), prefix="diffusion.")
+        init_network(self.diffusion)
+        if model_options.start:
+            tensors = load_tensors(Path(model_options.start), prefix="diffusion.")
             load_state(
-                self.diffusion, {key: value.float() for key, value in tensors.items()}, own.start
+                self.diffusion,
+                {key: value.float() for key, value in tensors.items()},
+                model_options.start,
             )
             self.diffusion.requires_grad_(True)
-        quicken_norms(self.diffusion)
-        self.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        replace_group_norms(self.diffusion)
+        use_channels_last(self.diffusion)
         self.networks = {"diffusion": self.diffusion}
         self.phases = (Phase("refine", ("diffusion",)),)
         self.schedule = self.diffusion.schedule
-        self.first = int(
-            steps_of(self.schedule, small.FEW).timesteps[-1]
-        )  # where the refiner begins, at the coarse frame
-        self.teacher = Teacher()
-        self.helpers = (self.teacher,)
+        # the refiner's first time step, at which it starts from the coarse frame
+        self.first = int(select_steps(self.schedule, small.SETTINGS).timesteps[-1])
+        self.teacher = IdentityFeatures()
+        self.frozen_modules = (self.teacher,)
         self.perceptual = TEACHER
 
-    def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        pairs = CoarsePairs(folder, self.options, self.own, batch, on)
-        if not self.own.start and not self.options.resume:
-            accustom(self.diffusion.denoise_fn.habit, pairs)
+    def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
+        """Open the pairs; a new run first fits the motion prior to them."""
+        pairs = CoarsePairs(folder, self.options, self.model_options, batch, on)
+        if not self.model_options.start and not self.options.resume:
+            fit_motion_prior(self.diffusion.denoise_fn.habit, pairs)
         return pairs
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         coarse, truth, inside = batch["coarse"], batch["truth"], batch["inside"]
-        index = self.times(len(truth), noise)
-        began = (index >= self.first)[:, None, None, None].to(truth.device)
+        index = self.sample_timesteps(len(truth), noise)
+        from_coarse = (index >= self.first)[:, None, None, None].to(truth.device)
         fresh = torch.randn(truth.shape, generator=noise).to(truth.device)
-        x = process.diffuse(self.schedule, torch.where(began, coarse, truth), index, fresh)
+        x = process.diffuse(self.schedule, torch.where(from_coarse, coarse, truth), index, fresh)
         warped = 1 - batch["untouched"]
-        read = self.diffusion.look(coarse, batch["source"], batch["motion"], sure=True)
-        beside = cast(RefinerInput, read.beside)._replace(gain=warped)
-        parts = self.diffusion.denoise_fn.parts(
-            x, index.to(truth.device), read._replace(beside=beside), batch["attributes"]
+        encoded = self.diffusion.encode_frame(
+            coarse, batch["source"], batch["source_flow"], known_warped=True
         )
-        made = parts.picture(beside)
-        wrong = mean_over(size_of(coarse - truth).mean(1, keepdim=True), inside)
-        weight = inside / (CALM + wrong)[:, None, None, None] / inside.mean()
-        off = made - truth
-        looks = [
-            (
-                ((a - b) ** 2).sum(1, keepdim=True)
-                * F.interpolate(weight[:JUDGED], a.shape[2:], mode="area")
-            ).mean()
-            for a, b in zip(self.teacher(made[:JUDGED]), self.teacher(truth[:JUDGED]), strict=True)
-        ]
-        far = F.smooth_l1_loss(parts.here, batch["off"], reduction="none").mean(1, keepdim=True)
-        doubt = F.binary_cross_entropy_with_logits(
-            self.diffusion.denoise_fn.doubt(beside), warped, pos_weight=truth.new_tensor(RATHER)
+        refiner_input = cast(RefinerInput, encoded.refiner_input)._replace(confidence=warped)
+        encoded = encoded._replace(refiner_input=refiner_input)
+        prediction = self.diffusion.denoise_fn.predict_output(
+            x, index.to(truth.device), encoded, batch["attributes"]
+        )
+        output = prediction.image(refiner_input)
+        coarse_error = masked_mean(smooth_l1(coarse - truth).mean(1, keepdim=True), inside)
+        weight = inside / (ERROR_FLOOR + coarse_error)[:, None, None, None] / inside.mean()
+        error = output - truth
+        flow_error = F.smooth_l1_loss(
+            prediction.coarse_flow, batch["residual_flow"], reduction="none"
+        ).mean(1, keepdim=True)
+        classifier_loss = F.binary_cross_entropy_with_logits(
+            self.diffusion.denoise_fn.doubt(refiner_input),
+            warped,
+            pos_weight=truth.new_tensor(POSITIVE_WEIGHT),
         )
         return {
-            "pixels": (size_of(off) * weight).mean(),
-            "edges": EDGES * edges(off, weight),
-            "looks": LOOKS * torch.stack(looks).mean(),
-            "colours": COLOURS * self.colours(coarse, truth),
-            "motion": MOTION * (far * inside).mean(),
-            "doubt": DOUBT * doubt,
+            "pixels": (smooth_l1(error) * weight).mean(),
+            "edges": EDGES * gradient_loss(error, weight),
+            "looks": FEATURES * self.feature_loss(output, truth, weight),
+            "colours": COLOURS * self.colour_alignment(coarse, truth),
+            "motion": RESIDUAL_FLOW * (flow_error * inside).mean(),
+            "doubt": CLASSIFIER * classifier_loss,
         }
 
-    def times(self, count: int, noise: torch.Generator) -> Tensor:
-        """(count,) steps: most the first one of the refiner's own, where all is to be done; the rest anywhere."""
-        anywhere = (torch.rand(count, generator=noise) * len(self.schedule)).long()
-        return torch.where(
-            torch.rand(count, generator=noise) < BEGINS,
-            torch.full_like(anywhere, self.first),
-            anywhere,
-        )
+    def feature_loss(self, output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted squared difference of the teacher's maps for some of the items."""
+        part = slice(FEATURE_ITEMS)
+        terms = []
+        for a, b in zip(self.teacher(output[part]), self.teacher(truth[part]), strict=True):
+            reduced = F.interpolate(weight[part], a.shape[2:], mode="area")
+            terms.append((((a - b) ** 2).sum(1, keepdim=True) * reduced).mean())
+        return torch.stack(terms).mean()
 
-    def colours(self, coarse: Tensor, truth: Tensor) -> Tensor:
-        """How far the condition's colours of the coarse frame are from those of the true one (AGCN's alignment)."""
+    def sample_timesteps(self, count: int, noise: torch.Generator) -> Tensor:
+        """Draw (count,) time steps: mostly the refiner's first one, the rest uniformly."""
+        uniform = (torch.rand(count, generator=noise) * len(self.schedule)).long()
+        at_start = torch.rand(count, generator=noise) < START_SHARE
+        return torch.where(at_start, torch.full_like(uniform, self.first), uniform)
+
+    def colour_alignment(self, coarse: Tensor, truth: Tensor) -> Tensor:
+        """Return the distance between the colour features of coarse and true frame (AGCN)."""
         patch, agcn = self.diffusion.shape.patch, self.diffusion.denoise_fn.condition_conv
-        both = Conditions.of(F.avg_pool2d(coarse, patch), F.avg_pool2d(truth, patch))
-        own, driving = agcn.pre_conv_color(both.generated), agcn.pre_conv_color(both.driving)
-        apart: Tensor = (own - driving).abs().mean()
-        return apart
+        both = ConditionImages.of(F.avg_pool2d(coarse, patch), F.avg_pool2d(truth, patch))
+        generated, driving = agcn.pre_conv_color(both.generated), agcn.pre_conv_color(both.driving)
+        distance: Tensor = (generated - driving).abs().mean()
+        return distance
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
-        """As the refiner makes them; the same noise every time."""
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
+        """Refine the sample batch as the refiner does, with the same noise every time."""
         coarse = batch["coarse"]
-        read = self.diffusion.look(coarse, batch["source"], batch["motion"], sure=True)
-        schedule = steps_of(self.schedule, small.FEW)
-        fresh = torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0)).to(
-            coarse.device
+        encoded = self.diffusion.encode_frame(
+            coarse, batch["source"], batch["source_flow"], known_warped=True
         )
-        made = sampled(
-            self.diffusion,
-            coarse,
-            read,
-            batch["attributes"],
-            lambda step: fresh,
-            schedule,
-            small.FEW,
+        schedule = select_steps(self.schedule, small.SETTINGS)
+        fresh = torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0))
+        fresh = fresh.to(coarse.device)
+        guidance = Guidance(coarse, encoded, batch["attributes"])
+        refined = sample_frames(
+            self.diffusion, guidance, lambda step: fresh, schedule, small.SETTINGS
         )
         return {
             "source": batch["source"],
             "coarse": coarse,
-            "refined": made.clamp(0, 1),
+            "refined": refined.clamp(0, 1),
             "truth": batch["truth"],
         }
 
-    def publish(self, path: Path) -> Path:
-        """The file that is bundled: the same with the networks in half precision."""
+    def write_importable(self, path: Path) -> Path:
+        """Write the bundled file: the same with the networks in half precision."""
         tensors = load_tensors(path)
-        return self.named_entry(
-            path, {k: v.half() if small.halved(k) else v for k, v in tensors.items()}
+        return self.write_bundled(
+            path, {k: v.half() if small.is_stored_as_half(k) else v for k, v in tensors.items()}
         )
 
     def optimiser(
@@ -184,22 +196,26 @@ class FadmTask(TrainingTask):
     ) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
 
-    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Rises at first, then falls along a cosine."""
-        return rising_cosine(lr, step, steps, WARM, LAST)
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return a cosine learning rate with warm-up."""
+        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
-class Motions(Protocol):
-    """Pairs that tell how they moved and how far off they are (`CoarsePairs.motions`)."""
+class FlowPairs(Protocol):
+    """A source of flows and attributes (`CoarsePairs.flows`)."""
 
-    def motions(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]: ...
+    def flows(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]: ...
 
 
-class Teacher(nn.Module):
-    """identity-s as a judge of pictures: its maps of any picture, each place of unit length, as LPIPS compares those of others."""
+class IdentityFeatures(nn.Module):
+    """Normalised feature maps of identity-s for a perceptual loss, as in LPIPS."""
 
     def __init__(self) -> None:
-        """Raises WeightsError when its weights are not here."""
+        """Load identity-s.
+
+        Raises:
+            WeightsError: The weights are missing.
+        """
         super().__init__()
         network = IdentityNet()
         network.load_state_dict(
@@ -207,74 +223,80 @@ class Teacher(nn.Module):
         )
         self.network = network.eval().requires_grad_(False)
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in 0..1 -> maps at a quarter of the side and three coarser ones."""
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return maps at a quarter of the side and three coarser ones.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+        """
         net = self.network
-        x = F.relu(net.stem_norm(net.stem(F.avg_pool2d(pictures, 2) * 2 - 1)))
+        x = F.relu(net.stem_norm(net.stem(F.avg_pool2d(images, 2) * 2 - 1)))
         maps = [x]
         for block in net.blocks:
             x = block(x)
             maps.append(x)
-        ends = (maps[0], maps[1], maps[3], maps[5])
-        return [F.normalize(found.float(), dim=1, eps=1e-3) for found in ends]
+        chosen = (maps[0], maps[1], maps[3], maps[5])
+        return [F.normalize(features.float(), dim=1, eps=1e-3) for features in chosen]
 
 
-def begin(network: Diffusion) -> None:
-    """Sets where training starts: the coarse frame, a little of the source in it; the network sees pictures rather than noise."""
+def init_network(network: Diffusion) -> None:
+    """Initialise the network to return the coarse frame with a little of the source.
+
+    The noisy image has a small influence at first.
+    """
     unet, pixels = network.denoise_fn, 3 * network.shape.patch**2
     first, last = cast(nn.Conv2d, unet.downs[0]), cast(nn.Conv2d, unet.final_conv.block[3])
     with torch.no_grad():
-        first.weight[:, 3 : 3 + pixels].mul_(QUIET)
+        first.weight[:, 3 : 3 + pixels].mul_(NOISE_GAIN)
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
 
 
-def accustom(habit: MotionPrior, pairs: Motions) -> None:
-    """Sets the linear map to the ridge regression of what is off on how the picture moved, over all pairs and their mirrored selves."""
-    features = habit.map.in_features + 1
-    own, both = (
-        torch.zeros(features, features, dtype=torch.double),
-        torch.zeros(features, habit.map.out_features, dtype=torch.double),
-    )
-    count = 0
-    for motion, off, attributes in pairs.motions():
-        count += len(motion)
-        known = F.pad(habit.numbers(motion, attributes), (0, 1), value=1.0).double()
-        wanted = (
-            F.adaptive_avg_pool2d(off.clamp(-MOST_OFF, MOST_OFF) / habit.unit(off), habit.FIELD)
-            .flatten(1)
-            .double()
-        )
-        own += known.T @ known
-        both += known.T @ wanted
-    solved = torch.linalg.solve(own + count * RIDGE * torch.eye(features), both).T
-    with torch.no_grad():
-        habit.map.weight.copy_(solved[:, :-1])
-        habit.map.bias.copy_(solved[:, -1])
+def fit_motion_prior(prior: MotionPrior, pairs: FlowPairs) -> None:
+    """Set the linear map to the ridge regression of the residual flow on the source flow.
 
-
-def size_of(difference: Tensor) -> Tensor:
-    """Element by element: squared below SMALL, absolute above.
-
-    Absolute alone, the many pixels that are right already hold a network that begins with no change at none for good.
+    The fit uses all pairs and their mirror images.
     """
-    return F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=SMALL)
+    features = prior.map.in_features + 1
+    squares = torch.zeros(features, features, dtype=torch.double)
+    products = torch.zeros(features, prior.map.out_features, dtype=torch.double)
+    count = 0
+    for source_flow, residual_flow, attributes in pairs.flows():
+        count += len(source_flow)
+        regressors = prior.regressors(source_flow, attributes)
+        inputs = F.pad(regressors, (0, 1), value=1.0).double()
+        residual = residual_flow.clamp(-MAX_RESIDUAL, MAX_RESIDUAL)
+        residual = residual / prior.unit_pixels(residual_flow)
+        targets = F.adaptive_avg_pool2d(residual, prior.OUTPUT_GRID).flatten(1).double()
+        squares += inputs.T @ inputs
+        products += inputs.T @ targets
+    solved = torch.linalg.solve(squares + count * RIDGE * torch.eye(features), products).T
+    with torch.no_grad():
+        prior.map.weight.copy_(solved[:, :-1])
+        prior.map.bias.copy_(solved[:, -1])
 
 
-def edges(off: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean size of the differences to the right and below, on three scales."""
-    total = off.new_zeros(())
+def smooth_l1(difference: Tensor) -> Tensor:
+    """Return the element-wise loss: quadratic below L1_BETA, absolute above.
+
+    A purely absolute loss has its minimum at no change, because most pixels are right already.
+    """
+    return F.smooth_l1_loss(
+        difference, torch.zeros_like(difference), reduction="none", beta=L1_BETA
+    )
+
+
+def gradient_loss(error: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted smooth L1 norm of the image gradient of an error, on three scales."""
+    total = error.new_zeros(())
     for _ in range(3):
-        across, down = off[..., 1:] - off[..., :-1], off[..., 1:, :] - off[..., :-1, :]
-        total = (
-            total
-            + (size_of(across) * weight[..., 1:]).mean()
-            + (size_of(down) * weight[..., 1:, :]).mean()
-        )
-        off, weight = F.avg_pool2d(off, 2), F.avg_pool2d(weight, 2)
+        dx, dy = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
+        total = total + (smooth_l1(dx) * weight[..., 1:]).mean()
+        total = total + (smooth_l1(dy) * weight[..., 1:, :]).mean()
+        error, weight = F.avg_pool2d(error, 2), F.avg_pool2d(weight, 2)
     return total / 3
 
 
-def mean_over(values: Tensor, inside: Tensor) -> Tensor:
-    """(B,) means of values (B, 1, S, S) where `inside` is 1."""
+def masked_mean(values: Tensor, inside: Tensor) -> Tensor:
+    """Return the means (B,) of values (B, 1, S, S) where `inside` is 1."""
     return (values * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)

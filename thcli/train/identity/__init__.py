@@ -1,0 +1,1 @@
+"""Training of identity-s, the face recognition network."""

@@ -1,4 +1,7 @@
-"""A known recognition network as the teacher: every picture's vector and inner maps, and its mirror image's vector, worked out once."""
+"""Outputs of a teacher recognition network for all training images, computed once and stored.
+
+They are the vectors of each image and of its mirror image, and the feature maps of the image.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,26 @@ import numpy.typing as npt
 from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.types import Array32, Image
 from thcli.faces.identity.onnx import OnnxIdentity
-from thcli.media.failures import unwritable
+from thcli.media.failures import to_output_error
 
-SIDES = (14, 7)  # of the teacher's maps that are hints (Romero et al. 2015, FitNets)
-GRIDS = (8, 4)  # what they are reduced to, which our maps of 64-pixel pictures have
+SIDES = (14, 7)  # of the teacher's feature maps used as hints (Romero et al. 2015, FitNets)
+GRIDS = (8, 4)  # sides that they are pooled to, those of our maps for 64-pixel images
 Maps = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """vectors: (N, 2, D), of each picture and of its mirror image.  maps: of each picture, (N, C, G, G) each, in units of each channel's
-    spread; none without hints. Files on the disk stand behind them: a row is read when it is asked for."""
+class TeacherOutputs:
+    """Stored outputs of a teacher; maps are memory-mapped.
+
+    vectors: (N, 2, D) of each image and of its mirror image. maps: (N, C, G, G) each, standardised
+    per channel; empty without hints.
+    """
 
     vectors: Array32
     maps: tuple[Maps, ...] = ()
 
 
-def lessons(
+def compute_teacher_outputs(
     teacher: OnnxIdentity,
     kind: str,
     hints: bool,
@@ -40,37 +46,50 @@ def lessons(
     read: Callable[[Path], Image],
     folder: Path,
     on: Listener,
-) -> Lessons:
-    """What the teacher says of every picture. Kept in folder/teacher-*.npy, so that it is asked once.
+) -> TeacherOutputs:
+    """Return the teacher's outputs for all images, from folder/teacher-*.npy or computed now.
 
-    kind: of its input.  read: path -> crop.  Raises OutputError when the folder cannot be written, WeightsError.
+    Args:
+        teacher: The teacher network.
+        kind: Kind of its input, part of the file name.
+        hints: Include feature maps.
+        paths: Images.
+        read: path -> crop.
+        folder: Dataset folder, where the outputs are stored.
+        on: Listener for progress.
+
+    Raises:
+        OutputError: The folder cannot be written.
+        WeightsError: The teacher has no suitable feature maps.
     """
     digest = hashlib.sha256(f"{kind} {teacher.path.stat().st_size} {teacher.path.name}".encode())
     for path in paths:
         digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
     stem = folder / f"teacher-{digest.hexdigest()[:16]}"
-    kept = stem.with_suffix(".npy")
+    stored = stem.with_suffix(".npy")
     try:
-        if not kept.is_file():
-            _save(kept, _vectors(teacher, paths, read, on))
+        if not stored.is_file():
+            _save(stored, _vectors(teacher, paths, read, on))
         if not hints:
-            return Lessons(np.load(kept))
+            return TeacherOutputs(np.load(stored))
         files = [stem.with_name(f"{stem.name}-{side}.npy") for side in SIDES]
         if not all(file.is_file() for file in files):
             _maps(teacher, files, paths, read, on)
-        return Lessons(np.load(kept), tuple(np.load(file, mmap_mode="r") for file in files))
+        return TeacherOutputs(
+            np.load(stored), tuple(np.load(file, mmap_mode="r") for file in files)
+        )
     except OSError as exc:
-        raise unwritable(kept, exc) from exc
+        raise to_output_error(stored, exc) from exc
 
 
 def _vectors(
     teacher: OnnxIdentity, paths: Sequence[Path], read: Callable[[Path], Image], on: Listener
 ) -> Array32:
     rows: list[Array32] = []
-    with _told("teach", len(paths), on) as step:
+    with _report_progress("teach", len(paths), on) as step:
         for path in paths:
             crop = read(path)
-            rows.append(teacher.vectors([crop, np.ascontiguousarray(crop[:, ::-1])]))
+            rows.append(teacher.encode_crops([crop, np.ascontiguousarray(crop[:, ::-1])]))
             step(len(rows))
     return np.stack(rows)
 
@@ -82,36 +101,32 @@ def _maps(
     read: Callable[[Path], Image],
     on: Listener,
 ) -> None:
-    """Writes the reduced maps in units of the spread that each channel has over the first pictures."""
-    look = teacher.inner(SIDES)
-    first = [look([read(path)])[1] for path in paths[:: max(1, len(paths) // 64)]]
-    means = [
-        np.concatenate([maps[i] for maps in first]).mean((0, 2, 3), keepdims=True)[0]
-        for i in range(len(SIDES))
-    ]
-    spreads = [
-        np.concatenate([maps[i] for maps in first]).std((0, 2, 3), keepdims=True)[0] + 1e-6
-        for i in range(len(SIDES))
-    ]
+    """Write the pooled maps, standardised per channel over a sample of about 64 images."""
+    encode = teacher.with_feature_maps(SIDES)
+    sample = [encode([read(path)])[1] for path in paths[:: max(1, len(paths) // 64)]]
+    joined = [np.concatenate([maps[i] for maps in sample]) for i in range(len(SIDES))]
+    means = [maps.mean((0, 2, 3), keepdims=True)[0] for maps in joined]
+    deviations = [maps.std((0, 2, 3), keepdims=True)[0] + 1e-6 for maps in joined]
     partial = [file.with_suffix(".partial") for file in files]
-    stores: list[Any] = [
+    arrays: list[Any] = [
         np.lib.format.open_memmap(path, "w+", np.float16, (len(paths), len(mean), grid, grid))
         for path, mean, grid in zip(partial, means, GRIDS, strict=True)
     ]
-    with _told("teach more", len(paths), on) as step:
+    with _report_progress("teach more", len(paths), on) as step:
         for number, path in enumerate(paths):
-            for store, mean, spread, grid, whole in zip(
-                stores, means, spreads, GRIDS, look([read(path)])[1], strict=True
+            _, maps = encode([read(path)])
+            for array, mean, deviation, grid, plane in zip(
+                arrays, means, deviations, GRIDS, maps, strict=True
             ):
-                store[number] = _reduced((whole[0] - mean) / spread, grid)
+                array[number] = _pool_map((plane[0] - mean) / deviation, grid)
             step(number + 1)
-    for store, path, file in zip(stores, partial, files, strict=True):
-        store.flush()
+    for array, path, file in zip(arrays, partial, files, strict=True):
+        array.flush()
         path.replace(file)
 
 
-def _reduced(plane: npt.NDArray[Any], grid: int) -> Array32:
-    """(C, S, S) by area to (C, grid, grid), as adaptive pooling does to ours: the means of cells that may overlap."""
+def _pool_map(plane: npt.NDArray[Any], grid: int) -> Array32:
+    """Pool (C, S, S) to (C, grid, grid) as adaptive average pooling does: cells may overlap."""
     side = plane.shape[-1]
     low = [i * side // grid for i in range(grid)]
     high = [-(-(i + 1) * side // grid) for i in range(grid)]
@@ -122,9 +137,9 @@ def _reduced(plane: npt.NDArray[Any], grid: int) -> Array32:
 
 
 @contextmanager
-def _told(stage: str, total: int, on: Listener) -> Iterator[Callable[[int], None]]:
-    """Tells a listener of a stage; gives what tells of its steps."""
-    began, done = time.perf_counter(), 0
+def _report_progress(stage: str, total: int, on: Listener) -> Iterator[Callable[[int], None]]:
+    """Report a stage to a listener; yield the function that reports its steps."""
+    start, done = time.perf_counter(), 0
     on(Started(stage, total, "pictures"))
 
     def step(count: int) -> None:
@@ -133,7 +148,7 @@ def _told(stage: str, total: int, on: Listener) -> Iterator[Callable[[int], None
         on(Step(stage, count))
 
     yield step
-    on(Finished(stage, done, time.perf_counter() - began))
+    on(Finished(stage, done, time.perf_counter() - start))
 
 
 def _save(path: Path, rows: Array32) -> None:

@@ -1,7 +1,8 @@
-"""Training of identity-s: a margin between persons (ArcFace), and a known network's opinion of each picture where one is at hand.
+"""Training of identity-s: ArcFace's margin between persons, and optionally a teacher network.
 
-Sources: Deng et al. 2019 (ArcFace) eq. 3; Park et al. 2019 (relational distillation) for the matrix of similarities; Romero et al. 2015
-(FitNets) for the hints, without which a small set teaches slowly: 80 places of a face say more than one vector.
+Sources: Deng et al. 2019 (ArcFace) eq. 3; Park et al. 2019 (relational distillation) for the
+similarity matrix; Romero et al. 2015 (FitNets) for the hints. A small dataset needs the hints: 80
+positions per image give more supervision than one vector.
 """
 
 from __future__ import annotations
@@ -20,54 +21,55 @@ from torch.nn import functional
 
 from thcli.core.events import Listener
 from thcli.core.options import IdentityTrainOptions, TrainOptions
-from thcli.evaluate.datasets.persons import people, read_face
-from thcli.faces.identity.aligned import SIZE
-from thcli.faces.identity.network import LENGTH, IdentityNet
+from thcli.evaluate.datasets.persons import list_persons, read_face
+from thcli.faces.identity.aligned_crop import SIZE
+from thcli.faces.identity.network import VECTOR_LENGTH, IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
 from thcli.train.core.task import (
     Batch,
-    Data,
+    Hyperparameters,
+    LossTerms,
     Phase,
-    Published,
-    Terms,
+    TrainingData,
     TrainingTask,
-    cosine_after_rise,
+    use_channels_last,
+    warmup_then_cosine,
 )
-from thcli.train.identity.faces import Faces, Stage
-from thcli.train.identity.teacher import lessons
+from thcli.train.identity.faces import AugmentationStage, BatchSettings, IdentityBatches
+from thcli.train.identity.teacher import compute_teacher_outputs
 from thcli.weights.tensors import load_tensors, require_keys
 
 SCALE = 32.0  # of cosines before the softmax
-WARM = 0.04  # part of the updates in which the rate rises
-LAST = 0.01  # of the rate, at the end
-TAUGHT, RELATED = 10.0, 2.0  # weights of the teacher's vector and of its similarities
-HINTED = 4.0  # of its inner maps, whose units are their own spreads
-GENTLE, ROUGH = (
-    0.4,
-    0.7,
-)  # strength of what disturbs the pictures of the first part, and of the rest
-PERSONS = 0.1  # weight of the margin loss beside a teacher
+WARMUP = 0.04  # fraction of the updates
+FINAL_RATE = 0.01  # fraction of the learning rate at the end
+VECTOR_WEIGHT, SIMILARITY_WEIGHT = 10.0, 2.0  # distillation of the vectors and their similarities
+HINT_WEIGHT = 4.0  # distillation of the feature maps, which are standardised
+MARGIN_WEIGHT = 0.1  # margin loss beside a teacher; 1 without one
+GENTLE, STRONG = 0.4, 0.7  # strength of the augmentation in the first part and in the rest
 
 
-class Heads(nn.Module):
-    """What only the training needs: a direction for each person, the way from our vector to the teacher's, and from our maps to its own.
+class TrainingHeads(nn.Module):
+    """Parameters that only the training needs.
 
-    persons: how many.  length: of the teacher's vectors, 0 without one.  channels: of each of its maps.
+    They are one direction per person, a linear map from our vector to the teacher's and 1 x 1
+    convolutions from our feature maps to the teacher's.
+    persons: number of persons. length: of the teacher's vectors, 0 without a teacher. channels: of
+    the teacher's feature maps. widths: of ours.
     """
 
     def __init__(
-        self, persons: int, length: int, channels: Sequence[int], own: Sequence[int]
+        self, persons: int, length: int, channels: Sequence[int], widths: Sequence[int]
     ) -> None:
         super().__init__()
-        self.persons = nn.Parameter(torch.randn(persons, LENGTH) * 0.05)
-        self.lesson = nn.Linear(LENGTH, max(length, 1), bias=False)
+        self.persons = nn.Parameter(torch.randn(persons, VECTOR_LENGTH) * 0.05)
+        self.lesson = nn.Linear(VECTOR_LENGTH, max(length, 1), bias=False)
         self.hints = nn.ModuleList(
-            nn.Conv2d(before, after, 1) for before, after in zip(own, channels, strict=False)
+            nn.Conv2d(inputs, outputs, 1) for inputs, outputs in zip(widths, channels, strict=False)
         )
 
 
 class IdentityTask(TrainingTask):
-    """Faces by person, little disturbed at first."""
+    """Training on faces by person, with weaker augmentation at first."""
 
     name = "identity"
     entry = "identity-s"
@@ -76,29 +78,32 @@ class IdentityTask(TrainingTask):
     perceptual = "persons"
 
     def __init__(
-        self, options: TrainOptions, own: IdentityTrainOptions | None, on: Listener
+        self, options: TrainOptions, model_options: IdentityTrainOptions | None, on: Listener
     ) -> None:
-        super().__init__(options, own, on)
-        self.own = own or IdentityTrainOptions()
-        self.published = Published(40, 1, 128, 1e-3)
-        self.model = IdentityNet(narrow=options.narrow).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-        if self.own.start:
-            begun = load_tensors(Path(self.own.start))
-            require_keys(begun, self.model.state_dict(), self.own.start)
-            self.model.load_state_dict(begun)
+        super().__init__(options, model_options, on)
+        self.model_options = model_options or IdentityTrainOptions()
+        self.hyperparameters = Hyperparameters(40, 1, 128, 1e-3)
+        self.model = IdentityNet(narrow=options.narrow)
+        use_channels_last(self.model)
+        if self.model_options.start:
+            initial = load_tensors(Path(self.model_options.start))
+            require_keys(initial, self.model.state_dict(), self.model_options.start)
+            self.model.load_state_dict(initial)
         self.networks = {"model": self.model}
         self.phases = (Phase("model", ("model", "heads")),)
         self.teacher = (
-            OnnxIdentity(Path(self.own.teacher), self.own.teacher_input, options.threads)
-            if self.own.teacher
+            OnnxIdentity(
+                Path(self.model_options.teacher), self.model_options.teacher_input, options.threads
+            )
+            if self.model_options.teacher
             else None
         )
         if self.teacher is not None:
             self.perceptual = f"persons, {self.teacher.path.name}"
 
     @classmethod
-    def trial(cls, options: TrainOptions) -> TrainOptions:
-        """--smoke: narrow, and a few persons at a time."""
+    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
+        """Return the options of --smoke: a narrow network and small batches."""
         return replace(
             options,
             narrow=8,
@@ -108,46 +113,52 @@ class IdentityTask(TrainingTask):
         )
 
     @classmethod
-    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
-        """Six drawn persons, four pictures each."""
+    def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Write rendered faces: six persons, four images each."""
         for person in range(6):
-            room = folder / f"person_{person}"
-            room.mkdir(parents=True)
+            person_folder = folder / f"person_{person}"
+            person_folder.mkdir(parents=True)
             for number in range(4):
-                drawn = drawn_face(person, number)
-                (room / f"{number}.png").write_bytes(
-                    cv2.imencode(".png", drawn[..., ::-1])[1].tobytes()
-                )
+                image = render_synthetic_face(person, number)
+                coded = cv2.imencode(".png", image[..., ::-1])[1]
+                (person_folder / f"{number}.png").write_bytes(coded.tobytes())
 
-    def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        """The folder's pictures, and what the teacher says of them. The heads' sizes follow from both."""
-        rows = people(folder)
-        taught = None
+    def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
+        """Open the images and the teacher's outputs; create the heads, which depend on both."""
+        rows = list_persons(folder)
+        teacher_outputs = None
         if self.teacher is not None:
             paths = [row.path for row in rows]
-            taught = lessons(
-                self.teacher, self.own.teacher_input, self.own.hints, paths, read_face, folder, on
+            teacher_outputs = compute_teacher_outputs(
+                self.teacher,
+                self.model_options.teacher_input,
+                self.model_options.hints,
+                paths,
+                read_face,
+                folder,
+                on,
             )
         options = self.options
-        epoch = math.ceil(len(rows) * self.published.repeats / batch)
-        steps = options.steps or math.ceil((options.epochs or self.published.epochs) * epoch)
-        turn = round(steps * self.own.gentle)
-        gentle, rough = Stage(GENTLE, hints=bool(taught and taught.maps)), Stage(ROUGH)
-        data = Faces(
+        _, steps = self.count_updates(len(rows), batch)
+        gentle_steps = round(steps * self.model_options.gentle)
+        hints = bool(teacher_outputs and teacher_outputs.maps)
+        gentle, strong = AugmentationStage(GENTLE, hints=hints), AugmentationStage(STRONG)
+        data = IdentityBatches(
             rows,
             folder,
-            batch,
-            options.seed,
-            taught=taught,
-            stage=lambda step: rough if step >= turn else gentle,
-            flip=options.flip,
-            threads=options.threads,
+            BatchSettings(batch, options.seed, options.flip, options.threads),
+            teacher_outputs=teacher_outputs,
+            stage=lambda step: strong if step >= gentle_steps else gentle,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed + 1)
-            channels = [] if taught is None else [maps.shape[1] for maps in taught.maps]
-            length = 0 if taught is None else taught.vectors.shape[2]
-            self.networks["heads"] = Heads(data.persons, length, channels, self.model.map_widths)
+            channels = (
+                [] if teacher_outputs is None else [maps.shape[1] for maps in teacher_outputs.maps]
+            )
+            length = 0 if teacher_outputs is None else teacher_outputs.vectors.shape[2]
+            self.networks["heads"] = TrainingHeads(
+                data.persons, length, channels, self.model.map_widths
+            )
         return data
 
     def optimiser(
@@ -155,100 +166,107 @@ class IdentityTask(TrainingTask):
     ) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr, weight_decay=0.05)
 
-    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Up in a straight line, down along a cosine."""
-        return cosine_after_rise(lr, step, steps, WARM, LAST)
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return a learning rate that rises linearly, then falls along a cosine."""
+        return warmup_then_cosine(lr, step, steps, WARMUP, FINAL_RATE)
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         heads = self.networks["heads"]
-        assert isinstance(heads, Heads)
-        vectors, maps = self.model.with_maps(
-            batch["pictures"].contiguous(memory_format=torch.channels_last)
+        assert isinstance(heads, TrainingHeads)
+        vectors, maps = self.model.forward_with_maps(
+            batch["images"].contiguous(memory_format=torch.channels_last)
         )
         with torch.autocast(vectors.device.type, enabled=False):
             persons = margin_loss(
-                vectors, functional.normalize(heads.persons), batch["person"], self.own.margin
+                vectors,
+                functional.normalize(heads.persons),
+                batch["person"],
+                self.model_options.margin,
             )
             if "lesson" not in batch:
                 return {"persons": persons}
             lesson = batch["lesson"]
-            said = functional.normalize(heads.lesson(vectors))
-            apart = 1 - torch.eye(len(vectors), device=vectors.device)
-            off = (vectors @ vectors.T - lesson @ lesson.T) * apart
+            predicted = functional.normalize(heads.lesson(vectors))
+            off_diagonal = 1 - torch.eye(len(vectors), device=vectors.device)
+            error = (vectors @ vectors.T - lesson @ lesson.T) * off_diagonal
             terms = {
-                "lesson": TAUGHT * (1 - (said * lesson).sum(1)).mean(),
-                "related": RELATED * off.square().sum(1).mean(),
-                "persons": PERSONS * persons,
+                "lesson": VECTOR_WEIGHT * (1 - (predicted * lesson).sum(1)).mean(),
+                "related": SIMILARITY_WEIGHT * error.square().sum(1).mean(),
+                "persons": MARGIN_WEIGHT * persons,
             }
         if "straight" in batch:
-            terms["hints"] = HINTED * sum(
-                missed(
-                    head(functional.adaptive_avg_pool2d(own, batch[f"hint_{i}"].shape[-1])),
-                    batch[f"hint_{i}"],
-                    batch["straight"],
-                )
-                for i, (head, own) in enumerate(zip(heads.hints, maps, strict=True))
-            )
+            errors = []
+            for i, (head, own) in enumerate(zip(heads.hints, maps, strict=True)):
+                hint = batch[f"hint_{i}"]
+                pooled = functional.adaptive_avg_pool2d(own, hint.shape[-1])
+                errors.append(masked_mse(head(pooled), hint, batch["straight"]))
+            terms["hints"] = HINT_WEIGHT * torch.stack(errors).sum()
         return terms
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
-        return {"as it learns them": batch["pictures"]}
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
+        return {"augmented": batch["images"]}
 
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The network in half precision, as it is shipped and judged."""
+    def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the network in half precision, as it is shipped and evaluated."""
         return {k: v.half() if v.is_floating_point() else v for k, v in states["model"].items()}
 
 
-def missed(ours: Tensor, hints: Tensor, counts: Tensor) -> Tensor:
-    """Mean square difference of maps (B, C, G, G), over the items whose `counts` (B,) is 1."""
-    each = (ours.float() - hints).square().mean((1, 2, 3))
-    return (each * counts).sum() / counts.sum().clamp_min(1)
+def masked_mse(maps: Tensor, hints: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean squared difference of maps (B, C, G, G) where the item's mask (B,) is 1."""
+    each = (maps.float() - hints).square().mean((1, 2, 3))
+    return (each * mask).sum() / mask.sum().clamp_min(1)
 
 
 def margin_loss(vectors: Tensor, persons: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Cross-entropy of SCALE * cosines, the own person's angle made larger by `margin` radians: ArcFace eq. 3.
+    """Return ArcFace's loss (eq. 3): cross-entropy of SCALE * cosines with an angular margin.
 
-    vectors (B, 512), persons (P, 512): unit rows.  labels: (B,).  Beyond an angle of pi - margin, where the cosine would rise again,
-    the own cosine is lowered in a straight line (deepinsight/insightface does the same).
+    Where angle + margin exceeds pi and the cosine would rise again, the true person's cosine
+    decreases linearly instead (deepinsight/insightface does the same).
+
+    Args:
+        vectors: Unit rows, (B, 512).
+        persons: Unit rows, (P, 512).
+        labels: Person of each vector, (B,).
+        margin: Added to the angle of the true person, radians.
     """
     cosines = (vectors @ persons.T).clamp(-1 + 1e-6, 1 - 1e-6)
-    own = cosines.gather(1, labels[:, None])
-    sine = (1 - own.square()).sqrt()
-    moved = torch.where(
-        own > -math.cos(margin),
-        own * math.cos(margin) - sine * math.sin(margin),
-        own - margin * math.sin(margin),
+    cosine = cosines.gather(1, labels[:, None])
+    sine = (1 - cosine.square()).sqrt()
+    with_margin = torch.where(
+        cosine > -math.cos(margin),
+        cosine * math.cos(margin) - sine * math.sin(margin),
+        cosine - margin * math.sin(margin),
     )
-    return functional.cross_entropy(SCALE * cosines.scatter(1, labels[:, None], moved), labels)
+    logits = SCALE * cosines.scatter(1, labels[:, None], with_margin)
+    return functional.cross_entropy(logits, labels)
 
 
-def drawn_face(person: int, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A made-up person's face, (112, 112, 3) RGB: proportions and colours are the person's, place and light the picture's."""
-    own, now = np.random.default_rng([5, person]), np.random.default_rng([6, person, number])
-    skin, hair, eye = own.integers(90, 240, 3), own.integers(10, 160, 3), own.integers(20, 120, 3)
-    x, y = 56 + now.normal(0, 1.5), 60 + now.normal(0, 1.5)
-    wide, high, apart = own.uniform(30, 44), own.uniform(40, 52), own.uniform(14, 20)
-    out = np.full((SIZE, SIZE, 3), now.integers(0, 255, 3), np.uint8)
+def render_synthetic_face(person: int, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Render a synthetic face, (112, 112, 3) RGB uint8.
 
-    def oval(cx: float, cy: float, rx: float, ry: float, colour: Any) -> None:
-        cv2.ellipse(
-            out,
-            (round(cx), round(cy)),
-            (round(rx), round(ry)),
-            0,
-            0,
-            360,
-            tuple(int(c) for c in colour),
-            -1,
-            cv2.LINE_AA,
-        )
+    Proportions and colours follow from the person; position and light from (person, number).
+    """
+    of_person = np.random.default_rng([5, person])
+    of_image = np.random.default_rng([6, person, number])
+    skin, hair = of_person.integers(90, 240, 3), of_person.integers(10, 160, 3)
+    eye = of_person.integers(20, 120, 3)
+    x, y = 56 + of_image.normal(0, 1.5), 60 + of_image.normal(0, 1.5)
+    width, height = of_person.uniform(30, 44), of_person.uniform(40, 52)
+    eye_distance = of_person.uniform(14, 20)
+    out = np.full((SIZE, SIZE, 3), of_image.integers(0, 255, 3), np.uint8)
 
-    oval(x, y - 8, wide + 6, high, hair)
-    oval(x, y + 4, wide, high - 4, skin)
+    def ellipse(cx: float, cy: float, rx: float, ry: float, colour: Any) -> None:
+        centre, axes = (round(cx), round(cy)), (round(rx), round(ry))
+        rgb = tuple(int(c) for c in colour)
+        cv2.ellipse(out, centre, axes, 0, 0, 360, rgb, -1, cv2.LINE_AA)
+
+    ellipse(x, y - 8, width + 6, height, hair)
+    ellipse(x, y + 4, width, height - 4, skin)
     for sign in (-1, 1):
-        oval(x + sign * apart, y - 8, 5, 3, (240, 240, 240))
-        oval(x + sign * apart, y - 8, 2.5, 2.5, eye)
-    oval(x, y + 26, own.uniform(8, 15), own.uniform(2, 5), own.integers(80, 200, 3))
-    return np.asarray(np.clip(out * now.uniform(0.7, 1.1), 0, 255), np.uint8)
+        ellipse(x + sign * eye_distance, y - 8, 5, 3, (240, 240, 240))
+        ellipse(x + sign * eye_distance, y - 8, 2.5, 2.5, eye)
+    mouth = of_person.uniform(8, 15), of_person.uniform(2, 5)
+    ellipse(x, y + 26, *mouth, of_person.integers(80, 200, 3))
+    return np.asarray(np.clip(out * of_image.uniform(0.7, 1.1), 0, 255), np.uint8)

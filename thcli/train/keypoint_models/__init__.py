@@ -1,0 +1,1 @@
+"""Training of the reenactment models that learn keypoints, and of X2Face."""

@@ -1,6 +1,8 @@
-"""The discriminators of the keypoint models; attribute names are the published checkpoints' keys. They are only used in training.
+"""Discriminators of the keypoint models, used in training only.
 
-Sources: first-order-model modules/discriminator.py at c027484 (face vid2vid's is the same); monkey-net modules/discriminator.py at 0c8aa4e.
+Attribute names are the published checkpoints' keys.
+Sources: first-order-model modules/discriminator.py at c027484 (face vid2vid's is the same);
+monkey-net modules/discriminator.py at 0c8aa4e.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
 
-class Block(nn.Module):
-    """Convolution 4 without padding, instance norm (not in the first), leaky ReLU 0.2, 2 x 2 average."""
+class DownBlock(nn.Module):
+    """Convolution 4 x 4 without padding, instance norm, leaky ReLU 0.2 and average pool 2 x 2.
+
+    normed, pooled: with instance norm and pooling.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, normed: bool, pooled: bool, spectral: bool):
         super().__init__()
@@ -29,9 +34,10 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Patches of a picture, with whatever maps stand behind it -> how real each is.
+    """A patch discriminator of an image and optional keypoint maps.
 
-    inputs: channels of pictures and maps.  widths: after each block.  pool_last: Monkey-Net also halves after the last block.
+    inputs: channels of image and maps. widths: channels after each block. pool_last: pool after the
+    last block too, as Monkey-Net does.
     """
 
     def __init__(
@@ -40,14 +46,14 @@ class Discriminator(nn.Module):
         super().__init__()
         chain = list(pairwise([inputs, *widths]))
         self.down_blocks = nn.ModuleList(
-            Block(a, b, normed=i > 0, pooled=pool_last or i < len(chain) - 1, spectral=spectral)
+            DownBlock(a, b, normed=i > 0, pooled=pool_last or i < len(chain) - 1, spectral=spectral)
             for i, (a, b) in enumerate(chain)
         )
         last = nn.Conv2d(widths[-1], 1, 1)
         self.conv = spectral_norm(last) if spectral else last
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, C, H, W) -> the blocks' outputs, and a map (B, 1, h, w)."""
+        """Return the blocks' outputs and a realism map (B, 1, h, w) for an input (B, C, H, W)."""
         features = []
         for block in self.down_blocks:
             x = block(x)
@@ -55,8 +61,11 @@ class Discriminator(nn.Module):
         return features, self.conv(x)
 
 
-class OneScale(nn.Module):
-    """A discriminator under the published prefix discs.1: the papers' configurations look at scale 1 alone."""
+class SingleScaleDiscriminator(nn.Module):
+    """A discriminator of scale 1, the only scale of the papers' configurations.
+
+    Its published prefix is discs.1.
+    """
 
     def __init__(self, inputs: int, widths: Sequence[int], *, spectral: bool = False):
         super().__init__()

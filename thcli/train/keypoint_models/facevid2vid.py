@@ -1,6 +1,7 @@
 """Training of face vid2vid, the unofficial configuration vox-256, with either generator.
 
-Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/model.py, train.py, config/vox-256.yaml at 9511d25; Wang et al. 2021 sec. A.2.
+Source: One-Shot_Free-View_Neural_Talking_Head_Synthesis modules/model.py, train.py,
+config/vox-256.yaml at 9511d25; Wang et al. 2021 sec. A.2.
 """
 
 from __future__ import annotations
@@ -17,97 +18,117 @@ from thcli.engines.facevid2vid.estimator import KEYPOINTS, HeadEstimator, HeadPo
 from thcli.engines.facevid2vid.networks import OriginalGenerator, SpadeGenerator
 from thcli.engines.shared.networks.spade import SpadeBlock
 from thcli.train.core import losses
-from thcli.train.core.task import Batch, Phase, Published, Terms, TrainingTask
-from thcli.train.keypoint_models.discriminators import OneScale
-from thcli.train.keypoint_models.perceptual import perceptual
-from thcli.train.keypoint_models.random_warps import Warp, exactly
+from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
+from thcli.train.keypoint_models.perceptual import create_perceptual_loss
+from thcli.train.keypoint_models.random_warps import RandomWarp, full_precision
 
 WIDTHS = (64, 128, 256, 512)
 PERCEPTUAL, GAN, MATCHING = 10.0, 1.0, (10.0, 10.0, 10.0, 10.0)
 EQUIVARIANCE, PRIOR, POSE, EXPRESSION = 10.0, 10.0, 20.0, 5.0
 
 
-class FaceVid2Vid(TrainingTask):
-    """Canonical keypoints of the source, moved by each frame's head pose and expression.
+class FaceVid2VidTask(TrainingTask):
+    """Training of canonical keypoints, head pose, expression and generator.
 
-    differs from the reference in the truth of the head pose: the rotation of the tracked mesh, which `thcli prepare` keeps with each
-    clip, instead of Hopenet's angles, whose weights have no terms of their own. Items without it leave the term out.
+    differs from the reference in the true head pose: it is the rotation of the tracked mesh, which
+    `thcli prepare` stores with each clip. The reference uses angles of Hopenet, whose weights have
+    no licence of their own. Items without a motion file leave the term out.
     """
 
     name = "facevid2vid"
     entry = "facevid2vid-new"
     exported = ("kp_detector", "he_estimator", "generator")
 
-    def __init__(self, options: TrainOptions, own: FaceVid2VidTrainOptions, on: Listener) -> None:
-        super().__init__(options, own, on)
-        self.published = Published(300, 75, 32, 2e-4, (180,))
+    def __init__(
+        self, options: TrainOptions, model_options: FaceVid2VidTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.hyperparameters = Hyperparameters(300, 75, 32, 2e-4, (180,))
         self.detector, self.estimator = (
-            KeypointDetector(narrow=options.narrow),
-            HeadEstimator(narrow=options.narrow),
+            KeypointDetector(width_divisor=options.narrow),
+            HeadEstimator(width_divisor=options.narrow),
         )
         self.generator: OriginalGenerator | SpadeGenerator
-        if own.generator == "spade":
-            self.generator = SpadeGenerator(narrow=options.narrow)
-            with_spectral_norm(self.generator)
-            self.entry = "facevid2vid"  # the SPADE one is another row
+        if model_options.generator == "spade":
+            self.generator = SpadeGenerator(width_divisor=options.narrow)
+            add_spectral_norm(self.generator)
+            self.entry = "facevid2vid"  # the SPADE generator has its own row in weights.toml
         else:
-            self.generator = OriginalGenerator(narrow=options.narrow)
-        self.critic = OneScale(3, [width // options.narrow for width in WIDTHS], spectral=True)
+            self.generator = OriginalGenerator(width_divisor=options.narrow)
+        self.discriminator = SingleScaleDiscriminator(
+            3, [width // options.narrow for width in WIDTHS], spectral=True
+        )
         self.networks = {
             "kp_detector": self.detector,
             "he_estimator": self.estimator,
             "generator": self.generator,
-            "discriminator": self.critic,
+            "discriminator": self.discriminator,
         }
         self.phases = (
             Phase("generator", self.exported),
             Phase("discriminator", ("discriminator",)),
         )
-        self.compare = perceptual(options.perceptual, on, offline=options.offline)
-        self.perceptual, self.helpers = self.compare.name, (self.compare,)
+        self.perceptual_loss = create_perceptual_loss(
+            options.perceptual, on, offline=options.offline
+        )
+        self.perceptual = self.perceptual_loss.name
+        self.frozen_modules = (self.perceptual_loss,)
 
     def reenact(self, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor, HeadPose]:
-        """The driving frame painted from the source; canonical and driving keypoints (B, 15, 3); the driver's head."""
+        """Generate the driving frame from the source.
+
+        Returns:
+            The generated frame; canonical and driving keypoints (B, 15, 3); the head pose and
+                expression of the driving frame.
+        """
         canonical = self.detector(source)
         head = self.estimator(driving)
-        of_driving = posed(canonical, head)
-        encoded = self.generator.encode(source, posed(canonical, self.estimator(source)))
+        of_driving = transform_keypoints(canonical, head)
+        encoded = self.generator.encode(
+            source, transform_keypoints(canonical, self.estimator(source))
+        )
         made: Tensor = self.generator(encoded, of_driving)
         return made, canonical, of_driving, head
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         driving = batch["driving"]
         if phase == "discriminator":
-            _, real = self.critic(driving)
-            _, fake = self.critic(kept["made"])
+            _, real = self.discriminator(driving)
+            _, fake = self.discriminator(cache["made"])
             return {"discriminator": GAN * losses.hinge_discriminator(fake, real)}
         made, canonical, points, head = self.reenact(batch["sources"][:, 0], driving)
-        kept["made"] = made.detach()
-        features, score = self.critic(made)
+        cache["made"] = made.detach()
+        features, score = self.discriminator(made)
         with torch.no_grad():
-            wanted, _ = self.critic(driving)
-        warp = Warp.random(len(driving), noise, driving.device)
-        warped = posed(canonical, self.estimator(warp.picture(driving, aligned=False)))
+            wanted, _ = self.discriminator(driving)
+        warp = RandomWarp.random(len(driving), noise, driving.device)
+        warped = transform_keypoints(
+            canonical, self.estimator(warp.warp_image(driving, aligned=False))
+        )
         return {
-            "perceptual": PERCEPTUAL * self.compare(made, driving),
+            "perceptual": PERCEPTUAL * self.perceptual_loss(made, driving),
             "gan": GAN * losses.hinge_generator(score),
             "feature_matching": losses.feature_matching(features, wanted, MATCHING),
             "equivariance": EQUIVARIANCE
             * losses.equivariance(points[..., :2], warped[..., :2], warp),
             "keypoint_prior": PRIOR * losses.keypoint_prior(canonical),
             "head_pose": POSE * losses.head_pose(head.angles(), batch["angles"], batch["known"]),
-            "expression": EXPRESSION * losses.expression_size(head.expression),
+            "expression": EXPRESSION * losses.expression_prior(head.expression),
         }
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
         source, driving = batch["sources"][:, 0], batch["driving"]
         return {"source": source, "driving": driving, "result": self.reenact(source, driving)[0]}
 
 
-def rotation(angles: Tensor) -> Tensor:
-    """(B, 3) yaw, pitch, roll in degrees -> (B, 3, 3), as `engines.facevid2vid.pose.rotation`, with gradients."""
+def rotation_matrix(angles: Tensor) -> Tensor:
+    """Convert (B, 3) yaw, pitch, roll in degrees to (B, 3, 3) rotations, with gradients.
+
+    As `engines.facevid2vid.pose.rotation`.
+    """
     yaw, pitch, roll = (angles / 180 * 3.14).unbind(-1)
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
@@ -122,15 +143,18 @@ def rotation(angles: Tensor) -> Tensor:
     return about_x @ about_y @ about_z
 
 
-def posed(canonical: Tensor, head: HeadPose) -> Tensor:
-    """R canonical + shift + expression: (B, 15, 3) -> (B, 15, 3)."""
-    with exactly(canonical):
-        turned = canonical @ rotation(head.angles()).transpose(1, 2)
+def transform_keypoints(canonical: Tensor, head: HeadPose) -> Tensor:
+    """Return R canonical + shift + expression: (B, 15, 3) -> (B, 15, 3)."""
+    with full_precision(canonical):
+        turned = canonical @ rotation_matrix(head.angles()).transpose(1, 2)
         return turned + head.shift[:, None] + head.expression.view(-1, KEYPOINTS, 3)
 
 
-def with_spectral_norm(generator: SpadeGenerator) -> None:
-    """Spectral norm on the blocks' convolutions, as published: their keys become weight_orig, weight_u, weight_v."""
+def add_spectral_norm(generator: SpadeGenerator) -> None:
+    """Add spectral norm to the blocks' convolutions, as published.
+
+    Their keys become weight_orig, weight_u and weight_v.
+    """
     for block in generator.modules():
         if isinstance(block, SpadeBlock):
             for name in ("conv_0", "conv_1", "conv_s"):

@@ -1,6 +1,7 @@
-"""Training of the first-order model: configurations vox-256, and vox-adv-256 with --adversarial.
+"""Training of the first-order model: configuration vox-256, or vox-adv-256 with --adversarial.
 
-Source: first-order-model modules/model.py, train.py, config/vox-256.yaml and vox-adv-256.yaml at c027484; Siarohin et al. 2019 sec. 3.
+Source: first-order-model modules/model.py, train.py, config/vox-256.yaml and vox-adv-256.yaml at
+c027484; Siarohin et al. 2019 sec. 3.
 """
 
 from __future__ import annotations
@@ -15,97 +16,109 @@ from thcli.core.options import FommTrainOptions, TrainOptions
 from thcli.engines.fomm.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.networks import grid
 from thcli.train.core import losses
-from thcli.train.core.task import Batch, Phase, Published, Terms, TrainingTask
-from thcli.train.keypoint_models.discriminators import OneScale
-from thcli.train.keypoint_models.perceptual import perceptual
-from thcli.train.keypoint_models.random_warps import Warp
+from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
+from thcli.train.keypoint_models.perceptual import create_perceptual_loss
+from thcli.train.keypoint_models.random_warps import RandomWarp
 
 WIDTHS = (64, 128, 256, 512)
 PERCEPTUAL, VALUE, JACOBIAN, GAN, MATCHING = 10.0, 10.0, 10.0, 1.0, (10.0, 10.0, 10.0, 10.0)
-HEAT = 0.01  # variance of the discriminator's keypoint maps
+HEATMAP_VARIANCE = 0.01  # of the discriminator's keypoint maps, in squared units of [-1, 1]
 
 
-class Fomm(TrainingTask):
-    """Source and driving frame of one clip: the driving frame is to be painted from the source and two sets of keypoints."""
+class FommTask(TrainingTask):
+    """Training on a source and a driving frame of one clip."""
 
     name = "fomm"
     entry = "fomm-vox"
     exported = ("kp_detector", "generator")
 
-    def __init__(self, options: TrainOptions, own: FommTrainOptions, on: Listener) -> None:
-        super().__init__(options, own, on)
-        self.published = (
-            Published(150, 75, 36, 2e-4)
-            if own.adversarial
-            else Published(100, 75, 40, 2e-4, (60, 90))
+    def __init__(
+        self, options: TrainOptions, model_options: FommTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.hyperparameters = (
+            Hyperparameters(150, 75, 36, 2e-4)
+            if model_options.adversarial
+            else Hyperparameters(100, 75, 40, 2e-4, (60, 90))
         )
         self.detector, self.generator = (
-            KeypointDetector(narrow=options.narrow),
-            Generator(narrow=options.narrow),
+            KeypointDetector(width_divisor=options.narrow),
+            Generator(width_divisor=options.narrow),
         )
-        begin_with_identity(self.detector)
+        init_identity_jacobians(self.detector)
         self.networks = {"kp_detector": self.detector, "generator": self.generator}
         self.phases = (Phase("generator", ("kp_detector", "generator")),)
-        self.compare = perceptual(options.perceptual, on, offline=options.offline)
-        self.perceptual, self.helpers = self.compare.name, (self.compare,)
-        self.critic: OneScale | None = None
-        if own.adversarial:
-            self.critic = OneScale(3 + KEYPOINTS, [width // options.narrow for width in WIDTHS])
-            self.networks["discriminator"] = self.critic
+        self.perceptual_loss = create_perceptual_loss(
+            options.perceptual, on, offline=options.offline
+        )
+        self.perceptual = self.perceptual_loss.name
+        self.frozen_modules = (self.perceptual_loss,)
+        self.discriminator: SingleScaleDiscriminator | None = None
+        if model_options.adversarial:
+            self.discriminator = SingleScaleDiscriminator(
+                3 + KEYPOINTS, [width // options.narrow for width in WIDTHS]
+            )
+            self.networks["discriminator"] = self.discriminator
             self.phases += (Phase("discriminator", ("discriminator",)),)
 
     def reenact(self, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Keypoints]:
-        """The driving frame painted from the source, the source under the dense motion alone, and the driving keypoints."""
+        """Generate the driving frame from the source.
+
+        Returns:
+            The generated frame, the source warped by the dense motion alone, and the driving
+                keypoints.
+        """
         of_source, of_driving = self.detector(source), self.detector(driving)
         encoded = self.generator.encode(source, of_source)
         field = self.generator.motion(encoded, of_driving)
         return (
-            self.generator.paint(encoded, field),
-            self.generator.deformed(source, field),
+            self.generator.synthesize(encoded, field),
+            self.generator.deform(source, field),
             of_driving,
         )
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         driving = batch["driving"]
         if phase == "discriminator":
-            made, heat = kept["made"], kept["heat"]
-            _, real = self.judged(driving, heat)
-            _, fake = self.judged(made, heat)
+            made, heat = cache["made"], cache["heat"]
+            _, real = self.discriminate(driving, heat)
+            _, fake = self.discriminate(made, heat)
             return {"discriminator": GAN * losses.lsgan_discriminator(fake, real)}
         made, _, points = self.reenact(batch["sources"][:, 0], driving)
-        terms = {"perceptual": PERCEPTUAL * self.compare(made, driving)}
-        warp = Warp.random(len(driving), noise, driving.device)
-        warped = self.detector(warp.picture(driving, aligned=self.generator.aligned))
+        terms = {"perceptual": PERCEPTUAL * self.perceptual_loss(made, driving)}
+        warp = RandomWarp.random(len(driving), noise, driving.device)
+        warped = self.detector(warp.warp_image(driving, aligned=self.generator.aligned))
         terms["equivariance"] = VALUE * losses.equivariance(points.value, warped.value, warp)
         terms["equivariance_jacobian"] = JACOBIAN * losses.equivariance_jacobian(
             points.jacobian, warped.jacobian, warped.value, warp
         )
-        if self.critic is not None:
-            heat = grid.gaussians(points.value.detach(), tuple(driving.shape[2:]), HEAT)
-            features, score = self.judged(made, heat)
+        if self.discriminator is not None:
+            heat = grid.gaussians(points.value.detach(), tuple(driving.shape[2:]), HEATMAP_VARIANCE)
+            features, score = self.discriminate(made, heat)
             with torch.no_grad():
-                wanted, _ = self.judged(driving, heat)
+                wanted, _ = self.discriminate(driving, heat)
             terms["gan"] = GAN * losses.lsgan_generator(score)
             terms["feature_matching"] = losses.feature_matching(features, wanted, MATCHING)
-            kept["made"], kept["heat"] = made.detach(), heat
+            cache["made"], cache["heat"] = made.detach(), heat
         return terms
 
-    def judged(self, picture: Tensor, heat: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The discriminator's features and verdict of a picture with the driving keypoints' heat."""
-        assert self.critic is not None
-        out: tuple[list[Tensor], Tensor] = self.critic(torch.cat([picture, heat], 1))
+    def discriminate(self, image: Tensor, heat: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the discriminator's features and realism map of an image, given heatmaps."""
+        assert self.discriminator is not None
+        out: tuple[list[Tensor], Tensor] = self.discriminator(torch.cat([image, heat], 1))
         return out
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
         source, driving = batch["sources"][:, 0], batch["driving"]
         made, deformed, _ = self.reenact(source, driving)
         return {"source": source, "driving": driving, "deformed": deformed, "result": made}
 
 
-def begin_with_identity(detector: KeypointDetector) -> None:
-    """The local affine maps begin as the identity everywhere, as published."""
+def init_identity_jacobians(detector: KeypointDetector) -> None:
+    """Initialise the local affine maps to the identity, as published."""
     maps = detector.jacobian
     assert isinstance(maps, nn.Conv2d) and maps.bias is not None
     nn.init.zeros_(maps.weight)

@@ -1,7 +1,8 @@
-"""How far two pictures are apart to the eye: VGG-19 features on an image pyramid as published, or, without its weights, our own stand-in.
+"""Perceptual losses: VGG-19 features on an image pyramid, and a substitute without weights.
 
-Both are L1 means on the scales 1, 1/2, 1/4, 1/8 (FOMM sec. A.2: relu1_1 … relu5_1, ImageNet's mean and spread). The stand-in compares
-pixels and their differences to the right and below: it needs no weights, learns sharp edges, and knows nothing of faces.
+Both are sums of L1 means on the scales 1, 1/2, 1/4, 1/8 (FOMM sec. A.2: relu1_1 … relu5_1,
+ImageNet's mean and standard deviation). The substitute compares pixels and their differences to the
+right and below: it learns sharp edges and has no knowledge of faces.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from thcli.core.errors import WeightsError
 from thcli.core.events import Listener, Warned
 from thcli.core.options import Perceptual
 from thcli.engines.shared.networks.layers import AntiAlias
-from thcli.weights import load_tensors, present, require_keys
+from thcli.weights import is_ready, load_tensors, require_keys
 
 ENTRY = "vgg19"
-SCALES = (1, 2, 4, 8)  # whole factors by which the pyramid is reduced
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Convolutions of torchvision's vgg19.features up to relu5_1: number -> channels in, out; pooling before 5, 10, 19, 28.
+SCALES = (1, 2, 4, 8)  # factors by which the levels of the pyramid are reduced
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
+# Convolutions of torchvision's vgg19.features up to relu5_1: number -> channels in, out.
+# Max pooling comes before 5, 10, 19 and 28.
 CONVOLUTIONS = {
     0: (3, 64),
     2: (64, 64),
@@ -38,21 +40,27 @@ CONVOLUTIONS = {
     25: (512, 512),
     28: (512, 512),
 }
-POOLED, KEPT = (5, 10, 19, 28), (0, 5, 10, 19, 28)
+POOLED, OUTPUTS = (5, 10, 19, 28), (0, 5, 10, 19, 28)
 
 
-class Features(nn.Module, ABC):
-    """A picture (B, 3, H, W) in [0, 1] as a list of feature maps; `name` goes into the log and the exported file."""
+class FeatureExtractor(nn.Module, ABC):
+    """A network from an image (B, 3, H, W) in [0, 1] to feature maps.
+
+    name: stored in the log and in the exported file.
+    """
 
     name: str
 
     @abstractmethod
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        """The maps, coarser and coarser."""
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the feature maps, from fine to coarse."""
 
 
-class Vgg19(Features):
-    """relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of torchvision's VGG-19, keys as published (features.N.weight)."""
+class Vgg19(FeatureExtractor):
+    """relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of torchvision's VGG-19.
+
+    Keys are as published (features.N.weight).
+    """
 
     name = "vgg19"
     mean: Tensor
@@ -64,20 +72,24 @@ class Vgg19(Features):
             {str(n): nn.Conv2d(a, b, 3, padding=1) for n, (a, b) in CONVOLUTIONS.items()}
         )
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("spread", torch.tensor(SPREAD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("spread", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        x, out = (picture - self.mean) / self.spread, []
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x, out = (image - self.mean) / self.spread, []
         for number in CONVOLUTIONS:
             x = F.max_pool2d(x, 2) if number in POOLED else x
             x = F.relu(self.features[str(number)](x))
-            if number in KEPT:
+            if number in OUTPUTS:
                 out.append(x)
         return out
 
     @classmethod
     def load(cls, *, offline: bool = False) -> Vgg19:
-        """With the published weights. Raises WeightsError when they are not here."""
+        """Load the published weights.
+
+        Raises:
+            WeightsError: The weights are missing or do not fit.
+        """
         network = cls()
         wanted = network.state_dict()
         tensors = {k: v for k, v in load_tensors(ENTRY, offline=offline).items() if k in wanted}
@@ -86,63 +98,70 @@ class Vgg19(Features):
         return network.eval().requires_grad_(False)
 
 
-class Edges(Features):
-    """The stand-in: the pixels themselves, and their differences along x and y."""
+class PixelGradients(FeatureExtractor):
+    """The substitute features: the pixels and their differences along x and y."""
 
     name = "pyramid"
 
-    def forward(self, picture: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor) -> list[Tensor]:
         return [
-            picture,
-            picture[..., 1:] - picture[..., :-1],
-            picture[..., 1:, :] - picture[..., :-1, :],
+            image,
+            image[..., 1:] - image[..., :-1],
+            image[..., 1:, :] - image[..., :-1, :],
         ]
 
 
 class PyramidLoss(nn.Module):
-    """sum over scales and features of mean |difference|; no gradient reaches the truth."""
+    """The sum over scales and features of mean |difference|; no gradient reaches the target."""
 
-    def __init__(self, features: Features, scales: Sequence[int] = SCALES) -> None:
+    def __init__(self, features: FeatureExtractor, scales: Sequence[int] = SCALES) -> None:
         super().__init__()
         self.features = features
         self.reduce = nn.ModuleList(AntiAlias(3, s) if s > 1 else nn.Identity() for s in scales)
 
     @property
     def name(self) -> str:
-        """What compares: vgg19 or pyramid."""
+        """Name of the feature extractor: vgg19 or pyramid."""
         return self.features.name
 
-    def forward(self, made: Tensor, truth: Tensor) -> Tensor:
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
         terms = []
         for reduce in self.reduce:
             with torch.no_grad():
-                wanted = self.features(reduce(truth))
-            for a, b in zip(self.features(reduce(made)), wanted, strict=True):
+                expected = self.features(reduce(target))
+            for a, b in zip(self.features(reduce(output)), expected, strict=True):
                 terms.append((a - b).abs().mean())
         return torch.stack(terms).sum()
 
 
-def identity_loss(features: Features, made: Tensor, person: Tensor) -> Tensor:
-    """How much the look of two pictures of one person differs whatever the pose: mean and spread of each feature over the picture.
+def identity_loss(features: FeatureExtractor, output: Tensor, source: Tensor) -> Tensor:
+    """Compare mean and standard deviation of each feature, independent of the pose.
 
-    differs from X2Face sec. 3.2, which compares maps of a VGG-Face network: its weights are not published with it, and maps of two
-    poses do not lie over each other.
+    differs from X2Face sec. 3.2, which compares maps of a VGG-Face network: its weights are not
+    published with it, and maps of two poses are not aligned.
     """
     with torch.no_grad():
-        wanted = [_summary(x) for x in features(person)]
-    terms = [(_summary(a) - b).abs().mean() for a, b in zip(features(made), wanted, strict=True)]
+        expected = [_mean_and_std(x) for x in features(source)]
+    found = [_mean_and_std(x) for x in features(output)]
+    terms = [(a - b).abs().mean() for a, b in zip(found, expected, strict=True)]
     return torch.stack(terms).sum()
 
 
-def _summary(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 2 C) mean and spread over the picture."""
+def _mean_and_std(x: Tensor) -> Tensor:
+    """Return mean and standard deviation over the image: (B, C, h, w) -> (B, 2 C)."""
     variance, mean = torch.var_mean(x, (2, 3), correction=0)
     return torch.cat([mean, torch.sqrt(variance + 1e-6)], 1)
 
 
-def perceptual(choice: Perceptual, on: Listener, *, offline: bool = False) -> PyramidLoss:
-    """The loss that --perceptual means; with auto and no VGG-19 here, the stand-in, and a warning that says so."""
-    if choice == "vgg19" or (choice == "auto" and present(ENTRY)):
+def create_perceptual_loss(
+    choice: Perceptual, on: Listener, *, offline: bool = False
+) -> PyramidLoss:
+    """Create the loss of --perceptual; auto without VGG-19 warns and uses the substitute.
+
+    Raises:
+        WeightsError: `choice` is vgg19 and its weights are missing or do not fit.
+    """
+    if choice == "vgg19" or (choice == "auto" and is_ready(ENTRY)):
         try:
             return PyramidLoss(Vgg19.load(offline=offline))
         except WeightsError as exc:
@@ -152,7 +171,9 @@ def perceptual(choice: Perceptual, on: Listener, *, offline: bool = False) -> Py
     if choice == "auto":
         on(
             Warned(
-                f"VGG-19 is not here, so pictures are compared by their pixels and edges: less sharp than published. Get it: thcli weights pull {ENTRY} --trust"
+                "The weights of VGG-19 are missing, so images are compared by pixels and edges; "
+                "results are less sharp than published. "
+                f"Get it: thcli weights pull {ENTRY} --trust"
             )
         )
-    return PyramidLoss(Edges())
+    return PyramidLoss(PixelGradients())

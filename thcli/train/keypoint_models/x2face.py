@@ -1,5 +1,6 @@
-"""Training of X2Face: the published script (L1, one source), and the identity loss of the paper's second stage as an option.
+"""Training of X2Face: the published script (L1, one source) and an optional identity loss.
 
+The identity loss is that of the paper's second stage.
 Source: X2Face train_model.py at cecfbfa; Wiles et al. 2018 sec. 3.
 """
 
@@ -18,18 +19,32 @@ from thcli.core.events import Listener
 from thcli.core.options import TrainOptions, X2FaceTrainOptions
 from thcli.engines.x2face.engine import MEMBER
 from thcli.engines.x2face.networks import CODE, SIZE, X2Face
-from thcli.media.atomic_file import SideFile
-from thcli.media.failures import unwritable
-from thcli.train.core.task import Batch, Data, Phase, Published, Terms, TrainingTask
-from thcli.train.keypoint_models.pairs import Pairs
-from thcli.train.keypoint_models.perceptual import Features, identity_loss, perceptual
+from thcli.media.atomic_file import AtomicFile
+from thcli.media.failures import to_output_error
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingData,
+    TrainingTask,
+)
+from thcli.train.keypoint_models.pairs import FramePairs
+from thcli.train.keypoint_models.perceptual import (
+    FeatureExtractor,
+    create_perceptual_loss,
+    identity_loss,
+)
 
 PHOTOMETRIC = 1.0
 PREFIX = "state_dict."
 
 
 class X2FaceTask(TrainingTask):
-    """Sources and a driving frame of one clip; with an identity loss also the driving frames of the batch's other clips."""
+    """Training on source frames and a driving frame of one clip.
+
+    The identity loss also uses the driving frames of the batch's other clips.
+    """
 
     name = "x2face"
     entry = "x2face"
@@ -37,32 +52,41 @@ class X2FaceTask(TrainingTask):
     sizes = (SIZE,)
     perceptual = "L1"
 
-    def __init__(self, options: TrainOptions, own: X2FaceTrainOptions, on: Listener) -> None:
-        super().__init__(options, own, on)
-        self.published = Published(3000, 1, 16, 1e-3)
-        self.model = X2Face(narrow=options.narrow)
-        begin_with_xavier(self.model)
+    def __init__(
+        self, options: TrainOptions, model_options: X2FaceTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.hyperparameters = Hyperparameters(3000, 1, 16, 1e-3)
+        self.model = X2Face(width_divisor=options.narrow)
+        init_weights(self.model)
         self.networks = {"model": self.model}
         self.phases = (Phase("model", ("model",)),)
-        self.views, self.identity = own.views, own.identity
-        self.features: Features | None = None
+        self.views, self.identity = model_options.views, model_options.identity
+        self.features: FeatureExtractor | None = None
         if self.identity:
-            compare = perceptual(options.perceptual, on, offline=options.offline)
-            self.features, self.helpers = compare.features, (compare,)
-            self.perceptual = f"L1, identity by {compare.name}"
+            loss = create_perceptual_loss(options.perceptual, on, offline=options.offline)
+            self.features, self.frozen_modules = loss.features, (loss,)
+            self.perceptual = f"L1, identity by {loss.name}"
 
     def optimiser(
         self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
     ) -> torch.optim.Optimizer:
-        """Stochastic gradient descent with momentum 0.9, as published."""
+        """Create SGD with momentum 0.9, as published."""
         return torch.optim.SGD(parameters, lr, momentum=0.9)
 
-    def data(self, folder: Path, batch: int, on: Listener) -> Data:
-        """Several source frames an item with --views."""
-        return Pairs(folder, self.options, batch, views=self.views, on=on)
+    def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
+        """Open the dataset, with several source frames per item for --views."""
+        return FramePairs(folder, self.options, batch, views=self.views, on=on)
 
     def mosaic(self, sources: Tensor) -> Tensor:
-        """Sources (B, V, 3, H, W) -> the mosaic of each item (B, 3, H, W), its views weighted by exp(confidence) + 0.1."""
+        """Return the texture mosaic of each item, its views weighted by exp(confidence) + 0.1.
+
+        Args:
+            sources: (B, V, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, 3, H, W).
+        """
         faces, confidence = self.model.unwrap(sources.flatten(0, 1))
         weight = torch.exp(confidence) + 0.1
         shape = (*sources.shape[:2], -1, *sources.shape[3:])
@@ -70,8 +94,8 @@ class X2FaceTask(TrainingTask):
         return (weight * faces).sum(1) / weight.sum(1)
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         driving, mosaic = batch["driving"], self.mosaic(batch["sources"])
         code = self.model.code(driving)
         terms = {"photometric": PHOTOMETRIC * (self.model(mosaic, code) - driving).abs().mean()}
@@ -84,12 +108,11 @@ class X2FaceTask(TrainingTask):
                     self.features, crossed, batch["sources"][chosen, 0]
                 )
             else:
-                terms["identity"] = torch.zeros(
-                    (), device=driving.device
-                )  # nobody else is in this batch
+                # all items of the batch show the same person
+                terms["identity"] = torch.zeros((), device=driving.device)
         return terms
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
         sources, driving = batch["sources"], batch["driving"]
         mosaic = self.mosaic(sources)
         return {
@@ -99,14 +122,17 @@ class X2FaceTask(TrainingTask):
             "result": self.model(mosaic, self.model.code(driving)),
         }
 
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The model's own keys below "state_dict.", as published."""
+    def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the model's keys with the published prefix "state_dict."."""
         return {f"{PREFIX}{key}": value for key, value in states["model"].items()}
 
-    def publish(self, path: Path) -> Path:
-        """The published archive's members: the model, and the two small pose files, which are not trained here (zeros, said in them)."""
+    def write_importable(self, path: Path) -> Path:
+        """Write an archive with the published members and return its path.
+
+        The two pose files are not trained here; they hold zeros and say so in their metadata.
+        """
         target = path.with_suffix(".zip")
-        words = {"untrained": "zeros: thcli train x2face does not train the pose-driven variant"}
+        metadata = {"untrained": "zeros: thcli train x2face does not train the pose-driven variant"}
         linear = {
             "posefrombottle.weight": torch.zeros(3, CODE),
             "posefrombottle.bias": torch.zeros(3),
@@ -119,28 +145,29 @@ class X2FaceTask(TrainingTask):
             ("running_var", 1.0),
         ):
             inverse[f"1.{name}"] = torch.full((CODE,), value)
-        with SideFile(target, overwrite=True) as file:
+        with AtomicFile(target, overwrite=True) as file:
             try:
                 with zipfile.ZipFile(file.partial, "w", zipfile.ZIP_STORED) as archive:
                     archive.write(path, MEMBER)
                     for name, tensors in (("posereg.pth", linear), ("posetobottle.pth", inverse)):
                         archive.writestr(
-                            name, save({f"{PREFIX}{k}": v for k, v in tensors.items()}, words)
+                            name, save({f"{PREFIX}{k}": v for k, v in tensors.items()}, metadata)
                         )
             except OSError as exc:
-                raise unwritable(target, exc) from exc
+                raise to_output_error(target, exc) from exc
         return target
 
 
-def begin_with_xavier(model: X2Face) -> None:
-    """Xavier normal, gain 1, as published; but both fields begin at rest.
+def init_weights(model: X2Face) -> None:
+    """Initialise with Xavier normal, gain 1, as published, and zero flow fields.
 
-    differs from train_model.py: a field of random offsets folds the face, and on a small dataset it never unfolds.
+    differs from train_model.py: a random flow field folds the face, and training on a small dataset
+    does not recover from that.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.xavier_normal_(module.weight)
     for network in (model.pix2pixUnwrapped, model.pix2pixSampler):
-        for painted in network.level.up:
-            if isinstance(painted, nn.Conv2d):
-                nn.init.zeros_(painted.weight)
+        for layer in network.level.up:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.zeros_(layer.weight)

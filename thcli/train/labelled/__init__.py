@@ -1,0 +1,1 @@
+"""Training of the networks that learn from labelled faces: judge and clip-s."""

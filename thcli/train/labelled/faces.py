@@ -1,4 +1,4 @@
-"""Batches of labelled faces, disturbed as an editor's pictures and videos are: moved, blurred, lit otherwise, coded."""
+"""Batches of labelled faces, augmented as an editor's images and videos look."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ import torch
 
 from thcli.core.types import Image
 from thcli.editors.shared.celeba import CELEBA
-from thcli.editors.shared.face_cnn import SIDE, planes
-from thcli.evaluate.datasets.labelled_images import Labelled, pixels
+from thcli.editors.shared.face_cnn import SIDE, images_to_tensor
+from thcli.evaluate.datasets.labelled_images import LabelledImages, load_images
+from thcli.train.core.epoch_order import EpochOrder
 from thcli.train.core.task import Batch
 
-KEPT = 72  # pixels of the side at which pictures are kept in memory
-FIXED = 2**31 - 1  # stands for the step of what sample pictures show
+STORED_SIDE = 72  # pixels of a side of the images in memory
+SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
 
 
 class LabelledFaces:
-    """Batches with pictures (B, 3, 64, 64) in 0..1 and labels (B, 40) in 0 and 1; every item follows from (seed, step, place) alone."""
+    """Batches of labelled faces; every item follows from (seed, step, index) alone.
 
-    def __init__(self, faces: Labelled, batch: int, seed: int, *, flip: bool = True) -> None:
+    images: (B, 3, 64, 64) in [0, 1]. labels: (B, 40) in {0, 1}.
+    """
+
+    def __init__(self, faces: LabelledImages, batch: int, seed: int, *, flip: bool = True) -> None:
         self.faces, self._batch, self._seed, self._flip = faces, batch, seed, flip
-        self._pixels = pixels(faces.paths, KEPT)
-        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+        self._pixels = load_images(faces.paths, STORED_SIDE)
+        self._order = EpochOrder(seed, len(faces))
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -36,87 +40,82 @@ class LabelledFaces:
         return self.faces.fingerprint()
 
     def batch(self, step: int) -> Batch:
-        """The batch of an update."""
-        return self._items(
-            [self._row_of(step * self._batch + place) for place in range(self._batch)], step
-        )
+        """Return the batch of an update."""
+        first = step * self._batch
+        return self._items([self._order(first + i) for i in range(self._batch)], step)
 
-    def fixed(self) -> Batch:
-        """The same few items every time, for sample pictures."""
-        return self._items([place % len(self) for place in range(16)], FIXED)
+    def sample_batch(self) -> Batch:
+        """Return the fixed items of the sample sheets."""
+        return self._items([i % len(self) for i in range(16)], SAMPLE_STEP)
 
     def close(self) -> None:
-        """There is nothing to close: all is in memory."""
+        """Do nothing: all images are in memory."""
 
-    def _row_of(self, position: int) -> int:
-        """Which picture stands at a place of the endless row of shuffled epochs."""
-        epoch, place = divmod(position, len(self))
-        if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self)))
-        return int(self._order[1][place])
-
-    def _items(self, numbers: list[int], step: int) -> Batch:
-        made = [
-            disturbed(
-                self._pixels[number], np.random.default_rng([self._seed, step, place]), self._flip
-            )
-            for place, number in enumerate(numbers)
+    def _items(self, rows: list[int], step: int) -> Batch:
+        images = [
+            augment(self._pixels[row], np.random.default_rng([self._seed, step, i]), self._flip)
+            for i, row in enumerate(rows)
         ]
         return {
-            "pictures": planes(np.stack(made)),
-            "labels": torch.from_numpy(self.faces.labels[numbers]).float(),
+            "images": images_to_tensor(np.stack(images)),
+            "labels": torch.from_numpy(self.faces.labels[rows]).float(),
         }
 
 
-def disturbed(picture: npt.NDArray[Any], dice: np.random.Generator, flip: bool = True) -> Image:
-    """A picture (S, S, 3) as (64, 64, 3): turned, scaled and shifted a little, perhaps mirrored, lit otherwise, blurred, coded."""
-    side = len(picture)
-    turn, grow = dice.normal(0, 0.06), SIDE / side * np.exp(dice.normal(0.03, 0.06))
-    matrix = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    if flip and dice.random() < 0.5:
+def augment(image: npt.NDArray[Any], rng: np.random.Generator, flip: bool = True) -> Image:
+    """Move, scale, mirror, relight, blur, add noise or compress an image at random.
+
+    Args:
+        image: (S, S, 3) uint8.
+        rng: Source of the random numbers.
+        flip: Mirror half of the images.
+
+    Returns:
+        (64, 64, 3) uint8.
+    """
+    side = len(image)
+    angle, scale = rng.normal(0, 0.06), SIDE / side * np.exp(rng.normal(0.03, 0.06))
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if flip and rng.random() < 0.5:
         matrix[:, 0] *= -1
-    middle = np.full(2, (side - 1) / 2)
-    shift = (SIDE - 1) / 2 - matrix @ middle + dice.normal(0, 1.2, 2)
-    where = np.column_stack([matrix, shift])
+    centre = np.full(2, (side - 1) / 2)
+    shift = (SIDE - 1) / 2 - matrix @ centre + rng.normal(0, 1.2, 2)
+    affine = np.column_stack([matrix, shift])
     out: Any = cv2.warpAffine(
-        picture, where, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image, affine, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    if dice.random() < 0.7:
-        levels = np.linspace(0, 1, 256) ** np.exp(dice.normal(0, 0.2))
-        levels = ((levels - 0.5) * np.exp(dice.normal(0, 0.15)) + 0.5 + dice.normal(0, 0.05))[
-            :, None
-        ]
-        cast = np.exp(dice.normal(0, 0.04, 3))
-        out = cv2.LUT(out, np.clip(levels * cast * 255, 0, 255).astype(np.uint8)[None])
-    kind = dice.random()
-    if kind < 0.25:  # what a small diffusion autoencoder gives is soft
-        out = cv2.GaussianBlur(out, (0, 0), dice.uniform(0.4, 1.3))
+    if rng.random() < 0.7:
+        levels = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.2))
+        levels = (levels - 0.5) * np.exp(rng.normal(0, 0.15)) + 0.5 + rng.normal(0, 0.05)
+        cast = np.exp(rng.normal(0, 0.04, 3))
+        table = np.clip(levels[:, None] * cast * 255, 0, 255).astype(np.uint8)
+        out = cv2.LUT(out, table[None])
+    kind = rng.random()
+    if kind < 0.25:  # the output of a small diffusion autoencoder is blurred
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.3))
     elif kind < 0.35:
-        out = np.clip(out + dice.normal(0, dice.uniform(2, 10), out.shape), 0, 255).astype(np.uint8)
+        out = np.clip(out + rng.normal(0, rng.uniform(2, 10), out.shape), 0, 255).astype(np.uint8)
     elif kind < 0.5:
-        coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(dice.integers(25, 90))])[1]
-        out = cv2.imdecode(
-            coded, cv2.IMREAD_COLOR
-        )  # the channels' order is kept, whatever it is called
+        coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1]
+        out = cv2.imdecode(coded, cv2.IMREAD_COLOR)  # the order of the channels is unchanged
     return np.asarray(out, np.uint8)
 
 
-def drawn_labelled(folder: Path, count: int = 24) -> None:
-    """For a trial: made-up faces with labels, of which dark glasses and a red mouth are drawn."""
-    from thcli.train.identity.train import drawn_face
+def write_synthetic_labelled_faces(folder: Path, count: int = 24) -> None:
+    """Write rendered faces with random labels; dark glasses and red lips are drawn as labelled."""
+    from thcli.train.identity.train import render_synthetic_face
 
     (folder / "images").mkdir(parents=True)
     rows = []
     for number in range(count):
-        picture = drawn_face(number % 6, number)
+        image = render_synthetic_face(number % 6, number)
         labels = np.random.default_rng([7, number]).random(len(CELEBA)) < 0.3
         if labels[CELEBA.index("Eyeglasses")]:
-            picture[46:58, 24:88] = 20
+            image[46:58, 24:88] = 20
         if labels[CELEBA.index("Wearing_Lipstick")]:
-            picture[82:90, 44:68] = 200, 20, 40
-        (folder / "images" / f"{number}.png").write_bytes(
-            cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-        )
+            image[82:90, 44:68] = 200, 20, 40
+        coded = cv2.imencode(".png", image[..., ::-1])[1]
+        (folder / "images" / f"{number}.png").write_bytes(coded.tobytes())
         rows.append(f"{number}.png " + " ".join("1" if yes else "-1" for yes in labels))
     (folder / "attributes.txt").write_text(
         f"{count}\n{' '.join(CELEBA)}\n" + "\n".join(rows) + "\n", "utf-8"

@@ -1,4 +1,4 @@
-"""Training of the classifier that only measures edits (`attributes-judge`): 40 attributes of a face, each by cross-entropy."""
+"""Training of `attributes-judge`, the classifier that measures edits: 40 attributes of a face."""
 
 from __future__ import annotations
 
@@ -14,34 +14,42 @@ from torch.nn import functional
 from thcli.core.events import Listener
 from thcli.core.options import JudgeTrainOptions, LabelledTrainOptions, TrainOptions
 from thcli.editors.shared.face_cnn import SIDE
-from thcli.evaluate.datasets.labelled_images import digits_of, labelled
-from thcli.evaluate.metrics.attribute_scores import WEIGHTS, network
-from thcli.train.core.task import Batch, Phase, Published, Terms, TrainingTask, cosine_after_rise
-from thcli.train.labelled.faces import LabelledFaces, drawn_labelled
+from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
+from thcli.evaluate.metrics.attribute_scores import WEIGHTS, build_network
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingTask,
+    use_channels_last,
+    warmup_then_cosine,
+)
+from thcli.train.labelled.faces import LabelledFaces, write_synthetic_labelled_faces
 
-WARM = 0.05  # part of the updates in which the rate rises
-LAST = 0.01  # of the rate, at the end
-DECAY = 0.05  # of the weights, by AdamW
+WARMUP = 0.05  # fraction of the updates
+FINAL_RATE = 0.01  # fraction of the learning rate at the end
+WEIGHT_DECAY = 0.05  # of AdamW
 
 
 class LabelledTask(TrainingTask):
-    """What learns from labelled faces of 64 x 64 pixels."""
+    """Base of the tasks that learn from labelled faces of 64 x 64 pixels."""
 
     exported = ("net",)
     sizes = (SIDE,)
     perceptual = "labels"
-    published = Published(20, 1, 64, 2e-3)
+    hyperparameters = Hyperparameters(20, 1, 64, 2e-3)
 
     def __init__(
-        self, options: TrainOptions, own: LabelledTrainOptions | None, on: Listener
+        self, options: TrainOptions, model_options: LabelledTrainOptions | None, on: Listener
     ) -> None:
-        super().__init__(options, own, on)
-        self.own = own or LabelledTrainOptions()
-        self.digits = digits_of(self.own.persons)
+        super().__init__(options, model_options, on)
+        self.model_options = model_options or LabelledTrainOptions()
+        self.digits = parse_digits(self.model_options.persons)
 
     @classmethod
-    def trial(cls, options: TrainOptions) -> TrainOptions:
-        """The options of --smoke."""
+    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
+        """Return the options of --smoke."""
         return replace(
             options,
             narrow=8,
@@ -51,54 +59,58 @@ class LabelledTask(TrainingTask):
         )
 
     @classmethod
-    def trial_data(cls, folder: Path, options: TrainOptions) -> None:
-        """Drawn faces with labels."""
-        drawn_labelled(folder)
+    def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
+        """Write rendered faces with labels."""
+        write_synthetic_labelled_faces(folder)
 
-    def data(self, folder: Path, batch: int, on: Listener) -> LabelledFaces:
-        """The pictures of the persons meant. Raises MediaError for a folder without labels."""
-        faces = labelled(folder).only(self.digits)
+    def load_data(self, folder: Path, batch: int, on: Listener) -> LabelledFaces:
+        """Open the images of the selected persons.
+
+        Raises:
+            MediaError: The folder has no labels.
+        """
+        faces = read_labelled_folder(folder).of_persons(self.digits)
         return LabelledFaces(faces, batch, self.options.seed, flip=self.options.flip)
 
     def to(self, device: torch.device) -> None:
         super().to(device)
         for net in self.networks.values():
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+            use_channels_last(net)
 
     def optimiser(
         self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
     ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr, weight_decay=DECAY)
+        return torch.optim.AdamW(parameters, lr, weight_decay=WEIGHT_DECAY)
 
-    def rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Up in a straight line, down along a cosine."""
-        return cosine_after_rise(lr, step, steps, WARM, LAST)
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return a learning rate that rises linearly, then falls along a cosine."""
+        return warmup_then_cosine(lr, step, steps, WARMUP, FINAL_RATE)
 
-    def layout(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """In half precision, as it is shipped."""
+    def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the network in half precision, as it is shipped."""
         return {k: v.half() if v.is_floating_point() else v for k, v in states["net"].items()}
 
-    def pictures(self, batch: Batch) -> dict[str, Tensor]:
-        return {"as it learns them": batch["pictures"]}
+    def sample_images(self, batch: Batch) -> dict[str, Tensor]:
+        return {"augmented": batch["images"]}
 
 
 class JudgeTask(LabelledTask):
-    """A trunk with 40 answers."""
+    """Training of a convolutional trunk with 40 outputs, by binary cross-entropy."""
 
     name = "judge"
     entry = WEIGHTS
     phases = (Phase("net", ("net",)),)
 
     def __init__(
-        self, options: TrainOptions, own: LabelledTrainOptions | None, on: Listener
+        self, options: TrainOptions, model_options: LabelledTrainOptions | None, on: Listener
     ) -> None:
-        super().__init__(options, own or JudgeTrainOptions(), on)
-        self.networks = {"net": network(options.narrow)}
+        super().__init__(options, model_options or JudgeTrainOptions(), on)
+        self.networks = {"net": build_network(options.narrow)}
 
     def losses(
-        self, phase: str, batch: Batch, noise: torch.Generator, kept: dict[str, Any]
-    ) -> Terms:
+        self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
+    ) -> LossTerms:
         found = self.networks["net"](
-            batch["pictures"].contiguous(memory_format=torch.channels_last)
+            batch["images"].contiguous(memory_format=torch.channels_last)
         ).float()
         return {"labels": functional.binary_cross_entropy_with_logits(found, batch["labels"])}

@@ -1,0 +1,1 @@
+"""Training of parse-s, the face parser."""
