@@ -1,4 +1,4 @@
-"""Real faces for the pipelines: the astronaut that scikit-image carries, as a picture and as small clips."""
+"""Fixtures of the pipelines: the astronaut of scikit-image as an image and as small clips."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from thcli.core.types import Image
-from thcli.evaluate.datasets.test_clip import astronaut_clip, photograph
-from thcli.evaluate.reports.contact_sheet import save_picture
+from thcli.evaluate.datasets.sample_clip import astronaut_clip, photograph
+from thcli.evaluate.reports.contact_sheet import save_image
 
 Clip = Callable[..., Path]
 SIZE = 192
@@ -20,22 +20,26 @@ SIZE = 192
 
 @pytest.fixture(scope="session")
 def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photograph's upper left part with her head, 256 x 256."""
+    """Return an image of the head, 256 x 256."""
     path = tmp_path_factory.mktemp("portrait") / "portrait.png"
-    save_picture(path, np.ascontiguousarray(photograph()[10:266, 95:351]))
+    save_image(path, np.ascontiguousarray(photograph()[10:266, 95:351]))
     return path
 
 
 @pytest.fixture(scope="session")
 def empty_wall() -> Image:
-    """A picture without a face."""
+    """Return an image without a face, SIZE x SIZE."""
     ramp = np.linspace(60, 200, SIZE, dtype=np.uint8)
     return np.repeat(np.repeat(ramp[None, :, None], SIZE, 0), 3, 2)
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
-    """clip(name, frames, pts=…, without=…, tone=…) -> a small h264 clip of her; frames in `without` show a wall."""
+    """Return a function that encodes a small h264 clip of the astronaut.
+
+    pts: time stamps in milliseconds, 25 frames per second by default. without: frames that show a
+    wall. tone: the clip has audio.
+    """
     folder = tmp_path_factory.mktemp("clips")
 
     def make(
@@ -56,12 +60,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
             video.time_base = video.codec_context.time_base = Fraction(1, 1000)
             audio = out.add_stream("aac", rate=16000) if tone else None
             for index, frame in enumerate(astronaut_clip(frames, SIZE)):
-                picture = av.VideoFrame.from_ndarray(
+                image = av.VideoFrame.from_ndarray(
                     empty_wall if index in without else frame.pixels, format="rgb24"
                 )
-                picture.pts = pts[index] if pts else 40 * index
-                picture.time_base = Fraction(1, 1000)
-                out.mux(video.encode(picture))
+                image.pts = pts[index] if pts else 40 * index
+                image.time_base = Fraction(1, 1000)
+                out.mux(video.encode(image))
             out.mux(video.encode(None))
             if audio is not None:
                 samples = (np.sin(np.arange(16000 * frames // 25) * 0.1) * 8000).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Bad input gets one sentence, its exit code, and leaves nothing behind."""
+"""Bad inputs: one message, an exit code, no output."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ import av
 import numpy as np
 import pytest
 
+from tests.pipeline.command_line import to_argv
 from thcli.cli.app import run
 from thcli.core.types import Image
-from thcli.evaluate.datasets.test_clip import photograph
-from thcli.evaluate.reports.contact_sheet import save_picture
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_image
 
 Clip = Callable[..., Path]
 Maker = Callable[[Path, Path, Image], Path]
 
 
-def written(path: Path, content: bytes) -> Path:
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file and return its path."""
     path.write_bytes(content)
     return path
 
 
-def drawn(path: Path, picture: Image) -> Path:
-    save_picture(path, picture)
+def write_image(path: Path, image: Image) -> Path:
+    """Write an image and return its path."""
+    save_image(path, image)
     return path
 
 
-def only_sound(path: Path) -> Path:
+def write_audio(path: Path) -> Path:
+    """Write a file with audio and without video."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=16000)
         frame = av.AudioFrame.from_ndarray(
@@ -45,45 +49,49 @@ def only_sound(path: Path) -> Path:
     return path
 
 
-def folder(path: Path) -> Path:
+def folder_without_images(path: Path) -> Path:
+    """Make a folder with a text file."""
     path.mkdir()
-    (path / "readme.txt").write_text("no pictures here")
+    (path / "readme.txt").write_text("no images here")
     return path
 
 
 DRIVERS: dict[str, tuple[int, Maker]] = {
     "text named mp4": (
         3,
-        lambda p, c, w: written(p / "a.mp4", b"this is a text, not a video\n" * 40),
+        lambda p, c, w: write_bytes(p / "a.mp4", b"this is a text, not a video\n" * 40),
     ),
-    "truncated": (3, lambda p, c, w: written(p / "a.mp4", c.read_bytes()[: c.stat().st_size // 3])),
-    "only sound": (3, lambda p, c, w: only_sound(p / "a.m4a")),
-    "empty": (3, lambda p, c, w: written(p / "a.mp4", b"")),
+    "truncated": (
+        3,
+        lambda p, c, w: write_bytes(p / "a.mp4", c.read_bytes()[: c.stat().st_size // 3]),
+    ),
+    "only sound": (3, lambda p, c, w: write_audio(p / "a.m4a")),
+    "empty": (3, lambda p, c, w: write_bytes(p / "a.mp4", b"")),
     "missing": (3, lambda p, c, w: p / "nowhere.mp4"),
-    "folder without pictures": (3, lambda p, c, w: folder(p / "frames")),
-    "no face": (4, lambda p, c, w: drawn(p / "wall.png", w)),
-    "broken motion": (3, lambda p, c, w: written(p / "a.motion.safetensors", b"\x10" * 64)),
+    "folder without images": (3, lambda p, c, w: folder_without_images(p / "frames")),
+    "no face": (4, lambda p, c, w: write_image(p / "wall.png", w)),
+    "broken motion": (3, lambda p, c, w: write_bytes(p / "a.motion.safetensors", b"\x10" * 64)),
 }
 SOURCES: dict[str, tuple[int, Maker]] = {
-    "no face": (4, lambda p, c, w: drawn(p / "wall.png", w)),
-    "one pixel": (4, lambda p, c, w: drawn(p / "one.png", np.zeros((1, 1, 3), np.uint8))),
+    "no face": (4, lambda p, c, w: write_image(p / "wall.png", w)),
+    "one pixel": (4, lambda p, c, w: write_image(p / "one.png", np.zeros((1, 1, 3), np.uint8))),
     "missing": (3, lambda p, c, w: p / "nowhere.png"),
-    "empty": (3, lambda p, c, w: written(p / "a.png", b"")),
-    "text": (3, lambda p, c, w: written(p / "a.jpg", b"hello")),
+    "empty": (3, lambda p, c, w: write_bytes(p / "a.png", b"")),
+    "text": (3, lambda p, c, w: write_bytes(p / "a.jpg", b"hello")),
     "stdin": (2, lambda p, c, w: Path("-")),
 }
 
 
 def fails(argv: list[str], code: int, capsys: Any, room: Path) -> str:
-    """Runs a command that must fail; returns its one sentence."""
+    """Run a command that must fail and return its message."""
     room.mkdir()
     assert run([*argv, "-o", str(room / "out.mp4")]) == code
-    said = capsys.readouterr()
-    assert said.out == ""
-    complaint = [line for line in said.err.splitlines() if line.startswith("thcli: ")]
-    assert len(complaint) == 1 and "Traceback" not in said.err
+    out, err = capsys.readouterr()
+    assert out == ""
+    messages = [line for line in err.splitlines() if line.startswith("thcli: ")]
+    assert len(messages) == 1 and "Traceback" not in err
     assert list(room.iterdir()) == []
-    return str(complaint[0])
+    return str(messages[0])
 
 
 @pytest.mark.parametrize("case", DRIVERS)
@@ -109,9 +117,9 @@ def test_bad_source(case: str, clip: Clip, empty_wall: Image, tmp_path: Path, ca
     )
 
 
-def test_several_faces_are_named(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+def test_several_source_faces_are_reported(clip: Clip, tmp_path: Path, capsys: Any) -> None:
     face = photograph()[10:266, 95:351]
-    two = drawn(tmp_path / "two.png", np.concatenate([face, face], 1))
+    two = write_image(tmp_path / "two.png", np.concatenate([face, face], 1))
     argv = ["reenact", str(two), str(clip("plain.mp4", 24)), "-o", str(tmp_path / "a.mp4")]
     assert run(argv) == 0
     assert "shows 2 faces" in capsys.readouterr().err
@@ -119,52 +127,39 @@ def test_several_faces_are_named(clip: Clip, tmp_path: Path, capsys: Any) -> Non
     assert run([*argv[:-1], str(tmp_path / "c.mp4"), "--source-face", "all", "--json"]) == 0
 
 
-def test_a_huge_source_still_works(clip: Clip, tmp_path: Path) -> None:
+def test_a_source_of_7200_pixels_works(clip: Clip, tmp_path: Path) -> None:
     import cv2
 
     huge = np.asarray(
         cv2.resize(photograph(), (7200, 7200), interpolation=cv2.INTER_NEAREST), np.uint8
     )
     source = tmp_path / "huge.jpg"
-    save_picture(source, huge)
+    save_image(source, huge)
     out = tmp_path / "out.mp4"
-    argv = [
-        "reenact",
-        str(source),
-        str(clip("plain.mp4", 24)),
-        "-o",
-        str(out),
-        "--end",
-        "0.1",
-        "--long-side",
-        "512",
-        "-q",
-    ]
+    argv = to_argv(
+        "reenact", source, clip("plain.mp4", 24), "-o", out, "--end 0.1 --long-side 512 -q"
+    )
     assert run(argv) == 0 and out.is_file()
 
 
 def test_output_exists(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    out = written(tmp_path / "out.mp4", b"precious")
+    out = write_bytes(tmp_path / "out.mp4", b"precious")
     assert run(["reenact", str(portrait), str(clip("plain.mp4", 24)), "-o", str(out)]) == 7
     assert "--overwrite" in capsys.readouterr().err and out.read_bytes() == b"precious"
 
 
-def test_output_cannot_be_written(portrait: Path, clip: Clip, tmp_path: Path) -> None:
-    assert (
-        run(
-            [
-                "reenact",
-                str(portrait),
-                str(clip("plain.mp4", 24)),
-                "-o",
-                str(tmp_path / "no" / "out.mp4"),
-            ]
-        )
-        == 7
-    )
+def test_an_unwritable_output_is_reported(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    argv = [
+        "reenact",
+        str(portrait),
+        str(clip("plain.mp4", 24)),
+        "-o",
+        str(tmp_path / "no" / "out.mp4"),
+    ]
+    assert run(argv) == 7
 
 
-def test_unknown_words(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+def test_unknown_options(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
     base = ["reenact", str(portrait), str(clip("plain.mp4", 24)), "-o", str(tmp_path / "x.mp4")]
     for more in (
         ["--engine", "nope"],
@@ -185,7 +180,7 @@ def test_offline_without_weights(
     assert "thcli weights pull" in fails(argv, 5, capsys, tmp_path / "room")
 
 
-def test_ctrl_c_leaves_nothing(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_an_interrupted_run_writes_nothing(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     argv = [
         sys.executable,
@@ -208,7 +203,9 @@ def test_ctrl_c_leaves_nothing(portrait: Path, clip: Clip, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupted_and_resumed_is_the_whole(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    portrait: Path, clip: Clip, tmp_path: Path
+) -> None:
     drive = clip("long.mp4", 400)
     base = ["reenact", str(portrait), str(drive), "--resume", "-q"]
     out, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
@@ -218,7 +215,7 @@ def test_interrupted_and_resumed_is_the_whole(portrait: Path, clip: Clip, tmp_pa
     while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130, "it was over before it could be interrupted"
+    assert process.wait(30) == 130, "finished before the interruption"
     assert not out.exists() and journal.with_name("000000.packets").exists()
     assert run([*base, "-o", str(out)]) == 0
     assert run([*base, "-o", str(whole)]) == 0

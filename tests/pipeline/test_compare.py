@@ -1,4 +1,4 @@
-"""Videos beside each other: layout, labels and time."""
+"""`thcli compare`: layout, labels, synchronisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thcli.core.errors import MediaError, UsageError
 from thcli.core.options import CompareOptions, OutputOptions
 from thcli.core.types import Frame
 from thcli.pipeline.compare import compare, side_by_side
-from thcli.pipeline.render.panels import GREY, Layout, label, letterbox, put_label
+from thcli.pipeline.render.panels import GREY, PanelLayout, letterbox, put_label, render_label
 
 shapes = st.lists(st.fractions(Fraction(1, 4), Fraction(4)), min_size=1, max_size=5)
 
@@ -25,7 +25,7 @@ shapes = st.lists(st.fractions(Fraction(1, 4), Fraction(4)), min_size=1, max_siz
 def grey_clip(
     count: int, ticks: int, time_base: Fraction, start: int = 0, side: int = 8
 ) -> Iterator[Frame]:
-    """Flat frames whose level is their index."""
+    """Yield grey frames whose level is their index."""
     for i in range(count):
         yield Frame(np.full((side, side, 3), i, np.uint8), start + i * ticks, time_base, i, ticks)
 
@@ -33,17 +33,17 @@ def grey_clip(
 @given(shapes, st.integers(1, 3000), st.integers(200, 4000))
 @settings(max_examples=50, deadline=None)
 def test_a_layout_is_even_and_fits(wanted: list[Fraction], height: int, widest: int) -> None:
-    layout = Layout.of(wanted, height, widest)
+    layout = PanelLayout.of(wanted, height, widest)
     assert layout.height % 2 == 0 and all(width % 2 == 0 for width in layout.widths)
     assert layout.size[0] == sum(layout.widths) <= widest + 6 * len(wanted)
     assert layout.height <= height + 1 or layout.height == 2
 
 
-def test_streams_of_other_rates_and_starts_meet_in_time_and_hold_their_ends() -> None:
+def test_streams_are_synchronised_and_hold_their_last_frame() -> None:
     base = grey_clip(4, 3600, Fraction(1, 90000), start=7777)  # 25 a second
     slow = grey_clip(2, 2, Fraction(1, 25), start=100)  # 12.5 a second, half as long
     still = grey_clip(1, 0, Fraction(1, 25))
-    layout = Layout.of([Fraction(1)] * 3, 8, 4000)
+    layout = PanelLayout.of([Fraction(1)] * 3, 8, 4000)
     frames = list(side_by_side(base, [slow, still], 1, layout, ["", "", ""]))
     assert [f.pts for f in frames] == [7777 + i * 3600 for i in range(4)]
     assert all(f.time_base == Fraction(1, 90000) and f.duration == 3600 for f in frames)
@@ -53,35 +53,35 @@ def test_streams_of_other_rates_and_starts_meet_in_time_and_hold_their_ends() ->
     assert [row[2] for row in cells] == [0, 0, 0, 0]
 
 
-def test_an_anamorphic_picture_is_shown_wide() -> None:
-    layout = Layout.of([Fraction(2)], 10, 4000)
-    drawn = layout.draw([np.full((10, 10, 3), 200, np.uint8)], [""])
-    assert drawn.shape == (10, 20, 3)
-    assert (drawn == 200).all()
+def test_an_anamorphic_image_is_shown_wide() -> None:
+    layout = PanelLayout.of([Fraction(2)], 10, 4000)
+    rendered = layout.render([np.full((10, 10, 3), 200, np.uint8)], [""])
+    assert rendered.shape == (10, 20, 3)
+    assert (rendered == 200).all()
 
 
-def test_what_does_not_fit_gets_bars() -> None:
+def test_another_aspect_ratio_gets_bars() -> None:
     boxed = letterbox(np.full((10, 10, 3), 200, np.uint8), (30, 10))
     assert (boxed[:, 10:20] == 200).all()
     assert (boxed[:, :10] == GREY).all() and (boxed[:, 20:] == GREY).all()
 
 
-def test_a_missing_picture_leaves_its_cell_grey() -> None:
-    layout = Layout.of([Fraction(1), Fraction(1)], 16, 4000)
-    drawn = layout.draw([None, np.full((16, 16, 3), 200, np.uint8)], ["", ""])
-    assert (drawn[:, :16] == GREY).all() and (drawn[:, 16:] == 200).all()
+def test_a_missing_image_leaves_its_cell_grey() -> None:
+    layout = PanelLayout.of([Fraction(1), Fraction(1)], 16, 4000)
+    rendered = layout.render([None, np.full((16, 16, 3), 200, np.uint8)], ["", ""])
+    assert (rendered[:, :16] == GREY).all() and (rendered[:, 16:] == 200).all()
 
 
-@pytest.mark.parametrize("room", [1, 20, 80, 500])
-def test_a_label_keeps_to_its_room(room: int) -> None:
-    patch = label("a rather long name of a video", room)
-    assert patch.shape[1] <= room
-    canvas = np.zeros((40, room, 3), np.uint8)
+@pytest.mark.parametrize("max_width", [1, 20, 80, 500])
+def test_a_label_has_at_most_the_given_width(max_width: int) -> None:
+    patch = render_label("a rather long name of a video", max_width)
+    assert patch.shape[1] <= max_width
+    canvas = np.zeros((40, max_width, 3), np.uint8)
     put_label(canvas, "a rather long name of a video", (0, 0))
     assert canvas.any()
 
 
-def test_a_label_shows_letters_and_touches_only_its_corner() -> None:
+def test_a_label_has_letters_and_changes_only_its_corner() -> None:
     canvas = np.full((60, 120, 3), 200, np.uint8)
     put_label(canvas, "truth", (3, 3))
     assert canvas[3:25, 3:60].max() > 225 and canvas[3:25, 3:60].min() < 60
@@ -89,10 +89,14 @@ def test_a_label_shows_letters_and_touches_only_its_corner() -> None:
 
 
 def save_clip(path: Path, frames: Iterator[Frame], rate: int) -> Path:
-    """Lossless, without sound."""
+    """Write a lossless video without audio."""
     options = OutputOptions(codec="ffv1")
     with media.write(
-        path, (8, 8), None, options, time_base=Fraction(1, rate), rate=Fraction(rate)
+        path,
+        (8, 8),
+        None,
+        options,
+        media.WritePlan(time_base=Fraction(1, rate), rate=Fraction(rate)),
     ) as out:
         for frame in frames:
             out.write(frame.pixels, frame.pts, frame.duration)
@@ -107,9 +111,7 @@ def test_compare_writes_a_row_with_the_first_videos_time(tmp_path: Path) -> None
     report = compare(
         [still, base, slow],
         tmp_path / "out.mkv",
-        ["", "", ""],
-        CompareOptions(height=16),
-        OutputOptions(codec="ffv1"),
+        CompareOptions(height=16, label=["", "", ""], output=OutputOptions(codec="ffv1")),
     )
     assert (report.frames, report.details["size"]) == (6, [8 + 16 + 16, 16])
     with media.read(base) as first, media.read(tmp_path / "out.mkv") as made:
@@ -125,14 +127,18 @@ def test_compare_writes_a_row_with_the_first_videos_time(tmp_path: Path) -> None
     ]
 
 
-def test_compare_asks_for_two_and_for_no_more_labels_than_inputs(tmp_path: Path) -> None:
+def test_fewer_than_two_inputs_and_surplus_labels_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
         compare([tmp_path / "a.mp4"], tmp_path / "out.mp4")
     with pytest.raises(UsageError, match="3 labels for 2"):
-        compare([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "out.mp4", ["1", "2", "3"])
+        compare(
+            [tmp_path / "a.mp4", tmp_path / "b.mp4"],
+            tmp_path / "out.mp4",
+            CompareOptions(label=["1", "2", "3"]),
+        )
 
 
-def test_compare_leaves_nothing_behind_when_an_input_is_missing(tmp_path: Path) -> None:
+def test_a_missing_input_leaves_no_output(tmp_path: Path) -> None:
     base = save_clip(tmp_path / "base.mkv", grey_clip(2, 1, Fraction(1, 25)), 25)
     with pytest.raises(MediaError):
         compare([base, tmp_path / "missing.mp4"], tmp_path / "out.mkv")

@@ -1,4 +1,4 @@
-"""reenact through its one door: what comes out, and that nothing but the frames decides it."""
+"""`thcli reenact`: frames, time stamps, audio; independence of batches, threads and storage."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
-from thcli.core.options import OutputOptions, ReenactOptions, RunOptions
+from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.pipeline.reenact import reenact
 
 Clip = Callable[..., Path]
 LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"))
 
 
-def pictures(path: Path) -> list[np.ndarray[Any, Any]]:
+def read_images(path: Path) -> list[np.ndarray[Any, Any]]:
     with media.read(path) as frames:
         return [frame.pixels for frame in frames]
 
 
-def stamps(path: Path) -> list[float]:
+def time_stamps(path: Path) -> list[float]:
     with media.read(path) as frames:
         return [frame.seconds for frame in frames]
 
@@ -43,7 +46,7 @@ def test_one_frame_out_for_each_in(portrait: Path, clip: Clip, tmp_path: Path, c
         0,
     )
     assert report["output"] == str(out) and report["engine"] == "mesh" and report["warnings"] == []
-    assert stamps(out) == pytest.approx([t / 1000 for t in times])
+    assert time_stamps(out) == pytest.approx([t / 1000 for t in times])
     info = media.probe(out)
     assert info.size == (256, 256)
     assert len(info.audio) == 1
@@ -51,86 +54,89 @@ def test_one_frame_out_for_each_in(portrait: Path, clip: Clip, tmp_path: Path, c
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_the_face_moves_and_the_rest_stays(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_the_face_moves_and_the_border_does_not(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     reenact(portrait, clip("plain.mp4", 24), out, LOSSLESS)
-    made, still = pictures(out), media.read_image(portrait)
+    made, still = read_images(out), media.read_image(portrait)
     moved = np.abs(made[-1].astype(int) - still).mean(-1)
     assert moved[60:180, 60:180].mean() > 3
     assert moved[-12:, :].mean() < 1.5
 
 
 @pytest.mark.parametrize(
+    ("face", "moved"), [("0", (True, False)), ("1", (False, True)), ("all", (True, True))]
+)
+def test_source_face_selects_the_face_that_moves(
+    clip: Clip, tmp_path: Path, face: str, moved: tuple[bool, bool]
+) -> None:
+    one, source, out = photograph()[10:266, 95:351], tmp_path / "two.png", tmp_path / "out.mkv"
+    save_image(source, np.concatenate([one, one], 1))
+    options = replace(LOSSLESS, source_face=face, read=ReadOptions(end=0.4))
+    assert reenact(source, clip("plain.mp4", 24), out, options).frames == 10
+    change = np.abs(read_images(out)[-1].astype(int) - media.read_image(source)).mean(-1)
+    centres = change[110:150, 95:145], change[110:150, 351:401]
+    assert tuple(bool(centre.mean() > 2) for centre in centres) == moved
+
+
+@pytest.mark.parametrize(
     "other", [RunOptions(batch_size=1), RunOptions(batch_size=5, threads=1), RunOptions(threads=3)]
 )
-def test_batch_size_and_threads_do_not_matter(
+def test_batch_size_and_threads_do_not_change_the_pixels(
     portrait: Path, clip: Clip, tmp_path: Path, other: RunOptions
 ) -> None:
     drive = clip("plain.mp4", 24)
     reenact(portrait, drive, tmp_path / "a.mkv", LOSSLESS)
     reenact(portrait, drive, tmp_path / "b.mkv", replace(LOSSLESS, run=other))
-    for a, b in zip(pictures(tmp_path / "a.mkv"), pictures(tmp_path / "b.mkv"), strict=True):
+    for a, b in zip(read_images(tmp_path / "a.mkv"), read_images(tmp_path / "b.mkv"), strict=True):
         assert np.array_equal(a, b)
 
 
-def test_a_face_that_leaves_is_held_and_counted(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_motion_is_held_while_the_face_is_away(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     drive, out = clip("leaves.mp4", 60, without=range(20, 40)), tmp_path / "out.mkv"
     report = reenact(portrait, drive, out, LOSSLESS)
     assert (report.frames, report.passed_through, report.failed) == (60, 20, 0)
-    made = [p.astype(np.int16) for p in pictures(out)]
+    made = [p.astype(np.int16) for p in read_images(out)]
     steps = [float(np.abs(b - a).mean()) for a, b in pairwise(made)]
     whole = tmp_path / "whole.mkv"
     reenact(portrait, clip("sixty.mp4", 60), whole, LOSSLESS)
-    calm = [p.astype(np.int16) for p in pictures(whole)]
-    usual = max(float(np.abs(b - a).mean()) for a, b in pairwise(calm))
-    assert max(steps) < 2.5 * usual + 0.5
+    reference = [p.astype(np.int16) for p in read_images(whole)]
+    largest = max(float(np.abs(b - a).mean()) for a, b in pairwise(reference))
+    assert max(steps) < 2.5 * largest + 0.5
 
 
-def test_a_motion_file_drives_as_its_video_does(portrait: Path, clip: Clip, tmp_path: Path) -> None:
-    drive, kept = clip("plain.mp4", 24), tmp_path / "kept.motion.safetensors"
-    own = replace(LOSSLESS, mouth="synthetic")
-    reenact(portrait, drive, tmp_path / "a.mkv", replace(own, save_motion=kept))
-    reenact(portrait, kept, tmp_path / "b.mkv", own)
-    for a, b in zip(pictures(tmp_path / "a.mkv"), pictures(tmp_path / "b.mkv"), strict=True):
+def test_a_motion_file_gives_the_result_of_its_video(
+    portrait: Path, clip: Clip, tmp_path: Path
+) -> None:
+    drive, motion = clip("plain.mp4", 24), tmp_path / "kept.motion.safetensors"
+    options = replace(LOSSLESS, mouth="synthetic")
+    reenact(portrait, drive, tmp_path / "a.mkv", replace(options, save_motion=motion))
+    reenact(portrait, motion, tmp_path / "b.mkv", options)
+    for a, b in zip(read_images(tmp_path / "a.mkv"), read_images(tmp_path / "b.mkv"), strict=True):
         assert np.array_equal(a, b)
 
 
-def test_a_picture_drives_a_picture(portrait: Path, clip: Clip, tmp_path: Path) -> None:
-    from thcli.evaluate.reports.contact_sheet import save_picture
-
+def test_an_image_drives_an_image(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     pose = tmp_path / "pose.png"
-    save_picture(pose, pictures(clip("plain.mp4", 24))[20].astype(np.uint8))
-    assert (
-        run(["reenact", str(portrait), str(pose), "-o", str(tmp_path / "out.png"), "--quiet"]) == 0
-    )
+    save_image(pose, read_images(clip("plain.mp4", 24))[20].astype(np.uint8))
+    argv = ["reenact", str(portrait), str(pose), "-o", str(tmp_path / "out.png"), "--quiet"]
+    assert run(argv) == 0
     assert media.probe(tmp_path / "out.png").size == (256, 256)
 
 
-def test_still_driving_gives_a_still(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_strength_0_gives_a_still_video(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
-    assert (
-        run(
-            [
-                "reenact",
-                str(portrait),
-                str(clip("plain.mp4", 24)),
-                "-o",
-                str(out),
-                "--strength",
-                "0",
-                "--codec",
-                "ffv1",
-                "-q",
-            ]
-        )
-        == 0
+    argv = to_argv(
+        "reenact", portrait, clip("plain.mp4", 24), "-o", out, "--strength 0 --codec ffv1 -q"
     )
-    made = pictures(out)
+    assert run(argv) == 0
+    made = read_images(out)
     assert all(np.array_equal(made[0], p) for p in made)
     assert np.abs(made[0].astype(int) - media.read_image(portrait)).mean() < 1.0
 
 
-def test_default_name_beside_the_driver(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_the_default_output_is_beside_the_driver(
+    portrait: Path, clip: Clip, tmp_path: Path
+) -> None:
     drive = tmp_path / "drive.mp4"
     drive.write_bytes(clip("plain.mp4", 24).read_bytes())
     assert run(["reenact", str(portrait), str(drive), "-q"]) == 0
@@ -139,15 +145,9 @@ def test_default_name_beside_the_driver(portrait: Path, clip: Clip, tmp_path: Pa
 
 
 def test_dry_run_writes_nothing(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    argv = [
-        "reenact",
-        str(portrait),
-        str(clip("sixty.mp4", 60)),
-        "-o",
-        str(tmp_path / "x.mp4"),
-        "--dry-run",
-        "--json",
-    ]
+    argv = to_argv(
+        "reenact", portrait, clip("sixty.mp4", 60), "-o", tmp_path / "x.mp4", "--dry-run --json"
+    )
     others = [
         "--compare",
         str(tmp_path / "c.mp4"),
@@ -165,53 +165,41 @@ def test_dry_run_writes_nothing(portrait: Path, clip: Clip, tmp_path: Path, caps
     ("name", "wrong", "code"),
     [("x.webm", ["--codec", "h264"], 2), ("x.mp4", ["--audio", "no.wav"], 3)],
 )
-def test_dry_run_finds_what_cannot_be_written(
+def test_a_dry_run_checks_the_output(
     portrait: Path, clip: Clip, tmp_path: Path, name: str, wrong: list[str], code: int
 ) -> None:
-    argv = [
-        "reenact",
-        str(portrait),
-        str(clip("sixty.mp4", 60)),
-        "-o",
-        str(tmp_path / name),
-        *wrong,
-    ]
+    argv = to_argv("reenact", portrait, clip("sixty.mp4", 60), "-o", tmp_path / name, *wrong)
     assert run([*argv, "--dry-run"]) == code == run(argv)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_background_and_crop(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
-    argv = [
+    argv = to_argv(
         "reenact",
-        str(portrait),
-        str(clip("plain.mp4", 24)),
+        portrait,
+        clip("plain.mp4", 24),
         "-o",
-        str(out),
-        "--background",
-        "#00ff00",
-        "--framing",
-        "crop",
-        "--codec",
-        "ffv1",
-        "-q",
-    ]
+        out,
+        "--background #00ff00 --framing crop --codec ffv1 -q",
+    )
     assert run(argv) == 0
-    first = pictures(out)[0]
+    first = read_images(out)[0]
     assert first.shape[0] == first.shape[1]
     assert first[2, 2].tolist() == pytest.approx([0, 255, 0], abs=6)
 
 
-def test_compare_is_written_too(portrait: Path, clip: Clip, tmp_path: Path) -> None:
-    argv = [
+def test_a_comparison_is_written(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    argv = to_argv(
         "reenact",
-        str(portrait),
-        str(clip("plain.mp4", 24)),
+        portrait,
+        clip("plain.mp4", 24),
         "-o",
-        str(tmp_path / "o.mp4"),
+        tmp_path / "o.mp4",
         "--compare",
-        str(tmp_path / "c.mp4"),
+        tmp_path / "c.mp4",
         "-q",
-    ]
+    )
     assert run(argv) == 0
-    assert len(pictures(tmp_path / "c.mp4")) == 24
+    assert len(read_images(tmp_path / "c.mp4")) == 24
+    assert media.probe(tmp_path / "c.mp4").size == (3 * 192, 192)  # source, driver, result

@@ -1,4 +1,4 @@
-"""A clip as the source: what is kept of it, and how its time and the driver's go together; with a small fake of the protocol."""
+"""Reenactment of a source video: kept frames, synchronisation, audio; with a fake engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 
 from thcli import media
 from thcli.core.errors import NoFaceError, UsageError
-from thcli.core.events import silent
 from thcli.core.options import (
     MeshOptions,
     MotionOptions,
@@ -28,7 +27,6 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore, VideoSourceEngine
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.engines.backends import ENGINES
-from thcli.pipeline.dry_run import rehearse_reenact
 from thcli.pipeline.reenact import reenact
 from thcli.weights.backend import Backend
 
@@ -38,8 +36,8 @@ PLAIN = ReenactOptions(engine="shade", output=OutputOptions(codec="ffv1"))
 
 
 @dataclass(frozen=True)
-class Darker:
-    """The source's frames with the driver's shade at their time."""
+class ShadedMotion:
+    """The source's motion with the driver's shade at the same time."""
 
     own: MotionStore
     driving: MotionStore
@@ -57,8 +55,11 @@ class Darker:
         return replace(own, arrays={"shade": np.interp(seconds, times, shade)})
 
 
-class Shade:
-    """Takes the driver's shade (his frame's number, times 2) off the red of each source crop; keeps what it was shown."""
+class ShadeEngine:
+    """An engine that subtracts the driver's shade from the red of each source crop.
+
+    The shade of a driving frame is twice its number. rendered_crops: input of the last job.
+    """
 
     motion_kind = "shade"
     crop_size = SIDE
@@ -66,11 +67,11 @@ class Shade:
     uses_driving_frames = False
     parallel = False
     mask = None
-    repainted: list[Image] = []
-    broken: int | None = None  # the frame that cannot be painted
+    rendered_crops: list[Image] = []
+    broken: int | None = None  # number of the frame that fails
 
-    def encode_source(self, picture: Image, face: Face) -> Any:
-        raise AssertionError("a clip is not encoded as a picture")
+    def encode_source(self, image: Image, face: Face) -> Any:
+        raise AssertionError("a video is not encoded as an image")
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         pts = np.array([f.pts for f in frames], np.int64)
@@ -84,21 +85,23 @@ class Shade:
         )
 
     def retarget(self, source: Any, motion: MotionStore, options: MotionOptions) -> MotionStore:
-        raise AssertionError("a clip is followed")
+        raise AssertionError("a video is not retargeted")
 
     def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
-        raise AssertionError("a clip is repainted")
+        raise AssertionError("a video is rendered by crops")
 
-    def follow(self, own: MotionStore, driving: MotionStore, options: MotionOptions) -> MotionStore:
-        return Darker(own, driving)
+    def transfer_motion(
+        self, own: MotionStore, driving: MotionStore, options: MotionOptions
+    ) -> MotionStore:
+        return ShadedMotion(own, driving)
 
-    def repaint(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
+    def render_frames(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
         assert len(crops) == len(motion) and all(crop.shape == (SIDE, SIDE, 3) for crop in crops)
         if self.broken is not None and self.broken * Fraction(1, 25) in [
             int(t) * motion.time_base for t in motion.pts
         ]:
             raise cv2.error("degenerate")
-        Shade.repainted += list(crops)
+        ShadeEngine.rendered_crops += list(crops)
         shades = np.asarray(motion.arrays["shade"], np.float64)
         return [
             np.clip(c - np.array([s, 0, 0]).round(), 0, 255).astype(np.uint8)
@@ -106,9 +109,9 @@ class Shade:
         ]
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> Shade:
-    Shade.repainted = []
-    return Shade()
+def load(run: RunOptions, options: ReenactOptions | None = None) -> ShadeEngine:
+    ShadeEngine.rendered_crops = []
+    return ShadeEngine()
 
 
 @pytest.fixture(autouse=True)
@@ -116,13 +119,13 @@ def shade(monkeypatch: Any) -> None:
     monkeypatch.setitem(ENGINES.rows, "shade", Backend(f"{__name__}:load", "a fake"))
 
 
-def frames_of(path: Path, read: ReadOptions | None = None) -> list[Frame]:
+def read_frames(path: Path, read: ReadOptions | None = None) -> list[Frame]:
     with media.read(path, read or ReadOptions()) as frames:
         return list(frames)
 
 
-def paler(made: Frame, own: Frame) -> float:
-    """By how much the middle of the face has lost its red."""
+def loss_of_red(made: Frame, own: Frame) -> float:
+    """Return the mean loss of red in the middle of the face, in levels."""
     less = own.pixels[..., 0].astype(int) - made.pixels[..., 0]
     return float(less[80:110, 80:110].mean())
 
@@ -131,20 +134,20 @@ def seconds(frames: Sequence[Frame]) -> list[Fraction]:
     return [frame.pts * frame.time_base for frame in frames]
 
 
-def test_the_fake_takes_clips() -> None:
-    assert isinstance(Shade(), VideoSourceEngine)
+def test_the_fake_is_a_video_source_engine() -> None:
+    assert isinstance(ShadeEngine(), VideoSourceEngine)
 
 
-def test_frames_times_and_size_are_the_sources(clip: Clip, tmp_path: Path) -> None:
-    """A source of uneven time stamps; the driver's motion at the same time is in each of its frames."""
+def test_frames_time_stamps_and_size_are_of_the_source(clip: Clip, tmp_path: Path) -> None:
+    """Each frame of a source with uneven time stamps has the driver's motion of the same time."""
     uneven = [0, 40, 130, 160, 250, 280, 400, 410, 500, 590]
     source, drive = clip("uneven.mp4", 10, pts=uneven), clip("plain.mp4", 24)
     report = reenact(source, drive, tmp_path / "out.mkv", PLAIN)
-    made, own = frames_of(tmp_path / "out.mkv"), frames_of(source)
+    made, own = read_frames(tmp_path / "out.mkv"), read_frames(source)
     assert (report.frames, report.failed, report.passed_through, report.faces) == (10, 0, 0, 1)
     assert [round(s * 1000) for s in seconds(made)] == uneven
     assert made[0].size == own[0].size
-    losses = [paler(a, b) for a, b in zip(made, own, strict=True)]
+    losses = [loss_of_red(a, b) for a, b in zip(made, own, strict=True)]
     np.testing.assert_allclose(losses, [2 * t / 40 for t in uneven], atol=1.1)
     assert all(np.array_equal(a.pixels[:4], b.pixels[:4]) for a, b in zip(made, own, strict=True))
 
@@ -153,59 +156,61 @@ def test_frames_times_and_size_are_the_sources(clip: Clip, tmp_path: Path) -> No
 def test_it_ends_with_the_shorter_clip(clip: Clip, tmp_path: Path, source: int, drive: int) -> None:
     out = tmp_path / "out.mkv"
     report = reenact(clip(f"s{source}.mp4", source), clip(f"d{drive}.mp4", drive), out, PLAIN)
-    assert report.frames == len(frames_of(out)) == 10
+    assert report.frames == len(read_frames(out)) == 10
 
 
-def test_a_picture_drives_the_whole_clip(clip: Clip, portrait: Path, tmp_path: Path) -> None:
+def test_an_image_drives_the_whole_clip(clip: Clip, portrait: Path, tmp_path: Path) -> None:
     source = clip("s10.mp4", 10)
     assert reenact(source, portrait, tmp_path / "out.mkv", PLAIN).frames == 10
     part = replace(PLAIN, read=ReadOptions(start=0.12, end=0.24))
     assert reenact(source, portrait, tmp_path / "part.mkv", part).frames == 3
-    own = frames_of(source)
+    own = read_frames(source)
     for made, there in (
-        (frames_of(tmp_path / "out.mkv"), own),
-        (frames_of(tmp_path / "part.mkv"), own[3:6]),
+        (read_frames(tmp_path / "out.mkv"), own),
+        (read_frames(tmp_path / "part.mkv"), own[3:6]),
     ):
-        assert max(abs(paler(a, b)) for a, b in zip(made, there, strict=True)) < 1
+        assert max(abs(loss_of_red(a, b)) for a, b in zip(made, there, strict=True)) < 1
 
 
 def test_frames_without_the_face_pass_through(clip: Clip, tmp_path: Path) -> None:
     source = clip("away.mp4", 30, without=range(10, 20))
     report = reenact(source, clip("d30.mp4", 30), tmp_path / "out.mkv", PLAIN)
-    made, own = frames_of(tmp_path / "out.mkv"), frames_of(source)
-    assert (report.frames, report.passed_through) == (30, 10) and len(Shade.repainted) == 20
+    made, own = read_frames(tmp_path / "out.mkv"), read_frames(source)
+    assert (report.frames, report.passed_through) == (30, 10) and len(
+        ShadeEngine.rendered_crops
+    ) == 20
     same = [np.array_equal(a.pixels, b.pixels) for a, b in zip(made, own, strict=True)]
     assert all(same[10:20]) and not any(same[1:10]) and not any(same[20:])
 
 
-def test_the_batch_changes_nothing(clip: Clip, tmp_path: Path) -> None:
+def test_batch_size_does_not_change_the_pixels(clip: Clip, tmp_path: Path) -> None:
     source, drive = clip("s10.mp4", 10), clip("plain.mp4", 24)
     outs = []
     for batch in (1, 4):
         out = tmp_path / f"{batch}.mkv"
         reenact(source, drive, out, replace(PLAIN, run=RunOptions(batch_size=batch)))
-        outs.append(frames_of(out))
+        outs.append(read_frames(out))
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(*outs, strict=True))
 
 
-def test_a_frame_that_fails_is_shown_as_it_is(clip: Clip, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(Shade, "broken", 5)
+def test_a_frame_that_fails_shows_the_source(clip: Clip, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(ShadeEngine, "broken", 5)
     source = clip("s10.mp4", 10)
     report = reenact(source, clip("plain.mp4", 24), tmp_path / "out.mkv", PLAIN)
-    made, own = frames_of(tmp_path / "out.mkv"), frames_of(source)
+    made, own = read_frames(tmp_path / "out.mkv"), read_frames(source)
     same = [np.array_equal(a.pixels, b.pixels) for a, b in zip(made, own, strict=True)]
     assert report.failed == 1 and [i for i in range(1, 10) if same[i]] == [5]
 
 
-def test_framing_crop_shows_the_crops(clip: Clip, tmp_path: Path) -> None:
+def test_framing_crop_outputs_the_crops(clip: Clip, tmp_path: Path) -> None:
     source = clip("away.mp4", 30, without=range(10, 20))
     out = tmp_path / "out.mkv"
     reenact(source, clip("plain.mp4", 24), out, replace(PLAIN, framing="crop"))
-    assert [f.size for f in frames_of(out)] == [(SIDE, SIDE)] * 24
+    assert [f.size for f in read_frames(out)] == [(SIDE, SIDE)] * 24
 
 
-def test_a_moment_of_a_clip_is_a_picture(clip: Clip, tmp_path: Path) -> None:
-    """With --source-time it is encoded as one, which this engine does not know."""
+def test_source_time_takes_one_frame_as_the_source_image(clip: Clip, tmp_path: Path) -> None:
+    """The fake engine raises when it encodes an image."""
     with pytest.raises(AssertionError, match="not encoded"):
         reenact(
             clip("s10.mp4", 10),
@@ -224,7 +229,7 @@ def test_a_moment_of_a_clip_is_a_picture(clip: Clip, tmp_path: Path) -> None:
         ("tone", "none", False),
     ],
 )
-def test_the_sound_is_the_drivers(
+def test_the_audio_is_of_the_driver(
     clip: Clip, tmp_path: Path, drive: str, audio: str, sound: bool
 ) -> None:
     source = clip("s10.mp4", 10)
@@ -236,12 +241,11 @@ def test_the_sound_is_the_drivers(
     assert info.duration is not None and info.duration < Fraction(1, 2)
 
 
-def test_a_part_of_the_driver_brings_its_part_of_the_sound(clip: Clip, tmp_path: Path) -> None:
+def test_a_range_of_the_driver_cuts_its_audio(clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     options = replace(PLAIN, output=OutputOptions(), read=ReadOptions(start=0.4, end=0.8))
-    assert (
-        reenact(clip("plain.mp4", 24), clip("tone.mp4", 24, tone=True), out, options).frames == 10
-    )
+    report = reenact(clip("plain.mp4", 24), clip("tone.mp4", 24, tone=True), out, options)
+    assert report.frames == 10
     with av.open(str(out)) as made:
         times = [
             float(packet.pts * packet.time_base)
@@ -251,7 +255,7 @@ def test_a_part_of_the_driver_brings_its_part_of_the_sound(clip: Clip, tmp_path:
     assert -0.1 < times[0] < 0.1 and 0.2 < times[-1] < 0.4
 
 
-def test_a_silent_driver_leaves_the_sources_sound(clip: Clip, tmp_path: Path) -> None:
+def test_a_driver_without_audio_leaves_the_audio_of_the_source(clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     reenact(
         clip("tone.mp4", 24, tone=True),
@@ -263,7 +267,7 @@ def test_a_silent_driver_leaves_the_sources_sound(clip: Clip, tmp_path: Path) ->
     assert info.audio and info.duration is not None and info.duration < Fraction(6, 10)
 
 
-def test_what_cannot_be_dubbed_is_refused(clip: Clip, tmp_path: Path) -> None:
+def test_unsupported_sources_and_options_are_rejected(clip: Clip, tmp_path: Path) -> None:
     source, drive, out = clip("s10.mp4", 10), clip("plain.mp4", 24), tmp_path / "out.mkv"
     with pytest.raises(UsageError, match="--long-side"):
         reenact(source, drive, out, replace(PLAIN, mesh=MeshOptions(long_side=128)))
@@ -277,8 +281,7 @@ def test_a_dry_run_counts_the_sources_frames(
     clip: Clip, portrait: Path, drive: str, frames: int
 ) -> None:
     driver = portrait if drive == "picture" else clip(drive, 10 if drive == "d10.mp4" else 60)
-    report = rehearse_reenact(clip("s50.mp4", 50), driver, None, PLAIN, silent)
+    report = reenact(clip("s50.mp4", 50), driver, None, replace(PLAIN, dry_run=True))
     assert report.details["would_make"] == frames
-    assert (
-        report.output is not None and report.output.suffix == ".mp4" and not report.output.exists()
-    )
+    assert report.output is not None and report.output.suffix == ".mp4"
+    assert not report.output.exists()

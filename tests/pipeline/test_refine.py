@@ -1,4 +1,4 @@
-"""`thcli refine` as typed, and --refine of what renders: what changes, what stays, and that nothing but the frames decides it."""
+"""`thcli refine`, and --refine of reenact and speak: changed pixels, identity, resume, errors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import av
 import numpy as np
 import pytest
 
-from tests.pipeline.fake_refiners import MORE, RED, Blush
+from tests.pipeline.command_line import to_argv
+from tests.pipeline.fake_refiners import MORE, RED, RedRefiner
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import OutputOptions
 from thcli.core.types import Image
 from thcli.engines.backends import ENGINES
-from thcli.evaluate.reports.contact_sheet import save_picture
+from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.pipeline.backends import STAGES
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.voices.backends import VOICES
@@ -30,11 +31,11 @@ KEEP = ("--codec", "ffv1", "-q")
 
 
 @pytest.fixture(autouse=True)
-def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     for stage, name, maker in (
-        ("refiner", "blush", "Blush"),
-        ("refiner", "tiny", "tiny"),
-        ("identity", "colours", "Colours"),
+        ("refiner", "blush", "RedRefiner"),
+        ("refiner", "tiny", "tiny_fadm"),
+        ("identity", "colours", "ColourIdentity"),
     ):
         monkeypatch.setitem(
             STAGES[stage].rows, name, Backend(f"tests.pipeline.fake_refiners:{maker}", "a stand-in")
@@ -42,28 +43,32 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STAGES["refiner"].defaults, "any", "blush")
 
 
-def pictures(path: Path) -> list[Image]:
+def read_images(path: Path) -> list[Image]:
     with media.read(path) as frames:
         return [np.asarray(frame.pixels, np.uint8) for frame in frames]
 
 
-def redder(path: Path, other: Path) -> list[np.ndarray[Any, Any]]:
-    """By how many levels each pixel of each frame has more red; green and blue stay (but for texture finer than the crop's)."""
+def added_red(path: Path, other: Path) -> list[np.ndarray[Any, Any]]:
+    """Return the red that each frame gained, (H, W) levels; check that green and blue stay."""
     out = []
-    for made, old in zip(pictures(path), pictures(other), strict=True):
+    for made, old in zip(read_images(path), read_images(other), strict=True):
         change = made.astype(int) - old
         assert np.abs(change[..., 1:]).mean() < 0.5
         out.append(change[..., 0])
     return out
 
 
-def two_of_her(path: Path, clip: Path) -> Path:
-    """The same clip twice, side by side."""
+def write_twice(path: Path, clip: Path) -> Path:
+    """Write a clip twice, side by side."""
     with media.write(
-        path, (384, 192), None, OutputOptions(codec="ffv1"), time_base=Fraction(1, 25)
+        path,
+        (384, 192),
+        None,
+        OutputOptions(codec="ffv1"),
+        media.WritePlan(time_base=Fraction(1, 25)),
     ) as out:
-        for number, picture in enumerate(pictures(clip)):
-            out.write(np.concatenate([picture, picture], 1), number, 1)
+        for number, image in enumerate(read_images(clip)):
+            out.write(np.concatenate([image, image], 1), number, 1)
     return path
 
 
@@ -87,70 +92,59 @@ def test_one_frame_out_for_each_in(clip: Clip, tmp_path: Path, capsys: Any) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_only_the_person_changes_unless_all_may(clip: Clip, tmp_path: Path) -> None:
+def test_the_background_changes_only_when_it_may(clip: Clip, tmp_path: Path) -> None:
     video = clip("plain.mp4", 24)
     argv = ["refine", str(video), "--end", "0.2", *KEEP]
     assert run([*argv, "-o", str(tmp_path / "kept.mkv"), "--background", "keep"]) == 0
     assert run([*argv, "-o", str(tmp_path / "all.mkv")]) == 0
     assert run([*argv, "-o", str(tmp_path / "shown.mkv"), "--no-detail"]) == 0
     kept, whole = (
-        redder(tmp_path / name, cut(video, tmp_path, 5))[2] for name in ("kept.mkv", "all.mkv")
+        added_red(tmp_path / name, first_frames(video, tmp_path, 5))[2]
+        for name in ("kept.mkv", "all.mkv")
     )
     assert all(RED < np.median(red[60:110, 80:110]) < RED + 3 * MORE for red in (kept, whole))
     assert kept[:, :12].max() <= 2 and whole.mean() > kept.mean() + 1
-    shown = pictures(tmp_path / "shown.mkv")[2].astype(int)
+    shown = read_images(tmp_path / "shown.mkv")[2].astype(int)
     assert detail(shown) < 0.85 * detail(
-        pictures(tmp_path / "all.mkv")[2].astype(int)
-    )  # a crop of 64 pixels, enlarged
+        read_images(tmp_path / "all.mkv")[2].astype(int)
+    )  # an enlarged crop of 64 px
 
 
-def cut(video: Path, folder: Path, count: int) -> Path:
-    """The first frames of a clip, as PNGs."""
+def first_frames(video: Path, folder: Path, count: int) -> Path:
+    """Write the first frames of a clip as PNGs."""
     place = folder / f"first{count}"
     if not place.exists():
         place.mkdir()
-        for number, picture in enumerate(islice(pictures(video), count)):
-            save_picture(place / f"{number:03}.png", picture)
+        for number, image in enumerate(islice(read_images(video), count)):
+            save_image(place / f"{number:03}.png", image)
     return place
 
 
-def detail(picture: np.ndarray[Any, Any]) -> float:
-    """Mean step from pixel to pixel in the face."""
-    return float(np.abs(np.diff(picture[60:120, 70:120], axis=1)).mean())
+def detail(image: np.ndarray[Any, Any]) -> float:
+    """Return the mean difference of neighbouring pixels in the face."""
+    return float(np.abs(np.diff(image[60:120, 70:120], axis=1)).mean())
 
 
 def test_frames_without_the_face_pass_through(clip: Clip, tmp_path: Path, capsys: Any) -> None:
     video, out = clip("leaves.mp4", 60, without=range(20, 40)), tmp_path / "out.mkv"
-    argv = [
-        "refine",
-        str(video),
-        "-o",
-        str(out),
-        "--start",
-        "0.6",
-        "--end",
-        "1.8",
-        "--codec",
-        "ffv1",
-        "--json",
-    ]
+    argv = to_argv("refine", video, "-o", out, "--start 0.6 --end 1.8 --codec ffv1 --json")
     assert run(argv) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["frames"], report["passed_through"]) == (30, 20)
-    own = pictures(video)[15:45]
-    same = [np.array_equal(a, b) for a, b in zip(pictures(out), own, strict=True)]
+    own = read_images(video)[15:45]
+    same = [np.array_equal(a, b) for a, b in zip(read_images(out), own, strict=True)]
     assert same == [5 <= number < 25 for number in range(30)]
 
 
 @pytest.mark.parametrize(
     ("face", "changed"), [("0", (True, False)), ("1", (False, True)), ("all", (True, True))]
 )
-def test_which_of_two_faces(
+def test_one_face_of_two_or_both(
     clip: Clip, tmp_path: Path, face: str, changed: tuple[bool, bool]
 ) -> None:
-    video, out = two_of_her(tmp_path / "two.mkv", clip("four.mp4", 4)), tmp_path / "out.mkv"
+    video, out = write_twice(tmp_path / "two.mkv", clip("four.mp4", 4)), tmp_path / "out.mkv"
     assert run(["refine", str(video), "--face", face, "-o", str(out), *KEEP]) == 0
-    for red in redder(out, video):
+    for red in added_red(out, video):
         halves = red[:, :192], red[:, 192:]
         assert tuple(bool(np.median(half[60:110, 80:110]) > 15) for half in halves) == changed
         assert all(
@@ -159,25 +153,30 @@ def test_which_of_two_faces(
         )
 
 
-def test_who_it_is(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    """The video's own first frame, or what --source shows; another person's picture is warned about."""
+def test_the_identity_is_of_the_footage_or_the_source(
+    portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
+) -> None:
+    """It is of the first frame, or of --source; an image of another person gives a warning."""
     video, out = clip("four.mp4", 4), tmp_path / "out.mkv"
     argv = ["refine", str(video), "-o", str(out), "--identity", "colours", "--overwrite", "--json"]
     assert run(argv) == 0
-    own = Blush.sources
-    assert Blush.reference_crops and not Blush.source_is_reference  # it may be a real video
+    own = RedRefiner.sources
+    # It may be camera footage.
+    assert RedRefiner.reference_crops and not RedRefiner.source_is_reference
     assert run([*argv, "--source", str(portrait)]) == 0
-    given = Blush.sources
-    assert not Blush.reference_crops and not Blush.source_is_reference  # a picture of another view
+    given = RedRefiner.sources
+    assert not RedRefiner.reference_crops and not RedRefiner.source_is_reference  # another view
     assert run([*argv, "--source", str(video)]) == 0
-    assert Blush.reference_crops and Blush.source_is_reference
-    assert [len(one) for one in (own, given, Blush.sources)] == [1, 1, 1]
-    first, other = (np.abs(one[0].astype(int) - own[0]).mean() for one in (Blush.sources, given))
+    assert RedRefiner.reference_crops and RedRefiner.source_is_reference
+    assert [len(one) for one in (own, given, RedRefiner.sources)] == [1, 1, 1]
+    first, other = (
+        np.abs(one[0].astype(int) - own[0]).mean() for one in (RedRefiner.sources, given)
+    )
     assert first < other and not np.array_equal(given[0], own[0])
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["warnings"] for line in lines] == [[], [], []]
     green = tmp_path / "green.png"
-    save_picture(
+    save_image(
         green,
         np.clip(media.read_image(portrait) * np.array([0.7, 1.3, 0.7]), 0, 255).astype(np.uint8),
     )
@@ -189,7 +188,7 @@ def test_who_it_is(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> N
 def test_a_source_without_a_face(
     clip: Clip, empty_wall: Image, tmp_path: Path, capsys: Any
 ) -> None:
-    save_picture(tmp_path / "wall.png", empty_wall)
+    save_image(tmp_path / "wall.png", empty_wall)
     argv = ["refine", str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mkv")]
     assert run([*argv, "--source", str(tmp_path / "wall.png")]) == 4
     assert "wall.png shows no face" in capsys.readouterr().err
@@ -211,18 +210,17 @@ def test_a_source_without_a_face(
         (("--source", "nowhere.png"), 3, "nowhere.png"),
     ],
 )
-def test_what_cannot_be_is_said_at_once(
+def test_errors_are_reported_before_tracking(
     clip: Clip, tmp_path: Path, capsys: Any, wrong: Sequence[str], code: int, words: str
 ) -> None:
-    assert (
-        run(["refine", str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mp4"), *wrong]) == code
-    )
+    argv = ["refine", str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mp4"), *wrong]
+    assert run(argv) == code
     said = capsys.readouterr().err
     assert words in said and "track" not in said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_never_over_a_file(clip: Clip, tmp_path: Path) -> None:
+def test_an_existing_output_is_kept(clip: Clip, tmp_path: Path) -> None:
     video = tmp_path / "clip.mp4"
     video.write_bytes(clip("four.mp4", 4).read_bytes())
     assert run(["refine", str(video), "-q"]) == 0
@@ -232,14 +230,7 @@ def test_never_over_a_file(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_dry_run_writes_nothing(clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    argv = [
-        "refine",
-        str(clip("plain.mp4", 24)),
-        "-o",
-        str(tmp_path / "x.mp4"),
-        "--dry-run",
-        "--json",
-    ]
+    argv = to_argv("refine", clip("plain.mp4", 24), "-o", tmp_path / "x.mp4", "--dry-run --json")
     assert run(argv) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["dry_run"] and (report["would_make"], report["size"], report["calls"]) == (
@@ -251,11 +242,11 @@ def test_dry_run_writes_nothing(clip: Clip, tmp_path: Path, capsys: Any) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_is_refined_too(portrait: Path, tmp_path: Path) -> None:
+def test_an_image_is_refined(portrait: Path, tmp_path: Path) -> None:
     assert run(["refine", str(portrait), "-o", str(tmp_path / "out.png"), "-q"]) == 0
-    assert np.median(redder(tmp_path / "out.png", portrait)[0][80:140, 100:150]) == pytest.approx(
-        RED, abs=3
-    )
+    assert np.median(
+        added_red(tmp_path / "out.png", portrait)[0][80:140, 100:150]
+    ) == pytest.approx(RED, abs=3)
 
 
 def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
@@ -263,8 +254,8 @@ def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
     with av.open(str(video), "w") as box:
         stream = box.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 192, 192, "yuv444p10le"
-        for number, picture in enumerate(islice(pictures(clip("four.mp4", 4)), 2)):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(islice(read_images(clip("four.mp4", 4)), 2)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             box.mux(stream.encode(frame))
         box.mux(stream.encode(None))
@@ -279,56 +270,36 @@ def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
             )
 
 
-def test_batches_do_not_matter_and_threads_hardly(clip: Clip, tmp_path: Path) -> None:
-    """Not a bit differs in other batches; torch's sums may round otherwise on another number of threads."""
-    argv = [
-        "refine",
-        str(clip("plain.mp4", 24)),
-        "--engine",
-        "tiny",
-        "--end",
-        "0.2",
-        "--noise",
-        "frame",
-        *KEEP,
-    ]
-    ways = {"a": ("8", "2"), "b": ("1", "2"), "c": ("3", "2"), "e": ("8", "1")}
-    for name, (batch, threads) in ways.items():
-        assert (
-            run(
-                [
-                    *argv,
-                    "-o",
-                    str(tmp_path / f"{name}.mkv"),
-                    "--batch-size",
-                    batch,
-                    "--threads",
-                    threads,
-                ]
-            )
-            == 0
+def test_batches_do_not_change_the_pixels_and_threads_hardly(clip: Clip, tmp_path: Path) -> None:
+    """Sums of torch may round differently on another number of threads."""
+    argv = to_argv("refine", clip("plain.mp4", 24), "--engine tiny --end 0.2 --noise frame", *KEEP)
+    runs = {"a": ("8", "2"), "b": ("1", "2"), "c": ("3", "2"), "e": ("8", "1")}
+    for name, (batch, threads) in runs.items():
+        command = to_argv(
+            *argv, "-o", tmp_path / f"{name}.mkv", "--batch-size", batch, "--threads", threads
         )
-    made = [pictures(tmp_path / f"{name}.mkv") for name in ways]
+        assert run(command) == 0
+    made = [read_images(tmp_path / f"{name}.mkv") for name in runs]
     for a, b, c, e in zip(*made, strict=True):
         assert np.array_equal(a, b) and np.array_equal(a, c)
         assert np.abs(a.astype(int) - e).max() <= 1
     assert run([*argv, "-o", str(tmp_path / "d.mkv"), "--seed", "7"]) == 0
-    assert not np.array_equal(pictures(tmp_path / "d.mkv")[0], made[0][0])
+    assert not np.array_equal(read_images(tmp_path / "d.mkv")[0], made[0][0])
 
 
-def test_interrupted_and_resumed_is_the_whole(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = ["refine", str(clip("sixty.mp4", 60)), "--resume", *KEEP]
     out, whole = tmp_path / "out.mkv", tmp_path / "whole.mkv"
-    honest = RefinePass.frames
+    original = RefinePass.frames
 
-    def breaking(*given: Any) -> Iterator[Any]:
-        yield from islice(honest(*given), 52)
+    def interrupted(*args: Any) -> Iterator[Any]:
+        yield from islice(original(*args), 52)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(RefinePass, "frames", breaking)
+        patch.setattr(RefinePass, "frames", interrupted)
         assert run([*base, "-o", str(out)]) == 130
     assert not out.exists() and (tmp_path / ".out.mkv.thcli-resume" / "000000.packets").exists()
     assert run([*base, "-o", str(out)]) == 0
@@ -342,17 +313,11 @@ def test_interrupted_and_resumed_is_the_whole(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mkv", "whole.mkv"]
 
 
-def test_reenact_refines_in_one_go(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    """The same as refining the coarse video afterwards, without the file between."""
-    argv = [
-        "reenact",
-        str(portrait),
-        str(clip("plain.mp4", 24)),
-        "--end",
-        "0.24",
-        "--codec",
-        "ffv1",
-    ]
+def test_reenact_refines_its_frames(
+    portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
+) -> None:
+    """The result is that of refining the coarse video afterwards."""
+    argv = to_argv("reenact", portrait, clip("plain.mp4", 24), "--end 0.24 --codec ffv1")
     coarse, one, two = (tmp_path / name for name in ("coarse.mkv", "one.mkv", "two.mkv"))
     assert run([*argv, "-o", str(coarse), "-q"]) == 0
     assert run([*argv, "-o", str(one), "--refine", "auto", "--json"]) == 0
@@ -363,26 +328,26 @@ def test_reenact_refines_in_one_go(portrait: Path, clip: Clip, tmp_path: Path, c
         6,
         [],
     )
-    assert Blush.reference_crops and Blush.source_is_reference
+    assert RedRefiner.reference_crops and RedRefiner.source_is_reference
     assert any(
         "engine mesh, refined by blush" in words for words in media.probe(one).metadata.values()
     )
     assert run(["refine", str(coarse), "-o", str(two), "--source", str(portrait), *KEEP]) == 0
-    for a, b in zip(pictures(one), pictures(two), strict=True):
+    for a, b in zip(read_images(one), read_images(two), strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
-    assert np.median(redder(one, coarse)[3][80:140, 100:150]) > 15
+    assert np.median(added_red(one, coarse)[3][80:140, 100:150]) > 15
 
 
-def test_reenact_with_a_refiner_that_is_not_here(
-    portrait: Path, clip: Clip, tmp_path: Path
-) -> None:
+def test_reenact_with_a_missing_refiner(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     argv = ["reenact", str(portrait), str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mp4")]
     assert run([*argv, "--refine", "fadm"]) == 5
     assert run([*argv, "--refine", "nobody"]) == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_speak_refines_too(portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speak_refines_its_frames(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(VOICES.rows, "jaw", Backend("tests.pipeline.fake_voices:jaw", "a stand-in"))
     sound, out, plain = tmp_path / "a.wav", tmp_path / "out.mkv", tmp_path / "plain.mkv"
     with av.open(str(sound), "w") as file:
@@ -396,28 +361,21 @@ def test_speak_refines_too(portrait: Path, tmp_path: Path, monkeypatch: pytest.M
     argv = ["speak", str(portrait), str(sound), "--voice", "jaw", *KEEP]
     assert run([*argv, "-o", str(plain)]) == 0
     assert run([*argv, "-o", str(out), "--refine", "blush"]) == 0
-    assert np.median(redder(out, plain)[2][80:120, 100:150]) > 15
+    assert np.median(added_red(out, plain)[2][80:120, 100:150]) > 15
 
 
-def test_a_dubbed_clip_is_refined_too(
+def test_a_reenacted_video_is_refined(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clip as the source has no picture of who it is: its first rendered frame says it."""
+    """The identity is of the first rendered frame: a source video has no source image."""
     monkeypatch.setitem(
         ENGINES.rows, "shade", Backend("tests.pipeline.test_reenact_video:load", "a stand-in")
     )
-    argv = [
-        "reenact",
-        str(clip("plain.mp4", 24)),
-        str(clip("four.mp4", 4)),
-        "--engine",
-        "shade",
-        *KEEP,
-    ]
+    argv = to_argv("reenact", clip("plain.mp4", 24), clip("four.mp4", 4), "--engine shade", *KEEP)
     out, plain = tmp_path / "out.mkv", tmp_path / "plain.mkv"
     assert run([*argv, "-o", str(plain)]) == 0
     assert run([*argv, "-o", str(out), "--refine", "blush"]) == 0
-    reds = redder(out, plain)
+    reds = added_red(out, plain)
     assert len(reds) == 4 and min(np.median(red[60:110, 80:110]) for red in reds) > 15
 
 

@@ -1,4 +1,4 @@
-"""`thcli speak` on a real face, with two voices that need no weights: what goes in, what comes out, what is refused."""
+"""`thcli speak` on a real face with fake voices: audio formats, frame rates, errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import av
 import numpy as np
 import pytest
 
-from tests.pipeline.fake_voices import Bar
+from tests.pipeline.command_line import to_argv
+from tests.pipeline.fake_voices import BarVoice
 from thcli import media
-from thcli.audio.read import read
+from thcli.audio.read import read_sound
 from thcli.cli.app import run
 from thcli.core.types import Image
-from thcli.motion.file import MotionFile
+from thcli.motion.file.reader import MotionFile
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
 Wave = Callable[..., Path]
-LOUD, END = 0.4, 1.0  # seconds: silence until the one, a tone until the other
+LOUD, END = 0.4, 1.0  # seconds at which a tone begins and ends
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def voices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def wave(tmp_path: Path) -> Wave:
-    """wave(name, end, rate, channels, codec): silence, then a tone from LOUD seconds on."""
+    """Return a function that writes a recording: silence, then a tone from `loud` seconds on."""
 
     def make(
         name: str = "tone.wav",
@@ -62,13 +63,13 @@ def wave(tmp_path: Path) -> Wave:
     return make
 
 
-def frames(path: Path) -> list[Image]:
+def read_images(path: Path) -> list[Image]:
     with media.read(path) as reader:
         return [np.asarray(frame.pixels, np.uint8) for frame in reader]
 
 
-def moved(a: Image, b: Image) -> float:
-    """Mean difference in the lower half of the face."""
+def mouth_difference(a: Image, b: Image) -> float:
+    """Return the mean difference in the lower half of the face, in levels."""
     return float(np.abs(a[120:180, 90:170].astype(float) - b[120:180, 90:170].astype(float)).mean())
 
 
@@ -76,35 +77,22 @@ def test_the_mouth_follows_the_sound(
     portrait: Path, wave: Wave, tmp_path: Path, capsys: Any
 ) -> None:
     out = tmp_path / "out.mkv"
-    argv = [
-        "speak",
-        str(portrait),
-        str(wave()),
-        "-o",
-        str(out),
-        "--codec",
-        "ffv1",
-        "--json",
-        "--smooth",
-        "0",
-    ]
+    argv = to_argv("speak", portrait, wave(), "-o", out, "--codec ffv1 --json --smooth 0")
     assert run(argv) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["command"] == "speak" and report["voice"] == "jaw" and report["frames"] == 25
-    pictures = frames(out)
-    still = [moved(pictures[0], picture) for picture in pictures]
+    images = read_images(out)
+    still = [mouth_difference(images[0], image) for image in images]
     assert max(still[:9]) < 1 < 3 < min(still[12:])
 
 
-def test_the_sound_goes_along_and_lasts_as_long_as_the_picture(
-    portrait: Path, wave: Wave, tmp_path: Path
-) -> None:
+def test_the_audio_is_kept_to_the_sample(portrait: Path, wave: Wave, tmp_path: Path) -> None:
     sound, out = wave(end=0.97), tmp_path / "out.mkv"
     assert run(["speak", str(portrait), str(sound), "-o", str(out), "--codec", "ffv1", "-q"]) == 0
     info = media.probe(out)
     assert len(info.audio) == 1 and info.size == (256, 256) and "speak" in info.metadata["COMMENT"]
-    assert len(frames(out)) == 25  # 24.25 frames, the last one begun
-    there, here = read(out).samples, read(sound).samples
+    assert len(read_images(out)) == 25  # 24.25 frames, the last one begun
+    there, here = read_sound(out).samples, read_sound(sound).samples
     assert len(there) == len(here) and np.abs(there - here).max() < 1e-3
 
 
@@ -118,106 +106,78 @@ def test_any_frame_rate(portrait: Path, wave: Wave, tmp_path: Path, fps: str, co
     assert [round(t * rate) for t in times] == list(range(count))
 
 
-def test_a_part_of_the_sound(portrait: Path, wave: Wave, tmp_path: Path) -> None:
+def test_a_range_of_the_recording(portrait: Path, wave: Wave, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
-    argv = [
-        "speak",
-        str(portrait),
-        str(wave()),
-        "-o",
-        str(out),
-        "--audio-start",
-        "0.4",
-        "--audio-end",
-        "0.8",
-        "-q",
-    ]
+    argv = to_argv("speak", portrait, wave(), "-o", out, "--audio-start 0.4 --audio-end 0.8 -q")
     assert run([*argv, "--codec", "ffv1", "--smooth", "0"]) == 0
-    assert len(frames(out)) == 10
-    samples = read(out).samples
-    assert (
-        abs(len(samples) - 6400) < 1700 and np.abs(samples[1700:4000]).max() > 0.1
-    )  # cut at packets
+    assert len(read_images(out)) == 10
+    samples = read_sound(out).samples
+    assert abs(len(samples) - 6400) < 1700  # cut at packets
+    assert np.abs(samples[1700:4000]).max() > 0.1
 
 
-def test_pictures_of_a_voice_are_put_back(portrait: Path, wave: Wave, tmp_path: Path) -> None:
+def test_crops_of_a_rendering_voice_are_pasted(portrait: Path, wave: Wave, tmp_path: Path) -> None:
     whole, alone = tmp_path / "whole.mkv", tmp_path / "crop.mkv"
     argv = ["speak", str(portrait), str(wave()), "--voice", "bar", "--codec", "ffv1", "-q", "-o"]
     assert run([*argv, str(whole)]) == 0
     assert run([*argv, str(alone), "--framing", "crop"]) == 0
-    first, last = frames(whole)[0], frames(whole)[-1]
-    assert first.shape == (256, 256, 3) and frames(alone)[0].shape == (64, 64, 3)
-    assert (first[:8] == last[:8]).all() and moved(first, last) > 20
-    assert frames(alone)[-1][32, 32].tolist() == [255, 0, 0]
+    first, last = read_images(whole)[0], read_images(whole)[-1]
+    assert first.shape == (256, 256, 3) and read_images(alone)[0].shape == (64, 64, 3)
+    assert (first[:8] == last[:8]).all() and mouth_difference(first, last) > 20
+    assert read_images(alone)[-1][32, 32].tolist() == [255, 0, 0]
 
 
-def test_the_motion_alone(portrait: Path, wave: Wave, tmp_path: Path, capsys: Any) -> None:
-    kept = tmp_path / "said.motion.safetensors"
-    assert run(["speak", str(portrait), str(wave()), "-o", str(kept), "-q"]) == 0
-    assert len(MotionFile(kept)) == 25
-    assert run(["warp", str(portrait), str(kept), "-o", str(tmp_path / "said.mp4"), "-q"]) == 0
-    assert (
-        run(
-            [
-                "speak",
-                str(portrait),
-                str(wave()),
-                "-o",
-                str(tmp_path / "x.motion.safetensors"),
-                "--voice",
-                "bar",
-            ]
-        )
-        == 2
+def test_motion_only(portrait: Path, wave: Wave, tmp_path: Path, capsys: Any) -> None:
+    motion = tmp_path / "speech.motion.safetensors"
+    assert run(["speak", str(portrait), str(wave()), "-o", str(motion), "-q"]) == 0
+    assert len(MotionFile(motion)) == 25
+    assert run(["warp", str(portrait), str(motion), "-o", str(tmp_path / "speech.mp4"), "-q"]) == 0
+    argv = to_argv(
+        "speak", portrait, wave(), "-o", tmp_path / "x.motion.safetensors", "--voice bar"
     )
-    assert "makes pictures" in capsys.readouterr().err
+    assert run(argv) == 2
+    assert "renders video" in capsys.readouterr().err
 
 
-def test_several_sounds(portrait: Path, wave: Wave, tmp_path: Path, capsys: Any) -> None:
+def test_several_recordings(portrait: Path, wave: Wave, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / "lines"
-    argv = [
-        "speak",
-        str(portrait),
-        str(wave("a.wav")),
-        str(wave("b.wav", end=0.5)),
-        "-o",
-        str(folder),
-        "--json",
-    ]
+    argv = to_argv("speak", portrait, wave("a.wav"), wave("b.wav", end=0.5), "-o", folder, "--json")
     assert run(argv) == 7
     folder.mkdir()
     assert run(argv) == 0
-    report = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [line["frames"] for line in report["lines"]] == [25, 13] and report["frames"] == 38
     assert sorted(path.name for path in folder.iterdir()) == ["portrait_a.mp4", "portrait_b.mp4"]
 
 
-def test_a_video_is_heard_too(portrait: Path, clip: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_audio_of_a_video_is_used(
+    portrait: Path, clip: Callable[..., Path], tmp_path: Path
+) -> None:
     spoken, out = clip("spoken.mp4", 30, tone=True), tmp_path / "out.mp4"
     assert run(["speak", str(portrait), str(spoken), "-o", str(out), "-q"]) == 0
     info = media.probe(out)
     assert info.size == (256, 256) and len(info.audio) == 1
-    assert abs(len(frames(out)) - 30) <= 2  # AAC comes in blocks of 1024 samples
+    assert abs(len(read_images(out)) - 30) <= 2  # AAC comes in blocks of 1024 samples
 
 
-def test_an_interrupted_job_goes_on(
+def test_an_interrupted_job_is_resumed(
     portrait: Path, wave: Wave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound, out, plain = wave(end=2.4), tmp_path / "out.mkv", tmp_path / "plain.mkv"
     argv = ["speak", str(portrait), str(sound), "--codec", "ffv1", "--voice", "bar", "-q", "-o"]
     assert run([*argv, str(plain)]) == 0
-    honest = Bar.pictures
+    original = BarVoice.render_frames
 
-    def breaking(*given: Any) -> Iterator[Image]:
-        yield from islice(honest(*given), 40)
+    def interrupted(*args: Any) -> Iterator[Image]:
+        yield from islice(original(*args), 40)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bar, "pictures", breaking)
+        patch.setattr(BarVoice, "render_frames", interrupted)
         assert run([*argv, str(out), "--resume"]) == 130
     assert not out.exists()
     assert run([*argv, str(out), "--resume"]) == 0
-    assert [a.tobytes() for a in frames(out)] == [b.tobytes() for b in frames(plain)]
+    assert [a.tobytes() for a in read_images(out)] == [b.tobytes() for b in read_images(plain)]
 
 
 @pytest.mark.parametrize("fps", ["25", "30"])
@@ -225,57 +185,42 @@ def test_dry_run(portrait: Path, wave: Wave, tmp_path: Path, capsys: Any, fps: s
     sound = wave(end=2.0)
     assert run(["speak", str(portrait), str(sound), "--dry-run", "--json", "--fps", fps]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (
-        report["would_make"] == 2 * int(fps)
-        and report["size"] == "256x256"
-        and report["estimate"] > 0
-    )
+    assert (report["would_make"], report["size"]) == (2 * int(fps), "256x256")
+    assert report["estimate"] > 0
     assert [path.name for path in tmp_path.iterdir()] == [sound.name]
 
 
-def test_silence_is_said_and_keeps_the_mouth_shut(
+def test_silence_is_reported_and_keeps_the_mouth_closed(
     portrait: Path, wave: Wave, tmp_path: Path, capsys: Any
 ) -> None:
     out = tmp_path / "out.mkv"
-    assert (
-        run(["speak", str(portrait), str(wave(loud=9.0)), "-o", str(out), "--codec", "ffv1"]) == 0
-    )
-    assert "nothing to be heard" in capsys.readouterr().err
-    pictures = frames(out)
-    assert max(moved(pictures[0], picture) for picture in pictures) < 1
+    argv = ["speak", str(portrait), str(wave(loud=9.0)), "-o", str(out), "--codec", "ffv1"]
+    assert run(argv) == 0
+    assert "is silent" in capsys.readouterr().err
+    images = read_images(out)
+    assert max(mouth_difference(images[0], image) for image in images) < 1
 
 
 @pytest.mark.parametrize(
     ("rate", "channels", "name"),
     [(8000, 1, "a.wav"), (48000, 2, "b.wav"), (44100, 2, "c.mp3"), (44100, 1, "d.m4a")],
 )
-def test_any_sound(
+def test_audio_formats(
     portrait: Path, wave: Wave, tmp_path: Path, rate: int, channels: int, name: str
 ) -> None:
     out = tmp_path / "out.mp4"
-    assert (
-        run(
-            [
-                "speak",
-                str(portrait),
-                str(wave(name, rate=rate, channels=channels)),
-                "-o",
-                str(out),
-                "-q",
-            ]
-        )
-        == 0
-    )
-    assert 25 <= len(frames(out)) <= 28
+    argv = to_argv("speak", portrait, wave(name, rate=rate, channels=channels), "-o", out, "-q")
+    assert run(argv) == 0
+    assert 25 <= len(read_images(out)) <= 28
 
 
-def test_refusals(
+def test_errors(
     portrait: Path, wave: Wave, clip: Callable[..., Path], tmp_path: Path, capsys: Any
 ) -> None:
     wall, broken, empty = tmp_path / "wall.png", tmp_path / "broken.wav", tmp_path / "empty.wav"
-    from thcli.evaluate.reports.contact_sheet import save_picture
+    from thcli.evaluate.reports.contact_sheet import save_image
 
-    save_picture(wall, np.full((200, 200, 3), 90, np.uint8))
+    save_image(wall, np.full((200, 200, 3), 90, np.uint8))
     broken.write_bytes(b"RIFF nothing of the kind")
     empty.write_bytes(b"")
     silent_clip = clip("plain.mp4", 24)

@@ -1,1 +1,1 @@
-"""The commands' pipelines, each on one screen, and the machinery under them."""
+"""The commands' pipelines and their stages."""

@@ -1,4 +1,4 @@
-"""`thcli compare`: videos beside each other, in step, with labels."""
+"""`thcli compare`: videos side by side, synchronised, with labels."""
 
 from __future__ import annotations
 
@@ -11,98 +11,126 @@ from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import CompareOptions, OutputOptions, ReadOptions
+from thcli.core.options import CompareOptions, ReadOptions
 from thcli.core.types import Frame, Image
 from thcli.pipeline.job.job import Job, Report
-from thcli.pipeline.render.panels import Layout
-from thcli.pipeline.render.sync import InStep
+from thcli.pipeline.render.panels import PanelLayout
+from thcli.pipeline.render.sync import StreamSynchroniser
 
-DEFAULTS, OUTPUT, WHOLE = CompareOptions(), OutputOptions(), ReadOptions()
+DEFAULTS, WHOLE = CompareOptions(), ReadOptions()
 
 
 def side_by_side(
     base: Iterable[Frame],
     others: Sequence[Iterable[Frame]],
-    place: int,
-    layout: Layout,
+    position: int,
+    layout: PanelLayout,
     labels: Sequence[str],
 ) -> Iterator[Frame]:
-    """Frames of all streams in a row, at the time stamps of `base`; time counts from each stream's own first frame.
+    """Yield all streams in a row, at the time stamps of `base`.
 
-    base: the stream that gives the time, at position `place` of the row.  others: the rest, in the row's order; a stream that has
-    ended holds its last frame (so a still picture stays).  labels: one a cell, may be empty.
+    Time counts from the first frame of each stream. A stream that has ended holds its last frame,
+    so a still image stays.
+
+    Args:
+        base: the stream that gives the time stamps.
+        others: the other streams, in the order of the row.
+        position: of `base` in the row.
+        layout: of the row.
+        labels: one per cell, may be empty.
     """
-    streams = [InStep(frames) for frames in others]
+    streams = [StreamSynchroniser(frames) for frames in others]
     first: Frame | None = None
     for frame in base:
         first = first or frame
-        moment = (frame.pts - first.pts) * frame.time_base
-        shown = [stream.at(moment) for stream in streams]
-        pictures: list[Image | None] = [
-            None if other is None else to_uint8(other.pixels) for other in shown
+        seconds = (frame.pts - first.pts) * frame.time_base
+        current = [stream.frame_at(seconds) for stream in streams]
+        images: list[Image | None] = [
+            None if other is None else to_uint8(other.pixels) for other in current
         ]
-        pictures.insert(place, to_uint8(frame.pixels))
-        yield Frame(
-            layout.draw(pictures, labels), frame.pts, frame.time_base, frame.index, frame.duration
-        )
+        images.insert(position, to_uint8(frame.pixels))
+        row = layout.render(images, labels)
+        yield Frame(row, frame.pts, frame.time_base, frame.index, frame.duration)
 
 
 def compare(
     inputs: Sequence[str | Path],
-    target: str | Path,
-    labels: Sequence[str] = (),
+    output: str | Path | None = None,
     options: CompareOptions = DEFAULTS,
-    output: OutputOptions = OUTPUT,
-    read: ReadOptions = WHOLE,
     on: Listener = silent,
     *,
     whole: Sequence[str | Path] = (),
 ) -> Report:
-    """Writes videos (and pictures, which stay) side by side; the first video gives the time stamps, the length and the sound.
+    """Write videos and still images side by side, 8 bits deep.
 
-    labels: one an input, its file name where missing; empty for none.  whole: those of the inputs that `read` does not cut (they
-    show that part already). Frames are 8 bits deep.
-    Raises MediaError for an input that cannot be read, UsageError for fewer than two, OutputError.
+    Args:
+        inputs: two or more, from left to right. The first video gives the time stamps, the length
+            and the sound; an input that ends earlier holds its last frame.
+        output: None: NAME_NAME.mp4 beside the first input.
+        options: labels, height, range, encoding.
+        on: listener for progress and warnings.
+        whole: inputs that `options.read` does not cut, because they show that part already.
+
+    Raises:
+        MediaError: an input cannot be read.
+        UsageError: there are fewer than two inputs, or more labels than inputs.
+        OutputError: the output exists or cannot be written.
     """
     if len(inputs) < 2:
-        raise UsageError(
-            "compare needs at least two inputs.", "Name two or more videos or pictures."
-        )
+        raise UsageError("compare needs at least two inputs.", "Name two or more videos or images.")
+    labels, read = options.label or (), options.read
     if len(labels) > len(inputs):
         raise UsageError(
             f"There are {len(labels)} labels for {len(inputs)} inputs.",
-            "Give at most one --label an input.",
+            "Give at most one --label per input.",
         )
+    stems = "_".join(Path(path).stem for path in inputs)
+    target = output or Path(inputs[0]).with_name(f"{stems}.mp4")
     names = [*labels, *(Path(path).name for path in inputs[len(labels) :])]
     with Job("compare", on) as job:
         readers = [
             job.enter(media.read(path, WHOLE if path in whole else read, on=on)) for path in inputs
         ]
-        place = next((i for i, r in enumerate(readers) if r.info.kind != "image"), 0)
-        base = readers[place]
-        layout = Layout.of(
-            [Fraction(r.info.size[0], r.info.size[1]) * r.info.sar for r in readers],
-            options.height or base.info.size[1],
-            options.widest,
-        )
+        position = next((i for i, r in enumerate(readers) if r.info.kind != "image"), 0)
+        base = readers[position]
+        others = [reader for reader in readers if reader is not base]
+        shapes = [Fraction(r.info.size[0], r.info.size[1]) * r.info.sar for r in readers]
+        layout = PanelLayout.of(shapes, options.height or base.info.size[1], options.widest)
         info = replace(base.info, bit_depth=8)
-        others = [r for r in readers if r is not base]
-        writer = media.write(
-            target, layout.size, info, output, drive=info, span=read, frames=info.frames, on=on
-        )
+        plan = media.WritePlan(drive=info, span=read, frames=info.frames)
+        writer = media.write(target, layout.size, info, options.output, plan, on=on)
         first, last = Fraction(0), Fraction(0)
         with writer as out, job.stage("compare", info.frames) as step:
-            for frame in side_by_side(base, others, place, layout, names):
+            for frame in side_by_side(base, others, position, layout, names):
                 out.write(frame.pixels, frame.pts, frame.duration)
                 last = (frame.pts + frame.duration) * frame.time_base
                 first = first if frame.index else frame.pts * frame.time_base
                 step()
-        details = {"inputs": [str(path) for path in inputs], "size": list(layout.size)}
         return Report(
             "compare",
             out.path,
             out.written,
             seconds=job.seconds,
             length=last - first,
-            details=details,
+            details={"inputs": [str(path) for path in inputs], "size": list(layout.size)},
         )
+
+
+def write_comparison(
+    output: str | Path | None,
+    inputs: Sequence[str | Path],
+    result: str | Path,
+    options: CompareOptions,
+    on: Listener,
+) -> None:
+    """Write the inputs of a job beside its result (--compare).
+
+    Args:
+        output: None writes nothing.
+        inputs: from left to right.
+        result: shows the range `options.read` of the inputs.
+        options: range and encoding.
+        on: listener for progress and warnings.
+    """
+    if output is not None:
+        compare([*inputs, result], output, options, on, whole=[result])

@@ -1,14 +1,21 @@
-"""`--dry-run`: whatever can go wrong early is tried, a few frames are made and thrown away, nothing is written."""
+"""Dry runs: inputs, weights and output are checked, the first frames are made and discarded.
+
+A verb passes itself as `run` when its options ask for a dry run, so that a dry run can fail in
+every way in which the job's first frames can.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import (
+    EditOptions,
     OutputOptions,
     ReadOptions,
     ReenactOptions,
@@ -16,157 +23,194 @@ from thcli.core.options import (
     SpeakOptions,
 )
 from thcli.media.info import MediaInfo
-from thcli.media.writing.target import Target
-from thcli.motion.file import SUFFIX
+from thcli.media.writing.target import OutputTarget
+from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
-from thcli.pipeline.reenact import reenact
-from thcli.pipeline.refine import refine
-from thcli.pipeline.sources.audio_source import RATE, hear
-from thcli.pipeline.speak import speak
+from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
-SAMPLE = 25  # frames that are really made
-WORK = ("track", "render", "refine", "parse", "put")  # stages that take their time for every frame
-FEW = 3  # where a frame takes a second
+TRIAL_FRAMES = 25
+FEW_TRIAL_FRAMES = 5  # where a frame takes a large part of a second
+PER_FRAME = ("track", "render", "refine", "parse", "put", "speech")  # stages that grow with length
+ONCE = ("settle",)  # stages of `edit` that do not
+
+Run = Callable[..., Report]
+PathLike = str | Path
 
 
 def rehearse_reenact(
-    source: str | Path,
-    driving: str | Path,
-    output: str | Path | None,
+    run: Run,
+    inputs: tuple[PathLike, PathLike],
+    output: PathLike | None,
     options: ReenactOptions,
     on: Listener,
 ) -> Report:
-    """What `reenact` would do: output, frames and size, and an estimate of its time from the clip's first frames, made for real.
+    """Try `reenact` on the driver's first frames and estimate the whole.
 
-    Raises what `reenact` would raise for its inputs, weights, output and these frames.
+    Args:
+        run: the verb itself.
+        inputs: the source and the driver.
     """
+    source, driving = inputs
     with Job("reenact", on) as job:
-        drive = media.probe(job.enter(media.local(driving)))
-        target = output_path(
-            output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact"
+        driver = media.probe(job.enter(media.seekable_path(driving)))
+        named = f"{Path(source).stem}_{driver.path.stem}"
+        target = output_path(output, named, driving, driver, "reenact")
+        OutputTarget(target, options.output.overwrite).check(0)
+        trial = replace(
+            options,
+            output=_trial_output(options.output),
+            save_motion=None,
+            compare=None,
+            read=_first_frames(driver, options.read, TRIAL_FRAMES),
+            dry_run=False,
         )
-        Target(target, options.output.overwrite).check(0)
-        begin = _beginning(drive, options.read)
-        shape = OutputOptions(codec=options.output.codec, audio=options.output.audio)
-        trial = replace(options, output=shape, save_motion=None, compare=None, read=begin)
-        name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
-        made = reenact(source, drive.path, job.temp_dir() / name, trial, on)
-        whole = _frames(drive, options.read)
+        made = run(source, driver.path, job.temp_dir() / _trial_name(output), trial, on)
+        total = frames_in_span(driver, options.read)
         if made.details.get("source") == "video":
             clip = media.probe(source)
-            whole = _dubbed(clip, drive, options.read)
-            target = output_path(
-                output, f"{Path(source).stem}_{drive.path.stem}", drive.path, clip, "reenact"
-            )
-        frames = max(whole or made.frames, made.frames)
-        per_frame = sum(made.stages.get(stage, 0.0) for stage in WORK) / made.frames
-        width, height = media.probe(made.output or "").size
-        details = {
-            "dry_run": True,
-            "would_make": frames,
-            "size": f"{width}x{height}",
-            "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
-        }
-        return job.report(
-            target, FrameCounter(), faces=made.faces, engine=options.engine, details=details
-        )
+            total = _frames_until_the_shorter_end(clip, driver, options.read)
+            target = output_path(output, named, driver.path, clip, "reenact")
+        size = media.probe(made.output or "").size
+        return _estimate(job, target, made, total, size, _per_frame(made))
 
 
 def rehearse_speak(
-    face: str | Path,
-    audio: str | Path,
-    output: str | Path | None,
+    run: Run,
+    inputs: tuple[PathLike, PathLike],
+    output: PathLike | None,
     options: SpeakOptions,
     on: Listener,
 ) -> Report:
-    """What `speak` would do, with an estimate from the sound's first second. Raises what `speak` would raise for that."""
+    """Try `speak` on the first second of the sound and estimate the whole.
+
+    Args:
+        run: the verb itself.
+        inputs: the face and the sound.
+    """
+    face, audio = inputs
     with Job("speak", on) as job:
-        path = job.enter(media.local(audio))
-        heard = hear(path, options, job)
-        target = output_path(
-            output, f"{Path(face).stem}_{Path(audio).stem}", audio, heard.info, "speak"
-        )
-        Target(target, options.output.overwrite).check(0)
-        first = options.sound.start + SAMPLE / RATE
+        path = job.enter(media.seekable_path(audio))
+        speech_track = read_speech(path, options, job)
+        named = f"{Path(face).stem}_{Path(audio).stem}"
+        target = output_path(output, named, audio, speech_track.info, "speak")
+        OutputTarget(target, options.output.overwrite).check(0)
+        first = options.sound.start + TRIAL_FRAMES / DEFAULT_FRAME_RATE
         end = first if options.sound.end is None else min(options.sound.end, first)
-        shape = OutputOptions(
-            codec=options.output.codec, audio=options.output.audio, fps=options.output.fps
+        trial = replace(
+            options,
+            output=replace(_trial_output(options.output), fps=options.output.fps),
+            sound=replace(options.sound, end=end),
+            dry_run=False,
         )
-        trial = replace(options, output=shape, sound=replace(options.sound, end=end))
-        name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
-        made = speak(face, path, job.temp_dir() / name, trial, silent)
-        per_frame = sum(made.stages.get(stage, 0.0) for stage in ("speech", *WORK)) / made.frames
-        size = (
-            ""
-            if made.output is None or name.endswith(SUFFIX)
-            else "{}x{}".format(*media.probe(made.output).size)
-        )
-        details = {
-            "dry_run": True,
-            "would_make": len(heard.pts),
-            "size": size,
-            "voice": made.details["voice"],
-            "estimate": round(made.seconds + (len(heard.pts) - made.frames) * per_frame, 1),
-        }
-        return job.report(
-            target, FrameCounter(), faces=made.faces, engine=made.engine, details=details
-        )
+        name = _trial_name(output)
+        made = run(face, path, job.temp_dir() / name, trial, silent)
+        moves_only = made.output is None or name.endswith(SUFFIX)
+        size = None if moves_only else media.probe(made.output or "").size
+        more = {"voice": made.details["voice"]}
+        return _estimate(job, target, made, len(speech_track.pts), size, _per_frame(made), more)
 
 
 def rehearse_refine(
-    video: str | Path, output: str | Path | None, options: RefineJobOptions, on: Listener
+    run: Run, video: PathLike, output: PathLike | None, options: RefineJobOptions, on: Listener
 ) -> Report:
-    """What `refine` would do, with an estimate from the clip's first frames. Raises what `refine` would raise for these."""
+    """Try `refine` on the first frames and estimate the whole. run: the verb itself."""
     with Job("refine", on) as job:
-        info = media.probe(job.enter(media.local(video)))
+        info = media.probe(job.enter(media.seekable_path(video)))
         target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
-        Target(target, options.output.overwrite).check(0)
-        shape = OutputOptions(codec=options.output.codec, audio=options.output.audio)
+        OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(
-            options, output=shape, read=_beginning(info, options.read, FEW), dry_run=False
+            options,
+            output=_trial_output(options.output),
+            read=_first_frames(info, options.read, FEW_TRIAL_FRAMES),
+            dry_run=False,
         )
-        name = "trial.mp4" if output is None or str(output) == "-" else Path(output).name
-        made = refine(info.path, job.temp_dir() / name, trial, on)
-        frames = max(_frames(info, options.read) or made.frames, made.frames)
-        per_frame = sum(made.stages.get(stage, 0.0) for stage in WORK) / made.frames
-        details = {
-            "dry_run": True,
-            "would_make": frames,
-            "size": "{}x{}".format(*info.size),
-            "calls": made.details["calls"],
-            "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
-        }
-        return job.report(
-            target, FrameCounter(), faces=made.faces, engine=made.engine, details=details
+        made = run(info.path, job.temp_dir() / _trial_name(output), trial, on)
+        total, more = frames_in_span(info, options.read), {"calls": made.details["calls"]}
+        return _estimate(job, target, made, total, info.size, _per_frame(made), more)
+
+
+def rehearse_edit(
+    run: Run, video: PathLike, output: PathLike | None, options: EditOptions, on: Listener
+) -> Report:
+    """Try `edit` on the first frames and estimate the whole. run: the verb itself."""
+    with Job("edit", on) as job:
+        info = media.probe(job.enter(media.seekable_path(video)))
+        target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
+        OutputTarget(target, options.output.overwrite).check(0)
+        trial = replace(
+            options,
+            output=_trial_output(options.output),
+            read=_first_frames(info, options.read, FEW_TRIAL_FRAMES),
+            save_edit=None,
+            compare=None,
+            dry_run=False,
         )
+        name = _trial_name(output, ".png" if info.kind == "image" else ".mp4")
+        made = run(info.path, job.temp_dir() / name, trial, on)
+        grows = [seconds for stage, seconds in made.stages.items() if stage not in ONCE]
+        per_frame, total = sum(grows) / max(made.frames, 1), frames_in_span(info, options.read)
+        return _estimate(job, target, made, total, info.size, per_frame, made.details)
 
 
-def planned(job: Job, target: str | Path | None, info: MediaInfo, read: ReadOptions) -> Report:
-    """The report of a dry run that makes nothing: what it would do has been checked by the caller."""
-    return job.report(
-        target, FrameCounter(), details={"dry_run": True, "would_make": _frames(info, read)}
-    )
+def plan(job: Job, target: PathLike | None, info: MediaInfo, read: ReadOptions) -> Report:
+    """Report a dry run of a stage: nothing is made, the caller has checked inputs and output."""
+    details = {"dry_run": True, "would_make": frames_in_span(info, read)}
+    return job.report(target, FrameCounter(), details=details)
 
 
-def _beginning(drive: MediaInfo, read: ReadOptions, count: int = SAMPLE) -> ReadOptions:
-    """The span of the first frames."""
-    end = read.start + float(count / (drive.rate or Fraction(25)))
+def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
+    """Return the number of frames between --start and --end, None when the container is silent."""
+    if info.frames is None or info.duration is None or not (read.start or read.end):
+        return info.frames
+    length = float(info.duration)
+    span = min(read.end or length, length) - read.start
+    return round(info.frames * span / length) if length else info.frames
+
+
+def _estimate(
+    job: Job,
+    target: PathLike | None,
+    made: Report,
+    total: int | None,
+    size: tuple[int, int] | None,
+    per_frame: float,
+    more: Mapping[str, Any] | None = None,
+) -> Report:
+    """Report the whole job. per_frame: seconds that each further frame takes."""
+    frames = max(total or made.frames, made.frames)
+    details = {
+        **(more or {}),
+        "dry_run": True,
+        "would_make": frames,
+        "size": "{}x{}".format(*size) if size else "",
+        "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
+    }
+    return job.report(target, FrameCounter(), faces=made.faces, engine=made.engine, details=details)
+
+
+def _per_frame(made: Report) -> float:
+    return sum(made.stages.get(stage, 0.0) for stage in PER_FRAME) / max(made.frames, 1)
+
+
+def _trial_output(output: OutputOptions) -> OutputOptions:
+    return OutputOptions(codec=output.codec, audio=output.audio)
+
+
+def _trial_name(output: PathLike | None, suffix: str = ".mp4") -> str:
+    return f"trial{suffix}" if output is None or str(output) == "-" else Path(output).name
+
+
+def _first_frames(info: MediaInfo, read: ReadOptions, count: int) -> ReadOptions:
+    end = read.start + float(count / (info.rate or Fraction(25)))
     return replace(read, end=end if read.end is None else min(read.end, end))
 
 
-def _dubbed(clip: MediaInfo, drive: MediaInfo, read: ReadOptions) -> int | None:
-    """How many frames a source clip gives: those until the shorter of both ends; a picture drives the whole span."""
-    if drive.kind == "image" or not drive.duration:
-        return _frames(clip, read)
-    length = float(drive.duration)
-    return _frames(clip, ReadOptions(end=min(read.end or length, length) - read.start))
-
-
-def _frames(drive: MediaInfo, read: ReadOptions) -> int | None:
-    """How many frames the whole span has, as far as the container says."""
-    if drive.frames is None or drive.duration is None or not (read.start or read.end):
-        return drive.frames
-    length = float(drive.duration)
-    span = min(read.end or length, length) - read.start
-    return round(drive.frames * span / length) if length else drive.frames
+def _frames_until_the_shorter_end(
+    clip: MediaInfo, driver: MediaInfo, read: ReadOptions
+) -> int | None:
+    """Return the frames of a source video: until the shorter end; an image drives all of them."""
+    if driver.kind == "image" or not driver.duration:
+        return frames_in_span(clip, read)
+    length = float(driver.duration)
+    return frames_in_span(clip, ReadOptions(end=min(read.end or length, length) - read.start))

@@ -1,4 +1,4 @@
-"""`thcli edit`: a clip's faces changed by attributes or words, the same change in every frame."""
+"""`thcli edit`: edit faces of a video by attribute or text, alike in every frame."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from pathlib import Path
 
 from thcli import media
 from thcli.core.events import Listener, silent
-from thcli.core.options import EditOptions
+from thcli.core.options import CompareOptions, EditOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import prefetch
 from thcli.core.types import Frame
 from thcli.editors.edit_file import save
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import Pixels
-from thcli.media.atomic_file import SideFile
+from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.target import Target
-from thcli.pipeline.compare import compare
-from thcli.pipeline.editing.edited_face import EditedFace, Part, paired
-from thcli.pipeline.editing.factory import file_of, plan_steps
+from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.compare import write_comparison
+from thcli.pipeline.dry_run import rehearse_edit
+from thcli.pipeline.editing.edited_face import EditedFace, FaceInFrame, zip_in_frames
+from thcli.pipeline.editing.factory import build_edit_file, plan_steps
 from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.steps import EditStep
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import fingerprint, output_path
-from thcli.pipeline.observe.driver import look
-from thcli.pipeline.observe.region_stream import Seen, divided
+from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
 from thcli.pipeline.observe.track_log import TrackLog
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
 DEFAULTS = EditOptions()
 
@@ -42,159 +43,173 @@ def edit(
     options: EditOptions = DEFAULTS,
     on: Listener = silent,
 ) -> Report:
-    """Changes the chosen faces of a video (or a picture): what they are like is edited once for the clip, so it is steady in time.
+    """Edit the chosen faces of a video.
 
-    Frames keep their size, depth and time stamps, and all that lies outside of the changed regions is the input's, bit for bit. output:
-    a file, folder or '-' (see `media.write`); None: NAME_edit beside the video.  Report.passed_through: frames without the faces.
-    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    The identity and appearance of a face are edited once per clip, so the result is steady in time.
+    Frames keep size, depth and time stamps. Pixels outside of the edited regions are those of the
+    input, bit for bit. Report.passed_through counts the frames without the faces.
+
+    Args:
+        video: video, image, folder of images, or '-' for standard input.
+        output: file, folder/ or '-'; None for NAME_edit beside the video.
+        options: see `EditOptions`.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: an input cannot be read.
+        NoFaceError: no frame shows the chosen face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: options that exclude each other, or an unknown attribute.
     """
+    if options.dry_run:
+        return rehearse_edit(edit, video, output, options, on)
     with Job("edit", on) as job:
         request = parse_request(options)
-        info = media.probe(job.enter(media.local(video)))
+        info = media.probe(job.enter(media.seekable_path(video)))
         target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
-        Target(target, options.output.overwrite).check(0)
+        overwrite = options.output.overwrite
+        OutputTarget(target, overwrite).check(0)
         if options.save_edit is not None:
-            SideFile(options.save_edit, options.output.overwrite)  # looks whether it can be written
+            AtomicFile(options.save_edit, overwrite)  # raises when it cannot be written
         steps = plan_steps(request, options, on)
-        cast = observe(info, steps, options, job)
+        edited_faces = observe_faces(info, steps, options, job)
         if options.save_edit is not None:
-            save(
-                options.save_edit,
-                file_of(request, steps, options),
-                overwrite=options.output.overwrite,
-            )
-        names = "+".join(request.engines)
-        writer = media.write(
-            target,
-            info.size,
-            info,
-            options.output,
+            edit_file = build_edit_file(request, steps, options)
+            save(options.save_edit, edit_file, overwrite=overwrite)
+        engine = "+".join(request.engines)
+        plan = media.WritePlan(
+            frames=info.frames,
             drive=info,
             span=options.read,
-            frames=info.frames,
-            provenance=Provenance("edit", names),
+            provenance=Provenance("edit", engine),
             fingerprint=fingerprint((info.path, options.edit or info.path), options),
-            on=on,
         )
+        writer = media.write(target, info.size, info, options.output, plan, on=on)
         with writer as out, job.stage("edit", info.frames, out.done) as step:
             counter = FrameCounter(out.done)
-            for frame, pixels in changed(cast, info, out.done, options, job):
+            for frame, pixels in edit_frames(edited_faces, info, out.done, options, job):
                 out.write(pixels, frame.pts, frame.duration)
                 counter.add(frame.pts, frame.duration, frame.time_base)
                 step()
-        if options.compare is not None:
-            compare(
-                [info.path, target],
-                options.compare,
-                output=options.output,
-                read=options.read,
-                on=on,
-                whole=[target],
-            )
+        comparison = CompareOptions(read=options.read, output=options.output)
+        write_comparison(options.compare, [info.path], target, comparison, on)
         details = {
             "attributes": dict(request.attributes),
             "text": options.text or request.text,
-            "engines": {name: dict(part) for name, part in request.engines.items()},
+            "engines": {name: dict(shares) for name, shares in request.engines.items()},
         }
         return job.report(
             target,
             counter,
-            faces=cast.faces,
-            passed_through=cast.unseen,
-            engine=names,
+            faces=edited_faces.tracks,
+            passed_through=edited_faces.unseen,
+            engine=engine,
             details=details,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class EditedFaces:
-    """The faces that are changed. faces: different ones seen.  unseen: frames that show none of the chosen."""
+    """The edited faces of a clip.
 
-    people: tuple[EditedFace, ...]
-    faces: int
+    faces: one per chosen face.
+    tracks: number of different faces in the clip.
+    unseen: frames that show none of the edited faces.
+    """
+
+    faces: tuple[EditedFace, ...]
+    tracks: int
     unseen: int
 
 
-def observe(
+def observe_faces(
     info: MediaInfo, steps: Sequence[EditStep], options: EditOptions, job: Job
 ) -> EditedFaces:
-    """Pass 1: follows and chooses the faces, looks at every frame, and settles what is done. Raises NoFaceError, MediaError."""
+    """Run pass 1: track and choose the faces, parse every frame and decide the edit.
+
+    Args:
+        info: the probed clip.
+        steps: editors and painters in their order.
+        options: of the edit.
+        job: clock, progress and temporary files.
+
+    Raises:
+        NoFaceError: no frame shows the chosen face.
+        MediaError: the clip cannot be read.
+    """
     face_finder = FaceFinder.load(options.faces, options.run)
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
-    log = job.enter(TrackLog())
-    statistics = look(
-        info,
-        log,
-        options.read,
-        face_finder,
-        job,
-        options.faces.select,
-        pixels=options.steady.pixels,
-    )
-    tracks = face_finder.choose(statistics, options.faces.select, str(info.path), job)
-    people = tuple(
+    log, select = job.enter(TrackLog()), options.faces.select
+    video = VideoSelection(info, options.read, select)
+    statistics = track_faces(video, log, face_finder, job, head_motion=options.steady.pixels)
+    tracks = face_finder.choose(statistics, select, str(info.path), job)
+    faces = tuple(
         EditedFace(track, steps, log, parser, options, info.path.name, job) for track in tracks
     )
-    return EditedFaces(people, statistics.tracks, _learn(people, info, parser, options, job))
+    return EditedFaces(faces, statistics.tracks, _learn(faces, info, parser, options, job))
 
 
 def _learn(
-    people: Sequence[EditedFace], info: MediaInfo, parser: Parser, options: EditOptions, job: Job
+    faces: Sequence[EditedFace], info: MediaInfo, parser: Parser, options: EditOptions, job: Job
 ) -> int:
-    """Every frame is parsed and looked at, and what is done is settled. Gives how many frames show none of the faces."""
+    """Parse every frame, extract the features of every face and decide the edit.
 
-    def frames() -> Iterator[Seen]:
-        faces = zip(*(person.faces() for person in people), strict=True)
-        places = zip(*(person.places() for person in people), strict=True)
+    Returns the number of frames that show none of the faces.
+    """
+
+    def frames() -> Iterator[FrameFaces]:
+        in_frames = zip(*(face.faces() for face in faces), strict=True)
+        crops = zip(*(face.crops() for face in faces), strict=True)
         reader = job.enter(media.read(info.path, options.read, on=job.on))
-        for frame, shown, found in zip(
-            job.clock.over("decode", reader), faces, places, strict=True
-        ):
-            yield Seen(
-                frame, "", shown, tuple(place[0].where for place in found), found[0][0].scene
-            )
+        decoded = job.clock.time_each("decode", reader)
+        for frame, frame_faces, frame_crops in zip(decoded, in_frames, crops, strict=True):
+            parser_crops = [crops_of_face[0] for crops_of_face in frame_crops]
+            placements = tuple(tracked.placement for tracked in parser_crops)
+            yield FrameFaces(frame, "", frame_faces, placements, parser_crops[0].scene)
 
     batch, unseen = options.run.batch_size, 0
     with (
-        closing(prefetch(divided(frames(), parser, batch, 0, job), batch)) as stream,
+        closing(prefetch(parse_frames(frames(), parser, batch, 0, job), batch)) as stream,
         job.stage("learn", info.frames) as step,
     ):
-        places = [person.places() for person in people]
+        crops = [face.crops() for face in faces]
         while window := list(islice(stream, batch)):
-            for i, person in enumerate(people):
-                person.learn(window, i, list(islice(places[i], len(window))))
-            for divided_frame in window:
-                unseen += not any(face is not None for face in divided_frame.seen.faces)
+            for i, face in enumerate(faces):
+                face.learn(window, i, list(islice(crops[i], len(window))))
+            for parsed in window:
+                unseen += not any(face is not None for face in parsed.frame_faces.faces)
                 step()
     with job.clock("settle"):
-        for person in people:
-            person.finalize()
+        for face in faces:
+            face.finalize()
     return unseen
 
 
-def changed(
-    cast: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
+def edit_frames(
+    edited_faces: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
 ) -> Iterator[tuple[Frame, Pixels]]:
-    """Pass 2: every frame from number `done` on, and its pixels changed."""
-    for frames, parts in shown(cast, info, done, options, job):
+    """Run pass 2: yield every frame from number `done` on and its edited pixels."""
+    for frames, in_frames_of_faces in locate_faces(edited_faces, info, done, options, job):
         pixels: list[Pixels] = [frame.pixels for frame in frames]
-        for person, own in zip(cast.people, parts, strict=True):
-            pixels = person.edited(pixels, own, person.fronts(pixels, own))
+        for face, in_frames in zip(edited_faces.faces, in_frames_of_faces, strict=True):
+            occlusion_masks = face.occlusion_masks(pixels, in_frames)
+            pixels = face.apply(pixels, in_frames, occlusion_masks)
         yield from zip(frames, pixels, strict=True)
 
 
-def shown(
-    cast: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
-) -> Iterator[tuple[list[Frame], list[list[Part | None]]]]:
-    """The clip's frames from number `done` on, a batch at a time, and where each of the people is in them."""
-    reader = job.clock.over(
-        "decode again", job.enter(media.read(info.path, options.read, on=job.on))
-    )
+def locate_faces(
+    edited_faces: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
+) -> Iterator[tuple[list[Frame], list[list[FaceInFrame | None]]]]:
+    """Yield the frames from number `done` on with the location of the edited faces, in batches.
+
+    Each batch is a list of frames, and per edited face a list with its location in each frame.
+    """
+    reader = job.enter(media.read(info.path, options.read, on=job.on))
+    decoded = islice(job.clock.time_each("decode again", reader), done, None)
     batch = options.run.batch_size
-    with closing(prefetch(islice(reader, done, None), batch)) as frames:
-        stream = zip(frames, paired(cast.people, done), strict=True)
+    with closing(prefetch(decoded, batch)) as frames:
+        stream = zip(frames, zip_in_frames(edited_faces.faces, done), strict=True)
         while window := list(islice(stream, batch)):
-            yield (
-                [frame for frame, _ in window],
-                [list(own) for own in zip(*(parts for _, parts in window), strict=True)],
-            )
+            by_face = zip(*(in_frames for _, in_frames in window), strict=True)
+            yield [frame for frame, _ in window], [list(in_frames) for in_frames in by_face]

@@ -1,4 +1,8 @@
-"""`thcli reenact`: a driver's motion on a source's face."""
+"""`thcli reenact`: animate a source face with the motion of a driver.
+
+The method: detect, align and crop the faces; encode the identity of the source and the landmarks of
+the driver; warp the source; refine; paste.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,23 @@ from pathlib import Path
 
 from thcli import media
 from thcli.core.events import Listener, silent
-from thcli.core.options import ReadOptions, ReenactOptions
+from thcli.core.options import CompareOptions, ReenactOptions
 from thcli.core.protocols import Engine, VideoSourceEngine
 from thcli.core.types import Frame
 from thcli.engines.backends import ENGINES
-from thcli.media.info import MediaInfo
-from thcli.pipeline.compare import compare
+from thcli.pipeline.compare import write_comparison
+from thcli.pipeline.dry_run import rehearse_reenact
 from thcli.pipeline.job.job import Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path, still_like
+from thcli.pipeline.job.output_names import fingerprint, output_path, srgb_video_info
+from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.driver import observe_driver
-from thcli.pipeline.reenact_video import dub, is_clip
-from thcli.pipeline.render.frames import RenderedFrame, SourceFace, draw
+from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.reenact_video import is_video, reenact_video
+from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
-from thcli.pipeline.sources.framing import framed
-from thcli.pipeline.sources.source_image import FaceFinder, SourceImage, read_source_image
+from thcli.pipeline.render.render_job import RenderJob
+from thcli.pipeline.sources.framing import apply_framing
+from thcli.pipeline.sources.source_image import SourceImage, read_source_image
 
 DEFAULTS = ReenactOptions()
 
@@ -32,106 +39,113 @@ def reenact(
     options: ReenactOptions = DEFAULTS,
     on: Listener = silent,
 ) -> Report:
-    """Animates the source's face with the driver's motion: one frame out for each frame in, with its own time stamp.
+    """Animate a source face with the motion of a driver.
 
-    source: a picture or video (see `dub` for engines that move all of it).  driving: a video, picture, folder of pictures, motion file, or '-' for standard input.
-    output: a file, folder or '-' (see `media.write`); None: beside the driver.
-    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    Every driving frame gives one output frame with its time stamp.
+
+    Args:
+        source: image or video. Engines that animate all of a video use `reenact_video`.
+        driving: video, image, folder of images, motion file, or '-' for standard input.
+        output: file, folder/ or '-'; None for SOURCE_DRIVING beside the driver.
+        options: see `ReenactOptions`.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: an input cannot be read.
+        NoFaceError: source or driver does not show the chosen face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: options that exclude each other.
     """
+    if options.dry_run:
+        return rehearse_reenact(reenact, (source, driving), output, options, on)
     with Job("reenact", on) as job:
-        drive = media.probe(job.enter(media.local(driving)))
-        target = output_path(
-            output, f"{Path(source).stem}_{Path(driving).stem}", driving, drive, "reenact"
-        )
+        driver = media.probe(job.enter(media.seekable_path(driving)))
+        stem = f"{Path(source).stem}_{Path(driving).stem}"
+        target = output_path(output, stem, driving, driver, "reenact")
         face_finder = FaceFinder.load(options.faces, options.run)
-        loaded: Engine = ENGINES.backend(options.engine).load(options.run, options)
-        post_processor = PostProcessor.load(options, face_finder)
+        engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
+        render_job = RenderJob(driver, options, PostProcessor.load(options, face_finder), job)
         if (
-            isinstance(loaded, VideoSourceEngine)
+            isinstance(engine, VideoSourceEngine)
             and options.source_time is None
-            and is_clip(source)
+            and is_video(source)
         ):
-            return dub(loaded, source, drive, output, options, post_processor, job)
-        return animate(
-            loaded,
-            read_source_image(source, options, face_finder, job),
-            drive,
-            target,
-            options,
-            post_processor,
-            job,
-        )
+            return reenact_video(engine, source, output, render_job)
+        source_image = read_source_image(source, options, face_finder, job)  # detect
+        return animate(engine, source_image, target, render_job)
 
 
 def animate(
-    loaded: Engine,
-    source_image: SourceImage,
-    drive: MediaInfo,
-    target: str | Path,
-    options: ReenactOptions,
-    post_processor: PostProcessor,
-    job: Job,
+    engine: Engine, source: SourceImage, target: str | Path, render_job: RenderJob
 ) -> Report:
-    """`reenact` once the source's faces are known. Raises what `reenact` raises."""
-    source = source_image.info.path
-    engine, source_image = framed(loaded, source_image, options)
-    writer = media.write(
-        target,
-        source_image.size,
-        still_like(drive),
-        options.output,
-        drive=drive,
-        source=source_image.info,
-        span=options.read,
-        frames=drive.frames,
-        provenance=post_processor.provenance(job.command, options.engine),
-        fingerprint=fingerprint((source, drive.path), options),
-        on=job.on,
-    )
-    with writer as out:
-        kept = options.save_motion or job.temp_dir() / "driver.motion.safetensors"
-        faces, redo = options.faces.select, options.output.overwrite
-        seen = observe_driver(
-            drive, kept, loaded, faces, options.read, post_processor.face_finder, job, redo
+    """Animate a source image whose faces are detected. Raises what `reenact` raises."""
+    driver, options, job = render_job.driver, render_job.options, render_job.job
+    post_processor = render_job.post_processor
+
+    # Align and crop the source; a crop engine's output is pasted back into the full frame.
+    framed_engine, framed = apply_framing(engine, source, options)
+    with _open_output(target, framed, render_job) as out:
+        # Pass 1. Detect, track, align and crop the driving face; encode its landmarks as motion.
+        motion_path = options.save_motion or job.temp_dir() / "driver.motion.safetensors"
+        observed = observe_driver(
+            render_job.driving_face,
+            motion_path,
+            engine,
+            post_processor.face_finder,
+            job,
+            overwrite=options.output.overwrite,
         )
-        source_faces = [
-            SourceFace.prepare(engine, source_image.picture, face, seen.motion, options.motion)
-            for face in source_image.faces
+        total = len(observed.motion)
+
+        # Encode the identity of the source; retarget the motion to its landmarks.
+        faces = [
+            SourceFace.encode(framed_engine, framed.image, face, observed.motion, options.motion)
+            for face in framed.faces
         ]
 
-        def frames_from(start: int) -> Iterator[RenderedFrame]:
-            pictures = driving_pictures(engine, drive, options.read, job)
-            return draw(
-                engine, source_faces, source_image.picture, pictures, start, options.run, job.clock
-            )
+        # Pass 2. Warp and paste, refine, replace the background, write.
+        render_plan = RenderPlan(framed_engine, faces, framed.image)
 
-        counter = post_processor.render(
-            frames_from, len(seen.motion), out, source_image, source_image.size, job
-        )
-    if options.compare is not None:
-        shown = [source, target] if drive.kind == "motion" else [source, drive.path, target]
-        compare(
-            shown,
-            options.compare,
-            output=options.output,
-            read=options.read,
-            on=job.on,
-            whole=[target],
-        )
+        def warp_from(start: int) -> Iterator[RenderedFrame]:
+            driving = _driving_frames(framed_engine, render_job)
+            return render_frames(render_plan, driving, start, options.run, job.clock)
+
+        refined_from = post_processor.refine(warp_from, total, framed, job)
+        counter = post_processor.write(refined_from, total, out, framed.size, job)
+
+    inputs = [source.info.path] if driver.kind == "motion" else [source.info.path, driver.path]
+    comparison = CompareOptions(read=options.read, output=options.output)
+    write_comparison(options.compare, inputs, target, comparison, job.on)
     return job.report(
         target,
         counter,
-        faces=seen.faces,
-        passed_through=seen.unseen,
+        faces=observed.tracks,
+        passed_through=observed.unseen,
         engine=options.engine,
         details=post_processor.details,
     )
 
 
-def driving_pictures(
-    engine: Engine, drive: MediaInfo, read: ReadOptions, job: Job
-) -> Iterable[Frame] | None:
-    """The driver's frames for pass 2, when the engine looks at them and there are any."""
-    if not engine.uses_driving_frames or drive.kind == "motion":
+def _open_output(target: str | Path, source: SourceImage, render_job: RenderJob) -> media.Writer:
+    """Open the output, with the time stamps and companion streams of the driver."""
+    driver, options, job = render_job.driver, render_job.options, render_job.job
+    plan = media.WritePlan(
+        frames=driver.frames,
+        drive=driver,
+        span=options.read,
+        source=source.info,
+        provenance=render_job.post_processor.provenance(job.command, options.engine),
+        fingerprint=fingerprint((source.info.path, driver.path), options),
+    )
+    like = srgb_video_info(driver)
+    return media.write(target, source.size, like, options.output, plan, on=job.on)
+
+
+def _driving_frames(engine: Engine, render_job: RenderJob) -> Iterable[Frame] | None:
+    """Open the driving frames for pass 2; None when the engine or the driver has no use of them."""
+    driver, job = render_job.driver, render_job.job
+    if not engine.uses_driving_frames or driver.kind == "motion":
         return None
-    return job.clock.over("decode again", job.enter(media.read(drive.path, read)))
+    frames = job.enter(media.read(driver.path, render_job.options.read))
+    return job.clock.time_each("decode again", frames)

@@ -1,4 +1,7 @@
-"""A clip as the source (dubbing): each of its frames keeps its own pose and expression, and what changed in the driver is added."""
+"""Reenactment of a source video: each frame keeps its pose and expression.
+
+The driver's change is added to them.
+"""
 
 from __future__ import annotations
 
@@ -13,212 +16,243 @@ from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import (
+    CompareOptions,
     OutputOptions,
     ReadOptions,
-    ReenactOptions,
     SteadyOptions,
     TemplateOptions,
 )
 from thcli.core.protocols import MotionStore, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
-from thcli.faces.compositing.paste import paste
+from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.crops.crop import crop
 from thcli.media.info import MediaInfo
-from thcli.media.writing.target import Target
-from thcli.motion.file import MotionFile, MotionWriter
-from thcli.pipeline.compare import compare
+from thcli.media.writing.target import OutputTarget
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.writer import MotionWriter
+from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import fingerprint, output_path
-from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, write_places
-from thcli.pipeline.observe.driver import look, observe_driver
+from thcli.pipeline.job.replayable_frames import RenderedFrame
+from thcli.pipeline.observe.crop_motion import observe_placements
+from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, write_crop_track
+from thcli.pipeline.observe.driver import observe_driver
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
+from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 from thcli.pipeline.render.background import KEEP
-from thcli.pipeline.render.frames import RenderedFrame, SourceFace, draw
-from thcli.pipeline.render.postprocess import PostProcessor
-from thcli.pipeline.sources.framing import observe_at, shown
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.render_job import RenderJob
+from thcli.pipeline.sources.framing import paste_mask
 
 
-def dub(
-    engine: VideoSourceEngine,
-    source: str | Path,
-    drive: MediaInfo,
-    output: str | Path | None,
-    options: ReenactOptions,
-    post_processor: PostProcessor,
-    job: Job,
+def reenact_video(
+    engine: VideoSourceEngine, source: str | Path, output: str | Path | None, render_job: RenderJob
 ) -> Report:
-    """`reenact` for a source clip: its frames, time stamps and size; frames that do not show the face pass through unchanged.
+    """Reenact a source video.
 
-    Both clips begin together, and the output ends with the shorter one (LivePortrait's rule); a single picture drives the whole clip.
-    Raises what `reenact` raises.
+    The output has the frames, time stamps and size of the source. Frames without the face pass
+    through unchanged. Source and driver begin together, and the output ends with the shorter one,
+    as in LivePortrait. A single driving image drives the whole source.
+
+    Args:
+        engine: animates video crops.
+        source: video.
+        output: see `reenact`.
+        render_job: driver, options and post-processing.
+
+    Raises:
+        ThcliError: as `reenact`.
     """
-    info, face_finder = media.probe(source), post_processor.face_finder
-    target = output_path(
-        output, f"{Path(source).stem}_{drive.path.stem}", drive.path, info, "reenact"
-    )
-    Target(target, options.output.overwrite).check(0)
+    driver, options, job = render_job.driver, render_job.options, render_job.job
+    post_processor = render_job.post_processor
+    info = media.probe(source)
+    stem = f"{Path(source).stem}_{driver.path.stem}"
+    target = output_path(output, stem, driver.path, info, "reenact")
+    OutputTarget(target, options.output.overwrite).check(0)
     if options.mesh.long_side:
         raise UsageError("--long-side does not apply to a source video: its size is kept.")
-    kept = options.save_motion or job.temp_dir() / "driver.motion.safetensors"
-    redo = options.output.overwrite
-    driver = observe_driver(
-        drive, kept, engine, options.faces.select, options.read, face_finder, job, redo
+
+    # Pass 1. Motion of the driver; crops and motion of the source.
+    observed = observe_driver(
+        render_job.driving_face,
+        options.save_motion or job.temp_dir() / "driver.motion.safetensors",
+        engine,
+        post_processor.face_finder,
+        job,
+        overwrite=options.output.overwrite,
     )
-    span = options.read if len(driver.motion) == 1 else ReadOptions(end=_length(driver.motion))
-    clip = observe_source(info, engine, span, options, face_finder, job)
-    moves = engine.follow(clip.motion, driver.motion, options.motion)
-    source_face, mixer = (
-        SourceFace(clip.places, moves),
-        Dubbing(engine, options.framing == "full", options.background == KEEP),
-    )
-    size = info.size if mixer.whole else clip.places.size
-    writer = media.write(
-        target,
-        size,
-        info,
-        _sound(options.output, drive),
+    is_still = len(observed.motion) == 1
+    span = options.read if is_still else ReadOptions(end=_duration(observed.motion))
+    selection = VideoSelection(info, span, options.source_face)
+    video = observe_source_video(selection, engine, post_processor.face_finder, job)
+    motion = engine.transfer_motion(video.motion, observed.motion, options.motion)
+
+    # Pass 2. Render each crop, paste it, refine, replace the background, write.
+    renderer = VideoFrameRenderer(engine, options.framing == "full", options.background == KEEP)
+    size = info.size if renderer.full_frame else video.crop_track.size
+    black = np.zeros((*size[::-1], 3), np.uint8)
+    render_plan = RenderPlan(renderer, [SourceFace(video.crop_track, motion)], black)
+
+    def render_from(start: int) -> Iterator[RenderedFrame]:
+        frames = job.clock.time_each("decode again", job.enter(media.read(info.path, span)))
+        for frame in render_frames(render_plan, frames, start, options.run, job.clock):
+            if frame.succeeded or frame.driving is None:
+                yield frame
+            else:
+                original = renderer.original_pixels(video.crop_track, frame.driving)
+                yield replace(frame, image=original)
+
+    plan = media.WritePlan(
+        frames=len(motion),
         drive=info,
-        source=drive,
         span=span,
+        source=driver,
         source_span=options.read,
-        frames=len(moves),
         provenance=post_processor.provenance("reenact", options.engine),
-        fingerprint=fingerprint((source, drive.path), options),
-        on=job.on,
+        fingerprint=fingerprint((source, driver.path), options),
     )
-
-    def frames_from(start: int) -> Iterator[RenderedFrame]:
-        frames = job.clock.over("decode again", job.enter(media.read(info.path, span)))
-        blank = np.zeros((*size[::-1], 3), np.uint8)
-        for rendered in draw(mixer, [source_face], blank, frames, start, options.run, job.clock):
-            failed = None if rendered.made else rendered.driving
-            yield (
-                rendered
-                if failed is None
-                else replace(rendered, picture=mixer.untouched(clip.places, failed))
-            )
-
-    with writer as out:
-        counter = post_processor.render(frames_from, len(moves), out, None, size, job)
-    if options.compare is not None:
-        shown_too = [source, target] if drive.kind == "motion" else [source, drive.path, target]
-        compare(
-            shown_too,
-            options.compare,
-            output=options.output,
-            read=options.read,
-            on=job.on,
-            whole=[target],
-        )
-    details = {"source": "video", **post_processor.details}
+    output_options = _swap_audio_roles(options.output, driver)
+    with media.write(target, size, info, output_options, plan, on=job.on) as out:
+        refined_from = post_processor.refine(render_from, len(motion), None, job)
+        counter = post_processor.write(refined_from, len(motion), out, size, job)
+    inputs = [source] if driver.kind == "motion" else [source, driver.path]
+    comparison = CompareOptions(read=options.read, output=options.output)
+    write_comparison(options.compare, inputs, target, comparison, job.on)
     return job.report(
         target,
         counter,
-        faces=clip.faces,
-        passed_through=clip.unseen,
+        faces=video.tracks,
+        passed_through=video.unseen,
         engine=options.engine,
-        details=details,
+        details={"source": "video", **post_processor.details},
     )
 
 
-def is_clip(source: str | Path) -> bool:
-    """Whether a source is a video."""
+def is_video(source: str | Path) -> bool:
+    """Return True for a source video, False for an image, an animation or standard input."""
     return str(source) != "-" and media.probe(source).kind == "video"
 
 
 @dataclass(frozen=True, slots=True)
-class SourceClip:
-    """A source clip's motion and where the crops lie. faces: different faces seen.  unseen: frames without the chosen one."""
+class SourceVideo:
+    """Motion and crops of a source video.
+
+    motion: of the chosen face.
+    crop_track: its smoothed crops.
+    tracks: number of different faces in the video.
+    unseen: frames in which the chosen face was not detected.
+    """
 
     motion: MotionStore
-    places: CropTrack
-    faces: int
+    crop_track: CropTrack
+    tracks: int
     unseen: int
 
 
-def observe_source(
-    info: MediaInfo,
-    engine: VideoSourceEngine,
-    span: ReadOptions,
-    options: ReenactOptions,
-    face_finder: FaceFinder,
-    job: Job,
-) -> SourceClip:
-    """Tracks --source-face through a clip, calms its crops, and lets the engine look at each. Raises NoFaceError, MediaError, UsageError."""
-    temp_dir = job.temp_dir()
-    path, motion = temp_dir / f"source{SUFFIX}", temp_dir / "source.motion.safetensors"
+def observe_source_video(
+    video: VideoSelection, engine: VideoSourceEngine, face_finder: FaceFinder, job: Job
+) -> SourceVideo:
+    """Track a face through a source video, smooth its crops and extract its motion.
+
+    Raises:
+        NoFaceError: no frame shows the chosen face.
+        MediaError: the video cannot be read.
+        UsageError: several faces are chosen.
+    """
+    temp_dir, name = job.temp_dir(), video.info.path.name
+    crops_path, motion_path = temp_dir / f"source{SUFFIX}", temp_dir / "source.motion.safetensors"
     with TrackLog() as log:
-        statistics = look(info, log, span, face_finder, job, options.source_face, pixels=True)
-        chosen = face_finder.choose(statistics, options.source_face, str(info.path), job)
+        statistics = track_faces(video, log, face_finder, job, head_motion=True)
+        chosen = face_finder.choose(statistics, video.select, str(video.info.path), job)
         if len(chosen) > 1:
             raise UsageError(
-                f"{info.path} shows {len(chosen)} faces, and one is dubbed at a time.",
+                f"{video.info.path} shows {len(chosen)} faces, but only one can be reenacted.",
                 "Choose it with --source-face N.",
             )
-        template = TemplateOptions(template=engine.template, size=engine.crop_size)
+        track, template = chosen[0], TemplateOptions(engine.template, engine.crop_size)
         with job.clock("calm"):
-            unseen = write_places(path, log, chosen[0], template, SteadyOptions(), info.path.name)
-        places = CropTrack(path)
-        with MotionWriter(motion, {"source": info.path.name}) as writer:
-            observe_at(
-                engine, info, log, chosen[0], (place.where for place in places), span, writer, job
-            )
-    return SourceClip(MotionFile(motion), places, statistics.tracks, unseen)
+            unseen = write_crop_track(crops_path, log, track, template, SteadyOptions(), name)
+        crop_track = CropTrack(crops_path)
+        placements = (tracked_crop.placement for tracked_crop in crop_track)
+        with MotionWriter(motion_path, {"source": name}) as writer:
+            observe_placements(engine, video, log, track, placements, writer, job)
+    return SourceVideo(MotionFile(motion_path), crop_track, statistics.tracks, unseen)
 
 
 @dataclass(frozen=True, slots=True)
-class Dubbing:
-    """Has the crops of the source's own frames repainted. whole: puts them back.  deep: into frames of their own bit depth."""
+class VideoFrameRenderer:
+    """A renderer of the crops of a source video.
 
-    inner: VideoSourceEngine
-    whole: bool
-    deep: bool
+    engine: renders crops.
+    full_frame: the crops are pasted into their frames.
+    keep_depth: frames keep more than 8 bits per channel.
+    """
+
+    engine: VideoSourceEngine
+    full_frame: bool
+    keep_depth: bool
 
     @property
     def parallel(self) -> bool:
-        return self.inner.parallel
+        """See `Engine`."""
+        return self.engine.parallel
 
     def render(
         self, source: CropTrack, motion: Motion, frames: Sequence[Frame] | None
     ) -> list[Image]:
-        """source: where the crops lie.  frames: the source's own."""
+        """Render a window of frames.
+
+        Args:
+            source: placement of the crops.
+            motion: T rows; frames whose row is not valid are not rendered.
+            frames: T frames of the source video.
+
+        Returns:
+            T images.
+        """
         given = list(frames or ())
-        places = [place.where for place in source.window(given[0].index, given[-1].index + 1)]
+        window = source.window(given[0].index, given[-1].index + 1)
+        placements = [tracked_crop.placement for tracked_crop in window]
         crops = [
-            np.asarray(crop(to_uint8(f.pixels), at), np.uint8)
-            for f, at in zip(given, places, strict=True)
+            np.asarray(crop(to_uint8(frame.pixels), placement), np.uint8)
+            for frame, placement in zip(given, placements, strict=True)
         ]
         seen = np.flatnonzero(motion.valid)
-        out = [self.untouched(source, frame) for frame in given]
-        made = self.inner.repaint([crops[i] for i in seen], motion[seen])
-        soft = shown(self.inner)
-        for i, picture in zip(seen, made, strict=True):
-            out[i] = (
-                paste(out[i], picture, places[i], soft, colour_match=False, blend="feather")
-                if self.whole
-                else picture
-            )
-        return out
+        images = [self.original_pixels(source, frame) for frame in given]
+        rendered = self.engine.render_frames([crops[i] for i in seen], motion[seen])
+        mask = paste_mask(self.engine)
+        for i, image in zip(seen, rendered, strict=True):
+            if self.full_frame:
+                images[i] = paste(images[i], image, placements[i], mask, options=CHANGE_ONLY)
+            else:
+                images[i] = image
+        return images
 
-    def untouched(self, source: CropTrack, frame: Frame) -> Any:
-        """What is shown of a frame where nothing is made."""
-        if self.whole:
-            return frame.pixels if self.deep else to_uint8(frame.pixels)
-        (place,) = source.window(frame.index, frame.index + 1)
-        return crop(to_uint8(frame.pixels), place.where)
-
-
-def _length(motion: MotionFile) -> float:
-    """Seconds from a clip's first frame to the end of its last, which is shown as long as the one before it (a little less, for `<`)."""
-    last, count = motion.window(len(motion) - 2, len(motion)).pts, motion.window(0, 1).pts
-    shown = last[1] - last[0]
-    return float((int(last[1] - count[0]) + int(shown)) * motion.time_base) - 1e-3 * float(
-        int(shown) * motion.time_base
-    )
+    def original_pixels(self, source: CropTrack, frame: Frame) -> Any:
+        """Return the output for a frame in which nothing is rendered."""
+        if self.full_frame:
+            return frame.pixels if self.keep_depth else to_uint8(frame.pixels)
+        (tracked_crop,) = source.window(frame.index, frame.index + 1)
+        return crop(to_uint8(frame.pixels), tracked_crop.placement)
 
 
-def _sound(output: OutputOptions, drive: MediaInfo) -> OutputOptions:
-    """In the words of `media.write`, for which the clip whose frames are written is the driver. A driver without sound leaves the source's."""
-    words = {"source": "drive", "drive": "source" if drive.audio else "drive"}
-    return replace(output, audio=words.get(output.audio, output.audio))
+def _duration(motion: MotionFile) -> float:
+    """Return the seconds from the first frame of a motion to just before the end of its last.
+
+    The last frame lasts as long as the one before it. 1/1000 of that is subtracted, so that the
+    rounding to float does not include a frame that begins at the end.
+    """
+    first, last = motion.window(0, 1).pts, motion.window(len(motion) - 2, len(motion)).pts
+    frame = int(last[1] - last[0])
+    seconds = float((int(last[1] - first[0]) + frame) * motion.time_base)
+    return seconds - 1e-3 * float(frame * motion.time_base)
+
+
+def _swap_audio_roles(output: OutputOptions, driver: MediaInfo) -> OutputOptions:
+    """Return --audio in the terms of `media.write`, whose driver is the file of the frames.
+
+    A driver without audio leaves the audio of the source.
+    """
+    roles = {"source": "drive", "drive": "source" if driver.audio else "drive"}
+    return replace(output, audio=roles.get(output.audio, output.audio))

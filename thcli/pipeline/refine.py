@@ -1,4 +1,4 @@
-"""`thcli refine`: a coarse video of a face made better."""
+"""`thcli refine`: refine the faces of a coarse video."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from thcli.core.events import Listener, silent
 from thcli.core.options import RefineJobOptions
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.target import Target
+from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.dry_run import rehearse_refine
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import fingerprint, output_path
-from thcli.pipeline.job.replayable_frames import replayable_clip
+from thcli.pipeline.job.replayable_frames import replayable_video
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.refining.refine_pass import RefinePass
-from thcli.pipeline.refining.subjects import observe, read_reference_image
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.refining.subjects import observe_subjects, read_reference_image
 
 DEFAULTS = RefineJobOptions()
 
@@ -28,63 +29,62 @@ def refine(
     options: RefineJobOptions = DEFAULTS,
     on: Listener = silent,
 ) -> Report:
-    """Refines the chosen face of a video (a reenactment, or any other): one frame out for each frame in, with its own time stamp.
+    """Refine the chosen faces of a video.
 
-    video: a video, picture, folder of pictures, or '-'.  output: a file, folder or '-' (see `media.write`); None: NAME_refined beside
-    the video.  Frames without the face pass through unchanged (Report.passed_through).
-    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    Every frame keeps its time stamp. Frames without the faces pass through unchanged
+    (Report.passed_through).
+
+    Args:
+        video: video, image, folder of images, or '-' for standard input; reenacted or filmed.
+        output: file, folder/ or '-'; None for NAME_refined beside the video.
+        options: see `RefineJobOptions`.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: an input cannot be read.
+        NoFaceError: no frame shows the chosen face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: options that exclude each other.
     """
+    if options.dry_run:
+        return rehearse_refine(refine, video, output, options, on)
     with Job("refine", on) as job:
-        info = media.probe(job.enter(media.local(video)))
+        info = media.probe(job.enter(media.seekable_path(video)))
         target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
-        Target(target, options.output.overwrite).check(0)
+        OutputTarget(target, options.output.overwrite).check(0)
         refine_pass = RefinePass.load(options.engine, options.refine, options.change, options.run)
         face_finder = FaceFinder.load(options.faces, options.run)
-        reference_image = (
-            None if options.source is None else read_reference_image(options.source, face_finder)
-        )
-        replayable = replayable_clip(info, options.read, job)
+        source = options.source
+        reference = None if source is None else read_reference_image(source, face_finder)
+        footage = replayable_video(info, options.read, job)
 
-        def choose(statistics: TrackStatistics) -> Sequence[int]:
+        def select(statistics: TrackStatistics) -> Sequence[int]:
             return face_finder.choose(statistics, options.faces.select, str(video), job)
 
-        writer = media.write(
-            target,
-            info.size,
-            info,
-            options.output,
+        inputs: list[str | Path] = [info.path, source] if source else [info.path]
+        plan = media.WritePlan(
+            frames=info.frames,
             drive=info,
             span=options.read,
-            frames=info.frames,
             provenance=Provenance("refine", refine_pass.name),
-            fingerprint=fingerprint(
-                (info.path, *([options.source] if options.source else [])),
-                replace(options, engine=refine_pass.name),
-            ),
-            on=on,
+            fingerprint=fingerprint(inputs, replace(options, engine=refine_pass.name)),
         )
-        with writer as out:
-            cast = observe(
-                replayable,
-                refine_pass.refiner,
-                choose,
-                reference_image,
-                options.steady,
-                face_finder,
-                job,
+        with media.write(target, info.size, info, options.output, plan, on=on) as out:
+            observed_faces = observe_subjects(
+                footage, refine_pass.refiner, select, reference, options.steady, face_finder, job
             )
-            counter = FrameCounter(out.done)
-            with job.stage("refine", len(cast.subjects[0].places), out.done) as step:
-                for frame, pixels in refine_pass.frames(replayable, cast.subjects, out.done, job):
+            subjects, counter = observed_faces.subjects, FrameCounter(out.done)
+            with job.stage("refine", len(subjects[0].crop_track), out.done) as step:
+                for frame, pixels in refine_pass.frames(footage, subjects, out.done, job):
                     counter.add(frame.pts, frame.duration, frame.time_base)
                     out.write(pixels, frame.pts, frame.duration)
                     step()
-        details = {"calls": refine_pass.refiner.calls(options.refine)}
         return job.report(
             target,
             counter,
-            faces=cast.faces,
-            passed_through=cast.unseen,
+            faces=observed_faces.tracks,
+            passed_through=observed_faces.unseen,
             engine=refine_pass.name,
-            details=details,
+            details={"calls": refine_pass.refiner.network_calls(options.refine)},
         )

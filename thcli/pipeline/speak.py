@@ -1,9 +1,9 @@
-"""`thcli speak`: a face says what is heard."""
+"""`thcli speak`: animate a face with a speech recording."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,24 +13,45 @@ from thcli import __version__, media
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
-from thcli.core.protocols import Engine, PictureVoice, Voice
+from thcli.core.protocols import Engine, RenderingVoice, Voice
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
-from thcli.media.atomic_file import SideFile
-from thcli.motion.file import SUFFIX, MotionFile, MotionWriter
+from thcli.media.atomic_file import AtomicFile
+from thcli.motion.file.format import SUFFIX
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.writer import MotionWriter
+from thcli.pipeline.dry_run import rehearse_speak
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import PICTURES, fingerprint, output_path
-from thcli.pipeline.job.replayable_frames import FramesFrom
+from thcli.pipeline.job.output_names import SRGB_VIDEO, fingerprint, output_path
+from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.reenact import animate
-from thcli.pipeline.render.frames import RenderedFrame, SourceFace, draw
+from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
-from thcli.pipeline.sources.audio_source import Heard, hear
-from thcli.pipeline.sources.framing import cut_source, framed, shown
-from thcli.pipeline.sources.source_image import FaceFinder, SourceImage, read_source_image
+from thcli.pipeline.render.render_job import RenderJob
+from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
+from thcli.pipeline.sources.framing import apply_framing, crop_source, paste_mask
+from thcli.pipeline.sources.source_image import SourceImage, read_source_image
 from thcli.voices.backends import VOICES
 
 DEFAULTS = SpeakOptions()
-PUPPET = "mesh"  # whose pictures drive an engine that does not read the voice's motion
+MESH = "mesh"  # engine that renders the driving video of engines with another kind of motion
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakJob:
+    """Recording and options of one job.
+
+    speech: the recording and the time stamps of the frames.
+    voice_name: backend of the voice.
+    options: all options.
+    job: clock, progress and temporary files.
+    """
+
+    speech: SpeechTrack
+    voice_name: str
+    options: SpeakOptions
+    job: Job
 
 
 def speak(
@@ -40,102 +61,63 @@ def speak(
     options: SpeakOptions = DEFAULTS,
     on: Listener = silent,
 ) -> Report:
-    """Makes the face say what is heard, from the sound's beginning to its end, with the sound as the video's own.
+    """Animate a face with a speech recording, which becomes the audio of the video.
 
-    face: a picture, or a video (one frame of it).  audio: any file with sound, or '-' for standard input.  output: a file, folder or
-    '-' (see `media.write`), a *.motion.safetensors for the motion alone; None: beside the sound.
-    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    Args:
+        face: image, or video of which one frame is used.
+        audio: any file with audio, or '-' for standard input.
+        output: file, folder/ or '-'; NAME.motion.safetensors for the motion alone; None for
+            FACE_AUDIO.mp4 beside the recording.
+        options: see `SpeakOptions`.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: an input cannot be read, or has no audio.
+        NoFaceError: the image does not show the chosen face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: options that exclude each other.
     """
+    if options.dry_run:
+        return rehearse_speak(speak, (face, audio), output, options, on)
     with Job("speak", on) as job:
-        heard = hear(job.enter(media.local(audio)), options, job)
-        target = output_path(
-            output, f"{Path(face).stem}_{Path(audio).stem}", audio, heard.info, "speak"
-        )
+        speech = read_speech(job.enter(media.seekable_path(audio)), options, job)
+        stem = f"{Path(face).stem}_{Path(audio).stem}"
+        target = output_path(output, stem, audio, speech.info, "speak")
         name = VOICES.resolve(options.voice, options.run)
-        voice: Voice | PictureVoice = VOICES.backend(name).load(options.run)
+        voice: Voice | RenderingVoice = VOICES.backend(name).load(options.run)
+        speak_job = SpeakJob(speech, name, options, job)
         if str(target).endswith(SUFFIX):
-            return _motion_alone(voice, name, heard, Path(target), options, job)
-        post_processor = PostProcessor.load(
-            options, FaceFinder.load(options.find.choosing(), options.run)
-        )
-        source_image = read_source_image(face, options, post_processor.face_finder, job)
-        if isinstance(voice, PictureVoice):
-            source_image, frames_from = in_pictures(voice, source_image, heard, options, job)
+            return _write_motion_only(voice, Path(target), speak_job)
+        face_finder = FaceFinder.load(options.find.choosing(), options.run)
+        post_processor = PostProcessor.load(options, face_finder)
+        source = read_source_image(face, options, face_finder, job)
+        if isinstance(voice, RenderingVoice):
+            source, frames_from = render_voice(voice, source, speak_job)
         else:
             engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
             if engine.motion_kind != voice.motion_kind:
-                return _by_puppet(
-                    voice, name, engine, source_image, heard, target, options, post_processor, job
-                )
-            engine, source_image = framed(engine, source_image, options)
-            frames_from = in_motion(voice, engine, source_image, heard, options, job)
-        writer = media.write(
-            target,
-            source_image.size,
-            replace(heard.info, colour=PICTURES),
-            replace(options.output, fps=None),
-            time_base=heard.time_base,
-            rate=heard.rate,
-            drive=heard.info,
-            source=source_image.info,
-            span=heard.span,
-            frames=len(heard.pts),
+                return _drive_by_mesh(voice, engine, source, target, post_processor, speak_job)
+            engine, source = apply_framing(engine, source, options)
+            frames_from = render_motion(voice, engine, source, speak_job)
+        plan = replace(
+            _write_plan(speech),
+            source=source.info,
             provenance=post_processor.provenance("speak", name),
-            fingerprint=fingerprint((face, heard.info.path), options),
-            on=on,
+            fingerprint=fingerprint((face, speech.info.path), options),
         )
-        with writer as out:
-            counter = post_processor.render(
-                frames_from, len(heard.pts), out, source_image, source_image.size, job
-            )
-        by = name if isinstance(voice, PictureVoice) else options.engine
-        details = {"voice": name, **post_processor.details}
+        like, output_options = _video_format(speech), replace(options.output, fps=None)
+        with media.write(target, source.size, like, output_options, plan, on=on) as out:
+            total = len(speech.pts)
+            frames_from = post_processor.refine(frames_from, total, source, job)
+            counter = post_processor.write(frames_from, total, out, source.size, job)
         return job.report(
-            target, counter, faces=len(source_image.faces), engine=by, details=details
+            target,
+            counter,
+            faces=len(source.faces),
+            engine=name if isinstance(voice, RenderingVoice) else options.engine,
+            details={"voice": name, **post_processor.details},
         )
-
-
-def in_motion(
-    voice: Voice,
-    engine: Engine,
-    source_image: SourceImage,
-    heard: Heard,
-    options: SpeakOptions,
-    job: Job,
-) -> FramesFrom:
-    """The sound becomes motion, on disk; the motion moves the source's faces."""
-    path = job.temp_dir() / f"speech{SUFFIX}"
-    _write_motion(voice, heard, path, options, job)
-    said = MotionFile(path)
-    source_faces = [
-        SourceFace.prepare(engine, source_image.picture, face, said, options.motion)
-        for face in source_image.faces
-    ]
-    return lambda start: draw(
-        engine, source_faces, source_image.picture, None, start, options.run, job.clock
-    )
-
-
-def in_pictures(
-    voice: PictureVoice, source_image: SourceImage, heard: Heard, options: SpeakOptions, job: Job
-) -> tuple[SourceImage, FramesFrom]:
-    """The voice's own pictures of the first face, put back into the portrait; with --framing crop as they are."""
-    where, own, face = cut_source(voice, source_image.picture, source_image.faces[0])
-    whole, soft = options.framing == "full", shown(voice)
-
-    def frames_from(start: int) -> Iterator[RenderedFrame]:
-        drawn = voice.pictures(own, heard.recording, heard.pts, heard.time_base, options.speech)
-        made = job.clock.over("render", drawn)
-        for pts, picture in islice(zip(heard.pts, made, strict=True), start, None):
-            if whole:
-                picture = np.asarray(paste(source_image.picture, picture, where, soft), np.uint8)
-            yield RenderedFrame(
-                picture, int(pts), heard.time_base, 1, seen=True, made=True, driving=None
-            )
-
-    return (
-        source_image if whole else replace(source_image, picture=own, faces=(face,))
-    ), frames_from
 
 
 def speak_each(
@@ -145,92 +127,159 @@ def speak_each(
     options: SpeakOptions = DEFAULTS,
     on: Listener = silent,
 ) -> list[Report]:
-    """One video for each sound, beside it or in a folder that is there. Raises as `speak` does; what was finished before stays."""
+    """Write one video per recording; those that are finished remain when a later one fails.
+
+    Args:
+        face: image or video, see `speak`.
+        sounds: recordings.
+        folder: existing folder of the videos; None: beside each recording.
+        options: see `SpeakOptions`.
+        on: listener for progress and warnings.
+
+    Raises:
+        OutputError: `folder` is not a folder.
+        ThcliError: as `speak`.
+    """
     if folder is not None and not Path(folder).is_dir():
         raise OutputError(
-            f"{folder} is not a folder that exists, and several sounds make several videos.",
+            f"{folder} is not an existing folder, and several recordings make several videos.",
             f"Make it with 'mkdir -p {folder}'.",
         )
-    names = [
-        None if folder is None else Path(folder) / f"{Path(face).stem}_{Path(sound).stem}.mp4"
+    stem = Path(face).stem
+    outputs = [
+        None if folder is None else Path(folder) / f"{stem}_{Path(sound).stem}.mp4"
         for sound in sounds
     ]
     return [
-        speak(face, sound, name, options, on) for sound, name in zip(sounds, names, strict=True)
+        speak(face, sound, path, options, on) for sound, path in zip(sounds, outputs, strict=True)
     ]
 
 
-def _write_motion(voice: Voice, heard: Heard, path: Path, options: SpeakOptions, job: Job) -> None:
-    words = {"source": heard.info.path.name, "made_by": f"thcli {__version__}"}
-    with MotionWriter(path, words) as writer, job.stage("speech", len(heard.pts)) as step:
-        windows = voice.speak(heard.recording, heard.pts, heard.time_base, options.speech)
-        for motion in job.clock.over("speech", windows):
+def render_motion(
+    voice: Voice, engine: Engine, source: SourceImage, speak_job: SpeakJob
+) -> FramesFrom:
+    """Generate motion from speech, on disk, and render the source's faces with it."""
+    options, job = speak_job.options, speak_job.job
+    path = job.temp_dir() / f"speech{SUFFIX}"
+    _write_motion(voice, path, speak_job)
+    motion = MotionFile(path)
+    faces = [
+        SourceFace.encode(engine, source.image, face, motion, options.motion)
+        for face in source.faces
+    ]
+    plan = RenderPlan(engine, faces, source.image)
+    return lambda start: render_frames(plan, None, start, options.run, job.clock)
+
+
+def render_voice(
+    voice: RenderingVoice, source: SourceImage, speak_job: SpeakJob
+) -> tuple[SourceImage, FramesFrom]:
+    """Render frames with a speech-to-video model.
+
+    Its crops of the first face are pasted into the source image. With --framing crop they are the
+    output.
+
+    Returns:
+        The source image in the framing of the output, and its frames.
+    """
+    speech, options, job = speak_job.speech, speak_job.options, speak_job.job
+    cropped = crop_source(voice, source.image, source.faces[0])
+    full_frame, mask = options.framing == "full", paste_mask(voice)
+
+    def frames_from(start: int) -> Iterator[RenderedFrame]:
+        rendered = voice.render_frames(
+            cropped.image, speech.recording, speech.pts, speech.time_base, options.speech
+        )
+        images = job.clock.time_each("render", rendered)
+        for pts, image in islice(zip(speech.pts, images, strict=True), start, None):
+            if full_frame:
+                pasted = paste(source.image, image, cropped.placement, mask)
+                image = np.asarray(pasted, np.uint8)
+            yield RenderedFrame(image, int(pts), speech.time_base, 1, succeeded=True, driving=None)
+
+    if full_frame:
+        return source, frames_from
+    return replace(source, image=cropped.image, faces=(cropped.face,)), frames_from
+
+
+def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:
+    speech, job = speak_job.speech, speak_job.job
+    metadata = {"source": speech.info.path.name, "made_by": f"thcli {__version__}"}
+    with MotionWriter(path, metadata) as writer, job.stage("speech", len(speech.pts)) as step:
+        windows = voice.speak(
+            speech.recording, speech.pts, speech.time_base, speak_job.options.speech
+        )
+        for motion in job.clock.time_each("speech", windows):
             writer.append(motion)
             for _ in range(len(motion)):
                 step()
 
 
-def _motion_alone(
-    voice: Voice | PictureVoice,
-    name: str,
-    heard: Heard,
-    target: Path,
-    options: SpeakOptions,
-    job: Job,
-) -> Report:
-    if isinstance(voice, PictureVoice):
+def _write_motion_only(voice: Voice | RenderingVoice, target: Path, speak_job: SpeakJob) -> Report:
+    speech, name = speak_job.speech, speak_job.voice_name
+    if isinstance(voice, RenderingVoice):
         raise UsageError(
-            f"The voice {name} makes pictures, not motion.", "Give the output the name of a video."
+            f"The voice {name} renders video and has no motion to write.",
+            "Give the output the name of a video.",
         )
-    with SideFile(target, options.output.overwrite) as place:
-        _write_motion(voice, heard, place.partial, options, job)
+    with AtomicFile(target, speak_job.options.output.overwrite) as file:
+        _write_motion(voice, file.partial, speak_job)
     counter = FrameCounter()
-    for pts in heard.pts:
-        counter.add(int(pts), 1, heard.time_base)
-    return job.report(target, counter, details={"voice": name})
+    for pts in speech.pts:
+        counter.add(int(pts), 1, speech.time_base)
+    return speak_job.job.report(target, counter, details={"voice": name})
 
 
-def _by_puppet(
+def _drive_by_mesh(
     voice: Voice,
-    name: str,
     engine: Engine,
-    source_image: SourceImage,
-    heard: Heard,
+    source: SourceImage,
     target: str | Path,
-    options: SpeakOptions,
     post_processor: PostProcessor,
-    job: Job,
+    speak_job: SpeakJob,
 ) -> Report:
-    """Engines that read another motion watch the mesh engine's picture of the same face: it says the words, they follow."""
-    plain = replace(options, engine=PUPPET, background="keep", framing="full", refine=None)
-    mesh: Engine = ENGINES.backend(PUPPET).load(options.run, plain)
+    """Reenact with an engine that does not read the motion of the voice.
+
+    The mesh engine renders a lossless driving video of the same face, which the engine observes.
+    """
+    speech, options, job = speak_job.speech, speak_job.options, speak_job.job
+    plain = replace(options, engine=MESH, background="keep", framing="full", refine=None)
+    mesh: Engine = ENGINES.backend(MESH).load(options.run, plain)
     if mesh.motion_kind != voice.motion_kind:
         raise UsageError(
-            f"No engine can be moved by the voice {name}.",
-            f"Keep its motion: -o NAME{SUFFIX}; or take --voice auto.",
+            f"No engine reads the motion of the voice {speak_job.voice_name}.",
+            f"Write its motion: -o NAME{SUFFIX}; or use --voice auto.",
         )
-    puppet = job.temp_dir() / "puppet.mkv"
-    drawn, doll = framed(mesh, source_image, plain)
-    lossless = OutputOptions(codec="ffv1")
-    writer = media.write(
-        puppet,
-        doll.size,
-        replace(heard.info, colour=PICTURES),
-        lossless,
-        time_base=heard.time_base,
-        rate=heard.rate,
-        drive=heard.info,
-        span=heard.span,
-        frames=len(heard.pts),
-    )
-    with writer as out:
-        frames_from = in_motion(voice, drawn, doll, heard, plain, job)
-        PostProcessor(plain, post_processor.face_finder, None).render(
-            frames_from, len(heard.pts), out, doll, doll.size, job
-        )
+    preview_path = job.temp_dir() / "mesh-preview.mkv"
+    mesh, mesh_source = apply_framing(mesh, source, plain)
+    with media.write(
+        preview_path,
+        mesh_source.size,
+        _video_format(speech),
+        OutputOptions(codec="ffv1"),
+        _write_plan(speech),
+    ) as out:
+        frames_from = render_motion(voice, mesh, mesh_source, replace(speak_job, options=plain))
+        writer = PostProcessor(plain, post_processor.face_finder, None)
+        writer.write(frames_from, len(speech.pts), out, mesh_source.size, job)
     shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
-    driven = ReenactOptions(
-        **{**shared, "output": replace(options.output, fps=None)}, faces=options.find.choosing()
+    shared["output"] = replace(options.output, fps=None)
+    reenact_options = ReenactOptions(**shared, faces=options.find.choosing())
+    render_job = RenderJob(media.probe(preview_path), reenact_options, post_processor, job)
+    report = animate(engine, source, target, render_job)
+    details = {"voice": speak_job.voice_name, "by": MESH, **post_processor.details}
+    return replace(report, details=details)
+
+
+def _write_plan(speech: SpeechTrack) -> media.WritePlan:
+    return media.WritePlan(
+        time_base=speech.time_base,
+        rate=speech.rate,
+        frames=len(speech.pts),
+        drive=speech.info,
+        span=speech.span,
     )
-    report = animate(engine, source_image, media.probe(puppet), target, driven, post_processor, job)
-    return replace(report, details={"voice": name, "by": PUPPET, **post_processor.details})
+
+
+def _video_format(speech: SpeechTrack) -> media.MediaInfo:
+    return replace(speech.info, colour=SRGB_VIDEO)

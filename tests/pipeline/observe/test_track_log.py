@@ -1,4 +1,4 @@
-"""The spool of faces gives back what was put in, by track, in windows of any size."""
+"""Log of tracked faces: read back by track, in windows of any size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def face(track: int, index: int) -> Face:
     st.integers(1, 50),
     st.integers(0, 3),
 )
-def test_what_goes_in_comes_out(seen: list[set[int]], size: int, track: int) -> None:
+def test_faces_are_read_back_by_track(seen: list[set[int]], size: int, track: int) -> None:
     with TrackLog() as log:
         for i, tracks in enumerate(seen):
             log.add(frame(i), [face(t, i) for t in sorted(tracks)])
@@ -59,20 +59,20 @@ def test_what_goes_in_comes_out(seen: list[set[int]], size: int, track: int) -> 
     st.integers(1, 50),
     st.integers(0, 3),
 )
-def test_steps_stay_with_their_face(seen: list[set[int]], size: int, track: int) -> None:
+def test_head_motions_stay_with_their_face(seen: list[set[int]], size: int, track: int) -> None:
     with TrackLog() as log:
         for i, tracks in enumerate(seen):
-            steps = [Similarity(1 + t * 1j, 7j * i) if i % 3 else None for t in sorted(tracks)]
-            log.add(frame(i), [face(t, i) for t in sorted(tracks)], steps=steps)
-        found = [step for steps in log.steps(track, size) for step in steps]
+            motions = [Similarity(1 + t * 1j, 7j * i) if i % 3 else None for t in sorted(tracks)]
+            log.add(frame(i), [face(t, i) for t in sorted(tracks)], head_motions=motions)
+        found = [motion for window in log.head_motions(track, size) for motion in window]
     assert found == [
         Similarity(1 + track * 1j, 7j * i) if track in tracks and i % 3 else None
         for i, tracks in enumerate(seen)
     ]
 
 
-def test_a_new_size_is_refused() -> None:
+def test_a_change_of_the_frame_size_is_rejected() -> None:
     with TrackLog() as log:
         log.add(frame(0), [])
-        with pytest.raises(MediaError, match="changes its size at frame 1"):
+        with pytest.raises(MediaError, match="size changes at frame 1"):
             log.add(frame(1, width=9), [])

@@ -1,4 +1,4 @@
-"""Engines that see a crop: cut, observed, put back; with a small fake of the protocol."""
+"""Crop engines in full frames, with a fake of the protocol."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from thcli.core.options import (
 from thcli.core.protocols import CropEngine, MotionStore
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.engines.backends import ENGINES
-from thcli.motion.file import MotionFile
+from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.speak import speak
 from thcli.weights.backend import Backend
@@ -35,15 +35,20 @@ LOSSLESS = ReenactOptions(engine="tint", output=OutputOptions(codec="ffv1"))
 
 @dataclass(frozen=True)
 class TintSource:
-    picture: Image
+    """A crop of the source."""
+
+    image: Image
 
     @property
     def size(self) -> tuple[int, int]:
         return SIDE, SIDE
 
 
-class Tint:
-    """Renders its source, less red from frame to frame; keeps what it was shown."""
+class TintEngine:
+    """A crop engine that reduces the red of its source from frame to frame.
+
+    seen: driving crops and faces of the last job.
+    """
 
     motion_kind = "tint"
     crop_size = SIDE
@@ -53,15 +58,13 @@ class Tint:
     mask = None
     seen: list[tuple[Image, Face | None]] = []
 
-    def encode_source(self, picture: Image, face: Face) -> TintSource:
-        assert picture.shape == (SIDE, SIDE, 3)
-        assert (
-            face.mesh is not None and 20 < face.mesh[:, 0].mean() < 76
-        )  # the face lies in the middle of its crop
-        return TintSource(picture)
+    def encode_source(self, image: Image, face: Face) -> TintSource:
+        assert image.shape == (SIDE, SIDE, 3)
+        assert face.mesh is not None and 20 < face.mesh[:, 0].mean() < 76  # centred
+        return TintSource(image)
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
-        Tint.seen += [
+        TintEngine.seen += [
             (np.asarray(f.pixels, np.uint8), face) for f, face in zip(frames, faces, strict=True)
         ]
         pts = np.array([f.pts for f in frames], np.int64)
@@ -81,14 +84,14 @@ class Tint:
         assert frames is None
         shade = np.array([-100, 0, 0])
         return [
-            np.clip(source.picture + float(r) * shade, 0, 255).astype(np.uint8)
+            np.clip(source.image + float(r) * shade, 0, 255).astype(np.uint8)
             for r in np.asarray(motion.arrays["red"], np.float64)
         ]
 
 
-def load(run: RunOptions, options: ReenactOptions | None = None) -> Tint:
-    Tint.seen = []
-    return Tint()
+def load(run: RunOptions, options: ReenactOptions | None = None) -> TintEngine:
+    TintEngine.seen = []
+    return TintEngine()
 
 
 @pytest.fixture(autouse=True)
@@ -96,44 +99,46 @@ def tint(monkeypatch: Any) -> None:
     monkeypatch.setitem(ENGINES.rows, "tint", Backend(f"{__name__}:load", "a fake"))
 
 
-def pictures(path: Path) -> list[Any]:
+def read_images(path: Path) -> list[Any]:
     with media.read(path) as frames:
         return [frame.pixels for frame in frames]
 
 
 def test_the_fake_is_a_crop_engine() -> None:
-    assert isinstance(Tint(), CropEngine)
+    assert isinstance(TintEngine(), CropEngine)
 
 
-def test_only_the_crop_changes(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_only_pixels_of_the_crop_change(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     report = reenact(portrait, clip("plain.mp4", 24), tmp_path / "out.mkv", LOSSLESS)
     assert (report.frames, report.engine) == (24, "tint")
-    made, still = pictures(tmp_path / "out.mkv"), media.read_image(portrait)
-    paler = still[..., 0].astype(int) - made[-1][..., 0]
-    assert paler[100:130, 110:140].mean() > 50
+    made, still = read_images(tmp_path / "out.mkv"), media.read_image(portrait)
+    loss_of_red = still[..., 0].astype(int) - made[-1][..., 0]
+    assert loss_of_red[100:130, 110:140].mean() > 50
     assert np.array_equal(made[-1][:, :3], still[:, :3]) and np.array_equal(
         made[-1][:, -3:], still[:, -3:]
     )
     assert np.abs(made[0].astype(int) - still).mean() < 3
 
 
-def test_the_drivers_crop_keeps_its_place(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_the_driving_crop_does_not_move(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     reenact(portrait, clip("leaves.mp4", 60, without=range(20, 40)), tmp_path / "out.mkv", LOSSLESS)
-    shown = Tint.seen
-    assert len(shown) == 60 and all(p.shape == (SIDE, SIDE, 3) for p, _ in shown)
-    assert [i for i, (_, face) in enumerate(shown) if face is None] == list(range(20, 40))
-    middles = np.array(
-        [face.mesh.mean(0)[:2] for _, face in shown if face is not None and face.mesh is not None]
+    seen = TintEngine.seen
+    assert len(seen) == 60 and all(p.shape == (SIDE, SIDE, 3) for p, _ in seen)
+    assert [i for i, (_, face) in enumerate(seen) if face is None] == list(range(20, 40))
+    centres = np.array(
+        [face.mesh.mean(0)[:2] for _, face in seen if face is not None and face.mesh is not None]
     )
-    assert np.abs(middles - SIDE / 2).max() < SIDE / 4
-    assert np.ptp(middles, 0).max() > 1  # the head moves in it
+    assert np.abs(centres - SIDE / 2).max() < SIDE / 4
+    assert np.ptp(centres, 0).max() > 1  # the head moves in the crop
 
 
-def test_framing_crop_is_what_the_engine_makes(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+def test_framing_crop_outputs_the_crops_of_the_engine(
+    portrait: Path, clip: Clip, tmp_path: Path
+) -> None:
     reenact(
         portrait, clip("plain.mp4", 24), tmp_path / "out.mkv", replace(LOSSLESS, framing="crop")
     )
-    assert pictures(tmp_path / "out.mkv")[0].shape == (SIDE, SIDE, 3)
+    assert read_images(tmp_path / "out.mkv")[0].shape == (SIDE, SIDE, 3)
 
 
 def test_encode_then_warp(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
@@ -141,21 +146,24 @@ def test_encode_then_warp(portrait: Path, clip: Clip, tmp_path: Path, capsys: An
     assert run(["encode", str(clip("plain.mp4", 24)), "--engine", "tint", "-o", str(motion)]) == 0
     assert (MotionFile(motion).kind, len(MotionFile(motion))) == ("tint", 24)
     assert run(["warp", str(portrait), str(motion), "-o", str(out), "--engine", "tint"]) == 0
-    assert len(pictures(out)) == 24
+    assert len(read_images(out)) == 24
     capsys.readouterr()
     assert run(["warp", str(portrait), str(motion), "-o", str(tmp_path / "b.mkv")]) == 3
     assert "is of kind 'tint'" in capsys.readouterr().err
 
 
-def test_an_engine_of_another_motion_follows_a_speaking_picture(
+def test_an_engine_with_another_motion_observes_a_rendered_driver(
     portrait: Path, clip: Clip, tmp_path: Path
 ) -> None:
-    """What it is shown is the same face, saying the words; the sound and its length go along."""
+    """The mesh engine renders the speaking face; audio and length are kept."""
     out = tmp_path / "out.mkv"
     options = SpeakOptions(engine="tint", voice="a2m-free", output=LOSSLESS.output)
     report = speak(portrait, clip("spoken.mp4", 30, tone=True), out, options)
     assert (report.command, report.engine, report.details["by"]) == ("speak", "tint", "mesh")
-    assert len(Tint.seen) == report.frames == len(pictures(out)) and abs(report.frames - 30) <= 2
-    assert all(face is not None for _, face in Tint.seen) and len(media.probe(out).audio) == 1
-    paler = media.read_image(portrait)[..., 0].astype(int) - pictures(out)[-1][..., 0]
-    assert paler[100:130, 110:140].mean() > 50
+    assert (
+        len(TintEngine.seen) == report.frames == len(read_images(out))
+        and abs(report.frames - 30) <= 2
+    )
+    assert all(face is not None for _, face in TintEngine.seen) and len(media.probe(out).audio) == 1
+    loss_of_red = media.read_image(portrait)[..., 0].astype(int) - read_images(out)[-1][..., 0]
+    assert loss_of_red[100:130, 110:140].mean() > 50

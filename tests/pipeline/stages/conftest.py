@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.stages.made_videos import FRAMES, SIDE, Ran, Thcli, save
+from tests.pipeline.stages.made_videos import FRAMES, SIDE, CommandResult, Thcli, save
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.types import Frame, Image
-from thcli.evaluate.datasets.test_clip import RATE, astronaut_clip, portrait
+from thcli.evaluate.datasets.sample_clip import RATE, astronaut_clip, portrait
 
 
 @pytest.fixture
 def thcli(capsys: pytest.CaptureFixture[str]) -> Thcli:
-    """Runs a command in this process."""
+    """Return a function that runs a command in this process."""
 
-    def call(*words: object) -> Ran:
+    def call(*words: object) -> CommandResult:
         capsys.readouterr()
         code = run([str(word) for word in words])
         out, err = capsys.readouterr()
-        return Ran(code, out, err)
+        return CommandResult(code, out, err)
 
     return call
 
@@ -36,7 +36,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clip(room: Path) -> Path:
-    """FRAMES frames of SIDE x SIDE pixels, with a tone."""
+    """Encode FRAMES frames of SIDE x SIDE pixels with a tone."""
     tone = room / "tone.wav"
     with wave.open(str(tone), "wb") as sound:
         sound.setnchannels(1)
@@ -49,7 +49,7 @@ def clip(room: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def pair(room: Path) -> Path:
-    """Two faces beside each other, 6 frames."""
+    """Encode two faces side by side, 6 frames."""
     wide = [
         Frame(
             np.asarray(np.hstack([f.pixels, f.pixels[:, ::-1]]), np.uint8),
@@ -65,36 +65,36 @@ def pair(room: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def gap(room: Path) -> Path:
-    """A face in frames 0-4 and 9-12; grey in between."""
+    """Encode a face in frames 0-4 and 9-12, grey in between."""
     grey = np.full((SIDE, SIDE, 3), 90, np.uint8)
-    return save(room / "gap.mp4", instead(grey))
+    return save(room / "gap.mp4", replace_middle(grey))
 
 
 @pytest.fixture(scope="session")
 def scenes(room: Path) -> Path:
-    """A face in frames 0-4 and 9-12, stripes in between."""
+    """Encode a face in frames 0-4 and 9-12, stripes in between: three scenes."""
     across = np.arange(SIDE)[None, :, None] // 24 * np.array([71, 113, 29])
     stripes = np.broadcast_to(across % 256, (SIDE, SIDE, 3)).astype(np.uint8)
-    return save(room / "scenes.mp4", instead(stripes))
+    return save(room / "scenes.mp4", replace_middle(stripes))
 
 
-def instead(other: Image) -> list[Frame]:
-    """13 frames of the astronaut, frames 5 to 8 replaced."""
+def replace_middle(other: Image) -> list[Frame]:
+    """Return 13 frames of the astronaut, frames 5 to 8 replaced."""
     frames = astronaut_clip(13, SIDE)
     return [Frame(other, f.pts, f.time_base, f.index, 1) if 5 <= f.index < 9 else f for f in frames]
 
 
 @pytest.fixture(scope="session")
 def photo(room: Path) -> Path:
-    return _picture(room / "photo.png", portrait(SIDE))
+    return _save(room / "photo.png", portrait(SIDE))
 
 
 @pytest.fixture(scope="session")
 def blank(room: Path) -> Path:
-    return _picture(room / "blank.png", np.full((SIDE, SIDE, 3), 127, np.uint8))
+    return _save(room / "blank.png", np.full((SIDE, SIDE, 3), 127, np.uint8))
 
 
-def _picture(path: Path, pixels: Image) -> Path:
+def _save(path: Path, pixels: Image) -> Path:
     with media.write(path, (SIDE, SIDE)) as out:
         out.write(pixels, 0)
     return path

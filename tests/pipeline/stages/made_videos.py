@@ -1,4 +1,4 @@
-"""What the stage tests share: clips written and read, a command and what it left."""
+"""Encoding and decoding of test clips, and results of commands."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import numpy as np
 from thcli import media
 from thcli.core.options import OutputOptions
 from thcli.core.types import Frame, Image
-from thcli.evaluate.datasets.test_clip import RATE
+from thcli.evaluate.datasets.sample_clip import RATE
 
 SIDE, FRAMES = 256, 16
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a command left. code: exit code."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -37,18 +37,20 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-Thcli = Callable[..., Ran]
+Thcli = Callable[..., CommandResult]
 
 
 def save(path: Path, frames: Iterable[Frame], audio: Path | None = None) -> Path:
-    pictures = list(frames)
+    images = list(frames)
     options = OutputOptions(crf=8, audio="none" if audio is None else str(audio))
-    with media.write(path, pictures[0].size, None, options, time_base=Fraction(1, RATE)) as out:
-        for frame in pictures:
+    with media.write(
+        path, images[0].size, None, options, media.WritePlan(time_base=Fraction(1, RATE))
+    ) as out:
+        for frame in images:
             out.write(frame.pixels, frame.pts, 1)
     return path
 
 
-def pictures(path: Path) -> list[Image]:
+def read_images(path: Path) -> list[Image]:
     with media.read(path) as frames:
         return [np.asarray(frame.pixels, np.uint8) for frame in frames]

@@ -1,27 +1,33 @@
-"""`thcli crop`, `thcli align` and `thcli paste`, and that a crop pasted back is the clip again."""
+"""`thcli crop`, `thcli align` and `thcli paste`."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, pictures
+from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, read_images
 from thcli import media
-from thcli.core.types import Image
+from thcli.core.options import RunOptions
+from thcli.core.types import Face, Image
+from thcli.faces.backends import LANDMARKERS
 from thcli.faces.crops.crop import corners
 from thcli.pipeline.observe.crop_track import CropTrack
+from thcli.weights.backend import Backend
 
 
 def psnr(a: Image, b: Image) -> float:
+    """Compute the peak signal-to-noise ratio in dB."""
     return float(
         10 * np.log10(255**2 / max(np.square(a.astype(float) - b).mean(), 1e-9))
     )  # equal: 138 dB
 
 
 def folder(path: Path, images: list[Image]) -> Path:
+    """Write a folder of PNGs."""
     with media.write(f"{path}/", (images[0].shape[1], images[0].shape[0])) as out:
         for i, image in enumerate(images):
             out.write(image, i)
@@ -30,14 +36,14 @@ def folder(path: Path, images: list[Image]) -> Path:
 
 @pytest.fixture
 def crops(thcli: Thcli, clip: Path, room: Path) -> Path:
-    """The clip's crops, without loss, and where they lie."""
+    """Crop the clip, lossless."""
     path = room / "crops"
     if not path.exists():
         assert thcli("crop", clip, "-o", f"{path}/", "--size", 128, "-q").code == 0
     return path
 
 
-def test_crop_writes_crops_with_sound_and_where_they_lie(
+def test_crop_writes_a_video_with_sound_and_a_crop_track(
     thcli: Thcli, clip: Path, tmp_path: Path
 ) -> None:
     video = tmp_path / "x.mp4"
@@ -50,19 +56,23 @@ def test_crop_writes_crops_with_sound_and_where_they_lie(
     )
     info = media.probe(video)
     assert (info.size, info.frames, len(info.audio)) == ((128, 128), FRAMES, 1)
-    places = CropTrack(tmp_path / "x.crops.safetensors")
-    assert ran.report["crops"] == str(places.file.path)
-    assert (len(places), places.size, places.frame_size) == (FRAMES, (128, 128), (SIDE, SIDE))
+    crop_track = CropTrack(tmp_path / "x.crops.safetensors")
+    assert ran.report["crops"] == str(crop_track.file.path)
+    assert (len(crop_track), crop_track.size, crop_track.frame_size) == (
+        FRAMES,
+        (128, 128),
+        (SIDE, SIDE),
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.crops.safetensors", "x.mp4"]
-    for place in places:
-        assert place.outline is not None
-        inside = (place.where.crop_from_frame @ np.c_[place.outline, np.ones(36)].T)[:2]
-        assert inside.min() > 0.15 * 128  # half of a crop of scale 2 is the face's
+    for tracked in crop_track:
+        assert tracked.outline is not None
+        inside = (tracked.placement.crop_from_frame @ np.c_[tracked.outline, np.ones(36)].T)[:2]
+        assert inside.min() > 0.15 * 128  # at scale 2 the face covers half of the crop
         assert inside.max() < 0.85 * 128
 
 
 @pytest.mark.parametrize("template", ["arcface", "ffhq", "liveportrait"])
-def test_crop_of_a_template_keeps_the_eyes_in_place(
+def test_crop_of_a_template_aligns_the_eyes(
     thcli: Thcli, clip: Path, template: str, tmp_path: Path
 ) -> None:
     words = (
@@ -88,22 +98,24 @@ def test_crop_of_a_template_keeps_the_eyes_in_place(
 
 
 @pytest.mark.parametrize("name", ["gap", "scenes"])
-def test_frames_without_the_face_hold_a_place_between(
+def test_frames_without_the_face_have_an_interpolated_crop(
     thcli: Thcli, name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     ran = thcli(
         "crop", request.getfixturevalue(name), "-o", tmp_path / "c.mp4", "--size", 64, "--json"
     )
     assert (ran.code, ran.report["frames"], ran.report["passed_through"]) == (0, 13, 4)
-    places = list(CropTrack(tmp_path / "c.crops.safetensors"))
-    assert [place.outline is None for place in places] == [5 <= i < 9 for i in range(13)]
-    middles = np.array([corners(place.where).mean(0) for place in places])
-    ends = middles[[4, 9]]
-    assert (middles[5:9] >= ends.min(0) - 1).all()
-    assert (middles[5:9] <= ends.max(0) + 1).all()
+    crop_track = list(CropTrack(tmp_path / "c.crops.safetensors"))
+    assert [tracked.outline is None for tracked in crop_track] == [5 <= i < 9 for i in range(13)]
+    centres = np.array([corners(tracked.placement).mean(0) for tracked in crop_track])
+    ends = centres[[4, 9]]
+    assert (centres[5:9] >= ends.min(0) - 1).all()
+    assert (centres[5:9] <= ends.max(0) + 1).all()
 
 
-def test_a_pasted_crop_is_the_clip_again(thcli: Thcli, clip: Path, tmp_path: Path) -> None:
+def test_pasting_unchanged_crops_restores_the_clip(
+    thcli: Thcli, clip: Path, tmp_path: Path
+) -> None:
     video, back = tmp_path / "c.mp4", tmp_path / "back.mp4"
     assert thcli("crop", clip, "-o", video, "--crf", 8).code == 0
     ran = thcli("paste", video, clip, "-o", back, "--crf", 8, "--json")
@@ -116,32 +128,32 @@ def test_a_pasted_crop_is_the_clip_again(thcli: Thcli, clip: Path, tmp_path: Pat
         was.rate,
         1,
     )
-    for a, b in zip(pictures(clip), pictures(back), strict=True):
+    for a, b in zip(read_images(clip), read_images(back), strict=True):
         assert psnr(a, b) > 38
 
 
 @pytest.mark.parametrize("mask", ["face", "crop"])
-def test_what_is_outside_stays_bit_for_bit(
+def test_pixels_outside_of_the_mask_do_not_change(
     thcli: Thcli, clip: Path, crops: Path, mask: str, tmp_path: Path
 ) -> None:
-    inverted = folder(tmp_path / "inverted", [255 - image for image in pictures(crops)])
+    inverted = folder(tmp_path / "inverted", [255 - image for image in read_images(crops)])
     beside = crops.with_name("crops.crops.safetensors")
     words = ("--crops", beside, "--mask", mask, "--no-colour-match")
     assert thcli("paste", inverted, clip, "-o", f"{tmp_path}/out/", *words).code == 0
-    before, after = pictures(clip), pictures(tmp_path / "out")
-    for a, b, place in zip(before, after, CropTrack(beside), strict=True):
-        around = corners(place.where) if mask == "crop" else np.asarray(place.outline)
-        room = 0 if mask == "crop" else 0.1 * np.ptp(corners(place.where)[:, 0])
+    before, after = read_images(clip), read_images(tmp_path / "out")
+    for a, b, tracked in zip(before, after, CropTrack(beside), strict=True):
+        around = corners(tracked.placement) if mask == "crop" else np.asarray(tracked.outline)
+        margin = 0 if mask == "crop" else 0.1 * np.ptp(corners(tracked.placement)[:, 0])
         (x0, y0), (x1, y1) = (
-            np.floor(around.min(0) - room).astype(int),
-            np.ceil(around.max(0) + room).astype(int) + 1,
+            np.floor(around.min(0) - margin).astype(int),
+            np.ceil(around.max(0) + margin).astype(int) + 1,
         )
         changed = np.argwhere((a != b).any(-1))
         assert changed[:, 0].min() >= max(y0, 0)
         assert changed[:, 1].min() >= max(x0, 0)
         assert changed[:, 0].max() < y1
         assert changed[:, 1].max() < x1
-        x, y = np.asarray(place.outline).mean(0).astype(int)
+        x, y = np.asarray(tracked.outline).mean(0).astype(int)
         assert np.allclose(b[y, x], 255 - a[y, x].astype(int), atol=12)
 
 
@@ -150,7 +162,7 @@ def test_colours_are_matched(thcli: Thcli, clip: Path, crops: Path, tmp_path: Pa
         tmp_path / "tinted",
         [
             np.clip(image * [1.0, 0.9, 0.85] + 8, 0, 255).astype(np.uint8)
-            for image in pictures(crops)
+            for image in read_images(crops)
         ],
     )
     beside = crops.with_name("crops.crops.safetensors")
@@ -160,36 +172,36 @@ def test_colours_are_matched(thcli: Thcli, clip: Path, crops: Path, tmp_path: Pa
             thcli("paste", tinted, clip, "-o", f"{tmp_path}/{name}/", "--crops", beside, flag).code
             == 0
         )
-        errors.append(
-            np.abs(np.array(pictures(tmp_path / name), float) - np.array(pictures(clip))).mean()
-        )
+        pasted, original = read_images(tmp_path / name), read_images(clip)
+        errors.append(np.abs(np.array(pasted, float) - np.array(original)).mean())
     assert errors[1] < 0.5 * errors[0]
 
 
-def test_crops_of_a_part_go_back_into_the_whole(thcli: Thcli, clip: Path, tmp_path: Path) -> None:
+def test_crops_of_a_range_are_pasted_into_the_whole_clip(
+    thcli: Thcli, clip: Path, tmp_path: Path
+) -> None:
     assert thcli("crop", clip, "-o", tmp_path / "c.mp4", "--start", 0.2, "--end", 0.4).code == 0
     ran = thcli("paste", tmp_path / "c.mp4", clip, "-o", f"{tmp_path}/out/", "--json")
     assert (ran.report["frames"], ran.report["passed_through"]) == (FRAMES, FRAMES - 5)
     same = [
         bool((a == b).all())
-        for a, b in zip(pictures(clip), pictures(tmp_path / "out"), strict=True)
+        for a, b in zip(read_images(clip), read_images(tmp_path / "out"), strict=True)
     ]
     assert same == [not 5 <= i < 10 for i in range(FRAMES)]
 
 
-def test_crops_may_come_back_larger(thcli: Thcli, clip: Path, crops: Path, tmp_path: Path) -> None:
-    large = folder(
-        tmp_path / "large", [np.repeat(np.repeat(image, 2, 0), 2, 1) for image in pictures(crops)]
-    )
+def test_enlarged_crops_can_be_pasted(
+    thcli: Thcli, clip: Path, crops: Path, tmp_path: Path
+) -> None:
+    enlarged = [np.repeat(np.repeat(image, 2, 0), 2, 1) for image in read_images(crops)]
+    large = folder(tmp_path / "large", enlarged)
     beside = crops.with_name("crops.crops.safetensors")
     assert thcli("paste", large, clip, "-o", f"{tmp_path}/out/", "--crops", beside).code == 0
-    assert (
-        min(psnr(a, b) for a, b in zip(pictures(clip), pictures(tmp_path / "out"), strict=True))
-        > 32
-    )
+    pairs = zip(read_images(clip), read_images(tmp_path / "out"), strict=True)
+    assert min(psnr(a, b) for a, b in pairs) > 32
 
 
-def test_what_does_not_belong_together_is_told(
+def test_crops_of_another_clip_are_rejected(
     thcli: Thcli, clip: Path, pair: Path, crops: Path, room: Path, tmp_path: Path
 ) -> None:
     beside, out = crops.with_name("crops.crops.safetensors"), tmp_path / "out.mp4"
@@ -200,7 +212,7 @@ def test_what_does_not_belong_together_is_told(
         assert not out.exists()
         return ran.err
 
-    images = pictures(crops)
+    images = read_images(crops)
     few = folder(tmp_path / "few", images[:-3])
     assert "has 13 frames" in refused(clip, few, "--crops", beside)
     assert "512 x 256" in refused(pair, crops)
@@ -210,7 +222,7 @@ def test_what_does_not_belong_together_is_told(
     assert "cannot be read" in refused(clip, tmp_path / "alone")
     wrong = tmp_path / "x.motion.safetensors"
     assert thcli("encode", clip, "-o", wrong, "--end", 0.2).code == 0
-    assert "does not say where crops lie" in refused(clip, crops, "--crops", wrong)
+    assert "does not contain the placement of crops" in refused(clip, crops, "--crops", wrong)
     assert thcli("crop", clip, "-o", tmp_path / "late.mp4", "--start", 0.3).code == 0
     first = tmp_path / "first.mp4"
     assert thcli("crop", clip, "-o", first, "--end", 0.2, "--size", SIDE).code == 0
@@ -234,18 +246,18 @@ def test_crop_errors(thcli: Thcli, clip: Path, pair: Path, blank: Path, tmp_path
     assert not video.exists()
 
 
-def test_crop_takes_the_face_that_is_meant(thcli: Thcli, pair: Path, tmp_path: Path) -> None:
+def test_crop_takes_the_chosen_face(thcli: Thcli, pair: Path, tmp_path: Path) -> None:
     for number, side in ((0, 0), (1, SIDE)):
         path = tmp_path / f"{number}.mp4"
         assert thcli("crop", pair, "-o", path, "--face", number, "--size", 64).code == 0
-        middles = [
-            corners(place.where)[:, 0].mean()
-            for place in CropTrack(tmp_path / f"{number}.crops.safetensors")
+        centres = [
+            corners(tracked.placement)[:, 0].mean()
+            for tracked in CropTrack(tmp_path / f"{number}.crops.safetensors")
         ]
-        assert all(side < x < side + SIDE for x in middles)
+        assert all(side < x < side + SIDE for x in centres)
 
 
-def test_align_cuts_a_picture(thcli: Thcli, photo: Path, tmp_path: Path) -> None:
+def test_align_crops_an_image(thcli: Thcli, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "face.png"
     ran = thcli("align", photo, "-o", out, "--template", "arcface", "--size", 112, "--json")
     assert ran.code == 0
@@ -256,7 +268,7 @@ def test_align_cuts_a_picture(thcli: Thcli, photo: Path, tmp_path: Path) -> None
     assert thcli("align", photo, "-o", out).code == 7
 
 
-def test_align_cuts_a_folder_and_names_what_it_took(
+def test_align_crops_a_folder_and_reports_the_images(
     thcli: Thcli, photo: Path, blank: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -268,7 +280,7 @@ def test_align_cuts_a_folder_and_names_what_it_took(
         ["a.png", "c.png"],
     )
     assert ran.report["passed_through"] == 1
-    assert len(pictures(tmp_path / "in_aligned")) == 2
+    assert len(read_images(tmp_path / "in_aligned")) == 2
 
 
 def test_align_errors(thcli: Thcli, photo: Path, blank: Path, pair: Path, tmp_path: Path) -> None:
@@ -279,13 +291,45 @@ def test_align_errors(thcli: Thcli, photo: Path, blank: Path, pair: Path, tmp_pa
     assert thcli("align", photo, "-o", out, "--resume").code == 2
     assert (
         thcli("align", pair, "-o", out, "--face", "all").code == 2
-    )  # several do not go into one picture
+    )  # several faces need several images
     assert list(tmp_path.iterdir()) == []
     both = thcli("align", pair, "-o", f"{tmp_path}/both/", "--face", "all", "--end", 0.08, "--json")
     assert (both.report["frames"], both.report["pictures"]) == (4, [0, 0, 1, 1])
 
 
-def test_a_picture_is_cropped_and_pasted_as_well(thcli: Thcli, photo: Path, tmp_path: Path) -> None:
+class FivePoints:
+    """A landmarker without a mesh: the detector's keypoints as five points."""
+
+    def fit(self, image: Image, face: Face) -> Face | None:
+        assert face.keypoints is not None
+        eyes_and_nose, mouth = face.keypoints[:3], face.keypoints[3]
+        apart = 0.4 * (face.keypoints[1] - face.keypoints[0])
+        points = np.stack([*eyes_and_nose, mouth - apart, mouth + apart])
+        return replace(face, points=points.astype(np.float32))
+
+
+def load_five_points(run: RunOptions) -> FivePoints:
+    return FivePoints()
+
+
+def test_align_takes_any_landmarker_and_other_commands_name_the_remedy(
+    thcli: Thcli, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Backend(f"{__name__}:load_five_points", "five points")
+    monkeypatch.setitem(LANDMARKERS.rows, "five", row)
+    face, mesh = tmp_path / "points.png", tmp_path / "mesh.png"
+    words = ("align", photo, "--template", "arcface", "--size", 112, "-o")
+    assert thcli(*words, face, "--landmarker", "five").code == 0
+    assert thcli(*words, mesh).code == 0
+    eyes = [
+        np.array(thcli("track", path).rows[0]["faces"][0]["keypoints"][:2]) for path in (face, mesh)
+    ]
+    assert np.allclose(eyes[0], eyes[1], atol=6)
+    refused = thcli("parse", photo, "--landmarker", "five", "-o", tmp_path / "regions.png")
+    assert refused.code == 2 and "--landmarker facemesh" in refused.err
+
+
+def test_an_image_is_cropped_and_pasted(thcli: Thcli, photo: Path, tmp_path: Path) -> None:
     face, back = tmp_path / "face.png", tmp_path / "back.png"
     assert thcli("crop", photo, "-o", face).code == 0
     assert thcli("paste", face, photo, "-o", back).code == 0
@@ -296,7 +340,7 @@ def test_a_resumed_crop_is_the_same(thcli: Thcli, clip: Path, tmp_path: Path) ->
     words = ("crop", clip, "--size", 64, "-o")
     assert thcli(*words, tmp_path / "a.mp4").code == 0
     assert thcli(*words, tmp_path / "b.mp4", "--resume").code == 0
-    a, b = pictures(tmp_path / "a.mp4"), pictures(tmp_path / "b.mp4")
+    a, b = read_images(tmp_path / "a.mp4"), read_images(tmp_path / "b.mp4")
     assert all((x == y).all() for x, y in zip(a, b, strict=True))
     assert (tmp_path / "a.crops.safetensors").read_bytes() == (
         tmp_path / "b.crops.safetensors"

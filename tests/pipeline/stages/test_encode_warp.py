@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, pictures
+from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, read_images
 from thcli import media
-from thcli.motion.file import MotionFile
+from thcli.motion.file.reader import MotionFile
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def motion(thcli: Thcli, clip: Path, room: Path) -> Path:
 def test_encode_writes_a_motion_file_beside_the_clip(
     thcli: Thcli, clip: Path, motion: Path
 ) -> None:
-    kept = MotionFile(motion)
-    assert (kept.kind, len(kept), kept.metadata["source"]) == ("mesh", FRAMES, "clip.mp4")
-    assert kept.window(0, FRAMES).valid.all()
+    file = MotionFile(motion)
+    assert (file.kind, len(file), file.metadata["source"]) == ("mesh", FRAMES, "clip.mp4")
+    assert file.window(0, FRAMES).valid.all()
     again = thcli("encode", clip)
     assert again.code == 7
     assert "exists already" in again.err
 
 
-def test_encode_reports_what_it_did(thcli: Thcli, gap: Path, tmp_path: Path) -> None:
+def test_encode_reports_frames_without_the_face(thcli: Thcli, gap: Path, tmp_path: Path) -> None:
     ran = thcli("encode", gap, "-o", tmp_path / "x.motion.safetensors", "--json")
     assert (ran.report["frames"], ran.report["passed_through"], ran.report["faces"]) == (13, 4, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["x.motion.safetensors"]
@@ -44,11 +44,11 @@ def test_warp_moves_a_face_by_a_motion_file(
     ran = thcli("warp", photo, motion, "-o", video, "--json")
     assert ran.code == 0
     assert (ran.report["command"], ran.report["frames"]) == ("warp", FRAMES)
-    made = pictures(video)
+    made = read_images(video)
     assert len(made) == FRAMES
     assert media.probe(video).size == (SIDE, SIDE)
     first, last = made[0].astype(float), made[-1].astype(float)
-    assert np.abs(last - first).mean() > 1  # she moves
+    assert np.abs(last - first).mean() > 1  # the face moves
     assert thcli("warp", photo, motion, "-o", video).code == 7
 
 

@@ -1,4 +1,4 @@
-"""`thcli parse`: labels, masks, overlays; clips, pictures, folders; what is refused."""
+"""`thcli parse`: labels, masks, overlays; clips, images, folders; rejected options."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, pictures
+from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, read_images
 from thcli import media
 from thcli.core.types import Image
-from thcli.faces.parsing import CLASSES, PALETTE, number
+from thcli.faces.parsing import CLASSES, PALETTE, class_number
 
 
 def labels(path: Path) -> Image:
-    with Pillow.open(path) as picture:
-        assert picture.mode == "P"
-        colours = picture.getpalette()
+    """Read a label map."""
+    with Pillow.open(path) as image:
+        assert image.mode == "P"
+        colours = image.getpalette()
         assert colours is not None
         assert colours[: PALETTE.size] == PALETTE.ravel().tolist()
-        return np.asarray(picture, np.uint8)
+        return np.asarray(image, np.uint8)
 
 
-def test_labels_of_a_clip_are_palette_pictures_of_every_frame(
+def test_labels_of_a_clip_are_palette_images_of_every_frame(
     thcli: Thcli, clip: Path, tmp_path: Path
 ) -> None:
     ran = thcli(
@@ -46,9 +47,11 @@ def test_labels_of_a_clip_are_palette_pictures_of_every_frame(
         found = labels(path)
         assert found.shape == (SIDE, SIDE)
         assert {
-            number(n) for n in ("skin", "hair", "nose", "l_eye", "r_eye", "u_lip", "cloth")
+            class_number(n) for n in ("skin", "hair", "nose", "l_eye", "r_eye", "u_lip", "cloth")
         } <= set(np.unique(found))
-        left, right = (np.argwhere(found == number(n))[:, 1].mean() for n in ("r_eye", "l_eye"))
+        left, right = (
+            np.argwhere(found == class_number(n))[:, 1].mean() for n in ("r_eye", "l_eye")
+        )
         assert left < right
     assert list(report["regions"]) == list(CLASSES[1:])
     assert sum(report["regions"].values()) == pytest.approx(1, abs=0.01)
@@ -63,7 +66,7 @@ def test_a_mask_is_a_soft_video_with_sound(thcli: Thcli, clip: Path, tmp_path: P
     assert (ran.code, ran.report["kind"], ran.report["parser"]) == (0, "mask", "mesh-parse")
     info = media.probe(video)
     assert (info.size, info.frames, len(info.audio)) == ((SIDE, SIDE), FRAMES, 1)
-    for mask in pictures(video):
+    for mask in read_images(video):
         assert mask[100:130, 115:140].min() > 220
         assert mask[-20:, :20].max() < 60
         assert ((mask > 40) & (mask < 215)).any()
@@ -74,12 +77,12 @@ def test_an_overlay_shows_the_clip_where_there_is_no_face(
 ) -> None:
     ran = thcli("parse", gap, "-o", tmp_path / "o.mp4", "--crf", 8, "--json")
     assert (ran.code, ran.report["kind"], ran.report["passed_through"]) == (0, "overlay", 4)
-    for i, (a, b) in enumerate(zip(pictures(gap), pictures(tmp_path / "o.mp4"), strict=True)):
+    for i, (a, b) in enumerate(zip(read_images(gap), read_images(tmp_path / "o.mp4"), strict=True)):
         change = np.abs(a.astype(float) - b).mean()
         assert (change < 2) == (5 <= i < 9)
 
 
-def test_the_face_that_is_meant_or_all(thcli: Thcli, pair: Path, tmp_path: Path) -> None:
+def test_one_face_or_all(thcli: Thcli, pair: Path, tmp_path: Path) -> None:
     halves = {}
     for choice in (0, 1, "all"):
         out = tmp_path / str(choice)
@@ -99,20 +102,20 @@ def test_the_face_that_is_meant_or_all(thcli: Thcli, pair: Path, tmp_path: Path)
         assert ran.code == 0, ran.err
         found = labels(out / "000000.png")
         assert found.shape == (SIDE, 2 * SIDE)
-        skin = found == number("skin")
+        skin = found == class_number("skin")
         halves[choice] = (skin[:, :SIDE].sum() > 2000, skin[:, SIDE:].sum() > 2000)
     assert halves == {0: (True, False), 1: (False, True), "all": (True, True)}
 
 
-def test_a_picture_and_a_folder_of_pictures(
+def test_an_image_and_a_folder_of_images(
     thcli: Thcli, photo: Path, blank: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     shutil.copy(photo, folder / "b.png")
     shutil.copy(blank, folder / "c.png")
-    with Pillow.open(photo) as picture:
-        picture.resize((300, 200)).save(folder / "a.jpg")
+    with Pillow.open(photo) as image:
+        image.resize((300, 200)).save(folder / "a.jpg")
     ran = thcli("parse", folder, "--json", "--parser", "mesh-parse")
     assert (ran.code, ran.report["frames"], ran.report["passed_through"]) == (0, 3, 1)
     assert ran.report["output"] == str(tmp_path / "in_parse")
@@ -125,7 +128,7 @@ def test_a_picture_and_a_folder_of_pictures(
     assert (labels(tmp_path / "one_parse.png") == labels(tmp_path / "in_parse" / "b.png")).all()
 
 
-def test_masks_and_overlays_may_be_pictures(thcli: Thcli, photo: Path, tmp_path: Path) -> None:
+def test_masks_and_overlays_can_be_images(thcli: Thcli, photo: Path, tmp_path: Path) -> None:
     assert thcli("parse", photo, "-o", tmp_path / "m.png", "--regions", "face").code == 0
     assert thcli("parse", photo, "-o", tmp_path / "o.png", "--kind", "overlay").code == 0
     with Pillow.open(tmp_path / "m.png") as mask, Pillow.open(tmp_path / "o.png") as overlay:
@@ -143,12 +146,12 @@ def test_masks_and_overlays_may_be_pictures(thcli: Thcli, photo: Path, tmp_path:
         (("--opacity", 2), "x.mp4", 2),
         (("--fps", 5), "x/", 2),
         ((), "x.jpg", 2),
-        ((), "x.png", 2),  # many frames, one picture
+        ((), "x.png", 2),  # many frames, one image
         (("--face", 4), "x.mp4", 4),
         (("--licence", "free", "--parser", "facexlib"), "x.mp4", 5),
     ],
 )
-def test_what_is_refused_leaves_nothing(
+def test_a_rejected_command_writes_nothing(
     thcli: Thcli, clip: Path, tmp_path: Path, words: tuple[object, ...], output: str, code: int
 ) -> None:
     ran = thcli("parse", clip, "-o", f"{tmp_path}/{output}", "--end", 0.1, *words)
@@ -156,7 +159,9 @@ def test_what_is_refused_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_face_and_a_taken_name(thcli: Thcli, blank: Path, photo: Path, tmp_path: Path) -> None:
+def test_no_face_and_an_existing_output(
+    thcli: Thcli, blank: Path, photo: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "x.png"
     assert thcli("parse", blank, "-o", out).code == 4
     assert list(tmp_path.iterdir()) == []
@@ -174,7 +179,7 @@ def test_a_resumed_job_is_the_same(thcli: Thcli, clip: Path, tmp_path: Path) -> 
     words = ("parse", clip, "--end", 0.3, "--regions", "face", "-o")
     assert thcli(*words, tmp_path / "a.mp4", "--batch-size", 2).code == 0
     assert thcli(*words, tmp_path / "b.mp4", "--resume").code == 0
-    for a, b in zip(pictures(tmp_path / "a.mp4"), pictures(tmp_path / "b.mp4"), strict=True):
+    for a, b in zip(read_images(tmp_path / "a.mp4"), read_images(tmp_path / "b.mp4"), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -1,0 +1,1 @@
+"""Edits of faces by attribute or text."""

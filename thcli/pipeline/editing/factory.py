@@ -1,4 +1,4 @@
-"""Editors and painters of an edit request, loaded in the order in which they work."""
+"""Loading of the editors and painters of a request."""
 
 from __future__ import annotations
 
@@ -12,59 +12,75 @@ from thcli.core.protocols import Painter
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import BY_NAME, stage_of
 from thcli.editors.edit_file import EditFile
-from thcli.pipeline.editing.identity_edits import by_attributes, by_words, is_man
-from thcli.pipeline.editing.request import FLIP, EditRequest, flipped
-from thcli.pipeline.editing.steps import Edited, EditStep, Painted, View
+from thcli.pipeline.editing.identity_edits import is_man, load_attribute_step, load_text_step
+from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
+from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
 
 
 def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list[EditStep]:
-    """Loads who does it, in the order in which they work. Raises WeightsError, DeviceError, UsageError for what an engine cannot do."""
+    """Load the steps of a request in the order in which they are applied.
+
+    Raises:
+        WeightsError: weights are not installed.
+        DeviceError: the device cannot be used.
+        UsageError: a backend does not support an attribute.
+    """
     if request.text:
-        return [by_words(name, request, options, on) for name in request.engines]
+        return [load_text_step(name, request, options, on) for name in request.engines]
     steps: list[EditStep] = []
     for name, strengths in request.engines.items():
-        rows = [BY_NAME[attribute] for attribute in strengths]
-        touched = {row.touches for row in rows}
-        touches: EditRegion = touched.pop() if len(touched) == 1 else "all"
+        regions = {BY_NAME[attribute].affected_region for attribute in strengths}
+        wide = "hair" in regions
+        affected_region: EditRegion = regions.pop() if len(regions) == 1 else "all"
         if stage_of(name) == "editor":
-            steps.append(by_attributes(name, strengths, touches, options))
+            steps.append(load_attribute_step(name, strengths, affected_region, options))
         else:
             painter: Painter = PAINTERS.backend(name).load(options.run)
-            _known(name, painter, flipped(strengths, man=True))
-            wide = any(row.touches == "hair" for row in rows)
-            steps.append(
-                Painted(
-                    name, painter, Strengths(name, painter, strengths, options.run), touches, wide
-                )
-            )
+            # Checks the attributes before any work.
+            _painter_strengths(name, painter, resolve_gender(strengths, male=True))
+            of_face = PainterStrengths(name, painter, strengths, options.run)
+            steps.append(PainterStep(name, painter, of_face, affected_region, wide))
     return steps
 
 
-def file_of(request: EditRequest, steps: Sequence[EditStep], options: EditOptions) -> EditFile:
-    """What --save-edit keeps, once the passes have been settled."""
-    learnt = [way.change.file for way in steps if isinstance(way, Edited)]
-    return next(
-        (file for file in learnt if file is not None), EditFile(request.attributes, options.engine)
-    )
+def build_edit_file(
+    request: EditRequest, steps: Sequence[EditStep], options: EditOptions
+) -> EditFile:
+    """Return the edit for --save-edit, after the steps were finalised."""
+    learnt = [step.identity_edit.file for step in steps if isinstance(step, EditorStep)]
+    attribute_edit = EditFile(request.attributes, options.engine)
+    return next((file for file in learnt if file is not None), attribute_edit)
 
 
 @dataclass(frozen=True, slots=True)
-class Strengths:
-    """A painter's strengths for a face, in its own names. strengths: by the catalogue's."""
+class PainterStrengths:
+    """Strengths of a painter's attributes for a face.
+
+    engine: backend of the painter, for messages.
+    strengths: by the names of the catalogue.
+    run: device of the gender classifier.
+    """
 
     engine: str
     painter: Painter
     strengths: Mapping[str, float]
     run: RunOptions
 
-    def __call__(self, view: View) -> Mapping[str, float]:
-        if FLIP not in self.strengths:
-            return _known(self.engine, self.painter, self.strengths)
-        return _known(self.engine, self.painter, flipped(self.strengths, is_man(view, self.run)))
+    def __call__(self, view: FaceView) -> Mapping[str, float]:
+        """Return attribute of the painter -> strength."""
+        strengths = self.strengths
+        if GENDER in strengths:
+            strengths = resolve_gender(strengths, is_man(view, self.run))
+        return _painter_strengths(self.engine, self.painter, strengths)
 
 
-def _known(engine: str, painter: Painter, strengths: Mapping[str, float]) -> dict[str, float]:
-    """Strengths in the painter's own names. Raises UsageError for what it cannot do."""
+def _painter_strengths(
+    engine: str, painter: Painter, strengths: Mapping[str, float]
+) -> dict[str, float]:
+    """Convert strengths to the painter's attributes; opposites get negative strengths.
+
+    Raises UsageError for an attribute that the painter does not support.
+    """
     out: dict[str, float] = {}
     for name, strength in strengths.items():
         opposite = BY_NAME[name].opposite
@@ -74,7 +90,7 @@ def _known(engine: str, painter: Painter, strengths: Mapping[str, float]) -> dic
             out[opposite] = out.get(opposite, 0.0) - strength
         else:
             raise UsageError(
-                f"{engine} cannot do {name}.",
-                f"It does: {', '.join(painter.attributes)}. '--engine auto' takes what can.",
+                f"{engine} does not support {name}.",
+                f"It supports {', '.join(painter.attributes)}; '--engine auto' chooses others.",
             )
     return out

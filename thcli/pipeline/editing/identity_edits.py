@@ -1,4 +1,4 @@
-"""Identities that an editor is given in place of a clip's own: moved along attributes, or by words."""
+"""Edits of a clip's identity by attribute or by text."""
 
 from __future__ import annotations
 
@@ -22,125 +22,174 @@ from thcli.core.protocols import Editor
 from thcli.core.types import Array32
 from thcli.editors.backends import EDITORS, TEXT_MODELS
 from thcli.editors.dva import attributes
-from thcli.editors.dva.text_edit import learn, stepped
+from thcli.editors.dva.text_edit import EditFrame, apply_step, learn_step
 from thcli.editors.edit_file import EditFile
-from thcli.editors.shared.text_image import TextImage
-from thcli.editors.shared.trajectory import Steerable
+from thcli.editors.shared.text_image import TextImageModel
+from thcli.editors.shared.trajectory import SteerableEditor
 from thcli.faces.crops.crop import crop
-from thcli.pipeline.editing.request import FLIP, EditRequest, flipped, labels, touched
-from thcli.pipeline.editing.steps import Edited, View
-from thcli.pipeline.observe.crop_track import place_of
+from thcli.pipeline.editing.request import (
+    GENDER,
+    EditRequest,
+    celeba_strengths,
+    resolve_gender,
+    text_region,
+)
+from thcli.pipeline.editing.steps import EditorStep, FaceView
+from thcli.pipeline.observe.crop_templates import crop_placement
 
-SEEN = 128  # pixels of the crop in which a gender is told
-TEXT: Mapping[str, TextOptions] = {
-    "dva": PUBLISHED_TEXT
-}  # an editor's own, where nothing else is asked for
+GENDER_CROP_SIZE = 128  # pixels of the crop in which gender is classified
+# Text options of an editor when the user gives none.
+EDITOR_TEXT_OPTIONS: Mapping[str, TextOptions] = {"dva": PUBLISHED_TEXT}
 
 
-def by_attributes(
-    name: str, strengths: Mapping[str, float], touches: EditRegion, options: EditOptions
-) -> Edited:
-    """An editor that moves identities along attributes. Raises WeightsError, DeviceError, UsageError."""
-    directions = attributes.load_of(name, options.run)
+def load_attribute_step(
+    name: str, strengths: Mapping[str, float], affected_region: EditRegion, options: EditOptions
+) -> EditorStep:
+    """Load an editor that moves identities along attribute directions.
+
+    Args:
+        name: backend of the editor.
+        strengths: by the names of the catalogue.
+        affected_region: region that may change.
+        options: of the edit.
+
+    Raises:
+        WeightsError: weights are not installed, or the directions belong to others.
+        DeviceError: the device cannot be used.
+        UsageError: options that the editor does not support.
+    """
+    directions = attributes.load_for_editor(name, options.run)
     editor: Editor = EDITORS.backend(name).load(options.run, options.editor)
     if (
         directions.fingerprint
-        and isinstance(editor, Steerable)
+        and isinstance(editor, SteerableEditor)
         and directions.fingerprint != editor.fingerprint
     ):
         raise WeightsError(
-            f"The directions of attributes were fitted for other weights of {name}.",
-            "Fit them anew: thcli train attributes.",
+            f"The attribute directions were fitted to other weights of {name}.",
+            "Fit them again: thcli train attributes.",
         )
-    return Edited(name, editor, Turned(directions, strengths, options.run), touches)
+    edit = AttributeEdit(directions, strengths, options.run)
+    return EditorStep(name, editor, edit, affected_region)
 
 
-def by_words(name: str, request: EditRequest, options: EditOptions, on: Listener) -> Edited:
-    """An editor that moves identities by words, or by what was learnt of them. Raises WeightsError, DeviceError, UsageError."""
+def load_text_step(
+    name: str, request: EditRequest, options: EditOptions, on: Listener
+) -> EditorStep:
+    """Load an editor that moves identities by a text, or by the step of an edit file.
+
+    Args:
+        name: backend of the editor.
+        request: text or edit file.
+        options: of the edit.
+        on: listener for the progress of learning.
+
+    Raises:
+        WeightsError: weights are not installed.
+        DeviceError: the device cannot be used.
+        UsageError: the editor does not support texts, or an unknown word.
+    """
     editor: Editor = EDITORS.backend(name).load(options.run, options.editor)
-    if not isinstance(editor, Steerable):
-        raise UsageError(f"{name} cannot edit by words.", "Take --engine auto, or --attr.")
-    return Edited(
-        name,
-        editor,
-        _worded(request, name, editor, options, on),
-        touched(request.text, request.neutral),
-    )
+    if not isinstance(editor, SteerableEditor):
+        raise UsageError(f"{name} cannot edit by text.", "Use --engine auto, or --attr.")
+    edit = _load_text_edit(request, name, editor, options, on)
+    return EditorStep(name, editor, edit, text_region(request.text, request.neutral))
 
 
-def is_man(view: View, run: RunOptions) -> bool:
-    """Whether a face looks like a man's rather than a woman's to the default model of words. Raises WeightsError, DeviceError, UsageError."""
+def is_man(view: FaceView, run: RunOptions) -> bool:
+    """Classify a face as a man's or a woman's with the default text-image model.
+
+    Raises:
+        WeightsError: weights are not installed.
+        DeviceError: the device cannot be used.
+        UsageError: the licence excludes the model.
+    """
     name = TEXT_MODELS.resolve("auto", run)
     if not name:
         raise UsageError(
-            "Which gender a face has is told by weights that are for research only.",
-            "Ask for --attr male or --attr female.",
+            "The classification of gender needs weights that are for research only.",
+            "Use --attr male or --attr female.",
         )
-    model: TextImage = TEXT_MODELS.backend(name).load(run)
-    where = place_of(view.face, TemplateOptions(template="ffhq", size=SEEN))
-    pixels = np.asarray(crop(view.crop, where), np.float32) / 255
+    model: TextImageModel = TEXT_MODELS.backend(name).load(run)
+    template = TemplateOptions(template="ffhq", size=GENDER_CROP_SIZE)
+    aligned = crop(view.image, crop_placement(view.face, template))
+    pixels = np.asarray(aligned, np.float32) / 255
     with torch.no_grad():
         man, woman = model.encode_text(["a man", "a woman"])
-        (seen,) = model.encode_image(torch.from_numpy(pixels).permute(2, 0, 1)[None].to(man.device))
-        return bool(seen @ man > seen @ woman)
+        batch = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(man.device)
+        (embedding,) = model.encode_image(batch)
+        return bool(embedding @ man > embedding @ woman)
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """Identities moved along attributes. strengths: by the catalogue's names."""
+class AttributeEdit:
+    """An identity edit along attribute directions.
 
-    directions: attributes.Directions
+    directions: of the editor's identities.
+    strengths: by the names of the catalogue.
+    run: device of the gender classifier.
+    """
+
+    directions: attributes.IdentityDirections
     strengths: Mapping[str, float]
     run: RunOptions
     file: None = None
 
-    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32:
-        man = FLIP in self.strengths and is_man(view, self.run)
-        return self.directions.changed(identity, labels(flipped(self.strengths, man)))
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+        """See `IdentityEdit`."""
+        male = GENDER in self.strengths and is_man(view, self.run)
+        strengths = celeba_strengths(resolve_gender(self.strengths, male))
+        return self.directions.move_identity(identity, strengths)
 
 
-def _worded(
-    request: EditRequest, name: str, editor: Steerable, options: EditOptions, on: Listener
-) -> Worded:
-    if request.kept is not None:
-        assert options.edit is not None  # it was read from there
-        request.kept.check(name, editor.fingerprint, options.edit)
-        return Worded(editor, request.kept, request.scale)
-    known = TEXT_MODELS.resolve(options.text_model, options.run)
-    model = TEXT_MODELS.backend(known).load(options.run)
-    model.encode_text(
-        [request.neutral, request.text]
-    )  # words that it does not know are told before any work
-    own = TEXT.get(name, options.words) if options.words == TextOptions() else options.words
+def _load_text_edit(
+    request: EditRequest, name: str, editor: SteerableEditor, options: EditOptions, on: Listener
+) -> TextEdit:
+    if request.edit_file is not None:
+        assert options.edit is not None  # path of the edit file
+        request.edit_file.check(name, editor.fingerprint, options.edit)
+        return TextEdit(editor, request.edit_file, request.scale)
+    model_name = TEXT_MODELS.resolve(options.text_model, options.run)
+    model = TEXT_MODELS.backend(model_name).load(options.run)
+    model.encode_text([request.neutral, request.text])  # reports unknown words before any work
+    text_options = options.words
+    if text_options == TextOptions():
+        text_options = EDITOR_TEXT_OPTIONS.get(name, options.words)
 
-    def learnt(view: View) -> EditFile:
-        step = learn(
-            editor, view.crop, view.face, None, request.neutral, request.text, model, own, on
-        )
+    def learn(view: FaceView) -> EditFile:
+        frame = EditFrame(view.image, view.face)
+        step = learn_step(editor, frame, request.neutral, request.text, model, text_options, on)
         return EditFile(
-            {}, name, step, 1.0, name, editor.fingerprint, request.neutral, request.text, known
+            {}, name, step, 1.0, name, editor.fingerprint, request.neutral, request.text, model_name
         )
 
-    return Worded(editor, learnt, request.scale)
+    return TextEdit(editor, learn, request.scale)
 
 
-class Worded:
-    """Identities moved by words: by a step that is kept, or learnt of the first face that is seen."""
+class TextEdit:
+    """An identity edit by the step of a text.
+
+    The step is given, or learnt from the first view of the face.
+    """
 
     def __init__(
-        self, editor: Steerable, file: EditFile | Callable[[View], EditFile], scale: float
+        self,
+        editor: SteerableEditor,
+        edit_file: EditFile | Callable[[FaceView], EditFile],
+        scale: float,
     ) -> None:
-        self._editor, self._file, self._scale = editor, file, scale
+        self._editor, self._edit_file, self._scale = editor, edit_file, scale
 
-    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32:
-        if not isinstance(self._file, EditFile):
-            self._file = self._file(view)
-        assert self._file.step is not None
-        return stepped(identity, self._file.step, self._scale, self._editor.units)
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+        """See `IdentityEdit`."""
+        if not isinstance(self._edit_file, EditFile):
+            self._edit_file = self._edit_file(view)
+        assert self._edit_file.step is not None
+        return apply_step(identity, self._edit_file.step, self._scale, self._editor.part_lengths)
 
     @property
     def file(self) -> EditFile:
-        """What was learnt, as strong as it was asked for. Raises ValueError before it was."""
-        if not isinstance(self._file, EditFile):
-            raise ValueError("nothing has been learnt yet")
-        return replace(self._file, scale=self._scale)
+        """The step with its scale. Raises ValueError before it is learnt."""
+        if not isinstance(self._edit_file, EditFile):
+            raise ValueError("the step is not learnt yet")
+        return replace(self._edit_file, scale=self._scale)

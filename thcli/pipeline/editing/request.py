@@ -1,4 +1,4 @@
-"""What is asked of an edit, and who does it: attributes, a text or a kept edit become the ways that change every face of a clip."""
+"""Edit requests: attributes, text or an edit file, and the backends that apply them."""
 
 from __future__ import annotations
 
@@ -8,123 +8,152 @@ from dataclasses import dataclass, field
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import EditOptions, EditRegion, TextOptions
 from thcli.editors.backends import EDITORS
-from thcli.editors.catalogue import BY_NAME, find, meant, planned, stage_of, understood
-from thcli.editors.clip.text_parser import meaning, person
-from thcli.editors.clip.vocabulary import numbers_of
+from thcli.editors.catalogue import (
+    BY_NAME,
+    find_attribute,
+    parse_attributes,
+    plan_backends,
+    resolve_label,
+    stage_of,
+)
+from thcli.editors.clip.text_parser import neutral_text, parse_text
+from thcli.editors.clip.vocabulary import tokenize
 from thcli.editors.edit_file import EditFile, load
 
-FLIP = "gender"
+GENDER = "gender"  # attribute whose direction depends on the face
 
 
 @dataclass(frozen=True, slots=True)
 class EditRequest:
-    """What is asked. attributes: name -> strength, --strength counted in.  engines: backend -> attribute -> its share of the strength.
+    """A requested edit.
 
-    step: in the identities of an editor, learnt before, or None where `text` is still to be learnt; scale: how far it is gone.
+    attributes: name -> strength, with --strength applied.
+    engines: backend -> attribute -> its share of the strength.
+    text, neutral: an edit by text, and the text that describes the unedited face.
+    edit_file: a learnt step; None when the step of `text` is still to be learnt.
+    scale: factor of the step.
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
     engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     text: str = ""
     neutral: str = ""
-    kept: EditFile | None = None
+    edit_file: EditFile | None = None
     scale: float = 1.0
 
 
 def parse_request(options: EditOptions) -> EditRequest:
-    """Reads --attr, --text, --edit and --engine. Raises UsageError, WeightsError, MediaError for a bad edit file."""
-    given = {"--attr": options.attr, "--text": options.text, "--edit": options.edit}
-    named = [name for name, value in given.items() if value]
-    if len(named) != 1:
-        said = f"{' and '.join(named)} exclude each other." if named else "Nothing is asked for."
+    """Parse --attr, --text, --edit and --engine.
+
+    Raises:
+        UsageError: none or several of them, or an unknown attribute, word or backend.
+        WeightsError: weights are not installed, or their licence is excluded.
+        MediaError: the edit file cannot be read.
+    """
+    values = {"--attr": options.attr, "--text": options.text, "--edit": options.edit}
+    given = [flag for flag, value in values.items() if value]
+    if len(given) != 1:
+        problem = f"{' and '.join(given)} exclude each other." if given else "No edit is given."
         raise UsageError(
-            said,
-            "Give --attr NAME, --text WORDS or --edit FILE ('thcli list attributes' names what there is).",
+            problem,
+            "Give --attr NAME, --text WORDS or --edit FILE ('thcli list attributes' lists names).",
         )
     if options.edit is not None:
-        kept = load(options.edit)
-        if kept.step is not None:
-            return EditRequest(
-                {}, {kept.editor: {}}, kept.target, kept.source, kept, kept.scale * options.strength
-            )
-        return _of_attributes(
-            kept.attributes, kept.engine if options.engine == "auto" else options.engine, options
-        )
+        return _request_of_file(load(options.edit), options)
     if options.text:
-        spoken = _spoken(options)
-        if spoken is not None:
-            return _of_attributes(spoken, "auto", options)
+        attributes = _text_as_attributes(options)
+        if attributes is not None:
+            return _request_of_attributes(attributes, "auto", options)
         return EditRequest(
-            {},
-            {_text_editor(options): {}},
-            options.text,
-            options.neutral or person(options.text),
-            None,
-            options.strength,
+            engines={_text_editor(options): {}},
+            text=options.text,
+            neutral=options.neutral or neutral_text(options.text),
+            scale=options.strength,
         )
-    return _of_attributes(understood(options.attr or ()), options.engine, options)
+    return _request_of_attributes(parse_attributes(options.attr or ()), options.engine, options)
 
 
-def _spoken(options: EditOptions) -> dict[str, float] | None:
-    """What a text says, as attributes; None where it is to be learnt: something in it is none that a painter does, or it is asked for."""
-    if options.engine != "auto" or options.text_model != "auto" or options.words != TextOptions():
-        return None
-    numbers_of(
-        [text for text in (options.text, options.neutral) if text]
-    )  # words that are not known are told before any work
-    asked = _meant(options.text or "", options.neutral)
-    if not asked:
-        return None
-    try:
-        engines = planned(asked, "auto", options.run.licence)
-    except (UsageError, WeightsError):
-        return None  # the text's own way says what it lacks
-    return asked if all(stage_of(name) == "painter" for name in engines) else None
-
-
-def _meant(text: str, neutral: str) -> dict[str, float]:
-    """The attributes that a text says beyond a neutral one; none where a part of it is no attribute."""
-    found = [meant(label, affirmed) for label, affirmed in (meaning(text, neutral) or {}).items()]
-    return (
-        understood(f"{one[0]}={one[1]}" for one in found if one is not None)
-        if None not in found
-        else {}
+def _request_of_file(edit_file: EditFile, options: EditOptions) -> EditRequest:
+    if edit_file.step is None:
+        engine = edit_file.engine if options.engine == "auto" else options.engine
+        return _request_of_attributes(edit_file.attributes, engine, options)
+    return EditRequest(
+        engines={edit_file.editor: {}},
+        text=edit_file.target,
+        neutral=edit_file.source,
+        edit_file=edit_file,
+        scale=edit_file.scale * options.strength,
     )
 
 
-def touched(text: str, neutral: str) -> EditRegion:
-    """What of a picture a text is about: as its attributes say, "all" where it is more than these."""
-    regions = {BY_NAME[name].touches for name in _meant(text, neutral)}
+def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
+    """Return the attributes that a text names.
+
+    None when the text must be learnt: a backend or text option is given, or a painter does not
+    support a part of it.
+    """
+    if options.engine != "auto" or options.text_model != "auto" or options.words != TextOptions():
+        return None
+    texts = [text for text in (options.text, options.neutral) if text]
+    tokenize(texts)  # reports unknown words before any work
+    attributes = _attributes_in_text(options.text or "", options.neutral)
+    if not attributes:
+        return None
+    try:
+        backends = plan_backends(attributes, "auto", options.run.licence)
+    except (UsageError, WeightsError):
+        return None  # the text editor reports the error
+    return attributes if all(stage_of(name) == "painter" for name in backends) else None
+
+
+def _attributes_in_text(text: str, neutral: str) -> dict[str, float]:
+    """Return the attributes of a text beyond a neutral one; none if a part is not an attribute."""
+    labels = parse_text(text, neutral) or {}
+    resolved = [resolve_label(label, affirmed) for label, affirmed in labels.items()]
+    if None in resolved:
+        return {}
+    return parse_attributes(f"{item[0]}={item[1]}" for item in resolved if item is not None)
+
+
+def text_region(text: str, neutral: str) -> EditRegion:
+    """Return the region that a text affects: that of its attributes, "all" for other texts."""
+    names = _attributes_in_text(text, neutral)
+    regions = {BY_NAME[name].affected_region for name in names}
     return regions.pop() if len(regions) == 1 else "all"
 
 
-def _of_attributes(asked: Mapping[str, float], engine: str, options: EditOptions) -> EditRequest:
-    strengths = {find(name).name: strength * options.strength for name, strength in asked.items()}
-    return EditRequest(strengths, planned(strengths, engine, options.run.licence))
+def _request_of_attributes(
+    attributes: Mapping[str, float], engine: str, options: EditOptions
+) -> EditRequest:
+    strengths = {
+        find_attribute(name).name: strength * options.strength
+        for name, strength in attributes.items()
+    }
+    return EditRequest(strengths, plan_backends(strengths, engine, options.run.licence))
 
 
 def _text_editor(options: EditOptions) -> str:
     name = EDITORS.resolve(options.engine, options.run)
     if not name:
         raise WeightsError(
-            "Edits by words rest on weights that are for research only.",
+            "Edits by text need weights that are for research only.",
             "Use --licence any if their terms fit your use, or --attr.",
         )
     if stage_of(name) != "editor":
-        raise UsageError(f"{name} cannot edit by words.", "Take --engine auto, or --attr.")
+        raise UsageError(f"{name} cannot edit by text.", "Use --engine auto, or --attr.")
     return name
 
 
-def flipped(strengths: Mapping[str, float], man: bool) -> dict[str, float]:
-    """With gender as what the face is not."""
-    other = "female" if man else "male"
-    return {other if name == FLIP else name: strength for name, strength in strengths.items()}
+def resolve_gender(strengths: Mapping[str, float], male: bool) -> dict[str, float]:
+    """Replace gender by the other gender of a face."""
+    target = "female" if male else "male"
+    return {target if name == GENDER else name: value for name, value in strengths.items()}
 
 
-def labels(strengths: Mapping[str, float]) -> dict[str, float]:
-    """Strengths by the catalogue's names as strengths by CelebA's labels."""
+def celeba_strengths(strengths: Mapping[str, float]) -> dict[str, float]:
+    """Convert strengths of catalogue attributes to those of CelebA labels."""
     out: dict[str, float] = {}
     for name, strength in strengths.items():
-        row = BY_NAME[name]
-        out[row.celeba] = out.get(row.celeba, 0.0) + row.sign * strength
+        attribute = BY_NAME[name]
+        out[attribute.celeba] = out.get(attribute.celeba, 0.0) + attribute.sign * strength
     return out

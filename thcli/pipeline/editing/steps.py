@@ -1,7 +1,8 @@
-"""What changes faces, seen alike: an editor (a face taken apart and put together as somebody changed) or a painter (a crop painted on).
+"""Steps of an edit behind one interface: editors and painters.
 
-Each learns small numbers of every crop in pass 1, settles once for the clip, and in pass 2 gives each crop before and after: what is
-carried to the frame is their difference.
+An editor decodes a face with an edited identity. A painter renders attributes on a crop. Each step
+extracts features of every crop in pass 1, is finalised once per clip, and renders crops before and
+after in pass 2. Their difference is pasted into the frame.
 """
 
 from __future__ import annotations
@@ -19,153 +20,230 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.editors.edit_file import EditFile
 from thcli.faces.parsing.crops import Regions
 
-WIDER = 1.5  # of its template's side: the crop of a painter that changes hair
-_TRACE = 1 / 512  # a probability below this is none
-_LANES = 4  # planes that OpenCV moves together
+HAIR_CROP_SCALE = 1.5  # side of a painter's crop over its template's, when it changes hair
+_MIN_PROBABILITY = 1 / 512  # smaller ones count as zero
+_CHANNELS = 4  # planes that OpenCV resamples together
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One face as an engine sees it. crop: (S, S, 3).  where: its place in the frame.  face: in the crop's pixels.  regions: of the face."""
+class FaceView:
+    """One face as a step sees it.
 
-    crop: Image
-    where: Crop
+    image: (S, S, 3) uint8 crop.
+    placement: of the crop in the frame.
+    face: in pixels of the crop.
+    regions: parsed regions of the face.
+    """
+
+    image: Image
+    placement: Crop
     face: Face
     regions: Regions
 
     def planes(self) -> Array32:
-        """The regions' probabilities in the crop's pixels, (19, S, S), which sum to 1 but for a hundredth."""
-        planes = self.regions.probabilities
-        out = np.zeros((len(planes), *self.where.size[::-1]), np.float32)
-        seen = [number for number in range(1, len(planes)) if float(planes[number].max()) > _TRACE]
-        for start in range(0, len(seen), _LANES):
-            some = seen[start : start + _LANES]
-            found = self.regions.layer_in(
-                self.where, np.asarray(cv2.merge([planes[number] for number in some]))
-            )
-            if found is not None:
-                layer, (x, y) = found
-                lanes = layer.reshape(*layer.shape[:2], len(some))
-                out[some, y : y + layer.shape[0], x : x + layer.shape[1]] = np.moveaxis(lanes, 2, 0)
-        out[0] = np.clip(1 - out[1:].sum(0), 0, 1)
-        return out
+        """Return the region probabilities (19, S, S) in the crop's pixels; they sum to about 1."""
+        probabilities = self.regions.probabilities
+        planes = np.zeros((len(probabilities), *self.placement.size[::-1]), np.float32)
+        present = [
+            number
+            for number in range(1, len(probabilities))
+            if float(probabilities[number].max()) > _MIN_PROBABILITY
+        ]
+        for start in range(0, len(present), _CHANNELS):
+            numbers = present[start : start + _CHANNELS]
+            stacked = np.asarray(cv2.merge([probabilities[number] for number in numbers]))
+            resampled = self.regions.layer_in(self.placement, stacked)
+            if resampled is not None:
+                layer, (x, y) = resampled
+                channels = layer.reshape(*layer.shape[:2], len(numbers))
+                rows, columns = slice(y, y + layer.shape[0]), slice(x, x + layer.shape[1])
+                planes[numbers, rows, columns] = np.moveaxis(channels, 2, 0)
+        planes[0] = np.clip(1 - planes[1:].sum(0), 0, 1)
+        return planes
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedFeatures:
-    """Of several crops. shared: (N, M), what is averaged over the clip.  own: (N, L), each frame's own."""
+class FaceFeatures:
+    """Features of N crops.
+
+    shared: (N, M) float32, averaged over the clip.
+    per_frame: (N, L) float32, kept for each frame.
+    """
 
     shared: Array32
-    own: Array32
+    per_frame: Array32
 
 
 class EditStep(Protocol):
-    """One engine's part of an edit. touches: what it may change.  template: where its crops lie.
-
-    learn: pass 1.  settle: between the passes; takes the clip's mean (M,) and a view of the face with its own numbers (L,), gives what
-    `make` wants besides.  make: pass 2, each crop before and after, (S, S, 3).
-    """
+    """One editor or painter of an edit."""
 
     @property
-    def name(self) -> str: ...
-    @property
-    def touches(self) -> EditRegion: ...
-    @property
-    def template(self) -> TemplateOptions: ...
-    def learn(self, views: Sequence[View]) -> LearnedFeatures: ...
-    def finalize(self, mean: Array32, sample: View, own: Array32) -> Any: ...
-    def make(
-        self, views: Sequence[View], own: Array32, mean: Array32, finalized: Any
-    ) -> list[tuple[Image, Image]]: ...
-
-
-class Change(Protocol):
-    """An identity (the clip's mean), a view of the face and its landmarks -> the edited identity. file: what was learnt for it, if anything."""
+    def name(self) -> str:
+        """Name of the backend."""
+        ...
 
     @property
-    def file(self) -> EditFile | None: ...
-    def __call__(self, identity: Array32, view: View, own: Array32) -> Array32: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """An editor's part: before is the crop made of what it was taken apart into, so that what gets lost on the way cancels."""
-
-    name: str
-    editor: Editor
-    change: Change
-    touches: EditRegion
+    def affected_region(self) -> EditRegion:
+        """Region of the face that may change."""
+        ...
 
     @property
     def template(self) -> TemplateOptions:
+        """Placement and size of the crops."""
+        ...
+
+    def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
+        """Extract the features of N crops in pass 1."""
+        ...
+
+    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
+        """Decide the edit of a clip between the passes.
+
+        Args:
+            mean: (M,) shared features of the clip.
+            sample: one view of the face.
+            per_frame: (L,) features of that view.
+
+        Returns:
+            The parameters of `render`.
+        """
+        ...
+
+    def render(
+        self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
+    ) -> list[tuple[Image, Image]]:
+        """Render N crops before and after the edit in pass 2.
+
+        Args:
+            views: N views.
+            per_frame: (N, L) their features.
+            mean: (M,) shared features of the clip.
+            parameters: result of `finalize`.
+
+        Returns:
+            N pairs of (S, S, 3) uint8 crops.
+        """
+        ...
+
+
+class IdentityEdit(Protocol):
+    """An edit of identities: maps the mean identity of a clip to the edited one."""
+
+    @property
+    def file(self) -> EditFile | None:
+        """The learnt edit for --save-edit, None when nothing is learnt."""
+        ...
+
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+        """Edit an identity.
+
+        Args:
+            identity: (M,), mean of the clip.
+            view: one view of the face.
+            landmarks: (L,) features of that view.
+
+        Returns:
+            (M,) float32.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EditorStep:
+    """An editor as a step.
+
+    The crop before the edit is the editor's reconstruction, so that its errors cancel.
+    """
+
+    name: str
+    editor: Editor
+    identity_edit: IdentityEdit
+    affected_region: EditRegion
+
+    @property
+    def template(self) -> TemplateOptions:
+        """See `EditStep`."""
         return TemplateOptions(template=self.editor.template, size=self.editor.crop_size)
 
-    def learn(self, views: Sequence[View]) -> LearnedFeatures:
-        return LearnedFeatures(
-            *self.editor.encode([v.crop for v in views], [v.face for v in views])
-        )
+    def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
+        """Encode identities and landmarks."""
+        images, faces = [view.image for view in views], [view.face for view in views]
+        return FaceFeatures(*self.editor.encode(images, faces))
 
-    def finalize(self, mean: Array32, sample: View, own: Array32) -> Array32:
-        return self.change(mean, sample, own)
+    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Array32:
+        """Edit the identity of the clip."""
+        return self.identity_edit(mean, sample, per_frame)
 
-    def make(
-        self, views: Sequence[View], own: Array32, mean: Array32, finalized: Array32
+    def render(
+        self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Array32
     ) -> list[tuple[Image, Image]]:
-        rest = self.editor.invert([view.crop for view in views], mean, own)
-        before, after = (
-            self.editor.decode(rest, mean, own),
-            self.editor.decode(rest, finalized, own),
-        )
+        """Decode each crop with the identity before and after the edit."""
+        latents = self.editor.invert([view.image for view in views], mean, per_frame)
+        before = self.editor.decode(latents, mean, per_frame)
+        after = self.editor.decode(latents, parameters, per_frame)
         return list(zip(before, after, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
-    """A painter's part. strengths: of a face, attribute -> strength.  wide: whether hair is changed, which is seldom all in the template's crop."""
+class PainterStep:
+    """A painter as a step.
+
+    strengths: returns attribute -> strength for a face.
+    wide: hair changes, which rarely fits into the crop of the template.
+    """
 
     name: str
     painter: Painter
-    strengths: Callable[[View], Mapping[str, float]]
-    touches: EditRegion
+    strengths: Callable[[FaceView], Mapping[str, float]]
+    affected_region: EditRegion
     wide: bool
 
     @property
     def template(self) -> TemplateOptions:
-        scale = WIDER if self.wide else None
+        """See `EditStep`."""
+        scale = HAIR_CROP_SCALE if self.wide else None
         return TemplateOptions(
             template=self.painter.template, size=self.painter.crop_size, scale=scale
         )
 
-    def learn(self, views: Sequence[View]) -> LearnedFeatures:
-        crops, faces = [view.crop for view in views], [view.face for view in views]
-        look = self.painter.look(crops, faces, np.stack([view.planes() for view in views]))
-        return LearnedFeatures(look, np.zeros((len(views), 0), np.float32))
+    def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
+        """Measure the appearance of skin, hair and light."""
+        images, faces = [view.image for view in views], [view.face for view in views]
+        planes = np.stack([view.planes() for view in views])
+        appearance = self.painter.measure_appearance(images, faces, planes)
+        return FaceFeatures(appearance, np.zeros((len(views), 0), np.float32))
 
-    def finalize(self, mean: Array32, sample: View, own: Array32) -> Mapping[str, float]:
+    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Mapping[str, float]:
+        """Return the strengths for the face."""
         return self.strengths(sample)
 
-    def make(
-        self, views: Sequence[View], own: Array32, mean: Array32, finalized: Mapping[str, float]
+    def render(
+        self,
+        views: Sequence[FaceView],
+        per_frame: Array32,
+        mean: Array32,
+        parameters: Mapping[str, float],
     ) -> list[tuple[Image, Image]]:
-        crops, faces = [view.crop for view in views], [view.face for view in views]
+        """Paint the attributes on each crop."""
+        images, faces = [view.image for view in views], [view.face for view in views]
         planes = np.stack([view.planes() for view in views])
-        after = self.painter.paint(crops, faces, planes, mean, finalized)
-        return list(zip(crops, after, strict=True))
+        after = self.painter.paint(images, faces, planes, mean, parameters)
+        return list(zip(images, after, strict=True))
 
 
-class Mean:
-    """The mean of rows, the same in whatever batches they come."""
+class RunningMean:
+    """Mean of rows, independent of the batches in which they come."""
 
     def __init__(self) -> None:
         self._sum: Array | None = None
         self._count = 0
 
     def add(self, rows: Array32) -> None:
-        """(N, M)."""
+        """Add rows (N, M)."""
         for row in rows.astype(np.float64):
             self._sum = row if self._sum is None else self._sum + row
             self._count += 1
 
     def value(self) -> Array32 | None:
-        """(M,), None of no rows."""
+        """Return the mean (M,), None without rows."""
         return None if self._sum is None else np.asarray(self._sum / self._count, np.float32)

@@ -1,0 +1,1 @@
+"""Context of one run, its report, and values that all stages share."""

@@ -1,4 +1,4 @@
-"""What a job reports at its end, and the frame around every job: clock, listener, temporary room."""
+"""Job, the context of one run, and its Report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from thcli.core.clock import StageClock
+from thcli.core.device import recorded_devices
 from thcli.core.events import Finished, Listener, Started, Step, Warned
 
 Entered = TypeVar("Entered")
@@ -20,10 +21,17 @@ Entered = TypeVar("Entered")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished job.
+    """Result of a finished job.
 
-    faces: different faces seen.  passed_through: frames whose face was not seen.  failed: frames that could not be made and show the
-    source unchanged.  seconds: wall time, loading included.  length: seconds of video made.  stages: wall seconds by stage.
+    frames: written, those of an interrupted earlier run included.
+    faces: different faces seen.
+    passed_through: frames without the face, passed through unchanged.
+    failed: frames that could not be rendered and show the source unchanged.
+    seconds: wall time, loading included.
+    length: seconds of video made in this run.
+    device: where networks computed, such as "cpu" or "cuda:0".
+    stages: wall seconds by stage.
+    details: facts of one command alone, such as "would_make" of a dry run.
     """
 
     command: str
@@ -40,7 +48,11 @@ class Report:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The object of `--json` (design.md section 5). fps: frames made a second of wall time; realtime: video seconds a wall second."""
+        """Return the object of `--json`.
+
+        fps: frames made per second of wall time.  realtime: seconds of video made per second of
+        wall time.
+        """
         seconds = max(self.seconds, 1e-9)
         return {
             "command": self.command,
@@ -61,7 +73,11 @@ class Report:
 
 @dataclass(slots=True)
 class FrameCounter:
-    """Counts frames as they are written. frames: those included that an earlier run had finished."""
+    """Count and length of the frames that a job writes.
+
+    frames: written, those of an interrupted earlier run included.
+    failed: frames of this run that show the source unchanged.
+    """
 
     frames: int = 0
     failed: int = 0
@@ -69,8 +85,8 @@ class FrameCounter:
     _last: Fraction = Fraction(0)
     _longest: Fraction = Fraction(0)
 
-    def add(self, pts: int, duration: int, time_base: Fraction, *, made: bool = True) -> None:
-        """One more frame."""
+    def add(self, pts: int, duration: int, time_base: Fraction, *, succeeded: bool = True) -> None:
+        """Count one frame. pts, duration: in units of time_base."""
         now = pts * time_base
         if self._first is None:
             self._first = now
@@ -79,18 +95,18 @@ class FrameCounter:
         self._last = now
         self._longest = max(self._longest, duration * time_base)
         self.frames += 1
-        self.failed += not made
+        self.failed += not succeeded
 
     @property
     def length(self) -> Fraction:
-        """Seconds of video made in this run, the last frame shown as long as the longest."""
+        """Seconds of video made in this run; the last frame lasts as long as the longest."""
         return Fraction(0) if self._first is None else self._last - self._first + self._longest
 
 
 class Job:
-    """One run of a pipeline: its clock, its listener, its temporary folder and whatever else is entered into it.
+    """Context of one run: stage clock, listener, temporary folders, whatever else is entered.
 
-    A context manager; what was entered is left in reverse order, whatever happens.
+    Leaving it closes all of that in reverse order.
     """
 
     def __init__(self, command: str, on: Listener) -> None:
@@ -98,9 +114,11 @@ class Job:
         self.clock = StageClock()
         self.on = on
         self._stack = ExitStack()
+        self._devices: list[str] = []
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
+        self._devices = self.enter(recorded_devices())
         return self
 
     def __exit__(
@@ -112,19 +130,26 @@ class Job:
         return self._stack.__exit__(kind, error, trace)
 
     def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
-        """Enters a context manager that is left with the job."""
+        """Enter a context manager, to be left with the job."""
         return self._stack.enter_context(manager)
 
     def temp_dir(self) -> Path:
-        """A temporary folder that goes with the job."""
+        """Make a temporary folder, removed with the job."""
         return Path(self.enter(tempfile.TemporaryDirectory(prefix="thcli-")))
 
     def warn(self, message: str) -> None:
+        """Send a warning to the listener."""
         self.on(Warned(message))
 
     @contextmanager
     def stage(self, name: str, total: int | None, done: int = 0) -> Iterator[Callable[[], None]]:
-        """A stage of the work, shown to the caller; yields the function to call after each frame. done: finished before (resume)."""
+        """Report a stage to the listener; yield the function to call after each frame.
+
+        Args:
+            name: of the stage.
+            total: number of frames, None when unknown.
+            done: frames that an interrupted run has finished.
+        """
         count, begun = done, time.perf_counter()
 
         def step() -> None:
@@ -138,11 +163,17 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the job began."""
+        """Return the wall time since the job began."""
         return time.perf_counter() - self._started
 
     def report(self, output: str | Path | None, counter: FrameCounter, **facts: Any) -> Report:
-        """What the job did; facts: fields of the Report that only the pipeline knows."""
+        """Return the job's report.
+
+        Args:
+            output: path of the result, if any.
+            counter: the frames written.
+            facts: other fields of Report.
+        """
         stages = {name: used.wall for name, used in self.clock.stages().items()}
         return Report(
             self.command,
@@ -151,6 +182,7 @@ class Job:
             failed=counter.failed,
             seconds=self.seconds,
             length=counter.length,
+            device="+".join(self._devices) or "cpu",
             stages=stages,
             **facts,
         )

@@ -1,61 +1,82 @@
-"""Frames that are looked at more than once: of a file, or rendered, each time anew."""
+"""Frames that several passes read: of a file, or rendered anew each time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from typing import Generic, TypeVar
 
 from thcli import media
 from thcli.core.options import ReadOptions
-from thcli.core.types import Frame
+from thcli.core.types import Frame, Image
 from thcli.media.info import MediaInfo
 from thcli.pipeline.job.job import Job
-from thcli.pipeline.render.frames import RenderedFrame
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFrame:
+    """A rendered frame with its time stamp.
+
+    image: (H, W, 3) uint8 or uint16 RGB.
+    pts, duration: in units of time_base; duration 0 when unknown.
+    time_base: seconds.
+    succeeded: False when the engine failed and the image shows the source unchanged.
+    driving: the driving frame, None when it was not read.
+    """
+
+    image: Image
+    pts: int
+    time_base: Fraction
+    duration: int
+    succeeded: bool
+    driving: Frame | None
+
+
 FramesFrom = Callable[[int], Iterator[RenderedFrame]]
-"""The shots from a number on; may be called again and again."""
+"""Renders the frames from a number on. It can be called again and gives the same frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayableFrames(Generic[T]):
-    """name: for messages.  total: how many frames, if known.  play: those from a number on, each with what belongs to it; the same every time."""
+    """Frames that can be read again, each with an item of its own.
+
+    name: for messages.
+    total: number of frames, None when unknown.
+    frames_from: yields (frame, item) from a number on, the same at each call.
+    """
 
     name: str
     total: int | None
     frames_from: Callable[[int], Iterator[tuple[Frame, T]]]
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """The frames alone."""
+        """Yield the frames from number `start` on, without their items."""
         for frame, _ in self.frames_from(start):
             yield frame
 
 
-def replayable_clip(info: MediaInfo, read: ReadOptions, job: Job) -> ReplayableFrames[Frame]:
-    """A file's frames; what belongs to a frame is itself."""
+def replayable_video(info: MediaInfo, read: ReadOptions, job: Job) -> ReplayableFrames[Frame]:
+    """Replay the frames of a file; the item of a frame is the frame."""
 
     def frames_from(start: int) -> Iterator[tuple[Frame, Frame]]:
         with media.read(info.path, read, on=job.on) as reader:
-            for frame in islice(job.clock.over("decode", reader), start, None):
+            for frame in islice(job.clock.time_each("decode", reader), start, None):
                 yield frame, frame
 
     return ReplayableFrames(str(info.path), info.frames, frames_from)
 
 
 def replayable_render(
-    name: str, total: int, rendered_frames: FramesFrom
+    name: str, total: int, render_from: FramesFrom
 ) -> ReplayableFrames[RenderedFrame]:
-    """Rendered frames with their shots."""
+    """Replay rendered frames; the item of a frame is its RenderedFrame."""
 
     def frames_from(start: int) -> Iterator[tuple[Frame, RenderedFrame]]:
-        for number, rendered in enumerate(rendered_frames(start), start):
-            yield (
-                Frame(
-                    rendered.picture, rendered.pts, rendered.time_base, number, rendered.duration
-                ),
-                rendered,
-            )
+        for index, item in enumerate(render_from(start), start):
+            yield Frame(item.image, item.pts, item.time_base, index, item.duration), item
 
     return ReplayableFrames(name, total, frames_from)

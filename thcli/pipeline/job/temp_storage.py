@@ -1,4 +1,4 @@
-"""What pass 1 keeps on disk: files without a name that go with their context."""
+"""Temporary on-disk storage for pass-1 results."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from types import TracebackType
 from typing import Self
 
 
-class Spool:
-    """A context manager that owns a nameless file for each of `names`; nothing is left behind."""
+class TemporaryFiles:
+    """One unnamed temporary file per name. A context manager; the files vanish when it is left."""
 
     def __init__(self, *names: str) -> None:
-        self._files = [tempfile.TemporaryFile(prefix=f"thcli-{name}-") for name in names]  # noqa: SIM115 - closed in __exit__
+        self._files = [
+            tempfile.TemporaryFile(prefix=f"thcli-{name}-")  # noqa: SIM115 - closed in __exit__
+            for name in names
+        ]
         self._file = self._files[0]
 
     def __enter__(self) -> Self:

@@ -1,151 +1,91 @@
-"""Pass 1: from a driving video, picture, folder or motion file to one face's motion, in a file."""
+"""Pass 1 of a reenactment: motion of the driving face, in a motion file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from thcli import __version__, media
-from thcli.core.errors import NoFaceError, UsageError
-from thcli.core.options import ReadOptions
+from thcli import __version__
+from thcli.core.errors import UsageError
 from thcli.core.protocols import CropEngine, Engine
-from thcli.core.types import Face, Frame
-from thcli.faces.tracking.head_motion import Heads
-from thcli.faces.tracking.select import TrackStatistics
-from thcli.faces.tracking.track import Tracker
-from thcli.media.info import MediaInfo
-from thcli.motion.file import MotionFile, MotionWriter
+from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
 from thcli.pipeline.job.job import Job
+from thcli.pipeline.observe.crop_motion import observe_fixed_crop
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
-from thcli.pipeline.sources.framing import observe_crops
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
-WINDOW = 256  # frames of motion at a time
+WINDOW = 256  # frames of motion in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """A driver's motion. faces: different faces seen.  unseen: frames without the chosen face."""
+class ObservedDriver:
+    """Motion of a driver.
+
+    motion: of the chosen face.
+    tracks: number of different faces in the driver.
+    unseen: frames in which the chosen face was not detected.
+    """
 
     motion: MotionFile
-    faces: int
+    tracks: int
     unseen: int
 
 
 def observe_driver(
-    info: MediaInfo,
+    driver: VideoSelection,
     path: Path,
     engine: Engine,
-    select: str,
-    read: ReadOptions,
     face_finder: FaceFinder,
     job: Job,
+    *,
     overwrite: bool = False,
-) -> Observed:
-    """The motion of the chosen face of a driver as the engine reads it, written to `path` (a motion file is taken as it is).
+) -> ObservedDriver:
+    """Extract the motion of the chosen face of a driver.
 
-    Raises NoFaceError when no frame shows a face that fits the choice, MediaError when the driver cannot be read.
+    Args:
+        driver: video, image or folder; a motion file is used unchanged.
+        path: motion file to write.
+        engine: decides the kind of motion.
+        face_finder: detector and landmarker.
+        job: reports progress.
+        overwrite: `path` may exist.
+
+    Raises:
+        NoFaceError: no frame shows the chosen face.
+        MediaError: the driver cannot be read.
+        UsageError: several faces are chosen.
     """
+    info = driver.info
     if info.kind == "motion":
-        return _counted(MotionFile(info.path), 1)
+        return _summarise(MotionFile(info.path), 1)
     with TrackLog() as log:
-        statistics = look(info, log, read, face_finder, job, select)
-        chosen = face_finder.choose(statistics, select, str(info.path), job)
-        if select == "all" and len(chosen) > 1:
+        statistics = track_faces(driver, log, face_finder, job)
+        chosen = face_finder.choose(statistics, driver.select, str(info.path), job)
+        if driver.select == "all" and len(chosen) > 1:
             raise UsageError(
-                f"{info.path} shows {len(chosen)} faces, but one drives.",
+                f"{info.path} shows {len(chosen)} faces, but only one can drive.",
                 "Choose it with --face N.",
             )
-        words = {"source": info.path.name, "made_by": f"thcli {__version__}"}
-        with MotionWriter(path, words, overwrite=overwrite) as writer:
+        metadata = {"source": info.path.name, "made_by": f"thcli {__version__}"}
+        with MotionWriter(path, metadata, overwrite=overwrite) as writer:
             if isinstance(engine, CropEngine):
-                observe_crops(engine, info, log, chosen[0], read, writer, job)
+                observe_fixed_crop(engine, driver, log, chosen[0], writer, job)
             else:
-                _observe_track(log, chosen[0], writer, job)
-    return _counted(MotionFile(path), statistics.tracks)
+                _observe_mesh(log, chosen[0], writer, job)
+    return _summarise(MotionFile(path), statistics.tracks)
 
 
-def _observe_track(log: TrackLog, track: int, writer: MotionWriter, job: Job) -> None:
-    """Of the mesh, pass 1 has seen all that its motion needs."""
+def _observe_mesh(log: TrackLog, track: int, writer: MotionWriter, job: Job) -> None:
+    """Extract mesh motion from the log: the landmarks are enough, no frame is read again."""
     cuts = set(log.cuts)
     with job.clock("motion"):
         for frames, faces in log.windows(track, WINDOW):
             writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
 
 
-def look(
-    info: MediaInfo,
-    log: TrackLog,
-    read: ReadOptions,
-    face_finder: FaceFinder,
-    job: Job,
-    select: str = "largest",
-    *,
-    pixels: bool = False,
-) -> TrackStatistics:
-    """Tracks every face of a clip into `log`; returns who was seen, and how much of them. Raises NoFaceError when nobody was.
-
-    select: the --face that will be chosen; with a reference picture it is also looked at who they are.  pixels: see `record`.
-    """
-    statistics = face_finder.statistics(select)
-    record(follow(info, read, face_finder, job), log, statistics, pixels=pixels)
-    return statistics
-
-
-def record(
-    followed: Iterable[tuple[Frame, list[Face], bool]],
-    log: TrackLog,
-    statistics: TrackStatistics,
-    *,
-    pixels: bool = False,
-) -> None:
-    """Puts what `follow` gives into a log and a census.
-
-    pixels: whether it is also looked how each head moved from frame to frame, for crops that shall be calm.
-    """
-    heads = Heads()
-    for frame, faces, cut in followed:
-        steps = heads.steps(frame.pixels, faces, cut=cut) if pixels else []
-        log.add(frame, faces, cut=cut, steps=steps)
-        statistics.add(faces, frame.pixels)
-
-
-def follow(
-    info: MediaInfo, read: ReadOptions, face_finder: FaceFinder, job: Job
-) -> Iterator[tuple[Frame, list[Face], bool]]:
-    """Every frame of a clip, its faces with their track numbers, and whether it begins a new scene.
-
-    Raises NoFaceError at the end when nobody was seen.
-    """
-    with media.read(info.path, read, on=job.on) as reader:
-        yield from follow_frames(
-            job.clock.over("decode", reader), info.frames, str(info.path), face_finder, job
-        )
-
-
-def follow_frames(
-    frames: Iterable[Frame], total: int | None, where: str, face_finder: FaceFinder, job: Job
-) -> Iterator[tuple[Frame, list[Face], bool]]:
-    """`follow` for frames from anywhere. total: how many, if known.  where: their name, for messages."""
-    tracker = Tracker(face_finder.detector, face_finder.landmarker, identity=face_finder.identity)
-    count, seen = 0, False
-    with job.stage("track", total) as step:
-        for frame in frames:
-            with job.clock("track", frames=1):
-                faces = tracker.update(frame.pixels)
-            count, seen = count + 1, seen or bool(faces)
-            yield frame, faces, tracker.cut
-            step()
-    if not seen:
-        raise NoFaceError(
-            f"None of the {count} frames of {where} shows a face.", "Give a clip that shows one."
-        )
-
-
-def _counted(motion: MotionFile, faces: int) -> Observed:
-    unseen = sum(
-        int((~motion.window(i, i + WINDOW).valid).sum()) for i in range(0, len(motion), WINDOW)
-    )
-    return Observed(motion, faces, unseen)
+def _summarise(motion: MotionFile, tracks: int) -> ObservedDriver:
+    windows = (motion.window(i, i + WINDOW) for i in range(0, len(motion), WINDOW))
+    return ObservedDriver(motion, tracks, sum(int((~window.valid).sum()) for window in windows))

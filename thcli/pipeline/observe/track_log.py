@@ -1,4 +1,4 @@
-"""Every face that pass 1 saw, spooled to disk as fixed records, until it is known which track is wanted."""
+"""Log of all faces that pass 1 detects, on disk until the wanted track is known."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Face, Frame
+from thcli.faces.landmarks.topology import POINTS
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.pipeline.job.temp_storage import Spool
+from thcli.pipeline.job.temp_storage import TemporaryFiles
 
-POINTS = 468
-RECORD = np.dtype(
+_FACE_RECORD = np.dtype(
     [
         ("frame", "<i8"),
         ("track", "<i4"),
@@ -23,17 +23,20 @@ RECORD = np.dtype(
         ("box", "<f4", 4),
         ("mesh", "<f4", (POINTS, 3)),
         ("iris", "<f4", (2, 5, 2)),
-        ("step", "<c16", 2),
+        ("motion", "<c16", 2),
     ]
 )
-STAMP = np.dtype([("pts", "<i8"), ("duration", "<i8")])
-CHUNK = 256  # records read at a time
+_STAMP_RECORD = np.dtype([("pts", "<i8"), ("duration", "<i8")])
+_CHUNK = 256  # records per read
 
 
-class TrackLog(Spool):
-    """Faces by frame, about 6 kB each, on disk. A context manager; nothing is left behind.
+class TrackLog(TemporaryFiles):
+    """Faces by frame, about 6 kB each, on disk. A context manager.
 
-    Frames must keep their size: another size raises MediaError.
+    size: (width, height) of the frames in pixels.
+    time_base: seconds per unit of their time stamps.
+    frames: number of frames added.
+    cuts: numbers of the frames that begin a new scene.
     """
 
     def __init__(self) -> None:
@@ -42,7 +45,7 @@ class TrackLog(Spool):
         self.size: tuple[int, int] = (0, 0)
         self.time_base = Fraction(1)
         self.frames = 0
-        self.cuts: list[int] = []  # frames that begin a new scene
+        self.cuts: list[int] = []
 
     def add(
         self,
@@ -50,21 +53,33 @@ class TrackLog(Spool):
         faces: Sequence[Face],
         *,
         cut: bool = False,
-        steps: Sequence[Similarity | None] = (),
+        head_motions: Sequence[Similarity | None] = (),
     ) -> None:
-        """The next frame and its faces (those with a mesh). cut: whether it begins a new scene.  steps: of each face, how it moved since the frame before by its pixels."""
+        """Add the next frame.
+
+        Args:
+            frame: its pixels are not kept.
+            faces: its faces, each with track number and mesh.
+            cut: the frame begins a new scene.
+            head_motions: per face, the motion since the previous frame measured on the pixels of
+                the head; empty when it was not measured.
+
+        Raises:
+            MediaError: the frame has another size than the ones before.
+        """
         if self.frames and frame.size != self.size:
             raise MediaError(
-                f"The picture changes its size at frame {self.frames} ({self.size} to {frame.size}).",
-                "Bring the clip to one size first.",
+                f"The frame size changes at frame {self.frames} "
+                f"from {self.size[0]} x {self.size[1]} to {frame.size[0]} x {frame.size[1]}.",
+                "Scale the clip to one size first.",
             )
         self.size, self.time_base = frame.size, frame.time_base
-        self._stamps.write(np.array((frame.pts, frame.duration), STAMP).tobytes())
-        records = np.zeros(len(faces), RECORD)
-        records["step"] = np.nan
-        for record, step in zip(records, steps, strict=False):  # none at all where nobody asked
-            if step is not None:
-                record["step"] = step.a, step.b
+        self._stamps.write(np.array((frame.pts, frame.duration), _STAMP_RECORD).tobytes())
+        records = np.zeros(len(faces), _FACE_RECORD)
+        records["motion"] = np.nan
+        for record, motion in zip(records, head_motions, strict=False):
+            if motion is not None:
+                record["motion"] = motion.a, motion.b
         for record, face in zip(records, faces, strict=True):
             record["frame"], record["track"] = self.frames, face.track
             record["score"], record["logit"], record["box"] = face.score, face.logit, face.box
@@ -78,58 +93,69 @@ class TrackLog(Spool):
     def windows(
         self, track: int | None, size: int
     ) -> Iterator[tuple[list[Frame], list[Face | None]]]:
-        """All frames, `size` at a time (their pixels are empty), each with the face of `track`, or None where it was not seen.
+        """Yield all frames, `size` at a time, each with the face of a track.
 
-        track None: no face at all is wanted, only the frames.
+        Args:
+            track: number of the face; None for frames without faces.
+            size: frames per window.
+
+        Yields:
+            Frames with time stamps and black pixels, and their faces, None where not detected.
         """
         records = self._by_frame(track)
         for start in range(0, self.frames, size):
-            self._stamps.seek(start * STAMP.itemsize)  # several tracks may be read in turn
-            stamps = np.frombuffer(self._stamps.read(STAMP.itemsize * size), STAMP)
+            self._stamps.seek(start * _STAMP_RECORD.itemsize)  # other iterators move the position
+            stamps = np.frombuffer(self._stamps.read(_STAMP_RECORD.itemsize * size), _STAMP_RECORD)
             frames = [self._frame(start + i, stamp) for i, stamp in enumerate(stamps)]
-            yield (
-                frames,
-                [
-                    None if record is None else _face(record)
-                    for record in islice(records, len(frames))
-                ],
-            )
+            window = islice(records, len(frames))
+            yield frames, [None if record is None else _face(record) for record in window]
 
-    def steps(self, track: int, size: int) -> Iterator[list[Similarity | None]]:
-        """As `windows`: how the face moved since the frame before by its pixels; None where they do not say or it was not seen."""
+    def faces(self, track: int, size: int) -> Iterator[Face | None]:
+        """Yield the face of a track in every frame, None where it was not detected.
+
+        size: frames that are read at a time.
+        """
+        for _, faces in self.windows(track, size):
+            yield from faces
+
+    def head_motions(self, track: int, size: int) -> Iterator[list[Similarity | None]]:
+        """Yield the head motion of a track since the previous frame, `size` frames at a time.
+
+        It is None where it was not measured or the face was not detected.
+        """
         records = self._by_frame(track)
         while window := list(islice(records, size)):
-            yield [None if record is None else _step(record) for record in window]
+            yield [None if record is None else _head_motion(record) for record in window]
 
     def _frame(self, index: int, stamp: np.void) -> Frame:
         width, height = self.size
-        blank = np.broadcast_to(np.uint8(0), (height, width, 3))  # takes no memory
-        return Frame(blank, int(stamp["pts"]), self.time_base, index, int(stamp["duration"]))
+        black = np.broadcast_to(np.uint8(0), (height, width, 3))  # one byte of memory
+        return Frame(black, int(stamp["pts"]), self.time_base, index, int(stamp["duration"]))
 
     def _by_frame(self, track: int | None) -> Iterator[np.void | None]:
-        """The record of each frame, None where the track was not seen."""
-        chosen = self._of(track)
-        record = next(chosen, None)
+        """Yield the record of each frame, None where the track was not detected."""
+        records = self._records(track)
+        record = next(records, None)
         for index in range(self.frames):
             if record is not None and int(record["frame"]) == index:
                 yield record
-                record = next(chosen, None)
+                record = next(records, None)
             else:
                 yield None
 
-    def _of(self, track: int | None) -> Iterator[np.void]:
-        at = 0
+    def _records(self, track: int | None) -> Iterator[np.void]:
+        position = 0
         while track is not None:
-            self._faces.seek(at)
-            records = np.frombuffer(self._faces.read(RECORD.itemsize * CHUNK), RECORD)
+            self._faces.seek(position)
+            records = np.frombuffer(self._faces.read(_FACE_RECORD.itemsize * _CHUNK), _FACE_RECORD)
             if not len(records):
                 return
-            at += records.nbytes
+            position += records.nbytes
             yield from records[records["track"] == track]
 
 
-def _step(record: np.void) -> Similarity | None:
-    a, b = record["step"]
+def _head_motion(record: np.void) -> Similarity | None:
+    a, b = record["motion"]
     return Similarity(complex(a), complex(b)) if np.isfinite(a) else None
 
 

@@ -1,0 +1,1 @@
+"""Refinement of faces in coarse frames."""

@@ -1,4 +1,4 @@
-"""Pass 2 of refining: crops go through the refiner in batches, and what it changed goes back, calmed, into every frame."""
+"""Pass 2 of refinement: crops through the refiner in batches, changes pasted into the frames."""
 
 from __future__ import annotations
 
@@ -21,228 +21,267 @@ from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Array32, Crop, Face, Frame, Image
 from thcli.faces.backends import PARSERS
 from thcli.faces.compositing.mask import rim_mask
-from thcli.faces.compositing.paste import carry, paste
-from thcli.faces.crops.crop import Pixels, crop, moved
-from thcli.faces.parsing.crops import Regions, regions
+from thcli.faces.compositing.paste import CHANGE_ONLY, paste, paste_change
+from thcli.faces.crops.crop import Pixels, crop, transform_face
+from thcli.faces.parsing.crops import Regions, parse_faces
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
-from thcli.pipeline.observe.crop_track import CropPlacement
-from thcli.pipeline.refining.subjects import Subject, face_of
-from thcli.pipeline.refining.temporal_smoothing import REACH, Change, calmed
-from thcli.pipeline.sources.framing import shown
+from thcli.pipeline.observe.crop_track import TrackedCrop
+from thcli.pipeline.refining.subjects import Subject, tracked_face
+from thcli.pipeline.refining.temporal_smoothing import REACH, CropChange, smooth_change
+from thcli.pipeline.sources.framing import paste_mask
 from thcli.refiners.backends import REFINERS
 
 T = TypeVar("T")
-_NEXT = 0.05  # of the parser's view: how far beside the person changes count, as its outline moves with them
-_RIM = 0.08  # width of the soft edge where the parser's view ends, as a part of its side
+# Margin of the person mask over the side of the parser's crop: the outline moves when refined.
+_MARGIN = 0.05
+_RIM = 0.08  # width of the soft rim of the parser's crop over its side
 
 
 @dataclass(frozen=True, slots=True)
-class _Made(Generic[T]):
-    """A frame, what belongs to it, and each subject's place and change there (None where it was not seen)."""
+class _FrameChanges(Generic[T]):
+    """A frame and its changes.
+
+    item: what accompanies the frame.
+    crops: one per subject.
+    changes: one per subject, None where the face was not detected.
+    """
 
     frame: Frame
-    own: T
-    places: tuple[CropPlacement, ...]
-    changes: tuple[Change | None, ...]
+    item: T
+    crops: tuple[TrackedCrop, ...]
+    changes: tuple[CropChange | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RefinePass:
-    """A refiner, loaded, and how what it changes goes back. parser: tells the person from the background; None where all may change."""
+    """A loaded refiner and the way its changes are pasted.
+
+    name: of the backend.
+    refiner: refines crops.
+    parser: segments the person; other pixels do not change. None: the background may change.
+    refine_options: steps, noise, strength.
+    change_options: background, smoothing, detail.
+    run: batch size, threads, device.
+    """
 
     name: str
     refiner: Refiner
     parser: Parser | None
-    how: RefineOptions
-    change: ChangeOptions
+    refine_options: RefineOptions
+    change_options: ChangeOptions
     run: RunOptions
 
     @classmethod
     def load(
-        cls, name: str, how: RefineOptions, change: ChangeOptions, run: RunOptions
+        cls,
+        name: str,
+        refine_options: RefineOptions,
+        change_options: ChangeOptions,
+        run: RunOptions,
     ) -> RefinePass:
-        """name: of a backend, or auto. Raises UsageError for options that it cannot follow, WeightsError, DeviceError."""
-        own = REFINERS.resolve(name, run)
-        if not own:
+        """Load a refiner by the name of its backend, or auto.
+
+        Raises:
+            UsageError: an unknown backend, or options that it does not support.
+            WeightsError: no weights with the wanted licence, or not installed.
+            DeviceError: the device cannot be used.
+        """
+        backend = REFINERS.resolve(name, run)
+        if not backend:
             raise WeightsError(
                 "No refiner has weights that may be used with --licence free.",
                 "Use --licence any if their terms fit your use (thcli list refiners).",
             )
-        refiner: Refiner = REFINERS.backend(own).load(run)
-        refiner.calls(how)  # now, rather than after pass 1
-        keep = change.background == "keep"
-        parser = PARSERS.backend(PARSERS.resolve(change.parser, run)).load(run) if keep else None
-        return cls(own, refiner, parser, how, change, run)
+        refiner: Refiner = REFINERS.backend(backend).load(run)
+        refiner.network_calls(refine_options)  # checks the options before pass 1
+        parser: Parser | None = None
+        if change_options.background == "keep":
+            parser = PARSERS.backend(PARSERS.resolve(change_options.parser, run)).load(run)
+        return cls(backend, refiner, parser, refine_options, change_options, run)
 
     def frames(
-        self, replayable: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
+        self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
     ) -> Iterator[tuple[T, Pixels]]:
-        """What belongs to every frame from number `start` on, and the refined frame, in order.
+        """Refine every frame from number `start` on.
 
-        Neither batches nor `start` decide anything about a pixel (threads at most a last bit, as torch sums). Raises what playing and the refiner raise.
+        The pixels depend on neither the batches nor `start`. Another number of threads may change
+        the last bit, because torch sums in another order.
+
+        Args:
+            footage: coarse frames with their items.
+            subjects: faces to refine.
+            start: number of the first frame.
+            job: measures the stages.
+
+        Yields:
+            The item of each frame and its refined pixels, in order.
         """
-        reach = REACH if self.change.calm else 0
-        sources = [
-            self.refiner.encode_source(subject.picture, subject.face) for subject in subjects
-        ]
-        soft = shown(self.refiner)
+        reach = REACH if self.change_options.calm else 0
+        sources = [self.refiner.encode_source(subject.image, subject.face) for subject in subjects]
+        mask = paste_mask(self.refiner)
 
-        def put(around: tuple[Sequence[_Made[T]], int]) -> tuple[T, Pixels]:
+        def put(window: tuple[Sequence[_FrameChanges[T]], int]) -> tuple[T, Pixels]:
             with job.clock("put", frames=1):
-                return self._put(*around, soft)
+                return self._paste_changes(*window, mask)
 
         workers = self.run.threads or os.cpu_count() or 1
         first = max(start - reach, 0)
-        with closing(prefetch(replayable.frames_from(first), self.run.batch_size)) as ahead:
-            made = self._made(ahead, subjects, sources, first, job)
-            yield from ordered_map(
-                put, islice(_around(made, reach), start - first, None), workers, workers + 1
-            )
+        with closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead:
+            changes = self._refine(ahead, subjects, sources, first, job)
+            windows = islice(_sliding_windows(changes, reach), start - first, None)
+            yield from ordered_map(put, windows, workers, workers + 1)
 
-    def _made(
+    def _refine(
         self,
         frames: Iterable[tuple[Frame, T]],
         subjects: Sequence[Subject],
         sources: Sequence[Any],
         first: int,
         job: Job,
-    ) -> Iterator[_Made[T]]:
-        """Every frame with its changes, batch by batch."""
-        items = iter(frames)
-        while batch := list(islice(items, self.run.batch_size)):
-            pictures = [frame for frame, _ in batch]
-            rows, changes = [], []
+    ) -> Iterator[_FrameChanges[T]]:
+        """Refine every subject of every frame, batch by batch. first: number of the first frame."""
+        remaining = iter(frames)
+        while batch := list(islice(remaining, self.run.batch_size)):
+            batch_frames = [frame for frame, _ in batch]
+            crops, changes = [], []
             for subject, source in zip(subjects, sources, strict=True):
-                places = list(subject.places.window(first, first + len(batch)))
-                rows.append(places)
-                changes.append(self._changes(pictures, places, source, subject, job))
+                window = list(subject.crop_track.window(first, first + len(batch)))
+                crops.append(window)
+                changes.append(self._refine_subject(batch_frames, window, source, subject, job))
             first += len(batch)
-            for (frame, own), here, change in zip(
-                batch, zip(*rows, strict=True), zip(*changes, strict=True), strict=True
-            ):
-                yield _Made(frame, own, here, change)
+            by_frame = zip(zip(*crops, strict=True), zip(*changes, strict=True), strict=True)
+            for (frame, item), (frame_crops, frame_changes) in zip(batch, by_frame, strict=True):
+                yield _FrameChanges(frame, item, frame_crops, frame_changes)
 
-    def _changes(
+    def _refine_subject(
         self,
         frames: Sequence[Frame],
-        places: Sequence[CropPlacement],
+        tracked_crops: Sequence[TrackedCrop],
         source: Any,
         subject: Subject,
         job: Job,
-    ) -> list[Change | None]:
-        """What becomes of one face in a batch of frames. source: what the refiner knows of it."""
-        out: list[Change | None] = [None] * len(frames)
-        seen = [i for i, place in enumerate(places) if place.outline is not None]
+    ) -> list[CropChange | None]:
+        """Refine one face in a batch of frames. source: its encoding by the refiner."""
+        changes: list[CropChange | None] = [None] * len(frames)
+        seen = [i for i, tracked in enumerate(tracked_crops) if tracked.outline is not None]
         if not seen:
-            return out
-        pictures = [to_uint8(frames[i].pixels) for i in seen]
-        here = [places[i] for i in seen]
-        crops = [
-            np.asarray(crop(p, place.where), np.uint8)
-            for p, place in zip(pictures, here, strict=True)
+            return changes
+        images = [to_uint8(frames[i].pixels) for i in seen]
+        placements = [tracked_crops[i].placement for i in seen]
+        faces = [tracked_face(tracked_crops[i]) for i in seen]
+        crops = [_crop(image, p) for image, p in zip(images, placements, strict=True)]
+        crop_faces = [
+            transform_face(face, placement.crop_from_frame)
+            for face, placement in zip(faces, placements, strict=True)
         ]
-        view = subject.still
-        still = (
-            None
-            if view is None
-            else [np.asarray(crop(view, place.where), np.uint8) for place in here]
-        )
-        faces = [face_of(place) for place in here]
-        own = [
-            moved(face, place.where.crop_from_frame)
-            for face, place in zip(faces, here, strict=True)
-        ]
+        reference = subject.reference_frame
+        reference_crops = None if reference is None else [_crop(reference, p) for p in placements]
         with job.clock("refine", frames=len(seen)):
-            driving = self.refiner.attributes(crops, own)
-            made = self.refiner.refine(
+            attributes = self.refiner.extract_attributes(crops, crop_faces)
+            refined = self.refiner.refine(
                 crops,
                 source,
-                driving,
+                attributes,
                 [frames[i].index for i in seen],
-                self.how,
-                still,
+                self.refine_options,
+                reference_crops,
                 source_is_reference=subject.source_is_reference,
             )
         with job.clock("parse", frames=len(seen)):
-            counts = self._counts(pictures, faces, here)
-        for i, coarse, better, count in zip(seen, crops, made, counts, strict=True):
-            added = (better.astype(np.float32) - coarse) * (count[..., None] / np.float32(255))
-            out[i] = Change(coarse, np.concatenate([added, count[..., None]], -1), places[i].scene)
-        return out
+            weights = self._blend_weights(images, faces, placements)
+        for i, coarse, fine, weight in zip(seen, crops, refined, weights, strict=True):
+            alpha = weight[..., None]
+            difference = (fine.astype(np.float32) - coarse) * (alpha / np.float32(255))
+            change = np.concatenate([difference, alpha], -1)
+            changes[i] = CropChange(coarse, change, tracked_crops[i].scene)
+        return changes
 
-    def _counts(
-        self, pictures: Sequence[Image], faces: Sequence[Face], places: Sequence[CropPlacement]
+    def _blend_weights(
+        self, images: Sequence[Image], faces: Sequence[Face], placements: Sequence[Crop]
     ) -> list[Array32]:
-        """How much of each crop's pixels may change, (n, n) 0..1."""
+        """Return how much each pixel of the crops may change, (n, n) in 0..1 per image."""
         size = (self.refiner.crop_size, self.refiner.crop_size)
         if self.parser is None:
-            return [np.ones(size, np.float32)] * len(places)
-        found = regions(self.parser, pictures, faces)
-        return [person_in(one, place.where) for one, place in zip(found, places, strict=True)]
+            return [np.ones(size, np.float32)] * len(placements)
+        parsed = parse_faces(self.parser, images, faces)
+        return [person_mask(regions, p) for regions, p in zip(parsed, placements, strict=True)]
 
-    def _put(self, around: Sequence[_Made[T]], middle: int, soft: Array32) -> tuple[T, Pixels]:
-        """The frame in the middle with its changes put in."""
-        made = around[middle]
-        pixels: Pixels = made.frame.pixels
-        for number, (place, own) in enumerate(zip(made.places, made.changes, strict=True)):
+    def _paste_changes(
+        self, window: Sequence[_FrameChanges[T]], middle: int, mask: Array32
+    ) -> tuple[T, Pixels]:
+        """Paste the smoothed changes into the frame in the middle of a window."""
+        now = window[middle]
+        pixels: Pixels = now.frame.pixels
+        for number, (tracked, own) in enumerate(zip(now.crops, now.changes, strict=True)):
             if own is None:
                 continue
-            change = calmed([other.changes[number] for other in around], middle)
-            added, count = change[..., :3], change[..., 3]
-            if self.change.detail:
-                before = _unit(crop(made.frame.pixels, place.where))
-                pixels = carry(pixels, before, before + added, place.where, soft)
+            change = smooth_change([other.changes[number] for other in window], middle)
+            difference, weight = change[..., :3], change[..., 3]
+            placement = tracked.placement
+            if self.change_options.detail:
+                before = _to_float(crop(now.frame.pixels, placement))
+                pixels = paste_change(pixels, before, before + difference, placement, mask)
             else:
-                better = np.clip(_unit(own.coarse) + added, 0, 1)
-                pixels = paste(
-                    pixels, better, place.where, soft * count, colour_match=False, blend="feather"
-                )
-        return made.own, pixels
+                refined = np.clip(_to_float(own.coarse) + difference, 0, 1)
+                pixels = paste(pixels, refined, placement, mask * weight, options=CHANGE_ONLY)
+        return now.item, pixels
 
 
-def person_in(found: Regions, where: Crop) -> Array32:
-    """How much each pixel of a crop is the parsed person or next to it, (height, width) 0..1; nothing ends abruptly where the parser's view does."""
-    reach = 2 * round(_NEXT * found.where.size[0]) + 1
-    person = cv2.dilate(
-        np.float32(1) - found.probabilities[0],
-        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)),
-    )
-    person = np.asarray(cv2.GaussianBlur(person, (0, 0), reach / 6), np.float32) * rim_mask(
-        found.where.size, _RIM
-    )
-    out = np.zeros(where.size[::-1], np.float32)
-    layer = found.layer_in(where, person)
+def person_mask(regions: Regions, placement: Crop) -> Array32:
+    """Return the soft mask of a parsed person with a margin, in the pixels of a crop.
+
+    It fades out where the parser's crop ends.
+
+    Args:
+        regions: parsed face.
+        placement: of the crop.
+
+    Returns:
+        (height, width) in 0..1.
+    """
+    size = regions.placement.size
+    diameter = 2 * round(_MARGIN * size[0]) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
+    person = cv2.dilate(np.float32(1) - regions.probabilities[0], disc)
+    blurred = np.asarray(cv2.GaussianBlur(person, (0, 0), diameter / 6), np.float32)
+    mask = np.zeros(placement.size[::-1], np.float32)
+    layer = regions.layer_in(placement, blurred * rim_mask(size, _RIM))
     if layer is not None:
         part, (left, top) = layer
-        out[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return out
+        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return mask
 
 
-def _around(made: Iterator[_Made[T]], reach: int) -> Iterator[tuple[Sequence[_Made[T]], int]]:
-    """Each item with up to `reach` before and after it, and which of these it is."""
-    window: deque[_Made[T]] = deque()
+def _sliding_windows(
+    items: Iterator[_FrameChanges[T]], reach: int
+) -> Iterator[tuple[Sequence[_FrameChanges[T]], int]]:
+    """Yield each item with up to `reach` items on both sides, and its position among them."""
+    window: deque[_FrameChanges[T]] = deque()
     middle = 0
-    for item in made:
+    for item in items:
         window.append(item)
         if len(window) - middle > reach:
             yield tuple(window), middle
-            middle, window = _onward(window, middle, reach)
+            middle = _advance(window, middle, reach)
     while middle < len(window):
         yield tuple(window), middle
-        middle, window = _onward(window, middle, reach)
+        middle = _advance(window, middle, reach)
 
 
-def _onward(window: deque[_Made[T]], middle: int, reach: int) -> tuple[int, deque[_Made[T]]]:
-    """The next one's place, and what it still needs."""
+def _advance(window: deque[_FrameChanges[T]], middle: int, reach: int) -> int:
+    """Drop the item that the next position does not need; return the next position."""
     if middle < reach:
-        return middle + 1, window
+        return middle + 1
     window.popleft()
-    return middle, window
+    return middle
 
 
-def _unit(pixels: Pixels) -> Array32:
-    """Integers as float32 in 0..1."""
-    return np.asarray(
-        pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max), np.float32
-    )
+def _crop(image: Image, placement: Crop) -> Image:
+    return np.asarray(crop(image, placement), np.uint8)
+
+
+def _to_float(pixels: Pixels) -> Array32:
+    """Convert integers to float32 in 0..1."""
+    top = np.float32(np.iinfo(pixels.dtype).max)
+    return np.asarray(pixels.astype(np.float32) / top, np.float32)

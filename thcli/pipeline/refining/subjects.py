@@ -1,4 +1,4 @@
-"""Pass 1 of refining: whose face is where in the footage, how its crops lie, and the picture that tells who it is."""
+"""Pass 1 of refinement: crop tracks of the chosen faces and the images of their identity."""
 
 from __future__ import annotations
 
@@ -12,247 +12,267 @@ import numpy as np
 
 from thcli import media
 from thcli.core.errors import NoFaceError
-from thcli.core.geometry import box_of
+from thcli.core.geometry import bounding_box
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ReadOptions, SteadyOptions, TemplateOptions
 from thcli.core.protocols import CropView
 from thcli.core.types import Array32, Crop, Face, Image
-from thcli.faces.crops.crop import crop, moved
+from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.tracking.select import TrackStatistics, TrackSummary
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
-from thcli.pipeline.observe.crop_track import (
-    SUFFIX,
-    WINDOW,
-    CropPlacement,
-    CropTrack,
-    place_of,
-    write_places,
-)
-from thcli.pipeline.observe.driver import follow_frames, record
+from thcli.pipeline.observe.crop_path import WINDOW
+from thcli.pipeline.observe.crop_templates import crop_placement
+from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.tracking import record_faces, track_frames
 
-_SHAPE = 0.01  # by which two pictures' shapes may differ
-_THUMB, _ALIKE = (
-    24,
-    20.0,
-)  # pixels a side, and levels of 255 between them, at which two pictures show the same view
+_MAX_ASPECT_DIFFERENCE = 0.01  # relative, of two images of the same view
+_THUMBNAIL_SIDE = 24  # pixels, to compare views
+_MAX_VIEW_DIFFERENCE = 20.0  # levels of 255 between thumbnails of the same view
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One face of the footage. picture: (n, n, 3) uint8, who it is, cut as the refiner sees faces.  face: in the picture's pixels.
+    """One face of the footage.
 
-    places: where its crops lie.  still: (H, W, 3) uint8 of the footage's size, the source seen by the footage's own camera; None when
-    the source is another picture.  told: whether somebody says that the footage was made of it.
+    image: (n, n, 3) uint8 crop that shows the identity, placed as the refiner's crops.
+    face: in pixels of `image`.
+    crop_track: crops of the face in every frame.
+    reference_frame: (H, W, 3) uint8 in the size of the footage: the source from the same camera
+        view; None when the source shows another view.
+    source_is_reference: True when the user stated that the footage was rendered from it.
     """
 
-    picture: Image
+    image: Image
     face: Face
-    places: CropTrack
-    still: Image | None
+    crop_track: CropTrack
+    reference_frame: Image | None
     source_is_reference: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedFaces:
-    """The chosen faces. faces: different ones seen.  unseen: frames that show none of the chosen."""
+    """The chosen faces of the footage.
+
+    subjects: one per chosen face.
+    tracks: number of different faces in the footage.
+    unseen: frames that show none of the chosen faces.
+    """
 
     subjects: tuple[Subject, ...]
-    faces: int
+    tracks: int
     unseen: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceImage:
-    """A picture, (H, W, 3) uint8, and the faces in it. name: for messages.  framed: whether it is a frame of the footage; None: unknown."""
+    """An image of the identity.
+
+    name: for messages.
+    image: (H, W, 3) uint8.
+    faces: in it.
+    same_view: the footage was rendered from this image; None when unknown.
+    """
 
     name: str
-    picture: Image
+    image: Image
     faces: tuple[Face, ...]
-    framed: bool | None = None
+    same_view: bool | None = None
 
 
-Choice = Callable[[TrackStatistics], Sequence[int]]
-"""The tracks that are meant."""
+TrackSelector = Callable[[TrackStatistics], Sequence[int]]
+"""Returns the numbers of the chosen tracks."""
 
 
-def observe(
-    replayable: ReplayableFrames[Any],
-    view: CropView,
-    choose: Choice,
-    reference_image: ReferenceImage | None,
+def observe_subjects(
+    footage: ReplayableFrames[Any],
+    network: CropView,
+    select: TrackSelector,
+    reference: ReferenceImage | None,
     steady: SteadyOptions,
     face_finder: FaceFinder,
     job: Job,
 ) -> ObservedFaces:
-    """Follows every face, chooses, and finds where the chosen ones' crops lie; says when the sitter is somebody else.
+    """Track every face of the footage and write the crop tracks of the chosen ones.
 
-    sitter: who it is; None for each face's own first frame.  Raises NoFaceError when nobody was seen or chosen, and what playing raises.
+    Args:
+        footage: coarse or camera frames.
+        network: size and template of the crops.
+        select: chooses the faces.
+        reference: image of the identity; None: the first frame of each face.
+        steady: smoothing of the crops.
+        face_finder: detector, landmarker and identity encoder.
+        job: warns when the reference seems to show another person.
+
+    Raises:
+        NoFaceError: no face was detected, or none fits.
     """
     log = job.enter(TrackLog())
     statistics = TrackStatistics(face_finder.identity)
-    record(
-        follow_frames(replayable.frames(), replayable.total, replayable.name, face_finder, job),
-        log,
-        statistics,
-        pixels=steady.pixels,
-    )
+    frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
+    record_faces(frames, log, statistics, head_motion=steady.pixels)
     subjects = []
     temp_dir = job.temp_dir()
-    template = TemplateOptions(template=view.template, size=view.crop_size)
-    for track in choose(statistics):
+    template = TemplateOptions(template=network.template, size=network.crop_size)
+    for track in select(statistics):
         path = temp_dir / f"{track}{SUFFIX}"
         with job.clock("calm"):
-            write_places(path, log, track, template, steady, Path(replayable.name).name)
-        places = CropTrack(path)
-        known = statistics.summaries[track]
-        if reference_image is None:
-            subjects.append(_first(replayable, known.first, places))
+            write_crop_track(path, log, track, template, steady, Path(footage.name).name)
+        crop_track, summary = CropTrack(path), statistics.summaries[track]
+        if reference is None:
+            subjects.append(_subject_of_footage(footage, summary.first, crop_track))
         else:
-            face = _alike(reference_image, known, replayable.name, face_finder, job)
-            still = _still(reference_image, replayable, known.first)
-            subjects.append(
-                _subject(
-                    reference_image.picture,
-                    face,
-                    place_of(face, template),
-                    places,
-                    still,
-                    source_is_reference=still is not None,
-                )
-            )
-    return ObservedFaces(tuple(subjects), statistics.tracks, _unseen(subjects))
+            face = _match_identity(reference, summary, footage.name, face_finder, job)
+            placement = crop_placement(face, template)
+            frame = _reference_frame(reference, footage, summary.first)
+            subjects.append(_subject(reference.image, face, placement, crop_track, frame))
+    return ObservedFaces(tuple(subjects), statistics.tracks, _count_unseen(subjects))
 
 
 def read_reference_image(path: str, face_finder: FaceFinder) -> ReferenceImage:
-    """The picture of a --source: itself, or a video's first frame with a face. Raises MediaError, NoFaceError."""
+    """Read the image of --source: an image, or a video's first frame with a face.
+
+    Raises MediaError when it cannot be read, NoFaceError when it shows no face.
+    """
     if media.probe(path).kind == "image":
-        picture = media.read_image(path)
-        faces = face_finder.find(picture)
+        image = media.read_image(path)
+        faces = face_finder.find(image)
         if faces:
-            return ReferenceImage(
-                path, picture, tuple(face_finder.refined(picture, face) for face in faces)
-            )
+            refined = tuple(face_finder.refine_landmarks(image, face) for face in faces)
+            return ReferenceImage(path, image, refined)
     else:
         with media.read(path, ReadOptions()) as frames:
             for frame in frames:
-                picture = to_uint8(frame.pixels)
-                faces = face_finder.find(picture)
+                image = to_uint8(frame.pixels)
+                faces = face_finder.find(image)
                 if faces:
-                    return ReferenceImage(path, picture, tuple(faces))
+                    return ReferenceImage(path, image, tuple(faces))
     raise NoFaceError(
         f"{path} shows no face.", "Give a --source that shows the person's face, or none."
     )
 
 
-def nearest(faces: Sequence[Face]) -> Choice:
-    """The tracks that begin where these faces are, each once."""
+def select_nearest(faces: Sequence[Face]) -> TrackSelector:
+    """Select the tracks that begin nearest to given faces, each once."""
 
-    def choose(statistics: TrackStatistics) -> list[int]:
+    def select(statistics: TrackStatistics) -> list[int]:
         tracks = list(statistics.summaries.values())
-        found = [
-            min(tracks, key=lambda t: float(np.linalg.norm(_middle(t.box) - _middle(face.box))))
-            for face in faces
-        ]
-        return sorted({t.track for t in found})
 
-    return choose
+        def nearest(face: Face) -> TrackSummary:
+            centre = _centre(face.box)
+            return min(tracks, key=lambda t: float(np.linalg.norm(_centre(t.box) - centre)))
+
+        return sorted({nearest(face).track for face in faces})
+
+    return select
 
 
-def _middle(box: Array32) -> Array32:
+def _centre(box: Array32) -> Array32:
     return np.asarray((box[:2] + box[2:]) / 2, np.float32)
 
 
-def face_of(place: CropPlacement) -> Face:
-    """The face that was seen at a place, in its frame's pixels. Raises ValueError where none was."""
-    if place.mesh is None:
-        raise ValueError("no face was seen at this place")
-    return Face(box_of(place.mesh), 1.0, mesh=place.mesh)
+def tracked_face(tracked_crop: TrackedCrop) -> Face:
+    """Return the face of a tracked crop in pixels of its frame.
+
+    Raises ValueError where no face was detected.
+    """
+    if tracked_crop.mesh is None:
+        raise ValueError("the tracked crop has no face")
+    return Face(bounding_box(tracked_crop.mesh), 1.0, mesh=tracked_crop.mesh)
 
 
 def _subject(
-    picture: Image,
-    face: Face,
-    where: Crop,
-    places: CropTrack,
-    still: Image | None,
-    *,
-    source_is_reference: bool,
+    image: Image, face: Face, placement: Crop, crop_track: CropTrack, reference_frame: Image | None
 ) -> Subject:
+    """Crop the identity from a reference image."""
     return Subject(
-        np.asarray(crop(picture, where), np.uint8),
-        moved(face, where.crop_from_frame),
-        places,
-        still,
-        source_is_reference,
+        np.asarray(crop(image, placement), np.uint8),
+        transform_face(face, placement.crop_from_frame),
+        crop_track,
+        reference_frame,
+        source_is_reference=reference_frame is not None,
     )
 
 
-def _still(
-    reference_image: ReferenceImage, replayable: ReplayableFrames[Any], number: int
+def _subject_of_footage(
+    footage: ReplayableFrames[Any], number: int, crop_track: CropTrack
+) -> Subject:
+    """Crop the identity from a frame of the footage."""
+    frame = next(footage.frames(number))
+    (tracked_crop,) = crop_track.window(number, number + 1)
+    image = to_uint8(frame.pixels)
+    placement = tracked_crop.placement
+    return Subject(
+        np.asarray(crop(image, placement), np.uint8),
+        transform_face(tracked_face(tracked_crop), placement.crop_from_frame),
+        crop_track,
+        image,
+        source_is_reference=False,
+    )
+
+
+def _reference_frame(
+    reference: ReferenceImage, footage: ReplayableFrames[Any], number: int
 ) -> Image | None:
-    """The sitter's picture in the footage's size where it shows the same view: coarse videos are made of such a picture."""
-    if reference_image.framed:
-        return reference_image.picture
-    frame = to_uint8(next(replayable.frames(number)).pixels)
-    (height, width), (h, w) = frame.shape[:2], reference_image.picture.shape[:2]
-    if reference_image.framed is False or abs(w * height - h * width) > _SHAPE * h * width:
+    """Return the reference in the size of the footage when both show the same view.
+
+    Coarse videos are rendered from such an image. number: of the frame that is compared.
+    """
+    if reference.same_view:
+        return reference.image
+    frame = to_uint8(next(footage.frames(number)).pixels)
+    (height, width), (h, w) = frame.shape[:2], reference.image.shape[:2]
+    aspect_differs = abs(w * height - h * width) > _MAX_ASPECT_DIFFERENCE * h * width
+    if reference.same_view is False or aspect_differs:
         return None
     scaled = np.asarray(
-        cv2.resize(reference_image.picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        cv2.resize(reference.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
     )
-    small = [
-        cv2.resize(p, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
-        for p in (scaled, frame)
-    ]
-    return scaled if float(np.abs(small[0] - small[1]).mean()) < _ALIKE else None
+    difference = float(np.abs(_thumbnail(scaled) - _thumbnail(frame)).mean())
+    return scaled if difference < _MAX_VIEW_DIFFERENCE else None
 
 
-def _first(replayable: ReplayableFrames[Any], number: int, places: CropTrack) -> Subject:
-    """Who it is by a frame of the footage itself."""
-    frame = next(replayable.frames(number))
-    (place,) = places.window(number, number + 1)
-    picture = to_uint8(frame.pixels)
-    return _subject(
-        picture, face_of(place), place.where, places, picture, source_is_reference=False
-    )
+def _thumbnail(image: Image) -> Array32:
+    size = (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _alike(
-    reference_image: ReferenceImage,
-    known: TrackSummary,
-    where: str,
-    face_finder: FaceFinder,
-    job: Job,
+def _match_identity(
+    reference: ReferenceImage, summary: TrackSummary, name: str, face_finder: FaceFinder, job: Job
 ) -> Face:
-    """The sitter's face that is the track's: the most like it, else the largest. Warns when it is another person's."""
-    who = face_finder.identity
-    if who is None or not known.vectors:
-        if len(reference_image.faces) > 1:
+    """Return the reference's face that is most similar to a track; the largest without identities.
+
+    Warn when they seem to be different persons. name: of the footage.
+    """
+    encoder = face_finder.identity
+    if encoder is None or not summary.vectors:
+        if len(reference.faces) > 1:
             job.warn(
-                f"{reference_image.name} shows {len(reference_image.faces)} faces, which cannot be told apart here; the largest is taken."
+                f"{reference.name} shows {len(reference.faces)} faces, which cannot be "
+                "distinguished without an identity encoder; the largest is used."
             )
-        return max(reference_image.faces, key=lambda face: face.area)
-    mean = np.mean(known.vectors, 0)
+        return max(reference.faces, key=lambda face: face.area)
+    mean = np.mean(summary.vectors, 0)
     mean /= max(float(np.linalg.norm(mean)), 1e-6)
     cosines = [
-        float(who.identify(reference_image.picture, face).vector @ mean)
-        for face in reference_image.faces
+        float(encoder.identify(reference.image, face).vector @ mean) for face in reference.faces
     ]
     best = int(np.argmax(cosines))
-    if cosines[best] < who.same_person:
+    if cosines[best] < encoder.same_person:
         job.warn(
-            f"{reference_image.name} does not seem to show the person in {where} (cosine {cosines[best]:.2f}, {who.same_person:.2f} is the same person): check the result."
+            f"{reference.name} does not seem to show the person in {name} (cosine "
+            f"{cosines[best]:.2f}, {encoder.same_person:.2f} is the same person): "
+            "check the result."
         )
-    return reference_image.faces[best]
+    return reference.faces[best]
 
 
-def _unseen(subjects: Sequence[Subject]) -> int:
-    """How many frames show none of them."""
+def _count_unseen(subjects: Sequence[Subject]) -> int:
+    """Count the frames that show none of the subjects."""
     count = 0
-    for start in range(0, len(subjects[0].places), WINDOW):
-        seen = [subject.places.file.window(start, start + WINDOW).valid for subject in subjects]
+    for start in range(0, len(subjects[0].crop_track), WINDOW):
+        seen = [s.crop_track.file.window(start, start + WINDOW).valid for s in subjects]
         count += int((~np.any(seen, 0)).sum())
     return count

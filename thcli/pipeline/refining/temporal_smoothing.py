@@ -1,7 +1,8 @@
-"""Changes of a clip's crops, calmed in time: each is averaged with those of the frames around it, moved along the picture's own flow.
+"""Temporal smoothing of a refiner's changes along the optical flow of the coarse crops.
 
-The frames around are a fixed few, so that neither batches nor a resume change anything. What is hidden, new or moves otherwise there does
-not agree with the picture once it is moved, and counts for nothing.
+Each change is averaged with those of a fixed number of neighbouring frames, so that batches and a
+resume give the same result. Pixels that are occluded, new or moving otherwise do not match after
+the warp and have no weight.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from thcli.core.imaging import optical_flow, warp_by_flow
 from thcli.core.types import Array32, Image
 
 REACH = 2  # frames on both sides
-_WIDTH = 0.8  # frames: standard deviation of the weights in time
-_ALIKE = 5.0  # levels of 255 by which the moved picture may differ, one standard deviation
-_AROUND = 7  # pixels over which it is compared
+_SIGMA = 0.8  # frames, of the temporal weights
+_COLOUR_SIGMA = 5.0  # levels of 255, of the difference after the warp
+_BLUR_SIZE = 7  # pixels over which the difference is averaged
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a refiner made of a frame's crop.
+class CropChange:
+    """The change that a refiner made to one crop.
 
-    coarse: (n, n, 3) uint8 that it saw.  change: (n, n, 4) float32: red, green, blue of what it added, in parts of full scale times how much
-    that counts; and how much it counts, 0..1.  scene: number of the frame's shot.
+    coarse: (n, n, 3) uint8, the refiner's input.
+    change: (n, n, 4) float32: RGB difference over full scale times the blend weight; the blend
+        weight, 0..1.
+    scene: number of the scene.
     """
 
     coarse: Image
@@ -34,33 +37,41 @@ class Change:
     scene: int
 
 
-def calmed(around: Sequence[Change | None], middle: int) -> Array32:
-    """The change of frame `middle`, (n, n, 4), averaged with those around it of the same scene. around: None where the face was not seen."""
-    own = around[middle]
+def smooth_change(changes: Sequence[CropChange | None], middle: int) -> Array32:
+    """Average the change of one frame with those of its neighbours in the scene.
+
+    Args:
+        changes: of consecutive frames, None where the face was not detected.
+        middle: position of the frame.
+
+    Returns:
+        (n, n, 4) float32.
+
+    Raises:
+        ValueError: the frame has no change.
+    """
+    own = changes[middle]
     if own is None:
-        raise ValueError("a frame without a change has none to calm")
+        raise ValueError("there is no change to smooth at the middle frame")
     total, weights = own.change.copy(), np.ones(own.change.shape[:2], np.float32)
-    for step in (-1, 1):
-        for distance in range(1, len(around)):
-            at = middle + step * distance
-            other = around[at] if 0 <= at < len(around) else None
+    for direction in (-1, 1):
+        for distance in range(1, len(changes)):
+            at = middle + direction * distance
+            other = changes[at] if 0 <= at < len(changes) else None
             if other is None or other.scene != own.scene:
-                break  # beyond a gap or a cut nothing belongs together
-            shift = optical_flow(own.coarse, other.coarse)
-            weight = np.float32(np.exp(-0.5 * (distance / _WIDTH) ** 2)) * _agreement(
-                own.coarse, other.coarse, shift
-            )
-            total += warp_by_flow(shift, other.change) * weight[..., None]
+                break  # nothing beyond a gap or a cut corresponds
+            flow = optical_flow(own.coarse, other.coarse)
+            temporal_weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
+            weight = temporal_weight * _colour_match(own.coarse, other.coarse, flow)
+            total += warp_by_flow(flow, other.change) * weight[..., None]
             weights += weight
     total /= weights[..., None]
     return total
 
 
-def _agreement(now: Image, other: Image, shift: Array32) -> Array32:
-    """How well the moved picture agrees with the one that there is, (H, W) 0..1."""
-    apart = cv2.absdiff(now, np.asarray(warp_by_flow(shift, other), np.uint8))
-    mean = cv2.blur(
-        cv2.transform(apart.astype(np.float32), np.full((1, 3), 1 / 3, np.float32)),
-        (_AROUND, _AROUND),
-    )
-    return np.asarray(np.exp(-0.5 * (mean / np.float32(_ALIKE)) ** 2), np.float32)
+def _colour_match(image: Image, other: Image, flow: Array32) -> Array32:
+    """Return how well `other` matches an image after the warp, (H, W) in 0..1."""
+    difference = cv2.absdiff(image, np.asarray(warp_by_flow(flow, other), np.uint8))
+    grey = cv2.transform(difference.astype(np.float32), np.full((1, 3), 1 / 3, np.float32))
+    mean = cv2.blur(grey, (_BLUR_SIZE, _BLUR_SIZE))
+    return np.asarray(np.exp(-0.5 * (mean / np.float32(_COLOUR_SIGMA)) ** 2), np.float32)

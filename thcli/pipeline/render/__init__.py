@@ -1,0 +1,1 @@
+"""Pass 2: rendering of frames, background, and output."""

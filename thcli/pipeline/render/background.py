@@ -1,4 +1,4 @@
-"""--background: another backdrop behind the person."""
+"""Background replacement (--background)."""
 
 from __future__ import annotations
 
@@ -17,33 +17,44 @@ from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.options import RunOptions
 from thcli.core.types import Image
 from thcli.faces.compositing import person_matte
-from thcli.pipeline.render.sync import InStep
+from thcli.pipeline.render.sync import StreamSynchroniser
 
-SURE = (0.25, 0.75)  # of the matte net: background below, person above
+MATTE_RANGE = (0.25, 0.75)  # person probability: background below, person above
 KEEP = "keep"
 
 
-class Backdrop:
-    """Puts a person before a colour, a picture or a video (which holds its last frame). A context manager; one thread at a time.
+class Background:
+    """A colour, image or video behind the person. A context manager, for one thread.
 
-    what: 'keep' (every picture stays as it is), a colour such as '#00ff00' or 'green', or a file.  size: (width, height).
-    Raises UsageError for what is neither, WeightsError when the matte net is not there.
+    A video holds its last frame.
     """
 
-    def __init__(self, what: str, size: tuple[int, int], run: RunOptions) -> None:
+    def __init__(self, background: str, size: tuple[int, int], run: RunOptions) -> None:
+        """Load a background.
+
+        Args:
+            background: 'keep' (images pass unchanged), a colour such as '#00ff00' or 'green', or a
+                file.
+            size: (width, height) of the images in pixels.
+            run: device of the matting network.
+
+        Raises:
+            UsageError: `background` is neither.
+            WeightsError: the matting network is not installed.
+        """
         self._stack = ExitStack()
         self._size = size
-        self._still: Image | None = None
-        self._moving: InStep | None = None
-        self._matte = None if what == KEEP else person_matte.load(run)
-        if what == KEEP:
+        self._image: Image | None = None
+        self._video: StreamSynchroniser | None = None
+        self._matte = None if background == KEEP else person_matte.load(run)
+        if background == KEEP:
             return
-        if not Path(what).exists():
-            self._still = np.full((size[1], size[0], 3), _colour(what), np.uint8)
-        elif media.probe(what).kind == "image":
-            self._still = cover(media.read_image(what), size)
+        if not Path(background).exists():
+            self._image = np.full((size[1], size[0], 3), _parse_colour(background), np.uint8)
+        elif media.probe(background).kind == "image":
+            self._image = scale_to_cover(media.read_image(background), size)
         else:
-            self._moving = InStep(self._stack.enter_context(media.read(what)))
+            self._video = StreamSynchroniser(self._stack.enter_context(media.read(background)))
 
     def __enter__(self) -> Self:
         return self
@@ -56,43 +67,45 @@ class Backdrop:
     ) -> None:
         self._stack.close()
 
-    def apply(self, picture: Image, moment: Fraction) -> Image:
-        """The picture, (H, W, 3) uint8, with its person before the backdrop of this moment (seconds since the first frame)."""
+    def replace(self, image: Image, seconds: Fraction) -> Image:
+        """Composite the person of an image (H, W, 3) uint8 over the background.
+
+        seconds: time since the first frame.
+        """
         if self._matte is None:
-            return picture
-        alpha = smoothstep(*SURE, self._matte.probability(picture))
-        return np.asarray(cv2.blendLinear(picture, self._back(moment), alpha, 1 - alpha), np.uint8)
+            return image
+        alpha = smoothstep(*MATTE_RANGE, self._matte.probability(image))
+        background = self._image_at(seconds)
+        return np.asarray(cv2.blendLinear(image, background, alpha, 1 - alpha), np.uint8)
 
-    def _back(self, moment: Fraction) -> Image:
-        if self._still is not None or self._moving is None:
-            return np.asarray(self._still)
-        frame = self._moving.at(moment)
-        return (
-            cover(to_uint8(frame.pixels), self._size)
-            if frame is not None
-            else np.zeros((*self._size[::-1], 3), np.uint8)
-        )
+    def _image_at(self, seconds: Fraction) -> Image:
+        if self._image is not None or self._video is None:
+            return np.asarray(self._image)
+        frame = self._video.frame_at(seconds)
+        if frame is None:
+            return np.zeros((*self._size[::-1], 3), np.uint8)
+        return scale_to_cover(to_uint8(frame.pixels), self._size)
 
 
-def cover(picture: Image, size: tuple[int, int]) -> Image:
-    """A picture scaled to fill `size` (width, height), its middle kept, what stands over cut off."""
+def scale_to_cover(image: Image, size: tuple[int, int]) -> Image:
+    """Scale an image to cover `size` (width, height) and cut off the rest around the centre."""
     width, height = size
-    factor = max(width / picture.shape[1], height / picture.shape[0])
-    grown = (
-        max(round(picture.shape[1] * factor), width),
-        max(round(picture.shape[0] * factor), height),
+    factor = max(width / image.shape[1], height / image.shape[0])
+    scaled_size = (
+        max(round(image.shape[1] * factor), width),
+        max(round(image.shape[0] * factor), height),
     )
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(picture, grown, interpolation=how)
-    left, top = (grown[0] - width) // 2, (grown[1] - height) // 2
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(image, scaled_size, interpolation=interpolation)
+    left, top = (scaled_size[0] - width) // 2, (scaled_size[1] - height) // 2
     return np.ascontiguousarray(scaled[top : top + height, left : left + width], np.uint8)
 
 
-def _colour(what: str) -> tuple[int, int, int]:
+def _parse_colour(text: str) -> tuple[int, int, int]:
     try:
-        return media.parse_background(what)
+        return media.parse_background(text)
     except UsageError as exc:
         raise UsageError(
-            f"--background {what!r} is neither a colour nor a file.",
-            "Give a colour such as '#00ff00', a picture or a video.",
+            f"--background {text!r} is neither a colour nor a file.",
+            "Give a colour such as '#00ff00', an image or a video.",
         ) from exc

@@ -1,11 +1,10 @@
-"""Pass 2: windows of motion (with the driver's pictures where the engine wants them) become pictures, on several threads, in order."""
+"""Rendering of frames in pass 2: windows of motion to images, on several threads, in order."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 from typing import Any, Protocol
 
@@ -17,16 +16,14 @@ from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.protocols import Engine, MotionStore
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Face, Frame, Image, Motion
+from thcli.pipeline.job.replayable_frames import RenderedFrame
 
-NUMERIC = (
-    cv2.error,
-    np.linalg.LinAlgError,
-    FloatingPointError,
-)  # what one degenerate frame can raise
+# Errors of a degenerate frame: the source is shown instead.
+NUMERICAL_ERRORS = (cv2.error, np.linalg.LinAlgError, FloatingPointError)
 
 
 class Renderer(Protocol):
-    """The part of an Engine that pass 2 needs."""
+    """The part of an engine that pass 2 uses."""
 
     @property
     def parallel(self) -> bool: ...
@@ -37,133 +34,128 @@ class Renderer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceFace:
-    """One face of the source picture, encoded once, and what it shall do."""
+    """An encoded source face and the motion that is rendered.
+
+    source: identity and appearance, as the engine encodes them.
+    motion: retargeted to the source.
+    """
 
     source: Any
     motion: MotionStore
 
     @classmethod
-    def prepare(
-        cls,
-        engine: Engine,
-        picture: Image,
-        face: Face,
-        driving: MotionStore,
-        options: MotionOptions,
+    def encode(
+        cls, engine: Engine, image: Image, face: Face, driving: MotionStore, options: MotionOptions
     ) -> SourceFace:
-        """A face of a picture and a driver's motion put on it."""
-        source = engine.encode_source(picture, face)
+        """Encode a face of an image and retarget the driving motion to it."""
+        source = engine.encode_source(image, face)
         return cls(source, engine.retarget(source, driving, options))
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedFrame:
-    """A finished frame. seen: whether the driver's face was. made: False where it could not be drawn and shows the source unchanged."""
+class FrameWindow:
+    """Frames start..stop (exclusive) of the output.
 
-    picture: Image
-    pts: int
-    time_base: Fraction
-    duration: int
-    seen: bool
-    made: bool
-    driving: Frame | None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Frames start..stop of the clip; frames: the driver's, or None when nobody looks at them."""
+    frames: the driving frames, None when the engine does not read them.
+    """
 
     start: int
     stop: int
     frames: list[Frame] | None
 
+    def split(self) -> tuple[FrameWindow, FrameWindow]:
+        """Split a window of two or more frames into halves."""
+        middle = (self.start + self.stop) // 2
+        first = self.frames and self.frames[: middle - self.start]
+        second = self.frames and self.frames[middle - self.start :]
+        return FrameWindow(self.start, middle, first), FrameWindow(middle, self.stop, second)
 
-def draw(
-    engine: Renderer,
-    source_faces: Sequence[SourceFace],
-    still: Image,
-    frames: Iterable[Frame] | None,
-    start: int,
-    run: RunOptions,
-    clock: StageClock,
-) -> Iterator[RenderedFrame]:
-    """Every frame from `start` on, in order. still: the source picture, shown where a frame fails.
 
-    frames: the driver's, from its frame 0 on, or None.  The result depends on neither batch size nor threads.
+@dataclass(frozen=True, slots=True)
+class RenderPlan:
+    """An engine with the encoded faces of one image.
+
+    engine: renders each face.
+    faces: one or more faces of the image, with motion of the same length.
+    image: (H, W, 3) uint8, shown where a frame fails.
     """
-    workers = (run.threads or os.cpu_count() or 1) if engine.parallel else 1
 
-    def render(window: Window) -> list[RenderedFrame]:
+    engine: Renderer
+    faces: Sequence[SourceFace]
+    image: Image
+
+
+def render_frames(
+    plan: RenderPlan, frames: Iterable[Frame] | None, start: int, run: RunOptions, clock: StageClock
+) -> Iterator[RenderedFrame]:
+    """Render every frame from number `start` on, in order.
+
+    The result depends on neither batch size nor threads.
+
+    Args:
+        plan: engine, faces and image.
+        frames: the driving frames from number 0 on, None when the engine does not read them.
+        start: number of the first frame.
+        run: batch size and threads.
+        clock: measures the rendering.
+    """
+    workers = (run.threads or os.cpu_count() or 1) if plan.engine.parallel else 1
+
+    def render(window: FrameWindow) -> list[RenderedFrame]:
         with clock("render", frames=window.stop - window.start):
-            return _render(engine, source_faces, still, window)
+            return _render_or_split(plan, window)
 
-    windows = prefetch(_windows(frames, start, len(source_faces[0].motion), run.batch_size), 2)
-    for rendered_frames in ordered_map(render, windows, workers, workers + 1):
-        yield from rendered_frames
+    windows = prefetch(_windows(frames, start, len(plan.faces[0].motion), run.batch_size), 2)
+    for rendered in ordered_map(render, windows, workers, workers + 1):
+        yield from rendered
 
 
 def _windows(
     frames: Iterable[Frame] | None, start: int, total: int, batch: int
-) -> Iterator[Window]:
-    pictures = None if frames is None else islice(frames, start, None)
+) -> Iterator[FrameWindow]:
+    remaining = None if frames is None else islice(frames, start, None)
     for first in range(start, total, batch):
-        last = min(first + batch, total)
-        yield Window(
-            first, last, None if pictures is None else list(islice(pictures, last - first))
-        )
+        stop = min(first + batch, total)
+        window = None if remaining is None else list(islice(remaining, stop - first))
+        yield FrameWindow(first, stop, window)
 
 
-def _render(
-    engine: Renderer, source_faces: Sequence[SourceFace], still: Image, window: Window
-) -> list[RenderedFrame]:
+def _render_or_split(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
+    """Render a window; after a numerical error bisect it, so that only one frame fails."""
     try:
-        return _together(engine, source_faces, still, window)
-    except NUMERIC:
-        if window.stop - window.start > 1:  # one frame is degenerate: find it, and make the others
-            middle = (window.start + window.stop) // 2
-            k = middle - window.start
-            halves = (
-                Window(window.start, middle, window.frames and window.frames[:k]),
-                Window(middle, window.stop, window.frames and window.frames[k:]),
-            )
-            return [
-                rendered
-                for half in halves
-                for rendered in _render(engine, source_faces, still, half)
-            ]
-        return _shots(
-            [still], source_faces[0].motion.window(window.start, window.stop), window, made=False
-        )
+        return _render_window(plan, window)
+    except NUMERICAL_ERRORS:
+        if window.stop - window.start > 1:
+            return [frame for half in window.split() for frame in _render_or_split(plan, half)]
+        motion = plan.faces[0].motion.window(window.start, window.stop)
+        return _rendered_frames([plan.image], motion, window, succeeded=False)
 
 
-def _together(
-    engine: Renderer, source_faces: Sequence[SourceFace], still: Image, window: Window
+def _render_window(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
+    # Reading a window may retarget: once per face.
+    motions = [face.motion.window(window.start, window.stop) for face in plan.faces]
+    images: list[Image] = []
+    for face, motion in zip(plan.faces, motions, strict=True):
+        new = plan.engine.render(face.source, motion, window.frames)
+        if images:
+            new = [_merge(a, b, plan.image) for a, b in zip(images, new, strict=True)]
+        images = new
+    return _rendered_frames(images, motions[0], window, succeeded=True)
+
+
+def _rendered_frames(
+    images: Sequence[Image], motion: Motion, window: FrameWindow, *, succeeded: bool
 ) -> list[RenderedFrame]:
-    motions = [
-        source_face.motion.window(window.start, window.stop) for source_face in source_faces
-    ]  # retargets: once a window
-    pictures: list[Image] = []
-    for source_face, motion in zip(source_faces, motions, strict=True):
-        new = engine.render(source_face.source, motion, window.frames)
-        pictures = (
-            [_joined(a, b, still) for a, b in zip(pictures, new, strict=True)] if pictures else new
-        )
-    return _shots(pictures, motions[0], window, made=True)
-
-
-def _shots(
-    pictures: Sequence[Image], motion: Motion, window: Window, *, made: bool
-) -> list[RenderedFrame]:
-    frames: Sequence[Frame | None] = window.frames or [None] * len(pictures)
+    driving: Sequence[Frame | None] = window.frames or [None] * len(images)
     return [
         RenderedFrame(
-            p, int(t), motion.time_base, frame.duration if frame else 0, bool(seen), made, frame
+            image, int(pts), motion.time_base, frame.duration if frame else 0, succeeded, frame
         )
-        for p, t, seen, frame in zip(pictures, motion.pts, motion.valid, frames, strict=True)
+        for image, pts, frame in zip(images, motion.pts, driving, strict=True)
     ]
 
 
-def _joined(picture: Image, other: Image, still: Image) -> Image:
-    """Two faces moved in the same picture: where the second one differs from the still picture, it is taken."""
-    moved = (other != still).any(-1, keepdims=True)
-    return np.where(moved, other, picture)
+def _merge(image: Image, other: Image, source: Image) -> Image:
+    """Merge two faces animated in one image: take `other` where it differs from the source."""
+    changed = (other != source).any(-1, keepdims=True)
+    return np.where(changed, other, image)

@@ -1,4 +1,4 @@
-"""Pictures beside each other with labels: the drawing for `compare` and for contact sheets."""
+"""Labelled images side by side, for `compare` and contact sheets."""
 
 from __future__ import annotations
 
@@ -14,89 +14,117 @@ from PIL import ImageDraw, ImageFont
 
 from thcli.core.types import Image
 
-GREY = (24, 24, 24)  # behind and between the pictures
+GREY = (24, 24, 24)  # behind and between the images
 WHITE = (235, 235, 235)
 
 
-def letterbox(picture: Image, size: tuple[int, int], shape: Fraction | None = None) -> Image:
-    """The whole picture in the middle of `size` (width, height), its shape kept, grey around it.
+def letterbox(image: Image, size: tuple[int, int], shape: Fraction | None = None) -> Image:
+    """Scale an image into `size` with its aspect ratio kept and grey bars.
 
-    shape: width over height as shown, where that is not the picture's own (anamorphic pixels).
+    Args:
+        image: (H, W, 3) uint8.
+        size: (width, height) in pixels.
+        shape: displayed width over height; None: of the pixels. It differs for anamorphic video.
     """
     width, height = size
-    aspect = shape or Fraction(picture.shape[1], picture.shape[0])
+    aspect = shape or Fraction(image.shape[1], image.shape[0])
     inner = (min(width, round(height * aspect)), min(height, round(width / aspect)))
     inner = (max(inner[0], 1), max(inner[1], 1))
-    way = cv2.INTER_AREA if inner[1] < picture.shape[0] else cv2.INTER_LINEAR
-    small = (
-        picture if inner == picture.shape[1::-1] else cv2.resize(picture, inner, interpolation=way)
-    )
+    interpolation = cv2.INTER_AREA if inner[1] < image.shape[0] else cv2.INTER_LINEAR
+    scaled = image
+    if inner != image.shape[1::-1]:
+        scaled = np.asarray(cv2.resize(image, inner, interpolation=interpolation), np.uint8)
     if inner == size:
-        return np.asarray(small, np.uint8)
+        return np.asarray(scaled, np.uint8)
     canvas = np.full((height, width, 3), GREY, np.uint8)
     x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas[y : y + inner[1], x : x + inner[0]] = small
+    canvas[y : y + inner[1], x : x + inner[0]] = scaled
     return canvas
 
 
 @lru_cache(maxsize=256)
-def label(text: str, room: int, size: int = 15) -> Image:
-    """Light text on a dark shade, at most `room` pixels wide (cut off with an ellipsis). size: of the letters, in pixels."""
+def render_label(text: str, max_width: int, size: int = 15) -> Image:
+    """Render light text on dark grey.
+
+    Args:
+        text: shortened with an ellipsis when it is too wide.
+        max_width: pixels.
+        size: height of the letters in pixels.
+
+    Returns:
+        (H, W, 3) uint8, read-only.
+    """
     font = ImageFont.load_default(size)
     pen = ImageDraw.Draw(Pillow.new("RGB", (1, 1)))
-    shown = text or " "
-    while len(shown) > 1 and pen.textlength(shown, font) + 6 > room:
-        shown = shown.removesuffix("…")[:-1] + "…"
-    _, top, right, bottom = (round(v) for v in pen.textbbox((0, 0), shown, font))
-    picture = Pillow.new("RGB", (max(min(right + 6, room), 1), bottom - top + 6), GREY)
-    ImageDraw.Draw(picture).text((3, 3 - top), shown, fill=WHITE, font=font)
-    patch = np.asarray(picture, np.uint8)
+    label = text or " "
+    while len(label) > 1 and pen.textlength(label, font) + 6 > max_width:
+        label = label.removesuffix("…")[:-1] + "…"
+    _, top, right, bottom = (round(v) for v in pen.textbbox((0, 0), label, font))
+    canvas = Pillow.new("RGB", (max(min(right + 6, max_width), 1), bottom - top + 6), GREY)
+    ImageDraw.Draw(canvas).text((3, 3 - top), label, fill=WHITE, font=font)
+    patch = np.asarray(canvas, np.uint8)
     patch.flags.writeable = False
     return patch
 
 
-def put_label(picture: Image, text: str, at: tuple[int, int] = (3, 3), size: int = 15) -> None:
-    """Draws a label into the picture (in place), its upper left corner at (x, y); what lies outside is cut off."""
+def put_label(image: Image, text: str, at: tuple[int, int] = (3, 3), size: int = 15) -> None:
+    """Draw a label into an image in place, cut off at the edges.
+
+    Args:
+        image: (H, W, 3) uint8.
+        text: of the label.
+        at: (x, y) of its upper left corner in pixels.
+        size: height of the letters in pixels.
+    """
     x, y = at
-    room = picture[y:, x:]
-    patch = label(text, max(room.shape[1], 1), size)
+    room = image[y:, x:]
+    patch = render_label(text, max(room.shape[1], 1), size)
     height, width = min(patch.shape[0], room.shape[0]), min(patch.shape[1], room.shape[1])
     room[:height, :width] = patch[:height, :width]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Cells of one height in a row. shapes: width over height of each input as shown.  widths: of each cell, even.  height: even."""
+class PanelLayout:
+    """A row of cells of one height.
+
+    shapes: displayed width over height of each input.
+    widths: of the cells in pixels, even.
+    height: in pixels, even.
+    """
 
     shapes: tuple[Fraction, ...]
     widths: tuple[int, ...]
     height: int
 
     @classmethod
-    def of(cls, shapes: Sequence[Fraction], height: int, widest: int) -> Layout:
-        """Cells `height` pixels high, less when the row would be wider than `widest`."""
+    def of(cls, shapes: Sequence[Fraction], height: int, max_width: int) -> PanelLayout:
+        """Lay out cells of `height` pixels, less when the row would exceed `max_width`."""
         total = sum(shapes, Fraction(0))
-        height = max(2 * round(min(Fraction(height), widest / total) / 2), 2)
-        return cls(
-            tuple(shapes), tuple(max(2 * round(height * shape / 2), 2) for shape in shapes), height
-        )
+        height = max(2 * round(min(Fraction(height), max_width / total) / 2), 2)
+        widths = tuple(max(2 * round(height * shape / 2), 2) for shape in shapes)
+        return cls(tuple(shapes), widths, height)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the whole row."""
+        """(width, height) of the row in pixels."""
         return sum(self.widths), self.height
 
-    def draw(self, pictures: Sequence[Image | None], labels: Sequence[str]) -> Image:
-        """(height, width, 3): the pictures side by side, each with its label; None leaves its cell grey."""
+    def render(self, images: Sequence[Image | None], labels: Sequence[str]) -> Image:
+        """Render one row (height, width, 3) uint8.
+
+        Args:
+            images: one per cell; None leaves it grey.
+            labels: one per cell, may be empty.
+        """
         canvas = np.full((self.height, sum(self.widths), 3), GREY, np.uint8)
         left = 0
-        for picture, text, width, shape in zip(
-            pictures, labels, self.widths, self.shapes, strict=True
+        for image, label, width, shape in zip(
+            images, labels, self.widths, self.shapes, strict=True
         ):
             cell = canvas[:, left : left + width]
-            if picture is not None:
-                cell[:] = letterbox(picture, (width, self.height), shape)
-            if text:
-                put_label(cell, text, size=max(12, self.height // 24))
+            if image is not None:
+                cell[:] = letterbox(image, (width, self.height), shape)
+            if label:
+                put_label(cell, label, size=max(12, self.height // 24))
             left += width
         return canvas

@@ -1,4 +1,4 @@
-"""The end of every pass 2, whatever drives: the shots, refined where that is asked for, before their backdrop, into the output."""
+"""End of pass 2: refinement, background and output of rendered frames."""
 
 from __future__ import annotations
 
@@ -9,19 +9,30 @@ from typing import Any
 from thcli import media
 from thcli.core.errors import NoFaceError
 from thcli.core.options import ChangeOptions, RefineOptions, RenderOptions, SteadyOptions
+from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.job.job import FrameCounter, Job
-from thcli.pipeline.job.replayable_frames import FramesFrom, replayable_render
+from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame, replayable_render
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.refining.refine_pass import RefinePass
-from thcli.pipeline.refining.subjects import Choice, ReferenceImage, nearest, observe
-from thcli.pipeline.render.background import Backdrop
-from thcli.pipeline.render.frames import RenderedFrame
-from thcli.pipeline.sources.source_image import FaceFinder, SourceImage
+from thcli.pipeline.refining.subjects import (
+    ReferenceImage,
+    TrackSelector,
+    observe_subjects,
+    select_nearest,
+)
+from thcli.pipeline.render.background import Background
+from thcli.pipeline.sources.source_image import SourceImage
 
 
 @dataclass(frozen=True, slots=True)
 class PostProcessor:
-    """What happens to shots before they are written: --refine and --background."""
+    """Refinement (--refine) and background (--background) of rendered frames.
+
+    options: refine, background, source_face, run.
+    face_finder: locates the faces to refine.
+    refine_pass: None without --refine.
+    """
 
     options: RenderOptions
     face_finder: FaceFinder
@@ -29,93 +40,109 @@ class PostProcessor:
 
     @classmethod
     def load(cls, options: RenderOptions, face_finder: FaceFinder) -> PostProcessor:
-        """Raises UsageError, WeightsError, DeviceError for a refiner that cannot be used."""
-        name = options.refine
-        refine_pass = (
-            None
-            if name is None
-            else RefinePass.load(name, RefineOptions(), ChangeOptions(), options.run)
-        )
+        """Load the refiner.
+
+        Raises UsageError, WeightsError or DeviceError for a refiner that cannot be used.
+        """
+        refine_pass = None
+        if options.refine is not None:
+            refine_pass = RefinePass.load(
+                options.refine, RefineOptions(), ChangeOptions(), options.run
+            )
         return cls(options, face_finder, refine_pass)
 
     def provenance(self, command: str, engine: str) -> Provenance:
-        """Names the refiner too."""
-        return Provenance(
-            command,
-            engine if self.refine_pass is None else f"{engine}, refined by {self.refine_pass.name}",
-        )
+        """Return the origin of the output, which names engine and refiner."""
+        if self.refine_pass is not None:
+            engine = f"{engine}, refined by {self.refine_pass.name}"
+        return Provenance(command, engine)
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """For the report."""
+        """Fields of the report."""
         return {} if self.refine_pass is None else {"refiner": self.refine_pass.name}
 
-    def render(
-        self,
-        frames_from: FramesFrom,
-        total: int,
-        out: media.Writer,
-        source_image: SourceImage | None,
-        size: tuple[int, int],
-        job: Job,
-    ) -> FrameCounter:
-        """Writes every shot that an earlier run has not written.
-
-        total: how many there are.  who: the picture that is animated and its faces, None for a clip.  size: (width, height).
-        Raises what rendering and refining raise, and OutputError.
-        """
-        if self.refine_pass is not None:
-            frames_from = self._refined(self.refine_pass, frames_from, total, source_image, job)
-        counter, behind = (
-            FrameCounter(out.done),
-            job.enter(Backdrop(self.options.background, size, self.options.run)),
-        )
-        with job.stage("render", total, out.done) as step:
-            for rendered in frames_from(out.done):
-                counter.add(rendered.pts, rendered.duration, rendered.time_base, made=rendered.made)
-                out.write(
-                    behind.apply(rendered.picture, counter.length), rendered.pts, rendered.duration
-                )
-                step()
-        return counter
-
-    def _refined(
-        self,
-        refine_pass: RefinePass,
-        frames_from: FramesFrom,
-        total: int,
-        source_image: SourceImage | None,
-        job: Job,
+    def refine(
+        self, frames_from: FramesFrom, total: int, source: SourceImage | None, job: Job
     ) -> FramesFrom:
-        """The shots, refined. They are rendered once more for it, to see where faces come to lie: no file lies between."""
-        replayable = replayable_render("what was rendered", total, frames_from)
-        own, choose = None, self._dubbed(replayable.name, job)
-        if source_image is not None:
-            own, choose = (
-                ReferenceImage(
-                    str(source_image.info.path),
-                    source_image.picture,
-                    source_image.faces,
-                    framed=True,
-                ),
-                nearest(source_image.faces),
+        """Refine rendered frames; without --refine return them unchanged.
+
+        They are rendered once more, to locate the faces: no file is written in between.
+
+        Args:
+            frames_from: the rendered frames.
+            total: their number.
+            source: the animated image, None when the source is a video.
+            job: receives warnings and progress.
+
+        Raises:
+            ThcliError: whatever rendering and refining raise.
+        """
+        if self.refine_pass is None:
+            return frames_from
+        refine_pass = self.refine_pass
+        replayable = replayable_render("the rendered video", total, frames_from)
+        reference, select = None, self._select_source_face(replayable.name, job)
+        if source is not None:
+            reference = ReferenceImage(
+                str(source.info.path), source.image, source.faces, same_view=True
             )
+            select = select_nearest(source.faces)
         try:
-            cast = observe(
-                replayable, refine_pass.refiner, choose, own, SteadyOptions(), self.face_finder, job
+            observed_faces = observe_subjects(
+                replayable,
+                refine_pass.refiner,
+                select,
+                reference,
+                SteadyOptions(),
+                self.face_finder,
+                job,
             )
         except NoFaceError as error:
             job.warn(f"Nothing is refined: {error.message}")
             return frames_from
 
-        def refined(start: int) -> Iterator[RenderedFrame]:
-            for rendered, picture in refine_pass.frames(replayable, cast.subjects, start, job):
-                yield replace(rendered, picture=picture)
+        def refined_from(start: int) -> Iterator[RenderedFrame]:
+            subjects = observed_faces.subjects
+            for frame, pixels in refine_pass.frames(replayable, subjects, start, job):
+                yield replace(frame, image=pixels)
 
-        return refined
+        return refined_from
 
-    def _dubbed(self, name: str, job: Job) -> Choice:
-        """Of a clip whose frames keep their places it is the face that was moved."""
-        return lambda statistics: self.face_finder.choose(
-            statistics, self.options.source_face, name, job
-        )
+    def write(
+        self,
+        frames_from: FramesFrom,
+        total: int,
+        out: media.Writer,
+        size: tuple[int, int],
+        job: Job,
+    ) -> FrameCounter:
+        """Replace the background and write every frame that an earlier run has not written.
+
+        Args:
+            frames_from: rendered or refined frames.
+            total: their number.
+            out: the open output.
+            size: (width, height) of the frames in pixels.
+            job: reports progress.
+
+        Raises:
+            OutputError: the output cannot be written.
+        """
+        counter = FrameCounter(out.done)
+        background = job.enter(Background(self.options.background, size, self.options.run))
+        with job.stage("render", total, out.done) as step:
+            for frame in frames_from(out.done):
+                counter.add(frame.pts, frame.duration, frame.time_base, succeeded=frame.succeeded)
+                image = background.replace(frame.image, counter.length)
+                out.write(image, frame.pts, frame.duration)
+                step()
+        return counter
+
+    def _select_source_face(self, name: str, job: Job) -> TrackSelector:
+        """Select --source-face: the frames of a source video keep its faces in their places."""
+
+        def select(statistics: TrackStatistics) -> list[int]:
+            return self.face_finder.choose(statistics, self.options.source_face, name, job)
+
+        return select

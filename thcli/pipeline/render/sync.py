@@ -1,4 +1,4 @@
-"""Several streams in step: which of a stream's frames shows at a given moment."""
+"""Synchronisation of several video streams by time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from fractions import Fraction
 from thcli.core.types import Frame
 
 
-class InStep:
-    """Goes forward through a stream; holds two frames. Time is counted from the stream's own first frame.
+class StreamSynchroniser:
+    """Forward reader of a stream that returns the frame of a given time. It holds two frames.
 
-    Of two frames the nearer in time is taken, so that time stamps rounded to another time base still meet; the first and the last
+    Time is in seconds since the first frame of the stream. The nearer of two frames is returned, so
+    that time stamps that were rounded to another time base still match. The first and the last
     frame are held beyond the ends.
     """
 
@@ -20,25 +21,29 @@ class InStep:
         self._now = next(self._frames, None)
         self._first = self._now
         self._next = next(self._frames, None)
-        self._step = Fraction(0)  # between the last two frames
+        self._step = Fraction(0)  # seconds between the last two frames
 
-    def time(self, frame: Frame) -> Fraction:
-        """Seconds of a frame of this stream from its first."""
+    def seconds_of(self, frame: Frame) -> Fraction:
+        """Return the time of a frame of this stream."""
         start = Fraction(0) if self._first is None else self._first.pts * self._first.time_base
         return frame.pts * frame.time_base - start
 
-    def at(self, moment: Fraction) -> Frame | None:
-        """The frame nearest to a moment, not before the one given last; None for an empty stream."""
+    def frame_at(self, seconds: Fraction) -> Frame | None:
+        """Return the frame nearest to a time, None for an empty stream.
+
+        The reader never goes back: an earlier time returns the current frame.
+        """
         while self._now is not None and self._next is not None:
-            now, after = self.time(self._now), self.time(self._next)
-            if abs(after - moment) > abs(moment - now):
+            now, after = self.seconds_of(self._now), self.seconds_of(self._next)
+            if abs(after - seconds) > abs(seconds - now):
                 break
             self._now, self._step = self._next, after - now
             self._next = next(self._frames, None)
         return self._now
 
-    def over(self, moment: Fraction) -> bool:
-        """Whether the stream has ended before a moment: more than three quarters of its last step ago."""
+    def has_ended(self, seconds: Fraction) -> bool:
+        """Return True when the last frame ended more than 3/4 of a frame before a time."""
         if self._now is None:
             return True
-        return self._next is None and moment - self.time(self._now) > self._step * Fraction(3, 4)
+        late = seconds - self.seconds_of(self._now)
+        return self._next is None and late > self._step * Fraction(3, 4)

@@ -1,0 +1,1 @@
+"""Inputs of a reenactment: source image, speech and framing."""

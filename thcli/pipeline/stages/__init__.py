@@ -1,0 +1,1 @@
+"""Single stages of the method as commands."""

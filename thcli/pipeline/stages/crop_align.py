@@ -1,4 +1,4 @@
-"""`thcli crop` and `thcli align`: faces cut out of clips, calmly, and out of pictures, each by itself."""
+"""`thcli crop` and `thcli align`: face crops of clips, stabilised, and of single images."""
 
 from __future__ import annotations
 
@@ -12,30 +12,24 @@ from thcli import media
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import AlignOptions, CropOptions, OutputOptions, ReadOptions
+from thcli.core.options import AlignOptions, CropOptions, ReadOptions
 from thcli.core.stream import ordered_map
 from thcli.core.types import Crop, Frame
 from thcli.faces.crops.crop import Pixels
-from thcli.faces.crops.crop import crop as cut
-from thcli.media.atomic_file import SideFile
+from thcli.faces.crops.crop import crop as crop_pixels
+from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
-from thcli.media.reading.image import folder_images
+from thcli.media.reading.image import list_images
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.target import Target
-from thcli.media.writing.write import Writer
-from thcli.pipeline.dry_run import planned
+from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import fingerprint, output_path
-from thcli.pipeline.observe.crop_track import (
-    SUFFIX,
-    CropPlacement,
-    CropTrack,
-    place_of,
-    write_places,
-)
-from thcli.pipeline.observe.driver import look
+from thcli.pipeline.observe.crop_templates import crop_placement
+from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
 CROP, ALIGN = CropOptions(), AlignOptions()
 
@@ -46,69 +40,78 @@ def crop(
     options: CropOptions = CROP,
     on: Listener = silent,
 ) -> Report:
-    """Cuts a steady crop of the chosen face out of a clip: a frame out for each frame in, with its time stamp.
+    """Crop the chosen face of a clip, stabilised.
 
-    output: a video, folder or '-'; None: NAME_crop.mp4 beside the clip.  Where the crops lie goes to options.crops, or to
-    OUTPUT.crops.safetensors beside the output (see `cropfile`; with '-' it is kept only when options.crops says where). Frames
-    without the face (Report.passed_through) show the place between those with it.
-    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    Every frame gives one crop with its time stamp. Frames without the face
+    (Report.passed_through) show the interpolated placement.
+
+    Args:
+        source: video, image, folder of images, or '-' for standard input.
+        output: video, folder/ or '-'; None for NAME_crop beside the clip.
+        options: template, smoothing, encoding. The crop track is written to `options.crops`, else
+            to OUTPUT.crops.safetensors; with output '-' only to `options.crops`.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: the clip cannot be read.
+        NoFaceError: no frame shows the chosen face.
+        WeightsError: weights are not installed.
+        OutputError: an output exists or cannot be written.
+        UsageError: several faces are chosen, or --fps is given.
     """
     if options.output.fps is not None:
         raise UsageError(
             "crop keeps every frame of its clip and cannot change the rate.", "Give --fps to paste."
         )
     with Job("crop", on) as job:
-        info = media.probe(job.enter(media.local(source)))
+        info = media.probe(job.enter(media.seekable_path(source)))
         target = output_path(output, f"{Path(source).stem}_crop", source, info, "crop")
-        beside = _beside(target, options)
+        kept_path, overwrite = _kept_crop_track(target, options), options.output.overwrite
         size = (options.template.size, options.template.size)
         face_finder = FaceFinder.load(options.faces, options.run)
-        side = nullcontext(None) if beside is None else SideFile(beside, options.output.overwrite)
-        Target(target, options.output.overwrite).check(0)
+        kept_file = nullcontext(None) if kept_path is None else AtomicFile(kept_path, overwrite)
+        OutputTarget(target, overwrite).check(0)
         if options.dry_run:
-            return planned(job, target, info, options.read)
-        with side as kept, TrackLog() as log:
-            statistics = look(
-                info,
-                log,
-                options.read,
-                face_finder,
-                job,
-                options.faces.select,
-                pixels=options.steady.pixels,
+            return plan(job, target, info, options.read)
+        with kept_file as kept, TrackLog() as log:
+            video = VideoSelection(info, options.read, options.faces.select)
+            statistics = track_faces(
+                video, log, face_finder, job, head_motion=options.steady.pixels
             )
-            chosen = face_finder.choose(statistics, options.faces.select, str(source), job)
+            chosen = face_finder.choose(statistics, video.select, str(source), job)
             if len(chosen) > 1:
                 raise UsageError(
-                    f"{source} shows {len(chosen)} faces, and one is cropped at a time.",
+                    f"{source} shows {len(chosen)} faces, but only one can be cropped at a time.",
                     "Choose it with --face N.",
                 )
             path = job.temp_dir() / f"places{SUFFIX}" if kept is None else kept.partial
             with job.clock("calm"):
-                unseen = write_places(
+                unseen = write_crop_track(
                     path, log, chosen[0], options.template, options.steady, Path(source).name
                 )
-            places, counter = CropTrack(path), FrameCounter()
-            writer = _writer(
-                target,
-                size,
-                info,
-                options.output,
-                options.read,
-                "crop",
-                fingerprint((info.path,), options),
-                on,
+            crop_track, counter = CropTrack(path), FrameCounter()
+            write_plan = media.WritePlan(
+                frames=info.frames,
+                drive=info,
+                span=options.read,
+                provenance=_provenance("crop", info),
+                fingerprint=fingerprint((info.path,), options),
             )
-            with writer as out, job.stage("crop", len(places), out.done) as step:
+            writer = media.write(target, size, info, options.output, write_plan, on=on)
+            with writer as out, job.stage("crop", len(crop_track), out.done) as step:
                 counter.frames = out.done
                 reader = job.enter(media.read(info.path, options.read, on=on))
-                for frame, pixels in _cut(reader, places, out.done, options, job):
+                for frame, pixels in _crop_frames(reader, crop_track, out.done, options, job):
                     out.write(pixels, frame.pts, frame.duration)
                     counter.add(frame.pts, frame.duration, frame.time_base)
                     step()
-        details = {"crops": None if beside is None else str(beside), "size": options.template.size}
+        kept_name = None if kept_path is None else str(kept_path)
         return job.report(
-            target, counter, faces=statistics.tracks, passed_through=unseen, details=details
+            target,
+            counter,
+            faces=statistics.tracks,
+            passed_through=unseen,
+            details={"crops": kept_name, "size": options.template.size},
         )
 
 
@@ -118,136 +121,133 @@ def align(
     options: AlignOptions = ALIGN,
     on: Listener = silent,
 ) -> Report:
-    """Cuts the chosen faces out of a picture, or out of every picture of a folder or video, each by itself.
+    """Crop the chosen faces of every image of an input, each image by itself.
 
-    output: a picture for one face, a folder or video for more; None: NAME_aligned beside the input (a folder for a folder, and for
-    --face all).  Report.frames: faces cut out.  passed_through: pictures without one that fits; details["pictures"]: for each
-    face its picture, by its name in a folder, else by its number.
-    Raises MediaError, NoFaceError when no picture shows one, WeightsError, OutputError, UsageError.
+    Report.frames counts the crops, Report.passed_through the images without a crop, and
+    details["pictures"] has for each crop its image: the file name in a folder, else the number.
+
+    Args:
+        source: image, folder of images, video, or '-' for standard input.
+        output: image for one face, folder/ or video for more; None for NAME_aligned beside the
+            input, a folder for a folder and for --face all.
+        options: template, encoding.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: the input cannot be read.
+        NoFaceError: no image shows a chosen face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: --resume is given.
     """
     with Job("align", on) as job:
-        info = media.probe(job.enter(media.local(source)))
+        info = media.probe(job.enter(media.seekable_path(source)))
         target = _aligned_path(output, source, info, options.faces.select)
-        Target(target, options.output.overwrite).check(0)
+        OutputTarget(target, options.output.overwrite).check(0)
         face_finder = FaceFinder.load(options.faces, options.run)
         if options.dry_run:
-            return planned(job, target, info, options.read)
+            return plan(job, target, info, options.read)
         size = (options.template.size, options.template.size)
         if options.output.resume:
-            raise UsageError("align is done in one go: it has no --resume.")
+            raise UsageError("align has no --resume: it is not written in parts.")
         names: list[int | str] = []
         counter, most, empty, last = FrameCounter(), 0, 0, -1
-        none = NoFaceError(f"{source} shows no face.", "Give a picture that shows one.")
-        writer = _writer(target, size, info, options.output, options.read, "align", "", on)
+        no_face = NoFaceError(f"{source} shows no face.", "Give an image that shows one.")
+        write_plan = media.WritePlan(
+            frames=info.frames, drive=info, span=options.read, provenance=_provenance("align", info)
+        )
+        writer = media.write(target, size, info, options.output, write_plan, on=on)
         with writer as out, job.stage("align", info.frames) as step:
-            for name, frame in job.clock.over("decode", pictures(info, options.read, job)):
+            for name, frame in job.clock.time_each("decode", read_images(info, options.read, job)):
                 with job.clock("find", frames=1):
                     try:
-                        places = _places(frame, options, face_finder, str(source), job)
-                    except NoFaceError as error:  # the next picture may show one that fits
-                        places, none = [], error
-                for where in places:
-                    last = max(
-                        last + 1, frame.pts
-                    )  # several faces of one picture follow each other
-                    out.write(
-                        cut(frame.pixels, where, border=options.template.border),
-                        last,
-                        frame.duration,
-                    )
+                        placements = _placements(frame, options, face_finder, str(source), job)
+                    except NoFaceError as error:  # another image may show a chosen face
+                        placements, no_face = [], error
+                for placement in placements:
+                    last = max(last + 1, frame.pts)  # several faces of one image in succession
+                    pixels = crop_pixels(frame.pixels, placement, border=options.template.border)
+                    out.write(pixels, last, frame.duration)
                     counter.add(last, frame.duration, frame.time_base)
                     names.append(name)
-                most, empty = max(most, len(places)), empty + (not places)
+                most, empty = max(most, len(placements)), empty + (not placements)
                 step()
             if not names:
-                raise none
+                raise no_face
         details = {"pictures": names, "size": options.template.size}
         return job.report(target, counter, faces=most, passed_through=empty, details=details)
 
 
-def _cut(
-    frames: media.Reader, places: CropTrack, done: int, options: CropOptions, job: Job
+def _crop_frames(
+    frames: media.Reader, crop_track: CropTrack, done: int, options: CropOptions, job: Job
 ) -> Iterator[tuple[Frame, Pixels]]:
-    """The crops of all frames from `done` on, in order, cut by several threads."""
+    """Crop all frames from number `done` on, in order, on several threads."""
 
-    def one(pair: tuple[Frame, CropPlacement]) -> tuple[Frame, Pixels]:
-        frame, place = pair
+    def crop_one(pair: tuple[Frame, TrackedCrop]) -> tuple[Frame, Pixels]:
+        frame, tracked_crop = pair
         with job.clock("cut", frames=1):
-            return frame, cut(frame.pixels, place.where, border=options.template.border)
+            pixels = crop_pixels(
+                frame.pixels, tracked_crop.placement, border=options.template.border
+            )
+            return frame, pixels
 
     workers = options.run.threads or os.cpu_count() or 1
-    pairs = islice(zip(job.clock.over("decode again", frames), places, strict=True), done, None)
-    return ordered_map(one, pairs, workers, workers + 1)
+    decoded = job.clock.time_each("decode again", frames)
+    pairs = islice(zip(decoded, crop_track, strict=True), done, None)
+    return ordered_map(crop_one, pairs, workers, workers + 1)
 
 
-def pictures(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[int | str, Frame]]:
-    """The pictures of an input with their names or numbers; those of a folder each in its own size, which `media.read` does not keep."""
+def read_images(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[int | str, Frame]]:
+    """Yield the images of an input, each with its file name in a folder or its number.
+
+    Those of a folder keep their sizes, which `media.read` does not.
+    """
     if info.kind != "directory":
         for frame in job.enter(media.read(info.path, read, on=job.on)):
             yield frame.index, frame
         return
-    for index, path in enumerate(folder_images(info.path)):
-        moment = index * info.time_base
-        if read.start <= moment and (read.end is None or moment < read.end):
+    for index, path in enumerate(list_images(info.path)):
+        seconds = index * info.time_base
+        if read.start <= seconds and (read.end is None or seconds < read.end):
             yield path.name, Frame(media.read_image(path), index, info.time_base, index, 1)
 
 
-def _places(
-    frame: Frame, options: AlignOptions, face_finder: FaceFinder, where: str, job: Job
+def _placements(
+    frame: Frame, options: AlignOptions, face_finder: FaceFinder, name: str, job: Job
 ) -> list[Crop]:
-    """Where the chosen faces of one picture are cut out; none when there is none that fits."""
-    picture = to_uint8(frame.pixels)
-    faces = face_finder.find(picture)
+    """Place the crops of the chosen faces of one image; none without a face.
+
+    Raises NoFaceError when there are faces but not the chosen one. name: of the input.
+    """
+    image = to_uint8(frame.pixels)
+    faces = face_finder.find(image, mesh=False)
     if not faces:
         return []
     statistics = face_finder.statistics(options.faces.select)
-    statistics.add(faces, picture)
-    chosen = face_finder.choose(statistics, options.faces.select, where, job)
-    return [
-        place_of(face_finder.refined(picture, faces[number]), options.template) for number in chosen
-    ]
+    statistics.add(faces, image)
+    chosen = face_finder.choose(statistics, options.faces.select, name, job)
+    refined = (face_finder.refine_landmarks(image, faces[number]) for number in chosen)
+    return [crop_placement(face, options.template) for face in refined]
 
 
-def _writer(
-    target: str | Path,
-    size: tuple[int, int],
-    info: MediaInfo,
-    output: OutputOptions,
-    span: ReadOptions,
-    command: str,
-    job_is: str,
-    on: Listener,
-) -> Writer:
-    """An output of cut out pictures, made ones only when the clip is."""
-    made = Provenance(
-        command, synthetic="AI-generated (synthetic)" in info.metadata.get("comment", "")
-    )
-    return media.write(
-        target,
-        size,
-        info,
-        output,
-        drive=info,
-        span=span,
-        frames=info.frames,
-        provenance=made,
-        fingerprint=job_is,
-        on=on,
-    )
+def _provenance(command: str, info: MediaInfo) -> Provenance:
+    """Mark crops as synthetic when their clip is."""
+    synthetic = "AI-generated (synthetic)" in info.metadata.get("comment", "")
+    return Provenance(command, synthetic=synthetic)
 
 
-def _beside(target: str | Path, options: CropOptions) -> Path | None:
-    """Where it is noted where the crops lie; None: nowhere."""
+def _kept_crop_track(target: str | Path, options: CropOptions) -> Path | None:
+    """Return the path of the crop track, None when it is not kept."""
     if options.crops is not None or str(target) == "-":
         return options.crops
-    return places_of(target)
+    return crop_track_path(target)
 
 
-def places_of(crops: str | Path) -> Path:
-    """The file beside a clip (or folder) of crops that says where they lie."""
+def crop_track_path(crops: str | Path) -> Path:
+    """Return the path of the crop track beside a clip or folder of crops."""
     path = Path(crops)
-    whole = path.is_dir() or str(crops).endswith(("/", os.sep))
-    return path.with_name(f"{path.name if whole else path.stem}{SUFFIX}")
+    is_folder = path.is_dir() or str(crops).endswith(("/", os.sep))
+    return path.with_name(f"{path.name if is_folder else path.stem}{SUFFIX}")
 
 
 def _aligned_path(

@@ -1,4 +1,4 @@
-"""`thcli detect` and `thcli track`: the faces of every frame, a line of JSON a frame."""
+"""`thcli detect` and `thcli track`: the faces of every frame as lines of JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import media
-from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.errors import NoFaceError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import DetectOptions, TrackOptions
@@ -18,11 +18,11 @@ from thcli.faces.backends import DETECTORS
 from thcli.faces.landmarks.landmarks68 import landmarks68
 from thcli.faces.landmarks.layouts import five_points
 from thcli.faces.tracking.select import TrackStatistics
-from thcli.media.atomic_file import Lines
-from thcli.pipeline.dry_run import planned
+from thcli.media.atomic_file import JsonLinesWriter
+from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.observe.driver import follow
-from thcli.pipeline.sources.source_image import FaceFinder
+from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.tracking import track_video
 
 DETECT, TRACK = DetectOptions(), TrackOptions()
 
@@ -33,36 +33,47 @@ def detect(
     options: DetectOptions = DETECT,
     on: Listener = silent,
 ) -> Report:
-    """Finds the faces of every frame of a picture, video or folder, each frame by itself.
+    """Detect the faces of every frame, each frame by itself.
 
-    output: a JSON Lines file, '-' for standard output, or None for no lines. A line has index, pts, seconds and faces, each with
-    box (x0, y0, x1, y1), score and keypoints (x, y) in pixels.  Report.faces: the most in one frame.
-    Raises MediaError, NoFaceError when no frame shows a face, WeightsError, OutputError, UsageError.
+    A line of output has index, pts, seconds and faces, each with box (x0, y0, x1, y1), score and
+    keypoints (x, y) in pixels. Report.faces is the largest number in one frame.
+
+    Args:
+        source: image, video, folder of images, or '-' for standard input.
+        output: JSON Lines file, '-' for standard output, None for no lines.
+        options: detector, range.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: the input cannot be read.
+        NoFaceError: no frame shows a face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: an unknown detector.
     """
     with Job("detect", on) as job:
-        info = media.probe(job.enter(media.local(source)))
-        lines = Lines(output, options.overwrite)
+        info = media.probe(job.enter(media.seekable_path(source)))
+        lines = JsonLinesWriter(output, options.overwrite)
         detector = DETECTORS.backend(options.detector).load(options.run)
         if options.dry_run:
-            return planned(job, output, info, options.read)
-        counter, found, most, empty = FrameCounter(), 0, 0, 0
+            return plan(job, output, info, options.read)
+        counter, total, most, empty = FrameCounter(), 0, 0, 0
         reader = job.enter(media.read(info.path, options.read, on=on))
         with lines, job.stage("detect", info.frames) as step:
-            for frame in job.clock.over("decode", reader):
+            for frame in job.clock.time_each("decode", reader):
                 with job.clock("detect", frames=1):
                     faces = detector.detect(to_uint8(frame.pixels))
-                lines.write({**_head(frame), "faces": [_detected(face) for face in faces]})
+                lines.write({**_frame_row(frame), "faces": [_detected(face) for face in faces]})
                 counter.add(frame.pts, frame.duration, frame.time_base)
-                found, most, empty = found + len(faces), max(most, len(faces)), empty + (not faces)
+                total, most, empty = total + len(faces), max(most, len(faces)), empty + (not faces)
                 step()
-            if not found:
+            if not total:
                 raise NoFaceError(
                     f"None of the {counter.frames} frames of {source} shows a face.",
                     "Give one that does, or try another --detector.",
                 )
-        return job.report(
-            output, counter, faces=most, passed_through=empty, details={"detections": found}
-        )
+        details = {"detections": total}
+        return job.report(output, counter, faces=most, passed_through=empty, details=details)
 
 
 def track(
@@ -71,44 +82,50 @@ def track(
     options: TrackOptions = TRACK,
     on: Listener = silent,
 ) -> Report:
-    """Follows every face of a clip under a stable number.
+    """Track every face of a clip under a stable number.
 
-    output: as for `detect`. A line has index, pts, seconds, cut (whether a new scene begins) and faces, each with track, box, score,
-    logit (the landmarker's certainty, see `core.types.Face`), keypoints (5) and, where asked for, points (68 or 468 of x, y, z).
-    Report.details["tracks"]: of each track its number, the one that --face takes for it (None when it is not in the first frame
-    with faces), the frames it is in, the first of them, and its median area in square pixels.
-    Raises MediaError, NoFaceError when nobody was seen, WeightsError, OutputError, UsageError.
+    A line of output has index, pts, seconds, cut (a new scene begins) and faces, each with track,
+    box, score, logit (confidence of the landmarker, see `core.types.Face`), keypoints (5) and, with
+    --points 68 or 468, points (x, y, z).
+
+    Report.details["tracks"] has for each track its number, the number that --face takes for it
+    (None when it is not in the first frame with faces), the count of its frames, the first of them,
+    and its median area in square pixels.
+
+    Args:
+        source: image, video, folder of images, or '-' for standard input.
+        output: as for `detect`.
+        options: detector, points, range.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: the input cannot be read.
+        NoFaceError: no frame shows a face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: an unknown backend.
     """
     with Job("track", on) as job:
-        info = media.probe(job.enter(media.local(source)))
-        lines = Lines(output, options.overwrite)
+        info = media.probe(job.enter(media.seekable_path(source)))
+        lines = JsonLinesWriter(output, options.overwrite)
         face_finder = FaceFinder.load(options.find.choosing(), options.run)
         if options.dry_run:
-            return planned(job, output, info, options.read)
+            return plan(job, output, info, options.read)
         statistics, counter, cuts, empty = TrackStatistics(), FrameCounter(), 0, 0
         with lines:
-            for frame, faces, cut in follow(info, options.read, face_finder, job):
+            for frame, faces, cut in track_video(info, options.read, face_finder, job):
                 rows = [_tracked(face, options.points) for face in faces]
-                lines.write({**_head(frame), "cut": cut, "faces": rows})
+                lines.write({**_frame_row(frame), "cut": cut, "faces": rows})
                 statistics.add(faces)
                 counter.add(frame.pts, frame.duration, frame.time_base)
                 cuts, empty = cuts + cut, empty + (not faces)
-        details = {"cuts": cuts, "tracks": _summary(statistics)}
+        details = {"cuts": cuts, "tracks": _track_rows(statistics)}
         return job.report(
             output, counter, faces=statistics.tracks, passed_through=empty, details=details
         )
 
 
-def only_one_for_stdout(output: str | None, as_json: bool) -> str | None:
-    """Where lines go when nobody says: standard output, or nowhere when the summary goes there. Raises UsageError for both there."""
-    if output == "-" and as_json:
-        raise UsageError(
-            "--json and -o - both want standard output.", "Write the lines to a file with -o FILE."
-        )
-    return output if output is not None or as_json else "-"
-
-
-def _head(frame: Frame) -> dict[str, Any]:
+def _frame_row(frame: Frame) -> dict[str, Any]:
     return {"index": frame.index, "pts": frame.pts, "seconds": round(frame.seconds, 6)}
 
 
@@ -136,19 +153,19 @@ def _tracked(face: Face, points: int) -> dict[str, Any]:
 
 
 def _rounded(values: npt.ArrayLike) -> Any:
-    """Pixels to the hundredth, as lists."""
+    """Return pixels as lists, rounded to 0.01."""
     return np.round(np.asarray(values, np.float64), 2).tolist()
 
 
-def _summary(statistics: TrackStatistics) -> list[dict[str, Any]]:
-    number = {track: choice for choice, track in enumerate(statistics.opening)}
+def _track_rows(statistics: TrackStatistics) -> list[dict[str, Any]]:
+    numbers = {track: number for number, track in enumerate(statistics.first_seen_tracks)}
     return [
         {
-            "track": t.track,
-            "face": number.get(t.track),
-            "frames": t.frames,
-            "first": t.first,
-            "area": round(t.area),
+            "track": summary.track,
+            "face": numbers.get(summary.track),
+            "frames": summary.frames,
+            "first": summary.first,
+            "area": round(summary.area),
         }
-        for t in sorted(statistics.summaries.values(), key=lambda t: t.track)
+        for summary in sorted(statistics.summaries.values(), key=lambda s: s.track)
     ]

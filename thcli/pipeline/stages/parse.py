@@ -1,4 +1,4 @@
-"""`thcli parse`: the regions of faces as label pictures, soft masks or an overlay."""
+"""`thcli parse`: face regions as label maps, soft masks or an overlay."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ from thcli.core.events import Listener, Warned, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ParseOptions, TemplateOptions
 from thcli.core.protocols import Parser
-from thcli.core.types import Face, Frame
+from thcli.core.types import Face, Frame, Image
 from thcli.faces.backends import PARSERS
-from thcli.faces.parsing.crops import numbers
+from thcli.faces.parsing.crops import class_numbers
 from thcli.faces.parsing.temporal_smoothing import REACH
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.info import MediaInfo
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.target import Target
-from thcli.pipeline.dry_run import planned
+from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path, still_like
-from thcli.pipeline.observe.crop_track import CropTrack, write_places
-from thcli.pipeline.observe.driver import look
-from thcli.pipeline.observe.region_overlay import ALL, Artist, Kind, Pictures, Shares, is_pictures
-from thcli.pipeline.observe.region_stream import Seen, divided, painted
+from thcli.pipeline.job.output_names import fingerprint, output_path, srgb_video_info
+from thcli.pipeline.observe.crop_track import CropTrack, write_crop_track
+from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.region_overlay import (
+    ALL_CLASSES,
+    OutputKind,
+    RegionImageWriter,
+    RegionRenderer,
+    RegionShares,
+    is_image_output,
+)
+from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames, render_regions
 from thcli.pipeline.observe.track_log import TrackLog
-from thcli.pipeline.sources.source_image import FaceFinder
-from thcli.pipeline.stages.crop_align import pictures
+from thcli.pipeline.observe.tracking import VideoSelection, track_faces
+from thcli.pipeline.stages.crop_align import read_images
 
 DEFAULTS = ParseOptions()
-WINDOW = 256  # frames of a track at a time
+WINDOW = 256  # frames of a track in memory
 
 
 def parse(
@@ -43,199 +50,218 @@ def parse(
     options: ParseOptions = DEFAULTS,
     on: Listener = silent,
 ) -> Report:
-    """Divides the chosen faces of a picture, a video or a folder of pictures into the regions of `faces.parsing.CLASSES`.
+    """Segment the chosen faces of an input into the regions of `faces.parsing.CLASSES`.
 
-    output: a folder or PNG for labels, also a video for a mask or an overlay; None: NAME_parse beside the input (.png for a picture, a
-    video for a video, a folder for a folder and for labels of a video). Frames keep their size and time stamps.  A clip is followed
-    and calmed in time; the pictures of a folder are looked at each by itself, and their labels keep their names and sizes.
-    Report.passed_through: frames without a face; details["regions"]: each region's share of the faces.
-    Raises MediaError, NoFaceError, WeightsError, OutputError, UsageError.
+    Frames keep size and time stamps. The faces of a video are tracked and their regions smoothed
+    over time. Images of a folder are parsed one by one; labels keep their names and sizes.
+    Report.passed_through counts the frames without a face, and details["regions"] has the share of
+    each region in the faces.
+
+    Args:
+        source: image, video, folder of images, or '-' for standard input.
+        output: folder/ or PNG; for a mask or an overlay also a video. None for NAME_parse beside
+            the input: .png for an image, a video for a video, a folder for a folder and for labels
+            of a video.
+        options: parser, kind, regions, smoothing.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: the input cannot be read.
+        NoFaceError: no frame shows a chosen face.
+        WeightsError: weights are not installed.
+        OutputError: the output exists or cannot be written.
+        UsageError: the kind does not fit the output, or an unknown region.
     """
     with Job("parse", on) as job:
-        info = media.probe(job.enter(media.local(source)))
+        info = media.probe(job.enter(media.seekable_path(source)))
         name = PARSERS.resolve(options.parser, options.run)
         kind = _kind(options, output, info)
-        artist = Artist(kind, _groups(options, kind), options.opacity)
-        target = _place(output, source, info, kind)
-        Target(target, options.output.overwrite).check(0)
-        _refuse(kind, target, options, on)
+        renderer = RegionRenderer(kind, _classes(options, kind), options.opacity)
+        target = _target(output, source, info, kind)
+        OutputTarget(target, options.output.overwrite).check(0)
+        _check_output(kind, target, options, on)
         face_finder = FaceFinder.load(options.faces, options.run)
         parser: Parser = PARSERS.backend(name).load(options.run)
         if options.dry_run:
-            return planned(job, target, info, options.read)
-        statistics = TrackStatistics()
-        clip = info.kind == "video"
-        log = job.enter(TrackLog())
-        tracks: list[int] = []
-        if clip:
-            statistics = look(
-                info, log, options.read, face_finder, job, pixels=options.steady.pixels
+            return plan(job, target, info, options.read)
+        statistics, tracks = TrackStatistics(), list[int]()
+        is_video = info.kind == "video"
+        if is_video:
+            log, video = job.enter(TrackLog()), VideoSelection(info, options.read)
+            statistics = track_faces(
+                video, log, face_finder, job, head_motion=options.steady.pixels
             )
             tracks = face_finder.choose(statistics, options.faces.select, str(source), job)
-        frames = (
-            _clip(info, log, tracks, parser, options, job)
-            if clip
-            else _stills(info, not is_pictures(target), options, face_finder, statistics, job)
-        )
-        reach = REACH if options.smooth and clip else 0
-        shares, empty, most = Shares(), 0, 0
-        made = Provenance(
-            "parse", name, synthetic="AI-generated (synthetic)" in info.metadata.get("comment", "")
-        )
-        if is_pictures(target):
-            sink: Pictures | media.Writer = Pictures(
-                target, kind, options.output.overwrite, str(made)
-            )
+            frames = _video_frames(video, log, tracks, parser, options, job)
         else:
-            like = still_like(info) if kind == "mask" else replace(info, bit_depth=8)
-            sink = media.write(
-                target,
-                info.size,
-                like,
-                options.output,
-                drive=info,
-                span=options.read,
-                frames=info.frames,
-                provenance=made,
-                fingerprint=fingerprint((info.path,), replace(options, parser=name)),
-                on=on,
-            )
-        with sink as out, job.stage("parse", info.frames, out.done) as step:
+            images = _named_images(info, target, options, job)
+            frames = _image_frames(images, str(info.path), options, face_finder, job)
+        reach = REACH if options.smooth and is_video else 0
+        shares, empty, most = RegionShares(), 0, 0
+        writer = _open_output(target, kind, info, options, name, on)
+        with writer as out, job.stage("parse", info.frames, out.done) as step:
             counter = FrameCounter(out.done)
             batch = max(options.run.batch_size // max(len(tracks), 1), 1)
-            stream = divided(frames, parser, batch, out.done - reach, job)
-            for seen, found, drawn in painted(stream, artist, reach, out.done, options.run, job):
-                if isinstance(out, Pictures):
-                    out.write(drawn, seen.name)
+            parsed = parse_frames(frames, parser, batch, out.done - reach, job)
+            for item in render_regions(parsed, renderer, reach, out.done, options.run, job):
+                frame = item.frame_faces.frame
+                if isinstance(out, RegionImageWriter):
+                    out.write(item.image, item.frame_faces.name)
                 else:
-                    out.write(
-                        drawn if drawn.ndim == 3 else cv2.merge([drawn] * 3),
-                        seen.frame.pts,
-                        seen.frame.duration,
-                    )
-                counter.add(seen.frame.pts, seen.frame.duration, seen.frame.time_base)
-                shares.add(found)
-                empty, most = empty + (not found), max(most, len(found))
+                    out.write(_three_channels(item.image), frame.pts, frame.duration)
+                counter.add(frame.pts, frame.duration, frame.time_base)
+                shares.add(item.regions)
+                empty, most = empty + (not item.regions), max(most, len(item.regions))
                 step()
             if counter.frames == empty and not out.done:
                 raise NoFaceError(
-                    f"{source} shows no face that fits.",
+                    f"{source} shows none of the chosen faces.",
                     "Give one that does, or choose another --face.",
                 )
-        details = {"kind": kind, "parser": name, "smooth": reach > 0, "regions": shares.report()}
         return job.report(
             target,
             counter,
-            faces=statistics.tracks if clip else most,
+            faces=statistics.tracks if is_video else most,
             passed_through=empty,
             engine=name,
-            details=details,
+            details={"kind": kind, "parser": name, "smooth": reach > 0, "regions": shares.report()},
         )
 
 
-def _kind(options: ParseOptions, output: str | Path | None, info: MediaInfo) -> Kind:
-    """What is drawn, where the user has not said it."""
+def _kind(options: ParseOptions, output: str | Path | None, info: MediaInfo) -> OutputKind:
+    """Return --kind, or the default for the output."""
     if options.kind != "auto":
         return options.kind
     if options.regions is not None:
         return "mask"
-    stills = info.kind in ("image", "directory") if output is None else is_pictures(output)
-    return "labels" if stills else "overlay"
+    images = info.kind in ("image", "directory") if output is None else is_image_output(output)
+    return "labels" if images else "overlay"
 
 
-def _groups(options: ParseOptions, kind: Kind) -> frozenset[int]:
+def _classes(options: ParseOptions, kind: OutputKind) -> frozenset[int]:
     if options.regions is None:
-        return numbers("face") if kind == "mask" else ALL
-    return numbers([word.strip() for word in options.regions.split(",") if word.strip()])
+        return class_numbers("face") if kind == "mask" else ALL_CLASSES
+    return class_numbers([word.strip() for word in options.regions.split(",") if word.strip()])
 
 
-def _place(
-    output: str | Path | None, source: str | Path, info: MediaInfo, kind: Kind
+def _target(
+    output: str | Path | None, source: str | Path, info: MediaInfo, kind: OutputKind
 ) -> str | Path:
-    if (
-        output is None
-        and str(source) != "-"
-        and info.kind != "image"
-        and (info.kind == "directory" or kind == "labels")
-    ):
+    to_folder = info.kind == "directory" or (kind == "labels" and info.kind != "image")
+    if output is None and str(source) != "-" and to_folder:
         return Path(source).with_name(f"{Path(source).stem}_parse")
     path = output_path(output, f"{Path(source).stem}_parse", source, info, "parse")
     return Path(path).with_suffix(".png") if output is None and info.kind == "image" else path
 
 
-def _refuse(kind: Kind, target: str | Path, options: ParseOptions, on: Listener) -> None:
-    """What a kind of output cannot do. Raises UsageError."""
-    if not is_pictures(target):
+def _check_output(
+    kind: OutputKind, target: str | Path, options: ParseOptions, on: Listener
+) -> None:
+    """Raise UsageError for options that the output does not support."""
+    if not is_image_output(target):
         if kind == "labels":
             raise UsageError(
-                "Labels are numbers, which a video would blur.",
+                "Label maps cannot be a video: lossy coding would change the labels.",
                 "Give a folder/ or NAME.png, or --kind overlay.",
             )
         return
     if options.output.fps is not None:
-        raise UsageError(
-            "Pictures of every frame have no rate.", "Give --fps with a video as output."
-        )
+        raise UsageError("Images have no frame rate.", "Give --fps with a video as output.")
     if options.output.resume:
-        on(Warned(f"--resume does not apply to {target}: it is written in one go."))
+        on(Warned(f"--resume does not apply to {target}: it is not written in parts."))
 
 
-def _clip(
+def _open_output(
+    target: str | Path,
+    kind: OutputKind,
     info: MediaInfo,
+    options: ParseOptions,
+    parser_name: str,
+    on: Listener,
+) -> RegionImageWriter | media.Writer:
+    synthetic = "AI-generated (synthetic)" in info.metadata.get("comment", "")
+    provenance = Provenance("parse", parser_name, synthetic=synthetic)
+    if is_image_output(target):
+        return RegionImageWriter(target, kind, options.output.overwrite, str(provenance))
+    like = srgb_video_info(info) if kind == "mask" else replace(info, bit_depth=8)
+    write_plan = media.WritePlan(
+        frames=info.frames,
+        drive=info,
+        span=options.read,
+        provenance=provenance,
+        fingerprint=fingerprint((info.path,), replace(options, parser=parser_name)),
+    )
+    return media.write(target, info.size, like, options.output, write_plan, on=on)
+
+
+def _three_channels(image: Image) -> Image:
+    if image.ndim == 3:
+        return image
+    return cv2.merge([image] * 3)  # type: ignore[return-value]  # its stub has a wider type
+
+
+def _video_frames(
+    video: VideoSelection,
     log: TrackLog,
     tracks: Sequence[int],
     parser: Parser,
     options: ParseOptions,
     job: Job,
-) -> Iterator[Seen]:
-    """Every frame of a clip with the chosen tracks' faces, each parser crop on its calmed path."""
+) -> Iterator[FrameFaces]:
+    """Yield every frame of a video with the chosen faces and smoothed crops for the parser."""
     template = TemplateOptions(template=parser.template, size=parser.crop_size)
     paths = [job.temp_dir() / f"{track}.safetensors" for track in tracks]
     with job.clock("calm"):
         for path, track in zip(paths, tracks, strict=True):
-            write_places(path, log, track, template, options.steady, info.path.name)
-    places = zip(*(CropTrack(path) for path in paths), strict=True)
-    faces = zip(*(_faces(log, track) for track in tracks), strict=True)
+            write_crop_track(path, log, track, template, options.steady, video.info.path.name)
+    crops = zip(*(CropTrack(path) for path in paths), strict=True)
+    faces = zip(*(log.faces(track, WINDOW) for track in tracks), strict=True)
+    reader = job.enter(media.read(video.info.path, video.read, on=job.on))
+    decoded = job.clock.time_each("decode again", reader)
+    for frame, frame_crops, frame_faces in zip(decoded, crops, faces, strict=True):
+        placements = tuple(tracked.placement for tracked in frame_crops)
+        name = f"{frame.index:06d}"
+        yield FrameFaces(frame, name, frame_faces, placements, frame_crops[0].scene)
+
+
+def _named_images(
+    info: MediaInfo, target: str | Path, options: ParseOptions, job: Job
+) -> Iterable[tuple[int | str, Frame]]:
+    """Return the images of an input with their names; a video as output needs one size."""
+    if is_image_output(target):
+        return read_images(info, options.read, job)
     reader = job.enter(media.read(info.path, options.read, on=job.on))
-    for frame, here, own in zip(job.clock.over("decode again", reader), places, faces, strict=True):
-        yield Seen(
-            frame, f"{frame.index:06d}", own, tuple(place.where for place in here), here[0].scene
-        )
+    return ((frame.index, frame) for frame in reader)
 
 
-def _faces(log: TrackLog, track: int) -> Iterator[Face | None]:
-    for _, faces in log.windows(track, WINDOW):
-        yield from faces
-
-
-def _stills(
-    info: MediaInfo,
-    one_size: bool,
+def _image_frames(
+    images: Iterable[tuple[int | str, Frame]],
+    source: str,
     options: ParseOptions,
     face_finder: FaceFinder,
-    statistics: TrackStatistics,
     job: Job,
-) -> Iterator[Seen]:
-    """Every picture by itself. one_size: as a video needs them."""
-    if one_size:
-        reader = job.enter(media.read(info.path, options.read, on=job.on))
-        named: Iterable[tuple[int | str, Frame]] = ((frame.index, frame) for frame in reader)
-    else:
-        named = pictures(info, options.read, job)
-    for name, frame in job.clock.over("decode", named):
-        picture = to_uint8(frame.pixels)
+) -> Iterator[FrameFaces]:
+    """Yield every image with its chosen faces, each image by itself. source: for messages."""
+    for name, frame in job.clock.time_each("decode", images):
+        image = to_uint8(frame.pixels)
         with job.clock("find", frames=1):
-            faces = face_finder.find(picture)
-            here = TrackStatistics()
-            here.add(faces)
-            try:
-                picked = (
-                    face_finder.choose(here, options.faces.select, str(info.path), job)
-                    if faces
-                    else []
-                )
-            except NoFaceError:  # the next picture may show one that fits
-                picked = []
-            refined = tuple(face_finder.refined(picture, faces[number]) for number in picked)
-        plain = Path(name).stem if isinstance(name, str) else f"{name:06d}"
-        yield Seen(frame, plain, refined, (None,) * len(refined))
+            faces = face_finder.find(image)
+            chosen = _choose(faces, source, options, face_finder, job)
+            refined = tuple(face_finder.refine_landmarks(image, face) for face in chosen)
+        stem = Path(name).stem if isinstance(name, str) else f"{name:06d}"
+        yield FrameFaces(frame, stem, refined, (None,) * len(refined))
+
+
+def _choose(
+    faces: list[Face], source: str, options: ParseOptions, face_finder: FaceFinder, job: Job
+) -> list[Face]:
+    """Return the chosen faces of one image, none when it does not show them."""
+    statistics = TrackStatistics()
+    statistics.add(faces)
+    if not faces:
+        return []
+    try:
+        numbers = face_finder.choose(statistics, options.faces.select, source, job)
+    except NoFaceError:  # another image may show a chosen face
+        return []
+    return [faces[number] for number in numbers]

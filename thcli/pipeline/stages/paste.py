@@ -1,11 +1,10 @@
-"""`thcli paste`: changed crops back into the clip that they were cut out of."""
+"""`thcli paste`: changed crops pasted into the clip they were cropped from."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,45 +13,34 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import media
-from thcli.core.errors import MediaError, UsageError
+from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import PasteJobOptions, ReadOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Crop, Frame
 from thcli.faces.backends import PARSERS
-from thcli.faces.compositing.colour_match import GRID, Transfer, steady_transfers
-from thcli.faces.compositing.paste import measure, soft_mask
-from thcli.faces.compositing.paste import paste as put
-from thcli.faces.crops.align import resized
+from thcli.faces.compositing.colour_match import GRID, ColourTransfer, smooth_transfers
+from thcli.faces.compositing.paste import PasteContext, measure_transfer, soft_mask
+from thcli.faces.compositing.paste import paste as paste_crop
+from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels, crop
-from thcli.media.info import MediaInfo
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.target import Target
-from thcli.pipeline.dry_run import planned
+from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import fingerprint, output_path
-from thcli.pipeline.job.temp_storage import Spool
-from thcli.pipeline.observe.crop_track import CropPlacement, CropTrack
-from thcli.pipeline.observe.mask_log import Likely, MaskLog
-from thcli.pipeline.stages.crop_align import places_of
+from thcli.pipeline.job.temp_storage import TemporaryFiles
+from thcli.pipeline.observe.crop_track import CropTrack, TrackedCrop
+from thcli.pipeline.observe.mask_log import MaskEvidence, MaskLog
+from thcli.pipeline.stages.crop_align import crop_track_path
+from thcli.pipeline.stages.crop_pairing import CropPairing, PasteItem
 
 DEFAULTS = PasteJobOptions()
-TOLERANCE = Fraction(1, 500)  # seconds by which containers round time stamps, and more
-REACH = 32  # frames on both sides over which colours are calmed
-WINDOW = 128
-MEASURE = 128  # pixels of the mask that colours are measured with: they are measured coarsely
-NUMBERS = 3 + GRID * GRID * 3
-ROW = np.dtype([("numbers", "<f4", NUMBERS), ("seconds", "<f8"), ("shot", "<i8")])
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A frame of the clip and what is pasted into it: the changed crop, where it lies, and the face's outline; None for nothing."""
-
-    frame: Frame
-    crop: Pixels | None = None
-    place: CropPlacement | None = None
+REACH = 32  # frames on both sides over which colours are smoothed
+WINDOW = 128  # frames of colours in memory
+MEASURE_SIDE = 128  # side of the mask for the measurement of colours, in pixels
+_ROW = np.dtype([("values", "<f4", 3 + GRID * GRID * 3), ("seconds", "<f8"), ("scene", "<i8")])
 
 
 def paste(
@@ -62,267 +50,234 @@ def paste(
     options: PasteJobOptions = DEFAULTS,
     on: Listener = silent,
 ) -> Report:
-    """Pastes each crop into its frame, colours matched and calmed over time; everything outside of the crops stays.
+    """Paste each crop into its frame, with colours matched and smoothed over time.
 
-    cropped: a clip (or folder) of crops, in the size that they were cut with or another of the same shape.  frames: the clip
-    that they were cut out of; where crops were cut out of a part of it, the rest passes through.  output: None for
-    NAME_pasted beside `frames`.  A frame whose face was not seen stays as it is (Report.passed_through).
-    Raises MediaError when the two do not belong together, OutputError, UsageError.
+    Pixels outside of the crops do not change. A frame whose face was not detected passes through
+    unchanged (Report.passed_through).
+
+    Args:
+        cropped: video or folder of changed crops, in their original size or another size of the
+            same shape.
+        frames: the clip they were cropped from. Frames beyond the range of the crops pass through.
+        output: file, folder/ or '-'; None for NAME_pasted beside `frames`.
+        options: mask, colour match, blend mode.
+        on: listener for progress and warnings.
+
+    Raises:
+        MediaError: an input cannot be read, or the two do not belong together.
+        OutputError: the output exists or cannot be written.
+        UsageError: crops from standard input without --crops.
     """
     if str(cropped) == "-" and (str(frames) == "-" or options.crops is None):
         raise UsageError("Crops from standard input need --crops FILE, and frames that are a file.")
     with Job("paste", on) as job:
-        info = media.probe(job.enter(media.local(frames)))
-        changed = media.probe(job.enter(media.local(cropped)))
-        places = CropTrack(options.crops or places_of(cropped))
-        pairing = Pairing(info, changed, places, str(frames), str(cropped))
+        info = media.probe(job.enter(media.seekable_path(frames)))
+        changed = media.probe(job.enter(media.seekable_path(cropped)))
+        crop_track = CropTrack(options.crops or crop_track_path(cropped))
+        pairing = CropPairing(info, changed, crop_track, str(frames), str(cropped))
         target = output_path(output, f"{Path(frames).stem}_pasted", frames, info, "paste")
-        Target(target, options.output.overwrite).check(0)
+        OutputTarget(target, options.output.overwrite).check(0)
         if options.dry_run:
-            return planned(job, target, info, ReadOptions())
-        brush = Brush(options, job)
-        masks = (
-            job.enter(MaskLog(_parser(options), options.paste.feather))
-            if options.mask == "parse"
-            else None
-        )
+            return plan(job, target, info, ReadOptions())
+        paster = CropPaster(options, job)
+        masks = None
+        if options.mask == "parse":
+            masks = job.enter(MaskLog(_load_parser(options), options.paste.feather))
         with ColourLog() as colours:
             if options.paste.colour_match or masks is not None:
-                with job.stage("match", info.frames) as step:
-                    for piece, transfer in brush.measured(pairing.pieces(job)):
-                        if options.paste.colour_match:
-                            colours.add(transfer, piece.place)
-                        if masks is not None:
-                            with job.clock("parse", frames=1):
-                                masks.add(piece.frame, None if piece.crop is None else piece.place)
-                        step()
-            if masks is not None:
-                masks.finish()
-            writer = media.write(
-                target,
-                info.size,
-                info,
-                options.output,
-                drive=info,
+                _measure(pairing, paster, colours, masks, info.frames, job)
+            inputs = (info.path, changed.path, crop_track.file.path)
+            write_plan = media.WritePlan(
                 frames=info.frames,
+                drive=info,
                 provenance=Provenance("paste"),
-                fingerprint=fingerprint((info.path, changed.path, places.file.path), options),
-                on=on,
+                fingerprint=fingerprint(inputs, options),
             )
+            writer = media.write(target, info.size, info, options.output, write_plan, on=on)
             unseen = 0
             with writer as out, job.stage("paste", info.frames, out.done) as step:
                 counter = FrameCounter(out.done)
-                for piece, pixels in brush.painted(
-                    pairing.pieces(job), colours.calm(), masks, out.done
-                ):
-                    out.write(pixels, piece.frame.pts, piece.frame.duration)
-                    counter.add(piece.frame.pts, piece.frame.duration, piece.frame.time_base)
-                    unseen += piece.place is None or piece.place.outline is None
+                items, transfers = pairing.items(job), colours.smooth()
+                for item, pixels in paster.paste_frames(items, transfers, masks, out.done):
+                    out.write(pixels, item.frame.pts, item.frame.duration)
+                    counter.add(item.frame.pts, item.frame.duration, item.frame.time_base)
+                    unseen += item.tracked_crop is None or item.tracked_crop.outline is None
                     step()
         return job.report(target, counter, passed_through=unseen)
 
 
-class Pairing:
-    """Which crop belongs to which frame: by time, or one by one where both are equally many.
+def _measure(
+    pairing: CropPairing,
+    paster: CropPaster,
+    colours: ColourLog,
+    masks: MaskLog | None,
+    total: int | None,
+    job: Job,
+) -> None:
+    """Run pass 1: measure the colours of every frame and log the evidence for its masks."""
+    with job.stage("match", total) as step:
+        for item, transfer in paster.measure_colours(pairing.items(job)):
+            if paster.matches_colours:
+                colours.add(transfer, item.tracked_crop)
+            if masks is not None:
+                with job.clock("parse", frames=1):
+                    masks.add(item.frame, None if item.crop is None else item.tracked_crop)
+            step()
+    if masks is not None:
+        masks.finish()
 
-    Raises MediaError at once, or while iterating, when they do not belong together.
+
+@dataclass(frozen=True, slots=True)
+class _PasteTask:
+    """A frame with all that its composite depends on.
+
+    previous: pixels of the frame before.
+    transfer: smoothed colour correction.
+    evidence: for the masks of --mask parse.
     """
 
-    def __init__(
-        self,
-        frames: MediaInfo,
-        crops: MediaInfo,
-        places: CropTrack,
-        frames_name: str,
-        crops_name: str,
-    ) -> None:
-        self._frames, self._crops, self._places = frames, crops, places
-        self._names = frames_name, crops_name
-        self._in_order = frames.kind == "directory" or (
-            frames.frames_exact and frames.frames == len(places)
-        )
-        said = places.file.path.name
-        if frames.size != places.frame_size:
-            raise MediaError(
-                f"{frames_name} has frames of {_x(frames.size)} pixels, but the crops were cut out of {_x(places.frame_size)}.",
-                "Give the clip that they were cut out of.",
-            )
-        if crops.size[0] * places.size[1] != crops.size[1] * places.size[0]:
-            raise MediaError(
-                f"{crops_name} has {_x(crops.size)} pixels, but {said} tells of crops of {_x(places.size)}: another shape.",
-                "Keep the shape of the crops, or name their own file with --crops.",
-            )
-        if crops.frames_exact and crops.frames != len(places):
-            raise self._lengths(f"{crops.frames}")
-
-    def _lengths(self, count: str) -> MediaError:
-        said = self._places.file.path.name
-        return MediaError(
-            f"{self._names[1]} has {count} frames, but {said} says where {len(self._places)} of them lie.",
-            "Keep every frame of the crops, or name their own file with --crops.",
-        )
-
-    def pieces(self, job: Job) -> Iterator[Piece]:
-        """Every frame of the clip, in order, with its crop where there is one."""
-        with (
-            media.read(self._frames.path, on=job.on) as frames,
-            media.read(self._crops.path, on=job.on) as crops,
-        ):
-            cut = self._cut(crops)
-            waiting = next(cut, None)
-            for frame in job.clock.over("decode", frames):
-                now = frame.pts * frame.time_base
-                if waiting is None or (not self._in_order and now < waiting[1].seconds - TOLERANCE):
-                    yield Piece(frame)
-                    continue
-                if not self._in_order and now > waiting[1].seconds + TOLERANCE:
-                    break
-                yield Piece(frame, *waiting)
-                waiting = next(cut, None)
-            if waiting is not None:
-                raise MediaError(
-                    f"{self._names[0]} has no frame for the crop at {float(waiting[1].seconds):.3f} s.",
-                    "Give the clip that the crops were cut out of.",
-                )
-
-    def _cut(self, crops: media.Reader) -> Iterator[tuple[Pixels, CropPlacement]]:
-        places = iter(self._places)
-        width = self._crops.size[0]
-        for count, cut in enumerate(crops):
-            place = next(places, None)
-            if place is None:
-                raise self._lengths(f"more than {count}")
-            where = place.where if width == place.where.size[0] else resized(place.where, width)
-            yield cut.pixels, replace(place, where=where)
-        if next(places, None) is not None:
-            raise self._lengths("fewer")
+    item: PasteItem
+    previous: Pixels | None
+    transfer: ColourTransfer | None
+    evidence: MaskEvidence | None
 
 
-class Brush:
-    """Measures and pastes on several threads, in order."""
+class CropPaster:
+    """Measurement of colours and compositing, on several threads, in order."""
 
     def __init__(self, options: PasteJobOptions, job: Job) -> None:
         self._options, self._job = options, job
         self._workers = options.run.threads or os.cpu_count() or 1
 
-    def measured(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Transfer | None]]:
-        """What makes each crop look like its frame; None where nothing is pasted, and for --no-colour-match."""
+    @property
+    def matches_colours(self) -> bool:
+        """True with --colour-match."""
+        return self._options.paste.colour_match
 
-        def one(piece: Piece) -> tuple[Piece, Transfer | None]:
-            place = piece.place
+    def measure_colours(
+        self, items: Iterable[PasteItem]
+    ) -> Iterator[tuple[PasteItem, ColourTransfer | None]]:
+        """Measure the colour correction of each crop.
+
+        It is None where nothing is pasted, and with --no-colour-match.
+        """
+
+        def measure(item: PasteItem) -> tuple[PasteItem, ColourTransfer | None]:
+            tracked = item.tracked_crop
             if (
-                piece.crop is None
-                or place is None
-                or place.outline is None
-                or not self._options.paste.colour_match
+                item.crop is None
+                or tracked is None
+                or tracked.outline is None
+                or not self.matches_colours
             ):
-                return piece, None
+                return item, None
             with self._job.clock("match", frames=1):
-                small = resized(place.where, min(MEASURE, place.where.size[0]))
-                mask, before = self._mask(small, place.outline), self._before(piece)
-                return piece, measure(
-                    piece.frame.pixels, piece.crop, place.where, mask, before=before
+                placement = tracked.placement
+                small = resize(placement, min(MEASURE_SIDE, placement.size[0]))
+                mask = self._mask(small, tracked.outline)
+                original = self._original_crop(item.frame, placement)
+                return item, measure_transfer(
+                    item.frame.pixels, item.crop, placement, mask, original=original
                 )
 
-        return ordered_map(one, pieces, self._workers, self._workers + 1)
+        return ordered_map(measure, items, self._workers, self._workers + 1)
 
-    def painted(
+    def paste_frames(
         self,
-        pieces: Iterable[Piece],
-        transfers: Iterator[Transfer],
+        items: Iterable[PasteItem],
+        transfers: Iterator[ColourTransfer],
         masks: MaskLog | None,
         done: int,
-    ) -> Iterator[tuple[Piece, Pixels]]:
-        """The finished frames from number `done` on. transfers: one a frame, or none at all.  masks: for --mask parse."""
+    ) -> Iterator[tuple[PasteItem, Pixels]]:
+        """Yield every frame from number `done` on with its crop pasted.
 
-        def one(
-            work: tuple[Piece, Pixels | None, Transfer | None, Likely | None],
-        ) -> tuple[Piece, Pixels]:
-            piece, previous, transfer, likely = work
-            frame, place = piece.frame.pixels, piece.place
-            if piece.crop is None or place is None or place.outline is None:
-                return piece, frame
-            with self._job.clock("paste", frames=1):
-                keep = None
-                if masks is not None and likely is not None:
-                    found = masks.masks(likely, frame, place)
-                    mask, keep = found.region, found.keep
-                else:
-                    mask = self._mask(place.where, place.outline)
-                paste = self._options.paste
-                grain = (self._options.run.seed, piece.frame.index) if paste.grain else None
-                return piece, put(
-                    frame,
-                    piece.crop,
-                    place.where,
-                    mask,
-                    before=self._before(piece),
-                    keep=keep,
-                    feather=paste.feather,
-                    colour_match=False,
-                    transfer=transfer,
-                    blend=paste.blend,
-                    grain_from=grain,
-                    previous=previous,
-                )
+        Args:
+            items: all frames.
+            transfers: one per frame, or none at all.
+            masks: for --mask parse.
+            done: frames that an interrupted run has written.
+        """
 
-        def works() -> Iterator[tuple[Piece, Pixels | None, Transfer | None, Likely | None]]:
-            likely = iter(()) if masks is None else masks.likely()
+        def tasks() -> Iterator[_PasteTask]:
+            evidence = iter(()) if masks is None else masks.evidence()
             previous: Pixels | None = None
-            for piece in pieces:
-                yield piece, previous, next(transfers, None), next(likely, None)
-                previous = piece.frame.pixels
+            for item in items:
+                yield _PasteTask(item, previous, next(transfers, None), next(evidence, None))
+                previous = item.frame.pixels
 
-        return ordered_map(one, islice(works(), done, None), self._workers, self._workers + 1)
+        def composite(task: _PasteTask) -> tuple[PasteItem, Pixels]:
+            return task.item, self._composite(task, masks)
 
-    def _mask(self, where: Crop, outline: Array32) -> Array32:
+        remaining = islice(tasks(), done, None)
+        return ordered_map(composite, remaining, self._workers, self._workers + 1)
+
+    def _composite(self, task: _PasteTask, masks: MaskLog | None) -> Pixels:
+        item, frame = task.item, task.item.frame
+        tracked = item.tracked_crop
+        if item.crop is None or tracked is None or tracked.outline is None:
+            return frame.pixels
+        placement, occlusion_mask = tracked.placement, None
+        with self._job.clock("paste", frames=1):
+            if masks is not None and task.evidence is not None:
+                found = masks.masks(task.evidence, frame.pixels, tracked)
+                mask, occlusion_mask = found.region, found.occlusion
+            else:
+                mask = self._mask(placement, tracked.outline)
+            context = PasteContext(
+                original=self._original_crop(frame, placement),
+                occlusion_mask=occlusion_mask,
+                transfer=task.transfer,
+                grain_key=(self._options.run.seed, frame.index),
+                previous_frame=task.previous,
+            )
+            options = replace(self._options.paste, colour_match=False)
+            return paste_crop(
+                frame.pixels, item.crop, placement, mask, context=context, options=options
+            )
+
+    def _mask(self, placement: Crop, outline: Array32) -> Array32:
         points = None if self._options.mask == "crop" else outline
-        return soft_mask(where, points=points, feather=self._options.paste.feather)
+        return soft_mask(placement, points=points, feather=self._options.paste.feather)
 
-    def _before(self, piece: Piece) -> Pixels | None:
-        """The crop as `thcli crop` cut it."""
-        assert piece.place is not None
-        return crop(piece.frame.pixels, piece.place.where) if self._options.paste.detail else None
+    def _original_crop(self, frame: Frame, placement: Crop) -> Pixels | None:
+        """Return the crop as `thcli crop` cut it, None with --no-detail."""
+        return crop(frame.pixels, placement) if self._options.paste.detail else None
 
 
-def _parser(options: PasteJobOptions) -> Parser:
+def _load_parser(options: PasteJobOptions) -> Parser:
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
     return parser
 
 
-class ColourLog(Spool):
-    """The colour correction of each frame, on disk until all are known. A context manager."""
+class ColourLog(TemporaryFiles):
+    """Colour corrections of all frames, on disk until they are smoothed. A context manager."""
 
     def __init__(self) -> None:
         super().__init__("colours")
         self._count = 0
 
-    def add(self, transfer: Transfer | None, place: CropPlacement | None) -> None:
-        """The next frame's correction; None where nothing is pasted."""
-        row = np.zeros(1, ROW)
-        row["shot"], row["seconds"] = -1, self._count  # apart from all that is pasted
-        if transfer is not None and place is not None:
-            row["numbers"] = np.concatenate([transfer.gain, transfer.offset.ravel()])
-            row["shot"], row["seconds"] = place.scene, float(place.seconds)
+    def add(self, transfer: ColourTransfer | None, tracked_crop: TrackedCrop | None) -> None:
+        """Add the correction of the next frame, None where nothing is pasted."""
+        row = np.zeros(1, _ROW)
+        row["scene"], row["seconds"] = -1, self._count  # a scene apart from all that is pasted
+        if transfer is not None and tracked_crop is not None:
+            row["values"] = np.concatenate([transfer.gain, transfer.offset.ravel()])
+            row["scene"], row["seconds"] = tracked_crop.scene, float(tracked_crop.seconds)
         self._file.write(row.tobytes())
         self._count += 1
 
-    def calm(self) -> Iterator[Transfer]:
-        """Every frame's correction, calmed within its scene; nothing when none were added."""
+    def smooth(self) -> Iterator[ColourTransfer]:
+        """Yield the correction of every frame, smoothed within its scene; nothing if empty."""
         for start in range(0, self._count, WINDOW):
             first, stop = max(start - REACH, 0), min(start + WINDOW, self._count)
-            rows = self._rows(first, min(stop + REACH, self._count))
+            rows = self._read(first, min(stop + REACH, self._count))
             transfers = [
-                Transfer(row[:3], row[3:].reshape(GRID, GRID, 3)) for row in rows["numbers"]
+                ColourTransfer(values[:3], values[3:].reshape(GRID, GRID, 3))
+                for values in rows["values"]
             ]
-            yield from steady_transfers(transfers, rows["seconds"], rows["shot"])[
-                start - first : stop - first
-            ]
+            smoothed = smooth_transfers(transfers, rows["seconds"], rows["scene"])
+            yield from smoothed[start - first : stop - first]
 
-    def _rows(self, start: int, stop: int) -> npt.NDArray[Any]:
-        self._file.seek(start * ROW.itemsize)
-        return np.frombuffer(self._file.read((stop - start) * ROW.itemsize), ROW)
-
-
-def _x(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+    def _read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        self._file.seek(start * _ROW.itemsize)
+        return np.frombuffer(self._file.read((stop - start) * _ROW.itemsize), _ROW)

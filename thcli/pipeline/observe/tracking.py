@@ -1,0 +1,125 @@
+"""Detection and tracking of the faces of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from thcli import media
+from thcli.core.errors import NoFaceError
+from thcli.core.options import ReadOptions
+from thcli.core.types import Face, Frame
+from thcli.faces.tracking.head_motion import HeadMotionEstimator
+from thcli.faces.tracking.select import TrackStatistics
+from thcli.faces.tracking.track import Tracker
+from thcli.media.info import MediaInfo
+from thcli.pipeline.job.job import Job
+from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.track_log import TrackLog
+
+TrackedFrame = tuple[Frame, list[Face], bool]
+"""A frame, its faces with track numbers, and True when it begins a new scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSelection:
+    """A video, the range of it that is read, and the face that is used.
+
+    info: the probed file.
+    read: range.
+    select: value of --face: largest, first, all, a number or a reference image.
+    """
+
+    info: MediaInfo
+    read: ReadOptions
+    select: str = "largest"
+
+
+def track_faces(
+    video: VideoSelection,
+    log: TrackLog,
+    face_finder: FaceFinder,
+    job: Job,
+    *,
+    head_motion: bool = False,
+) -> TrackStatistics:
+    """Track every face of a video into a log.
+
+    Args:
+        video: identity embeddings are computed when its `select` is a reference image.
+        log: receives all faces.
+        face_finder: detector and landmarker.
+        job: reports progress.
+        head_motion: see `record_faces`.
+
+    Returns:
+        Statistics of all tracks, from which the face is chosen.
+
+    Raises:
+        NoFaceError: no frame shows a face.
+        MediaError: the video cannot be read.
+    """
+    statistics = face_finder.statistics(video.select)
+    frames = track_video(video.info, video.read, face_finder, job)
+    record_faces(frames, log, statistics, head_motion=head_motion)
+    return statistics
+
+
+def record_faces(
+    frames: Iterable[TrackedFrame],
+    log: TrackLog,
+    statistics: TrackStatistics,
+    *,
+    head_motion: bool = False,
+) -> None:
+    """Add tracked frames to a log and to statistics.
+
+    head_motion: also measure the motion of each head on its pixels, to stabilise crops.
+    """
+    estimator = HeadMotionEstimator()
+    for frame, faces, cut in frames:
+        motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
+        log.add(frame, faces, cut=cut, head_motions=motions)
+        statistics.add(faces, frame.pixels)
+
+
+def track_video(
+    info: MediaInfo, read: ReadOptions, face_finder: FaceFinder, job: Job
+) -> Iterator[TrackedFrame]:
+    """Detect and track the faces of a video.
+
+    Raises NoFaceError at the end when no frame shows a face.
+    """
+    with media.read(info.path, read, on=job.on) as reader:
+        frames = job.clock.time_each("decode", reader)
+        yield from track_frames(frames, info.frames, str(info.path), face_finder, job)
+
+
+def track_frames(
+    frames: Iterable[Frame], total: int | None, name: str, face_finder: FaceFinder, job: Job
+) -> Iterator[TrackedFrame]:
+    """Detect and track the faces of frames from any source.
+
+    Args:
+        frames: in order.
+        total: number of frames, None when unknown.
+        name: of the source, for messages.
+        face_finder: detector and landmarker.
+        job: reports progress.
+
+    Raises:
+        NoFaceError: at the end, when no frame shows a face.
+    """
+    tracker = Tracker(face_finder.detector, face_finder.landmarker, identity=face_finder.identity)
+    count, found = 0, False
+    with job.stage("track", total) as step:
+        for frame in frames:
+            with job.clock("track", frames=1):
+                faces = tracker.update(frame.pixels)
+            count, found = count + 1, found or bool(faces)
+            yield frame, faces, tracker.cut
+            step()
+    if not found:
+        raise NoFaceError(
+            f"None of the {count} frames of {name} shows a face.", "Give a clip that shows one."
+        )
