@@ -1,6 +1,7 @@
-"""thcli: animate, refine, edit or voice a face in a video.
+"""Talking-head video: animate, refine, edit or voice a face.
 
-The public names are resolved on first use, so that `import thcli` and `thcli --help` load neither torch nor av.
+Verbs take paths and return a report; `iterate` runs them on arrays. docs/python-api.md shows all
+of it. Names are imported on first use, so that `import thcli` loads neither torch nor av.
 
 >>> import thcli
 >>> options = thcli.ReenactOptions(motion=thcli.MotionOptions(region="lips", strength=0.8))
@@ -10,7 +11,7 @@ The public names are resolved on first use, so that `import thcli` and `thcli --
 Traceback (most recent call last):
 thcli.core.errors.UsageError: --strength must be within 0..3, not 9.
 
-    report = thcli.reenact("face.jpg", "drive.mp4", "out.mp4", options, on=print)
+    report = thcli.reenact("face.jpg", "drive.mp4", "out.mp4", options, on=thcli.progress_bar())
 """
 
 from __future__ import annotations
@@ -30,33 +31,132 @@ _HOMES = {
         "UsageError",
         "WeightsError",
     ),
-    "thcli.core.events": ("Event", "Finished", "Listener", "Started", "Step", "Warned", "silent"),
+    "thcli.core.events": (
+        "Event",
+        "Finished",
+        "Listener",
+        "Started",
+        "Step",
+        "Warned",
+        "silent",
+    ),
     "thcli.core.options": (
+        "A2mTrainOptions",
+        "AlignOptions",
+        "AtlasTrainOptions",
+        "AttributeTrainOptions",
         "AudioOptions",
+        "BenchOptions",
         "ChangeOptions",
         "CompareOptions",
+        "CropOptions",
+        "DetectOptions",
+        "DiffusedHeadsTrainOptions",
+        "EditEvaluateOptions",
         "EditOptions",
         "EditorOptions",
+        "EncodeOptions",
+        "EvaluateOptions",
         "FaceOptions",
+        "FaceVid2VidTrainOptions",
+        "FadmTrainOptions",
+        "FindOptions",
+        "FitOptions",
+        "FommTrainOptions",
+        "IdentityTrainOptions",
+        "JudgeTrainOptions",
+        "LabelledTrainOptions",
+        "LivePortraitOptions",
         "MeshOptions",
         "MotionOptions",
         "OutputOptions",
+        "ParseOptions",
+        "ParseTrainOptions",
+        "PasteJobOptions",
+        "PasteOptions",
+        "PrepareOptions",
         "ReadOptions",
         "ReenactOptions",
+        "RefineEvaluateOptions",
         "RefineJobOptions",
         "RefineOptions",
+        "RenderOptions",
         "RunOptions",
+        "ShowOptions",
         "SpeakOptions",
+        "SteadyEvaluateOptions",
+        "SteadyOptions",
+        "TemplateOptions",
         "TextOptions",
+        "TrackOptions",
+        "TrainOptions",
+        "ViewOptions",
+        "VoiceEvaluateOptions",
         "VoiceOptions",
+        "WarpOptions",
+        "X2FaceTrainOptions",
     ),
-    "thcli.core.types": ("Crop", "Face", "Frame", "Identity", "Motion"),
+    "thcli.core.progress": ("progress_bar",),
+    "thcli.core.protocols": (
+        "CropEngine",
+        "Detector",
+        "Editor",
+        "Engine",
+        "FaceModel",
+        "IdentityEncoder",
+        "Landmarker",
+        "Painter",
+        "Parser",
+        "Refiner",
+        "RenderingVoice",
+        "Speech",
+        "VideoSourceEngine",
+        "Voice",
+    ),
+    "thcli.core.types": (
+        "Coefficients",
+        "Crop",
+        "Face",
+        "Frame",
+        "Identity",
+        "Motion",
+    ),
+    "thcli.media": (
+        "MediaInfo",
+        "probe",
+        "read_image",
+    ),
+    "thcli.pipeline.arrays": (
+        "iterate",
+        "read_frames",
+        "write_frames",
+    ),
+    "thcli.pipeline.backends": ("STAGES",),
+    "thcli.pipeline.compare": ("compare",),
     "thcli.pipeline.edit": ("edit",),
+    "thcli.pipeline.job.job": ("Report",),
+    "thcli.pipeline.observe.face_finder": ("FaceFinder",),
     "thcli.pipeline.reenact": ("reenact",),
     "thcli.pipeline.refine": ("refine",),
-    "thcli.pipeline.job.job": ("Report",),
-    "thcli.pipeline.compare": ("compare",),
-    "thcli.pipeline.speak": ("speak",),
+    "thcli.pipeline.speak": (
+        "speak",
+        "speak_each",
+    ),
+    "thcli.pipeline.stages.crop_align": (
+        "align",
+        "crop",
+    ),
+    "thcli.pipeline.stages.detect_track": (
+        "detect",
+        "track",
+    ),
+    "thcli.pipeline.stages.encode_warp": (
+        "encode",
+        "warp",
+    ),
+    "thcli.pipeline.stages.fit": ("fit",),
+    "thcli.pipeline.stages.parse": ("parse",),
+    "thcli.pipeline.stages.paste": ("paste",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -67,3 +167,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'thcli' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

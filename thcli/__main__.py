@@ -1,4 +1,4 @@
-"""`python -m thcli` and the `thcli` script."""
+"""Entry point of `python -m thcli` and of the `thcli` script."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import sys
 import traceback
 from types import TracebackType
 
-REPORT = "This is a bug in thcli. Please report it with the command and, from a second run with --debug, the traceback."
+BUG_REPORT_HINT = (
+    "This is a bug in thcli. Run the command again with --debug and report it with the traceback."
+)
 
 
-def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What the interpreter shows of an exception outside of our error tree; it then exits with 1."""
+def _report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Write an exception outside of the ThcliError tree to stderr; the interpreter exits with 1."""
     if "--debug" in sys.argv:
         traceback.print_exception(kind, error, trace)
     else:
-        sys.stderr.write(f"thcli: {kind.__name__}: {error}\n{REPORT}\n")
+        sys.stderr.write(f"thcli: {kind.__name__}: {error}\n{BUG_REPORT_HINT}\n")
 
 
 def main() -> None:
-    """Runs the command line and exits with its code."""
+    """Run the command line and exit with its code."""
     from thcli.cli.app import run
 
-    sys.excepthook = _bug
+    sys.excepthook = _report_bug
     raise SystemExit(run(sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""Flags are made from the option classes: names, defaults, nesting, --config."""
+"""Flags of option classes: names, defaults, nesting, --config."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thcli.core.options import MotionOptions, option
 
 @dataclass(frozen=True, slots=True)
 class Pot:
-    """What the kettle is."""
+    """Nested options."""
 
     size: int = option(2, "Cups.")
     lid: bool = option(False, "With a lid.")
@@ -25,15 +25,16 @@ class Pot:
 
 @dataclass(frozen=True, slots=True)
 class Tea:
-    """Tea."""
+    """Options."""
 
     kind: str = option("green", "Which.", "--sort")
     pot: Pot = field(default_factory=Pot)
 
 
-def brew(argv: list[str]) -> Any:
+def parse(argv: list[str]) -> Any:
+    """Return the arguments that a command receives."""
     app = typer.Typer()
-    seen: list[Any] = []
+    received: list[Any] = []
 
     @app.command()
     @flags
@@ -44,36 +45,36 @@ def brew(argv: list[str]) -> Any:
         tea: Tea,
         motion: MotionOptions,
     ) -> None:
-        seen.extend([name, out, tea, motion])
+        received.extend([name, out, tea, motion])
 
     @app.command()
     def other() -> None:
-        """So that `make` is a command of its own name."""
+        """Make `make` a subcommand: Typer runs a single command without its name."""
 
     app(["make", *argv], standalone_mode=False)
-    return seen
+    return received
 
 
 def test_defaults_and_values() -> None:
-    assert brew(["x"]) == ["x", None, Tea(), MotionOptions()]
-    name, out, tea, motion = brew(
+    assert parse(["x"]) == ["x", None, Tea(), MotionOptions()]
+    name, out, tea, motion = parse(
         ["x", "-o", "y", "--sort", "black", "--size", "3", "--lid", "--motion", "absolute"]
     )
     assert (name, out, tea.kind, tea.pot) == ("x", Path("y"), "black", Pot(3, True, 7))
     assert motion.mode == "absolute"
 
 
-def test_hidden_fields_are_no_flags() -> None:
+def test_hidden_fields_have_no_flags() -> None:
     with pytest.raises(typer.TyperException):
-        brew(["x", "--secret", "1"])
+        parse(["x", "--secret", "1"])
 
 
-def test_config_file_gives_defaults_that_flags_override(tmp_path: Path) -> None:
+def test_flags_override_the_config_file(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text(
         'size = 5\nmotion = "absolute"\n[make]\nsort = "white"\n[other]\nsort = "no"\n'
     )
-    _, _, tea, motion = brew(["x", "--config", str(config), "--size", "6"])
+    _, _, tea, motion = parse(["x", "--config", str(config), "--size", "6"])
     assert (tea.kind, tea.pot.size, motion.mode) == ("white", 6, "absolute")
 
 
@@ -82,4 +83,4 @@ def test_a_bad_config_is_a_usage_error(tmp_path: Path, text: str) -> None:
     config = tmp_path / "c.toml"
     config.write_text(text)
     with pytest.raises(UsageError, match=r"c\.toml"):
-        brew(["x", "--config", str(config)])
+        parse(["x", "--config", str(config)])

@@ -1,4 +1,4 @@
-"""The one door: exit codes, stdout for results alone, one sentence for every failure."""
+"""`cli.run`: exit codes, results on stdout, one message per failure on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 import thcli
 from thcli.cli.app import run
-from thcli.core import errors
+from thcli.core import errors, events
+from thcli.pipeline.job.job import Report
 
 
 def test_version(capsys: Any) -> None:
@@ -23,7 +24,7 @@ def test_version(capsys: Any) -> None:
 
 def test_help_names_every_command(capsys: Any) -> None:
     assert run(["--help"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for command in [
         "reenact",
         "detect",
@@ -42,7 +43,7 @@ def test_help_names_every_command(capsys: Any) -> None:
         "eval",
         "weights",
     ]:
-        assert f"  {command}" in said
+        assert f"│ {command} " in output
         assert run([command, "--help"]) == 0
 
 
@@ -51,8 +52,8 @@ def test_help_names_every_command(capsys: Any) -> None:
 )
 def test_usage_errors(argv: list[str], capsys: Any) -> None:
     assert run(argv) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err
+    out, err = capsys.readouterr()
+    assert out == "" and err
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_usage_errors(argv: list[str], capsys: Any) -> None:
         (errors.OutputError, 7),
     ],
 )
-def test_every_error_has_its_code(
+def test_every_error_has_its_exit_code(
     error: type[errors.ThcliError], code: int, monkeypatch: Any, capsys: Any
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -75,6 +76,60 @@ def test_every_error_has_its_code(
     monkeypatch.setattr("thcli.pipeline.compare.compare", fail)
     assert run(["compare", "a", "b"]) == code
     assert capsys.readouterr().err == "thcli: Something is wrong. Do this.\n"
+
+
+def test_with_json_a_failure_is_an_object(monkeypatch: Any, capsys: Any) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise errors.NoFaceError("There is no face.", "Give another.")
+
+    monkeypatch.setattr("thcli.pipeline.compare.compare", fail)
+    assert run(["compare", "a", "b", "--json"]) == 4
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {
+        "command": "compare",
+        "error": "NoFaceError",
+        "message": "There is no face.",
+        "hint": "Give another.",
+        "exit_code": 4,
+    }
+    assert err == "thcli: There is no face. Give another.\n"
+    assert run(["compare", "a", "--crf", "x", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"] == "UsageError"
+
+
+def test_progress_as_json_lines(monkeypatch: Any, capsys: Any) -> None:
+    def compare(inputs: Any, output: Any, options: Any, on: events.Listener) -> Report:
+        for event in (
+            events.Started("render", 2),
+            events.Step("render", 1),
+            events.Warned("Check the result."),
+            events.Finished("render", 2, 0.5),
+        ):
+            on(event)
+        return Report("compare", Path("both.mp4"), 2)
+
+    monkeypatch.setattr("thcli.pipeline.compare.compare", compare)
+    assert run(["compare", "a", "b", "--json", "--progress", "json"]) == 0
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in err.splitlines()]
+    assert [row["event"] for row in rows] == ["started", "step", "warned", "finished"]
+    assert rows[0] == {"event": "started", "stage": "render", "total": 2, "unit": "frames"}
+    report = json.loads(out)
+    assert report["output"] == "both.mp4" and report["warnings"] == ["Check the result."]
+
+
+def test_each_command_shows_an_example(capsys: Any) -> None:
+    for command in ("reenact", "refine", "edit", "speak", "crop", "list"):
+        assert run([command, "--help"]) == 0
+        assert f"thcli {command} " in capsys.readouterr().out.partition("Examples:")[2]
+
+
+def test_help_has_a_panel_for_each_group_of_options(capsys: Any) -> None:
+    assert run(["speak", "--help"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("╭─ ") > 5
+    for flag in ("│ --motion ", "--retarget-eyes", "--retarget-lips", "--causal"):
+        assert flag not in output  # not supported by voices
 
 
 def test_an_interruption_is_130(monkeypatch: Any, capsys: Any) -> None:
@@ -95,22 +150,37 @@ def test_a_bug_reaches_the_interpreter(monkeypatch: Any) -> None:
         run(["compare", "a", "b"])
 
 
-BUG = "import sys; from thcli import __main__ as m; from thcli.cli import app; app.run = lambda argv: 1 / 0; m.main()"
+BUG = """
+from thcli import __main__
+from thcli.cli import app
+app.run = lambda argv: 1 / 0
+__main__.main()
+"""
 
 
-@pytest.mark.parametrize(("argv", "trace"), [([], False), (["--debug"], True)])
-def test_a_bug_says_where_to_report_it(argv: list[str], trace: bool) -> None:
+@pytest.mark.parametrize(("argv", "traceback"), [([], False), (["--debug"], True)])
+def test_a_bug_has_a_hint_or_a_traceback(argv: list[str], traceback: bool) -> None:
     done = subprocess.run([sys.executable, "-c", BUG, *argv], capture_output=True, text=True)
     assert done.returncode == 1
-    assert ("Traceback" in done.stderr) is trace
-    assert ("report it" in done.stderr) is not trace
+    assert ("Traceback" in done.stderr) is traceback
+    assert ("report it" in done.stderr) is not traceback
+
+
+TERMINABLE = """
+import time
+from thcli.cli.app import _terminable
+try:
+    with _terminable():
+        print("up", flush=True)
+        time.sleep(30)
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
 
 
 def test_sigterm_unwinds_like_ctrl_c(tmp_path: Path) -> None:
-    code = "from thcli.cli.app import _terminable\nimport time\ntry:\n with _terminable():\n  print('up', flush=True); time.sleep(30)\nexcept KeyboardInterrupt:\n raise SystemExit(130)"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-c", TERMINABLE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "up\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 130

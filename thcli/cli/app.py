@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,12 +33,13 @@ from thcli.cli.console import complain
 from thcli.core.errors import ThcliError, UsageError
 
 INTERRUPTED = 130
+GROUPS = ("eval", "train", "weights")  # commands that need one more word
 
 app = typer.Typer(
     name="thcli",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -61,23 +62,55 @@ def thcli(
     """Talking-head video: animate, refine, edit or voice a face."""
 
 
-app.command()(reenact.reenact)
-app.command()(refine.refine)
-app.command()(edit.edit)
-app.command()(speak.speak)
-for stage in (
-    stages.detect,
-    stages.track,
-    stages.fit,
-    stages.crop,
-    stages.align,
+def _add(panel: str, function: Callable[..., Any], *examples: str, name: str | None = None) -> None:
+    """Register a command with its examples. panel: group of commands in `thcli --help`."""
+    epilog = "\n\n".join(["Examples:", *(f"  {example}" for example in examples)])
+    app.command(name=name, rich_help_panel=panel, epilog=epilog)(function)
+
+
+FACES, STAGES, RESULTS, SETUP = "Faces in video", "Stages", "Results and models", "Installation"
+
+_add(
+    FACES,
+    reenact.reenact,
+    "thcli reenact face.jpg drive.mp4",
+    "thcli reenact face.jpg drive.mp4 -o out.mp4 --region lips --compare pair.mp4",
+    "thcli reenact talk.mp4 drive.mp4 --engine liveportrait",
+)
+_add(
+    FACES,
+    refine.refine,
+    "thcli refine coarse.mp4 --source face.jpg",
+    "thcli refine coarse.mp4 --engine fadm --steps 100",
+)
+_add(
+    FACES,
+    edit.edit,
+    "thcli edit talk.mp4 --attr smiling",
+    "thcli edit talk.mp4 --attr beard --attr eyeglasses --attr old=0.5",
+    'thcli edit talk.mp4 --text "a face with a beard"',
+)
+_add(
+    FACES,
+    speak.speak,
+    "thcli speak face.jpg speech.wav",
+    "thcli speak face.jpg one.wav two.mp3 -o videos/ --pose still",
+)
+_add(STAGES, stages.detect, "thcli detect clip.mp4 -o faces.jsonl")
+_add(STAGES, stages.track, "thcli track clip.mp4 --points 68 -o tracks.jsonl")
+_add(STAGES, stages.fit, "thcli fit clip.mp4 -o pose.csv")
+_add(STAGES, stages.crop, "thcli crop clip.mp4 -o crops.mp4 --size 512")
+_add(STAGES, stages.align, "thcli align group.jpg -o faces/ --template arcface --face all")
+_add(
+    STAGES,
     stages.parse,
-    stages.encode,
-    stages.warp,
-    stages.paste,
-):
-    app.command(rich_help_panel="Stages")(stage)
-app.command()(compare.compare)
+    "thcli parse clip.mp4 --regions face,hair -o mask.mp4",
+    "thcli parse face.jpg --kind overlay -o regions.png",
+)
+_add(STAGES, stages.encode, "thcli encode drive.mp4 -o drive.motion.safetensors")
+_add(STAGES, stages.warp, "thcli warp face.jpg drive.motion.safetensors -o out.mp4")
+_add(STAGES, stages.paste, "thcli paste crops.mp4 clip.mp4 --mask parse -o out.mp4")
+_add(RESULTS, compare.compare, "thcli compare a.mp4 b.mp4 -o both.mp4 --label before --label after")
 for measure in (
     evaluate_models.parse,
     evaluate_models.identity,
@@ -86,38 +119,47 @@ for measure in (
     evaluate_models.a2m,
 ):
     evaluate.app.command()(measure)
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(train.app, name="train")
-app.command()(train.prepare)
-app.command()(bench.bench)
-app.add_typer(weights.app, name="weights")
-app.command(name="list")(listing.listing)
-app.command()(doctor.doctor)
-app.command()(demo.demo)
+app.add_typer(evaluate.app, name="eval", rich_help_panel=RESULTS)
+_add(RESULTS, bench.bench, "thcli bench", "thcli bench --device cuda --json")
+app.add_typer(train.app, name="train", rich_help_panel=RESULTS)
+_add(RESULTS, train.prepare, "thcli prepare videos/ -o faces/")
+app.add_typer(weights.app, name="weights", rich_help_panel=RESULTS)
+_add(
+    RESULTS,
+    listing.listing,
+    "thcli list engines",
+    "thcli list attributes",
+    "thcli list parser --json",
+    name="list",
+)
+_add(SETUP, doctor.doctor, "thcli doctor")
+_add(SETUP, demo.demo, "thcli demo -o demo-out")
 
 
 def run(argv: Sequence[str]) -> int:
-    """Parses and runs one command; returns its exit code (design.md section 5). A bug is not caught: it reaches the interpreter."""
+    """Parse and run one command and return its exit code.
+
+    0 ok, 2 to 7 as `core.errors` says, 130 interrupted. A bug is not caught: it reaches the
+    interpreter, which exits with 1.
+    """
+    named = next((word for word in argv if not word.startswith("-")), "")
+    as_json = "--json" in argv
+    without_command = list(argv) in ([], *([group] for group in GROUPS))
     try:
-        with _terminable():
+        with _terminable(), redirect_stdout(sys.stderr if without_command else sys.stdout):
             result = typer.main.get_command(app).main(
                 list(argv), prog_name="thcli", standalone_mode=False
             )
     except ThcliError as error:
-        complain(error)
+        complain(error, named, as_json=as_json)
         return error.exit_code
     except typer.TyperException as error:
-        if error.format_message().startswith(
-            "Usage:"
-        ):  # a command group without a command: its help
+        if error.format_message().startswith("Usage:"):  # a command group without a command
             print(error.format_message(), file=sys.stderr)
             return UsageError.exit_code
         context = getattr(error, "ctx", None)
-        complain(
-            UsageError(
-                error.format_message(), f"Try '{context.command_path} --help'." if context else ""
-            )
-        )
+        hint = f"Try '{context.command_path} --help'." if context else ""
+        complain(UsageError(error.format_message(), hint), named, as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
@@ -128,7 +170,7 @@ def run(argv: Sequence[str]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """A polite kill (SIGTERM, a closed terminal) unwinds like Ctrl-C, so that it leaves no debris either."""
+    """Unwind on SIGTERM and SIGHUP as on Ctrl-C, so that they leave no partial files."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -17,32 +17,38 @@ from thcli.core.options import (
     ReenactOptions,
     RunOptions,
     ShowOptions,
+    option,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRender:
+    """Options of `thcli bench`."""
+
+    engine: str = option(ReenactOptions().engine, "Engine (thcli list engines).")
+    faces: FaceOptions = field(default_factory=FaceOptions)
+    mesh: MeshOptions = field(default_factory=MeshOptions)
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 @flags
 def bench(
     source: Annotated[
-        Path | None, typer.Argument(help="A portrait (default: one that is made).")
+        Path | None, typer.Argument(help="Portrait (default: a generated one).")
     ] = None,
-    drive: Annotated[
-        Path | None, typer.Argument(help="A video (default: one that is made).")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", help="What renders (thcli list engines).")
-    ] = ReenactOptions().engine,
+    drive: Annotated[Path | None, typer.Argument(help="Video (default: a generated one).")] = None,
     *,
     bench: BenchOptions,
-    faces: FaceOptions,
-    mesh: MeshOptions,
-    run: RunOptions,
+    options: BenchRender,
     show: ShowOptions,
 ) -> None:
-    """Measure speed and memory of a reenactment on this machine, from file to file and stage by stage."""
-    from thcli.evaluate.benchmarks.speed import bench as measured
+    """Measure speed and memory of a reenactment, from file to file and stage by stage."""
+    from thcli.evaluate.benchmarks.speed import bench as run_benchmark
 
-    options = replace(ReenactOptions(), engine=engine, faces=faces, mesh=mesh, run=run)
+    reenact = ReenactOptions(
+        engine=options.engine, faces=options.faces, mesh=options.mesh, run=options.run
+    )
     with Console(show) as console:
-        found = measured(source, drive, options, bench, on=console)
+        found = run_benchmark(source, drive, reenact, bench, on=console)
         console.say(found.summary())
     console.table(*found.table(), found.as_json(), headed=True)

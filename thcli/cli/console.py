@@ -1,34 +1,37 @@
-"""What the user sees: a bar on a terminal, quiet lines in a pipe, one JSON object for scripts. stdout is for results alone."""
+"""Output of commands: a bar on a terminal, lines in a pipe, JSON for scripts.
+
+stdout is for results alone, stderr for everything else.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thcli.core.errors import ThcliError
+from thcli.cli.wording import duration, rate, size_text
+from thcli.core.errors import ThcliError, UsageError
 from thcli.core.events import Event, Finished, Started, Step, Warned
 from thcli.core.options import ShowOptions
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from thcli.pipeline.job.job import Report
-
 
 @dataclass
 class Console:
-    """Renders events and results. Use as a context manager around the work, so that the bar is always taken down."""
+    """Renderer of events and results: a context manager around the work, which removes the bar."""
 
     show: ShowOptions
     warnings: list[str] = field(default_factory=list)
     _bar: Progress | None = None
     _tasks: dict[str, TaskID] = field(default_factory=dict)
+    _downloads: set[str] = field(default_factory=set)  # stages that count bytes
 
     def __enter__(self) -> Console:
-        if sys.stderr.isatty() and not self.show.quiet:
+        if sys.stderr.isatty() and not self.show.quiet and self.show.progress == "auto":
             from rich.console import Console as RichConsole
             from rich.progress import (
                 BarColumn,
@@ -55,18 +58,40 @@ class Console:
             self._bar = None
 
     def __call__(self, event: Event) -> None:
-        """The Listener to hand to the core."""
-        if isinstance(event, Warned):
+        """Show an event: this object is the Listener that the core gets."""
+        if self.show.progress == "json":
+            self._line(event)
+            if isinstance(event, Warned) and event.message not in self.warnings:
+                self.warnings.append(event.message)
+        elif isinstance(event, Warned):
             if event.message not in self.warnings:
                 self.warnings.append(event.message)
                 self.say(f"warning: {event.message}")
         elif self._bar:
             self._draw(self._bar, event)
+        elif isinstance(event, Started):
+            self._downloads |= {event.stage} if event.unit == "bytes" else set()
+        elif isinstance(event, Finished) and event.stage in self._downloads:
+            self.say(f"{event.stage}: {size_text(event.done)} in {duration(event.seconds)}")
         elif isinstance(event, Finished):
-            rate = (
-                f", {event.done / event.seconds:.1f}/s" if event.done and event.seconds > 0 else ""
+            speed = f", {rate(event.done, event.seconds)}" if event.done and event.seconds else ""
+            self.say(f"{event.stage}: {event.done} in {duration(event.seconds)}{speed}")
+
+    def _line(self, event: Event) -> None:
+        """Print an event as one JSON object on stderr."""
+        row = {"event": type(event).__name__.lower(), **asdict(event)}
+        print(json.dumps(row, ensure_ascii=False), file=sys.stderr, flush=True)
+
+    def lines_target(self, output: str | None) -> str | None:
+        """Return where a stage's lines go: stdout by default, nowhere when --json needs it.
+
+        Raises UsageError for `-o -` with --json.
+        """
+        if output == "-" and self.show.as_json:
+            raise UsageError(
+                "--json and -o - both need standard output.", "Write the lines to a file: -o FILE."
             )
-            self.say(f"{event.stage}: {event.done} in {event.seconds:.1f} s{rate}")
+        return output if output is not None or self.show.as_json else "-"
 
     def _draw(self, bar: Progress, event: Started | Step | Finished) -> None:
         if isinstance(event, Started):
@@ -76,8 +101,8 @@ class Console:
             bar.update(self._tasks[event.stage], completed=event.done, **done)  # type: ignore[arg-type]  # rich's own Any
 
     def say(self, text: str) -> None:
-        """A line for people, on stderr; nothing with --quiet."""
-        if self.show.quiet:
+        """Print a line for people on stderr, unless --quiet."""
+        if self.show.quiet or self.show.progress == "json":
             return
         if self._bar:
             self._bar.console.print(text, markup=False, highlight=False)
@@ -85,7 +110,7 @@ class Console:
             print(text, file=sys.stderr)
 
     def result(self, report: Mapping[str, Any], text: str) -> None:
-        """The command's result: JSON on stdout with --json, else a line for people."""
+        """Print the command's result: JSON on stdout with --json, else a line for people."""
         if self.show.as_json:
             print(
                 json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str)
@@ -101,9 +126,9 @@ class Console:
         *,
         headed: bool = False,
     ) -> None:
-        """A result that is a table: JSON with --json, a ruled table on a terminal, tab-separated lines in a pipe (all on stdout).
+        """Print a table on stdout: JSON with --json, ruled on a terminal, else tab-separated.
 
-        headed: the lines in a pipe begin with the heading, for tables whose columns differ from run to run.
+        headed: begin the tab-separated lines with the heading, for tables of varying columns.
         """
         if self.show.as_json:
             print(
@@ -122,12 +147,15 @@ class Console:
                 print("\t".join(map(str, row)))
 
 
-def would(report: Report, do: str = "make") -> str:
-    """What a dry run found, for people."""
-    facts = report.details
-    return f"would {do} {facts['would_make']} frames of {facts['size']} in about {facts['estimate']} s: {report.output}"
-
-
-def complain(error: ThcliError) -> None:
-    """One clear sentence with the remedy, on stderr."""
+def complain(error: ThcliError, command: str = "", *, as_json: bool = False) -> None:
+    """Print a failure as one sentence on stderr and, with --json, as an object on stdout."""
+    if as_json:
+        row = {
+            "command": command,
+            "error": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+        print(json.dumps(row, ensure_ascii=False))
     print(f"thcli: {error}", file=sys.stderr)

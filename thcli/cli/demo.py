@@ -1,4 +1,4 @@
-"""`thcli demo`: the main job on what a fresh machine has."""
+"""`thcli demo`: the main job on the files of the installation."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
+from thcli.cli.wording import duration
 from thcli.core.options import RunOptions, ShowOptions
 
 
 @flags
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="A folder for the video and the pictures.")
+        Path, typer.Option("-o", "--output", help="Folder for the video and the images.")
     ] = Path("demo-out"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
+    ] = False,
     *,
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Animate a portrait that comes with scikit-image by the bundled motion: nodding, turning, blinking, talking."""
+    """Animate scikit-image's portrait with the bundled motion: nod, turn, blink, talk."""
     from thcli.evaluate.reports.demo import render_demo
 
     with Console(show) as console:
         report = render_demo(output, run, overwrite, console)
-        console.result(
-            report.as_json(),
-            f"{output}: {', '.join(report.details['files'])} ({report.seconds:.1f} s)",
-        )
+        files = ", ".join(report.details["files"])
+        console.result(report.as_json(), f"{output}: {files} in {duration(report.seconds)}")

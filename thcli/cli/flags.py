@@ -1,10 +1,11 @@
-"""Turns option classes into command-line flags, so that a flag, its default and its help are written once (core/options).
+"""Command-line flags made from option classes: name, default and help stand in core/options alone.
 
     @app.command()
     @flags
     def crop(video: str, *, faces: FaceOptions, run: RunOptions) -> None: ...
 
-Every parameter that is an option class becomes its fields; nested option classes are taken apart and put together again.
+Each parameter that is an option class becomes its fields, nested classes included; the class's
+first docstring line is the title of its panel in --help.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -22,13 +23,17 @@ import typer
 from thcli.core.errors import UsageError
 
 
-def _leaves(options: type) -> Iterator[tuple[type, Field[Any], Any]]:
-    """Every flag below an option class: its class, field and type."""
+def _leaves(options: type, hide: Sequence[str] = ()) -> Iterator[tuple[type, Field[Any], Any]]:
+    """Yield every flag below an option class: the class, field and type.
+
+    hide: fields without a flag, which keep their defaults. A nested option class is told by its
+    field's metadata, so that a command leaves out what means nothing to it.
+    """
     hints = get_type_hints(options)
     for item in fields(options):
         if is_dataclass(hints[item.name]):
-            yield from _leaves(hints[item.name])
-        elif not item.metadata.get("hidden"):
+            yield from _leaves(hints[item.name], item.metadata.get("hide", ()))
+        elif not item.metadata.get("hidden") and item.name not in hide:
             yield options, item, hints[item.name]
 
 
@@ -51,20 +56,24 @@ def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     )
 
 
-def _build(options: type, given: dict[str, Any]) -> Any:
-    """The option class from the flags' values; removes what it uses."""
+def _build(options: type, given: dict[str, Any], hide: Sequence[str] = ()) -> Any:
+    """Build the option class from the flags' values, which are removed from `given`."""
     hints = get_type_hints(options)
     values: dict[str, Any] = {}
     for item in fields(options):
         if is_dataclass(hints[item.name]):
-            values[item.name] = _build(hints[item.name], given)
-        elif not item.metadata.get("hidden"):
+            inner = item.metadata.get("hide", ())
+            values[item.name] = _build(hints[item.name], given, inner)
+        elif not item.metadata.get("hidden") and item.name not in hide:
             values[item.name] = given.pop(_key(item))
     return options(**values)
 
 
 def _configure(context: typer.Context, file: Path | None) -> Path | None:
-    """--config: the flags' defaults from a TOML file; its top level serves every command, a table [COMMAND] only that one."""
+    """Read the flags' defaults from a TOML file.
+
+    Its top level serves every command, a table [COMMAND] only that one.
+    """
     if file is None:
         return None
     try:
@@ -113,8 +122,14 @@ _CONFIG = inspect.Parameter(
 )
 
 
+def _title(options: type) -> str:
+    """Return the title of an option class's panel; a job's own options are the command's."""
+    title = (options.__doc__ or "").split("\n")[0].rstrip(".")
+    return "Options" if title.startswith(("`", "Options")) else title
+
+
 def flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose option-class parameters have become flags (and which takes --config)."""
+    """Turn the option-class parameters of a command into flags, and add --config."""
     hints = get_type_hints(command, include_extras=True)
     groups = {
         name: hint for name, hint in hints.items() if inspect.isclass(hint) and is_dataclass(hint)
@@ -127,9 +142,7 @@ def flags(command: Callable[..., Any]) -> Callable[..., Any]:
     ]
     for group in groups.values():
         for owner, item, hint in _leaves(group):
-            parameters.append(
-                _parameter(item, hint, (owner.__doc__ or "").split("\n")[0].rstrip("."))
-            )
+            parameters.append(_parameter(item, hint, _title(owner)))
     parameters = sorted([*parameters, _CONFIG], key=lambda p: p.kind)
 
     @functools.wraps(command)

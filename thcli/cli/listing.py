@@ -1,15 +1,19 @@
-"""`thcli list`: what there is to choose from, its licence and whether it is ready."""
+"""`thcli list`: backends, face regions and attributes, with licence and readiness."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
+from thcli.cli.wording import size_text
 from thcli.core.errors import UsageError
 from thcli.core.options import ShowOptions
+
+if TYPE_CHECKING:
+    from thcli.weights.backend import Backend
 
 
 @flags
@@ -17,13 +21,13 @@ def listing(
     what: Annotated[
         str,
         typer.Argument(
-            help="engines, backends, one stage such as detector, regions (of faces) or attributes (that can be edited)."
+            help="backends, engines or another stage such as detector; regions; attributes."
         ),
     ] = "backends",
     *,
     show: ShowOptions,
 ) -> None:
-    """List engines and backends: weights, licence, readiness; the regions that faces are divided into; the attributes that can be edited."""
+    """List backends with weights, licence and readiness; face regions; editable attributes."""
     from thcli.pipeline.backends import STAGES
 
     if what == "regions":
@@ -51,36 +55,45 @@ def listing(
         )
 
 
+def _total_size(sizes: list[int]) -> str:
+    """Return the sum of sizes in bytes, of which 0 means unknown, as text."""
+    known = size_text(sum(sizes))
+    if all(sizes):
+        return known if sizes else "none"
+    return f"more than {known}" if any(sizes) else "unknown"
+
+
 def _row(stage: str, name: str) -> dict[str, Any]:
-    """One backend's facts, with the command that makes it ready."""
+    """Return the facts of one backend, with the command that makes it ready."""
     from thcli import weights
     from thcli.pipeline.backends import STAGES
 
     row = STAGES[stage].backend(name)
     entries = [weights.registry()[w] for w in row.weights]
-    absent = [e.name for e in entries if not weights.present(e.name)]
+    absent = [e.name for e in entries if not weights.is_ready(e.name)]
     automatic = all(weights.registry()[n].auto for n in absent)
-    ready = (
-        "yes"
-        if not absent
-        else "at first use"
-        if automatic
-        else f"thcli weights pull {' '.join(absent)}"
-    )
+    ready = "yes"
+    if absent:
+        ready = "at first use" if automatic else weights.get_commands(absent)
     return {
         "stage": stage,
         "name": name,
         "about": row.about,
         "ready": ready,
-        "licence": ", ".join(sorted({e.licence for e in entries})) or "Apache-2.0 (thcli)",
+        "licence": ", ".join(sorted({e.licence for e in entries})) or _licence_of_code(row),
         "commercial": all(e.commercial for e in entries),
-        "size": f"{sum(e.size for e in entries) / 1e6:.1f} MB" if entries else "none",
+        "size": _total_size([e.size for e in entries]),
         "weights": list(row.weights),
     }
 
 
+def _licence_of_code(row: Backend) -> str:
+    """Return the licence of a backend without weights."""
+    return "Apache-2.0 (thcli)" if row.factory.startswith("thcli.") else f"of {row.package}"
+
+
 def _regions(show: ShowOptions) -> None:
-    """The classes of face parsing: number in a label picture, name, colour, and the groups that hold it."""
+    """Print the classes of face parsing: label value, name, colour, groups."""
     from thcli.faces.parsing import CLASSES, GROUPS, PALETTE
 
     rows: list[dict[str, Any]] = [
@@ -101,27 +114,31 @@ def _regions(show: ShowOptions) -> None:
 
 
 def _attributes(show: ShowOptions) -> None:
-    """What `thcli edit --attr` knows: how each is done by default, how much of it was measured, under which licence, whether it is ready."""
-    from thcli.editors.catalogue import ROWS, engines, measured, stage_of, ways_of
+    """Print the attributes of `thcli edit --attr`: backends, measured likelihood, licence."""
+    from thcli.editors.catalogue import (
+        ATTRIBUTES,
+        choose_backends,
+        engines_for,
+        load_measured_strengths,
+        stage_of,
+    )
 
-    noted = measured()["attributes"]
+    measured = load_measured_strengths()
     rows: list[dict[str, Any]] = []
-    for row in ROWS:
-        way = [name for name, _ in ways_of(row, "auto", "any")]
-        facts = [_row(stage_of(name), name) for name in way]
-        seen = noted.get(row.name)
-        strength = (
-            f"{seen['before']:.2f} to {seen['after']:.2f}"
-            if seen and seen["by"] == "+".join(way)
-            else "unmeasured"
-        )
+    for row in ATTRIBUTES:
+        backends = [name for name, _ in choose_backends(row, "auto", "any")]
+        facts = [_row(stage_of(name), name) for name in backends]
+        scores = measured["attributes"].get(row.name)
+        strength = "unmeasured"
+        if scores and scores["by"] == "+".join(backends):
+            strength = f"{scores['before']:.2f} to {scores['after']:.2f}"
         rows.append(
             {
                 "name": row.name,
                 "aliases": list(row.aliases),
                 "about": row.about,
-                "by": way,
-                "others": [n for n in engines(row) if n not in way],
+                "by": backends,
+                "others": [n for n in engines_for(row) if n not in backends],
                 "strength": strength,
                 "ready": next((f["ready"] for f in facts if f["ready"] != "yes"), "yes"),
                 "licence": ", ".join(sorted({f["licence"] for f in facts})),
@@ -143,10 +160,10 @@ def _attributes(show: ShowOptions) -> None:
                 )
                 for r in rows
             ],
-            {"command": "list", "measured_by": measured()["command"], "rows": rows},
+            {"command": "list", "measured_by": measured["command"], "rows": rows},
         )
 
 
 def _short(licence: str) -> str:
-    """Licences without what stands in brackets, each once."""
+    """Return licences without their parentheses, each once."""
     return ", ".join(dict.fromkeys(part.split(" (")[0] for part in licence.split("), ")))

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from thcli.cli.console import Console, would
+from thcli.cli.console import Console
 from thcli.cli.flags import flags
+from thcli.cli.wording import summary
 from thcli.core.options import ReenactOptions, ShowOptions
 
 
@@ -16,12 +17,16 @@ def reenact(
     source: Annotated[
         str,
         typer.Argument(
-            help="The face: a picture, or a video (its first good frame; liveportrait moves all of it)."
+            metavar="SOURCE",
+            help="Face to animate: an image, or a video (one frame of it; liveportrait: all).",
         ),
     ],
     driving: Annotated[
         str,
-        typer.Argument(help="The motion: a video, picture, folder, motion file, or - for stdin."),
+        typer.Argument(
+            metavar="DRIVING",
+            help="Motion: a video, image, folder of images, motion file, or - for stdin.",
+        ),
     ],
     output: Annotated[
         str | None,
@@ -36,16 +41,8 @@ def reenact(
     show: ShowOptions,
 ) -> None:
     """Animate a face with the motion of another."""
-    from thcli.pipeline.dry_run import rehearse_reenact
-    from thcli.pipeline.reenact import reenact as run
+    import thcli
 
     with Console(show) as console:
-        if options.dry_run:
-            report = rehearse_reenact(source, driving, output, options, console)
-            text = would(report)
-        else:
-            report = run(source, driving, output, options, console)
-            text = f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({report.frames / report.seconds:.0f} a second)"
-            if report.passed_through or report.failed:
-                text += f"; {report.passed_through} without a face, {report.failed} failed"
-        console.result(report.as_json(), text)
+        report = thcli.reenact(source, driving, output, options, console)
+        console.result(report.as_json(), summary(report))

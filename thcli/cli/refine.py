@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from thcli.cli.console import Console, would
+from thcli.cli.console import Console
 from thcli.cli.flags import flags
+from thcli.cli.wording import summary
 from thcli.core.options import RefineJobOptions, ShowOptions
 
 
@@ -16,7 +17,7 @@ def refine(
     video: Annotated[
         str,
         typer.Argument(
-            help="What is made better: a video, picture, folder of pictures, or - for stdin."
+            metavar="VIDEO", help="Coarse video, image, folder of images, or - for stdin."
         ),
     ],
     output: Annotated[
@@ -31,17 +32,9 @@ def refine(
     options: RefineJobOptions,
     show: ShowOptions,
 ) -> None:
-    """Make a reenacted face better: what a coarse engine blurred, bent or lit wrongly."""
-    from thcli.pipeline.dry_run import rehearse_refine
-    from thcli.pipeline.refine import refine as run
+    """Refine the face of a coarse video: detail, geometry and light."""
+    import thcli
 
     with Console(show) as console:
-        if options.dry_run:
-            report = rehearse_refine(video, output, options, console)
-            text = would(report, "refine")
-        else:
-            report = run(video, output, options, console)
-            text = f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({report.frames / report.seconds:.2f} a second)"
-            if report.passed_through:
-                text += f"; {report.passed_through} without the face"
-        console.result(report.as_json(), text)
+        report = thcli.refine(video, output, options, console)
+        console.result(report.as_json(), summary(report))

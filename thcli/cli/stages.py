@@ -1,13 +1,14 @@
-"""The stages of the pipeline one by one: `thcli detect | track | fit | crop | align | parse | encode | warp | paste`; they chain through files."""
+"""Stages of the pipeline as commands, which chain through files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
+from thcli.cli.wording import count, summary
 from thcli.core.options import (
     AlignOptions,
     CropOptions,
@@ -21,10 +22,10 @@ from thcli.core.options import (
     WarpOptions,
 )
 
-if TYPE_CHECKING:
-    from thcli.pipeline.job.job import Report
-
-Input = Annotated[str, typer.Argument(help="A picture, video, folder of pictures, or - for stdin.")]
+Input = Annotated[
+    str,
+    typer.Argument(metavar="INPUT", help="A video, image, folder of images, or - for stdin."),
+]
 Lines = Annotated[
     str | None,
     typer.Option(
@@ -38,7 +39,7 @@ Output = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="Video, picture, GIF, WebP, folder/ of PNGs, or - (default: beside the input).",
+        help="Video, image, GIF, WebP, folder/ of PNGs, or - (default: beside the input).",
     ),
 ]
 
@@ -47,34 +48,27 @@ Output = Annotated[
 def detect(
     input: Input, output: Lines = None, *, options: DetectOptions, show: ShowOptions
 ) -> None:
-    """Find the faces of every frame: boxes, scores and key points, a line of JSON a frame."""
-    from thcli.pipeline.stages.detect_track import detect as run
-    from thcli.pipeline.stages.detect_track import only_one_for_stdout
+    """Detect the faces of every frame: boxes, scores and keypoints as JSON Lines."""
+    import thcli
 
     with Console(show) as console:
-        report = run(input, only_one_for_stdout(output, show.as_json), options, console)
-        console.result(
-            report.as_json(),
-            _said(report, f"{report.details.get('detections')} faces in {report.frames} frames"),
-        )
+        report = thcli.detect(input, console.lines_target(output), options, console)
+        found = count(report.details.get("detections", 0), "face")
+        console.result(report.as_json(), f"{summary(report)}, {found}")
 
 
 @flags
 def track(video: Input, output: Lines = None, *, options: TrackOptions, show: ShowOptions) -> None:
-    """Follow every face through a clip: a stable number each, box and points, a line of JSON a frame."""
-    from thcli.pipeline.stages.detect_track import only_one_for_stdout
-    from thcli.pipeline.stages.detect_track import track as run
+    """Track every face through a clip: a stable number, box and points as JSON Lines."""
+    import thcli
 
     with Console(show) as console:
-        report = run(video, only_one_for_stdout(output, show.as_json), options, console)
-        console.result(
-            report.as_json(), _said(report, f"{report.faces} faces in {report.frames} frames")
-        )
+        report = thcli.track(video, console.lines_target(output), options, console)
+        console.result(report.as_json(), f"{summary(report)}, {count(report.faces, 'face')}")
         for row in report.details.get("tracks", ()):
             choice = f" (--face {row['face']})" if row["face"] is not None else ""
-            console.say(
-                f"track {row['track']}{choice}: {row['frames']} frames, about {row['area']} square pixels"
-            )
+            seen = count(row["frames"], "frame")
+            console.say(f"track {row['track']}{choice}: {seen}, about {row['area']} square pixels")
 
 
 @flags
@@ -85,47 +79,43 @@ def fit(
         typer.Option(
             "-o",
             "--output",
-            help="NAME.csv, NAME.jsonl or NAME.safetensors (default: JSON Lines on stdout; with --json only the summary goes there).",
+            help="NAME.csv, NAME.jsonl or NAME.safetensors (default: JSON Lines on stdout; with "
+            "--json only the summary goes there).",
         ),
     ] = None,
     *,
     options: FitOptions,
     show: ShowOptions,
 ) -> None:
-    """Fit a 3-D model to one face: pose in degrees, identity and expression of every frame."""
-    from thcli.pipeline.stages.detect_track import only_one_for_stdout
-    from thcli.pipeline.stages.fit import fit as run
+    """Fit a 3-D model to one face: pose in degrees, identity and expression per frame."""
+    import thcli
 
     with Console(show) as console:
-        report = run(input, only_one_for_stdout(output, show.as_json), options, console)
-        unseen = f", {report.passed_through} without the face" if report.passed_through else ""
-        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+        report = thcli.fit(input, console.lines_target(output), options, console)
+        console.result(report.as_json(), summary(report))
         for name, turn in report.details.get("pose", {}).items():
-            console.say(
-                f"{name}: {turn['mean']} degrees on average, {turn['min']} to {turn['max']}"
-            )
+            span = f"{turn['min']} to {turn['max']}"
+            console.say(f"{name}: {turn['mean']} degrees on average, {span}")
 
 
 @flags
 def crop(video: Input, output: Output = None, *, options: CropOptions, show: ShowOptions) -> None:
-    """Cut a calm, square crop of one face out of a clip; where it lay goes to NAME.crops.safetensors."""
-    from thcli.pipeline.stages.crop_align import crop as run
+    """Crop one face out of a clip, stabilised, and keep its placement in NAME.crops.safetensors."""
+    import thcli
 
     with Console(show) as console:
-        report = run(video, output, options, console)
-        unseen = f", {report.passed_through} without the face" if report.passed_through else ""
-        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+        report = thcli.crop(video, output, options, console)
+        console.result(report.as_json(), summary(report))
 
 
 @flags
 def align(input: Input, output: Output = None, *, options: AlignOptions, show: ShowOptions) -> None:
-    """Cut faces out of pictures, each by itself, as face networks want them."""
-    from thcli.pipeline.stages.crop_align import align as run
+    """Align the faces of images, each by itself, as face networks expect them."""
+    import thcli
 
     with Console(show) as console:
-        report = run(input, output, options, console)
-        unseen = f", {report.passed_through} without a face" if report.passed_through else ""
-        console.result(report.as_json(), _said(report, f"{report.frames} faces{unseen}"))
+        report = thcli.align(input, output, options, console)
+        console.result(report.as_json(), summary(report, "face"))
 
 
 @flags
@@ -143,19 +133,21 @@ def encode(
     options: EncodeOptions,
     show: ShowOptions,
 ) -> None:
-    """Take the motion of one face out of a clip, as a small file that `warp` and `reenact` can be driven with."""
-    from thcli.pipeline.stages.encode_warp import encode as run
+    """Encode the motion of one face as a small file for `warp` and `reenact`."""
+    import thcli
 
     with Console(show) as console:
-        report = run(video, output, options, console)
-        unseen = f", {report.passed_through} without the face" if report.passed_through else ""
-        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+        report = thcli.encode(video, output, options, console)
+        console.result(report.as_json(), summary(report))
 
 
 @flags
 def warp(
     source: Annotated[
-        str, typer.Argument(help="The face: a picture, or a video (its first good frame).")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Face to animate: an image, or a video (one frame of it)."
+        ),
     ],
     driving: Annotated[
         str, typer.Argument(metavar="MOTION", help="A motion file, as `thcli encode` writes it.")
@@ -165,12 +157,12 @@ def warp(
     options: WarpOptions,
     show: ShowOptions,
 ) -> None:
-    """Move a face by a motion file: the engine alone."""
-    from thcli.pipeline.stages.encode_warp import warp as run
+    """Warp a face by a motion file."""
+    import thcli
 
     with Console(show) as console:
-        report = run(source, driving, output, options, console)
-        console.result(report.as_json(), _said(report, f"{report.frames} frames"))
+        report = thcli.warp(source, driving, output, options, console)
+        console.result(report.as_json(), summary(report))
 
 
 @flags
@@ -181,47 +173,36 @@ def parse(
         typer.Option(
             "-o",
             "--output",
-            help="Folder/ or NAME.png, a video for a mask or an overlay (default: beside the input).",
+            help="Folder/ or NAME.png; a video for a mask or an overlay (default: beside INPUT).",
         ),
     ] = None,
     *,
     options: ParseOptions,
     show: ShowOptions,
 ) -> None:
-    """Divide faces into their regions (skin, eyes, lips, hair …): label pictures, a soft mask, or an overlay."""
-    from thcli.pipeline.stages.parse import parse as run
+    """Parse faces into 19 regions: label images, a soft mask, or an overlay."""
+    import thcli
 
     with Console(show) as console:
-        report = run(input, output, options, console)
-        unseen = f", {report.passed_through} without a face" if report.passed_through else ""
-        console.result(report.as_json(), _said(report, f"{report.frames} frames{unseen}"))
+        report = thcli.parse(input, output, options, console)
+        console.result(report.as_json(), summary(report))
 
 
 @flags
 def paste(
     cropped: Annotated[
         str,
-        typer.Argument(
-            metavar="CROPS",
-            help="Changed crops: what `thcli crop` wrote, after whatever you did to it.",
-        ),
+        typer.Argument(metavar="CROPS", help="Changed crops of a clip that `thcli crop` cropped."),
     ],
-    frames: Annotated[str, typer.Argument(help="What they were cropped from.")],
+    frames: Annotated[str, typer.Argument(metavar="FRAMES", help="The clip they come from.")],
     output: Output = None,
     *,
     options: PasteJobOptions,
     show: ShowOptions,
 ) -> None:
-    """Put changed crops back into the clip that they were cut out of."""
-    from thcli.pipeline.stages.paste import paste as run
+    """Paste changed crops back into their clip."""
+    import thcli
 
     with Console(show) as console:
-        report = run(cropped, frames, output, options, console)
-        left = f", {report.passed_through} as they were" if report.passed_through else ""
-        console.result(report.as_json(), _said(report, f"{report.frames} frames{left}"))
-
-
-def _said(report: Report, what: str) -> str:
-    dry = "would write " if report.details.get("dry_run") else ""
-    where = f"{dry}{report.output}: " if report.output and str(report.output) != "-" else dry
-    return f"{where}{what} in {report.seconds:.1f} s"
+        report = thcli.paste(cropped, frames, output, options, console)
+        console.result(report.as_json(), summary(report))
