@@ -1,4 +1,4 @@
-"""Fixtures that every test folder shares."""
+"""Fixtures shared by all test folders."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
-    """A shell has what it runs in the background ignore Ctrl-C, and the commands that tests start and interrupt would inherit that."""
+    """Restore Ctrl-C, which a shell's background processes and their children ignore."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The founders' folder beside the checkout: real material that is not in the repository. In CI it must be there."""
+    """Return the folder of real clips beside the checkout; without it skip, in CI fail."""
     folder = REPO.parent / "shared"
     if not folder.is_dir():
         if os.environ.get("CI") == "true":
