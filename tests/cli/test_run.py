@@ -128,6 +128,8 @@ def test_help_has_a_panel_for_each_group_of_options(capsys: Any) -> None:
     assert run(["speak", "--help"]) == 0
     output = capsys.readouterr().out
     assert output.count("╭─ ") > 5
+    words = " ".join(output.replace("│", " ").split())
+    assert "One of all, expression, pose, lips, eyes." in words
     for flag in ("│ --motion ", "--retarget-eyes", "--retarget-lips", "--causal"):
         assert flag not in output  # not supported by voices
 

@@ -13,7 +13,7 @@ from thcli.cli.flags import flags
 from thcli.cli.report_options import ReportOptions, SheetReportOptions, command_line
 from thcli.core.errors import UsageError
 from thcli.core.options import (
-    ChangeOptions,
+    CompositingOptions,
     EditEvaluateOptions,
     EditOptions,
     EditorOptions,
@@ -29,7 +29,7 @@ from thcli.core.options import (
     RefineOptions,
     RunOptions,
     ShowOptions,
-    SteadyEvaluateOptions,
+    StabilityEvaluateOptions,
     option,
 )
 
@@ -122,7 +122,7 @@ class RefineRender:
 
     measured: RefineEvaluateOptions = field(default_factory=RefineEvaluateOptions)
     refine: RefineOptions = field(default_factory=RefineOptions)
-    change: ChangeOptions = field(default_factory=ChangeOptions)
+    change: CompositingOptions = field(default_factory=CompositingOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -269,7 +269,7 @@ def steady(
     ] = None,
     *,
     report: ReportOptions,
-    evaluate: SteadyEvaluateOptions,
+    evaluate: StabilityEvaluateOptions,
     find: FindOptions,
     run: RunOptions,
     show: ShowOptions,

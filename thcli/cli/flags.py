@@ -16,11 +16,13 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from thcli.core.errors import UsageError
+
+WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
 
 
 def _leaves(options: type, hide: Sequence[str] = ()) -> Iterator[tuple[type, Field[Any], Any]]:
@@ -44,9 +46,12 @@ def _key(item: Field[Any]) -> str:
 
 def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
     names = item.metadata.get("names") or (f"--{item.name.replace('_', '-')}",)
-    show = item.default not in (None, False)
+    show, text, metavar = item.default not in (None, False), item.metadata.get("help"), None
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    if len("|".join(choices)) > WIDEST_CHOICES:
+        text, metavar = f"{text} One of {', '.join(choices)}.", "CHOICE"
     declared = typer.Option(
-        *names, help=item.metadata.get("help"), show_default=show, rich_help_panel=panel
+        *names, help=text, metavar=metavar, show_default=show, rich_help_panel=panel
     )
     return inspect.Parameter(
         _key(item),

@@ -142,7 +142,7 @@ def observe_faces(
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
     log, select = job.enter(TrackLog()), options.faces.select
     video = VideoSelection(info, options.read, select)
-    statistics = track_faces(video, log, face_finder, job, head_motion=options.steady.pixels)
+    statistics = track_faces(video, log, face_finder, job, head_motion=options.stabilization.pixels)
     tracks = face_finder.choose(statistics, select, str(info.path), job)
     faces = tuple(
         EditedFace(track, steps, log, parser, options, info.path.name, job) for track in tracks

@@ -19,7 +19,7 @@ from thcli.core.options import (
     CompareOptions,
     OutputOptions,
     ReadOptions,
-    SteadyOptions,
+    StabilizationOptions,
     TemplateOptions,
 )
 from thcli.core.protocols import MotionStore, VideoSourceEngine
@@ -172,7 +172,9 @@ def observe_source_video(
             )
         track, template = chosen[0], TemplateOptions(engine.template, engine.crop_size)
         with job.clock("calm"):
-            unseen = write_crop_track(crops_path, log, track, template, SteadyOptions(), name)
+            unseen = write_crop_track(
+                crops_path, log, track, template, StabilizationOptions(), name
+            )
         crop_track = CropTrack(crops_path)
         placements = (tracked_crop.placement for tracked_crop in crop_track)
         with MotionWriter(motion_path, {"source": name}) as writer:

@@ -72,7 +72,13 @@ def refine(
         )
         with media.write(target, info.size, info, options.output, plan, on=on) as out:
             observed_faces = observe_subjects(
-                footage, refine_pass.refiner, select, reference, options.steady, face_finder, job
+                footage,
+                refine_pass.refiner,
+                select,
+                reference,
+                options.stabilization,
+                face_finder,
+                job,
             )
             subjects, counter = observed_faces.subjects, FrameCounter(out.done)
             with job.stage("refine", len(subjects[0].crop_track), out.done) as step:

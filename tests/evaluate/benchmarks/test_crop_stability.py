@@ -12,7 +12,7 @@ from tests.faces.conftest import weights_file
 from thcli.cli.app import run
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.geometry import square_crop_matrix, transform_points
-from thcli.core.options import FaceOptions, FindOptions, RunOptions, SteadyEvaluateOptions
+from thcli.core.options import FaceOptions, FindOptions, RunOptions, StabilityEvaluateOptions
 from thcli.core.types import Crop
 from thcli.evaluate.benchmarks.crop_stability import CropStability, evaluate_steady, lag_of
 from thcli.evaluate.datasets.moving_clips import SCENES, AnimatedHead, displacement, render_clip
@@ -88,10 +88,10 @@ def test_a_row_holds_when_jitter_and_lag_are_small() -> None:
 
 def test_unusable_input_is_refused() -> None:
     with pytest.raises(UsageError, match="--frames"):
-        SteadyEvaluateOptions(frames=10)
+        StabilityEvaluateOptions(frames=10)
     with pytest.raises(NoFaceError, match=r"wall\.png"):
         grey = np.full((200, 200, 3), 128, np.uint8)
-        evaluate_steady(grey, "wall.png", FindOptions(), SteadyEvaluateOptions(), RunOptions())
+        evaluate_steady(grey, "wall.png", FindOptions(), StabilityEvaluateOptions(), RunOptions())
 
 
 @pytest.mark.slow

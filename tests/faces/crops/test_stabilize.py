@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thcli.core.geometry import square_crop_matrix
-from thcli.core.options import SteadyOptions
+from thcli.core.options import StabilizationOptions
 from thcli.core.types import Array, Crop
 from thcli.faces.crops.stabilize import (
     crop_from_params,
@@ -88,7 +88,7 @@ def test_a_moving_head_has_no_lag() -> None:
 @given(st.integers(1, 900), st.integers(1, 300), st.integers(0, 99))
 def test_windows_give_the_result_of_the_whole_clip(count: int, window: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    options = SteadyOptions(reach=20)
+    options = StabilizationOptions(reach=20)
     time = np.cumsum(rng.uniform(0.02, 0.08, count))  # VFR
     raw = still(count) + np.cumsum(rng.normal(size=(count, 4)) * [2, 2, 0.01, 0.01], 0)
     valid, scene = rng.uniform(size=count) > 0.1, np.sort(rng.integers(0, 4, count))

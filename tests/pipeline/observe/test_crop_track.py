@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thcli.core.options import SteadyOptions, TemplateOptions
+from thcli.core.options import StabilizationOptions, TemplateOptions
 from thcli.core.types import Crop, Face
 from thcli.faces.crops.crop import corners
 from thcli.faces.crops.stabilize import crop_from_params, crop_params
@@ -28,7 +28,7 @@ def placement(x: float, angle: float = 0.0) -> Crop:
 
 def positions(path: CropPath) -> Iterator[float]:
     """Yield the x of each frame's crop, hardly smoothed."""
-    for params in path.smooth(SteadyOptions(fast=1e-4, slow=1e-4)):
+    for params in path.smooth(StabilizationOptions(fast=1e-4, slow=1e-4)):
         yield from params[:, 0]
 
 
@@ -66,7 +66,7 @@ def test_angles_are_unwrapped() -> None:
         for i, angle in enumerate(angles):
             path.add(placement(10.0, float(angle)), i / 25, 0)
         path.finish()
-        (params,) = path.smooth(SteadyOptions())
+        (params,) = path.smooth(StabilizationOptions())
     assert np.ptp(params[:, 3]) < np.deg2rad(21)
 
 
@@ -88,8 +88,8 @@ def test_head_motion_of_pixels_removes_the_jitter_of_landmarks(upright: bool) ->
             np.concatenate(list(windows))
             for windows in (
                 path.raw(),
-                path.smooth(SteadyOptions(pixels=False)),
-                path.smooth(SteadyOptions()),
+                path.smooth(StabilizationOptions(pixels=False)),
+                path.smooth(StabilizationOptions()),
             )
         )
     true = np.stack([x, 0 * x if upright else tilt], 1)

@@ -13,7 +13,7 @@ from thcli.core.options.faces import (
     FaceOptions,
     FindOptions,
     PasteOptions,
-    SteadyOptions,
+    StabilizationOptions,
     Template,
     TemplateOptions,
 )
@@ -43,7 +43,7 @@ from thcli.core.options.measure import (
     EditEvaluateOptions,
     EvaluateOptions,
     RefineEvaluateOptions,
-    SteadyEvaluateOptions,
+    StabilityEvaluateOptions,
     VoiceEvaluateOptions,
 )
 from thcli.core.options.media import OutputOptions, ReadOptions
@@ -58,7 +58,7 @@ from thcli.core.options.motion import (
     ViewOptions,
 )
 from thcli.core.options.refine import (
-    ChangeOptions,
+    CompositingOptions,
     RefineBackground,
     RefineNoise,
     RefineOptions,
@@ -97,8 +97,8 @@ __all__ = [
     "BenchOptions",
     "Blend",
     "Border",
-    "ChangeOptions",
     "CompareOptions",
+    "CompositingOptions",
     "CropOptions",
     "DetectOptions",
     "DiffusedHeadsTrainOptions",
@@ -151,8 +151,8 @@ __all__ = [
     "ShowOptions",
     "SpadeChoice",
     "SpeakOptions",
-    "SteadyEvaluateOptions",
-    "SteadyOptions",
+    "StabilityEvaluateOptions",
+    "StabilizationOptions",
     "TeacherInput",
     "Template",
     "TemplateOptions",

@@ -70,7 +70,7 @@ class TemplateOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class SteadyOptions:
+class StabilizationOptions:
     """Crop stabilisation.
 
     All filters are zero-phase. Widths are in seconds, distances in pixels of a 512-pixel crop.

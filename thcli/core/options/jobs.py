@@ -13,7 +13,7 @@ from thcli.core.options.faces import (
     FaceOptions,
     FindOptions,
     PasteOptions,
-    SteadyOptions,
+    StabilizationOptions,
     TemplateOptions,
 )
 from thcli.core.options.media import OutputOptions, ReadOptions
@@ -24,7 +24,7 @@ from thcli.core.options.motion import (
     Mouth,
     ViewOptions,
 )
-from thcli.core.options.refine import ChangeOptions, RefineOptions
+from thcli.core.options.refine import CompositingOptions, RefineOptions
 from thcli.core.options.run import RunOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
 
@@ -146,7 +146,7 @@ class EditOptions:
     editor: EditorOptions = field(default_factory=EditorOptions)
     words: TextOptions = field(default_factory=TextOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
-    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -173,9 +173,9 @@ class RefineJobOptions:
         "(default: the first frame with the face in the coarse video).",
     )
     refine: RefineOptions = field(default_factory=RefineOptions)
-    change: ChangeOptions = field(default_factory=ChangeOptions)
+    change: CompositingOptions = field(default_factory=CompositingOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
-    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -267,7 +267,7 @@ class CropOptions:
     )
     template: TemplateOptions = field(default_factory=TemplateOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
-    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -333,7 +333,7 @@ class ParseOptions:
     )
     opacity: float = option(0.6, "Opacity of the overlay, 0..1.")
     faces: FaceOptions = field(default_factory=FaceOptions)
-    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from thcli.core.options.base import option, require
-from thcli.core.options.faces import SteadyOptions, TemplateOptions
+from thcli.core.options.faces import StabilizationOptions, TemplateOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class BenchOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class SteadyEvaluateOptions:
+class StabilityEvaluateOptions:
     """Crop stability evaluation."""
 
     frames: int = option(100, "Frames of each scene at 25 per second, 75..1000.")
@@ -80,7 +80,7 @@ class SteadyEvaluateOptions:
     noise: float = option(3.0, "Standard deviation of the sensor noise in levels of 255, 0..30.")
     crf: int = option(23, "H.264 quality of the clips, 0..51, lower is better.")
     template: TemplateOptions = field(default_factory=TemplateOptions)
-    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
 
     def __post_init__(self) -> None:
         require(75 <= self.frames <= 1000, "--frames", "within 75..1000", self.frames)

@@ -55,7 +55,7 @@ class RefineOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeOptions:
+class CompositingOptions:
     """Refinement compositing."""
 
     detail: bool = option(
@@ -69,8 +69,10 @@ class ChangeOptions:
         "refine: change all of the crop; keep: change only the person and a rim around it.",
     )
     parser: str = option("auto", "Face parser that segments the person (thcli list parser).")
-    calm: bool = option(
-        True, "Smooth the change over time along the optical flow.", "--calm/--no-calm"
+    temporal_smoothing: bool = option(
+        True,
+        "Smooth the change over time along the optical flow.",
+        "--temporal-smoothing/--no-temporal-smoothing",
     )
 
     def __post_init__(self) -> None:

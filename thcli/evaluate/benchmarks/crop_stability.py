@@ -26,8 +26,8 @@ from thcli.core.options import (
     OutputOptions,
     ReadOptions,
     RunOptions,
-    SteadyEvaluateOptions,
-    SteadyOptions,
+    StabilityEvaluateOptions,
+    StabilizationOptions,
 )
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.evaluate.datasets.moving_clips import (
@@ -50,7 +50,7 @@ from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 JITTER_BAR = 0.15  # limit for a head at rest, pixels RMS of a 512-pixel crop
 LAG_BAR = 0.25  # limit for a moving head, frames late or early
 _JITTER_WIDTH = 0.12  # seconds of the blur that separates jitter from motion
-_RAW = SteadyOptions(slow=1e-4, fast=1e-4, pixels=False)
+_RAW = StabilizationOptions(slow=1e-4, fast=1e-4, pixels=False)
 EDGES = 16  # directions in which a mask's edge is measured
 _FINE = 50  # resolution of a lag, parts of a frame
 
@@ -86,7 +86,7 @@ def evaluate_steady(
     image: Image,
     name: str,
     find: FindOptions,
-    options: SteadyEvaluateOptions,
+    options: StabilityEvaluateOptions,
     run: RunOptions,
     on: Listener = silent,
 ) -> list[CropStability]:
@@ -122,7 +122,7 @@ def _measure_scene(
     head: AnimatedHead,
     scene: MotionScene,
     folder: Path,
-    options: SteadyEvaluateOptions,
+    options: StabilityEvaluateOptions,
     face_finder: FaceFinder,
     seed: int,
     job: Job,
@@ -137,13 +137,13 @@ def _measure_scene(
             log,
             face_finder,
             job,
-            head_motion=options.steady.pixels,
+            head_motion=options.stabilization.pixels,
         )
         track = face_finder.choose(census, "largest", scene.name, job)[0]
         paths = []
-        for kind, steady in (("raw", _RAW), ("calm", options.steady)):
+        for kind, stabilization in (("raw", _RAW), ("calm", options.stabilization)):
             file = folder / f"{scene.name}-{kind}.crops.safetensors"
-            unseen = write_crop_track(file, log, track, options.template, steady, video.name)
+            unseen = write_crop_track(file, log, track, options.template, stabilization, video.name)
             tracked_crops = list(CropTrack(file))
             paths.append([tracked_crop.placement for tracked_crop in tracked_crops])
     edges = [
@@ -181,7 +181,11 @@ def edge(outline: Array32, face: Face, where: Crop) -> Array:
 
 
 def _write_clip(
-    head: AnimatedHead, scene: MotionScene, video: Path, options: SteadyEvaluateOptions, seed: int
+    head: AnimatedHead,
+    scene: MotionScene,
+    video: Path,
+    options: StabilityEvaluateOptions,
+    seed: int,
 ) -> list[Face]:
     """Write the scene as a lossy video; return the true faces."""
     size, rate = head.where.size, Fraction(RATE)
@@ -265,7 +269,7 @@ def table(rows: list[CropStability]) -> tuple[list[str], list[list[str]]]:
 
 
 def as_json(
-    rows: list[CropStability], image: str, options: SteadyEvaluateOptions, command: str
+    rows: list[CropStability], image: str, options: StabilityEvaluateOptions, command: str
 ) -> dict[str, Any]:
     """Return all values for JSON."""
     return {

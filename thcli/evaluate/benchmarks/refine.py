@@ -19,7 +19,7 @@ import numpy as np
 from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import EvaluateOptions, ReadOptions, SteadyOptions
+from thcli.core.options import EvaluateOptions, ReadOptions, StabilizationOptions
 from thcli.core.types import Frame
 from thcli.evaluate.benchmarks.reenact import ClipRenderer, limit_frames, read_frame
 from thcli.evaluate.metrics.image import l1
@@ -177,7 +177,7 @@ def evaluate_refine(
         "source_frame": options.source_frame,
         "source_counted": not skip,
         "refiner": refine_pass.name,
-        "change": repr(refine_pass.change_options),
+        "change": repr(refine_pass.compositing_options),
         "options": repr(refine_pass.refine_options),
     }
     inputs = {"clip": file_facts(clip)}
@@ -196,7 +196,13 @@ def _observe(
         return face_finder.choose(statistics, "largest", replayable.name, job)
 
     return observe_subjects(
-        replayable, refine_pass.refiner, choose, reference_image, SteadyOptions(), face_finder, job
+        replayable,
+        refine_pass.refiner,
+        choose,
+        reference_image,
+        StabilizationOptions(),
+        face_finder,
+        job,
     )
 
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.options import SteadyOptions
+from thcli.core.options import StabilizationOptions
 from thcli.core.types import Array, Crop
 
-DEFAULT = SteadyOptions()
+DEFAULT = StabilizationOptions()
 _REFERENCE_SIDE = 512.0  # side of the crop in whose pixels SteadyOptions.still is given
 _DART_WIDTH = 0.4  # width of the filter for abrupt motion, in units of the fast width
 _DART_LIMIT = 1.5  # distance from the fast path that is abrupt motion, in SteadyOptions.still
@@ -64,7 +64,7 @@ def crop_from_params(params: npt.ArrayLike, size: tuple[int, int]) -> Crop:
     return Crop(matrix, size)
 
 
-def halo(options: SteadyOptions = DEFAULT) -> int:
+def halo(options: StabilizationOptions = DEFAULT) -> int:
     """Return the frames on both sides of a window that make its result that of the whole clip."""
     return 5 * options.reach
 
@@ -77,7 +77,7 @@ def stabilize(
     steps: npt.ArrayLike | None = None,
     turns: npt.ArrayLike | None = None,
     *,
-    options: SteadyOptions = DEFAULT,
+    options: StabilizationOptions = DEFAULT,
 ) -> Array:
     """Stabilize a raw path.
 
@@ -143,7 +143,7 @@ def smooth_points(
     valid: npt.NDArray[np.bool_],
     scene: npt.NDArray[np.generic],
     *,
-    options: SteadyOptions = DEFAULT,
+    options: StabilizationOptions = DEFAULT,
 ) -> Array:
     """Smooth points of a face in its crop, each separately: steady at rest, unchanged in motion.
 
@@ -202,7 +202,10 @@ def _integrate_steps(steps: Array, path: Array, confidence: Array) -> Array:
 
 
 def _turn_weight(
-    turns: npt.ArrayLike | None, time: Array, label: npt.NDArray[np.generic], options: SteadyOptions
+    turns: npt.ArrayLike | None,
+    time: Array,
+    label: npt.NDArray[np.generic],
+    options: StabilizationOptions,
 ) -> Array:
     """Return how certainly the head turns at each frame, (T,) 0..1."""
     if turns is None or len(time) < 2:
@@ -222,7 +225,7 @@ def stabilize_windows(
     count: int,
     window: int = 512,
     *,
-    options: SteadyOptions = DEFAULT,
+    options: StabilizationOptions = DEFAULT,
 ) -> Iterator[Array]:
     """Stabilize a clip of any length in constant memory.
 

@@ -109,7 +109,9 @@ class EditedFace:
             templates = [PARSER_TEMPLATE, *(step.template for step in steps)]
             paths = [temp_dir / f"{i}{SUFFIX}" for i in range(len(templates))]
             for path, template in zip(paths, templates, strict=True):
-                self.unseen = write_crop_track(path, log, track, template, options.steady, name)
+                self.unseen = write_crop_track(
+                    path, log, track, template, options.stabilization, name
+                )
             self._crop_tracks = [CropTrack(path) for path in paths]
             motion_path = temp_dir / "motion.safetensors"
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])

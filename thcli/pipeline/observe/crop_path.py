@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.geometry import transform_points
-from thcli.core.options import SteadyOptions
+from thcli.core.options import StabilizationOptions
 from thcli.core.types import Array, Array32, Crop
 from thcli.faces.crops.stabilize import (
     crop_from_params,
@@ -133,7 +133,7 @@ class CropPath(TemporaryFiles):
         for start in range(0, self.frames, WINDOW):
             yield self._read(start, min(start + WINDOW, self.frames))["params"]
 
-    def smooth(self, options: SteadyOptions) -> Iterator[Array]:
+    def smooth(self, options: StabilizationOptions) -> Iterator[Array]:
         """Yield the smoothed parameters as (T, 4) windows of WINDOW frames."""
 
         def read(start: int, stop: int) -> tuple[npt.NDArray[Any], ...]:
@@ -145,7 +145,7 @@ class CropPath(TemporaryFiles):
 
         return stabilize_windows(read, self.frames, WINDOW, options=options)
 
-    def smooth_outlines(self, options: SteadyOptions) -> Iterator[Array]:
+    def smooth_outlines(self, options: StabilizationOptions) -> Iterator[Array]:
         """Yield smoothed outlines as (T, OUTLINE_POINTS, 2) windows of WINDOW frames.
 
         They are in pixels of crops of OUTLINE_CROP_SIZE on the raw path.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from thcli import __version__
 from thcli.core.errors import MediaError
 from thcli.core.geometry import rotvec_from_matrix, transform_points
-from thcli.core.options import SteadyOptions, TemplateOptions
+from thcli.core.options import StabilizationOptions, TemplateOptions
 from thcli.core.types import AnyArray, Array, Array32, Crop, Face, Frame, Motion
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.crops.stabilize import crop_from_params
@@ -106,7 +106,7 @@ def write_crop_track(
     log: TrackLog,
     track: int,
     template: TemplateOptions,
-    steady: SteadyOptions,
+    stabilization: StabilizationOptions,
     source: str,
 ) -> int:
     """Write the smoothed crops of one track.
@@ -134,8 +134,8 @@ def write_crop_track(
         windows = zip(
             log.windows(track, WINDOW),
             crop_path.raw(),
-            crop_path.smooth(steady),
-            crop_path.smooth_outlines(steady),
+            crop_path.smooth(stabilization),
+            crop_path.smooth_outlines(stabilization),
             strict=True,
         )
         for (frames, faces), raw, smoothed, outlines in windows:

@@ -15,7 +15,7 @@ import numpy as np
 
 from thcli.core.errors import WeightsError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import ChangeOptions, RefineOptions, RunOptions
+from thcli.core.options import CompositingOptions, RefineOptions, RunOptions
 from thcli.core.protocols import Parser, Refiner
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Array32, Crop, Face, Frame, Image
@@ -69,7 +69,7 @@ class RefinePass:
     refiner: Refiner
     parser: Parser | None
     refine_options: RefineOptions
-    change_options: ChangeOptions
+    compositing_options: CompositingOptions
     run: RunOptions
 
     @classmethod
@@ -77,7 +77,7 @@ class RefinePass:
         cls,
         name: str,
         refine_options: RefineOptions,
-        change_options: ChangeOptions,
+        compositing_options: CompositingOptions,
         run: RunOptions,
     ) -> RefinePass:
         """Load a refiner by the name of its backend, or auto.
@@ -96,9 +96,9 @@ class RefinePass:
         refiner: Refiner = REFINERS.backend(backend).load(run)
         refiner.network_calls(refine_options)  # checks the options before pass 1
         parser: Parser | None = None
-        if change_options.background == "keep":
-            parser = PARSERS.backend(PARSERS.resolve(change_options.parser, run)).load(run)
-        return cls(backend, refiner, parser, refine_options, change_options, run)
+        if compositing_options.background == "keep":
+            parser = PARSERS.backend(PARSERS.resolve(compositing_options.parser, run)).load(run)
+        return cls(backend, refiner, parser, refine_options, compositing_options, run)
 
     def frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
@@ -117,7 +117,7 @@ class RefinePass:
         Yields:
             The item of each frame and its refined pixels, in order.
         """
-        reach = REACH if self.change_options.calm else 0
+        reach = REACH if self.compositing_options.temporal_smoothing else 0
         sources = [self.refiner.encode_source(subject.image, subject.face) for subject in subjects]
         mask = paste_mask(self.refiner)
 
@@ -219,7 +219,7 @@ class RefinePass:
             change = smooth_change([other.changes[number] for other in window], middle)
             difference, weight = change[..., :3], change[..., 3]
             placement = tracked.placement
-            if self.change_options.detail:
+            if self.compositing_options.detail:
                 before = _to_float(crop(now.frame.pixels, placement))
                 pixels = paste_change(pixels, before, before + difference, placement, mask)
             else:

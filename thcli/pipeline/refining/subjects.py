@@ -14,7 +14,7 @@ from thcli import media
 from thcli.core.errors import NoFaceError
 from thcli.core.geometry import bounding_box
 from thcli.core.imaging import to_uint8
-from thcli.core.options import ReadOptions, SteadyOptions, TemplateOptions
+from thcli.core.options import ReadOptions, StabilizationOptions, TemplateOptions
 from thcli.core.protocols import CropView
 from thcli.core.types import Array32, Crop, Face, Image
 from thcli.faces.crops.crop import crop, transform_face
@@ -91,7 +91,7 @@ def observe_subjects(
     network: CropView,
     select: TrackSelector,
     reference: ReferenceImage | None,
-    steady: SteadyOptions,
+    stabilization: StabilizationOptions,
     face_finder: FaceFinder,
     job: Job,
 ) -> ObservedFaces:
@@ -112,14 +112,14 @@ def observe_subjects(
     log = job.enter(TrackLog())
     statistics = TrackStatistics(face_finder.identity)
     frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
-    record_faces(frames, log, statistics, head_motion=steady.pixels)
+    record_faces(frames, log, statistics, head_motion=stabilization.pixels)
     subjects = []
     temp_dir = job.temp_dir()
     template = TemplateOptions(template=network.template, size=network.crop_size)
     for track in select(statistics):
         path = temp_dir / f"{track}{SUFFIX}"
         with job.clock("calm"):
-            write_crop_track(path, log, track, template, steady, Path(footage.name).name)
+            write_crop_track(path, log, track, template, stabilization, Path(footage.name).name)
         crop_track, summary = CropTrack(path), statistics.summaries[track]
         if reference is None:
             subjects.append(_subject_of_footage(footage, summary.first, crop_track))

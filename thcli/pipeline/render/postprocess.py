@@ -8,7 +8,12 @@ from typing import Any
 
 from thcli import media
 from thcli.core.errors import NoFaceError
-from thcli.core.options import ChangeOptions, RefineOptions, RenderOptions, SteadyOptions
+from thcli.core.options import (
+    CompositingOptions,
+    RefineOptions,
+    RenderOptions,
+    StabilizationOptions,
+)
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.job.job import FrameCounter, Job
@@ -47,7 +52,7 @@ class PostProcessor:
         refine_pass = None
         if options.refine is not None:
             refine_pass = RefinePass.load(
-                options.refine, RefineOptions(), ChangeOptions(), options.run
+                options.refine, RefineOptions(), CompositingOptions(), options.run
             )
         return cls(options, face_finder, refine_pass)
 
@@ -94,7 +99,7 @@ class PostProcessor:
                 refine_pass.refiner,
                 select,
                 reference,
-                SteadyOptions(),
+                StabilizationOptions(),
                 self.face_finder,
                 job,
             )

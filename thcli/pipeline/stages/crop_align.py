@@ -76,7 +76,7 @@ def crop(
         with kept_file as kept, TrackLog() as log:
             video = VideoSelection(info, options.read, options.faces.select)
             statistics = track_faces(
-                video, log, face_finder, job, head_motion=options.steady.pixels
+                video, log, face_finder, job, head_motion=options.stabilization.pixels
             )
             chosen = face_finder.choose(statistics, video.select, str(source), job)
             if len(chosen) > 1:
@@ -87,7 +87,7 @@ def crop(
             path = job.temp_dir() / f"places{SUFFIX}" if kept is None else kept.partial
             with job.clock("calm"):
                 unseen = write_crop_track(
-                    path, log, chosen[0], options.template, options.steady, Path(source).name
+                    path, log, chosen[0], options.template, options.stabilization, Path(source).name
                 )
             crop_track, counter = CropTrack(path), FrameCounter()
             write_plan = media.WritePlan(

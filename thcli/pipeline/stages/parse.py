@@ -89,7 +89,7 @@ def parse(
         if is_video:
             log, video = job.enter(TrackLog()), VideoSelection(info, options.read)
             statistics = track_faces(
-                video, log, face_finder, job, head_motion=options.steady.pixels
+                video, log, face_finder, job, head_motion=options.stabilization.pixels
             )
             tracks = face_finder.choose(statistics, options.faces.select, str(source), job)
             frames = _video_frames(video, log, tracks, parser, options, job)
@@ -213,7 +213,9 @@ def _video_frames(
     paths = [job.temp_dir() / f"{track}.safetensors" for track in tracks]
     with job.clock("calm"):
         for path, track in zip(paths, tracks, strict=True):
-            write_crop_track(path, log, track, template, options.steady, video.info.path.name)
+            write_crop_track(
+                path, log, track, template, options.stabilization, video.info.path.name
+            )
     crops = zip(*(CropTrack(path) for path in paths), strict=True)
     faces = zip(*(log.faces(track, WINDOW) for track in tracks), strict=True)
     reader = job.enter(media.read(video.info.path, video.read, on=job.on))

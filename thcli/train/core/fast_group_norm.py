@@ -2,22 +2,24 @@
 
 torch's backward pass is slow in that layout. Measured by
 
-    python tools/bench_group_norm.py --threads 1
+    python tools/bench_group_norm.py
 
-in bf16, torch 2.13, 1 thread, medians of 5 to 9, on a shared machine (load 3.9 to 8.6 of 2 CPUs):
+in bf16, torch 2.13, medians of 5 to 9, on a shared machine (load 2.5 to 8.6 of 2 CPUs):
 
-| forward and backward pass, or step | torch | fast | ratio |
-|---|---|---|---|
-| fadm-s (12, 16, 48, 48), 16 groups, channels last | 26.2 ms | 2.1 ms | 12.5 |
-| fadm-s (12, 32, 48, 48), 32 groups, channels last | 54.3 ms | 2.9 ms | 19 |
-| fadm-s (12, 128, 6, 6), 32 groups, channels last | 0.65 ms | 0.27 ms | 2.4 |
-| dva-s (8, 32, 32, 32), 32 groups, channels first | 0.20 ms | 0.54 ms | 0.37 |
-| training step of fadm-s, batch 12, channels last | 865 ms | 532 ms | 1.62 |
-| training step of fadm-s, batch 12, channels first | 925 ms | 749 ms | 1.23 |
-| training step of dva-s, batch 16, channels first | 353 ms | 403 ms | 0.87 |
-| training step of dh-s, batch 8, channels first | 209 ms | 232 ms | 0.90 |
+| forward and backward pass, or training step | threads | torch | fast | ratio |
+|---|---|---|---|---|
+| fadm-s (12, 16, 48, 48), 16 groups, channels last | 1 | 26.2 ms | 2.1 ms | 12.5 |
+| fadm-s (12, 32, 48, 48), 32 groups, channels last | 1 | 54.3 ms | 2.9 ms | 19 |
+| fadm-s (12, 128, 6, 6), 32 groups, channels last | 1 | 0.65 ms | 0.27 ms | 2.4 |
+| dva-s (8, 32, 32, 32), 32 groups, channels first | 1 | 0.20 ms | 0.54 ms | 0.37 |
+| step of fadm-s, batch 12, channels last | 1 | 819 ms | 512 ms | 1.60 |
+| step of fadm-s, batch 12, channels first | 1 | 713 ms | 535 ms | 1.33 |
+| step of dva-s, batch 16, channels first | 1 | 353 ms | 403 ms | 0.87 |
+| step of dh-s, batch 8, channels first | 1 | 209 ms | 232 ms | 0.90 |
 
-Therefore fadm-s uses it, and dva-s and dh-s, which train with channels first, do not.
+Five runs of the step of fadm-s with channels last gave ratios of 1.55 to 1.64. With 2 threads four
+runs gave 0.56 to 1.30 and steps of 1.6 to 8.3 s, because both CPUs were in use: no result.
+fadm-s uses this module; dva-s and dh-s, which train with channels first, do not.
 """
 
 from __future__ import annotations
