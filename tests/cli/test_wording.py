@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from thcli.cli.wording import count, duration, rate, size_text
+from thcli.cli.wording import count, duration, rate
+from thcli.core.byte_sizes import size_text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thcli.cli.wording import duration, rate, size_text
+from thcli.cli.wording import duration, rate
+from thcli.core.byte_sizes import size_text
 from thcli.core.errors import ThcliError, UsageError
 from thcli.core.events import Event, Finished, Started, Step, Warned
 from thcli.core.options import ShowOptions

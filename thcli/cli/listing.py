@@ -8,7 +8,7 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.cli.wording import size_text
+from thcli.core.byte_sizes import size_text
 from thcli.core.errors import UsageError
 from thcli.core.options import ShowOptions
 

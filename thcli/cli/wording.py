@@ -1,15 +1,11 @@
-"""Text of the command line's results: counts with their noun, speeds, durations and sizes."""
+"""Text of the command line's results: counts with their noun, speeds, durations, summaries."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thcli.core.byte_sizes import size_text
-
 if TYPE_CHECKING:
     from thcli.pipeline.job.job import Report
-
-__all__ = ["count", "duration", "rate", "size_text"]
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -12,10 +12,10 @@ import wave
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -105,17 +105,17 @@ def write_frames(
         OutputError: there is no frame, `output` exists (without `options.overwrite`) or cannot
             be written.
     """
-    stamped = _stamped(frames, fps)
+    rate = Fraction(fps).limit_denominator(100_000)
+    stamped = _stamped(frames, 1 / rate)
     first = next(stamped, None)
     if first is None:
         raise OutputError(f"{output} would be empty: there is no frame to write.")
     count = 0
     deep = first.pixels.dtype == np.uint16
     like = MediaInfo(Path(output), "video", bit_depth=16, colour=RGB) if deep else None
-    rate = Fraction(fps).limit_denominator(100_000)
     plan = media.WritePlan(time_base=first.time_base, rate=rate)
     with media.write(output, first.size, like, options or OutputOptions(), plan, on=on) as out:
-        for frame in _chain(first, stamped):
+        for frame in chain([first], stamped):
             out.write(frame.pixels, frame.pts, frame.duration)
             count += 1
     return count
@@ -131,9 +131,7 @@ def _to_file(value: Input, stem: Path, fps: float) -> Path | str:
                 f"An image must be (H, W, 3) uint8 or uint16, not {value.shape} {value.dtype}.",
                 "Convert it to RGB, full range.",
             )
-        ok, data = cv2.imencode(".png", np.ascontiguousarray(value[..., ::-1]))
-        assert ok  # a PNG of this shape and type cannot fail
-        path.write_bytes(data.tobytes())
+        write_frames(path, [value])
         return path
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
         return _sound_file(value[0], value[1], stem.with_suffix(".wav"))
@@ -160,15 +158,10 @@ def _sound_file(samples: npt.ArrayLike, rate: int, path: Path) -> Path:
     return path
 
 
-def _stamped(frames: Iterable[Frame | Pixels], fps: float) -> Iterator[Frame]:
-    tick = 1 / Fraction(fps).limit_denominator(100_000)
+def _stamped(frames: Iterable[Frame | Pixels], tick: Fraction) -> Iterator[Frame]:
+    """Yield `Frame`s as they are, and images one tick (seconds) after another."""
     for index, frame in enumerate(frames):
         if isinstance(frame, Frame):
             yield frame
         else:
             yield Frame(frame, index, tick, index, 1)
-
-
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest
