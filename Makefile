@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo-out
 LOWEST ?= .venv-lowest
 
-.PHONY: install demo test check lint bench lowest clean
+.PHONY: install demo test check lint bench fuzz lowest clean
 
 install: $(BIN)/thcli
 
@@ -41,6 +41,12 @@ lowest:
 
 bench: install
 	$(BIN)/thcli bench
+
+# Mutated inputs of every kind; findings are kept in runs/fuzz.
+FUZZ ?= 10000
+SEED ?= 1
+fuzz: install
+	$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -67,6 +67,7 @@ _HOMES = {
         "JudgeTrainOptions",
         "LabelledTrainOptions",
         "LivePortraitOptions",
+        "MemoryOptions",
         "MeshOptions",
         "MotionOptions",
         "OutputOptions",
@@ -123,7 +124,6 @@ _HOMES = {
     ),
     "thcli.media": (
         "MediaInfo",
-        "probe",
         "read_image",
     ),
     "thcli.pipeline.arrays": (
@@ -134,8 +134,9 @@ _HOMES = {
     "thcli.pipeline.backends": ("STAGES",),
     "thcli.pipeline.compare": ("compare",),
     "thcli.pipeline.edit": ("edit",),
-    "thcli.pipeline.job.job": ("Report",),
+    "thcli.pipeline.job.job": ("ItemResult", "Report"),
     "thcli.pipeline.observe.face_finder": ("FaceFinder",),
+    "thcli.pipeline.observe.inputs": ("probe",),
     "thcli.pipeline.reenact": ("reenact",),
     "thcli.pipeline.refine": ("refine",),
     "thcli.pipeline.speak": (

@@ -33,3 +33,6 @@ class SepiaEngine:
 def load(run: thcli.RunOptions, options: thcli.RenderOptions) -> SepiaEngine:
     """Build the engine: the factory that the entry point names."""
     return SepiaEngine(thcli.STAGES["engine"].backend("mesh").load(run, options))
+
+
+load.reads = ("motion", "mesh.matte", "mouth")  # type: ignore[attr-defined]  # by the mesh engine

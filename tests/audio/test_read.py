@@ -206,3 +206,33 @@ def test_recordings_have_one_loudness(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         np.concatenate(list(unlevelled.blocks())), read_sound(loud.path).samples[RATE:]
     )
+
+
+def _wav(path: Path, rate: int, channels: int, frames: int) -> Path:
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(1)
+        out.setframerate(rate)
+        out.writeframes(bytes([128]) * (channels * frames))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "match"),
+    [
+        (1, 1, "1 samples per second; 1000 to 768000"),
+        (2_000_000_000, 1, "2000000000 samples per second"),
+        (8000, 200, "200 channels; up to 64"),
+    ],
+)
+def test_absurd_formats(tmp_path: Path, rate: int, channels: int, match: str) -> None:
+    with pytest.raises(MediaError, match=match):
+        read_sound(_wav(tmp_path / "a.wav", rate, channels, 400))
+
+
+def test_a_sound_of_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thcli.audio.read._LONGEST", 360)
+    hours = _wav(tmp_path / "a.wav", 1000, 1, 400_000)
+    with pytest.raises(MediaError, match=r"more than 0.1 hours of sound.*--end"):
+        list(read_blocks(hours))
+    assert len(read_sound(hours, end=2.0).samples) == 2 * RATE

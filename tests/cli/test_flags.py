@@ -78,7 +78,17 @@ def test_flags_override_the_config_file(tmp_path: Path) -> None:
     assert (tea.kind, tea.pot.size, motion.mode) == ("white", 6, "absolute")
 
 
-@pytest.mark.parametrize("text", ["[make]\nsugar = 1\n", "not toml"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[make]\nsugar = 1\n",
+        "not toml",
+        "make = 3\n",
+        "make = []\n",
+        "[[make]]\nsize = 1\n",
+        f"size = {'[' * 5000}{']' * 5000}\n",
+    ],
+)
 def test_a_bad_config_is_a_usage_error(tmp_path: Path, text: str) -> None:
     config = tmp_path / "c.toml"
     config.write_text(text)

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from thcli import weights
 from thcli.cli.layouts import MODULES, layout_checks
 from thcli.core.errors import WeightsError
+from thcli.faces.adapters.torchvision_ops import make_torchvision_importable
 from thcli.pipeline.backends import STAGES
-from thcli.weights.layout import Checkpoint, require_layout
+from thcli.weights.layout import Checkpoint, read_checkpoint, require_layout
 
 State = dict[str, Tensor]
 
@@ -57,6 +59,9 @@ PUBLISHED: dict[str, list[tuple[str, str, str]]] = {
 def checkpoint(name: str, state: State) -> Checkpoint:
     """Return a checkpoint of one file for a row."""
     return Checkpoint(weights.registry()[name], {}, {"": state})
+
+
+TFLITE = ("blazeface-short", "blazeface-full", "facemesh-attention", "selfie")
 
 
 def check(one: Checkpoint) -> None:
@@ -137,4 +142,58 @@ def test_all_networks_of_our_own_code_are_in_the_table() -> None:
     """Rows of libraries' networks, and of arrays, are checked when they are loaded."""
     stages: list[Any] = [STAGES[s] for s in ("engine", "refiner", "editor", "voice", "model3d")]
     rows = {name for stage in stages for row in stage.rows.values() for name in row.weights}
-    assert rows - set(MODULES) == {"selfie", "tddfa-mean-std"}
+    assert rows <= set(MODULES)
+
+
+def test_every_row_but_graphs_of_a_runtime_is_in_the_table() -> None:
+    assert set(weights.registry()) - set(MODULES) == {"insightface-buffalo-l", "yunet", "sface"}
+
+
+@pytest.mark.parametrize("name", ["atlas-s", "atlas-free", "dva-s-attributes", *TFLITE])
+def test_bundled_files_fit_their_row_and_garbage_does_not(name: str, tmp_path: Path) -> None:
+    entry = weights.registry()[name]
+    check(read_checkpoint(entry, {entry.file: weights.locate(name)}))
+    other = "selfie" if name != "selfie" else "blazeface-full"
+    garbage = tmp_path / entry.file
+    if name in TFLITE:
+        garbage.write_bytes(weights.locate(other).read_bytes())
+    else:
+        save_file({"x": torch.zeros(3)}, garbage)
+    with pytest.raises(WeightsError):
+        check(read_checkpoint(entry, {entry.file: garbage}))
+
+
+def library_states() -> dict[str, State]:
+    """Return the states of networks that libraries or other rows of ours define."""
+    make_torchvision_importable()
+    from facexlib.alignment.awing_arch import FAN as Awing
+    from facexlib.detection.retinaface import RetinaFace
+    from facexlib.parsing.bisenet import BiSeNet
+    from facexlib.parsing.parsenet import ParseNet
+
+    from thcli.evaluate.metrics.lpips import Lpips
+    from thcli.train.keypoint_models.perceptual import Vgg19
+
+    lpips = Lpips()
+    alexnet = {f"features.{k}": v for k, v in lpips.features.state_dict().items()}
+    return {
+        "facexlib-retinaface-r50": RetinaFace("resnet50", device="cpu").state_dict(),
+        "facexlib-retinaface-mobilenet": RetinaFace("mobile0.25", device="cpu").state_dict(),
+        "facexlib-awing": Awing(num_modules=4, num_landmarks=98, device="cpu").state_dict(),
+        "facexlib-bisenet": BiSeNet(num_class=19).state_dict(),
+        "facexlib-parsenet": ParseNet(in_size=512, out_size=512, parsing_ch=19).state_dict(),
+        "vgg19": Vgg19().state_dict(),
+        "alexnet": alexnet | {"classifier.1.bias": torch.zeros(1)},
+        "lpips-alex": {f"lin{i}.model.1.weight": w for i, w in enumerate(lpips.linear)},
+    }
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_layouts_of_library_networks() -> None:
+    for name, state in library_states().items():
+        prefix = weights.registry()[name].key_prefix
+        meta = {prefix + key: value.to("meta") for key, value in state.items()}
+        check(checkpoint(name, meta))
+        meta.pop(next(iter(meta)))
+        with pytest.raises(WeightsError):
+            check(checkpoint(name, meta))

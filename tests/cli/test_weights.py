@@ -94,24 +94,28 @@ def test_a_users_checkpoint_is_imported_checked_located_and_removed(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "own.pth"
-    torch.save({"features": {"w": torch.ones(2)}, "optimizer": {"v": torch.zeros(1)}}, file)
-    assert run("import", "vgg19", str(file)) == 5
-    assert "thcli weights import vgg19 FILE --trust" in last_hint()
-    assert run("where", "vgg19") == 5
-    assert run("import", "vgg19", str(file), "--trust") == 0
+    linear = {
+        f"lin{i}.model.1.weight": torch.ones(1, width, 1, 1)
+        for i, width in enumerate((64, 192, 384, 256, 256))
+    }
+    torch.save({**linear, "optimizer": {"v": torch.zeros(1)}}, file)
+    assert run("import", "lpips-alex", str(file)) == 5
+    assert "thcli weights import lpips-alex FILE --trust" in last_hint()
+    assert run("where", "lpips-alex") == 5
+    assert run("import", "lpips-alex", str(file), "--trust") == 0
     capsys.readouterr()
-    assert run("where", "vgg19") == 0
+    assert run("where", "lpips-alex") == 0
     where = Path(capsys.readouterr().out.strip())
-    assert where == cache / "vgg19" / "vgg19-dcbb9e9d.pth"
+    assert where.parent == cache / "lpips-alex"
     assert where.read_bytes() == file.read_bytes()
-    assert set(weights.load_tensors("vgg19", "numpy")) == {"features.w"}
+    assert set(weights.load_tensors("lpips-alex", "numpy")) == set(linear)
     assert run("verify") == 0
-    assert "vgg19\tready" in capsys.readouterr().out
+    assert "lpips-alex\tready" in capsys.readouterr().out
     where.write_bytes(b"x")
     assert run("verify", "--json") == 5
-    assert rows(capsys.readouterr().out)["vgg19"]["state"] == "altered"
-    assert run("remove", "vgg19") == 0 and not where.exists()
-    assert run("verify", "vgg19") == 5
+    assert rows(capsys.readouterr().out)["lpips-alex"]["state"] == "altered"
+    assert run("remove", "lpips-alex") == 0 and not where.exists()
+    assert run("verify", "lpips-alex") == 5
 
 
 @pytest.mark.parametrize(

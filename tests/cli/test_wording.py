@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from thcli.cli.console import Console
 from thcli.cli.wording import count, duration, rate
 from thcli.core.byte_sizes import size_text
+from thcli.core.events import Finished, Started
+from thcli.core.options import ShowOptions
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,13 @@ def test_an_irregular_plural_is_given() -> None:
 )
 def test_a_slow_rate_is_not_rounded_to_nought(frames: int, seconds: float, text: str) -> None:
     assert rate(frames, seconds) == text
+
+
+def test_the_speed_of_a_stage_has_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(ShowOptions()) as console:
+        console(Started("speak", 2, "clips"))
+        console(Finished("speak", 2, 4.0))
+    assert capsys.readouterr().err == "speak: 2 in 4.0 s, 0.50 clips/s\n"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import Field, fields, is_dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -45,3 +48,41 @@ def test_a_class_has_the_title_of_its_panel_and_a_sentence_for_each_option(group
     for item in fields(group):
         text = item.metadata.get("help")
         assert text is None or (text.endswith(".") and text[0] == text[0].strip()), item.name
+
+
+# Options whose text is never a path: names, lists of names, words and numbers.
+WORDS = {
+    *("apart", "attr", "blink", "codec", "coarse_engine", "detector", "device", "editor"),
+    *("engine", "focus", "hold_out", "identity", "label", "landmarker", "memory_verbs"),
+    *("model3d", "neutral"),
+    *("only", "parser", "persons", "preset", "refine", "regions", "speakers", "teacher"),
+    *("tested", "text", "text_model", "voice"),
+}
+
+
+def option_fields() -> Iterator[tuple[str, Field[Any], str]]:
+    """Yield every field of every option class: class, field and type as text."""
+    for module in iter_modules(options.__path__):
+        members = vars(import_module(f"thcli.core.options.{module.name}"))
+        for kind in members.values():
+            if isinstance(kind, type) and is_dataclass(kind):
+                hints = get_type_hints(kind)
+                for item in fields(kind):
+                    yield kind.__name__, item, str(hints[item.name])
+
+
+def test_every_path_is_declared_as_input_or_output() -> None:
+    """The fingerprint of --resume reads inputs and leaves out outputs."""
+    seen = list(option_fields())
+    paths = [(kind, item) for kind, item, hint in seen if "Path" in hint]
+    texts = [
+        (kind, item)
+        for kind, item, hint in seen
+        if "str" in hint and "Literal" not in hint and item.name not in WORDS
+    ]
+    undeclared = [
+        (kind, item.name)
+        for kind, item in [*paths, *texts]
+        if item.metadata["path"] not in ("input", "output")
+    ]
+    assert len(paths) > 5 and len(texts) > 5 and not undeclared

@@ -78,6 +78,16 @@ def file_bytes(step: Array32 | None = None, **words: str) -> bytes:
     return save({"step": STEP if step is None else step}, {**own, **words})
 
 
+def half_precision_bytes() -> bytes:
+    """Return the bytes of a file whose step has a type that NumPy lacks."""
+    content = file_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["step"] |= {"dtype": "BF16", "shape": [1280]}
+    coded = json.dumps(header).encode()
+    return len(coded).to_bytes(8, "little") + coded + content[8 + length :]
+
+
 BAD = {
     "not of an edit": file_bytes(format="thcli-motion"),
     "version 7": file_bytes(version="7"),
@@ -90,6 +100,7 @@ BAD = {
     "step has values": file_bytes(np.full(640, np.inf, np.float32)),
     "one float32 step": file_bytes(STEP.astype(np.float64)),
     "header": b"abc",
+    "unknown type": half_precision_bytes(),
     "cut off": file_bytes()[:-9],
 }
 

@@ -222,8 +222,8 @@ def test_huge_images_are_halved(tmp_path: Path) -> None:
     Image.new("L", (10000, 5000), 90).save(tmp_path / "a.jpg")
     assert media.probe(tmp_path / "a.jpg").size == (5000, 2500)
     assert media.read_image(tmp_path / "a.jpg").shape == (2500, 5000, 3)
-    Image.new("1", (20000, 10000)).save(tmp_path / "b.png")
-    with pytest.raises(MediaError, match="more pixels than can be read safely"):
+    Image.new("1", (20001, 10000)).save(tmp_path / "b.png")
+    with pytest.raises(MediaError, match=r"limit is 200 megapixels.*--max-pixels 201"):
         media.read_image(tmp_path / "b.png")
 
 
@@ -348,3 +348,33 @@ def test_an_address_is_named_as_one(address: str) -> None:
     with pytest.raises(MediaError, match="is an address") as caught:
         media.probe(address)
     assert "Download it first" in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut"])
+def test_time_stamps_far_from_zero_do_not_lengthen_a_clip(tmp_path: Path, suffix: str) -> None:
+    """Matroska and NUT count their duration from time 0."""
+    path, step = tmp_path / f"far{suffix}", 40
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=25)
+        stream.width, stream.height = clips.SIZE
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(10):
+            image = av.VideoFrame.from_ndarray(clips.draw_patches(index), "rgb24")
+            image.pts, image.time_base = 2**40 + index * step, Fraction(1, 1000)
+            out.mux(stream.encode(image))
+        out.mux(stream.encode())
+    info = media.probe(path)
+    assert info.frames in (9, 10)  # NUT has no duration of the last frame
+    assert info.duration is not None and 0.3 < info.duration <= Fraction(2, 5)
+
+
+def test_a_false_number_of_frames_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "claim.avi"
+    clips.write_clip(path, clips.ClipSpec(codec="mpeg4"))
+    data = bytearray(path.read_bytes())
+    header = data.index(b"strh") + 8
+    data[header + 32 : header + 36] = (2**30).to_bytes(4, "little")  # dwLength
+    path.write_bytes(data)
+    info = media.probe(path)
+    assert (info.frames, info.frames_exact) == (None, False)
+    assert len(list(media.read(path))) == 8

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
+import sys
+import time
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import av
@@ -13,9 +17,12 @@ import numpy as np
 import pytest
 
 import tests.media.clips as clips
+from tests.faults.corruptions import CORRUPTIONS
 from thcli import media
+from thcli.core.errors import OutputError
 from thcli.core.events import Event, Warned
 from thcli.core.options import OutputOptions, ReadOptions
+from thcli.media.writing.journal import Journal
 
 COUNT = 130  # two segments of 48 frames, and a part of one
 
@@ -64,6 +71,12 @@ def run(
         return writer.done
 
 
+def count_frames(folder: Path) -> int:
+    """Return the input frames that a journal says are done."""
+    last = (folder / "journal").read_text().splitlines()[-1]
+    return int(json.loads(last.partition(" ")[2])["done"])
+
+
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("drive") / "drive.mp4"
@@ -101,9 +114,7 @@ def test_interrupted_and_resumed_is_the_same_as_whole(
         with pytest.raises(KeyboardInterrupt):
             run(drive, parts, stop_at=stop, **more)
         (folder,) = parts.parent.iterdir()
-        done.append(
-            json.loads((folder / "journal.json").read_text())["done"] if folder.is_dir() else 0
-        )
+        done.append(count_frames(folder))
     found = run(drive, parts, **more)
     assert found == done[-1] >= 48
     assert packets(parts) == packets(whole)
@@ -146,13 +157,113 @@ def test_less_than_a_segment_is_discarded(tmp_path: Path, drive: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_journal_is_ignored(tmp_path: Path, drive: Path) -> None:
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a segment of every 8 frames."""
+    monkeypatch.setattr("thcli.media.writing.segments._LENGTH", 8)
+
+
+@pytest.mark.usefixtures("short_segments")
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_what_is_damaged_is_rendered_again(tmp_path: Path, name: str) -> None:
+    drive, whole, out = tmp_path / "drive.mkv", tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    clips.write_clip(drive, clips.ClipSpec(count=40, size=(256, 256)))
+    run(drive, whole)
+    for seed in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(drive, out, stop_at=38)
+        folder = tmp_path / ".out.mp4.thcli-resume"
+        CORRUPTIONS[name](folder, Random(seed))
+        events: list[Event] = []
+        done = run(drive, out, events=events)
+        # the beginning of a line is taken for one that was being written
+        told = len(events) == 1 and isinstance(events[0], Warned)
+        assert done in (0, 8, 16, 24, 32)
+        assert told or done == 32 or name == "journal cut", events
+        assert not events or "inputs or options" not in str(events[0])
+        assert packets(out) == packets(whole)
+        out.unlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"drive.mkv", "whole.mp4"}
+
+
+def test_a_kill_before_the_first_segment_is_no_other_job(tmp_path: Path, drive: Path) -> None:
+    journal = Journal.open(tmp_path / "out.mp4", ("some job",), lambda event: None)
+    journal.start()
+    journal.begin(Fraction(0), Fraction(0))
+    (journal.folder / "000000.packets").write_bytes(b"half a segment")
+    journal._lock.release()
+    events: list[Event] = []
+    assert run(drive, tmp_path / "out.mp4", events=events) == 0
+    assert events == [] and media.probe(tmp_path / "out.mp4").frames == COUNT
+
+
+@pytest.mark.usefixtures("short_segments")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock folders")
+def test_a_second_run_of_the_same_output_is_refused(tmp_path: Path, drive: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(drive, tmp_path / "out.mp4", stop_at=100)
-    journal = tmp_path / ".out.mp4.thcli-resume" / "journal.json"
-    journal.write_text(journal.read_text()[:40])
-    assert run(drive, tmp_path / "out.mp4") == 0
-    assert media.probe(tmp_path / "out.mp4").frames == COUNT
+        run(drive, tmp_path / "out.mp4", stop_at=20)
+    holder = Journal.open(tmp_path / "out.mp4", (), lambda event: None)
+    holder.start()
+    before = {path: path.read_bytes() for path in holder.folder.iterdir()}
+    with pytest.raises(OutputError, match="is being written by another process"):
+        run(drive, tmp_path / "out.mp4")
+    assert before == {path: path.read_bytes() for path in holder.folder.iterdir()}
+    holder.release()
+    run(drive, tmp_path / "out.mp4")
+    assert clips.names_in(tmp_path) == {"out.mp4"}
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_a_segment_that_changes_during_the_run_is_an_error(tmp_path: Path, drive: Path) -> None:
+    out, segment = tmp_path / "out.mp4", tmp_path / ".out.mp4.thcli-resume" / "000000.packets"
+
+    def damage(event: Event) -> None:
+        raise AssertionError(event)
+
+    with media.read(drive) as frames:
+        options = OutputOptions(resume=True)
+        plan = media.WritePlan(drive=frames.info, fingerprint="a")
+        writer = media.write(out, frames.info.size, frames.info, options, plan, on=damage)
+        with pytest.raises(OutputError, match="was changed or removed"), writer:
+            for frame in frames:
+                writer.write(frame.pixels, frame.pts, frame.duration)
+            while not segment.with_name("000001.packets").exists():
+                time.sleep(0.01)
+            segment.write_bytes(b"")
+    run(drive, out)
+    assert media.probe(out).frames == COUNT and clips.names_in(tmp_path) == {"out.mp4"}
+
+
+def test_a_kill_after_the_output_leaves_a_journal_that_is_removed(
+    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, folder = tmp_path / "out.mp4", tmp_path / ".out.mp4.thcli-resume"
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "remove", Journal.release)
+        run(drive, out)
+    assert out.exists() and folder.exists()
+    other = tmp_path / ".else.mp4.thcli-resume"
+    shutil.copytree(folder, other)
+    (tmp_path / "else.mp4").write_bytes(b"another file")
+    for name in ("out.mp4", "else.mp4"):
+        with pytest.raises(OutputError, match="exists already"):
+            run(drive, tmp_path / name)
+    assert not folder.exists() and other.exists()
+    assert media.probe(out).frames == COUNT
+
+
+def test_overwrite_continues_and_replaces_at_the_end(tmp_path: Path, drive: Path) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"the old one")
+    for stop in (60, 120):
+        with pytest.raises(KeyboardInterrupt):
+            run(drive, out, stop_at=stop, overwrite=True)
+        assert out.read_bytes() == b"the old one"
+    assert run(drive, out, overwrite=True) == 96
+    assert media.probe(out).frames == COUNT
+    with pytest.raises(OutputError, match="exists already"):
+        run(drive, out)
+    assert clips.names_in(tmp_path) == {"out.mp4"}
 
 
 def test_the_final_muxing_can_be_repeated(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from PIL import Image
 import tests.media.clips as clips
 from thcli import media
 from thcli.core.errors import OutputError, UsageError
-from thcli.core.options import OutputOptions
+from thcli.core.options import OutputOptions, ReadOptions
 
 
 def test_an_image_file_holds_one_frame(tmp_path: Path) -> None:
@@ -253,12 +255,23 @@ def test_a_full_disk_is_exit_code_7_and_leaves_no_file(tmp_path: Path, name: str
 
 
 def test_a_nearly_full_disk_fails_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**20))
     with pytest.raises(OutputError, match="nearly full"):
         media.write(tmp_path / "out.mp4", clips.SIZE)
+
+
+def test_the_disk_is_checked_for_the_range_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**25))
+    long = media.WritePlan(frames=10**7)
+    with pytest.raises(OutputError, match="nearly full"):
+        media.write(tmp_path / "out.mp4", clips.SIZE, plan=long)
+    part = replace(long, span=ReadOptions(start=3.0, end=4.0))
+    with media.write(tmp_path / "out.mp4", clips.SIZE, plan=part) as out:
+        out.write(clips.draw_patches(), 0)
 
 
 @pytest.mark.slow

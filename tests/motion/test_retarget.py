@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.motion import synthetic_motion as synthetic
-from thcli.core.errors import MediaError, NoFaceError
+from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Array, Face, Motion
@@ -406,6 +406,15 @@ def test_an_empty_window_has_no_frames() -> None:
         9, 12
     )
     assert len(out) == 0 and list(iterate_render_targets(out)) == []
+
+
+def test_generated_motion_is_not_smoothed_and_says_so() -> None:
+    motion = synthetic.driver(8)
+    motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    for smooth in (0.0, 1.0):
+        assert len(retargeted(motion, MotionOptions(smooth=smooth))) == 8
+    with pytest.raises(UsageError, match="--smooth has no effect on generated motion"):
+        retargeted(motion, MotionOptions(smooth=3))
 
 
 def test_motion_with_a_rest_pose_keeps_its_own_lip_gaps() -> None:

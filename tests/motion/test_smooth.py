@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 from tests.motion import synthetic_motion as synthetic
 from thcli.core.types import Array, Motion
 from thcli.faces.landmarks.topology import LIPS
-from thcli.motion import sliders
+from thcli.motion import canonical, sliders
 from thcli.motion.smooth import (
     CausalFilter,
     GapFilledMotion,
     ZeroPhaseFilter,
     count_taps,
+    create_filter,
     local_quadratic_weights,
 )
 from thcli.motion.timeline import Timeline, read_timeline
@@ -223,3 +226,40 @@ def test_lips_that_close_for_one_frame_are_kept() -> None:
     gap = (zero_phase(spoken).expression(0, count) - still)[:, LIPS.lower, 1].mean(1)
     assert abs(gap[closed]) < 0.01
     assert np.all(gap[: closed - 1] > 0.11)
+
+
+def noisy_motion(kind: str, noise: float, seed: int, count: int = 80) -> Motion:
+    """Return a still, talking or turning face whose pose and expression are noisy."""
+    clip = synthetic.driver(count, degrees={"still": 0.0, "talking": 2.0, "turning": 30.0}[kind])
+    expression, pose = rows(clip, "expression").copy(), rows(clip, "pose").copy()
+    if kind != "talking":
+        expression[:] = expression[0]
+    if kind == "still":
+        pose[:] = pose[0]
+    generator = np.random.default_rng(seed)
+    expression += generator.normal(0, noise, expression.shape)
+    units = np.array([1, 1, 1, 0.5, *[np.exp(pose[0, 3])] * 3])
+    pose += generator.normal(0, noise, pose.shape) * units
+    return replace(clip, arrays={**clip.arrays, "expression": expression, "pose": pose})
+
+
+def acceleration(motion: Motion, smooth: float, causal: bool) -> float:
+    """Return the RMS second difference of the smoothed landmarks, in IOD."""
+    store, timeline = synthetic.buffer(motion), timeline_of(motion)
+    smoothed = create_filter(store, timeline, smooth, causal)
+    shape = canonical.neutral() + smoothed.expression(0, len(motion))
+    mesh = canonical.unpack_pose(smoothed.pose, shape, synthetic.SIZE).mesh()
+    unit = synthetic.SIZE[1] * np.exp(np.median(smoothed.pose[:, 3]))
+    return float(np.sqrt((np.diff(mesh[..., :2] / unit, 2, axis=0) ** 2).mean()))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", ["still", "talking", "turning"])
+@settings(max_examples=4, deadline=None)
+@given(st.sampled_from([25, 60]), st.floats(0.001, 0.006), st.integers(0, 99))
+def test_more_smoothing_never_makes_more_jitter(
+    kind: str, causal: bool, rate: int, noise: float, seed: int
+) -> None:
+    motion = replace(noisy_motion(kind, noise, seed), time_base=Fraction(1, rate))
+    found = [acceleration(motion, smooth, causal) for smooth in (0, 0.5, 1, 2, 3, 5, 10)]
+    assert all(after <= 1.02 * before for before, after in pairwise(found)), found

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from tests.pipeline.face_clip import SIZE, write_face_clip
 from thcli.core.types import Image
-from thcli.evaluate.datasets.sample_clip import astronaut_clip, photograph
+from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
 
 Clip = Callable[..., Path]
-SIZE = 192
 
 
 @pytest.fixture(scope="session")
@@ -53,26 +51,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
         path = folder / name
         if path.exists():
             return path
-        with av.open(str(path), "w") as out:
-            video = out.add_stream("libx264", rate=25, options={"crf": "20", "preset": "ultrafast"})
-            video.width = video.height = SIZE
-            video.pix_fmt = "yuv420p"
-            video.time_base = video.codec_context.time_base = Fraction(1, 1000)
-            audio = out.add_stream("aac", rate=16000) if tone else None
-            for index, frame in enumerate(astronaut_clip(frames, SIZE)):
-                image = av.VideoFrame.from_ndarray(
-                    empty_wall if index in without else frame.pixels, format="rgb24"
-                )
-                image.pts = pts[index] if pts else 40 * index
-                image.time_base = Fraction(1, 1000)
-                out.mux(video.encode(image))
-            out.mux(video.encode(None))
-            if audio is not None:
-                samples = (np.sin(np.arange(16000 * frames // 25) * 0.1) * 8000).astype(np.int16)
-                sound = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-                sound.sample_rate, sound.pts = 16000, 0
-                out.mux(audio.encode(sound))
-                out.mux(audio.encode(None))
+        write_face_clip(path, frames, empty_wall, pts=pts, without=without, tone=tone)
         return path
 
     return make

@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.options import RenderOptions, RunOptions, VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Array, Image, Motion, Timestamps
+from thcli.engines.mesh.engine import MeshEngine
 from thcli.motion.observe import KIND
 from thcli.motion.sliders import SliderCurves, motion_from_sliders
 
@@ -65,3 +66,13 @@ def jaw(run: RunOptions) -> JawVoice:
 
 def bar(run: RunOptions) -> BarVoice:
     return BarVoice()
+
+
+class OtherEngine(MeshEngine):
+    """The mesh engine, whose motion no voice writes."""
+
+    motion_kind = "other"
+
+
+def other_engine(run: RunOptions, options: RenderOptions) -> OtherEngine:
+    return OtherEngine(run, options.mesh.matte, use_driver_mouth=False)

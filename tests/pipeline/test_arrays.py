@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import thcli
-from tests.pipeline.conftest import SIZE, Clip
+from tests.pipeline.conftest import Clip
+from tests.pipeline.face_clip import SIZE
 
 PLAIN = thcli.RunOptions(device="cpu", threads=1)
 

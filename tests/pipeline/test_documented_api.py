@@ -69,6 +69,10 @@ def test_an_engine_of_a_package_renders(
     assert len(frames) == 8
     red, green, blue = (np.mean([frame[..., channel] for frame in frames]) for channel in range(3))
     assert red > green > blue  # sepia
+    read = [*argv, "--engine", "sepia", "--quiet", "--overwrite"]
+    assert run([*read, "--matte", "off"]) == 0  # what it declares is read
+    assert run([*read, "--no-stitching"]) == 2
+    assert "--no-stitching has no effect with engine sepia" in capsys.readouterr().err
     sys.modules.pop("sepia_engine", None)
 
 

@@ -149,7 +149,8 @@ def loss_of_green(made: Frame, own: Frame) -> float:
 
 def run_edit(clip: Path, out: Path, *words: str) -> int:
     """Run an edit with the fake painter, by default of blush, and return the exit code."""
-    argv = ["edit", str(clip), "-o", str(out), "-q", "--codec", "ffv1", "--engine", "blusher"]
+    lossless = () if out.suffix == ".png" else ("--codec", "ffv1")
+    argv = ["edit", str(clip), "-o", str(out), "-q", *lossless, "--engine", "blusher"]
     return run([*argv, *(words if "--attr" in words else ("--attr", "blush", *words))])
 
 

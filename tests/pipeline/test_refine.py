@@ -38,7 +38,9 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
         ("identity", "colours", "ColourIdentity"),
     ):
         monkeypatch.setitem(
-            STAGES[stage].rows, name, Backend(f"tests.pipeline.fake_refiners:{maker}", "a stand-in")
+            STAGES[stage].rows,
+            name,
+            Backend(f"tests.pipeline.fake_refiners:{maker}", "a stand-in", reads=("refine",)),
         )
     monkeypatch.setitem(STAGES["refiner"].defaults, "any", "blush")
 
@@ -348,7 +350,8 @@ def test_reenact_with_a_missing_refiner(portrait: Path, clip: Clip, tmp_path: Pa
 def test_speak_refines_its_frames(
     portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(VOICES.rows, "jaw", Backend("tests.pipeline.fake_voices:jaw", "a stand-in"))
+    jaw = Backend("tests.pipeline.fake_voices:jaw", "a stand-in", reads=VOICES.rows["a2m"].reads)
+    monkeypatch.setitem(VOICES.rows, "jaw", jaw)
     sound, out, plain = tmp_path / "a.wav", tmp_path / "out.mkv", tmp_path / "plain.mkv"
     with av.open(str(sound), "w") as file:
         stream = file.add_stream("pcm_s16le", rate=16000, layout="mono")

@@ -19,6 +19,8 @@ from thcli import media
 from thcli.audio.read import read_sound
 from thcli.cli.app import run
 from thcli.core.types import Image
+from thcli.engines.backends import ENGINES
+from thcli.media.writing.journal import Journal, Segment
 from thcli.motion.file.reader import MotionFile
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
@@ -29,8 +31,8 @@ LOUD, END = 0.4, 1.0  # seconds at which a tone begins and ends
 
 @pytest.fixture(autouse=True)
 def voices(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {name: Backend(f"tests.pipeline.fake_voices:{name}", name) for name in ("jaw", "bar")}
-    for name, row in rows.items():
+    for name in ("jaw", "bar"):
+        row = Backend(f"tests.pipeline.fake_voices:{name}", name, reads=VOICES.rows["a2m"].reads)
         monkeypatch.setitem(VOICES.rows, name, row)
     for licence in ("any", "free"):
         monkeypatch.setitem(VOICES.defaults, licence, "jaw")
@@ -177,6 +179,36 @@ def test_an_interrupted_job_is_resumed(
         assert run([*argv, str(out), "--resume"]) == 130
     assert not out.exists()
     assert run([*argv, str(out), "--resume"]) == 0
+    assert [a.tobytes() for a in read_images(out)] == [b.tobytes() for b in read_images(plain)]
+
+
+def test_a_job_that_is_driven_by_mesh_is_resumed(
+    portrait: Path, wave: Wave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Backend("tests.pipeline.fake_voices:other_engine", "mesh by another name")
+    monkeypatch.setitem(ENGINES.rows, "other", row)
+    monkeypatch.setattr("thcli.media.writing.segments._LENGTH", 8)
+    sound, out, plain = wave(end=1.2), tmp_path / "out.mkv", tmp_path / "plain.mkv"
+    argv = to_argv("speak", portrait, sound, "--engine other --codec ffv1 -q -o")
+    assert run([*argv, str(plain)]) == 0
+    original, counts = Journal.add, list[int]()
+
+    def interrupted(journal: Journal, segment: Segment) -> None:
+        original(journal, segment)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", interrupted)
+        assert run([*argv, str(out), "--resume"]) == 130
+    start = Journal.start
+
+    def counted(journal: Journal) -> None:
+        counts.append(journal.done)
+        start(journal)
+
+    monkeypatch.setattr(Journal, "start", counted)
+    assert run([*argv, str(out), "--resume"]) == 0
+    assert counts == [8]
     assert [a.tobytes() for a in read_images(out)] == [b.tobytes() for b in read_images(plain)]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from thcli.audio.features import ENERGY, MEL
 from thcli.core.errors import MediaError
-from thcli.core.events import silent
+from thcli.core.events import Finished, silent
 from thcli.core.options import A2mTrainOptions, RunOptions, TrainOptions
 from thcli.evaluate.datasets import talking_clips
 from thcli.motion import canonical
@@ -176,6 +176,8 @@ def test_a_clip_without_a_face_is_left_out(folder: Path, tmp_path: Path) -> None
     found = [*talking_clips.find_clips(folder), (tmp_path / "broken.wav", "x")]
     assert len(clips.load_clips(found, None, (1.0,), warned.append)) == 2
     assert any("broken.wav" in str(event) for event in warned)
+    (finished,) = [event for event in warned if isinstance(event, Finished)]
+    assert finished.done == 2 and finished.seconds > 0
     with pytest.raises(MediaError, match="None of the clips"):
         clips.load_clips(found[2:], None, (1.0,), silent)
 

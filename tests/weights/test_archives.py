@@ -235,3 +235,18 @@ def test_the_trackers_models_come_from_the_real_wheel(tmp_path: Path) -> None:
     path = weights.locate("facemesh-attention")
     assert path.stat().st_size == weights.registry()["facemesh-attention"].size
     assert path.read_bytes()[4:8] == b"TFL3"
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "bomb.zip", {"a.dat": bytes(100 << 20)})
+    assert archive.stat().st_size < 1 << 20
+    with pytest.raises(WeightsError, match="unpacks to more than"):
+        unpack(archive, ["a.dat"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe.dat", b"\x00\x00.dat"])
+def test_a_damaged_name_is_one_sentence(damage: bytes, tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "x.zip", {"\u00e9.dat": b"a", "b.dat": b"b"})
+    archive.write_bytes(archive.read_bytes().replace("\u00e9.dat".encode(), damage))
+    with pytest.raises(WeightsError, match=r"x\.zip"):
+        unpack(archive, ["a.dat"], tmp_path / "out")

@@ -69,3 +69,12 @@ def test_broken_or_empty_files_are_named(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(WeightsError, match=r"x\.pkl"):
         read_arrays(path)
+
+
+@pytest.mark.parametrize("depth", [1000, 200_000])
+def test_values_nested_too_deeply_are_refused(depth: int, tmp_path: Path) -> None:
+    """A deep tuple as a key of a dictionary overflows the C stack of any reader."""
+    path = tmp_path / "x.pkl"
+    path.write_bytes(b"\x80\x02}(" + b")" + b"\x85" * depth + b"K\x01u.")
+    with pytest.raises(WeightsError, match="nested more than"):
+        read_arrays(path)

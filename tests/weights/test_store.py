@@ -16,7 +16,8 @@ from tests.weights.fake_site import entry, store
 from thcli import weights
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Event, Warned
-from thcli.weights.lock import file_lock
+from thcli.core.file_lock import file_lock
+from thcli.weights import store as store_module
 
 DATA = b"weights" * 100
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -72,14 +73,19 @@ def test_a_changed_file_is_noticed_by_locate_and_verify(tmp_path: Path) -> None:
     assert weights.cached_path("a", store=cache) is None
 
 
-def test_verify_hashes_even_what_looks_unchanged(tmp_path: Path) -> None:
+def test_other_bytes_of_the_same_size_and_time_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = store(tmp_path, entry("a", sha256=SHA))
     (tmp_path / "mine").write_bytes(DATA)
     path = weights.import_file("a", tmp_path / "mine", store=cache)
     times = path.stat()
     path.write_bytes(DATA[::-1])
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert weights.is_ready("a", store=cache)  # same size and time: taken as checked
+    with pytest.raises(WeightsError, match="has been altered"):
+        weights.locate("a", store=cache)
+    monkeypatch.setattr(store_module, "HASHED_BYTES", 0)
+    assert weights.is_ready("a", store=cache)  # a large file: taken as checked
     assert weights.verify(["a"], store=cache)[0].status == "altered"
 
 

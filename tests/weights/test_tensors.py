@@ -284,3 +284,27 @@ def test_keys_and_shapes_must_agree() -> None:
         match=r"1 unexpected \(odd\), 1 of another shape \(conv.weight is \(3, 2\) instead",
     ):
         weights.require_keys(found, NET, "net")
+
+
+def deflated_checkpoint(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    """Write a checkpoint and compress its members, which torch never does."""
+    stored = path.with_suffix(".stored")
+    torch.save(state, stored)
+    with zipfile.ZipFile(stored) as source, zipfile.ZipFile(path, "w", 8) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    stored.unlink()
+    return path
+
+
+def test_a_checkpoint_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    bomb = deflated_checkpoint(tmp_path / "bomb.pth", {"w": torch.zeros(20_000_000)})
+    with pytest.raises(WeightsError, match="would unpack to"):
+        weights.load_tensors(bomb)
+
+
+def test_an_expanded_tensor_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "expanded.pth"
+    torch.save({"w": torch.zeros(1).expand(1 << 38)}, path)
+    with pytest.raises(WeightsError, match="its tensor w is implausibly large"):
+        weights.load_tensors(path)

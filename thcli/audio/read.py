@@ -21,6 +21,8 @@ from thcli.media.reading.container import open_input
 RATE = 16000  # samples per second of every audio feature
 _TOLERANCE = Fraction(1, 10)  # seconds between time stamps and sample count that are ignored
 _LONGEST_GAP, _LONGEST_OVERLAP = 3600, 1  # seconds; a larger jump of the clock is ignored
+_RATES, _MOST_CHANNELS = (1000, 768_000), 64  # Hz and number that are read
+_LONGEST = 24 * 3600  # seconds of a sound, silence in its gaps included
 _PART = 1 << 16  # samples of silence per part
 # weight of each channel: speech is in the centre, a subwoofer carries none
 _CHANNEL_WEIGHTS = {
@@ -227,8 +229,10 @@ def _read_continuous(path: Path, rate: int) -> Generator[Array32, None, None]:
                     tail = mixer.finish()[skip:]
                     written += len(tail)
                     yield tail
+                _check_format(path, frame)
                 mixer = _Mixer(frame, rate)
                 expected += jump
+                _check_length(path, expected)
                 missing = round(expected * rate) - written
                 skip = max(0, -missing)
                 for begin in range(0, missing, _PART):
@@ -236,11 +240,35 @@ def _read_continuous(path: Path, rate: int) -> Generator[Array32, None, None]:
                     yield np.zeros(min(_PART, missing - begin), np.float32)
             part = mixer.mix(frame)
             expected += Fraction(frame.samples, frame.sample_rate)
+            _check_length(path, expected)
             part_kept, skip = part[skip:], max(0, skip - len(part))
             written += len(part_kept)
             yield part_kept
         if mixer is not None:
             yield mixer.finish()[skip:]
+
+
+def _check_format(path: Path, frame: av.AudioFrame) -> None:
+    """Raise MediaError for a sample rate or a number of channels that no recording has."""
+    low, high = _RATES
+    if not low <= frame.sample_rate <= high:
+        raise MediaError(
+            f"{path} has {frame.sample_rate} samples per second; {low} to {high} are read.",
+            "Convert it to 48000.",
+        )
+    if frame.layout.nb_channels > _MOST_CHANNELS:
+        raise MediaError(
+            f"{path} has {frame.layout.nb_channels} channels; up to {_MOST_CHANNELS} are read.",
+            "Mix it to one or two.",
+        )
+
+
+def _check_length(path: Path, seconds: Fraction) -> None:
+    if seconds > _LONGEST:
+        raise MediaError(
+            f"{path} has more than {_LONGEST / 3600:g} hours of sound.",
+            "Cut it into parts, or end it earlier with --end.",
+        )
 
 
 class _Mixer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 import threading
@@ -150,9 +152,20 @@ def run(argv: Sequence[str]) -> int:
             result = typer.main.get_command(app).main(
                 list(argv), prog_name="thcli", standalone_mode=False
             )
+        sys.stdout.flush()  # a closed pipe shows here rather than when the interpreter ends
     except ThcliError as error:
         complain(error, named, as_json=as_json)
         return error.exit_code
+    except OSError as error:
+        from thcli.media.failures import is_write_failure, to_output_error  # av is slow to import
+
+        if not is_write_failure(error):
+            raise
+        if error.errno == errno.EPIPE:  # nobody reads on: what is left is dropped
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        failure = to_output_error(error.filename or "standard output", error)
+        complain(failure, named, as_json=as_json and error.errno != errno.EPIPE)
+        return failure.exit_code
     except typer.TyperException as error:
         if error.format_message().startswith("Usage:"):  # a command group without a command
             print(error.format_message(), file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from thcli.cli.flags import flags
 from thcli.core.options import (
     BenchOptions,
     FaceOptions,
+    MemoryOptions,
     MeshOptions,
     ReenactOptions,
     RunOptions,
@@ -39,16 +40,26 @@ def bench(
     drive: Annotated[Path | None, typer.Argument(help="Video (default: a generated one).")] = None,
     *,
     bench: BenchOptions,
+    memory: MemoryOptions,
     options: BenchRender,
     show: ShowOptions,
 ) -> None:
     """Measure speed and memory of a reenactment, from file to file and stage by stage."""
+    from thcli.evaluate.benchmarks.growth import growth_table, measure_growth
     from thcli.evaluate.benchmarks.speed import bench as run_benchmark
 
     reenact = ReenactOptions(
         engine=options.engine, faces=options.faces, mesh=options.mesh, run=options.run
     )
+    report: dict[str, Any] = {}
+    tables = []
     with Console(show) as console:
         found = run_benchmark(source, drive, reenact, bench, on=console)
         console.say(found.summary())
-    console.table(*found.table(), found.as_json(), headed=True)
+        report |= found.as_json()
+        tables.append(found.table())
+        if memory.memory:
+            grown = measure_growth(memory, on=console)
+            report["memory"] = [row.as_json() for row in grown]
+            tables.append(growth_table(grown))
+    console.tables(tables, report)

@@ -5,16 +5,16 @@ stdout is for results alone, stderr for everything else.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thcli.cli.wording import duration, rate
+from thcli.cli.wording import duration, printable, rate
 from thcli.core.byte_sizes import size_text
 from thcli.core.errors import ThcliError, UsageError
 from thcli.core.events import Event, Finished, Started, Step, Warned
+from thcli.core.json_text import to_json
 from thcli.core.options import ShowOptions
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Console:
     warnings: list[str] = field(default_factory=list)
     _bar: Progress | None = None
     _tasks: dict[str, TaskID] = field(default_factory=dict)
-    _downloads: set[str] = field(default_factory=set)  # stages that count bytes
+    _units: dict[str, str] = field(default_factory=dict)  # of each stage
 
     def __enter__(self) -> Console:
         if sys.stderr.isatty() and not self.show.quiet and self.show.progress == "auto":
@@ -71,17 +71,19 @@ class Console:
         elif self._bar:
             self._draw(self._bar, event)
         elif isinstance(event, Started):
-            self._downloads |= {event.stage} if event.unit == "bytes" else set()
-        elif isinstance(event, Finished) and event.stage in self._downloads:
+            self._units[event.stage] = event.unit
+        elif isinstance(event, Finished) and self._units.get(event.stage) == "bytes":
             self.say(f"{event.stage}: {size_text(event.done)} in {duration(event.seconds)}")
         elif isinstance(event, Finished):
-            speed = f", {rate(event.done, event.seconds)}" if event.done and event.seconds else ""
+            unit = self._units.get(event.stage, "frames")
+            timed = event.done and event.seconds
+            speed = f", {rate(event.done, event.seconds, unit)}" if timed else ""
             self.say(f"{event.stage}: {event.done} in {duration(event.seconds)}{speed}")
 
     def _line(self, event: Event) -> None:
         """Print an event as one JSON object on stderr."""
         row = {"event": type(event).__name__.lower(), **asdict(event)}
-        print(json.dumps(row, ensure_ascii=False), file=sys.stderr, flush=True)
+        print(to_json(row), file=sys.stderr, flush=True)
 
     def lines_target(self, output: str | None) -> str | None:
         """Return where a stage's lines go: stdout by default, nowhere when --json needs it.
@@ -106,16 +108,14 @@ class Console:
         if self.show.quiet or self.show.progress == "json":
             return
         if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(printable(text), markup=False, highlight=False)
         else:
-            print(text, file=sys.stderr)
+            print(printable(text), file=sys.stderr)
 
     def result(self, report: Mapping[str, Any], text: str) -> None:
         """Print the command's result: JSON on stdout with --json, else a line for people."""
         if self.show.as_json:
-            print(
-                json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str)
-            )
+            print(to_json({**report, "warnings": self.warnings}))
         else:
             self.say(text)
 
@@ -131,32 +131,37 @@ class Console:
 
         headed: begin the tab-separated lines with the heading, for tables of varying columns.
         """
-        if self.show.as_json:
-            print(
-                json.dumps({**report, "warnings": self.warnings}, ensure_ascii=False, default=str)
-            )
-        elif sys.stdout.isatty():
-            from rich.console import Console as RichConsole
-            from rich.table import Table
+        self.tables([(head, rows)], report, headed=headed)
 
-            ruled = Table(*head, box=None, pad_edge=False)
-            for row in rows:
-                ruled.add_row(*map(str, row))
-            RichConsole().print(ruled, markup=False)
-        else:
-            for row in [head, *rows] if headed else rows:
-                print("\t".join(map(str, row)))
+    def tables(
+        self,
+        tables: Sequence[tuple[Sequence[str], Sequence[Sequence[Any]]]],
+        report: Mapping[str, Any],
+        *,
+        headed: bool = True,
+    ) -> None:
+        """Print tables one after another with an empty line between them; see `table`."""
+        if self.show.as_json:
+            print(to_json({**report, "warnings": self.warnings}))
+            return
+        for number, (head, rows) in enumerate(tables):
+            if number:
+                print()
+            if sys.stdout.isatty():
+                from rich.console import Console as RichConsole
+                from rich.table import Table
+
+                ruled = Table(*head, box=None, pad_edge=False)
+                for row in rows:
+                    ruled.add_row(*(printable(str(cell)) for cell in row))
+                RichConsole().print(ruled, markup=False)
+            else:
+                for row in [head, *rows] if headed else rows:
+                    print("\t".join(printable(str(cell)) for cell in row))
 
 
 def complain(error: ThcliError, command: str = "", *, as_json: bool = False) -> None:
     """Print a failure as one sentence on stderr and, with --json, as an object on stdout."""
     if as_json:
-        row = {
-            "command": command,
-            "error": type(error).__name__,
-            "message": error.message,
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        print(json.dumps(row, ensure_ascii=False))
-    print(f"thcli: {error}", file=sys.stderr)
+        print(to_json({"command": command, **error.as_json()}))
+    print(f"thcli: {printable(str(error))}", file=sys.stderr)

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from thcli.core.errors import UsageError
+from thcli.core.options import flag_names
 
 WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
 
@@ -45,7 +46,7 @@ def _key(item: Field[Any]) -> str:
 
 
 def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
-    names = item.metadata.get("names") or (f"--{item.name.replace('_', '-')}",)
+    names = flag_names(item)
     show, text, metavar = item.default not in (None, False), item.metadata.get("help"), None
     choices = get_args(hint) if get_origin(hint) is Literal else ()
     if len("|".join(choices)) > WIDEST_CHOICES:
@@ -85,7 +86,15 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
         table = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
-    own = table.get(context.info_name or "", {})
+    except RecursionError as exc:
+        raise UsageError(f"The configuration file {file} is nested too deeply.") from exc
+    command = context.info_name or ""
+    own = table.get(command, {})
+    if not isinstance(own, dict):
+        raise UsageError(
+            f"{file} gives {command!r} a value, but it is a command.",
+            f"Write a table: [{command}].",
+        )
     common = {key: value for key, value in table.items() if not isinstance(value, dict)}
     known = {
         name

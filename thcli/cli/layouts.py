@@ -6,8 +6,8 @@ from importlib import import_module
 
 from thcli.weights.layout import Checkpoint, LayoutCheck
 
-# The row, and the module whose `check_layout` builds its networks. Rows that are missing here are
-# not state dicts of one network (directions, LPIPS's linear layers), or belong to a library's.
+# The row, and the module whose `check_layout` builds its networks or reads its arrays. Of the rows
+# that are missing here, graphs of a runtime library, only the file format is checked.
 MODULES = {
     "fomm-vox": "thcli.engines.fomm.engine",
     "fomm-vox-adv": "thcli.engines.fomm.engine",
@@ -41,7 +41,28 @@ MODULES = {
     "deep3d": "thcli.faces.model3d.deep3d",
     "tddfa-mb1": "thcli.faces.model3d.tddfa",
     "tddfa-mb05": "thcli.faces.model3d.tddfa",
+    "tddfa-mean-std": "thcli.faces.model3d.tddfa",
     "attributes-judge": "thcli.evaluate.metrics.attribute_scores",
+    "alexnet": "thcli.evaluate.metrics.lpips",
+    "lpips-alex": "thcli.evaluate.metrics.lpips",
+    "vgg19": "thcli.train.keypoint_models.perceptual",
+    "atlas-s": "thcli.editors.atlas.painter",
+    "atlas-free": "thcli.editors.atlas.painter",
+    "dva-classifier": "thcli.editors.dva.attributes",
+    "dva-s-attributes": "thcli.editors.dva.attributes",
+    "clip-vit-b32": "thcli.editors.clip.official",
+    "clip-vit-b16": "thcli.editors.clip.official",
+    "facexlib-retinaface-r50": "thcli.faces.adapters.facexlib_torch",
+    "facexlib-retinaface-mobilenet": "thcli.faces.adapters.facexlib_torch",
+    "facexlib-awing": "thcli.faces.adapters.facexlib_torch",
+    "facexlib-bisenet": "thcli.faces.adapters.facexlib_parse",
+    "facexlib-parsenet": "thcli.faces.adapters.facexlib_parse",
+    "face-alignment-s3fd": "thcli.faces.adapters.face_alignment_torch",
+    "face-alignment-2dfan4": "thcli.faces.adapters.face_alignment_torch",
+    "blazeface-short": "thcli.faces.detection.blazeface",
+    "blazeface-full": "thcli.faces.detection.blazeface",
+    "facemesh-attention": "thcli.faces.landmarks.facemesh",
+    "selfie": "thcli.faces.compositing.person_matte",
 }
 
 

@@ -21,13 +21,14 @@ def listing(
     what: Annotated[
         str,
         typer.Argument(
-            help="backends, engines or another stage such as detector; regions; attributes."
+            help="backends, engines or another stage such as detector; regions; attributes; "
+            "options, which names the backends that read each."
         ),
     ] = "backends",
     *,
     show: ShowOptions,
 ) -> None:
-    """List backends with weights, licence and readiness; face regions; editable attributes."""
+    """List backends with weights, licence and readiness; regions; attributes; options."""
     from thcli.pipeline.backends import STAGES
 
     if what == "regions":
@@ -36,11 +37,15 @@ def listing(
     if what == "attributes":
         _attributes(show)
         return
+    if what == "options":
+        _options(show)
+        return
     lists = {"backends": tuple(STAGES), **{stage: (stage,) for stage in STAGES}}
     plurals = {f"{stage}s": (stage,) for stage in STAGES}
     if what not in lists | plurals:
         raise UsageError(
-            f"There is no list of {what!r}.", f"There are: {', '.join(lists)}, regions, attributes."
+            f"There is no list of {what!r}.",
+            f"There are: {', '.join(lists)}, regions, attributes, options.",
         )
     stages = (lists | plurals)[what]
     rows = [_row(stage, name) for stage in stages for name in STAGES[stage].all()]
@@ -84,12 +89,38 @@ def _row(stage: str, name: str) -> dict[str, Any]:
         "commercial": all(e.commercial for e in entries),
         "size": _total_size([e.size for e in entries]),
         "weights": list(row.weights),
+        "reads": list(row.reads),
     }
 
 
 def _licence_of_code(row: Backend) -> str:
     """Return the licence of a backend without weights."""
     return "Apache-2.0 (thcli)" if row.factory.startswith("thcli.") else f"of {row.package}"
+
+
+def _options(show: ShowOptions) -> None:
+    """Print the options that only some backends read; the others refuse them."""
+    from thcli.pipeline.option_table import option_rows
+
+    rows: list[dict[str, Any]] = [
+        {
+            "command": row.command,
+            "option": row.path,
+            "flag": row.flag,
+            "read_by": [name for name, read in row.backends.items() if read],
+            "refused_by": [name for name, read in row.backends.items() if not read],
+        }
+        for row in option_rows()
+    ]
+    with Console(show) as console:
+        console.table(
+            ("command", "flag", "read by", "refused by"),
+            [
+                (r["command"], r["flag"], ", ".join(r["read_by"]), ", ".join(r["refused_by"]))
+                for r in rows
+            ],
+            {"command": "list", "rows": rows},
+        )
 
 
 def _regions(show: ShowOptions) -> None:

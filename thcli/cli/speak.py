@@ -8,7 +8,7 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.cli.wording import summary
+from thcli.cli.wording import count, summary
 from thcli.core.options import ShowOptions, SpeakOptions
 
 
@@ -47,11 +47,22 @@ def speak(
             report = thcli.speak(face, sounds[0], output, options, console)
             console.result(report.as_json(), summary(report))
             return
-        reports = thcli.speak_each(face, sounds, output, options, console)
+        results = thcli.speak_each(face, sounds, output, options, console)
+        reports = [result.report for result in results if result.report is not None]
+        errors = [result.error for result in results if result.error is not None]
         whole = {
             "command": "speak",
             "frames": sum(report.frames for report in reports),
             "seconds": sum(report.seconds for report in reports),
-            "lines": [report.as_json() for report in reports],
+            "failed_items": len(errors),
+            "lines": [result.as_json() for result in results],
         }
-        console.result(whole, "\n".join(summary(report) for report in reports))
+        lines = [
+            summary(result.report) if result.report else f"{result.item}: {result.error}"
+            for result in results
+        ]
+        if errors:
+            lines.append(f"{len(errors)} of {count(len(results), 'recording')} failed.")
+        console.result(whole, "\n".join(lines))
+        if errors:
+            raise typer.Exit(errors[0].exit_code)  # of the first one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
-def rate(frames: int, seconds: float) -> str:
-    """Return a speed such as "74 frames/s" or "0.25 frames/s"; "-" where no time was measured."""
-    return f"{_short(frames / seconds)} frames/s" if seconds > 0 else "-"
+def rate(number: int, seconds: float, unit: str = "frames") -> str:
+    """Return a speed such as "74 frames/s" or "0.25 clips/s"; "-" where no time was measured."""
+    return f"{_short(number / seconds)} {unit}/s" if seconds > 0 else "-"
 
 
 def duration(seconds: float) -> str:
@@ -72,3 +73,17 @@ def _plan(report: Report, noun: str) -> str:
     if "estimate" in facts:
         text += f" in about {facts['estimate']} s"
     return f"{text}: {report.output}" if report.output else text
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: control and formatting characters, broken Unicode.
+
+    Line breaks stay. File names and metadata of inputs may hold anything.
+    """
+    return "".join(_escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    return character.encode("unicode_escape").decode()

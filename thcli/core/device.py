@@ -43,6 +43,12 @@ def list_devices() -> list[tuple[str, str]]:
     ]
 
 
+def require_device(name: str) -> None:
+    """Raise DeviceError for a device that does not exist; torch is not imported for the CPU."""
+    if name not in ("auto", "cpu"):
+        _find_device(name)
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the device of a --device value; "auto" is the first of `list_devices`.
 
@@ -51,6 +57,15 @@ def resolve_device(name: str) -> torch.device:
     """
     import torch
 
+    wanted = _find_device(name)
+    names = _resolved.get()
+    if names is not None and wanted not in names:
+        names.append(wanted)
+    return torch.device(wanted)
+
+
+def _find_device(name: str) -> str:
+    """Return the name in `list_devices` of a --device value. Raises DeviceError."""
     available = [n for n, _ in list_devices()]
     wanted = available[0] if name == "auto" else "cuda:0" if name == "cuda" else name
     if wanted not in available:
@@ -58,10 +73,7 @@ def resolve_device(name: str) -> torch.device:
             f"Device {name!r} does not exist on this machine.",
             f"Use --device {' or '.join(available)}.",
         )
-    names = _resolved.get()
-    if names is not None and wanted not in names:
-        names.append(wanted)
-    return torch.device(wanted)
+    return wanted
 
 
 def prepare_device(name: str, threads: int) -> torch.device:

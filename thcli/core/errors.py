@@ -33,6 +33,15 @@ class ThcliError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def as_json(self) -> dict[str, str | int]:
+        """Return the object of `--json`."""
+        return {
+            "error": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+        }
+
 
 class UsageError(ThcliError):
     """A command line, option or configuration file that is invalid or contradicts itself."""

@@ -11,11 +11,13 @@ EDITORS = Stage(
             "thcli.editors.dva.small:load",
             "our small diffusion video autoencoder, 96 x 96; one identity per clip",
             ("dva-s", "identity-s"),
+            reads=("editor", "text_model", "words"),
         ),
         "dva": Backend(
             "thcli.editors.dva.editor:load",
             "Diffusion Video Autoencoders, 256 x 256; one identity per clip",
             ("dva",),
+            reads=("editor", "text_model", "words"),
         ),
     },
     {"any": "dva-s", "free": ""},

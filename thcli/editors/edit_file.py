@@ -115,7 +115,7 @@ def load(path: Path) -> EditFile:
     metadata = _metadata(path, content)
     try:
         arrays = load_arrays(content)
-    except SafetensorError as exc:
+    except (SafetensorError, KeyError) as exc:  # KeyError: a type that NumPy lacks
         raise _broken(path, "its data are cut off or of an unknown type") from exc
     if metadata.get("format") != FORMAT:
         raise MediaError(f"{path} is a safetensors file, but not of an edit.", HINT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from thcli.weights.backend import Backend, Stage
 
+MOTION = ("motion.mode", "motion.strength", "motion.smooth", "motion.causal")
+
 ENGINES = Stage(
     "engine",
     {
@@ -11,32 +13,43 @@ ENGINES = Stage(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),
+            reads=("motion", "mesh.matte", "mouth"),
         ),
         "fomm": Backend(
-            "thcli.engines.fomm.engine:load", "first-order model, vox-adv-256", ("fomm-vox-adv",)
+            "thcli.engines.fomm.engine:load",
+            "first-order model, vox-adv-256",
+            ("fomm-vox-adv",),
+            reads=MOTION,
         ),
         "fomm-vox": Backend(
-            "thcli.engines.fomm.engine:load_vox", "first-order model, vox-256", ("fomm-vox",)
+            "thcli.engines.fomm.engine:load_vox",
+            "first-order model, vox-256",
+            ("fomm-vox",),
+            reads=MOTION,
         ),
         "facevid2vid": Backend(
             "thcli.engines.facevid2vid.engine:load",
             "face vid2vid, 3-D keypoints, SPADE generator; free view",
             ("facevid2vid",),
+            reads=("motion", "view"),
         ),
         "facevid2vid-new": Backend(
             "thcli.engines.facevid2vid.engine:load_new",
             "face vid2vid, vox-256-new of its author",
             ("facevid2vid-new",),
+            reads=("motion", "view"),
         ),
         "facevid2vid-beta": Backend(
             "thcli.engines.facevid2vid.engine:load_beta",
             "face vid2vid, older checkpoint of its author, original generator",
             ("facevid2vid-beta",),
+            reads=("motion", "view"),
         ),
         "facevid2vid-fadm": Backend(
             "thcli.engines.facevid2vid.engine:load_fadm",
             "face vid2vid, checkpoint whose frames FADM was trained on",
             ("fadm-facevid",),
+            reads=("motion", "view"),
         ),
         "liveportrait": Backend(
             "thcli.engines.liveportrait.engine:load",
@@ -48,14 +61,19 @@ ENGINES = Stage(
                 "liveportrait-spade",
                 "liveportrait-stitching",
             ),
+            reads=("motion", "view", "liveportrait"),
         ),
         "monkeynet": Backend(
-            "thcli.engines.monkeynet.engine:load", "Monkey-Net, config vox", ("monkeynet",)
+            "thcli.engines.monkeynet.engine:load",
+            "Monkey-Net, config vox",
+            ("monkeynet",),
+            reads=MOTION,
         ),
         "x2face": Backend(
             "thcli.engines.x2face.engine:load",
             "X2Face, a code of 128 numbers per frame",
             ("x2face",),
+            reads=MOTION,
         ),
     },
 )

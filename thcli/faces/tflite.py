@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,13 @@ class TfliteGraph:
 
 _startup_lock = threading.Lock()
 _started = False
+
+
+def require_tensors(path: Path, names: Iterable[str]) -> None:
+    """Raise WeightsError unless a .tflite file has tensors of these names; nothing is run."""
+    graph = TfliteGraph(read_model(path))
+    for name in names:
+        graph.tensor(name)
 
 
 @contextmanager

@@ -6,17 +6,19 @@ a reader sees either nothing, the old file or the whole new one.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from thcli.core.errors import OutputError
+from thcli.core.json_text import to_json
+from thcli.core.temp_folders import guarded
+from thcli.media.destination import hidden_sibling, resolve_destination
 from thcli.media.failures import to_output_error
 
 
@@ -47,16 +49,17 @@ class AtomicFile:
 
     Construction already checks the target, so that a long job fails early.
 
-    path: the final name.
+    path: the final name, of a symbolic link its target.
     partial: the temporary name in the same folder, with the same ending.
 
     Raises OutputError when the target exists and `overwrite` is False, or cannot be written.
     """
 
     def __init__(self, path: Path, overwrite: bool) -> None:
-        self.path, self._overwrite = path, overwrite
-        unique = f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}"
-        self.partial = path.with_name(unique)
+        self.path, self._overwrite = resolve_destination(path), overwrite
+        ending = f".{secrets.token_hex(4)}.partial{self.path.suffix[-16:]}"
+        self.partial = hidden_sibling(self.path, ending)
+        self._guard = ExitStack()
         self._check()
         try:
             self.partial.touch(exist_ok=False)
@@ -78,6 +81,7 @@ class AtomicFile:
             )
 
     def __enter__(self) -> Self:
+        self._guard.enter_context(guarded(self.partial))
         return self
 
     def __exit__(
@@ -96,6 +100,7 @@ class AtomicFile:
             raise to_output_error(self.path, exc) from exc
         finally:
             self.partial.unlink(missing_ok=True)
+            self._guard.close()
 
 
 class JsonLinesWriter:
@@ -113,9 +118,11 @@ class JsonLinesWriter:
 
     def __enter__(self) -> Self:
         if self._file is not None:
+            self._file.__enter__()
             try:
                 self._out = self._file.partial.open("w", encoding="utf-8")
             except OSError as exc:
+                self._file.__exit__(type(exc), exc, exc.__traceback__)
                 raise to_output_error(self.name, exc) from exc
         return self
 
@@ -123,7 +130,7 @@ class JsonLinesWriter:
         """Write one row as a line."""
         if self._out is not None:
             try:
-                self._out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+                self._out.write(to_json(row) + "\n")
             except OSError as exc:
                 raise to_output_error(self.name, exc) from exc
 

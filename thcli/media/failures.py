@@ -6,10 +6,24 @@ import errno
 import re
 from pathlib import Path
 
+import av
+
 from thcli.core.errors import MediaError, OutputError
 
 _MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+# formats that are refused by name: first bytes
+_FOREIGN = (
+    (b"%!PS", "a PostScript file"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript file"),
+    (b"%PDF", "a PDF document"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\1\0", "an icon file"),
+    (b"v/1\1", "an OpenEXR image"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"PK\3\4", "a ZIP archive"),
+)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path() folds the second slash
 
 
@@ -57,6 +71,14 @@ def to_media_error(path: Path, exc: BaseException) -> MediaError:
     """
     with path.open("rb") as file:
         head = file.read(4096)
+    foreign = next((what for start, what in _FOREIGN if head.startswith(start)), None)
+    if foreign is None and b"<svg" in head:
+        foreign = "an SVG drawing"
+    if foreign is not None:
+        return MediaError(
+            f"{path} is {foreign}, not a video, an image or an audio file.",
+            "Convert it to PNG or JPEG.",
+        )
     if _is_text(head):
         page = head.lstrip()[:15].lower().startswith((b"<!doctype", b"<html"))
         what = "a web page" if page else "a text file"
@@ -104,6 +126,11 @@ def _has_index(path: Path) -> bool:
     return False
 
 
+def is_write_failure(exc: OSError) -> bool:
+    """Return True for a failure that only writing has: a full or broken disk, a closed pipe."""
+    return exc.errno in (*_FULL, errno.EIO, errno.EROFS, errno.EPIPE)
+
+
 def to_output_error(path: Path | str, exc: BaseException) -> OutputError:
     """Build the OutputError of a failed write.
 
@@ -112,7 +139,7 @@ def to_output_error(path: Path | str, exc: BaseException) -> OutputError:
         exc: the failure; the caller raises the result from it.
     """
     number = getattr(exc, "errno", None)
-    if number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+    if number in _FULL:
         return OutputError(
             f"The disk is full: {path} does not fit.", "Free some space, or use another disk."
         )
@@ -124,7 +151,11 @@ def to_output_error(path: Path | str, exc: BaseException) -> OutputError:
         return OutputError(
             f"The reader of {path} closed the pipe.", "Let it read to the end of the stream."
         )
+    if number == errno.ENAMETOOLONG:
+        return OutputError(f"The name {path} is too long.", "Give a shorter one with -o.")
     reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+    if number is not None and not isinstance(exc, av.FFmpegError):
+        return OutputError(f"{path} cannot be written ({reason}).", "Choose another place with -o.")
     return OutputError(
         f"{path} cannot be written ({reason}).", "Use another --codec, size or file extension."
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thcli.core.errors import MediaError, NoFaceError
+from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.options import MotionOptions
@@ -98,6 +98,10 @@ class RetargetedMotion:
             None if rest is None or options.mode == "absolute" else np.asarray(rest, np.float64)
         )
         smoothing = options.smooth if rest is None else 0.0  # synthetic motion has no noise
+        if rest is not None and options.smooth not in (0, MotionOptions().smooth):
+            raise UsageError(
+                "--smooth has no effect on generated motion, which has no noise.", "Leave it out."
+            )
         self._driver = smooth.GapFilledMotion(
             self._timeline, smooth.create_filter(store, self._timeline, smoothing, options.causal)
         )

@@ -4,7 +4,9 @@ The zero-phase filter is a local quadratic: Savitzky-Golay on the frames' own ti
 frames per second and smooth 1, of 7 frames and order 2). Undetected and occluded frames, other
 scenes and frames beyond a long gap are left out. The head's pose gets a longer window where it
 hardly moves. Deviations above the noise are kept: lips that close for a single frame (p, b, m)
-do close.
+do close. Up to smooth 1 the filtered motion is mixed with the raw one; above it the window grows.
+What counts as noise grows with the square of the window, as deviations do: a fixed limit would keep
+more and more of the raw motion, and its jitter.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ HALF_WIDTH = 0.13  # seconds to each side: three frames at 25 per second
 STILL_HALF_WIDTH = 0.33  # seconds to each side, for the pose of a still head
 STILL_RANGE = (0.006, 0.015)  # IOD between the two filters: still below, moving above
 FAST_RANGE = (0.008, 0.018)  # IOD from the filter: noise below; blinks, lips and jerks above
-MAX_TAPS = 24  # frames to each side at any rate
+MAX_TAPS = 96  # frames to each side at any rate; a wider window is narrowed to it
 ONE_EURO_POSE = (1.0, 8.0)  # minimum cutoff in Hz, beta (speeds in IOD or radians per second)
 ONE_EURO_EXPRESSION = (1.5, 30.0)
 ONE_EURO_GAZE = (1.0, 8.0)
@@ -50,7 +52,8 @@ def local_quadratic_weights(
     """Return the weights of each frame's neighbours -K..K in its smoothed value.
 
     The value is that of a parabola fitted to the usable frames of the segment within `half_width`
-    seconds, with Epanechnikov weights. K depends on half_width and the clip alone.
+    seconds, with Epanechnikov weights. K depends on half_width and the clip alone. A window of more
+    than MAX_TAPS frames is narrowed, not cut off: weights that do not fade out let noise through.
 
     Args:
         seconds: (T,) times.
@@ -63,6 +66,9 @@ def local_quadratic_weights(
         (stop - start, 2 K + 1).
     """
     taps = count_taps(seconds, half_width)
+    if len(seconds) > 1:
+        mean_step = float(seconds[-1] - seconds[0]) / (len(seconds) - 1)
+        half_width = min(half_width, (MAX_TAPS + 1) * mean_step)
     offsets = np.arange(-taps, taps + 1)
     neighbours = np.arange(start, stop)[:, None] + offsets
     in_clip = (neighbours >= 0) & (neighbours < len(seconds))
@@ -126,14 +132,19 @@ class ZeroPhaseFilter:
 
     def __init__(self, store: MotionStore, timeline: Timeline, smooth: float) -> None:
         self._store, self._timeline = store, timeline
-        self._half_width = HALF_WIDTH * smooth
+        self._share, width = min(smooth, 1.0), max(smooth, 1.0)
+        self._half_width = HALF_WIDTH * width
+        self._noise_gain = width**2
         self._taps = count_taps(timeline.seconds, self._half_width)
-        self.pose = self._filter_pose(STILL_HALF_WIDTH * smooth) if smooth > 0 else timeline.pose
-        self.gaze = (
-            self._filter_rows(timeline.gaze, self._half_width, timeline.unoccluded)
-            if smooth > 0
-            else timeline.gaze
-        )
+        self.pose, self.gaze = timeline.pose, timeline.gaze
+        if smooth > 0:
+            pose = self._filter_pose(STILL_HALF_WIDTH * width)
+            gaze = self._filter_rows(timeline.gaze, self._half_width, timeline.unoccluded)
+            self.pose, self.gaze = self._mix(timeline.pose, pose), self._mix(timeline.gaze, gaze)
+
+    def _mix(self, raw: Array, filtered: Array) -> Array:
+        """Return the filtered rows, mixed with the raw ones where smooth is less than 1."""
+        return filtered if self._share == 1 else raw + self._share * (filtered - raw)
 
     def _filter_rows(self, rows: Array, half_width: float, usable: Bools) -> Array:
         timeline, taps = self._timeline, count_taps(self._timeline.seconds, half_width)
@@ -159,11 +170,16 @@ class ZeroPhaseFilter:
             max_distance[k:] = np.maximum(max_distance[k:], distance[:-k])
             max_distance[:-k] = np.maximum(max_distance[:-k], distance[k:])
         motion = self._filter_rows(
-            smoothstep(*STILL_RANGE, max_distance), still_half_width, timeline.valid
+            self._above_noise(STILL_RANGE, max_distance), still_half_width, timeline.valid
         )[:, None]
         smoothed = wide + np.clip(motion, 0, 1) * (narrow - wide)
-        keep = smoothstep(*FAST_RANGE, self._distance(timeline.pose, narrow))[:, None]
+        keep = self._above_noise(FAST_RANGE, self._distance(timeline.pose, narrow))[:, None]
         return np.asarray(smoothed + keep * (timeline.pose - smoothed))
+
+    def _above_noise(self, limits: tuple[float, float], distance: Array) -> Array:
+        """Return 0 for distances of noise, 1 for distances of motion."""
+        low, high = limits
+        return smoothstep(low * self._noise_gain, high * self._noise_gain, distance)
 
     def _distance(self, a: Array, b: Array) -> Array:
         """Return the distance (T,) of two poses of detected frames, in IOD (or radians)."""
@@ -174,7 +190,7 @@ class ZeroPhaseFilter:
 
     def expression(self, start: int, stop: int) -> Array:
         """Return the smoothed expressions, (stop - start, 468, 3) float64."""
-        if self._half_width <= 0:
+        if self._share == 0:
             return np.asarray(self._store.window(start, stop).arrays["expression"], np.float64)
         first = max(start - self._taps, 0)
         rows = np.asarray(
@@ -189,7 +205,8 @@ class ZeroPhaseFilter:
             rows[start - first : stop - first],
         )
         distance = np.linalg.norm(raw - smoothed, axis=-1, keepdims=True)
-        return np.asarray(smoothed + smoothstep(*FAST_RANGE, distance) * (raw - smoothed))
+        kept = self._above_noise(FAST_RANGE, distance) * (raw - smoothed)
+        return self._mix(raw, np.asarray(smoothed + kept))
 
 
 class _OneEuroFilter:

@@ -7,7 +7,6 @@ PNG, WAV). Memory does not depend on the number of frames.
 from __future__ import annotations
 
 import inspect
-import tempfile
 import wave
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -23,6 +22,7 @@ from thcli import media
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import OutputOptions, ReadOptions
+from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Frame
 from thcli.media.info import Colour, MediaInfo
 from thcli.pipeline.job.job import Report
@@ -54,7 +54,7 @@ def iterate(
         inputs: the verb's inputs in order, each a path, an image (H, W, 3) RGB uint8 or uint16,
             a sound as ((N,) float32 in -1..1, rate in Hz), or an iterable of frames: images of
             one size, at `fps`, or `thcli.Frame` with time stamps of their own.
-        options: the verb's options; `output.codec` is ignored, the way is lossless.
+        options: the verb's options; codec, crf and preset are replaced, the way is lossless.
         fps: frames per second of iterables of plain arrays.
         on: listener for progress events.
 
@@ -65,13 +65,14 @@ def iterate(
     chosen = inspect.signature(verb).parameters["options"].default if options is None else options
     if getattr(chosen, "dry_run", False):
         raise UsageError("A dry run makes no frames.", "Call the verb itself for its report.")
-    lossless = replace(chosen.output, codec=LOSSLESS, overwrite=True)
-    with tempfile.TemporaryDirectory(prefix="thcli-") as folder:
+    lossless = replace(
+        chosen.output, codec=LOSSLESS, crf=None, preset=OutputOptions().preset, overwrite=True
+    )
+    with temporary_folder() as folder:
         paths = [
-            _to_file(value, Path(folder) / f"input{number}", fps)
-            for number, value in enumerate(inputs)
+            _to_file(value, folder / f"input{number}", fps) for number, value in enumerate(inputs)
         ]
-        output = Path(folder) / "output.mkv"
+        output = folder / "output.mkv"
         verb(*paths, output, replace(chosen, output=lossless), on)
         with media.read(output) as frames:
             yield from frames

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import CompareOptions, ReadOptions
+from thcli.core.options import CompareOptions
 from thcli.core.types import Frame, Image
-from thcli.pipeline.job.job import Job, Report
+from thcli.pipeline.check_options import check_run
+from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.render.panels import PanelLayout
 from thcli.pipeline.render.sync import StreamSynchroniser
 
-DEFAULTS, WHOLE = CompareOptions(), ReadOptions()
+DEFAULTS = CompareOptions()
 
 
 def side_by_side(
@@ -87,9 +89,11 @@ def compare(
     stems = "_".join(Path(path).stem for path in inputs)
     target = output or Path(inputs[0]).with_name(f"{stems}.mp4")
     names = [*labels, *(Path(path).name for path in inputs[len(labels) :])]
-    with Job("compare", on) as job:
+    check_run(options, target)
+    with Job("compare", on, options, inputs) as job:
         readers = [
-            job.enter(media.read(path, WHOLE if path in whole else read, on=on)) for path in inputs
+            job.enter(media.read(job.seekable(path), read.whole if path in whole else read, on=on))
+            for path in inputs
         ]
         position = next((i for i, r in enumerate(readers) if r.info.kind != "image"), 0)
         base = readers[position]
@@ -97,21 +101,23 @@ def compare(
         shapes = [Fraction(r.info.size[0], r.info.size[1]) * r.info.sar for r in readers]
         layout = PanelLayout.of(shapes, options.height or base.info.size[1], options.widest)
         info = replace(base.info, bit_depth=8)
-        plan = media.WritePlan(drive=info, span=read, frames=info.frames)
+        plan = media.WritePlan(
+            drive=info, span=read, frames=info.frames, fingerprint=job.fingerprint()
+        )
         writer = media.write(target, layout.size, info, options.output, plan, on=on)
-        first, last = Fraction(0), Fraction(0)
-        with writer as out, job.stage("compare", info.frames) as step:
-            for frame in side_by_side(base, others, position, layout, names):
+        with writer as out, job.stage("compare", info.frames, out.done) as step:
+            counter = FrameCounter(out.done)
+            rows = side_by_side(base, others, position, layout, names)
+            for frame in islice(rows, out.done, None):
                 out.write(frame.pixels, frame.pts, frame.duration)
-                last = (frame.pts + frame.duration) * frame.time_base
-                first = first if frame.index else frame.pts * frame.time_base
+                counter.add(frame.pts, frame.duration, frame.time_base)
                 step()
         return Report(
             "compare",
             out.path,
             out.written,
             seconds=job.seconds,
-            length=last - first,
+            length=counter.length,
             details={"inputs": [str(path) for path in inputs], "size": list(layout.size)},
         )
 

@@ -26,7 +26,8 @@ from thcli.media.info import MediaInfo
 from thcli.media.writing.target import OutputTarget
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import output_path
+from thcli.pipeline.job.output_names import check_outputs, output_path
+from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
 TRIAL_FRAMES = 25
@@ -53,10 +54,10 @@ def rehearse_reenact(
     """
     source, driving = inputs
     with Job("reenact", on) as job:
-        driver = media.probe(job.enter(media.seekable_path(driving)))
+        driver = probe(job.seekable(driving), options.read)
         named = f"{Path(source).stem}_{driver.path.stem}"
         target = output_path(output, named, driving, driver, "reenact")
-        OutputTarget(target, options.output.overwrite).check(0)
+        check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         trial = replace(
             options,
             output=_trial_output(options.output),
@@ -68,10 +69,10 @@ def rehearse_reenact(
         made = run(source, driver.path, job.temp_dir() / _trial_name(output), trial, on)
         total = frames_in_span(driver, options.read)
         if made.details.get("source") == "video":
-            clip = media.probe(source)
+            clip = media.probe(source, options.read)
             total = _frames_until_the_shorter_end(clip, driver, options.read)
             target = output_path(output, named, driver.path, clip, "reenact")
-        size = media.probe(made.output or "").size
+        size = media.probe(made.output or "", options.read).size
         return _estimate(job, target, made, total, size, _per_frame(made))
 
 
@@ -90,7 +91,7 @@ def rehearse_speak(
     """
     face, audio = inputs
     with Job("speak", on) as job:
-        path = job.enter(media.seekable_path(audio))
+        path = job.seekable(audio)
         speech_track = read_speech(path, options, job)
         named = f"{Path(face).stem}_{Path(audio).stem}"
         target = output_path(output, named, audio, speech_track.info, "speak")
@@ -106,7 +107,7 @@ def rehearse_speak(
         name = _trial_name(output)
         made = run(face, path, job.temp_dir() / name, trial, silent)
         moves_only = made.output is None or name.endswith(SUFFIX)
-        size = None if moves_only else media.probe(made.output or "").size
+        size = None if moves_only else media.probe(made.output or "", options.read).size
         more = {"voice": made.details["voice"]}
         return _estimate(job, target, made, len(speech_track.pts), size, _per_frame(made), more)
 
@@ -116,7 +117,7 @@ def rehearse_refine(
 ) -> Report:
     """Try `refine` on the first frames and estimate the whole. run: the verb itself."""
     with Job("refine", on) as job:
-        info = media.probe(job.enter(media.seekable_path(video)))
+        info = media.probe(job.seekable(video), options.read)
         target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
         OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(
@@ -135,9 +136,9 @@ def rehearse_edit(
 ) -> Report:
     """Try `edit` on the first frames and estimate the whole. run: the verb itself."""
     with Job("edit", on) as job:
-        info = media.probe(job.enter(media.seekable_path(video)))
+        info = media.probe(job.seekable(video), options.read)
         target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
-        OutputTarget(target, options.output.overwrite).check(0)
+        check_outputs(target, options.output, compare=options.compare, file=options.save_edit)
         trial = replace(
             options,
             output=_trial_output(options.output),
@@ -194,7 +195,7 @@ def _per_frame(made: Report) -> float:
 
 
 def _trial_output(output: OutputOptions) -> OutputOptions:
-    return OutputOptions(codec=output.codec, audio=output.audio)
+    return replace(output, overwrite=False, resume=False, fps=None)
 
 
 def _trial_name(output: PathLike | None, suffix: str = ".mp4") -> str:
@@ -213,4 +214,6 @@ def _frames_until_the_shorter_end(
     if driver.kind == "image" or not driver.duration:
         return frames_in_span(clip, read)
     length = float(driver.duration)
-    return frames_in_span(clip, ReadOptions(end=min(read.end or length, length) - read.start))
+    return frames_in_span(
+        clip, replace(read.whole, end=min(read.end or length, length) - read.start)
+    )

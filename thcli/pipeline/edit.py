@@ -17,10 +17,9 @@ from thcli.core.types import Frame
 from thcli.editors.edit_file import save
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import Pixels
-from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.check_options import check_run
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_edit
 from thcli.pipeline.editing.edited_face import EditedFace, FaceInFrame, zip_in_frames
@@ -28,7 +27,7 @@ from thcli.pipeline.editing.factory import build_edit_file, plan_steps
 from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.steps import EditStep
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
 from thcli.pipeline.observe.track_log import TrackLog
@@ -60,30 +59,31 @@ def edit(
         NoFaceError: no frame shows the chosen face.
         WeightsError: weights are not installed.
         OutputError: the output exists or cannot be written.
-        UsageError: options that exclude each other, or an unknown attribute.
+        UsageError: options that exclude each other or have no effect, or an unknown attribute.
     """
+    check_run(options, output, options.compare)
     if options.dry_run:
         return rehearse_edit(edit, video, output, options, on)
-    with Job("edit", on) as job:
+    with Job("edit", on, options, [video]) as job:
         request = parse_request(options)
-        info = media.probe(job.enter(media.seekable_path(video)))
+        info = media.probe(job.seekable(video), options.read)
         target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
-        overwrite = options.output.overwrite
-        OutputTarget(target, overwrite).check(0)
-        if options.save_edit is not None:
-            AtomicFile(options.save_edit, overwrite)  # raises when it cannot be written
+        check_outputs(
+            target,
+            options.output,
+            inputs=[info.path],
+            compare=options.compare,
+            file=options.save_edit,
+        )
         steps = plan_steps(request, options, on)
         edited_faces = observe_faces(info, steps, options, job)
-        if options.save_edit is not None:
-            edit_file = build_edit_file(request, steps, options)
-            save(options.save_edit, edit_file, overwrite=overwrite)
         engine = "+".join(request.engines)
         plan = media.WritePlan(
             frames=info.frames,
             drive=info,
             span=options.read,
             provenance=Provenance("edit", engine),
-            fingerprint=fingerprint((info.path, options.edit or info.path), options),
+            fingerprint=job.fingerprint(),
         )
         writer = media.write(target, info.size, info, options.output, plan, on=on)
         with writer as out, job.stage("edit", info.frames, out.done) as step:
@@ -92,6 +92,9 @@ def edit(
                 out.write(pixels, frame.pts, frame.duration)
                 counter.add(frame.pts, frame.duration, frame.time_base)
                 step()
+        if options.save_edit is not None:
+            edit_file = build_edit_file(request, steps, options)
+            save(options.save_edit, edit_file, overwrite=options.output.overwrite)
         comparison = CompareOptions(read=options.read, output=options.output)
         write_comparison(options.compare, [info.path], target, comparison, on)
         details = {
@@ -138,7 +141,7 @@ def observe_faces(
         NoFaceError: no frame shows the chosen face.
         MediaError: the clip cannot be read.
     """
-    face_finder = FaceFinder.load(options.faces, options.run)
+    face_finder = FaceFinder.load(options.faces, options.run, options.read)
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
     log, select = job.enter(TrackLog()), options.faces.select
     video = VideoSelection(info, options.read, select)

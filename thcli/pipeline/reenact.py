@@ -15,13 +15,15 @@ from thcli.core.options import CompareOptions, ReenactOptions
 from thcli.core.protocols import Engine, VideoSourceEngine
 from thcli.core.types import Frame
 from thcli.engines.backends import ENGINES
+from thcli.pipeline.check_options import check_reenact, refuse
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_reenact
 from thcli.pipeline.job.job import Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path, srgb_video_info
+from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_video_info
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.reenact_video import is_video, reenact_video
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
@@ -55,23 +57,35 @@ def reenact(
         NoFaceError: source or driver does not show the chosen face.
         WeightsError: weights are not installed.
         OutputError: the output exists or cannot be written.
-        UsageError: options that exclude each other.
+        UsageError: options that exclude each other, or that have no effect.
     """
+    check_reenact(source, output, options)
     if options.dry_run:
         return rehearse_reenact(reenact, (source, driving), output, options, on)
-    with Job("reenact", on) as job:
-        driver = media.probe(job.enter(media.seekable_path(driving)))
+    with Job("reenact", on, options, (source, driving)) as job:
+        driver = probe(job.seekable(driving), options.read)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
         target = output_path(output, stem, driving, driver, "reenact")
-        face_finder = FaceFinder.load(options.faces, options.run)
+        if driver.kind == "motion":
+            reason = f"with {driving}, which is a motion file already"
+            hint = "Give it to 'thcli encode', or drive with the video."
+            refuse(options, ("faces.select", "save_motion"), reason, hint)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
         render_job = RenderJob(driver, options, PostProcessor.load(options, face_finder), job)
         if (
             isinstance(engine, VideoSourceEngine)
             and options.source_time is None
-            and is_video(source)
+            and is_video(source, options.read)
         ):
             return reenact_video(engine, source, output, render_job)
+        check_outputs(
+            target,
+            options.output,
+            inputs=(source, driving),
+            compare=options.compare,
+            file=options.save_motion,
+        )
         source_image = read_source_image(source, options, face_finder, job)  # detect
         return animate(engine, source_image, target, render_job)
 
@@ -85,16 +99,15 @@ def animate(
 
     # Align and crop the source; a crop engine's output is pasted back into the full frame.
     framed_engine, framed = apply_framing(engine, source, options)
+    motion_path = render_job.motion_path()
     with _open_output(target, framed, render_job) as out:
         # Pass 1. Detect, track, align and crop the driving face; encode its landmarks as motion.
-        motion_path = options.save_motion or job.temp_dir() / "driver.motion.safetensors"
         observed = observe_driver(
             render_job.driving_face,
             motion_path,
             engine,
             post_processor.face_finder,
             job,
-            overwrite=options.output.overwrite,
         )
         total = len(observed.motion)
 
@@ -105,7 +118,8 @@ def animate(
         ]
 
         # Pass 2. Warp and paste, refine, replace the background, write.
-        render_plan = RenderPlan(framed_engine, faces, framed.image)
+        last = observed.motion.last_duration
+        render_plan = RenderPlan(framed_engine, faces, framed.image, last)
 
         def warp_from(start: int) -> Iterator[RenderedFrame]:
             driving = _driving_frames(framed_engine, render_job)
@@ -121,7 +135,7 @@ def animate(
         target,
         counter,
         faces=observed.tracks,
-        passed_through=observed.unseen,
+        passed_through=observed.motion.unseen,
         engine=options.engine,
         details=post_processor.details,
     )
@@ -136,7 +150,7 @@ def _open_output(target: str | Path, source: SourceImage, render_job: RenderJob)
         span=options.read,
         source=source.info,
         provenance=render_job.post_processor.provenance(job.command, options.engine),
-        fingerprint=fingerprint((source.info.path, driver.path), options),
+        fingerprint=job.fingerprint(),
     )
     like = srgb_video_info(driver)
     return media.write(target, source.size, like, options.output, plan, on=job.on)

@@ -27,12 +27,12 @@ from thcli.core.types import Frame, Image, Motion
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.crops.crop import crop
 from thcli.media.info import MediaInfo
-from thcli.media.writing.target import OutputTarget
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.span import MotionSpan
 from thcli.motion.file.writer import MotionWriter
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.job.job import Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_motion import observe_placements
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, write_crop_track
@@ -66,24 +66,25 @@ def reenact_video(
     """
     driver, options, job = render_job.driver, render_job.options, render_job.job
     post_processor = render_job.post_processor
-    info = media.probe(source)
+    info = media.probe(source, options.read)
     stem = f"{Path(source).stem}_{driver.path.stem}"
     target = output_path(output, stem, driver.path, info, "reenact")
-    OutputTarget(target, options.output.overwrite).check(0)
+    check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
     if options.mesh.long_side:
         raise UsageError("--long-side does not apply to a source video: its size is kept.")
 
     # Pass 1. Motion of the driver; crops and motion of the source.
     observed = observe_driver(
         render_job.driving_face,
-        options.save_motion or job.temp_dir() / "driver.motion.safetensors",
+        render_job.motion_path(),
         engine,
         post_processor.face_finder,
         job,
-        overwrite=options.output.overwrite,
     )
     is_still = len(observed.motion) == 1
-    span = options.read if is_still else ReadOptions(end=_duration(observed.motion))
+    span = options.read
+    if not is_still:
+        span = replace(span.whole, end=_duration(observed.motion))
     selection = VideoSelection(info, span, options.source_face)
     video = observe_source_video(selection, engine, post_processor.face_finder, job)
     motion = engine.transfer_motion(video.motion, observed.motion, options.motion)
@@ -110,7 +111,7 @@ def reenact_video(
         source=driver,
         source_span=options.read,
         provenance=post_processor.provenance("reenact", options.engine),
-        fingerprint=fingerprint((source, driver.path), options),
+        fingerprint=job.fingerprint(),
     )
     output_options = _swap_audio_roles(options.output, driver)
     with media.write(target, size, info, output_options, plan, on=job.on) as out:
@@ -129,9 +130,9 @@ def reenact_video(
     )
 
 
-def is_video(source: str | Path) -> bool:
+def is_video(source: str | Path, read: ReadOptions) -> bool:
     """Return True for a source video, False for an image, an animation or standard input."""
-    return str(source) != "-" and media.probe(source).kind == "video"
+    return str(source) != "-" and media.probe(source, read).kind == "video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ class VideoFrameRenderer:
         return crop(to_uint8(frame.pixels), tracked_crop.placement)
 
 
-def _duration(motion: MotionFile) -> float:
+def _duration(motion: MotionSpan) -> float:
     """Return the seconds from the first frame of a motion to just before the end of its last.
 
     The last frame lasts as long as the one before it. 1/1000 of that is subtracted, so that the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from thcli import media
@@ -12,9 +11,10 @@ from thcli.core.options import RefineJobOptions
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.check_options import check_refine
 from thcli.pipeline.dry_run import rehearse_refine
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.replayable_frames import replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.refining.refine_pass import RefinePass
@@ -45,30 +45,32 @@ def refine(
         NoFaceError: no frame shows the chosen face.
         WeightsError: weights are not installed.
         OutputError: the output exists or cannot be written.
-        UsageError: options that exclude each other.
+        UsageError: options that exclude each other, or that have no effect.
     """
+    check_refine(output, options)
     if options.dry_run:
         return rehearse_refine(refine, video, output, options, on)
-    with Job("refine", on) as job:
-        info = media.probe(job.enter(media.seekable_path(video)))
+    with Job("refine", on, options, [video]) as job:
+        info = media.probe(job.seekable(video), options.read)
         target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
         OutputTarget(target, options.output.overwrite).check(0)
         refine_pass = RefinePass.load(options.engine, options.refine, options.change, options.run)
-        face_finder = FaceFinder.load(options.faces, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         source = options.source
-        reference = None if source is None else read_reference_image(source, face_finder)
+        reference = (
+            None if source is None else read_reference_image(source, face_finder, options.read)
+        )
         footage = replayable_video(info, options.read, job)
 
         def select(statistics: TrackStatistics) -> Sequence[int]:
             return face_finder.choose(statistics, options.faces.select, str(video), job)
 
-        inputs: list[str | Path] = [info.path, source] if source else [info.path]
         plan = media.WritePlan(
             frames=info.frames,
             drive=info,
             span=options.read,
             provenance=Provenance("refine", refine_pass.name),
-            fingerprint=fingerprint(inputs, replace(options, engine=refine_pass.name)),
+            fingerprint=job.fingerprint(),
         )
         with media.write(target, info.size, info, options.output, plan, on=on) as out:
             observed_faces = observe_subjects(

@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.errors import OutputError, UsageError
+from thcli.core.errors import OutputError, ThcliError, UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import OutputOptions, ReenactOptions, RenderOptions, SpeakOptions
+from thcli.core.options import (
+    MotionOptions,
+    OutputOptions,
+    ReenactOptions,
+    RenderOptions,
+    SpeakOptions,
+)
 from thcli.core.protocols import Engine, RenderingVoice, Voice
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
@@ -20,9 +26,10 @@ from thcli.media.atomic_file import AtomicFile
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.writer import MotionWriter
+from thcli.pipeline.check_options import check_speak
 from thcli.pipeline.dry_run import rehearse_speak
-from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import SRGB_VIDEO, fingerprint, output_path
+from thcli.pipeline.job.job import FrameCounter, ItemResult, Job, Report
+from thcli.pipeline.job.output_names import SRGB_VIDEO, check_outputs, output_path
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.reenact import animate
@@ -76,20 +83,23 @@ def speak(
         NoFaceError: the image does not show the chosen face.
         WeightsError: weights are not installed.
         OutputError: the output exists or cannot be written.
-        UsageError: options that exclude each other.
+        UsageError: options that exclude each other, or that have no effect.
     """
+    check_speak(face, output, options)
     if options.dry_run:
         return rehearse_speak(speak, (face, audio), output, options, on)
-    with Job("speak", on) as job:
-        speech = read_speech(job.enter(media.seekable_path(audio)), options, job)
+    with Job("speak", on, options, (face, audio)) as job:
+        speech = read_speech(job.seekable(audio), options, job)
+        name = VOICES.resolve(options.voice, options.run)
         stem = f"{Path(face).stem}_{Path(audio).stem}"
         target = output_path(output, stem, audio, speech.info, "speak")
-        name = VOICES.resolve(options.voice, options.run)
+        if not str(target).endswith(SUFFIX):
+            check_outputs(target, options.output)
         voice: Voice | RenderingVoice = VOICES.backend(name).load(options.run)
         speak_job = SpeakJob(speech, name, options, job)
         if str(target).endswith(SUFFIX):
             return _write_motion_only(voice, Path(target), speak_job)
-        face_finder = FaceFinder.load(options.find.choosing(), options.run)
+        face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         post_processor = PostProcessor.load(options, face_finder)
         source = read_source_image(face, options, face_finder, job)
         if isinstance(voice, RenderingVoice):
@@ -104,7 +114,7 @@ def speak(
             _write_plan(speech),
             source=source.info,
             provenance=post_processor.provenance("speak", name),
-            fingerprint=fingerprint((face, speech.info.path), options),
+            fingerprint=job.fingerprint(),
         )
         like, output_options = _video_format(speech), replace(options.output, fps=None)
         with media.write(target, source.size, like, output_options, plan, on=on) as out:
@@ -126,8 +136,10 @@ def speak_each(
     folder: str | Path | None = None,
     options: SpeakOptions = DEFAULTS,
     on: Listener = silent,
-) -> list[Report]:
-    """Write one video per recording; those that are finished remain when a later one fails.
+) -> list[ItemResult]:
+    """Write one video per recording. One that fails does not stop the others.
+
+    Recordings that differ in their ending or folder alone get videos of different names.
 
     Args:
         face: image or video, see `speak`.
@@ -136,23 +148,54 @@ def speak_each(
         options: see `SpeakOptions`.
         on: listener for progress and warnings.
 
+    Returns:
+        One result per recording, in order.
+
     Raises:
         OutputError: `folder` is not a folder.
-        ThcliError: as `speak`.
+        UsageError: a recording is given twice.
     """
     if folder is not None and not Path(folder).is_dir():
         raise OutputError(
             f"{folder} is not an existing folder, and several recordings make several videos.",
             f"Make it with 'mkdir -p {folder}'.",
         )
-    stem = Path(face).stem
-    outputs = [
-        None if folder is None else Path(folder) / f"{stem}_{Path(sound).stem}.mp4"
-        for sound in sounds
-    ]
-    return [
-        speak(face, sound, path, options, on) for sound, path in zip(sounds, outputs, strict=True)
-    ]
+    results = []
+    for sound, output in zip(sounds, _output_names(face, sounds, folder), strict=True):
+        try:
+            report = speak(face, sound, output, options, on)
+            results.append(ItemResult(str(sound), report))
+        except ThcliError as error:
+            results.append(ItemResult(str(sound), error=error))
+    return results
+
+
+def _output_names(
+    face: str | Path, sounds: Sequence[str | Path], folder: str | Path | None
+) -> list[Path | None]:
+    """Return the output of each recording, None for the default name beside it."""
+    files = [Path(sound).resolve() for sound in sounds]
+    for file, sound in zip(files, sounds, strict=True):
+        if files.count(file) > 1:
+            raise UsageError(f"{sound} is given twice.", "Give each recording once.")
+    paths = [Path(sound) for sound in sounds]
+    folders = [path.parent if folder is None else Path(folder) for path in paths]
+    stems = [f"{Path(face).stem}_{path.stem}" for path in paths]
+    plain = [str(place / stem).casefold() for place, stem in zip(folders, stems, strict=True)]
+    taken: set[str] = set()
+    outputs: list[Path | None] = []
+    for place, path, stem, name in zip(folders, paths, stems, plain, strict=True):
+        if plain.count(name) == 1:
+            outputs.append(None if folder is None else place / f"{stem}.mp4")
+            continue
+        named = f"{stem}_{path.suffix.lstrip('.')}" if path.suffix else stem
+        number, unique = 1, named
+        while str(place / unique).casefold() in taken | set(plain):
+            number += 1
+            unique = f"{named}_{number}"
+        taken.add(str(place / unique).casefold())
+        outputs.append(place / f"{unique}.mp4")
+    return outputs
 
 
 def render_motion(
@@ -167,7 +210,7 @@ def render_motion(
         SourceFace.encode(engine, source.image, face, motion, options.motion)
         for face in source.faces
     ]
-    plan = RenderPlan(engine, faces, source.image)
+    plan = RenderPlan(engine, faces, source.image, last_duration=1)
     return lambda start: render_frames(plan, None, start, options.run, job.clock)
 
 
@@ -244,13 +287,15 @@ def _drive_by_mesh(
     """
     speech, options, job = speak_job.speech, speak_job.options, speak_job.job
     plain = replace(options, engine=MESH, background="keep", framing="full", refine=None)
+    plain = replace(plain, motion=MotionOptions())  # the engine applies them
     mesh: Engine = ENGINES.backend(MESH).load(options.run, plain)
     if mesh.motion_kind != voice.motion_kind:
         raise UsageError(
             f"No engine reads the motion of the voice {speak_job.voice_name}.",
             f"Write its motion: -o NAME{SUFFIX}; or use --voice auto.",
         )
-    preview_path = job.temp_dir() / "mesh-preview.mkv"
+    # AVI: its clock is the frame rate itself, while Matroska rounds to milliseconds
+    preview_path = job.temp_dir() / "mesh-preview.avi"
     mesh, mesh_source = apply_framing(mesh, source, plain)
     with media.write(
         preview_path,
@@ -265,7 +310,9 @@ def _drive_by_mesh(
     shared = {item.name: getattr(options, item.name) for item in fields(RenderOptions)}
     shared["output"] = replace(options.output, fps=None)
     reenact_options = ReenactOptions(**shared, faces=options.find.choosing())
-    render_job = RenderJob(media.probe(preview_path), reenact_options, post_processor, job)
+    render_job = RenderJob(
+        media.probe(preview_path, options.read), reenact_options, post_processor, job
+    )
     report = animate(engine, source, target, render_job)
     details = {"voice": speak_job.voice_name, "by": MESH, **post_processor.details}
     return replace(report, details=details)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from thcli.weights.backend import Backend, Stage
 
+ENGINE = "engine"  # renders the motion of a voice; a speech-to-video model has no use of one
+
 VOICES = Stage(
     "voice",
     {
@@ -11,16 +13,19 @@ VOICES = Stage(
             "thcli.voices.a2m.voice:load",
             "log-mel and pitch to mouth motion, with idle head motion",
             ("a2m-s", "a2m-s-free"),
+            reads=("speech", ENGINE),
         ),
         "a2m-free": Backend(
             "thcli.voices.a2m.voice:load_free",
             "the same, trained on free recordings alone",
             ("a2m-s-free",),
+            reads=("speech", ENGINE),
         ),
         "dh-s": Backend(
             "thcli.voices.diffused_heads.voice:load",
             "small Diffused Heads: 96 x 96 images from the motion of a2m",
             ("dh-s", "a2m-s", "a2m-s-free"),
+            reads=("speech",),
         ),
         "diffused-heads": Backend(
             "thcli.voices.diffused_heads.published:load",
@@ -36,6 +41,7 @@ VOICES = Stage(
             "thcli.voices.real3d.voice:load",
             "Real3D-Portrait's audio to motion; 64 expressions of BFM 2009",
             ("real3d", "hubert-large"),
+            reads=("speech.blink", "speech.mouth", "speech.temperature", ENGINE),
         ),
     },
     {"any": "a2m", "free": "a2m-free"},

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
+from thcli.core.byte_sizes import size_text
 from thcli.core.errors import WeightsError
 
 MAX_UNPACKED_BYTES = 16 << 30  # of all wanted members together
+# Weights hardly compress. A file that grows more than this when unpacked is a bomb.
+MAX_GROWTH = 20
+SMALL_BYTES = 64 << 20  # unpacked bytes that are accepted whatever the growth
 _BLOCK = 1 << 20
 _MemberOpener = Callable[[str], IO[bytes]]
 
@@ -28,12 +34,13 @@ def unpack(
         archive: zip or tar file.
         wanted: names of members.
         folder: where they are written.
-        limit: most bytes of all members together.
+        limit: most bytes of all members together; fewer for a small archive, see MAX_GROWTH.
 
     Raises:
         WeightsError: the archive is broken, has absolute paths or "..", or unpacks to more than
             `limit` bytes; a wanted member is missing, ambiguous or a link.
     """
+    limit = min(limit, plausible_bytes(archive))
     room = limit
     with _open_archive(archive) as (names, open_member):
         for name in names:
@@ -58,6 +65,22 @@ def unpack(
                             f"{archive.name} is refused: it unpacks to more than {limit} bytes."
                         )
                     sink.write(block)
+
+
+def plausible_bytes(path: Path) -> int:
+    """Return the most bytes that the content of a file of weights may take in memory."""
+    return max(SMALL_BYTES, MAX_GROWTH * path.stat().st_size)
+
+
+def refuse_zip_bomb(path: Path) -> None:
+    """Raise WeightsError when the members of a zip file together unpack to implausibly much.
+
+    Raises zipfile.BadZipFile for a broken file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        total = sum(info.file_size for info in archive.infolist())
+    if total > plausible_bytes(path):
+        raise WeightsError(f"{path} is refused: it would unpack to {size_text(total)}.")
 
 
 def _refuse_escape(archive: Path, name: str) -> None:
@@ -115,5 +138,16 @@ def _open_archive(archive: Path) -> Iterator[tuple[list[str], _MemberOpener]]:
             tar_reader = _TarReader(archive)
             with tar_reader.tar:
                 yield tar_reader.names(), tar_reader.open
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as exc:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        ValueError,  # UnicodeDecodeError of a name, and fields out of range
+        LookupError,
+        OverflowError,
+        RuntimeError,
+    ) as exc:
         raise WeightsError(f"{archive.name} is not a whole zip or tar archive: {exc}.") from exc

@@ -37,6 +37,13 @@ class Checkpoint:
     def name(self) -> str:
         return self.entry.name
 
+    @property
+    def path(self) -> Path:
+        """The only file. Raises WeightsError for an archive."""
+        if len(self.files) != 1:
+            raise WeightsError(f"{self.name} is not a single file.")
+        return next(iter(self.files.values()))
+
     def tensors(self, prefix: str | None = None, member: str = "") -> dict[str, torch.Tensor]:
         """Return the tensors whose names have a prefix, without it, as `load_tensors` does.
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.core.file_lock import file_lock
 from thcli.weights.file_checks import is_safetensors, sha256_of
-from thcli.weights.lock import file_lock
 from thcli.weights.registry import PICKLES, WeightsEntry, find_entry, select_entries
 from thcli.weights.store import WeightsStatus, WeightsStore, altered_error, cache_write_errors
+from thcli.weights.used import record_use
 
 if TYPE_CHECKING:
     from thcli.weights.layout import LayoutCheck
@@ -61,12 +62,14 @@ def locate(
     entry = find_entry(store.entries, name)
     status = store.status(entry)
     if status == "ready":
+        record_use(name)
         return store.path(entry)
     if status == "altered":
         raise altered_error(store, entry)
     if status == "unverified":
         raise unverified_error(store, entry)
     if entry.auto:
+        record_use(name)
         return pull([name], offline=offline, on=on, store=store)[name]
     raise absent_error(store, entry)
 

@@ -8,6 +8,7 @@ placeholders that keep nothing; a file with any other object is refused, and the
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import pickle
 import warnings
@@ -23,7 +24,9 @@ import numpy.typing as npt
 import torch
 
 from thcli.core.errors import OutputError, WeightsError
+from thcli.weights.archives import plausible_bytes, refuse_zip_bomb
 from thcli.weights.file_checks import describe_placeholder
+from thcli.weights.pickle_scan import scan_pickle
 from thcli.weights.store import cache_write_errors
 from thcli.weights.torchscript import is_torchscript, read_torchscript
 
@@ -47,6 +50,7 @@ _NUMPY = (
 )
 _TRAINER_KEYS = ("optimizer", "lr_scheduler", "callbacks", "loops", "amp")  # of the outermost dict
 _MAX_DEPTH = 16  # of nested dictionaries
+_OLD_PICKLES = 5  # in a file of before PyTorch 1.6: magic, protocol, system, objects, keys
 
 
 class _Discarded:
@@ -79,11 +83,15 @@ def read_pickle(
     if placeholder := describe_placeholder(path):
         raise WeightsError(f"{path} is {placeholder}, not a checkpoint.")
     content = _read(path, mapped)
+    room = plausible_bytes(path)
     tensors: dict[str, torch.Tensor] = {}
     plain: dict[str, str] = {}
     for name, value in _flatten(content, ""):
         if isinstance(value, torch.Tensor):
             tensors[name] = value.detach()
+            room -= value.numel() * value.element_size()  # of an expanded one more than is stored
+            if room < 0:
+                raise WeightsError(f"{path} is refused: its tensor {name} is implausibly large.")
         elif isinstance(value, str | int | float | bool):
             plain[name] = json.dumps(value)
     if not tensors:
@@ -116,6 +124,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         raise WeightsError(f"{path} is {placeholder}, not a pickle.")
     try:
         with path.open("rb") as file:
+            scan_pickle(file, path.stat().st_size)
+            file.seek(0)
             content = _ArrayUnpickler(file, encoding="latin1").load()
     except pickle.UnpicklingError as exc:
         raise _unsafe_error(path, str(exc)) from exc
@@ -201,6 +211,9 @@ def converted_from(path: Path) -> str:
 
 def _read(path: Path, mapped: bool) -> Any:
     try:
+        if zipfile.is_zipfile(path):
+            refuse_zip_bomb(path)
+        _scan(path)
         return read_torchscript(path) if is_torchscript(path) else _load(path, mapped)
     except pickle.UnpicklingError as exc:
         raise _unsafe_error(path, _unpickling_reason(exc)) from exc
@@ -222,9 +235,25 @@ def _read(path: Path, mapped: bool) -> Any:
         # torch, pickle and zipfile raise these for files that are cut off or of another kind
         reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         raise WeightsError(
-            f"{path} is not a whole PyTorch checkpoint: {reason[:300]}",
+            f"{path} is not a whole PyTorch checkpoint: {reason[:300].rstrip('.')}.",
             "Download or import it again.",
         ) from exc
+
+
+def _scan(path: Path) -> None:
+    """Raise ValueError or LookupError for pickles that no reader bears, such as deep nesting."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith("/data.pkl"):
+                    scan_pickle(io.BytesIO(archive.read(name)), size)
+        return
+    with path.open("rb") as file:
+        for _ in range(_OLD_PICKLES):
+            scan_pickle(file, size)
+            if file.tell() == size:  # another kind of pickle
+                return
 
 
 def _load(path: Path, mapped: bool) -> Any:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.editors.dva.shallow import shallow_encoder
 from thcli import weights
 from thcli.core.errors import DeviceError, UsageError, WeightsError
 from thcli.core.options import EditorOptions, RunOptions
@@ -61,7 +62,7 @@ def make_crops(count: int) -> list[Image]:
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return randomize_weights(Encoder())  # type: ignore[no-any-return]  # what it was given
+    return randomize_weights(shallow_encoder())  # type: ignore[no-any-return]  # what it was given
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +211,8 @@ def test_an_official_file_is_imported_and_edits(
 ) -> None:
     """A Lightning checkpoint with raw and averaged weights becomes safetensors and an editor."""
     monkeypatch.setattr(editor, "NoiseEstimator", lambda: NoiseEstimator(TINY))
-    whole = Encoder()
+    monkeypatch.setattr(editor, "Encoder", shallow_encoder)
+    whole = shallow_encoder()
     network = randomize_weights(NoiseEstimator(TINY))
     names = official_state(network, whole)
     state = {f"ema_model.{key}": value for key, value in names.items()}
@@ -238,6 +240,7 @@ def test_an_official_file_is_imported_and_edits(
 
 def test_another_models_tensors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(editor, "NoiseEstimator", lambda: NoiseEstimator(TINY))
+    monkeypatch.setattr(editor, "Encoder", shallow_encoder)
     with pytest.raises(WeightsError, match=r"dva .*missing"):
         editor.assemble({"x": torch.zeros(1)}, "dva")
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.editors.dva.shallow import shallow_encoder
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Event, Finished, Started, Step
 from thcli.core.options import PUBLISHED_TEXT, EditorOptions, RunOptions, TextOptions
@@ -21,7 +22,6 @@ from thcli.editors.dva.attributes import (
 )
 from thcli.editors.dva.attributes import _unpack as trained
 from thcli.editors.dva.editor import Dva
-from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.network import NoiseEstimator, NoiseEstimatorShape
 from thcli.editors.dva.text_edit import EditFrame, apply_step, learn_step, normalize_parts
 from thcli.editors.shared.celeba import CELEBA
@@ -104,7 +104,7 @@ def tiny_dva() -> Dva:
     for parameter in network.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=float(parameter[0].numel()) ** -0.5)
-    frozen = network.eval().requires_grad_(False), Encoder().eval().requires_grad_(False)
+    frozen = network.eval().requires_grad_(False), shallow_encoder().eval().requires_grad_(False)
     return Dva(*frozen, RunOptions(), EditorOptions(steps=4))
 
 

@@ -16,8 +16,7 @@ from thcli.cli import evaluate
 from thcli.cli.app import run
 from thcli.core.errors import NoFaceError, OutputError, UsageError
 from thcli.core.types import Image
-from thcli.evaluate.benchmarks.speed import write_test_clip
-from thcli.evaluate.datasets.sample_clip import portrait
+from thcli.evaluate.datasets.sample_clip import portrait, write_test_clip
 
 
 def thcli(*argv: str | Path) -> int:

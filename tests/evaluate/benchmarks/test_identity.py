@@ -106,7 +106,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path, faces: Path) -> None:
         list_persons(faces / "person 0")
     broken = faces / "person 1" / "0.png"
     broken.write_bytes(b"no image")
-    with pytest.raises(MediaError, match=r"0\.png cannot be read"):
+    with pytest.raises(MediaError, match=r"0\.png is a text file"):
         verify(faces, {"fake": ByBrightness()})
 
 

@@ -47,4 +47,16 @@ def test_the_fallback_of_other_systems_counts_the_same_peak() -> None:
 
 def test_a_failing_command_raises() -> None:
     with pytest.raises(ThcliError, match="no-such-command ended with 2"):
-        memory.peak_of_command(["no-such-command"])
+        memory.memory_of_command(["no-such-command"])
+
+
+def test_a_command_is_sampled_in_its_course() -> None:
+    used = memory.memory_of_command(["list", "engines"])
+    assert 8 * MIB < used.half <= used.end * 1.5 <= used.peak * 1.5
+
+
+def test_the_half_and_the_end_are_medians() -> None:
+    rising = list(range(100))
+    assert memory.summary_of(rising, 0) == (99, 49, 94)
+    assert memory.summary_of([5] * 60 + [9], 11) == (11, 5, 5)
+    assert memory.summary_of([7], 3) == (7, 7, 7)

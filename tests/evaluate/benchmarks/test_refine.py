@@ -20,7 +20,7 @@ from thcli.evaluate.benchmarks.refine import (
     requirements,
     table,
 )
-from thcli.evaluate.benchmarks.speed import write_test_clip
+from thcli.evaluate.datasets.sample_clip import write_test_clip
 from thcli.evaluate.metrics.measure import RowScores
 from thcli.evaluate.metrics.table import METRICS
 from thcli.refiners.backends import REFINERS

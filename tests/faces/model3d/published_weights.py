@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,6 @@ def filled(
     }
 
 
-@cache
 def flame_tensors() -> dict[str, Tensor]:
     """Return DECA's E_flame, filled as for the golden file."""
     return filled(e_flame(), "E_flame.")

@@ -12,7 +12,9 @@ import pytest
 
 from thcli import media
 from thcli.cli.app import run
+from thcli.core.errors import UsageError
 from thcli.core.options import (
+    MeshOptions,
     MotionOptions,
     OutputOptions,
     ReenactOptions,
@@ -24,6 +26,7 @@ from thcli.core.protocols import CropEngine, MotionStore
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.engines.backends import ENGINES
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.retarget import retarget
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.speak import speak
 from thcli.weights.backend import Backend
@@ -96,7 +99,9 @@ def load(run: RunOptions, options: ReenactOptions | None = None) -> TintEngine:
 
 @pytest.fixture(autouse=True)
 def tint(monkeypatch: Any) -> None:
-    monkeypatch.setitem(ENGINES.rows, "tint", Backend(f"{__name__}:load", "a fake"))
+    monkeypatch.setitem(
+        ENGINES.rows, "tint", Backend(f"{__name__}:load", "a fake", reads=("motion",))
+    )
 
 
 def read_images(path: Path) -> list[Any]:
@@ -141,6 +146,12 @@ def test_framing_crop_outputs_the_crops_of_the_engine(
     assert read_images(tmp_path / "out.mkv")[0].shape == (SIDE, SIDE, 3)
 
 
+def test_a_crop_has_the_size_of_its_engine(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    options = replace(LOSSLESS, framing="crop", mesh=MeshOptions(long_side=100))
+    with pytest.raises(UsageError, match="--long-side has no effect with --framing crop"):
+        reenact(portrait, clip("plain.mp4", 24), tmp_path / "out.mkv", options)
+
+
 def test_encode_then_warp(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
     motion, out = tmp_path / "a.motion.safetensors", tmp_path / "out.mkv"
     assert run(["encode", str(clip("plain.mp4", 24)), "--engine", "tint", "-o", str(motion)]) == 0
@@ -167,3 +178,21 @@ def test_an_engine_with_another_motion_observes_a_rendered_driver(
     assert all(face is not None for _, face in TintEngine.seen) and len(media.probe(out).audio) == 1
     loss_of_red = media.read_image(portrait)[..., 0].astype(int) - read_images(out)[-1][..., 0]
     assert loss_of_red[100:130, 110:140].mean() > 50
+
+
+def test_gains_of_speak_are_applied_once(
+    portrait: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mesh engine renders the driver as the voice moves, the other engine applies the gains."""
+    gains: list[float] = []
+
+    def recorded(source: Face, store: MotionStore, options: MotionOptions) -> MotionStore:
+        gains.append(options.strength)
+        return retarget(source, store, options)
+
+    monkeypatch.setattr("thcli.engines.mesh.engine.retarget", recorded)
+    options = SpeakOptions(
+        engine="tint", voice="a2m-free", motion=MotionOptions(strength=0.5), output=LOSSLESS.output
+    )
+    speak(portrait, clip("short.mp4", 10, tone=True), tmp_path / "out.mkv", options)
+    assert gains == [1.0]

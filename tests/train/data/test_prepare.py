@@ -246,6 +246,10 @@ def test_a_resumed_run_skips_finished_videos(
     assert (out / "index.csv").read_bytes() == before
     assert {p.name: p.stat().st_mtime_ns for p in (out / "clips").iterdir()} == stamps
     assert run(["prepare", *arguments, "--resume", "--scale", "2"]) == 2, "other options"
+    for record in out.rglob("video-*.json"):
+        for broken in (b"{", b"[]", b"{}", b"\xff", b'{"video": [], "rows": [{}], "dropped": 0}'):
+            record.write_bytes(broken)
+            assert run(["prepare", *arguments, "--resume"]) == 2, broken
 
 
 def test_an_interrupted_run_can_be_resumed(videos: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ flags, keys of the configuration file and the `--json` report are these fields; 
 flags of the same names. The first docstring line of a class is the title of its panel in --help.
 """
 
-from thcli.core.options.base import option, require
+from thcli.core.options.base import changed_options, flag_names, option, require, walk_options
 from thcli.core.options.edit import PUBLISHED_TEXT, EditorOptions, EditSampler, TextOptions
 from thcli.core.options.faces import (
     Blend,
@@ -42,6 +42,7 @@ from thcli.core.options.measure import (
     BenchOptions,
     EditEvaluateOptions,
     EvaluateOptions,
+    MemoryOptions,
     RefineEvaluateOptions,
     StabilityEvaluateOptions,
     VoiceEvaluateOptions,
@@ -123,6 +124,7 @@ __all__ = [
     "Licence",
     "LivePortraitOptions",
     "Matte",
+    "MemoryOptions",
     "MeshOptions",
     "MotionMode",
     "MotionOptions",
@@ -164,6 +166,9 @@ __all__ = [
     "VoiceOptions",
     "WarpOptions",
     "X2FaceTrainOptions",
+    "changed_options",
+    "flag_names",
     "option",
     "require",
+    "walk_options",
 ]

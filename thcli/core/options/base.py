@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from typing import Any, Literal
 
 from thcli.core.errors import UsageError
 
+PathRole = Literal["input", "output"]
 
-def option(default: Any, about: str, *names: str, hidden: bool = False) -> Any:
+
+def option(
+    default: Any,
+    about: str,
+    *names: str,
+    hidden: bool = False,
+    path: PathRole | None = None,
+    affects_result: bool = True,
+) -> Any:
     """Declare a dataclass field as an option.
 
     Args:
@@ -16,8 +26,17 @@ def option(default: Any, about: str, *names: str, hidden: bool = False) -> Any:
         about: help text, one sentence with unit and range.
         names: flags, where they differ from the field's name.
         hidden: True for a field without a flag.
+        path: "input" for a field that can name a file or folder to read, "output" for one to write.
+        affects_result: False for a field that changes nothing in the result.
     """
-    return field(default=default, metadata={"help": about, "names": names, "hidden": hidden})
+    metadata = {
+        "help": about,
+        "names": names,
+        "hidden": hidden,
+        "path": path,
+        "affects_result": affects_result,
+    }
+    return field(default=default, metadata=metadata)
 
 
 def require(ok: bool, name: str, allowed: str, value: object) -> None:
@@ -31,3 +50,34 @@ def require(ok: bool, name: str, allowed: str, value: object) -> None:
     """
     if not ok:
         raise UsageError(f"{name} must be {allowed}, not {value!r}.")
+
+
+def flag_names(item: Field[Any]) -> tuple[str, ...]:
+    """Return the flags of an option field: the declared ones, else one from its name."""
+    declared: tuple[str, ...] = item.metadata.get("names") or ()
+    return declared or (f"--{item.name.replace('_', '-')}",)
+
+
+def walk_options(options: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
+    """Yield (dotted name, field, value) of every option of an object and of nested ones."""
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if is_dataclass(value):
+            yield from walk_options(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", item, value
+
+
+def changed_options(options: Any) -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, flag) of each option that differs from its default.
+
+    A nested option's name begins with its field: "motion.smooth". The flag of a switch is the one
+    that was given, such as --no-stitching.
+
+    Args:
+        options: an instance of an option class.
+    """
+    for name, item, value in walk_options(options):
+        if value != (None if item.default is MISSING else item.default):
+            on, _, off = flag_names(item)[0].partition("/")
+            yield name, off if off and value is False else on

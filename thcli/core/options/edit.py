@@ -12,7 +12,7 @@ EditSampler = Literal["ddim", "dpm++"]
 
 @dataclass(frozen=True, slots=True)
 class EditorOptions:
-    """Diffusion editor.
+    """Diffusion editor (dva).
 
     Inversion and decoding use the same settings.
     """
@@ -36,7 +36,7 @@ class EditorOptions:
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """Text-driven editing.
+    """Text-driven editing (dva).
 
     `PUBLISHED_TEXT` are the settings of the published program: 5 steps, 2000 iterations, learning
     rate 0.002, weights 3, 5 (its README: 1) and 5.

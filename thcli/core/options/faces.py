@@ -26,6 +26,7 @@ class FaceOptions:
         "largest",
         "Face to process: largest, first, all, a number from 0, or a reference image.",
         "--face",
+        path="input",
     )
     detector: str = option("blazeface", DETECTOR)
     landmarker: str = option("facemesh", LANDMARKER)

@@ -45,14 +45,16 @@ class RenderOptions:
         "full", "full: the whole source image; crop: a square around the face."
     )
     background: str = option(
-        "keep", "Background: keep, a colour such as '#00ff00', an image or a video."
+        "keep", "Background: keep, a colour such as '#00ff00', an image or a video.", path="input"
     )
     refine: str | None = option(
         None,
         "Refine the result with this refiner: fadm-s, fadm or auto (default: no refinement).",
     )
     source_face: str = option(
-        "largest", "Face of the source: largest, first, all, a number from 0, or a reference image."
+        "largest",
+        "Face of the source: largest, first, all, a number from 0, or a reference image.",
+        path="input",
     )
     source_time: float | None = option(
         None,
@@ -63,9 +65,11 @@ class RenderOptions:
     mesh: MeshOptions = field(default_factory=MeshOptions)
     view: ViewOptions = field(default_factory=ViewOptions)
     liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
+    # Start and end are those of a driver, for which `reenact` has the flags.
+    read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,10 @@ class ReenactOptions(RenderOptions):
         "driver", "Mouth interior of the mesh engine: from the driving frames, or synthetic."
     )
     save_motion: Path | None = option(
-        None, "Also write the motion to this file, for use as a driver."
+        None, "Also write the motion to this file, for use as a driver.", path="output"
     )
     compare: Path | None = option(
-        None, "Also write source, driver and result side by side to this file."
+        None, "Also write source, driver and result side by side to this file.", path="output"
     )
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
@@ -92,6 +96,9 @@ class SpeakOptions(RenderOptions):
     output.fps: frame rate of the result, 25 when None.
     """
 
+    engine: str = option(
+        "mesh", "Reenactment engine (thcli list engines) of voices that make motion: a2m, real3d."
+    )
     voice: str = option("auto", "Speech-to-motion or speech-to-video model (thcli list voices).")
     find: FindOptions = field(default_factory=FindOptions)
     sound: AudioOptions = field(default_factory=AudioOptions)
@@ -119,7 +126,7 @@ class EditOptions:
         "negative removes. Repeatable.",
     )
     text: str | None = option(None, "Description of the edited face, in words.")
-    edit: Path | None = option(None, "Edit file that --save-edit wrote.")
+    edit: Path | None = option(None, "Edit file that --save-edit wrote.", path="input")
     neutral: str = option(
         "",
         "Description of the face before the edit, for --text (default: the person that --text "
@@ -127,7 +134,8 @@ class EditOptions:
     )
     text_model: str = option(
         "auto",
-        "Text model of --text (thcli list text); auto: clip-s, trained on words for faces.",
+        "Text model of --text (thcli list text), for editors dva, dva-s; auto: clip-s, trained on "
+        "words for faces.",
     )
     engine: str = option(
         "auto", "Editor or painter (thcli list backends); auto: the best one for each attribute."
@@ -137,10 +145,10 @@ class EditOptions:
         "auto", "Region that may change; auto: what the edit affects, all: the whole head."
     )
     save_edit: Path | None = option(
-        None, "Also write the edit to this file, for --edit with other videos."
+        None, "Also write the edit to this file, for --edit with other videos.", path="output"
     )
     compare: Path | None = option(
-        None, "Also write the video before and after side by side to this file."
+        None, "Also write the video before and after side by side to this file.", path="output"
     )
     parser: str = option("auto", "Face parser (thcli list parser).")
     editor: EditorOptions = field(default_factory=EditorOptions)
@@ -150,7 +158,7 @@ class EditOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
     def __post_init__(self) -> None:
         require(0 <= self.strength <= 3, "--strength", "within 0..3", self.strength)
@@ -171,6 +179,7 @@ class RefineJobOptions:
         None,
         "Source of the identity: an image, or a video of which the first frame with a face is used "
         "(default: the first frame with the face in the coarse video).",
+        path="input",
     )
     refine: RefineOptions = field(default_factory=RefineOptions)
     change: CompositingOptions = field(default_factory=CompositingOptions)
@@ -179,7 +188,7 @@ class RefineJobOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,23 +221,23 @@ class CompareOptions:
 class DetectOptions:
     """Options of `thcli detect`."""
 
-    overwrite: bool = option(False, "Replace an existing output.")
+    overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     detector: str = option("blazeface", DETECTOR)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TrackOptions:
     """Options of `thcli track`."""
 
-    overwrite: bool = option(False, "Replace an existing output.")
+    overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     points: int = option(5, "Landmarks per face in the file: 0, 5, 68 or 468.")
     find: FindOptions = field(default_factory=FindOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
     def __post_init__(self) -> None:
         require(self.points in (0, 5, 68, 468), "--points", "0, 5, 68 or 468", self.points)
@@ -238,24 +247,24 @@ class TrackOptions:
 class EncodeOptions:
     """Options of `thcli encode`."""
 
-    overwrite: bool = option(False, "Replace an existing output.")
+    overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     engine: str = option("mesh", "Engine that will read the motion (thcli list engines).")
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
     """Options of `thcli fit`."""
 
-    overwrite: bool = option(False, "Replace an existing output.")
+    overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     model3d: str = option("auto", "3-D face model (thcli list model3d); auto: mesh.")
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +272,7 @@ class CropOptions:
     """Options of `thcli crop`."""
 
     crops: Path | None = option(
-        None, "File for the placement of the crops (default: beside the output)."
+        None, "File for the placement of the crops (default: beside the output).", path="output"
     )
     template: TemplateOptions = field(default_factory=TemplateOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
@@ -271,7 +280,7 @@ class CropOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +292,7 @@ class AlignOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +300,7 @@ class WarpOptions(RenderOptions):
     """Options of `thcli warp`."""
 
     find: FindOptions = field(default_factory=FindOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +308,9 @@ class PasteJobOptions:
     """Options of `thcli paste`."""
 
     crops: Path | None = option(
-        None, "File with the placement of the crops (default: written by crop beside CROPS)."
+        None,
+        "File with the placement of the crops (default: written by crop beside CROPS).",
+        path="input",
     )
     mask: PasteMask = option(
         "face",
@@ -307,9 +319,10 @@ class PasteJobOptions:
     )
     parser: str = option("auto", "Face parser for --mask parse (thcli list parser).")
     paste: PasteOptions = field(default_factory=PasteOptions)
+    read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +350,7 @@ class ParseOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     run: RunOptions = field(default_factory=RunOptions)
-    dry_run: bool = option(False, DRY_RUN)
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
     def __post_init__(self) -> None:
         require(0 <= self.opacity <= 1, "--opacity", "within 0..1", self.opacity)

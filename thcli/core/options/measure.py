@@ -53,20 +53,57 @@ class BenchOptions:
     )
     size: int = option(512, "Side of the generated clip in pixels, 64..4096.")
     repeat: int = option(3, "Number of runs, 1..20; the fastest counts.")
-    memory: int = option(
-        0, "Also compare the peak memory of this many frames with that of 200; 0: do not."
-    )
 
     def __post_init__(self) -> None:
         require(2 <= self.frames <= 2000, "--frames", "within 2..2000", self.frames)
         require(64 <= self.size <= 4096, "--size", "within 64..4096 pixels", self.size)
         require(1 <= self.repeat <= 20, "--repeat", "within 1..20", self.repeat)
+
+
+MEMORY_VERBS = ("reenact", "refine", "edit", "speak", "crop", "paste")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOptions:
+    """Memory benchmark."""
+
+    memory: bool = option(
+        False, "Also measure whether the memory of each verb grows with the length of a clip."
+    )
+    memory_verbs: str = option(
+        ",".join(MEMORY_VERBS), "Verbs to measure with --memory, separated by commas."
+    )
+    memory_frames: int = option(
+        20_000, "Frames of the long clip of reenact with --memory, 50 or more."
+    )
+    memory_others: int = option(
+        5_000, "Frames of the long clip of the other verbs with --memory, 50 or more."
+    )
+    memory_short: int = option(200, "Frames of the short clip with --memory, 50 or more.")
+    memory_size: int = option(192, "Side of the clips with --memory in pixels, 64..4096.")
+
+    def __post_init__(self) -> None:
+        unknown = [verb for verb in self.chosen if verb not in MEMORY_VERBS]
+        known = f"some of {', '.join(MEMORY_VERBS)}"
+        require(bool(self.chosen) and not unknown, "--memory-verbs", known, self.memory_verbs)
+        for name in ("memory_frames", "memory_others", "memory_short"):
+            count = getattr(self, name)
+            require(count >= 50, f"--{name.replace('_', '-')}", "50 or more", count)
         require(
-            self.memory == 0 or self.memory > 200,
-            "--memory",
-            "more than 200 frames, or 0",
-            self.memory,
+            64 <= self.memory_size <= 4096,
+            "--memory-size",
+            "within 64..4096 pixels",
+            self.memory_size,
         )
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Verbs in `memory_verbs`."""
+        return tuple(word.strip() for word in self.memory_verbs.split(",") if word.strip())
+
+    def frames_of(self, verb: str) -> int:
+        """Return the frames of the long clip of a verb."""
+        return self.memory_frames if verb == "reenact" else self.memory_others
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +136,7 @@ class VoiceEvaluateOptions:
         "",
         "Folder of the motion files of the clips; missing ones are written (default: beside the "
         "clips).",
+        path="input",
     )
 
     @property

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thcli.core.options.base import option, require
+
+FRAME_MEGAPIXELS, STILL_MEGAPIXELS = 36.0, 200.0  # 8192 x 4320; the largest photographs of phones
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """Input range."""
+    """Input range and limits."""
 
     start: float = option(0.0, "Start of the range in seconds.")
     end: float | None = option(None, "End of the range in seconds (default: the end of the input).")
+    max_pixels: float | None = option(
+        None,
+        f"Most megapixels of an input, 0.001..4000 (default: {FRAME_MEGAPIXELS:g} for a frame of a "
+        f"video or an animation, {STILL_MEGAPIXELS:g} for a photograph).",
+        affects_result=False,
+    )
     threads: int = option(0, "Decoder threads; 0: chosen by the decoder.", hidden=True)
 
     def __post_init__(self) -> None:
+        require(
+            self.max_pixels is None or 0.001 <= self.max_pixels <= 4000,
+            "--max-pixels",
+            "within 0.001..4000 megapixels",
+            self.max_pixels,
+        )
         require(self.start >= 0, "--start", "0 or more seconds", self.start)
         require(self.end is None or self.end > self.start, "--end", "after --start", self.end)
+
+    @property
+    def whole(self) -> ReadOptions:
+        """The same options without a range."""
+        return replace(self, start=0.0, end=None)
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
     """Output encoding."""
 
-    overwrite: bool = option(False, "Replace an existing output.")
+    overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     resume: bool = option(
-        False, "Keep finished segments when interrupted; the same command continues from them."
+        False,
+        "Keep finished segments when interrupted; the same command continues from them.",
+        affects_result=False,
     )
     codec: str = option("auto", "Video codec; auto: by container and bit depth of the input.")
     crf: float | None = option(
@@ -38,7 +59,9 @@ class OutputOptions:
     fps: float | None = option(
         None, "Frames per second, up to 1000 (default: the time stamps of the input, VFR kept)."
     )
-    audio: str = option("drive", "Audio of the output: drive, source, none or a file.")
+    audio: str = option(
+        "drive", "Audio of the output: drive, source, none or a file.", path="input"
+    )
     threads: int = option(0, "Encoder threads; 0: chosen by the encoder.", hidden=True)
     key_every: int = option(0, "Frames between key frames; 0: chosen by the codec.", hidden=True)
 

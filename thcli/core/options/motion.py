@@ -23,10 +23,21 @@ class MotionOptions:
         "expression.",
         "--motion",
     )
-    region: Region = option("all", "Part of the motion to transfer.")
+    region: Region = option(
+        "all",
+        "Part of the motion to transfer (engines mesh, liveportrait; facevid2vid: not lips, eyes).",
+    )
     strength: float = option(1.0, "Gain of all motion, 0..3: 0 is still, 1 as driven.")
-    pose: float = option(1.0, "Gain of the head pose alone, 0..3.", "--pose-strength")
-    expression: float = option(1.0, "Gain of the expression alone, 0..3.", "--expression-strength")
+    pose: float = option(
+        1.0,
+        "Gain of the head pose alone, 0..3 (engines mesh, facevid2vid, liveportrait).",
+        "--pose-strength",
+    )
+    expression: float = option(
+        1.0,
+        "Gain of the expression alone, 0..3 (engines mesh, facevid2vid, liveportrait).",
+        "--expression-strength",
+    )
     smooth: float = option(1.0, "Temporal smoothing, 0..10: 0 is none.")
     causal: bool = option(
         False, "Smooth causally (One-Euro filter) instead of with the zero-phase filter."
@@ -46,7 +57,7 @@ class MotionOptions:
 class MeshOptions:
     """Mesh engine."""
 
-    matte: Matte = option("auto", "Segment the person and keep the background still.")
+    matte: Matte = option("auto", "Segment the person and keep the background still (engine mesh).")
     long_side: int = option(
         0, "Reduce the source to this long side in pixels, 64 or more; 0: full resolution."
     )
@@ -67,9 +78,11 @@ class ViewOptions:
     Rotation in degrees added to the driver's, for facevid2vid and liveportrait.
     """
 
-    yaw: float = option(0.0, "Added yaw in degrees, -90..90 (facevid2vid and liveportrait only).")
-    pitch: float = option(0.0, "Added pitch in degrees, -90..90.")
-    roll: float = option(0.0, "Added roll in degrees, -90..90.")
+    yaw: float = option(0.0, "Added yaw in degrees, -90..90 (engines facevid2vid, liveportrait).")
+    pitch: float = option(
+        0.0, "Added pitch in degrees, -90..90 (engines facevid2vid, liveportrait)."
+    )
+    roll: float = option(0.0, "Added roll in degrees, -90..90 (engines facevid2vid, liveportrait).")
 
     def __post_init__(self) -> None:
         for name, value in (("--yaw", self.yaw), ("--pitch", self.pitch), ("--roll", self.roll)):
@@ -96,3 +109,9 @@ class LivePortraitOptions:
     keep_eyes: bool = option(
         False, "Keep the eye opening of a source video's first frame; half-closed eyes open."
     )
+
+    def __post_init__(self) -> None:
+        retargeted = self.retarget_eyes or self.retarget_lips
+        for name, value in (("--close-lips", self.close_lips), ("--keep-eyes", self.keep_eyes)):
+            alone = not (value and retargeted)
+            require(alone, name, "without --retarget-eyes and --retarget-lips", value)

@@ -46,6 +46,12 @@ class RefineOptions:
         )
         require(self.eta is None or 0 <= self.eta <= 1, "--eta", "within 0..1", self.eta)
         require(
+            self.eta is None or self.sampler in ("auto", "ddim"),
+            "--sampler",
+            "ddim with --eta",
+            self.sampler,
+        )
+        require(
             self.strength is None or 0 < self.strength <= 1,
             "--strength",
             "more than 0, up to 1",

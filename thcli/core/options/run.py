@@ -22,7 +22,7 @@ class RunOptions:
     batch_size: int = option(8, "Frames per batch, 1..1024; results do not depend on it.")
     threads: int = option(0, "Threads of the compute stage, up to 1024; 0: one per core.")
     seed: int = option(0, "Random seed; the same seed gives the same result.")
-    offline: bool = option(False, "Do not access the internet.")
+    offline: bool = option(False, "Do not access the internet.", affects_result=False)
     licence: Licence = option("any", "free: exclude weights that are licensed for research only.")
 
     def __post_init__(self) -> None:

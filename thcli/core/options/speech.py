@@ -35,12 +35,21 @@ class AudioOptions:
 class VoiceOptions:
     """Speaking style."""
 
-    pose: str = option("natural", "Head motion: natural, still, or a motion file to take it from.")
-    blink: str = option("auto", "Blinks: auto, none, or a rate per minute, 0..120.")
-    mouth: float = option(1.0, "Gain of the mouth opening, 0..3: 1 is as trained.")
+    pose: str = option(
+        "natural",
+        "Head motion: natural, still, or a motion file to take it from (voices a2m, dh-s).",
+        path="input",
+    )
+    blink: str = option(
+        "auto", "Blinks: auto, none, or a rate per minute, 0..120 (voices a2m, dh-s, real3d)."
+    )
+    mouth: float = option(
+        1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d)."
+    )
     temperature: float | None = option(
         None,
-        "Variation of the motion, 0..2: 0 the most likely, 1 as trained (default: by voice).",
+        "Variation of the motion, 0..2: 0 the most likely, 1 as trained (voices a2m, dh-s, real3d; "
+        "default: by voice).",
     )
 
     def __post_init__(self) -> None:

@@ -174,7 +174,7 @@ class IdentityTrainOptions:
         "imagenet", "Input of the teacher. imagenet: ImageNet mean and deviation; arcface: -1..1."
     )
     hints: bool = option(True, "Also distil the teacher's feature maps.", "--hints/--no-hints")
-    start: str = option("", "Initial weights, from another run.")
+    start: str = option("", "Initial weights, from another run.", path="input")
     margin: float = option(0.35, "Angular margin between persons in radians, 0..1.")
     gentle: float = option(0.75, "Share of the updates with weak augmentation and hints, 0..1.")
 
@@ -260,6 +260,7 @@ class AtlasTrainOptions:
         "",
         "Folder of image pairs (index.csv: file, person, expression) that replaces the labels of "
         "smiles.",
+        path="input",
     )
     resume: bool = option(False, "Continue with the measurements of an earlier run.")
     overwrite: bool = option(False, "Discard an earlier run in the output folder.")
@@ -284,6 +285,7 @@ class A2mTrainOptions:
         "",
         "Folder of the motion files of the clips; missing ones are written (default: beside the "
         "clips).",
+        path="input",
     )
     shapes: int = option(12, "Number of mouth blendshapes, 1..64.")
     drop: float = option(0.2, "Dropout of the audio features, 0 or more and less than 1.")
@@ -308,9 +310,10 @@ class FadmTrainOptions:
         "",
         "Folder of the motion files of the clips; missing ones are written (default: beside the "
         "clips).",
+        path="input",
     )
-    pairs: str = option("", "Folder of the training pairs (default: with the clips).")
-    start: str = option("", "Initial weights, from another run.")
+    pairs: str = option("", "Folder of the training pairs (default: with the clips).", path="input")
+    start: str = option("", "Initial weights, from another run.", path="input")
     clips: int = option(24, "Most clips per speaker, 1..10000.")
     sources: int = option(2, "Source frames per clip, the first frame included, 1..10000.")
     drivers: int = option(8, "Driving frames per source frame, 1..10000.")

@@ -19,6 +19,7 @@ from thcli.editors.atlas.directions import AtlasDirections, unpack_directions
 from thcli.editors.atlas.paint import apply_change
 from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, group_probability
 from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
 NAME, FREE_NAME = "atlas-s", "atlas-free"
@@ -142,3 +143,9 @@ def load_file(path: Path) -> AtlasPainter:
 def _load(name: str, run: RunOptions) -> AtlasPainter:
     check_licence(name, run.licence)
     return AtlasPainter(unpack_directions(load_tensors(name, "numpy", offline=run.offline), name))
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a file has the arrays of the directions."""
+    arrays = load_tensors(checkpoint.path, "numpy")
+    unpack_directions(arrays, checkpoint.name)

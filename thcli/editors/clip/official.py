@@ -16,6 +16,7 @@ from torch.nn import functional
 from thcli.core.device import resolve_device
 from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions
+from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import weights_path
 from thcli.weights.tensors import load_tensors, require_keys
 
@@ -107,3 +108,21 @@ def build(
         ) from exc
     network.to(device).eval().requires_grad_(False)
     return OpenAiClipModel(name, network, tokenise, device)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the ends of CLIP's two towers.
+
+    The layers between them are compared when open_clip's network is filled.
+    """
+    patch = 32 if checkpoint.name == "clip-vit-b32" else 16
+    wanted = {
+        "visual.conv1.weight": torch.empty(768, 3, patch, patch),
+        "visual.proj": torch.empty(768, 512),
+        "token_embedding.weight": torch.empty(49408, 512),
+        "positional_embedding": torch.empty(77, 512),
+        "text_projection": torch.empty(512, 512),
+        "logit_scale": torch.empty(()),
+    }
+    found = checkpoint.tensors()
+    require_keys({k: v for k, v in found.items() if k in wanted}, wanted, checkpoint.name)

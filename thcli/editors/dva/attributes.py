@@ -19,7 +19,8 @@ from thcli.core.types import Array32
 from thcli.editors.dva.arcface import LENGTH
 from thcli.editors.shared.celeba import CELEBA
 from thcli.weights import check_licence
-from thcli.weights.tensors import load_tensors, require_keys
+from thcli.weights.layout import Checkpoint
+from thcli.weights.tensors import Shaped, load_tensors, require_keys
 
 WEIGHTS = "dva-classifier"
 # Editor -> weights of its directions, which `thcli train attributes` fitted.
@@ -118,6 +119,15 @@ def load(run: RunOptions) -> IdentityDirections:
     """
     check_licence(WEIGHTS, run.licence)
     found = load_tensors(WEIGHTS, "numpy", offline=run.offline)
+    _require_published_keys(found)
+    rows, mean, spread = (
+        np.asarray(found[name], np.float32)
+        for name in ("classifier.weight", "conds_mean", "conds_std")
+    )
+    return IdentityDirections(rows, mean[0], spread[0])
+
+
+def _require_published_keys(found: Mapping[str, Shaped]) -> None:
     count = len(CELEBA)
     wanted: dict[str, npt.NDArray[np.float64]] = {
         f"{prefix}classifier.weight": np.empty((count, LENGTH)) for prefix in ("", "ema_")
@@ -125,11 +135,14 @@ def load(run: RunOptions) -> IdentityDirections:
     wanted |= {f"{prefix}classifier.bias": np.empty(count) for prefix in ("", "ema_")}
     wanted |= {name: np.empty((1, LENGTH)) for name in ("conds_mean", "conds_std")}
     require_keys(found, wanted, WEIGHTS)
-    rows, mean, spread = (
-        np.asarray(found[name], np.float32)
-        for name in ("classifier.weight", "conds_mean", "conds_std")
-    )
-    return IdentityDirections(rows, mean[0], spread[0])
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a file has the arrays of a classifier or of our directions."""
+    if checkpoint.name == WEIGHTS:
+        _require_published_keys(checkpoint.tensors())
+    else:
+        _unpack(load_tensors(checkpoint.path, "numpy"), checkpoint.name)
 
 
 def load_for_editor(editor: str, run: RunOptions) -> IdentityDirections:

@@ -28,6 +28,7 @@ from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.checkpoint import without_spectral_norm
 from thcli.engines.shared.networks.engine import CropSource, TorchCropEngine
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
+from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
@@ -69,7 +70,7 @@ class FaceVid2VidEngine(TorchCropEngine):
     def __init__(
         self, networks: FaceVid2VidNetworks, run: RunOptions, view: ViewOptions | None = None
     ) -> None:
-        super().__init__(run, {"angles": (3,), "shift": (3,), "expression": (KEYPOINTS, 3)})
+        super().__init__(run, row_shapes("facevid2vid"))
         self.detector = self.prepare(networks.detector)
         self.estimator = self.prepare(networks.estimator)
         self.generator = self.prepare(networks.generator)

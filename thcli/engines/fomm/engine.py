@@ -6,7 +6,7 @@ Motion kind "fomm"; rows: value (10, 2) and jacobian (10, 2, 2).
 from __future__ import annotations
 
 from thcli.core.options import RenderOptions, RunOptions
-from thcli.engines.fomm.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
+from thcli.engines.fomm.networks import Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.motion_rows import Rows
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.keypoints import (
@@ -15,6 +15,7 @@ from thcli.engines.shared.networks.keypoints import (
     relative_points,
 )
 from thcli.engines.shared.networks.relative import KeypointEngine, RowTransfer
+from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
@@ -30,9 +31,7 @@ class FommEngine(KeypointEngine):
     keypoint_type = Keypoints
 
     def __init__(self, detector: KeypointDetector, generator: Generator, run: RunOptions) -> None:
-        super().__init__(
-            detector, generator, run, {"value": (KEYPOINTS, 2), "jacobian": (KEYPOINTS, 2, 2)}
-        )
+        super().__init__(detector, generator, run, row_shapes("fomm"))
 
     def relative_change(self, first: Rows, own: Rows) -> RowTransfer:
         scale = movement_scale(own["value"][0], first["value"][0])

@@ -48,6 +48,7 @@ from thcli.engines.shared.networks.engine import (
     images_from_tensor,
     landmarks_of,
 )
+from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
@@ -88,14 +89,8 @@ class LivePortraitEngine(TorchCropEngine):
         options: LivePortraitOptions | None = None,
         view: ViewOptions | None = None,
     ) -> None:
-        shapes = {
-            "angles": (3,),
-            "shift": (3,),
-            "scale": (1,),
-            "expression": (KEYPOINTS, 3),
-            CANONICAL: (KEYPOINTS, 3),
-        }
-        super().__init__(run, shapes)
+        names = ("angles", "shift", "scale", "expression", CANONICAL)
+        super().__init__(run, row_shapes(self.motion_kind, *names))
         self.appearance = self.prepare(networks.appearance)
         self.observer = self.prepare(networks.observer)
         self.warping, self.generator = (

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.options import RenderOptions, RunOptions
-from thcli.engines.monkeynet.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
+from thcli.engines.monkeynet.networks import Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.motion_rows import Rows
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.keypoints import relative_points
 from thcli.engines.shared.networks.relative import KeypointEngine, RowTransfer
+from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
@@ -28,9 +29,7 @@ class MonkeyNetEngine(KeypointEngine):
     keypoint_type = Keypoints
 
     def __init__(self, detector: KeypointDetector, generator: Generator, run: RunOptions) -> None:
-        super().__init__(
-            detector, generator, run, {"mean": (KEYPOINTS, 2), "var": (KEYPOINTS, 2, 2)}
-        )
+        super().__init__(detector, generator, run, row_shapes("monkeynet"))
 
     def relative_change(self, first: Rows, own: Rows) -> RowTransfer:
         def change(rows: Rows) -> Rows:

@@ -7,7 +7,6 @@ middle to those of the true crop.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +28,7 @@ from thcli.core.options import (
     StabilityEvaluateOptions,
     StabilizationOptions,
 )
+from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.evaluate.datasets.moving_clips import (
     RATE,
@@ -109,11 +109,11 @@ def evaluate_steady(
     face = face_finder.refine_landmarks(image, max(found, key=lambda f: f.area))
     head = AnimatedHead.of(image, face, options.side)
     with (
-        tempfile.TemporaryDirectory(prefix="thcli-steady-") as folder,
+        temporary_folder() as folder,
         Job("eval steady", on) as job,
     ):
         return [
-            _measure_scene(head, scene, Path(folder), options, face_finder, run.seed, job)
+            _measure_scene(head, scene, folder, options, face_finder, run.seed, job)
             for scene in SCENES
         ]
 

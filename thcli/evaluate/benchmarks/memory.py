@@ -1,4 +1,4 @@
-"""Memory of a process: current, peak, and growth with the length of a job."""
+"""Memory of a process: current, peak, and in the course of a command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import ctypes
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from thcli.core.errors import ThcliError
 
@@ -15,10 +20,26 @@ _STATUS = Path("/proc/self/status")
 _PROBE = """
 import json, sys
 from thcli.cli.app import run
-from thcli.evaluate.benchmarks.memory import peak_rss
-code = run(sys.argv[1:])
-print(json.dumps({"code": code, "peak": peak_rss()}))
+from thcli.evaluate.benchmarks.memory import sampled
+with sampled() as use:
+    code = run(sys.argv[1:])
+print(json.dumps({"code": code, "use": use()}))
 """
+_INTERVAL = 0.1  # seconds between samples
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Resident bytes of a command in its own process.
+
+    peak: highest.
+    half: median around the middle of its time.
+    end: median of the last tenth of its time.
+    """
+
+    peak: int
+    half: int
+    end: int
 
 
 def rss() -> int:
@@ -44,8 +65,42 @@ def reset_peak() -> bool:
     return True
 
 
-def peak_of_command(argv: Sequence[str]) -> int:
-    """Return the peak bytes of `thcli ARGV` in its own process. Raises ThcliError when it fails."""
+@contextmanager
+def sampled() -> Iterator[Callable[[], tuple[int, int, int]]]:
+    """Sample the process's memory in the block.
+
+    Yields:
+        A function that returns the values of MemoryUse when the block has ended.
+    """
+    samples, ended = array("q", [rss()]), threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(_INTERVAL):
+            samples.append(rss())
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield lambda: summary_of(samples, peak_rss())
+    finally:
+        ended.set()
+        thread.join()
+
+
+def summary_of(samples: Sequence[int], peak: int) -> tuple[int, int, int]:
+    """Return the values of MemoryUse for bytes sampled at equal intervals.
+
+    Args:
+        samples: one or more.
+        peak: as the system counts it, which may lag behind the samples.
+    """
+    middle, tenth = len(samples) // 2, max(len(samples) // 10, 1)
+    around, last = samples[max(middle - tenth, 0) : middle + tenth], samples[-tenth:]
+    return max(peak, *samples), int(median(around)), int(median(last))
+
+
+def memory_of_command(argv: Sequence[str]) -> MemoryUse:
+    """Return the memory of `thcli ARGV` in its own process. Raises ThcliError when it fails."""
     done = subprocess.run(
         [sys.executable, "-c", _PROBE, *argv], capture_output=True, text=True, check=False
     )
@@ -57,7 +112,7 @@ def peak_of_command(argv: Sequence[str]) -> int:
         raise ThcliError(
             f"thcli {' '.join(argv)} ended with {probe['code']}: {done.stderr.strip()[-300:]}"
         )
-    return int(probe["peak"])
+    return MemoryUse(*probe["use"])
 
 
 def _from_status(key: str) -> int:

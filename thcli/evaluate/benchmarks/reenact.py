@@ -5,7 +5,6 @@ Self-reenactment: one frame of a clip is the source, the clip drives it, and the
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import EvaluateOptions, OutputOptions, ReadOptions, ReenactOptions
+from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Face, Frame, Image
 from thcli.evaluate.metrics.measure import (
     ResultRow,
@@ -91,8 +91,8 @@ def evaluate_self(
     source = read_frame(clip, read, options.source_frame)
     # Found before the engines run, whose errors would name the temporary source image.
     face = _source_face(clip, source, tracker())
-    with tempfile.TemporaryDirectory(prefix="thcli-eval-") as folder, ExitStack() as stack:
-        image = Path(folder) / "source.png"
+    with temporary_folder() as folder, ExitStack() as stack:
+        image = folder / "source.png"
         save_image(image, source)
         rows: dict[str, ResultRow] = {}
         for label, render in engines.items():

@@ -7,7 +7,6 @@ truth. Nothing is encoded between the refiner and the measurement.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import EvaluateOptions, ReadOptions, StabilizationOptions
+from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Frame
 from thcli.evaluate.benchmarks.reenact import ClipRenderer, limit_frames, read_frame
 from thcli.evaluate.metrics.image import l1
@@ -142,16 +142,16 @@ def evaluate_refine(
     read = limit_frames(clip, read, options.frames)
     source = read_frame(clip, read, options.source_frame)
     with (
-        tempfile.TemporaryDirectory(prefix="thcli-eval-") as folder,
+        temporary_folder() as folder,
         ExitStack() as stack,
         Job("eval refine", on) as job,
     ):
-        image = Path(folder) / "source.png"
+        image = folder / "source.png"
         save_image(image, source)
         rendered = setup.coarse(image, clip, read)
         assert isinstance(rendered, Path)
-        reference_image = read_reference_image(str(image), face_finder)
-        replayable = replayable_video(media.probe(rendered), ReadOptions(), job)
+        reference_image = read_reference_image(str(image), face_finder, read)
+        replayable = replayable_video(media.probe(rendered), read.whole, job)
         refined = _refine(refine_pass, replayable, reference_image, face_finder, job)
         rows = {
             "coarse": video_row(stack.enter_context(media.read(rendered))),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from thcli import media
-from thcli.core.events import Finished, Listener, Started, Step, silent
+from thcli.core.events import Listener, silent
 from thcli.core.options import BenchOptions, OutputOptions, ReenactOptions
+from thcli.core.temp_folders import temporary_folder
 from thcli.evaluate.benchmarks.baseline import (
     IsolatedStages,
     Timing,
@@ -23,15 +21,13 @@ from thcli.evaluate.benchmarks.baseline import (
     fastest_run,
     plain_transcode,
 )
-from thcli.evaluate.benchmarks.memory import peak_of_command, peak_rss, reset_peak
+from thcli.evaluate.benchmarks.memory import peak_rss, reset_peak
+from thcli.evaluate.benchmarks.progress import step_progress
 from thcli.evaluate.benchmarks.reenact import limit_frames
-from thcli.evaluate.datasets.sample_clip import astronaut_clip, portrait
-from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.evaluate.datasets.sample_clip import save_portrait, write_test_clip
 
 OVERHEAD_BAR = 1.5  # total time over plain transcode + track + render
 SPEED_BAR = 25.0  # frames a second at 512 x 512
-GROWTH_BAR = 50 * 2**20  # bytes that a long job may need more than a short one
-SHORT_JOB = 200  # frames
 STEPS = 5  # of the progress
 
 Work = Callable[[Path, Path, Path, ReenactOptions], Mapping[str, float]]
@@ -39,15 +35,6 @@ Work = Callable[[Path, Path, Path, ReenactOptions], Mapping[str, float]]
 
 It returns the wall seconds of its stages by its own clock.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryGrowth:
-    """Peak bytes of a short and a long job, each in its own process."""
-
-    short: int
-    long: int
-    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +57,6 @@ class BenchResult:
     alone: Mapping[str, Timing]
     transcode: Timing
     peak: int
-    growth: MemoryGrowth | None = None
 
     @property
     def fps(self) -> float:
@@ -93,7 +79,7 @@ class BenchResult:
         def rounded(timing: Timing) -> dict[str, float]:
             return {"wall": round(timing.wall, 4), "cpu": round(timing.cpu, 4)}
 
-        report: dict[str, Any] = {
+        return {
             "command": "bench",
             "machine": {
                 "cores": os.cpu_count(),
@@ -113,15 +99,6 @@ class BenchResult:
             "peak_rss": self.peak,
             "bars": {"fps": SPEED_BAR, "overhead": OVERHEAD_BAR},
         }
-        if self.growth is not None:
-            grown = self.growth.long - self.growth.short
-            report["growth"] = {
-                "frames": [SHORT_JOB, self.growth.frames],
-                "peak_rss": [self.growth.short, self.growth.long],
-                "bytes": grown,
-                "bar": GROWTH_BAR,
-            }
-        return report
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return heading and lines: ms per frame, and each stage's share of the CPU time."""
@@ -141,19 +118,12 @@ class BenchResult:
         """Return the values that have a required limit, in one or two sentences."""
         frames = f"{self.frames} {'frame' if self.frames == 1 else 'frames'}"
         wall, cpu = self.overhead("wall"), self.overhead("cpu")
-        text = (
+        return (
             f"{frames} of {self.size[0]}x{self.size[1]}: "
             f"{self.fps:.1f} frames/s end to end (required {SPEED_BAR:g}); "
             f"overhead {wall:.2f} wall, {cpu:.2f} CPU (limit {OVERHEAD_BAR:g}); "
             f"peak memory {self.peak / 2**20:.0f} MiB."
         )
-        if self.growth is not None:
-            grown = (self.growth.long - self.growth.short) / 2**20
-            text += (
-                f" {self.growth.frames} frames need {grown:+.0f} MiB more than {SHORT_JOB} "
-                f"(limit {GROWTH_BAR // 2**20})."
-            )
-        return text
 
 
 def pipeline(
@@ -184,12 +154,10 @@ def bench(
         work: reenactment to measure.
         on: receives progress events.
     """
-    with tempfile.TemporaryDirectory(prefix="thcli-bench-") as name:
-        folder = Path(name)
-        progress = _Progress(on)
-        source = source or _save_portrait(folder, bench.size)
+    with temporary_folder() as folder, step_progress("bench", STEPS, on) as step:
+        source = source or save_portrait(folder / "source.png", bench.size)
         drive = drive or write_test_clip(folder / "drive.mp4", bench.frames, bench.size)
-        progress.step()
+        step()
         options = replace(
             options,
             read=limit_frames(drive, options.read, bench.frames),
@@ -200,29 +168,27 @@ def bench(
             lambda: work(source, drive, folder / "out.mp4", options), bench.repeat
         )
         peak = peak_rss()
-        progress.step()
+        step()
         decode, frames = fastest_run(lambda: decode_alone(drive, options.read), bench.repeat)
         transcode, _ = fastest_run(
             lambda: plain_transcode(drive, len(frames), folder / "plain.mp4", options.output),
             bench.repeat,
         )
-        progress.step()
+        step()
         image = media.read_image(source)
         runs = [IsolatedStages(options) for _ in range(bench.repeat)]
         images = [run.run(image, frames) for run in runs][-1]
         alone = min((run.stages for run in runs), key=_wall_seconds)
-        progress.step()
+        step()
         rendered = [
             replace(frame, pixels=pixels) for frame, pixels in zip(frames, images, strict=True)
         ]
         encode, _ = fastest_run(
             lambda: encode_alone(rendered, folder / "encoded.mp4", options.output), bench.repeat
         )
-        progress.step()
+        step()
         stages = {"load": alone["load"], "decode": decode}
         stages |= {name: alone[name] for name in ("track", "motion", "render")}
-        growth = _growth(folder, bench.memory, bench.size) if bench.memory else None
-        progress.finish()
         return BenchResult(
             drive=drive.name,
             size=rendered[0].size,
@@ -233,56 +199,8 @@ def bench(
             alone={**stages, "encode": encode},
             transcode=transcode,
             peak=peak,
-            growth=growth,
         )
 
 
 def _wall_seconds(stages: Mapping[str, Timing]) -> float:
     return sum(timing.wall for timing in stages.values())
-
-
-def write_test_clip(target: Path, frames: int, size: int) -> Path:
-    """Write the synthetic clip (`test_clip`) as a video without sound."""
-    rate = Fraction(25)
-    with media.write(
-        target,
-        (size, size),
-        None,
-        OutputOptions(),
-        media.WritePlan(time_base=1 / rate, rate=rate, frames=frames),
-    ) as out:
-        for frame in astronaut_clip(frames, size):
-            out.write(frame.pixels, frame.pts, frame.duration)
-    return target
-
-
-def _save_portrait(folder: Path, size: int) -> Path:
-    path = folder / "source.png"
-    save_image(path, portrait(size))
-    return path
-
-
-def _growth(folder: Path, frames: int, size: int) -> MemoryGrowth:
-    """Return the peak memory of `thcli reenact` for SHORT_JOB and for `frames` frames."""
-    source = _save_portrait(folder, size)
-    peaks = []
-    for count in (SHORT_JOB, frames):
-        drive = write_test_clip(folder / f"long-{count}.mp4", count, size)
-        target = folder / f"out-{count}.mp4"
-        peaks.append(peak_of_command(["reenact", str(source), str(drive), "-o", str(target), "-q"]))
-    return MemoryGrowth(peaks[0], peaks[1], frames)
-
-
-class _Progress:
-    """Progress of the benchmark for a listener."""
-
-    def __init__(self, on: Listener) -> None:
-        self._on, self._done, self._begun = on, 0, time.perf_counter()
-        on(Started("bench", STEPS, "steps"))
-
-    def step(self) -> None:
-        self._done += 1
-        self._on(Step("bench", self._done))
-
-    def finish(self) -> None:
-        self._on(Finished("bench", self._done, time.perf_counter() - self._begun))

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli import media
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.types import Image
 from thcli.editors.shared.celeba import CELEBA
@@ -74,7 +75,7 @@ def read_labelled_folder(folder: Path) -> LabelledImages:
     table = folder / "attributes.txt"
     if not table.is_file():
         raise MediaError(f"There is no {table}.", HINT)
-    lines = table.read_text("utf-8").splitlines()
+    lines = _read_lines(table)
     names = lines[1].split() if len(lines) > 1 else []
     if sorted(names) != sorted(CELEBA):
         raise MediaError(f"Line 2 of {table} does not name CelebA's 40 attributes.", HINT)
@@ -120,19 +121,21 @@ def load_images(paths: Sequence[Path], side: int) -> Image:
     """Load images as (N, side, side, 3) uint8 RGB. Raises MediaError for an unreadable one."""
     out = np.empty((len(paths), side, side, 3), np.uint8)
     for number, path in enumerate(paths):
-        content = path.read_bytes() if path.is_file() else b""
-        coded = np.frombuffer(content, np.uint8)
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
-        if image is None:
-            raise MediaError(f"{path} cannot be read as an image.")
-        out[number] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        out[number] = cv2.resize(media.read_image(path), (side, side), interpolation=cv2.INTER_AREA)
     return out
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise MediaError(f"{path} cannot be read: {exc}.", HINT) from exc
 
 
 def _persons(path: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
-    rows = [line.split() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    if any(len(row) != 2 or not row[1].isdigit() for row in rows):
+    rows = [line.split() for line in _read_lines(path) if line.strip()]
+    if any(len(row) != 2 or not row[1].isdecimal() for row in rows):
         raise MediaError(f"{path} does not list images with their persons' numbers.", HINT)
     return {name: int(person) for name, person in rows}

@@ -18,11 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from thcli.core.errors import MediaError
+from thcli.core.options import ReadOptions
 from thcli.core.types import Image
 from thcli.faces.parsing import CLASSES
+from thcli.media.failures import check_file
+from thcli.media.reading.open_image import FAILURES, open_image
+from thcli.media.reading.pixel_limit import PixelLimit
 
 Labels = npt.NDArray[np.uint8]
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -197,12 +200,13 @@ def _nearest(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _open_image(path: Path) -> Pillow.Image:
+    check_file(path)
+    image = open_image(path, PixelLimit.of(ReadOptions()))
     try:
-        image = Pillow.open(path)
         # A JPEG is decoded at a half or a quarter of its size, which equals averaging.
         image.draft("RGB", (SIDE, SIDE))
         image.load()
-    except (OSError, UnidentifiedImageError) as exc:
+    except FAILURES as exc:
         raise MediaError(
             f"{path} cannot be read as an image: {exc}.", "Replace it, or remove the pair."
         ) from exc

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from thcli import media
 from thcli.core.errors import MediaError
 from thcli.core.types import Image
 from thcli.faces.identity.aligned_crop import SIZE
@@ -46,13 +47,9 @@ def list_persons(folder: Path) -> list[PersonImage]:
 
 def read_face(path: Path) -> Image:
     """Read an image as (112, 112, 3) RGB; other sizes are resized. Raises MediaError."""
-    try:
-        coded = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as exc:
-        raise MediaError(f"{path} cannot be read: {exc}.") from exc
-    pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
-    if pixels is None:
-        raise MediaError(f"{path} cannot be read as an image.")
+    pixels = media.read_image(path)
     if pixels.shape[:2] != (SIZE, SIZE):
-        pixels = cv2.resize(pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return np.asarray(pixels, np.uint8)
+        pixels = np.asarray(
+            cv2.resize(pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8
+        )
+    return pixels

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from thcli import media
 from thcli.core.geometry import warp_affine
+from thcli.core.options import OutputOptions
 from thcli.core.types import Array, Frame, Image
 
 RATE = 25  # frames/s
@@ -43,6 +46,27 @@ def astronaut_clip(frames: int, size: int = 512) -> Iterator[Frame]:
             photo, _clip_from_photo(i / RATE, size), (size, size), border=cv2.BORDER_REPLICATE
         )
         yield Frame(image, i, Fraction(1, RATE), i, 1)
+
+
+def write_test_clip(target: Path, frames: int, size: int) -> Path:
+    """Write the synthetic clip as a video without sound."""
+    rate = Fraction(RATE)
+    with media.write(
+        target,
+        (size, size),
+        None,
+        OutputOptions(),
+        media.WritePlan(time_base=1 / rate, rate=rate, frames=frames),
+    ) as out:
+        for frame in astronaut_clip(frames, size):
+            out.write(frame.pixels, frame.pts, frame.duration)
+    return target
+
+
+def save_portrait(target: Path, size: int) -> Path:
+    """Write the clip's source image."""
+    cv2.imwrite(str(target), cv2.cvtColor(portrait(size), cv2.COLOR_RGB2BGR))
+    return target
 
 
 def _clip_from_photo(seconds: float, size: int) -> Array:

@@ -19,6 +19,7 @@ from thcli.core.types import Image
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 from thcli.weights import check_licence, is_ready, load_tensors, require_keys
+from thcli.weights.layout import Checkpoint
 
 BACKBONE, LINEAR = "alexnet", "lpips-alex"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the input in -1..1
@@ -82,11 +83,7 @@ def build_lpips(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) ->
     Raises WeightsError for other keys or shapes.
     """
     network = Lpips()
-    wanted = {f"features.{key}": value for key, value in network.features.state_dict().items()}
-    found = {key: value for key, value in backbone.items() if not key.startswith("classifier.")}
-    require_keys(found, wanted, BACKBONE)
-    layers = {f"lin{i}.model.1.weight": weights for i, weights in enumerate(network.linear)}
-    require_keys(linear, layers, LINEAR)
+    found, layers = _require_backbone(network, backbone), _require_linear(network, linear)
     network.features.load_state_dict(
         {key.removeprefix("features."): value for key, value in found.items()}
     )
@@ -94,6 +91,27 @@ def build_lpips(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) ->
         for key, weights in layers.items():
             weights.copy_(linear[key])
     return network.eval().requires_grad_(False)
+
+
+def _require_backbone(network: Lpips, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the convolutions of AlexNet. Raises WeightsError for other keys or shapes."""
+    wanted = {f"features.{key}": value for key, value in network.features.state_dict().items()}
+    found = {key: value for key, value in tensors.items() if not key.startswith("classifier.")}
+    require_keys(found, wanted, BACKBONE)
+    return found
+
+
+def _require_linear(network: Lpips, tensors: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    """Return the parameter of each key. Raises WeightsError for other keys or shapes."""
+    layers = {f"lin{i}.model.1.weight": weights for i, weights in enumerate(network.linear)}
+    require_keys(tensors, layers, LINEAR)
+    return layers
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of AlexNet or of the linear layers."""
+    require = _require_backbone if checkpoint.name == BACKBONE else _require_linear
+    require(Lpips(), checkpoint.tensors())
 
 
 def lpips(network: Lpips, first: Image, second: Image) -> float:

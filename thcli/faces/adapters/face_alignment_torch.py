@@ -23,6 +23,7 @@ from thcli.faces.adapters.downscale import downscale
 from thcli.faces.adapters.heatmaps import landmarks_from_heatmaps
 from thcli.faces.crops.crop import crop
 from thcli.weights import check_licence, load_tensors
+from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
 
 DETECTOR, LANDMARKS = "face-alignment-s3fd", "face-alignment-2dfan4"
@@ -113,3 +114,10 @@ def _fan_crop(face: Face) -> Crop:
     centre = [(x0 + x1) / 2, (y0 + y1) / 2 - _CENTRE_SHIFT * height]
     side = (width + height) * _BOX_SCALE
     return Crop(square_crop_matrix(centre, side, 0.0, _SIDE), (_SIDE, _SIDE))
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the library's network."""
+    adapter = S3fd if checkpoint.name == DETECTOR else Fan
+    with torch.device("cpu"):  # the library moves its networks, which the meta device refuses
+        adapter.from_tensors(checkpoint.tensors(), RunOptions(device="cpu"))

@@ -13,6 +13,7 @@ from thcli.core.types import Array32, Face, Image
 from thcli.faces.adapters.torchvision_ops import make_torchvision_importable
 from thcli.faces.parsing.classes import CLASSES
 from thcli.weights import check_licence, load_tensors
+from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
 
 make_torchvision_importable()  # facexlib imports torchvision
@@ -138,3 +139,10 @@ def load_parsenet(run: RunOptions) -> FacexlibParser:
     """Load ParseNet. Raises as `load_bisenet` does."""
     check_licence(PARSENET, run.licence)
     return FacexlibParser.parsenet(load_tensors(PARSENET), run)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the library's network."""
+    build = FacexlibParser.bisenet if checkpoint.name == BISENET else FacexlibParser.parsenet
+    with torch.device("cpu"):  # the library moves its networks, which the meta device refuses
+        build(checkpoint.tensors(), RunOptions(device="cpu"))

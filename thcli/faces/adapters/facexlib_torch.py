@@ -23,6 +23,7 @@ from thcli.faces.adapters.torchvision_ops import make_torchvision_importable
 from thcli.faces.crops.align import square
 from thcli.faces.crops.crop import crop
 from thcli.weights import check_licence, load_tensors
+from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
 
 make_torchvision_importable()  # facexlib imports torchvision
@@ -147,3 +148,14 @@ def load_landmarks(run: RunOptions) -> AWing:
     """Load AWing. Raises as `load_detector` does."""
     check_licence(LANDMARKS, run.licence)
     return AWing.from_tensors(load_tensors(LANDMARKS), run)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the library's network."""
+    run = RunOptions(device="cpu")
+    with torch.device("cpu"):  # the library moves its networks, which the meta device refuses
+        if checkpoint.name == LANDMARKS:
+            AWing.from_tensors(checkpoint.tensors(), run)
+        else:
+            backbone = "mobile0.25" if checkpoint.name == SMALL_DETECTOR else "resnet50"
+            RetinaFace.from_tensors(checkpoint.tensors(), run, backbone)

@@ -11,17 +11,19 @@ import numpy.typing as npt
 
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32
-from thcli.faces.tflite import TfliteNetwork, read_model
+from thcli.faces.tflite import TfliteNetwork, read_model, require_tensors
 from thcli.weights import locate
+from thcli.weights.layout import Checkpoint
 
 SIDE = 256
+INPUT, OUTPUT = "input_1", "activation_10"
 
 
 class PersonMatte:
     """Person segmentation network. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        self._network = TfliteNetwork(read_model(path), ["input_1"], ["activation_10"])
+        self._network = TfliteNetwork(read_model(path), [INPUT], [OUTPUT])
 
     def probability(self, image: npt.NDArray[Any]) -> Array32:
         """Return the probability that each pixel is of a person, (H, W) float32 0..1.
@@ -45,3 +47,8 @@ def load(run: RunOptions) -> PersonMatte:
         DeviceError: LiteRT is not installed.
     """
     return PersonMatte(locate("selfie", offline=run.offline))
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a file has the input and the output."""
+    require_tensors(checkpoint.path, (INPUT, OUTPUT))

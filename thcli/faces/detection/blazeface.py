@@ -18,8 +18,9 @@ import numpy.typing as npt
 from thcli.core.imaging import subsample
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
-from thcli.faces.tflite import TfliteNetwork, read_model
+from thcli.faces.tflite import TfliteNetwork, read_model, require_tensors
 from thcli.weights import locate
+from thcli.weights.layout import Checkpoint
 
 Pixels = npt.NDArray[Any]
 FALLBACK_SCORE = 0.65  # least score in tiles and rotations, whose many passes find more non-faces
@@ -255,3 +256,9 @@ def load(run: RunOptions) -> BlazeFace:
         locate("blazeface-short", offline=run.offline),
         locate("blazeface-full", offline=run.offline),
     )
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a file has the inputs and outputs of its range."""
+    variant = SHORT_RANGE if checkpoint.name == "blazeface-short" else FULL_RANGE
+    require_tensors(checkpoint.path, (variant.input, *variant.outputs))

@@ -15,8 +15,9 @@ from thcli.core.geometry import bounding_box
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
 from thcli.faces.landmarks.roi import SIDE, Pixels, Roi, crop_roi, roi_of_detection, roi_of_mesh
-from thcli.faces.tflite import TfliteGraph, TfliteNetwork, read_model
+from thcli.faces.tflite import TfliteGraph, TfliteNetwork, read_model, require_tensors
 from thcli.weights import locate
+from thcli.weights.layout import Checkpoint
 
 FEATURE_GRID = 48  # side of the feature map: a cell is four input pixels
 PATCH = 16  # side of a refined region, in cells
@@ -27,6 +28,8 @@ REFINE_ANGLES = (-0.06, 0.0, 0.06)  # radians
 DOUBTFUL_LOGIT = 22.0
 CLEAR_MARGIN = 3.0  # logit by which a rotated fit must be better
 FACE_LOGIT = 0.0  # sigmoid 0.5: below it, no face
+MESH_INPUTS = ("input_1",)
+MESH_OUTPUTS = ("output_mesh", "conv_faceflag", "p_re_lu_3")
 REGION_INPUTS = (
     "transform_tensor_bilinear_v2",
     "transform_tensor_bilinear_v2_1",
@@ -102,8 +105,9 @@ class FaceMesh:
         content = read_model(path)
         graph = TfliteGraph(content)
         self._path = path
-        outputs = ("output_mesh", "conv_faceflag", "p_re_lu_3")
-        self._mesh = TfliteNetwork(graph.extract(["input_1"], outputs), ["input_1"], outputs)
+        self._mesh = TfliteNetwork(
+            graph.extract(MESH_INPUTS, MESH_OUTPUTS), MESH_INPUTS, MESH_OUTPUTS
+        )
         self._refine = TfliteNetwork(
             graph.extract(REGION_INPUTS, REFINED_OUTPUTS), REGION_INPUTS, REFINED_OUTPUTS
         )
@@ -245,3 +249,9 @@ def load(run: RunOptions) -> FaceMesh:
         DeviceError: LiteRT is not installed.
     """
     return FaceMesh(locate("facemesh-attention", offline=run.offline))
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a file has the tensors that are read and written."""
+    names = (*MESH_INPUTS, *MESH_OUTPUTS, *REGION_INPUTS, *REFINED_OUTPUTS)
+    require_tensors(checkpoint.path, names)

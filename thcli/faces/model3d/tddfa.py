@@ -21,6 +21,7 @@ from thcli.faces.model3d.network import UPRIGHT, CropRegressor, image_points, sp
 from thcli.weights import check_licence, load_arrays, load_tensors
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
+from thcli.weights.pickles import read_arrays
 
 SIZE, COEFFICIENTS = 120, 62
 POSE, SHAPE, EXPRESSION = 12, 40, 10
@@ -108,13 +109,8 @@ class Tddfa:
             WeightsError: a key is missing, unexpected or has another shape.
         """
         network = _build_network(tensors, f"3DDFA_V2 ({name})", resolve_device(run.device))
-        both = [np.asarray(moments.get(key, ()), np.float32) for key in ("mean", "std")]
-        if any(values.shape != (COEFFICIENTS,) for values in both):
-            raise WeightsError(
-                f"{MEAN_STD} has no mean and std of {COEFFICIENTS} numbers.",
-                f"thcli weights verify {MEAN_STD}",
-            )
-        return cls(network, both[0], both[1], name, run)
+        mean, spread = _unpack_moments(moments)
+        return cls(network, mean, spread, name, run)
 
     def fit(self, images: Sequence[Image], faces: Sequence[Face]) -> Coefficients:
         """Fit faces. Raises NoFaceError for a face whose box has no area."""
@@ -168,6 +164,17 @@ def _build_network(tensors: Mapping[str, Tensor], name: str, device: torch.devic
     return network
 
 
+def _unpack_moments(moments: Mapping[str, AnyArray]) -> tuple[Array32, Array32]:
+    """Return mean and std of the coefficients. Raises WeightsError for other arrays."""
+    both = [np.asarray(moments.get(key, ()), np.float32) for key in ("mean", "std")]
+    if any(values.shape != (COEFFICIENTS,) for values in both):
+        raise WeightsError(
+            f"{MEAN_STD} has no mean and std of {COEFFICIENTS} numbers.",
+            f"thcli weights verify {MEAN_STD}",
+        )
+    return both[0], both[1]
+
+
 def _load(name: str, weights: str, run: RunOptions) -> Tddfa:
     check_licence(weights, run.licence)
     return Tddfa.from_tensors(load_tensors(weights), load_arrays(MEAN_STD), name, run)
@@ -184,5 +191,8 @@ def load_small(run: RunOptions) -> Tddfa:
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
-    """Raise WeightsError unless a checkpoint has the layout of the network."""
+    """Raise WeightsError unless a checkpoint has the layout of the network, or its moments."""
+    if checkpoint.name == MEAN_STD:
+        _unpack_moments(read_arrays(checkpoint.path))
+        return
     _build_network(checkpoint.tensors(), checkpoint.name, torch.device("meta"))

@@ -1,4 +1,4 @@
-"""Opening of input containers with PyAV: local files only, no playlists, one error class."""
+"""Opening of input containers with PyAV: local files only, no playlists, bounded frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from thcli.core.errors import MediaError
+from thcli.core.options import ReadOptions
 from thcli.media.failures import to_media_error
+from thcli.media.reading.pixel_limit import PixelLimit
 
 # demuxers that open other files, or accept any text or bytes as video
 _REFUSED = {
@@ -23,6 +25,9 @@ _REFUSED = {
     "sdp",
     "rtsp",
     "imf",
+    "mlv",
+    "vobsub",
+    "webm_dash_manifest",
     "lavfi",
     "bin",
     "adf",
@@ -30,29 +35,40 @@ _REFUSED = {
     "xbin",
     "rawvideo",
 }
+_ACCEPTED = ",".join(n for n in sorted(av.formats_available) if not _REFUSED & set(n.split(",")))
+_USUAL = PixelLimit.of(ReadOptions())
 
 
 @contextmanager
-def open_input(path: Path) -> Iterator[InputContainer]:
+def open_input(path: Path, limit: PixelLimit = _USUAL) -> Iterator[InputContainer]:
     """Open an input container and close it at the end of the block.
+
+    Its video decoders refuse frames that are larger than `limit`.
 
     Raises:
         MediaError: the file cannot be opened, or its demuxer is refused.
     """
-    # "file:" protects a name with a colon from being parsed as a protocol; the whitelist prevents
-    # playlists from opening network addresses
+    most = {"max_pixels": str(limit.most(path))}
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": _ACCEPTED,  # refuses a demuxer before it opens other files
+        "pattern_type": "none",  # %d in a name is no pattern of several images
+        **most,
+    }
+    # "file:" protects a name with a colon from being parsed as a protocol
     try:
         container = av.open(
             f"file:{path.absolute()}",
             "r",
-            options={"protocol_whitelist": "file"},
+            options=options,
             metadata_errors="replace",
         )
     except (av.FFmpegError, OSError, ValueError) as exc:
         raise to_media_error(path, exc) from exc
     with container:
-        if _REFUSED & set(container.format.name.split(",")):
-            raise to_media_error(path, ValueError(f"read as {container.format.long_name}"))
+        for stream in container.streams.video:
+            if stream.codec_context is not None:
+                stream.codec_context.options = most
         yield container
 
 

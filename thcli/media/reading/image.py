@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -21,6 +20,13 @@ from thcli.core.imaging import to_uint8
 from thcli.core.types import Frame, Image
 from thcli.media.failures import check_file, to_media_error
 from thcli.media.info import Colour, MediaInfo
+from thcli.media.reading.open_image import (
+    FAILURES,
+    count_frames,
+    open_image,
+    seek_frame,
+)
+from thcli.media.reading.pixel_limit import PixelLimit
 
 SUFFIXES = frozenset(
     [
@@ -46,8 +52,6 @@ MAX_PIXELS = 7680 * 4320  # a larger image is read at 1/2, 1/4 … of its size
 SRGB = Colour(0, 2, 1, 13)
 FOLDER_RATE = Fraction(25)  # frames per second of a folder of images, which has no time stamps
 _MILLISECOND = Fraction(1, 1000)
-# raised by Pillow for damaged files
-_FAILURES = (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -77,7 +81,7 @@ def parse_background(background: str) -> tuple[int, int, int]:
         ) from exc
 
 
-def load_image(path: Path, background: str) -> Image:
+def load_image(path: Path, background: str, limit: PixelLimit) -> Image:
     """Read an image file as (H, W, 3) uint8 sRGB, upright by its EXIF orientation.
 
     An image with more than MAX_PIXELS is halved until it has no more.
@@ -85,27 +89,27 @@ def load_image(path: Path, background: str) -> Image:
     Args:
         path: the image file.
         background: colour under transparent pixels.
+        limit: most pixels.
 
     Raises:
-        MediaError: the image cannot be read.
+        MediaError: the image cannot be read or is too large.
     """
     colour = parse_background(background)
-    with _open(path) as image:
+    with open_image(path, limit) as image:
         return _rgb(image, colour, path)
 
 
-def probe_image(path: Path) -> MediaInfo:
+def probe_image(path: Path, limit: PixelLimit) -> MediaInfo:
     """Read the properties of an image file. An animation (GIF, WebP, APNG) counts as a video."""
-    with _open(path) as image:
-        is_animation = bool(getattr(image, "is_animated", False))
+    with open_image(path, limit) as image:
         try:
-            orientation = 1 if is_animation else int(image.getexif().get(0x0112, 1))
+            frames = count_frames(image)
+            orientation = image.getexif().get(0x0112, 1) if frames == 1 else 1
             if image.width * image.height <= MAX_PIXELS:
                 image.load()  # a truncated file fails here, not in the middle of the job
-        except _FAILURES as exc:
+        except FAILURES as exc:
             raise to_media_error(path, exc) from exc
         orientation = orientation if orientation in range(1, 9) else 1
-        frames = int(getattr(image, "n_frames", 1)) if is_animation else 1
         width, height = _reduced_size(image)
         is_deep = image.mode.startswith("I;16") or (
             image.format == "PNG" and _png_depth(path) == 16
@@ -129,7 +133,8 @@ def probe_image(path: Path) -> MediaInfo:
         )
     if frames == 1:
         return still
-    milliseconds = sum(_durations(path))
+    with open_image(path, limit) as image:
+        milliseconds = sum(seek_frame(image, index, path, limit) for index in range(frames))
     return replace(
         still,
         kind="video",
@@ -170,14 +175,14 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
-def probe_folder(folder: Path) -> MediaInfo:
+def probe_folder(folder: Path, limit: PixelLimit) -> MediaInfo:
     """Read the properties of a folder of images.
 
     It counts as a video of FOLDER_RATE frames per second and the first image's size.
     """
     images = list_images(folder)
     check_file(images[0])
-    first = probe_image(images[0])
+    first = probe_image(images[0], limit)
     return MediaInfo(
         folder,
         "directory",
@@ -195,57 +200,50 @@ def probe_folder(folder: Path) -> MediaInfo:
     )
 
 
-def read_folder(folder: Path, info: MediaInfo, background: tuple[int, int, int]) -> Iterator[Frame]:
+def read_folder(
+    folder: Path, info: MediaInfo, background: tuple[int, int, int], limit: PixelLimit
+) -> Iterator[Frame]:
     """Yield one frame per image, scaled to the size of the first image."""
     for index, path in enumerate(list_images(folder)):
         check_file(path)
-        pixels = _pixels(path, info, background)
-        if (pixels.shape[1], pixels.shape[0]) != info.size:
-            pixels = cv2.resize(pixels, info.size, interpolation=cv2.INTER_AREA)
+        pixels = _fit(_pixels(path, info, background, limit), info.size)
         yield Frame(pixels, index, info.time_base, index, 1)
 
 
 def read_image_frames(
-    path: Path, info: MediaInfo, background: tuple[int, int, int]
+    path: Path, info: MediaInfo, background: tuple[int, int, int], limit: PixelLimit
 ) -> Iterator[Frame]:
     """Yield the frames of an image file: one, or those of an animation."""
     if info.kind == "image":
-        yield Frame(_pixels(path, info, background), 0, info.time_base, 0, 1)
+        yield Frame(_pixels(path, info, background, limit), 0, info.time_base, 0, 1)
         return
     pts = 0
-    with _open(path) as image:
-        for index, duration in enumerate(_durations(path)):
-            try:
-                image.seek(index)
-                pixels = _rgb(image.copy(), background, path)
-            except _FAILURES as exc:
-                raise to_media_error(path, exc) from exc
+    with open_image(path, limit) as image:
+        for index in range(count_frames(image)):
+            duration = seek_frame(image, index, path, limit)
+            pixels = _fit(_rgb(image.copy(), background, path), info.size)
             yield Frame(pixels, pts, _MILLISECOND, index, duration)
             pts += duration
 
 
-def _pixels(path: Path, info: MediaInfo, background: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+def _fit(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Scale pixels to (width, height) where they have another size."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _pixels(
+    path: Path, info: MediaInfo, background: tuple[int, int, int], limit: PixelLimit
+) -> np.ndarray[Any, Any]:
     """Read a still image as (H, W, 3) RGB, uint8 or uint16 by `info.bit_depth`."""
-    deep = _deep_png(path) if info.bit_depth == 16 else None
-    if deep is not None:
-        return deep
-    with _open(path) as image:
-        pixels = _rgb(image, background, path)
-    return pixels.astype(np.uint16) * np.uint16(257) if info.bit_depth == 16 else pixels
-
-
-def _open(path: Path) -> Pillow.Image:
-    try:
-        with warnings.catch_warnings():
-            # _reduced_size limits the size of large images
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            return Pillow.open(path)
-    except Pillow.DecompressionBombError as exc:
-        raise MediaError(
-            f"{path} has more pixels than can be read safely.", "Scale it down first."
-        ) from exc
-    except _FAILURES as exc:
-        raise to_media_error(path, exc) from exc
+    with open_image(path, limit) as image:
+        if info.bit_depth != 16:
+            return _rgb(image, background, path)
+        deep = _deep_png(path) if image.format == "PNG" else None
+        if deep is not None:
+            return deep
+        return _rgb(image, background, path).astype(np.uint16) * np.uint16(257)
 
 
 def _reduced_size(image: Pillow.Image) -> tuple[int, int]:
@@ -277,7 +275,7 @@ def _rgb(image: Pillow.Image, background: tuple[int, int, int], path: Path) -> I
         elif image.mode != "RGB" and not (image.mode == "CMYK" and profile):
             image = image.convert("RGB")
         return np.asarray(_to_srgb(image, profile), np.uint8)
-    except _FAILURES as exc:
+    except FAILURES as exc:
         raise to_media_error(path, exc) from exc
 
 
@@ -299,20 +297,6 @@ def _to_srgb(image: Pillow.Image, profile: bytes | None) -> Pillow.Image:
     return image.convert("RGB")
 
 
-def _durations(path: Path) -> list[int]:
-    """Return the duration of each frame of an animation in ms; 0 becomes 100, as in browsers."""
-    found = []
-    with _open(path) as image:
-        for index in range(getattr(image, "n_frames", 1)):
-            try:
-                image.seek(index)
-                image.load()  # Pillow sets the duration of a WebP frame only then
-            except _FAILURES as exc:
-                raise to_media_error(path, exc) from exc
-            found.append(int(image.info.get("duration", 0)) or 100)
-    return found
-
-
 def _png_depth(path: Path) -> int:
     with path.open("rb") as file:
         return file.read(25)[-1]
@@ -320,7 +304,7 @@ def _png_depth(path: Path) -> int:
 
 def _deep_png(path: Path) -> np.ndarray[Any, Any] | None:
     """Read a 16-bit PNG without alpha as uint16 RGB, which Pillow cannot; None for other files."""
-    if path.suffix.lower() != ".png" or _png_depth(path) != 16:
+    if _png_depth(path) != 16:
         return None
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] != 3:

@@ -14,51 +14,66 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from thcli.core.errors import MediaError
+from thcli.core.options import ReadOptions
 from thcli.media.failures import check_file, to_media_error
 from thcli.media.info import Colour, MediaInfo, StreamInfo
 from thcli.media.orientation import orientation_from_display_matrix, swaps_sides
 from thcli.media.reading.container import find_video_stream, open_input, require_video_stream
 from thcli.media.reading.image import is_image, probe_folder, probe_image
+from thcli.media.reading.pixel_limit import HEIF_SUFFIXES, PixelLimit
 
 _MICROSECOND = Fraction(1, av.time_base)
-_STILL = (".heic", ".heif", ".hif")
+_WHOLE = ReadOptions()
+# Demuxers whose duration may count from time 0 instead of from the first frame.
+_COUNT_FROM_ZERO = ("matroska,webm", "nut")
+_MIN_FRAME_BYTES = 8  # of a coded frame with its share of the index
 
 
-def probe(path: str | Path) -> MediaInfo:
+def probe(path: str | Path, options: ReadOptions = _WHOLE) -> MediaInfo:
     """Read the headers and the first frame of a file, or the list of images in a folder.
 
-    A file with audio and no video stream is of kind "audio"; `read` refuses it.
+    A file with audio and no video stream is of kind "audio"; `read` refuses it. Of a motion file
+    only the kind is known here, see `pipeline.observe.inputs`.
+
+    Args:
+        path: the file.
+        options: largest size; the range is not used.
 
     Raises:
-        MediaError: the file is missing, empty, damaged, truncated before its first frame, or of an
-            unknown format.
+        MediaError: the file is missing, empty, damaged, truncated before its first frame, too
+            large, or of an unknown format.
     """
-    path = Path(path)
+    path, limit = Path(path), PixelLimit.of(options)
     check_file(path)
     if path.is_dir():
-        return probe_folder(path)
+        return probe_folder(path, limit)
     if path.name.endswith(".safetensors"):
         return MediaInfo(path, "motion", container="safetensors")
     if is_image(path):
-        return probe_image(path)
-    with open_input(path) as container:
+        return probe_image(path, limit)
+    with open_input(path, limit) as container:
         stream = find_video_stream(container)
         if stream is None and container.streams.audio:
             return _audio_info(path, container)
         stream = require_video_stream(container, path)
-        return _video_info(path, container, stream, _first_frame(path, container, stream))
+        return _video_info(path, container, stream, _first_frame(path, container, stream, limit))
 
 
-def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
+def _first_frame(
+    path: Path, container: InputContainer, stream: VideoStream, limit: PixelLimit
+) -> av.VideoFrame:
     """Decode the first intact frame, which carries the orientation and the true pixel format."""
+    limit.check_frame(path, stream.codec_context.width, stream.codec_context.height)
     stream.thread_type = "NONE"
     cause: BaseException = MediaError("no frame can be decoded")
     try:
         for packet in container.demux(stream):
             try:
                 for frame in packet.decode():
+                    limit.check_frame(path, frame.width, frame.height)
                     return frame
             except av.FFmpegError as exc:
+                limit.check_frame(path, stream.codec_context.width, stream.codec_context.height)
                 cause = exc
     except (av.FFmpegError, OSError) as exc:
         cause = exc
@@ -77,7 +92,11 @@ def _video_info(
         duration = stream.duration * time_base
     elif container.duration:
         duration = container.duration * _MICROSECOND
+        if container.format.name in _COUNT_FROM_ZERO and duration > start:
+            duration -= start
     frames = stream.frames or (round(duration * rate) if duration and rate else None)
+    if frames and frames * _MIN_FRAME_BYTES > path.stat().st_size:
+        frames = None  # a false claim of the header
     matrix = next(
         (
             memoryview(data).tobytes()
@@ -92,7 +111,7 @@ def _video_info(
     context = stream.codec_context
     return MediaInfo(
         path,
-        "image" if path.suffix.lower() in _STILL else "video",
+        "image" if path.suffix.lower() in HEIF_SUFFIXES else "video",
         container=container.format.name,
         size=(height, width) if swaps_sides(orientation) else (width, height),
         orientation=orientation,
@@ -108,7 +127,7 @@ def _video_info(
         time_base=time_base,
         rate=Fraction(rate) if rate else None,
         frames=frames,
-        frames_exact=bool(stream.frames),
+        frames_exact=bool(stream.frames and frames),
         start=start,
         duration=duration,
         sar=1 / sar if swaps_sides(orientation) else sar,

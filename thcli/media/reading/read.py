@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from thcli.core.events import Listener, Warned, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ReadOptions
 from thcli.core.stream import prefetch
+from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Frame, Image
 from thcli.media.failures import check_file
 from thcli.media.info import MediaInfo
@@ -26,6 +26,7 @@ from thcli.media.reading.image import (
     read_folder,
     read_image_frames,
 )
+from thcli.media.reading.pixel_limit import PixelLimit
 from thcli.media.reading.probe import probe
 from thcli.media.reading.video import DamageCounter, decode, exact_seconds
 
@@ -49,8 +50,8 @@ def seekable_path(path: str | Path, stdin: BinaryIO | None = None) -> Iterator[P
     if str(path) != "-":
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="thcli-") as folder:
-        spooled = Path(folder) / "stdin"
+    with temporary_folder() as folder:
+        spooled = folder / "stdin"
         try:
             with spooled.open("wb") as file:
                 shutil.copyfileobj(stdin or sys.stdin.buffer, file, 1 << 20)
@@ -75,14 +76,14 @@ class Reader:
         self, path: str | Path, options: ReadOptions, background: str, ahead: int, on: Listener
     ) -> None:
         self._stack = ExitStack()
-        self._options = options
+        self._options, self._limit = options, PixelLimit.of(options)
         self._background = parse_background(background)
         self._ahead = ahead
         self._on = on
         self._defects = DamageCounter()
         self._frames: Generator[Frame, None, None] | None = None
         try:
-            self.info = _readable(probe(self._stack.enter_context(seekable_path(path))))
+            self.info = _readable(probe(self._stack.enter_context(seekable_path(path)), options))
         except BaseException:
             self._stack.close()
             raise
@@ -125,9 +126,9 @@ class Reader:
     def _decoded(self) -> Iterator[Frame]:
         info, background = self.info, self._background
         if info.kind == "directory":
-            return self._in_range(read_folder(info.path, info, background))
+            return self._in_range(read_folder(info.path, info, background, self._limit))
         if is_image(info.path):
-            return self._in_range(read_image_frames(info.path, info, background))
+            return self._in_range(read_image_frames(info.path, info, background, self._limit))
         return decode(info.path, info, self._options, self._defects, background)
 
     def _in_range(self, frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -173,19 +174,19 @@ def read(
 
     Args:
         path: the input; '-' is standard input, spooled to a temporary file.
-        options: range and decoder threads.
+        options: range, largest size and decoder threads.
         background: colour under transparent pixels.
         ahead: most frames decoded in advance, fewer when they are large.
         on: receives warnings on HDR, damage and changes of size.
 
     Raises:
-        MediaError: the input cannot be read or has no video stream.
+        MediaError: the input cannot be read, is too large or has no video stream.
         UsageError: the range begins after the end; raised by the iteration.
     """
     return Reader(path, options, background, ahead, on)
 
 
-def read_image(path: str | Path, background: str = "white") -> Image:
+def read_image(path: str | Path, background: str = "white", options: ReadOptions = _WHOLE) -> Image:
     """Read an image file, or the first frame of a video, as (H, W, 3) uint8 sRGB, upright.
 
     An image with more than 33 million pixels is halved until it has no more.
@@ -193,17 +194,18 @@ def read_image(path: str | Path, background: str = "white") -> Image:
     Args:
         path: the file.
         background: colour under transparent pixels.
+        options: largest size; the range is not used.
 
     Raises:
-        MediaError: the file cannot be read or has no image.
+        MediaError: the file cannot be read, is too large or has no image.
     """
     path = Path(path)
     check_file(path)
     if path.is_dir():
         raise MediaError(f"{path} is a folder, not an image.", "Give one of the images in it.")
     if is_image(path):
-        return load_image(path, background)
-    with read(path, background=background, ahead=2) as frames:
+        return load_image(path, background, PixelLimit.of(options))
+    with read(path, options.whole, background=background, ahead=2) as frames:
         pixels = next(iter(frames)).pixels
     return to_uint8(pixels)
 

@@ -21,6 +21,7 @@ from thcli.media.failures import to_media_error
 from thcli.media.info import MediaInfo
 from thcli.media.orientation import rotate_upright, swaps_sides
 from thcli.media.reading.container import open_input, require_video_stream
+from thcli.media.reading.pixel_limit import PixelLimit
 
 _MAX_FAILURES = 100  # consecutive read errors after which the rest of the file is given up
 _THREADED_PIXELS = 1_000_000  # smallest frame for which decoder threads are faster
@@ -55,25 +56,30 @@ def decode(
     Args:
         path: the file.
         info: result of `probe`.
-        options: range [start, end) in seconds from the beginning of the stream, decoder threads.
+        options: range [start, end) in seconds from the beginning of the stream, largest size,
+            decoder threads.
         defects: incremented for defects.
         background: RGB under transparent pixels.
 
     Raises:
-        MediaError: no frame can be decoded.
+        MediaError: no frame can be decoded, or a frame is too large.
         UsageError: the range begins after the last frame.
     """
     first = info.start + exact_seconds(options.start) if options.start else None
     last = info.start + exact_seconds(options.end) if options.end is not None else None
-    with open_input(path) as container:
+    limit = PixelLimit.of(options)
+    with open_input(path, limit) as container:
         stream = require_video_stream(container, path)
         _set_threads(stream, options.threads)
         to_rgb = ToRGB(info.colour, background)
         coded = info.size[::-1] if swaps_sides(info.orientation) else info.size
         timestamps = TimestampRepair(info.time_base, info.rate)
+        durations = FrameDurations(info, bool(stream.codec_context.has_b_frames))
         index = 0
         decoded = False
-        for frame in _decode_from(container, stream, first, defects):
+        packets = _PacketDecoder(path, container, stream, limit, defects)
+        for frame in packets.decode_from(first):
+            limit.check_frame(path, frame.width, frame.height)
             decoded = True
             pts = timestamps.stamp(frame)
             time = pts * info.time_base
@@ -85,7 +91,7 @@ def decode(
             fits = (frame.width, frame.height) == coded
             defects.rescaled += not fits
             pixels = rotate_upright(to_rgb(frame, None if fits else coded), info.orientation)
-            yield Frame(pixels, pts, info.time_base, index, frame.duration or 0)
+            yield Frame(pixels, pts, info.time_base, index, durations.of(frame, pts, index))
             index += 1
     if not decoded and first is None:
         raise to_media_error(path, MediaError("no frame can be decoded"))
@@ -94,6 +100,33 @@ def decode(
             f"--start {options.start:g} is after the last frame of {path}.",
             f"Its duration is {float(info.duration):.2f} s." if info.duration else "",
         )
+
+
+class FrameDurations:
+    """Durations of displayed frames.
+
+    Of a stream whose frames are reordered, containers store intervals of decoding: only the end of
+    the stream is known then.
+    """
+
+    def __init__(self, info: MediaInfo, is_reordered: bool) -> None:
+        self._is_reordered = is_reordered
+        self._last_index, self._end = -1, 0
+        if info.frames is not None and info.frames_exact and info.duration is not None:
+            self._last_index = info.frames - 1
+            self._end = round((info.start + info.duration) / info.time_base)
+
+    def of(self, frame: av.VideoFrame, pts: int, index: int) -> int:
+        """Return the duration in units of the time base, 0 when unknown.
+
+        Args:
+            frame: decoded frame.
+            pts: its repaired time stamp.
+            index: its number in the stream.
+        """
+        if not self._is_reordered:
+            return frame.duration or 0
+        return max(self._end - pts, 0) if index == self._last_index else 0
 
 
 class TimestampRepair:
@@ -137,54 +170,63 @@ def _set_threads(stream: VideoStream, threads: int) -> None:
         stream.thread_type, stream.thread_count = "AUTO", threads or os.cpu_count() or 1
 
 
-def _decode_from(
-    container: InputContainer, stream: VideoStream, first: Fraction | None, defects: DamageCounter
-) -> Iterator[av.VideoFrame]:
-    """Decode from a key frame at or before `first` seconds; from the beginning if it is None."""
-    if first is None:
-        yield from _decode_packets(container, stream, defects)
-        return
-    time_base = stream.time_base or Fraction(1, 1000)
-    beginning = stream.start_time or 0
-    wanted, back = int(first / time_base), 0
-    while True:
-        target = wanted - back
-        # without key frames in its index a stream may be positioned after the first: aim before it
-        if target <= beginning:
-            target = beginning - int(1 / time_base)
-        try:
-            container.seek(target, stream=stream, backward=True)
-        except (av.FFmpegError, OSError):  # no index: decoding continues from the beginning
-            target = beginning - 1
-        decoded = _decode_packets(container, stream, defects)
-        frame = next(decoded, None)
-        is_late = frame is not None and (frame.pts is None or frame.pts > wanted)
-        if is_late and target >= beginning:
-            back = max(2 * back, int(2 / time_base), 1)  # the index led past it: seek further back
-            continue
-        if frame is not None:
-            yield from chain([frame], decoded)
-        return
+@dataclass(frozen=True, slots=True)
+class _PacketDecoder:
+    """Decoder of one stream; damaged packets are counted and skipped."""
 
+    path: Path
+    container: InputContainer
+    stream: VideoStream
+    limit: PixelLimit
+    defects: DamageCounter
 
-def _decode_packets(
-    container: InputContainer, stream: VideoStream, defects: DamageCounter
-) -> Iterator[av.VideoFrame]:
-    """Yield all frames from the current position; damaged packets are counted and skipped."""
-    packets = container.demux(stream)
-    failures = 0
-    while failures < _MAX_FAILURES:
-        try:
-            packet = next(packets)
-        except StopIteration:
+    def decode_from(self, first: Fraction | None) -> Iterator[av.VideoFrame]:
+        """Decode from a key frame at or before `first` seconds; from the beginning if None."""
+        if first is None:
+            yield from self._decode()
             return
-        except (av.FFmpegError, OSError):
-            defects.damaged += 1
-            failures += 1
-            packets = container.demux(stream)
-            continue
+        time_base = self.stream.time_base or Fraction(1, 1000)
+        beginning = self.stream.start_time or 0
+        wanted, back = int(first / time_base), 0
+        while True:
+            target = wanted - back
+            # without key frames in its index a stream may be positioned after the first: aim
+            # before it
+            if target <= beginning:
+                target = beginning - int(1 / time_base)
+            try:
+                self.container.seek(target, stream=self.stream, backward=True)
+            except (av.FFmpegError, OSError):  # no index: decoding continues from the beginning
+                target = beginning - 1
+            decoded = self._decode()
+            frame = next(decoded, None)
+            is_late = frame is not None and (frame.pts is None or frame.pts > wanted)
+            if is_late and target >= beginning:
+                # the index led past it: seek further back
+                back = max(2 * back, int(2 / time_base), 1)
+                continue
+            if frame is not None:
+                yield from chain([frame], decoded)
+            return
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Yield all frames from the current position."""
+        packets = self.container.demux(self.stream)
         failures = 0
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            defects.damaged += 1
+        while failures < _MAX_FAILURES:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError):
+                self.defects.damaged += 1
+                failures += 1
+                packets = self.container.demux(self.stream)
+                continue
+            failures = 0
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                context = self.stream.codec_context  # has the size that the decoder refused
+                self.limit.check_frame(self.path, context.width, context.height)
+                self.defects.damaged += 1

@@ -67,13 +67,13 @@ class _EncoderTraits:
     """Options of one encoder for quality and speed.
 
     crf: name of the quality option, our default, its largest value; None without one.
-    preset: options for a --preset value.
+    preset: options for a --preset value; None without a choice of speed.
     options: set always.
     counts_frames: see `EncoderPlan`.
     """
 
     crf: tuple[str, float, float] | None = None
-    preset: Callable[[str], dict[str, str]] = lambda preset: {}
+    preset: Callable[[str], dict[str, str]] | None = None
     options: tuple[tuple[str, str], ...] = ()
     counts_frames: bool = False
 
@@ -163,9 +163,20 @@ def plan_encoder(
         if value > largest:
             raise UsageError(f"--crf must be within 0..{largest:g} for {encoder}, not {value:g}.")
         settings[name] = f"{value:g}"
+    elif options.crf is not None:
+        raise UsageError(
+            f"--crf has no effect with the encoder {encoder}.",
+            f"These read it: {', '.join(n for n, t in _ENCODERS.items() if t.crf)} (--codec).",
+        )
     if options.preset not in PRESETS:
         raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {options.preset!r}.")
-    settings |= traits.preset(options.preset)
+    if traits.preset is not None:
+        settings |= traits.preset(options.preset)
+    elif options.preset != OutputOptions().preset:
+        raise UsageError(
+            f"--preset has no effect with the encoder {encoder}.",
+            f"These read it: {', '.join(n for n, t in _ENCODERS.items() if t.preset)} (--codec).",
+        )
     if options.key_every:
         settings["g"] = str(options.key_every)
     pix_fmt = _pixel_format(encoder, size, deep)

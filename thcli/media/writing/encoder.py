@@ -98,6 +98,8 @@ class VideoEncoder:
         self._convert = _quantize if is_palette else FromRGB(form.plan.pix_fmt, form.tags)
         self._count = 0
         self._last: int | None = None
+        self._lead = 0  # time stamp of the first packet minus its decoding time
+        self._end = 0  # of the last frame that is shown
         self._pending: dict[int, tuple[int, int]] = {}  # encoder's pts -> true pts, duration
 
     def encode(self, pixels: np.ndarray[Any, Any], pts: int, duration: int) -> list[Packet[Any]]:
@@ -115,8 +117,17 @@ class VideoEncoder:
         return self._restore_times(self._context.encode(frame))
 
     def flush(self) -> list[Packet[Any]]:
-        """Return the remaining packets; no frame can be encoded after it."""
-        return self._restore_times(self._context.encode(None))
+        """Return the remaining packets; no frame can be encoded after it.
+
+        The length of an mp4 track is the sum of the intervals of decoding: the last packet is
+        extended until that sum reaches the end of the last frame that is shown.
+        """
+        packets = self._restore_times(self._context.encode(None))
+        if packets and packets[-1].duration:
+            last = packets[-1]
+            missing = self._end - self._lead - (last.dts or 0)
+            last.duration = max(last.duration or 0, min(missing, self._end - (last.pts or 0)))
+        return packets
 
     def _restore_times(self, packets: list[Packet[Any]]) -> list[Packet[Any]]:
         for packet in packets:
@@ -125,8 +136,12 @@ class VideoEncoder:
                 if self._form.plan.counts_frames:
                     packet.pts = packet.dts = pts
                 packet.duration = duration
+                self._end = max(self._end, pts + duration)
             packet.time_base = self._form.time_base
+            is_first = self._last is None
             self._last = packet.dts = self._valid_dts(packet)
+            if is_first:
+                self._lead = (packet.pts or 0) - self._last
         return packets
 
     def _valid_dts(self, packet: Packet[Any]) -> int:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import av
@@ -15,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from thcli.core.events import Listener, silent
-from thcli.media.reading.probe import probe
+from thcli.media.reading.container import open_input
 from thcli.media.writing.companions import CompanionReader, CompanionSource
 from thcli.media.writing.encoder import VideoFormat, configure_encoder
 from thcli.media.writing.provenance import fits_plain_mp4
@@ -142,13 +143,15 @@ def _movie_clock(companions: tuple[CompanionSource, ...], time_base: Fraction) -
     of 1000 shifts a track that does not begin at zero by up to half a millisecond.
     """
     ticks = time_base.denominator
-    rates = {
-        stream.sample_rate
-        for source in companions
-        for stream in probe(source.path).audio
-        if stream.sample_rate
-    }
+    rates = {rate for source in companions for rate in _sample_rates(source.path)}
     for rate in sorted(rates):
         both = math.lcm(ticks, rate)
         ticks = both if both < 2**31 else ticks
     return ticks * math.ceil(1000 / ticks)
+
+
+def _sample_rates(path: Path) -> list[int]:
+    """Return the sample rates of a file's audio tracks that can be decoded."""
+    with open_input(path) as container:
+        contexts = [stream.codec_context for stream in container.streams.audio]
+        return [int(c.sample_rate) for c in contexts if c is not None and c.sample_rate]

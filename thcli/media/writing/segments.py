@@ -2,22 +2,15 @@
 
 Every segment has its own encoder and begins with a key frame, and its boundaries depend only on the
 frames before them. An interrupted job therefore ends with the same packets as an uninterrupted one.
-Beside the target:
-
-    .NAME.thcli-resume/journal.json     fingerprint, number of complete segments, timeline state
-    .NAME.thcli-resume/000000.packets   the packets in order, see _PACKET
+A segment is a file of packets in order, see _PACKET; `journal` says where it lies.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 import struct
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,112 +18,15 @@ from typing import Any, BinaryIO
 from av.codec.context import Flags
 from av.packet import Packet
 
-from thcli.core.errors import OutputError
-from thcli.core.events import Listener, Warned
-from thcli.media.failures import to_output_error
 from thcli.media.writing.encoder import VideoEncoder, VideoFormat, create_encoder
+from thcli.media.writing.journal import Journal, Segment
 from thcli.media.writing.mux import ContainerSettings, Muxer
 from thcli.media.writing.sinks import Pixels
-from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.timing import TimelineState
 
-_VERSION = 1
 # frames per segment, and most frames to repeat after an interruption; every key frame costs bits
 _LENGTH = 48
 _PACKET = struct.Struct("<qqqBI")  # pts, dts, duration, is a key frame, number of bytes
-
-
-class Journal:
-    """Progress of a resumable job, written to disk after every segment.
-
-    folder: of journal and segments.
-    key: hash of all that determines the result.
-    done: input frames that are encoded.
-    segments: number of complete segments.
-    delay: most frames by which a packet is decoded before it is displayed.
-    begun: arguments of `Sink.begin` as text, None before the first frame.
-    state: of the timeline after `done` frames.
-    """
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder, self.key = folder, key
-        self.done = 0
-        self.segments = 0
-        self.delay = 0
-        self.begun: tuple[str, str] | None = None
-        self.state: TimelineState | None = None
-
-    @classmethod
-    def open(cls, target: OutputTarget, parts: tuple[str, ...], on: Listener) -> Journal | None:
-        """Open the journal of an interrupted run of the same job, or a new one.
-
-        Args:
-            target: the output, beside which the journal is stored.
-            parts: all that determines the result, as text.
-            on: receives warnings.
-
-        Returns:
-            None for a target that cannot be resumed.
-        """
-        if target.kind != "container" or target.muxer in ("gif", "webp"):
-            on(Warned(f"--resume does not apply to {target.name}: it is written in one step."))
-            return None
-        key = hashlib.sha256(json.dumps([_VERSION, *parts]).encode()).hexdigest()
-        journal = cls(target.path.with_name(f".{target.path.name}.thcli-resume"), key)
-        try:
-            if journal.folder.exists() and not journal._load():
-                other = f"{journal.folder.name} belongs to a job with other inputs or options"
-                on(Warned(f"{other}: the job restarts."))
-                shutil.rmtree(journal.folder)
-        except OSError as exc:
-            raise to_output_error(journal.folder, exc) from exc
-        return journal
-
-    def _load(self) -> bool:
-        try:
-            stored = json.loads((self.folder / "journal.json").read_text())
-            if stored["key"] != self.key:
-                return False
-            state = TimelineState(**stored["moment"]) if stored["moment"] else None
-            begun = tuple(stored["begun"]) if stored["begun"] else None
-            done, segments, delay = (int(stored[key]) for key in ("done", "segments", "delay"))
-            self.done, self.segments, self.delay = done, segments, delay
-            self.state, self.begun = state, begun
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return False
-        return all(self.segment(number).is_file() for number in range(self.segments))
-
-    def save(self) -> None:
-        """Replace the journal on disk atomically."""
-        text = json.dumps(
-            {
-                "key": self.key,
-                "done": self.done,
-                "segments": self.segments,
-                "delay": self.delay,
-                "begun": self.begun,
-                "moment": asdict(self.state) if self.state else None,
-            }
-        )
-        fresh = self.folder / "journal.new"
-        with fresh.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.folder / "journal.json")
-
-    def segment(self, number: int) -> Path:
-        """Return the path of a segment, counted from 0."""
-        return self.folder / f"{number:06d}.packets"
-
-    def remove(self) -> None:
-        """Delete journal and segments, when the job is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def remove_if_empty(self) -> None:
-        """Delete the folder when it has no complete segment."""
-        if self.segments == 0:
-            self.remove()
 
 
 class SegmentSink:
@@ -154,13 +50,11 @@ class SegmentSink:
         self._pts: list[int] = []
 
     def begin(self, lead: Fraction, first: Fraction) -> None:
-        self._journal.folder.mkdir(exist_ok=True)
-        if self._journal.begun is None:
-            self._journal.begun = (str(lead), str(first))
+        self._journal.begin(lead, first)
 
     def write(self, pixels: Pixels, pts: int, duration: int) -> None:
         if self._encoder is None or self._file is None:
-            self._file = self._journal.segment(self._journal.segments).open("wb")
+            self._file = self._journal.segment(len(self._journal.segments)).open("wb")
             self._encoder = VideoEncoder(
                 create_encoder(self._format, self._global_header), self._format
             )
@@ -178,8 +72,7 @@ class SegmentSink:
         """Close the last segment, then mux all segments with the companion streams."""
         if self._encoder is not None:
             self._close_segment()
-        lead, first = self._journal.begun or ("0", "0")
-        self._muxer.begin(Fraction(lead), Fraction(first))
+        self._muxer.begin(*(self._journal.begun or (Fraction(0), Fraction(0))))
         for packet in self._concatenate():
             self._muxer.mux([packet])
         self._muxer.finish()
@@ -188,9 +81,8 @@ class SegmentSink:
         """Delete the unfinished segment; complete ones and the journal are kept."""
         if self._file is not None:
             self._file.close()
-            self._journal.segment(self._journal.segments).unlink(missing_ok=True)
+            self._journal.segment(len(self._journal.segments)).unlink(missing_ok=True)
         self._muxer.abort()
-        self._journal.remove_if_empty()
 
     def _store(self, file: BinaryIO, packets: list[Packet[Any]]) -> None:
         for packet in packets:
@@ -214,15 +106,15 @@ class SegmentSink:
         display_order = {pts: rank for rank, pts in enumerate(sorted(self._pts))}
         delays = [rank - display_order[pts] for rank, pts in enumerate(self._pts)]
         journal = self._journal
-        journal.delay = max([journal.delay, *delays])
-        journal.segments += 1
-        journal.done, journal.state = self._latest
-        journal.save()
+        done, state = self._latest
+        path = journal.segment(len(journal.segments))
+        journal.add(Segment.of(path, done, max(delays, default=0), state))
 
     def _concatenate(self) -> Iterator[Packet[Any]]:
         """Yield all packets, with the decoding times that a single encoder would assign."""
         journal, decode_times = self._journal, deque[int]()
-        for number in range(journal.segments):
+        for number in range(len(journal.segments)):
+            journal.check(number)
             segment = journal.segment(number)
             times = sorted(pts for pts, _, _, _ in _packets(segment))
             if number == 0:
@@ -243,10 +135,6 @@ def _packets(path: Path, with_data: bool = False) -> Iterator[tuple[int, int, bo
     """
     with path.open("rb") as file:
         while header := file.read(_PACKET.size):
-            if len(header) < _PACKET.size:
-                raise OutputError(
-                    f"{path} is truncated.", f"Delete {path.parent} and run the command again."
-                )
             pts, _, duration, key, size = _PACKET.unpack(header)
             if with_data:
                 yield pts, duration, bool(key), file.read(size)

@@ -7,11 +7,15 @@ import secrets
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 from thcli.core.errors import OutputError, UsageError
+from thcli.core.temp_folders import guarded
+from thcli.media.destination import hidden_sibling, resolve_destination
 from thcli.media.failures import to_output_error
+from thcli.media.writing.journal import remove_finished
 
 Kind = Literal["container", "image", "folder", "stdout"]
 
@@ -38,7 +42,8 @@ _MIN_DENSITY = 0.005  # bytes per pixel of a nearly static video
 class OutputTarget:
     """An output file, folder or standard output.
 
-    name, path: as the user gave it.
+    name: as the user gave it.
+    path: the file or folder, of a symbolic link its target.
     kind: container (video or animation), image, folder or stdout.
     muxer: FFmpeg's name of the container format, '' for images.
     partial: temporary name; `commit` renames it, `abort` removes it.
@@ -46,10 +51,11 @@ class OutputTarget:
 
     def __init__(self, target: str | Path, overwrite: bool) -> None:
         self.name = str(target)
-        self.path = Path(target)
         self.overwrite = overwrite
-        self.kind, self.muxer = _kind(self.name, self.path)
-        self.partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+        self.path = Path(target) if self.name == "-" else resolve_destination(Path(target))
+        self.kind, self.muxer = _kind(self.name, Path(target))
+        self.partial = hidden_sibling(self.path, f".{secrets.token_hex(4)}.partial")
+        self._guard = ExitStack()
 
     def check(self, pixels: int) -> None:
         """Check the target before any work.
@@ -85,6 +91,11 @@ class OutputTarget:
                 "Free some space, or use another disk.",
             )
 
+    def guard(self) -> None:
+        """Have a later run remove `partial` when this process is killed before commit or abort."""
+        if self.kind != "stdout":
+            self._guard.enter_context(guarded(self.partial))
+
     def commit(self) -> None:
         """Flush the output to the disk and rename it to its final name.
 
@@ -103,6 +114,7 @@ class OutputTarget:
             _sync(self.path.parent)
         except OSError as exc:
             raise to_output_error(self.path, exc) from exc
+        self._guard.close()
 
     def abort(self) -> None:
         """Remove the temporary file or folder; may be called at any time."""
@@ -110,6 +122,7 @@ class OutputTarget:
             shutil.rmtree(self.partial, ignore_errors=True)
         else:
             self.partial.unlink(missing_ok=True)
+        self._guard.close()
 
     def _check_free_name(self) -> None:
         if self.overwrite:
@@ -122,6 +135,7 @@ class OutputTarget:
             else self.path.exists()
         )
         if taken:
+            remove_finished(self.path)
             raise OutputError(
                 f"{self.path} exists already.", "Give --overwrite, or another name with -o."
             )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 
@@ -23,12 +24,14 @@ from thcli.media.reading.video import exact_seconds
 from thcli.media.writing.codecs import EncoderPlan, plan_encoder
 from thcli.media.writing.companions import CompanionSource
 from thcli.media.writing.encoder import VideoFormat
+from thcli.media.writing.journal import Journal
 from thcli.media.writing.mux import ContainerSettings
 from thcli.media.writing.provenance import Provenance, output_metadata
-from thcli.media.writing.segments import Journal, SegmentSink
+from thcli.media.writing.segments import SegmentSink
 from thcli.media.writing.sinks import ContainerSink, FolderSink, ImageSink, Pixels, Sink
 from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.timing import Timeline, container_time_base, exact_frame_rate
+from thcli.media.writing.unread import refuse_unread_output_options
 
 _MAX_BYTES = 256 * 2**20  # frames in the queue to the encoder
 _QUEUE = 16  # frames, at most
@@ -117,6 +120,14 @@ class Writer:
         self.written += 1
 
     def __enter__(self) -> Writer:
+        try:
+            if self._journal is None:
+                self._target.guard()
+            else:
+                self._journal.start()
+        except BaseException:
+            self._sink.abort()
+            raise
         self._thread.start()
         return self
 
@@ -132,6 +143,8 @@ class Writer:
                 self._thread.join()
                 if self._error is not None:
                     raise self._failure()
+                if self._journal is not None:
+                    self._journal.record_result(self._target.partial)
                 self._target.commit()
                 if self._journal is not None:
                     self._journal.remove()
@@ -149,6 +162,8 @@ class Writer:
             self._queue.finish()  # the queued frames may complete a segment, which is kept
         self._thread.join()
         self._target.abort()
+        if self._journal is not None:
+            self._journal.release()
 
     def _failure(self) -> BaseException:
         error = self._error
@@ -219,16 +234,17 @@ def write(
         on: receives warnings.
 
     Raises:
-        UsageError: unknown encoder or file extension.
+        UsageError: unknown encoder or file extension, or an option that the output does not read.
         OutputError: the target exists or cannot be written.
         MediaError: the file of --audio has no audio.
     """
     output = OutputTarget(target, options.overwrite)
-    output.check((plan.frames or 0) * size[0] * size[1])
+    refuse_unread_output_options(output, options)
     lead = plan.drive or like
     time_base = plan.time_base or (lead.time_base if lead else Fraction(1, 25))
     fps = exact_frame_rate(options.fps) if options.fps else None
     rate = fps or plan.rate or (lead.rate if lead else None) or Fraction(25)
+    output.check(_expected_frames(plan, rate) * size[0] * size[1])
     deep = like is not None and like.bit_depth > 8 and like.kind != "image"
     is_video = output.kind in ("container", "stdout")
     encoder = plan_encoder(output.muxer, options, size, deep) if is_video else EncoderPlan("", "")
@@ -243,10 +259,7 @@ def write(
         like.sar if like and like.size == size else Fraction(1),
         options.threads,
     )
-    journal = None
-    if options.resume:
-        job = (plan.fingerprint, repr(video_format), repr(time_base), repr(plan.span))
-        journal = Journal.open(output, (*job, options.audio), on)
+    journal = _open_journal(output, options, plan, (video_format, time_base), on)
     timeline: Timeline[Pixels] = Timeline(
         time_base,
         video_format.time_base,
@@ -264,12 +277,32 @@ def write(
         sink = _open_sink(output, settings, video_format, journal)
     except BaseException as exc:
         output.abort()
-        if journal is not None:
-            journal.remove_if_empty()
         if isinstance(exc, (av.FFmpegError, OSError)):
             raise to_output_error(output.name, exc) from exc
         raise
     return Writer(output, sink, timeline, size, journal)
+
+
+def _open_journal(
+    output: OutputTarget,
+    options: OutputOptions,
+    plan: WritePlan,
+    form: tuple[VideoFormat, Fraction],
+    on: Listener,
+) -> Journal | None:
+    """Open the journal of --resume, else guard the temporary file against a kill.
+
+    form: video format, and time base of the time stamps to write.
+    """
+    if options.resume and output.kind == "container" and output.muxer not in ("gif", "webp"):
+        parts = (plan.fingerprint, repr(form), repr(plan.span), options.audio)
+        libraries = repr((av.__version__, av.library_versions))
+        journal = Journal.open(output.path, (*parts, libraries), on)
+        output.partial = journal.partial
+        return journal
+    if options.resume:
+        on(Warned(f"--resume does not apply to {output.name}: it is written in one step."))
+    return None
 
 
 def _open_sink(
@@ -328,7 +361,7 @@ def _companions(audio: str, plan: WritePlan, on: Listener) -> tuple[CompanionSou
     elif audio == "source":
         on(Warned("--audio source: the source has no audio, so the output has none."))
     elif audio not in ("drive", "none"):
-        sound = probe(audio)
+        sound = probe(audio, plan.span)
         if not sound.audio:
             raise MediaError(
                 f"{audio} has no audio.", "Give a file with an audio track to --audio."
@@ -339,6 +372,14 @@ def _companions(audio: str, plan: WritePlan, on: Listener) -> tuple[CompanionSou
             )
         )
     return tuple(found)
+
+
+def _expected_frames(plan: WritePlan, rate: Fraction) -> int:
+    """Return the number of frames in the plan's range, 0 when unknown."""
+    frames, span = plan.frames or 0, plan.span
+    if span.end is None:
+        return frames
+    return min(frames, ceil((exact_seconds(span.end) - exact_seconds(span.start)) * rate))
 
 
 def _bounds(info: MediaInfo, span: ReadOptions) -> tuple[Fraction | None, Fraction | None]:

@@ -36,6 +36,7 @@ MAX_FRAMES = 10_000_000  # four days at 25 frames per second
 MAX_ROW_BYTES = 1 << 22  # of one frame in one array
 MAX_CONSTANT_BYTES = 1 << 24
 MAX_DIMENSIONS = 5
+MAX_SECONDS = 10_000_000  # from the first frame to the last; four months
 MAX_VALUE = 1e8  # of any floating-point number; the Basel Face Model's unit is the micrometre
 _TIME_BASE = re.compile(r"[1-9]\d{0,9}/[1-9]\d{0,9}", re.ASCII)
 

@@ -1,7 +1,7 @@
 """Reader of motion files from any origin (docs/motion-file.md).
 
-Reading executes, unpickles and maps nothing. The header is checked before any array is read. A
-window is one seek and one read of its rows in each array.
+Reading executes, unpickles and maps nothing. The header is checked before any array is read, and
+all values once on opening. A window is one seek and one read of its rows in each array.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from thcli.core.errors import MediaError
 from thcli.core.types import AnyArray, Motion
 from thcli.motion.file.format import (
+    MAX_SECONDS,
     SUFFIX,
     ArrayEntry,
     FormatError,
@@ -20,14 +21,17 @@ from thcli.motion.file.format import (
     is_bounded,
     read_header,
 )
+from thcli.motion.file.kinds import check_arrays, check_values
 
+_CHECKED_BYTES = 1 << 22  # in memory at a time
 HINT = "Create it again from its video: thcli encode VIDEO -o NAME" + SUFFIX
 
 
 class MotionFile:
     """Motion file on disk as a MotionStore.
 
-    Only the header and the constants are kept; a window is read when it is requested.
+    Only the header and the constants are kept; a window is read when it is requested. All values
+    are read once on opening, in windows, so that an invalid file fails before any work.
 
     Args:
         path: the file.
@@ -60,6 +64,33 @@ class MotionFile:
             name: self._read(name, entry, 0, entry.size).reshape(entry.shape)
             for name, entry in header.constants.items()
         }
+        try:
+            check_arrays(
+                self.kind,
+                {name: (entry.dtype, entry.shape[1:]) for name, entry in header.arrays.items()},
+                {name: (entry.dtype, entry.shape) for name, entry in header.constants.items()},
+            )
+            check_values(self.kind, self.constants, constants=True)
+            self._check_frames()
+        except FormatError as exc:
+            raise self._invalid(exc) from exc
+
+    def _check_frames(self) -> None:
+        """Read all frames once, in windows. Raises FormatError or MediaError for a bad value."""
+        if not len(self):
+            raise FormatError("it has no frames")
+        rows = sum(entry.row_bytes for entry in self._header.arrays.values())
+        step = max(1, _CHECKED_BYTES // max(1, rows))
+        first = last = None
+        for start in range(0, len(self), step):
+            window = self.window(start, start + step)
+            check_values(self.kind, window.arrays)
+            begin, end = int(window.pts[0]), int(window.pts[-1])
+            if last is not None and begin <= last:
+                raise FormatError("its time stamps do not rise")
+            first, last = begin if first is None else first, end
+            if (last - first) * self.time_base > MAX_SECONDS:
+                raise FormatError(f"it lasts longer than {MAX_SECONDS} seconds")
 
     def _invalid(self, reason: FormatError | str) -> MediaError:
         hint = "Update thcli." if isinstance(reason, VersionError) else self._hint
@@ -103,11 +134,12 @@ class MotionFile:
         start, stop = max(0, min(start, count)), max(0, min(stop, count))
         stop = max(start, stop)
         pts = self._read_rows("pts", header.pts, start, stop)
-        if np.any(np.diff(pts) <= 0):
+        stamps = np.asarray(pts, np.int64)
+        if np.any(stamps[1:] <= stamps[:-1]):
             raise self._invalid("its time stamps do not rise")
         return Motion(
             self.kind,
-            pts,  # type: ignore[arg-type]
+            stamps,
             self.time_base,
             self._read_rows("valid", header.valid, start, stop),  # type: ignore[arg-type]
             {k: self._read_rows(k, entry, start, stop) for k, entry in header.arrays.items()},

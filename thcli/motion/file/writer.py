@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -12,15 +13,19 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from thcli.core.errors import MediaError, OutputError
+from thcli.core.temp_folders import guarded
 from thcli.core.types import AnyArray, Motion
+from thcli.media.destination import hidden_sibling, resolve_destination
 from thcli.motion.file.format import (
     DTYPE_NAMES,
     FORMAT,
     NAME,
     VERSION,
+    FormatError,
     encode_header,
     is_bounded,
 )
+from thcli.motion.file.kinds import check_arrays
 
 _COPY_BYTES = 1 << 20
 
@@ -48,7 +53,7 @@ class MotionWriter:
         *,
         overwrite: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = resolve_destination(Path(path))
         if self.path.exists() and not overwrite:
             raise OutputError(
                 f"The motion file {self.path} exists already.", "Add --overwrite to replace it."
@@ -59,11 +64,13 @@ class MotionWriter:
         self._first: Motion | None = None
         self._frames = 0
         self._last_pts: int | None = None
+        self._folder = hidden_sibling(self.path, f".{secrets.token_hex(4)}.partial")
+        self._guard = ExitStack()
+        self._guard.enter_context(guarded(self._folder))
         try:
-            self._folder = tempfile.TemporaryDirectory(
-                prefix=f".{self.path.name}.", dir=self.path.parent
-            )
+            self._folder.mkdir()
         except OSError as exc:
+            self._guard.close()
             raise self._unwritable(exc) from exc
 
     def _unwritable(self, exc: OSError) -> OutputError:
@@ -88,8 +95,10 @@ class MotionWriter:
             raise self._unwritable(error) from error
         finally:
             for stream in self._row_files.values():
-                stream.close()
-            self._folder.cleanup()
+                with suppress(OSError):  # what a full disk did not take is discarded with the file
+                    stream.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._guard.close()
 
     def append(self, motion: Motion) -> None:
         """Append the next window.
@@ -98,6 +107,7 @@ class MotionWriter:
         those of the first window.
         """
         if self._first is None:
+            _check_kind(motion)
             self._first = motion
         elif not _continues(motion, self._first):
             raise MediaError(
@@ -108,7 +118,7 @@ class MotionWriter:
         times = (
             motion.pts if self._last_pts is None else np.concatenate([[self._last_pts], motion.pts])
         )
-        if np.any(np.diff(times) <= 0):
+        if np.any(times[1:] <= times[:-1]):
             raise MediaError(
                 f"Time stamps do not rise after frame {self._frames}.",
                 "Copy the video into a new container first.",
@@ -140,7 +150,7 @@ class MotionWriter:
         if not is_bounded(values):
             raise MediaError(f"The array {name!r} has values that are not finite or too large.")
         if name not in self._row_files:
-            self._row_files[name] = (Path(self._folder.name) / name).open("w+b")
+            self._row_files[name] = (self._folder / name).open("w+b")
         self._row_files[name].write(values.tobytes())
 
     def _finish(self) -> None:
@@ -167,7 +177,7 @@ class MotionWriter:
         for name in order:
             dtype, row_shape = self._row_types[name]
             arrays[f"frame/{name}"] = (dtype, (self._frames, *row_shape))
-        part = Path(self._folder.name) / "whole"
+        part = self._folder / "whole"
         with part.open("wb") as out:
             out.write(encode_header(metadata, arrays))
             for value in constants.values():
@@ -177,6 +187,16 @@ class MotionWriter:
                 stream.seek(0)
                 shutil.copyfileobj(stream, out, _COPY_BYTES)
         part.replace(self.path)
+
+
+def _check_kind(motion: Motion) -> None:
+    """Raise MediaError unless a motion has the arrays of its kind."""
+    rows = {name: (rows.dtype, rows.shape[1:]) for name, rows in motion.arrays.items()}
+    constants = {name: (value.dtype, value.shape) for name, value in motion.constants.items()}
+    try:
+        check_arrays(motion.kind, rows, constants)
+    except FormatError as exc:
+        raise MediaError(f"A motion cannot be written: {exc}.") from exc
 
 
 def _continues(motion: Motion, first: Motion) -> bool:

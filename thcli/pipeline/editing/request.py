@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from thcli.core.errors import UsageError, WeightsError
-from thcli.core.options import EditOptions, EditRegion, TextOptions
-from thcli.editors.backends import EDITORS
+from thcli.core.options import (
+    EditOptions,
+    EditorOptions,
+    EditRegion,
+    TextOptions,
+    changed_options,
+)
+from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.catalogue import (
     BY_NAME,
     find_attribute,
@@ -19,6 +25,7 @@ from thcli.editors.catalogue import (
 from thcli.editors.clip.text_parser import neutral_text, parse_text
 from thcli.editors.clip.vocabulary import tokenize
 from thcli.editors.edit_file import EditFile, load
+from thcli.weights.backend import refuse_unread_options
 
 GENDER = "gender"  # attribute whose direction depends on the face
 
@@ -46,7 +53,8 @@ def parse_request(options: EditOptions) -> EditRequest:
     """Parse --attr, --text, --edit and --engine.
 
     Raises:
-        UsageError: none or several of them, or an unknown attribute, word or backend.
+        UsageError: none or several of them, an unknown attribute, word or backend, or an option
+            that has no effect on the request.
         WeightsError: weights are not installed, or their licence is excluded.
         MediaError: the edit file cannot be read.
     """
@@ -58,6 +66,14 @@ def parse_request(options: EditOptions) -> EditRequest:
             problem,
             "Give --attr NAME, --text WORDS or --edit FILE ('thcli list attributes' lists names).",
         )
+    if not options.text:
+        _refuse_text_options(options)
+    request = _parse_given(options)
+    refuse_unread_options(options, request.engines, EDITORS, PAINTERS)
+    return request
+
+
+def _parse_given(options: EditOptions) -> EditRequest:
     if options.edit is not None:
         return _request_of_file(load(options.edit), options)
     if options.text:
@@ -73,10 +89,21 @@ def parse_request(options: EditOptions) -> EditRequest:
     return _request_of_attributes(parse_attributes(options.attr or ()), options.engine, options)
 
 
+def _refuse_text_options(options: EditOptions) -> None:
+    for name, flag in changed_options(options):
+        if name in ("neutral", "text_model") or name.startswith("words."):
+            raise UsageError(f"{flag} has no effect without --text.")
+
+
 def _request_of_file(edit_file: EditFile, options: EditOptions) -> EditRequest:
     if edit_file.step is None:
         engine = edit_file.engine if options.engine == "auto" else options.engine
         return _request_of_attributes(edit_file.attributes, engine, options)
+    if options.engine not in ("auto", edit_file.editor):
+        raise UsageError(
+            f"{options.edit} is an edit of {edit_file.editor}, not of {options.engine}.",
+            "Leave --engine away.",
+        )
     return EditRequest(
         engines={edit_file.editor: {}},
         text=edit_file.target,
@@ -89,10 +116,12 @@ def _request_of_file(edit_file: EditFile, options: EditOptions) -> EditRequest:
 def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
     """Return the attributes that a text names.
 
-    None when the text must be learnt: a backend or text option is given, or a painter does not
-    support a part of it.
+    None when the text must be learnt: a backend, an option of the diffusion editors or a text
+    option is given, or a painter does not support a part of it.
     """
-    if options.engine != "auto" or options.text_model != "auto" or options.words != TextOptions():
+    if options.engine != "auto" or options.text_model != "auto":
+        return None
+    if options.words != TextOptions() or options.editor != EditorOptions():
         return None
     texts = [text for text in (options.text, options.neutral) if text]
     tokenize(texts)  # reports unknown words before any work

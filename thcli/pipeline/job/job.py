@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,9 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from thcli import media
 from thcli.core.clock import StageClock
 from thcli.core.device import recorded_devices
+from thcli.core.errors import ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned
+from thcli.core.temp_folders import remove_stale_folders, temporary_folder
+from thcli.media.failures import is_write_failure, to_output_error
+from thcli.pipeline.job.fingerprint import fingerprint
+from thcli.weights.used import expected_hashes, recorded_weights
 
 Entered = TypeVar("Entered")
 
@@ -71,6 +77,24 @@ class Report:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """Result of one item of several: its report, or the error that ended it.
+
+    item: as the user named it.
+    """
+
+    item: str
+    report: Report | None = None
+    error: ThcliError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object of `--json`."""
+        if self.report is not None:
+            return {"item": self.item, **self.report.as_json()}
+        return {"item": self.item, **(self.error.as_json() if self.error else {})}
+
+
 @dataclass(slots=True)
 class FrameCounter:
     """Count and length of the frames that a job writes.
@@ -106,11 +130,28 @@ class FrameCounter:
 class Job:
     """Context of one run: stage clock, listener, temporary folders, whatever else is entered.
 
-    Leaving it closes all of that in reverse order.
+    Leaving it closes all of that in reverse order. Entering it removes what killed jobs left.
     """
 
-    def __init__(self, command: str, on: Listener) -> None:
+    def __init__(
+        self,
+        command: str,
+        on: Listener,
+        options: object = None,
+        inputs: Sequence[str | Path] = (),
+    ) -> None:
+        """Begin a job.
+
+        Args:
+            command: name of the command.
+            on: listener for progress and warnings.
+            options: all options of the command, for the fingerprint.
+            inputs: what the command reads apart from its options, for the fingerprint.
+        """
         self.command = command
+        self._options, self._inputs = options, inputs
+        self._spooled: dict[str, Path] = {}
+        self._weights: set[str] = set()
         self.clock = StageClock()
         self.on = on
         self._stack = ExitStack()
@@ -118,7 +159,9 @@ class Job:
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
+        remove_stale_folders()
         self._devices = self.enter(recorded_devices())
+        self._weights = self.enter(recorded_weights())
         return self
 
     def __exit__(
@@ -127,7 +170,17 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        return self._stack.__exit__(kind, error, trace)
+        """Leave all contexts. Raises OutputError for a temporary file that did not fit."""
+        failure = error
+        try:
+            return self._stack.__exit__(kind, error, trace)
+        except OSError as exc:
+            failure = exc
+            raise
+        finally:
+            if isinstance(failure, OSError) and is_write_failure(failure):
+                where = failure.filename or tempfile.gettempdir()
+                raise to_output_error(where, failure) from failure
 
     def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
         """Enter a context manager, to be left with the job."""
@@ -135,7 +188,28 @@ class Job:
 
     def temp_dir(self) -> Path:
         """Make a temporary folder, removed with the job."""
-        return Path(self.enter(tempfile.TemporaryDirectory(prefix="thcli-")))
+        return self.enter(temporary_folder())
+
+    def seekable(self, source: str | Path) -> Path:
+        """Return an input as a path that can be read more than once: standard input is spooled.
+
+        Raises OutputError when the temporary file cannot be written.
+        """
+        path = self.enter(media.seekable_path(source))
+        self._spooled[str(source)] = path
+        return path
+
+    def fingerprint(self, *others: Path) -> str:
+        """Return all that determines the result of the job, for --resume.
+
+        The backends must be loaded: their weights and devices count.
+
+        Args:
+            others: files that are read and named neither by the inputs nor by the options.
+        """
+        inputs = [self._spooled.get(str(path), path) for path in (*self._inputs, *others)]
+        used = {"weights": expected_hashes(self._weights), "devices": self._devices}
+        return fingerprint(inputs, self._options, used)
 
     def warn(self, message: str) -> None:
         """Send a warning to the listener."""

@@ -1,14 +1,17 @@
-"""Default output paths, the video format of rendered images, and job fingerprints."""
+"""Output paths and their checks, and the video format of rendered images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from thcli.core.errors import UsageError
+from thcli.core.options import OutputOptions
+from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import Colour, MediaInfo
+from thcli.media.writing.target import OutputTarget
 
 # An output beside an input of one of these types is of the same type.
 KEPT_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif")
@@ -45,21 +48,48 @@ def output_path(
     return path.parent / f"{stem}{suffix}"
 
 
+def check_outputs(
+    target: str | Path,
+    output: OutputOptions,
+    *,
+    inputs: Sequence[str | Path] = (),
+    compare: Path | None = None,
+    file: Path | None = None,
+) -> None:
+    """Check all outputs of a job before any work.
+
+    Args:
+        target: the result.
+        output: whether existing files are replaced.
+        inputs: files that the comparison shows beside the result.
+        compare: video of --compare.
+        file: other file that the job writes, such as --save-motion.
+
+    Raises:
+        OutputError: an output exists or cannot be written.
+        UsageError: an output of an unknown format, two outputs with one name, or a comparison with
+            a result that is piped.
+    """
+    if compare is not None and str(target) == "-":
+        raise UsageError("--compare reads the result, so it needs a file.", "Give -o FILE.")
+    paths = [Path(path).resolve() for path in (target, compare, file) if path is not None]
+    if compare is not None and paths[0] in [Path(path).resolve() for path in inputs]:
+        raise UsageError(
+            "--compare shows the input beside the result, which would replace it.",
+            "Give the result another name with -o.",
+        )
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"{path} is the name of two outputs.", "Give each its own.")
+    OutputTarget(target, output.overwrite).check(0)
+    if compare is not None:
+        OutputTarget(compare, output.overwrite).check(0)
+    if file is not None:
+        AtomicFile(file, output.overwrite)
+
+
 def srgb_video_info(driver: MediaInfo) -> MediaInfo:
     """Return the format of a video with the time stamps of `driver` and pixels from an image."""
     return replace(
         driver, colour=SRGB_VIDEO, bit_depth=8, pix_fmt="yuv420p", sar=Fraction(1), orientation=1
     )
-
-
-def fingerprint(paths: Iterable[str | Path], *settings: object) -> str:
-    """Return a text that changes when an input file or a setting changes.
-
-    A job is resumed only when its fingerprint is the same.
-    """
-    parts = [repr(setting) for setting in settings]
-    for path in map(Path, paths):
-        stat = path.stat() if path.exists() else None
-        size, modified = (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
-        parts.append(f"{path.resolve()} {size} {modified}")
-    return "\n".join(parts)

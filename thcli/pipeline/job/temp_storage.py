@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -27,4 +28,5 @@ class TemporaryFiles:
         trace: TracebackType | None,
     ) -> None:
         for file in self._files:
-            file.close()
+            with suppress(OSError):  # what a full disk did not take is discarded with the file
+                file.close()

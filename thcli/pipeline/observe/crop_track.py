@@ -32,6 +32,7 @@ from thcli.pipeline.observe.crop_templates import UPRIGHT_TEMPLATES, crop_placem
 from thcli.pipeline.observe.track_log import TrackLog
 
 KIND, SUFFIX = "crop", ".crops.safetensors"
+SMALLEST_SCALE = 1e-8  # of areas from frame to crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,14 @@ class CropTrack:
     def __init__(self, path: Path) -> None:
         hint = f"Make it again from its video: thcli crop VIDEO, which writes NAME{SUFFIX} too."
         self.file = MotionFile(path, hint=hint)
-        arrays = self.file.window(0, 1).arrays
-        wanted: tuple[tuple[str, tuple[int, ...], str], ...] = (
-            ("crop_from_frame", (3, 3), "f"),
-            ("outline", (OUTLINE_POINTS, 2), "f"),
-            ("shot", (), "i"),
-        )
-        has_arrays = self.file.kind == KIND and all(
-            name in arrays and arrays[name].shape[1:] == shape and arrays[name].dtype.kind == kind
-            for name, shape, kind in wanted
-        )
-        sizes = [self.file.constants.get(name) for name in ("size", "frame_size")]
-        if not (has_arrays and all(_is_size(size) for size in sizes)):
+        if self.file.kind != KIND:
             raise MediaError(f"{path} does not contain the placement of crops.", hint)
-        self.size, self.frame_size = ((int(s[0]), int(s[1])) for s in sizes if s is not None)
+        for start in range(0, len(self.file), WINDOW):
+            matrices = self.file.window(start, start + WINDOW).arrays["crop_from_frame"]
+            if not _are_placements(np.asarray(matrices, np.float64)):
+                raise MediaError(f"{path} has a crop that no frame can be cropped to.", hint)
+        sizes = [self.file.constants[name] for name in ("size", "frame_size")]
+        self.size, self.frame_size = ((int(s[0]), int(s[1])) for s in sizes)
 
     def __len__(self) -> int:
         return len(self.file)
@@ -97,8 +92,11 @@ class CropTrack:
             yield TrackedCrop(placement, seconds, scene, outline, mesh)
 
 
-def _is_size(value: AnyArray | None) -> bool:
-    return value is not None and value.shape == (2,) and value.dtype.kind == "i"
+def _are_placements(matrices: Array) -> bool:
+    """Return whether matrices (T, 3, 3) are affine and neither vanish nor explode."""
+    scale = np.abs(np.linalg.det(matrices[:, :2, :2]))
+    affine = np.allclose(matrices[:, 2], (0, 0, 1))
+    return bool(affine and np.all((scale > SMALLEST_SCALE) & (scale < 1 / SMALLEST_SCALE)))
 
 
 def write_crop_track(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from thcli import __version__
 from thcli.core.errors import UsageError
 from thcli.core.protocols import CropEngine, Engine
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.span import LAST_DURATION, WINDOW, MotionSpan, select_span
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_motion import observe_fixed_crop
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import read_motion
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
-
-WINDOW = 256  # frames of motion in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,10 @@ class ObservedDriver:
 
     motion: of the chosen face.
     tracks: number of different faces in the driver.
-    unseen: frames in which the chosen face was not detected.
     """
 
-    motion: MotionFile
+    motion: MotionSpan
     tracks: int
-    unseen: int
 
 
 def observe_driver(
@@ -40,27 +39,24 @@ def observe_driver(
     engine: Engine,
     face_finder: FaceFinder,
     job: Job,
-    *,
-    overwrite: bool = False,
 ) -> ObservedDriver:
     """Extract the motion of the chosen face of a driver.
 
     Args:
-        driver: video, image or folder; a motion file is used unchanged.
+        driver: video, image or folder; of a motion file the rows in the range are used.
         path: motion file to write.
         engine: decides the kind of motion.
         face_finder: detector and landmarker.
         job: reports progress.
-        overwrite: `path` may exist.
 
     Raises:
         NoFaceError: no frame shows the chosen face.
         MediaError: the driver cannot be read.
-        UsageError: several faces are chosen.
+        UsageError: several faces are chosen, or the range begins after the last frame.
     """
     info = driver.info
     if info.kind == "motion":
-        return _summarise(MotionFile(info.path), 1)
+        return ObservedDriver(read_motion(info, driver.read), 1)
     with TrackLog() as log:
         statistics = track_faces(driver, log, face_finder, job)
         chosen = face_finder.choose(statistics, driver.select, str(info.path), job)
@@ -70,12 +66,15 @@ def observe_driver(
                 "Choose it with --face N.",
             )
         metadata = {"source": info.path.name, "made_by": f"thcli {__version__}"}
-        with MotionWriter(path, metadata, overwrite=overwrite) as writer:
+        if log.last_duration:
+            metadata[LAST_DURATION] = str(log.last_duration)
+        with MotionWriter(path, metadata) as writer:
             if isinstance(engine, CropEngine):
                 observe_fixed_crop(engine, driver, log, chosen[0], writer, job)
             else:
                 _observe_mesh(log, chosen[0], writer, job)
-    return _summarise(MotionFile(path), statistics.tracks)
+    whole = select_span(MotionFile(path), Fraction(0), None)
+    return ObservedDriver(whole, statistics.tracks)
 
 
 def _observe_mesh(log: TrackLog, track: int, writer: MotionWriter, job: Job) -> None:
@@ -84,8 +83,3 @@ def _observe_mesh(log: TrackLog, track: int, writer: MotionWriter, job: Job) -> 
     with job.clock("motion"):
         for frames, faces in log.windows(track, WINDOW):
             writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
-
-
-def _summarise(motion: MotionFile, tracks: int) -> ObservedDriver:
-    windows = (motion.window(i, i + WINDOW) for i in range(0, len(motion), WINDOW))
-    return ObservedDriver(motion, tracks, sum(int((~window.valid).sum()) for window in windows))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from thcli import media
 from thcli.core.errors import UsageError
-from thcli.core.options import FaceOptions, RunOptions
+from thcli.core.options import FaceOptions, ReadOptions, RunOptions
 from thcli.core.protocols import Detector, IdentityEncoder
 from thcli.core.types import Face, Image
 from thcli.faces.backends import DETECTORS, LANDMARKERS
@@ -35,9 +35,12 @@ class FaceFinder:
     detector: Detector
     landmarker: RefiningLandmarker
     identity: IdentityEncoder | None = None  # loads its network at its first call
+    read: ReadOptions = field(default_factory=ReadOptions)  # largest size of a reference image
 
     @classmethod
-    def load(cls, faces: FaceOptions, run: RunOptions) -> FaceFinder:
+    def load(
+        cls, faces: FaceOptions, run: RunOptions, read: ReadOptions | None = None
+    ) -> FaceFinder:
         """Load the backends that `faces` names.
 
         Raises WeightsError for weights that are not installed.
@@ -46,6 +49,7 @@ class FaceFinder:
             DETECTORS.backend(faces.detector).load(run),
             LANDMARKERS.backend(faces.landmarker).load(run),
             load_encoder(faces.identity, run),
+            read or ReadOptions(),
         )
 
     def find(self, image: Image, *, mesh: bool = True) -> list[Face]:
@@ -100,7 +104,11 @@ class FaceFinder:
 
         def read_reference() -> ReferenceFace:
             return read_reference_face(
-                media.read_image(select), select, self.detector, self.landmarker, self.identity
+                media.read_image(select, options=self.read),
+                select,
+                self.detector,
+                self.landmarker,
+                self.identity,
             )
 
         reference = read_reference if is_reference_image(select) else None

@@ -154,6 +154,7 @@ class RegionImageWriter:
         self._target.check(0)
 
     def __enter__(self) -> Self:
+        self._target.guard()
         return self
 
     def __exit__(

@@ -36,6 +36,7 @@ class TrackLog(TemporaryFiles):
     size: (width, height) of the frames in pixels.
     time_base: seconds per unit of their time stamps.
     frames: number of frames added.
+    last_duration: of the last one in units of time_base, 0 when unknown.
     cuts: numbers of the frames that begin a new scene.
     """
 
@@ -44,7 +45,7 @@ class TrackLog(TemporaryFiles):
         self._faces, self._stamps = self._files
         self.size: tuple[int, int] = (0, 0)
         self.time_base = Fraction(1)
-        self.frames = 0
+        self.frames = self.last_duration = 0
         self.cuts: list[int] = []
 
     def add(
@@ -74,6 +75,7 @@ class TrackLog(TemporaryFiles):
                 "Scale the clip to one size first.",
             )
         self.size, self.time_base = frame.size, frame.time_base
+        self.last_duration = frame.duration
         self._stamps.write(np.array((frame.pts, frame.duration), _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
         records["motion"] = np.nan

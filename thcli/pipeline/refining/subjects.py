@@ -131,19 +131,19 @@ def observe_subjects(
     return ObservedFaces(tuple(subjects), statistics.tracks, _count_unseen(subjects))
 
 
-def read_reference_image(path: str, face_finder: FaceFinder) -> ReferenceImage:
+def read_reference_image(path: str, face_finder: FaceFinder, read: ReadOptions) -> ReferenceImage:
     """Read the image of --source: an image, or a video's first frame with a face.
 
     Raises MediaError when it cannot be read, NoFaceError when it shows no face.
     """
-    if media.probe(path).kind == "image":
-        image = media.read_image(path)
+    if media.probe(path, read).kind == "image":
+        image = media.read_image(path, options=read)
         faces = face_finder.find(image)
         if faces:
             refined = tuple(face_finder.refine_landmarks(image, face) for face in faces)
             return ReferenceImage(path, image, refined)
     else:
-        with media.read(path, ReadOptions()) as frames:
+        with media.read(path, read.whole) as frames:
             for frame in frames:
                 image = to_uint8(frame.pixels)
                 faces = face_finder.find(image)

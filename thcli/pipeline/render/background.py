@@ -14,9 +14,9 @@ import numpy as np
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.imaging import smoothstep, to_uint8
-from thcli.core.options import RunOptions
+from thcli.core.options import ReadOptions
 from thcli.core.types import Image
-from thcli.faces.compositing import person_matte
+from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.pipeline.render.sync import StreamSynchroniser
 
 MATTE_RANGE = (0.25, 0.75)  # person probability: background below, person above
@@ -29,32 +29,40 @@ class Background:
     A video holds its last frame.
     """
 
-    def __init__(self, background: str, size: tuple[int, int], run: RunOptions) -> None:
+    def __init__(
+        self,
+        background: str,
+        size: tuple[int, int],
+        matte: PersonMatte | None,
+        read: ReadOptions,
+    ) -> None:
         """Load a background.
 
         Args:
             background: 'keep' (images pass unchanged), a colour such as '#00ff00' or 'green', or a
                 file.
             size: (width, height) of the images in pixels.
-            run: device of the matting network.
+            matte: segments the person; None with 'keep'.
+            read: largest size of the file; its range is not used.
 
         Raises:
             UsageError: `background` is neither.
-            WeightsError: the matting network is not installed.
         """
         self._stack = ExitStack()
         self._size = size
         self._image: Image | None = None
         self._video: StreamSynchroniser | None = None
-        self._matte = None if background == KEEP else person_matte.load(run)
-        if background == KEEP:
+        self._matte = matte
+        if matte is None:
             return
         if not Path(background).exists():
             self._image = np.full((size[1], size[0], 3), _parse_colour(background), np.uint8)
-        elif media.probe(background).kind == "image":
-            self._image = scale_to_cover(media.read_image(background), size)
+        elif media.probe(background, read).kind == "image":
+            self._image = scale_to_cover(media.read_image(background, options=read), size)
         else:
-            self._video = StreamSynchroniser(self._stack.enter_context(media.read(background)))
+            self._video = StreamSynchroniser(
+                self._stack.enter_context(media.read(background, read.whole))
+            )
 
     def __enter__(self) -> Self:
         return self

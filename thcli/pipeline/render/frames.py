@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import cv2
@@ -78,11 +78,14 @@ class RenderPlan:
     engine: renders each face.
     faces: one or more faces of the image, with motion of the same length.
     image: (H, W, 3) uint8, shown where a frame fails.
+    last_duration: of the last frame in units of the motion's time base, where the driving frames
+        are not read; 0 when unknown.
     """
 
     engine: Renderer
     faces: Sequence[SourceFace]
     image: Image
+    last_duration: int = 0
 
 
 def render_frames(
@@ -106,8 +109,19 @@ def render_frames(
             return _render_or_split(plan, window)
 
     windows = prefetch(_windows(frames, start, len(plan.faces[0].motion), run.batch_size), 2)
-    for rendered in ordered_map(render, windows, workers, workers + 1):
-        yield from rendered
+    rendered = chain.from_iterable(ordered_map(render, windows, workers, workers + 1))
+    yield from _with_durations(rendered, plan.last_duration)
+
+
+def _with_durations(frames: Iterator[RenderedFrame], last: int) -> Iterator[RenderedFrame]:
+    """Yield the frames; those of unknown duration last until the next one, the final one `last`."""
+    held: RenderedFrame | None = None
+    for frame in frames:
+        if held is not None:
+            yield replace(held, duration=held.duration or frame.pts - held.pts)
+        held = frame
+    if held is not None:
+        yield replace(held, duration=held.duration or last)
 
 
 def _windows(

@@ -14,6 +14,8 @@ from thcli.core.options import (
     RenderOptions,
     StabilizationOptions,
 )
+from thcli.faces.compositing import person_matte
+from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.job.job import FrameCounter, Job
@@ -26,7 +28,7 @@ from thcli.pipeline.refining.subjects import (
     observe_subjects,
     select_nearest,
 )
-from thcli.pipeline.render.background import Background
+from thcli.pipeline.render.background import KEEP, Background
 from thcli.pipeline.sources.source_image import SourceImage
 
 
@@ -37,24 +39,27 @@ class PostProcessor:
     options: refine, background, source_face, run.
     face_finder: locates the faces to refine.
     refine_pass: None without --refine.
+    matte: segments the person; None without --background.
     """
 
     options: RenderOptions
     face_finder: FaceFinder
     refine_pass: RefinePass | None
+    matte: PersonMatte | None = None
 
     @classmethod
     def load(cls, options: RenderOptions, face_finder: FaceFinder) -> PostProcessor:
-        """Load the refiner.
+        """Load the refiner and the matting network.
 
-        Raises UsageError, WeightsError or DeviceError for a refiner that cannot be used.
+        Raises UsageError, WeightsError or DeviceError for one that cannot be used.
         """
         refine_pass = None
         if options.refine is not None:
             refine_pass = RefinePass.load(
                 options.refine, RefineOptions(), CompositingOptions(), options.run
             )
-        return cls(options, face_finder, refine_pass)
+        matte = None if options.background == KEEP else person_matte.load(options.run)
+        return cls(options, face_finder, refine_pass, matte)
 
     def provenance(self, command: str, engine: str) -> Provenance:
         """Return the origin of the output, which names engine and refiner."""
@@ -135,7 +140,8 @@ class PostProcessor:
             OutputError: the output cannot be written.
         """
         counter = FrameCounter(out.done)
-        background = job.enter(Background(self.options.background, size, self.options.run))
+        options = self.options
+        background = job.enter(Background(options.background, size, self.matte, options.read))
         with job.stage("render", total, out.done) as step:
             for frame in frames_from(out.done):
                 counter.add(frame.pts, frame.duration, frame.time_base, succeeded=frame.succeeded)

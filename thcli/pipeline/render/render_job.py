@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from thcli.core.options import ReenactOptions
+from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.tracking import VideoSelection
@@ -25,6 +27,16 @@ class RenderJob:
     options: ReenactOptions
     post_processor: PostProcessor
     job: Job
+
+    def motion_path(self) -> Path:
+        """Return the path for the motion of the driver; --save-motion is complete when the job is.
+
+        Raises OutputError when the file of --save-motion exists or cannot be written.
+        """
+        kept = self.options.save_motion
+        if kept is None or self.driver.kind == "motion":
+            return self.job.temp_dir() / "driver.motion.safetensors"
+        return self.job.enter(AtomicFile(kept, self.options.output.overwrite)).partial
 
     @property
     def driving_face(self) -> VideoSelection:

@@ -56,12 +56,12 @@ def read_speech(audio: Path, options: SpeakOptions, job: Job) -> SpeechTrack:
         job.warn(f"{audio} is silent: the mouth stays closed.")
     rate = exact_frame_rate(options.output.fps or DEFAULT_FRAME_RATE)
     frames = -(-recording.length * rate // recording.rate)
-    info = media.probe(audio)
+    info = media.probe(audio, options.read)
     info = replace(
         info,
         kind="audio",
         start=start_time(audio),
         streams=tuple(s for s in info.streams if s.kind != "video"),
     )
-    span = ReadOptions(start=options.sound.start, end=options.sound.end)
+    span = replace(options.read, start=options.sound.start, end=options.sound.end)
     return SpeechTrack(recording, info, span, np.arange(int(frames), dtype=np.int64), rate)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from thcli.core.errors import UsageError
 from thcli.core.options import MotionOptions, RenderOptions, TemplateOptions
 from thcli.core.protocols import CropEngine, CropView, Engine, MotionStore, Source
 from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
@@ -122,11 +123,19 @@ def apply_framing(
 
     full: the whole image, into which a crop engine's crop is pasted. crop: the crop that a crop
     engine renders, or a square around the faces in the resolution of the image.
+
+    Raises UsageError for --long-side with the crop of a crop engine, which has one size.
     """
     full, long_side = options.framing == "full", options.mesh.long_side
     if isinstance(engine, CropEngine):
         if full:
             return FullFrameEngine(engine), source.downscale(long_side)
+        if long_side:
+            raise UsageError(
+                f"--long-side has no effect with --framing crop and the engine {options.engine}: "
+                f"its crop has {engine.crop_size} pixels.",
+                "Leave one of the two out.",
+            )
         cropped = crop_source(engine, source.image, source.faces[0])
         return engine, replace(source, image=cropped.image, faces=(cropped.face,))
     framed = source if full else source.crop_square()

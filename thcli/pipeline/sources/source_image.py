@@ -11,7 +11,7 @@ import numpy as np
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import ReadOptions, RenderOptions
+from thcli.core.options import RenderOptions
 from thcli.core.types import Face, Image
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
@@ -89,12 +89,12 @@ def read_source_image(
         raise UsageError(
             "The source cannot be standard input.", "Give it as a file; the driver may be '-'."
         )
-    info = media.probe(source)
+    info = media.probe(source, options.read)
     if info.kind == "image":
-        image = media.read_image(source)
+        image = media.read_image(source, options=options.read)
         faces = face_finder.find(image)
     else:
-        image, faces = _read_video_frame(source, options.source_time, face_finder)
+        image, faces = _read_video_frame(source, options, face_finder)
     select = options.source_face
     statistics = face_finder.statistics(select)
     statistics.add(faces, image)
@@ -114,13 +114,15 @@ def read_source_image(
 
 
 def _read_video_frame(
-    source: str | Path, seconds: float | None, face_finder: FaceFinder
+    source: str | Path, options: RenderOptions, face_finder: FaceFinder
 ) -> tuple[Image, list[Face]]:
-    """Return the frame of a video at `seconds` and its faces.
+    """Return the frame of a video at options.source_time and its faces.
 
     None: the first good frame of the first SEARCH_SECONDS, else the best of them.
     """
-    span = ReadOptions(end=SEARCH_SECONDS) if seconds is None else ReadOptions(start=seconds)
+    seconds, whole = options.source_time, options.read.whole
+    end = SEARCH_SECONDS if seconds is None else None
+    span = replace(whole, start=seconds or 0.0, end=end)
     best: tuple[float, Image, list[Face]] | None = None
     with media.read(source, span) as frames:
         for frame in frames:

@@ -22,9 +22,10 @@ from thcli.media.info import MediaInfo
 from thcli.media.reading.image import list_images
 from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -63,12 +64,13 @@ def crop(
         raise UsageError(
             "crop keeps every frame of its clip and cannot change the rate.", "Give --fps to paste."
         )
-    with Job("crop", on) as job:
-        info = media.probe(job.enter(media.seekable_path(source)))
+    check_run(options, output)
+    with Job("crop", on, options, [source]) as job:
+        info = media.probe(job.seekable(source), options.read)
         target = output_path(output, f"{Path(source).stem}_crop", source, info, "crop")
         kept_path, overwrite = _kept_crop_track(target, options), options.output.overwrite
         size = (options.template.size, options.template.size)
-        face_finder = FaceFinder.load(options.faces, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         kept_file = nullcontext(None) if kept_path is None else AtomicFile(kept_path, overwrite)
         OutputTarget(target, overwrite).check(0)
         if options.dry_run:
@@ -95,7 +97,7 @@ def crop(
                 drive=info,
                 span=options.read,
                 provenance=_provenance("crop", info),
-                fingerprint=fingerprint((info.path,), options),
+                fingerprint=job.fingerprint(),
             )
             writer = media.write(target, size, info, options.output, write_plan, on=on)
             with writer as out, job.stage("crop", len(crop_track), out.done) as step:
@@ -140,11 +142,12 @@ def align(
         OutputError: the output exists or cannot be written.
         UsageError: --resume is given.
     """
+    check_run(options, output)
     with Job("align", on) as job:
-        info = media.probe(job.enter(media.seekable_path(source)))
+        info = media.probe(job.seekable(source), options.read)
         target = _aligned_path(output, source, info, options.faces.select)
         OutputTarget(target, options.output.overwrite).check(0)
-        face_finder = FaceFinder.load(options.faces, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         if options.dry_run:
             return plan(job, target, info, options.read)
         size = (options.template.size, options.template.size)
@@ -209,7 +212,10 @@ def read_images(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[
     for index, path in enumerate(list_images(info.path)):
         seconds = index * info.time_base
         if read.start <= seconds and (read.end is None or seconds < read.end):
-            yield path.name, Frame(media.read_image(path), index, info.time_base, index, 1)
+            yield (
+                path.name,
+                Frame(media.read_image(path, options=read), index, info.time_base, index, 1),
+            )
 
 
 def _placements(

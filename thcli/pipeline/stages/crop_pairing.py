@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from thcli import media
 from thcli.core.errors import MediaError
+from thcli.core.options import ReadOptions
 from thcli.core.types import Frame
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels
@@ -42,8 +43,8 @@ class CropPairing:
         frames: MediaInfo,
         crops: MediaInfo,
         crop_track: CropTrack,
-        frames_name: str,
-        crops_name: str,
+        names: tuple[str, str],
+        read: ReadOptions,
     ) -> None:
         """Check that sizes and lengths match.
 
@@ -51,10 +52,12 @@ class CropPairing:
             frames: the clip.
             crops: video or folder of the changed crops.
             crop_track: placement of the crops.
-            frames_name, crops_name: for messages.
+            names: of frames and crops, for messages.
+            read: largest size of a frame.
         """
+        frames_name, crops_name = self._names = names
+        self._read = read.whole
         self._frames, self._crops, self._crop_track = frames, crops, crop_track
-        self._names = frames_name, crops_name
         self._in_order = frames.kind == "directory" or (
             frames.frames_exact and frames.frames == len(crop_track)
         )
@@ -83,8 +86,8 @@ class CropPairing:
     def items(self, job: Job) -> Iterator[PasteItem]:
         """Yield every frame of the clip, in order, with its crop if there is one."""
         with (
-            media.read(self._frames.path, on=job.on) as frames,
-            media.read(self._crops.path, on=job.on) as crops,
+            media.read(self._frames.path, self._read, on=job.on) as frames,
+            media.read(self._crops.path, self._read, on=job.on) as crops,
         ):
             placed = self._placed_crops(crops)
             waiting = next(placed, None)

@@ -19,6 +19,7 @@ from thcli.faces.landmarks.landmarks68 import landmarks68
 from thcli.faces.landmarks.layouts import five_points
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.atomic_file import JsonLinesWriter
+from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -51,8 +52,9 @@ def detect(
         OutputError: the output exists or cannot be written.
         UsageError: an unknown detector.
     """
+    check_run(options)
     with Job("detect", on) as job:
-        info = media.probe(job.enter(media.seekable_path(source)))
+        info = media.probe(job.seekable(source), options.read)
         lines = JsonLinesWriter(output, options.overwrite)
         detector = DETECTORS.backend(options.detector).load(options.run)
         if options.dry_run:
@@ -105,10 +107,11 @@ def track(
         OutputError: the output exists or cannot be written.
         UsageError: an unknown backend.
     """
+    check_run(options)
     with Job("track", on) as job:
-        info = media.probe(job.enter(media.seekable_path(source)))
+        info = media.probe(job.seekable(source), options.read)
         lines = JsonLinesWriter(output, options.overwrite)
-        face_finder = FaceFinder.load(options.find.choosing(), options.run)
+        face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         if options.dry_run:
             return plan(job, output, info, options.read)
         statistics, counter, cuts, empty = TrackStatistics(), FrameCounter(), 0, 0

@@ -13,10 +13,11 @@ from thcli.engines.backends import ENGINES
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.motion.file.format import SUFFIX
-from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.span import WINDOW, MotionSpan
+from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.observe.driver import WINDOW, observe_driver
+from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.reenact import reenact
@@ -45,17 +46,18 @@ def encode(
         OutputError: the output exists or cannot be written.
         UsageError: an unknown engine, or a motion file as the source.
     """
+    check_run(options)
     with Job("encode", on) as job:
         backend = ENGINES.backend(options.engine)
         path = _motion_path(source, output)
-        info = media.probe(job.enter(media.seekable_path(source)))
+        info = media.probe(job.seekable(source), options.read)
         if info.kind == "motion":
             raise UsageError(
                 f"{source} is a motion file already.", f"Drive with it: thcli warp FACE {source}."
             )
         file = AtomicFile(path, options.overwrite)
         engine = backend.load(options.run)
-        face_finder = FaceFinder.load(options.faces, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         if options.dry_run:
             return plan(job, file.path, info, options.read)
         driver = VideoSelection(info, options.read, options.faces.select)
@@ -66,7 +68,7 @@ def encode(
             file.path,
             counter,
             faces=observed.tracks,
-            passed_through=observed.unseen,
+            passed_through=observed.motion.unseen,
             engine=options.engine,
         )
 
@@ -91,7 +93,7 @@ def warp(
         UsageError: `motion` is not a motion file.
         ThcliError: as `reenact`.
     """
-    info = media.probe(motion)
+    info = media.probe(motion, options.read)
     if info.kind != "motion":
         raise UsageError(
             f"{motion} is not a motion file.", f"Make one from it: thcli encode {motion}."
@@ -115,7 +117,7 @@ def _video_path(source: str | Path, motion: MediaInfo) -> Path:
     return motion.path.with_name(f"{Path(source).stem}_{motion.path.name.removesuffix(SUFFIX)}.mp4")
 
 
-def _count_frames(motion: MotionFile, info: MediaInfo) -> FrameCounter:
+def _count_frames(motion: MotionSpan, info: MediaInfo) -> FrameCounter:
     """Count the frames of a motion; the last one has the clip's mean duration."""
     duration = round(1 / (info.rate * motion.time_base)) if info.rate else 0
     counter = FrameCounter()

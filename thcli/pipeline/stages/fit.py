@@ -17,9 +17,10 @@ from thcli.core.options import FitOptions
 from thcli.core.protocols import FaceModel
 from thcli.core.types import Array, Array32, Coefficients, Face, Frame, Motion
 from thcli.motion.backends import FACE_MODELS
+from thcli.motion.file.span import WINDOW
+from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.observe.driver import WINDOW
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
@@ -53,13 +54,14 @@ def fit(
         OutputError: the output exists or cannot be written.
         UsageError: several faces are chosen, or a motion file is given.
     """
+    check_run(options)
     with Job("fit", on) as job:
         name = FACE_MODELS.resolve(options.model3d, options.run)
         backend = FACE_MODELS.backend(name)
-        info = media.probe(job.enter(media.seekable_path(source)))
+        info = media.probe(job.seekable(source), options.read)
         if info.kind == "motion":
             raise UsageError(f"{source} is a motion file.", "Give the video it was made from.")
-        face_finder = FaceFinder.load(options.faces, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         model: FaceModel = backend.load(options.run)
         metadata = {"source": info.path.name, "model": name}
         fit_file = open_fit_file(output, options.overwrite, metadata, model.expression_names)

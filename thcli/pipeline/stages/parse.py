@@ -22,9 +22,10 @@ from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.info import MediaInfo
 from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.check_options import check_run, refuse
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path, srgb_video_info
+from thcli.pipeline.job.output_names import output_path, srgb_video_info
 from thcli.pipeline.observe.crop_track import CropTrack, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.region_overlay import (
@@ -72,15 +73,18 @@ def parse(
         OutputError: the output exists or cannot be written.
         UsageError: the kind does not fit the output, or an unknown region.
     """
-    with Job("parse", on) as job:
-        info = media.probe(job.enter(media.seekable_path(source)))
+    check_run(options, output)
+    with Job("parse", on, options, [source]) as job:
+        info = media.probe(job.seekable(source), options.read)
         name = PARSERS.resolve(options.parser, options.run)
         kind = _kind(options, output, info)
+        if kind != "overlay":
+            refuse(options, ("opacity",), f"with --kind {kind}", "Add --kind overlay.")
         renderer = RegionRenderer(kind, _classes(options, kind), options.opacity)
         target = _target(output, source, info, kind)
         OutputTarget(target, options.output.overwrite).check(0)
         _check_output(kind, target, options, on)
-        face_finder = FaceFinder.load(options.faces, options.run)
+        face_finder = FaceFinder.load(options.faces, options.run, options.read)
         parser: Parser = PARSERS.backend(name).load(options.run)
         if options.dry_run:
             return plan(job, target, info, options.read)
@@ -98,7 +102,7 @@ def parse(
             frames = _image_frames(images, str(info.path), options, face_finder, job)
         reach = REACH if options.smooth and is_video else 0
         shares, empty, most = RegionShares(), 0, 0
-        writer = _open_output(target, kind, info, options, name, on)
+        writer = _open_output(target, kind, info, options, name, job)
         with writer as out, job.stage("parse", info.frames, out.done) as step:
             counter = FrameCounter(out.done)
             batch = max(options.run.batch_size // max(len(tracks), 1), 1)
@@ -177,7 +181,7 @@ def _open_output(
     info: MediaInfo,
     options: ParseOptions,
     parser_name: str,
-    on: Listener,
+    job: Job,
 ) -> RegionImageWriter | media.Writer:
     synthetic = "AI-generated (synthetic)" in info.metadata.get("comment", "")
     provenance = Provenance("parse", parser_name, synthetic=synthetic)
@@ -189,9 +193,9 @@ def _open_output(
         drive=info,
         span=options.read,
         provenance=provenance,
-        fingerprint=fingerprint((info.path,), replace(options, parser=parser_name)),
+        fingerprint=job.fingerprint(),
     )
-    return media.write(target, info.size, like, options.output, write_plan, on=on)
+    return media.write(target, info.size, like, options.output, write_plan, on=job.on)
 
 
 def _three_channels(image: Image) -> Image:

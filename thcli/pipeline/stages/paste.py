@@ -15,7 +15,7 @@ import numpy.typing as npt
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
-from thcli.core.options import PasteJobOptions, ReadOptions
+from thcli.core.options import PasteJobOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Crop, Frame
@@ -27,9 +27,10 @@ from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels, crop
 from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
+from thcli.pipeline.check_options import check_paste
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import fingerprint, output_path
+from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.temp_storage import TemporaryFiles
 from thcli.pipeline.observe.crop_track import CropTrack, TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence, MaskLog
@@ -70,15 +71,16 @@ def paste(
     """
     if str(cropped) == "-" and (str(frames) == "-" or options.crops is None):
         raise UsageError("Crops from standard input need --crops FILE, and frames that are a file.")
-    with Job("paste", on) as job:
-        info = media.probe(job.enter(media.seekable_path(frames)))
-        changed = media.probe(job.enter(media.seekable_path(cropped)))
+    check_paste(output, options)
+    with Job("paste", on, options, (cropped, frames)) as job:
+        info = media.probe(job.seekable(frames), options.read)
+        changed = media.probe(job.seekable(cropped), options.read)
         crop_track = CropTrack(options.crops or crop_track_path(cropped))
-        pairing = CropPairing(info, changed, crop_track, str(frames), str(cropped))
+        pairing = CropPairing(info, changed, crop_track, (str(frames), str(cropped)), options.read)
         target = output_path(output, f"{Path(frames).stem}_pasted", frames, info, "paste")
         OutputTarget(target, options.output.overwrite).check(0)
         if options.dry_run:
-            return plan(job, target, info, ReadOptions())
+            return plan(job, target, info, options.read)
         paster = CropPaster(options, job)
         masks = None
         if options.mask == "parse":
@@ -86,12 +88,11 @@ def paste(
         with ColourLog() as colours:
             if options.paste.colour_match or masks is not None:
                 _measure(pairing, paster, colours, masks, info.frames, job)
-            inputs = (info.path, changed.path, crop_track.file.path)
             write_plan = media.WritePlan(
                 frames=info.frames,
                 drive=info,
                 provenance=Provenance("paste"),
-                fingerprint=fingerprint(inputs, options),
+                fingerprint=job.fingerprint(crop_track.file.path),
             )
             writer = media.write(target, info.size, info, options.output, write_plan, on=on)
             unseen = 0

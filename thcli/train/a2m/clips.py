@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,7 @@ def load_clips(
         MediaError: No clip is left.
     """
     clips: list[TalkingClip] = []
+    began = time.perf_counter()
     on(Started("listen", len(found), "clips"))
     for number, (path, speaker) in enumerate(found, 1):
         try:
@@ -82,7 +84,7 @@ def load_clips(
         except ThcliError as exc:
             on(Warned(f"{path.name} is left out: {exc.message}"))
         on(Step("listen", number))
-    on(Finished("listen", len(clips), 0.0))
+    on(Finished("listen", len(clips), time.perf_counter() - began))
     if not clips:
         raise MediaError("None of the clips can be used.", talking_clips.HINT)
     return clips

@@ -159,9 +159,13 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
             f"{folder} has neither attributes.txt nor index.csv.",
             "See docs/editing.md for the contents of a folder of faces.",
         )
-    with table.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    if not rows or not {"file", "person", "expression"} <= rows[0].keys():
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise MediaError(f"{table} cannot be read: {exc}.") from exc
+    columns = ("file", "person", "expression")
+    if not rows or any(row.get(column) is None for row in rows for column in columns):
         raise MediaError(f"{table} has no columns file, person and expression.")
     found = {(row["person"], row["expression"]): folder / row["file"] for row in rows}
     people = dict.fromkeys(row["person"] for row in rows)

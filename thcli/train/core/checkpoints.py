@@ -119,12 +119,14 @@ class Checkpoints:
                 metadata = file.metadata() or {}
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
-        except (SafetensorError, OSError) as exc:
+            old, step = json.loads(metadata["config"]), int(metadata["step"])
+            if not isinstance(old, dict):
+                raise ValueError("its configuration is not a table")
+        except (SafetensorError, OSError, LookupError, ValueError, RecursionError) as exc:
             raise UsageError(
                 f"The checkpoint {path} is broken: {exc}.",
                 "Delete it; the run then resumes from the one before it.",
             ) from exc
-        old = json.loads(metadata.get("config", "{}"))
         changed = sorted(key for key in {*old, *config} if old.get(key) != config.get(key))
         if changed:
             key = changed[0]
@@ -133,4 +135,4 @@ class Checkpoints:
                 f"not {config.get(key)!r}.",
                 "Resume with the original options, or start again with --overwrite.",
             )
-        return int(metadata["step"]), tensors
+        return step, tensors

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,6 +16,7 @@ import torch
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import TrainOptions
+from thcli.core.temp_folders import temporary_folder
 from thcli.media.failures import to_output_error
 from thcli.train.core.loop import Trainer
 from thcli.train.core.synthetic import SMOKE
@@ -216,6 +216,6 @@ def _open_dataset(
     if dataset is not None:
         yield dataset
         return
-    with tempfile.TemporaryDirectory(prefix="thcli-") as folder:
-        task_type.write_synthetic_data(Path(folder), options)
-        yield Path(folder)
+    with temporary_folder() as folder:
+        task_type.write_synthetic_data(folder, options)
+        yield folder

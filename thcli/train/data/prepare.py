@@ -274,16 +274,13 @@ class PrepareJournal:
             settings.write_text(json.dumps(chosen), "utf-8")
         except OSError as exc:
             raise to_output_error(output, exc) from exc
-        except json.JSONDecodeError as exc:
-            raise UsageError(
-                f"{output} cannot be resumed: its journal is broken.",
-                "Start again with --overwrite.",
-            ) from exc
+        except ValueError as exc:
+            raise _broken_journal(output) from exc
 
     def has(self, video: Path) -> bool:
         """Return True when an earlier run finished this file."""
         path = self._path(video)
-        return path.is_file() and json.loads(path.read_text("utf-8"))["video"] == _identify(video)
+        return path.is_file() and _read_record(path)["video"] == _identify(video)
 
     def add(self, video: Path, rows: list[IndexRow], dropped: int) -> None:
         """Record a finished video."""
@@ -296,7 +293,7 @@ class PrepareJournal:
         """Write index.csv of all finished videos; return its rows."""
         rows: list[IndexRow] = []
         for path in self.folder.glob("video-*.json"):
-            record = json.loads(path.read_text("utf-8"))
+            record = _read_record(path)
             rows += record["rows"]
             self.dropped += record["dropped"]
         rows.sort(key=lambda row: (row["origin"], row["start"], row["track"]))
@@ -320,6 +317,24 @@ class PrepareJournal:
             self.folder
             / f"video-{hashlib.sha256(str(video.resolve()).encode()).hexdigest()[:20]}.json"
         )
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Read a finished video's record. Raises UsageError when it is broken."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        whole = isinstance(record["dropped"], int) and isinstance(record["video"], list)
+        if whole and all(set(row) == set(COLUMNS) for row in record["rows"]):
+            return dict(record)
+    except (OSError, ValueError, TypeError, LookupError) as exc:
+        raise _broken_journal(path) from exc
+    raise _broken_journal(path)
+
+
+def _broken_journal(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} cannot be resumed: its journal is broken.", "Start again with --overwrite."
+    )
 
 
 def _identify(video: Path) -> list[Any]:

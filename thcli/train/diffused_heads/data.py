@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -121,6 +122,7 @@ def _write_crops(
         frames = open_memmap(folder / "frames.npy", "w+", np.uint8, (max(total, 1), side, side, 3))
     except OSError as exc:
         raise to_output_error(folder, exc) from exc
+    began = time.perf_counter()
     on(Started("cut", len(usable), "clips"))
     begins, tables = [0], []
     for number, clip in enumerate(usable):
@@ -144,7 +146,7 @@ def _write_crops(
         name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
     np.savez(folder / "rows.npz", begins=np.array(begins), **joined)
-    on(Finished("cut", len(tables), 0.0))
+    on(Finished("cut", len(tables), time.perf_counter() - began))
 
 
 def _crop_clip(clip: ClipEntry, side: int, method: CropMethod) -> dict[str, Any]:

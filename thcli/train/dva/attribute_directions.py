@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from thcli import media
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.options import AttributeTrainOptions, RunOptions
@@ -40,7 +41,7 @@ from thcli.evaluate.metrics.attribute_scores import roc_auc
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.train.core.checkpoints import save_tensors
-from thcli.train.dva.faces import locate_faces, read_image
+from thcli.train.dva.faces import locate_faces
 
 BATCH = 32
 WEIGHT_DECAY = 1e-4  # of the classifier, on standardised identities
@@ -145,7 +146,7 @@ def encode_faces(
         for name, points in zip(located.names[part], located.points[part], strict=True):
             mesh = points.astype(np.float32)
             placement = getattr(align, editor.template)(mesh, editor.crop_size)
-            crops.append(crop(read_image(folder / name), placement))
+            crops.append(crop(media.read_image(folder / name), placement))
             low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
             face = Face(np.concatenate([low, high]).astype(np.float32), 1.0, mesh=mesh)
             crop_faces.append(transform_face(face, placement.crop_from_frame))

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thcli import media
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.options import FaceOptions, RunOptions, TrainOptions
@@ -126,7 +127,7 @@ def _locate_new_faces(
     start = time.perf_counter()
     on(Started("find", len(names), "pictures"))
     for number, name in enumerate(names, 1):
-        image = read_image(folder / name)
+        image = media.read_image(folder / name)
         faces = face_finder.find(image)
         face = (
             face_finder.refine_landmarks(image, max(faces, key=lambda one: one.area))
@@ -143,19 +144,6 @@ def _locate_new_faces(
         for (name, mesh), identity in zip(points.items(), vectors, strict=True):
             out[name] = mesh, identity.astype(np.float16)
     return out
-
-
-def read_image(path: Path) -> Image:
-    """Read an image as (H, W, 3) uint8 RGB.
-
-    Raises:
-        MediaError: The file cannot be read.
-    """
-    coded = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    image = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if len(coded) else None
-    if image is None:
-        raise MediaError(f"{path} cannot be read as an image.")
-    return np.asarray(image, np.uint8)
 
 
 class DvaFaces:
@@ -204,7 +192,7 @@ class DvaFaces:
         for row, name in enumerate(faces.names):
             points = faces.points[row].astype(np.float64)
             placement = align.ffhq(points, size)
-            self._crops[row] = crop(read_image(folder / name), placement)
+            self._crops[row] = crop(media.read_image(folder / name), placement)
             matrix = placement.crop_from_frame
             self._points[row] = points[:, :2] @ matrix[:2, :2].T + matrix[:2, 2]
         landmarks = np.stack([normalize_landmarks(points, size) for points in self._points])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,7 @@ def _write_pairs(
         }
     except OSError as exc:
         raise to_output_error(folder, exc) from exc
+    began = time.perf_counter()
     on(Started("draw", len(clips), "clips"))
     rows: list[dict[str, Any]] = []
     sources: list[Array32] = []
@@ -159,7 +161,7 @@ def _write_pairs(
         raise MediaError("None of the clips can be used.", HINT)
     table: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     np.savez(folder / "rows.npz", source_attributes=np.array(sources), **table)
-    on(Finished("draw", len(rows), 0.0))
+    on(Finished("draw", len(rows), time.perf_counter() - began))
 
 
 def padded_size(size: int) -> int:

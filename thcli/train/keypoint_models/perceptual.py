@@ -8,7 +8,7 @@ right and below: it learns sharp edges and has no knowledge of faces.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from thcli.core.events import Listener, Warned
 from thcli.core.options import Perceptual
 from thcli.engines.shared.networks.layers import AntiAlias
 from thcli.weights import is_ready, load_tensors, require_keys
+from thcli.weights.layout import Checkpoint
 
 ENTRY = "vgg19"
 SCALES = (1, 2, 4, 8)  # factors by which the levels of the pyramid are reduced
@@ -91,11 +92,21 @@ class Vgg19(FeatureExtractor):
             WeightsError: The weights are missing or do not fit.
         """
         network = cls()
-        wanted = network.state_dict()
-        tensors = {k: v for k, v in load_tensors(ENTRY, offline=offline).items() if k in wanted}
-        require_keys(tensors, wanted, ENTRY)
-        network.load_state_dict(tensors)
+        network.load_state_dict(_own_tensors(network, load_tensors(ENTRY, offline=offline)))
         return network.eval().requires_grad_(False)
+
+
+def _own_tensors(network: Vgg19, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of the network. Raises WeightsError when one is missing or differs."""
+    wanted = network.state_dict()
+    own = {k: v for k, v in tensors.items() if k in wanted}
+    require_keys(own, wanted, ENTRY)
+    return own
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the convolutions of VGG-19."""
+    _own_tensors(Vgg19(), checkpoint.tensors())
 
 
 class PixelGradients(FeatureExtractor):

@@ -1,0 +1,87 @@
+"""Conditioning of Monkey-Net's warp: rounding in the last place of float32 shows in gen/deformed.
+
+Positions in [-1, 1] are pixels times 128 on an image of 256 pixels, and the warp is zero outside:
+at the edge an error of a position is multiplied by up to 128 levels per unit. Two correct programs
+whose sums run in another order therefore differ in gen/deformed by up to 128 times the error of
+gen/deformation. At offset 1 the published code and this one, on one machine, are 1e-5 apart, and
+both 2e-5 from the same network in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.golden import fill, monkeynet
+from thcli.engines.monkeynet.networks import (
+    EncodedSource,
+    Generator,
+    KeypointDetector,
+    Keypoints,
+    downsample,
+    heatmaps,
+)
+from thcli.engines.shared.fast_conv.few_outputs import FewOutputConv
+from thcli.engines.shared.fast_conv.fft_conv import FftConv
+from thcli.engines.shared.fast_conv.winograd import WinogradConv
+from thcli.engines.shared.networks.keypoints import relative_points
+
+OFFSET, SEEDS = 1, 4
+HALF_ULP = 2.0**-24
+AMPLIFICATION = 128  # half the side of the image
+
+
+@pytest.fixture(scope="module")
+def networks() -> Iterator[tuple[KeypointDetector, Generator]]:
+    with torch.inference_mode():
+        detector = fill.network(KeypointDetector(), monkeynet.detector_state(OFFSET))
+        yield detector, fill.network(Generator(), monkeynet.generator_state(OFFSET))
+
+
+def warp(
+    networks: tuple[KeypointDetector, Generator], noise: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Return the stages deformation and deformed, with noise on the images that set the motion."""
+    detector, generator = networks
+    images = [fill.image("monkeynet", number, OFFSET) for number in range(3)]
+    source = images[0]
+    if noise is not None:
+        images = [
+            image * (1 + HALF_ULP * torch.randint(-1, 2, image.shape, generator=noise))
+            for image in images
+        ]
+    own, first, second = (detector(image) for image in images)
+    mean = relative_points(second.mean.numpy(), first.mean.numpy(), own.mean.numpy())
+    small = downsample(images[0])
+    encoded = EncodedSource(small, [], own, heatmaps(own, (small.shape[2], small.shape[3])))
+    field = generator.motion(encoded, Keypoints(torch.from_numpy(mean), second.var))
+    return field.deformation, generator.warp(source, field)
+
+
+@torch.inference_mode()
+def test_half_a_unit_in_the_last_place_of_the_input_shows_in_the_warped_image(
+    networks: tuple[KeypointDetector, Generator],
+) -> None:
+    deformation, deformed = warp(networks, None)
+    positions, pixels = [], []
+    for seed in range(SEEDS):
+        other, image = warp(networks, torch.Generator().manual_seed(seed))
+        positions.append(float((other - deformation).abs().max()))
+        pixels.append(float((image - deformed).abs().max()))
+        assert pixels[-1] <= 1.1 * AMPLIFICATION * positions[-1]
+    assert max(positions) < 4e-6
+    assert max(pixels) > 500 * HALF_ULP
+
+
+def test_no_fast_convolution_computes_the_motion(
+    networks: tuple[KeypointDetector, Generator],
+) -> None:
+    detector, generator = networks
+    fast = (FewOutputConv, FftConv, WinogradConv)
+    for network in (detector, generator.dense_motion_module):
+        assert not any(isinstance(module, fast) for module in network.modules())
+    kinds = {type(module) for module in generator.modules()}
+    assert kinds & set(fast), kinds

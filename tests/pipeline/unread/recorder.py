@@ -1,0 +1,56 @@
+"""Options that record which of their fields are read, and changed options."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+
+def recorded(options: Any, seen: set[str], prefix: str = "") -> Any:
+    """Return a copy of an option object that adds the path of each field that is read to `seen`."""
+    kind: Any = type(options)
+    names = {item.name for item in fields(options)}
+
+    def read(self: Any, name: str) -> Any:
+        if name in names:
+            seen.add(f"{prefix}{name}")
+        return kind.__getattribute__(self, name)
+
+    copy: Any = object.__new__(
+        type(f"Recorded{kind.__name__}", (kind,), {"__getattribute__": read})
+    )
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if is_dataclass(value):
+            value = recorded(value, seen, f"{prefix}{item.name}.")
+        object.__setattr__(copy, item.name, value)
+    return copy
+
+
+def changed(options: Any, path: str) -> Any:
+    """Return options whose option at `path` differs from its default."""
+    name, _, rest = path.partition(".")
+    value = getattr(options, name)
+    if rest:
+        return replace(options, **{name: changed(value, rest)})
+    return replace(options, **{name: another(options, name)})
+
+
+def another(options: Any, name: str) -> Any:
+    """Return an allowed value of an option that is not its default."""
+    hint, value = get_type_hints(type(options))[name], getattr(options, name)
+    if isinstance(value, bool):
+        return not value
+    choices = [
+        choice
+        for kind in (hint, *get_args(hint))
+        if get_origin(kind) is Literal
+        for choice in get_args(kind)
+    ]
+    if choices:
+        return next(choice for choice in reversed(choices) if choice != value)
+    if name in ("pose", "blink", "text_model", "engine") and isinstance(value, str):
+        return {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}[name]
+    if isinstance(value, int):
+        return value + 1
+    return 3 if name == "steps" else 0.5

@@ -1,0 +1,51 @@
+"""Places of output files: links are followed, pipes and devices refused, temporary names made."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from thcli.core.errors import OutputError
+from thcli.media.failures import to_output_error
+
+_NAME_BYTES = 255  # of a file name on usual file systems
+
+
+def resolve_destination(path: Path) -> Path:
+    """Return the path to write: of a symbolic link its target, which may be absent.
+
+    Raises:
+        OutputError: the path is a pipe, a device or a socket, which a renamed file would replace;
+            or its name cannot be that of a file.
+    """
+    try:
+        final = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if final.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        mode = final.stat().st_mode if final.exists() else stat.S_IFREG
+    except (OSError, ValueError) as exc:  # ValueError: a null character
+        raise to_output_error(path, exc) from exc
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OutputError(
+            f"{path} is a pipe or a device, not a file.",
+            "Write to standard output, where the command can: -o - > NAME.",
+        )
+    return final
+
+
+def hidden_sibling(path: Path, ending: str) -> Path:
+    """Return `.NAME` + ending beside a path; a long name is shortened and told apart by its hash.
+
+    Args:
+        path: a file or folder.
+        ending: short text in ASCII.
+    """
+    name = path.name
+    most = _NAME_BYTES - 1 - len(ending)
+    if len(os.fsencode(name)) > most:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+        name = os.fsencode(name)[: most - 13].decode("utf-8", "ignore") + "-" + digest
+    return path.with_name(f".{name}{ending}")

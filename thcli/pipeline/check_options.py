@@ -1,0 +1,151 @@
+"""Refusal of options that do nothing in a job, before anything is loaded.
+
+Backends declare the options that they read (`weights.backend.Backend.reads`); here are the options
+that depend on inputs, outputs and other options. docs/options.md has the tables.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from thcli import media
+from thcli.core.device import require_device
+from thcli.core.errors import UsageError
+from thcli.core.options import (
+    PasteJobOptions,
+    ReenactOptions,
+    RefineJobOptions,
+    RenderOptions,
+    SpeakOptions,
+    changed_options,
+)
+from thcli.engines.backends import ENGINES
+from thcli.media.writing.target import OutputTarget
+from thcli.media.writing.unread import refuse_unread_output_options
+from thcli.motion.file.format import SUFFIX
+from thcli.refiners.backends import REFINERS
+from thcli.voices.backends import ENGINE, VOICES
+from thcli.weights.backend import refuse_unread_options
+
+PathLike = str | Path
+
+OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait")
+PARTS = ("view", "motion.region", "motion.pose", "motion.expression")
+# Options of `speak` that motion without images does not depend on.
+OF_IMAGES = (
+    *OF_ENGINES,
+    "framing",
+    "background",
+    "refine",
+    "source_face",
+    "source_time",
+    "find",
+    "read",
+    "output.resume",
+    "output.codec",
+    "output.crf",
+    "output.preset",
+    "output.audio",
+)
+
+
+def check_run(options: Any, *targets: PathLike | None) -> None:
+    """Check the device of a job and the encoding of its outputs.
+
+    Args:
+        options: of any verb or stage.
+        targets: outputs with frames, as the user gave them; None for the default or for none.
+
+    Raises:
+        DeviceError: the device does not exist.
+        UsageError: an option has no effect on an output, or its file extension is unknown.
+    """
+    if hasattr(options, "run"):
+        require_device(options.run.device)
+    for target in targets:
+        if target is not None:
+            output = OutputTarget(target, options.output.overwrite)
+            refuse_unread_output_options(output, options.output)
+
+
+def refuse(options: Any, names: tuple[str, ...], reason: str, hint: str) -> None:
+    """Raise UsageError for an option that was given, of those with these dotted names.
+
+    Args:
+        options: all options of the job.
+        names: of options, or of classes of options.
+        reason: end of the sentence "FLAG has no effect …".
+        hint: the next action.
+    """
+    for name, flag in changed_options(options):
+        if any(name == one or name.startswith(f"{one}.") for one in names):
+            raise UsageError(f"{flag} has no effect {reason}.", hint)
+
+
+def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOptions) -> None:
+    """Refuse options without effect in `reenact` and `warp`.
+
+    Raises:
+        UsageError: it names the option and what reads it.
+        DeviceError: the device does not exist.
+        MediaError: the source cannot be read.
+    """
+    refuse_unread_options(options, [options.engine], ENGINES)
+    check_run(options, output, options.compare)
+    _check_source(source, options)
+    corrections = options.liveportrait
+    if options.motion.mode == "absolute":
+        hint = "Use --motion relative."
+        refuse(options, ("liveportrait.close_lips",), "with --motion absolute", hint)
+    elif corrections.retarget_eyes or corrections.retarget_lips:
+        reason = "with --retarget-eyes or --retarget-lips and --motion relative"
+        refuse(options, PARTS, reason, "Nothing else moves; use --motion absolute.")
+
+
+def check_speak(face: PathLike, output: PathLike | None, options: SpeakOptions) -> None:
+    """Refuse options without effect in `speak`. Raises as `check_reenact`."""
+    moves_only = str(output).endswith(SUFFIX)
+    voice = VOICES.resolve(options.voice, options.run)
+    refuse_unread_options(options, [voice], VOICES)
+    if VOICES.backend(voice).reads_option(ENGINE):
+        refuse_unread_options(options, [options.engine], ENGINES)
+    else:
+        readers = [name for name, row in VOICES.rows.items() if row.reads_option(ENGINE)]
+        hint = f"These voices drive an engine: {', '.join(readers)}."
+        refuse(options, OF_ENGINES, f"with voice {voice}, which renders the face itself", hint)
+    if moves_only:
+        refuse(options, OF_IMAGES, f"on {output}, which holds motion alone", "Write a video.")
+    check_run(options, None if moves_only else output)
+    _check_source(face, options)
+    if not options.sound.level:
+        refuse(options, ("sound.loudness",), "with --no-level", "Leave one of the two out.")
+
+
+def check_refine(output: PathLike | None, options: RefineJobOptions) -> None:
+    """Refuse options without effect in `refine`. Raises as `check_reenact`."""
+    if name := REFINERS.resolve(options.engine, options.run):
+        refuse_unread_options(options, [name], REFINERS)
+    check_run(options, output)
+    if options.change.background == "refine":
+        refuse(options, ("change.parser",), "with --background refine", "Add --background keep.")
+
+
+def check_paste(output: PathLike | None, options: PasteJobOptions) -> None:
+    """Refuse options without effect in `paste`. Raises as `check_reenact`."""
+    check_run(options, output)
+    if options.mask != "parse":
+        refuse(options, ("parser",), f"with --mask {options.mask}", "Add --mask parse.")
+
+
+def _check_source(source: PathLike, options: RenderOptions) -> None:
+    """Refuse options that need a source video, where the source is not one."""
+    names = [name for name, _ in changed_options(options)]
+    if not {"source_time", "liveportrait.keep_eyes"} & set(names) or str(source) == "-":
+        return
+    if media.probe(source, options.read).kind == "image":
+        needs_video = ("source_time", "liveportrait.keep_eyes")
+        refuse(options, needs_video, f"on {source}, which is an image", "Leave it out.")
+    elif options.source_time is not None:
+        hint = "Leave --source-time out, so that all of the source is animated."
+        refuse(options, ("liveportrait.keep_eyes",), "on a single frame", hint)
