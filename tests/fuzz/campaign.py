@@ -51,6 +51,7 @@ def warm_workshop() -> Iterator[tuple[Kit, list[Seed]]]:
 
     Children are forked from here, so that an input costs no imports.
     """
+    threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stderr(io.StringIO()):
@@ -66,7 +67,11 @@ def warm_workshop() -> Iterator[tuple[Kit, list[Seed]]]:
                 run(command(kind, path, kit, random.Random(0)))
         for module in set(MODULES.values()):
             import_module(module)
-        yield kit, seeds
+        try:
+            yield kit, seeds
+        finally:
+            cv2.setNumThreads(threads[0])
+            torch.set_num_threads(threads[1])
 
 
 def fuzz(

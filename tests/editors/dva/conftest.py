@@ -9,7 +9,7 @@ import pytest
 from thcli.engines.shared.fast_conv import fast
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def direct_convolutions() -> Iterator[None]:
     """Keep every convolution as it is; tests/engines/shared tests the replacements."""
     with pytest.MonkeyPatch.context() as patch:
