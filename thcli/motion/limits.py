@@ -19,7 +19,8 @@ MIN_YAW_AWAY = np.radians(6.0)
 MAX_PITCH = np.radians(28.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
-MAX_SHIFT = 0.3  # of the face's height (points 10 to 152)
+MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
+MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
 
 
 def soft_limit(x: npt.ArrayLike, limit: npt.ArrayLike) -> Array:
@@ -71,8 +72,12 @@ def limit_translation(translation: Array, height: float) -> Array:
 
     The length in the image plane is limited; depth is unchanged.
     """
-    length = np.linalg.norm(translation[..., :2], axis=-1, keepdims=True)
-    factor = soft_limit(length, MAX_SHIFT * height) / np.maximum(length, 1e-12)
-    return np.concatenate(
-        [translation[..., :2] * np.where(length > 0, factor, 1.0), translation[..., 2:]], -1
-    )
+    in_plane = limit_length(translation[..., :2], MAX_SHIFT * height)
+    return np.concatenate([in_plane, translation[..., 2:]], -1)
+
+
+def limit_length(vectors: Array, limit: float) -> Array:
+    """Limit the length of vectors (..., N)."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    factor = soft_limit(length, limit) / np.maximum(length, 1e-12)
+    return np.asarray(vectors * np.where(length > 0, factor, 1.0))

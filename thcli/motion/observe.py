@@ -11,13 +11,18 @@ import numpy as np
 
 from thcli.core.types import AnyArray, Array, Face, Frame, Motion
 from thcli.faces.landmarks.topology import POINTS
+from thcli.faces.tracking.head_motion import Similarity
+from thcli.motion.camera import pack_camera
 from thcli.motion.canonical import decompose, gaze, neutral, pack_pose, unpack_pose
 
 KIND = "mesh"
 
 
 def observe(
-    frames: Sequence[Frame], faces: Sequence[Face | None], cuts: Sequence[bool] | None = None
+    frames: Sequence[Frame],
+    faces: Sequence[Face | None],
+    cuts: Sequence[bool] | None = None,
+    cameras: Sequence[Similarity] | None = None,
 ) -> Motion:
     """Return the motion of one window.
 
@@ -28,11 +33,13 @@ def observe(
         faces: their faces.
         cuts: whether each frame begins a new scene by the tracker (a jump of the head is detected
             without it).
+        cameras: frame_from_scene of each frame in pixels; None when the camera was not observed.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)
-        float32, gaze (T, 2, 2) float32, logit (T,) float32, track (T,) int32, cut (T,) bool, and
-        the constants neutral (468, 3) and size (width, height).
+        float32, gaze (T, 2, 2) float32, logit (T,) float32, track (T,) int32, cut (T,) bool,
+        camera (T, 4) float64 if it was observed, and the constants neutral (468, 3) and size
+        (width, height).
 
     Raises:
         ValueError: the window is empty, or the lists differ in length.
@@ -68,6 +75,8 @@ def observe(
         "track": track,
         "cut": np.zeros(count, bool) if cuts is None else np.array(cuts, bool),
     }
+    if cameras is not None:
+        arrays["camera"] = np.stack([pack_camera(camera, size) for camera in cameras])
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)
 

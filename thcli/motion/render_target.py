@@ -28,6 +28,10 @@ class RenderTarget:
             not be sampled: not detected, occluded, or unused by the motion.
         weight: 1 for a frame with a detected face, fading to 0 inside a long gap. The other fields
             are faded already.
+        body: (2,) shift of the whole person in source pixels, which comes after `points`; None
+            for none.
+        camera: (2, 3) image_from_still, motion of the whole picture with the driver's camera, in
+            source pixels; None when it is still.
     """
 
     points: Array
@@ -35,6 +39,8 @@ class RenderTarget:
     opening: Array
     driver: Array | None = None
     weight: float = 1.0
+    body: Array | None = None
+    camera: Array | None = None
 
 
 def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
@@ -52,4 +58,6 @@ def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
             np.asarray(arrays["opening"][i], np.float64),
             driver,
             float(arrays["weight"][i]),
+            np.asarray(arrays["body"][i], np.float64),
+            np.asarray(arrays["camera"][i], np.float64),
         )

@@ -24,7 +24,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, canonical, closure, limits, smooth
+from thcli.motion import anatomy, camera, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.observe import KIND, rebuild_driver_meshes
 from thcli.motion.reference_frame import (
@@ -205,8 +205,9 @@ class RetargetedMotion:
     def window(self, start: int, stop: int) -> Motion:
         """Return frames start..stop, limited to the clip.
 
-        Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3) float64 (see
-        `RenderTarget`), weight (T,), shown (T,) bool, whether the driver's mouth may be sampled.
+        Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3), body
+        (T, 2), camera (T, 2, 3) float64 (see `RenderTarget`), weight (T,), shown (T,) bool, whether
+        the driver's mouth may be sampled.
         """
         start, stop = max(0, min(start, len(self))), max(0, min(stop, len(self)))
         stop = max(start, stop)
@@ -218,6 +219,8 @@ class RetargetedMotion:
                 "gaze": np.zeros((0, 2, 2)),
                 "opening": np.zeros((0, 2)),
                 "driver": np.zeros((0, 468, 3)),
+                "body": np.zeros((0, 2)),
+                "camera": np.zeros((0, 2, 3)),
                 "weight": weight,
                 "shown": self._timeline.unoccluded[start:stop] & self._mouth_moves,
             }
@@ -225,12 +228,14 @@ class RetargetedMotion:
                 self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
             )
         shape, opening = self._retarget_shape(start, stop, weight)
-        points = self._place_points(shape, start, stop, weight)
+        points, body = self._place_points(shape, start, stop, weight)
         arrays = {
             "points": points,
             "gaze": self._gaze_shift(start, stop, weight),
             "opening": opening,
             "driver": rebuild_driver_meshes(driving),
+            "body": body,
+            "camera": self._picture_motion(start, stop, weight),
             "weight": weight,
             "shown": self._timeline.unoccluded[start:stop] & self._mouth_moves,
         }
@@ -295,8 +300,13 @@ class RetargetedMotion:
         source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
 
-    def _place_points(self, shape: Array, start: int, stop: int, weight: Array) -> Array:
-        """Return the source's canonical shapes, moved with the driver's head, in source pixels."""
+    def _place_points(
+        self, shape: Array, start: int, stop: int, weight: Array
+    ) -> tuple[Array, Array]:
+        """Return the source's canonical shapes, moved with the driver's head, in source pixels.
+
+        (T, 468, 3), and the shift (T, 2) beyond what a head moves alone, with the whole person.
+        """
         source, reference, gain = self._source, self._reference, self._pose_gain * weight
         unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
         driver = self._driver_faces(start, stop)
@@ -308,13 +318,41 @@ class RetargetedMotion:
         pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
         pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
         shift = (pivot - self._reference_pivot) * (self._pixel_ratio * gain)[:, None]
+        body = np.zeros((len(shift), 2))
         if self._rules:
             source_yaw = float(rotvec_from_matrix(source.rotation)[1])
             relative = limits.limit_rotation(relative, source_yaw)
             zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
-            shift = limits.limit_translation(shift, self._height)
+            whole = shift
+            shift = limits.limit_translation(whole, self._height)
+            body = limits.limit_length((whole - shift)[:, :2], limits.MAX_BODY_SHIFT * self._height)
         moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
-        return np.asarray(np.exp(zoom)[:, None, None] * moved + (self._pivot + shift)[:, None])
+        points = np.exp(zoom)[:, None, None] * moved + (self._pivot + shift)[:, None]
+        return np.asarray(points), body
+
+    def _picture_motion(self, start: int, stop: int, weight: Array) -> Array:
+        """Return the motion of the picture with the driver's camera since the reference frame.
+
+        (T, 2, 3) image_from_still. Other shots have cameras of their own and no reference.
+        """
+        reference = self._reference
+        rows, shots = self._timeline.camera[start:stop], self._timeline.shot
+        base = np.zeros_like(rows)
+        if reference.frame >= 0:
+            same = shots[start:stop] == shots[reference.frame]
+            base[same] = self._timeline.camera[reference.frame]
+        middle = np.array([self._size[0] - 1, self._size[1] - 1]) / 2
+        point = (self._reference_pivot[:2] - middle) / self._size[1]
+        shift = (camera.seen_at(rows, point) - camera.seen_at(base, point)) * self._size[1]
+        shift *= self._pixel_ratio * np.exp(-base[:, :1])
+        gain = self._pose_gain * weight
+        return camera.picture_motion(
+            (rows[:, 0] - base[:, 0]) * gain,
+            (rows[:, 1] - base[:, 1]) * gain,
+            shift * gain[:, None],
+            self._pivot[:2],
+            self._height,
+        )
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:
         """Return the displacement of the irises in eye widths, (T, 2, 2), equal for both eyes."""

@@ -14,6 +14,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
+from thcli.motion.camera import remove_camera
 
 WINDOW = 64  # frames read at a time
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
@@ -67,6 +68,8 @@ class Timeline:
         unseen_gaps: fills frames that are not valid.
         occluded_gaps: fills frames that are not unoccluded.
         weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
+        camera: (T, 4) rows of `motion.camera`, removed from `pose`; zeros when not observed.
+        shot: (T,) number of the shot, which begins at a cut of the tracker.
     """
 
     seconds: Array
@@ -79,6 +82,8 @@ class Timeline:
     unseen_gaps: GapInterpolation
     occluded_gaps: GapInterpolation
     weight: Array
+    camera: Array
+    shot: Ints
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -89,9 +94,10 @@ def read_timeline(store: MotionStore) -> Timeline:
     parts = [_read_scalars(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0))]
-    seconds, valid, pose, gaze, track, logit, cut = (
-        np.concatenate([p[i] for p in parts]) for i in range(7)
+    seconds, valid, pose, gaze, track, logit, cut, camera = (
+        np.concatenate([p[i] for p in parts]) for i in range(8)
     )
+    pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
     unoccluded = _find_unoccluded(valid, logit)
@@ -111,10 +117,12 @@ def read_timeline(store: MotionStore) -> Timeline:
         unseen_gaps,
         _interpolate_gaps(seconds, unoccluded),
         _motion_weight(seconds, valid, unseen_gaps),
+        camera,
+        np.cumsum(cut).astype(np.intp),
     )
 
 
-def _read_scalars(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools]:
+def _read_scalars(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array]:
     """Return the scalars of one window."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     arrays, zeros = motion.arrays, np.zeros(len(motion))
@@ -126,6 +134,7 @@ def _read_scalars(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Arr
         np.asarray(arrays.get("track", zeros), np.intp),
         np.asarray(arrays.get("logit", zeros), np.float64),
         np.asarray(arrays.get("cut", zeros), bool),
+        np.asarray(arrays.get("camera", np.zeros((len(motion), 4))), np.float64),
     )
 
 

@@ -49,6 +49,7 @@ from thcli.core.options.measure import (
 )
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
+    Camera,
     LivePortraitOptions,
     Matte,
     MeshOptions,
@@ -98,6 +99,7 @@ __all__ = [
     "BenchOptions",
     "Blend",
     "Border",
+    "Camera",
     "CompareOptions",
     "CompositingOptions",
     "CropOptions",

@@ -18,6 +18,7 @@ from thcli.core.options.faces import (
 )
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
+    Camera,
     LivePortraitOptions,
     MeshOptions,
     MotionOptions,
@@ -76,6 +77,9 @@ class RenderOptions:
 class ReenactOptions(RenderOptions):
     """Options of `thcli reenact`."""
 
+    camera: Camera = option(
+        "follow", "Picture of the mesh engine: follows the driver's moving camera, or stays still."
+    )
     mouth: Mouth = option(
         "driver", "Mouth interior of the mesh engine: from the driving frames, or synthetic."
     )

@@ -11,6 +11,7 @@ MotionMode = Literal["relative", "absolute"]
 Region = Literal["all", "expression", "pose", "lips", "eyes"]
 Matte = Literal["auto", "on", "off"]
 Mouth = Literal["driver", "synthetic"]
+Camera = Literal["follow", "still"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,18 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
     return out
 
 
+def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
+    """Render the person's alpha through a warp map, (H, W) uint8."""
+    alpha = np.ascontiguousarray(layers.person[..., 3])
+    out = alpha.copy()
+    height, width = alpha.shape
+    found = upsample_window(source_positions(warp_map), warp_map.grid, (width, height))
+    if found is not None:
+        region, positions = found
+        out[region] = remap(alpha, _reflect_at_bottom(positions, height))
+    return out
+
+
 def _reflect_at_bottom(positions: Array32, height: int) -> Array32:
     """Reflect positions below the image into it.
 

@@ -9,13 +9,22 @@ import threading
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
 
 from thcli.core.errors import WeightsError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import Matte, MotionOptions, ReenactOptions, RenderOptions, RunOptions
 from thcli.core.protocols import MotionStore
-from thcli.core.types import Array32, Face, Frame, Image, Motion
-from thcli.engines.mesh import compose, eyes, mirrored_cheek, mouth, mouth_interior, warp
+from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
+from thcli.engines.mesh import (
+    compose,
+    eyes,
+    mirrored_cheek,
+    mouth,
+    mouth_interior,
+    picture,
+    warp,
+)
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.unfold import unfold_skin
 from thcli.faces.compositing import person_matte
@@ -36,8 +45,11 @@ class MeshEngine:
     motion_kind = KIND
     parallel = True
 
-    def __init__(self, run: RunOptions, matte: Matte, use_driver_mouth: bool) -> None:
-        self._run, self._matte, self._use_driver_mouth = run, matte, use_driver_mouth
+    def __init__(
+        self, run: RunOptions, matte: Matte, *, driver_mouth: bool, follow_camera: bool = False
+    ) -> None:
+        self._run, self._matte = run, matte
+        self._use_driver_mouth, self._follow_camera = driver_mouth, follow_camera
         self._segmenter: person_matte.PersonMatte | None = None
         self._lock = threading.Lock()
 
@@ -83,9 +95,14 @@ class MeshEngine:
         if frames is not None:
             driving = [to_uint8(frame.pixels) for frame in frames]
         return [
-            render_frame(source, target, frame)
+            self._move_picture(render_frame(source, target, frame), target.camera)
             for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
+
+    def _move_picture(self, image: Image, image_from_still: Array | None) -> Image:
+        if image_from_still is None or not self._follow_camera:
+            return image
+        return picture.move_picture(image, image_from_still)
 
     def _person_probability(self, image: Image) -> Array32 | None:
         """Estimate each pixel's person probability; None when the background moves along."""
@@ -136,15 +153,21 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
         mouth.render_driver_mouth(out, source.tone, points, driver, driving)
     else:
         mouth_interior.render(out, source.image, source.interior, source.mesh, target.points)
+    if target.body is not None and np.abs(target.body).max() >= picture.STILL:
+        out = picture.move_person(out, source.layers, warp_map, target.body)
     return out
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
     """Create the engine with a job's options.
 
-    The driver's mouth is only available where a video may drive (`ReenactOptions`). OpenCV is
-    limited to one thread per call, because frames are rendered in parallel already.
+    The driver's mouth and camera are only available where a video may drive (`ReenactOptions`).
+    OpenCV is limited to one thread per call, because frames are rendered in parallel already.
     """
     cv2.setNumThreads(1)
-    use_driver_mouth = isinstance(options, ReenactOptions) and options.mouth == "driver"
-    return MeshEngine(run, options.mesh.matte, use_driver_mouth)
+    driver_mouth = follow_camera = False
+    if isinstance(options, ReenactOptions):
+        driver_mouth, follow_camera = options.mouth == "driver", options.camera == "follow"
+    return MeshEngine(
+        run, options.mesh.matte, driver_mouth=driver_mouth, follow_camera=follow_camera
+    )

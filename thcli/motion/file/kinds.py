@@ -69,6 +69,7 @@ KINDS: dict[str, KindSpec] = {
             "logit": ArraySpec(optional=True),
             "track": ArraySpec(type="i", optional=True),
             "cut": ArraySpec(type="b", optional=True),
+            "camera": _bounded(MAX_POSE, 4, optional=True),
         },
         {
             "neutral": ArraySpec((POINTS, 3)),

@@ -58,7 +58,9 @@ def observe_driver(
     if info.kind == "motion":
         return ObservedDriver(read_motion(info, driver.read), 1)
     with TrackLog() as log:
-        statistics = track_faces(driver, log, face_finder, job)
+        crops = isinstance(engine, CropEngine)
+        camera = None if crops else face_finder.camera_estimator()
+        statistics = track_faces(driver, log, face_finder, job, camera=camera)
         chosen = face_finder.choose(statistics, driver.select, str(info.path), job)
         if driver.select == "all" and len(chosen) > 1:
             raise UsageError(
@@ -72,14 +74,20 @@ def observe_driver(
             if isinstance(engine, CropEngine):
                 observe_fixed_crop(engine, driver, log, chosen[0], writer, job)
             else:
-                _observe_mesh(log, chosen[0], writer, job)
+                _observe_mesh(log, chosen[0], writer, job, camera=camera is not None)
     whole = select_span(MotionFile(path), Fraction(0), None)
     return ObservedDriver(whole, statistics.tracks)
 
 
-def _observe_mesh(log: TrackLog, track: int, writer: MotionWriter, job: Job) -> None:
-    """Extract mesh motion from the log: the landmarks are enough, no frame is read again."""
+def _observe_mesh(
+    log: TrackLog, track: int, writer: MotionWriter, job: Job, *, camera: bool
+) -> None:
+    """Extract mesh motion from the log: the landmarks are enough, no frame is read again.
+
+    camera: the log has the camera's motion.
+    """
     cuts = set(log.cuts)
     with job.clock("motion"):
         for frames, faces in log.windows(track, WINDOW):
-            writer.append(observe(frames, faces, [frame.index in cuts for frame in frames]))
+            seen = log.cameras(frames[0].index, len(frames)) if camera else None
+            writer.append(observe(frames, faces, [frame.index in cuts for frame in frames], seen))

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from thcli import media
-from thcli.core.errors import UsageError
+from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import FaceOptions, ReadOptions, RunOptions
 from thcli.core.protocols import Detector, IdentityEncoder
 from thcli.core.types import Face, Image
 from thcli.faces.backends import DETECTORS, LANDMARKERS
+from thcli.faces.compositing import person_matte
 from thcli.faces.identity.encoder import load_encoder
+from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.select import (
     ReferenceFace,
     TrackStatistics,
@@ -36,6 +38,7 @@ class FaceFinder:
     landmarker: RefiningLandmarker
     identity: IdentityEncoder | None = None  # loads its network at its first call
     read: ReadOptions = field(default_factory=ReadOptions)  # largest size of a reference image
+    run: RunOptions = field(default_factory=RunOptions)
 
     @classmethod
     def load(
@@ -50,7 +53,19 @@ class FaceFinder:
             LANDMARKERS.backend(faces.landmarker).load(run),
             load_encoder(faces.identity, run),
             read or ReadOptions(),
+            run,
         )
+
+    def camera_estimator(self) -> CameraMotionEstimator | None:
+        """Return an estimator of the camera's motion, None if its person matte is not installed.
+
+        The head then moves with the camera, within the limits of a head.
+        """
+        try:
+            matte = person_matte.load(self.run)
+        except WeightsError:
+            return None
+        return CameraMotionEstimator(matte.probability)
 
     def find(self, image: Image, *, mesh: bool = True) -> list[Face]:
         """Return every face of an image with its landmarks, numbered left to right.

@@ -26,7 +26,7 @@ _FACE_RECORD = np.dtype(
         ("motion", "<c16", 2),
     ]
 )
-_STAMP_RECORD = np.dtype([("pts", "<i8"), ("duration", "<i8")])
+_STAMP_RECORD = np.dtype([("pts", "<i8"), ("duration", "<i8"), ("camera", "<c16", 2)])
 _CHUNK = 256  # records per read
 
 
@@ -55,6 +55,7 @@ class TrackLog(TemporaryFiles):
         *,
         cut: bool = False,
         head_motions: Sequence[Similarity | None] = (),
+        camera: Similarity | None = None,
     ) -> None:
         """Add the next frame.
 
@@ -64,6 +65,7 @@ class TrackLog(TemporaryFiles):
             cut: the frame begins a new scene.
             head_motions: per face, the motion since the previous frame measured on the pixels of
                 the head; empty when it was not measured.
+            camera: frame_from_scene in pixels, None when it was not measured.
 
         Raises:
             MediaError: the frame has another size than the ones before.
@@ -76,7 +78,9 @@ class TrackLog(TemporaryFiles):
             )
         self.size, self.time_base = frame.size, frame.time_base
         self.last_duration = frame.duration
-        self._stamps.write(np.array((frame.pts, frame.duration), _STAMP_RECORD).tobytes())
+        seen = camera or Similarity()
+        stamp = (frame.pts, frame.duration, (seen.a, seen.b))
+        self._stamps.write(np.array(stamp, _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
         records["motion"] = np.nan
         for record, motion in zip(records, head_motions, strict=False):
@@ -111,6 +115,12 @@ class TrackLog(TemporaryFiles):
             frames = [self._frame(start + i, stamp) for i, stamp in enumerate(stamps)]
             window = islice(records, len(frames))
             yield frames, [None if record is None else _face(record) for record in window]
+
+    def cameras(self, start: int, count: int) -> list[Similarity]:
+        """Return frame_from_scene of the frames start..start + count, as they were added."""
+        self._stamps.seek(start * _STAMP_RECORD.itemsize)
+        stamps = np.frombuffer(self._stamps.read(_STAMP_RECORD.itemsize * count), _STAMP_RECORD)
+        return [Similarity(complex(a), complex(b)) for a, b in stamps["camera"]]
 
     def faces(self, track: int, size: int) -> Iterator[Face | None]:
         """Yield the face of a track in every frame, None where it was not detected.

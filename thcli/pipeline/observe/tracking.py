@@ -9,6 +9,7 @@ from thcli import media
 from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
 from thcli.core.types import Face, Frame
+from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import HeadMotionEstimator
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.faces.tracking.track import Tracker
@@ -42,6 +43,7 @@ def track_faces(
     job: Job,
     *,
     head_motion: bool = False,
+    camera: CameraMotionEstimator | None = None,
 ) -> TrackStatistics:
     """Track every face of a video into a log.
 
@@ -50,7 +52,7 @@ def track_faces(
         log: receives all faces.
         face_finder: detector and landmarker.
         job: reports progress.
-        head_motion: see `record_faces`.
+        head_motion, camera: see `record_faces`.
 
     Returns:
         Statistics of all tracks, from which the face is chosen.
@@ -61,7 +63,7 @@ def track_faces(
     """
     statistics = face_finder.statistics(video.select)
     frames = track_video(video.info, video.read, face_finder, job)
-    record_faces(frames, log, statistics, head_motion=head_motion)
+    record_faces(frames, log, statistics, head_motion=head_motion, camera=camera)
     return statistics
 
 
@@ -71,15 +73,22 @@ def record_faces(
     statistics: TrackStatistics,
     *,
     head_motion: bool = False,
+    camera: CameraMotionEstimator | None = None,
 ) -> None:
     """Add tracked frames to a log and to statistics.
 
-    head_motion: also measure the motion of each head on its pixels, to stabilise crops.
+    Args:
+        frames: in order.
+        log: receives all faces.
+        statistics: of the tracks.
+        head_motion: also measure the motion of each head on its pixels, to stabilise crops.
+        camera: also measures the camera's motion.
     """
     estimator = HeadMotionEstimator()
     for frame, faces, cut in frames:
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
-        log.add(frame, faces, cut=cut, head_motions=motions)
+        seen = None if camera is None else camera.estimate(frame.pixels, faces, cut=cut)
+        log.add(frame, faces, cut=cut, head_motions=motions, camera=seen)
         statistics.add(faces, frame.pixels)
 
 

@@ -58,7 +58,8 @@ class PairRenderer:
         """
         self._face_finder = FaceFinder.load(FaceOptions(), run)
         self._engines = {
-            drivers_mouth: MeshEngine(run, "auto", drivers_mouth) for drivers_mouth in (True, False)
+            drivers_mouth: MeshEngine(run, "auto", driver_mouth=drivers_mouth)
+            for drivers_mouth in (True, False)
         }
 
     def render_pairs(

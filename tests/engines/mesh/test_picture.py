@@ -1,0 +1,74 @@
+"""The picture that moves with the camera, and the person who moves over the plate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import compose, picture
+from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.warp import WarpMap
+
+SIZE = 96
+
+
+def noise(seed: int = 0) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+
+
+def shift(x: float, y: float) -> Array:
+    return np.array([[1, 0, x], [0, 1, y]], np.float64)
+
+
+def test_a_still_picture_is_the_same_array() -> None:
+    image = noise()
+    assert picture.move_picture(image, shift(0.01, 0)) is image
+
+
+def test_whole_pixels_move_exactly_and_edges_are_repeated_then_smooth() -> None:
+    image = noise(1)
+    moved = picture.move_picture(image, shift(20, 0))
+    assert np.array_equal(moved[:, 21:], image[:, 1 : SIZE - 20])
+    far, near = moved[:, 2].astype(int), moved[:, 60].astype(int)
+    assert np.abs(np.diff(far, axis=0)).mean() < 0.2 * np.abs(np.diff(near, axis=0)).mean()
+    assert not np.array_equal(moved[:, 5], image[:, 16])  # no mirror
+
+
+def test_zoom_in_leaves_no_edge() -> None:
+    image = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    zoomed = picture.move_picture(image, np.array([[1.5, 0, -24], [0, 1.5, -24]], np.float64))
+    assert (zoomed == 90).all()
+
+
+def still_map() -> WarpMap:
+    grid = SampleGrid(0, 0, 4, SIZE // 4, SIZE // 4)
+    shape = (SIZE // 4, SIZE // 4)
+    zero = np.zeros((*shape, 2), np.float32)
+    return WarpMap(grid, zero, grid, np.full(shape, -1, np.int32), np.zeros(shape, np.float32))
+
+
+def person_layers() -> MatteLayers:
+    person = np.zeros((SIZE, SIZE, 4), np.uint8)
+    person[40:, 30:60] = (200, 0, 0, 255)
+    return MatteLayers(person, np.full((SIZE, SIZE, 3), (0, 0, 120), np.uint8))
+
+
+def test_the_person_moves_over_a_still_plate() -> None:
+    layers = person_layers()
+    image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
+    moved = picture.move_person(image, layers, still_map(), np.array([20.0, -10.0]))
+    inside = moved[32:, 52:78]
+    assert (inside == (200, 0, 0)).all()  # down to the edge: the person is extended there
+    assert (moved[:, :46] == (0, 0, 120)).all() and (moved[:28] == (0, 0, 120)).all()
+
+
+def test_without_layers_the_whole_picture_moves() -> None:
+    image = noise(2)
+    moved = picture.move_person(image, None, still_map(), np.array([8.0, 0.0]))
+    assert np.array_equal(moved, picture.move_picture(image, shift(8, 0)))
+
+
+def test_the_alpha_of_a_still_map_is_the_persons() -> None:
+    layers = person_layers()
+    assert np.array_equal(compose.render_alpha(layers, still_map()), layers.person[..., 3])

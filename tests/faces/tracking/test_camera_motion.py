@@ -1,0 +1,100 @@
+"""Camera motion from the background: known motions, still cameras, plain backgrounds, cuts."""
+
+from __future__ import annotations
+
+import cmath
+
+import cv2
+import numpy as np
+import pytest
+
+from thcli.core.types import Array32, Image
+from thcli.faces.tracking.camera_motion import CameraMotionEstimator
+from thcli.faces.tracking.head_motion import Similarity
+
+WIDTH, HEIGHT = 320, 240
+
+
+def scene(seed: int = 0) -> Image:
+    """Draw a background of blocks, larger than the frames that show it."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+    large = cv2.resize(blocks, (2 * WIDTH, 2 * HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large, np.uint8)
+
+
+def frame(background: Image, frame_from_scene: Similarity, person_x: int = 130) -> Image:
+    """Show the scene through a camera, behind a striped person at a place of its own."""
+    a, b = frame_from_scene.a, frame_from_scene.b
+    centred = b - a * complex(WIDTH / 2, HEIGHT / 2)
+    matrix = np.array([[a.real, -a.imag, centred.real], [a.imag, a.real, centred.imag]])
+    out = np.asarray(cv2.warpAffine(background, matrix, (WIDTH, HEIGHT)), np.uint8)
+    stripes = (np.arange(60)[:, None] // 5 % 2 * 255).astype(np.uint8)
+    out[100:, person_x : person_x + 60] = stripes.T[..., None]
+    return out
+
+
+def person(image: Image) -> Array32:
+    """Segment the grey stripes."""
+    return (np.ptp(image.astype(int), axis=2) == 0).astype(np.float32)
+
+
+def largest_error(found: Similarity, true: Similarity) -> float:
+    corners = np.array([(0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)], np.float64)
+    return float(np.abs(found.apply(corners) - true.apply(corners)).max())
+
+
+def test_a_panning_zooming_and_tilting_camera_is_found() -> None:
+    estimator, background = CameraMotionEstimator(person), scene()
+    for i in range(24):
+        a = (1 + 0.004 * i) * cmath.exp(0.004j * i)
+        true = Similarity(a, complex(2.5 * i, -1.5 * i))
+        found = estimator.estimate(frame(background, true, 130 - 3 * i))
+        assert largest_error(found, true) < 1.0
+    assert abs(true.b) > 60
+
+
+def test_errors_do_not_accumulate_in_a_shaking_camera() -> None:
+    estimator, background = CameraMotionEstimator(person), scene(1)
+    for i in range(60):
+        true = Similarity(1, 40 * cmath.exp(0.7j * i) - 40)
+        found = estimator.estimate(frame(background, true))
+        assert largest_error(found, true) < 0.9  # up to a still camera's noise
+
+
+def test_a_still_camera_behind_a_moving_person_does_not_move() -> None:
+    estimator, background = CameraMotionEstimator(person), scene(2)
+    noise = np.random.default_rng(3)
+    for i in range(20):
+        image = frame(background, Similarity(), 40 + 8 * i).astype(int)
+        image += noise.integers(-2, 3, image.shape[:2])[..., None]
+        found = estimator.estimate(np.clip(image, 0, 255).astype(np.uint8))
+        assert found == Similarity()
+
+
+@pytest.mark.parametrize("level", [0, 128])
+def test_a_plain_background_gives_no_motion(level: int) -> None:
+    estimator = CameraMotionEstimator(person)
+    noise = np.random.default_rng(4)
+    for i in range(30):
+        image = np.full((HEIGHT, WIDTH, 3), level) + noise.integers(0, 3, (HEIGHT, WIDTH, 3))
+        image[80:, 60 + 4 * i : 120 + 4 * i] = 200
+        assert estimator.estimate(image.astype(np.uint8)) == Similarity()
+
+
+def test_a_cut_begins_a_new_scene() -> None:
+    estimator = CameraMotionEstimator(person)
+    for i in range(5):
+        moved = estimator.estimate(frame(scene(5), Similarity(1, 6 * i)))
+    assert abs(moved.b - 24) < 0.5
+    assert estimator.estimate(frame(scene(6), Similarity(1, 50)), cut=True) == Similarity()
+    after = estimator.estimate(frame(scene(6), Similarity(1, 56)))
+    assert abs(after.b - 6) < 0.5
+
+
+def test_large_frames_give_motion_in_their_own_pixels() -> None:
+    estimator, background = CameraMotionEstimator(person), scene(7)
+    for i in range(6):
+        small = frame(background, Similarity(1, 5 * i))
+        large = np.asarray(cv2.resize(small, (4 * WIDTH, 4 * HEIGHT)), np.uint8)
+        found = estimator.estimate(large.astype(np.uint16) * 257)
+    assert abs(found.b - 4 * 25) < 2

@@ -1,0 +1,131 @@
+"""Camera rows: packing, removal from poses, and the picture that follows the driver's camera."""
+
+from __future__ import annotations
+
+import cmath
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.motion import synthetic_motion as synthetic
+from thcli.core.options import MotionOptions
+from thcli.core.types import Array, Motion
+from thcli.faces.tracking.head_motion import Similarity
+from thcli.motion import camera, canonical
+from thcli.motion.retarget import RetargetedMotion
+
+small = st.floats(-0.4, 0.4)
+pixels = st.floats(-200, 200)
+
+
+@st.composite
+def similarities(draw: st.DrawFn) -> Similarity:
+    a = cmath.exp(complex(draw(small), draw(small)))
+    return Similarity(a, complex(draw(pixels), draw(pixels)))
+
+
+@given(similarities(), st.integers(16, 4000), st.integers(16, 4000))
+def test_packing_is_inverted(seen: Similarity, width: int, height: int) -> None:
+    row = camera.pack_camera(seen, (width, height))
+    back = camera.unpack_camera(row, (width, height))
+    assert abs(back.a - seen.a) < 1e-9 and abs(back.b - seen.b) < 1e-6
+
+
+def move(meshes: Array, cameras: list[Similarity]) -> Array:
+    """Show meshes (T, 468, 3) of the scene through cameras; depth is scaled alike."""
+    out = meshes.copy()
+    for mesh, seen in zip(out, cameras, strict=True):
+        mesh[:, :2] = seen.apply(mesh[:, :2])
+        mesh[:, 2] *= abs(seen.a)
+    return out
+
+
+@given(st.lists(similarities(), min_size=1, max_size=4))
+def test_removal_gives_the_pose_in_the_scene(cameras: list[Similarity]) -> None:
+    motion = synthetic.driver()
+    size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
+    meshes = synthetic.meshes(motion)[: len(cameras)]
+    seen = canonical.pack_pose(canonical.decompose(move(meshes, cameras)), size)
+    rows = np.stack([camera.pack_camera(c, size) for c in cameras])
+    wanted = canonical.pack_pose(canonical.decompose(meshes), size)
+    assert np.abs(camera.remove_camera(seen, rows) - wanted).max() < 1e-6
+
+
+def with_camera(motion: Motion, cameras: list[Similarity]) -> Motion:
+    """Return a motion as cameras see it, with their rows."""
+    size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
+    seen = canonical.decompose(move(synthetic.meshes(motion), cameras))
+    rows = np.stack([camera.pack_camera(c, size) for c in cameras])
+    arrays = {
+        **motion.arrays,
+        "pose": canonical.pack_pose(seen, size),
+        "expression": seen.shape - canonical.neutral(),
+        "camera": rows,
+    }
+    return replace(motion, arrays=arrays)
+
+
+def path(count: int) -> list[Similarity]:
+    return [
+        Similarity(cmath.exp(complex(0.05, 0.03) * np.sin(i / 9)), 25 * (cmath.exp(0.2j * i) - 1))
+        for i in range(count)
+    ]
+
+
+def test_the_head_moves_as_without_the_camera_and_the_picture_with_it() -> None:
+    motion = synthetic.driver(degrees=5)
+    cameras, options = path(len(motion)), MotionOptions(smooth=0)
+    seen = with_camera(motion, cameras)
+    face = synthetic.face(synthetic.meshes(motion)[0])
+
+    def retarget(driver: Motion) -> Motion:
+        store = RetargetedMotion(face, synthetic.buffer(driver), options, reference=0)
+        return store.window(0, len(driver))
+
+    still = retarget(with_camera(motion, [Similarity()] * len(motion)))
+    moving = retarget(seen)
+    assert np.abs(moving.arrays["points"] - still.arrays["points"]).max() < 1e-3
+    identity = np.array([[1.0, 0, 0], [0, 1, 0]])
+    assert np.abs(still.arrays["camera"] - identity).max() < 1e-9
+    # the source is the reference frame: its picture sees what the cameras see
+    for matrix, points, true in zip(
+        moving.arrays["camera"], still.arrays["points"], cameras, strict=True
+    ):
+        flat = np.asarray(points, np.float64)[:, :2]
+        assert np.abs(flat @ matrix[:, :2].T + matrix[:, 2] - true.apply(flat)).max() < 0.5
+
+
+@pytest.mark.parametrize("region", ["lips", "eyes", "expression"])
+def test_the_picture_is_still_where_no_pose_is_transferred(region: str) -> None:
+    motion = with_camera(synthetic.driver(), path(len(synthetic.driver())))
+    options = MotionOptions(region=region)  # type: ignore[arg-type]  # a Region
+    out = RetargetedMotion(synthetic.source(), synthetic.buffer(motion), options)
+    rows = out.window(0, len(motion)).arrays["camera"]
+    assert np.abs(rows - np.array([[1.0, 0, 0], [0, 1, 0]])).max() < 1e-9
+
+
+def test_motion_of_the_picture_is_limited() -> None:
+    far = np.array([1e4])
+    matrix = camera.picture_motion(
+        far, far, np.array([[1e6, 0.0]]), np.array([50.0, 60.0]), height=100.0
+    )[0]
+    zoom = np.sqrt(np.linalg.det(matrix[:, :2]))
+    assert zoom <= np.exp(camera.MAX_LOG_ZOOM) + 1e-9
+    moved = matrix[:, :2] @ [50.0, 60.0] + matrix[:, 2]
+    assert np.linalg.norm(moved - [50, 60]) <= camera.MAX_SHIFT * 100 + 1e-6
+
+
+def test_a_far_shift_moves_the_whole_person() -> None:
+    motion = synthetic.driver(degrees=0)
+    pose = np.array(motion.arrays["pose"])
+    pose[:, 4] += np.linspace(0, 0.8, len(pose))  # image heights
+    moved = replace(motion, arrays={**motion.arrays, "pose": pose})
+    out = RetargetedMotion(
+        synthetic.source(), synthetic.buffer(moved), MotionOptions(smooth=0), reference=0
+    ).window(0, len(moved))
+    body = np.asarray(out.arrays["body"])
+    assert np.abs(body[0]).max() < 1e-6 and body[-1, 0] > 20
+    assert (np.diff(body[:, 0]) > -1e-6).all()

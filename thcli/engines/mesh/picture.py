@@ -1,0 +1,88 @@
+"""Motion of the whole person, and of the whole picture with the driver's camera."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import compose
+from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.warp import WarpMap
+
+STILL = 0.05  # pixels of motion below which the picture is unchanged
+REDUCTION = 8  # of the picture whose edges are extended
+BLUR = 0.06  # of the picture's height, standard deviation
+FADE = 0.06  # of the picture's height, from its edge to where the extension is smooth
+
+
+def move_picture(image: Image, image_from_still: Array) -> Image:
+    """Move a picture (H, W, 3) uint8 by a (2, 3) affine matrix, extended beyond its edges.
+
+    Beyond an edge its pixels are repeated, and grow smooth away from it.
+    """
+    height, width = image.shape[:2]
+    corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float64)
+    moved = corners @ image_from_still.T
+    if np.abs(moved - corners[:, :2]).max() < STILL:
+        return image
+    out = cv2.warpAffine(
+        image,
+        image_from_still,
+        (width, height),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    inside = (moved - corners[:, :2]) * np.sign(corners[:, :2] - [width / 2, height / 2])
+    picture = np.asarray(out, np.uint8)
+    return _extend(picture, image_from_still) if inside.min() < 0 else picture
+
+
+def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shift: Array) -> Image:
+    """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
+
+    At the picture's edges the person is extended. Without layers the whole picture moves.
+
+    Args:
+        image: the picture.
+        layers: person and plate of the source.
+        warp_map: with which the picture was rendered.
+        shift: (2,) pixels.
+    """
+    image_from_still = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
+    if layers is None:
+        return move_picture(image, image_from_still)
+    height, width = image.shape[:2]
+    person, alpha = (
+        cv2.warpAffine(
+            pixels,
+            image_from_still,
+            (width, height),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for pixels in (image, compose.render_alpha(layers, warp_map))
+    )
+    weight = cv2.cvtColor(np.asarray(alpha, np.uint8), cv2.COLOR_GRAY2RGB)
+    front = cv2.multiply(np.asarray(person, np.uint8), weight, scale=1 / 255)
+    behind = cv2.multiply(layers.plate, 255 - weight, scale=1 / 255)
+    return np.asarray(cv2.add(front, behind), np.uint8)
+
+
+def _extend(image: Image, matrix: Array) -> Image:
+    """Smooth what lies beyond the edges of a picture that was moved by `matrix`."""
+    height, width = image.shape[:2]
+    size = max(2, width // REDUCTION), max(2, height // REDUCTION)
+    x, y = np.meshgrid(
+        (np.arange(size[0]) + 0.5) * width / size[0], (np.arange(size[1]) + 0.5) * height / size[1]
+    )
+    linear = np.linalg.inv(matrix[:, :2])
+    source = np.stack([x, y], -1) @ linear.T - linear @ matrix[:, 2]
+    beyond = np.maximum(-source, source - (width - 1, height - 1)).max(-1)
+    coarse = smoothstep(0.0, FADE * height, beyond).astype(np.float32)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), max(1.0, BLUR * height / REDUCTION))
+    weight = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    smooth = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(image + weight * (smooth.astype(np.float32) - image) + 0.5, np.uint8)

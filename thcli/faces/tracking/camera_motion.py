@@ -1,0 +1,215 @@
+"""Motion of the camera in a clip, from the background behind the people.
+
+Corners of a key frame outside of the people are followed into each frame by pyramidal optical flow
+(Bouguet 2001), and a similarity is fitted to them robustly (RANSAC, then least squares on the
+inliers). The key frame is kept as long as most corners are seen again, so errors do not accumulate
+while the camera shakes around one view. Displacements within the noise of a still camera are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import smoothstep, to_uint8
+from thcli.core.types import Array, Array32, Face
+from thcli.faces.tracking.head_motion import Similarity
+
+LONG_SIDE = 320  # pixels of the reduced frame
+MAX_CORNERS = 160
+MIN_CORNERS = 8  # seen again; fewer give no estimate
+MIN_SPREAD = 0.12  # of the long side, standard deviation of the corners
+RENEW_SHARE = 0.5  # of a key frame's corners; below it the next frame becomes the key frame
+MIN_AGREEMENT = 0.6  # share of the followed corners that one similarity explains
+TOLERANCE = 1.0  # reduced pixels of an inlier
+# Reduced pixels of motion at the frame's corners: a still camera's noise, and all of it motion.
+STILL, MOVING = 0.6, 1.6
+MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
+PERSON = 0.1  # probability of a person above which a pixel is not of the background
+MARGIN = 0.03  # of the long side, around people
+RETRY = 12  # frames after which a background without corners is looked at again
+_LEVELS, _WINDOW = 4, 15
+_IDENTITY = Similarity()
+
+
+PersonProbability = Callable[[npt.NDArray[Any]], Array32]
+"""Maps an image (H, W, 3) uint8 to the probability of a person, (H, W) float32 in 0..1."""
+
+
+class CameraMotionEstimator:
+    """Camera of every frame of a clip, against the first frame of its scene. Not thread-safe.
+
+    person: segments the people of a key frame.
+    """
+
+    def __init__(self, person: PersonProbability) -> None:
+        self._person = person
+        self._first: _KeyFrame | None = None
+        self._key: _KeyFrame | None = None
+        self._previous: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None
+        self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
+        self._head = 0j
+        self._age = 0
+
+    def estimate(
+        self, image: npt.NDArray[Any], faces: Sequence[Face] = (), *, cut: bool = False
+    ) -> Similarity:
+        """Return the similarity frame_from_scene of the next frame, in its pixels.
+
+        It is the identity where the camera is still, and the last one where the background shows
+        too little.
+
+        Args:
+            image: (H, W, 3) uint8 or uint16.
+            faces: of the frame. The largest one's motion is a first guess at the camera's.
+            cut: the frame begins a new scene.
+        """
+        height, width = image.shape[:2]
+        factor = min(1.0, LONG_SIDE / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        resized = cv2.resize(to_uint8(image), size, interpolation=cv2.INTER_AREA)
+        small = np.asarray(resized, np.uint8)
+        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        head = _head_position(faces) * factor
+        if self._key is None or cut or self._key.grey.shape != grey.shape:
+            self._first = self._key = self._key_frame(grey, small)
+            self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
+        else:
+            moved = head - self._head if head and self._head else 0j
+            before = self._frame_from_key @ self._key_from_scene
+            self._follow(grey, small, moved)
+            now = self._frame_from_key @ self._key_from_scene
+            self._step = now @ before.inverse()
+        self._previous, self._head = (grey, small), head
+        motion = _without_noise(self._frame_from_key @ self._key_from_scene, size)
+        # pixel centres have whole coordinates: reduced = factor * x + offset
+        offset = 0.5 * (factor - 1) * (1 + 1j)
+        return Similarity(motion.a, (motion.b + motion.a * offset - offset) / factor)
+
+    def _key_frame(self, grey: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8]) -> _KeyFrame:
+        self._age = 0
+        reach = 2 * round(MARGIN * max(grey.shape)) + 1
+        people = (self._person(small) > PERSON).astype(np.uint8)
+        near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
+        strength = cv2.cornerMinEigenVal(grey, 3)
+        mask = np.where((near == 0) & (strength > MIN_STRENGTH), 255, 0).astype(np.uint8)
+        found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, 6, mask=mask)
+        corners = np.zeros((0, 1, 2)) if found is None else found
+        return _KeyFrame(grey, np.asarray(corners, np.float32))
+
+    def _follow(
+        self, grey: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8], head: complex
+    ) -> None:
+        """Update the motion: from the key frame, else from the previous frame as the key frame.
+
+        head: motion of the largest face since the previous frame.
+        """
+        assert self._first is not None and self._key is not None and self._previous is not None
+        self._age += 1
+        if len(self._key.corners) < MIN_CORNERS and self._age < RETRY:
+            return
+        known = self._frame_from_key
+        guesses = [known, self._step @ known, Similarity(1, head) @ known]
+        fitted = self._key.follow(grey, guesses)
+        if fitted is None and self._age > 1:
+            self._key_from_scene = known @ self._key_from_scene
+            self._key, self._frame_from_key = self._key_frame(*self._previous), _IDENTITY
+            fitted = self._key.follow(grey, [_IDENTITY, self._step, Similarity(1, head)])
+        if fitted is not None:
+            self._frame_from_key, share = fitted
+            if share >= RENEW_SHARE:
+                return
+        self._renew(grey, small)
+
+    def _renew(self, grey: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8]) -> None:
+        """Follow the scene's first frame again if it is seen, else make a frame the key frame."""
+        assert self._first is not None
+        frame_from_scene = self._frame_from_key @ self._key_from_scene
+        fitted = None if self._key is self._first else self._first.follow(grey, [frame_from_scene])
+        if fitted is not None and fitted[1] >= RENEW_SHARE:
+            self._key, self._key_from_scene = self._first, _IDENTITY
+            self._frame_from_key = fitted[0]
+        else:
+            self._key, self._key_from_scene = self._key_frame(grey, small), frame_from_scene
+            self._frame_from_key = _IDENTITY
+
+
+def _head_position(faces: Sequence[Face]) -> complex:
+    """Return the middle of the largest face's box as x + iy, 0 without faces."""
+    if not faces:
+        return 0j
+    box = max(faces, key=lambda face: face.area).box
+    return complex(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyFrame:
+    """A reduced frame and corners of its background, (N, 1, 2) float32 pixels."""
+
+    grey: npt.NDArray[np.uint8]
+    corners: Array32
+
+    def follow(
+        self, grey: npt.NDArray[np.uint8], guesses: Sequence[Similarity]
+    ) -> tuple[Similarity, float] | None:
+        """Return the motion from this frame to another and the share of corners that agree.
+
+        None when too few agree. guesses: motions from which the search starts; later ones are
+        tried while too few corners agree.
+        """
+        best = None
+        for guess in guesses:
+            found = self._follow_from(grey, guess)
+            if found is not None and (best is None or found[1] > best[1]):
+                best = found
+            if best is not None and best[1] >= RENEW_SHARE:
+                break
+        return best
+
+    def _follow_from(
+        self, grey: npt.NDArray[np.uint8], guess: Similarity
+    ) -> tuple[Similarity, float] | None:
+        if len(self.corners) < MIN_CORNERS:
+            return None
+        start = guess.apply(self.corners).astype(np.float32)
+        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
+            self.grey,
+            grey,
+            self.corners,
+            start,
+            winSize=(_WINDOW, _WINDOW),
+            maxLevel=_LEVELS,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )
+        found = seen[:, 0] > 0
+        after = np.asarray(moved[found, 0], np.float32)
+        fitted = _fit(self.corners[found, 0], after, max(grey.shape))
+        return None if fitted is None else (fitted[0], fitted[1] / len(self.corners))
+
+
+def _fit(before: Array32, after: Array32, side: int) -> tuple[Similarity, int] | None:
+    """Return the similarity of most points and the number of its inliers; None when unsure."""
+    if len(before) < MIN_CORNERS or np.hypot(*before.std(0)) < MIN_SPREAD * side:
+        return None
+    matrix, chosen = cv2.estimateAffinePartial2D(
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=500
+    )
+    if matrix is None:
+        return None
+    inliers = int(np.count_nonzero(chosen))
+    if inliers < max(MIN_CORNERS, MIN_AGREEMENT * len(before)):
+        return None
+    return Similarity(complex(matrix[0, 0], matrix[1, 0]), complex(*matrix[:, 2])), inliers
+
+
+def _without_noise(motion: Similarity, size: tuple[int, int]) -> Similarity:
+    """Return the identity for a motion within a still camera's noise, fading to the motion."""
+    corners: Array = np.array([(0, 0), (size[0], 0), (0, size[1]), size], np.float64)
+    largest = np.linalg.norm(motion.apply(corners) - corners, axis=1).max()
+    share = float(smoothstep(STILL, MOVING, largest))
+    return Similarity(1 + share * (motion.a - 1), share * motion.b)
