@@ -54,6 +54,10 @@ def test_removal_gives_the_pose_in_the_scene(cameras: list[Similarity]) -> None:
     assert np.abs(camera.remove_camera(seen, rows) - wanted).max() < 1e-6
 
 
+def rows_of(motion: Motion, name: str) -> Array:
+    return np.asarray(motion.arrays[name], np.float64)
+
+
 def with_camera(motion: Motion, cameras: list[Similarity]) -> Motion:
     """Return a motion as cameras see it, with their rows."""
     size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
@@ -87,7 +91,7 @@ def test_the_head_moves_as_without_the_camera_and_the_picture_with_it() -> None:
 
     still = retarget(with_camera(motion, [Similarity()] * len(motion)))
     moving = retarget(seen)
-    assert np.abs(moving.arrays["points"] - still.arrays["points"]).max() < 1e-3
+    assert np.abs(rows_of(moving, "points") - rows_of(still, "points")).max() < 1e-3
     identity = np.array([[1.0, 0, 0], [0, 1, 0]])
     assert np.abs(still.arrays["camera"] - identity).max() < 1e-9
     # the source is the reference frame: its picture sees what the cameras see
@@ -120,7 +124,7 @@ def test_motion_of_the_picture_is_limited() -> None:
 
 def test_a_far_shift_moves_the_whole_person() -> None:
     motion = synthetic.driver(degrees=0)
-    pose = np.array(motion.arrays["pose"])
+    pose = rows_of(motion, "pose").copy()
     pose[:, 4] += np.linspace(0, 0.8, len(pose))  # image heights
     moved = replace(motion, arrays={**motion.arrays, "pose": pose})
     out = RetargetedMotion(
@@ -129,3 +133,17 @@ def test_a_far_shift_moves_the_whole_person() -> None:
     body = np.asarray(out.arrays["body"])
     assert np.abs(body[0]).max() < 1e-6 and body[-1, 0] > 20
     assert (np.diff(body[:, 0]) > -1e-6).all()
+
+
+def test_a_camera_that_makes_the_head_move_more_is_discarded() -> None:
+    motion = synthetic.driver(degrees=5)
+    cameras = path(len(motion))
+    seen = with_camera(motion, cameras)
+    rows, pose = rows_of(seen, "camera"), rows_of(seen, "pose")
+    valid, shot = np.ones(len(motion), bool), np.zeros(len(motion), np.intp)
+    assert np.array_equal(camera.discard_unlikely(rows, pose, valid, shot), rows)
+    assert not camera.discard_unlikely(-rows, pose, valid, shot).any()
+    shot[20:] = 1  # only the shot whose camera is wrong
+    mixed = np.where(shot[:, None] == 0, rows, -rows)
+    kept = camera.discard_unlikely(mixed, pose, valid, shot)
+    assert np.array_equal(kept[:20], rows[:20]) and not kept[20:].any()

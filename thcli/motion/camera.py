@@ -17,6 +17,7 @@ from thcli.motion import limits
 
 MAX_LOG_ZOOM = np.log(1.6)
 MAX_ROLL = np.radians(25.0)
+MAX_SPREAD = 0.9  # of the head's positions in the scene, over those in the frames
 MAX_SHIFT = 1.2  # of the face's height
 
 
@@ -53,6 +54,30 @@ def remove_camera(pose: Array, camera: Array) -> Array:
         ],
         -1,
     )
+
+
+def discard_unlikely(
+    camera: Array, pose: Array, valid: npt.NDArray[np.bool_], shot: npt.NDArray[np.intp]
+) -> Array:
+    """Return the cameras (T, 4), still ones in the shots whose head they do not explain.
+
+    A camera that was measured rightly leaves a head that moves less. Where it moves more, the
+    measurement has lost the background, or the camera follows a walking person, whose head stays in
+    the picture.
+
+    Args:
+        camera: (T, 4).
+        pose: (T, 7) poses as the frames show them.
+        valid: (T,) frames with a face.
+        shot: (T,) numbers of the shots.
+    """
+    out = camera.copy()
+    in_scene = remove_camera(pose, camera)[:, 4:6]
+    for number in np.unique(shot[valid]):
+        frames = valid & (shot == number)
+        if in_scene[frames].std(0).sum() > MAX_SPREAD * pose[frames, 4:6].std(0).sum():
+            out[shot == number] = 0
+    return out
 
 
 def picture_motion(zoom: Array, roll: Array, shift: Array, pivot: Array, height: float) -> Array:

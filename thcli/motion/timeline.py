@@ -14,7 +14,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
-from thcli.motion.camera import remove_camera
+from thcli.motion.camera import discard_unlikely, remove_camera
 
 WINDOW = 64  # frames read at a time
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
@@ -97,6 +97,8 @@ def read_timeline(store: MotionStore) -> Timeline:
     seconds, valid, pose, gaze, track, logit, cut, camera = (
         np.concatenate([p[i] for p in parts]) for i in range(8)
     )
+    shot = np.cumsum(cut).astype(np.intp)
+    camera = discard_unlikely(camera, pose, valid, shot)
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
@@ -118,7 +120,7 @@ def read_timeline(store: MotionStore) -> Timeline:
         _interpolate_gaps(seconds, unoccluded),
         _motion_weight(seconds, valid, unseen_gaps),
         camera,
-        np.cumsum(cut).astype(np.intp),
+        shot,
     )
 
 

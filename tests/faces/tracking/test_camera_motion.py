@@ -35,7 +35,7 @@ def frame(background: Image, frame_from_scene: Similarity, person_x: int = 130) 
 
 def person(image: Image) -> Array32:
     """Segment the grey stripes."""
-    return (np.ptp(image.astype(int), axis=2) == 0).astype(np.float32)
+    return np.asarray(np.ptp(image.astype(int), axis=2) == 0, np.float32)
 
 
 def largest_error(found: Similarity, true: Similarity) -> float:

@@ -25,7 +25,7 @@ MAX_CORNERS = 160
 MIN_CORNERS = 8  # seen again; fewer give no estimate
 MIN_SPREAD = 0.12  # of the long side, standard deviation of the corners
 RENEW_SHARE = 0.5  # of a key frame's corners; below it the next frame becomes the key frame
-MIN_AGREEMENT = 0.6  # share of the followed corners that one similarity explains
+MIN_AGREEMENT = 0.5  # share of the followed corners that one similarity explains
 TOLERANCE = 1.0  # reduced pixels of an inlier
 # Reduced pixels of motion at the frame's corners: a still camera's noise, and all of it motion.
 STILL, MOVING = 0.6, 1.6
@@ -33,6 +33,7 @@ MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise ha
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
 RETRY = 12  # frames after which a background without corners is looked at again
+EDGE = 4  # reduced pixels; a corner that comes nearer to the frame's edge is lost
 _LEVELS, _WINDOW = 4, 15
 _IDENTITY = Similarity()
 
@@ -186,7 +187,9 @@ class _KeyFrame:
             maxLevel=_LEVELS,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
-        found = seen[:, 0] > 0
+        limits = np.array([grey.shape[1], grey.shape[0]]) - EDGE
+        inside = ((moved[:, 0] >= EDGE) & (moved[:, 0] < limits)).all(1)
+        found = (seen[:, 0] > 0) & inside
         after = np.asarray(moved[found, 0], np.float32)
         fitted = _fit(self.corners[found, 0], after, max(grey.shape))
         return None if fitted is None else (fitted[0], fitted[1] / len(self.corners))
