@@ -112,10 +112,9 @@ def test_the_picture_is_still_where_no_pose_is_transferred(region: str) -> None:
 
 
 def test_motion_of_the_picture_is_limited() -> None:
-    far = np.array([1e4])
-    matrix = camera.picture_motion(
-        far, far, np.array([[1e6, 0.0]]), np.array([50.0, 60.0]), height=100.0
-    )[0]
+    far, near = np.array([[9.0, 3.0, 9.0, 9.0]]), np.zeros((1, 4))
+    place = camera.PicturePlace(np.zeros(2), np.array([50.0, 60.0]), 500.0, 100.0)
+    matrix = camera.picture_motion(far, near, np.ones(1), place)[0]
     zoom = np.sqrt(np.linalg.det(matrix[:, :2]))
     assert zoom <= np.exp(camera.MAX_LOG_ZOOM) + 1e-9
     moved = matrix[:, :2] @ [50.0, 60.0] + matrix[:, 2]
@@ -147,3 +146,13 @@ def test_a_camera_that_makes_the_head_move_more_is_discarded() -> None:
     mixed = np.where(shot[:, None] == 0, rows, -rows)
     kept = camera.discard_unlikely(mixed, pose, valid, shot)
     assert np.array_equal(kept[:20], rows[:20]) and not kept[20:].any()
+
+
+def test_a_strangers_picture_is_unmoved_in_the_middle_of_each_shot() -> None:
+    rows = np.zeros((9, 4))
+    rows[:5, 2], rows[5:, 0] = [0, 1, 2, 3, 9], [0, 0, 0.2, 0.2]
+    shot = np.repeat([0, 1], [5, 4])
+    middle = camera.find_base(rows, shot, None)
+    assert (middle[:5, 2] == 2).all() and np.allclose(middle[5:, 0], 0.1)
+    itself = camera.find_base(rows, shot, 4)
+    assert (itself[:5, 2] == 9).all() and np.array_equal(itself[5:], middle[5:])

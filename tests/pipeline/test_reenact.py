@@ -56,11 +56,19 @@ def test_one_frame_out_for_each_in(portrait: Path, clip: Clip, tmp_path: Path, c
 
 def test_the_face_moves_and_the_border_does_not(portrait: Path, clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
-    reenact(portrait, clip("plain.mp4", 24), out, LOSSLESS)
+    reenact(portrait, clip("plain.mp4", 24), out, replace(LOSSLESS, camera="still"))
     made, still = read_images(out), media.read_image(portrait)
     moved = np.abs(made[-1].astype(int) - still).mean(-1)
     assert moved[60:180, 60:180].mean() > 3
     assert moved[-12:, :].mean() < 1.5
+
+
+def test_the_picture_follows_the_camera(portrait: Path, clip: Clip, tmp_path: Path) -> None:
+    """The clip is one photograph that moves as a whole."""
+    out = tmp_path / "out.mkv"
+    reenact(portrait, clip("plain.mp4", 24), out, LOSSLESS)
+    made, still = read_images(out), media.read_image(portrait)
+    assert np.abs(made[-1].astype(int) - still)[-12:].mean() > 10
 
 
 @pytest.mark.parametrize(

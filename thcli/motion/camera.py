@@ -7,6 +7,8 @@ of its shot shows it, is seen at frame = zoom * rotation * scene + shift.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +42,8 @@ def remove_camera(pose: Array, camera: Array) -> Array:
 
     camera: (T, 4).
     """
+    if not camera.any():
+        return pose  # to the last bit
     zoom, roll = camera[:, 0], camera[:, 1]
     rotvec = np.zeros((len(camera), 3))
     rotvec[:, 2] = -roll
@@ -80,26 +84,62 @@ def discard_unlikely(
     return out
 
 
-def picture_motion(zoom: Array, roll: Array, shift: Array, pivot: Array, height: float) -> Array:
-    """Return the motion of a source's picture, (T, 2, 3) image_from_still matrices in its pixels.
+def find_base(camera: Array, shot: npt.NDArray[np.intp], frame: int | None) -> Array:
+    """Return the camera of each frame's shot that shows the source's picture unmoved, (T, 4).
 
-    Zoom and roll are about the pivot. All are limited softly.
+    It is the middle of the shot, so that the picture stays in view.
 
     Args:
-        zoom, roll: (T,) log zoom and radians.
-        shift: (T, 2) pixels.
-        pivot: (2,) pixels.
-        height: of the source's face in pixels.
+        camera: (T, 4).
+        shot: (T,) numbers of the shots.
+        frame: frame that is the source itself, whose camera is the base of its shot; or None.
     """
-    shift = limits.limit_length(shift, MAX_SHIFT * height)
+    base = np.zeros_like(camera)
+    for number in np.unique(shot):
+        base[shot == number] = np.median(camera[shot == number], 0)
+    if frame is not None:
+        base[shot == shot[frame]] = camera[frame]
+    return base
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePlace:
+    """Place of a source's picture that the driver's camera moves.
+
+    scene_pivot: (2,) point of the driver's scene about its middle, in image heights.
+    pivot: (2,) point of the source at that place, in pixels.
+    height_ratio: source pixels per height of the driver's image.
+    face_height: of the source in pixels.
+    """
+
+    scene_pivot: Array
+    pivot: Array
+    height_ratio: float
+    face_height: float
+
+
+def picture_motion(camera: Array, base: Array, gain: Array, place: PicturePlace) -> Array:
+    """Return the motion of a source's picture, (T, 2, 3) image_from_still matrices in its pixels.
+
+    Zoom, roll and shift are those between two cameras, limited softly.
+
+    Args:
+        camera, base: (T, 4); the base shows the picture unmoved.
+        gain: (T,).
+        place: of the picture.
+    """
+    zoom, roll = ((camera - base)[:, :2] * gain[:, None]).T
+    seen = _seen_at(camera, place.scene_pivot) - _seen_at(base, place.scene_pivot)
+    shift = seen * (place.height_ratio * np.exp(-base[:, 0]) * gain)[:, None]
+    shift = limits.limit_length(shift, MAX_SHIFT * place.face_height)
     roll = limits.soft_limit(roll, MAX_ROLL)
     a = np.exp(limits.soft_limit(zoom, MAX_LOG_ZOOM)) * np.exp(1j * roll)
     linear = np.stack([np.stack([a.real, -a.imag], -1), np.stack([a.imag, a.real], -1)], -2)
-    return np.concatenate([linear, (pivot + shift - linear @ pivot)[..., None]], -1)
+    return np.concatenate([linear, (place.pivot + shift - linear @ place.pivot)[..., None]], -1)
 
 
-def seen_at(camera: Array, point: Array) -> Array:
-    """Return where cameras (T, 4) see a point (2,) of the scene, (T, 2).
+def _seen_at(camera: Array, point: Array) -> Array:
+    """Return the place at which cameras (T, 4) see a point (2,) of the scene, (T, 2).
 
     Both are about the middle of the image, in image heights.
     """

@@ -38,6 +38,7 @@ from thcli.motion.timeline import read_timeline
 
 TARGET_KIND = "mesh-target"
 MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
+SAME_FRAME = 0.15  # distance to the source below which a driving frame is the source itself
 MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
 # mouth opening of the reference above which opening ratios to it are defined
 MOUTH_OPEN_RANGE = (0.02, 0.06)
@@ -181,6 +182,10 @@ class RetargetedMotion:
         forehead, chin = self._source_mesh[anatomy.FOREHEAD], self._source_mesh[anatomy.CHIN]
         self._height = float(np.linalg.norm((forehead - chin)[:2]))
         self._mask = closure.region_mask(self._options.region)
+        frame = self._reference.frame
+        same = frame >= 0 and self._measurements.distance[frame] < SAME_FRAME
+        rows, shot = self._timeline.camera, self._timeline.shot
+        self._camera_base = camera.find_base(rows, shot, frame if same else None)
         self._source_eyes = canonical.eye_openings(source.shape)
         self._source_gaps = canonical.lip_gaps(source.shape)
         self._reference_gaps = canonical.lip_gaps(reference.shape)
@@ -331,27 +336,19 @@ class RetargetedMotion:
         return np.asarray(points), body
 
     def _picture_motion(self, start: int, stop: int, weight: Array) -> Array:
-        """Return the motion of the picture with the driver's camera since the reference frame.
-
-        (T, 2, 3) image_from_still. Other shots have cameras of their own and no reference.
-        """
-        reference = self._reference
-        rows, shots = self._timeline.camera[start:stop], self._timeline.shot
-        base = np.zeros_like(rows)
-        if reference.frame >= 0:
-            same = shots[start:stop] == shots[reference.frame]
-            base[same] = self._timeline.camera[reference.frame]
+        """Return the motion of the picture with the driver's camera, (T, 2, 3) image_from_still."""
         middle = np.array([self._size[0] - 1, self._size[1] - 1]) / 2
-        point = (self._reference_pivot[:2] - middle) / self._size[1]
-        shift = (camera.seen_at(rows, point) - camera.seen_at(base, point)) * self._size[1]
-        shift *= self._pixel_ratio * np.exp(-base[:, :1])
-        gain = self._pose_gain * weight
+        height = self._size[1]
         return camera.picture_motion(
-            (rows[:, 0] - base[:, 0]) * gain,
-            (rows[:, 1] - base[:, 1]) * gain,
-            shift * gain[:, None],
-            self._pivot[:2],
-            self._height,
+            self._timeline.camera[start:stop],
+            self._camera_base[start:stop],
+            self._pose_gain * weight,
+            camera.PicturePlace(
+                (self._reference_pivot[:2] - middle) / height,
+                self._pivot[:2],
+                self._pixel_ratio * height,
+                self._height,
+            ),
         )
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:

@@ -167,7 +167,10 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
     cv2.setNumThreads(1)
     driver_mouth = follow_camera = False
     if isinstance(options, ReenactOptions):
-        driver_mouth, follow_camera = options.mouth == "driver", options.camera == "follow"
+        driver_mouth = options.mouth == "driver"
+        # a face that was chosen among several moves alone
+        alone = options.source_face == DEFAULT.source_face
+        follow_camera = options.camera == "follow" and alone
     return MeshEngine(
         run, options.mesh.matte, driver_mouth=driver_mouth, follow_camera=follow_camera
     )
