@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.errors import OutputError, ThcliError, UsageError
+from thcli.core.batches import require_finite
+from thcli.core.errors import NotFiniteError, OutputError, ThcliError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import (
     MotionOptions,
@@ -20,6 +21,7 @@ from thcli.core.options import (
     SpeakOptions,
 )
 from thcli.core.protocols import Engine, RenderingVoice, Voice
+from thcli.core.types import Motion
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
@@ -210,7 +212,7 @@ def render_motion(
         SourceFace.encode(engine, source.image, face, motion, options.motion)
         for face in source.faces
     ]
-    plan = RenderPlan(engine, faces, source.image, last_duration=1)
+    plan = RenderPlan(engine, faces, source.image, job.batches("render"), last_duration=1)
     return lambda start: render_frames(plan, None, start, options.run, job.clock)
 
 
@@ -253,9 +255,20 @@ def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:
             speech.recording, speech.pts, speech.time_base, speak_job.options.speech
         )
         for motion in job.clock.time_each("speech", windows):
+            _require_finite(motion, speak_job.voice_name)
             writer.append(motion)
             for _ in range(len(motion)):
                 step()
+
+
+def _require_finite(motion: Motion, voice_name: str) -> None:
+    """Raise NotFiniteError for motion of a voice that is NaN or infinite."""
+    try:
+        require_finite(*motion.arrays.values())
+    except NotFiniteError as error:
+        raise NotFiniteError(
+            f"The voice {voice_name} computed motion that is not finite.", error.hint
+        ) from error
 
 
 def _write_motion_only(voice: Voice | RenderingVoice, target: Path, speak_job: SpeakJob) -> Report:
