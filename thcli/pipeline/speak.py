@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -43,6 +44,7 @@ from thcli.pipeline.sources.framing import apply_framing, crop_source, paste_mas
 from thcli.pipeline.sources.source_image import SourceImage, read_source_image
 from thcli.voices.backends import VOICES
 
+T = TypeVar("T")
 DEFAULTS = SpeakOptions()
 MESH = "mesh"  # engine that renders the driving video of engines with another kind of motion
 
@@ -235,7 +237,7 @@ def render_voice(
         rendered = voice.render_frames(
             cropped.image, speech.recording, speech.pts, speech.time_base, options.speech
         )
-        images = job.clock.time_each("render", rendered)
+        images = job.clock.time_each("render", _finite(rendered, speak_job.voice_name))
         for pts, image in islice(zip(speech.pts, images, strict=True), start, None):
             if full_frame:
                 pasted = paste(source.image, image, cropped.placement, mask)
@@ -254,21 +256,22 @@ def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:
         windows = voice.speak(
             speech.recording, speech.pts, speech.time_base, speak_job.options.speech
         )
-        for motion in job.clock.time_each("speech", windows):
-            _require_finite(motion, speak_job.voice_name)
+        for motion in job.clock.time_each("speech", _finite(windows, speak_job.voice_name)):
             writer.append(motion)
             for _ in range(len(motion)):
                 step()
 
 
-def _require_finite(motion: Motion, voice_name: str) -> None:
-    """Raise NotFiniteError for motion of a voice that is NaN or infinite."""
+def _finite(made: Iterator[T], voice_name: str) -> Iterator[T]:
+    """Yield the motion or the images of a voice. Raises NotFiniteError that names the voice."""
     try:
-        require_finite(*motion.arrays.values())
+        for item in made:
+            if isinstance(item, Motion):
+                require_finite(*item.arrays.values())
+            yield item
     except NotFiniteError as error:
-        raise NotFiniteError(
-            f"The voice {voice_name} computed motion that is not finite.", error.hint
-        ) from error
+        message = f"The voice {voice_name} computed values that are not finite."
+        raise NotFiniteError(message, error.hint) from error
 
 
 def _write_motion_only(voice: Voice | RenderingVoice, target: Path, speak_job: SpeakJob) -> Report:
