@@ -17,6 +17,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from thcli.core import device as devices
 from thcli.engines.shared.networks import grid
@@ -30,6 +32,35 @@ MAY_WAIT = {
 aten = torch.ops.aten
 
 
+# Operators whose floating-point tensors must be of one type, which fake ones need not be.
+ONE_TYPE = {
+    aten.mm,
+    aten.addmm,
+    aten.bmm,
+    aten.baddbmm,
+    aten.linear,
+    aten.convolution,
+    aten.grid_sampler_2d,
+    aten.grid_sampler_3d,
+    aten.index_put,
+    aten.index_put_,
+}
+
+
+class OneType(TorchDispatchMode):
+    """Checks ONE_TYPE as CUDA's kernels do, after autocast."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func.overloadpacket in ONE_TYPE:
+            tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+            found = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+            if len(found) > 1:
+                raise RuntimeError(f"{func} needs tensors of the same dtype, not {found}.")
+        return func(*args, **(kwargs or {}))
+
+
 class WaitsForDeviceError(AssertionError):
     """A network reads a number of the device on the host, which stops both."""
 
@@ -37,7 +68,8 @@ class WaitsForDeviceError(AssertionError):
 @contextmanager
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Enter a mode in which all new tensors are fake and `cuda` exists."""
-    with monkeypatch.context() as patch, FakeTensorMode(allow_non_fake_inputs=False):
+    fake = FakeTensorMode(allow_non_fake_inputs=False)
+    with monkeypatch.context() as patch, fake, OneType():
         patch.setattr(devices, "_find_device", lambda name: "cuda:0" if "cuda" in name else "cpu")
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *args, **given: True)
@@ -177,6 +209,7 @@ _REPLACEMENTS: dict[str, Callable[..., Any]] = {
     "__getitem__": _get,
     "__setitem__": _set,
     "to": _to,
+    "__invert__": aten.bitwise_not,
     "__deepcopy__": _deepcopy,
     "new_tensor": _new_tensor,
     "contiguous": _contiguous,

@@ -137,9 +137,11 @@ def run_dh_s(run: RunOptions, batch: int) -> Outputs:
 
 
 def run_diffused_heads(run: RunOptions, batch: int) -> Outputs:
-    config = DiffusedHeadsConfig(size=64, base_channels=32)
+    config = DiffusedHeadsConfig(
+        size=64, base_channels=32, channel_multipliers=(1, 2), blocks_per_level=1
+    )
     network = evaluated(DiffusedHeads(config))
-    voice = PublishedVoice(network, evaluated(SpeechEncoder()), run, steps=20)
+    voice = PublishedVoice(network, evaluated(SpeechEncoder()), run, steps=10)
     frames = voice.render_frames(image(64), Sound(1), np.arange(batch), TIME_BASE, VoiceOptions())
     check_images(list(frames), batch, 64)
     return run_heads(network, batch, run)
