@@ -24,8 +24,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "thcli.core.errors": (
         "DeviceError",
+        "DeviceMemoryError",
         "MediaError",
         "NoFaceError",
+        "NotFiniteError",
         "OutputError",
         "ThcliError",
         "UsageError",

@@ -32,7 +32,7 @@ from thcli.cli import (
     weights,
 )
 from thcli.cli.console import complain
-from thcli.core.errors import ThcliError, UsageError
+from thcli.core.errors import DeviceMemoryError, ThcliError, UsageError
 
 INTERRUPTED = 130
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -156,6 +156,10 @@ def run(argv: Sequence[str]) -> int:
     except ThcliError as error:
         complain(error, named, as_json=as_json)
         return error.exit_code
+    except MemoryError:
+        reason = DeviceMemoryError("There is not enough memory.", "Close other programs.")
+        complain(reason, named, as_json=as_json)
+        return reason.exit_code
     except OSError as error:
         from thcli.media.failures import is_write_failure, to_output_error  # av is slow to import
 

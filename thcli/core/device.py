@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from thcli.core.errors import DeviceError
+from thcli.core.errors import DeviceError, DeviceMemoryError
 
 if TYPE_CHECKING:
     import torch
+
+# Words of the RuntimeErrors by which CUDA, cuBLAS, cuDNN, MPS and torch's CPU allocator say it.
+_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "t allocate memory", "not enough memory")
 
 _resolved: ContextVar[list[str] | None] = ContextVar("resolved devices", default=None)
 
@@ -114,13 +119,29 @@ def autocast_dtype(
     return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return True for an error of Python, torch, OpenCV or the system that memory is used up."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    torch, cv2 = sys.modules.get("torch"), sys.modules.get("cv2")
+    if cv2 is not None and isinstance(error, cv2.error):
+        return f"({cv2.Error.StsNoMem}:" in str(error)  # its `code` is one for all errors
+    if not isinstance(error, RuntimeError):
+        return False
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 @contextmanager
 def convert_out_of_memory(
     device: torch.device,
     purpose: str = "",
     hint: str = "Use a smaller --batch-size, or --device cpu.",
 ) -> Iterator[None]:
-    """Convert torch's out-of-memory error of the block into a DeviceError.
+    """Convert the block's errors of used-up memory into a DeviceMemoryError.
 
     Args:
         device: the device named in the message.
@@ -128,12 +149,12 @@ def convert_out_of_memory(
         hint: the next action.
 
     Raises:
-        DeviceError: the device ran out of memory.
+        DeviceMemoryError: the device ran out of memory.
     """
-    import torch
-
     try:
         yield
-    except torch.OutOfMemoryError as exc:
+    except (MemoryError, RuntimeError) as exc:
+        if isinstance(exc, DeviceMemoryError) or not is_out_of_memory(exc):
+            raise
         reason = f"{device} has not enough memory{purpose and ' ' + purpose}."
-        raise DeviceError(reason, hint) from exc
+        raise DeviceMemoryError(reason, hint) from exc

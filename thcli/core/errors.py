@@ -5,7 +5,9 @@
     ├── MediaError     input unreadable, or without an image                      3
     ├── NoFaceError    no face found, or none matches the selection               4
     ├── WeightsError   weights missing, modified, incompatible or refused         5
-    ├── DeviceError    device does not exist, or is out of memory                 6
+    ├── DeviceError    device does not exist or cannot compute                    6
+    │   ├── DeviceMemoryError    not enough memory (also a MemoryError)
+    │   └── NotFiniteError       NaN or infinity (also a FloatingPointError)
     └── OutputError    output exists, is not writable, or the disk is full        7
 
 0 is success, 1 is a bug (an exception outside of this tree), 130 is an interruption.
@@ -68,9 +70,24 @@ class WeightsError(ThcliError):
 
 
 class DeviceError(ThcliError):
-    """A requested device that does not exist or is out of memory."""
+    """A requested device that does not exist, is out of memory or computes no numbers."""
 
     exit_code = 6
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A computation that needs more memory than the device or the computer has."""
+
+
+class NotFiniteError(DeviceError, FloatingPointError):
+    """A network whose result is NaN or infinite. One frame that raises it is a failed frame."""
+
+    def __init__(
+        self,
+        message: str = "A network computed values that are not finite.",
+        hint: str = "Use --precision fp32 or --device cpu, or get its weights again.",
+    ) -> None:
+        super().__init__(message, hint)
 
 
 class OutputError(ThcliError):

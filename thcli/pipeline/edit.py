@@ -22,7 +22,8 @@ from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_edit
-from thcli.pipeline.editing.edited_face import EditedFace, FaceInFrame, zip_in_frames
+from thcli.pipeline.editing.edited_face import EditedFace, zip_in_frames
+from thcli.pipeline.editing.face_in_frame import FaceInFrame
 from thcli.pipeline.editing.factory import build_edit_file, plan_steps
 from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.steps import EditStep
@@ -90,7 +91,8 @@ def edit(
             counter = FrameCounter(out.done)
             for frame, pixels in edit_frames(edited_faces, info, out.done, options, job):
                 out.write(pixels, frame.pts, frame.duration)
-                counter.add(frame.pts, frame.duration, frame.time_base)
+                succeeded = frame.index not in job.failed_frames
+                counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
                 step()
         if options.save_edit is not None:
             edit_file = build_edit_file(request, steps, options)
@@ -192,13 +194,17 @@ def _learn(
 def edit_frames(
     edited_faces: EditedFaces, info: MediaInfo, done: int, options: EditOptions, job: Job
 ) -> Iterator[tuple[Frame, Pixels]]:
-    """Run pass 2: yield every frame from number `done` on and its edited pixels."""
+    """Run pass 2: yield every frame from number `done` on and its edited pixels.
+
+    A frame of job.failed_frames passes through unchanged.
+    """
     for frames, in_frames_of_faces in locate_faces(edited_faces, info, done, options, job):
         pixels: list[Pixels] = [frame.pixels for frame in frames]
         for face, in_frames in zip(edited_faces.faces, in_frames_of_faces, strict=True):
             occlusion_masks = face.occlusion_masks(pixels, in_frames)
             pixels = face.apply(pixels, in_frames, occlusion_masks)
-        yield from zip(frames, pixels, strict=True)
+        for frame, edited in zip(frames, pixels, strict=True):
+            yield frame, frame.pixels if frame.index in job.failed_frames else edited
 
 
 def locate_faces(

@@ -119,7 +119,7 @@ def animate(
 
         # Pass 2. Warp and paste, refine, replace the background, write.
         last = observed.motion.last_duration
-        render_plan = RenderPlan(framed_engine, faces, framed.image, last)
+        render_plan = RenderPlan(framed_engine, faces, framed.image, job.batches("render"), last)
 
         def warp_from(start: int) -> Iterator[RenderedFrame]:
             driving = _driving_frames(framed_engine, render_job)

@@ -93,7 +93,8 @@ def reenact_video(
     renderer = VideoFrameRenderer(engine, options.framing == "full", options.background == KEEP)
     size = info.size if renderer.full_frame else video.crop_track.size
     black = np.zeros((*size[::-1], 3), np.uint8)
-    render_plan = RenderPlan(renderer, [SourceFace(video.crop_track, motion)], black)
+    faces = [SourceFace(video.crop_track, motion)]
+    render_plan = RenderPlan(renderer, faces, black, job.batches("render"))
 
     def render_from(start: int) -> Iterator[RenderedFrame]:
         frames = job.clock.time_each("decode again", job.enter(media.read(info.path, span)))

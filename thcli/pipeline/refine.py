@@ -85,7 +85,8 @@ def refine(
             subjects, counter = observed_faces.subjects, FrameCounter(out.done)
             with job.stage("refine", len(subjects[0].crop_track), out.done) as step:
                 for frame, pixels in refine_pass.frames(footage, subjects, out.done, job):
-                    counter.add(frame.pts, frame.duration, frame.time_base)
+                    succeeded = frame.index not in job.failed_frames
+                    counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
                     out.write(pixels, frame.pts, frame.duration)
                     step()
         return job.report(

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.errors import OutputError, ThcliError, UsageError
+from thcli.core.batches import require_finite
+from thcli.core.errors import NotFiniteError, OutputError, ThcliError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import (
     MotionOptions,
@@ -20,6 +22,7 @@ from thcli.core.options import (
     SpeakOptions,
 )
 from thcli.core.protocols import Engine, RenderingVoice, Voice
+from thcli.core.types import Motion
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
@@ -41,6 +44,7 @@ from thcli.pipeline.sources.framing import apply_framing, crop_source, paste_mas
 from thcli.pipeline.sources.source_image import SourceImage, read_source_image
 from thcli.voices.backends import VOICES
 
+T = TypeVar("T")
 DEFAULTS = SpeakOptions()
 MESH = "mesh"  # engine that renders the driving video of engines with another kind of motion
 
@@ -210,7 +214,7 @@ def render_motion(
         SourceFace.encode(engine, source.image, face, motion, options.motion)
         for face in source.faces
     ]
-    plan = RenderPlan(engine, faces, source.image, last_duration=1)
+    plan = RenderPlan(engine, faces, source.image, job.batches("render"), last_duration=1)
     return lambda start: render_frames(plan, None, start, options.run, job.clock)
 
 
@@ -233,7 +237,7 @@ def render_voice(
         rendered = voice.render_frames(
             cropped.image, speech.recording, speech.pts, speech.time_base, options.speech
         )
-        images = job.clock.time_each("render", rendered)
+        images = job.clock.time_each("render", _finite(rendered, speak_job.voice_name))
         for pts, image in islice(zip(speech.pts, images, strict=True), start, None):
             if full_frame:
                 pasted = paste(source.image, image, cropped.placement, mask)
@@ -252,10 +256,22 @@ def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:
         windows = voice.speak(
             speech.recording, speech.pts, speech.time_base, speak_job.options.speech
         )
-        for motion in job.clock.time_each("speech", windows):
+        for motion in job.clock.time_each("speech", _finite(windows, speak_job.voice_name)):
             writer.append(motion)
             for _ in range(len(motion)):
                 step()
+
+
+def _finite(made: Iterator[T], voice_name: str) -> Iterator[T]:
+    """Yield the motion or the images of a voice. Raises NotFiniteError that names the voice."""
+    try:
+        for item in made:
+            if isinstance(item, Motion):
+                require_finite(*item.arrays.values())
+            yield item
+    except NotFiniteError as error:
+        message = f"The voice {voice_name} computed values that are not finite."
+        raise NotFiniteError(message, error.hint) from error
 
 
 def _write_motion_only(voice: Voice | RenderingVoice, target: Path, speak_job: SpeakJob) -> Report:

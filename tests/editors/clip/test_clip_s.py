@@ -22,7 +22,6 @@ from thcli.editors.clip.vocabulary import (
     ADJECTIVES,
     CLAUSES,
     FEATURES,
-    MAX_WORDS,
     NEGATABLE_FEATURES,
     PERSON_NOUNS,
     VOCABULARY,
@@ -52,7 +51,7 @@ def test_words_of_a_text() -> None:
         "shadow",
     ]
     numbers = tokenize(["a man", "a man with a beard"])
-    assert numbers.shape == (2, MAX_WORDS) and (numbers[0] > 0).sum() == 2
+    assert numbers.shape == (2, 5) and (numbers[0] > 0).sum() == 2
     assert numbers[0, :2].tolist() == numbers[1, :2].tolist()
 
 

@@ -35,7 +35,6 @@ class TextEncoder(nn.Module):
 
     def forward(self, word_ids: Tensor) -> Tensor:
         """Map word ids (B, L), 0 after the last word, to (B, EMBEDDING_SIZE)."""
-        word_ids = word_ids[:, : max(int((word_ids > 0).sum(1).max()), 1)]
         padding = word_ids == 0
         x = self.words(word_ids) + self.places[: word_ids.shape[1]]
         for layer in self.layers:

@@ -263,7 +263,7 @@ WORD_IDS = {word: number for number, word in enumerate(VOCABULARY, 1)}  # 0 is p
 
 
 def tokenize(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Convert texts to word ids (N, MAX_WORDS) int64, 0 after the last word.
+    """Convert texts to word ids (N, L) int64, 0 after the last word; L: words of the longest.
 
     Raises UsageError that names every unknown word with the nearest known ones.
     """
@@ -276,7 +276,7 @@ def tokenize(texts: Sequence[str]) -> npt.NDArray[np.int64]:
         if not words or len(words) > MAX_WORDS:
             raise UsageError(f"A text of {len(words)} words: give 1 to {MAX_WORDS}.")
         out[row, : len(words)] = [WORD_IDS[word] for word in words]
-    return out
+    return out[:, : max(np.count_nonzero(out, 1), default=0)]
 
 
 def _unknown_words(unknown: Sequence[str]) -> UsageError:

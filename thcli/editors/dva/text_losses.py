@@ -28,7 +28,8 @@ def directional_distance(source: Tensor, target: Tensor, direction: Tensor) -> T
         direction: (1, D) of the texts.
     """
     moved = target - source
-    moved = target if not moved.any() else moved / (moved.norm(dim=-1, keepdim=True) + TINY)
+    unit = moved / (moved.norm(dim=-1, keepdim=True) + TINY)
+    moved = torch.where(moved.any(), unit, target)
     return (1 - F.cosine_similarity(moved, direction, dim=1)).mean()
 
 

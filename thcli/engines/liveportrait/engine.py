@@ -47,6 +47,7 @@ from thcli.engines.shared.networks.engine import (
     TorchCropEngine,
     images_from_tensor,
     landmarks_of,
+    rows_to_host,
 )
 from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
@@ -127,11 +128,11 @@ class LivePortraitEngine(TorchCropEngine):
             pixels = self.tensor([image])
             rows = self.extract_motion(pixels)
             encoded = self.encode(pixels, rows)
-        own = {**_host(rows), OPENINGS: face_openings(face)[None]}
+        own = {**rows_to_host(rows), OPENINGS: face_openings(face)[None]}
         return CropSource(encoded, own, landmarks_of(face), (CROP, CROP))
 
     def encode(self, image: Tensor, rows: dict[str, Tensor]) -> EncodedSource:
-        own = _host(rows)
+        own = rows_to_host(rows)
         keypoints = HeadMotion.from_rows(own).keypoints(own[CANONICAL])
         volume = self.appearance.volume(image)
         return self.warping.encode(volume, torch.from_numpy(keypoints).to(self.device))
@@ -233,10 +234,6 @@ def _rows(output: MotionOutput) -> dict[str, Tensor]:
         "expression": expression,
         CANONICAL: canonical,
     }
-
-
-def _host(rows: dict[str, Tensor]) -> Rows:
-    return {name: row.float().cpu().numpy() for name, row in rows.items()}
 
 
 def load(run: RunOptions, options: RenderOptions | None = None) -> LivePortraitEngine:

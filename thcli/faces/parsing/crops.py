@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.batches import require_finite
 from thcli.core.imaging import to_uint8
 from thcli.core.options import Template
 from thcli.core.protocols import Parser
@@ -158,10 +159,11 @@ def crop_for_parser(
 
 
 def parse_crops(parser: Parser, crops: Sequence[ParserCrop]) -> list[Regions]:
-    """Parse a batch of crops."""
+    """Parse a batch of crops. Raises NotFiniteError for probabilities that are NaN."""
     if not crops:
         return []
     found = parser.parse([c.pixels for c in crops], [c.face for c in crops])
+    require_finite(found)
     return [Regions(c.placement, planes) for c, planes in zip(crops, found, strict=True)]
 
 
@@ -182,6 +184,7 @@ def parse_faces(
 
     Raises:
         NoFaceError: a face without landmarks.
+        NotFiniteError: probabilities are NaN.
     """
     chosen = [None] * len(faces) if placements is None else placements
     crops = [

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from thcli.core.errors import NotFiniteError
 from thcli.core.types import Array32
 from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.steps import FaceFeatures, RunningMean
@@ -61,26 +62,41 @@ class FeatureLog(TemporaryFiles):
         super().__init__("numbers")
         self._mean = RunningMean()
         self._widths = (0, 0)
+        self._places = array("q")  # row of each frame in the file, -1 where the step failed
+        self._written = 0
 
-    def add(self, features: FaceFeatures) -> None:
-        """Add the features of the next frames."""
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._places)
+
+    def add(self, features: FaceFeatures | None) -> None:
+        """Add the features of the next frame, None where the step failed."""
+        self._places.append(-1 if features is None else self._written)
+        if features is None:
+            return
         self._widths = features.shared.shape[1], features.per_frame.shape[1]
         self._mean.add(features.shared)
         rows = np.concatenate([features.shared, features.per_frame], 1)
         self._file.write(rows.astype("<f4").tobytes())
+        self._written += 1
 
     @property
     def mean(self) -> Array32:
-        """Mean of the shared features, (M,). Raises ValueError when the log is empty."""
+        """Mean of the shared features, (M,). Raises NotFiniteError when every frame failed."""
         mean = self._mean.value()
         if mean is None:
-            raise ValueError("an empty log has no mean")
+            raise NotFiniteError
         return mean
 
     def rows(self, first: int, count: int) -> FaceFeatures:
-        """Read the features of `count` frames with the face, from number `first` on."""
+        """Read the features of `count` frames with the face, from number `first` on.
+
+        Rows of frames where the step failed are NaN.
+        """
         width = sum(self._widths)
-        self._file.seek(first * width * 4)
-        data = np.frombuffer(self._file.read(count * width * 4), "<f4")
-        rows = data.reshape(-1, width).astype(np.float32)
+        rows = np.full((count, width), np.nan, np.float32)
+        for row, place in zip(rows, self._places[first : first + count], strict=True):
+            if place >= 0:
+                self._file.seek(place * width * 4)
+                row[:] = np.frombuffer(self._file.read(width * 4), "<f4")
         return FaceFeatures(rows[:, : self._widths[0]], rows[:, self._widths[0] :])

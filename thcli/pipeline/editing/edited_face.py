@@ -4,74 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
-import cv2
-import numpy as np
-
-from thcli.core.imaging import smoothstep, to_uint8
-from thcli.core.options import EditOptions, EditRegion, TemplateOptions
+from thcli.core.batches import require_finite
+from thcli.core.errors import NotFiniteError
+from thcli.core.options import EditOptions, TemplateOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
-from thcli.core.types import Array, Array32, Crop, Face
-from thcli.faces.compositing.paste import paste_change
-from thcli.faces.crops.crop import Pixels, crop, transform_face
-from thcli.faces.parsing.classes import (
-    EARS,
-    FACE,
-    HAIR,
-    NECK,
-    ClassGroup,
-    class_number,
-    group_probability,
-)
+from thcli.core.types import Array32, Face
+from thcli.faces.crops.crop import Pixels
 from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.edit_log import FeatureLog, RegionLog
+from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, face_view, paste_step
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
-from thcli.pipeline.editing.steps import EditStep, FaceView
+from thcli.pipeline.editing.steps import EditStep, FaceFeatures, FaceView
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
-from thcli.pipeline.observe.mask_log import MaskEvidence, MaskLog
+from thcli.pipeline.observe.mask_log import MaskLog
 from thcli.pipeline.observe.region_stream import ParsedFaces
 from thcli.pipeline.observe.track_log import TrackLog
 
 # Crop of the parser: the whole head with its hair.
 PARSER_TEMPLATE = TemplateOptions(template="square", size=256, scale=2.4)
-# Softness of a region's mask over the height of the face.
-MASK_SOFTNESS: dict[EditRegion, float] = {"face": 0.02, "hair": 0.015, "all": 0.04}
 # Weight of appearance differences for occlusion: shading of a turning head differs too.
 OCCLUSION_WEIGHT = 0.3
-MASK_RANGE = (0.08, 0.6)  # soft region: below the first nothing changes, above the second all
-_GLASSES = frozenset({class_number("eye_g")})
-_SKIN: ClassGroup = FACE | EARS | NECK | _GLASSES
-REGIONS: dict[EditRegion, ClassGroup] = {
-    "face": _SKIN,
-    "hair": HAIR,
-    "all": _SKIN | HAIR | frozenset(map(class_number, ("hat", "ear_r", "neck_l"))),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FaceInFrame:
-    """The edited face in one frame.
-
-    parser_crop: crop of the parser.
-    placements: crops of the steps.
-    number: count of earlier frames that show the face.
-    face: in pixels of the frame.
-    probabilities: (19, h, w) regions in the parser's crop.
-    evidence: for its mask and occlusion.
-    """
-
-    parser_crop: TrackedCrop
-    placements: tuple[Crop, ...]
-    number: int
-    face: Face
-    probabilities: Array32
-    evidence: MaskEvidence
 
 
 class EditedFace:
@@ -143,41 +101,48 @@ class EditedFace:
         """
         for parsed, frame_crops in zip(window, crops, strict=True):
             frame_faces = parsed.frame_faces
-            parser_crop = None if frame_faces.faces[index] is None else frame_crops[0]
+            parser_crop = None if parsed.parsed[index].regions is None else frame_crops[0]
             self._masks.add(frame_faces.frame, parser_crop, parsed.parsed[index])
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
             views = [
-                _face_view(
+                face_view(
                     parsed.frame_faces.frame.pixels, face, frame_crops[i + 1].placement, regions
                 )
                 for parsed, frame_crops in zip(window, crops, strict=True)
                 if (face := parsed.frame_faces.faces[index]) is not None
                 and (regions := parsed.parsed[index].regions) is not None
             ]
-            if views:
-                with self._job.clock("learn", frames=len(views)):
-                    features = step.extract_features(views)
+            with self._job.clock("learn", frames=len(views)):
+                rows = self._job.batches("edit").run_each(
+                    len(views), partial(_extract_features, step, views)
+                )
+            for view, features in zip(views, rows, strict=True):
                 log.add(features)
-                if self._samples[i] is None:
-                    self._samples[i] = views[0], features.per_frame[0]
+                if self._samples[i] is None and features is not None:
+                    self._samples[i] = view, features.per_frame[0]
 
     def finalize(self) -> None:
-        """Decide the edit of the whole clip. Call once, between the passes."""
+        """Decide the edit of the whole clip. Call once, between the passes.
+
+        Raises NotFiniteError when a step failed in every frame that shows the face.
+        """
         self._masks.finish()
         for step, log, sample in zip(self._steps, self._features, self._samples, strict=True):
             if sample is not None:
                 self._parameters.append(step.finalize(log.mean, *sample))
+            elif len(log):
+                raise NotFiniteError(f"{step.name} computed values that are not finite.")
 
     def in_frames(self) -> Iterator[FaceInFrame | None]:
         """Yield the face of every frame, in order; None where it was not detected."""
         number = 0
         rows = self.faces(), self.crops(), self._regions.read(), self._masks.evidence()
-        for face, crops, probabilities, evidence in zip(*rows, strict=True):
+        for index, (face, crops, probabilities, evidence) in enumerate(zip(*rows, strict=True)):
             if face is None or probabilities is None or evidence is None:
                 yield None
                 continue
             placements = tuple(tracked.placement for tracked in crops[1:])
-            yield FaceInFrame(crops[0], placements, number, face, probabilities, evidence)
+            yield FaceInFrame(index, crops[0], placements, number, face, probabilities, evidence)
             number += 1
 
     def occlusion_masks(
@@ -211,6 +176,8 @@ class EditedFace:
     ) -> list[Pixels]:
         """Apply the edit to frames; those that do not show the face pass through unchanged.
 
+        A frame where a step fails is one of job.failed_frames.
+
         Args:
             pixels: (H, W, 3) uint8 or uint16 frames.
             in_frames: the face in each frame.
@@ -227,7 +194,7 @@ class EditedFace:
         for index in range(len(self._steps)) if step_indices is None else step_indices:
             step = self._steps[index]
             views = [
-                _face_view(
+                face_view(
                     out[i],
                     in_frame.face,
                     in_frame.placements[index],
@@ -237,7 +204,12 @@ class EditedFace:
             ]
             with self._job.clock(step.name, frames=len(views)):
                 rendered = self._render(index, views, shown[0].number, alone)
-            put = partial(_paste_step, step.affected_region, self._options.region)
+            put = partial(paste_step, step.affected_region, self._options.region)
+            self._job.failed_frames.update(
+                in_frame.index
+                for in_frame, crops in zip(shown, rendered, strict=True)
+                if crops is None
+            )
             work = zip(
                 [out[i] for i in frames], shown, views, rendered, occlusion_masks, strict=True
             )
@@ -250,16 +222,26 @@ class EditedFace:
 
     def _render(
         self, index: int, views: list[FaceView], first: int, alone: bool
-    ) -> list[tuple[Pixels, Pixels]]:
-        """Render crops before and after a step. first: number of the first frame with the face."""
+    ) -> list[tuple[Pixels, Pixels] | None]:
+        """Render crops before and after a step, None where it failed.
+
+        first: number of the first frame with the face.
+        """
         step, log = self._steps[index], self._features[index]
         features = log.rows(first, len(views))
-        if not alone:
-            return list(step.render(views, features.per_frame, log.mean, self._parameters[index]))
-        out: list[tuple[Pixels, Pixels]] = []
-        for view, shared, own in zip(views, features.shared, features.per_frame, strict=True):
-            out += step.render([view], own[None], shared, step.finalize(shared, view, own))
-        return out
+        shared, per_frame = features.shared, features.per_frame
+
+        def render(part: slice) -> list[tuple[Pixels, Pixels]]:
+            require_finite(shared[part], per_frame[part])
+            if not alone:
+                parameters = self._parameters[index]
+                return list(step.render(views[part], per_frame[part], log.mean, parameters))
+            out: list[tuple[Pixels, Pixels]] = []
+            for view, whole, own in zip(views[part], shared[part], per_frame[part], strict=True):
+                out += step.render([view], own[None], whole, step.finalize(whole, view, own))
+            return out
+
+        return self._job.batches("edit").run_each(len(views), render)
 
 
 def zip_in_frames(
@@ -269,66 +251,11 @@ def zip_in_frames(
     return islice(zip(*(face.in_frames() for face in edited_faces), strict=True), skip, None)
 
 
-def _face_view(pixels: Pixels, face: Face, placement: Crop, regions: Regions) -> FaceView:
-    return FaceView(
-        np.asarray(crop(to_uint8(pixels), placement), np.uint8),
-        placement,
-        transform_face(face, placement.crop_from_frame),
-        regions,
-    )
-
-
-def _paste_step(
-    affected_region: EditRegion,
-    requested: EditRegion,
-    work: tuple[Pixels, FaceInFrame, FaceView, tuple[Pixels, Pixels], Array32],
-) -> Pixels:
-    """Paste the change of one step into a frame.
-
-    Args:
-        affected_region: of the step.
-        requested: value of --region.
-        work: the frame, the face in it, the view of the step, its crops before and after, and the
-            occlusion mask.
-    """
-    frame, in_frame, view, (before, after), occlusion_mask = work
-    parser_placement = in_frame.parser_crop.placement
-    mask = _edit_mask(in_frame, affected_region, requested)
-    return paste_change(
-        frame,
-        before,
-        after,
-        view.placement,
-        _resample_mask(mask, parser_placement, view.placement),
-        occlusion_mask=_resample_mask(occlusion_mask, parser_placement, view.placement),
-    )
-
-
-def _edit_mask(
-    in_frame: FaceInFrame, affected_region: EditRegion, requested: EditRegion
-) -> Array32:
-    """Return the soft mask of the region that may change, 0..1 in the parser's crop.
-
-    Args:
-        in_frame: the face.
-        affected_region: of the step.
-        requested: value of --region.
-    """
-    region = affected_region if requested == "auto" else requested
-    scale = _scale(in_frame.parser_crop.placement.crop_from_frame)
-    height = float(np.ptp(in_frame.face.box[1::2])) * scale
-    inside = group_probability(in_frame.probabilities, REGIONS[region])
-    soft = cv2.GaussianBlur(inside, (0, 0), max(MASK_SOFTNESS[region] * height, 0.5))
-    return np.asarray(smoothstep(*MASK_RANGE, soft), np.float32)
-
-
-def _resample_mask(mask: Array32, source: Crop, target: Crop) -> Array32:
-    """Resample a mask from one crop to another; 0 outside of the first."""
-    target_from_source = target.crop_from_frame @ np.linalg.inv(source.crop_from_frame)
-    placement = Crop(target_from_source, target.size)
-    resampled = crop(mask, placement, border="black", kernel="linear")
-    return np.asarray(np.clip(resampled, 0, 1), np.float32)
-
-
-def _scale(matrix: Array) -> float:
-    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+def _extract_features(step: EditStep, views: Sequence[FaceView], part: slice) -> list[FaceFeatures]:
+    """Return the features of some views, each by itself. Raises NotFiniteError."""
+    features = step.extract_features(views[part])
+    require_finite(features.shared, features.per_frame)
+    return [
+        FaceFeatures(shared[None], per_frame[None])
+        for shared, per_frame in zip(features.shared, features.per_frame, strict=True)
+    ]

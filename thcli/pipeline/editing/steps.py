@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from thcli.core.batches import require_finite
 from thcli.core.options import EditRegion, TemplateOptions
 from thcli.core.protocols import Editor, Painter
 from thcli.core.types import Array, Array32, Crop, Face, Image
@@ -171,8 +172,10 @@ class EditorStep:
         return FaceFeatures(*self.editor.encode(images, faces))
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Array32:
-        """Edit the identity of the clip."""
-        return self.identity_edit(mean, sample, per_frame)
+        """Edit the identity of the clip. Raises NotFiniteError for NaN or infinity."""
+        edited = self.identity_edit(mean, sample, per_frame)
+        require_finite(edited)
+        return edited
 
     def render(
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Array32

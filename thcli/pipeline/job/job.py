@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from thcli import media
+from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
-from thcli.core.device import recorded_devices
-from thcli.core.errors import ThcliError
+from thcli.core.device import is_out_of_memory, recorded_devices
+from thcli.core.errors import DeviceMemoryError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned
 from thcli.core.temp_folders import remove_stale_folders, temporary_folder
 from thcli.media.failures import is_write_failure, to_output_error
@@ -131,6 +132,8 @@ class Job:
     """Context of one run: stage clock, listener, temporary folders, whatever else is entered.
 
     Leaving it closes all of that in reverse order. Entering it removes what killed jobs left.
+
+    failed_frames: numbers of the frames of which a network computed no numbers; they pass through.
     """
 
     def __init__(
@@ -152,6 +155,8 @@ class Job:
         self._options, self._inputs = options, inputs
         self._spooled: dict[str, Path] = {}
         self._weights: set[str] = set()
+        self._batches: dict[str, BatchRunner] = {}
+        self.failed_frames: set[int] = set()
         self.clock = StageClock()
         self.on = on
         self._stack = ExitStack()
@@ -170,7 +175,12 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        """Leave all contexts. Raises OutputError for a temporary file that did not fit."""
+        """Leave all contexts.
+
+        Raises:
+            OutputError: a temporary file did not fit.
+            DeviceMemoryError: memory ran out where no smaller batch helps.
+        """
         failure = error
         try:
             return self._stack.__exit__(kind, error, trace)
@@ -181,6 +191,11 @@ class Job:
             if isinstance(failure, OSError) and is_write_failure(failure):
                 where = failure.filename or tempfile.gettempdir()
                 raise to_output_error(where, failure) from failure
+            if is_out_of_memory(failure) and not isinstance(failure, ThcliError):
+                raise DeviceMemoryError(
+                    f"There is not enough memory for {self.command}.",
+                    "Close other programs, use a smaller --batch-size, or --device cpu.",
+                ) from failure
 
     def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
         """Enter a context manager, to be left with the job."""
@@ -210,6 +225,17 @@ class Job:
         inputs = [self._spooled.get(str(path), path) for path in (*self._inputs, *others)]
         used = {"weights": expected_hashes(self._weights), "devices": self._devices}
         return fingerprint(inputs, self._options, used)
+
+    def batches(self, stage: str) -> BatchRunner:
+        """Return the batches of a stage, the same at each call; smaller ones give a warning."""
+
+        def warn(limit: int) -> None:
+            self.warn(
+                f"There is not enough memory for larger batches to {stage}; "
+                f"{limit} at once from here on."
+            )
+
+        return self._batches.setdefault(stage, BatchRunner(warn))
 
     def warn(self, message: str) -> None:
         """Send a warning to the listener."""

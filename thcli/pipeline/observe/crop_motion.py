@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice, repeat
 
 import numpy as np
@@ -13,7 +14,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import TemplateOptions
 from thcli.core.protocols import CropEngine
-from thcli.core.types import Array, Crop
+from thcli.core.types import Array, Crop, Face, Frame, Motion
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.crops.stabilize import crop_from_params, crop_params
 from thcli.motion.file.writer import MotionWriter
@@ -79,9 +80,30 @@ def observe_placements(
                 for face, placement in zip(faces, window, strict=True)
             ]
             with job.clock("observe", frames=len(crops)):
-                writer.append(engine.observe(crops, crop_faces))
+                observe = partial(_observe_part, engine, crops, crop_faces)
+                for motion in job.batches("observe").run(len(crops), observe):
+                    writer.append(without_failed_rows(motion))
             for _ in stamps:
                 step()
+
+
+def _observe_part(
+    engine: CropEngine, crops: Sequence[Frame], faces: Sequence[Face | None], part: slice
+) -> Motion:
+    return engine.observe(crops[part], faces[part])
+
+
+def without_failed_rows(motion: Motion) -> Motion:
+    """Return the motion with the rows that are NaN or infinite zero and not valid."""
+    finite = np.ones(len(motion), np.bool_)
+    for rows in motion.arrays.values():
+        finite &= np.isfinite(rows).reshape(len(motion), -1).all(1)
+    if finite.all():
+        return motion
+    arrays = {name: np.array(rows) for name, rows in motion.arrays.items()}
+    for rows in arrays.values():
+        rows[~finite] = 0
+    return replace(motion, valid=motion.valid & finite, arrays=arrays)
 
 
 def mean_placement(engine: CropEngine, log: TrackLog, track: int) -> Crop:

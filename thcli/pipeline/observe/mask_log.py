@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, NotFiniteError
 from thcli.core.geometry import bounding_box, transform_points
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import Parser
@@ -115,9 +115,10 @@ class MaskLog(TemporaryFiles):
 
         Raises:
             MediaError: the crop track is of an older version.
+            NotFiniteError: the parser failed; the frame is added as one where nothing is pasted.
         """
         if tracked_crop is None or tracked_crop.outline is None:
-            self._append(self._smoother.push(ParsedFrame(None, None, -1)), None)
+            self._append_nothing()
             return
         mesh = tracked_crop.mesh
         if mesh is None:
@@ -129,7 +130,11 @@ class MaskLog(TemporaryFiles):
         if parsed is None:
             face = Face(bounding_box(mesh), 1.0, mesh=mesh)
             parser_crop = crop_for_parser(self._parser, image, face)
-            (regions,) = parse_crops(self._parser, [parser_crop])
+            try:
+                (regions,) = parse_crops(self._parser, [parser_crop])
+            except NotFiniteError:
+                self._append_nothing()
+                raise
             parsed = ParsedFrame(regions, parser_crop.pixels, tracked_crop.scene)
         texture = self._uv_map.unwrap(image, mesh)
         self._samples.add(texture)
@@ -179,6 +184,9 @@ class MaskLog(TemporaryFiles):
         region = _feather_inwards(inside, self._feather)
         placement = tracked_crop.placement
         return PasteMasks(_upscale(region, placement), _upscale(occlusion, placement))
+
+    def _append_nothing(self) -> None:
+        self._append(self._smoother.push(ParsedFrame(None, None, -1)), None)
 
     def _append(self, ready: list[Regions | None], new: tuple[Crop, FaceTexture] | None) -> None:
         self._waiting.append(new)

@@ -41,8 +41,8 @@ class FrameFaces:
 class ParsedFaces:
     """A frame and the regions of its chosen faces.
 
-    parsed: one per chosen track; without regions where the face was not detected, or in the frames
-        before a resumed part.
+    parsed: one per chosen track; without regions where the face was not detected, where the parser
+        failed, or in the frames before a resumed part.
     """
 
     frame_faces: FrameFaces
@@ -87,7 +87,10 @@ def _parse_window(
             for face, placement in zip(item.faces, item.placements, strict=True)
             if face is not None
         ]
-        parsed_crops = iter(zip(crops, parse_crops(parser, crops), strict=True))
+        found = job.batches("parse").run_each(
+            len(crops), lambda part: parse_crops(parser, crops[part])
+        )
+        parsed_crops = iter(zip(crops, found, strict=True))
     for item in window:
         parsed = []
         for face in item.faces:
@@ -95,6 +98,8 @@ def _parse_window(
                 parsed.append(ParsedFrame(None, None, item.scene))
             else:
                 parser_crop, regions = next(parsed_crops)
+                if regions is None:
+                    job.failed_frames.add(item.frame.index)
                 parsed.append(ParsedFrame(regions, parser_crop.pixels, item.scene))
         yield ParsedFaces(item, tuple(parsed))
 

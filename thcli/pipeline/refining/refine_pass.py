@@ -103,7 +103,7 @@ class RefinePass:
     def frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
     ) -> Iterator[tuple[T, Pixels]]:
-        """Refine every frame from number `start` on.
+        """Refine every frame from number `start` on; one that fails passes through.
 
         The pixels depend on neither the batches nor `start`. Another number of threads may change
         the last bit, because torch sums in another order.
@@ -177,20 +177,29 @@ class RefinePass:
         ]
         reference = subject.reference_frame
         reference_crops = None if reference is None else [_crop(reference, p) for p in placements]
-        with job.clock("refine", frames=len(seen)):
-            attributes = self.refiner.extract_attributes(crops, crop_faces)
-            refined = self.refiner.refine(
-                crops,
+
+        def compute(part: slice) -> list[Image]:
+            return self.refiner.refine(
+                crops[part],
                 source,
-                attributes,
-                [frames[i].index for i in seen],
+                self.refiner.extract_attributes(crops[part], crop_faces[part]),
+                [frames[i].index for i in seen[part]],
                 self.refine_options,
-                reference_crops,
+                None if reference_crops is None else reference_crops[part],
                 source_is_reference=subject.source_is_reference,
             )
+
+        with job.clock("refine", frames=len(seen)):
+            refined = job.batches("refine").run_each(len(seen), compute)
         with job.clock("parse", frames=len(seen)):
-            weights = self._blend_weights(images, faces, placements)
+            weights = job.batches("parse").run_each(
+                len(seen),
+                lambda part: self._blend_weights(images[part], faces[part], placements[part]),
+            )
         for i, coarse, fine, weight in zip(seen, crops, refined, weights, strict=True):
+            if fine is None or weight is None:
+                job.failed_frames.add(frames[i].index)
+                continue
             alpha = weight[..., None]
             difference = (fine.astype(np.float32) - coarse) * (alpha / np.float32(255))
             change = np.concatenate([difference, alpha], -1)

@@ -8,18 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
+from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
 from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.protocols import Engine, MotionStore
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.pipeline.job.replayable_frames import RenderedFrame
-
-# Errors of a degenerate frame: the source is shown instead.
-NUMERICAL_ERRORS = (cv2.error, np.linalg.LinAlgError, FloatingPointError)
 
 
 class Renderer(Protocol):
@@ -63,12 +60,10 @@ class FrameWindow:
     stop: int
     frames: list[Frame] | None
 
-    def split(self) -> tuple[FrameWindow, FrameWindow]:
-        """Split a window of two or more frames into halves."""
-        middle = (self.start + self.stop) // 2
-        first = self.frames and self.frames[: middle - self.start]
-        second = self.frames and self.frames[middle - self.start :]
-        return FrameWindow(self.start, middle, first), FrameWindow(middle, self.stop, second)
+    def part(self, rows: slice) -> FrameWindow:
+        """Return the window of rows rows.start..rows.stop of this one."""
+        frames = self.frames and self.frames[rows]
+        return FrameWindow(self.start + rows.start, self.start + rows.stop, frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +73,7 @@ class RenderPlan:
     engine: renders each face.
     faces: one or more faces of the image, with motion of the same length.
     image: (H, W, 3) uint8, shown where a frame fails.
+    batches: divides windows for which memory does not suffice.
     last_duration: of the last frame in units of the motion's time base, where the driving frames
         are not read; 0 when unknown.
     """
@@ -85,6 +81,7 @@ class RenderPlan:
     engine: Renderer
     faces: Sequence[SourceFace]
     image: Image
+    batches: BatchRunner
     last_duration: int = 0
 
 
@@ -106,7 +103,7 @@ def render_frames(
 
     def render(window: FrameWindow) -> list[RenderedFrame]:
         with clock("render", frames=window.stop - window.start):
-            return _render_or_split(plan, window)
+            return _render(plan, window)
 
     windows = prefetch(_windows(frames, start, len(plan.faces[0].motion), run.batch_size), 2)
     rendered = chain.from_iterable(ordered_map(render, windows, workers, workers + 1))
@@ -134,15 +131,20 @@ def _windows(
         yield FrameWindow(first, stop, window)
 
 
-def _render_or_split(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
-    """Render a window; after a numerical error bisect it, so that only one frame fails."""
-    try:
-        return _render_window(plan, window)
-    except NUMERICAL_ERRORS:
-        if window.stop - window.start > 1:
-            return [frame for half in window.split() for frame in _render_or_split(plan, half)]
-        motion = plan.faces[0].motion.window(window.start, window.stop)
-        return _rendered_frames([plan.image], motion, window, succeeded=False)
+def _render(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
+    """Render a window. A frame that fails shows the source; the others of the window do not."""
+    count = window.stop - window.start
+    rendered = plan.batches.run_each(count, lambda rows: _render_window(plan, window.part(rows)))
+    return [
+        _failed_frame(plan, window.part(slice(i, i + 1))) if frame is None else frame
+        for i, frame in enumerate(rendered)
+    ]
+
+
+def _failed_frame(plan: RenderPlan, window: FrameWindow) -> RenderedFrame:
+    motion = plan.faces[0].motion.window(window.start, window.stop)
+    (frame,) = _rendered_frames([plan.image], motion, window, succeeded=False)
+    return frame
 
 
 def _render_window(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:

@@ -114,8 +114,10 @@ class PostProcessor:
 
         def refined_from(start: int) -> Iterator[RenderedFrame]:
             subjects = observed_faces.subjects
-            for frame, pixels in refine_pass.frames(replayable, subjects, start, job):
-                yield replace(frame, image=pixels)
+            refined = refine_pass.frames(replayable, subjects, start, job)
+            for number, (frame, pixels) in enumerate(refined, start):
+                succeeded = frame.succeeded and number not in job.failed_frames
+                yield replace(frame, image=pixels, succeeded=succeeded)
 
         return refined_from
 

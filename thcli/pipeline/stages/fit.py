@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from thcli import media
+from thcli.core.batches import require_finite
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.geometry import angles_from_matrix, matrix_from_rotvec
@@ -81,20 +82,49 @@ def fit(
             windows = _windows(video, log, tracks[0], model, options, job)
             with job.stage("fit", log.frames) as step:
                 for frames, faces in windows:
-                    with job.clock("fit", frames=len(frames)):
-                        motion = fit_window(model, frames, faces, shapes)
-                    out.append(motion)
-                    angles.add(np.asarray(motion.arrays["angles"], np.float64)[motion.valid])
-                    for frame in frames:
-                        counter.add(frame.pts, frame.duration, frame.time_base)
+                    fitted = fit_frames(model, frames, faces, shapes, job)
+                    for frame, motion in zip(frames, fitted, strict=True):
+                        out.append(motion)
+                        angles.add(np.asarray(motion.arrays["angles"], np.float64)[motion.valid])
+                        failed = frame.index in job.failed_frames
+                        counter.add(
+                            frame.pts, frame.duration, frame.time_base, succeeded=not failed
+                        )
                         step()
         return job.report(
             output,
             counter,
             faces=statistics.tracks,
-            passed_through=counter.frames - angles.count,
+            passed_through=counter.frames - angles.count - counter.failed,
             details={"model3d": name, "pose": angles.summary()},
         )
+
+
+def fit_frames(
+    model: FaceModel,
+    frames: list[Frame],
+    faces: list[Face | None],
+    shapes: Mapping[str, tuple[int, ...]],
+    job: Job,
+) -> list[Motion]:
+    """Fit the model to a window of T frames; return one row per frame, see `fit_window`.
+
+    A frame that fails is like one without a face, and one of job.failed_frames.
+    """
+
+    def compute(part: slice) -> list[Motion]:
+        motion = fit_window(model, frames[part], faces[part], shapes)
+        require_finite(*motion.arrays.values())
+        return [motion[i : i + 1] for i in range(len(motion))]
+
+    with job.clock("fit", frames=len(frames)):
+        rows = job.batches("fit").run_each(len(frames), compute)
+    failed = [frame for frame, row in zip(frames, rows, strict=True) if row is None]
+    job.failed_frames.update(frame.index for frame in failed)
+    return [
+        fit_window(model, [frame], [None], shapes) if row is None else row
+        for frame, row in zip(frames, rows, strict=True)
+    ]
 
 
 def fit_window(

@@ -113,9 +113,13 @@ def parse(
                     out.write(item.image, item.frame_faces.name)
                 else:
                     out.write(_three_channels(item.image), frame.pts, frame.duration)
-                counter.add(frame.pts, frame.duration, frame.time_base)
+                failed = frame.index in job.failed_frames
+                counter.add(frame.pts, frame.duration, frame.time_base, succeeded=not failed)
                 shares.add(item.regions)
-                empty, most = empty + (not item.regions), max(most, len(item.regions))
+                empty, most = (
+                    empty + (not item.regions and not failed),
+                    max(most, len(item.regions)),
+                )
                 step()
             if counter.frames == empty and not out.done:
                 raise NoFaceError(

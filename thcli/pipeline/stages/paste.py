@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import media
-from thcli.core.errors import UsageError
+from thcli.core.errors import NotFiniteError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import PasteJobOptions
 from thcli.core.protocols import Parser
@@ -101,7 +101,9 @@ def paste(
                 items, transfers = pairing.items(job), colours.smooth()
                 for item, pixels in paster.paste_frames(items, transfers, masks, out.done):
                     out.write(pixels, item.frame.pts, item.frame.duration)
-                    counter.add(item.frame.pts, item.frame.duration, item.frame.time_base)
+                    frame = item.frame
+                    succeeded = frame.index not in job.failed_frames
+                    counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
                     unseen += item.tracked_crop is None or item.tracked_crop.outline is None
                     step()
         return job.report(target, counter, passed_through=unseen)
@@ -122,7 +124,10 @@ def _measure(
                 colours.add(transfer, item.tracked_crop)
             if masks is not None:
                 with job.clock("parse", frames=1):
-                    masks.add(item.frame, None if item.crop is None else item.tracked_crop)
+                    try:
+                        masks.add(item.frame, None if item.crop is None else item.tracked_crop)
+                    except NotFiniteError:
+                        job.failed_frames.add(item.frame.index)
             step()
     if masks is not None:
         masks.finish()
@@ -216,6 +221,8 @@ class CropPaster:
         item, frame = task.item, task.item.frame
         tracked = item.tracked_crop
         if item.crop is None or tracked is None or tracked.outline is None:
+            return frame.pixels
+        if frame.index in self._job.failed_frames:
             return frame.pixels
         placement, occlusion_mask = tracked.placement, None
         with self._job.clock("paste", frames=1):

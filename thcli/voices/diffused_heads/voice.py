@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thcli.core.batches import require_finite
 from thcli.core.device import resolve_device
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions, Template, VoiceOptions
@@ -74,7 +75,7 @@ class SmallVoice:
     def frames(self, portrait: Image, codes: Iterator[Array32]) -> Iterator[Image]:
         """Yield the images (CROP_SIZE, CROP_SIZE, 3) of a portrait of that size.
 
-        codes: (window, 12) per frame.
+        codes: (window, 12) per frame. Raises NotFiniteError: later images depend on each image.
         """
         side = self.network.config.size
         reduced = np.asarray(
@@ -89,7 +90,8 @@ class SmallVoice:
             for frame in sample_autoregressively(
                 self.sample_frame, identity, audio_windows, lambda n: noise, start
             ):
-                difference = (frame - identity)[0].permute(1, 2, 0).cpu().numpy()
+                difference = (frame - identity)[0].permute(1, 2, 0).float().cpu().numpy()
+                require_finite(difference)
                 yield apply_difference(portrait, difference)
 
 

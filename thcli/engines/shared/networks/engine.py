@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thcli.core.batches import require_finite
+from thcli.core.errors import NotFiniteError
 from thcli.core.options import MotionOptions, RunOptions, Template
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32, Face, Frame, Image, Motion
@@ -84,14 +86,16 @@ class TorchCropEngine(TorchBackend, ABC):
         Args:
             image: (256, 256, 3) crop.
             face: in the crop's pixels; its landmarks help to find the best reference frame.
+
+        Raises:
+            NotFiniteError: its motion is NaN or infinite.
         """
         with self.inference():
             pixels = self.tensor([image])
             rows = self.extract_motion(pixels)
             encoded = self.encode(pixels, rows)
-        return CropSource(
-            encoded, {name: row.cpu().numpy() for name, row in rows.items()}, landmarks_of(face)
-        )
+        own = rows_to_host(rows)
+        return CropSource(encoded, own, landmarks_of(face))
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving frames.
@@ -115,11 +119,10 @@ class TorchCropEngine(TorchBackend, ABC):
                 for name, rows in self.extract_motion(pixels).items():
                     arrays[name][chosen] = rows.float().cpu().numpy()
         points = [None if face is None else landmarks_of(face) for face in faces]
-        known = np.array([p is not None for p in points])
-        if valid.any() and known[valid].all():
-            arrays[LANDMARKS] = np.stack(
-                [np.zeros((68, 2), np.float32) if p is None else p for p in points]
-            )
+        # always there: the windows of a clip have the same arrays
+        arrays[LANDMARKS] = np.stack(
+            [np.zeros((68, 2), np.float32) if p is None else p for p in points]
+        )
         pts = np.array([frame.pts for frame in frames], np.int64)
         return Motion(self.motion_kind, pts, frames[0].time_base, valid, arrays)
 
@@ -179,8 +182,20 @@ def to_unit_image(image: Any, side: int = CROP) -> Array32:
     return np.asarray(pixels, np.float32)
 
 
+def rows_to_host(rows: Mapping[str, Tensor]) -> Rows:
+    """Convert motion rows to float32 in numpy. Raises NotFiniteError for NaN or infinity."""
+    found = {name: row.float().cpu().numpy() for name, row in rows.items()}
+    require_finite(*found.values())
+    return found
+
+
 def images_from_tensor(images: Tensor) -> list[Image]:
-    """Convert images (B, 3, H, W) in [0, 1] to (H, W, 3) uint8, rounded to nearest."""
+    """Convert images (B, 3, H, W) in [0, 1] to (H, W, 3) uint8, rounded to nearest.
+
+    Raises NotFiniteError for an image with NaN or infinity, which would become any colour.
+    """
+    if not bool(images.isfinite().all()):
+        raise NotFiniteError
     eight = (images.float().clamp(0, 1) * 255).round_().to(torch.uint8)
     return list(eight.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 

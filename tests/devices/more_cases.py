@@ -1,0 +1,171 @@
+"""Parsers, identities, 3-D models, voices, HuBERT, metrics and CLIP on a device; see `cases`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from tests.devices.cases import Outputs, check_images, evaluated, face, image
+from thcli.audio.hubert import HubertConfig, HubertEncoder, HubertNetwork
+from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.types import Array32
+from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, build_network
+from thcli.evaluate.metrics.lpips import Lpips
+from thcli.faces.identity.network import IdentityNet
+from thcli.faces.identity.small import IdentitySmall
+from thcli.faces.model3d.deca import Deca, DecaEncoder
+from thcli.faces.model3d.deep3d import Deep3d, ReconNet
+from thcli.faces.model3d.tddfa import COEFFICIENTS, MobileNet, Tddfa
+from thcli.faces.parsing.network import ParseNet
+from thcli.faces.parsing.small import ParseS
+from thcli.voices.a2m.networks import MouthNetwork
+from thcli.voices.a2m.voice import AudioToMotionVoice
+from thcli.voices.diffused_heads import small
+from thcli.voices.diffused_heads.articulation import CODE_WIDTH
+from thcli.voices.diffused_heads.network import DiffusedHeads, DiffusedHeadsConfig
+from thcli.voices.diffused_heads.published import PublishedVoice
+from thcli.voices.diffused_heads.speech_encoder import SpeechEncoder
+from thcli.voices.diffused_heads.voice import SmallVoice
+from thcli.voices.real3d.networks import AudioToMotion, CheckpointFlags
+from thcli.voices.real3d.voice import Real3dVoice
+
+RATE = 16000
+STAMPS = np.arange(3, dtype=np.int64)
+TIME_BASE = Fraction(1, 25)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Noise as a Speech, one second for each item of the batch."""
+
+    seconds: int
+    rate: int = RATE
+
+    @property
+    def length(self) -> int:
+        return self.seconds * RATE
+
+    def blocks(self, seconds: float = 10.0) -> Iterator[Array32]:
+        yield np.random.default_rng(0).normal(0, 0.1, self.length).astype(np.float32)
+
+
+def run_parse_s(run: RunOptions, batch: int) -> Outputs:
+    parser = ParseS(ParseNet().state_dict(), "parse-s", run)
+    crops, faces = [image(256)] * batch, [face(256)] * batch
+    assert parser.parse(crops, faces).shape == (batch, 19, 256, 256)
+    maps = parser.features(crops)
+    assert [len(depth) for depth in maps] == [batch] * 5
+    with parser._inference():
+        return {"logits": parser._net(parser._tensor(crops))}
+
+
+def run_identity_s(run: RunOptions, batch: int) -> Outputs:
+    encoder = IdentitySmall(evaluated(IdentityNet()), torch.device(run.device))
+    assert encoder.encode_crops([image(112)] * batch).shape == (batch, 512)
+    return {"rows": encoder._net(torch.zeros(batch, 3, 56, 56, device=run.device))}
+
+
+def run_deca(run: RunOptions, batch: int) -> Outputs:
+    model = Deca(evaluated(DecaEncoder(narrow=8)).to(run.device), run)
+    pixels = torch.zeros(batch, 3, 256, 256, device=run.device)
+    assert model.extract_attributes(pixels).shape == (batch, 56)
+    assert len(model.fit([image(256)] * batch, [face(256)] * batch).rotation) == batch
+    return {"rows": model._regressor._network(pixels[..., :224, :224])}
+
+
+def run_deep3d(run: RunOptions, batch: int) -> Outputs:
+    model = Deep3d(evaluated(ReconNet(narrow=8)).to(run.device), run)
+    assert len(model.fit([image(256)] * batch, [face(256)] * batch).rotation) == batch
+    return {"rows": model._regressor._network(torch.zeros(batch, 3, 224, 224, device=run.device))}
+
+
+def run_tddfa(run: RunOptions, batch: int) -> Outputs:
+    network = evaluated(MobileNet(0.5)).to(run.device)
+    moments = np.ones(COEFFICIENTS, np.float32)
+    model = Tddfa(network, moments, moments, "tddfa", run)
+    assert len(model.fit([image(256)] * batch, [face(256)] * batch).rotation) == batch
+    return {"rows": network(torch.zeros(batch, 3, 120, 120, device=run.device))}
+
+
+def run_hubert(run: RunOptions, batch: int) -> Outputs:
+    encoder = HubertEncoder(evaluated(HubertNetwork(HUBERT)), run)
+    rows = np.concatenate(list(encoder.encode(Sound(batch))))
+    assert rows.shape == ((batch * RATE - 80) // 320, HUBERT.width) and rows.dtype == np.float32
+    with torch.autocast("cuda", encoder.half, enabled=encoder.half is not None):
+        return {"rows": encoder.network(torch.zeros(batch, 4000, device=run.device))}
+
+
+HUBERT = HubertConfig(64, 2, 4, 128, stable=True, front=32)
+
+
+def run_a2m(run: RunOptions, batch: int) -> Outputs:
+    networks = [evaluated(MouthNetwork(16, 4)) for _ in range(2)]
+    voice = AudioToMotionVoice(networks, run)
+    (motion,) = voice.speak(Sound(batch), STAMPS, TIME_BASE, VoiceOptions())
+    assert len(motion) == len(STAMPS)
+    audio = torch.zeros(batch, 64, voice_columns(networks[0]), device=run.device)
+    noise = torch.zeros(batch, 8, 8, device=run.device)
+    return {"rows": networks[0](audio, noise[:, :, : 64 // 8])}
+
+
+def voice_columns(network: MouthNetwork) -> int:
+    first = network.stem[0]
+    assert isinstance(first, torch.nn.Conv1d)
+    return first.in_channels
+
+
+def run_real3d(run: RunOptions, batch: int) -> Outputs:
+    network = evaluated(AudioToMotion(CheckpointFlags(inputs=HUBERT.width)))
+    voice = Real3dVoice(network, HubertEncoder(evaluated(HubertNetwork(HUBERT)), run), run)
+    (motion,) = voice.speak(Sound(batch), STAMPS, TIME_BASE, VoiceOptions())
+    assert motion.arrays["expression"].shape == (len(STAMPS), 64)
+    hubert = torch.zeros(batch, 64, HUBERT.width, device=run.device)
+    hertz, noise = hubert[..., 0], torch.zeros(batch, 16, 8, device=run.device)
+    return {"rows": voice.network(hubert, hertz, noise)}
+
+
+def run_dh_s(run: RunOptions, batch: int) -> Outputs:
+    network = evaluated(DiffusedHeads(small.CONFIG))
+    voice = SmallVoice(network, AudioToMotionVoice([evaluated(MouthNetwork(16, 4))], run), run)
+    codes = iter([np.zeros((2 * small.CONFIG.audio_context + 1, CODE_WIDTH), np.float32)] * batch)
+    check_images(list(voice.frames(image(256), codes)), batch, 256)
+    return run_heads(network, batch, run)
+
+
+def run_diffused_heads(run: RunOptions, batch: int) -> Outputs:
+    config = DiffusedHeadsConfig(
+        size=64, base_channels=32, channel_multipliers=(1, 2), blocks_per_level=1
+    )
+    network = evaluated(DiffusedHeads(config))
+    voice = PublishedVoice(network, evaluated(SpeechEncoder()), run, steps=10)
+    frames = voice.render_frames(image(64), Sound(1), np.arange(batch), TIME_BASE, VoiceOptions())
+    check_images(list(frames), batch, 64)
+    return run_heads(network, batch, run)
+
+
+def run_heads(network: DiffusedHeads, batch: int, run: RunOptions) -> Outputs:
+    config = network.config
+    x = torch.zeros(batch, 3, config.size, config.size, device=run.device)
+    motion = torch.zeros(
+        batch, config.motion_channels * config.motion_frames, *x.shape[2:], device=run.device
+    )
+    audio = torch.zeros(batch, 2 * config.audio_context + 1, config.audio_width, device=run.device)
+    steps = torch.zeros(batch, dtype=torch.long, device=run.device)
+    return {"predicted": network(x, steps, x, motion, audio)}
+
+
+def run_lpips(run: RunOptions, batch: int) -> Outputs:
+    network = evaluated(Lpips()).to(run.device)
+    pixels = torch.zeros(batch, 3, 64, 64, device=run.device)
+    return {"distances": network(pixels, pixels)}
+
+
+def run_judge(run: RunOptions, batch: int) -> Outputs:
+    device = torch.device(run.device)
+    classifier = AttributeClassifier(evaluated(build_network(4)).to(device), device)
+    assert classifier.logits([image(192)] * batch).shape == (batch, 40)
+    return {"logits": classifier._net(torch.zeros(batch, 3, 96, 96, device=device))}

@@ -1,0 +1,129 @@
+"""One edited face in one frame: its view for a step, its mask, and the paste of a change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep, to_uint8
+from thcli.core.options import EditRegion
+from thcli.core.types import Array, Array32, Crop, Face
+from thcli.faces.compositing.paste import paste_change
+from thcli.faces.crops.crop import Pixels, crop, transform_face
+from thcli.faces.parsing.classes import (
+    EARS,
+    FACE,
+    HAIR,
+    NECK,
+    ClassGroup,
+    class_number,
+    group_probability,
+)
+from thcli.faces.parsing.crops import Regions
+from thcli.pipeline.editing.steps import FaceView
+from thcli.pipeline.observe.crop_track import TrackedCrop
+from thcli.pipeline.observe.mask_log import MaskEvidence
+
+# Softness of a region's mask over the height of the face.
+MASK_SOFTNESS: dict[EditRegion, float] = {"face": 0.02, "hair": 0.015, "all": 0.04}
+MASK_RANGE = (0.08, 0.6)  # soft region: below the first nothing changes, above the second all
+_GLASSES = frozenset({class_number("eye_g")})
+_SKIN: ClassGroup = FACE | EARS | NECK | _GLASSES
+REGIONS: dict[EditRegion, ClassGroup] = {
+    "face": _SKIN,
+    "hair": HAIR,
+    "all": _SKIN | HAIR | frozenset(map(class_number, ("hat", "ear_r", "neck_l"))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FaceInFrame:
+    """The edited face in one frame.
+
+    index: number of the frame.
+    parser_crop: crop of the parser.
+    placements: crops of the steps.
+    number: count of earlier frames that show the face.
+    face: in pixels of the frame.
+    probabilities: (19, h, w) regions in the parser's crop.
+    evidence: for its mask and occlusion.
+    """
+
+    index: int
+    parser_crop: TrackedCrop
+    placements: tuple[Crop, ...]
+    number: int
+    face: Face
+    probabilities: Array32
+    evidence: MaskEvidence
+
+
+def face_view(pixels: Pixels, face: Face, placement: Crop, regions: Regions) -> FaceView:
+    """Return a face of a frame as a step sees it. face: in pixels of the frame."""
+    return FaceView(
+        np.asarray(crop(to_uint8(pixels), placement), np.uint8),
+        placement,
+        transform_face(face, placement.crop_from_frame),
+        regions,
+    )
+
+
+def paste_step(
+    affected_region: EditRegion,
+    requested: EditRegion,
+    work: tuple[Pixels, FaceInFrame, FaceView, tuple[Pixels, Pixels] | None, Array32],
+) -> Pixels:
+    """Paste the change of one step into a frame.
+
+    Args:
+        affected_region: of the step.
+        requested: value of --region.
+        work: the frame, the face in it, the view of the step, its crops before and after (None
+            where it failed, which leaves the frame unchanged), and the occlusion mask.
+    """
+    frame, in_frame, view, rendered, occlusion_mask = work
+    if rendered is None:
+        return frame
+    before, after = rendered
+    parser_placement = in_frame.parser_crop.placement
+    mask = _edit_mask(in_frame, affected_region, requested)
+    return paste_change(
+        frame,
+        before,
+        after,
+        view.placement,
+        _resample_mask(mask, parser_placement, view.placement),
+        occlusion_mask=_resample_mask(occlusion_mask, parser_placement, view.placement),
+    )
+
+
+def _edit_mask(
+    in_frame: FaceInFrame, affected_region: EditRegion, requested: EditRegion
+) -> Array32:
+    """Return the soft mask of the region that may change, 0..1 in the parser's crop.
+
+    Args:
+        in_frame: the face.
+        affected_region: of the step.
+        requested: value of --region.
+    """
+    region = affected_region if requested == "auto" else requested
+    scale = _scale(in_frame.parser_crop.placement.crop_from_frame)
+    height = float(np.ptp(in_frame.face.box[1::2])) * scale
+    inside = group_probability(in_frame.probabilities, REGIONS[region])
+    soft = cv2.GaussianBlur(inside, (0, 0), max(MASK_SOFTNESS[region] * height, 0.5))
+    return np.asarray(smoothstep(*MASK_RANGE, soft), np.float32)
+
+
+def _resample_mask(mask: Array32, source: Crop, target: Crop) -> Array32:
+    """Resample a mask from one crop to another; 0 outside of the first."""
+    target_from_source = target.crop_from_frame @ np.linalg.inv(source.crop_from_frame)
+    placement = Crop(target_from_source, target.size)
+    resampled = crop(mask, placement, border="black", kernel="linear")
+    return np.asarray(np.clip(resampled, 0, 1), np.float32)
+
+
+def _scale(matrix: Array) -> float:
+    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
