@@ -1,4 +1,4 @@
-"""Material and command lines of all verbs for fault tests: 8 frames of 96 x 96, fake backends."""
+"""Material and command lines of all verbs for fault tests: 6 frames of 96 x 96, fake backends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from thcli.pipeline.backends import STAGES
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
-SIDE, FRAMES = 96, 8
+SIDE, FRAMES = 96, 6
 
 
 class DimPainter:
@@ -64,6 +64,12 @@ class Verb:
     @property
     def output(self) -> str:
         return f"made{self.ending}"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of all files that the command makes."""
+        track = ("made.crops.safetensors",) if self.words.startswith("crop ") else ()
+        return (self.output, *track)
 
     def argv(self, room: Path, output: str = "", *more: str) -> list[str]:
         """Return the command line with the material of a room."""

@@ -1,8 +1,8 @@
-"""Faults, and the forked child in which a command meets them.
+"""Faults, and the commands that meet them: in this process, or in a forked child.
 
-A fault is a function that a child calls before the command, so that its patches and limits end
-with the child. Bytes are counted by the kernel (`no_room`) or by Python's files (`python_writes`);
-`broken_file` replaces the descriptor of an open container, so that FFmpeg's own writes fail.
+A fault is a function that changes a `Setting`, which is restored after the command. Bytes are
+counted by the kernel (`no_room`) or by Python's files (`python_writes`); `broken_file` replaces the
+descriptor of an open container, so that FFmpeg's own writes fail.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import os
 import pty
 import re
 import resource
-import select
 import signal
-import sys
 import tempfile
 import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
+import pytest
 
+from tests.faults.commands import VERBS
+from tests.faults.kills import packets
 from thcli.cli.app import run
 from thcli.cli.console import Console
 from thcli.core.events import Event, Step
@@ -37,9 +37,19 @@ from thcli.media.reading import video
 from thcli.media.writing import segments
 from thcli.media.writing.mux import Muxer
 
-Fault = Callable[[], None]
 PATIENCE = 90.0  # seconds for one command
-SEGMENT = 3  # frames in a segment of a resumable job
+SEGMENT = 2  # frames in a segment of a resumable job
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a fault has changed. patch: attributes; undo: everything else."""
+
+    patch: pytest.MonkeyPatch
+    undo: ExitStack
+
+
+Fault = Callable[[Setting], None]
 
 
 @dataclass(frozen=True)
@@ -71,88 +81,97 @@ class Outcome:
         assert self.temporary == (), self.said
 
 
-@dataclass(frozen=True)
-class Child:
-    """A running command. room: holds its folders `out` and `tmp`."""
-
-    process: int
-    stderr: int
-    room: Path
-
-    def wait(self) -> Outcome:
-        """Wait for the end of the command; kill it when it takes too long."""
-        said, ends = b"", time.monotonic() + PATIENCE
-        while select.select([self.stderr], [], [], max(0.0, ends - time.monotonic()))[0]:
-            part = os.read(self.stderr, 1 << 16)
-            if not part:
-                break
-            said += part
-        else:
-            os.kill(self.process, signal.SIGKILL)
-        os.close(self.stderr)
-        _, status = os.waitpid(self.process, 0)
-        beside, temporary = (
-            tuple(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else ()
-            for folder in (self.room / "out", self.room / "tmp")
-        )
-        return Outcome(
-            os.waitstatus_to_exitcode(status), said.decode("utf-8", "replace"), beside, temporary
-        )
-
-
-def start(argv: list[str], room: Path, *faults: Fault) -> Child:
-    """Start a command in a forked child, in `room/out` and with `room/tmp` as TMPDIR."""
+@contextmanager
+def prepared(room: Path, faults: Sequence[Fault]) -> Iterator[io.StringIO]:
+    """Run the block in `room/out`, with `room/tmp` as TMPDIR and the faults; yield its stderr."""
     for name in ("out", "tmp"):
         (room / name).mkdir(exist_ok=True)
-    read, write = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(read)
-        _become(argv, room, write, faults)
-    os.close(write)
-    return Child(process, read, room)
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
+        patch.setenv("TMPDIR", str(room / "tmp"))
+        patch.setattr(tempfile, "tempdir", str(room / "tmp"))
+        patch.setattr(segments, "_LENGTH", SEGMENT)
+        patch.setattr(threading, "excepthook", lambda given: _show_thread(given, said))
+        patch.chdir(room / "out")
+        undo.enter_context(redirect_stdout(io.StringIO()))
+        undo.enter_context(redirect_stderr(said))
+        for fault in faults:
+            fault(Setting(patch, undo))
+        yield said
 
 
 def execute(argv: list[str], room: Path, *faults: Fault) -> Outcome:
-    """Run a command in a forked child."""
-    return start(argv, room, *faults).wait()
+    """Run a command in this process."""
+    before = signal.getsignal(signal.SIGINT)
+    with prepared(room, faults) as said:
+        try:
+            code = run(argv)
+        except Exception:  # noqa: BLE001  # a finding, which the test reads
+            code = 1
+            traceback.print_exc(file=said)
+    assert signal.getsignal(signal.SIGINT) == before
+    return Outcome(code, said.getvalue(), *_left(room))
 
 
-def _become(argv: list[str], room: Path, stderr: int, faults: tuple[Fault, ...]) -> None:
-    """Run the command as the child and end the process."""
-    code = 1
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(stderr, 2)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
-        threading.excepthook = _show_thread
-        os.environ["TMPDIR"] = tempfile.tempdir = str(room / "tmp")
-        os.chdir(room / "out")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        warnings.resetwarnings()
-        segments._LENGTH = SEGMENT
-        for fault in faults:
-            fault()
-        code = run(argv)
-    except BaseException:  # noqa: BLE001  # a finding, which the parent reads
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+def start(argv: list[str], room: Path, *faults: Fault) -> int:
+    """Start a command in a forked child and return its process."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            with prepared(room, faults) as said:
+                try:
+                    code = run(argv)
+                finally:
+                    (room / "said").write_text(said.getvalue())
+        finally:
+            os._exit(code)
+    return process
 
 
-def _show_thread(given: threading.ExceptHookArgs) -> None:
-    """Print an exception of a thread, which pytest would collect in the parent alone."""
-    traceback.print_exception(given.exc_type, given.exc_value, given.exc_traceback)
+def wait(process: int, room: Path) -> Outcome:
+    """Wait for a child; kill it when it takes too long."""
+    ends = time.monotonic() + PATIENCE
+    while (status := os.waitpid(process, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > ends:
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.005)
+    note = room / "said"
+    said = note.read_text() if note.exists() else ""
+    return Outcome(os.waitstatus_to_exitcode(status[1]), said, *_left(room))
+
+
+def _left(room: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names beside the output and in TMPDIR."""
+    out, tmp = (
+        tuple(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else ()
+        for folder in (room / "out", room / "tmp")
+    )
+    return out, tmp
+
+
+def unbroken_resumable(name: str, room: Path) -> list[tuple[Any, ...]]:
+    """Return the packets of an undisturbed resumable run, which is made once in a room."""
+    folder = room / "resumable" / name
+    result = folder / "out" / VERBS[name].output
+    if not result.exists():
+        folder.mkdir(parents=True)
+        execute(VERBS[name].argv(room, "", "--resume"), folder).require_clean(*VERBS[name].outputs)
+    return packets(result)
+
+
+def _show_thread(given: threading.ExceptHookArgs, said: io.StringIO) -> None:
+    """Print an exception that ends a thread."""
+    traceback.print_exception(given.exc_type, given.exc_value, given.exc_traceback, file=said)
 
 
 def no_room(size: int) -> Fault:
     """Return a disk on which no file grows beyond `size` bytes."""
 
-    def install() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    def install(setting: Setting) -> None:
+        usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+        setting.undo.callback(resource.setrlimit, resource.RLIMIT_FSIZE, usual)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
 
     return install
 
@@ -184,8 +203,9 @@ def python_writes(name: str, size: int, number: int) -> Fault:
             return buffered
         return io.TextIOWrapper(buffered, named.get("encoding") or "utf-8")
 
-    def install() -> None:
-        io.open = builtins.open = opened  # type: ignore[assignment]
+    def install(setting: Setting) -> None:
+        setting.patch.setattr(io, "open", opened)
+        setting.patch.setattr(builtins, "open", opened)
 
     return install
 
@@ -196,34 +216,36 @@ def broken_file(number: int, after: int | None) -> Fault:
     number: ENOSPC, or EIO.
     """
 
-    def install() -> None:
+    def install(setting: Setting) -> None:
         count = 0
         real_mux, real_finish = Muxer.mux, Muxer.finish
 
         def mux(self: Muxer, packets: list[Any]) -> None:
             nonlocal count
             if count == after:
-                _break_descriptor(number)
+                _break_descriptor(number, setting)
             count += 1
             real_mux(self, packets)
 
         def finish(self: Muxer) -> None:
             if after is None:
-                _break_descriptor(number)
+                _break_descriptor(number, setting)
             real_finish(self)
 
-        Muxer.mux, Muxer.finish = mux, finish  # type: ignore[method-assign]
+        setting.patch.setattr(Muxer, "mux", mux)
+        setting.patch.setattr(Muxer, "finish", finish)
 
     return install
 
 
-def _break_descriptor(number: int) -> None:
+def _break_descriptor(number: int, setting: Setting) -> None:
     """Replace the descriptors of the unfinished container by one whose writes fail."""
     if number == errno.ENOSPC:
         bad = os.open("/dev/full", os.O_RDWR)
     else:
         other, bad = pty.openpty()
         os.close(other)  # a terminal that was hung up fails with EIO
+    setting.undo.callback(os.close, bad)
     broken = 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -240,7 +262,7 @@ def _break_descriptor(number: int) -> None:
 def failing_call(owner: Any, name: str, number: int, at: int = 0) -> Fault:
     """Return the failure of the call `at` (counted from 0) of a function of a module or class."""
 
-    def install() -> None:
+    def install(setting: Setting) -> None:
         real, count = getattr(owner, name), 0
 
         def call(*given: Any, **named: Any) -> Any:
@@ -250,7 +272,7 @@ def failing_call(owner: Any, name: str, number: int, at: int = 0) -> Fault:
                 raise OSError(number, os.strerror(number))
             return real(*given, **named)
 
-        setattr(owner, name, call)
+        setting.patch.setattr(owner, name, call)
 
     return install
 
@@ -258,7 +280,7 @@ def failing_call(owner: Any, name: str, number: int, at: int = 0) -> Fault:
 def before_call(owner: Any, name: str, action: Callable[[], None], at: int = 0) -> Fault:
     """Return an action before the call `at` of a function of a module or class."""
 
-    def install() -> None:
+    def install(setting: Setting) -> None:
         real, count = getattr(owner, name), 0
 
         def call(*given: Any, **named: Any) -> Any:
@@ -268,7 +290,7 @@ def before_call(owner: Any, name: str, action: Callable[[], None], at: int = 0) 
                 action()
             return real(*given, **named)
 
-        setattr(owner, name, call)
+        setting.patch.setattr(owner, name, call)
 
     return install
 
@@ -276,7 +298,7 @@ def before_call(owner: Any, name: str, action: Callable[[], None], at: int = 0) 
 def at_step(stage: str, done: int, action: Callable[[], None]) -> Fault:
     """Return an action after a frame of a stage, "" for the first stage with so many frames."""
 
-    def install() -> None:
+    def install(setting: Setting) -> None:
         real, acted = Console.__call__, False
 
         def call(self: Console, event: Event) -> None:
@@ -287,7 +309,7 @@ def at_step(stage: str, done: int, action: Callable[[], None]) -> Fault:
                 acted = True
                 action()
 
-        Console.__call__ = call  # type: ignore[method-assign]
+        setting.patch.setattr(Console, "__call__", call)
 
     return install
 
@@ -311,7 +333,7 @@ class BadDecoder:
     opening: int | None = None
     demux: bool = False
 
-    def __call__(self) -> None:
+    def __call__(self, setting: Setting) -> None:
         real, opened = video.open_input, 0
 
         @contextmanager
@@ -322,7 +344,7 @@ class BadDecoder:
                 is_bad = self.opening in (None, opened - 1)
                 yield _BadContainer(container, self) if is_bad else container
 
-        video.open_input = open_input
+        setting.patch.setattr(video, "open_input", open_input)
 
     def fails_at(self, number: int) -> bool:
         return number >= self.first and (self.last is None or number <= self.last)
