@@ -34,6 +34,7 @@ from thcli.cli.app import run
 from thcli.cli.console import Console
 from thcli.core.events import Event, Step
 from thcli.media.reading import video
+from thcli.media.reading.container import open_input as real_open_input
 from thcli.media.writing import segments
 from thcli.media.writing.mux import Muxer
 
@@ -43,7 +44,7 @@ SEGMENT = 2  # frames in a segment of a resumable job
 
 @dataclass(frozen=True)
 class Setting:
-    """What a fault has changed. patch: attributes; undo: everything else."""
+    """Changes made by a fault, to be undone. patch: of attributes; undo: of everything else."""
 
     patch: pytest.MonkeyPatch
     undo: ExitStack
@@ -334,13 +335,13 @@ class BadDecoder:
     demux: bool = False
 
     def __call__(self, setting: Setting) -> None:
-        real, opened = video.open_input, 0
+        opened = 0
 
         @contextmanager
         def open_input(*given: Any, **named: Any) -> Iterator[Any]:
             nonlocal opened
             opened += 1
-            with real(*given, **named) as container:
+            with real_open_input(*given, **named) as container:
                 is_bad = self.opening in (None, opened - 1)
                 yield _BadContainer(container, self) if is_bad else container
 
