@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, TextIO
 
 from thcli.core.events import Event, Listener, Started, Step, Warned
@@ -39,13 +40,15 @@ class TqdmListener:
         if isinstance(event, Started):
             if bar is not None:
                 bar.close()
-            self._bars[event.stage] = tqdm(
+            bar = self._bars[event.stage] = tqdm(
                 desc=event.stage,
                 total=event.total,
                 unit=f" {event.unit}",
                 file=self._stream,
                 dynamic_ncols=True,
             )
+            bar._time = time.monotonic  # tqdm reads the wall clock, which may be set back
+            bar.start_t = bar.last_print_t = time.monotonic()
         elif bar is not None and isinstance(event, Step):
             bar.update(event.done - bar.n)
         elif bar is not None:

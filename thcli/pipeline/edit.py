@@ -166,7 +166,7 @@ def _learn(
     def frames() -> Iterator[FrameFaces]:
         in_frames = zip(*(face.faces() for face in faces), strict=True)
         crops = zip(*(face.crops() for face in faces), strict=True)
-        reader = job.enter(media.read(info.path, options.read, on=job.on))
+        reader = job.enter(job.frames(info.path, options.read))
         decoded = job.clock.time_each("decode", reader)
         for frame, frame_faces, frame_crops in zip(decoded, in_frames, crops, strict=True):
             parser_crops = [crops_of_face[0] for crops_of_face in frame_crops]
@@ -214,7 +214,7 @@ def locate_faces(
 
     Each batch is a list of frames, and per edited face a list with its location in each frame.
     """
-    reader = job.enter(media.read(info.path, options.read, on=job.on))
+    reader = job.enter(job.frames(info.path, options.read))
     decoded = islice(job.clock.time_each("decode again", reader), done, None)
     batch = options.run.batch_size
     with closing(prefetch(decoded, batch)) as frames:

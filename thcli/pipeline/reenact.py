@@ -161,5 +161,5 @@ def _driving_frames(engine: Engine, render_job: RenderJob) -> Iterable[Frame] | 
     driver, job = render_job.driver, render_job.job
     if not engine.uses_driving_frames or driver.kind == "motion":
         return None
-    frames = job.enter(media.read(driver.path, render_job.options.read))
+    frames = job.enter(job.frames(driver.path, render_job.options.read))
     return job.clock.time_each("decode again", frames)

@@ -97,7 +97,7 @@ def reenact_video(
     render_plan = RenderPlan(renderer, faces, black, job.batches("render"))
 
     def render_from(start: int) -> Iterator[RenderedFrame]:
-        frames = job.clock.time_each("decode again", job.enter(media.read(info.path, span)))
+        frames = job.clock.time_each("decode again", job.enter(job.frames(info.path, span)))
         for frame in render_frames(render_plan, frames, start, options.run, job.clock):
             if frame.succeeded or frame.driving is None:
                 yield frame

@@ -214,5 +214,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, table: Mapping[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", "utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -118,7 +118,7 @@ class Journal:
             self._lock = _make_locked(self.folder, self._target)
             if _read_lines(self.folder / _NAME) != self._found:  # changed since `open`
                 self._lock.release()
-                raise _busy_error(self._target)
+                raise busy_error(self._target)
             kept = {self.segment(number) for number in range(len(self.segments))}
             for path in set(self.folder.iterdir()) - kept:
                 remove_path(path)
@@ -163,8 +163,8 @@ class Journal:
 
     def add(self, segment: Segment) -> None:
         """Record a segment that is complete on disk."""
-        self.segments.append(segment)
         self._append(asdict(segment))
+        self.segments.append(segment)
 
     def check(self, number: int) -> None:
         """Raise OutputError unless a segment is still as it was written."""
@@ -285,11 +285,12 @@ def _make_locked(folder: Path, target: Path) -> FolderLock:
         if lock is not None:
             return lock
         if folder.exists():
-            raise _busy_error(target)
+            raise busy_error(target)
         # the other process has just removed it
 
 
-def _busy_error(target: Path) -> OutputError:
+def busy_error(target: Path) -> OutputError:
+    """Return the error for an output that another process writes."""
     return OutputError(
         f"{target} is being written by another process.",
         "Wait until it has ended, or choose another output with -o.",

@@ -11,6 +11,7 @@ import os
 import struct
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -80,7 +81,8 @@ class SegmentSink:
     def abort(self) -> None:
         """Delete the unfinished segment; complete ones and the journal are kept."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what a full disk did not take is discarded with the file
+                self._file.close()
             self._journal.segment(len(self._journal.segments)).unlink(missing_ok=True)
         self._muxer.abort()
 

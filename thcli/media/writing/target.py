@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from thcli.core.errors import OutputError, UsageError
+from thcli.core.file_lock import lock_folder
 from thcli.core.temp_folders import guarded
 from thcli.media.destination import hidden_sibling, resolve_destination
 from thcli.media.failures import to_output_error
-from thcli.media.writing.journal import remove_finished
+from thcli.media.writing.journal import busy_error, remove_finished
 
 Kind = Literal["container", "image", "folder", "stdout"]
 
@@ -151,6 +152,16 @@ class OutputTarget:
         if not self.path.exists():
             self.partial.replace(self.path)
             return
+        lock = lock_folder(self.path)  # the images of two processes are not mixed
+        if lock is None:
+            raise busy_error(self.path)
+        try:
+            self._check_free_name()
+            self._move_images(fresh)
+        finally:
+            lock.release()
+
+    def _move_images(self, fresh: list[Path]) -> None:
         names = {item.name for item in fresh}
         for old in self.path.glob(f"[0-9]*{fresh[0].suffix}" if fresh else ""):
             if old.stem.isdigit() and old.name not in names:

@@ -16,6 +16,7 @@ from thcli.core.errors import MediaError, OutputError
 from thcli.core.temp_folders import guarded
 from thcli.core.types import AnyArray, Motion
 from thcli.media.destination import hidden_sibling, resolve_destination
+from thcli.media.failures import to_output_error
 from thcli.motion.file.format import (
     DTYPE_NAMES,
     FORMAT,
@@ -71,13 +72,7 @@ class MotionWriter:
             self._folder.mkdir()
         except OSError as exc:
             self._guard.close()
-            raise self._unwritable(exc) from exc
-
-    def _unwritable(self, exc: OSError) -> OutputError:
-        return OutputError(
-            f"The motion file {self.path} cannot be written: {exc.strerror or exc}.",
-            "Choose another place with -o.",
-        )
+            raise to_output_error(self.path, exc) from exc
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +87,7 @@ class MotionWriter:
             if kind is None:
                 self._finish()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise to_output_error(self.path, error) from error
         finally:
             for stream in self._row_files.values():
                 with suppress(OSError):  # what a full disk did not take is discarded with the file
@@ -129,7 +124,7 @@ class MotionWriter:
             for name, values in rows.items():
                 self._write_rows(name, np.asarray(values), len(motion))
         except OSError as exc:
-            raise self._unwritable(exc) from exc
+            raise to_output_error(self.path, exc) from exc
         self._frames += len(motion)
         self._last_pts = int(times[-1]) if len(times) else None
 

@@ -18,9 +18,12 @@ from thcli.core.clock import StageClock
 from thcli.core.device import is_out_of_memory, recorded_devices
 from thcli.core.errors import DeviceMemoryError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned
+from thcli.core.options import ReadOptions
 from thcli.core.temp_folders import remove_stale_folders, temporary_folder
+from thcli.core.types import Frame
 from thcli.media.failures import is_write_failure, to_output_error
 from thcli.pipeline.job.fingerprint import fingerprint
+from thcli.pipeline.job.pass_lengths import PassLengths
 from thcli.weights.used import expected_hashes, recorded_weights
 
 Entered = TypeVar("Entered")
@@ -157,6 +160,7 @@ class Job:
         self._weights: set[str] = set()
         self._batches: dict[str, BatchRunner] = {}
         self.failed_frames: set[int] = set()
+        self._pass_lengths = PassLengths()
         self.clock = StageClock()
         self.on = on
         self._stack = ExitStack()
@@ -213,6 +217,15 @@ class Job:
         path = self.enter(media.seekable_path(source))
         self._spooled[str(source)] = path
         return path
+
+    @contextmanager
+    def frames(self, path: Path, span: ReadOptions) -> Iterator[Iterator[Frame]]:
+        """Open the frames of an input that several passes may read.
+
+        Raises MediaError when a pass reads fewer or more of them than an earlier one.
+        """
+        with media.read(path, span, on=self.on) as reader:
+            yield self._pass_lengths.check(path, span, reader)
 
     def fingerprint(self, *others: Path) -> str:
         """Return all that determines the result of the job, for --resume.

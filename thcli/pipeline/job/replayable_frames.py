@@ -8,7 +8,6 @@ from fractions import Fraction
 from itertools import islice
 from typing import Generic, TypeVar
 
-from thcli import media
 from thcli.core.options import ReadOptions
 from thcli.core.types import Frame, Image
 from thcli.media.info import MediaInfo
@@ -63,7 +62,7 @@ def replayable_video(info: MediaInfo, read: ReadOptions, job: Job) -> Replayable
     """Replay the frames of a file; the item of a frame is the frame."""
 
     def frames_from(start: int) -> Iterator[tuple[Frame, Frame]]:
-        with media.read(info.path, read, on=job.on) as reader:
+        with job.frames(info.path, read) as reader:
             for frame in islice(job.clock.time_each("decode", reader), start, None):
                 yield frame, frame
 

@@ -9,7 +9,6 @@ from itertools import islice, repeat
 
 import numpy as np
 
-from thcli import media
 from thcli.core.errors import NoFaceError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import TemplateOptions
@@ -65,10 +64,9 @@ def observe_placements(
         job: reports progress.
     """
     with (
-        media.read(video.info.path, video.read) as reader,
+        job.frames(video.info.path, video.read) as decoded,
         job.stage("observe", log.frames) as step,
     ):
-        decoded = iter(reader)
         for stamps, faces in log.windows(track, WINDOW):
             window = list(islice(placements, len(stamps)))
             crops = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from thcli import media
 from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
 from thcli.core.types import Face, Frame
@@ -99,7 +98,7 @@ def track_video(
 
     Raises NoFaceError at the end when no frame shows a face.
     """
-    with media.read(info.path, read, on=job.on) as reader:
+    with job.frames(info.path, read) as reader:
         frames = job.clock.time_each("decode", reader)
         yield from track_frames(frames, info.frames, str(info.path), face_finder, job)
 

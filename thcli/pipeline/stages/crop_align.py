@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -102,7 +102,7 @@ def crop(
             writer = media.write(target, size, info, options.output, write_plan, on=on)
             with writer as out, job.stage("crop", len(crop_track), out.done) as step:
                 counter.frames = out.done
-                reader = job.enter(media.read(info.path, options.read, on=on))
+                reader = job.enter(job.frames(info.path, options.read))
                 for frame, pixels in _crop_frames(reader, crop_track, out.done, options, job):
                     out.write(pixels, frame.pts, frame.duration)
                     counter.add(frame.pts, frame.duration, frame.time_base)
@@ -182,7 +182,7 @@ def align(
 
 
 def _crop_frames(
-    frames: media.Reader, crop_track: CropTrack, done: int, options: CropOptions, job: Job
+    frames: Iterable[Frame], crop_track: CropTrack, done: int, options: CropOptions, job: Job
 ) -> Iterator[tuple[Frame, Pixels]]:
     """Crop all frames from number `done` on, in order, on several threads."""
 

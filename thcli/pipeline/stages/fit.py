@@ -195,7 +195,7 @@ def _windows(
     if not model.uses_images:
         yield from log.windows(track, WINDOW)
         return
-    reader = job.enter(media.read(video.info.path, video.read, on=job.on))
+    reader = job.enter(job.frames(video.info.path, video.read))
     decoded = job.clock.time_each("decode again", reader)
     for frames, faces in log.windows(track, options.run.batch_size):
         yield list(itertools.islice(decoded, len(frames))), faces

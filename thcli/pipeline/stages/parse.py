@@ -226,7 +226,7 @@ def _video_frames(
             )
     crops = zip(*(CropTrack(path) for path in paths), strict=True)
     faces = zip(*(log.faces(track, WINDOW) for track in tracks), strict=True)
-    reader = job.enter(media.read(video.info.path, video.read, on=job.on))
+    reader = job.enter(job.frames(video.info.path, video.read))
     decoded = job.clock.time_each("decode again", reader)
     for frame, frame_crops, frame_faces in zip(decoded, crops, faces, strict=True):
         placements = tuple(tracked.placement for tracked in frame_crops)

@@ -1,0 +1,156 @@
+"""Material and command lines of all verbs for fault tests: 6 frames of 96 x 96, fake backends."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image as Pillow
+
+from tests.pipeline.face_clip import write_face_clip
+from thcli.cli.app import run
+from thcli.core.options import RunOptions, Template
+from thcli.core.types import Array32, Face, Image
+from thcli.editors.backends import PAINTERS
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.pipeline.backends import STAGES
+from thcli.voices.backends import VOICES
+from thcli.weights.backend import Backend
+
+SIDE, FRAMES = 96, 6
+
+
+class DimPainter:
+    """A painter that darkens a crop."""
+
+    crop_size = 64
+    template: Template = "square"
+    attributes: Sequence[str] = ("rosy_cheeks",)
+
+    def __init__(self, run: RunOptions) -> None:
+        pass
+
+    def measure_appearance(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
+        return np.zeros((len(crops), 1), np.float32)
+
+    def paint(
+        self,
+        crops: Sequence[Image],
+        faces: Sequence[Face],
+        regions: Array32,
+        appearance: Array32,
+        strengths: Mapping[str, float],
+    ) -> list[Image]:
+        return [np.asarray(crop // 2, np.uint8) for crop in crops]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command. words: without the output; ending: of the output; "": a folder of images."""
+
+    words: str
+    ending: str = ".mkv"
+    resumable: bool = True
+
+    @property
+    def output(self) -> str:
+        return f"made{self.ending}"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of all files that the command makes."""
+        track = ("made.crops.safetensors",) if self.words.startswith("crop ") else ()
+        return (self.output, *track)
+
+    def argv(self, room: Path, output: str = "", *more: str) -> list[str]:
+        """Return the command line with the material of a room."""
+        words = [str(room / w) if (room / w).is_file() else w for w in self.words.split()]
+        lossless = ["--codec", "ffv1"] if (output or self.output).endswith(".mkv") else []
+        return [*words, "-o", output or self.output, *lossless, *more]
+
+
+VERBS = {
+    "reenact": Verb("reenact face.png clip.mp4 --long-side 64"),
+    "refine": Verb("refine clip.mp4 --engine blush"),
+    "edit": Verb("edit clip.mp4 --engine dim --attr blush --batch-size 2"),
+    "speak": Verb("speak face.png clip.mp4 --voice jaw --long-side 64"),
+    "crop": Verb("crop clip.mp4 --size 64"),
+    "paste": Verb("paste crops.mp4 clip.mp4"),
+    "parse": Verb("parse clip.mp4 --kind overlay --batch-size 2"),
+    "compare": Verb("compare clip.mp4 clip.mp4"),
+    "warp": Verb("warp face.png a.motion.safetensors --long-side 64"),
+    "encode": Verb("encode clip.mp4", ".motion.safetensors", False),
+    "detect": Verb("detect clip.mp4", ".jsonl", False),
+}
+
+
+@contextmanager
+def fake_backends() -> Iterator[None]:
+    """Register the fakes of the verbs."""
+    fakes = (
+        (VOICES.rows, "jaw", "tests.pipeline.fake_voices:jaw", VOICES.rows["a2m"].reads),
+        (
+            STAGES["refiner"].rows,
+            "blush",
+            "tests.pipeline.fake_refiners:RedRefiner",
+            ("refine",),
+        ),
+        (PAINTERS.rows, "dim", "tests.faults.commands:DimPainter", ()),
+    )
+    for rows, name, maker, reads in fakes:
+        rows[name] = Backend(maker, "a fake", reads=reads)
+    try:
+        yield
+    finally:
+        for rows, name, _, _ in fakes:
+            del rows[name]
+
+
+@contextmanager
+def prepared_room(folder: Path) -> Iterator[Path]:
+    """Yield a folder with the inputs of all verbs and a result of each, without extra threads.
+
+    The results lie in `whole`. Children are forked from here: every module is imported.
+    """
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    Pillow.fromarray(photograph()[10:266, 95:351]).resize((128, 128)).save(folder / "face.png")
+    write_face_clip(folder / "clip.mp4", FRAMES, tone=True, size=SIDE)
+    (folder / "whole").mkdir()
+    try:
+        with fake_backends(), contextlib.redirect_stderr(io.StringIO()) as said:
+            for words in (
+                "crop clip.mp4 -o crops.mp4 --size 64",
+                "encode clip.mp4 -o a.motion.safetensors",
+            ):
+                _require([_in(folder, word) for word in words.split()], said)
+            for name, verb in VERBS.items():
+                _require(verb.argv(folder, str(whole(folder, name))), said)
+            yield folder
+    finally:
+        cv2.setNumThreads(threads[0])
+        torch.set_num_threads(threads[1])
+
+
+def whole(room: Path, name: str) -> Path:
+    """Return the result of an undisturbed run of a verb."""
+    return room / "whole" / f"{name}{VERBS[name].ending}"
+
+
+def _in(folder: Path, word: str) -> str:
+    return str(folder / word) if "." in word and not word.startswith("-") else word
+
+
+def _require(argv: list[str], said: io.StringIO) -> None:
+    if run(argv) != 0:
+        raise RuntimeError(f"{argv}: {said.getvalue()}")
