@@ -65,11 +65,12 @@ def face(side: int) -> Face:
     turn = np.linspace(0, 40, 468)
     mesh = np.stack([128 + 80 * np.cos(turn), 128 + 80 * np.sin(turn), 0 * turn], 1) * side / 256
     box = np.array([48, 48, 208, 208], np.float32) * side / 256
-    return Face(box, 1.0, mesh=mesh.astype(np.float32))
+    return Face(box.astype(np.float32), 1.0, mesh=mesh.astype(np.float32))
 
 
 def check_images(images: list[Image], batch: int, side: int) -> None:
-    assert [(i.shape, i.dtype) for i in images] == [((side, side, 3), np.uint8)] * batch
+    assert [i.shape for i in images] == [(side, side, 3)] * batch
+    assert {i.dtype for i in images} == {np.dtype(np.uint8)}
 
 
 def run_engine(engine: TorchCropEngine, batch: int, **targets: tuple[int, ...]) -> Outputs:
@@ -91,13 +92,9 @@ def run_fomm(run: RunOptions, batch: int) -> Outputs:
 
 
 def run_monkeynet(run: RunOptions, batch: int) -> Outputs:
-    networks = monkeynet.KeypointDetector(), monkeynet.Generator()
-    return run_engine(
-        MonkeyNetEngine(*map(evaluated, networks), run),  # type: ignore[arg-type]
-        batch,
-        mean=(10, 2),
-        var=(10, 2, 2),
-    )
+    detector, generator = evaluated(monkeynet.KeypointDetector()), evaluated(monkeynet.Generator())
+    engine = MonkeyNetEngine(detector, generator, run)
+    return run_engine(engine, batch, mean=(10, 2), var=(10, 2, 2))
 
 
 def run_x2face(run: RunOptions, batch: int) -> Outputs:
@@ -147,11 +144,8 @@ def run_refiner(refiner: FadmRefiner, batch: int) -> Outputs:
     source = refiner.encode_source(crops[0], faces[0])
     rows = refiner.extract_attributes(crops, faces)
     references = [image(side)[::-1].copy()] * batch
-    for options in (
-        RefineOptions(),
-        RefineOptions(sampler="ddpm", noise="frame"),
-        RefineOptions(sampler="dpm++"),
-    ):
+    others = RefineOptions(sampler="ddpm", noise="frame"), RefineOptions(sampler="dpm++")
+    for options in (RefineOptions(), *(others if refiner.half is None else ())):
         refined = refiner.refine(crops, source, rows, range(batch), options, references)
         check_images(refined, batch, side)
     with refiner.inference():
@@ -187,8 +181,9 @@ def run_editor(editor: DiffusionEditor, batch: int) -> Outputs:
     assert latents.shape == (batch, 3, side, side) and latents.dtype == np.float32
     check_images(editor.decode(latents, identities[0], landmarks), batch, side)
     with editor.inference():
-        given = (torch.from_numpy(rows).to(editor.device) for rows in (identities[:1], landmarks))
-        conditioned = editor.condition(*given, editor.table)
+        identity = torch.from_numpy(identities[:1]).to(editor.device)
+        points = torch.from_numpy(landmarks).to(editor.device)
+        conditioned = editor.condition(identity, points, editor.table)
         x = torch.zeros(batch, 3, side, side, device=editor.device)
         return {"x0": conditioned.from_residual(conditioned.denoiser(x, 1).x0)}
 

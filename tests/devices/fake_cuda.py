@@ -47,7 +47,7 @@ ONE_TYPE = {
 }
 
 
-class OneType(TorchDispatchMode):
+class OneType(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Checks ONE_TYPE as CUDA's kernels do, after autocast."""
 
     def __torch_dispatch__(
@@ -69,7 +69,8 @@ class WaitsForDeviceError(AssertionError):
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Enter a mode in which all new tensors are fake and `cuda` exists."""
     fake = FakeTensorMode(allow_non_fake_inputs=False)
-    with monkeypatch.context() as patch, fake, OneType():
+    one_type = OneType()  # type: ignore[no-untyped-call]  # torch's own
+    with monkeypatch.context() as patch, fake, one_type:
         patch.setattr(devices, "_find_device", lambda name: "cuda:0" if "cuda" in name else "cpu")
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *args, **given: True)
@@ -178,7 +179,8 @@ _new = torch.tensor
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
-    return memo.setdefault(id(self), aten.clone(self.detach()))
+    copied: Tensor = memo.setdefault(id(self), aten.clone(self.detach()))
+    return copied
 
 
 def _new_tensor(self: Tensor, data: Any) -> Tensor:
@@ -199,7 +201,7 @@ def _numpy(self: Tensor, *, force: bool = False) -> Any:
 def _wait(kind: Callable[[float], Any]) -> Callable[[Tensor], Any]:
     def read(self: Tensor) -> Any:
         if self.device.type != "cpu" and sys._getframe(2).f_code.co_name not in MAY_WAIT:
-            raise WaitsForDeviceError(f"{kind.__name__} of a tensor on {self.device}")
+            raise WaitsForDeviceError(f"{kind} of a tensor on {self.device}")
         return kind(1)
 
     return read
@@ -220,5 +222,5 @@ _REPLACEMENTS: dict[str, Callable[..., Any]] = {
     "__bool__": _wait(bool),
     "__float__": _wait(float),
     "__int__": _wait(int),
-    "tolist": _wait(list),
+    "tolist": _wait(lambda number: [number]),
 }

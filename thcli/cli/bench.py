@@ -44,7 +44,8 @@ def bench(
     options: BenchRender,
     show: ShowOptions,
 ) -> None:
-    """Measure speed and memory of a reenactment, from file to file and stage by stage."""
+    """Measure speed and memory of a reenactment, and every network on a GPU."""
+    from thcli.evaluate.benchmarks import networks
     from thcli.evaluate.benchmarks.growth import growth_table, measure_growth
     from thcli.evaluate.benchmarks.speed import bench as run_benchmark
 
@@ -53,7 +54,12 @@ def bench(
     )
     report: dict[str, Any] = {}
     tables = []
+    compared: list[networks.NetworkResult] = []
     with Console(show) as console:
+        if networks.includes_networks(bench, options.run):
+            compared = networks.compare_networks(options.run, repeat=bench.repeat, on=console)
+            report["networks"] = [row.as_json() for row in compared]
+            tables.append(networks.network_table(compared))
         found = run_benchmark(source, drive, reenact, bench, on=console)
         console.say(found.summary())
         report |= found.as_json()
@@ -63,3 +69,4 @@ def bench(
             report["memory"] = [row.as_json() for row in grown]
             tables.append(growth_table(grown))
     console.tables(tables, report)
+    networks.require_equal(compared, options.run.device)

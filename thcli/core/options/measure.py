@@ -53,6 +53,11 @@ class BenchOptions:
     )
     size: int = option(512, "Side of the generated clip in pixels, 64..4096.")
     repeat: int = option(3, "Number of runs, 1..20; the fastest counts.")
+    networks: bool = option(
+        False,
+        "Also compare each network, with random weights, on --device with the CPU: numbers, speed "
+        "and memory; always on a GPU.",
+    )
 
     def __post_init__(self) -> None:
         require(2 <= self.frames <= 2000, "--frames", "within 2..2000", self.frames)
