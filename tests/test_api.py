@@ -69,6 +69,7 @@ PUBLIC = [
     "PasteOptions",
     "PrepareOptions",
     "ReadOptions",
+    "Real3dOptions",
     "ReenactOptions",
     "RefineEvaluateOptions",
     "RefineJobOptions",

@@ -77,6 +77,7 @@ _HOMES = {
         "PasteOptions",
         "PrepareOptions",
         "ReadOptions",
+        "Real3dOptions",
         "ReenactOptions",
         "RefineEvaluateOptions",
         "RefineJobOptions",

@@ -33,6 +33,7 @@ MODULES = {
     "diffused-heads": "thcli.voices.diffused_heads.published",
     "diffused-heads-lrw": "thcli.voices.diffused_heads.published",
     "real3d": "thcli.voices.real3d.voice",
+    "real3d-video": "thcli.engines.real3d.engine",
     "hubert-base": "thcli.audio.hubert",
     "hubert-large": "thcli.audio.hubert",
     "identity-s": "thcli.faces.identity.small",

@@ -30,7 +30,7 @@ from thcli.weights.backend import refuse_unread_options
 
 PathLike = str | Path
 
-OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait")
+OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait", "real3d")
 PARTS = ("view", "motion.region", "motion.pose", "motion.expression")
 # Options of `speak` that motion without images does not depend on.
 OF_IMAGES = (

@@ -19,7 +19,7 @@ from thcli.core.options import (
     RenderOptions,
     SpeakOptions,
 )
-from thcli.core.protocols import Engine, RenderingVoice, Voice
+from thcli.core.protocols import Engine, RenderingVoice, Voice, VoiceDrivenEngine
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
@@ -106,7 +106,7 @@ def speak(
             source, frames_from = render_voice(voice, source, speak_job)
         else:
             engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
-            if engine.motion_kind != voice.motion_kind:
+            if voice.motion_kind not in _motion_kinds(engine):
                 return _drive_by_mesh(voice, engine, source, target, post_processor, speak_job)
             engine, source = apply_framing(engine, source, options)
             frames_from = render_motion(voice, engine, source, speak_job)
@@ -243,6 +243,13 @@ def render_voice(
     if full_frame:
         return source, frames_from
     return replace(source, image=cropped.image, faces=(cropped.face,)), frames_from
+
+
+def _motion_kinds(engine: Engine) -> frozenset[str]:
+    """Return the kinds of motion that an engine renders."""
+    if isinstance(engine, VoiceDrivenEngine):
+        return engine.motion_kinds
+    return frozenset({engine.motion_kind})
 
 
 def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:

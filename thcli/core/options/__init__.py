@@ -55,6 +55,7 @@ from thcli.core.options.motion import (
     MotionMode,
     MotionOptions,
     Mouth,
+    Real3dOptions,
     Region,
     ViewOptions,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "Precision",
     "PrepareOptions",
     "ReadOptions",
+    "Real3dOptions",
     "ReenactOptions",
     "RefineBackground",
     "RefineEvaluateOptions",

@@ -13,6 +13,7 @@ from thcli.core.protocols.engines import (
     MotionStore,
     Source,
     VideoSourceEngine,
+    VoiceDrivenEngine,
 )
 from thcli.core.protocols.faces import (
     CropNetwork,
@@ -43,4 +44,5 @@ __all__ = [
     "Speech",
     "VideoSourceEngine",
     "Voice",
+    "VoiceDrivenEngine",
 ]

@@ -1,0 +1,207 @@
+"""The head of a driver as a few numbers per frame: fitted to its landmarks, or from a voice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from thcli.core.errors import MediaError
+from thcli.core.geometry import square_crop_matrix, transform_points
+from thcli.core.options import MotionOptions
+from thcli.core.protocols import MotionStore
+from thcli.core.types import Array, Array32, Motion
+from thcli.engines.shared.motion_rows import WINDOW, SmoothedMotion
+from thcli.motion import observe
+from thcli.motion.canonical import neutral, unpack_pose
+from thcli.motion.file.buffer import MotionBuffer
+
+VOICE_KIND = "real3d"  # motion of the voice: expressions and blinks, without a pose
+HEAD_KIND = "real3d-head"  # heads of the face model, in memory
+
+
+@dataclass(frozen=True, slots=True)
+class HeadState:
+    """Heads of the face model.
+
+    expression: (..., 64).  euler: (..., 3) radians.  translation: (..., 3) decimetres. All float32.
+    """
+
+    expression: Array32
+    euler: Array32
+    translation: Array32
+
+    def __getitem__(self, index: int | None) -> HeadState:
+        """Return one head; None adds an axis of length 1."""
+        return HeadState(self.expression[index], self.euler[index], self.translation[index])
+
+
+FitHeads = Callable[[Array32], HeadState]
+"""Fits the landmarks (T, 468, 2) of a clip, in 0..1 of a square crop, y down."""
+
+
+@dataclass(frozen=True, slots=True)
+class FacePlace:
+    """Place of a face in its square crop: centre (2,) in 0..1, size as a share of the side."""
+
+    centre: Array
+    size: float
+
+    @classmethod
+    def of(cls, landmarks: Array) -> FacePlace:
+        """Measure landmarks (468, 2) in 0..1."""
+        low, high = landmarks.min(0), landmarks.max(0)
+        return cls((low + high) / 2, float(np.sqrt(np.prod(high - low))))
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTrack:
+    """Heads of a clip's T frames.
+
+    stamps: motion without arrays: time stamps, and which frames show a face.  heads: of every
+    frame; gaps are interpolated.  blink: (T,) closing of the eyes, 0..1.  reference: the driving
+    head that corresponds to the source, with relative motion.
+    """
+
+    stamps: Motion
+    heads: HeadState
+    blink: Array32
+    reference: HeadState
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def seconds(self) -> Array:
+        """Time (T,) of each frame since the first."""
+        pts = self.stamps.pts - self.stamps.pts[:1]
+        return np.asarray(pts * float(self.stamps.time_base), np.float64)
+
+
+def read_track(
+    store: MotionStore, options: MotionOptions, source: HeadState, place: FacePlace, fit: FitHeads
+) -> HeadTrack:
+    """Read the heads of a driving motion.
+
+    Motion of kind "mesh" is fitted: its landmarks are seen in a square crop in which the driver's
+    face stands where the source's does, because the face model has one camera. Motion of kind
+    "real3d", of the voice, has expressions; the head keeps the source's pose.
+
+    Args:
+        store: motion of a clip.
+        options: smoothing.
+        source: the source's own head.
+        place: of the source's face in its crop.
+        fit: fits the face model to landmarks.
+
+    Returns:
+        Heads whose reference is the first frame with a face (REAL3D_VIDEO section 8); of generated
+        motion with a rest pose, the neutral face in that pose.
+
+    Raises:
+        MediaError: the motion is of another kind.
+        NoFaceError: no frame shows a face.
+    """
+    if store.kind == VOICE_KIND:
+        return _dense(_read_voice(store, source), 0.0, causal=False)
+    if store.kind != observe.KIND:
+        raise MediaError(
+            f"The motion is of kind {store.kind!r}, but the engine real3d reads "
+            f"{observe.KIND!r} and {VOICE_KIND!r}.",
+            "Choose the engine that made it (--engine), or drive with the video itself.",
+        )
+    heads, rest = _fit_meshes(store, place, fit)
+    smooth = options.smooth if rest is None else 0.0  # generated motion has no noise
+    return _dense(heads, smooth, causal=options.causal, reference=rest)
+
+
+def _dense(
+    heads: Motion, smooth: float, *, causal: bool, reference: HeadState | None = None
+) -> HeadTrack:
+    """Fill the gaps of fitted heads and smooth them."""
+    motion = SmoothedMotion(MotionBuffer(heads), HEAD_KIND, smooth, causal=causal)
+    rows = motion.rows(0, len(heads))
+    state = HeadState(rows["expression"], rows["euler"], rows["translation"])
+    stamps = Motion(heads.kind, heads.pts, heads.time_base, heads.valid, {})
+    first = state[int(motion.seen[0])]
+    return HeadTrack(stamps, state, rows["blink"], first if reference is None else reference)
+
+
+def _windows(store: MotionStore) -> list[Motion]:
+    return [store.window(start, start + WINDOW) for start in range(0, len(store), WINDOW)]
+
+
+def _head_motion(windows: list[Motion], arrays: dict[str, Array32]) -> Motion:
+    pts = np.concatenate([window.pts for window in windows])
+    valid = np.concatenate([window.valid for window in windows])
+    return Motion(HEAD_KIND, pts, windows[0].time_base, valid, arrays)
+
+
+def _read_voice(store: MotionStore, source: HeadState) -> Motion:
+    windows = _windows(store)
+    expression = np.concatenate(
+        [np.asarray(window.arrays["expression"], np.float32) for window in windows]
+    )
+    count = len(expression)
+    blinks = [
+        np.asarray(window.arrays.get("blink", np.zeros(len(window))), np.float32)
+        for window in windows
+    ]
+    return _head_motion(
+        windows,
+        {
+            "expression": expression,
+            "euler": np.tile(source.euler, (count, 1)),
+            "translation": np.tile(source.translation, (count, 1)),
+            "blink": np.clip(np.concatenate(blinks), 0, 1),
+        },
+    )
+
+
+def _fit_meshes(
+    store: MotionStore, place: FacePlace, fit: FitHeads
+) -> tuple[Motion, HeadState | None]:
+    """Fit the heads of a motion of kind "mesh"; the second is its rest pose, if it has one."""
+    windows = _windows(store)
+    meshes = np.concatenate(
+        [observe.rebuild_driver_meshes(window)[..., :2].astype(np.float32) for window in windows]
+    )
+    valid = np.concatenate([window.valid for window in windows])
+    seen = meshes[valid]
+    rest = windows[0].constants.get("rest")
+    if rest is not None:
+        seen = np.concatenate([seen, _rest_mesh(windows[0], np.asarray(rest, np.float64))[None]])
+    count = int(valid.sum())
+    shapes = {"expression": 64, "euler": 3, "translation": 3}
+    arrays = {name: np.zeros((len(valid), size), np.float32) for name, size in shapes.items()}
+    fitted = None
+    if count:
+        fitted = fit(_as_source(seen, place))
+        for name, rows in arrays.items():
+            rows[valid] = getattr(fitted, name)[:count]
+    arrays["blink"] = np.zeros(len(valid), np.float32)
+    motion = _head_motion(windows, arrays)
+    return motion, None if fitted is None or rest is None else fitted[-1]
+
+
+def _rest_mesh(window: Motion, rest: Array) -> Array32:
+    """Return the neutral face in a motion's rest pose, (468, 2) pixels."""
+    width, height = (int(side) for side in window.constants["size"])
+    posed = unpack_pose(rest[None], neutral()[None], (width, height))
+    return posed.mesh()[0, :, :2].astype(np.float32)
+
+
+def _as_source(meshes: Array32, place: FacePlace) -> Array32:
+    """Map meshes (N, 468, 2) in pixels to the crop in which the median face has a place.
+
+    Returns landmarks in 0..1.
+    """
+    low, high = meshes.min(1), meshes.max(1)
+    size = float(np.median(np.sqrt(np.prod(high - low, -1))))
+    side = max(size, 1e-6) / place.size
+    middle = np.median((low + high) / 2, axis=0)
+    centre = middle - side * (place.centre - 0.5)
+    unit_from_frame = square_crop_matrix(centre.tolist(), side, 0.0, 1)
+    unit_from_frame[:2, 2] += 0.5  # from pixel centres to 0..1 of the side
+    return transform_points(unit_from_frame, meshes).astype(np.float32)
