@@ -94,6 +94,7 @@ PUBLIC = [
     "TrainOptions",
     "UsageError",
     "VideoSourceEngine",
+    "VoiceDrivenEngine",
     "ViewOptions",
     "Voice",
     "VoiceEvaluateOptions",

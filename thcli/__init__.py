@@ -114,6 +114,7 @@ _HOMES = {
         "Speech",
         "VideoSourceEngine",
         "Voice",
+        "VoiceDrivenEngine",
     ),
     "thcli.core.types": (
         "Coefficients",

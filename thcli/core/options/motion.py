@@ -26,8 +26,8 @@ class MotionOptions:
     )
     region: Region = option(
         "all",
-        "Part of the motion to transfer (engines mesh, liveportrait; facevid2vid, real3d: not lips, "
-        "eyes).",
+        "Part of the motion to transfer (engines mesh, liveportrait; facevid2vid and real3d: not "
+        "lips, eyes).",
     )
     strength: float = option(1.0, "Gain of all motion, 0..3: 0 is still, 1 as driven.")
     pose: float = option(

@@ -243,9 +243,7 @@ class Real3dEngine(TorchBackend):
         noise = self.model.ray_noise(generator)
         return RayNoise(*(numbers.to(self.device) for numbers in noise))
 
-    def _pncc(
-        self, identity: Array32, expression: Array32, blink: Array32 | None = None
-    ) -> Tensor:
+    def _pncc(self, identity: Array32, expression: Array32, blink: Array32 | None = None) -> Tensor:
         """Draw PNCC images (B, 3, S, S) of expressions (B, 64), with closed eyes (B,) 0..1."""
         images = self.head.pncc(identity, expression, self.side)
         if blink is not None:

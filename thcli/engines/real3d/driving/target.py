@@ -129,4 +129,3 @@ def source_keypoints(model: FaceModel3D, identity: Array32, heads: HeadState) ->
         points = model.landmarks68(identity, heads.expression[chosen], torso=True)
         parts.append(project(points, heads.euler[chosen], heads.translation[chosen]))
     return keypoints_from_landmarks(np.concatenate(parts))
-

@@ -174,7 +174,9 @@ def _fit_meshes(
         seen = np.concatenate([seen, _rest_mesh(windows[0], np.asarray(rest, np.float64))[None]])
     count = int(valid.sum())
     shapes = {"expression": 64, "euler": 3, "translation": 3}
-    arrays = {name: np.zeros((len(valid), size), np.float32) for name, size in shapes.items()}
+    arrays: dict[str, Array32] = {
+        name: np.zeros((len(valid), size), np.float32) for name, size in shapes.items()
+    }
     fitted = None
     if count:
         fitted = fit(_as_source(seen, place))

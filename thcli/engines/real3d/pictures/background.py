@@ -29,9 +29,7 @@ def copy_nearest(values: AnyArray, known: Bools) -> AnyArray:
     Returns:
         (H, W, ...) of the type of `values`.
     """
-    rows, columns = distance_transform_edt(
-        ~known, return_distances=False, return_indices=True
-    )
+    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
     return np.asarray(values[rows, columns])
 
 

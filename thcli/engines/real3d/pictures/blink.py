@@ -67,13 +67,12 @@ def _eye(face: Bools, hole: Bools, scale: float) -> Bools:
 
 def _covered(eye: Bools, closed: float) -> Bools:
     """Return the pixels of each column of an eye that its lids cover."""
-    rows = np.arange(eye.shape[0], dtype=np.float32)[:, None]
-    count = np.maximum(eye.sum(0), 1)
-    middle = (rows * eye).sum(0) / count
-    top = np.where(eye, rows, np.inf).min(0)
-    bottom = np.where(eye, rows, -np.inf).max(0)
+    columns = np.flatnonzero(eye.any(0))
+    part = eye[:, columns]
+    rows = np.arange(eye.shape[0])[:, None]
+    top, bottom = part.argmax(0), eye.shape[0] - 1 - part[::-1].argmax(0)
+    middle = (rows * part).sum(0) / part.sum(0)
     upper, lower = top + closed * (middle - top), bottom + closed * (middle - bottom)
-    covered = ((rows <= upper) | (rows >= lower)) if closed < 1 else np.ones_like(eye)
-    return np.asarray(eye & covered)
-
-
+    out = np.zeros_like(eye)
+    out[:, columns] = part & ((rows <= upper) | (rows >= lower))
+    return out

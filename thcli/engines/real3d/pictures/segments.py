@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
 from scipy.ndimage import distance_transform_edt
 
 from thcli.core.errors import NoFaceError
