@@ -55,6 +55,7 @@ from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import crop
 from thcli.faces.model3d.bfm.model import load as load_bfm
+from thcli.faces.model3d.bfm.raster import PnccRasteriser
 from thcli.motion import observe
 from thcli.weights import check_licence, locate
 from thcli.weights.layout import Checkpoint
@@ -71,12 +72,14 @@ _SEED_MASK = (1 << 63) - 1
 class Real3dSource:
     """An encoded source.
 
-    prepared: planes, torso and background of the networks.  canonical: (1, 3, S, S) PNCC of the
-    neutral face.  identity: (80,).  head: expression and pose.  place: of the face in the crop.
-    image: (H, W, 3) uint8, into which the crop is pasted.  placement: of the rendered crop.
+    prepared: planes, torso and background of the networks.  rasteriser: draws PNCC images.
+    canonical: (1, 3, S, S) PNCC of the neutral face.  identity: (80,).  head: expression and pose.
+    place: of the face in the crop.  image: (H, W, 3) uint8, into which the crop is pasted.
+    placement: of the rendered crop.
     """
 
     prepared: PreparedSource
+    rasteriser: PnccRasteriser
     canonical: Tensor
     identity: Array32
     head: HeadState
@@ -121,6 +124,7 @@ class Real3dEngine(TorchBackend):
         self.model = self.prepare(parts.model)
         self.head, self.parser, self.matte = parts.head, parts.parser, parts.matte
         self.options, self.seed = options or RenderOptions(), run.seed & _SEED_MASK
+        self.threads = run.threads
         self.control = ViewControl(self.options.view, self.options.real3d)
         self.threshold = self.options.real3d.head_threshold  # None: the checkpoint's
 
@@ -146,12 +150,14 @@ class Real3dEngine(TorchBackend):
         landmarks = crop_landmarks(face, placement)
         identity, head = self.head.fit_source(landmarks)
         with self.inference():
-            neutral = np.zeros_like(head.expression)
             prepared = self.model.prepare_source(self._inputs(pictures, behind, identity, head))
-            canonical = self._pncc(identity, neutral[None])
+        rasteriser = PnccRasteriser(self.head.model, identity, self.side, self.threads)
+        canonical = self._pncc(rasteriser, np.zeros_like(head.expression)[None])
         place = FacePlace.of(np.asarray(landmarks, np.float64))
         rendered = resize(placement, self.side)
-        return Real3dSource(prepared, canonical, identity, head, place, image, rendered)
+        return Real3dSource(
+            prepared, rasteriser, canonical, identity, head, place, image, rendered
+        )
 
     def _inputs(
         self, pictures: SourcePictures, background: Image, identity: Array32, head: HeadState
@@ -197,9 +203,9 @@ class Real3dEngine(TorchBackend):
             Images (H, W, 3) uint8 of the source's size.
         """
         out: list[Image] = []
+        expression = np.asarray(motion.constants["source_expression"], np.float32)
+        reference = self._pncc(source.rasteriser, expression[None])
         with self.inference():
-            expression = np.asarray(motion.constants["source_expression"], np.float32)
-            reference = self._pncc(source.identity, expression[None])
             for start in range(0, len(motion), self.batch):
                 part = motion[slice(start, start + self.batch)]
                 out += images_from_tensor((self._render(source, reference, part) + 1) / 2)
@@ -217,7 +223,7 @@ class Real3dEngine(TorchBackend):
         expression = np.asarray(arrays["expression"], np.float32)
         blink = np.asarray(arrays["blink"], np.float32)
         count = len(motion)
-        target = self._pncc(source.identity, expression, blink)
+        target = self._pncc(source.rasteriser, expression, blink)
         residual = self.model.residual_planes(
             source.canonical.expand(count, -1, -1, -1), reference.expand(count, -1, -1, -1), target
         )
@@ -243,12 +249,14 @@ class Real3dEngine(TorchBackend):
         noise = self.model.ray_noise(generator)
         return RayNoise(*(numbers.to(self.device) for numbers in noise))
 
-    def _pncc(self, identity: Array32, expression: Array32, blink: Array32 | None = None) -> Tensor:
+    def _pncc(
+        self, rasteriser: PnccRasteriser, expression: Array32, blink: Array32 | None = None
+    ) -> Tensor:
         """Draw PNCC images (B, 3, S, S) of expressions (B, 64), with closed eyes (B,) 0..1."""
-        images = self.head.pncc(identity, expression, self.side)
-        if blink is not None:
-            images = np.stack([close_eyes(i, float(b)) for i, b in zip(images, blink, strict=True)])
-        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        images = rasteriser.draw(expression)
+        for image, closed in zip(images, () if blink is None else blink, strict=False):
+            image[:] = close_eyes(image, float(closed))
+        return torch.from_numpy(images).to(self.device)
 
     def _keypoints(self, keypoints: Array32) -> Tensor:
         """Return keypoints (B, 68, 2) with a third coordinate of 0."""

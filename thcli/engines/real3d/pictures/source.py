@@ -21,6 +21,7 @@ MIN_FACE_SHARE = 0.2  # of the crop's area; a smaller face is cropped more close
 # Of the crop's area; a larger face gets a crop that reaches beyond the image, because the head does
 # not fit into a smaller one.
 MAX_FACE_SHARE = 0.5
+FACE_ROW = 0.55  # of the middle of the face in the crop, where the image has room: hair is above it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ def place_source(face: Face, size: tuple[int, int]) -> Crop:
     """Place the square crop of a source, upright around the face.
 
     The square is the largest in the image in which the box of the mesh has MIN_FACE_SHARE of the
-    area or more, moved into the image. The published program scales an image that is not square
-    without keeping its aspect instead (REAL3D_VIDEO section 8).
+    area or more, moved into the image; the face is slightly below its middle. The published program
+    scales an image that is not square without keeping its aspect instead (REAL3D_VIDEO section 8).
 
     Args:
         face: with its mesh, in pixels of the image.
@@ -60,12 +61,12 @@ def place_source(face: Face, size: tuple[int, int]) -> Crop:
         raise NoFaceError("The landmarks of the source's face have no area.", _OTHER_SOURCE)
     least, most = np.sqrt(area / MAX_FACE_SHARE), np.sqrt(area / MIN_FACE_SHARE)
     side = float(np.clip(min(size), least, most))
-    # pixel centres: the image reaches from -0.5 to size - 0.5
-    room = np.maximum(np.asarray(size, np.float64) - side, 0) / 2
-    middle = (np.asarray(size, np.float64) - 1) / 2
-    centre = np.clip((low + high) / 2, middle - room, middle + room)
-    if side > min(size):  # a larger square than the image is not moved away from the face
-        centre = np.where(np.asarray(size) < side, (low + high) / 2, centre)
+    centre = (low + high) / 2 - [0.0, (FACE_ROW - 0.5) * side]
+    # the image reaches from -0.5 to size - 0.5; a larger square than it stays around the face
+    extent = np.asarray(size, np.float64)
+    room, middle = np.maximum(extent - side, 0) / 2, (extent - 1) / 2
+    moved = np.clip(centre, middle - room, middle + room)
+    centre = np.where(extent < side, centre, moved)
     return Crop(square_crop_matrix(centre.tolist(), side, 0.0, SIDE), (SIDE, SIDE))
 
 
