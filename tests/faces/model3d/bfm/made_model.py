@@ -60,7 +60,7 @@ def made_model(divisions: int = 1, seed: int = 0) -> FaceModel3D:
 def _spread(line: npt.NDArray[np.int32], count: int) -> Indices:
     """Return `count` points of a polyline of mesh points, ends included."""
     chosen = np.round(np.linspace(0, len(line) - 1, count)).astype(int)
-    return line[chosen].astype(np.int64)
+    return np.asarray(line[chosen], np.int64)
 
 
 def _subdivide(points: Array, triangles: Indices, parts: int) -> tuple[Array, Indices]:

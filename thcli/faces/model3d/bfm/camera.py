@@ -119,7 +119,8 @@ def smooth_keypoints(keypoints: npt.ArrayLike, window: int = WINDOW) -> Array32:
     values = np.asarray(keypoints, np.float64)
     padding = [(window // 2, window // 2)] + [(0, 0)] * (values.ndim - 1)
     padded = np.pad(values, padding, mode="symmetric")
-    return np.mean([padded[i : i + len(values)] for i in range(window)], 0).astype(np.float32)
+    sums = sum((padded[i : i + len(values)] for i in range(window)), np.zeros(1))
+    return (sums / window).astype(np.float32)
 
 
 def freeze_depth(trans: npt.ArrayLike) -> Array32:
