@@ -79,8 +79,8 @@ class LowResolutionTransformer(nn.Module):
         for number in range(BLOCKS):
             tokens = self.get_submodule(f"block{number + 1}")(tokens)
         x = F.pixel_shuffle(to_map(tokens), 2)
-        x = rectify(self.conv_after_upsample1(enlarge(x)), SLOPE)
-        x = rectify(self.conv_after_upsample2(enlarge(x)), SLOPE)
+        x = rectify(self.conv_after_upsample1(enlarge(x)))
+        x = rectify(self.conv_after_upsample2(enlarge(x)))
         out: Tensor = self.final_conv(x)
         return out
 
