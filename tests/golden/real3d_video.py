@@ -9,6 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,13 +28,17 @@ from thcli.engines.shared.networks.checkpoint import load, without_spectral_norm
 
 CASE = "real3d_video"
 ORIG, TRIGRID = Real3DConfig(), Real3DConfig(plane_depth=3, torso_input="rgb")
-NORMED = (".in_conv.layers.0.", ".layers.2.", ".layers.0.")
 MEDIAN_DENSITY = 1.4
 KEPT = ("resample_filter", "noise_strength")
 
 
 def given(index: int, shape: tuple[int, ...], offset: int) -> Tensor:
     return torch.from_numpy(fill.normal(f"{CASE}/input-{index}", shape, offset))
+
+
+def uniform(index: int, shape: tuple[int, ...], offset: int) -> Tensor:
+    """Return numbers in 0..1, rounded as NumPy rounds: a pixel of the planes is 1e-4 of that."""
+    return torch.from_numpy(1 / (1 + np.exp(-fill.normal(f"{CASE}/input-{index}", shape, offset))))
 
 
 def image(index: int, offset: int) -> Tensor:
@@ -44,10 +49,9 @@ def image(index: int, offset: int) -> Tensor:
 def has_spectral_norm(key: str) -> bool:
     """Return whether the published layer of a plain key has a spectral norm."""
     stem = "superresolution.torso_model.deform_based_generator."
-    normed = ("in_conv.layers.0.weight", ".layers.2.weight", ".layers.1.layers.0.weight")
     res = key.startswith(f"{stem}res.") and key.endswith(".layers.2.weight")
     up = key.startswith(f"{stem}up.") and key.endswith(".layers.1.layers.0.weight")
-    return res or up or key == f"{stem}{normed[0]}"
+    return res or up or key == f"{stem}in_conv.layers.0.weight"
 
 
 def filled(network: nn.Module, prefix: str, offset: int) -> dict[str, Tensor]:
@@ -109,20 +113,23 @@ def built(build: Builder, config: Real3DConfig, prefix: str, offset: int) -> nn.
     """Build a filled network as the engine does: loaded strictly, folded and prepared."""
     with torch.device("meta"):
         network = build(config)
-    state = filled(network, prefix, offset)
-    network = load(network.to_empty(device="cpu"), state, "golden")
+    network = load(network.to_empty(device="cpu"), filled(network, prefix, offset), "golden")
     fold_styles(network)
     return prepare_network(network, torch.device("cpu"))
 
 
 @contextmanager
 def recorded(network: nn.Module, names: Mapping[str, str]) -> Iterator[dict[str, Tensor]]:
-    """Keep outputs of sub-networks by stage: stage -> dotted name of the sub-network."""
+    """Keep outputs of sub-networks by stage: stage -> dotted name of the sub-network.
+
+    The stage "hidden" keeps the input instead.
+    """
     out: dict[str, Tensor] = {}
 
     def keeper(stage: str) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            out[stage] = output[0] if isinstance(output, tuple) else output
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+            kept = inputs[0] if stage == "hidden" else output
+            out[stage] = kept[0] if isinstance(kept, tuple) else kept
 
         return keep
 
@@ -143,7 +150,7 @@ def canonical_stages(offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]
         "i2p/low_vit": "low_reso_vit",
         "i2p/high": "high_reso_encoder",
         "i2p/predictor": "triplane_predictor_vit",
-        "hidden": "triplane_predictor_vit.third_conv_after_cat",
+        "hidden": "triplane_predictor_vit.final_conv",
     }
     with recorded(network, names) as found:
         planes = network(image(0, offset))
@@ -153,7 +160,7 @@ def canonical_stages(offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]
         for stage, (channels, pixels) in steps.items()
     }
     out["i2p/planes"] = planes[:, :, ::4, ::8, ::8].clone()
-    hidden = F.leaky_relu(found["hidden"], 0.01)
+    hidden = found["hidden"]
     del network, found
     # The other configuration has one layer more channels, and the same state otherwise.
     last = other_layer("cano_img2plane_backbone.triplane_predictor_vit.final_conv", 128, offset)
@@ -170,12 +177,11 @@ def other_layer(key: str, inputs: int, offset: int) -> nn.Module:
 def adapter_stages(offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Compute the stages of the motion adapter, and its planes in both configurations."""
     network = built(MotionAdapter, ORIG, "secc_img2plane_backbone.", offset)
-    names = {"secc/prenet": "prenet", "mit": "mix_vit", "secc/fuse": "fuse_head"}
     levels: list[Tensor] = []
     hook = network.get_submodule("mix_vit").register_forward_hook(
         lambda module, inputs, output: levels.extend(output)
     )
-    names = {"secc/prenet": "prenet", "secc/fuse": "fuse_head", "hidden": "to_plane_cnn.6"}
+    names = {"secc/prenet": "prenet", "secc/fuse": "fuse_head", "hidden": "to_plane_cnn.7"}
     with recorded(network, names) as found:
         planes = network(torch.cat([image(number, offset) for number in (1, 2, 3)], 1))
     hook.remove()
@@ -235,7 +241,7 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
         "deformation": "torso_model.motion_field_estimator",
         "fused": "torso_model.motion_field_estimator.mask_conv",
         "rgb": "torso_model.deform_based_generator.out_conv",
-        "hidden": "torso_model.deform_based_generator",
+        "torso hidden": "torso_model.deform_based_generator",
         "occlusion": "torso_model.occlusion_2_predictor",
     }
     estimator = network.torso_model.motion_field_estimator
@@ -260,7 +266,7 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
         "torso/occlusion": first,
         "torso/occlusion_raw2": motions[1],
         "torso/rgb": found["rgb"][:, :, ::4, ::4],
-        "torso/hid": found["hidden"][:, ::8, ::8, ::8],
+        "torso/hid": found["torso hidden"][:, ::8, ::8, ::8],
         "torso/occlusion_2": found["occlusion"][:, :, ::4, ::4],
         "final/image": final[:, :, ::4, ::4],
     }
@@ -277,8 +283,7 @@ def stages(offset: int) -> dict[str, Tensor]:
     volume, shift = renderer(offset, table, points)
     density, rgb = volume.samples(table, points)
     camera = CAMERA
-    noise = torch.sigmoid(given(11, (1, 16384, 48, 1), offset))
-    numbers = torch.sigmoid(given(12, (16384, 48), offset))
+    noise, numbers = uniform(11, (1, 16384, 48, 1), offset), uniform(12, (16384, 48), offset)
     rendered = volume.render(planes, camera, noise, numbers)
     limit = threshold(rendered)
     grids = canonical["trigrid"] + residual["trigrid"]

@@ -44,10 +44,13 @@ def camera_rays(camera: Tensor, size: int) -> Rays:
     skew = intrinsics[:, 0, 1, None]
     y = (v.flatten() - intrinsics[:, 1, 2, None]) / focal_y
     x = (u.flatten() - intrinsics[:, 0, 2, None] - skew * y) / focal_x
-    local = torch.stack([x, y, torch.ones_like(x)], -1)
-    rotation, position = world_from_camera[:, :3, :3], world_from_camera[:, :3, 3]
-    direction = F.normalize(local @ rotation.mT, dim=-1).flatten(0, 1)
-    origin = position[:, None].expand(-1, size * size, -1).reshape(-1, 3)
+    one = torch.ones_like(x)
+    # Differences of world points, not rotated differences: a plane's pixel is some 1e-4 of rounding
+    # wide at the camera's distance, and published figures have the rounding of this order.
+    points = torch.bmm(world_from_camera, torch.stack([x, y, one, one], 1))[:, :3].mT
+    position = world_from_camera[:, None, :3, 3]
+    direction = F.normalize(points - position, dim=-1).flatten(0, 1)
+    origin = position.expand(-1, size * size, -1).reshape(-1, 3)
     near, far = _limits(origin, direction)
     hit = far > near
     if bool(hit.any()):

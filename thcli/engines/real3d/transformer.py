@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+HIDDEN_AT_A_TIME = 512
 
 
 def to_map(tokens: Tensor) -> Tensor:
@@ -90,7 +93,11 @@ class DepthwiseConv(nn.Module):
 
 
 class MixFeedForward(nn.Module):
-    """Two linear layers with a depth-wise convolution and a GELU between them."""
+    """Two linear layers with a depth-wise convolution and a GELU between them.
+
+    Without gradients, the hidden channels are computed some at a time: they do not mix before the
+    second layer, and together they would be the largest tensors of the model.
+    """
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -99,8 +106,18 @@ class MixFeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(tokens))))
-        return out
+        if torch.is_grad_enabled():
+            out: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(tokens))))
+            return out
+        first, depthwise, last = self.fc1, self.dwconv.dwconv, self.fc2
+        total = last.bias
+        for start in range(0, first.out_features, HIDDEN_AT_A_TIME):
+            some = slice(start, start + HIDDEN_AT_A_TIME)
+            hidden = to_map(F.linear(tokens, first.weight[some], first.bias[some]))
+            kernel = depthwise.weight[some]
+            hidden = F.conv2d(hidden, kernel, depthwise.bias[some], padding=1, groups=len(kernel))
+            total = total + F.linear(F.gelu(to_tokens(hidden)), last.weight[:, some])
+        return total
 
 
 class Block(nn.Module):
