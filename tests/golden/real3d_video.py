@@ -127,7 +127,9 @@ def recorded(network: nn.Module, names: Mapping[str, str]) -> Iterator[dict[str,
     out: dict[str, Tensor] = {}
 
     def keeper(stage: str) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        def keep(
+            module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]
+        ) -> None:
             kept = inputs[0] if stage == "hidden" else output
             out[stage] = kept[0] if isinstance(kept, tuple) else kept
 

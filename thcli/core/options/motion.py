@@ -134,7 +134,7 @@ class Real3dOptions:
     pose_file: Path | None = option(
         None,
         "Head pose by time instead of the driver's: a CSV file with seconds, pitch, yaw and roll "
-        "in degrees, as 'thcli fit VIDEO poses.csv' writes it (engine real3d).",
+        "in degrees, as 'thcli fit VIDEO -o poses.csv' writes it (engine real3d).",
         path="input",
     )
     head_threshold: float | None = option(

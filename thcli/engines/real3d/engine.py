@@ -155,9 +155,7 @@ class Real3dEngine(TorchBackend):
         canonical = self._pncc(rasteriser, np.zeros_like(head.expression)[None])
         place = FacePlace.of(np.asarray(landmarks, np.float64))
         rendered = resize(placement, self.side)
-        return Real3dSource(
-            prepared, rasteriser, canonical, identity, head, place, image, rendered
-        )
+        return Real3dSource(prepared, rasteriser, canonical, identity, head, place, image, rendered)
 
     def _inputs(
         self, pictures: SourcePictures, background: Image, identity: Array32, head: HeadState

@@ -20,6 +20,7 @@ class HeadModel:
         n = len(landmarks)
         from scipy.optimize import least_squares
         from thcli.faces.model3d.bfm.camera import project
+
         pts = self.model.points468(np.zeros(80), np.zeros(64))
         out = []
         for lm in landmarks:

@@ -110,4 +110,6 @@ def added_euler(view: ViewOptions, options: Real3dOptions, seconds: Array) -> Ar
     return euler_from_degrees(degrees)
 
 
-_HINT = "Make one with 'thcli fit VIDEO poses.csv', or give its columns " + ", ".join(COLUMNS) + "."
+_HINT = (
+    "Make one with 'thcli fit VIDEO -o poses.csv', or give its columns " + ", ".join(COLUMNS) + "."
+)
