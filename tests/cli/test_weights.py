@@ -159,6 +159,8 @@ def test_a_backend_stands_for_all_its_rows(cache: Path, capsys: pytest.CaptureFi
     assert run("pull", "real3d", "--trust", "--json") == 5
     assert [text.split()[2] for text in json.loads(capsys.readouterr().out)["failed"]] == [
         "real3d",
+        "real3d-video",
+        "bfm",
         "hubert-large",
     ]
     assert run("pull", "drawn") == 0
