@@ -93,7 +93,8 @@ def test_a_resumed_run_equals_a_whole_one(
     words = ("reenact", portrait, clip("eight.mp4", 8), "--engine real3d -q --batch-size 1")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     assert run(to_argv(*words, "-o", whole, "--resume")) == 0
-    original, calls = Real3dEngine.render, []
+    original = Real3dEngine.render
+    calls: list[int] = []
 
     def interrupted(*args: Any) -> list[Image]:
         calls.append(len(calls))

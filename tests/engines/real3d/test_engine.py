@@ -113,7 +113,7 @@ def test_noise_depends_on_the_seed_and_the_frame(engine: Real3dEngine) -> None:
     assert np.array_equal(first.depth, again._noise(4).depth)
     assert not np.array_equal(first.depth, engine._noise(5).depth)
     assert not np.array_equal(first.depth, other._noise(4).depth)
-    assert 0 <= float(first.depth.min()) and float(first.importance.max()) < 1
+    assert float(first.depth.min()) >= 0 and float(first.importance.max()) < 1
 
 
 def test_a_still_driver_changes_only_the_renderers_noise(

@@ -187,7 +187,7 @@ class Real3dEngine(TorchBackend):
             NoFaceError: no frame shows a face.
             UsageError: a region that the engine cannot move alone.
         """
-        track = read_track(motion, options, source.head, source.place, self.head.fit_clip)
+        track = read_track(motion, options, source.head, source.place, self.head)
         return transfer_heads(
             self.head.model, source.identity, source.head, track, options, self.control
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Motion
 from thcli.engines.shared.motion_rows import WINDOW, SmoothedMotion
+from thcli.faces.model3d.bfm.fit import sample_positions
+from thcli.faces.model3d.bfm.model import EXPRESSIONS
 from thcli.motion import observe
 from thcli.motion.canonical import neutral, unpack_pose
 from thcli.motion.file.buffer import MotionBuffer
@@ -32,13 +35,22 @@ class HeadState:
     euler: Array32
     translation: Array32
 
+    @classmethod
+    def still(cls, count: int) -> HeadState:
+        """Return `count` neutral heads at the model's origin."""
+        shapes = (EXPRESSIONS, 3, 3)
+        return cls(*(np.zeros((count, size), np.float32) for size in shapes))
+
     def __getitem__(self, index: int | None) -> HeadState:
         """Return one head; None adds an axis of length 1."""
         return HeadState(self.expression[index], self.euler[index], self.translation[index])
 
 
-FitHeads = Callable[[Array32], HeadState]
-"""Fits the landmarks (T, 468, 2) of a clip, in 0..1 of a square crop, y down."""
+class HeadFitter(Protocol):
+    """The part of `head_model.HeadModel` that reads a driver."""
+
+    def fit_identity(self, landmarks: Array32) -> Array32: ...
+    def fit_frames(self, identity: Array32, blocks: Iterable[Array32]) -> HeadState: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,11 @@ class HeadTrack:
 
 
 def read_track(
-    store: MotionStore, options: MotionOptions, source: HeadState, place: FacePlace, fit: FitHeads
+    store: MotionStore,
+    options: MotionOptions,
+    source: HeadState,
+    place: FacePlace,
+    fitter: HeadFitter,
 ) -> HeadTrack:
     """Read the heads of a driving motion.
 
@@ -93,7 +109,7 @@ def read_track(
         options: smoothing.
         source: the source's own head.
         place: of the source's face in its crop.
-        fit: fits the face model to landmarks.
+        fitter: fits the face model to landmarks.
 
     Returns:
         Heads whose reference is the first frame with a face (REAL3D_VIDEO section 8); of generated
@@ -111,7 +127,7 @@ def read_track(
             f"{observe.KIND!r} and {VOICE_KIND!r}.",
             "Choose the engine that made it (--engine), or drive with the video itself.",
         )
-    heads, rest = _fit_meshes(store, place, fit)
+    heads, rest = _fit_meshes(store, place, fitter)
     smooth = options.smooth if rest is None else 0.0  # generated motion has no noise
     return _dense(heads, smooth, causal=options.causal, reference=rest)
 
@@ -128,82 +144,91 @@ def _dense(
     return HeadTrack(stamps, state, rows["blink"], first if reference is None else reference)
 
 
-def _windows(store: MotionStore) -> list[Motion]:
-    return [store.window(start, start + WINDOW) for start in range(0, len(store), WINDOW)]
+def _windows(store: MotionStore) -> Iterator[Motion]:
+    return (store.window(start, start + WINDOW) for start in range(0, len(store), WINDOW))
 
 
-def _head_motion(windows: list[Motion], arrays: dict[str, Array32]) -> Motion:
+def _read_voice(store: MotionStore, source: HeadState) -> Motion:
+    windows = list(_windows(store))
+    expression = np.concatenate(
+        [np.asarray(window.arrays["expression"], np.float32) for window in windows]
+    )
+    blinks = [
+        np.asarray(window.arrays.get("blink", np.zeros(len(window))), np.float32)
+        for window in windows
+    ]
+    arrays = {
+        "expression": expression,
+        "euler": np.tile(source.euler, (len(expression), 1)),
+        "translation": np.tile(source.translation, (len(expression), 1)),
+        "blink": np.clip(np.concatenate(blinks), 0, 1),
+    }
     pts = np.concatenate([window.pts for window in windows])
     valid = np.concatenate([window.valid for window in windows])
     return Motion(HEAD_KIND, pts, windows[0].time_base, valid, arrays)
 
 
-def _read_voice(store: MotionStore, source: HeadState) -> Motion:
-    windows = _windows(store)
-    expression = np.concatenate(
-        [np.asarray(window.arrays["expression"], np.float32) for window in windows]
-    )
-    count = len(expression)
-    blinks = [
-        np.asarray(window.arrays.get("blink", np.zeros(len(window))), np.float32)
-        for window in windows
-    ]
-    return _head_motion(
-        windows,
-        {
-            "expression": expression,
-            "euler": np.tile(source.euler, (count, 1)),
-            "translation": np.tile(source.translation, (count, 1)),
-            "blink": np.clip(np.concatenate(blinks), 0, 1),
-        },
-    )
-
-
 def _fit_meshes(
-    store: MotionStore, place: FacePlace, fit: FitHeads
+    store: MotionStore, place: FacePlace, fitter: HeadFitter
 ) -> tuple[Motion, HeadState | None]:
     """Fit the heads of a motion of kind "mesh"; the second is its rest pose, if it has one."""
-    windows = _windows(store)
-    meshes = np.concatenate(
-        [observe.rebuild_driver_meshes(window)[..., :2].astype(np.float32) for window in windows]
-    )
-    valid = np.concatenate([window.valid for window in windows])
-    seen = meshes[valid]
-    rest = windows[0].constants.get("rest")
-    if rest is not None:
-        seen = np.concatenate([seen, _rest_mesh(windows[0], np.asarray(rest, np.float64))[None]])
-    count = int(valid.sum())
-    shapes = {"expression": 64, "euler": 3, "translation": 3}
-    arrays: dict[str, Array32] = {
-        name: np.zeros((len(valid), size), np.float32) for name, size in shapes.items()
+    parts = [(w.pts.copy(), w.valid.copy(), _boxes(w)) for w in _windows(store)]
+    pts, valid, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    first = store.window(0, 1)
+    seen = np.flatnonzero(valid)
+    heads, rest = HeadState.still(len(valid)), None
+    if len(seen):
+        unit_from_frame = _square(boxes[seen], place)
+        sample = [store.window(int(i), int(i) + 1) for i in seen[sample_positions(len(seen))]]
+        marks = np.concatenate([_landmarks(window, unit_from_frame) for window in sample])
+        identity = fitter.fit_identity(marks)
+        blocks = (_landmarks(window, unit_from_frame) for window in _windows(store))
+        heads = fitter.fit_frames(identity, blocks)
+        if "rest" in first.constants:
+            still = transform_points(unit_from_frame, _rest_mesh(first)).astype(np.float32)
+            rest = fitter.fit_frames(identity, [still[None]])[0]
+    arrays = {
+        "expression": heads.expression,
+        "euler": heads.euler,
+        "translation": heads.translation,
+        "blink": np.zeros(len(valid), np.float32),
     }
-    fitted = None
-    if count:
-        fitted = fit(_as_source(seen, place))
-        for name, rows in arrays.items():
-            rows[valid] = getattr(fitted, name)[:count]
-    arrays["blink"] = np.zeros(len(valid), np.float32)
-    motion = _head_motion(windows, arrays)
-    return motion, None if fitted is None or rest is None else fitted[-1]
+    return Motion(HEAD_KIND, pts, first.time_base, valid, arrays), rest
 
 
-def _rest_mesh(window: Motion, rest: Array) -> Array32:
-    """Return the neutral face in a motion's rest pose, (468, 2) pixels."""
-    width, height = (int(side) for side in window.constants["size"])
-    posed = unpack_pose(rest[None], neutral()[None], (width, height))
-    return posed.mesh()[0, :, :2].astype(np.float32)
+def _meshes(window: Motion) -> Array:
+    """Return the driver's meshes (T, 468, 2) in pixels, NaN without a face."""
+    meshes = observe.rebuild_driver_meshes(window)[..., :2]
+    return np.where(window.valid[:, None, None], meshes, np.nan)
 
 
-def _as_source(meshes: Array32, place: FacePlace) -> Array32:
-    """Map meshes (N, 468, 2) in pixels to the crop in which the median face has a place.
+def _landmarks(window: Motion, unit_from_frame: Array) -> Array32:
+    return transform_points(unit_from_frame, _meshes(window)).astype(np.float32)
 
-    Returns landmarks in 0..1.
+
+def _boxes(window: Motion) -> Array:
+    """Return the boxes (T, 2, 2) of the faces: lowest and highest x and y."""
+    meshes = _meshes(window)
+    return np.stack([meshes.min(1), meshes.max(1)], 1)
+
+
+def _square(boxes: Array, place: FacePlace) -> Array:
+    """Return unit_from_frame of the square in which the median face has a place.
+
+    Args:
+        boxes: (N, 2, 2) of the frames with a face.
+        place: of the source's face.
     """
-    low, high = meshes.min(1), meshes.max(1)
-    size = float(np.median(np.sqrt(np.prod(high - low, -1))))
+    size = float(np.median(np.sqrt(np.prod(boxes[:, 1] - boxes[:, 0], -1))))
     side = max(size, 1e-6) / place.size
-    middle = np.median((low + high) / 2, axis=0)
-    centre = middle - side * (place.centre - 0.5)
+    centre = np.median(boxes.mean(1), axis=0) - side * (place.centre - 0.5)
     unit_from_frame = square_crop_matrix(centre.tolist(), side, 0.0, 1)
     unit_from_frame[:2, 2] += 0.5  # from pixel centres to 0..1 of the side
-    return transform_points(unit_from_frame, meshes).astype(np.float32)
+    return unit_from_frame
+
+
+def _rest_mesh(window: Motion) -> Array:
+    """Return the neutral face in a motion's rest pose, (468, 2) pixels."""
+    width, height = (int(side) for side in window.constants["size"])
+    rest = np.asarray(window.constants["rest"], np.float64)
+    return unpack_pose(rest[None], neutral()[None], (width, height)).mesh()[0, :, :2]

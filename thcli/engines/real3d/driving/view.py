@@ -74,7 +74,7 @@ def _read_rows(table: csv.DictReader[str], path: Path) -> list[list[float]]:
     missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
     if missing:
         raise MediaError(f"The pose file {path} has no column {', '.join(missing)}.", _HINT)
-    rows = []
+    rows: list[list[float]] = []
     for line in table:
         texts = [line[name] for name in COLUMNS]
         if not any(texts[1:]):
