@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.golden import fill
+from tests.golden import fill, real3d_conventions
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.image_to_plane import ImageToPlane
-from thcli.engines.real3d.model import empty_model
 from thcli.engines.real3d.motion_adapter import MotionAdapter
 from thcli.engines.real3d.planes import PlaneTable, PlaneToGrid, as_planes
 from thcli.engines.real3d.stylegan import fold_styles
@@ -212,6 +211,29 @@ def renderer(offset: int, table: PlaneTable, points: Tensor) -> tuple[VolumeRend
     return found, shift
 
 
+def single_precision_camera(offset: int) -> Tensor:
+    """Return the camera with the rounding of float32 throughout, as the reference computes it.
+
+    At the camera's distance the last place of a float32 is 1e-4 of a pixel of the planes, and
+    filled planes are steep: a camera rounded otherwise changes the rendering by 1e-3.
+    """
+    euler, trans = real3d_conventions.pose(offset)
+    x, y, z = torch.from_numpy(euler)[0]
+    one, none = torch.ones(()), torch.zeros(())
+    about_x = [one, none, none, none, x.cos(), -x.sin(), none, x.sin(), x.cos()]
+    about_y = [y.cos(), none, y.sin(), none, one, none, -y.sin(), none, y.cos()]
+    about_z = [z.cos(), -z.sin(), none, z.sin(), z.cos(), none, none, none, one]
+    turns = [torch.stack(values).view(1, 3, 3) for values in (about_z, about_y, about_x)]
+    rotation = (turns[0] @ turns[1] @ turns[2])[0].T.numpy()
+    position = -np.dot(rotation, trans[0] - np.array([0, 0, 10], np.float32)) * np.float32(0.27)
+    matrix = np.eye(4, dtype=np.float32)
+    matrix[:3, :3] = rotation * np.array([1, -1, -1], np.float32)
+    matrix[:3, 3] = position + np.array([0, 0.006, 0.161], np.float32)
+    camera = torch.from_numpy(real3d_conventions.stages(offset)["camera"].numpy().copy())
+    camera[0, :16] = torch.from_numpy(matrix).flatten()
+    return camera
+
+
 def threshold(rendered: Rendered) -> float:
     """Return the middle of the widest gap of the weights between their median and 0.9 quantile."""
     weights = F.interpolate(rendered.weights, (256, 256), mode="bilinear", align_corners=False)
@@ -225,7 +247,8 @@ def threshold(rendered: Rendered) -> float:
 def head_stages(rendered: Rendered, offset: int) -> Tensor:
     network = built(SuperResolution, ORIG, "superresolution.", offset)
     assert isinstance(network, SuperResolution)
-    return network(rendered)[:, :, ::4, ::4].clone()
+    out: Tensor = network(rendered)
+    return out[:, :, ::4, ::4].clone()
 
 
 def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Tensor]:
@@ -284,14 +307,13 @@ def stages(offset: int) -> dict[str, Tensor]:
     table = PlaneTable.of(planes[0])
     volume, shift = renderer(offset, table, points)
     density, rgb = volume.samples(table, points)
-    camera = CAMERA
+    conventions = real3d_conventions.stages(offset)
     noise, numbers = uniform(11, (1, 16384, 48, 1), offset), uniform(12, (16384, 48), offset)
-    rendered = volume.render(planes, camera, noise, numbers)
+    rendered = volume.render(planes, single_precision_camera(offset), noise, numbers)
     limit = threshold(rendered)
     grids = canonical["trigrid"] + residual["trigrid"]
     grid_density, grid_rgb = volume.samples(PlaneTable.of(grids[0]), points)
-    out |= {
-        "camera": camera,
+    out |= conventions | {
         "config/density_shift": torch.tensor([shift]),
         "config/head_threshold": torch.tensor([limit]),
         "points/rgb": rgb[None],

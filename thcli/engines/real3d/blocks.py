@@ -60,9 +60,11 @@ class UpBlock(nn.Module):
 
     def fuse_for_inference(self) -> None:
         """Merge upsampling and convolution into one step."""
-        block = self.layers[1].layers
-        if isinstance(block[0], nn.Conv2d | nn.Conv3d) and is_faster(block[0]):
-            block[0], self.layers[0] = UpsampleConv(block[0], 2), nn.Identity()
+        block = self.layers[1]
+        assert isinstance(block, ConvBlock)
+        conv = block.layers[0]
+        if isinstance(conv, nn.Conv2d | nn.Conv3d) and is_faster(conv):
+            block.layers[0], self.layers[0] = UpsampleConv(conv, 2), nn.Identity()
 
 
 class _NormedConv(nn.Module):
@@ -92,7 +94,12 @@ class ResidualBlock(nn.Module):
 
     def fuse_for_inference(self) -> None:
         """Merge the second norm into the first convolution."""
-        conv, following = self.layers[0].layers[2], self.layers[1].layers[0]
+        first, second = self.layers
+        assert isinstance(first, _NormedConv)
+        assert isinstance(second, _NormedConv)
+        conv, following = first.layers[2], second.layers[0]
+        if not isinstance(conv, nn.Conv2d | nn.Conv3d):
+            return
         if not isinstance(following, nn.BatchNorm2d | nn.BatchNorm3d):
             return
         if following.running_mean is None or following.running_var is None:
@@ -108,4 +115,4 @@ class ResidualBlock(nn.Module):
                 following.bias,
             )
         conv.requires_grad_(False)
-        self.layers[1].layers[0] = nn.Identity()
+        second.layers[0] = nn.Identity()

@@ -48,7 +48,8 @@ class Real3DConfig:
     torso_input: channels of the torso image, with ("rgb_alpha") or without body and clothes masks.
     torso: whether the model draws torso and background; False: the head alone.
     coarse_samples, fine_samples: samples of a ray.
-    image_size: pixels of input and output; planes have half and renderings a quarter of them.
+    image_size: pixels of input and output, a multiple of 32 (of 256 with a torso); planes have half
+        and renderings a quarter of them.
     head_threshold: share of the head from which a pixel is all head, in 0..1.
     width_divisor: divides every inner width (1: as published), for training small models.
     """

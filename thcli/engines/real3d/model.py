@@ -27,7 +27,7 @@ from thcli.engines.real3d.superresolution import (
 from thcli.engines.real3d.volume_renderer import Decoder, Rendered, VolumeRenderer
 from thcli.engines.shared.networks.checkpoint import load, without_spectral_norm
 
-PREFIX = "state_dict.model."
+PREFIX = "state_dict.model."  # of the checkpoint's tensors, nested or flat
 
 
 class SourceImages(NamedTuple):
@@ -61,30 +61,72 @@ class RayNoise(NamedTuple):
     importance: Tensor
 
 
-class Real3D(nn.Module):
-    """Image-to-plane network, motion adapter, renderer and super-resolution."""
+class HeadModel(nn.Module):
+    """Decoder, renderer and super-resolution of planes, which subclasses make."""
 
     def __init__(self, config: Real3DConfig):
         super().__init__()
         self.config = config
-        # Two numbers that only the published training reads.
-        self.lambda_pertube_blink_secc = nn.Parameter(torch.tensor([0.001]), requires_grad=False)
-        self.lambda_pertube_secc = nn.Parameter(torch.tensor([0.001]), requires_grad=False)
         self.decoder = Decoder()
-        self.cano_img2plane_backbone = ImageToPlane(config)
-        self.secc_img2plane_backbone = MotionAdapter(config)
         if config.plane_depth > 1:
             self.plane2grid_module = PlaneToGrid()
         self.superresolution: SuperResolution = (
             TorsoSuperResolution(config) if config.torso else SuperResolution(config)
         )
 
+    @property
+    def renderer(self) -> VolumeRenderer:
+        """Renderer with this model's decoder."""
+        return VolumeRenderer(self.decoder, self.config.render_size)
+
+    def render(
+        self, planes: Tensor, camera: Tensor, depth_noise: Tensor, importance: Tensor
+    ) -> Rendered:
+        """Render planes from cameras (B, 25); see `VolumeRenderer.render`."""
+        return self.renderer.render(planes, camera, depth_noise, importance)
+
+    def head_image(self, rendered: Rendered) -> Tensor:
+        """Enlarge the rendering of a model without torso to the output, (B, 3, H, W)."""
+        out: Tensor = self.superresolution(rendered)
+        return out
+
+    def ray_noise(self, generator: torch.Generator | None = None, batch: int = 1) -> RayNoise:
+        """Draw the random numbers of `batch` renderings on the CPU."""
+        rays = self.config.render_size**2
+        counts = self.config.coarse_samples, self.config.fine_samples
+        return RayNoise(*(torch.rand(batch, rays, count, generator=generator) for count in counts))
+
+    def _refined(self, planes: Tensor) -> Tensor:
+        """Refine tri-grids; tri-planes stay as they are."""
+        return self.plane2grid_module(planes) if self.config.plane_depth > 1 else planes
+
+
+class PretrainingModel(HeadModel):
+    """The model that learns image-to-plane before there is any motion."""
+
+    def __init__(self, config: Real3DConfig):
+        super().__init__(config)
+        self.img2plane_backbone = ImageToPlane(config)
+
     def canonical_planes(self, head: Tensor) -> Tensor:
         """Compute the planes (B, 3, 32 D, H / 2, W / 2) of a head image (B, 3, H, W)."""
-        planes: Tensor = self.cano_img2plane_backbone(head)
-        if self.config.plane_depth > 1:
-            planes = self.plane2grid_module(planes)
-        return planes
+        return self._refined(self.img2plane_backbone(head))
+
+
+class Real3D(HeadModel):
+    """Image-to-plane network, motion adapter, renderer and super-resolution."""
+
+    def __init__(self, config: Real3DConfig):
+        super().__init__(config)
+        # Two numbers that only training reads: weights of the terms that smooth the motion.
+        self.lambda_pertube_blink_secc = nn.Parameter(torch.tensor([0.001]), requires_grad=False)
+        self.lambda_pertube_secc = nn.Parameter(torch.tensor([0.001]), requires_grad=False)
+        self.cano_img2plane_backbone = ImageToPlane(config)
+        self.secc_img2plane_backbone = MotionAdapter(config)
+
+    def canonical_planes(self, head: Tensor) -> Tensor:
+        """Compute the planes (B, 3, 32 D, H / 2, W / 2) of a head image (B, 3, H, W)."""
+        return self._refined(self.cano_img2plane_backbone(head))
 
     def residual_planes(self, canonical: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Compute what the motion adds to the canonical planes.
@@ -95,22 +137,6 @@ class Real3D(nn.Module):
         """
         images = torch.cat([canonical, source, target], 1)
         out: Tensor = self.secc_img2plane_backbone(images)
-        return out
-
-    def render(
-        self, planes: Tensor, camera: Tensor, depth_noise: Tensor, importance: Tensor
-    ) -> Rendered:
-        """Render planes from cameras (B, 25); see `VolumeRenderer.render`."""
-        return self.renderer.render(planes, camera, depth_noise, importance)
-
-    @property
-    def renderer(self) -> VolumeRenderer:
-        """Renderer with this model's decoder."""
-        return VolumeRenderer(self.decoder, self.config.render_size)
-
-    def head_image(self, rendered: Rendered) -> Tensor:
-        """Enlarge the rendering of a model without torso to the output, (B, 3, H, W)."""
-        out: Tensor = self.superresolution(rendered)
         return out
 
     def prepare_source(self, images: SourceImages) -> PreparedSource:
@@ -148,12 +174,6 @@ class Real3D(nn.Module):
         surroundings = with_torso.prepare(torso, background, segmap, source_keypoints)
         return with_torso.compose(rendered, surroundings, driving_keypoints, threshold)
 
-    def ray_noise(self, generator: torch.Generator | None = None, batch: int = 1) -> RayNoise:
-        """Draw the random numbers of `batch` renderings on the CPU."""
-        rays = self.config.render_size**2
-        counts = self.config.coarse_samples, self.config.fine_samples
-        return RayNoise(*(torch.rand(batch, rays, count, generator=generator) for count in counts))
-
     def _with_torso(self) -> TorsoSuperResolution:
         if not isinstance(self.superresolution, TorsoSuperResolution):
             raise ValueError("This model has no torso; draw `head_image` instead.")
@@ -170,6 +190,8 @@ def load_model(
 ) -> Real3D:
     """Build the model of a checkpoint, for inference.
 
+    What a checkpoint makes constant is put into the weights, which changes some keys.
+
     Args:
         tensors: state dict of the model, without the prefix.
         config: of the checkpoint's config.yaml; the tensors' shapes decide where it disagrees.
@@ -181,8 +203,11 @@ def load_model(
     if not tensors:
         raise WeightsError(f"{where} holds no tensors of the video model.")
     config = (config or Real3DConfig()).from_state(tensors)
-    model = load(empty_model(config), without_spectral_norm(tensors, where), where)
+    with torch.device("meta"):
+        model: Real3D = empty_model(config)
     if not any(tensor.is_meta for tensor in tensors.values()):
-        with torch.no_grad():
-            fold_styles(model)
+        model = model.to_empty(device="cpu")
+    model = load(model, without_spectral_norm(tensors, where), where)
+    with torch.no_grad():
+        fold_styles(model)
     return model

@@ -87,7 +87,7 @@ class FuseHead(nn.Module):
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         # The fusing convolution is 1 x 1 and linear: each level takes its own share of the kernel
         # before it is enlarged, on 1 to 1/64 of the pixels. Its columns are in the order c4 to c1.
-        kernels = self.linear_fuse.conv.weight[:, :, 0, 0].split(self.width, 1)[::-1]
+        kernels = self.linear_fuse.conv.weight[:, :, 0, 0].chunk(len(WIDTHS), 1)[::-1]
         total: Tensor | None = None
         for number, (level, kernel) in enumerate(zip(levels, kernels, strict=True), 1):
             linear = self.get_submodule(f"linear_c{number}.proj")

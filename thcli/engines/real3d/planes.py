@@ -22,7 +22,7 @@ def as_planes(channels: Tensor) -> Tensor:
 
     All three have their rows reversed, and the third its columns too.
     """
-    xy, xz, zy = channels.unflatten(1, (3, -1)).unbind(1)
+    xy, xz, zy = channels.chunk(3, 1)
     return torch.stack([xy.flip(2), xz.flip(2), zy.flip((2, 3))], 1)
 
 
@@ -51,7 +51,7 @@ class PlaneToGrid(nn.Module):
         self.res_blocks_3d = nn.Sequential(GridResidual(FEATURES))
 
     def forward(self, planes: Tensor) -> Tensor:
-        grids = planes.flatten(0, 1).unflatten(1, (FEATURES, -1))
+        grids = planes.reshape(-1, FEATURES, planes.shape[2] // FEATURES, *planes.shape[3:])
         out: Tensor = self.res_blocks_3d(grids)
         return out.reshape(planes.shape)
 
@@ -70,8 +70,8 @@ class PlaneTable(NamedTuple):
     @classmethod
     def of(cls, planes: Tensor) -> PlaneTable:
         """Create the table of planes (3, 32 D, H, W); gradients pass."""
-        grids = planes.unflatten(1, (FEATURES, -1)).permute(0, 2, 3, 4, 1)  # (3, D, H, W, 32)
-        depth, size = grids.shape[1], grids.shape[2]
+        depth, size = planes.shape[1] // FEATURES, planes.shape[2]
+        grids = planes.reshape(3, FEATURES, depth, size, size).permute(0, 2, 3, 4, 1)
         around = (0, 0, BEFORE, AFTER, BEFORE, AFTER) + ((BEFORE, AFTER) if depth > 1 else (0, 0))
         return cls(F.pad(grids, around).reshape(-1, FEATURES), depth, size)
 

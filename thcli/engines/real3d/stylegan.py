@@ -31,7 +31,8 @@ class Affine(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the scale of each channel, (channels,)."""
-        return self.weight.sum(1) / self.weight.shape[1] ** 0.5 + self.bias
+        out: Tensor = self.weight.sum(1) / self.weight.shape[1] ** 0.5 + self.bias
+        return out
 
 
 class StyledConv(nn.Module):
@@ -57,7 +58,9 @@ class StyledConv(nn.Module):
     def kernel(self) -> Tensor:
         """Return the modulated and demodulated weights, (outputs, inputs, 3, 3)."""
         scaled = self.weight * self.affine()[:, None, None]
-        return scaled * torch.rsqrt(scaled.square().sum((1, 2, 3), keepdim=True) + EPSILON)
+        norm: Tensor = scaled.square().sum((1, 2, 3), keepdim=True) + EPSILON
+        out: Tensor = scaled * torch.rsqrt(norm)
+        return out
 
     def forward(self, x: Tensor) -> Tensor:
         if self.up:
@@ -97,7 +100,8 @@ class ToRgb(nn.Module):
     def kernel(self) -> Tensor:
         """Return the modulated weights, (3, inputs, 1, 1)."""
         scale = self.affine() / self.weight.shape[1] ** 0.5
-        return self.weight * scale[:, None, None]
+        out: Tensor = self.weight * scale[:, None, None]
+        return out
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.kernel(), self.bias)

@@ -43,7 +43,7 @@ class MotionFieldEstimator(nn.Module):
         super().__init__()
         divisor = config.width_divisor
         volume, self.regions = FEATURES // divisor, len(KEYPOINTS) + 1
-        self.half = config.plane_size // 2, config.plane_size // 4
+        self.head_sizes = config.plane_size // 2, config.plane_size // 4
         inputs, head = self.regions * (1 + COMPRESSED), HEAD // divisor
         levels = [width // divisor for width in LEVELS]
         self.compress = nn.Conv3d(volume + 2, COMPRESSED, 1)
@@ -89,7 +89,7 @@ class MotionFieldEstimator(nn.Module):
 
     def head_features(self, head: Tensor) -> Tensor:
         """Encode the rendered head's RGB and weights to (B, 32, S, S)."""
-        middle, small = self.half
+        middle, small = self.head_sizes
         x = F.interpolate(head, (middle, middle), mode="bilinear", align_corners=False)
         x = self.tgt_head_encoder(x)
         return F.interpolate(x, (small, small), mode="bilinear", align_corners=False)

@@ -110,14 +110,18 @@ class MixFeedForward(nn.Module):
             out: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(tokens))))
             return out
         first, depthwise, last = self.fc1, self.dwconv.dwconv, self.fc2
-        total = last.bias
+        total = tokens.new_zeros(*tokens.shape[:-1], last.out_features)
         for start in range(0, first.out_features, HIDDEN_AT_A_TIME):
             some = slice(start, start + HIDDEN_AT_A_TIME)
             hidden = to_map(F.linear(tokens, first.weight[some], first.bias[some]))
-            kernel = depthwise.weight[some]
-            hidden = F.conv2d(hidden, kernel, depthwise.bias[some], padding=1, groups=len(kernel))
-            total = total + F.linear(F.gelu(to_tokens(hidden)), last.weight[:, some])
-        return total
+            kernel, bias = depthwise.weight[some], self._slice(depthwise.bias, some)
+            hidden = F.conv2d(hidden, kernel, bias, padding=1, groups=len(kernel))
+            total += F.linear(F.gelu(to_tokens(hidden)), last.weight[:, some])
+        return total + last.bias
+
+    @staticmethod
+    def _slice(bias: Tensor | None, some: slice) -> Tensor | None:
+        return None if bias is None else bias[some]
 
 
 class Block(nn.Module):

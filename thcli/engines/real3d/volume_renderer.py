@@ -137,7 +137,8 @@ class VolumeRenderer(NamedTuple):
         depth = (weights * middles).sum(1) / total
         halves = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
         shares = torch.zeros_like(halves).scatter(1, order, halves)
-        first, second = shares.split([coarse.shape[1], fine.shape[1]], 1)
+        count = coarse.shape[1]
+        first, second = shares[:, :count], shares[:, count:]
         mixed = torch.bmm(first[:, None], colours) + torch.bmm(second[:, None], fine_colours)
         limits = torch.stack([depths.min(), depths.max()])
         return mixed[:, 0] * 2 - 1, total, depth, limits
