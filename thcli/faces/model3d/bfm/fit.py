@@ -11,13 +11,11 @@ or the 68 iBUG points; those of a frame without a face are NaN, and its paramete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solveh_banded
 
 from thcli.core.types import Array, Array32
 from thcli.faces.landmarks.topology import POINTS
@@ -33,17 +31,15 @@ from thcli.faces.model3d.bfm.landmark_loss import (
     pose_from_landmarks,
     residuals,
 )
+from thcli.faces.model3d.bfm.least_squares import descend, second_differences, solve_chain
 from thcli.faces.model3d.bfm.model import FaceModel3D
 
 SAMPLE = 24  # frames that the identity of a clip is fitted to
 WINDOW, CONTEXT = 64, 8  # frames of a window, and on each side of it
 _POSE_ROUNDS, _ROUNDS, _IDENTITY_ROUNDS = 4, 5, 10
-_TOLERANCE = 1e-3  # relative decrease of the loss of a last step
-_DAMPING = 1e-4
 _FLOOR = 1e-9  # keeps the matrix of frames without landmarks regular
 
 Bools = npt.NDArray[np.bool_]
-State = TypeVar("State")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ def fit_identity(
         return identity + change, pose.moved(-solved[..., -1] - solved[..., :-1] @ change)
 
     neutral = np.zeros(basis.identity.shape[-1])
-    identity, _ = _descend((neutral, start), loss, linear, step, _IDENTITY_ROUNDS)
+    identity, _ = descend((neutral, start), loss, linear, step, _IDENTITY_ROUNDS)
     return identity.astype(np.float32)
 
 
@@ -251,7 +247,7 @@ def _descend_window(
 ) -> Pose:
     """Minimise the loss over expression and pose of neighbouring frames."""
     ridge, smooth = _ridge(basis, penalties), _smoothness(basis, penalties)
-    second = _second_differences(len(start))
+    second = second_differences(len(start))
 
     def loss(pose: Pose) -> float:
         error = residuals(neutral, basis, pose, seen) * detected[:, None, None]
@@ -268,70 +264,9 @@ def _descend_window(
         gradient += smooth * (second.T @ (second @ rows))
         matrix = system.matrix * detected[:, None, None] + np.diag(ridge + _FLOOR)
         matrix = matrix + damping * matrix * np.eye(len(ridge))
-        return pose.moved(-_solve_chain(matrix, smooth, second.T @ second, gradient))
+        return pose.moved(-solve_chain(matrix, smooth, second.T @ second, gradient))
 
-    return _descend(start, loss, linear, step, rounds)
-
-
-def _descend(
-    state: State,
-    loss: Callable[[State], float],
-    linear: Callable[[State], Linearisation],
-    step: Callable[[State, Linearisation, float], State],
-    rounds: int,
-) -> State:
-    """Minimise by Levenberg-Marquardt: a step that does not lower the loss is damped more."""
-    value, damping = loss(state), _DAMPING
-    for _ in range(rounds):
-        system = linear(state)
-        for _ in range(5):
-            candidate = step(state, system, damping)
-            reached = loss(candidate)
-            if reached < value:
-                break
-            damping *= 10
-        else:
-            return state
-        finished = value - reached < _TOLERANCE * value
-        state, value, damping = candidate, reached, damping / 5
-        if finished:
-            break
-    return state
-
-
-def _solve_chain(matrix: Array, smooth: Array, links: Array, right: Array) -> Array:
-    """Solve the normal equations of frames that are linked by smoothness alone.
-
-    Args:
-        matrix: (T, P, P) of each frame.
-        smooth: (P,) weight of the links of each parameter.
-        links: (T, T) matrix of the links, zero beyond two frames.
-        right: (T, P).
-
-    Returns:
-        (T, P).
-    """
-    frames, count = right.shape
-    reach = min(2, frames - 1) * count if smooth.any() else 0
-    width = max(reach, count - 1)
-    banded = np.zeros((width + 1, frames, count))
-    row, column = np.triu_indices(count)
-    banded[width + row - column, :, column] = matrix[:, row, column].T
-    for lag in range(reach // count + 1):
-        values = np.diagonal(links, lag)
-        banded[width - lag * count, lag:] += values[:, None] * smooth
-    flat = banded.reshape(width + 1, -1)
-    solved = solveh_banded(flat, right.ravel(), overwrite_ab=True, check_finite=False)
-    return np.asarray(solved).reshape(frames, count)
-
-
-def _second_differences(frames: int) -> Array:
-    """Return the matrix of x[t] - (x[t-1] + x[t+1]) / 2, with repeated ends."""
-    matrix = np.eye(frames)
-    for t in range(frames):
-        for near in (t - 1, t + 1):
-            matrix[t, min(max(near, 0), frames - 1)] -= 0.5
-    return matrix
+    return descend(start, loss, linear, step, rounds)
 
 
 def _ridge(basis: LandmarkBasis, penalties: Penalties) -> Array:
