@@ -21,6 +21,8 @@ from thcli.cli.app import run
 from thcli.core.types import Image
 from thcli.engines.backends import ENGINES
 from thcli.engines.real3d.engine import Real3dEngine
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.media.writing import segments
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
@@ -145,6 +147,26 @@ def test_motion_and_pose_files_drive_it(
     assert run([*lost, str(tmp_path / "no.mkv")]) == 3
     assert "pose file" in capsys.readouterr().err
     assert not (tmp_path / "no.mkv").exists()
+
+
+def test_of_two_faces_the_chosen_ones_move(clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    head = photograph()[10:266, 95:351]
+    image = tmp_path / "two.png"
+    save_image(image, np.ascontiguousarray(np.concatenate([head, head], 1)))
+    out, both = tmp_path / "one.mkv", tmp_path / "both.mkv"
+    command = to_argv("reenact", image, clip("eight.mp4", 8), "--engine real3d --end 0.05 --json")
+    assert run([*command, *to_argv(LOSSLESS, "-o", out)]) == 0
+    assert "2 faces" in json.loads(capsys.readouterr().out)["warnings"][0]
+    assert run([*command, *to_argv(LOSSLESS, "--source-face all -o", both)]) == 0
+    still = np.asarray(media.read_image(image), np.int64)
+    changed = [
+        [
+            np.abs(read(path)[0][1][60:180, x : x + 100] - still[60:180, x : x + 100]).mean() > 5
+            for x in (80, 336)
+        ]
+        for path in (out, both)
+    ]
+    assert sorted(changed[0]) == [False, True] and changed[1] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,17 @@ def test_larger_batches_compute_the_same(
         assert np.abs(ours.astype(int) - first).max() <= 1
 
 
+def test_half_precision_is_close(
+    store: protocols.MotionStore,
+    images: list[Image],
+    picture: Image,
+    face: Face,
+) -> None:
+    half = tiny.load(replace(RUN, precision="bf16"))
+    ours = half.render(half.encode_source(picture, face), store.window(0, 1), None)[0]
+    assert np.abs(ours.astype(int) - images[0]).mean() < 4
+
+
 def test_noise_depends_on_the_seed_and_the_frame(engine: Real3dEngine) -> None:
     again, other = tiny.load(RUN), tiny.load(replace(RUN, seed=1))
     first = engine._noise(4)
