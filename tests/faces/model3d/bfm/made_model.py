@@ -5,8 +5,11 @@ It stands for the licensed model in tests. Its bases are smooth random displacem
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+from scipy.io import savemat
 
 from thcli.core.types import Array
 from thcli.faces.landmarks.landmarks68 import INNER_POINTS, JAW_LEFT, JAW_RIGHT
@@ -113,3 +116,30 @@ def _smooth_fields(
         field = np.exp(-squared / (2 * width**2)) @ rng.standard_normal((4, 3))
         out[:, :, k] = field * (size / np.sqrt(1 + k / 8) / np.abs(field).max())
     return out
+
+
+def write_files(model: FaceModel3D, folder: Path) -> None:
+    """Write a model as the files that a user of the Basel Face Model has."""
+    count = len(model.mean)
+    opened = {tuple(row) for row in model.open_triangles.tolist()}
+    closing = np.array([tuple(row) not in opened for row in model.triangles.tolist()])
+    faces = np.flatnonzero(closing) + 1
+    index = model.mp468.copy()
+    index[list(UNMATCHED_POINTS)] = -1
+    (folder / "BFM").mkdir(parents=True)
+    savemat(
+        folder / "BFM" / "BFM_model_front.mat",
+        {
+            "meanshape": (model.mean + np.array([0.1, 0.2, 0.3])).reshape(1, -1).astype(np.float64),
+            "idBase": model.id_base.reshape(3 * count, -1),
+            "exBase": model.exp_base.reshape(3 * count, -1),
+            "texBase": np.zeros((3 * count, 2)),
+            "tri": (model.triangles + 1).astype(np.float64),
+            "keypoints": (model.keypoints68 + 1).astype(np.float64)[None],
+        },
+        do_compression=True,
+    )
+    np.save(folder / "BFM" / "index_mp468_from_mesh35709_v3.1.npy", index)
+    np.save(folder / "ncc_code.npy", np.asfortranarray(model.ncc.T))
+    np.save(folder / "bfm_left_eye_faces.npy", faces[::2])
+    np.save(folder / "bfm_right_eye_faces.npy", faces[1::2])

@@ -28,6 +28,9 @@ IDEXP_SCALE = 10.0
 UNMATCHED_POINTS: Final = (93, 127, 132, 234, 323, 356, 361, 454)
 """Points of the 468-point mesh without a vertex of the model; their index is 0."""
 
+MESH_PREFIX = "mesh."
+"""Prefix of the arrays at the points of the 468-point mesh in the converted file."""
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -130,7 +133,7 @@ class FaceModel3D:
         Raises:
             WeightsError: an array is absent, has another shape, or an index is out of range.
         """
-        require_shapes(arrays)
+        require_shapes({name: array for name, array in arrays.items() if name in _SHAPES})
         floats = {
             name: np.asarray(arrays[name], np.float32)
             for name in ("mean", "id_base", "exp_base", "ncc")
@@ -166,16 +169,22 @@ _SHAPES: Final[dict[str, tuple[int | str, ...]]] = {
     "mp468": (468,),
     "ncc": ("N", 3),
 }
+_MESH_SHAPES: Final[dict[str, tuple[int | str, ...]]] = {
+    f"{MESH_PREFIX}mean": (468, 3),
+    f"{MESH_PREFIX}expression": (468, 3, EXPRESSIONS),
+}
 """Array of the converted file -> its shape; a letter stands for the same number everywhere."""
 
 
-def require_shapes(arrays: Mapping[str, Shaped]) -> None:
-    """Raise WeightsError unless arrays have the names and shapes of the converted file."""
-    if set(arrays) != set(_SHAPES):
-        other = ", ".join(sorted(set(arrays) ^ set(_SHAPES))[:3])
+def require_shapes(
+    arrays: Mapping[str, Shaped], shapes: Mapping[str, tuple[int | str, ...]] = _SHAPES
+) -> None:
+    """Raise WeightsError unless arrays have these names and shapes, by default the model's."""
+    if set(arrays) != set(shapes):
+        other = ", ".join(sorted(set(arrays) ^ set(shapes))[:3])
         raise WeightsError(f"{WEIGHTS}: arrays are missing or unexpected ({other}).")
     sizes: dict[str, int] = {}
-    for name, wanted in _SHAPES.items():
+    for name, wanted in shapes.items():
         found = tuple(int(n) for n in arrays[name].shape)
         fits = len(found) == len(wanted) and all(
             n > 0 and n == (sizes.setdefault(w, n) if isinstance(w, str) else w)
@@ -200,4 +209,4 @@ def load(run: RunOptions) -> FaceModel3D:
 
 def check_layout(checkpoint: Checkpoint) -> None:
     """Raise WeightsError unless a checkpoint has the arrays of the model."""
-    require_shapes(checkpoint.tensors())
+    require_shapes(checkpoint.tensors(), {**_SHAPES, **_MESH_SHAPES})

@@ -139,20 +139,16 @@ def _test_group(boxed: _Boxed, start: int, shape: tuple[int, int], size: int) ->
     dy = (boxed.y[:, None] - (boxed.top + rows))[:, :, None]  # (3, height, 1, n)
     edges = _edge_functions(dx, dy)
     found = np.flatnonzero(_is_inside(edges))
-    cells = np.searchsorted(found, count * np.arange(shape[0] * shape[1] + 1))
-    position, offset = found, np.empty_like(found)
+    ends = np.searchsorted(found, count * np.arange(shape[0] * shape[1] + 1))
+    cell = np.repeat(np.arange(len(ends) - 1), np.diff(ends))  # `found` lists cell after cell
+    position = found - cell * count
+    pixel = (boxed.top.astype(np.intp) * size + boxed.left.astype(np.intp)).take(position)
+    pixel += (np.arange(shape[0])[:, None] * size + np.arange(shape[1])).ravel().take(cell)
     values = np.empty((3, len(found)), np.float32)
     for edge, value in zip(edges, values, strict=True):
         edge.ravel().take(found, out=value, mode="clip")  # no index is out of range
-    for cell in range(len(cells) - 1):  # `found` counts the triangles of each cell in turn
-        part = slice(cells[cell], cells[cell + 1])
-        row, column = divmod(cell, shape[1])
-        offset[part] = row * size + column
-        position[part] -= cell * count
-    first = boxed.top.astype(np.intp) * size + boxed.left.astype(np.intp)
-    offset += first.take(position)
     position += start
-    return _Hits(position, offset, values)
+    return _Hits(position, pixel, values)
 
 
 def _test_large(boxed: _Boxed, start: int, size: int) -> Iterator[_Hits]:
