@@ -19,7 +19,7 @@ from thcli.core.options import (
     RenderOptions,
     SpeakOptions,
 )
-from thcli.core.protocols import Engine, RenderingVoice, Voice
+from thcli.core.protocols import Engine, MeshConvertibleVoice, RenderingVoice, Voice
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
@@ -106,6 +106,8 @@ def speak(
             source, frames_from = render_voice(voice, source, speak_job)
         else:
             engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
+            if engine.motion_kind != voice.motion_kind and isinstance(voice, MeshConvertibleVoice):
+                voice = voice.as_mesh(options.run)
             if engine.motion_kind != voice.motion_kind:
                 return _drive_by_mesh(voice, engine, source, target, post_processor, speak_job)
             engine, source = apply_framing(engine, source, options)

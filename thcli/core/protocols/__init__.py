@@ -22,7 +22,7 @@ from thcli.core.protocols.faces import (
     Landmarker,
     Parser,
 )
-from thcli.core.protocols.voices import RenderingVoice, Speech, Voice
+from thcli.core.protocols.voices import MeshConvertibleVoice, RenderingVoice, Speech, Voice
 
 __all__ = [
     "CropEngine",
@@ -34,6 +34,7 @@ __all__ = [
     "FaceModel",
     "IdentityEncoder",
     "Landmarker",
+    "MeshConvertibleVoice",
     "MotionStore",
     "Painter",
     "Parser",
