@@ -19,7 +19,13 @@ from thcli.core.options import (
     RenderOptions,
     SpeakOptions,
 )
-from thcli.core.protocols import Engine, RenderingVoice, Voice, VoiceDrivenEngine
+from thcli.core.protocols import (
+    Engine,
+    MeshConvertibleVoice,
+    RenderingVoice,
+    Voice,
+    VoiceDrivenEngine,
+)
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
@@ -106,7 +112,10 @@ def speak(
             source, frames_from = render_voice(voice, source, speak_job)
         else:
             engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
-            if voice.motion_kind not in _motion_kinds(engine):
+            kinds = _motion_kinds(engine)
+            if voice.motion_kind not in kinds and isinstance(voice, MeshConvertibleVoice):
+                voice = voice.as_mesh(options.run)
+            if voice.motion_kind not in kinds:
                 return _drive_by_mesh(voice, engine, source, target, post_processor, speak_job)
             engine, source = apply_framing(engine, source, options)
             frames_from = render_motion(voice, engine, source, speak_job)

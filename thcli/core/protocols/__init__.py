@@ -23,7 +23,7 @@ from thcli.core.protocols.faces import (
     Landmarker,
     Parser,
 )
-from thcli.core.protocols.voices import RenderingVoice, Speech, Voice
+from thcli.core.protocols.voices import MeshConvertibleVoice, RenderingVoice, Speech, Voice
 
 __all__ = [
     "CropEngine",
@@ -35,6 +35,7 @@ __all__ = [
     "FaceModel",
     "IdentityEncoder",
     "Landmarker",
+    "MeshConvertibleVoice",
     "MotionStore",
     "Painter",
     "Parser",
