@@ -160,6 +160,27 @@ def test_relative_motion_starts_at_the_sources_pose() -> None:
     np.testing.assert_allclose(row(motion, "camera")[3], expected, atol=1e-5)
 
 
+def test_the_distance_does_not_change_from_a_rest_pose_either() -> None:
+    driver = track()
+    farther = driver.reference.translation + np.array([0, 0, 1], np.float32)
+    rest = replace(driver.reference, translation=farther)
+    cameras = row(transfer(replace(driver, reference=rest)), "camera")
+    first = driver.heads.euler[0] - rest.euler + SOURCE.euler
+    expected = cameras_from_pose(first, SOURCE.translation)[0]
+    np.testing.assert_allclose(cameras[0], expected, atol=1e-5)
+
+
+def test_keypoints_are_those_the_torso_network_is_trained_on() -> None:
+    """The published program's landmarks lie one vertex after the right ones."""
+    driver = track()
+    motion = transfer(driver, replace(EXACT, mode="absolute"))
+    vertices = MODEL.vertices(IDENTITY, driver.heads.expression)[:, MODEL.keypoints68 + 1]
+    at = driver.heads.translation.copy()
+    at[:, 2] = at[0, 2]
+    seen = project(vertices, driver.heads.euler, at) * 2 - 1
+    np.testing.assert_allclose(row(motion, "keypoints"), np.clip(seen, -1, 1), atol=1e-5)
+
+
 def test_absolute_motion_is_the_drivers() -> None:
     driver = track()
     motion = transfer(driver, replace(EXACT, mode="absolute"))

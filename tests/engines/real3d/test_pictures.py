@@ -28,10 +28,6 @@ from thcli.engines.real3d.pictures.segments import (
 )
 from thcli.engines.real3d.pictures.source import SIDE, crop_landmarks, place_source
 from thcli.engines.real3d.pictures.torso import (
-    CLOTHES_ROWS,
-    NECK_DILATION,
-    NECK_OFFSET,
-    NECK_ROWS,
     torso_image,
 )
 from thcli.evaluate.reports.contact_sheet import save_image
@@ -73,6 +69,15 @@ def test_a_large_face_gets_the_largest_square_of_the_image() -> None:
     edges = transform_points(frame_from_crop(placement), [[-0.5, -0.5], [511.5, 0]])
     np.testing.assert_allclose(edges[:, 0], [-0.5, 799.5], atol=1e-6)
     assert 0.2 < share(face, placement) < 0.5
+
+
+def test_landmarks_are_in_shares_of_the_crop() -> None:
+    """0 and 1 are the outer edges of the first and the last pixel."""
+    mesh = np.zeros((468, 3), np.float32)
+    mesh[0], mesh[1] = (-0.5, -0.5, 0), (511.5, 255.5, 0)
+    face = Face(np.array([0, 0, 512, 256], np.float32), 0.9, mesh=mesh)
+    marks = crop_landmarks(face, Crop(np.eye(3), (512, 512)))
+    np.testing.assert_allclose(marks[:2], [[0, 0], [1, 0.5]], atol=1e-6)
 
 
 def test_a_square_stays_in_the_image() -> None:
@@ -191,12 +196,22 @@ def test_the_torso_continues_under_the_head() -> None:
     assert torso[400, 200].tolist() == image[400, 200].tolist()  # clothes are kept
     assert not torso[200, 200].any() and not torso[50].any() and not torso[400, 50].any()
     # the neck begins 3 px above, its colour 4 px below that; 53 rows upwards
-    first = 300 - NECK_DILATION + NECK_OFFSET
-    assert not torso[first - NECK_ROWS, 250].any() and torso[first - NECK_ROWS + 1, 250, 0] > 0
+    first = 300 - 3 + 4
+    assert not torso[first - 53, 250].any() and torso[first - 53 + 1, 250, 0] > 0
     assert torso[first - 40, 250, 0] == pytest.approx(200 * 0.98**40, abs=3)
     # clothes right under the head: 9 rows, of which the first is their own
-    assert not torso[300 - CLOTHES_ROWS, 310].any()
-    assert torso[300 - CLOTHES_ROWS + 1, 310, 0] == int(200 * 0.98 ** (CLOTHES_ROWS - 1))
+    assert not torso[300 - 9, 310].any()
+    assert torso[300 - 9 + 1, 310, 0] == int(200 * 0.98**8)
+
+
+def test_a_neck_at_the_edge_of_the_image_is_continued() -> None:
+    image, labels = bust()
+    labels[300:] = 0
+    labels[511, 220:290] = BODY_SKIN
+    labels[100:511, 180:330] = FACE_SKIN
+    image[511] = (90, 90, 90)
+    torso = torso_image(image, labels)
+    assert torso[500, 250, 0] == pytest.approx(90 * 0.98**11, abs=2)
 
 
 def test_an_image_without_torso_or_head_gives_black_or_the_torso() -> None:
