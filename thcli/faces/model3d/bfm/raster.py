@@ -71,18 +71,19 @@ class Painter:
     """Topology and colours of a mesh, prepared for many frames.
 
     triangles, colours, size: as in `rasterise`.
-    hidden: triangle that hides what is behind it and is not drawn itself.
+    hidden: triangle that hides what is behind it and is not drawn itself; -1 for none.
     """
 
     def __init__(
-        self, triangles: Indices, colours: Array32, size: int, hidden: int | None = None
+        self, triangles: Indices, colours: Array32, size: int, hidden: int = BACKGROUND
     ) -> None:
         self.size = size
         self._hidden = hidden
         _keep_freed_memory()
         self._corners = np.ascontiguousarray(triangles.T, np.intp)
-        # colours of the three corners of each triangle together: one gather per pixel
-        self._colours = np.asarray(colours, np.float32)[triangles]
+        # (C, 3, F): gathers read small contiguous arrays
+        corner_colours = np.asarray(colours, np.float32)[triangles]
+        self._colours = np.ascontiguousarray(corner_colours.transpose(2, 1, 0))
 
     def draw(
         self,
@@ -98,17 +99,24 @@ class Painter:
             visible_triangles: (size, size), receives their indices.
         """
         seen = find_visible(project_pixels(vertices, self.size), self._corners, self.size)
-        if self._hidden is not None:
-            shown = seen.triangle != self._hidden
-            seen = Visible(seen.pixel[shown], seen.triangle[shown], seen.shares[:, shown])
-        corner_colours = self._colours.take(seen.triangle, axis=0)  # (P, 3, C)
-        for channel, plane in enumerate(image.reshape(len(image), -1)):
-            values = seen.shares[0] * corner_colours[:, 0, channel]
-            values += seen.shares[1] * corner_colours[:, 1, channel]
-            values += seen.shares[2] * corner_colours[:, 2, channel]
-            plane[seen.pixel] = values
+        hidden = seen.pixel[seen.triangle == self._hidden]
+        for plane, corners in zip(image.reshape(len(image), -1), self._colours, strict=True):
+            before = plane[hidden]
+            plane[seen.pixel] = _interpolate(corners, seen)
+            plane[hidden] = before
         if visible_triangles is not None:
             visible_triangles.reshape(-1)[seen.pixel] = seen.triangle
+
+
+def _interpolate(corners: Array32, seen: Visible) -> Array32:
+    """Return one channel (P,) at the visible pixels of the corners' colours (3, F)."""
+    values: Array32 = corners[0].take(seen.triangle)
+    values *= seen.shares[0]
+    for corner, share in zip(corners[1:], seen.shares[1:], strict=True):
+        part = corner.take(seen.triangle)
+        part *= share
+        values += part
+    return values
 
 
 class PnccRasteriser:
