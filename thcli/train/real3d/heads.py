@@ -191,9 +191,17 @@ def draw_view(
     image = cv2.remap(
         head.texture, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).transpose(2, 0, 1)
-    image = np.asarray(np.where(mask > 0, image, np.float32(BLACK)), np.float32)
-    spread = cv2.dilate(np.asarray(lips > 0.5, np.float32), np.ones((3, 3)), borderValue=0)
-    return View(image, mask[None], np.asarray(spread, np.float32)[None])
+    image = np.where(mask > 0, image, np.float32(BLACK))
+    return View(np.asarray(image, np.float32), mask[None], _mouth(lips)[None])
+
+
+def _mouth(lips: Array32) -> Array32:
+    """Fill the hull of the lips' pixels: (S, S) of 0 and 1."""
+    out = np.zeros(lips.shape, np.float32)
+    points = np.argwhere(lips > 0.5)[:, ::-1].astype(np.int32)
+    if len(points):
+        cv2.fillConvexPoly(out, cv2.convexHull(np.ascontiguousarray(points)), 1.0)
+    return out
 
 
 @cache

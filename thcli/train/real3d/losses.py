@@ -65,4 +65,4 @@ def tune_weight(weight: nn.Parameter, loss: Tensor, target: float, most: float) 
     """
     step = math.log10(float(loss) + 1e-15) - math.log10(target + 1e-15)
     weight.add_(TUNING * step).clamp_(0, most)
-    return float(weight)
+    return float(weight.detach())

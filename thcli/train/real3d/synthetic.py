@@ -22,7 +22,7 @@ def write_photographs(folder: Path) -> list[Path]:
     colour channels permuted.
     """
     image, mesh = photograph(), neutral() * SCALE
-    mesh[:, :2] += np.array(FACE) + (0, LOWER) - mesh[:, :2].mean(0)
+    mesh[:, :2] += np.array([FACE[0], FACE[1] + LOWER]) - mesh[:, :2].mean(0)
     mirrored = mesh.copy()
     mirrored[:, 0] += 2 * (image.shape[1] - 1 - FACE[0]) - (image.shape[1] - 1)
     pairs = (("one", image, mesh), ("two", image[:, ::-1, (1, 2, 0)], mirrored))

@@ -101,7 +101,7 @@ class HeadTask(TrainingTask):
 
     @abstractmethod
     def own_terms(self, batch: Batch, image: Tensor, rendered: Rendered) -> LossTerms:
-        """Return the terms of this stage alone; `image` is (B, 3, S, S) in [-1, 1]."""
+        """Return the terms of this stage alone; `image` is (B, 3, S, S)."""
 
     def _start(self, path: Path) -> None:
         """Load the weights of an earlier run, of this stage or of the one before."""
@@ -140,11 +140,11 @@ class HeadTask(TrainingTask):
     def draw(
         self, planes: Tensor, camera: Tensor, noise: torch.Generator
     ) -> tuple[Tensor, Rendered]:
-        """Render planes from cameras: image (B, 3, S, S) in [-1, 1], and the rendering."""
+        """Render planes from cameras: image (B, 3, S, S) without limits, and the rendering."""
         numbers = self.model.ray_noise(noise, len(planes))
         depth, importance = (values.to(planes.device) for values in numbers)
         rendered = self.model.render(planes, camera, depth, importance)
-        return self.model.head_image(rendered), rendered
+        return self.model.superresolution.enlarge(rendered), rendered
 
     def losses(
         self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
