@@ -68,6 +68,7 @@ PUBLIC = [
     "PasteJobOptions",
     "PasteOptions",
     "PrepareOptions",
+    "Real3dTrainOptions",
     "ReadOptions",
     "Real3dOptions",
     "ReenactOptions",

@@ -76,6 +76,7 @@ _HOMES = {
         "PasteJobOptions",
         "PasteOptions",
         "PrepareOptions",
+        "Real3dTrainOptions",
         "ReadOptions",
         "Real3dOptions",
         "ReenactOptions",

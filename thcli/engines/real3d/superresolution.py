@@ -47,9 +47,13 @@ class SuperResolution(nn.Module):
 
     def forward(self, rendered: Rendered) -> Tensor:
         """Draw the head alone, (B, 3, 4 S, 4 S) in [-1, 1]."""
+        return self.enlarge(rendered).clamp(-1, 1)
+
+    def enlarge(self, rendered: Rendered) -> Tensor:
+        """Draw the head alone without limits, so that every pixel has a gradient."""
         x, rgb = self.block0(rendered.features, rendered.rgb)
         image: Tensor = self.block1(x, rgb)[1]
-        return image.clamp(-1, 1)
+        return image
 
 
 class TorsoSuperResolution(SuperResolution):
