@@ -78,7 +78,9 @@ _HOMES = {
         "PasteJobOptions",
         "PasteOptions",
         "PrepareOptions",
+        "Real3dTrainOptions",
         "ReadOptions",
+        "Real3dOptions",
         "ReenactOptions",
         "RefineEvaluateOptions",
         "RefineJobOptions",
@@ -115,6 +117,7 @@ _HOMES = {
         "Speech",
         "VideoSourceEngine",
         "Voice",
+        "VoiceDrivenEngine",
     ),
     "thcli.core.types": (
         "Coefficients",

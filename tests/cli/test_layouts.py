@@ -64,6 +64,31 @@ def checkpoint(name: str, state: State) -> Checkpoint:
 TFLITE = ("blazeface-short", "blazeface-full", "facemesh-attention", "selfie")
 
 
+def real3d_video(shared: Path, folder: Path, drop: str = "") -> Checkpoint:
+    """Return the two files of the row real3d-video, less one tensor."""
+    table = json.loads((shared / "specs" / "REAL3D_VIDEO.keys.json").read_text())
+    part: dict[str, tuple[list[int], str]] = table["secc2plane_torso_orig"]
+    state = {
+        f"state_dict.model.{key}": torch.empty(shape, device="meta")
+        for key, (shape, _) in part.items()
+        if key != drop
+    }
+    config = folder / "config.yaml"
+    config.write_text("triplane_feature_type: triplane\ntorso_inp_mode: rgb_alpha\n", "utf-8")
+    name = "secc2plane_torso_orig/"
+    return Checkpoint(
+        weights.registry()["real3d-video"],
+        {f"{name}config.yaml": config},
+        {f"{name}model_ckpt_steps_100000.ckpt": state},
+    )
+
+
+def test_the_published_video_model_of_real3d_fits(shared: Path, tmp_path: Path) -> None:
+    check(real3d_video(shared, tmp_path))
+    with pytest.raises(WeightsError, match=r"missing .*decoder.net.0.bias"):
+        check(real3d_video(shared, tmp_path, drop="decoder.net.0.bias"))
+
+
 def check(one: Checkpoint) -> None:
     require_layout(one, layout_checks(), weights.registry())
 

@@ -23,6 +23,7 @@ CASES = {
     "LIVEPORTRAIT_CV": "tests.golden.liveportrait:cv_stages",
     "MONKEYNET": "tests.golden.monkeynet:stages",
     "REAL3D_A2M": "tests.golden.real3d:stages",
+    "REAL3D_VIDEO": "tests.golden.real3d_video:stages",
     "X2FACE": "tests.golden.x2face:stages",
 }
 # Stages of uint8 images, which are compared to one level instead of 1e-4.

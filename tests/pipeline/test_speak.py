@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -13,17 +14,27 @@ import av
 import numpy as np
 import pytest
 
+from tests.faces.model3d.bfm.made_model import made_model
+from tests.golden import fill
 from tests.pipeline.command_line import to_argv
 from tests.pipeline.fake_voices import BarVoice
+from tests.voices import test_real3d
 from thcli import media
 from thcli.audio.read import read_sound
 from thcli.cli.app import run
 from thcli.core.types import Image
 from thcli.engines.backends import ENGINES
+from thcli.faces.model3d.bfm.convert import mesh_arrays
 from thcli.media.writing.journal import Journal, Segment
 from thcli.motion.file.reader import MotionFile
 from thcli.voices.backends import VOICES
+from thcli.voices.real3d import mesh_voice
+from thcli.voices.real3d import voice as real3d
+from thcli.voices.real3d.networks import AudioToMotion
 from thcli.weights.backend import Backend
+from thcli.weights.registry import registry
+from thcli.weights.store import WeightsStore
+from thcli.weights.tensors import load_tensors
 
 Wave = Callable[..., Path]
 LOUD, END = 0.4, 1.0  # seconds at which a tone begins and ends
@@ -273,3 +284,29 @@ def test_errors(
         assert run(["speak", *argv, "-o", out]) == code, argv
         assert word in capsys.readouterr().err
     assert not Path(out).exists()
+
+
+def test_a_voice_of_expressions_drives_the_mesh_engine(
+    portrait: Path, wave: Wave, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Voice real3d with random weights and a made face model; without it the exit code is 5."""
+    network = fill.network(AudioToMotion(), fill.state(AudioToMotion().state_dict(), 0))
+    monkeypatch.setattr(real3d, "load", lambda run: test_real3d.voice(network))
+    argv = to_argv("speak", portrait, wave(), "--voice real3d --codec ffv1 --json -o")
+    empty = WeightsStore(tmp_path / "cache", registry())
+    monkeypatch.setattr(mesh_voice, "load_tensors", partial(load_tensors, store=empty))
+    assert run([*argv, str(tmp_path / "none.mkv")]) == 5
+    assert "thcli weights import bfm FOLDER" in capsys.readouterr().err
+    # the motion alone needs no face model
+    motion = tmp_path / "a.motion.safetensors"
+    assert run(["speak", str(portrait), str(wave()), "--voice", "real3d", "-o", str(motion)]) == 0
+    assert MotionFile(motion).kind == "real3d"
+    capsys.readouterr()
+    table = {key.removeprefix("mesh."): value for key, value in mesh_arrays(made_model()).items()}
+    monkeypatch.setattr(mesh_voice, "load_tensors", lambda *names, **options: table)
+    out = tmp_path / "out.mkv"
+    assert run([*argv, str(out)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["voice"] == "real3d" and report["frames"] == 25
+    images = read_images(out)
+    assert max(mouth_difference(images[0], image) for image in images) > 1

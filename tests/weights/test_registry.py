@@ -207,7 +207,8 @@ def test_backends_and_stages_select_their_rows() -> None:
     portrait += ["liveportrait-stitching"]
     assert names("engine:liveportrait") == names("liveportrait") == portrait
     assert names("facevid2vid") == ["facevid2vid"]
-    assert names("real3d", real3d=("real3d", "hubert-large")) == ["real3d", "hubert-large"]
+    both = ["real3d", "real3d-video", "hubert-large"]
+    assert names("real3d", real3d=("real3d", "hubert-large")) == both
     assert names("dva") == ["dva", "dva-classifier"]
     assert names("drawn", drawn=()) == []
     with pytest.raises(UsageError, match="no weights named 'liveportrai'") as error:

@@ -1,10 +1,14 @@
-"""Checks of imported weights: for each row of weights.toml the module that knows its networks."""
+"""Checks of imported weights: for each row of weights.toml the module that knows its networks.
+
+Rows that users import as a folder have a module that converts it.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
-from thcli.weights.layout import Checkpoint, LayoutCheck
+from thcli.weights.layout import Checkpoint, FolderConverter, LayoutCheck
 
 # The row, and the module whose `check_layout` builds its networks or reads its arrays. Of the rows
 # that are missing here, graphs of a runtime library, only the file format is checked.
@@ -33,10 +37,12 @@ MODULES = {
     "diffused-heads": "thcli.voices.diffused_heads.published",
     "diffused-heads-lrw": "thcli.voices.diffused_heads.published",
     "real3d": "thcli.voices.real3d.voice",
+    "real3d-video": "thcli.engines.real3d.engine",
     "hubert-base": "thcli.audio.hubert",
     "hubert-large": "thcli.audio.hubert",
     "identity-s": "thcli.faces.identity.small",
     "parse-s": "thcli.faces.parsing.small",
+    "bfm": "thcli.faces.model3d.bfm.model",
     "deca": "thcli.faces.model3d.deca",
     "deep3d": "thcli.faces.model3d.deep3d",
     "tddfa-mb1": "thcli.faces.model3d.tddfa",
@@ -65,6 +71,9 @@ MODULES = {
     "selfie": "thcli.faces.compositing.person_matte",
 }
 
+# The module whose `convert_folder` makes the row's file.
+CONVERTERS = {"bfm": "thcli.faces.model3d.bfm.convert"}
+
 
 def layout_checks() -> dict[str, LayoutCheck]:
     """Return the check of each row; its module is imported when the check is called."""
@@ -76,3 +85,15 @@ def _deferred_check(module: str) -> LayoutCheck:
         import_module(module).check_layout(checkpoint)
 
     return check
+
+
+def folder_converters() -> dict[str, FolderConverter]:
+    """Return the conversion of each row that is imported as a folder, imported when called."""
+    return {name: _deferred_conversion(module) for name, module in CONVERTERS.items()}
+
+
+def _deferred_conversion(module: str) -> FolderConverter:
+    def convert(folder: Path, target: Path) -> None:
+        import_module(module).convert_folder(folder, target)
+
+    return convert

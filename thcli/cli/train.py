@@ -22,6 +22,7 @@ from thcli.core.options import (
     LabelledTrainOptions,
     ParseTrainOptions,
     PrepareOptions,
+    Real3dTrainOptions,
     ShowOptions,
     TrainOptions,
     X2FaceTrainOptions,
@@ -50,6 +51,10 @@ Labelled = Annotated[
         help="Folder with images/, attributes.txt and identities.txt as in CelebA "
         "(optional with --smoke)."
     ),
+]
+Photographs = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of photographs with one large face each (optional with --smoke)."),
 ]
 Run = Annotated[
     Path,
@@ -167,6 +172,34 @@ def parse(
 ) -> None:
     """Train the face parser (parse-s): 19 regions of a face."""
     _train("parse", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def real3d(
+    dataset: Photographs = None,
+    *,
+    output: Run,
+    model: Real3dTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train Real3D-Portrait's motion adapter on views of textured heads in motion."""
+    _train("real3d", dataset, output, model, train, show)
+
+
+@app.command("real3d-planes")
+@flags
+def real3d_planes(
+    dataset: Photographs = None,
+    *,
+    output: Run,
+    model: Real3dTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train Real3D-Portrait's image-to-plane network on views of textured heads."""
+    _train("real3d-planes", dataset, output, model, train, show)
 
 
 @app.command()

@@ -163,17 +163,29 @@ def where(
 @flags
 def import_(
     name: Annotated[str, typer.Argument(help="Name of 'thcli weights list' to import as.")],
-    file: Annotated[Path, typer.Argument(help="The file; it is copied.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file, which is copied; of bfm the folder of its files.")
+    ],
     trust: Trust = False,
     *,
     show: ShowOptions,
 ) -> None:
-    """Import a file of your own: hash and tensors are checked, pickles become safetensors."""
+    """Import a file of your own: hash and tensors are checked, pickles become safetensors.
+
+    Of bfm a folder is imported, whose files become one file of safetensors.
+    """
     from thcli import weights
-    from thcli.cli.layouts import layout_checks
+    from thcli.cli.layouts import folder_converters, layout_checks
 
     with Console(show) as console:
-        path = weights.import_file(name, file, trust=trust, checks=layout_checks(), on=console)
+        path = weights.import_file(
+            name,
+            file,
+            trust=trust,
+            checks=layout_checks(),
+            converters=folder_converters(),
+            on=console,
+        )
         console.result(
             {"command": "weights import", "name": name, "path": str(path)}, f"{name}: {path}"
         )

@@ -41,6 +41,20 @@ def smoothstep(low: float | Pixels, high: float | Pixels, x: npt.ArrayLike) -> n
     return np.asarray(t * t * (3 - 2 * t))
 
 
+def scale_to_cover(image: Image, size: tuple[int, int]) -> Image:
+    """Scale an image to cover `size` (width, height) and cut off the rest around the centre."""
+    width, height = size
+    factor = max(width / image.shape[1], height / image.shape[0])
+    scaled_size = (
+        max(round(image.shape[1] * factor), width),
+        max(round(image.shape[0] * factor), height),
+    )
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(image, scaled_size, interpolation=interpolation)
+    left, top = (scaled_size[0] - width) // 2, (scaled_size[1] - height) // 2
+    return np.ascontiguousarray(scaled[top : top + height, left : left + width], np.uint8)
+
+
 def subsample(image: Pixels, step: int) -> Pixels:
     """Take every step-th pixel of every step-th row, starting with the first.
 

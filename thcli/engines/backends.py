@@ -63,6 +63,12 @@ ENGINES = Stage(
             ),
             reads=("motion", "view", "liveportrait"),
         ),
+        "real3d": Backend(
+            "thcli.engines.real3d.engine:load",
+            "Real3D-Portrait; volume rendering with torso and background, 512 x 512",
+            ("real3d-video", "bfm", "selfie", "parse-s"),
+            reads=("motion", "view", "real3d"),
+        ),
         "monkeynet": Backend(
             "thcli.engines.monkeynet.engine:load",
             "Monkey-Net, config vox",

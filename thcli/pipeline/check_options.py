@@ -30,7 +30,7 @@ from thcli.weights.backend import refuse_unread_options
 
 PathLike = str | Path
 
-OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait")
+OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait", "real3d")
 PARTS = ("view", "motion.region", "motion.pose", "motion.expression")
 # Options of `speak` that motion without images does not depend on.
 OF_IMAGES = (
@@ -94,6 +94,7 @@ def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOpt
     refuse_unread_options(options, [options.engine], ENGINES)
     check_run(options, output, options.compare)
     _check_source(source, options)
+    _check_pose_file(options)
     corrections = options.liveportrait
     if options.motion.mode == "absolute":
         hint = "Use --motion relative."
@@ -118,6 +119,7 @@ def check_speak(face: PathLike, output: PathLike | None, options: SpeakOptions) 
         refuse(options, OF_IMAGES, f"on {output}, which holds motion alone", "Write a video.")
     check_run(options, None if moves_only else output)
     _check_source(face, options)
+    _check_pose_file(options)
     if not options.sound.level:
         refuse(options, ("sound.loudness",), "with --no-level", "Leave one of the two out.")
 
@@ -149,3 +151,10 @@ def _check_source(source: PathLike, options: RenderOptions) -> None:
     elif options.source_time is not None:
         hint = "Leave --source-time out, so that all of the source is animated."
         refuse(options, ("liveportrait.keep_eyes",), "on a single frame", hint)
+
+
+def _check_pose_file(options: RenderOptions) -> None:
+    """Refuse a head pose where only the expression moves."""
+    if options.motion.region == "expression":
+        hint = "Use --region all or pose."
+        refuse(options, ("real3d.pose_file",), "with --region expression", hint)

@@ -21,7 +21,13 @@ from thcli.core.options import (
     RenderOptions,
     SpeakOptions,
 )
-from thcli.core.protocols import Engine, RenderingVoice, Voice
+from thcli.core.protocols import (
+    Engine,
+    MeshConvertibleVoice,
+    RenderingVoice,
+    Voice,
+    VoiceDrivenEngine,
+)
 from thcli.core.types import Motion
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
@@ -110,7 +116,10 @@ def speak(
             source, frames_from = render_voice(voice, source, speak_job)
         else:
             engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
-            if engine.motion_kind != voice.motion_kind:
+            kinds = _motion_kinds(engine)
+            if voice.motion_kind not in kinds and isinstance(voice, MeshConvertibleVoice):
+                voice = voice.as_mesh(options.run)
+            if voice.motion_kind not in kinds:
                 return _drive_by_mesh(voice, engine, source, target, post_processor, speak_job)
             engine, source = apply_framing(engine, source, options)
             frames_from = render_motion(voice, engine, source, speak_job)
@@ -247,6 +256,13 @@ def render_voice(
     if full_frame:
         return source, frames_from
     return replace(source, image=cropped.image, faces=(cropped.face,)), frames_from
+
+
+def _motion_kinds(engine: Engine) -> frozenset[str]:
+    """Return the kinds of motion that an engine renders."""
+    if isinstance(engine, VoiceDrivenEngine):
+        return engine.motion_kinds
+    return frozenset({engine.motion_kind})
 
 
 def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:

@@ -4,7 +4,7 @@ path = weights.locate("facemesh-attention")  # verified file; small free ones ar
 tensors = weights.load_tensors("fomm-vox")  # from safetensors, or a safely converted pickle
 """
 
-from thcli.weights.layout import Checkpoint, LayoutCheck
+from thcli.weights.layout import Checkpoint, FolderConverter, LayoutCheck
 from thcli.weights.manage import (
     Verification,
     absent_error,
@@ -31,6 +31,7 @@ from thcli.weights.tensors import load_arrays, load_tensors, require_keys
 
 __all__ = [
     "Checkpoint",
+    "FolderConverter",
     "LayoutCheck",
     "Verification",
     "WeightsEntry",

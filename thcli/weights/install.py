@@ -49,7 +49,7 @@ def check_file(store: WeightsStore, entry: WeightsEntry, path: Path, origin: Ori
         raise WeightsError(
             f"{entry.name}: the hash is wrong: sha256 is {digest}, expected {expected} "
             f"({size} bytes).",
-            f"If it is a file of your own: thcli weights import {entry.name} FILE --trust"
+            f"If it is your own: thcli weights import {entry.name} {entry.import_argument} --trust"
             if origin.imported
             else f"Get the file elsewhere, then: thcli weights import {entry.name} FILE",
         )
@@ -66,7 +66,7 @@ def untrusted_error(entry: WeightsEntry, *, imported: bool = False) -> WeightsEr
     imported: the user gave the file, so the hint is an import rather than a download.
     """
     command = "import" if imported else "pull"
-    file = " FILE" if imported else ""
+    file = f" {entry.import_argument}" if imported else ""
     return WeightsError(
         f"{entry.name} ({entry.file}) has no published hash, so the file cannot be verified.",
         f"If you trust its source: thcli weights {command} {entry.name}{file} --trust "

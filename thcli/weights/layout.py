@@ -68,6 +68,8 @@ class Checkpoint:
 
 LayoutCheck = Callable[[Checkpoint], None]
 """Raises WeightsError when a checkpoint does not fit the networks of its entry."""
+FolderConverter = Callable[[Path, Path], None]
+"""Converts a user's folder to the file of an entry; raises WeightsError for other folders."""
 
 
 def read_checkpoint(entry: WeightsEntry, files: Mapping[str, Path]) -> Checkpoint:

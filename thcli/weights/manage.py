@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from thcli.weights.store import WeightsStatus, WeightsStore, altered_error, cach
 from thcli.weights.used import record_use
 
 if TYPE_CHECKING:
-    from thcli.weights.layout import LayoutCheck
+    from thcli.weights.layout import FolderConverter, LayoutCheck
     from thcli.weights.sources import Transport
 
 
@@ -170,20 +171,22 @@ def import_file(
     *,
     trust: bool = False,
     checks: Mapping[str, LayoutCheck] = MappingProxyType({}),
+    converters: Mapping[str, FolderConverter] = MappingProxyType({}),
     on: Listener = silent,
     store: WeightsStore | None = None,
 ) -> Path:
-    """Import a file of the user's as an entry and return its path in the cache.
+    """Import a file or a folder of the user's as an entry and return its path in the cache.
 
-    The file is copied; an archive is unpacked, a pickle converted to safetensors once. Its format
-    is checked, and its layout where `checks` knows the entry's.
+    The file is copied; an archive is unpacked, a pickle converted to safetensors once, a folder
+    converted to one file. Its format is checked, and its layout where `checks` knows the entry's.
 
     Args:
         name: entry of weights.toml.
-        path: the user's file.
+        path: the user's file; or a folder, where `converters` knows the entry.
         trust: also accept a file of unknown hash, or another one than the published (such as own
             training). Its hash is enforced from then on.
         checks: check of the layout of each entry, by name.
+        converters: conversion of a folder, by name of the entry.
         on: receives a warning for a file that is not the published one.
         store: cache to use; the user's by default.
 
@@ -202,12 +205,16 @@ def import_file(
             f"{name} is part of thcli: no import is needed.",
             f"To use a file of your own instead: thcli weights import {name} FILE --trust",
         )
+    if path.is_dir() and name in converters:
+        with _converted(store, entry, path, converters[name]) as file:
+            return import_file(name, file, trust=trust, checks=checks, on=on, store=store)
     try:
         path.open("rb").close()
     except OSError as exc:
+        existing = "folder" if entry.from_folder else "file"
         raise WeightsError(
             f"{path} cannot be read: {exc.strerror}.",
-            f"Give an existing file: thcli weights import {name} FILE",
+            f"Give an existing {existing}: thcli weights import {name} {entry.import_argument}",
         ) from exc
 
     with cache_write_errors(store.root), file_lock(store.lock(name), name, on):
@@ -237,6 +244,21 @@ def import_file(
         other = "the published file" if entry.sha256 else "the file imported before"
         on(Warned(f"{name}: {path.name} is not {other}; it is used as your own."))
     return installed
+
+
+@contextmanager
+def _converted(
+    store: WeightsStore, entry: WeightsEntry, folder: Path, convert: FolderConverter
+) -> Iterator[Path]:
+    """Convert a user's folder to a temporary file beside the entry's."""
+    with cache_write_errors(store.root):
+        store.folder(entry).mkdir(parents=True, exist_ok=True)
+        converted = store.folder(entry) / f"{entry.file}.converted.partial"
+        try:
+            convert(folder, converted)
+            yield converted
+        finally:
+            converted.unlink(missing_ok=True)
 
 
 def cached_path(name: str, *, store: WeightsStore | None = None) -> Path | None:

@@ -50,6 +50,7 @@ class WeightsEntry:
     figures: published or measured quality.  sources: addresses, tried in order.
     about: one note to the user, such as how to get a file that needs a login.
     auto: small, free and hashed, so downloaded at first use.
+    from_folder: a user imports a folder of files, which is converted to `file`.
     members: files of an archive that are kept, each with its sha256 ("" where unknown).
     """
 
@@ -67,6 +68,7 @@ class WeightsEntry:
     sources: tuple[str, ...] = ()
     about: str = ""
     auto: bool = False
+    from_folder: bool = False
     members: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -91,7 +93,12 @@ class WeightsEntry:
         flag = " --trust" if trust else ""
         if self.remote_sources:
             return f"thcli weights pull {self.name}{flag}"
-        return f"thcli weights import {self.name} FILE{flag}"
+        return f"thcli weights import {self.name} {self.import_argument}{flag}"
+
+    @property
+    def import_argument(self) -> str:
+        """Placeholder of what a user imports, for messages."""
+        return "FOLDER" if self.from_folder else "FILE"
 
 
 def registry() -> Mapping[str, WeightsEntry]:

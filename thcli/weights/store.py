@@ -167,7 +167,7 @@ def altered_error(store: WeightsStore, entry: WeightsEntry) -> WeightsError:
     wrong = store.differences(entry)
     name, expected, actual = wrong[0] if wrong else (entry.file, "another hash", "this one")
     path = store.path(entry) / name if entry.archive else store.path(entry)
-    own = f"thcli weights import {entry.name} FILE --trust"
+    own = f"thcli weights import {entry.name} {entry.import_argument} --trust"
     command = own if store.is_own(entry) else store.get_command(entry)
     return WeightsError(
         f"{path} has been altered: sha256 is {actual}, expected {expected}.",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.editors.dva import test_small as small_editor
 from tests.editors.dva.test_text_edit import FRAME, ColourTextModel, FlatColourEditor
 from tests.engines import test_contract as engines
 from tests.engines.mesh.synthetic_faces import astronaut
+from tests.engines.real3d import tiny
 from tests.golden import fill
 from tests.motion import synthetic_motion
 from tests.pipeline.unread.recorder import recorded
@@ -27,6 +29,7 @@ from tests.voices import test_a2m, test_real3d
 from tests.voices.diffused_heads import test_small as small_voice
 from thcli.core.options import (
     EditOptions,
+    Real3dOptions,
     ReenactOptions,
     RefineOptions,
     SpeakOptions,
@@ -42,9 +45,11 @@ from thcli.engines.backends import ENGINES
 from thcli.engines.facevid2vid.engine import FaceVid2VidNetworks
 from thcli.engines.liveportrait.engine import LivePortraitEngine
 from thcli.engines.liveportrait.networks import LivePortraitNetworks
+from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.pipeline.editing.identity_edits import load_text_step
 from thcli.pipeline.editing.request import EditRequest
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.option_table import CHOICES
 from thcli.refiners.backends import REFINERS
 from thcli.voices.a2m.voice import AudioToMotionVoice
@@ -93,7 +98,7 @@ def narrow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "load_state", lambda network, *of: engines.trained(network))
 
 
-@pytest.mark.parametrize("name", sorted(set(ENGINES.rows) - {"mesh"}))
+@pytest.mark.parametrize("name", sorted(set(ENGINES.rows) - {"mesh", "real3d"}))
 def test_an_engine_of_networks_reads_what_it_declares(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +124,22 @@ def test_the_mesh_engine_reads_what_it_declares() -> None:
     store = MotionBuffer(synthetic_motion.driver(8))
     engine.retarget(astronaut(), store, options.motion).window(0, 8)
     assert seen & of_stage(ENGINES) == declared_by(ENGINES, "mesh")
+
+
+def test_real3d_reads_what_it_declares(tmp_path: Path) -> None:
+    poses = tmp_path / "poses.csv"
+    poses.write_text("seconds,pitch,yaw,roll\n0,0,0,0\n", "utf-8")
+    seen: set[str] = set()
+    chosen = ReenactOptions(real3d=Real3dOptions(pose_file=poses))
+    options = recorded(chosen, seen)
+    engine = tiny.load(RUN, options)
+    image, finding = photograph(), ReenactOptions()
+    face = FaceFinder.load(finding.faces, RUN, finding.read).find(image)[0]
+    source = engine.encode_source(image, face)
+    store = MotionBuffer(synthetic_motion.driver(2))
+    window = engine.retarget(source, store, options.motion).window(0, 1)
+    engine.render(source, window, None)
+    assert seen & of_stage(ENGINES) == declared_by(ENGINES, "real3d")
 
 
 def a2m() -> Any:

@@ -23,6 +23,7 @@ from thcli.core.options.motion import (
     MeshOptions,
     MotionOptions,
     Mouth,
+    Real3dOptions,
     ViewOptions,
 )
 from thcli.core.options.refine import CompositingOptions, RefineOptions
@@ -66,6 +67,7 @@ class RenderOptions:
     mesh: MeshOptions = field(default_factory=MeshOptions)
     view: ViewOptions = field(default_factory=ViewOptions)
     liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
+    real3d: Real3dOptions = field(default_factory=Real3dOptions)
     # Start and end are those of a driver, for which `reenact` has the flags.
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from thcli.core.options.base import option, require
@@ -26,17 +27,18 @@ class MotionOptions:
     )
     region: Region = option(
         "all",
-        "Part of the motion to transfer (engines mesh, liveportrait; facevid2vid: not lips, eyes).",
+        "Part of the motion to transfer (engines mesh, liveportrait; facevid2vid and real3d: not "
+        "lips, eyes).",
     )
     strength: float = option(1.0, "Gain of all motion, 0..3: 0 is still, 1 as driven.")
     pose: float = option(
         1.0,
-        "Gain of the head pose alone, 0..3 (engines mesh, facevid2vid, liveportrait).",
+        "Gain of the head pose alone, 0..3 (engines mesh, facevid2vid, liveportrait, real3d).",
         "--pose-strength",
     )
     expression: float = option(
         1.0,
-        "Gain of the expression alone, 0..3 (engines mesh, facevid2vid, liveportrait).",
+        "Gain of the expression alone, 0..3 (engines mesh, facevid2vid, liveportrait, real3d).",
         "--expression-strength",
     )
     smooth: float = option(1.0, "Temporal smoothing, 0..10: 0 is none.")
@@ -76,14 +78,18 @@ class MeshOptions:
 class ViewOptions:
     """Head rotation.
 
-    Rotation in degrees added to the driver's, for facevid2vid and liveportrait.
+    Rotation in degrees added to the driver's, for facevid2vid, liveportrait and real3d.
     """
 
-    yaw: float = option(0.0, "Added yaw in degrees, -90..90 (engines facevid2vid, liveportrait).")
-    pitch: float = option(
-        0.0, "Added pitch in degrees, -90..90 (engines facevid2vid, liveportrait)."
+    yaw: float = option(
+        0.0, "Added yaw in degrees, -90..90 (engines facevid2vid, liveportrait, real3d)."
     )
-    roll: float = option(0.0, "Added roll in degrees, -90..90 (engines facevid2vid, liveportrait).")
+    pitch: float = option(
+        0.0, "Added pitch in degrees, -90..90 (engines facevid2vid, liveportrait, real3d)."
+    )
+    roll: float = option(
+        0.0, "Added roll in degrees, -90..90 (engines facevid2vid, liveportrait, real3d)."
+    )
 
     def __post_init__(self) -> None:
         for name, value in (("--yaw", self.yaw), ("--pitch", self.pitch), ("--roll", self.roll)):
@@ -116,3 +122,30 @@ class LivePortraitOptions:
         for name, value in (("--close-lips", self.close_lips), ("--keep-eyes", self.keep_eyes)):
             alone = not (value and retargeted)
             require(alone, name, "without --retarget-eyes and --retarget-lips", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Real3dOptions:
+    """Real3D-Portrait engine."""
+
+    orbit: float = option(
+        0.0,
+        "Sweep of the view in degrees, 0..60: the head yaws to both sides once (engine real3d).",
+    )
+    pose_file: Path | None = option(
+        None,
+        "Head pose by time instead of the driver's: a CSV file with seconds, pitch, yaw and roll "
+        "in degrees, as 'thcli fit VIDEO -o poses.csv' writes it (engine real3d).",
+        path="input",
+    )
+    head_threshold: float | None = option(
+        None,
+        "Opacity from which the head hides the torso, 0..1; raise it for translucent hair "
+        "(engine real3d; default: the checkpoint's, 0.9).",
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.orbit <= 60, "--orbit", "within 0..60 degrees", self.orbit)
+        threshold = self.head_threshold
+        allowed = threshold is None or 0 <= threshold <= 1
+        require(allowed, "--head-threshold", "within 0..1", threshold)

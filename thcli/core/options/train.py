@@ -143,6 +143,28 @@ class FaceVid2VidTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Real3dTrainOptions:
+    """Real3D-Portrait."""
+
+    start: str = option(
+        "", "Initial weights, from a run of this or the earlier stage.", path="input"
+    )
+    adversarial_after: int | None = option(
+        None,
+        "Updates before the discriminator counts (default: as published: planes 30000, "
+        "adapter 250000).",
+    )
+
+    def __post_init__(self) -> None:
+        require(
+            self.adversarial_after is None or self.adversarial_after >= 0,
+            "--adversarial-after",
+            "0 or more",
+            self.adversarial_after,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DiffusedHeadsTrainOptions:
     """Diffused Heads."""
 

@@ -13,6 +13,7 @@ from thcli.core.protocols.engines import (
     MotionStore,
     Source,
     VideoSourceEngine,
+    VoiceDrivenEngine,
 )
 from thcli.core.protocols.faces import (
     CropNetwork,
@@ -22,7 +23,7 @@ from thcli.core.protocols.faces import (
     Landmarker,
     Parser,
 )
-from thcli.core.protocols.voices import RenderingVoice, Speech, Voice
+from thcli.core.protocols.voices import MeshConvertibleVoice, RenderingVoice, Speech, Voice
 
 __all__ = [
     "CropEngine",
@@ -34,6 +35,7 @@ __all__ = [
     "FaceModel",
     "IdentityEncoder",
     "Landmarker",
+    "MeshConvertibleVoice",
     "MotionStore",
     "Painter",
     "Parser",
@@ -43,4 +45,5 @@ __all__ = [
     "Speech",
     "VideoSourceEngine",
     "Voice",
+    "VoiceDrivenEngine",
 ]

@@ -102,6 +102,16 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class VoiceDrivenEngine(Engine, Protocol):
+    """An engine that also reads motion of other kinds than it observes, such as a voice's."""
+
+    @property
+    def motion_kinds(self) -> frozenset[str]:
+        """Every `Motion.kind` that `retarget` reads."""
+        ...
+
+
 class CropView(CropNetwork, Protocol):
     """A network that renders square crops of faces."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
-from thcli.core.options import VoiceOptions
+from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols.engines import CropView
 from thcli.core.types import Array32, Image, Motion, Timestamps
 
@@ -57,6 +57,19 @@ class Voice(Protocol):
 
         Yields:
             Windows of a few hundred rows in order, one row per time stamp.
+        """
+        ...
+
+
+@runtime_checkable
+class MeshConvertibleVoice(Voice, Protocol):
+    """A voice whose motion few engines read, and which can also drive the mesh engine."""
+
+    def as_mesh(self, run: RunOptions) -> Voice:
+        """Return the voice with its motion converted to the kind "mesh".
+
+        Raises:
+            WeightsError: the conversion needs weights that are not installed.
         """
         ...
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from thcli import media
 from thcli.core.errors import UsageError
-from thcli.core.imaging import smoothstep, to_uint8
+from thcli.core.imaging import scale_to_cover, smoothstep, to_uint8
 from thcli.core.options import ReadOptions
 from thcli.core.types import Image
 from thcli.faces.compositing.person_matte import PersonMatte
@@ -93,20 +93,6 @@ class Background:
         if frame is None:
             return np.zeros((*self._size[::-1], 3), np.uint8)
         return scale_to_cover(to_uint8(frame.pixels), self._size)
-
-
-def scale_to_cover(image: Image, size: tuple[int, int]) -> Image:
-    """Scale an image to cover `size` (width, height) and cut off the rest around the centre."""
-    width, height = size
-    factor = max(width / image.shape[1], height / image.shape[0])
-    scaled_size = (
-        max(round(image.shape[1] * factor), width),
-        max(round(image.shape[0] * factor), height),
-    )
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(image, scaled_size, interpolation=interpolation)
-    left, top = (scaled_size[0] - width) // 2, (scaled_size[1] - height) // 2
-    return np.ascontiguousarray(scaled[top : top + height, left : left + width], np.uint8)
 
 
 def _parse_colour(text: str) -> tuple[int, int, int]:

@@ -30,6 +30,8 @@ TASKS = {
     "diffused-heads-published": "thcli.train.diffused_heads.published:PublishedDiffusedHeadsTask",
     "fomm": "thcli.train.keypoint_models.fomm:FommTask",
     "facevid2vid": "thcli.train.keypoint_models.facevid2vid:FaceVid2VidTask",
+    "real3d": "thcli.train.real3d.train:Real3dTask",
+    "real3d-planes": "thcli.train.real3d.train:Real3dPlanesTask",
     "monkeynet": "thcli.train.keypoint_models.monkeynet:MonkeyNetTask",
     "x2face": "thcli.train.keypoint_models.x2face:X2FaceTask",
     "parse": "thcli.train.parse.train:ParseTask",

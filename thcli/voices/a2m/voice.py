@@ -20,7 +20,6 @@ from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.motion import sliders
 from thcli.motion.observe import KIND
-from thcli.voices.a2m import pose
 from thcli.voices.a2m.features import network_inputs, silent_inputs
 from thcli.voices.a2m.mouth import MouthShapes
 from thcli.voices.a2m.networks import (
@@ -31,6 +30,7 @@ from thcli.voices.a2m.networks import (
     WIDTH,
     MouthNetwork,
 )
+from thcli.voices.shared.head_motion import create_head, head_activity, stretches_near
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
@@ -65,9 +65,7 @@ class AudioToMotionVoice:
             MediaError: the file of --pose cannot be used.
         """
         stretches = detect_speech(speech)
-        head = pose.create_head(
-            options, self._seed, lambda seconds: head_activity(stretches, seconds)
-        )
+        head = create_head(options, self._seed, lambda seconds: head_activity(stretches, seconds))
         rate = options.blinks_per_minute(BLINKS_PER_MINUTE)
         duration = float(pts[-1] * time_base) + 1 if len(pts) else 0.0
         blink_times = sliders.draw_blink_times(duration, self._seed, 60 / rate) if rate else []
@@ -152,32 +150,11 @@ def mouth_gate(stretches: Array, seconds: Array) -> Array:
     It rises softly before speech and falls softly after it.
     """
     gate = np.zeros(len(seconds))
-    for begin, end in _stretches_near(stretches, seconds):
+    for begin, end in stretches_near(stretches, seconds):
         rises = smoothstep(begin - OPENING_LEAD[0], begin - OPENING_LEAD[1], seconds)
         falls = smoothstep(end + CLOSING_LAG[0], end + CLOSING_LAG[1], seconds)
         gate = np.maximum(gate, rises * (1 - falls))
     return gate
-
-
-def head_activity(stretches: Array, seconds: Array) -> Array:
-    """Return the activity of speech for head motion, (T,) 0..1.
-
-    It rises 0.6 s before speech and falls within 1 s after it.
-    """
-    activity = np.zeros(len(seconds))
-    for begin, end in _stretches_near(stretches, seconds):
-        rises = smoothstep(begin - 0.6, begin, seconds)
-        activity = np.maximum(activity, rises * (1 - smoothstep(end, end + 1.0, seconds)))
-    return activity
-
-
-def _stretches_near(stretches: Array, seconds: Array) -> Array:
-    """Return the stretches of speech that affect a window."""
-    if not len(seconds):
-        return stretches[:0]
-    return np.asarray(
-        stretches[(stretches[:, 1] > seconds[0] - 1.5) & (stretches[:, 0] < seconds[-1] + 1.5)]
-    )
 
 
 def load_network(name: str, run: RunOptions) -> MouthNetwork:

@@ -23,6 +23,7 @@ from thcli.core.types import Array32, Motion, Timestamps
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.voices.real3d.audio_features import ROWS_PER_STEP, encode_speech
 from thcli.voices.real3d.config import read_flags
+from thcli.voices.real3d.mesh_voice import MeshVoice, load_mesh_expressions
 from thcli.voices.real3d.networks import LATENT, REACH, STRIDE, AudioToMotion
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -66,6 +67,10 @@ class Real3dVoice:
                 "blink": self._blinks(stamps, time_base, options),
             }
             yield Motion(KIND, stamps, time_base, np.ones(len(stamps), np.bool_), arrays)
+
+    def as_mesh(self, run: RunOptions) -> MeshVoice:
+        """Return the voice for the mesh engine; see `MeshConvertibleVoice`."""
+        return MeshVoice(self, load_mesh_expressions(run), run)
 
     def frames(self, speech: Speech, options: VoiceOptions) -> Iterator[Array32]:
         """Yield expressions (T, 64) float32 at 25 frames per second, independent of the windows."""

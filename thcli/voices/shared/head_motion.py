@@ -1,4 +1,4 @@
-"""Head motion of the voice: idle, still, or recorded in a motion file (`--pose`)."""
+"""Head motion of a voice: idle, still, or recorded in a motion file (`--pose`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from thcli.core.errors import MediaError
+from thcli.core.imaging import smoothstep
 from thcli.core.options import VoiceOptions
 from thcli.core.types import AnyArray, Array, Motion, Timestamps
 from thcli.motion import idle_motion, sliders
@@ -108,6 +109,27 @@ class RecordedHead:
         arrays: dict[str, AnyArray] = {**still.arrays, "pose": pose}
         moving = replace(still, arrays=arrays, constants={**still.constants, "size": self._size})
         return with_rest_pose(moving, self._pose[0])
+
+
+def head_activity(stretches: Array, seconds: Array) -> Array:
+    """Return the activity of speech for head motion, (T,) 0..1.
+
+    It rises 0.6 s before speech and falls within 1 s after it.
+    """
+    activity = np.zeros(len(seconds))
+    for begin, end in stretches_near(stretches, seconds):
+        rises = smoothstep(begin - 0.6, begin, seconds)
+        activity = np.maximum(activity, rises * (1 - smoothstep(end, end + 1.0, seconds)))
+    return activity
+
+
+def stretches_near(stretches: Array, seconds: Array) -> Array:
+    """Return the stretches of speech that affect a window."""
+    if not len(seconds):
+        return stretches[:0]
+    return np.asarray(
+        stretches[(stretches[:, 1] > seconds[0] - 1.5) & (stretches[:, 0] < seconds[-1] + 1.5)]
+    )
 
 
 def with_rest_pose(motion: Motion, rest: Array) -> Motion:

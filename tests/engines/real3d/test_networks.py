@@ -1,0 +1,345 @@
+"""Networks of Real3D-Portrait: published layout, faster forms against direct ones, batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.golden import fill
+from thcli.core.errors import WeightsError
+from thcli.engines.real3d import rays, volume_renderer
+from thcli.engines.real3d.config import Real3DConfig
+from thcli.engines.real3d.model import (
+    PretrainingModel,
+    Real3D,
+    SourceImages,
+    empty_model,
+    load_model,
+)
+from thcli.engines.real3d.planes import PlaneTable, as_planes
+from thcli.engines.real3d.volume_renderer import Rendered, VolumeRenderer
+from thcli.engines.shared.fast_conv.fast import prepare_network
+
+ORIG, TRIGRID = Real3DConfig(), Real3DConfig(plane_depth=3, torso_input="rgb")
+TINY = Real3DConfig(image_size=256, width_divisor=16, coarse_samples=6, fine_samples=5)
+CPU = torch.device("cpu")
+KEPT = ("resample_filter", "noise_strength")
+# Name in the list of published keys -> configuration, and the digest of its keys and shapes.
+LAYOUTS: dict[str, tuple[type[nn.Module], Real3DConfig, str]] = {
+    "secc2plane_torso_orig": (Real3D, ORIG, "71916dec07303101"),
+    "secc2plane_orig": (Real3D, replace(ORIG, torso=False), "bc11a068940837f5"),
+    "secc2plane_torso_trigrid": (Real3D, TRIGRID, "f1dc1dd65f60647c"),
+    "img2plane_orig": (PretrainingModel, replace(ORIG, torso=False), "dba0376fcfe26738"),
+}
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+
+
+def has_spectral_norm(key: str) -> bool:
+    inside = "deform_based_generator." in key and key.endswith(".weight")
+    return inside and (
+        ".in_conv.layers.0." in key or ".layers.2." in key or ".layers.1.layers.0." in key
+    )
+
+
+def published_state(model: nn.Module) -> dict[str, Tensor]:
+    """Fill a state in the layout of the published files, spectral norms included."""
+    like: dict[str, Tensor] = {}
+    for key, tensor in model.state_dict().items():
+        if has_spectral_norm(key) and tensor.dim() == 4:
+            like[f"{key}_orig"] = tensor
+            like[f"{key}_u"], like[f"{key}_v"] = tensor[:, 0, 0, 0], tensor[0].flatten()
+        else:
+            like[key] = tensor
+    return fill.state(like, 0, keep=lambda key: key.endswith(KEPT))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Real3D:
+    """Create a narrow model as a checkpoint's loader does."""
+    torch.manual_seed(0)
+    return load_model(published_state(empty_model(TINY)), TINY)
+
+
+@pytest.fixture(scope="module")
+def source() -> SourceImages:
+    side = TINY.image_size
+    head, torso, background = (noise(1, 3, side, side, seed=n).tanh() for n in range(3))
+    classes = torch.randint(6, (1, side, side), generator=torch.Generator().manual_seed(3))
+    segmap = F.one_hot(classes, 6).permute(0, 3, 1, 2).float()
+    keypoints = F.pad(noise(1, 68, 2, seed=4).clamp(-1, 1) / 2, (0, 1))
+    return SourceImages(head, torso, background, segmap, keypoints)
+
+
+def camera(batch: int = 1, distance: float = 2.7) -> Tensor:
+    """Return cameras on the z axis that look at the origin."""
+    matrix = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+    matrix[2, 3] = distance
+    focal = 2985.29 / 700
+    intrinsics = torch.tensor([focal, 0, 0.5, 0, focal, 0.5, 0, 0, 1])
+    return torch.cat([matrix.flatten(), intrinsics]).expand(batch, -1).clone()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_keys_and_shapes_are_the_published_ones(name: str) -> None:
+    kind, config, digest = LAYOUTS[name]
+    with torch.device("meta"):
+        ours = shapes(kind(config))
+    lines = "\n".join(f"{key} {shape}" for key, shape in sorted(ours.items()))
+    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_keys_and_shapes_are_those_of_the_list(name: str, shared: Path) -> None:
+    kind, config, _ = LAYOUTS[name]
+    table = json.loads((shared / "specs" / "REAL3D_VIDEO.keys.json").read_text())[name]
+    wanted = {
+        key.removesuffix("_orig"): tuple(shape)
+        for key, (shape, _) in table.items()
+        if not key.endswith(("weight_u", "weight_v"))
+    }
+    with torch.device("meta"):
+        network = kind(config)
+    assert shapes(network) == wanted
+    normed = {key.removesuffix("_orig") for key in table if key.endswith("_orig")}
+    assert {key for key in wanted if has_spectral_norm(key) and len(wanted[key]) == 4} == normed
+
+
+def test_the_state_decides_over_the_configuration() -> None:
+    for made, told in ((TRIGRID, ORIG), (ORIG, TRIGRID)):
+        with torch.device("meta"):
+            state = published_state_shapes(empty_model(made))
+            assert load_model(state, told).config == made
+    with torch.device("meta"):
+        head_only = empty_model(replace(ORIG, torso=False)).state_dict()
+        assert not load_model(head_only, ORIG).config.torso
+
+
+def published_state_shapes(model: nn.Module) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    for key, tensor in model.state_dict().items():
+        normed = has_spectral_norm(key) and tensor.dim() == 4
+        out[f"{key}_orig" if normed else key] = tensor
+        if normed:
+            out[f"{key}_u"], out[f"{key}_v"] = tensor[:, 0, 0, 0], tensor[0].flatten()
+    return out
+
+
+def test_a_yaml_file_is_read() -> None:
+    text = """
+    nested: 1
+triplane_feature_type: trigrid_v2   # newer
+triplane_depth: 3
+torso_kp_num: 4
+htbsr_head_threshold: '0.7'
+num_samples_coarse: 24
+"""
+    wanted = replace(TRIGRID, head_threshold=0.7, coarse_samples=24)
+    assert Real3DConfig.from_yaml(text) == wanted
+    assert Real3DConfig.from_yaml("torso_inp_mode: rgb_alpha\n") == ORIG
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("triplane_feature_type: trigrid\n", "trigrid planes of depth 0"),
+        ("triplane_depth: 3\n", "triplane planes of depth 3"),
+        ("triplane_depth: deep\n", "'deep', which is not a number"),
+        ("torso_inp_mode: mask\n", "torso_inp_mode: 'mask'"),
+        ("htbsr_head_weight_fuse_mode: v3\n", "htbsr_head_weight_fuse_mode: v3"),
+        ("pncc_cond_mode: cano_tgt\n", "pncc_cond_mode: cano_tgt"),
+    ],
+)
+def test_other_models_are_refused(text: str, words: str) -> None:
+    with pytest.raises(WeightsError, match=words):
+        Real3DConfig.from_yaml(text)
+
+
+def test_incomplete_states_are_named() -> None:
+    with torch.device("meta"):
+        state = published_state_shapes(empty_model(ORIG))
+        del state["decoder.net.0.bias"]
+        with pytest.raises(WeightsError, match=r"1 missing \(decoder\.net\.0\.bias\)"):
+            load_model(state)
+    with pytest.raises(WeightsError, match="no tensors"):
+        load_model({})
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_sampling_equals_interpolation_of_each_plane(depth: int) -> None:
+    """Inside, at the border and outside, with each plane's own order of coordinates."""
+    planes = noise(3, 32 * depth, 8, 8)
+    points = torch.cat([1.3 * noise(200, 3, seed=1), torch.tensor([[1.0, -1.0, 0.99], [9, 0, 0]])])
+    wanted = torch.zeros(len(points), 32)
+    for plane, axes in zip(planes, ([0, 1, 2], [0, 2, 1], [2, 0, 1]), strict=True):
+        where = points[:, axes]
+        if depth == 1:
+            found = F.grid_sample(plane[None], where[None, None, :, :2], align_corners=False)
+        else:
+            volume = plane.view(1, 32, depth, 8, 8)
+            found = F.grid_sample(volume, where[None, None, None], align_corners=False)
+        wanted += found.flatten(2)[0].T / 3
+    assert torch.allclose(PlaneTable.of(planes).sample(points), wanted, atol=1e-5)
+
+
+def test_gradients_of_sampling_reach_the_planes() -> None:
+    planes = noise(3, 32, 4, 4).requires_grad_()
+    points = noise(10, 3, seed=1).clamp(-0.7, 0.7)
+    torch.autograd.backward(PlaneTable.of(planes).sample(points).sum())
+    assert planes.grad is not None
+    assert float(planes.grad.sum()) == pytest.approx(10 * 32, rel=1e-4)
+
+
+def test_planes_are_turned() -> None:
+    channels = noise(1, 6, 4, 4)
+    planes = as_planes(channels)
+    assert torch.equal(planes[0, 0, :, 0], channels[0, :2, 3])
+    assert torch.equal(planes[0, 1, :, 0], channels[0, 2:4, 3])
+    assert torch.equal(planes[0, 2, :, 0, 0], channels[0, 4:, 3, 3])
+
+
+def marched_directly(
+    renderer: VolumeRenderer, planes: Tensor, view: Tensor, numbers: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Render features (R, 32): sort all samples with their features, then sum along each ray."""
+    table, found = PlaneTable.of(planes[0]), rays.camera_rays(view, renderer.size)
+    depths = rays.stratified_depths(found.start, found.end, numbers[0][0])
+
+    def along(depths: Tensor) -> tuple[Tensor, Tensor]:
+        points = found.origin[:, None] + depths[..., None] * found.direction[:, None]
+        density, colours = renderer.samples(table, points.view(-1, 3))
+        return density.view(depths.shape), colours.view(*depths.shape, -1)
+
+    density, colours = along(depths)
+    weights = rays.interval_weights(depths, density)
+    fine = rays.importance_depths(depths, weights, numbers[1][0])
+    more, shades = along(fine)
+    depths, order = torch.cat([depths, fine], 1).sort(1)
+    density = torch.cat([density, more], 1).gather(1, order)
+    colours = torch.cat([colours, shades], 1).gather(1, order[..., None].expand(-1, -1, 32))
+    weights = rays.interval_weights(depths, density)
+    middles = (colours[:, :-1] + colours[:, 1:]) / 2
+    return (weights[..., None] * middles).sum(1) * 2 - 1
+
+
+@torch.inference_mode()
+def test_rendering_equals_sorting_every_sample(
+    tiny: Real3D, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes, view = noise(1, 3, 32, 128, 128), camera()
+    numbers = tiny.ray_noise(torch.Generator().manual_seed(0))
+    monkeypatch.setattr(volume_renderer, "RAYS_AT_A_TIME", 900)  # several parts, the last short
+    rendered = tiny.render(planes, view, numbers.depth, numbers.importance)
+    wanted = marched_directly(tiny.renderer, planes, view, (numbers.depth, numbers.importance))
+    assert torch.allclose(rendered.features.flatten(2)[0].T, wanted, atol=1e-5)
+    assert torch.equal(rendered.rgb, rendered.features[:, :3])
+    shuffled = numbers.importance.flip(2)
+    again = tiny.render(planes, view, numbers.depth, shuffled)
+    assert torch.allclose(again.features, rendered.features, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_renderings_of_a_batch_are_those_of_its_frames(tiny: Real3D) -> None:
+    planes, view = noise(2, 3, 32, 128, 128), camera(2)
+    numbers = tiny.ray_noise(torch.Generator().manual_seed(0), 2)
+    both = tiny.render(planes, view, numbers.depth, numbers.importance)
+    for n in range(2):
+        alone = tiny.render(
+            planes[n : n + 1],
+            view[n : n + 1],
+            numbers.depth[n : n + 1],
+            numbers.importance[n : n + 1],
+        )
+        assert torch.allclose(both.features[n], alone.features[0], atol=1e-6)
+
+
+def test_rays_cross_the_scene_from_front_to_back() -> None:
+    found = rays.camera_rays(camera(), 5)
+    middle = 12
+    assert torch.allclose(found.direction[middle], torch.tensor([0.0, 0, -1]), atol=1e-6)
+    assert found.start[middle].item() == pytest.approx(2.2)
+    assert found.end[middle].item() == pytest.approx(3.2)
+    rows = found.direction.view(5, 5, 3)
+    assert float(rows[0, 2, 1]) > 0 and float(rows[2, 0, 0]) < 0  # y up in the world, x right
+
+
+def test_rays_past_the_scene_take_the_range_of_starts() -> None:
+    wide = camera()
+    wide[:, [16, 20]] = 1.0  # a wide angle, whose corners miss the cube
+    found = rays.camera_rays(wide, 9)
+    assert float(found.start[0]) == pytest.approx(2.2)
+    hit = (found.direction[:, :2].abs() * 3.2 < 0.4).all(1)
+    assert float(found.end[0]) < float(found.end[hit].min())
+
+
+@torch.inference_mode()
+def test_torso_and_background_are_prepared_once(tiny: Real3D, source: SourceImages) -> None:
+    size = TINY.render_size
+    features = noise(2, 32, size, size).tanh()
+    share = noise(2, 1, size, size).sigmoid()
+    rendered = Rendered(features[:, :3], features, share, features[:, :1])
+    driving = torch.cat([source.keypoints * 0.9, source.keypoints * 0.8])
+    prepared = tiny.prepare_source(source)
+    both = tiny.compose_prepared(rendered, prepared.surroundings, driving, 0.8)
+    assert both.shape == (2, 3, 256, 256) and float(both.abs().max()) <= 1
+    for n in range(2):
+        one = Rendered(*(values[n : n + 1] for values in rendered))
+        given = (source.torso, source.background, source.segmap, source.keypoints)
+        alone = tiny.compose(one, *given, driving[n : n + 1], 0.8)
+        assert torch.allclose(both[n], alone[0], atol=1e-5)
+    assert torch.allclose(prepared.planes, tiny.canonical_planes(source.head))
+    stricter = tiny.compose_prepared(rendered, prepared.surroundings, driving, 0.2)
+    assert not torch.allclose(stricter, both, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_prepared_networks_give_the_output_of_the_plain_ones(source: SourceImages) -> None:
+    """Folded styles, norms, upsampling and shared parts of kernels change nothing."""
+    torch.manual_seed(1)
+    state = published_state(empty_model(TINY))
+    plain = empty_model(TINY)
+    direct = {k: v for k, v in state.items() if not k.endswith(("_u", "_v"))}
+    for key in [key for key in direct if key.endswith("_orig")]:
+        stem = key.removesuffix("_orig")
+        sigma = state[f"{stem}_u"] @ direct[key].flatten(1) @ state[f"{stem}_v"]
+        direct[stem] = direct.pop(key) / sigma
+    plain.load_state_dict(direct)
+    plain.eval()
+    fast = prepare_network(load_model(state, TINY), CPU)
+    size = TINY.render_size
+    features, share = noise(1, 32, size, size).tanh(), noise(1, 1, size, size).sigmoid()
+    rendered = Rendered(features[:, :3], features, share, features[:, :1])
+    images = [noise(1, 3, 256, 256, seed=n).tanh() for n in range(3)]
+    driving = source.keypoints * 0.9
+    outputs = []
+    for model in (plain, fast):
+        prepared = model.prepare_source(source)
+        image = model.compose_prepared(rendered, prepared.surroundings, driving)
+        outputs.append((prepared.planes, model.residual_planes(*images), image))
+    for ours, wanted in zip(outputs[1], outputs[0], strict=True):
+        assert torch.allclose(ours, wanted, atol=1e-4)
+
+
+def test_a_model_without_torso_draws_the_head_alone() -> None:
+    torch.manual_seed(0)
+    model = empty_model(replace(TINY, torso=False)).eval()
+    size = TINY.render_size
+    features = noise(1, 32, size, size)
+    rendered = Rendered(features[:, :3], features, features[:, :1], features[:, :1])
+    with torch.inference_mode():
+        assert model.head_image(rendered).shape == (1, 3, 256, 256)
+        with pytest.raises(ValueError, match="no torso"):
+            model.compose_prepared(rendered, None, noise(1, 68, 3))  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Pictures that Real3D-Portrait's networks read, made of a source image."""
