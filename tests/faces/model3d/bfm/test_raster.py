@@ -192,3 +192,15 @@ def test_tensor_pncc_is_the_same(model: FaceModel3D) -> None:
     made = TensorPnccRasteriser(model, np.zeros(80), torch.device("cpu"), 128)
     found = made.draw(torch.from_numpy(rows)).numpy()
     assert np.mean(np.abs(found - wanted) > 1e-5) < 1e-4
+
+
+def test_pixels_on_an_edge_belong_to_no_triangle() -> None:
+    """As in PyTorch3D: a centre must lie strictly inside, also between two triangles."""
+    corners = np.array([[0, 1], [1, 3], [2, 2]])
+    points = np.array([[1, 5, 1, 5], [1, 1, 5, 5], [1, 1, 1, 1]], np.float32)  # a halved square
+    seen = zbuffer.find_visible(points, corners, 7)
+    rows, columns = np.divmod(seen.pixel, 7)
+    inside = [(y, x) for y in range(2, 5) for x in range(2, 5) if x + y != 6]
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == inside
+    assert [int(t) for t in seen.triangle] == [int(x + y > 6) for y, x in inside]
+    np.testing.assert_allclose(seen.shares.sum(0), 1, rtol=1e-6)
