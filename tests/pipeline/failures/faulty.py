@@ -227,7 +227,7 @@ class FaultyBar(BarVoice):
 
 
 def mesh(run: RunOptions, options: RenderOptions) -> FaultyMesh:
-    return FaultyMesh(run, "off", use_driver_mouth=False)
+    return FaultyMesh(run, "off", driver_mouth=False)
 
 
 def network(run: RunOptions, options: RenderOptions | None = None) -> FaultyNetwork:
