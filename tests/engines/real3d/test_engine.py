@@ -180,6 +180,14 @@ def test_options_change_the_picture(
     assert not np.array_equal(turned.render(source, driven.window(0, 1), None)[0], images[0])
 
 
+def test_pictures_are_given_in_minus_one_to_one(engine: Real3dEngine) -> None:
+    grey = np.zeros((512, 512, 3), np.uint8)
+    grey[:, :, 0] = 255
+    tensor = engine._tensor(grey)
+    assert tensor.shape == (1, 3, 256, 256)
+    assert bool((tensor[0, 0] == 1).all()) and bool((tensor[0, 1:] == -1).all())
+
+
 def test_a_region_alone_is_refused(engine: Real3dEngine, source: Real3dSource) -> None:
     driver = MotionBuffer(synthetic_motion.driver(2))
     with pytest.raises(UsageError, match="engine real3d cannot move the eyes"):
