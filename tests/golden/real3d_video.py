@@ -5,7 +5,9 @@ The networks are built one after the other, because together they take more than
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -118,25 +120,31 @@ def built(build: Builder, config: Real3DConfig, prefix: str, offset: int) -> nn.
 
 
 @contextmanager
-def recorded(network: nn.Module, names: Mapping[str, str]) -> Iterator[dict[str, Tensor]]:
-    """Keep outputs of sub-networks by stage: stage -> dotted name of the sub-network.
+def recorded(
+    network: nn.Module, places: Mapping[str, tuple[str, int, int]]
+) -> Iterator[dict[str, Tensor]]:
+    """Keep samples of the outputs of sub-networks while the network runs.
 
     The stage "hidden" keeps the input instead.
+
+    places: stage -> dotted name of the sub-network, and every how many channels and pixels.
     """
     out: dict[str, Tensor] = {}
 
-    def keeper(stage: str) -> Callable[..., None]:
+    def keeper(stage: str, channels: int, pixels: int) -> Callable[..., None]:
         def keep(
             module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]
         ) -> None:
             kept = inputs[0] if stage == "hidden" else output
-            out[stage] = kept[0] if isinstance(kept, tuple) else kept
+            whole = kept[0] if isinstance(kept, tuple) else kept
+            chosen = (slice(None, None, pixels),) * (whole.dim() - 2)
+            out[stage] = whole[:, ::channels][(slice(None), slice(None), *chosen)].clone()
 
         return keep
 
     hooks = [
-        network.get_submodule(name).register_forward_hook(keeper(stage))
-        for stage, name in names.items()
+        network.get_submodule(name).register_forward_hook(keeper(stage, channels, pixels))
+        for stage, (name, channels, pixels) in places.items()
     ]
     yield out
     for hook in hooks:
@@ -146,23 +154,18 @@ def recorded(network: nn.Module, names: Mapping[str, str]) -> Iterator[dict[str,
 def canonical_stages(offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Compute the stages of the image-to-plane network, and the planes of both configurations."""
     network = built(ImageToPlane, ORIG, "cano_img2plane_backbone.", offset)
-    names = {
-        "i2p/low": "low_reso_encoder",
-        "i2p/low_vit": "low_reso_vit",
-        "i2p/high": "high_reso_encoder",
-        "i2p/predictor": "triplane_predictor_vit",
-        "hidden": "triplane_predictor_vit.final_conv",
+    places = {
+        "i2p/low": ("low_reso_encoder", 8, 2),
+        "i2p/low_vit": ("low_reso_vit", 4, 8),
+        "i2p/high": ("high_reso_encoder", 4, 8),
+        "i2p/predictor": ("triplane_predictor_vit", 4, 8),
+        "hidden": ("triplane_predictor_vit.final_conv", 1, 1),
     }
-    with recorded(network, names) as found:
+    with recorded(network, places) as out:
         planes = network(image(0, offset))
-    steps = {"i2p/low": (8, 2), "i2p/low_vit": (4, 8), "i2p/high": (4, 8), "i2p/predictor": (4, 8)}
-    out = {
-        stage: found[stage][:, ::channels, ::pixels, ::pixels].clone()
-        for stage, (channels, pixels) in steps.items()
-    }
     out["i2p/planes"] = planes[:, :, ::4, ::8, ::8].clone()
-    hidden = found["hidden"]
-    del network, found
+    hidden = out.pop("hidden")
+    del network
     # The other configuration has one layer more channels, and the same state otherwise.
     last = other_layer("cano_img2plane_backbone.triplane_predictor_vit.final_conv", 128, offset)
     grid = built(lambda _: PlaneToGrid(), TRIGRID, "plane2grid_module.", offset)
@@ -182,19 +185,20 @@ def adapter_stages(offset: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     hook = network.get_submodule("mix_vit").register_forward_hook(
         lambda module, inputs, output: levels.extend(output)
     )
-    names = {"secc/prenet": "prenet", "secc/fuse": "fuse_head", "hidden": "to_plane_cnn.7"}
-    with recorded(network, names) as found:
+    places = {
+        "secc/prenet": ("prenet", 1, 8),
+        "secc/fuse": ("fuse_head", 8, 4),
+        "hidden": ("to_plane_cnn.7", 1, 1),
+    }
+    with recorded(network, places) as out:
         planes = network(torch.cat([image(number, offset) for number in (1, 2, 3)], 1))
     hook.remove()
-    out = {
-        "secc/prenet": found["secc/prenet"][:, :, ::8, ::8].clone(),
-        "secc/fuse": found["secc/fuse"][:, ::8, ::4, ::4].clone(),
-        "secc/planes": planes[:, :, ::4, ::8, ::8].clone(),
-    }
+    hidden = out.pop("hidden")
+    out["secc/planes"] = planes[:, :, ::4, ::8, ::8].clone()
     for number, (level, step) in enumerate(zip(levels, (4, 4, 2, 2), strict=True)):
         out[f"secc/mit{number}"] = level[:, ::4, ::step, ::step].clone()
     last = other_layer("secc_img2plane_backbone.to_plane_cnn.7", 256, offset)
-    return out, {"orig": planes, "trigrid": as_planes(last(found["hidden"]))}
+    return out, {"orig": planes, "trigrid": as_planes(last(hidden))}
 
 
 def renderer(offset: int, table: PlaneTable, points: Tensor) -> tuple[VolumeRenderer, float]:
@@ -255,19 +259,18 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
     """Compute the stages of torso, background and final image."""
     network = built(TorsoSuperResolution, ORIG, "superresolution.", offset)
     assert isinstance(network, TorsoSuperResolution)
-    names = {
-        "sr/block0_x": "block0",
-        "sr/bg": "bg_encoder",
-        "sr/torso_enc": "torso_encoder",
-        "sr/fuse_head_torso": "fuse_head_torso_convs",
-        "sr/head_torso_x": "head_torso_block",
-        "sr/fuse_fg_bg": "fuse_fg_bg_convs",
-        "appearance": "torso_model.appearance_extractor",
-        "deformation": "torso_model.motion_field_estimator",
-        "fused": "torso_model.motion_field_estimator.mask_conv",
-        "rgb": "torso_model.deform_based_generator.out_conv",
-        "torso hidden": "torso_model.deform_based_generator",
-        "occlusion": "torso_model.occlusion_2_predictor",
+    generator = "torso_model.deform_based_generator"
+    places = {
+        "sr/block0_x": ("block0", 16, 8),
+        "sr/bg": ("bg_encoder", 16, 8),
+        "sr/torso_enc": ("torso_encoder", 16, 8),
+        "sr/fuse_head_torso": ("fuse_head_torso_convs", 16, 8),
+        "sr/head_torso_x": ("head_torso_block", 16, 8),
+        "sr/fuse_fg_bg": ("fuse_fg_bg_convs", 16, 8),
+        "torso/appearance": ("torso_model.appearance_extractor", 4, 4),
+        "torso/rgb": (f"{generator}.out_conv", 1, 4),
+        "torso/hid": (generator, 8, 8),
+        "torso/occlusion_2": ("torso_model.occlusion_2_predictor", 1, 4),
     }
     estimator = network.torso_model.motion_field_estimator
     motions: list[Tensor] = []
@@ -280,26 +283,28 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
     own, driving = (
         F.pad((0.5 * given(number, (1, 68, 2), offset)).clamp(-1, 1), (0, 1)) for number in (7, 8)
     )
-    with recorded(network, names) as found:
+    with recorded(network, places) as out:
         surroundings = network.prepare(image(4, offset), image(5, offset), segmap, own)
         final = network.compose(rendered, surroundings, driving, limit)
     first = torch.sigmoid(estimator.occlusion_conv(inputs[0].flatten(1, 2)))
-    out = {stage: found[stage][:, ::16, ::8, ::8] for stage in names if stage.startswith("sr/")}
     return out | {
-        "torso/appearance": found["appearance"][:, ::4, ::4, ::4, ::4],
         "torso/deformation": motions[0][:, ::4, ::4, ::4],
         "torso/occlusion": first,
         "torso/occlusion_raw2": motions[1],
-        "torso/rgb": found["rgb"][:, :, ::4, ::4],
-        "torso/hid": found["torso hidden"][:, ::8, ::8, ::8],
-        "torso/occlusion_2": found["occlusion"][:, :, ::4, ::4],
         "final/image": final[:, :, ::4, ::4],
     }
 
 
+def release_memory() -> None:
+    """Return the memory of networks that are no longer used to the system."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def stages(offset: int) -> dict[str, Tensor]:
     out, canonical = canonical_stages(offset)
-    gc.collect()
+    release_memory()
     others, residual = adapter_stages(offset)
     out |= others
     points = 0.5 * given(13, (64, 3), offset).tanh()
@@ -328,7 +333,7 @@ def stages(offset: int) -> dict[str, Tensor]:
         "trigrid/points_sigma": grid_density[None, :, None],
     }
     del canonical, residual, planes, table, grids
-    gc.collect()
+    release_memory()
     out["head_only/image"] = head_stages(rendered, offset)
-    gc.collect()
+    release_memory()
     return out | torso_stages(rendered, limit, offset)

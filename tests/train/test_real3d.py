@@ -246,6 +246,18 @@ def test_the_adapter_starts_from_trained_planes(folder: Path, tmp_path: Path) ->
         create_task("real3d", TINY, Real3dTrainOptions(start=str(broken)))
 
 
+@pytest.mark.parametrize(
+    ("model", "part"), [("real3d-planes", "img2plane_orig"), ("real3d", "secc2plane_orig")]
+)
+def test_exported_tensors_have_the_published_layout(model: str, part: str, shared: Path) -> None:
+    with torch.device("meta"):
+        task = create_task(model, TrainOptions(perceptual="pyramid"), Real3dTrainOptions())
+    exported = task.export_tensors({"model": task.networks["model"].state_dict()})
+    table = json.loads((shared / "specs" / "REAL3D_VIDEO.keys.json").read_text())[part]
+    wanted = {f"state_dict.model.{key}": tuple(shape) for key, (shape, _) in table.items()}
+    assert {key: tuple(value.shape) for key, value in exported.items()} == wanted
+
+
 def test_the_smoke_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     output = ["-o", str(tmp_path / "run"), "--threads", "1", "--device", "cpu", "--json"]
     assert run(["train", "real3d-planes", "--smoke", "--steps", "1", *output]) == 0

@@ -31,7 +31,7 @@ PREFIX = "state_dict.model."  # of the checkpoint's tensors, nested or flat
 
 
 class SourceImages(NamedTuple):
-    """What the model reads of a source, prepared as images.
+    """Prepared images and landmarks of a source.
 
     head, torso, background: (B, 3, H, W) in [-1, 1].  segmap: (B, 6, H, W) one-hot.  keypoints:
     (B, 68, 3) landmarks in [-1, 1], z 0.
@@ -45,7 +45,7 @@ class SourceImages(NamedTuple):
 
 
 class PreparedSource(NamedTuple):
-    """What does not change from frame to frame: canonical planes, encoded torso and background."""
+    """Encoded source, constant over frames: canonical planes, torso and background."""
 
     planes: Tensor
     surroundings: Surroundings
