@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from thcli.engines.shared.memory import MMAP_MAX, TRIM_THRESHOLD
 from thcli.evaluate.benchmarks.memory import peak_rss
 
 REPO = Path(__file__).resolve().parents[1]
@@ -30,12 +31,16 @@ def pytest_configure() -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Return the memory of a finished module to the system.
 
-    The first network on the CPU keeps freed blocks (`engines.shared.memory`).
+    The first network on the CPU keeps freed blocks (`engines.shared.memory`): the usual settings
+    of the C library are restored, so that the heap does not grow from module to module.
     """
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
         if platform.libc_ver()[0] == "glibc":
-            ctypes.CDLL(None).malloc_trim(0)
+            library = ctypes.CDLL(None)
+            library.mallopt(MMAP_MAX, 65536)
+            library.mallopt(TRIM_THRESHOLD, 128 << 10)
+            library.malloc_trim(0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -30,7 +30,9 @@ def given(index: int, offset: int, *shape: int) -> Tensor:
 
 def network_stages(shape: DiffusedHeadsConfig, offset: int) -> dict[str, Tensor]:
     """Compute every stage of one network."""
-    net = fill.network(DiffusedHeads(shape), fill.state(DiffusedHeads(shape).state_dict(), offset))
+    net = fill.fill_in_place(DiffusedHeads(shape), offset)
+    large = () if shape == SMALL else (net.input_blocks, net.middle_block, net.output_blocks)
+    fill.prepare(net, *large)
     side = shape.size
     noisy, heard, fresh = (
         given(0, offset, 1, 3, side, side),

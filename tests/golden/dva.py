@@ -52,29 +52,18 @@ def inputs(offset: int) -> Given:
     return lambda index, *shape: torch.from_numpy(fill.normal(f"DVA/input-{index}", shape, offset))
 
 
-def filled(shape: NoiseEstimatorShape, offset: int) -> NoiseEstimator:
-    return fill.network(
-        NoiseEstimator(shape), fill.state(NoiseEstimator(shape).state_dict(), offset)
-    )
-
-
-def encoder_state(offset: int) -> dict[str, Tensor]:
-    """Fill the encoder under the checkpoint's own names, from which the numbers follow."""
-    named = {f"encoder.{key}": value for key, value in Encoder().state_dict().items()}
-    return {key.removeprefix("encoder."): value for key, value in fill.state(named, offset).items()}
-
-
 def sampled_every_16th(images: Tensor) -> Tensor:
-    return images[:, :, 3::16, 5::16]
+    return images[:, :, 3::16, 5::16].clone()  # a view would keep all of it
 
 
 def sampled_every_32nd(images: Tensor) -> Tensor:
-    return images[:, :, 3::32, 5::32]
+    return images[:, :, 3::32, 5::32].clone()
 
 
 def stages(offset: int) -> dict[str, Tensor]:
     given = inputs(offset)
-    network, encoder = filled(SMALL, offset), fill.network(Encoder(), encoder_state(offset))
+    network = fill.prepare(fill.fill_in_place(NoiseEstimator(SMALL), offset))
+    encoder = fill.prepare(fill.fill_in_place(Encoder(), offset, "encoder."))
     x = 2 * (1 / (1 + torch.exp(-given(0, 2, 3, 256, 256)))) - 1
     identity, points = encoder.idnet(x), encoder.lndnet(x)
     logits = given(50, 2, 19, 32, 32).repeat_interleave(16, 2).repeat_interleave(16, 3)
@@ -87,7 +76,7 @@ def stages(offset: int) -> dict[str, Tensor]:
         "z/swap": encoder(x, x.flip(0)),
         "z/id_avg": identity.mean(0, keepdim=True),
         "z/face_avg": encoder.encode_face(identity.mean(0, keepdim=True), points),
-        **parsing(encoder, x, logits),
+        **{name: value.clone() for name, value in parsing(encoder, x, logits).items()},
         "temb/128": sinusoidal_embedding(torch.tensor([0, 37, 999]), 128),
         "temb/32": sinusoidal_embedding(torch.tensor([0, 37, 999]), 32),
         **tables(),
@@ -99,7 +88,9 @@ def stages(offset: int) -> dict[str, Tensor]:
         network, encoder, given, x, points, out["z/id_avg"], foreground(logits, VIDEO_BACKGROUND)
     )
     out |= text_stages(network, encoder, given, x[:1], foreground(logits[:1]))
-    official = filled(OFFICIAL, offset)
+    del network, encoder
+    official = fill.fill_in_place(NoiseEstimator(OFFICIAL), offset)
+    fill.prepare(official, official.input_blocks, official.middle_block, official.output_blocks)
     out["default/eps"] = official(given(20, 1, 3, 64, 64), torch.tensor([500]), given(21, 1, 512))[
         :, :, 1::3, 2::3
     ]
@@ -140,7 +131,8 @@ def network_stages(
 
     def keep(name: str, module: object, inputs: object, value: Tensor) -> None:
         step = max(1, value.shape[3] // 8)
-        out[f"unet/{name}"] = value[:, ::7] if name == "mid" else value[:, ::7, 1::step, 2::step]
+        shown = value[:, ::7] if name == "mid" else value[:, ::7, 1::step, 2::step]
+        out[f"unet/{name}"] = shown.clone()
 
     parts: dict[str, nn.Module] = {
         name: getattr(network, list_name)[i] for name, (list_name, i) in SHOWN.items()

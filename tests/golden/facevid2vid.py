@@ -9,7 +9,7 @@ from tests.golden import fill
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import HeadEstimator, HeadPose, KeypointDetector
 from thcli.engines.facevid2vid.networks import EncodedSource, OriginalGenerator, SpadeGenerator
-from thcli.engines.shared.networks.checkpoint import without_spectral_norm
+from thcli.engines.shared.networks.checkpoint import load, without_spectral_norm
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 
 GAINS = {"fc_yaw": 0.2, "fc_pitch": 0.2, "fc_roll": 0.2, "fc_t": 0.02, "fc_exp": 0.02}
@@ -35,7 +35,7 @@ def generator_state(offset: int, *, spade: bool) -> dict[str, Tensor]:
 
     The SPADE blocks' convolutions have their spectral norm, after 20 power iterations.
     """
-    ours = (SpadeGenerator() if spade else OriginalGenerator()).state_dict()
+    ours = fill.shapes(SpadeGenerator if spade else OriginalGenerator)
     normed = [
         f"{k}_orig" for k in ours if k.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight"))
     ]
@@ -99,9 +99,13 @@ def generator_stages(
 ) -> dict[str, Tensor]:
     """Compute the stages of one of the two generators."""
     weights = without_spectral_norm(generator_state(offset, spade=prefix == "spade"), "golden")
-    generator = fill.network(
-        SpadeGenerator() if prefix == "spade" else OriginalGenerator(), weights
-    )
+    generator: OriginalGenerator | SpadeGenerator
+    if prefix == "spade":
+        spade = load(SpadeGenerator(), weights, "golden")
+        generator = fill.prepare_spade(spade, spade.decoder)
+    else:
+        generator = fill.network(OriginalGenerator(), weights)
+    del weights
     source: EncodedSource = generator.encode(image, points["kp/source"])
     field = generator.motion(source, points["norm_scaled/value"])
     warped = generator.warp(source, field)
@@ -113,6 +117,7 @@ def generator_stages(
         f"{prefix}/warped_2d": warped[:, ::8, ::4, ::4],
         f"{prefix}/prediction": generator.synthesize(warped * field.occlusion)[..., ::2, ::2],
     }
+    out = {name: tensor.clone() for name, tensor in out.items()}  # views would keep all
     if prefix == "gen":
         out["gen_abs/prediction"] = generator(source, points["kp/driving"])[..., ::2, ::2]
     return out

@@ -30,18 +30,12 @@ def image(index: int, offset: int, *shape: int) -> Tensor:
 
 
 def filled(shape: NetworkShape, offset: int) -> Diffusion:
-    network = Diffusion(shape)
-    whole = {f"diffusion.{key}": value for key, value in network.state_dict().items()}
-    kept = fill.state(
-        whole,
-        offset,
-        keep=lambda key: (
-            key.endswith("inv_freq") or any(key.startswith(f"diffusion.{name}") for name in KEPT)
-        ),
-    )
-    return fill.network(
-        network, {key.removeprefix("diffusion."): value for key, value in kept.items()}
-    )
+    def keep(key: str) -> bool:
+        return key.endswith("inv_freq") or key.startswith(tuple(f"diffusion.{n}" for n in KEPT))
+
+    network = fill.fill_in_place(Diffusion(shape), offset, "diffusion.", keep)
+    large = (network.denoise_fn.downs, network.denoise_fn.mid, network.denoise_fn.ups)
+    return fill.prepare(network, *(large if shape == OFFICIAL else ()))
 
 
 def record_outputs(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -175,11 +169,11 @@ def attributes(offset: int) -> dict[str, Tensor]:
 
 
 def s8(v: Tensor) -> Tensor:
-    return v[:, :, 3::8, 5::8]
+    return v[:, :, 3::8, 5::8].clone()  # a view would keep all of it
 
 
 def s16(v: Tensor) -> Tensor:
-    return v[:, :, 3::16, 5::16]
+    return v[:, :, 3::16, 5::16].clone()
 
 
 def stages(offset: int) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ They depend on a name and an offset alone, so the reference program fills the sa
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from zlib import crc32
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from thcli.core.types import Array32
 from thcli.engines.shared.fast_conv.fast import prepare_network
 from thcli.engines.shared.networks.checkpoint import load
+from thcli.engines.shared.networks.decoder import SpadeDecoder
+from thcli.engines.shared.networks.spade import SpadeBlock
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -61,9 +64,70 @@ def state(
     return {
         key: value(key, tuple(t.shape), offset, gain)
         if t.is_floating_point() and not keep(key)
-        else t
+        else (torch.zeros_like(t, device="cpu") if t.is_meta else t)
         for key, t in like.items()
     }
+
+
+def shapes(make: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """Return the keys and shapes of a network for `state`, without memory for its tensors."""
+    with torch.device("meta"):
+        return make().state_dict()
+
+
+def fill_in_place(
+    network: Network,
+    offset: int,
+    prefix: str = "",
+    keep: Callable[[str], bool] = lambda key: False,
+) -> Network:
+    """Fill a network as `state` does, without a second copy of its tensors, for inference.
+
+    prefix: of every key. Integers, and keys that `keep` accepts, stay unchanged.
+    """
+    for key, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not keep(f"{prefix}{key}"):
+            tensor.copy_(value(f"{prefix}{key}", tuple(tensor.shape), offset))
+    return network.eval().requires_grad_(False)
+
+
+def prepare(network: Network, *large: nn.Module) -> Network:
+    """Prepare a network as the engines do, of `large` parts each block only while it runs.
+
+    Winograd's kernels take four times the memory of the weights. Blocks are the items of a list of
+    modules, else the part itself; they must be called as modules.
+    """
+    blocks = [
+        block
+        for part in large
+        for block in (part.children() if isinstance(part, nn.ModuleList) else [part])
+    ]
+    for block in blocks:
+        block.VERBATIM = True  # type: ignore[assignment]  # it is left to the hooks
+    prepare_network(network, torch.device("cpu"))
+    for block in blocks:
+        del block.VERBATIM
+        _prepare_when_called(block)
+    return network
+
+
+def prepare_spade(network: Network, decoder: SpadeDecoder) -> Network:
+    """Prepare a network that is or has a SPADE decoder, whose blocks are large."""
+    return prepare(network, *(m for m in decoder.children() if isinstance(m, SpadeBlock)))
+
+
+def _prepare_when_called(block: nn.Module) -> None:
+    own = block.__dict__
+
+    def change(module: nn.Module, inputs: object) -> None:
+        prepared = prepare_network(copy.deepcopy(module), torch.device("cpu"))
+        module.__dict__ = prepared.__dict__  # with copies of the hooks
+
+    def restore(module: nn.Module, inputs: object, output: object) -> None:
+        module.__dict__ = own
+
+    block.register_forward_pre_hook(change)
+    block.register_forward_hook(restore)
 
 
 def image(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:

@@ -29,7 +29,7 @@ from thcli.engines.liveportrait.transfer import (
     transfer_relative,
     transfer_relative_to_rest,
 )
-from thcli.engines.shared.fast_conv.fast import prepare_network
+from thcli.engines.shared.networks.decoder import SpadeDecoder
 from thcli.engines.shared.networks.keypoints import movement_scale
 from thcli.faces.crops import align
 
@@ -435,21 +435,29 @@ def correction_stages(
     }
 
 
+def clones(stages: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy samples of tensors; their views would keep all of these."""
+    return {name: tensor.clone() for name, tensor in stages.items()}
+
+
 def networks(offset: int) -> LivePortraitNetworks:
     """Build the networks, filled and prepared as for rendering."""
     nets = assemble(published(offset))
-    return LivePortraitNetworks._make(prepare_network(net, torch.device("cpu")) for net in nets)
+    return LivePortraitNetworks._make(
+        fill.prepare_spade(net, net) if isinstance(net, SpadeDecoder) else fill.prepare(net)
+        for net in nets
+    )
 
 
 @cache
 def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     """Compute the stages of the four large networks, and the last image."""
     given = GoldenInputs(offset)
-    unfolded = assemble(published(offset)).warping.dense_motion_network
     nets = networks(offset)
     first, second = given.image(0), given.image(1) * torch.linspace(0, 1, 256)
     out, volume = appearance_stages(nets, first)
-    out |= observer_stages(nets, [first, second])
+    out = clones(out | observer_stages(nets, [first, second]))
+    unfolded = assemble(published(offset)).warping.dense_motion_network
     compressed = unfolded.compress(volume)
     out["W/compress"] = compressed[:, :, ::4, ::8, ::8]
     out["W/compress_bn"] = unfolded.norm(compressed)[:, :, ::4, ::8, ::8]
@@ -457,7 +465,7 @@ def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     moved = still + np.float32(0.1) * given.normal(3, 1, 21, 3)
     source = nets.warping.encode(volume, torch.from_numpy(still))
     stages, warped = warping_stages(nets, source, torch.from_numpy(moved))
-    out |= stages
+    out |= clones(stages)
     stages, image = generator_stages(nets, warped)
     corrections = RetargetingNetworks(nets.stitching, nets.lips, nets.eyes)
     small = (
