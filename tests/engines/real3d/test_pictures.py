@@ -77,11 +77,7 @@ def test_landmarks_are_in_shares_of_the_crop() -> None:
     mesh[0], mesh[1] = (-0.5, -0.5, 0), (511.5, 255.5, 0)
     face = Face(np.array([0, 0, 512, 256], np.float32), 0.9, mesh=mesh)
     marks = crop_landmarks(face, Crop(np.eye(3), (512, 512)))
-<<<<<<< ours
     assert np.abs(marks[:2] - np.array([(0, 0), (1, 0.5)])).max() < 1e-6
-=======
-    np.testing.assert_allclose(marks[:2], [[0.0, 0.0], [1.0, 0.5]], atol=1e-6)
->>>>>>> theirs
 
 
 def test_a_square_stays_in_the_image() -> None:
