@@ -23,7 +23,9 @@ from thcli.engines.real3d.model import (
     empty_model,
     load_model,
 )
+from thcli.engines.real3d.motion_adapter import WIDTHS, FuseHead
 from thcli.engines.real3d.planes import PlaneTable, as_planes
+from thcli.engines.real3d.transformer import HIDDEN_AT_A_TIME, MixFeedForward
 from thcli.engines.real3d.volume_renderer import Rendered, VolumeRenderer
 from thcli.engines.shared.fast_conv.fast import prepare_network
 
@@ -209,6 +211,31 @@ def test_planes_are_turned() -> None:
     assert torch.equal(planes[0, 0, :, 0], channels[0, :2, 3])
     assert torch.equal(planes[0, 1, :, 0], channels[0, 2:4, 3])
     assert torch.equal(planes[0, 2, :, 0, 0], channels[0, 4:, 3, 3])
+
+
+def test_hidden_channels_computed_in_parts_give_the_whole() -> None:
+    """With gradients the layer is computed at once, without them in parts."""
+    torch.manual_seed(0)
+    layer = MixFeedForward(8, 2 * HIDDEN_AT_A_TIME + 100)
+    tokens = noise(1, 5, 4, 8)
+    whole = layer(tokens).detach()
+    with torch.no_grad():
+        assert torch.allclose(layer(tokens), whole, atol=1e-5)
+
+
+@torch.no_grad()
+def test_fusing_levels_equals_a_convolution_of_all_of_them() -> None:
+    """The coarsest level comes first among the channels of the published convolution."""
+    torch.manual_seed(0)
+    head = FuseHead(width_divisor=16).eval()
+    levels = [noise(1, width // 16, 8 >> n, 8 >> n) for n, width in enumerate(WIDTHS)]
+    large = []
+    for number, level in enumerate(levels, 1):
+        linear = head.get_submodule(f"linear_c{number}.proj")
+        projected = linear(level.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        large.append(F.interpolate(projected, (8, 8), mode="bilinear", align_corners=False))
+    wanted = head.linear_fuse.bn(head.linear_fuse.conv(torch.cat(large[::-1], 1))).relu()
+    assert torch.allclose(head(levels), wanted, atol=1e-5)
 
 
 def marched_directly(
