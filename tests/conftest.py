@@ -13,9 +13,10 @@ import pytest
 from hypothesis import settings
 
 from thcli.engines.shared.memory import MMAP_MAX, TRIM_THRESHOLD
-from thcli.evaluate.benchmarks.memory import peak_rss
+from thcli.evaluate.benchmarks.memory import peak_rss, rss
 
 REPO = Path(__file__).resolve().parents[1]
+MOST_LEFT = 200 << 20  # bytes that a test may leave in the heap
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -27,20 +28,33 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Return the memory of a finished module to the system.
+class Heap:
+    """The heap of the process. settled: resident bytes after the last `settle`."""
 
-    The first network on the CPU keeps freed blocks (`engines.shared.memory`): the usual settings
-    of the C library are restored, so that the heap does not grow from module to module.
-    """
-    if nextitem is None or nextitem.path != item.path:
+    settled = 0
+
+    @classmethod
+    def settle(cls) -> None:
+        """Return freed memory to the system.
+
+        The first network on the CPU keeps freed blocks (`engines.shared.memory`): the usual
+        settings of the C library are restored.
+        """
         gc.collect()
         if platform.libc_ver()[0] == "glibc":
             library = ctypes.CDLL(None)
             library.mallopt(MMAP_MAX, 65536)
             library.mallopt(TRIM_THRESHOLD, 128 << 10)
             library.malloc_trim(0)
+        cls.settled = rss()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Return the memory of a finished module, or of a test that left much, to the system."""
+    is_last = nextitem is None or nextitem.path != item.path
+    if is_last or rss() > Heap.settled + MOST_LEFT:
+        Heap.settle()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
