@@ -8,11 +8,16 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tests.devices.cases import Outputs, check_images, evaluated, face, image
+from tests.devices.fake_cuda import CUDA
 from thcli.audio.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.types import Array32
+from thcli.engines.real3d.config import Real3DConfig
+from thcli.engines.real3d.model import empty_model
+from thcli.engines.shared.networks.compute import TorchBackend
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, build_network
 from thcli.evaluate.metrics.lpips import Lpips
 from thcli.faces.identity.network import IdentityNet
@@ -169,3 +174,35 @@ def run_judge(run: RunOptions, batch: int) -> Outputs:
     classifier = AttributeClassifier(evaluated(build_network(4)).to(device), device)
     assert classifier.logits([image(192)] * batch).shape == (batch, 40)
     return {"logits": classifier._net(torch.zeros(batch, 3, 96, 96, device=device))}
+
+
+def run_real3d_engine(run: RunOptions, batch: int) -> Outputs:
+    model = evaluated(empty_model(Real3DConfig(image_size=256, width_divisor=4))).to(CUDA)
+    side = model.config.image_size
+
+    def given(*shape: int) -> Tensor:
+        return torch.zeros(batch, *shape, device=CUDA)
+
+    precision = TorchBackend(run)
+    with precision.inference():
+        canonical = model.canonical_planes(given(3, side, side))
+        residual = model.residual_planes(*(given(3, side, side) for _ in range(3)))
+        noise = model.ray_noise(batch=batch)
+        with torch.autocast("cuda", enabled=False):  # as the engine
+            rendered = model.render(
+                canonical.float() + residual.float(),
+                given(25),
+                noise.depth.to(CUDA),
+                noise.importance.to(CUDA),
+            )
+        picture = model.compose(
+            rendered,
+            given(3, side, side),
+            given(3, side, side),
+            given(6, side, side),
+            given(68, 3),
+            given(68, 3),
+            0.9,
+        )
+    assert picture.shape == (batch, 3, side, side)
+    return {"planes": residual, "picture": picture}

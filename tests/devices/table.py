@@ -20,6 +20,20 @@ class Row:
 
 
 ENGINE = "engines/shared/networks/"
+REAL3D = (
+    "blocks",
+    "image_to_plane",
+    "model",
+    "motion_adapter",
+    "planes",
+    "resnet_aspp",
+    "stylegan",
+    "superresolution",
+    "torso",
+    "torso_motion",
+    "transformer",
+    "volume_renderer",
+)
 TABLE = {
     "fomm": Row(cases.run_fomm, ("engines/fomm/networks.py", f"{ENGINE}layers.py"), half=True),
     "monkeynet": Row(cases.run_monkeynet, ("engines/monkeynet/networks.py",), half=True),
@@ -41,6 +55,11 @@ TABLE = {
     "liveportrait": Row(
         cases.run_liveportrait,
         ("engines/liveportrait/networks.py", "engines/liveportrait/observer.py"),
+        half=True,
+    ),
+    "real3d-engine": Row(
+        more_cases.run_real3d_engine,
+        tuple(f"engines/real3d/{name}.py" for name in REAL3D),
         half=True,
     ),
     "fadm": Row(

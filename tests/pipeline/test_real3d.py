@@ -71,7 +71,7 @@ def test_a_clip_drives_a_photograph(
     portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
 ) -> None:
     """One frame for each driving frame, with its time stamp and the audio; batches are equal."""
-    drive = clip("uneven.mp4", 5, pts=[0, 40, 100, 120, 180], without=range(2, 3), tone=True)
+    drive = clip("uneven-gap.mp4", 5, pts=[0, 40, 100, 120, 180], without=range(2, 3), tone=True)
     one, four = tmp_path / "one.mkv", tmp_path / "four.mkv"
     command = to_argv("reenact", portrait, drive, "--engine real3d", LOSSLESS)
     assert run([*command, "-o", str(one), "--batch-size", "1", "--json"]) == 0

@@ -161,6 +161,7 @@ def test_motion_rows(driver: MemoryMotion) -> None:
         "expression": (21, 3),
         "canonical": (21, 3),
         "openings": (3,),
+        "landmarks": (68, 2),
     }
     assert all(not np.any(a[2]) for a in arrays.values())
     np.testing.assert_allclose(rows(driver.motion, "openings")[:, 0], [0.1, 0.3, 0, 0.5], atol=1e-6)

@@ -19,6 +19,7 @@ from thcli.engines.mesh.anatomy import Indices
 
 # Change of a value per pixel above which a triangle counts as a sliver, which takes a constant.
 MAX_GRADIENT = 6.0
+MAX_SAMPLE = 1e5  # from the origin of a grid; points of damaged motion may lie anywhere
 _SHIFT = 4  # fractional bits of cv2's polygon corners
 
 
@@ -101,7 +102,8 @@ def rasterize(
         (rows, columns) int32 index of the triangle that covers each sample, -1 where none does.
     """
     ids = np.full((grid.rows, grid.columns), -1, np.int32)
-    corners = np.rint(grid.to_samples(points[:, :2]) * (1 << _SHIFT)).astype(np.int32)[triangles]
+    samples = np.clip(grid.to_samples(points[:, :2]), -MAX_SAMPLE, MAX_SAMPLE)
+    corners = np.rint(samples * (1 << _SHIFT)).astype(np.int32)[triangles]
     fill = cv2.fillConvexPoly
     for index in order.tolist():
         fill(ids, corners[index], index, cv2.LINE_8, _SHIFT)

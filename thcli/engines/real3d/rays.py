@@ -53,12 +53,10 @@ def camera_rays(camera: Tensor, size: int) -> Rays:
     origin = position.expand(-1, size * size, -1).reshape(-1, 3)
     near, far = _limits(origin, direction)
     hit = far > near
-    if bool(hit.any()):
-        starts = near[hit]
-        near, far = (
-            torch.where(hit, near, starts.min()),
-            torch.where(hit, far, starts.max()),
-        )
+    known = hit | ~hit.any()  # without any hit the limits stay as they are
+    first = torch.where(hit, near, torch.inf).min()
+    last = torch.where(hit, near, -torch.inf).max()
+    near, far = torch.where(known, near, first), torch.where(known, far, last)
     return Rays(origin, direction, near[:, None], far[:, None])
 
 
