@@ -1,4 +1,4 @@
-"""The material of fault tests, made once."""
+"""The material of fault tests, made once for each module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.commands import prepared_room
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its fake backends do not outlast the folder
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder with the inputs of all verbs and a result of each."""
     if sys.platform != "linux":

@@ -260,8 +260,13 @@ def _break_descriptor(number: int, setting: Setting) -> None:
         raise AssertionError("the container is not open")
 
 
-def failing_call(owner: Any, name: str, number: int, at: int = 0) -> Fault:
-    """Return the failure of the call `at` (counted from 0) of a function of a module or class."""
+def failing_call(
+    owner: Any, name: str, number: int, at: int = 0, *, onwards: bool = False
+) -> Fault:
+    """Return the failure of the call `at` (counted from 0) of a function of a module or class.
+
+    onwards: all later calls fail too.
+    """
 
     def install(setting: Setting) -> None:
         real, count = getattr(owner, name), 0
@@ -269,7 +274,7 @@ def failing_call(owner: Any, name: str, number: int, at: int = 0) -> Fault:
         def call(*given: Any, **named: Any) -> Any:
             nonlocal count
             count += 1
-            if count == at + 1:
+            if count == at + 1 or (onwards and count > at):
                 raise OSError(number, os.strerror(number))
             return real(*given, **named)
 

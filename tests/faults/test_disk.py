@@ -62,7 +62,9 @@ def test_a_container_that_cannot_be_written(
 @pytest.mark.parametrize(("call", "number"), [("fsync", errno.EIO), ("replace", errno.ENOSPC)])
 @pytest.mark.parametrize("name", VERBS)
 def test_the_last_step_fails(name: str, call: str, number: int, room: Path, tmp_path: Path) -> None:
-    run_on_old(name, room, tmp_path, failing_call(os if call == "fsync" else Path, call, number))
+    owner = os if call == "fsync" else Path
+    # the first call may be of a note in the weights cache, whose failure is none of the job's
+    run_on_old(name, room, tmp_path, failing_call(owner, call, number, onwards=True))
 
 
 @pytest.mark.parametrize("name", ["encode", "detect", "crop"])
