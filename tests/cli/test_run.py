@@ -27,6 +27,7 @@ def test_help_names_every_command(capsys: Any) -> None:
     output = capsys.readouterr().out
     for command in [
         "reenact",
+        "batch",
         "detect",
         "track",
         "crop",

@@ -31,10 +31,11 @@ from thcli.cli import (
     train,
     weights,
 )
+from thcli.cli.batch import worker
+from thcli.cli.batch.command import batch
 from thcli.cli.console import complain
-from thcli.core.errors import DeviceMemoryError, ThcliError, UsageError
+from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
-INTERRUPTED = 130
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
 
 app = typer.Typer(
@@ -98,6 +99,12 @@ _add(
     "thcli speak face.jpg speech.wav",
     "thcli speak face.jpg one.wav two.mp3 -o videos/ --pose still",
 )
+_add(
+    FACES,
+    batch,
+    "thcli batch jobs.toml --workers 4",
+    "thcli batch 'clips/*.mp4' -- refine {} --source face.jpg -o 'out/{stem}.mp4'",
+)
 _add(STAGES, stages.detect, "thcli detect clip.mp4 -o faces.jsonl")
 _add(STAGES, stages.track, "thcli track clip.mp4 --points 68 -o tracks.jsonl")
 _add(STAGES, stages.fit, "thcli fit clip.mp4 -o pose.csv")
@@ -136,6 +143,12 @@ _add(
 )
 _add(SETUP, doctor.doctor, "thcli doctor")
 _add(SETUP, demo.demo, "thcli demo -o demo-out")
+
+
+@app.command(hidden=True)
+def batch_worker() -> int:
+    """Run command lines from standard input: a worker process of `thcli batch`."""
+    return worker.serve(run)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -63,10 +63,15 @@ def resolve_device(name: str) -> torch.device:
     import torch
 
     wanted = _find_device(name)
-    names = _resolved.get()
-    if names is not None and wanted not in names:
-        names.append(wanted)
+    record_devices(wanted)
     return torch.device(wanted)
+
+
+def record_devices(*used: str) -> None:
+    """Add devices to the record of the surrounding job, if there is one."""
+    names = _resolved.get()
+    if names is not None:
+        names.extend(name for name in used if name not in names)
 
 
 def _find_device(name: str) -> str:

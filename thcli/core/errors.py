@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+INTERRUPTED = 130  # exit code of a command that Ctrl-C or SIGTERM ended
+
 
 class ThcliError(Exception):
     """A failure that the user can act on.

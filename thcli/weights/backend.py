@@ -6,17 +6,19 @@ outside thcli register theirs by an entry point of the group `thcli.STAGE` (docs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from thcli.core.device import require_device
+from thcli.core.device import record_devices, recorded_devices, require_device
 from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions, changed_options
 from thcli.weights.registry import check_licence
-from thcli.weights.used import record_use
+from thcli.weights.used import record_use, recorded_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ class Backend:
             for name in self.weights:
                 check_licence(name, run.licence)
         record_use(*self.weights)
-        return self.import_factory()(run, *options)
+        kept = _kept.get()
+        if kept is None:
+            return self.import_factory()(run, *options)
+        return kept.load(self, run, *options)
 
     def import_factory(self) -> Callable[..., Any]:
         """Import the module of the factory and return the factory."""
@@ -58,6 +63,53 @@ class Backend:
     def reads_option(self, name: str) -> bool:
         """Return True if an option of this dotted name is declared in `reads`."""
         return any(name == own or name.startswith(f"{own}.") for own in self.reads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A loaded backend, with what loading it recorded for the job around it."""
+
+    row: Backend
+    arguments: tuple[Any, ...]
+    backend: Any
+    weights: frozenset[str]
+    devices: tuple[str, ...]
+
+
+class KeptBackends:
+    """The backends that were loaded last, at most `most`. They are stateless between jobs."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._loaded: list[_Kept] = []  # the last used one at the end
+
+    def load(self, row: Backend, *arguments: Any) -> Any:
+        """Return the loaded backend of a row and equal arguments, building it if there is none."""
+        for kept in self._loaded:
+            if kept.row == row and kept.arguments == arguments:
+                self._loaded.remove(kept)
+                break
+        else:
+            with recorded_devices() as devices, recorded_weights() as weights:
+                backend = row.import_factory()(*arguments)
+            kept = _Kept(row, arguments, backend, frozenset(weights), tuple(devices))
+        self._loaded = [*self._loaded, kept][-self._most :]
+        record_use(*kept.weights)
+        record_devices(*kept.devices)
+        return kept.backend
+
+
+_kept: ContextVar[KeptBackends | None] = ContextVar("kept backends", default=None)
+
+
+@contextmanager
+def loaded_backends_kept(most: int = 12) -> Iterator[None]:
+    """Keep loaded backends in the block for later jobs with the same options."""
+    token = _kept.set(KeptBackends(most))
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

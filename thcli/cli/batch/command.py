@@ -1,0 +1,183 @@
+"""`thcli batch`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thcli.cli.console import Console
+from thcli.cli.flags import flags
+from thcli.cli.wording import count, duration
+from thcli.core.errors import UsageError
+from thcli.core.options import ShowOptions, option, require
+
+if TYPE_CHECKING:
+    from thcli.cli.batch.pool import JobEnded
+
+FAILURES_CODE, MOST_FAILURES = 10, 90  # exit code 11: one job failed; 100: 90 or more
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """Options of `batch`."""
+
+    workers: int = option(
+        0,
+        "Processes that run jobs, up to 256; 0: one for every two cores. Fewer run while memory "
+        "is short.",
+    )
+    retries: int = option(
+        1, "Times that a job is tried again after its worker died or memory was used up, 0..10."
+    )
+    resume: bool = option(
+        False, "Leave out jobs that an earlier run did, and continue interrupted ones."
+    )
+    overwrite: bool = option(False, "Replace the report of an earlier run.")
+    dry_run: bool = option(False, "Check the jobs and print their command lines.")
+
+    def __post_init__(self) -> None:
+        require(0 <= self.workers <= 256, "--workers", "within 0..256", self.workers)
+        require(0 <= self.retries <= 10, "--retries", "within 0..10", self.retries)
+
+
+@flags
+def batch(
+    context: typer.Context,
+    jobs: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOBS",
+            help="File of jobs (.toml, .jsonl or .csv), or with COMMAND a pattern of files.",
+        ),
+    ],
+    template: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND...]",
+            help="Command for each file of the pattern; {} is the file, and {stem}, {name}, "
+            "{parent}, {number} are made from it.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Report of JSON lines (default: beside JOBS, NAME.report.jsonl).",
+        ),
+    ] = None,
+    *,
+    options: BatchOptions,
+    show: ShowOptions,
+) -> None:
+    """Run many jobs of any command in a few warm processes.
+
+    A job that fails does not stop the others. The exit code is 0 when all went well, 11 when one
+    job failed, 12 for two, up to 100. Folders of outputs are made.
+    """
+    from thcli.cli.batch.display import BatchDisplay
+    from thcli.cli.batch.jobs import SUFFIXES, expand_pattern, read_jobs
+    from thcli.cli.batch.pool import JobEnded, JobStarted, Pool
+    from thcli.cli.batch.record import BatchRecord
+
+    commands: Any = context.find_root().command
+    if template:
+        found = expand_pattern(commands.commands, jobs, template)
+    elif Path(jobs).suffix.lower() in SUFFIXES:
+        found = read_jobs(commands.commands, Path(jobs))
+    else:
+        raise UsageError(
+            f"{jobs} is no file of jobs ({', '.join(SUFFIXES)}).",
+            "For a pattern of files add the command: thcli batch 'clips/*.mp4' -- refine {}",
+        )
+    with Console(show) as console:
+        if options.dry_run:
+            lines = [job.line() for job in found]
+            report = {"command": "batch", "dry_run": True, "jobs": len(found), "lines": lines}
+            console.table(("job",), [(line,) for line in lines], report)
+            return
+        began, ended = time.monotonic(), list[JobEnded]()
+        path = output or _beside(jobs, is_pattern=bool(template))
+        record = BatchRecord.open(path, resume=options.resume, overwrite=options.overwrite)
+        left = [job for job in found if not record.is_done(job)]
+        _make_folders(job.output for job in left if job.output is not None)
+        with (
+            record,
+            BatchDisplay(console, len(left)) as display,
+            Pool(options.workers or _default_workers(), options.retries) as pool,
+        ):
+            for event in pool.run(left, record.interrupted):
+                if isinstance(event, JobStarted):
+                    record.begin(event)
+                elif isinstance(event, JobEnded):
+                    record.end(event)
+                    ended.append(event)
+                display.show(event)
+        report = _report(ended, len(found), path, time.monotonic() - began)
+        console.result(report, _summary(report))
+    failed = sum(event.exit_code != 0 for event in ended)
+    if failed:
+        raise typer.Exit(FAILURES_CODE + min(failed, MOST_FAILURES))
+
+
+def _make_folders(outputs: Iterable[str]) -> None:
+    """Make the folders of outputs. Raises OutputError."""
+    from thcli.media.failures import to_output_error
+
+    for folder in {Path(output).parent for output in outputs}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise to_output_error(folder, exc) from exc
+
+
+def _default_workers() -> int:
+    """Return one worker for every two cores: each job already uses several threads."""
+    return max((os.cpu_count() or 1) // 2, 1)
+
+
+def _beside(jobs: str, *, is_pattern: bool) -> Path:
+    """Return the default name of the report: beside the jobs' file, else in the current folder."""
+    return Path("batch.report.jsonl") if is_pattern else Path(jobs).with_suffix(".report.jsonl")
+
+
+def _report(ended: list[JobEnded], jobs: int, path: Path, seconds: float) -> dict[str, Any]:
+    """Return the object of `--json`."""
+    failed = [event for event in ended if event.exit_code]
+    frames = sum(int(event.result.get("frames") or 0) for event in ended)
+    return {
+        "command": "batch",
+        "output": str(path),
+        "jobs": jobs,
+        "done": len(ended) - len(failed),
+        "failed": len(failed),
+        "left_out": jobs - len(ended),
+        "repeated": sum(bool(event.reasons) for event in ended),
+        "frames": frames,
+        "fps": round(frames / max(seconds, 1e-9), 2),
+        "seconds": round(seconds, 3),
+        "failures": [
+            {"job": event.job.name, "exit_code": event.exit_code, **_sentence(event)}
+            for event in failed
+        ],
+    }
+
+
+def _sentence(event: JobEnded) -> dict[str, str]:
+    return {key: str(event.result.get(key, "")) for key in ("message", "hint")}
+
+
+def _summary(report: dict[str, Any]) -> str:
+    text = f"{count(report['done'], 'job')} in {duration(report['seconds'])}"
+    if report["frames"]:
+        text += f", {count(report['frames'], 'frame')} ({report['fps']} frames/s)"
+    for key, words in (("left_out", "done before"), ("repeated", "repeated"), ("failed", "failed")):
+        if report[key]:
+            text += f"; {report[key]} {words}"
+    return f"{report['output']}: {text}"
