@@ -18,8 +18,10 @@ demo: install
 	$(BIN)/thcli weights pull
 	$(BIN)/thcli demo --output $(DEMO) --overwrite
 
+# Each worker has one thread, so that two fill two cores.
+WORKERS ?= 2
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff format --check .

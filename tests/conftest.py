@@ -7,9 +7,13 @@ import gc
 import os
 import platform
 import signal
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 
 from thcli.engines.shared.memory import MMAP_MAX, TRIM_THRESHOLD
@@ -22,10 +26,19 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 
 
-def pytest_configure() -> None:
-    """Restore Ctrl-C, which a shell's background processes and their children ignore."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Restore Ctrl-C, which a shell's background processes and their children ignore.
+
+    A worker of pytest-xdist gets one thread and a temporary folder of its own.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
+        os.environ["OMP_NUM_THREADS"] = "1"
+        folder = tempfile.TemporaryDirectory(prefix="pytest-worker-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["TMPDIR"] = tempfile.tempdir = folder.name
 
 
 class Heap:
@@ -57,9 +70,42 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         Heap.settle()
 
 
+class Peaks:
+    """Peak memory of the processes that ran tests. lines: by process."""
+
+    lines: list[str] = []
+
+    @staticmethod
+    def here(name: str) -> str:
+        """Return a line on this process and the largest of its children, in MB."""
+        line = f"{name} {peak_rss() / 1e6:.0f}"
+        if sys.platform == "win32":
+            return line
+        import resource  # not on Windows
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+        return f"{line} (a child {most / 1e6:.0f})"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the peak memory of a worker to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        name = os.environ["PYTEST_XDIST_WORKER"]
+        session.config.workeroutput["peak"] = Peaks.here(name)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Receive the peak memory of a worker of pytest-xdist; a crashed one has none."""
+    Peaks.lines.append(getattr(node, "workeroutput", {}).get("peak", f"{node.gateway.id} ?"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the peak memory of the run; the whole suite stays below 1.5 GB."""
-    terminalreporter.write_line(f"peak memory {peak_rss() / 1e6:.0f} MB")
+    """Print the peak memory by process; each stays below 1.5 GB."""
+    terminalreporter.write_line(
+        f"peak memory, MB: {', '.join([Peaks.here('pytest'), *Peaks.lines])}"
+    )
 
 
 @pytest.fixture(scope="session")

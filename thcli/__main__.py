@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
+import warnings
 from types import TracebackType
 
 BUG_REPORT_HINT = (
@@ -21,10 +23,26 @@ def _report_bug(
         sys.stderr.write(f"thcli: {kind.__name__}: {error}\n{BUG_REPORT_HINT}\n")
 
 
+def silence_libraries() -> None:
+    """Keep warnings and log records of other packages off stderr; thcli's own are shown.
+
+    Damaged files make them warn (of TIFF tags, escapes in pickles); whether the file is usable is
+    said by the result or by one error. `--debug`, `-W` and PYTHONWARNINGS show them.
+    """
+    if sys.warnoptions or "--debug" in sys.argv:
+        return
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())  # without one, records go to stderr
+    own = logging.getLogger("thcli")
+    own.propagate = False
+    own.addHandler(logging.StreamHandler())
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     from thcli.cli.app import run
 
+    silence_libraries()
     sys.excepthook = _report_bug
     raise SystemExit(run(sys.argv[1:]))
 

@@ -169,6 +169,29 @@ def test_a_bug_has_a_hint_or_a_traceback(argv: list[str], traceback: bool) -> No
     assert ("report it" in done.stderr) is not traceback
 
 
+NOISE = """
+import logging, warnings
+from thcli import __main__
+from thcli.cli import app
+def noisy(argv):
+    warnings.warn("a damaged tag")
+    logging.getLogger("PIL.TiffImagePlugin").error("a record of a library")
+    logging.getLogger("thcli.faces").warning("a record of thcli")
+    return 0
+app.run = noisy
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize(("argv", "shown"), [([], False), (["--debug"], True)])
+def test_libraries_are_silent_and_thcli_is_not(argv: list[str], shown: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", NOISE, *argv], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert ("a damaged tag" in done.stderr) is shown
+    assert ("a record of a library" in done.stderr) is shown
+    assert done.stderr.count("a record of thcli") == 1
+
+
 TERMINABLE = """
 import time
 from thcli.cli.app import _terminable

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import VERBS, whole
+from tests.faults.commands import VERBS, Verb, whole
 from tests.faults.inject import (
     Fault,
+    Setting,
     at_step,
     before_call,
     broken_file,
@@ -73,6 +74,25 @@ def test_a_file_of_python_fails(name: str, room: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=IDS)
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        ("encode clip.mp4", "made.motion.safetensors"),
+        ("fit clip.mp4", "made.fit.safetensors"),
+        ("speak face.png clip.mp4 --voice jaw", "made.motion.safetensors"),
+        ("reenact face.png clip.mp4 --long-side 64 --save-motion made.safetensors", "made.mkv"),
+    ],
+)
+def test_the_file_of_the_user_is_named(
+    words: str, output: str, number: int, room: Path, tmp_path: Path
+) -> None:
+    argv = Verb(words).argv(room, output)
+    outcome = execute(argv, tmp_path, python_writes(r"\.partial.*/(valid|whole)", 0, number))
+    outcome.require_failure(7)
+    assert ".partial" not in outcome.said and "made." in outcome.sentences[0]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=IDS)
 @pytest.mark.parametrize("size", [0, 1000])
 def test_images_of_a_folder_fail(size: int, number: int, room: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "made").mkdir(parents=True)
@@ -118,7 +138,12 @@ def test_a_resumable_job_whose_data_cannot_be_flushed(at: int, room: Path, tmp_p
 
 @pytest.mark.parametrize("at", [0, 1], ids=["journal", "output"])
 def test_a_resumable_job_whose_rename_fails(at: int, room: Path, tmp_path: Path) -> None:
-    fault = failing_call(Path, "replace", errno.EIO, at)
+    """A new output is linked, or renamed where the file system has no links."""
+
+    def fault(setting: Setting) -> None:
+        failing_call(Path, "replace", errno.EIO, at)(setting)
+        failing_call(os, "link", errno.EIO)(setting)
+
     _interrupt_and_resume("compare", fault, at > 0, room, tmp_path)
 
 

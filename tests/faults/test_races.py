@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import VERBS
+from tests.faults.commands import VERBS, whole
 from tests.faults.inject import (
     Fault,
     before_call,
@@ -28,6 +28,7 @@ from tests.faults.kills import packets
 from tests.weights.fake_site import entry, serve, store, transport
 from thcli import weights
 from thcli.core.errors import OutputError
+from thcli.media import destination
 from thcli.media.writing.target import OutputTarget
 
 BLOB = bytes(range(256)) * 4000
@@ -52,7 +53,10 @@ def meet(folder: Path, name: str, count: int) -> Callable[[], None]:
 def test_two_processes_write_one_output(
     output: str, overwrite: bool, room: Path, tmp_path: Path
 ) -> None:
-    """One of two videos with different contents, or one of two sets of images, is the result."""
+    """One of two results with different contents is kept whole.
+
+    Without --overwrite the second is refused; of folders one always is.
+    """
     (tmp_path / "meeting").mkdir()
     barrier = before_call(OutputTarget, "commit", meet(tmp_path / "meeting", "commit", 2))
     more = ["--overwrite"] if overwrite else []
@@ -68,15 +72,30 @@ def test_two_processes_write_one_output(
     children = [start(argv, tmp_path, barrier) for argv in commands]
     outcomes = [wait(child, tmp_path) for child in children]
     codes = sorted(outcome.code for outcome in outcomes)
-    assert codes in ([0, 0], [0, 7]), outcomes
+    assert codes == ([0, 0] if overwrite and output != "made/" else [0, 7]), outcomes
     assert outcomes[-1].beside == (output.rstrip("/"),) and outcomes[-1].temporary == ()
     assert _content(tmp_path / "out" / output) in expected
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", ["encode", "detect"])
+def test_two_processes_write_one_file(name: str, links: bool, room: Path, tmp_path: Path) -> None:
+    """The meeting is after the last check of the name."""
+    (tmp_path / "meeting").mkdir()
+    faults = [before_call(destination, "_rename_new", meet(tmp_path / "meeting", "name", 2))]
+    if not links:
+        faults.append(failing_call(os, "link", errno.EPERM))
+    children = [start(VERBS[name].argv(room), tmp_path, *faults) for _ in range(2)]
+    outcomes = [wait(child, tmp_path) for child in children]
+    assert sorted(outcome.code for outcome in outcomes) == [0, 7], outcomes
+    outcomes[-1].require_clean(VERBS[name].output)
+    assert _content(tmp_path / "out" / VERBS[name].output) == _content(whole(room, name))
 
 
 def _content(path: Path) -> object:
     if path.is_dir():
         return {item.name: item.read_bytes() for item in path.iterdir()}
-    return packets(path)
+    return packets(path) if path.suffix == ".mkv" else path.read_bytes()
 
 
 def test_a_folder_that_another_process_has_filled_is_refused(room: Path, tmp_path: Path) -> None:

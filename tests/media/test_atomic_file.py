@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from thcli.core.errors import OutputError
 from thcli.media.atomic_file import AtomicFile, JsonLinesWriter, replace_atomically
+from thcli.media.destination import publish
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -68,3 +71,38 @@ def test_json_lines_of_an_interrupted_run_are_discarded(tmp_path: Path) -> None:
         lines.write({"a": 1})
         lines.write({"b": [2]})
     assert path.read_text() == '{"a":1}\n{"b":[2]}\n'
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_never_replaces_another(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without links, as on some file systems, an empty file reserves the name."""
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    path, partial = tmp_path / "x.bin", tmp_path / ".x.bin.partial"
+    partial.write_text("first")
+    publish(partial, path, overwrite=False)
+    assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]
+    partial.write_text("second")
+    with pytest.raises(OutputError, match="exists already"):
+        publish(partial, path, overwrite=False)
+    assert path.read_text() == "first" and partial.exists()
+    publish(partial, path, overwrite=True)
+    assert path.read_text() == "second" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_was_reserved_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(Path, "replace", refused)
+    partial = tmp_path / ".x.bin.partial"
+    partial.touch()
+    with pytest.raises(PermissionError):
+        publish(partial, tmp_path / "x.bin", overwrite=False)
+    assert list(tmp_path.iterdir()) == [partial]
+
+
+def refused(*given: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")

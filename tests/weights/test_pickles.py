@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from collections import OrderedDict
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from thcli.core.errors import WeightsError
+from thcli.weights.pickle_scan import scan_pickle
 from thcli.weights.pickles import read_arrays
 
 
@@ -78,3 +80,7 @@ def test_values_nested_too_deeply_are_refused(depth: int, tmp_path: Path) -> Non
     path.write_bytes(b"\x80\x02}(" + b")" + b"\x85" * depth + b"K\x01u.")
     with pytest.raises(WeightsError, match="nested more than"):
         read_arrays(path)
+
+
+def test_an_escape_in_a_string_gives_no_warning() -> None:
+    scan_pickle(io.BytesIO(b"S'a\\zb'\n."), 9)

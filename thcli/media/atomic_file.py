@@ -18,7 +18,12 @@ from typing import Any, Self
 from thcli.core.errors import OutputError
 from thcli.core.json_text import to_json
 from thcli.core.temp_folders import guarded
-from thcli.media.destination import hidden_sibling, resolve_destination
+from thcli.media.destination import (
+    hidden_sibling,
+    publish,
+    resolve_destination,
+    taken_error,
+)
 from thcli.media.failures import to_output_error
 
 
@@ -71,9 +76,7 @@ class AtomicFile:
         if self.path.is_dir():
             raise OutputError(f"{self.path} is a folder.", "Give the name of a file.")
         if self.path.exists() and not self._overwrite:
-            raise OutputError(
-                f"{self.path} exists already.", "Give --overwrite, or another name with -o."
-            )
+            raise taken_error(self.path)
         if not self.path.parent.is_dir():
             raise OutputError(
                 f"The folder {self.path.parent} does not exist.",
@@ -95,7 +98,10 @@ class AtomicFile:
                 self._check()  # another process may have created the target meanwhile
                 with self.partial.open("rb") as file:
                     os.fsync(file.fileno())
-                self.partial.replace(self.path)
+                publish(self.partial, self.path, overwrite=self._overwrite)
+            elif isinstance(error, OutputError) and str(self.partial) in error.message:
+                message = error.message.replace(str(self.partial), str(self.path))
+                raise OutputError(message, error.hint) from error  # a writer knew one name alone
         except OSError as exc:
             raise to_output_error(self.path, exc) from exc
         finally:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 from thcli.core.errors import OutputError
@@ -49,3 +50,49 @@ def hidden_sibling(path: Path, ending: str) -> Path:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
         name = os.fsencode(name)[: most - 13].decode("utf-8", "ignore") + "-" + digest
     return path.with_name(f".{name}{ending}")
+
+
+def publish(partial: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its final name.
+
+    Args:
+        partial: the finished file; it is gone afterwards.
+        path: the final name in the same folder.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputError: the name is taken, also by a process that took it this moment.
+        OSError: the file system refuses.
+    """
+    if overwrite:
+        partial.replace(path)
+        return
+    try:
+        _rename_new(partial, path)
+    except FileExistsError as exc:
+        raise taken_error(path) from exc
+
+
+def taken_error(path: Path) -> OutputError:
+    """Return the error of an output that exists."""
+    return OutputError(f"{path} exists already.", "Give --overwrite, or another name with -o.")
+
+
+def _rename_new(partial: Path, path: Path) -> None:
+    """Rename a file. Raises FileExistsError when the new name is taken, whoever is first."""
+    if sys.platform == "win32":
+        partial.rename(path)  # never replaces there
+        return
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: an empty file reserves the name
+        path.touch(exist_ok=False)
+        try:
+            partial.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+        return
+    partial.unlink()

@@ -7,6 +7,7 @@ as a few bytes of the file ask for. Instructions: the standard library's picklet
 from __future__ import annotations
 
 import pickletools
+import warnings
 from typing import IO, Any
 
 MAX_INSTRUCTIONS = 2_000_000  # the largest published checkpoints have some 100,000
@@ -31,6 +32,12 @@ def scan_pickle(stream: IO[bytes], size: int) -> None:
     Raises:
         ValueError, LookupError: a bound is exceeded, or it is not a whole pickle.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in damaged strings
+        _walk(stream, size)
+
+
+def _walk(stream: IO[bytes], size: int) -> None:
     stack: list[_Value] = []
     memo: dict[int, _Value] = {}
     argument: Any

@@ -14,7 +14,12 @@ from typing import Literal
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.file_lock import lock_folder
 from thcli.core.temp_folders import guarded
-from thcli.media.destination import hidden_sibling, resolve_destination
+from thcli.media.destination import (
+    hidden_sibling,
+    publish,
+    resolve_destination,
+    taken_error,
+)
 from thcli.media.failures import to_output_error
 from thcli.media.writing.journal import busy_error, remove_finished
 
@@ -111,7 +116,7 @@ class OutputTarget:
             else:
                 _sync(self.partial)
                 self._check_free_name()  # another process may have created the target meanwhile
-                self.partial.replace(self.path)
+                publish(self.partial, self.path, overwrite=self.overwrite)
             _sync(self.path.parent)
         except OSError as exc:
             raise to_output_error(self.path, exc) from exc
@@ -137,9 +142,7 @@ class OutputTarget:
         )
         if taken:
             remove_finished(self.path)
-            raise OutputError(
-                f"{self.path} exists already.", "Give --overwrite, or another name with -o."
-            )
+            raise taken_error(self.path)
 
     def _commit_folder(self) -> None:
         """Move the images into an existing folder, or rename the folder.

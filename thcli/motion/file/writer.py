@@ -12,10 +12,15 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from thcli.core.errors import MediaError, OutputError
+from thcli.core.errors import MediaError
 from thcli.core.temp_folders import guarded
 from thcli.core.types import AnyArray, Motion
-from thcli.media.destination import hidden_sibling, resolve_destination
+from thcli.media.destination import (
+    hidden_sibling,
+    publish,
+    resolve_destination,
+    taken_error,
+)
 from thcli.media.failures import to_output_error
 from thcli.motion.file.format import (
     DTYPE_NAMES,
@@ -55,10 +60,9 @@ class MotionWriter:
         overwrite: bool = False,
     ) -> None:
         self.path = resolve_destination(Path(path))
+        self._overwrite = overwrite
         if self.path.exists() and not overwrite:
-            raise OutputError(
-                f"The motion file {self.path} exists already.", "Add --overwrite to replace it."
-            )
+            raise taken_error(self.path)
         self._metadata = dict(metadata or {})
         self._row_files: dict[str, BinaryIO] = {}
         self._row_types: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
@@ -181,7 +185,7 @@ class MotionWriter:
                 stream = self._row_files[name]
                 stream.seek(0)
                 shutil.copyfileobj(stream, out, _COPY_BYTES)
-        part.replace(self.path)
+        publish(part, self.path, overwrite=self._overwrite)
 
 
 def _check_kind(motion: Motion) -> None:
