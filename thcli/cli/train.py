@@ -202,6 +202,20 @@ def real3d_planes(
     _train("real3d-planes", dataset, output, model, train, show)
 
 
+@app.command("real3d-torso")
+@flags
+def real3d_torso(
+    dataset: Photographs = None,
+    *,
+    output: Run,
+    model: Real3dTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train Real3D-Portrait's torso, background and super-resolution; the engine loads it."""
+    _train("real3d-torso", dataset, output, model, train, show)
+
+
 @app.command()
 @flags
 def judge(

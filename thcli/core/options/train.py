@@ -71,7 +71,9 @@ class TrainOptions:
     batch: int | None = option(None, "Items per batch (default: as in the paper).")
     lr: float | None = option(None, "Learning rate (default: as in the paper).")
     size: int = option(0, "Side of the images in pixels, 16..1024; 0: as the network requires.")
-    narrow: int = option(1, "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only.")
+    narrow: int = option(
+        1, "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only (real3d: any)."
+    )
     seed: int = option(0, "Random seed; the same seed gives the same losses.")
     precision: Precision = option(
         "auto", "fp16 and bf16 are mixed precision; auto: bf16 or fp16 on CUDA, else fp32."
@@ -152,7 +154,7 @@ class Real3dTrainOptions:
     adversarial_after: int | None = option(
         None,
         "Updates before the discriminator counts (default: as published: planes 30000, "
-        "adapter 250000).",
+        "adapter 250000, torso 40000).",
     )
 
     def __post_init__(self) -> None:

@@ -15,11 +15,14 @@ from thcli.core.errors import WeightsError
 from thcli.weights.tensors import Shaped
 
 FEATURES = 32  # channels of a plane, and of a rendered pixel
+RENDER_SHARE = 4  # pixels of the output's side for each of a rendering's
+WIDTH = 256  # channels of the super-resolution's first block
 TorsoInput = Literal["rgb_alpha", "rgb"]
 
 _LINE = re.compile(r"^([A-Za-z_0-9]+):[ \t]*([^#\n]*)", re.MULTILINE)
 _TYPES = {"triplane": 1, "trigrid_v2": 3}
 # Settings that change the networks or the arithmetic; a checkpoint with others is refused.
+TORSO_STEP = 256  # the torso network halves a quarter of the plane five times
 _SUPPORTED = {
     "img2plane_input_mode": ("rgb",),
     "img2plane_backbone_scale": ("standard",),
@@ -34,8 +37,6 @@ _SUPPORTED = {
     "mask_invalid_rays": ("false",),
     "large_sr": ("false",),
     "triplane_hid_dim": ("32",),
-    "neural_rendering_resolution": ("128",),
-    "final_resolution": ("512",),
     "box_warp": ("1", "1.0"),
 }
 
@@ -71,7 +72,7 @@ class Real3DConfig:
     @property
     def render_size(self) -> int:
         """Pixels of a rendering's side."""
-        return self.image_size // 4
+        return self.image_size // RENDER_SHARE
 
     @property
     def plane_channels(self) -> int:
@@ -115,15 +116,33 @@ class Real3DConfig:
             torso_input="rgb_alpha" if torso_input == "rgb_alpha" else "rgb",
             coarse_samples=int(_number(values, "num_samples_coarse", cls().coarse_samples, name)),
             fine_samples=int(_number(values, "num_samples_fine", cls().fine_samples, name)),
+            image_size=_image_size(values, name),
             head_threshold=_number(values, "htbsr_head_threshold", cls().head_threshold, name),
         )
+
+    def to_yaml(self) -> str:
+        """Return the settings as a config.yaml, which `from_yaml` reads.
+
+        The inner widths are not among them: a checkpoint's tensors decide.
+        """
+        settings = {key: allowed[0] for key, allowed in _SUPPORTED.items()} | {
+            "triplane_feature_type": next(k for k, v in _TYPES.items() if v == self.plane_depth),
+            "triplane_depth": self.plane_depth,
+            "torso_inp_mode": self.torso_input,
+            "num_samples_coarse": self.coarse_samples,
+            "num_samples_fine": self.fine_samples,
+            "neural_rendering_resolution": self.render_size,
+            "final_resolution": self.image_size,
+            "htbsr_head_threshold": self.head_threshold,
+        }
+        return "".join(f"{key}: {value}\n" for key, value in settings.items())
 
     def from_state(self, state: Mapping[str, Shaped]) -> Real3DConfig:
         """Return this configuration with what the shapes of a checkpoint decide.
 
-        They decide the planes' depth, the torso network's input and its presence; where a
-        config.yaml is absent or disagrees, the tensors are right. An incomplete state changes
-        nothing: strict loading names what it lacks.
+        They decide the planes' depth, the torso network's input and its presence, and the inner
+        widths; where a config.yaml is absent or disagrees, the tensors are right. An incomplete
+        state changes nothing: strict loading names what it lacks.
 
         Args:
             state: tensors or shapes by their published names.
@@ -132,14 +151,21 @@ class Real3DConfig:
         torso = state.get(_TORSO_KEY)
         depth = self.plane_depth if planes is None else planes.shape[0] // (3 * FEATURES)
         torso_input = self.torso_input
+        wide = state.get(_WIDTH_KEY)
+        divisor = self.width_divisor if wide is None else max(1, WIDTH // wide.shape[0])
         if torso is not None:
             torso_input = "rgb_alpha" if torso.shape[1] == 5 else "rgb"
         return replace(
-            self, plane_depth=depth, torso_input=torso_input, torso=torso is not None or not state
+            self,
+            plane_depth=depth,
+            torso_input=torso_input,
+            torso=torso is not None or not state,
+            width_divisor=divisor,
         )
 
 
 _PLANES_KEY = "cano_img2plane_backbone.triplane_predictor_vit.final_conv.bias"
+_WIDTH_KEY = "superresolution.block0.conv0.bias"
 _TORSO_KEY = "superresolution.torso_model.appearance_extractor.in_conv.layers.0.weight"
 
 
@@ -149,3 +175,17 @@ def _number(values: Mapping[str, str], key: str, default: float, name: str) -> f
         return float(word)
     except ValueError as exc:
         raise WeightsError(f"{name} has {key}: {word!r}, which is not a number.") from exc
+
+
+def _image_size(values: Mapping[str, str], name: str) -> int:
+    """Return final_resolution, which must fit the networks and neural_rendering_resolution."""
+    size = _number(values, "final_resolution", Real3DConfig().image_size, name)
+    render = _number(values, "neural_rendering_resolution", size / RENDER_SHARE, name)
+    if size <= 0 or size % TORSO_STEP or render * RENDER_SHARE != size:
+        raise WeightsError(
+            f"{name} is of a model that renders {render:g} for {size:g} pixels, which is not "
+            "supported.",
+            f"Use a checkpoint whose final_resolution is a multiple of {TORSO_STEP} and "
+            f"{RENDER_SHARE} times its neural_rendering_resolution.",
+        )
+    return int(size)

@@ -63,8 +63,8 @@ from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "real3d-video"
 RIM = 0.06  # width of the soft rim of the pasted crop over its side
-_CONFIG = "secc2plane_torso_orig/config.yaml"
-_CHECKPOINT = "secc2plane_torso_orig/model_ckpt_steps_100000.ckpt"
+CONFIG = "secc2plane_torso_orig/config.yaml"
+CHECKPOINT = "secc2plane_torso_orig/model_ckpt_steps_100000.ckpt"
 _SEED_MASK = (1 << 63) - 1
 
 
@@ -281,13 +281,13 @@ def load(run: RunOptions, options: RenderOptions | None = None) -> Real3dEngine:
     folder = locate(WEIGHTS, offline=run.offline)
     head = HeadModel(load_bfm(run))
     parser = PARSERS.backend(PARSERS.resolve("auto", run)).load(run)
-    config = Real3DConfig.from_yaml((folder / _CONFIG).read_text("utf-8"), f"{WEIGHTS}: {_CONFIG}")
-    tensors = load_tensors(WEIGHTS, prefix=PREFIX, member=_CHECKPOINT, offline=run.offline)
+    config = Real3DConfig.from_yaml((folder / CONFIG).read_text("utf-8"), f"{WEIGHTS}: {CONFIG}")
+    tensors = load_tensors(WEIGHTS, prefix=PREFIX, member=CHECKPOINT, offline=run.offline)
     model = load_model(tensors, config, WEIGHTS)
     return Real3dEngine(Real3dParts(model, head, parser, person_matte.load(run)), run, options)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
     """Raise WeightsError unless a checkpoint has the layout of the networks."""
-    config = Real3DConfig.from_yaml(checkpoint.files[_CONFIG].read_text("utf-8"), _CONFIG)
-    load_model(checkpoint.tensors(PREFIX, _CHECKPOINT), config, checkpoint.name)
+    config = Real3DConfig.from_yaml(checkpoint.files[CONFIG].read_text("utf-8"), CONFIG)
+    load_model(checkpoint.tensors(PREFIX, CHECKPOINT), config, checkpoint.name)

@@ -34,6 +34,17 @@ class Surroundings(NamedTuple):
     features: Tensor
 
 
+class Fused(NamedTuple):
+    """Head, torso and background in one image.
+
+    image: (B, 3, 4 S, 4 S), without limits.  occlusion: (B, 1, 2 S, 2 S) in 0..1, where the torso
+    is.
+    """
+
+    image: Tensor
+    occlusion: Tensor
+
+
 class SuperResolution(nn.Module):
     """A rendering to an image of four times its size (EG3D's 8XDC)."""
 
@@ -101,6 +112,12 @@ class TorsoSuperResolution(SuperResolution):
             keypoints: (B, 68, 3) driving landmarks in [-1, 1], z 0.
             threshold: share of the head above which a pixel is all head.
         """
+        return self.fuse(rendered, surroundings, keypoints, threshold).image.clamp(-1, 1)
+
+    def fuse(
+        self, rendered: Rendered, surroundings: Surroundings, keypoints: Tensor, threshold: float
+    ) -> Fused:
+        """Draw as `compose` does, without limits, so that every pixel has a gradient."""
         share = _enlarged(rendered.weights, self.size)
         raw = _enlarged(rendered.rgb, self.size)
         x, rgb = self.block0(rendered.features, rendered.rgb)
@@ -113,8 +130,8 @@ class TorsoSuperResolution(SuperResolution):
         person = (torso.occlusion + head).clamp(0, 1)
         rgb = rgb * person + surroundings.background * (1 - person)
         x = torch.cat([x * person, surroundings.features * (1 - person)], 1)
-        image: Tensor = self.block1(self.fuse_fg_bg_convs(x), rgb)[1]
-        return image.clamp(-1, 1)
+        image = self.block1(self.fuse_fg_bg_convs(x), rgb)[1]
+        return Fused(image, torso.occlusion)
 
 
 def _sequence(first: tuple[int, int], *rest: tuple[int, int]) -> nn.Sequential:

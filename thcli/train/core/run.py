@@ -32,6 +32,7 @@ TASKS = {
     "facevid2vid": "thcli.train.keypoint_models.facevid2vid:FaceVid2VidTask",
     "real3d": "thcli.train.real3d.train:Real3dTask",
     "real3d-planes": "thcli.train.real3d.train:Real3dPlanesTask",
+    "real3d-torso": "thcli.train.real3d.torso:Real3dTorsoTask",
     "monkeynet": "thcli.train.keypoint_models.monkeynet:MonkeyNetTask",
     "x2face": "thcli.train.keypoint_models.x2face:X2FaceTask",
     "parse": "thcli.train.parse.train:ParseTask",
@@ -130,7 +131,8 @@ def train(
         "first_losses": result.rows[0]["losses"] if result.rows else {},
         "use": None,
     }
-    if options.narrow == 1 and task.options.size == task_type.sizes[0]:
+    as_published = options.narrow == 1 and task.options.size == task_type.sizes[0]
+    if as_published or task_type.loads_any_size:
         report["use"] = task.usage_command(result.importable)
     return report
 

@@ -79,8 +79,8 @@ class HeadViews:
         head, size = self.heads[row], self._size
         own = random_expression(rng)
         target, change = (random_expression(rng) if self._moving else own), random_expression(rng)
-        view = draw_view(head, own, *_pose(rng, FRONTAL), size)
-        euler, trans = _pose(rng, 1.0)
+        view = draw_view(head, own, *random_pose(rng, FRONTAL), size)
+        euler, trans = random_pose(rng, 1.0)
         seen = draw_view(head, target, euler, trans, size)
         arrays = {
             "source": view.image,
@@ -106,7 +106,7 @@ class HeadViews:
         return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
 
 
-def _pose(rng: np.random.Generator, share: float) -> tuple[Array32, Array32]:
+def random_pose(rng: np.random.Generator, share: float) -> tuple[Array32, Array32]:
     """Draw angles (3,) pitch, yaw, roll in radians, and a translation (3,) in decimetres."""
     euler = rng.uniform(-1, 1, 3) * np.array([PITCH, YAW, ROLL]) * share
     trans = rng.uniform(-1, 1, 3) * np.array(SHIFT) * share

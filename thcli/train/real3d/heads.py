@@ -85,6 +85,16 @@ class KnownHead:
     texture: Array32
     places: Array32
 
+    def posed(self, expression: Array32, euler: Array32, trans: Array32) -> Array32:
+        """Return the points (468, 3) in an expression (E,) and a pose, for the rasteriser."""
+        shape = self.shape + np.tensordot(expression, expression_basis(), 1)
+        return head_points(shape @ rotation_from_euler(euler)[0] + trans)
+
+
+def head_points(points: Array) -> Array32:
+    """Scale posed points (N, 3) so that the rasteriser's camera sees them as the renderer's."""
+    return np.asarray(points * np.array([ZOOM, ZOOM, 1.0]), np.float32)
+
 
 def make_head(name: str, photograph: Image, mesh: Array) -> KnownHead:
     """Make a head from a photograph (H, W, 3) uint8 and its face's mesh (468, 3) in pixels.
@@ -181,11 +191,9 @@ def draw_view(
         trans: (3,) decimetres.
         size: side of the view in pixels.
     """
-    shape = head.shape + np.tensordot(expression, expression_basis(), 1)
-    posed = shape @ rotation_from_euler(euler)[0] + trans
-    posed[:, :2] *= ZOOM
+    posed = head.posed(expression, euler, trans)
     columns = np.concatenate([head.places, _lip_shares()[:, None]], 1).astype(np.float32)
-    drawn = rasterise(posed[None].astype(np.float32), TRIANGLES, columns, size, threads=1)
+    drawn = rasterise(posed[None], TRIANGLES, columns, size, threads=1)
     mask = np.asarray(drawn.triangles[0] >= 0, np.float32)
     column, row, lips = drawn.colours[0]
     image = cv2.remap(

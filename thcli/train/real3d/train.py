@@ -7,8 +7,7 @@ at a9d70c7, for the weights of the terms.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,70 +25,43 @@ from thcli.train.core.task import (
     LossTerms,
     Phase,
     TrainingData,
-    TrainingTask,
 )
-from thcli.train.keypoint_models.perceptual import create_perceptual_loss, identity_loss
+from thcli.train.keypoint_models.perceptual import identity_loss
 from thcli.train.real3d import discriminator as dual
 from thcli.train.real3d import losses as terms
 from thcli.train.real3d.batches import HeadViews
 from thcli.train.real3d.heads import read_heads
-from thcli.train.real3d.synthetic import write_photographs
+from thcli.train.real3d.stage import Real3dStage
 from thcli.weights.tensors import load_tensors, require_keys
 
 BACKBONE, PRETRAINED_BACKBONE = "cano_img2plane_backbone.", "img2plane_backbone."
 NEW_PARTS = ("secc_img2plane_backbone.", "lambda_")  # that pre-training does not have
-FULL_SIZE, SAMPLES, FEWEST_SAMPLES = 512, 48, 12
 PERCEPTUAL, LIPS, IDENTITY = 0.1, 0.5, 0.1
 SHARE, ENTROPY, DENSITY = 0.1, 0.01, 0.25
 PERTURBATION_TARGET, LAPLACIAN_TARGET = 0.5, 0.15
 MOST_PERTURBATION, MOST_LAPLACIAN = 0.2, 2.0
-DECAY, DECAY_EVERY = 0.95, 5000  # of the learning rate
 
 
-class HeadTask(TrainingTask):
-    """Common part of both stages: rendering, reconstruction terms, dual discriminator.
+class HeadTask(Real3dStage):
+    """Common part of the stages that train the head: rendering and reconstruction terms.
 
-    differs from the reference in the discriminator, which learns from the first update and at the
-    generator's rate.
-
-    moving: whether source and target have different expressions.  adversarial: weight of the
-    discriminator's term, and the update from which it counts.
+    moving: whether source and target have different expressions.
     """
 
-    entry = "real3d-video"
     exported = ("model",)
-    sizes = (FULL_SIZE, 256, 128, 64)
     moving: bool
-    adversarial: tuple[float, int]
 
     def __init__(
         self, options: TrainOptions, model_options: Real3dTrainOptions, on: Listener
     ) -> None:
         super().__init__(options, model_options, on)
-        self.on = on
         self.hyperparameters = Hyperparameters(1000, 100, 4, 1e-4)
-        if model_options.adversarial_after is not None:
-            self.adversarial = (self.adversarial[0], model_options.adversarial_after)
-        samples = max(FEWEST_SAMPLES, SAMPLES * options.size // FULL_SIZE)
-        self.model: HeadModel = self.create_model(
-            Real3DConfig(
-                torso=False,
-                image_size=options.size,
-                width_divisor=options.narrow,
-                coarse_samples=samples,
-                fine_samples=samples,
-            )
-        )
+        self.model: HeadModel = self.create_model(self.config(torso=False))
         if model_options.start:
             self._start(Path(model_options.start))
         self.discriminator = dual.DualDiscriminator(width_divisor=options.narrow)
         self.networks = {"model": self.model, "discriminator": self.discriminator}
         self.phases = (Phase("generator", ("model",)), Phase("discriminator", ("discriminator",)))
-        self.perceptual_loss = create_perceptual_loss(
-            options.perceptual, on, offline=options.offline
-        )
-        self.perceptual = self.perceptual_loss.name
-        self.frozen_modules = (self.perceptual_loss,)
 
     @abstractmethod
     def create_model(self, config: Real3DConfig) -> HeadModel:
@@ -117,25 +89,9 @@ class HeadTask(TrainingTask):
         require_keys(found, wanted, str(path))
         self.model.load_state_dict(found, strict=False)
 
-    @classmethod
-    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
-        return replace(super().smoke_options(options), narrow=16)
-
-    @classmethod
-    def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
-        write_photographs(folder)
-
     def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
         heads = read_heads(folder, on, offline=self.options.offline)
         return HeadViews(heads, batch, self.options.size, self.options.seed, moving=self.moving)
-
-    def optimiser(
-        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
-    ) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr, betas=(0.0, 0.99))
-
-    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        return lr * float(DECAY ** (step // DECAY_EVERY))
 
     def draw(
         self, planes: Tensor, camera: Tensor, noise: torch.Generator
@@ -153,13 +109,12 @@ class HeadTask(TrainingTask):
         small = terms.resized(target, self.model.config.render_size)
         step = int(batch["step"])
         if phase == "discriminator":
-            return self._judge(cache["image"], cache["raw"], (target, small, camera), step)
+            return self.judge(cache["image"], cache["raw"], (target, small, camera), step)
         planes = self.planes(batch)
         image, rendered = self.draw(planes, camera, noise)
         cache["image"], cache["raw"] = image.detach(), rendered.rgb.detach()
         share = terms.resized(batch["mask"], self.model.config.render_size)
         score = self.discriminator(image, rendered.rgb, camera)
-        weight, first = self.adversarial
         perceptual = self.perceptual_loss(image / 2 + 0.5, target / 2 + 0.5)
         perceptual_raw = self.perceptual_loss(rendered.rgb / 2 + 0.5, small / 2 + 0.5)
         density = terms.density_smoothness(self.model.renderer, planes, noise)
@@ -167,24 +122,10 @@ class HeadTask(TrainingTask):
             "image": terms.masked_difference(image, target, batch["mask"]),
             "raw": terms.masked_difference(rendered.rgb, small, share),
             "perceptual": PERCEPTUAL * (perceptual + perceptual_raw),
-            "adversarial": (weight if step >= first else 0.0) * dual.generator_loss(score),
+            "adversarial": self.adversarial_weight(step) * dual.generator_loss(score),
             "density": DENSITY * density,
             **self.own_terms(batch, image, rendered),
         }
-
-    def _judge(
-        self, image: Tensor, raw: Tensor, real: tuple[Tensor, Tensor, Tensor], step: int
-    ) -> LossTerms:
-        """Return the discriminator's terms; `real` is the true image, rendering and camera."""
-        penalised = step % dual.PENALTY_EVERY == 0
-        target, small = (values.detach().requires_grad_(penalised) for values in real[:2])
-        camera = real[2]
-        fake, score = (
-            self.discriminator(image, raw, camera),
-            self.discriminator(target, small, camera),
-        )
-        penalty = dual.gradient_penalty(score, (target, small)) if penalised else score.sum() * 0
-        return {"discriminator": dual.discriminator_loss(fake, score), "penalty": penalty}
 
     def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         return {f"{PREFIX}{key}": value for key, value in states["model"].items()}
@@ -272,5 +213,4 @@ class Real3dTask(HeadTask):
         return {"perturbation": noise_weight * perturbation, "laplacian": blink_weight * laplacian}
 
     def usage_command(self, importable: Path) -> str:
-        """Return nothing: the engine also needs a torso, which this stage does not train."""
-        return ""
+        return f"thcli train real3d-torso PHOTOGRAPHS --start {importable} -o RUN"

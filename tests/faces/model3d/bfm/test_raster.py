@@ -174,7 +174,8 @@ def test_the_first_triangle_is_never_shown(model: FaceModel3D) -> None:
     image = rasterise_pncc(model, np.zeros(80), expressions(1))[0]
     assert (image[:, first] == -1).all()
     shown = raster.triangles[0] > 0
-    np.testing.assert_allclose(image[:, shown], raster.colours[0][:, shown], atol=1e-6)
+    # sums of a matrix product differ
+    np.testing.assert_allclose(image[:, shown], raster.colours[0][:, shown], atol=1e-5)
     assert (image[:, raster.triangles[0] < 0] == -1).all()
 
 

@@ -111,6 +111,11 @@ def prepare_pictures(
     """
     pixels = np.asarray(crop(image, placement), np.uint8)
     segments = segment_source(image, face, placement, parser, matte.probability(pixels))
+    return separate(pixels, segments)
+
+
+def separate(pixels: Image, segments: Image) -> SourcePictures:
+    """Separate a picture (S, S, 3) uint8 with known segments (S, S) uint8."""
     head = np.where(is_segment(segments, HEAD)[..., None], pixels, np.uint8(0))
     return SourcePictures(
         np.ascontiguousarray(head),

@@ -134,7 +134,8 @@ class PnccRasteriser:
     ) -> None:
         self.size, self._threads = size, threads
         self._neutral = model.vertices(identity, np.zeros(model.exp_base.shape[-1]))[0].ravel()
-        self._exp_base = model.exp_base.reshape(-1, model.exp_base.shape[-1]).T
+        by_vertex = model.exp_base.reshape(-1, model.exp_base.shape[-1])
+        self._exp_base = np.ascontiguousarray(by_vertex.T)  # halves the time of few expressions
         colours = 2 * model.ncc - 1
         self._painter = Painter(model.open_triangles, colours, size, HIDDEN_TRIANGLE)
 
@@ -142,7 +143,9 @@ class PnccRasteriser:
         """Draw expressions (B, 64): (B, 3, size, size) in -1..1, background -1."""
         rows = np.asarray(expressions, np.float32)
         images = np.full((len(rows), 3, self.size, self.size), BACKGROUND, np.float32)
-        vertices = (self._neutral + rows @ self._exp_base).reshape(len(rows), -1, 3)
+        moved = rows @ self._exp_base
+        moved += self._neutral
+        vertices = moved.reshape(len(rows), -1, 3)
         _for_each(lambda i: self._painter.draw(vertices[i], images[i]), len(rows), self._threads)
         return images
 
