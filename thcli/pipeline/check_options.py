@@ -104,6 +104,24 @@ def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOpt
         refuse(options, PARTS, reason, "Nothing else moves; use --motion absolute.")
 
 
+def check_video_source(options: RenderOptions, *, whole_frames: bool) -> None:
+    """Refuse options without effect on a source video.
+
+    Args:
+        options: of `reenact` or `speak`.
+        whole_frames: the engine renders whole frames, not crops.
+
+    Raises:
+        UsageError: it names the option.
+    """
+    if options.mesh.long_side:
+        raise UsageError("--long-side does not apply to a source video: its size is kept.")
+    if whole_frames:
+        names = ("mesh.matte", "mouth", "camera", "framing")
+        reason = f"on a source video with the engine {options.engine}"
+        refuse(options, names, reason, "Its frames keep their own background and mouth.")
+
+
 def check_speak(face: PathLike, output: PathLike | None, options: SpeakOptions) -> None:
     """Refuse options without effect in `speak`. Raises as `check_reenact`."""
     moves_only = str(output).endswith(SUFFIX)
