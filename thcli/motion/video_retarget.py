@@ -24,10 +24,12 @@ from thcli.motion.observe import KIND
 from thcli.motion.reference_frame import measure_frames, select_neutral_frames
 from thcli.motion.retarget import SHUT_EYE_RANGE, RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
-from thcli.motion.timeline import WINDOW, Timeline, nearest_usable, read_timeline
+from thcli.motion.timeline import WINDOW, Bools, Timeline, nearest_usable, read_timeline
 
 VIDEO_KIND = "mesh-video"
 OWN_SMOOTH = 1.0  # smoothing of the footage's own motion
+# logit of the landmarks over the clip's median: something may be in front of the face below it
+DOUBT_RANGE = (0.8, 0.92)
 FADE = 0.16  # seconds over which the change fades beside frames without a free view of the face
 
 
@@ -60,6 +62,7 @@ class VideoRetargetedMotion:
         windows = [own.window(i, i + WINDOW) for i in range(0, len(own), WINDOW)]
         pose = np.concatenate([np.asarray(w.arrays["pose"], np.float64) for w in windows])
         share = [np.asarray(w.arrays.get("weight", np.ones(len(w))), np.float64) for w in windows]
+        logit = [np.asarray(w.arrays.get("logit", np.ones(len(w))), np.float64) for w in windows]
         # poses of the frames themselves, which cuts and the camera's motion belong to
         self._timeline = replace(scalars, pose=pose)
         self._filter = smooth.create_filter(own, self._timeline, OWN_SMOOTH, options.causal)
@@ -71,6 +74,7 @@ class VideoRetargetedMotion:
         self._retargeted = RetargetedMotion(self._person, driving, options)
         self._shape = canonical.decompose(np.asarray(self._person.mesh)).shape
         self._weight = np.concatenate(share) * _visibility(self._timeline)
+        self._doubt = _occlusion_doubt(np.concatenate(logit), scalars.valid)
         self._gaze = load_slider_shapes().gaze
 
     def __len__(self) -> int:
@@ -92,7 +96,8 @@ class VideoRetargetedMotion:
 
         Arrays: mesh (T, 468, 3), the frame's own, and points (T, 468, 3), where it goes, in pixels
         of the frame; gaze (T, 2, 2), displacement of each iris in eye widths; moves_eyes (T,) bool;
-        weight (T,) in 0..1, 0 for a frame that stays as it is. All float64 but moves_eyes.
+        weight (T,) in 0..1, 0 for a frame that stays as it is; doubt (T,) in 0..1, that something
+        may be in front of the face. All float64 but moves_eyes.
         """
         start, stop = max(0, min(start, len(self))), max(0, min(stop, len(self)))
         stop = max(start, stop)
@@ -123,6 +128,7 @@ class VideoRetargetedMotion:
             "gaze": gaze,
             "moves_eyes": moves_eyes,
             "weight": weight,
+            "doubt": self._doubt[start:stop],
         }
         return Motion(self.kind, own.pts, own.time_base, own.valid, arrays, own.constants)
 
@@ -184,6 +190,14 @@ def _mix(rows: Array, before: Array, after: Array, share: Array) -> Array:
     """Interpolate rows (N, ...) between frames: rows[before] where the share is 0."""
     first, part = rows[before], share.reshape(-1, *(1,) * (rows.ndim - 1))
     return np.asarray(np.where(part == 0, first, first + part * (rows[after] - first)))
+
+
+def _occlusion_doubt(logit: Array, valid: Bools) -> Array:
+    """Return how far each frame's logit (T,) is below the clip's own, (T,) in 0..1."""
+    median = float(np.median(logit[valid])) if valid.any() else 0.0
+    if median <= 0:
+        return np.zeros(len(logit))
+    return np.asarray(1 - smoothstep(*DOUBT_RANGE, logit / median))
 
 
 def _visibility(timeline: Timeline) -> Array:

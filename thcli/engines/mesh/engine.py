@@ -220,7 +220,7 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     prepared = video.prepare_frame(image, mesh, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
-    return video.keep_occluders(image, out, mesh, source)
+    return video.keep_occluders(image, out, mesh, source, float(motion.arrays["doubt"][row]))
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:

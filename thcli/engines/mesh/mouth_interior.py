@@ -128,13 +128,12 @@ def render(
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
     anchors = _Anchors(upper, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
-    if known == 1 and seen is not None:
-        colour = seen.render((u, v), rims, lips.gap, interior.tone)
-    else:
+    colour = np.zeros((*u.shape, 3), np.float32)
+    if known < 1:
         colour = _render_synthetic(region, (u, v), rims, lips, anchors, interior.tone)
-        if known > 0 and seen is not None:
-            textures = seen.render((u, v), rims, lips.gap, interior.tone)
-            colour += np.float32(known) * (textures - colour)
+    if seen is not None and known > 0:
+        clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
+        colour += np.float32(known) * (clip_inside - colour)
     if own > 0 and seen is None:
         texture, valid = _source_inside(image, interior, source, region, anchors)
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)

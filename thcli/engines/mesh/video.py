@@ -30,6 +30,7 @@ from thcli.motion.canonical import neutral
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import WINDOW, read_timeline
 
+CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
 OCCLUSION_SIDE = 128  # pixels of the crop in which the mask of an occluder is computed
 OCCLUSION_SCALE = 1.15  # side of that crop over the face's
@@ -41,11 +42,13 @@ OCCLUDER_REACH = 0.02  # face heights that its mask grows
 class MeshVideo:
     """What the frames of a source video share.
 
-    mouths: the person's open mouth, None when the footage never shows it.  appearance: of the
-    face without anything in front of it, None for a short clip.
+    mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
+    the line between closed lips over that of the skin, None when they never close.  appearance:
+    of the face without anything in front of it, None for a short clip.
     """
 
     mouths: SeenMouths | None
+    seam: Array | None
     appearance: AppearanceModel | None
 
 
@@ -68,19 +71,24 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
             if timeline.unoccluded[start + i]:
                 gaps[start + i] = fit_opening(mesh, LIPS).gap
     shown = set(seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded).tolist())
+    closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
     sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
-    last = max(shown | sampled, default=-1)
-    mouths, samples = [], TextureSamples()
-    for index, frame in enumerate(frames if last >= 0 else ()):
-        if index in shown or index in sampled:
-            image, mesh = to_uint8(frame.pixels), rebuild_driver_meshes(own.window(index, index + 1))[0]
+    wanted = shown | closed | sampled
+    mouths, seams, samples = [], [], TextureSamples()
+    for index, frame in enumerate(frames if wanted else ()):
+        if index in wanted:
+            image = to_uint8(frame.pixels)
+            mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
+            if index in closed:
+                seams.append(seen_mouths.seam_share(image, mesh))
             seen = seen_mouths.extract(image, mesh) if index in shown else None
             mouths += [] if seen is None else [seen]
-        if index >= last:
+        if index >= max(wanted):
             break
-    return MeshVideo(seen_mouths.collect(mouths), samples.appearance_model())
+    seam = np.median(seams, 0) if seams else None
+    return MeshVideo(seen_mouths.collect(mouths), seam, samples.appearance_model())
 
 
 def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bool) -> MeshSource:
@@ -94,6 +102,10 @@ def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bo
     """
     tone = mouth.skin_tone(image, mesh)
     interior = mouth_interior.prepare(mesh, tone)
+    lip_line = None
+    if interior.lips.gap > PARTED_GAP:
+        seam = video.seam
+        lip_line = mouth.lip_line_colour(image, mesh) if seam is None else seam * tone
     return MeshSource(
         image,
         Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32)),
@@ -105,12 +117,14 @@ def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bo
         None,
         tone,
         interior,
-        mouth.lip_line_colour(image, mesh) if interior.lips.gap > PARTED_GAP else None,
+        lip_line,
         video.mouths,
     )
 
 
-def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo) -> Image:
+def keep_occluders(
+    image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float
+) -> Image:
     """Put what is in front of the face back where the frame shows it.
 
     Args:
@@ -118,8 +132,9 @@ def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo) -> I
         out: the rendered frame, changed in place.
         mesh: (468, 3) pixels of the frame.
         video: its appearance model tells an occluder from the face.
+        doubt: 0..1, that something may be in front of it; light and turns also look different.
     """
-    if video.appearance is None:
+    if video.appearance is None or doubt <= 0:
         return out
     probability = video.appearance.occlusion_probability(_UV_MAP.unwrap(image, mesh))
     if probability.max() < OCCLUDED_RANGE[0]:
@@ -129,7 +144,7 @@ def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo) -> I
     reach = OCCLUDER_REACH * face_height(mesh) * float(placement.crop_from_frame[0, 0])
     width = 2 * max(round(reach), 1) + 1
     mask = smoothstep(*OCCLUDED_RANGE, cv2.dilate(mask, np.ones((width, width), np.uint8)))
-    return _blend_back(image, out, np.asarray(mask, np.float32), placement)
+    return _blend_back(image, out, np.asarray(doubt * mask, np.float32), placement)
 
 
 def _blend_back(image: Image, out: Image, mask: Array32, placement: Crop) -> Image:
@@ -145,7 +160,7 @@ def _blend_back(image: Image, out: Image, mask: Array32, placement: Crop) -> Ima
     to_box = Crop(box_from_frame @ frame_from_crop, (int(x1 - x0), int(y1 - y0)))
     share = np.clip(crop(mask, to_box, border="black", kernel="linear"), 0, 1)
     view, kept = out[y0:y1, x0:x1], image[y0:y1, x0:x1]
-    cv2.blendLinear(kept, view.copy(), share, 1 - share, dst=view) if share.any() else None
+    view[:] = cv2.blendLinear(kept, view, share, 1 - share)
     return out
 
 
