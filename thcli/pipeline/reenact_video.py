@@ -26,7 +26,11 @@ from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.render_job import RenderJob
-from thcli.pipeline.render.video_frames import CropFrameRenderer, WholeFrameRenderer
+from thcli.pipeline.render.video_frames import (
+    CropFrameRenderer,
+    CropVideoEngine,
+    WholeFrameRenderer,
+)
 from thcli.pipeline.sources.source_video import observe_source_video
 
 
@@ -76,12 +80,12 @@ def reenact_video(
     keep_depth = options.background == KEEP
     renderer: CropFrameRenderer | WholeFrameRenderer
     size = info.size
-    if video.crop_track is None:
-        renderer = WholeFrameRenderer(engine, video.encoded, keep_depth)
-    else:
+    if isinstance(engine, CropVideoEngine) and video.crop_track is not None:
         full = options.framing == "full"
         renderer = CropFrameRenderer(engine, video.encoded, full, keep_depth)
         size = info.size if full else video.crop_track.size
+    else:
+        renderer = WholeFrameRenderer(engine, video.encoded, keep_depth)
     black = np.zeros((*size[::-1], 3), np.uint8)
     faces = [SourceFace(video.crop_track, motion)]
     render_plan = RenderPlan(renderer, faces, black, job.batches("render"))

@@ -132,9 +132,7 @@ class MeshEngine:
             images: T whole frames (H, W, 3) uint8.
             motion: the T rows of these frames.
         """
-        return [
-            render_video_frame(source, image, motion, row) for row, image in enumerate(images)
-        ]
+        return [render_video_frame(source, image, motion, row) for row, image in enumerate(images)]
 
     def _move_picture(self, image: Image, image_from_still: Array | None) -> Image:
         if image_from_still is None or not self._follow_camera:

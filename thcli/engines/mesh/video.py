@@ -122,9 +122,7 @@ def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bo
     )
 
 
-def keep_occluders(
-    image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float
-) -> Image:
+def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float) -> Image:
     """Put what is in front of the face back where the frame shows it.
 
     Args:

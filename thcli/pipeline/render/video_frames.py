@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from thcli.core.imaging import to_uint8
-from thcli.core.protocols import VideoSourceEngine
+from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.crops.crop import crop
@@ -17,17 +17,22 @@ from thcli.pipeline.observe.crop_track import CropTrack
 from thcli.pipeline.sources.framing import paste_mask
 
 
+@runtime_checkable
+class CropVideoEngine(CropEngine, VideoSourceEngine, Protocol):
+    """An engine that renders crops of a source video."""
+
+
 @dataclass(frozen=True, slots=True)
 class CropFrameRenderer:
     """A renderer of the crops of a source video.
 
-    engine: a CropEngine, renders crops.
+    engine: renders crops.
     encoded: the video as the engine encodes it.
     full_frame: the crops are pasted into their frames.
     keep_depth: frames keep more than 8 bits per channel.
     """
 
-    engine: VideoSourceEngine
+    engine: CropVideoEngine
     encoded: Any
     full_frame: bool
     keep_depth: bool
@@ -60,7 +65,7 @@ class CropFrameRenderer:
         seen = np.flatnonzero(motion.valid)
         images = [self.original_pixels(source, frame) for frame in given]
         rendered = self.engine.render_frames(self.encoded, [crops[i] for i in seen], motion[seen])
-        mask = paste_mask(as_crop_view(self.engine))
+        mask = paste_mask(self.engine)
         for i, image in zip(seen, rendered, strict=True):
             if self.full_frame:
                 images[i] = paste(images[i], image, placements[i], mask, options=CHANGE_ONLY)
@@ -94,9 +99,7 @@ class WholeFrameRenderer:
         """See `Engine`."""
         return self.engine.parallel
 
-    def render(
-        self, source: None, motion: Motion, frames: Sequence[Frame] | None
-    ) -> list[Image]:
+    def render(self, source: None, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
         """Render a window of frames.
 
         Args:

@@ -11,9 +11,10 @@ from typing import Any
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.options import ReadOptions, StabilizationOptions, TemplateOptions
-from thcli.core.protocols import CropEngine, MotionStore, VideoSourceEngine
+from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.span import LAST_DURATION
 from thcli.motion.file.writer import MotionWriter
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_motion import observe_placements
@@ -42,7 +43,7 @@ class SourceVideo:
     unseen: frames in which the chosen face was not detected.
     """
 
-    motion: MotionStore
+    motion: MotionFile
     crop_track: CropTrack | None
     encoded: Any
     tracks: int
@@ -63,7 +64,9 @@ def observe_source_video(
     motion_path = temp_dir / "source.motion.safetensors"
     crop_track = None
     with TrackLog() as log:
-        statistics = track_faces(video, log, face_finder, job, head_motion=isinstance(engine, CropEngine))
+        statistics = track_faces(
+            video, log, face_finder, job, head_motion=isinstance(engine, CropEngine)
+        )
         chosen = face_finder.choose(statistics, video.select, str(video.info.path), job)
         if len(chosen) > 1:
             raise UsageError(
@@ -78,7 +81,10 @@ def observe_source_video(
             with job.clock("calm"):
                 write_crop_track(crops_path, log, track, template, StabilizationOptions(), name)
             crop_track = CropTrack(crops_path)
-        with MotionWriter(motion_path, {"source": name}) as writer:
+        metadata = {"source": name}
+        if log.last_duration:
+            metadata[LAST_DURATION] = str(log.last_duration)
+        with MotionWriter(motion_path, metadata) as writer:
             if isinstance(engine, CropEngine) and crop_track is not None:
                 placements = (tracked_crop.placement for tracked_crop in crop_track)
                 observe_placements(engine, video, log, track, placements, writer, job)
