@@ -216,7 +216,7 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
         np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
     )
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
-    prepared = video.prepare_frame(image, mesh, source, moves_eyes=moves_eyes)
+    prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
     return video.keep_occluders(image, out, mesh, source, float(motion.arrays["doubt"][row]))
 

@@ -127,7 +127,7 @@ def seam_share(image: Image, mesh: Array) -> Array:
     u = np.linspace(0.25, 0.75, 21, dtype=np.float32)[None]
     upper, lower = lips.rims(u)
     offsets = np.linspace(-SEAM_REACH, SEAM_REACH, 9, dtype=np.float32)[:, None]
-    v = (upper + lower) / 2 + offsets
+    v = np.asarray((upper + lower) / 2 + offsets, np.float32)
     colours = remap(image, opening.to_pixels(lips, np.broadcast_to(u, v.shape), v))
     darkest = colours.sum(-1).argmin(0)
     seam = np.median(colours[darkest, np.arange(u.size)], 0)

@@ -26,11 +26,13 @@ from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples, UvMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
+from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion.canonical import neutral
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import WINDOW, read_timeline
 
 CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
+RIM_SHARE = 0.22  # of a lip's height at its inner rim, where the landmarks may show teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
 OCCLUSION_SIDE = 128  # pixels of the crop in which the mask of an occluder is computed
 OCCLUSION_SCALE = 1.15  # side of that crop over the face's
@@ -91,12 +93,14 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     return MeshVideo(seen_mouths.collect(mouths), seam, samples.appearance_model())
 
 
-def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bool) -> MeshSource:
+def prepare_frame(
+    image: Image, mesh: Array, target: Array, video: MeshVideo, *, moves_eyes: bool
+) -> MeshSource:
     """Prepare a frame as the source of itself.
 
     Args:
         image: (H, W, 3) uint8.
-        mesh: (468, 3) float64 pixels.
+        mesh, target: (468, 3) float64 pixels, the frame's own and where it goes.
         video: what the frames share.
         moves_eyes: the eyes become layers of their own; otherwise they are skin.
     """
@@ -106,6 +110,7 @@ def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bo
     if interior.lips.gap > PARTED_GAP:
         seam = video.seam
         lip_line = mouth.lip_line_colour(image, mesh) if seam is None else seam * tone
+        mesh = _exclude_teeth(mesh, fit_opening(target, LIPS).gap / interior.lips.gap)
     return MeshSource(
         image,
         Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32)),
@@ -120,6 +125,21 @@ def prepare_frame(image: Image, mesh: Array, video: MeshVideo, *, moves_eyes: bo
         lip_line,
         video.mouths,
     )
+
+
+def _exclude_teeth(mesh: Array, closing: float) -> Array:
+    """Move the inner rims of closing lips outwards, where no tooth is taken for a lip.
+
+    Args:
+        mesh: (468, 3) pixels.
+        closing: gap of the target over the frame's own.
+    """
+    share = RIM_SHARE * (1 - float(smoothstep(*mouth.CLOSE_RANGE, closing)))
+    if share <= 0:
+        return mesh
+    moved = mesh.copy()
+    moved[LIPS] += share * (mesh[LIPS_OUTER] - mesh[LIPS])
+    return moved
 
 
 def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float) -> Image:
