@@ -96,7 +96,8 @@ def _continuous(part: SoundPart) -> Iterator[Array32]:
     written = 0
     with open_input(part.path) as container:
         for frame in decoded_frames(container, part.path):
-            time = None if frame.pts is None else frame.pts * frame.time_base - part.start
+            timed = frame.pts is not None and frame.time_base is not None
+            time = frame.pts * frame.time_base - part.start if timed else None  # type: ignore[operator]
             frame.pts = None
             for converted in resampler.resample(frame):
                 samples = np.asarray(converted.to_ndarray(), np.float32)

@@ -86,7 +86,8 @@ class VideoRetargetedMotion:
         frontal = PosedShape(np.eye(3), np.zeros(()), np.zeros(3), neutral())
         measured = measure_frames(self._own, timeline, frontal, load_slider_shapes().gaze)
         frames = select_neutral_frames(timeline, measured)
-        shape = neutral() + np.mean([self._filter.expression(i, i + 1)[0] for i in frames], 0)
+        chosen = [self._filter.expression(int(i), int(i) + 1)[0] for i in frames]
+        shape = neutral() + np.mean(chosen, 0)
         pose = np.median(timeline.pose[timeline.unoccluded], 0)
         mesh = canonical.unpack_pose(pose, shape, self._size).mesh().astype(np.float32)
         return Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh)
@@ -169,7 +170,9 @@ class VideoRetargetedMotion:
         if self._options.region in ("lips", "pose"):
             return np.zeros((stop - start, 2, 2))
         gain = np.minimum(self._retargeted.region_gain.max(), 1.0) * driven
-        return shift + gain[:, None, None] * (self._gaze - self._filter.gaze[start:stop])
+        return np.asarray(
+            shift + gain[:, None, None] * (self._gaze - self._filter.gaze[start:stop])
+        )
 
     def _move_heads(self, points: Array, mesh: Array, head: Array, posed: PosedShape) -> Array:
         """Move meshes (T, 468, 3) with the driver's head, within the limits of an image."""

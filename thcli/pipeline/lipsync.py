@@ -23,6 +23,7 @@ from thcli.core.protocols import (
     CropEngine,
     Engine,
     MeshConvertibleVoice,
+    MotionStore,
     RenderingVoice,
     VideoSourceEngine,
     Voice,
@@ -40,7 +41,7 @@ from thcli.pipeline.reenact_video import swap_audio_roles
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
-from thcli.pipeline.render.video_frames import WholeFrameRenderer
+from thcli.pipeline.render.video_frames import WholeFrameRenderer, kept_where_failed
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
 from thcli.pipeline.sources.footage import Footage, ShownMotion, plan_footage, shown_frames
 from thcli.pipeline.sources.source_video import observe_source_video
@@ -103,9 +104,7 @@ def lip_sync(
 
         # Pass 2. Render the spoken frames, pass the others through, write.
         renderer = WholeFrameRenderer(engine, source.encoded, options.background == KEEP)
-        black = np.zeros((*info.size[::-1], 3), np.uint8)
-        plan = RenderPlan(renderer, [SourceFace(None, motion)], black, job.batches("render"))
-        frames_from = _frames_from(plan, footage, options, job)
+        frames_from = _frames_from(renderer, motion, footage, options, job)
         total = len(footage.order)
         write_plan, output_options = _sound(footage, speech, seconds, options, job)
         write_plan = replace(
@@ -144,23 +143,28 @@ def _load(name: str, options: SpeakOptions) -> tuple[Voice, VideoSourceEngine]:
     engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
     if voice.motion_kind != engine.motion_kind and isinstance(voice, MeshConvertibleVoice):
         voice = voice.as_mesh(options.run)
-    is_whole = isinstance(engine, VideoSourceEngine) and not isinstance(engine, CropEngine)
-    if not is_whole or voice.motion_kind != engine.motion_kind:
-        raise UsageError(
-            f"The engine {options.engine} cannot change the lips of a video with the voice {name}.",
-            f"Use --engine mesh. {hint}",
-        )
-    return voice, engine
+    if (
+        isinstance(engine, VideoSourceEngine)
+        and not isinstance(engine, CropEngine)
+        and voice.motion_kind == engine.motion_kind
+    ):
+        return voice, engine
+    raise UsageError(
+        f"The engine {options.engine} cannot change the lips of a video with the voice {name}.",
+        f"Use --engine mesh. {hint}",
+    )
 
 
-def _frames_from(plan: RenderPlan, footage: Footage, options: SpeakOptions, job: Job) -> FramesFrom:
+def _frames_from(
+    renderer: WholeFrameRenderer,
+    motion: MotionStore,
+    footage: Footage,
+    options: SpeakOptions,
+    job: Job,
+) -> FramesFrom:
     """Return the frames of the result: spoken ones rendered, the others as they are."""
-    renderer: WholeFrameRenderer = plan.engine  # type: ignore[assignment]
-
-    def unchanged(frame: RenderedFrame) -> RenderedFrame:
-        if frame.succeeded or frame.driving is None:
-            return frame
-        return replace(frame, image=renderer.original_pixels(None, frame.driving))
+    black = np.zeros((*footage.info.size[::-1], 3), np.uint8)
+    plan = RenderPlan(renderer, [SourceFace(None, motion)], black, job.batches("render"))
 
     def frames_from(start: int) -> Iterator[RenderedFrame]:
         frames = shown_frames(footage, job)
@@ -170,10 +174,9 @@ def _frames_from(plan: RenderPlan, footage: Footage, options: SpeakOptions, job:
                 yield _as_it_is(renderer, frame)
         if start < stop:
             skipped = max(start - first, 0)
-            rendered = render_frames(
-                plan, islice(frames, stop - first), skipped, options.run, job.clock
-            )
-            yield from map(unchanged, rendered)
+            spoken = islice(frames, stop - first)
+            rendered = render_frames(plan, spoken, skipped, options.run, job.clock)
+            yield from kept_where_failed(rendered, renderer, None)
         else:
             frames = islice(frames, start - first, None)
         for frame in frames:

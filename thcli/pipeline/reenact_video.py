@@ -29,7 +29,9 @@ from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.render.video_frames import (
     CropFrameRenderer,
     CropVideoEngine,
+    VideoRenderer,
     WholeFrameRenderer,
+    kept_where_failed,
 )
 from thcli.pipeline.sources.source_video import observe_source_video
 
@@ -78,7 +80,7 @@ def reenact_video(
 
     # Pass 2. Render each frame or its crop, paste it, refine, replace the background, write.
     keep_depth = options.background == KEEP
-    renderer: CropFrameRenderer | WholeFrameRenderer
+    renderer: VideoRenderer
     size = info.size
     if isinstance(engine, CropVideoEngine) and video.crop_track is not None:
         full = options.framing == "full"
@@ -92,12 +94,8 @@ def reenact_video(
 
     def render_from(start: int) -> Iterator[RenderedFrame]:
         frames = job.clock.time_each("decode again", job.enter(job.frames(info.path, span)))
-        for frame in render_frames(render_plan, frames, start, options.run, job.clock):
-            if frame.succeeded or frame.driving is None:
-                yield frame
-            else:
-                original = renderer.original_pixels(video.crop_track, frame.driving)
-                yield replace(frame, image=original)
+        rendered = render_frames(render_plan, frames, start, options.run, job.clock)
+        return kept_where_failed(rendered, renderer, video.crop_track)
 
     plan = media.WritePlan(
         frames=len(motion),

@@ -32,7 +32,7 @@ from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import WINDOW, read_timeline
 
 CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
-RIM_SHARE = 0.22  # of a lip's height at its inner rim, where the landmarks may show teeth
+RIM_SHARE = 0.35  # of a lip's height at its inner rim, where the landmarks may show teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
 OCCLUSION_SIDE = 128  # pixels of the crop in which the mask of an occluder is computed
 OCCLUSION_SCALE = 1.15  # side of that crop over the face's
@@ -42,7 +42,7 @@ OCCLUDER_REACH = 0.02  # face heights that its mask grows
 
 @dataclass(frozen=True, slots=True)
 class MeshVideo:
-    """What the frames of a source video share.
+    """Shared facts of the frames of a source video.
 
     mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
     the line between closed lips over that of the skin, None when they never close.  appearance:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,8 +13,16 @@ from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.crops.crop import crop
+from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_track import CropTrack
+from thcli.pipeline.render.frames import Renderer
 from thcli.pipeline.sources.framing import paste_mask
+
+
+class VideoRenderer(Renderer, Protocol):
+    """A renderer of frames of a source video."""
+
+    def original_pixels(self, source: Any, frame: Frame) -> Any: ...
 
 
 @runtime_checkable
@@ -42,9 +50,7 @@ class CropFrameRenderer:
         """See `Engine`."""
         return self.engine.parallel
 
-    def render(
-        self, source: CropTrack, motion: Motion, frames: Sequence[Frame] | None
-    ) -> list[Image]:
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
         """Render a window of frames.
 
         Args:
@@ -73,7 +79,7 @@ class CropFrameRenderer:
                 images[i] = image
         return images
 
-    def original_pixels(self, source: CropTrack, frame: Frame) -> Any:
+    def original_pixels(self, source: Any, frame: Frame) -> Any:
         """Return the output for a frame in which nothing is rendered."""
         if self.full_frame:
             return frame.pixels if self.keep_depth else to_uint8(frame.pixels)
@@ -99,7 +105,7 @@ class WholeFrameRenderer:
         """See `Engine`."""
         return self.engine.parallel
 
-    def render(self, source: None, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
         """Render a window of frames.
 
         Args:
@@ -119,9 +125,20 @@ class WholeFrameRenderer:
             images[i] = add_change(images[i], old, new)
         return images
 
-    def original_pixels(self, source: None, frame: Frame) -> Any:
+    def original_pixels(self, source: Any, frame: Frame) -> Any:
         """Return the output for a frame in which nothing is rendered."""
         return frame.pixels if self.keep_depth else to_uint8(frame.pixels)
+
+
+def kept_where_failed(
+    frames: Iterable[RenderedFrame], renderer: VideoRenderer, source: CropTrack | None
+) -> Iterator[RenderedFrame]:
+    """Yield rendered frames, with the video's own pixels for those that failed."""
+    for frame in frames:
+        if frame.succeeded or frame.driving is None:
+            yield frame
+        else:
+            yield replace(frame, image=renderer.original_pixels(source, frame.driving))
 
 
 def add_change(pixels: Any, before: Image, after: Image) -> Any:

@@ -184,7 +184,7 @@ class ShownMotion:
         jumps = np.abs(np.diff(shown)) > 1
         low = int(later.min())
         recorded = np.asarray(self.own.window(low, int(later.max()) + 1).arrays["cut"], bool)
-        return jumps | (recorded[later - low] & (np.diff(shown) != 0))
+        return np.asarray(jumps | (recorded[later - low] & (np.diff(shown) != 0)))
 
 
 def split_runs(order: Indices) -> list[Indices]:
