@@ -41,6 +41,7 @@ PUBLIC = [
     "FadmTrainOptions",
     "FindOptions",
     "Finished",
+    "FootageOptions",
     "FitOptions",
     "FommTrainOptions",
     "Frame",

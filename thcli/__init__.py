@@ -63,6 +63,7 @@ _HOMES = {
         "FaceVid2VidTrainOptions",
         "FadmTrainOptions",
         "FindOptions",
+        "FootageOptions",
         "FitOptions",
         "FommTrainOptions",
         "IdentityTrainOptions",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -95,7 +95,11 @@ class ShadeEngine:
     ) -> MotionStore:
         return ShadedMotion(own, driving)
 
-    def render_frames(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
+    def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> None:
+        pass
+
+    def render_frames(self, source: None, images: Sequence[Image], motion: Motion) -> list[Image]:
+        crops = images
         assert len(crops) == len(motion) and all(crop.shape == (SIDE, SIDE, 3) for crop in crops)
         if self.broken is not None and self.broken * Fraction(1, 25) in [
             int(t) * motion.time_base for t in motion.pts

@@ -99,7 +99,7 @@ def start_time(path: str | Path) -> Fraction:
     """
     path = _check_path(path)
     with open_input(path) as container:
-        for frame in _decode_frames(container, path):
+        for frame in decoded_frames(container, path):
             return (
                 Fraction(frame.pts * frame.time_base)
                 if frame.pts is not None and frame.time_base
@@ -184,7 +184,7 @@ def _select_track(container: InputContainer, path: Path) -> Any:
     return next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
 
 
-def _decode_frames(container: InputContainer, path: Path) -> Iterator[av.AudioFrame]:
+def decoded_frames(container: InputContainer, path: Path) -> Iterator[av.AudioFrame]:
     """Yield decoded frames and skip damaged packets.
 
     Raises:
@@ -213,7 +213,7 @@ def _read_continuous(path: Path, rate: int) -> Generator[Array32, None, None]:
         origin: Fraction | None = None
         expected = Fraction(0)  # seconds since the origin at which the next frame should begin
         written = skip = 0  # samples yielded; samples to drop because they overlap earlier ones
-        for frame in _decode_frames(container, path):
+        for frame in decoded_frames(container, path):
             time = (
                 frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import keyword
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
@@ -42,7 +43,8 @@ def _leaves(options: type, hide: Sequence[str] = ()) -> Iterator[tuple[type, Fie
 
 def _key(item: Field[Any]) -> str:
     names = item.metadata.get("names")
-    return names[0].split("/")[0].lstrip("-").replace("-", "_") if names else item.name
+    key = names[0].split("/")[0].lstrip("-").replace("-", "_") if names else item.name
+    return f"{key}_" if keyword.iskeyword(key) else key
 
 
 def _parameter(item: Field[Any], hint: Any, panel: str) -> inspect.Parameter:

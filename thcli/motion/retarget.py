@@ -34,7 +34,7 @@ from thcli.motion.reference_frame import (
     select_neutral_frames,
 )
 from thcli.motion.sliders import load_slider_shapes
-from thcli.motion.timeline import read_timeline
+from thcli.motion.timeline import Timeline, read_timeline
 
 TARGET_KIND = "mesh-target"
 MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
@@ -117,6 +117,37 @@ class RetargetedMotion:
 
     def __len__(self) -> int:
         return len(self._store)
+
+    @property
+    def timeline(self) -> Timeline:
+        """Return the scalars of the driving clip."""
+        return self._timeline
+
+    @property
+    def region_gain(self) -> Array:
+        """Return the share of the expression that each point takes from the driver, (468, 1)."""
+        return np.asarray(self._face_gain * self._mask)
+
+    @property
+    def pose_gain(self) -> float:
+        """Return the gain of the head pose, 0 when the region leaves it alone."""
+        return self._pose_gain
+
+    def shapes(self, start: int, stop: int) -> Array:
+        """Return the source's canonical shapes with the driver's expression, (T, 468, 3)."""
+        return self._retarget_shape(start, stop, self._timeline.weight[start:stop])[0]
+
+    def gaze_shift(self, start: int, stop: int) -> Array:
+        """Return the displacement of the irises in eye widths, (T, 2, 2)."""
+        return self._gaze_shift(start, stop, self._timeline.weight[start:stop])
+
+    def head_changes(self, start: int, stop: int) -> Array:
+        """Return the change of the driver's head since the reference, before any limit.
+
+        (T, 7): rotation vector, log zoom, and shift in pixels of the source.
+        """
+        rotation, zoom, shift = self._head_change(start, stop, self._timeline.weight[start:stop])
+        return np.concatenate([rotation, zoom[:, None], shift], -1)
 
     def _driver_faces(self, start: int, stop: int) -> PosedShape:
         """Return the driver's smoothed faces of frames start..stop."""
@@ -312,17 +343,9 @@ class RetargetedMotion:
 
         (T, 468, 3), and the shift (T, 2) beyond what a head moves alone, with the whole person.
         """
-        source, reference, gain = self._source, self._reference, self._pose_gain * weight
+        source = self._source
         unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
-        driver = self._driver_faces(start, stop)
-        scale, rotation, _ = fit_rigid_points(reference.shape, driver.shape)
-        relative = (
-            rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
-        )
-        zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
-        pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
-        pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
-        shift = (pivot - self._reference_pivot) * (self._pixel_ratio * gain)[:, None]
+        relative, zoom, shift = self._head_change(start, stop, weight)
         body = np.zeros((len(shift), 2))
         if self._rules:
             source_yaw = float(rotvec_from_matrix(source.rotation)[1])
@@ -334,6 +357,20 @@ class RetargetedMotion:
         moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
         points = np.exp(zoom)[:, None, None] * moved + (self._pivot + shift)[:, None]
         return np.asarray(points), body
+
+    def _head_change(self, start: int, stop: int, weight: Array) -> tuple[Array, Array, Array]:
+        """Return rotation vectors (T, 3), log zoom (T,) and shift (T, 3) since the reference."""
+        reference, gain = self._reference, self._pose_gain * weight
+        driver = self._driver_faces(start, stop)
+        scale, rotation, _ = fit_rigid_points(reference.shape, driver.shape)
+        relative = (
+            rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
+        )
+        zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
+        pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
+        pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
+        shift = (pivot - self._reference_pivot) * (self._pixel_ratio * gain)[:, None]
+        return relative, zoom, shift
 
     def _picture_motion(self, start: int, stop: int, weight: Array) -> Array:
         """Return the motion of the picture with the driver's camera, (T, 2, 3) image_from_still."""

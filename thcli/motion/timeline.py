@@ -160,7 +160,7 @@ def _find_unoccluded(valid: Bools, logit: Array) -> Bools:
     return unoccluded if unoccluded.any() else valid
 
 
-def _nearest_usable(usable: Bools) -> tuple[Ints, Ints]:
+def nearest_usable(usable: Bools) -> tuple[Ints, Ints]:
     """Return the last usable frame up to each frame (-1: none) and the first from it on (T)."""
     frames = np.arange(len(usable))
     if not len(usable):
@@ -223,7 +223,7 @@ def _normalise_framing(valid: Bools, pose: Array, framing: Ints) -> Array:
 def _interpolate_gaps(seconds: Array, usable: Bools) -> GapInterpolation:
     """Return the interpolation of unusable frames by time."""
     count = len(usable)
-    previous, next_ = _nearest_usable(usable)
+    previous, next_ = nearest_usable(usable)
     has_previous, has_next = previous >= 0, next_ < count
     first = np.where(has_previous, previous, np.where(has_next, next_, 0))
     last = np.where(has_next, next_, np.where(has_previous, previous, 0))

@@ -104,9 +104,28 @@ def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOpt
         refuse(options, PARTS, reason, "Nothing else moves; use --motion absolute.")
 
 
+def check_video_source(options: RenderOptions, *, whole_frames: bool) -> None:
+    """Refuse options without effect on a source video.
+
+    Args:
+        options: of `reenact` or `speak`.
+        whole_frames: the engine renders whole frames, not crops.
+
+    Raises:
+        UsageError: it names the option.
+    """
+    if options.mesh.long_side:
+        raise UsageError("--long-side does not apply to a source video: its size is kept.")
+    if whole_frames:
+        names = ("mesh.matte", "mouth", "camera", "framing")
+        reason = f"on a source video with the engine {options.engine}"
+        refuse(options, names, reason, "Its frames keep their own background and mouth.")
+
+
 def check_speak(face: PathLike, output: PathLike | None, options: SpeakOptions) -> None:
     """Refuse options without effect in `speak`. Raises as `check_reenact`."""
     moves_only = str(output).endswith(SUFFIX)
+    _check_footage(face, output, options)
     voice = VOICES.resolve(options.voice, options.run)
     refuse_unread_options(options, [voice], VOICES)
     if VOICES.backend(voice).reads_option(ENGINE):
@@ -122,6 +141,28 @@ def check_speak(face: PathLike, output: PathLike | None, options: SpeakOptions) 
     _check_pose_file(options)
     if not options.sound.level:
         refuse(options, ("sound.loudness",), "with --no-level", "Leave one of the two out.")
+
+
+def is_lip_sync(face: PathLike, output: PathLike | None, options: SpeakOptions) -> bool:
+    """Return True when `speak` changes the lips of all of a video instead of animating an image."""
+    one_frame = options.footage.still or options.source_time is not None
+    if one_frame or str(output).endswith(SUFFIX) or str(face) == "-":
+        return False
+    return media.probe(face, options.read).kind == "video"
+
+
+def _check_footage(face: PathLike, output: PathLike | None, options: SpeakOptions) -> None:
+    """Refuse what needs a video that is spoken anew, or has no effect on one."""
+    if is_lip_sync(face, output, options):
+        check_video_source(options, whole_frames=True)
+        reason = f"on {face}, a video of which the lips alone change"
+        names = ("motion.region", "motion.pose", "speech.pose", "speech.blink")
+        refuse(options, names, reason, "Animate one frame of it with --still.")
+        return
+    placed = ("footage.loop", "footage.pad", "footage.place")
+    refuse(options, placed, "without a video whose lips are spoken anew", "Give a video as FACE.")
+    if options.footage.still and str(face) != "-" and media.probe(face).kind == "image":
+        refuse(options, ("footage.still",), f"on {face}, which is an image", "Leave it out.")
 
 
 def check_refine(output: PathLike | None, options: RefineJobOptions) -> None:

@@ -24,12 +24,13 @@ from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import probe
-from thcli.pipeline.reenact_video import is_video, reenact_video
+from thcli.pipeline.reenact_video import reenact_video
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.framing import apply_framing
 from thcli.pipeline.sources.source_image import SourceImage, read_source_image
+from thcli.pipeline.sources.source_video import is_video
 
 DEFAULTS = ReenactOptions()
 

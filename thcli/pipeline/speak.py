@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from thcli import __version__, media
-from thcli.core.batches import require_finite
-from thcli.core.errors import NotFiniteError, OutputError, ThcliError, UsageError
+from thcli import media
+from thcli.core.errors import OutputError, ThcliError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import (
     MotionOptions,
@@ -28,18 +26,17 @@ from thcli.core.protocols import (
     Voice,
     VoiceDrivenEngine,
 )
-from thcli.core.types import Motion
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
-from thcli.motion.file.writer import MotionWriter
-from thcli.pipeline.check_options import check_speak
+from thcli.pipeline.check_options import check_speak, is_lip_sync
 from thcli.pipeline.dry_run import rehearse_speak
 from thcli.pipeline.job.job import FrameCounter, ItemResult, Job, Report
 from thcli.pipeline.job.output_names import SRGB_VIDEO, check_outputs, output_path
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
+from thcli.pipeline.lipsync import lip_sync
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.reenact import animate
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
@@ -48,27 +45,11 @@ from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
 from thcli.pipeline.sources.framing import apply_framing, crop_source, paste_mask
 from thcli.pipeline.sources.source_image import SourceImage, read_source_image
+from thcli.pipeline.sources.spoken_motion import SpeakJob, finite, write_motion
 from thcli.voices.backends import VOICES
 
-T = TypeVar("T")
 DEFAULTS = SpeakOptions()
 MESH = "mesh"  # engine that renders the driving video of engines with another kind of motion
-
-
-@dataclass(frozen=True, slots=True)
-class SpeakJob:
-    """Recording and options of one job.
-
-    speech: the recording and the time stamps of the frames.
-    voice_name: backend of the voice.
-    options: all options.
-    job: clock, progress and temporary files.
-    """
-
-    speech: SpeechTrack
-    voice_name: str
-    options: SpeakOptions
-    job: Job
 
 
 def speak(
@@ -81,7 +62,8 @@ def speak(
     """Animate a face with a speech recording, which becomes the audio of the video.
 
     Args:
-        face: image, or video of which one frame is used.
+        face: image, or video, of which the lips are spoken anew (see `pipeline.lipsync`), or one
+            frame is used (options.footage.still, source_time).
         audio: any file with audio, or '-' for standard input.
         output: file, folder/ or '-'; NAME.motion.safetensors for the motion alone; None for
             FACE_AUDIO.mp4 beside the recording.
@@ -98,6 +80,8 @@ def speak(
     check_speak(face, output, options)
     if options.dry_run:
         return rehearse_speak(speak, (face, audio), output, options, on)
+    if is_lip_sync(face, output, options):
+        return lip_sync(face, audio, output, options, on)
     with Job("speak", on, options, (face, audio)) as job:
         speech = read_speech(job.seekable(audio), options, job)
         name = VOICES.resolve(options.voice, options.run)
@@ -217,7 +201,7 @@ def render_motion(
     """Generate motion from speech, on disk, and render the source's faces with it."""
     options, job = speak_job.options, speak_job.job
     path = job.temp_dir() / f"speech{SUFFIX}"
-    _write_motion(voice, path, speak_job)
+    write_motion(voice, path, speak_job)
     motion = MotionFile(path)
     faces = [
         SourceFace.encode(engine, source.image, face, motion, options.motion)
@@ -246,7 +230,7 @@ def render_voice(
         rendered = voice.render_frames(
             cropped.image, speech.recording, speech.pts, speech.time_base, options.speech
         )
-        images = job.clock.time_each("render", _finite(rendered, speak_job.voice_name))
+        images = job.clock.time_each("render", finite(rendered, speak_job.voice_name))
         for pts, image in islice(zip(speech.pts, images, strict=True), start, None):
             if full_frame:
                 pasted = paste(source.image, image, cropped.placement, mask)
@@ -265,31 +249,6 @@ def _motion_kinds(engine: Engine) -> frozenset[str]:
     return frozenset({engine.motion_kind})
 
 
-def _write_motion(voice: Voice, path: Path, speak_job: SpeakJob) -> None:
-    speech, job = speak_job.speech, speak_job.job
-    metadata = {"source": speech.info.path.name, "made_by": f"thcli {__version__}"}
-    with MotionWriter(path, metadata) as writer, job.stage("speech", len(speech.pts)) as step:
-        windows = voice.speak(
-            speech.recording, speech.pts, speech.time_base, speak_job.options.speech
-        )
-        for motion in job.clock.time_each("speech", _finite(windows, speak_job.voice_name)):
-            writer.append(motion)
-            for _ in range(len(motion)):
-                step()
-
-
-def _finite(made: Iterator[T], voice_name: str) -> Iterator[T]:
-    """Yield the motion or the images of a voice. Raises NotFiniteError that names the voice."""
-    try:
-        for item in made:
-            if isinstance(item, Motion):
-                require_finite(*item.arrays.values())
-            yield item
-    except NotFiniteError as error:
-        message = f"The voice {voice_name} computed values that are not finite."
-        raise NotFiniteError(message, error.hint) from error
-
-
 def _write_motion_only(voice: Voice | RenderingVoice, target: Path, speak_job: SpeakJob) -> Report:
     speech, name = speak_job.speech, speak_job.voice_name
     if isinstance(voice, RenderingVoice):
@@ -298,7 +257,7 @@ def _write_motion_only(voice: Voice | RenderingVoice, target: Path, speak_job: S
             "Give the output the name of a video.",
         )
     with AtomicFile(target, speak_job.options.output.overwrite) as file:
-        _write_motion(voice, file.partial, speak_job)
+        write_motion(voice, file.partial, speak_job)
     counter = FrameCounter()
     for pts in speech.pts:
         counter.add(int(pts), 1, speech.time_base)

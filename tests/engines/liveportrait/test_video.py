@@ -254,7 +254,7 @@ def rendered(engine: LivePortraitEngine) -> Rendered:
         [Frame(c, i, Fraction(1, 25), i) for i, c in enumerate(crops)], [FACE, FACE]
     )
     moved = engine.transfer_motion(MotionBuffer(own), MotionBuffer(motion(3, 2)), RAW).window(0, 2)
-    return crops, moved, engine.render_frames(crops, moved)
+    return crops, moved, engine.render_frames(None, crops, moved)
 
 
 def test_a_frame_is_rendered_as_a_source_of_its_own(
@@ -263,7 +263,7 @@ def test_a_frame_is_rendered_as_a_source_of_its_own(
     """A rendered frame of a clip equals the engine's result for that frame as a source image."""
     crops, moved, together = rendered
     assert [(p.shape, p.dtype) for p in together] == [((512, 512, 3), np.dtype(np.uint8))] * 2
-    assert engine.render_frames([], moved[slice(0, 0)]) == []
+    assert engine.render_frames(None, [], moved[slice(0, 0)]) == []
     source = engine.encode_source(crops[1], FACE)
     np.testing.assert_allclose(source.encoded.keypoints.numpy(), rows(moved, "own")[1:], atol=1e-5)
     alone = engine.render(source, moved[slice(1, 2)], None)[0]
@@ -276,5 +276,5 @@ def test_larger_batches_render_the_same(make: Make, rendered: Rendered) -> None:
     crops, moved, single = rendered
     engine = make()
     engine.batch = 2
-    both = engine.render_frames(crops, moved)
+    both = engine.render_frames(None, crops, moved)
     assert max(np.abs(a.astype(int) - b).max() for a, b in zip(single, both, strict=True)) <= 1

@@ -17,6 +17,7 @@ from thcli.core.options.faces import (
     Template,
     TemplateOptions,
 )
+from thcli.core.options.footage import FootageOptions
 from thcli.core.options.jobs import (
     AlignOptions,
     CompareOptions,
@@ -121,6 +122,7 @@ __all__ = [
     "FindOptions",
     "FitOptions",
     "FommTrainOptions",
+    "FootageOptions",
     "Framing",
     "IdentityTrainOptions",
     "JudgeTrainOptions",

@@ -16,6 +16,7 @@ from thcli.core.options.faces import (
     StabilizationOptions,
     TemplateOptions,
 )
+from thcli.core.options.footage import FootageOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     Camera,
@@ -60,8 +61,8 @@ class RenderOptions:
     )
     source_time: float | None = option(
         None,
-        "Time in seconds of the frame to animate in a source video (default: the first suitable "
-        "frame; liveportrait: the whole video).",
+        "Time in seconds of the frame to animate in a source video (default: the whole video with "
+        "engines mesh and liveportrait, else the first suitable frame).",
     )
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
@@ -106,6 +107,15 @@ class SpeakOptions(RenderOptions):
         "mesh", "Reenactment engine (thcli list engines) of voices that make motion: a2m, real3d."
     )
     voice: str = option("auto", "Speech-to-motion or speech-to-video model (thcli list voices).")
+    source_face: str = option(
+        "largest",
+        "Face that speaks: largest, first, all (of an image), a number from 0, or a reference "
+        "image.",
+        "--source-face",
+        "--face",
+        path="input",
+    )
+    footage: FootageOptions = field(default_factory=FootageOptions)
     find: FindOptions = field(default_factory=FindOptions)
     sound: AudioOptions = field(default_factory=AudioOptions)
     speech: VoiceOptions = field(default_factory=VoiceOptions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.options import MotionOptions
@@ -130,11 +130,24 @@ class CropEngine(CropView, Engine, Protocol):
 
 
 @runtime_checkable
-class VideoSourceEngine(CropEngine, Protocol):
-    """A crop engine that also animates a source video.
+class VideoSourceEngine(Engine, Protocol):
+    """An engine that also animates a source video.
 
-    Every source frame keeps its own pose and expression, to which the driver's change is added.
+    Every source frame keeps its own pose, and what the region of the motion options leaves alone.
+    An engine that is a CropEngine observes and renders crops of the frames, others whole frames.
     """
+
+    def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> Any:
+        """Encode what the frames of a source video share, once.
+
+        Args:
+            own: motion that `observe` returned for the source video.
+            frames: the whole frames in order, decoded as they are read; read once at most.
+
+        Returns:
+            The first argument of `render_frames`. Its contents are private to the engine.
+        """
+        ...
 
     def transfer_motion(
         self, own: MotionStore, driving: MotionStore, options: MotionOptions
@@ -152,14 +165,15 @@ class VideoSourceEngine(CropEngine, Protocol):
         """
         ...
 
-    def render_frames(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
-        """Render crops of the source video with the motion that `transfer_motion` returned.
+    def render_frames(self, source: Any, images: Sequence[Image], motion: Motion) -> list[Image]:
+        """Render frames of the source video with the motion that `transfer_motion` returned.
 
         Args:
-            crops: T crops (crop_size, crop_size, 3) of the source video.
+            source: result of `encode_video`.
+            images: T crops (crop_size, crop_size, 3) or whole frames (H, W, 3), uint8 RGB.
             motion: the T rows of these frames.
 
         Returns:
-            T crops, uint8 RGB.
+            T images of the same size, uint8 RGB.
         """
         ...

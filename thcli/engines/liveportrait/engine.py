@@ -7,7 +7,7 @@ width; -1 where the face had no landmarks).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -195,20 +195,23 @@ class LivePortraitEngine(TorchCropEngine):
             own_motion, smoothed, self.retargeting, self.options, options, self.turn
         )
 
-    def render_frames(self, crops: Sequence[Image], motion: Motion) -> list[Image]:
+    def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> None:
+        """Encode nothing: each crop of a source clip is encoded by itself."""
+
+    def render_frames(self, source: None, images: Sequence[Image], motion: Motion) -> list[Image]:
         """Render crops of the source clip with the motion that `transfer_motion` gave for them.
 
-        crops: (512, 512, 3) or any other size.
+        images: (512, 512, 3) or any other size.
         """
         out: list[Image] = []
-        for start in range(0, len(crops), self.batch):
+        for start in range(0, len(images), self.batch):
             part = slice(start, start + self.batch)
             own, target = (
                 torch.from_numpy(np.asarray(motion.arrays[name][part], np.float32)).to(self.device)
                 for name in ("own", "keypoints")
             )
             with self.inference():
-                volume = self.appearance.volume(self.tensor(crops[part]))
+                volume = self.appearance.volume(self.tensor(images[part]))
                 encoded = self.warping.encode(volume, own)
                 out += images_from_tensor(self.synthesize(encoded, {"keypoints": target}))
         return out

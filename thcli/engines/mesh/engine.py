@@ -6,7 +6,7 @@ It needs no generative weights. See docs/mesh-engine.md.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -23,14 +23,17 @@ from thcli.engines.mesh import (
     mouth,
     mouth_interior,
     picture,
+    video,
     warp,
 )
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.unfold import unfold_skin
+from thcli.engines.mesh.video import MeshVideo
 from thcli.faces.compositing import person_matte
 from thcli.motion.observe import KIND, observe
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import retarget
+from thcli.motion.video_retarget import VideoRetargetedMotion
 
 DEFAULT = ReenactOptions()
 
@@ -99,6 +102,38 @@ class MeshEngine:
             for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
 
+    def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
+        """Collect the person's open mouths and the appearance of the face from a source video."""
+        return video.collect(own, frames)
+
+    def transfer_motion(
+        self, own: MotionStore, driving: MotionStore, options: MotionOptions
+    ) -> VideoRetargetedMotion:
+        """Transfer a driving motion to the frames of a source video.
+
+        Args:
+            own, driving: see `motion.video_retarget.VideoRetargetedMotion`.
+            options: motion options; the region is replaced, the rest of a frame stays its own.
+
+        Raises:
+            MediaError, NoFaceError: as in `retarget`, for both clips.
+        """
+        return VideoRetargetedMotion(own, driving, options)
+
+    def render_frames(
+        self, source: MeshVideo, images: Sequence[Image], motion: Motion
+    ) -> list[Image]:
+        """Render frames of a source video with the motion that `transfer_motion` gave for them.
+
+        A pixel that nothing moves is that of the frame, bit for bit.
+
+        Args:
+            source: from `encode_video`.
+            images: T whole frames (H, W, 3) uint8.
+            motion: the T rows of these frames.
+        """
+        return [render_video_frame(source, image, motion, row) for row, image in enumerate(images)]
+
     def _move_picture(self, image: Image, image_from_still: Array | None) -> Image:
         if image_from_still is None or not self._follow_camera:
             return image
@@ -130,8 +165,8 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
         (H, W, 3) uint8 of the source's size.
     """
     points = unfold_skin(source.mesh, target.points)
-    visible = eyes.visibilities(source.eyes, points)
-    eye_source = eyes.strip_sources(source.mesh, visible)
+    visible = eyes.visibilities(source.eyes, points) if source.eyes else []
+    eye_source = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2]
     warp_map = warp.build_map(
         source.mesh, source.surroundings, points, eye_source, source.size, source.step
     )
@@ -145,17 +180,45 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     if driving is not None and driver is not None and not all(eye.is_own for eye in textures):
         gain = mouth.tone_gain(source.tone, mouth.skin_tone(driving, driver))
         textures = eyes.substitute_from_driver(textures, driving, driver, gain)
-    eyes.render_lash_lines(out, textures, visible, points, source.step)
-    eyes.render_eyes(out, textures, visible, points, target.gaze)
+    if textures:
+        eyes.render_lash_lines(out, textures, visible, points, source.step)
+        eyes.render_eyes(out, textures, visible, points, target.gaze)
     if source.lip_line is not None:
         mouth.render_lip_line(out, source.lip_line, source.interior.lips.gap, points, source.step)
     if driving is not None and driver is not None:
         mouth.render_driver_mouth(out, source.tone, points, driver, driving)
     else:
-        mouth_interior.render(out, source.image, source.interior, source.mesh, target.points)
+        mouth_interior.render(
+            out,
+            source.image,
+            source.interior,
+            source.mesh,
+            target.points,
+            source.seen_mouths,
+        )
     if target.body is not None and np.abs(target.body).max() >= picture.STILL:
         out = picture.move_person(out, source.layers, warp_map, target.body)
     return out
+
+
+def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int) -> Image:
+    """Render one frame of a source video; a frame that does not change is returned itself.
+
+    Args:
+        source: of the video.
+        image: (H, W, 3) uint8 frame.
+        motion: window of kind "mesh-video".
+        row: of the frame in the window.
+    """
+    if not video.is_changed(motion, row):
+        return image
+    mesh, points, gaze = (
+        np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
+    )
+    moves_eyes = bool(motion.arrays["moves_eyes"][row])
+    prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
+    out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
+    return video.keep_occluders(image, out, mesh, source, float(motion.arrays["doubt"][row]))
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:

@@ -62,6 +62,7 @@ def render_lip_line(out: Image, colour: Array, source_gap: float, target: Array,
     """
     lips = opening.fit_opening(target, LIPS)
     shown = 1 - float(smoothstep(*CLOSE_RANGE, lips.gap / source_gap))
+    shown *= 1 - float(smoothstep(*OPEN_RANGE, lips.gap))
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), 0.06)
     if shown <= 0 or region is None:
         return

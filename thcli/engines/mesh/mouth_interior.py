@@ -17,6 +17,7 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.seen_mouths import SeenMouths
 
 # mm: between the outer eye corners 33 and 263, from the root to the base of the nose 168-2
 EYE_DISTANCE, NOSE_LENGTH = 90.0, 50.0
@@ -93,7 +94,14 @@ def prepare(mesh: Array, tone: Array) -> MouthInterior:
     return MouthInterior(upper, lower - (0, SHOWS_LOWER), lips, tone)
 
 
-def render(out: Image, image: Image, interior: MouthInterior, source: Array, target: Array) -> None:
+def render(
+    out: Image,
+    image: Image,
+    interior: MouthInterior,
+    source: Array,
+    target: Array,
+    seen: SeenMouths | None = None,
+) -> None:
     """Render the inside of the mouth between the target's lips, in place.
 
     Args:
@@ -101,6 +109,7 @@ def render(out: Image, image: Image, interior: MouthInterior, source: Array, tar
         image: (H, W, 3) uint8 source image.
         interior: the source's mouth.
         source, target: (468, 3) meshes in pixels of the source image.
+        seen: the mouth as other frames of the clip show it; None draws what the source lacks.
     """
     lips = opening.fit_opening(target, LIPS)
     own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
@@ -118,8 +127,14 @@ def render(out: Image, image: Image, interior: MouthInterior, source: Array, tar
     uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
     anchors = _Anchors(upper, lower, axes)
-    colour = _render_synthetic(region, (u, v), rims, lips, anchors, interior.tone)
-    if own > 0:
+    known = 0.0 if seen is None else seen.share(lips.gap)
+    colour = np.zeros((*u.shape, 3), np.float32)
+    if known < 1:
+        colour = _render_synthetic(region, (u, v), rims, lips, anchors, interior.tone)
+    if seen is not None and known > 0:
+        clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
+        colour += np.float32(known) * (clip_inside - colour)
+    if own > 0 and seen is None:
         texture, valid = _source_inside(image, interior, source, region, anchors)
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)
     inner = (rims[0] + 0.01, rims[1] - 0.01)

@@ -13,6 +13,7 @@ from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.matte import MatteLayers
 from thcli.engines.mesh.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.seen_mouths import SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
 from thcli.engines.mesh.warp import map_step
 
@@ -25,8 +26,9 @@ class MeshSource:
 
     image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image.  mesh: (468, 3)
     float64.  step: source pixels per sample of the warp map.  layers: person and plate, or None.
-    hidden_cheek: None when both cheeks are seen.  tone: (3,) skin colour.  lip_line: (3,) colour
-    of the line between the lips once they close; None when they are closed in the source.
+    eyes: none where they are skin like the rest.  hidden_cheek: None when both cheeks are seen.
+    tone: (3,) skin colour.  lip_line: (3,) colour of the line between the lips once they close;
+    None when they are closed in the source.  seen_mouths: the mouth in other frames of a clip.
     """
 
     image: Image
@@ -40,6 +42,7 @@ class MeshSource:
     tone: Array
     interior: MouthInterior
     lip_line: Array | None
+    seen_mouths: SeenMouths | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -74,17 +74,22 @@ def observe_driver(
             if isinstance(engine, CropEngine):
                 observe_fixed_crop(engine, driver, log, chosen[0], writer, job)
             else:
-                _observe_mesh(log, chosen[0], writer, job, camera=camera is not None)
+                observe_mesh(log, chosen[0], writer, job, camera=camera is not None)
     whole = select_span(MotionFile(path), Fraction(0), None)
     return ObservedDriver(whole, statistics.tracks)
 
 
-def _observe_mesh(
+def observe_mesh(
     log: TrackLog, track: int, writer: MotionWriter, job: Job, *, camera: bool
 ) -> None:
     """Extract mesh motion from the log: the landmarks are enough, no frame is read again.
 
-    camera: the log has the camera's motion.
+    Args:
+        log: faces of the clip.
+        track: number of the face.
+        writer: receives the motion.
+        job: measures the time.
+        camera: the log has the camera's motion.
     """
     cuts = set(log.cuts)
     with job.clock("motion"):

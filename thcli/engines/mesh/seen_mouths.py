@@ -1,0 +1,184 @@
+"""The inside of a person's mouth as the frames of a clip show it.
+
+A few frames are kept, from nearly closed to wide open. A target opening between two of them shows
+both, blended by the opening, each mapped between the target's lips. The texture is a continuous
+function of the opening, so that it does not flicker. In a wider mouth teeth keep their size: the
+upper part hangs on the upper lip, the lower part stands on the lower lip, and the cavity is between
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.mouth import skin_tone, tone_gain
+from thcli.engines.mesh.opening import Opening, Rims
+from thcli.engines.mesh.sampling import remap
+
+LEAST_GAP = 0.06  # gap / width of a mouth that shows its inside
+LEVELS = 6  # openings that are kept
+DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
+UPPER_RANGE = (0.8, 1.0)  # share of a seen gap below the upper lip over which its part ends
+LOWER_RANGE = (0.1, 0.35)  # the same above the lower lip
+DARK_SHARE = 0.08  # of the pixels between open lips, those of the cavity
+MOST_LIGHT = np.array([0.30, 0.20, 0.19])  # of the cavity, over the skin's colour
+SEAM_REACH = 0.03  # widths above and below the line between closed lips in which it is looked for
+MARGIN = 0.15  # widths kept around a mouth
+OPENING_TOLERANCE, ANGLE_TOLERANCE = 0.02, 0.12  # gap / width, and radians, of equal weight
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMouth:
+    """The mouth of one frame.
+
+    image: (h, w, 3) uint8 around the lips.  lips: in its pixels.  tone: (3,) skin colour.
+    dark: (3,) colour of the cavity between the teeth.
+    """
+
+    image: Image
+    lips: Opening
+    tone: Array
+    dark: Array
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMouths:
+    """Mouths of a clip in the order of their gaps; at least one."""
+
+    mouths: tuple[SeenMouth, ...]
+
+    def share(self, gap: float) -> float:
+        """Return how far a gap / width is within what was seen, 1 to 0 for a wider one."""
+        return 1 - float(smoothstep(*DRAWN_RANGE, gap / self.mouths[-1].lips.gap))
+
+    def render(
+        self,
+        uv: tuple[Array32, Array32],
+        rims: Rims,
+        gap: float,
+        tone: Array,
+    ) -> Array32:
+        """Render the inside between the rims of a target mouth.
+
+        Args:
+            uv: (h, w) each, coordinates of the target's opening.
+            rims: of the target at u.
+            gap: of the target in widths.
+            tone: (3,) skin colour of the frame.
+
+        Returns:
+            (h, w, 3) float32 in 0..255.
+        """
+        gaps = np.array([mouth.lips.gap for mouth in self.mouths])
+        above = int(np.clip(np.searchsorted(gaps, gap), 1, max(len(gaps) - 1, 1)))
+        low, high = self.mouths[above - 1], self.mouths[min(above, len(gaps) - 1)]
+        span = high.lips.gap - low.lips.gap
+        part = float(np.clip((gap - low.lips.gap) / span, 0, 1)) if span > 0 else 0.0
+        if part in (0.0, 1.0):
+            return _sample(low if part == 0 else high, uv, rims, gap, tone)
+        colour = _sample(low, uv, rims, gap, tone)
+        wider = _sample(high, uv, rims, gap, tone)
+        return colour + np.float32(part) * (wider - colour)
+
+
+def _sample(
+    mouth: SeenMouth,
+    uv: tuple[Array32, Array32],
+    rims: Rims,
+    gap: float,
+    tone: Array,
+) -> Array32:
+    """Sample one mouth between the rims of a target, in the target's tone; see `SeenMouths`."""
+    u, v = uv
+    own = mouth.lips.rims(u)
+    gain = tone_gain(tone, mouth.tone).astype(np.float32)
+
+    def sample(own_v: Array32) -> Array32:
+        colour = remap(mouth.image, opening.to_pixels(mouth.lips, u, own_v)).astype(np.float32)
+        return np.asarray(np.minimum(colour * gain, np.float32(255)))
+
+    stretch = np.float32(gap / mouth.lips.gap)
+    if stretch <= 1:
+        return sample(opening.map_between_rims(v, rims, own))
+    thin = np.float32(1e-3)
+    below = (v - rims[0]) / (rims[1] - rims[0] + thin) * stretch  # seen gaps below the upper lip
+    above = (rims[1] - v) / (rims[1] - rims[0] + thin) * stretch
+    height = own[1] - own[0]
+    colour = np.broadcast_to((mouth.dark * gain).astype(np.float32), (*v.shape, 3))
+    for position, distance, limits in (
+        (own[1] - np.clip(above, -1, 1) * height, above, LOWER_RANGE),
+        (own[0] + np.clip(below, -1, 1) * height, below, UPPER_RANGE),
+    ):
+        share = (1 - smoothstep(*limits, distance)).astype(np.float32)[..., None]
+        colour = colour + share * (sample(position) - colour)
+    return np.asarray(colour)
+
+
+def seam_share(image: Image, mesh: Array) -> Array:
+    """Measure the darkness of the line between closed lips, (3,): its colour over the skin's."""
+    lips = opening.fit_opening(mesh, LIPS)
+    u = np.linspace(0.25, 0.75, 21, dtype=np.float32)[None]
+    upper, lower = lips.rims(u)
+    offsets = np.linspace(-SEAM_REACH, SEAM_REACH, 9, dtype=np.float32)[:, None]
+    v = np.asarray((upper + lower) / 2 + offsets, np.float32)
+    colours = remap(image, opening.to_pixels(lips, np.broadcast_to(u, v.shape), v))
+    darkest = colours.sum(-1).argmin(0)
+    seam = np.median(colours[darkest, np.arange(u.size)], 0)
+    return np.asarray(np.clip(seam / np.maximum(skin_tone(image, mesh), 1.0), 0.05, 0.9))
+
+
+def extract(image: Image, mesh: Array) -> SeenMouth | None:
+    """Keep the mouth of a frame (H, W, 3) uint8; None when it lies outside of the image."""
+    lips = opening.fit_opening(mesh, LIPS)
+    region = opening.bounding_region(lips, (image.shape[1], image.shape[0]), MARGIN)
+    if region is None or lips.gap <= 0:
+        return None
+    lips = replace(lips, corner=lips.corner - (region[1].start, region[0].start))
+    inside, tone = image[region].copy(), skin_tone(image, mesh)
+    return SeenMouth(inside, lips, tone, np.minimum(_darkest(inside, lips), MOST_LIGHT * tone))
+
+
+def _darkest(image: Image, lips: Opening) -> Array:
+    """Measure the colour (3,) of the darkest part between the lips."""
+    whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+    u, v = opening.local_coordinates(lips, whole)
+    upper, lower = lips.rims(u)
+    between = (v > upper) & (v < lower) & (u > 0.2) & (u < 0.8)
+    colours = image[between].astype(np.float64)
+    if not len(colours):
+        return np.zeros(3)
+    light = colours.sum(-1)
+    return np.asarray(colours[light <= np.quantile(light, DARK_SHARE)].mean(0))
+
+
+def collect(mouths: list[SeenMouth]) -> SeenMouths | None:
+    """Order mouths by their gap; None without any."""
+    return SeenMouths(tuple(sorted(mouths, key=lambda m: m.lips.gap))) if mouths else None
+
+
+def choose_frames(
+    gaps: Array, rotvecs: Array, usable: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.intp]:
+    """Choose the frames whose mouths are kept, at most LEVELS, in order.
+
+    Args:
+        gaps: (T,) gap / width of each frame's lips.
+        rotvecs: (T, 3) head rotation in radians; frames near the median are preferred.
+        usable: (T,) frames with a free view of the face.
+    """
+    open_frames = np.flatnonzero(usable & (gaps >= LEAST_GAP))
+    if not len(open_frames):
+        return open_frames
+    middle = np.median(rotvecs[usable], 0)
+    angle = np.linalg.norm(rotvecs[open_frames] - middle, axis=-1) / ANGLE_TOLERANCE
+    widest = float(np.quantile(gaps[open_frames], 0.97))
+    levels = np.geomspace(LEAST_GAP, max(widest, LEAST_GAP), LEVELS)
+    cost = np.abs(gaps[open_frames] - levels[:, None]) / OPENING_TOLERANCE + angle
+    return np.unique(open_frames[np.argmin(cost, 1)])

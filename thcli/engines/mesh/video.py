@@ -1,0 +1,187 @@
+"""Frames of a source video as sources of the mesh engine: each is warped by itself.
+
+The footage shows the person's own open mouth in some frames, and what a hand or a microphone in
+front of the face looks like: both are collected once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from thcli.core.geometry import bounding_box
+from thcli.core.imaging import smoothstep, to_uint8
+from thcli.core.protocols import MotionStore
+from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
+from thcli.engines.mesh import eyes, mouth, mouth_interior, seen_mouths
+from thcli.engines.mesh.anatomy import LIPS, face_height
+from thcli.engines.mesh.opening import fit_opening
+from thcli.engines.mesh.prepared_source import PARTED_GAP, MeshSource
+from thcli.engines.mesh.seen_mouths import SeenMouths
+from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.engines.mesh.warp import map_step
+from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples, UvMap
+from thcli.faces.crops import align
+from thcli.faces.crops.crop import crop
+from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.motion.canonical import neutral
+from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.timeline import WINDOW, read_timeline
+
+CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
+RIM_SHARE = 0.35  # of a lip's height at its inner rim, where the landmarks may show teeth
+FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
+OCCLUSION_SIDE = 128  # pixels of the crop in which the mask of an occluder is computed
+OCCLUSION_SCALE = 1.15  # side of that crop over the face's
+OCCLUDED_RANGE = (0.35, 0.65)  # probability from which a pixel is the occluder's
+OCCLUDER_REACH = 0.02  # face heights that its mask grows
+
+
+@dataclass(frozen=True, slots=True)
+class MeshVideo:
+    """Shared facts of the frames of a source video.
+
+    mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
+    the line between closed lips over that of the skin, None when they never close.  appearance:
+    of the face without anything in front of it, None for a short clip.
+    """
+
+    mouths: SeenMouths | None
+    seam: Array | None
+    appearance: AppearanceModel | None
+
+
+_UV_MAP = UvMap(neutral())
+
+
+def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
+    """Collect open mouths and the appearance of the face.
+
+    Args:
+        own: motion of kind "mesh" of the video.
+        frames: its frames in order, read once at most.
+    """
+    timeline = read_timeline(own)
+    usable = np.flatnonzero(timeline.unoccluded)
+    gaps = np.zeros(len(timeline))
+    for start in range(0, len(own), WINDOW):
+        window = own.window(start, start + WINDOW)
+        for i, mesh in enumerate(rebuild_driver_meshes(window)):
+            if timeline.unoccluded[start + i]:
+                gaps[start + i] = fit_opening(mesh, LIPS).gap
+    shown = set(seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded).tolist())
+    closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
+    sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
+    wanted = shown | closed | sampled
+    mouths, seams, samples = [], [], TextureSamples()
+    for index, frame in enumerate(frames if wanted else ()):
+        if index in wanted:
+            image = to_uint8(frame.pixels)
+            mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
+            if index in sampled:
+                samples.add(_UV_MAP.unwrap(image, mesh))
+            if index in closed:
+                seams.append(seen_mouths.seam_share(image, mesh))
+            seen = seen_mouths.extract(image, mesh) if index in shown else None
+            mouths += [] if seen is None else [seen]
+        if index >= max(wanted):
+            break
+    seam = np.median(seams, 0) if seams else None
+    return MeshVideo(seen_mouths.collect(mouths), seam, samples.appearance_model())
+
+
+def prepare_frame(
+    image: Image, mesh: Array, target: Array, video: MeshVideo, *, moves_eyes: bool
+) -> MeshSource:
+    """Prepare a frame as the source of itself.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh, target: (468, 3) float64 pixels, the frame's own and where it goes.
+        video: what the frames share.
+        moves_eyes: the eyes become layers of their own; otherwise they are skin.
+    """
+    tone = mouth.skin_tone(image, mesh)
+    interior = mouth_interior.prepare(mesh, tone)
+    lip_line = None
+    if interior.lips.gap > PARTED_GAP:
+        seam = video.seam
+        lip_line = mouth.lip_line_colour(image, mesh) if seam is None else seam * tone
+        mesh = _exclude_teeth(mesh, fit_opening(target, LIPS).gap / interior.lips.gap)
+    return MeshSource(
+        image,
+        Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32)),
+        mesh,
+        max(1, map_step(mesh) // FINE),
+        Surroundings(push_oval_to_hull(mesh), float(image.shape[0] - 1), False),
+        None,
+        eyes.extract_eyes(image, mesh, None, tone) if moves_eyes else (),
+        None,
+        tone,
+        interior,
+        lip_line,
+        video.mouths,
+    )
+
+
+def _exclude_teeth(mesh: Array, closing: float) -> Array:
+    """Move the inner rims of closing lips outwards, where no tooth is taken for a lip.
+
+    Args:
+        mesh: (468, 3) pixels.
+        closing: gap of the target over the frame's own.
+    """
+    share = RIM_SHARE * (1 - float(smoothstep(*mouth.CLOSE_RANGE, closing)))
+    if share <= 0:
+        return mesh
+    moved = mesh.copy()
+    moved[LIPS] += share * (mesh[LIPS_OUTER] - mesh[LIPS])
+    return moved
+
+
+def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float) -> Image:
+    """Put what is in front of the face back where the frame shows it.
+
+    Args:
+        image: (H, W, 3) uint8 frame.
+        out: the rendered frame, changed in place.
+        mesh: (468, 3) pixels of the frame.
+        video: its appearance model tells an occluder from the face.
+        doubt: 0..1, that something may be in front of it; light and turns also look different.
+    """
+    if video.appearance is None or doubt <= 0:
+        return out
+    probability = video.appearance.occlusion_probability(_UV_MAP.unwrap(image, mesh))
+    if probability.max() < OCCLUDED_RANGE[0]:
+        return out
+    placement = align.square(bounding_box(mesh), OCCLUSION_SIDE, OCCLUSION_SCALE)
+    mask = _UV_MAP.project(probability, mesh, placement)
+    reach = OCCLUDER_REACH * face_height(mesh) * float(placement.crop_from_frame[0, 0])
+    width = 2 * max(round(reach), 1) + 1
+    mask = smoothstep(*OCCLUDED_RANGE, cv2.dilate(mask, np.ones((width, width), np.uint8)))
+    return _blend_back(image, out, np.asarray(doubt * mask, np.float32), placement)
+
+
+def _blend_back(image: Image, out: Image, mask: Array32, placement: Crop) -> Image:
+    """Blend the frame over the rendered one where the mask (h, w) of a crop is, in place."""
+    frame_from_crop = np.linalg.inv(placement.crop_from_frame)
+    low = np.floor(frame_from_crop[:2, 2]).astype(int).clip(0)
+    high = np.ceil(frame_from_crop[:2, :2] @ placement.size + frame_from_crop[:2, 2]).astype(int)
+    x1, y1 = np.minimum(high, (image.shape[1], image.shape[0]))
+    x0, y0 = low
+    if x1 <= x0 or y1 <= y0:
+        return out
+    box_from_frame = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
+    to_box = Crop(box_from_frame @ frame_from_crop, (int(x1 - x0), int(y1 - y0)))
+    share = np.clip(crop(mask, to_box, border="black", kernel="linear"), 0, 1)
+    view, kept = out[y0:y1, x0:x1], image[y0:y1, x0:x1]
+    view[:] = cv2.blendLinear(kept, view, share, 1 - share)
+    return out
+
+
+def is_changed(motion: Motion, row: int) -> bool:
+    """Return whether a frame differs from the footage."""
+    return bool(motion.valid[row]) and float(motion.arrays["weight"][row]) > 0

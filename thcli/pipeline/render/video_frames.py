@@ -1,0 +1,157 @@
+"""Renderers of the frames of a source video, by crops or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from thcli.core.imaging import to_uint8
+from thcli.core.protocols import CropEngine, VideoSourceEngine
+from thcli.core.types import Frame, Image, Motion
+from thcli.faces.compositing.paste import CHANGE_ONLY, paste
+from thcli.faces.crops.crop import crop
+from thcli.pipeline.job.replayable_frames import RenderedFrame
+from thcli.pipeline.observe.crop_track import CropTrack
+from thcli.pipeline.render.frames import Renderer
+from thcli.pipeline.sources.framing import paste_mask
+
+
+class VideoRenderer(Renderer, Protocol):
+    """A renderer of frames of a source video."""
+
+    def original_pixels(self, source: Any, frame: Frame) -> Any: ...
+
+
+@runtime_checkable
+class CropVideoEngine(CropEngine, VideoSourceEngine, Protocol):
+    """An engine that renders crops of a source video."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropFrameRenderer:
+    """A renderer of the crops of a source video.
+
+    engine: renders crops.
+    encoded: the video as the engine encodes it.
+    full_frame: the crops are pasted into their frames.
+    keep_depth: frames keep more than 8 bits per channel.
+    """
+
+    engine: CropVideoEngine
+    encoded: Any
+    full_frame: bool
+    keep_depth: bool
+
+    @property
+    def parallel(self) -> bool:
+        """See `Engine`."""
+        return self.engine.parallel
+
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        """Render a window of frames.
+
+        Args:
+            source: placement of the crops.
+            motion: T rows; frames whose row is not valid are not rendered.
+            frames: T frames of the source video.
+
+        Returns:
+            T images.
+        """
+        given = list(frames or ())
+        window = source.window(given[0].index, given[-1].index + 1)
+        placements = [tracked_crop.placement for tracked_crop in window]
+        crops = [
+            np.asarray(crop(to_uint8(frame.pixels), placement), np.uint8)
+            for frame, placement in zip(given, placements, strict=True)
+        ]
+        seen = np.flatnonzero(motion.valid)
+        images = [self.original_pixels(source, frame) for frame in given]
+        rendered = self.engine.render_frames(self.encoded, [crops[i] for i in seen], motion[seen])
+        mask = paste_mask(self.engine)
+        for i, image in zip(seen, rendered, strict=True):
+            if self.full_frame:
+                images[i] = paste(images[i], image, placements[i], mask, options=CHANGE_ONLY)
+            else:
+                images[i] = image
+        return images
+
+    def original_pixels(self, source: Any, frame: Frame) -> Any:
+        """Return the output for a frame in which nothing is rendered."""
+        if self.full_frame:
+            return frame.pixels if self.keep_depth else to_uint8(frame.pixels)
+        (tracked_crop,) = source.window(frame.index, frame.index + 1)
+        return crop(to_uint8(frame.pixels), tracked_crop.placement)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFrameRenderer:
+    """A renderer of whole frames of a source video.
+
+    engine: renders frames.
+    encoded: the video as the engine encodes it.
+    keep_depth: frames keep more than 8 bits per channel.
+    """
+
+    engine: VideoSourceEngine
+    encoded: Any
+    keep_depth: bool
+
+    @property
+    def parallel(self) -> bool:
+        """See `Engine`."""
+        return self.engine.parallel
+
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        """Render a window of frames.
+
+        Args:
+            source: not used.
+            motion: T rows; frames whose row is not valid are not rendered.
+            frames: T frames of the source video.
+
+        Returns:
+            T images.
+        """
+        given = list(frames or ())
+        images = [self.original_pixels(source, frame) for frame in given]
+        seen = np.flatnonzero(motion.valid)
+        before = [to_uint8(given[i].pixels) for i in seen]
+        rendered = self.engine.render_frames(self.encoded, before, motion[seen])
+        for i, old, new in zip(seen, before, rendered, strict=True):
+            images[i] = add_change(images[i], old, new)
+        return images
+
+    def original_pixels(self, source: Any, frame: Frame) -> Any:
+        """Return the output for a frame in which nothing is rendered."""
+        return frame.pixels if self.keep_depth else to_uint8(frame.pixels)
+
+
+def kept_where_failed(
+    frames: Iterable[RenderedFrame], renderer: VideoRenderer, source: CropTrack | None
+) -> Iterator[RenderedFrame]:
+    """Yield rendered frames, with the video's own pixels for those that failed."""
+    for frame in frames:
+        if frame.succeeded or frame.driving is None:
+            yield frame
+        else:
+            yield replace(frame, image=renderer.original_pixels(source, frame.driving))
+
+
+def add_change(pixels: Any, before: Image, after: Image) -> Any:
+    """Add the change of an 8-bit image to a frame of its own depth.
+
+    Pixels that do not change are equal to the frame, bit for bit.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16 frame.
+        before: (H, W, 3), the frame in 8 bits.
+        after: (H, W, 3), the changed image.
+    """
+    if pixels.dtype == np.uint8:
+        return after
+    change = (after.astype(np.int32) - before) * 257
+    return np.where(change == 0, pixels, np.clip(pixels + change, 0, 65535)).astype(np.uint16)
