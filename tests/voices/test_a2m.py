@@ -183,7 +183,7 @@ def test_still_idle_and_recorded_heads(tmp_path: Path) -> None:
     idle = join(speak(sound, stamps, VoiceOptions()), "pose")
     assert np.allclose(idle[0], still[0].constants["rest"])
     assert 0.3 < np.degrees(np.ptp(idle[:, :3], axis=0)).max() < 20
-    assert np.degrees(np.abs(np.diff(idle[:, :3], axis=0))).max() < 1.5
+    assert np.degrees(np.abs(np.diff(idle[:, :3], axis=0))).max() < 3
     path = tmp_path / "nod.motion.safetensors"
     nod = sliders.motion_from_sliders(
         sliders.SliderCurves(pitch=np.linspace(0, 10, 50)), np.arange(50), Fraction(1, 25)
