@@ -55,8 +55,8 @@ class VoiceOptions:
     )
     emotion: str = option(
         "neutral",
-        "Expression while speaking: neutral, happy, sad, angry or surprised; with a strength 0..1.5 "
-        "as happy:0.6 (default 1; voices a2m).",
+        "Expression while speaking: neutral, happy, sad, angry or surprised, at strength 1; or with "
+        "a strength 0..1.5 as happy:0.6 (voices a2m).",
     )
     mouth: float = option(
         1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d)."
