@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.audio.sounds import RATE, noise, sentence, tone
+from tests.audio.sounds import RATE, noise, sentence, tone, vowel
 from thcli.audio.features import ENERGY, MEL, PITCH, extract_features
 from thcli.audio.loudness import k_weighting, loudness, loudness_of_blocks, normalising_gain
 from thcli.audio.mel import FLOOR, log_mel, log_mel_blocks, mel_filters
@@ -159,6 +159,20 @@ def test_noise_does_not_hide_speech() -> None:
 )
 def test_sounds_without_speech(sound: Array32) -> None:
     assert detect_speech(Sound(sound, RATE)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("hertz", [95.0, 200.0, 330.0])
+@pytest.mark.parametrize(("rest", "decay"), [(0.0, 0.0), (0.1, 2.0), (0.6, 4.0)])
+def test_a_held_vowel_is_speech_to_its_end(hertz: float, rest: float, decay: float) -> None:
+    """With vibrato, dying away by up to 20 dB, and without any rest."""
+    time = np.arange(5 * RATE) / RATE
+    note = vowel(hertz * (1 + 0.03 * np.sin(2 * np.pi * 5.5 * time))) * 10 ** (-decay * time / 20)
+    silent = np.zeros(round(rest * RATE))
+    sound = np.concatenate([silent, note, silent])
+    sound = sound + 3e-4 * np.random.default_rng(0).normal(size=len(sound))
+    found = detect_speech(Sound(sound.astype(np.float32), RATE))
+    assert len(found) == 1
+    np.testing.assert_allclose(found[0], [rest, rest + 5], atol=0.15)
 
 
 def test_features_are_mel_pitch_and_energy() -> None:

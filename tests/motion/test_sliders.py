@@ -82,17 +82,6 @@ def test_a_slider_of_another_length_is_rejected() -> None:
         sliders.motion_from_sliders(sliders.SliderCurves(yaw=np.zeros(3)), [0, 1], Fraction(1, 25))
 
 
-def test_blink_times_are_natural_and_reproducible() -> None:
-    times = sliders.draw_blink_times(600, seed=1)
-    pauses = np.diff(times)
-    assert times == sliders.draw_blink_times(600, seed=1) != sliders.draw_blink_times(600, seed=2)
-    assert (
-        3 < pauses.mean() < 4.2
-        and pauses.min() >= sliders.MIN_BLINK_INTERVAL
-        and pauses.std() > 0.8
-    )
-
-
 def test_keyframe_curves_pass_through_their_points() -> None:
     at = np.array([-1.0, 0, 0.5, 1, 2, 9])
     assert np.allclose(sliders.keyframe_curve(at, (0, 1), (1, 3), (2, -1)), [1, 1, 2, 3, -1, -1])

@@ -29,9 +29,6 @@ Slider = npt.ArrayLike
 FACE_SIZE = 0.22  # IOD of the neutral face over the height of the image
 # seconds of a blink's phases (Evinger et al. 1991: lids close twice as fast as they open)
 CLOSING, SHUT, REOPENING = 0.08, 0.04, 0.17
-BLINK_INTERVAL = 3.6  # mean seconds between blinks of a talking person
-BLINK_SPREAD = 0.45  # standard deviation of the interval's logarithm
-MIN_BLINK_INTERVAL = 0.8  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +191,3 @@ def blink_curve(seconds: npt.ArrayLike, times: Sequence[float]) -> Array:
         opening = smoothstep(shut + SHUT, shut + SHUT + REOPENING, at)
         curve = np.maximum(curve, closing - opening)
     return np.asarray(curve)
-
-
-def draw_blink_times(duration: float, seed: int, interval: float = BLINK_INTERVAL) -> list[float]:
-    """Draw the start times of blinks within `duration` seconds; a seed gives the same times.
-
-    Intervals are log-normal with a mean of `interval` seconds.
-    """
-    generator = np.random.default_rng(seed)
-    times: list[float] = []
-    time = float(generator.uniform(0.3, interval))
-    while time < duration:
-        times.append(time)
-        time += max(
-            float(interval * np.exp(generator.normal(-(BLINK_SPREAD**2) / 2, BLINK_SPREAD))),
-            MIN_BLINK_INTERVAL,
-        )
-    return times

@@ -44,6 +44,7 @@ from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
 from thcli.pipeline.sources.framing import apply_framing, crop_source, paste_mask
+from thcli.pipeline.sources.open_mouth import warn_of_open_mouths
 from thcli.pipeline.sources.source_image import SourceImage, read_source_image
 from thcli.pipeline.sources.spoken_motion import SpeakJob, finite, write_motion
 from thcli.voices.backends import VOICES
@@ -96,6 +97,7 @@ def speak(
         face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         post_processor = PostProcessor.load(options, face_finder)
         source = read_source_image(face, options, face_finder, job)
+        warn_of_open_mouths(str(face), source.faces, job)
         if isinstance(voice, RenderingVoice):
             source, frames_from = render_voice(voice, source, speak_job)
         else:

@@ -25,7 +25,7 @@ VOICES = Stage(
             "thcli.voices.diffused_heads.voice:load",
             "small Diffused Heads: 96 x 96 images from the motion of a2m",
             ("dh-s", "a2m-s", "a2m-s-free"),
-            reads=("speech",),
+            reads=("speech.pose", "speech.blink", "speech.mouth", "speech.temperature"),
         ),
         "diffused-heads": Backend(
             "thcli.voices.diffused_heads.published:load",

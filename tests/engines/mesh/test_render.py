@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import mouth
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.opening import fit_opening, local_coordinates
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks import topology
 
@@ -137,6 +139,21 @@ def test_a_closed_driver_closes_an_open_mouth() -> None:
     lips = faces.polygon_mask(closed[topology.LIPS_OUTER, :2], 256, 256)
     assert (source.image.min(-1) > 240).sum() > 100  # the bright inside was there
     assert (out[lips].min(-1) > 225).sum() == 0
+
+
+def test_teeth_beside_the_line_of_closed_lips_are_painted() -> None:
+    """Landmarks of the lips' rims lie on the teeth by a pixel or two."""
+    closed = faces.make_target(faces.make_source(512, 512), mouth=0.0).points
+    lips = fit_opening(closed, LIPS)
+    out = np.full((512, 512, 3), 120, np.uint8)
+    u, v = local_coordinates(lips, (slice(0, 512), slice(0, 512)))
+    line = lips.rims(u)[0]
+    teeth = (np.abs(v - line) < 0.02) & (u > 0.1) & (u < 0.9)
+    cheek = (v - line > 0.1) & (v - line < 0.2) & (u > 0.1) & (u < 0.9)
+    out[teeth | cheek] = 240
+    mouth.render_lip_line(out, np.full(3, 66.0), 0.2, closed, 1)
+    assert out[teeth].max() < 200 and (out[teeth] <= 130).mean() > 0.9
+    assert (out[cheek] == 240).all()
 
 
 def test_closed_lids_hide_the_eye() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from thcli.core.errors import UsageError
 from thcli.core.options.base import option, require
+
+EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised")
+MAX_EMOTION = 1.5
+MAX_GAZE = (30.0, 15.0)  # degrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,16 @@ class VoiceOptions:
     blink: str = option(
         "auto", "Blinks: auto, none, or a rate per minute, 0..120 (voices a2m, dh-s, real3d)."
     )
+    gaze: str = option(
+        "natural",
+        "Gaze: natural; camera, held on the viewer; or X,Y, degrees to the image's right and down "
+        "from the portrait's own, within 30 and 15 (voices a2m).",
+    )
+    emotion: str = option(
+        "neutral",
+        "Expression while speaking: neutral, happy, sad, angry or surprised, at strength 1; or with "
+        "a strength 0..1.5 as happy:0.6 (voices a2m).",
+    )
     mouth: float = option(
         1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d)."
     )
@@ -61,6 +76,7 @@ class VoiceOptions:
             self.temperature,
         )
         self.blinks_per_minute(0)
+        _ = self.gaze_degrees, self.emotion_strength
 
     def blinks_per_minute(self, default: float) -> float:
         """Return the rate of --blink per minute; `default` is the rate of auto."""
@@ -75,6 +91,32 @@ class VoiceOptions:
                 f"--blink must be auto, none or a number within 0..120, not {self.blink!r}."
             )
         return rate
+
+    @property
+    def gaze_degrees(self) -> tuple[float, float]:
+        """Direction of --gaze in degrees, right and down; (0, 0) for natural and camera."""
+        if self.gaze in ("natural", "camera"):
+            return 0.0, 0.0
+        try:
+            x, y = (float(part) for part in self.gaze.split(","))
+        except ValueError:
+            x = y = math.inf
+        allowed = "natural, camera or X,Y in degrees within 30 and 15"
+        require(abs(x) <= MAX_GAZE[0] and abs(y) <= MAX_GAZE[1], "--gaze", allowed, self.gaze)
+        return x, y
+
+    @property
+    def emotion_strength(self) -> tuple[str, float]:
+        """Name and strength of --emotion."""
+        name, colon, text = self.emotion.partition(":")
+        try:
+            strength = float(text) if colon else 1.0
+        except ValueError:
+            strength = math.inf
+        known = name in EMOTIONS and 0 <= strength <= MAX_EMOTION
+        allowed = f"one of {', '.join(EMOTIONS)}, with a strength 0..{MAX_EMOTION} as in happy:0.6"
+        require(known, "--emotion", allowed, self.emotion)
+        return name, strength
 
     @property
     def pose_file(self) -> Path | None:

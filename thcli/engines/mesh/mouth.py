@@ -11,12 +11,16 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.opening import Opening, Region
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lip line fades in
 BRIGHTNESS_RANGE = (0.55, 1.7)  # of the gain on the driver's frame
+LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
+TEETH_REACH = 0.035  # mouth widths beside the line in which the source's teeth may remain
+TEETH_RANGE = (1.12, 1.4)  # brightness over that of the lips between which a pixel is a tooth
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -45,7 +49,7 @@ def lip_line_colour(image: Image, mesh: Array) -> Array:
     """Measure the colour of the line between closed lips, (3,): the lips' own, darkened."""
     rims = mesh[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - mesh[LIPS, :2])
     colours = remap(image, rims[None].astype(np.float32))[0]
-    return np.asarray(0.55 * np.median(colours, 0), np.float64)
+    return np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
 
 
 def render_lip_line(out: Image, colour: Array, source_gap: float, target: Array, step: int) -> None:
@@ -68,10 +72,32 @@ def render_lip_line(out: Image, colour: Array, source_gap: float, target: Array,
         return
     u, v = opening.local_coordinates(lips, region)
     upper, lower = lips.rims(u)
+    _hide_teeth(out, colour / LINE_DARKNESS, lips, region, shown)
     reach = np.float32(0.7 * step / max(lips.width, 1.0))
     line = (upper - reach, lower + reach)
     mask = opening.coverage(lips, u, v, line, max(1.5, 1.2 * step))
     opening.blend(out, region, shown * mask, colour.astype(np.float32)[None, None])
+
+
+def _hide_teeth(out: Image, lip: Array, lips: Opening, region: Region, shown: float) -> None:
+    """Paint pixels that are much brighter than the lips beside their line, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        lip: (3,) colour of the lips.
+        lips: opening of the target's lips.
+        region: of the mouth in the frame.
+        shown: share of the paint, 0..1.
+    """
+    u, v = opening.local_coordinates(lips, region)
+    upper, lower = lips.rims(u)
+    reach = np.float32(TEETH_REACH)
+    near = opening.coverage(
+        lips, u, v, (upper - reach, lower + reach), max(1.5, 0.5 * TEETH_REACH * lips.width)
+    )
+    ratio = out[region].mean(-1) / max(float(lip.mean()), 1.0)
+    bright = smoothstep(*TEETH_RANGE, ratio).astype(np.float32)
+    opening.blend(out, region, shown * near * bright, lip.astype(np.float32)[None, None])
 
 
 def render_driver_mouth(

@@ -11,14 +11,12 @@ from torch import Tensor
 
 from thcli.audio.features import extract_features
 from thcli.audio.resample_rows import WINDOW, row_windows
-from thcli.audio.voice_activity import detect_speech
 from thcli.core.device import resolve_device
 from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.motion import sliders
 from thcli.motion.observe import KIND
 from thcli.voices.a2m.features import network_inputs, silent_inputs
 from thcli.voices.a2m.mouth import MouthShapes
@@ -30,7 +28,8 @@ from thcli.voices.a2m.networks import (
     WIDTH,
     MouthNetwork,
 )
-from thcli.voices.shared.head_motion import create_head, head_activity, stretches_near
+from thcli.voices.shared.head_motion import TalkingFace
+from thcli.voices.shared.living_head import phrases_near
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
@@ -39,7 +38,6 @@ CHUNK_ROWS = 512  # motion rows per network call, at fixed positions of the soun
 OPENING_LEAD = (0.40, 0.12)  # seconds before speech between which lips begin to part
 CLOSING_LAG = (0.05, 0.30)  # seconds after speech between which lips close
 TEMPERATURE = 0.3
-BLINKS_PER_MINUTE = 60 / sliders.BLINK_INTERVAL
 
 
 class AudioToMotionVoice:
@@ -64,21 +62,15 @@ class AudioToMotionVoice:
         Raises:
             MediaError: the file of --pose cannot be used.
         """
-        stretches = detect_speech(speech)
-        head = create_head(options, self._seed, lambda seconds: head_activity(stretches, seconds))
-        rate = options.blinks_per_minute(BLINKS_PER_MINUTE)
-        duration = float(pts[-1] * time_base) + 1 if len(pts) else 0.0
-        blink_times = sliders.draw_blink_times(duration, self._seed, 60 / rate) if rate else []
+        face = TalkingFace(speech, options, self._seed)
         temperature = TEMPERATURE if options.temperature is None else options.temperature
         rows = self.predict_rows(speech, temperature)
         for chosen, window in row_windows(rows, ROWS_PER_SECOND, pts, time_base, size=WINDOW):
             stamps = pts[chosen]
             seconds = np.asarray(stamps * float(time_base), np.float64)
-            near_blinks = [t for t in blink_times if seconds[0] - 1 < t < seconds[-1] + 1]
-            blink = sliders.blink_curve(seconds, near_blinks)
-            gate = mouth_gate(stretches, seconds)[:, None].astype(np.float32)
+            gate = mouth_gate(face.phrases, seconds)[:, None].astype(np.float32)
             shapes = self._shapes.faces(window.interpolate(stamps, time_base) * gate, options.mouth)
-            yield head.motion(shapes, blink, stamps, time_base)
+            yield face.motion(shapes, stamps, time_base)
 
     def predict_rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
         """Yield the mouth's rows in order, (CHUNK_ROWS, K + 1) float32, ROWS_PER_SECOND per second.
@@ -144,13 +136,13 @@ def _split_chunks(parts: Iterator[Array32]) -> Iterator[tuple[Array32, int]]:
         pending, remaining = pending[size:], remaining - size
 
 
-def mouth_gate(stretches: Array, seconds: Array) -> Array:
+def mouth_gate(phrases: Array, seconds: Array) -> Array:
     """Return the amplitude of the mouth's motion, (T,): 1 during speech, 0 in pauses.
 
     It rises softly before speech and falls softly after it.
     """
     gate = np.zeros(len(seconds))
-    for begin, end in stretches_near(stretches, seconds):
+    for begin, end in phrases_near(phrases, seconds):
         rises = smoothstep(begin - OPENING_LEAD[0], begin - OPENING_LEAD[1], seconds)
         falls = smoothstep(end + CLOSING_LAG[0], end + CLOSING_LAG[1], seconds)
         gate = np.maximum(gate, rises * (1 - falls))

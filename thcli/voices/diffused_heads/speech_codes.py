@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -37,8 +38,10 @@ def predict_codes(
         pts: time stamps in units of time_base seconds.
         time_base: seconds per unit.
         context: frames on each side, 1 / RATE seconds apart.
-        options: options of the voice.
+        options: options of the voice; codes hold neither --gaze nor --emotion.
     """
+    default = VoiceOptions()
+    options = replace(options, gaze=default.gaze, emotion=default.emotion)
     frame_stamps, frame_time_base = even_stamps(
         count_frames(speech.length, speech.rate, RATE), RATE
     )

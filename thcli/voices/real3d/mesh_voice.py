@@ -13,7 +13,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from thcli.audio.voice_activity import detect_speech
 from thcli.core.geometry import fit_similarity
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import Speech, Voice
@@ -22,11 +21,13 @@ from thcli.faces.landmarks.topology import RIGID_WEIGHTS
 from thcli.faces.model3d.bfm.model import MESH_PREFIX, UNMATCHED_POINTS
 from thcli.motion.canonical import neutral
 from thcli.motion.observe import KIND
-from thcli.voices.shared.head_motion import create_head, head_activity
+from thcli.voices.shared.head_motion import TalkingFace
 from thcli.weights import check_licence, load_tensors
 
 _IMAGE_AXES = np.array([1.0, -1.0, -1.0])  # of the model's: y up, z towards the camera
-_HEAD = VoiceOptions().pose
+_DEFAULT = VoiceOptions()
+# options that this voice does not have
+_UNREAD = {name: getattr(_DEFAULT, name) for name in ("pose", "gaze", "emotion")}
 
 
 class MeshVoice:
@@ -49,20 +50,15 @@ class MeshVoice:
     ) -> Iterator[Motion]:
         """Yield the motion at the time stamps; see `Voice`.
 
-        The model predicts no head pose, and --pose is not an option of this voice, so the head
-        moves as it does by default.
+        The model predicts no head pose, and --pose, --gaze and --emotion are not options of this
+        voice, so head and gaze move as they do by default.
         """
-        stretches = detect_speech(speech)
-        head = create_head(
-            replace(options, pose=_HEAD),
-            self._seed,
-            lambda seconds: head_activity(stretches, seconds),
-        )
+        face = TalkingFace(speech, replace(options, **_UNREAD), self._seed)
         for motion in self._voice.speak(speech, pts, time_base, options):
             coefficients = np.asarray(motion.arrays["expression"], np.float64)
             shapes = neutral() + np.tensordot(coefficients, self._expressions, 1)
             blink = np.asarray(motion.arrays["blink"], np.float64)
-            yield head.motion(shapes, blink, motion.pts, time_base)
+            yield face.motion(shapes, motion.pts, time_base, blink)
 
 
 def load_mesh_expressions(run: RunOptions) -> Array:

@@ -1,4 +1,6 @@
-"""Head motion of a voice: idle, still, or recorded in a motion file (`--pose`)."""
+"""Face of a voice around its mouth: head, brows, eyes and emotion (`--pose`, `--blink`, `--gaze`,
+`--emotion`).
+"""
 
 from __future__ import annotations
 
@@ -9,27 +11,30 @@ from typing import Protocol
 
 import numpy as np
 
+from thcli.audio.prosody import analyse_prosody
 from thcli.core.errors import MediaError
-from thcli.core.imaging import smoothstep
-from thcli.core.options import VoiceOptions
+from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.protocols import Speech
 from thcli.core.types import AnyArray, Array, Motion, Timestamps
-from thcli.motion import idle_motion, sliders
+from thcli.motion import emotions, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.file.reader import MotionFile
-from thcli.motion.idle_motion import HeadMotion, SpeechActivity
 from thcli.motion.observe import KIND
 from thcli.motion.smooth import GapFilledMotion, ZeroPhaseFilter
 from thcli.motion.timeline import read_timeline
+from thcli.voices.shared.living_eyes import LivingEyes
+from thcli.voices.shared.living_head import HeadMotion, LivingHead, still_head
 
 SIZE = (512, 512)  # width and height of the virtual image, pixels
 SMOOTHING = 1.0  # strength of the smoothing of a recorded head
 
 
 class HeadMotionSource(Protocol):
-    """Adds head motion to faces.
+    """Moves a face with the head.
 
-    motion: canonical shapes (T, 468, 3) and blinks (T,) 0..1 -> motion of kind "mesh" with a
-    constant `rest`.
+    motion: canonical shapes (T, 468, 3), blinks (T,) 0..1 and ascending time stamps -> motion of
+    kind "mesh" with a constant `rest`.
     """
 
     def motion(
@@ -37,29 +42,65 @@ class HeadMotionSource(Protocol):
     ) -> Motion: ...
 
 
-def create_head(options: VoiceOptions, seed: int, speaking: SpeechActivity) -> HeadMotionSource:
-    """Return the head that --pose selects.
+class TalkingFace:
+    """Motion of a face around the mouth that a voice predicts.
+
+    Args:
+        speech: the sound.
+        options: of the voice.
+        seed: of the job. The default one is replaced by the checksum of the sound, so that no two
+            sounds move alike.
 
     Raises:
         MediaError: the file of --pose holds no head motion.
     """
-    if options.pose_file is not None:
-        return RecordedHead(MotionFile(options.pose_file), str(options.pose_file))
-    if options.pose == "still":
-        return ProceduralHead(idle_motion.still_head_motion)
-    return ProceduralHead(lambda seconds: idle_motion.idle_head_motion(seconds, seed, speaking))
+
+    def __init__(self, speech: Speech, options: VoiceOptions, seed: int) -> None:
+        prosody = analyse_prosody(speech)
+        seed = prosody.key if seed == RunOptions().seed else seed
+        self.phrases = prosody.phrases
+        self._eyes = LivingEyes(prosody, seed, options, speech.length / speech.rate + 1)
+        self._emotion, self._strength = options.emotion_strength
+        self._head: HeadMotionSource
+        if options.pose_file is not None:
+            self._head = RecordedHead(
+                MotionFile(options.pose_file), str(options.pose_file), self._eyes
+            )
+        else:
+            head = LivingHead(prosody, seed)
+            motion = still_head if options.pose == "still" else head.motion
+            self._head = ProceduralHead(motion, self._eyes)
+
+    def motion(
+        self, shape: Array, pts: Timestamps, time_base: Fraction, blink: Array | None = None
+    ) -> Motion:
+        """Return the motion of kind "mesh" at ascending time stamps.
+
+        Args:
+            shape: (T, 468, 3) canonical shapes of the mouth, changed in place.
+            pts: (T,) time stamps in units of time_base seconds.
+            time_base: seconds per unit.
+            blink: (T,) closing of the eyes 0..1 of a voice that has its own; None for --blink.
+        """
+        seconds = np.asarray(pts * float(time_base), np.float64)
+        if blink is None:
+            blink = sliders.blink_curve(seconds, self._eyes.blinks_near(seconds))
+        lids = emotions.apply_emotion(shape, self._emotion, self._strength)
+        return self._head.motion(shape, blink + lids * (1 - blink), pts, time_base)
 
 
 class ProceduralHead:
     """Head whose motion is a function of time."""
 
-    def __init__(self, head_motion: Callable[[Array], HeadMotion]) -> None:
-        self._head_motion = head_motion
+    def __init__(self, head_motion: Callable[[Array], HeadMotion], eyes: LivingEyes) -> None:
+        self._head_motion, self._eyes = head_motion, eyes
 
     def motion(self, shape: Array, blink: Array, pts: Timestamps, time_base: Fraction) -> Motion:
         """Return the motion; see `HeadMotionSource`."""
-        pose = self._head_motion(np.asarray(pts * float(time_base), np.float64))
+        seconds = np.asarray(pts * float(time_base), np.float64)
+        pose = self._head_motion(seconds)
         pitch, yaw, roll = np.degrees(pose.rotation).T
+        gaze = self._eyes.gaze(seconds, pose.rotation)
         curves = sliders.SliderCurves(
             yaw=yaw,
             pitch=pitch,
@@ -69,8 +110,8 @@ class ProceduralHead:
             zoom=pose.zoom,
             blink=blink,
             brow=pose.brow,
-            gaze_x=pose.gaze[:, 0],
-            gaze_y=pose.gaze[:, 1],
+            gaze_x=gaze[:, 0],
+            gaze_y=gaze[:, 1],
             extra=shape - neutral(),
         )
         return with_rest_pose(
@@ -84,7 +125,8 @@ class RecordedHead:
     A longer sound plays the file forwards and backwards in turn.
     """
 
-    def __init__(self, store: MotionFile, name: str) -> None:
+    def __init__(self, store: MotionFile, name: str, eyes: LivingEyes) -> None:
+        self._eyes = eyes
         if store.kind != KIND:
             raise MediaError(
                 f"{name} holds motion of kind {store.kind!r}; --pose needs kind {KIND!r}.",
@@ -104,32 +146,17 @@ class RecordedHead:
         if last > 0:
             seconds = last - np.abs(last - seconds % (2 * last))
         pose = np.stack([np.interp(seconds, self._seconds, column) for column in self._pose.T], -1)
-        curves = sliders.SliderCurves(blink=blink, extra=shape - neutral())
+        turned = rotvec_from_matrix(
+            matrix_from_rotvec(pose[:, :3]) @ matrix_from_rotvec(self._pose[0, :3]).T
+        )
+        gaze = self._eyes.gaze(np.asarray(pts * float(time_base), np.float64), turned)
+        curves = sliders.SliderCurves(
+            blink=blink, gaze_x=gaze[:, 0], gaze_y=gaze[:, 1], extra=shape - neutral()
+        )
         still = sliders.motion_from_sliders(curves, pts, time_base, SIZE)
         arrays: dict[str, AnyArray] = {**still.arrays, "pose": pose}
         moving = replace(still, arrays=arrays, constants={**still.constants, "size": self._size})
         return with_rest_pose(moving, self._pose[0])
-
-
-def head_activity(stretches: Array, seconds: Array) -> Array:
-    """Return the activity of speech for head motion, (T,) 0..1.
-
-    It rises 0.6 s before speech and falls within 1 s after it.
-    """
-    activity = np.zeros(len(seconds))
-    for begin, end in stretches_near(stretches, seconds):
-        rises = smoothstep(begin - 0.6, begin, seconds)
-        activity = np.maximum(activity, rises * (1 - smoothstep(end, end + 1.0, seconds)))
-    return activity
-
-
-def stretches_near(stretches: Array, seconds: Array) -> Array:
-    """Return the stretches of speech that affect a window."""
-    if not len(seconds):
-        return stretches[:0]
-    return np.asarray(
-        stretches[(stretches[:, 1] > seconds[0] - 1.5) & (stretches[:, 0] < seconds[-1] + 1.5)]
-    )
 
 
 def with_rest_pose(motion: Motion, rest: Array) -> Motion:
