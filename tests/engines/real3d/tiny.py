@@ -10,12 +10,14 @@ from tests.faces.model3d.bfm.made_model import made_model
 from tests.golden import fill
 from tests.voices import test_real3d
 from thcli.core.options import RenderOptions, RunOptions
+from thcli.core.protocols import Parser
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.driving.head_model import HeadModel
 from thcli.engines.real3d.engine import Real3dEngine, Real3dParts
 from thcli.engines.real3d.model import Real3D, empty_model
 from thcli.faces.backends import PARSERS
 from thcli.faces.compositing import person_matte
+from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.voices.real3d.networks import AudioToMotion
 from thcli.voices.real3d.voice import Real3dVoice
 
@@ -36,10 +38,16 @@ def head_model() -> HeadModel:
     return HeadModel(made_model())
 
 
+@cache
+def segmenters() -> tuple[Parser, PersonMatte]:
+    """Load face parser and person matte, once for all engines."""
+    run = RunOptions(device="cpu", threads=1)
+    return PARSERS.backend("parse-s").load(run), person_matte.load(run)
+
+
 def load(run: RunOptions, options: RenderOptions | None = None) -> Real3dEngine:
     """Create the engine as `engines.real3d.engine.load` does, without weights."""
-    parser = PARSERS.backend("parse-s").load(run)
-    parts = Real3dParts(networks(), head_model(), parser, person_matte.load(run))
+    parts = Real3dParts(networks(), head_model(), *segmenters())
     return Real3dEngine(parts, run, options)
 
 
