@@ -27,7 +27,7 @@ CUDA = torch.device("cuda", 0)
 # Functions that may wait for the device: what they read goes to the host right away.
 MAY_WAIT = {
     "images_from_tensor": "the images follow",
-    "_predict_rows": "the rows are on the host already; two numbers of the network follow",
+    "_predict_rows": "the rows follow",
 }
 aten = torch.ops.aten
 

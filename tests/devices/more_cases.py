@@ -27,6 +27,7 @@ from thcli.faces.model3d.deep3d import Deep3d, ReconNet
 from thcli.faces.model3d.tddfa import COEFFICIENTS, MobileNet, Tddfa
 from thcli.faces.parsing.network import ParseNet
 from thcli.faces.parsing.small import ParseS
+from thcli.voices.a2m.features import INPUT_COLUMNS
 from thcli.voices.a2m.networks import MouthNetwork
 from thcli.voices.a2m.voice import AudioToMotionVoice
 from thcli.voices.diffused_heads import small
@@ -108,19 +109,11 @@ HUBERT = HubertConfig(64, 2, 4, 128, stable=True, front=32)
 
 
 def run_a2m(run: RunOptions, batch: int) -> Outputs:
-    networks = [evaluated(MouthNetwork(16, 4)) for _ in range(2)]
-    voice = AudioToMotionVoice(networks, run)
+    network = evaluated(MouthNetwork(16, 4))
+    voice = AudioToMotionVoice(network, run)
     (motion,) = voice.speak(Sound(batch), STAMPS, TIME_BASE, VoiceOptions())
     assert len(motion) == len(STAMPS)
-    audio = torch.zeros(batch, 64, voice_columns(networks[0]), device=run.device)
-    noise = torch.zeros(batch, 8, 8, device=run.device)
-    return {"rows": networks[0](audio, noise[:, :, : 64 // 8])}
-
-
-def voice_columns(network: MouthNetwork) -> int:
-    first = network.stem[0]
-    assert isinstance(first, torch.nn.Conv1d)
-    return first.in_channels
+    return {"rows": network(torch.zeros(batch, 64, INPUT_COLUMNS, device=run.device))}
 
 
 def run_real3d(run: RunOptions, batch: int) -> Outputs:
@@ -135,7 +128,7 @@ def run_real3d(run: RunOptions, batch: int) -> Outputs:
 
 def run_dh_s(run: RunOptions, batch: int) -> Outputs:
     network = evaluated(DiffusedHeads(small.CONFIG))
-    voice = SmallVoice(network, AudioToMotionVoice([evaluated(MouthNetwork(16, 4))], run), run)
+    voice = SmallVoice(network, AudioToMotionVoice(evaluated(MouthNetwork(16, 4)), run), run)
     codes = iter([np.zeros((2 * small.CONFIG.audio_context + 1, CODE_WIDTH), np.float32)] * batch)
     check_images(list(voice.frames(image(256), codes)), batch, 256)
     return run_heads(network, batch, run)

@@ -14,12 +14,19 @@ from thcli.core.events import Finished, silent
 from thcli.core.options import A2mTrainOptions, RunOptions, TrainOptions
 from thcli.evaluate.datasets import talking_clips
 from thcli.motion import canonical
-from thcli.train.a2m import clips, synthetic
-from thcli.train.a2m.batches import SpeechMotionBatches, augment, cut_window, target_at
-from thcli.train.a2m.train import A2mTask, insert_midpoints
+from thcli.train.a2m import clips, fitting, offsets, synthetic
+from thcli.train.a2m.batches import (
+    SpeechMotionBatches,
+    augment,
+    blur_phones,
+    cut_window,
+    target_at,
+)
+from thcli.train.a2m.train import A2mTask
 from thcli.train.core.run import create_task, train
 from thcli.voices.a2m import voice
-from thcli.voices.a2m.features import INPUT_COLUMNS
+from thcli.voices.a2m.features import INPUT_COLUMNS, PHONE_COLUMNS
+from thcli.voices.a2m.networks import CLOSURES
 from thcli.weights.tensors import load_tensors
 
 OWN = A2mTrainOptions(shapes=3)
@@ -40,7 +47,7 @@ def data(folder: Path) -> SpeechMotionBatches:
 def test_a_smoke_run_exports_a_usable_voice(tmp_path: Path) -> None:
     options = TrainOptions(smoke=True, steps=3, samples=3, threads=1)
     report = train("a2m", None, tmp_path / "run", options, OWN)
-    assert report["clips"] == 2 and np.isfinite(report["losses"]["likeliest"])
+    assert report["clips"] == 2 and np.isfinite(report["losses"]["phones"])
     assert list((tmp_path / "run" / "samples").glob("*.png"))
     tensors = load_tensors(tmp_path / "run" / "a2m.safetensors")
     assert {value.dtype for value in tensors.values()} == {torch.float16}
@@ -48,9 +55,10 @@ def test_a_smoke_run_exports_a_usable_voice(tmp_path: Path) -> None:
     assert (
         network.basis.abs().max() > 0
         and 0 < float(network.unit) < 0.1
-        and 1 <= float(network.gain) <= 1.5
+        and 1 <= float(network.gain.min()) <= float(network.gain.max()) <= fitting.MOST_GAIN
+        and network.linear.weight.abs().max() > 0
     )
-    assert voice.AudioToMotionVoice([network], RunOptions(device="cpu")).motion_kind == "mesh"
+    assert voice.AudioToMotionVoice(network, RunOptions(device="cpu")).motion_kind == "mesh"
 
 
 def test_learning_lowers_the_loss(data: SpeechMotionBatches) -> None:
@@ -61,7 +69,8 @@ def test_learning_lowers_the_loss(data: SpeechMotionBatches) -> None:
     optimiser = task.optimiser(task.phases[0], task.speaker.parameters(), 3e-3)
     batch, found = data.batch(0), []
     for _ in range(30):
-        loss = task.losses("speaker", batch, torch.Generator().manual_seed(0), {})["likeliest"]
+        terms = task.losses("speaker", batch, torch.Generator().manual_seed(0), {})
+        loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimiser.step()
@@ -77,7 +86,7 @@ def test_batches_follow_from_their_step(folder: Path, data: SpeechMotionBatches)
     batch = data.batch(0)
     assert (
         batch["heard"].shape == (4, 128, INPUT_COLUMNS)
-        and batch["target"].shape == (4, 32, 4)
+        and batch["target"].shape == (4, 32, 4 + CLOSURES)
         and batch["weight"].shape == (4, 32)
     )
     assert all(torch.isfinite(value).all() for value in batch.values())
@@ -86,45 +95,89 @@ def test_batches_follow_from_their_step(folder: Path, data: SpeechMotionBatches)
 
 def test_targets_reproduce_the_motion_and_the_lip_opening(data: SpeechMotionBatches) -> None:
     for clip in data.clips:
-        rebuilt = np.tensordot(clip.target[:, :-1] * clip.size, data.basis, 1)
+        shapes, opening = clip.target[:, :-3], clip.target[:, -3]
+        rebuilt = np.tensordot(shapes * clip.size, data.basis, 1)
         gap = (
             canonical.lip_gaps(canonical.neutral() + rebuilt).mean(-1)
             - canonical.lip_gaps(canonical.neutral()).mean()
         )
         assert np.corrcoef(gap, clip.opening)[0, 1] > 0.99
-        assert np.allclose(clip.target[:, -1] * clip.size * data.unit, clip.opening, atol=1e-6)
+        assert np.allclose(opening * clip.size * data.unit, clip.opening, atol=1e-6)
+        assert np.array_equal(clip.target[:, -2] > 0, clip.opening < clips.CLOSED)
         loud = np.interp(
-            clip.seconds,
-            np.arange(len(clip.rows[1.0])) / 100,
-            clip.rows[1.0][:, ENERGY].astype(float),
+            clip.seconds, np.arange(len(clip.rows)) / 100, clip.rows[:, ENERGY].astype(float)
         )
         assert np.corrcoef(loud, clip.opening)[0, 1] > 0.6
 
 
 def test_truth_is_closed_far_outside_and_unknown_near_a_clip(data: SpeechMotionBatches) -> None:
     clip = data.clips[0]
-    rows, weight = target_at(clip, np.array([-1.0, -0.2, 0.5, 1.0, 3.1, 4.0]))
+    begin = clip.seconds[0]
+    rows, weight = target_at(clip, begin + np.array([-1.0, -0.2, 0.5, 1.0, 3.1, 4.0]))
     assert weight.tolist() == [0.5, 0, 1, 1, 0, 0.5]
-    assert not rows[[0, 1, 4, 5]].any() and rows[2:4].any()
+    assert not rows[[0, 1, 4, 5], :-CLOSURES].any() and rows[2:4].any()
+    assert rows[[0, 1, 4, 5], -CLOSURES].tolist() == [1, 1, 1, 1]
     there, _ = target_at(clip, clip.seconds)
     assert np.allclose(there, clip.target, atol=1e-5)
 
 
-def test_a_faster_clip_is_higher_and_shorter(data: SpeechMotionBatches) -> None:
-    rows = data.clips[0].rows
-    assert len(rows[1.16]) == pytest.approx(len(rows[1.0]) / 1.16, abs=2)
-    assert len(rows[0.87]) == pytest.approx(len(rows[1.0]) / 0.87, abs=2)
-
-
-def test_room_noise_continues_outside_of_a_clip(data: SpeechMotionBatches) -> None:
-    rows = data.clips[0].rows[1.0]
-    item = cut_window(rows, -50, 128, np.random.default_rng(1))
-    assert np.array_equal(item[50:, MEL], rows[:78, MEL].astype(np.float32))
-    assert item[:50, MEL].max() < rows[:, MEL].max() - 3
-    worse = augment(item, rows, np.random.default_rng(2))
+def test_room_noise_and_silence_continue_outside_of_a_clip(data: SpeechMotionBatches) -> None:
+    clip = data.clips[0]
+    item, phones = cut_window(clip, np.arange(-50, 78), np.random.default_rng(1))
+    assert np.array_equal(item[50:, MEL], clip.rows[:78, MEL].astype(np.float32))
+    assert item[:50, MEL].max() < clip.rows[:, MEL].max() - 3
+    assert phones.shape == (128, PHONE_COLUMNS) and len(set(phones[:50].argmax(1))) == 1
+    worse = augment(item, clip.rows, np.random.default_rng(2))
     assert (
         worse.shape == item.shape and np.isfinite(worse).all() and not np.array_equal(worse, item)
     )
+    blurred = blur_phones(phones, np.random.default_rng(3))
+    assert np.allclose(np.exp(blurred).sum(1), 1, atol=1e-4)
+    assert not np.array_equal(blurred, phones)
+
+
+def talking(name: str, late: float, related: bool = True) -> clips.TalkingClip:
+    """Return 12 s of a person whose lips open and shut with the phones, `late` seconds later."""
+    generator = np.random.default_rng(sum(map(ord, name)))
+    steps = generator.integers(0, PHONE_COLUMNS, 100)
+    phones = np.full((1200, PHONE_COLUMNS), -6.0, np.float32)
+    phones[np.arange(1200), np.repeat(steps, 12)] = 0
+    openness = (np.arange(PHONE_COLUMNS) % 7) / 7 + 0.1
+    openness[clips.BILABIAL] = 0
+    truth = np.repeat(openness[steps], 12) if related else generator.random(1200)
+    truth = np.convolve(truth, np.hanning(9) / 4, "same")
+    seconds = np.arange(300) / 25
+    opening = np.interp(seconds - late, np.arange(1200) / 100, truth).astype(np.float32) * 0.1
+    opening[opening < 0.012] = 0
+    return clips.TalkingClip(
+        name,
+        name,
+        np.zeros((1200, 82), np.float16),
+        phones.astype(np.float16),
+        seconds,
+        np.zeros((300, 1404), np.float32),
+        opening,
+        np.ones(300, bool),
+    )
+
+
+def test_sound_and_picture_are_put_in_step() -> None:
+    late = {"a": 0.0, "b": 0.1, "c": -0.06, "d": 0.0, "e": 0.04, "f": 0.0, "g": 0.0}
+    people = [talking(name, seconds) for name, seconds in late.items()]
+    warned: list[object] = []
+    kept = offsets.correct_offsets([*people, talking("x", 0, related=False)], warned.append)
+    assert [clip.name for clip in kept] == list(late)
+    assert any("x is left out" in str(event) for event in warned)
+    moved = {clip.name: -clip.seconds[0] for clip in kept}
+    constant = np.median([moved[name] - seconds for name, seconds in late.items()])
+    for name, seconds in late.items():
+        assert moved[name] - constant == pytest.approx(seconds, abs=0.021)
+    assert abs(constant) <= 0.04
+
+
+def test_one_speaker_alone_is_left_as_it_is() -> None:
+    alone = talking("a", 0.1)
+    assert offsets.correct_offsets([alone]) == [alone] and alone.seconds[0] == 0
 
 
 def test_clips_are_found_and_selected_by_speaker(folder: Path, tmp_path: Path) -> None:
@@ -146,42 +199,64 @@ def test_held_out_speakers_are_not_trained_on(folder: Path) -> None:
     assert {clip.speaker for clip in data.clips} == {"speaker1"}
 
 
-def test_the_gain_is_the_ratio_of_true_and_predicted_deviations() -> None:
+def test_tuned_speakers_set_amplitudes_and_are_not_drawn(folder: Path) -> None:
+    own = A2mTrainOptions(shapes=3, tune="speaker1")
+    task = create_task("a2m", TrainOptions(size=128, narrow=8), own)
+    assert isinstance(task, A2mTask)
+    data = task.load_data(folder, 2, silent)
+    assert isinstance(data, SpeechMotionBatches)
+    assert {clip.speaker for clip in data.clips} == {"speaker0"}
+    assert {clip.speaker for clip in data.tuning} == {"speaker1"}
+    exported = task.export_tensors({"speaker": task.speaker.state_dict()})
+    truth = np.concatenate([clip.target[clip.seen, :-CLOSURES] for clip in data.tuning])
+    assert np.allclose(exported["deviation"].numpy(), truth.std(0), rtol=2e-3)
+    with pytest.raises(MediaError, match="left"):
+        SpeechMotionBatches(
+            folder, TrainOptions(size=128), A2mTrainOptions(tune="speaker0,speaker1"), 2
+        )
+
+
+def test_amplitudes_are_those_of_the_truth(data: SpeechMotionBatches) -> None:
     task = create_task("a2m", TrainOptions(size=128, narrow=8), OWN)
     assert isinstance(task, A2mTask)
-    target = torch.randn(2, 32, 4, generator=torch.Generator().manual_seed(0))
-    task._update_gain(0.8 * target, target, torch.ones(2, 32))
-    assert float(task.speaker.gain) == pytest.approx(1.25, rel=1e-3)
+    fitting.fit_linear(task.speaker, data.clips)
+    task.speaker.eval()
+    fitting.set_amplitudes(task.speaker, data.clips)
+    rows, truths = [], []
+    for clip in data.clips:
+        with torch.inference_mode():
+            found = task.speaker(fitting.clip_inputs(clip))[0, :, :-CLOSURES]
+            found = task.speaker.with_amplitude(found, torch.zeros_like(found), 0.0)
+        frames = fitting.rows_at_frames(clip, found.numpy())
+        truth = clip.target[clip.seen, :-CLOSURES]
+        rows.append(frames - frames.mean(0))
+        truths.append(truth - truth.mean(0))
+    ratio = np.concatenate(rows).std(0) / np.concatenate(truths).std(0)
+    bounded = task.speaker.gain.numpy() >= fitting.MOST_GAIN - 1e-3
+    unchanged = task.speaker.gain.numpy() <= 1 + 1e-3
+    assert np.allclose(ratio[~bounded & ~unchanged], 1, atol=1e-3)
+    assert (ratio[bounded] <= 1 + 1e-3).all() and (ratio[unchanged] >= 1 - 1e-3).all()
 
 
-def test_the_latent_loss_is_the_divergence_of_posterior_and_prior(
-    data: SpeechMotionBatches,
-) -> None:
-    task = create_task("a2m", TrainOptions(size=128, narrow=8), A2mTrainOptions(shapes=3, drop=0))
+def test_the_linear_filter_predicts_what_it_was_solved_for(data: SpeechMotionBatches) -> None:
+    task = create_task("a2m", TrainOptions(size=128, narrow=8), OWN)
     assert isinstance(task, A2mTask)
-    batch = data.batch(0)
-    parts: dict[str, torch.Tensor] = {}
-    task.posterior.register_forward_hook(lambda _, __, out: parts.update(mean=out[0], log=out[1]))
-    task.speaker.flow.register_forward_hook(lambda _, inputs, out: parts.update(z=inputs[0], u=out))
-    loss = task.losses("speaker", batch, torch.Generator().manual_seed(0), {})["latent"]
-    standardised = (parts["z"] - parts["mean"]) / parts["log"].exp()
-    log_posterior, log_prior = -parts["log"] - standardised**2 / 2, -(parts["u"] ** 2) / 2
-    expected = (log_posterior - log_prior).mean()
-    torch.testing.assert_close(loss, 0.02 * expected, rtol=1e-3, atol=1e-5)
+    fitting.fit_linear(task.speaker, data.clips)
+    assert not any(value.requires_grad for value in task.speaker.linear.parameters())
+    for clip in data.clips:
+        with torch.inference_mode():
+            rows = task.speaker.members(fitting.clip_inputs(clip))[0, 0].numpy()
+        found = fitting.rows_at_frames(clip, rows)[:, -1 - CLOSURES]
+        assert np.corrcoef(found, clip.target[clip.seen, -1 - CLOSURES])[0, 1] > 0.8
 
 
 def test_a_clip_without_a_face_is_left_out(folder: Path, tmp_path: Path) -> None:
     warned: list[object] = []
     (tmp_path / "broken.wav").write_bytes(b"nothing")
     found = [*talking_clips.find_clips(folder), (tmp_path / "broken.wav", "x")]
-    assert len(clips.load_clips(found, None, (1.0,), warned.append)) == 2
+    assert len(clips.load_clips(found, None, warned.append)) == 2
     assert any("broken.wav" in str(event) for event in warned)
     (finished,) = [event for event in warned if isinstance(event, Finished)]
     assert finished.done == 2 and finished.seconds > 0
     with pytest.raises(MediaError, match="None of the clips"):
-        clips.load_clips(found[2:], None, (1.0,), silent)
-
-
-def test_midpoints_are_inserted_between_rows() -> None:
-    rows = torch.tensor([[[0.0], [2.0], [6.0]]])
-    assert insert_midpoints(rows).flatten().tolist() == [0, 1, 2, 4, 6, 6]
+        clips.load_clips(found[2:], None, silent)

@@ -14,15 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.audio.sounds import vowel
+from thcli.audio.phones import PHONES
 from thcli.audio.voice_activity import detect_speech
 from thcli.core.errors import MediaError, WeightsError
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.motion import canonical, sliders
 from thcli.motion.file.writer import MotionWriter
-from thcli.voices.a2m import mouth, voice
-from thcli.voices.a2m.features import INPUT_COLUMNS, network_inputs, silent_inputs
-from thcli.voices.a2m.networks import LATENT, LATENT_STRIDE, REACH, Flow, MouthNetwork
+from thcli.voices.a2m import articulation, mouth, voice
+from thcli.voices.a2m.features import (
+    INPUT_COLUMNS,
+    PHONE_COLUMNS,
+    SOUND_COLUMNS,
+    network_inputs,
+    phone_inputs,
+    silent_inputs,
+)
+from thcli.voices.a2m.networks import CLOSURES, REACH, MouthNetwork
 
 RATE = 16000
 
@@ -57,15 +65,22 @@ def syllables(seconds: float, interval: tuple[float, float]) -> Array32:
 
 
 def network(seed: int = 0) -> MouthNetwork:
-    """Return a narrow network with random weights and a basis that opens the jaw."""
+    """Return a narrow network with random weights and a basis that opens the jaw.
+
+    Voiced sound opens the mouth; the logits of closures stay below their thresholds.
+    """
     torch.manual_seed(seed)
     net = MouthNetwork(16, 4)
     net.basis[0] = torch.from_numpy(0.1 * sliders.load_slider_shapes().jaw)
     net.basis[1] = torch.from_numpy(0.5 * sliders.load_slider_shapes().wide)
     net.unit.fill_(0.04)
     net.gain.fill_(1.2)
-    for coupling in net.flow.couplings:
-        torch.nn.init.normal_(coupling.post.weight, std=0.1)  # type: ignore[arg-type, union-attr]
+    net.unexplained.fill_(0.7)
+    with torch.no_grad():
+        for member in (*net.phones, net.sound):
+            assert isinstance(member.out, torch.nn.Conv1d) and member.out.bias is not None
+            member.out.bias[-1 - CLOSURES] = 2
+            member.out.bias[-CLOSURES:] = -8
     return net
 
 
@@ -79,7 +94,7 @@ def speak(
     options: VoiceOptions | None = None,
     seed: int = 3,
 ) -> list[Motion]:
-    speaker = voice.AudioToMotionVoice([network(), network(1)], RunOptions(seed=seed, device="cpu"))
+    speaker = voice.AudioToMotionVoice(network(), RunOptions(seed=seed, device="cpu"))
     return list(speaker.speak(sound, *stamps, options or VoiceOptions()))
 
 
@@ -113,26 +128,46 @@ def test_a_row_depends_on_its_time_alone() -> None:
 
 def test_rows_depend_on_inputs_within_reach() -> None:
     net = network().eval()
-    generator = torch.Generator().manual_seed(0)
-    rows = 2 * REACH + 8
-    x = torch.randn(1, 2 * rows, INPUT_COLUMNS, generator=generator)
-    noise = torch.randn(1, LATENT, rows // LATENT_STRIDE, generator=generator)
-    changed_inputs, changed_noise = x.clone(), noise.clone()
-    changed_inputs[:, 0], changed_inputs[:, -1] = 5, 5
-    changed_noise[..., 0], changed_noise[..., -1] = 5, 5
+    x = torch.randn(1, 2 * (2 * REACH + 8), INPUT_COLUMNS, generator=torch.manual_seed(0))
+    changed = x.clone()
+    changed[:, 0], changed[:, -1] = 5, 5
     with torch.inference_mode():
-        rows_, changed_rows = net(x, noise), net(changed_inputs, changed_noise)
-    assert torch.equal(rows_[:, REACH:-REACH], changed_rows[:, REACH:-REACH])
-    assert not torch.equal(rows_, changed_rows)
+        rows, changed_rows = net(x), net(changed)
+    assert torch.equal(rows[:, REACH:-REACH], changed_rows[:, REACH:-REACH])
+    assert not torch.equal(rows, changed_rows)
 
 
-def test_noise_differs_from_chunk_to_chunk() -> None:
-    """In silence rows depend on the noise alone."""
-    speaker = voice.AudioToMotionVoice([network()], RunOptions(seed=3, device="cpu"))
-    silent = Sound(np.zeros(RATE * 3 * voice.CHUNK_ROWS // 50, np.float32))
-    _, first, second = speaker.predict_rows(silent, 1.0)
-    assert len(first) == len(second) == voice.CHUNK_ROWS
-    assert not np.allclose(first[: -2 * REACH], second[: -2 * REACH], atol=1e-3)
+def test_each_predictor_hears_its_own_columns() -> None:
+    net = network().eval()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 32, INPUT_COLUMNS, generator=generator)
+    other = torch.randn(1, 32, INPUT_COLUMNS, generator=generator)
+    other[..., :SOUND_COLUMNS] = x[..., :SOUND_COLUMNS]
+    with torch.inference_mode():
+        linear, first, second, sound = net.members(x) == net.members(other)
+    assert bool(sound.all())
+    assert not any(bool(same.all()) for same in (linear, first, second))
+
+
+def test_noise_differs_from_chunk_to_chunk_and_goes_on_smoothly() -> None:
+    speaker = voice.AudioToMotionVoice(network(), RunOptions(seed=3, device="cpu"))
+    first, second = speaker._noise(0), speaker._noise(1)
+    assert first.shape == (voice.CHUNK_ROWS, 5)
+    assert not np.allclose(first, second, atol=1e-3)
+    joined = np.concatenate([first, second])
+    assert np.abs(np.diff(joined, axis=0)).max() < 2.5 and joined.std() == pytest.approx(1, abs=0.1)
+
+
+def test_amplitude_is_that_of_people_at_any_temperature() -> None:
+    """The noise replaces what the gain gives up."""
+    net = network()
+    generator = torch.Generator().manual_seed(0)
+    told = torch.randn(20_000, 5, generator=generator) * 0.3**0.5  # as much as the sound tells
+    net.gain.fill_(0.3**-0.5)
+    for temperature in (0.0, 0.4, 1.0):
+        noise = torch.randn(20_000, 5, generator=generator)
+        rows = net.with_amplitude(told, noise, temperature)
+        assert torch.allclose(rows.std(0), torch.ones(5), atol=0.04)
 
 
 def test_silence_closes_the_mouth() -> None:
@@ -230,22 +265,44 @@ def test_blinks_per_minute() -> None:
 
 def test_other_weights_are_rejected() -> None:
     with pytest.raises(WeightsError, match="a2m-s"):
-        voice.build_network({"out.weight": torch.zeros(5, 16, 1)}, "a2m-s")
+        voice.build_network({"sound.stem.weight": torch.zeros(16, 82, 3)}, "a2m-s")
     state = network().state_dict()
     again = voice.build_network({key: value.half() for key, value in state.items()}, "a2m-s")
     assert again.basis.shape == (4, 468, 3) and not again.training
 
 
-def test_flow_and_its_inverse() -> None:
-    torch.manual_seed(1)
-    flow = Flow(8)
-    for coupling in flow.couplings:
-        torch.nn.init.normal_(coupling.post.weight, std=0.5)  # type: ignore[arg-type, union-attr]
-    z, condition = torch.randn(2, LATENT, 9), torch.randn(2, 8, 9)
-    with torch.inference_mode():
-        noise = flow(z, condition)
-        assert not torch.allclose(noise, z, atol=0.1)
-        assert torch.allclose(flow.reverse(noise, condition), z, atol=1e-5)
+def test_a_closure_shuts_the_lips_for_two_frames_of_video() -> None:
+    """Whatever the phase of 25 frames per second, two frames see shut lips."""
+    logits = np.full((60, 2), -4.0, np.float32)
+    logits[[20, 40], [articulation.SHUT, articulation.TEETH]] = 3
+    opening = articulation.close_lips(np.ones(60, np.float32), logits, silent_inputs(120))
+    for phase in np.linspace(0, 2, 9, endpoint=False):
+        frames = np.interp(np.arange(phase, 59, 2), np.arange(60), opening)
+        assert (frames[:15] < 1e-6).sum() >= 2
+    assert opening[40] == pytest.approx(articulation.TEETH_OPENING)
+    assert opening[[0, 12, 30, 55]].tolist() == [1, 1, 1, 1]
+    assert np.abs(np.diff(opening)).max() < 0.4
+
+
+def test_a_recognised_p_shuts_the_lips_and_an_s_does_not() -> None:
+    logits = np.full((60, 2), -3.0, np.float32)
+    inputs = silent_inputs(120)
+    for phone, row, gap in (("P", 60, 0.0), ("S", 60, 1.0), ("F", 60, articulation.TEETH_OPENING)):
+        heard = inputs.copy()
+        heard[row - 4 : row + 5, SOUND_COLUMNS:] = -1
+        heard[row - 4 : row + 5, SOUND_COLUMNS + PHONES.index(phone)] = 1
+        opening = articulation.close_lips(np.ones(60, np.float32), logits, heard)
+        assert opening[row // 2] == pytest.approx(gap) and opening[10] == 1
+
+
+def test_closures_depend_on_rows_within_reach() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(-2, 1, (80, 2)).astype(np.float32)
+    inputs = generator.uniform(-1, 1, (160, INPUT_COLUMNS)).astype(np.float32)
+    part, inner = slice(20, 60), slice(articulation.REACH, -articulation.REACH)
+    whole = articulation.close_lips(np.ones(80, np.float32), logits, inputs)[part][inner]
+    alone = articulation.close_lips(np.ones(40, np.float32), logits[part], inputs[40:120])[inner]
+    assert np.array_equal(whole, alone) and whole.min() < 0.5
 
 
 @settings(max_examples=25, deadline=None)
@@ -274,6 +331,9 @@ def test_inputs_are_bounded_below_by_silence() -> None:
     rows[:, 80] = [0, 700, 160]
     inputs = network_inputs(rows)
     assert inputs[0, :80] == pytest.approx(silent_inputs(1)[0, :80], abs=1e-3)
+    phones = phone_inputs(np.array([[0.0, -4.0, -20.0]]))
+    assert phones.tolist() == [[1, 0, -1]]
+    assert silent_inputs(1).shape == (1, SOUND_COLUMNS + PHONE_COLUMNS)
     assert inputs[:, 80].tolist() == [0, 0, 1] and inputs[2, 81] == pytest.approx(0)
     assert inputs[2, 0] == pytest.approx(3, abs=0.01)
 

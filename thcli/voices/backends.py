@@ -11,20 +11,20 @@ VOICES = Stage(
     {
         "a2m": Backend(
             "thcli.voices.a2m.voice:load",
-            "log-mel and pitch to mouth motion, with idle head motion",
-            ("a2m-s", "a2m-s-free"),
+            "phones and log-mel to mouth motion, with idle head motion",
+            ("a2m-s", "phones-en"),
             reads=("speech", ENGINE),
         ),
         "a2m-free": Backend(
             "thcli.voices.a2m.voice:load_free",
             "the same, trained on free recordings alone",
-            ("a2m-s-free",),
+            ("a2m-s-free", "phones-en"),
             reads=("speech", ENGINE),
         ),
         "dh-s": Backend(
             "thcli.voices.diffused_heads.voice:load",
             "small Diffused Heads: 96 x 96 images from the motion of a2m",
-            ("dh-s", "a2m-s", "a2m-s-free"),
+            ("dh-s", "a2m-s", "phones-en"),
             reads=("speech.pose", "speech.blink", "speech.mouth", "speech.temperature"),
         ),
         "diffused-heads": Backend(

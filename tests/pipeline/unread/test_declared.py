@@ -143,7 +143,7 @@ def test_real3d_reads_what_it_declares(tmp_path: Path) -> None:
 
 
 def a2m() -> Any:
-    return AudioToMotionVoice([test_a2m.network()], RUN)
+    return AudioToMotionVoice(test_a2m.network(), RUN)
 
 
 def real3d() -> Any:

@@ -304,7 +304,11 @@ class A2mTrainOptions:
 
     only: str = option("", "Train only on speakers whose name begins with this.")
     hold_out: str = option("", "Speakers excluded from training, separated by commas.")
-    focus: str = option("", "Draw half of the items from speakers whose name begins with this.")
+    tune: str = option(
+        "",
+        "Speakers from whom amplitudes are set, separated by commas; no item is drawn from them "
+        "(default: those of the training).",
+    )
     motions: str = option(
         "",
         "Folder of the motion files of the clips; missing ones are written (default: beside the "
@@ -322,6 +326,11 @@ class A2mTrainOptions:
     def held_out(self) -> tuple[str, ...]:
         """Names in `hold_out`."""
         return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """Names in `tune`."""
+        return tuple(name.strip() for name in self.tune.split(",") if name.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from thcli.faces.model3d.deca import DecaEncoder
 from thcli.faces.parsing.network import ParseNet
 from thcli.refiners.fadm import small as fadm_small
 from thcli.refiners.fadm.network import Diffusion, NetworkShape
-from thcli.voices.a2m.networks import LATENT, LATENT_STRIDE, MouthNetwork
+from thcli.voices.a2m.features import INPUT_COLUMNS
+from thcli.voices.a2m.networks import MouthNetwork
 from thcli.voices.diffused_heads import small as heads_small
 from thcli.voices.diffused_heads.network import DiffusedHeads, DiffusedHeadsConfig
 from thcli.voices.real3d.networks import AudioToMotion, CheckpointFlags
@@ -204,9 +205,7 @@ def _call_heads(networks: Any, draw: Draw) -> Tensor:
 
 def _call_a2m(networks: Any, draw: Draw) -> Tensor:
     (network,) = networks
-    rows = 256
-    inputs = draw.normal(rows, network.stem[0].in_channels)
-    out: Tensor = network(inputs, draw.normal(LATENT, rows // 2 // LATENT_STRIDE))
+    out: Tensor = network(draw.normal(256, INPUT_COLUMNS))
     return out
 
 

@@ -1,8 +1,8 @@
 """`thcli eval a2m`: mouth movements of a voice for unseen speakers, against the true ones.
 
-Mouth openings are compared (inner lip gap over mouth width, head pose removed). Two baselines are
-scored alike: "mean" is always open at the truth's mean, "envelope" follows the loudness. Both know
-the truth's mean, which the voice does not.
+Mouth openings are compared (inner lip gap over mouth width, head pose removed), then closures of
+the lips and amplitudes. Two baselines are scored alike: "mean" is always open at the truth's mean,
+"envelope" follows the loudness. Both know the truth's mean, which the voice does not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.audio.features import ENERGY, ROWS_PER_SECOND, extract_features
+from thcli.audio.phones import phone_rows
 from thcli.audio.read import start_time
 from thcli.audio.resample_rows import FeatureRows
 from thcli.audio.speech import Recording
@@ -26,6 +27,7 @@ from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Voice
 from thcli.core.types import Array, Motion
 from thcli.evaluate.datasets import talking_clips
+from thcli.evaluate.metrics import articulation
 from thcli.evaluate.metrics.face_geometry import correlate_signals
 from thcli.motion import canonical
 
@@ -39,15 +41,20 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ClipOpenings:
-    """Mouth openings (T,) of one clip.
+    """Mouth movements of one clip.
 
-    rows: "truth", the voice's name, "envelope", "mean" -> openings.
+    rows: "truth", the voice's name, "envelope", "mean" -> openings (T,).
+    features: "truth" and the voice's name -> curves (T,) of `articulation.FEATURES`.
+    seconds: (T,) times of the frames in the sound. bilabials: seconds of recognised p, b and m.
     speech, silence: (T,) frames well inside of each.
     """
 
     name: str
     speaker: str
     rows: Curves
+    features: Mapping[str, Curves]
+    seconds: Array
+    bilabials: Array
     speech: Flags
     silence: Flags
 
@@ -61,6 +68,12 @@ class SpeechScores:
     in_step: share of clips whose best shift is at most LAG frames.
     lag: best shift of all clips together, frames (positive: late).
     silent: opening in silence over that in speech; None when no clip is silent long enough.
+    synced: correlation with the truth put in step, mean over speakers.
+    floor: the same for the sound of another clip; None with one clip.
+    late: seconds by which the picture is late at that shift, mean over speakers.
+    closures: F1 of the closures of the lips; None without any.
+    bilabials, true_bilabials: shares of p, b and m with shut lips, of the row and of the truth.
+    amplitudes: deviation over that of the truth, for each of `articulation.FEATURES`.
     """
 
     clips: int
@@ -69,6 +82,13 @@ class SpeechScores:
     in_step: float
     lag: int
     silent: float | None
+    synced: float
+    floor: float | None
+    late: float
+    closures: float | None
+    bilabials: float | None
+    true_bilabials: float | None
+    amplitudes: Mapping[str, float | None]
 
 
 def evaluate_voice(
@@ -93,24 +113,25 @@ def evaluate_voice(
     began = time.perf_counter()
     on(Started("speak", len(found), "clips"))
     for number, (path, speaker) in enumerate(found, 1):
-        rows, speech, silence = _openings_of_clip(voice, name, path, motions, options)
-        clips.append(ClipOpenings(path.stem, speaker, rows, speech, silence))
+        clips.append(_openings_of_clip(voice, name, path, speaker, motions, options))
         on(Step("speak", number))
     on(Finished("speak", len(clips), time.perf_counter() - began))
     return clips
 
 
 def _openings_of_clip(
-    voice: Voice, name: str, path: Path, motions: Path | None, options: VoiceOptions
-) -> tuple[Curves, Flags, Flags]:
-    """Return rows, speech and silence of `ClipOpenings`."""
+    voice: Voice, name: str, path: Path, speaker: str, motions: Path | None, options: VoiceOptions
+) -> ClipOpenings:
     recording = Recording(path)
     store = talking_clips.load_motion(path, motions)
     motion = store.window(0, len(store))
     pts = motion.pts - round(start_time(path) / store.time_base)  # relative to the sound's start
-    true = np.where(motion.valid, openings(motion), np.nan)
-    parts = voice.speak(recording, pts, store.time_base, options)
-    spoken = np.concatenate([openings(part) for part in parts])
+    parts = [mouth_shapes(part) for part in voice.speak(recording, pts, store.time_base, options)]
+    features = {
+        "truth": articulation.mouth_features(mouth_shapes(motion)),
+        name: articulation.mouth_features(np.concatenate(parts)),
+    }
+    true = np.where(motion.valid, features["truth"]["opening"], np.nan)
     energy = np.concatenate(list(extract_features(recording)))[:, ENERGY]
     level = FeatureRows(energy, ROWS_PER_SECOND).interpolate(pts, store.time_base)
     level = level.astype(np.float64)
@@ -118,22 +139,31 @@ def _openings_of_clip(
     mean = float(np.nanmean(true))
     rows = {
         "truth": true,
-        name: spoken,
+        name: features[name]["opening"],
         "envelope": loudness * (mean / max(float(loudness.mean()), 1e-9)),
         "mean": np.full(len(true), mean),
     }
-    seconds = pts * float(store.time_base)
+    seconds = np.asarray(pts * float(store.time_base), np.float64)
     distance = np.full(len(seconds), np.inf)  # to speech, seconds
     for begin, end in detect_speech(recording):
         outside = np.maximum(np.maximum(begin - seconds, seconds - end), 0)
         distance = np.minimum(distance, outside)
-    return rows, distance == 0, distance > SILENT
+    phones = np.concatenate(list(phone_rows(recording.blocks())))
+    return ClipOpenings(
+        path.stem,
+        speaker,
+        rows,
+        features,
+        seconds,
+        articulation.bilabial_times(phones),
+        distance == 0,
+        distance > SILENT,
+    )
 
 
-def openings(motion: Motion) -> Array:
-    """Return the mouth openings (T,) of a motion of kind "mesh"."""
-    expression = np.asarray(motion.arrays["expression"], np.float64)
-    return canonical.mouth_opening(canonical.neutral() + expression)
+def mouth_shapes(motion: Motion) -> Array:
+    """Return the canonical shapes (T, 468, 3) of a motion of kind "mesh"."""
+    return canonical.neutral() + np.asarray(motion.arrays["expression"], np.float64)
 
 
 def scores(clips: Sequence[ClipOpenings], row: str) -> SpeechScores:
@@ -160,7 +190,71 @@ def scores(clips: Sequence[ClipOpenings], row: str) -> SpeechScores:
         float(np.mean([lag.frames is not None and abs(lag.frames) <= LAG for lag in lags])),
         max(by_shift, key=lambda shift: (round(by_shift[shift], 6), -abs(shift))),
         silent,
+        **_articulation_scores(clips, row),
     )
+
+
+def _articulation_scores(clips: Sequence[ClipOpenings], row: str) -> dict[str, Any]:
+    """Return the fields of `SpeechScores` from `synced` on."""
+    speakers = [
+        [c for c in clips if c.speaker == who] for who in sorted({c.speaker for c in clips})
+    ]
+    found = [
+        articulation.find_sync([(c.seconds, c.rows["truth"], c.rows[row]) for c in of_one])
+        for of_one in speakers
+    ]
+    closures, bilabials, true_bilabials = [], [], []
+    amplitudes: dict[str, list[float]] = {feature: [] for feature in articulation.FEATURES}
+    for of_one, sync in zip(speakers, found, strict=True):
+        for clip in of_one:
+            own, result = clip.rows["truth"], clip.rows[row]
+            truth = articulation.shift(clip.seconds, own, sync.seconds)
+            closures.append(articulation.closure_matches(clip.seconds, truth, result))
+            bilabials.append(articulation.shut_share(clip.seconds, result, clip.bilabials))
+            true_bilabials.append(articulation.shut_share(clip.seconds, truth, clip.bilabials))
+            for feature, curve in clip.features.get(row, {}).items():
+                true_curve = np.where(np.isfinite(own), clip.features["truth"][feature], np.nan)
+                ratio = articulation.amplitude_ratio(true_curve, curve, clip.speech)
+                if ratio is not None:
+                    amplitudes[feature].append(ratio)
+    hits, all_true, right, all_shut = np.sum(closures, 0)
+    return {
+        "synced": float(np.mean([sync.correlation for sync in found])),
+        "floor": _mismatched_floor(speakers, row) if len(clips) > 1 else None,
+        "late": float(np.mean([sync.seconds for sync in found])),
+        "closures": _f1(hits, all_true, right, all_shut) if all_true else None,
+        "bilabials": _share(bilabials),
+        "true_bilabials": _share(true_bilabials),
+        "amplitudes": {
+            feature: float(np.median(ratios)) if ratios else None
+            for feature, ratios in amplitudes.items()
+        },
+    }
+
+
+def _f1(hits: int, all_true: int, right: int, all_shut: int) -> float:
+    recall, precision = hits / all_true, right / max(all_shut, 1)
+    return float(2 * recall * precision / max(recall + precision, 1e-9))
+
+
+def _share(counts: Sequence[tuple[int, int]]) -> float | None:
+    hits, total = np.sum(counts, 0)
+    return float(hits / total) if total else None
+
+
+def _mismatched_floor(speakers: Sequence[Sequence[ClipOpenings]], row: str) -> float:
+    """Return the correlation that `find_sync` finds with the next clip's sound."""
+    clips = [clip for of_one in speakers for clip in of_one]
+    following = dict(zip([c.name for c in clips], [*clips[1:], clips[0]], strict=True))
+    found = []
+    for of_one in speakers:
+        parts = []
+        for clip in of_one:
+            other = following[clip.name].rows[row]
+            count = min(len(other), len(clip.seconds))
+            parts.append((clip.seconds[:count], clip.rows["truth"][:count], other[:count]))
+        found.append(articulation.find_sync(parts).correlation)
+    return float(np.mean(found))
 
 
 def _correlation(truth: Array, result: Array, shift: int) -> float:
@@ -191,8 +285,19 @@ def _plain(found: SpeechScores) -> dict[str, Any]:
         "while_speaking": round(found.spoken, 4),
         "in_step": round(found.in_step, 4),
         "lag_frames": found.lag,
-        "silence_over_speech": None if found.silent is None else round(found.silent, 4),
+        "silence_over_speech": _rounded(found.silent),
+        "at_sync": round(found.synced, 4),
+        "mismatched": _rounded(found.floor),
+        "picture_late_s": round(found.late, 4),
+        "closure_f1": _rounded(found.closures),
+        "bilabials_shut": _rounded(found.bilabials),
+        "truth_bilabials_shut": _rounded(found.true_bilabials),
+        **{f"{name}_amplitude": _rounded(value) for name, value in found.amplitudes.items()},
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def table(report_: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -206,6 +311,13 @@ def table(report_: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         "in step",
         "lag",
         "silence/speech",
+        "at sync",
+        "mismatched",
+        "late, s",
+        "closures F1",
+        "p b m shut",
+        "truth's",
+        *articulation.FEATURES,
     ]
     rows = []
     for group, found in report_["groups"].items():

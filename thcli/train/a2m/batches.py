@@ -10,12 +10,15 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.signal import lfilter
 from torch import Tensor
 
 from thcli.audio.features import COLUMNS, ENERGY, MEL, PITCH
 from thcli.audio.mel import BINS
+from thcli.audio.phones import PHONES
+from thcli.core.errors import MediaError
 from thcli.core.events import Listener, silent
 from thcli.core.options import A2mTrainOptions, TrainOptions
 from thcli.core.types import Array32
@@ -28,7 +31,9 @@ from thcli.train.a2m.clips import (
     measure_speakers,
     set_targets,
 )
-from thcli.voices.a2m.features import network_inputs
+from thcli.train.a2m.offsets import correct_offsets
+from thcli.voices.a2m.features import PHONE_FLOOR, network_inputs, phone_inputs
+from thcli.voices.a2m.networks import CLOSURES
 
 PER_SECOND = 100  # rows of sound features
 SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
@@ -38,14 +43,18 @@ UNKNOWN_MARGIN = 0.3  # seconds around a clip in which the mouth's motion is unk
 MAX_STRETCH = 0.12  # of the frequency axis, which simulates other vocal tracts
 NOISE_ROWS = 8192  # rows of precomputed noise
 MAX_PITCH_SHIFT = 0.5  # octaves
+SPEEDS = (0.87, 1.16)
+INSIDE = 0.8  # share of the items that begin and end with their clip
+SURENESS, PHONE_ERROR = (0.8, 1.2), 0.15  # range of factors, and deviation, of log posteriors
+MOST_FRAMES, SPEAKER_POWER = 1500, 0.7  # a speaker's share of the items grows with the frames
 
 
 class SpeechMotionBatches:
     """Batches for `thcli train a2m`, with T rows of sound per item.
 
-    heard: (B, T, inputs). target: (B, T / 4, K + 1). weight: (B, T / 4).
-    basis, unit: see `clips.fit_basis`. Half of the items come from the speakers of
-    model_options.focus.
+    heard: (B, T, inputs). target: (B, T / 4, K + 3). weight: (B, T / 4).
+    basis, unit: see `clips.fit_basis`. tuning: clips of the speakers of model_options.tune, which
+    are in no batch.
     """
 
     def __init__(
@@ -61,28 +70,23 @@ class SpeechMotionBatches:
             talking_clips.find_clips(folder), model_options.only, model_options.held_out
         )
         motions = Path(model_options.motions) if model_options.motions else None
-        self._prepare(load_clips(found, motions, on=on), options, model_options, batch)
-        self._fingerprint = talking_clips.clips_fingerprint(found)
-
-    def _prepare(
-        self,
-        clips: list[TalkingClip],
-        options: TrainOptions,
-        model_options: A2mTrainOptions,
-        batch: int,
-    ) -> None:
-        self.clips = clips
+        clips = correct_offsets(load_clips(found, motions, on=on), on)
+        self.tuning = [clip for clip in clips if clip.speaker in model_options.tuned]
+        self.clips = [clip for clip in clips if clip.speaker not in model_options.tuned]
+        if not self.clips:
+            raise MediaError("No clip is left.", "Check the chosen speakers.")
         measure_speakers(clips)
-        self.basis, self.unit = fit_basis(clips, model_options.shapes)
+        self.basis, self.unit = fit_basis(self.clips, model_options.shapes)
         set_targets(clips, self.basis, self.unit)
         self._seed, self._batch, self._rows = options.seed, batch, options.size
-        focused = [
-            i
-            for i, clip in enumerate(clips)
-            if model_options.focus and clip.speaker.startswith(model_options.focus)
+        self._speakers = [
+            [clip for clip in self.clips if clip.speaker == speaker]
+            for speaker in sorted({clip.speaker for clip in self.clips})
         ]
-        others = [i for i in range(len(clips)) if i not in set(focused)]
-        self._pools = [pool for pool in (focused, others) if pool]
+        frames = [sum(len(clip.seconds) for clip in of_one) for of_one in self._speakers]
+        shares = np.minimum(frames, MOST_FRAMES) ** SPEAKER_POWER
+        self._shares = shares / shares.sum()
+        self._fingerprint = talking_clips.clips_fingerprint(found)
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -113,41 +117,57 @@ class SpeechMotionBatches:
         }
 
     def _item(self, rng: np.random.Generator, augmented: bool) -> tuple[Array32, Array32, Array32]:
-        pool = self._pools[int(rng.integers(len(self._pools)))]
-        clip = self.clips[pool[int(rng.integers(len(pool)))]]
-        speed = float(rng.choice(list(clip.rows))) if augmented and rng.random() < 0.7 else 1.0
-        rows = clip.rows[speed]
-        begin = _window_start(len(rows), self._rows, rng)
-        heard = cut_window(rows, begin, self._rows, rng)
+        of_one = self._speakers[int(rng.choice(len(self._speakers), p=self._shares))]
+        clip = of_one[int(rng.integers(len(of_one)))]
+        speed = float(rng.uniform(*SPEEDS)) if augmented and rng.random() < 0.5 else 1.0
+        begin = _window_start(round(len(clip.rows) / speed), self._rows, rng)
+        at = np.round((begin + np.arange(self._rows)) * speed).astype(int)
+        heard, phones = cut_window(clip, at, rng)
         if augmented:
-            other = self.clips[int(rng.integers(len(self.clips)))].rows[1.0]
+            other = self.clips[int(rng.integers(len(self.clips)))].rows
             heard = augment(heard, other, rng)
+            phones = blur_phones(phones, rng)
         seconds = (begin / PER_SECOND + np.arange(self._rows * RATE // PER_SECOND) / RATE) * speed
         target, weight = target_at(clip, seconds)
-        return network_inputs(heard), target, weight
+        inputs = np.concatenate([network_inputs(heard), phone_inputs(phones)], 1)
+        return inputs, target, weight
 
 
 def _window_start(length: int, count: int, rng: np.random.Generator) -> int:
-    """Return the first row of an item: within the clip half of the time, else up to 1 s outside."""
+    """Return the first row of an item: within the clip (or around it), or up to 1 s outside."""
     spare = length - count
     inside = rng.uniform(min(spare, 0), max(spare, 0))
-    if rng.random() < 0.5:
+    if rng.random() < INSIDE:
         return round(inside)
     return round(rng.uniform(-MAX_PAUSE * PER_SECOND, max(spare, 0) + MAX_PAUSE * PER_SECOND))
 
 
-def cut_window(rows: Array32, begin: int, count: int, rng: np.random.Generator) -> Array32:
-    """Return (count, 82) rows from `begin` on, with room noise beyond the clip."""
-    at = np.arange(begin, begin + count)
-    inside = (at >= 0) & (at < len(rows))
+def cut_window(
+    clip: TalkingClip, at: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Array32, Array32]:
+    """Return the rows (N, 82) and phones (N, 42) at row numbers, beyond the clip in a quiet room."""
+    count, length = len(at), len(clip.rows)
+    inside = (at >= 0) & (at < length)
     out = np.zeros((count, COLUMNS), np.float32)
     out[:, MEL], out[:, ENERGY] = SILENCE, -80
-    out[inside] = rows[at[inside]]
+    out[inside] = clip.rows[at[inside]]
+    phones = np.full((count, len(PHONES)), PHONE_FLOOR, np.float32)
+    phones[:, PHONES.index("SIL")] = 0
+    phones[inside] = clip.phones[at[inside]]
     if not inside.all():
-        quiet = np.log(np.exp(rows[:, MEL].astype(np.float32)).sum(1) + 1e-9)
+        quiet = np.log(np.exp(clip.rows[:, MEL].astype(np.float32)).sum(1) + 1e-9)
         room = sample_noise(count, rng) + float(np.percentile(quiet, 5) + rng.uniform(-2, 0.5))
         out[~inside, MEL] = room[~inside] if rng.random() < 0.8 else SILENCE
-    return out
+    return out, phones
+
+
+def blur_phones(phones: Array32, rng: np.random.Generator) -> Array32:
+    """Vary how sure the recogniser is: other temperatures, and errors of single phones and rows."""
+    logits = phones * np.float32(rng.uniform(*SURENESS))
+    logits = logits + rng.normal(0, PHONE_ERROR, phones.shape[1]).astype(np.float32)
+    logits = logits + rng.normal(0, PHONE_ERROR, phones.shape).astype(np.float32)
+    total = np.asarray(np.logaddexp.reduce(logits, 1))
+    return np.asarray(logits - total[:, None], np.float32)
 
 
 def sample_noise(count: int, rng: np.random.Generator) -> Array32:
@@ -238,7 +258,7 @@ def target_at(
         seconds: Times, (N,).
 
     Returns:
-        Motion (N, K + 1) and weights (N,).
+        Motion (N, K + 3) and weights (N,).
     """
     last = len(clip.seconds) - 1
     at = np.interp(seconds, clip.seconds, np.arange(last + 1))
@@ -253,4 +273,6 @@ def target_at(
         (clip.seen[low] & clip.seen[high]).astype(np.float32),
         np.where(distance > UNKNOWN_MARGIN, 0.5, 0.0),
     )
-    return (rows * inside[:, None]).astype(np.float32), weight.astype(np.float32)
+    rows = rows * inside[:, None]
+    rows[:, -CLOSURES] += ~inside
+    return rows.astype(np.float32), weight.astype(np.float32)

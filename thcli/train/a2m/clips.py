@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
-from thcli.audio.features import MEL, PITCH, extract_features
-from thcli.audio.mel import log_mel
+from thcli.audio.features import extract_features
+from thcli.audio.phones import PHONES, phone_rows
 from thcli.audio.read import start_time
 from thcli.audio.speech import Recording
 from thcli.core.errors import MediaError, ThcliError
@@ -24,11 +23,12 @@ from thcli.motion import canonical, sliders
 from thcli.motion.timeline import Bools
 
 RATE = 25  # rows of motion per second in the loss
-# Speed -> resampling ratio; faster speech is also higher.
-SPEEDS = {0.87: (100, 87), 0.93: (100, 93), 1.0: (1, 1), 1.08: (25, 27), 1.16: (25, 29)}
 CLOSED = 0.006  # canonical units; smaller lip gaps are tracker noise on closed lips
+TEETH_OPENING = 0.03  # canonical units; lips are no farther apart while f or v is formed
 SIZE_RANGE = (0.5, 2.0)  # of a speaker's movements, relative to the mean of all speakers
 SIZE_QUANTILE = 0.9  # quantile of the lip openings by which speakers are compared
+LABIODENTAL = [PHONES.index(name) for name in ("F", "V")]
+BILABIAL = [PHONES.index(name) for name in ("P", "B", "M")]
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -36,18 +36,21 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 class TalkingClip:
     """Sound features and lower-face motion of one clip.
 
-    rows: speed -> (T, 82) float16 features, as `audio.features.heard` gives them.
-    seconds: (F,) times of the frames.
+    rows: (T, 82) float16 features, as `audio.features.extract_features` gives them.
+    phones: (T, 42) float16 log posteriors, as `audio.phones.phone_rows` gives them.
+    seconds: (F,) times of the frames; `offsets.correct_offsets` puts them in step with the sound.
     shape: (F, 1404) float32 movement of the lower face from closed lips, canonical units; dropped
     once `target` is set.
     opening: (F,) mean gap of the inner lips, canonical units. seen: (F,) face tracked.
     size: size of the speaker's movements relative to the mean of all speakers.
-    target: (F, K + 1) coefficients and opening, in standard deviations of a speaker of mean size.
+    target: (F, K + 3) coefficients and opening, in standard deviations of a speaker of mean size,
+    then 1 where the lips are shut, and 1 where the lower lip is at the teeth.
     """
 
     name: str
     speaker: str
-    rows: dict[float, Array32]
+    rows: Array32
+    phones: Array32
     seconds: Array
     shape: Array32
     opening: Array32
@@ -59,7 +62,6 @@ class TalkingClip:
 def load_clips(
     found: Sequence[tuple[Path, str]],
     motions: Path | None,
-    speeds: Iterable[float] = SPEEDS,
     on: Listener = silent,
 ) -> list[TalkingClip]:
     """Load sound features and motion of clips.
@@ -69,7 +71,6 @@ def load_clips(
     Args:
         found: Path and speaker of each clip.
         motions: Folder of the motion files, created where they are missing; None: beside the clips.
-        speeds: Keys of `SPEEDS` to resample to.
         on: Listener for progress and warnings.
 
     Raises:
@@ -80,7 +81,7 @@ def load_clips(
     on(Started("listen", len(found), "clips"))
     for number, (path, speaker) in enumerate(found, 1):
         try:
-            clips.append(_load_clip(path, speaker, motions, tuple(speeds)))
+            clips.append(_load_clip(path, speaker, motions))
         except ThcliError as exc:
             on(Warned(f"{path.name} is left out: {exc.message}"))
         on(Step("listen", number))
@@ -90,9 +91,7 @@ def load_clips(
     return clips
 
 
-def _load_clip(
-    path: Path, speaker: str, motions: Path | None, speeds: tuple[float, ...]
-) -> TalkingClip:
+def _load_clip(path: Path, speaker: str, motions: Path | None) -> TalkingClip:
     recording = Recording(path)
     store = talking_clips.load_motion(path, motions)
     window = store.window(0, len(store))
@@ -105,29 +104,13 @@ def _load_clip(
     return TalkingClip(
         path.stem,
         speaker,
-        play_at_speeds(recording, speeds),
+        np.concatenate(list(extract_features(recording))).astype(np.float16),
+        np.concatenate(list(phone_rows(recording.blocks()))).astype(np.float16),
         seconds,
         shape,
         opening,
         np.asarray(window.valid, bool),
     )
-
-
-def play_at_speeds(recording: Recording, speeds: tuple[float, ...]) -> dict[float, Array32]:
-    """Return speed -> (T, 82) feature rows of the recording played at that speed."""
-    rows = np.concatenate(list(extract_features(recording)))
-    out = {1.0: rows.astype(np.float16)}
-    samples = np.concatenate(list(recording.blocks()))
-    for speed in speeds:
-        if speed == 1.0:
-            continue
-        mel = log_mel(resample_poly(samples, *SPEEDS[speed]).astype(np.float32))
-        source = np.clip((np.arange(len(mel)) * speed).round().astype(int), 0, len(rows) - 1)
-        played = rows[source]
-        played[:, MEL] = mel
-        played[:, PITCH] *= speed
-        out[speed] = played.astype(np.float16)
-    return out  # type: ignore[return-value]  # float16 halves the memory; used as float32
 
 
 def lower_face_motion(expression: Array) -> tuple[Array32, Array32]:
@@ -206,6 +189,19 @@ def set_targets(clips: Sequence[TalkingClip], basis: Array32, unit: float) -> No
     flat = basis.reshape(len(basis), -1).astype(np.float64)
     project = (flat / (flat**2).sum(1, keepdims=True)).T.astype(np.float32)
     for clip in clips:
-        columns = [clip.shape @ project / clip.size, clip.opening[:, None] / (clip.size * unit)]
+        opening = clip.opening[:, None]
+        labiodental = sample_rows(np.exp(clip.phones[:, LABIODENTAL].astype(np.float32)), clip)
+        columns = [
+            clip.shape @ project / clip.size,
+            opening / (clip.size * unit),
+            opening < CLOSED,
+            labiodental.sum(1, keepdims=True) * (opening < TEETH_OPENING) * (opening >= CLOSED),
+        ]
         clip.target = np.concatenate(columns, 1).astype(np.float32)
         clip.shape = np.zeros((0, 1404), np.float32)
+
+
+def sample_rows(rows: Array32, clip: TalkingClip) -> Array32:
+    """Return rows (T, C) of the clip's sound at its frames, (F, C), the nearest in time."""
+    at = np.clip(np.round(clip.seconds * 100).astype(int), 0, len(rows) - 1)
+    return np.asarray(rows[at])

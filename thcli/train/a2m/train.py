@@ -1,13 +1,14 @@
 """Training of `a2m-s`, the default voice: from sound features to lower-face motion, many speakers.
 
-The most likely motion (the mean of the prior) and motion from the posterior are both compared with
-the true motion; see voices.a2m.networks.
+The linear filter is solved in closed form before the first update; the two networks are trained by
+gradient descent, each by itself. See voices.a2m.networks.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from thcli.core.events import Listener
 from thcli.core.options import A2mTrainOptions, TrainOptions
 from thcli.train.a2m.batches import SpeechMotionBatches
+from thcli.train.a2m.clips import TalkingClip
+from thcli.train.a2m.fitting import fit_linear, set_amplitudes
 from thcli.train.a2m.synthetic import write_talking_clips
 from thcli.train.core.task import (
     Batch,
@@ -30,62 +33,35 @@ from thcli.train.core.task import (
     TrainingData,
     TrainingTask,
 )
-from thcli.voices.a2m.networks import LATENT, LATENT_STRIDE, WIDTH, GatedConv, MouthNetwork
+from thcli.voices.a2m.networks import CLOSURES, WIDTH, MouthNetwork
 
-WARMUP = 100  # updates
+WARMUP = 50  # updates
 FINAL_RATE = 0.03  # fraction of the learning rate at the end
-WEIGHT_DECAY = 0.01
+WEIGHT_DECAY = 0.02
 OPENING = 6.0  # weight of the lip opening relative to the first shape
 CLOSED = 0.15  # openings below this count as closures, in standard deviations
 CLOSED_WEIGHT = 1.0  # extra weight of closures
-VELOCITY, LATENTS, POSTERIOR = 0.5, 0.02, 0.5  # weights of the loss terms
-MOMENTUM = 0.99  # of the running variances from which the gain follows
-GAIN_RANGE = (1.0, 1.5)
-
-
-class Posterior(nn.Module):
-    """Encoder from true motion to the latent distribution, used in training only.
-
-    (B, T, K + 1) rows at the latent's STRIDE -> mean and log deviation (B, LATENT, T / STRIDE).
-    moments: variances of the most likely and of the true lip openings.
-    """
-
-    moments: Tensor
-
-    def __init__(self, rows: int, width: int) -> None:
-        super().__init__()
-        self.register_buffer("moments", torch.zeros(2))
-        self.stem = nn.Conv1d(rows, width, 2 * LATENT_STRIDE, LATENT_STRIDE, LATENT_STRIDE // 2)
-        self.given = nn.Conv1d(width, width, 1)
-        self.blocks = nn.ModuleList([GatedConv(width, 1) for _ in range(2)])
-        self.out = nn.Conv1d(width, 2 * LATENT, 1)
-
-    def forward(self, rows: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.gelu(self.stem(rows.transpose(1, 2)) + self.given(given))
-        for block in self.blocks:
-            x = block(x)
-        mean, deviation = self.out(x).chunk(2, 1)
-        return mean, deviation.clamp(-6, 2)
+VELOCITY, CLOSURE = 2.0, 0.3  # weights of the loss terms
 
 
 class A2mTask(TrainingTask):
-    """Training of the voice: `speaker` is exported, `posterior` guides its training."""
+    """Training of the voice: every predictor of `speaker` learns alone; their mean is exported."""
 
     name = "a2m"
     entry = "a2m-s"
     exported = ("speaker",)
-    sizes = (256, 128)  # rows of sound features per item, 100 per second
+    sizes = (192, 128)  # rows of sound features per item, 100 per second
     perceptual = "motion"
 
     def __init__(self, options: TrainOptions, model_options: A2mTrainOptions, on: Listener) -> None:
         super().__init__(options, model_options, on)
         self.model_options = model_options
-        self.hyperparameters = Hyperparameters(60, 1, 16, 1e-3)
+        self.hyperparameters = Hyperparameters(40, 1, 24, 3e-3)
         width = WIDTH // options.narrow
         self.speaker = MouthNetwork(width, model_options.shapes, model_options.drop)
-        self.posterior = Posterior(model_options.shapes + 1, width)
-        self.networks = {"speaker": self.speaker, "posterior": self.posterior}
-        self.phases = (Phase("speaker", ("speaker", "posterior")),)
+        self.networks = {"speaker": self.speaker}
+        self.phases = (Phase("speaker", ("speaker",)),)
+        self._tuning: Sequence[TalkingClip] = ()
 
     @classmethod
     def smoke_options(cls, options: TrainOptions) -> TrainOptions:
@@ -99,6 +75,8 @@ class A2mTask(TrainingTask):
         data = SpeechMotionBatches(folder, self.options, self.model_options, batch, on=on)
         self.speaker.basis.copy_(torch.from_numpy(data.basis))
         self.speaker.unit.fill_(data.unit)
+        fit_linear(self.speaker, data.clips)
+        self._tuning = data.tuning or data.clips
         return data
 
     def optimiser(
@@ -115,21 +93,18 @@ class A2mTask(TrainingTask):
         self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
     ) -> LossTerms:
         target, weight = batch["target"], batch["weight"]
-        h, given = self.speaker.encode_audio(batch["heard"])
-        zero = torch.zeros(len(h), LATENT, given.shape[2], device=h.device)
-        most_likely = self.speaker.decode(h, self.speaker.flow.reverse(zero, given))[:, ::2].float()
-        mean, deviation = self.posterior(insert_midpoints(target), given)
-        eps = torch.randn(mean.shape, generator=noise).to(h.device)
-        z = mean + eps * deviation.exp()
-        sampled = self.speaker.decode(h, z)[:, ::2].float()
-        prior = self.speaker.flow(z, given)
-        self._update_gain(most_likely.detach(), target, weight)
-        return {
-            "likeliest": self.motion_error(most_likely, target, weight),
-            "posterior": POSTERIOR * self.motion_error(sampled, target, weight),
-            "latent": LATENTS
-            * (0.5 * prior.float() ** 2 - deviation.float() - 0.5 * eps**2).mean(),
-        }
+        truth, closures = target[..., :-CLOSURES], target[..., -CLOSURES:]
+        terms = {}
+        _, *members = self.speaker.members(batch["heard"])[:, :, ::2].float()
+        for name, rows in zip(("phones", "phones again", "sound"), members, strict=True):
+            terms[name] = self.motion_error(rows[..., :-CLOSURES], truth, weight)
+            error = F.binary_cross_entropy_with_logits(
+                rows[..., -CLOSURES:], closures, reduction="none"
+            ).sum(-1)
+            terms[f"{name}' closures"] = (
+                CLOSURE * (error * weight).sum() / weight.sum().clamp(min=1)
+            )
+        return terms
 
     def motion_error(self, motion: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the squared error of motion (B, L, K + 1) and its velocity.
@@ -155,44 +130,19 @@ class A2mTask(TrainingTask):
         weights = torch.cat([roots, torch.full((1,), OPENING, device=roots.device)]).to(like)
         return weights / weights.sum()
 
-    def _update_gain(self, motion: Tensor, target: Tensor, weight: Tensor) -> None:
-        """Track the variances of true and most likely openings, and set the gain from their ratio.
-
-        The mean of many possible motions has too little variance.
-        """
-        current = torch.stack(
-            [weighted_variance(motion[..., -1], weight), weighted_variance(target[..., -1], weight)]
-        )
-        moments = self.posterior.moments
-        moments.copy_(current if not moments.any() else moments.lerp(current, 1 - MOMENTUM))
-        ratio = moments[1] / moments[0].clamp(min=1e-6)
-        self.speaker.gain.copy_(ratio.sqrt().clamp(*GAIN_RANGE))
-
     def sample_images(self, batch: Batch) -> dict[str, Tensor]:
-        heard = batch["heard"]
-        zero = torch.zeros(len(heard), LATENT, heard.shape[1] // 8, device=heard.device)
-        motion = self.speaker(heard, zero)[:, ::2]
+        motion = self.speaker(batch["heard"])[:, ::2]
         return {
-            "true opening": plot_openings(batch["target"][..., -1]),
-            "most likely opening": plot_openings(motion[..., -1]),
+            "true opening": plot_openings(batch["target"][..., -1 - CLOSURES]),
+            "most likely opening": plot_openings(motion[..., -1 - CLOSURES]),
         }
 
     def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Return the speaker's tensors in half precision."""
-        return {key: value.half() for key, value in states["speaker"].items()}
-
-
-def insert_midpoints(rows: Tensor) -> Tensor:
-    """Insert the mean of neighbours between rows: (B, L, K) -> (B, 2 L, K)."""
-    after = torch.cat([rows[:, 1:], rows[:, -1:]], 1)
-    return torch.stack([rows, (rows + after) / 2], 2).flatten(1, 2)
-
-
-def weighted_variance(values: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted variance of (B, L) values."""
-    total = weight.sum().clamp(min=1)
-    mean = (values * weight).sum() / total
-    return ((values - mean) ** 2 * weight).sum() / total
+        """Return the speaker's tensors in half precision, with the amplitudes of people."""
+        network = copy.deepcopy(self.speaker).cpu().eval()
+        network.load_state_dict(states["speaker"])
+        set_amplitudes(network, self._tuning)
+        return {key: value.half() for key, value in network.state_dict().items()}
 
 
 def plot_openings(openings: Tensor) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from thcli.audio.features import extract_features
 from thcli.audio.resample_rows import WINDOW, row_windows
 from thcli.core.device import resolve_device
 from thcli.core.imaging import smoothstep
@@ -18,16 +17,11 @@ from thcli.core.protocols import Speech
 from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.motion.observe import KIND
-from thcli.voices.a2m.features import network_inputs, silent_inputs
+from thcli.voices.a2m import articulation
+from thcli.voices.a2m.articulation import close_lips
+from thcli.voices.a2m.features import silent_inputs, speech_inputs
 from thcli.voices.a2m.mouth import MouthShapes
-from thcli.voices.a2m.networks import (
-    AUDIO_STRIDE,
-    LATENT,
-    LATENT_STRIDE,
-    REACH,
-    WIDTH,
-    MouthNetwork,
-)
+from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, REACH, WIDTH, MouthNetwork
 from thcli.voices.shared.head_motion import TalkingFace
 from thcli.voices.shared.living_head import phrases_near
 from thcli.weights.layout import Checkpoint
@@ -35,22 +29,23 @@ from thcli.weights.tensors import load_tensors
 
 ROWS_PER_SECOND = Fraction(50)  # of motion
 CHUNK_ROWS = 512  # motion rows per network call, at fixed positions of the sound
+CONTEXT = REACH + articulation.REACH  # motion rows to each side of a chunk
+NOISE_STRIDE = 4  # motion rows between two values of the noise
 OPENING_LEAD = (0.40, 0.12)  # seconds before speech between which lips begin to part
 CLOSING_LAG = (0.05, 0.30)  # seconds after speech between which lips close
-TEMPERATURE = 0.3
+TEMPERATURE = 0.0
 
 
 class AudioToMotionVoice:
-    """Voice that averages the outputs of one or more networks. Stateless between calls."""
+    """Voice of one network. Stateless between calls."""
 
     motion_kind = KIND
 
-    def __init__(self, networks: Sequence[MouthNetwork], run: RunOptions) -> None:
+    def __init__(self, network: MouthNetwork, run: RunOptions) -> None:
         self._device = resolve_device(run.device)
-        self._networks = [network.eval().to(self._device) for network in networks]
-        self._seed = run.seed
-        bases = [network.basis.float().cpu().numpy() for network in networks]
-        self._shapes = MouthShapes(np.concatenate(bases), 1.0)
+        self._shapes = MouthShapes(network.basis.float().numpy(), float(network.unit))
+        self._network = network.eval().to(self._device)
+        self._seed, self._offline = run.seed, run.offline
 
     def speak(
         self, speech: Speech, pts: Timestamps, time_base: Fraction, options: VoiceOptions
@@ -75,54 +70,57 @@ class AudioToMotionVoice:
     def predict_rows(self, speech: Speech, temperature: float) -> Iterator[Array32]:
         """Yield the mouth's rows in order, (CHUNK_ROWS, K + 1) float32, ROWS_PER_SECOND per second.
 
-        The last part ends with the sound. Columns are the coefficients of all networks' shapes,
-        then the opening in canonical units.
+        The last part ends with the sound. Columns are the coefficients of the network's shapes,
+        then the opening in the network's unit.
         """
-        features = (network_inputs(rows) for rows in extract_features(speech))
-        for chunk, (inputs, count) in enumerate(_split_chunks(features)):
-            noise = np.concatenate([self._noise(chunk + k) for k in (-1, 0, 1)], 1)
-            begin, end = CHUNK_ROWS - REACH, 2 * CHUNK_ROWS + REACH
-            noise = noise[:, begin // LATENT_STRIDE : end // LATENT_STRIDE] * np.float32(
-                temperature
-            )
+        for chunk, (inputs, count) in enumerate(
+            _split_chunks(speech_inputs(speech, self._offline))
+        ):
+            noise = np.concatenate([self._noise(chunk + k) for k in (-1, 0, 1)])
+            noise = noise[CHUNK_ROWS - CONTEXT : 2 * CHUNK_ROWS + CONTEXT]
             audio, noise_tensor = (
                 torch.from_numpy(array)[None].to(self._device) for array in (inputs, noise)
             )
-            outputs = [
-                _predict_rows(network, audio, noise_tensor, temperature)[REACH : REACH + count]
-                for network in self._networks
-            ]
-            opening = np.mean([rows[:, -1] for rows in outputs], 0)
-            shapes = [rows[:, :-1] / len(outputs) for rows in outputs]
-            yield np.column_stack([*shapes, opening]).astype(np.float32)
+            rows, logits = _predict_rows(self._network, audio, noise_tensor, temperature)
+            rows[:, -1] = close_lips(np.maximum(rows[:, -1], 0), logits, inputs)
+            yield rows[CONTEXT : CONTEXT + count]
 
     def _noise(self, chunk: int) -> Array32:
-        """Return the noise (LATENT, CHUNK_ROWS / LATENT_STRIDE) of a chunk, by seed and chunk."""
-        return np.random.default_rng([self._seed, 10, chunk + 1]).standard_normal(
-            (LATENT, CHUNK_ROWS // LATENT_STRIDE), np.float32
+        """Return smooth noise (CHUNK_ROWS, K + 1) of a chunk, which follows from seed and chunk.
+
+        It is normal, with a new value every NOISE_STRIDE rows and a mixture of two in between that
+        keeps the deviation.
+        """
+        columns = len(self._network.mean)
+        values, following = (
+            np.random.default_rng([self._seed, 10, number + 1]).standard_normal(
+                (CHUNK_ROWS // NOISE_STRIDE, columns), np.float32
+            )
+            for number in (chunk, chunk + 1)
         )
+        ends = np.concatenate([values, following[:1]])
+        angle = np.float32(np.pi / 2) * (np.arange(NOISE_STRIDE, dtype=np.float32) / NOISE_STRIDE)
+        mixed = np.cos(angle)[:, None] * ends[:-1, None] + np.sin(angle)[:, None] * ends[1:, None]
+        return np.asarray(mixed.reshape(CHUNK_ROWS, columns), np.float32)
 
 
 def _predict_rows(
     network: MouthNetwork, audio: Tensor, noise: Tensor, temperature: float
-) -> Array32:
-    """Return rows (T / AUDIO_STRIDE, K + 1) of one network, the opening in canonical units.
-
-    The gain compensates for the smaller amplitude of the mean over many true motions.
-    """
+) -> tuple[Array32, Array32]:
+    """Return rows (T / AUDIO_STRIDE, K + 1) of a network, and its closures' logits."""
     with torch.inference_mode():
-        rows = network(audio, noise)[0].float().cpu().numpy()
-    rows = rows * np.float32(1 + (float(network.gain) - 1) * max(0.0, 1 - temperature))
-    rows[:, -1] *= np.float32(float(network.unit))
-    return np.asarray(rows, np.float32)
+        outputs = network(audio)
+        rows = network.with_amplitude(outputs[..., :-CLOSURES], noise, temperature)
+        host = torch.cat([rows, outputs[..., -CLOSURES:]], -1)[0].float().cpu().numpy()
+    return host[:, :-CLOSURES].copy(), host[:, -CLOSURES:]
 
 
 def _split_chunks(parts: Iterator[Array32]) -> Iterator[tuple[Array32, int]]:
     """Yield the inputs of each chunk with its context, and its number of motion rows.
 
-    Inputs have AUDIO_STRIDE * (CHUNK_ROWS + 2 REACH) rows and INPUT_COLUMNS columns.
+    Inputs have AUDIO_STRIDE * (CHUNK_ROWS + 2 CONTEXT) rows and INPUT_COLUMNS columns.
     """
-    reach, size = AUDIO_STRIDE * REACH, AUDIO_STRIDE * CHUNK_ROWS
+    reach, size = AUDIO_STRIDE * CONTEXT, AUDIO_STRIDE * CHUNK_ROWS
     pending = silent_inputs(reach)
     remaining = 0  # audio rows in `pending` from the next chunk's beginning on
     for part in parts:
@@ -168,19 +166,19 @@ def build_network(tensors: Mapping[str, Tensor], name: str) -> MouthNetwork:
     Raises:
         WeightsError: the tensors are those of another model.
     """
-    out_weight, basis = tensors.get("out.weight"), tensors.get("basis")
-    width = WIDTH if out_weight is None or out_weight.dim() != 3 else out_weight.shape[1]
+    stem, basis = tensors.get("sound.stem.weight"), tensors.get("basis")
+    width = WIDTH if stem is None or stem.dim() != 3 else len(stem)
     network = MouthNetwork(width, *(() if basis is None else basis.shape[:1]))
     return load_state(network, {key: value.float() for key, value in tensors.items()}, name)
 
 
 def load(run: RunOptions) -> AudioToMotionVoice:
-    """Load the voice of two networks: one trained on all data, one on clear speech alone.
+    """Load the voice trained on all data.
 
     Raises:
         WeightsError: weights are not installed.
     """
-    return AudioToMotionVoice([load_network(name, run) for name in ("a2m-s", "a2m-s-free")], run)
+    return AudioToMotionVoice(load_network("a2m-s", run), run)
 
 
 def load_free(run: RunOptions) -> AudioToMotionVoice:
@@ -189,7 +187,7 @@ def load_free(run: RunOptions) -> AudioToMotionVoice:
     Raises:
         WeightsError: the weights are not installed.
     """
-    return AudioToMotionVoice([load_network("a2m-s-free", run)], run)
+    return AudioToMotionVoice(load_network("a2m-s-free", run), run)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:

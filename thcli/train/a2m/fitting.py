@@ -1,0 +1,100 @@
+"""Parts of the voice that are solved, not learnt: its linear filter and its amplitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thcli.core.types import Array, Array32
+from thcli.train.a2m.clips import TalkingClip
+from thcli.voices.a2m.features import SOUND_COLUMNS, network_inputs, phone_inputs
+from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, MouthNetwork
+
+RIDGE = 30.0
+MOST_FRAMES = 600  # of a speaker that count
+ROWS_PER_SECOND = 50
+MOST_GAIN = 2.5
+QUIET = 0.05  # least correlation, for outputs that the sound tells nothing about
+
+
+def clip_inputs(clip: TalkingClip) -> Tensor:
+    """Return the network's inputs of a clip, (1, T, INPUT_COLUMNS), T even."""
+    rows = np.concatenate([network_inputs(clip.rows), phone_inputs(clip.phones)], 1)
+    return torch.from_numpy(rows[: len(rows) // AUDIO_STRIDE * AUDIO_STRIDE])[None]
+
+
+def rows_at_frames(clip: TalkingClip, rows: Array32) -> Array:
+    """Return rows (T, C), ROWS_PER_SECOND, at the frames in which the face was seen."""
+    at = np.clip(clip.seconds[clip.seen] * ROWS_PER_SECOND, 0, len(rows) - 1)
+    low = np.minimum(at.astype(int), max(len(rows) - 2, 0))
+    share = (at - low)[:, None]
+    return np.asarray(rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share)
+
+
+def fit_linear(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
+    """Solve the linear filter by ridge regression and freeze it.
+
+    Closures are fitted as logits of 4 and -4.
+    """
+    conv = network.linear
+    size = conv.in_channels * conv.kernel_size[0] + 1
+    gram, moments = np.zeros((size, size)), np.zeros((size, conv.out_channels))
+    frames: dict[str, int] = {}
+    for clip in clips:
+        frames[clip.speaker] = frames.get(clip.speaker, 0) + int(clip.seen.sum())
+    for clip in clips:
+        pooled = network.pool(clip_inputs(clip))[:, SOUND_COLUMNS:]
+        unfolded = torch.nn.functional.unfold(
+            pooled[:, :, None],
+            (1, conv.kernel_size[0]),
+            (1, conv.dilation[0]),
+            (0, int(conv.padding[0])),
+        )[0].T.numpy()
+        context = rows_at_frames(clip, unfolded)
+        context = np.concatenate([context, np.ones((len(context), 1))], 1)
+        truth = clip.target[clip.seen].astype(np.float64)
+        truth[:, -CLOSURES:] = 8 * truth[:, -CLOSURES:] - 4
+        share = min(1.0, MOST_FRAMES / max(frames[clip.speaker], 1))
+        gram += share * (context.T @ context)
+        moments += share * (context.T @ truth)
+    penalty = RIDGE * np.eye(size)
+    penalty[-1, -1] = 1e-6
+    solved = torch.from_numpy(np.linalg.solve(gram + penalty, moments).T).float()
+    with torch.no_grad():
+        conv.weight.copy_(solved[:, :-1].reshape(conv.weight.shape))
+        assert conv.bias is not None
+        conv.bias.copy_(solved[:, -1])
+    conv.requires_grad_(False)
+
+
+def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
+    """Set mean, gain, deviation and unexplained share from clips of speakers.
+
+    Deviations are those within a speaker. The speakers should not have been trained on: outputs for
+    those known by heart vary as much as the truth.
+    """
+    outputs: dict[str, list[Array]] = {}
+    truths: dict[str, list[Array]] = {}
+    with torch.inference_mode():
+        for clip in clips:
+            rows = network(clip_inputs(clip))[0, :, :-CLOSURES].float().numpy()
+            outputs.setdefault(clip.speaker, []).append(rows_at_frames(clip, rows))
+            truth = clip.target[clip.seen, :-CLOSURES].astype(np.float64)
+            truths.setdefault(clip.speaker, []).append(truth)
+    mean = np.concatenate([rows for parts in outputs.values() for rows in parts]).mean(0)
+    result, truth = (
+        np.concatenate([np.concatenate(parts) - np.concatenate(parts).mean(0) for parts in groups])
+        for groups in (outputs.values(), truths.values())
+    )
+    deviation, told = truth.std(0), np.maximum(result.std(0), 1e-6)
+    correlation = np.clip((result * truth).mean(0) / np.maximum(deviation * told, 1e-9), QUIET, 1)
+    for buffer, values in (
+        (network.mean, mean),
+        (network.gain, np.clip(deviation / told, 1, MOST_GAIN)),
+        (network.unexplained, 1 - correlation**2),
+        (network.deviation, deviation),
+    ):
+        buffer.copy_(torch.from_numpy(values))
