@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import (
     EditOptions,
+    FootageOptions,
     OutputOptions,
     ReadOptions,
     ReenactOptions,
@@ -102,14 +104,20 @@ def rehearse_speak(
             options,
             output=replace(_trial_output(options.output), fps=options.output.fps),
             sound=replace(options.sound, end=end),
+            footage=FootageOptions(still=options.footage.still),
             dry_run=False,
         )
         name = _trial_name(output)
         made = run(face, path, job.temp_dir() / name, trial, silent)
         moves_only = made.output is None or name.endswith(SUFFIX)
         size = None if moves_only else media.probe(made.output or "", options.read).size
-        more = {"voice": made.details["voice"]}
-        return _estimate(job, target, made, len(speech_track.pts), size, _per_frame(made), more)
+        more, total = {"voice": made.details["voice"]}, len(speech_track.pts)
+        if made.details.get("source") == "video":
+            more["source"] = "video"
+            clip, seconds = media.probe(face, options.read), speech_track.recording.length
+            length = Fraction(seconds, speech_track.recording.rate)
+            total = _frames_of_lip_sync(clip, length, options.footage)
+        return _estimate(job, target, made, total, size, _per_frame(made), more)
 
 
 def rehearse_refine(
@@ -205,6 +213,15 @@ def _trial_name(output: PathLike | None, suffix: str = ".mp4") -> str:
 def _first_frames(info: MediaInfo, read: ReadOptions, count: int) -> ReadOptions:
     end = read.start + float(count / (info.rate or Fraction(25)))
     return replace(read, end=end if read.end is None else min(read.end, end))
+
+
+def _frames_of_lip_sync(clip: MediaInfo, speech: Fraction, options: FootageOptions) -> int | None:
+    """Return the frames of a video whose lips are spoken anew, None when it does not say."""
+    if clip.frames is None or not clip.duration or options.keeps_rest:
+        return clip.frames
+    if options.loop == "none" and clip.duration < speech:
+        return clip.frames
+    return ceil(clip.frames * speech / clip.duration)
 
 
 def _frames_until_the_shorter_end(

@@ -16,7 +16,7 @@ from thcli.core.geometry import bounding_box
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
-from thcli.engines.mesh import eyes, mouth, mouth_interior, seen_mouths
+from thcli.engines.mesh import eyes, lip_rims, mouth, mouth_interior, seen_mouths
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import PARTED_GAP, MeshSource
@@ -26,13 +26,12 @@ from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples, UvMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
-from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion.canonical import neutral
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import WINDOW, read_timeline
 
 CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
-RIM_SHARE = 0.35  # of a lip's height at its inner rim, where the landmarks may show teeth
+CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
 OCCLUSION_SIDE = 128  # pixels of the crop in which the mask of an occluder is computed
 OCCLUSION_SCALE = 1.15  # side of that crop over the face's
@@ -110,7 +109,9 @@ def prepare_frame(
     if interior.lips.gap > PARTED_GAP:
         seam = video.seam
         lip_line = mouth.lip_line_colour(image, mesh) if seam is None else seam * tone
-        mesh = _exclude_teeth(mesh, fit_opening(target, LIPS).gap / interior.lips.gap)
+        closing = fit_opening(target, LIPS).gap / interior.lips.gap
+        share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
+        mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
     return MeshSource(
         image,
         Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32)),
@@ -125,21 +126,6 @@ def prepare_frame(
         lip_line,
         video.mouths,
     )
-
-
-def _exclude_teeth(mesh: Array, closing: float) -> Array:
-    """Move the inner rims of closing lips outwards, where no tooth is taken for a lip.
-
-    Args:
-        mesh: (468, 3) pixels.
-        closing: gap of the target over the frame's own.
-    """
-    share = RIM_SHARE * (1 - float(smoothstep(*mouth.CLOSE_RANGE, closing)))
-    if share <= 0:
-        return mesh
-    moved = mesh.copy()
-    moved[LIPS] += share * (mesh[LIPS_OUTER] - mesh[LIPS])
-    return moved
 
 
 def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float) -> Image:
