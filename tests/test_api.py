@@ -25,6 +25,7 @@ PUBLIC = [
     "DeviceError",
     "DeviceMemoryError",
     "DiffusedHeadsTrainOptions",
+    "DiffusionVoiceOptions",
     "EditEvaluateOptions",
     "EditOptions",
     "Editor",

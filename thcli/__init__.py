@@ -54,6 +54,7 @@ _HOMES = {
         "CropOptions",
         "DetectOptions",
         "DiffusedHeadsTrainOptions",
+        "DiffusionVoiceOptions",
         "EditEvaluateOptions",
         "EditOptions",
         "EditorOptions",

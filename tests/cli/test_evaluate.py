@@ -11,7 +11,14 @@ from thcli.core.errors import OutputError
 
 
 @pytest.mark.parametrize(
-    "command", [["a2m", "no-folder"], ["identity", "no-folder"], ["parse", "no-folder"], ["steady"]]
+    "command",
+    [
+        ["a2m", "no-folder"],
+        ["speak", "no-folder"],
+        ["identity", "no-folder"],
+        ["parse", "no-folder"],
+        ["steady"],
+    ],
 )
 def test_an_existing_report_stays(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

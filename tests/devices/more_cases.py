@@ -130,7 +130,7 @@ def run_dh_s(run: RunOptions, batch: int) -> Outputs:
     network = evaluated(DiffusedHeads(small.CONFIG))
     voice = SmallVoice(network, AudioToMotionVoice(evaluated(MouthNetwork(16, 4)), run), run)
     codes = iter([np.zeros((2 * small.CONFIG.audio_context + 1, CODE_WIDTH), np.float32)] * batch)
-    check_images(list(voice.frames(image(256), codes)), batch, 256)
+    check_images(list(voice.frames(image(256), codes, VoiceOptions().diffusion)), batch, 256)
     return run_heads(network, batch, run)
 
 

@@ -19,7 +19,7 @@ _ON, _OFF = (9.0, 0.5), (5.0, 0.3)  # dB above the noise, at most this share of 
 _DEPTH = 28.0  # dB below the voice; softer sounds are breath and rustle
 _SMOOTH = 5  # frames of the moving average of the power
 # spectral flatness of a held vowel: tones have under 0.0001, the noise of rooms 0.018 and more
-_HELD_FLATNESS = (0.0002, 0.012)
+_HELD_FLATNESS = (0.0002, 0.015)
 _HELD_RANGE = 40.0  # dB from the voice to the noise where a recording has a voice throughout
 _MAX_FLATNESS = 0.45  # spectral flatness of speech; white noise has about 0.56, a voice < 0.2
 _MIN_PAUSE = 0.2  # seconds; shorter pauses are closures of consonants

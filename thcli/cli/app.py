@@ -126,6 +126,7 @@ for measure in (
     evaluate_models.attributes,
     evaluate_models.words,
     evaluate_models.a2m,
+    evaluate_models.speak,
 ):
     evaluate.app.command()(measure)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=RESULTS)

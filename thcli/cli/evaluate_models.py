@@ -12,7 +12,6 @@ import typer
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.cli.report_options import ReportOptions, command_line
-from thcli.core.errors import UsageError
 from thcli.core.options import (
     FaceOptions,
     RunOptions,
@@ -201,13 +200,7 @@ def a2m(
 
     report.refuse_existing()
     name = VOICES.resolve(evaluate.voice, run)
-    found = [
-        (path, speaker)
-        for path, speaker in talking_clips.find_clips(dataset)
-        if not evaluate.chosen or speaker in evaluate.chosen
-    ]
-    if not found:
-        raise UsageError(f"None of the speakers is in {dataset}.", "Check --speakers.")
+    found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
     motions = Path(evaluate.motions) if evaluate.motions else None
     with Console(show) as console:
@@ -217,6 +210,39 @@ def a2m(
         report.save(content)
         console.say(content["run"])
     console.table(*speech.table(content), content, headed=True)
+
+
+@flags
+def speak(
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of talking clips with sound; index.csv (file, speaker) names speakers."
+        ),
+    ],
+    *,
+    report: ReportOptions,
+    evaluate: VoiceEvaluateOptions,
+    voice: VoiceOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:
+    """Measure head, brows and blinks of a voice beside those of the talkers themselves."""
+    from thcli.evaluate.benchmarks import talking_heads
+    from thcli.evaluate.datasets import talking_clips
+    from thcli.voices.backends import VOICES
+
+    report.refuse_existing()
+    name = VOICES.resolve(evaluate.voice, run)
+    found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
+    motions = Path(evaluate.motions) if evaluate.motions else None
+    with Console(show) as console:
+        loaded = VOICES.backend(name).load(run)
+        clips = talking_heads.evaluate_heads(loaded, found, motions, voice, console)
+        content = {**talking_heads.report(clips, name), "run": command_line()}
+        report.save(content)
+        console.say(content["run"])
+    console.table(*talking_heads.table(content), content, headed=True)
 
 
 def _report_attributes(

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Event, Finished
 from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Motion, Timestamps
-from thcli.evaluate.benchmarks import speech
+from thcli.evaluate.benchmarks import speech, talking_heads
 from thcli.evaluate.datasets import talking_clips
 from thcli.motion.file.reader import MotionFile
 from thcli.train.a2m import synthetic
@@ -83,3 +84,32 @@ def test_report_and_table_name_every_speaker(found: list[tuple[Path, str]]) -> N
     assert report["groups"]["all"]["parrot"]["clips"] == 2
     heads, rows = speech.table(report)
     assert len(rows) == 9 and all(len(row) == len(heads) for row in rows)
+
+
+def test_a_voice_that_repeats_the_talkers_is_as_lively(found: list[tuple[Path, str]]) -> None:
+    voice = RepeatingVoice(load_motions(found))
+    clips = talking_heads.evaluate_heads(voice, found, None, VoiceOptions())
+    content = talking_heads.report(clips, "parrot")
+    rows = content["groups"]["all"]
+    assert rows["truth"] == rows["parrot"] and rows["truth"]["clips"] == len(found)
+    heads, lines = talking_heads.table(content)
+    assert {len(line) for line in lines} == {len(heads)}
+    assert len(lines) == 2 * len(content["groups"])
+
+
+def test_clips_without_a_face_cannot_be_measured(
+    found: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talking_heads, "measure_liveliness", lambda motion: None)
+    with pytest.raises(MediaError, match="No clip shows a face"):
+        talking_heads.evaluate_heads(
+            RepeatingVoice(load_motions(found)), found, None, VoiceOptions()
+        )
+
+
+def test_speakers_are_chosen_by_name(found: list[tuple[Path, str]]) -> None:
+    folder, speaker = found[0][0].parent, found[0][1]
+    chosen = talking_clips.clips_of_speakers(folder, [speaker])
+    assert chosen == [pair for pair in found if pair[1] == speaker]
+    with pytest.raises(UsageError, match="None of the speakers"):
+        talking_clips.clips_of_speakers(folder, ["nobody"])

@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from thcli.core.errors import WeightsError
-from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.errors import UsageError, WeightsError
+from thcli.core.options import DiffusionVoiceOptions, RunOptions, VoiceOptions
 from thcli.core.protocols import RenderingVoice
 from thcli.core.types import Array32
 from thcli.voices.backends import VOICES
 from thcli.voices.diffused_heads.network import OFFICIAL, DiffusedHeads, DiffusedHeadsConfig
-from thcli.voices.diffused_heads.published import PublishedVoice, build_unet, infer_config
+from thcli.voices.diffused_heads.published import (
+    PublishedVoice,
+    build_unet,
+    infer_config,
+    motion_inputs,
+)
 from thcli.voices.diffused_heads.speech_encoder import (
     EMBEDDING_WIDTH,
     HOP,
@@ -114,6 +120,29 @@ def test_other_layouts_are_reported() -> None:
         build_speech_encoder(inside, "x")
 
 
+@pytest.mark.parametrize(
+    ("channels", "options", "inputs"),
+    [
+        (12, {}, (2, 3)),
+        (12, {"grey": True}, (6, 1)),
+        (12, {"motion_frames": 6}, (6, 1)),
+        (12, {"motion_frames": 2}, (2, 3)),
+        (8, {}, (2, 1)),
+        (8, {"motion_frames": 2, "grey": True}, (2, 1)),
+        (10, {}, (4, 1)),
+        (15, {}, (3, 3)),
+    ],
+)
+def test_motion_frames_are_inferred_or_given(
+    channels: int, options: dict[str, Any], inputs: tuple[int, int]
+) -> None:
+    """Six channels of motion are two frames in colour or six grey ones."""
+    config = infer_config({"input_blocks.0.0.weight": torch.zeros(4, channels, 3, 3)})
+    assert motion_inputs(config, DiffusionVoiceOptions(**options)) == inputs
+    with pytest.raises(UsageError, match="--motion-frames 5"):
+        motion_inputs(config, DiffusionVoiceOptions(motion_frames=5))
+
+
 @pytest.mark.parametrize("name", ["diffused-heads", "diffused-heads-lrw"])
 def test_missing_weights_name_the_command(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -142,13 +171,18 @@ def test_each_time_stamp_gets_an_image() -> None:
     assert isinstance(voice, RenderingVoice)
     portrait = np.full((32, 32, 3), 90, np.uint8)
 
-    def render(pts: list[int], base: Fraction) -> list[Array32]:
+    def render(pts: list[int], base: Fraction, **chosen: Any) -> list[Array32]:
         stamps = np.array(pts, np.int64)
+        options = VoiceOptions(diffusion=DiffusionVoiceOptions(**chosen))
         return [
             np.asarray(p, np.float32)
-            for p in voice.render_frames(portrait, Tone(16000), stamps, base, VoiceOptions())
+            for p in voice.render_frames(portrait, Tone(16000), stamps, base, options)
         ]
 
     first, again = render([0, 1, 2], Fraction(1, 25)), render([0, 40, 80], Fraction(1, 1000))
     assert len(first) == 3 and first[0].shape == (32, 32, 3)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    (fewer,), (other,) = (
+        render([0], Fraction(1, 25), **chosen) for chosen in ({"steps": 20}, {"sampler": "ddim"})
+    )
+    assert not np.array_equal(fewer, first[0]) and not np.array_equal(other, first[0])

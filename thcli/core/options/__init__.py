@@ -69,7 +69,7 @@ from thcli.core.options.refine import (
     RefineSampler,
 )
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
-from thcli.core.options.speech import AudioOptions, VoiceOptions
+from thcli.core.options.speech import AudioOptions, DiffusionVoiceOptions, VoiceOptions
 from thcli.core.options.train import (
     A2mTrainOptions,
     AtlasTrainOptions,
@@ -108,6 +108,7 @@ __all__ = [
     "CropOptions",
     "DetectOptions",
     "DiffusedHeadsTrainOptions",
+    "DiffusionVoiceOptions",
     "DirectionKind",
     "EditEvaluateOptions",
     "EditOptions",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from thcli.core.errors import UsageError
 from thcli.core.options.base import option, require
 
+VoiceSampler = Literal["auto", "ddim", "ddpm", "dpm++"]
 EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised")
 MAX_EMOTION = 1.5
 MAX_GAZE = (30.0, 15.0)  # degrees
@@ -37,6 +39,32 @@ class AudioOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffusionVoiceOptions:
+    """Diffused Heads.
+
+    An option that is not given has the published value, or that of the checkpoint.
+    """
+
+    steps: int | None = option(
+        None, "Network evaluations per frame, 2 or more (default: diffused-heads 100, dh-s 2)."
+    )
+    sampler: VoiceSampler = option(
+        "auto", "Diffusion sampler; auto: ddpm as published, dpm++ for dh-s."
+    )
+    motion_frames: int | None = option(
+        None, "Previous frames that a checkpoint of your own takes, 1..16 (default: inferred)."
+    )
+    grey: bool = option(False, "A checkpoint of your own takes grey previous frames.", "--grey")
+
+    def __post_init__(self) -> None:
+        require(self.steps is None or self.steps >= 2, "--steps", "2 or more", self.steps)
+        known = ("auto", "ddim", "ddpm", "dpm++")
+        require(self.sampler in known, "--sampler", "auto, ddim, ddpm or dpm++", self.sampler)
+        frames = self.motion_frames
+        require(frames is None or 1 <= frames <= 16, "--motion-frames", "within 1..16", frames)
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceOptions:
     """Speaking style."""
 
@@ -55,8 +83,8 @@ class VoiceOptions:
     )
     emotion: str = option(
         "neutral",
-        "Expression while speaking: neutral, happy, sad, angry or surprised, at strength 1; or with "
-        "a strength 0..1.5 as happy:0.6 (voices a2m).",
+        "Expression while speaking: neutral, happy, sad, angry or surprised, at strength 1; or "
+        "with a strength 0..1.5 as happy:0.6 (voices a2m).",
     )
     mouth: float = option(
         1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d)."
@@ -66,6 +94,7 @@ class VoiceOptions:
         "Variation of the motion, 0..2: 0 the most likely, 1 as trained (voices a2m, dh-s, real3d; "
         "default: by voice).",
     )
+    diffusion: DiffusionVoiceOptions = field(default_factory=DiffusionVoiceOptions)
 
     def __post_init__(self) -> None:
         require(0 <= self.mouth <= 3, "--mouth", "within 0..3", self.mouth)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, UsageError
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.stages.encode_warp import encode
@@ -51,6 +51,19 @@ def find_clips(folder: Path) -> list[tuple[Path, str]]:
         ]
     if not found:
         raise MediaError(f"{folder} holds no clips.", HINT)
+    return found
+
+
+def clips_of_speakers(folder: Path, speakers: Sequence[str]) -> list[tuple[Path, str]]:
+    """List the clips of some speakers, or of all where none is named.
+
+    Raises:
+        MediaError: the folder holds no clips.
+        UsageError: none of the speakers is in it.
+    """
+    found = [pair for pair in find_clips(folder) if not speakers or pair[1] in speakers]
+    if not found:
+        raise UsageError(f"None of the speakers is in {folder}.", "Check --speakers.")
     return found
 
 

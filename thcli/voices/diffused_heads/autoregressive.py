@@ -102,11 +102,17 @@ def published_schedule(steps: int) -> Schedule:
 
 
 def published_frame_sampler(
-    network: DiffusedHeads, steps: int, sampler: Sampler = "ddpm"
+    network: DiffusedHeads, steps: int, sampler: Sampler = "ddpm", *, grey: bool = False
 ) -> FrameSampler:
     """Return the sampler of the published code.
 
     It predicts noise with a learned variance, clamps x0 and takes ancestral steps.
+
+    Args:
+        network: the U-Net.
+        steps: network evaluations per frame.
+        sampler: ddpm as published, or another one.
+        grey: the network takes one channel of each previous frame.
     """
     schedule = published_schedule(steps)
 
@@ -114,10 +120,7 @@ def published_frame_sampler(
         identity: Tensor, previous: tuple[Tensor, ...], audio: Tensor, noise: NoiseSource
     ) -> Tensor:
         motion = torch.cat(
-            [
-                to_luma(frame) if network.config.motion_channels == 1 else frame
-                for frame in previous
-            ],
+            [to_luma(frame) if grey else frame for frame in previous],
             1,
         )
         denoiser = Denoiser(lambda x, t: network(x, t, identity, motion, audio), schedule)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from thcli.core.device import resolve_device
-from thcli.core.options import RunOptions, Template, VoiceOptions
+from thcli.core.errors import UsageError
+from thcli.core.options import DiffusionVoiceOptions, RunOptions, Template, VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Image, Timestamps
 from thcli.diffusion.noise import noise_per_frame
@@ -37,7 +38,7 @@ UNET, SPEECH = "crema_script.pt", "audio_encoder.pt"
 class PublishedVoice:
     """RenderingVoice of a published checkpoint.
 
-    Blinks and head motion are the model's own; VoiceOptions have no effect.
+    Blinks and head motion are the model's own. Of the options it reads those of Diffused Heads.
     """
 
     template: Template = "ffhq"
@@ -48,8 +49,7 @@ class PublishedVoice:
         self.device = resolve_device(run.device)
         self.network, self.encoder = network.to(self.device), encoder
         self.crop_size = network.config.size
-        self.seed = run.seed
-        self.sample_frame = published_frame_sampler(self.network, steps)
+        self.seed, self.steps = run.seed, steps
 
     @property
     def mask(self) -> Image | None:
@@ -68,8 +68,18 @@ class PublishedVoice:
 
         At 25 frames per second the frames are those of the published program. At other rates the
         audio embeddings are interpolated linearly.
+
+        Raises:
+            UsageError: the checkpoint does not take --motion-frames, or too few --steps.
         """
-        config = self.network.config
+        config, chosen = self.network.config, options.diffusion
+        frames, channels = motion_inputs(config, chosen)
+        sample_frame = published_frame_sampler(
+            self.network,
+            chosen.steps or self.steps,
+            "ddpm" if chosen.sampler == "auto" else chosen.sampler,
+            grey=channels == 1,
+        )
         embeddings = self.encoder.encode_speech(speech)
         context = gather_context(embeddings, pts, time_base, config.audio_context)
         identity = image_to_tensor(portrait).to(self.device)
@@ -78,10 +88,10 @@ class PublishedVoice:
             for window in context
         )
         size = (3, config.size, config.size)
-        start = SamplerState.initial(identity, config.motion_frames)
+        start = SamplerState.initial(identity, frames)
         with torch.inference_mode():
             for frame in sample_autoregressively(
-                self.sample_frame,
+                sample_frame,
                 identity,
                 audio_windows,
                 lambda n: noise_per_frame(self.seed, [n], size, self.device),
@@ -90,18 +100,44 @@ class PublishedVoice:
                 yield images_from_tensor((frame + 1) / 2)[0]
 
 
+def motion_inputs(config: DiffusedHeadsConfig, options: DiffusionVoiceOptions) -> tuple[int, int]:
+    """Return the number of previous frames of a checkpoint and their channels, 3 or 1.
+
+    Six channels are two frames in colour or six grey ones, so that the options decide.
+
+    Raises:
+        UsageError: the checkpoint has another number of channels than --motion-frames needs.
+    """
+    total = config.motion_frames * config.motion_channels
+    wanted = options.motion_frames
+    grey = options.grey or config.motion_channels == 1 or wanted == total
+    frames = total if grey else total // 3
+    if wanted not in (None, frames):
+        raise UsageError(
+            f"The checkpoint takes {frames} motion frames, not --motion-frames {wanted}.",
+            "Leave --motion-frames and --grey out.",
+        )
+    return frames, 1 if grey else 3
+
+
 def infer_config(tensors: Mapping[str, Tensor]) -> DiffusedHeadsConfig:
     """Infer the configuration from a checkpoint's tensors.
 
-    The channels of the first convolution show grey motion frames. Attention is in all blocks of the
-    last level or in the middle alone.
+    The channels of the first convolution are those of the noisy frame, of the motion frames and of
+    the identity frame; a number that three does not divide shows grey motion frames. Attention is
+    in all blocks of the last level or in the middle alone.
     """
     first = tensors.get("input_blocks.0.0.weight")
-    grey = first is not None and first.dim() == 4 and first.shape[1] == 8
+    images = 6  # channels of noisy and identity frame
+    motion = OFFICIAL.motion_channels * OFFICIAL.motion_frames
+    if first is not None and first.dim() == 4:
+        motion = max(1, first.shape[1] - images)
+    grey = motion % 3 != 0
     level_attention = any(key.startswith("input_blocks.7.1.") for key in tensors)
     return replace(
         OFFICIAL,
         motion_channels=1 if grey else 3,
+        motion_frames=motion if grey else motion // 3,
         attention_factors=OFFICIAL.attention_factors if level_attention else (),
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from thcli.core.batches import require_finite
 from thcli.core.device import resolve_device
 from thcli.core.errors import WeightsError
-from thcli.core.options import RunOptions, Template, VoiceOptions
+from thcli.core.options import DiffusionVoiceOptions, RunOptions, Template, VoiceOptions
 from thcli.core.protocols import Speech, Voice
 from thcli.core.types import Array32, Image, Timestamps
 from thcli.diffusion.noise import noise_shared_by_frames
@@ -51,8 +51,7 @@ class SmallVoice:
     ) -> None:
         self.device = resolve_device(run.device)
         self.network = network.eval().to(self.device)
-        self.voice, self.seed = voice, run.seed
-        self.sample_frame = small_frame_sampler(self.network, steps)
+        self.voice, self.seed, self.steps = voice, run.seed, steps
 
     @property
     def mask(self) -> Image | None:
@@ -70,13 +69,26 @@ class SmallVoice:
         """Yield the images; see `RenderingVoice`. A resumed run starts again at the first image."""
         context = self.network.config.audio_context
         codes = predict_codes(self.voice, speech, pts, time_base, context, options)
-        yield from self.frames(portrait, codes)
+        yield from self.frames(portrait, codes, options.diffusion)
 
-    def frames(self, portrait: Image, codes: Iterator[Array32]) -> Iterator[Image]:
+    def frames(
+        self, portrait: Image, codes: Iterator[Array32], options: DiffusionVoiceOptions
+    ) -> Iterator[Image]:
         """Yield the images (CROP_SIZE, CROP_SIZE, 3) of a portrait of that size.
 
-        codes: (window, 12) per frame. Raises NotFiniteError: later images depend on each image.
+        Args:
+            portrait: the portrait.
+            codes: (window, 12) per frame.
+            options: steps and sampler.
+
+        Raises:
+            NotFiniteError: an image is not finite; later images depend on each image.
         """
+        sample_frame = small_frame_sampler(
+            self.network,
+            options.steps or self.steps,
+            "dpm++" if options.sampler == "auto" else options.sampler,
+        )
         side = self.network.config.size
         reduced = np.asarray(
             cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA), np.uint8
@@ -88,7 +100,7 @@ class SmallVoice:
         noise = noise_shared_by_frames(self.seed, 1, (3, side, side), self.device)
         with torch.inference_mode():
             for frame in sample_autoregressively(
-                self.sample_frame, identity, audio_windows, lambda n: noise, start
+                sample_frame, identity, audio_windows, lambda n: noise, start
             ):
                 difference = (frame - identity)[0].permute(1, 2, 0).float().cpu().numpy()
                 require_finite(difference)

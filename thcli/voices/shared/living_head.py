@@ -24,10 +24,10 @@ FADE_IN = 1.2  # seconds from the source's own pose to full motion
 LIMIT = np.radians([13.0, 15.0, 11.0])  # of pitch, yaw and roll
 SILENT_GAIN = 0.3  # share of the sway that remains in silence
 # seconds between directions of the head and their standard deviations in degrees, pitch, yaw, roll
-POSTURE_INTERVAL, POSTURE = 2.3, np.array([2.2, 3.2, 2.0])
-SWAY_INTERVAL, SWAY = 0.6, np.array([1.1, 2.3, 1.0])  # of phrases
-TREMOR_INTERVAL, TREMOR = 0.17, np.array([0.95, 1.05, 0.5])  # of syllables
-NOD = 4.8  # degrees down on an accent of strength 1
+POSTURE_INTERVAL, POSTURE = 2.3, np.array([2.5, 3.7, 2.6])
+SWAY_INTERVAL, SWAY = 0.6, np.array([1.25, 2.6, 1.4])  # of phrases
+TREMOR_INTERVAL, TREMOR = 0.17, np.array([1.05, 1.15, 0.6])  # of syllables
+NOD = 5.3  # degrees down on an accent of strength 1
 NOD_LIFT = 0.35  # share of a nod that the head rises before it
 NOD_TURN = np.array([0.35, 0.2])  # standard deviations of yaw and roll over the nod's pitch
 NOD_SPREAD = 0.45  # standard deviation of the logarithm of a nod's size
