@@ -7,7 +7,7 @@ width; -1 where the face had no landmarks).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -248,7 +248,7 @@ def load(run: RunOptions, options: RenderOptions | None = None) -> LivePortraitE
 
 
 def assemble(
-    parts: Sequence[Mapping[str, Tensor]], *, width_divisor: int = 1
+    parts: Iterable[Mapping[str, Tensor]], *, width_divisor: int = 1
 ) -> LivePortraitNetworks:
     """Build the networks of the published states, in the order of FILES.
 
