@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.campaign import CORPUS, fuzz, warm_workshop
+from tests.fuzz.campaign import CORPUS, Part, fuzz, warm_workshop
 from tests.fuzz.runner import execute
 from tests.fuzz.seeds import Kit, Seed
 
@@ -23,7 +23,7 @@ def workshop() -> Iterator[Workshop]:
 
 
 def test_mutated_inputs_end_as_the_contract_says(workshop: Workshop) -> None:
-    tallies = fuzz(workshop, 300, seed=14)
+    tallies = fuzz(workshop, Part(14, range(300)))
     findings = [(name, wrong) for t in tallies.values() for name, _, wrong, _ in t.findings]
     assert findings == []
     assert sum(tally.inputs for tally in tallies.values()) == 300
