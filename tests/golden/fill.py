@@ -170,6 +170,13 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def drop(*networks: nn.Module) -> None:
+    """Release the tensors of networks that are no longer used."""
+    for network in networks:
+        network.to("meta")
+    release_memory()
+
+
 def image(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:
     """Create a (1, 3, 256, 256) image in 0..1: 16 x 16 random colours.
 

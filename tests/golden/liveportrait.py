@@ -456,13 +456,6 @@ def networks(offset: int) -> LivePortraitNetworks:
     )
 
 
-def drop(*networks: nn.Module) -> None:
-    """Release the tensors of networks that are no longer used."""
-    for network in networks:
-        network.to("meta")
-    fill.release_memory()
-
-
 def dense_motion(offset: int) -> DenseMotion:
     """Build the dense motion network alone, with its batch norms."""
     with fill.Unfilled():
@@ -478,10 +471,11 @@ def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     """Compute the stages of the four large networks, and the last image."""
     given = GoldenInputs(offset)
     nets = networks(offset)
+    fill.release_memory()
     first, second = given.image(0), given.image(1) * torch.linspace(0, 1, 256)
     out, volume = appearance_stages(nets, first)
     out = clones(out | observer_stages(nets, [first, second]))
-    drop(nets.appearance, nets.observer)
+    fill.drop(nets.appearance, nets.observer)
     unfolded = dense_motion(offset)
     compressed = unfolded.compress(volume)
     out["W/compress"] = compressed[:, :, ::4, ::8, ::8]
@@ -491,7 +485,7 @@ def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     source = nets.warping.encode(volume, torch.from_numpy(still))
     stages, warped = warping_stages(nets, source, torch.from_numpy(moved))
     out |= clones(stages)
-    drop(nets.warping)
+    fill.drop(nets.warping)
     stages, image = generator_stages(nets, warped)
     corrections = RetargetingNetworks(nets.stitching, nets.lips, nets.eyes)
     small = (

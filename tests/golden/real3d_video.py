@@ -274,6 +274,8 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
     inputs: list[Tensor] = []
     estimator.register_forward_hook(lambda module, given, output: motions.extend(output))
     estimator.mask_conv.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    used = (estimator.down, estimator.up, network.get_submodule(generator))
+    network.torso_model.register_forward_hook(lambda module, given, output: fill.drop(*used))
     classes = given(6, (1, 6, 16, 16), offset).argmax(1)
     segmap = F.one_hot(classes, 6).permute(0, 3, 1, 2).float()
     segmap = segmap.repeat_interleave(32, 2).repeat_interleave(32, 3)
