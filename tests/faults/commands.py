@@ -119,27 +119,34 @@ def fake_backends() -> Iterator[None]:
 def prepared_room(folder: Path) -> Iterator[Path]:
     """Yield a folder with the inputs of all verbs and a result of each, without extra threads.
 
-    The results lie in `whole`. Children are forked from here: every module is imported.
+    The results lie in `whole`; what an earlier call made in the folder is used again. Children are
+    forked from here: every module is imported.
     """
     threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    Pillow.fromarray(photograph()[10:266, 95:351]).resize((128, 128)).save(folder / "face.png")
-    write_face_clip(folder / "clip.mp4", FRAMES, tone=True, size=SIDE)
-    (folder / "whole").mkdir()
     try:
         with fake_backends(), contextlib.redirect_stderr(io.StringIO()) as said:
-            for words in (
-                "crop clip.mp4 -o crops.mp4 --size 64",
-                "encode clip.mp4 -o a.motion.safetensors",
-            ):
-                _require([_in(folder, word) for word in words.split()], said)
-            for name, verb in VERBS.items():
-                _require(verb.argv(folder, str(whole(folder, name))), said)
+            if not (folder / "complete").exists():
+                _make_material(folder, said)
             yield folder
     finally:
         cv2.setNumThreads(threads[0])
         torch.set_num_threads(threads[1])
+
+
+def _make_material(folder: Path, said: io.StringIO) -> None:
+    Pillow.fromarray(photograph()[10:266, 95:351]).resize((128, 128)).save(folder / "face.png")
+    write_face_clip(folder / "clip.mp4", FRAMES, tone=True, size=SIDE)
+    (folder / "whole").mkdir()
+    for words in (
+        "crop clip.mp4 -o crops.mp4 --size 64",
+        "encode clip.mp4 -o a.motion.safetensors",
+    ):
+        _require([_in(folder, word) for word in words.split()], said)
+    for name, verb in VERBS.items():
+        _require(verb.argv(folder, str(whole(folder, name))), said)
+    (folder / "complete").touch()
 
 
 def whole(room: Path, name: str) -> Path:

@@ -74,17 +74,20 @@ def warm_workshop() -> Iterator[tuple[Kit, list[Seed]]]:
             torch.set_num_threads(threads[1])
 
 
-def fuzz(
-    workshop: tuple[Kit, list[Seed]], count: int, seed: int, step: int = 1, first: int = 0
-) -> dict[str, Tally]:
-    """Run the inputs first, first + step, ... below `count` and return the tallies by kind.
+@dataclass(frozen=True)
+class Part:
+    """Inputs of a campaign by number. An input depends on its number and the seed alone."""
 
-    An input depends on its number and the seed alone.
-    """
+    seed: int
+    numbers: range
+
+
+def fuzz(workshop: tuple[Kit, list[Seed]], part: Part) -> dict[str, Tally]:
+    """Run the inputs of a part and return the tallies by kind."""
     kit, seeds = workshop
     tallies = {kind: Tally() for kind in SHARES}
-    for number in range(first, count, step):
-        chance = random.Random(seed * 1_000_003 + number)
+    for number in part.numbers:
+        chance = random.Random(part.seed * 1_000_003 + number)
         kind = chance.choices(list(SHARES), list(SHARES.values()))[0]
         base = chance.choice([s for s in seeds if s.kind == kind])
         content = mutate(base.content, chance, chance.choice(seeds).content)
@@ -93,13 +96,12 @@ def fuzz(
         tally.inputs += 1
         tally.codes[outcome.code] += 1
         if outcome.wrong:
-            name = f"{kind}-{seed}-{number}-{base.name}"
+            name = f"{kind}-{part.seed}-{number}-{base.name}"
             tally.findings.append((name, content, outcome.wrong, outcome.said))
     return tallies
 
 
-def run_part(part: tuple[int, int, int, int]) -> dict[str, Tally]:
-    """Run a share of a campaign in a process of its own. part: count, seed, step, first."""
-    count, seed, step, first = part
+def run_part(part: Part) -> dict[str, Tally]:
+    """Run a part of a campaign in a process of its own."""
     with warm_workshop() as workshop:
-        return fuzz(workshop, count, seed, step, first)
+        return fuzz(workshop, part)

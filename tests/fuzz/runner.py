@@ -108,6 +108,7 @@ def _become(argv: list[str], folder: Path, *, isolated_weights: bool) -> None:
         if isolated_weights:
             os.environ["THCLI_WEIGHTS"] = str(folder / "weights")
         os.chdir(folder / "out")
+        sys.warnoptions.clear()
         silence_libraries()  # as the command does; pytest's filters turn warnings into errors
         _limit()
         sys.addaudithook(_auditor(folder))

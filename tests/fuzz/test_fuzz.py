@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.campaign import CORPUS, fuzz, warm_workshop
+from tests.fuzz.campaign import CORPUS, Part, fuzz, warm_workshop
 from tests.fuzz.runner import execute
-from tests.fuzz.seeds import make_kit
+from tests.fuzz.seeds import Kit, Seed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+Workshop = tuple[Kit, list[Seed]]
 
 
-def test_mutated_inputs_end_as_the_contract_says() -> None:
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
     with warm_workshop() as workshop:
-        tallies = fuzz(workshop, 300, seed=14)
+        yield workshop
+
+
+def test_mutated_inputs_end_as_the_contract_says(workshop: Workshop) -> None:
+    tallies = fuzz(workshop, Part(14, range(300)))
     findings = [(name, wrong) for t in tallies.values() for name, _, wrong, _ in t.findings]
     assert findings == []
     assert sum(tally.inputs for tally in tallies.values()) == 300
     assert all(tally.inputs for tally in tallies.values())
 
 
-def test_the_runner_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runner_finds_what_is_wrong(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(argv: list[str]) -> int:
         raise KeyError("a bug")
 
-    with warm_workshop() as (kit, seeds):
-        good = next(seed for seed in seeds if seed.kind == "image")
-        assert execute("image", good.name, good.content, kit, 1).wrong == ""
-        monkeypatch.setattr("tests.fuzz.runner.run", crash)
-        assert execute("image", good.name, good.content, kit, 1).wrong == "exit code 1"
+    kit, seeds = workshop
+    good = next(seed for seed in seeds if seed.kind == "image")
+    assert execute("image", good.name, good.content, kit, 1).wrong == ""
+    monkeypatch.setattr("tests.fuzz.runner.run", crash)
+    assert execute("image", good.name, good.content, kit, 1).wrong == "exit code 1"
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*-*")), ids=lambda path: path.name)
-def test_kept_inputs(path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_kept_inputs(path: Path, workshop: Workshop) -> None:
     kind, _, name = path.name.partition("-")
-    kit = make_kit(tmp_path_factory.mktemp("kit"))
     for seed in range(3):
-        assert execute(kind, name, path.read_bytes(), kit, seed).wrong == ""
+        assert execute(kind, name, path.read_bytes(), workshop[0], seed).wrong == ""

@@ -28,11 +28,16 @@ def given(index: int, offset: int, *shape: int) -> Tensor:
     return torch.from_numpy(fill.normal(f"diffused_heads/input-{index}", shape, offset))
 
 
+def twice(rows: Tensor) -> Tensor:
+    return torch.cat([rows, rows])
+
+
 def network_stages(shape: DiffusedHeadsConfig, offset: int) -> dict[str, Tensor]:
     """Compute every stage of one network."""
-    net = fill.fill_in_place(DiffusedHeads(shape), offset)
+    with fill.Unfilled():
+        net = DiffusedHeads(shape)
     large = () if shape == SMALL else (net.input_blocks, net.middle_block, net.output_blocks)
-    fill.prepare(net, *large)
+    fill.prepare(net, fill.by_value(offset), large)
     side = shape.size
     noisy, heard, fresh = (
         given(0, offset, 1, 3, side, side),
@@ -58,11 +63,14 @@ def network_stages(shape: DiffusedHeadsConfig, offset: int) -> dict[str, Tensor]
         "mid": net.middle_block,
     }
     hooks = [part.register_forward_hook(keep(name)) for name, part in parts.items()]
-    out["unet"] = net(noisy, torch.tensor([500]), identity, motion, heard)
+    schedule = published_schedule(100)
+    # both calls in one batch: the large network is filled and prepared once
+    steps = torch.tensor([500, int(schedule.timesteps[HALFWAY])])
+    predicted = net(twice(noisy), steps, twice(identity), twice(motion), twice(heard))
+    out = {name: value[:1] for name, value in out.items()} | {"unet": predicted[:1]}
     for hook in hooks:
         hook.remove()
-    schedule = published_schedule(100)
-    denoiser = Denoiser(lambda x, t: net(x, t, identity, motion, heard), schedule)
+    denoiser = Denoiser(lambda x, t: predicted[1:][t == steps[1]], schedule)
     mean, log_variance = ddpm_mean(schedule, HALFWAY, noisy, denoiser(noisy, HALFWAY))
     out |= {
         "step_mean": mean,
@@ -111,6 +119,7 @@ def tables(schedule: Schedule) -> dict[str, Tensor]:
 
 def stages(offset: int) -> dict[str, Tensor]:
     out = {f"small/{name}": value for name, value in network_stages(SMALL, offset).items()}
+    fill.release_memory()
     for name, value in network_stages(OFFICIAL, offset).items():
         if name == "enc_first":
             value = value[:, ::16, ::8, ::8]

@@ -62,8 +62,10 @@ def sampled_every_32nd(images: Tensor) -> Tensor:
 
 def stages(offset: int) -> dict[str, Tensor]:
     given = inputs(offset)
-    network = fill.prepare(fill.fill_in_place(NoiseEstimator(SMALL), offset))
-    encoder = fill.prepare(fill.fill_in_place(Encoder(), offset, "encoder."))
+    with fill.Unfilled():
+        network, encoder, official = NoiseEstimator(SMALL), Encoder(), NoiseEstimator(OFFICIAL)
+    fill.prepare(network, fill.by_value(offset))
+    fill.prepare(encoder, fill.by_value(offset, "encoder."))
     x = 2 * (1 / (1 + torch.exp(-given(0, 2, 3, 256, 256)))) - 1
     identity, points = encoder.idnet(x), encoder.lndnet(x)
     logits = given(50, 2, 19, 32, 32).repeat_interleave(16, 2).repeat_interleave(16, 3)
@@ -89,8 +91,8 @@ def stages(offset: int) -> dict[str, Tensor]:
     )
     out |= text_stages(network, encoder, given, x[:1], foreground(logits[:1]))
     del network, encoder
-    official = fill.fill_in_place(NoiseEstimator(OFFICIAL), offset)
-    fill.prepare(official, official.input_blocks, official.middle_block, official.output_blocks)
+    large = (official.input_blocks, official.middle_block, official.output_blocks)
+    fill.prepare(official, fill.by_value(offset), large)
     out["default/eps"] = official(given(20, 1, 3, 64, 64), torch.tensor([500]), given(21, 1, 512))[
         :, :, 1::3, 2::3
     ]

@@ -9,7 +9,7 @@ from tests.golden import fill
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import HeadEstimator, HeadPose, KeypointDetector
 from thcli.engines.facevid2vid.networks import EncodedSource, OriginalGenerator, SpadeGenerator
-from thcli.engines.shared.networks.checkpoint import load, without_spectral_norm
+from thcli.engines.shared.networks.checkpoint import without_spectral_norm
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 
 GAINS = {"fc_yaw": 0.2, "fc_pitch": 0.2, "fc_roll": 0.2, "fc_t": 0.02, "fc_exp": 0.02}
@@ -30,28 +30,30 @@ def estimator_state(offset: int) -> dict[str, Tensor]:
     return out
 
 
-def generator_state(offset: int, *, spade: bool) -> dict[str, Tensor]:
-    """Fill a generator as published.
+def generator_fill(offset: int) -> fill.Fill:
+    """Return a function that fills a generator as published.
 
     The SPADE blocks' convolutions have their spectral norm, after 20 power iterations.
     """
-    ours = fill.shapes(SpadeGenerator if spade else OriginalGenerator)
-    normed = [
-        f"{k}_orig" for k in ours if k.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight"))
-    ]
-    like = {f"{k}_orig" if f"{k}_orig" in normed else k: t for k, t in ours.items()}
-    out = fill.state(like, offset)
-    for key in normed:
-        stem, matrix = key.removesuffix("_orig"), out[key].double().flatten(1)
-        u = fill.value(f"{stem}_u", (len(matrix),), offset).double()
+    plain = fill.by_value(offset)
+
+    def normed(key: str, tensor: Tensor) -> None:
+        if not key.endswith(("conv_0.weight", "conv_1.weight", "conv_s.weight")):
+            plain(key, tensor)
+            return
+        weight = fill.value(f"{key}_orig", tuple(tensor.shape), offset)
+        matrix = weight.double().flatten(1)
+        u = fill.value(f"{key}_u", (len(matrix),), offset).double()
         u /= u.norm()
         for _ in range(20):
             v = matrix.T @ u
             v /= v.norm()
             u = matrix @ v
             u /= u.norm()
-        out[f"{stem}_u"], out[f"{stem}_v"] = u.float(), v.float()
-    return out
+        state = {f"{key}_orig": weight, f"{key}_u": u.float(), f"{key}_v": v.float()}
+        tensor.copy_(without_spectral_norm(state, "golden")[key])
+
+    return normed
 
 
 def head_stages(heads: dict[str, HeadPose], canonical: Tensor) -> dict[str, Tensor]:
@@ -89,8 +91,11 @@ def stages(offset: int) -> dict[str, Tensor]:
     out["norm/value"] = torch.from_numpy(relative_points(driving, initial, source))
     scale = movement_scale(source[0], initial[0])
     out["norm_scaled/value"] = torch.from_numpy(relative_points(driving, initial, source, scale))
+    del detector, estimator
+    fill.release_memory()
     for prefix in ("gen", "spade"):
         out.update(generator_stages(prefix, offset, images["source"], out))
+        fill.release_memory()
     return out
 
 
@@ -98,14 +103,12 @@ def generator_stages(
     prefix: str, offset: int, image: Tensor, points: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """Compute the stages of one of the two generators."""
-    weights = without_spectral_norm(generator_state(offset, spade=prefix == "spade"), "golden")
-    generator: OriginalGenerator | SpadeGenerator
-    if prefix == "spade":
-        spade = load(SpadeGenerator(), weights, "golden")
-        generator = fill.prepare_spade(spade, spade.decoder)
-    else:
-        generator = fill.network(OriginalGenerator(), weights)
-    del weights
+    with fill.Unfilled():
+        generator: OriginalGenerator | SpadeGenerator = (
+            SpadeGenerator() if prefix == "spade" else OriginalGenerator()
+        )
+    large = fill.spade_blocks(generator.decoder) if isinstance(generator, SpadeGenerator) else []
+    fill.prepare(generator, generator_fill(offset), large)
     source: EncodedSource = generator.encode(image, points["kp/source"])
     field = generator.motion(source, points["norm_scaled/value"])
     warped = generator.warp(source, field)

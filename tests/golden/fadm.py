@@ -33,9 +33,11 @@ def filled(shape: NetworkShape, offset: int) -> Diffusion:
     def keep(key: str) -> bool:
         return key.endswith("inv_freq") or key.startswith(tuple(f"diffusion.{n}" for n in KEPT))
 
-    network = fill.fill_in_place(Diffusion(shape), offset, "diffusion.", keep)
+    with fill.Unfilled():
+        network = Diffusion(shape)
     large = (network.denoise_fn.downs, network.denoise_fn.mid, network.denoise_fn.ups)
-    return fill.prepare(network, *(large if shape == OFFICIAL else ()))
+    filler = fill.by_value(offset, "diffusion.", keep)
+    return fill.prepare(network, filler, large if shape == OFFICIAL else ())
 
 
 def record_outputs(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:

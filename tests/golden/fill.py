@@ -6,13 +6,17 @@ They depend on a name and an offset alone, so the reference program fills the sa
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+import ctypes
+import gc
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from thcli.core.types import Array32
 from thcli.engines.shared.fast_conv.fast import prepare_network
@@ -21,6 +25,7 @@ from thcli.engines.shared.networks.decoder import SpadeDecoder
 from thcli.engines.shared.networks.spade import SpadeBlock
 
 Network = TypeVar("Network", bound=nn.Module)
+Fill = Callable[[str, Tensor], None]  # fills the tensor of a key in place
 
 
 def normal(name: str, shape: tuple[int, ...], offset: int) -> Array32:
@@ -75,59 +80,101 @@ def shapes(make: Callable[[], nn.Module]) -> dict[str, Tensor]:
         return make().state_dict()
 
 
-def fill_in_place(
-    network: Network,
-    offset: int,
-    prefix: str = "",
-    keep: Callable[[str], bool] = lambda key: False,
-) -> Network:
-    """Fill a network as `state` does, without a second copy of its tensors, for inference.
+class Unfilled(TorchFunctionMode):
+    """Context in which networks are built without drawing their parameters.
+
+    Memory that is never written takes no room.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+def by_value(
+    offset: int, prefix: str = "", keep: Callable[[str], bool] = lambda key: False
+) -> Fill:
+    """Return a function that fills a tensor in place as `state` does.
 
     prefix: of every key. Integers, and keys that `keep` accepts, stay unchanged.
     """
-    for key, tensor in network.state_dict().items():
+
+    def fill(key: str, tensor: Tensor) -> None:
         if tensor.is_floating_point() and not keep(f"{prefix}{key}"):
             tensor.copy_(value(f"{prefix}{key}", tuple(tensor.shape), offset))
-    return network.eval().requires_grad_(False)
+
+    return fill
 
 
-def prepare(network: Network, *large: nn.Module) -> Network:
-    """Prepare a network as the engines do, of `large` parts each block only while it runs.
+def prepare(network: Network, fill: Fill | None = None, large: Sequence[nn.Module] = ()) -> Network:
+    """Fill a network for inference, and prepare it as the engines do.
 
-    Winograd's kernels take four times the memory of the weights. Blocks are the items of a list of
-    modules, else the part itself; they must be called as modules.
+    Of `large` parts each block is filled and prepared only while it runs: the weights of the
+    largest networks take a gigabyte, and Winograd's kernels four times the memory of theirs. Blocks
+    are the items of a list of modules, else the part itself; they must be called as modules.
+
+    fill: fills the tensor of a key in place; None for a network that is filled already.
     """
     blocks = [
         block
         for part in large
         for block in (part.children() if isinstance(part, nn.ModuleList) else [part])
     ]
+    names = {module: f"{name}." for name, module in network.named_modules()}
+    later = tuple(names[block] for block in blocks)
+    network.eval().requires_grad_(False)
+    for key, tensor in network.state_dict().items():
+        if fill is not None and not key.startswith(later):
+            fill(key, tensor)
     for block in blocks:
         block.VERBATIM = True  # type: ignore[assignment]  # it is left to the hooks
     prepare_network(network, torch.device("cpu"))
     for block in blocks:
         del block.VERBATIM
-        _prepare_when_called(block)
+        _prepare_when_called(block, names[block], fill)
     return network
 
 
-def prepare_spade(network: Network, decoder: SpadeDecoder) -> Network:
-    """Prepare a network that is or has a SPADE decoder, whose blocks are large."""
-    return prepare(network, *(m for m in decoder.children() if isinstance(m, SpadeBlock)))
+def spade_blocks(decoder: SpadeDecoder) -> list[nn.Module]:
+    """Return the large blocks of a SPADE decoder."""
+    return [module for module in decoder.children() if isinstance(module, SpadeBlock)]
 
 
-def _prepare_when_called(block: nn.Module) -> None:
+def _prepare_when_called(block: nn.Module, prefix: str, fill: Fill | None) -> None:
     own = block.__dict__
 
     def change(module: nn.Module, inputs: object) -> None:
-        prepared = prepare_network(copy.deepcopy(module), torch.device("cpu"))
+        filled = copy.deepcopy(module)
+        for key, tensor in filled.state_dict().items():
+            if fill is not None:
+                fill(prefix + key, tensor)
+        prepared = prepare_network(filled, torch.device("cpu"))
         module.__dict__ = prepared.__dict__  # with copies of the hooks
 
     def restore(module: nn.Module, inputs: object, output: object) -> None:
         module.__dict__ = own
+        release_memory()
 
     block.register_forward_pre_hook(change)
     block.register_forward_hook(restore)
+
+
+def release_memory() -> None:
+    """Return the memory of networks that are no longer used to the system."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def drop(*networks: nn.Module) -> None:
+    """Release the tensors of networks that are no longer used."""
+    for network in networks:
+        network.to("meta")
+    release_memory()
 
 
 def image(name: str, index: int, offset: int, *, smooth: bool = True) -> Tensor:

@@ -64,4 +64,6 @@ def stages(offset: int) -> dict[str, Tensor]:
         out[f"{prefix}/prediction"] = generator.synthesize(source, field)[..., ::2, ::2]
         if not aligned:
             out["abs/prediction"] = generator(source, points["driving"])[..., ::2, ::2]
+        del generator, source
+        fill.release_memory()
     return out

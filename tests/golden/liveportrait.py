@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import cv2
@@ -17,7 +17,11 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.liveportrait import video
 from thcli.engines.liveportrait.engine import assemble
 from thcli.engines.liveportrait.mask import soft_mask
-from thcli.engines.liveportrait.networks import EncodedSource, LivePortraitNetworks
+from thcli.engines.liveportrait.networks import (
+    EncodedSource,
+    LivePortraitNetworks,
+    Warping,
+)
 from thcli.engines.liveportrait.observer import MotionOutput
 from thcli.engines.liveportrait.ratios import openings
 from thcli.engines.liveportrait.retargeting import RetargetingNetworks
@@ -31,6 +35,7 @@ from thcli.engines.liveportrait.transfer import (
 )
 from thcli.engines.shared.networks.decoder import SpadeDecoder
 from thcli.engines.shared.networks.keypoints import movement_scale
+from thcli.engines.shared.networks.volume import DenseMotion
 from thcli.faces.crops import align
 
 NORMED = ("conv_0.weight", "conv_1.weight", "conv_s.weight")
@@ -52,9 +57,11 @@ def state(network: nn.Module, offset: int) -> dict[str, Tensor]:
     return fill.state(like, offset)
 
 
-def published(offset: int) -> list[dict[str, Tensor]]:
-    """Fill the states of the seven networks, each on its own."""
-    return [state(network, offset) for network in LivePortraitNetworks.new()]
+def published(offset: int) -> Iterator[dict[str, Tensor]]:
+    """Fill the states of the seven networks, each on its own and one at a time."""
+    with torch.device("meta"):
+        empty = LivePortraitNetworks.new()
+    return (state(network, offset) for network in empty)
 
 
 class GoldenInputs:
@@ -444,9 +451,19 @@ def networks(offset: int) -> LivePortraitNetworks:
     """Build the networks, filled and prepared as for rendering."""
     nets = assemble(published(offset))
     return LivePortraitNetworks._make(
-        fill.prepare_spade(net, net) if isinstance(net, SpadeDecoder) else fill.prepare(net)
+        fill.prepare(net, large=fill.spade_blocks(net) if isinstance(net, SpadeDecoder) else ())
         for net in nets
     )
+
+
+def dense_motion(offset: int) -> DenseMotion:
+    """Build the dense motion network alone, with its batch norms."""
+    with fill.Unfilled():
+        network = Warping().dense_motion_network
+    filler = fill.by_value(offset, "dense_motion_network.")
+    for key, tensor in network.state_dict().items():
+        filler(key, tensor)
+    return network.eval()
 
 
 @cache
@@ -454,10 +471,12 @@ def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     """Compute the stages of the four large networks, and the last image."""
     given = GoldenInputs(offset)
     nets = networks(offset)
+    fill.release_memory()
     first, second = given.image(0), given.image(1) * torch.linspace(0, 1, 256)
     out, volume = appearance_stages(nets, first)
     out = clones(out | observer_stages(nets, [first, second]))
-    unfolded = assemble(published(offset)).warping.dense_motion_network
+    fill.drop(nets.appearance, nets.observer)
+    unfolded = dense_motion(offset)
     compressed = unfolded.compress(volume)
     out["W/compress"] = compressed[:, :, ::4, ::8, ::8]
     out["W/compress_bn"] = unfolded.norm(compressed)[:, :, ::4, ::8, ::8]
@@ -466,6 +485,7 @@ def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     source = nets.warping.encode(volume, torch.from_numpy(still))
     stages, warped = warping_stages(nets, source, torch.from_numpy(moved))
     out |= clones(stages)
+    fill.drop(nets.warping)
     stages, image = generator_stages(nets, warped)
     corrections = RetargetingNetworks(nets.stitching, nets.lips, nets.eyes)
     small = (

@@ -58,4 +58,6 @@ def stages(offset: int) -> dict[str, Tensor]:
         out[f"{prefix}/decoder"] = decoded[:, :, None, ::8, ::8]
         out[f"{prefix}/deformed"] = generator.warp(image, field)[:, :, None, ::4, ::4]
         out[f"{prefix}/prediction"] = generator.synthesize(decoded)[:, :, None, ::2, ::2]
+        del generator, encoded, decoded
+        fill.release_memory()
     return out

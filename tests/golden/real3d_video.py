@@ -5,9 +5,6 @@ The networks are built one after the other, because together they take more than
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -277,6 +274,8 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
     inputs: list[Tensor] = []
     estimator.register_forward_hook(lambda module, given, output: motions.extend(output))
     estimator.mask_conv.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    used = (estimator.down, estimator.up, network.get_submodule(generator))
+    network.torso_model.register_forward_hook(lambda module, given, output: fill.drop(*used))
     classes = given(6, (1, 6, 16, 16), offset).argmax(1)
     segmap = F.one_hot(classes, 6).permute(0, 3, 1, 2).float()
     segmap = segmap.repeat_interleave(32, 2).repeat_interleave(32, 3)
@@ -295,16 +294,9 @@ def torso_stages(rendered: Rendered, limit: float, offset: int) -> dict[str, Ten
     }
 
 
-def release_memory() -> None:
-    """Return the memory of networks that are no longer used to the system."""
-    gc.collect()
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def stages(offset: int) -> dict[str, Tensor]:
     out, canonical = canonical_stages(offset)
-    release_memory()
+    fill.release_memory()
     others, residual = adapter_stages(offset)
     out |= others
     points = 0.5 * given(13, (64, 3), offset).tanh()
@@ -333,7 +325,7 @@ def stages(offset: int) -> dict[str, Tensor]:
         "trigrid/points_sigma": grid_density[None, :, None],
     }
     del canonical, residual, planes, table, grids
-    release_memory()
+    fill.release_memory()
     out["head_only/image"] = head_stages(rendered, offset)
-    release_memory()
+    fill.release_memory()
     return out | torso_stages(rendered, limit, offset)

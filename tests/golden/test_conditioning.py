@@ -38,7 +38,10 @@ AMPLIFICATION = 128  # half the side of the image
 def networks() -> Iterator[tuple[KeypointDetector, Generator]]:
     with torch.inference_mode():
         detector = fill.network(KeypointDetector(), monkeynet.detector_state(OFFSET))
-        yield detector, fill.network(Generator(), monkeynet.generator_state(OFFSET))
+        fill.release_memory()
+        with fill.Unfilled():
+            generator = Generator()
+        yield detector, fill.prepare(generator, fill.by_value(OFFSET))
 
 
 def warp(

@@ -35,6 +35,9 @@ def stages(offset: int) -> dict[str, Tensor]:
             f"{prefix}/result_1": model(model.mosaic(sources[:1]), code)[..., ::2, ::2],
             f"{prefix}/result_2": model(model.mosaic(sources), code)[..., ::2, ::2],
         }
+        del model
+        fill.release_memory()
+    del weights
     posed = fill.network(X2Face(posed=True), model_state(offset, posed=True))
     wanted = torch.from_numpy(0.3 * fill.normal("x2face/input-3", (1, 3), offset))
     code = posed.with_pose(posed.code(driving), wanted)

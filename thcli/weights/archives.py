@@ -150,4 +150,5 @@ def _open_archive(archive: Path) -> Iterator[tuple[list[str], _MemberOpener]]:
         OverflowError,
         RuntimeError,
     ) as exc:
-        raise WeightsError(f"{archive.name} is not a whole zip or tar archive: {exc}.") from exc
+        reason = " ".join(str(exc).split()).removesuffix(".")  # tarfile lists its tries in lines
+        raise WeightsError(f"{archive.name} is not a whole zip or tar archive: {reason}.") from exc

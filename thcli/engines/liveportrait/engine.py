@@ -251,7 +251,7 @@ def load(run: RunOptions, options: RenderOptions | None = None) -> LivePortraitE
 
 
 def assemble(
-    parts: Sequence[Mapping[str, Tensor]], *, width_divisor: int = 1
+    parts: Iterable[Mapping[str, Tensor]], *, width_divisor: int = 1
 ) -> LivePortraitNetworks:
     """Build the networks of the published states, in the order of FILES.
 
