@@ -124,7 +124,7 @@ def test_it_learns_a_portrait(heads: list[KnownHead], monkeypatch: pytest.Monkey
     }
     task.train(True)
     errors = []
-    for step in range(12):
+    for step in range(8):
         cache: dict[str, Any] = {}
         for phase in task.phases[: 1 if step else 2]:
             terms = task.losses(phase.name, batch, step_generator(0, 0), cache)
@@ -135,7 +135,7 @@ def test_it_learns_a_portrait(heads: list[KnownHead], monkeypatch: pytest.Monkey
                 errors.append(float(terms["image"].detach()))
             else:
                 assert float(terms["penalty"].detach()) > 0
-    assert errors[-1] < 0.7 * errors[0], errors
+    assert errors[-1] < 0.8 * errors[0], errors
     silent_parts = {
         name for name, p in task.fusion.named_parameters() if p.requires_grad and p.grad is None
     }
