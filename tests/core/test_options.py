@@ -53,20 +53,11 @@ def test_a_class_has_the_title_of_its_panel_and_a_sentence_for_each_option(group
 # Options whose text is never a path: names, lists of names, words and numbers.
 WORDS = {
     *("apart", "attr", "blink", "codec", "coarse_engine", "detector", "device", "editor"),
-    *(
-        "emotion",
-        "engine",
-        "focus",
-        "gaze",
-        "hold_out",
-        "identity",
-        "label",
-        "landmarker",
-        "memory_verbs",
-    ),
+    *("emotion", "engine", "gaze", "hold_out", "identity", "label", "landmarker"),
+    "memory_verbs",
     *("model3d", "neutral"),
     *("only", "parser", "persons", "preset", "refine", "regions", "speakers", "teacher"),
-    *("tested", "text", "text_model", "voice"),
+    *("tested", "text", "text_model", "tune", "voice"),
 }
 
 

@@ -22,7 +22,7 @@ TOLERANCE = 0.04  # seconds
 SEARCH = 0.3  # seconds to each side in which sound and picture may be out of step
 BILABIAL = [PHONES.index(name) for name in ("P", "B", "M")]
 SURE = 0.5  # least posterior of p, b and m together
-APART = 0.08  # least seconds between two of them
+APART = 0.08  # seconds; two that are no farther apart count as one
 LIP_MIDDLES = (0, 13, 14, 17)  # outer and inner points of the upper, inner and outer of the lower
 FEATURES = ("opening", "width", "protrusion", "jaw")
 Flags = npt.NDArray[np.bool_]
@@ -123,13 +123,11 @@ def bilabial_times(phones: Array32) -> Array:
     Args:
         phones: (T, 42) log posteriors, 100 rows per second.
     """
-    sure = np.exp(phones[:, BILABIAL].astype(np.float64)).sum(1)
-    times: list[float] = []
-    for row in np.flatnonzero(sure > SURE):
-        around = sure[max(row - 4, 0) : row + 5]
-        if sure[row] >= around.max() and (not times or row / 100 - times[-1] > APART):
-            times.append(row / 100)
-    return np.array(times)
+    sure = np.flatnonzero(np.exp(phones[:, BILABIAL].astype(np.float64)).sum(1) > SURE)
+    if not len(sure):
+        return np.zeros(0)
+    runs = np.split(sure, np.flatnonzero(np.diff(sure) > APART * 100) + 1)
+    return np.array([(run[0] + run[-1]) / 200 for run in runs])
 
 
 def shut_share(seconds: Array, opening: Array, times: Array) -> tuple[int, int]:

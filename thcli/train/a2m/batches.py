@@ -145,7 +145,7 @@ def _window_start(length: int, count: int, rng: np.random.Generator) -> int:
 def cut_window(
     clip: TalkingClip, at: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Array32, Array32]:
-    """Return the rows (N, 82) and phones (N, 42) at row numbers, beyond the clip in a quiet room."""
+    """Return rows (N, 82) and phones (N, 42) at row numbers; beyond the clip the room is quiet."""
     count, length = len(at), len(clip.rows)
     inside = (at >= 0) & (at < length)
     out = np.zeros((count, COLUMNS), np.float32)

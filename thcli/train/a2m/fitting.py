@@ -73,21 +73,19 @@ def fit_linear(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
 def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
     """Set mean, gain, deviation and unexplained share from clips of speakers.
 
-    Deviations are those within a speaker. The speakers should not have been trained on: outputs for
+    Deviations are those within a clip. The speakers should not have been trained on: outputs for
     those known by heart vary as much as the truth.
     """
-    outputs: dict[str, list[Array]] = {}
-    truths: dict[str, list[Array]] = {}
+    outputs, truths = [], []
     with torch.inference_mode():
         for clip in clips:
             rows = network(clip_inputs(clip))[0, :, :-CLOSURES].float().numpy()
-            outputs.setdefault(clip.speaker, []).append(rows_at_frames(clip, rows))
-            truth = clip.target[clip.seen, :-CLOSURES].astype(np.float64)
-            truths.setdefault(clip.speaker, []).append(truth)
-    mean = np.concatenate([rows for parts in outputs.values() for rows in parts]).mean(0)
+            outputs.append(rows_at_frames(clip, rows))
+            truths.append(clip.target[clip.seen, :-CLOSURES].astype(np.float64))
+    mean = np.concatenate(outputs).mean(0)
     result, truth = (
-        np.concatenate([np.concatenate(parts) - np.concatenate(parts).mean(0) for parts in groups])
-        for groups in (outputs.values(), truths.values())
+        np.concatenate([rows - rows.mean(0) for rows in parts if len(rows)])
+        for parts in (outputs, truths)
     )
     deviation, told = truth.std(0), np.maximum(result.std(0), 1e-6)
     correlation = np.clip((result * truth).mean(0) / np.maximum(deviation * told, 1e-9), QUIET, 1)
