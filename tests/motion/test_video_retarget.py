@@ -52,7 +52,7 @@ def test_a_clip_that_drives_itself_stays() -> None:
     own = own_motion()
     motion = retargeted(own, own)
     change = shapes(motion, "points") - shapes(motion, "mesh")
-    assert np.abs(change).max() < 0.04
+    assert np.abs(change).mean() < 0.004 and np.abs(change).max() < 0.1
 
 
 def test_jitter_of_the_landmarks_moves_nothing() -> None:
