@@ -1,4 +1,4 @@
-"""Which frames of a video are shown and spoken; motion in that order."""
+"""Order of the frames of a video, the spoken ones among them, and motion in that order."""
 
 from __future__ import annotations
 
