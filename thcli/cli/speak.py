@@ -17,7 +17,7 @@ def speak(
     face: Annotated[
         str,
         typer.Argument(
-            metavar="FACE", help="Face to animate: an image, or a video (one frame of it)."
+            metavar="FACE", help="Face: an image to animate, or a video whose lips are re-spoken."
         ),
     ],
     sounds: Annotated[

@@ -18,6 +18,8 @@ UPPER_LID = 0.8  # share of a lid correction that moves the upper lid
 LID_RINGS = ((0.9, 0.4), (0.7, 0.25))  # shares of the rim's motion for upper and lower skin rings
 UPPER_LIP = 0.35  # share of a lip correction that moves the upper lip
 LIP_RINGS = ((0.9, 0.7), (0.9, 0.7))
+# canonical units around the lips over which the region of the lips ends; the chin belongs to it
+LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
 MAX_OPENING_RATIO = 1.7  # largest opening of an eye over its opening in the source
 
 
@@ -96,7 +98,10 @@ def region_mask(region: Region) -> Array:
         lips = np.concatenate(
             [anatomy.LIPS.upper_rings[-1], anatomy.LIPS.lower_rings[-1], topology.MOUTH_CORNERS]
         )
-        mask = 1 - smoothstep(0.15, 0.75, _distance_to_nearest(points, points[lips]))
+        distance = _distance_to_nearest(points, points[lips])
+        below = smoothstep(0, BELOW_LIPS, points[:, 1] - points[topology.MOUTH_CORNERS, 1].mean())
+        around, under = (1 - smoothstep(*limits, distance) for limits in (LIPS_REACH, JAW_REACH))
+        mask = around + below * (under - around)
         mask *= smoothstep(points[1, 1], points[0, 1], points[:, 1])  # 0 above the tip of the nose
     else:
         lids = np.concatenate(

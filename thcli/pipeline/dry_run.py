@@ -111,7 +111,8 @@ def rehearse_speak(
         made = run(face, path, job.temp_dir() / name, trial, silent)
         moves_only = made.output is None or name.endswith(SUFFIX)
         size = None if moves_only else media.probe(made.output or "", options.read).size
-        more, total = {"voice": made.details["voice"]}, len(speech_track.pts)
+        more = {"voice": made.details["voice"]}
+        total: int | None = len(speech_track.pts)
         if made.details.get("source") == "video":
             more["source"] = "video"
             clip, seconds = media.probe(face, options.read), speech_track.recording.length

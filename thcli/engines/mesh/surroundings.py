@@ -33,6 +33,7 @@ OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are 
 FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.2
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
+STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
 
@@ -188,6 +189,9 @@ def surrounding_displacement(
 
     rigid, rigid_oval = displace(points, z), displace(oval, oval_z)
     similarity = _fit_residual_similarity(oval, (surroundings.oval - outline).T - rigid_oval)
+    # of a head at rest the outline moves with the jaw alone, which says nothing of depth
+    moves = smoothstep(0, STILL_HEAD * face_size, float(np.hypot(*rigid_oval).max()))
+    similarity *= np.float32(moves)
     rigid += similarity[:, :2] @ points + similarity[:, 2:]
     rigid_oval += similarity[:, :2] @ oval + similarity[:, 2:]
 

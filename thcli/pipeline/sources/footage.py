@@ -189,9 +189,14 @@ class ShownMotion:
 
 def split_runs(order: Indices) -> list[Indices]:
     """Split an order of frames into runs that only ascend or only descend by one."""
-    steps = np.diff(order)
-    breaks = np.flatnonzero((np.abs(steps) != 1) | np.append(False, steps[1:] != steps[:-1]))
-    return np.split(order, breaks + 1)
+    runs, begin, direction = [], 0, 0
+    for i, step in enumerate(np.diff(order).tolist()):
+        if abs(step) != 1 or direction not in (0, step):
+            runs.append(order[begin : i + 1])
+            begin, direction = i + 1, 0
+        else:
+            direction = step
+    return [*runs, order[begin:]]
 
 
 def shown_frames(footage: Footage, job: Job) -> Iterator[Frame]:

@@ -1,0 +1,225 @@
+"""The mesh engine as a VideoSourceEngine: frames that are sources of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from tests.motion import synthetic_motion
+from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
+from thcli.core.protocols import CropEngine, VideoSourceEngine
+from thcli.core.types import Array, Frame, Image, Motion
+from thcli.engines.mesh import lip_rims, seen_mouths, video
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.engine import MeshEngine, load
+from thcli.engines.mesh.opening import fit_opening, local_coordinates
+from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.motion import canonical
+from thcli.motion.file.buffer import MotionBuffer
+from thcli.motion.observe import observe
+
+COUNT = 10
+LIPS_ONLY = MotionOptions(region="lips", smooth=0)
+
+
+def mesh_engine() -> MeshEngine:
+    return load(RunOptions(device="cpu"), ReenactOptions())
+
+
+@cache
+def own_clip() -> tuple[tuple[Frame, ...], MotionBuffer]:
+    """Return frames of the astronaut, each shifted by a pixel, and their motion."""
+    source = faces.astronaut(False)
+    frames, found = [], []
+    for i in range(COUNT):
+        image = np.roll(source.image, i, 1)
+        frames.append(Frame(image, i, synthetic_motion.TIME_BASE, i, 1))
+        shifted = source.mesh.astype(np.float32) + np.array([i, 0, 0], np.float32)
+        found.append(replace(source.face, mesh=shifted))
+    return tuple(frames), MotionBuffer(observe(frames, found))
+
+
+def images() -> list[Image]:
+    return [np.asarray(frame.pixels, np.uint8) for frame in own_clip()[0]]
+
+
+def transferred(engine: MeshEngine, options: MotionOptions = LIPS_ONLY) -> Motion:
+    driving = MotionBuffer(synthetic_motion.driver(COUNT))
+    return engine.transfer_motion(own_clip()[1], driving, options).window(0, COUNT)
+
+
+def test_it_is_an_engine_of_whole_frames() -> None:
+    engine = mesh_engine()
+    assert isinstance(engine, VideoSourceEngine) and not isinstance(engine, CropEngine)
+
+
+def test_lips_change_and_the_rest_is_the_frame() -> None:
+    engine = mesh_engine()
+    source = engine.encode_video(own_clip()[1], own_clip()[0])
+    motion = transferred(engine)
+    rendered = engine.render_frames(source, images(), motion)
+    for image, new, mesh in zip(images(), rendered, motion.arrays["mesh"], strict=True):
+        changed = np.flatnonzero((image != new).any((1, 2)))
+        assert new.shape == image.shape and len(changed)
+        assert changed[0] > np.asarray(mesh)[6, 1]  # below the bridge of the nose
+        assert not (image != new)[:, : int(np.asarray(mesh)[:, 0].min() - 60)].any()
+
+
+@pytest.mark.parametrize("region", ["lips", "expression", "all", "pose", "eyes"])
+def test_strength_0_is_the_footage(region: Any) -> None:
+    engine = mesh_engine()
+    source = engine.encode_video(own_clip()[1], own_clip()[0])
+    motion = transferred(engine, MotionOptions(region=region, strength=0))
+    points, mesh = (np.asarray(motion.arrays[name], np.float64) for name in ("points", "mesh"))
+    np.testing.assert_allclose(points, mesh, atol=1e-9)
+    if region == "lips":
+        for image, new in zip(
+            images(), engine.render_frames(source, images(), motion), strict=True
+        ):
+            assert np.array_equal(image, new)
+
+
+def test_frames_without_weight_or_face_are_returned_as_they_are() -> None:
+    engine = mesh_engine()
+    motion = transferred(engine)
+    valid, weight = np.ones(COUNT, bool), np.array(motion.arrays["weight"])
+    valid[2], weight[5] = False, 0
+    motion = replace(motion, valid=valid, arrays={**motion.arrays, "weight": weight})
+    source = engine.encode_video(own_clip()[1], own_clip()[0])
+    given = images()
+    rendered = engine.render_frames(source, given, motion)
+    assert [new is old for new, old in zip(rendered, given, strict=True)] == [
+        i in (2, 5) for i in range(COUNT)
+    ]
+
+
+def test_frames_do_not_depend_on_the_window() -> None:
+    engine = mesh_engine()
+    source = engine.encode_video(own_clip()[1], own_clip()[0])
+    driving = MotionBuffer(synthetic_motion.driver(COUNT))
+    store = engine.transfer_motion(own_clip()[1], driving, LIPS_ONLY)
+    whole = engine.render_frames(source, images(), store.window(0, COUNT))
+    for i in range(COUNT):
+        (alone,) = engine.render_frames(source, images()[i : i + 1], store.window(i, i + 1))
+        assert np.array_equal(alone, whole[i])
+
+
+def test_encoding_reads_no_frame_after_the_last_that_it_needs() -> None:
+    frames, own = own_clip()
+    read = []
+
+    def counted() -> Iterator[Frame]:
+        for frame in frames:
+            read.append(frame.index)
+            yield frame
+
+    found = video.collect(own, counted())
+    assert read == sorted(set(read)) and found.mouths is not None  # she smiles with open lips
+    assert found.appearance is not None
+
+
+def mouth_mesh(gap: float) -> Array:
+    """Return a mesh whose inner lips are `gap` widths apart."""
+    mesh = faces.centred_mesh(256, 256, 0.8)
+    width = float(np.linalg.norm(mesh[LIPS[0], :2] - mesh[LIPS[10], :2]))
+    curve = np.sin(np.linspace(0, np.pi, 11))
+    mesh[LIPS[:11], 1] += gap * width * curve
+    mesh[LIPS[11:], 1] -= 0.01
+    return mesh
+
+
+def test_a_seen_mouth_is_shown_unchanged_at_its_own_opening() -> None:
+    generator = np.random.default_rng(4)
+    image = generator.integers(40, 200, (256, 256, 3)).astype(np.uint8)
+    mesh = mouth_mesh(0.3)
+    seen = seen_mouths.extract(image, mesh)
+    assert seen is not None
+    mouths = seen_mouths.collect([seen])
+    assert mouths is not None and seen_mouths.collect([]) is None
+    whole = (slice(0, 256), slice(0, 256))
+    lips = fit_opening(mesh, LIPS)
+    u, v = local_coordinates(lips, whole)
+    rims = lips.rims(u)
+    inside = (v > rims[0]) & (v < rims[1]) & (u > 0.05) & (u < 0.95)
+    shown = mouths.render((u, v), rims, lips.gap, seen.tone)
+    assert np.abs(shown[inside] - image[inside]).max() < 1.5
+    assert mouths.share(lips.gap) == 1 and mouths.share(10 * lips.gap) == 0
+
+
+def test_teeth_keep_their_size_in_a_wider_mouth() -> None:
+    """The upper half of what was seen is as high in a mouth that opens twice as far."""
+    narrow, wide = mouth_mesh(0.2), mouth_mesh(0.4)
+    image = np.zeros((256, 256, 3), np.uint8)
+    lips = fit_opening(narrow, LIPS)
+    whole = (slice(0, 256), slice(0, 256))
+    u, v = local_coordinates(lips, whole)
+    upper, lower = lips.rims(u)
+    image[v < (upper + lower) / 2] = 220  # teeth down to the middle
+    seen = seen_mouths.extract(image, narrow)
+    assert seen is not None
+    target = fit_opening(wide, LIPS)
+    u, v = local_coordinates(target, whole)
+    rims = target.rims(u)
+    shown = seen_mouths.SeenMouths((seen,)).render((u, v), rims, target.gap, seen.tone)
+    column = int(wide[13, 0])
+    between = ((v > rims[0]) & (v < rims[1]))[:, column]
+    teeth = (shown[:, column].mean(-1) > 110) & between
+    assert teeth.sum() / between.sum() == pytest.approx(0.25, abs=0.06)
+
+
+def test_frames_of_every_opening_are_chosen() -> None:
+    gaps = np.linspace(0, 0.5, 200)
+    chosen = seen_mouths.choose_frames(gaps, np.zeros((200, 3)), np.ones(200, bool))
+    assert 3 <= len(chosen) <= seen_mouths.LEVELS and gaps[chosen].max() > 0.4
+    assert (gaps[chosen] > 0.04).all()
+    closed = seen_mouths.choose_frames(0 * gaps, np.zeros((200, 3)), np.ones(200, bool))
+    assert not len(closed)
+
+
+def test_the_rim_of_a_lip_begins_beyond_teeth_that_the_landmarks_miss() -> None:
+    mesh = mouth_mesh(0.3)
+    image = np.full((256, 256, 3), (150, 60, 60), np.uint8)
+    inner, outer = mesh[LIPS, :2], mesh[LIPS_OUTER, :2]
+    covered = inner + 0.3 * (outer - inner)
+    cv2.fillPoly(image, [np.rint(covered * 16).astype(np.int32)], (230, 228, 225), shift=4)
+    moved = lip_rims.exclude_teeth(image, mesh, 1.0)
+    middle = [3, 4, 5, 6, 7]  # of the lower lip
+    height = np.linalg.norm(outer - inner, axis=1)[middle]
+    share = np.linalg.norm(moved[LIPS, :2] - inner, axis=1)[middle] / height
+    assert share.min() > 0.17 and share.max() < 0.45
+    plain = lip_rims.exclude_teeth(np.full_like(image, (150, 60, 60)), mesh, 1.0)
+    shift = np.linalg.norm(plain[LIPS, :2] - inner, axis=1)[middle] / height
+    np.testing.assert_allclose(shift, lip_rims.LEAST_SHARE, atol=0.01)
+    assert np.array_equal(lip_rims.exclude_teeth(image, mesh, 0.0), mesh)
+
+
+def test_an_occluder_stays_where_the_landmarks_doubt() -> None:
+    frames, own = own_clip()
+    found = video.collect(own, frames)
+    image, mesh = images()[4], np.asarray(transferred(mesh_engine()).arrays["mesh"][4])
+    mouth = mesh[13, :2].astype(int)
+    covered = image.copy()
+    covered[mouth[1] - 12 : mouth[1] + 30, mouth[0] - 40 : mouth[0] + 40] = (20, 90, 30)
+    rendered = np.full_like(image, 128)
+    kept = video.keep_occluders(covered, rendered.copy(), mesh, found, 1.0)
+    view = (slice(mouth[1], mouth[1] + 15), slice(mouth[0] - 20, mouth[0] + 20))
+    assert np.abs(kept[view].astype(int) - covered[view]).mean() < 12
+    assert np.array_equal(video.keep_occluders(covered, rendered.copy(), mesh, found, 0), rendered)
+
+
+def test_the_mouth_opens_as_the_driver_opens_it() -> None:
+    driving = synthetic_motion.driver(COUNT, degrees=0)
+    store = mesh_engine().transfer_motion(own_clip()[1], MotionBuffer(driving), LIPS_ONLY)
+    points = np.asarray(store.window(0, COUNT).arrays["points"])
+    made = canonical.mouth_opening(canonical.decompose(points).shape)
+    wanted = canonical.mouth_opening(
+        canonical.neutral() + np.asarray(driving.arrays["expression"], np.float64)
+    )
+    assert np.corrcoef(made, wanted)[0, 1] > 0.99
