@@ -443,3 +443,13 @@ def test_motion_with_a_rest_pose_keeps_its_own_lip_gaps() -> None:
     expected = canonical.mouth_opening(canonical.neutral() + rows(motion, "expression"))
     assert np.allclose(opening, expected, atol=0.03)
     assert store.reference == -1
+
+
+@pytest.mark.parametrize("widened", [0.0, 0.25])
+def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> None:
+    """A surprised voice: the median of the clip is no measure of open eyes."""
+    curves = sliders.SliderCurves(blink=np.full(20, -widened))
+    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25))
+    motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    found = rows(retargeted(motion), "opening").mean()
+    assert found == pytest.approx(1 + widened, abs=0.08)

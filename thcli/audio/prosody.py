@@ -48,7 +48,7 @@ def analyse_prosody(speech: Speech) -> Prosody:
 
     An accent is a syllable whose level and pitch rise above those of the 1.2 s around it (pitch
     accents and loudness: Terken and Hermes 2000, "The perception of prosodic prominence"). It
-    keeps 8 bytes for each of 50 rows per second, 1.4 MB for an hour.
+    keeps 8 bytes for each of 50 rows per second; an hour takes 14 MB at most.
     """
     phrases = detect_speech(speech)
     key = _Checksum()

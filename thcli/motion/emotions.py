@@ -20,7 +20,7 @@ from thcli.motion.sliders import load_slider_shapes
 # Landmarks on the image's left and on its right.
 INNER_BROW, MID_BROW, OUTER_BROW = (107, 336), (105, 334), (70, 300)
 CORNER, NOSE_WING, CHEEK = (61, 291), (98, 327), (50, 280)
-LIDS = {"neutral": 0.0, "happy": 0.1, "sad": 0.16, "angry": 0.14, "surprised": -0.3}
+LIDS = {"neutral": 0.0, "happy": 0.1, "sad": 0.16, "angry": 0.14, "surprised": -0.24}
 """Closing of the lids 0..1 at strength 1; negative widens the eyes."""
 
 Push = tuple[tuple[int, int], tuple[float, float], float]

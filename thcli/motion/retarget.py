@@ -226,7 +226,11 @@ class RetargetedMotion:
         median = self._measurements.median_eye_opening(unoccluded)
         # an open eye has the reference's opening, but not a blink's unless the source blinks too
         least = 0.9 * median * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
-        awake = np.clip(canonical.eye_openings(reference.shape), least, max(1.2 * median, least))
+        awake = canonical.eye_openings(reference.shape)
+        if self._rest_pose is not None:  # lids of generated motion are exact: 0 is shut
+            self._shut_threshold = 0.0
+        else:
+            awake = np.clip(awake, least, max(1.2 * median, least))
         self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
         self._mouth_closing = (
             np.zeros_like(source.shape)

@@ -49,8 +49,10 @@ def another(options: Any, name: str) -> Any:
     ]
     if choices:
         return next(choice for choice in reversed(choices) if choice != value)
-    if name in ("pose", "blink", "text_model", "engine") and isinstance(value, str):
-        return {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}[name]
+    words = {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}
+    words |= {"gaze": "camera", "emotion": "happy"}
+    if name in words and isinstance(value, str):
+        return words[name]
     if isinstance(value, int):
         return value + 1
-    return 3 if name == "steps" else 0.5
+    return 3 if name in ("steps", "motion_frames") else 0.5

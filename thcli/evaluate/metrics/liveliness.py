@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage, signal
 
 from thcli.core.types import Array, Motion
+from thcli.motion import anatomy
 from thcli.motion.canonical import eye_openings, neutral
 from thcli.motion.sliders import load_slider_shapes
 
@@ -77,10 +78,16 @@ def measure_liveliness(motion: Motion) -> Liveliness | None:
 
 
 def brow_slider(expression: Array) -> Array:
-    """Return the brow slider (T,) that explains expressions (T, 468, 3) around the brows best."""
+    """Return the brow slider (T,) that explains expressions (T, 468, 3) around the brows best.
+
+    Points that blinks move are left out.
+    """
     shape = load_slider_shapes().brow
     length = np.linalg.norm(shape, axis=-1)
     moved = length > 0.02 * length.max()
+    for lid in anatomy.LIDS:
+        for points in (lid.upper, lid.lower, lid.upper_rings, lid.lower_rings):
+            moved[points] = False
     basis = shape[moved].reshape(-1)
     return np.asarray(expression[:, moved].reshape(len(expression), -1) @ basis / (basis @ basis))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -40,15 +39,19 @@ def predict_codes(
         context: frames on each side, 1 / RATE seconds apart.
         options: options of the voice; codes hold neither --gaze nor --emotion.
     """
-    default = VoiceOptions()
-    options = replace(options, gaze=default.gaze, emotion=default.emotion)
+    read = VoiceOptions(
+        pose=options.pose,
+        blink=options.blink,
+        mouth=options.mouth,
+        temperature=options.temperature,
+    )
     frame_stamps, frame_time_base = even_stamps(
         count_frames(speech.length, speech.rate, RATE), RATE
     )
     return gather_context(
         (
             _codes_of_motion(motion)
-            for motion in voice.speak(speech, frame_stamps, frame_time_base, options)
+            for motion in voice.speak(speech, frame_stamps, frame_time_base, read)
         ),
         pts,
         time_base,

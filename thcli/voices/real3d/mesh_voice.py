@@ -8,7 +8,6 @@ is aligned with the neutral mesh, and each expression is taken relative to the r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -25,9 +24,6 @@ from thcli.voices.shared.head_motion import TalkingFace
 from thcli.weights import check_licence, load_tensors
 
 _IMAGE_AXES = np.array([1.0, -1.0, -1.0])  # of the model's: y up, z towards the camera
-_DEFAULT = VoiceOptions()
-# options that this voice does not have
-_UNREAD = {name: getattr(_DEFAULT, name) for name in ("pose", "gaze", "emotion")}
 
 
 class MeshVoice:
@@ -53,7 +49,7 @@ class MeshVoice:
         The model predicts no head pose, and --pose, --gaze and --emotion are not options of this
         voice, so head and gaze move as they do by default.
         """
-        face = TalkingFace(speech, replace(options, **_UNREAD), self._seed)
+        face = TalkingFace(speech, VoiceOptions(), self._seed)
         for motion in self._voice.speak(speech, pts, time_base, options):
             coefficients = np.asarray(motion.arrays["expression"], np.float64)
             shapes = neutral() + np.tensordot(coefficients, self._expressions, 1)

@@ -59,7 +59,7 @@ class TalkingFace:
         prosody = analyse_prosody(speech)
         seed = prosody.key if seed == RunOptions().seed else seed
         self.phrases = prosody.phrases
-        self._eyes = LivingEyes(prosody, seed, options, speech.length / speech.rate + 1)
+        self._eyes = LivingEyes(prosody, seed, options, speech.length / speech.rate)
         self._emotion, self._strength = options.emotion_strength
         self._head: HeadMotionSource
         if options.pose_file is not None:

@@ -14,11 +14,12 @@ from thcli.core.options import VoiceOptions
 from thcli.core.types import Array
 from thcli.voices.shared.curves import add_events, bump
 
-BLINKS_PER_MINUTE = 20.0
+BLINKS_PER_MINUTE = 24.0
 BLINK_SPREAD = 0.6  # standard deviation of the logarithm of the interval between blinks
 MIN_INTERVAL = 0.5  # seconds
 SNAP = 0.35  # share of an interval by which a blink moves to the end of a phrase or a glance
 END_LAG = 0.08  # seconds from the end of a phrase to its blink
+TAIL = 0.4  # seconds before the end in which no blink is placed for a phrase
 EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
 COUNTER_ROTATION = 0.8  # share of the head's rotation that the eyes compensate in natural gaze
 SACCADE = 0.06  # seconds
@@ -48,7 +49,7 @@ class LivingEyes:
         large = np.abs(self._glances[:, 2]) > LEAST_BLINK_GLANCE
         shifts = self._glances[large, 0] if self._natural else np.zeros(0)
         places = np.sort(np.concatenate([prosody.phrases[:, 1] + END_LAG, shifts - 0.04]))
-        self.blink_times = draw_blink_times(duration, seed, rate, places)
+        self.blink_times = draw_blink_times(duration, seed, rate, places[places < duration - TAIL])
 
     def blinks_near(self, seconds: Array) -> list[float]:
         """Return the start times of the blinks that affect a window of ascending times (T,)."""
