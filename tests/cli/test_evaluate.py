@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thcli.cli.app import run
-from thcli.core.errors import OutputError
+from thcli.core.errors import OutputError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_an_existing_report_stays(
     assert run(["eval", *command, "-o", str(report)]) == OutputError.exit_code
     assert "exists already" in capsys.readouterr().err
     assert report.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["a2m", "speak"])
+def test_an_option_of_another_voice_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["eval", command, str(tmp_path), "--steps", "9"]) == UsageError.exit_code
+    assert "--steps has no effect with voice a2m" in capsys.readouterr().err

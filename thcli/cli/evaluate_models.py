@@ -16,6 +16,7 @@ from thcli.core.options import (
     FaceOptions,
     RunOptions,
     ShowOptions,
+    SpeakOptions,
     VoiceEvaluateOptions,
     VoiceOptions,
     option,
@@ -197,9 +198,11 @@ def a2m(
     from thcli.evaluate.benchmarks import speech
     from thcli.evaluate.datasets import talking_clips
     from thcli.voices.backends import VOICES
+    from thcli.weights.backend import refuse_unread_options
 
     report.refuse_existing()
     name = VOICES.resolve(evaluate.voice, run)
+    refuse_unread_options(SpeakOptions(speech=voice), [name], VOICES)
     found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
     motions = Path(evaluate.motions) if evaluate.motions else None
@@ -231,9 +234,11 @@ def speak(
     from thcli.evaluate.benchmarks import talking_heads
     from thcli.evaluate.datasets import talking_clips
     from thcli.voices.backends import VOICES
+    from thcli.weights.backend import refuse_unread_options
 
     report.refuse_existing()
     name = VOICES.resolve(evaluate.voice, run)
+    refuse_unread_options(SpeakOptions(speech=voice), [name], VOICES)
     found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
     motions = Path(evaluate.motions) if evaluate.motions else None
     with Console(show) as console:
