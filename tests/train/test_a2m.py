@@ -208,8 +208,8 @@ def test_tuned_speakers_set_amplitudes_and_are_not_drawn(folder: Path) -> None:
     assert {clip.speaker for clip in data.clips} == {"speaker0"}
     assert {clip.speaker for clip in data.tuning} == {"speaker1"}
     exported = task.export_tensors({"speaker": task.speaker.state_dict()})
-    truth = np.concatenate([clip.target[clip.seen, :-CLOSURES] for clip in data.tuning])
-    assert np.allclose(exported["deviation"].numpy(), truth.std(0), rtol=2e-3)
+    truth = [clip.target[clip.seen, :-CLOSURES].std(0) for clip in data.tuning]
+    assert np.allclose(exported["deviation"].numpy(), np.median(truth, 0), rtol=2e-3)
     with pytest.raises(MediaError, match="left"):
         SpeechMotionBatches(
             folder, TrainOptions(size=128), A2mTrainOptions(tune="speaker0,speaker1"), 2
@@ -222,20 +222,17 @@ def test_amplitudes_are_those_of_the_truth(data: SpeechMotionBatches) -> None:
     fitting.fit_linear(task.speaker, data.clips)
     task.speaker.eval()
     fitting.set_amplitudes(task.speaker, data.clips)
-    rows, truths = [], []
+    ratios = []
     for clip in data.clips:
         with torch.inference_mode():
             found = task.speaker(fitting.clip_inputs(clip))[0, :, :-CLOSURES]
             found = task.speaker.with_amplitude(found, torch.zeros_like(found), 0.0)
-        frames = fitting.rows_at_frames(clip, found.numpy())
-        truth = clip.target[clip.seen, :-CLOSURES]
-        rows.append(frames - frames.mean(0))
-        truths.append(truth - truth.mean(0))
-    ratio = np.concatenate(rows).std(0) / np.concatenate(truths).std(0)
-    bounded = task.speaker.gain.numpy() >= fitting.MOST_GAIN - 1e-3
-    unchanged = task.speaker.gain.numpy() <= 1 + 1e-3
-    assert np.allclose(ratio[~bounded & ~unchanged], 1, atol=1e-3)
-    assert (ratio[bounded] <= 1 + 1e-3).all() and (ratio[unchanged] >= 1 - 1e-3).all()
+        rows = fitting.rows_at_frames(clip, found.numpy())
+        ratios.append(clip.target[clip.seen, :-CLOSURES].std(0) / rows.std(0))
+    ratio, gain = np.median(ratios, 0), task.speaker.gain.numpy()
+    ratio[-1] *= fitting.OPENING_SHARE
+    free = (gain > 1 + 1e-3) & (gain < fitting.MOST_GAIN - 1e-3)
+    assert free.any() and np.allclose(ratio[free], 1, atol=1e-3)
 
 
 def test_the_linear_filter_predicts_what_it_was_solved_for(data: SpeechMotionBatches) -> None:

@@ -164,7 +164,7 @@ def cut_window(
 def blur_phones(phones: Array32, rng: np.random.Generator) -> Array32:
     """Vary how sure the recogniser is: other temperatures, and errors of single phones and rows."""
     logits = phones * np.float32(rng.uniform(*SURENESS))
-    logits = logits + rng.normal(0, PHONE_ERROR, phones.shape[1]).astype(np.float32)
+    logits = logits + rng.normal(0, PHONE_ERROR, (1, phones.shape[1])).astype(np.float32)
     logits = logits + rng.normal(0, PHONE_ERROR, phones.shape).astype(np.float32)
     total = np.asarray(np.logaddexp.reduce(logits, 1))
     return np.asarray(logits - total[:, None], np.float32)

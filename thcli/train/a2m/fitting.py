@@ -17,6 +17,7 @@ RIDGE = 30.0
 MOST_FRAMES = 600  # of a speaker that count
 ROWS_PER_SECOND = 50
 MOST_GAIN = 2.5
+OPENING_SHARE = 0.85  # of the opening's gain: closures of the lips make up for the rest
 QUIET = 0.05  # least correlation, for outputs that the sound tells nothing about
 
 
@@ -73,26 +74,29 @@ def fit_linear(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
 def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
     """Set mean, gain, deviation and unexplained share from clips of speakers.
 
-    Deviations are those within a clip. The speakers should not have been trained on: outputs for
-    those known by heart vary as much as the truth.
+    Deviations are those within a clip, the median over clips, so that lively speakers do not decide.
+    The speakers should not have been trained on: outputs for those known by heart vary as much as
+    the truth.
     """
     outputs, truths = [], []
     with torch.inference_mode():
-        for clip in clips:
+        for clip in (clip for clip in clips if clip.seen.any()):
             rows = network(clip_inputs(clip))[0, :, :-CLOSURES].float().numpy()
             outputs.append(rows_at_frames(clip, rows))
             truths.append(clip.target[clip.seen, :-CLOSURES].astype(np.float64))
-    mean = np.concatenate(outputs).mean(0)
-    result, truth = (
-        np.concatenate([rows - rows.mean(0) for rows in parts if len(rows)])
-        for parts in (outputs, truths)
+    deviations, told = (np.stack([rows.std(0) for rows in parts]) for parts in (truths, outputs))
+    products = np.stack(
+        [((a - a.mean(0)) * (b - b.mean(0))).mean(0) for a, b in zip(outputs, truths, strict=True)]
     )
-    deviation, told = truth.std(0), np.maximum(result.std(0), 1e-6)
-    correlation = np.clip((result * truth).mean(0) / np.maximum(deviation * told, 1e-9), QUIET, 1)
+    correlation = products.sum(0) / np.maximum(
+        np.sqrt((deviations**2).sum(0) * (told**2).sum(0)), 1e-9
+    )
+    gain = np.median(deviations / np.maximum(told, 1e-6), 0)
+    gain[-1] *= OPENING_SHARE
     for buffer, values in (
-        (network.mean, mean),
-        (network.gain, np.clip(deviation / told, 1, MOST_GAIN)),
-        (network.unexplained, 1 - correlation**2),
-        (network.deviation, deviation),
+        (network.mean, np.concatenate(outputs).mean(0)),
+        (network.gain, np.clip(gain, 1, MOST_GAIN)),
+        (network.unexplained, 1 - np.clip(correlation, QUIET, 1) ** 2),
+        (network.deviation, np.median(deviations, 0)),
     ):
         buffer.copy_(torch.from_numpy(values))
