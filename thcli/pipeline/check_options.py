@@ -32,6 +32,7 @@ PathLike = str | Path
 
 OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait", "real3d")
 PARTS = ("view", "motion.region", "motion.pose", "motion.expression")
+WHOLE_FACE = ("speech.pose", "speech.blink", "speech.gaze", "speech.emotion")
 # Options of `speak` that motion without images does not depend on.
 OF_IMAGES = (
     *OF_ENGINES,
@@ -156,7 +157,7 @@ def _check_footage(face: PathLike, output: PathLike | None, options: SpeakOption
     if is_lip_sync(face, output, options):
         check_video_source(options, whole_frames=True)
         reason = f"on {face}, a video of which the lips alone change"
-        names = ("motion.region", "motion.pose", "speech.pose", "speech.blink")
+        names = ("motion.region", "motion.pose", *WHOLE_FACE)
         refuse(options, names, reason, "Animate one frame of it with --still.")
         return
     placed = ("footage.loop", "footage.pad", "footage.place")

@@ -208,6 +208,8 @@ def test_a_dry_run_counts_the_frames(clip: Clip, tmp_path: Path, capsys: Any) ->
         ("--region all --matte off", "--matte has no effect"),
         ("--framing crop", "--framing has no effect"),
         ("--blink none", "--blink has no effect"),
+        ("--gaze camera", "--gaze has no effect"),
+        ("--emotion happy", "--emotion has no effect"),
         ("--face 7", "7"),
     ],
 )
