@@ -26,7 +26,7 @@ from thcli.train.a2m.train import A2mTask
 from thcli.train.core.run import create_task, train
 from thcli.voices.a2m import voice
 from thcli.voices.a2m.features import INPUT_COLUMNS, PHONE_COLUMNS
-from thcli.voices.a2m.networks import CLOSURES
+from thcli.voices.a2m.networks import CLOSURES, TemporalNetwork
 from thcli.weights.tensors import load_tensors
 
 OWN = A2mTrainOptions(shapes=3)
@@ -221,6 +221,12 @@ def test_amplitudes_are_those_of_the_truth(data: SpeechMotionBatches) -> None:
     assert isinstance(task, A2mTask)
     fitting.fit_linear(task.speaker, data.clips)
     task.speaker.eval()
+    with torch.no_grad():
+        for member in (*task.speaker.phones, task.speaker.sound):
+            assert isinstance(member, TemporalNetwork) and member.out.bias is not None
+            member.out.weight.zero_()
+            member.out.bias.zero_()
+        task.speaker.linear.weight.mul_(4)
     fitting.set_amplitudes(task.speaker, data.clips)
     ratios = []
     for clip in data.clips:

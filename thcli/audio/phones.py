@@ -21,13 +21,11 @@ from thcli.core.types import Array32
 from thcli.weights.tensors import load_tensors
 
 WEIGHTS = "phones-en"
-# fmt: off
-PHONES = (
-    "+NSN+", "+SPN+", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER",
-    "EY", "F", "G", "HH", "IH", "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R",
-    "S", "SH", "SIL", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
+_NAMES = (
+    "+NSN+ +SPN+ AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH "
+    "SIL T TH UH UW V W Y Z ZH"
 )
-# fmt: on
+PHONES = tuple(_NAMES.split())
 BASE, POWERS = 1.0001, 1024
 SCORE = POWERS * np.log(BASE)  # nats of a step of pocketsphinx's scores
 TEMPERATURE = 2.0  # of the posteriors: frames are not independent, scores too sure
