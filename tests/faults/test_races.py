@@ -55,7 +55,7 @@ def test_two_processes_write_one_output(
 ) -> None:
     """One of two results with different contents is kept whole.
 
-    Without --overwrite the second is refused; of folders one always is.
+    Without --overwrite the second is refused.
     """
     (tmp_path / "meeting").mkdir()
     barrier = before_call(OutputTarget, "commit", meet(tmp_path / "meeting", "commit", 2))
@@ -72,7 +72,10 @@ def test_two_processes_write_one_output(
     children = [start(argv, tmp_path, barrier) for argv in commands]
     outcomes = [wait(child, tmp_path) for child in children]
     codes = sorted(outcome.code for outcome in outcomes)
-    assert codes == ([0, 0] if overwrite and output != "made/" else [0, 7]), outcomes
+    allowed = [[0, 0]] if overwrite else [[0, 7]]
+    if overwrite and output == "made/":  # a folder that was made meanwhile may be filled or refused
+        allowed.append([0, 7])
+    assert codes in allowed, outcomes
     assert outcomes[-1].beside == (output.rstrip("/"),) and outcomes[-1].temporary == ()
     assert _content(tmp_path / "out" / output) in expected
 
