@@ -141,7 +141,9 @@ def test_the_first_keys_that_differ_are_named() -> None:
         check(checkpoint("fomm-vox", state))
 
 
-@pytest.mark.parametrize("name", ["a2m-s", "dh-s", "dva-s", "fadm-s", "identity-s", "parse-s"])
+@pytest.mark.parametrize(
+    "name", ["a2m-s", "dh-s", "dva-s", "fadm-s", "identity-s", "parse-s", "phones-en"]
+)
 def test_bundled_weights_fit_their_own_row_alone(name: str) -> None:
     state = {k: v.to("meta") for k, v in weights.load_tensors(name, prefix="").items()}
     check(checkpoint(name, state))

@@ -18,7 +18,8 @@ import numpy as np
 
 from thcli.audio.cepstra import CEPSTRA, cepstra_blocks
 from thcli.core.types import Array32
-from thcli.weights.tensors import load_tensors
+from thcli.weights.layout import Checkpoint
+from thcli.weights.tensors import load_tensors, require_keys
 
 WEIGHTS = "phones-en"
 _NAMES = (
@@ -31,6 +32,12 @@ SCORE = POWERS * np.log(BASE)  # nats of a step of pocketsphinx's scores
 TEMPERATURE = 2.0  # of the posteriors: frames are not independent, scores too sure
 MEAN_ROWS = 1000  # rows to each side over which the mean cepstrum is taken (10 s)
 BLOCK_ROWS = 256  # rows evaluated at once
+_GAUSSIANS = (len(PHONES), 3, 128, CEPSTRA)
+_SHAPES = {
+    "means": _GAUSSIANS,
+    "variances": _GAUSSIANS,
+    "weights": (len(PHONES), 3, *_GAUSSIANS[1:3]),
+}
 _BEST = 4  # Gaussians of a mixture that count
 _WORST = 96  # limit of a Gaussian's distance from the best of its stream, in steps of SCORE
 _REACH = 3  # rows to each side that the differences of cepstra need
@@ -166,3 +173,9 @@ def phone_posteriors(model: PhoneModel, scores: Array32) -> Array32:
     logits = -scores.min(2) * np.float32(SCORE / TEMPERATURE)
     logits -= logits.max(1, keepdims=True)
     return np.asarray(logits - np.log(np.exp(logits).sum(1, keepdims=True)), np.float32)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the model."""
+    wanted = {name: np.empty(shape, np.uint8) for name, shape in _SHAPES.items()}
+    require_keys(checkpoint.tensors(), wanted, checkpoint.name)

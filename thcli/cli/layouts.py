@@ -33,6 +33,7 @@ MODULES = {
     "clip-s": "thcli.editors.clip.small",
     "a2m-s": "thcli.voices.a2m.voice",
     "a2m-s-free": "thcli.voices.a2m.voice",
+    "phones-en": "thcli.audio.phones",
     "dh-s": "thcli.voices.diffused_heads.voice",
     "diffused-heads": "thcli.voices.diffused_heads.published",
     "diffused-heads-lrw": "thcli.voices.diffused_heads.published",

@@ -74,9 +74,9 @@ def fit_linear(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
 def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
     """Set mean, gain, deviation and unexplained share from clips of speakers.
 
-    Deviations are those within a clip, the median over clips: lively speakers do not decide.
-    The speakers should not have been trained on: outputs for those known by heart vary as much as
-    the truth.
+    Deviations are those within a clip, the median over clips, so that lively speakers do not
+    decide. The speakers should not have been trained on: outputs for those known by heart vary as
+    much as the truth.
     """
     outputs, truths = [], []
     with torch.inference_mode():
