@@ -198,17 +198,14 @@ def a2m(
     from thcli.evaluate.benchmarks import speech
     from thcli.evaluate.datasets import talking_clips
     from thcli.voices.backends import VOICES
-    from thcli.weights.backend import refuse_unread_options
 
     report.refuse_existing()
-    name = VOICES.resolve(evaluate.voice, run)
-    refuse_unread_options(SpeakOptions(speech=voice), [name], VOICES)
+    name = _voice_name(evaluate, voice, run)
     found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
-    motions = Path(evaluate.motions) if evaluate.motions else None
     with Console(show) as console:
         loaded = VOICES.backend(name).load(run)
-        clips = speech.evaluate_voice(loaded, name, found, motions, options, console)
+        clips = speech.evaluate_voice(loaded, name, found, evaluate.folder, options, console)
         content = {**speech.report(clips, name), "run": command_line()}
         report.save(content)
         console.say(content["run"])
@@ -234,16 +231,13 @@ def speak(
     from thcli.evaluate.benchmarks import talking_heads
     from thcli.evaluate.datasets import talking_clips
     from thcli.voices.backends import VOICES
-    from thcli.weights.backend import refuse_unread_options
 
     report.refuse_existing()
-    name = VOICES.resolve(evaluate.voice, run)
-    refuse_unread_options(SpeakOptions(speech=voice), [name], VOICES)
+    name = _voice_name(evaluate, voice, run)
     found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
-    motions = Path(evaluate.motions) if evaluate.motions else None
     with Console(show) as console:
         loaded = VOICES.backend(name).load(run)
-        clips = talking_heads.evaluate_heads(loaded, found, motions, voice, console)
+        clips = talking_heads.evaluate_heads(loaded, found, evaluate.folder, voice, console)
         content = {**talking_heads.report(clips, name), "run": command_line()}
         report.save(content)
         console.say(content["run"])
@@ -268,3 +262,13 @@ def _report_attributes(
         [name, *(f"{values[column]:.3f}" for column in columns)] for name, values in each.items()
     ]
     console.table(["attribute", *columns], [*rows, ["mean", *means]], content, headed=True)
+
+
+def _voice_name(evaluate: VoiceEvaluateOptions, voice: VoiceOptions, run: RunOptions) -> str:
+    """Return the name of the voice. Raises UsageError for an option that it does not read."""
+    from thcli.voices.backends import VOICES
+    from thcli.weights.backend import refuse_unread_options
+
+    name = VOICES.resolve(evaluate.voice, run)
+    refuse_unread_options(SpeakOptions(speech=voice), [name], VOICES)
+    return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from thcli.core.options.base import option, require
 from thcli.core.options.faces import StabilizationOptions, TemplateOptions
@@ -148,6 +149,11 @@ class VoiceEvaluateOptions:
     def chosen(self) -> tuple[str, ...]:
         """Names in `speakers`."""
         return tuple(name.strip() for name in self.speakers.split(",") if name.strip())
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of `motions`, None for beside the clips."""
+        return Path(self.motions) if self.motions else None
 
 
 @dataclass(frozen=True, slots=True)
