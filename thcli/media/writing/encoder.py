@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from thcli.core.imaging import to_uint8
 from thcli.media.colour import FromRGB, encoding_tags
 from thcli.media.info import Colour
+from thcli.media.writing.clear_memory import clear_memory
 from thcli.media.writing.codecs import EncoderPlan
 
 _QP_TO_LAMBDA = 118  # FFmpeg's quality unit, FF_QP2LAMBDA
@@ -114,7 +115,9 @@ class VideoEncoder:
         frame.time_base = self._context.time_base
         self._pending[frame.pts] = (pts, duration)
         self._count += 1
-        return self._restore_times(self._context.encode(frame))
+        with clear_memory():
+            packets = self._context.encode(frame)
+        return self._restore_times(packets)
 
     def flush(self) -> list[Packet[Any]]:
         """Return the remaining packets; no frame can be encoded after it.
@@ -122,7 +125,9 @@ class VideoEncoder:
         The length of an mp4 track is the sum of the intervals of decoding: the last packet is
         extended until that sum reaches the end of the last frame that is shown.
         """
-        packets = self._restore_times(self._context.encode(None))
+        with clear_memory():
+            packets = self._context.encode(None)
+        packets = self._restore_times(packets)
         if packets and packets[-1].duration:
             last = packets[-1]
             missing = self._end - self._lead - (last.dts or 0)
