@@ -61,7 +61,7 @@ class Console:
     def __call__(self, event: Event) -> None:
         """Show an event: this object is the Listener that the core gets."""
         if self.show.progress == "json":
-            self._line(event)
+            self.line({"event": type(event).__name__.lower(), **asdict(event)})
             if isinstance(event, Warned) and event.message not in self.warnings:
                 self.warnings.append(event.message)
         elif isinstance(event, Warned):
@@ -80,9 +80,8 @@ class Console:
             speed = f", {rate(event.done, event.seconds, unit)}" if timed else ""
             self.say(f"{event.stage}: {event.done} in {duration(event.seconds)}{speed}")
 
-    def _line(self, event: Event) -> None:
-        """Print an event as one JSON object on stderr."""
-        row = {"event": type(event).__name__.lower(), **asdict(event)}
+    def line(self, row: Mapping[str, Any]) -> None:
+        """Print a row of --progress json on stderr."""
         print(to_json(row), file=sys.stderr, flush=True)
 
     def lines_target(self, output: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,9 +22,18 @@ from thcli.core.options import (
     option,
 )
 
+if TYPE_CHECKING:
+    from thcli.core.protocols import Voice
+
 LabelledFolder = Annotated[
     Path,
     typer.Argument(help="Folder with images/, attributes.txt and identities.txt, as CelebA's."),
+]
+TalkingFolder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of talking clips with sound; index.csv (file, speaker) names speakers."
+    ),
 ]
 Persons = Annotated[
     str,
@@ -181,12 +190,7 @@ def words(
 
 @flags
 def a2m(
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of talking clips with sound; index.csv (file, speaker) names speakers."
-        ),
-    ],
+    dataset: TalkingFolder,
     *,
     report: ReportOptions,
     evaluate: VoiceEvaluateOptions,
@@ -197,29 +201,21 @@ def a2m(
     """Measure the mouth movements of a voice against those of the speakers, beside baselines."""
     from thcli.evaluate.benchmarks import speech
     from thcli.evaluate.datasets import talking_clips
-    from thcli.voices.backends import VOICES
 
     report.refuse_existing()
-    name = _voice_name(evaluate, voice, run)
-    found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
     with Console(show) as console:
-        loaded = VOICES.backend(name).load(run)
+        name, loaded = _load_voice(evaluate, voice, run)
+        found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
         clips = speech.evaluate_voice(loaded, name, found, evaluate.folder, options, console)
         content = {**speech.report(clips, name), "run": command_line()}
         report.save(content)
-        console.say(content["run"])
     console.table(*speech.table(content), content, headed=True)
 
 
 @flags
 def speak(
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of talking clips with sound; index.csv (file, speaker) names speakers."
-        ),
-    ],
+    dataset: TalkingFolder,
     *,
     report: ReportOptions,
     evaluate: VoiceEvaluateOptions,
@@ -230,17 +226,14 @@ def speak(
     """Measure head, brows and blinks of a voice beside those of the talkers themselves."""
     from thcli.evaluate.benchmarks import talking_heads
     from thcli.evaluate.datasets import talking_clips
-    from thcli.voices.backends import VOICES
 
     report.refuse_existing()
-    name = _voice_name(evaluate, voice, run)
-    found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
     with Console(show) as console:
-        loaded = VOICES.backend(name).load(run)
+        name, loaded = _load_voice(evaluate, voice, run)
+        found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
         clips = talking_heads.evaluate_heads(loaded, found, evaluate.folder, voice, console)
         content = {**talking_heads.report(clips, name), "run": command_line()}
         report.save(content)
-        console.say(content["run"])
     console.table(*talking_heads.table(content), content, headed=True)
 
 
@@ -264,11 +257,13 @@ def _report_attributes(
     console.table(["attribute", *columns], [*rows, ["mean", *means]], content, headed=True)
 
 
-def _voice_name(evaluate: VoiceEvaluateOptions, voice: VoiceOptions, run: RunOptions) -> str:
-    """Return the name of the voice. Raises UsageError for an option that it does not read."""
+def _load_voice(
+    evaluate: VoiceEvaluateOptions, voice: VoiceOptions, run: RunOptions
+) -> tuple[str, Voice]:
+    """Load the voice with its name. Raises UsageError for an option that it does not read."""
     from thcli.voices.backends import VOICES
     from thcli.weights.backend import refuse_unread_options
 
     name = VOICES.resolve(evaluate.voice, run)
     refuse_unread_options(SpeakOptions(speech=voice), [name], VOICES)
-    return name
+    return name, VOICES.backend(name).load(run)

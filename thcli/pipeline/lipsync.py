@@ -37,14 +37,13 @@ from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
-from thcli.pipeline.reenact_video import swap_audio_roles
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.video_frames import WholeFrameRenderer, kept_where_failed
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
 from thcli.pipeline.sources.footage import Footage, ShownMotion, plan_footage, shown_frames
-from thcli.pipeline.sources.source_video import observe_source_video
+from thcli.pipeline.sources.source_video import observe_source_video, swap_audio_roles
 from thcli.pipeline.sources.spoken_motion import SpeakJob, write_motion
 from thcli.voices.backends import VOICES
 

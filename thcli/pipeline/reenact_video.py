@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from thcli import media
-from thcli.core.options import CompareOptions, OutputOptions
+from thcli.core.options import CompareOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
-from thcli.media.info import MediaInfo
 from thcli.motion.file.span import MotionSpan
 from thcli.pipeline.check_options import check_video_source
 from thcli.pipeline.compare import write_comparison
@@ -33,7 +32,7 @@ from thcli.pipeline.render.video_frames import (
     WholeFrameRenderer,
     kept_where_failed,
 )
-from thcli.pipeline.sources.source_video import observe_source_video
+from thcli.pipeline.sources.source_video import observe_source_video, swap_audio_roles
 
 
 def reenact_video(
@@ -133,12 +132,3 @@ def _duration(motion: MotionSpan) -> float:
     frame = int(last[1] - last[0])
     seconds = float((int(last[1] - first[0]) + frame) * motion.time_base)
     return seconds - 1e-3 * float(frame * motion.time_base)
-
-
-def swap_audio_roles(output: OutputOptions, driver: MediaInfo) -> OutputOptions:
-    """Return --audio in the terms of `media.write`, whose driver is the file of the frames.
-
-    A driver without audio leaves the audio of the source.
-    """
-    roles = {"source": "drive", "drive": "source" if driver.audio else "drive"}
-    return replace(output, audio=roles.get(output.audio, output.audio))

@@ -96,34 +96,33 @@ def batch(
             f"{jobs} is no file of jobs ({', '.join(SUFFIXES)}).",
             "For a pattern of files add the command: thcli batch 'clips/*.mp4' -- refine {}",
         )
-    with Console(show) as console:
-        if options.dry_run:
-            lines = [job.line() for job in found]
-            report = {"command": "batch", "dry_run": True, "jobs": len(found), "lines": lines}
-            console.table(("job",), [(line,) for line in lines], report)
-            return
-        began, ended = time.monotonic(), list[JobEnded]()
-        path = output or _beside(jobs, is_pattern=bool(template))
-        record = BatchRecord.open(path, resume=options.resume, overwrite=options.overwrite)
-        left = [job for job in found if not record.is_done(job)]
-        _make_folders(job.output for job in left if job.output is not None)
-        with (
-            record,
-            BatchDisplay(console, len(left)) as display,
-            Pool(options.workers or _default_workers(), options.retries) as pool,
-        ):
-            for event in pool.run(left, record.interrupted):
-                if isinstance(event, JobStarted):
-                    record.begin(event)
-                elif isinstance(event, JobEnded):
-                    record.end(event)
-                    ended.append(event)
-                display.show(event)
-        report = _report(ended, len(found), path, time.monotonic() - began)
-        console.result(report, _summary(report))
-    failed = sum(event.exit_code != 0 for event in ended)
-    if failed:
-        raise typer.Exit(FAILURES_CODE + min(failed, MOST_FAILURES))
+    console = Console(show)
+    if options.dry_run:
+        lines = [job.line() for job in found]
+        planned = {"command": "batch", "dry_run": True, "jobs": len(found), "lines": lines}
+        console.table(("job",), [(line,) for line in lines], planned)
+        return
+    began, ended = time.monotonic(), list[JobEnded]()
+    path = output or _beside(jobs, is_pattern=bool(template))
+    record = BatchRecord.open(path, resume=options.resume, overwrite=options.overwrite)
+    left = [job for job in found if not record.is_done(job)]
+    _make_folders(job.output for job in left if job.output is not None)
+    with (
+        record,
+        BatchDisplay(console, len(left)) as display,
+        Pool(options.workers or _default_workers(), options.retries) as pool,
+    ):
+        for event in pool.run(left, record.interrupted):
+            if isinstance(event, JobStarted):
+                record.begin(event)
+            elif isinstance(event, JobEnded):
+                record.end(event)
+                ended.append(event)
+            display.show(event)
+    report = _report(ended, len(found), path, time.monotonic() - began)
+    console.result(report, _summary(report))
+    if report["failed"]:
+        raise typer.Exit(FAILURES_CODE + min(report["failed"], MOST_FAILURES))
 
 
 def _make_folders(outputs: Iterable[str]) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from thcli.cli.batch.pool import BatchEvent, JobEnded, JobProgress, JobStarted
 from thcli.cli.console import Console
 from thcli.cli.wording import count, duration, printable
-from thcli.core.json_text import to_json
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -24,7 +23,6 @@ class _Row:
     """The work of one worker: job, stage, units done and in all."""
 
     job: str
-    began: float
     stage: str = ""
     done: int = 0
     total: int | None = None
@@ -68,13 +66,13 @@ class BatchDisplay:
     def show(self, event: BatchEvent) -> None:
         """Show an event."""
         if isinstance(event, JobStarted):
-            self._rows[event.worker] = _Row(event.job.name, time.monotonic())
+            self._rows[event.worker] = _Row(event.job.name)
         elif isinstance(event, JobProgress):
             self._update(self._rows[event.worker], event.event)
         else:
             self._end(event)
         if self.console.show.progress == "json":
-            print(to_json(_as_json(event)), file=sys.stderr, flush=True)
+            self.console.line(_as_json(event))
 
     def _update(self, row: _Row, event: dict[str, Any]) -> None:
         if event["event"] == "started":

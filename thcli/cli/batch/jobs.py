@@ -96,10 +96,7 @@ def expand_pattern(commands: Mapping[str, Any], pattern: str, template: Sequence
     files = sorted(path for path in found if Path(path).is_file())
     if not files:
         raise MediaError(f"No file matches {pattern!r}.", "Quote the pattern: 'clips/*.mp4'.")
-    words = [
-        _fill(word, number, path) for number, path in enumerate(files[:2], 1) for word in template
-    ]
-    if words[: len(template)] == list(template):
+    if all(_fill(word, 1, files[0]) == word for word in template):
         raise UsageError("The command names no file.", f"Write one of {PLACEHOLDERS}.")
     jobs = [
         _from_line(commands, number, path, [_fill(word, number, path) for word in template])

@@ -22,13 +22,13 @@ class BatchRecord:
     """The record of a batch: a context manager around its run.
 
     path: file; its folder is made.
-    continues: lines are added to a file that exists.
+    kept: bytes of an earlier record that stay; lines are added after them.
     lines: command line -> line of a job that ended well in an earlier run.
     interrupted: command line -> `JobStarted.owns_output` of jobs that did not end.
     """
 
     path: Path
-    continues: bool = False
+    kept: int = 0
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     interrupted: dict[str, bool] = field(default_factory=dict)
     _file: IO[str] | None = None
@@ -47,7 +47,7 @@ class BatchRecord:
             UsageError: the file to continue is no record.
         """
         if resume and path.exists():
-            return cls(path, True, *_read(path))
+            return cls(path, *_read(path))
         if path.exists() and not overwrite:
             raise OutputError(
                 f"{path} exists already.",
@@ -58,11 +58,8 @@ class BatchRecord:
     def __enter__(self) -> BatchRecord:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.continues:
-                self._file = self.path.open("w", encoding="utf-8")
-            else:
-                self._file = self.path.open("a", encoding="utf-8")
-                self._file.truncate(_complete_bytes(self.path))
+            self._file = self.path.open("a", encoding="utf-8")
+            self._file.truncate(self.kept)
         except OSError as exc:
             raise to_output_error(self.path, exc) from exc
         return self
@@ -108,13 +105,14 @@ class BatchRecord:
             raise to_output_error(self.path, exc) from exc
 
 
-def _read(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, bool]]:
-    """Return `BatchRecord.lines` and `.interrupted`. A line that was cut off is left out."""
+def _read(path: Path) -> tuple[int, dict[str, dict[str, Any]], dict[str, bool]]:
+    """Return `BatchRecord.kept`, `.lines` and `.interrupted`. A line cut off is left out."""
     done: dict[str, dict[str, Any]] = {}
     started: dict[str, bool] = {}
     try:
-        text = path.read_bytes()[: _complete_bytes(path)].decode()
-        for row in map(json.loads, text.splitlines()):
+        written = path.read_bytes()
+        complete = written[: written.rfind(b"\n") + 1]
+        for row in map(json.loads, complete.decode().splitlines()):
             done.pop(row["line"], None)
             if "exit_code" not in row:
                 started[row["line"]] = bool(row["owns_output"])
@@ -126,12 +124,7 @@ def _read(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, bool]]:
         raise UsageError(
             f"{path} is no record of a batch.", "Give the --output of the batch to resume."
         ) from exc
-    return done, started
-
-
-def _complete_bytes(path: Path) -> int:
-    """Return the length of a file up to its last line break."""
-    return path.read_bytes().rfind(b"\n") + 1
+    return len(complete), done, started
 
 
 def _file_facts(job: Job, result: dict[str, Any]) -> FileFacts:

@@ -5,7 +5,14 @@ flags, keys of the configuration file and the `--json` report are these fields; 
 flags of the same names. The first docstring line of a class is the title of its panel in --help.
 """
 
-from thcli.core.options.base import changed_options, flag_names, option, require, walk_options
+from thcli.core.options.base import (
+    changed_options,
+    comma_words,
+    flag_names,
+    option,
+    require,
+    walk_options,
+)
 from thcli.core.options.edit import PUBLISHED_TEXT, EditorOptions, EditSampler, TextOptions
 from thcli.core.options.faces import (
     Blend,
@@ -176,6 +183,7 @@ __all__ = [
     "WarpOptions",
     "X2FaceTrainOptions",
     "changed_options",
+    "comma_words",
     "flag_names",
     "option",
     "require",

@@ -52,6 +52,11 @@ def require(ok: bool, name: str, allowed: str, value: object) -> None:
         raise UsageError(f"{name} must be {allowed}, not {value!r}.")
 
 
+def comma_words(text: str) -> tuple[str, ...]:
+    """Return the words of a text that commas separate."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def flag_names(item: Field[Any]) -> tuple[str, ...]:
     """Return the flags of an option field: the declared ones, else one from its name."""
     declared: tuple[str, ...] = item.metadata.get("names") or ()

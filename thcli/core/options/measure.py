@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from thcli.core.options.base import option, require
+from thcli.core.options.base import comma_words, option, require
 from thcli.core.options.faces import StabilizationOptions, TemplateOptions
 
 
@@ -105,7 +105,7 @@ class MemoryOptions:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Verbs in `memory_verbs`."""
-        return tuple(word.strip() for word in self.memory_verbs.split(",") if word.strip())
+        return comma_words(self.memory_verbs)
 
     def frames_of(self, verb: str) -> int:
         """Return the frames of the long clip of a verb."""
@@ -148,7 +148,7 @@ class VoiceEvaluateOptions:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Names in `speakers`."""
-        return tuple(name.strip() for name in self.speakers.split(",") if name.strip())
+        return comma_words(self.speakers)
 
     @property
     def folder(self) -> Path | None:

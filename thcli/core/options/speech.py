@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from thcli.core.errors import UsageError
 from thcli.core.options.base import option, require
@@ -58,8 +58,8 @@ class DiffusionVoiceOptions:
 
     def __post_init__(self) -> None:
         require(self.steps is None or self.steps >= 2, "--steps", "2 or more", self.steps)
-        known = ("auto", "ddim", "ddpm", "dpm++")
-        require(self.sampler in known, "--sampler", "auto, ddim, ddpm or dpm++", self.sampler)
+        known = get_args(VoiceSampler)
+        require(self.sampler in known, "--sampler", f"one of {', '.join(known)}", self.sampler)
         frames = self.motion_frames
         require(frames is None or 1 <= frames <= 16, "--motion-frames", "within 1..16", frames)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from thcli.core.options.base import option, require
+from thcli.core.options.base import comma_words, option, require
 from thcli.core.options.faces import FindOptions
 from thcli.core.options.run import Precision, RunOptions
 
@@ -325,12 +325,12 @@ class A2mTrainOptions:
     @property
     def held_out(self) -> tuple[str, ...]:
         """Names in `hold_out`."""
-        return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())
+        return comma_words(self.hold_out)
 
     @property
     def tuned(self) -> tuple[str, ...]:
         """Names in `tune`."""
-        return tuple(name.strip() for name in self.tune.split(",") if name.strip())
+        return comma_words(self.tune)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,4 +375,4 @@ class FadmTrainOptions:
     @property
     def held_out(self) -> tuple[str, ...]:
         """Names in `hold_out`."""
-        return tuple(name.strip() for name in self.hold_out.split(",") if name.strip())
+        return comma_words(self.hold_out)

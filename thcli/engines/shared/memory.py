@@ -5,11 +5,11 @@ Without it, page faults of the layers' buffers take a quarter of a frame's time.
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from functools import cache
 
-# glibc's mallopt(3)
+from thcli.core.glibc import mallopt
+
+# mallopt(3)
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 
 
@@ -23,8 +23,8 @@ def keep_memory() -> bool:
     Returns:
         True when the settings were accepted.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
     settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))
-    return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+    change = mallopt()
+    if change is None:
+        return False
+    return all(change(parameter, value) == 1 for parameter, value in settings)

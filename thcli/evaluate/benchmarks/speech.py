@@ -265,15 +265,12 @@ def _correlation(truth: Array, result: Array, shift: int) -> float:
 
 def report(clips: Sequence[ClipOpenings], name: str) -> dict[str, Any]:
     """Return the `--json` report: scores of all clips and of each speaker, row by row."""
-    speakers = sorted({clip.speaker for clip in clips})
-    groups = {"all": list(clips)}
-    groups |= {speaker: [c for c in clips if c.speaker == speaker] for speaker in speakers}
     return {
         "command": "eval a2m",
         "voice": name,
         "groups": {
             group: {row: _plain(scores(chosen, row)) for row in (name, "envelope", "mean")}
-            for group, chosen in groups.items()
+            for group, chosen in talking_clips.by_speaker(clips).items()
         },
     }
 

@@ -95,9 +95,6 @@ def _joined(parts: Sequence[Motion]) -> Motion:
 
 def report(clips: Sequence[ClipLiveliness], name: str) -> dict[str, Any]:
     """Return the `--json` report: means of all clips and of each speaker, weighted by length."""
-    speakers = sorted({clip.speaker for clip in clips})
-    groups = {"all": list(clips)}
-    groups |= {speaker: [c for c in clips if c.speaker == speaker] for speaker in speakers}
     return {
         "command": "eval speak",
         "voice": name,
@@ -106,7 +103,7 @@ def report(clips: Sequence[ClipLiveliness], name: str) -> dict[str, Any]:
                 "truth": _mean([clip.truth for clip in chosen]),
                 name: _mean([clip.voice for clip in chosen]),
             }
-            for group, chosen in groups.items()
+            for group, chosen in talking_clips.by_speaker(clips).items()
         },
     }
 

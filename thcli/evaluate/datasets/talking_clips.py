@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from thcli.core.errors import MediaError, UsageError
 from thcli.motion.file.format import SUFFIX
@@ -81,6 +82,25 @@ def select_clips(
     if not left:
         raise MediaError("No clip is left.", "Check the chosen speakers.")
     return left
+
+
+class SpeakerClip(Protocol):
+    """Measurement of a clip."""
+
+    @property
+    def speaker(self) -> str:
+        """Name of the speaker."""
+
+
+Measured = TypeVar("Measured", bound=SpeakerClip)
+
+
+def by_speaker(clips: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """Return the measurements of "all" clips, then those of each speaker."""
+    speakers = sorted({clip.speaker for clip in clips})
+    return {"all": list(clips)} | {
+        speaker: [clip for clip in clips if clip.speaker == speaker] for speaker in speakers
+    }
 
 
 def load_motion(clip: Path, motions: Path | None) -> MotionFile:

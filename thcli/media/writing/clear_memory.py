@@ -7,33 +7,24 @@ give those of an unbroken one.
 
 from __future__ import annotations
 
-import ctypes
-import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
-_PERTURB = -6  # glibc's mallopt(3): allocated memory is filled with the complement of a byte
+from thcli.core.glibc import mallopt
+
+_PERTURB = -6  # mallopt(3): allocated memory is filled with the complement of a byte
 _ZEROS, _OFF = 0xFF, 0
 
 
 @contextmanager
 def clear_memory() -> Iterator[None]:
     """Zero what the process allocates in the block. Without glibc nothing happens."""
-    mallopt = _mallopt()
-    if mallopt is None:
+    change = mallopt()
+    if change is None:
         yield
         return
-    mallopt(_PERTURB, _ZEROS)
+    change(_PERTURB, _ZEROS)
     try:
         yield
     finally:
-        mallopt(_PERTURB, _OFF)
-
-
-@cache
-def _mallopt() -> Callable[[int, int], int] | None:
-    if platform.libc_ver()[0] != "glibc":
-        return None
-    found: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
-    return found
+        change(_PERTURB, _OFF)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from thcli import media
 from thcli.core.errors import UsageError
-from thcli.core.options import ReadOptions, StabilizationOptions, TemplateOptions
+from thcli.core.options import OutputOptions, ReadOptions, StabilizationOptions, TemplateOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame
+from thcli.media.info import MediaInfo
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.span import LAST_DURATION
 from thcli.motion.file.writer import MotionWriter
@@ -30,6 +31,15 @@ WINDOW = 64  # frames of a track in memory
 def is_video(source: str | Path, read: ReadOptions) -> bool:
     """Return True for a source video, False for an image, an animation or standard input."""
     return str(source) != "-" and media.probe(source, read).kind == "video"
+
+
+def swap_audio_roles(output: OutputOptions, driver: MediaInfo) -> OutputOptions:
+    """Return --audio in the terms of `media.write`, whose driver is the file of the frames.
+
+    A driver without audio leaves the audio of the source.
+    """
+    roles = {"source": "drive", "drive": "source" if driver.audio else "drive"}
+    return replace(output, audio=roles.get(output.audio, output.audio))
 
 
 @dataclass(frozen=True, slots=True)

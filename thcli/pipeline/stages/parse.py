@@ -12,7 +12,7 @@ from thcli import media
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import ParseOptions, TemplateOptions
+from thcli.core.options import ParseOptions, TemplateOptions, comma_words
 from thcli.core.protocols import Parser
 from thcli.core.types import Face, Frame, Image
 from thcli.faces.backends import PARSERS
@@ -149,7 +149,7 @@ def _kind(options: ParseOptions, output: str | Path | None, info: MediaInfo) -> 
 def _classes(options: ParseOptions, kind: OutputKind) -> frozenset[int]:
     if options.regions is None:
         return class_numbers("face") if kind == "mask" else ALL_CLASSES
-    return class_numbers([word.strip() for word in options.regions.split(",") if word.strip()])
+    return class_numbers(comma_words(options.regions))
 
 
 def _target(

@@ -26,7 +26,7 @@ from torch.nn import functional
 from thcli import media
 from thcli.core.errors import OutputError, UsageError
 from thcli.core.events import Finished, Listener, Started, Step, silent
-from thcli.core.options import AttributeTrainOptions, RunOptions
+from thcli.core.options import AttributeTrainOptions, RunOptions, comma_words
 from thcli.core.types import Array32, Face
 from thcli.editors.backends import EDITORS
 from thcli.editors.dva.attributes import IdentityDirections, pack_directions
@@ -112,7 +112,7 @@ def parse_attribute_names(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: A name is unknown.
     """
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = comma_words(text)
     if unknown := [name for name in names if name not in CELEBA]:
         raise UsageError(
             f"CelebA has no attribute {unknown[0]!r}.", f"Use one of: {', '.join(CELEBA)}."
