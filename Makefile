@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo-out
 LOWEST ?= .venv-lowest
 
-.PHONY: install demo test check lint bench fuzz lowest clean
+.PHONY: install demo test check lint docs bench fuzz lowest clean
 
 install: $(BIN)/thcli
 
@@ -30,6 +30,11 @@ lint: install
 check: lint
 	$(BIN)/mypy
 
+# The pages of docs/ as a web site. The variable silences an advertisement of mkdocs-material.
+SITE ?= site
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(SITE)
+
 # The oldest versions of the dependencies that pyproject.toml allows, in an environment of its own.
 lowest:
 	$(PYTHON) -m venv $(LOWEST)
@@ -51,4 +56,4 @@ fuzz: install
 	$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(DEMO) $(SITE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

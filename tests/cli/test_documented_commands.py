@@ -17,6 +17,7 @@ PROGRAM: Any = typer.main.get_command(app)
 REPO = Path(__file__).resolve().parents[2]
 PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?:sh|shell|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:^ {4}(?:\S.*)?\n)+", re.MULTILINE)
 INLINE = re.compile(r"`(thcli [a-z][^`]*)`")
 INCOMPLETE = re.compile("^Missing|requires an argument")
 ENDS = {"|", "||", "&&", ";", ">", ">>", "2>", "<", "&", "done", ")"}
@@ -25,7 +26,9 @@ ENDS = {"|", "||", "&&", ";", ">", ">>", "2>", "<", "&", "done", ")"}
 def command_lines(page: Path) -> Iterator[list[str]]:
     """Yield the words after `thcli` of each command in the code blocks of a page."""
     text = page.read_text("utf-8")
-    for block in BLOCK.findall(text):
+    fenced = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = [found for found in INDENTED.findall(fenced) if "thcli " in found]
+    for block in [*BLOCK.findall(text), *blocks]:
         for line in block.replace("\\\n", " ").splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
             lexer.whitespace_split = True

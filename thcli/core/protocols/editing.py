@@ -163,7 +163,7 @@ class Painter(CropNetwork, Protocol):
         """Apply attributes to crops.
 
         Args:
-            crops, faces, regions: as for `measure_appearance`.
+            crops: like faces and regions as for `measure_appearance`.
             appearance: (L,), of the clip.
             strengths: attribute name -> strength.
 

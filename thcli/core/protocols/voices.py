@@ -90,7 +90,7 @@ class RenderingVoice(CropView, Protocol):
 
         Args:
             portrait: crop (crop_size, crop_size, 3).
-            speech, pts, time_base, options: as for `Voice.speak`.
+            speech: like pts, time_base and options as for `Voice.speak`.
 
         Yields:
             One crop (crop_size, crop_size, 3) per time stamp, in order.
