@@ -92,6 +92,7 @@ PUBLIC = [
     "StabilityEvaluateOptions",
     "StabilizationOptions",
     "Step",
+    "StudyOptions",
     "TemplateOptions",
     "TextOptions",
     "ThcliError",

@@ -93,6 +93,7 @@ _HOMES = {
         "SpeakOptions",
         "StabilityEvaluateOptions",
         "StabilizationOptions",
+        "StudyOptions",
         "TemplateOptions",
         "TextOptions",
         "TrackOptions",

@@ -34,6 +34,7 @@ from thcli.cli import (
 from thcli.cli.batch import worker
 from thcli.cli.batch.command import batch
 from thcli.cli.console import complain
+from thcli.cli.study import command as study
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -127,6 +128,8 @@ for measure in (
     evaluate_models.words,
     evaluate_models.a2m,
     evaluate_models.speak,
+    study.study,
+    study.answers,
 ):
     evaluate.app.command()(measure)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=RESULTS)

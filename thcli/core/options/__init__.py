@@ -53,6 +53,7 @@ from thcli.core.options.measure import (
     MemoryOptions,
     RefineEvaluateOptions,
     StabilityEvaluateOptions,
+    StudyOptions,
     VoiceEvaluateOptions,
 )
 from thcli.core.options.media import OutputOptions, ReadOptions
@@ -171,6 +172,7 @@ __all__ = [
     "SpeakOptions",
     "StabilityEvaluateOptions",
     "StabilizationOptions",
+    "StudyOptions",
     "TeacherInput",
     "Template",
     "TemplateOptions",

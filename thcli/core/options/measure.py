@@ -171,3 +171,35 @@ class EditEvaluateOptions:
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 2, "--frames", "2 or more", self.frames)
         require(1 <= self.columns <= 64, "--columns", "within 1..64", self.columns)
+
+
+STUDY_ASPECTS = ("identity", "lips", "quality")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """Study."""
+
+    ask: str = option(
+        ",".join(STUDY_ASPECTS),
+        "Aspects to ask about, separated by commas: identity, lips, quality.",
+    )
+    pairs: bool = option(True, "Ask which of two methods is better.", "--pairs/--no-pairs")
+    singles: bool = option(
+        True, "Ask about single clips: 1 to 5, and real or made.", "--singles/--no-singles"
+    )
+    truth: str = option("truth", "Folder of real clips, for the question real or made.")
+    reference: str = option("person", "Folder of pictures of the persons, shown beside the clips.")
+    most: int = option(40, "Questions for one person, drawn at random, 0..10000; 0: all.")
+    seed: int = option(0, "Seed of the blind names.")
+
+    def __post_init__(self) -> None:
+        known = f"some of {', '.join(STUDY_ASPECTS)}"
+        unknown = [aspect for aspect in self.aspects if aspect not in STUDY_ASPECTS]
+        require(bool(self.aspects) and not unknown, "--ask", known, self.ask)
+        require(0 <= self.most <= 10000, "--most", "within 0..10000", self.most)
+
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """Aspects in `ask`."""
+        return comma_words(self.ask)

@@ -1,0 +1,1 @@
+"""`thcli eval study` and `thcli eval answers`."""
