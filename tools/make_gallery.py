@@ -1,9 +1,10 @@
 """Make the pictures of README and docs with the default weights.
 
-    python tools/make_gallery.py LONDON GRID docs/images
+    python tools/make_gallery.py DRIVER SPEECH docs/images FACE FACE
 
-LONDON: folder of the Face Research Lab London Set (london_NNN_neutral.jpg). GRID: folder of clips
-of the GRID corpus. Both are CC BY 4.0. The astronaut is scikit-image's, in the public domain.
+The pictures there are made from grid_s20_brbk7n.mp4 and grid_s23_lrwp9a.mp4 (GRID corpus),
+london_042_neutral.jpg (Face Research Lab London Set; both CC BY 4.0) and a reproduction of the Mona
+Lisa. The first face is always scikit-image's astronaut (public domain).
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from thcli.evaluate.datasets.sample_clip import photograph
 Picture = npt.NDArray[np.uint8]
 SIDE = 224  # pixels of a cell
 EVERY = 2  # frames of a clip to one of the moving picture
-DRIVER, SPEECH = "grid_s20_brbk7n.mp4", "grid_s23_lrwp9a.mp4"
-FACES = ("london_042_neutral.jpg", "london_002_neutral.jpg")
 EDITS = ("smiling", "beard", "eyeglasses", "old", "makeup")
 LOSSLESS = thcli.OutputOptions(codec="ffv1")
 CROPPED = thcli.ReenactOptions(framing="crop", output=LOSSLESS)
@@ -33,18 +32,19 @@ CROPPED = thcli.ReenactOptions(framing="crop", output=LOSSLESS)
 def main() -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("london", "grid", "output"):
+    for name in ("driver", "speech", "output"):
         parser.add_argument(name, type=Path)
-    folders = parser.parse_args()
-    folders.output.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("faces", type=Path, nargs="+")
+    given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as room:
         work = Path(room)
-        faces = [work / "astronaut.png", *(folders.london / name for name in FACES)]
+        faces = [work / "astronaut.png", *given.faces]
         Image.fromarray(photograph()).save(faces[0])
-        reenact(faces, folders.grid / DRIVER, work, folders.output)
-        speak(faces, folders.grid / SPEECH, work, folders.output)
-        edit(work / "0.mkv", work, folders.output)
-        refine(faces[1], work / "1.mkv", work, folders.output)
+        reenact(faces, given.driver, work, given.output)
+        speak(faces, given.speech, work, given.output)
+        edit(work / "0.mkv", work, given.output)
+        refine(faces[1], work / "1.mkv", work, given.output)
 
 
 def reenact(faces: Sequence[Path], driver: Path, work: Path, output: Path) -> None:
