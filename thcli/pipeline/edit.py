@@ -18,7 +18,6 @@ from thcli.editors.edit_file import save
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import Pixels
 from thcli.media.info import MediaInfo
-from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_edit
@@ -83,7 +82,7 @@ def edit(
             frames=info.frames,
             drive=info,
             span=options.read,
-            provenance=Provenance("edit", engine),
+            provenance=job.provenance(engine),
             fingerprint=job.fingerprint(),
         )
         writer = media.write(target, info.size, info, options.output, plan, on=on)

@@ -109,7 +109,7 @@ def lip_sync(
         write_plan = replace(
             write_plan,
             frames=total,
-            provenance=post_processor.provenance("speak", name),
+            provenance=post_processor.provenance(job, name),
             fingerprint=job.fingerprint(),
         )
         with media.write(target, info.size, info, output_options, write_plan, on=on) as out:

@@ -150,7 +150,7 @@ def _open_output(target: str | Path, source: SourceImage, render_job: RenderJob)
         drive=driver,
         span=options.read,
         source=source.info,
-        provenance=render_job.post_processor.provenance(job.command, options.engine),
+        provenance=render_job.post_processor.provenance(job, options.engine),
         fingerprint=job.fingerprint(),
     )
     like = srgb_video_info(driver)

@@ -102,7 +102,7 @@ def reenact_video(
         span=span,
         source=driver,
         source_span=options.read,
-        provenance=post_processor.provenance("reenact", options.engine),
+        provenance=post_processor.provenance(job, options.engine),
         fingerprint=job.fingerprint(),
     )
     output_options = swap_audio_roles(options.output, driver)

@@ -9,7 +9,6 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import RefineJobOptions
 from thcli.faces.tracking.select import TrackStatistics
-from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_refine
 from thcli.pipeline.dry_run import rehearse_refine
@@ -69,7 +68,7 @@ def refine(
             frames=info.frames,
             drive=info,
             span=options.read,
-            provenance=Provenance("refine", refine_pass.name),
+            provenance=job.provenance(refine_pass.name),
             fingerprint=job.fingerprint(),
         )
         with media.write(target, info.size, info, options.output, plan, on=on) as out:

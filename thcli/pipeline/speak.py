@@ -112,7 +112,7 @@ def speak(
         plan = replace(
             _write_plan(speech),
             source=source.info,
-            provenance=post_processor.provenance("speak", name),
+            provenance=post_processor.provenance(job, name),
             fingerprint=job.fingerprint(),
         )
         like, output_options = _video_format(speech), replace(options.output, fps=None)

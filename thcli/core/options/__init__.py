@@ -68,6 +68,7 @@ from thcli.core.options.motion import (
     Region,
     ViewOptions,
 )
+from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.refine import (
     CompositingOptions,
     RefineBackground,
@@ -153,6 +154,7 @@ __all__ = [
     "Perceptual",
     "Precision",
     "PrepareOptions",
+    "ProvenanceOptions",
     "ReadOptions",
     "Real3dOptions",
     "Real3dTrainOptions",

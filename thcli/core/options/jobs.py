@@ -27,6 +27,7 @@ from thcli.core.options.motion import (
     Real3dOptions,
     ViewOptions,
 )
+from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.refine import CompositingOptions, RefineOptions
 from thcli.core.options.run import RunOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
@@ -72,6 +73,7 @@ class RenderOptions:
     # Start and end are those of a driver, for which `reenact` has the flags.
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
@@ -173,6 +175,7 @@ class EditOptions:
     stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
@@ -203,6 +206,7 @@ class RefineJobOptions:
     stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
@@ -337,6 +341,7 @@ class PasteJobOptions:
     paste: PasteOptions = field(default_factory=PasteOptions)
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -19,6 +19,7 @@ from thcli.core.options import OutputOptions, ReadOptions
 from thcli.core.stream import Channel
 from thcli.media.failures import to_output_error
 from thcli.media.info import Colour, MediaInfo
+from thcli.media.provenance.marks import Marks, check_signable
 from thcli.media.reading.probe import probe
 from thcli.media.reading.video import exact_seconds
 from thcli.media.writing.codecs import EncoderPlan, plan_encoder
@@ -26,7 +27,7 @@ from thcli.media.writing.companions import CompanionSource
 from thcli.media.writing.encoder import VideoFormat
 from thcli.media.writing.journal import Journal
 from thcli.media.writing.mux import ContainerSettings
-from thcli.media.writing.provenance import Provenance, output_metadata
+from thcli.media.writing.provenance import Provenance, output_metadata, read_note
 from thcli.media.writing.segments import SegmentSink
 from thcli.media.writing.sinks import ContainerSink, FolderSink, ImageSink, Pixels, Sink
 from thcli.media.writing.target import OutputTarget
@@ -86,8 +87,10 @@ class Writer:
         timeline: Timeline[Pixels],
         size: tuple[int, int],
         journal: Journal | None,
+        marks: Marks | None = None,
     ) -> None:
         self.path = target.path
+        self._marks = marks
         self.done = self.written = journal.done if journal else 0
         self._target, self._sink, self._timeline, self._journal = target, sink, timeline, journal
         self._size = size
@@ -143,6 +146,7 @@ class Writer:
                 self._thread.join()
                 if self._error is not None:
                     raise self._failure()
+                self._sign()
                 if self._journal is not None:
                     self._journal.record_result(self._target.partial)
                 self._target.commit()
@@ -153,6 +157,13 @@ class Writer:
             raise
         if error is not None:
             self._give_up()
+
+    def _sign(self) -> None:
+        if self._marks is not None:
+            try:
+                self._marks.sign(self._target.partial, self.path.suffix)
+            except OSError as exc:
+                raise to_output_error(self._target.name, exc) from exc
 
     def _give_up(self) -> None:
         self._cancelled = True
@@ -196,6 +207,8 @@ class Writer:
             if self._cancelled and self._journal is None:
                 return
             taken += 1
+            if self._marks is not None:
+                pixels = self._marks(pixels)
             self._sink_frames(self._timeline.push(pixels, pts, duration))
             self._sink.checkpoint(taken - self._timeline.holds_back, self._timeline.state)
         if self._cancelled:
@@ -269,6 +282,7 @@ def write(
     )
     metadata = output_metadata(lead.metadata if lead else {}, plan.provenance)
     try:
+        marks = _marks(output, metadata, plan.provenance, size)
         has_companions = is_video and output.muxer not in ("gif", "webp")
         companions = _companions(options.audio, plan, on) if has_companions else ()
         settings = ContainerSettings(
@@ -280,7 +294,19 @@ def write(
         if isinstance(exc, (av.FFmpegError, OSError)):
             raise to_output_error(output.name, exc) from exc
         raise
-    return Writer(output, sink, timeline, size, journal)
+    return Writer(output, sink, timeline, size, journal, marks)
+
+
+def _marks(
+    output: OutputTarget,
+    metadata: Mapping[str, str],
+    provenance: Provenance | None,
+    size: tuple[int, int],
+) -> Marks | None:
+    if provenance is None:
+        return None
+    check_signable(output.name, output.suffix, provenance.options)
+    return Marks(provenance.options, size, read_note(metadata["comment"]))
 
 
 def _open_journal(
