@@ -103,6 +103,7 @@ PUBLIC = [
     "VideoSourceEngine",
     "VoiceDrivenEngine",
     "ViewOptions",
+    "ViewerOptions",
     "Voice",
     "VoiceEvaluateOptions",
     "VoiceOptions",

@@ -99,6 +99,7 @@ _HOMES = {
         "TrackOptions",
         "TrainOptions",
         "ViewOptions",
+        "ViewerOptions",
         "VoiceEvaluateOptions",
         "VoiceOptions",
         "WarpOptions",

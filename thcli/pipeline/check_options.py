@@ -45,11 +45,13 @@ OF_IMAGES = (
     "source_time",
     "find",
     "read",
+    "preview",
     "provenance",
     "output.resume",
     "output.codec",
     "output.crf",
     "output.preset",
+    "output.share",
     "output.audio",
 )
 

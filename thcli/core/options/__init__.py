@@ -76,7 +76,7 @@ from thcli.core.options.refine import (
     RefineOptions,
     RefineSampler,
 )
-from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
+from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions, ViewerOptions
 from thcli.core.options.speech import AudioOptions, DiffusionVoiceOptions, VoiceOptions
 from thcli.core.options.train import (
     A2mTrainOptions,
@@ -180,6 +180,7 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "ViewOptions",
+    "ViewerOptions",
     "VoiceEvaluateOptions",
     "VoiceOptions",
     "WarpOptions",

@@ -37,6 +37,7 @@ PasteMask = Literal["face", "crop", "parse"]
 ParseKind = Literal["auto", "labels", "mask", "overlay"]
 EditRegion = Literal["auto", "face", "hair", "all"]
 
+PREVIEW = "Make only the first 3 seconds, at most 480 pixels large."
 DRY_RUN = "Report what would be done and the estimated time; write nothing."
 
 
@@ -75,6 +76,7 @@ class RenderOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    preview: bool = option(False, PREVIEW)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
@@ -177,6 +179,7 @@ class EditOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    preview: bool = option(False, PREVIEW)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
     def __post_init__(self) -> None:
@@ -208,6 +211,7 @@ class RefineJobOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    preview: bool = option(False, PREVIEW)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
