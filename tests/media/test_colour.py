@@ -171,7 +171,7 @@ def test_hdr_is_kept_and_reported(tmp_path: Path) -> None:
     assert (out.colour, out.bit_depth, out.codec) == (info.colour, 10, "hevc")
     assert out.colour.is_hdr
     assert [event.message for event in events if isinstance(event, Warned)] == [
-        "in.mp4 is HDR (bt2020nc pq limited): its values are kept, not tone-mapped."
+        "in.mp4 is HDR (bt2020nc pq limited): its values are kept (--hdr tonemap converts them)."
     ]
 
     events.clear()

@@ -34,6 +34,7 @@ from thcli.cli import (
 from thcli.cli.batch import worker
 from thcli.cli.batch.command import batch
 from thcli.cli.console import complain
+from thcli.cli.files import inspect
 from thcli.cli.study import command as study
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
@@ -121,6 +122,7 @@ _add(STAGES, stages.encode, "thcli encode drive.mp4 -o drive.motion.safetensors"
 _add(STAGES, stages.warp, "thcli warp face.jpg drive.motion.safetensors -o out.mp4")
 _add(STAGES, stages.paste, "thcli paste crops.mp4 clip.mp4 --mask parse -o out.mp4")
 _add(RESULTS, compare.compare, "thcli compare a.mp4 b.mp4 -o both.mp4 --label before --label after")
+_add(RESULTS, inspect.inspect, "thcli inspect out.mp4", "thcli inspect out.mp4 --json")
 for measure in (
     evaluate_models.parse,
     evaluate_models.identity,

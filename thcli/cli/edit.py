@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from thcli.cli.console import Console
+from thcli.cli.files.viewer import check_viewer, open_output
 from thcli.cli.flags import flags
 from thcli.cli.wording import summary
-from thcli.core.options import EditOptions, ShowOptions
+from thcli.core.options import EditOptions, ShowOptions, ViewerOptions
 
 
 @flags
@@ -28,11 +29,14 @@ def edit(
     ] = None,
     *,
     options: EditOptions,
+    viewer: ViewerOptions,
     show: ShowOptions,
 ) -> None:
     """Edit facial attributes of a video by attribute or by text."""
     import thcli
 
+    check_viewer(viewer, output)
     with Console(show) as console:
         report = thcli.edit(video, output, options, console)
         console.result(report.as_json(), summary(report))
+        open_output(viewer, report.output, console)

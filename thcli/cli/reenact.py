@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from thcli.cli.console import Console
+from thcli.cli.files.viewer import check_viewer, open_output
 from thcli.cli.flags import flags
 from thcli.cli.wording import summary
-from thcli.core.options import ReenactOptions, ShowOptions
+from thcli.core.options import ReenactOptions, ShowOptions, ViewerOptions
 
 
 @flags
@@ -38,11 +39,14 @@ def reenact(
     ] = None,
     *,
     options: ReenactOptions,
+    viewer: ViewerOptions,
     show: ShowOptions,
 ) -> None:
     """Animate a face with the motion of another."""
     import thcli
 
+    check_viewer(viewer, output)
     with Console(show) as console:
         report = thcli.reenact(source, driving, output, options, console)
         console.result(report.as_json(), summary(report))
+        open_output(viewer, report.output, console)

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from thcli.cli.console import Console
+from thcli.cli.files.viewer import check_viewer, open_output
 from thcli.cli.flags import flags
 from thcli.cli.wording import summary
-from thcli.core.options import RefineJobOptions, ShowOptions
+from thcli.core.options import RefineJobOptions, ShowOptions, ViewerOptions
 
 
 @flags
@@ -30,11 +31,14 @@ def refine(
     ] = None,
     *,
     options: RefineJobOptions,
+    viewer: ViewerOptions,
     show: ShowOptions,
 ) -> None:
     """Refine the face of a coarse video: detail, geometry and light."""
     import thcli
 
+    check_viewer(viewer, output)
     with Console(show) as console:
         report = thcli.refine(video, output, options, console)
         console.result(report.as_json(), summary(report))
+        open_output(viewer, report.output, console)

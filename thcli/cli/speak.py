@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from thcli.cli.console import Console
+from thcli.cli.files.viewer import check_viewer, open_output
 from thcli.cli.flags import flags
 from thcli.cli.wording import count, summary
-from thcli.core.options import ShowOptions, SpeakOptions
+from thcli.core.errors import UsageError
+from thcli.core.options import ShowOptions, SpeakOptions, ViewerOptions
 
 
 @flags
@@ -37,16 +39,21 @@ def speak(
     ] = None,
     *,
     options: SpeakOptions,
+    viewer: ViewerOptions,
     show: ShowOptions,
 ) -> None:
     """Animate a face with speech."""
     import thcli
 
+    check_viewer(viewer, output)
     with Console(show) as console:
         if len(sounds) == 1:
             report = thcli.speak(face, sounds[0], output, options, console)
             console.result(report.as_json(), summary(report))
+            open_output(viewer, report.output, console)
             return
+        if viewer.open:
+            raise UsageError("--open shows one result.", "Give one recording, or leave --open out.")
         results = thcli.speak_each(face, sounds, output, options, console)
         reports = [result.report for result in results if result.report is not None]
         errors = [result.error for result in results if result.error is not None]

@@ -14,8 +14,9 @@ from thcli.media.info import Colour, MediaInfo, StreamInfo
 from thcli.media.reading.image import parse_background
 from thcli.media.reading.probe import probe
 from thcli.media.reading.read import Reader, read, read_image, seekable_path
+from thcli.media.writing.plan import WritePlan
 from thcli.media.writing.provenance import Provenance
-from thcli.media.writing.write import WritePlan, Writer, write
+from thcli.media.writing.write import Writer, write
 
 __all__ = [
     "Colour",

@@ -91,6 +91,8 @@ class MediaInfo:
     start, duration: seconds.
     sar: sample aspect ratio, the displayed width of a coded pixel over its height.
     streams: all streams except for the main video stream.
+    mapped_from: colour in the file where frames are read tone-mapped (--hdr tonemap), else None.
+        `colour` and `bit_depth` are those of the frames that are read.
     """
 
     path: Path
@@ -111,6 +113,7 @@ class MediaInfo:
     sar: Fraction = Fraction(1)
     streams: tuple[StreamInfo, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    mapped_from: Colour | None = None
 
     @property
     def audio(self) -> tuple[StreamInfo, ...]:

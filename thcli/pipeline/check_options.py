@@ -14,6 +14,7 @@ from thcli.core.device import require_device
 from thcli.core.errors import UsageError
 from thcli.core.options import (
     PasteJobOptions,
+    ProvenanceOptions,
     ReenactOptions,
     RefineJobOptions,
     RenderOptions,
@@ -21,6 +22,7 @@ from thcli.core.options import (
     changed_options,
 )
 from thcli.engines.backends import ENGINES
+from thcli.media.provenance.marks import check_signable, load_signer
 from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.unread import refuse_unread_output_options
 from thcli.motion.file.format import SUFFIX
@@ -43,10 +45,13 @@ OF_IMAGES = (
     "source_time",
     "find",
     "read",
+    "preview",
+    "provenance",
     "output.resume",
     "output.codec",
     "output.crf",
     "output.preset",
+    "output.share",
     "output.audio",
 )
 
@@ -56,7 +61,8 @@ def check_run(options: Any, *targets: PathLike | None) -> None:
 
     Args:
         options: of any verb or stage.
-        targets: outputs with frames, as the user gave them; None for the default or for none.
+        targets: outputs with frames, the result first, as the user gave them; None for the
+            default or for none.
 
     Raises:
         DeviceError: the device does not exist.
@@ -64,10 +70,14 @@ def check_run(options: Any, *targets: PathLike | None) -> None:
     """
     if hasattr(options, "run"):
         require_device(options.run.device)
-    for target in targets:
+    provenance = getattr(options, "provenance", ProvenanceOptions())
+    load_signer(provenance)
+    for number, target in enumerate(targets):
         if target is not None:
             output = OutputTarget(target, options.output.overwrite)
             refuse_unread_output_options(output, options.output)
+            if number == 0:  # comparisons are not signed
+                check_signable(output.name, output.suffix, provenance)
 
 
 def refuse(options: Any, names: tuple[str, ...], reason: str, hint: str) -> None:

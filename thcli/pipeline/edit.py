@@ -18,7 +18,6 @@ from thcli.editors.edit_file import save
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import Pixels
 from thcli.media.info import MediaInfo
-from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_edit
@@ -29,6 +28,7 @@ from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.steps import EditStep
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
+from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
 from thcli.pipeline.observe.track_log import TrackLog
@@ -62,13 +62,16 @@ def edit(
         OutputError: the output exists or cannot be written.
         UsageError: options that exclude each other or have no effect, or an unknown attribute.
     """
+    options = limit_preview(options)
     check_run(options, output, options.compare)
     if options.dry_run:
         return rehearse_edit(edit, video, output, options, on)
     with Job("edit", on, options, [video]) as job:
         request = parse_request(options)
         info = media.probe(job.seekable(video), options.read)
-        target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
+        target = output_path(
+            output, preview_stem(f"{Path(video).stem}_edit", options), video, info, "edit"
+        )
         check_outputs(
             target,
             options.output,
@@ -83,7 +86,7 @@ def edit(
             frames=info.frames,
             drive=info,
             span=options.read,
-            provenance=Provenance("edit", engine),
+            provenance=job.provenance(engine),
             fingerprint=job.fingerprint(),
         )
         writer = media.write(target, info.size, info, options.output, plan, on=on)

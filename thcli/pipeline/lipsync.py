@@ -34,6 +34,7 @@ from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
+from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
@@ -75,7 +76,7 @@ def lip_sync(
         speech = read_speech(job.seekable(audio), options, job)
         name = VOICES.resolve(options.voice, options.run)
         stem = f"{Path(video).stem}_{Path(audio).stem}"
-        target = output_path(output, stem, audio, speech.info, "speak")
+        target = output_path(output, preview_stem(stem, options), audio, speech.info, "speak")
         check_outputs(target, options.output)
         voice, engine = _load(name, options)
         face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
@@ -109,7 +110,7 @@ def lip_sync(
         write_plan = replace(
             write_plan,
             frames=total,
-            provenance=post_processor.provenance("speak", name),
+            provenance=post_processor.provenance(job, name),
             fingerprint=job.fingerprint(),
         )
         with media.write(target, info.size, info, output_options, write_plan, on=on) as out:

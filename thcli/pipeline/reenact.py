@@ -20,6 +20,7 @@ from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_reenact
 from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_video_info
+from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -60,13 +61,14 @@ def reenact(
         OutputError: the output exists or cannot be written.
         UsageError: options that exclude each other, or that have no effect.
     """
+    options = limit_preview(options)
     check_reenact(source, output, options)
     if options.dry_run:
         return rehearse_reenact(reenact, (source, driving), output, options, on)
     with Job("reenact", on, options, (source, driving)) as job:
         driver = probe(job.seekable(driving), options.read)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
-        target = output_path(output, stem, driving, driver, "reenact")
+        target = output_path(output, preview_stem(stem, options), driving, driver, "reenact")
         if driver.kind == "motion":
             reason = f"with {driving}, which is a motion file already"
             hint = "Give it to 'thcli encode', or drive with the video."
@@ -150,7 +152,7 @@ def _open_output(target: str | Path, source: SourceImage, render_job: RenderJob)
         drive=driver,
         span=options.read,
         source=source.info,
-        provenance=render_job.post_processor.provenance(job.command, options.engine),
+        provenance=render_job.post_processor.provenance(job, options.engine),
         fingerprint=job.fingerprint(),
     )
     like = srgb_video_info(driver)

@@ -19,6 +19,7 @@ from thcli.pipeline.check_options import check_video_source
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.job.job import Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
+from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.tracking import VideoSelection
@@ -57,7 +58,7 @@ def reenact_video(
     post_processor = render_job.post_processor
     info = media.probe(source, options.read)
     stem = f"{Path(source).stem}_{driver.path.stem}"
-    target = output_path(output, stem, driver.path, info, "reenact")
+    target = output_path(output, preview_stem(stem, options), driver.path, info, "reenact")
     check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
     check_video_source(options, whole_frames=not isinstance(engine, CropEngine))
 
@@ -102,7 +103,7 @@ def reenact_video(
         span=span,
         source=driver,
         source_span=options.read,
-        provenance=post_processor.provenance("reenact", options.engine),
+        provenance=post_processor.provenance(job, options.engine),
         fingerprint=job.fingerprint(),
     )
     output_options = swap_audio_roles(options.output, driver)

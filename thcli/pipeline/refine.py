@@ -9,12 +9,12 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import RefineJobOptions
 from thcli.faces.tracking.select import TrackStatistics
-from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_refine
 from thcli.pipeline.dry_run import rehearse_refine
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
+from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.refining.refine_pass import RefinePass
@@ -47,12 +47,15 @@ def refine(
         OutputError: the output exists or cannot be written.
         UsageError: options that exclude each other, or that have no effect.
     """
+    options = limit_preview(options)
     check_refine(output, options)
     if options.dry_run:
         return rehearse_refine(refine, video, output, options, on)
     with Job("refine", on, options, [video]) as job:
         info = media.probe(job.seekable(video), options.read)
-        target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
+        target = output_path(
+            output, preview_stem(f"{Path(video).stem}_refined", options), video, info, "refine"
+        )
         OutputTarget(target, options.output.overwrite).check(0)
         refine_pass = RefinePass.load(options.engine, options.refine, options.change, options.run)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
@@ -69,7 +72,7 @@ def refine(
             frames=info.frames,
             drive=info,
             span=options.read,
-            provenance=Provenance("refine", refine_pass.name),
+            provenance=job.provenance(refine_pass.name),
             fingerprint=job.fingerprint(),
         )
         with media.write(target, info.size, info, options.output, plan, on=on) as out:

@@ -35,6 +35,7 @@ from thcli.pipeline.check_options import check_speak, is_lip_sync
 from thcli.pipeline.dry_run import rehearse_speak
 from thcli.pipeline.job.job import FrameCounter, ItemResult, Job, Report
 from thcli.pipeline.job.output_names import SRGB_VIDEO, check_outputs, output_path
+from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.lipsync import lip_sync
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -78,6 +79,7 @@ def speak(
         OutputError: the output exists or cannot be written.
         UsageError: options that exclude each other, or that have no effect.
     """
+    options = limit_preview(options)
     check_speak(face, output, options)
     if options.dry_run:
         return rehearse_speak(speak, (face, audio), output, options, on)
@@ -87,7 +89,7 @@ def speak(
         speech = read_speech(job.seekable(audio), options, job)
         name = VOICES.resolve(options.voice, options.run)
         stem = f"{Path(face).stem}_{Path(audio).stem}"
-        target = output_path(output, stem, audio, speech.info, "speak")
+        target = output_path(output, preview_stem(stem, options), audio, speech.info, "speak")
         if not str(target).endswith(SUFFIX):
             check_outputs(target, options.output)
         voice: Voice | RenderingVoice = VOICES.backend(name).load(options.run)
@@ -112,7 +114,7 @@ def speak(
         plan = replace(
             _write_plan(speech),
             source=source.info,
-            provenance=post_processor.provenance("speak", name),
+            provenance=post_processor.provenance(job, name),
             fingerprint=job.fingerprint(),
         )
         like, output_options = _video_format(speech), replace(options.output, fps=None)

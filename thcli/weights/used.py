@@ -33,6 +33,12 @@ def record_use(*names: str) -> None:
         used.update(names)
 
 
+def accepted_licences(names: Iterable[str]) -> dict[str, str]:
+    """Return the licence of each entry, as weights.toml states it, by name."""
+    entries = WeightsStore.default().entries
+    return {name: find_entry(entries, name).licence for name in sorted(names)}
+
+
 def expected_hashes(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the SHA-256 that each file of each entry must have on this machine, by file name."""
     store = WeightsStore.default()

@@ -69,6 +69,7 @@ from thcli.core.options.motion import (
     Region,
     ViewOptions,
 )
+from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.refine import (
     CompositingOptions,
     RefineBackground,
@@ -76,7 +77,7 @@ from thcli.core.options.refine import (
     RefineOptions,
     RefineSampler,
 )
-from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions
+from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions, ViewerOptions
 from thcli.core.options.speech import AudioOptions, DiffusionVoiceOptions, VoiceOptions
 from thcli.core.options.train import (
     A2mTrainOptions,
@@ -154,6 +155,7 @@ __all__ = [
     "Perceptual",
     "Precision",
     "PrepareOptions",
+    "ProvenanceOptions",
     "ReadOptions",
     "Real3dOptions",
     "Real3dTrainOptions",
@@ -180,6 +182,7 @@ __all__ = [
     "TrackOptions",
     "TrainOptions",
     "ViewOptions",
+    "ViewerOptions",
     "VoiceEvaluateOptions",
     "VoiceOptions",
     "WarpOptions",

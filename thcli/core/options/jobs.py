@@ -27,6 +27,7 @@ from thcli.core.options.motion import (
     Real3dOptions,
     ViewOptions,
 )
+from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.refine import CompositingOptions, RefineOptions
 from thcli.core.options.run import RunOptions
 from thcli.core.options.speech import AudioOptions, VoiceOptions
@@ -36,6 +37,7 @@ PasteMask = Literal["face", "crop", "parse"]
 ParseKind = Literal["auto", "labels", "mask", "overlay"]
 EditRegion = Literal["auto", "face", "hair", "all"]
 
+PREVIEW = "Make only the first 3 seconds, at most 480 pixels large."
 DRY_RUN = "Report what would be done and the estimated time; write nothing."
 
 
@@ -72,7 +74,9 @@ class RenderOptions:
     # Start and end are those of a driver, for which `reenact` has the flags.
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    preview: bool = option(False, PREVIEW)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
@@ -173,7 +177,9 @@ class EditOptions:
     stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    preview: bool = option(False, PREVIEW)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
     def __post_init__(self) -> None:
@@ -203,7 +209,9 @@ class RefineJobOptions:
     stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    preview: bool = option(False, PREVIEW)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 
 
@@ -337,6 +345,7 @@ class PasteJobOptions:
     paste: PasteOptions = field(default_factory=PasteOptions)
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
+    provenance: ProvenanceOptions = field(default_factory=ProvenanceOptions)
     run: RunOptions = field(default_factory=RunOptions)
     dry_run: bool = option(False, DRY_RUN, affects_result=False)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from thcli.core.options.base import option, require
 
+Hdr = Literal["keep", "tonemap"]
 FRAME_MEGAPIXELS, STILL_MEGAPIXELS = 36.0, 200.0  # 8192 x 4320; the largest photographs of phones
 
 
@@ -21,6 +23,11 @@ class ReadOptions:
         f"video or an animation, {STILL_MEGAPIXELS:g} for a photograph).",
         affects_result=False,
     )
+    hdr: Hdr = option(
+        "keep",
+        "HDR (PQ, HLG) and wide-gamut videos. keep: values and tags stay as they are; tonemap: "
+        "convert to standard BT.709, 8 bits.",
+    )
     threads: int = option(0, "Decoder threads; 0: chosen by the decoder.", hidden=True)
 
     def __post_init__(self) -> None:
@@ -30,6 +37,7 @@ class ReadOptions:
             "within 0.001..4000 megapixels",
             self.max_pixels,
         )
+        require(self.hdr in ("keep", "tonemap"), "--hdr", "keep or tonemap", self.hdr)
         require(self.start >= 0, "--start", "0 or more seconds", self.start)
         require(self.end is None or self.end > self.start, "--end", "after --start", self.end)
 
@@ -49,7 +57,11 @@ class OutputOptions:
         "Keep finished segments when interrupted; the same command continues from them.",
         affects_result=False,
     )
-    codec: str = option("auto", "Video codec; auto: by container and bit depth of the input.")
+    codec: str = option(
+        "auto",
+        "Video codec, or an encoder such as h264_nvenc or hevc_qsv; auto: by container and bit "
+        "depth of the input.",
+    )
     crf: float | None = option(
         None, "Quality, 0..63, lower is better (default: by codec, 18 for h264)."
     )
@@ -59,14 +71,25 @@ class OutputOptions:
     fps: float | None = option(
         None, "Frames per second, up to 1000 (default: the time stamps of the input, VFR kept)."
     )
+    share: bool = option(
+        False,
+        "Encode for every player: H.264 of 8 bits in 4:2:0, at most 1920x1080, AAC, faststart.",
+    )
     audio: str = option(
         "drive", "Audio of the output: drive, source, none or a file.", path="input"
     )
+    longest: int | None = option(None, "Most pixels of the longer side.", hidden=True)
     threads: int = option(0, "Encoder threads; 0: chosen by the encoder.", hidden=True)
     key_every: int = option(0, "Frames between key frames; 0: chosen by the codec.", hidden=True)
 
     def __post_init__(self) -> None:
         require(self.crf is None or 0 <= self.crf <= 63, "--crf", "within 0..63", self.crf)
+        require(
+            not self.share or self.codec in ("auto", "h264"),
+            "--codec",
+            "auto or h264 with --share",
+            self.codec,
+        )
         require(
             self.fps is None or 0 < self.fps <= 1000, "--fps", "more than 0, up to 1000", self.fps
         )

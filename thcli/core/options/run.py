@@ -33,6 +33,13 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewerOptions:
+    """Viewer."""
+
+    open: bool = option(False, "Open the finished output in the program that shows its type.")
+
+
+@dataclass(frozen=True, slots=True)
 class ShowOptions:
     """Console output."""
 

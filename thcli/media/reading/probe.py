@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -21,6 +22,7 @@ from thcli.media.orientation import orientation_from_display_matrix, swaps_sides
 from thcli.media.reading.container import find_video_stream, open_input, require_video_stream
 from thcli.media.reading.image import is_image, probe_folder, probe_image
 from thcli.media.reading.pixel_limit import HEIF_SUFFIXES, PixelLimit
+from thcli.media.tone_mapping import SDR, is_mapped
 
 _MICROSECOND = Fraction(1, av.time_base)
 _WHOLE = ReadOptions()
@@ -37,7 +39,7 @@ def probe(path: str | Path, options: ReadOptions = _WHOLE) -> MediaInfo:
 
     Args:
         path: the file.
-        options: largest size; the range is not used.
+        options: largest size, tone mapping; the range is not used.
 
     Raises:
         MediaError: the file is missing, empty, damaged, truncated before its first frame, too
@@ -56,7 +58,10 @@ def probe(path: str | Path, options: ReadOptions = _WHOLE) -> MediaInfo:
         if stream is None and container.streams.audio:
             return _audio_info(path, container)
         stream = require_video_stream(container, path)
-        return _video_info(path, container, stream, _first_frame(path, container, stream, limit))
+        info = _video_info(path, container, stream, _first_frame(path, container, stream, limit))
+    if options.hdr == "tonemap" and is_mapped(info.colour):
+        return replace(info, colour=SDR, bit_depth=8, mapped_from=info.colour)
+    return info
 
 
 def _first_frame(

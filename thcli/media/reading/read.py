@@ -89,7 +89,7 @@ class Reader:
             raise
         if self.info.colour.is_hdr:
             name = f"{self.info.path.name} is HDR ({self.info.colour})"
-            on(Warned(f"{name}: its values are kept, not tone-mapped."))
+            on(Warned(f"{name}: its values are kept (--hdr tonemap converts them)."))
 
     @property
     def damaged(self) -> int:

@@ -22,6 +22,7 @@ from thcli.media.info import MediaInfo
 from thcli.media.orientation import rotate_upright, swaps_sides
 from thcli.media.reading.container import open_input, require_video_stream
 from thcli.media.reading.pixel_limit import PixelLimit
+from thcli.media.tone_mapping import ToneMapper
 
 _MAX_FAILURES = 100  # consecutive read errors after which the rest of the file is given up
 _THREADED_PIXELS = 1_000_000  # smallest frame for which decoder threads are faster
@@ -71,7 +72,8 @@ def decode(
     with open_input(path, limit) as container:
         stream = require_video_stream(container, path)
         _set_threads(stream, options.threads)
-        to_rgb = ToRGB(info.colour, background)
+        to_rgb = ToRGB(info.mapped_from or info.colour, background)
+        tone_mapper = ToneMapper(info.mapped_from) if info.mapped_from is not None else None
         coded = info.size[::-1] if swaps_sides(info.orientation) else info.size
         timestamps = TimestampRepair(info.time_base, info.rate)
         durations = FrameDurations(info, bool(stream.codec_context.has_b_frames))
@@ -90,7 +92,10 @@ def decode(
             defects.damaged += frame.is_corrupt
             fits = (frame.width, frame.height) == coded
             defects.rescaled += not fits
-            pixels = rotate_upright(to_rgb(frame, None if fits else coded), info.orientation)
+            pixels = to_rgb(frame, None if fits else coded)
+            if tone_mapper is not None:
+                pixels = tone_mapper(pixels)
+            pixels = rotate_upright(pixels, info.orientation)
             yield Frame(pixels, pts, info.time_base, index, durations.of(frame, pts, index))
             index += 1
     if not decoded and first is None:

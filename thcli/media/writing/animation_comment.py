@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from PIL import Image as Pillow
+
 _BLOCK_BYTES = 1 << 20
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -14,7 +16,7 @@ _XMP = (
     '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">'
     "<dc:description>{}</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
-_HAS_XMP = 0x04  # flag of the VP8X chunk
+_HAS_XMP, _HAS_ALPHA = 0x04, 0x10  # flags of the VP8X chunk
 
 
 def write_comment(file: Path, comment: str) -> None:
@@ -26,8 +28,12 @@ def write_comment(file: Path, comment: str) -> None:
         head = whole.read(21)
     if head.startswith(b"GIF8"):
         _into_gif(file, comment.encode())
-    elif head[8:16] == b"WEBPVP8X":
-        _into_webp(file, head[20], _XMP.format(escape(comment)).encode())
+    elif head[8:12] == b"WEBP":
+        if head[12:16] != b"VP8X":
+            _extend_webp(file)
+        with file.open("rb") as whole:
+            flags = whole.read(21)[20]
+        _into_webp(file, flags, _XMP.format(escape(comment)).encode())
 
 
 def _into_gif(file: Path, text: bytes) -> None:
@@ -46,6 +52,17 @@ def _into_gif(file: Path, text: bytes) -> None:
         copy.replace(file)
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _extend_webp(file: Path) -> None:
+    """Turn a WebP of a single frame, which FFmpeg writes without extensions, into one with them."""
+    with Pillow.open(file) as image:
+        flags = _HAS_ALPHA if image.mode == "RGBA" else 0
+        width, height = (side - 1 for side in image.size)
+    sides = width.to_bytes(3, "little") + height.to_bytes(3, "little")
+    data = file.read_bytes()
+    extended = b"WEBPVP8X" + struct.pack("<II", 10, flags) + sides + data[12:]
+    file.write_bytes(b"RIFF" + struct.pack("<I", len(extended)) + extended)
 
 
 def _into_webp(file: Path, flags: int, xmp: bytes) -> None:

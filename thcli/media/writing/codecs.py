@@ -11,6 +11,7 @@ from av.codec.codec import UnknownCodecError
 
 from thcli.core.errors import UsageError
 from thcli.core.options import OutputOptions
+from thcli.media.writing.hardware import HARDWARE, require_encoder_device
 
 PRESETS = (
     "ultrafast",
@@ -66,7 +67,9 @@ class EncoderPlan:
 class _EncoderTraits:
     """Options of one encoder for quality and speed.
 
-    crf: name of the quality option, our default, its largest value; None without one.
+    crf: name of the quality option (several with commas), our default, its largest value; None
+        without one.
+    scale: value of the quality option for a --crf.
     preset: options for a --preset value; None without a choice of speed.
     options: set always.
     counts_frames: see `EncoderPlan`.
@@ -76,6 +79,7 @@ class _EncoderTraits:
     preset: Callable[[str], dict[str, str]] | None = None
     options: tuple[tuple[str, str], ...] = ()
     counts_frames: bool = False
+    scale: Callable[[float], float] = float
 
 
 def _named(preset: str) -> dict[str, str]:
@@ -94,6 +98,24 @@ def _nvenc(preset: str) -> dict[str, str]:
     return {"preset": "p" + str((1, 1, 2, 3, 3, 4, 5, 6, 7, 7)[PRESETS.index(preset)])}
 
 
+def _qsv(preset: str) -> dict[str, str]:
+    names = ("veryfast",) * 3 + ("faster", "fast", "medium", "slow", "slower") + ("veryslow",) * 2
+    return {"preset": names[PRESETS.index(preset)]}
+
+
+def _amf(preset: str) -> dict[str, str]:
+    index = PRESETS.index(preset)
+    return {"quality": "speed" if index < 4 else "balanced" if index < 6 else "quality"}
+
+
+def _apple(crf: float) -> float:
+    """Return VideoToolbox's quality, 1 to 100, higher is better."""
+    return max(1.0, 100 - 1.9 * crf)
+
+
+_QSV = _EncoderTraits(("global_quality", 20, 51), _qsv)
+_AMF = _EncoderTraits(("qp_i,qp_p", 20, 51), _amf, (("rc", "cqp"),))
+_VIDEOTOOLBOX = _EncoderTraits(("qscale", 18, 51), scale=_apple)
 _ENCODERS = {
     "libx264": _EncoderTraits(("crf", 18, 51), _named),
     "libx264rgb": _EncoderTraits(("crf", 18, 51), _named),
@@ -106,6 +128,12 @@ _ENCODERS = {
     "libvpx": _EncoderTraits(("crf", 8, 63), _vpx, (("b", "8M"), ("deadline", "good"))),
     "h264_nvenc": _EncoderTraits(("cq", 19, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
     "hevc_nvenc": _EncoderTraits(("cq", 21, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
+    "h264_qsv": _QSV,
+    "hevc_qsv": _QSV,
+    "h264_amf": _AMF,
+    "hevc_amf": _AMF,
+    "h264_videotoolbox": _VIDEOTOOLBOX,
+    "hevc_videotoolbox": _VIDEOTOOLBOX,
     "prores_ks": _EncoderTraits(options=(("profile", "3"), ("vendor", "apl0"))),
     "mpeg4": _EncoderTraits(("qscale", 2, 31), counts_frames=True),
     "mpeg2video": _EncoderTraits(("qscale", 2, 31), counts_frames=True),
@@ -150,6 +178,7 @@ def plan_encoder(
     Raises:
         UsageError: an encoder that is unknown, not in this build or not for this container; a
             quality or speed that it does not have.
+        DeviceError: the device of a hardware encoder is missing.
     """
     if muxer in _ANIMATIONS and options.codec == "auto":
         return _ANIMATIONS[muxer]
@@ -162,7 +191,7 @@ def plan_encoder(
         value = default if options.crf is None else options.crf
         if value > largest:
             raise UsageError(f"--crf must be within 0..{largest:g} for {encoder}, not {value:g}.")
-        settings[name] = f"{value:g}"
+        settings |= {part: f"{traits.scale(value):g}" for part in name.split(",")}
     elif options.crf is not None:
         raise UsageError(
             f"--crf has no effect with the encoder {encoder}.",
@@ -180,12 +209,14 @@ def plan_encoder(
     if options.key_every:
         settings["g"] = str(options.key_every)
     pix_fmt = _pixel_format(encoder, size, deep)
+    require_encoder_device(encoder, pix_fmt)
     # these hold no time stamps before zero, where the decoding of B-frames begins
     b_frames = muxer not in ("avi", "flv", "nut")
     if not b_frames:
         settings["bf"] = "0"
     # required by Apple's players
-    tag = "hvc1" if encoder == "libx265" and muxer in ("mp4", "mov") else ""
+    is_hevc = encoder == "libx265" or encoder.startswith("hevc_")
+    tag = "hvc1" if is_hevc and muxer in ("mp4", "mov") else ""
     return EncoderPlan(encoder, pix_fmt, settings, tag, b_frames, traits.counts_frames)
 
 
@@ -230,6 +261,8 @@ def _find_encoder(name: str, muxer: str) -> str:
                         "Use another --codec, or another file extension.",
                     ) from exc
             return encoder
+    if name in HARDWARE:
+        require_encoder_device(name, "nv12")
     aliases = {alias for alias in _ALIASES if any(map(_exists, _ALIASES[alias]))}
     known = sorted(aliases | {n for n in _ENCODERS if _exists(n)})
     raise UsageError(
@@ -242,8 +275,12 @@ def _pixel_format(encoder: str, size: tuple[int, int], deep: bool) -> str:
         return _LOSSLESS[encoder][deep]
     formats = [form.name for form in av.Codec(encoder, "w").video_formats or ()]
     # 4:2:0 of H.264 and H.265 needs an even size; 4:4:4 keeps an odd one
-    needs_even = encoder in ("libx264", "libx265", "h264_nvenc", "hevc_nvenc")
+    needs_even = encoder in ("libx264", "libx265", *HARDWARE)
     wanted: tuple[str, ...] = (*_DEEP, *_SHALLOW) if deep else (*_SHALLOW, *_DEEP)
     if needs_even and (size[0] % 2 or size[1] % 2):
         wanted = tuple(name for name in wanted if "444" in name)
+        if encoder in HARDWARE and not set(wanted) & set(formats):
+            raise UsageError(
+                f"{encoder} holds only even sizes, not {size[0]}x{size[1]}.", "Use --codec h264."
+            )
     return next((name for name in wanted if name in formats), formats[0] if formats else "yuv420p")

@@ -41,6 +41,7 @@ class CompanionSource:
     start, stop: range in seconds of that input, None for an open end.
     to_start: shift its beginning, or `start`, to the beginning of the video.
     ends_with_video: drop packets that last longer than the video.
+    only_aac: transcode audio of other codecs.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class CompanionSource:
     stop: Fraction | None = None
     to_start: bool = False
     ends_with_video: bool = False
+    only_aac: bool = False
 
 
 class PacketTransfer(Protocol):
@@ -118,7 +120,7 @@ class CompanionReader:
         if source.first_only:
             chosen = chosen[:1]
         for stream in chosen:
-            transfer = _create_transfer(out, muxer, stream)
+            transfer = _create_transfer(out, muxer, stream, source.only_aac)
             if transfer is not None:
                 self._transfers[stream.index] = transfer
             elif not (
@@ -242,11 +244,15 @@ def _is_video_stream(container: InputContainer, stream: Stream) -> bool:
     return video is not None and video.index == stream.index
 
 
-def _create_transfer(out: OutputContainer, muxer: str, stream: Any) -> PacketTransfer | None:
+def _create_transfer(
+    out: OutputContainer, muxer: str, stream: Any, only_aac: bool
+) -> PacketTransfer | None:
     """Choose copy or transcoding for a stream, None when the output cannot hold it."""
     if stream.type == "data" and stream.codec_context is None and muxer not in _MOV:
         return None
-    if stream.type != "video" and _can_copy(muxer, stream):
+    coded = stream.codec_context.name if stream.codec_context is not None else ""
+    is_foreign = only_aac and stream.type == "audio" and coded not in ("aac", "")
+    if stream.type != "video" and not is_foreign and _can_copy(muxer, stream):
         return StreamCopy(out, stream, muxer)
     if stream.type == "audio" and stream.codec_context is not None:
         return AudioTranscoder.make(out, muxer, stream)

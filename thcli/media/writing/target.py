@@ -63,6 +63,11 @@ class OutputTarget:
         self.partial = hidden_sibling(self.path, f".{secrets.token_hex(4)}.partial")
         self._guard = ExitStack()
 
+    @property
+    def suffix(self) -> str:
+        """File extension, '' for a folder and standard output."""
+        return "" if self.kind in ("folder", "stdout") else self.path.suffix
+
     def check(self, pixels: int) -> None:
         """Check the target before any work.
 

@@ -8,7 +8,7 @@ from thcli.media.writing.codecs import plan_encoder
 from thcli.media.writing.target import OutputTarget
 
 _SOME_SIZE = (16, 16)  # of frames, which does not decide what an encoder reads
-_ENCODING = ("codec", "crf", "preset", "audio")
+_ENCODING = ("codec", "crf", "preset", "share", "audio")
 
 
 def refuse_unread_output_options(output: OutputTarget, options: OutputOptions) -> None:
@@ -33,5 +33,6 @@ def _unread(output: OutputTarget, options: OutputOptions) -> tuple[str, ...]:
     if output.kind == "folder":
         return _ENCODING
     if output.muxer in ("gif", "webp"):
-        return ("crf", "preset", "audio") if options.codec == "auto" else ("audio",)
+        read = ("share", "audio")
+        return ("crf", "preset", *read) if options.codec == "auto" else read
     return ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -13,20 +12,25 @@ from types import TracebackType
 import av
 import numpy as np
 
-from thcli.core.errors import MediaError, OutputError
+from thcli.core.errors import OutputError
 from thcli.core.events import Listener, Warned, silent
-from thcli.core.options import OutputOptions, ReadOptions
+from thcli.core.options import OutputOptions
 from thcli.core.stream import Channel
 from thcli.media.failures import to_output_error
 from thcli.media.info import Colour, MediaInfo
-from thcli.media.reading.probe import probe
 from thcli.media.reading.video import exact_seconds
 from thcli.media.writing.codecs import EncoderPlan, plan_encoder
-from thcli.media.writing.companions import CompanionSource
 from thcli.media.writing.encoder import VideoFormat
+from thcli.media.writing.finishing import (
+    Finishing,
+    output_size,
+    plan_finishing,
+    plan_sharing,
+)
 from thcli.media.writing.journal import Journal
 from thcli.media.writing.mux import ContainerSettings
-from thcli.media.writing.provenance import Provenance, output_metadata
+from thcli.media.writing.plan import WritePlan, companion_sources
+from thcli.media.writing.provenance import output_metadata
 from thcli.media.writing.segments import SegmentSink
 from thcli.media.writing.sinks import ContainerSink, FolderSink, ImageSink, Pixels, Sink
 from thcli.media.writing.target import OutputTarget
@@ -35,35 +39,9 @@ from thcli.media.writing.unread import refuse_unread_output_options
 
 _MAX_BYTES = 256 * 2**20  # frames in the queue to the encoder
 _QUEUE = 16  # frames, at most
+_WIDELY_PLAYED = 3840 * 2160  # pixels
 _DEFAULT = OutputOptions()
-_WHOLE = ReadOptions()
 _STILL_COLOUR = Colour(0, 2, 1, 13)  # sRGB
-
-
-@dataclass(frozen=True, slots=True)
-class WritePlan:
-    """Timing, companion streams and origin of an output.
-
-    time_base: unit of the time stamps to write in seconds; None: that of `drive`, else of `like`.
-    rate: average frames per second, by the same rule.
-    frames: expected number of frames, None when unknown.
-    drive: input whose audio, subtitles, chapters and metadata accompany the video.
-    span: range of `drive` that is used. A range that does not begin at 0 starts the output at 0.
-    source: input whose audio accompanies the video with --audio source.
-    source_span: range of `source` that is used.
-    provenance: origin, written to the metadata.
-    fingerprint: hash of all that determines the pixels, for --resume.
-    """
-
-    time_base: Fraction | None = None
-    rate: Fraction | None = None
-    frames: int | None = None
-    drive: MediaInfo | None = None
-    span: ReadOptions = _WHOLE
-    source: MediaInfo | None = None
-    source_span: ReadOptions = _WHOLE
-    provenance: Provenance | None = None
-    fingerprint: str = ""
 
 
 _NO_PLAN = WritePlan()
@@ -86,8 +64,10 @@ class Writer:
         timeline: Timeline[Pixels],
         size: tuple[int, int],
         journal: Journal | None,
+        finishing: Finishing,
     ) -> None:
         self.path = target.path
+        self._finishing = finishing
         self.done = self.written = journal.done if journal else 0
         self._target, self._sink, self._timeline, self._journal = target, sink, timeline, journal
         self._size = size
@@ -143,6 +123,7 @@ class Writer:
                 self._thread.join()
                 if self._error is not None:
                     raise self._failure()
+                self._sign()
                 if self._journal is not None:
                     self._journal.record_result(self._target.partial)
                 self._target.commit()
@@ -153,6 +134,12 @@ class Writer:
             raise
         if error is not None:
             self._give_up()
+
+    def _sign(self) -> None:
+        try:
+            self._finishing.sign(self._target.partial, self.path.suffix)
+        except OSError as exc:
+            raise to_output_error(self._target.name, exc) from exc
 
     def _give_up(self) -> None:
         self._cancelled = True
@@ -196,7 +183,8 @@ class Writer:
             if self._cancelled and self._journal is None:
                 return
             taken += 1
-            self._sink_frames(self._timeline.push(pixels, pts, duration))
+            finished = self._finishing(pixels)
+            self._sink_frames(self._timeline.push(finished, pts, duration))
             self._sink.checkpoint(taken - self._timeline.holds_back, self._timeline.state)
         if self._cancelled:
             return
@@ -240,18 +228,22 @@ def write(
     """
     output = OutputTarget(target, options.overwrite)
     refuse_unread_output_options(output, options)
+    options, like = plan_sharing(output, options, like, on)
+    final_size = output_size(size, options)
     lead = plan.drive or like
     time_base = plan.time_base or (lead.time_base if lead else Fraction(1, 25))
     fps = exact_frame_rate(options.fps) if options.fps else None
     rate = fps or plan.rate or (lead.rate if lead else None) or Fraction(25)
-    output.check(_expected_frames(plan, rate) * size[0] * size[1])
+    output.check(_expected_frames(plan, rate) * final_size[0] * final_size[1])
     deep = like is not None and like.bit_depth > 8 and like.kind != "image"
     is_video = output.kind in ("container", "stdout")
-    encoder = plan_encoder(output.muxer, options, size, deep) if is_video else EncoderPlan("", "")
+    encoder = (
+        plan_encoder(output.muxer, options, final_size, deep) if is_video else EncoderPlan("", "")
+    )
     if is_video:
-        _warn_of_losses(encoder, like, size, deep, on)
+        _warn_of_losses(encoder, like, final_size, deep, on)
     video_format = VideoFormat(
-        size,
+        final_size,
         encoder,
         container_time_base(output.muxer, 1 / fps if fps else time_base, rate),
         rate,
@@ -269,8 +261,9 @@ def write(
     )
     metadata = output_metadata(lead.metadata if lead else {}, plan.provenance)
     try:
+        finishing = plan_finishing(output, options, metadata, plan.provenance, final_size)
         has_companions = is_video and output.muxer not in ("gif", "webp")
-        companions = _companions(options.audio, plan, on) if has_companions else ()
+        companions = companion_sources(options, plan, on) if has_companions else ()
         settings = ContainerSettings(
             output.muxer, metadata, companions, output.kind == "stdout", on
         )
@@ -280,7 +273,7 @@ def write(
         if isinstance(exc, (av.FFmpegError, OSError)):
             raise to_output_error(output.name, exc) from exc
         raise
-    return Writer(output, sink, timeline, size, journal)
+    return Writer(output, sink, timeline, size, journal, finishing)
 
 
 def _open_journal(
@@ -329,49 +322,17 @@ def _warn_of_losses(
         need = "HDR needs 10 bits" if hdr else "The input has more than 8 bits"
         hint = "choose another --codec or container to keep them"
         on(Warned(f"{need}, but {encoder.encoder} writes 8: {hint}."))
+    if size[0] * size[1] > _WIDELY_PLAYED:
+        megapixels = size[0] * size[1] / 1e6
+        on(
+            Warned(
+                f"The output has {megapixels:.0f} megapixels a frame, which few players show "
+                "smoothly: --share writes at most 1920x1080."
+            )
+        )
     if "444" in encoder.pix_fmt and (size[0] % 2 or size[1] % 2):
         kept = f"The odd size {size[0]}x{size[1]} is kept with full chroma ({encoder.pix_fmt})"
         on(Warned(f"{kept}, which some hardware players do not support."))
-
-
-def _companions(audio: str, plan: WritePlan, on: Listener) -> tuple[CompanionSource, ...]:
-    """Return the streams to take from each input, by the value of --audio."""
-    drive, source = plan.drive, plan.source
-    found: list[CompanionSource] = []
-    if drive is not None and drive.streams and drive.path.is_file():
-        start, stop = _bounds(drive, plan.span)
-        is_audio = drive.kind == "audio"
-        if is_audio:  # it has no video to stay in sync with, so it begins with the output
-            start = start or drive.start or None
-        found.append(
-            CompanionSource(drive.path, audio == "drive", start=start, stop=stop, to_start=is_audio)
-        )
-    if audio == "source" and source is not None and source.audio:
-        start, stop = _bounds(source, plan.source_span)
-        found.append(
-            CompanionSource(
-                source.path,
-                others=False,
-                start=start,
-                stop=stop,
-                to_start=True,
-                ends_with_video=True,
-            )
-        )
-    elif audio == "source":
-        on(Warned("--audio source: the source has no audio, so the output has none."))
-    elif audio not in ("drive", "none"):
-        sound = probe(audio, plan.span)
-        if not sound.audio:
-            raise MediaError(
-                f"{audio} has no audio.", "Give a file with an audio track to --audio."
-            )
-        found.append(
-            CompanionSource(
-                sound.path, others=False, first_only=True, to_start=True, ends_with_video=True
-            )
-        )
-    return tuple(found)
 
 
 def _expected_frames(plan: WritePlan, rate: Fraction) -> int:
@@ -380,11 +341,3 @@ def _expected_frames(plan: WritePlan, rate: Fraction) -> int:
     if span.end is None:
         return frames
     return min(frames, ceil((exact_seconds(span.end) - exact_seconds(span.start)) * rate))
-
-
-def _bounds(info: MediaInfo, span: ReadOptions) -> tuple[Fraction | None, Fraction | None]:
-    """Return start and stop of a span in the file's own time, None for the ends of the file."""
-    return (
-        info.start + exact_seconds(span.start) if span.start else None,
-        info.start + exact_seconds(span.end) if span.end is not None else None,
-    )

@@ -18,13 +18,13 @@ from thcli.core.clock import StageClock
 from thcli.core.device import is_out_of_memory, recorded_devices
 from thcli.core.errors import DeviceMemoryError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned
-from thcli.core.options import ReadOptions
+from thcli.core.options import ProvenanceOptions, ReadOptions
 from thcli.core.temp_folders import remove_stale_folders, temporary_folder
 from thcli.core.types import Frame
 from thcli.media.failures import is_write_failure, to_output_error
 from thcli.pipeline.job.fingerprint import fingerprint
 from thcli.pipeline.job.pass_lengths import PassLengths
-from thcli.weights.used import expected_hashes, recorded_weights
+from thcli.weights.used import accepted_licences, expected_hashes, recorded_weights
 
 Entered = TypeVar("Entered")
 
@@ -238,6 +238,16 @@ class Job:
         inputs = [self._spooled.get(str(path), path) for path in (*self._inputs, *others)]
         used = {"weights": expected_hashes(self._weights), "devices": self._devices}
         return fingerprint(inputs, self._options, used)
+
+    def provenance(self, engine: str = "") -> media.Provenance:
+        """Return the origin of the job's output; the backends must be loaded.
+
+        Args:
+            engine: name of the backend that generates.
+        """
+        options = getattr(self._options, "provenance", ProvenanceOptions())
+        licences = accepted_licences(self._weights)
+        return media.Provenance(self.command, engine, options=options, licences=licences)
 
     def batches(self, stage: str) -> BatchRunner:
         """Return the batches of a stage, the same at each call; smaller ones give a warning."""

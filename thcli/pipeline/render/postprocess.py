@@ -17,7 +17,6 @@ from thcli.core.options import (
 from thcli.faces.compositing import person_matte
 from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.faces.tracking.select import TrackStatistics
-from thcli.media.writing.provenance import Provenance
 from thcli.pipeline.job.job import FrameCounter, Job
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame, replayable_render
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -61,11 +60,11 @@ class PostProcessor:
         matte = None if options.background == KEEP else person_matte.load(options.run)
         return cls(options, face_finder, refine_pass, matte)
 
-    def provenance(self, command: str, engine: str) -> Provenance:
-        """Return the origin of the output, which names engine and refiner."""
+    def provenance(self, job: Job, engine: str) -> media.Provenance:
+        """Return the origin of the job's output, which names engine and refiner."""
         if self.refine_pass is not None:
             engine = f"{engine}, refined by {self.refine_pass.name}"
-        return Provenance(command, engine)
+        return job.provenance(engine)
 
     @property
     def details(self) -> Mapping[str, Any]:

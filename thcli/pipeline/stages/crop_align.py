@@ -20,7 +20,7 @@ from thcli.faces.crops.crop import crop as crop_pixels
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.media.reading.image import list_images
-from thcli.media.writing.provenance import Provenance
+from thcli.media.writing.provenance import Provenance, is_synthetic
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
@@ -238,7 +238,7 @@ def _placements(
 
 def _provenance(command: str, info: MediaInfo) -> Provenance:
     """Mark crops as synthetic when their clip is."""
-    synthetic = "AI-generated (synthetic)" in info.metadata.get("comment", "")
+    synthetic = is_synthetic(info.metadata.get("comment", ""))
     return Provenance(command, synthetic=synthetic)
 
 

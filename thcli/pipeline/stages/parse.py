@@ -20,7 +20,7 @@ from thcli.faces.parsing.crops import class_numbers
 from thcli.faces.parsing.temporal_smoothing import REACH
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.info import MediaInfo
-from thcli.media.writing.provenance import Provenance
+from thcli.media.writing.provenance import Provenance, is_synthetic
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_run, refuse
 from thcli.pipeline.dry_run import plan
@@ -187,7 +187,7 @@ def _open_output(
     parser_name: str,
     job: Job,
 ) -> RegionImageWriter | media.Writer:
-    synthetic = "AI-generated (synthetic)" in info.metadata.get("comment", "")
+    synthetic = is_synthetic(info.metadata.get("comment", ""))
     provenance = Provenance("parse", parser_name, synthetic=synthetic)
     if is_image_output(target):
         return RegionImageWriter(target, kind, options.output.overwrite, str(provenance))

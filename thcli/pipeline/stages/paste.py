@@ -25,7 +25,6 @@ from thcli.faces.compositing.paste import PasteContext, measure_transfer, soft_m
 from thcli.faces.compositing.paste import paste as paste_crop
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels, crop
-from thcli.media.writing.provenance import Provenance
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_paste
 from thcli.pipeline.dry_run import plan
@@ -91,7 +90,7 @@ def paste(
             write_plan = media.WritePlan(
                 frames=info.frames,
                 drive=info,
-                provenance=Provenance("paste"),
+                provenance=job.provenance(),
                 fingerprint=job.fingerprint(crop_track.file.path),
             )
             writer = media.write(target, info.size, info, options.output, write_plan, on=on)

@@ -1,0 +1,1 @@
+"""Commands that read one file and say what is in it."""

@@ -1,0 +1,1 @@
+"""Marks of synthetic content: a visible label, an invisible watermark, Content Credentials."""

@@ -1,0 +1,161 @@
+"""Conversion of HDR and wide-gamut frames to BT.709 in standard dynamic range (--hdr tonemap).
+
+1. Display light of the signal: PQ (SMPTE ST 2084), HLG with the system gamma of a 1,000 cd/m2
+   display (ITU-R BT.2100), or BT.1886.
+2. HDR: the curve of ITU-R BT.2390-10 section 5.4.1 (Hermite roll-off in PQ) on the largest of the
+   three channels, from 1,000 to 203 cd/m2, the reference white of ITU-R BT.2408. All channels are
+   scaled alike, so that hues stay.
+3. BT.709 primaries; what is outside of the gamut is clipped (ITU-R BT.2407 section 2).
+4. BT.1886 signal of 8 bits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+from thcli.core.types import Array, Array32, Image
+from thcli.media.info import Colour
+
+Samples = np.ndarray[Any, Any]
+
+SDR = Colour(matrix=1, range=1, primaries=1, transfer=1)
+_PEAK, _WHITE = 1000.0, 203.0  # cd/m2
+_PQ, _HLG, _LINEAR = 16, 18, 8
+_GAMMA = 2.4  # of BT.1886
+_SYSTEM_GAMMA = 1.2  # of HLG at 1,000 cd/m2
+_STEPS = 65536
+# chromaticity of red, green, blue and white by code point of the primaries (ISO/IEC 23091-2)
+_D65 = (0.3127, 0.3290)
+_PRIMARIES = {
+    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),
+}
+_HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
+
+
+def is_mapped(colour: Colour) -> bool:
+    """Return True for colours that --hdr tonemap converts: HDR, BT.2020 and P3."""
+    return colour.is_hdr or colour.primaries in (9, 12)
+
+
+def pq_signal(light: Array) -> Array:
+    """Return the PQ signal 0..1 of display light in cd/m2 (ST 2084, inverse EOTF)."""
+    power = np.power(np.clip(light, 0, None) / 10000, 2610 / 16384)
+    return np.asarray(
+        np.power((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power), 2523 / 32)
+    )
+
+
+def pq_light(signal: Array) -> Array:
+    """Return the display light in cd/m2 of a PQ signal 0..1 (ST 2084, EOTF)."""
+    power = np.power(np.clip(signal, 0, 1), 32 / 2523)
+    ratio = np.clip(power - 3424 / 4096, 0, None) / (2413 / 128 - 2392 / 128 * power)
+    return np.asarray(10000 * np.power(ratio, 16384 / 2610))
+
+
+def hlg_scene(signal: Array) -> Array:
+    """Return the scene light 0..1 of an HLG signal 0..1 (BT.2100, inverse OETF)."""
+    low = signal * signal / 3
+    high = (np.exp((signal - _HLG_C) / _HLG_A) + _HLG_B) / 12
+    return np.asarray(np.where(signal <= 0.5, low, high))
+
+
+def roll_off(light: Array) -> Array:
+    """Map display light of 0..1000 cd/m2 to 0..203 cd/m2 (BT.2390-10 section 5.4.1, black at 0)."""
+    top = float(pq_signal(np.array(_PEAK)))
+    largest = float(pq_signal(np.array(_WHITE))) / top
+    knee = 1.5 * largest - 0.5
+    e1 = np.clip(pq_signal(light) / top, 0, 1)
+    t = (e1 - knee) / (1 - knee)
+    curve = (
+        (2 * t**3 - 3 * t**2 + 1) * knee
+        + (t**3 - 2 * t**2 + t) * (1 - knee)
+        + (-2 * t**3 + 3 * t**2) * largest
+    )
+    return pq_light(np.where(e1 < knee, e1, curve) * top)
+
+
+def bt709_from_primaries(primaries: int) -> Array:
+    """Return the matrix between linear RGB of two sets of primaries, (3, 3).
+
+    primaries: code point; an unknown one counts as BT.709.
+    """
+    known = primaries if primaries in _PRIMARIES else 1
+    return np.asarray(np.linalg.inv(_xyz_from_rgb(1)) @ _xyz_from_rgb(known))
+
+
+def _xyz_from_rgb(primaries: int) -> Array:
+    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in _PRIMARIES[primaries]]).T
+    return np.asarray(columns[:, :3] * np.linalg.solve(columns[:, :3], columns[:, 3]))
+
+
+class ToneMapper:
+    """Converter of one stream's frames to BT.709, 8 bits.
+
+    colour: tags of the stream.
+    """
+
+    def __init__(self, colour: Colour) -> None:
+        self._transfer = colour.transfer
+        hdr = colour.primaries == 2 and colour.is_hdr  # HDR without primaries is BT.2020
+        primaries = 9 if hdr else colour.primaries
+        self._matrix = bt709_from_primaries(primaries).astype(np.float32)
+        self._luma = _xyz_from_rgb(primaries if primaries in _PRIMARIES else 1)[1]
+
+    def __call__(self, pixels: Samples) -> Image:
+        """Convert a frame.
+
+        Args:
+            pixels: (H, W, 3) RGB signal, uint8 or uint16, full range of the type.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        codes = pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * 257
+        light = _light_table(self._transfer)[codes]
+        if self._transfer == _HLG:
+            luminance = cv2.transform(light, self._luma.astype(np.float32)[None])
+            gain = np.power(np.maximum(luminance, 1e-9), _SYSTEM_GAMMA - 1)
+            light = light * gain.reshape(*light.shape[:2], 1)
+        if self._transfer in (_PQ, _HLG):
+            largest = np.minimum(light.max(2), 1)
+            light = light * _gain_table()[_index(np.asarray(largest, np.float32))][..., None]
+        linear = np.clip(cv2.transform(light, self._matrix), 0, 1).astype(np.float32, copy=False)
+        return np.asarray(_signal_table()[_index(linear)], np.uint8)
+
+
+def _index(linear: Array32) -> Samples:
+    """Return rows of the tables below: square roots, as fine in the dark as the signal is."""
+    return np.asarray(np.sqrt(linear) * (_STEPS - 1) + np.float32(0.5)).astype(np.uint16)
+
+
+@cache
+def _light_table(transfer: int) -> Array32:
+    """Return light by 16-bit code: of PQ and HLG 1 is the peak, of others the white."""
+    signal = np.linspace(0, 1, _STEPS)
+    if transfer == _PQ:
+        light = np.minimum(pq_light(signal) / _PEAK, 1)
+    elif transfer == _HLG:
+        light = hlg_scene(signal)
+    else:
+        light = signal if transfer == _LINEAR else signal**_GAMMA
+    return np.asarray(light, np.float32)
+
+
+@cache
+def _gain_table() -> Array32:
+    """Return the factor that turns light, 1 at 1,000 cd/m2, into light that is 1 at 203 cd/m2."""
+    light = np.linspace(0, 1, _STEPS) ** 2
+    light[0] = light[1]
+    return np.asarray(roll_off(light * _PEAK) / _WHITE / light, np.float32)
+
+
+@cache
+def _signal_table() -> Image:
+    """Return the BT.1886 signal of linear light."""
+    return np.asarray(np.rint(255 * (np.linspace(0, 1, _STEPS) ** 2) ** (1 / _GAMMA)), np.uint8)
