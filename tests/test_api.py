@@ -107,6 +107,8 @@ PUBLIC = [
     "Warned",
     "WarpOptions",
     "WeightsError",
+    "X2FaceMapTrainOptions",
+    "X2FaceOptions",
     "X2FaceTrainOptions",
     "__version__",
     "align",

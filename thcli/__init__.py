@@ -101,6 +101,8 @@ _HOMES = {
         "VoiceEvaluateOptions",
         "VoiceOptions",
         "WarpOptions",
+        "X2FaceMapTrainOptions",
+        "X2FaceOptions",
         "X2FaceTrainOptions",
     ),
     "thcli.core.progress": ("progress_bar",),

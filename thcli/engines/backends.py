@@ -77,9 +77,9 @@ ENGINES = Stage(
         ),
         "x2face": Backend(
             "thcli.engines.x2face.engine:load",
-            "X2Face, a code of 128 numbers per frame",
+            "X2Face, a code of 128 numbers per frame; driven by pictures, poses or sound",
             ("x2face",),
-            reads=MOTION,
+            reads=(*MOTION, "x2face"),
         ),
     },
 )

@@ -30,7 +30,7 @@ from thcli.weights.backend import refuse_unread_options
 
 PathLike = str | Path
 
-OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait", "real3d")
+OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait", "real3d", "x2face")
 PARTS = ("view", "motion.region", "motion.pose", "motion.expression")
 WHOLE_FACE = ("speech.pose", "speech.blink", "speech.gaze", "speech.emotion")
 # Options of `speak` that motion without images does not depend on.

@@ -23,7 +23,7 @@ from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_vid
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
 from thcli.pipeline.reenact_video import reenact_video
 from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
@@ -48,7 +48,8 @@ def reenact(
 
     Args:
         source: image or video. Engines that animate all of a video use `reenact_video`.
-        driving: video, image, folder of images, motion file, or '-' for standard input.
+        driving: video, image, folder of images, motion file, '-' for standard input, or a CSV file
+            of head poses (seconds, pitch, yaw, roll in degrees) for engines that follow poses.
         output: file, folder/ or '-'; None for SOURCE_DRIVING beside the driver.
         options: see `ReenactOptions`.
         on: listener for progress and warnings.
@@ -61,10 +62,12 @@ def reenact(
         UsageError: options that exclude each other, or that have no effect.
     """
     check_reenact(source, output, options)
+    if is_pose_table(driving):
+        check_pose_driver(options)
     if options.dry_run:
         return rehearse_reenact(reenact, (source, driving), output, options, on)
     with Job("reenact", on, options, (source, driving)) as job:
-        driver = probe(job.seekable(driving), options.read)
+        driver = probe_driver(driving, options, job)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
         target = output_path(output, stem, driving, driver, "reenact")
         if driver.kind == "motion":

@@ -284,8 +284,9 @@ def _drive_by_mesh(
     mesh: Engine = ENGINES.backend(MESH).load(options.run, plain)
     if mesh.motion_kind != voice.motion_kind:
         raise UsageError(
-            f"No engine reads the motion of the voice {speak_job.voice_name}.",
-            f"Write its motion: -o NAME{SUFFIX}; or use --voice auto.",
+            f"The engine {options.engine} does not read the motion of the voice "
+            f"{speak_job.voice_name} (kind {voice.motion_kind}).",
+            f"Choose an engine that does, write the motion (-o NAME{SUFFIX}), or use --voice auto.",
         )
     # AVI: its clock is the frame rate itself, while Matroska rounds to milliseconds
     preview_path = job.temp_dir() / "mesh-preview.avi"

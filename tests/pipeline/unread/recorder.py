@@ -50,7 +50,7 @@ def another(options: Any, name: str) -> Any:
     if choices:
         return next(choice for choice in reversed(choices) if choice != value)
     words = {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}
-    words |= {"gaze": "camera", "emotion": "happy"}
+    words |= {"gaze": "camera", "emotion": "happy", "pose_code": "10,0,0"}
     if name in words and isinstance(value, str):
         return words[name]
     if isinstance(value, int):

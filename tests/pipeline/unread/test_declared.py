@@ -58,6 +58,8 @@ from thcli.voices.diffused_heads.network import DiffusedHeads
 from thcli.voices.diffused_heads.published import PublishedVoice
 from thcli.voices.diffused_heads.voice import SmallVoice
 from thcli.voices.real3d.networks import AudioToMotion
+from thcli.voices.x2face.embedding import EMBEDDING
+from thcli.voices.x2face.voice import X2FaceVoice
 from thcli.weights.backend import Stage
 
 RUN = engines.RUN
@@ -169,6 +171,10 @@ def diffused_heads() -> Any:
     return PublishedVoice(DiffusedHeads(small_voice.TINY), encoder, RUN, steps=10)
 
 
+def x2face() -> Any:
+    return X2FaceVoice(np.ones((8, EMBEDDING), np.float32), RUN)
+
+
 MADE_VOICES: dict[str, Callable[[], Any]] = {
     "a2m": a2m,
     "a2m-free": a2m,
@@ -176,6 +182,7 @@ MADE_VOICES: dict[str, Callable[[], Any]] = {
     "diffused-heads": diffused_heads,
     "diffused-heads-lrw": diffused_heads,
     "real3d": real3d,
+    "x2face": x2face,
 }
 
 

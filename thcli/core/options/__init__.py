@@ -67,6 +67,7 @@ from thcli.core.options.motion import (
     Real3dOptions,
     Region,
     ViewOptions,
+    X2FaceOptions,
 )
 from thcli.core.options.refine import (
     CompositingOptions,
@@ -96,6 +97,7 @@ from thcli.core.options.train import (
     SpadeChoice,
     TeacherInput,
     TrainOptions,
+    X2FaceMapTrainOptions,
     X2FaceTrainOptions,
 )
 
@@ -181,6 +183,8 @@ __all__ = [
     "VoiceEvaluateOptions",
     "VoiceOptions",
     "WarpOptions",
+    "X2FaceMapTrainOptions",
+    "X2FaceOptions",
     "X2FaceTrainOptions",
     "changed_options",
     "comma_words",

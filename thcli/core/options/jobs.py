@@ -26,6 +26,7 @@ from thcli.core.options.motion import (
     Mouth,
     Real3dOptions,
     ViewOptions,
+    X2FaceOptions,
 )
 from thcli.core.options.refine import CompositingOptions, RefineOptions
 from thcli.core.options.run import RunOptions
@@ -69,6 +70,7 @@ class RenderOptions:
     view: ViewOptions = field(default_factory=ViewOptions)
     liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
     real3d: Real3dOptions = field(default_factory=Real3dOptions)
+    x2face: X2FaceOptions = field(default_factory=X2FaceOptions)
     # Start and end are those of a driver, for which `reenact` has the flags.
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
@@ -104,7 +106,8 @@ class SpeakOptions(RenderOptions):
     """
 
     engine: str = option(
-        "mesh", "Reenactment engine (thcli list engines) of voices that make motion: a2m, real3d."
+        "mesh",
+        "Reenactment engine (thcli list engines) of voices that make motion: a2m, real3d, x2face.",
     )
     voice: str = option("auto", "Speech-to-motion or speech-to-video model (thcli list voices).")
     source_face: str = option(

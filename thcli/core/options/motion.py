@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -122,6 +123,37 @@ class LivePortraitOptions:
         for name, value in (("--close-lips", self.close_lips), ("--keep-eyes", self.keep_eyes)):
             alone = not (value and retargeted)
             require(alone, name, "without --retarget-eyes and --retarget-lips", value)
+
+
+@dataclass(frozen=True, slots=True)
+class X2FaceOptions:
+    """X2Face engine."""
+
+    pose_code: str = option(
+        "",
+        "Head pose YAW,PITCH,ROLL in degrees, each -90..90, instead of the driver's (engine "
+        "x2face).",
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.angles
+
+    @property
+    def angles(self) -> tuple[float, float, float] | None:
+        """Pitch, yaw and roll of `pose_code` in degrees; None without it.
+
+        Raises:
+            UsageError: it is not three angles within the range.
+        """
+        if not self.pose_code:
+            return None
+        try:
+            yaw, pitch, roll = (float(part) for part in self.pose_code.split(","))
+        except ValueError:
+            yaw = pitch = roll = math.inf
+        within = max(abs(yaw), abs(pitch), abs(roll)) <= 90
+        require(within, "--pose-code", "YAW,PITCH,ROLL in degrees within -90..90", self.pose_code)
+        return pitch, yaw, roll
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class VoiceOptions:
         "with a strength 0..1.5 as happy:0.6 (voices a2m).",
     )
     mouth: float = option(
-        1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d)."
+        1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d, x2face)."
     )
     temperature: float | None = option(
         None,

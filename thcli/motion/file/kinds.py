@@ -77,7 +77,9 @@ KINDS: dict[str, KindSpec] = {
             "rest": _bounded(MAX_POSE, 7, optional=True),
         },
     ),
-    "x2face": KindSpec({"code": ArraySpec((128,)), **_LANDMARKS}),
+    "x2face": KindSpec({"code": ArraySpec((None,)), **_LANDMARKS}),
+    "x2face_audio": KindSpec({"change": ArraySpec((None,))}),
+    "pose": KindSpec({"angles": _ANGLES}),
     "monkeynet": KindSpec({"mean": ArraySpec((10, 2)), "var": ArraySpec((10, 2, 2)), **_LANDMARKS}),
     "fomm": KindSpec(
         {"value": ArraySpec((10, 2)), "jacobian": ArraySpec((10, 2, 2)), **_LANDMARKS}
