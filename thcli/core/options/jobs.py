@@ -299,6 +299,12 @@ class EncodeOptions:
 
     overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     engine: str = option("mesh", "Engine that will read the motion (thcli list engines).")
+    frontal: Path | None = option(
+        None,
+        "Also write the face turned to the front, in a square crop, to this image (engine mesh); "
+        "of a video its most frontal frame.",
+        path="output",
+    )
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)
