@@ -33,6 +33,7 @@ PUBLIC = [
     "EncodeOptions",
     "Engine",
     "EvaluateOptions",
+    "ExpressionOptions",
     "Event",
     "Face",
     "FaceFinder",

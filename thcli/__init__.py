@@ -60,6 +60,7 @@ _HOMES = {
         "EditorOptions",
         "EncodeOptions",
         "EvaluateOptions",
+        "ExpressionOptions",
         "FaceOptions",
         "FaceVid2VidTrainOptions",
         "FadmTrainOptions",

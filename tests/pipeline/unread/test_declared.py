@@ -29,11 +29,11 @@ from tests.voices import test_a2m, test_real3d
 from tests.voices.diffused_heads import test_small as small_voice
 from thcli.core.options import (
     EditOptions,
-    Real3dOptions,
     ReenactOptions,
     RefineOptions,
     SpeakOptions,
     TextOptions,
+    ViewOptions,
     walk_options,
 )
 from thcli.core.protocols import RenderingVoice, VideoSourceEngine
@@ -46,6 +46,7 @@ from thcli.engines.facevid2vid.engine import FaceVid2VidNetworks
 from thcli.engines.liveportrait.engine import LivePortraitEngine
 from thcli.engines.liveportrait.networks import LivePortraitNetworks
 from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.motion.control.controls import Controls
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.pipeline.editing.identity_edits import load_text_step
 from thcli.pipeline.editing.request import EditRequest
@@ -123,6 +124,8 @@ def test_the_mesh_engine_reads_what_it_declares() -> None:
     seen: set[str] = set()
     options = recorded(ReenactOptions(), seen)
     engine = ENGINES.backend("mesh").load(RUN, options)
+    controls = Controls.read(options.view, options.expression)
+    assert controls.is_empty and not controls.angles(np.zeros(1), 1.0).any()
     store = MotionBuffer(synthetic_motion.driver(8))
     engine.retarget(astronaut(), store, options.motion).window(0, 8)
     assert seen & of_stage(ENGINES) == declared_by(ENGINES, "mesh")
@@ -132,7 +135,7 @@ def test_real3d_reads_what_it_declares(tmp_path: Path) -> None:
     poses = tmp_path / "poses.csv"
     poses.write_text("seconds,pitch,yaw,roll\n0,0,0,0\n", "utf-8")
     seen: set[str] = set()
-    chosen = ReenactOptions(real3d=Real3dOptions(pose_file=poses))
+    chosen = ReenactOptions(view=ViewOptions(pose_file=poses))
     options = recorded(chosen, seen)
     engine = tiny.load(RUN, options)
     image, finding = photograph(), ReenactOptions()

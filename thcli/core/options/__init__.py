@@ -58,6 +58,7 @@ from thcli.core.options.measure import (
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     Camera,
+    ExpressionOptions,
     LivePortraitOptions,
     Matte,
     MeshOptions,
@@ -126,6 +127,7 @@ __all__ = [
     "EditorOptions",
     "EncodeOptions",
     "EvaluateOptions",
+    "ExpressionOptions",
     "FaceOptions",
     "FaceVid2VidTrainOptions",
     "FadmTrainOptions",

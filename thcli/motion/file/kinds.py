@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from thcli.core.expressions import SLIDERS
 from thcli.core.types import AnyArray
 from thcli.faces.landmarks.topology import POINTS
 from thcli.motion.file.format import MAX_VALUE, FormatError
@@ -70,6 +71,11 @@ KINDS: dict[str, KindSpec] = {
             "track": ArraySpec(type="i", optional=True),
             "cut": ArraySpec(type="b", optional=True),
             "camera": _bounded(MAX_POSE, 4, optional=True),
+            "turn": _bounded(1e4, 3, optional=True),
+            **{
+                f"slider_{name.replace('-', '_')}": _bounded(slider.high, optional=True)
+                for name, slider in SLIDERS.items()
+            },
         },
         {
             "neutral": ArraySpec((POINTS, 3)),

@@ -11,9 +11,9 @@ from thcli.core.errors import UsageError
 from thcli.core.options import ReenactOptions
 from thcli.core.types import Motion
 from thcli.engines.backends import ENGINES
-from thcli.engines.real3d.driving.view import PoseCurve
 from thcli.media.info import MediaInfo
 from thcli.media.writing.timing import exact_frame_rate
+from thcli.motion.control.poses import PoseCurve
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.span import LAST_DURATION, WINDOW
 from thcli.motion.file.writer import MotionWriter
