@@ -54,7 +54,7 @@ def test_a_class_has_the_title_of_its_panel_and_a_sentence_for_each_option(group
 WORDS = {
     *("ask", "truth", "reference", "consent"),
     *("apart", "attr", "blink", "codec", "coarse_engine", "detector", "device", "editor"),
-    *("emotion", "engine", "gaze", "hold_out", "identity", "label", "landmarker"),
+    *("emotion", "engine", "expression", "gaze", "hold_out", "identity", "label", "landmarker"),
     "memory_verbs",
     *("model3d", "neutral"),
     *("only", "parser", "persons", "preset", "refine", "regions", "speakers", "teacher"),
@@ -85,6 +85,6 @@ def test_every_path_is_declared_as_input_or_output() -> None:
     undeclared = [
         (kind, item.name)
         for kind, item in [*paths, *texts]
-        if item.metadata["path"] not in ("input", "output")
+        if item.metadata["path"] not in ("input", "numbered input", "output")
     ]
     assert len(paths) > 5 and len(texts) > 5 and not undeclared

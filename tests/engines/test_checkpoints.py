@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.golden import fill
 from tests.golden import fomm as fomm_filled
+from tests.golden.x2face import POSE_PREFIX
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.engines.backends import ENGINES
@@ -25,7 +26,7 @@ from thcli.engines.fomm import networks as fomm
 from thcli.engines.fomm.engine import FommEngine
 from thcli.engines.monkeynet import networks as monkeynet
 from thcli.engines.shared.networks import checkpoint
-from thcli.engines.x2face.networks import X2Face
+from thcli.engines.x2face.networks import PoseMap, X2Face
 from thcli.weights.manage import import_file
 
 Shapes = dict[str, tuple[int, ...]]
@@ -71,8 +72,9 @@ def test_keys_and_shapes_are_the_published_ones(model: str, part: str, shared: P
 
 def test_keys_of_the_posed_variant(shared: Path) -> None:
     with torch.device("meta"):
-        network = X2Face(posed=True)
-    ours = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+        network, poses = X2Face(), PoseMap()
+    state = network.state_dict() | {f"{POSE_PREFIX}{k}": v for k, v in poses.state_dict().items()}
+    ours = {key: tuple(tensor.shape) for key, tensor in state.items()}
     assert ours == published(shared, "X2FACE", "model_pose")
 
 

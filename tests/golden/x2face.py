@@ -7,11 +7,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.golden import fill
-from thcli.engines.x2face.networks import X2Face
+from thcli.engines.x2face.networks import WIDTHS, PoseMap, X2Face
+
+# keys of the pose maps in the published pose-driven variant: those of the sampler's deepest level
+POSE_PREFIX = "pix2pixSampler.netG.model." + "submodule." * len(WIDTHS)
 
 
-def model_state(offset: int, *, posed: bool = False) -> dict[str, Tensor]:
-    return fill.state(X2Face(posed=posed).state_dict(), offset)
+def model_state(offset: int) -> dict[str, Tensor]:
+    return fill.state(X2Face().state_dict(), offset)
+
+
+def pose_state(offset: int) -> dict[str, Tensor]:
+    keys = {f"{POSE_PREFIX}{key}": value for key, value in PoseMap().state_dict().items()}
+    filled = fill.state(keys, offset)
+    return {key.removeprefix(POSE_PREFIX): value for key, value in filled.items()}
 
 
 def stages(offset: int) -> dict[str, Tensor]:
@@ -38,9 +47,10 @@ def stages(offset: int) -> dict[str, Tensor]:
         del model
         fill.release_memory()
     del weights
-    posed = fill.network(X2Face(posed=True), model_state(offset, posed=True))
+    model = fill.network(X2Face(), model_state(offset))
+    poses = fill.network(PoseMap(), pose_state(offset))
     wanted = torch.from_numpy(0.3 * fill.normal("x2face/input-3", (1, 3), offset))
-    code = posed.with_pose(posed.code(driving), wanted)
+    code = poses.move(model.code(driving), wanted)
     out["orig/pose_code"] = code[..., None, None]
-    out["orig/pose_result"] = posed(posed.mosaic(sources[:1]), code)[..., ::2, ::2]
+    out["orig/pose_result"] = model(model.mosaic(sources[:1]), code)[..., ::2, ::2]
     return out

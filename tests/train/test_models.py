@@ -84,9 +84,8 @@ def test_the_smoke_run_of_each_model(
     )
     report = json.loads(capfd.readouterr().out)
     assert report["steps"] == (1 if steps else 4) and report["clips"] == 2 and report["losses"]
-    assert Path(report["output"]).is_file() and report["use"] is None, (
-        "a trial is too small for the engine"
-    )
+    assert Path(report["output"]).is_file()
+    assert (report["use"] is None) is (model != "x2face"), "a trial is too small for the engine"
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert {
         "log.jsonl",

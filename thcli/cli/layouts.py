@@ -17,6 +17,7 @@ MODULES = {
     "fomm-vox-adv": "thcli.engines.fomm.engine",
     "monkeynet": "thcli.engines.monkeynet.engine",
     "x2face": "thcli.engines.x2face.engine",
+    "x2face-audio": "thcli.voices.x2face.voice",
     "facevid2vid": "thcli.engines.facevid2vid.engine",
     "facevid2vid-new": "thcli.engines.facevid2vid.engine",
     "facevid2vid-beta": "thcli.engines.facevid2vid.engine",

@@ -22,13 +22,13 @@ def listing(
         str,
         typer.Argument(
             help="backends, engines or another stage such as detector; regions; attributes; "
-            "options, which names the backends that read each."
+            "expressions; options, which names the backends that read each."
         ),
     ] = "backends",
     *,
     show: ShowOptions,
 ) -> None:
-    """List backends with weights, licence and readiness; regions; attributes; options."""
+    """List backends with weights, licence, readiness; regions; attributes; expressions; options."""
     from thcli.pipeline.backends import STAGES
 
     if what == "regions":
@@ -40,12 +40,15 @@ def listing(
     if what == "options":
         _options(show)
         return
+    if what == "expressions":
+        _expressions(show)
+        return
     lists = {"backends": tuple(STAGES), **{stage: (stage,) for stage in STAGES}}
     plurals = {f"{stage}s": (stage,) for stage in STAGES}
     if what not in lists | plurals:
         raise UsageError(
             f"There is no list of {what!r}.",
-            f"There are: {', '.join(lists)}, regions, attributes, options.",
+            f"There are: {', '.join(lists)}, regions, attributes, expressions, options.",
         )
     stages = (lists | plurals)[what]
     rows = [_row(stage, name) for stage in stages for name in STAGES[stage].all()]
@@ -198,3 +201,27 @@ def _attributes(show: ShowOptions) -> None:
 def _short(licence: str) -> str:
     """Return licences without their parentheses, each once."""
     return ", ".join(dict.fromkeys(part.split(" (")[0] for part in licence.split("), ")))
+
+
+def _expressions(show: ShowOptions) -> None:
+    """Print the expression sliders and the named expressions."""
+    from thcli.core.expressions import EXPRESSIONS, SLIDERS
+
+    rows: list[dict[str, Any]] = [
+        {"name": name, "range": f"{spec.low:g}..{spec.high:g}", "about": spec.about}
+        for name, spec in SLIDERS.items()
+    ]
+    rows += [
+        {
+            "name": name,
+            "range": "expression",
+            "about": ", ".join(f"{slider} {value:g}" for slider, value in values.items()),
+        }
+        for name, values in EXPRESSIONS.items()
+    ]
+    with Console(show) as console:
+        console.table(
+            ("name", "range", "about"),
+            [(r["name"], r["range"], r["about"]) for r in rows],
+            {"command": "list", "rows": rows},
+        )

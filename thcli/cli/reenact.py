@@ -23,18 +23,19 @@ def reenact(
         ),
     ],
     driving: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="DRIVING",
-            help="Motion: a video, image, folder of images, motion file, or - for stdin.",
+            metavar="[DRIVING]",
+            help="Motion: a video, image, folder of images, motion file, or - for stdin. Without "
+            "one, sliders and turns move a face at rest.",
         ),
-    ],
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "-o",
             "--output",
-            help="Video, GIF, WebP, folder/ of PNGs, or - (default: beside DRIVING).",
+            help="Video, image, GIF, WebP, folder/ of PNGs, or - (default: beside DRIVING).",
         ),
     ] = None,
     *,

@@ -25,6 +25,7 @@ from thcli.core.options import (
     Real3dTrainOptions,
     ShowOptions,
     TrainOptions,
+    X2FaceMapTrainOptions,
     X2FaceTrainOptions,
 )
 
@@ -137,8 +138,36 @@ def x2face(
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:
-    """Train X2Face."""
+    """Train X2Face; with --identity and --start its second stage."""
     _train("x2face", dataset, output, model, train, show)
+
+
+@app.command("x2face-pose")
+@flags
+def x2face_pose(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: X2FaceMapTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the maps between X2Face's codes and head poses."""
+    _train("x2face-pose", dataset, output, model, train, show)
+
+
+@app.command("x2face-audio")
+@flags
+def x2face_audio(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: X2FaceMapTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the regression from sound to X2Face's codes (clips with sound)."""
+    _train("x2face-audio", dataset, output, model, train, show)
 
 
 @app.command()

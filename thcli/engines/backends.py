@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thcli.weights.backend import Backend, Stage
 
+VIEW = ("view.yaw", "view.pitch", "view.roll")
 MOTION = ("motion.mode", "motion.strength", "motion.smooth", "motion.causal")
 
 ENGINES = Stage(
@@ -13,7 +14,7 @@ ENGINES = Stage(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),
-            reads=("motion", "mesh.matte", "mouth", "camera"),
+            reads=("motion", "mesh.matte", "mouth", "camera", "view", "expression"),
         ),
         "fomm": Backend(
             "thcli.engines.fomm.engine:load",
@@ -31,25 +32,25 @@ ENGINES = Stage(
             "thcli.engines.facevid2vid.engine:load",
             "face vid2vid, 3-D keypoints, SPADE generator; free view",
             ("facevid2vid",),
-            reads=("motion", "view"),
+            reads=("motion", *VIEW),
         ),
         "facevid2vid-new": Backend(
             "thcli.engines.facevid2vid.engine:load_new",
             "face vid2vid, vox-256-new of its author",
             ("facevid2vid-new",),
-            reads=("motion", "view"),
+            reads=("motion", *VIEW),
         ),
         "facevid2vid-beta": Backend(
             "thcli.engines.facevid2vid.engine:load_beta",
             "face vid2vid, older checkpoint of its author, original generator",
             ("facevid2vid-beta",),
-            reads=("motion", "view"),
+            reads=("motion", *VIEW),
         ),
         "facevid2vid-fadm": Backend(
             "thcli.engines.facevid2vid.engine:load_fadm",
             "face vid2vid, checkpoint whose frames FADM was trained on",
             ("fadm-facevid",),
-            reads=("motion", "view"),
+            reads=("motion", *VIEW),
         ),
         "liveportrait": Backend(
             "thcli.engines.liveportrait.engine:load",
@@ -61,7 +62,7 @@ ENGINES = Stage(
                 "liveportrait-spade",
                 "liveportrait-stitching",
             ),
-            reads=("motion", "view", "liveportrait"),
+            reads=("motion", *VIEW, "liveportrait"),
         ),
         "real3d": Backend(
             "thcli.engines.real3d.engine:load",
@@ -77,9 +78,9 @@ ENGINES = Stage(
         ),
         "x2face": Backend(
             "thcli.engines.x2face.engine:load",
-            "X2Face, a code of 128 numbers per frame",
+            "X2Face, a code of 128 numbers per frame; driven by pictures, poses or sound",
             ("x2face",),
-            reads=MOTION,
+            reads=(*MOTION, "x2face"),
         ),
     },
 )

@@ -23,7 +23,7 @@ LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
 MAX_OPENING_RATIO = 1.7  # largest opening of an eye over its opening in the source
 
 
-def _open_rims(
+def open_rims(
     shape: Array,
     rims: RimPairs,
     delta: Array,
@@ -68,7 +68,7 @@ def set_lids(
             neutral_gap = neutral()[rims.upper] - neutral()[rims.lower]
             target_gap = target_gap + neutral_gap * added_opening[:, side, None, None]
         gap = shape[:, rims.upper] - shape[:, rims.lower]
-        _open_rims(shape, rims, target_gap - gap, UPPER_LID, LID_RINGS)
+        open_rims(shape, rims, target_gap - gap, UPPER_LID, LID_RINGS)
 
 
 def set_lips(shape: Array, gaps: Array) -> None:
@@ -80,7 +80,7 @@ def set_lips(shape: Array, gaps: Array) -> None:
     delta[..., 1] = (
         lip_gaps(shape) - gaps
     )  # y is down: a wider gap moves the upper lip to smaller y
-    _open_rims(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
+    open_rims(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
 
 
 @cache

@@ -26,6 +26,8 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
 from thcli.motion import anatomy, camera, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
+from thcli.motion.control import apply
+from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
 from thcli.motion.reference_frame import (
     MIN_BLINK_AMPLITUDE,
@@ -103,6 +105,7 @@ class RetargetedMotion:
             raise UsageError(
                 "--smooth has no effect on generated motion, which has no noise.", "Leave it out."
             )
+        self._controls = GivenMotion(store)
         self._driver = smooth.GapFilledMotion(
             self._timeline, smooth.create_filter(store, self._timeline, smoothing, options.causal)
         )
@@ -124,6 +127,11 @@ class RetargetedMotion:
         return self._timeline
 
     @property
+    def controls(self) -> GivenMotion:
+        """Return the sliders and turns that the motion gives."""
+        return self._controls
+
+    @property
     def region_gain(self) -> Array:
         """Return the share of the expression that each point takes from the driver, (468, 1)."""
         return np.asarray(self._face_gain * self._mask)
@@ -139,7 +147,8 @@ class RetargetedMotion:
 
     def gaze_shift(self, start: int, stop: int) -> Array:
         """Return the displacement of the irises in eye widths, (T, 2, 2)."""
-        return self._gaze_shift(start, stop, self._timeline.weight[start:stop])
+        shift = self._gaze_shift(start, stop, self._timeline.weight[start:stop])
+        return self._controls.add_gaze(shift, start, stop)
 
     def head_changes(self, start: int, stop: int) -> Array:
         """Return the change of the driver's head since the reference, before any limit.
@@ -271,13 +280,15 @@ class RetargetedMotion:
         points, body = self._place_points(shape, start, stop, weight)
         arrays = {
             "points": points,
-            "gaze": self._gaze_shift(start, stop, weight),
+            "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
             "opening": opening,
             "driver": rebuild_driver_meshes(driving),
             "body": body,
             "camera": self._picture_motion(start, stop, weight),
             "weight": weight,
-            "shown": self._timeline.unoccluded[start:stop] & self._mouth_moves,
+            "shown": self._timeline.unoccluded[start:stop]
+            & self._mouth_moves
+            & ~self._controls.opens_mouth(start, stop),
         }
         return Motion(
             self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
@@ -303,6 +314,8 @@ class RetargetedMotion:
             if region in ("all", "expression", "eyes"):
                 opening, added_opening = self._eye_openings(shape, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
+        if self._controls.sliders:
+            apply.apply_sliders(retargeted, self._controls.rows(start, stop))
         return retargeted, _lid_gap_ratios(retargeted, source)
 
     def _target_lip_gaps(self, shape: Array, gain: Array) -> Array:
@@ -374,6 +387,9 @@ class RetargetedMotion:
         pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
         pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
         shift = (pivot - self._reference_pivot) * (self._pixel_ratio * gain)[:, None]
+        if self._controls.turns:
+            relative, swing = self._controls.turn_heads(relative, start, stop, self._source)
+            shift = shift + swing
         return relative, zoom, shift
 
     def _picture_motion(self, start: int, stop: int, weight: Array) -> Array:

@@ -76,6 +76,8 @@ class VideoRetargetedMotion:
         self._weight = np.concatenate(share) * _visibility(self._timeline)
         self._doubt = _occlusion_doubt(np.concatenate(logit), scalars.valid)
         self._gaze = load_slider_shapes().gaze
+        given = self._retargeted.controls.moves_eyes
+        self._moves_eyes = options.region != "lips" or given
 
     def __len__(self) -> int:
         return len(self._own)
@@ -119,10 +121,10 @@ class VideoRetargetedMotion:
             change *= 1 - self._own_blinks(shape)
             moved = change @ np.swapaxes(posed.rotation, -1, -2)
             points = mesh + np.exp(posed.log_scale)[:, None, None] * moved
-            if self._retargeted.pose_gain > 0:
+            if self._retargeted.pose_gain > 0 or self._retargeted.controls.turns:
                 points = self._move_heads(points, mesh, head * weight[:, None], posed)
             gaze = weight[:, None, None] * self._gaze_change(start, stop, shift, driven)
-        moves_eyes = np.full(len(own), self._options.region != "lips")
+        moves_eyes = np.full(len(own), self._moves_eyes)
         arrays: dict[str, AnyArray] = {
             "mesh": mesh,
             "points": points,
@@ -159,7 +161,7 @@ class VideoRetargetedMotion:
 
     def _own_blinks(self, shape: Array) -> Array:
         """Return 1 at the eyes of frames in which they are shut, (T, 468, 1): a blink stays."""
-        if self._options.region == "lips":
+        if not self._moves_eyes:
             return np.zeros((1, 1, 1))
         opening = canonical.eye_openings(shape).mean(-1)
         shut = 1 - smoothstep(*SHUT_EYE_RANGE, opening)
@@ -168,7 +170,7 @@ class VideoRetargetedMotion:
     def _gaze_change(self, start: int, stop: int, shift: Array, driven: Array) -> Array:
         """Return the displacement of each iris from where the frame has it, (T, 2, 2)."""
         if self._options.region in ("lips", "pose"):
-            return np.zeros((stop - start, 2, 2))
+            return shift
         gain = np.minimum(self._retargeted.region_gain.max(), 1.0) * driven
         return np.asarray(
             shift + gain[:, None, None] * (self._gaze - self._filter.gaze[start:stop])

@@ -32,9 +32,21 @@ from thcli.weights.backend import refuse_unread_options
 
 PathLike = str | Path
 
-OF_ENGINES = (ENGINE, "motion", "mesh", "view", "liveportrait", "real3d")
-PARTS = ("view", "motion.region", "motion.pose", "motion.expression")
+OF_ENGINES = (ENGINE, "motion", "mesh", "view", "expression", "liveportrait", "real3d", "x2face")
+PARTS = ("view", "expression", "motion.region", "motion.pose", "motion.expression")
 WHOLE_FACE = ("speech.pose", "speech.blink", "speech.gaze", "speech.emotion")
+# Options that say how a driver's motion is taken over.
+OF_DRIVERS = (
+    "motion.region",
+    "motion.strength",
+    "motion.expression",
+    "motion.smooth",
+    "motion.causal",
+    "camera",
+    "mouth",
+    "faces.select",
+    "read.start",
+)
 # Options of `speak` that motion without images does not depend on.
 OF_IMAGES = (
     *OF_ENGINES,
@@ -106,6 +118,11 @@ def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOpt
     check_run(options, output, options.compare)
     _check_source(source, options)
     _check_pose_file(options)
+    if options.driver and options.source_face not in ("largest", "all"):
+        raise UsageError(
+            f"--source-face {options.source_face} excludes --driver, which names faces itself.",
+            "Leave one of the two out.",
+        )
     corrections = options.liveportrait
     if options.motion.mode == "absolute":
         hint = "Use --motion relative."
@@ -113,6 +130,26 @@ def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOpt
     elif corrections.retarget_eyes or corrections.retarget_lips:
         reason = "with --retarget-eyes or --retarget-lips and --motion relative"
         refuse(options, PARTS, reason, "Nothing else moves; use --motion absolute.")
+
+
+def check_without_driver(options: ReenactOptions) -> None:
+    """Refuse a job without a driver that nothing moves, and options of a driver.
+
+    Raises:
+        UsageError: it names the option, or the engines that need no driver.
+    """
+    engines = [name for name, row in ENGINES.rows.items() if row.reads_option("view.pose_file")]
+    if not ENGINES.backend(options.engine).reads_option("view.pose_file"):
+        hint = f"Without one there are: {', '.join(engines)}."
+        raise UsageError(f"The engine {options.engine} needs a driver.", hint)
+    if not any(name.startswith(("view.", "expression.")) for name, _ in changed_options(options)):
+        raise UsageError(
+            "Nothing moves the face: there is no driver, and no slider or turn.",
+            "Give a driver, or for example --expression happy, --smile 0.5, --yaw 15, --orbit 20.",
+        )
+    posed = options.view.pose_file is not None
+    names = OF_DRIVERS if posed else (*OF_DRIVERS, "motion.mode", "motion.pose")
+    refuse(options, names, "without a driver", "Give a driver, or leave it out.")
 
 
 def check_video_source(options: RenderOptions, *, whole_frames: bool) -> None:
@@ -167,7 +204,7 @@ def _check_footage(face: PathLike, output: PathLike | None, options: SpeakOption
     if is_lip_sync(face, output, options):
         check_video_source(options, whole_frames=True)
         reason = f"on {face}, a video of which the lips alone change"
-        names = ("motion.region", "motion.pose", *WHOLE_FACE)
+        names = ("motion.region", "motion.pose", "view", "expression", *WHOLE_FACE)
         refuse(options, names, reason, "Animate one frame of it with --still.")
         return
     placed = ("footage.loop", "footage.pad", "footage.place")
@@ -209,4 +246,4 @@ def _check_pose_file(options: RenderOptions) -> None:
     """Refuse a head pose where only the expression moves."""
     if options.motion.region == "expression":
         hint = "Use --region all or pose."
-        refuse(options, ("real3d.pose_file",), "with --region expression", hint)
+        refuse(options, ("view.pose_file",), "with --region expression", hint)

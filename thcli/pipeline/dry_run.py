@@ -29,7 +29,7 @@ from thcli.media.writing.target import OutputTarget
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
-from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.pose_driver import probe_driver
 from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
 TRIAL_FRAMES = 25
@@ -56,8 +56,8 @@ def rehearse_reenact(
     """
     source, driving = inputs
     with Job("reenact", on) as job:
-        driver = probe(job.seekable(driving), options.read)
-        named = f"{Path(source).stem}_{driver.path.stem}"
+        driver = probe_driver(driving, options, job)
+        named = f"{Path(source).stem}_{Path(driving).stem}"
         target = output_path(output, named, driving, driver, "reenact")
         check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         trial = replace(

@@ -39,7 +39,7 @@ from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
-from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.video_frames import WholeFrameRenderer, kept_where_failed
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
@@ -175,7 +175,7 @@ def _frames_from(
         if start < stop:
             skipped = max(start - first, 0)
             spoken = islice(frames, stop - first)
-            rendered = render_frames(plan, spoken, skipped, options.run, job.clock)
+            rendered = render_frames(plan, DrivingFrames(spoken), skipped, options.run, job.clock)
             yield from kept_where_failed(rendered, renderer, None)
         else:
             frames = islice(frames, start - first, None)

@@ -6,30 +6,33 @@ the driver; warp the source; refine; paste.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import CompareOptions, ReenactOptions
 from thcli.core.protocols import Engine, VideoSourceEngine
-from thcli.core.types import Frame
+from thcli.core.temp_folders import temporary_folder
 from thcli.engines.backends import ENGINES
-from thcli.pipeline.check_options import check_reenact, refuse
+from thcli.motion.control.controls import Controls
+from thcli.pipeline.check_options import check_reenact, check_without_driver, refuse
 from thcli.pipeline.compare import write_comparison
 from thcli.pipeline.dry_run import rehearse_reenact
 from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_video_info
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
-from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
 from thcli.pipeline.reenact_video import reenact_video
-from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.drivers import encode_faces, observe_face_drivers
+from thcli.pipeline.render.frames import RenderPlan, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.framing import apply_framing
+from thcli.pipeline.sources.rest_driver import write_rest_driver
 from thcli.pipeline.sources.source_image import SourceImage, read_source_image
 from thcli.pipeline.sources.source_video import is_video
 
@@ -38,7 +41,7 @@ DEFAULTS = ReenactOptions()
 
 def reenact(
     source: str | Path,
-    driving: str | Path,
+    driving: str | Path | None = None,
     output: str | Path | None = None,
     options: ReenactOptions = DEFAULTS,
     on: Listener = silent,
@@ -49,8 +52,11 @@ def reenact(
 
     Args:
         source: image or video. Engines that animate all of a video use `reenact_video`.
-        driving: video, image, folder of images, motion file, or '-' for standard input.
-        output: file, folder/ or '-'; None for SOURCE_DRIVING beside the driver.
+        driving: video, image, folder of images, motion file, '-' for standard input, or a CSV file
+            of head poses (seconds, pitch, yaw, roll in degrees) for engines that follow poses; None
+            for a face at rest, which the sliders and turns of `options` move.
+        output: file, folder/ or '-'; None for SOURCE_DRIVING beside the driver, without one for
+            SOURCE_posed beside the source.
         options: see `ReenactOptions`.
         on: listener for progress and warnings.
 
@@ -63,24 +69,53 @@ def reenact(
     """
     options = limit_preview(options)
     check_reenact(source, output, options)
+    if driving is None and options.driver:
+        first = options.drivers[min(options.drivers)]
+        return reenact_driven(source, first, output, replace(options, others_still=True), on)
+    if driving is None:
+        check_without_driver(options)
+        with temporary_folder() as folder:
+            controls = Controls.read(options.view, options.expression)
+            rest = write_rest_driver(source, output, options, controls, folder)
+            return reenact_driven(source, rest.path, rest.target, rest.options, on)
+    if is_pose_table(driving):
+        check_pose_driver(options)
+    return reenact_driven(source, driving, output, options, on)
+
+
+def reenact_driven(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path | None,
+    options: ReenactOptions,
+    on: Listener,
+) -> Report:
+    """Reenact with a driver; arguments and errors are those of `reenact`, which checks options."""
     if options.dry_run:
-        return rehearse_reenact(reenact, (source, driving), output, options, on)
+        return rehearse_reenact(reenact_driven, (source, driving), output, options, on)
     with Job("reenact", on, options, (source, driving)) as job:
-        driver = probe(job.seekable(driving), options.read)
+        driver = probe_driver(driving, options, job)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
         target = output_path(output, preview_stem(stem, options), driving, driver, "reenact")
+        controls = _read_controls(options)
         if driver.kind == "motion":
             reason = f"with {driving}, which is a motion file already"
             hint = "Give it to 'thcli encode', or drive with the video."
-            refuse(options, ("faces.select", "save_motion"), reason, hint)
+            saved = ("save_motion",) if controls.is_empty else ()
+            refuse(options, ("faces.select", *saved), reason, hint)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
         engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
-        render_job = RenderJob(driver, options, PostProcessor.load(options, face_finder), job)
+        post_processor = PostProcessor.load(options, face_finder)
+        render_job = RenderJob(driver, options, post_processor, job, controls)
         if (
             isinstance(engine, VideoSourceEngine)
             and options.source_time is None
             and is_video(source, options.read)
         ):
+            reason = (
+                f"on a source video with the engine {options.engine}: one face can be reenacted"
+            )
+            refuse(options, ("driver",), reason, "Reenact one face after the other.")
             return reenact_video(engine, source, output, render_job)
         check_outputs(
             target,
@@ -93,6 +128,13 @@ def reenact(
         return animate(engine, source_image, target, render_job)
 
 
+def _read_controls(options: ReenactOptions) -> Controls:
+    """Return the sliders and turns of a job; engines without sliders turn the head themselves."""
+    if not ENGINES.backend(options.engine).reads_option("expression"):
+        return Controls()
+    return Controls.read(options.view, options.expression)
+
+
 def animate(
     engine: Engine, source: SourceImage, target: str | Path, render_job: RenderJob
 ) -> Report:
@@ -102,30 +144,21 @@ def animate(
 
     # Align and crop the source; a crop engine's output is pasted back into the full frame.
     framed_engine, framed = apply_framing(engine, source, options)
-    motion_path = render_job.motion_path()
     with _open_output(target, framed, render_job) as out:
         # Pass 1. Detect, track, align and crop the driving face; encode its landmarks as motion.
-        observed = observe_driver(
-            render_job.driving_face,
-            motion_path,
-            engine,
-            post_processor.face_finder,
-            job,
-        )
+        observed = render_job.observe(engine)
         total = len(observed.motion)
+        drivers = observe_face_drivers(render_job, engine, observed.motion)
 
         # Encode the identity of the source; retarget the motion to its landmarks.
-        faces = [
-            SourceFace.encode(framed_engine, framed.image, face, observed.motion, options.motion)
-            for face in framed.faces
-        ]
+        faces = encode_faces(framed_engine, framed, drivers, options.motion)
 
         # Pass 2. Warp and paste, refine, replace the background, write.
         last = observed.motion.last_duration
         render_plan = RenderPlan(framed_engine, faces, framed.image, job.batches("render"), last)
 
         def warp_from(start: int) -> Iterator[RenderedFrame]:
-            driving = _driving_frames(framed_engine, render_job)
+            driving = drivers.frames(framed_engine, render_job)
             return render_frames(render_plan, driving, start, options.run, job.clock)
 
         refined_from = post_processor.refine(warp_from, total, framed, job)
@@ -157,12 +190,3 @@ def _open_output(target: str | Path, source: SourceImage, render_job: RenderJob)
     )
     like = srgb_video_info(driver)
     return media.write(target, source.size, like, options.output, plan, on=job.on)
-
-
-def _driving_frames(engine: Engine, render_job: RenderJob) -> Iterable[Frame] | None:
-    """Open the driving frames for pass 2; None when the engine or the driver has no use of them."""
-    driver, job = render_job.driver, render_job.job
-    if not engine.uses_driving_frames or driver.kind == "motion":
-        return None
-    frames = job.enter(job.frames(driver.path, render_job.options.read))
-    return job.clock.time_each("decode again", frames)

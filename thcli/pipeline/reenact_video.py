@@ -21,10 +21,9 @@ from thcli.pipeline.job.job import Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
-from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
-from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.render.video_frames import (
     CropFrameRenderer,
@@ -63,13 +62,7 @@ def reenact_video(
     check_video_source(options, whole_frames=not isinstance(engine, CropEngine))
 
     # Pass 1. Motion of the driver; crops and motion of the source.
-    observed = observe_driver(
-        render_job.driving_face,
-        render_job.motion_path(),
-        engine,
-        post_processor.face_finder,
-        job,
-    )
+    observed = render_job.observe(engine)
     is_still = len(observed.motion) == 1
     span = options.read
     if not is_still:
@@ -94,7 +87,7 @@ def reenact_video(
 
     def render_from(start: int) -> Iterator[RenderedFrame]:
         frames = job.clock.time_each("decode again", job.enter(job.frames(info.path, span)))
-        rendered = render_frames(render_plan, frames, start, options.run, job.clock)
+        rendered = render_frames(render_plan, DrivingFrames(frames), start, options.run, job.clock)
         return kept_where_failed(rendered, renderer, video.crop_track)
 
     plan = media.WritePlan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from thcli.core.options import (
     ReenactOptions,
     RenderOptions,
     SpeakOptions,
+    ViewOptions,
 )
 from thcli.core.protocols import (
     Engine,
     MeshConvertibleVoice,
+    MotionStore,
     RenderingVoice,
     Voice,
     VoiceDrivenEngine,
@@ -29,8 +32,10 @@ from thcli.core.protocols import (
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
 from thcli.media.atomic_file import AtomicFile
+from thcli.motion.control.controls import Controls, write_controlled
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.span import select_span
 from thcli.pipeline.check_options import check_speak, is_lip_sync
 from thcli.pipeline.dry_run import rehearse_speak
 from thcli.pipeline.job.job import FrameCounter, ItemResult, Job, Report
@@ -40,7 +45,8 @@ from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.lipsync import lip_sync
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.reenact import animate
-from thcli.pipeline.render.frames import RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.drivers import FaceDrivers, encode_faces
+from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
@@ -206,13 +212,23 @@ def render_motion(
     options, job = speak_job.options, speak_job.job
     path = job.temp_dir() / f"speech{SUFFIX}"
     write_motion(voice, path, speak_job)
-    motion = MotionFile(path)
-    faces = [
-        SourceFace.encode(engine, source.image, face, motion, options.motion)
-        for face in source.faces
-    ]
+    motion = _add_controls(MotionFile(path), speak_job)
+    faces = encode_faces(engine, source, FaceDrivers(motion), options.motion)
     plan = RenderPlan(engine, faces, source.image, job.batches("render"), last_duration=1)
-    return lambda start: render_frames(plan, None, start, options.run, job.clock)
+    return lambda start: render_frames(plan, DrivingFrames(), start, options.run, job.clock)
+
+
+def _add_controls(motion: MotionFile, speak_job: SpeakJob) -> MotionStore:
+    """Return the motion with the sliders and turns of an engine that reads them."""
+    options, job = speak_job.options, speak_job.job
+    if not ENGINES.backend(options.engine).reads_option("expression"):
+        return motion
+    controls = Controls.read(options.view, options.expression)
+    if controls.is_empty:
+        return motion
+    path = job.temp_dir() / f"controlled{SUFFIX}"
+    whole = select_span(motion, Fraction(0), None)
+    return write_controlled(whole, controls, path, options.motion)
 
 
 def render_voice(
@@ -282,12 +298,13 @@ def _drive_by_mesh(
     """
     speech, options, job = speak_job.speech, speak_job.options, speak_job.job
     plain = replace(options, engine=MESH, background="keep", framing="full", refine=None)
-    plain = replace(plain, motion=MotionOptions())  # the engine applies them
+    plain = replace(plain, motion=MotionOptions(), view=ViewOptions())  # the engine applies them
     mesh: Engine = ENGINES.backend(MESH).load(options.run, plain)
     if mesh.motion_kind != voice.motion_kind:
         raise UsageError(
-            f"No engine reads the motion of the voice {speak_job.voice_name}.",
-            f"Write its motion: -o NAME{SUFFIX}; or use --voice auto.",
+            f"The engine {options.engine} does not read the motion of the voice "
+            f"{speak_job.voice_name} (kind {voice.motion_kind}).",
+            f"Choose an engine that does, write the motion (-o NAME{SUFFIX}), or use --voice auto.",
         )
     # AVI: its clock is the frame rate itself, while Matroska rounds to milliseconds
     preview_path = job.temp_dir() / "mesh-preview.avi"

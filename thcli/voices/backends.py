@@ -56,6 +56,12 @@ VOICES = Stage(
             ("real3d", "hubert-large"),
             reads=("speech.blink", "speech.mouth", "speech.temperature", ENGINE),
         ),
+        "x2face": Backend(
+            "thcli.voices.x2face.voice:load",
+            "X2Face driven by sound, for the engine x2face: a linear regression of its codes",
+            ("x2face-audio", "phones-en"),
+            reads=("speech.mouth", ENGINE),
+        ),
     },
     {"any": "a2m", "free": "a2m-free"},
 )

@@ -13,9 +13,9 @@ import pytest
 from tests.faces.model3d.bfm.made_model import made_model
 from tests.motion import synthetic_motion
 from thcli.core.errors import MediaError, NoFaceError, UsageError
-from thcli.core.options import MotionOptions, Real3dOptions, ViewOptions
+from thcli.core.options import MotionOptions, ViewOptions
 from thcli.core.types import Array, Array32, Motion
-from thcli.engines.real3d.driving.target import TargetMotion, ViewControl, transfer_heads
+from thcli.engines.real3d.driving.target import TargetMotion, transfer_heads
 from thcli.engines.real3d.driving.track import (
     VOICE_KIND,
     FacePlace,
@@ -23,7 +23,7 @@ from thcli.engines.real3d.driving.track import (
     HeadTrack,
     read_track,
 )
-from thcli.engines.real3d.driving.view import PoseCurve, added_euler, euler_from_degrees
+from thcli.engines.real3d.driving.view import euler_from_degrees
 from thcli.faces.model3d.bfm.camera import cameras_from_pose, project
 from thcli.motion.canonical import neutral
 from thcli.motion.file.buffer import MotionBuffer
@@ -37,7 +37,7 @@ SOURCE = HeadState(
 )
 PLACE = FacePlace(np.array([0.5, 0.55]), 0.45)
 EXACT = MotionOptions(smooth=0)
-PLAIN = ViewControl(ViewOptions(), Real3dOptions())
+PLAIN = ViewOptions()
 IDENTITY = np.zeros(80, np.float32)
 
 
@@ -59,9 +59,9 @@ def track(count: int = 5, seconds: float = 0.04, blink: float = 0.0) -> HeadTrac
 
 
 def transfer(
-    driver: HeadTrack, options: MotionOptions = EXACT, control: ViewControl = PLAIN
+    driver: HeadTrack, options: MotionOptions = EXACT, view: ViewOptions = PLAIN
 ) -> Motion:
-    out = transfer_heads(MODEL, IDENTITY, SOURCE, driver, options, control)
+    out = transfer_heads(MODEL, IDENTITY, SOURCE, driver, options, view)
     assert isinstance(out, TargetMotion) and out.kind == "real3d-target"
     return out.window(0, len(out))
 
@@ -91,57 +91,6 @@ def test_angles_are_those_of_thcli_fit() -> None:
     rolled = turned(roll=15)
     assert rolled[right, 1] > straight[right, 1] + 0.02
     assert rolled[left, 1] < straight[left, 1] - 0.02
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text, "utf-8")
-    return path
-
-
-def test_a_pose_file_is_read_and_interpolated(tmp_path: Path) -> None:
-    text = "index,seconds,seen,pitch,yaw,roll,x\n0,1,1,0,10,2,5\n1,2,0,,,,\n2,3,1,4,20,2,5\n"
-    curve = PoseCurve.read(write(tmp_path / "a.csv", text))
-    found = curve.sample(np.array([0.0, 1.0, 2.0, 9.0]))
-    np.testing.assert_allclose(found, [[0, 10, 2], [2, 15, 2], [4, 20, 2], [4, 20, 2]])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("seconds,pitch,yaw\n0,1,2\n", "no column roll"),
-        ("", "no column seconds, pitch, yaw, roll"),
-        ("seconds,pitch,yaw,roll\n", "has no pose"),
-        ("seconds,pitch,yaw,roll\n0,,,\n", "has no pose"),
-        ("seconds,pitch,yaw,roll\n0,a,0,0\n", "line 2 .* not a number"),
-        ("seconds,pitch,yaw,roll\n0,1,\n", "line 2 .* not a number"),
-        ("seconds,pitch,yaw,roll\n0,0,nan,0\n", "Line 2 .* not finite"),
-        ("seconds,pitch,yaw,roll\n0,0,0,0\n0,1,1,1\n", "do not increase"),
-    ],
-)
-def test_a_bad_pose_file_is_named(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(MediaError, match=message) as caught:
-        PoseCurve.read(write(tmp_path / "bad.csv", text))
-    assert "thcli fit" in caught.value.hint and caught.value.exit_code == 3
-
-
-def test_an_unreadable_pose_file_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.csv", tmp_path):
-        with pytest.raises(MediaError, match="cannot be read"):
-            PoseCurve.read(path)
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(MediaError, match="cannot be read"):
-        PoseCurve.read(tmp_path / "binary.csv")
-
-
-def test_an_orbit_is_one_sweep_to_both_sides() -> None:
-    seconds = np.linspace(0, 4, 101)
-    degrees = np.degrees(added_euler(ViewOptions(pitch=3), Real3dOptions(orbit=30), seconds))
-    np.testing.assert_allclose(degrees[:, 0], 3, atol=1e-4)
-    yaw = -degrees[:, 1]
-    assert abs(yaw[0]) < 1e-4 and abs(yaw[-1]) < 1e-4
-    assert yaw[25] == pytest.approx(30) and yaw[75] == pytest.approx(-30)
-    one = added_euler(ViewOptions(), Real3dOptions(orbit=30), np.zeros(1))
-    assert not one.any()
 
 
 def test_relative_motion_starts_at_the_sources_pose() -> None:
@@ -219,14 +168,15 @@ def test_pose_and_expression_have_gains_of_their_own() -> None:
 
 def test_a_pose_file_replaces_the_drivers_head(tmp_path: Path) -> None:
     text = "seconds,pitch,yaw,roll\n5,0,10,0\n5.16,0,30,0\n"
-    path = write(tmp_path / "poses.csv", text)
-    control = ViewControl(ViewOptions(), Real3dOptions(pose_file=path))
-    cameras = row(transfer(track(), control=control), "camera")
+    path = tmp_path / "poses.csv"
+    path.write_text(text, "utf-8")
+    view = ViewOptions(pose_file=path)
+    cameras = row(transfer(track(), view=view), "camera")
     turned = SOURCE.euler + euler_from_degrees([0, 20, 0])
     np.testing.assert_allclose(
         cameras[4], cameras_from_pose(turned, SOURCE.translation)[0], atol=1e-5
     )
-    own = transfer(track(), replace(EXACT, mode="absolute"), control)
+    own = transfer(track(), replace(EXACT, mode="absolute"), view)
     level = cameras_from_pose(euler_from_degrees([0, 10, 0]), SOURCE.translation)[0]
     np.testing.assert_allclose(row(own, "camera")[0], level, atol=1e-5)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+HERE = Path(__file__).parent
 
 
 def recorded(options: Any, seen: set[str], prefix: str = "") -> Any:
@@ -50,7 +53,12 @@ def another(options: Any, name: str) -> Any:
     if choices:
         return next(choice for choice in reversed(choices) if choice != value)
     words = {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}
-    words |= {"gaze": "camera", "emotion": "happy"}
+    words |= {"gaze": "9,0", "emotion": "happy", "pose_code": "10,0,0"}
+    others: dict[str, Any] = {"keys": HERE / "keys.txt", "pose_file": HERE / "poses.csv"}
+    if name == "expression" and value is None:
+        return ["happy"]
+    if name in others:
+        return others[name]
     if name in words and isinstance(value, str):
         return words[name]
     if isinstance(value, int):

@@ -29,11 +29,11 @@ from tests.voices import test_a2m, test_real3d
 from tests.voices.diffused_heads import test_small as small_voice
 from thcli.core.options import (
     EditOptions,
-    Real3dOptions,
     ReenactOptions,
     RefineOptions,
     SpeakOptions,
     TextOptions,
+    ViewOptions,
     walk_options,
 )
 from thcli.core.protocols import RenderingVoice, VideoSourceEngine
@@ -46,6 +46,7 @@ from thcli.engines.facevid2vid.engine import FaceVid2VidNetworks
 from thcli.engines.liveportrait.engine import LivePortraitEngine
 from thcli.engines.liveportrait.networks import LivePortraitNetworks
 from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.motion.control.controls import Controls
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.pipeline.editing.identity_edits import load_text_step
 from thcli.pipeline.editing.request import EditRequest
@@ -58,6 +59,8 @@ from thcli.voices.diffused_heads.network import DiffusedHeads
 from thcli.voices.diffused_heads.published import PublishedVoice
 from thcli.voices.diffused_heads.voice import SmallVoice
 from thcli.voices.real3d.networks import AudioToMotion
+from thcli.voices.x2face.embedding import EMBEDDING
+from thcli.voices.x2face.voice import X2FaceVoice
 from thcli.weights.backend import Stage
 
 RUN = engines.RUN
@@ -121,6 +124,8 @@ def test_the_mesh_engine_reads_what_it_declares() -> None:
     seen: set[str] = set()
     options = recorded(ReenactOptions(), seen)
     engine = ENGINES.backend("mesh").load(RUN, options)
+    controls = Controls.read(options.view, options.expression)
+    assert controls.is_empty and not controls.angles(np.zeros(1), 1.0).any()
     store = MotionBuffer(synthetic_motion.driver(8))
     engine.retarget(astronaut(), store, options.motion).window(0, 8)
     assert seen & of_stage(ENGINES) == declared_by(ENGINES, "mesh")
@@ -130,7 +135,7 @@ def test_real3d_reads_what_it_declares(tmp_path: Path) -> None:
     poses = tmp_path / "poses.csv"
     poses.write_text("seconds,pitch,yaw,roll\n0,0,0,0\n", "utf-8")
     seen: set[str] = set()
-    chosen = ReenactOptions(real3d=Real3dOptions(pose_file=poses))
+    chosen = ReenactOptions(view=ViewOptions(pose_file=poses))
     options = recorded(chosen, seen)
     engine = tiny.load(RUN, options)
     image, finding = photograph(), ReenactOptions()
@@ -169,6 +174,10 @@ def diffused_heads() -> Any:
     return PublishedVoice(DiffusedHeads(small_voice.TINY), encoder, RUN, steps=10)
 
 
+def x2face() -> Any:
+    return X2FaceVoice(np.ones((8, EMBEDDING), np.float32), RUN)
+
+
 MADE_VOICES: dict[str, Callable[[], Any]] = {
     "a2m": a2m,
     "a2m-free": a2m,
@@ -176,6 +185,7 @@ MADE_VOICES: dict[str, Callable[[], Any]] = {
     "diffused-heads": diffused_heads,
     "diffused-heads-lrw": diffused_heads,
     "real3d": real3d,
+    "x2face": x2face,
 }
 
 

@@ -59,6 +59,7 @@ from thcli.core.options.measure import (
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     Camera,
+    ExpressionOptions,
     LivePortraitOptions,
     Matte,
     MeshOptions,
@@ -68,6 +69,7 @@ from thcli.core.options.motion import (
     Real3dOptions,
     Region,
     ViewOptions,
+    X2FaceOptions,
 )
 from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.refine import (
@@ -98,6 +100,7 @@ from thcli.core.options.train import (
     SpadeChoice,
     TeacherInput,
     TrainOptions,
+    X2FaceMapTrainOptions,
     X2FaceTrainOptions,
 )
 
@@ -126,6 +129,7 @@ __all__ = [
     "EditorOptions",
     "EncodeOptions",
     "EvaluateOptions",
+    "ExpressionOptions",
     "FaceOptions",
     "FaceVid2VidTrainOptions",
     "FadmTrainOptions",
@@ -186,6 +190,8 @@ __all__ = [
     "VoiceEvaluateOptions",
     "VoiceOptions",
     "WarpOptions",
+    "X2FaceMapTrainOptions",
+    "X2FaceOptions",
     "X2FaceTrainOptions",
     "changed_options",
     "comma_words",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from thcli.core.errors import UsageError
 
-PathRole = Literal["input", "output"]
+PathRole = Literal["input", "numbered input", "output"]
 
 
 def option(
@@ -26,7 +26,8 @@ def option(
         about: help text, one sentence with unit and range.
         names: flags, where they differ from the field's name.
         hidden: True for a field without a flag.
-        path: "input" for a field that can name a file or folder to read, "output" for one to write.
+        path: "input" for a field that can name a file or folder to read, "numbered input" for one
+            of texts NUMBER=FILE, "output" for one to write.
         affects_result: False for a field that changes nothing in the result.
     """
     metadata = {

@@ -20,12 +20,14 @@ from thcli.core.options.footage import FootageOptions
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.motion import (
     Camera,
+    ExpressionOptions,
     LivePortraitOptions,
     MeshOptions,
     MotionOptions,
     Mouth,
     Real3dOptions,
     ViewOptions,
+    X2FaceOptions,
 )
 from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.refine import CompositingOptions, RefineOptions
@@ -69,8 +71,10 @@ class RenderOptions:
     motion: MotionOptions = field(default_factory=MotionOptions)
     mesh: MeshOptions = field(default_factory=MeshOptions)
     view: ViewOptions = field(default_factory=ViewOptions)
+    expression: ExpressionOptions = field(default_factory=ExpressionOptions)
     liveportrait: LivePortraitOptions = field(default_factory=LivePortraitOptions)
     real3d: Real3dOptions = field(default_factory=Real3dOptions)
+    x2face: X2FaceOptions = field(default_factory=X2FaceOptions)
     # Start and end are those of a driver, for which `reenact` has the flags.
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})
     output: OutputOptions = field(default_factory=OutputOptions)
@@ -84,6 +88,16 @@ class RenderOptions:
 class ReenactOptions(RenderOptions):
     """Options of `thcli reenact`."""
 
+    driver: list[str] | None = option(
+        None,
+        "Driver of one face, N=FILE: face N of the source, counted from the left from 0, follows "
+        "FILE (a video, image, folder of images or motion file). Repeatable; DRIVING drives the "
+        "other faces, which stay still without one.",
+        path="numbered input",
+    )
+    others_still: bool = option(
+        False, "Faces without a driver of their own stay still.", hidden=True
+    )
     camera: Camera = option(
         "follow", "Picture of the mesh engine: follows the driver's moving camera, or stays still."
     )
@@ -99,6 +113,24 @@ class ReenactOptions(RenderOptions):
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
 
+    def __post_init__(self) -> None:
+        _ = self.drivers
+
+    @property
+    def drivers(self) -> dict[int, str]:
+        """File of each --driver by the number of its face.
+
+        Raises:
+            UsageError: one is no NUMBER=FILE, or names a face twice.
+        """
+        found: dict[int, str] = {}
+        for text in self.driver or ():
+            number, equals, file = text.partition("=")
+            ok = number.isdecimal() and equals and file and int(number) not in found
+            require(bool(ok), "--driver", "N=FILE, once for each face N", text)
+            found[int(number)] = file
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class SpeakOptions(RenderOptions):
@@ -108,7 +140,8 @@ class SpeakOptions(RenderOptions):
     """
 
     engine: str = option(
-        "mesh", "Reenactment engine (thcli list engines) of voices that make motion: a2m, real3d."
+        "mesh",
+        "Reenactment engine (thcli list engines) of voices that make motion: a2m, real3d, x2face.",
     )
     voice: str = option("auto", "Speech-to-motion or speech-to-video model (thcli list voices).")
     source_face: str = option(
@@ -126,6 +159,10 @@ class SpeakOptions(RenderOptions):
     # A voice has neither a pose to take over nor eyes and lips of its own: no flags for these.
     motion: MotionOptions = field(
         default_factory=MotionOptions, metadata={"hide": ("mode", "causal")}
+    )
+    # --emotion and --gaze are those of the voice.
+    expression: ExpressionOptions = field(
+        default_factory=ExpressionOptions, metadata={"hide": ("expression", "gaze")}
     )
     liveportrait: LivePortraitOptions = field(
         default_factory=LivePortraitOptions,
@@ -273,6 +310,12 @@ class EncodeOptions:
 
     overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     engine: str = option("mesh", "Engine that will read the motion (thcli list engines).")
+    frontal: Path | None = option(
+        None,
+        "Also write the face turned to the front, in a square crop, to this image: of a video its "
+        "most frontal frame (engine mesh), or the embedded face of three frames (engine x2face).",
+        path="output",
+    )
     faces: FaceOptions = field(default_factory=FaceOptions)
     read: ReadOptions = field(default_factory=ReadOptions)
     run: RunOptions = field(default_factory=RunOptions)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from thcli.core.errors import UsageError
+from thcli.core.expressions import MAX_GAZE, MAX_STRENGTH
 from thcli.core.options.base import option, require
 
 VoiceSampler = Literal["auto", "ddim", "ddpm", "dpm++"]
 EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised")
-MAX_EMOTION = 1.5
-MAX_GAZE = (30.0, 15.0)  # degrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class VoiceOptions:
         "with a strength 0..1.5 as happy:0.6 (voices a2m).",
     )
     mouth: float = option(
-        1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d)."
+        1.0, "Gain of the mouth opening, 0..3: 1 is as trained (voices a2m, dh-s, real3d, x2face)."
     )
     temperature: float | None = option(
         None,
@@ -142,8 +141,8 @@ class VoiceOptions:
             strength = float(text) if colon else 1.0
         except ValueError:
             strength = math.inf
-        known = name in EMOTIONS and 0 <= strength <= MAX_EMOTION
-        allowed = f"one of {', '.join(EMOTIONS)}, with a strength 0..{MAX_EMOTION} as in happy:0.6"
+        known = name in EMOTIONS and 0 <= strength <= MAX_STRENGTH
+        allowed = f"one of {', '.join(EMOTIONS)}, with a strength 0..{MAX_STRENGTH} as in happy:0.6"
         require(known, "--emotion", allowed, self.emotion)
         return name, strength
 

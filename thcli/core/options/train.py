@@ -72,7 +72,9 @@ class TrainOptions:
     lr: float | None = option(None, "Learning rate (default: as in the paper).")
     size: int = option(0, "Side of the images in pixels, 16..1024; 0: as the network requires.")
     narrow: int = option(
-        1, "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only (real3d: any)."
+        1,
+        "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only (not real3d, "
+        "x2face).",
     )
     seed: int = option(0, "Random seed; the same seed gives the same losses.")
     precision: Precision = option(
@@ -179,12 +181,26 @@ class X2FaceTrainOptions:
 
     views: int = option(1, "Source frames per item, 1..8.")
     identity: float = option(
-        0.0, "Weight of the identity loss (second stage of the paper); 0: as the published script."
+        0.0,
+        "Weight of the identity losses (second stage of the paper); 0: first stage, as the "
+        "published script.",
     )
+    start: str = option("", "Initial weights, x2face.safetensors of another run.", path="input")
 
     def __post_init__(self) -> None:
         require(1 <= self.views <= 8, "--views", "within 1..8", self.views)
         require(self.identity >= 0, "--identity", "0 or more", self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class X2FaceMapTrainOptions:
+    """Maps of X2Face."""
+
+    start: str = option(
+        "",
+        "Weights whose codes are mapped, x2face.safetensors of a run (default: those installed).",
+        path="input",
+    )
 
 
 @dataclass(frozen=True, slots=True)

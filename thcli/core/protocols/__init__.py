@@ -9,6 +9,7 @@ from thcli.core.protocols.editing import Editor, Painter, Refiner
 from thcli.core.protocols.engines import (
     CropEngine,
     CropView,
+    EmbeddingEngine,
     Engine,
     MotionStore,
     Source,
@@ -31,6 +32,7 @@ __all__ = [
     "CropView",
     "Detector",
     "Editor",
+    "EmbeddingEngine",
     "Engine",
     "FaceModel",
     "IdentityEncoder",

@@ -130,6 +130,19 @@ class CropEngine(CropView, Engine, Protocol):
 
 
 @runtime_checkable
+class EmbeddingEngine(CropEngine, Protocol):
+    """A crop engine that embeds several pictures of one person as one frontal face."""
+
+    def encode_sources(self, images: Sequence[Image], faces: Sequence[Face]) -> Any:
+        """Encode crops (crop_size, crop_size, 3) as one source; faces in pixels of the crops."""
+        ...
+
+    def render_frontal(self, source: Any) -> Image:
+        """Return the embedded face of a source, (crop_size, crop_size, 3) uint8 RGB."""
+        ...
+
+
+@runtime_checkable
 class VideoSourceEngine(Engine, Protocol):
     """An engine that also animates a source video.
 

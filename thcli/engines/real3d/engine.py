@@ -22,7 +22,6 @@ from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.driving.head_model import HeadModel
 from thcli.engines.real3d.driving.target import (
     TargetMotion,
-    ViewControl,
     source_keypoints,
     transfer_heads,
 )
@@ -125,7 +124,7 @@ class Real3dEngine(TorchBackend):
         self.head, self.parser, self.matte = parts.head, parts.parser, parts.matte
         self.options, self.seed = options or RenderOptions(), run.seed & _SEED_MASK
         self.threads = run.threads
-        self.control = ViewControl(self.options.view, self.options.real3d)
+        self.view = self.options.view
         self.threshold = self.options.real3d.head_threshold  # None: the checkpoint's
 
     @property
@@ -189,7 +188,7 @@ class Real3dEngine(TorchBackend):
         """
         track = read_track(motion, options, source.head, source.place, self.head)
         return transfer_heads(
-            self.head.model, source.identity, source.head, track, options, self.control
+            self.head.model, source.identity, source.head, track, options, self.view
         )
 
     def render(

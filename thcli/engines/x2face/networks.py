@@ -1,4 +1,4 @@
-"""The X2Face model and its pose-driven variant, with the keys as published.
+"""The X2Face model and the maps of its pose-driven variant, with the keys as published.
 
 Images are (B, 3, 256, 256) float32 RGB in [0, 1]; grids as in `shared.networks.grid`. `aligned` is
 align_corners of both the grid sampling and the bilinear upsampling: True for the published
@@ -74,16 +74,28 @@ class UNetLevel(nn.Module):
         return torch.cat([out, inputs[0]], 1) if self.joined else out
 
 
-class PoseUNetLevel(UNetLevel):
-    """The innermost level of the pose-driven sampler, which maps between code and three angles."""
+class PoseMap(nn.Module):
+    """Linear maps between codes (B, 128) and poses (B, 3): roll, pitch, yaw in radians.
 
-    def __init__(self, widths: Sequence[int], *, aligned: bool):
-        outer, code = widths[-2:]
-        super().__init__(
-            len(widths) - 1, outer, outer, widths, joined=False, last=nn.Tanh(), aligned=aligned
-        )
+    Keys are those of the published posereg.pth (`posefrombottle`) and posetobottle.pth
+    (`bottlefrompose`).
+    Source: X2Face UnwrapMosaic/NoSkipNet_X2Face_pose.py at cecfbfa.
+    """
+
+    def __init__(self, code: int = CODE):
+        super().__init__()
         self.posefrombottle = nn.Linear(code, 3)
         self.bottlefrompose = nn.Sequential(nn.Linear(3, code, bias=False), nn.BatchNorm1d(code))
+
+    def pose(self, code: Tensor) -> Tensor:
+        """Return the poses (B, 3) of codes that are not rectified."""
+        out: Tensor = self.posefrombottle(code)
+        return out
+
+    def move(self, code: Tensor, pose: Tensor) -> Tensor:
+        """Move codes to poses: code + Q(pose) - Q(P(code))."""
+        out: Tensor = code + self.bottlefrompose(pose) - self.bottlefrompose(self.pose(code))
+        return out
 
 
 class UNet(nn.Module):
@@ -112,13 +124,12 @@ class UNet(nn.Module):
 class X2Face(nn.Module):
     """Embedding network and driving network.
 
-    posed: the variant whose code can be moved to given angles.  width_divisor: divides every width
-    (1: as published).
+    width_divisor: divides every width (1: as published).
     """
 
     VERBATIM = True  # its output are offsets, which are sampled at 256 pixels
 
-    def __init__(self, *, aligned: bool = True, posed: bool = False, width_divisor: int = 1):
+    def __init__(self, *, aligned: bool = True, width_divisor: int = 1):
         super().__init__()
         unwrapping, driving = (
             [width // width_divisor for width in (*WIDTHS, code)] for code in (512, CODE)
@@ -127,11 +138,6 @@ class X2Face(nn.Module):
             3, unwrapping, joined=True, last=nn.Identity(), aligned=aligned
         )
         self.pix2pixSampler = UNet(2, driving, joined=False, last=nn.Tanh(), aligned=aligned)
-        if posed:
-            level = self.pix2pixSampler.level
-            for _ in range(len(WIDTHS) - 1):
-                level = level.submodule
-            level.submodule = PoseUNetLevel(driving, aligned=aligned)
         self.aligned, self.code_size = aligned, driving[-1]
 
     def unwrap(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,13 +167,6 @@ class X2Face(nn.Module):
             [code] * (len(WIDTHS) + 1) + [code[..., None, None]]
         )
         return out.float()
-
-    def with_pose(self, code: Tensor, pose: Tensor) -> Tensor:
-        """Move codes (B, 128) to angles (B, 3) in radians, roll pitch yaw (posed variant alone)."""
-        level = next(m for m in self.modules() if isinstance(m, PoseUNetLevel))
-        own_pose = level.posefrombottle(code)
-        out: Tensor = code + level.bottlefrompose(pose) - level.bottlefrompose(own_pose)
-        return out
 
     def sample_at_offsets(self, image: Tensor, offsets: Tensor) -> Tensor:
         """Sample an image at identity + offsets (B, 2, h, w): (B, 3, h, w)."""

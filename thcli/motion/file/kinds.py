@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from thcli.core.expressions import SLIDERS
 from thcli.core.types import AnyArray
 from thcli.faces.landmarks.topology import POINTS
 from thcli.motion.file.format import MAX_VALUE, FormatError
@@ -70,6 +71,11 @@ KINDS: dict[str, KindSpec] = {
             "track": ArraySpec(type="i", optional=True),
             "cut": ArraySpec(type="b", optional=True),
             "camera": _bounded(MAX_POSE, 4, optional=True),
+            "turn": _bounded(1e4, 3, optional=True),
+            **{
+                f"slider_{name.replace('-', '_')}": _bounded(slider.high, optional=True)
+                for name, slider in SLIDERS.items()
+            },
         },
         {
             "neutral": ArraySpec((POINTS, 3)),
@@ -77,7 +83,9 @@ KINDS: dict[str, KindSpec] = {
             "rest": _bounded(MAX_POSE, 7, optional=True),
         },
     ),
-    "x2face": KindSpec({"code": ArraySpec((128,)), **_LANDMARKS}),
+    "x2face": KindSpec({"code": ArraySpec((None,)), **_LANDMARKS}),
+    "x2face_audio": KindSpec({"change": ArraySpec((None,))}),
+    "pose": KindSpec({"angles": _ANGLES}),
     "monkeynet": KindSpec({"mean": ArraySpec((10, 2)), "var": ArraySpec((10, 2, 2)), **_LANDMARKS}),
     "fomm": KindSpec(
         {"value": ArraySpec((10, 2)), "jacobian": ArraySpec((10, 2, 2)), **_LANDMARKS}

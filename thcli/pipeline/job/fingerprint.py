@@ -48,7 +48,7 @@ def describe(value: Any, role: str | None = None) -> Any:
 
     Args:
         value: the option or option class.
-        role: "input" for an option that can name a file.
+        role: of an option that can name a file, see `core.options.option`.
     """
     if is_dataclass(value):
         return {
@@ -58,6 +58,9 @@ def describe(value: Any, role: str | None = None) -> Any:
         }
     if isinstance(value, list | tuple):
         return [describe(item, role) for item in value]
+    if role == "numbered input" and value is not None:
+        number, _, path = str(value).partition("=")
+        return [number, describe(path, "input")]
     if role == "input" and value is not None and Path(value).exists():
         return identify(value)
     return repr(value)

@@ -78,7 +78,9 @@ class FaceFinder:
             UsageError: the landmarker fits no mesh where one is needed.
         """
         fitted = [self.landmarker.fit(image, face) for face in self.detector.detect(image)]
-        faces = sorted((f for f in fitted if f is not None), key=lambda f: float(f.box[0]))
+        faces = sorted(
+            (f for f in fitted if f is not None), key=lambda f: float(f.box[0] + f.box[2])
+        )
         if mesh and any(face.mesh is None for face in faces):
             raise UsageError(
                 "This landmarker fits no mesh, which the command needs.",

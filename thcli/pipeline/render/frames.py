@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
-import numpy as np
-
 from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
 from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.protocols import Engine, MotionStore
 from thcli.core.stream import ordered_map, prefetch
-from thcli.core.types import Face, Frame, Image, Motion
+from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.pipeline.job.replayable_frames import RenderedFrame
+from thcli.pipeline.render.face_shares import draw
 
 
 class Renderer(Protocol):
@@ -35,10 +34,14 @@ class SourceFace:
 
     source: identity and appearance, as the engine encodes them.
     motion: retargeted to the source.
+    driver: number of its driver, 0 for the one that sets the times.
+    share: (H, W) blend weight over the faces before it; None for the only face of a picture.
     """
 
     source: Any
     motion: MotionStore
+    driver: int = 0
+    share: Array32 | None = None
 
     @classmethod
     def encode(
@@ -54,16 +57,23 @@ class FrameWindow:
     """Frames start..stop (exclusive) of the output.
 
     frames: the driving frames, None when the engine does not read them.
+    others: those of the other drivers, at the same times.
     """
 
     start: int
     stop: int
     frames: list[Frame] | None
+    others: tuple[list[Frame] | None, ...] = ()
 
     def part(self, rows: slice) -> FrameWindow:
         """Return the window of rows rows.start..rows.stop of this one."""
         frames = self.frames and self.frames[rows]
-        return FrameWindow(self.start + rows.start, self.start + rows.stop, frames)
+        others = tuple(other and other[rows] for other in self.others)
+        return FrameWindow(self.start + rows.start, self.start + rows.stop, frames, others)
+
+    def of_driver(self, number: int) -> list[Frame] | None:
+        """Return the frames of a driver, see `SourceFace.driver`."""
+        return self.others[number - 1] if number else self.frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +95,19 @@ class RenderPlan:
     last_duration: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class DrivingFrames:
+    """Driving frames from number 0 on, None where the engine does not read them.
+
+    first: of the driver that sets the times.  others: of the other drivers, at the same times.
+    """
+
+    first: Iterable[Frame] | None = None
+    others: tuple[Iterable[Frame] | None, ...] = ()
+
+
 def render_frames(
-    plan: RenderPlan, frames: Iterable[Frame] | None, start: int, run: RunOptions, clock: StageClock
+    plan: RenderPlan, driving: DrivingFrames, start: int, run: RunOptions, clock: StageClock
 ) -> Iterator[RenderedFrame]:
     """Render every frame from number `start` on, in order.
 
@@ -94,7 +115,7 @@ def render_frames(
 
     Args:
         plan: engine, faces and image.
-        frames: the driving frames from number 0 on, None when the engine does not read them.
+        driving: the driving frames.
         start: number of the first frame.
         run: batch size and threads.
         clock: measures the rendering.
@@ -105,7 +126,7 @@ def render_frames(
         with clock("render", frames=window.stop - window.start):
             return _render(plan, window)
 
-    windows = prefetch(_windows(frames, start, len(plan.faces[0].motion), run.batch_size), 2)
+    windows = prefetch(_windows(driving, start, len(plan.faces[0].motion), run.batch_size), 2)
     rendered = chain.from_iterable(ordered_map(render, windows, workers, workers + 1))
     yield from _with_durations(rendered, plan.last_duration)
 
@@ -121,14 +142,17 @@ def _with_durations(frames: Iterator[RenderedFrame], last: int) -> Iterator[Rend
         yield replace(held, duration=held.duration or last)
 
 
-def _windows(
-    frames: Iterable[Frame] | None, start: int, total: int, batch: int
-) -> Iterator[FrameWindow]:
-    remaining = None if frames is None else islice(frames, start, None)
+def _windows(driving: DrivingFrames, start: int, total: int, batch: int) -> Iterator[FrameWindow]:
+    remaining = [
+        None if frames is None else islice(frames, start, None)
+        for frames in (driving.first, *driving.others)
+    ]
     for first in range(start, total, batch):
         stop = min(first + batch, total)
-        window = None if remaining is None else list(islice(remaining, stop - first))
-        yield FrameWindow(first, stop, window)
+        own, *others = (
+            None if frames is None else list(islice(frames, stop - first)) for frames in remaining
+        )
+        yield FrameWindow(first, stop, own, tuple(others))
 
 
 def _render(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
@@ -152,9 +176,10 @@ def _render_window(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]
     motions = [face.motion.window(window.start, window.stop) for face in plan.faces]
     images: list[Image] = []
     for face, motion in zip(plan.faces, motions, strict=True):
-        new = plan.engine.render(face.source, motion, window.frames)
-        if images:
-            new = [_merge(a, b, plan.image) for a, b in zip(images, new, strict=True)]
+        new = plan.engine.render(face.source, motion, window.of_driver(face.driver))
+        if face.share is not None:
+            below = images or [plan.image] * len(new)
+            new = [draw(a, b, face.share) for a, b in zip(below, new, strict=True)]
         images = new
     return _rendered_frames(images, motions[0], window, succeeded=True)
 
@@ -169,9 +194,3 @@ def _rendered_frames(
         )
         for image, pts, frame in zip(images, motion.pts, driving, strict=True)
     ]
-
-
-def _merge(image: Image, other: Image, source: Image) -> Image:
-    """Merge two faces animated in one image: take `other` where it differs from the source."""
-    changed = (other != source).any(-1, keepdims=True)
-    return np.where(changed, other, image)

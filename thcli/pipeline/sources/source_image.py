@@ -11,7 +11,7 @@ import numpy as np
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import RenderOptions
+from thcli.core.options import ReenactOptions, RenderOptions
 from thcli.core.types import Face, Image
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
@@ -32,7 +32,7 @@ class SourceImage:
 
     info: the probed file.
     image: (H, W, 3) uint8 RGB.
-    faces: each with its mesh in pixels of the image.
+    faces: each with its mesh in pixels of the image; `track` is its number from the left.
     """
 
     info: MediaInfo
@@ -95,9 +95,12 @@ def read_source_image(
         faces = face_finder.find(image)
     else:
         image, faces = _read_video_frame(source, options, face_finder)
-    select = options.source_face
+    drivers = sorted(options.drivers) if isinstance(options, ReenactOptions) else []
+    select = "all" if drivers else options.source_face
     statistics = face_finder.statistics(select)
     statistics.add(faces, image)
+    for number in drivers:  # numbers that the image does not have are named here
+        face_finder.choose(statistics, str(number), str(source), job)
     chosen = [faces[number] for number in face_finder.choose(statistics, select, str(source), job)]
     if len(faces) > 1 and select == "largest":
         job.warn(

@@ -21,6 +21,7 @@ from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.reenact import reenact
+from thcli.pipeline.stages.frontal import check_frontal, write_frontal
 
 ENCODE, WARP = EncodeOptions(), WarpOptions()
 
@@ -44,7 +45,8 @@ def encode(
         NoFaceError: no frame shows the chosen face.
         WeightsError: weights are not installed.
         OutputError: the output exists or cannot be written.
-        UsageError: an unknown engine, or a motion file as the source.
+        UsageError: an unknown engine, a motion file as the source, or a frontal picture that is no
+            image.
     """
     check_run(options)
     with Job("encode", on) as job:
@@ -56,6 +58,7 @@ def encode(
                 f"{source} is a motion file already.", f"Drive with it: thcli warp FACE {source}."
             )
         file = AtomicFile(path, options.overwrite)
+        check_frontal(options)
         engine = backend.load(options.run)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
         if options.dry_run:
@@ -64,6 +67,7 @@ def encode(
         with file:
             observed = observe_driver(driver, file.partial, engine, face_finder, job)
             counter = _count_frames(observed.motion, info)
+            write_frontal(info, observed.motion, options, engine, face_finder, job)
         return job.report(
             file.path,
             counter,

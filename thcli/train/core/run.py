@@ -35,6 +35,8 @@ TASKS = {
     "real3d-torso": "thcli.train.real3d.torso:Real3dTorsoTask",
     "monkeynet": "thcli.train.keypoint_models.monkeynet:MonkeyNetTask",
     "x2face": "thcli.train.keypoint_models.x2face:X2FaceTask",
+    "x2face-pose": "thcli.train.keypoint_models.x2face_maps:X2FacePoseTask",
+    "x2face-audio": "thcli.train.keypoint_models.x2face_maps:X2FaceAudioTask",
     "parse": "thcli.train.parse.train:ParseTask",
     "identity": "thcli.train.identity.train:IdentityTask",
     "dva": "thcli.train.dva.train:DvaTask",

@@ -9,13 +9,11 @@ differs from the paper in the alignment of the faces: FFHQ's crop.
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +23,7 @@ from thcli.diffusion import process
 from thcli.diffusion.likelihood import variational_bound
 from thcli.diffusion.samplers import Denoiser, sample_ddim
 from thcli.faces.crops import align
+from thcli.train.core.synthetic import write_tones
 from thcli.train.core.task import (
     Batch,
     Hyperparameters,
@@ -38,7 +37,7 @@ from thcli.train.diffused_heads.train import DiffusedHeadsTask, mean_at_lips
 from thcli.voices.diffused_heads.autoregressive import published_schedule, to_luma
 from thcli.voices.diffused_heads.network import GREY, OFFICIAL, DiffusedHeads
 from thcli.voices.diffused_heads.published import load_speech_encoder
-from thcli.voices.diffused_heads.speech_encoder import RATE, SpeechEncoder
+from thcli.voices.diffused_heads.speech_encoder import SpeechEncoder
 
 LIPS, BOUND = 0.2, 1e-4  # weights of the loss terms
 LIP_MARGIN = 5  # pixels
@@ -77,13 +76,7 @@ class PublishedDiffusedHeadsTask(TrainingTask):
     def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
         """Write two clips with motion files, and a tone beside each."""
         DiffusedHeadsTask.write_synthetic_data(folder, options)
-        tone = (8000 * np.sin(np.arange(RATE) / 9)).astype("<i2").tobytes()
-        for clip in sorted(folder.glob("*.mp4")):
-            with wave.open(str(clip.with_suffix(".wav")), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(RATE)
-                file.writeframes(tone)
+        write_tones(folder)
 
     def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
         method = CropMethod(align.ffhq, self.encoder.encode_speech, "-heard")

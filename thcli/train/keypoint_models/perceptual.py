@@ -8,7 +8,7 @@ right and below: it learns sharp edges and has no knowledge of faces.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ CONVOLUTIONS = {
     28: (512, 512),
 }
 POOLED, OUTPUTS = (5, 10, 19, 28), (0, 5, 10, 19, 28)
+COARSE = 2  # coarsest maps, relu4_1 and relu5_1, which tell persons apart
 
 
 class FeatureExtractor(nn.Module, ABC):
@@ -55,6 +56,10 @@ class FeatureExtractor(nn.Module, ABC):
     @abstractmethod
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the feature maps, from fine to coarse."""
+
+    @abstractmethod
+    def identity_maps(self, image: Tensor) -> list[Tensor]:
+        """Return the features that tell persons apart and depend little on the pose."""
 
 
 class Vgg19(FeatureExtractor):
@@ -83,6 +88,10 @@ class Vgg19(FeatureExtractor):
             if number in OUTPUTS:
                 out.append(x)
         return out
+
+    def identity_maps(self, image: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self(image)
+        return maps[-COARSE:]
 
     @classmethod
     def load(cls, *, offline: bool = False) -> Vgg19:
@@ -121,6 +130,9 @@ class PixelGradients(FeatureExtractor):
             image[..., 1:, :] - image[..., :-1, :],
         ]
 
+    def identity_maps(self, image: Tensor) -> list[Tensor]:
+        return [_mean_and_std(x) for x in self(image)]
+
 
 class PyramidLoss(nn.Module):
     """The sum over scales and features of mean |difference|; no gradient reaches the target."""
@@ -145,17 +157,29 @@ class PyramidLoss(nn.Module):
         return torch.stack(terms).sum()
 
 
-def identity_loss(features: FeatureExtractor, output: Tensor, source: Tensor) -> Tensor:
-    """Compare mean and standard deviation of each feature, independent of the pose.
+def content_loss(maps: Callable[[Tensor], list[Tensor]], output: Tensor, target: Tensor) -> Tensor:
+    """Sum the mean |difference| of feature maps; no gradient reaches the target.
 
-    differs from X2Face sec. 3.2, which compares maps of a VGG-Face network: its weights are not
-    published with it, and maps of two poses are not aligned.
+    Args:
+        maps: `FeatureExtractor.__call__` for two frames of one person in one pose, or
+            `FeatureExtractor.identity_maps` for one person in two poses.
+        output: (B, 3, H, W) in [0, 1].
+        target: as output.
     """
     with torch.no_grad():
-        expected = [_mean_and_std(x) for x in features(source)]
-    found = [_mean_and_std(x) for x in features(output)]
+        expected = maps(target)
+    found = maps(output)
     terms = [(a - b).abs().mean() for a, b in zip(found, expected, strict=True)]
     return torch.stack(terms).sum()
+
+
+def identity_loss(features: FeatureExtractor, output: Tensor, source: Tensor) -> Tensor:
+    """Compare mean and standard deviation of each feature, independent of the pose."""
+
+    def statistics(image: Tensor) -> list[Tensor]:
+        return [_mean_and_std(x) for x in features(image)]
+
+    return content_loss(statistics, output, source)
 
 
 def _mean_and_std(x: Tensor) -> Tensor:

@@ -1,6 +1,10 @@
-"""Training of X2Face: the published script (L1, one source) and an optional identity loss.
+"""Training of X2Face: the published script (L1, one source), and the paper's second stage.
 
-The identity loss is that of the paper's second stage.
+The second stage adds content losses on feature maps: all maps between a generated frame and the
+driving frame of the same person, and the coarse maps between the source and a frame that another
+person drives.
+differs: maps of VGG-19 trained on ImageNet in place of a VGG trained on faces, whose weights may be
+used for research only.
 Source: X2Face train_model.py at cecfbfa; Wiles et al. 2018 sec. 3.
 """
 
@@ -17,8 +21,9 @@ from torch import Tensor, nn
 
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions, X2FaceTrainOptions
-from thcli.engines.x2face.engine import MEMBER
-from thcli.engines.x2face.networks import CODE, SIZE, X2Face
+from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.x2face.engine import MEMBER, POSE_MEMBERS
+from thcli.engines.x2face.networks import SIZE, PoseMap, X2Face
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.failures import to_output_error
 from thcli.train.core.task import (
@@ -32,9 +37,10 @@ from thcli.train.core.task import (
 from thcli.train.keypoint_models.pairs import FramePairs
 from thcli.train.keypoint_models.perceptual import (
     FeatureExtractor,
+    content_loss,
     create_perceptual_loss,
-    identity_loss,
 )
+from thcli.weights.tensors import load_tensors
 
 PHOTOMETRIC = 1.0
 PREFIX = "state_dict."
@@ -43,13 +49,14 @@ PREFIX = "state_dict."
 class X2FaceTask(TrainingTask):
     """Training on source frames and a driving frame of one clip.
 
-    The identity loss also uses the driving frames of the batch's other clips.
+    The second stage also uses the driving frames of the batch's other persons.
     """
 
     name = "x2face"
     entry = "x2face"
     exported = ("model",)
     sizes = (SIZE,)
+    loads_any_size = True
     perceptual = "L1"
 
     def __init__(
@@ -59,6 +66,8 @@ class X2FaceTask(TrainingTask):
         self.hyperparameters = Hyperparameters(3000, 1, 16, 1e-3)
         self.model = X2Face(width_divisor=options.narrow)
         init_weights(self.model)
+        if model_options.start:
+            load_start(self.model, model_options.start)
         self.networks = {"model": self.model}
         self.phases = (Phase("model", ("model",)),)
         self.views, self.identity = model_options.views, model_options.identity
@@ -98,14 +107,15 @@ class X2FaceTask(TrainingTask):
     ) -> LossTerms:
         driving, mosaic = batch["driving"], self.mosaic(batch["sources"])
         code = self.model.code(driving)
-        terms = {"photometric": PHOTOMETRIC * (self.model(mosaic, code) - driving).abs().mean()}
+        generated = self.model(mosaic, code)
+        terms = {"photometric": PHOTOMETRIC * (generated - driving).abs().mean()}
         if self.features is not None:
-            other = (batch["person"] != batch["person"].roll(1, 0)).to(driving.dtype)
-            if bool(other.any()):
-                chosen = other.nonzero()[:, 0]
-                crossed = self.model(mosaic[chosen], code.roll(1, 0)[chosen])
-                terms["identity"] = self.identity * identity_loss(
-                    self.features, crossed, batch["sources"][chosen, 0]
+            terms["content"] = self.identity * content_loss(self.features, generated, driving)
+            other = (batch["person"] != batch["person"].roll(1, 0)).nonzero()[:, 0]
+            if len(other):
+                crossed = self.model(mosaic[other], code.roll(1, 0)[other])
+                terms["identity"] = self.identity * content_loss(
+                    self.features.identity_maps, crossed, batch["sources"][other, 0]
                 )
             else:
                 # all items of the batch show the same person
@@ -129,33 +139,53 @@ class X2FaceTask(TrainingTask):
     def write_importable(self, path: Path) -> Path:
         """Write an archive with the published members and return its path.
 
-        The two pose files are not trained here; they hold zeros and say so in their metadata.
+        The maps of poses are not trained here; they are zeros, which the engine refuses.
         """
-        target = path.with_suffix(".zip")
-        metadata = {"untrained": "zeros: thcli train x2face does not train the pose-driven variant"}
-        linear = {
-            "posefrombottle.weight": torch.zeros(3, CODE),
-            "posefrombottle.bias": torch.zeros(3),
-        }
-        inverse = {"0.weight": torch.zeros(CODE, 3)}
-        for name, value in (
-            ("weight", 1.0),
-            ("bias", 0.0),
-            ("running_mean", 0.0),
-            ("running_var", 1.0),
-        ):
-            inverse[f"1.{name}"] = torch.full((CODE,), value)
-        with AtomicFile(target, overwrite=True) as file:
-            try:
-                with zipfile.ZipFile(file.partial, "w", zipfile.ZIP_STORED) as archive:
-                    archive.write(path, MEMBER)
-                    for name, tensors in (("posereg.pth", linear), ("posetobottle.pth", inverse)):
-                        archive.writestr(
-                            name, save({f"{PREFIX}{k}": v for k, v in tensors.items()}, metadata)
-                        )
-            except OSError as exc:
-                raise to_output_error(target, exc) from exc
-        return target
+        poses = PoseMap(self.model.code_size).state_dict()
+        zeros = {key: torch.zeros_like(value) for key, value in poses.items()}
+        return write_archive(path.with_suffix(".zip"), path.read_bytes(), zeros)
+
+
+def write_archive(target: Path, model: bytes, poses: Mapping[str, Tensor]) -> Path:
+    """Write an archive with the published members, for `thcli weights import x2face`.
+
+    Args:
+        target: archive; an existing one is replaced.
+        model: safetensors file of the networks, with the published prefix.
+        poses: state of `PoseMap`.
+
+    Raises:
+        OutputError: the archive cannot be written.
+    """
+    with AtomicFile(target, overwrite=True) as file:
+        try:
+            with zipfile.ZipFile(file.partial, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(MEMBER, model)
+                for member, prefix in POSE_MEMBERS.items():
+                    archive.writestr(
+                        member,
+                        save(
+                            {
+                                f"{PREFIX}{key.removeprefix(prefix)}": value.contiguous()
+                                for key, value in poses.items()
+                                if key.startswith(prefix or "posefrombottle.")
+                            }
+                        ),
+                    )
+        except OSError as exc:
+            raise to_output_error(target, exc) from exc
+    return target
+
+
+def load_start(model: X2Face, path: str) -> None:
+    """Load the networks of another run in place.
+
+    Raises:
+        WeightsError: the file is missing, or is another model's or of another --narrow.
+    """
+    tensors = load_tensors(Path(path), prefix=PREFIX)
+    load_state(model, tensors, path)
+    model.requires_grad_(True)
 
 
 def init_weights(model: X2Face) -> None:

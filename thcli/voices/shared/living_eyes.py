@@ -12,6 +12,7 @@ from thcli.audio.prosody import Prosody
 from thcli.core.imaging import smoothstep
 from thcli.core.options import VoiceOptions
 from thcli.core.types import Array
+from thcli.motion.control.apply import EYE_RADIUS
 from thcli.voices.shared.curves import add_events, bump
 
 BLINKS_PER_MINUTE = 24.0
@@ -20,7 +21,6 @@ MIN_INTERVAL = 0.5  # seconds
 SNAP = 0.35  # share of an interval by which a blink moves to the end of a phrase or a glance
 END_LAG = 0.08  # seconds from the end of a phrase to its blink
 TAIL = 0.4  # seconds before the end in which no blink is placed for a phrase
-EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
 COUNTER_ROTATION = 0.8  # share of the head's rotation that the eyes compensate in natural gaze
 SACCADE = 0.06  # seconds
 GLANCE_SHARE = 0.55  # of phrases that begin with a glance aside

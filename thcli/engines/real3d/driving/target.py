@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from thcli.core.options import MotionOptions, Real3dOptions, ViewOptions
+from thcli.core.options import MotionOptions, ViewOptions
 from thcli.core.types import AnyArray, Array32, Motion
 from thcli.engines.real3d.driving.track import HeadState, HeadTrack
-from thcli.engines.real3d.driving.view import PoseCurve, added_euler, euler_from_degrees
+from thcli.engines.real3d.driving.view import euler_from_degrees
 from thcli.engines.shared.motion_rows import transfer_gains
 from thcli.faces.model3d.bfm.camera import (
     cameras_from_pose,
@@ -20,17 +20,10 @@ from thcli.faces.model3d.bfm.camera import (
     smooth_keypoints,
 )
 from thcli.faces.model3d.bfm.model import FaceModel3D
+from thcli.motion.control.poses import PoseCurve, added_angles
 
 TARGET_KIND = "real3d-target"
 BLOCK = 512  # frames whose landmarks are computed at a time
-
-
-@dataclass(frozen=True, slots=True)
-class ViewControl:
-    """Head pose beside the driver's: added angles, orbit, pose file."""
-
-    view: ViewOptions
-    options: Real3dOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,7 @@ def transfer_heads(
     source: HeadState,
     track: HeadTrack,
     options: MotionOptions,
-    control: ViewControl,
+    view: ViewOptions,
 ) -> TargetMotion:
     """Transfer the driver's heads to the source.
 
@@ -76,7 +69,7 @@ def transfer_heads(
         source: the source's head.
         track: the driver's heads.
         options: mode, region, gains, smoothing.
-        control: further head rotation.
+        view: further head rotation.
 
     Raises:
         MediaError: the pose file is not valid.
@@ -89,8 +82,8 @@ def transfer_heads(
     expression = base + np.float32(face_gain) * (heads.expression - base)
     euler, translation = heads.euler, freeze_depth(heads.translation)
     seconds = track.seconds
-    if control.options.pose_file is not None:
-        curve = PoseCurve.read(control.options.pose_file)
+    if view.pose_file is not None:
+        curve = PoseCurve.read(view.pose_file)
         euler = euler_from_degrees(curve.sample(seconds))
         translation = np.broadcast_to(source.translation, translation.shape)
         first = replace(first, euler=euler[0], translation=source.translation)
@@ -103,7 +96,7 @@ def transfer_heads(
         translation = source.translation + np.float32(pose_gain) * (
             translation - source.translation
         )
-    euler = euler + added_euler(control.view, control.options, seconds)
+    euler = euler + euler_from_degrees(added_angles(view, seconds, float(seconds[-1])))
     cameras = cameras_from_pose(euler, translation)
     posed = HeadState(expression.astype(np.float32), euler.astype(np.float32), translation)
     keypoints = source_keypoints(model, identity, posed)

@@ -1,115 +1,19 @@
-"""Head poses beside the driver's: a pose file, added angles, an orbit.
+"""Angles of the face model from head angles in degrees.
 
-Angles are pitch, yaw and roll in degrees as `thcli fit` gives them: positive pitch looks down,
-positive yaw turns the nose to the image's left, positive roll tilts clockwise. The face model's
-angles are in radians about axes with y up and z towards the camera, so yaw and roll change sign.
+The face model's angles are in radians about axes with y up and z towards the camera, so that yaw
+and roll change sign against `motion.control.poses`.
 """
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.errors import MediaError
-from thcli.core.options import Real3dOptions, ViewOptions
-from thcli.core.types import Array, Array32
+from thcli.core.types import Array32
 
-ANGLES = ("pitch", "yaw", "roll")
-COLUMNS = ("seconds", *ANGLES)
 _SIGNS = np.array([1.0, -1.0, -1.0])
-MAX_ROWS = 2_000_000  # about a day at 25 frames per second
 
 
 def euler_from_degrees(angles: npt.ArrayLike) -> Array32:
     """Return the face model's angles (..., 3) in radians from pitch, yaw, roll in degrees."""
     return np.asarray(np.radians(np.asarray(angles, np.float64)) * _SIGNS, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class PoseCurve:
-    """Head poses by time.
-
-    seconds: (N,) increasing.  degrees: (N, 3) pitch, yaw, roll.
-    """
-
-    seconds: Array
-    degrees: Array
-
-    @classmethod
-    def read(cls, path: Path) -> PoseCurve:
-        """Read a CSV file with a header that names at least COLUMNS.
-
-        Rows without angles (a frame without a face) are left out.
-
-        Raises:
-            MediaError: the file cannot be read, lacks a column, has another text than a number,
-                times that do not increase, or no pose.
-        """
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = _read_rows(csv.DictReader(file), path)
-        except (OSError, UnicodeDecodeError, csv.Error) as exc:
-            raise MediaError(f"The pose file {path} cannot be read: {exc}.", _HINT) from exc
-        if not rows:
-            raise MediaError(f"The pose file {path} has no pose.", _HINT)
-        values = np.array(rows, np.float64)
-        if (np.diff(values[:, 0]) <= 0).any():
-            raise MediaError(f"The times of the pose file {path} do not increase.", _HINT)
-        return cls(values[:, 0], values[:, 1:])
-
-    def sample(self, seconds: Array) -> Array:
-        """Return the poses (T, 3) in degrees at times since the first row, linear between rows.
-
-        The last row holds after its end.
-        """
-        times = self.seconds - self.seconds[0]
-        return np.stack([np.interp(seconds, times, column) for column in self.degrees.T], 1)
-
-
-def _read_rows(table: csv.DictReader[str], path: Path) -> list[list[float]]:
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
-    if missing:
-        raise MediaError(f"The pose file {path} has no column {', '.join(missing)}.", _HINT)
-    rows: list[list[float]] = []
-    for line in table:
-        texts = [line[name] for name in COLUMNS]
-        if not any(texts[1:]):
-            continue
-        try:
-            numbers = [float(text) for text in texts]
-        except (TypeError, ValueError) as exc:
-            where = f"line {table.line_num} of the pose file {path}"
-            raise MediaError(f"A value in {where} is not a number.", _HINT) from exc
-        if not np.isfinite(numbers).all() or len(rows) >= MAX_ROWS:
-            raise MediaError(
-                f"Line {table.line_num} of the pose file {path} is not finite or one too many.",
-                _HINT,
-            )
-        rows.append(numbers)
-    return rows
-
-
-def added_euler(view: ViewOptions, options: Real3dOptions, seconds: Array) -> Array32:
-    """Return the angles (T, 3) in radians that --yaw, --pitch, --roll and --orbit add.
-
-    The orbit's yaw is a whole sine over the clip: it begins and ends at 0.
-
-    Args:
-        view: added angles.
-        options: orbit.
-        seconds: (T,) time of each frame since the first.
-    """
-    degrees = np.tile([view.pitch, view.yaw, view.roll], (len(seconds), 1)).astype(np.float64)
-    length = float(seconds[-1]) if len(seconds) > 1 else 0.0
-    if length > 0:
-        degrees[:, 1] += options.orbit * np.sin(2 * np.pi * seconds / length)
-    return euler_from_degrees(degrees)
-
-
-_HINT = (
-    "Make one with 'thcli fit VIDEO -o poses.csv', or give its columns " + ", ".join(COLUMNS) + "."
-)

@@ -1,0 +1,90 @@
+"""Sliders on canonical shapes: what moves, what stays, and how far."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thcli.core.expressions import EXPRESSIONS, SLIDERS
+from thcli.core.types import Array
+from thcli.motion.canonical import eye_openings, lip_gaps, mouth_opening, neutral
+from thcli.motion.control.apply import apply_sliders, gaze_shift
+from thcli.motion.control.shapes import slider_shapes
+
+LEFT, RIGHT = 61, 291  # corners of the mouth
+
+
+def moved(shape: Array | None = None, **values: float) -> Array:
+    """Return a neutral face, or `shape`, with sliders; underscores stand for hyphens."""
+    out = (neutral() if shape is None else shape)[None].copy()
+    apply_sliders(out, {name.replace("_", "-"): np.array([v]) for name, v in values.items()})
+    return np.asarray(out[0])
+
+
+def mouth_width(shape: Array) -> float:
+    return float(shape[RIGHT, 0] - shape[LEFT, 0])
+
+
+@pytest.mark.parametrize("name", SLIDERS)
+def test_a_slider_at_0_moves_nothing(name: str) -> None:
+    np.testing.assert_allclose(moved(None, **{name: 0.0}), neutral(), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["brows", "inner-brows", "squint", "smile", "jaw", "pucker"])
+def test_shapes_are_symmetric_smooth_and_of_natural_size(name: str) -> None:
+    for shape in slider_shapes()[name]:
+        np.testing.assert_allclose(shape[LEFT] * [-1, 1, 1], shape[RIGHT], atol=4e-3)
+        assert np.linalg.norm(shape, axis=-1).max() < 0.24
+    assert np.linalg.norm(slider_shapes()[name][1], axis=-1).max() > 0.02
+
+
+def test_each_slider_does_what_its_name_says() -> None:
+    face = neutral()
+    assert moved(smile=1)[LEFT, 1] < face[LEFT, 1] - 0.05  # y is down
+    assert moved(smile=-1)[LEFT, 1] > face[LEFT, 1] + 0.03
+    assert mouth_width(moved(pucker=1)) < 0.8 * mouth_width(face)
+    assert mouth_width(moved(pucker=-1)) > 1.1 * mouth_width(face)
+    assert mouth_opening(moved(jaw=1)) > 0.3
+    assert moved(brows=1)[105, 1] < face[105, 1] - 0.05
+    assert moved(brows=-1)[107, 1] > face[107, 1] + 0.03
+    assert moved(inner_brows=1)[107, 1] < face[107, 1] - 0.03
+
+
+def test_lids_shut_widen_and_wink_on_the_side_that_is_named() -> None:
+    own = eye_openings(neutral())
+    np.testing.assert_allclose(eye_openings(moved(lids=1)), 0, atol=1e-3)
+    assert (eye_openings(moved(lids=-1)) > 1.3 * own).all()
+    left, right = eye_openings(moved(wink=1))
+    assert right < 1e-3 and left == pytest.approx(own[0])
+    left, right = eye_openings(moved(wink=-1))
+    assert left < 1e-3 and right == pytest.approx(own[1])
+    assert (eye_openings(moved(squint=1)) < 0.8 * own).all()
+
+
+def test_shut_eyes_stay_shut_until_lids_widen_them() -> None:
+    asleep = moved(lids=1)
+    np.testing.assert_allclose(eye_openings(moved(asleep, smile=1)), 0, atol=2e-3)
+    assert (eye_openings(moved(asleep, lids=-1)) > 0.8 * eye_openings(neutral())).all()
+
+
+@pytest.mark.parametrize("name", ["smile", "pucker", "brows"])
+@pytest.mark.parametrize("jaw", [0.0, 0.5])
+def test_lips_keep_their_gap_unless_the_jaw_opens(name: str, jaw: float) -> None:
+    spoken = moved(jaw=jaw) if jaw else neutral()
+    gaps = np.maximum(lip_gaps(spoken), 0)
+    for value in (-1.0, 1.0):
+        np.testing.assert_allclose(lip_gaps(moved(spoken, **{name: value})), gaps, atol=1e-9)
+
+
+def test_gaze_is_in_eye_widths_and_the_upper_lid_follows_it_down() -> None:
+    shift = gaze_shift({"gaze-x": np.array([30.0]), "gaze-y": np.array([-15.0])}, 1)
+    np.testing.assert_allclose(shift[0, 0], [0.2, -0.4 * np.sin(np.radians(15))])
+    np.testing.assert_array_equal(shift[:, 0], shift[:, 1])
+    down, up = (eye_openings(moved(gaze_y=y)).mean() for y in (12.0, -12.0))
+    assert down < eye_openings(neutral()).mean() < up
+
+
+def test_expressions_are_made_of_sliders_within_their_ranges() -> None:
+    for values in EXPRESSIONS.values():
+        for name, value in values.items():
+            assert SLIDERS[name].low <= value <= SLIDERS[name].high

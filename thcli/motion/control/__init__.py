@@ -1,0 +1,1 @@
+"""Expression sliders and head poses that are given rather than observed."""

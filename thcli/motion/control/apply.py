@@ -1,0 +1,70 @@
+"""Application of expression sliders to canonical shapes of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array
+from thcli.motion import anatomy, closure
+from thcli.motion.canonical import eye_openings, lip_gaps, neutral
+from thcli.motion.control.shapes import sum_shapes
+
+EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
+WIDEST = 0.4  # share by which lids at -1 open an open eye further
+SQUINT = 0.35  # closing of the lids at squint 1
+LID_FOLLOWS = 0.012  # closing of the lids per degree that the eyes look down
+SHUT_EYES = (0.06, 0.1)  # opening of a source's eyes below which lids at -1 open them
+
+
+def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
+    """Add sliders to canonical shapes (T, 468, 3), in place. Lips do not cross.
+
+    Args:
+        shape: shapes of a source.
+        rows: values (T,) of sliders by their names in `core.expressions.SLIDERS`.
+    """
+    gaps = lip_gaps(shape)
+    lids = [shape[:, rims.upper] - shape[:, rims.lower] for rims in anatomy.LIDS]
+    openings = eye_openings(shape)
+    added = sum_shapes(rows, len(shape))
+    shape += added
+    jaw = rows.get("jaw")
+    if jaw is None:
+        closure.set_lips(shape, np.maximum(gaps, 0))
+    else:
+        closure.set_lips(shape, np.maximum(lip_gaps(shape), np.minimum(gaps, 0)))
+    # cheeks narrow an open eye by the same ratio whatever its opening, so that shut eyes stay shut
+    narrowed = eye_openings(neutral() + added) / eye_openings(neutral())
+    closing = lid_closing(rows, len(shape))
+    factor = narrowed * np.where(closing > 0, 1 - closing, 1 - WIDEST * closing)
+    opened = (1 - smoothstep(*SHUT_EYES, openings)) * np.maximum(-closing, 0)
+    for side, (rims, gap) in enumerate(zip(anatomy.LIDS, lids, strict=True)):
+        wanted = gap * factor[:, side, None, None]
+        wanted += opened[:, side, None, None] * (neutral()[rims.upper] - neutral()[rims.lower])
+        change = wanted - (shape[:, rims.upper] - shape[:, rims.lower])
+        closure.open_rims(shape, rims, change, closure.UPPER_LID, closure.LID_RINGS)
+
+
+def gaze_shift(rows: Mapping[str, Array], count: int) -> Array:
+    """Return the displacement of the irises in eye widths, (T, 2, 2), equal for both eyes."""
+    zeros = np.zeros(count)
+    degrees = np.stack([rows.get("gaze-x", zeros), rows.get("gaze-y", zeros)], -1)
+    return np.repeat(EYE_RADIUS * np.sin(np.radians(degrees))[:, None], 2, 1)
+
+
+def lid_closing(rows: Mapping[str, Array], count: int) -> Array:
+    """Return the closing of each eye's lids, (T, 2): 0 unchanged, 1 shut, negative wider.
+
+    The eye on the image's left comes first.
+    """
+    zeros = np.zeros(count)
+    both = rows.get("lids", zeros)
+    both = both + SQUINT * rows.get("squint", zeros) * (1 - np.maximum(both, 0))
+    down = LID_FOLLOWS * rows.get("gaze-y", zeros) * (1 - np.abs(both)).clip(0)
+    wink = rows.get("wink", zeros)
+    sides = np.stack([np.maximum(-wink, 0), np.maximum(wink, 0)], -1)
+    closing = (both + down)[:, None]
+    return np.asarray(np.clip(closing + sides * (1 - closing), -1, 1))

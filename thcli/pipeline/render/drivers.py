@@ -1,0 +1,178 @@
+"""Drivers of single faces (--driver N=FILE) beside the one that sets the times of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.options import MotionOptions
+from thcli.core.protocols import Engine, MotionStore
+from thcli.core.types import Array, Face, Frame, Image, Motion
+from thcli.media.info import MediaInfo
+from thcli.motion.file.span import WINDOW
+from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.tracking import VideoSelection
+from thcli.pipeline.render.face_shares import face_shares
+from thcli.pipeline.render.frames import DrivingFrames, SourceFace
+from thcli.pipeline.render.render_job import RenderJob
+from thcli.pipeline.sources.source_image import SourceImage
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDriver:
+    """Driver of one face.
+
+    info: the probed file.  motion: of its face.  rows: (T,) its frame at each frame of the output.
+    """
+
+    info: MediaInfo
+    motion: MotionStore
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDrivers:
+    """Drivers of a job.
+
+    first: motion of the driver that sets the times.  own: driver of each face that has one of its
+    own, by the face's number from the left.  others_still: the other faces have none.
+    """
+
+    first: MotionStore
+    own: Mapping[int, FaceDriver] = field(default_factory=dict)
+    others_still: bool = False
+
+    def drives(self, face: Face) -> bool:
+        """Return whether a face of the source has a driver."""
+        return face.track in self.own or not self.others_still
+
+    def frames(self, engine: Engine, render_job: RenderJob) -> DrivingFrames:
+        """Open the driving frames for pass 2."""
+        driver = render_job.driver
+        others = tuple(
+            _rows_of(_frames(engine, one.info, render_job), one.rows) for one in self.own.values()
+        )
+        return DrivingFrames(_frames(engine, driver, render_job), others)
+
+
+def observe_face_drivers(render_job: RenderJob, engine: Engine, first: MotionStore) -> FaceDrivers:
+    """Extract the motion of every --driver, with the controls of the job.
+
+    Args:
+        render_job: options and the driver that sets the times.
+        engine: decides the kind of motion.
+        first: motion of that driver.
+
+    Raises:
+        ThcliError: as `RenderJob.observe_face`.
+    """
+    options, job = render_job.options, render_job.job
+    own: dict[int, FaceDriver] = {}
+    for number, file in sorted(options.drivers.items()):
+        info = probe(file, options.read)
+        selection = VideoSelection(info, options.read)
+        path = job.temp_dir() / "driver.motion.safetensors"
+        motion = render_job.observe_face(selection, engine, path).motion
+        own[number] = FaceDriver(info, motion, nearest_rows(motion, first))
+    return FaceDrivers(first, own, options.others_still)
+
+
+def encode_faces(
+    engine: Engine, source: SourceImage, drivers: FaceDrivers, options: MotionOptions
+) -> list[SourceFace]:
+    """Encode the driven faces of an image and retarget the motion of their drivers to them."""
+    driven = [drivers.drives(face) for face in source.faces]
+    encoded = [
+        _encode_face(engine, source.image, face, drivers, options)
+        for face, moves in zip(source.faces, driven, strict=True)
+        if moves
+    ]
+    if len(source.faces) < 2:
+        return encoded
+    shares = face_shares(source.faces, driven, source.size)
+    return [replace(face, share=share) for face, share in zip(encoded, shares, strict=True)]
+
+
+def _encode_face(
+    engine: Engine, image: Image, face: Face, drivers: FaceDrivers, options: MotionOptions
+) -> SourceFace:
+    own = drivers.own.get(face.track)
+    if own is None:
+        return SourceFace.encode(engine, image, face, drivers.first, options)
+    encoded = SourceFace.encode(engine, image, face, own.motion, options)
+    sampled = SampledMotion(encoded.motion, own.rows, drivers.first)
+    number = 1 + list(drivers.own).index(face.track)
+    return SourceFace(encoded.source, sampled, number)
+
+
+@dataclass(frozen=True, slots=True)
+class SampledMotion:
+    """Motion of one driver at the times of another, as a MotionStore.
+
+    motion: retargeted motion of the one.  rows: (T,) its frame at each frame of the other.  times:
+    motion of the other, with the time stamps.
+    """
+
+    motion: MotionStore
+    rows: Rows
+    times: MotionStore
+
+    @property
+    def kind(self) -> str:
+        return self.motion.kind
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def window(self, start: int, stop: int) -> Motion:
+        """Return frames start..stop of the other driver, limited to it."""
+        rows = self.rows[max(start, 0) : max(stop, start, 0)]
+        first, last = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+        chosen = self.motion.window(first, last)[rows - first]
+        stamps = self.times.window(start, stop)
+        return replace(chosen, pts=stamps.pts, time_base=stamps.time_base)
+
+
+def nearest_rows(motion: MotionStore, times: MotionStore) -> Rows:
+    """Return the frame of a motion nearest to each frame of another, (T,).
+
+    Both begin together. The last frame holds after the motion's end.
+    """
+    own, wanted = _seconds(motion), _seconds(times)
+    middles = (own[1:] + own[:-1]) / 2
+    return np.asarray(np.searchsorted(middles, wanted + 1e-9, "right"), np.intp)
+
+
+def frames_at(frames: Iterable[Frame], rows: Rows) -> Iterator[Frame]:
+    """Yield the frame of each row; rows (T,) do not decrease."""
+    numbered = enumerate(frames)
+    number, frame = next(numbered)
+    for row in rows:
+        while number < row:
+            number, frame = next(numbered)
+        yield frame
+
+
+def _seconds(motion: MotionStore) -> Array:
+    """Return the times (T,) of a motion's frames since its first one."""
+    windows = [motion.window(i, i + WINDOW) for i in range(0, len(motion), WINDOW)]
+    pts = np.concatenate([window.pts for window in windows])
+    return np.asarray((pts - pts[0]) * float(windows[0].time_base), np.float64)
+
+
+def _rows_of(frames: Iterable[Frame] | None, rows: Rows) -> Iterable[Frame] | None:
+    return None if frames is None else frames_at(frames, rows)
+
+
+def _frames(engine: Engine, driver: MediaInfo, render_job: RenderJob) -> Iterable[Frame] | None:
+    """Open driving frames for pass 2; None when the engine or the driver has no use of them."""
+    if not engine.uses_driving_frames or driver.kind == "motion":
+        return None
+    job = render_job.job
+    frames = job.enter(job.frames(driver.path, render_job.options.read))
+    return job.clock.time_each("decode again", frames)
