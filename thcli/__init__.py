@@ -115,6 +115,7 @@ _HOMES = {
         "Landmarker",
         "Painter",
         "Parser",
+        "PicturesEngine",
         "Refiner",
         "RenderingVoice",
         "Speech",
