@@ -71,6 +71,7 @@ PUBLIC = [
     "ParseOptions",
     "ParseTrainOptions",
     "Parser",
+    "PicturesEngine",
     "PasteJobOptions",
     "PasteOptions",
     "PrepareOptions",

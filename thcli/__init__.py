@@ -120,6 +120,7 @@ _HOMES = {
         "Landmarker",
         "Painter",
         "Parser",
+        "PicturesEngine",
         "Refiner",
         "RenderingVoice",
         "Speech",

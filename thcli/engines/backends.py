@@ -14,7 +14,7 @@ ENGINES = Stage(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),
-            reads=("motion", "mesh.matte", "mouth", "camera", "view", "expression"),
+            reads=("motion", "mesh.matte", "mouth", "camera", "view", "expression", "also"),
         ),
         "fomm": Backend(
             "thcli.engines.fomm.engine:load",
