@@ -17,13 +17,14 @@ from thcli.core.types import Frame
 from thcli.engines.mesh import (
     anatomy,
     eyes,
-    matte,
     mouth,
     opening,
     raster,
     unfold,
     warp,
 )
+from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background.plate import push_pull
 from thcli.engines.mesh.engine import load, render_frame
 from thcli.engines.mesh.head import mirrored_cheek
 from thcli.engines.mesh.head.outline import find_outline
@@ -155,7 +156,7 @@ def test_push_pull_keeps_known_pixels_and_fills_the_rest() -> None:
     image = np.stack([rows, 0 * rows + 7, 39 - rows], -1)
     hole = np.zeros((40, 50), bool)
     hole[10:30, 15:35] = True
-    filled = matte.push_pull(image, hole)
+    filled = push_pull(image, hole)
     assert np.abs(filled - image)[~hole].max() < 1e-3
     assert np.abs(filled[..., 1] - 7).max() < 1e-3
     assert np.abs(filled - image)[hole].max() < 12

@@ -8,14 +8,15 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh import eyes, matte, mouth, mouth_interior
+from thcli.engines.mesh import eyes, mouth, mouth_interior
+from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.head import mirrored_cheek, steep_texture
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.seen_mouths import SeenMouths
-from thcli.engines.mesh.head import mirrored_cheek, steep_texture
-from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 
@@ -27,8 +28,9 @@ class MeshSource:
     """A source image prepared for rendering. Read-only, so threads may share it.
 
     image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image.  mesh: (468, 3)
-    float64.  normals: (468, 3) of the mesh.  step: source pixels per sample of the warp map.  layers: person and plate, or None.
-    eyes: none where they are skin like the rest.  hidden_cheek: None when both cheeks are seen.
+    float64.  normals: (468, 3) of the mesh.  step: source pixels per sample of the warp map.
+    layers: person and plate, or None.  eyes: none where they are skin like the rest.
+    hidden_cheek: None when both cheeks are seen.
     tone: (3,) skin colour.  lip_line: (3,) colour of the line between the lips once they close;
     None when they are closed in the source.  seen_mouths: the mouth in other frames of a clip.
     """

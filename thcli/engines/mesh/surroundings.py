@@ -144,9 +144,7 @@ def surrounding_displacement(
     matrix, shift = fit_rigid_head(source, target)
     back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + HEAD_DEPTH * face_size)
     z = oval_z @ weights / total
-    z += depth_behind_outline(
-        source, surroundings.outline, found, matrix, weights / total, nearest
-    )
+    z += depth_behind_outline(source, surroundings.outline, found, matrix, weights / total, nearest)
     # the identity is subtracted: a displacement, not a position
     linear = matrix[:2, :2] - np.eye(2, dtype=np.float32)
 

@@ -15,7 +15,7 @@ from thcli.faces.landmarks.topology import OVAL
 
 HEAD_SLOPE = 0.95  # steepness of the head's surface behind the outline, above and below the face
 SIDE_SLOPE = 2.5  # steepness beside the face
-HEAD_DEPTH = 0.7  # face heights that it falls back at most, behind the middle of the face
+HEAD_DEPTH = 0.5  # face heights that it falls back at most, behind the middle of the face
 MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target that depth divides by
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
