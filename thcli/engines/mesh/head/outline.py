@@ -16,6 +16,8 @@ from thcli.faces.landmarks.topology import OVAL
 HEAD_SLOPE = 0.95  # steepness of the head's surface behind the outline, above and below the face
 SIDE_SLOPE = 2.5  # steepness beside the face
 HEAD_DEPTH = 0.5  # face heights that it falls back at most, behind the middle of the face
+BACK_DEPTH = 0.25  # face heights that are added as the back of the head comes into view
+FULL_VIEW_COSINE = 0.7  # of the turn by which all of that is seen
 MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target that depth divides by
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
@@ -104,8 +106,10 @@ def depth_behind_outline(
     sideways = out_source @ matrix[:2, 2]  # source pixels outwards per pixel of target depth
     tilt = out_target @ matrix[2, :2]
     into = max(float(matrix[2, 2]), MIN_DEPTH_COSINE)
-    size = face_height(source)
-    back = float(RIGID_WEIGHTS @ source[RIGID, 2]) + HEAD_DEPTH * size
+    cosine = float(matrix[2, 2] / max(np.linalg.norm(matrix[2]), 1e-6))
+    seen = float(np.clip((1 - cosine) / (1 - FULL_VIEW_COSINE), 0, 1))
+    depth = (HEAD_DEPTH + BACK_DEPTH * seen) * face_height(source)
+    back = float(RIGID_WEIGHTS @ source[RIGID, 2]) + depth
     room = np.maximum(back - source[OVAL, 2], 0)
     # on the slope, and on the plane behind the head; the nearer one is seen
     steepness = into - _SLOPES * sideways
