@@ -32,7 +32,8 @@ def test_texture_goes_on_behind_the_person() -> None:
 
 def test_a_source_has_one_plate() -> None:
     rng = np.random.default_rng(3)
-    image = cv2.GaussianBlur(rng.uniform(0, 255, (90, 100, 3)).astype(np.float32), (0, 0), 2)
+    noise = rng.uniform(0, 255, (90, 100, 3)).astype(np.float32)
+    image = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.float32)
     hole = np.zeros((90, 100), bool)
     hole[30:, 30:70] = True
     assert np.array_equal(fill_plate(image, hole), fill_plate(image.copy(), hole))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, Protocol
-
-import numpy as np
 
 from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
 from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.protocols import Engine, MotionStore
 from thcli.core.stream import ordered_map, prefetch
-from thcli.core.types import Face, Frame, Image, Motion
+from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.pipeline.job.replayable_frames import RenderedFrame
+from thcli.pipeline.render.territories import divide_image, merge_faces
 
 
 class Renderer(Protocol):
@@ -35,10 +34,12 @@ class SourceFace:
 
     source: identity and appearance, as the engine encodes them.
     motion: retargeted to the source.
+    box: (4,) of the face in the image; None where it is the only one.
     """
 
     source: Any
     motion: MotionStore
+    box: Array32 | None = None
 
     @classmethod
     def encode(
@@ -46,7 +47,7 @@ class SourceFace:
     ) -> SourceFace:
         """Encode a face of an image and retarget the driving motion to it."""
         source = engine.encode_source(image, face)
-        return cls(source, engine.retarget(source, driving, options))
+        return cls(source, engine.retarget(source, driving, options), face.box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class RenderPlan:
     batches: divides windows for which memory does not suffice.
     last_duration: of the last frame in units of the motion's time base, where the driving frames
         are not read; 0 when unknown.
+    weights: share of each face in each pixel, when there are several.
     """
 
     engine: Renderer
@@ -83,6 +85,13 @@ class RenderPlan:
     image: Image
     batches: BatchRunner
     last_duration: int = 0
+    weights: Sequence[Array32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        boxes = [face.box for face in self.faces if face.box is not None]
+        size = self.image.shape[1], self.image.shape[0]
+        weights = divide_image(boxes, size) if len(self.faces) > 1 else []
+        object.__setattr__(self, "weights", weights)
 
 
 def render_frames(
@@ -150,12 +159,15 @@ def _failed_frame(plan: RenderPlan, window: FrameWindow) -> RenderedFrame:
 def _render_window(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
     # Reading a window may retarget: once per face.
     motions = [face.motion.window(window.start, window.stop) for face in plan.faces]
-    images: list[Image] = []
-    for face, motion in zip(plan.faces, motions, strict=True):
-        new = plan.engine.render(face.source, motion, window.frames)
-        if images:
-            new = [_merge(a, b, plan.image) for a, b in zip(images, new, strict=True)]
-        images = new
+    renders = [
+        plan.engine.render(face.source, motion, window.frames)
+        for face, motion in zip(plan.faces, motions, strict=True)
+    ]
+    images = renders[0]
+    if len(renders) > 1:
+        images = [
+            merge_faces(frame, plan.weights, plan.image) for frame in zip(*renders, strict=True)
+        ]
     return _rendered_frames(images, motions[0], window, succeeded=True)
 
 
@@ -169,9 +181,3 @@ def _rendered_frames(
         )
         for image, pts, frame in zip(images, motion.pts, driving, strict=True)
     ]
-
-
-def _merge(image: Image, other: Image, source: Image) -> Image:
-    """Merge two faces animated in one image: take `other` where it differs from the source."""
-    changed = (other != source).any(-1, keepdims=True)
-    return np.where(changed, other, image)

@@ -63,7 +63,7 @@ def _fill_with_patches(smooth: Array32, hole: Mask) -> Array32:
     inside = np.clip(positions, 0, np.array([width - 1, height - 1], np.float32))
     copied = remap(smooth, np.ascontiguousarray(inside))
     copied = np.where(hole[..., None], copied, smooth)
-    seams = _seams(full) & hole
+    seams = _seams(np.asarray(full, np.float32)) & hole
     copied[seams] = box_mean(copied, 3)[seams]
     radius = 2 * max(1, round(TONE * float(np.sqrt(height * width)) / 2)) + 1
     wanted = np.where(hole[..., None], resize(coarse, (width, height)), smooth)
