@@ -74,14 +74,16 @@ def test_strips_of_the_holes_wind_like_the_face() -> None:
 def test_surrounding_displacement_is_zero_at_rest_meets_the_outline_and_ends_far_away() -> None:
     surroundings = Surroundings(find_outline(FACE), 255.0, False)
     grid = SampleGrid(-400, -400, 16, 70, 70)
-    assert np.abs(surrounding_displacement(FACE, surroundings, FACE, grid)).max() < 1e-4
+    assert (
+        np.abs(surrounding_displacement(FACE, surroundings, FACE, FACE[:, :2], grid)).max() < 1e-4
+    )
     target = faces.make_target(faces.make_source(), turn=(3, 8, 5), shift=(0.1, 0.05)).points
-    field = surrounding_displacement(FACE, surroundings, target, grid)
+    field = surrounding_displacement(FACE, surroundings, target, FACE[:, :2], grid)
     assert np.abs(field[0]).max() == 0 and np.abs(field[:, -1]).max() == 0
     oval = find_outline(target).points
     for k in range(0, 36, 5):
         at = SampleGrid(int(oval[k, 0]), int(oval[k, 1]), 1, 1, 1)
-        there = surrounding_displacement(FACE, surroundings, target, at)[0, 0]
+        there = surrounding_displacement(FACE, surroundings, target, FACE[:, :2], at)[0, 0]
         assert there == pytest.approx(surroundings.outline.points[k] - oval[k], abs=2.0)
 
 
@@ -96,7 +98,7 @@ def test_the_neck_does_not_fold(
     target = faces.make_target(source, turn=turn, shift=shift).points
     chin = target[anatomy.CHIN]
     grid = SampleGrid(int(chin[0]), int(chin[1]) + 8, 2, 1, 70)
-    flow = surrounding_displacement(source.mesh, surroundings, target, grid)
+    flow = surrounding_displacement(source.mesh, surroundings, target, source.mesh[:, :2], grid)
     rows = flow[:, 0, 1] + grid.pixel_axes()[1]
     assert np.diff(rows).min() > -1.0  # pixels, of a step of 2
 

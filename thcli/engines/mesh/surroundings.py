@@ -110,13 +110,14 @@ def _falloff_range(below: tuple[float, float], motion: float, room: float) -> tu
 
 
 def surrounding_displacement(
-    source: Array, surroundings: Surroundings, target: Array, grid: SampleGrid
+    source: Array, surroundings: Surroundings, target: Array, texture: Array, grid: SampleGrid
 ) -> Array32:
     """Compute the displacement of the image outside of the mesh.
 
     Args:
         source, target: (468, 3) meshes in pixels of the source image.
         surroundings: of the source.
+        texture: (468, 2) source pixels that the mesh's points show.
         grid: samples to compute.
 
     Returns:
@@ -163,7 +164,8 @@ def surrounding_displacement(
     rises = bool(rigid_oval[1].mean() > 0)
     follow_weight = _follow_weight(surroundings, target, motion, rises=rises)
     field = follow_weight(points, rigid) * rigid
-    own = (source_oval - outline).T.astype(np.float32)
+    shown = source_oval + texture[OVAL] - source[OVAL, :2]
+    own = (shown - outline).T.astype(np.float32)
     residual = own - follow_weight(oval, rigid_oval) * rigid_oval
     residual *= (1 - hidden).astype(np.float32)
     residual_flow = residual @ weights / total

@@ -80,7 +80,7 @@ def build_map(
     grid = _moving_region(source, target, size, step * COARSE)
     if grid is None:
         return None
-    coarse = surrounding_displacement(source, surroundings, target, grid)
+    coarse = surrounding_displacement(source, surroundings, target, texture.face, grid)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
     displacement = resize(coarse, (fine.columns, fine.rows))

@@ -16,11 +16,11 @@ from thcli.engines.mesh.head.outline import fit_rigid_head
 from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS, TRIANGLES
 from thcli.motion.canonical import neutral
 
-PULL = 0.045  # face heights by which the outermost texture moves inwards
-TEMPLE_SHARE = 0.3  # of it above the eyes, where brows and glasses reach the border
-BORDER_WIDTH = 0.12  # face heights from the oval to skin that stays
+PULL = 0.055  # face heights by which the outermost texture moves inwards
+TEMPLE_SHARE = 0.15  # of it above the eyes, where brows and glasses reach the border
+BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
-TURN = (0.12, 0.35)  # growth of that cosine: none, full
+TURN = (0.16, 0.38)  # growth of that cosine: none, full
 
 _CORNERS = TRIANGLES.T.ravel()
 COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
