@@ -11,12 +11,12 @@ import numpy.typing as npt
 from thcli.core.types import Array
 
 FREE_SHARE = 0.5  # share of a limit up to which values are unchanged
-MAX_YAW_AWAY = np.radians(30.0)  # of a frontal source, to either side
+MAX_YAW_AWAY = np.radians(50.0)  # of a frontal source, to either side
 MAX_YAW_BACK = np.radians(12.0)  # towards the hidden side of a source at TURNED_YAW
 TURNED_YAW = np.radians(35.0)
-MAX_TOTAL_YAW = np.radians(50.0)  # source yaw plus relative yaw, away from the frontal pose
+MAX_TOTAL_YAW = np.radians(65.0)  # source yaw plus relative yaw, away from the frontal pose
 MIN_YAW_AWAY = np.radians(6.0)
-MAX_PITCH = np.radians(28.0)
+MAX_PITCH = np.radians(32.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
@@ -40,8 +40,8 @@ def soft_limit(x: npt.ArrayLike, limit: npt.ArrayLike) -> Array:
 def yaw_limits(source_yaw: float) -> tuple[float, float]:
     """Return the largest relative yaw to the negative and to the positive side, positive radians.
 
-    Away from the frontal pose the limit is 30 degrees, less for a source that is turned already.
-    Towards and past it the limit falls from 30 degrees for a frontal source to 12 degrees for one
+    Away from the frontal pose the limit is 50 degrees, less for a source that is turned already.
+    Towards and past it the limit falls from 50 degrees for a frontal source to 12 degrees for one
     turned by 35 degrees, whose other cheek is not visible.
 
     Args:

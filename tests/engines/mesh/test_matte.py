@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from thcli.engines.mesh import matte
+from thcli.engines.mesh.background.strands import find_strands
 
 
 def test_strands_of_hair_belong_to_the_person_and_leave_the_plate() -> None:
@@ -17,12 +17,12 @@ def test_strands_of_hair_belong_to_the_person_and_leave_the_plate() -> None:
     alpha = np.asarray(cv2.GaussianBlur(alpha, (5, 5), 0), np.float32)
     cv2.line(image, (140, 90), (172, 76), (0.15, 0.15, 0.15), 1)
     cv2.line(image, (20, 40), (30, 44), (0.15, 0.15, 0.15), 1)  # on the wall, not of the head
-    found = matte.find_strands(image, alpha, 100.0, 190)
+    found = find_strands(image, alpha, 100.0, 190)
     assert found[78:86, 151:166].sum() >= 10 and found[30:50, 15:35].sum() == 0
-    assert matte.find_strands(image, alpha, 100.0, 60).sum() == 0  # below the chin
+    assert find_strands(image, alpha, 100.0, 60).sum() == 0  # below the chin
     pale = image.copy()
     pale[alpha > 0.5] = 0.6  # the line is much darker than this person's hair
-    assert matte.find_strands(pale, alpha, 100.0, 190).sum() == 0
+    assert find_strands(pale, alpha, 100.0, 190).sum() == 0
     striped = image.copy()
     striped[::6, :60] = striped[::6, 140:] = 0.2
-    assert matte.find_strands(striped, alpha, 100.0, 190).sum() == 0
+    assert find_strands(striped, alpha, 100.0, 190).sum() == 0

@@ -17,20 +17,21 @@ from thcli.core.types import Frame
 from thcli.engines.mesh import (
     anatomy,
     eyes,
-    matte,
-    mirrored_cheek,
     mouth,
     opening,
     raster,
     unfold,
     warp,
 )
+from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background.plate import push_pull
 from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.head import mirrored_cheek
+from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.surroundings import (
     Surroundings,
-    push_oval_to_hull,
     surrounding_displacement,
 )
 from thcli.faces.landmarks import topology
@@ -71,17 +72,19 @@ def test_strips_of_the_holes_wind_like_the_face() -> None:
 
 
 def test_surrounding_displacement_is_zero_at_rest_meets_the_outline_and_ends_far_away() -> None:
-    surroundings = Surroundings(push_oval_to_hull(FACE), 255.0, False)
+    surroundings = Surroundings(find_outline(FACE), 255.0, False)
     grid = SampleGrid(-400, -400, 16, 70, 70)
-    assert np.abs(surrounding_displacement(FACE, surroundings, FACE, grid)).max() < 1e-4
+    assert (
+        np.abs(surrounding_displacement(FACE, surroundings, FACE, FACE[:, :2], grid)).max() < 1e-4
+    )
     target = faces.make_target(faces.make_source(), turn=(3, 8, 5), shift=(0.1, 0.05)).points
-    field = surrounding_displacement(FACE, surroundings, target, grid)
+    field = surrounding_displacement(FACE, surroundings, target, FACE[:, :2], grid)
     assert np.abs(field[0]).max() == 0 and np.abs(field[:, -1]).max() == 0
-    oval = push_oval_to_hull(target)
+    oval = find_outline(target).points
     for k in range(0, 36, 5):
         at = SampleGrid(int(oval[k, 0]), int(oval[k, 1]), 1, 1, 1)
-        there = surrounding_displacement(FACE, surroundings, target, at)[0, 0]
-        assert there == pytest.approx(surroundings.oval[k] - oval[k], abs=2.0)
+        there = surrounding_displacement(FACE, surroundings, target, FACE[:, :2], at)[0, 0]
+        assert there == pytest.approx(surroundings.outline.points[k] - oval[k], abs=2.0)
 
 
 @pytest.mark.parametrize("turn", [(0, 25, 0), (20, 0, 0), (0, 0, 30), (0, -25, 10)])
@@ -95,7 +98,7 @@ def test_the_neck_does_not_fold(
     target = faces.make_target(source, turn=turn, shift=shift).points
     chin = target[anatomy.CHIN]
     grid = SampleGrid(int(chin[0]), int(chin[1]) + 8, 2, 1, 70)
-    flow = surrounding_displacement(source.mesh, surroundings, target, grid)
+    flow = surrounding_displacement(source.mesh, surroundings, target, source.mesh[:, :2], grid)
     rows = flow[:, 0, 1] + grid.pixel_axes()[1]
     assert np.diff(rows).min() > -1.0  # pixels, of a step of 2
 
@@ -104,11 +107,11 @@ def test_hidden_outline_moves_out_to_the_hull_without_a_jump() -> None:
     source = faces.make_source()
     before = None
     for angle in np.arange(15.0, 40.0, 0.5):
-        oval = push_oval_to_hull(faces.make_target(source, turn=(0, angle, 0)).points)
+        oval = find_outline(faces.make_target(source, turn=(0, angle, 0)).points).points
         if before is not None:
             assert np.abs(oval - before).max() < 3.0
         before = oval
-    assert np.array_equal(push_oval_to_hull(FACE)[18], FACE[anatomy.CHIN, :2])
+    assert np.array_equal(find_outline(FACE).points[18], FACE[anatomy.CHIN, :2])
 
 
 @given(st.floats(-0.2, 1.2), st.floats(-0.5, 0.5))
@@ -155,7 +158,7 @@ def test_push_pull_keeps_known_pixels_and_fills_the_rest() -> None:
     image = np.stack([rows, 0 * rows + 7, 39 - rows], -1)
     hole = np.zeros((40, 50), bool)
     hole[10:30, 15:35] = True
-    filled = matte.push_pull(image, hole)
+    filled = push_pull(image, hole)
     assert np.abs(filled - image)[~hole].max() < 1e-3
     assert np.abs(filled[..., 1] - 7).max() < 1e-3
     assert np.abs(filled - image)[hole].max() < 12

@@ -6,7 +6,7 @@ import numpy as np
 
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose, picture
-from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.warp import WarpMap
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
-from thcli.engines.mesh.surroundings import push_oval_to_hull
+from thcli.engines.mesh.head.outline import find_outline
 from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS
 from thcli.faces.landmarks.topology import TRIANGLES as FACE
 from thcli.motion.canonical import decompose, neutral
@@ -69,7 +69,7 @@ def extend_mesh(mesh: Array) -> Array:
     posed = decompose(mesh)
     turn = np.exp(posed.log_scale) * posed.rotation
     outline = mesh[OVAL].astype(np.float64)
-    outline[:, :2] = push_oval_to_hull(np.asarray(mesh, np.float64))
+    outline[:, :2] = find_outline(np.asarray(mesh, np.float64)).points
     rings = []
     for far in RINGS:
         step = np.concatenate([_outward() * far, np.full((len(OVAL), 1), SLOPE * far)], 1)

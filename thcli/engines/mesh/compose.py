@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array32, Image
-from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import REFLECT, remap, resize

@@ -19,13 +19,13 @@ from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import (
     compose,
     eyes,
-    mirrored_cheek,
     mouth,
     mouth_interior,
     picture,
     video,
     warp,
 )
+from thcli.engines.mesh.head import mirrored_cheek, steep_texture
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -181,9 +181,12 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     """
     points = unfold_skin(source.mesh, target.points)
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
-    eye_source = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2]
+    texture = warp.TexturePositions(
+        steep_texture.texture_positions(source.normals, source.mesh, points),
+        eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2],
+    )
     warp_map = warp.build_map(
-        source.mesh, source.surroundings, points, eye_source, source.size, source.step
+        source.mesh, source.surroundings, points, texture, source.size, source.step
     )
     if warp_map is None:
         return source.image.copy()

@@ -8,7 +8,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose
-from thcli.engines.mesh.matte import MatteLayers
+from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.warp import WarpMap
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged

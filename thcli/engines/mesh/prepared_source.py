@@ -8,13 +8,16 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh import eyes, matte, mirrored_cheek, mouth, mouth_interior
+from thcli.engines.mesh import eyes, mouth, mouth_interior
+from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.matte import MatteLayers
-from thcli.engines.mesh.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head import mirrored_cheek, steep_texture
+from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.seen_mouths import SeenMouths
-from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 
 PARTED_GAP = 0.02  # gap / width of lips from which the source's mouth counts as open
@@ -25,8 +28,9 @@ class MeshSource:
     """A source image prepared for rendering. Read-only, so threads may share it.
 
     image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image.  mesh: (468, 3)
-    float64.  step: source pixels per sample of the warp map.  layers: person and plate, or None.
-    eyes: none where they are skin like the rest.  hidden_cheek: None when both cheeks are seen.
+    float64.  normals: (468, 3) of the mesh.  step: source pixels per sample of the warp map.
+    layers: person and plate, or None.  eyes: none where they are skin like the rest.
+    hidden_cheek: None when both cheeks are seen.
     tone: (3,) skin colour.  lip_line: (3,) colour of the line between the lips once they close;
     None when they are closed in the source.  seen_mouths: the mouth in other frames of a clip.
     """
@@ -34,6 +38,7 @@ class MeshSource:
     image: Image
     face: Face
     mesh: Array
+    normals: Array
     step: int
     surroundings: Surroundings
     layers: MatteLayers | None
@@ -70,17 +75,18 @@ def prepare(image: Image, face: Face, person: Array32 | None) -> MeshSource:
     separated = None if person is None else matte.separate_person(image, person, mesh)
     tone = mouth.skin_tone(image, mesh)
     interior = mouth_interior.prepare(mesh, tone)
-    oval, lower_edge = push_oval_to_hull(mesh), float(image.shape[0] - 1)
+    outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:
-        layers, surroundings = None, Surroundings(oval, lower_edge, False)
+        layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
-        surroundings = Surroundings(oval, lower_edge, True, hair, hair_step)
+        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
     is_parted = interior.lips.gap > PARTED_GAP
     return MeshSource(
         image,
         face,
         mesh,
+        steep_texture.normals(mesh),
         map_step(mesh),
         surroundings,
         layers,

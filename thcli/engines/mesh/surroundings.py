@@ -12,21 +12,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from thcli.core.geometry import fit_similarity
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.head.outline import (
+    HEAD_DEPTH,
+    Outline,
+    depth_behind_outline,
+    find_outline,
+    fit_rigid_head,
+)
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import polygon_mask, remap
 from thcli.faces.landmarks.topology import CHIN as JAW
 from thcli.faces.landmarks.topology import OVAL
 
 REACH = 2.2  # face heights from the middle of the face beyond which nothing moves
-HEAD_SLOPE = 0.95  # steepness of the head's surface behind the outline
-HEAD_DEPTH = 0.7  # face heights that it falls back at most
 OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are averaged
 # An outline point's residual flow fades over FADE_LENGTH face heights, plus FADE_PER_PIXEL pixels
 # for each pixel of flow, so that nothing folds.
@@ -34,7 +37,7 @@ FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.2
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
-HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
+HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
 
 
@@ -60,58 +63,16 @@ RADIUS_WITHOUT_MATTE = (0.95, 2.0)  # the same when the background moves along w
 class Surroundings:
     """The source outside of its mesh.
 
-    oval: (36, 2) outline from `push_oval_to_hull`.  lower_edge: y of the image's last row.
+    outline: from `find_outline`.  lower_edge: y of the image's last row.
     matte: whether the person moves over a plate.  hair: (h, w) float32 mask in 0..1, hair_step
     source pixels per sample; None when not known.
     """
 
-    oval: Array
+    outline: Outline
     lower_edge: float
     matte: bool
     hair: Array32 | None = None
     hair_step: int = 1
-
-
-def push_oval_to_hull(mesh: Array) -> Array:
-    """Move oval points that are hidden behind the mesh's outline out to its convex hull.
-
-    On a turned head the far side of the oval lies behind the cheek. Without this step the old
-    outline would show beside the new one.
-
-    Args:
-        mesh: (468, 3) pixels.
-
-    Returns:
-        (36, 2) pixels.
-    """
-    flat = mesh[:, :2]
-    oval = flat[OVAL].copy()
-    start = cv2.convexHull(flat.astype(np.float32))[:, 0].astype(np.float64)
-    along = np.roll(start, -1, 0) - start
-    normal = np.stack([along[:, 1], -along[:, 0]], 1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    centre = flat.mean(0)  # not the mean of the hull's corners, whose number jumps
-    if ((centre - start[0]) * normal[0]).sum() > 0:
-        normal = -normal
-    reach = ((start - centre) * normal).sum(-1)
-    ray = oval - centre
-    beyond = ray @ normal.T
-    depth = (reach - beyond).min(1)
-    factor = np.where(beyond > 1e-6, reach / np.maximum(beyond, 1e-6), np.inf).min(1)
-    finite = np.isfinite(factor)
-    relative_depth = depth / (HULL_TOLERANCE * face_height(mesh))
-    hidden = np.where(finite, smoothstep(0.25, 2.0, relative_depth), 0)
-    scale = 1 + hidden * (np.where(finite, factor, 1) - 1)
-    return np.asarray(centre + ray * scale[:, None])
-
-
-def fit_rigid_head(source: Array, target: Array) -> tuple[Array32, Array32]:
-    """Fit the rigid motion of the head from target to source mesh, (468, 3) each.
-
-    Returns matrix (3, 3) and shift (3,), float32: source = matrix @ target + shift.
-    """
-    scale, rotation, shift = fit_similarity(target[RIGID], source[RIGID], RIGID_WEIGHTS)
-    return (scale * rotation).astype(np.float32), shift.astype(np.float32)
 
 
 def _fit_residual_similarity(oval: Array32, residual: Array) -> Array32:
@@ -149,13 +110,14 @@ def _falloff_range(below: tuple[float, float], motion: float, room: float) -> tu
 
 
 def surrounding_displacement(
-    source: Array, surroundings: Surroundings, target: Array, grid: SampleGrid
+    source: Array, surroundings: Surroundings, target: Array, texture: Array, grid: SampleGrid
 ) -> Array32:
     """Compute the displacement of the image outside of the mesh.
 
     Args:
         source, target: (468, 3) meshes in pixels of the source image.
         surroundings: of the source.
+        texture: (468, 2) source pixels that the mesh's points show.
         grid: samples to compute.
 
     Returns:
@@ -163,10 +125,13 @@ def surrounding_displacement(
     """
     x, y = grid.pixel_axes()
     points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
-    outline = push_oval_to_hull(target)
+    found = find_outline(target)
+    outline, source_oval = found.points, surroundings.outline.points
     oval, oval_z = outline.astype(np.float32).T, target[OVAL, 2].astype(np.float32)
     face_size = face_height(target)
 
+    newly = np.maximum(found.push - surroundings.outline.push, 0) / face_size
+    hidden = smoothstep(*HIDDEN_RANGE, newly)
     # distance to the outline, and the weight of each outline point: (36, N)
     distance = (points[0] - oval[0, :, None]) ** 2
     distance += (points[1] - oval[1, :, None]) ** 2
@@ -180,7 +145,7 @@ def surrounding_displacement(
     matrix, shift = fit_rigid_head(source, target)
     back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + HEAD_DEPTH * face_size)
     z = oval_z @ weights / total
-    z = np.minimum(z + np.float32(HEAD_SLOPE) * nearest, np.maximum(back, z))
+    z += depth_behind_outline(source, surroundings.outline, found, matrix, weights / total, nearest)
     # the identity is subtracted: a displacement, not a position
     linear = matrix[:2, :2] - np.eye(2, dtype=np.float32)
 
@@ -188,7 +153,7 @@ def surrounding_displacement(
         return np.asarray(linear @ p + matrix[:2, 2:] * depth + shift[:2, None])
 
     rigid, rigid_oval = displace(points, z), displace(oval, oval_z)
-    similarity = _fit_residual_similarity(oval, (surroundings.oval - outline).T - rigid_oval)
+    similarity = _fit_residual_similarity(oval, (source_oval - outline).T - rigid_oval)
     # of a head at rest the outline moves with the jaw alone, which says nothing of depth
     moves = smoothstep(0, STILL_HEAD * face_size, float(np.hypot(*rigid_oval).max()))
     similarity *= np.float32(moves)
@@ -199,8 +164,10 @@ def surrounding_displacement(
     rises = bool(rigid_oval[1].mean() > 0)
     follow_weight = _follow_weight(surroundings, target, motion, rises=rises)
     field = follow_weight(points, rigid) * rigid
-    own = (surroundings.oval - outline).T.astype(np.float32)
+    shown = source_oval + texture[OVAL] - source[OVAL, :2]
+    own = (shown - outline).T.astype(np.float32)
     residual = own - follow_weight(oval, rigid_oval) * rigid_oval
+    residual *= (1 - hidden).astype(np.float32)
     residual_flow = residual @ weights / total
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])

@@ -18,10 +18,12 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import eyes, lip_rims, mouth, mouth_interior, seen_mouths
 from thcli.engines.mesh.anatomy import LIPS, face_height
+from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import PARTED_GAP, MeshSource
 from thcli.engines.mesh.seen_mouths import SeenMouths
-from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples, UvMap
 from thcli.faces.crops import align
@@ -116,8 +118,9 @@ def prepare_frame(
         image,
         Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32)),
         mesh,
+        steep_texture.normals(mesh),
         max(1, map_step(mesh) // FINE),
-        Surroundings(push_oval_to_hull(mesh), float(image.shape[0] - 1), False),
+        Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
         None,
         eyes.extract_eyes(image, mesh, None, tone) if moves_eyes else (),
         None,

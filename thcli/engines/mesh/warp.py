@@ -41,6 +41,17 @@ class WarpMap:
     mesh_weight: Array32
 
 
+@dataclass(frozen=True, slots=True)
+class TexturePositions:
+    """Source pixels that the points of a target mesh show.
+
+    face: (468, 2).  eyes: (468, 2) for the triangles inside the eyes.
+    """
+
+    face: Array
+    eyes: Array
+
+
 def map_step(mesh: Array) -> int:
     """Return the source pixels per sample of the map, for about SAMPLES_PER_FACE samples."""
     return max(1, round(anatomy.face_height(mesh) / SAMPLES_PER_FACE))
@@ -50,7 +61,7 @@ def build_map(
     source: Array,
     surroundings: Surroundings,
     target: Array,
-    eye_source: Array,
+    texture: TexturePositions,
     size: tuple[int, int],
     step: int,
 ) -> WarpMap | None:
@@ -59,7 +70,7 @@ def build_map(
     Args:
         source, target: (468, 3) meshes in pixels of the source image.
         surroundings: of the source.
-        eye_source: (468, 2) source pixels of the points for the triangles inside the eyes.
+        texture: source pixels of the points.
         size: (width, height) of the image.
         step: source pixels per sample.
 
@@ -69,7 +80,7 @@ def build_map(
     grid = _moving_region(source, target, size, step * COARSE)
     if grid is None:
         return None
-    coarse = surrounding_displacement(source, surroundings, target, grid)
+    coarse = surrounding_displacement(source, surroundings, target, texture.face, grid)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
     displacement = resize(coarse, (fine.columns, fine.rows))
@@ -80,9 +91,9 @@ def build_map(
         no_triangles = np.full(shape, -1, np.int32)
         return WarpMap(fine, displacement, fine, no_triangles, np.zeros(shape, np.float32))
     ids = raster.rasterize(target, anatomy.TRIANGLES, _drawing_order(target), face)
-    maps = raster.linear_maps(target, source[:, :2] - target[:, :2], anatomy.TRIANGLES)
+    maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
     eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLE_COUNT]
-    maps[: len(eyes)] = raster.linear_maps(target, eye_source - target[:, :2], eyes)
+    maps[: len(eyes)] = raster.linear_maps(target, texture.eyes - target[:, :2], eyes)
     merge_samples = max(1, round(MERGE_WIDTH * anatomy.face_height(target) / step))
     mesh_displacement, mesh_weight = _fill_and_feather(
         raster.sample_maps(ids, maps, face), ids, merge_samples, TEAR * step

@@ -13,13 +13,12 @@ import numpy as np
 
 from thcli import media
 from thcli.core.errors import UsageError
-from thcli.core.imaging import scale_to_cover, smoothstep, to_uint8
+from thcli.core.imaging import scale_to_cover, to_uint8
 from thcli.core.options import ReadOptions
 from thcli.core.types import Image
-from thcli.faces.compositing.person_matte import PersonMatte
+from thcli.faces.compositing.person_matte import PersonMatte, soft_alpha
 from thcli.pipeline.render.sync import StreamSynchroniser
 
-MATTE_RANGE = (0.25, 0.75)  # person probability: background below, person above
 KEEP = "keep"
 
 
@@ -82,7 +81,7 @@ class Background:
         """
         if self._matte is None:
             return image
-        alpha = smoothstep(*MATTE_RANGE, self._matte.probability(image))
+        alpha = soft_alpha(image, self._matte.probability(image))
         background = self._image_at(seconds)
         return np.asarray(cv2.blendLinear(image, background, alpha, 1 - alpha), np.uint8)
 

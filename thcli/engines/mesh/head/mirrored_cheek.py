@@ -16,10 +16,10 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, compose, raster
+from thcli.engines.mesh.head.steep_texture import COUNT, normals, sum_at_points, turned_cosines
 from thcli.engines.mesh.sampling import box_mean, remap
-from thcli.engines.mesh.surroundings import fit_rigid_head
 from thcli.engines.mesh.warp import TEAR, WarpMap
-from thcli.faces.landmarks.topology import FRONT_SIGNS, PAIRS, POINTS, TRIANGLES
+from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
 SPREAD_STEPS = 3  # times that the weights are spread over neighbouring triangles
@@ -37,26 +37,6 @@ class MirroredCheek:
     normals: Array
     hidden: Array
     ratio: Array
-
-
-_CORNERS = TRIANGLES.T.ravel()
-_COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
-
-
-def normals(mesh: Array) -> Array:
-    """Compute the (468, 3) unit normals of a mesh.
-
-    z is the cosine to the view: 1 towards the camera, negative away from it.
-    """
-    a, b, c = (mesh[TRIANGLES[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a) * FRONT_SIGNS[:, None]
-    total = np.stack([_sum_at_points(normal[:, k]) for k in range(3)], 1)
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9))
-
-
-def _sum_at_points(values: Array) -> Array:
-    """Sum values (852,) of triangles at their corners: (468,)."""
-    return np.asarray(np.bincount(_CORNERS, np.tile(values, 3), POINTS), np.float64)
 
 
 def prepare(image: Image, mesh: Array) -> MirroredCheek | None:
@@ -89,9 +69,7 @@ def render(
         mesh, target: (468, 3) source and target meshes.
         warp_map: the frame's map.
     """
-    # as the head turns, not as the face moves: a smile hides no cheek
-    view = fit_rigid_head(mesh, target)[0][:, 2]
-    cosine = cheek.normals @ (view / max(float(np.linalg.norm(view)), 1e-9))
+    cosine = turned_cosines(cheek.normals, mesh, target)
     weight = cheek.hidden * smoothstep(0.05, 0.2, cosine - cheek.normals[:, 2])
     if weight.max() < MIN_WEIGHT:
         return
@@ -126,5 +104,5 @@ def _spread(weight: npt.NDArray[np.floating]) -> Array:
     """Spread weights (468,) over neighbouring triangles, so that no triangle has a hard border."""
     out = np.asarray(weight, np.float64)
     for _ in range(SPREAD_STEPS):
-        out = np.maximum(out, _sum_at_points(out[TRIANGLES].mean(1)) / _COUNT)
+        out = np.maximum(out, sum_at_points(out[TRIANGLES].mean(1)) / COUNT)
     return out

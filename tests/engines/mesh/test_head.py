@@ -1,0 +1,62 @@
+"""Head beyond the mesh under large turns: outline, depth, texture beside the ears."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.surroundings import surrounding_displacement
+from thcli.faces.landmarks.topology import OVAL
+
+
+@pytest.mark.parametrize("angle", [-45.0, -30.0, 30.0, 45.0])
+def test_hidden_outline_points_keep_their_side(angle: float) -> None:
+    source = faces.make_source()
+    target = faces.make_target(source, turn=(0, angle, 0)).points
+    outline = find_outline(target)
+    middle = (target[anatomy.FOREHEAD, 0] + target[anatomy.CHIN, 0]) / 2
+    right, left = outline.points[5:14, 0], outline.points[23:32, 0]
+    assert right.min() > middle > left.max()
+    assert outline.push.max() > 0
+    assert find_outline(source.mesh).push.max() < 1
+
+
+@pytest.mark.parametrize("angle", [-45.0, -25.0, 25.0, 45.0])
+def test_the_side_of_the_head_is_not_stretched_without_end(angle: float) -> None:
+    """Beside the face that turns into view, source columns pass at a steady pace."""
+    source = faces.make_source(512, 512)
+    target = faces.make_target(source, turn=(0, angle, 0)).points
+    texture = steep_texture.texture_positions(source.normals, source.mesh, target)
+    size = anatomy.face_height(source.mesh)
+    outline = find_outline(target).points
+    sign = 1 if outline[9, 0] - target[4, 0] > target[4, 0] - outline[27, 0] else -1
+    side = outline[9 if sign > 0 else 27]
+    width = round(0.8 * size)
+    grid = SampleGrid(int(side[0]) - (0 if sign > 0 else width), int(side[1]), 1, width, 1)
+    field = surrounding_displacement(source.mesh, source.surroundings, target, texture, grid)
+    columns = (field[0, :, 0] + grid.pixel_axes()[0])[::sign]
+    travelled = sign * (columns[-1] - columns[0])
+    assert travelled > 0.4 * width
+    assert np.abs(np.diff(columns)).max() < 2.0  # source pixels per target pixel
+
+
+def test_texture_beside_the_ears_moves_inwards_only_as_it_turns_into_view() -> None:
+    source = faces.make_source()
+    mesh, normal = source.mesh, source.normals
+    assert np.array_equal(steep_texture.texture_positions(normal, mesh, mesh), mesh[:, :2])
+    small = faces.make_target(source, turn=(0, 6, 0)).points
+    assert np.array_equal(steep_texture.texture_positions(normal, mesh, small), mesh[:, :2])
+    target = faces.make_target(source, turn=(0, 40, 0)).points
+    moved = steep_texture.texture_positions(normal, mesh, target) - mesh[:, :2]
+    middle = mesh[:, 0].mean()
+    assert (moved[:, 0] * (middle - mesh[:, 0]) >= -1e-6).all()
+    length = np.hypot(*moved.T)
+    assert 0.02 < length[OVAL].max() / anatomy.face_height(mesh) <= 1.001 * steep_texture.PULL
+    one_side = mesh[:, 0] > middle
+    assert min(length[one_side].max(), length[~one_side].max()) == 0
+    assert length[np.concatenate([anatomy.LEFT_EYE, anatomy.RIGHT_EYE, anatomy.LIPS])].max() == 0

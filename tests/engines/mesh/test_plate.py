@@ -1,0 +1,66 @@
+"""Background plate filled with patches, and what of an image counts as background."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array32
+from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background.plate import fill_plate, push_pull
+from thcli.faces.landmarks import topology
+
+FACE = faces.centred_mesh(256, 256)
+
+
+def _stripes(height: int = 120, width: int = 160) -> Array32:
+    """Return upright stripes of 10 pixels, 40 and 200."""
+    values = np.where(np.arange(width) // 10 % 2, 200.0, 40.0)
+    return np.repeat(np.tile(values, (height, 1))[..., None], 3, 2).astype(np.float32)
+
+
+def test_texture_goes_on_behind_the_person() -> None:
+    image = _stripes()
+    hole = np.zeros(image.shape[:2], bool)
+    hole[40:, 50:110] = True
+    filled = fill_plate(np.where(hole[..., None], 0, image).astype(np.float32), hole)
+    assert np.array_equal(filled[~hole], image[~hole])
+    contrast, smooth = (fill[hole].mean(-1).std() for fill in (filled, push_pull(image, hole)))
+    assert contrast > 50 > 1.5 * smooth  # of 80
+
+
+def test_a_source_has_one_plate() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.uniform(0, 255, (90, 100, 3)).astype(np.float32)
+    image = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.float32)
+    hole = np.zeros((90, 100), bool)
+    hole[30:, 30:70] = True
+    assert np.array_equal(fill_plate(image, hole), fill_plate(image.copy(), hole))
+
+
+def test_without_background_the_fill_is_smooth() -> None:
+    image = _stripes(60, 60)
+    hole = np.ones((60, 60), bool)
+    hole[:2] = False
+    assert np.array_equal(fill_plate(image, hole), push_pull(image, hole))
+
+
+def test_what_the_network_was_unsure_of_far_from_the_face_is_background() -> None:
+    image = faces.render_face(FACE, 256, 256)
+    probability = faces.polygon_mask(FACE[topology.OVAL, :2], 256, 256).astype(np.float32)
+    probability[:30, :30] = 0.6
+    separated = matte.separate_person(image, probability, FACE)
+    assert separated is not None
+    layers = separated[0]
+    assert layers.person[:28, :28, 3].max() == 0
+    assert np.array_equal(layers.plate[:28, :28], image[:28, :28])
+
+
+def test_black_before_black_is_no_person() -> None:
+    image = faces.render_face(FACE, 256, 256)
+    image[(image == faces.GROUND).all(-1)] = 0
+    probability = faces.polygon_mask(FACE[topology.OVAL, :2], 256, 256).astype(np.float32)
+    separated = matte.separate_person(image, probability, FACE)
+    assert separated is not None
+    assert separated[0].person[:20, :, 3].max() == 0

@@ -1,0 +1,1 @@
+"""Separation of a source into person and background."""

@@ -1,0 +1,69 @@
+"""Hair and neck of a source: what hangs from the head."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh.sampling import box_mean, polygon_mask
+
+
+def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
+    """Find where hair hangs: the person's region that has the colours of the hair on top.
+
+    The region must be connected to the top of the head. A neck of the skin's colour is added.
+    The result is empty where the hair's colours are the skin's (a bald head).
+
+    Args:
+        small: (h, w, 3) image in 0..1.
+        alpha: (h, w) matte in 0..1.
+        oval: (36, 2) the face's oval in samples.
+
+    Returns:
+        (h, w) float32 mask in 0..1 with soft edges.
+    """
+    empty = np.zeros(alpha.shape, np.float32)
+    top, chin = oval[0], oval[18]
+    up = top - chin
+    face_size = max(float(np.linalg.norm(up)), 1.0)
+    up = up / face_size
+    rows, columns = np.mgrid[0 : alpha.shape[0], 0 : alpha.shape[1]].astype(np.float32)
+    offset = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
+    above = offset @ (up / face_size).astype(np.float32)
+    across = np.abs(offset @ (np.array([-up[1], up[0]]) / face_size).astype(np.float32))
+    face = polygon_mask(oval, (alpha.shape[1], alpha.shape[0]))
+    seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & ~face
+    skin = face & (above < 0.2) & (above > -0.3)
+    if seed.sum() < 30 or skin.sum() < 30:
+        return empty
+    lab = cv2.cvtColor(box_mean(small, 3), cv2.COLOR_RGB2LAB)
+
+    def colour_distance(region: npt.NDArray[np.bool_]) -> Array32:
+        """Compute each sample's distance from a region's median colour, in robust deviations."""
+        values = lab[region]
+        median = np.median(values, 0)
+        spread = 1.5 * np.median(np.abs(values - median), 0) + np.array([8, 4, 4], np.float32)
+        return np.asarray(np.sqrt((((lab - median) / spread) ** 2).sum(-1)), np.float32)
+
+    hair_distance, skin_distance = colour_distance(seed), colour_distance(skin)
+    hair = (hair_distance < np.minimum(skin_distance, 3.0)) & (alpha > 0.5) & ~face
+    hair_clean = _open(hair)
+    _, labels = cv2.connectedComponents(hair_clean)
+    joined = np.isin(labels, np.unique(labels[seed & (hair_clean > 0)])) & (hair_clean > 0)
+    flesh = (skin_distance < 3.0) & ~hair & (alpha > 0.5) & ~face & (above < 0)
+    flesh_clean = _open(flesh | face)
+    _, labels = cv2.connectedComponents(flesh_clean)
+    neck = (labels == np.bincount(labels[face & (flesh_clean > 0)]).argmax()) & ~face
+    radius = max(2, round(0.05 * face_size))
+    kernel = np.ones((radius | 1, radius | 1), np.uint8)
+    closed = cv2.morphologyEx((joined | neck).astype(np.float32), cv2.MORPH_CLOSE, kernel)
+    blurred = box_mean(np.asarray(closed, np.float32), 2 * radius + 1)
+    return np.asarray(box_mean(blurred, 2 * radius + 1))
+
+
+def _open(mask: npt.NDArray[np.bool_]) -> Image:
+    """Apply a morphological opening of 3 x 3 samples; (h, w) uint8."""
+    kernel = np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), np.uint8)

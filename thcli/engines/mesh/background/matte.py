@@ -1,0 +1,159 @@
+"""Separation of a source image into person and background plate, done once per source.
+
+The alpha matte has fine edges and the plate is filled behind the person. A mask marks hair that
+hangs down. With these layers the head moves over a static background instead of dragging it along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background.hair import find_hair
+from thcli.engines.mesh.background.plate import fill_plate
+from thcli.engines.mesh.background.strands import find_strands
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
+from thcli.faces.compositing.guided_filter import guided_filter
+from thcli.faces.landmarks.topology import OVAL
+
+CERTAIN = (0.25, 0.75)  # probabilities below which is background, above which is person
+MATTE_SAMPLES = 128  # samples per face height at which the matte's edge is refined
+FILL_MARGIN = 0.1  # face heights around the person that the plate is not filled from
+PLATE_RADIUS = 0.05  # face heights around the person that the plate replaces
+PLATE_FEATHER = 0.03  # face heights over which the plate passes into the image
+ISLAND_ALPHA = 0.1  # least alpha by which a part of the matte is connected to the face
+SEEN_THROUGH = (0.05, 0.5)  # alpha between which the plate stops showing the image itself
+LEAST_CONTRAST = 5.0  # of 0..255, by which any background departs from its fill
+CONTRAST_SHARE = 1.5  # of the background's own contrast that counts as background
+STRIP = 256  # rows at a time, so that a large image is never whole in floating point
+MIN_FACE_COVERAGE = 0.85  # share of the face that the matte must hold to be accepted
+
+
+@dataclass(frozen=True, slots=True)
+class MatteLayers:
+    """A source image as a person over a background plate.
+
+    person: (H, W, 4) uint8, premultiplied colour and alpha; plate * (1 - alpha) + person is the
+    image exactly.  plate: (H, W, 3) uint8 background without the person.
+    """
+
+    person: Image
+    plate: Image
+
+
+def separate_person(
+    image: Image, probability: Array32, mesh: Array
+) -> tuple[MatteLayers, Array32, int] | None:
+    """Separate the person from the background.
+
+    Args:
+        image: (H, W, 3) uint8 source image.
+        probability: (h, w) person probability in 0..1, of any size over the whole image.
+        mesh: (468, 3) pixels.
+
+    Returns:
+        The layers, the hair mask (h, w) float32 in 0..1, and the mask's source pixels per
+        sample. None when the matte does not cover the face.
+    """
+    height, width = image.shape[:2]
+    face_size = anatomy.face_height(mesh)
+    step = max(1, round(face_size / MATTE_SAMPLES))
+    size = (max(1, width // step), max(1, height // step))
+    small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
+    likely = resize(probability, size)
+    coarse = np.clip((likely - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0]), 0, 1)
+    refined = guided_filter(small, coarse, max(2, round(0.05 * face_size / step)), 1e-4)
+    alpha = np.clip((refined - 0.1) / 0.8, 0, 1)
+    alpha = np.maximum(alpha, _enclosed_gaps(alpha))
+    oval_points = (mesh[OVAL, :2] + 0.5) / step - 0.5
+    oval = polygon_mask(oval_points, size)
+    if not oval.any() or alpha[oval].mean() < MIN_FACE_COVERAGE:
+        return None
+    core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
+    alpha = np.maximum(alpha, box_mean(np.asarray(core, np.float32), 3))
+    alpha = _without_islands(alpha, oval)
+    chin = int(oval_points[:, 1].max().clip(0, size[1]))
+    whole = np.maximum(alpha, find_strands(small, alpha, face_size / step, chin))
+    replaced = _dilate(whole, (PLATE_RADIUS + PLATE_FEATHER) * face_size / step)
+    feather = 2 * max(1, round(PLATE_FEATHER * face_size / step)) + 1
+    replaced = box_mean(box_mean(replaced, feather), feather)
+    hole = _dilate(whole, FILL_MARGIN * face_size / step) > 0
+    filled_small = fill_plate(small * 255, hole)
+    maps = [_to_uint8(filled_small), _to_uint8(replaced * 255)]
+    maps.append(_to_uint8(alpha * 255))
+    filled, replaced_full, opaque = (resize(m, (width, height)) for m in maps)
+    tolerance = _background_contrast(small * 255, hole)
+    plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
+    for top in range(0, height, STRIP):
+        rows = slice(top, top + STRIP)
+        pixels = image[rows].astype(np.float32)
+        share = replaced_full[rows, :, None] * np.float32(1 / 255)
+        hidden = smoothstep(*SEEN_THROUGH, opaque[rows, :, None] * np.float32(1 / 255))
+        # what differs from the fill no more than the background does by itself belongs to it
+        other = pixels - filled[rows]
+        strange = smoothstep(1, 2, np.abs(other).max(-1, keepdims=True) / tolerance)
+        seen = other * (1 - hidden) * (1 - strange)
+        plate[rows] = _to_uint8(pixels + share * (filled[rows] + seen - pixels))
+        # hair darker than the plate belongs to the person, also where the network misses it
+        half = np.float32(0.5)  # a level is rounded; black before black is no person
+        ratio = ((pixels + half) / (plate[rows] + half)).min(-1)
+        least = np.ceil(255 - 255 * ratio).clip(0, 255)
+        person[rows, :, 3] = np.maximum(opaque[rows], least)
+        transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
+        behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)
+        person[rows, :, :3] = cv2.subtract(image[rows], behind)
+    return MatteLayers(person, plate), find_hair(small, alpha, oval_points), step
+
+
+def _background_contrast(image: Array32, hole: npt.NDArray[np.bool_]) -> np.float32:
+    """Return how far the background departs from its own smooth version, 0..255.
+
+    Args:
+        image: (h, w, 3) 0..255.
+        hole: (h, w) the person.
+    """
+    known = (~hole).astype(np.float32)
+    size = 2 * (min(hole.shape) // 24) + 3
+    weight = np.maximum(box_mean(known, size), 1e-3)[..., None]
+    smooth = box_mean(image * known[..., None], size) / weight
+    values = np.abs(image - smooth)[~hole]
+    spread = float(np.percentile(values, 90)) if len(values) else 0.0
+    return np.float32(max(LEAST_CONTRAST, CONTRAST_SHARE * spread))
+
+
+def _to_uint8(values: Array32) -> Image:
+    return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.uint8)
+
+
+def _dilate(alpha: Array32, radius: float) -> Array32:
+    """Dilate a matte by a radius in samples, with a soft edge."""
+    size = 2 * round(radius / 2) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    dilated = cv2.dilate((alpha > 0.05).astype(np.float32), disc)
+    return np.asarray(box_mean(np.asarray(dilated, np.float32), 3))
+
+
+def _without_islands(alpha: Array32, oval: npt.NDArray[np.bool_]) -> Array32:
+    """Clear what is not connected to the face: background that the network was unsure of."""
+    _, labels = cv2.connectedComponents((alpha > ISLAND_ALPHA).astype(np.uint8))
+    person = np.isin(labels, np.unique(labels[oval & (labels > 0)]))
+    near = cv2.dilate(person.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.where(near, alpha, np.float32(0))
+
+
+def _enclosed_gaps(alpha: Array32) -> Array32:
+    """Find the gaps of the person that do not reach the image's edge (an earring, a pale collar).
+
+    Returns (h, w) 0..1 with soft edges.
+    """
+    _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    inner = ~np.isin(labels, edge) & (labels > 0)
+    dilated = cv2.dilate(inner.astype(np.float32), np.ones((7, 7)))
+    return np.asarray(box_mean(np.asarray(dilated, np.float32), 3))
