@@ -144,17 +144,21 @@ def refine(
 
     Several clips give their mean.
     """
+    from thcli.engines.backends import MESH_ENGINE
     from thcli.evaluate.benchmarks import refine as benchmark
     from thcli.evaluate.benchmarks.reenact import engine_renderer
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.evaluate.reports.contact_sheet import stack_sheets
     from thcli.pipeline.observe.face_finder import FaceFinder
     from thcli.pipeline.refining.refine_pass import RefinePass
+    from thcli.refiners.backends import choose_refiner
 
     report.refuse_existing()
     measured, faces, run = options.measured, options.faces, options.run
     with Console(show) as console:
-        refine_pass = RefinePass.load(measured.engine, options.refine, options.change, run)
+        mesh_frames = measured.coarse_engine == MESH_ENGINE
+        name = choose_refiner(measured.engine, run, mesh_frames=mesh_frames)
+        refine_pass = RefinePass.load(name, options.refine, options.change, run)
         render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
         coarse = engine_renderer(measured.coarse_engine, render, console)
         face_finder = FaceFinder.load(faces, run)

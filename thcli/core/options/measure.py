@@ -34,7 +34,10 @@ class EvaluateOptions:
 class RefineEvaluateOptions:
     """Refiner evaluation."""
 
-    engine: str = option("auto", "Refiner (thcli list refiners); auto: fadm-s.")
+    engine: str = option(
+        "auto",
+        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else detail.",
+    )
     coarse_engine: str = option(
         "mesh", "Engine that renders the coarse video from the first frame (thcli list engines)."
     )

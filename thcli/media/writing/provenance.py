@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import thcli
 
+_ENGINE = re.compile(r"with thcli \S+ \(engine ([^)]*)\)")
 # written by every muxer itself, or specific to the input file
 _NOT_COPIED = frozenset(
     ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "thcli")
@@ -69,6 +71,15 @@ def output_metadata(metadata: Mapping[str, str], provenance: Provenance | None) 
         kept["comment"] = f"{provenance}" + (f" | {before}" if before else "")
         kept["thcli"] = str(provenance)
     return kept
+
+
+def engine_of(metadata: Mapping[str, str]) -> str | None:
+    """Return the engine that the metadata of a video of thcli name; None without a name."""
+    for key in ("thcli", "comment"):
+        found = _ENGINE.search(metadata.get(key, ""))
+        if found is not None:
+            return found.group(1)
+    return None
 
 
 def fits_plain_mp4(metadata: Mapping[str, str]) -> bool:
