@@ -63,10 +63,9 @@ def degrade(image: Image, number: int, errors: Degradation = FOMM_LIKE, seed: in
     scale = min(1.0, errors.side / max(height, width))
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.remap(
-        small, *_moved(size, number, errors, seed), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-    )
-    blurred = cv2.GaussianBlur(small, (0, 0), errors.blur)
+    x, y = _moved(size, number, errors, seed)
+    moved = cv2.remap(small, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    blurred = np.asarray(cv2.GaussianBlur(moved, (0, 0), errors.blur), np.float32)
     blurred += errors.checkerboard * _checkerboard(blurred)
     rng = np.random.default_rng([seed, 1])
     phases, periods = rng.uniform(0, 2 * np.pi, 3), rng.uniform(40, 90, 3)

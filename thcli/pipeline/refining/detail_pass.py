@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 
-from thcli.core.imaging import to_uint8
+from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Crop
 from thcli.faces.compositing.mask import rim_mask
@@ -25,7 +25,7 @@ from thcli.pipeline.observe.crop_track import CropTrack, TrackedCrop
 from thcli.pipeline.refining.subjects import Subject, tracked_face
 from thcli.refiners.detail.bands import UNIT
 from thcli.refiners.detail.texture import Texture
-from thcli.refiners.detail.transfer import REACH, CoarseCrop, analyse, missing_detail
+from thcli.refiners.detail.transfer import REACH, CoarseCrop, analyse, colour_gains, missing_detail
 
 T = TypeVar("T")
 MAX_SIDE = 640  # pixels of a crop; a larger face is reduced
@@ -33,6 +33,7 @@ _OVERSAMPLING = 1.25  # of the texture
 _MIN_STEPS = 4
 _STEP = 16  # pixels, of which a side is a multiple
 _RIM = 0.08  # width of the soft rim of a crop over its side
+_HEAD = (0.5, 0.95)  # half sides from the middle between which a change of colour fades
 _EDGE = 0.02  # width over the side of the fade at the edge of the source
 
 
@@ -127,10 +128,13 @@ class DetailPass:
         for number, (coarse, texture) in enumerate(zip(now.crops, self.textures, strict=True)):
             if coarse is None:
                 continue
-            detail = missing_detail([other.crops[number] for other in window], middle, texture)
-            before = coarse.image.astype(np.float32) / np.float32(255)
-            after = before + detail[..., None] / np.float32(255)
+            crops = [other.crops[number] for other in window]
             placement = now.placements[number]
+            before = coarse.image.astype(np.float32) / np.float32(255)
+            after = before + missing_detail(crops, middle, texture)[..., None] / np.float32(255)
+            if self.subjects[number].source_is_reference:
+                gains = colour_gains(crops, middle) - np.float32(1)
+                after += before * gains * _head_mask(placement.size)
             mask = rim_mask(placement.size, _RIM)
             pixels = paste_change(pixels, before, after, placement, mask)
         return now.item, pixels
@@ -174,6 +178,13 @@ def _texture(subject: Subject) -> Texture:
     inside = np.asarray(crop(known, placement, border="black", kernel="linear"), np.float32)
     pixels = np.asarray(crop(image, placement), np.uint8)
     return Texture(pixels, np.asarray(moved.mesh, np.float64), _fade(inside))
+
+
+def _head_mask(size: tuple[int, int]) -> Array32:
+    """Return a soft mask of the head, in the middle of a square crop: (N, N, 1) 0..1."""
+    axis = np.linspace(-1, 1, size[0], dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    return np.asarray(1 - smoothstep(*_HEAD, np.hypot(x, y)), np.float32)[..., None]
 
 
 def _fade(inside: Array32) -> Array32:

@@ -100,9 +100,9 @@ class PostProcessor:
         replayable = replayable_render("the rendered video", total, frames_from)
         reference, select = None, self._select_source_face(replayable.name, job)
         if source is not None:
-            reference = ReferenceImage(
-                str(source.info.path), source.image, source.faces, same_view=True
-            )
+            refine_landmarks = self.face_finder.refine_landmarks
+            faces = tuple(refine_landmarks(source.image, face) for face in source.faces)
+            reference = ReferenceImage(str(source.info.path), source.image, faces, same_view=True)
             select = select_nearest(source.faces)
         try:
             observed_faces = observe_subjects(

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from thcli.core.imaging import optical_flow, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, raster, warp
-from thcli.engines.mesh.sampling import box_mean, resize
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
 from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.faces.landmarks.topology import OVAL
 
 FLOW_SIDE = 256  # pixels of the crops between which the residual flow is estimated
 _FLOW_BLUR = 1.6  # pixels of them: source and coarse crop are equally blurred then
@@ -50,18 +51,18 @@ class PlacedTexture:
 
     positions: (N, N, 2) float32, where each pixel of the crop lies in the texture, its pixels.
     visibility: (N, N) float32 in 0..1, 0 where the source does not show the surface.
-    flow: (FLOW_SIDE, FLOW_SIDE, 2) float32, shares of the side: what `positions` leave.
+    colour: (3,) float32, logarithm of the texture's mean colour over the crop's in the face.
     """
 
     positions: Array32
     visibility: Array32
-    flow: Array32
+    colour: Array32
 
 
 def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture:
     """Place a texture over a coarse crop.
 
-    The mesh engine's warp comes first, optical flow measures the rest.
+    The mesh engine's warp comes first, optical flow corrects the rest.
 
     Args:
         texture: of the source.
@@ -85,16 +86,10 @@ def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture
         visibility *= _outside_of_mouth(mesh, side)
     half, factor = np.float32(0.5), np.float32(texture.image.shape[0] / side)
     positions = (positions + half) * factor - half
-    flow = _residual_flow(coarse, texture, positions)
-    return PlacedTexture(positions, visibility, flow)
-
-
-def correct_positions(positions: Array32, flow: Array32) -> Array32:
-    """Follow a residual flow before positions are read: (N, N, 2) float32."""
-    side = positions.shape[0]
-    large = cv2.resize(flow, (side, side), interpolation=cv2.INTER_LINEAR) * np.float32(side)
-    moved = pixel_positions(side) + large
-    return sample(positions, np.asarray(moved, np.float32), cv2.INTER_LINEAR)
+    own, placed = _reduced(coarse, texture, positions)
+    flow = resize(_residual_flow(own, placed), (side, side)) * np.float32(side)
+    moved = sample(positions, pixel_positions(side) + flow, cv2.INTER_LINEAR)
+    return PlacedTexture(moved, visibility, _colour_ratio(own, placed, mesh / side))
 
 
 def sample(image: Pixels, positions: Array32, interpolation: int = cv2.INTER_LANCZOS4) -> Pixels:
@@ -111,21 +106,35 @@ def pixel_positions(side: int) -> Array32:
     return np.dstack(np.meshgrid(axis, axis))
 
 
-def _residual_flow(coarse: Image, texture: Texture, positions: Array32) -> Array32:
-    """Estimate the flow that positions leave, shares of the side; it is smooth and limited."""
+def _reduced(coarse: Image, texture: Texture, positions: Array32) -> tuple[Image, Image]:
+    """Reduce a coarse crop, and the texture at `positions`, to (FLOW_SIDE, FLOW_SIDE, 3)."""
     size, ratio = (FLOW_SIDE, FLOW_SIDE), np.float32(texture.image.shape[0] / FLOW_SIDE)
     half = np.float32(0.5)
     few = (resize(positions, size, shrink=True) + half) / ratio - half
     small, own = (resize(image, size, shrink=True) for image in (texture.image, coarse))
-    warped = sample(small, few, cv2.INTER_LINEAR)
+    return own, sample(small, few, cv2.INTER_LINEAR)
+
+
+def _residual_flow(own: Image, placed: Image) -> Array32:
+    """Estimate the flow between reduced images, shares of the side; it is smooth and limited."""
     blurred = [
-        np.asarray(cv2.GaussianBlur(image, (0, 0), _FLOW_BLUR), np.uint8) for image in (own, warped)
+        np.asarray(cv2.GaussianBlur(image, (0, 0), _FLOW_BLUR), np.uint8) for image in (own, placed)
     ]
     flow = optical_flow(*blurred) / np.float32(FLOW_SIDE)
     flow = np.asarray(cv2.GaussianBlur(flow, (0, 0), _FLOW_SMOOTHING), np.float32)
     length = np.maximum(np.hypot(flow[..., 0], flow[..., 1]), np.float32(1e-9))
     flow *= np.minimum(1, np.float32(_MAX_FLOW) / length)[..., None]
     return flow
+
+
+def _colour_ratio(own: Image, placed: Image, mesh: Array) -> Array32:
+    """Return the logarithm of the colours of `placed` over `own` in the face, (3,).
+
+    mesh: in shares of the side.
+    """
+    face = polygon_mask(mesh[OVAL, :2] * FLOW_SIDE, (FLOW_SIDE, FLOW_SIDE)).astype(np.uint8)
+    means = [np.array(cv2.mean(image, face)[:3]) + 1 for image in (placed, own)]
+    return np.asarray(np.log(means[0] / means[1]), np.float32)
 
 
 def _visible_shares(source: Array, target: Array) -> Array32:

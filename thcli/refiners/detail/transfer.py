@@ -19,12 +19,11 @@ from thcli.refiners.detail import bands
 from thcli.refiners.detail.texture import (
     PlacedTexture,
     Texture,
-    correct_positions,
     place_texture,
     sample,
 )
 
-REACH = 2  # frames on both sides over which flow and strengths are averaged
+REACH = 2  # frames on both sides over which energies and colours are averaged
 _SIGMA = 1.0  # frames, of their weights
 _WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
 _LIGHT = 6.0  # pixels of it that belong to the light, not to the structure
@@ -35,6 +34,9 @@ _GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the so
 _CONTRAST = (0.6, 1.2)  # limits of the contrast, likewise
 _DARK = 8.0  # levels of 255, added to both lights
 _GRID = 64  # samples per side of the energies
+_STRENGTH = 0.88  # of the transfer: coarse frames are out of place, which detail shows
+_BRIGHTNESS = 0.5  # share of a change of brightness that is undone: light may change indeed
+_DRIFT = (0.06, 0.12)  # of a channel, logarithm
 _NOISE = 0.05  # squared levels of 255: energy of a band without content
 
 
@@ -73,12 +75,15 @@ def analyse(image: Image, unit: float, mesh: Array, texture: Texture, scene: int
 
 
 def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
-    """Compute the detail to add to the crop in the middle of a window, (N, N) levels of 255.
+    """Compute the detail to add to the crop in the middle of a window.
 
     Args:
         window: consecutive crops, None where the face was not detected.
         middle: position of the crop.
         texture: of the source.
+
+    Returns:
+        (N, N) levels of 255, the same in each channel.
 
     Raises:
         ValueError: there is no crop at the middle.
@@ -88,8 +93,8 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         raise ValueError("there is no crop in the middle of the window")
     side = crop.image.shape[0]
     unit = crop.unit
-    flow, own_energies = _average(window, middle)
-    positions = correct_positions(crop.placed.positions, flow)
+    own_energies, _ = _average(window, middle)
+    positions = crop.placed.positions
     own, other = bands.to_grey(crop.image), bands.to_grey(sample(texture.image, positions))
     light = _mean(own, unit) + np.float32(_DARK)
     gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
@@ -105,17 +110,30 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         missing = 1 - np.sqrt((own_energy + _NOISE) / (full + _NOISE))
         share = bands.upsample(smoothstep(*_MISSING, missing).astype(np.float32), side)
         detail += share * (large_gain * theirs - mine)
-    detail *= allowed
+    detail *= np.float32(_STRENGTH) * allowed
     return detail
+
+
+def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
+    """Return the gain of each channel that gives the crop the texture's colours, (3,) float32.
+
+    A difference above _DRIFT is one of light, not a drift of the engine's colours, and stays.
+    """
+    _, colour = _average(window, middle)
+    colour = colour - np.float32(1 - _BRIGHTNESS) * colour.mean()
+    size = float(np.abs(colour).max())
+    share = np.float32(1 - smoothstep(*_DRIFT, size))
+    return np.asarray(np.exp(share * colour), np.float32)
 
 
 def _average(
     window: Sequence[CoarseCrop | None], middle: int
-) -> tuple[Array32, tuple[Array32, ...]]:
-    """Average flow and energies over a window, within the scene of its middle."""
+) -> tuple[tuple[Array32, ...], Array32]:
+    """Average energies and colours over a window, within the scene of its middle."""
     own = window[middle]
     assert own is not None
-    flow, energies, total = own.placed.flow.copy(), [e.copy() for e in own.energies], 1.0
+    total = 1.0
+    sums = [values.copy() for values in (*own.energies, own.placed.colour)]
     for direction in (-1, 1):
         for distance in range(1, len(window)):
             at = middle + direction * distance
@@ -123,13 +141,11 @@ def _average(
             if other is None or other.scene != own.scene:
                 break  # nothing beyond a gap or a cut corresponds
             weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
-            flow += weight * other.placed.flow
-            for energy, more in zip(energies, other.energies, strict=True):
-                energy += weight * more
+            for values, more in zip(sums, (*other.energies, other.placed.colour), strict=True):
+                values += weight * more
             total += float(weight)
-    for values in (flow, *energies):
-        values /= np.float32(total)
-    return flow, tuple(energies)
+    *energies, colour = (values / np.float32(total) for values in sums)
+    return tuple(energies), colour
 
 
 def _mean(grey: Array32, unit: float) -> Array32:
