@@ -307,6 +307,8 @@ def requirements(found: RefineMeasurement) -> list[Requirement]:
         gain = _difference(refined.get(name), coarse.get(name))
         require(f"{name} - coarse", gain, "more than 0", lambda v: v > 0)
     for name in ("akd", "apd", "flicker"):
+        if name == "apd" and coarse.get(name) is None:
+            continue  # no 3-D model was fitted
         ratio = _ratio(refined.get(name), coarse.get(name))
         require(f"{name} / coarse", ratio, "at most 1", lambda v: v <= 1)
     if coarse.get("csim") is not None:
