@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from thcli.core.options import OutputOptions
 from thcli.core.types import Image
 from thcli.engines.backends import ENGINES
 from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.media.writing.provenance import Provenance, engine_of, output_metadata
 from thcli.pipeline.backends import STAGES
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.voices.backends import VOICES
@@ -96,7 +98,7 @@ def test_one_frame_out_for_each_in(clip: Clip, tmp_path: Path, capsys: Any) -> N
 
 def test_the_background_changes_only_when_it_may(clip: Clip, tmp_path: Path) -> None:
     video = clip("plain.mp4", 24)
-    argv = ["refine", str(video), "--end", "0.2", *KEEP]
+    argv = ["refine", str(video), "--end", "0.2", "--no-source-detail", *KEEP]
     assert run([*argv, "-o", str(tmp_path / "kept.mkv"), "--background", "keep"]) == 0
     assert run([*argv, "-o", str(tmp_path / "all.mkv")]) == 0
     assert run([*argv, "-o", str(tmp_path / "shown.mkv"), "--no-detail"]) == 0
@@ -205,7 +207,6 @@ def test_a_source_without_a_face(
         (("--steps", "10"), 2, "within 2..9"),
         (("--strength", "2"), 2, "--strength"),
         (("--background", "blur"), 2, "background"),
-        (("--licence", "free"), 5, "--licence free"),
         (("--licence", "free", "--engine", "fadm"), 5, "--licence free"),
         (("--engine", "fadm"), 5, "thcli weights"),
         (("--background", "keep", "--parser", "nobody"), 2, "no parser named"),
@@ -322,7 +323,7 @@ def test_reenact_refines_its_frames(
     argv = to_argv("reenact", portrait, clip("plain.mp4", 24), "--end 0.24 --codec ffv1")
     coarse, one, two = (tmp_path / name for name in ("coarse.mkv", "one.mkv", "two.mkv"))
     assert run([*argv, "-o", str(coarse), "-q"]) == 0
-    assert run([*argv, "-o", str(one), "--refine", "auto", "--json"]) == 0
+    assert run([*argv, "-o", str(one), "--refine", "blush", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["engine"], report["refiner"], report["frames"], report["warnings"]) == (
         "mesh",
@@ -334,10 +335,77 @@ def test_reenact_refines_its_frames(
     assert any(
         "engine mesh, refined by blush" in words for words in media.probe(one).metadata.values()
     )
-    assert run(["refine", str(coarse), "-o", str(two), "--source", str(portrait), *KEEP]) == 0
+    again = ["refine", str(coarse), "-o", str(two), "--source", str(portrait), *KEEP]
+    assert run([*again, "--engine", "blush"]) == 0
     for a, b in zip(read_images(one), read_images(two), strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
-    assert np.median(added_red(one, coarse)[3][80:140, 100:150]) > 15
+    red = read_images(one)[3][..., 0].astype(int) - read_images(coarse)[3][..., 0]
+    assert np.median(red[80:140, 100:150]) > 15
+
+
+def write_blurred(path: Path, clip: Path, sigma: float) -> Path:
+    """Write a clip with blurred frames."""
+    plan = media.WritePlan(time_base=Fraction(1, 25))
+    with media.write(path, (192, 192), None, OutputOptions(codec="ffv1"), plan) as out:
+        for number, image in enumerate(read_images(clip)):
+            out.write(cv2.GaussianBlur(image, (0, 0), sigma), number, 1)
+    return path
+
+
+@pytest.fixture
+def real_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STAGES["refiner"].defaults, "any", "detail")
+
+
+@pytest.mark.usefixtures("real_default")
+def test_the_default_adds_the_detail_of_the_source(
+    portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
+) -> None:
+    true = clip("plain.mp4", 24)
+    coarse = write_blurred(tmp_path / "coarse.mkv", true, 1.2)
+    argv = ["refine", str(coarse), "--source", str(portrait), "--end", "0.2", *KEEP]
+    for name, threads in (("one", "1"), ("two", "3")):
+        out = str(tmp_path / f"{name}.mkv")
+        assert run([*argv, "-o", out, "--threads", threads, "--batch-size", threads, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["engine"] == "detail"
+    one, two = (read_images(tmp_path / f"{name}.mkv") for name in ("one", "two"))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    before, after, sharp = (
+        detail(images[2].astype(int)) for images in (read_images(coarse), one, read_images(true))
+    )
+    assert after > before + 0.3 * (sharp - before)
+
+
+@pytest.mark.usefixtures("real_default")
+def test_a_sharp_clip_hardly_changes(clip: Clip, tmp_path: Path) -> None:
+    true, out = clip("plain.mp4", 24), tmp_path / "out.mkv"
+    assert run(["refine", str(true), "-o", str(out), *KEEP]) == 0
+    pairs = zip(read_images(out), read_images(true), strict=True)
+    assert max(float(np.abs(a.astype(int) - b).mean()) for a, b in pairs) < 0.5
+
+
+@pytest.mark.usefixtures("real_default")
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--steps", "20"), "--steps has no effect with refiner detail"),
+        (("--engine", "fadm-s", "--strength", "1"), "--strength has no effect with refiner fadm-s"),
+        (("--no-detail",), "--no-detail has no effect with refiner detail"),
+        (("--no-source-detail",), "leaves nothing to do"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    clip: Clip, tmp_path: Path, capsys: Any, flags: Sequence[str], words: str
+) -> None:
+    argv = ["refine", str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mp4")]
+    assert run([*argv, *flags]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_metadata_name_the_engine() -> None:
+    assert engine_of(output_metadata({}, Provenance("reenact", "mesh"))) == "mesh"
+    assert engine_of({"comment": "made with love (engine V8)"}) is None
+    assert engine_of({}) is None
 
 
 def test_reenact_with_a_missing_refiner(portrait: Path, clip: Clip, tmp_path: Path) -> None:

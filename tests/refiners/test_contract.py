@@ -19,7 +19,7 @@ from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.protocols import Refiner
 from thcli.core.types import Array32, Face, Image
 from thcli.motion.canonical import neutral
-from thcli.refiners.backends import REFINERS
+from thcli.refiners.backends import DETAIL_ALONE, REFINERS, choose_refiner
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape
 from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner
@@ -54,9 +54,8 @@ def fadm() -> Refiner:
 
 
 def fadm_s() -> Refiner:
-    return FadmRefiner(
-        filled(replace(small.SHAPE, multipliers=(1, 1), inner=8)), None, RUN, small.SETTINGS, SIDE
-    )
+    network = filled(replace(small.SHAPE, multipliers=(1, 1), inner=8))
+    return FadmRefiner(network, None, RUN, small.SETTINGS, SIDE, adjustable=False)
 
 
 ROWS: dict[str, Callable[[], Refiner]] = {"fadm": fadm, "fadm-s": fadm_s}
@@ -87,7 +86,11 @@ def refined(
 
 
 def test_every_row_of_the_table_is_here() -> None:
-    assert set(REFINERS.rows) <= set(ROWS) and REFINERS.defaults["any"] in ROWS
+    assert set(REFINERS.rows) == {*ROWS, DETAIL_ALONE}
+    names = [choose_refiner("auto", RUN, mesh_frames=mesh) for mesh in (False, True)]
+    assert names == [DETAIL_ALONE, "fadm-s"]
+    free = replace(RUN, licence="free")
+    assert choose_refiner("auto", free, mesh_frames=True) == DETAIL_ALONE
 
 
 def test_outputs_have_the_protocols_shapes_and_types(refiner: Refiner) -> None:
@@ -125,6 +128,6 @@ def test_each_crop_takes_its_own_reference(refiner: Refiner) -> None:
 
 
 @pytest.mark.parametrize("steps", [2, 5])
-def test_network_calls_are_the_given_steps(refiner: Refiner, steps: int) -> None:
-    assert refiner.network_calls(RefineOptions(steps=steps)) == steps
-    assert 1 <= refiner.network_calls(RefineOptions()) <= 100
+def test_network_calls_are_the_given_steps(steps: int) -> None:
+    assert fadm().network_calls(RefineOptions(steps=steps)) == steps
+    assert fadm_s().network_calls(RefineOptions(steps=steps)) == small.SETTINGS.steps

@@ -144,19 +144,37 @@ def refine(
 
     Several clips give their mean.
     """
+    from thcli import media
+    from thcli.engines.backends import MESH_ENGINE
     from thcli.evaluate.benchmarks import refine as benchmark
-    from thcli.evaluate.benchmarks.reenact import engine_renderer
+    from thcli.evaluate.benchmarks.reenact import ClipRenderer, engine_renderer
+    from thcli.evaluate.datasets.coarse_clips import DEGRADED, degraded_renderer, file_renderer
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.evaluate.reports.contact_sheet import stack_sheets
+    from thcli.media.writing.provenance import engine_of
     from thcli.pipeline.observe.face_finder import FaceFinder
     from thcli.pipeline.refining.refine_pass import RefinePass
+    from thcli.refiners.backends import REFINERS, choose_refiner
+    from thcli.weights.backend import refuse_unread_options
 
     report.refuse_existing()
     measured, faces, run = options.measured, options.faces, options.run
     with Console(show) as console:
-        refine_pass = RefinePass.load(measured.engine, options.refine, options.change, run)
-        render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
-        coarse = engine_renderer(measured.coarse_engine, render, console)
+        coarse_file = None if measured.coarse is None else Path(measured.coarse)
+        if coarse_file is not None and len(clips) > 1:
+            raise UsageError("--coarse is the coarse video of one clip.", "Give one CLIP.")
+        mesh_frames = measured.coarse_engine == MESH_ENGINE
+        if coarse_file is not None:
+            mesh_frames = engine_of(media.probe(coarse_file).metadata) == MESH_ENGINE
+        name = choose_refiner(measured.engine, run, mesh_frames=mesh_frames)
+        refuse_unread_options(options, [name], REFINERS)
+        refine_pass = RefinePass.load(name, options.refine, options.change, run)
+        coarse: ClipRenderer = degraded_renderer
+        if coarse_file is not None:
+            coarse = file_renderer(coarse_file)
+        elif measured.coarse_engine != DEGRADED:
+            render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
+            coarse = engine_renderer(measured.coarse_engine, render, console)
         face_finder = FaceFinder.load(faces, run)
         metrics = _load_metrics(evaluate, face_finder.identity, run)
         tracker = main_face_tracker(faces, run)
@@ -164,7 +182,7 @@ def refine(
         found, evaluations = [], []
         for clip in clips:
             one, evaluation = benchmark.evaluate_refine(
-                clip, setup, evaluate, options.read, untouched=measured.untouched, on=console
+                clip, setup, evaluate, options.read, measured, on=console
             )
             found.append(one)
             evaluations.append(evaluation)

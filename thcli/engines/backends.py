@@ -7,10 +7,11 @@ from thcli.weights.backend import Backend, Stage
 VIEW = ("view.yaw", "view.pitch", "view.roll")
 MOTION = ("motion.mode", "motion.strength", "motion.smooth", "motion.causal")
 
+MESH_ENGINE = "mesh"
 ENGINES = Stage(
     "engine",
     {
-        "mesh": Backend(
+        MESH_ENGINE: Backend(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),

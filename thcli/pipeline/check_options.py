@@ -26,7 +26,7 @@ from thcli.media.provenance.marks import check_signable, load_signer
 from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.unread import refuse_unread_output_options
 from thcli.motion.file.format import SUFFIX
-from thcli.refiners.backends import REFINERS
+from thcli.refiners.backends import DETAIL_ALONE, OF_MESH_FRAMES, REFINERS
 from thcli.voices.backends import ENGINE, VOICES
 from thcli.weights.backend import refuse_unread_options
 
@@ -34,6 +34,12 @@ PathLike = str | Path
 
 OF_ENGINES = (ENGINE, "motion", "mesh", "view", "expression", "liveportrait", "real3d", "x2face")
 PARTS = ("view", "expression", "motion.region", "motion.pose", "motion.expression")
+OF_NETWORK_CHANGES = (
+    "change.detail",
+    "change.background",
+    "change.parser",
+    "change.temporal_smoothing",
+)
 WHOLE_FACE = ("speech.pose", "speech.blink", "speech.gaze", "speech.emotion")
 # Options that say how a driver's motion is taken over.
 OF_DRIVERS = (
@@ -219,12 +225,24 @@ def _check_footage(face: PathLike, output: PathLike | None, options: SpeakOption
 
 
 def check_refine(output: PathLike | None, options: RefineJobOptions) -> None:
-    """Refuse options without effect in `refine`. Raises as `check_reenact`."""
-    if name := REFINERS.resolve(options.engine, options.run):
-        refuse_unread_options(options, [name], REFINERS)
+    """Refuse options without effect with any refiner in `refine`. Raises as `check_reenact`."""
     check_run(options, output)
     if options.change.background == "refine":
         refuse(options, ("change.parser",), "with --background refine", "Add --background keep.")
+
+
+def check_refiner(name: str, options: RefineJobOptions) -> None:
+    """Refuse options without effect with the chosen refiner. Raises as `check_reenact`.
+
+    name: of the refiner, which auto may have chosen by the video.
+    """
+    refuse_unread_options(options, [name], REFINERS)
+    if name == DETAIL_ALONE:
+        hint = f"Those are options of a network: --engine {OF_MESH_FRAMES}."
+        refuse(options, OF_NETWORK_CHANGES, f"with refiner {name}, which has no network", hint)
+        if not options.change.source_detail:
+            message = f"--no-source-detail leaves nothing to do with refiner {name}."
+            raise UsageError(message, "Leave it out, or choose a network with --engine.")
 
 
 def check_paste(output: PathLike | None, options: PasteJobOptions) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import RefineJobOptions
+from thcli.engines.backends import MESH_ENGINE
 from thcli.faces.tracking.select import TrackStatistics
+from thcli.media.writing.provenance import engine_of
 from thcli.media.writing.target import OutputTarget
-from thcli.pipeline.check_options import check_refine
+from thcli.pipeline.check_options import check_refine, check_refiner
 from thcli.pipeline.dry_run import rehearse_refine
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
@@ -19,6 +21,7 @@ from thcli.pipeline.job.replayable_frames import replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import observe_subjects, read_reference_image
+from thcli.refiners.backends import choose_refiner
 
 DEFAULTS = RefineJobOptions()
 
@@ -57,7 +60,10 @@ def refine(
             output, preview_stem(f"{Path(video).stem}_refined", options), video, info, "refine"
         )
         OutputTarget(target, options.output.overwrite).check(0)
-        refine_pass = RefinePass.load(options.engine, options.refine, options.change, options.run)
+        mesh_frames = engine_of(info.metadata) == MESH_ENGINE
+        name = choose_refiner(options.engine, options.run, mesh_frames=mesh_frames)
+        check_refiner(name, options)
+        refine_pass = RefinePass.load(name, options.refine, options.change, options.run)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
         source = options.source
         reference = (

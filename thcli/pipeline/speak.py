@@ -103,7 +103,8 @@ def speak(
         if str(target).endswith(SUFFIX):
             return _write_motion_only(voice, Path(target), speak_job)
         face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
-        post_processor = PostProcessor.load(options, face_finder)
+        rendering = name if isinstance(voice, RenderingVoice) else None
+        post_processor = PostProcessor.load(options, face_finder, rendering)
         source = read_source_image(face, options, face_finder, job)
         warn_of_open_mouths(str(face), source.faces, job)
         if isinstance(voice, RenderingVoice):

@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from thcli import media, weights
 from thcli.cli.app import run
+from thcli.core.geometry import bounding_box
+from thcli.core.options import ReadOptions
+from thcli.core.types import Face, Image
+from thcli.evaluate.benchmarks.reenact import read_frame
 from thcli.evaluate.benchmarks.refine import (
     RefineCost,
     RefineMeasurement,
@@ -20,9 +25,13 @@ from thcli.evaluate.benchmarks.refine import (
     requirements,
     table,
 )
+from thcli.evaluate.datasets.coarse_clips import THIRDS, frames_at_distance
+from thcli.evaluate.datasets.degraded_clips import degrade, degrade_clip
 from thcli.evaluate.datasets.sample_clip import write_test_clip
+from thcli.evaluate.metrics.image import relative_sharpness
 from thcli.evaluate.metrics.measure import RowScores
 from thcli.evaluate.metrics.table import METRICS
+from thcli.motion.canonical import neutral
 from thcli.refiners.backends import REFINERS
 from thcli.weights.backend import Backend
 
@@ -118,6 +127,8 @@ COARSE = {
     "akd": 1.0,
     "flicker": 2.0,
     "csim": 0.7,
+    "sharpness": -2.0,
+    "apd": 1.0,
 }
 
 
@@ -131,6 +142,8 @@ COARSE = {
         ("akd", 1.01, "akd / coarse"),
         ("flicker", 2.1, "flicker / coarse"),
         ("csim", 0.69, "csim - coarse"),
+        ("apd", 1.1, "apd / coarse"),
+        ("sharpness", -1.1, "sharpness towards the truth"),
     ],
 )
 def test_each_bar_can_be_missed(name: str, value: float, bar: str) -> None:
@@ -142,18 +155,20 @@ def test_each_bar_can_be_missed(name: str, value: float, bar: str) -> None:
         "akd": 1.0,
         "flicker": 2.0,
         "csim": 0.7,
+        "sharpness": -1.0,
+        "apd": 1.0,
     }
-    assert all(one.holds for one in requirements(make_measurement(COARSE, good, 1.4)))
+    assert all(one.holds for one in requirements(make_measurement(COARSE, good, 0.9)))
     missed = [
         one.name
-        for one in requirements(make_measurement(COARSE, {**good, name: value}, 1.4))
+        for one in requirements(make_measurement(COARSE, {**good, name: value}, 0.9))
         if not one.holds
     ]
     assert missed == [bar]
     assert [
-        one.name for one in requirements(make_measurement(COARSE, good, 1.5)) if not one.holds
+        one.name for one in requirements(make_measurement(COARSE, good, 1.0)) if not one.holds
     ] == ["change of the untouched crop"]
-    assert len(requirements(make_measurement(COARSE, good, None))) == 7
+    assert len(requirements(make_measurement(COARSE, good, None))) == 9
 
 
 def test_the_mean_of_clips() -> None:
@@ -174,3 +189,49 @@ def test_the_mean_of_clips() -> None:
     assert head == ["metric", "unit", "where", "coarse", "refined", "truth", "refined / coarse"]
     assert {len(line) for line in lines} == {len(head)}
     assert lines[0] == ["l1 ↓", "0..255", "face", "20", "6", "0", "0.3"]
+
+
+def test_degraded_clips_are_coarse_and_repeatable(tmp_path: Path) -> None:
+    clip = write_test_clip(tmp_path / "clip.mp4", 4, 192)
+    true = read_frame(clip, ReadOptions(), 2)
+    degraded = degrade(true, 2)
+    assert degraded.shape == true.shape
+    assert np.array_equal(degraded, degrade(true, 2))
+    assert not np.array_equal(degraded, degrade(true, 3))
+    assert relative_sharpness(true, degraded) < -1
+    files = [degrade_clip(clip, tmp_path / name) for name in ("one.mkv", "two.mkv")]
+    first, second = (read_frame(path, ReadOptions(), 3) for path in files)
+    assert np.array_equal(first, second)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "one.mkv", "two.mkv"]
+
+
+def test_thirds_by_distance_divide_the_frames(tmp_path: Path) -> None:
+    clip = write_test_clip(tmp_path / "clip.mp4", 7, 192)
+    numbers = iter(range(7))
+
+    def track(image: Image) -> Face:
+        angle = 0.1 * next(numbers)
+        turn = np.array(
+            [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+        )
+        mesh = (100 * neutral() @ turn.T).astype(np.float32)
+        return Face(bounding_box(mesh), 1.0, mesh=mesh)
+
+    found = []
+    for third in THIRDS:
+        numbers = iter(range(7))
+        found.append(frames_at_distance(clip, ReadOptions(), track, 0, third))
+    assert [sorted(one.counted) for one in found] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert all(one.counted | one.skipped == frozenset(range(7)) for one in found)
+
+
+def test_a_finished_coarse_video_is_measured(blush: None, tmp_path: Path, capsys: Any) -> None:
+    clip = write_test_clip(tmp_path / "clip.mp4", 5, 192)
+    argv = ["eval", "refine", str(clip), "--coarse", str(clip), "--no-untouched", "--json"]
+    assert run([*argv, "--distance", "far"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["rows"]["coarse"]["face"]["l1"] == 0
+    assert 0 < printed["rows"]["coarse"]["frames"] < 4
+    assert run([*argv, str(clip)]) == 2
+    assert run([*argv, "--coarse-engine", "degraded"]) == 2
+    assert run([*argv, "--steps", "9"]) == 2

@@ -204,7 +204,7 @@ def test_a_voice_reads_what_it_declares(name: str) -> None:
     assert seen & of_stage(VOICES) == declared_by(VOICES, name)
 
 
-@pytest.mark.parametrize("name", sorted(REFINERS.rows))
+@pytest.mark.parametrize("name", sorted(refiners.ROWS))
 def test_a_refiner_reads_what_it_declares(name: str) -> None:
     refiner, seen = refiners.ROWS[name](), set[str]()
     options = recorded(RefineOptions(steps=2), seen, "refine.")

@@ -56,7 +56,7 @@ class RenderOptions:
     )
     refine: str | None = option(
         None,
-        "Refine the result with this refiner: fadm-s, fadm or auto (default: no refinement).",
+        "Refine the result with this refiner: detail, fadm-s, fadm or auto (default: none).",
     )
     source_face: str = option(
         "largest",
@@ -239,7 +239,10 @@ class EditOptions:
 class RefineJobOptions:
     """Options of `thcli refine`."""
 
-    engine: str = option("auto", "Refiner (thcli list refiners); auto: fadm-s.")
+    engine: str = option(
+        "auto",
+        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else detail.",
+    )
     source: str | None = option(
         None,
         "Source of the identity: an image, or a video of which the first frame with a face is used "

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 from thcli.core.options.base import comma_words, option, require
 from thcli.core.options.faces import StabilizationOptions, TemplateOptions
+
+Distance = Literal["near", "middle", "far", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,38 @@ class EvaluateOptions:
 class RefineEvaluateOptions:
     """Refiner evaluation."""
 
-    engine: str = option("auto", "Refiner (thcli list refiners); auto: fadm-s.")
+    engine: str = option(
+        "auto",
+        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else detail.",
+    )
     coarse_engine: str = option(
-        "mesh", "Engine that renders the coarse video from the first frame (thcli list engines)."
+        "mesh",
+        "Engine that renders the coarse video from the source frame (thcli list engines), or "
+        "degraded: the clip itself with the typical errors of a GAN.",
+    )
+    coarse: str | None = option(
+        None, "Coarse video of the CLIP made elsewhere, in place of an engine's.", path="input"
+    )
+    distance: Distance = option(
+        "all",
+        "Frames to count by the distance of their face from the source's: near, middle or far "
+        "third, or all.",
     )
     untouched: bool = option(
         True,
         "Also refine the unprocessed clip, which should hardly change.",
         "--untouched/--no-untouched",
     )
+
+    def __post_init__(self) -> None:
+        known = "near, middle, far or all"
+        require(self.distance in get_args(Distance), "--distance", known, self.distance)
+        require(
+            self.coarse is None or self.coarse_engine == "mesh",
+            "--coarse-engine",
+            "left out with --coarse",
+            self.coarse_engine,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,13 @@ class CompositingOptions:
         "--temporal-smoothing/--no-temporal-smoothing",
     )
 
+    source_detail: bool = option(
+        True,
+        "Add the fine detail of the source, or of the clip's sharpest frame, where the frame lacks "
+        "it.",
+        "--source-detail/--no-source-detail",
+    )
+
     def __post_init__(self) -> None:
         require(
             self.background in ("keep", "refine"), "--background", "keep or refine", self.background

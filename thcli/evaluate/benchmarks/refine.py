@@ -18,10 +18,16 @@ import numpy as np
 from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
-from thcli.core.options import EvaluateOptions, ReadOptions, StabilizationOptions
+from thcli.core.options import (
+    EvaluateOptions,
+    ReadOptions,
+    RefineEvaluateOptions,
+    StabilizationOptions,
+)
 from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Frame
 from thcli.evaluate.benchmarks.reenact import ClipRenderer, limit_frames, read_frame
+from thcli.evaluate.datasets.coarse_clips import frames_at_distance
 from thcli.evaluate.metrics.image import l1
 from thcli.evaluate.metrics.measure import (
     RowScores,
@@ -48,13 +54,15 @@ from thcli.pipeline.refining.subjects import (
     read_reference_image,
 )
 
+MEASURED = RefineEvaluateOptions()
 MAX_RATIO = 0.90  # limit of L1 and perceptual distance, relative to the coarse video's
-MAX_CHANGE = 1.5  # limit of the mean change of a good video's crop, levels of 255
+SHARP = 0.2  # octaves below the truth from which a coarse video counts as blurred
+MAX_CHANGE = 1.0  # limit of the mean change of a good video's crop, levels of 255
 
 
 @dataclass(frozen=True, slots=True)
 class RefineCost:
-    """Cost of a frame: wall seconds in the refiner, and network calls."""
+    """Cost of a frame: wall seconds in network and transfer of detail, and network calls."""
 
     seconds: float
     calls: int
@@ -120,8 +128,8 @@ def evaluate_refine(
     setup: RefineSetup,
     options: EvaluateOptions,
     read: ReadOptions,
+    measured: RefineEvaluateOptions = MEASURED,
     *,
-    untouched: bool = True,
     on: Listener = silent,
 ) -> tuple[RefineMeasurement, Evaluation]:
     """Measure a refiner on one clip.
@@ -131,7 +139,7 @@ def evaluate_refine(
         setup: engine, refiner and tracker.
         options: frames and source frame.
         read: part of the clip.
-        untouched: also refine the unprocessed clip.
+        measured: frames that count, and whether the unprocessed clip is refined too.
         on: receives progress events.
 
     Raises:
@@ -160,22 +168,30 @@ def evaluate_refine(
         }
         sheet = SheetBuilder("refined", columns=options.columns)
         skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
+        if measured.distance != "all":
+            chosen = frames_at_distance(
+                clip, read, setup.tracker(), options.source_frame, measured.distance
+            )
+            skip |= chosen.skipped
         with media.read(clip, read) as reader:
             truth = TrueClip(reader, options.frames or reader.info.frames, skip)
             scores = measure(
                 truth, rows, setup.tracker, metrics=setup.metrics, observer=sheet, on=on
             )
-        used = job.clock.stages()["refine"]
+        stages = job.clock.stages()
+        used = [stages[name] for name in ("refine", "analyse", "detail") if name in stages]
         calls = refine_pass.refiner.network_calls(refine_pass.refine_options)
-        cost = RefineCost(used.wall / max(used.frames, 1), calls)
+        seconds = sum(stage.wall / max(stage.frames, 1) for stage in used)
+        cost = RefineCost(seconds, calls)
         change = None
-        if untouched:
+        if measured.untouched:
             original = replayable_video(media.probe(clip), read, job)
             change = _measure_untouched(refine_pass, original, face_finder, job)
     protocol = {
         "kind": "self-reenactment, refined",
         "source_frame": options.source_frame,
-        "source_counted": not skip,
+        "source_counted": options.count_source,
+        "distance": measured.distance,
         "refiner": refine_pass.name,
         "change": repr(refine_pass.compositing_options),
         "options": repr(refine_pass.refine_options),
@@ -290,12 +306,18 @@ def requirements(found: RefineMeasurement) -> list[Requirement]:
     for name in ("psnr", "ssim"):
         gain = _difference(refined.get(name), coarse.get(name))
         require(f"{name} - coarse", gain, "more than 0", lambda v: v > 0)
-    for name in ("akd", "flicker"):
+    for name in ("akd", "apd", "flicker"):
+        if name == "apd" and coarse.get(name) is None:
+            continue  # no 3-D model was fitted
         ratio = _ratio(refined.get(name), coarse.get(name))
         require(f"{name} / coarse", ratio, "at most 1", lambda v: v <= 1)
     if coarse.get("csim") is not None:
         gain = _difference(refined.get("csim"), coarse["csim"])
         require("csim - coarse", gain, "at least 0", lambda v: v >= 0)
+    lacking, left = coarse.get("sharpness"), refined.get("sharpness")
+    if lacking is not None and left is not None and lacking < -SHARP:
+        gain = 1 - abs(left) / abs(lacking)
+        require("sharpness towards the truth", gain, "at least 0.5", lambda v: v >= 0.5)
     if found.untouched is not None:
         change = found.untouched.crop
         limit = f"less than {MAX_CHANGE}"

@@ -37,6 +37,19 @@ def mean_squared_error(a: Image, b: Image) -> float:
     return cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
 
 
+def relative_sharpness(truth: Image, result: Image) -> float:
+    """Return the energy of the result's Laplacian over the truth's, in octaves (log2).
+
+    Args:
+        truth, result: (H, W, 3) uint8 of one shape.
+    """
+    energies = []
+    for image in (truth, result):
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
+        energies.append(float((cv2.Laplacian(grey, cv2.CV_32F) ** 2).mean()) + 1e-3)
+    return float(np.log2(energies[1] / energies[0]))
+
+
 def psnr(mse: float) -> float:
     """Return the peak signal-to-noise ratio in dB, 0..100.
 

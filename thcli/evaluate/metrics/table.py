@@ -210,6 +210,14 @@ _MODEL_FREE_METRICS: tuple[Metric, ...] = (
         lambda: Mean(lambda s: s.similarity[1]),
     ),
     Metric(
+        "sharpness",
+        "octaves",
+        "zero",
+        "energy of the Laplacian over the truth's, log2",
+        FACE,
+        lambda: Mean(lambda s: image_metrics.relative_sharpness(s.truth.image, s.image)),
+    ),
+    Metric(
         "akd",
         "px@256",
         "lower",

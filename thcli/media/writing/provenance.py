@@ -137,6 +137,11 @@ def output_metadata(metadata: Mapping[str, str], provenance: Provenance | None) 
     return kept
 
 
+def engine_of(metadata: Mapping[str, str]) -> str | None:
+    """Return the engine that the metadata of a video of thcli name; None without a name."""
+    return read_note(metadata.get("comment", "")).get("engine")
+
+
 def fits_plain_mp4(metadata: Mapping[str, str]) -> bool:
     """Return True when an mp4 holds all keys without QuickTime tags.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,6 @@ from typing import Any, Generic, TypeVar
 import cv2
 import numpy as np
 
-from thcli.core.errors import WeightsError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import CompositingOptions, RefineOptions, RunOptions
 from thcli.core.protocols import Parser, Refiner
@@ -27,10 +25,12 @@ from thcli.faces.parsing.crops import Regions, parse_faces
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
 from thcli.pipeline.observe.crop_track import TrackedCrop
+from thcli.pipeline.refining.detail_pass import DetailPass, sliding_windows
 from thcli.pipeline.refining.subjects import Subject, tracked_face
 from thcli.pipeline.refining.temporal_smoothing import REACH, CropChange, smooth_change
 from thcli.pipeline.sources.framing import paste_mask
 from thcli.refiners.backends import REFINERS
+from thcli.refiners.detail.transfer import REACH as DETAIL_REACH
 
 T = TypeVar("T")
 # Margin of the person mask over the side of the parser's crop: the outline moves when refined.
@@ -61,7 +61,7 @@ class RefinePass:
     refiner: refines crops.
     parser: segments the person; other pixels do not change. None: the background may change.
     refine_options: steps, noise, strength.
-    change_options: background, smoothing, detail.
+    compositing_options: background, smoothing, detail.
     run: batch size, threads, device.
     """
 
@@ -80,33 +80,38 @@ class RefinePass:
         compositing_options: CompositingOptions,
         run: RunOptions,
     ) -> RefinePass:
-        """Load a refiner by the name of its backend, or auto.
+        """Load a refiner by the name of its backend (see `refiners.backends.choose_refiner`).
 
         Raises:
             UsageError: an unknown backend, or options that it does not support.
             WeightsError: no weights with the wanted licence, or not installed.
             DeviceError: the device cannot be used.
         """
-        backend = REFINERS.resolve(name, run)
-        if not backend:
-            raise WeightsError(
-                "No refiner has weights that may be used with --licence free.",
-                "Use --licence any if their terms fit your use (thcli list refiners).",
-            )
-        refiner: Refiner = REFINERS.backend(backend).load(run)
+        refiner: Refiner = REFINERS.backend(name).load(run)
         refiner.network_calls(refine_options)  # checks the options before pass 1
         parser: Parser | None = None
         if compositing_options.background == "keep":
             parser = PARSERS.backend(PARSERS.resolve(compositing_options.parser, run)).load(run)
-        return cls(backend, refiner, parser, refine_options, compositing_options, run)
+        return cls(name, refiner, parser, refine_options, compositing_options, run)
+
+    @property
+    def workers(self) -> int:
+        """Number of threads."""
+        return self.run.threads or os.cpu_count() or 1
+
+    @property
+    def changes_pixels(self) -> bool:
+        """True when a network refines the crops."""
+        return self.refiner.network_calls(self.refine_options) > 0
 
     def frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
     ) -> Iterator[tuple[T, Pixels]]:
         """Refine every frame from number `start` on; one that fails passes through.
 
-        The pixels depend on neither the batches nor `start`. Another number of threads may change
-        the last bit, because torch sums in another order.
+        The network comes first, then the detail of the source. The pixels depend on neither the
+        batches nor `start`. Another number of threads may change the last bit where a network
+        refines, because torch sums in another order.
 
         Args:
             footage: coarse frames with their items.
@@ -117,6 +122,21 @@ class RefinePass:
         Yields:
             The item of each frame and its refined pixels, in order.
         """
+        if not self.compositing_options.source_detail:
+            yield from self._network_frames(footage, subjects, start, job)
+            return
+        first = max(start - DETAIL_REACH, 0)
+        if self.changes_pixels:
+            frames = self._network_frames(footage, subjects, first, job)
+        else:
+            frames = _unchanged_frames(footage, first)
+        detail_pass = DetailPass.prepare(subjects, self.workers)
+        yield from detail_pass.frames(frames, first, start, job)
+
+    def _network_frames(
+        self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
+    ) -> Generator[tuple[T, Pixels]]:
+        """Refine every frame from number `start` on by the network alone."""
         reach = REACH if self.compositing_options.temporal_smoothing else 0
         sources = [self.refiner.encode_source(subject.image, subject.face) for subject in subjects]
         mask = paste_mask(self.refiner)
@@ -125,12 +145,11 @@ class RefinePass:
             with job.clock("put", frames=1):
                 return self._paste_changes(*window, mask)
 
-        workers = self.run.threads or os.cpu_count() or 1
         first = max(start - reach, 0)
         with closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead:
             changes = self._refine(ahead, subjects, sources, first, job)
-            windows = islice(_sliding_windows(changes, reach), start - first, None)
-            yield from ordered_map(put, windows, workers, workers + 1)
+            windows = islice(sliding_windows(changes, reach), start - first, None)
+            yield from ordered_map(put, windows, self.workers, self.workers + 1)
 
     def _refine(
         self,
@@ -262,28 +281,11 @@ def person_mask(regions: Regions, placement: Crop) -> Array32:
     return mask
 
 
-def _sliding_windows(
-    items: Iterator[_FrameChanges[T]], reach: int
-) -> Iterator[tuple[Sequence[_FrameChanges[T]], int]]:
-    """Yield each item with up to `reach` items on both sides, and its position among them."""
-    window: deque[_FrameChanges[T]] = deque()
-    middle = 0
-    for item in items:
-        window.append(item)
-        if len(window) - middle > reach:
-            yield tuple(window), middle
-            middle = _advance(window, middle, reach)
-    while middle < len(window):
-        yield tuple(window), middle
-        middle = _advance(window, middle, reach)
-
-
-def _advance(window: deque[_FrameChanges[T]], middle: int, reach: int) -> int:
-    """Drop the item that the next position does not need; return the next position."""
-    if middle < reach:
-        return middle + 1
-    window.popleft()
-    return middle
+def _unchanged_frames(footage: ReplayableFrames[T], start: int) -> Generator[tuple[T, Pixels]]:
+    """Yield the frames of the footage from number `start` on."""
+    with closing(prefetch(footage.frames_from(start), 2)) as ahead:
+        for frame, item in ahead:
+            yield item, frame.pixels
 
 
 def _crop(image: Image, placement: Crop) -> Image:

@@ -16,7 +16,7 @@ from thcli.core.geometry import bounding_box
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ReadOptions, StabilizationOptions, TemplateOptions
 from thcli.core.protocols import CropView
-from thcli.core.types import Array32, Crop, Face, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.tracking.select import TrackStatistics, TrackSummary
 from thcli.pipeline.job.job import Job
@@ -29,8 +29,21 @@ from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import record_faces, track_frames
 
 _MAX_ASPECT_DIFFERENCE = 0.01  # relative, of two images of the same view
+SEARCHED_FRAMES = 250  # in which the sharpest frame of a clip without a source is searched
 _THUMBNAIL_SIDE = 24  # pixels, to compare views
 _MAX_VIEW_DIFFERENCE = 20.0  # levels of 255 between thumbnails of the same view
+
+
+@dataclass(frozen=True, slots=True)
+class DetailSource:
+    """An image with the detail of a face.
+
+    image: (H, W, 3) uint8.
+    face: with its mesh, in pixels of `image`.
+    """
+
+    image: Image
+    face: Face
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,8 @@ class Subject:
     reference_frame: (H, W, 3) uint8 in the size of the footage: the source from the same camera
         view; None when the source shows another view.
     source_is_reference: True when the user stated that the footage was rendered from it.
+    source: where the detail comes from.
+    template: of the crops.
     """
 
     image: Image
@@ -50,6 +65,8 @@ class Subject:
     crop_track: CropTrack
     reference_frame: Image | None
     source_is_reference: bool
+    source: DetailSource
+    template: TemplateOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +139,12 @@ def observe_subjects(
             write_crop_track(path, log, track, template, stabilization, Path(footage.name).name)
         crop_track, summary = CropTrack(path), statistics.summaries[track]
         if reference is None:
-            subjects.append(_subject_of_footage(footage, summary.first, crop_track))
+            subjects.append(_subject_of_footage(footage, summary.first, crop_track, template))
         else:
             face = _match_identity(reference, summary, footage.name, face_finder, job)
-            placement = crop_placement(face, template)
             frame = _reference_frame(reference, footage, summary.first)
-            subjects.append(_subject(reference.image, face, placement, crop_track, frame))
+            source = DetailSource(reference.image, face)
+            subjects.append(_subject(source, crop_track, frame, template))
     return ObservedFaces(tuple(subjects), statistics.tracks, _count_unseen(subjects))
 
 
@@ -184,22 +201,28 @@ def tracked_face(tracked_crop: TrackedCrop) -> Face:
 
 
 def _subject(
-    image: Image, face: Face, placement: Crop, crop_track: CropTrack, reference_frame: Image | None
+    source: DetailSource,
+    crop_track: CropTrack,
+    reference_frame: Image | None,
+    template: TemplateOptions,
 ) -> Subject:
     """Crop the identity from a reference image."""
+    placement = crop_placement(source.face, template)
     return Subject(
-        np.asarray(crop(image, placement), np.uint8),
-        transform_face(face, placement.crop_from_frame),
+        np.asarray(crop(source.image, placement), np.uint8),
+        transform_face(source.face, placement.crop_from_frame),
         crop_track,
         reference_frame,
         source_is_reference=reference_frame is not None,
+        source=source,
+        template=template,
     )
 
 
 def _subject_of_footage(
-    footage: ReplayableFrames[Any], number: int, crop_track: CropTrack
+    footage: ReplayableFrames[Any], number: int, crop_track: CropTrack, template: TemplateOptions
 ) -> Subject:
-    """Crop the identity from a frame of the footage."""
+    """Crop the identity from a frame of the footage; the sharpest frame gives the detail."""
     frame = next(footage.frames(number))
     (tracked_crop,) = crop_track.window(number, number + 1)
     image = to_uint8(frame.pixels)
@@ -210,7 +233,36 @@ def _subject_of_footage(
         crop_track,
         image,
         source_is_reference=False,
+        source=_sharpest_frame(footage, number, crop_track),
+        template=template,
     )
+
+
+def _sharpest_frame(
+    footage: ReplayableFrames[Any], first: int, crop_track: CropTrack
+) -> DetailSource:
+    """Return the sharpest frame with the face among the first SEARCHED_FRAMES ones.
+
+    first: number of the first frame with the face.
+    """
+    best, sharpest = None, -1.0
+    numbers = range(first, min(first + SEARCHED_FRAMES, len(crop_track)))
+    tracked_crops = crop_track.window(numbers.start, numbers.stop)
+    for frame, tracked in zip(footage.frames(first), tracked_crops, strict=False):
+        if tracked.outline is None:
+            continue
+        image = to_uint8(frame.pixels)
+        sharpness = _sharpness(np.asarray(crop(image, tracked.placement), np.uint8))
+        if sharpness > sharpest:
+            best, sharpest = DetailSource(image, tracked_face(tracked)), sharpness
+    assert best is not None  # the first frame has the face
+    return best
+
+
+def _sharpness(image: Image) -> float:
+    """Return the variance of the Laplacian of an image (H, W, 3) uint8, squared levels of 255."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
 def _reference_frame(

@@ -14,6 +14,7 @@ from thcli.core.options import (
     RenderOptions,
     StabilizationOptions,
 )
+from thcli.engines.backends import MESH_ENGINE
 from thcli.faces.compositing import person_matte
 from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.faces.tracking.select import TrackStatistics
@@ -29,6 +30,7 @@ from thcli.pipeline.refining.subjects import (
 )
 from thcli.pipeline.render.background import KEEP, Background
 from thcli.pipeline.sources.source_image import SourceImage
+from thcli.refiners.backends import choose_refiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,20 @@ class PostProcessor:
     matte: PersonMatte | None = None
 
     @classmethod
-    def load(cls, options: RenderOptions, face_finder: FaceFinder) -> PostProcessor:
+    def load(
+        cls, options: RenderOptions, face_finder: FaceFinder, voice: str | None = None
+    ) -> PostProcessor:
         """Load the refiner and the matting network.
+
+        voice: name of the voice that renders in place of the engine.
 
         Raises UsageError, WeightsError or DeviceError for one that cannot be used.
         """
         refine_pass = None
         if options.refine is not None:
-            refine_pass = RefinePass.load(
-                options.refine, RefineOptions(), CompositingOptions(), options.run
-            )
+            mesh_frames = voice is None and options.engine == MESH_ENGINE
+            name = choose_refiner(options.refine, options.run, mesh_frames=mesh_frames)
+            refine_pass = RefinePass.load(name, RefineOptions(), CompositingOptions(), options.run)
         matte = None if options.background == KEEP else person_matte.load(options.run)
         return cls(options, face_finder, refine_pass, matte)
 
@@ -93,9 +99,9 @@ class PostProcessor:
         replayable = replayable_render("the rendered video", total, frames_from)
         reference, select = None, self._select_source_face(replayable.name, job)
         if source is not None:
-            reference = ReferenceImage(
-                str(source.info.path), source.image, source.faces, same_view=True
-            )
+            refine_landmarks = self.face_finder.refine_landmarks
+            faces = tuple(refine_landmarks(source.image, face) for face in source.faces)
+            reference = ReferenceImage(str(source.info.path), source.image, faces, same_view=True)
             select = select_nearest(source.faces)
         try:
             observed_faces = observe_subjects(

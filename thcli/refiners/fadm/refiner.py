@@ -82,6 +82,7 @@ class FadmRefiner(TorchBackend):
 
     reader: estimator of the images' attributes; None: `fadm.attributes` of the faces' points.
     settings: its own sampling settings.  crop_size: side of its images in pixels, as in training.
+    adjustable: the options of sampling change the result; else they are not read.
     """
 
     template: Template = "square"
@@ -93,12 +94,15 @@ class FadmRefiner(TorchBackend):
         run: RunOptions,
         settings: SamplingSettings = PUBLISHED,
         crop_size: int = CROP,
+        *,
+        adjustable: bool = True,
     ) -> None:
         super().__init__(run)
         self.schedule = network.schedule
         self.network = self.prepare(network)
         self.reader, self.settings = reader, settings
         self.crop_size, self.seed = crop_size, run.seed
+        self._adjustable = adjustable
 
     @property
     def mask(self) -> Image | None:
@@ -135,6 +139,8 @@ class FadmRefiner(TorchBackend):
         Raises:
             UsageError: the schedule does not have that number of steps.
         """
+        if not self._adjustable:
+            return len(self.select_steps(self.settings, given=False))
         settings = self.settings.with_options(options)
         return len(self.select_steps(settings, given=options.steps is not None))
 
@@ -165,6 +171,8 @@ class FadmRefiner(TorchBackend):
             UsageError: the schedule does not have that number of steps.
             DeviceError: memory does not suffice.
         """
+        if not self._adjustable:
+            options = RefineOptions()
         settings = self.settings.with_options(options)
         schedule = self.select_steps(settings, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))

@@ -1,7 +1,8 @@
 """fadm-s, the small refiner.
 
 It has FADM's networks with few channels, starts at the coarse frame and predicts flows
-(`alignment`). Attributes of the free 3-D model replace DECA's.
+(`alignment`). Options of sampling do not change its result and are refused. Attributes of the free
+3-D model replace DECA's.
 """
 
 from __future__ import annotations
@@ -48,4 +49,5 @@ def load(run: RunOptions) -> FadmRefiner:
     tensors = load_tensors(NAME, prefix="diffusion.", offline=run.offline)
     network = Diffusion(shape_of(tensors, NAME))
     single = {key: value.float() for key, value in tensors.items()}
-    return FadmRefiner(load_state(network, single, NAME), None, run, SETTINGS, SIDE)
+    loaded = load_state(network, single, NAME)
+    return FadmRefiner(loaded, None, run, SETTINGS, SIDE, adjustable=False)

@@ -1,0 +1,129 @@
+"""Transfer of detail: what is missing comes back, what is there or different stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+
+from thcli.core.types import Array, Array32, Image
+from thcli.motion.canonical import neutral
+from thcli.refiners.detail.texture import Texture, place_texture
+from thcli.refiners.detail.transfer import CoarseCrop, analyse, colour_gains, missing_detail
+
+SIDE, UNIT = 192, 192 / 256
+
+
+def picture(seed: int, side: int = SIDE) -> Image:
+    """Return structure of several sizes, (side, side, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    out = np.full((side, side), 128.0)
+    for sigma, strength in ((1.0, 12.0), (3.0, 20.0), (9.0, 30.0)):
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (side, side)), (0, 0), sigma)
+        out += strength * noise / noise.std()
+    return np.clip(out, 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+
+
+def mesh(side: int = SIDE) -> Array:
+    shape = neutral() - (neutral().min(0) + neutral().max(0)) / 2
+    return np.asarray(shape * 0.28 * side + (side / 2, side / 2, 0))
+
+
+def texture(image: Image) -> Texture:
+    side = image.shape[0]
+    return Texture(image, mesh(side), np.ones((side, side), np.float32))
+
+
+def blurred(image: Image, sigma: float = 1.6) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+
+
+def detail_of(image: Image, source: Texture) -> Array32:
+    return missing_detail([analyse(image, UNIT, mesh(), source, 0)], 0, source)
+
+
+def energy(values: Array32) -> float:
+    return float(cv2.Laplacian(values[40:-40, 40:-40].astype(np.float32), cv2.CV_32F).var())
+
+
+def test_a_blurred_crop_gets_its_detail_back() -> None:
+    sharp = picture(1)
+    coarse = blurred(sharp)
+    refined = coarse[..., 0] + detail_of(coarse, texture(sharp))
+    before, after, true = (energy(v) for v in (coarse[..., 0], refined, sharp[..., 0]))
+    assert before < 0.2 * true and 0.5 * true < after < 1.1 * true
+    error, old = (np.abs(v - sharp[..., 0].astype(float)).mean() for v in (refined, coarse[..., 0]))
+    assert error < 0.5 * old
+
+
+def test_a_source_of_another_size_does_as_well() -> None:
+    large = picture(2, 240)
+    coarse = blurred(np.asarray(cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA)))
+    refined = coarse[..., 0] + detail_of(coarse, texture(large))
+    assert energy(refined) > 2 * energy(coarse[..., 0])
+
+
+def test_a_sharp_crop_stays() -> None:
+    sharp = picture(3)
+    noisy = np.clip(sharp + np.random.default_rng(0).normal(0, 2, sharp.shape), 0, 255)
+    assert np.abs(detail_of(noisy.astype(np.uint8), texture(sharp))).mean() < 0.2
+
+
+def test_another_picture_gives_no_detail() -> None:
+    coarse = blurred(picture(4))
+    own, other = (np.abs(detail_of(coarse, texture(picture(s)))).mean() for s in (4, 5))
+    assert other < 0.2 * own
+
+
+def test_pixels_that_the_source_lacks_give_no_detail() -> None:
+    sharp = picture(6)
+    half = texture(sharp)
+    half.weight[:, : SIDE // 2] = 0
+    detail = detail_of(blurred(sharp), half)
+    assert np.abs(detail[:, : SIDE // 2 - 8]).max() == 0 and np.abs(detail[:, -80:]).max() > 1
+
+
+def test_a_cheek_that_the_source_hides_is_not_visible() -> None:
+    angle = np.radians(50)
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    centre = np.array([SIDE / 2, SIDE / 2, 0])
+    source = Texture(
+        picture(7), (mesh() - centre) @ turn.T + centre, np.ones((SIDE,) * 2, np.float32)
+    )
+    visibility = place_texture(source, picture(7), mesh()).visibility
+    cheeks = np.array([visibility[int(y), int(x)] for x, y in mesh()[[123, 352], :2]])
+    assert cheeks.min() < 0.2 and cheeks.max() > 0.8
+
+
+def crops(images: Sequence[Image], source: Texture, scenes: Sequence[int]) -> list[CoarseCrop]:
+    return [
+        analyse(image, UNIT, mesh(), source, scene)
+        for image, scene in zip(images, scenes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(1.04, False), (1.3, True)])
+def test_a_drift_of_colour_is_undone_and_other_light_stays(gain: float, kept: bool) -> None:
+    source = texture(picture(8))
+    tinted = source.image.copy()
+    tinted[..., 0] = np.clip(tinted[..., 0] * gain, 0, 255)
+    gains = colour_gains(crops([tinted], source, [0]), 0)
+    red_over_green = gains[0] / gains[1]
+    assert red_over_green == pytest.approx(1 if kept else 1 / gain, abs=0.006)
+
+
+def test_another_scene_and_a_gap_are_left_out() -> None:
+    source = texture(picture(9))
+    coarse, sharp = blurred(source.image), source.image
+    alone = missing_detail(crops([coarse], source, [0]), 0, source)
+    cut = missing_detail(crops([sharp, coarse, sharp], source, [0, 1, 2]), 1, source)
+    gap = missing_detail([None, *crops([coarse], source, [0]), None], 1, source)
+    mixed = missing_detail(crops([sharp, coarse, sharp], source, [0, 0, 0]), 1, source)
+    assert np.array_equal(alone, cut) and np.array_equal(alone, gap)
+    assert not np.array_equal(alone, mixed)
+    with pytest.raises(ValueError, match="no crop"):
+        missing_detail([None], 0, source)

@@ -1,0 +1,1 @@
+"""Fine detail of a source image, transferred to the coarse frames of its person."""

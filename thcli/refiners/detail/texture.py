@@ -1,0 +1,169 @@
+"""Source texture of the transfer, placed over coarse crops by the mesh engine's warp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import optical_flow, smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import anatomy, raster, warp
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
+from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.faces.landmarks.topology import OVAL
+
+FLOW_SIDE = 256  # pixels of the crops between which the residual flow is estimated
+_FLOW_BLUR = 1.6  # pixels of them: source and coarse crop are equally blurred then
+_FLOW_SMOOTHING = 3.0  # pixels of them
+_CENTRE = np.array([0.5, 0.5, 0.0])  # of a pixel, from its corner
+_MAX_FLOW = 0.04  # of the side; more is no correction of the mesh's warp
+_TURNED = (0.2, 0.5)  # area in the source over the area in the coarse crop
+_HOLE_BORDER = 0.01  # of the side, soft border of the holes of eyes and mouth
+Pixels = TypeVar("Pixels", Image, Array32)
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """A crop of the source that shows as much as the coarse crops.
+
+    image: (M, M, 3) uint8.
+    mesh: (468, 3) float64, pixels of `image`.
+    weight: (M, M) float32 in 0..1, 0 where the source has no pixels.
+    """
+
+    image: Image
+    mesh: Array
+    weight: Array32
+
+    def scaled_mesh(self, side: int) -> Array:
+        """Return the mesh in pixels of a crop of `side` pixels."""
+        factor = side / self.image.shape[0]
+        return np.asarray((self.mesh + _CENTRE) * factor - _CENTRE)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTexture:
+    """Placement of a texture over a coarse crop.
+
+    positions: (N, N, 2) float32, where each pixel of the crop lies in the texture, its pixels.
+    visibility: (N, N) float32 in 0..1, 0 where the source does not show the surface.
+    colour: (3,) float32, logarithm of the texture's mean colour over the crop's in the face.
+    """
+
+    positions: Array32
+    visibility: Array32
+    colour: Array32
+
+
+def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture:
+    """Place a texture over a coarse crop.
+
+    The mesh engine's warp comes first, optical flow corrects the rest.
+
+    Args:
+        texture: of the source.
+        coarse: (N, N, 3) uint8 crop.
+        mesh: (468, 3) pixels of the crop.
+    """
+    side = coarse.shape[0]
+    source = texture.scaled_mesh(side)
+    outline = push_oval_to_hull(source)
+    surroundings = Surroundings(outline, float(side - 1), matte=False)
+    step = warp.map_step(mesh)
+    found = warp.build_map(source, surroundings, mesh, source[:, :2], (side, side), step)
+    positions, visibility = pixel_positions(side), np.ones((side, side), np.float32)
+    if found is None:
+        visibility[:] = 0
+    else:
+        _combine(positions, found.displacement, found.grid, np.add)
+        shares = _visible_shares(source, mesh)
+        seen = np.where(found.ids >= 0, shares[found.ids], 1).astype(np.float32)
+        _combine(visibility, box_mean(seen, 5), found.face, np.multiply)
+        visibility *= _outside_of_mouth(mesh, side)
+    half, factor = np.float32(0.5), np.float32(texture.image.shape[0] / side)
+    positions = (positions + half) * factor - half
+    own, placed = _reduced(coarse, texture, positions)
+    flow = resize(_residual_flow(own, placed), (side, side)) * np.float32(side)
+    moved = sample(positions, pixel_positions(side) + flow, cv2.INTER_LINEAR)
+    return PlacedTexture(moved, visibility, _colour_ratio(own, placed, mesh / side))
+
+
+def sample(image: Pixels, positions: Array32, interpolation: int = cv2.INTER_LANCZOS4) -> Pixels:
+    """Sample an image at (h, w, 2) float32 positions in its pixels; the border is repeated."""
+    # The stub does not know that the second map may be absent.
+    return cv2.remap(  # type: ignore[call-overload, no-any-return]
+        image, positions, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def pixel_positions(side: int) -> Array32:
+    """Return the position of each pixel of a square, (side, side, 2) float32."""
+    axis = np.arange(side, dtype=np.float32)
+    return np.dstack(np.meshgrid(axis, axis))
+
+
+def _reduced(coarse: Image, texture: Texture, positions: Array32) -> tuple[Image, Image]:
+    """Reduce a coarse crop, and the texture at `positions`, to (FLOW_SIDE, FLOW_SIDE, 3)."""
+    size, ratio = (FLOW_SIDE, FLOW_SIDE), np.float32(texture.image.shape[0] / FLOW_SIDE)
+    half = np.float32(0.5)
+    few = (resize(positions, size, shrink=True) + half) / ratio - half
+    small, own = (resize(image, size, shrink=True) for image in (texture.image, coarse))
+    return own, sample(small, few, cv2.INTER_LINEAR)
+
+
+def _residual_flow(own: Image, placed: Image) -> Array32:
+    """Estimate the flow between reduced images, shares of the side; it is smooth and limited."""
+    blurred = [
+        np.asarray(cv2.GaussianBlur(image, (0, 0), _FLOW_BLUR), np.uint8) for image in (own, placed)
+    ]
+    flow = optical_flow(*blurred) / np.float32(FLOW_SIDE)
+    flow = np.asarray(cv2.GaussianBlur(flow, (0, 0), _FLOW_SMOOTHING), np.float32)
+    length = np.maximum(np.hypot(flow[..., 0], flow[..., 1]), np.float32(1e-9))
+    flow *= np.minimum(1, np.float32(_MAX_FLOW) / length)[..., None]
+    return flow
+
+
+def _colour_ratio(own: Image, placed: Image, mesh: Array) -> Array32:
+    """Return the logarithm of the colours of `placed` over `own` in the face, (3,).
+
+    mesh: in shares of the side.
+    """
+    face = polygon_mask(mesh[OVAL, :2] * FLOW_SIDE, (FLOW_SIDE, FLOW_SIDE)).astype(np.uint8)
+    means = [np.array(cv2.mean(image, face)[:3]) + 1 for image in (placed, own)]
+    return np.asarray(np.log(means[0] / means[1]), np.float32)
+
+
+def _visible_shares(source: Array, target: Array) -> Array32:
+    """Return 0..1 for each triangle: 0 where the source shows it from the side, or not at all."""
+    before = anatomy.doubled_areas(source) * anatomy.FRONTAL_SIGNS
+    after = anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS
+    share = smoothstep(*_TURNED, before / np.maximum(after, 1e-3)) * (after > 0)
+    share[: anatomy.HOLE_TRIANGLE_COUNT] = 1  # lids and lips open and close
+    return np.asarray(share, np.float32)
+
+
+def _outside_of_mouth(mesh: Array, side: int) -> npt.NDArray[np.float32]:
+    """Return (N, N) 0..1: 0 between the lips, whose inside is another one in each frame."""
+    mask = np.zeros((side, side), np.uint8)
+    lips = np.rint(mesh[anatomy.LIPS, :2] * 16).astype(np.int32)
+    cv2.fillPoly(mask, [lips], (255,), cv2.LINE_8, 4)
+    blurred = cv2.GaussianBlur(mask, (0, 0), _HOLE_BORDER * side)
+    return 1 - np.minimum(2 * blurred.astype(np.float32) / 255, 1)
+
+
+def _combine(out: Array32, samples: Array32, grid: raster.SampleGrid, operation: np.ufunc) -> None:
+    """Upsample the samples of a grid and combine them with the pixels that they cover, in place."""
+    side, step = out.shape[0], grid.step
+    x0, y0 = max(grid.x0, 0), max(grid.y0, 0)
+    x1, y1 = min(grid.x0 + grid.columns * step, side), min(grid.y0 + grid.rows * step, side)
+    if x1 <= x0 or y1 <= y0:
+        return
+    size = (grid.columns * step, grid.rows * step)
+    large = cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR)
+    part = large[y0 - grid.y0 : y1 - grid.y0, x0 - grid.x0 : x1 - grid.x0]
+    view = out[y0:y1, x0:x1]
+    operation(view, part, out=view)

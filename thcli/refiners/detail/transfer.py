@@ -1,0 +1,167 @@
+"""Transfer of a source's fine detail to the coarse crops of a clip.
+
+A band of the coarse crop that is weaker than the source's is replaced by the source's, where both
+show the same structure at the scales that both have. Nothing is trained. A band of equal strength
+stays, so a real frame hardly changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.refiners.detail import bands
+from thcli.refiners.detail.texture import (
+    PlacedTexture,
+    Texture,
+    place_texture,
+    sample,
+)
+
+REACH = 2  # frames on both sides over which energies and colours are averaged
+_SIGMA = 1.0  # frames, of their weights
+_WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
+_LIGHT = 6.0  # pixels of it that belong to the light, not to the structure
+_FLOOR = 2.0  # levels of 255: weaker structure neither agrees nor disagrees
+_AGREEMENT = (0.35, 0.75)  # between which detail is transferred in part
+_MISSING = (0.12, 0.4)  # share of a band's amplitude that the coarse crop lacks
+_GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the source
+_CONTRAST = (0.6, 1.2)  # limits of the contrast, likewise
+_DARK = 8.0  # levels of 255, added to both lights
+_GRID = 64  # samples per side of the energies
+_STRENGTH = 0.88  # of the transfer: coarse frames are out of place, which detail shows
+_BRIGHTNESS = 0.5  # share of a change of brightness that is undone: light may change indeed
+_DRIFT = (0.06, 0.12)  # of a channel, logarithm
+_NOISE = 0.05  # squared levels of 255: energy of a band without content
+
+
+@dataclass(frozen=True, slots=True)
+class CoarseCrop:
+    """A coarse crop with its placed texture.
+
+    image: (N, N, 3) uint8.
+    unit: pixels of it for one pixel of a crop of `bands.UNIT` pixels.
+    placed: texture over it.
+    energies: local energy of each band, (_GRID, _GRID) float32.
+    scene: number of the scene.
+    """
+
+    image: Image
+    unit: float
+    placed: PlacedTexture
+    energies: tuple[Array32, ...]
+    scene: int
+
+
+def analyse(image: Image, unit: float, mesh: Array, texture: Texture, scene: int) -> CoarseCrop:
+    """Place the texture over a coarse crop and measure its bands.
+
+    Args:
+        image: (N, N, 3) uint8 crop. N may differ from frame to frame.
+        unit: pixels of it for one pixel of a crop of `bands.UNIT` pixels.
+        mesh: (468, 3) pixels of the crop.
+        texture: of the source.
+        scene: number of the scene.
+    """
+    split = bands.split(bands.to_grey(image), unit)
+    means = (bands.local_mean(band * band, 2 * _WINDOW * unit) for band in split)
+    energies = tuple(bands.upsample(mean, _GRID) for mean in means)
+    return CoarseCrop(image, unit, place_texture(texture, image, mesh), energies, scene)
+
+
+def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
+    """Compute the detail to add to the crop in the middle of a window.
+
+    Args:
+        window: consecutive crops, None where the face was not detected.
+        middle: position of the crop.
+        texture: of the source.
+
+    Returns:
+        (N, N) levels of 255, the same in each channel.
+
+    Raises:
+        ValueError: there is no crop at the middle.
+    """
+    crop = window[middle]
+    if crop is None:
+        raise ValueError("there is no crop in the middle of the window")
+    side = crop.image.shape[0]
+    unit = crop.unit
+    own_energies, _ = _average(window, middle)
+    positions = crop.placed.positions
+    own, other = bands.to_grey(crop.image), bands.to_grey(sample(texture.image, positions))
+    light = _mean(own, unit) + np.float32(_DARK)
+    gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
+    agreement = smoothstep(*_AGREEMENT, _agreement(own, other, unit))
+    allowed = crop.placed.visibility * sample(texture.weight, positions, cv2.INTER_LINEAR)
+    allowed *= bands.upsample(agreement, side)
+    large_gain = bands.upsample(gain, side)
+    detail = np.zeros_like(own)
+    pairs = zip(bands.split(own, unit), bands.split(other, unit), own_energies, strict=True)
+    for mine, theirs, energy in pairs:
+        full = bands.local_mean(theirs * theirs, 2 * _WINDOW * unit) * gain**2
+        own_energy = bands.upsample(energy, full.shape[0])
+        missing = 1 - np.sqrt((own_energy + _NOISE) / (full + _NOISE))
+        share = bands.upsample(smoothstep(*_MISSING, missing).astype(np.float32), side)
+        detail += share * (large_gain * theirs - mine)
+    detail *= np.float32(_STRENGTH) * allowed
+    return detail
+
+
+def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
+    """Return the gain of each channel that gives the crop the texture's colours, (3,) float32.
+
+    A difference above _DRIFT is one of light, not a drift of the engine's colours, and stays.
+    """
+    _, colour = _average(window, middle)
+    colour = colour - np.float32(1 - _BRIGHTNESS) * colour.mean()
+    size = float(np.abs(colour).max())
+    share = np.float32(1 - smoothstep(*_DRIFT, size))
+    return np.asarray(np.exp(share * colour), np.float32)
+
+
+def _average(
+    window: Sequence[CoarseCrop | None], middle: int
+) -> tuple[tuple[Array32, ...], Array32]:
+    """Average energies and colours over a window, within the scene of its middle."""
+    own = window[middle]
+    assert own is not None
+    total = 1.0
+    sums = [values.copy() for values in (*own.energies, own.placed.colour)]
+    for direction in (-1, 1):
+        for distance in range(1, len(window)):
+            at = middle + direction * distance
+            other = window[at] if 0 <= at < len(window) else None
+            if other is None or other.scene != own.scene:
+                break  # nothing beyond a gap or a cut corresponds
+            weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
+            for values, more in zip(sums, (*other.energies, other.placed.colour), strict=True):
+                values += weight * more
+            total += float(weight)
+    *energies, colour = (values / np.float32(total) for values in sums)
+    return tuple(energies), colour
+
+
+def _mean(grey: Array32, unit: float) -> Array32:
+    return bands.local_mean(grey, _WINDOW * unit)
+
+
+def _agreement(own: Array32, other: Array32, unit: float) -> Array32:
+    """Compare the structure of two crops at the scales between detail and light, 0..1."""
+    middle = []
+    for grey in (own, other):
+        fine = bands.blur(grey, bands.SIGMAS[1] * unit)
+        middle.append(fine - bands.blur(fine, _LIGHT * unit))
+    a, b = middle
+    aa, ab, bb = (_mean(product, unit) for product in (a * a, a * b, b * b))
+    floor = np.float32(_FLOOR**2)
+    contrast = np.clip((ab + floor) / (bb + floor), *_CONTRAST)
+    error = np.maximum(aa - 2 * contrast * ab + contrast**2 * bb, 0)
+    agreement = 1 - 2 * error / (aa + contrast**2 * bb + floor)
+    return np.asarray(np.clip(agreement, 0, 1), np.float32)
