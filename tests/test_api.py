@@ -73,6 +73,7 @@ PUBLIC = [
     "PasteOptions",
     "PrepareOptions",
     "Real3dTrainOptions",
+    "RemoverTrainOptions",
     "ReadOptions",
     "Real3dOptions",
     "ReenactOptions",

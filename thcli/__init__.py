@@ -81,6 +81,7 @@ _HOMES = {
         "PasteOptions",
         "PrepareOptions",
         "Real3dTrainOptions",
+        "RemoverTrainOptions",
         "ReadOptions",
         "Real3dOptions",
         "ReenactOptions",

@@ -15,8 +15,8 @@ from tests.devices.fake_cuda import CUDA
 from thcli.audio.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.types import Array32
-from thcli.editors.removers.network import RemoverNet
-from thcli.editors.removers.parts import REMOVABLE
+from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.parts import REMOVABLE
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import empty_model
 from thcli.engines.shared.networks.compute import TorchBackend

@@ -9,15 +9,13 @@ from thcli.core.options import RunOptions
 from thcli.editors import catalogue
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.catalogue import (
-    ATTRIBUTES,
-    BY_NAME,
-    NAME_BY_WORD,
     choose_backends,
     find_attribute,
     parse_attributes,
     parse_variants,
     plan_backends,
 )
+from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, NAME_BY_WORD
 from thcli.editors.shared.celeba import CELEBA
 
 
@@ -139,6 +137,7 @@ def test_the_licence_chooses() -> None:
         ("bangs", 1.0, "shape cannot"),
         ("mouth_open", 1.0, "speak"),
         ("sunglasses", -1.0, "not visible"),
+        ("lipstick", -1.0, "fades"),
         ("black_hair", -1.0, "Name the colour"),
     ],
 )
@@ -148,6 +147,8 @@ def test_what_no_painter_does_is_refused_with_what_can_be_done(
     with pytest.raises(UsageError, match=said):
         choose_backends(find_attribute(name), "auto", "any", strength)
     assert choose_backends(find_attribute(name), "dva-s", "any", strength) == (("dva-s", 1.0),)
+    removers = choose_backends(find_attribute("makeup"), "removers", "any", -1.0)
+    assert removers == (("removers", 1.0),)
 
 
 def test_several_strengths() -> None:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from thcli.core.errors import UsageError
 from thcli.core.options import EditOptions
-from thcli.editors.attribute_table import ATTRIBUTES, COLOURS
 from thcli.editors.catalogue import attribute_of, base_name, believable
-from thcli.editors.words import (
+from thcli.editors.shared.attribute_table import ATTRIBUTES, COLOURS
+from thcli.pipeline.editing.request import parse_request
+from thcli.pipeline.editing.words import (
     COLOURLESS,
     IMPOSSIBLE,
     SYNONYMS,
@@ -19,7 +20,6 @@ from thcli.editors.words import (
     phrases,
     possible_words,
 )
-from thcli.pipeline.editing.request import parse_request
 
 TEXTS = {
     "a smiling old man with red hair and sunglasses": {
@@ -117,8 +117,13 @@ def test_a_colour_belongs_to_the_thing_behind_it(colour: str, thing: str, other:
     assert all("#" not in name or base_name(name) in allowed for name in both.attributes)
 
 
-@given(st.lists(st.sampled_from(sorted({w for p in phrases() for w in p} | {"with", "a", "without",
-       "red", "hair", "and", "very", "man"})), max_size=7))  # fmt: skip
+KNOWN = sorted(
+    {word for words in phrases() for word in words}
+    | {"with", "a", "without", "red", "hair", "and", "very", "man"}
+)
+
+
+@given(st.lists(st.sampled_from(KNOWN), max_size=7))
 def test_any_order_of_known_words_gives_only_what_a_phrase_of_it_names(words: list[str]) -> None:
     said = describe(" ".join(words))
     pieces = {tuple(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}

@@ -13,8 +13,8 @@ from thcli.cli.app import run
 from thcli.core.errors import MediaError
 from thcli.core.events import silent
 from thcli.core.options import RunOptions
-from thcli.editors.removers.painter import load_file
-from thcli.editors.removers.parts import PARTS
+from thcli.editors.atlas.removers.painter import load_file
+from thcli.editors.atlas.removers.parts import PARTS
 from thcli.evaluate.datasets.labelled_images import read_labelled_folder
 from thcli.train.atlas.store import FaceTools
 from thcli.train.atlas.train import write_synthetic_faces
@@ -133,7 +133,7 @@ def test_a_short_run_is_an_engine(
 
 
 def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
-    from thcli.editors.removers.network import RemoverNet
+    from thcli.editors.atlas.removers.network import RemoverNet
 
     torch.manual_seed(0)
     network = RemoverNet(8).eval()

@@ -27,7 +27,7 @@ PAINTERS = Stage(
     "painter",
     {
         "removers": Backend(
-            "thcli.editors.removers.painter:load",
+            "thcli.editors.atlas.removers.painter:load",
             "removes glasses, beards and make-up from the clip's averaged texture",
             ("removers-s",),
         ),

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from thcli import weights
 from thcli.core.errors import UsageError, WeightsError
-from thcli.editors.attribute_table import (
+from thcli.editors.backends import EDITORS, PAINTERS
+from thcli.editors.shared.attribute_table import (
     ATTRIBUTES,
     BY_NAME,
     COLOURS,
@@ -23,7 +24,6 @@ from thcli.editors.attribute_table import (
     Attribute,
     BackendShares,
 )
-from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.weights.backend import Backend
 
 ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not remove it

@@ -16,7 +16,7 @@ from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import appearance
 from thcli.editors.atlas.painter import SIDE, AtlasPainter, load, load_free
 from thcli.editors.backends import PAINTERS
-from thcli.editors.catalogue import BY_NAME
+from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage

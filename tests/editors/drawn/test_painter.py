@@ -17,8 +17,8 @@ from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import PAINTERS
-from thcli.editors.catalogue import BY_NAME
 from thcli.editors.drawn.painter import ATTRIBUTES, COLOURED, SIDE, DrawnPainter
+from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage

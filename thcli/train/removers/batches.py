@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout, tone
-from thcli.editors.removers.parts import (
+from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     FINE,
     PARTS,
@@ -29,7 +29,7 @@ from thcli.editors.removers.parts import (
     lens_window,
     part_places,
 )
-from thcli.editors.removers.prior import Priors, beard_zone, learn_prior
+from thcli.editors.atlas.removers.prior import Priors, beard_zone, learn_prior
 from thcli.faces.landmarks.topology import EYES, LIPS_OUTER
 from thcli.motion.canonical import neutral
 from thcli.train.core.task import Batch

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
+from thcli.editors.atlas.removers.parts import PartName
 from thcli.editors.drawn import beard, glasses, glasses_frame, makeup
 from thcli.editors.drawn.appearance import measure
 from thcli.editors.drawn.lens import CLEAR, LensMaterial
 from thcli.editors.drawn.scene import Scene
-from thcli.editors.removers.parts import PartName
 
 VARIANTS: dict[PartName, tuple[str, ...]] = {
     "eyes": ("eyeglasses", "eyeglasses", "makeup"),

@@ -22,7 +22,7 @@ from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.geometry import angles_from_matrix
 from thcli.core.types import Face, Image
-from thcli.editors.removers.parts import PARTS, SEEN, PartName, code_texture, unroll_face
+from thcli.editors.atlas.removers.parts import PARTS, SEEN, PartName, code_texture, unroll_face
 from thcli.editors.shared.celeba import CELEBA
 from thcli.evaluate.datasets.labelled_images import LabelledImages
 from thcli.faces.crops import align

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from thcli.core.events import Listener
 from thcli.core.options import RemoverTrainOptions, RunOptions, TrainOptions
 from thcli.editors.atlas import tone
-from thcli.editors.removers.network import Removal, RemoverNet
-from thcli.editors.removers.parts import PARTS
-from thcli.editors.removers.prior import Priors
+from thcli.editors.atlas.removers.network import Removal, RemoverNet
+from thcli.editors.atlas.removers.parts import PARTS
+from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
 from thcli.train.atlas.store import FaceTools
 from thcli.train.atlas.train import write_synthetic_faces

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.regions import region_mask
-from thcli.editors.drawn.beard_roots import DENSITIES
-from thcli.editors.removers.parts import COLUMNS, PARTS, ROWS, PartName, canonical_places
+from thcli.editors.atlas.removers.parts import COLUMNS, PARTS, ROWS, PartName, canonical_places
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion.canonical import neutral
 
@@ -27,6 +26,11 @@ COARSE = 3  # samples of a part to a sample of the prior
 COMPONENTS = 60
 _NOISE, _OUTLIER = 0.12, 0.12  # soft logarithms: noise of a sample, deviation of an outlier
 _ITERATIONS = 8
+# Upper border of beard and moustache: distance from the middle line, and height, canonical.
+_BORDER = (
+    (0.0, 0.16, 0.3, 0.4, 0.56, 0.66, 0.72, 0.8),
+    (0.475, 0.47, 0.55, 0.57, 0.5, 0.37, 0.2, 0.06),
+)
 _LEAST = 1e-3  # weight of the zone that is removed
 
 
@@ -61,9 +65,10 @@ class PartPrior:
             weighted = self.basis * np.repeat(own.ravel(), 3)
             left = weighted @ self.basis.T / _NOISE**2 + np.diag(1 / self.spread**2)
             found = np.linalg.solve(left, weighted @ offset / _NOISE**2)
-            fitted = (self.mean + found.astype(np.float32) @ self.basis).reshape(values.shape)
+            row = self.mean + found.astype(np.float32) @ self.basis
+            fitted = np.asarray(row.reshape(values.shape), np.float32)
             error = (values - fitted) @ tone.LUMA
-            own = first / (1 + (error / np.float32(_OUTLIER)) ** 2) ** 2
+            own = np.asarray(first / (1 + (error / _OUTLIER) ** 2) ** 2, np.float32)
         spec = PARTS[part]
         size = (spec.width, spec.height)
         return np.asarray(cv2.resize(fitted, size, interpolation=cv2.INTER_CUBIC), np.float32)
@@ -108,16 +113,18 @@ def removal_zone(part: PartName, condition: str) -> Array32:
 def beard_zone() -> Array32:
     """Return (height, width) 0..1, places of the lower face where a beard may grow."""
     place = canonical_places()[PARTS["lower"].window]
-    flat = place.reshape(-1, 3).astype(np.float64)
-    zone = DENSITIES["beard"](flat).reshape(place.shape[:2]).astype(np.float32)
-    below = (place[..., 1] > 1.15) | (np.abs(place).sum(-1) == 0)
-    zone = np.maximum(np.clip(zone * 1.6, 0, 1), below * np.float32(0.9))
-    zone = cv2.GaussianBlur(zone, (0, 0), 4)
+    x, y = np.abs(place[..., 0]), place[..., 1]
+    border = np.interp(x, *_BORDER)
+    soft = np.interp(x, [0.25, 0.45, 0.7], [0.03, 0.09, 0.12])
+    zone = np.clip((y - border) / (2 * soft) + 0.5, 0, 1).astype(np.float32)
+    outside = np.abs(place).sum(-1) == 0
+    filled = np.where(outside, np.float32(0.9), zone)
+    blurred = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), 4)
     mouth = np.zeros((ROWS, COLUMNS), np.uint8)
     ring = (layout.unroll_points(neutral())[LIPS_OUTER] + 0.5) * (COLUMNS / layout.COLUMNS) - 0.5
     cv2.fillPoly(mouth, [np.rint(ring * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    soft = cv2.GaussianBlur(mouth, (0, 0), 1.5)[PARTS["lower"].window]
-    return np.asarray(zone * (1 - soft.astype(np.float32) / 255), np.float32)
+    soft_mouth = cv2.GaussianBlur(mouth, (0, 0), 1.5)[PARTS["lower"].window]
+    return np.asarray(blurred * (1 - soft_mouth.astype(np.float32) / 255), np.float32)
 
 
 def coarse_size(part: PartName) -> int:

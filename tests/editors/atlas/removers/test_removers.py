@@ -13,9 +13,9 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
-from thcli.editors.removers.network import RemoverNet
-from thcli.editors.removers.painter import REMOVED_AS, SIDE, RemoverPainter
-from thcli.editors.removers.parts import (
+from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.painter import REMOVED_AS, SIDE, RemoverPainter
+from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
     REMOVABLE,
@@ -29,7 +29,7 @@ from thcli.editors.removers.parts import (
     unroll_face,
     zone_mask,
 )
-from thcli.editors.removers.prior import PartPrior, coarse_size, learn_prior, removal_zone
+from thcli.editors.atlas.removers.prior import PartPrior, coarse_size, learn_prior, removal_zone
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage

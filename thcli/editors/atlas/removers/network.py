@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.editors.removers.parts import REMOVABLE
+from thcli.editors.atlas.removers.parts import REMOVABLE
 
 WIDTHS = (32, 64, 96, 128)  # channels at 1/2, 1/4, 1/8 and 1/16 of the size
 _BLOCK = 2  # side of the squares of samples that are one position of the network
@@ -70,7 +70,7 @@ class RemoverNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # keeps the variance through layers without norms
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                module.bias = nn.Parameter(torch.zeros(module.out_channels))
         nn.init.normal_(self.out.weight, std=0.01)
 
     def forward(

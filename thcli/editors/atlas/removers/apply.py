@@ -9,8 +9,8 @@ import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas import layout, tone
+from thcli.editors.atlas.removers.parts import FINE
 from thcli.editors.atlas.sampling import AtlasProjection, project, unroll_image
-from thcli.editors.removers.parts import FINE
 from thcli.engines.mesh.sampling import box_mean, resize
 
 _LIGHT = 7.0  # deviation of the light's Gaussian, samples of the projection
@@ -20,7 +20,7 @@ _SOFT = 1.5  # blur of the visible region's border, pixels of a 512-pixel crop a
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is removed from a face, on the fine atlas.
+    """Removal of a clip, on the fine atlas.
 
     texture: (ROWS, COLUMNS, 3) of the clip, soft logarithms.
     target: (ROWS, COLUMNS, 3) of the bare face.

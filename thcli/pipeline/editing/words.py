@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 
-from thcli.editors.attribute_table import ATTRIBUTES, BY_NAME, COLOURS
 from thcli.editors.catalogue import attribute_of, believable
 from thcli.editors.clip.vocabulary import PERSON_NOUNS, PREFIXES, split_words
+from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, COLOURS
 
 Meaning = tuple[str, float]  # attribute and strength
 Phrase = tuple[str, ...]
@@ -142,9 +142,10 @@ COLOURLESS = ("eyes", "skin", "hat", "cap", "teeth", "shirt", "sunglasses", "eye
 """Things whose colour no engine changes."""
 TONES = ("dark", "light", "bright", "deep")
 _BARE_ALIASES = frozenset(
-    ("black", "brown", "gray", "grey", "straight", "wavy", "shadow", "age", "oval", "rosy", "man",
-     "woman", "male", "female", "gender", "hair")
-)  # fmt: skip
+    split_words(
+        "black brown gray grey straight wavy shadow age oval rosy man woman male female gender hair"
+    )
+)
 """Names of the catalogue that mean something else in a sentence."""
 DEGREES: Mapping[str, float] = {
     "slightly": 0.5,
@@ -186,9 +187,7 @@ _FILLERS = frozenset(
     )
     for word in split_words(text)
 )
-_PLAIN_NOUNS = frozenset(
-    noun for noun in PERSON_NOUNS if noun not in NOUNS
-) | {"people", "portrait", "human"}  # fmt: skip
+_PLAIN_NOUNS = frozenset(noun for noun in PERSON_NOUNS if noun not in NOUNS) | {"people"}
 
 
 @dataclass(slots=True)

@@ -103,6 +103,10 @@ def _hair(name: str, about: str, celeba: str, *aliases: str, **more: Any) -> Att
 
 
 _REMOVED: Mapping[str, Any] = {"removal": (_REMOVERS,)}
+_FAINTLY_REMOVED: Mapping[str, Any] = {
+    "removal": (),
+    "instead": "--engine removers fades it a little.",
+}
 _NO_HAIR_SHAPE = (
     "Colours of the hair can be edited: black_hair, blond, hair=#RRGGBB. Its shape cannot."
 )
@@ -228,7 +232,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         (_DRAWN, _ATLAS),
         "make_up",
         "heavy_makeup",
-        **_REMOVED,
+        **_FAINTLY_REMOVED,
     ),
     _attribute(
         "lipstick",
@@ -239,7 +243,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "wearing_lipstick",
         "red_lips",
         coloured=True,
-        **_REMOVED,
+        **_FAINTLY_REMOVED,
     ),
     _attribute("rosy_cheeks", "blush", "Rosy_Cheeks", "face", (_DRAWN, _ATLAS), "rosy", "blush"),
     _attribute(

@@ -20,9 +20,9 @@ from thcli.core.errors import NoFaceError, UsageError, WeightsError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.editors.atlas import tone
-from thcli.editors.removers.apply import Removal, apply_removal
-from thcli.editors.removers.network import RemoverNet
-from thcli.editors.removers.parts import (
+from thcli.editors.atlas.removers.apply import Removal, apply_removal
+from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
     ROWS,
@@ -37,7 +37,7 @@ from thcli.editors.removers.parts import (
     unroll_face,
     zone_mask,
 )
-from thcli.editors.removers.prior import PartPrior, Priors, coarse_size
+from thcli.editors.atlas.removers.prior import PartPrior, Priors, coarse_size
 from thcli.faces.parsing.classes import group_probability
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -62,8 +62,8 @@ _LEAST_SEEN = 0.05  # mean visibility below which a texture is not known
 _MAX_DARK = 1.0  # soft logarithms by which a lens may be darker than the cheeks
 _GROWN = 7  # samples: width of the dilation of the mask of glasses
 _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
-# Soft logarithms by which skin may be lighter than the cheeks: foreheads and noses shine.
-_SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": 0.06}
+# Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws do not.
+_SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": -0.03}
 _DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
 _HAIR = (0.08, 0.3)  # soft logarithms: less dark hair lets the skin through, darker hides it
 

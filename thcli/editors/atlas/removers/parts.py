@@ -81,7 +81,7 @@ def unroll_face(image: Image, mesh: Array, seen: Array32) -> tuple[Array32, Arra
 def code_texture(texture: Array32) -> Image:
     """Store soft logarithms as uint8."""
     scaled = (texture - tone.LOW) * (255 / (tone.HIGH - tone.LOW))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def decode_texture(coded: Image) -> Array32:
@@ -114,7 +114,7 @@ def part_ramp(name: PartName) -> Array32:
     above, below = (shared, _RAMP) if name == "lower" else (_RAMP, shared)
     sides = np.minimum(x, part.width - x) / _RAMP
     ends = np.minimum(y / above, (part.height - y) / below)
-    return np.clip(np.minimum(sides, ends), 0, 1)
+    return np.asarray(np.clip(np.minimum(sides, ends), 0, 1), np.float32)
 
 
 @cache
