@@ -77,6 +77,7 @@ PUBLIC = [
     "PrepareOptions",
     "ProvenanceOptions",
     "Real3dTrainOptions",
+    "RemoverTrainOptions",
     "ReadOptions",
     "Real3dOptions",
     "ReenactOptions",

@@ -83,6 +83,7 @@ _HOMES = {
         "PrepareOptions",
         "ProvenanceOptions",
         "Real3dTrainOptions",
+        "RemoverTrainOptions",
         "ReadOptions",
         "Real3dOptions",
         "ReenactOptions",

@@ -15,6 +15,8 @@ from tests.devices.fake_cuda import CUDA
 from thcli.audio.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.types import Array32
+from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.parts import REMOVABLE
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import empty_model
 from thcli.engines.shared.networks.compute import TorchBackend
@@ -67,6 +69,17 @@ def run_parse_s(run: RunOptions, batch: int) -> Outputs:
     assert [len(depth) for depth in maps] == [batch] * 5
     with parser._inference():
         return {"logits": parser._net(parser._tensor(crops))}
+
+
+def run_removers(run: RunOptions, batch: int) -> Outputs:
+    network = evaluated(RemoverNet(8)).to(run.device)
+    texture = torch.zeros(batch, 3, 40, 88, device=run.device)
+    rest = [
+        torch.zeros(*shape, device=run.device)
+        for shape in ((batch, 1, 40, 88), (batch, len(REMOVABLE)), (batch, 2, 40, 88))
+    ]
+    found = network(texture, texture, *rest)
+    return {"target": found.target, "mask": found.mask, "texture": found.apply(texture)}
 
 
 def run_identity_s(run: RunOptions, batch: int) -> Outputs:

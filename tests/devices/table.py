@@ -85,6 +85,7 @@ TABLE = {
     "clip-s": Row(
         cases.run_text_edit, ("editors/clip/network.py", "editors/shared/face_cnn.py"), half=True
     ),
+    "removers": Row(more_cases.run_removers, ("editors/atlas/removers/network.py",)),
     "parse-s": Row(more_cases.run_parse_s, ("faces/parsing/network.py",), half=True),
     "identity-s": Row(more_cases.run_identity_s, ("faces/identity/network.py",)),
     "deca": Row(more_cases.run_deca, ("faces/model3d/deca.py", "faces/model3d/network.py")),

@@ -9,14 +9,13 @@ from thcli.core.options import RunOptions
 from thcli.editors import catalogue
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.catalogue import (
-    ATTRIBUTES,
-    BY_NAME,
-    NAME_BY_WORD,
     choose_backends,
     find_attribute,
     parse_attributes,
+    parse_variants,
     plan_backends,
 )
+from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, NAME_BY_WORD
 from thcli.editors.shared.celeba import CELEBA
 
 
@@ -91,14 +90,20 @@ def test_taking_away_does_not_contradict() -> None:
 
 
 def test_backends_are_planned_in_order() -> None:
-    plan = plan_backends({"eyeglasses": 1.0, "hat": 0.5}, "auto", "any")
-    assert plan == {"dva-s": {"hat": 0.5}, "drawn": {"eyeglasses": 1.0}}
-    assert list(plan) == ["dva-s", "drawn"]  # painters draw on the face that an editor made
+    plan = plan_backends({"eyeglasses": 1.0, "smiling": 0.5, "beard": -1.0}, "auto", "any")
+    assert plan == {
+        "removers": {"beard": -1.0},
+        "atlas": {"smiling": 0.5},
+        "drawn": {"eyeglasses": 1.0},
+    }
+    assert list(plan) == ["removers", "atlas", "drawn"]  # what is there goes first
     assert plan_backends({"beard": 2.0}, "dva", "any") == {"dva": {"beard": 2.0}}
 
 
 def test_additive_backends_do_not_remove() -> None:
-    assert choose_backends(find_attribute("eyeglasses"), "auto", "any", -1.0) == (("dva-s", 1.0),)
+    glasses = choose_backends(find_attribute("eyeglasses"), "auto", "any", -1.0)
+    assert glasses == (("removers", 1.0),)
+    assert choose_backends(find_attribute("pale"), "auto", "any", -1.0) == (("drawn", 1.0),)
     with pytest.raises(UsageError, match="remove eyeglasses"):
         choose_backends(find_attribute("eyeglasses"), "drawn", "any", -1.0)
 
@@ -107,8 +112,8 @@ def test_painters_know_their_attributes() -> None:
     """A painter knows the attribute, or its opposite with a negative strength."""
     painters = {name: row.load(RunOptions()).attributes for name, row in PAINTERS.rows.items()}
     for row in ATTRIBUTES:
-        for name in catalogue.engines_for(row):
-            if name in painters:
+        for shares in catalogue.believable(row):
+            for name, _ in shares:
                 assert row.name in painters[name] or row.opposite in painters[name], (
                     row.name,
                     name,
@@ -119,7 +124,67 @@ def test_the_licence_chooses() -> None:
     assert choose_backends(find_attribute("smiling"), "auto", "free") == (("atlas-free", 1.0),)
     assert choose_backends(find_attribute("beard"), "auto", "free") == (("drawn", 1.0),)
     with pytest.raises(WeightsError, match="research"):
-        choose_backends(find_attribute("hat"), "auto", "free")
+        choose_backends(find_attribute("young"), "auto", "free")
+    with pytest.raises(WeightsError, match="research"):
+        choose_backends(find_attribute("beard"), "auto", "free", -1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "strength", "said"),
+    [
+        ("hat", 1.0, "put on"),
+        ("bald", 1.0, "shape cannot"),
+        ("bangs", 1.0, "shape cannot"),
+        ("mouth_open", 1.0, "speak"),
+        ("sunglasses", -1.0, "not visible"),
+        ("lipstick", -1.0, "fades"),
+        ("black_hair", -1.0, "Name the colour"),
+    ],
+)
+def test_what_no_painter_does_is_refused_with_what_can_be_done(
+    name: str, strength: float, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        choose_backends(find_attribute(name), "auto", "any", strength)
+    assert choose_backends(find_attribute(name), "dva-s", "any", strength) == (("dva-s", 1.0),)
+    removers = choose_backends(find_attribute("makeup"), "removers", "any", -1.0)
+    assert removers == (("removers", 1.0),)
+
+
+def test_several_strengths() -> None:
+    assert parse_variants(["beard=0.5,1", "smile", "old=1,2"]) == [
+        {"beard": 0.5, "smiling": 1.0, "old": 1.0},
+        {"beard": 1.0, "smiling": 1.0, "old": 2.0},
+    ]
+    for words in (["beard=1,2", "old=1,2,3"], ["beard=" + ",".join("1" * 9)]):
+        with pytest.raises(UsageError, match="equally long"):
+            parse_variants(words)
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("hair=#8A2BE2", "hair#8a2be2"),
+        ("hair=purple", "hair#7a2fb8"),
+        ("lipstick=pink", "lipstick#e275a8"),
+    ],
+)
+def test_colours(word: str, key: str) -> None:
+    assert parse_attributes([word]) == {key: 1.0}
+    assert catalogue.attribute_of(key).name == key and find_attribute(key).name == key
+
+
+def test_colours_are_refused_where_there_is_none() -> None:
+    for words, said in (
+        (["old=red"], "no colour"),
+        (["hair"], "needs a colour"),
+        (["hair=1"], "needs a colour"),
+        (["hair=#12"], "needs a colour"),
+        (["hair=red", "blond"], "contradict"),
+        (["hair=red", "hair=blue"], "contradict"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse_attributes(words)
 
 
 def test_an_unknown_engine_is_refused() -> None:

@@ -15,6 +15,7 @@ import torch
 from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
+from thcli.core.errors import UsageError
 from thcli.core.events import silent
 from thcli.core.options import EditOptions, EditorOptions, ReadOptions, RunOptions, Template
 from thcli.core.protocols import Editor, Painter
@@ -43,6 +44,7 @@ class GreenPainter:
 
     crop_size = SIDE
     template: Template = "square"
+    averaged_only = False
     attributes: Sequence[str] = ("rosy_cheeks", "young", "blond", "male")
     seen: list[tuple[float, float]] = []
 
@@ -55,16 +57,19 @@ class GreenPainter:
         assert all(face.mesh is not None for face in faces)
         return np.array([[float(crop.mean())] for crop in crops], np.float32)
 
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> tuple[float, float]:
+        (strength,) = strengths.values()
+        return float(appearance[0]), strength
+
     def paint(
         self,
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        appearance: Array32,
-        strengths: Mapping[str, float],
+        prepared: tuple[float, float],
     ) -> list[Image]:
-        (strength,) = strengths.values()
-        GreenPainter.seen += [(float(appearance[0]), strength)] * len(crops)
+        strength = prepared[1]
+        GreenPainter.seen += [prepared] * len(crops)
         return [
             np.clip(crop - np.array([0, 30 * strength, 0]), 0, 255).astype(np.uint8)
             for crop in crops
@@ -334,6 +339,31 @@ def test_compare_and_dry_run(clip: Clip, tmp_path: Path, capsys: Any) -> None:
     assert media.probe(tmp_path / "both.mp4").size == (384, 192)
 
 
+def test_several_strengths_are_analysed_once(
+    clip: Clip, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three files, each the same as of a run by itself."""
+    source = clip("c4.mp4", 4)
+    words = "--engine blusher --codec ffv1 --json"
+    assert (
+        run(to_argv("edit", source, "-o", tmp_path / "a.mkv", words, "--attr blush=0.5,1,2")) == 0
+    )
+    report = json.loads(capsys.readouterr().out)
+    files = [tmp_path / f"a_rosy_cheeks_{s}.mkv" for s in ("0.5", "1", "2")]
+    assert list(report["outputs"]) == [str(path) for path in files]
+    assert "a.mkv" not in {path.name for path in tmp_path.iterdir()}
+    alone = tmp_path / "alone.mkv"
+    assert run(to_argv("edit", source, "-o", alone, words, "--attr blush=2")) == 0
+    capsys.readouterr()
+    pixels = [[f.pixels.tobytes() for f in read_frames(path)] for path in (*files, alone)]
+    assert pixels[2] == pixels[3] and len({tuple(frames) for frames in pixels}) == 3
+    for more in ("--save-edit x.edit.safetensors", "--compare both.mp4"):
+        argv = to_argv("edit", source, "-o", tmp_path / "b.mkv", words, "--attr blush=1,2", more)
+        assert run(argv) == 2 and "one result" in capsys.readouterr().err
+    argv = to_argv("edit", source, "-o", tmp_path / "b.mkv", words, "--attr blush=1,1")
+    assert run(argv) == 2 and "equal" in capsys.readouterr().err
+
+
 REJECTED: dict[str, tuple[int, list[str], str]] = {
     "unknown": (2, ["--attr", "beart"], "beard"),
     "contradictory": (2, ["--attr", "young", "--attr", "old"], "young and old"),
@@ -346,7 +376,8 @@ REJECTED: dict[str, tuple[int, list[str], str]] = {
     "text with a painter": (2, ["--text", "a beard", "--engine", "blusher"], "by text"),
     "unknown word": (2, ["--text", "a zombie"], "zombie"),
     "no weights": (5, ["--attr", "beard", "--engine", "dva"], "thcli weights pull dva"),
-    "not free": (5, ["--attr", "bald", "--licence", "free"], "research"),
+    "not free": (5, ["--attr", "young", "--licence", "free"], "research"),
+    "not believable": (2, ["--attr", "bald"], "shape cannot"),
     "no such edit": (3, ["--edit", "nowhere.edit.safetensors"], "nowhere"),
 }
 
@@ -392,7 +423,7 @@ def test_the_bundled_painters(clip: Clip, tmp_path: Path, capsys: Any) -> None:
 
 
 def test_a_text_of_attributes(clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    """It is edited by attribute, unless an editor is named or no painter supports a part of it."""
+    """It is edited by attribute unless an editor is named; what no painter does is refused."""
     source, named, worded = clip("c1.mp4", 1), tmp_path / "a.png", tmp_path / "b.png"
     free = ("--licence", "free")
     assert run(["edit", str(source), "-o", str(named), "--attr", "eyeglasses", *free]) == 0
@@ -403,13 +434,15 @@ def test_a_text_of_attributes(clip: Clip, tmp_path: Path, capsys: Any) -> None:
     assert report["attributes"] == {"eyeglasses": 1.0} and report["text"] == "a woman with glasses"
     assert report["engines"] == {"drawn": {"eyeglasses": 1.0}}
     assert named.read_bytes() == worded.read_bytes()
-    for text, more in (("a woman with glasses", ["--engine", "dva-s"]), ("a woman with a hat", [])):
-        request = parse_request(EditOptions(text=text, engine=more[1] if more else "auto"))
+    for text in ("a woman with glasses", "a woman with a hat"):
+        request = parse_request(EditOptions(text=text, engine="dva-s"))
         assert (
             request.text == text
             and request.neutral == "a woman"
             and list(request.engines) == ["dva-s"]
         )
+    with pytest.raises(UsageError, match="hat"):
+        parse_request(EditOptions(text="a woman with a hat"))
     assert text_region("a woman with glasses", "a woman") == text_region("a zombie", "") == "all"
     assert text_region("a smiling woman", "a woman") == "face"
     assert text_region("a woman with black hair", "a woman") == "hair"

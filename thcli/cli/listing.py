@@ -150,21 +150,24 @@ def _regions(show: ShowOptions) -> None:
 def _attributes(show: ShowOptions) -> None:
     """Print the attributes of `thcli edit --attr`: backends, measured likelihood, licence."""
     from thcli.editors.catalogue import (
-        ATTRIBUTES,
-        choose_backends,
+        believable,
         engines_for,
         load_measured_strengths,
         stage_of,
     )
+    from thcli.editors.shared.attribute_table import ATTRIBUTES
 
     measured = load_measured_strengths()
     rows: list[dict[str, Any]] = []
     for row in ATTRIBUTES:
-        backends = [name for name, _ in choose_backends(row, "auto", "any")]
+        added, removed = believable(row), believable(row, -1.0)
+        backends = [name for name, _ in added[0]] if added else []
         facts = [_row(stage_of(name), name) for name in backends]
         scores = measured["attributes"].get(row.name)
         strength = "unmeasured"
-        if scores and scores["by"] == "+".join(backends):
+        if not added:
+            strength = "refused"
+        elif scores and scores["by"] == "+".join(backends):
             strength = f"{scores['before']:.2f} to {scores['after']:.2f}"
         rows.append(
             {
@@ -172,6 +175,7 @@ def _attributes(show: ShowOptions) -> None:
                 "aliases": list(row.aliases),
                 "about": row.about,
                 "by": backends,
+                "removed_by": [name for name, _ in removed[0]] if removed else [],
                 "others": [n for n in engines_for(row) if n not in backends],
                 "strength": strength,
                 "ready": next((f["ready"] for f in facts if f["ready"] != "yes"), "yes"),
@@ -181,12 +185,13 @@ def _attributes(show: ShowOptions) -> None:
         )
     with Console(show) as console:
         console.table(
-            ("attribute", "what", "by", "or by", "likelihood", "licence", "ready"),
+            ("attribute", "what", "by", "removed by", "or by", "likelihood", "licence", "ready"),
             [
                 (
                     r["name"],
                     r["about"],
-                    "+".join(r["by"]),
+                    "+".join(r["by"]) or "-",
+                    "+".join(r["removed_by"]) or "-",
                     ", ".join(r["others"]),
                     r["strength"],
                     _short(r["licence"]),

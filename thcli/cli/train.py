@@ -23,6 +23,7 @@ from thcli.core.options import (
     ParseTrainOptions,
     PrepareOptions,
     Real3dTrainOptions,
+    RemoverTrainOptions,
     ShowOptions,
     TrainOptions,
     X2FaceMapTrainOptions,
@@ -349,6 +350,20 @@ def fadm(
 ) -> None:
     """Train the small refiner (fadm-s): from a coarse frame to the true frame."""
     _train("fadm", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def removers(
+    dataset: Labelled = None,
+    *,
+    output: Run,
+    model: RemoverTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the network that removes glasses, beards and make-up (removers-s)."""
+    _train("removers", dataset, output, model, train, show)
 
 
 @app.command()

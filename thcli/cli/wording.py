@@ -48,7 +48,9 @@ def summary(report: Report, noun: str = "frame") -> str:
     if facts.get("dry_run"):
         return _plan(report, noun)
     text = count(report.frames, noun)
-    if report.output and str(report.output) != "-":
+    if facts.get("outputs"):
+        text = f"{', '.join(facts['outputs'])}: {text} each"
+    elif report.output and str(report.output) != "-":
         text = f"{report.output}: {text}"
     text += f" in {duration(report.seconds)}"
     if report.frames and report.seconds > 0:

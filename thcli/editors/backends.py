@@ -26,6 +26,11 @@ EDITORS = Stage(
 PAINTERS = Stage(
     "painter",
     {
+        "removers": Backend(
+            "thcli.editors.atlas.removers.painter:load",
+            "removes glasses, beards and make-up from the clip's averaged texture",
+            ("removers-s",),
+        ),
         "atlas": Backend(
             "thcli.editors.atlas.painter:load",
             "directions of shape, colours and detail on the 468 points",

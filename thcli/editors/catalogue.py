@@ -1,290 +1,128 @@
-"""Catalogue of facial attributes: CelebA label, affected region, exclusions and backends of each.
+"""Catalogue of facial attributes: names and strengths as given, and the backends that apply them.
 
-An attribute is applied by one editor or painter of `backends`, or by several that share it.
-Strength 1 is plainly visible; a negative strength removes the attribute.
+Strength 1 is natural, 2 strong; a negative strength removes the attribute.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.resources import files
-from types import MappingProxyType
+from string import hexdigits
 from typing import Any, Literal
 
 from thcli import weights
 from thcli.core.errors import UsageError, WeightsError
 from thcli.editors.backends import EDITORS, PAINTERS
+from thcli.editors.shared.attribute_table import (
+    ATTRIBUTES,
+    BY_NAME,
+    COLOURS,
+    NAME_BY_WORD,
+    Attribute,
+    BackendShares,
+)
 from thcli.weights.backend import Backend
 
-BackendShares = tuple[tuple[str, float], ...]
-"""Names of backends, each with its share of the strength."""
-AffectedRegion = Literal["face", "hair", "all"]
 ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not remove it
 # Painters run in this order, after editors: editors replace the face that painters draw on.
-PAINTER_ORDER = ("atlas", "atlas-free", "drawn")
+PAINTER_ORDER = ("removers", "atlas", "atlas-free", "drawn")
 MAX_STRENGTH = 3.0  # of either sign
-
-_IDENTITY: tuple[BackendShares, ...] = ((("dva-s", 1.0),), (("dva", 1.0),))
-_ATLAS: BackendShares = (("atlas", 1.0),)
-_FREE: BackendShares = (("atlas-free", 1.0),)
-_DRAWN: BackendShares = (("drawn", 1.0),)
+MAX_VARIANTS = 8  # strengths of one attribute in one run
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute of the catalogue.
-
-    celeba: its CelebA label.
-    sign: 1 for the label, -1 for its absence, 0 for the opposite of the face's own value.
-    affected_region: part of the image that may change.
-    alternatives: backends that can apply it; "auto" takes the first that is allowed.
-    opposite: name of the attribute that a negative strength gives, or "".
-    """
-
-    name: str
-    about: str
-    celeba: str
-    sign: int
-    affected_region: AffectedRegion
-    alternatives: tuple[BackendShares, ...]
-    aliases: tuple[str, ...] = ()
-    opposite: str = ""
-
-    @property
-    def excludes(self) -> tuple[str, ...]:
-        """Return the names of the attributes that contradict it."""
-        groups = (group for group in EXCLUSIVE_GROUPS if self.name in group)
-        return tuple(dict.fromkeys(name for group in groups for name in group if name != self.name))
+def base_name(name: str) -> str:
+    """Return the attribute of a key: "hair" of "hair#8a2be2"."""
+    return name.partition("#")[0]
 
 
-EXCLUSIVE_GROUPS = (
-    ("gender", "male"),
-    ("gender", "female"),
-    ("beard", "stubble"),
-    ("eyeglasses", "sunglasses"),
-    ("blond", "black_hair", "brown_hair", "gray_hair", "bald"),
-    ("bald", "bangs"),
-    ("bald", "wavy_hair", "straight_hair"),
-    ("bald", "bangs", "receding_hairline"),
-)
-"""Groups of attributes of which a face can have one only."""
-
-
-def _attribute(
-    name: str,
-    about: str,
-    celeba: str,
-    affected_region: AffectedRegion,
-    first: Sequence[BackendShares],
-    *aliases: str,
-    sign: int = 1,
-    opposite: str = "",
-) -> Attribute:
-    alternatives = (*first, *_IDENTITY)
-    return Attribute(name, about, celeba, sign, affected_region, alternatives, aliases, opposite)
-
-
-ATTRIBUTES: tuple[Attribute, ...] = (
-    _attribute("smiling", "smiles", "Smiling", "face", (_ATLAS, _FREE), "smile", "happy"),
-    _attribute(
-        "mouth_open",
-        "lips apart (weak)",
-        "Mouth_Slightly_Open",
-        "face",
-        (),
-        "open_mouth",
-        "mouth_slightly_open",
-    ),
-    _attribute("young", "younger", "Young", "all", (_ATLAS,), "younger", "youth", opposite="old"),
-    _attribute(
-        "old", "older", "Young", "all", (_ATLAS,), "older", "aged", "age", sign=-1, opposite="young"
-    ),
-    _attribute(
-        "gender",
-        "the other gender: a man's face as a woman's, or the reverse",
-        "Male",
-        "all",
-        (_ATLAS,),
-        "other_gender",
-        sign=0,
-    ),
-    _attribute(
-        "male", "looks like a man", "Male", "all", (_ATLAS,), "man", "masculine", opposite="female"
-    ),
-    _attribute(
-        "female",
-        "looks like a woman",
-        "Male",
-        "all",
-        (_ATLAS,),
-        "woman",
-        "feminine",
-        sign=-1,
-        opposite="male",
-    ),
-    _attribute(
-        "beard",
-        "a full beard",
-        "No_Beard",
-        "face",
-        (_DRAWN, _ATLAS),
-        "bearded",
-        "full_beard",
-        sign=-1,
-    ),
-    _attribute(
-        "moustache", "hair on the upper lip", "Mustache", "face", (_DRAWN, _ATLAS), "mustache"
-    ),
-    _attribute("goatee", "a beard on the chin", "Goatee", "face", (_DRAWN, _ATLAS)),
-    _attribute(
-        "stubble",
-        "a few days of beard growth",
-        "5_o_Clock_Shadow",
-        "face",
-        (_DRAWN, _ATLAS),
-        "5_o_clock_shadow",
-        "five_o_clock_shadow",
-        "shadow",
-    ),
-    _attribute("sideburns", "hair down the cheeks", "Sideburns", "face", (_DRAWN, _ATLAS)),
-    _attribute("eyeglasses", "glasses", "Eyeglasses", "all", (_DRAWN,), "glasses", "spectacles"),
-    _attribute(
-        "sunglasses", "dark glasses", "Eyeglasses", "all", (_DRAWN,), "shades", "dark_glasses"
-    ),
-    _attribute(
-        "makeup",
-        "wears make-up",
-        "Heavy_Makeup",
-        "face",
-        (_DRAWN, _ATLAS),
-        "make_up",
-        "heavy_makeup",
-    ),
-    _attribute(
-        "lipstick",
-        "red lips",
-        "Wearing_Lipstick",
-        "face",
-        (_DRAWN, _ATLAS),
-        "wearing_lipstick",
-        "red_lips",
-    ),
-    _attribute("rosy_cheeks", "blush", "Rosy_Cheeks", "face", (_DRAWN, _ATLAS), "rosy", "blush"),
-    _attribute("pale", "pale skin", "Pale_Skin", "all", (_DRAWN, _ATLAS), "pale_skin"),
-    _attribute(
-        "blond", "fair hair", "Blond_Hair", "hair", (_DRAWN,), "blonde", "blond_hair", "blonde_hair"
-    ),
-    _attribute("black_hair", "black hair", "Black_Hair", "hair", (_DRAWN,), "black", "dark_hair"),
-    _attribute("brown_hair", "brown hair", "Brown_Hair", "hair", (_DRAWN,), "brown", "brunette"),
-    _attribute(
-        "gray_hair",
-        "grey hair",
-        "Gray_Hair",
-        "hair",
-        (_DRAWN,),
-        "grey_hair",
-        "gray",
-        "grey",
-        "white_hair",
-    ),
-    _attribute("bald", "no hair (weak)", "Bald", "all", (), "no_hair"),
-    _attribute("bangs", "hair over the forehead", "Bangs", "all", (), "fringe"),
-    _attribute("receding_hairline", "a high forehead", "Receding_Hairline", "all", ()),
-    _attribute("wavy_hair", "wavy hair (weak)", "Wavy_Hair", "all", (), "wavy", "curly_hair"),
-    _attribute("straight_hair", "straight hair (weak)", "Straight_Hair", "all", (), "straight"),
-    _attribute(
-        "bushy_eyebrows",
-        "thick brows",
-        "Bushy_Eyebrows",
-        "face",
-        (_DRAWN, _ATLAS),
-        "thick_brows",
-        "bushy_brows",
-    ),
-    _attribute(
-        "arched_eyebrows", "arched brows", "Arched_Eyebrows", "face", (_ATLAS,), "arched_brows"
-    ),
-    _attribute("big_nose", "a broad nose", "Big_Nose", "face", (_ATLAS,)),
-    _attribute("pointy_nose", "a narrow nose", "Pointy_Nose", "face", (_ATLAS,)),
-    _attribute("big_lips", "full lips", "Big_Lips", "face", (_ATLAS,), "full_lips"),
-    _attribute("narrow_eyes", "narrow eyes", "Narrow_Eyes", "face", (_ATLAS,)),
-    _attribute(
-        "high_cheekbones", "high cheekbones", "High_Cheekbones", "face", (_ATLAS,), "cheekbones"
-    ),
-    _attribute("chubby", "a fuller face", "Chubby", "all", (_ATLAS,), "fat", "plump"),
-    _attribute("double_chin", "a double chin", "Double_Chin", "all", (_ATLAS,)),
-    _attribute("oval_face", "an oval face", "Oval_Face", "all", (_ATLAS,), "oval"),
-    _attribute(
-        "bags_under_eyes",
-        "bags under the eyes",
-        "Bags_Under_Eyes",
-        "face",
-        (_ATLAS,),
-        "eye_bags",
-        "tired",
-    ),
-    _attribute(
-        "attractive",
-        "as CelebA's labels mean it",
-        "Attractive",
-        "face",
-        (_ATLAS,),
-        "pretty",
-        "handsome",
-    ),
-    _attribute("hat", "a hat (weak)", "Wearing_Hat", "all", (), "wearing_hat"),
-    _attribute("earrings", "earrings (weak)", "Wearing_Earrings", "all", (), "wearing_earrings"),
-)
-BY_NAME: Mapping[str, Attribute] = MappingProxyType(
-    {attribute.name: attribute for attribute in ATTRIBUTES}
-)
-NAME_BY_WORD: Mapping[str, str] = MappingProxyType(
-    {
-        word: attribute.name
-        for attribute in ATTRIBUTES
-        for word in (attribute.name, *attribute.aliases)
-    }
-    | {
-        attribute.celeba.lower(): attribute.name
-        for attribute in ATTRIBUTES
-        if attribute.sign > 0 and attribute.name not in ("sunglasses",)
-    }
-)
-"""Accepted word (attribute name, alias or CelebA label) -> attribute name."""
+def attribute_of(name: str) -> Attribute:
+    """Return the row of a catalogue name, or of a name with a colour, "hair#8a2be2"."""
+    row = BY_NAME[base_name(name)]
+    return row if row.name == name else replace(row, name=name)
 
 
 def parse_attributes(words: Iterable[str]) -> dict[str, float]:
-    """Parse NAME and NAME=S into attribute -> strength, in the given order.
+    """Parse NAME, NAME=S and NAME=COLOUR into attribute -> strength, in the given order.
 
-    Strengths of an attribute that is named twice add up. Case, "-" and "_" do not matter.
+    Strengths of an attribute that is named twice add up. Case, "-" and "_" do not matter. A colour
+    becomes part of the name, "hair#8a2be2".
 
     Raises:
         UsageError: for an unknown name (the nearest are offered), a strength that is not a number
-            within -3..3, and two attributes that contradict each other.
+            within -3..3, a colour of something that has none, and two attributes that contradict
+            each other.
     """
     out: dict[str, float] = {}
     for word in words:
-        name, _, number = word.partition("=")
+        name, _, value = word.partition("=")
         attribute = find_attribute(name)
-        strength = _strength(word, number) if "=" in word else 1.0
-        if attribute.name in out and out[attribute.name] * strength < 0:
+        key, strength = attribute.name, 1.0
+        colour = parse_colour(value) if "=" in word else ""
+        if colour:
+            if not attribute.coloured:
+                able = ", ".join(row.name for row in ATTRIBUTES if row.coloured)
+                raise UsageError(
+                    f"--attr {word}: {attribute.name} has no colour.", f"These have: {able}."
+                )
+            key = f"{attribute.name}#{colour}"
+        elif attribute.name == "hair":
+            raise UsageError(
+                f"--attr {word}: hair needs a colour.", "Give hair=#8a2be2 or hair=purple."
+            )
+        elif "=" in word:
+            strength = _strength(word, value)
+        if key in out and out[key] * strength < 0:
             raise UsageError(
                 f"{attribute.name} is given with a positive and a negative strength.",
                 "Name it once.",
             )
-        out[attribute.name] = out.get(attribute.name, 0.0) + strength
+        out[key] = out.get(key, 0.0) + strength
     _check_contradictions(out)
     return out
+
+
+def parse_variants(words: Sequence[str]) -> list[dict[str, float]]:
+    """Parse attributes with several strengths, NAME=S,S,S: one dictionary for each of them.
+
+    Raises:
+        UsageError: as `parse_attributes`; for lists of different lengths or more than 8 strengths.
+    """
+    lists = [word.partition("=")[2].split(",") for word in words]
+    count = max(map(len, lists), default=1)
+    if any(len(values) not in (1, count) for values in lists) or count > MAX_VARIANTS:
+        raise UsageError(
+            "--attr: lists of strengths must be equally long.",
+            f"Give each attribute one strength, or {count} ({MAX_VARIANTS} at most).",
+        )
+    return [
+        parse_attributes(
+            f"{word.partition('=')[0]}={values[min(n, len(values) - 1)]}" if "=" in word else word
+            for word, values in zip(words, lists, strict=True)
+        )
+        for n in range(count)
+    ]
+
+
+def parse_colour(word: str) -> str:
+    """Return a colour name or #RRGGBB as six hexadecimal digits, "" for any other word."""
+    plain = word.strip().lower().replace("_", " ").replace("-", " ")
+    if plain in COLOURS:
+        return COLOURS[plain]
+    digits = plain.removeprefix("#")
+    valid = plain.startswith("#") and len(digits) == 6 and not set(digits) - set(hexdigits)
+    return digits if valid else ""
 
 
 def find_attribute(name: str) -> Attribute:
     """Return the attribute of a name or alias. Raises UsageError that offers the nearest names."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if plain in NAME_BY_WORD:
-        return BY_NAME[NAME_BY_WORD[plain]]
+    base, mark, colour = plain.partition("#")
+    if base in NAME_BY_WORD and (not mark or parse_colour(f"#{colour}")):
+        row = BY_NAME[NAME_BY_WORD[base]]
+        return replace(row, name=f"{row.name}#{colour}") if mark else row
     close = get_close_matches(plain, NAME_BY_WORD, n=5, cutoff=0.5)
     near = dict.fromkeys(NAME_BY_WORD[word] for word in close)
     hint = f"Did you mean {', '.join(list(near)[:3])}?" if near else ""
@@ -301,36 +139,47 @@ def choose_backends(
 
     Args:
         attribute: attribute to apply.
-        engine: name of one backend, or "auto" for the first alternative that the licence and the
-            sign of the strength allow.
+        engine: name of one backend, or "auto" for the first painter that the licence and the sign
+            of the strength allow.
         licence: "free" excludes weights for research only.
         strength: negative to remove the attribute.
 
     Raises:
         WeightsError: when the licence allows no alternative.
-        UsageError: for an unknown engine, or one that cannot remove attributes.
+        UsageError: for an unknown engine, one that cannot remove attributes, and with "auto" for
+            what no painter can do believably.
     """
     if engine != "auto":
         stage_of(engine)
-        if strength < 0 and engine in ADDITIVE_BACKENDS:
+        able = attribute.removal if strength < 0 else attribute.alternatives
+        if strength < 0 and engine in ADDITIVE_BACKENDS and ((engine, 1.0),) not in able:
             raise UsageError(
                 f"{engine} cannot remove {attribute.name} from a face.", "Use --engine auto."
             )
-        named = [shares for shares in attribute.alternatives if _is_only(shares, engine)]
+        named = [shares for shares in able if _is_only(shares, engine)]
         return named[0] if named else ((engine, 1.0),)
-    for shares in attribute.alternatives:
-        names = [name for name, _ in shares]
-        able = all(_exists(name) for name in names)
-        if strength < 0:
-            able = able and not ADDITIVE_BACKENDS.intersection(names)
-        if able and (licence == "any" or all(map(is_free, names))):
+    painters = believable(attribute, strength)
+    if not painters:
+        verb = "remove" if strength < 0 else "add"
+        raise UsageError(
+            f"No engine can {verb} {attribute.name} believably.",
+            f"{attribute.instead} --engine dva-s tries it as an experiment.".strip(),
+        )
+    for shares in painters:
+        if licence == "any" or all(is_free(name) for name, _ in shares):
             return shares
+    names = dict.fromkeys(name for shares in painters for name, _ in shares)
     raise WeightsError(
-        f"{attribute.name} needs weights that are for research only "
-        f"({', '.join(engines_for(attribute))}).",
+        f"{attribute.name} needs weights that are for research only ({', '.join(names)}).",
         "Use --licence any if their terms fit your use "
         "('thcli list attributes' shows which are free).",
     )
+
+
+def believable(attribute: Attribute, strength: float = 1.0) -> list[BackendShares]:
+    """Return the painters that add an attribute, or remove it, the best first; none: refused."""
+    rows = attribute.removal if strength < 0 else attribute.alternatives
+    return [shares for shares in rows if all(name in PAINTERS.rows for name, _ in shares)]
 
 
 def _is_only(shares: BackendShares, engine: str) -> bool:
@@ -346,7 +195,7 @@ def plan_backends(
     """
     out: dict[str, dict[str, float]] = {}
     for name, strength in requested.items():
-        for backend, share in choose_backends(BY_NAME[name], engine, licence, strength):
+        for backend, share in choose_backends(attribute_of(name), engine, licence, strength):
             out.setdefault(backend, {})[name] = strength * share
     return dict(sorted(out.items(), key=lambda item: _work_order(item[0])))
 
@@ -420,12 +269,17 @@ def _strength(word: str, number: str) -> float:
 def _check_contradictions(requested: Mapping[str, float]) -> None:
     """Raise UsageError for two attributes that contradict each other."""
     for name, strength in requested.items():
-        attribute = BY_NAME[name]
+        attribute = attribute_of(name)
         against = []
         if attribute.opposite and requested.get(attribute.opposite, 0) * strength > 0:
             against.append(attribute.opposite)
         if strength > 0:
-            against += [other for other in attribute.excludes if requested.get(other, 0) > 0]
+            same = (base_name(name), *attribute.excludes)
+            against += [
+                other
+                for other, own in requested.items()
+                if other != name and own > 0 and base_name(other) in same
+            ]
         if against:
             raise UsageError(f"{name} and {against[0]} contradict each other.", "Name one of them.")
 

@@ -7,8 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from thcli import media
+from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import CompareOptions, EditOptions
 from thcli.core.protocols import Parser
@@ -24,7 +26,7 @@ from thcli.pipeline.dry_run import rehearse_edit
 from thcli.pipeline.editing.edited_face import EditedFace, zip_in_frames
 from thcli.pipeline.editing.face_in_frame import FaceInFrame
 from thcli.pipeline.editing.factory import build_edit_file, plan_steps
-from thcli.pipeline.editing.request import parse_request
+from thcli.pipeline.editing.request import EditRequest, parse_requests
 from thcli.pipeline.editing.steps import EditStep
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
@@ -51,7 +53,9 @@ def edit(
 
     Args:
         video: video, image, folder of images, or '-' for standard input.
-        output: file, folder/ or '-'; None for NAME_edit beside the video.
+        output: file, folder/ or '-'; None for NAME_edit beside the video. With several strengths of
+            an attribute there are as many files, NAME_ATTRIBUTE_STRENGTH; the clip is analysed
+            once, and report.details["outputs"] names them.
         options: see `EditOptions`.
         on: listener for progress and warnings.
 
@@ -67,54 +71,110 @@ def edit(
     if options.dry_run:
         return rehearse_edit(edit, video, output, options, on)
     with Job("edit", on, options, [video]) as job:
-        request = parse_request(options)
+        requests = parse_requests(options)
         info = media.probe(job.seekable(video), options.read)
-        target = output_path(
-            output, preview_stem(f"{Path(video).stem}_edit", options), video, info, "edit"
-        )
-        check_outputs(
-            target,
-            options.output,
-            inputs=[info.path],
-            compare=options.compare,
-            file=options.save_edit,
-        )
-        steps = plan_steps(request, options, on)
-        edited_faces = observe_faces(info, steps, options, job)
-        engine = "+".join(request.engines)
-        plan = media.WritePlan(
-            frames=info.frames,
-            drive=info,
-            span=options.read,
-            provenance=job.provenance(engine),
-            fingerprint=job.fingerprint(),
-        )
-        writer = media.write(target, info.size, info, options.output, plan, on=on)
-        with writer as out, job.stage("edit", info.frames, out.done) as step:
-            counter = FrameCounter(out.done)
-            for frame, pixels in edit_frames(edited_faces, info, out.done, options, job):
-                out.write(pixels, frame.pts, frame.duration)
-                succeeded = frame.index not in job.failed_frames
-                counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
-                step()
+        stem = preview_stem(f"{Path(video).stem}_edit", options)
+        target = output_path(output, stem, video, info, "edit")
+        targets = _variant_targets(target, requests, options)
+        for path in targets:
+            check_outputs(
+                path,
+                options.output,
+                inputs=[info.path],
+                compare=options.compare,
+                file=options.save_edit,
+            )
+        variants = [plan_steps(request, options, on) for request in requests]
+        edited_faces = observe_faces(info, variants[0], options, job)
+        engine = "+".join(requests[0].engines)
+        counter = FrameCounter(0)
+        for steps, path in zip(variants, targets, strict=True):
+            for face in edited_faces.faces:
+                face.use(steps)
+            counter = _write(path, edited_faces, info, engine, options, job)
         if options.save_edit is not None:
-            edit_file = build_edit_file(request, steps, options)
+            edit_file = build_edit_file(requests[0], variants[0], options)
             save(options.save_edit, edit_file, overwrite=options.output.overwrite)
         comparison = CompareOptions(read=options.read, output=options.output)
-        write_comparison(options.compare, [info.path], target, comparison, on)
-        details = {
-            "attributes": dict(request.attributes),
-            "text": options.text or request.text,
-            "engines": {name: dict(shares) for name, shares in request.engines.items()},
+        write_comparison(options.compare, [info.path], targets[0], comparison, on)
+        details: dict[str, Any] = {
+            "attributes": dict(requests[0].attributes),
+            "text": options.text or requests[0].text,
+            "engines": {name: dict(shares) for name, shares in requests[0].engines.items()},
         }
+        if len(targets) > 1:
+            details["outputs"] = {
+                str(path): dict(request.attributes)
+                for path, request in zip(targets, requests, strict=True)
+            }
         return job.report(
-            target,
+            targets[0],
             counter,
             faces=edited_faces.tracks,
             passed_through=edited_faces.unseen,
             engine=engine,
             details=details,
         )
+
+
+def _variant_targets(
+    target: str | Path, requests: Sequence[EditRequest], options: EditOptions
+) -> list[str | Path]:
+    """Return the output of each request: of several, NAME_ATTRIBUTE_STRENGTH.
+
+    Raises UsageError for outputs that hold one result only.
+    """
+    if len(requests) == 1:
+        return [target]
+    alone = {
+        "-o -": str(target) == "-",
+        "--compare": options.compare,
+        "--save-edit": options.save_edit,
+    }
+    for flag, given in alone.items():
+        if given:
+            raise UsageError(
+                f"{flag} holds one result, and several strengths are given.", "Give one strength."
+            )
+    path = Path(target)
+    varied = [
+        name
+        for name, strength in requests[0].attributes.items()
+        if any(request.attributes.get(name) != strength for request in requests)
+    ]
+    labels = [
+        "_".join(f"{name}_{request.attributes[name]:g}" for name in varied) for request in requests
+    ]
+    if len(set(labels)) < len(labels):
+        raise UsageError("--attr: two of the strengths are equal.", "Give each once.")
+    return [path.with_name(f"{path.stem}_{label}{path.suffix}") for label in labels]
+
+
+def _write(
+    target: str | Path,
+    edited_faces: EditedFaces,
+    info: MediaInfo,
+    engine: str,
+    options: EditOptions,
+    job: Job,
+) -> FrameCounter:
+    """Run pass 2 into one output."""
+    plan = media.WritePlan(
+        frames=info.frames,
+        drive=info,
+        span=options.read,
+        provenance=job.provenance(engine),
+        fingerprint=job.fingerprint(),
+    )
+    writer = media.write(target, info.size, info, options.output, plan, on=job.on)
+    with writer as out, job.stage("edit", info.frames, out.done) as step:
+        counter = FrameCounter(out.done)
+        for frame, pixels in edit_frames(edited_faces, info, out.done, options, job):
+            out.write(pixels, frame.pts, frame.duration)
+            succeeded = frame.index not in job.failed_frames
+            counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
+            step()
+    return counter
 
 
 @dataclass(frozen=True, slots=True)

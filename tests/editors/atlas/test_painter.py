@@ -16,7 +16,7 @@ from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import appearance
 from thcli.editors.atlas.painter import SIDE, AtlasPainter, load, load_free
 from thcli.editors.backends import PAINTERS
-from thcli.editors.catalogue import BY_NAME
+from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage
@@ -50,6 +50,18 @@ def make_face(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
     )
 
 
+def paint(
+    crops: list[Image],
+    faces: list[Face],
+    regions: Array32,
+    seen: Array32,
+    strengths: dict[str, float],
+) -> list[Image]:
+    """Paint with the mean appearance."""
+    prepared = load_painter().prepare(seen.mean(0), strengths)
+    return load_painter().paint(crops, faces, regions, prepared)
+
+
 def measure(yaw: float = 0.0) -> Array32:
     crop, face, regions = make_face(yaw)
     return load_painter().measure_appearance([crop], [face], regions[None])
@@ -57,7 +69,7 @@ def measure(yaw: float = 0.0) -> Array32:
 
 def render(strengths: dict[str, float], yaw: float = 0.0) -> Image:
     crop, face, regions = make_face(yaw)
-    return load_painter().paint([crop], [face], regions[None], measure(yaw), strengths)[0]
+    return paint([crop], [face], regions[None], measure(yaw), strengths)[0]
 
 
 def mean_square_change(strengths: dict[str, float], yaw: float = 0.0) -> float:
@@ -106,7 +118,7 @@ def test_atlas_gender_is_the_other_one() -> None:
     man[0, -1], woman[0, -1] = 1, -1
 
     def of(seen: Array32, name: str) -> Image:
-        return load_painter().paint([crop], [face], regions[None], seen, {name: 1.0})[0]
+        return paint([crop], [face], regions[None], seen, {name: 1.0})[0]
 
     assert (of(man, "gender") == of(man, "female")).all()
     assert (of(woman, "gender") == of(woman, "male")).all()
@@ -118,7 +130,7 @@ def test_atlas_keeps_occluders() -> None:
     covered = regions.copy()
     covered[0, :, 256:] += covered[class_number("skin"), :, 256:]
     covered[class_number("skin"), :, 256:] = 0
-    out = load_painter().paint([crop], [face], covered[None], measure(), {"pale": 1.0})[0]
+    out = paint([crop], [face], covered[None], measure(), {"pale": 1.0})[0]
     assert (out[:, 262:] == crop[:, 262:]).all()
     assert (out[:, 180:240] != crop[:, 180:240]).mean() > 0.3
 
@@ -131,19 +143,17 @@ def test_atlas_does_not_depend_on_the_batch() -> None:
         np.stack([m[2] for m in three]),
     )
     seen = load_painter().measure_appearance(crops, faces, regions)
-    together = load_painter().paint(
-        crops, faces, regions, seen.mean(0, keepdims=True), {"smiling": 1.0, "makeup": 0.5}
-    )
+    together = paint(crops, faces, regions, seen, {"smiling": 1.0, "makeup": 0.5})
     for i in range(3):
-        alone = load_painter().paint(
+        alone = paint(
             crops[i : i + 1],
             faces[i : i + 1],
             regions[i : i + 1],
-            seen.mean(0, keepdims=True),
+            seen,
             {"smiling": 1.0, "makeup": 0.5},
         )
         assert (alone[0] == together[i]).all()
-    assert load_painter().paint([], [], regions[:0], seen, {"pale": 1.0}) == []
+    assert paint([], [], regions[:0], seen, {"pale": 1.0}) == []
 
 
 def test_atlas_smile_lifts_the_corners_of_the_mouth() -> None:
@@ -154,11 +164,7 @@ def test_atlas_smile_lifts_the_corners_of_the_mouth() -> None:
     x, y = face.mesh[291, :2]
     yy, xx = np.mgrid[:SIDE, :SIDE]
     marked[np.hypot(xx - x, yy - y) < 4] = 20
-    out = (
-        load_painter()
-        .paint([marked], [face], regions[None], measure(), {"smiling": 1.0})[0]
-        .astype(float)
-    )
+    out = paint([marked], [face], regions[None], measure(), {"smiling": 1.0})[0].astype(float)
     before, after = (np.maximum(90 - image.mean(-1), 0) for image in (marked.astype(float), out))
 
     def centre(
@@ -174,9 +180,7 @@ def test_atlas_smile_lifts_the_corners_of_the_mouth() -> None:
 def test_atlas_needs_a_mesh() -> None:
     crop, face, regions = make_face()
     with pytest.raises(NoFaceError, match="no mesh"):
-        load_painter().paint(
-            [crop], [replace(face, mesh=None)], regions[None], measure(), {"young": 1.0}
-        )
+        paint([crop], [replace(face, mesh=None)], regions[None], measure(), {"young": 1.0})
 
 
 def test_atlas_licences() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -16,15 +17,16 @@ from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import PAINTERS
-from thcli.editors.catalogue import BY_NAME
-from thcli.editors.drawn.painter import ATTRIBUTES, SIDE, DrawnPainter
+from thcli.editors.drawn.painter import ATTRIBUTES, COLOURED, SIDE, DrawnPainter
+from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
 
 SKIN, HAIR, BROW, LIP = (176, 140, 122), (90, 88, 94), (84, 66, 58), (168, 96, 96)
-HAIR_NAMES = ("blond", "brown_hair", "black_hair", "gray_hair")
+KEYS = tuple("hair#8a2be2" if name == "hair" else name for name in ATTRIBUTES)
+HAIR_NAMES = ("hair#8a2be2", "blond", "brown_hair", "black_hair", "gray_hair", "red_hair")
 PAINTER = DrawnPainter()
 
 
@@ -83,7 +85,17 @@ def render(strengths: dict[str, float], yaw: float = 0.0, regions: Array32 | Non
     crop, face, own = make_face(yaw)
     planes = own if regions is None else regions
     look = PAINTER.measure_appearance([crop], [face], own[None])[0]
-    return PAINTER.paint([crop], [face], planes[None], look, strengths)[0]
+    return paint([crop], [face], planes[None], look, strengths)[0]
+
+
+def paint(
+    crops: Sequence[Image],
+    faces: Sequence[Face],
+    regions: Array32,
+    look: Array32,
+    strengths: dict[str, float],
+) -> list[Image]:
+    return PAINTER.paint(crops, faces, regions, PAINTER.prepare(look, strengths))
 
 
 def max_change(
@@ -113,7 +125,7 @@ def test_its_names_are_the_catalogues() -> None:
     assert set(ATTRIBUTES) <= set(BY_NAME)
 
 
-@pytest.mark.parametrize("name", ATTRIBUTES)
+@pytest.mark.parametrize("name", KEYS)
 def test_every_attribute_is_visible_and_fades_with_its_strength(name: str) -> None:
     weak, plain = max_change({name: 0.25}), max_change({name: 1.0})
     assert (max_change({name: 0.0}) == 0).all()
@@ -121,13 +133,13 @@ def test_every_attribute_is_visible_and_fades_with_its_strength(name: str) -> No
     assert 0 < weak.mean() < 0.8 * plain.mean()
 
 
-@pytest.mark.parametrize("name", ATTRIBUTES)
+@pytest.mark.parametrize("name", KEYS)
 def test_the_batch_changes_nothing(name: str) -> None:
     crops, faces, regions = zip(*(make_face(yaw) for yaw in (0.0, 25.0)), strict=True)
     look = PAINTER.measure_appearance(crops, faces, np.stack(regions)).mean(0)
-    together = PAINTER.paint(crops, faces, np.stack(regions), look, {name: 1.0})
+    together = paint(crops, faces, np.stack(regions), look, {name: 1.0})
     alone = [
-        PAINTER.paint([c], [f], r[None], look, {name: 1.0})[0]
+        paint([c], [f], r[None], look, {name: 1.0})[0]
         for c, f, r in zip(crops, faces, regions, strict=True)
     ]
     for one, other in zip(together, alone, strict=True):
@@ -136,7 +148,7 @@ def test_the_batch_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ATTRIBUTES if name not in (*HAIR_NAMES, "pale", "sideburns")]
+    "name", [name for name in KEYS if name not in (*HAIR_NAMES, "pale", "sideburns")]
 )
 def test_occluders_stay_in_front(name: str) -> None:
     regions = make_face()[2].copy()
@@ -161,10 +173,8 @@ def test_drawn_objects_move_with_the_face(name: str) -> None:
     assert face.mesh is not None
     moved = replace(face, mesh=face.mesh + np.array([dx, dy, 0], np.float32))
     roll = np.roll(crop, (dy, dx), (0, 1))
-    after = PAINTER.paint(
-        [roll], [moved], np.roll(regions, (dy, dx), (1, 2))[None], look, {name: 1.0}
-    )[0]
-    before = PAINTER.paint([crop], [face], regions[None], look, {name: 1.0})[0]
+    after = paint([roll], [moved], np.roll(regions, (dy, dx), (1, 2))[None], look, {name: 1.0})[0]
+    before = paint([crop], [face], regions[None], look, {name: 1.0})[0]
     apart = np.abs(np.roll(before, (dy, dx), (0, 1)).astype(int) - after)[16:-16, 16:-16]
     assert np.quantile(apart, 0.999) <= 3
 
@@ -235,11 +245,24 @@ def test_regions_of_another_resolution_do() -> None:
     assert np.abs(render(both).astype(int) - render(both, regions=small)).mean() < 1.0
 
 
-@pytest.mark.parametrize("name", [name for name in ATTRIBUTES if name != "pale"])
+@pytest.mark.parametrize("name", [name for name in KEYS if name != "pale"])
 def test_negative_strengths_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=name) as error:
+    with pytest.raises(UsageError, match=name.partition("#")[0]) as error:
         render({name: -0.5})
-    assert "dva-s" in error.value.hint
+    assert "--engine auto" in error.value.hint
+
+
+def test_a_colour_is_the_one_that_is_asked_for() -> None:
+    """The hair's middle tone has the hue of the colour; other things have none."""
+    inside = region_interior("hair")
+    for colour, channel in (("ff2020", 0), ("20c020", 1), ("2030ff", 2)):
+        tone = render({f"hair#{colour}": 1.0})[inside].astype(float).mean(0)
+        assert tone.argmax() == channel and tone.max() > 1.4 * np.sort(tone)[1]
+    reds = (render({f"{name}#c02020": 1.0}) != render({name: 1.0}) for name in COLOURED[1:])
+    assert all(changed.any() for changed in reds)
+    for wrong in ({"hair": 1.0}, {"pale#ff0000": 1.0}):
+        with pytest.raises(UsageError, match="colour"):
+            render(wrong)
 
 
 def test_an_unknown_attribute_is_refused_with_the_known_ones() -> None:

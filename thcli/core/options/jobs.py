@@ -185,10 +185,12 @@ class EditOptions:
 
     attr: list[str] | None = option(
         None,
-        "Attribute NAME or NAME=S (thcli list attributes). Strength S: 1 is clearly visible, "
-        "negative removes. Repeatable.",
+        "Attribute NAME or NAME=S (thcli list attributes). Strength S: 1 is natural, 2 strong, "
+        "negative removes; S,S,S: one output each. NAME=COLOUR: hair=#8a2be2. Repeatable.",
     )
-    text: str | None = option(None, "Description of the edited face, in words.")
+    text: str | None = option(
+        None, "Description of the edited face, such as 'a smiling old man with red hair'."
+    )
     edit: Path | None = option(None, "Edit file that --save-edit wrote.", path="input")
     neutral: str = option(
         "",

@@ -315,6 +315,22 @@ class AtlasTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoverTrainOptions:
+    """Remover of glasses, beards and make-up."""
+
+    persons: str = option(
+        "0-5", "Train on persons whose number (identities.txt) ends in one of these digits."
+    )
+    pictures: int = option(1500, "Most bare faces to paint; a third as many wear glasses, beards.")
+    pairs: str = option(
+        "", "Folder of the painted faces (default: removers/ in the dataset).", path="input"
+    )
+
+    def __post_init__(self) -> None:
+        require(self.pictures >= 1, "--pictures", "1 or more", self.pictures)
+
+
+@dataclass(frozen=True, slots=True)
 class A2mTrainOptions:
     """Voice a2m."""
 

@@ -135,6 +135,11 @@ class Painter(CropNetwork, Protocol):
         """Names of the supported attributes, as in `editors.catalogue`."""
         ...
 
+    @property
+    def averaged_only(self) -> bool:
+        """True when the appearance is large: averaged over the clip, but not kept per frame."""
+        ...
+
     def measure_appearance(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
     ) -> Array32:
@@ -152,20 +157,29 @@ class Painter(CropNetwork, Protocol):
         """
         ...
 
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Any:
+        """Decide the edit of a clip, between the passes.
+
+        Args:
+            appearance: (L,), of the clip.
+            strengths: attribute name -> strength.
+
+        Returns:
+            The edit, for `paint`.
+
+        Raises:
+            UsageError: the painter cannot do it on this face.
+        """
+        ...
+
     def paint(
-        self,
-        crops: Sequence[Image],
-        faces: Sequence[Face],
-        regions: Array32,
-        appearance: Array32,
-        strengths: Mapping[str, float],
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: Any
     ) -> list[Image]:
         """Apply attributes to crops.
 
         Args:
             crops: like faces and regions as for `measure_appearance`.
-            appearance: (L,), of the clip.
-            strengths: attribute name -> strength.
+            prepared: result of `prepare`.
 
         Returns:
             N crops (crop_size, crop_size, 3), uint8 RGB.

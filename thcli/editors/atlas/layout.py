@@ -118,13 +118,17 @@ class AtlasLayout:
 
 
 @cache
-def build_layout() -> AtlasLayout:
-    """Rasterise the neutral mesh."""
+def build_layout(fine: float = 1.0) -> AtlasLayout:
+    """Rasterise the neutral mesh.
+
+    Args:
+        fine: samples per sample of the atlas, in each direction.
+    """
     flat = unroll_points(neutral())
     outline = flat[OVAL]
     rings = [outline + _outward() * far * DENSITY for far in RINGS]
-    points = np.concatenate([flat, outline, *rings])
-    grid = raster.SampleGrid(0, 0, 1, COLUMNS, ROWS)
+    points = (np.concatenate([flat, outline, *rings]) + 0.5) * fine - 0.5
+    grid = raster.SampleGrid(0, 0, 1, round(COLUMNS * fine), round(ROWS * fine))
     ids = raster.rasterize(points, TRIANGLES, np.arange(len(TRIANGLES)), grid)
     rows, columns = np.nonzero(ids >= 0)
     triangle = ids[rows, columns].astype(np.intp)
@@ -140,10 +144,14 @@ def build_layout() -> AtlasLayout:
     return AtlasLayout(points, rows, columns, triangle, TRIANGLES[triangle], barycentric)
 
 
-def rasterize(values: Array) -> Array32:
-    """Interpolate point values (COUNT, C) over the atlas: (ROWS, COLUMNS, C) float32, 0 outside."""
-    atlas = build_layout()
-    out = np.zeros((ROWS, COLUMNS, values.shape[1]), np.float32)
+def rasterize(values: Array, fine: float = 1.0) -> Array32:
+    """Interpolate point values (COUNT, C) over the atlas: (ROWS, COLUMNS, C) float32, 0 outside.
+
+    With `fine` the atlas has that many times the rows and columns.
+    """
+    atlas = build_layout(fine)
+    size = round(ROWS * fine), round(COLUMNS * fine)
+    out = np.zeros((*size, values.shape[1]), np.float32)
     corner_values = values.astype(np.float32)[atlas.corners]
     out[atlas.rows, atlas.columns] = np.einsum("nk,nkc->nc", atlas.barycentric, corner_values)
     return out

@@ -15,7 +15,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.editors.atlas import appearance, layout, sampling, tone
-from thcli.editors.atlas.directions import AtlasDirections, unpack_directions
+from thcli.editors.atlas.directions import AtlasDirections, FaceChange, unpack_directions
 from thcli.editors.atlas.paint import apply_change
 from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, group_probability
 from thcli.weights import check_licence
@@ -39,6 +39,7 @@ class AtlasPainter:
 
     crop_size = SIDE
     template: Template = "ffhq"
+    averaged_only = False
 
     def __init__(self, directions: AtlasDirections) -> None:
         self._directions = directions
@@ -67,35 +68,41 @@ class AtlasPainter:
             out[n, -1] = appearance.gender_score(coarse, self._directions.man)
         return out
 
-    def paint(
-        self,
-        crops: Sequence[Image],
-        faces: Sequence[Face],
-        regions: Array32,
-        look: Array32,
-        strengths: Mapping[str, float],
-    ) -> list[Image]:
-        """Apply attributes to crops. Unknown attributes are ignored.
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> FaceChange:
+        """Sum the directions of the attributes. Unknown attributes are ignored.
 
         Args:
-            crops: N crops.
-            faces: one per crop, in its pixels.
-            regions: (N, 19, S', S') probabilities.
-            look: appearance of the clip, or one row per frame, which are averaged.
+            appearance: (APPEARANCE_SIZE,) of the clip.
             strengths: attribute -> strength.
-
-        Raises:
-            NoFaceError: for a face without a mesh.
         """
-        mean = np.asarray(look, np.float32).reshape(-1, appearance.APPEARANCE_SIZE).mean(0)
+        mean = np.asarray(appearance, np.float32)
         opposites = {**OPPOSITES, SWAP_GENDER: ("male", -1.0 if mean[-1] > 0 else 1.0)}
         wanted: dict[str, float] = {}
         for name, strength in strengths.items():
             own, sign = opposites.get(name, (name, 1.0))
             wanted[own] = wanted.get(own, 0.0) + sign * strength
-        change = self._directions.change(wanted, mean)
+        return self._directions.change(wanted, mean)
+
+    def paint(
+        self,
+        crops: Sequence[Image],
+        faces: Sequence[Face],
+        regions: Array32,
+        prepared: FaceChange,
+    ) -> list[Image]:
+        """Apply a change to crops.
+
+        Args:
+            crops: N crops.
+            faces: one per crop, in its pixels.
+            regions: (N, 19, S', S') probabilities.
+            prepared: result of `prepare`.
+
+        Raises:
+            NoFaceError: for a face without a mesh.
+        """
         return [
-            apply_change(crop, _mesh(face), _visibility(region), change)
+            apply_change(crop, _mesh(face), _visibility(region), prepared)
             for crop, face, region in zip(crops, faces, regions, strict=True)
         ]
 

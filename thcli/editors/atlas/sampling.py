@@ -17,16 +17,18 @@ from thcli.engines.mesh.sampling import remap, resize
 STEP = 4  # pixels of a crop to a sample of the map
 
 
-def sample_positions(points: Array) -> Array32:
+def sample_positions(points: Array, fine: float = 1.0) -> Array32:
     """Return the image position of each atlas sample, (ROWS, COLUMNS, 2) float32, pixels.
 
     Samples outside of all triangles are at -10,000.
 
     Args:
         points: extended mesh (COUNT, 3), pixels of the image.
+        fine: factor of the rows and columns, see `layout.build_layout`.
     """
-    out = np.full((layout.ROWS, layout.COLUMNS, 2), -1e4, np.float32)
-    known = layout.build_layout()
+    known = layout.build_layout(fine)
+    size = round(layout.ROWS * fine), round(layout.COLUMNS * fine)
+    out = np.full((*size, 2), -1e4, np.float32)
     flat = np.asarray(points[:, :2], np.float32)
     out[known.rows, known.columns] = np.einsum("nk,nkc->nc", known.barycentric, flat[known.corners])
     return out

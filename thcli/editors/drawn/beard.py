@@ -17,6 +17,7 @@ from thcli.faces.parsing.polygon import polygon_coverage
 _LIGHT = 0.07  # width of the Gaussian that separates light from detail, canonical units
 _LIGHTEST = 0.5  # limit of the beard's brightness, relative to the skin's
 _DARKER = 0.7  # factor to the hair of the head: a beard is thicker and in the face's shadow
+_DEEP = 0.03  # distance over which hairs shadow each other, canonical units
 _SHADOW = 0.045  # width of the shadow around hairs, canonical units
 MARGIN = 3 * _SHADOW  # around rendered hairs
 
@@ -32,13 +33,18 @@ def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | N
         dyed: (3,) RGB of the hair when it is dyed too, else None.
     """
     style = beard_roots.BEARD_STYLES[name]
-    solid = min(strength / 0.5, 1.0) * style.solid
+    solid = min(0.25 + 0.75 * strength, 1.0) * min(strength / 0.3, 1.0) * style.solid
     strokes = beard_roots.beard_strokes(name, round(strength, 3))
     layer = hair_strokes.draw_hairs(scene, strokes, solid, MARGIN)
     if layer is not None:
         free = (1 - scene.occlusion[layer.window]) * (1 - _lips(scene, layer))
         colour = beard_colour(scene.appearance) if dyed is None else 0.8 * dyed
         blend_hairs(out, scene, layer, free, colour, style.below)
+
+
+def dyed_beard(scene: Scene, colour: Array) -> Array:
+    """Return a requested colour (3,) RGB in the light of the scene."""
+    return np.asarray(colour * float(scene.appearance.skin.mean()) / 165.0)
 
 
 def beard_colour(appearance: Appearance) -> Array:
@@ -82,7 +88,10 @@ def blend_hairs(
     under = np.minimum(np.float32(below) * thick * free * skin, 1)[..., None]
     part *= 1 - under * (1 - np.clip(tint * np.float32(0.9), 0, 1))
     shade = layer.shade / np.maximum(layer.cover, np.float32(1e-4))
-    brightness = light * (np.float32(0.3) + np.float32(1.4) * shade)
+    # Deep inside the hairs shadow each other; single hairs at the border catch the light.
+    deep = cv2.GaussianBlur(cover, (0, 0), _DEEP * scale)
+    brightness = light * (np.float32(0.24) + np.float32(1.75) * shade)
+    brightness *= np.float32(1.2) - np.float32(0.45) * deep
     hair = colour.astype(np.float32) * brightness[..., None]
     part += cover[..., None] * (hair - part)
 

@@ -13,9 +13,16 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-from thcli.editors.drawn.hair_roots import HairRoots, HairStrokes, comb_hairs, plant_hairs
+from thcli.editors.drawn.hair_roots import (
+    HairRoots,
+    HairStrokes,
+    comb_hairs,
+    plant_hairs,
+    smooth_noise,
+)
 
 _SEED = 20
+_PATCHES, _PATCH_FREQUENCIES = 0.3, (10.0, 26.0)  # unevenness of a beard's density
 
 # Upper border of a beard: distance from the middle line, and height.
 _CHEEK_X = np.array([0.0, 0.26, 0.34, 0.45, 0.56, 0.66, 0.72, 0.8])
@@ -53,9 +60,9 @@ class BeardStyle:
 BEARD_STYLES = {
     style.name: style
     for style in (
-        BeardStyle("beard", 0.115, 1.3, 0.5, 0.35),
-        BeardStyle("moustache", 0.095, 1.0, 0.3, 0.25),
-        BeardStyle("goatee", 0.115, 1.2, 0.45, 0.35),
+        BeardStyle("beard", 0.08, 1.5, 0.42, 0.3, thick=5200, below=0.62, fill=(0.42, 0.48)),
+        BeardStyle("moustache", 0.066, 1.0, 0.25, 0.12, thick=5200, below=0.6),
+        BeardStyle("goatee", 0.085, 1.3, 0.4, 0.3, thick=5200, below=0.62),
         BeardStyle(
             "stubble", 0.015, 0.7, 0.5, 0.0, thick=12000, solid=0.42, below=0.75, fill=(0.25, 0.45)
         ),
@@ -73,15 +80,16 @@ def _moustache(place: Array) -> Array:
     top, low = np.interp(x, _LIP_X, _LIP_TOP), np.interp(x, _LIP_X, _LIP_LOW)
     philtrum = 1 - 0.35 * np.exp(-((x / 0.03) ** 2))
     return np.asarray(
-        _rise(y, top, 0.025) * _rise(-y, -low - 0.02, 0.02) * _rise(-x, -0.36, 0.03) * philtrum
+        _rise(y, top, 0.03) * _rise(-y, -low - 0.02, 0.025) * _rise(-x, -0.31, 0.05) * philtrum
     )
 
 
 def _below_lip(x: Array, y: Array) -> Array:
     """Return 1 except on the mouth and on the bare patches beside the soul patch."""
     mouth = _rise(x, 0.28, 0.03) + _rise(y, 0.83, 0.025)
-    bare = np.exp(-(((x - 0.15) / 0.06) ** 2) - ((y - 0.87) / 0.05) ** 2)
-    return np.asarray(np.clip(mouth, 0, 1) * (1 - 0.75 * bare))
+    bare = np.exp(-(((x - 0.16) / 0.075) ** 2) - ((y - 0.88) / 0.06) ** 2)
+    corner = np.exp(-(((x - 0.33) / 0.05) ** 2) - ((y - 0.74) / 0.08) ** 2)
+    return np.asarray(np.clip(mouth, 0, 1) * (1 - 0.8 * bare) * (1 - 0.45 * corner))
 
 
 def _neck(place: Array) -> Array:
@@ -92,9 +100,12 @@ def _neck(place: Array) -> Array:
 def _beard(place: Array) -> Array:
     x, y = np.abs(place[:, 0]), place[:, 1]
     cheek = np.interp(x, _CHEEK_X, _CHEEK_Y)
-    soft = np.interp(x, [0.3, 0.6, 0.75], [0.05, 0.09, 0.08])
+    soft = np.interp(x, [0.3, 0.6, 0.75], [0.09, 0.15, 0.12])
     t = np.clip((y - cheek) / (2 * soft) + 0.5, 0, 1)
-    full = t**2.2 * _below_lip(x, y) * _neck(place)
+    patches = np.clip(0.85 + _PATCHES * smooth_noise(place, _SEED, _PATCH_FREQUENCIES), 0.3, 1)
+    # Hair is thickest on chin and jaw, thinner on the cheeks.
+    thick = np.interp(y - 0.55 * x, [0.1, 0.45, 0.8], [0.5, 0.72, 1.0])
+    full = t**1.8 * thick * patches * _below_lip(x, y) * _neck(place)
     return np.asarray(np.maximum(full, _moustache(place)))
 
 
@@ -163,4 +174,6 @@ def _lengths(place: Array, name: str) -> Array:
         x, [0, 0.3, 0.75], [1.05, 1, 0.75]
     )
     where *= 0.35 + 0.65 * np.clip((y - np.interp(x, _CHEEK_X, _CHEEK_Y)) / 0.16, 0, 1)
-    return np.asarray(np.where(_moustache(place) > 0.3, 0.72 + 0.5 * x, where))
+    return np.asarray(
+        np.where(_moustache(place) > 0.3, 0.85 - 0.5 * np.maximum(x - 0.15, 0), where)
+    )

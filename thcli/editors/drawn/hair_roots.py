@@ -22,6 +22,7 @@ _JAW = np.asarray(OVAL[8:29][::-1], np.intp)  # from ear to ear below the chin
 _RINGS = ((0.93, 0.035, 0.11), (0.88, 0.13, 0.25))
 _RING_NORMAL = (0.0, 0.6, -0.8)
 _FREQUENCIES = (30.0, 75.0)  # of the noise that forms locks, radians per canonical unit
+_WIDE_FREQUENCIES = (9.0, 22.0)  # of the noise of wider patches
 
 Density = Callable[[Array], Array]
 """Canonical positions (N, 3) on the neutral face -> density of hair (N,) 0..1."""
@@ -38,6 +39,7 @@ class HairRoots:
     rank: (M,) 0..1, rising.
     noise: (M, 4) standard normal numbers.
     clump: (M,) about -1..1, similar for neighbours, so that hairs form locks.
+    patch: (M,) about -1..1, of wider patches that are lighter or darker.
     opacity: (M,) 0..1, lower where few hairs grow.
     """
 
@@ -49,6 +51,7 @@ class HairRoots:
     rank: Array
     noise: Array
     clump: Array
+    patch: Array
     opacity: Array
 
 
@@ -132,16 +135,23 @@ def plant_hairs(density: Density, flow: Flow, count: int, seed: int) -> HairRoot
         flow(place),
         rank[keep],
         noise[keep],
-        _smooth_noise(place, seed),
+        smooth_noise(place, seed, _FREQUENCIES),
+        smooth_noise(place, seed + 1, _WIDE_FREQUENCIES),
         np.clip(0.25 + 0.95 * thick[keep], 0, 1),
     )
 
 
-def _smooth_noise(place: Array, seed: int) -> Array:
-    """Return (N,) smooth random values at positions (N, 3), mean 0 and deviation about 0.6."""
+def smooth_noise(place: Array, seed: int, frequencies: tuple[float, float]) -> Array:
+    """Return (N,) smooth random values at positions (N, 3), mean 0 and deviation about 0.6.
+
+    Args:
+        place: canonical positions.
+        seed: of the random numbers.
+        frequencies: least and most, radians per canonical unit.
+    """
     rng = np.random.default_rng([seed, 0x3AF])
     waves = rng.standard_normal((14, 3))
-    waves *= (rng.uniform(*_FREQUENCIES, 14) / np.linalg.norm(waves, axis=1))[:, None]
+    waves *= (rng.uniform(*frequencies, 14) / np.linalg.norm(waves, axis=1))[:, None]
     phases = place @ waves.T + rng.uniform(0, 2 * np.pi, 14)
     return np.asarray(np.cos(phases).sum(1) * (0.6 / np.sqrt(7)))
 
@@ -164,7 +174,7 @@ def comb_hairs(
     flat = flow - (flow * normal).sum(1, keepdims=True) * normal
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
     aside = np.cross(normal, flat)
-    turn = 0.26 * np.clip(noise[:, :1], -2, 2) + 0.3 * clump
+    turn = 0.24 * np.clip(noise[:, :1], -2, 2) + 0.38 * clump
     off = lift * np.clip(1.15 - 1.3 * np.abs(roots.place[grown, :1]), 0.35, 1)
     along_skin = (np.cos(turn) * flat + np.sin(turn) * aside) * np.cos(off)
     direction = along_skin + normal * np.sin(off) * (1 + 0.3 * noise[:, 1:2])
@@ -173,7 +183,8 @@ def comb_hairs(
     curl = 0.25 * noise[:, 0, None, None] * aside[:, None] * t**2
     hang = sag * t**2 * np.array([0.0, 1.0, 0.15])
     joints = long[:, None, None] * (direction[:, None] * t + curl + hang)
-    shade = np.clip(0.46 + 0.2 * noise[:, 3] + 0.16 * clump[:, 0], 0, 0.999)
+    varied = 0.2 * noise[:, 3] + 0.2 * clump[:, 0] + 0.13 * roots.patch[grown]
+    shade = np.clip(0.4 + varied, 0, 0.999)
     return HairStrokes(
         roots.corners[grown],
         roots.weights[grown].astype(np.float32),

@@ -15,7 +15,9 @@ from thcli.faces.parsing.classes import LIPS, SKIN, class_number
 from thcli.faces.parsing.polygon import polygon_coverage
 
 _LIPSTICK = np.array([1.75, 0.5, 0.66], np.float32)  # RGB over its luma
-_BLUSH = np.array([1.06, 0.83, 0.865], np.float32)  # factors at strength 1
+_LUMA = np.array([0.299, 0.587, 0.114])
+_COVER, _DARKENING = 0.5, 0.16  # of lipstick at strength 1: share of its hue, loss of light
+_BLUSH = np.array([1.05, 0.86, 0.885], np.float32)  # factors at strength 1
 _EYESHADOW = np.array([0.62, 0.5, 0.53], np.float32)  # factors at strength 1
 _GLASSES = class_number("eye_g")
 _FINE = 4  # samples per pixel in each direction, for thin lines
@@ -26,14 +28,24 @@ _EDGE = 16.0  # levels of 255: larger differences are no spots
 def apply_full_makeup(out: Array32, scene: Scene, strength: float) -> None:
     """Apply all make-up, in place."""
     smooth_skin(out, scene, 0.75 * strength)
-    apply_blush(out, scene, 0.55 * strength)
+    apply_blush(out, scene, 0.8 * strength)
     apply_eyeshadow(out, scene, 0.8 * strength)
     draw_eyeliner(out, scene, strength)
-    apply_lipstick(out, scene, 0.85 * strength)
+    apply_lipstick(out, scene, 1.3 * strength)
 
 
-def apply_lipstick(out: Array32, scene: Scene, strength: float) -> None:
-    """Colour the lips, in place; shape and highlights stay."""
+def apply_lipstick(
+    out: Array32, scene: Scene, strength: float, colour: Array | None = None
+) -> None:
+    """Colour the lips, in place; shape and highlights stay.
+
+    Args:
+        out: (S, S, 3) float32 0..255.
+        scene: crop.
+        strength: above 0.
+        colour: (3,) RGB of the lipstick, None for red.
+    """
+    paint = np.asarray(_LIPSTICK if colour is None else colour / max(colour @ _LUMA, 8.0))
     size = (scene.side, scene.side)
     flat = scene.mesh[:, :2]
     opening = polygon_coverage(flat[LIPS_INNER], size)
@@ -43,13 +55,13 @@ def apply_lipstick(out: Array32, scene: Scene, strength: float) -> None:
     window = _box(mask)
     part, share = out[window], mask[window][..., None]
     grey = luma(part)[..., None]
-    paint = np.float32(min(strength, 1.0))
+    share_of_paint = np.float32(min(strength, 1.6) * _COVER)
     # Specular highlights keep the colour of the light.
     shine = np.clip((grey - np.float32(scene.appearance.skin.mean())) / 60, 0, 1)
     own = part / np.maximum(grey, 1)
-    colour = own + paint * np.float32(0.85) * (1 - 0.7 * shine) * (_LIPSTICK - own)
-    dark = np.float32(np.exp(-0.3 * strength))
-    part += share * (grey * dark * colour - part)
+    hue = own + share_of_paint * (1 - 0.7 * shine) * (paint.astype(np.float32) - own)
+    dark = np.float32(np.exp(-_DARKENING * strength))
+    part += share * (grey * dark * hue - part)
 
 
 def apply_blush(out: Array32, scene: Scene, strength: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from thcli.core.types import Array, Array32, Face, Image
 from thcli.editors.drawn import beard, brows, glasses, glasses_frame, lens, makeup
 from thcli.editors.drawn.appearance import APPEARANCE_SIZE, Appearance, measure
 from thcli.editors.drawn.scene import Scene
-from thcli.editors.drawn.tint import DYES, dye_colour, dye_hair, lighten_skin
+from thcli.editors.drawn.tint import DYES, dye_colour, dye_hair, dye_of, lighten_skin
 
 FACIAL_HAIR = ("stubble", "beard", "goatee", "moustache", "sideburns")
 ATTRIBUTES = (
@@ -23,16 +24,27 @@ ATTRIBUTES = (
     "lipstick",
     "rosy_cheeks",
     "pale",
+    "hair",
     *DYES,
     "bushy_eyebrows",
 )
+COLOURED = ("hair", "lipstick", "beard", "moustache", "goatee", "eyeglasses")
+"""Attributes whose name may have a colour: "hair#8a2be2"."""
 SIDE = 512
 SKIN_EFFECTS = {
     "pale": lighten_skin,
     "makeup": makeup.apply_full_makeup,
     "rosy_cheeks": makeup.apply_blush,
-    "lipstick": makeup.apply_lipstick,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnEdit:
+    """Edit of a clip: its appearance, attribute -> strength, and attribute -> (3,) RGB."""
+
+    appearance: Appearance
+    strengths: Mapping[str, float]
+    colours: Mapping[str, Array]
 
 
 class DrawnPainter:
@@ -40,6 +52,7 @@ class DrawnPainter:
 
     crop_size = SIDE
     template: Template = "ffhq"
+    averaged_only = False
     attributes: Sequence[str] = ATTRIBUTES
 
     def measure_appearance(
@@ -60,13 +73,33 @@ class DrawnPainter:
             row[:] = measure(crop, _mesh(face), planes).to_array()
         return out
 
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> DrawnEdit:
+        """Check the strengths.
+
+        Args:
+            appearance: (L,), the clip's mean.
+            strengths: attribute -> strength; 0 renders nothing.
+
+        Raises:
+            UsageError: for an unknown attribute, or a negative strength of one that cannot be
+                removed.
+        """
+        plain: dict[str, float] = {}
+        colours: dict[str, Array] = {}
+        for key, strength in strengths.items():
+            name, _, colour = key.partition("#")
+            plain[name] = plain.get(name, 0.0) + strength
+            if colour:
+                colours[name] = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], float)
+        _check(plain, colours)
+        return DrawnEdit(Appearance.from_array(appearance), plain, colours)
+
     def paint(
         self,
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        appearance: Array32,
-        strengths: Mapping[str, float],
+        prepared: DrawnEdit,
     ) -> list[Image]:
         """Return the crops with all attributes rendered.
 
@@ -74,29 +107,28 @@ class DrawnPainter:
             crops: N crops.
             faces: one per crop, in its pixels.
             regions: (N, 19, S', S') probabilities.
-            appearance: (L,), the clip's mean.
-            strengths: attribute -> strength; 0 renders nothing.
+            prepared: result of `prepare`.
 
         Raises:
-            UsageError: for an unknown attribute, or a negative strength of one that cannot be
-                removed.
             NoFaceError: for a face without a mesh.
         """
-        _check(strengths)
-        measured = Appearance.from_array(appearance)
         return [
-            _paint(Scene(crop, _mesh(face), planes, measured), strengths)
+            _paint(Scene(crop, _mesh(face), planes, prepared.appearance), prepared)
             for crop, face, planes in zip(crops, faces, regions, strict=True)
         ]
 
 
-def _paint(scene: Scene, strengths: Mapping[str, float]) -> Image:
+def _paint(scene: Scene, edit: DrawnEdit) -> Image:
     out = scene.crop.astype(np.float32)
+    strengths, colours = edit.strengths, edit.colours
     dyed = None
     for name, apply_effect in SKIN_EFFECTS.items():
         if strengths.get(name):
             apply_effect(out, scene, strengths[name])
-    for name, dye in DYES.items():
+    if strengths.get("lipstick"):
+        makeup.apply_lipstick(out, scene, strengths["lipstick"], colours.get("lipstick"))
+    dyes = {**DYES, **({"hair": dye_of(colours["hair"])} if "hair" in colours else {})}
+    for name, dye in dyes.items():
         if strengths.get(name):
             dye_hair(out, scene, dye, strengths[name])
             dyed = dye_colour(scene, dye)
@@ -104,15 +136,21 @@ def _paint(scene: Scene, strengths: Mapping[str, float]) -> Image:
         brows.draw(out, scene, strengths["bushy_eyebrows"])
     for name in FACIAL_HAIR:
         if strengths.get(name):
-            beard.draw(out, scene, name, strengths[name], dyed)
+            colour = beard.dyed_beard(scene, colours[name]) if name in colours else None
+            own = dyed if colour is None else colour
+            beard.draw(out, scene, name, strengths[name], own)
     if strengths.get("eyeglasses"):
-        glasses.draw(out, scene, glasses_frame.READING, lens.CLEAR, strengths["eyeglasses"])
+        style = glasses_frame.READING
+        if "eyeglasses" in colours:
+            red, green, blue = (float(level) for level in colours["eyeglasses"] * 0.8)
+            style = replace(style, colour=(red, green, blue))
+        glasses.draw(out, scene, style, lens.CLEAR, strengths["eyeglasses"])
     if strengths.get("sunglasses"):
         glasses.draw(out, scene, glasses_frame.DARK, lens.TINTED, strengths["sunglasses"])
     return np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)
 
 
-def _check(strengths: Mapping[str, float]) -> None:
+def _check(strengths: Mapping[str, float], colours: Mapping[str, Array]) -> None:
     for name, strength in strengths.items():
         if name not in ATTRIBUTES:
             raise UsageError(
@@ -122,8 +160,12 @@ def _check(strengths: Mapping[str, float]) -> None:
         if strength < 0 and name != "pale":  # the opposite of pale is tanned
             raise UsageError(
                 f"drawn cannot remove {name} from a face (strength {strength:g}).",
-                "Use an editor: --engine dva-s.",
+                "Use --engine auto.",
             )
+        if name in colours and name not in COLOURED:
+            raise UsageError(f"{name} has no colour.", f"These have: {', '.join(COLOURED)}.")
+    if strengths.get("hair") and "hair" not in colours:
+        raise UsageError("hair needs a colour.", "Give hair=#8a2be2 or hair=purple.")
 
 
 def _mesh(face: Face) -> Array:

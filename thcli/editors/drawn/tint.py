@@ -17,6 +17,7 @@ from thcli.faces.parsing.classes import BROWS, EARS, HAIR, NECK, SKIN, group_pro
 
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
+_SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
 _DARK = 6.0  # levels of 255: smaller differences are noise
 _RIM = 9  # width of the border of hair and skin, samples at half size
 # Guided filter that aligns the hair's edge with the image's, at half size: radius and epsilon.
@@ -41,9 +42,23 @@ class Dye:
 DYES = {
     "blond": Dye(0.8, 0.62, (1.3, 0.94, 0.56), (1.1, 0.99, 0.79)),
     "brown_hair": Dye(0.36, 0.85, (1.25, 0.95, 0.72), (1.3, 0.97, 0.66)),
-    "black_hair": Dye(0.13, 1.05, (1.04, 0.99, 0.98), (1.0, 1.0, 1.02)),
-    "gray_hair": Dye(0.74, 0.75, (1.0, 1.0, 1.02), (1.0, 1.0, 1.0)),
+    "black_hair": Dye(0.15, 1.4, (1.04, 0.99, 0.98), (1.02, 1.0, 0.99)),
+    "red_hair": Dye(0.42, 0.85, (1.6, 0.84, 0.46), (1.5, 0.9, 0.52)),
+    "gray_hair": Dye(0.72, 1.05, (1.01, 1.0, 0.99), (1.0, 1.0, 0.985)),
 }
+
+
+def dye_of(colour: Array) -> Dye:
+    """Return the dye of any colour, (3,) RGB 0..255, of the hair's middle tone.
+
+    Highlights are paler, as light that the surface of a hair reflects has no dye's colour.
+    """
+    level = max(float(colour @ _GREY[0]), 6.0)
+    hue = colour / level
+    paler = 0.72 * hue + 0.28
+    paler = paler / max(float(paler @ _GREY[0]), 1e-3)
+    (r, g, b), (lr, lg, lb) = hue.tolist(), paler.tolist()
+    return Dye(float(np.clip(level / _SKIN_LEVEL, 0.1, 1.1)), 0.85, (r, g, b), (lr, lg, lb))
 
 
 def luma(pixels: Array32) -> Array32:
@@ -130,8 +145,8 @@ def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:
     amount = np.float32(strength)
     if strength > 0:
         headroom = np.clip(1 - grey / np.float32(255), 0, 1)
-        bright = grey * np.exp(amount * np.float32(0.42) * headroom)
-        saturation = np.float32(np.exp(-0.58 * strength))
+        bright = grey * np.exp(amount * np.float32(0.26) * headroom)
+        saturation = np.float32(np.exp(-0.36 * strength))
     else:
         bright = grey * np.exp(amount * np.float32(0.28))
         saturation = np.float32(1 - 0.12 * strength)

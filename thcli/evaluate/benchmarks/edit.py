@@ -22,7 +22,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import EditEvaluateOptions, EditOptions
 from thcli.core.protocols import IdentityEncoder, Parser
 from thcli.core.types import Array32, Face, Image
-from thcli.editors.catalogue import BY_NAME
+from thcli.editors.catalogue import attribute_of
 from thcli.evaluate.benchmarks.reenact import limit_frames
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier
 from thcli.evaluate.metrics.csim import IdentityCache, csim_metric
@@ -194,7 +194,7 @@ def _gains(name: str, scores: FaceCache[Array32], classifier: AttributeClassifie
 
     The classifier had no part in the edit.
     """
-    attribute = BY_NAME[name]
+    attribute = attribute_of(name)
     column = classifier.names.index(attribute.celeba)
 
     def probability(image: Image, face: Face | None) -> float | None:

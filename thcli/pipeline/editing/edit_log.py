@@ -75,21 +75,24 @@ class FeatureLog(TemporaryFiles):
         if features is None:
             return
         self._widths = features.shared.shape[1], features.per_frame.shape[1]
-        self._mean.add(features.shared)
+        self._mean.add(np.concatenate([features.shared, features.averaged], 1))
         rows = np.concatenate([features.shared, features.per_frame], 1)
         self._file.write(rows.astype("<f4").tobytes())
         self._written += 1
 
     @property
     def mean(self) -> Array32:
-        """Mean of the shared features, (M,). Raises NotFiniteError when every frame failed."""
+        """Mean of the shared and averaged features, (M + P,).
+
+        Raises NotFiniteError when every frame failed.
+        """
         mean = self._mean.value()
         if mean is None:
             raise NotFiniteError
         return mean
 
     def rows(self, first: int, count: int) -> FaceFeatures:
-        """Read the features of `count` frames with the face, from number `first` on.
+        """Read the kept features of `count` frames with the face, from number `first` on.
 
         Rows of frames where the step failed are NaN.
         """
@@ -99,4 +102,5 @@ class FeatureLog(TemporaryFiles):
             if place >= 0:
                 self._file.seek(place * width * 4)
                 row[:] = np.frombuffer(self._file.read(width * 4), "<f4")
-        return FaceFeatures(rows[:, : self._widths[0]], rows[:, self._widths[0] :])
+        shared, per_frame = rows[:, : self._widths[0]], rows[:, self._widths[0] :]
+        return FaceFeatures(shared, per_frame, np.zeros((count, 0), np.float32))

@@ -8,6 +8,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from thcli.core.batches import require_finite
 from thcli.core.errors import NotFiniteError
 from thcli.core.options import EditOptions, TemplateOptions
@@ -36,7 +38,7 @@ class EditedFace:
     """One edited face of a clip.
 
     Pass 1: `learn` takes all frames in order, then `finalize` is called. Pass 2: `in_frames` yields
-    the face in every frame, and `apply` changes it.
+    the face in every frame, and `apply` changes it. `use` starts another pass 2.
     """
 
     def __init__(
@@ -127,7 +129,15 @@ class EditedFace:
         Raises NotFiniteError when a step failed in every frame that shows the face.
         """
         self._masks.finish()
-        for step, log, sample in zip(self._steps, self._features, self._samples, strict=True):
+        self.use(self._steps)
+
+    def use(self, steps: Sequence[EditStep]) -> None:
+        """Decide the edit again with the same backends at other strengths, for another pass 2.
+
+        Raises as `finalize`.
+        """
+        self._steps, self._parameters = steps, []
+        for step, log, sample in zip(steps, self._features, self._samples, strict=True):
             if sample is not None:
                 self._parameters.append(step.finalize(log.mean, *sample))
             elif len(log):
@@ -237,7 +247,11 @@ class EditedFace:
                 parameters = self._parameters[index]
                 return list(step.render(views[part], per_frame[part], log.mean, parameters))
             out: list[tuple[Pixels, Pixels]] = []
-            for view, whole, own in zip(views[part], shared[part], per_frame[part], strict=True):
+            for view, kept, own in zip(views[part], shared[part], per_frame[part], strict=True):
+                whole = kept
+                if len(kept) < len(log.mean):
+                    averaged = step.extract_features([view]).averaged[0]
+                    whole = np.concatenate([kept, averaged])
                 out += step.render([view], own[None], whole, step.finalize(whole, view, own))
             return out
 
@@ -254,8 +268,6 @@ def zip_in_frames(
 def _extract_features(step: EditStep, views: Sequence[FaceView], part: slice) -> list[FaceFeatures]:
     """Return the features of some views, each by itself. Raises NotFiniteError."""
     features = step.extract_features(views[part])
-    require_finite(features.shared, features.per_frame)
-    return [
-        FaceFeatures(shared[None], per_frame[None])
-        for shared, per_frame in zip(features.shared, features.per_frame, strict=True)
-    ]
+    rows = features.shared, features.per_frame, features.averaged
+    require_finite(*rows)
+    return [FaceFeatures(*(row[None] for row in item)) for item in zip(*rows, strict=True)]

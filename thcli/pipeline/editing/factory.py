@@ -10,7 +10,7 @@ from thcli.core.events import Listener
 from thcli.core.options import EditOptions, EditRegion, RunOptions
 from thcli.core.protocols import Painter
 from thcli.editors.backends import PAINTERS
-from thcli.editors.catalogue import BY_NAME, stage_of
+from thcli.editors.catalogue import attribute_of, base_name, stage_of
 from thcli.editors.edit_file import EditFile
 from thcli.pipeline.editing.identity_edits import is_man, load_attribute_step, load_text_step
 from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
@@ -29,7 +29,7 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
         return [load_text_step(name, request, options, on) for name in request.engines]
     steps: list[EditStep] = []
     for name, strengths in request.engines.items():
-        regions = {BY_NAME[attribute].affected_region for attribute in strengths}
+        regions = {attribute_of(attribute).affected_region for attribute in strengths}
         wide = "hair" in regions
         affected_region: EditRegion = regions.pop() if len(regions) == 1 else "all"
         if stage_of(name) == "editor":
@@ -83,8 +83,8 @@ def _painter_strengths(
     """
     out: dict[str, float] = {}
     for name, strength in strengths.items():
-        opposite = BY_NAME[name].opposite
-        if name in painter.attributes:
+        opposite = attribute_of(name).opposite
+        if base_name(name) in painter.attributes:
             out[name] = out.get(name, 0.0) + strength
         elif opposite in painter.attributes:
             out[opposite] = out.get(opposite, 0.0) - strength

@@ -15,16 +15,19 @@ from thcli.core.options import (
 )
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.catalogue import (
-    BY_NAME,
+    attribute_of,
+    base_name,
     find_attribute,
     parse_attributes,
+    parse_variants,
     plan_backends,
     resolve_label,
     stage_of,
 )
 from thcli.editors.clip.text_parser import neutral_text, parse_text
-from thcli.editors.clip.vocabulary import tokenize
+from thcli.editors.clip.vocabulary import OPENAI_HINT
 from thcli.editors.edit_file import EditFile, load
+from thcli.pipeline.editing.words import Description, describe, nearest_words, possible_words
 from thcli.weights.backend import refuse_unread_options
 
 GENDER = "gender"  # attribute whose direction depends on the face
@@ -49,12 +52,12 @@ class EditRequest:
     scale: float = 1.0
 
 
-def parse_request(options: EditOptions) -> EditRequest:
-    """Parse --attr, --text, --edit and --engine.
+def parse_requests(options: EditOptions) -> list[EditRequest]:
+    """Parse --attr, --text, --edit and --engine: one request, or one for each of several strengths.
 
     Raises:
-        UsageError: none or several of them, an unknown attribute, word or backend, or an option
-            that has no effect on the request.
+        UsageError: none or several of them, an unknown attribute, word or backend, what no engine
+            can do, or an option that has no effect on the request.
         WeightsError: weights are not installed, or their licence is excluded.
         MediaError: the edit file cannot be read.
     """
@@ -68,25 +71,45 @@ def parse_request(options: EditOptions) -> EditRequest:
         )
     if not options.text:
         _refuse_text_options(options)
-    request = _parse_given(options)
-    refuse_unread_options(options, request.engines, EDITORS, PAINTERS)
-    return request
+    requests = _parse_given(options)
+    for request in requests:
+        refuse_unread_options(options, request.engines, EDITORS, PAINTERS)
+        if list(request.engines) != list(requests[0].engines):
+            raise UsageError(
+                "--attr: these strengths need different engines "
+                f"({', '.join(requests[0].engines)}; {', '.join(request.engines)}).",
+                "Give strengths of one sign.",
+            )
+    return requests
 
 
-def _parse_given(options: EditOptions) -> EditRequest:
+def parse_request(options: EditOptions) -> EditRequest:
+    """Parse a request of one result. Raises as `parse_requests`, and UsageError for several."""
+    requests = parse_requests(options)
+    if len(requests) > 1:
+        raise UsageError("Several strengths of an attribute cannot be evaluated.", "Give one.")
+    return requests[0]
+
+
+def _parse_given(options: EditOptions) -> list[EditRequest]:
     if options.edit is not None:
-        return _request_of_file(load(options.edit), options)
+        return [_request_of_file(load(options.edit), options)]
     if options.text:
         attributes = _text_as_attributes(options)
         if attributes is not None:
-            return _request_of_attributes(attributes, "auto", options)
-        return EditRequest(
-            engines={_text_editor(options): {}},
-            text=options.text,
-            neutral=options.neutral or neutral_text(options.text),
-            scale=options.strength,
-        )
-    return _request_of_attributes(parse_attributes(options.attr or ()), options.engine, options)
+            return [_request_of_attributes(attributes, "auto", options)]
+        return [
+            EditRequest(
+                engines={_text_editor(options): {}},
+                text=options.text,
+                neutral=options.neutral or neutral_text(options.text),
+                scale=options.strength,
+            )
+        ]
+    return [
+        _request_of_attributes(attributes, options.engine, options)
+        for attributes in parse_variants(options.attr or ())
+    ]
 
 
 def _refuse_text_options(options: EditOptions) -> None:
@@ -114,25 +137,58 @@ def _request_of_file(edit_file: EditFile, options: EditOptions) -> EditRequest:
 
 
 def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
-    """Return the attributes that a text names.
+    """Return the attributes that a text describes.
 
-    None when the text must be learnt: a backend, an option of the diffusion editors or a text
-    option is given, or a painter does not support a part of it.
+    None when the text is learnt: a backend, a text model, or an option of learning is given.
+
+    Raises:
+        UsageError: for an unknown word, and for what no painter can do; both name what can be done.
     """
     if options.engine != "auto" or options.text_model != "auto":
         return None
     if options.words != TextOptions() or options.editor != EditorOptions():
         return None
-    texts = [text for text in (options.text, options.neutral) if text]
-    tokenize(texts)  # reports unknown words before any work
-    attributes = _attributes_in_text(options.text or "", options.neutral)
-    if not attributes:
-        return None
-    try:
-        backends = plan_backends(attributes, "auto", options.run.licence)
-    except (UsageError, WeightsError):
-        return None  # the text editor reports the error
-    return attributes if all(stage_of(name) == "painter" for name in backends) else None
+    said = describe(options.text or "")
+    refuse_description(said)
+    before = describe(options.neutral)
+    attributes = said.attributes or said.noun
+    out = {
+        name: strength
+        for name, strength in attributes.items()
+        if (before.attributes | before.noun).get(name, 0) * strength <= 0
+    }
+    if not out:
+        raise UsageError(
+            f"The text {options.text!r} names nothing that changes.",
+            f"It can name {_examples()}.",
+        )
+    return parse_attributes(
+        f"{base_name(name)}=#{name.partition('#')[2]}" if "#" in name else f"{name}={strength}"
+        for name, strength in out.items()
+    )
+
+
+def refuse_description(said: Description) -> None:
+    """Raise UsageError for words that are unknown or cannot be done."""
+    if said.unknown:
+        near = {word: nearest_words(word) for word in said.unknown}
+        hints = [f"Near {word}: {', '.join(found)}." for word, found in near.items() if found]
+        plural = "s" if len(said.unknown) > 1 else ""
+        raise UsageError(
+            f"The word{plural} {', '.join(said.unknown)} of the text cannot be edited.",
+            " ".join([*hints, f"It can name {_examples()}.", OPENAI_HINT]),
+        )
+    if said.impossible:
+        raise UsageError(
+            f"No engine can do this believably: {'; '.join(said.impossible)}.",
+            f"It can name {_examples()}. --engine dva-s tries it as an experiment.",
+        )
+
+
+def _examples() -> str:
+    """Return the attributes that a text can name, and the form of colours and degrees."""
+    names = ", ".join(name.replace("_", " ") for name in possible_words())
+    return f"{names}; colours (red hair), degrees (slightly, very), 'without glasses'"
 
 
 def _attributes_in_text(text: str, neutral: str) -> dict[str, float]:
@@ -147,7 +203,7 @@ def _attributes_in_text(text: str, neutral: str) -> dict[str, float]:
 def text_region(text: str, neutral: str) -> EditRegion:
     """Return the region that a text affects: that of its attributes, "all" for other texts."""
     names = _attributes_in_text(text, neutral)
-    regions = {BY_NAME[name].affected_region for name in names}
+    regions = {attribute_of(name).affected_region for name in names}
     return regions.pop() if len(regions) == 1 else "all"
 
 
@@ -183,6 +239,6 @@ def celeba_strengths(strengths: Mapping[str, float]) -> dict[str, float]:
     """Convert strengths of catalogue attributes to those of CelebA labels."""
     out: dict[str, float] = {}
     for name, strength in strengths.items():
-        attribute = BY_NAME[name]
+        attribute = attribute_of(name)
         out[attribute.celeba] = out.get(attribute.celeba, 0.0) + attribute.sign * strength
     return out

@@ -69,10 +69,12 @@ class FaceFeatures:
 
     shared: (N, M) float32, averaged over the clip.
     per_frame: (N, L) float32, kept for each frame.
+    averaged: (N, P) float32, averaged over the clip but not kept, because it is large.
     """
 
     shared: Array32
     per_frame: Array32
+    averaged: Array32
 
 
 class EditStep(Protocol):
@@ -101,7 +103,7 @@ class EditStep(Protocol):
         """Decide the edit of a clip between the passes.
 
         Args:
-            mean: (M,) shared features of the clip.
+            mean: (M + P,) mean of the shared and averaged features of the clip.
             sample: one view of the face.
             per_frame: (L,) features of that view.
 
@@ -118,7 +120,7 @@ class EditStep(Protocol):
         Args:
             views: N views.
             per_frame: (N, L) their features.
-            mean: (M,) shared features of the clip.
+            mean: as for `finalize`.
             parameters: result of `finalize`.
 
         Returns:
@@ -169,7 +171,7 @@ class EditorStep:
     def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
         """Encode identities and landmarks."""
         images, faces = [view.image for view in views], [view.face for view in views]
-        return FaceFeatures(*self.editor.encode(images, faces))
+        return FaceFeatures(*self.editor.encode(images, faces), _no_columns(len(views)))
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Array32:
         """Edit the identity of the clip. Raises NotFiniteError for NaN or infinity."""
@@ -213,25 +215,30 @@ class PainterStep:
         """Measure the appearance of skin, hair and light."""
         images, faces = [view.image for view in views], [view.face for view in views]
         planes = np.stack([view.planes() for view in views])
-        appearance = self.painter.measure_appearance(images, faces, planes)
-        return FaceFeatures(appearance, np.zeros((len(views), 0), np.float32))
+        appearance, nothing = (
+            self.painter.measure_appearance(images, faces, planes),
+            _no_columns(len(views)),
+        )
+        if self.painter.averaged_only:
+            return FaceFeatures(nothing, nothing, appearance)
+        return FaceFeatures(appearance, nothing, nothing)
 
-    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Mapping[str, float]:
-        """Return the strengths for the face."""
-        return self.strengths(sample)
+    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
+        """Prepare the painter's edit of the clip. Raises UsageError when it cannot be done."""
+        return self.painter.prepare(mean, self.strengths(sample))
 
     def render(
-        self,
-        views: Sequence[FaceView],
-        per_frame: Array32,
-        mean: Array32,
-        parameters: Mapping[str, float],
+        self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
     ) -> list[tuple[Image, Image]]:
         """Paint the attributes on each crop."""
         images, faces = [view.image for view in views], [view.face for view in views]
         planes = np.stack([view.planes() for view in views])
-        after = self.painter.paint(images, faces, planes, mean, parameters)
+        after = self.painter.paint(images, faces, planes, parameters)
         return list(zip(images, after, strict=True))
+
+
+def _no_columns(count: int) -> Array32:
+    return np.zeros((count, 0), np.float32)
 
 
 class RunningMean:

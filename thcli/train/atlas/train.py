@@ -227,8 +227,11 @@ def _sheet(directions: AtlasDirections) -> npt.NDArray[np.uint8]:
     return np.vstack(rows).astype(np.uint8)
 
 
-def write_synthetic_faces(folder: Path, count: int = 12) -> None:
-    """Write synthetic training data: a photographed head in several poses with random labels."""
+def write_synthetic_faces(folder: Path, count: int = 12, *, bare: bool = False) -> None:
+    """Write synthetic training data: a photographed head in several poses with random labels.
+
+    With `bare` every second image denies all labels, as an unadorned face does.
+    """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(3)
     lines = []
@@ -237,7 +240,10 @@ def write_synthetic_faces(folder: Path, count: int = 12) -> None:
             continue
         name = f"{number}.png"
         cv2.imwrite(str(folder / "images" / name), np.asarray(frame.pixels, np.uint8)[..., ::-1])
-        values = " ".join("1" if value else "-1" for value in rng.random(len(CELEBA)) < 0.5)
+        labels = rng.random(len(CELEBA)) < 0.5
+        if bare and len(lines) % 2 == 0:
+            labels = np.array([label == "No_Beard" for label in CELEBA])
+        values = " ".join("1" if value else "-1" for value in labels)
         lines.append(f"{name} {values}")
     (folder / "attributes.txt").write_text(
         f"{len(lines)}\n{' '.join(CELEBA)}\n" + "\n".join(lines) + "\n", "utf-8"

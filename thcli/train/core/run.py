@@ -42,6 +42,7 @@ TASKS = {
     "dva": "thcli.train.dva.train:DvaTask",
     "judge": "thcli.train.labelled.judge:JudgeTask",
     "clip": "thcli.train.labelled.clip_s:ClipTask",
+    "removers": "thcli.train.removers.train:RemoverTask",
 }
 # Options that may change when a run is resumed; all others affect the losses.
 FREE_ON_RESUME = (

@@ -1,0 +1,150 @@
+"""Tests of descriptions in words: what they mean, and what they never mean."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thcli.core.errors import UsageError
+from thcli.core.options import EditOptions
+from thcli.editors.catalogue import attribute_of, base_name, believable
+from thcli.editors.shared.attribute_table import ATTRIBUTES, COLOURS
+from thcli.pipeline.editing.request import parse_request
+from thcli.pipeline.editing.words import (
+    COLOURLESS,
+    IMPOSSIBLE,
+    SYNONYMS,
+    THINGS,
+    describe,
+    phrases,
+    possible_words,
+)
+
+TEXTS = {
+    "a smiling old man with red hair and sunglasses": {
+        "smiling": 1.0,
+        "old": 1.0,
+        "red_hair": 1.0,
+        "sunglasses": 1.0,
+    },
+    "a woman without glasses": {"eyeglasses": -1.0},
+    "a tanned young woman": {"pale": -1.0, "young": 1.0},
+    "younger": {"young": 1.0},
+    "a man with no beard and no moustache": {"beard": -1.0, "moustache": -1.0},
+    "a clean-shaven man": {"beard": -1.0},
+    "a slightly smiling woman with pink lipstick": {"smiling": 0.5, "lipstick#e275a8": 1.0},
+    "a very old man": {"old": 1.5},
+    "a man with purple hair": {"hair#7a2fb8": 1.0},
+    "#8a2be2 hair": {"hair#8a2be2": 1.0},
+    "a man without glasses or beard but with a moustache": {
+        "eyeglasses": -1.0,
+        "beard": -1.0,
+        "moustache": 1.0,
+    },
+    "a thick beard and red glasses": {"beard": 1.5, "eyeglasses#a8391c": 1.0},
+}
+REFUSED = {
+    "a man with a hat": "hat",
+    "bald": "bald",
+    "a man with blue eyes": "blue eyes",
+    "a black man": "black",
+    "red": "red",
+    "a woman with long hair": "long hair",
+    "a sad woman": "sad",
+    "a zombie": "zombie",
+    "a man without sunglasses": "without sunglasses",
+    "a face": "nothing that changes",
+    "a woman with glases": "glasses",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_as_meant(text: str) -> None:
+    said = describe(text)
+    assert said.attributes == TEXTS[text] and not said.unknown and not said.impossible
+    assert dict(parse_request(EditOptions(text=text)).attributes) == TEXTS[text]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_texts_that_are_refused_with_the_reason(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_request(EditOptions(text=text))
+    assert REFUSED[text] in str(caught.value) and "It can name" in str(caught.value)
+
+
+def test_the_noun_is_an_edit_only_alone() -> None:
+    assert dict(parse_request(EditOptions(text="a girl")).attributes) == {
+        "female": 1.0,
+        "young": 1.0,
+    }
+    assert "male" not in parse_request(EditOptions(text="an old man")).attributes
+
+
+def test_the_neutral_text_is_no_edit() -> None:
+    options = EditOptions(text="a smiling man with a beard", neutral="a smiling man")
+    assert dict(parse_request(options).attributes) == {"beard": 1.0}
+
+
+@pytest.mark.parametrize("row", ATTRIBUTES, ids=lambda row: row.name)
+def test_every_name_gives_its_attribute_or_is_refused(row: object) -> None:
+    """Names and aliases that the phrases know, alone, negated and with a degree."""
+    names = [words for words, meaning in phrases().items() if meaning[0] == row.name]  # type: ignore[attr-defined]
+    for words in names:
+        text, (name, strength) = " ".join(words), phrases()[words]
+        for form, factor in ((text, 1), (f"very {text}", 1), (f"without {text}", -1)):
+            said = describe(f"a person with {form}")
+            wanted = attribute_of(name)
+            expected = {name, wanted.opposite} if believable(wanted, factor * strength) else set()
+            assert set(said.attributes) <= expected | ({wanted.opposite} - {""}), form
+            assert said.attributes or said.impossible, form
+
+
+@given(
+    st.sampled_from(sorted(COLOURS)),
+    st.sampled_from([*THINGS, *COLOURLESS]),
+    st.sampled_from([*THINGS, *COLOURLESS]),
+)
+def test_a_colour_belongs_to_the_thing_behind_it(colour: str, thing: str, other: str) -> None:
+    """Neither "red hair" nor "red hair and lips" ever colours anything else."""
+    said = describe(f"a person with {colour} {thing}")
+    allowed = {meaning[0] for words, meaning in phrases().items() if words == (colour, thing)} or {
+        THINGS.get(thing, "")
+    }
+    assert {base_name(name) for name in said.attributes} <= allowed
+    assert bool(said.attributes) != bool(said.impossible)
+    both = describe(f"a person with {colour} {thing} and a {other}")
+    assert all("#" not in name or base_name(name) in allowed for name in both.attributes)
+
+
+KNOWN = sorted(
+    {word for words in phrases() for word in words}
+    | {"with", "a", "without", "red", "hair", "and", "very", "man"}
+)
+
+
+@given(st.lists(st.sampled_from(KNOWN), max_size=7))
+def test_any_order_of_known_words_gives_only_what_a_phrase_of_it_names(words: list[str]) -> None:
+    said = describe(" ".join(words))
+    pieces = {tuple(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+    named = {phrases()[piece][0] for piece in pieces if piece in phrases()}
+    named |= {attribute_of(name).opposite for name in named}
+    coloured = {THINGS[word] for word in words if word in THINGS}
+    for name, strength in said.attributes.items():
+        assert name in named or ("#" in name and base_name(name) in coloured)
+        assert believable(attribute_of(name), strength)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    said = describe(text)
+    assert all(abs(strength) <= 16 for strength in said.attributes.values())
+
+
+def test_tables_name_attributes() -> None:
+    assert {attribute_of(name).name for name, _ in SYNONYMS.values()} <= {
+        r.name for r in ATTRIBUTES
+    }
+    assert all(attribute_of(name).coloured for name in THINGS.values())
+    assert not set(IMPOSSIBLE) & {" ".join(words) for words in phrases()}
+    assert set(possible_words()) <= {row.name for row in ATTRIBUTES}

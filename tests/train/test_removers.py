@@ -1,0 +1,146 @@
+"""Tests of the training of removers: painted pairs, batches, losses, and the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from thcli.cli.app import run
+from thcli.core.errors import MediaError
+from thcli.core.events import silent
+from thcli.core.options import RunOptions
+from thcli.editors.atlas.removers.painter import load_file
+from thcli.editors.atlas.removers.parts import PARTS
+from thcli.evaluate.datasets.labelled_images import read_labelled_folder
+from thcli.train.atlas.store import FaceTools
+from thcli.train.atlas.train import write_synthetic_faces
+from thcli.train.removers.batches import RemoverBatches
+from thcli.train.removers.paint import VARIANTS
+from thcli.train.removers.pairs import (
+    BARE,
+    BEARDED,
+    GLASSES,
+    StoredPairs,
+    select_faces,
+    store_pairs,
+)
+from thcli.train.removers.train import psnr_gain, removal_losses, run_network
+
+RUN = RunOptions(threads=1)
+
+
+def refuse_tools() -> FaceTools:
+    raise AssertionError("everything is stored")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("faces")
+    write_synthetic_faces(made, 8, bare=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def pairs(folder: Path) -> StoredPairs:
+    images, kinds = select_faces(read_labelled_folder(folder), 8)
+    return store_pairs(images, kinds, folder / "p", lambda: FaceTools.load(RUN, True), silent)
+
+
+def test_bare_faces_and_wearers_are_selected(folder: Path) -> None:
+    images, kinds = select_faces(read_labelled_folder(folder), 4)
+    assert kinds.count(BARE) == 4 and set(kinds) <= {BARE, GLASSES, BEARDED}
+    assert len(images) == len(kinds)
+
+
+def test_pairs_differ_where_something_is_painted(pairs: StoredPairs) -> None:
+    bare = pairs.rows(BARE)
+    assert len(bare) >= 2
+    for part in PARTS:
+        textures = pairs.textures[part]
+        assert textures.shape[1] == 1 + len(VARIANTS[part])
+        for number in range(1, textures.shape[1]):
+            changed = np.abs(textures[bare, number].astype(int) - textures[bare, 0]).max(-1) > 8
+            assert 0.0 < changed.mean() < 0.7, (part, VARIANTS[part][number - 1])
+
+
+def test_stored_pairs_are_not_painted_again(folder: Path, pairs: StoredPairs) -> None:
+    images, kinds = select_faces(read_labelled_folder(folder), 8)
+    again = store_pairs(images, kinds, folder / "p", refuse_tools, silent)
+    assert all((again.textures[part] == pairs.textures[part]).all() for part in PARTS)
+    with pytest.raises(MediaError, match="bare face"):
+        store_pairs(
+            images.at(np.array([0])),
+            [BEARDED],
+            folder / "q",
+            lambda: FaceTools.load(RUN, True),
+            silent,
+        )
+
+
+def test_batches_follow_from_seed_and_step(pairs: StoredPairs) -> None:
+    one, other = (RemoverBatches(pairs, 3, 5, flip=True) for _ in range(2))
+    for step in (0, 1, 7):
+        first, second = one.batch(step), other.batch(step)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        part = PARTS["lower" if step % 2 else "eyes"]
+        assert first["worn"].shape == (3, 3, part.height // 2, part.width // 2)
+    assert not torch.equal(one.batch(0)["worn"], one.batch(2)["worn"])
+    assert one.fingerprint == other.fingerprint and len(one) >= 1
+    shown = one.held_out_batch("lower", "beard", 2)
+    assert (shown["worn"] - shown["bare"]).abs().max() > 0.1
+
+
+def test_the_losses_are_least_for_the_truth(pairs: StoredPairs) -> None:
+    batch = RemoverBatches(pairs, 2, 0, flip=False).held_out_batch("eyes", "eyeglasses", 2)
+    logit = torch.zeros_like(batch["weight"])
+    right = removal_losses(batch["worn"], batch["bare"], logit, batch)
+    wrong = removal_losses(batch["worn"], batch["worn"], logit, batch)
+    assert right["pixels"] == 0 and right["edges"] == 0 and wrong["pixels"] > 0
+
+
+def test_smoke_training_and_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that is interrupted and resumed ends with the losses of one that is not."""
+    common = ["train", "removers", "--smoke", "--json", "--threads", "1", "--samples", "0"]
+    whole = tmp_path / "whole"
+    assert run([*common, "-o", str(whole), "--steps", "2"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["steps"] == 2 and Path(report["output"]).name == "removers-s.safetensors"
+    assert report["use"] is None  # the width is not the engine's
+
+
+def test_a_short_run_is_an_engine(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained at full width, resumed, and loaded as the painter loads it."""
+    common = ["train", "removers", str(folder), "--json", "--threads", "1", "--samples", "0"]
+    common += ["--persons", "0-9", "--pairs", str(folder / "p"), "--pictures", "8", "--batch", "2"]
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    assert run([*common, "-o", str(once), "--steps", "2", "--every", "1"]) == 0
+    assert run([*common, "-o", str(twice), "--steps", "1", "--every", "1"]) == 0
+    assert run([*common, "-o", str(twice), "--steps", "2", "--every", "1", "--resume"]) == 0
+    capsys.readouterr()
+    painter = load_file(once / "removers-s.safetensors", RUN)
+    assert "eyeglasses" in painter.attributes
+    rows = [
+        [json.loads(line)["step"] for line in (at / "log.jsonl").read_text().splitlines()]
+        for at in (once, twice)
+    ]
+    assert rows[0] == rows[1] == [1, 2]
+
+
+def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
+    from thcli.editors.atlas.removers.network import RemoverNet
+
+    torch.manual_seed(0)
+    network = RemoverNet(8).eval()
+    with torch.no_grad():
+        network.out.weight.zero_()
+        network.out.bias.fill_(-40)
+    data = RemoverBatches(pairs, 2, 0, flip=False)
+    assert set(psnr_gain(network, data, 2).values()) <= {0.0, -0.0}
+    found = run_network(network, data.batch(0))
+    assert found.mask.max() < 1e-6

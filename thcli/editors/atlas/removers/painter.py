@@ -1,0 +1,300 @@
+"""Backend removers: takes glasses, beards, moustaches, lipstick and make-up off a face.
+
+The face is unrolled in every frame and averaged over the clip. The network sees the average once,
+so that what it finds cannot flicker; every frame is changed alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thcli.core.device import prepare_device
+from thcli.core.errors import NoFaceError, UsageError, WeightsError
+from thcli.core.options import RunOptions, Template
+from thcli.core.types import Array, Array32, Face, Image
+from thcli.editors.atlas import tone
+from thcli.editors.atlas.removers.apply import Removal, apply_removal
+from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.parts import (
+    COLUMNS,
+    PARTS,
+    ROWS,
+    SEEN,
+    PartName,
+    cheek_window,
+    condition_row,
+    eye_openings,
+    lens_window,
+    part_places,
+    part_ramp,
+    unroll_face,
+    zone_mask,
+)
+from thcli.editors.atlas.removers.prior import PartPrior, Priors, coarse_size
+from thcli.faces.parsing.classes import group_probability
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
+from thcli.weights.loading import load_state
+from thcli.weights.tensors import load_tensors
+
+NAME = "removers-s"
+SIDE = 512
+REMOVED_AS: Mapping[str, str] = {
+    "eyeglasses": "eyeglasses",
+    "beard": "beard",
+    "goatee": "beard",
+    "stubble": "beard",
+    "moustache": "beard",
+    "makeup": "makeup",
+    "lipstick": "makeup",
+}
+"""Attribute -> condition of the network; some are limited to a zone (`parts.zone_mask`)."""
+_PARTS: tuple[PartName, ...] = ("eyes", "lower")
+_COUNT = sum(part.height * part.width for part in PARTS.values())
+_LEAST_SEEN = 0.05  # mean visibility below which a texture is not known
+_MAX_DARK = 1.0  # soft logarithms by which a lens may be darker than the cheeks
+_GROWN = 7  # samples: width of the dilation of the mask of glasses
+_SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
+# Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws do not.
+_SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": -0.03}
+_DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
+_HAIR = (0.08, 0.3)  # soft logarithms: less dark hair lets the skin through, darker hides it
+
+
+class RemoverPainter:
+    """Painter that removes; strengths are negative, -1 removes all."""
+
+    crop_size = SIDE
+    template: Template = "ffhq"
+    averaged_only = True
+    attributes: Sequence[str] = tuple(REMOVED_AS)
+
+    def __init__(self, network: RemoverNet, priors: Priors) -> None:
+        """Use a network in evaluation mode, and the prior of each part."""
+        self._network, self._priors = network, priors
+
+    def measure_appearance(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
+        """Unroll each face: (N, L) texture times visibility, and visibility, of both parts."""
+        out = np.zeros((len(crops), 4 * _COUNT), np.float32)
+        for row, crop, face, planes in zip(out, crops, faces, regions, strict=True):
+            texture, weight = unroll_face(crop, _mesh(face), _seen(planes))
+            weighted = np.concatenate([texture * weight[..., None], weight[..., None]], -1)
+            row[:] = np.concatenate([weighted[PARTS[part].window].ravel() for part in _PARTS])
+        return out
+
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Removal:
+        """Find what to remove from the clip's averaged texture.
+
+        Args:
+            appearance: (L,) as measured.
+            strengths: attribute -> strength, below 0.
+
+        Raises:
+            UsageError: for an attribute that it cannot remove, and dark glasses, which hide the
+                eyes.
+        """
+        texture, weight = _unpack(appearance)
+        known = (weight > _LEAST_SEEN).astype(np.float32)
+        target, solid = texture.copy(), np.zeros((ROWS, COLUMNS), np.float32)
+        gain = np.zeros((ROWS, COLUMNS, 3), np.float32)
+        for name, strength in strengths.items():
+            if name not in REMOVED_AS or strength > 0:
+                raise UsageError(
+                    f"removers cannot add {name} to a face (strength {strength:g}).",
+                    f"It removes {', '.join(REMOVED_AS)}: give a negative strength.",
+                )
+            if name == "eyeglasses":
+                _check_lenses(texture)
+            condition = REMOVED_AS[name]
+            for part in _PARTS:
+                if condition not in PARTS[part].removes:
+                    continue
+                window = PARTS[part].window
+                share = part_ramp(part) * zone_mask(name)[window] * known[window]
+                share *= np.float32(min(-strength, 1.0))
+                bare, mask = self._remove(part, texture[window], weight[window], condition)
+                bare = _limit_light(bare, texture, weight, part)
+                if condition == "eyeglasses":
+                    wide = cv2.dilate(mask, np.ones((_GROWN, _GROWN), np.uint8))
+                    mask = np.asarray(cv2.GaussianBlur(wide, (0, 0), _GROWN / 4), np.float32)
+                    mask *= 1 - eye_openings()[window]
+                smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
+                change = mask[..., None] * (bare - smooth)
+                covered = mask if condition == "eyeglasses" else _covered(change, condition)
+                target[window] += (share > 0)[..., None] * (bare - target[window])
+                solid[window] = np.maximum(solid[window], covered * share)
+                gain[window] += change * share[..., None]
+        return Removal(texture, target, gain, solid, known)
+
+    def paint(
+        self,
+        crops: Sequence[Image],
+        faces: Sequence[Face],
+        regions: Array32,
+        prepared: Removal,
+    ) -> list[Image]:
+        """Apply a removal to crops.
+
+        Args:
+            crops: N crops.
+            faces: one per crop, in its pixels.
+            regions: (N, 19, S', S') probabilities.
+            prepared: result of `prepare`.
+
+        Raises:
+            NoFaceError: for a face without a mesh.
+        """
+        return [
+            apply_removal(crop, _mesh(face), _seen(planes), prepared)
+            for crop, face, planes in zip(crops, faces, regions, strict=True)
+        ]
+
+    def _remove(
+        self, part: PartName, texture: Array32, weight: Array32, condition: str
+    ) -> tuple[Array32, Array32]:
+        """Return the bare face (height, width, 3) and the mask (height, width) of one part.
+
+        The network sees the part and its mirror image; their mean has no preferred side.
+        """
+        device = next(self._network.parameters()).device
+        prior = self._priors[part].fit(part, texture, weight, condition)
+
+        def batch(values: Array32) -> Tensor:
+            both = np.stack([values, values[:, ::-1]]).astype(np.float32)
+            planes = np.ascontiguousarray(np.moveaxis(both, -1, 1))
+            return F.avg_pool2d(torch.from_numpy(planes), 2).to(device)
+
+        place = torch.from_numpy(np.tile(part_places(part)[None], (2, 1, 1, 1)))
+        row = torch.from_numpy(np.tile(condition_row(condition)[None], (2, 1)))
+        with torch.inference_mode():
+            found = self._network(
+                batch(texture),
+                batch(prior),
+                batch(weight[..., None]),
+                row.to(device),
+                F.avg_pool2d(place, 2).to(device),
+            )
+        planes = torch.cat([found.target, found.mask], 1).cpu().numpy()
+        mean = (planes[0] + planes[1][..., ::-1]) / 2
+        spec = PARTS[part]
+        full = cv2.resize(
+            np.ascontiguousarray(np.moveaxis(mean, 0, -1)),
+            (spec.width, spec.height),
+            interpolation=cv2.INTER_LINEAR,
+        )
+        return np.ascontiguousarray(full[..., :3]), np.ascontiguousarray(full[..., 3])
+
+
+def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartName) -> Array32:
+    """Limit the brightness of a bare face (height, width, 3): no skin outshines the cheeks."""
+    cheeks = cheek_window() & (weight > _SURELY_SEEN)
+    if cheeks.sum() < _FEWEST:
+        return bare
+    most = float(np.median(texture[cheeks] @ tone.LUMA)) + _SHINE[part]
+    over = np.maximum(bare @ tone.LUMA - np.float32(most), 0)
+    return np.asarray(bare - over[..., None], np.float32)
+
+
+def _covered(change: Array32, condition: str) -> Array32:
+    """Return (height, width) 0..1, where hair hides the skin; make-up lets its detail through."""
+    if condition == "makeup":
+        return np.zeros(change.shape[:2], np.float32)
+    low, high = _HAIR
+    lighter = cv2.GaussianBlur(change @ tone.LUMA, (0, 0), _DETAIL)
+    return np.clip((lighter - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _unpack(appearance: Array32) -> tuple[Array32, Array32]:
+    """Return the averaged texture (ROWS, COLUMNS, 3) and visibility (ROWS, COLUMNS)."""
+    texture = np.zeros((ROWS, COLUMNS, 3), np.float32)
+    weight = np.zeros((ROWS, COLUMNS), np.float32)
+    start = 0
+    for part in _PARTS:
+        spec = PARTS[part]
+        stop = start + 4 * spec.height * spec.width
+        values = appearance[start:stop].reshape(spec.height, spec.width, 4)
+        weight[spec.window] = values[..., 3]
+        texture[spec.window] = values[..., :3] / np.maximum(values[..., 3:], 1e-3)
+        start = stop
+    return texture, weight
+
+
+def _check_lenses(texture: Array32) -> None:
+    """Raise UsageError for lenses through which the eyes are not visible."""
+    luma = texture @ tone.LUMA
+    lens, cheek = (float(luma[where].mean()) for where in lens_window())
+    if cheek - lens > _MAX_DARK:
+        raise UsageError(
+            "These glasses are dark: the eyes behind them are not visible, so they cannot be "
+            "removed.",
+            "Clear glasses can be removed (--attr eyeglasses=-1).",
+        )
+
+
+def _seen(planes: Array32) -> Array32:
+    return np.ascontiguousarray(group_probability(planes, SEEN))
+
+
+def _mesh(face: Face) -> Array:
+    if face.mesh is None:
+        raise NoFaceError(
+            "The face has no mesh.", "Use a landmarker that fits one: --landmarker facemesh."
+        )
+    return np.asarray(face.mesh, np.float64)
+
+
+def load(run: RunOptions) -> RemoverPainter:
+    """Load the bundled network.
+
+    Raises:
+        WeightsError: absent, not the expected file, or refused by --licence.
+        DeviceError: the device cannot be used.
+    """
+    check_licence(NAME, run.licence)
+    return _build(load_tensors(NAME, offline=run.offline), NAME, run)
+
+
+def load_file(path: Path, run: RunOptions) -> RemoverPainter:
+    """Load a network that `thcli train removers` wrote. Raises WeightsError and DeviceError."""
+    return _build(load_tensors(path), path.name, run)
+
+
+def _build(tensors: dict[str, Tensor], what: str, run: RunOptions) -> RemoverPainter:
+    network, device = RemoverNet(), prepare_device(run.device, run.threads)
+    own, priors = _split(tensors, what)
+    load_state(network, own, what, device)
+    return RemoverPainter(network, priors)
+
+
+def _split(tensors: dict[str, Tensor], what: str) -> tuple[dict[str, Tensor], Priors]:
+    """Return the tensors of the network, and the priors. Raises WeightsError without them."""
+    own = {key[4:]: value for key, value in tensors.items() if key.startswith("net.")}
+    priors: dict[PartName, PartPrior] = {}
+    for part in _PARTS:
+        names = [f"prior.{part}.{name}" for name in ("mean", "basis", "spread")]
+        if any(name not in tensors for name in names):
+            raise WeightsError(
+                f"{what} holds no prior of bare faces.", "Train one with thcli train removers."
+            )
+        mean, basis, spread = (tensors[name].float().cpu().numpy() for name in names)
+        if basis.shape != (len(spread), len(mean)) or len(mean) != coarse_size(part):
+            raise WeightsError(
+                f"{what} was trained for another layout.", "Train it again: thcli train removers."
+            )
+        priors[part] = PartPrior(mean, basis, spread)
+    return own, priors
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless a checkpoint has the layout of the network and its priors."""
+    own, _ = _split(load_tensors(checkpoint.path), checkpoint.name)
+    load_state(RemoverNet(), own, checkpoint.name, torch.device("meta"))

@@ -1,0 +1,348 @@
+"""Descriptions in words, read as attributes with strengths and colours.
+
+    "a smiling old man with red hair and sunglasses"
+    -> smiling 1, old 1, red_hair 1, sunglasses 1
+
+Words that no rule knows, and things that no painter can do, are reported; nothing is guessed. A
+colour belongs to the thing that follows it, so "red hair" never colours lips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+
+from thcli.editors.catalogue import attribute_of, believable
+from thcli.editors.clip.vocabulary import PERSON_NOUNS, PREFIXES, split_words
+from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, COLOURS
+
+Meaning = tuple[str, float]  # attribute and strength
+Phrase = tuple[str, ...]
+
+NOUNS: Mapping[str, tuple[Meaning, ...]] = {
+    "man": (("male", 1.0),),
+    "male": (("male", 1.0),),
+    "guy": (("male", 1.0),),
+    "gentleman": (("male", 1.0),),
+    "boy": (("male", 1.0), ("young", 1.0)),
+    "woman": (("female", 1.0),),
+    "female": (("female", 1.0),),
+    "lady": (("female", 1.0),),
+    "girl": (("female", 1.0), ("young", 1.0)),
+}
+"""Nouns that name the person: an edit only where the text has nothing else."""
+SYNONYMS: Mapping[str, Meaning] = {
+    "tanned": ("pale", -1.0),
+    "tan": ("pale", -1.0),
+    "suntanned": ("pale", -1.0),
+    "sun tanned": ("pale", -1.0),
+    "tanned skin": ("pale", -1.0),
+    "a tan": ("pale", -1.0),
+    "clean shaven": ("beard", -1.0),
+    "shaven": ("beard", -1.0),
+    "shaved": ("beard", -1.0),
+    "unshaven": ("stubble", 1.0),
+    "stubbly": ("stubble", 1.0),
+    "moustached": ("moustache", 1.0),
+    "laughing": ("smiling", 1.5),
+    "laughs": ("smiling", 1.5),
+    "grinning": ("smiling", 1.5),
+    "smiles": ("smiling", 1.0),
+    "cheerful": ("smiling", 1.0),
+    "serious": ("smiling", -1.0),
+    "unsmiling": ("smiling", -1.0),
+    "a serious look": ("smiling", -1.0),
+    "elderly": ("old", 1.0),
+    "wrinkled": ("old", 1.0),
+    "wrinkles": ("old", 1.0),
+    "youthful": ("young", 1.0),
+    "bespectacled": ("eyeglasses", 1.0),
+    "spectacled": ("eyeglasses", 1.0),
+    "whiskers": ("sideburns", 1.0),
+    "made up": ("makeup", 1.0),
+    "makeup": ("makeup", 1.0),
+    "thin": ("chubby", -1.0),
+    "slim": ("chubby", -1.0),
+    "round faced": ("chubby", 1.0),
+    "a round face": ("chubby", 1.0),
+    "a chubby face": ("chubby", 1.0),
+    "beautiful": ("attractive", 1.0),
+    "thin lips": ("big_lips", -1.0),
+    "small lips": ("big_lips", -1.0),
+    "thick lips": ("big_lips", 1.0),
+    "a large nose": ("big_nose", 1.0),
+    "a small nose": ("big_nose", -1.0),
+    "a pointed nose": ("pointy_nose", 1.0),
+    "small eyes": ("narrow_eyes", 1.0),
+    "red cheeks": ("rosy_cheeks", 1.0),
+    "pink cheeks": ("rosy_cheeks", 1.0),
+    "rosy cheeked": ("rosy_cheeks", 1.0),
+    "white skin": ("pale", 1.0),
+    "fair skin": ("pale", 1.0),
+    "dark sunglasses": ("sunglasses", 1.0),
+    "red lips": ("lipstick", 1.0),
+    "red lipstick": ("lipstick", 1.0),
+    "fair haired": ("blond", 1.0),
+    "dark haired": ("black_hair", 1.0),
+    "blond haired": ("blond", 1.0),
+    "blonde haired": ("blond", 1.0),
+    "black haired": ("black_hair", 1.0),
+    "brown haired": ("brown_hair", 1.0),
+    "gray haired": ("gray_hair", 1.0),
+    "grey haired": ("gray_hair", 1.0),
+    "white haired": ("gray_hair", 1.0),
+    "red haired": ("red_hair", 1.0),
+    "redheaded": ("red_hair", 1.0),
+    "a bald head": ("bald", 1.0),
+    "a cap": ("hat", 1.0),
+    "cap": ("hat", 1.0),
+    "curly haired": ("wavy_hair", 1.0),
+    "an open mouth": ("mouth_open", 1.0),
+    "the mouth open": ("mouth_open", 1.0),
+    "open lips": ("mouth_open", 1.0),
+}
+IMPOSSIBLE: Mapping[str, str] = {
+    "necklace": "",
+    "necktie": "",
+    "tie": "",
+    "earring": "",
+    "freckles": "",
+    "scar": "",
+    "tattoo": "",
+    "sad": "smiling=-1 makes a face serious.",
+    "angry": "smiling=-1 makes a face serious.",
+    "surprised": "",
+    "disgusted": "",
+    "scared": "",
+    "long hair": "The colour of hair can be edited, its shape cannot.",
+    "short hair": "The colour of hair can be edited, its shape cannot.",
+    "blurry": "",
+    "closed mouth": "smiling=-1 makes a face serious.",
+    "mouth closed": "smiling=-1 makes a face serious.",
+    "closed lips": "smiling=-1 makes a face serious.",
+}
+"""Known things that no engine does -> what can be done instead."""
+THINGS: Mapping[str, str] = {
+    "hair": "hair",
+    "lipstick": "lipstick",
+    "lips": "lipstick",
+    "beard": "beard",
+    "moustache": "moustache",
+    "mustache": "moustache",
+    "goatee": "goatee",
+    "glasses": "eyeglasses",
+    "eyeglasses": "eyeglasses",
+    "spectacles": "eyeglasses",
+    "frames": "eyeglasses",
+}
+"""Thing -> attribute that can have any colour."""
+COLOURLESS = ("eyes", "skin", "hat", "cap", "teeth", "shirt", "sunglasses", "eyebrows", "brows")
+"""Things whose colour no engine changes."""
+TONES = ("dark", "light", "bright", "deep")
+_BARE_ALIASES = frozenset(
+    split_words(
+        "black brown gray grey straight wavy shadow age oval rosy man woman male female gender hair"
+    )
+)
+"""Names of the catalogue that mean something else in a sentence."""
+DEGREES: Mapping[str, float] = {
+    "slightly": 0.5,
+    "a little": 0.5,
+    "a bit": 0.5,
+    "faint": 0.5,
+    "faintly": 0.5,
+    "slight": 0.5,
+    "subtle": 0.5,
+    "light": 0.5,
+    "lightly": 0.5,
+    "much": 1.5,
+    "very": 1.5,
+    "really": 1.5,
+    "strongly": 1.5,
+    "strong": 1.5,
+    "big": 1.5,
+    "broad": 1.5,
+    "wide": 1.5,
+    "long": 1.5,
+    "thick": 1.5,
+    "heavy": 1.5,
+    "full": 1.0,
+    "more": 1.0,
+    "less": -1.0,
+    "extremely": 2.0,
+}
+_NEGATIONS = frozenset(("without", "no", "not", "remove", "minus", "never"))
+_LASTING = frozenset(("without", "no", "remove", "minus"))  # up to the next "with", "who" or noun
+_RESETS = frozenset(("with", "who", "but", "has", "have", "having", "is", "add"))
+_CONTINUES = frozenset(("and", "or", "nor", "any", "a", "an", "the", "his", "her", "their"))
+_FILLERS = frozenset(
+    word
+    for text in (
+        "a an the with and or nor any who is are be has have having wearing wears of in on",
+        "his her their him them that this it looks look looking like as but so",
+        "make makes add give put",
+        *PREFIXES,
+    )
+    for word in split_words(text)
+)
+_PLAIN_NOUNS = frozenset(noun for noun in PERSON_NOUNS if noun not in NOUNS) | {"people"}
+
+
+@dataclass(slots=True)
+class Description:
+    """Content of a text.
+
+    attributes: attribute, with its colour where it has one -> strength.
+    noun: what the noun means, which is an edit only where nothing else is said.
+    unknown: words that no rule knows.
+    impossible: things that no engine does, with what can be done instead.
+    """
+
+    attributes: dict[str, float] = field(default_factory=dict)
+    noun: dict[str, float] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    impossible: list[str] = field(default_factory=list)
+
+
+@cache
+def phrases() -> Mapping[Phrase, Meaning]:
+    """Return all phrases that name an attribute, without their article."""
+    out: dict[Phrase, Meaning] = {}
+    for row in ATTRIBUTES:
+        for word in (row.name, *row.aliases):
+            if word not in _BARE_ALIASES:
+                out[tuple(split_words(word.replace("_", " ")))] = row.name, 1.0
+    for text, meaning in SYNONYMS.items():
+        out[_without_article(text)] = meaning
+    return out
+
+
+def describe(text: str) -> Description:
+    """Read a text. Nothing is refused here; see `Description`."""
+    words = _split(text)
+    out = Description()
+    at, degree, negated, lasting = 0, 1.0, False, False
+    while at < len(words):
+        length, kind, meaning = _match(words, at)
+        word = words[at]
+        if kind == "degree":
+            degree *= DEGREES[" ".join(words[at : at + length])]
+        elif kind == "noun":
+            out.noun.update(NOUNS.get(word, ()))
+            negated = lasting = False
+        elif kind == "meaning":
+            name, strength = meaning
+            _add(out, name, (-strength if negated else strength) * degree)
+            degree, negated = 1.0, negated and lasting
+        elif kind == "impossible":
+            phrase = " ".join(words[at : at + length])
+            hint = IMPOSSIBLE.get(phrase, "")
+            if not negated:
+                out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
+            degree, negated = 1.0, negated and lasting
+        elif word in _NEGATIONS:
+            negated, lasting = True, word in _LASTING
+        elif word in _FILLERS:
+            if word in _RESETS:
+                negated = lasting = False
+        else:
+            out.unknown.append(word)
+        at += length
+    return out
+
+
+def _match(words: list[str], at: int) -> tuple[int, str, Meaning]:
+    """Return the number of words of the longest phrase at a position, its kind and meaning."""
+    none: Meaning = "", 0.0
+    coloured = _coloured_thing(words, at)
+    if coloured is not None:
+        length, name = coloured
+        return (length, "meaning", (name, 1.0)) if name else (length, "impossible", none)
+    known = phrases()
+    for length in range(min(4, len(words) - at), 0, -1):
+        phrase = tuple(words[at : at + length])
+        text = " ".join(phrase)
+        if phrase in known:
+            return length, "meaning", known[phrase]
+        if text in IMPOSSIBLE:
+            return length, "impossible", none
+        if text in DEGREES and at + length < len(words):
+            return length, "degree", none
+        if length == 1 and (text in NOUNS or text in _PLAIN_NOUNS):
+            return length, "noun", none
+    if words[at] in THINGS or words[at] in COLOURLESS or words[at] in COLOURS:
+        return 1, "impossible", none
+    return 1, "", none
+
+
+def _coloured_thing(words: list[str], at: int) -> tuple[int, str] | None:
+    """Return the length and attribute of "[dark] COLOUR THING"; "" for a thing without colours."""
+    start = at + (words[at] in TONES)
+    if start >= len(words) or not (words[start] in COLOURS or words[start].startswith("#")):
+        return None
+    known = phrases()
+    for length in (3, 2):
+        phrase = tuple(words[start : start + length])
+        if start == at and phrase in known:
+            return length, known[phrase][0]
+    thing = words[start + 1] if start + 1 < len(words) else ""
+    if thing in COLOURLESS or thing in ("haired",):
+        return start + 2 - at, ""
+    if thing not in THINGS:
+        return None
+    colour = words[start]
+    code = COLOURS.get(colour, colour.removeprefix("#"))
+    if start > at:
+        code = _toned(code, words[at])
+    return start + 2 - at, f"{THINGS[thing]}#{code}"
+
+
+def _toned(code: str, tone: str) -> str:
+    """Return a darker or lighter colour."""
+    factor = {"dark": 0.6, "deep": 0.7}.get(tone, 1.35)
+    levels = (min(round(int(code[i : i + 2], 16) * factor), 255) for i in (0, 2, 4))
+    return "".join(f"{level:02x}" for level in levels)
+
+
+def _add(out: Description, name: str, strength: float) -> None:
+    row = attribute_of(name)
+    if strength < 0 and row.opposite and not believable(row, strength):
+        name, strength, row = row.opposite, -strength, attribute_of(row.opposite)
+    if not believable(row, strength):
+        verb = "without " if strength < 0 else ""
+        what = name.replace("_", " ")
+        out.impossible.append(f"{verb}{what} ({row.instead.rstrip('.')})")
+        return
+    if "#" in name and strength < 0:
+        name = row.name.partition("#")[0]
+    out.attributes[name] = strength
+
+
+def _split(text: str) -> list[str]:
+    """Split a text into lower-case words; hyphens separate, #RRGGBB is one word."""
+    out: list[str] = []
+    for part in text.lower().split():
+        bare = part.strip(".,;:!?()\"'")
+        if bare.startswith("#") and len(bare) == 7 and set(bare[1:]) <= set("0123456789abcdef"):
+            out.append(bare)
+        else:
+            out += split_words(part)
+    return out
+
+
+def _without_article(text: str) -> Phrase:
+    words = split_words(text)
+    return tuple(words[int(words[0] in ("a", "an", "the")) :])
+
+
+def possible_words() -> Iterator[str]:
+    """Yield the names of all attributes that a painter adds or removes believably."""
+    yield from (row.name for row in BY_NAME.values() if believable(row) and row.name != "hair")
+
+
+def nearest_words(word: str) -> list[str]:
+    """Return up to three known words that are spelled like an unknown one."""
+    known = {part for phrase in phrases() for part in phrase} | set(COLOURS) | set(NOUNS)
+    return get_close_matches(word, sorted(known), n=3, cutoff=0.6)

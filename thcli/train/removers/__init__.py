@@ -1,0 +1,1 @@
+"""Training of removers-s, which takes glasses, beards and make-up off an unrolled face."""
