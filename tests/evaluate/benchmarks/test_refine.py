@@ -143,7 +143,7 @@ COARSE = {
         ("flicker", 2.1, "flicker / coarse"),
         ("csim", 0.69, "csim - coarse"),
         ("apd", 1.1, "apd / coarse"),
-        ("sharpness", -1.1, "sharpness towards the truth"),
+        ("sharpness", -1.1, "sharpness regained"),
     ],
 )
 def test_each_bar_can_be_missed(name: str, value: float, bar: str) -> None:

@@ -56,7 +56,7 @@ from thcli.pipeline.refining.subjects import (
 
 MEASURED = RefineEvaluateOptions()
 MAX_RATIO = 0.90  # limit of L1 and perceptual distance, relative to the coarse video's
-SHARP = 0.2  # octaves below the truth from which a coarse video counts as blurred
+BLURRED = 1.0  # octaves below the truth from which a coarse video counts as blurred
 MAX_CHANGE = 1.0  # limit of the mean change of a good video's crop, levels of 255
 
 
@@ -315,9 +315,10 @@ def requirements(found: RefineMeasurement) -> list[Requirement]:
         gain = _difference(refined.get("csim"), coarse["csim"])
         require("csim - coarse", gain, "at least 0", lambda v: v >= 0)
     lacking, left = coarse.get("sharpness"), refined.get("sharpness")
-    if lacking is not None and left is not None and lacking < -SHARP:
-        gain = 1 - abs(left) / abs(lacking)
-        require("sharpness towards the truth", gain, "at least 0.5", lambda v: v >= 0.5)
+    if lacking is not None and left is not None and lacking < 0:
+        least = 0.5 if lacking < -BLURRED else 0.0
+        share = 1 - abs(left) / abs(lacking)
+        require("sharpness regained", share, f"at least {least}", lambda v: v >= least)
     if found.untouched is not None:
         change = found.untouched.crop
         limit = f"less than {MAX_CHANGE}"
