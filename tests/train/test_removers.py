@@ -139,6 +139,7 @@ def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
     network = RemoverNet(8).eval()
     with torch.no_grad():
         network.out.weight.zero_()
+        assert network.out.bias is not None
         network.out.bias.fill_(-40)
     data = RemoverBatches(pairs, 2, 0, flip=False)
     assert set(psnr_gain(network, data, 2).values()) <= {0.0, -0.0}

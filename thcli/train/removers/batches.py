@@ -257,7 +257,8 @@ def _augment(
     worn, bare = worn + slope, bare + slope
     if rng.random() < 0.6:
         sigma = rng.uniform(0.3, 1.4)
-        worn, bare = (cv2.GaussianBlur(one, (0, 0), sigma) for one in (worn, bare))
+        worn = np.asarray(cv2.GaussianBlur(worn, (0, 0), sigma), np.float32)
+        bare = np.asarray(cv2.GaussianBlur(bare, (0, 0), sigma), np.float32)
     if rng.random() < 0.5:
         noise = rng.standard_normal(worn.shape[:2], np.float32)[..., None]
         worn = worn + noise * np.float32(rng.uniform(0.005, 0.04))

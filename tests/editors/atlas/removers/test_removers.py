@@ -70,8 +70,10 @@ def painter(logit: float = 9.0) -> RemoverPainter:
     torch.manual_seed(0)
     network = RemoverNet(8).eval().requires_grad_(False)
     network.out.weight.zero_()
-    network.out.bias.zero_()
-    network.out.bias[12:] = logit + 1
+    bias = network.out.bias
+    assert bias is not None
+    bias.zero_()
+    bias[12:] = logit + 1
     return RemoverPainter(network, skin_priors())
 
 
