@@ -70,6 +70,7 @@ PUBLIC = [
     "ParseOptions",
     "ParseTrainOptions",
     "Parser",
+    "PicturesEngine",
     "PasteJobOptions",
     "PasteOptions",
     "PrepareOptions",

@@ -117,6 +117,7 @@ _HOMES = {
         "Landmarker",
         "Painter",
         "Parser",
+        "PicturesEngine",
         "Refiner",
         "RenderingVoice",
         "Speech",

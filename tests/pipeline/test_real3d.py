@@ -172,7 +172,7 @@ def test_of_two_faces_the_chosen_ones_move(clip: Clip, tmp_path: Path, capsys: A
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--engine mesh --orbit 20", "--orbit has no effect with engine mesh"),
+        ("--engine fomm --orbit 20", "--orbit has no effect with engine fomm"),
         ("--engine fomm --pose-file x.csv", "--pose-file has no effect with engine fomm"),
         ("--engine real3d --matte off", "--matte has no effect with engine real3d"),
         ("--engine real3d --region lips", "cannot move the lips alone"),

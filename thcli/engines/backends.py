@@ -14,7 +14,7 @@ ENGINES = Stage(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),
-            reads=("motion", "mesh.matte", "mouth", "camera", "view", "expression"),
+            reads=("motion", "mesh.matte", "mouth", "camera", "view", "expression", "also"),
         ),
         "fomm": Backend(
             "thcli.engines.fomm.engine:load",
@@ -80,7 +80,7 @@ ENGINES = Stage(
             "thcli.engines.x2face.engine:load",
             "X2Face, a code of 128 numbers per frame; driven by pictures, poses or sound",
             ("x2face",),
-            reads=(*MOTION, "x2face"),
+            reads=(*MOTION, "x2face", "also"),
         ),
     },
 )

@@ -108,6 +108,11 @@ def check_reenact(source: PathLike, output: PathLike | None, options: ReenactOpt
     check_run(options, output, options.compare)
     _check_source(source, options)
     _check_pose_file(options)
+    if options.also and (options.driver or options.source_face == "all"):
+        raise UsageError(
+            "--also gives further pictures of one face, but several are animated.",
+            "Leave --driver and --source-face all out.",
+        )
     if options.driver and options.source_face not in ("largest", "all"):
         raise UsageError(
             f"--source-face {options.source_face} excludes --driver, which names faces itself.",

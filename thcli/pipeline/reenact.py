@@ -123,7 +123,9 @@ def reenact_driven(
             file=options.save_motion,
         )
         source_image = read_source_image(source, options, face_finder, job)  # detect
-        return animate(engine, source_image, target, render_job)
+        plain = replace(options, source_face="largest", source_time=None, driver=None)
+        pictures = [read_source_image(path, plain, face_finder, job) for path in options.also or ()]
+        return animate(engine, source_image, target, replace(render_job, pictures=pictures))
 
 
 def _read_controls(options: ReenactOptions) -> Controls:

@@ -84,6 +84,12 @@ class RenderOptions:
 class ReenactOptions(RenderOptions):
     """Options of `thcli reenact`."""
 
+    also: list[str] | None = option(
+        None,
+        "Further picture of the source's person: poses and expressions take the texture of the "
+        "nearest picture (engine mesh), or of the mean of all (engine x2face). Repeatable.",
+        path="input",
+    )
     driver: list[str] | None = option(
         None,
         "Driver of one face, N=FILE: face N of the source, counted from the left from 0, follows "

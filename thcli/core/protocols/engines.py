@@ -112,6 +112,22 @@ class VoiceDrivenEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class PicturesEngine(Engine, Protocol):
+    """An engine that also takes several pictures of one person as its source."""
+
+    def encode_pictures(
+        self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
+    ) -> Any:
+        """Encode a source image and further pictures of its person; see `Source`.
+
+        Args:
+            image, face: as in `encode_source`.
+            others: images of any size, each with its face.
+        """
+        ...
+
+
 class CropView(CropNetwork, Protocol):
     """A network that renders square crops of faces."""
 

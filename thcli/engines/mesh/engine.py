@@ -26,6 +26,12 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
+from thcli.engines.mesh.pictures.several import (
+    SeveralPictures,
+    blend_face,
+    prepare_pictures,
+    targets_of_others,
+)
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.video import MeshVideo
@@ -71,18 +77,27 @@ class MeshEngine:
         with self._lock:
             return prepare(image, face, self._person_probability(image))
 
+    def encode_pictures(
+        self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
+    ) -> SeveralPictures:
+        """Prepare a source image and further pictures of its person. Raises as `encode_source`."""
+        return prepare_pictures(self.encode_source(image, face), others)
+
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving frames."""
         return observe(frames, faces)
 
     def retarget(
-        self, source: MeshSource, motion: MotionStore, options: MotionOptions
+        self, source: MeshSource | SeveralPictures, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
         """Transfer a driving motion to the source's face."""
         return retarget(source.face, motion, options)
 
     def render(
-        self, source: MeshSource, motion: Motion, frames: Sequence[Frame] | None
+        self,
+        source: MeshSource | SeveralPictures,
+        motion: Motion,
+        frames: Sequence[Frame] | None,
     ) -> list[Image]:
         """Render a window of the motion that `retarget` gave.
 
@@ -98,7 +113,7 @@ class MeshEngine:
         if frames is not None:
             driving = [to_uint8(frame.pixels) for frame in frames]
         return [
-            self._move_picture(render_frame(source, target, frame), target.camera)
+            self._move_picture(_render_any(source, target, frame), target.camera)
             for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
 
@@ -198,6 +213,19 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
         )
     if target.body is not None and np.abs(target.body).max() >= picture.STILL:
         out = picture.move_person(out, source.layers, warp_map, target.body)
+    return out
+
+
+def _render_any(
+    source: MeshSource | SeveralPictures, target: RenderTarget, driving: Image | None
+) -> Image:
+    """Render one frame of one picture, or of several that are blended."""
+    if isinstance(source, MeshSource):
+        return render_frame(source, target, driving)
+    out = render_frame(source.first, target, driving)
+    for other, own_target, share in targets_of_others(source, target):
+        rendered = render_frame(other.source, own_target, driving)
+        out = blend_face(out, rendered, target.points, target.body, share)
     return out
 
 

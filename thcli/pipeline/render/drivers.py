@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.options import MotionOptions
-from thcli.core.protocols import Engine, MotionStore
+from thcli.core.protocols import Engine, MotionStore, PicturesEngine
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
 from thcli.motion.file.span import WINDOW
@@ -18,6 +18,7 @@ from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.face_shares import face_shares
 from thcli.pipeline.render.frames import DrivingFrames, SourceFace
 from thcli.pipeline.render.render_job import RenderJob
+from thcli.pipeline.sources.framing import encode_crops
 from thcli.pipeline.sources.source_image import SourceImage
 
 Rows = npt.NDArray[np.intp]
@@ -40,12 +41,14 @@ class FaceDrivers:
     """Drivers of a job.
 
     first: motion of the driver that sets the times.  own: driver of each face that has one of its
-    own, by the face's number from the left.  others_still: the other faces have none.
+    own, by the face's number from the left.  others_still: the other faces have none.  pictures:
+    further pictures of the only face.
     """
 
     first: MotionStore
     own: Mapping[int, FaceDriver] = field(default_factory=dict)
     others_still: bool = False
+    pictures: Sequence[SourceImage] = ()
 
     def drives(self, face: Face) -> bool:
         """Return whether a face of the source has a driver."""
@@ -79,7 +82,7 @@ def observe_face_drivers(render_job: RenderJob, engine: Engine, first: MotionSto
         path = job.temp_dir() / "driver.motion.safetensors"
         motion = render_job.observe_face(selection, engine, path).motion
         own[number] = FaceDriver(info, motion, nearest_rows(motion, first))
-    return FaceDrivers(first, own, options.others_still)
+    return FaceDrivers(first, own, options.others_still, render_job.pictures)
 
 
 def encode_faces(
@@ -102,6 +105,13 @@ def _encode_face(
     engine: Engine, image: Image, face: Face, drivers: FaceDrivers, options: MotionOptions
 ) -> SourceFace:
     own = drivers.own.get(face.track)
+    if drivers.pictures:
+        others = [(picture.image, picture.faces[0]) for picture in drivers.pictures]
+        if isinstance(engine, PicturesEngine):
+            source = engine.encode_pictures(image, face, others)
+        else:
+            source = encode_crops(engine, image, face, others)
+        return SourceFace(source, engine.retarget(source, drivers.first, options))
     if own is None:
         return SourceFace.encode(engine, image, face, drivers.first, options)
     encoded = SourceFace.encode(engine, image, face, own.motion, options)

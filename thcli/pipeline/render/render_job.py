@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.driver import ObservedDriver, observe_driver
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.postprocess import PostProcessor
+from thcli.pipeline.sources.source_image import SourceImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class RenderJob:
     post_processor: refinement, background and output of the rendered frames.
     job: clock, progress and temporary files.
     controls: sliders and turns that are added to the motion.
+    pictures: further pictures of the source's person.
     """
 
     driver: MediaInfo
@@ -32,6 +35,7 @@ class RenderJob:
     post_processor: PostProcessor
     job: Job
     controls: Controls = field(default_factory=Controls)
+    pictures: Sequence[SourceImage] = ()
 
     def motion_path(self) -> Path:
         """Return the path for the motion of the driver; --save-motion is complete when the job is.

@@ -1,0 +1,119 @@
+"""Several pictures of one person: shares, targets and blending."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh.synthetic_faces import astronaut
+from tests.pipeline.command_line import to_argv
+from thcli import media
+from thcli.cli.app import run
+from thcli.core.types import Array
+from thcli.engines.mesh.engine import MeshEngine, render_frame
+from thcli.engines.mesh.pictures.several import (
+    SeveralPictures,
+    blend_face,
+    picture_shares,
+    prepare_pictures,
+    targets_of_others,
+)
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.motion.canonical import decompose
+from thcli.motion.control.apply import apply_sliders
+from thcli.motion.render_target import RenderTarget
+
+
+def smiling(amount: float) -> Array:
+    """Return the mesh of the photograph with another smile, (468, 3)."""
+    posed = decompose(astronaut(matte=False).mesh)
+    shape = posed.shape[None].copy()
+    apply_sliders(shape, {"smile": np.array([amount])})
+    return np.asarray(replace(posed, shape=shape[0]).mesh())
+
+
+def target(mesh: Array) -> RenderTarget:
+    return RenderTarget(mesh, np.zeros((2, 2)), np.ones(2))
+
+
+@cache
+def pictures() -> SeveralPictures:
+    """Return the photograph, and as a further picture it with the corners of the mouth down."""
+    first = astronaut(matte=False)
+    frowning = render_frame(first, target(smiling(-1.0)), None)
+    face = replace(first.face, mesh=smiling(-1.0).astype(np.float32))
+    return prepare_pictures(first, [(frowning, face)])
+
+
+def test_the_share_of_a_picture_rises_smoothly_towards_its_expression() -> None:
+    values = [picture_shares(pictures(), smiling(-amount))[0] for amount in np.linspace(0, 1, 21)]
+    assert values[0] == 0 and values[-1] > 0.99
+    assert np.all(np.diff(values) >= 0) and np.diff(values).max() < 0.2
+    assert picture_shares(pictures(), smiling(0.6))[0] == 0
+
+
+def test_a_further_picture_is_in_the_place_of_the_first() -> None:
+    (other,) = pictures().others
+    own, placed = decompose(pictures().first.mesh), other.posed
+    np.testing.assert_allclose(placed.centre[:2], own.centre[:2], atol=0.5)
+    assert placed.log_scale == pytest.approx(own.log_scale, abs=0.01)
+    assert other.source.size == pictures().size
+
+
+def test_only_pictures_with_a_share_are_rendered() -> None:
+    assert targets_of_others(pictures(), target(smiling(0.0))) == []
+    ((_, moved, share),) = targets_of_others(pictures(), target(smiling(-1.0)))
+    assert share > 0.99 and moved.gaze.shape == (2, 2)
+
+
+def test_the_face_is_blended_and_what_is_around_it_stays() -> None:
+    image, mesh = photograph(), smiling(0.0)
+    out = blend_face(image, np.zeros_like(image), mesh, None, 1.0)
+    nose, corner = np.round(mesh[1, :2]).astype(int), out[:20, :20]
+    assert out[nose[1], nose[0]].max() < 5
+    np.testing.assert_array_equal(corner, image[:20, :20])
+
+
+def test_the_engine_renders_the_first_picture_where_no_other_is_near() -> None:
+    engine = MeshEngine(None, "off", driver_mouth=False)  # type: ignore[arg-type]
+    source = pictures()
+    assert source.face is source.first.face
+    plain = render_frame(source.first, target(smiling(0.3)), None)
+    assert engine.encode_pictures(photograph(), source.face, []).others == ()
+    assert targets_of_others(source, target(smiling(0.3))) == []
+    assert plain.shape == photograph().shape
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--source-face all", "--also gives further pictures of one face"),
+        ("--engine fomm", "--also has no effect with engine fomm"),
+    ],
+)
+def test_also_is_for_one_face_of_the_mesh_engine(
+    tmp_path: Path, capsys: Any, words: str, message: str
+) -> None:
+    face, out = tmp_path / "face.png", tmp_path / "out.png"
+    save_image(face, photograph())
+    argv = to_argv("reenact", face, face, "-o", out, "--also", face)
+    assert run([*argv, *words.split()]) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_further_picture_changes_the_result(tmp_path: Path) -> None:
+    face, frown = tmp_path / "face.png", tmp_path / "frown.png"
+    save_image(face, photograph())
+    argv = to_argv("reenact", face, "--smile -1 -q -o", frown)
+    assert run(argv) == 0
+    for name, more in (("a.png", []), ("b.png", ["--also", str(frown)])):
+        argv = to_argv("reenact", face, "--smile -0.8 -q -o", tmp_path / name)
+        assert run([*argv, *more]) == 0
+    a, b = (media.read_image(tmp_path / name).astype(int) for name in ("a.png", "b.png"))
+    assert np.abs(a - b).max() > 3 and np.abs(a - b)[:20].max() == 0

@@ -1,0 +1,1 @@
+"""Several pictures of one person as one source."""

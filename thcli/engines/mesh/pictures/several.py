@@ -1,0 +1,176 @@
+"""Several pictures of one person: each pose and expression takes the nearest picture's texture.
+
+The first picture gives the size, the background, the hair and the shape that is animated. The
+others are brought to its place and rendered to the same target. Within the face they are blended
+by shares that change smoothly with pose and expression, so that nothing pops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from thcli.core.errors import NoFaceError
+from thcli.core.geometry import rotvec_from_matrix
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Face, Image
+from thcli.engines.mesh import seen_mouths
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.faces.crops.crop import transform_face
+from thcli.faces.landmarks.topology import OVAL
+from thcli.motion.canonical import (
+    PosedShape,
+    decompose,
+    eye_openings,
+    gaze,
+    mouth_opening,
+)
+from thcli.motion.render_target import RenderTarget
+
+GAIN_RANGE = (0.6, 1.6)  # of a picture's colours to those of the first
+ANGLE = np.radians(25.0)  # difference of pose that counts as 1
+SHAPE, MOUTH, EYES = 6.0, 3.0, 2.0  # weights of the differences of shape and openings
+SHARE_RANGE = (0.15, 0.8)  # of the way from one picture to another, in which its share rises
+LEAST_SHARE = 0.01  # below it a picture is not rendered
+SHRINK, FEATHER = 0.94, 0.07  # of the face's outline; standard deviation in its widths
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPicture:
+    """A further picture, in the place, size and tone of the first.
+
+    source: prepared.  posed: its face.  gaze: (2, 2) of its eyes against those of the first.
+    """
+
+    source: MeshSource
+    posed: PosedShape
+    gaze: Array
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralPictures:
+    """Pictures of one person. Read-only, so threads may share it.
+
+    first: the picture that is animated.  posed: its face.  others: further pictures.
+    """
+
+    first: MeshSource
+    posed: PosedShape
+    others: tuple[OtherPicture, ...]
+
+    @property
+    def face(self) -> Face:
+        """The face that is animated."""
+        return self.first.face
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Size of the image and of every frame, (width, height) in pixels."""
+        return self.first.size
+
+
+def prepare_pictures(first: MeshSource, others: Sequence[tuple[Image, Face]]) -> SeveralPictures:
+    """Prepare further pictures of the person of a source.
+
+    Args:
+        first: the source that is animated.
+        others: images (H, W, 3) uint8 with the person's face.
+
+    Raises:
+        NoFaceError: a face has no mesh.
+    """
+    own = decompose(first.mesh)
+    prepared = [_prepare_other(first, own, image, face) for image, face in others]
+    mouths = [
+        found
+        for one in prepared
+        if (found := seen_mouths.extract(one.source.image, one.source.mesh)) is not None
+    ]
+    if mouths and first.seen_mouths is None:
+        first = replace(first, seen_mouths=seen_mouths.collect(mouths))
+    return SeveralPictures(first, own, tuple(prepared))
+
+
+def _prepare_other(first: MeshSource, own: PosedShape, image: Image, face: Face) -> OtherPicture:
+    if face.mesh is None:
+        raise NoFaceError(
+            "A further picture's face has no mesh.", "Choose another picture or landmarker."
+        )
+    posed = decompose(face.mesh)
+    scale = float(np.exp(own.log_scale - posed.log_scale))
+    shift = own.centre[:2] - scale * posed.centre[:2]
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]], np.float64)
+    placed = transform_face(face, matrix)
+    kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    moved = cv2.warpAffine(
+        image, matrix[:2], first.size, flags=kernel, borderMode=cv2.BORDER_REPLICATE
+    )
+    plain = prepare(np.asarray(moved, np.uint8), placed, None)
+    gain = np.clip(first.tone / np.maximum(plain.tone, 1.0), *GAIN_RANGE)
+    toned = np.clip(moved * gain + 0.5, 0, 255).astype(np.uint8)
+    source = prepare(toned, placed, None)
+    change = np.zeros((2, 2))
+    if first.face.iris is not None and placed.iris is not None:
+        change = gaze(first.mesh, first.face.iris) - gaze(source.mesh, placed.iris)
+    return OtherPicture(source, decompose(source.mesh), change)
+
+
+def picture_shares(pictures: SeveralPictures, points: Array) -> Array:
+    """Return the share 0..1 of each further picture for a target mesh (468, 3).
+
+    A share rises from 0 to 1 as pose and expression go from those of the first picture to those of
+    the other, and falls as they leave that line. It changes smoothly with the mesh.
+    """
+    begin = _features(pictures.posed)
+    moved = _features(decompose(points)) - begin
+    shares = []
+    for other in pictures.others:
+        line = _features(other.posed) - begin
+        length = float(line @ line)
+        along = float(moved @ line) / max(length, 1e-9)
+        aside = float(((moved - along * line) ** 2).sum()) / max(length, 1e-9)
+        shares.append(float(smoothstep(*SHARE_RANGE, along)) / (1 + aside))
+    return np.asarray(shares)
+
+
+def _features(posed: PosedShape) -> Array:
+    """Return pose, shape and openings of a face as one vector."""
+    openings = np.append(EYES * eye_openings(posed.shape), MOUTH * mouth_opening(posed.shape))
+    shape = SHAPE * posed.shape[:, :2].ravel() / np.sqrt(len(posed.shape))
+    return np.concatenate([rotvec_from_matrix(posed.rotation) / ANGLE, shape, openings])
+
+
+def targets_of_others(
+    pictures: SeveralPictures, target: RenderTarget
+) -> list[tuple[OtherPicture, RenderTarget, float]]:
+    """Return the further pictures that a frame needs, with targets and blend weights in turn."""
+    shares = picture_shares(pictures, target.points)
+    total, found = float(np.prod(1 - shares)), []
+    for other, share in zip(pictures.others, shares, strict=True):
+        if share >= LEAST_SHARE:
+            total += float(share)
+            moved = replace(target, gaze=target.gaze + other.gaze)
+            found.append((other, moved, float(share) / total))
+    return found
+
+
+def blend_face(out: Image, other: Image, points: Array, body: Array | None, share: float) -> Image:
+    """Blend another rendering (H, W, 3) uint8 over the face of a frame, with a soft edge.
+
+    Args:
+        out, other: renderings of the same target.
+        points: (468, 3) the target.
+        body: (2,) shift of the whole person, or None.
+        share: weight 0..1 of the other one.
+    """
+    outline = points[OVAL, :2] + (0 if body is None else body)
+    middle, width = outline.mean(0), float(np.ptp(outline[:, 0]))
+    hull = np.round(middle + SHRINK * (outline - middle)).astype(np.int32)
+    mask = np.zeros(out.shape[:2], np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(hull), 1.0)
+    soft: Array32 = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(FEATHER * width, 1.0)))
+    weight = np.asarray(share * soft * mask, np.float32)
+    return np.asarray(cv2.blendLinear(other, out, weight, 1 - weight), np.uint8)
