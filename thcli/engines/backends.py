@@ -81,7 +81,7 @@ ENGINES = Stage(
             "thcli.engines.x2face.engine:load",
             "X2Face, a code of 128 numbers per frame; driven by pictures, poses or sound",
             ("x2face",),
-            reads=(*MOTION, "x2face"),
+            reads=(*MOTION, "x2face", "also"),
         ),
     },
 )

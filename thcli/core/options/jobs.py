@@ -91,7 +91,7 @@ class ReenactOptions(RenderOptions):
     also: list[str] | None = option(
         None,
         "Further picture of the source's person: poses and expressions take the texture of the "
-        "nearest picture (engine mesh). Repeatable.",
+        "nearest picture (engine mesh), or of the mean of all (engine x2face). Repeatable.",
         path="input",
     )
     driver: list[str] | None = option(

@@ -18,6 +18,7 @@ from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.face_shares import face_shares
 from thcli.pipeline.render.frames import DrivingFrames, SourceFace
 from thcli.pipeline.render.render_job import RenderJob
+from thcli.pipeline.sources.framing import encode_crops
 from thcli.pipeline.sources.source_image import SourceImage
 
 Rows = npt.NDArray[np.intp]
@@ -104,9 +105,12 @@ def _encode_face(
     engine: Engine, image: Image, face: Face, drivers: FaceDrivers, options: MotionOptions
 ) -> SourceFace:
     own = drivers.own.get(face.track)
-    if drivers.pictures and isinstance(engine, PicturesEngine):
+    if drivers.pictures:
         others = [(picture.image, picture.faces[0]) for picture in drivers.pictures]
-        source = engine.encode_pictures(image, face, others)
+        if isinstance(engine, PicturesEngine):
+            source = engine.encode_pictures(image, face, others)
+        else:
+            source = encode_crops(engine, image, face, others)
         return SourceFace(source, engine.retarget(source, drivers.first, options))
     if own is None:
         return SourceFace.encode(engine, image, face, drivers.first, options)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from thcli.core.errors import UsageError
 from thcli.core.options import MotionOptions, RenderOptions, TemplateOptions
-from thcli.core.protocols import CropEngine, CropView, Engine, MotionStore, Source
+from thcli.core.protocols import (
+    CropEngine,
+    CropView,
+    EmbeddingEngine,
+    Engine,
+    MotionStore,
+    Source,
+)
 from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
@@ -74,6 +82,14 @@ class FullFrameEngine:
         encoded = self.crop_engine.encode_source(source.image, source.face)
         return FullFrameSource(encoded, image, source.placement)
 
+    def encode_pictures(
+        self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
+    ) -> FullFrameSource:
+        """Crop the face and further pictures of it, and encode the crops as one source."""
+        source = crop_source(self.crop_engine, image, face)
+        encoded = encode_crops(self.crop_engine, source.image, source.face, others)
+        return FullFrameSource(encoded, image, source.placement)
+
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving crops."""
         return self.crop_engine.observe(frames, faces)
@@ -95,6 +111,26 @@ class FullFrameEngine:
             for image in rendered
         )
         return [np.asarray(image, np.uint8) for image in pasted]
+
+
+def encode_crops(
+    engine: Engine, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
+) -> Any:
+    """Encode a source's crop and further pictures of its person as one source.
+
+    Args:
+        engine: embeds crops.
+        image: crop (crop_size, crop_size, 3), and `face` in its pixels.
+        others: images of any size, each with its face.
+
+    Raises:
+        UsageError: the engine takes one picture.
+    """
+    if not isinstance(engine, EmbeddingEngine):
+        raise UsageError("This engine takes one picture as its source.", "Leave --also out.")
+    crops = [crop_source(engine, *other) for other in others]
+    images, faces = [one.image for one in crops], [one.face for one in crops]
+    return engine.encode_sources([image, *images], [face, *faces])
 
 
 def paste_mask(network: CropView) -> Array32:
