@@ -23,7 +23,7 @@ def picture(seed: int, side: int = SIDE) -> Image:
     for sigma, strength in ((1.0, 12.0), (3.0, 20.0), (9.0, 30.0)):
         noise = cv2.GaussianBlur(rng.normal(0, 1, (side, side)), (0, 0), sigma)
         out += strength * noise / noise.std()
-    return np.clip(out, 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+    return np.asarray(np.clip(out, 0, 255)[..., None].repeat(3, 2), np.uint8)
 
 
 def mesh(side: int = SIDE) -> Array:
@@ -44,7 +44,7 @@ def detail_of(image: Image, source: Texture) -> Array32:
     return missing_detail([analyse(image, UNIT, mesh(), source, 0)], 0, source)
 
 
-def energy(values: Array32) -> float:
+def energy(values: Image | Array32 | Array) -> float:
     return float(cv2.Laplacian(values[40:-40, 40:-40].astype(np.float32), cv2.CV_32F).var())
 
 

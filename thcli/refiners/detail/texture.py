@@ -12,8 +12,9 @@ import numpy.typing as npt
 from thcli.core.imaging import optical_flow, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, raster, warp
+from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
-from thcli.engines.mesh.surroundings import Surroundings, push_oval_to_hull
+from thcli.engines.mesh.surroundings import Surroundings
 from thcli.faces.landmarks.topology import OVAL
 
 FLOW_SIDE = 256  # pixels of the crops between which the residual flow is estimated
@@ -71,10 +72,10 @@ def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture
     """
     side = coarse.shape[0]
     source = texture.scaled_mesh(side)
-    outline = push_oval_to_hull(source)
-    surroundings = Surroundings(outline, float(side - 1), matte=False)
+    surroundings = Surroundings(find_outline(source), float(side - 1), matte=False)
+    points = warp.TexturePositions(source[:, :2], source[:, :2])
     step = warp.map_step(mesh)
-    found = warp.build_map(source, surroundings, mesh, source[:, :2], (side, side), step)
+    found = warp.build_map(source, surroundings, mesh, points, (side, side), step)
     positions, visibility = pixel_positions(side), np.ones((side, side), np.float32)
     if found is None:
         visibility[:] = 0
