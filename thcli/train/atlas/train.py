@@ -234,7 +234,7 @@ def write_synthetic_faces(folder: Path, count: int = 12, *, bare: bool = False) 
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(3)
-    lines = []
+    lines: list[str] = []
     for number, frame in enumerate(astronaut_clip(count * 6, 256)):
         if number % 6:
             continue
