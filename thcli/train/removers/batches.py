@@ -200,7 +200,7 @@ def _outside_rings(part: PartName, grown: float) -> Array32:
         cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))), np.uint8
     )
     soft = cv2.GaussianBlur(mask, (0, 0), 2.0)
-    return (1 - soft.astype(np.float32) / 255)[PARTS[part].window]
+    return np.asarray(1 - soft.astype(np.float32) / 255, np.float32)[PARTS[part].window]
 
 
 def _clear(pairs: StoredPairs, row: int) -> bool:

@@ -210,7 +210,7 @@ def _covered(change: Array32, condition: str) -> Array32:
         return np.zeros(change.shape[:2], np.float32)
     low, high = _HAIR
     lighter = cv2.GaussianBlur(change @ tone.LUMA, (0, 0), _DETAIL)
-    return np.clip((lighter - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((lighter - low) / (high - low), 0, 1), np.float32)
 
 
 def _unpack(appearance: Array32) -> tuple[Array32, Array32]:
