@@ -68,6 +68,7 @@ PUBLIC = [
     "Painter",
     "ParseOptions",
     "ParseTrainOptions",
+    "PatchTrainOptions",
     "Parser",
     "PasteJobOptions",
     "PasteOptions",

@@ -77,6 +77,7 @@ _HOMES = {
         "OutputOptions",
         "ParseOptions",
         "ParseTrainOptions",
+        "PatchTrainOptions",
         "PasteJobOptions",
         "PasteOptions",
         "PrepareOptions",

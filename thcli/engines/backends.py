@@ -13,7 +13,7 @@ ENGINES = Stage(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),
-            reads=("motion", "mesh.matte", "mouth", "camera"),
+            reads=("motion", "mesh.matte", "mesh.patches", "mouth", "camera"),
         ),
         "fomm": Backend(
             "thcli.engines.fomm.engine:load",

@@ -36,6 +36,7 @@ TASKS = {
     "monkeynet": "thcli.train.keypoint_models.monkeynet:MonkeyNetTask",
     "x2face": "thcli.train.keypoint_models.x2face:X2FaceTask",
     "parse": "thcli.train.parse.train:ParseTask",
+    "patches": "thcli.train.patches.train:PatchTask",
     "identity": "thcli.train.identity.train:IdentityTask",
     "dva": "thcli.train.dva.train:DvaTask",
     "judge": "thcli.train.labelled.judge:JudgeTask",
