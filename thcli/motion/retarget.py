@@ -45,7 +45,6 @@ MOUTH_OPEN_RANGE = (0.02, 0.06)
 WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
-BLINK_RATIO = 0.7  # opening over that of the awake eye below which a lid closes in proportion
 CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
@@ -344,7 +343,7 @@ class RetargetedMotion:
         (T, 2) each, the eye on the image's left first.
         """
         eyes = canonical.eye_openings(shape)
-        ratio = _opening_ratio(eyes, self._awake_opening, self._shut_threshold)
+        ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
         mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
         wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
         target = np.concatenate([mean + wink, mean - wink], -1)
@@ -424,22 +423,6 @@ class RetargetedMotion:
 def retarget(source: Face, store: MotionStore, options: MotionOptions) -> RetargetedMotion:
     """Return the source's motion under the driver's; see `RetargetedMotion`."""
     return RetargetedMotion(source, store, options)
-
-
-def _opening_ratio(opening: Array, awake: Array, shut: float) -> Array:
-    """Return openings of eyes over that of the awake eye: 1:1 while open, 0 where shut.
-
-    Between BLINK_RATIO and the shut eye, which the mesh never closes, the ratio falls to 0.
-
-    Args:
-        opening: (T, 2) lid gap over eye width.
-        awake: (2,) of the open eyes.
-        shut: of a shut eye.
-    """
-    ratio = opening / awake
-    least = shut / awake
-    bend = np.maximum(BLINK_RATIO, (1 + least) / 2)
-    return np.asarray(np.where(ratio >= bend, ratio, bend * (ratio - least) / (bend - least)))
 
 
 def _mouth_closing_shape(gap: float) -> Array:
