@@ -70,6 +70,7 @@ PUBLIC = [
     "Painter",
     "ParseOptions",
     "ParseTrainOptions",
+    "PatchTrainOptions",
     "Parser",
     "PicturesEngine",
     "PasteJobOptions",

@@ -78,6 +78,7 @@ _HOMES = {
         "OutputOptions",
         "ParseOptions",
         "ParseTrainOptions",
+        "PatchTrainOptions",
         "PasteJobOptions",
         "PasteOptions",
         "PrepareOptions",

@@ -44,6 +44,7 @@ MODULES = {
     "hubert-large": "thcli.audio.hubert",
     "identity-s": "thcli.faces.identity.small",
     "parse-s": "thcli.faces.parsing.small",
+    "patches-s": "thcli.engines.mesh.patches.painter",
     "bfm": "thcli.faces.model3d.bfm.model",
     "deca": "thcli.faces.model3d.deca",
     "deep3d": "thcli.faces.model3d.deep3d",

@@ -21,6 +21,7 @@ from thcli.core.options import (
     JudgeTrainOptions,
     LabelledTrainOptions,
     ParseTrainOptions,
+    PatchTrainOptions,
     PrepareOptions,
     Real3dTrainOptions,
     RemoverTrainOptions,
@@ -330,6 +331,26 @@ def dva(
 ) -> None:
     """Train dva-s, the small diffusion video autoencoder that edits faces."""
     _train("dva", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def patches(
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of talking clips; index.csv (file, speaker) names the speakers "
+            "(optional with --smoke)."
+        ),
+    ] = None,
+    *,
+    output: Run,
+    model: PatchTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the eyes and mouths of the mesh engine (patches-s)."""
+    _train("patches", dataset, output, model, train, show)
 
 
 @app.command()

@@ -15,7 +15,16 @@ ENGINES = Stage(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
             ("selfie",),
-            reads=("motion", "mesh.matte", "mouth", "camera", "view", "expression", "also"),
+            reads=(
+                "motion",
+                "mesh.matte",
+                "mesh.patches",
+                "mouth",
+                "camera",
+                "view",
+                "expression",
+                "also",
+            ),
         ),
         "fomm": Backend(
             "thcli.engines.fomm.engine:load",

@@ -47,6 +47,7 @@ MOUTH_OPEN_RANGE = (0.02, 0.06)
 WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
+CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
 
@@ -310,7 +311,8 @@ class RetargetedMotion:
         if self._rules:
             region = self._options.region
             if region in ("all", "expression", "lips"):
-                closure.set_lips(retargeted, self._target_lip_gaps(aligned, gain))
+                gaps = self._closed_lip_gaps(canonical.lip_gaps(aligned), start, stop, scale)
+                closure.set_lips(retargeted, self._target_lip_gaps(gaps, gain))
             if region in ("all", "expression", "eyes"):
                 opening, added_opening = self._eye_openings(shape, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
@@ -318,9 +320,21 @@ class RetargetedMotion:
             apply.apply_sliders(retargeted, self._controls.rows(start, stop))
         return retargeted, _lid_gap_ratios(retargeted, source)
 
-    def _target_lip_gaps(self, shape: Array, gain: Array) -> Array:
+    def _closed_lip_gaps(self, gaps: Array, start: int, stop: int, scale: Array) -> Array:
+        """Close smoothed gaps (T, 9) of the driver's lips where its lips are closed in the frame.
+
+        Smoothing leaves short closures open. scale: (T,) of the shapes over the reference's.
+        """
+        window = self._store.window(start, stop)
+        shape = neutral() + np.asarray(window.arrays["expression"], np.float64)
+        closed = 1 - smoothstep(*CLOSED_LIPS_RANGE, canonical.mouth_opening(shape))
+        closed = closed * self._timeline.unoccluded[start:stop]
+        measured = canonical.lip_gaps(shape) / scale[:, None]
+        return np.asarray(gaps + closed[:, None] * np.minimum(measured - gaps, 0))
+
+    def _target_lip_gaps(self, driver_gaps: Array, gain: Array) -> Array:
         """Return the gaps of the inner lips, (T, 9) canonical units of the source, at least 0."""
-        driver_gaps, source_gaps = canonical.lip_gaps(shape), self._source_gaps
+        source_gaps = self._source_gaps
         gain = gain[:, None]
         if self._options.mode == "absolute" or self._rest_pose is not None:
             absolute = source_gaps + gain * (self._shape_ratio * driver_gaps - source_gaps)

@@ -130,7 +130,7 @@ def test_a_truth_without_a_face_is_left_out() -> None:
 
 
 def test_not_where_the_licence_leaves_parse_s_out() -> None:
-    assert [metric.name for metric in pfd.load_metrics(RUN)] == ["pfd"]
+    assert [metric.name for metric in pfd.load_metrics(RUN)] == ["pfd", "mouth_pfd"]
     assert pfd.load_metrics(replace(RUN, licence="free")) == ()
 
 

@@ -21,6 +21,7 @@ from thcli.core.options.base import option, require
 MotionMode = Literal["relative", "absolute"]
 Region = Literal["all", "expression", "pose", "lips", "eyes"]
 Matte = Literal["auto", "on", "off"]
+Patches = Literal["auto", "eyes", "all", "off"]
 Mouth = Literal["driver", "synthetic"]
 Camera = Literal["follow", "still"]
 
@@ -71,6 +72,11 @@ class MeshOptions:
     """Mesh engine."""
 
     matte: Matte = option("auto", "Segment the person and keep the background still (engine mesh).")
+    patches: Patches = option(
+        "auto",
+        "Paint the eyes, or also a made mouth (experimental), by small networks (engine mesh); "
+        "auto: the eyes, if --licence allows it.",
+    )
     long_side: int = option(
         0, "Reduce the source to this long side in pixels, 64 or more; 0: full resolution."
     )

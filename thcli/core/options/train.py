@@ -14,6 +14,7 @@ Perceptual = Literal["auto", "vgg19", "pyramid"]
 SpadeChoice = Literal["original", "spade"]
 TeacherInput = Literal["imagenet", "arcface"]
 DirectionKind = Literal["effects", "classifier"]
+PatchPart = Literal["both", "eyes", "mouth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +404,53 @@ class FadmTrainOptions:
             "within 0..1, with --untouched at most 1",
             self.degraded,
         )
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Names in `hold_out`."""
+        return comma_words(self.hold_out)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchTrainOptions:
+    """Eye and mouth patches."""
+
+    only: str = option("", "Train only on speakers whose name begins with this.")
+    hold_out: str = option("", "Speakers excluded from training, separated by commas.")
+    photographs: str = option(
+        "", "Folder of photographs of one face each, trained on as well.", path="input"
+    )
+    motions: str = option(
+        "",
+        "Folder of the motion files of the clips; missing ones are written (default: beside the "
+        "clips).",
+        path="input",
+    )
+    pairs: str = option("", "Folder of the training pairs (default: with the clips).", path="input")
+    start: str = option("", "Initial weights, from another run.", path="input")
+    clips: int = option(12, "Most clips per speaker, 1..10000.")
+    sources: int = option(2, "Source frames per clip, 1..10000.")
+    drivers: int = option(8, "Driving frames per source frame, 1..10000.")
+    part: PatchPart = option(
+        "both", "Network to train; the other one stays as initialised or in --start."
+    )
+    steady: float = option(0.5, "Weight of the change from frame to frame, 0..10.")
+    adversarial: float = option(0.02, "Weight of the discriminator, 0..1; 0: none.")
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("--clips", self.clips),
+            ("--sources", self.sources),
+            ("--drivers", self.drivers),
+        ):
+            require(1 <= value <= 10000, name, "within 1..10000", value)
+        require(0 <= self.steady <= 10, "--steady", "within 0..10", self.steady)
+        require(0 <= self.adversarial <= 1, "--adversarial", "within 0..1", self.adversarial)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the networks that are trained."""
+        return ("eyes", "mouth") if self.part == "both" else (self.part,)
 
     @property
     def held_out(self) -> tuple[str, ...]:

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from thcli.core.errors import WeightsError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import Matte, MotionOptions, ReenactOptions, RenderOptions, RunOptions
+from thcli.core.options import (
+    Matte,
+    MotionOptions,
+    Patches,
+    ReenactOptions,
+    RenderOptions,
+    RunOptions,
+)
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import (
@@ -41,6 +49,9 @@ from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import retarget
 from thcli.motion.video_retarget import VideoRetargetedMotion
 
+if TYPE_CHECKING:
+    from thcli.engines.mesh.patches.painter import PatchPainter
+
 DEFAULT = ReenactOptions()
 
 
@@ -55,9 +66,15 @@ class MeshEngine:
     parallel = True
 
     def __init__(
-        self, run: RunOptions, matte: Matte, *, driver_mouth: bool, follow_camera: bool = False
+        self,
+        run: RunOptions,
+        matte: Matte,
+        *,
+        driver_mouth: bool,
+        follow_camera: bool = False,
+        painter: PatchPainter | None = None,
     ) -> None:
-        self._run, self._matte = run, matte
+        self._run, self._matte, self._painter = run, matte, painter
         self._use_driver_mouth, self._follow_camera = driver_mouth, follow_camera
         self._segmenter: person_matte.PersonMatte | None = None
         self._lock = threading.Lock()
@@ -75,7 +92,7 @@ class MeshEngine:
             WeightsError: the matte is required and its network is not installed.
         """
         with self._lock:
-            return prepare(image, face, self._person_probability(image))
+            return prepare(image, face, self._person_probability(image), self._painter)
 
     def encode_pictures(
         self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
@@ -214,6 +231,9 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
             target.points,
             source.seen_mouths,
         )
+    if source.painter is not None:
+        with_mouth = driving is None or driver is None
+        source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     if target.body is not None and np.abs(target.body).max() >= picture.STILL:
         out = picture.move_person(out, source.layers, warp_map, target.body)
     return out
@@ -266,5 +286,27 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
         alone = options.source_face == DEFAULT.source_face
         follow_camera = options.camera == "follow" and alone
     return MeshEngine(
-        run, options.mesh.matte, driver_mouth=driver_mouth, follow_camera=follow_camera
+        run,
+        options.mesh.matte,
+        driver_mouth=driver_mouth,
+        follow_camera=follow_camera,
+        painter=_load_painter(run, options.mesh.patches),
     )
+
+
+def _load_painter(run: RunOptions, patches: Patches) -> PatchPainter | None:
+    """Load the networks of the eyes, and of the mouth where it is asked for.
+
+    Raises:
+        WeightsError: they are required and absent or refused.
+    """
+    if patches == "off" or (patches == "auto" and run.licence == "free"):
+        return None
+    from thcli.engines.mesh.patches import painter
+
+    try:
+        return painter.load(run.licence, with_mouth=patches == "all")
+    except WeightsError:
+        if patches != "auto":
+            raise
+        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.opening import Opening, Region
@@ -21,6 +21,8 @@ BRIGHTNESS_RANGE = (0.55, 1.7)  # of the gain on the driver's frame
 LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
 TEETH_REACH = 0.035  # mouth widths beside the line in which the source's teeth may remain
 TEETH_RANGE = (1.12, 1.4)  # brightness over that of the lips between which a pixel is a tooth
+SATURATION_RANGE = (0.05, 0.35)  # of the source's skin over the driver's: grey to full colour
+SHOULDER = np.float32(205.0)  # brightness above which highlights are compressed
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -43,6 +45,33 @@ def tone_gain(wanted: Array, present: Array) -> Array:
     light = float(wanted.mean() / max(present.mean(), 1.0))
     colour = np.clip(wanted / np.maximum(present, 1.0) / max(light, 1e-3), 0.6, 1.6)
     return np.asarray(np.clip(light, *BRIGHTNESS_RANGE) * colour**CHROMA_SHARE)
+
+
+def match_tone(colour: Array32, wanted: Array, present: Array) -> Array32:
+    """Convert colours from one skin tone to another, with its saturation and without clipping.
+
+    Args:
+        colour: (h, w, 3) float32, 0..255.
+        wanted, present: (3,) skin tones.
+
+    Returns:
+        (h, w, 3) float32, 0..255.
+    """
+    out = colour * tone_gain(wanted, present).astype(np.float32)
+    ratio = saturation(wanted) / max(saturation(present), 1e-3)
+    kept = np.float32(smoothstep(*SATURATION_RANGE, ratio))
+    grey = out.mean(-1, keepdims=True)
+    out = grey + kept * (out - grey)
+    brightest = np.maximum(out.max(-1, keepdims=True), 1)
+    room = np.float32(255 - SHOULDER)
+    beyond = np.maximum(brightest - SHOULDER, 0)
+    compressed = np.minimum(brightest, SHOULDER) + room * (1 - np.exp(-beyond / room))
+    return np.asarray(out * (compressed / brightest), np.float32)
+
+
+def saturation(colour: Array) -> float:
+    """Return the saturation of a colour (3,), 0..1 as in HSV."""
+    return float(np.ptp(colour) / max(float(colour.max()), 1.0))
 
 
 def lip_line_colour(image: Image, mesh: Array) -> Array:
@@ -121,8 +150,7 @@ def render_driver_mouth(
     upper, lower = lips.rims(u)
     driver_v = opening.map_between_rims(v, (upper, lower), driver_lips.rims(u))
     colour = remap(frame, opening.to_pixels(driver_lips, u, driver_v)).astype(np.float32)
-    gain = tone_gain(tone, skin_tone(frame, driver)).astype(np.float32)
-    colour = np.minimum(colour * gain, 255)
+    colour = match_tone(colour, tone, skin_tone(frame, driver))
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
     opening.blend(out, region, shown * mask, colour)

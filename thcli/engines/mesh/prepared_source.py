@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from thcli.engines.mesh.seen_mouths import SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 
+if TYPE_CHECKING:
+    from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
+
 PARTED_GAP = 0.02  # gap / width of lips from which the source's mouth counts as open
 
 
@@ -33,6 +37,7 @@ class MeshSource:
     hidden_cheek: None when both cheeks are seen.
     tone: (3,) skin colour.  lip_line: (3,) colour of the line between the lips once they close;
     None when they are closed in the source.  seen_mouths: the mouth in other frames of a clip.
+    painter: paints eyes and mouth into rendered frames; None leaves them as they are.
     """
 
     image: Image
@@ -48,6 +53,7 @@ class MeshSource:
     interior: MouthInterior
     lip_line: Array | None
     seen_mouths: SeenMouths | None = None
+    painter: SourcePainter | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,13 +61,16 @@ class MeshSource:
         return self.image.shape[1], self.image.shape[0]
 
 
-def prepare(image: Image, face: Face, person: Array32 | None) -> MeshSource:
+def prepare(
+    image: Image, face: Face, person: Array32 | None, painter: PatchPainter | None = None
+) -> MeshSource:
     """Prepare a source image.
 
     Args:
         image: (H, W, 3) uint8.
         face: the face to animate, with its mesh in pixels of the image.
         person: (h, w) person probability in 0..1; None warps the background with the person.
+        painter: networks of eyes and mouth, or None.
 
     Raises:
         NoFaceError: the face has no mesh.
@@ -95,4 +104,5 @@ def prepare(image: Image, face: Face, person: Array32 | None) -> MeshSource:
         tone,
         interior,
         mouth.lip_line_colour(image, mesh) if is_parted else None,
+        painter=None if painter is None else painter.bind(image, mesh, face, interior),
     )

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from thcli.core.errors import NoFaceError, WeightsError
 from thcli.core.options import RunOptions, Template, TemplateOptions
 from thcli.core.types import Array, Array32, Crop, Image
+from thcli.evaluate.metrics.openings import mouth_crops
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 from thcli.faces.backends import PARSERS
@@ -90,8 +92,30 @@ def make_metric(network: FeatureExtractor, name: str = NAME) -> Metric:
     )
 
 
+def make_mouth_metric(network: FeatureExtractor, name: str = NAME) -> Metric:
+    """Return the metric over the square around the true lips, enlarged to the network's input."""
+
+    def distance(sample: Sample) -> float | None:
+        crops = mouth_crops(sample)
+        if crops is None:
+            return None
+        side = network.crop_size
+        first, second = (network.features([_enlarge(crop, side)]) for crop in crops)
+        return float(feature_distance(first, second)[0])
+
+    return Metric(
+        "mouth_pfd",
+        "0..2",
+        "lower",
+        "pfd of the square around the lips",
+        FACE,
+        lambda: Mean(distance),
+        name,
+    )
+
+
 def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
-    """Return the metric of the bundled network; nothing where --licence refuses it.
+    """Return the metrics of the bundled network: face and mouth; none where --licence refuses it.
 
     Raises DeviceError.
     """
@@ -99,7 +123,7 @@ def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
         network: FeatureExtractor = PARSERS.backend(NAME).load(run)
     except WeightsError:
         return ()
-    return (make_metric(network),)
+    return (make_metric(network), make_mouth_metric(network))
 
 
 class _TruthFeatures:
@@ -128,6 +152,10 @@ class _TruthFeatures:
 
 def _cut(image: Image, where: Crop) -> Image:
     return np.asarray(crop(image, where), np.uint8)
+
+
+def _enlarge(image: Image, side: int) -> Image:
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _unit(maps: Array32) -> Array32:

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 from thcli.core.protocols import FaceModel
 from thcli.core.types import Array32, Coefficients, Face, Image
-from thcli.evaluate.metrics import face_geometry
+from thcli.evaluate.metrics import face_geometry, openings
 from thcli.evaluate.metrics import image as image_metrics
 from thcli.evaluate.metrics.fitted_faces import FaceFitCache
 from thcli.evaluate.metrics.regions import FACE_SIZE, REGIONS, Region, RegionView
@@ -272,6 +272,38 @@ _MODEL_FREE_METRICS: tuple[Metric, ...] = (
         "correlation of the eyes' opening",
         FACE,
         lambda: SignalFollowing(face_geometry.eye_opening, lambda lag: lag.correlation),
+    ),
+    Metric(
+        "eye_amp",
+        "",
+        "higher",
+        "amplitude of the eyes' opening over the truth's (1 is right)",
+        FACE,
+        lambda: openings.eye_series(openings.amplitude_ratio),
+    ),
+    Metric(
+        "blink_error",
+        "",
+        "zero",
+        "eyes' opening in the true blinks, result minus truth",
+        FACE,
+        lambda: openings.eye_series(openings.blink_error),
+    ),
+    Metric(
+        "lip_gap",
+        "",
+        "lower",
+        "lip opening over the truth's where the true lips are closed",
+        FACE,
+        lambda: openings.lip_series(openings.closed_gap_ratio),
+    ),
+    Metric(
+        "mouth_l1",
+        "0..255",
+        "lower",
+        "mean absolute difference in the square around the lips",
+        FACE,
+        lambda: Mean(openings.mouth_l1),
     ),
     Metric(
         "flicker",

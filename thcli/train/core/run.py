@@ -38,6 +38,7 @@ TASKS = {
     "x2face-pose": "thcli.train.keypoint_models.x2face_maps:X2FacePoseTask",
     "x2face-audio": "thcli.train.keypoint_models.x2face_maps:X2FaceAudioTask",
     "parse": "thcli.train.parse.train:ParseTask",
+    "patches": "thcli.train.patches.train:PatchTask",
     "identity": "thcli.train.identity.train:IdentityTask",
     "dva": "thcli.train.dva.train:DvaTask",
     "judge": "thcli.train.labelled.judge:JudgeTask",

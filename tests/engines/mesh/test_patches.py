@@ -1,0 +1,214 @@
+"""Learned patches: placement, rasters, compositing, the painter and its options."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.errors import WeightsError
+from thcli.core.options import MeshOptions, Patches, ReenactOptions, RunOptions
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import mouth_interior, opening
+from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.patches import frames, inputs, pack
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS, EyeShape
+from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.painter import PatchPainter
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+
+SIDE = 256
+FACE = faces.centred_mesh(SIDE, SIDE)
+
+
+def smooth_image(seed: int = 0) -> Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def red_network(channels: int) -> PatchNet:
+    """Return a network that paints everything red."""
+    network = PatchNet(channels, narrow=16)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        assert network.out.bias is not None
+        network.out.bias[:4] = 9.0
+        network.out.bias[4:] = -9.0
+    return network.eval()
+
+
+def random_network(channels: int) -> PatchNet:
+    torch.manual_seed(channels)
+    network = PatchNet(channels, narrow=4)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.1)
+    return network.eval()
+
+
+def painted_source(painter: PatchPainter) -> MeshSource:
+    source = faces.make_source()
+    return prepare(source.image, source.face, None, painter)
+
+
+def framed_patch(scale: float) -> tuple[Image, frames.PatchFrame, Array]:
+    """Return an enlarged image, the frame of its mouth, and the pixels well inside of it."""
+    image = np.asarray(cv2.resize(smooth_image(), None, fx=scale, fy=scale), np.uint8)
+    image[:, ::2] = np.minimum(image[:, ::2], 235) + 20  # finer detail than any patch
+    frame = frames.mouth_frame(FACE * scale)
+    return image, frame, frame.positions()[16:-16, 16:-16].reshape(-1, 2).astype(int)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.3])
+def test_a_change_is_added_inside_and_nothing_changes_outside(scale: float) -> None:
+    image, frame, middle = framed_patch(scale)
+    out = image.copy()
+    frames.composite(out, frame, np.zeros((*frame.size[::-1], 3), np.float32))
+    assert np.array_equal(out, image)
+    frames.composite(out, frame, np.full((*frame.size[::-1], 3), 3.0, np.float32))
+    x, y = middle.T
+    added = out[y, x].astype(int) - image[y, x]
+    assert np.median(added[image[y, x] < 240]) == 3
+    far = np.ones(out.shape[:2], bool)
+    x, y = frame.positions().reshape(-1, 2).T
+    far[int(y.min()) - 2 : int(y.max()) + 3, int(x.min()) - 2 : int(x.max()) + 3] = False
+    assert far.any() and np.array_equal(out[far], image[far])
+
+
+def test_fine_detail_goes_where_much_changes() -> None:
+    image, frame, middle = framed_patch(4.0)
+    out = image.copy()
+    frames.composite(out, frame, np.full((*frame.size[::-1], 3), -70.0, np.float32))
+    x, y = middle.T
+    detail = [np.abs(np.diff(i.astype(int), axis=1))[y, x - 1].mean() for i in (image, out)]
+    assert detail[1] < 0.6 * detail[0]
+
+
+def test_the_right_eye_of_a_mirrored_image_is_the_left_one() -> None:
+    image = smooth_image()
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    mesh = FACE.copy()
+    other = mesh.copy()
+    other[EYES[1]] = mesh[EYES[0]][np.r_[8:-1:-1, 15:8:-1]]
+    other[:, 0] = SIDE - 1 - other[:, 0]
+    left = frames.sample_patch(image, frames.eye_frame(mesh, 0))
+    right = frames.sample_patch(mirrored, frames.eye_frame(other, 1))
+    assert np.abs(left.astype(int) - right).max() <= 2
+
+
+def test_rims_and_iris_are_drawn_where_they_are() -> None:
+    shape = EyeShape(FACE, 0, np.array([0.5, 0.0]), 0.2)
+    (above, below, iris), window = inputs.eye_rasters(shape)
+    inside = (above > 0) & (below > 0)
+    width = inside.shape[1]
+    gap = opening.fit_opening(FACE, EYES[0]).gap * width / frames.EYE_SPAN
+    assert inside[:, width // 2].sum() == pytest.approx(gap, abs=3)
+    assert iris[inside].mean() > 0.2 and iris[0].max() == 0
+    assert window[inside].min() > 0.99
+    border = np.concatenate([window[0], window[-1], window[:, 0], window[:, -1]])
+    assert border.max() == 0
+
+
+def test_closed_lids_leave_no_opening() -> None:
+    mesh = FACE.copy()
+    ring = EYES[0]
+    mesh[ring[9:]] = mesh[ring[1:8]][::-1]
+    above, below, _ = inputs.eye_rasters(EyeShape(mesh, 0, np.array([0.5, 0.0]), 0.2))[0]
+    assert not ((above > 0.05) & (below > 0.05)).any()
+
+
+def test_the_lower_teeth_move_with_the_jaw_and_the_upper_ones_do_not() -> None:
+    source = faces.make_source()
+    wide = faces.make_target(source, mouth=0.4).points
+    interior = mouth_interior.prepare(source.mesh, source.tone)
+    rest, moved = (inputs.teeth_rasters(m, interior) for m in (source.mesh, wide))
+    assert rest.shape == (3, *frames.MOUTH_SIZE[::-1])
+    jaw = np.abs(moved[2] - rest[2]).mean() - np.abs(moved[1] - rest[1]).mean()
+    assert jaw > 0.02
+
+
+def test_an_unchanged_face_is_not_painted_and_an_opened_mouth_is() -> None:
+    painter = PatchPainter(red_network(EYE_CHANNELS), red_network(MOUTH_CHANNELS))
+    source = painted_source(painter)
+    plain = replace(source, painter=None)
+    rest = faces.rest_target(source)
+    assert np.array_equal(render_frame(source, rest, None), render_frame(plain, rest, None))
+    target = faces.make_target(source, mouth=0.4)
+    out, before = render_frame(source, target, None), render_frame(plain, target, None)
+    changed = (out != before).any(-1)
+    mouth = faces.polygon_mask(target.points[LIPS, :2], SIDE, SIDE, grow=-3)
+    assert (out[mouth] == (255, 0, 0)).all(-1).mean() > 0.95
+    assert not changed[: int(target.points[EYES[0], 1].max()) + 5].any()
+
+
+def test_a_driving_frame_keeps_its_mouth_and_the_eyes_are_painted() -> None:
+    painter = PatchPainter(red_network(EYE_CHANNELS), red_network(MOUTH_CHANNELS))
+    source = painted_source(painter)
+    target = faces.make_target(source, mouth=0.4)
+    driving = faces.render_face(target.points, SIDE, SIDE)
+    shut = shut_eyes(target.points)
+    target = replace(target, points=shut, driver=target.points)
+    out = render_frame(source, target, driving)
+    red = (out == (255, 0, 0)).all(-1)
+    mouth = faces.polygon_mask(shut[LIPS, :2], SIDE, SIDE)
+    eyes = faces.polygon_mask(FACE[EYES[0], :2], SIDE, SIDE, grow=-1)
+    assert not red[mouth].any() and red[eyes].mean() > 0.9
+
+
+def shut_eyes(mesh: Array) -> Array:
+    out = mesh.copy()
+    for ring in EYES:
+        out[ring[9:]] = out[ring[1:8]][::-1]
+    return out
+
+
+def test_frames_do_not_depend_on_each_other_or_on_threads() -> None:
+    painter = PatchPainter(random_network(EYE_CHANNELS), random_network(MOUTH_CHANNELS))
+    source = painted_source(painter)
+    targets = [faces.make_target(source, mouth=m, turn=(2, m, 0)) for m in (0.1, 0.2, 0.3, 0.4)]
+    alone = [render_frame(source, target, None) for target in targets]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda t: render_frame(source, t, None), targets[::-1] * 2))
+    for i, out in enumerate(together):
+        assert np.array_equal(out, alone[::-1][i % 4])
+
+
+def test_unknown_irises_have_no_disc() -> None:
+    found = pack.read_iris(FACE, None)
+    assert found.radius.tolist() == [0, 0]
+    known = pack.read_iris(FACE, faces.iris_points(FACE))
+    assert known.radius == pytest.approx([0.2, 0.2], abs=0.02)
+    assert known.centre[:, 0] == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_free_licences_leave_the_drawn_mouth_and_refuse_required_patches() -> None:
+    free = RunOptions(licence="free")
+    source = faces.make_source()
+    engine = load(free, ReenactOptions(mesh=MeshOptions(matte="off")))
+    assert engine.encode_source(source.image, source.face).painter is None
+    off = load(RunOptions(), ReenactOptions(mesh=MeshOptions(matte="off", patches="off")))
+    assert off.encode_source(source.image, source.face).painter is None
+    for patches in ("eyes", "all"):
+        with pytest.raises(WeightsError, match="patches-s"):
+            load(free, ReenactOptions(mesh=MeshOptions(matte="off", patches=patches)))
+
+
+@pytest.mark.parametrize(("patches", "with_mouth"), [("auto", False), ("all", True)])
+def test_bundled_weights_paint_the_eyes_by_default_and_the_mouth_on_request(
+    patches: Patches, with_mouth: bool
+) -> None:
+    engine = load(RunOptions(), ReenactOptions(mesh=MeshOptions(matte="off", patches=patches)))
+    source = engine.encode_source(faces.make_source().image, faces.make_source().face)
+    target = faces.make_target(source, mouth=0.4, lids=0.3)
+    plain = render_frame(replace(source, painter=None), target, None)
+    changed = (render_frame(source, target, None) != plain).any(-1)
+    middle = int(target.points[1, 1])
+    assert changed[:middle].any() and changed[middle:].any() == with_mouth

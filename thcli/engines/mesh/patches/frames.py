@@ -1,0 +1,151 @@
+"""Placement of the eye and mouth patches in an image, and their sampling and compositing.
+
+A patch is a small upright image of an eye or the mouth: its rows run along the line of the corners.
+The eye on the image's right is mirrored, so that both eyes look like the left one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import EYES, LIPS
+
+EYE_SIZE, MOUTH_SIZE = (64, 48), (96, 72)
+"""(width, height) of the patches in pixels."""
+EYE_SPAN, MOUTH_SPAN = 2.0, 1.7  # opening widths along a patch
+EYE_MIDDLE, MOUTH_MIDDLE = -0.05, 0.19  # of a patch, widths below the line of the corners
+LEAST_MOUTH = 0.42  # width of a mouth over the distance of the outer eye corners, at least
+OUTER_CORNERS = (33, 263)
+# image pixels of a patch pixel above which an image has finer detail than a patch; change of a
+# patch from which that detail is replaced, not kept
+DETAIL_SCALE, REPLACED_CHANGE = 1.2, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PatchFrame:
+    """Placement of a patch.
+
+    origin: (2,) image pixel of the centre of its top left pixel.  axes: (2, 2) image pixels, the
+    steps of one patch pixel along and across.  unit: image pixels of one opening width.
+    size: (width, height) of the patch.
+    """
+
+    origin: Array
+    axes: Array
+    unit: float
+    size: tuple[int, int]
+
+    def positions(self) -> Array32:
+        """Compute the image position of every pixel, (height, width, 2) float32."""
+        x, y = np.arange(self.size[0])[None, :, None], np.arange(self.size[1])[:, None, None]
+        return np.asarray(self.origin + x * self.axes[0] + y * self.axes[1], np.float32)
+
+    @property
+    def image_from_patch(self) -> Array:
+        """(3, 3) pixels to pixels."""
+        out = np.eye(3)
+        out[:2, :2], out[:2, 2] = self.axes.T, self.origin
+        return out
+
+
+def eye_frame(mesh: Array, side: int) -> PatchFrame:
+    """Place the patch of an eye.
+
+    Args:
+        mesh: (468, 2+) pixels.
+        side: 0 for the eye on the image's left, 1 for the other, which is mirrored.
+    """
+    eye = opening.fit_opening(mesh, EYES[side])
+    return _frame(
+        eye.corner + eye.axes[0] / 2,
+        eye.axes * np.array([[1 - 2 * side], [1]]),
+        EYE_SPAN,
+        EYE_MIDDLE,
+        EYE_SIZE,
+    )
+
+
+def mouth_frame(mesh: Array) -> PatchFrame:
+    """Place the patch of the mouth. mesh: (468, 2+) pixels."""
+    lips = opening.fit_opening(mesh, LIPS)
+    first, second = OUTER_CORNERS
+    eyes = float(np.linalg.norm(mesh[second, :2] - mesh[first, :2]))
+    enlarged = max(1.0, LEAST_MOUTH * eyes / max(lips.width, 1e-6))
+    middle = lips.corner + lips.axes[0] / 2
+    return _frame(middle, lips.axes * enlarged, MOUTH_SPAN, MOUTH_MIDDLE, MOUTH_SIZE)
+
+
+def _frame(
+    middle: Array, axes: Array, span: float, below: float, size: tuple[int, int]
+) -> PatchFrame:
+    """Place a patch around the middle of an opening; axes: (2, 2) pixels of one width."""
+    step = span / size[0]
+    half = (np.array(size) - 1) / 2
+    origin = middle + below * axes[1] - step * (half @ axes)
+    return PatchFrame(origin, step * axes, float(np.hypot(*axes[0])), size)
+
+
+def sample_patch(image: Image, frame: PatchFrame) -> Image:
+    """Sample a patch from an image (H, W, 3) uint8, antialiased; the border is replicated."""
+    fine = max(1, int(np.ceil(np.hypot(*frame.axes[0]) - 0.25)))
+    patch_from_fine = np.diag([1 / fine, 1 / fine, 1.0])
+    patch_from_fine[:2, 2] = 0.5 / fine - 0.5
+    matrix = (frame.image_from_patch @ patch_from_fine)[:2]
+    width, height = frame.size
+    out = cv2.warpAffine(
+        image,
+        matrix,
+        (fine * width, fine * height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if fine > 1:
+        out = cv2.resize(out, frame.size, interpolation=cv2.INTER_AREA)
+    return np.asarray(out, np.uint8)
+
+
+def composite(out: Image, frame: PatchFrame, change: Array32) -> None:
+    """Add the change of a patch to an image, in place.
+
+    Detail of the image that is finer than the patch stays where little changes.
+
+    Args:
+        out: (H, W, 3) uint8.
+        frame: placement of the patch.
+        change: (h, w, 3) float32, in 0..255, 0 along the patch's border.
+    """
+    size = np.array(frame.size) - 1
+    corners = frame.origin + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size @ frame.axes
+    x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    x1 = min(int(np.ceil(corners[:, 0].max())) + 1, out.shape[1])
+    y1 = min(int(np.ceil(corners[:, 1].max())) + 1, out.shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return
+    image_from_region = np.eye(3)
+    image_from_region[:2, 2] = x0, y0
+    patch_from_region = np.linalg.solve(frame.image_from_patch, image_from_region)[:2]
+
+    def place(layer: Array32) -> Array32:
+        placed = cv2.warpAffine(
+            layer,
+            patch_from_region,
+            (int(x1 - x0), int(y1 - y0)),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        return np.asarray(placed, np.float32)
+
+    view = out[y0:y1, x0:x1]
+    mixed = view + place(change)
+    if float(np.hypot(*frame.axes[0])) > DETAIL_SCALE:
+        replaced = cv2.GaussianBlur(np.abs(change).max(-1), (0, 0), 1.0)
+        replaced = np.clip(replaced / np.float32(REPLACED_CHANGE), 0, 1)
+        coarse = sample_patch(out, frame).astype(np.float32) * replaced[..., None]
+        layers = place(np.dstack([coarse, replaced]))
+        mixed -= view * layers[..., 3:] - layers[..., :3]
+    view[:] = np.clip(mixed + np.float32(0.5), 0, 255).astype(np.uint8)

@@ -1,0 +1,67 @@
+"""U-Net (Ronneberger et al. 2015) that paints a patch as a change of its coarse colours.
+
+differs from the paper: it works on 2 x 2 pixels at once, has residual blocks and no normalisation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDTHS = (24, 40, 64)  # channels at a half, a quarter and an eighth of the patch's side
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, 1, 1)
+        self.second = nn.Conv2d(width, width, 3, 1, 1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.second(functional.silu(self.first(x)))
+        return functional.silu(x + y)
+
+
+class PatchNet(nn.Module):
+    """Network from a patch's channels to the painted patch.
+
+    channels: of the input, the first three are the coarse colours around 0.
+    narrow: divisor of the widths, for smoke runs.
+    """
+
+    def __init__(self, channels: int, narrow: int = 1) -> None:
+        super().__init__()
+        fine, middle, coarse = (max(width // narrow, 4) for width in WIDTHS)
+        self.stem = nn.Conv2d(4 * channels, fine, 3, 1, 1)
+        self.fine = Residual(fine)
+        self.down1 = nn.Conv2d(fine, middle, 3, 2, 1)
+        self.middle = Residual(middle)
+        self.down2 = nn.Conv2d(middle, coarse, 3, 2, 1)
+        self.coarse = nn.Sequential(Residual(coarse), Residual(coarse))
+        self.up2 = nn.Conv2d(coarse, middle, 1)
+        self.middle_out = Residual(middle)
+        self.up1 = nn.Conv2d(middle, fine, 1)
+        self.fine_out = Residual(fine)
+        self.out = nn.Conv2d(fine, 12, 3, 1, 1)
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the change of a batch of patches.
+
+        Args:
+            x: (B, C, H, W) float32, H and W multiples of 8.
+
+        Returns:
+            (B, 3, H, W) to be added to the coarse colours.
+        """
+        fine = self.fine(functional.silu(self.stem(functional.pixel_unshuffle(x, 2))))
+        middle = self.middle(functional.silu(self.down1(fine)))
+        y = self.coarse(functional.silu(self.down2(middle)))
+        y = self.middle_out(middle + functional.interpolate(self.up2(y), scale_factor=2.0))
+        y = self.fine_out(fine + functional.interpolate(self.up1(y), scale_factor=2.0))
+        return functional.pixel_shuffle(self.out(y), 2)

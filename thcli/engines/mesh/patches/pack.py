@@ -1,0 +1,145 @@
+"""Patches that are cut out of a source once, and the stacked input of a frame's patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.patches import inputs
+from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
+from thcli.engines.mesh.patches.inputs import EyeShape
+
+# Mean shift of the rims since the source, in widths, between which a patch is blended in: an eye
+# or a mouth that does not change keeps the source's own pixels.
+EYE_CHANGE, MOUTH_CHANGE = (0.015, 0.05), (0.01, 0.04)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIris:
+    """Irises of a source: centre (2, 2) u, v in the eyes' openings, and radius (2,) in widths.
+
+    A radius is 0 where the iris is unknown.
+    """
+
+    centre: Array
+    radius: Array
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePatches:
+    """Patches of a source.
+
+    factor: from colours to those of the networks.  mesh: (468, 3) pixels.  eyes: (2, 6, h, w)
+    colours and rasters.  mouth: (5, h, w).  iris: of the source.  interior: anchors of the teeth.
+    """
+
+    factor: float
+    mesh: Array
+    eyes: Array32
+    mouth: Array32
+    iris: SourceIris
+    interior: MouthInterior
+
+
+def opening_change(
+    source: Array, target: Array, ring: npt.NDArray[np.int32], limits: tuple[float, float]
+) -> float:
+    """Compute how far an opening differs from the source's, 0 (alike) to 1.
+
+    Args:
+        source, target: (468, 2+) meshes, pixels.
+        ring: points of the opening.
+        limits: mean distances of the rims in widths for 0 and for 1.
+    """
+    first, second = opening.fit_opening(source, ring), opening.fit_opening(target, ring)
+    inner = slice(16, 81)
+    upper = np.abs(first.upper - second.upper)[inner].mean()
+    distance = float(upper + np.abs(first.lower - second.lower)[inner].mean())
+    return float(smoothstep(*limits, distance))
+
+
+def read_iris(mesh: Array, iris: Array | None) -> SourceIris:
+    """Convert irises (2, 5, 2) in pixels, centre first, to the eyes' coordinates."""
+    centre, radius = np.tile([0.5, 0.0], (2, 1)), np.zeros(2)
+    for side in range(2 if iris is not None else 0):
+        eye = opening.fit_opening(mesh, EYES[side])
+        rim = eye.to_local(np.asarray(iris)[side])
+        centre[side] = rim[0]
+        radius[side] = np.clip(np.linalg.norm(rim[1:] - rim[0], axis=1).mean(), 0.1, 0.3)
+    return SourceIris(centre, radius)
+
+
+def cut_source(
+    image: Image, mesh: Array, iris: SourceIris, interior: MouthInterior
+) -> SourcePatches:
+    """Cut the patches of a source image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        iris: its irises.
+        interior: geometry and tone of its mouth.
+    """
+    patches = [sample_patch(image, eye_frame(mesh, side)) for side in range(2)]
+    mouth = sample_patch(image, mouth_frame(mesh))
+    return stack_source((patches[0], patches[1], mouth), mesh, iris, interior)
+
+
+def stack_source(
+    patches: tuple[Image, Image, Image], mesh: Array, iris: SourceIris, interior: MouthInterior
+) -> SourcePatches:
+    """Stack the channels of a source's patches: both eyes, then the mouth, each (h, w, 3) uint8.
+
+    Other arguments: see `cut_source`.
+    """
+    factor = inputs.gain(interior.tone)
+    pairs = []
+    for side in range(2):
+        shape = EyeShape(mesh, side, iris.centre[side], float(iris.radius[side]))
+        colours = inputs.colours(patches[side], factor)
+        pairs.append(np.concatenate([colours, inputs.eye_rasters(shape)[0]]))
+    rasters = inputs.mouth_rasters(mesh)[0][:2]
+    mouth = np.concatenate([inputs.colours(patches[2], factor), rasters])
+    return SourcePatches(factor, mesh, np.stack(pairs), mouth, iris, interior)
+
+
+def stack_eyes(
+    coarse: tuple[Image, Image], source: SourcePatches, target: Array, gaze: Array
+) -> tuple[Array32, Array32]:
+    """Stack the input of both eyes, (2, 12, h, w), and the windows of their mattes, (2, h, w).
+
+    Args:
+        coarse: patches of the warped frame.
+        source: patches of the source.
+        target: (468, 3) target mesh, pixels.
+        gaze: (2, 2) shift of each iris in eye widths.
+    """
+    stacks, windows = [], []
+    for side in range(2):
+        iris = source.iris.centre[side] + gaze[side]
+        shape = EyeShape(target, side, iris, float(source.iris.radius[side]))
+        rasters, window = inputs.eye_rasters(shape)
+        own = source.eyes[side]
+        stacks.append(np.concatenate([inputs.colours(coarse[side], source.factor), rasters, own]))
+        windows.append(window * opening_change(source.mesh, target, EYES[side], EYE_CHANGE))
+    return np.stack(stacks), np.stack(windows).astype(np.float32)
+
+
+def stack_mouth(coarse: Image, source: SourcePatches, target: Array) -> tuple[Array32, Array32]:
+    """Stack the input of the mouth, (15, h, w), and the window of its matte, (h, w).
+
+    Arguments: see `stack_eyes`.
+    """
+    rasters, window = inputs.mouth_rasters(target)
+    teeth = inputs.teeth_rasters(target, source.interior)
+    colours = inputs.colours(coarse, source.factor)
+    change = opening_change(source.mesh, target, LIPS, MOUTH_CHANGE)
+    stack = np.concatenate([colours, rasters, teeth, source.mouth])
+    return stack, window * np.float32(change)

@@ -1,0 +1,131 @@
+"""Painting of eyes and mouth into a rendered frame by the networks of patches-s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from thcli.core.types import Array, Array32, Face, Image
+from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.patches import pack
+from thcli.engines.mesh.patches.frames import (
+    PatchFrame,
+    composite,
+    eye_frame,
+    mouth_frame,
+    sample_patch,
+)
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS
+from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.pack import SourcePatches
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
+from thcli.weights.loading import load_state
+from thcli.weights.tensors import load_tensors
+
+NAME = "patches-s"
+CHANNELS = {"eyes": EYE_CHANNELS, "mouth": MOUTH_CHANNELS}
+
+
+class PatchPainter:
+    """The networks. Threads may share it; a frame's result depends on that frame alone.
+
+    mouth: None leaves mouths as they are.
+    """
+
+    def __init__(self, eyes: PatchNet, mouth: PatchNet | None) -> None:
+        self._eyes, self._mouth = eyes, mouth
+
+    def bind(self, image: Image, mesh: Array, face: Face, interior: MouthInterior) -> SourcePainter:
+        """Prepare a source image (H, W, 3) uint8 with its mesh (468, 3) in pixels."""
+        iris = None if face.iris is None else np.asarray(face.iris, np.float64)
+        patches = pack.cut_source(image, mesh, pack.read_iris(mesh, iris), interior)
+        return SourcePainter(self, patches)
+
+    def paint_eyes(self, out: Image, source: SourcePatches, target: Array, gaze: Array) -> None:
+        """Paint both eyes, in place; see `SourcePainter.paint`."""
+        frames = [eye_frame(target, side) for side in range(2)]
+        coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
+        stack, window = pack.stack_eyes(coarse, source, target, gaze)
+        for side, frame in enumerate(frames):
+            self._paint(out, frame, (self._eyes, source.factor), stack[side], window[side])
+
+    def paint_mouth(self, out: Image, source: SourcePatches, target: Array) -> None:
+        """Paint the mouth, in place; see `SourcePainter.paint`."""
+        if self._mouth is None:
+            return
+        frame = mouth_frame(target)
+        stack, window = pack.stack_mouth(sample_patch(out, frame), source, target)
+        self._paint(out, frame, (self._mouth, source.factor), stack, window)
+
+    @staticmethod
+    def _paint(
+        out: Image,
+        frame: PatchFrame,
+        network: tuple[PatchNet, float],
+        stack: Array32,
+        window: Array32,
+    ) -> None:
+        """Run a network with its colour factor on one patch and blend it in, in place."""
+        if not window.any():
+            return
+        net, factor = network
+        # One patch at a time, so that no result depends on its neighbours.
+        with torch.inference_mode():
+            change = net(torch.from_numpy(stack[None]))[0].numpy().transpose(1, 2, 0)
+        composite(out, frame, change * window[..., None] / np.float32(factor))
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePainter:
+    """Networks and patches of one source."""
+
+    painter: PatchPainter
+    patches: SourcePatches
+
+    def paint(self, out: Image, target: Array, gaze: Array, *, with_mouth: bool) -> None:
+        """Paint eyes and mouth into a rendered frame, in place.
+
+        An opening that is as in the source keeps the frame's pixels.
+
+        Args:
+            out: (H, W, 3) uint8 frame.
+            target: (468, 3) target mesh, pixels.
+            gaze: (2, 2) shift of each iris in eye widths.
+            with_mouth: False leaves the mouth alone.
+        """
+        self.painter.paint_eyes(out, self.patches, target, gaze)
+        if with_mouth:
+            self.painter.paint_mouth(out, self.patches, target)
+
+
+def load(licence: Literal["any", "free"], *, with_mouth: bool) -> PatchPainter:
+    """Load the networks.
+
+    Args:
+        licence: licence that the job allows.
+        with_mouth: False leaves mouths as they are.
+
+    Raises:
+        WeightsError: the weights are absent, damaged or refused by the licence.
+    """
+    check_licence(NAME, licence)
+    tensors = load_tensors(NAME)
+    networks = []
+    for part, channels in CHANNELS.items():
+        prefix = f"{part}."
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        network = PatchNet(channels)
+        load_state(network, {k: v.float() for k, v in state.items()}, NAME, torch.device("cpu"))
+        networks.append(network)
+    return PatchPainter(networks[0], networks[1] if with_mouth else None)
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless the tensors are those of the two networks."""
+    for part, channels in CHANNELS.items():
+        state = checkpoint.tensors(f"{part}.")
+        load_state(PatchNet(channels), state, f"{NAME}: {part}", torch.device("meta"))

@@ -1,0 +1,1 @@
+"""Training of patches-s, the networks that paint eyes and mouth."""

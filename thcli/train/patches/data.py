@@ -1,0 +1,245 @@
+"""Batches of the patch networks' training pairs, rendered once and read by memory map."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from thcli.core.errors import MediaError, ThcliError
+from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.core.options import PatchTrainOptions, RunOptions, TrainOptions
+from thcli.engines.mesh import mouth_interior
+from thcli.engines.mesh.patches import inputs, pack
+from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
+from thcli.evaluate.datasets import talking_clips
+from thcli.media.failures import to_output_error
+from thcli.train.fadm.data import subsample_clips
+from thcli.train.patches.augment import Photometry, change_photometry, mirror_mouth
+from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
+
+Batch = Mapping[str, Tensor]
+Stored = Mapping[str, npt.NDArray[Any]]
+LAYOUT = 1  # version of the folder; a change renders the pairs again
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+HINT = "Give a folder of talking clips; an index.csv (file, speaker) names the speakers."
+_EYE, _MOUTH = (*EYE_SIZE[::-1], 3), (*MOUTH_SIZE[::-1], 3)
+SHAPES: dict[str, tuple[int, ...]] = {
+    "coarse_eyes": (2, 2, *_EYE),
+    "true_eyes": (2, 2, *_EYE),
+    "source_eyes": (2, *_EYE),
+    "coarse_mouth": (2, *_MOUTH),
+    "true_mouth": (2, *_MOUTH),
+    "source_mouth": _MOUTH,
+    "points": (2, 468, 3),
+    "gaze": (2, 2, 2),
+    "mesh": (468, 3),
+    "iris": (2, 5, 2),
+    "tone": (3,),
+}
+"""Shape of each field of a pair; images are uint8, the rest float32."""
+OUTPUTS = {
+    "eyes": ("eyes", "true_eyes", "eye_window"),
+    "mouth": ("mouth", "true_mouth", "mouth_window"),
+}
+"""Input, truth and window of each network in a batch."""
+
+
+class PatchBatches:
+    """Batches of pairs, each of two consecutive frames.
+
+    eyes: (4 B, 12, h, w) input of both eyes in both frames, frame by frame.  true_eyes:
+    (4 B, 3, h, w) around 0.  eye_window: (4 B, 1, h, w).  mouth: (2 B, 15, h, w), true_mouth and
+    mouth_window likewise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: TrainOptions,
+        model_options: PatchTrainOptions,
+        batch: int,
+        on: Listener = silent,
+    ) -> None:
+        self._options, self._batch, self._parts = options, batch, model_options.parts
+        self._pairs = load_pairs(folder, model_options, options.seed, on)
+        clips = talking_clips.clips_fingerprint(talking_clips.find_clips(folder))
+        self._fingerprint = f"{clips}-{len(self)}"
+
+    def __len__(self) -> int:
+        return len(self._pairs["tone"])
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def close(self) -> None:
+        """Do nothing: the memory maps are closed with their last array."""
+
+    def batch(self, step: int) -> Batch:
+        rng = np.random.default_rng([self._options.seed, step, 17])
+        rows = rng.integers(len(self), size=self._batch)
+        return _stack([self._item(int(row), rng) for row in rows])
+
+    def sample_batch(self, most: int = 8) -> Batch:
+        """Return the fixed items of the sample sheets, spread over the pairs."""
+        rows = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
+        return _stack([self._item(int(row), None) for row in rows])
+
+    def _item(self, row: int, rng: np.random.Generator | None) -> dict[str, npt.NDArray[Any]]:
+        pair = {name: np.array(self._pairs[name][row]) for name in SHAPES}
+        if rng is not None:
+            change_photometry(pair, Photometry.draw(self._options.jitter, rng), self._parts)
+        out = stack_pair(pair, self._parts)
+        if rng is not None and self._options.flip and rng.random() < 0.5 and "mouth" in out:
+            mirror_mouth(out)
+        return out
+
+
+def stack_pair(pair: Stored, parts: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return the networks' input of a pair and the truth, two frames each; see `PatchBatches`.
+
+    parts: "eyes", "mouth" or both.
+    """
+    mesh, iris = pair["mesh"].astype(np.float64), pair["iris"].astype(np.float64)
+    tone = pair["tone"].astype(np.float64)
+    factor = inputs.gain(tone)
+    source = pack.stack_source(
+        (pair["source_eyes"][0], pair["source_eyes"][1], pair["source_mouth"]),
+        mesh,
+        pack.read_iris(mesh, None if np.isnan(iris).any() else iris),
+        mouth_interior.prepare(mesh, tone),
+    )
+    out: dict[str, list[npt.NDArray[Any]]] = {n: [] for part in parts for n in OUTPUTS[part]}
+    for frame in range(2):
+        points = pair["points"][frame].astype(np.float64)
+        if "eyes" in parts:
+            left, right = pair["coarse_eyes"][frame]
+            eyes, window = pack.stack_eyes((left, right), source, points, pair["gaze"][frame])
+            out["eyes"] += list(eyes)
+            out["eye_window"] += list(window[:, None])
+            out["true_eyes"] += [inputs.colours(eye, factor) for eye in pair["true_eyes"][frame]]
+        if "mouth" in parts:
+            mouth, window = pack.stack_mouth(pair["coarse_mouth"][frame], source, points)
+            out["mouth"].append(mouth)
+            out["mouth_window"].append(window[None])
+            out["true_mouth"].append(inputs.colours(pair["true_mouth"][frame], factor))
+    return {name: np.stack(value) for name, value in out.items()}
+
+
+def _stack(items: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Batch:
+    """Concatenate items to a batch."""
+    return {
+        name: torch.from_numpy(np.concatenate([item[name] for item in items]).astype(np.float32))
+        for name in items[0]
+    }
+
+
+def load_pairs(
+    folder: Path, model_options: PatchTrainOptions, seed: int, on: Listener = silent
+) -> Stored:
+    """Return the pairs of a folder of clips and of photographs, from disk or rendered now.
+
+    Raises:
+        MediaError: No clip can be used.
+        OutputError: The folder cannot be written.
+        WeightsError: Weights of the tracker are missing.
+    """
+    found = talking_clips.find_clips(folder)
+    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
+    clips = subsample_clips(found, model_options.clips)
+    photographs = list_photographs(model_options.photographs)
+    pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / ".patches"
+    names = ("sources", "drivers")
+    facts = {
+        "layout": LAYOUT,
+        "data": talking_clips.clips_fingerprint(clips),
+        "photographs": len(photographs),
+        **{name: asdict(model_options)[name] for name in names},
+        "seed": seed,
+    }
+    note = pair_folder / "facts.json"
+    if not note.is_file() or json.loads(note.read_text("utf-8"))["asked"] != facts:
+        count = _write_pairs(pair_folder, clips, photographs, model_options, seed, on)
+        note.write_text(json.dumps({"asked": facts, "count": count}), "utf-8")
+    count = json.loads(note.read_text("utf-8"))["count"]
+    return {name: np.load(pair_folder / f"{name}.npy", mmap_mode="r")[:count] for name in SHAPES}
+
+
+def list_photographs(folder: str) -> list[Path]:
+    """List the images below a folder; none for an empty name."""
+    if not folder:
+        return []
+    return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+
+
+def _write_pairs(
+    folder: Path,
+    clips: Sequence[tuple[Path, str]],
+    photographs: Sequence[Path],
+    model_options: PatchTrainOptions,
+    seed: int,
+    on: Listener,
+) -> int:
+    """Render all pairs and return how many there are."""
+    limit = len(clips) * model_options.sources * model_options.drivers + len(photographs)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        arrays = {
+            name: open_memmap(
+                folder / f"{name}.npy",
+                "w+",
+                np.uint8 if name.endswith(("eyes", "mouth")) else np.float32,
+                (limit, *shape),
+            )
+            for name, shape in SHAPES.items()
+        }
+    except OSError as exc:
+        raise to_output_error(folder, exc) from exc
+    began = time.perf_counter()
+    on(Started("draw", len(clips) + len(photographs), "files"))
+    count = 0
+    for number, pairs in enumerate(_render(clips, photographs, model_options, seed)):
+        try:
+            for pair in pairs:
+                for field in fields(PatchPair):
+                    arrays[field.name][count] = getattr(pair, field.name)
+                count += 1
+        except ThcliError as exc:
+            on(Warned(f"A file is left out. {exc.message}"))
+        on(Step("draw", number + 1))
+    for array in arrays.values():
+        array.flush()
+    if not count:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise MediaError("None of the clips can be used.", HINT)
+    on(Finished("draw", count, time.perf_counter() - began))
+    return count
+
+
+def _render(
+    clips: Sequence[tuple[Path, str]],
+    photographs: Sequence[Path],
+    model_options: PatchTrainOptions,
+    seed: int,
+) -> Iterator[Iterator[PatchPair]]:
+    """Yield the pairs of each clip, then that of each photograph."""
+    renderer = PatchPairRenderer(RunOptions(device="cpu"))
+    motions = Path(model_options.motions) if model_options.motions else None
+    for number, (path, _) in enumerate(clips):
+        rng = np.random.default_rng([seed, number])
+        yield renderer.render_clip(path, motions, model_options.sources, model_options.drivers, rng)
+    for number, path in enumerate(photographs):
+        rng = np.random.default_rng([seed, number, 1])
+        yield (renderer.render_photograph(each, rng) for each in (path,))

@@ -1,0 +1,212 @@
+"""Training pairs of the patch networks: patches of warped frames, of true ones and of sources.
+
+A clip gives pairs of consecutive driving frames, each warped from another frame of the clip. A
+photograph gives a pair by itself: its lips and lids are closed or opened by the mesh engine first,
+and that picture is the source of the photograph. No pixel of a driving frame is ever an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli import media
+from thcli.core.errors import MediaError, NoFaceError
+from thcli.core.imaging import to_uint8
+from thcli.core.options import FaceOptions, MotionOptions, RunOptions
+from thcli.core.types import Array, Face, Image
+from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.evaluate.datasets import talking_clips
+from thcli.motion import canonical, closure
+from thcli.motion.render_target import RenderTarget, iterate_render_targets
+from thcli.motion.retarget import RetargetedMotion
+from thcli.pipeline.observe.face_finder import FaceFinder
+
+Indices = npt.NDArray[np.int64]
+MIN_FRAMES, MAX_FRAMES = 12, 400  # of a usable clip; read from a clip
+PICKED_SHARE = 0.75  # of the driving frames that are picked for blinks, open and closed mouths
+LID_RANGE, LIP_RANGE = (0.55, 1.35), (0.0, 0.8)  # change of a photograph's lid and lip gaps
+STILL_MOTION = np.zeros((2, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPair:
+    """Patches of a source and of two consecutive target frames.
+
+    coarse_eyes, true_eyes: (2 frames, 2 eyes, h, w, 3) uint8.  source_eyes: (2, h, w, 3).
+    coarse_mouth, true_mouth: (2, h, w, 3).  source_mouth: (h, w, 3).  points: (2, 468, 3) targets
+    in pixels of the source.  gaze: (2, 2, 2) shifts of the irises.  mesh: (468, 3) of the source.
+    iris: (2, 5, 2) of the source, NaN when unknown.  tone: (3,) skin colour of the source.
+    """
+
+    coarse_eyes: Image
+    true_eyes: Image
+    source_eyes: Image
+    coarse_mouth: Image
+    true_mouth: Image
+    source_mouth: Image
+    points: Array
+    gaze: Array
+    mesh: Array
+    iris: Array
+    tone: Array
+
+
+class PatchPairRenderer:
+    """The mesh engine's renderer and the tracker, loaded once."""
+
+    def __init__(self, run: RunOptions) -> None:
+        """Load the tracker.
+
+        Raises:
+            WeightsError: Weights are missing.
+        """
+        self._face_finder = FaceFinder.load(FaceOptions(), run)
+
+    def render_clip(
+        self,
+        clip: Path,
+        motions: Path | None,
+        sources: int,
+        drivers: int,
+        rng: np.random.Generator,
+    ) -> Iterator[PatchPair]:
+        """Render the pairs of a clip.
+
+        Args:
+            clip: The video.
+            motions: Folder of motion files, created where they are missing; None: beside the clip.
+            sources: Number of source frames; the first has closed lips and open eyes.
+            drivers: Driving frames per source.
+            rng: Source of the random numbers.
+
+        Raises:
+            MediaError: The clip is too short or cannot be read.
+            NoFaceError: A source frame shows no face.
+        """
+        store = talking_clips.load_motion(clip, motions)
+        with media.read(clip) as reader:
+            frames = islice(reader, min(len(store), MAX_FRAMES))
+            images = [to_uint8(frame.pixels) for frame in frames]
+        motion = store.window(0, len(images))
+        tracked = np.flatnonzero(motion.valid)
+        if store.kind != "mesh" or len(tracked) < MIN_FRAMES:
+            raise MediaError(f"{clip.name} is too short, or its face is tracked in too few frames.")
+        shape = canonical.neutral() + np.asarray(motion.arrays["expression"], np.float64)
+        eyes, mouth = canonical.eye_openings(shape).mean(-1), canonical.mouth_opening(shape)
+        calm = int(tracked[np.argmin((mouth - eyes)[tracked])])
+        others = rng.choice(tracked, sources - 1, replace=False)
+        for index in (calm, *(int(i) for i in others)):
+            face = self._find_face(images[index], clip.name)
+            source = prepare(images[index], face, None)
+            still = replace(MotionOptions(), smooth=0.0)
+            retargeted = RetargetedMotion(face, store, still, reference=index)
+            free = tracked[(tracked != index) & (tracked + 1 < len(images))]
+            for at in pick_frames(free, eyes, mouth, drivers, rng):
+                window = retargeted.window(at, at + 2)
+                if len(window) < 2 or not window.valid.all():
+                    continue
+                targets = list(iterate_render_targets(window))
+                truths = [
+                    (images[at + k], np.asarray(window.arrays["driver"][k], np.float64))
+                    for k in range(2)
+                ]
+                yield _cut_pair(source, targets, truths)
+
+    def render_photograph(self, path: Path, rng: np.random.Generator) -> PatchPair:
+        """Render the pair of a photograph whose source is the photograph with other lids and lips.
+
+        Args:
+            path: The image.
+            rng: Source of the random numbers.
+
+        Raises:
+            MediaError: The file cannot be read.
+            NoFaceError: It shows no face.
+        """
+        with media.read(path) as reader:
+            image = to_uint8(next(iter(reader)).pixels)
+        face = self._find_face(image, path.name)
+        if face.mesh is None:
+            raise NoFaceError(f"{path.name} shows no face.", "Remove the image.")
+        mesh = np.asarray(face.mesh, np.float64)
+        changed = change_opening(mesh, rng)
+        fake = render_frame(
+            prepare(image, face, None), RenderTarget(changed, STILL_MOTION, np.ones(2)), None
+        )
+        source = prepare(fake, replace(face, mesh=changed.astype(np.float32)), None)
+        target = RenderTarget(mesh, STILL_MOTION, np.ones(2))
+        return _cut_pair(source, [target, target], [(image, mesh), (image, mesh)])
+
+    def _find_face(self, image: Image, name: str) -> Face:
+        found = self._face_finder.find(image)
+        if not found:
+            raise NoFaceError(f"{name} shows no face.", "Remove it.")
+        return self._face_finder.refine_landmarks(image, max(found, key=lambda face: face.area))
+
+
+def pick_frames(
+    free: Indices, eyes: Array, mouth: Array, count: int, rng: np.random.Generator
+) -> list[int]:
+    """Return at most `count` of the frames: blinks, open mouths, closed mouths and random ones.
+
+    Args:
+        free: frames to choose from.
+        eyes, mouth: (T,) openings of all frames.
+        count: how many.
+        rng: source of the random numbers.
+    """
+    share = max(1, round(PICKED_SHARE * count / 3))
+    ranked = (np.argsort(eyes[free]), np.argsort(-mouth[free]), np.argsort(mouth[free]))
+    picked = [int(i) for order in ranked for i in free[order[: 2 * share : 2]]]
+    rest = rng.permutation(free)
+    return list(dict.fromkeys([*picked, *(int(i) for i in rest)]))[:count]
+
+
+def change_opening(mesh: Array, rng: np.random.Generator) -> Array:
+    """Return a mesh (468, 3) in pixels whose lips and lids are opened or closed at random."""
+    posed = canonical.decompose(mesh)
+    shape = posed.shape[None].copy()
+    closed = 0.0 if rng.random() < 0.6 else rng.uniform(*LIP_RANGE)
+    closure.set_lips(shape, closed * np.maximum(canonical.lip_gaps(shape), 0))
+    opening = np.full((1, 2), rng.uniform(*LID_RANGE))
+    closure.set_lids(shape, posed.shape, opening)
+    return np.asarray(replace(posed, shape=shape[0]).mesh())
+
+
+def _cut_pair(
+    source: MeshSource, targets: list[RenderTarget], truths: list[tuple[Image, Array]]
+) -> PatchPair:
+    """Render the targets and cut all patches; truths: image and (468, 3) mesh of each frame."""
+    coarse = [render_frame(source, replace(target, body=None), None) for target in targets]
+    points = np.stack([target.points for target in targets])
+    placed = list(zip(coarse, points, strict=True))
+    iris = source.face.iris
+    return PatchPair(
+        coarse_eyes=np.stack([_cut_eyes(*item) for item in placed]),
+        true_eyes=np.stack([_cut_eyes(*item) for item in truths]),
+        source_eyes=_cut_eyes(source.image, source.mesh),
+        coarse_mouth=np.stack([_cut_mouth(*item) for item in placed]),
+        true_mouth=np.stack([_cut_mouth(*item) for item in truths]),
+        source_mouth=_cut_mouth(source.image, source.mesh),
+        points=points,
+        gaze=np.stack([target.gaze for target in targets]),
+        mesh=source.mesh,
+        iris=np.full((2, 5, 2), np.nan) if iris is None else np.asarray(iris, np.float64),
+        tone=source.tone,
+    )
+
+
+def _cut_eyes(image: Image, mesh: Array) -> Image:
+    return np.stack([sample_patch(image, eye_frame(mesh, side)) for side in range(2)])
+
+
+def _cut_mouth(image: Image, mesh: Array) -> Image:
+    return sample_patch(image, mouth_frame(mesh))
