@@ -11,7 +11,7 @@ from skimage import data
 
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.types import Face, Image
-from thcli.refiners.backends import REFINERS
+from thcli.refiners.backends import OF_MESH_FRAMES, REFINERS
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.attributes import ATTRIBUTE_COUNT, face_attributes, mesh_attributes
 from thcli.refiners.fadm.refiner import FadmRefiner
@@ -22,7 +22,7 @@ FACE = Face(np.array([60, 60, 130, 130], np.float32), 1.0)  # no mesh, so no att
 
 @pytest.fixture(scope="module")
 def fadm() -> FadmRefiner:
-    loaded = REFINERS.backend(REFINERS.resolve("auto", RUN)).load(RUN)
+    loaded = REFINERS.backend(OF_MESH_FRAMES).load(RUN)
     assert isinstance(loaded, FadmRefiner)
     return loaded
 
