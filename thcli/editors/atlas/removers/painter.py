@@ -130,6 +130,9 @@ class RemoverPainter:
                     mask *= 1 - eye_openings()[window]
                 smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
                 change = mask[..., None] * (bare - smooth)
+                if condition == "beard":  # hair darkens skin: no removal makes it darker
+                    lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
+                    change = np.asarray(change * lighter[..., None], np.float32)
                 covered = mask if condition == "eyeglasses" else _covered(change, condition)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
