@@ -31,7 +31,7 @@ def apply_full_makeup(out: Array32, scene: Scene, strength: float) -> None:
     apply_blush(out, scene, 0.8 * strength)
     apply_eyeshadow(out, scene, 0.8 * strength)
     draw_eyeliner(out, scene, strength)
-    apply_lipstick(out, scene, 1.3 * strength)
+    apply_lipstick(out, scene, 0.95 * strength)
 
 
 def apply_lipstick(

@@ -27,7 +27,7 @@ class Removal:
     gain: (ROWS, COLUMNS, 3) smooth change where the frame's own detail stays.
     solid: (ROWS, COLUMNS) 0..1: where the frame's own detail is replaced, since it belongs to what
         is removed.
-    known: (ROWS, COLUMNS) 1 where the clip shows the texture.
+    known: (ROWS, COLUMNS) 0..1, how surely the clip shows the texture.
     """
 
     texture: Array32

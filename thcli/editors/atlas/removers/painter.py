@@ -58,7 +58,7 @@ REMOVED_AS: Mapping[str, str] = {
 """Attribute -> condition of the network; some are limited to a zone (`parts.zone_mask`)."""
 _PARTS: tuple[PartName, ...] = ("eyes", "lower")
 _COUNT = sum(part.height * part.width for part in PARTS.values())
-_LEAST_SEEN = 0.05  # mean visibility below which a texture is not known
+_SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
 _MAX_DARK = 1.0  # soft logarithms by which a lens may be darker than the cheeks
 _GROWN = 7  # samples: width of the dilation of the mask of glasses
 _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
@@ -103,7 +103,8 @@ class RemoverPainter:
                 eyes.
         """
         texture, weight = _unpack(appearance)
-        known = (weight > _LEAST_SEEN).astype(np.float32)
+        low, high = _SEEN_RANGE
+        known = np.asarray(np.clip((weight - low) / (high - low), 0, 1), np.float32)
         target, solid = texture.copy(), np.zeros((ROWS, COLUMNS), np.float32)
         gain = np.zeros((ROWS, COLUMNS, 3), np.float32)
         for name, strength in strengths.items():
@@ -129,6 +130,9 @@ class RemoverPainter:
                     mask *= 1 - eye_openings()[window]
                 smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
                 change = mask[..., None] * (bare - smooth)
+                if condition == "beard":  # hair darkens skin: no removal makes it darker
+                    lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
+                    change = np.asarray(change * lighter[..., None], np.float32)
                 covered = mask if condition == "eyeglasses" else _covered(change, condition)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
