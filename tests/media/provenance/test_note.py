@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -86,3 +87,29 @@ def test_the_writer_marks_every_frame_once(tmp_path: Path) -> None:
     change = (marked - plain)[:, :32]  # above the label
     assert 0 < np.abs(change).max() <= 4
     np.testing.assert_array_equal(change, np.broadcast_to(change[:1], change.shape))
+
+
+def test_a_resumed_output_has_the_packets_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    options = ProvenanceOptions(label=True, watermark=True)
+    plan = media.WritePlan(provenance=Provenance("edit", options=options), fingerprint="a")
+    frames = np.random.default_rng(0).integers(40, 200, (110, 48, 64, 3), np.uint8)
+
+    def attempt(name: str, stop: int | None) -> int:
+        with media.write(
+            tmp_path / name, (64, 48), options=OutputOptions(resume=True), plan=plan
+        ) as out:
+            for index in range(out.done, len(frames)):
+                if index == stop:
+                    raise KeyboardInterrupt
+                out.write(frames[index], index)
+        return out.done
+
+    attempt("whole.mp4", None)
+    with pytest.raises(KeyboardInterrupt):
+        attempt("parts.mp4", 70)
+    assert attempt("parts.mp4", None) >= 48
+    packets = []
+    for name in ("whole.mp4", "parts.mp4"):
+        with av.open(str(tmp_path / name)) as file:
+            packets.append([(p.pts, p.dts, bytes(p)) for p in file.demux(video=0) if p.size])
+    assert packets[0] == packets[1]
