@@ -213,6 +213,17 @@ def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
     assert (factor > 0.3).all() and (factor < 2.5).all()
 
 
+def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
+    colours = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
+    skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
+    out = mouth.match_tone(colours, grey, skin)
+    assert np.ptp(out, axis=-1).max() < 1e-3
+    bright = mouth.match_tone(colours, skin * 1.35, skin)
+    assert 230 < bright[0, 1].max() < 255 and np.ptp(bright[0, 0]) > 50
+    same = mouth.match_tone(colours[:, :1], skin, skin)
+    assert np.allclose(same, colours[:, :1], atol=0.01)
+
+
 @pytest.mark.parametrize("shut", [(True, True), (True, False), (False, True)])
 def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
     mesh = faces.centred_mesh(512, 512)

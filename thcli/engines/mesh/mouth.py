@@ -22,7 +22,7 @@ LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of 
 TEETH_REACH = 0.035  # mouth widths beside the line in which the source's teeth may remain
 TEETH_RANGE = (1.12, 1.4)  # brightness over that of the lips between which a pixel is a tooth
 SATURATION_RANGE = (0.05, 0.35)  # of the source's skin over the driver's: grey to full colour
-SHOULDER = np.float32(205.0)  # brightness above which highlights are compressed
+SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
