@@ -52,7 +52,7 @@ def test_a_class_has_the_title_of_its_panel_and_a_sentence_for_each_option(group
 
 # Options whose text is never a path: names, lists of names, words and numbers.
 WORDS = {
-    *("ask", "truth", "reference", "consent"),
+    *("ask", "truth", "reference", "consent", "pose_code"),
     *("apart", "attr", "blink", "codec", "coarse_engine", "detector", "device", "editor"),
     *("emotion", "engine", "expression", "gaze", "hold_out", "identity", "label", "landmarker"),
     "memory_verbs",

@@ -28,7 +28,7 @@ from thcli.cli import (
     refine,
     speak,
     stages,
-    train,
+    training,
     weights,
 )
 from thcli.cli.batch import worker
@@ -36,6 +36,7 @@ from thcli.cli.batch.command import batch
 from thcli.cli.console import complain
 from thcli.cli.files import inspect
 from thcli.cli.study import command as study
+from thcli.cli.training.prepare import prepare
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -136,8 +137,8 @@ for measure in (
     evaluate.app.command()(measure)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=RESULTS)
 _add(RESULTS, bench.bench, "thcli bench", "thcli bench --device cuda --json")
-app.add_typer(train.app, name="train", rich_help_panel=RESULTS)
-_add(RESULTS, train.prepare, "thcli prepare videos/ -o faces/")
+app.add_typer(training.app, name="train", rich_help_panel=RESULTS)
+_add(RESULTS, prepare, "thcli prepare videos/ -o faces/")
 app.add_typer(weights.app, name="weights", rich_help_panel=RESULTS)
 _add(
     RESULTS,

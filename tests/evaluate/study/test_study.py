@@ -86,9 +86,8 @@ def test_page_shows_no_method_and_key_undoes_it(results: Path, tmp_path: Path, c
     assert "ours" not in page and "theirs" not in page
     assert len(list((tmp_path / "page").glob("*.png"))) == report["clips"] == 8
     key = json.loads(Path(report["key"]).read_text("utf-8"))
-    assert {clip["method"] for clip in key["clips"].values()} == {
-        "ours", "theirs", "truth", "person",
-    }  # fmt: skip
+    methods = {clip["method"] for clip in key["clips"].values()}
+    assert methods == {"ours", "theirs", "truth", "person"}
     assert run(["eval", "study", str(results), "-o", str(tmp_path / "page")]) == 7
 
 

@@ -26,24 +26,14 @@ from thcli.core.options.faces import (
 )
 from thcli.core.options.footage import FootageOptions
 from thcli.core.options.jobs import (
-    AlignOptions,
     CompareOptions,
-    CropOptions,
-    DetectOptions,
     EditOptions,
     EditRegion,
-    EncodeOptions,
-    FitOptions,
     Framing,
-    ParseKind,
-    ParseOptions,
-    PasteJobOptions,
-    PasteMask,
     ReenactOptions,
     RefineJobOptions,
     RenderOptions,
     SpeakOptions,
-    TrackOptions,
     WarpOptions,
 )
 from thcli.core.options.measure import (
@@ -82,29 +72,43 @@ from thcli.core.options.refine import (
 )
 from thcli.core.options.run import Licence, Precision, RunOptions, ShowOptions, ViewerOptions
 from thcli.core.options.speech import AudioOptions, DiffusionVoiceOptions, VoiceOptions
+from thcli.core.options.stage_jobs import (
+    AlignOptions,
+    CropOptions,
+    DetectOptions,
+    EncodeOptions,
+    FitOptions,
+    ParseKind,
+    ParseOptions,
+    PasteJobOptions,
+    PasteMask,
+    TrackOptions,
+)
 from thcli.core.options.train import (
+    DiffusedHeadsTrainOptions,
+    FaceVid2VidTrainOptions,
+    FommTrainOptions,
+    Perceptual,
+    PrepareOptions,
+    Real3dTrainOptions,
+    SpadeChoice,
+    TrainOptions,
+    X2FaceMapTrainOptions,
+    X2FaceTrainOptions,
+)
+from thcli.core.options.train_models import (
     A2mTrainOptions,
     AtlasTrainOptions,
     AttributeTrainOptions,
-    DiffusedHeadsTrainOptions,
     DirectionKind,
-    FaceVid2VidTrainOptions,
     FadmTrainOptions,
-    FommTrainOptions,
     IdentityTrainOptions,
     JudgeTrainOptions,
     LabelledTrainOptions,
     ParseTrainOptions,
     PatchTrainOptions,
-    Perceptual,
-    PrepareOptions,
-    Real3dTrainOptions,
     RemoverTrainOptions,
-    SpadeChoice,
     TeacherInput,
-    TrainOptions,
-    X2FaceMapTrainOptions,
-    X2FaceTrainOptions,
 )
 
 __all__ = [

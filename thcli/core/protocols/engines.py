@@ -122,7 +122,7 @@ class PicturesEngine(Engine, Protocol):
         """Encode a source image and further pictures of its person; see `Source`.
 
         Args:
-            image, face: as in `encode_source`.
+            image: like face as in `encode_source`.
             others: images of any size, each with its face.
         """
         ...

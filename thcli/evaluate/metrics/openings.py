@@ -41,7 +41,7 @@ class OpeningSeries:
     """An opening of the true and of the resulting face in every frame, and a number from both.
 
     signal: opening of a mesh (468, 3).
-    read: value from the two (T,) series of frames that have both faces.
+    read: value from the two (T,) series; NaN in frames without the face.
     """
 
     def __init__(
@@ -58,9 +58,30 @@ class OpeningSeries:
             series.append(math.nan if mesh is None else self._signal(mesh))
 
     def value(self) -> float | None:
-        truth, result = np.asarray(self._truth), np.asarray(self._result)
+        return self._read(np.asarray(self._truth), np.asarray(self._result))
+
+
+def following(
+    signal: Callable[[Array32], float],
+    read: Callable[[face_geometry.SignalLag], float | None],
+) -> OpeningSeries:
+    """Return an accumulator of how the result's opening follows the true one.
+
+    A frame without the result's face is a gap; a frame without the true face is left out.
+    """
+    return OpeningSeries(
+        signal, lambda true, made: read(face_geometry.correlate_signals(true, made))
+    )
+
+
+def _where_both(read: Callable[[Array, Array], float | None]) -> Callable[..., float | None]:
+    """Return `read` of the frames that have both faces, None for fewer than 3."""
+
+    def value(truth: Array, result: Array) -> float | None:
         both = np.isfinite(truth) & np.isfinite(result)
-        return self._read(truth[both], result[both]) if both.sum() >= 3 else None
+        return read(truth[both], result[both]) if both.sum() >= 3 else None
+
+    return value
 
 
 def amplitude_ratio(truth: Array, result: Array) -> float | None:
@@ -88,12 +109,12 @@ def closed_gap_ratio(truth: Array, result: Array) -> float | None:
 
 def eye_series(read: Callable[[Array, Array], float | None]) -> OpeningSeries:
     """Return an accumulator over the opening of the eyes."""
-    return OpeningSeries(face_geometry.eye_opening, read)
+    return OpeningSeries(face_geometry.eye_opening, _where_both(read))
 
 
 def lip_series(read: Callable[[Array, Array], float | None]) -> OpeningSeries:
     """Return an accumulator over the opening of the mouth."""
-    return OpeningSeries(face_geometry.mouth_opening, read)
+    return OpeningSeries(face_geometry.mouth_opening, _where_both(read))
 
 
 def mouth_square(face: Face | None) -> tuple[float, float, float] | None:

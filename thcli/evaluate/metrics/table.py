@@ -6,8 +6,6 @@ end. Memory does not grow with the clip, except for 16 bytes per frame of correl
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,29 +88,6 @@ class CoefficientDistance:
         true = self._fitted.get(sample.truth.frame, sample.truth.face)
         made = self._fitted.get(sample.frame, sample.face)
         return None if true is None or made is None else self._distance(true, made)
-
-
-class SignalFollowing:
-    """Correlation of a signal of the result's face with that of the true face.
-
-    A frame without the result's face is a gap; a frame without the true face is left out.
-    """
-
-    def __init__(
-        self,
-        signal: Callable[[Array32], float],
-        read: Callable[[face_geometry.SignalLag], float | None],
-    ) -> None:
-        self._signal, self._read = signal, read
-        self._truth, self._result = array("d"), array("d")
-
-    def add(self, sample: Sample) -> None:
-        for series, face in ((self._truth, sample.truth.face), (self._result, sample.face)):
-            mesh = None if face is None else face.mesh
-            series.append(math.nan if mesh is None else self._signal(mesh))
-
-    def value(self) -> float | None:
-        return self._read(face_geometry.correlate_signals(self._truth, self._result))
 
 
 def _meshes(sample: Sample) -> tuple[Array32, Array32] | None:
@@ -255,7 +230,7 @@ _MODEL_FREE_METRICS: tuple[Metric, ...] = (
         "higher",
         "correlation of the mouth's opening",
         FACE,
-        lambda: SignalFollowing(face_geometry.mouth_opening, lambda lag: lag.correlation),
+        lambda: openings.following(face_geometry.mouth_opening, lambda lag: lag.correlation),
     ),
     Metric(
         "mouth_lag",
@@ -263,7 +238,7 @@ _MODEL_FREE_METRICS: tuple[Metric, ...] = (
         "zero",
         "shift of the mouth at its best correlation, positive: late",
         FACE,
-        lambda: SignalFollowing(face_geometry.mouth_opening, lambda lag: lag.frames),
+        lambda: openings.following(face_geometry.mouth_opening, lambda lag: lag.frames),
     ),
     Metric(
         "eye_corr",
@@ -271,7 +246,7 @@ _MODEL_FREE_METRICS: tuple[Metric, ...] = (
         "higher",
         "correlation of the eyes' opening",
         FACE,
-        lambda: SignalFollowing(face_geometry.eye_opening, lambda lag: lag.correlation),
+        lambda: openings.following(face_geometry.eye_opening, lambda lag: lag.correlation),
     ),
     Metric(
         "eye_amp",

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli import media
 from thcli.core.errors import MediaError
-from thcli.core.events import Finished, Listener, Started, Step
+from thcli.core.events import Listener
 from thcli.core.geometry import angles_from_matrix
 from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.types import Array, Face, Image
 from thcli.editors.atlas import layout
 from thcli.faces.backends import PARSERS
-from thcli.media.failures import to_output_error
 from thcli.motion.canonical import decompose
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.train.atlas.measure import HALF, measure_face
 from thcli.train.atlas.regress import MeasuredFaces
+from thcli.train.data.image_tables import ImageTables, Layout
 
 MAX_PITCH, MAX_YAW = 30.0, 32.0  # degrees; half of a face that is turned further is hidden
-_PENDING, _MEASURED, _REJECTED = 0, 1, 2  # states of an image
-_FLUSH_INTERVAL = 100  # images between writes of the tables and states
 STAGE = "measure"
 
-_TABLES: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+_TABLES: Layout = {
     "textures": ((layout.ROWS, HALF, 3), np.uint8),
     "weights": ((layout.ROWS, HALF), np.uint8),
     "details": ((layout.ROWS // 2, HALF // 2, 2), np.float16),
@@ -86,29 +81,21 @@ def measure_faces(
         MediaError: No image shows such a face, or an image cannot be read.
         OutputError: The folder cannot be written.
     """
-    tables, state = _open_tables(paths, folder)
-    pending = np.flatnonzero(state == _PENDING)
-    if len(pending):
-        start = time.monotonic()
-        on(Started(STAGE, len(pending), "pictures"))
+    tables = ImageTables.open([path.name for path in paths], _TABLES, folder)
+
+    def load() -> Callable[[int], bool]:
         loaded = tools()
-        for done, row in enumerate(pending.tolist(), 1):
-            usable = _measure_image(paths[row], row, tables, loaded)
-            state[row] = _MEASURED if usable else _REJECTED
-            if done % _FLUSH_INTERVAL == 0:
-                _flush(tables, state, folder)
-                on(Step(STAGE, done))
-        _flush(tables, state, folder)
-        on(Finished(STAGE, len(pending), time.monotonic() - start))
-    rows = np.flatnonzero(state == _MEASURED)
+        return lambda row: _measure_image(paths[row], row, tables.values, loaded)
+
+    rows = tables.fill(STAGE, load, on)
     if not len(rows):
         raise MediaError(
             "None of the images shows a face near the front.", "Give portraits, as in CelebA-HQ."
         )
     faces = MeasuredFaces(
-        *(tables[name][rows] for name in ("textures", "weights", "details", "shapes"))
+        *(tables.values[name][rows] for name in ("textures", "weights", "details", "shapes"))
     )
-    return faces, tables["angles"][rows].astype(np.float64), rows
+    return faces, tables.values["angles"][rows].astype(np.float64), rows
 
 
 def _measure_image(
@@ -129,39 +116,3 @@ def _measure_image(
     tables["details"][row] = measured.detail
     tables["shapes"][row], tables["angles"][row] = head.shape, angles
     return True
-
-
-def _open_tables(
-    paths: Sequence[Path], folder: Path
-) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint8]]:
-    """Open the tables and states; create them when the folder has none for these images."""
-    names = json.dumps([path.name for path in paths])
-    listed, state = folder / "pictures.json", folder / "state.npy"
-    known = listed.is_file() and state.is_file() and listed.read_text("utf-8") == names
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tables: dict[str, npt.NDArray[Any]] = {
-            name: np.lib.format.open_memmap(
-                folder / f"{name}.npy",
-                mode="r+" if known else "w+",
-                dtype=kind,
-                shape=(len(paths), *shape),
-            )
-            for name, (shape, kind) in _TABLES.items()
-        }
-        if not known:
-            np.save(state, np.zeros(len(paths), np.uint8))
-            listed.write_text(names, "utf-8")
-    except OSError as exc:
-        raise to_output_error(folder, exc) from exc
-    cv2.setNumThreads(1)
-    return tables, np.asarray(np.load(state), np.uint8)
-
-
-def _flush(tables: dict[str, npt.NDArray[Any]], state: npt.NDArray[np.uint8], folder: Path) -> None:
-    try:
-        for table in tables.values():
-            getattr(table, "flush")()  # noqa: B009  # a memory map, typed as an array
-        np.save(folder / "state.npy", state)
-    except OSError as exc:
-        raise to_output_error(folder, exc) from exc

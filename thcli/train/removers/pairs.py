@@ -6,8 +6,6 @@ a beard are stored too: their texture is laid over bare ones (`batches`).
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy.typing as npt
 
 from thcli import media
 from thcli.core.errors import MediaError
-from thcli.core.events import Finished, Listener, Started, Step
+from thcli.core.events import Listener
 from thcli.core.geometry import angles_from_matrix
 from thcli.core.types import Face, Image
 from thcli.editors.atlas.removers.parts import PARTS, SEEN, PartName, code_texture, unroll_face
@@ -28,9 +26,9 @@ from thcli.evaluate.datasets.labelled_images import LabelledImages
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.parsing import group_probability
-from thcli.media.failures import to_output_error
 from thcli.motion.canonical import decompose
 from thcli.train.atlas.store import FaceTools
+from thcli.train.data.image_tables import ImageTables, Layout
 from thcli.train.removers.paint import VARIANTS, open_scene, paint_variant
 
 SIDE = 512  # pixels of the painted crop
@@ -38,8 +36,6 @@ _PARSED = SIDE // 2  # pixels of the parser's crop
 MAX_PITCH, MAX_YAW = 22.0, 25.0  # degrees
 STAGE = "paint"
 BARE, GLASSES, BEARDED = 0, 1, 2  # kinds of faces
-_PENDING, _DONE, _REJECTED = 0, 1, 2
-_FLUSH_INTERVAL = 50  # images between writes of the states
 _DENIED = (
     "Eyeglasses",
     "Mustache",
@@ -121,20 +117,14 @@ def store_pairs(
         MediaError: No bare face is usable, or an image cannot be read.
         OutputError: The folder cannot be written.
     """
-    tables, state = _open_tables(images, kinds, folder)
-    pending = np.flatnonzero(state == _PENDING)
-    if len(pending):
-        start = time.monotonic()
-        on(Started(STAGE, len(pending), "pictures"))
+    listed = [[path.name, kind] for path, kind in zip(images.paths, kinds, strict=True)]
+    tables = ImageTables.open(listed, _layout(), folder)
+
+    def load() -> Callable[[int], bool]:
         loaded = tools()
-        for done, row in enumerate(pending.tolist(), 1):
-            usable = _store(images.paths[row], kinds[row], row, tables, loaded)
-            state[row] = _DONE if usable else _REJECTED
-            if done % _FLUSH_INTERVAL == 0 or done == len(pending):
-                _flush(tables, state, folder)
-                on(Step(STAGE, done))
-        on(Finished(STAGE, len(pending), time.monotonic() - start))
-    rows = np.flatnonzero(state == _DONE)
+        return lambda row: _store(images.paths[row], kinds[row], row, tables.values, loaded)
+
+    rows = tables.fill(STAGE, load, on)
     own = np.array(kinds, np.uint8)[rows]
     if not (own == BARE).any():
         raise MediaError(
@@ -145,8 +135,8 @@ def store_pairs(
     parts: tuple[PartName, ...] = ("eyes", "lower")
     return StoredPairs(
         own,
-        {part: tables[part][rows] for part in parts},
-        {part: tables[f"{part}-weight"][rows] for part in parts},
+        {part: tables.values[part][rows] for part in parts},
+        {part: tables.values[f"{part}-weight"][rows] for part in parts},
         names,
     )
 
@@ -189,39 +179,10 @@ def _store(
     return True
 
 
-def _open_tables(
-    images: LabelledImages, kinds: list[int], folder: Path
-) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint8]]:
-    """Open the tables and states; create them when the folder has none for these images."""
-    names = json.dumps([[path.name, kind] for path, kind in zip(images.paths, kinds, strict=True)])
-    listed, state = folder / "pictures.json", folder / "state.npy"
-    known = listed.is_file() and state.is_file() and listed.read_text("utf-8") == names
-    count = len(images)
+def _layout() -> Layout:
+    """Return the shapes of a face's row in each table."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, part in PARTS.items():
-        shapes[name] = (count, 1 + len(VARIANTS[name]), part.height, part.width, 3)
-        shapes[f"{name}-weight"] = (count, part.height, part.width)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tables: dict[str, npt.NDArray[Any]] = {
-            name: np.lib.format.open_memmap(
-                folder / f"{name}.npy", mode="r+" if known else "w+", dtype=np.uint8, shape=shape
-            )
-            for name, shape in shapes.items()
-        }
-        if not known:
-            np.save(state, np.zeros(count, np.uint8))
-            listed.write_text(names, "utf-8")
-    except OSError as exc:
-        raise to_output_error(folder, exc) from exc
-    cv2.setNumThreads(1)
-    return tables, np.asarray(np.load(state), np.uint8)
-
-
-def _flush(tables: dict[str, npt.NDArray[Any]], state: npt.NDArray[np.uint8], folder: Path) -> None:
-    try:
-        for table in tables.values():
-            getattr(table, "flush")()  # noqa: B009  # a memory map, typed as an array
-        np.save(folder / "state.npy", state)
-    except OSError as exc:
-        raise to_output_error(folder, exc) from exc
+        shapes[name] = (1 + len(VARIANTS[name]), part.height, part.width, 3)
+        shapes[f"{name}-weight"] = (part.height, part.width)
+    return {name: (shape, np.uint8) for name, shape in shapes.items()}
