@@ -64,7 +64,12 @@ class Heap:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Return the memory of a finished module, or of a test that left much, to the system."""
+    """Return the memory of a finished module, or of a test that left much, to the system.
+
+    A command with --threads leaves torch with as many: a worker has one.
+    """
+    if hasattr(item.config, "workerinput"):
+        torch.set_num_threads(1)
     is_last = nextitem is None or nextitem.path != item.path
     if is_last or rss() > Heap.settled + MOST_LEFT:
         Heap.settle()

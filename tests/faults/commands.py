@@ -32,6 +32,7 @@ class DimPainter:
 
     crop_size = 64
     template: Template = "square"
+    averaged_only = False
     attributes: Sequence[str] = ("rosy_cheeks",)
 
     def __init__(self, run: RunOptions) -> None:
@@ -42,13 +43,15 @@ class DimPainter:
     ) -> Array32:
         return np.zeros((len(crops), 1), np.float32)
 
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
+        return appearance
+
     def paint(
         self,
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        appearance: Array32,
-        strengths: Mapping[str, float],
+        prepared: Array32,
     ) -> list[Image]:
         return [np.asarray(crop // 2, np.uint8) for crop in crops]
 

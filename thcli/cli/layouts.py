@@ -57,6 +57,7 @@ MODULES = {
     "vgg19": "thcli.train.keypoint_models.perceptual",
     "atlas-s": "thcli.editors.atlas.painter",
     "atlas-free": "thcli.editors.atlas.painter",
+    "removers-s": "thcli.editors.atlas.removers.painter",
     "dva-classifier": "thcli.editors.dva.attributes",
     "dva-s-attributes": "thcli.editors.dva.attributes",
     "clip-vit-b32": "thcli.editors.clip.official",

@@ -69,7 +69,7 @@ def test_top_level_of_toml_serves_all_jobs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("job", "said"),
     [
-        ({"command": "reenact", "source": "a.png"}, "Missing argument"),
+        ({"command": "compare", "output": "b.mp4"}, "Missing argument"),
         ({"command": "crop", "video": "a", "output": "b", "colour": "red"}, "'colour'"),
         ({"command": "crop", "video": "a", "output": "b", "size": "wide"}, "wide"),
         ({"command": "crop", "video": "a", "output": "b", "overwrite": "maybe"}, "true or false"),

@@ -39,6 +39,7 @@ class DarkeningPainter:
 
     crop_size = SIDE
     template: Template = "ffhq"
+    averaged_only = False
     attributes: Sequence[str] = ("bangs",)
 
     def measure_appearance(
@@ -46,13 +47,15 @@ class DarkeningPainter:
     ) -> Array32:
         return np.zeros((len(crops), 1), np.float32)
 
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
+        return appearance
+
     def paint(
         self,
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        look: Array32,
-        strengths: Mapping[str, float],
+        prepared: Array32,
     ) -> list[Image]:
         return [np.clip(crop.astype(int) - 25, 0, 255).astype(np.uint8) for crop in crops]
 

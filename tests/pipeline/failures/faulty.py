@@ -147,6 +147,7 @@ class FaultyPainter:
 
     crop_size = 96
     template: Template = "square"
+    averaged_only = False
     attributes: Sequence[str] = ("rosy_cheeks",)
     means: list[float] = []
 
@@ -157,18 +158,20 @@ class FaultyPainter:
         rows = [[np.nan if FAULTS.breaks("learn", crop) else float(crop.mean())] for crop in crops]
         return np.array(rows, np.float32)
 
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
+        return appearance
+
     def paint(
         self,
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        appearance: Array32,
-        strengths: Mapping[str, float],
+        prepared: Array32,
     ) -> list[Image]:
         FAULTS.call("paint", len(crops))
         if any([FAULTS.breaks("paint", crop) for crop in crops]):
             raise NotFiniteError
-        FaultyPainter.means += [float(appearance[0])] * len(crops)
+        FaultyPainter.means += [float(prepared[0])] * len(crops)
         return [np.clip(crop - np.array([0.0, 30, 0]), 0, 255).astype(np.uint8) for crop in crops]
 
 

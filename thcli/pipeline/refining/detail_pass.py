@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Generic, TypeVar
 
 import cv2
@@ -86,9 +86,12 @@ class DetailPass:
             The item of each frame and its pixels, in order.
         """
 
-        def look(numbered: tuple[tuple[TrackedCrop, ...], tuple[T, Pixels]]) -> _Analysed[T]:
+        def look(
+            numbered: tuple[int, tuple[TrackedCrop, ...], tuple[T, Pixels]],
+        ) -> _Analysed[T]:
+            number, tracked, frame = numbered
             with job.clock("analyse", frames=1):
-                return self._analyse(*numbered)
+                return self._analyse(tracked, frame, failed=number in job.failed_frames)
 
         def put(window: tuple[Sequence[_Analysed[T]], int]) -> tuple[T, Pixels]:
             with job.clock("detail", frames=1):
@@ -98,14 +101,15 @@ class DetailPass:
             *(_tracked_crops(subject.crop_track, first) for subject in self.subjects), strict=True
         )
         with closing(frames):
-            numbered = zip(tracks, frames, strict=False)
+            numbered = zip(count(first), tracks, frames, strict=False)
             analysed = ordered_map(look, numbered, self.workers, self.workers + 1)
             windows = islice(sliding_windows(analysed, REACH), start - first, None)
             yield from ordered_map(put, windows, self.workers, self.workers + 1)
 
     def _analyse(
-        self, tracked_crops: tuple[TrackedCrop, ...], frame: tuple[T, Pixels]
+        self, tracked_crops: tuple[TrackedCrop, ...], frame: tuple[T, Pixels], *, failed: bool
     ) -> _Analysed[T]:
+        """Analyse the crops of a frame; one whose refinement failed passes through."""
         item, pixels = frame
         image = to_uint8(pixels)
         placements: list[Crop] = []
@@ -113,7 +117,7 @@ class DetailPass:
         for tracked, texture in zip(tracked_crops, self.textures, strict=True):
             placement, unit = _aligned_placement(tracked.placement, MAX_SIDE)
             placements.append(placement)
-            if tracked.outline is None:
+            if failed or tracked.outline is None:
                 crops.append(None)
                 continue
             face = transform_face(tracked_face(tracked), placement.crop_from_frame)
