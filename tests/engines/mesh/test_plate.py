@@ -64,3 +64,18 @@ def test_black_before_black_is_no_person() -> None:
     separated = matte.separate_person(image, probability, FACE)
     assert separated is not None
     assert separated[0].person[:20, :, 3].max() == 0
+
+
+def test_the_halo_of_a_sharpened_photograph_leaves_the_plate() -> None:
+    oval = faces.polygon_mask(FACE[topology.OVAL, :2], 256, 256).astype(np.uint8)
+    image = np.full((256, 256, 3), 180, np.uint8)
+    image[oval > 0] = (90, 60, 50)
+    rim = cv2.dilate(oval, np.ones((5, 5), np.uint8)) - oval
+    image[rim > 0] = 184
+    separated = matte.separate_person(image, oval.astype(np.float32), FACE)
+    assert separated is not None
+    layers = separated[0]
+    assert np.abs(layers.plate[rim > 0].astype(float) - 180).mean() < 1
+    alpha = layers.person[..., 3:].astype(np.float32) / 255
+    whole = layers.plate * (1 - alpha) + layers.person[..., :3]
+    assert np.abs(whole - image).max() <= 1

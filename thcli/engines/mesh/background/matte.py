@@ -29,6 +29,7 @@ PLATE_RADIUS = 0.05  # face heights around the person that the plate replaces
 PLATE_FEATHER = 0.03  # face heights over which the plate passes into the image
 ISLAND_ALPHA = 0.1  # least alpha by which a part of the matte is connected to the face
 SEEN_THROUGH = (0.05, 0.5)  # alpha between which the plate stops showing the image itself
+HALO = 0.02  # face heights around the person that cameras sharpen and encoders smear
 LEAST_CONTRAST = 5.0  # of 0..255, by which any background departs from its fill
 CONTRAST_SHARE = 1.5  # of the background's own contrast that counts as background
 STRIP = 256  # rows at a time, so that a large image is never whole in floating point
@@ -85,16 +86,19 @@ def separate_person(
     replaced = box_mean(box_mean(replaced, feather), feather)
     hole = _dilate(whole, FILL_MARGIN * face_size / step) > 0
     filled_small = fill_plate(small * 255, hole)
-    maps = [_to_uint8(filled_small), _to_uint8(replaced * 255)]
-    maps.append(_to_uint8(alpha * 255))
-    filled, replaced_full, opaque = (resize(m, (width, height)) for m in maps)
+    halo = 2 * max(1, round(HALO * face_size / step)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (halo, halo))
+    grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)
+    maps = [_to_uint8(filled_small)]
+    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown)]
+    filled, replaced_full, opaque, grown_full = (resize(m, (width, height)) for m in maps)
     tolerance = _background_contrast(small * 255, hole)
     plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
     for top in range(0, height, STRIP):
         rows = slice(top, top + STRIP)
         pixels = image[rows].astype(np.float32)
         share = replaced_full[rows, :, None] * np.float32(1 / 255)
-        hidden = smoothstep(*SEEN_THROUGH, opaque[rows, :, None] * np.float32(1 / 255))
+        hidden = smoothstep(*SEEN_THROUGH, grown_full[rows, :, None] * np.float32(1 / 255))
         # what differs from the fill no more than the background does by itself belongs to it
         other = pixels - filled[rows]
         strange = smoothstep(1, 2, np.abs(other).max(-1, keepdims=True) / tolerance)
