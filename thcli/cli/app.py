@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from types import FrameType
 from typing import Annotated, Any
 
@@ -158,6 +159,12 @@ def batch_worker() -> int:
     return worker.serve(run)
 
 
+@cache
+def _commands() -> Any:
+    """Build the command tree once: workers of `thcli batch` run many command lines."""
+    return typer.main.get_command(app)
+
+
 def run(argv: Sequence[str]) -> int:
     """Parse and run one command and return its exit code.
 
@@ -169,9 +176,7 @@ def run(argv: Sequence[str]) -> int:
     without_command = list(argv) in ([], *([group] for group in GROUPS))
     try:
         with _terminable(), redirect_stdout(sys.stderr if without_command else sys.stdout):
-            result = typer.main.get_command(app).main(
-                list(argv), prog_name="thcli", standalone_mode=False
-            )
+            result = _commands().main(list(argv), prog_name="thcli", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe shows here rather than when the interpreter ends
     except ThcliError as error:
         complain(error, named, as_json=as_json)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32
-from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background import matte, plate
 from thcli.engines.mesh.background.plate import fill_plate, push_pull
 from thcli.faces.landmarks import topology
 
@@ -30,13 +30,22 @@ def test_texture_goes_on_behind_the_person() -> None:
     assert contrast > 50 > 1.5 * smooth  # of 80
 
 
-def test_a_source_has_one_plate() -> None:
+def test_a_source_has_one_plate_which_is_searched_once() -> None:
     rng = np.random.default_rng(3)
     noise = rng.uniform(0, 255, (90, 100, 3)).astype(np.float32)
     image = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.float32)
     hole = np.zeros((90, 100), bool)
     hole[30:, 30:70] = True
-    assert np.array_equal(fill_plate(image, hole), fill_plate(image.copy(), hole))
+    first = fill_plate(image, hole)
+    plate._search_levels.cache_clear()
+    assert np.array_equal(first, fill_plate(image.copy(), hole))
+    assert np.array_equal(first, fill_plate(image.copy(), hole))
+    assert plate._search_levels.cache_info()[:2] == (1, 1)  # found, and searched
+    hole[:30, 40:60] = True
+    for other in (image, np.flip(image, 1).copy()):
+        kept = fill_plate(other, hole)
+        plate._search_levels.cache_clear()
+        assert np.array_equal(kept, fill_plate(other, hole))
 
 
 def test_without_background_the_fill_is_smooth() -> None:

@@ -8,6 +8,8 @@ Nothing is random, so that a source has one plate.
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -30,6 +32,7 @@ SURROUNDINGS = 0.4  # of the hole's longer side, around it, that patches are tak
 LEAST_KNOWN = 0.04  # share of whole patches below which the smooth fill is all there is
 TONE = 0.06  # of the image's side, over which tone is that of the smooth fill
 BLOCK = 2048  # patches that are compared at a time
+KEPT = 8  # sources whose offsets a process keeps, 2 MB each
 
 
 def fill_plate(image: Array32, hole: Mask) -> Array32:
@@ -93,17 +96,45 @@ def _find_offsets(image: Array32, hole: Mask) -> tuple[Array32, Array32] | None:
     """
     rows, columns = hole.shape
     side = float(np.sqrt(hole.size))
-    shapes = [
-        (max(PATCH + 1, round(n / side * columns)), max(PATCH + 1, round(n / side * rows)))
-        for n in (*LEVELS, FINE)
-    ]
-    filled: Array32 | None = None
-    offsets: Array32 | None = None
-    for level, size in enumerate(shapes):
+    levels = []
+    for n in (*LEVELS, FINE):
+        size = max(PATCH + 1, round(n / side * columns)), max(PATCH + 1, round(n / side * rows))
         small = resize(image, size, shrink=size[0] <= columns) / np.float32(255)
         share = resize(hole.astype(np.float32), size, shrink=size[0] <= columns)
-        missing = share > 0.02
+        levels.append((small, share > 0.02))
+    return _search_levels(_Levels(tuple(levels)))
+
+
+class _Levels:
+    """Images (h, w, 3) float32 0..1 of one source and their holes (h, w), coarse to fine.
+
+    Levels of equal content are equal.
+    """
+
+    def __init__(self, given: tuple[tuple[Array32, Mask], ...]) -> None:
+        self.given = given
+        digest = hashlib.blake2b()
+        for array in (array for level in given for array in level):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        self._digest = digest.digest()
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Levels) and other._digest == self._digest
+
+
+@lru_cache(maxsize=KEPT)
+def _search_levels(levels: _Levels) -> tuple[Array32, Array32] | None:
+    """Find offsets as `_find_offsets` does; kept for jobs with the same source."""
+    filled: Array32 | None = None
+    offsets: Array32 | None = None
+    for level, (image, missing) in enumerate(levels.given):
+        small = image.copy()  # `vote` changes it
         if filled is not None:
+            size = missing.shape[1], missing.shape[0]
             small = np.where(missing[..., None], resize(filled, size), small)
         search = _PatchSearch(small, missing)
         if search.known_share < LEAST_KNOWN or not len(search.missing):
@@ -120,7 +151,10 @@ def _find_offsets(image: Array32, hole: Mask) -> tuple[Array32, Array32] | None:
         filled, offsets = search.image, search.offsets()
     if filled is None or offsets is None:
         return None
-    return offsets, filled * np.float32(255)
+    scaled = filled * np.float32(255)
+    for kept in (offsets, scaled):
+        kept.setflags(write=False)
+    return offsets, scaled
 
 
 class _PatchSearch:
