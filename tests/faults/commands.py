@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from PIL import Image as Pillow
 
+from tests.faults.forks import without_threads
 from tests.pipeline.face_clip import write_face_clip
 from thcli.cli.app import run
 from thcli.core.options import RunOptions, Template
@@ -125,17 +124,10 @@ def prepared_room(folder: Path) -> Iterator[Path]:
     The results lie in `whole`; what an earlier call made in the folder is used again. Children are
     forked from here: every module is imported.
     """
-    threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    try:
-        with fake_backends(), contextlib.redirect_stderr(io.StringIO()) as said:
-            if not (folder / "complete").exists():
-                _make_material(folder, said)
-            yield folder
-    finally:
-        cv2.setNumThreads(threads[0])
-        torch.set_num_threads(threads[1])
+    with without_threads(), fake_backends(), contextlib.redirect_stderr(io.StringIO()) as said:
+        if not (folder / "complete").exists():
+            _make_material(folder, said)
+        yield folder
 
 
 def _make_material(folder: Path, said: io.StringIO) -> None:

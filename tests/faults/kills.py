@@ -3,10 +3,10 @@
     python -m tests.faults.kills --verb reenact --kills 60
     python -m tests.faults.kills --verb reenact --kills 0 --corruptions 40
 
-Every kill is a SIGKILL of the command in a process of its own. A job is killed up to four times:
-at a uniform moment of its run time, right after a segment, while the output is muxed, or when it
-has its name. The last run of a job must give the packets of an unbroken run, and leave nothing
-beside the output or in its TMPDIR.
+Every kill is a SIGKILL of the command in a forked process. A job is killed up to four times: at a
+uniform moment of its run time, right after a segment, while the output is muxed, or when it has its
+name. The last run of a job must give the packets of an unbroken run, and leave nothing beside the
+output or in its TMPDIR.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import argparse
 import hashlib
 import json
 import os
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,9 +31,12 @@ import av
 import numpy as np
 
 from tests.faults.corruptions import CORRUPTIONS
+from tests.faults.forks import without_threads
 from tests.pipeline.face_clip import write_face_clip
+from thcli.cli.app import run
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.media.writing import segments
 from thcli.media.writing.journal import journal_folder
 
 VERBS = {
@@ -43,13 +48,6 @@ VERBS = {
 SIZE = 256  # pixels; at 224 and below, x264 reads uninitialised memory, and runs differ
 MOST_KILLS = 4  # of one job
 PATIENCE = 600.0  # seconds for one run
-COMMAND = """
-import sys
-from thcli.cli.app import run
-from thcli.media.writing import segments
-segments._LENGTH = int(sys.argv[1])
-sys.exit(run(sys.argv[2:]))
-"""
 MOMENTS = ("time", "segment", "mux", "end")
 
 
@@ -81,19 +79,34 @@ class Trial:
     jobs: int = 0
     failures: list[str] = field(default_factory=list)
 
-    def start(self, output: str) -> subprocess.Popen[bytes]:
+    def start(self, output: str) -> BaseProcess:
         """Start the command."""
         words = [*self.argv, "--resume", "--progress", "json", "-o", output]
-        command = [sys.executable, "-c", COMMAND, str(self.frames), *words]
-        scratch = self.folder / "tmp"
-        scratch.mkdir(exist_ok=True)
-        env = {**os.environ, "TMPDIR": str(scratch)}
-        with (self.folder / "log").open("wb") as log:
-            return subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log)
+        process = get_context("fork").Process(target=self._become, args=(words,))
+        process.start()
+        return process
+
+    def _become(self, words: list[str]) -> None:
+        """Run the command as the child."""
+        os.chdir(self.folder)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self.folder / "tmp")
+        Path("tmp").mkdir(exist_ok=True)
+        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        for number in (1, 2):
+            os.dup2(log, number)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+        segments._LENGTH = self.frames
+        sys.exit(run(words))
 
     def finish(self, output: str) -> int:
         """Run the command to its end and return its exit code."""
-        return self.start(output).wait(PATIENCE)
+        process = self.start(output)
+        process.join(PATIENCE)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(output)
+        return process.exitcode
 
     def measure(self) -> None:
         """Run the command without interruption."""
@@ -113,7 +126,7 @@ class Trial:
         deadline = time.monotonic() + (
             self.rng.uniform(0, self.seconds) if moment == "time" else PATIENCE
         )
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.is_alive() and time.monotonic() < deadline:
             mux = journal / f"whole{path.suffix}"
             reached = {
                 "time": False,
@@ -125,9 +138,9 @@ class Trial:
                 time.sleep(self.rng.uniform(0, 0.03))
                 break
             time.sleep(0.0005)
-        killed = process.poll() is None
         process.kill()
-        killed = process.wait() == -9 and killed
+        process.join()
+        killed = process.exitcode == -signal.SIGKILL
         self.kills[moment] += killed
         return killed
 
@@ -203,14 +216,15 @@ def run_trials(
         length: frames in a segment.
         seed: of moments and damage.
     """
-    make_material(folder, frames)
     trial = Trial(VERBS[verb].split(), folder, length, Random(seed))
-    trial.measure()
-    while sum(trial.kills.values()) < kills:
-        trial.run_job(kills - sum(trial.kills.values()))
-    names = [name for _ in range(corruptions) for name in CORRUPTIONS][:corruptions]
-    for name in names:
-        trial.run_corruption(name)
+    with without_threads():
+        make_material(folder, frames)
+        trial.measure()
+        while sum(trial.kills.values()) < kills:
+            trial.run_job(kills - sum(trial.kills.values()))
+        names = [name for _ in range(corruptions) for name in CORRUPTIONS][:corruptions]
+        for name in names:
+            trial.run_corruption(name)
     return trial
 
 

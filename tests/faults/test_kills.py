@@ -10,7 +10,7 @@ import pytest
 from tests.faults.kills import run_trials
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and locks of folders")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork, SIGKILL, locks of folders")
 def test_killed_and_damaged_jobs_give_the_packets_of_an_unbroken_run(tmp_path: Path) -> None:
-    trial = run_trials("reenact", tmp_path, kills=3, corruptions=1, frames=48, length=12, seed=5)
+    trial = run_trials("reenact", tmp_path, kills=3, corruptions=1, frames=32, length=8, seed=5)
     assert sum(trial.kills.values()) >= 3 and trial.failures == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import random
 import tempfile
@@ -13,12 +14,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-import cv2
-import torch
-
+from tests.faults.forks import without_threads
 from tests.fuzz.mutate import mutate
 from tests.fuzz.runner import command, execute
 from tests.fuzz.seeds import Kit, Seed, make_kit, make_seeds
+from tests.golden.fill import release_memory
 from thcli.cli.app import run
 from thcli.cli.layouts import MODULES
 
@@ -51,10 +51,11 @@ def warm_workshop() -> Iterator[tuple[Kit, list[Seed]]]:
 
     Children are forked from here, so that an input costs no imports.
     """
-    threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stderr(io.StringIO()):
+    with (
+        without_threads(),
+        tempfile.TemporaryDirectory() as name,
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         folder = Path(name)
         kit = make_kit(folder)
         seeds = make_seeds(folder, kit)
@@ -67,11 +68,9 @@ def warm_workshop() -> Iterator[tuple[Kit, list[Seed]]]:
                 run(command(kind, path, kit, random.Random(0)))
         for module in set(MODULES.values()):
             import_module(module)
-        try:
-            yield kit, seeds
-        finally:
-            cv2.setNumThreads(threads[0])
-            torch.set_num_threads(threads[1])
+        release_memory()
+        gc.freeze()  # children would copy the pages of what their rounds touch
+        yield kit, seeds
 
 
 @dataclass(frozen=True)
