@@ -65,7 +65,8 @@ def stages(offset: int) -> dict[str, Tensor]:
     with fill.Unfilled():
         network, encoder, official = NoiseEstimator(SMALL), Encoder(), NoiseEstimator(OFFICIAL)
     fill.prepare(network, fill.by_value(offset))
-    fill.prepare(encoder, fill.by_value(offset, "encoder."))
+    fill.prepare(encoder, fill.by_value(offset, "encoder."), list(encoder.idnet.backbone.body))
+    fill.remember(network, encoder.idnet.backbone, encoder.lndnet.backbone, encoder.bgnet.backbone)
     x = 2 * (1 / (1 + torch.exp(-given(0, 2, 3, 256, 256)))) - 1
     identity, points = encoder.idnet(x), encoder.lndnet(x)
     logits = given(50, 2, 19, 32, 32).repeat_interleave(16, 2).repeat_interleave(16, 3)
@@ -83,6 +84,8 @@ def stages(offset: int) -> dict[str, Tensor]:
         "temb/32": sinusoidal_embedding(torch.tensor([0, 37, 999]), 32),
         **tables(),
     }
+    del encoder.bgnet
+    fill.release_memory()
     out |= network_stages(network, given, out["z/face"], encoder(x))
     out |= sampling_stages(network, given, x, out["z/face"], out["z/face_avg"])
     out |= training_stages(network, given, x, out["z/face"], foreground(logits))

@@ -33,7 +33,6 @@ from thcli.engines.liveportrait.transfer import (
     transfer_relative,
     transfer_relative_to_rest,
 )
-from thcli.engines.shared.networks.decoder import SpadeDecoder
 from thcli.engines.shared.networks.keypoints import movement_scale
 from thcli.engines.shared.networks.volume import DenseMotion
 from thcli.faces.crops import align
@@ -447,15 +446,6 @@ def clones(stages: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in stages.items()}
 
 
-def networks(offset: int) -> LivePortraitNetworks:
-    """Build the networks, filled and prepared as for rendering."""
-    nets = assemble(published(offset))
-    return LivePortraitNetworks._make(
-        fill.prepare(net, large=fill.spade_blocks(net) if isinstance(net, SpadeDecoder) else ())
-        for net in nets
-    )
-
-
 def dense_motion(offset: int) -> DenseMotion:
     """Build the dense motion network alone, with its batch norms."""
     with fill.Unfilled():
@@ -470,7 +460,10 @@ def dense_motion(offset: int) -> DenseMotion:
 def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     """Compute the stages of the four large networks, and the last image."""
     given = GoldenInputs(offset)
-    nets = networks(offset)
+    with fill.Unfilled():
+        nets = assemble(published(offset))  # each is prepared when it runs: that takes more memory
+    for net in (nets.appearance, nets.observer):
+        fill.prepare(net)
     fill.release_memory()
     first, second = given.image(0), given.image(1) * torch.linspace(0, 1, 256)
     out, volume = appearance_stages(nets, first)
@@ -480,13 +473,18 @@ def images(offset: int) -> tuple[dict[str, Tensor], Tensor]:
     compressed = unfolded.compress(volume)
     out["W/compress"] = compressed[:, :, ::4, ::8, ::8]
     out["W/compress_bn"] = unfolded.norm(compressed)[:, :, ::4, ::8, ::8]
+    fill.drop(unfolded)
     still = 0.5 * given.normal(2, 1, 21, 3)
     moved = still + np.float32(0.1) * given.normal(3, 1, 21, 3)
+    fill.prepare(nets.warping)
     source = nets.warping.encode(volume, torch.from_numpy(still))
     stages, warped = warping_stages(nets, source, torch.from_numpy(moved))
     out |= clones(stages)
     fill.drop(nets.warping)
+    fill.prepare(nets.generator, large=fill.spade_blocks(nets.generator))
     stages, image = generator_stages(nets, warped)
+    for mlp in (nets.stitching, nets.lips, nets.eyes):
+        fill.prepare(mlp)
     corrections = RetargetingNetworks(nets.stitching, nets.lips, nets.eyes)
     small = (
         correction_stages(given, corrections, still, moved)

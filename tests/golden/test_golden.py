@@ -73,7 +73,7 @@ def test_command_writes_another_offset(compute: Compute) -> None:
     """Another offset shifts inputs and parameters, so that stored numbers do not pass for computed
     ones.
     """
-    made = compute("FOMM", "--offset", "3")
-    assert "rel_ac/prediction" in made
-    shifted = made["kp/source_value"]
-    assert shifted.shape == (1, 10, 2) and np.abs(shifted).max() <= 1
+    usual, other = compute("REAL3D_A2M"), compute("REAL3D_A2M", "--offset", "3")
+    assert usual.keys() == other.keys()
+    same = {key for key in usual if np.array_equal(usual[key], other[key])}
+    assert same == {"encoder/mask"}  # which depends on nothing
