@@ -51,7 +51,7 @@ class GreenPainter:
     def measure_appearance(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
     ) -> Array32:
-        assert regions.shape == (len(crops), 19, SIDE, SIDE) and np.allclose(
+        assert regions.shape == (len(crops), 19, SIDE // 2, SIDE // 2) and np.allclose(
             regions.sum(1), 1, atol=0.01
         )
         assert all(face.mesh is not None for face in faces)
