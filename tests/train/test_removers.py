@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_a_short_run_is_an_engine(
 
 
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
-    options = TrainOptions(narrow=8)
+    options = TrainOptions(narrow=8, size=512)
     torch.manual_seed(1)
     earlier = RemoverNet(8)
     start = tmp_path / "start.safetensors"
@@ -144,7 +145,7 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
     found = task.net.state_dict()
     assert all(torch.equal(value, found[name]) for name, value in earlier.state_dict().items())
     with pytest.raises(WeightsError, match="instead"):
-        RemoverTask(TrainOptions(narrow=4), RemoverTrainOptions(start=str(start)), silent)
+        RemoverTask(replace(options, narrow=4), RemoverTrainOptions(start=str(start)), silent)
 
 
 def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:

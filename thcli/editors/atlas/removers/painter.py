@@ -230,8 +230,8 @@ def _grain(texture: Array32, weight: Array32) -> Array32:
     detail = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _DETAIL))[cheek]
     noise = np.random.default_rng(0).standard_normal((ROWS, COLUMNS)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), _PORES)
-    soft *= np.float32(_SPREAD * float(np.median(detail)) / float(soft.std()))
-    return np.asarray(soft[..., None], np.float32)
+    strength = _SPREAD * float(np.median(detail)) / float(soft.std())
+    return np.asarray(soft[..., None] * np.float32(strength), np.float32)
 
 
 def _unpack(appearance: Array32) -> tuple[Array32, Array32]:

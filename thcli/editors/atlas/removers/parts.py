@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ SEEN: ClassGroup = FACE | NECK | frozenset({class_number("eye_g")})
 _LASHES = 4  # samples around an eye opening that count as the eye
 _RAMP = 8  # samples over which a change fades at the border of a part
 
-Indices = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.signedinteger[Any]]
 PartName = Literal["eyes", "lower"]
 
 
