@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from thcli.core.errors import UsageError
 from thcli.core.options import EditOptions
-from thcli.editors.catalogue import attribute_of, base_name, believable
-from thcli.editors.shared.attribute_table import ATTRIBUTES, COLOURS
+from thcli.editors.catalogue import attribute_of, believable
+from thcli.editors.shared.attribute_table import ATTRIBUTES
+from thcli.editors.shared.colours import COLOURS, base_name
 from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.words import (
     COLOURLESS,

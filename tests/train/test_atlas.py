@@ -23,8 +23,9 @@ from thcli.train.atlas.build import directions_from_pairs, fit_gender_score
 from thcli.train.atlas.edits import EDITS, design_matrix, regression_columns
 from thcli.train.atlas.measure import HALF, measure_face
 from thcli.train.atlas.regress import MeasuredFaces, accumulate, decode_texture, solve
-from thcli.train.atlas.store import FaceTools, measure_faces
+from thcli.train.atlas.store import measure_faces
 from thcli.train.atlas.train import RARE, select_images, train_atlas, write_synthetic_faces
+from thcli.train.data.face_tools import FaceTools
 
 
 def rows_of(

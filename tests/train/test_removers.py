@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from thcli.cli.app import run
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, WeightsError
 from thcli.core.events import silent
-from thcli.core.options import RunOptions
+from thcli.core.options import RemoverTrainOptions, RunOptions, TrainOptions
+from thcli.editors.atlas.removers.network import RemoverNet
 from thcli.editors.atlas.removers.painter import load_file
 from thcli.editors.atlas.removers.parts import PARTS
 from thcli.evaluate.datasets.labelled_images import read_labelled_folder
-from thcli.train.atlas.store import FaceTools
 from thcli.train.atlas.train import write_synthetic_faces
+from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers.batches import RemoverBatches
 from thcli.train.removers.paint import VARIANTS
 from thcli.train.removers.pairs import (
@@ -28,7 +31,7 @@ from thcli.train.removers.pairs import (
     select_faces,
     store_pairs,
 )
-from thcli.train.removers.train import psnr_gain, removal_losses, run_network
+from thcli.train.removers.train import RemoverTask, psnr_gain, removal_losses, run_network
 
 RUN = RunOptions(threads=1)
 
@@ -132,9 +135,20 @@ def test_a_short_run_is_an_engine(
     assert rows[0] == rows[1] == [1, 2]
 
 
-def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
-    from thcli.editors.atlas.removers.network import RemoverNet
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    options = TrainOptions(narrow=8, size=512)
+    torch.manual_seed(1)
+    earlier = RemoverNet(8)
+    start = tmp_path / "start.safetensors"
+    save_file({f"net.{name}": value for name, value in earlier.state_dict().items()}, start)
+    task = RemoverTask(options, RemoverTrainOptions(start=str(start)), silent)
+    found = task.net.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in earlier.state_dict().items())
+    with pytest.raises(WeightsError, match="instead"):
+        RemoverTask(replace(options, narrow=4), RemoverTrainOptions(start=str(start)), silent)
 
+
+def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
     torch.manual_seed(0)
     network = RemoverNet(8).eval()
     with torch.no_grad():

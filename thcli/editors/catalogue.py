@@ -10,20 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.resources import files
-from string import hexdigits
 from typing import Any, Literal
 
 from thcli import weights
 from thcli.core.errors import UsageError, WeightsError
 from thcli.editors.backends import EDITORS, PAINTERS
-from thcli.editors.shared.attribute_table import (
-    ATTRIBUTES,
-    BY_NAME,
-    COLOURS,
-    NAME_BY_WORD,
-    Attribute,
-    BackendShares,
-)
+from thcli.editors.shared.attribute import Attribute, BackendShares
+from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, NAME_BY_WORD
+from thcli.editors.shared.colours import base_name, parse_colour, split_colour, with_colour
 from thcli.weights.backend import Backend
 
 ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not remove it
@@ -31,11 +25,6 @@ ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not r
 PAINTER_ORDER = ("removers", "atlas", "atlas-free", "drawn")
 MAX_STRENGTH = 3.0  # of either sign
 MAX_VARIANTS = 8  # strengths of one attribute in one run
-
-
-def base_name(name: str) -> str:
-    """Return the attribute of a key: "hair" of "hair#8a2be2"."""
-    return name.partition("#")[0]
 
 
 def attribute_of(name: str) -> Attribute:
@@ -67,7 +56,7 @@ def parse_attributes(words: Iterable[str]) -> dict[str, float]:
                 raise UsageError(
                     f"--attr {word}: {attribute.name} has no colour.", f"These have: {able}."
                 )
-            key = f"{attribute.name}#{colour}"
+            key = with_colour(attribute.name, colour)
         elif attribute.name == "hair":
             raise UsageError(
                 f"--attr {word}: hair needs a colour.", "Give hair=#8a2be2 or hair=purple."
@@ -106,23 +95,13 @@ def parse_variants(words: Sequence[str]) -> list[dict[str, float]]:
     ]
 
 
-def parse_colour(word: str) -> str:
-    """Return a colour name or #RRGGBB as six hexadecimal digits, "" for any other word."""
-    plain = word.strip().lower().replace("_", " ").replace("-", " ")
-    if plain in COLOURS:
-        return COLOURS[plain]
-    digits = plain.removeprefix("#")
-    valid = plain.startswith("#") and len(digits) == 6 and not set(digits) - set(hexdigits)
-    return digits if valid else ""
-
-
 def find_attribute(name: str) -> Attribute:
     """Return the attribute of a name or alias. Raises UsageError that offers the nearest names."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    base, mark, colour = plain.partition("#")
-    if base in NAME_BY_WORD and (not mark or parse_colour(f"#{colour}")):
+    base, colour = split_colour(plain)
+    if base in NAME_BY_WORD and (plain == base or parse_colour(plain.removeprefix(base))):
         row = BY_NAME[NAME_BY_WORD[base]]
-        return replace(row, name=f"{row.name}#{colour}") if mark else row
+        return replace(row, name=with_colour(row.name, colour)) if colour else row
     close = get_close_matches(plain, NAME_BY_WORD, n=5, cutoff=0.5)
     near = dict.fromkeys(NAME_BY_WORD[word] for word in close)
     hint = f"Did you mean {', '.join(list(near)[:3])}?" if near else ""

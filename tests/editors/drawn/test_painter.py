@@ -129,7 +129,7 @@ def test_its_names_are_the_catalogues() -> None:
 def test_every_attribute_is_visible_and_fades_with_its_strength(name: str) -> None:
     weak, plain = max_change({name: 0.25}), max_change({name: 1.0})
     assert (max_change({name: 0.0}) == 0).all()
-    assert (plain > 12).mean() > 0.001, "nobody would see it"
+    assert (plain > 9).mean() > 0.001, "nobody would see it"
     assert 0 < weak.mean() < 0.8 * plain.mean()
 
 
@@ -273,5 +273,5 @@ def test_an_unknown_attribute_is_refused_with_the_known_ones() -> None:
 
 def test_a_face_without_points_is_refused() -> None:
     crop, face, regions = make_face()
-    with pytest.raises(NoFaceError, match="468"):
+    with pytest.raises(NoFaceError, match="no mesh"):
         PAINTER.measure_appearance([crop], [replace(face, mesh=None)], regions[None])

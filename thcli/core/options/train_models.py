@@ -131,10 +131,13 @@ class RemoverTrainOptions:
     persons: str = option(
         "0-5", "Train on persons whose number (identities.txt) ends in one of these digits."
     )
-    pictures: int = option(1500, "Most bare faces to paint; a third as many wear glasses, beards.")
+    pictures: int = option(
+        1500, "Most bare faces to paint; a third as many wear glasses, half as many beards."
+    )
     pairs: str = option(
         "", "Folder of the painted faces (default: removers/ in the dataset).", path="input"
     )
+    start: str = option("", "Initial weights, from another run.", path="input")
 
     def __post_init__(self) -> None:
         require(self.pictures >= 1, "--pictures", "1 or more", self.pictures)

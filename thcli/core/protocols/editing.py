@@ -127,7 +127,8 @@ class Editor(CropNetwork, Protocol):
 class Painter(CropNetwork, Protocol):
     """A renderer of facial attributes: warps shapes, blends textures and draws objects.
 
-    Crops are in the template's alignment; faces have their mesh, in pixels of the crop.
+    Several threads measure and paint crops at once. Crops are in the template's alignment; faces
+    have their mesh, in pixels of the crop.
     """
 
     @property
@@ -150,7 +151,7 @@ class Painter(CropNetwork, Protocol):
         Args:
             crops: N crops (crop_size, crop_size, 3).
             faces: one per crop.
-            regions: (N, 19, crop_size, crop_size) probabilities from a Parser.
+            regions: (N, 19, S', S') probabilities from a Parser, of any resolution.
 
         Returns:
             (N, L) float32.

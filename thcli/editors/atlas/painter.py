@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from thcli.core.errors import NoFaceError
 from thcli.core.options import RunOptions, Template
-from thcli.core.types import Array, Array32, Face, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import appearance, layout, sampling, tone
 from thcli.editors.atlas.directions import AtlasDirections, FaceChange, unpack_directions
 from thcli.editors.atlas.paint import apply_change
+from thcli.editors.shared.face_mesh import mesh_of
 from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, group_probability
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -57,7 +57,7 @@ class AtlasPainter:
         """Measure each face: (N, APPEARANCE_SIZE); see `appearance.APPEARANCE_SIZE`."""
         out = np.zeros((len(crops), appearance.APPEARANCE_SIZE), np.float32)
         for n, (crop, face) in enumerate(zip(crops, faces, strict=True)):
-            mesh = _mesh(face)
+            mesh = mesh_of(face)
             at = sampling.sample_positions(layout.extend_mesh(mesh))
             seen = np.ascontiguousarray(group_probability(regions[n], PAINTED))
             facing = layout.rasterize(layout.facing_weights(mesh)[:, None])[..., 0]
@@ -102,28 +102,20 @@ class AtlasPainter:
             NoFaceError: for a face without a mesh.
         """
         return [
-            apply_change(crop, _mesh(face), _visibility(region), prepared)
+            apply_change(crop, mesh_of(face), _visibility(region, len(crop)), prepared)
             for crop, face, region in zip(crops, faces, regions, strict=True)
         ]
 
 
-def _mesh(face: Face) -> Array:
-    if face.mesh is None:
-        raise NoFaceError(
-            "The face has no mesh.", "Use a landmarker that fits one: --landmarker facemesh."
-        )
-    return np.asarray(face.mesh, np.float64)
+def _visibility(regions: Array32, size: int) -> Array32:
+    """Return (S / 2, S / 2) 0..1, visibility of the painted regions with a soft inner border.
 
-
-def _visibility(regions: Array32) -> Array32:
-    """Return (S / 2, S / 2) 0..1, visibility of the painted regions with a soft inner border."""
-    size = regions.shape[-1]
-    small = cv2.resize(
-        group_probability(regions, PAINTED), (size // 2, size // 2), interpolation=cv2.INTER_AREA
-    )
-    return np.clip(2 * cv2.GaussianBlur(small, (0, 0), _SOFT * size / SIDE) - 1, 0, 1).astype(
-        np.float32
-    )
+    size: S, side of the crop.
+    """
+    painted = group_probability(regions, PAINTED)
+    small = cv2.resize(painted, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), _SOFT * size / SIDE)
+    return np.clip(2 * soft - 1, 0, 1).astype(np.float32)
 
 
 def load(run: RunOptions) -> AtlasPainter:

@@ -15,7 +15,7 @@ from thcli.faces.parsing.classes import MOUTH, NECK, SKIN
 from thcli.faces.parsing.polygon import polygon_coverage
 
 _LIGHT = 0.07  # width of the Gaussian that separates light from detail, canonical units
-_LIGHTEST = 0.5  # limit of the beard's brightness, relative to the skin's
+_LIGHTEST = 0.62  # limit of the beard's brightness, relative to the skin's
 _DARKER = 0.7  # factor to the hair of the head: a beard is thicker and in the face's shadow
 _DEEP = 0.03  # distance over which hairs shadow each other, canonical units
 _SHADOW = 0.045  # width of the shadow around hairs, canonical units
@@ -57,8 +57,8 @@ def beard_colour(appearance: Appearance) -> Array:
     colour = share * (0.75 * hair + 0.25 * brow) + (1 - share) * brow * 0.75
     grey = float(colour.mean())
     # Dark hair takes on the colour of a green screen or of blue light; limit it to warm tones.
-    red, green = max(colour[0], 1.05 * grey), np.clip(colour[1], 0.9 * grey, grey)
-    warm = np.array([red, green, min(colour[2], 0.95 * grey)])
+    red, green = max(colour[0], 1.03 * grey), np.clip(colour[1], 0.92 * grey, grey)
+    warm = np.array([red, green, min(colour[2], 0.97 * grey)])
     warm *= grey / max(float(warm.mean()), 1.0)
     limit = _LIGHTEST * float(appearance.skin.mean())
     return np.asarray(warm * min(_DARKER, limit / max(grey, 1.0)))

@@ -16,8 +16,8 @@ from thcli.faces.parsing.polygon import polygon_coverage
 
 _LIPSTICK = np.array([1.75, 0.5, 0.66], np.float32)  # RGB over its luma
 _LUMA = np.array([0.299, 0.587, 0.114])
-_COVER, _DARKENING = 0.5, 0.16  # of lipstick at strength 1: share of its hue, loss of light
-_BLUSH = np.array([1.05, 0.86, 0.885], np.float32)  # factors at strength 1
+_COVER, _DARKENING = 0.42, 0.13  # of lipstick at strength 1: share of its hue, loss of light
+_BLUSH = np.array([1.043, 0.88, 0.902], np.float32)  # factors at strength 1
 _EYESHADOW = np.array([0.62, 0.5, 0.53], np.float32)  # factors at strength 1
 _GLASSES = class_number("eye_g")
 _FINE = 4  # samples per pixel in each direction, for thin lines
@@ -28,10 +28,10 @@ _EDGE = 16.0  # levels of 255: larger differences are no spots
 def apply_full_makeup(out: Array32, scene: Scene, strength: float) -> None:
     """Apply all make-up, in place."""
     smooth_skin(out, scene, 0.75 * strength)
-    apply_blush(out, scene, 0.8 * strength)
+    apply_blush(out, scene, 0.95 * strength)
     apply_eyeshadow(out, scene, 0.8 * strength)
     draw_eyeliner(out, scene, strength)
-    apply_lipstick(out, scene, 0.95 * strength)
+    apply_lipstick(out, scene, 1.15 * strength)
 
 
 def apply_lipstick(

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.editors.drawn import beard, brows, glasses, glasses_frame, lens, makeup
 from thcli.editors.drawn.appearance import APPEARANCE_SIZE, Appearance, measure
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import DYES, dye_colour, dye_hair, dye_of, lighten_skin
+from thcli.editors.shared.colours import levels_of, split_colour
+from thcli.editors.shared.face_mesh import mesh_of
 
 FACIAL_HAIR = ("stubble", "beard", "goatee", "moustache", "sideburns")
 ATTRIBUTES = (
@@ -70,7 +72,7 @@ class DrawnPainter:
         """
         out = np.empty((len(crops), APPEARANCE_SIZE), np.float32)
         for row, crop, face, planes in zip(out, crops, faces, regions, strict=True):
-            row[:] = measure(crop, _mesh(face), planes).to_array()
+            row[:] = measure(crop, mesh_of(face), planes).to_array()
         return out
 
     def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> DrawnEdit:
@@ -87,10 +89,10 @@ class DrawnPainter:
         plain: dict[str, float] = {}
         colours: dict[str, Array] = {}
         for key, strength in strengths.items():
-            name, _, colour = key.partition("#")
+            name, colour = split_colour(key)
             plain[name] = plain.get(name, 0.0) + strength
             if colour:
-                colours[name] = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], float)
+                colours[name] = np.array(levels_of(colour), float)
         _check(plain, colours)
         return DrawnEdit(Appearance.from_array(appearance), plain, colours)
 
@@ -113,7 +115,7 @@ class DrawnPainter:
             NoFaceError: for a face without a mesh.
         """
         return [
-            _paint(Scene(crop, _mesh(face), planes, prepared.appearance), prepared)
+            _paint(Scene(crop, mesh_of(face), planes, prepared.appearance), prepared)
             for crop, face, planes in zip(crops, faces, regions, strict=True)
         ]
 
@@ -166,15 +168,6 @@ def _check(strengths: Mapping[str, float], colours: Mapping[str, Array]) -> None
             raise UsageError(f"{name} has no colour.", f"These have: {', '.join(COLOURED)}.")
     if strengths.get("hair") and "hair" not in colours:
         raise UsageError("hair needs a colour.", "Give hair=#8a2be2 or hair=purple.")
-
-
-def _mesh(face: Face) -> Array:
-    if face.mesh is None:
-        raise NoFaceError(
-            "drawn needs the 468 points of a face, and this one has none.",
-            "Use --landmarker facemesh, or another --engine.",
-        )
-    return np.asarray(face.mesh, np.float64)
 
 
 def load(run: RunOptions) -> DrawnPainter:

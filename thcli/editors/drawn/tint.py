@@ -19,6 +19,7 @@ _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
 _DARK = 6.0  # levels of 255: smaller differences are noise
+_SCATTER, _MOST_DARKER = 0.3, 6.0  # rise of the contrast of dyed hair with its loss of light
 _RIM = 9  # width of the border of hair and skin, samples at half size
 # Guided filter that aligns the hair's edge with the image's, at half size: radius and epsilon.
 _WINDOW, _EDGE = 5, 1.5e-3
@@ -94,7 +95,11 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     skin = max(float(scene.appearance.skin.mean()), 20.0)
     tone = np.log((grey + np.float32(_DARK)) / np.float32(middle + _DARK))
     further = (skin * dye.bright / middle) ** (0.25 * max(strength - 1, 0))
-    wanted = np.float32(skin * dye.bright * further) * np.exp(np.float32(dye.contrast) * tone)
+    # Light scatters from hair to hair in light hair, so its tones differ less than those of dark.
+    darker = np.clip(middle / (skin * dye.bright), 1, _MOST_DARKER) ** _SCATTER
+    wanted = np.float32(skin * dye.bright * further) * np.exp(
+        np.float32(dye.contrast * darker) * tone
+    )
     # Highlights near full scale are compressed.
     most = np.float32(min(1.45 * skin, 250.0))
     wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
@@ -145,8 +150,8 @@ def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:
     amount = np.float32(strength)
     if strength > 0:
         headroom = np.clip(1 - grey / np.float32(255), 0, 1)
-        bright = grey * np.exp(amount * np.float32(0.26) * headroom)
-        saturation = np.float32(np.exp(-0.36 * strength))
+        bright = grey * np.exp(amount * np.float32(0.18) * headroom)
+        saturation = np.float32(np.exp(-0.25 * strength))
     else:
         bright = grey * np.exp(amount * np.float32(0.28))
         saturation = np.float32(1 - 0.12 * strength)

@@ -7,65 +7,16 @@ believably has none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-BackendShares = tuple[tuple[str, float], ...]
-"""Names of backends, each with its share of the strength."""
-AffectedRegion = Literal["face", "hair", "all"]
+from thcli.editors.shared.attribute import AffectedRegion, Attribute, BackendShares
+
 _IDENTITY: tuple[BackendShares, ...] = ((("dva-s", 1.0),), (("dva", 1.0),))
 _ATLAS: BackendShares = (("atlas", 1.0),)
 _FREE: BackendShares = (("atlas-free", 1.0),)
 _DRAWN: BackendShares = (("drawn", 1.0),)
 _REMOVERS: BackendShares = (("removers", 1.0),)
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute of the catalogue.
-
-    celeba: its CelebA label.
-    sign: 1 for the label, -1 for its absence, 0 for the opposite of the face's own value.
-    affected_region: part of the image that may change.
-    alternatives: backends that can apply it; "auto" takes the first painter that is allowed.
-    opposite: name of the attribute that a negative strength gives, or "".
-    removal: backends that can take it away, the best first.
-    instead: what can be done where "auto" refuses to remove it or, without a painter, to add it.
-    coloured: it can have any colour, NAME=#RRGGBB.
-    """
-
-    name: str
-    about: str
-    celeba: str
-    sign: int
-    affected_region: AffectedRegion
-    alternatives: tuple[BackendShares, ...]
-    aliases: tuple[str, ...] = ()
-    opposite: str = ""
-    removal: tuple[BackendShares, ...] = ()
-    instead: str = ""
-    coloured: bool = False
-
-    @property
-    def excludes(self) -> tuple[str, ...]:
-        """Return the names of the attributes that contradict it."""
-        own = self.name.partition("#")[0]
-        groups = (group for group in EXCLUSIVE_GROUPS if own in group)
-        return tuple(dict.fromkeys(name for group in groups for name in group if name != own))
-
-
-EXCLUSIVE_GROUPS = (
-    ("gender", "male"),
-    ("gender", "female"),
-    ("beard", "stubble"),
-    ("eyeglasses", "sunglasses"),
-    ("hair", "blond", "black_hair", "brown_hair", "gray_hair", "red_hair", "bald"),
-    ("bald", "bangs"),
-    ("bald", "wavy_hair", "straight_hair"),
-    ("bald", "bangs", "receding_hairline"),
-)
-"""Groups of attributes of which a face can have one only."""
 
 
 def _attribute(
@@ -354,37 +305,6 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         instead="What can be put on: eyeglasses, sunglasses, beard, make-up.",
     ),
 )
-COLOURS: Mapping[str, str] = MappingProxyType(
-    {
-        "amber": "b5722e",
-        "auburn": "7a3218",
-        "black": "17130f",
-        "blond": "d0ab6d",
-        "blonde": "d0ab6d",
-        "blue": "2b4fc4",
-        "brown": "5f3d22",
-        "copper": "a8521f",
-        "ginger": "b0561f",
-        "golden": "cf9a3a",
-        "gray": "9c9a97",
-        "green": "2f8f4a",
-        "grey": "9c9a97",
-        "mint": "7fd8b4",
-        "orange": "d9701c",
-        "pink": "e275a8",
-        "platinum": "e0d6c2",
-        "purple": "7a2fb8",
-        "red": "a8391c",
-        "rose": "c65a72",
-        "silver": "b8b9bd",
-        "teal": "1f8c8c",
-        "turquoise": "2fb3b0",
-        "violet": "8a2be2",
-        "white": "dcdad5",
-        "yellow": "d8c02a",
-    }
-)
-"""Name of a colour of hair, lips, beards and frames -> its middle tone, RRGGBB."""
 BY_NAME: Mapping[str, Attribute] = MappingProxyType(
     {attribute.name: attribute for attribute in ATTRIBUTES}
 )

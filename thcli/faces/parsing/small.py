@@ -58,7 +58,8 @@ class ParseS:
             for start in range(0, len(crops), self._batch):
                 batch = self._tensor(crops[start : start + self._batch])
                 logits = self._net(batch).float().contiguous()
-                out[start : start + self._batch] = upsample_twice(logits).softmax(1).cpu().numpy()
+                found = torch.from_numpy(out[start : start + self._batch])
+                found.copy_(upsample_twice(logits).softmax(1))
         return out
 
     def features(self, crops: Sequence[Image]) -> list[Array32]:

@@ -32,6 +32,9 @@ _WINDOW = 5  # pixels over which the difference is averaged
 _DISAGREE = 0.25
 _FLOW_SIDE = 256  # side of the images between which the flow is computed, in pixels
 _LANES = 4  # channels that OpenCV warps together
+# Classes of a lane: those that are rarely seen are together, so that their lane can be left out.
+_ORDER = (0, 1, 13, 17, 2, 11, 12, 18, 4, 5, 6, 7, 8, 9, 10, 3, 14, 15, 16)
+_SLIGHT = 1 / 32  # a lane whose probabilities stay below it in all frames is not smoothed
 _SUM = np.ones((1, _LANES), np.float32)
 _ABSENT: Any = None  # an optional array that OpenCV's stubs require
 
@@ -91,27 +94,31 @@ class _PreparedFrame:
     """A frame in the form that OpenCV warps.
 
     lanes: its probabilities in groups of four channels, (h, w, 4) each, the last one zero-filled.
+    seen: of each lane, whether any probability is noticeable.
     grey: image for the flow.
     """
 
     parsed: ParsedFrame
     lanes: tuple[Array32, ...]
+    seen: tuple[bool, ...]
     grey: Image | None
 
     @classmethod
     def prepare(cls, parsed: ParsedFrame) -> _PreparedFrame:
         if parsed.regions is None or parsed.crop is None:
-            return cls(parsed, (), None)
-        planes = list(parsed.regions.probabilities)
+            return cls(parsed, (), (), None)
+        planes = [parsed.regions.probabilities[number] for number in _ORDER]
         planes += [np.zeros_like(planes[0])] * (-len(planes) % _LANES)
+        largest = [float(plane.max()) for plane in planes]
         lanes = [
             np.asarray(cv2.merge(planes[i : i + _LANES]), np.float32)
             for i in range(0, len(planes), _LANES)
         ]
+        seen = [max(largest[i : i + _LANES]) > _SLIGHT for i in range(0, len(planes), _LANES)]
         grey = cv2.cvtColor(parsed.crop, cv2.COLOR_RGB2GRAY)
         if grey.shape[0] > _FLOW_SIDE:
             grey = cv2.resize(grey, (_FLOW_SIDE, _FLOW_SIDE), interpolation=cv2.INTER_AREA)
-        return cls(parsed, tuple(lanes), np.asarray(grey, np.uint8))
+        return cls(parsed, tuple(lanes), tuple(seen), np.asarray(grey, np.uint8))
 
 
 def _smooth_frame(
@@ -125,38 +132,48 @@ def _smooth_frame(
     def same_scene(other: _PreparedFrame) -> bool:
         return other.grey is not None and other.parsed.scene == frame.parsed.scene
 
-    sides = [_TemporalSide(frame, list(takewhile(same_scene, side))) for side in (past, future)]
+    near = [list(takewhile(same_scene, side)) for side in (past, future)]
+    used = np.any([other.seen for other in (frame, *near[0], *near[1])], 0)
+    lanes = np.flatnonzero(used).tolist()
+    sides = [_TemporalSide(frame, side, lanes) for side in near]
     disagreements = [side.disagreement(frame) for side in sides]
     least = np.minimum(*disagreements)
-    sums = [lane.copy() for lane in frame.lanes]
+    sums = [frame.lanes[number].copy() for number in lanes]
     total = np.ones(sums[0].shape[:2], np.float32)
     for side, disagreement in zip(sides, disagreements, strict=True):
         share = np.asarray(np.exp((least**2 - disagreement**2) / _DISAGREE**2), np.float32)
         total += side.weight * share
+        repeated = _repeat_lanes(share)
         for target, lane in zip(sums, side.sums, strict=True):
-            cv2.accumulateProduct(lane, _repeat_lanes(share), target)
-    planes = [plane / total for lane in sums for plane in cv2.split(lane)]
-    return replace(regions, probabilities=np.stack(planes[: len(regions.probabilities)]))
+            cv2.accumulateProduct(lane, repeated, target)
+    out = regions.probabilities.copy()
+    for number, lane in zip(lanes, sums, strict=True):
+        for place, plane in zip(_ORDER[number * _LANES :], cv2.split(lane), strict=False):
+            out[place] = plane / total
+    return replace(regions, probabilities=out)
 
 
 class _TemporalSide:
     """Past or future of a frame: its neighbours, warped to the frame, weighted and summed.
 
-    sums: as the lanes of a frame.  weight: (h, w).
+    sums: as the lanes of a frame, of those in use.  weight: (h, w).
     """
 
-    def __init__(self, frame: _PreparedFrame, neighbours: Sequence[_PreparedFrame]) -> None:
+    def __init__(
+        self, frame: _PreparedFrame, neighbours: Sequence[_PreparedFrame], lanes: Sequence[int]
+    ) -> None:
         shape = frame.lanes[0].shape[:2]
+        self._lanes = lanes
         self.weight = np.zeros(shape, np.float32)
-        self.sums = [np.zeros_like(lane) for lane in frame.lanes]
+        self.sums = [np.zeros_like(frame.lanes[number]) for number in lanes]
         for distance, other in enumerate(neighbours, 1):
             grid = _flow_grid(frame, other, shape)
             time_weight = np.float32(np.exp(-0.5 * (distance / _WIDTH) ** 2))
             weight = time_weight * _image_match(frame, other, grid)
             self.weight += weight
             weights = _repeat_lanes(weight)
-            for target, lane in zip(self.sums, other.lanes, strict=True):
-                cv2.accumulateProduct(_warp(lane, grid), weights, target)
+            for target, number in zip(self.sums, self._lanes, strict=True):
+                cv2.accumulateProduct(_warp(other.lanes[number], grid), weights, target)
 
     def disagreement(self, frame: _PreparedFrame) -> Array32:
         """Return the difference of this side and the frame, (h, w).
@@ -165,8 +182,8 @@ class _TemporalSide:
         """
         scale = _repeat_lanes(1 / np.maximum(self.weight, np.float32(1e-6)))
         total = np.zeros(self.weight.shape, np.float32)
-        for lane, sums in zip(frame.lanes, self.sums, strict=True):
-            difference = cv2.absdiff(lane, cv2.multiply(sums, scale))
+        for number, sums in zip(self._lanes, self.sums, strict=True):
+            difference = cv2.absdiff(frame.lanes[number], cv2.multiply(sums, scale))
             total += np.asarray(cv2.transform(difference, _SUM), np.float32)
         mean = cv2.blur(total, (_WINDOW, _WINDOW)) / 2
         return np.where(self.weight > 1e-3, mean, np.float32(2)).astype(np.float32)

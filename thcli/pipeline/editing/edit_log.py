@@ -47,9 +47,11 @@ class RegionLog(TemporaryFiles):
             self._file.seek(position)
             position += size
             packed = np.frombuffer(zlib.decompress(self._file.read(size)), np.uint8)
-            levels = np.stack([packed >> 4, packed & 15], -1).reshape(self._shape)
-            planes = levels.astype(np.float32)
-            yield planes / np.maximum(planes.sum(0), 1)
+            levels = np.empty((len(packed), 2), np.uint8)
+            np.right_shift(packed, 4, out=levels[:, 0])
+            np.bitwise_and(packed, 15, out=levels[:, 1])
+            own = levels.reshape(self._shape)
+            yield own * (1 / np.maximum(own.sum(0, dtype=np.uint16), 1).astype(np.float32))
 
 
 class FeatureLog(TemporaryFiles):

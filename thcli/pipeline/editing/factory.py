@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from thcli.core.events import Listener
 from thcli.core.options import EditOptions, EditRegion, RunOptions
 from thcli.core.protocols import Painter
 from thcli.editors.backends import PAINTERS
-from thcli.editors.catalogue import attribute_of, base_name, stage_of
+from thcli.editors.catalogue import attribute_of, stage_of
 from thcli.editors.edit_file import EditFile
+from thcli.editors.shared.colours import base_name
 from thcli.pipeline.editing.identity_edits import is_man, load_attribute_step, load_text_step
 from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
 from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
@@ -39,7 +41,8 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
             # Checks the attributes before any work.
             _painter_strengths(name, painter, resolve_gender(strengths, male=True))
             of_face = PainterStrengths(name, painter, strengths, options.run)
-            steps.append(PainterStep(name, painter, of_face, affected_region, wide))
+            workers = options.run.threads or os.cpu_count() or 1
+            steps.append(PainterStep(name, painter, of_face, affected_region, wide, workers))
     return steps
 
 

@@ -16,7 +16,6 @@ from thcli.core.options import (
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.catalogue import (
     attribute_of,
-    base_name,
     find_attribute,
     parse_attributes,
     parse_variants,
@@ -27,6 +26,7 @@ from thcli.editors.catalogue import (
 from thcli.editors.clip.text_parser import neutral_text, parse_text
 from thcli.editors.clip.vocabulary import OPENAI_HINT
 from thcli.editors.edit_file import EditFile, load
+from thcli.editors.shared.colours import split_colour
 from thcli.pipeline.editing.words import Description, describe, nearest_words, possible_words
 from thcli.weights.backend import refuse_unread_options
 
@@ -162,10 +162,11 @@ def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
             f"The text {options.text!r} names nothing that changes.",
             f"It can name {_examples()}.",
         )
-    return parse_attributes(
-        f"{base_name(name)}=#{name.partition('#')[2]}" if "#" in name else f"{name}={strength}"
-        for name, strength in out.items()
-    )
+    words = []
+    for key, strength in out.items():
+        name, colour = split_colour(key)
+        words.append(f"{name}=#{colour}" if colour else f"{name}={strength}")
+    return parse_attributes(words)
 
 
 def refuse_description(said: Description) -> None:

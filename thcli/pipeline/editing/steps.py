@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -17,10 +17,13 @@ import numpy as np
 from thcli.core.batches import require_finite
 from thcli.core.options import EditRegion, TemplateOptions
 from thcli.core.protocols import Editor, Painter
+from thcli.core.stream import ordered_map
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.editors.edit_file import EditFile
+from thcli.faces.crops import align
 from thcli.faces.parsing.crops import Regions
 
+T = TypeVar("T")
 HAIR_CROP_SCALE = 1.5  # side of a painter's crop over its template's, when it changes hair
 _MIN_PROBABILITY = 1 / 512  # smaller ones count as zero
 _CHANNELS = 4  # planes that OpenCV resamples together
@@ -42,9 +45,13 @@ class FaceView:
     regions: Regions
 
     def planes(self) -> Array32:
-        """Return the region probabilities (19, S, S) in the crop's pixels; they sum to about 1."""
+        """Return the region probabilities (19, S / 2, S / 2) of the crop; they sum to about 1.
+
+        The parser's own resolution is lower still.
+        """
+        target = align.resize(self.placement, self.placement.size[0] // 2)
         probabilities = self.regions.probabilities
-        planes = np.zeros((len(probabilities), *self.placement.size[::-1]), np.float32)
+        planes = np.zeros((len(probabilities), *target.size[::-1]), np.float32)
         present = [
             number
             for number in range(1, len(probabilities))
@@ -53,7 +60,7 @@ class FaceView:
         for start in range(0, len(present), _CHANNELS):
             numbers = present[start : start + _CHANNELS]
             stacked = np.asarray(cv2.merge([probabilities[number] for number in numbers]))
-            resampled = self.regions.layer_in(self.placement, stacked)
+            resampled = self.regions.layer_in(target, stacked)
             if resampled is not None:
                 layer, (x, y) = resampled
                 channels = layer.reshape(*layer.shape[:2], len(numbers))
@@ -195,6 +202,7 @@ class PainterStep:
 
     strengths: returns attribute -> strength for a face.
     wide: hair changes, which rarely fits into the crop of the template.
+    workers: threads; crops do not depend on each other.
     """
 
     name: str
@@ -202,6 +210,7 @@ class PainterStep:
     strengths: Callable[[FaceView], Mapping[str, float]]
     affected_region: EditRegion
     wide: bool
+    workers: int
 
     @property
     def template(self) -> TemplateOptions:
@@ -213,12 +222,12 @@ class PainterStep:
 
     def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
         """Measure the appearance of skin, hair and light."""
-        images, faces = [view.image for view in views], [view.face for view in views]
-        planes = np.stack([view.planes() for view in views])
-        appearance, nothing = (
-            self.painter.measure_appearance(images, faces, planes),
-            _no_columns(len(views)),
-        )
+
+        def measure(view: FaceView) -> Array32:
+            return self.painter.measure_appearance([view.image], [view.face], view.planes()[None])
+
+        appearance = np.concatenate(self._each(measure, views))
+        nothing = _no_columns(len(views))
         if self.painter.averaged_only:
             return FaceFeatures(nothing, nothing, appearance)
         return FaceFeatures(appearance, nothing, nothing)
@@ -231,10 +240,17 @@ class PainterStep:
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
     ) -> list[tuple[Image, Image]]:
         """Paint the attributes on each crop."""
-        images, faces = [view.image for view in views], [view.face for view in views]
-        planes = np.stack([view.planes() for view in views])
-        after = self.painter.paint(images, faces, planes, parameters)
-        return list(zip(images, after, strict=True))
+
+        def paint(view: FaceView) -> tuple[Image, Image]:
+            planes = view.planes()[None]
+            (after,) = self.painter.paint([view.image], [view.face], planes, parameters)
+            return view.image, after
+
+        return self._each(paint, views)
+
+    def _each(self, function: Callable[[FaceView], T], views: Sequence[FaceView]) -> list[T]:
+        """Return the result of each view."""
+        return list(ordered_map(function, views, self.workers, self.workers + 1))
 
 
 def _no_columns(count: int) -> Array32:

@@ -16,7 +16,14 @@ from functools import cache
 
 from thcli.editors.catalogue import attribute_of, believable
 from thcli.editors.clip.vocabulary import PERSON_NOUNS, PREFIXES, split_words
-from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, COLOURS
+from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME
+from thcli.editors.shared.colours import (
+    COLOURS,
+    base_name,
+    levels_of,
+    parse_colour,
+    with_colour,
+)
 
 Meaning = tuple[str, float]  # attribute and strength
 Phrase = tuple[str, ...]
@@ -293,17 +300,16 @@ def _coloured_thing(words: list[str], at: int) -> tuple[int, str] | None:
     if thing not in THINGS:
         return None
     colour = words[start]
-    code = COLOURS.get(colour, colour.removeprefix("#"))
+    code = parse_colour(colour)
     if start > at:
         code = _toned(code, words[at])
-    return start + 2 - at, f"{THINGS[thing]}#{code}"
+    return start + 2 - at, with_colour(THINGS[thing], code)
 
 
 def _toned(code: str, tone: str) -> str:
     """Return a darker or lighter colour."""
     factor = {"dark": 0.6, "deep": 0.7}.get(tone, 1.35)
-    levels = (min(round(int(code[i : i + 2], 16) * factor), 255) for i in (0, 2, 4))
-    return "".join(f"{level:02x}" for level in levels)
+    return bytes(min(round(level * factor), 255) for level in levels_of(code)).hex()
 
 
 def _add(out: Description, name: str, strength: float) -> None:
@@ -315,9 +321,7 @@ def _add(out: Description, name: str, strength: float) -> None:
         what = name.replace("_", " ")
         out.impossible.append(f"{verb}{what} ({row.instead.rstrip('.')})")
         return
-    if "#" in name and strength < 0:
-        name = row.name.partition("#")[0]
-    out.attributes[name] = strength
+    out.attributes[base_name(name) if strength < 0 else name] = strength
 
 
 def _split(text: str) -> list[str]:
@@ -325,7 +329,7 @@ def _split(text: str) -> list[str]:
     out: list[str] = []
     for part in text.lower().split():
         bare = part.strip(".,;:!?()\"'")
-        if bare.startswith("#") and len(bare) == 7 and set(bare[1:]) <= set("0123456789abcdef"):
+        if bare.startswith("#") and parse_colour(bare):
             out.append(bare)
         else:
             out += split_words(part)

@@ -33,7 +33,7 @@ from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels, crop
 from thcli.faces.parsing.classes import FACE, ClassGroup
 from thcli.faces.parsing.crops import Regions, crop_for_parser, parse_crops
-from thcli.faces.parsing.temporal_smoothing import ParsedFrame, RegionSmoother
+from thcli.faces.parsing.temporal_smoothing import REACH, ParsedFrame, RegionSmoother
 from thcli.motion.canonical import neutral
 from thcli.pipeline.job.temp_storage import TemporaryFiles
 from thcli.pipeline.observe.crop_track import TrackedCrop
@@ -83,6 +83,7 @@ class MaskLog(TemporaryFiles):
         face_classes: ClassGroup = FACE,
         occlusion_weight: float = OCCLUSION_WEIGHT,
         on_regions: Callable[[Regions | None], None] | None = None,
+        reach: int = REACH,
     ) -> None:
         """Open an empty log.
 
@@ -92,13 +93,14 @@ class MaskLog(TemporaryFiles):
             face_classes: regions that do not occlude the face.
             occlusion_weight: of the difference from the appearance model.
             on_regions: receives the smoothed regions of every frame, in order.
+            reach: frames on both sides over which regions are smoothed.
         """
         super().__init__("masks")
         self._parser, self._feather, self._face_classes = parser, feather, face_classes
         self._occlusion_weight, self._on_regions = occlusion_weight, on_regions
         # Three sizes per frame, in bytes: face (PNG), texture (JPEG), visible cells (bits).
         self._sizes = array("I")
-        self._smoother = RegionSmoother()
+        self._smoother = RegionSmoother(reach)
         self._waiting = deque[tuple[Crop, FaceTexture] | None]()
         self._uv_map, self._samples = UvMap(neutral()), TextureSamples()
         self._appearance: AppearanceModel | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,12 @@ from thcli import media
 from thcli.core.errors import MediaError
 from thcli.core.events import Listener
 from thcli.core.geometry import angles_from_matrix
-from thcli.core.options import FaceOptions, RunOptions
-from thcli.core.protocols import Parser
-from thcli.core.types import Array, Face, Image
+from thcli.core.types import Array
 from thcli.editors.atlas import layout
-from thcli.faces.backends import PARSERS
 from thcli.motion.canonical import decompose
-from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.train.atlas.measure import HALF, measure_face
 from thcli.train.atlas.regress import MeasuredFaces
+from thcli.train.data.face_tools import FaceTools
 from thcli.train.data.image_tables import ImageTables, Layout
 
 MAX_PITCH, MAX_YAW = 30.0, 32.0  # degrees; half of a face that is turned further is hidden
@@ -35,32 +31,6 @@ _TABLES: Layout = {
     "shapes": ((468, 3), np.float32),
     "angles": ((3,), np.float32),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FaceTools:
-    """The tracker, and the parser that finds occlusion (None: nothing is occluded)."""
-
-    face_finder: FaceFinder
-    parser: Parser | None
-
-    @staticmethod
-    def load(run: RunOptions, hidden: bool) -> FaceTools:
-        """Load the tracker, and with `hidden` the parser.
-
-        Raises:
-            WeightsError: Weights are missing.
-        """
-        parser = PARSERS.backend(PARSERS.resolve("auto", run)).load(run) if hidden else None
-        return FaceTools(FaceFinder.load(FaceOptions(), run), parser)
-
-    def mesh(self, image: Image) -> Array | None:
-        """Return the mesh (468, 3) of the largest face, None without one."""
-        found: list[Face] = self.face_finder.find(image)
-        if not found:
-            return None
-        face = self.face_finder.refine_landmarks(image, max(found, key=lambda one: one.area))
-        return None if face.mesh is None else np.asarray(face.mesh, np.float64)
 
 
 def measure_faces(

@@ -31,7 +31,8 @@ from thcli.evaluate.datasets.labelled_images import (
 from thcli.evaluate.datasets.sample_clip import astronaut_clip
 from thcli.media.failures import to_output_error
 from thcli.train.atlas.build import build_directions, directions_from_pairs
-from thcli.train.atlas.store import FaceTools, measure_faces
+from thcli.train.atlas.store import measure_faces
+from thcli.train.data.face_tools import FaceTools
 
 RARE = (
     "Mustache",

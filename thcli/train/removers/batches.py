@@ -5,6 +5,7 @@ An item follows from (seed, step, index) alone. Even updates see the eyes, odd o
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,20 +19,18 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.removers.parts import (
-    COLUMNS,
     FINE,
     PARTS,
-    ROWS,
     PartName,
     canonical_places,
     condition_row,
     decode_texture,
     lens_window,
     part_places,
+    ring_mask,
 )
 from thcli.editors.atlas.removers.prior import Priors, beard_zone, learn_prior
-from thcli.faces.landmarks.topology import EYES, LIPS_OUTER
-from thcli.motion.canonical import neutral
+from thcli.faces.landmarks.topology import EYES
 from thcli.train.core.task import Batch
 from thcli.train.removers.pairs import BARE, BEARDED, GLASSES, StoredPairs
 
@@ -40,7 +39,12 @@ ABSENT = 0.1  # share of the items that do not wear what is to be removed
 OTHER = 0.35  # share of the items that also wear what is not to be removed
 SAMPLE_STEP = 2**31 - 2  # step number of the sample batch
 HELD_OUT = 24  # bare faces, the last ones, that no update sees
+_EYE_MARGIN = 0.05  # around eye openings, canonical units
 _RIM = 11  # samples; wider structures are no rims
+_FEWEST = 25  # samples of each cheek that tell the complexion
+# Soft logarithms: below the first a wearer's chin is as bare as the cheeks, above the second hair.
+# Faint shadows count, since real ones have no sharp end.
+_DARKNESS = (0.0, 0.16)
 _MAX_DARK = 0.9  # soft logarithms by which a lens may be darker than the cheeks
 
 
@@ -94,8 +98,6 @@ class RemoverBatches:
     @property
     def fingerprint(self) -> str:
         """Return a text that changes with the faces."""
-        import hashlib
-
         digest = hashlib.sha256("\n".join(self._pairs.names).encode())
         digest.update(self._pairs.kinds.tobytes())
         return digest.hexdigest()[:16]
@@ -189,18 +191,10 @@ def _canonical(part: PartName) -> Array32:
 
 
 @cache
-def _outside_rings(part: PartName, grown: float) -> Array32:
-    """Return (height, width) 1 outside of eye openings (of eyes) or lips (of the lower face)."""
-    flat = (layout.unroll_points(neutral()) + 0.5) * FINE - 0.5
-    mask = np.zeros((ROWS, COLUMNS), np.uint8)
-    for ring in EYES if part == "eyes" else (LIPS_OUTER,):
-        cv2.fillPoly(mask, [np.rint(flat[ring] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    size = 2 * round(grown * layout.DENSITY * FINE) + 1
-    mask = np.asarray(
-        cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))), np.uint8
-    )
-    soft = cv2.GaussianBlur(mask, (0, 0), 2.0)
-    return np.asarray(1 - soft.astype(np.float32) / 255, np.float32)[PARTS[part].window]
+def _beside_eyes() -> Array32:
+    """Return (height, width) 0..1, the part around the eyes without their openings."""
+    grown = round(_EYE_MARGIN * layout.DENSITY * FINE)
+    return np.asarray(1 - ring_mask(EYES, grown, 2.0), np.float32)[PARTS["eyes"].window]
 
 
 def _clear(pairs: StoredPairs, row: int) -> bool:
@@ -219,7 +213,7 @@ def _rims(pairs: StoredPairs, wearer: int, rng: np.random.Generator) -> Array32:
     strong = np.maximum(cv2.GaussianBlur(strong, (0, 0), 1.0), strong)
     place = _canonical("eyes")
     brow = (place[..., 1] < -0.1) & (place[..., 1] > -0.3) & (np.abs(place[..., 0]) > 0.08)
-    free = _outside_rings("eyes", 0.05) * (1 - np.float32(0.6) * brow)
+    free = _beside_eyes() * (1 - np.float32(0.6) * brow)
     nose = (np.abs(place[..., 0]) < 0.2) & (place[..., 1] > 0.2)  # nostrils
     free = free * (pairs.weights["eyes"][wearer] > 127) * (1 - nose)
     gain = np.float32(rng.uniform(0.7, 1.2))
@@ -232,14 +226,18 @@ def _real_beard(pairs: StoredPairs, row: int, wearer: int, rng: np.random.Genera
     other = decode_texture(pairs.textures["lower"][wearer, 0])
     both = (pairs.weights["lower"][[row, wearer]] > 127).all(0)
     place = _canonical("lower")
+    across = np.tanh(4 * place[..., 0])
     cheek = both & (place[..., 1] > 0.3) & (place[..., 1] < 0.5) & (np.abs(place[..., 0]) < 0.6)
-    if cheek.sum() < 50:
+    left, right = (cheek & (side * across > 0.5) for side in (-1, 1))
+    if min(left.sum(), right.sum()) < _FEWEST:
         return np.zeros_like(bare)
-    shift = np.median(bare[cheek], 0) - np.median(other[cheek], 0)
-    moved = other + shift.astype(np.float32)
+    # Complexion and light of the bare face: the shifts of both cheeks, blended across the face.
+    low, high = (np.median(bare[one], 0) - np.median(other[one], 0) for one in (left, right))
+    share = (0.5 + 0.5 * across)[..., None]
+    moved = np.asarray(other + low + share * (high - low), np.float32)
     reference = float(np.median(moved[cheek] @ tone.LUMA))
     dark = cv2.GaussianBlur(reference - moved @ tone.LUMA, (0, 0), 3.0)
-    alpha = smoothstep(0.06, 0.3, dark).astype(np.float32) * beard_zone() * both
+    alpha = smoothstep(*_DARKNESS, dark).astype(np.float32) * beard_zone() * both
     alpha = cv2.GaussianBlur(alpha, (0, 0), 1.5) * np.float32(rng.uniform(0.8, 1.0))
     return np.asarray((moved - bare) * alpha[..., None], np.float32)
 

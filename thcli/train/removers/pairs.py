@@ -27,7 +27,7 @@ from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.faces.parsing import group_probability
 from thcli.motion.canonical import decompose
-from thcli.train.atlas.store import FaceTools
+from thcli.train.data.face_tools import FaceTools
 from thcli.train.data.image_tables import ImageTables, Layout
 from thcli.train.removers.paint import VARIANTS, open_scene, paint_variant
 
@@ -71,7 +71,7 @@ class StoredPairs:
 
 
 def select_faces(images: LabelledImages, count: int) -> tuple[LabelledImages, list[int]]:
-    """Select up to `count` bare faces, and a third as many of each kind of wearer.
+    """Select up to `count` bare faces, a third as many with glasses and half as many with beards.
 
     Returns the images and their kinds, mixed so that any beginning holds all kinds.
     """
@@ -87,7 +87,7 @@ def select_faces(images: LabelledImages, count: int) -> tuple[LabelledImages, li
     for kind, chosen, most in (
         (BARE, bare, count),
         (GLASSES, glasses, count // 3),
-        (BEARDED, bearded, count // 3),
+        (BEARDED, bearded, count // 2),
     ):
         found = rng.permutation(np.flatnonzero(chosen))[:most]
         keys += list(np.linspace(0, 1, len(found)))

@@ -19,7 +19,6 @@ from thcli.editors.atlas.removers.network import Removal, RemoverNet
 from thcli.editors.atlas.removers.parts import PARTS
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
-from thcli.train.atlas.store import FaceTools
 from thcli.train.atlas.train import write_synthetic_faces
 from thcli.train.core.task import (
     Batch,
@@ -30,15 +29,17 @@ from thcli.train.core.task import (
     use_channels_last,
     warmup_then_cosine,
 )
+from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers.batches import RemoverBatches
 from thcli.train.removers.pairs import select_faces, store_pairs
-from thcli.weights.tensors import load_tensors
+from thcli.weights.tensors import load_tensors, require_keys
 
 EDGES, MASK = 0.5, 0.15  # weights of the losses of the gradients and of the mask, beside 1
 CHANGED = 5.0  # added to the weight 1 of a sample that changes
 CHANGE_RANGE = (0.02, 0.08)  # soft logarithms: below the first unchanged, above the second changed
 WARMUP, FINAL_RATE = 0.03, 0.02  # fractions of the updates and of the learning rate
 WEIGHT_DECAY = 0.01  # of AdamW
+_NETWORK = "net."  # prefix of its tensors, beside those of the priors
 SYNTHETIC = 16  # faces of a smoke run
 
 
@@ -60,8 +61,18 @@ class RemoverTask(TrainingTask):
         self.model_options = model_options or RemoverTrainOptions()
         self.net = RemoverNet(options.narrow)
         use_channels_last(self.net)
+        if self.model_options.start:
+            self._load_start(Path(self.model_options.start))
         self.networks = {"net": self.net}
         self.priors: Priors = {}
+
+    def _load_start(self, path: Path) -> None:
+        """Load the network of an earlier run; the priors are estimated again."""
+        found = {
+            name: tensor.float() for name, tensor in load_tensors(path, prefix=_NETWORK).items()
+        }
+        require_keys(found, self.net.state_dict(), str(path))
+        self.net.load_state_dict(found)
 
     @classmethod
     def smoke_options(cls, options: TrainOptions) -> TrainOptions:

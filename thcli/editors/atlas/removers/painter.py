@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thcli.core.device import prepare_device
-from thcli.core.errors import NoFaceError, UsageError, WeightsError
+from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions, Template
-from thcli.core.types import Array, Array32, Face, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
 from thcli.editors.atlas.removers.network import RemoverNet
@@ -38,6 +38,7 @@ from thcli.editors.atlas.removers.parts import (
     zone_mask,
 )
 from thcli.editors.atlas.removers.prior import PartPrior, Priors, coarse_size
+from thcli.editors.shared.face_mesh import mesh_of
 from thcli.faces.parsing.classes import group_probability
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -65,7 +66,9 @@ _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexio
 # Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws do not.
 _SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": -0.03}
 _DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
-_HAIR = (0.08, 0.3)  # soft logarithms: less dark hair lets the skin through, darker hides it
+_HAIR = (0.03, 0.12)  # soft logarithms: less dark hair lets the skin through, darker hides it
+_PORES = 0.7  # samples: softness of the grain of skin that was below hair
+_SPREAD = 1.4826  # standard deviation of a normal distribution over its median deviation
 
 
 class RemoverPainter:
@@ -86,7 +89,7 @@ class RemoverPainter:
         """Unroll each face: (N, L) texture times visibility, and visibility, of both parts."""
         out = np.zeros((len(crops), 4 * _COUNT), np.float32)
         for row, crop, face, planes in zip(out, crops, faces, regions, strict=True):
-            texture, weight = unroll_face(crop, _mesh(face), _seen(planes))
+            texture, weight = unroll_face(crop, mesh_of(face), _seen(planes))
             weighted = np.concatenate([texture * weight[..., None], weight[..., None]], -1)
             row[:] = np.concatenate([weighted[PARTS[part].window].ravel() for part in _PARTS])
         return out
@@ -133,6 +136,7 @@ class RemoverPainter:
                 if condition == "beard":  # hair darkens skin: no removal makes it darker
                     lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
                     change = np.asarray(change * lighter[..., None], np.float32)
+                    bare = bare + _grain(texture, weight)[window]
                 covered = mask if condition == "eyeglasses" else _covered(change, condition)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
@@ -158,7 +162,7 @@ class RemoverPainter:
             NoFaceError: for a face without a mesh.
         """
         return [
-            apply_removal(crop, _mesh(face), _seen(planes), prepared)
+            apply_removal(crop, mesh_of(face), _seen(planes), prepared)
             for crop, face, planes in zip(crops, faces, regions, strict=True)
         ]
 
@@ -217,6 +221,19 @@ def _covered(change: Array32, condition: str) -> Array32:
     return np.asarray(np.clip((lighter - low) / (high - low), 0, 1), np.float32)
 
 
+def _grain(texture: Array32, weight: Array32) -> Array32:
+    """Return (ROWS, COLUMNS, 1) soft logarithms: grain as strong as that of the cheeks."""
+    cheek = cheek_window() & (weight > _SURELY_SEEN)
+    if cheek.sum() < _FEWEST:
+        return np.zeros((ROWS, COLUMNS, 1), np.float32)
+    luma = texture @ tone.LUMA
+    detail = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _DETAIL))[cheek]
+    noise = np.random.default_rng(0).standard_normal((ROWS, COLUMNS)).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), _PORES)
+    strength = _SPREAD * float(np.median(detail)) / float(soft.std())
+    return np.asarray(soft[..., None] * np.float32(strength), np.float32)
+
+
 def _unpack(appearance: Array32) -> tuple[Array32, Array32]:
     """Return the averaged texture (ROWS, COLUMNS, 3) and visibility (ROWS, COLUMNS)."""
     texture = np.zeros((ROWS, COLUMNS, 3), np.float32)
@@ -246,14 +263,6 @@ def _check_lenses(texture: Array32) -> None:
 
 def _seen(planes: Array32) -> Array32:
     return np.ascontiguousarray(group_probability(planes, SEEN))
-
-
-def _mesh(face: Face) -> Array:
-    if face.mesh is None:
-        raise NoFaceError(
-            "The face has no mesh.", "Use a landmarker that fits one: --landmarker facemesh."
-        )
-    return np.asarray(face.mesh, np.float64)
 
 
 def load(run: RunOptions) -> RemoverPainter:

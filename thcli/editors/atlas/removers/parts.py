@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ SEEN: ClassGroup = FACE | NECK | frozenset({class_number("eye_g")})
 _LASHES = 4  # samples around an eye opening that count as the eye
 _RAMP = 8  # samples over which a change fades at the border of a part
 
+Indices = npt.NDArray[np.signedinteger[Any]]
 PartName = Literal["eyes", "lower"]
 
 
@@ -144,13 +146,24 @@ def lens_window() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
 @cache
 def eye_openings() -> Array32:
     """Return (ROWS, COLUMNS) 0..1, the eyes: they move, so their own pixels always stay."""
+    return ring_mask(EYES, _LASHES, 2.0)
+
+
+def ring_mask(rings: Iterable[Indices], grown: int, soft: float) -> Array32:
+    """Return (ROWS, COLUMNS) 0..1, the inside of rings of the mesh.
+
+    Args:
+        rings: indices of points.
+        grown: samples by which it is widened.
+        soft: deviation of its blur, samples.
+    """
     flat = (layout.unroll_points(neutral()) + 0.5) * FINE - 0.5
     mask = np.zeros((ROWS, COLUMNS), np.uint8)
-    for ring in EYES:
+    for ring in rings:
         cv2.fillPoly(mask, [np.rint(flat[ring] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    size = 2 * _LASHES + 1
-    wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    return cv2.GaussianBlur(wide, (0, 0), 2.0).astype(np.float32) / np.float32(255)
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1))
+    wide = cv2.GaussianBlur(cv2.dilate(mask, element), (0, 0), soft)
+    return wide.astype(np.float32) / np.float32(255)
 
 
 @cache

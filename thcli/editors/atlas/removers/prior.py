@@ -16,11 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
-from thcli.editors.atlas import layout, tone
+from thcli.editors.atlas import tone
 from thcli.editors.atlas.regions import region_mask
-from thcli.editors.atlas.removers.parts import COLUMNS, PARTS, ROWS, PartName, canonical_places
+from thcli.editors.atlas.removers.parts import (
+    COLUMNS,
+    PARTS,
+    ROWS,
+    PartName,
+    canonical_places,
+    ring_mask,
+)
 from thcli.faces.landmarks.topology import LIPS_OUTER
-from thcli.motion.canonical import neutral
 
 COARSE = 3  # samples of a part to a sample of the prior
 COMPONENTS = 60
@@ -120,11 +126,8 @@ def beard_zone() -> Array32:
     outside = np.abs(place).sum(-1) == 0
     filled = np.where(outside, np.float32(0.9), zone)
     blurred = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), 4)
-    mouth = np.zeros((ROWS, COLUMNS), np.uint8)
-    ring = (layout.unroll_points(neutral())[LIPS_OUTER] + 0.5) * (COLUMNS / layout.COLUMNS) - 0.5
-    cv2.fillPoly(mouth, [np.rint(ring * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    soft_mouth = cv2.GaussianBlur(mouth, (0, 0), 1.5)[PARTS["lower"].window]
-    return np.asarray(blurred * (1 - soft_mouth.astype(np.float32) / 255), np.float32)
+    mouth = ring_mask((LIPS_OUTER,), 0, 1.5)[PARTS["lower"].window]
+    return np.asarray(blurred * (1 - mouth), np.float32)
 
 
 def coarse_size(part: PartName) -> int:

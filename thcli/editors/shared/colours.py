@@ -1,0 +1,73 @@
+"""Colours of things: their names, and attributes with a colour, "hair#8a2be2"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import hexdigits
+from types import MappingProxyType
+
+_MARK = "#"
+
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {
+        "amber": "b5722e",
+        "auburn": "7a3218",
+        "black": "17130f",
+        "blond": "d0ab6d",
+        "blonde": "d0ab6d",
+        "blue": "2b4fc4",
+        "brown": "5f3d22",
+        "copper": "a8521f",
+        "ginger": "b0561f",
+        "golden": "cf9a3a",
+        "gray": "9c9a97",
+        "green": "2f8f4a",
+        "grey": "9c9a97",
+        "mint": "7fd8b4",
+        "orange": "d9701c",
+        "pink": "e275a8",
+        "platinum": "e0d6c2",
+        "purple": "7a2fb8",
+        "red": "a8391c",
+        "rose": "c65a72",
+        "silver": "b8b9bd",
+        "teal": "1f8c8c",
+        "turquoise": "2fb3b0",
+        "violet": "8a2be2",
+        "white": "dcdad5",
+        "yellow": "d8c02a",
+    }
+)
+"""Name of a colour of hair, lips, beards and frames -> its middle tone, RRGGBB."""
+
+
+def parse_colour(word: str) -> str:
+    """Return a colour name or #RRGGBB as six hexadecimal digits, "" for any other word."""
+    plain = word.strip().lower().replace("_", " ").replace("-", " ")
+    if plain in COLOURS:
+        return COLOURS[plain]
+    digits = plain.removeprefix(_MARK)
+    valid = plain.startswith(_MARK) and len(digits) == 6 and not set(digits) - set(hexdigits)
+    return digits if valid else ""
+
+
+def levels_of(digits: str) -> tuple[int, int, int]:
+    """Return the RGB levels 0..255 of six hexadecimal digits."""
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
+
+
+def with_colour(name: str, digits: str) -> str:
+    """Return the key of an attribute with a colour: "hair#8a2be2"."""
+    return f"{name}{_MARK}{digits}"
+
+
+def split_colour(key: str) -> tuple[str, str]:
+    """Return the attribute of a key, and its colour's digits; "" without one."""
+    name, _, digits = key.partition(_MARK)
+    return name, digits
+
+
+def base_name(key: str) -> str:
+    """Return the attribute of a key: "hair" of "hair#8a2be2"."""
+    return split_colour(key)[0]
