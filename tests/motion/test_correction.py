@@ -26,7 +26,7 @@ def coarse(offset: float = 0.0, delay: int = 0, **gains: float) -> Motion:
     """Return the motion of a video of SOURCE that follows DRIVING with these gains."""
     options = MotionOptions(smooth=0, **gains)  # type: ignore[arg-type]
     points = RetargetedMotion(SOURCE, MotionBuffer(DRIVING), options).window(0, COUNT)
-    meshes = np.roll(np.asarray(points.arrays["points"]), delay, 0)
+    meshes = np.roll(np.asarray(points.arrays["points"], np.float64), delay, 0)
     meshes[:delay] = meshes[delay]
     noise = np.random.default_rng(0).normal(0, 0.3, meshes.shape)
     faces = [synthetic_motion.face(mesh + offset) for mesh in meshes + noise]
@@ -82,7 +82,7 @@ def test_a_head_that_turns_too_little_is_turned() -> None:
 def test_an_exact_video_hardly_moves_wherever_it_lies() -> None:
     motion = corrected(coarse(offset=25.0))
     moved = np.asarray(motion.arrays["points"]) - np.asarray(motion.arrays["mesh"])
-    height = np.ptp(np.asarray(motion.arrays["mesh"])[0, :, 1])
+    height = float(np.ptp(np.asarray(motion.arrays["mesh"], np.float64)[0, :, 1]))
     assert np.abs(moved).mean() < 0.003 * height
 
 

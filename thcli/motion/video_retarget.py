@@ -25,7 +25,7 @@ from thcli.motion.observe import KIND
 from thcli.motion.reference_frame import measure_frames, select_neutral_frames
 from thcli.motion.retarget import SHUT_EYE_RANGE, RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
-from thcli.motion.timeline import WINDOW, Bools, Timeline, nearest_usable, read_timeline
+from thcli.motion.timeline import WINDOW, Bools, Ints, Timeline, nearest_usable, read_timeline
 
 VIDEO_KIND = "mesh-video"
 OWN_SMOOTH = 1.0  # smoothing of the footage's own motion
@@ -193,8 +193,9 @@ class DriverTimes:
     def __init__(self, timeline: Timeline, wanted: Array) -> None:
         times = timeline.seconds - timeline.seconds[0]
         last = len(times) - 1
-        self._before = np.clip(np.searchsorted(times, wanted + 1e-9, "right") - 1, 0, last)
-        self._after = np.minimum(self._before + 1, last)
+        found = np.searchsorted(times, wanted + 1e-9, "right") - 1
+        self._before = np.asarray(np.clip(found, 0, last), np.intp)
+        self._after = np.asarray(np.minimum(self._before + 1, last), np.intp)
         before, after = self._before, self._after
         gap = np.where(after > before, times[after] - times[before], 1.0)
         share = np.clip((wanted - times[before]) / gap, 0, 1)
@@ -212,7 +213,7 @@ class DriverTimes:
         return _mix(read, before - first, after - first, self._share[start:stop])
 
 
-def _mix(rows: Array, before: Array, after: Array, share: Array) -> Array:
+def _mix(rows: Array, before: Ints, after: Ints, share: Array) -> Array:
     """Interpolate rows (N, ...) between frames: rows[before] where the share is 0."""
     first, part = rows[before], share.reshape(-1, *(1,) * (rows.ndim - 1))
     return np.asarray(np.where(part == 0, first, first + part * (rows[after] - first)))

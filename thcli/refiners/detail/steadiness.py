@@ -22,7 +22,7 @@ from thcli.engines.mesh.sampling import remap
 REACH = 2  # frames on both sides
 _SIGMA = 1.2  # frames, of their weights
 _TORN = (1.5, 3.0)  # pixels of a reduced crop by which a neighbour's placement may differ
-_SHAKE = (0.6, 1.5)  # pixels of it: a path bent by less is shaken, by more is a movement
+_SHAKE = (0.3, 0.8)  # pixels of it: a path bent by less is shaken, by more is a movement
 _SMOOTHING = 6.0  # pixels of it
 
 
@@ -84,7 +84,7 @@ def steady(window: Sequence[ReducedCrop | None], middle: int) -> Steadying:
         raise ValueError("there is no crop in the middle of the window")
     side = own.image.shape[0]
     change = np.zeros((side, side, 2), np.float32)
-    shake, total, paired = np.zeros_like(change), np.ones((side, side), np.float32), 1.0
+    shake, total, paired = np.zeros_like(change), np.ones((side, side), np.float32), np.float32(1)
     for share, pair in _pairs(window, middle):
         carried = [_carry(own, other) for other in pair]
         for one in carried:
@@ -94,7 +94,7 @@ def steady(window: Sequence[ReducedCrop | None], middle: int) -> Steadying:
         shake += share * both[..., None] * (carried[0].path + carried[1].path)
         paired += 2 * share
     change /= total[..., None]
-    shake = np.asarray(cv2.GaussianBlur(shake / np.float32(paired), (0, 0), _SMOOTHING), np.float32)
+    shake = np.asarray(cv2.GaussianBlur(shake / paired, (0, 0), _SMOOTHING), np.float32)
     length = np.hypot(shake[..., 0], shake[..., 1])[..., None]
     shake *= 1 - smoothstep(*_SHAKE, length).astype(np.float32)
     axis = np.arange(side, dtype=np.float32)

@@ -137,7 +137,8 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     moved = _move_back(crop.image, steadying.shake, allowed * shares[0])
     change = moved - crop.image
     detail = np.zeros_like(own)
-    own_bands = bands.split(cv2.cvtColor(moved, cv2.COLOR_RGB2GRAY), unit)
+    grey = np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGB2GRAY), np.float32)
+    own_bands = bands.split(grey, unit)
     for mine, theirs, share in zip(own_bands, source_bands, shares, strict=True):
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
