@@ -12,7 +12,8 @@ import torch
 from thcli.core.options import FadmPublishedTrainOptions, TrainOptions
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, shape_of
 from thcli.train.core.run import create_task, train
-from thcli.train.core.task import TrainingTask, step_generator
+from thcli.train.core.task import step_generator
+from thcli.train.fadm.published import PublishedFadmTask
 from thcli.weights.tensors import load_tensors
 
 TINY = TrainOptions(
@@ -20,9 +21,11 @@ TINY = TrainOptions(
 )
 
 
-def made_task(**own: Any) -> TrainingTask:
+def made_task(**own: Any) -> PublishedFadmTask:
     torch.manual_seed(0)
-    return create_task("fadm-published", TINY, FadmPublishedTrainOptions(**own))
+    task = create_task("fadm-published", TINY, FadmPublishedTrainOptions(**own))
+    assert isinstance(task, PublishedFadmTask)
+    return task
 
 
 def made_batch() -> dict[str, torch.Tensor]:
@@ -47,7 +50,7 @@ def test_two_pairs_are_learned_by_heart() -> None:
         assert set(terms) == {"noise", "colours"}
         loss = sum(terms.values(), torch.zeros(()))
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         values.append(float(terms["noise"].detach()))
     assert sum(values[-3:]) < 0.8 * sum(values[:3])
@@ -56,7 +59,7 @@ def test_two_pairs_are_learned_by_heart() -> None:
 def test_without_colour_alignment_the_true_colours_are_not_read() -> None:
     task, batch = made_task(colour_alignment=False), made_batch()
     conditions = [
-        task.encode(dict(batch, truth=truth), None)  # type: ignore[attr-defined]
+        task.encode(dict(batch, truth=truth), None)
         for truth in (batch["truth"], 1 - batch["truth"])
     ]
     assert torch.equal(conditions[0].colour, conditions[1].colour)

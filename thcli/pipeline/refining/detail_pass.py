@@ -123,7 +123,7 @@ class DetailPass:
             face = transform_face(tracked_face(tracked), placement.crop_from_frame)
             coarse = np.asarray(crop(image, placement), np.uint8)
             mesh = np.asarray(face.mesh, np.float64)
-            frame_from_crop = np.linalg.inv(placement.crop_from_frame)
+            frame_from_crop = np.asarray(np.linalg.inv(placement.crop_from_frame), np.float64)
             crops.append(analyse(coarse, unit, mesh, texture, tracked.scene, frame_from_crop))
         return _Analysed(item, pixels, tuple(placements), tuple(crops))
 

@@ -45,7 +45,7 @@ class ReducedCrop:
 
 @dataclass(frozen=True, slots=True)
 class _Carried:
-    """What one neighbour says about each pixel (n, n).
+    """Placement and path of each pixel (n, n), carried over from a neighbour.
 
     change: (n, n, 2) of the placement, pixels of the texture.
     path: (n, n, 2) way of the content to the neighbour, pixels of the own crop.
