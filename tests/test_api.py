@@ -40,6 +40,7 @@ PUBLIC = [
     "FaceModel",
     "FaceOptions",
     "FaceVid2VidTrainOptions",
+    "FadmPublishedTrainOptions",
     "FadmTrainOptions",
     "FindOptions",
     "Finished",

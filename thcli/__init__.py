@@ -63,6 +63,7 @@ _HOMES = {
         "ExpressionOptions",
         "FaceOptions",
         "FaceVid2VidTrainOptions",
+        "FadmPublishedTrainOptions",
         "FadmTrainOptions",
         "FindOptions",
         "FootageOptions",

@@ -148,7 +148,14 @@ def refine(
     from thcli.engines.backends import MESH_ENGINE
     from thcli.evaluate.benchmarks import refine as benchmark
     from thcli.evaluate.benchmarks.reenact import ClipRenderer, engine_renderer
-    from thcli.evaluate.datasets.coarse_clips import DEGRADED, degraded_renderer, file_renderer
+    from thcli.evaluate.datasets.coarse_clips import (
+        DEGRADED,
+        WEAK,
+        WEAK_MOTION,
+        degraded_renderer,
+        file_renderer,
+        weak_renderer,
+    )
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.evaluate.reports.contact_sheet import stack_sheets
     from thcli.media.writing.provenance import engine_of
@@ -172,6 +179,9 @@ def refine(
         coarse: ClipRenderer = degraded_renderer
         if coarse_file is not None:
             coarse = file_renderer(coarse_file)
+        elif measured.coarse_engine == WEAK:
+            slow = ReenactOptions(motion=WEAK_MOTION, faces=faces, run=run)
+            coarse = weak_renderer(engine_renderer(MESH_ENGINE, slow, console))
         elif measured.coarse_engine != DEGRADED:
             render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
             coarse = engine_renderer(measured.coarse_engine, render, console)

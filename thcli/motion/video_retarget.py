@@ -8,6 +8,7 @@ difference of two smoothed shapes, so that jitter of the landmarks moves nothing
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from thcli.motion.observe import KIND
 from thcli.motion.reference_frame import measure_frames, select_neutral_frames
 from thcli.motion.retarget import SHUT_EYE_RANGE, RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
-from thcli.motion.timeline import WINDOW, Bools, Timeline, nearest_usable, read_timeline
+from thcli.motion.timeline import WINDOW, Bools, Ints, Timeline, nearest_usable, read_timeline
 
 VIDEO_KIND = "mesh-video"
 OWN_SMOOTH = 1.0  # smoothing of the footage's own motion
@@ -68,31 +69,21 @@ class VideoRetargetedMotion:
         self._filter = smooth.create_filter(own, self._timeline, OWN_SMOOTH, options.causal)
         constants = own.window(0, 0).constants
         self._size = int(constants["size"][0]), int(constants["size"][1])
-        self._person = self._neutral_face()
+        self._person = neutral_face(own, self._timeline, self._filter)
         if options.region == "lips":
             options = replace(options, mode="absolute")
         self._retargeted = RetargetedMotion(self._person, driving, options)
         self._shape = canonical.decompose(np.asarray(self._person.mesh)).shape
-        self._weight = np.concatenate(share) * _visibility(self._timeline)
-        self._doubt = _occlusion_doubt(np.concatenate(logit), scalars.valid)
+        seconds = self._timeline.seconds
+        self._times = DriverTimes(self._retargeted.timeline, seconds - seconds[0])
+        self._weight = np.concatenate(share) * frame_visibility(self._timeline)
+        self._doubt = occlusion_doubt(np.concatenate(logit), scalars.valid)
         self._gaze = load_slider_shapes().gaze
         given = self._retargeted.controls.moves_eyes
         self._moves_eyes = options.region != "lips" or given
 
     def __len__(self) -> int:
         return len(self._own)
-
-    def _neutral_face(self) -> Face:
-        """Return the person's mean face with open eyes and closed lips, in the median pose."""
-        timeline = self._timeline
-        frontal = PosedShape(np.eye(3), np.zeros(()), np.zeros(3), neutral())
-        measured = measure_frames(self._own, timeline, frontal, load_slider_shapes().gaze)
-        frames = select_neutral_frames(timeline, measured)
-        chosen = [self._filter.expression(int(i), int(i) + 1)[0] for i in frames]
-        shape = neutral() + np.mean(chosen, 0)
-        pose = np.median(timeline.pose[timeline.unoccluded], 0)
-        mesh = canonical.unpack_pose(pose, shape, self._size).mesh().astype(np.float32)
-        return Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh)
 
     def window(self, start: int, stop: int) -> Motion:
         """Return frames start..stop, limited to the clip.
@@ -113,7 +104,12 @@ class VideoRetargetedMotion:
             shape = neutral() + self._filter.expression(start, stop)
             posed = canonical.unpack_pose(self._filter.pose[start:stop], shape, self._size)
             mesh = posed.mesh()
-            shapes, head, shift, driven = self._driver_at(start, stop)
+            sample, retargeted = self._times.sample, self._retargeted
+            shapes, head, shift = (
+                sample(rows, start, stop)
+                for rows in (retargeted.shapes, retargeted.head_changes, retargeted.gaze_shift)
+            )
+            driven = sample(lambda first, last: retargeted.timeline.weight[first:last], start, stop)
             factor = (weight * driven)[:, None, None]
             gain = self._retargeted.region_gain
             change = weight[:, None, None] * (shapes - self._shape)
@@ -134,30 +130,6 @@ class VideoRetargetedMotion:
             "doubt": self._doubt[start:stop],
         }
         return Motion(self.kind, own.pts, own.time_base, own.valid, arrays, own.constants)
-
-    def _driver_at(self, start: int, stop: int) -> tuple[Array, Array, Array, Array]:
-        """Return the driver's shapes, head changes, gaze shifts and weights at the frames' times.
-
-        Neighbouring driving frames are interpolated, but not across a cut.
-        """
-        timeline, retargeted = self._retargeted.timeline, self._retargeted
-        times = timeline.seconds - timeline.seconds[0]
-        wanted = self._timeline.seconds[start:stop] - self._timeline.seconds[0]
-        before = np.clip(np.searchsorted(times, wanted + 1e-9, "right") - 1, 0, len(times) - 1)
-        after = np.minimum(before + 1, len(times) - 1)
-        gap = np.where(after > before, times[after] - times[before], 1.0)
-        share = np.clip((wanted - times[before]) / gap, 0, 1)
-        same = timeline.scene[before] == timeline.scene[after]
-        share = np.where(same, share, np.round(share))
-        share[share < 1e-6] = 0
-        first, last = int(before.min()), int(after.max()) + 1
-        rows = (
-            retargeted.shapes(first, last),
-            retargeted.head_changes(first, last),
-            retargeted.gaze_shift(first, last),
-            timeline.weight[first:last],
-        )
-        return tuple(_mix(part, before - first, after - first, share) for part in rows)  # type: ignore[return-value]
 
     def _own_blinks(self, shape: Array) -> Array:
         """Return 1 at the eyes of frames in which they are shut, (T, 468, 1): a blink stays."""
@@ -191,13 +163,63 @@ class VideoRetargetedMotion:
         return np.asarray(zoom * turned + (pivot + np.stack(shifts))[:, None])
 
 
-def _mix(rows: Array, before: Array, after: Array, share: Array) -> Array:
+def neutral_face(store: MotionStore, timeline: Timeline, smoothed: smooth.SmoothedMotion) -> Face:
+    """Return a clip's mean face with open eyes and closed lips, in the median pose.
+
+    Args:
+        store: motion of the clip.
+        timeline: of the clip.
+        smoothed: its expressions.
+    """
+    constants = store.window(0, 0).constants
+    size = int(constants["size"][0]), int(constants["size"][1])
+    frontal = PosedShape(np.eye(3), np.zeros(()), np.zeros(3), neutral())
+    measured = measure_frames(store, timeline, frontal, load_slider_shapes().gaze)
+    frames = select_neutral_frames(timeline, measured)
+    shape = neutral() + np.mean([smoothed.expression(int(i), int(i) + 1)[0] for i in frames], 0)
+    pose = np.median(timeline.pose[timeline.unoccluded], 0)
+    mesh = canonical.unpack_pose(pose, shape, size).mesh().astype(np.float32)
+    return Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh)
+
+
+class DriverTimes:
+    """Frames of a driver at the times of another clip. The last frame holds after its end.
+
+    Args:
+        timeline: of the driver.
+        wanted: (T,) seconds since its first frame.
+    """
+
+    def __init__(self, timeline: Timeline, wanted: Array) -> None:
+        times = timeline.seconds - timeline.seconds[0]
+        last = len(times) - 1
+        found = np.searchsorted(times, wanted + 1e-9, "right") - 1
+        self._before = np.asarray(np.clip(found, 0, last), np.intp)
+        self._after = np.asarray(np.minimum(self._before + 1, last), np.intp)
+        before, after = self._before, self._after
+        gap = np.where(after > before, times[after] - times[before], 1.0)
+        share = np.clip((wanted - times[before]) / gap, 0, 1)
+        share = np.where(timeline.scene[before] == timeline.scene[after], share, np.round(share))
+        self._share = np.where(share < 1e-6, 0, share)
+
+    def sample(self, rows: Callable[[int, int], Array], start: int, stop: int) -> Array:
+        """Interpolate rows of the driver at the times start..stop, but not across a cut.
+
+        rows: gives those of a range of the driver's frames.
+        """
+        before, after = self._before[start:stop], self._after[start:stop]
+        first = int(before.min())
+        read = rows(first, int(after.max()) + 1)
+        return _mix(read, before - first, after - first, self._share[start:stop])
+
+
+def _mix(rows: Array, before: Ints, after: Ints, share: Array) -> Array:
     """Interpolate rows (N, ...) between frames: rows[before] where the share is 0."""
     first, part = rows[before], share.reshape(-1, *(1,) * (rows.ndim - 1))
     return np.asarray(np.where(part == 0, first, first + part * (rows[after] - first)))
 
 
-def _occlusion_doubt(logit: Array, valid: Bools) -> Array:
+def occlusion_doubt(logit: Array, valid: Bools) -> Array:
     """Return how far each frame's logit (T,) is below the clip's own, (T,) in 0..1."""
     median = float(np.median(logit[valid])) if valid.any() else 0.0
     if median <= 0:
@@ -205,7 +227,7 @@ def _occlusion_doubt(logit: Array, valid: Bools) -> Array:
     return np.asarray(1 - smoothstep(*DOUBT_RANGE, logit / median))
 
 
-def _visibility(timeline: Timeline) -> Array:
+def frame_visibility(timeline: Timeline) -> Array:
     """Return the share of the change in each frame, (T,).
 
     It fades to 0 beside frames of the same shot in which the face is hidden or not detected.

@@ -27,6 +27,7 @@ from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
 from thcli.pipeline.reenact_video import reenact_video
+from thcli.pipeline.render.correction import load_correction
 from thcli.pipeline.render.drivers import encode_faces, observe_face_drivers
 from thcli.pipeline.render.frames import RenderPlan, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
@@ -163,7 +164,8 @@ def animate(
             driving = drivers.frames(framed_engine, render_job)
             return render_frames(render_plan, driving, start, options.run, job.clock)
 
-        refined_from = post_processor.refine(warp_from, total, framed, job)
+        correction = load_correction(render_job, framed)
+        refined_from = post_processor.refine(warp_from, total, framed, job, correction)
         counter = post_processor.write(refined_from, total, out, framed.size, job)
 
     inputs = [source.info.path] if driver.kind == "motion" else [source.info.path, driver.path]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thcli import media
 from thcli.core.events import Listener, silent
-from thcli.core.options import RefineJobOptions
+from thcli.core.options import MotionOptions, RefineJobOptions
 from thcli.engines.backends import MESH_ENGINE
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.media.writing.provenance import engine_of
@@ -19,6 +19,7 @@ from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import observe_subjects, read_reference_image
 from thcli.refiners.backends import choose_refiner
@@ -74,6 +75,12 @@ def refine(
         def select(statistics: TrackStatistics) -> Sequence[int]:
             return face_finder.choose(statistics, options.faces.select, str(video), job)
 
+        if options.driving is not None:
+            motion = MotionOptions()
+            correction = DriverCorrection.load(
+                options.driving, motion, options.read, options.run, face_finder, job
+            )
+            footage = correction.correct(footage, select, reference, face_finder, job)
         plan = media.WritePlan(
             frames=info.frames,
             drive=info,

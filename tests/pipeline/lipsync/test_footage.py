@@ -14,10 +14,10 @@ import pytest
 from tests.motion import synthetic_motion
 from thcli.core.errors import UsageError
 from thcli.core.options import FootageOptions, ReadOptions
+from thcli.faces.compositing.paste import add_change
 from thcli.media.info import MediaInfo
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.writer import MotionWriter
-from thcli.pipeline.render.video_frames import add_change
 from thcli.pipeline.sources.footage import Footage, ShownMotion, plan_footage, split_runs
 
 INFO = MediaInfo(Path("talk.mp4"), "video", time_base=Fraction(1, 1000))

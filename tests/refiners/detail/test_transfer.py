@@ -41,7 +41,7 @@ def blurred(image: Image, sigma: float = 1.6) -> Image:
 
 
 def detail_of(image: Image, source: Texture) -> Array32:
-    return missing_detail([analyse(image, UNIT, mesh(), source, 0)], 0, source)
+    return missing_detail([analyse(image, UNIT, mesh(), source, 0, np.eye(3))], 0, source)[..., 0]
 
 
 def energy(values: Image | Array32 | Array) -> float:
@@ -94,14 +94,14 @@ def test_a_cheek_that_the_source_hides_is_not_visible() -> None:
     source = Texture(
         picture(7), (mesh() - centre) @ turn.T + centre, np.ones((SIDE,) * 2, np.float32)
     )
-    visibility = place_texture(source, picture(7), mesh()).visibility
+    visibility = place_texture(source, picture(7), mesh(), np.eye(3)).visibility
     cheeks = np.array([visibility[int(y), int(x)] for x, y in mesh()[[123, 352], :2]])
     assert cheeks.min() < 0.2 and cheeks.max() > 0.8
 
 
 def crops(images: Sequence[Image], source: Texture, scenes: Sequence[int]) -> list[CoarseCrop]:
     return [
-        analyse(image, UNIT, mesh(), source, scene)
+        analyse(image, UNIT, mesh(), source, scene, np.eye(3))
         for image, scene in zip(images, scenes, strict=True)
     ]
 

@@ -7,6 +7,7 @@ from thcli.cli.training.common import Dataset, Photographs, Run, app, train_mode
 from thcli.core.options import (
     DiffusedHeadsTrainOptions,
     FaceVid2VidTrainOptions,
+    FadmPublishedTrainOptions,
     FommTrainOptions,
     Real3dTrainOptions,
     ShowOptions,
@@ -93,6 +94,20 @@ def x2face_audio(
 ) -> None:
     """Train the regression from sound to X2Face's codes (clips with sound)."""
     train_model("x2face-audio", dataset, output, model, train, show)
+
+
+@app.command("fadm-published")
+@flags
+def fadm_published(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: FadmPublishedTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the refiner FADM as published (talking clips; needs DECA, and a GPU)."""
+    train_model("fadm-published", dataset, output, model, train, show)
 
 
 @app.command("diffused-heads-published")

@@ -246,6 +246,12 @@ class RefineJobOptions:
         "(default: the first frame with the face in the coarse video).",
         path="input",
     )
+    driving: str | None = option(
+        None,
+        "Video, or motion file of the engine mesh, that drove the coarse video: what the coarse "
+        "face missed of its mouth, eyes, brows and pose is corrected first.",
+        path="input",
+    )
     refine: RefineOptions = field(default_factory=RefineOptions)
     change: CompositingOptions = field(default_factory=CompositingOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)

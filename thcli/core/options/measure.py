@@ -44,10 +44,15 @@ class RefineEvaluateOptions:
     coarse_engine: str = option(
         "mesh",
         "Engine that renders the coarse video from the source frame (thcli list engines), or "
-        "degraded: the clip itself with the typical errors of a GAN.",
+        "degraded: the clip itself with the typical errors of a GAN; weak: frames of the engine "
+        "mesh with these errors, too little expression and pose, one frame late.",
     )
     coarse: str | None = option(
         None, "Coarse video of the CLIP made elsewhere, in place of an engine's.", path="input"
+    )
+    driven: bool = option(
+        False,
+        "Also give the refiner the CLIP as the driver of the coarse video (refine --driving).",
     )
     distance: Distance = option(
         "all",

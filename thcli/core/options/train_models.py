@@ -226,6 +226,23 @@ class FadmTrainOptions(PairTrainOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class FadmPublishedTrainOptions(PairTrainOptions):
+    """Refiner fadm as published."""
+
+    colour_alignment: bool = option(
+        True,
+        "Give the true frame's colours in training, and align the coarse frame's with them.",
+        "--colour-alignment/--no-colour-alignment",
+    )
+    motion_weights: bool = option(
+        True,
+        "Weight the coarse frame's resolutions by the change of expression and pose; else by the "
+        "step alone.",
+        "--motion-weights/--no-motion-weights",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PatchTrainOptions(PairTrainOptions):
     """Eye and mouth patches."""
 

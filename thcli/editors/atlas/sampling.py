@@ -41,11 +41,7 @@ def unroll_image(image: npt.NDArray[Any], where: Array32) -> npt.NDArray[Any]:
         image: image to sample; 0 outside of it.
         where: positions as `sample_positions` returns them.
     """
-    # The stub does not know that the second map may be absent.
-    unrolled = cv2.remap(  # type: ignore[call-overload]
-        image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    return np.asarray(unrolled)
+    return remap(image, where, cv2.BORDER_CONSTANT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,26 @@ Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 REPLICATE, REFLECT = cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101
 
 
-def remap(image: Pixels, positions: Array32, border: int = REPLICATE) -> Pixels:
-    """Sample an image bilinearly at pixel positions.
+def remap(
+    image: Pixels,
+    positions: Array32,
+    border: int = REPLICATE,
+    interpolation: int = cv2.INTER_LINEAR,
+) -> Pixels:
+    """Sample an image at pixel positions.
 
     Args:
         image: (H, W, ...) image.
         positions: (h, w, 2) float32, x and y in pixels.
         border: OpenCV border mode.
+        interpolation: OpenCV interpolation, bilinear by default.
 
     Returns:
         (h, w, ...) of the image's type.
     """
     # The stub does not know that the second map may be None.
     return cv2.remap(  # type: ignore[call-overload, no-any-return]
-        image, positions, None, cv2.INTER_LINEAR, borderMode=border
+        image, positions, None, interpolation, borderMode=border
     )
 
 

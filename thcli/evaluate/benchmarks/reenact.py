@@ -154,7 +154,9 @@ def evaluate_videos(
         return _measure(reference, rows, tracker, options, metrics, on)
 
 
-def engine_renderer(name: str, options: ReenactOptions, on: Listener = silent) -> ClipRenderer:
+def engine_renderer(
+    name: str, options: ReenactOptions, on: Listener = silent
+) -> Callable[[Path, Path, ReadOptions], Path]:
     """Return the pipeline as a renderer of a lossless NAME.mkv beside the source image, without
     sound.
     """

@@ -20,6 +20,7 @@ from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     EvaluateOptions,
+    MotionOptions,
     ReadOptions,
     RefineEvaluateOptions,
     StabilizationOptions,
@@ -46,10 +47,12 @@ from thcli.faces.tracking.select import TrackStatistics
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames, replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import (
     ObservedFaces,
     ReferenceImage,
+    TrackSelector,
     observe_subjects,
     read_reference_image,
 )
@@ -160,6 +163,8 @@ def evaluate_refine(
         assert isinstance(rendered, Path)
         reference_image = read_reference_image(str(image), face_finder, read)
         replayable = replayable_video(media.probe(rendered), read.whole, job)
+        if measured.driven:
+            replayable = _corrected(setup, (clip, read), replayable, reference_image, job)
         refined = _refine(refine_pass, replayable, reference_image, face_finder, job)
         rows = {
             "coarse": video_row(stack.enter_context(media.read(rendered))),
@@ -179,7 +184,9 @@ def evaluate_refine(
                 truth, rows, setup.tracker, metrics=setup.metrics, observer=sheet, on=on
             )
         stages = job.clock.stages()
-        used = [stages[name] for name in ("refine", "analyse", "detail") if name in stages]
+        used = [
+            stages[name] for name in ("correct", "refine", "analyse", "detail") if name in stages
+        ]
         calls = refine_pass.refiner.network_calls(refine_pass.refine_options)
         seconds = sum(stage.wall / max(stage.frames, 1) for stage in used)
         cost = RefineCost(seconds, calls)
@@ -192,6 +199,7 @@ def evaluate_refine(
         "source_frame": options.source_frame,
         "source_counted": options.count_source,
         "distance": measured.distance,
+        "driven": measured.driven,
         "refiner": refine_pass.name,
         "change": repr(refine_pass.compositing_options),
         "options": repr(refine_pass.refine_options),
@@ -201,6 +209,28 @@ def evaluate_refine(
     return RefineMeasurement(clip.name, dict(scores), cost, change), evaluation
 
 
+def _corrected(
+    setup: RefineSetup,
+    driver: tuple[Path, ReadOptions],
+    replayable: ReplayableFrames[Frame],
+    reference_image: ReferenceImage,
+    job: Job,
+) -> ReplayableFrames[Frame]:
+    """Correct the coarse frames towards their driver, a part of a clip."""
+    clip, read = driver
+    finder = setup.face_finder
+    loaded = DriverCorrection.load(clip, MotionOptions(), read, setup.refine_pass.run, finder, job)
+    select = _select_largest(replayable.name, finder, job)
+    return loaded.correct(replayable, select, reference_image, finder, job)
+
+
+def _select_largest(name: str, face_finder: FaceFinder, job: Job) -> TrackSelector:
+    def choose(statistics: TrackStatistics) -> Sequence[int]:
+        return face_finder.choose(statistics, "largest", name, job)
+
+    return choose
+
+
 def _observe(
     refine_pass: RefinePass,
     replayable: ReplayableFrames[Frame],
@@ -208,13 +238,10 @@ def _observe(
     face_finder: FaceFinder,
     job: Job,
 ) -> ObservedFaces:
-    def choose(statistics: TrackStatistics) -> Sequence[int]:
-        return face_finder.choose(statistics, "largest", replayable.name, job)
-
     return observe_subjects(
         replayable,
         refine_pass.refiner,
-        choose,
+        _select_largest(replayable.name, face_finder, job),
         reference_image,
         StabilizationOptions(),
         face_finder,

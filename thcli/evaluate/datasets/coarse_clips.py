@@ -11,12 +11,14 @@ import numpy as np
 from thcli import media
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import to_uint8
-from thcli.core.options import ReadOptions
+from thcli.core.options import MotionOptions, ReadOptions
 from thcli.core.types import Array, Face, Image
-from thcli.evaluate.datasets.degraded_clips import degrade_clip
+from thcli.evaluate.datasets.degraded_clips import LATE, degrade_clip
 from thcli.motion.canonical import decompose
 
-DEGRADED = "degraded"
+DEGRADED, WEAK = "degraded", "weak"
+WEAK_MOTION = MotionOptions(expression=0.6, pose=0.9)
+"""Motion of the mesh engine's frames that `weak_renderer` degrades."""
 THIRDS = ("near", "middle", "far")
 _SHAPE_WEIGHT = 10.0  # of a root mean square difference of shape, canonical units, beside radians
 
@@ -35,6 +37,20 @@ class ChosenFrames:
 def degraded_renderer(image: Path, clip: Path, read: ReadOptions) -> Path:
     """Write the clip with the typical errors of a GAN beside the source image."""
     return degrade_clip(clip, image.with_name("coarse.mkv"), read=read)
+
+
+def weak_renderer(
+    render: Callable[[Path, Path, ReadOptions], Path],
+) -> Callable[[Path, Path, ReadOptions], Path]:
+    """Return a renderer whose frames are degraded as a GAN's, and one frame late.
+
+    render: writes the frames, with WEAK_MOTION.
+    """
+
+    def degraded(image: Path, clip: Path, read: ReadOptions) -> Path:
+        return degrade_clip(render(image, clip, read), image.with_name("coarse.mkv"), LATE)
+
+    return degraded
 
 
 def file_renderer(coarse: Path) -> Callable[[Path, Path, ReadOptions], Path]:

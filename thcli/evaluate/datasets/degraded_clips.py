@@ -8,6 +8,7 @@ a function of the frame number and the seed, so a clip is degraded alike each ti
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ class Degradation:
     colour: largest drift of a channel's gain.
     wobble: pixels of that picture by which texture is out of place, smoothly and slowly.
     jitter: pixels by which a frame moves as a whole.
+    delay: frames by which the pictures are late.
     crf: of the two passes of H.264.
     """
 
@@ -43,11 +45,14 @@ class Degradation:
     colour: float = 0.03
     wobble: float = 0.8
     jitter: float = 0.15
+    delay: int = 0
     crf: tuple[int, int] = (20, 23)
 
 
 FOMM_LIKE = Degradation()
 """As FOMM on 256 pixels, shown in that size or enlarged."""
+LATE = Degradation(delay=1)
+"""The same, one frame late."""
 
 
 def degrade(image: Image, number: int, errors: Degradation = FOMM_LIKE, seed: int = 0) -> Image:
@@ -89,12 +94,21 @@ def degrade_clip(
     first = target.with_name(f"{target.stem}_first{target.suffix}")
     span = read or ReadOptions()
     with media.read(clip, span) as frames:
-        images = ((f, degrade(to_uint8(f.pixels), f.index, errors)) for f in frames)
+        late = _delayed(frames, errors.delay)
+        images = ((f, degrade(image, f.index, errors)) for f, image in late)
         _write(first, images, errors.crf[0])
     with media.read(first) as frames:
         _write(target, ((f, to_uint8(f.pixels)) for f in frames), errors.crf[1])
     first.unlink()
     return target
+
+
+def _delayed(frames: Iterable[Frame], delay: int) -> Iterator[tuple[Frame, Image]]:
+    """Yield each frame with the picture of the one `delay` frames before; the first one is held."""
+    before: deque[Image] = deque(maxlen=delay + 1)
+    for frame in frames:
+        before.append(to_uint8(frame.pixels))
+        yield frame, before[0]
 
 
 def _write(target: Path, frames: Iterable[tuple[Frame, Image]], crf: int) -> None:

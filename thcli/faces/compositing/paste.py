@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from thcli.core import geometry
 from thcli.core.options import PasteOptions
-from thcli.core.types import Array32, Crop
+from thcli.core.types import Array32, Crop, Image
 from thcli.faces.compositing import grain
 from thcli.faces.compositing.blend import blend_change
 from thcli.faces.compositing.colour_match import ColourTransfer, estimate_transfer
@@ -273,3 +273,19 @@ def _affected_box(
     x0, y0 = max(low[0], 0), max(low[1], 0)
     x1, y1 = min(high[0], frame_width), min(high[1], frame_height)
     return (int(x0), int(y0), int(x1), int(y1)) if x0 < x1 and y0 < y1 else None
+
+
+def add_change(pixels: Any, before: Image, after: Image) -> Any:
+    """Add the change of an 8-bit image to a frame of its own depth.
+
+    Pixels that do not change are equal to the frame, bit for bit.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16 frame.
+        before: (H, W, 3), the frame in 8 bits.
+        after: (H, W, 3), the changed image.
+    """
+    if pixels.dtype == np.uint8:
+        return after
+    change = (after.astype(np.int32) - before) * 257
+    return np.where(change == 0, pixels, np.clip(pixels + change, 0, 65535)).astype(np.uint16)

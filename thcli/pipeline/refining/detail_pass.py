@@ -123,7 +123,8 @@ class DetailPass:
             face = transform_face(tracked_face(tracked), placement.crop_from_frame)
             coarse = np.asarray(crop(image, placement), np.uint8)
             mesh = np.asarray(face.mesh, np.float64)
-            crops.append(analyse(coarse, unit, mesh, texture, tracked.scene))
+            frame_from_crop = np.asarray(np.linalg.inv(placement.crop_from_frame), np.float64)
+            crops.append(analyse(coarse, unit, mesh, texture, tracked.scene, frame_from_crop))
         return _Analysed(item, pixels, tuple(placements), tuple(crops))
 
     def _add_detail(self, window: Sequence[_Analysed[T]], middle: int) -> tuple[T, Pixels]:
@@ -135,7 +136,7 @@ class DetailPass:
             crops = [other.crops[number] for other in window]
             placement = now.placements[number]
             before = coarse.image.astype(np.float32) / np.float32(255)
-            after = before + missing_detail(crops, middle, texture)[..., None] / np.float32(255)
+            after = before + missing_detail(crops, middle, texture) / np.float32(255)
             if self.subjects[number].source_is_reference:
                 gains = colour_gains(crops, middle) - np.float32(1)
                 after += before * gains * _head_mask(placement.size)

@@ -141,7 +141,7 @@ def observe_subjects(
         if reference is None:
             subjects.append(_subject_of_footage(footage, summary.first, crop_track, template))
         else:
-            face = _match_identity(reference, summary, footage.name, face_finder, job)
+            face = match_identity(reference, summary, footage.name, face_finder, job)
             frame = _reference_frame(reference, footage, summary.first)
             source = DetailSource(reference.image, face)
             subjects.append(_subject(source, crop_track, frame, template))
@@ -291,7 +291,7 @@ def _thumbnail(image: Image) -> Array32:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _match_identity(
+def match_identity(
     reference: ReferenceImage, summary: TrackSummary, name: str, face_finder: FaceFinder, job: Job
 ) -> Face:
     """Return the reference's face that is most similar to a track; the largest without identities.

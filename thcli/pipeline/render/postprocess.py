@@ -21,6 +21,7 @@ from thcli.faces.tracking.select import TrackStatistics
 from thcli.pipeline.job.job import FrameCounter, Job
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame, replayable_render
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import (
     ReferenceImage,
@@ -78,7 +79,12 @@ class PostProcessor:
         return {} if self.refine_pass is None else {"refiner": self.refine_pass.name}
 
     def refine(
-        self, frames_from: FramesFrom, total: int, source: SourceImage | None, job: Job
+        self,
+        frames_from: FramesFrom,
+        total: int,
+        source: SourceImage | None,
+        job: Job,
+        correction: DriverCorrection | None = None,
     ) -> FramesFrom:
         """Refine rendered frames; without --refine return them unchanged.
 
@@ -89,6 +95,7 @@ class PostProcessor:
             total: their number.
             source: the animated image, None when the source is a video.
             job: receives warnings and progress.
+            correction: of the frames towards their driver, before they are refined.
 
         Raises:
             ThcliError: whatever rendering and refining raise.
@@ -104,6 +111,10 @@ class PostProcessor:
             reference = ReferenceImage(str(source.info.path), source.image, faces, same_view=True)
             select = select_nearest(source.faces)
         try:
+            if correction is not None:
+                replayable = correction.correct(
+                    replayable, select, reference, self.face_finder, job
+                )
             observed_faces = observe_subjects(
                 replayable,
                 refine_pass.refiner,

@@ -11,7 +11,7 @@ import numpy as np
 from thcli.core.imaging import to_uint8
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
-from thcli.faces.compositing.paste import CHANGE_ONLY, paste
+from thcli.faces.compositing.paste import CHANGE_ONLY, add_change, paste
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_track import CropTrack
@@ -139,19 +139,3 @@ def kept_where_failed(
             yield frame
         else:
             yield replace(frame, image=renderer.original_pixels(source, frame.driving))
-
-
-def add_change(pixels: Any, before: Image, after: Image) -> Any:
-    """Add the change of an 8-bit image to a frame of its own depth.
-
-    Pixels that do not change are equal to the frame, bit for bit.
-
-    Args:
-        pixels: (H, W, 3) uint8 or uint16 frame.
-        before: (H, W, 3), the frame in 8 bits.
-        after: (H, W, 3), the changed image.
-    """
-    if pixels.dtype == np.uint8:
-        return after
-    change = (after.astype(np.int32) - before) * 257
-    return np.where(change == 0, pixels, np.clip(pixels + change, 0, 65535)).astype(np.uint16)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,9 +12,10 @@ from thcli.core.imaging import optical_flow, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, raster, warp
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, resize
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.faces.landmarks.topology import OVAL
+from thcli.refiners.detail.steadiness import ReducedCrop
 
 FLOW_SIDE = 256  # pixels of the crops between which the residual flow is estimated
 _FLOW_BLUR = 1.6  # pixels of them: source and coarse crop are equally blurred then
@@ -24,7 +24,6 @@ _CENTRE = np.array([0.5, 0.5, 0.0])  # of a pixel, from its corner
 _MAX_FLOW = 0.04  # of the side; more is no correction of the mesh's warp
 _TURNED = (0.2, 0.5)  # area in the source over the area in the coarse crop
 _HOLE_BORDER = 0.01  # of the side, soft border of the holes of eyes and mouth
-Pixels = TypeVar("Pixels", Image, Array32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,17 @@ class Texture:
     image: (M, M, 3) uint8.
     mesh: (468, 3) float64, pixels of `image`.
     weight: (M, M) float32 in 0..1, 0 where the source has no pixels.
+    reduced: (FLOW_SIDE, FLOW_SIDE, 3) uint8 of `image`.
     """
 
     image: Image
     mesh: Array
     weight: Array32
+    reduced: Image = field(init=False)
+
+    def __post_init__(self) -> None:
+        reduced = resize(self.image, (FLOW_SIDE, FLOW_SIDE), shrink=True)
+        object.__setattr__(self, "reduced", reduced)
 
     def scaled_mesh(self, side: int) -> Array:
         """Return the mesh in pixels of a crop of `side` pixels."""
@@ -53,14 +58,18 @@ class PlacedTexture:
     positions: (N, N, 2) float32, where each pixel of the crop lies in the texture, its pixels.
     visibility: (N, N) float32 in 0..1, 0 where the source does not show the surface.
     colour: (3,) float32, logarithm of the texture's mean colour over the crop's in the face.
+    reduced: crop and positions in FLOW_SIDE pixels.
     """
 
     positions: Array32
     visibility: Array32
     colour: Array32
+    reduced: ReducedCrop
 
 
-def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture:
+def place_texture(
+    texture: Texture, coarse: Image, mesh: Array, frame_from_crop: Array
+) -> PlacedTexture:
     """Place a texture over a coarse crop.
 
     The mesh engine's warp comes first, optical flow corrects the rest.
@@ -69,6 +78,7 @@ def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture
         texture: of the source.
         coarse: (N, N, 3) uint8 crop.
         mesh: (468, 3) pixels of the crop.
+        frame_from_crop: (3, 3) pixels.
     """
     side = coarse.shape[0]
     source = texture.scaled_mesh(side)
@@ -87,18 +97,19 @@ def place_texture(texture: Texture, coarse: Image, mesh: Array) -> PlacedTexture
         visibility *= _outside_of_mouth(mesh, side)
     half, factor = np.float32(0.5), np.float32(texture.image.shape[0] / side)
     positions = (positions + half) * factor - half
-    own, placed = _reduced(coarse, texture, positions)
+    own = resize(coarse, (FLOW_SIDE, FLOW_SIDE), shrink=True)
+    placed = _place_reduced(texture, _reduced_positions(positions))
     flow = resize(_residual_flow(own, placed), (side, side)) * np.float32(side)
-    moved = sample(positions, pixel_positions(side) + flow, cv2.INTER_LINEAR)
-    return PlacedTexture(moved, visibility, _colour_ratio(own, placed, mesh / side))
-
-
-def sample(image: Pixels, positions: Array32, interpolation: int = cv2.INTER_LANCZOS4) -> Pixels:
-    """Sample an image at (h, w, 2) float32 positions in its pixels; the border is repeated."""
-    # The stub does not know that the second map may be absent.
-    return cv2.remap(  # type: ignore[call-overload, no-any-return]
-        image, positions, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+    moved = remap(positions, pixel_positions(side) + flow)
+    few = _reduced_positions(moved)
+    scale = side / FLOW_SIDE
+    crop_from_reduced = np.array(
+        [[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]]
     )
+    step = texture.image.shape[0] / FLOW_SIDE
+    frame_from_reduced = frame_from_crop @ crop_from_reduced
+    reduced = ReducedCrop(own, _place_reduced(texture, few), few, frame_from_reduced, step)
+    return PlacedTexture(moved, visibility, _colour_ratio(own, placed, mesh / side), reduced)
 
 
 def pixel_positions(side: int) -> Array32:
@@ -107,13 +118,14 @@ def pixel_positions(side: int) -> Array32:
     return np.dstack(np.meshgrid(axis, axis))
 
 
-def _reduced(coarse: Image, texture: Texture, positions: Array32) -> tuple[Image, Image]:
-    """Reduce a coarse crop, and the texture at `positions`, to (FLOW_SIDE, FLOW_SIDE, 3)."""
-    size, ratio = (FLOW_SIDE, FLOW_SIDE), np.float32(texture.image.shape[0] / FLOW_SIDE)
-    half = np.float32(0.5)
-    few = (resize(positions, size, shrink=True) + half) / ratio - half
-    small, own = (resize(image, size, shrink=True) for image in (texture.image, coarse))
-    return own, sample(small, few, cv2.INTER_LINEAR)
+def _reduced_positions(positions: Array32) -> Array32:
+    return resize(positions, (FLOW_SIDE, FLOW_SIDE), shrink=True)
+
+
+def _place_reduced(texture: Texture, positions: Array32) -> Image:
+    """Sample the reduced texture at reduced positions, (FLOW_SIDE, FLOW_SIDE, 3) uint8."""
+    half, ratio = np.float32(0.5), np.float32(texture.image.shape[0] / FLOW_SIDE)
+    return remap(texture.reduced, (positions + half) / ratio - half)
 
 
 def _residual_flow(own: Image, placed: Image) -> Array32:

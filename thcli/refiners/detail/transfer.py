@@ -15,12 +15,14 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh.sampling import remap, resize
 from thcli.refiners.detail import bands
+from thcli.refiners.detail.steadiness import steady
 from thcli.refiners.detail.texture import (
     PlacedTexture,
     Texture,
+    pixel_positions,
     place_texture,
-    sample,
 )
 
 REACH = 2  # frames on both sides over which energies and colours are averaged
@@ -48,6 +50,7 @@ class CoarseCrop:
     unit: pixels of it for one pixel of a crop of `bands.UNIT` pixels.
     placed: texture over it.
     energies: local energy of each band, (_GRID, _GRID) float32.
+    agreement: of the structure with the texture's, (_GRID, _GRID) float32 in 0..1.
     scene: number of the scene.
     """
 
@@ -55,10 +58,18 @@ class CoarseCrop:
     unit: float
     placed: PlacedTexture
     energies: tuple[Array32, ...]
+    agreement: Array32
     scene: int
 
 
-def analyse(image: Image, unit: float, mesh: Array, texture: Texture, scene: int) -> CoarseCrop:
+def analyse(
+    image: Image,
+    unit: float,
+    mesh: Array,
+    texture: Texture,
+    scene: int,
+    frame_from_crop: Array,
+) -> CoarseCrop:
     """Place the texture over a coarse crop and measure its bands.
 
     Args:
@@ -67,15 +78,22 @@ def analyse(image: Image, unit: float, mesh: Array, texture: Texture, scene: int
         mesh: (468, 3) pixels of the crop.
         texture: of the source.
         scene: number of the scene.
+        frame_from_crop: (3, 3) pixels.
     """
     split = bands.split(bands.to_grey(image), unit)
     means = (bands.local_mean(band * band, 2 * _WINDOW * unit) for band in split)
     energies = tuple(bands.upsample(mean, _GRID) for mean in means)
-    return CoarseCrop(image, unit, place_texture(texture, image, mesh), energies, scene)
+    placed = place_texture(texture, image, mesh, frame_from_crop)
+    own, other = (bands.to_grey(one) for one in (placed.reduced.image, placed.reduced.texture))
+    agreement = smoothstep(*_AGREEMENT, _agreement(own, other)).astype(np.float32)
+    return CoarseCrop(image, unit, placed, energies, agreement, scene)
 
 
 def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
-    """Compute the detail to add to the crop in the middle of a window.
+    """Compute what to add to the crop in the middle of a window.
+
+    That is the missing detail and, where much is missing, the way of the blurred crop below it
+    from its shaken to its steady place.
 
     Args:
         window: consecutive crops, None where the face was not detected.
@@ -83,7 +101,7 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         texture: of the source.
 
     Returns:
-        (N, N) levels of 255, the same in each channel.
+        (N, N, 3) levels of 255.
 
     Raises:
         ValueError: there is no crop at the middle.
@@ -93,25 +111,47 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         raise ValueError("there is no crop in the middle of the window")
     side = crop.image.shape[0]
     unit = crop.unit
-    own_energies, _ = _average(window, middle)
-    positions = crop.placed.positions
-    own, other = bands.to_grey(crop.image), bands.to_grey(sample(texture.image, positions))
+    own_energies, agreement, _ = _average(window, middle)
+    same_scene = [
+        None if other is None or other.scene != crop.scene else other.placed.reduced
+        for other in window
+    ]
+    steadying = steady(same_scene, middle)
+    positions = crop.placed.positions + resize(steadying.positions, (side, side))
+    own, other = (
+        bands.to_grey(crop.image),
+        bands.to_grey(remap(texture.image, positions, interpolation=cv2.INTER_LANCZOS4)),
+    )
     light = _mean(own, unit) + np.float32(_DARK)
     gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
-    agreement = smoothstep(*_AGREEMENT, _agreement(own, other, unit))
-    allowed = crop.placed.visibility * sample(texture.weight, positions, cv2.INTER_LINEAR)
+    allowed = crop.placed.visibility * remap(texture.weight, positions)
     allowed *= bands.upsample(agreement, side)
     large_gain = bands.upsample(gain, side)
-    detail = np.zeros_like(own)
-    pairs = zip(bands.split(own, unit), bands.split(other, unit), own_energies, strict=True)
-    for mine, theirs, energy in pairs:
+    source_bands = bands.split(other, unit)
+    shares = []
+    for theirs, energy in zip(source_bands, own_energies, strict=True):
         full = bands.local_mean(theirs * theirs, 2 * _WINDOW * unit) * gain**2
         own_energy = bands.upsample(energy, full.shape[0])
         missing = 1 - np.sqrt((own_energy + _NOISE) / (full + _NOISE))
-        share = bands.upsample(smoothstep(*_MISSING, missing).astype(np.float32), side)
+        shares.append(bands.upsample(smoothstep(*_MISSING, missing).astype(np.float32), side))
+    moved = _move_back(crop.image, steadying.shake, allowed * shares[0])
+    change = moved - crop.image
+    detail = np.zeros_like(own)
+    grey = np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGB2GRAY), np.float32)
+    own_bands = bands.split(grey, unit)
+    for mine, theirs, share in zip(own_bands, source_bands, shares, strict=True):
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
-    return detail
+    return np.asarray(change + detail[..., None], np.float32)
+
+
+def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
+    """Move an image (N, N, 3) by shares (N, N) of a shake (n, n, 2) of the reduced crop."""
+    side = image.shape[0]
+    shake = resize(shake, (side, side)) * np.float32(side / shake.shape[0])
+    positions = pixel_positions(side) - shake
+    own = image.astype(np.float32)
+    return own + share[..., None] * (remap(own, positions, interpolation=cv2.INTER_CUBIC) - own)
 
 
 def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
@@ -119,7 +159,7 @@ def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
 
     A difference above _DRIFT is one of light, not a drift of the engine's colours, and stays.
     """
-    _, colour = _average(window, middle)
+    *_, colour = _average(window, middle)
     colour = colour - np.float32(1 - _BRIGHTNESS) * colour.mean()
     size = float(np.abs(colour).max())
     share = np.float32(1 - smoothstep(*_DRIFT, size))
@@ -128,12 +168,12 @@ def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
 
 def _average(
     window: Sequence[CoarseCrop | None], middle: int
-) -> tuple[tuple[Array32, ...], Array32]:
-    """Average energies and colours over a window, within the scene of its middle."""
+) -> tuple[tuple[Array32, ...], Array32, Array32]:
+    """Average energies, agreement and colours over a window, within the scene of its middle."""
     own = window[middle]
     assert own is not None
     total = 1.0
-    sums = [values.copy() for values in (*own.energies, own.placed.colour)]
+    sums = [values.copy() for values in (*own.energies, own.agreement, own.placed.colour)]
     for direction in (-1, 1):
         for distance in range(1, len(window)):
             at = middle + direction * distance
@@ -141,25 +181,26 @@ def _average(
             if other is None or other.scene != own.scene:
                 break  # nothing beyond a gap or a cut corresponds
             weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
-            for values, more in zip(sums, (*other.energies, other.placed.colour), strict=True):
+            theirs = (*other.energies, other.agreement, other.placed.colour)
+            for values, more in zip(sums, theirs, strict=True):
                 values += weight * more
             total += float(weight)
-    *energies, colour = (values / np.float32(total) for values in sums)
-    return tuple(energies), colour
+    *energies, agreement, colour = (values / np.float32(total) for values in sums)
+    return tuple(energies), agreement, colour
 
 
 def _mean(grey: Array32, unit: float) -> Array32:
     return bands.local_mean(grey, _WINDOW * unit)
 
 
-def _agreement(own: Array32, other: Array32, unit: float) -> Array32:
-    """Compare the structure of two crops at the scales between detail and light, 0..1."""
+def _agreement(own: Array32, other: Array32) -> Array32:
+    """Compare the structure of two reduced crops at the scales between detail and light, 0..1."""
     middle = []
     for grey in (own, other):
-        fine = bands.blur(grey, bands.SIGMAS[1] * unit)
-        middle.append(fine - bands.blur(fine, _LIGHT * unit))
+        fine = bands.blur(grey, bands.SIGMAS[1])
+        middle.append(fine - bands.blur(fine, _LIGHT))
     a, b = middle
-    aa, ab, bb = (_mean(product, unit) for product in (a * a, a * b, b * b))
+    aa, ab, bb = (_mean(product, 1) for product in (a * a, a * b, b * b))
     floor = np.float32(_FLOOR**2)
     contrast = np.clip((ab + floor) / (bb + floor), *_CONTRAST)
     error = np.maximum(aa - 2 * contrast * ab + contrast**2 * bb, 0)

@@ -87,10 +87,12 @@ class MotionGains(nn.Module):
         """Compute w (B, C).
 
         Args:
-            attributes: (B, A), source minus driving.
+            attributes: (B, A), source minus driving; A = 0 leaves the step alone.
             time: (B, T) embedding of the step.
         """
         w = self.condition(torch.cat([attributes, self.time_mlp(time)], 1))
+        if not attributes.shape[1]:  # the ablation without P_motion
+            return torch.as_tensor(w)
         largest = F.adaptive_max_pool1d(attributes[:, None], w.shape[1])[:, 0]
         out: Tensor = w + MAX_POOL_WEIGHT * largest
         return out

@@ -176,6 +176,7 @@ class FadmRefiner(TorchBackend):
         settings = self.settings.with_options(options)
         schedule = self.select_steps(settings, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
+        rows = rows[:, : self.network.shape.attributes]  # none without motion weights
         # a source in another position has no information on a pixel; the published network has none
         sees_images = self.network.shape.sees_images
         references = reference_crops if reference_crops and sees_images else coarse

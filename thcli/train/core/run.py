@@ -26,6 +26,7 @@ from thcli.train.core.task import TrainingData, TrainingTask
 TASKS = {
     "a2m": "thcli.train.a2m.train:A2mTask",
     "fadm": "thcli.train.fadm.train:FadmTask",
+    "fadm-published": "thcli.train.fadm.published:PublishedFadmTask",
     "diffused-heads": "thcli.train.diffused_heads.train:DiffusedHeadsTask",
     "diffused-heads-published": "thcli.train.diffused_heads.published:PublishedDiffusedHeadsTask",
     "fomm": "thcli.train.keypoint_models.fomm:FommTask",
