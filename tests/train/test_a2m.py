@@ -241,6 +241,22 @@ def test_amplitudes_are_those_of_the_truth(data: SpeechMotionBatches) -> None:
     assert free.any() and np.allclose(ratio[free], 1, atol=1e-3)
 
 
+def test_lips_are_not_wider_than_those_of_people() -> None:
+    """Two shapes widen the lips: independent in people, alike in the outputs."""
+    generator = np.random.default_rng(0)
+    truths = [generator.standard_normal((400, 3)) for _ in range(5)]
+    outputs = [np.stack([rows[:, 0], rows[:, 0], rows[:, 2]], 1) / 2.5 for rows in truths]
+    features = np.array([[1.0, 1.0, 0.0], [0.2, -0.2, 1.0]])
+    gain = fitting.limit_width(np.full(4, 2.0), outputs, truths, features)
+    changed = gain != 2.0
+    assert changed.sum() == 1 and changed[:2].any()
+    moved = [((rows * gain[:-1]) @ features[0]).std() for rows in outputs]
+    true = [(rows @ features[0]).std() for rows in truths]
+    assert np.median(np.divide(moved, true)) == pytest.approx(1, abs=0.08)
+    narrow = np.full(4, 1.0)
+    assert (fitting.limit_width(narrow, outputs, truths, features) == narrow).all()
+
+
 def test_the_linear_filter_predicts_what_it_was_solved_for(data: SpeechMotionBatches) -> None:
     task = create_task("a2m", TrainOptions(size=128, narrow=8), OWN)
     assert isinstance(task, A2mTask)

@@ -176,11 +176,22 @@ def test_teeth_keep_their_size_in_a_wider_mouth() -> None:
 
 def test_frames_of_every_opening_are_chosen() -> None:
     gaps = np.linspace(0, 0.5, 200)
-    chosen = seen_mouths.choose_frames(gaps, np.zeros((200, 3)), np.ones(200, bool))
-    assert 3 <= len(chosen) <= seen_mouths.LEVELS and gaps[chosen].max() > 0.4
-    assert (gaps[chosen] > 0.04).all()
-    closed = seen_mouths.choose_frames(0 * gaps, np.zeros((200, 3)), np.ones(200, bool))
-    assert not len(closed)
+    groups = seen_mouths.choose_frames(gaps, np.zeros((200, 3)), np.ones(200, bool))
+    chosen = np.concatenate(groups)
+    assert 3 <= len(groups) <= seen_mouths.LEVELS and gaps[chosen].max() > 0.4
+    assert max(map(len, groups)) == seen_mouths.CANDIDATES
+    assert (gaps[chosen] > 0.04).all() and len(set(chosen.tolist())) == len(chosen)
+    assert not seen_mouths.choose_frames(0 * gaps, np.zeros((200, 3)), np.ones(200, bool))
+
+
+def test_a_blurred_mouth_is_not_kept() -> None:
+    mesh = mouth_mesh(0.3)
+    image = np.full((256, 256, 3), 150, np.uint8)
+    cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (30, 20, 20))
+    blurred = cv2.GaussianBlur(image, (0, 0), 6)
+    found = [seen_mouths.extract(picture, mesh) for picture in (blurred, image)]
+    sharp, others = found[1], [mouth for mouth in found if mouth is not None]
+    assert seen_mouths.sharpest(others) is sharp and seen_mouths.sharpest(others[::-1]) is sharp
 
 
 def test_the_rim_of_a_lip_begins_beyond_teeth_that_the_landmarks_miss() -> None:

@@ -9,6 +9,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,8 @@ from thcli.engines.mesh.sampling import remap
 
 LEAST_GAP = 0.06  # gap / width of a mouth that shows its inside
 LEVELS = 6  # openings that are kept
+CANDIDATES = 6  # frames that are compared for each of them
+RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
 UPPER_RANGE = (0.8, 1.0)  # share of a seen gap below the upper lip over which its part ends
 LOWER_RANGE = (0.1, 0.35)  # the same above the lower lip
@@ -165,20 +168,50 @@ def collect(mouths: list[SeenMouth]) -> SeenMouths | None:
 
 def choose_frames(
     gaps: Array, rotvecs: Array, usable: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.intp]:
-    """Choose the frames whose mouths are kept, at most LEVELS, in order.
+) -> list[npt.NDArray[np.intp]]:
+    """Choose candidates for the mouths that are kept: at most LEVELS groups, disjoint.
 
     Args:
         gaps: (T,) gap / width of each frame's lips.
         rotvecs: (T, 3) head rotation in radians; frames near the median are preferred.
         usable: (T,) frames with a free view of the face.
+
+    Returns:
+        Frames of each level of the opening, CANDIDATES at most; `sharpest` tells which one shows
+        it best.
     """
     open_frames = np.flatnonzero(usable & (gaps >= LEAST_GAP))
     if not len(open_frames):
-        return open_frames
+        return []
     middle = np.median(rotvecs[usable], 0)
     angle = np.linalg.norm(rotvecs[open_frames] - middle, axis=-1) / ANGLE_TOLERANCE
     widest = float(np.quantile(gaps[open_frames], 0.97))
     levels = np.geomspace(LEAST_GAP, max(widest, LEAST_GAP), LEVELS)
-    cost = np.abs(gaps[open_frames] - levels[:, None]) / OPENING_TOLERANCE + angle
-    return np.unique(open_frames[np.argmin(cost, 1)])
+    distance = np.abs(gaps[open_frames] - levels[:, None])
+    cost = distance / OPENING_TOLERANCE + angle
+    own = distance.argmin(0)
+    groups = []
+    for level in range(LEVELS):
+        members = np.flatnonzero(own == level)
+        if len(members):
+            best = members[np.argsort(cost[level, members], kind="stable")[:CANDIDATES]]
+            groups.append(open_frames[best])
+    return groups
+
+
+def sharpest(mouths: Sequence[SeenMouth]) -> SeenMouth:
+    """Return the mouth whose rims stand out the most: no blur, and landmarks that fit."""
+    return max(mouths, key=_rim_contrast)
+
+
+def _rim_contrast(mouth: SeenMouth) -> float:
+    """Measure how much the inside differs from the lips beside it, the less of the two rims."""
+    u = np.linspace(0.25, 0.75, 21, dtype=np.float32)[None]
+    contrasts = []
+    for rim in mouth.lips.rims(u):
+        beside = [
+            remap(mouth.image, opening.to_pixels(mouth.lips, u, rim + np.float32(offset)))
+            for offset in (-RIM_REACH, RIM_REACH)
+        ]
+        contrasts.append(float(np.abs(beside[0].astype(np.float64) - beside[1]).mean()))
+    return min(contrasts)

@@ -22,7 +22,7 @@ from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import PARTED_GAP, MeshSource
-from thcli.engines.mesh.seen_mouths import SeenMouths
+from thcli.engines.mesh.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples, UvMap
@@ -73,11 +73,13 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         for i, mesh in enumerate(rebuild_driver_meshes(window)):
             if timeline.unoccluded[start + i]:
                 gaps[start + i] = fit_opening(mesh, LIPS).gap
-    shown = set(seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded).tolist())
+    groups = seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded)
+    level_of = {int(index): level for level, group in enumerate(groups) for index in group}
     closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
     sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
-    wanted = shown | closed | sampled
-    mouths, seams, samples = [], [], TextureSamples()
+    wanted = set(level_of) | closed | sampled
+    candidates: list[list[SeenMouth]] = [[] for _ in groups]
+    seams, samples = [], TextureSamples()
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
             image = to_uint8(frame.pixels)
@@ -86,11 +88,14 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
                 samples.add(_UV_MAP.unwrap(image, mesh))
             if index in closed:
                 seams.append(seen_mouths.seam_share(image, mesh))
-            seen = seen_mouths.extract(image, mesh) if index in shown else None
-            mouths += [] if seen is None else [seen]
+            level = level_of.get(index)
+            seen = None if level is None else seen_mouths.extract(image, mesh)
+            if level is not None and seen is not None:
+                candidates[level].append(seen)
         if index >= max(wanted):
             break
     seam = np.median(seams, 0) if seams else None
+    mouths = [seen_mouths.sharpest(found) for found in candidates if found]
     return MeshVideo(seen_mouths.collect(mouths), seam, samples.appearance_model())
 
 

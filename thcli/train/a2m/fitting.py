@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thcli.core.types import Array, Array32
+from thcli.motion import anatomy
 from thcli.train.a2m.clips import TalkingClip
 from thcli.voices.a2m.features import SOUND_COLUMNS, network_inputs, phone_inputs
 from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, MouthNetwork
@@ -18,6 +19,8 @@ MOST_FRAMES = 600  # of a speaker that count
 ROWS_PER_SECOND = 50
 MOST_GAIN = 2.5
 OPENING_SHARE = 0.85  # of the opening's gain: closures of the lips make up for the rest
+GAIN_STEP = 0.1
+LIP_MIDDLES = [0, 13, 14, 17]  # outer and inner points of the upper, inner and outer of the lower
 QUIET = 0.05  # least correlation, for outputs that the sound tells nothing about
 
 
@@ -93,10 +96,56 @@ def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
     )
     gain = np.median(deviations / np.maximum(told, 1e-6), 0)
     gain[-1] *= OPENING_SHARE
+    gain = limit_width(
+        np.clip(gain, 1, MOST_GAIN),
+        [rows[:, :-1] for rows in outputs],
+        [rows[:, :-1] for rows in truths],
+        lip_features(network.basis.double().numpy()),
+    )
     for buffer, values in (
         (network.mean, np.concatenate(outputs).mean(0)),
-        (network.gain, np.clip(gain, 1, MOST_GAIN)),
+        (network.gain, gain),
         (network.unexplained, 1 - np.clip(correlation, QUIET, 1) ** 2),
         (network.deviation, np.median(deviations, 0)),
     ):
         buffer.copy_(torch.from_numpy(values))
+
+
+def lip_features(basis: Array) -> Array:
+    """Return how each shape (K, 468, 3) widens and protrudes the lips, (2, K)."""
+    left, right = anatomy.INNER_MOUTH_CORNERS
+    width = basis[:, right, 0] - basis[:, left, 0]
+    return np.stack([width, -basis[:, LIP_MIDDLES, 2].mean(1)])
+
+
+def limit_width(
+    gain: Array, outputs: Sequence[Array], truths: Sequence[Array], features: Array
+) -> Array:
+    """Lower the gain of one shape so that width and protrusion of the lips vary as people's.
+
+    Shapes that each have the deviation of people's can add up to wider motion, since outputs are
+    more alike than truths. Nothing changes where the width does not exceed that of people.
+
+    Args:
+        gain: (K + 1,) of the shapes and the opening.
+        outputs, truths: (F, K) of each clip.
+        features: (2, K), see `lip_features`.
+    """
+    products = [rows[:, None] * features for rows in outputs]  # (F, 2, K)
+    true = np.stack([(rows @ features.T).std(0) for rows in truths])
+
+    def ratios(tried: Array) -> Array:
+        moved = np.stack([(rows @ tried[:-1]).std(0) for rows in products])
+        return np.asarray(np.log(np.median(moved / np.maximum(true, 1e-9), 0).clip(1e-9)))
+
+    best, least = gain, float(np.abs(ratios(gain)).sum())
+    if ratios(gain)[0] <= 0:
+        return gain
+    for shape in range(len(gain) - 1):
+        for value in np.arange(1.0, gain[shape], GAIN_STEP):
+            tried = gain.copy()
+            tried[shape] = value
+            error = float(np.abs(ratios(tried)).sum())
+            if error < least - 1e-9:
+                best, least = tried, error
+    return best
