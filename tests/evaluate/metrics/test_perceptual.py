@@ -89,7 +89,7 @@ def test_more_blur_is_farther(network: ParseS, share: float) -> None:
 def make_sample(index: int, result: Image) -> Sample:
     place = RegionView.of("face", shift_photo(index), None, find_face(shift_photo(index)))
     assert place is not None
-    return Sample(place, place.crop(result), None, None, result)
+    return Sample(place, None, result)
 
 
 def mean_of(metric: Metric, *samples: Sample) -> float | None:

@@ -1,11 +1,14 @@
-"""LPIPS 0.1 with AlexNet (Zhang et al. 2018), after `thcli weights pull alexnet lpips-alex`.
+"""LPIPS 0.1 (Zhang et al. 2018) with AlexNet or VGG-16.
 
-AlexNet has torchvision's keys (features.N), the linear layers the package's (linN.model.1.weight).
+`thcli weights pull alexnet lpips-alex` gets the one, `thcli weights pull vgg16 lpips-vgg --trust`
+the other. The backbones have torchvision's keys (features.N), the linear layers the package's
+(linN.model.1.weight).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,24 +19,79 @@ from thcli.core.device import resolve_device
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.types import Image
-from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 from thcli.weights import check_licence, is_ready, load_tensors, require_keys
 from thcli.weights.layout import Checkpoint
 
-BACKBONE, LINEAR = "alexnet", "lpips-alex"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the input in -1..1
-# Index in torchvision's alexnet.features -> input and output channels, kernel, stride, padding.
-# The layers in POOLED follow a max pooling (kernel 3, stride 2).
-CONVOLUTIONS = {
-    0: (3, 64, 11, 4, 2),
-    3: (64, 192, 5, 1, 2),
-    6: (192, 384, 3, 1, 1),
-    8: (384, 256, 3, 1, 1),
-    10: (256, 256, 3, 1, 1),
-}
-POOLED = (3, 6)
 _TINY = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Layout of LPIPS on one backbone.
+
+    Attributes:
+        metric: name of the metric.
+        backbone, linear: rows of weights.toml.
+        convolutions: index in torchvision's `features` -> input and output channels, kernel,
+            stride, padding.
+        pooled: layers that follow a max pooling.
+        pool: kernel of it; its stride is 2.
+        compared: layers whose ReLU is compared.
+    """
+
+    metric: str
+    backbone: str
+    linear: str
+    convolutions: Mapping[int, tuple[int, int, int, int, int]]
+    pooled: tuple[int, ...]
+    pool: int
+    compared: tuple[int, ...]
+
+
+ALEX = Variant(
+    "lpips",
+    "alexnet",
+    "lpips-alex",
+    {
+        0: (3, 64, 11, 4, 2),
+        3: (64, 192, 5, 1, 2),
+        6: (192, 384, 3, 1, 1),
+        8: (384, 256, 3, 1, 1),
+        10: (256, 256, 3, 1, 1),
+    },
+    (3, 6),
+    3,
+    (0, 3, 6, 8, 10),
+)
+VGG = Variant(
+    "lpips_vgg",
+    "vgg16",
+    "lpips-vgg",
+    {
+        number: (inputs, outputs, 3, 1, 1)
+        for number, inputs, outputs in (
+            (0, 3, 64),
+            (2, 64, 64),
+            (5, 64, 128),
+            (7, 128, 128),
+            (10, 128, 256),
+            (12, 256, 256),
+            (14, 256, 256),
+            (17, 256, 512),
+            (19, 512, 512),
+            (21, 512, 512),
+            (24, 512, 512),
+            (26, 512, 512),
+            (28, 512, 512),
+        )
+    },
+    (5, 10, 17, 24),
+    2,
+    (2, 7, 14, 21, 28),
+)
+VARIANTS = (ALEX, VGG)
 
 
 class Lpips(nn.Module):
@@ -42,16 +100,17 @@ class Lpips(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, variant: Variant = ALEX) -> None:
         super().__init__()
+        self.variant = variant
         self.features = nn.ModuleDict(
             {
                 str(n): nn.Conv2d(inputs, outputs, kernel, stride, padding)
-                for n, (inputs, outputs, kernel, stride, padding) in CONVOLUTIONS.items()
+                for n, (inputs, outputs, kernel, stride, padding) in variant.convolutions.items()
             }
         )
         self.linear = nn.ParameterList(
-            torch.zeros(1, shape[1], 1, 1) for shape in CONVOLUTIONS.values()
+            torch.zeros(1, variant.convolutions[number][1], 1, 1) for number in variant.compared
         )
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
@@ -68,21 +127,25 @@ class Lpips(nn.Module):
         return total
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return relu1 to relu5, normalised over the channels at each pixel."""
+        """Return the maps of five depths, normalised over the channels at each pixel."""
         x, out = (2 * images - 1 - self.shift) / self.scale, []
-        for number in CONVOLUTIONS:
-            x = F.max_pool2d(x, 3, 2) if number in POOLED else x
+        variant = self.variant
+        for number in variant.convolutions:
+            x = F.max_pool2d(x, variant.pool, 2) if number in variant.pooled else x
             x = F.relu(self.features[str(number)](x))
-            out.append(x / (x.square().sum(1, keepdim=True).sqrt() + _TINY))
+            if number in variant.compared:
+                out.append(x / (x.square().sum(1, keepdim=True).sqrt() + _TINY))
         return out
 
 
-def build_lpips(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) -> Lpips:
+def build_lpips(
+    backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor], variant: Variant = ALEX
+) -> Lpips:
     """Build the network from the two published files.
 
     Raises WeightsError for other keys or shapes.
     """
-    network = Lpips()
+    network = Lpips(variant)
     found, layers = _require_backbone(network, backbone), _require_linear(network, linear)
     network.features.load_state_dict(
         {key.removeprefix("features."): value for key, value in found.items()}
@@ -94,24 +157,25 @@ def build_lpips(backbone: Mapping[str, Tensor], linear: Mapping[str, Tensor]) ->
 
 
 def _require_backbone(network: Lpips, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the convolutions of AlexNet. Raises WeightsError for other keys or shapes."""
+    """Return the convolutions of the backbone. Raises WeightsError for other keys or shapes."""
     wanted = {f"features.{key}": value for key, value in network.features.state_dict().items()}
     found = {key: value for key, value in tensors.items() if not key.startswith("classifier.")}
-    require_keys(found, wanted, BACKBONE)
+    require_keys(found, wanted, network.variant.backbone)
     return found
 
 
 def _require_linear(network: Lpips, tensors: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
     """Return the parameter of each key. Raises WeightsError for other keys or shapes."""
     layers = {f"lin{i}.model.1.weight": weights for i, weights in enumerate(network.linear)}
-    require_keys(tensors, layers, LINEAR)
+    require_keys(tensors, layers, network.variant.linear)
     return layers
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
-    """Raise WeightsError unless a checkpoint has the layout of AlexNet or of the linear layers."""
-    require = _require_backbone if checkpoint.name == BACKBONE else _require_linear
-    require(Lpips(), checkpoint.tensors())
+    """Raise WeightsError unless a checkpoint has the layout of a backbone or of linear layers."""
+    (variant,) = (v for v in VARIANTS if checkpoint.name in (v.backbone, v.linear))
+    require = _require_backbone if checkpoint.name == variant.backbone else _require_linear
+    require(Lpips(variant), checkpoint.tensors())
 
 
 def lpips(network: Lpips, first: Image, second: Image) -> float:
@@ -123,36 +187,38 @@ def lpips(network: Lpips, first: Image, second: Image) -> float:
 
 
 def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
-    """Return the metric on the 256-pixel face box; nothing without its weights or licence.
+    """Return the metrics on the 256-pixel face box; none without their weights or licence.
 
     Raises DeviceError.
     """
-    if not (is_ready(BACKBONE) and is_ready(LINEAR)):
-        return ()
-    try:
-        for name in (BACKBONE, LINEAR):
-            check_licence(name, run.licence)
-    except WeightsError:
-        return ()
-    network = build_lpips(
-        load_tensors(BACKBONE, offline=run.offline), load_tensors(LINEAR, offline=run.offline)
-    )
-    return (make_metric(network.to(resolve_device(run.device))),)
+    found = []
+    for variant in VARIANTS:
+        rows = (variant.backbone, variant.linear)
+        if not all(is_ready(row) for row in rows):
+            continue
+        try:
+            for row in rows:
+                check_licence(row, run.licence)
+        except WeightsError:
+            continue
+        backbone, linear = (load_tensors(row, offline=run.offline) for row in rows)
+        network = build_lpips(backbone, linear, variant)
+        found.append(make_metric(network.to(resolve_device(run.device))))
+    return tuple(found)
 
 
 def make_metric(network: Lpips) -> Metric:
     """Return the metric of a network, named with its backbone."""
 
     def distance(sample: Sample) -> float:
-        truth: RegionView = sample.truth
-        return lpips(network, truth.image, sample.image)
+        return lpips(network, sample.truth.image, sample.image)
 
     return Metric(
-        "lpips",
+        network.variant.metric,
         "",
         "lower",
         "learned perceptual distance 0.1",
         FACE,
         lambda: Mean(distance),
-        BACKBONE,
+        network.variant.backbone,
     )
