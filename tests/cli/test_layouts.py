@@ -198,9 +198,9 @@ def library_states() -> dict[str, State]:
     from facexlib.parsing.bisenet import BiSeNet
     from facexlib.parsing.parsenet import ParseNet
 
-    from thcli.evaluate.metrics.lpips import VARIANTS, Lpips
     from thcli.evaluate.metrics.networks.i3d import I3D
     from thcli.evaluate.metrics.networks.inception import InceptionV3
+    from thcli.evaluate.metrics.networks.lpips import VARIANTS, Lpips
     from thcli.evaluate.metrics.networks.syncnet import SyncNet
     from thcli.train.keypoint_models.perceptual import Vgg19
 

@@ -21,9 +21,9 @@ from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import empty_model
 from thcli.engines.shared.networks.compute import TorchBackend
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, build_network
-from thcli.evaluate.metrics.lpips import Lpips
 from thcli.evaluate.metrics.networks.i3d import I3D
 from thcli.evaluate.metrics.networks.inception import InceptionV3
+from thcli.evaluate.metrics.networks.lpips import Lpips
 from thcli.evaluate.metrics.networks.syncnet import SyncNet
 from thcli.faces.identity.network import IdentityNet
 from thcli.faces.identity.small import IdentitySmall

@@ -104,7 +104,7 @@ TABLE = {
         ),
     ),
     "syncnet": Row(more_cases.run_syncnet, ("evaluate/metrics/networks/syncnet.py",)),
-    "lpips": Row(more_cases.run_lpips, ("evaluate/metrics/lpips.py",)),
+    "lpips": Row(more_cases.run_lpips, ("evaluate/metrics/networks/lpips.py",)),
     "judge": Row(more_cases.run_judge, ("editors/shared/face_cnn.py",)),
 }
 # Files with networks that no device runs, with the reason.

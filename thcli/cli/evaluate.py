@@ -76,7 +76,7 @@ def refine(
     from thcli.engines.backends import MESH_ENGINE
     from thcli.evaluate.benchmarks import refine as benchmark
     from thcli.evaluate.benchmarks import refine_table
-    from thcli.evaluate.benchmarks.reenact import ClipRenderer, engine_renderer
+    from thcli.evaluate.benchmarks.reenactment.reenact import ClipRenderer, engine_renderer
     from thcli.evaluate.datasets.coarse_clips import DEGRADED, degraded_renderer, file_renderer
     from thcli.evaluate.metrics.all_metrics import load_metrics
     from thcli.evaluate.metrics.tracker import main_face_tracker

@@ -199,7 +199,7 @@ def a2m(
     show: ShowOptions,
 ) -> None:
     """Measure the mouth movements of a voice against those of the speakers, beside baselines."""
-    from thcli.evaluate.benchmarks import speech
+    from thcli.evaluate.benchmarks.voices import speech
     from thcli.evaluate.datasets import talking_clips
 
     report.refuse_existing()

@@ -17,13 +17,13 @@ from thcli import media
 from thcli.core.errors import MediaError, OutputError, UsageError, WeightsError
 from thcli.core.options import EvaluateOptions, ReadOptions, RunOptions
 from thcli.core.types import Array, Face, Frame, Image
-from thcli.evaluate.benchmarks.comparison import Comparison
-from thcli.evaluate.benchmarks.engines import EngineFacts, choose_engines, engine_facts
-from thcli.evaluate.benchmarks.reenact import CrossSetup, MeasureSetup
-from thcli.evaluate.benchmarks.reenact_table import ReenactEvaluation
+from thcli.evaluate.benchmarks.reenactment.comparison import Comparison
+from thcli.evaluate.benchmarks.reenactment.engines import EngineFacts, choose_engines, engine_facts
+from thcli.evaluate.benchmarks.reenactment.reenact import CrossSetup, MeasureSetup
+from thcli.evaluate.benchmarks.reenactment.reenact_table import ReenactEvaluation
 from thcli.evaluate.datasets.result_pairs import TrueClip, name_clips, read_inputs
 from thcli.evaluate.metrics.bootstrap import bootstrap, frame_groups
-from thcli.evaluate.metrics.distribution import FaceFeatures, frechet_distance
+from thcli.evaluate.metrics.sets.distribution import FaceFeatures, frechet_distance
 from thcli.evaluate.reports.html.charts import bar_chart, colours_of, line_chart
 from thcli.evaluate.reports.html.page import ReportFolder, best_cell
 from thcli.evaluate.reports.html.rates import rate_section
@@ -101,7 +101,7 @@ def test_report_is_self_contained_and_inert(measured: Measured, tmp_path: Path) 
     text = (target / "index.html").read_text("utf-8")
     assert "<script" not in text and "http://" not in text and "https://" not in text
     assert text.count("<svg") > 12 and text.count("<video") == 4
-    rows = list(csv.reader((target / "table-1.csv").open(encoding="utf-8")))
+    rows = list(csv.reader((target / "table-1.csv").read_text("utf-8").splitlines()))
     assert rows[0][3] == NASTY
     assert "b\\|c" in (target / "table-1.md").read_text("utf-8")
     assert json.loads((target / "report.json").read_text("utf-8"))["cross"]

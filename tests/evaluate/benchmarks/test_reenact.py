@@ -23,7 +23,7 @@ from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.events import Event, Warned
 from thcli.core.options import EvaluateOptions, ReadOptions
 from thcli.core.types import Frame
-from thcli.evaluate.benchmarks.reenact import (
+from thcli.evaluate.benchmarks.reenactment.reenact import (
     MeasureSetup,
     evaluate_self,
     evaluate_videos,

@@ -16,7 +16,7 @@ from thcli.cli.app import run
 from thcli.core.geometry import bounding_box
 from thcli.core.options import ReadOptions
 from thcli.core.types import Face, Image
-from thcli.evaluate.benchmarks.reenact import read_frame
+from thcli.evaluate.benchmarks.reenactment.reenact import read_frame
 from thcli.evaluate.benchmarks.refine import (
     RefineCost,
     RefineMeasurement,

@@ -15,7 +15,7 @@ from thcli.core.events import Event, Finished
 from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Motion, Timestamps
-from thcli.evaluate.benchmarks import speech, talking_heads
+from thcli.evaluate.benchmarks.voices import speech, talking_heads
 from thcli.evaluate.datasets import talking_clips
 from thcli.motion.file.reader import MotionFile
 from thcli.train.a2m import synthetic

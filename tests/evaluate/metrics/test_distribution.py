@@ -17,14 +17,7 @@ from skimage import data
 from tests.evaluate.made_clips import PHOTO, face_at, make_clip, make_tracker, shift_photo
 from tests.golden.fill import shapes, state
 from thcli.core.types import Array, Face, Image
-from thcli.evaluate.metrics.distribution import (
-    FaceFeatures,
-    FeaturePool,
-    frechet_distance,
-    kernel_distance,
-)
 from thcli.evaluate.metrics.image import mean_squared_error, ms_ssim, psnr, ssim
-from thcli.evaluate.metrics.lpips import VARIANTS, Lpips, Variant, build_lpips
 from thcli.evaluate.metrics.measure import TrueClip, copy_row, measure, truth_row
 from thcli.evaluate.metrics.networks.inception import (
     InceptionV3,
@@ -32,14 +25,46 @@ from thcli.evaluate.metrics.networks.inception import (
     encode_images,
     resize_cleanly,
 )
+from thcli.evaluate.metrics.networks.lpips import VARIANTS, Lpips, Variant, build_lpips
 from thcli.evaluate.metrics.scores import average_scores
+from thcli.evaluate.metrics.sets.distribution import (
+    FaceFeatures,
+    FeaturePool,
+    frechet_distance,
+    kernel_distance,
+)
+from thcli.evaluate.metrics.sets.feature_store import FeatureStore
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_metrics.json").read_text("utf-8"))
 GAIN = 1.4
 
 
 def noise_image() -> Image:
-    return (np.random.default_rng(0).random((299, 299, 3)) * 255).astype(np.uint8)
+    return np.asarray(np.random.default_rng(0).random((299, 299, 3)) * 255, np.uint8)
+
+
+def test_features_are_kept_and_an_interrupted_record_is_not(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def compute(image: Image) -> Array:
+        seen.append(float(image.mean()))
+        return np.asarray(image.mean((0, 1), dtype=np.float64))
+
+    first = FeatureStore(tmp_path / "kept", "net", 3)
+    wanted = first.get(PHOTO, compute)
+    assert first.get(PHOTO, compute) is wanted and len(seen) == 1
+    file = tmp_path / "kept" / "net.features"
+    file.write_bytes(file.read_bytes() + b"half")
+    second = FeatureStore(tmp_path / "kept", "net", 3)
+    second.get(shift_photo(3), compute)
+    third = FeatureStore(tmp_path / "kept", "net", 3)
+    np.testing.assert_array_equal(third.get(PHOTO, compute), wanted)
+    third.get(shift_photo(3), compute)
+    assert len(seen) == 2
+    alone = FeatureStore(None, "net", 3)
+    alone.get(PHOTO, compute)
+    alone.get(PHOTO, compute)
+    assert len(seen) == 4
 
 
 def test_inception_features_equal_torch_fidelity() -> None:

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluate.made_clips import make_clip, make_tracker
+from tests.evaluate.made_clips import make_clip, make_tracker, shift_photo
 from tests.golden.fill import shapes, state
 from thcli.cli.app import run
 from thcli.core.errors import WeightsError
-from thcli.evaluate.metrics import fvd
-from thcli.evaluate.metrics.lip_sync import mel_cepstra, scores_of
 from thcli.evaluate.metrics.measure import TrueClip, copy_row, measure, truth_row
 from thcli.evaluate.metrics.networks.i3d import I3D, build_i3d
 from thcli.evaluate.metrics.networks.syncnet import SyncNet, build_syncnet, sync_distances
+from thcli.evaluate.metrics.sets import fvd
+from thcli.evaluate.metrics.speech.lip_sync import mel_cepstra, scores_of
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_metrics.json").read_text("utf-8"))
 GAIN = 1.4
@@ -67,9 +67,8 @@ def test_cepstra_equal_python_speech_features() -> None:
 
 def test_fvd_needs_two_clips_of_sixteen_frames() -> None:
     metric = fvd.make_metric(build_i3d(state(shapes(I3D), 0, GAIN)))
-    rows = {"still": copy_row(next(make_clip(1)).pixels), "truth": truth_row}
-    frames = [frame for frame in make_clip(17)]
-    found = measure(TrueClip(frames), rows, make_tracker, metrics=(metric,))
+    rows = {"still": copy_row(shift_photo(0)), "truth": truth_row}
+    found = measure(TrueClip(make_clip(17)), rows, make_tracker, metrics=(metric,))
     assert found["truth"].values["face"]["fvd"] is None
     assert found["truth"].pools["fvd"].truth.shape == (1, 400)
     still = found["still"].pools["fvd"]

@@ -16,7 +16,8 @@ from thcli.core.errors import WeightsError
 from thcli.core.geometry import bounding_box
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Image
-from thcli.evaluate.metrics import lpips, pfd
+from thcli.evaluate.metrics import pfd
+from thcli.evaluate.metrics.networks import lpips
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Metric, Sample
 from thcli.faces.backends import PARSERS

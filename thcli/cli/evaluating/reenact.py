@@ -41,6 +41,9 @@ class ReenactRender:
         "Measure this finished video, in place of engines; for several clips a folder with a video "
         "of the name of each. Repeatable.",
     )
+    cache: Path | None = option(
+        None, "Folder that keeps the features of FID for later evaluations of the same clips."
+    )
     read: ReadOptions = field(default_factory=ReadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     motion: MotionOptions = field(default_factory=MotionOptions)
@@ -87,10 +90,18 @@ def reenact(
 
     Baselines stand beside them. Several clips give their mean.
     """
-    from thcli.evaluate.benchmarks.comparison import Comparison
-    from thcli.evaluate.benchmarks.engines import EngineChoice, choose_engines, engine_facts
-    from thcli.evaluate.benchmarks.reenact import CrossSetup, MeasureSetup, engine_renderer
-    from thcli.evaluate.benchmarks.reenact_table import ReenactEvaluation
+    from thcli.evaluate.benchmarks.reenactment.comparison import Comparison
+    from thcli.evaluate.benchmarks.reenactment.engines import (
+        EngineChoice,
+        choose_engines,
+        engine_facts,
+    )
+    from thcli.evaluate.benchmarks.reenactment.reenact import (
+        CrossSetup,
+        MeasureSetup,
+        engine_renderer,
+    )
+    from thcli.evaluate.benchmarks.reenactment.reenact_table import ReenactEvaluation
     from thcli.evaluate.datasets.result_pairs import name_clips, read_inputs
     from thcli.evaluate.metrics.all_metrics import load_metrics, load_sets
     from thcli.evaluate.metrics.tracker import main_face_tracker
@@ -109,7 +120,7 @@ def reenact(
         for name, what in choice.absent.items():
             console.say(f"{name} is not run: {what}")
         jobs = options.jobs(choice.ready, evaluate.own_mouth)
-        identities, sets = load_encoder(options.faces.identity, run), load_sets(run)
+        identities, sets = load_encoder(options.faces.identity, run), load_sets(run, options.cache)
         metrics = load_metrics(evaluate, identities, run)
         set_metrics = (metric for one in sets for metric in one.metrics())
         comparison = Comparison(

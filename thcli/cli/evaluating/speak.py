@@ -10,12 +10,14 @@ from thcli.cli.console import Console
 from thcli.cli.evaluate_models import TalkingFolder, load_voice
 from thcli.cli.flags import flags
 from thcli.cli.report_options import PageReportOptions, command_line
+from thcli.core.errors import UsageError
 from thcli.core.options import (
     FaceOptions,
     RunOptions,
     ShowOptions,
     VoiceEvaluateOptions,
     VoiceOptions,
+    changed_options,
     option,
 )
 
@@ -48,9 +50,9 @@ def speak(
 
     Of finished videos the mouth is measured too.
     """
-    from thcli.evaluate.benchmarks import spoken_videos, talking_heads
+    from thcli.evaluate.benchmarks.voices import spoken_videos, talking_heads
     from thcli.evaluate.datasets import talking_clips
-    from thcli.evaluate.metrics.lip_sync import load_syncnet, measure_clip
+    from thcli.evaluate.metrics.speech.lip_sync import load_syncnet, measure_clip
     from thcli.evaluate.metrics.tracker import main_face_tracker
 
     report.refuse_existing()
@@ -58,6 +60,8 @@ def speak(
         network = load_syncnet(run) if results.lse else None
         found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
         if results.result is not None:
+            for _, flag in changed_options(voice):
+                raise UsageError(f"{flag} has no effect with --result.", "Leave it out.")
             measured = spoken_videos.evaluate_results(
                 found, results.result, evaluate.folder, console
             )

@@ -21,8 +21,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import EditEvaluateOptions, EditOptions
 from thcli.core.protocols import IdentityEncoder, Parser
 from thcli.core.types import Image
-from thcli.evaluate.benchmarks.reenact import limit_frames
-from thcli.evaluate.metrics import lpips
+from thcli.evaluate.benchmarks.reenactment.reenact import limit_frames
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier
 from thcli.evaluate.metrics.edits import edit_metrics
 from thcli.evaluate.metrics.measure import (
@@ -32,6 +31,7 @@ from thcli.evaluate.metrics.measure import (
     measure,
     truth_row,
 )
+from thcli.evaluate.metrics.networks import lpips
 from thcli.evaluate.metrics.regions import Region
 from thcli.evaluate.metrics.scores import RowScores
 from thcli.evaluate.metrics.table import Metric

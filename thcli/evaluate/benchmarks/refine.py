@@ -25,7 +25,7 @@ from thcli.core.options import (
 )
 from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Frame
-from thcli.evaluate.benchmarks.reenact import ClipRenderer, limit_frames, read_frame
+from thcli.evaluate.benchmarks.reenactment.reenact import ClipRenderer, limit_frames, read_frame
 from thcli.evaluate.datasets.coarse_clips import frames_at_distance
 from thcli.evaluate.metrics.image import l1
 from thcli.evaluate.metrics.measure import (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from thcli.core.options import EvaluateOptions, RunOptions
 from thcli.core.protocols import IdentityEncoder
-from thcli.evaluate.metrics import fid, fvd, lpips, pfd
+from thcli.evaluate.metrics import pfd
 from thcli.evaluate.metrics.csim import csim_metric
-from thcli.evaluate.metrics.distribution import FaceFeatures
+from thcli.evaluate.metrics.networks import lpips
+from thcli.evaluate.metrics.sets import fid, fvd
+from thcli.evaluate.metrics.sets.distribution import FaceFeatures
 from thcli.evaluate.metrics.table import Metric, metrics_for_model
 from thcli.faces.backends import IDENTITIES
 from thcli.motion.backends import FACE_MODELS
@@ -45,6 +49,9 @@ def _identity_metrics(identities: IdentityEncoder | None, run: RunOptions) -> tu
     return tuple(found)
 
 
-def load_sets(run: RunOptions) -> tuple[FaceFeatures, ...]:
-    """Return the features of faces whose sets are compared. Raises DeviceError."""
-    return fid.load_features(run)
+def load_sets(run: RunOptions, cache: Path | None = None) -> tuple[FaceFeatures, ...]:
+    """Return the features of faces whose sets are compared. Raises DeviceError, OutputError.
+
+    cache: folder that keeps features for later evaluations.
+    """
+    return fid.load_features(run, cache)

@@ -12,10 +12,10 @@ import numpy as np
 
 from thcli.core.protocols import IdentityEncoder
 from thcli.core.types import Array, Face, Image
-from thcli.evaluate.metrics.distribution import FaceFeatures
 from thcli.evaluate.metrics.face_cache import FaceCache
 from thcli.evaluate.metrics.image import warping_error
 from thcli.evaluate.metrics.regions import RegionView
+from thcli.evaluate.metrics.sets.distribution import FaceFeatures
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 
 DRIVEN = (

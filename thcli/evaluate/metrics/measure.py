@@ -16,9 +16,9 @@ from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.geometry import fit_similarity_matrix
 from thcli.core.imaging import to_uint8
 from thcli.core.types import Face, Frame, Image
-from thcli.evaluate.metrics.distribution import SetDistance
 from thcli.evaluate.metrics.regions import REGIONS, Region, RegionView, resize_like
 from thcli.evaluate.metrics.scores import RowScores
+from thcli.evaluate.metrics.sets.distribution import SetDistance
 from thcli.evaluate.metrics.table import METRICS, Accumulator, Mean, Metric, Sample
 from thcli.motion import canonical
 from thcli.pipeline.render.sync import StreamSynchroniser

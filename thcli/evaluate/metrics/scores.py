@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from thcli.core.types import Array
-from thcli.evaluate.metrics.distribution import FeaturePool
 from thcli.evaluate.metrics.regions import REGIONS, Region
+from thcli.evaluate.metrics.sets.distribution import FeaturePool
 
 Values = Mapping[Region, Mapping[str, float | None]]
 

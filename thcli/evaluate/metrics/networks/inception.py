@@ -227,7 +227,7 @@ def resize_cleanly(image: Image, side: int = SIDE) -> Array32:
         )
         for channel in range(3)
     ]
-    return np.clip(np.stack(planes, -1), 0, 255)
+    return np.asarray(np.clip(np.stack(planes, -1), 0, 255), np.float32)
 
 
 def encode_images(network: InceptionV3, images: Sequence[Image]) -> Array32:

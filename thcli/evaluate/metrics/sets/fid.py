@@ -6,33 +6,42 @@ table. Both sets are the face boxes of the tracked faces.
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 
 from thcli.core.device import resolve_device
 from thcli.core.errors import NoFaceError
 from thcli.core.options import RunOptions, TemplateOptions
 from thcli.core.types import Array, Face, Image
-from thcli.evaluate.metrics.distribution import FaceFeatures, frechet_distance, kernel_distance
 from thcli.evaluate.metrics.face_cache import FaceCache
 from thcli.evaluate.metrics.networks.inception import (
     WEIGHTS,
+    WIDTH,
     InceptionV3,
     build_inception,
     encode_images,
 )
 from thcli.evaluate.metrics.pfd import NAME, FeatureExtractor
 from thcli.evaluate.metrics.regions import crop_square, face_square
+from thcli.evaluate.metrics.sets.distribution import FaceFeatures, frechet_distance, kernel_distance
+from thcli.evaluate.metrics.sets.feature_store import FeatureStore
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.weights import is_allowed, is_ready, load_tensors, registry
 
 
-def inception_features(network: InceptionV3) -> FaceFeatures:
-    """Return FID and KID of a network."""
+def inception_features(network: InceptionV3, cache: Path | None = None) -> FaceFeatures:
+    """Return FID and KID of a network. cache: folder of `FeatureStore`."""
+    weights = network.fc.weight.detach().cpu().numpy().tobytes()
+    version = hashlib.sha256(weights).hexdigest()[:16]
+    store = FeatureStore(cache, f"inception-v3-{version}", WIDTH)
 
     def features(image: Image, face: Face) -> Array:
-        return np.asarray(encode_images(network, [crop_square(image, face_square(face))])[0])
+        part = crop_square(image, face_square(face))
+        return store.get(part, lambda crop: np.asarray(encode_images(network, [crop])[0]))
 
     return FaceFeatures(
         "inception-v3",
@@ -60,21 +69,20 @@ def parser_features(network: FeatureExtractor, name: str = NAME) -> FaceFeatures
     return FaceFeatures(
         name,
         FaceCache(features).get,
-        {
-            "pfd_fid": (
-                "Fréchet distance of the faces in parse-s's features, ours",
-                frechet_distance,
-            )
-        },
+        {"pfd_fid": ("Fréchet distance in parse-s's features, ours", frechet_distance)},
     )
 
 
-def load_features(run: RunOptions) -> tuple[FaceFeatures, ...]:
-    """Return the features whose weights are there and that --licence allows. Raises DeviceError."""
+def load_features(run: RunOptions, cache: Path | None = None) -> tuple[FaceFeatures, ...]:
+    """Return the features whose weights are there and that --licence allows.
+
+    Raises DeviceError, OutputError. cache: folder of the features of Inception-v3.
+    """
     found, entries = [], registry()
     if all(is_allowed(entries[row], run.licence) for row in PARSERS.backend(NAME).weights):
         found.append(parser_features(PARSERS.backend(NAME).load(run)))
     if is_ready(WEIGHTS) and is_allowed(entries[WEIGHTS], run.licence):
         tensors = load_tensors(WEIGHTS, offline=run.offline)
-        found.append(inception_features(build_inception(tensors, resolve_device(run.device))))
+        network = build_inception(tensors, resolve_device(run.device))
+        found.append(inception_features(network, cache))
     return tuple(found)

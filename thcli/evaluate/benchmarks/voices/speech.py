@@ -27,8 +27,8 @@ from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Voice
 from thcli.core.types import Array, Motion
 from thcli.evaluate.datasets import talking_clips
-from thcli.evaluate.metrics import articulation
 from thcli.evaluate.metrics.face_geometry import correlate_signals
+from thcli.evaluate.metrics.speech import articulation
 from thcli.motion import canonical
 
 RANGE = 45.0  # dB below the loudest at which the envelope's mouth is shut

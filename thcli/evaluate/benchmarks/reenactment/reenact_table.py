@@ -8,7 +8,7 @@ from typing import Any
 
 from thcli.core.byte_sizes import size_text
 from thcli.core.types import Image
-from thcli.evaluate.benchmarks.engines import EngineFacts
+from thcli.evaluate.benchmarks.reenactment.engines import EngineFacts
 from thcli.evaluate.datasets.clip_roles import chosen_on
 from thcli.evaluate.metrics.scores import RowScores, average_scores
 from thcli.evaluate.reports.contact_sheet import stack_sheets

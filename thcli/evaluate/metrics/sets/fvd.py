@@ -6,16 +6,18 @@ compares only between rows of one table.
 
 from __future__ import annotations
 
+import numpy as np
+
 from thcli.core.device import resolve_device
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Image
-from thcli.evaluate.metrics.distribution import (
+from thcli.evaluate.metrics.networks.i3d import FRAMES, I3D, WEIGHTS, build_i3d, encode_clip
+from thcli.evaluate.metrics.sets.distribution import (
     FeaturePool,
     SetDistance,
     frechet_distance,
     stack_rows,
 )
-from thcli.evaluate.metrics.networks.i3d import FRAMES, I3D, WEIGHTS, build_i3d, encode_clip
 from thcli.evaluate.metrics.table import FACE, Metric, Sample
 from thcli.weights import is_allowed, is_ready, load_tensors, registry
 
@@ -32,7 +34,7 @@ class ClipSetDistance(SetDistance):
         self._waiting.append((sample.truth.image, sample.image))
         if len(self._waiting) == FRAMES:
             for kept, frames in zip(self._features, zip(*self._waiting, strict=True), strict=True):
-                kept.append(encode_clip(self._network, frames))
+                kept.append(np.asarray(encode_clip(self._network, frames), np.float64))
             self._waiting = []
 
     def pool(self) -> FeaturePool:

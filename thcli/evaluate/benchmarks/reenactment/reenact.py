@@ -24,7 +24,6 @@ from thcli.core.protocols import IdentityEncoder
 from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import Array, Face, Frame, Image
 from thcli.evaluate.metrics.cross import cross_metrics, set_of_faces
-from thcli.evaluate.metrics.distribution import FaceFeatures
 from thcli.evaluate.metrics.measure import (
     FrameObserver,
     ResultRow,
@@ -38,6 +37,7 @@ from thcli.evaluate.metrics.measure import (
     video_row,
 )
 from thcli.evaluate.metrics.regions import BOX, FACE_SIZE, FRAME_SIZE, resize_like
+from thcli.evaluate.metrics.sets.distribution import FaceFeatures
 from thcli.evaluate.metrics.table import METRICS, Metric
 from thcli.evaluate.reports.contact_sheet import SheetBuilder, save_image
 from thcli.evaluate.reports.player import PanelPlayer

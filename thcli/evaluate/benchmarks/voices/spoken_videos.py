@@ -13,12 +13,12 @@ import numpy as np
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.types import Array, Motion
-from thcli.evaluate.benchmarks import speech, talking_heads
-from thcli.evaluate.benchmarks.speech import ClipOpenings
-from thcli.evaluate.benchmarks.talking_heads import ClipLiveliness
+from thcli.evaluate.benchmarks.voices import speech, talking_heads
+from thcli.evaluate.benchmarks.voices.speech import ClipOpenings
+from thcli.evaluate.benchmarks.voices.talking_heads import ClipLiveliness
 from thcli.evaluate.datasets import talking_clips
-from thcli.evaluate.metrics.lip_sync import LipSync
-from thcli.evaluate.metrics.liveliness import measure_liveliness
+from thcli.evaluate.metrics.speech.lip_sync import LipSync
+from thcli.evaluate.metrics.speech.liveliness import measure_liveliness
 from thcli.evaluate.reports.tables import Table
 
 RESULT = "result"

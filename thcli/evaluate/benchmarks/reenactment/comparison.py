@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thcli.core.events import Listener, silent
 from thcli.core.options import EvaluateOptions, ReadOptions
-from thcli.evaluate.benchmarks.reenact import (
+from thcli.evaluate.benchmarks.reenactment.reenact import (
     ClipRenderer,
     CrossSetup,
     MeasureSetup,
