@@ -9,22 +9,39 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 
-from tests.evaluate.made_clips import make_clip, make_tracker, shift_photo
+from tests.evaluate.made_clips import face_at, make_clip, make_tracker, shift_photo
 from tests.golden.fill import shapes, state
 from thcli.cli.app import run
-from thcli.core.errors import WeightsError
+from thcli.core.errors import NoFaceError, WeightsError
 from thcli.evaluate.metrics.measure import TrueClip, copy_row, measure, truth_row
 from thcli.evaluate.metrics.networks.i3d import I3D, build_i3d
 from thcli.evaluate.metrics.networks.syncnet import SyncNet, build_syncnet, sync_distances
 from thcli.evaluate.metrics.sets import fvd
-from thcli.evaluate.metrics.speech.lip_sync import mel_cepstra, scores_of
+from thcli.evaluate.metrics.speech.lip_sync import measure_clip, mel_cepstra, scores_of
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_metrics.json").read_text("utf-8"))
 GAIN = 1.4
+
+
+def write_clip(path: Path) -> Path:
+    """Write 1.2 s of a moving photograph with a tone."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = 256
+        audio = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        for frame in make_clip(30):
+            picture = av.VideoFrame.from_ndarray(np.asarray(frame.pixels, np.uint8))
+            container.mux(video.encode(picture))
+        tone = (3000 * np.sin(np.arange(19200) * 0.2)).astype(np.int16)[None]
+        sound = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        sound.sample_rate = 16000
+        container.mux([*audio.encode(sound), *audio.encode(None), *video.encode(None)])
+    return path
 
 
 def close(found: torch.Tensor, wanted: list[float]) -> bool:
@@ -82,3 +99,20 @@ def test_asking_for_syncnet_without_its_weights(
     code = run(["eval", "speak", str(tmp_path), "--lse", "--licence", "free"])
     assert code == WeightsError.exit_code
     assert "syncnet" in capsys.readouterr().err
+
+
+def test_a_clip_passes_through_syncnet(tmp_path: Path) -> None:
+    """The weights are filled, so that the scores mean nothing; that they exist is tested."""
+    clip = write_clip(tmp_path / "clip.mkv")
+    calls: list[int] = []
+
+    class Counting(SyncNet):
+        def encode_mouths(self, frames: torch.Tensor) -> torch.Tensor:
+            assert frames.shape[1:] == (3, 5, 224, 224) and float(frames.max()) > 1
+            calls.append(len(frames))
+            return torch.zeros(len(frames), 1024)
+
+    found = measure_clip(Counting().eval(), clip, lambda: lambda image: face_at(0.0))
+    assert sum(calls) > 20 and found.distance > 0 and abs(found.frames) <= 15
+    with pytest.raises(NoFaceError):
+        measure_clip(Counting().eval(), clip, lambda: lambda image: None)

@@ -58,16 +58,17 @@ def speak(
     report.refuse_existing()
     with Console(show) as console, report.folder() as folder:
         network = load_syncnet(run) if results.lse else None
-        found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
         if results.result is not None:
             for _, flag in changed_options(voice):
                 raise UsageError(f"{flag} has no effect with --result.", "Leave it out.")
+            found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
             measured = spoken_videos.evaluate_results(
                 found, results.result, evaluate.folder, console
             )
             content, tables = measured.report(), measured.tables()
         else:
             name, loaded = load_voice(evaluate, voice, run)
+            found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
             clips = talking_heads.evaluate_heads(loaded, found, evaluate.folder, voice, console)
             content = talking_heads.report(clips, name)
             tables = [talking_heads.table(content)]

@@ -67,7 +67,7 @@ class MeasureSetup:
 
 @dataclass(frozen=True)
 class CrossSetup:
-    """What the metrics of cross-reenactment need beyond those with a truth.
+    """Parts of cross-reenactment beyond those with a truth.
 
     identities: identity backend, or None.
     sets: features of faces whose sets are compared.
