@@ -36,3 +36,12 @@ def test_an_option_of_another_voice_is_refused(
 ) -> None:
     assert run(["eval", command, str(tmp_path), "--steps", "9"]) == UsageError.exit_code
     assert "--steps has no effect with voice a2m" in capsys.readouterr().err
+
+
+def test_options_of_a_voice_are_refused_beside_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"")
+    command = ["eval", "speak", str(tmp_path), "--result", str(tmp_path), "--blink", "none"]
+    assert run(command) == UsageError.exit_code
+    assert "--blink has no effect with --result" in capsys.readouterr().err

@@ -198,11 +198,18 @@ def library_states() -> dict[str, State]:
     from facexlib.parsing.bisenet import BiSeNet
     from facexlib.parsing.parsenet import ParseNet
 
-    from thcli.evaluate.metrics.lpips import Lpips
+    from thcli.evaluate.metrics.networks.i3d import I3D
+    from thcli.evaluate.metrics.networks.inception import InceptionV3
+    from thcli.evaluate.metrics.networks.lpips import VARIANTS, Lpips
+    from thcli.evaluate.metrics.networks.syncnet import SyncNet
     from thcli.train.keypoint_models.perceptual import Vgg19
 
-    lpips = Lpips()
-    alexnet = {f"features.{k}": v for k, v in lpips.features.state_dict().items()}
+    states = {}
+    for variant in VARIANTS:
+        lpips = Lpips(variant)
+        backbone = {f"features.{k}": v for k, v in lpips.features.state_dict().items()}
+        states[variant.backbone] = backbone | {"classifier.1.bias": torch.zeros(1)}
+        states[variant.linear] = {f"lin{i}.model.1.weight": w for i, w in enumerate(lpips.linear)}
     return {
         "facexlib-retinaface-r50": RetinaFace("resnet50", device="cpu").state_dict(),
         "facexlib-retinaface-mobilenet": RetinaFace("mobile0.25", device="cpu").state_dict(),
@@ -210,8 +217,10 @@ def library_states() -> dict[str, State]:
         "facexlib-bisenet": BiSeNet(num_class=19).state_dict(),
         "facexlib-parsenet": ParseNet(in_size=512, out_size=512, parsing_ch=19).state_dict(),
         "vgg19": Vgg19().state_dict(),
-        "alexnet": alexnet | {"classifier.1.bias": torch.zeros(1)},
-        "lpips-alex": {f"lin{i}.model.1.weight": w for i, w in enumerate(lpips.linear)},
+        "inception-fid": InceptionV3().state_dict(),
+        "i3d": I3D().state_dict(),
+        "syncnet": SyncNet().state_dict(),
+        **states,
     }
 
 

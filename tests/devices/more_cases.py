@@ -21,7 +21,10 @@ from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import empty_model
 from thcli.engines.shared.networks.compute import TorchBackend
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, build_network
-from thcli.evaluate.metrics.lpips import Lpips
+from thcli.evaluate.metrics.networks.i3d import I3D
+from thcli.evaluate.metrics.networks.inception import InceptionV3
+from thcli.evaluate.metrics.networks.lpips import Lpips
+from thcli.evaluate.metrics.networks.syncnet import SyncNet
 from thcli.faces.identity.network import IdentityNet
 from thcli.faces.identity.small import IdentitySmall
 from thcli.faces.model3d.deca import Deca, DecaEncoder
@@ -173,6 +176,23 @@ def run_lpips(run: RunOptions, batch: int) -> Outputs:
     network = evaluated(Lpips()).to(run.device)
     pixels = torch.zeros(batch, 3, 64, 64, device=run.device)
     return {"distances": network(pixels, pixels)}
+
+
+def run_set_metrics(run: RunOptions, batch: int) -> Outputs:
+    inception = evaluated(InceptionV3()).to(run.device)
+    i3d = evaluated(I3D()).to(run.device)
+    return {
+        "inception": inception(torch.zeros(batch, 3, 299, 299, device=run.device)),
+        "i3d": i3d(torch.zeros(batch, 3, 16, 224, 224, device=run.device)),
+    }
+
+
+def run_syncnet(run: RunOptions, batch: int) -> Outputs:
+    network = evaluated(SyncNet()).to(run.device)
+    return {
+        "mouths": network.encode_mouths(torch.zeros(batch, 3, 5, 224, 224, device=run.device)),
+        "sounds": network.encode_sound(torch.zeros(batch, 1, 13, 20, device=run.device)),
+    }
 
 
 def run_judge(run: RunOptions, batch: int) -> Outputs:

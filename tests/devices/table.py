@@ -96,7 +96,15 @@ TABLE = {
     "real3d": Row(more_cases.run_real3d, ("voices/real3d/networks.py",)),
     "dh-s": Row(more_cases.run_dh_s, ("voices/diffused_heads/network.py",)),
     "diffused-heads": Row(more_cases.run_diffused_heads, ("voices/diffused_heads/network.py",)),
-    "lpips": Row(more_cases.run_lpips, ("evaluate/metrics/lpips.py",)),
+    "set-metrics": Row(
+        more_cases.run_set_metrics,
+        (
+            "evaluate/metrics/networks/i3d.py",
+            "evaluate/metrics/networks/inception.py",
+        ),
+    ),
+    "syncnet": Row(more_cases.run_syncnet, ("evaluate/metrics/networks/syncnet.py",)),
+    "lpips": Row(more_cases.run_lpips, ("evaluate/metrics/networks/lpips.py",)),
     "judge": Row(more_cases.run_judge, ("editors/shared/face_cnn.py",)),
 }
 # Files with networks that no device runs, with the reason.

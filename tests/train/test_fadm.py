@@ -39,7 +39,6 @@ from thcli.train.fadm.data import (
     frame_bounds,
     padded_size,
     refiner_crop,
-    subsample_clips,
 )
 from thcli.train.fadm.pairs import PairRenderer, spread_frames
 from thcli.train.fadm.train import FadmTask, fit_motion_prior, init_network, masked_mean
@@ -142,16 +141,6 @@ def test_frames_are_spread_over_the_clip(seed: int, count: int, length: int) -> 
     )
     assert count / 2 <= len(found) <= count and (np.diff(found) > 0).all()
     assert 0 <= found[0] < part and length - part - 1 < found[-1] < length
-
-
-def test_clips_per_speaker_are_limited() -> None:
-    clips = [
-        (Path(f"{speaker}{i}"), speaker)
-        for speaker, count in (("a", 9), ("b", 2))
-        for i in range(count)
-    ]
-    selected = subsample_clips(clips, 3)
-    assert [path.name for path, _ in selected] == ["a0", "a4", "a8", "b0", "b1"]
 
 
 def test_frame_bounds_are_the_frames_outline_in_crop_pixels() -> None:

@@ -35,6 +35,8 @@ from thcli.cli import (
 from thcli.cli.batch import worker
 from thcli.cli.batch.command import batch
 from thcli.cli.console import complain
+from thcli.cli.evaluating import reenact as evaluating_reenact
+from thcli.cli.evaluating import speak as evaluating_speak
 from thcli.cli.files import inspect
 from thcli.cli.study import command as study
 from thcli.cli.training.prepare import prepare
@@ -126,12 +128,13 @@ _add(STAGES, stages.paste, "thcli paste crops.mp4 clip.mp4 --mask parse -o out.m
 _add(RESULTS, compare.compare, "thcli compare a.mp4 b.mp4 -o both.mp4 --label before --label after")
 _add(RESULTS, inspect.inspect, "thcli inspect out.mp4", "thcli inspect out.mp4 --json")
 for measure in (
+    evaluating_reenact.reenact,
     evaluate_models.parse,
     evaluate_models.identity,
     evaluate_models.attributes,
     evaluate_models.words,
     evaluate_models.a2m,
-    evaluate_models.speak,
+    evaluating_speak.speak,
     study.study,
     study.answers,
 ):

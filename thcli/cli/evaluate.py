@@ -1,8 +1,8 @@
-"""`thcli eval` of results: reenactment, refining, editing, crop stability."""
+"""`thcli eval` of results: refining, editing, crop stability."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +21,6 @@ from thcli.core.options import (
     EvaluateOptions,
     FaceOptions,
     FindOptions,
-    MeshOptions,
-    MotionOptions,
     ReadOptions,
     ReenactOptions,
     RefineEvaluateOptions,
@@ -34,8 +32,7 @@ from thcli.core.options import (
 )
 
 if TYPE_CHECKING:
-    from thcli.core.protocols import IdentityEncoder
-    from thcli.evaluate.metrics.table import Metric
+    pass
 
 app = typer.Typer(
     help="Measure results against the truth.", no_args_is_help=True, rich_markup_mode=None
@@ -45,75 +42,6 @@ app = typer.Typer(
 @app.callback()
 def group() -> None:
     """Measure results against the truth."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReenactRender:
-    """Options of `thcli eval reenact`."""
-
-    engine: str = option(ReenactOptions().engine, "Engine (thcli list engines).")
-    read: ReadOptions = field(default_factory=ReadOptions)
-    faces: FaceOptions = field(default_factory=FaceOptions)
-    motion: MotionOptions = field(default_factory=MotionOptions)
-    mesh: MeshOptions = field(default_factory=MeshOptions)
-    run: RunOptions = field(default_factory=RunOptions)
-
-
-@app.command()
-@flags
-def reenact(
-    truth: Annotated[Path, typer.Argument(help="True clip of one talking head.")],
-    results: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Finished videos to compare with it (default: render the clip)."),
-    ] = None,
-    *,
-    report: SheetReportOptions,
-    evaluate: EvaluateOptions,
-    options: ReenactRender,
-    show: ShowOptions,
-) -> None:
-    """Measure reenactment: a clip driven by itself, or finished videos, and baselines."""
-    from thcli.evaluate.benchmarks.reenact import engine_renderer, evaluate_self, evaluate_videos
-    from thcli.evaluate.metrics.tracker import main_face_tracker
-    from thcli.faces.identity.encoder import load_encoder
-
-    report.refuse_existing()
-    read, run = options.read, options.run
-    with Console(show) as console:
-        tracker = main_face_tracker(options.faces, run)
-        metrics = _load_metrics(evaluate, load_encoder(options.faces.identity, run), run)
-        if results:
-            named = label_results(results)
-            found = evaluate_videos(truth, named, tracker, evaluate, read, console, metrics)
-        else:
-            engines = {
-                label: engine_renderer(name, job, console)
-                for label, name, job in _engine_jobs(options, evaluate.own_mouth)
-            }
-            found = evaluate_self(truth, engines, tracker, evaluate, read, console, metrics)
-        content = found.report(command_line())
-        report.save_with_sheet(content, lambda: found.sheet)
-        console.say(content["run"])
-    console.table(*found.table(), content, headed=True)
-
-
-def _engine_jobs(options: ReenactRender, own_mouth: bool) -> list[tuple[str, str, ReenactOptions]]:
-    """Return label, file name and options of each rendering."""
-    name = options.engine
-    job = ReenactOptions(
-        engine=name,
-        read=options.read,
-        faces=options.faces,
-        motion=options.motion,
-        mesh=options.mesh,
-        run=options.run,
-    )
-    jobs = [(name, name, job)]
-    if own_mouth:
-        synthetic = replace(job, mouth="synthetic")
-        jobs.append((f"{name}, own mouth", f"{name}-own-mouth", synthetic))
-    return jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +75,8 @@ def refine(
     from thcli import media
     from thcli.engines.backends import MESH_ENGINE
     from thcli.evaluate.benchmarks import refine as benchmark
-    from thcli.evaluate.benchmarks.reenact import ClipRenderer, engine_renderer
+    from thcli.evaluate.benchmarks import refine_table
+    from thcli.evaluate.benchmarks.reenactment.reenact import ClipRenderer, engine_renderer
     from thcli.evaluate.datasets.coarse_clips import (
         DEGRADED,
         WEAK,
@@ -156,6 +85,7 @@ def refine(
         file_renderer,
         weak_renderer,
     )
+    from thcli.evaluate.metrics.all_metrics import load_metrics
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.evaluate.reports.contact_sheet import stack_sheets
     from thcli.media.writing.provenance import engine_of
@@ -166,7 +96,7 @@ def refine(
 
     report.refuse_existing()
     measured, faces, run = options.measured, options.faces, options.run
-    with Console(show) as console:
+    with Console(show) as console, report.folder() as folder:
         coarse_file = None if measured.coarse is None else Path(measured.coarse)
         if coarse_file is not None and len(clips) > 1:
             raise UsageError("--coarse is the coarse video of one clip.", "Give one CLIP.")
@@ -186,7 +116,7 @@ def refine(
             render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
             coarse = engine_renderer(measured.coarse_engine, render, console)
         face_finder = FaceFinder.load(faces, run)
-        metrics = _load_metrics(evaluate, face_finder.identity, run)
+        metrics = load_metrics(evaluate, face_finder.identity, run)
         tracker = main_face_tracker(faces, run)
         setup = benchmark.RefineSetup(coarse, refine_pass, face_finder, tracker, metrics)
         found, evaluations = [], []
@@ -196,17 +126,19 @@ def refine(
             )
             found.append(one)
             evaluations.append(evaluation)
-        mean = found[0] if len(found) == 1 else benchmark.average_measurements(found)
+        mean = found[0] if len(found) == 1 else refine_table.average_measurements(found)
         content = {
             **evaluations[-1].report(command_line()),
             "inputs": [str(clip) for clip in clips],
-            **benchmark.as_json(mean),
-            "clips": {one.name: benchmark.as_json(one) for one in found},
+            **refine_table.as_json(mean),
+            "clips": {one.name: refine_table.as_json(one) for one in found},
         }
         sheets = [evaluation.sheet for evaluation in evaluations]
-        report.save_with_sheet(content, lambda: stack_sheets(sheets))
+        table = refine_table.table(mean, metrics)
+        page = refine_table.page(found, evaluations, table, content["run"])
+        report.save_all(content, [table], lambda: stack_sheets(sheets), page, folder)
         console.say(content["run"])
-    console.table(*benchmark.table(mean, metrics), content, headed=True)
+    console.table(*table, content, headed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +210,11 @@ def edit(
         raise UsageError(
             "--strengths writes attributes one by one.", "Give --each and --attr as well."
         )
-    with Console(show) as console:
+    with Console(show) as console, report.folder() as folder:
         found = edit_table.evaluate_all(clips, options.edits(), evaluate, console)
         content = {**found.report(), "run": command_line()}
-        report.save_with_sheet(content, found.sheet)
+        page = found.page(content["run"])
+        report.save_all(content, [found.table()], found.sheet, page, folder)
         if report.strengths is not None:
             save_report(report.strengths, found.strengths(content["run"]))
         console.say(content["run"])
@@ -316,41 +249,6 @@ def steady(
         name = "astronaut" if image is None else str(image)
         rows = evaluate_steady(pixels, name, find, evaluate, run, console)
         content = as_json(rows, name, evaluate, command_line())
-        report.save(content)
+        report.save(content, [table(rows)])
         console.say(content["run"])
     console.table(*table(rows), content, headed=True)
-
-
-def _load_metrics(
-    evaluate: EvaluateOptions, identities: IdentityEncoder | None, run: RunOptions
-) -> tuple[Metric, ...]:
-    """Return all metrics of videos of one face. Raises WeightsError, DeviceError.
-
-    identities: backend of CSIM, None without one.
-    """
-    from thcli.evaluate.metrics import lpips, pfd
-    from thcli.evaluate.metrics.csim import csim_metric
-    from thcli.evaluate.metrics.table import metrics_for_model
-    from thcli.motion.backends import FACE_MODELS
-
-    model = FACE_MODELS.resolve(evaluate.model3d, run)
-    common = (
-        *metrics_for_model(model, FACE_MODELS.backend(model).load(run)),
-        *pfd.load_metrics(run),
-        *lpips.load_metrics(run),
-    )
-    return common if identities is None else (*common, csim_metric(identities))
-
-
-def label_results(results: list[Path]) -> dict[str, Path]:
-    """Return the results by label: the file's name, or its path where names are equal.
-
-    Raises UsageError for a label that is used twice or reserved.
-    """
-    names = [path.name for path in results]
-    found = [path.name if names.count(path.name) == 1 else str(path) for path in results]
-    reserved = {"copy", "align", "truth"} & set(found)
-    if reserved or len(set(found)) < len(found):
-        what = f"named {reserved.pop()!r}" if reserved else "given twice"
-        raise UsageError(f"A result is {what}, so its row has no unique label.", "Rename it.")
-    return dict(zip(found, results, strict=True))

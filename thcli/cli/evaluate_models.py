@@ -79,7 +79,7 @@ def parse(
             "parser": name,
             **found.report(),
         }
-        report.save(content)
+        report.save(content, [found.table()])
     console.table(*found.table(), content, headed=True)
 
 
@@ -121,7 +121,7 @@ def identity(
         )
         found = verify(dataset, loaded, console)
         content = {"command": "eval identity", "run": command_line(), **found.report()}
-        report.save(content)
+        report.save(content, [found.table()])
     console.table(*found.table(), content, headed=True)
 
 
@@ -199,42 +199,18 @@ def a2m(
     show: ShowOptions,
 ) -> None:
     """Measure the mouth movements of a voice against those of the speakers, beside baselines."""
-    from thcli.evaluate.benchmarks import speech
+    from thcli.evaluate.benchmarks.voices import speech
     from thcli.evaluate.datasets import talking_clips
 
     report.refuse_existing()
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
     with Console(show) as console:
-        name, loaded = _load_voice(evaluate, voice, run)
+        name, loaded = load_voice(evaluate, voice, run)
         found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
         clips = speech.evaluate_voice(loaded, name, found, evaluate.folder, options, console)
         content = {**speech.report(clips, name), "run": command_line()}
-        report.save(content)
+        report.save(content, [speech.table(content)])
     console.table(*speech.table(content), content, headed=True)
-
-
-@flags
-def speak(
-    dataset: TalkingFolder,
-    *,
-    report: ReportOptions,
-    evaluate: VoiceEvaluateOptions,
-    voice: VoiceOptions,
-    run: RunOptions,
-    show: ShowOptions,
-) -> None:
-    """Measure head, brows and blinks of a voice beside those of the talkers themselves."""
-    from thcli.evaluate.benchmarks import talking_heads
-    from thcli.evaluate.datasets import talking_clips
-
-    report.refuse_existing()
-    with Console(show) as console:
-        name, loaded = _load_voice(evaluate, voice, run)
-        found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
-        clips = talking_heads.evaluate_heads(loaded, found, evaluate.folder, voice, console)
-        content = {**talking_heads.report(clips, name), "run": command_line()}
-        report.save(content)
-    console.table(*talking_heads.table(content), content, headed=True)
 
 
 def _report_attributes(
@@ -244,20 +220,22 @@ def _report_attributes(
     report.refuse_existing()
     with Console(show) as console:
         content = {"command": command, "run": command_line(), **measure()}
-        report.save(content)
-    each = {
-        name: value if isinstance(value, dict) else {"auc": value}
-        for name, value in content["attributes"].items()
-    }
-    columns = list(next(iter(each.values())))
-    means = [f"{content[column]:.3f}" if column in content else "" for column in columns]
-    rows = [
-        [name, *(f"{values[column]:.3f}" for column in columns)] for name, values in each.items()
-    ]
-    console.table(["attribute", *columns], [*rows, ["mean", *means]], content, headed=True)
+        each = {
+            name: value if isinstance(value, dict) else {"auc": value}
+            for name, value in content["attributes"].items()
+        }
+        columns = list(next(iter(each.values())))
+        means = [f"{content[column]:.3f}" if column in content else "" for column in columns]
+        rows = [
+            [name, *(f"{values[column]:.3f}" for column in columns)]
+            for name, values in each.items()
+        ]
+        table = ["attribute", *columns], [*rows, ["mean", *means]]
+        report.save(content, [table])
+    console.table(*table, content, headed=True)
 
 
-def _load_voice(
+def load_voice(
     evaluate: VoiceEvaluateOptions, voice: VoiceOptions, run: RunOptions
 ) -> tuple[str, Voice]:
     """Load the voice with its name. Raises UsageError for an option that it does not read."""

@@ -12,9 +12,8 @@ from PIL import Image as Pillow
 
 from tests.evaluate.made_clips import write_frames
 from thcli import media, weights
-from thcli.cli import evaluate
 from thcli.cli.app import run
-from thcli.core.errors import NoFaceError, OutputError, UsageError
+from thcli.core.errors import NoFaceError, OutputError
 from thcli.core.types import Image
 from thcli.evaluate.datasets.sample_clip import portrait, write_test_clip
 
@@ -71,15 +70,30 @@ def test_eval_of_finished_videos(
     still = write_image(tmp_path / "still.png", portrait(192))
     report, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
     made = ("-o", report, "--sheet", sheet, "--columns", "3")
-    assert thcli("eval", "reenact", truth, truth, still, *made, "--frames", "5", "--json") == 0
+    assert (
+        thcli(
+            "eval",
+            "reenact",
+            truth,
+            "--result",
+            truth,
+            "--result",
+            still,
+            *made,
+            "--frames",
+            "5",
+            "--json",
+        )
+        == 0
+    )
     printed = json.loads(capsys.readouterr().out)
     kept = json.loads(report.read_text("utf-8"))
     assert kept["rows"] == printed["rows"]
     assert list(kept["rows"]) == ["truth.mp4", "still.png", "copy", "align", "truth"]
     assert kept["rows"]["truth.mp4"]["face"]["l1"] == 0
     assert media.probe(sheet).size[0] == 3 * 194 + 2
-    assert thcli("eval", "reenact", truth, truth, "-o", report) == OutputError.exit_code
-    assert thcli("eval", "reenact", truth, still, "--frames", "3", "--quiet") == 0
+    assert thcli("eval", "reenact", truth, "--result", truth, "-o", report) == OutputError.exit_code
+    assert thcli("eval", "reenact", truth, "--result", still, "--frames", "3", "--quiet") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("\t") == [
         "metric",
@@ -119,13 +133,3 @@ def test_bench_prints_one_object(capsys: pytest.CaptureFixture[str], tracked: No
     assert report["frames"] == 6 and report["fps"] > 0
     assert set(report["alone"]) == {"load", "decode", "track", "motion", "render", "encode"}
     assert report["clock"]["track"] > 0 and report["overhead"]["cpu"] > 0
-
-
-def test_results_of_equal_name_are_labelled_by_their_paths(tmp_path: Path) -> None:
-    a, b = tmp_path / "a" / "x.mp4", tmp_path / "b" / "x.mp4"
-    assert evaluate.label_results([a, b]) == {str(a): a, str(b): b}
-    assert evaluate.label_results([a]) == {"x.mp4": a}
-    with pytest.raises(UsageError, match="twice"):
-        evaluate.label_results([a, a])
-    with pytest.raises(UsageError, match="'copy'"):
-        evaluate.label_results([Path("copy")])

@@ -17,14 +17,14 @@ from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import PAINTERS
 from thcli.editors.shared.celeba import CELEBA
-from thcli.evaluate.benchmarks.edit import (
-    FaceCache,
+from thcli.evaluate.datasets.sample_clip import astronaut_clip
+from thcli.evaluate.metrics.csim import IdentityCache
+from thcli.evaluate.metrics.edits import (
     IdentityConsistency,
     background_of,
     edit_metrics,
 )
-from thcli.evaluate.datasets.sample_clip import astronaut_clip
-from thcli.evaluate.metrics.csim import IdentityCache
+from thcli.evaluate.metrics.face_cache import FaceCache
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Sample
 from thcli.faces.identity.encoder import AlignedCropEncoder
@@ -90,7 +90,7 @@ def make_sample(true: int, made: int) -> Sample:
     images = [np.full((80, 80, 3), value, np.uint8) for value in (true, made)]
     place = RegionView.of("face", images[0], None, make_face())
     assert place is not None
-    return Sample(place, images[1], None, make_face(), images[1])
+    return Sample(place, make_face(), images[1])
 
 
 def unit(rows: Array32) -> Array32:

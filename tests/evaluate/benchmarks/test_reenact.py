@@ -23,7 +23,8 @@ from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.events import Event, Warned
 from thcli.core.options import EvaluateOptions, ReadOptions
 from thcli.core.types import Frame
-from thcli.evaluate.benchmarks.reenact import (
+from thcli.evaluate.benchmarks.reenactment.reenact import (
+    MeasureSetup,
     evaluate_self,
     evaluate_videos,
     limit_frames,
@@ -32,6 +33,7 @@ from thcli.evaluate.benchmarks.reenact import (
 from thcli.evaluate.reports.report import file_facts, format_value
 
 WHOLE = ReadOptions()
+SETUP = MeasureSetup(make_tracker)
 
 
 def perfect(source: Path, drive: Path, read: ReadOptions) -> Iterable[Frame]:
@@ -48,7 +50,11 @@ def lazy(source: Path, drive: Path, read: ReadOptions) -> Path:
 def test_self_reenactment_has_all_rows_and_the_truth_is_best(tmp_path: Path) -> None:
     truth = write_frames(tmp_path / "clip", 5)
     found = evaluate_self(
-        truth, {"perfect": perfect, "lazy": lazy}, make_tracker, EvaluateOptions(), WHOLE
+        truth,
+        {"perfect": perfect, "lazy": lazy},
+        SETUP,
+        EvaluateOptions(),
+        WHOLE,
     )
     assert list(found.rows) == ["perfect", "lazy", "copy", "align", "truth"]
     assert {s.frames for s in found.rows.values()} == {4}  # the source's own frame does not count
@@ -61,7 +67,7 @@ def test_self_reenactment_has_all_rows_and_the_truth_is_best(tmp_path: Path) -> 
 
 def test_the_report_is_json_with_protocol_versions_and_hashes(tmp_path: Path) -> None:
     truth = write_frames(tmp_path / "clip", 3)
-    found = evaluate_self(truth, {"perfect": perfect}, make_tracker, EvaluateOptions(), WHOLE)
+    found = evaluate_self(truth, {"perfect": perfect}, SETUP, EvaluateOptions(), WHOLE)
     report = json.loads(json.dumps(found.report("thcli eval reenact clip"), allow_nan=False))
     assert report["run"] == "thcli eval reenact clip"
     assert report["protocol"]["kind"] == "self-reenactment"
@@ -76,7 +82,7 @@ def test_the_report_is_json_with_protocol_versions_and_hashes(tmp_path: Path) ->
 def test_fewer_frames_and_another_source(tmp_path: Path) -> None:
     truth = write_frames(tmp_path / "clip", 6)
     options = EvaluateOptions(frames=4, source_frame=2, count_source=True)
-    found = evaluate_self(truth, {}, make_tracker, options, WHOLE)
+    found = evaluate_self(truth, {}, SETUP, options, WHOLE)
     assert found.rows["copy"].frames == 4
     assert find_face(read_frame(truth, WHOLE, 2)) is not None
     with media.read(truth, limit_frames(truth, WHOLE, 4)) as reader:
@@ -93,7 +99,12 @@ def test_finished_videos_against_the_truth(tmp_path: Path) -> None:
         Pillow.fromarray(frame.pixels).resize((128, 128)).save(half / f"{frame.index}.png")
     heard: list[Event] = []
     found = evaluate_videos(
-        truth, {"short": short, "half": half}, make_tracker, EvaluateOptions(), WHOLE, heard.append
+        truth,
+        {"short": short, "half": half},
+        SETUP,
+        EvaluateOptions(),
+        WHOLE,
+        heard.append,
     )
     assert (found.rows["short"].frames, found.rows["short"].absent) == (3, 1)
     assert found.rows["short"].values["face"]["l1"] == 0
@@ -109,15 +120,15 @@ def test_videos_of_other_shapes_are_refused(tmp_path: Path) -> None:
     wide = tmp_path / "wide.png"
     Pillow.fromarray(np.ascontiguousarray(PHOTO[:100])).save(wide)
     with pytest.raises(UsageError, match="different shapes"):
-        evaluate_videos(truth, {"wide": wide}, make_tracker, EvaluateOptions(), WHOLE)
+        evaluate_videos(truth, {"wide": wide}, SETUP, EvaluateOptions(), WHOLE)
 
 
 def test_a_source_without_a_face_or_out_of_the_clip(tmp_path: Path) -> None:
     truth = write_frames(tmp_path / "clip", 2)
     with pytest.raises(UsageError, match="no frame 7"):
-        evaluate_self(truth, {}, make_tracker, EvaluateOptions(source_frame=7), WHOLE)
+        evaluate_self(truth, {}, SETUP, EvaluateOptions(source_frame=7), WHOLE)
     with pytest.raises(NoFaceError, match="source frame"):
-        evaluate_self(truth, {}, lambda: lambda image: None, EvaluateOptions(), WHOLE)
+        evaluate_self(truth, {}, MeasureSetup(lambda: lambda image: None), EvaluateOptions(), WHOLE)
 
 
 def test_facts_of_a_file_and_of_a_folder(tmp_path: Path) -> None:

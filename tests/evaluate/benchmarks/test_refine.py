@@ -16,20 +16,18 @@ from thcli.cli.app import run
 from thcli.core.geometry import bounding_box
 from thcli.core.options import ReadOptions
 from thcli.core.types import Face, Image
-from thcli.evaluate.benchmarks.reenact import read_frame
+from thcli.evaluate.benchmarks.reenactment.reenact import read_frame
 from thcli.evaluate.benchmarks.refine import (
     RefineCost,
     RefineMeasurement,
     UntouchedChange,
-    average_measurements,
-    requirements,
-    table,
 )
+from thcli.evaluate.benchmarks.refine_table import average_measurements, requirements, table
 from thcli.evaluate.datasets.coarse_clips import THIRDS, frames_at_distance
 from thcli.evaluate.datasets.degraded_clips import degrade, degrade_clip
 from thcli.evaluate.datasets.sample_clip import write_test_clip
 from thcli.evaluate.metrics.image import relative_sharpness
-from thcli.evaluate.metrics.measure import RowScores
+from thcli.evaluate.metrics.scores import RowScores
 from thcli.evaluate.metrics.table import METRICS
 from thcli.motion.canonical import neutral
 from thcli.refiners.backends import REFINERS

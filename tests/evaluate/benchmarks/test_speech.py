@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -15,8 +16,9 @@ from thcli.core.events import Event, Finished
 from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Motion, Timestamps
-from thcli.evaluate.benchmarks import speech, talking_heads
+from thcli.evaluate.benchmarks.voices import speech, spoken_videos, talking_heads
 from thcli.evaluate.datasets import talking_clips
+from thcli.evaluate.metrics.speech.lip_sync import LipSync
 from thcli.motion.file.reader import MotionFile
 from thcli.train.a2m import synthetic
 
@@ -113,3 +115,58 @@ def test_speakers_are_chosen_by_name(found: list[tuple[Path, str]]) -> None:
     assert chosen == [pair for pair in found if pair[1] == speaker]
     with pytest.raises(UsageError, match="None of the speakers"):
         talking_clips.clips_of_speakers(folder, ["nobody"])
+
+
+def copy_results(found: list[tuple[Path, str]], folder: Path, shift: int) -> Path:
+    """Copy clips with their motions to a folder, each under the name of the next by `shift`."""
+    folder.mkdir()
+    for number, (path, _) in enumerate(found):
+        other = found[(number + shift) % len(found)][0]
+        for file in other.parent.glob(f"{other.stem}.*"):
+            shutil.copy(file, folder / file.name.replace(other.stem, path.stem))
+    return folder
+
+
+def test_finished_videos_are_measured_beside_the_clips(
+    found: list[tuple[Path, str]], tmp_path: Path
+) -> None:
+    same = spoken_videos.evaluate_results(found, copy_results(found, tmp_path / "same", 0), None)
+    other = spoken_videos.evaluate_results(found, copy_results(found, tmp_path / "other", 1), None)
+    right, wrong = (
+        one.report()["mouths"]["groups"]["all"][spoken_videos.RESULT] for one in (same, other)
+    )
+    assert right["correlation"] == 1 and right["closure_f1"] == 1
+    assert wrong["correlation"] < 0.8
+    heads = same.report()["groups"]["all"]
+    assert heads["truth"] == heads[spoken_videos.RESULT]
+    assert len(same.tables()) == 2
+    with pytest.raises(MediaError, match="holds no video named"):
+        spoken_videos.evaluate_results(found, tmp_path, None)
+
+
+def test_sync_of_clips_and_results_is_averaged(
+    found: list[tuple[Path, str]], tmp_path: Path
+) -> None:
+    results = copy_results(found, tmp_path / "results", 0)
+
+    def measure(path: Path) -> LipSync:
+        return LipSync(7.0, 8.0, 0) if path.parent == results else LipSync(6.0, 9.0, 1)
+
+    values, (head, lines) = spoken_videos.measure_sync(found, results, measure)
+    assert lines == [["truth", "2", "6.000", "9.000"], ["result", "2", "7.000", "8.000"]]
+    assert len(head) == 4 and values["truth"][found[0][0].stem]["frames"] == 1
+    alone, _ = spoken_videos.measure_sync(found, None, measure)
+    assert list(alone) == ["truth"]
+
+
+def test_nearest_rows_with_a_face_are_taken(found: list[tuple[Path, str]]) -> None:
+    motion = load_motions(found)[0]
+    valid = np.ones(len(motion.pts), bool)
+    valid[3] = False
+    times = spoken_videos.seconds_of(motion)
+    shapes = spoken_videos.shapes_at(replace(motion, valid=valid), times)
+    own = speech.mouth_shapes(motion)
+    np.testing.assert_array_equal(shapes[[0, 2, 5]], own[[0, 2, 5]])
+    assert (shapes[3] == own[2]).all() or (shapes[3] == own[4]).all()
+    with pytest.raises(MediaError, match="no face"):
+        spoken_videos.shapes_at(replace(motion, valid=~valid & False), times)

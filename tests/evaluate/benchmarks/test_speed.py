@@ -29,7 +29,7 @@ from thcli.evaluate.benchmarks.baseline import (
     plain_transcode,
     timing,
 )
-from thcli.evaluate.benchmarks.reenact import evaluate_self
+from thcli.evaluate.benchmarks.reenactment.reenact import MeasureSetup, evaluate_self
 from thcli.evaluate.benchmarks.speed import BenchResult, bench
 from thcli.evaluate.datasets.sample_clip import astronaut_clip, portrait, write_test_clip
 from thcli.evaluate.metrics.face_geometry import keypoint_distance
@@ -134,7 +134,7 @@ def test_a_whole_benchmark(tmp_path: Path, tracked: None) -> None:
 def test_the_real_tracker_measures_a_similarity(tmp_path: Path, tracked: None) -> None:
     clip = write_test_clip(tmp_path / "clip.mkv", 10, 256)
     tracker = main_face_tracker(FaceOptions(), RunOptions())
-    found = evaluate_self(clip, {}, tracker, EvaluateOptions(), ReadOptions())
+    found = evaluate_self(clip, {}, MeasureSetup(tracker), EvaluateOptions(), ReadOptions())
     copied, aligned, truth = (
         found.rows[label].values["face"] for label in ("copy", "align", "truth")
     )

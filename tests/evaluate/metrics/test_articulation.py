@@ -7,7 +7,7 @@ import pytest
 
 from thcli.audio.phones import PHONES
 from thcli.core.types import Array
-from thcli.evaluate.metrics import articulation
+from thcli.evaluate.metrics.speech import articulation
 from thcli.motion import canonical, sliders
 
 SECONDS = np.arange(200) / 25

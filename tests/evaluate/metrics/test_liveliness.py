@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from thcli.core.types import Motion
-from thcli.evaluate.metrics.liveliness import band_share, brow_slider, measure_liveliness
+from thcli.evaluate.metrics.speech.liveliness import band_share, brow_slider, measure_liveliness
 from thcli.motion.sliders import SliderCurves, blink_curve, load_slider_shapes, motion_from_sliders
 
 RATE = 50

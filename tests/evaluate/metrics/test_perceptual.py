@@ -16,7 +16,8 @@ from thcli.core.errors import WeightsError
 from thcli.core.geometry import bounding_box
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Image
-from thcli.evaluate.metrics import lpips, pfd
+from thcli.evaluate.metrics import pfd
+from thcli.evaluate.metrics.networks import lpips
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Metric, Sample
 from thcli.faces.backends import PARSERS
@@ -89,7 +90,7 @@ def test_more_blur_is_farther(network: ParseS, share: float) -> None:
 def make_sample(index: int, result: Image) -> Sample:
     place = RegionView.of("face", shift_photo(index), None, find_face(shift_photo(index)))
     assert place is not None
-    return Sample(place, place.crop(result), None, None, result)
+    return Sample(place, None, result)
 
 
 def mean_of(metric: Metric, *samples: Sample) -> float | None:

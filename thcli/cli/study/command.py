@@ -59,5 +59,5 @@ def answers(
     console = Console(show)
     found = analyse(key, files)
     content = {"command": "eval answers", "run": command_line(), **found.report()}
-    report.save(content)
+    report.save(content, [found.table()])
     console.table(*found.table(), content, headed=True)

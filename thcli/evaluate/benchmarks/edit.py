@@ -7,12 +7,11 @@ frame-wise methods do). Both are measured beside the clip itself, before any enc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-import cv2
 import numpy as np
 
 from thcli import media
@@ -21,27 +20,24 @@ from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import EditEvaluateOptions, EditOptions
 from thcli.core.protocols import IdentityEncoder, Parser
-from thcli.core.types import Array32, Face, Image
-from thcli.editors.catalogue import attribute_of
-from thcli.evaluate.benchmarks.reenact import limit_frames
+from thcli.core.types import Image
+from thcli.evaluate.benchmarks.reenactment.reenact import limit_frames
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier
-from thcli.evaluate.metrics.csim import IdentityCache, csim_metric
-from thcli.evaluate.metrics.image import mean_squared_error
+from thcli.evaluate.metrics.edits import edit_metrics
 from thcli.evaluate.metrics.measure import (
     ResultRow,
-    RowScores,
     TrueClip,
     TruthFrame,
     measure,
     truth_row,
 )
+from thcli.evaluate.metrics.networks import lpips
 from thcli.evaluate.metrics.regions import Region
-from thcli.evaluate.metrics.table import METRICS, Accumulator, Mean, Metric, Sample
+from thcli.evaluate.metrics.scores import RowScores
+from thcli.evaluate.metrics.table import Metric
 from thcli.evaluate.metrics.tracker import main_face_tracker
 from thcli.evaluate.reports.contact_sheet import SheetBuilder
 from thcli.faces.backends import PARSERS
-from thcli.faces.parsing.classes import class_number
-from thcli.faces.parsing.crops import full_frame_crop, parse_faces
 from thcli.media.info import MediaInfo
 from thcli.pipeline.edit import EditedFaces, locate_faces, observe_faces
 from thcli.pipeline.editing.factory import plan_steps
@@ -49,180 +45,6 @@ from thcli.pipeline.editing.request import EditRequest, parse_request
 from thcli.pipeline.job.job import Job
 
 EDITED, PER_FRAME, CLIP = "edited", "per frame", "clip"
-MARGIN = 0.08  # between head and background, in face heights
-_BACKGROUND = (class_number("background"), class_number("cloth"))
-_COMMON = ("ssim", "flicker")  # names of common metrics that apply to edits
-FRAME: tuple[Region, ...] = ("frame",)
-FACE: tuple[Region, ...] = ("face",)
-Found = TypeVar("Found")
-
-
-class IdentityConsistency:
-    """Identity similarity between the result's frames, relative to the clip's own.
-
-    Pairs are neighbouring frames, or all pairs (Tzaban et al. 2022, sec. 5).
-    """
-
-    def __init__(self, identities: IdentityCache, far: bool) -> None:
-        self._identities, self._far = identities, far
-        self._last: tuple[Array32, Array32] | None = None
-        self._near, self._sums, self._count = np.zeros(2), [np.zeros(0), np.zeros(0)], 0
-
-    def add(self, sample: Sample) -> None:
-        true, made = sample.truth.face, sample.face
-        if true is None or made is None:
-            return
-        own = self._identities.get(sample.truth.frame, true)
-        now = self._identities.get(sample.frame, made), own
-        if self._last is not None:
-            self._near += [float(a @ b) for a, b in zip(self._last, now, strict=True)]
-        self._last = now
-        self._sums = [
-            v.astype(np.float64) if not len(total) else total + v
-            for total, v in zip(self._sums, now, strict=True)
-        ]
-        self._count += 1
-
-    def value(self) -> float | None:
-        if self._count < 2:
-            return None
-        both = (
-            [float(total @ total) - self._count for total in self._sums]
-            if self._far
-            else self._near.tolist()
-        )
-        return both[0] / both[1] if both[1] > 0 else None
-
-
-class FaceCache(Generic[Found]):
-    """Cache of a function of faces that rows and metrics share; faces are compared as objects."""
-
-    def __init__(self, compute: Callable[[Image, Face], Found], size: int = 128) -> None:
-        self._compute, self._size = compute, size
-        self._seen: dict[int, tuple[Face, Found]] = {}
-
-    def get(self, image: Image, face: Face) -> Found:
-        if id(face) not in self._seen:
-            self._seen[id(face)] = face, self._compute(image, face)
-            while len(self._seen) > self._size:
-                self._seen.pop(next(iter(self._seen)))
-        return self._seen[id(face)][1]
-
-
-def edit_metrics(
-    attributes: Sequence[str],
-    identities: IdentityEncoder | None,
-    classifier: AttributeClassifier | None,
-    parser: Parser,
-) -> tuple[Metric, ...]:
-    """Return all metrics of an edit.
-
-    Args:
-        attributes: requested attributes.
-        identities: identity backend, or None.
-        classifier: attribute classifier, or None.
-        parser: for the background.
-    """
-    background = FaceCache(lambda image, face: background_of(parser, image, face))
-    found = [
-        Metric(
-            "background_mse",
-            "levels²",
-            "lower",
-            "mean squared difference away from the head",
-            FRAME,
-            lambda: Mean(lambda s: _outside(background, s)),
-        ),
-        Metric(
-            "changed",
-            "%",
-            "lower",
-            "share of the frame's pixels",
-            FRAME,
-            lambda: Mean(lambda s: 100 * float((s.truth.frame != s.frame).any(2).mean())),
-        ),
-        *(metric for metric in METRICS if metric.name in _COMMON),
-    ]
-    if classifier is not None:
-        scores = FaceCache(lambda image, face: classifier.score_faces([image], [face])[0])
-        found += [metric for name in attributes for metric in _gains(name, scores, classifier)]
-    if identities is not None:
-        found += [csim_metric(identities), *_consistency_metrics(identities)]
-    return tuple(found)
-
-
-def _consistency_metrics(identities: IdentityEncoder) -> list[Metric]:
-    cache = IdentityCache(identities)
-
-    def metric(name: str, pairs: str, far: bool) -> Metric:
-        about = f"identity similarity of {pairs}, relative to the clip's own"
-
-        def make() -> Accumulator:
-            return IdentityConsistency(cache, far)
-
-        return Metric(name, "", "higher", about, FACE, make, identities.name)
-
-    return [
-        metric("tl_id", "neighbouring frames", far=False),
-        metric("tg_id", "all pairs of frames", far=True),
-    ]
-
-
-def background_of(parser: Parser, image: Image, face: Face) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return (H, W) True on the background away from the head."""
-    (found,) = parse_faces(parser, [image], [face])
-    labels = found.labels_in(full_frame_crop((image.shape[1], image.shape[0])))
-    head = np.isin(labels, _BACKGROUND, invert=True).astype(np.uint8)
-    reach = max(round(MARGIN * float(face.box[3] - face.box[1])), 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return np.asarray(cv2.dilate(head, disc) == 0)
-
-
-def _outside(
-    background: FaceCache[np.ndarray[Any, np.dtype[np.bool_]]], sample: Sample
-) -> float | None:
-    if sample.truth.face is None:
-        return None
-    outside = background.get(sample.truth.frame, sample.truth.face)
-    if not outside.any():
-        return None
-    return mean_squared_error(sample.truth.frame[outside][None], sample.frame[outside][None])
-
-
-def _gains(name: str, scores: FaceCache[Array32], classifier: AttributeClassifier) -> list[Metric]:
-    """Return the metrics of an attribute's probability in the clip and in the result.
-
-    The classifier had no part in the edit.
-    """
-    attribute = attribute_of(name)
-    column = classifier.names.index(attribute.celeba)
-
-    def probability(image: Image, face: Face | None) -> float | None:
-        if face is None:
-            return None
-        found = float(scores.get(image, face)[column])
-        return 1 - found if attribute.sign < 0 else found
-
-    return [
-        Metric(
-            f"{name} before",
-            "",
-            "higher",
-            "probability in the clip",
-            FACE,
-            lambda: Mean(lambda s: probability(s.truth.frame, s.truth.face)),
-            "attributes-judge",
-        ),
-        Metric(
-            f"{name} after",
-            "",
-            "higher",
-            "probability in the result",
-            FACE,
-            lambda: Mean(lambda s: probability(s.frame, s.face)),
-            "attributes-judge",
-        ),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +119,10 @@ def evaluate_edit(
     steps = [plan_steps(request, one, on) for request, one in zip(requests, requested, strict=True)]
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
     attributes = dict.fromkeys(name for request in requests for name in request.attributes)
-    metrics = edit_metrics(tuple(attributes), identities, classifier, parser)
+    metrics = (
+        *edit_metrics(tuple(attributes), identities, classifier, parser),
+        *lpips.load_metrics(options.run),
+    )
     info = media.probe(clip)
     with Job("eval edit", on) as job:
         began = time.process_time()

@@ -16,6 +16,7 @@ from thcli.evaluate.benchmarks.edit import CLIP, EDITED, EditMeasurement, evalua
 from thcli.evaluate.benchmarks.reconstruction import Reconstruction, reconstruction
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, load_classifier
 from thcli.evaluate.reports.contact_sheet import stack_sheets
+from thcli.evaluate.reports.html.page import Page, Section
 from thcli.evaluate.reports.report import file_facts, format_value
 from thcli.faces.identity.encoder import load_encoder
 from thcli.pipeline.render.panels import put_label
@@ -79,6 +80,14 @@ class EditEvaluation:
                 put_label(image, f"{Path(one.clip).name}: {describe_edit(one)}", (3, 24))
                 sheets.append(image)
         return stack_sheets(sheets)
+
+    def page(self, run: str) -> Page:
+        """Return the HTML report. run: the command line."""
+        sections = [Section("All edits", tables=[self.table()])]
+        for found in self.edits:
+            images = {Path(one.clip).name: one.sheet for one in found}
+            sections.append(Section(describe_edit(found[0]), images=images))
+        return Page("Editing", run, sections)
 
     def strengths(self, command: str) -> dict[str, Any]:
         """Return the report that `thcli list attributes` shows.

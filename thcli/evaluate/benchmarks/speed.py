@@ -23,7 +23,7 @@ from thcli.evaluate.benchmarks.baseline import (
 )
 from thcli.evaluate.benchmarks.memory import peak_rss, reset_peak
 from thcli.evaluate.benchmarks.progress import step_progress
-from thcli.evaluate.benchmarks.reenact import limit_frames
+from thcli.evaluate.benchmarks.reenactment.reenact import limit_frames
 from thcli.evaluate.datasets.sample_clip import save_portrait, write_test_clip
 
 OVERHEAD_BAR = 1.5  # total time over plain transcode + track + render

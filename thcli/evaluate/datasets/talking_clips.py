@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from thcli.core.errors import MediaError, UsageError
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
@@ -82,6 +84,18 @@ def select_clips(
     if not left:
         raise MediaError("No clip is left.", "Check the chosen speakers.")
     return left
+
+
+def subsample_clips(clips: Sequence[tuple[Path, str]], limit: int) -> list[tuple[Path, str]]:
+    """Return at most `limit` clips of each speaker, evenly spaced, in the given order."""
+    by_speaker: dict[str, list[Path]] = {}
+    for path, speaker in clips:
+        by_speaker.setdefault(speaker, []).append(path)
+    selected: set[Path] = set()
+    for paths in by_speaker.values():
+        indices = np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int)
+        selected |= {paths[i] for i in indices}
+    return [(path, speaker) for path, speaker in clips if path in selected]
 
 
 class SpeakerClip(Protocol):

@@ -31,7 +31,7 @@ class IdentityCache:
         return known[1]
 
 
-def csim_metric(encoder: IdentityEncoder) -> Metric:
+def csim_metric(encoder: IdentityEncoder, name: str = "csim") -> Metric:
     """Return the metric of an identity backend, over frames with both faces."""
     identities = IdentityCache(encoder)
 
@@ -42,7 +42,7 @@ def csim_metric(encoder: IdentityEncoder) -> Metric:
         return float(identities.get(sample.truth.frame, true) @ identities.get(sample.frame, made))
 
     return Metric(
-        "csim",
+        name,
         "",
         "higher",
         "cosine of the identities of result and truth",

@@ -1,8 +1,10 @@
-"""One pass through the true clip and all results: every metric of every row, in constant memory."""
+"""One pass through the true clip and all results: every metric of every row."""
 
 from __future__ import annotations
 
+import math
 import time
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,13 +17,14 @@ from thcli.core.geometry import fit_similarity_matrix
 from thcli.core.imaging import to_uint8
 from thcli.core.types import Face, Frame, Image
 from thcli.evaluate.metrics.regions import REGIONS, Region, RegionView, resize_like
-from thcli.evaluate.metrics.table import METRICS, Accumulator, Metric, Sample
+from thcli.evaluate.metrics.scores import RowScores
+from thcli.evaluate.metrics.sets.distribution import SetDistance
+from thcli.evaluate.metrics.table import METRICS, Accumulator, Mean, Metric, Sample
 from thcli.motion import canonical
 from thcli.pipeline.render.sync import StreamSynchroniser
 
 Tracker = Callable[[Image], Face | None]
 """Tracker of one face, called frame by frame."""
-Values = Mapping[Region, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +57,6 @@ class TruthFrame:
 
 ResultRow = Callable[[TruthFrame], Image | None]
 """Result image for a true frame; None when the result has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowScores:
-    """Results of one row.
-
-    values: region -> metric -> value, None where nothing could be measured.
-    frames: number of compared frames.
-    absent: number of frames that the result lacks.
-    """
-
-    values: Values
-    frames: int
-    absent: int
 
 
 FrameObserver = Callable[[TruthFrame, Mapping[str, Image]], None]
@@ -110,15 +99,16 @@ def align_row(source: Image, face: Face) -> ResultRow:
     return row
 
 
-def video_row(frames: Iterable[Frame]) -> ResultRow:
-    """Return a result video, matched by time and resized to the truth."""
+def video_row(frames: Iterable[Frame], *, resize: bool = True) -> ResultRow:
+    """Return a result video, matched by time and, with `resize`, resized to the truth."""
     stream = StreamSynchroniser(frames)
 
     def row(truth_frame: TruthFrame) -> Image | None:
         frame = stream.frame_at(truth_frame.seconds)
         if frame is None or stream.has_ended(truth_frame.seconds):
             return None
-        return resize_like(to_uint8(frame.pixels), truth_frame.image)
+        image = to_uint8(frame.pixels)
+        return resize_like(image, truth_frame.image) if resize else image
 
     return row
 
@@ -135,8 +125,14 @@ class _RowAccumulators:
         self._tracked: tuple[Image, Face | None] | None = None
         self._previous: Image | None = None
         self._frames = self._absent = 0
+        self._seconds = array("d")
+        self._curves = {
+            name: array("d") for name, cell in self._cells["face"].items() if isinstance(cell, Mean)
+        }
 
-    def add(self, image: Image | None, views: Sequence[RegionView], counts: bool) -> None:
+    def add(
+        self, image: Image | None, views: Sequence[RegionView], seconds: Fraction, counts: bool
+    ) -> None:
         if image is None:
             self._absent += 1
             self._previous = None
@@ -146,18 +142,33 @@ class _RowAccumulators:
         if counts:
             self._frames += 1
             for view in views:
-                previous = None if self._previous is None else view.crop(self._previous)
-                sample = Sample(view, view.crop(image), previous, self._tracked[1], image)
+                sample = Sample(view, self._tracked[1], image, self._previous)
                 for cell in self._cells[view.region].values():
                     cell.add(sample)
+            self._extend_curves(seconds, any(view.region == "face" for view in views))
         self._previous = image
+
+    def _extend_curves(self, seconds: Fraction, has_face: bool) -> None:
+        self._seconds.append(float(seconds))
+        for name, curve in self._curves.items():
+            cell = self._cells["face"][name]
+            last = cell.last if has_face and isinstance(cell, Mean) else None
+            curve.append(math.nan if last is None else last)
 
     def scores(self) -> RowScores:
         values = {
             region: {name: c.value() for name, c in cells.items()}
             for region, cells in self._cells.items()
         }
-        return RowScores(values, self._frames, self._absent)
+        pools = {
+            name: cell.pool()
+            for name, cell in self._cells["face"].items()
+            if isinstance(cell, SetDistance)
+        }
+        curves = {name: np.asarray(curve) for name, curve in self._curves.items()}
+        return RowScores(
+            values, self._frames, self._absent, np.asarray(self._seconds), curves, pools
+        )
 
 
 def measure(
@@ -171,8 +182,8 @@ def measure(
 ) -> dict[str, RowScores]:
     """Return the scores of every row.
 
-    Two frames of each row are held, for any length of the clip. Metrics of the face box leave out
-    frames whose truth has no face.
+    Two frames of each row are held for any length of the clip, and 8 bytes for each frame and
+    metric. Metrics of the face box leave out frames whose truth has no face.
 
     Args:
         truth: true clip.
@@ -199,7 +210,8 @@ def measure(
         views = [view for view in candidates if view is not None]
         results = {label: row(truth_frame) for label, row in rows.items()}
         for label, accumulator in accumulators.items():
-            accumulator.add(results[label], views, frame.index not in truth.skip)
+            counts = frame.index not in truth.skip
+            accumulator.add(results[label], views, truth_frame.seconds, counts)
         complete = {label: result for label, result in results.items() if result is not None}
         if observer is not None and len(complete) == len(results):
             observer(truth_frame, complete)

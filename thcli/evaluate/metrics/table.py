@@ -25,16 +25,25 @@ class Sample:
     """One region of one frame, of truth and result.
 
     truth: the true region.
-    image, previous: (h, w, 3) the result in this frame and in the previous one (None at the start).
     face: the result's face in pixels of the frame, None when none was found.
     frame: the result's frame.
+    last: the result's previous frame, None at the start.
     """
 
     truth: RegionView
-    image: Image
-    previous: Image | None
     face: Face | None
     frame: Image
+    last: Image | None = None
+
+    @cached_property
+    def image(self) -> Image:
+        """Return the result in the true region, (h, w, 3)."""
+        return self.truth.crop(self.frame)
+
+    @cached_property
+    def previous(self) -> Image | None:
+        """Return the previous result in the true region."""
+        return None if self.last is None else self.truth.crop(self.last)
 
     @cached_property
     def similarity(self) -> tuple[float, float]:
@@ -50,14 +59,18 @@ class Accumulator(Protocol):
 
 
 class Mean:
-    """Mean of a function over the frames for which it returns a number."""
+    """Mean of a function over the frames for which it returns a number.
+
+    last: value of the last frame.
+    """
 
     def __init__(self, function: Callable[[Sample], float | None]) -> None:
         self._function = function
         self._sum, self._count = 0.0, 0
+        self.last: float | None = None
 
     def add(self, sample: Sample) -> None:
-        value = self._function(sample)
+        value = self.last = self._function(sample)
         if value is not None:
             self._sum += value
             self._count += 1
@@ -66,28 +79,20 @@ class Mean:
         return self._sum / self._count if self._count else None
 
 
-class CoefficientDistance:
-    """Mean distance of 3-D model coefficients between result and truth.
+def coefficient_distance(
+    fitted: FaceFitCache, distance: Callable[[Coefficients, Coefficients], float]
+) -> Mean:
+    """Return the mean distance of 3-D model coefficients between result and truth.
 
     Frames without either face are left out.
     """
 
-    def __init__(
-        self, fitted: FaceFitCache, distance: Callable[[Coefficients, Coefficients], float]
-    ) -> None:
-        self._fitted, self._distance = fitted, distance
-        self._mean = Mean(self._measured)
+    def measured(sample: Sample) -> float | None:
+        true = fitted.get(sample.truth.frame, sample.truth.face)
+        made = fitted.get(sample.frame, sample.face)
+        return None if true is None or made is None else distance(true, made)
 
-    def add(self, sample: Sample) -> None:
-        self._mean.add(sample)
-
-    def value(self) -> float | None:
-        return self._mean.value()
-
-    def _measured(self, sample: Sample) -> float | None:
-        true = self._fitted.get(sample.truth.frame, sample.truth.face)
-        made = self._fitted.get(sample.frame, sample.face)
-        return None if true is None or made is None else self._distance(true, made)
+    return Mean(measured)
 
 
 def _meshes(sample: Sample) -> tuple[Array32, Array32] | None:
@@ -302,7 +307,7 @@ def metrics_for_model(name: str, model: FaceModel) -> tuple[Metric, ...]:
             "lower",
             "mean difference of the expression's numbers",
             FACE,
-            lambda: CoefficientDistance(fitted, face_geometry.expression_distance),
+            lambda: coefficient_distance(fitted, face_geometry.expression_distance),
             name,
         ),
         Metric(
@@ -311,7 +316,7 @@ def metrics_for_model(name: str, model: FaceModel) -> tuple[Metric, ...]:
             "lower",
             "angle between the poses",
             FACE,
-            lambda: CoefficientDistance(fitted, face_geometry.pose_distance),
+            lambda: coefficient_distance(fitted, face_geometry.pose_distance),
             name,
         ),
     )

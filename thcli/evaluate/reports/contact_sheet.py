@@ -121,12 +121,13 @@ class FrameSampler:
 class SheetBuilder:
     """Observer of a measurement that collects a contact sheet.
 
-    Rows are the truth and all results around the face, then the difference of one row to the truth.
+    Rows are the truth and all results around the face, then the difference of one row to the truth;
+    or the driver and all results as whole frames.
     """
 
-    def __init__(self, row: str, *, columns: int = 8, size: int = 192) -> None:
+    def __init__(self, row: str, *, columns: int = 8, size: int = 192, whole: bool = False) -> None:
         """Set the row whose difference is shown, the number of columns and the cells' side."""
-        self._row, self._size = row, size
+        self._row, self._size, self._whole = row, size, whole
         self._sampler = FrameSampler(columns)
 
     def __call__(self, truth_frame: TruthFrame, results: Mapping[str, Image]) -> None:
@@ -134,10 +135,8 @@ class SheetBuilder:
         if not self._sampler.wants():
             self._sampler.leave()
             return
-        face = truth_frame.face
-        images = {"truth": self._crop(truth_frame.image, face)}
-        images |= {label: self._crop(image, face) for label, image in results.items()}
-        if self._row in results:
+        images = face_cells(truth_frame, results, self._size, whole=self._whole)
+        if self._row in results and not self._whole:
             label = f"|{self._row} - truth| x{DIFFERENCE_GAIN}"
             images[label] = difference(images[self._row], images["truth"])
         self._sampler.add(f"{float(truth_frame.seconds):.2f} s", images)
@@ -147,10 +146,26 @@ class SheetBuilder:
         rows, captions = self._sampler.rows()
         return contact_sheet(rows, cell=(self._size, self._size), columns=captions)
 
-    def _crop(self, image: Image, face: Face | None) -> Image:
-        if face is None:
-            return fit_within(image, self._size)
-        return crop_square(image, _inside(image, face), self._size)
+
+def face_cells(
+    truth_frame: TruthFrame, results: Mapping[str, Image], size: int, *, whole: bool
+) -> dict[str, Image]:
+    """Return label -> image of the truth and of the results, at most `size` pixels each.
+
+    whole: show whole frames, and the truth as "driver"; otherwise the square around the true face.
+    """
+    if whole:
+        images = {"driver": truth_frame.image, **results}
+        return {label: fit_within(image, size) for label, image in images.items()}
+    images = {"truth": truth_frame.image, **results}
+    return {label: crop_wide(image, truth_frame.face, size) for label, image in images.items()}
+
+
+def crop_wide(image: Image, face: Face | None, size: int) -> Image:
+    """Return the square around a face with hair, jaw and neck; the whole image without a face."""
+    if face is None:
+        return fit_within(image, size)
+    return crop_square(image, _inside(image, face), size)
 
 
 def _inside(image: Image, face: Face) -> tuple[float, float, float]:

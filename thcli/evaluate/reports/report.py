@@ -6,16 +6,17 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from thcli.core.errors import MediaError
 from thcli.core.types import Image
-from thcli.evaluate.metrics.measure import RowScores
 from thcli.evaluate.metrics.regions import REGIONS
+from thcli.evaluate.metrics.scores import RowScores
 from thcli.evaluate.metrics.table import METRICS, Metric
+from thcli.evaluate.reports.tables import Table
 from thcli.media.atomic_file import replace_atomically
 
 ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0"}
@@ -30,6 +31,7 @@ class Evaluation:
     protocol: parameters of the measurement.
     inputs: name -> path and SHA-256.
     sheet: contact sheet.
+    spent: label -> CPU seconds of the rendering.
     """
 
     rows: Mapping[str, RowScores]
@@ -38,6 +40,7 @@ class Evaluation:
     sheet: Image
     metrics: Sequence[Metric] = METRICS
     command: str = "eval reenact"
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     def report(self, command: str) -> dict[str, Any]:
         """Return everything but images for JSON; command: the command line."""
@@ -60,17 +63,10 @@ class Evaluation:
                 | ({"backend": m.model} if m.model else {})
                 for m in self.metrics
             },
-            "rows": {
-                label: {
-                    "frames": s.frames,
-                    "absent": s.absent,
-                    **{region: dict(s.values[region]) for region in REGIONS},
-                }
-                for label, s in self.rows.items()
-            },
+            "rows": rows_json(self.rows),
         }
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
+    def table(self) -> Table:
         """Return heading and lines: a metric and region per line, a column per row."""
         head = ["metric", "unit", "where", *self.rows]
         lines = []
@@ -82,6 +78,18 @@ class Evaluation:
                     lines.append([metric_label(metric), metric.unit, region, *cells])
         lines.append(["frames", "", "", *(str(s.frames) for s in self.rows.values())])
         return head, lines
+
+
+def rows_json(rows: Mapping[str, RowScores]) -> dict[str, Any]:
+    """Return the scores of all rows for JSON."""
+    return {
+        label: {
+            "frames": s.frames,
+            "absent": s.absent,
+            **{region: dict(s.values[region]) for region in REGIONS},
+        }
+        for label, s in rows.items()
+    }
 
 
 def metric_label(metric: Metric) -> str:

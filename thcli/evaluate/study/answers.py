@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.errors import MediaError, UsageError
-from thcli.core.types import Array
+from thcli.evaluate.metrics.bootstrap import bootstrap
 from thcli.evaluate.study.plan import FORMAT, REAL
 
-RESAMPLES, SEED = 2000, 0
+SEED = 0
 SCALE = ("1", "2", "3", "4", "5")
 PREFERENCE = {"A": 1.0, "same": 0.5, "B": 0.0}
 MOST_BYTES = 64 * 2**20  # of a file of answers
@@ -131,30 +130,9 @@ def _count(
 def _estimate(found: Sequence[tuple[str, float]], draw: np.random.Generator) -> Estimate:
     persons = sorted({person for person, _ in found})
     groups = [np.array([value for who, value in found if who == person]) for person in persons]
-    lengths = np.array([len(group) for group in groups])
-    table = np.zeros((len(groups), lengths.max()))
-    for row, group in zip(table, groups, strict=True):
-        row[: len(group)] = group
-    means = np.array([_resample(table, lengths, draw) for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, (0.025, 0.975))
-    mean = float(np.concatenate(groups).mean())
-    return Estimate(mean, float(low), float(high), int(lengths.sum()), len(persons))
-
-
-def _resample(table: Array, lengths: npt.NDArray[np.int64], draw: np.random.Generator) -> float:
-    """Return the mean of answers drawn from persons that were drawn.
-
-    Args:
-        table: a row of answers for each person, filled up with zeros.
-        lengths: their numbers of answers.
-        draw: random numbers.
-    """
-    chosen = draw.integers(len(table), size=len(table))
-    count = lengths[chosen, None]
-    picked = (draw.random((len(table), table.shape[1])) * count).astype(np.int64)
-    values = np.take_along_axis(table[chosen], picked, 1)
-    answered = np.arange(table.shape[1]) < count
-    return float(values[answered].mean())
+    found_mean = bootstrap(groups, draw)
+    count = sum(len(group) for group in groups)
+    return Estimate(found_mean.mean, found_mean.low, found_mean.high, count, len(persons))
 
 
 def _read_key(path: Path) -> dict[str, Any]:

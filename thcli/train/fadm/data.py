@@ -72,7 +72,7 @@ def load_pairs(
     """
     found = talking_clips.find_clips(folder)
     found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
-    clips = subsample_clips(found, model_options.clips)
+    clips = talking_clips.subsample_clips(found, model_options.clips)
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / f".fadm-{size}"
     facts = {
         "layout": LAYOUT,
@@ -91,18 +91,6 @@ def load_pairs(
         name: np.load(pair_folder / f"{name}.npy", mmap_mode="r") for name in (*PER_PAIR, "source")
     }
     return PairArrays(**images, **table)
-
-
-def subsample_clips(clips: Clips, limit: int) -> Clips:
-    """Return at most `limit` clips of each speaker, evenly spaced, in the given order."""
-    by_speaker: dict[str, list[Path]] = {}
-    for path, speaker in clips:
-        by_speaker.setdefault(speaker, []).append(path)
-    selected: set[Path] = set()
-    for paths in by_speaker.values():
-        indices = np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int)
-        selected |= {paths[i] for i in indices}
-    return [(path, speaker) for path, speaker in clips if path in selected]
 
 
 def _write_pairs(

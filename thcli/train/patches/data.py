@@ -24,7 +24,6 @@ from thcli.engines.mesh.patches import inputs, pack
 from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
 from thcli.evaluate.datasets import talking_clips
 from thcli.media.failures import to_output_error
-from thcli.train.fadm.data import subsample_clips
 from thcli.train.patches.augment import Photometry, change_photometry, mirror_mouth
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
@@ -157,7 +156,7 @@ def load_pairs(
     """
     found = talking_clips.find_clips(folder)
     found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
-    clips = subsample_clips(found, model_options.clips)
+    clips = talking_clips.subsample_clips(found, model_options.clips)
     photographs = list_photographs(model_options.photographs)
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / ".patches"
     names = ("sources", "drivers")

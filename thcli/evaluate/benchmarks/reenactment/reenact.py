@@ -1,10 +1,12 @@
 """`thcli eval reenact`: results against the true clip, beside trivial baselines.
 
 Self-reenactment: one frame of a clip is the source, the clip drives it, and the clip is the truth.
+Cross-reenactment: the source is a frame of another clip, and there is no truth.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,12 +20,16 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import EvaluateOptions, OutputOptions, ReadOptions, ReenactOptions
+from thcli.core.protocols import IdentityEncoder
 from thcli.core.temp_folders import temporary_folder
-from thcli.core.types import Face, Frame, Image
+from thcli.core.types import Array, Face, Frame, Image
+from thcli.evaluate.metrics.cross import cross_metrics, set_of_faces
 from thcli.evaluate.metrics.measure import (
+    FrameObserver,
     ResultRow,
     Tracker,
     TrueClip,
+    TruthFrame,
     align_row,
     copy_row,
     measure,
@@ -31,8 +37,10 @@ from thcli.evaluate.metrics.measure import (
     video_row,
 )
 from thcli.evaluate.metrics.regions import BOX, FACE_SIZE, FRAME_SIZE, resize_like
+from thcli.evaluate.metrics.sets.distribution import FaceFeatures
 from thcli.evaluate.metrics.table import METRICS, Metric
 from thcli.evaluate.reports.contact_sheet import SheetBuilder, save_image
+from thcli.evaluate.reports.player import PanelPlayer
 from thcli.evaluate.reports.report import Evaluation, file_facts
 
 WHOLE = ReadOptions()
@@ -41,6 +49,32 @@ ClipRenderer = Callable[[Path, Path, ReadOptions], "Path | Iterable[Frame]"]
 
 It returns a video file or the frames, with the clip's timestamps.
 """
+
+
+@dataclass(frozen=True)
+class MeasureSetup:
+    """Parts of a measurement.
+
+    tracker: see `measure`.
+    metrics: metrics to compute.
+    player: video to write that shows all rows beside each other, None for none.
+    """
+
+    tracker: Callable[[], Tracker]
+    metrics: Sequence[Metric] = METRICS
+    player: Path | None = None
+
+
+@dataclass(frozen=True)
+class CrossSetup:
+    """Parts of cross-reenactment beyond those with a truth.
+
+    identities: identity backend, or None.
+    sets: features of faces whose sets are compared.
+    """
+
+    identities: IdentityEncoder | None = None
+    sets: Sequence[FaceFeatures] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +95,26 @@ class _Reference:
     protocol: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, Any]]
     skip: frozenset[int] = frozenset()
+    cross: bool = False
 
 
 def evaluate_self(
     clip: Path,
     engines: Mapping[str, ClipRenderer],
-    tracker: Callable[[], Tracker],
+    setup: MeasureSetup,
     options: EvaluateOptions,
     read: ReadOptions,
     on: Listener = silent,
-    metrics: Sequence[Metric] = METRICS,
 ) -> Evaluation:
     """Measure self-reenactment: rows for every engine, copy, align and the truth.
 
     Args:
         clip: video of one talking head.
         engines: label -> renderer.
-        tracker: see `measure`.
+        setup: tracker, metrics and player.
         options: frames, source frame, columns.
         read: part of the clip.
         on: receives progress events.
-        metrics: metrics to compute.
 
     Raises:
         NoFaceError: when the source frame shows no face.
@@ -90,16 +123,11 @@ def evaluate_self(
     read = limit_frames(clip, read, options.frames)
     source = read_frame(clip, read, options.source_frame)
     # Found before the engines run, whose errors would name the temporary source image.
-    face = _source_face(clip, source, tracker())
+    face = _source_face(clip, source, setup.tracker())
     with temporary_folder() as folder, ExitStack() as stack:
         image = folder / "source.png"
         save_image(image, source)
-        rows: dict[str, ResultRow] = {}
-        for label, render in engines.items():
-            result = render(image, clip, read)
-            if isinstance(result, Path):
-                result = stack.enter_context(media.read(result))
-            rows[label] = video_row(result)
+        rows, spent = _render_rows(engines, image, clip, read, stack)
         skip = frozenset[int]() if options.count_source else frozenset({options.source_frame})
         protocol = {
             "kind": "self-reenactment",
@@ -108,17 +136,92 @@ def evaluate_self(
         }
         inputs = {"clip": file_facts(clip)}
         reference = _Reference(clip, read, source, face, protocol, inputs, skip)
-        return _measure(reference, rows, tracker, options, metrics, on)
+        return replace(_measure(reference, rows, setup, options, on), spent=spent)
+
+
+def evaluate_cross(
+    clips: tuple[Path, Path],
+    engines: Mapping[str, ClipRenderer],
+    setup: MeasureSetup,
+    cross: CrossSetup,
+    options: EvaluateOptions,
+    read: ReadOptions,
+    on: Listener = silent,
+) -> Evaluation:
+    """Measure a source that the clip of another person drives: every engine, copy and align.
+
+    Args:
+        clips: of the source, whose frame `options.source_frame` is shown, and of the driver.
+        engines: label -> renderer.
+        setup: tracker, metrics and player.
+        cross: identity backend and features of faces.
+        options: frames, source frame, columns.
+        read: part of the clips.
+        on: receives progress events.
+
+    Raises:
+        NoFaceError: when the source frame shows no face; also raises as `evaluate_self`.
+    """
+    own, drive = clips
+    source = read_frame(own, read, options.source_frame)
+    face = _source_face(own, source, setup.tracker())
+    sets: list[tuple[FaceFeatures, Array]] = []
+    if cross.sets:
+        frames = _tracked_frames(own, limit_frames(own, read, options.frames), setup.tracker())
+        sets = [(features, set_of_faces(features, frames)) for features in cross.sets]
+    metrics = cross_metrics(setup.metrics, cross.identities, (source, face), sets)
+    read = limit_frames(drive, read, options.frames)
+    with temporary_folder() as folder, ExitStack() as stack:
+        image = folder / "source.png"
+        save_image(image, source)
+        rows, spent = _render_rows(engines, image, drive, read, stack, resize=False)
+        protocol = {"kind": "cross-reenactment", "source_frame": options.source_frame}
+        inputs = {"source": file_facts(own), "driver": file_facts(drive)}
+        reference = _Reference(drive, read, source, face, protocol, inputs, cross=True)
+        found = _measure(reference, rows, replace(setup, metrics=metrics), options, on)
+        return replace(found, spent=spent)
+
+
+def _tracked_frames(clip: Path, read: ReadOptions, track: Tracker) -> list[tuple[Image, Face]]:
+    found = []
+    with media.read(clip, read) as reader:
+        for frame in reader:
+            image = to_uint8(frame.pixels)
+            face = track(image)
+            if face is not None:
+                found.append((image, face))
+    return found
+
+
+def _render_rows(
+    engines: Mapping[str, ClipRenderer],
+    source: Path,
+    drive: Path,
+    read: ReadOptions,
+    stack: ExitStack,
+    *,
+    resize: bool = True,
+) -> tuple[dict[str, ResultRow], dict[str, float]]:
+    """Render a source with every engine; return the rows and the CPU seconds of each."""
+    rows: dict[str, ResultRow] = {}
+    spent: dict[str, float] = {}
+    for label, render in engines.items():
+        began = time.process_time()
+        result = render(source, drive, read)
+        spent[label] = time.process_time() - began
+        if isinstance(result, Path):
+            result = stack.enter_context(media.read(result))
+        rows[label] = video_row(result, resize=resize)
+    return rows, spent
 
 
 def evaluate_videos(
     truth: Path,
     results: Mapping[str, Path],
-    tracker: Callable[[], Tracker],
+    setup: MeasureSetup,
     options: EvaluateOptions,
     read: ReadOptions,
     on: Listener = silent,
-    metrics: Sequence[Metric] = METRICS,
 ) -> Evaluation:
     """Compare finished videos with the true one, matched by time from their first frames.
 
@@ -128,7 +231,7 @@ def evaluate_videos(
     """
     read = limit_frames(truth, read, options.frames)
     source = read_frame(truth, read, options.source_frame)
-    face = _source_face(truth, source, tracker())
+    face = _source_face(truth, source, setup.tracker())
     width, height = media.probe(truth).size
     with ExitStack() as stack:
         rows: dict[str, ResultRow] = {}
@@ -151,7 +254,7 @@ def evaluate_videos(
         files = {"truth": truth, **results}
         inputs = {label: file_facts(path) for label, path in files.items()}
         reference = _Reference(truth, read, source, face, {"kind": "videos"}, inputs)
-        return _measure(reference, rows, tracker, options, metrics, on)
+        return _measure(reference, rows, setup, options, on)
 
 
 def engine_renderer(
@@ -207,21 +310,30 @@ def _source_face(clip: Path, image: Image, tracker: Tracker) -> Face:
 def _measure(
     reference: _Reference,
     results: Mapping[str, ResultRow],
-    tracker: Callable[[], Tracker],
+    setup: MeasureSetup,
     options: EvaluateOptions,
-    metrics: Sequence[Metric],
     on: Listener,
 ) -> Evaluation:
     rows = {
         **results,
         "copy": copy_row(reference.source),
         "align": align_row(reference.source, reference.face),
-        "truth": truth_row,
+        **({} if reference.cross else {"truth": truth_row}),
     }
-    sheet = SheetBuilder(next(iter(results), "align"), columns=options.columns)
-    with media.read(reference.clip, reference.read) as reader:
+    shown = next(iter(results), "align")
+    sheet = SheetBuilder(shown, columns=options.columns, whole=reference.cross)
+    with ExitStack() as stack:
+        observers: list[FrameObserver] = [sheet]
+        if setup.player is not None:
+            observers.append(stack.enter_context(PanelPlayer(setup.player, reference.cross)))
+
+        def observe(truth_frame: TruthFrame, images: Mapping[str, Image]) -> None:
+            for observer in observers:
+                observer(truth_frame, images)
+
+        reader = stack.enter_context(media.read(reference.clip, reference.read))
         truth = TrueClip(reader, options.frames or reader.info.frames, reference.skip)
-        scores = measure(truth, rows, tracker, metrics=metrics, observer=sheet, on=on)
+        scores = measure(truth, rows, setup.tracker, metrics=setup.metrics, observer=observe, on=on)
     face_box = f"truth's mesh box x {BOX}, square, at {FACE_SIZE} px, bilinear, border repeated"
     protocol = {
         **reference.protocol,
@@ -230,4 +342,4 @@ def _measure(
         "face_box": face_box,
         "frame": f"whole frame, at most {FRAME_SIZE} px on its long side",
     }
-    return Evaluation(scores, protocol, reference.inputs, sheet.sheet(), metrics)
+    return Evaluation(scores, protocol, reference.inputs, sheet.sheet(), setup.metrics)

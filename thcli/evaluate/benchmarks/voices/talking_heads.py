@@ -18,7 +18,7 @@ from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Voice
 from thcli.core.types import Motion
 from thcli.evaluate.datasets import talking_clips
-from thcli.evaluate.metrics.liveliness import Liveliness, measure_liveliness
+from thcli.evaluate.metrics.speech.liveliness import Liveliness, measure_liveliness
 
 PLACES = 3  # decimals
 

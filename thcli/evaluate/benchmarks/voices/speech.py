@@ -27,8 +27,8 @@ from thcli.core.options import VoiceOptions
 from thcli.core.protocols import Voice
 from thcli.core.types import Array, Motion
 from thcli.evaluate.datasets import talking_clips
-from thcli.evaluate.metrics import articulation
 from thcli.evaluate.metrics.face_geometry import correlate_signals
+from thcli.evaluate.metrics.speech import articulation
 from thcli.motion import canonical
 
 RANGE = 45.0  # dB below the loudest at which the envelope's mouth is shut
@@ -127,13 +127,30 @@ def _openings_of_clip(
     motion = store.window(0, len(store))
     pts = motion.pts - round(start_time(path) / store.time_base)  # relative to the sound's start
     parts = [mouth_shapes(part) for part in voice.speak(recording, pts, store.time_base, options)]
+    return compare_openings(path, speaker, motion, name, np.concatenate(parts))
+
+
+def compare_openings(
+    path: Path, speaker: str, motion: Motion, name: str, shapes: Array
+) -> ClipOpenings:
+    """Return the mouth movements of a clip and of a result, beside the baselines.
+
+    Args:
+        path: true clip with sound.
+        speaker: its speaker.
+        motion: true motion.
+        name: of the result, a row's label.
+        shapes: (T, 468, 3) canonical shapes of the result in the true frames.
+    """
+    recording = Recording(path)
+    pts = motion.pts - round(start_time(path) / motion.time_base)
     features = {
         "truth": articulation.mouth_features(mouth_shapes(motion)),
-        name: articulation.mouth_features(np.concatenate(parts)),
+        name: articulation.mouth_features(shapes),
     }
     true = np.where(motion.valid, features["truth"]["opening"], np.nan)
     energy = np.concatenate(list(extract_features(recording)))[:, ENERGY]
-    level = FeatureRows(energy, ROWS_PER_SECOND).interpolate(pts, store.time_base)
+    level = FeatureRows(energy, ROWS_PER_SECOND).interpolate(pts, motion.time_base)
     level = level.astype(np.float64)
     loudness = np.clip(level - (level.max() - RANGE), 0, None)
     mean = float(np.nanmean(true))
@@ -143,7 +160,7 @@ def _openings_of_clip(
         "envelope": loudness * (mean / max(float(loudness.mean()), 1e-9)),
         "mean": np.full(len(true), mean),
     }
-    seconds = np.asarray(pts * float(store.time_base), np.float64)
+    seconds = np.asarray(pts * float(motion.time_base), np.float64)
     distance = np.full(len(seconds), np.inf)  # to speech, seconds
     for begin, end in detect_speech(recording):
         outside = np.maximum(np.maximum(begin - seconds, seconds - end), 0)

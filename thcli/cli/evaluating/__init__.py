@@ -1,0 +1,1 @@
+"""Commands of `thcli eval` that compare several methods."""

@@ -1,0 +1,1 @@
+"""Reenactment: engines and finished videos on several clips."""

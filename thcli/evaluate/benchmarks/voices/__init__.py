@@ -1,0 +1,1 @@
+"""Voices: mouth and head against the talkers themselves."""

@@ -1,0 +1,1 @@
+"""Networks of published metrics, in the layouts of their official weights."""

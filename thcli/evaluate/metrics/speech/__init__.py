@@ -1,0 +1,1 @@
+"""Measures of speech: lips against sound and person, head, brows, blinks."""

@@ -1,0 +1,1 @@
+"""HTML report of an evaluation: one folder that works from a disk, without a network."""
