@@ -82,7 +82,7 @@ def reenact(
     read, run = options.read, options.run
     with Console(show) as console:
         tracker = main_face_tracker(options.faces, run)
-        metrics = _load_metrics(evaluate, load_encoder(options.faces.identity, run), run)
+        metrics = load_metrics(evaluate, load_encoder(options.faces.identity, run), run)
         if results:
             named = label_results(results)
             found = evaluate_videos(truth, named, tracker, evaluate, read, console, metrics)
@@ -176,7 +176,7 @@ def refine(
             render = ReenactOptions(engine=measured.coarse_engine, faces=faces, run=run)
             coarse = engine_renderer(measured.coarse_engine, render, console)
         face_finder = FaceFinder.load(faces, run)
-        metrics = _load_metrics(evaluate, face_finder.identity, run)
+        metrics = load_metrics(evaluate, face_finder.identity, run)
         tracker = main_face_tracker(faces, run)
         setup = benchmark.RefineSetup(coarse, refine_pass, face_finder, tracker, metrics)
         found, evaluations = [], []
@@ -311,7 +311,7 @@ def steady(
     console.table(*table(rows), content, headed=True)
 
 
-def _load_metrics(
+def load_metrics(
     evaluate: EvaluateOptions, identities: IdentityEncoder | None, run: RunOptions
 ) -> tuple[Metric, ...]:
     """Return all metrics of videos of one face. Raises WeightsError, DeviceError.
