@@ -53,11 +53,11 @@ def test_a_class_has_the_title_of_its_panel_and_a_sentence_for_each_option(group
 # Options whose text is never a path: names, lists of names, words and numbers.
 WORDS = {
     *("ask", "truth", "reference", "consent", "pose_code"),
-    *("apart", "attr", "blink", "codec", "coarse_engine", "detector", "device", "editor"),
+    *("apart", "attr", "blink", "codec", "codecs", "coarse_engine", "detector", "device", "editor"),
     *("emotion", "engine", "expression", "gaze", "hold_out", "identity", "label", "landmarker"),
     "memory_verbs",
     *("model3d", "neutral"),
-    *("only", "parser", "persons", "preset", "refine", "regions", "speakers", "teacher"),
+    *("only", "parser", "persons", "preset", "rates", "refine", "regions", "speakers", "teacher"),
     *("tested", "text", "text_model", "tune", "voice"),
 }
 

@@ -11,7 +11,15 @@ import pytest
 import thcli.pipeline
 
 ROOT = Path(thcli.pipeline.__file__).parent
-LEVELS = {"job": 0, "observe": 1, "sources": 2, "refining": 2, "editing": 2, "render": 3}
+LEVELS = {
+    "job": 0,
+    "observe": 1,
+    "sources": 2,
+    "refining": 2,
+    "editing": 2,
+    "render": 3,
+    "conference": 3,
+}
 MODULES = sorted(path for room in LEVELS for path in (ROOT / room).glob("*.py"))
 
 

@@ -34,6 +34,8 @@ from thcli.cli import (
 )
 from thcli.cli.batch import worker
 from thcli.cli.batch.command import batch
+from thcli.cli.conference import evaluate as evaluate_transmission
+from thcli.cli.conference.command import receive, transmit
 from thcli.cli.console import complain
 from thcli.cli.evaluating import reenact as evaluating_reenact
 from thcli.cli.evaluating import speak as evaluating_speak
@@ -111,6 +113,13 @@ _add(
     "thcli batch jobs.toml --workers 4",
     "thcli batch 'clips/*.mp4' -- refine {} --source face.jpg -o 'out/{stem}.mp4'",
 )
+_add(
+    FACES,
+    transmit,
+    "thcli transmit talk.mp4 -o talk.thc",
+    "thcli transmit talk.mp4 -o talk.thc --key-frame image --bitrate 4",
+)
+_add(FACES, receive, "thcli receive face.jpg talk.thc -o out.mp4", "thcli receive talk.thc")
 _add(STAGES, stages.detect, "thcli detect clip.mp4 -o faces.jsonl")
 _add(STAGES, stages.track, "thcli track clip.mp4 --points 68 -o tracks.jsonl")
 _add(STAGES, stages.fit, "thcli fit clip.mp4 -o pose.csv")
@@ -135,6 +144,7 @@ for measure in (
     evaluate_models.words,
     evaluate_models.a2m,
     evaluating_speak.speak,
+    evaluate_transmission.transmit,
     study.study,
     study.answers,
 ):

@@ -13,6 +13,7 @@ from thcli.core.options.base import (
     require,
     walk_options,
 )
+from thcli.core.options.conference import KeyFrame, ReceiveOptions, TransmitOptions
 from thcli.core.options.edit import PUBLISHED_TEXT, EditorOptions, EditSampler, TextOptions
 from thcli.core.options.faces import (
     Blend,
@@ -44,6 +45,7 @@ from thcli.core.options.measure import (
     RefineEvaluateOptions,
     StabilityEvaluateOptions,
     StudyOptions,
+    TransmitEvaluateOptions,
     VoiceEvaluateOptions,
 )
 from thcli.core.options.media import OutputOptions, ReadOptions
@@ -149,6 +151,7 @@ __all__ = [
     "Framing",
     "IdentityTrainOptions",
     "JudgeTrainOptions",
+    "KeyFrame",
     "LabelledTrainOptions",
     "Licence",
     "LivePortraitOptions",
@@ -174,6 +177,7 @@ __all__ = [
     "ReadOptions",
     "Real3dOptions",
     "Real3dTrainOptions",
+    "ReceiveOptions",
     "ReenactOptions",
     "RefineBackground",
     "RefineEvaluateOptions",
@@ -197,6 +201,8 @@ __all__ = [
     "TextOptions",
     "TrackOptions",
     "TrainOptions",
+    "TransmitEvaluateOptions",
+    "TransmitOptions",
     "ViewOptions",
     "ViewerOptions",
     "VoiceEvaluateOptions",

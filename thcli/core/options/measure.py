@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from thcli.core.options.base import comma_words, option, require
+from thcli.core.options.conference import TransmitOptions
 from thcli.core.options.faces import StabilizationOptions, TemplateOptions
 
 Distance = Literal["near", "middle", "far", "all"]
@@ -31,6 +32,37 @@ class EvaluateOptions:
         require(self.frames is None or self.frames >= 1, "--frames", "1 or more", self.frames)
         require(self.source_frame >= 0, "--source-frame", "0 or more", self.source_frame)
         require(1 <= self.columns <= 64, "--columns", "within 1..64", self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitEvaluateOptions:
+    """Transmission evaluation."""
+
+    codecs: str = option("h264,hevc,av1", "Video codecs to compare with, separated by commas.")
+    quality: int = option(
+        TransmitOptions().quality, "Quality of the motion, 0..16, lower is better."
+    )
+    rates: str = option(
+        "1,3", "Bitrates of the video codecs, as multiples of the motion's, separated by commas."
+    )
+    frames: int | None = option(None, "Most frames of each clip, from --start (default: all).")
+
+    def __post_init__(self) -> None:
+        require(self.frames is None or self.frames >= 2, "--frames", "2 or more", self.frames)
+        words = comma_words(self.rates)
+        numbers = [word for word in words if word.replace(".", "", 1).isdigit()]
+        fits = 0 < len(words) == len(numbers) and all(0.1 <= float(n) <= 100 for n in numbers)
+        require(fits, "--rates", "numbers within 0.1..100", self.rates)
+
+    @property
+    def codec_names(self) -> tuple[str, ...]:
+        """Names of the video codecs."""
+        return comma_words(self.codecs)
+
+    @property
+    def multiples(self) -> tuple[float, ...]:
+        """Multiples of the bitrate."""
+        return tuple(float(word) for word in comma_words(self.rates))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""`thcli transmit` and `thcli receive`."""

@@ -1,0 +1,1 @@
+"""Motion codec beside video codecs: bitrate, quality, delay."""

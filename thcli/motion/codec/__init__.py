@@ -1,0 +1,1 @@
+"""Codec of motion: a few hundred bits a frame, for conferencing (docs/conferencing.md)."""

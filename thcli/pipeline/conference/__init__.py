@@ -1,0 +1,1 @@
+"""Conferencing: motion packets from frames, and frames from motion packets."""
