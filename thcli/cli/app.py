@@ -37,6 +37,7 @@ from thcli.cli.console import complain
 from thcli.cli.files import inspect
 from thcli.cli.study import command as study
 from thcli.cli.training.prepare import prepare
+from thcli.cli.ui.command import ui
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -108,6 +109,7 @@ _add(
     "thcli batch jobs.toml --workers 4",
     "thcli batch 'clips/*.mp4' -- refine {} --source face.jpg -o 'out/{stem}.mp4'",
 )
+_add(FACES, ui, "thcli ui", "thcli ui --port 8000 --open")
 _add(STAGES, stages.detect, "thcli detect clip.mp4 -o faces.jsonl")
 _add(STAGES, stages.track, "thcli track clip.mp4 --points 68 -o tracks.jsonl")
 _add(STAGES, stages.fit, "thcli fit clip.mp4 -o pose.csv")
