@@ -71,6 +71,18 @@ def killing(events: Iterator[Any], kill: Any) -> Iterator[Any]:
     assert killed
 
 
+def stages_of_parts(events: list[Any]) -> set[str]:
+    """Return the stages that workers report while they encode parts."""
+    step: dict[int, str] = {}
+    stages: set[str] = set()
+    for event in events:
+        if isinstance(event, JobStarted):
+            step[event.worker] = event.step
+        elif isinstance(event, JobProgress) and step[event.worker].startswith("frames"):
+            stages.add(str(event.event.get("stage")))
+    return stages
+
+
 def check(events: list[Any], room: Path, output: Path) -> None:
     (end,) = [event for event in events if isinstance(event, JobEnded)]
     assert end.exit_code == 0, end.result
@@ -83,6 +95,7 @@ def check(events: list[Any], room: Path, output: Path) -> None:
         "frames 48-96",
         "frames 96-",
     ]
+    assert "track" not in stages_of_parts(events)  # the motion of pass 1 is shared
     hidden = [path.name for path in output.parent.iterdir() if path.name.startswith(".")]
     assert not hidden
 

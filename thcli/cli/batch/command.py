@@ -143,9 +143,9 @@ def batch(
     left = [job for job in found if not record.is_done(job)]
     _make_folders(job.output for job in left if job.output is not None)
     with (
+        _pool(options) as pool,
         record,
         BatchDisplay(console, len(left)) as display,
-        _pool(options) as pool,
     ):
         courses = plan_courses(left, options.split)
         for event in pool.run(left, record.interrupted, courses):
