@@ -42,6 +42,7 @@ from thcli.cli.evaluating import speak as evaluating_speak
 from thcli.cli.files import inspect
 from thcli.cli.study import command as study
 from thcli.cli.training.prepare import prepare
+from thcli.cli.ui.command import ui
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -120,6 +121,7 @@ _add(
     "thcli transmit talk.mp4 -o talk.thc --key-frame image --bitrate 4",
 )
 _add(FACES, receive, "thcli receive face.jpg talk.thc -o out.mp4", "thcli receive talk.thc")
+_add(FACES, ui, "thcli ui", "thcli ui --port 8000 --open")
 _add(STAGES, stages.detect, "thcli detect clip.mp4 -o faces.jsonl")
 _add(STAGES, stages.track, "thcli track clip.mp4 --points 68 -o tracks.jsonl")
 _add(STAGES, stages.fit, "thcli fit clip.mp4 -o pose.csv")

@@ -29,6 +29,7 @@ from thcli.media.writing.target import OutputTarget
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
+from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.observe.pose_driver import probe_driver
 from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
@@ -57,7 +58,7 @@ def rehearse_reenact(
     source, driving = inputs
     with Job("reenact", on) as job:
         driver = probe_driver(driving, options, job)
-        named = f"{Path(source).stem}_{Path(driving).stem}"
+        named = preview_stem(f"{Path(source).stem}_{Path(driving).stem}", options)
         target = output_path(output, named, driving, driver, "reenact")
         check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         trial = replace(
@@ -95,7 +96,7 @@ def rehearse_speak(
     with Job("speak", on) as job:
         path = job.seekable(audio)
         speech_track = read_speech(path, options, job)
-        named = f"{Path(face).stem}_{Path(audio).stem}"
+        named = preview_stem(f"{Path(face).stem}_{Path(audio).stem}", options)
         target = output_path(output, named, audio, speech_track.info, "speak")
         OutputTarget(target, options.output.overwrite).check(0)
         first = options.sound.start + TRIAL_FRAMES / DEFAULT_FRAME_RATE
@@ -127,7 +128,8 @@ def rehearse_refine(
     """Try `refine` on the first frames and estimate the whole. run: the verb itself."""
     with Job("refine", on) as job:
         info = media.probe(job.seekable(video), options.read)
-        target = output_path(output, f"{Path(video).stem}_refined", video, info, "refine")
+        stem = preview_stem(f"{Path(video).stem}_refined", options)
+        target = output_path(output, stem, video, info, "refine")
         OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(
             options,
@@ -146,7 +148,8 @@ def rehearse_edit(
     """Try `edit` on the first frames and estimate the whole. run: the verb itself."""
     with Job("edit", on) as job:
         info = media.probe(job.seekable(video), options.read)
-        target = output_path(output, f"{Path(video).stem}_edit", video, info, "edit")
+        stem = preview_stem(f"{Path(video).stem}_edit", options)
+        target = output_path(output, stem, video, info, "edit")
         check_outputs(target, options.output, compare=options.compare, file=options.save_edit)
         trial = replace(
             options,

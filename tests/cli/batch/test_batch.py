@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,33 @@ def test_dry_run_prints_command_lines(room: Path, tmp_path: Path, capsys: Any) -
 def test_jobs_that_cannot_be_read(jobs: str, tmp_path: Path, capsys: Any) -> None:
     assert batch(tmp_path / jobs) in (2, 3)
     assert capsys.readouterr().err.startswith("thcli: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ray-gpus", "1"], "without --ray"),
+        (["--ray-cpus", "-1"], "--ray-cpus"),
+        (["--ray", "local", "--devices", "cuda:0"], "--devices"),
+        (["--devices", "cuda:0,gpu"], "--device"),
+        (["--split", "-1"], "--split"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: list[str], said: str, room: Path, tmp_path: Path, capsys: Any
+) -> None:
+    command = ["--", "crop", "{}", "-o", tmp_path / "{stem}.mkv"]
+    assert batch(f"{room}/a.mp4", "-o", tmp_path / "r.jsonl", *words, *command) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_missing_ray_is_named_before_any_work(room: Path, tmp_path: Path, capsys: Any) -> None:
+    command = ["--", "crop", "{}", "-o", tmp_path / "{stem}.mkv"]
+    assert batch(f"{room}/a.mp4", "-o", tmp_path / "r.jsonl", "--ray", "auto", *command) == 2
+    assert "thcli[ray]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_interrupted_batch_leaves_no_debris_and_resumes(room: Path, tmp_path: Path) -> None:

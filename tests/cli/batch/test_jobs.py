@@ -54,7 +54,7 @@ def test_same_jobs_from_every_kind_of_file(suffix: str, tmp_path: Path) -> None:
     assert [job.name for job in jobs] == ["1 reenact", "2 speak", "both"]
     assert [job.output for job in jobs] == ["o.mp4", "made/", None]
     assert jobs[1].inputs == ("a.png", "1.wav", "2.wav")
-    assert jobs[0].flags == {"--resume", "--overwrite"}
+    assert jobs[0].flags == {"--resume", "--overwrite", "--device"}
 
 
 def test_top_level_of_toml_serves_all_jobs(tmp_path: Path) -> None:
@@ -80,6 +80,7 @@ def test_top_level_of_toml_serves_all_jobs(tmp_path: Path) -> None:
         ({"command": "weights", "output": "b"}, "'weights'"),
         ({"command": "batch", "jobs": "a.toml"}, "'batch'"),
         ({"video": "a"}, "names no command"),
+        ({"command": "reenact", "driving": "a", "output": "b.mp4"}, "but not 'source'"),
     ],
 )
 def test_job_that_is_no_command_line(job: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from thcli.cli.batch import pool as pools
+from thcli.cli.batch import worker_process
 from thcli.cli.batch.jobs import Job
 from thcli.cli.batch.pool import JobEnded, JobProgress, JobStarted, Pool
 
@@ -47,7 +48,7 @@ for line in sys.stdin:
 
 @pytest.fixture(autouse=True)
 def obedient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "WORKER", ("-c", OBEDIENT))
+    monkeypatch.setattr(worker_process, "WORKER", ("-c", OBEDIENT))
 
 
 def as_jobs(orders: Sequence[str]) -> list[Job]:
@@ -108,14 +109,14 @@ def test_progress_and_remarks_are_told_apart() -> None:
     assert ended(events)["speak"].log == ("a remark", '{"a": 1}')
 
 
-def test_one_worker_runs_while_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "available_memory", lambda: 1 << 40)
-    with Pool(3, 0) as pool:
+def test_one_worker_runs_while_memory_is_short() -> None:
+    free: list[int | None] = [1 << 40]
+    with Pool(3, 0, free_memory=lambda: free[0]) as pool:
         list(pool.run(as_jobs(["hungry"])))
         events = list(pool.run(as_jobs([f"job {n}" for n in range(5)])))
         assert len(ended(events)) == 5
         assert len({event.worker for event in events}) == 1
-        monkeypatch.setattr(pools, "available_memory", lambda: None)  # unknown
+        free[0] = None  # unknown
         assert len({e.worker for e in pool.run(as_jobs(["a", "b", "c"]))}) == 3
 
 
@@ -141,6 +142,7 @@ def test_leaving_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch) -> None
         events = pool.run(as_jobs(["slow"]))
         assert isinstance(next(events), JobStarted)
         (worker,) = pool._workers
+    assert isinstance(worker, worker_process.WorkerProcess)
     assert worker.process.returncode is not None
     with pytest.raises(ProcessLookupError):
         os.kill(worker.process.pid, 0)
@@ -150,3 +152,27 @@ def test_orders_are_json_lines() -> None:
     name = 'odd\n"name"\u2028.mp4'
     end = ended(run([name]))[name]
     assert end.exit_code == 0 and json.dumps(end.result["argv"])
+
+
+def test_workers_take_the_devices_by_turns() -> None:
+    start = worker_process.devices_by_turns(("cuda:0", "cuda:1"))
+    orders = ["a", "b", "die once", *(f"job {n}" for n in range(5))]
+    jobs = [
+        Job(n, order, "do", (order,), flags=FLAGS | {"--device"}) for n, order in enumerate(orders)
+    ]
+    with Pool(2, 1, start) as pool:
+        events = list(pool.run(jobs))
+        living = [worker for worker in pool._workers if worker.number > 0]
+    ends = ended(events)
+    assert len(ends) == 8 and all(end.exit_code == 0 for end in ends.values())
+    assert {w.device for w in living if isinstance(w, worker_process.WorkerProcess)} == {
+        "cuda:0",
+        "cuda:1",
+    }
+
+
+def test_device_of_a_job_is_kept() -> None:
+    own = Job(1, "own", "do", ("--device=cpu",), flags=FLAGS)
+    free = Job(2, "free", "do", ("x",), flags=FLAGS | {"--device"})
+    orders = [worker_process.Attempt(job).order("cuda:1")["argv"] for job in (own, free)]
+    assert orders == [["do", "--device=cpu"], ["do", "--device=cuda:1", "x"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from thcli.core.options import (
     ViewOptions,
 )
 from thcli.core.types import Array, Image
+from thcli.motion.control.controls import Controls
 from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.reenact import reenact
+from thcli.pipeline.sources.rest_driver import write_rest_driver
 
 Clip = Callable[..., Path]
 LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"))
@@ -46,6 +49,14 @@ def test_a_slider_moves_a_picture_without_a_driver(portrait: Path, tmp_path: Pat
     moved = change(out, portrait)
     assert moved.shape == (256, 256)
     assert moved[110:160, 90:160].mean() > 2 and moved[:20].mean() < 0.5
+
+
+def test_a_face_at_rest_has_the_exact_rate_of_ntsc(portrait: Path, tmp_path: Path) -> None:
+    options = ReenactOptions(output=OutputOptions(fps=29.97), read=ReadOptions(end=1.0))
+    controls = Controls.read(ViewOptions(orbit=10.0), ExpressionOptions())
+    rest = write_rest_driver(portrait, tmp_path / "o.mp4", options, controls, tmp_path)
+    motion = MotionFile(rest.path)
+    assert motion.time_base == Fraction(1001, 30000) and len(motion) == 30
 
 
 def test_the_default_output_is_an_image_unless_something_moves(

@@ -55,3 +55,5 @@ def test_a_preview_is_small_and_has_a_name_of_its_own(
         wide, drive, options=ReenactOptions(dry_run=True, output=OutputOptions(share=True))
     )
     assert plan.output == tmp_path / "wide_drive.mp4"
+    again = ReenactOptions(dry_run=True, preview=True, output=OutputOptions(overwrite=True))
+    assert thcli.reenact(wide, drive, options=again).output == report.output

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +16,11 @@ from thcli.cli.console import Console
 from thcli.cli.flags import flags
 from thcli.cli.wording import count, duration
 from thcli.core.errors import UsageError
-from thcli.core.options import ShowOptions, option, require
+from thcli.core.options import RunOptions, ShowOptions, option, require
+from thcli.core.options.base import comma_words
 
 if TYPE_CHECKING:
-    from thcli.cli.batch.pool import JobEnded
+    from thcli.cli.batch.pool import JobEnded, Pool
 
 FAILURES_CODE, MOST_FAILURES = 10, 90  # exit code 11: one job failed; 100: 90 or more
 
@@ -39,11 +41,43 @@ class BatchOptions:
         False, "Leave out jobs that an earlier run did, and continue interrupted ones."
     )
     overwrite: bool = option(False, "Replace the report of an earlier run.")
+    split: int = option(
+        0,
+        "Cut videos into parts of at least so many frames that several workers make at once "
+        "(reenact, refine, edit); 0: do not.",
+    )
+    ray: str | None = option(
+        None, "Run on a Ray cluster: its address, auto, or local. Needs thcli[ray]."
+    )
+    ray_cpus: float = option(1.0, "Processors that a worker takes of the Ray cluster, 0..1024.")
+    ray_gpus: float = option(0.0, "GPUs that a worker takes of the Ray cluster, such as 0.5, 0..8.")
+    devices: str = option(
+        "",
+        "Devices of the workers by turns, such as cuda:0,cuda:1; one worker each where --workers "
+        "is 0. Jobs with a --device keep theirs.",
+    )
     dry_run: bool = option(False, "Check the jobs and print their command lines.")
 
     def __post_init__(self) -> None:
         require(0 <= self.workers <= 256, "--workers", "within 0..256", self.workers)
         require(0 <= self.retries <= 10, "--retries", "within 0..10", self.retries)
+        require(self.split >= 0, "--split", "0 or more frames", self.split)
+        require(0 <= self.ray_cpus <= 1024, "--ray-cpus", "within 0..1024", self.ray_cpus)
+        require(0 <= self.ray_gpus <= 8, "--ray-gpus", "within 0..8", self.ray_gpus)
+        if self.ray is None and (self.ray_cpus, self.ray_gpus) != (1.0, 0.0):
+            raise UsageError("--ray-cpus and --ray-gpus have no effect without --ray.")
+        if self.ray is not None and self.devices:
+            raise UsageError(
+                "--devices has no effect with --ray, which gives each worker its GPUs.",
+                "Give --ray-gpus.",
+            )
+        for name in self.device_names:
+            RunOptions(device=name)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """The devices of --devices."""
+        return comma_words(self.devices)
 
 
 @flags
@@ -83,8 +117,9 @@ def batch(
     """
     from thcli.cli.batch.display import BatchDisplay
     from thcli.cli.batch.jobs import SUFFIXES, expand_pattern, read_jobs
-    from thcli.cli.batch.pool import JobEnded, JobStarted, Pool
+    from thcli.cli.batch.pool import JobEnded, JobStarted
     from thcli.cli.batch.record import BatchRecord
+    from thcli.cli.batch.steps import plan_courses
 
     commands: Any = context.find_root().command
     if template:
@@ -108,11 +143,12 @@ def batch(
     left = [job for job in found if not record.is_done(job)]
     _make_folders(job.output for job in left if job.output is not None)
     with (
+        _pool(options) as pool,
         record,
         BatchDisplay(console, len(left)) as display,
-        Pool(options.workers or _default_workers(), options.retries) as pool,
     ):
-        for event in pool.run(left, record.interrupted):
+        courses = plan_courses(left, options.split)
+        for event in pool.run(left, record.interrupted, courses):
             if isinstance(event, JobStarted):
                 record.begin(event)
             elif isinstance(event, JobEnded):
@@ -123,6 +159,29 @@ def batch(
     console.result(report, _summary(report))
     if report["failed"]:
         raise typer.Exit(FAILURES_CODE + min(report["failed"], MOST_FAILURES))
+
+
+@contextmanager
+def _pool(options: BatchOptions) -> Iterator[Pool]:
+    """Yield the workers that the options ask for. Raises UsageError or DeviceError."""
+    from thcli.cli.batch.pool import Pool
+    from thcli.cli.batch.worker_process import devices_by_turns
+
+    if options.ray is None:
+        devices = options.device_names
+        workers = options.workers or len(devices) or _default_workers()
+        with Pool(workers, options.retries, devices_by_turns(devices)) as pool:
+            yield pool
+        return
+    from thcli.cli.batch.ray_cluster import RayCluster
+
+    with (
+        RayCluster.connect(options.ray, options.ray_cpus, options.ray_gpus) as cluster,
+        Pool(
+            options.workers or cluster.room(), options.retries, cluster.start, cluster.free_memory
+        ) as pool,
+    ):
+        yield pool
 
 
 def _make_folders(outputs: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thcli.cli.batch.pool import BatchEvent, JobEnded, JobProgress, JobStarted
+from thcli.cli.batch.pool import BatchEvent, JobEnded, JobProgress, JobStarted, StepEnded
 from thcli.cli.console import Console
 from thcli.cli.wording import count, duration, printable
 
@@ -66,9 +66,11 @@ class BatchDisplay:
     def show(self, event: BatchEvent) -> None:
         """Show an event."""
         if isinstance(event, JobStarted):
-            self._rows[event.worker] = _Row(event.job.name)
+            self._rows[event.worker] = _Row(f"{event.job.name} {event.step}".rstrip())
         elif isinstance(event, JobProgress):
             self._update(self._rows[event.worker], event.event)
+        elif isinstance(event, StepEnded):
+            self._rows.pop(event.worker, None)
         else:
             self._end(event)
         if self.console.show.progress == "json":
@@ -134,7 +136,10 @@ def _as_json(event: BatchEvent) -> dict[str, Any]:
     """Return an event as one object of `--progress json`."""
     job = {"job": event.job.name, "number": event.job.number, "worker": event.worker}
     if isinstance(event, JobStarted):
-        return {"event": "job-started", **job, "attempt": event.attempt}
+        step = {"step": event.step} if event.step else {}
+        return {"event": "job-started", **job, **step, "attempt": event.attempt}
+    if isinstance(event, StepEnded):
+        return {"event": "step-ended", **job, "step": event.step}
     if isinstance(event, JobProgress):
         return {**event.event, **job}
     return {

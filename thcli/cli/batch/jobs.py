@@ -21,6 +21,9 @@ import typer
 
 from thcli.core.errors import MediaError, UsageError
 
+CLIPS = {"reenact": 1, "edit": 0, "refine": 0}  # command -> argument that is the clip
+# With these, segments depend on what comes before them, or the output is not a whole clip.
+WHOLE_OPTIONS = ("start", "fps", "preview", "dry_run", "compare", "save_motion", "save_edit")
 OWN_OPTIONS = ("json", "progress", "quiet", "debug")  # those that the batch itself sets
 STANDARD_STREAM = "-"
 SUFFIXES = (".toml", ".jsonl", ".csv")
@@ -37,7 +40,9 @@ class Job:
     argv: arguments and options after the command.
     inputs: positional arguments, which may be files.
     output: value of its --output, if it has one.
-    flags: those of "--resume" and "--overwrite" that the command has.
+    flags: those of "--resume" and "--overwrite" that the command has, and "--device" where it has
+        that and the job does not give it.
+    clip: video whose frames are those of the output; None where its segments cannot be made apart.
     """
 
     number: int
@@ -47,6 +52,7 @@ class Job:
     inputs: tuple[str, ...] = ()
     output: str | None = None
     flags: frozenset[str] = frozenset()
+    clip: str | None = None
 
     def line(self) -> str:
         """Return the command line as a shell reads it."""
@@ -76,7 +82,9 @@ def read_jobs(commands: Mapping[str, Any], file: Path) -> list[Job]:
         rows = list(_rows(file.suffix.lower(), text))
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as exc:
         raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {exc}.") from exc
-    return _check([_job(commands, number, row) for number, row in enumerate(rows, 1)], str(file))
+    return _check(
+        [make_job(commands, number, row) for number, row in enumerate(rows, 1)], str(file)
+    )
 
 
 def expand_pattern(commands: Mapping[str, Any], pattern: str, template: Sequence[str]) -> list[Job]:
@@ -144,7 +152,7 @@ def _rows(suffix: str, text: str) -> Iterator[dict[str, Any]]:
             yield {key: cell.split(";") if ";" in cell else cell for key, cell in given.items()}
 
 
-def _job(commands: Mapping[str, Any], number: int, row: dict[str, Any]) -> Job:
+def make_job(commands: Mapping[str, Any], number: int, row: dict[str, Any]) -> Job:
     """Return the job of a row: arguments first, then options, in the order of the command."""
     values = {str(key).replace("-", "_"): value for key, value in row.items()}
     name, command = values.pop("name", None), values.pop("command", None)
@@ -154,16 +162,21 @@ def _job(commands: Mapping[str, Any], number: int, row: dict[str, Any]) -> Job:
         )
     arguments: list[str] = []
     options: list[str] = []
+    absent: list[str] = []
     for parameter in _find(commands, command, number).params:
         keys = {
             str(parameter.name),
             *(word.lstrip("-").replace("-", "_") for word in parameter.opts),
         }
         given = [key for key in values if key in keys]
+        is_argument = parameter.param_type_name == "argument"
         if not given:
+            absent += [str(parameter.name)] if is_argument else []
             continue
+        if is_argument and absent:  # it would be taken for the absent one
+            raise UsageError(f"Job {number} gives {given[0]!r}, but not {absent[0]!r}.")
         texts = _texts(values.pop(given[0]), number, given[0])
-        if parameter.param_type_name == "argument":
+        if is_argument:
             arguments += texts
         elif parameter.is_flag:
             options += _switch(parameter, texts, number, given[0])
@@ -241,13 +254,18 @@ def _parse(commands: Mapping[str, Any], job: Job) -> Job:
         for item in _as_list(given[parameter.name])
     ]
     output = given["output"]
+    is_plain = not any(given.get(name) for name in WHOLE_OPTIONS)
+    place = CLIPS.get(job.command) if is_plain else None
     if STANDARD_STREAM in (*inputs, str(output)):
         raise UsageError(f"Job {job.number} uses a standard stream (-), which a batch cannot.")
+    known = {flag for parameter in command.params for flag in parameter.opts}
+    is_free = given.get("device") == "auto"
     return replace(
         job,
         inputs=tuple(inputs),
         output=None if output is None else str(output),
-        flags=frozenset(f for p in command.params for f in p.opts) & {"--resume", "--overwrite"},
+        flags=frozenset(known & {"--resume", "--overwrite", *(["--device"] if is_free else [])}),
+        clip=None if place is None or place >= len(inputs) else inputs[place],
     )
 
 

@@ -1,6 +1,7 @@
 """Worker of a batch: a warm process that runs command lines one after another.
 
-It reads one JSON object per line from standard input, `{"argv": [...]}`. On standard output it
+It reads one JSON object per line from standard input, `{"argv": [...]}`; an order of a job that is
+cut into parts says more, see `orders`. On standard output it
 sends a `{"line"}` for each line of progress and messages, as `--progress json` prints them, and
 then the answer, `{"exit_code", "result", "rss", "peak"}`. Loaded backends stay for the next job.
 When its input ends, as when the batch is killed, the running job is interrupted and leaves no
@@ -44,7 +45,7 @@ def serve(run: Callable[[Sequence[str]], int]) -> int:
         while (line := lines.get()) is not None:
             busy.set()
             with redirect_stderr(messages):
-                answer = _run_job(run, json.loads(line)["argv"])
+                answer = _run_job(run, json.loads(line))
             busy.clear()
             messages.send(answer)
             if answer["exit_code"] == INTERRUPTED:
@@ -82,14 +83,15 @@ def _listen(stream: TextIO, lines: queue.SimpleQueue[str | None], busy: threadin
         _thread.interrupt_main()
 
 
-def _run_job(run: Callable[[Sequence[str]], int], argv: Sequence[str]) -> dict[str, Any]:
+def _run_job(run: Callable[[Sequence[str]], int], order: dict[str, Any]) -> dict[str, Any]:
     """Run one command line and return the answer. A bug ends the process."""
+    from thcli.cli.batch.orders import perform
     from thcli.evaluate.benchmarks.memory import peak_rss, reset_peak, rss
 
     reset_peak()
     text = io.StringIO()
     with redirect_stdout(text):
-        code = run([argv[0], "--json", "--progress", "json", *argv[1:]])
+        code = perform(run, order)
     lines = text.getvalue().splitlines()
     result = json.loads(lines[-1]) if lines else {}
     return {"exit_code": code, "result": result, "rss": rss(), "peak": peak_rss()}

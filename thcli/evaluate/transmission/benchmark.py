@@ -18,7 +18,7 @@ from thcli.core.options import (
     TransmitOptions,
 )
 from thcli.core.temp_folders import temporary_folder
-from thcli.evaluate.benchmarks.reenact import evaluate_videos, limit_frames, read_frame
+from thcli.evaluate.benchmarks.reenactment.reenact import evaluate_videos, limit_frames, read_frame
 from thcli.evaluate.metrics.measure import Tracker
 from thcli.evaluate.metrics.table import Metric
 from thcli.evaluate.reports.contact_sheet import save_image

@@ -75,12 +75,14 @@ class Journal:
     """Progress of a resumable job, written to disk after every segment.
 
     folder: of journal and segments.
+    key: hash of all that determines the result.
     segments: the complete ones.
     begun: arguments of `Sink.begin`, None before the first frame.
     """
 
-    def __init__(self, target: Path, key: str) -> None:
-        self.folder, self._key = journal_folder(target), key
+    def __init__(self, target: Path, key: str, start: int = 0) -> None:
+        self.folder, self.key = journal_folder(target), key
+        self._start = start  # number of the first frame
         self.segments: list[Segment] = []
         self.begun: tuple[Fraction, Fraction] | None = None
         self._target = target
@@ -89,23 +91,35 @@ class Journal:
         self._lock = FolderLock(None)
 
     @classmethod
-    def open(cls, target: Path, parts: Sequence[str], on: Listener) -> Journal:
+    def open(cls, target: Path, parts: Sequence[str], on: Listener, start: int = 0) -> Journal:
         """Open the journal of an interrupted run of the same job, or a new one.
 
         Args:
             target: the output, beside which the journal is stored.
             parts: all that determines the result, as text.
             on: receives warnings.
+            start: input frames before the first segment, in a part of an output.
 
         Raises:
             OutputError: the folder cannot be read.
         """
         key = hashlib.sha256(json.dumps([_VERSION, *parts]).encode()).hexdigest()
-        journal = cls(target, key)
+        journal = cls(target, key, start)
         try:
             journal._load(on)
         except OSError as exc:
             raise to_output_error(journal.folder, exc) from exc
+        return journal
+
+    @classmethod
+    def read(cls, target: Path) -> Journal:
+        """Read a journal up to its first damage, without a look at its segments."""
+        lines, _ = _read_lines(journal_folder(target) / _NAME)
+        journal = cls(target, lines[0]["key"] if lines else "")
+        if lines:
+            lead, first = lines[0]["begun"]
+            journal.begun = Fraction(lead), Fraction(first)
+        journal.segments = [Segment.parse(line) for line in lines[1:]]
         return journal
 
     def start(self) -> None:
@@ -123,14 +137,14 @@ class Journal:
             for path in set(self.folder.iterdir()) - kept:
                 remove_path(path)
             if self.begun is not None:
-                self._rewrite()
+                self.save()
         except OSError as exc:
             raise to_output_error(self.folder, exc) from exc
 
     @property
     def done(self) -> int:
         """Input frames that are encoded."""
-        return self.segments[-1].done if self.segments else 0
+        return self.segments[-1].done if self.segments else self._start
 
     @property
     def delay(self) -> int:
@@ -140,7 +154,9 @@ class Journal:
     @property
     def state(self) -> TimelineState | None:
         """State of the timeline after `done` frames, None before the first."""
-        return self.segments[-1].state if self.segments else None
+        if self.segments:
+            return self.segments[-1].state
+        return TimelineState() if self._start else None
 
     @property
     def partial(self) -> Path:
@@ -159,7 +175,7 @@ class Journal:
         """
         if self.begun is None:
             self.begun = (lead, first)
-            self._rewrite()
+            self.save()
 
     def add(self, segment: Segment) -> None:
         """Record a segment that is complete on disk."""
@@ -203,7 +219,7 @@ class Journal:
     def _load(self, on: Listener) -> None:
         """Take over what an earlier run has left as far as it holds."""
         lines, intact = self._found = _read_lines(self.folder / _NAME)
-        if lines and lines[0]["key"] == self._key:
+        if lines and lines[0]["key"] == self.key:
             self._restore(lines, intact, on)
         elif reason := self._refusal(lines, intact):
             on(Warned(f"{self.folder.name} {reason}: the job restarts."))
@@ -232,11 +248,11 @@ class Journal:
             return "belongs to a job with other inputs or options" if has_work else ""
         return "" if intact and not any(self.folder.glob("*.packets")) else "is damaged"
 
-    def _rewrite(self) -> None:
+    def save(self) -> None:
         """Replace the journal on disk atomically."""
         self._digest = ""
         begun = [str(time) for time in self.begun or ()]
-        header = {"version": _VERSION, "key": self._key, "begun": begun}
+        header = {"version": _VERSION, "key": self.key, "begun": begun}
         lines = [self._line(line) for line in (header, *map(asdict, self.segments))]
         fresh = self.folder / f"{_NAME}.new"
         with fresh.open("wb") as file:

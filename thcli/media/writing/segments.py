@@ -19,19 +19,21 @@ from typing import Any, BinaryIO
 from av.codec.context import Flags
 from av.packet import Packet
 
+from thcli.media.parts import SEGMENT_FRAMES
 from thcli.media.writing.encoder import VideoEncoder, VideoFormat, create_encoder
 from thcli.media.writing.journal import Journal, Segment
 from thcli.media.writing.mux import ContainerSettings, Muxer
 from thcli.media.writing.sinks import Pixels
 from thcli.media.writing.timing import TimelineState
 
-# frames per segment, and most frames to repeat after an interruption; every key frame costs bits
-_LENGTH = 48
 _PACKET = struct.Struct("<qqqBI")  # pts, dts, duration, is a key frame, number of bytes
 
 
 class SegmentSink:
-    """A video file that is encoded in segments."""
+    """A video file that is encoded in segments.
+
+    muxes: False for a part of an output, whose segments are only kept.
+    """
 
     def __init__(
         self,
@@ -39,8 +41,10 @@ class SegmentSink:
         settings: ContainerSettings,
         video_format: VideoFormat,
         journal: Journal,
+        *,
+        muxes: bool = True,
     ) -> None:
-        self._format, self._journal = video_format, journal
+        self._format, self._journal, self._muxes = video_format, journal, muxes
         # opened now, so that unsupported streams fail early
         self._muxer = Muxer(f"file:{partial.absolute()}", settings, video_format)
         self._global_header = bool(self._muxer.stream.codec_context.flags & Flags.global_header)
@@ -66,13 +70,16 @@ class SegmentSink:
     def checkpoint(self, done: int, state: TimelineState) -> None:
         """End the segment here if it has its full length."""
         self._latest = (done, state)
-        if self._frames >= _LENGTH:
+        if self._frames >= SEGMENT_FRAMES:  # every key frame costs bits
             self._close_segment()
 
     def finish(self) -> None:
         """Close the last segment, then mux all segments with the companion streams."""
         if self._encoder is not None:
             self._close_segment()
+        if not self._muxes:
+            self._muxer.abort()
+            return
         self._muxer.begin(*(self._journal.begun or (Fraction(0), Fraction(0))))
         for packet in self._concatenate():
             self._muxer.mux([packet])

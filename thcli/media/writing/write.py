@@ -18,6 +18,7 @@ from thcli.core.options import OutputOptions
 from thcli.core.stream import Channel
 from thcli.media.failures import to_output_error
 from thcli.media.info import Colour, MediaInfo
+from thcli.media.parts import PartComplete, current_part
 from thcli.media.reading.video import exact_seconds
 from thcli.media.writing.codecs import EncoderPlan, plan_encoder
 from thcli.media.writing.encoder import VideoFormat
@@ -70,6 +71,7 @@ class Writer:
         self._finishing = finishing
         self.done = self.written = journal.done if journal else 0
         self._target, self._sink, self._timeline, self._journal = target, sink, timeline, journal
+        self._part = current_part() if journal else None
         self._size = size
         frame_bytes = max(1, size[0] * size[1] * 3)
         depth = max(2, min(_QUEUE, _MAX_BYTES // frame_bytes))
@@ -88,7 +90,10 @@ class Writer:
         Raises:
             OutputError: an earlier frame could not be written.
             ValueError: pixels of another size or type.
+            PartComplete: the frames of the part are written (`media.parts`).
         """
+        if self._part is not None and self.written == self._part.stop:
+            raise PartComplete
         size = (pixels.shape[1], pixels.shape[0])
         if size != self._size or pixels.dtype not in (np.uint8, np.uint16):
             raise ValueError(
@@ -123,6 +128,8 @@ class Writer:
                 self._thread.join()
                 if self._error is not None:
                     raise self._failure()
+                if self._part is not None:
+                    raise PartComplete
                 self._sign()
                 if self._journal is not None:
                     self._journal.record_result(self._target.partial)
@@ -290,7 +297,9 @@ def _open_journal(
     if options.resume and output.kind == "container" and output.muxer not in ("gif", "webp"):
         parts = (plan.fingerprint, repr(form), repr(plan.span), options.audio)
         libraries = repr((av.__version__, av.library_versions))
-        journal = Journal.open(output.path, (*parts, libraries), on)
+        part = current_part()
+        path, start = (part.path(output.path), part.start) if part else (output.path, 0)
+        journal = Journal.open(path, (*parts, libraries), on, start)
         output.partial = journal.partial
         return journal
     if options.resume:
@@ -310,7 +319,8 @@ def _open_sink(
     if output.kind == "folder":
         return FolderSink(output.partial, comment)
     if journal is not None:
-        return SegmentSink(output.partial, settings, video_format, journal)
+        whole = current_part() is None
+        return SegmentSink(output.partial, settings, video_format, journal, muxes=whole)
     return ContainerSink(None if settings.piped else output.partial, settings, video_format)
 
 

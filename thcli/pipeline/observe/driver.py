@@ -17,6 +17,7 @@ from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_motion import observe_fixed_crop
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import read_motion
+from thcli.pipeline.observe.kept_driver import KeptDriver
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
@@ -57,6 +58,20 @@ def observe_driver(
     info = driver.info
     if info.kind == "motion":
         return ObservedDriver(read_motion(info, driver.read), 1)
+    kept = KeptDriver.find(driver, engine)
+    tracks = kept.take(path) if kept else None
+    if tracks is None:
+        tracks = _observe_faces(driver, path, engine, face_finder, job)
+        if kept is not None:
+            kept.keep(path, tracks)
+    return ObservedDriver(select_span(MotionFile(path), Fraction(0), None), tracks)
+
+
+def _observe_faces(
+    driver: VideoSelection, path: Path, engine: Engine, face_finder: FaceFinder, job: Job
+) -> int:
+    """Write the motion of the chosen face; return the number of faces. See `observe_driver`."""
+    info = driver.info
     with TrackLog() as log:
         crops = isinstance(engine, CropEngine)
         camera = None if crops else face_finder.camera_estimator()
@@ -75,8 +90,7 @@ def observe_driver(
                 observe_fixed_crop(engine, driver, log, chosen[0], writer, job)
             else:
                 observe_mesh(log, chosen[0], writer, job, camera=camera is not None)
-    whole = select_span(MotionFile(path), Fraction(0), None)
-    return ObservedDriver(whole, statistics.tracks)
+    return statistics.tracks
 
 
 def observe_mesh(

@@ -12,6 +12,7 @@ from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.options import ReenactOptions
 from thcli.media.writing.target import OutputTarget
+from thcli.media.writing.timing import exact_frame_rate
 from thcli.motion.control.controls import Controls
 from thcli.motion.file.span import LAST_DURATION, WINDOW
 from thcli.motion.file.writer import MotionWriter
@@ -71,8 +72,7 @@ def write_rest_driver(
         kept = options
     else:
         target = output or _default_output(source, controls)
-        rate = RATE if options.output.fps is None else Fraction(options.output.fps)
-        rate = rate.limit_denominator(1001)
+        rate = RATE if options.output.fps is None else exact_frame_rate(options.output.fps)
         count = _count_frames(target, options.read.end, rate, controls)
         output_options, read = replace(options.output, fps=None), replace(options.read, end=None)
         kept = replace(options, output=output_options, read=read)
