@@ -26,6 +26,7 @@ from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.run import create_task, train
 from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.core.task import step_generator
+from thcli.train.data.talking_pairs import subsample_clips
 from thcli.train.fadm.augment import (
     StoredPair,
     augment_pair,
@@ -39,7 +40,6 @@ from thcli.train.fadm.data import (
     frame_bounds,
     padded_size,
     refiner_crop,
-    subsample_clips,
 )
 from thcli.train.fadm.pairs import PairRenderer, spread_frames
 from thcli.train.fadm.train import FadmTask, fit_motion_prior, init_network, masked_mean
