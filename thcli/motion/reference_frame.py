@@ -13,7 +13,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
-from thcli.core.types import Array
+from thcli.core.types import Array, Motion
 from thcli.motion.canonical import (
     PosedShape,
     eye_openings,
@@ -21,10 +21,13 @@ from thcli.motion.canonical import (
     mouth_opening,
     neutral,
 )
-from thcli.motion.timeline import WINDOW, Bools, Timeline
+from thcli.motion.file.windows import windows
+from thcli.motion.timeline import Bools, Timeline
 
 SHUT_OPENING = 0.05  # lid gap / eye width of a shut eye
 SHUT_OPENING_GLASSES = 0.10  # the same behind glasses
+SHUT_MARGIN = 0.02  # of the lowest opening of a clip above that of a shut eye
+NO_BLINK_RANGE = (0.1, 0.14)  # lowest opening of a clip: shut behind glasses, and never shut
 MIN_BLINK_AMPLITUDE = 0.12  # least change of the opening between a shut and an open eye
 EYE_OPENING_VARIATION = 0.1  # relative variation of the opening of awake eyes
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
@@ -71,12 +74,13 @@ class FrameMeasurements:
     def shut_threshold(self, unoccluded: Bools) -> float:
         """Return the opening below which an eye is shut in this clip.
 
-        Glasses keep the lids of the mesh apart.
+        Glasses keep the lids of the mesh apart, up to SHUT_OPENING_GLASSES. A clip whose eyes stay
+        further open has no blink.
         """
         low = float(np.quantile(self.eyes[unoccluded].mean(-1), 0.02))
-        return SHUT_OPENING + (SHUT_OPENING_GLASSES - SHUT_OPENING) * float(
-            smoothstep(0.06, 0.09, low)
-        )
+        least = float(np.clip(low - SHUT_MARGIN, SHUT_OPENING, SHUT_OPENING_GLASSES))
+        blinks = 1 - float(smoothstep(*NO_BLINK_RANGE, low))
+        return SHUT_OPENING + blinks * (least - SHUT_OPENING)
 
 
 def measure_frames(
@@ -98,7 +102,11 @@ def measure_frames(
             "The driving motion shows no face in any frame.",
             "Choose another driving clip, or --face N.",
         )
-    parts = [_measure_window(store, timeline, source, i) for i in range(0, len(timeline), WINDOW)]
+    start, parts = 0, []
+    for window in windows(store):
+        poses = timeline.pose[start : start + len(window)]
+        parts.append(_measure_window(window, poses, source))
+        start += len(window)
     eyes, mouth, pose_distance = (np.concatenate([part[k] for part in parts]) for k in range(3))
     opening = eyes.mean(-1)
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
@@ -114,13 +122,16 @@ def measure_frames(
     return FrameMeasurements(eyes, mouth, np.where(timeline.unoccluded, distance, np.inf))
 
 
-def _measure_window(
-    store: MotionStore, timeline: Timeline, source: PosedShape, start: int
-) -> tuple[Array, Array, Array]:
-    """Return eye openings, mouth openings and the distance in pose and shape of one window."""
-    expression = np.asarray(store.window(start, start + WINDOW).arrays["expression"], np.float64)
-    shape = neutral() + expression
-    rotations = matrix_from_rotvec(timeline.pose[start : start + WINDOW, :3])
+def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[Array, Array, Array]:
+    """Return eye openings, mouth openings and the distance in pose and shape of one window.
+
+    Args:
+        window: frames of the driving motion.
+        poses: (T, 7) of these frames.
+        source: pose and canonical shape of the source.
+    """
+    shape = neutral() + np.asarray(window.arrays["expression"], np.float64)
+    rotations = matrix_from_rotvec(poses[:, :3])
     scale, shape_rotation, shift = fit_rigid_points(shape, source.shape)
     fitted = scale[:, None, None] * shape @ np.swapaxes(shape_rotation, -1, -2) + shift[:, None]
     rms = np.sqrt(((fitted - source.shape) ** 2)[..., :2].sum(-1).mean(-1))

@@ -15,8 +15,8 @@ from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 from thcli.motion.camera import discard_unlikely, remove_camera
+from thcli.motion.file.windows import windows
 
-WINDOW = 64  # frames read at a time
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
 OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
@@ -91,7 +91,7 @@ class Timeline:
 
 def read_timeline(store: MotionStore) -> Timeline:
     """Read a motion of kind "mesh" once, in windows."""
-    parts = [_read_scalars(store.window(i, i + WINDOW)) for i in range(0, len(store), WINDOW)]
+    parts = [_read_scalars(window) for window in windows(store)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0))]
     seconds, valid, pose, gaze, track, logit, cut, camera = (

@@ -21,11 +21,12 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
 from thcli.motion import anatomy, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, neutral
+from thcli.motion.file.windows import windows
 from thcli.motion.observe import KIND
 from thcli.motion.reference_frame import measure_frames, select_neutral_frames
 from thcli.motion.retarget import SHUT_EYE_RANGE, RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
-from thcli.motion.timeline import WINDOW, Bools, Ints, Timeline, nearest_usable, read_timeline
+from thcli.motion.timeline import Bools, Ints, Timeline, nearest_usable, read_timeline
 
 VIDEO_KIND = "mesh-video"
 OWN_SMOOTH = 1.0  # smoothing of the footage's own motion
@@ -60,10 +61,10 @@ class VideoRetargetedMotion:
             )
         self._own, self._options = own, options
         scalars = read_timeline(own)
-        windows = [own.window(i, i + WINDOW) for i in range(0, len(own), WINDOW)]
-        pose = np.concatenate([np.asarray(w.arrays["pose"], np.float64) for w in windows])
-        share = [np.asarray(w.arrays.get("weight", np.ones(len(w))), np.float64) for w in windows]
-        logit = [np.asarray(w.arrays.get("logit", np.ones(len(w))), np.float64) for w in windows]
+        parts = list(windows(own))
+        pose = np.concatenate([np.asarray(w.arrays["pose"], np.float64) for w in parts])
+        share = [np.asarray(w.arrays.get("weight", np.ones(len(w))), np.float64) for w in parts]
+        logit = [np.asarray(w.arrays.get("logit", np.ones(len(w))), np.float64) for w in parts]
         # poses of the frames themselves, which cuts and the camera's motion belong to
         self._timeline = replace(scalars, pose=pose)
         self._filter = smooth.create_filter(own, self._timeline, OWN_SMOOTH, options.causal)

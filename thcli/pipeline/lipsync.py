@@ -32,6 +32,7 @@ from thcli.core.types import Frame
 from thcli.engines.backends import ENGINES
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.windows import windows
 from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
@@ -49,7 +50,6 @@ from thcli.pipeline.sources.spoken_motion import SpeakJob, write_motion
 from thcli.voices.backends import VOICES
 
 DEFAULTS = SpeakOptions()
-WINDOW = 256  # rows of motion in memory
 LEAST_MISSING = 0.1  # seconds of speech without a video that are worth a warning
 
 
@@ -228,5 +228,4 @@ def _warn_of_length(footage: Footage, seconds: Fraction, options: SpeakOptions, 
 
 def _count_unseen(shown: ShownMotion) -> int:
     """Count the spoken frames that do not show the face."""
-    parts = (shown.window(i, i + WINDOW).valid for i in range(0, len(shown), WINDOW))
-    return sum(int((~valid).sum()) for valid in parts)
+    return sum(int((~window.valid).sum()) for window in windows(shown))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import mouth
+from thcli.engines.mesh import closed_lips
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
@@ -133,7 +133,7 @@ def test_a_closed_driver_closes_an_open_mouth() -> None:
     open_mesh = faces.make_target(base, mouth=0.25).points
     image = faces.render_face(open_mesh, 256, 256)
     source = prepare(image, faces.make_face(open_mesh, faces.iris_points(open_mesh)), None)
-    assert source.lip_line is not None
+    assert source.parted_lips is not None
     out = render_frame(source, faces.make_target(source, mouth=0.0), None)
     closed = faces.make_target(source, mouth=0.0).points
     lips = faces.polygon_mask(closed[topology.LIPS_OUTER, :2], 256, 256)
@@ -141,19 +141,28 @@ def test_a_closed_driver_closes_an_open_mouth() -> None:
     assert (out[lips].min(-1) > 225).sum() == 0
 
 
-def test_teeth_beside_the_line_of_closed_lips_are_painted() -> None:
-    """Landmarks of the lips' rims lie on the teeth by a pixel or two."""
-    closed = faces.make_target(faces.make_source(512, 512), mouth=0.0).points
-    lips = fit_opening(closed, LIPS)
-    out = np.full((512, 512, 3), 120, np.uint8)
-    u, v = local_coordinates(lips, (slice(0, 512), slice(0, 512)))
-    line = lips.rims(u)[0]
-    teeth = (np.abs(v - line) < 0.02) & (u > 0.1) & (u < 0.9)
-    cheek = (v - line > 0.1) & (v - line < 0.2) & (u > 0.1) & (u < 0.9)
-    out[teeth | cheek] = 240
-    mouth.render_lip_line(out, np.full(3, 66.0), 0.2, closed, 1)
-    assert out[teeth].max() < 200 and (out[teeth] <= 130).mean() > 0.9
-    assert (out[cheek] == 240).all()
+def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
+    """Nothing of the open mouth is left, though its landmarks lie two pixels on the teeth."""
+    base = faces.make_source(512, 512)
+    mesh = faces.make_target(base, mouth=0.25).points
+    image = np.full((512, 512, 3), 240, np.uint8)
+    ring = mesh[topology.LIPS_INNER, :2]
+    wide = ring.mean(0) + 1.06 * (ring - ring.mean(0))
+    image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
+    image[faces.polygon_mask(wide, 512, 512)] = 240
+    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
+    target = faces.make_target(base, mouth=0.0).points
+    out = np.full_like(image, 240)
+    closed_lips.render(out, image, lips, target)
+    mouth = fit_opening(target, LIPS)
+    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
+    line = mouth.rims(u)[0]
+    inside = (u > 0.15) & (u < 0.85)
+    near, far = (np.abs(v - line) < 0.03) & inside, (np.abs(v - line) > 0.5) & inside
+    assert out[near][:, 1].max() < 100
+    assert (out[far] == 240).all()
+    seam = out[(np.abs(v - line) < 0.006) & inside].mean(0)
+    assert (seam < 0.9 * np.array([150, 60, 60])).all()
 
 
 def test_closed_lids_hide_the_eye() -> None:

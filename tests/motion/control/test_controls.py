@@ -58,7 +58,7 @@ def test_nothing_given_is_empty() -> None:
 
 def test_expressions_add_up_within_the_range_of_a_slider() -> None:
     both = controls(expression=["happy", "wink=0.5"], smile=0.9, gaze="10,-5")
-    values = both.slider_values(np.zeros(2))
+    values = both.slider_values(np.zeros(2), {})
     assert values["smile"].tolist() == [1, 1] and values["wink"].tolist() == [0.5, 0.5]
     assert values["gaze-x"][0] == 10 and values["gaze-y"][0] == -5
     assert "jaw" not in values

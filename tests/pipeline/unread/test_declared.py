@@ -127,7 +127,7 @@ def test_the_mesh_engine_reads_what_it_declares() -> None:
     options = recorded(ReenactOptions(), seen)
     engine = ENGINES.backend("mesh").load(RUN, options)
     controls = Controls.read(options.view, options.expression)
-    assert options.also is None and not controls.angles(np.zeros(1), 1.0).any()
+    assert options.also is None and not controls.angles(np.zeros(1), 1.0, {}).any()
     store = MotionBuffer(synthetic_motion.driver(8))
     engine.retarget(astronaut(), store, options.motion).window(0, 8)
     assert seen & of_stage(ENGINES) == declared_by(ENGINES, "mesh")

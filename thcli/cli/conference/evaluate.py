@@ -42,6 +42,7 @@ def transmit(
     show: ShowOptions,
 ) -> None:
     """Measure transmit and receive beside video codecs: kbit/s, quality in the face."""
+    from thcli.evaluate.benchmarks.reenactment.reenact import MeasureSetup
     from thcli.evaluate.metrics.all_metrics import load_metrics
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.evaluate.transmission import benchmark
@@ -54,7 +55,7 @@ def transmit(
     sending = TransmitOptions(quality=evaluate.quality, find=find, read=read, run=run)
     with Console(show) as console:
         metrics = load_metrics(EvaluateOptions(), load_encoder(find.identity, run), run)
-        measures = benchmark.Measures(main_face_tracker(find.choosing(), run), metrics)
+        measures = MeasureSetup(main_face_tracker(find.choosing(), run), metrics)
         points = []
         for clip in clips:
             points += benchmark.evaluate_transmission(clip, evaluate, sending, measures, console)

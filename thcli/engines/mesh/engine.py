@@ -25,6 +25,7 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import (
+    closed_lips,
     compose,
     eyes,
     mouth,
@@ -218,8 +219,8 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
         eyes.render_eyes(out, textures, visible, points, target.gaze)
-    if source.lip_line is not None:
-        mouth.render_lip_line(out, source.lip_line, source.interior.lips.gap, points, source.step)
+    if source.parted_lips is not None:
+        closed_lips.render(out, source.image, source.parted_lips, points)
     if driving is not None and driver is not None:
         mouth.render_driver_mouth(out, source.tone, points, driver, driving)
     else:

@@ -1,4 +1,4 @@
-"""The line between closing lips, and the driver's mouth in the source's tone.
+"""The driver's mouth in the source's tone.
 
 For a mouth without a driving frame see `mouth_interior`.
 """
@@ -11,16 +11,11 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.opening import Opening, Region
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
+from thcli.faces.landmarks.topology import MOUTH_SKIN
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
-CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lip line fades in
 BRIGHTNESS_RANGE = (0.55, 1.7)  # of the gain on the driver's frame
-LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
-TEETH_REACH = 0.035  # mouth widths beside the line in which the source's teeth may remain
-TEETH_RANGE = (1.12, 1.4)  # brightness over that of the lips between which a pixel is a tooth
 SATURATION_RANGE = (0.05, 0.35)  # of the source's skin over the driver's: grey to full colour
 SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
@@ -72,61 +67,6 @@ def match_tone(colour: Array32, wanted: Array, present: Array) -> Array32:
 def saturation(colour: Array) -> float:
     """Return the saturation of a colour (3,), 0..1 as in HSV."""
     return float(np.ptp(colour) / max(float(colour.max()), 1.0))
-
-
-def lip_line_colour(image: Image, mesh: Array) -> Array:
-    """Measure the colour of the line between closed lips, (3,): the lips' own, darkened."""
-    rims = mesh[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - mesh[LIPS, :2])
-    colours = remap(image, rims[None].astype(np.float32))[0]
-    return np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
-
-
-def render_lip_line(out: Image, colour: Array, source_gap: float, target: Array, step: int) -> None:
-    """Cover the remains of an open source mouth between closing lips, in place.
-
-    The warp map is too coarse to close the lips.
-
-    Args:
-        out: (H, W, 3) uint8 frame.
-        colour: (3,) from `lip_line_colour`.
-        source_gap: gap of the source's lips in widths.
-        target: (468, 3) target mesh.
-        step: source pixels per sample of the warp map.
-    """
-    lips = opening.fit_opening(target, LIPS)
-    shown = 1 - float(smoothstep(*CLOSE_RANGE, lips.gap / source_gap))
-    shown *= 1 - float(smoothstep(*OPEN_RANGE, lips.gap))
-    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), 0.06)
-    if shown <= 0 or region is None:
-        return
-    u, v = opening.local_coordinates(lips, region)
-    upper, lower = lips.rims(u)
-    _hide_teeth(out, colour / LINE_DARKNESS, lips, region, shown)
-    reach = np.float32(0.7 * step / max(lips.width, 1.0))
-    line = (upper - reach, lower + reach)
-    mask = opening.coverage(lips, u, v, line, max(1.5, 1.2 * step))
-    opening.blend(out, region, shown * mask, colour.astype(np.float32)[None, None])
-
-
-def _hide_teeth(out: Image, lip: Array, lips: Opening, region: Region, shown: float) -> None:
-    """Paint pixels that are much brighter than the lips beside their line, in place.
-
-    Args:
-        out: (H, W, 3) uint8 frame.
-        lip: (3,) colour of the lips.
-        lips: opening of the target's lips.
-        region: of the mouth in the frame.
-        shown: share of the paint, 0..1.
-    """
-    u, v = opening.local_coordinates(lips, region)
-    upper, lower = lips.rims(u)
-    reach = np.float32(TEETH_REACH)
-    near = opening.coverage(
-        lips, u, v, (upper - reach, lower + reach), max(1.5, 0.5 * TEETH_REACH * lips.width)
-    )
-    ratio = out[region].mean(-1) / max(float(lip.mean()), 1.0)
-    bright = smoothstep(*TEETH_RANGE, ratio).astype(np.float32)
-    opening.blend(out, region, shown * near * bright, lip.astype(np.float32)[None, None])
 
 
 def render_driver_mouth(

@@ -9,9 +9,10 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh import eyes, mouth, mouth_interior
+from thcli.engines.mesh import closed_lips, eyes, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import mirrored_cheek, steep_texture
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
@@ -35,8 +36,8 @@ class MeshSource:
     float64.  normals: (468, 3) of the mesh.  step: source pixels per sample of the warp map.
     layers: person and plate, or None.  eyes: none where they are skin like the rest.
     hidden_cheek: None when both cheeks are seen.
-    tone: (3,) skin colour.  lip_line: (3,) colour of the line between the lips once they close;
-    None when they are closed in the source.  seen_mouths: the mouth in other frames of a clip.
+    tone: (3,) skin colour.  parted_lips: to be closed; None when they are closed in the source.
+    seen_mouths: the mouth in other frames of a clip.
     painter: paints eyes and mouth into rendered frames; None leaves them as they are.
     """
 
@@ -51,7 +52,7 @@ class MeshSource:
     hidden_cheek: MirroredCheek | None
     tone: Array
     interior: MouthInterior
-    lip_line: Array | None
+    parted_lips: PartedLips | None
     seen_mouths: SeenMouths | None = None
     painter: SourcePainter | None = None
 
@@ -103,6 +104,6 @@ def prepare(
         mirrored_cheek.prepare(image, mesh),
         tone,
         interior,
-        mouth.lip_line_colour(image, mesh) if is_parted else None,
+        closed_lips.prepare(image, mesh, interior.lips.gap) if is_parted else None,
         painter=None if painter is None else painter.bind(image, mesh, face, interior),
     )

@@ -16,7 +16,7 @@ from thcli.core.geometry import bounding_box
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
-from thcli.engines.mesh import eyes, lip_rims, mouth, mouth_interior, seen_mouths
+from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior, seen_mouths
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.outline import find_outline
@@ -29,8 +29,9 @@ from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureS
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
 from thcli.motion.canonical import neutral
+from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
-from thcli.motion.timeline import WINDOW, read_timeline
+from thcli.motion.timeline import read_timeline
 
 CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
 CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
@@ -68,11 +69,10 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     timeline = read_timeline(own)
     usable = np.flatnonzero(timeline.unoccluded)
     gaps = np.zeros(len(timeline))
-    for start in range(0, len(own), WINDOW):
-        window = own.window(start, start + WINDOW)
-        for i, mesh in enumerate(rebuild_driver_meshes(window)):
-            if timeline.unoccluded[start + i]:
-                gaps[start + i] = fit_opening(mesh, LIPS).gap
+    meshes = (mesh for window in windows(own) for mesh in rebuild_driver_meshes(window))
+    for i, mesh in enumerate(meshes):
+        if timeline.unoccluded[i]:
+            gaps[i] = fit_opening(mesh, LIPS).gap
     groups = seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded)
     level_of = {int(index): level for level, group in enumerate(groups) for index in group}
     closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
@@ -112,10 +112,11 @@ def prepare_frame(
     """
     tone = mouth.skin_tone(image, mesh)
     interior = mouth_interior.prepare(mesh, tone)
-    lip_line = None
+    parted = None
     if interior.lips.gap > PARTED_GAP:
         seam = video.seam
-        lip_line = mouth.lip_line_colour(image, mesh) if seam is None else seam * tone
+        colour = None if seam is None else seam * tone
+        parted = closed_lips.prepare(image, mesh, interior.lips.gap, colour)
         closing = fit_opening(target, LIPS).gap / interior.lips.gap
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
@@ -131,7 +132,7 @@ def prepare_frame(
         None,
         tone,
         interior,
-        lip_line,
+        parted,
         video.mouths,
     )
 

@@ -18,9 +18,9 @@ from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Motion
+from thcli.motion.file.windows import windows
 from thcli.motion.smooth import HALF_WIDTH, apply_weights, count_taps, local_quadratic_weights
 
-WINDOW = 64  # frames read at a time
 LONG_GAP = 0.5  # seconds without a face; smoothing does not reach across such a gap
 LANDMARKS = "landmarks"  # (T, 68, 2) pixels of the crop, where the driver's landmarker gives them
 
@@ -51,9 +51,8 @@ class SmoothedMotion:
                 "Choose the engine that made it (--engine), or drive with the video itself.",
             )
         self.store, self.causal = store, causal
-        windows = (store.window(i, i + WINDOW) for i in range(0, len(store), WINDOW))
         # not the rows: a clip may be long
-        parts = [(w.valid.copy(), w.pts.copy(), w.time_base) for w in windows]
+        parts = [(w.valid.copy(), w.pts.copy(), w.time_base) for w in windows(store)]
         self.valid = np.concatenate([p[0] for p in parts]) if parts else np.zeros(0, bool)
         if not self.valid.any():
             raise NoFaceError(
@@ -167,8 +166,8 @@ class SmoothedMotion:
         if landmarks is None or self.causal:
             return int(self.seen[0])
         own_shape, best, least = landmark_shape(landmarks), int(self.seen[0]), np.inf
-        for start in range(0, len(self), WINDOW):
-            motion = self.store.window(start, start + WINDOW)
+        start = 0
+        for motion in windows(self.store):
             if LANDMARKS not in motion.arrays:
                 return best
             for i in np.flatnonzero(motion.valid):
@@ -176,6 +175,7 @@ class SmoothedMotion:
                 distance = float(((landmark_shape(points) - own_shape) ** 2).sum())
                 if distance < least:
                     best, least = start + int(i), distance
+            start += len(motion)
         return best
 
 

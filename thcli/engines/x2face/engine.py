@@ -177,8 +177,8 @@ class X2FaceEngine(RelativeEngine):
         """Move the codes of a transfer to --pose-code, where it is given."""
         if self.pose_code is None:
             return transfer
-        poses, wanted = self.poses, torch.from_numpy(pose_radians(np.array([self.pose_code])))
-        return lambda rows: {"code": _compute(poses.move, transfer(rows)["code"], wanted.numpy())}
+        poses, wanted = self.poses, pose_radians(np.array([self.pose_code]))
+        return lambda rows: {"code": _compute(poses.move, transfer(rows)["code"], wanted)}
 
     def _follow_poses(
         self, own: Array32, driving: SmoothedMotion, options: MotionOptions, share: float

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from thcli.core.errors import MediaError, UsageError
+from thcli.media.failures import to_output_error
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.stages.encode_warp import encode
@@ -129,6 +130,10 @@ def load_motion(clip: Path, motions: Path | None) -> MotionFile:
     """
     path = (motions or clip.parent) / f"{clip.stem}{SUFFIX}"
     if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise to_output_error(path.parent, exc) from exc
         encode(clip, path)
     return MotionFile(path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import exp, log
@@ -18,9 +18,12 @@ from thcli.core.options import (
     TransmitOptions,
 )
 from thcli.core.temp_folders import temporary_folder
-from thcli.evaluate.benchmarks.reenactment.reenact import evaluate_videos, limit_frames, read_frame
-from thcli.evaluate.metrics.measure import Tracker
-from thcli.evaluate.metrics.table import Metric
+from thcli.evaluate.benchmarks.reenactment.reenact import (
+    MeasureSetup,
+    evaluate_videos,
+    limit_frames,
+    read_frame,
+)
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.evaluate.transmission.video_codecs import encode_near
 from thcli.pipeline.receive import receive
@@ -47,19 +50,11 @@ class Point:
     quality: Mapping[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
-    """Trackers and metrics of a measurement."""
-
-    tracker: Callable[[], Tracker]
-    metrics: Sequence[Metric]
-
-
 def evaluate_transmission(
     clip: Path,
     options: TransmitEvaluateOptions,
     sending: TransmitOptions,
-    measures: Measures,
+    measures: MeasureSetup,
     on: Listener = silent,
 ) -> list[Point]:
     """Code a clip by all codecs and measure what is received.
@@ -99,11 +94,10 @@ def evaluate_transmission(
         found = evaluate_videos(
             clip,
             {label: path for label, (path, _, _) in coded.items()},
-            measures.tracker,
+            replace(measures, metrics=[m for m in measures.metrics if m.name in SHOWN]),
             EvaluateOptions(),
             read,
             without_warnings,
-            [metric for metric in measures.metrics if metric.name in SHOWN],
         )
     return [
         Point(

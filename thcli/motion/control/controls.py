@@ -15,11 +15,12 @@ import numpy as np
 from thcli.core.expressions import EXPRESSIONS, SLIDERS, TURNS
 from thcli.core.geometry import matrix_from_angles, rotvec_from_matrix
 from thcli.core.options import ExpressionOptions, MotionOptions, ViewOptions
-from thcli.core.types import AnyArray, Array, Motion
+from thcli.core.types import AnyArray, Array
 from thcli.motion.control.keys import BLINK, Keys, read_keys
 from thcli.motion.control.poses import ANGLES, PoseCurve, added_angles
 from thcli.motion.file.reader import MotionFile
-from thcli.motion.file.span import LAST_DURATION, WINDOW, MotionSpan, select_span
+from thcli.motion.file.span import LAST_DURATION, MotionSpan, select_span
+from thcli.motion.file.windows import windows
 from thcli.motion.file.writer import MotionWriter
 
 TURN, PREFIX = "turn", "slider_"
@@ -102,10 +103,18 @@ class Controls:
             names |= {"lids"} if self.keys.blinks else set()
         return tuple(name for name in SLIDERS if name in names)
 
-    def slider_values(self, seconds: Array) -> dict[str, Array]:
-        """Return the values (T,) of the moved sliders, within their ranges."""
+    def key_values(self, seconds: Array) -> dict[str, Array]:
+        """Return the values (T,) of the keys' names at times (T,)."""
+        return {} if self.keys is None else self.keys.values(seconds)
+
+    def slider_values(self, seconds: Array, keyed: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the values (T,) of the moved sliders, within their ranges.
+
+        Args:
+            seconds: (T,) times since the first frame.
+            keyed: see `key_values`.
+        """
         totals = {name: np.full(len(seconds), self.sliders.get(name, 0.0)) for name in SLIDERS}
-        keyed = {} if self.keys is None else self.keys.values(seconds)
         for name, values in keyed.items():
             for slider, share in EXPRESSIONS.get(name, {name: 1.0}).items():
                 if slider in totals:
@@ -114,15 +123,15 @@ class Controls:
             totals["lids"] += keyed[BLINK] * (1 - totals["lids"])
         return {name: _clip(name, totals[name]) for name in self.moved_sliders}
 
-    def angles(self, seconds: Array, length: float) -> Array:
+    def angles(self, seconds: Array, length: float, keyed: Mapping[str, Array]) -> Array:
         """Return the added pitch, yaw and roll in degrees, (T, 3), without those of the pose file.
 
         Args:
             seconds: (T,) times since the first frame.
             length: time of the last frame.
+            keyed: see `key_values`.
         """
         degrees = added_angles(self.view, seconds, length)
-        keyed = {} if self.keys is None else self.keys.values(seconds)
         for column, name in enumerate(ANGLES):
             if name in keyed:
                 degrees[:, column] += keyed[name]
@@ -171,18 +180,17 @@ def write_controlled(
     length = float(int(last.pts[0]) - origin) * unit
     head = _head_at_rest(motion)
     with MotionWriter(path, metadata) as writer:
-        for start in range(0, len(motion), WINDOW):
-            window = motion.window(start, start + WINDOW)
+        for window in windows(motion):
             seconds = np.asarray((window.pts - origin) * unit, np.float64)
-            arrays = dict(window.arrays)
-            turn = controls.angles(seconds, length)
+            arrays, keyed = dict(window.arrays), controls.key_values(seconds)
+            turn = controls.angles(seconds, length, keyed)
             if controls.poses is not None:
                 degrees, begin = controls.poses.sample(seconds), controls.poses.degrees[0]
                 turn += _place_head(arrays, head, degrees, options) - _gain(options) * begin
             if controls.turns or TURN in arrays:
                 turn += np.asarray(arrays.get(TURN, 0.0), np.float64)
                 arrays[TURN] = turn.astype(np.float32)
-            for name, values in controls.slider_values(seconds).items():
+            for name, values in controls.slider_values(seconds, keyed).items():
                 own = np.asarray(arrays.get(array_name(name), 0.0), np.float64)
                 arrays[array_name(name)] = _clip(name, values + own).astype(np.float32)
             writer.append(replace(window, arrays=arrays))
@@ -217,8 +225,7 @@ def _gain(options: MotionOptions) -> float:
 
 def _head_at_rest(motion: MotionSpan) -> Array:
     """Return the pose (7,) of a voice's head at rest, else of the first detected one."""
-    for start in range(0, len(motion), WINDOW):
-        window: Motion = motion.window(start, start + WINDOW)
+    for window in windows(motion):
         rest = window.constants.get("rest")
         if rest is not None:
             return np.asarray(rest, np.float64)

@@ -12,7 +12,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Motion
 from thcli.motion.canonical import decompose, eye_openings, neutral, unpack_pose
 from thcli.motion.control.given import NECK
-from thcli.motion.file.span import WINDOW
+from thcli.motion.file.windows import windows
 from thcli.motion.retarget import TARGET_KIND
 
 # Degrees of yaw and pitch from which the hidden side of a face shows as a mirrored patch: 8 degrees
@@ -28,8 +28,7 @@ def most_frontal_frame(motion: MotionStore) -> int:
         NoFaceError: no frame shows a face.
     """
     scores = []
-    for start in range(0, len(motion), WINDOW):
-        window = motion.window(start, start + WINDOW)
+    for window in windows(motion):
         size = tuple(int(side) for side in window.constants["size"])
         shape = neutral() + np.asarray(window.arrays["expression"], np.float64)
         posed = unpack_pose(window.arrays["pose"], shape, (size[0], size[1]))

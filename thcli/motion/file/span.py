@@ -9,9 +9,9 @@ from math import ceil
 
 from thcli.core.types import Motion
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.windows import windows
 
 LAST_DURATION = "last_duration"  # key of the metadata; units of the time base
-WINDOW = 256  # frames of motion in memory
 _TICKS = re.compile(r"[1-9]\d{0,11}", re.ASCII)
 
 
@@ -62,9 +62,8 @@ def select_span(file: MotionFile, start: Fraction, end: Fraction | None) -> Moti
         MediaError: the file is not valid.
     """
     first = stop = unseen = origin = 0
-    for begin in range(0, len(file), WINDOW):
-        window = file.window(begin, begin + WINDOW)
-        origin = origin if begin else int(window.pts[0])
+    for number, window in enumerate(windows(file)):
+        origin = origin if number else int(window.pts[0])
         early = window.pts < origin + ceil(start / file.time_base)
         used = ~early
         if end is not None:

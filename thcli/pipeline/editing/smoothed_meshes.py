@@ -13,6 +13,7 @@ from thcli.core.geometry import bounding_box
 from thcli.core.types import Face
 from thcli.motion import canonical
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.windows import windows
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
 from thcli.motion.smooth import ZeroPhaseFilter
@@ -50,9 +51,8 @@ class SmoothedMeshes:
                 writer.append(observe(frames, corrected, [frame.index in cuts for frame in frames]))
         self._motion = MotionFile(path)
         self._size = log.size
-        windows = (self._motion.window(i, i + WINDOW) for i in range(0, len(self._motion), WINDOW))
-        pose = np.concatenate([np.asarray(w.arrays["pose"], np.float64) for w in windows])
-        timeline = replace(read_timeline(self._motion), pose=pose)
+        poses = [np.asarray(w.arrays["pose"], np.float64) for w in windows(self._motion)]
+        timeline = replace(read_timeline(self._motion), pose=np.concatenate(poses))
         self._filter = ZeroPhaseFilter(self._motion, timeline, 1.0)
 
     def faces(self, log: TrackLog, track: int) -> Iterator[Face | None]:

@@ -10,7 +10,8 @@ from thcli import __version__
 from thcli.core.errors import UsageError
 from thcli.core.protocols import CropEngine, Engine
 from thcli.motion.file.reader import MotionFile
-from thcli.motion.file.span import LAST_DURATION, WINDOW, MotionSpan, select_span
+from thcli.motion.file.span import LAST_DURATION, MotionSpan, select_span
+from thcli.motion.file.windows import WINDOW
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
 from thcli.pipeline.job.job import Job

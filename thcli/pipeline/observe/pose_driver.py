@@ -15,7 +15,8 @@ from thcli.media.info import MediaInfo
 from thcli.media.writing.timing import exact_frame_rate
 from thcli.motion.control.poses import PoseCurve
 from thcli.motion.file.format import SUFFIX
-from thcli.motion.file.span import LAST_DURATION, WINDOW
+from thcli.motion.file.span import LAST_DURATION
+from thcli.motion.file.windows import WINDOW
 from thcli.motion.file.writer import MotionWriter
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.inputs import probe

@@ -12,7 +12,7 @@ from thcli.core.options import MotionOptions
 from thcli.core.protocols import Engine, MotionStore, PicturesEngine
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
-from thcli.motion.file.span import WINDOW
+from thcli.motion.file.windows import windows
 from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.face_shares import face_shares
@@ -170,9 +170,9 @@ def frames_at(frames: Iterable[Frame], rows: Rows) -> Iterator[Frame]:
 
 def _seconds(motion: MotionStore) -> Array:
     """Return the times (T,) of a motion's frames since its first one."""
-    windows = [motion.window(i, i + WINDOW) for i in range(0, len(motion), WINDOW)]
-    pts = np.concatenate([window.pts for window in windows])
-    return np.asarray((pts - pts[0]) * float(windows[0].time_base), np.float64)
+    parts = list(windows(motion))
+    pts = np.concatenate([window.pts for window in parts])
+    return np.asarray((pts - pts[0]) * float(parts[0].time_base), np.float64)
 
 
 def _rows_of(frames: Iterable[Frame] | None, rows: Rows) -> Iterable[Frame] | None:

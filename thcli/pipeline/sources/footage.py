@@ -17,9 +17,9 @@ from thcli.core.types import Array, Frame, Motion, Timestamps
 from thcli.media.info import MediaInfo
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.span import last_duration
+from thcli.motion.file.windows import windows
 from thcli.pipeline.job.job import Job
 
-WINDOW = 256  # rows of motion in memory
 BACKWARD_BYTES = 128 * 2**20  # of decoded frames that are shown in reverse order
 EDGE_FADE = 0.12  # seconds over which the speech begins and ends inside of a video
 
@@ -90,8 +90,7 @@ def plan_footage(
     Raises:
         UsageError: the speech would begin after the end of the video.
     """
-    windows = [own.window(i, i + WINDOW).pts for i in range(0, len(own), WINDOW)]
-    own_pts = np.concatenate(windows).astype(np.int64)
+    own_pts = np.concatenate([window.pts for window in windows(own)]).astype(np.int64)
     last = last_duration(own, len(own)) or 1
     own_durations = np.append(np.diff(own_pts), last)
     base = info.time_base

@@ -14,7 +14,8 @@ from thcli.core.options import ReenactOptions
 from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.timing import exact_frame_rate
 from thcli.motion.control.controls import Controls
-from thcli.motion.file.span import LAST_DURATION, WINDOW
+from thcli.motion.file.span import LAST_DURATION
+from thcli.motion.file.windows import WINDOW
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.sliders import SliderCurves, motion_from_sliders
 from thcli.pipeline.sources.source_video import is_video

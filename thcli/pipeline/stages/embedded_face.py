@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from thcli.core.options import EncodeOptions
 from thcli.core.protocols import EmbeddingEngine, MotionStore
 from thcli.core.types import Image
 from thcli.media.info import MediaInfo
-from thcli.motion.file.span import WINDOW
+from thcli.motion.file.windows import windows
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.sources.framing import SourceCrop, crop_source
@@ -44,12 +45,11 @@ def embed_face(
     Raises:
         NoFaceError: none of the frames shows the face.
     """
-    windows = (motion.window(start, start + WINDOW) for start in range(0, len(motion), WINDOW))
-    seen = np.flatnonzero(np.concatenate([window.valid for window in windows]))
+    seen = np.flatnonzero(np.concatenate([window.valid for window in windows(motion)]))
     spread = np.linspace(0, max(len(seen) - 1, 0), min(PICTURES, len(seen)))
     numbers = {int(seen[place]) for place in spread.round().astype(int)}
     crops: list[SourceCrop] = []
-    for image in _read_frames(info, numbers, options, job):
+    for image in read_frames(info, numbers, options, job):
         faces, select = face_finder.find(image), options.faces.select
         statistics = face_finder.statistics(select)
         statistics.add(faces, image)
@@ -61,11 +61,12 @@ def embed_face(
     return engine.render_frontal(source)
 
 
-def _read_frames(
+def read_frames(
     info: MediaInfo, numbers: set[int], options: EncodeOptions, job: Job
 ) -> Iterator[Image]:
     """Yield the frames of these numbers, in order."""
+    last = max(numbers, default=-1)
     with job.frames(info.path, options.read) as frames:
-        for index, frame in enumerate(frames):
+        for index, frame in enumerate(islice(frames, last + 1)):
             if index in numbers:
                 yield to_uint8(frame.pixels)

@@ -13,7 +13,8 @@ from thcli.engines.backends import ENGINES
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.motion.file.format import SUFFIX
-from thcli.motion.file.span import WINDOW, MotionSpan
+from thcli.motion.file.span import MotionSpan
+from thcli.motion.file.windows import windows
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
@@ -125,7 +126,7 @@ def _count_frames(motion: MotionSpan, info: MediaInfo) -> FrameCounter:
     """Count the frames of a motion; the last one has the clip's mean duration."""
     duration = round(1 / (info.rate * motion.time_base)) if info.rate else 0
     counter = FrameCounter()
-    for start in range(0, len(motion), WINDOW):
-        for pts in motion.window(start, start + WINDOW).pts:
+    for window in windows(motion):
+        for pts in window.pts:
             counter.add(int(pts), duration, motion.time_base)
     return counter

@@ -18,7 +18,7 @@ from thcli.core.options import FitOptions
 from thcli.core.protocols import FaceModel
 from thcli.core.types import Array, Array32, Coefficients, Face, Frame, Motion
 from thcli.motion.backends import FACE_MODELS
-from thcli.motion.file.span import WINDOW
+from thcli.motion.file.windows import WINDOW
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report

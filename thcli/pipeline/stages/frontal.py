@@ -10,7 +10,6 @@ import numpy as np
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.geometry import bounding_box
-from thcli.core.imaging import to_uint8
 from thcli.core.options import EncodeOptions, OutputOptions
 from thcli.core.protocols import EmbeddingEngine, Engine, MotionStore
 from thcli.core.types import Array32, Image
@@ -26,7 +25,7 @@ from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.output_names import srgb_video_info
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.sources.source_image import CROP_SCALE
-from thcli.pipeline.stages.embedded_face import embed_face
+from thcli.pipeline.stages.embedded_face import embed_face, read_frames
 
 LEAST_SCALE = 1.5  # side of the square over the face's box where the picture's edge is near
 
@@ -83,7 +82,7 @@ def write_frontal(
         _write(embedded, info, target, options, job)
         return
     number = most_frontal_frame(motion)
-    image = _read_frame(info, number, options, job)
+    (image,) = read_frames(info, {number}, options, job)
     middle = rebuild_driver_meshes(motion.window(number, number + 1))[0].mean(0)[:2]
     faces = face_finder.find(image)
     face = min(faces, key=lambda one: float(np.hypot(*((one.box[:2] + one.box[2:]) / 2 - middle))))
@@ -101,14 +100,6 @@ def _crop_square(image: Image, box: Array32) -> Image:
     half = max(min(CROP_SCALE * side / 2, float(room)), LEAST_SCALE * side / 2)
     placement = align.square(box, 2 * max(round(half), 32), 2 * half / side)
     return np.asarray(crop(image, placement, border="reflect"), np.uint8)
-
-
-def _read_frame(info: MediaInfo, number: int, options: EncodeOptions, job: Job) -> Image:
-    with job.frames(info.path, options.read) as frames:
-        for index, frame in enumerate(frames):
-            if index == number:
-                return to_uint8(frame.pixels)
-    raise AssertionError(f"frame {number} was read when the motion was observed")
 
 
 def _write(picture: Image, info: MediaInfo, target: Path, options: EncodeOptions, job: Job) -> None:

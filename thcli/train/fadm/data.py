@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,29 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from thcli.core.errors import MediaError, ThcliError
+from thcli.core.errors import ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.geometry import bounding_box
 from thcli.core.options import FadmTrainOptions, RunOptions, TemplateOptions, TrainOptions
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.evaluate.datasets import talking_clips
 from thcli.faces.crops.crop import corners, crop
-from thcli.media.failures import to_output_error
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.refiners.fadm.attributes import mesh_attributes
+from thcli.train.data.talking_pairs import Clips, create_arrays, finish_arrays
 from thcli.train.fadm.augment import StoredPair, augment_pair, mirror_pair, prepare_pair
 from thcli.train.fadm.pairs import PairRenderer
 
 Batch = Mapping[str, Tensor]
-Clips = Sequence[tuple[Path, str]]
 LAYOUT = 3  # version of the folder; a change renders the pairs again
 _READ_BATCH = 64  # pairs read at a time
 MARGIN = 1 / 16  # of the side, on each side, for random shifts
 PER_PAIR = ("truth", "coarse", "still")  # images stored per pair; "source" is stored per source
-HINT = "Give a folder of talking clips; an index.csv (file, speaker) names the speakers."
 
 
 @dataclass(frozen=True)
@@ -99,17 +95,10 @@ def _write_pairs(
     side = padded_size(size)
     limit = len(clips) * model_options.sources
     counts = dict.fromkeys(PER_PAIR, limit * model_options.drivers) | {"source": limit}
+    shapes = {name: ((count, side, side, 3), np.uint8) for name, count in counts.items()}
     renderer = PairRenderer(RunOptions(device="cpu"))
     motions = Path(model_options.motions) if model_options.motions else None
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        arrays = {
-            name: open_memmap(folder / f"{name}.npy", "w+", np.uint8, (count, side, side, 3))
-            for name, count in counts.items()
-        }
-    except OSError as exc:
-        raise to_output_error(folder, exc) from exc
+    arrays = create_arrays(folder, shapes)
     began = time.perf_counter()
     on(Started("draw", len(clips), "clips"))
     rows: list[dict[str, Any]] = []
@@ -142,11 +131,7 @@ def _write_pairs(
                 }
             )
         on(Step("draw", number + 1))
-    for array in arrays.values():
-        array.flush()
-    if not rows:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise MediaError("None of the clips can be used.", HINT)
+    finish_arrays(folder, arrays, len(rows))
     table: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     np.savez(folder / "rows.npz", source_attributes=np.array(sources), **table)
     on(Finished("draw", len(rows), time.perf_counter() - began))

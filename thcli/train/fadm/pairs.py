@@ -6,26 +6,19 @@ The rendering starts from another frame of the same clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from thcli import media
-from thcli.core.errors import MediaError, NoFaceError
-from thcli.core.imaging import to_uint8
-from thcli.core.options import FaceOptions, MotionOptions, RunOptions
+from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.engine import MeshEngine
-from thcli.evaluate.datasets import talking_clips
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.retarget import RetargetedMotion
-from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.train.data.talking_pairs import SourceTracker, read_clip
 
 Indices = npt.NDArray[np.int64]
-MIN_FRAMES = 12  # of a usable clip
-MAX_FRAMES = 400  # read from a clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class PairRenderer:
         Raises:
             WeightsError: Weights are missing.
         """
-        self._face_finder = FaceFinder.load(FaceOptions(), run)
+        self._tracker = SourceTracker(run)
         self._engines = {
             drivers_mouth: MeshEngine(run, "auto", driver_mouth=drivers_mouth)
             for drivers_mouth in (True, False)
@@ -83,29 +76,23 @@ class PairRenderer:
             MediaError: The clip is too short or cannot be read.
             NoFaceError: A source frame shows no face.
         """
-        store = talking_clips.load_motion(clip, motions)
-        with media.read(clip) as reader:
-            frames = list(islice(reader, min(len(store), MAX_FRAMES)))
-        images = [to_uint8(frame.pixels) for frame in frames]
-        motion = store.window(0, len(frames))
-        tracked = np.flatnonzero(motion.valid)
-        if store.kind != "mesh" or len(tracked) < MIN_FRAMES:
-            raise MediaError(f"{clip.name} is too short, or its face is tracked in too few frames.")
-        meshes, out = rebuild_driver_meshes(motion), list[CoarsePair]()
+        read = read_clip(clip, motions)
+        images, tracked = read.images, read.tracked
+        meshes, out = rebuild_driver_meshes(read.motion), list[CoarsePair]()
         others = rng.choice(tracked[1:], sources - 1, replace=False)
         for index in (int(tracked[0]), *(int(i) for i in others)):
             image = images[index]
-            face = self._find_face(image, clip)
+            face = self._tracker.find_face(image, clip.name)
             encoded = self._engines[True].encode_source(image, face)
             # The source's frame is the reference. A reference found by similarity may be another
             # frame, and all frames of the clip would be shifted by their distance.
-            retargeted = RetargetedMotion(face, store, MotionOptions(), reference=index)
+            retargeted = RetargetedMotion(face, read.store, MotionOptions(), reference=index)
             for at in (int(i) for i in spread_frames(tracked[tracked != index], drivers, rng)):
                 drivers_mouth = bool(rng.random() < 0.5)
                 coarse = self._engines[drivers_mouth].render(
                     encoded,
                     retargeted.window(at, at + 1),
-                    [frames[at]] if drivers_mouth else None,
+                    [read.frames[at]] if drivers_mouth else None,
                 )[0]
                 out.append(
                     CoarsePair(
@@ -120,12 +107,6 @@ class PairRenderer:
                     )
                 )
         return out
-
-    def _find_face(self, image: Image, clip: Path) -> Face:
-        found = self._face_finder.find(image)
-        if not found:
-            raise NoFaceError(f"A source frame of {clip.name} shows no face.", "Remove the clip.")
-        return self._face_finder.refine_landmarks(image, max(found, key=lambda face: face.area))
 
 
 def face_mesh(face: Face) -> Array:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from thcli.core.errors import MediaError, ThcliError
+from thcli.core.errors import ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import PatchTrainOptions, RunOptions, TrainOptions
 from thcli.engines.mesh import mouth_interior
 from thcli.engines.mesh.patches import inputs, pack
 from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
 from thcli.evaluate.datasets import talking_clips
-from thcli.media.failures import to_output_error
+from thcli.train.data.talking_pairs import Clips, create_arrays, finish_arrays
 from thcli.train.patches.augment import Photometry, change_photometry, mirror_mouth
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
@@ -31,7 +29,6 @@ Batch = Mapping[str, Tensor]
 Stored = Mapping[str, npt.NDArray[Any]]
 LAYOUT = 1  # version of the folder; a change renders the pairs again
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
-HINT = "Give a folder of talking clips; an index.csv (file, speaker) names the speakers."
 _EYE, _MOUTH = (*EYE_SIZE[::-1], 3), (*MOUTH_SIZE[::-1], 3)
 SHAPES: dict[str, tuple[int, ...]] = {
     "coarse_eyes": (2, 2, *_EYE),
@@ -124,7 +121,9 @@ def stack_pair(pair: Stored, parts: Sequence[str]) -> dict[str, npt.NDArray[Any]
         points = pair["points"][frame].astype(np.float64)
         if "eyes" in parts:
             left, right = pair["coarse_eyes"][frame]
-            eyes, window = pack.stack_eyes((left, right), source, points, pair["gaze"][frame])
+            changes = pack.eye_changes(source, points)
+            gaze = pair["gaze"][frame]
+            eyes, window = pack.stack_eyes((left, right), source, points, gaze, changes)
             out["eyes"] += list(eyes)
             out["eye_window"] += list(window[:, None])
             out["true_eyes"] += [inputs.colours(eye, factor) for eye in pair["true_eyes"][frame]]
@@ -159,12 +158,12 @@ def load_pairs(
     clips = talking_clips.subsample_clips(found, model_options.clips)
     photographs = list_photographs(model_options.photographs)
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / ".patches"
-    names = ("sources", "drivers")
     facts = {
         "layout": LAYOUT,
         "data": talking_clips.clips_fingerprint(clips),
         "photographs": len(photographs),
-        **{name: asdict(model_options)[name] for name in names},
+        "sources": model_options.sources,
+        "drivers": model_options.drivers,
         "seed": seed,
     }
     note = pair_folder / "facts.json"
@@ -184,7 +183,7 @@ def list_photographs(folder: str) -> list[Path]:
 
 def _write_pairs(
     folder: Path,
-    clips: Sequence[tuple[Path, str]],
+    clips: Clips,
     photographs: Sequence[Path],
     model_options: PatchTrainOptions,
     seed: int,
@@ -192,20 +191,10 @@ def _write_pairs(
 ) -> int:
     """Render all pairs and return how many there are."""
     limit = len(clips) * model_options.sources * model_options.drivers + len(photographs)
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        arrays = {
-            name: open_memmap(
-                folder / f"{name}.npy",
-                "w+",
-                np.uint8 if name.endswith(("eyes", "mouth")) else np.float32,
-                (limit, *shape),
-            )
-            for name, shape in SHAPES.items()
-        }
-    except OSError as exc:
-        raise to_output_error(folder, exc) from exc
+    kinds = {name: np.uint8 if name.endswith(("eyes", "mouth")) else np.float32 for name in SHAPES}
+    arrays = create_arrays(
+        folder, {name: ((limit, *shape), kinds[name]) for name, shape in SHAPES.items()}
+    )
     began = time.perf_counter()
     on(Started("draw", len(clips) + len(photographs), "files"))
     count = 0
@@ -218,17 +207,13 @@ def _write_pairs(
         except ThcliError as exc:
             on(Warned(f"A file is left out. {exc.message}"))
         on(Step("draw", number + 1))
-    for array in arrays.values():
-        array.flush()
-    if not count:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise MediaError("None of the clips can be used.", HINT)
+    finish_arrays(folder, arrays, count)
     on(Finished("draw", count, time.perf_counter() - began))
     return count
 
 
 def _render(
-    clips: Sequence[tuple[Path, str]],
+    clips: Clips,
     photographs: Sequence[Path],
     model_options: PatchTrainOptions,
     seed: int,

@@ -9,28 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from thcli import media
-from thcli.core.errors import MediaError, NoFaceError
+from thcli.core.errors import NoFaceError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import FaceOptions, MotionOptions, RunOptions
-from thcli.core.types import Array, Face, Image
+from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.types import Array, Image
 from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
-from thcli.evaluate.datasets import talking_clips
 from thcli.motion import canonical, closure
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import RetargetedMotion
-from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.train.data.talking_pairs import SourceTracker, read_clip
 
 Indices = npt.NDArray[np.int64]
-MIN_FRAMES, MAX_FRAMES = 12, 400  # of a usable clip; read from a clip
 PICKED_SHARE = 0.75  # of the driving frames that are picked for blinks, open and closed mouths
 LID_RANGE, LIP_RANGE = (0.55, 1.35), (0.0, 0.8)  # change of a photograph's lid and lip gaps
 STILL_MOTION = np.zeros((2, 2))
@@ -68,7 +65,7 @@ class PatchPairRenderer:
         Raises:
             WeightsError: Weights are missing.
         """
-        self._face_finder = FaceFinder.load(FaceOptions(), run)
+        self._tracker = SourceTracker(run)
 
     def render_clip(
         self,
@@ -91,23 +88,17 @@ class PatchPairRenderer:
             MediaError: The clip is too short or cannot be read.
             NoFaceError: A source frame shows no face.
         """
-        store = talking_clips.load_motion(clip, motions)
-        with media.read(clip) as reader:
-            frames = islice(reader, min(len(store), MAX_FRAMES))
-            images = [to_uint8(frame.pixels) for frame in frames]
-        motion = store.window(0, len(images))
-        tracked = np.flatnonzero(motion.valid)
-        if store.kind != "mesh" or len(tracked) < MIN_FRAMES:
-            raise MediaError(f"{clip.name} is too short, or its face is tracked in too few frames.")
-        shape = canonical.neutral() + np.asarray(motion.arrays["expression"], np.float64)
+        read = read_clip(clip, motions)
+        images, tracked = read.images, read.tracked
+        shape = canonical.neutral() + np.asarray(read.motion.arrays["expression"], np.float64)
         eyes, mouth = canonical.eye_openings(shape).mean(-1), canonical.mouth_opening(shape)
         calm = int(tracked[np.argmin((mouth - eyes)[tracked])])
         others = rng.choice(tracked, sources - 1, replace=False)
         for index in (calm, *(int(i) for i in others)):
-            face = self._find_face(images[index], clip.name)
+            face = self._tracker.find_face(images[index], clip.name)
             source = prepare(images[index], face, None)
             still = replace(MotionOptions(), smooth=0.0)
-            retargeted = RetargetedMotion(face, store, still, reference=index)
+            retargeted = RetargetedMotion(face, read.store, still, reference=index)
             free = tracked[(tracked != index) & (tracked + 1 < len(images))]
             for at in pick_frames(free, eyes, mouth, drivers, rng):
                 window = retargeted.window(at, at + 2)
@@ -133,7 +124,7 @@ class PatchPairRenderer:
         """
         with media.read(path) as reader:
             image = to_uint8(next(iter(reader)).pixels)
-        face = self._find_face(image, path.name)
+        face = self._tracker.find_face(image, path.name)
         if face.mesh is None:
             raise NoFaceError(f"{path.name} shows no face.", "Remove the image.")
         mesh = np.asarray(face.mesh, np.float64)
@@ -144,12 +135,6 @@ class PatchPairRenderer:
         source = prepare(fake, replace(face, mesh=changed.astype(np.float32)), None)
         target = RenderTarget(mesh, STILL_MOTION, np.ones(2))
         return _cut_pair(source, [target, target], [(image, mesh), (image, mesh)])
-
-    def _find_face(self, image: Image, name: str) -> Face:
-        found = self._face_finder.find(image)
-        if not found:
-            raise NoFaceError(f"{name} shows no face.", "Remove it.")
-        return self._face_finder.refine_landmarks(image, max(found, key=lambda face: face.area))
 
 
 def pick_frames(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
 from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
 from thcli.engines.mesh.patches.inputs import EyeShape
@@ -36,33 +36,39 @@ class SourceIris:
 class SourcePatches:
     """Patches of a source.
 
-    factor: from colours to those of the networks.  mesh: (468, 3) pixels.  eyes: (2, 6, h, w)
-    colours and rasters.  mouth: (5, h, w).  iris: of the source.  interior: anchors of the teeth.
+    factor: from colours to those of the networks.  openings: of both eyes.  eyes: (2, 6, h, w)
+    colours and rasters.  mouth: (5, h, w).  iris: of the source.  interior: of the mouth, with its
+    opening and the anchors of the teeth.
     """
 
     factor: float
-    mesh: Array
+    openings: tuple[Opening, Opening]
     eyes: Array32
     mouth: Array32
     iris: SourceIris
     interior: MouthInterior
 
 
-def opening_change(
-    source: Array, target: Array, ring: npt.NDArray[np.int32], limits: tuple[float, float]
-) -> float:
+def opening_change(source: Opening, target: Opening, limits: tuple[float, float]) -> float:
     """Compute how far an opening differs from the source's, 0 (alike) to 1.
 
     Args:
-        source, target: (468, 2+) meshes, pixels.
-        ring: points of the opening.
+        source, target: openings.
         limits: mean distances of the rims in widths for 0 and for 1.
     """
-    first, second = opening.fit_opening(source, ring), opening.fit_opening(target, ring)
     inner = slice(16, 81)
-    upper = np.abs(first.upper - second.upper)[inner].mean()
-    distance = float(upper + np.abs(first.lower - second.lower)[inner].mean())
+    upper = np.abs(source.upper - target.upper)[inner].mean()
+    distance = float(upper + np.abs(source.lower - target.lower)[inner].mean())
     return float(smoothstep(*limits, distance))
+
+
+def eye_changes(source: SourcePatches, target: Array) -> tuple[float, float]:
+    """Compute how far the eyes of a target mesh (468, 3) differ from the source's, 0 to 1."""
+    left, right = (
+        opening_change(own, opening.fit_opening(target, ring), EYE_CHANGE)
+        for own, ring in zip(source.openings, EYES, strict=True)
+    )
+    return left, right
 
 
 def read_iris(mesh: Array, iris: Array | None) -> SourceIris:
@@ -107,11 +113,16 @@ def stack_source(
         pairs.append(np.concatenate([colours, inputs.eye_rasters(shape)[0]]))
     rasters = inputs.mouth_rasters(mesh)[0][:2]
     mouth = np.concatenate([inputs.colours(patches[2], factor), rasters])
-    return SourcePatches(factor, mesh, np.stack(pairs), mouth, iris, interior)
+    left, right = (opening.fit_opening(mesh, ring) for ring in EYES)
+    return SourcePatches(factor, (left, right), np.stack(pairs), mouth, iris, interior)
 
 
 def stack_eyes(
-    coarse: tuple[Image, Image], source: SourcePatches, target: Array, gaze: Array
+    coarse: tuple[Image, Image],
+    source: SourcePatches,
+    target: Array,
+    gaze: Array,
+    changes: tuple[float, float],
 ) -> tuple[Array32, Array32]:
     """Stack the input of both eyes, (2, 12, h, w), and the windows of their mattes, (2, h, w).
 
@@ -120,6 +131,7 @@ def stack_eyes(
         source: patches of the source.
         target: (468, 3) target mesh, pixels.
         gaze: (2, 2) shift of each iris in eye widths.
+        changes: of the eyes; see `eye_changes`.
     """
     stacks, windows = [], []
     for side in range(2):
@@ -128,7 +140,7 @@ def stack_eyes(
         rasters, window = inputs.eye_rasters(shape)
         own = source.eyes[side]
         stacks.append(np.concatenate([inputs.colours(coarse[side], source.factor), rasters, own]))
-        windows.append(window * opening_change(source.mesh, target, EYES[side], EYE_CHANGE))
+        windows.append(window * changes[side])
     return np.stack(stacks), np.stack(windows).astype(np.float32)
 
 
@@ -140,6 +152,7 @@ def stack_mouth(coarse: Image, source: SourcePatches, target: Array) -> tuple[Ar
     rasters, window = inputs.mouth_rasters(target)
     teeth = inputs.teeth_rasters(target, source.interior)
     colours = inputs.colours(coarse, source.factor)
-    change = opening_change(source.mesh, target, LIPS, MOUTH_CHANGE)
+    lips = opening.fit_opening(target, LIPS)
+    change = opening_change(source.interior.lips, lips, MOUTH_CHANGE)
     stack = np.concatenate([colours, rasters, teeth, source.mouth])
     return stack, window * np.float32(change)

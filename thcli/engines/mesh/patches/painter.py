@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.patches import pack
 from thcli.engines.mesh.patches.frames import (
@@ -48,13 +47,12 @@ class PatchPainter:
 
     def paint_eyes(self, out: Image, source: SourcePatches, target: Array, gaze: Array) -> None:
         """Paint both eyes, in place; see `SourcePainter.paint`."""
-        if not any(
-            pack.opening_change(source.mesh, target, ring, pack.EYE_CHANGE) for ring in EYES
-        ):
+        changes = pack.eye_changes(source, target)
+        if not any(changes):
             return
         frames = [eye_frame(target, side) for side in range(2)]
         coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
-        stack, window = pack.stack_eyes(coarse, source, target, gaze)
+        stack, window = pack.stack_eyes(coarse, source, target, gaze, changes)
         for side, frame in enumerate(frames):
             self._paint(out, frame, (self._eyes, source.factor), stack[side], window[side])
 

@@ -18,6 +18,7 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import seen_mouths
+from thcli.engines.mesh.mouth import skin_tone
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import OVAL
@@ -105,11 +106,12 @@ def _prepare_other(first: MeshSource, own: PosedShape, image: Image, face: Face)
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]], np.float64)
     placed = transform_face(face, matrix)
     kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    moved = cv2.warpAffine(
+    warped = cv2.warpAffine(
         image, matrix[:2], first.size, flags=kernel, borderMode=cv2.BORDER_REPLICATE
     )
-    plain = prepare(np.asarray(moved, np.uint8), placed, None)
-    gain = np.clip(first.tone / np.maximum(plain.tone, 1.0), *GAIN_RANGE)
+    moved = np.asarray(warped, np.uint8)
+    tone = skin_tone(moved, np.asarray(placed.mesh, np.float64))
+    gain = np.clip(first.tone / np.maximum(tone, 1.0), *GAIN_RANGE)
     toned = np.clip(moved * gain + 0.5, 0, 255).astype(np.uint8)
     source = prepare(toned, placed, None)
     change = np.zeros((2, 2))

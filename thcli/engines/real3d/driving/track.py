@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,12 +13,13 @@ from thcli.core.geometry import square_crop_matrix, transform_points
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Motion
-from thcli.engines.shared.motion_rows import WINDOW, SmoothedMotion
+from thcli.engines.shared.motion_rows import SmoothedMotion
 from thcli.faces.model3d.bfm.fit import sample_positions
 from thcli.faces.model3d.bfm.model import EXPRESSIONS
 from thcli.motion import observe
 from thcli.motion.canonical import neutral, unpack_pose
 from thcli.motion.file.buffer import MotionBuffer
+from thcli.motion.file.windows import windows
 
 VOICE_KIND = "real3d"  # motion of the voice: expressions and blinks, without a pose
 HEAD_KIND = "real3d-head"  # heads of the face model, in memory
@@ -144,18 +145,14 @@ def _dense(
     return HeadTrack(stamps, state, rows["blink"], first if reference is None else reference)
 
 
-def _windows(store: MotionStore) -> Iterator[Motion]:
-    return (store.window(start, start + WINDOW) for start in range(0, len(store), WINDOW))
-
-
 def _read_voice(store: MotionStore, source: HeadState) -> Motion:
-    windows = list(_windows(store))
+    parts = list(windows(store))
     expression = np.concatenate(
-        [np.asarray(window.arrays["expression"], np.float32) for window in windows]
+        [np.asarray(window.arrays["expression"], np.float32) for window in parts]
     )
     blinks = [
         np.asarray(window.arrays.get("blink", np.zeros(len(window))), np.float32)
-        for window in windows
+        for window in parts
     ]
     arrays = {
         "expression": expression,
@@ -163,16 +160,16 @@ def _read_voice(store: MotionStore, source: HeadState) -> Motion:
         "translation": np.tile(source.translation, (len(expression), 1)),
         "blink": np.clip(np.concatenate(blinks), 0, 1),
     }
-    pts = np.concatenate([window.pts for window in windows])
-    valid = np.concatenate([window.valid for window in windows])
-    return Motion(HEAD_KIND, pts, windows[0].time_base, valid, arrays)
+    pts = np.concatenate([window.pts for window in parts])
+    valid = np.concatenate([window.valid for window in parts])
+    return Motion(HEAD_KIND, pts, parts[0].time_base, valid, arrays)
 
 
 def _fit_meshes(
     store: MotionStore, place: FacePlace, fitter: HeadFitter
 ) -> tuple[Motion, HeadState | None]:
     """Fit the heads of a motion of kind "mesh"; the second is its rest pose, if it has one."""
-    parts = [(w.pts.copy(), w.valid.copy(), _boxes(w)) for w in _windows(store)]
+    parts = [(w.pts.copy(), w.valid.copy(), _boxes(w)) for w in windows(store)]
     pts, valid, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
     first = store.window(0, 1)
     seen = np.flatnonzero(valid)
@@ -182,7 +179,7 @@ def _fit_meshes(
         sample = [store.window(int(i), int(i) + 1) for i in seen[sample_positions(len(seen))]]
         marks = np.concatenate([_landmarks(window, unit_from_frame) for window in sample])
         identity = fitter.fit_identity(marks)
-        blocks = (_landmarks(window, unit_from_frame) for window in _windows(store))
+        blocks = (_landmarks(window, unit_from_frame) for window in windows(store))
         heads = fitter.fit_frames(identity, blocks)
         if "rest" in first.constants:
             still = transform_points(unit_from_frame, _rest_mesh(first)).astype(np.float32)

@@ -1,0 +1,130 @@
+"""Lips that close over a mouth which is open in the source.
+
+The warp map is too coarse for it: between the lips it would show what is left of the open mouth.
+Here both lips are sampled again, column by column up to the line between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import lip_rims, opening
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.opening import COLUMNS, Opening
+from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks.topology import LIPS_OUTER
+
+OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fades out
+CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
+HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
+LEAST_HEIGHT = 0.02  # of a lip, widths
+LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
+LINE_WIDTH, LINE_SHARE = 0.008, 0.65  # half of its width, in mouth widths; its share of the colour
+_HALF = len(LIPS) // 2
+_UPPER = np.r_[0, np.arange(len(LIPS) - 1, _HALF - 1, -1)]
+_LOWER = np.arange(_HALF + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PartedLips:
+    """Lips that are open in a source.
+
+    rims: (2 lips, 2, 11, 2) pixels of the upper and the lower lip from left to right, its inner
+    rim, where it is certainly lip, and its outer one.  colour: (3,) of the line between them.
+    gap: of the mouth in widths.
+    """
+
+    rims: Array
+    colour: Array
+    gap: float
+
+
+def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) -> PartedLips:
+    """Measure the open lips of an image (H, W, 3) uint8.
+
+    Args:
+        image: the source.
+        mesh: (468, 3) pixels.
+        gap: of its mouth in widths.
+        colour: (3,) of the line, if it is known.
+    """
+    clear = lip_rims.exclude_teeth(image, mesh, 1.0)
+    rims = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in (_UPPER, _LOWER)]
+    if colour is None:
+        inner = clear[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - clear[LIPS, :2])
+        colours = remap(image, inner[None].astype(np.float32))[0]
+        colour = np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
+    return PartedLips(np.array(rims), colour, gap)
+
+
+def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
+    """Close the lips as far as the target's are closed, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        image: (H, W, 3) uint8 source.
+        lips: of the source.
+        target: (468, 3) target mesh.
+    """
+    mouth = opening.fit_opening(target, LIPS)
+    shown = 1 - float(smoothstep(*CLOSE_RANGE, mouth.gap / lips.gap))
+    region = opening.bounding_region(mouth, (out.shape[1], out.shape[0]), 0.35)
+    if shown <= 0 or region is None:
+        return
+    u, v = opening.local_coordinates(mouth, region)
+    rims = mouth.rims(u)
+    inside = smoothstep(0.0, 0.06, np.minimum(u, 1 - u)).astype(np.float32)
+    for side, ring in enumerate((_UPPER, _LOWER)):
+        beyond = v - rims[1] if side else rims[0] - v
+        height, positions = _sample_positions(mouth, target, lips.rims[side], ring, (u, beyond))
+        cover = 1 - smoothstep(*HEIGHT_RANGE, beyond / height)
+        cover *= np.clip(1 + beyond * np.float32(mouth.width), 0, 1)
+        opening.blend(
+            out, region, np.asarray(shown * inside * cover, np.float32), remap(image, positions)
+        )
+    width = np.float32(LINE_WIDTH)
+    line = (rims[0] - width, rims[1] + width)
+    seam = opening.coverage(mouth, u, v, line, max(1.5, 2 * LINE_WIDTH * mouth.width))
+    shown *= 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
+    colour = lips.colour.astype(np.float32)[None, None]
+    opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
+
+
+def _sample_positions(
+    mouth: Opening,
+    target: Array,
+    rims: Array,
+    ring: npt.NDArray[np.intp],
+    grid: tuple[Array32, Array32],
+) -> tuple[Array32, Array32]:
+    """Find where the source shows a lip.
+
+    Args:
+        mouth: opening of the target.
+        target: (468, 3) target mesh.
+        rims: (2, 11, 2) of the lip in the source, see `PartedLips`.
+        ring: positions of the lip's points in the rings of lips.
+        grid: (h, w) each, u, and the distance from the lip's inner rim outwards in widths.
+
+    Returns:
+        Height of the lip in widths, (h, w), and positions (h, w, 2) in pixels.
+    """
+    u, beyond = grid
+    inner, outer = (mouth.to_local(target[points[ring], :2]) for points in (LIPS, LIPS_OUTER))
+    places = np.maximum.accumulate(inner[:, 0])
+    edge = np.interp(COLUMNS, np.maximum.accumulate(outer[:, 0]), outer[:, 1])
+    high = np.maximum(np.abs(edge - np.interp(COLUMNS, places, inner[:, 1])), LEAST_HEIGHT)
+    own = [np.interp(COLUMNS, places, rims[k, :, axis]) for k in range(2) for axis in range(2)]
+    at = np.clip((u + 0.25) * 64, 0, 95.999)
+    low = at.astype(np.intp)
+    part = (at - low).astype(np.float32)
+    columns = np.stack([high, *own], -1).astype(np.float32)
+    found = columns[low] + part[..., None] * (columns[low + 1] - columns[low])
+    depth = np.maximum(beyond, 0)[..., None] / found[..., :1]
+    positions = found[..., 1:3] + depth * (found[..., 3:] - found[..., 1:3])
+    return found[..., 0], np.asarray(positions, np.float32)

@@ -1,0 +1,124 @@
+"""Tracked talking clips that training pairs are rendered from, and the folder of such pairs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import open_memmap
+
+from thcli import media
+from thcli.core.errors import MediaError, NoFaceError
+from thcli.core.imaging import to_uint8
+from thcli.core.options import FaceOptions, RunOptions
+from thcli.core.types import Face, Frame, Image, Motion
+from thcli.evaluate.datasets import talking_clips
+from thcli.media.failures import to_output_error
+from thcli.motion.file.reader import MotionFile
+from thcli.pipeline.observe.face_finder import FaceFinder
+
+HINT = "Give a folder of talking clips; an index.csv (file, speaker) names the speakers."
+MIN_FRAMES, MAX_FRAMES = 12, 400  # of a usable clip; read from a clip
+Clips = Sequence[tuple[Path, str]]
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedClip:
+    """A clip whose face is tracked.
+
+    store: its motion.  motion: of the frames that were read.  frames, images: these frames, and
+    their pixels (H, W, 3) uint8.  tracked: numbers of the frames that show the face.
+    """
+
+    store: MotionFile
+    motion: Motion
+    frames: list[Frame]
+    images: list[Image]
+    tracked: npt.NDArray[np.int64]
+
+
+class SourceTracker:
+    """The tracker of source frames, loaded once."""
+
+    def __init__(self, run: RunOptions) -> None:
+        """Load the tracker.
+
+        Raises:
+            WeightsError: Weights are missing.
+        """
+        self._face_finder = FaceFinder.load(FaceOptions(), run)
+
+    def find_face(self, image: Image, name: str) -> Face:
+        """Return the largest face of an image, tracked closely.
+
+        Raises:
+            NoFaceError: It shows none.
+        """
+        found = self._face_finder.find(image)
+        if not found:
+            raise NoFaceError(f"{name} shows no face in a source image.", "Remove it.")
+        return self._face_finder.refine_landmarks(image, max(found, key=lambda face: face.area))
+
+
+def read_clip(clip: Path, motions: Path | None) -> TrackedClip:
+    """Read a clip and the motion of its face.
+
+    Args:
+        clip: The video.
+        motions: Folder of motion files, created where they are missing; None: beside the clip.
+
+    Raises:
+        MediaError: The clip is too short or cannot be read.
+        OutputError: The motion file cannot be written.
+    """
+    store = talking_clips.load_motion(clip, motions)
+    with media.read(clip) as reader:
+        frames = list(islice(reader, min(len(store), MAX_FRAMES)))
+    motion = store.window(0, len(frames))
+    tracked = np.flatnonzero(motion.valid)
+    if store.kind != "mesh" or len(tracked) < MIN_FRAMES:
+        raise MediaError(f"{clip.name} is too short, or its face is tracked in too few frames.")
+    return TrackedClip(store, motion, frames, [to_uint8(f.pixels) for f in frames], tracked)
+
+
+def create_arrays(
+    folder: Path, shapes: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]
+) -> Arrays:
+    """Create a new folder of arrays on disk, NAME.npy each, in place of an earlier one.
+
+    Args:
+        folder: The folder.
+        shapes: Shape and type of each array.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return {
+            name: open_memmap(folder / f"{name}.npy", "w+", np.dtype(kind), shape)
+            for name, (shape, kind) in shapes.items()
+        }
+    except OSError as exc:
+        raise to_output_error(folder, exc) from exc
+
+
+def finish_arrays(folder: Path, arrays: Arrays, count: int) -> None:
+    """Write the arrays to disk; without any pair, remove the folder.
+
+    Raises:
+        MediaError: There is no pair.
+    """
+    for array in arrays.values():
+        if isinstance(array, np.memmap):
+            array.flush()
+    if not count:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise MediaError("None of the clips can be used.", HINT)
