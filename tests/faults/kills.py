@@ -96,7 +96,7 @@ class Trial:
             os.dup2(log, number)
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
-        segments.SEGMENT_FRAMES = self.frames
+        vars(segments)["SEGMENT_FRAMES"] = self.frames
         sys.exit(run(words))
 
     def finish(self, output: str) -> int:
