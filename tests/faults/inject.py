@@ -91,7 +91,7 @@ def prepared(room: Path, faults: Sequence[Fault]) -> Iterator[io.StringIO]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
         patch.setenv("TMPDIR", str(room / "tmp"))
         patch.setattr(tempfile, "tempdir", str(room / "tmp"))
-        patch.setattr(segments, "_LENGTH", SEGMENT)
+        patch.setattr(segments, "SEGMENT_FRAMES", SEGMENT)
         patch.setattr(threading, "excepthook", lambda given: _show_thread(given, said))
         patch.chdir(room / "out")
         undo.enter_context(redirect_stdout(io.StringIO()))

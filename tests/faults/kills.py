@@ -47,7 +47,7 @@ COMMAND = """
 import sys
 from thcli.cli.app import run
 from thcli.media.writing import segments
-segments._LENGTH = int(sys.argv[1])
+segments.SEGMENT_FRAMES = int(sys.argv[1])
 sys.exit(run(sys.argv[2:]))
 """
 MOMENTS = ("time", "segment", "mux", "end")

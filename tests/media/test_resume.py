@@ -160,7 +160,7 @@ def test_less_than_a_segment_is_discarded(tmp_path: Path, drive: Path) -> None:
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a segment of every 8 frames."""
-    monkeypatch.setattr("thcli.media.writing.segments._LENGTH", 8)
+    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
 
 
 @pytest.mark.usefixtures("short_segments")

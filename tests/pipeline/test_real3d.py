@@ -91,7 +91,7 @@ def test_a_resumed_run_equals_a_whole_one(
     portrait: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In segments of three frames, interrupted after the fifth; the same packets."""
-    monkeypatch.setattr(segments, "_LENGTH", 3)
+    monkeypatch.setattr(segments, "SEGMENT_FRAMES", 3)
     words = ("reenact", portrait, clip("eight.mp4", 8), "--engine real3d -q --batch-size 1")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     assert run(to_argv(*words, "-o", whole, "--resume")) == 0

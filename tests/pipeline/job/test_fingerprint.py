@@ -144,7 +144,7 @@ def test_the_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     """Return a function that runs a command line and interrupts it after two segments."""
-    monkeypatch.setattr("thcli.media.writing.segments._LENGTH", 8)
+    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
 
     def start(argv: list[str]) -> None:
         close = SegmentSink._close_segment
