@@ -188,7 +188,7 @@ def test_a_blurred_mouth_is_not_kept() -> None:
     mesh = mouth_mesh(0.3)
     image = np.full((256, 256, 3), 150, np.uint8)
     cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (30, 20, 20))
-    blurred = cv2.GaussianBlur(image, (0, 0), 6)
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 6), np.uint8)
     found = [seen_mouths.extract(picture, mesh) for picture in (blurred, image)]
     sharp, others = found[1], [mouth for mouth in found if mouth is not None]
     assert seen_mouths.sharpest(others) is sharp and seen_mouths.sharpest(others[::-1]) is sharp
