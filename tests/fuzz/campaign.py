@@ -25,10 +25,11 @@ from thcli.cli.layouts import MODULES
 CORPUS = Path(__file__).parent / "corpus"
 # Share of each kind in a campaign.
 SHARES = {
-    "video": 30,
-    "image": 24,
+    "video": 28,
+    "image": 22,
     "weights": 16,
-    "motion": 10,
+    "motion": 8,
+    "stream": 6,
     "sound": 6,
     "crops": 6,
     "config": 5,

@@ -69,6 +69,10 @@ def command(kind: str, path: Path, kit: Kit, chance: random.Random) -> list[str]
         return ["speak", face, one, "-o", f"{out}/o.motion.safetensors"]
     if kind == "motion":
         return ["warp", face, one, "-o", f"{out}/o.mp4", "--long-side", "64"]
+    if kind == "stream":
+        pictures = path.stem == "b"
+        words = [one] if pictures else [face, one]
+        return ["receive", *words, "-o", f"{out}/o.mp4"]
     if kind == "crops":
         return ["paste", str(kit.crops), str(kit.clip), "--crops", one, "-o", f"{out}/o.mp4"]
     if kind == "edit":

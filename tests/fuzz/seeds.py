@@ -61,6 +61,7 @@ def make_seeds(folder: Path, kit: Kit) -> list[Seed]:
         *_images(folder, kit),
         *_sounds(folder),
         Seed("motion", "a.motion.safetensors", kit.motion.read_bytes()),
+        *_streams(folder),
         Seed("crops", "a.crops.safetensors", _placements(kit).read_bytes()),
         Seed("edit", "a.edit.safetensors", _edit_file(folder)),
         *_weights(folder),
@@ -119,6 +120,16 @@ def _sounds(folder: Path) -> list[Seed]:
             file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
         seeds.append(Seed("sound", name, (folder / name).read_bytes()))
+    return seeds
+
+
+def _streams(folder: Path) -> list[Seed]:
+    """Return streams of motion: of a known picture with sound, and with the picture."""
+    write_face_clip(folder / "talk.mp4", 3, size=SIDE, tone=True)
+    seeds = []
+    for name, words in (("a.thc", []), ("b.thc", ["--key-frame", "image"])):
+        _require(["transmit", str(folder / "talk.mp4"), "-o", str(folder / name), *words, "-q"])
+        seeds.append(Seed("stream", name, (folder / name).read_bytes()))
     return seeds
 
 

@@ -125,7 +125,7 @@ def _load_engine(options: ReceiveOptions, header: StreamHeader) -> Engine:
 
 def _given_picture(
     source: str | Path, options: ReceiveOptions, finder: FaceFinder, job: Job
-) -> tuple[Image, Face]:
+) -> tuple[Image, Face | None]:
     read = RenderOptions(source_face=options.source_face, read=options.read, run=options.run)
     found = read_source_image(source, read, finder, job)
     return found.image, found.faces[0]

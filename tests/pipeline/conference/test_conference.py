@@ -59,10 +59,8 @@ def test_every_frame_in_gives_a_frame_out_with_its_stamp(
     with av.open(str(out)) as file:
         (sound,) = file.streams.audio
         assert sound.codec_context.name == "opus"
-        assert (
-            abs(float(sum(p.duration or 0 for p in file.demux(sound)) * sound.time_base) - 0.32)
-            < 0.05
-        )
+        ticks = sum(packet.duration or 0 for packet in file.demux(sound))
+        assert abs(float(ticks * (sound.time_base or 0)) - 0.32) < 0.05
     assert "AI-generated" in media.probe(out).metadata["comment"]
 
 
@@ -269,7 +267,7 @@ def test_motion_buffer_is_enough_for_a_renderer() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     bare = thcli.Face(np.array([8, 8, 56, 56], np.float32), 0.9)
     engine = TinyCropEngine()
-    renderer = LiveRenderer(engine, image, None)  # type: ignore[arg-type]  # a part of the protocol
+    renderer = LiveRenderer(engine, image, None)
     pixels = Frame(image, 40, Fraction(1, 25), 0)
     row = engine.observe([pixels], [bare])
     assert renderer.render(CodedFrame(row, 1, True, True)) is image

@@ -12,6 +12,7 @@ from typing import Any
 from thcli.core.events import Event, Listener, Warned, silent
 from thcli.core.options import (
     EvaluateOptions,
+    KeyFrame,
     OutputOptions,
     ReceiveOptions,
     TransmitEvaluateOptions,
@@ -80,7 +81,8 @@ def evaluate_transmission(
     read = limit_frames(clip, sending.read, options.frames)
     with temporary_folder() as folder:
         coded: dict[str, tuple[Path, float, str]] = {}
-        for label, key_frame in ((PLAIN, "motion"), (WITH_PICTURE, "image")):
+        kinds: dict[str, KeyFrame] = {PLAIN: "motion", WITH_PICTURE: "image"}
+        for label, key_frame in kinds.items():
             job = replace(sending, key_frame=key_frame, read=read, sound=0.0)
             coded[label] = _motion(clip, job, folder, label, on)
         bases = [coded[label][1] for label in (PLAIN, WITH_PICTURE)]
