@@ -274,7 +274,7 @@ def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_batches_do_not_change_the_pixels_and_threads_hardly(clip: Clip, tmp_path: Path) -> None:
-    """Sums of torch may round differently on another number of threads."""
+    """Sums of torch may round differently on another number of threads, and optical flow after."""
     argv = to_argv("refine", clip("plain.mp4", 24), "--engine tiny --end 0.2 --noise frame", *KEEP)
     runs = {"a": ("8", "2"), "b": ("1", "2"), "c": ("3", "2"), "e": ("8", "1")}
     for name, (batch, threads) in runs.items():
@@ -285,7 +285,7 @@ def test_batches_do_not_change_the_pixels_and_threads_hardly(clip: Clip, tmp_pat
     made = [read_images(tmp_path / f"{name}.mkv") for name in runs]
     for a, b, c, e in zip(*made, strict=True):
         assert np.array_equal(a, b) and np.array_equal(a, c)
-        assert np.abs(a.astype(int) - e).max() <= 1
+        assert np.abs(a.astype(int) - e).max() <= 2
     assert run([*argv, "-o", str(tmp_path / "d.mkv"), "--seed", "7"]) == 0
     assert not np.array_equal(read_images(tmp_path / "d.mkv")[0], made[0][0])
 

@@ -110,8 +110,8 @@ class RefinePass:
         """Refine every frame from number `start` on; one that fails passes through.
 
         The network comes first, then the detail of the source. The pixels depend on neither the
-        batches nor `start`. Another number of threads may change the last bit where a network
-        refines, because torch sums in another order.
+        batches nor `start`. Another number of threads may change a pixel by two levels where a
+        network refines, because torch sums in another order.
 
         Args:
             footage: coarse frames with their items.
