@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
@@ -75,6 +76,18 @@ def render(strengths: dict[str, float], yaw: float = 0.0) -> Image:
 def mean_square_change(strengths: dict[str, float], yaw: float = 0.0) -> float:
     """Return the mean squared difference to the crop."""
     return float(((render(strengths, yaw).astype(float) - make_face(yaw)[0]) ** 2).mean())
+
+
+def test_regions_of_half_the_resolution_measure_the_same() -> None:
+    crop, face, regions = make_face(20.0)
+    half = np.stack([cv2.resize(plane, (SIDE // 2, SIDE // 2)) for plane in regions])
+    whole, small = (
+        load_painter().measure_appearance([crop], [face], planes[None])
+        for planes in (regions, half)
+    )
+    np.testing.assert_allclose(small, whole, atol=0.03)
+    nothing = load_painter().measure_appearance([crop], [face], np.zeros_like(regions)[None])
+    assert np.abs(nothing - whole).max() > 0.1
 
 
 def test_atlas_is_a_painter() -> None:

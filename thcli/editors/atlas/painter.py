@@ -54,14 +54,20 @@ class AtlasPainter:
     def measure_appearance(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
     ) -> Array32:
-        """Measure each face: (N, APPEARANCE_SIZE); see `appearance.APPEARANCE_SIZE`."""
+        """Measure each face: (N, APPEARANCE_SIZE); see `appearance.APPEARANCE_SIZE`.
+
+        Args:
+            crops: N crops.
+            faces: one per crop, in its pixels.
+            regions: (N, 19, S', S') probabilities, S' at most the crops' side.
+        """
         out = np.zeros((len(crops), appearance.APPEARANCE_SIZE), np.float32)
         for n, (crop, face) in enumerate(zip(crops, faces, strict=True)):
             mesh = mesh_of(face)
             at = sampling.sample_positions(layout.extend_mesh(mesh))
             seen = np.ascontiguousarray(group_probability(regions[n], PAINTED))
             facing = layout.rasterize(layout.facing_weights(mesh)[:, None])[..., 0]
-            weight = sampling.unroll_image(seen, at) * facing
+            weight = sampling.unroll_plane(seen, at, len(crop)) * facing
             texture = tone.to_log(sampling.unroll_image(crop, at))
             coarse = appearance.coarse_texture(texture, weight)
             out[n] = appearance.measure(texture, weight)

@@ -44,6 +44,19 @@ def unroll_image(image: npt.NDArray[Any], where: Array32) -> npt.NDArray[Any]:
     return remap(image, where, cv2.BORDER_CONSTANT)
 
 
+def unroll_plane(plane: Array32, where: Array32, side: int) -> Array32:
+    """Sample a plane of an image into the atlas, (ROWS, COLUMNS) float32.
+
+    Args:
+        plane: (S', S'), of a lower resolution or of the image's own.
+        where: positions as `sample_positions` returns them, pixels of the image.
+        side: side of the image, pixels.
+    """
+    shrink, half = np.float32(plane.shape[0] / side), np.float32(0.5)
+    sampled: Array32 = unroll_image(plane, (where + half) * shrink - half)
+    return sampled
+
+
 @dataclass(frozen=True, slots=True)
 class AtlasProjection:
     """Projection of the atlas into a crop, on a grid of one sample every STEP pixels.

@@ -74,8 +74,7 @@ def unroll_face(image: Image, mesh: Array, seen: Array32) -> tuple[Array32, Arra
     points = layout.extend_mesh(mesh)
     at = sampling.sample_positions(points, FINE)
     facing = layout.rasterize(layout.facing_weights(mesh)[:, None], FINE)[..., 0]
-    shrink = np.float32(seen.shape[0] / image.shape[0])
-    weight = sampling.unroll_image(seen, (at + np.float32(0.5)) * shrink - np.float32(0.5))
+    weight = sampling.unroll_plane(seen, at, len(image))
     texture = tone.to_log(sampling.unroll_image(image, at))
     return texture, np.clip(weight * facing, 0, 1).astype(np.float32)
 
