@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,20 +156,18 @@ def test_orders_are_json_lines() -> None:
 
 
 def test_workers_take_the_devices_by_turns() -> None:
+    inbox: worker_process.Inbox = queue.SimpleQueue()
     start = worker_process.devices_by_turns(("cuda:0", "cuda:1"))
-    orders = ["a", "b", "die once", *(f"job {n}" for n in range(5))]
-    jobs = [
-        Job(n, order, "do", (order,), flags=FLAGS | {"--device"}) for n, order in enumerate(orders)
-    ]
-    with Pool(2, 1, start) as pool:
-        events = list(pool.run(jobs))
-        living = [worker for worker in pool._workers if worker.number > 0]
-    ends = ended(events)
-    assert len(ends) == 8 and all(end.exit_code == 0 for end in ends.values())
-    assert {w.device for w in living if isinstance(w, worker_process.WorkerProcess)} == {
-        "cuda:0",
-        "cuda:1",
-    }
+    workers = [start(number, inbox) for number in (1, 2)]
+    assert [worker.device for worker in workers] == ["cuda:0", "cuda:1"]
+    for lost in (0, 1):
+        workers[lost].process.kill()
+        workers[lost].wait(10)
+        workers.append(start(3 + lost, inbox))
+    assert [worker.device for worker in workers[2:]] == ["cuda:0", "cuda:1"]
+    for worker in workers:
+        worker.close()
+        worker.wait(10)
 
 
 def test_device_of_a_job_is_kept() -> None:

@@ -157,10 +157,10 @@ def test_csim_is_in_the_table(
 ) -> None:
     truth = write_clip(tmp_path / "truth.mp4", people["d0"][:5])
     other = write_clip(tmp_path / "other.mp4", people["talk_may_5s"][:5])
-    found = run_json("eval", "reenact", truth, truth, other)
+    found = run_json("eval", "reenact", truth, "--result", truth, "--result", other)
     assert found["metrics"]["csim"]["backend"] == "identity-s"
     values = {label: row["face"]["csim"] for label, row in found["rows"].items()}
     assert values["truth"] == pytest.approx(1, abs=1e-3) and values["truth.mp4"] > 0.95
     assert values["other.mp4"] < 0.3 < 0.7 < values["copy"]
-    free = run_json("eval", "reenact", truth, other, "--licence", "free")
+    free = run_json("eval", "reenact", truth, "--result", other, "--licence", "free")
     assert "csim" not in free["metrics"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images
-from tests.pipeline.failures.faulty import Faults
+from tests.pipeline.failures.faulty import FAULTS, Faults
 from thcli.core.errors import DeviceMemoryError
 from thcli.core.events import silent
+from thcli.pipeline.editing.steps import PainterStep
 from thcli.pipeline.job.job import Job
 
 LOSSLESS = "--codec ffv1"
@@ -29,6 +32,22 @@ def command(stage: str, face: Path, video: Path, out: Path) -> list[object]:
     return [*JOBS[stage].format(face=face, video=video).split(), "-o", out, *LOSSLESS.split()]
 
 
+@pytest.fixture
+def batches_of_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the crops of a step's batch, as a network would; its painter sees one at a time."""
+    for stage, name in (("learn", "extract_features"), ("paint", "render")):
+        plain = getattr(PainterStep, name)
+
+        def counted(
+            self: PainterStep, views: Sequence[Any], *more: Any, plain: Any = plain, to: str = stage
+        ) -> Any:
+            FAULTS.call(to, len(views))
+            return plain(self, views, *more)
+
+        monkeypatch.setattr(PainterStep, name, counted)
+
+
+@pytest.mark.usefixtures("batches_of_edits")
 @pytest.mark.parametrize("stage", JOBS)
 def test_half_the_batch_gives_the_same_pixels(
     thcli: Run, faults: Faults, stage: str, portrait: Path, video: Path, tmp_path: Path

@@ -63,7 +63,7 @@ def test_a_mouth_that_stays_shut_opens_as_its_drivers(clip: Clip, tmp_path: Path
 
 
 def test_a_driver_of_another_length_is_refused(clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    coarse, driver = clip("plain.mp4", 24), clip("short.mp4", 10)
+    coarse, driver = clip("plain.mp4", 24), clip("ten.mp4", 10)
     argv = ["refine", str(coarse), "--driving", str(driver), "-o", str(tmp_path / "x.mkv"), *KEEP]
     assert run(argv) == 2
     said = capsys.readouterr().err
