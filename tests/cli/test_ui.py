@@ -113,6 +113,17 @@ def test_job_of_a_closed_page_is_not_shown_to_the_next(monkeypatch: pytest.Monke
     assert shown[:2] == ["track: 3", "render: 3"] and shown[2].startswith("/made/a.mp4")
 
 
+def test_error_of_the_pool_is_shown() -> None:
+    def refuse(*_: Any) -> Any:
+        raise OSError(12, "Cannot allocate memory")
+
+    fields = fields_of(PROGRAM.commands["reenact"])
+    values = {field.key: field.default for field in fields} | {"source": "/a", "driving": "/b"}
+    with Pool(1, 0, refuse) as pool:
+        (shown,) = runner(PROGRAM.commands, pool, "reenact", fields)(*values.values())
+    assert shown == ("A worker cannot be started: Cannot allocate memory.", None, None)
+
+
 def test_address_that_cannot_be_used_is_explained() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

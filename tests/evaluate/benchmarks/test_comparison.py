@@ -14,6 +14,7 @@ import pytest
 
 from tests.evaluate.made_clips import make_tracker, write_frames
 from thcli import media
+from thcli.cli.report_options import PageReportOptions
 from thcli.core.errors import MediaError, OutputError, UsageError, WeightsError
 from thcli.core.options import EvaluateOptions, ReadOptions, RunOptions
 from thcli.core.types import Array, Face, Frame, Image
@@ -165,6 +166,18 @@ def test_rates_become_charts(tmp_path: Path) -> None:
     path.write_text("method,rate\nmesh,10\n", "utf-8")
     with pytest.raises(MediaError, match="kbit_s"):
         rate_section(path)
+
+
+def test_rates_are_read_before_anything_is_measured(tmp_path: Path) -> None:
+    options = PageReportOptions(report=tmp_path / "report", rates=tmp_path / "absent.csv")
+    with pytest.raises(MediaError, match="cannot be read"), options.folder():
+        pytest.fail("the measurement began")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "rates.csv").write_text("method,kbit_s,pfd\nmesh,10,.2\nmesh,20,.1\n", "utf-8")
+    options = PageReportOptions(report=tmp_path / "report", rates=tmp_path / "rates.csv")
+    with options.folder() as folder:
+        options.save_page({"command": "eval", "run": "thcli eval"}, [], folder)
+    assert "Quality over bitrate" in (tmp_path / "report" / "index.html").read_text("utf-8")
 
 
 def test_inputs_are_files_folders_and_manifests(tmp_path: Path) -> None:
