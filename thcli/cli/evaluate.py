@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -30,9 +30,6 @@ from thcli.core.options import (
     StabilityEvaluateOptions,
     option,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Measure results against the truth.", no_args_is_help=True, rich_markup_mode=None

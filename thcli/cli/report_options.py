@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +70,19 @@ class PageReportOptions(ReportOptions):
 
     @contextmanager
     def folder(self) -> Iterator[ReportFolder | None]:
-        """Open the folder of the HTML report; None without one. Raises OutputError."""
+        """Open the folder of the HTML report; None without one.
+
+        Raises OutputError, and MediaError for rates that cannot be read.
+        """
         from thcli.evaluate.reports.html.page import ReportFolder
+        from thcli.evaluate.reports.html.rates import rate_section
 
         if self.report is None:
             require(self.rates is None, "--rates", "left out without --report", self.rates)
             yield None
             return
-        with ReportFolder(self.report, self.overwrite) as opened:
+        more = [] if self.rates is None else [rate_section(self.rates)]
+        with ReportFolder(self.report, self.overwrite, more) as opened:
             yield opened
 
     def save_page(
@@ -91,13 +96,9 @@ class PageReportOptions(ReportOptions):
         self._finish(content, page, folder)
 
     def _finish(self, content: dict[str, Any], page: Page, folder: ReportFolder | None) -> None:
-        from thcli.evaluate.reports.html.rates import rate_section
-
         if folder is None:
             return
         content["report"] = str(self.report)
-        if self.rates is not None:
-            page = replace(page, sections=[*page.sections, rate_section(self.rates)])
         folder.finish(page, content)
 
 

@@ -6,8 +6,10 @@ import json
 import os
 import queue
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,10 @@ from thcli.cli.batch import pool as pools
 from thcli.cli.batch import worker_process
 from thcli.cli.batch.jobs import Job
 from thcli.cli.batch.pool import JobEnded, JobProgress, JobStarted, Pool
+from thcli.cli.batch.ray_cluster import RayCluster, RayWorker
+from thcli.cli.batch.steps import Course, Step
+from thcli.core.errors import WeightsError
+from thcli.media.parts import Part
 
 FLAGS = frozenset({"--resume", "--overwrite"})
 OBEDIENT = """
@@ -175,3 +181,47 @@ def test_device_of_a_job_is_kept() -> None:
     free = Job(2, "free", "do", ("x",), flags=FLAGS | {"--device"})
     orders = [worker_process.Attempt(job).order("cuda:1")["argv"] for job in (own, free)]
     assert orders == [["do", "--device=cpu"], ["do", "--device=cuda:1", "x"]]
+
+
+ANSWER_BY_PART = """
+import json, sys
+for line in sys.stdin:
+    error = "MediaError" if json.loads(line)["part"][0] else "DeviceMemoryError"
+    answer = {"exit_code": 3, "result": {"error": error, "message": "No."}, "rss": 1, "peak": 1}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def test_part_of_a_failed_job_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "WORKER", ("-c", ANSWER_BY_PART))
+    course, parts = Course([]), (Part(0, 48), Part(48, None))
+    course.groups = [[Step(course, "o.mp4", parts, part) for part in parts]]
+    with Pool(1, 1) as pool:
+        events = list(pool.run(as_jobs(["x"]), courses={1: course}))
+    assert [type(event) for event in events] == [JobStarted, JobStarted, JobEnded]
+
+
+@pytest.mark.parametrize("error", [WeightsError("Altered.", "Again."), ValueError()])
+def test_end_of_a_machine_is_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    class RayError(Exception):
+        pass
+
+    class RayTaskError(RayError):
+        pass
+
+    names = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+    fake: Any = SimpleNamespace(exceptions=names, kill=lambda _: None)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    cluster = RayCluster(1, 0)
+
+    def prepare(_: RayCluster, __: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(RayCluster, "prepare", prepare)
+    with Pool(1, 1, lambda number, inbox: RayWorker(number, inbox, None, cluster)) as pool:
+        if isinstance(error, WeightsError):
+            with pytest.raises(WeightsError, match="Altered"):
+                list(pool.run(as_jobs(["x"])))
+        else:
+            end = ended(list(pool.run(as_jobs(["x"]))))["x"]
+            assert end.result["error"] == "Bug" and "ValueError" in end.result["message"]

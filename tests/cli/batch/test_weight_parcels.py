@@ -41,7 +41,13 @@ def test_altered_weights_are_refused(tmp_path: Path) -> None:
     parcel = pack(here, "w")
     name = here.entries["w"].file
     with pytest.raises(WeightsError, match="altered"):
-        unpack(there, "w", {**parcel, "files": {name: b"others"}})
-    with pytest.raises(WeightsError, match="outside"):
-        unpack(there, "w", {**parcel, "files": {"../x": CONTENT}})
+        unpack(there, "w", {**parcel, "files": {name: b"others"}, "trusted": {"own": True}})
+    assert missing_weights(there, ["w"]) == ["w"] and there.trusted() == {}
+    for wrong in ("../x", "/x", "..\\x", "C:x"):
+        with pytest.raises(WeightsError, match="outside"):
+            unpack(there, "w", {**parcel, "files": {name: CONTENT, wrong: CONTENT}})
+    assert missing_weights(there, ["w"]) == ["w"]
     assert not (tmp_path / "there" / "x").exists()
+    unpack(there, "w", parcel)
+    unpack(there, "w", {**parcel, "files": {name: b"of a second worker"}})
+    assert there.status(there.entries["w"]) == "ready"

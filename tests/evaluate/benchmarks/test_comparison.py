@@ -14,6 +14,7 @@ import pytest
 
 from tests.evaluate.made_clips import make_tracker, write_frames
 from thcli import media
+from thcli.cli.report_options import PageReportOptions
 from thcli.core.errors import MediaError, OutputError, UsageError, WeightsError
 from thcli.core.options import EvaluateOptions, ReadOptions, RunOptions
 from thcli.core.types import Array, Face, Frame, Image
@@ -86,6 +87,8 @@ def test_tables_of_self_and_cross_identity(
     assert set(report["clips"]) == {"one", "two"} and report["absent"] == {"x": "get it"}
     assert set(report["cross"]["pairs"]) == {"one < two", "two < one"}
     assert report["rows"]["copy"]["frames"] == 10
+    spent = sum(one.spent["b|c"] for one in found.own.values())
+    assert report["cpu_seconds_a_frame"]["b|c"] == pytest.approx(spent / 12)  # frames rendered
     assert len(comparison.players) == 4
     assert media.probe(folder / comparison.players["one"]).size == (5 * 224, 224)
 
@@ -130,9 +133,12 @@ def test_best_values_and_texts_of_tables() -> None:
     head = ["metric", "unit", "where", "a", "b", "copy"]
     assert best_cell(head, ["l1 ↓", "", "face", "2", "3", "1"]) == 3
     assert best_cell(head, ["csim ↑", "", "face", "0.2", "0.3", "1"]) == 4
+    assert best_cell(head, ["aed ↓", "", "face", "9.5e-05", "2e-4", "0"]) == 3
     assert best_cell(head, ["frames", "", "", "2", "3", "1"]) is None
     assert best_cell(head, ["l1 ↓", "", "face", "2", "-", "1"]) is None
-    assert csv_text((["a"], [["=1+1"], ["-2.5"], ["-"]])) == "a\n'=1+1\n-2.5\n-\n"
+    assert csv_text((["a"], [["=1+1"], ["-2.5e+07"], ["-"], [""]])) == (
+        'a\n\'=1+1\n-2.5e+07\n-\n""\n'
+    )
     assert markdown_text((["a|b"], [["<i>"]])) == "| a\\|b |\n| --- |\n| &lt;i> |\n"
 
 
@@ -145,6 +151,10 @@ def test_charts_leave_gaps_and_intervals_contain_the_mean() -> None:
     assert [len(group) for group in groups] == [4, 2]
     found = bootstrap(groups, np.random.default_rng(0))
     assert found.low < found.mean < found.high
+    one, other = np.full(40, 1.0), np.full(4, 3.0)
+    alike = bootstrap([one, other], np.random.default_rng(0), equal=True)
+    assert (alike.low, alike.mean, alike.high) == (1, 2, 3)
+    assert bootstrap([one, other], np.random.default_rng(0)).mean < 1.3
     assert "<rect" in bar_chart("t", {"a": found}, colours_of(["a"]))
 
 
@@ -156,6 +166,18 @@ def test_rates_become_charts(tmp_path: Path) -> None:
     path.write_text("method,rate\nmesh,10\n", "utf-8")
     with pytest.raises(MediaError, match="kbit_s"):
         rate_section(path)
+
+
+def test_rates_are_read_before_anything_is_measured(tmp_path: Path) -> None:
+    options = PageReportOptions(report=tmp_path / "report", rates=tmp_path / "absent.csv")
+    with pytest.raises(MediaError, match="cannot be read"), options.folder():
+        pytest.fail("the measurement began")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "rates.csv").write_text("method,kbit_s,pfd\nmesh,10,.2\nmesh,20,.1\n", "utf-8")
+    options = PageReportOptions(report=tmp_path / "report", rates=tmp_path / "rates.csv")
+    with options.folder() as folder:
+        options.save_page({"command": "eval", "run": "thcli eval"}, [], folder)
+    assert "Quality over bitrate" in (tmp_path / "report" / "index.html").read_text("utf-8")
 
 
 def test_inputs_are_files_folders_and_manifests(tmp_path: Path) -> None:

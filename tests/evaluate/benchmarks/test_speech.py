@@ -118,12 +118,16 @@ def test_speakers_are_chosen_by_name(found: list[tuple[Path, str]]) -> None:
 
 
 def copy_results(found: list[tuple[Path, str]], folder: Path, shift: int) -> Path:
-    """Copy clips with their motions to a folder, each under the name of the next by `shift`."""
+    """Copy clips with their motions to a folder, each under the name of the next by `shift`.
+
+    The motions are read in place of the videos, whose content is that of the sound.
+    """
     folder.mkdir()
     for number, (path, _) in enumerate(found):
         other = found[(number + shift) % len(found)][0]
         for file in other.parent.glob(f"{other.stem}.*"):
-            shutil.copy(file, folder / file.name.replace(other.stem, path.stem))
+            name = file.name.replace(other.stem, path.stem)
+            shutil.copy(file, (folder / name).with_suffix(file.suffix.replace(".wav", ".mp4")))
     return folder
 
 
@@ -140,8 +144,9 @@ def test_finished_videos_are_measured_beside_the_clips(
     heads = same.report()["groups"]["all"]
     assert heads["truth"] == heads[spoken_videos.RESULT]
     assert len(same.tables()) == 2
+    sounds = found[0][0].parent
     with pytest.raises(MediaError, match="holds no video named"):
-        spoken_videos.evaluate_results(found, tmp_path, None)
+        spoken_videos.evaluate_results(found, sounds, None)
 
 
 def test_sync_of_clips_and_results_is_averaged(
@@ -154,9 +159,12 @@ def test_sync_of_clips_and_results_is_averaged(
 
     values, (head, lines) = spoken_videos.measure_sync(found, results, measure)
     assert lines == [["truth", "2", "6.000", "9.000"], ["result", "2", "7.000", "8.000"]]
-    assert len(head) == 4 and values["truth"][found[0][0].stem]["frames"] == 1
+    assert len(head) == 4 and values["truth"][found[0][0].name]["frames"] == 1
     alone, _ = spoken_videos.measure_sync(found, None, measure)
     assert list(alone) == ["truth"]
+    equal = [(tmp_path / name / "a.mp4", name) for name in ("x", "y")]
+    values, (_, lines) = spoken_videos.measure_sync(equal, None, measure)
+    assert set(values["truth"]) == {str(path) for path, _ in equal} and lines[0][1] == "2"
 
 
 def test_nearest_rows_with_a_face_are_taken(found: list[tuple[Path, str]]) -> None:

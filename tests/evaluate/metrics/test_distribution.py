@@ -67,6 +67,21 @@ def test_features_are_kept_and_an_interrupted_record_is_not(tmp_path: Path) -> N
     assert len(seen) == 4
 
 
+def test_features_of_two_processes_are_all_kept(tmp_path: Path) -> None:
+    def compute(image: Image) -> Array:
+        return np.asarray(image.mean((0, 1), dtype=np.float64))
+
+    first, second = (FeatureStore(tmp_path, "net", 3) for _ in range(2))
+    first.get(PHOTO, compute)
+    with (tmp_path / "net.features").open("ab") as file:
+        file.write(b"half")  # of a process that was killed
+    second.get(shift_photo(3), compute)
+    third = FeatureStore(tmp_path, "net", 3)
+    for image in (PHOTO, shift_photo(3)):
+        kept = third.get(image, lambda _: pytest.fail("was not kept"))
+        np.testing.assert_allclose(kept, compute(image), rtol=1e-6)
+
+
 def test_inception_features_equal_torch_fidelity() -> None:
     network = build_inception(state(shapes(InceptionV3), 0, GAIN))
     found = encode_images(network, [noise_image()])[0]

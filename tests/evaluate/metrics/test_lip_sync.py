@@ -7,6 +7,7 @@ as `tests.golden.fill` says.
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,12 +18,12 @@ import torch
 from tests.evaluate.made_clips import face_at, make_clip, make_tracker, shift_photo
 from tests.golden.fill import shapes, state
 from thcli.cli.app import run
-from thcli.core.errors import NoFaceError, WeightsError
+from thcli.core.errors import MediaError, NoFaceError, WeightsError
 from thcli.evaluate.metrics.measure import TrueClip, copy_row, measure, truth_row
 from thcli.evaluate.metrics.networks.i3d import I3D, build_i3d
 from thcli.evaluate.metrics.networks.syncnet import SyncNet, build_syncnet, sync_distances
 from thcli.evaluate.metrics.sets import fvd
-from thcli.evaluate.metrics.speech.lip_sync import measure_clip, mel_cepstra, scores_of
+from thcli.evaluate.metrics.speech.lip_sync import at_rate, measure_clip, mel_cepstra, scores_of
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_metrics.json").read_text("utf-8"))
 GAIN = 1.4
@@ -82,6 +83,15 @@ def test_cepstra_equal_python_speech_features() -> None:
     assert found[::12] == pytest.approx(np.array(GOLDEN["cepstra"]), abs=2e-4)
 
 
+def test_frames_are_repeated_within_bounds() -> None:
+    first, second = shift_photo(0), shift_photo(1)
+    assert [image is first for image in at_rate([(5.0, first), (5.1, second)])] == [True] * 3 + [
+        False
+    ]
+    with pytest.raises(MediaError, match="shown for 3600 s"):
+        list(at_rate([(0.0, first), (3600.0, second)]))
+
+
 def test_fvd_needs_two_clips_of_sixteen_frames() -> None:
     metric = fvd.make_metric(build_i3d(state(shapes(I3D), 0, GAIN)))
     rows = {"still": copy_row(shift_photo(0)), "truth": truth_row}
@@ -90,6 +100,16 @@ def test_fvd_needs_two_clips_of_sixteen_frames() -> None:
     assert found["truth"].pools["fvd"].truth.shape == (1, 400)
     still = found["still"].pools["fvd"]
     assert not np.allclose(still.truth, still.result)
+
+
+def test_clips_of_fvd_have_no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fvd, "encode_clip", lambda network, frames: np.zeros(2))
+    metric = fvd.make_metric(build_i3d(state(shapes(I3D), 0, GAIN)))
+    still, gap = shift_photo(0), Fraction(8, 25)
+    rows = {"whole": copy_row(still), "gap": lambda t: None if t.seconds == gap else still}
+    found = measure(TrueClip(make_clip(24)), rows, make_tracker, metrics=(metric,))
+    assert found["gap"].absent == 1
+    assert [len(found[row].pools["fvd"].truth) for row in rows] == [1, 0]
 
 
 def test_asking_for_syncnet_without_its_weights(

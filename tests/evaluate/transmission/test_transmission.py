@@ -70,9 +70,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "h264",
         "h264",
     ]
-    assert plot.read_text().startswith("<svg") and set(content["equal_quality"]["c"]) == {
-        "pfd",
-        "csim",
+    assert plot.read_text().startswith("<svg") and content["plot"] == str(plot)
+    assert {name: set(at) for name, at in content["equal_quality"].items()} == {
+        "c.mp4": {"pfd", "csim"}
     }
     assert run(to_argv("eval transmit", clip, "--codecs vp8 -q")) == 2
     assert "h264, hevc, av1" in capsys.readouterr().err

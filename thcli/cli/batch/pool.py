@@ -137,6 +137,7 @@ class Pool:
 
         Raises:
             DeviceError: workers cannot be started.
+            ThcliError: `Worker.refusal`.
         """
         self._waiting = [
             Attempt(job, interrupted.get(job.line()), step=step)
@@ -226,6 +227,8 @@ class Pool:
         self._workers.remove(worker)
         worker.close()
         code = worker.wait(GRACE_SECONDS)
+        if worker.refusal is not None:
+            raise worker.refusal
         attempt, worker.attempt = worker.attempt, None
         if attempt is not None:
             is_bug = code == GONE and attempt.log
@@ -258,7 +261,10 @@ class Pool:
                     ]
                 yield StepEnded(attempt.job, worker.number, step.name())
                 return
-            self._waiting = [a for a in self._waiting if a.step is None or not a.step.course.failed]
+            self._waiting, self._repeated = (
+                [one for one in left if one.step is None or not one.step.course.failed]
+                for left in (self._waiting, self._repeated)
+            )
         seconds, log = time.monotonic() - began, tuple(attempt.log)
         yield JobEnded(attempt.job, worker.number, code, seconds, result, reasons, log)
 

@@ -22,7 +22,7 @@ from typing import Any
 from thcli import __version__
 from thcli.cli.batch.weight_parcels import installed_weights, missing_weights, pack, unpack
 from thcli.cli.batch.worker_process import Attempt, Inbox, WorkerProcess
-from thcli.core.errors import DeviceError, UsageError
+from thcli.core.errors import DeviceError, ThcliError, UsageError
 from thcli.weights.store import WeightsStore
 
 LOST = -int(signal.SIGTERM)  # exit code of a worker whose machine or actor is gone
@@ -82,6 +82,7 @@ class RayWorker:
     def __init__(self, number: int, inbox: Inbox, actor: Any, cluster: RayCluster) -> None:
         self.number, self.rss = number, 0
         self.attempt: Attempt | None = None
+        self.refusal: ThcliError | None = None
         self.actor = actor
         self._inbox, self._cluster, self._code = inbox, cluster, 0
         self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -127,15 +128,19 @@ class RayWorker:
                         return
                     self._inbox.put((self, kind, text))
         except ray.exceptions.RayTaskError as error:  # raised on the other machine
-            self._fail(str(error.cause or error), 1)
+            self._fail(error.cause or error, 1)
         except ray.exceptions.RayError as error:
-            self._fail(str(error).splitlines()[0], LOST)
-        except DeviceError as error:
-            self._fail(str(error), 1)
+            self._fail(error, LOST)
+        except Exception as error:  # noqa: BLE001  # without an end, the batch would wait for ever
+            self._fail(error, 1)
 
-    def _fail(self, message: str, code: int) -> None:
+    def _fail(self, error: BaseException, code: int) -> None:
+        """Tell the pool of the end. code: exit code, unless the error has one."""
         self._code = code
-        self._inbox.put((self, "stderr", message))
+        if isinstance(error, ThcliError):
+            self.refusal, self._code = error, error.exit_code
+        reason = next(iter(str(error).splitlines()), "")
+        self._inbox.put((self, "stderr", f"{type(error).__name__}: {reason}"))
         self._inbox.put((self, "end", ""))
 
 
@@ -219,6 +224,8 @@ class RayCluster:
 
         Raises:
             DeviceError: the machine has another version of thcli.
+            WeightsError: weights did not arrive as they are here.
+            OutputError: the machine cannot keep them.
             ray.exceptions.RayError: the actor ended.
         """
         import ray

@@ -101,15 +101,16 @@ def split_job(job: Job, length: int) -> Course | None:
 def plan_courses(jobs: Sequence[Job], length: int) -> dict[int, Course]:
     """Return the steps of the jobs that are cut, by `Job.number`; none with length 0.
 
-    A clip that cannot be read is not cut: its job fails with the reason when it runs.
+    A job whose clip cannot be read, or whose output has an unknown extension, is not cut: it fails
+    with the reason when it runs.
     """
-    from thcli.core.errors import MediaError
+    from thcli.core.errors import MediaError, UsageError
 
     courses: dict[int, Course] = {}
     for job in jobs if length else ():
         try:
             course = split_job(job, length)
-        except MediaError:
+        except (MediaError, UsageError):
             continue
         if course is not None:
             courses[job.number] = course

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -39,23 +40,41 @@ def pack(store: WeightsStore, name: str) -> dict[str, Any]:
 
 
 def unpack(store: WeightsStore, name: str, parcel: dict[str, Any]) -> None:
-    """Install the files of a parcel and check their hashes.
+    """Install the files of a parcel and check their hashes; without success nothing is left.
+
+    Weights that another worker of this machine has installed meanwhile stay as they are.
 
     Raises:
         WeightsError: a file has another hash, or a name that leads out of the folder.
         OutputError: the cache cannot be written.
     """
     entry = store.entries[name]
-    if parcel["trusted"] is not None:
-        store.trust(entry, parcel["trusted"])
-    with cache_write_errors(store.root), file_lock(store.lock(name), name):
+    if not all(_stays_inside(file) for file in parcel["files"]):
+        raise WeightsError(f"The weights {name} name a file outside of their folder.")
+    with (
+        cache_write_errors(store.root),
+        file_lock(store.lock(name), name),
+        ExitStack() as undo,
+    ):
+        if not missing_weights(store, [name]):
+            return
+        if parcel["trusted"] is not None:
+            undo.callback(store.trust, entry, store.trusted().get(name))
+            store.trust(entry, parcel["trusted"])
         for file, content in parcel["files"].items():
-            if ".." in PurePosixPath(file).parts or PurePosixPath(file).is_absolute():
-                raise WeightsError(f"The weights {name} name a file outside of their folder.")
             path = store.folder(entry) / file
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_name(f"{path.name}.partial")
+            undo.callback(path.unlink, missing_ok=True)
+            undo.callback(fresh.unlink, missing_ok=True)
             fresh.write_bytes(content)
             fresh.replace(path)
-    if store.status(entry) != "ready":
-        raise WeightsError(f"The weights {name} arrived altered.", "Run the batch again.")
+        if store.status(entry) != "ready":
+            raise WeightsError(f"The weights {name} arrived altered.", "Run the batch again.")
+        undo.pop_all()
+
+
+def _stays_inside(file: str) -> bool:
+    """Return True for a relative name without "..", drives or backslashes."""
+    path = PurePosixPath(file)
+    return not (path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from thcli.cli.batch.jobs import Job
 from thcli.cli.batch.steps import Step
+from thcli.core.errors import ThcliError
 
 WORKER = ("-m", "thcli", "batch-worker")
 LOG_LINES = 20  # last messages of a job that are kept
@@ -75,11 +76,13 @@ class Worker(Protocol):
     number: from 1.
     rss: bytes that it holds while idle.
     attempt: what it works on, None while it is idle.
+    refusal: why it ended, where no other worker would do better; it ends the batch.
     """
 
     number: int
     rss: int
     attempt: Attempt | None
+    refusal: ThcliError | None
 
     def give(self, attempt: Attempt) -> None: ...
     def close(self) -> None: ...
@@ -101,6 +104,7 @@ class WorkerProcess:
         self.number, self.device = number, device
         self.rss = 0
         self.attempt: Attempt | None = None
+        self.refusal: ThcliError | None = None
         self.process = subprocess.Popen(
             [sys.executable, *WORKER],
             stdin=subprocess.PIPE,

@@ -43,6 +43,7 @@ def transmit(
 ) -> None:
     """Measure transmit and receive beside video codecs: kbit/s, quality in the face."""
     from thcli.evaluate.benchmarks.reenactment.reenact import MeasureSetup
+    from thcli.evaluate.datasets.result_pairs import TrueClip, name_clips
     from thcli.evaluate.metrics.all_metrics import load_metrics
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.evaluate.transmission import benchmark
@@ -57,12 +58,14 @@ def transmit(
         metrics = load_metrics(EvaluateOptions(), load_encoder(find.identity, run), run)
         measures = MeasureSetup(main_face_tracker(find.choosing(), run), metrics)
         points = []
-        for clip in clips:
-            points += benchmark.evaluate_transmission(clip, evaluate, sending, measures, console)
+        for name, clip in name_clips([TrueClip(path) for path in clips]).items():
+            points += benchmark.evaluate_transmission(
+                name, clip.path, evaluate, sending, measures, console
+            )
         content = benchmark.report(points, command_line())
         table = benchmark.table(points)
-        report.save(content, [table])
         if report.plot is not None:
             save_plot(report.plot, points)
             content["plot"] = str(report.plot)
+        report.save(content, [table])
     console.table(*table, content, headed=True)

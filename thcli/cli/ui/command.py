@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +48,7 @@ def ui(
 
     commands: Any = context.find_root().command
     address = f"http://{options.host}:{options.port}"
+    check_address(options.host, options.port)
     with Pool(1, 0) as pool:
         page = build_page(commands.commands, pool)
         try:
@@ -59,8 +62,24 @@ def ui(
                 prevent_thread_lock=True,
             )
         except OSError as exc:
-            raise DeviceError(
-                f"The port {options.port} of {options.host} is taken.", "Give another --port."
-            ) from exc
+            raise DeviceError(f"The page cannot be served at {address}: {exc}.") from exc
         Console(show).say(f"{address}: Ctrl-C ends it.")
         page.block_thread()
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise DeviceError for an address that nothing can listen on; Gradio does not say why."""
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise DeviceError(
+                f"The port {port} of {host} is taken.", "Give another --port."
+            ) from exc
+        reason = exc.strerror or str(exc)
+        raise DeviceError(
+            f"Nothing can listen on port {port} of {host}: {reason}.", "Give another --host."
+        ) from exc

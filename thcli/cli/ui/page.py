@@ -44,7 +44,13 @@ def build_page(commands: Any, pool: Pool) -> gradio.Blocks:
                     video = gradio.Video(label="Result", interactive=False)
                     file = gradio.File(label="File", interactive=False)
                     act = runner(commands, pool, name, fields)
-                    button.click(act, boxes, [message, video, file], concurrency_limit=1)
+                    button.click(
+                        act,
+                        boxes,
+                        [message, video, file],
+                        concurrency_limit=1,
+                        concurrency_id="pool",  # one for all tabs, which share the worker
+                    )
     return page
 
 
@@ -88,14 +94,15 @@ def runner(
     def act(*values: Any) -> Iterator[State]:
         try:
             job = make_job(commands, 1, make_row(name, fields, values))
+            for event in pool.run([job]):
+                if event.job is not job:  # of a page that was closed before its job ended
+                    continue
+                if isinstance(event, JobProgress) and (line := describe_event(event.event)):
+                    yield line, None, None
+                elif isinstance(event, JobEnded):
+                    yield _show(event)
         except ThcliError as error:
             yield str(error), None, None
-            return
-        for event in pool.run([job]):
-            if isinstance(event, JobProgress) and (line := describe_event(event.event)):
-                yield line, None, None
-            elif isinstance(event, JobEnded):
-                yield _show(event)
 
     return act
 

@@ -1,6 +1,6 @@
 """Clips on which constants of thcli were chosen; figures that report leave them out or say so.
 
-docs/evaluation.md explains the lists. Speakers are those of the index of the talking clips.
+docs/evaluation.md explains the list, and names the speakers that no training has seen.
 """
 
 from __future__ import annotations
@@ -20,16 +20,6 @@ CHOSEN_ON = frozenset(
         "grid_s2_pwij3p",
     }
 )  # names of files, without their endings
-HELD_OUT_SPEAKERS = (
-    "grid_s2",
-    "grid_s4",
-    "grid_s23",
-    "lrwar_spk05",
-    "lrwar_spk12",
-    "lrwar_spk19",
-    "lrwar_spk24",
-    "lrwar_spk30",
-)  # that no training of shipped weights has seen
 
 
 def chosen_on(names: Iterable[str]) -> list[str]:

@@ -23,35 +23,45 @@ class Interval:
     high: float
 
 
-def bootstrap(groups: Sequence[Array], draw: np.random.Generator) -> Interval:
+def bootstrap(
+    groups: Sequence[Array], draw: np.random.Generator, *, equal: bool = False
+) -> Interval:
     """Return the mean of all values with its interval.
 
     Args:
         groups: (N,) values each, which are alike: the answers of a person, the parts of a clip.
         draw: random numbers.
+        equal: each group counts the same, instead of each value.
     """
     lengths = np.array([len(group) for group in groups])
     table = np.zeros((len(groups), lengths.max()))
     for row, group in zip(table, groups, strict=True):
         row[: len(group)] = group
-    means = np.array([_resample(table, lengths, draw) for _ in range(RESAMPLES)])
+    means = np.array([_resample(table, lengths, draw, equal=equal) for _ in range(RESAMPLES)])
     low, high = np.quantile(means, LEVEL)
-    return Interval(float(np.concatenate(groups).mean()), float(low), float(high))
+    values = np.array([group.mean() for group in groups]) if equal else np.concatenate(groups)
+    return Interval(float(values.mean()), float(low), float(high))
 
 
-def _resample(table: Array, lengths: npt.NDArray[np.int64], draw: np.random.Generator) -> float:
+def _resample(
+    table: Array, lengths: npt.NDArray[np.int64], draw: np.random.Generator, *, equal: bool
+) -> float:
     """Return the mean of values drawn from groups that were drawn.
 
     Args:
         table: a row of values for each group, filled up with zeros.
         lengths: their numbers of values.
         draw: random numbers.
+        equal: see `bootstrap`.
     """
     chosen = draw.integers(len(table), size=len(table))
     count = lengths[chosen, None]
     picked = (draw.random((len(table), table.shape[1])) * count).astype(np.int64)
     values = np.take_along_axis(table[chosen], picked, 1)
-    return float(values[np.arange(table.shape[1]) < count].mean())
+    known = np.arange(table.shape[1]) < count
+    if equal:
+        return float(np.mean(values, axis=1, where=known).mean())
+    return float(values[known].mean())
 
 
 def frame_groups(curves: Sequence[Array], block: int = 12) -> list[Array]:

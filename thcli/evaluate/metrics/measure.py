@@ -124,7 +124,7 @@ class _RowAccumulators:
         # Last image and its face, so that a still image is tracked once.
         self._tracked: tuple[Image, Face | None] | None = None
         self._previous: Image | None = None
-        self._frames = self._absent = 0
+        self._frames = self._absent = self._number = 0
         self._seconds = array("d")
         self._curves = {
             name: array("d") for name, cell in self._cells["face"].items() if isinstance(cell, Mean)
@@ -133,6 +133,7 @@ class _RowAccumulators:
     def add(
         self, image: Image | None, views: Sequence[RegionView], seconds: Fraction, counts: bool
     ) -> None:
+        self._number += 1
         if image is None:
             self._absent += 1
             self._previous = None
@@ -142,7 +143,7 @@ class _RowAccumulators:
         if counts:
             self._frames += 1
             for view in views:
-                sample = Sample(view, self._tracked[1], image, self._previous)
+                sample = Sample(view, self._tracked[1], image, self._previous, self._number)
                 for cell in self._cells[view.region].values():
                     cell.add(sample)
             self._extend_curves(seconds, any(view.region == "face" for view in views))

@@ -28,12 +28,14 @@ class Sample:
     face: the result's face in pixels of the frame, None when none was found.
     frame: the result's frame.
     last: the result's previous frame, None at the start.
+    number: of the true frame, from 1.
     """
 
     truth: RegionView
     face: Face | None
     frame: Image
     last: Image | None = None
+    number: int = 0
 
     @cached_property
     def image(self) -> Image:

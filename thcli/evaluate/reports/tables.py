@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,9 +37,18 @@ def save_tables(path: Path, tables: Sequence[Table]) -> None:
         partial.write_text("\n".join(to_text(table) for table in tables), "utf-8", newline="")
 
 
+def read_number(text: object) -> float | None:
+    """Return the finite number that a cell says, None for any other."""
+    try:
+        value = float(text) if isinstance(text, str) else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def _inert(cell: str) -> str:
-    number = cell.lstrip("-").replace(".", "", 1).replace("e-", "").isdigit()
-    return f"'{cell}" if cell[:1] in "=+-@\t" and cell not in ("", "-") and not number else cell
+    dangerous = cell[:1] in ("=", "+", "-", "@", "\t") and cell != "-"
+    return f"'{cell}" if dangerous and read_number(cell) is None else cell
 
 
 def _plain(cell: str) -> str:

@@ -52,6 +52,7 @@ class Point:
 
 
 def evaluate_transmission(
+    name: str,
     clip: Path,
     options: TransmitEvaluateOptions,
     sending: TransmitOptions,
@@ -64,6 +65,7 @@ def evaluate_transmission(
     gets the given multiples of the two bitrates of the motion codec.
 
     Args:
+        name: of the clip in the report.
         clip: video of one talking head.
         options: codecs, multiples, frames.
         sending: of the motion codec; its range is that of the clip.
@@ -86,12 +88,12 @@ def evaluate_transmission(
             job = replace(sending, key_frame=key_frame, read=read, sound=0.0)
             coded[label] = _motion(clip, job, folder, label, on)
         bases = [coded[label][1] for label in (PLAIN, WITH_PICTURE)]
-        for name in options.codec_names:
+        for codec in options.codec_names:
             for kbits in sorted({round(base * m, 3) for base in bases for m in options.multiples}):
-                path = folder / f"{name}-{kbits}.mkv"
-                video = encode_near(clip, read, name, kbits, path)
+                path = folder / f"{codec}-{kbits}.mkv"
+                video = encode_near(clip, read, codec, kbits, path)
                 size = f", sides / {video.scale}" if video.scale > 1 else ""
-                label = f"{name} {len(coded)}"
+                label = f"{codec} {len(coded)}"
                 coded[label] = (path, video.kbits, f"crf {video.crf}{size}")
         found = evaluate_videos(
             clip,
@@ -103,11 +105,11 @@ def evaluate_transmission(
         )
     return [
         Point(
-            clip.stem,
+            name,
             label if label in (PLAIN, WITH_PICTURE) else label.split()[0],
             round(kbits, 2),
             note,
-            {name: found.rows[label].values["face"].get(name) for name in SHOWN},
+            {shown: found.rows[label].values["face"].get(shown) for shown in SHOWN},
         )
         for label, (_, kbits, note) in coded.items()
     ]

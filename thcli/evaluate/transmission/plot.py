@@ -8,6 +8,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 
 from thcli.evaluate.transmission.benchmark import Point
+from thcli.media.atomic_file import replace_atomically
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8a5a44", "#6b4e9b", "#555555")
 _SIDE, _EDGE, _GAP = 300, 48, 24  # pixels
@@ -18,8 +19,12 @@ _LABELS = {
 
 
 def save_plot(path: Path, points: Sequence[Point]) -> None:
-    """Write one panel a clip and metric: kbit/s on a logarithmic axis, a line a codec."""
-    path.write_text(draw_plot(points), "utf-8")
+    """Write one panel a clip and metric: kbit/s on a logarithmic axis, a line a codec.
+
+    Raises OutputError.
+    """
+    with replace_atomically(path, overwrite=True) as partial:
+        partial.write_text(draw_plot(points), "utf-8")
 
 
 def draw_plot(points: Sequence[Point]) -> str:

@@ -134,11 +134,15 @@ def average_evaluations(evaluations: Mapping[str, Evaluation]) -> Evaluation:
 
 
 def _cost(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
-    """Return the CPU seconds that each engine needs for a frame, from pass 1 to the file."""
+    """Return the CPU seconds that each engine needs for a frame, from pass 1 to the file.
+
+    The source frame is rendered though it may not be measured.
+    """
     found = list(evaluations.values())
+    left_out = sum(one.protocol.get("source_counted") is False for one in found)
     return {
         label: sum(one.spent[label] for one in found)
-        / max(sum(one.rows[label].frames for one in found), 1)
+        / max(sum(one.rows[label].frames for one in found) + left_out, 1)
         for label in found[0].spent
     }
 

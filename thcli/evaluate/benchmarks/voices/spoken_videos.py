@@ -17,6 +17,7 @@ from thcli.evaluate.benchmarks.voices import speech, talking_heads
 from thcli.evaluate.benchmarks.voices.speech import ClipOpenings
 from thcli.evaluate.benchmarks.voices.talking_heads import ClipLiveliness
 from thcli.evaluate.datasets import talking_clips
+from thcli.evaluate.datasets.result_pairs import VIDEOS, TrueClip, name_clips
 from thcli.evaluate.metrics.speech.lip_sync import LipSync
 from thcli.evaluate.metrics.speech.liveliness import measure_liveliness
 from thcli.evaluate.reports.tables import Table
@@ -55,7 +56,7 @@ def pair_videos(clips: Clips, results: Path) -> list[Path]:
     """Return the video of each clip in a folder, of the clip's name. Raises MediaError."""
     found = []
     for path, _ in clips:
-        own = [results / f"{path.stem}{ending}" for ending in talking_clips.ENDINGS]
+        own = [results / f"{path.stem}{ending}" for ending in VIDEOS]
         there = [video for video in own if video.is_file()]
         if not there:
             raise MediaError(
@@ -124,8 +125,12 @@ def measure_sync(
     rows = {"truth": [path for path, _ in clips]}
     if results is not None:
         rows[RESULT] = pair_videos(clips, results)
+    names = {clip.path: name for name, clip in name_clips([TrueClip(p) for p, _ in clips]).items()}
     found = {
-        row: {path.stem: asdict(measure(path)) for path in paths} for row, paths in rows.items()
+        row: {
+            names[clip]: asdict(measure(path)) for (clip, _), path in zip(clips, paths, strict=True)
+        }
+        for row, paths in rows.items()
     }
     lines = []
     for row, values in found.items():

@@ -1,17 +1,22 @@
 """Features of images on disk, so that a second evaluation of the same clips does not compute them.
 
 A file of a network is a sequence of records: the hash of an image, then its features. An
-interrupted last record is ignored.
+interrupted last record is ignored, and overwritten by the next. One process at a time reads or
+writes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from thcli.core.file_lock import file_lock
 from thcli.core.types import Array, Image
 from thcli.media.failures import to_output_error
 
@@ -33,20 +38,14 @@ class FeatureStore:
             OutputError: when the folder cannot be used.
         """
         self._file = None if folder is None else folder / f"{network}.features"
+        self._size = KEY + 4 * width
         self._known: dict[bytes, Array] = {}
-        size = KEY + 4 * width
         if self._file is None:
             return
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            data = self._file.read_bytes() if self._file.is_file() else b""
-            whole = len(data) - len(data) % size
-            if whole < len(data):
-                self._file.write_bytes(data[:whole])
-        except OSError as exc:
-            raise to_output_error(self._file, exc) from exc
-        for start in range(0, whole, size):
-            record = data[start : start + size]
+        with self._open(self._file) as file:
+            data = file.read()
+        for start in range(0, len(data) - len(data) % self._size, self._size):
+            record = data[start : start + self._size]
             self._known[record[:KEY]] = np.frombuffer(record[KEY:], "<f4").astype(np.float64)
 
     def get(self, image: Image, compute: Callable[[Image], Array]) -> Array:
@@ -58,10 +57,21 @@ class FeatureStore:
         key = digest.digest()
         if key not in self._known:
             row = np.asarray(compute(image), "<f4")
-            try:
-                with self._file.open("ab") as file:
-                    file.write(key + row.tobytes())
-            except OSError as exc:
-                raise to_output_error(self._file, exc) from exc
+            with self._open(self._file) as file:
+                end = file.seek(0, os.SEEK_END)
+                file.seek(end - end % self._size)  # over a record that was interrupted
+                file.write(key + row.tobytes())
             self._known[key] = row.astype(np.float64)
         return self._known[key]
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[BinaryIO]:
+        """Open the file, which is made when it is missing, for this process alone."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with file_lock(path.with_suffix(".lock"), path.name):
+                path.touch()
+                with path.open("r+b") as file:
+                    yield file
+        except OSError as exc:
+            raise to_output_error(path, exc) from exc

@@ -35,9 +35,10 @@ from thcli.weights import is_allowed, is_ready, load_tensors, registry
 
 def inception_features(network: InceptionV3, cache: Path | None = None) -> FaceFeatures:
     """Return FID and KID of a network. cache: folder of `FeatureStore`."""
-    weights = network.fc.weight.detach().cpu().numpy().tobytes()
-    version = hashlib.sha256(weights).hexdigest()[:16]
-    store = FeatureStore(cache, f"inception-v3-{version}", WIDTH)
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values() if cache is not None else ():
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    store = FeatureStore(cache, f"inception-v3-{digest.hexdigest()[:16]}", WIDTH)
 
     def features(image: Image, face: Face) -> Array:
         part = crop_square(image, face_square(face))

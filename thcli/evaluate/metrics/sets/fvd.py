@@ -28,9 +28,13 @@ class ClipSetDistance(SetDistance):
     def __init__(self, network: I3D) -> None:
         self._network = network
         self._waiting: list[tuple[Image, Image]] = []
+        self._last = 0  # number of the last frame
         self._features: tuple[list[Array], list[Array]] = ([], [])
 
     def add(self, sample: Sample) -> None:
+        if sample.number != self._last + 1:
+            self._waiting = []
+        self._last = sample.number
         self._waiting.append((sample.truth.image, sample.image))
         if len(self._waiting) == FRAMES:
             for kept, frames in zip(self._features, zip(*self._waiting, strict=True), strict=True):

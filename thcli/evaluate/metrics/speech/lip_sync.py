@@ -6,7 +6,7 @@ values compare with each other, and nearly with published ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +44,7 @@ WINDOW, HOP, SPECTRUM, FILTERS = 400, 160, 512, 26  # samples; of python_speech_
 EMPHASIS, LIFTER = 0.97, 22
 SMOOTH, SCALE = 13, 0.4  # frames of the median of the boxes; margin of the crop
 BATCH = 16
+LONGEST_STILL = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,8 @@ def scores_of(distances: Array) -> LipSync:
 
 def _face_crops(clip: Path, track: Tracker) -> Iterator[Image]:
     """Yield (3, 224, 224) BGR uint8 for each frame, at 25 a second."""
-    images, boxes = [], []
-    with media.read(clip, ReadOptions()) as reader:
-        frames = ((float(f.pts * f.time_base), to_uint8(f.pixels)) for f in reader)
-        for image in _at_rate(frames):
-            face = track(image)
-            images.append(image)
-            boxes.append(np.full(4, np.nan) if face is None else _box(face))
+    found = (track(image) for image in _frames_at_rate(clip))
+    boxes = [np.full(4, np.nan) if face is None else _box(face) for face in found]
     known = np.isfinite(np.array(boxes)).all(1)
     if not known.any():
         raise NoFaceError(f"{clip} shows no face.", "Give a clip of a talking face.")
@@ -118,7 +114,8 @@ def _face_crops(clip: Path, track: Tracker) -> Iterator[Image]:
         column[:] = np.interp(at, at[known], column[known])
     size = min(SMOOTH, len(table) - 1 + len(table) % 2)
     smooth = np.stack([medfilt(column, size) for column in table.T], 1)
-    for image, (x0, y0, x1, y1) in zip(images, smooth, strict=True):
+    # The clip is read once more, so that no frames are held but their crops.
+    for image, (x0, y0, x1, y1) in zip(_frames_at_rate(clip), smooth, strict=True):
         half = max(x1 - x0, y1 - y0, 2) / 2
         centre = (x0 + x1) / 2, (y0 + y1) / 2 + half * SCALE
         crop = crop_square(image, (*centre, 2 * half * (1 + SCALE)), SIDE)
@@ -129,13 +126,32 @@ def _box(face: Face) -> Array:
     return np.asarray(face.box, np.float64)
 
 
-def _at_rate(frames: Iterator[tuple[float, Image]]) -> Iterator[Image]:
-    """Yield the frame that is shown at each 25th of a second since the first."""
+def _frames_at_rate(clip: Path) -> Iterator[Image]:
+    with media.read(clip, ReadOptions()) as reader:
+        yield from at_rate((float(f.pts * f.time_base), to_uint8(f.pixels)) for f in reader)
+
+
+def at_rate(frames: Iterable[tuple[float, Image]]) -> Iterator[Image]:
+    """Yield the frame that is shown at each 25th of a second since the first.
+
+    Args:
+        frames: seconds and pixels of each.
+
+    Raises:
+        MediaError: a frame is shown for longer than LONGEST_STILL.
+    """
     start: float | None = None
     count = 0
     pending: Image | None = None
+    last = 0.0
     for seconds, image in frames:
         start = seconds if start is None else start
+        if pending is not None and seconds - last > LONGEST_STILL:
+            raise MediaError(
+                f"One frame of a clip is shown for {seconds - last:.0f} s.",
+                "SyncNet measures lips that move: cut the clip there.",
+            )
+        last = seconds
         while pending is not None and count / FPS < seconds - start - 1e-6:
             yield pending
             count += 1

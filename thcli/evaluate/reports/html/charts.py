@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -56,9 +56,12 @@ def metric_charts(evaluations: Mapping[str, Evaluation]) -> list[Chart]:
         intervals = {}
         floor = name in ("flicker", "own_flicker")  # of which the truth has some
         for label in (label for label in found[0].rows if floor or label != "truth"):
-            groups = frame_groups([one.rows[label].curves.get(name, np.zeros(0)) for one in found])
-            if groups:
-                intervals[label] = bootstrap(groups, draw)
+            curves = [one.rows[label].curves.get(name, np.zeros(0)) for one in found]
+            groups = frame_groups(curves)
+            if groups:  # the mean is that of the table: of frames, then of clips
+                means = [curve[np.isfinite(curve)].mean() for curve in curves if _is_known(curve)]
+                found_interval = bootstrap(groups, draw, equal=True)
+                intervals[label] = replace(found_interval, mean=float(np.mean(means)))
         if intervals:
             title = f"{metric_label(metrics[name])} {metrics[name].unit}".strip()
             from_zero = metrics[name].better == "lower"
@@ -74,6 +77,10 @@ def metric_charts(evaluations: Mapping[str, Evaluation]) -> list[Chart]:
                 title = f"{metric_label(metrics[name])} {metrics[name].unit}, over seconds"
                 charts.append(Chart(line_chart(title, lines, colours), clip))
     return charts
+
+
+def _is_known(curve: Array) -> bool:
+    return bool(np.isfinite(curve).any())
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:

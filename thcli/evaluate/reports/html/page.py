@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -14,10 +14,9 @@ from thcli.core.types import Image
 from thcli.evaluate.datasets.result_pairs import RESERVED
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.evaluate.reports.html.charts import Chart
-from thcli.evaluate.reports.tables import Table, csv_text, markdown_text
+from thcli.evaluate.reports.tables import Table, csv_text, markdown_text, read_number
 from thcli.media.writing.target import OutputTarget
 
-STYLE = "/*STYLE*/"
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' file:; media-src 'self' file:"
 )
@@ -53,8 +52,12 @@ class ReportFolder:
     path: temporary folder, where videos go.
     """
 
-    def __init__(self, folder: Path, overwrite: bool) -> None:
-        """Raise OutputError when the folder exists, unless `overwrite`."""
+    def __init__(self, folder: Path, overwrite: bool, more: Sequence[Section] = ()) -> None:
+        """Raise OutputError when the folder exists, unless `overwrite`.
+
+        more: last sections of the page.
+        """
+        self._more = more
         self._target = OutputTarget(f"{folder}/", overwrite)
         self._target.check(0)
         self.path = self._target.partial
@@ -69,7 +72,8 @@ class ReportFolder:
 
     def finish(self, page: Page, report: Mapping[str, Any]) -> None:
         """Write everything. Raises OutputError."""
-        write_page(self.path, page, report)
+        whole = replace(page, sections=[*page.sections, *self._more])
+        write_page(self.path, whole, report)
         self._target.commit()
 
 
@@ -161,6 +165,7 @@ def best_cell(head: Sequence[str], line: Sequence[str]) -> int | None:
         return None
     values = {}
     for at in range(1, len(line)):
-        if head[at] not in RESERVED and line[at].replace(".", "", 1).lstrip("-").isdigit():
-            values[at] = sign * float(line[at])
+        number = read_number(line[at])
+        if head[at] not in RESERVED and number is not None:
+            values[at] = sign * number
     return min(values, key=lambda at: values[at]) if len(values) > 1 else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 
 from thcli.core.errors import MediaError
 from thcli.evaluate.reports.html.charts import Chart, rate_chart
 from thcli.evaluate.reports.html.page import Section
+from thcli.evaluate.reports.tables import read_number
 
 METHOD, RATE = "method", "kbit_s"
 HINT = f"Give a CSV with the columns {METHOD}, {RATE} and one for each measure."
@@ -26,22 +26,14 @@ def rate_section(path: Path) -> Section:
         raise MediaError(f"The rates {path} cannot be read: {exc}.", HINT) from exc
     points: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
-        rate = _number(row.get(RATE))
+        rate = read_number(row.get(RATE))
         if not row.get(METHOD) or rate is None or rate <= 0:
             raise MediaError(f"A line of the rates {path} lacks {METHOD} or {RATE}.", HINT)
         for measure, text in row.items():
-            value = _number(text) if isinstance(measure, str) else None
+            value = read_number(text) if isinstance(measure, str) else None
             if measure not in (METHOD, RATE) and value is not None:
                 points.setdefault(measure, {}).setdefault(row[METHOD], []).append((rate, value))
     if not points:
         raise MediaError(f"The rates {path} hold no numbers.", HINT)
     charts = [Chart(rate_chart(measure, lines)) for measure, lines in points.items()]
     return Section("Quality over bitrate", charts=charts)
-
-
-def _number(text: object) -> float | None:
-    try:
-        value = float(text) if isinstance(text, str) else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
