@@ -165,7 +165,10 @@ def _prepare_when_called(block: nn.Module, prefix: str, fill: Fill | None) -> No
 
 
 def remember(*networks: nn.Module) -> None:
-    """Have networks compute equal inputs once; several stages of a file share many of them."""
+    """Have networks compute equal inputs once; several stages of a file share many of them.
+
+    networks: their weights do not change afterwards.
+    """
     for network in networks:
         network.forward = _Remembered(network.forward)
 

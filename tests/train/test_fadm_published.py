@@ -67,6 +67,11 @@ def test_without_colour_alignment_the_true_colours_are_not_read() -> None:
 
 
 def test_without_motion_weights_attributes_do_not_count() -> None:
+    create_task(  # without --smoke the weights of DECA would be needed
+        "fadm-published",
+        replace(TINY, smoke=False),
+        FadmPublishedTrainOptions(motion_weights=False),
+    )
     task, batch = made_task(motion_weights=False), made_batch()
     network = task.networks["diffusion"]
     assert isinstance(network, Diffusion) and network.shape.attributes == 0

@@ -25,6 +25,7 @@ from thcli.core.types import AnyArray, Array, Face, Motion
 from thcli.faces.landmarks import topology
 from thcli.motion import anatomy, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, neutral
+from thcli.motion.file.windows import windows
 from thcli.motion.observe import KIND
 from thcli.motion.retarget import RetargetedMotion
 from thcli.motion.timeline import read_timeline
@@ -37,7 +38,7 @@ from thcli.motion.video_retarget import (
     occlusion_doubt,
 )
 
-WINDOW = 64  # frames at a time
+BLOCK = 64  # frames that are retargeted at a time
 # Root mean square difference of a region's points in canonical units: noise below, error above
 NOISE = {"mouth": (0.010, 0.022), "eyes": (0.007, 0.014), "brows": (0.012, 0.024)}
 TURN_NOISE = (0.012, 0.03)  # radians
@@ -92,8 +93,7 @@ class CorrectedMotion:
         seconds = self._timeline.seconds
         self._times = DriverTimes(self._retargeted.timeline, seconds - seconds[0])
         logit = [
-            np.asarray(w.arrays.get("logit", np.ones(len(w))), np.float64)
-            for w in (own.window(i, i + WINDOW) for i in range(0, len(own), WINDOW))
+            np.asarray(w.arrays.get("logit", np.ones(len(w))), np.float64) for w in windows(own)
         ]
         self._doubt = occlusion_doubt(np.concatenate(logit), self._timeline.valid)
         self._weight = frame_visibility(self._timeline)
@@ -161,8 +161,8 @@ class CorrectedMotion:
         base, used = self._source.shape, self._timeline.unoccluded
         count = 0
         sums = np.zeros((4, 468, 3))
-        for start in range(0, len(self), WINDOW):
-            stop = min(start + WINDOW, len(self))
+        for start in range(0, len(self), BLOCK):
+            stop = min(start + BLOCK, len(self))
             rows = used[start:stop]
             wanted = (self._wanted_shapes(start, stop) - base)[rows]
             shape = (neutral() + self._filter.expression(start, stop) - base)[rows]
@@ -210,8 +210,8 @@ class CorrectedMotion:
         """Return the share of each region's difference that is corrected, (T, regions) in 0..1."""
         masks = region_masks()
         shares = np.zeros((len(self), len(masks)))
-        for start in range(0, len(self), WINDOW):
-            stop = min(start + WINDOW, len(self))
+        for start in range(0, len(self), BLOCK):
+            stop = min(start + BLOCK, len(self))
             squares = (self._differences(start, stop)[..., :2] ** 2).sum(-1)
             for number, (name, mask) in enumerate(masks.items()):
                 mean = np.sqrt(squares @ mask / mask.sum())

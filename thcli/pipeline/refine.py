@@ -19,6 +19,8 @@ from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import observe_subjects, read_reference_image
@@ -76,9 +78,9 @@ def refine(
             return face_finder.choose(statistics, options.faces.select, str(video), job)
 
         if options.driving is not None:
-            motion = MotionOptions()
+            driver = VideoSelection(probe(options.driving, options.read), options.read)
             correction = DriverCorrection.load(
-                options.driving, motion, options.read, options.run, face_finder, job
+                driver, MotionOptions(), options.run, face_finder, job
             )
             footage = correction.correct(footage, select, reference, face_finder, job)
         plan = media.WritePlan(

@@ -27,6 +27,7 @@ from thcli.motion.control.frontal import frontal_target, most_frontal_frame
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.motion.sliders import SliderCurves, motion_from_sliders
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.stages import frontal
 
 Clip = Callable[..., Path]
 
@@ -74,6 +75,15 @@ def test_what_cannot_be_written_is_refused(
     text = words.replace("OUT", str(tmp_path / "OUT"))
     assert run(to_argv("encode", clip("eight.mp4", 8), *text.split())) == 2
     assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+
+
+def test_a_frame_that_is_gone_is_an_error_with_a_sentence(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(frontal, "read_frames", lambda *given: iter(()))
+    argv = to_argv("encode", clip("eight.mp4", 8), "-o", tmp_path / "m.motion.safetensors", "-q")
+    assert run([*argv, "--frontal", str(tmp_path / "frontal.png")]) == 3
+    assert "can no longer be read" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_an_engine_writes_the_face_that_it_embeds(

@@ -1,17 +1,25 @@
-"""`refine --driving`: a coarse video that follows its driver too little is moved towards it."""
+"""Correction towards a driver: `refine --driving`, and `reenact --refine` of an engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from thcli import media
 from thcli.cli.app import run
-from thcli.core.types import Image
+from thcli.core.options import ReenactOptions, RunOptions
+from thcli.core.types import Frame, Image, Motion
+from thcli.engines.backends import ENGINES
+from thcli.engines.mesh.engine import MeshEngine
+from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.motion.correction import CorrectedMotion
+from thcli.weights.backend import Backend
 
 Clip = Callable[..., Path]
 KEEP = ("--engine", "detail", "--codec", "ffv1", "-q")
@@ -32,25 +40,66 @@ def still_video(folder: Path, image: Image, count: int) -> Path:
     return place
 
 
+def opening_mouth(folder: Path, source: Path) -> list[Image]:
+    """Return a source image whose mouth opens."""
+    keys, driver = folder / "keys.txt", folder / "driver.mkv"
+    keys.write_text("0 jaw=0\n0.2 jaw=0\n0.4 jaw=0.9\n0.6 jaw=0.9\n")
+    posed = ["reenact", str(source), "-o", str(driver), "--keys", str(keys), "--codec", "ffv1"]
+    assert run([*posed, "-q", "--matte", "off", "--patches", "off"]) == 0
+    return read_images(driver)
+
+
+class StillEngine(MeshEngine):
+    """An engine that does not follow its driver."""
+
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        assert isinstance(source, MeshSource)
+        return [source.image] * len(motion)
+
+
+def load_still(run: RunOptions, options: ReenactOptions) -> StillEngine:
+    return StillEngine(run, "off", driver_mouth=False)
+
+
+def test_an_engines_frames_are_corrected_towards_the_chosen_face(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --causal, whose filter must not be advanced by several threads."""
+    row = Backend(f"{__name__}:load_still", "a fake", reads=("motion",))
+    monkeypatch.setitem(ENGINES.rows, "still", row)
+    asked: list[tuple[int, int, str]] = []
+    window = CorrectedMotion.window
+
+    def watched(self: CorrectedMotion, start: int, stop: int) -> Motion:
+        asked.append((start, stop, threading.current_thread().name))
+        return window(self, start, stop)
+
+    monkeypatch.setattr(CorrectedMotion, "window", watched)
+    source, still = tmp_path / "source.png", read_images(clip("four.mp4", 4))[0]
+    save_image(source, still)
+    wanted = opening_mouth(tmp_path, source)
+    pair = tmp_path / "pair"  # the face on the right opens its mouth
+    pair.mkdir()
+    for number, image in enumerate(wanted):
+        save_image(pair / f"{number:03}.png", np.concatenate([still, image], 1))
+    changes = []
+    for face in ("0", "1"):
+        out = tmp_path / f"{face}.mkv"
+        argv = ["reenact", str(source), str(pair), "-o", str(out), "--face", face, "--causal"]
+        assert run([*argv, "--engine", "still", "--refine", "detail", "--codec", "ffv1", "-q"]) == 0
+        made = read_images(out)
+        assert len(made) == len(wanted)
+        changes.append(np.abs(made[-1][MOUTH].astype(int) - still[MOUTH]).mean())
+    assert changes[0] < 0.5 and changes[1] > 2
+    assert {(start, stop) for start, stop, _ in asked} == {(0, 256)}
+    assert not any(name.startswith("ordered_map") for *_, name in asked)
+
+
 def test_a_mouth_that_stays_shut_opens_as_its_drivers(clip: Clip, tmp_path: Path) -> None:
-    source, keys = tmp_path / "source.png", tmp_path / "keys.txt"
-    driver, out = tmp_path / "driver.mkv", tmp_path / "out.mkv"
+    source, out = tmp_path / "source.png", tmp_path / "out.mkv"
     still = read_images(clip("four.mp4", 4))[0]
     save_image(source, still)
-    keys.write_text("0 jaw=0\n0.2 jaw=0\n0.4 jaw=0.9\n0.6 jaw=0.9\n")
-    posed = [
-        "reenact",
-        str(source),
-        "-o",
-        str(driver),
-        "--keys",
-        str(keys),
-        "--codec",
-        "ffv1",
-        "-q",
-    ]
-    assert run([*posed, "--matte", "off", "--patches", "off"]) == 0
-    wanted = read_images(driver)
+    wanted, driver = opening_mouth(tmp_path, source), tmp_path / "driver.mkv"
     coarse = still_video(tmp_path, still, len(wanted))
     argv = ["refine", str(coarse), "--source", str(source), "--driving", str(driver), *KEEP]
     assert run([*argv, "-o", str(out)]) == 0

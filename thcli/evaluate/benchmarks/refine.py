@@ -45,6 +45,8 @@ from thcli.faces.tracking.select import TrackStatistics
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames, replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import (
@@ -198,8 +200,9 @@ def _corrected(
 ) -> ReplayableFrames[Frame]:
     """Correct the coarse frames towards their driver, a part of a clip."""
     clip, read = driver
-    finder = setup.face_finder
-    loaded = DriverCorrection.load(clip, MotionOptions(), read, setup.refine_pass.run, finder, job)
+    finder, run = setup.face_finder, setup.refine_pass.run
+    selection = VideoSelection(probe(clip, read), read)
+    loaded = DriverCorrection.load(selection, MotionOptions(), run, finder, job)
     select = _select_largest(replayable.name, finder, job)
     return loaded.correct(replayable, select, reference_image, finder, job)
 

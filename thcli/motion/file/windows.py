@@ -10,6 +10,6 @@ from thcli.core.types import Motion
 WINDOW = 256  # frames of motion in memory
 
 
-def windows(store: MotionStore) -> Iterator[Motion]:
-    """Yield the frames of a motion in order, at most WINDOW at a time; none of an empty one."""
-    return (store.window(start, start + WINDOW) for start in range(0, len(store), WINDOW))
+def windows(store: MotionStore, start: int = 0) -> Iterator[Motion]:
+    """Yield the frames of a motion from number `start` on, at most WINDOW at a time."""
+    return (store.window(first, first + WINDOW) for first in range(start, len(store), WINDOW))

@@ -59,7 +59,7 @@ def observe_driver(
     info = driver.info
     if info.kind == "motion":
         return ObservedDriver(read_motion(info, driver.read), 1)
-    kept = KeptDriver.find(driver, engine)
+    kept = KeptDriver.find(driver, engine, job)
     tracks = kept.take(path) if kept else None
     if tracks is None:
         tracks = _observe_faces(driver, path, engine, face_finder, job)

@@ -11,9 +11,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from thcli import __version__
 from thcli.core.protocols import Engine
 from thcli.media.failures import to_output_error
+from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.tracking import VideoSelection
 
 _folder: ContextVar[Path | None] = ContextVar("folder of observed drivers", default=None)
@@ -41,8 +41,11 @@ class KeptDriver:
     facts: Path
 
     @classmethod
-    def find(cls, driver: VideoSelection, engine: Engine) -> KeptDriver | None:
-        """Return the place for a driver as an engine observes it, None outside `kept_drivers`."""
+    def find(cls, driver: VideoSelection, engine: Engine, job: Job) -> KeptDriver | None:
+        """Return the place for a driver as an engine observes it, None outside `kept_drivers`.
+
+        A job with other options, weights or devices has another place.
+        """
         folder = _folder.get()
         if folder is None or not driver.info.path.is_file():
             return None
@@ -54,7 +57,7 @@ class KeptDriver:
             state.st_mtime_ns,
             repr((driver.read, driver.select)),
             kind,
-            __version__,
+            job.fingerprint(),
         )
         name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return cls(folder / f"{name}.motion.safetensors", folder / f"{name}.json")

@@ -6,33 +6,34 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import MotionOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.core.options import MeshOptions, MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import MotionStore, VideoSourceEngine
 from thcli.core.stream import ordered_map, prefetch
-from thcli.core.types import Face, Frame
+from thcli.core.types import Face, Frame, Motion
 from thcli.engines.backends import ENGINES, MESH_ENGINE
 from thcli.faces.compositing.paste import add_change
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.motion.correction import CorrectedMotion
 from thcli.motion.file.reader import MotionFile
+from thcli.motion.file.windows import windows
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.timeline import read_timeline
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
 from thcli.pipeline.observe.driver import observe_driver, observe_mesh
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, record_faces, track_frames
 from thcli.pipeline.refining.subjects import ReferenceImage, TrackSelector, match_identity
 
 T = TypeVar("T")
 MAX_LENGTH_DIFFERENCE = 0.1  # seconds between the lengths of coarse video and driver
+# The engine's networks prepare an image; a frame of a video is warped without them
+WITHOUT_NETWORKS = ReenactOptions(mesh=MeshOptions(matte="off", patches="off"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,8 @@ class DriverCorrection:
     @classmethod
     def load(
         cls,
-        driving: str | Path,
+        driver: VideoSelection,
         options: MotionOptions,
-        read: ReadOptions,
         run: RunOptions,
         face_finder: FaceFinder,
         job: Job,
@@ -66,11 +66,10 @@ class DriverCorrection:
 
         Raises as `observe_driver`.
         """
-        engine = ENGINES.backend(MESH_ENGINE).load(run, ReenactOptions())
+        engine = ENGINES.backend(MESH_ENGINE).load(run, WITHOUT_NETWORKS)
         path = job.temp_dir() / "correction.motion.safetensors"
-        selection = VideoSelection(probe(driving, read), read)
-        observed = observe_driver(selection, path, engine, face_finder, job)
-        return cls(str(driving), observed.motion, options, engine, run)
+        observed = observe_driver(driver, path, engine, face_finder, job)
+        return cls(str(driver.info.path), observed.motion, options, engine, run)
 
     def correct(
         self,
@@ -107,9 +106,8 @@ class DriverCorrection:
         encoded = self.engine.encode_video(own, footage.frames())
         workers = self.run.threads or os.cpu_count() or 1
 
-        def correct(numbered: tuple[int, tuple[Frame, T]]) -> tuple[Frame, T]:
-            number, (frame, item) = numbered
-            row = motion.window(number, number + 1)
+        def correct(moved: tuple[Motion, tuple[Frame, T]]) -> tuple[Frame, T]:
+            row, (frame, item) = moved
             if not row.valid[0] or not row.arrays["weight"][0]:
                 return frame, item
             with job.clock("correct", frames=1):
@@ -119,7 +117,8 @@ class DriverCorrection:
 
         def frames_from(start: int) -> Iterator[tuple[Frame, T]]:
             with closing(prefetch(footage.frames_from(start), 2)) as ahead:
-                yield from ordered_map(correct, enumerate(ahead, start), workers, workers + 1)
+                moved = zip(_rows(motion, start), ahead, strict=True)
+                yield from ordered_map(correct, moved, workers, workers + 1)
 
         return ReplayableFrames(footage.name, footage.total, frames_from)
 
@@ -155,3 +154,12 @@ class DriverCorrection:
                 f"{name} lasts {coarse:.2f} s and its driver {self.name} {driver:.2f} s.",
                 "Give the driver of this very video; --start and --end cut both alike.",
             )
+
+
+def _rows(motion: MotionStore, start: int) -> Iterator[Motion]:
+    """Yield the frames of a motion from number `start` on one by one; they are read in windows.
+
+    A causal filter advances from row to row, so threads must not read by themselves.
+    """
+    for window in windows(motion, start):
+        yield from (window[row : row + 1] for row in range(len(window)))

@@ -30,7 +30,7 @@ from thcli.pipeline.refining.subjects import Subject, tracked_face
 from thcli.pipeline.refining.temporal_smoothing import REACH, CropChange, smooth_change
 from thcli.pipeline.sources.framing import paste_mask
 from thcli.refiners.backends import REFINERS
-from thcli.refiners.detail.transfer import REACH as DETAIL_REACH
+from thcli.refiners.detail.steadiness import REACH as DETAIL_REACH
 
 T = TypeVar("T")
 # Margin of the person mask over the side of the parser's crop: the outline moves when refined.

@@ -31,9 +31,8 @@ def load_correction(render_job: RenderJob, source: SourceImage) -> DriverCorrect
     if driver.kind == "motion" and MotionFile(driver.path).kind != KIND:
         return None
     return DriverCorrection.load(
-        driver.path,
+        render_job.driving_face,
         options.motion,
-        options.read,
         options.run,
         render_job.post_processor.face_finder,
         render_job.job,

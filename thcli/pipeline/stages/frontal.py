@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from thcli import media
-from thcli.core.errors import UsageError
+from thcli.core.errors import MediaError, UsageError
 from thcli.core.geometry import bounding_box
 from thcli.core.options import EncodeOptions, OutputOptions
 from thcli.core.protocols import EmbeddingEngine, Engine, MotionStore
@@ -72,6 +72,7 @@ def write_frontal(
 
     Raises:
         NoFaceError: the face is turned too far in every frame.
+        MediaError: the input shows fewer frames than before.
         OutputError: the file cannot be written.
     """
     target = options.frontal
@@ -82,7 +83,10 @@ def write_frontal(
         _write(embedded, info, target, options, job)
         return
     number = most_frontal_frame(motion)
-    (image,) = read_frames(info, {number}, options, job)
+    images = list(read_frames(info, {number}, options, job))
+    if not images:
+        raise MediaError(f"Frame {number} of {info.path} can no longer be read.")
+    (image,) = images
     middle = rebuild_driver_meshes(motion.window(number, number + 1))[0].mean(0)[:2]
     faces = face_finder.find(image)
     face = min(faces, key=lambda one: float(np.hypot(*((one.box[:2] + one.box[2:]) / 2 - middle))))

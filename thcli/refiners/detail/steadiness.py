@@ -19,7 +19,7 @@ from thcli.core.imaging import optical_flow, smoothstep, warp_by_flow
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap
 
-REACH = 2  # frames on both sides
+REACH = 2  # frames on both sides over which places, energies and colours are averaged
 _SIGMA = 1.2  # frames, of their weights
 _TORN = (1.5, 3.0)  # pixels of a reduced crop by which a neighbour's placement may differ
 _SHAKE = (0.3, 0.8)  # pixels of it: a path bent by less is shaken, by more is a movement

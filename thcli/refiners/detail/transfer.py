@@ -25,7 +25,6 @@ from thcli.refiners.detail.texture import (
     place_texture,
 )
 
-REACH = 2  # frames on both sides over which energies and colours are averaged
 _SIGMA = 1.0  # frames, of their weights
 _WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
 _LIGHT = 6.0  # pixels of it that belong to the light, not to the structure

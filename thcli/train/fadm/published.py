@@ -79,9 +79,10 @@ class PublishedFadmTask(TrainingTask):
         self.phases = (Phase("denoise", ("diffusion",)),)
         self.schedule = self.diffusion.schedule
         run = RunOptions(device=options.device, offline=options.offline)
-        self.reader = (
-            deca.Deca(deca.DecaEncoder(narrow=16), run) if options.smoke else deca.load(run)
-        )
+        self.reader: deca.Deca | None = None
+        if model_options.motion_weights:
+            small = options.smoke
+            self.reader = deca.Deca(deca.DecaEncoder(narrow=16), run) if small else deca.load(run)
 
     def load_data(self, folder: Path, batch: int, on: Listener) -> TrainingData:
         """Open the pairs, none of them degraded."""
@@ -112,10 +113,11 @@ class PublishedFadmTask(TrainingTask):
 
     def attributes(self, batch: Batch) -> Tensor:
         """Return DECA's attributes of the source minus those of the true frame, (B, A)."""
-        if not self.model_options.motion_weights:
+        reader = self.reader
+        if reader is None:
             return batch["truth"].new_zeros(len(batch["truth"]), 0)
         source, driving = (
-            torch.from_numpy(self.reader.extract_attributes(batch[name].float()))
+            torch.from_numpy(reader.extract_attributes(batch[name].float()))
             for name in ("source", "truth")
         )
         return (source - driving).to(batch["truth"].device)
