@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,22 @@ def mutate(content: bytes, chance: random.Random, other: bytes) -> bytes:
     data = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 4))):
         data = chance.choice(_mutators(content))(data, chance, other)
+    return bytes(data)
+
+
+def repair_stream(content: bytes) -> bytes:
+    """Return a motion stream with true checksums of its header and packets."""
+    data = bytearray(content)
+    data[27:31] = zlib.crc32(data[5:27]).to_bytes(4, "big")
+    place = 31
+    while place < len(data):
+        first, width = data[place], {255: 2, 254: 2, 253: 4, 252: 2}.get(data[place], 0)
+        size = int.from_bytes(data[place + 1 : place + 1 + width], "big") if width else first
+        begin = place + 2 + width
+        if begin > len(data):
+            break
+        data[begin - 1] = zlib.crc32(data[begin : begin + size]) & 255
+        place = begin + size
     return bytes(data)
 
 

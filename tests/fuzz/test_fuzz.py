@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.campaign import CORPUS, Part, fuzz, warm_workshop
+from tests.fuzz.mutate import repair_stream
 from tests.fuzz.runner import execute
 from tests.fuzz.seeds import Kit, Seed
 
@@ -41,6 +42,14 @@ def test_the_runner_finds_what_is_wrong(
     assert execute("image", good.name, good.content, kit, 1).wrong == ""
     monkeypatch.setattr("tests.fuzz.runner.run", crash)
     assert execute("image", good.name, good.content, kit, 1).wrong == "exit code 1"
+
+
+def test_repaired_streams_are_as_their_writer_made_them(workshop: Workshop) -> None:
+    for stream in (seed.content for seed in workshop[1] if seed.kind == "stream"):
+        bent = bytearray(stream)
+        bent[27] ^= 1
+        bent[-1] ^= 1  # the checksum of its end
+        assert repair_stream(bytes(bent)) == stream != bytes(bent)
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*-*")), ids=lambda path: path.name)

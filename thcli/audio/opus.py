@@ -12,6 +12,7 @@ import numpy as np
 from av.packet import Packet
 
 from thcli.core.types import Array32
+from thcli.media.failures import to_media_error
 
 RATE = 48000  # samples per second of Opus' clock
 FRAME = 960  # samples of a packet
@@ -55,7 +56,11 @@ class OpusEncoder:
 
 
 def write_opus_file(path: Path, packets: Iterable[bytes]) -> int:
-    """Write packets of `OpusEncoder` to an Ogg file and return their number."""
+    """Write packets of `OpusEncoder` to an Ogg file and return their number.
+
+    Raises:
+        MediaError: a packet is none of Opus.
+    """
     count = 0
     with av.open(f"file:{path.absolute()}", "w", format="ogg") as container:
         stream = cast(Any, container.add_stream("libopus", rate=RATE))
@@ -66,7 +71,10 @@ def write_opus_file(path: Path, packets: Iterable[bytes]) -> int:
             packet.stream, packet.time_base = stream, Fraction(1, RATE)
             packet.pts = packet.dts = FRAME * count
             packet.duration = FRAME
-            container.mux(packet)
+            try:
+                container.mux(packet)
+            except (av.InvalidDataError, av.ArgumentError) as exc:
+                raise to_media_error(path, exc) from exc
             count += 1
     return count
 

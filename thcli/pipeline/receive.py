@@ -141,6 +141,8 @@ def _sent_picture(
     """
     if packet is None or packet[0] != Tag.PICTURE:
         raise StreamError("its first packet is no picture")
+    if packet[1][:4] != b"RIFF" or packet[1][8:12] != b"WEBP":
+        raise StreamError("it has a picture that is no WebP file")
     image, face = reader.read(packet[1])
     if (image.shape[1], image.shape[0]) != header.size:
         raise StreamError("it has a picture of another size than its frames")

@@ -20,7 +20,16 @@ from thcli.engines.backends import ENGINES
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.media.writing.target import OutputTarget
-from thcli.motion.codec.format import KINDS, SUFFIX, StreamHeader, Tag, pack
+from thcli.motion.codec.format import (
+    KINDS,
+    MAX_RATE,
+    MAX_SIDE,
+    SUFFIX,
+    StreamError,
+    StreamHeader,
+    Tag,
+    pack,
+)
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.conference.live_rendering import load_engine
 from thcli.pipeline.conference.pictures import PictureReader
@@ -69,7 +78,7 @@ def transmit(
             tracked = track_video(info, options.read, finder, job)
             first = next(tracked)
             header = _header(options, engine, info, first)
-            out.write(header.pack())
+            out.write(_packed(header))
             sender = Sender(header, options, engine, pictures)
             counter = _send(out, chain([first], tracked), sender, info)
             out.write(pack(Tag.END))
@@ -124,14 +133,33 @@ def _header(
 ) -> StreamHeader:
     frame = first[0]
     has_sound = any(stream.kind == "audio" for stream in info.streams)
+    rate = Fraction(info.rate or 0)
     return StreamHeader(
         "mesh" if engine is None else engine.motion_kind,
         frame.size,
         frame.time_base,
-        Fraction(info.rate or 0),
+        rate if rate <= MAX_RATE else Fraction(0),
         sound=has_sound and options.sound > 0,
         pictures=options.key_frame == "image",
     )
+
+
+def _packed(header: StreamHeader) -> bytes:
+    """Return the header's bytes. Raises UsageError for frames or a unit that no stream has."""
+    width, height = header.size
+    if max(header.size) > MAX_SIDE:
+        raise UsageError(
+            f"Frames of {width} x {height} pixels do not fit into a stream: "
+            f"a side has at most {MAX_SIDE}.",
+            "Make the clip smaller first.",
+        )
+    try:
+        return header.pack()
+    except StreamError as exc:
+        raise UsageError(
+            f"The clip's time stamps count units of {header.time_base} s, which a stream cannot.",
+            "Convert the clip to a constant frame rate first.",
+        ) from exc
 
 
 def _load_engine(options: TransmitOptions) -> Engine | None:
@@ -143,12 +171,16 @@ def _load_engine(options: TransmitOptions) -> Engine | None:
         ENGINES.backend(options.engine)  # names the known ones
     if options.engine == "mesh" and options.key_frame == "motion":
         return None
-    if not options.engine.startswith(KINDS):
-        raise UsageError(
-            f"The motion of the engine {options.engine} has no codec.",
-            f"Use --engine {' or '.join(KINDS)}.",
-        )
-    return load_engine(options.engine, options.run)
+    refusal = UsageError(
+        f"The motion of the engine {options.engine} has no codec.",
+        f"Use --engine {' or '.join(KINDS)}.",
+    )
+    if not options.engine.startswith(KINDS):  # before its weights are asked for
+        raise refusal
+    engine = load_engine(options.engine, options.run)
+    if engine.motion_kind not in KINDS:
+        raise refusal
+    return engine
 
 
 def _details(counts: Counts, seconds: float) -> dict[str, float | int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from fractions import Fraction
 
 import numpy as np
@@ -97,6 +99,44 @@ def test_every_frame_keeps_its_stamp(steps: list[int], first: int, unseen: set[i
     assert all(frame.duration == 1 for frame in frames)
 
 
+def fast_header() -> StreamHeader:
+    return StreamHeader("mesh", (640, 480), Fraction(1, 10**9))
+
+
+def test_long_gaps_and_durations_keep_their_stamps() -> None:
+    """A pause of a clip, and units of a nanosecond."""
+    stamps = [0, 1, 1 + 2**21, 2 + 2**21]
+    rows = [DRIVER[slice(i, i + 1)] for i in range(4)]
+    assert [int(f.motion.pts[0]) for f in receive(send(list(rows), stamps=stamps))] == stamps
+    encoder, decoder = FrameEncoder(fast_header()), FrameDecoder(fast_header())
+    times = [(2**60, 2**30), (2**60 + 2**40, 1), (2**60 + 2**45, 2**30), (2**60 + 2**45 + 5, 0)]
+    for i, (pts, duration) in enumerate(times):
+        facts = FrameFacts(pts, duration, is_key=i in (0, 2))
+        frame = decoder.decode(encoder.encode(facts, rows[i]))
+        assert (int(frame.motion.pts[0]), frame.duration) == (pts, duration)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "words"),
+    [
+        ([0, 25 * 86400 + 1], "more than a day"),
+        ([5, 5], "do not increase"),
+        ([2**40, 2**40 + 1], "time stamp is too large"),
+    ],
+)
+def test_times_that_no_receiver_takes_are_not_sent(stamps: list[int], words: str) -> None:
+    with pytest.raises(StreamError, match=words):
+        send(list(rows_of(DRIVER[:2])), stamps=stamps)
+
+
+def test_a_made_up_step_of_more_than_a_day_is_refused() -> None:
+    """The writer's header has a unit of a nanosecond, the reader's one of a 25th of a second."""
+    encoder, decoder = FrameEncoder(fast_header()), FrameDecoder(HEADER)
+    decoder.decode(encoder.encode(FrameFacts(0, is_key=True), DRIVER[:1]))
+    with pytest.raises(StreamError, match="more than a day"):
+        decoder.decode(encoder.encode(FrameFacts(2**30), DRIVER[1:2]))
+
+
 def test_a_key_frame_needs_nothing_before_it() -> None:
     encoder, rows = FrameEncoder(HEADER), rows_of(DRIVER)
     packets = [
@@ -151,6 +191,12 @@ def test_rate_control_meets_its_target() -> None:
     assert RateControl(None).next_level(3, 10**6, Fraction(0)) == 3
 
 
+def made_up(*terms: int) -> bytes:
+    """Return a header of a false time base and rate with a true checksum."""
+    fields = struct.pack(">BBHHIIII", 0, 0, 640, 480, *terms)
+    return b"THCM\x01" + fields + zlib.crc32(fields).to_bytes(4, "big")
+
+
 def stream(packets: list[bytes]) -> bytes:
     return b"".join([HEADER.pack(), *packets])
 
@@ -178,6 +224,12 @@ def test_packets_come_back_and_a_lost_tail_ends_the_stream() -> None:
         (stream([b"\xfb\0\0"]), "unknown type 251"),
         (stream([b"\xfd\xff\xff\xff\xff"]), "a packet of 4294967295 bytes"),
         (stream([b"\x03?abc"]), "damaged packet"),
+        (stream([pack(Tag.END, b"x")]), "last packet has a content"),
+        (stream([pack(Tag.SOUND)]), "empty packet of sound"),
+        (made_up(2, 1, 25, 1), "no valid time base"),
+        (made_up(1, 2**31, 25, 1), "no valid time base"),
+        (made_up(1, 25, 1001, 1), "no valid frame rate"),
+        (made_up(1, 25, 25, 2**31), "no valid frame rate"),
     ],
 )
 def test_damage_is_named(content: bytes, words: str) -> None:
@@ -185,6 +237,11 @@ def test_damage_is_named(content: bytes, words: str) -> None:
     with pytest.raises(StreamError, match=words):
         read_header(file)
         list(read_packets(file))
+
+
+def test_a_packet_that_no_receiver_takes_is_not_packed() -> None:
+    with pytest.raises(StreamError, match="a packet of 65536 bytes"):
+        pack(Tag.SOUND, bytes(1 << 16))
 
 
 def test_another_version_is_named() -> None:

@@ -16,11 +16,13 @@ from typing import BinaryIO
 MAGIC, VERSION = b"THCM", 1
 SUFFIX = ".thc"
 KINDS = ("mesh", "facevid2vid")
-MAX_SIDE = 1 << 14  # pixels of a frame
+MAX_SIDE = (1 << 14) - 1  # pixels of a frame, and of a WebP file
 MAX_PICTURE = 1 << 24  # bytes of a key picture
 _FIELDS = struct.Struct(">BBHHIIII")
 _SHORT = 250  # motion packets below this many bytes have a length of one byte
 _MAX_LONG = (1 << 16) - 1
+_MAX_TERM = (1 << 31) - 1  # of a fraction, as FFmpeg holds them
+MAX_RATE = 1000  # frames per second
 
 
 class StreamError(ValueError):
@@ -63,14 +65,16 @@ class StreamHeader:
     pictures: bool = False
 
     def pack(self) -> bytes:
-        """Return the header's bytes."""
-        fields = _FIELDS.pack(
-            KINDS.index(self.kind),
-            self.sound | self.pictures << 1,
-            *self.size,
-            *self.time_base.as_integer_ratio(),
-            *self.rate.limit_denominator(1 << 20).as_integer_ratio(),
-        )
+        """Return the header's bytes.
+
+        Raises:
+            StreamError: no receiver takes it.
+        """
+        base = self.time_base.as_integer_ratio()
+        rate = self.rate.limit_denominator(1 << 20).as_integer_ratio()
+        _check(self.size, base, rate)
+        flags = self.sound | self.pictures << 1
+        fields = _FIELDS.pack(KINDS.index(self.kind), flags, *self.size, *base, *rate)
         return MAGIC + bytes([VERSION]) + fields + zlib.crc32(fields).to_bytes(4, "big")
 
 
@@ -94,10 +98,7 @@ def read_header(stream: BinaryIO) -> StreamHeader:
     kind, flags, width, height, seconds, parts, frames, per = _FIELDS.unpack(fields)
     if kind >= len(KINDS) or flags > 3:
         raise StreamError("its header has an unknown kind of motion or content")
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise StreamError(f"its header has frames of {width} x {height} pixels")
-    if not (seconds and parts and per) or seconds > 3600 * parts or frames > 1000 * per:
-        raise StreamError("its header has no valid time base or frame rate")
+    _check((width, height), (seconds, parts), (frames, per))
     rate = Fraction(frames, per)
     return StreamHeader(
         KINDS[kind],
@@ -109,8 +110,26 @@ def read_header(stream: BinaryIO) -> StreamHeader:
     )
 
 
+def _check(size: tuple[int, int], base: tuple[int, int], rate: tuple[int, int]) -> None:
+    """Raise StreamError for frames, a time base or a rate that no stream has."""
+    width, height = size
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise StreamError(f"its header has frames of {width} x {height} pixels")
+    (seconds, parts), (frames, per) = base, rate
+    if not 0 < seconds <= parts <= _MAX_TERM:
+        raise StreamError("its header has no valid time base")
+    if not (0 < per <= _MAX_TERM and 0 <= frames <= min(MAX_RATE * per, _MAX_TERM)):
+        raise StreamError("its header has no valid frame rate")
+
+
 def pack(tag: Tag, content: bytes = b"") -> bytes:
-    """Return a packet: tag, length, checksum of one byte, content."""
+    """Return a packet: tag, length, checksum of one byte, content.
+
+    Raises:
+        StreamError: the content is too long for its tag.
+    """
+    if len(content) > (MAX_PICTURE if tag == Tag.PICTURE else _MAX_LONG):
+        raise StreamError(f"it has a packet of {len(content)} bytes")
     check = bytes([zlib.crc32(content) & 255])
     if tag == Tag.MOTION and len(content) < _SHORT:
         return bytes([len(content)]) + check + content
@@ -138,6 +157,10 @@ def read_packets(stream: BinaryIO) -> Iterator[tuple[Tag, bytes]]:
             size = int.from_bytes(length, "big")
         if size > (MAX_PICTURE if tag == Tag.PICTURE else _MAX_LONG):
             raise StreamError(f"it has a packet of {size} bytes")
+        if size and tag == Tag.END:
+            raise StreamError("its last packet has a content")
+        if not size and tag == Tag.SOUND:
+            raise StreamError("it has an empty packet of sound")
         body = _read_exactly(stream, size + 1)
         if body is None:
             return

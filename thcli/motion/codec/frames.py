@@ -14,6 +14,7 @@ from thcli.core.types import Array, Motion
 from thcli.motion.codec.format import StreamError, StreamHeader
 from thcli.motion.codec.layouts import make_layout
 from thcli.motion.codec.range_coder import (
+    MAX_MAGNITUDE,
     BitCoder,
     Bits,
     DecodingError,
@@ -25,7 +26,8 @@ from thcli.motion.file.format import FormatError
 from thcli.motion.file.kinds import check_values
 
 LEVELS = 17  # of quality, 0 the finest; four levels double the steps
-_BEYOND = 1 << 40  # time stamps; more than a million years at 90 kHz is nobody's clip
+_BEYOND = 1 << 31  # seconds; no time stamp is further from 0
+_LONGEST_GAP = 24 * 3600  # seconds from a frame to the next; a false stamp fills no disk
 _SHAPE_GROUPS = 3  # models of a key shape, one for each axis
 
 
@@ -130,15 +132,20 @@ class FrameCoder:
             pts = _code_long(coder, facts.pts)
         else:
             change = facts.pts - self._pts - self._step_to
-            self._step_to += self._time[0].code(coder, change)
+            self._step_to += _code_wide(coder, self._time[0], change)
             pts = self._pts + self._step_to
+        unit = self.header.time_base
+        if abs(pts) * unit > _BEYOND:
+            raise DecodingError("a time stamp is too large")
         if self._begun and pts <= self._pts:
             raise DecodingError("time stamps do not increase")
-        duration = self._last_duration + self._time[1].code(
-            coder, facts.duration - self._last_duration
+        if self._begun and (pts - self._pts) * unit > _LONGEST_GAP:
+            raise DecodingError("there is more than a day between two frames")
+        duration = self._last_duration + _code_wide(
+            coder, self._time[1], facts.duration - self._last_duration
         )
-        if duration < 0:
-            raise DecodingError("a duration is negative")
+        if not 0 <= duration * unit <= _LONGEST_GAP:
+            raise DecodingError("a duration is negative or more than a day")
         self._pts, self._last_duration, self._begun = pts, duration, True
         return pts, duration
 
@@ -162,9 +169,15 @@ class FrameEncoder(FrameCoder):
         Args:
             facts: of the frame; a first frame, and the first one with a face, must be keys.
             row: motion of one frame, of the header's kind; None without a face.
+
+        Raises:
+            StreamError: no receiver takes the frame's times or numbers.
         """
         coder = RangeEncoder()
-        self._code(coder, facts, row)
+        try:
+            self._code(coder, facts, row)
+        except DecodingError as exc:
+            raise StreamError(str(exc)) from exc
         return coder.finish()
 
 
@@ -201,8 +214,14 @@ class FrameDecoder(FrameCoder):
         )
 
 
+def _code_wide(coder: BitCoder, model: IntegerModel, value: int) -> int:
+    """Code any integer: the model's largest one says that the true one follows in full."""
+    found = model.code(coder, MAX_MAGNITUDE if abs(value) >= MAX_MAGNITUDE else value)
+    return _code_long(coder, value) if found == MAX_MAGNITUDE else found
+
+
 def _code_long(coder: BitCoder, value: int) -> int:
-    """Code any time stamp: sign, number of bits, bits."""
+    """Code an integer below 2**63: sign, number of bits, bits."""
     negative = coder.code_even(value < 0)
     size, length = abs(value), abs(value).bit_length()
     count = 0
@@ -211,6 +230,4 @@ def _code_long(coder: BitCoder, value: int) -> int:
     found = 0
     for place in range(count - 1, -1, -1):
         found = (found << 1) | coder.code_even(bool(size >> place & 1))
-    if found > _BEYOND:
-        raise DecodingError("a time stamp is too large")
     return -found if negative else found

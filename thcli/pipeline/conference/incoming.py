@@ -82,7 +82,7 @@ class IncomingStream:
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Raise MediaError, which names the stream, in place of a StreamError in the block."""
+        """Raise MediaError, which names the stream, in place of an error of its content."""
         try:
             yield
         except StreamVersionError as exc:
@@ -94,6 +94,11 @@ class IncomingStream:
                 f"{self._name} is not a valid motion stream: {exc}.",
                 "Make one with 'thcli transmit'.",
             ) from exc
+        except MediaError as exc:  # names a temporary file
+            raise MediaError(
+                f"{self._name} has a picture or sound that cannot be read.",
+                "Transmit the clip again.",
+            ) from exc
 
     def _spool(self, path: Path, job: Job) -> None:
         with path.open("wb") as file:
@@ -102,7 +107,8 @@ class IncomingStream:
 
     def _collect_sound(self, path: Path) -> None:
         begin = self._file.tell()
-        if write_opus_file(path, (content for tag, content in self.packets() if tag == Tag.SOUND)):
-            self.sound = media.probe(path)
+        with self.named():
+            packets = read_packets(self._file)
+            if write_opus_file(path, (content for tag, content in packets if tag == Tag.SOUND)):
+                self.sound = media.probe(path)
         self._file.seek(begin)
-        self.complete = False

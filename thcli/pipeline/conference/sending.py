@@ -12,13 +12,13 @@ import numpy as np
 
 from thcli.audio.opus import FRAME, RATE, OpusEncoder
 from thcli.audio.read import read_blocks, start_time
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, UsageError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import TemplateOptions, TransmitOptions
 from thcli.core.protocols import CropEngine, Engine
 from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.crops.crop import crop, transform_face
-from thcli.motion.codec.format import StreamHeader, Tag, pack
+from thcli.motion.codec.format import MAX_PICTURE, StreamError, StreamHeader, Tag, pack
 from thcli.motion.codec.frames import CodedFrame, FrameDecoder, FrameEncoder, FrameFacts
 from thcli.motion.codec.rate_control import RateControl
 from thcli.motion.observe import observe
@@ -117,10 +117,17 @@ class Sender:
                 self._last_picture = now
                 self.counts.pictures += 8 * len(picture)
                 self.counts.sent_pictures += 1
-            if not shows_face:
+            if not shows_face:  # the next frame with a face sends one again
                 row, is_reference = None, False
+                self._shown, is_key = False, self._last_key is None
         facts = self._facts(frame, row, is_key=is_key, is_reference=is_reference)
-        content = self._encoder.encode(facts, row)
+        try:
+            content = self._encoder.encode(facts, row)
+        except StreamError as exc:
+            raise MediaError(
+                f"Frame {frame.index} cannot be transmitted: {exc}.",
+                "Cut the clip there with --start and --end.",
+            ) from exc
         packets.append(pack(Tag.MOTION, content))
         self.counts.motion += 8 * len(packets[-1])
         self.counts.keys += is_key
@@ -162,6 +169,12 @@ class Sender:
     def _picture(self, frame: Frame) -> tuple[bytes, bool]:
         """Return a picture packet, and whether the receiver finds a face in the picture."""
         content = encode_picture(to_uint8(frame.pixels), self.options.picture_quality)
+        if len(content) > MAX_PICTURE:
+            raise UsageError(
+                f"A picture of {len(content)} bytes is too large for a stream: "
+                f"at most {MAX_PICTURE} are sent.",
+                "Give a lower --picture-quality.",
+            )
         image, face = self.pictures.read(content)
         assert self.engine is not None  # loaded where pictures are sent
         if self._renderer is None:
@@ -185,6 +198,7 @@ def face_difference(shown: Image, truth: Image, face: Face) -> float:
     """Return the mean absolute difference of grey levels in the face's box, 0..255."""
     left, top, right, bottom = (round(float(side)) for side in face.box)
     left, top = max(left, 0), max(top, 0)
+    right, bottom = min(right, truth.shape[1]), min(bottom, truth.shape[0])
     if right - left < 2 or bottom - top < 2:
         return 0.0
     small = [
@@ -211,7 +225,6 @@ def sound_packets(
     """
     encoder = OpusEncoder(kbits)
     late = start_time(path) - begin
-    skipped = float(-late) if late < 0 else None
     until = None if end is None else float(Fraction(end) - start_time(path))
     count = 0
 
@@ -221,13 +234,13 @@ def sound_packets(
             yield Fraction(count * FRAME, RATE), packet
             count += 1
 
-    yield from times(encoder.encode(np.zeros(max(0, round(late * RATE)), np.float32)))
-    try:
-        for block in read_blocks(path, RATE, 1.0, start=skipped, end=until):
-            yield from times(encoder.encode(block))
-    except MediaError:
-        if not count:  # the sound ends before the first frame
-            return
-        raise
+    lead = round(late * RATE)  # samples of silence before the sound, or of sound to leave out
+    for position in range(0, lead, RATE):
+        yield from times(encoder.encode(np.zeros(min(RATE, lead - position), np.float32)))
+    skipped = max(0, -lead)
+    if until is None or round(until * RATE) > 0:
+        for block in read_blocks(path, RATE, 1.0, end=until):
+            yield from times(encoder.encode(block[skipped:]))
+            skipped = max(0, skipped - len(block))
     nothing: Array32 = np.zeros(0, np.float32)
     yield from times(encoder.encode(nothing, last=True))
