@@ -40,8 +40,10 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:  # also after Ctrl-C: a later job then removes what is left
+            lock.release()
 
 
 @contextmanager
