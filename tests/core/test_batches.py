@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import weakref
 from typing import Any
 
@@ -174,3 +175,24 @@ def test_numbers_that_are_not_finite(value: float) -> None:
     with pytest.raises(NotFiniteError, match="not finite") as caught:
         require_finite(np.zeros(2), np.array([0, value], np.float32))
     assert caught.value.exit_code == 6 and isinstance(caught.value, FloatingPointError)
+
+
+def test_a_batch_is_freed_without_the_garbage_collector() -> None:
+    class Item:
+        """What a call of the network holds."""
+
+    item = Item()
+    alive = weakref.ref(item)
+
+    def compute(part: slice, held: Item = item) -> list[Item]:
+        return [held] * (part.stop - part.start)
+
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        assert BatchRunner().run_each(3, compute) == [item] * 3
+        del item, compute
+        assert alive() is None
+    finally:
+        if collects:
+            gc.enable()

@@ -79,25 +79,34 @@ class BatchRunner:
         Raises:
             DeviceMemoryError: memory does not suffice for one item.
         """
-
-        def attempt(part: slice) -> list[T | None]:
-            try:
-                return list(compute(part))
-            except _NUMERICAL as error:
-                if not is_numerical(error):
-                    raise
-            if part.stop - part.start == 1:
-                return [None]
-            middle = (part.start + part.stop) // 2
-            return attempt(slice(part.start, middle)) + attempt(slice(middle, part.stop))
-
-        return [item for items in self.run(count, attempt) for item in items]
+        found = self.run(count, lambda part: _bisect(part, compute))
+        return [item for items in found for item in items]
 
     def _reduce(self, limit: int) -> None:
         self.limit = limit
         empty_cache()
         if self._on_smaller is not None:
             self._on_smaller(limit)
+
+
+def _bisect(part: slice, compute: Callable[[slice], Sequence[T]]) -> list[T | None]:
+    """Return a result for each item of a part, None for those that fail numerically.
+
+    A function of its own: one that calls itself out of a closure is a cycle, which keeps the batch
+    until the garbage collector comes.
+    """
+    try:
+        return list(compute(part))
+    except _NUMERICAL as error:
+        if not is_numerical(error):
+            raise
+    if part.stop - part.start == 1:
+        return [None]
+    middle = (part.start + part.stop) // 2
+    return [
+        *_bisect(slice(part.start, middle), compute),
+        *_bisect(slice(middle, part.stop), compute),
+    ]
 
 
 def is_numerical(error: BaseException) -> bool:
