@@ -179,7 +179,7 @@ def test_numbers_that_are_not_finite(value: float) -> None:
 
 def test_a_batch_is_freed_without_the_garbage_collector() -> None:
     class Item:
-        """What a call of the network holds."""
+        """Thing that a call holds."""
 
     item = Item()
     alive = weakref.ref(item)
