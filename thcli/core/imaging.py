@@ -93,6 +93,12 @@ def optical_flow(image: Image, reference: Image) -> Array32:
     return np.asarray(search.calc(grey[0], grey[1], start), np.float32)
 
 
+def pixel_positions(side: int) -> Array32:
+    """Return the position (x, y) of each pixel of a square, (side, side, 2) float32."""
+    axis = np.arange(side, dtype=np.float32)
+    return np.dstack(np.meshgrid(axis, axis))
+
+
 def warp_by_flow(flow: Array32, reference: Pixels) -> Pixels:
     """Sample `reference` bilinearly at each pixel's flow target; the border is replicated.
 

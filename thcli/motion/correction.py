@@ -135,22 +135,23 @@ class CorrectedMotion:
         return Motion(self.kind, own.pts, own.time_base, own.valid, arrays, own.constants)
 
     def _own_faces(self, start: int, stop: int) -> PosedShape:
-        shape = neutral() + self._filter.expression(start, stop)
+        shape = self._own_shapes(start, stop)
         return canonical.unpack_pose(self._filter.pose[start:stop], shape, self._size)
+
+    def _own_shapes(self, start: int, stop: int) -> Array:
+        return np.asarray(neutral() + self._filter.expression(start, stop))
 
     def _wanted_shapes(self, start: int, stop: int) -> Array:
         return self._times.sample(self._retargeted.shapes, start, stop)
 
     def _differences(self, start: int, stop: int) -> Array:
         """Return the wanted shapes minus the frames' own without the bias, (T, 468, 3)."""
-        shape = neutral() + self._filter.expression(start, stop)
+        shape = self._own_shapes(start, stop)
         return np.asarray(self._wanted_shapes(start, stop) - shape - self._shape_bias)
 
     def _shape_changes(self, start: int, stop: int) -> Array:
         """Return what is added to the frames' canonical shapes, (T, 468, 3)."""
-        difference = self._differences(start, stop)
-        length = np.linalg.norm(difference, axis=-1, keepdims=True)
-        difference *= limits.soft_limit(length, LARGEST) / np.maximum(length, 1e-9)
+        difference = limits.limit_length(self._differences(start, stop), LARGEST)
         masks = np.stack(list(region_masks().values()))
         strength = self._shares[start:stop] * np.array([STRENGTH[name] for name in region_masks()])
         share = np.minimum(np.einsum("tr,rk->tk", strength, masks), 1)
@@ -165,7 +166,7 @@ class CorrectedMotion:
             stop = min(start + BLOCK, len(self))
             rows = used[start:stop]
             wanted = (self._wanted_shapes(start, stop) - base)[rows]
-            shape = (neutral() + self._filter.expression(start, stop) - base)[rows]
+            shape = (self._own_shapes(start, stop) - base)[rows]
             count += int(rows.sum())
             sums += (wanted.sum(0), shape.sum(0), (wanted**2).sum(0), (wanted * shape).sum(0))
         x, y, xx, xy = sums / max(count, 1)
@@ -202,9 +203,7 @@ class CorrectedMotion:
         """Limit rows (T, 3), and leave out what is noise."""
         length = np.linalg.norm(rows, axis=-1, keepdims=True)
         share = self._smoothed(np.asarray(smoothstep(*noise, length)))
-        return np.asarray(
-            share * rows * limits.soft_limit(length, largest) / np.maximum(length, 1e-9)
-        )
+        return np.asarray(share * limits.limit_length(rows, largest))
 
     def _find_shares(self) -> Array:
         """Return the share of each region's difference that is corrected, (T, regions) in 0..1."""

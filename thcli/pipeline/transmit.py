@@ -167,8 +167,7 @@ def _load_engine(options: TransmitOptions) -> Engine | None:
 
     Raises UsageError when its motion has no codec.
     """
-    if options.engine not in ENGINES.rows:
-        ENGINES.backend(options.engine)  # names the known ones
+    ENGINES.backend(options.engine)  # names the known ones
     if options.engine == "mesh" and options.key_frame == "motion":
         return None
     refusal = UsageError(

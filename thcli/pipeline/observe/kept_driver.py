@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thcli.core.protocols import Engine
+from thcli.media.atomic_file import replace_atomically
 from thcli.media.failures import to_output_error
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.tracking import VideoSelection
@@ -76,10 +77,10 @@ class KeptDriver:
         """Keep the motion of a file that is complete. Raises OutputError."""
         try:
             self.motion.parent.mkdir(exist_ok=True)
-            fresh = self.motion.with_suffix(".new")
-            shutil.copyfile(path, fresh)
-            fresh.replace(self.motion)
-            fresh.write_text(json.dumps({"faces": faces}), "utf-8")
-            fresh.replace(self.facts)  # last: with it the motion counts as complete
         except OSError as exc:
             raise to_output_error(self.motion, exc) from exc
+        with replace_atomically(self.motion, overwrite=True) as fresh:
+            shutil.copyfile(path, fresh)
+        # last: with it the motion counts as complete
+        with replace_atomically(self.facts, overwrite=True) as fresh:
+            fresh.write_text(json.dumps({"faces": faces}), "utf-8")

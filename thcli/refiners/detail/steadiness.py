@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from thcli.core.imaging import optical_flow, smoothstep, warp_by_flow
+from thcli.core.imaging import optical_flow, pixel_positions, smoothstep, warp_by_flow
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap
 
@@ -97,8 +97,7 @@ def steady(window: Sequence[ReducedCrop | None], middle: int) -> Steadying:
     shake = np.asarray(cv2.GaussianBlur(shake / paired, (0, 0), _SMOOTHING), np.float32)
     length = np.hypot(shake[..., 0], shake[..., 1])[..., None]
     shake *= 1 - smoothstep(*_SHAKE, length).astype(np.float32)
-    axis = np.arange(side, dtype=np.float32)
-    moved = np.dstack(np.meshgrid(axis, axis)) - shake
+    moved = pixel_positions(side) - shake
     change = np.asarray(remap(own.positions + change, moved) - own.positions, np.float32)
     return Steadying(change, shake)
 
@@ -123,9 +122,7 @@ def _carry(own: ReducedCrop, other: ReducedCrop) -> _Carried:
     length = np.hypot(change[..., 0], change[..., 1]) / np.float32(own.step)
     weight = 1 - smoothstep(*_TORN, length).astype(np.float32)
     change_matrix = np.linalg.inv(own.frame_from_crop) @ other.frame_from_crop
-    side = own.image.shape[0]
-    axis = np.arange(side, dtype=np.float32)
-    here = np.dstack(np.meshgrid(axis, axis))
+    here = pixel_positions(own.image.shape[0])
     there = (here + flow) @ change_matrix[:2, :2].T.astype(np.float32)
     path = there + change_matrix[:2, 2].astype(np.float32) - here
     return _Carried(change, np.asarray(path, np.float32), weight)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import optical_flow, smoothstep
+from thcli.core.imaging import optical_flow, pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, raster, warp
 from thcli.engines.mesh.head.outline import find_outline
@@ -110,12 +110,6 @@ def place_texture(
     frame_from_reduced = frame_from_crop @ crop_from_reduced
     reduced = ReducedCrop(own, _place_reduced(texture, few), few, frame_from_reduced, step)
     return PlacedTexture(moved, visibility, _colour_ratio(own, placed, mesh / side), reduced)
-
-
-def pixel_positions(side: int) -> Array32:
-    """Return the position of each pixel of a square, (side, side, 2) float32."""
-    axis = np.arange(side, dtype=np.float32)
-    return np.dstack(np.meshgrid(axis, axis))
 
 
 def _reduced_positions(positions: Array32) -> Array32:

@@ -13,17 +13,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
 from thcli.refiners.detail import bands
 from thcli.refiners.detail.steadiness import steady
-from thcli.refiners.detail.texture import (
-    PlacedTexture,
-    Texture,
-    pixel_positions,
-    place_texture,
-)
+from thcli.refiners.detail.texture import PlacedTexture, Texture, place_texture
 
 _SIGMA = 1.0  # frames, of their weights
 _WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
