@@ -76,11 +76,6 @@ class FrameCoder:
         self._forget()
 
     @property
-    def numbers(self) -> Array:
-        """Return the numbers of the last frame as the receiver has them."""
-        return self._numbers
-
-    @property
     def key(self) -> Array:
         """Return the key shape as the receiver has it."""
         return self._key
