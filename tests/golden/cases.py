@@ -5,6 +5,7 @@ A function takes the offset and returns every stage of its file.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from importlib import import_module
 
@@ -34,6 +35,7 @@ def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
     """Compute every stage of a golden file with our networks."""
     module, _, function = CASES[name].partition(":")
     stages: Callable[[int], dict[str, Tensor]] = getattr(import_module(module), function)
+    gc.freeze()  # large networks are collected often, and modules live to the end
     with torch.inference_mode():
         return {key: stage.numpy() for key, stage in stages(offset).items()}
 

@@ -176,13 +176,14 @@ def test_the_audio_of_a_video_is_used(
 def test_an_interrupted_job_is_resumed(
     portrait: Path, wave: Wave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound, out, plain = wave(end=2.4), tmp_path / "out.mkv", tmp_path / "plain.mkv"
+    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
+    sound, out, plain = wave(end=0.96), tmp_path / "out.mkv", tmp_path / "plain.mkv"
     argv = ["speak", str(portrait), str(sound), "--codec", "ffv1", "--voice", "bar", "-q", "-o"]
     assert run([*argv, str(plain)]) == 0
     original = BarVoice.render_frames
 
     def interrupted(*args: Any) -> Iterator[Image]:
-        yield from islice(original(*args), 40)
+        yield from islice(original(*args), 20)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

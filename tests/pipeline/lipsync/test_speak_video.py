@@ -151,6 +151,7 @@ def test_loop_continues_the_video(
 def test_a_resumed_job_gives_the_same_frames(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, words: str
 ) -> None:
+    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
     source, sound = clip("plain.mp4", 24), wave(tmp_path / "a.wav", 0.8)
     whole, out = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     speak(source, sound, "-o", whole, words, "--resume", capsys=capsys)

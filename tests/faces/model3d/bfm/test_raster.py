@@ -89,9 +89,6 @@ def test_large_triangles_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     colours = np.random.default_rng(3).random((len(points), 2), np.float32)
     wanted = rasterise(points[None], corners, colours, 64)
     assert (wanted.triangles >= 0).mean() > 0.5
-    monkeypatch.setattr(zbuffer, "_MAX_PAIRS", 1000)
-    parts = rasterise(points[None], corners, colours, 64)
-    np.testing.assert_array_equal(parts.triangles, wanted.triangles)
     monkeypatch.setattr("thcli.faces.model3d.bfm.raster_tensor._PAIRS", 1000)
     tensors = rasterise_tensor(
         torch.from_numpy(points)[None], torch.from_numpy(corners), torch.from_numpy(colours), 64
@@ -197,11 +194,25 @@ def test_tensor_pncc_is_the_same(model: FaceModel3D) -> None:
 
 def test_pixels_on_an_edge_belong_to_no_triangle() -> None:
     """As in PyTorch3D: a centre must lie strictly inside, also between two triangles."""
-    corners = np.array([[0, 1], [1, 3], [2, 2]])
-    points = np.array([[1, 5, 1, 5], [1, 1, 5, 5], [1, 1, 1, 1]], np.float32)  # a halved square
-    seen = zbuffer.find_visible(points, corners, 7)
-    rows, columns = np.divmod(seen.pixel, 7)
-    inside = [(y, x) for y in range(2, 5) for x in range(2, 5) if x + y != 6]
-    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == inside
-    assert [int(t) for t in seen.triangle] == [int(x + y > 6) for y, x in inside]
-    np.testing.assert_allclose(seen.shares.sum(0), 1, rtol=1e-6)
+    corners = np.array([[0, 1, 2], [1, 3, 2]], np.uint32)
+    square = np.array([[1, 1, 1], [5, 1, 1], [1, 5, 1], [5, 5, 1]], np.float32)  # halved
+    colours = np.ones((4, 1), np.float32)
+    image, nearest = np.zeros((1, 7, 7), np.float32), np.full((7, 7), -np.inf, np.float32)
+    triangles = np.full((7, 7), -1, np.int32)
+    zbuffer.draw(square, corners, colours, 0, image, nearest, triangles)
+    wanted = np.full((7, 7), -1)
+    for y, x in np.ndindex(3, 3):
+        if x + y != 2:
+            wanted[y + 2, x + 2] = x + y > 2
+    np.testing.assert_array_equal(triangles, wanted)
+    np.testing.assert_allclose(image[0], wanted >= 0, rtol=1e-6)
+    np.testing.assert_allclose(nearest[wanted >= 0], 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("corner", range(3))
+def test_a_vertex_that_is_no_number_leaves_no_pixel(corner: int) -> None:
+    points = np.array([[-1, -1, 0], [1, -1, 0], [0, 1, 0]], np.float32)
+    assert (rasterise(points[None], np.array([[0, 1, 2]]), points, SIZE).triangles == 0).any()
+    points[corner] = np.nan
+    raster = rasterise(points[None], np.array([[0, 1, 2]]), points, SIZE)
+    assert (raster.triangles == -1).all() and not raster.colours.any()

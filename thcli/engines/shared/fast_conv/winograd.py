@@ -61,14 +61,15 @@ class WinogradConv(nn.Module):
     def __init__(self, conv: nn.Conv2d | nn.Conv3d):
         super().__init__()
         a, g, b = matrices()
-        kernel = conv.weight.detach().cpu().double().numpy()
-        self.deep = kernel.ndim == 5
-        outputs, inputs = kernel.shape[:2]
-        planes = kernel.reshape(outputs, inputs, -1, TAPS, TAPS)
-        transformed = np.einsum("ai,ocdij,bj->dabco", g, planes, g).reshape(
-            -1, SIDE * SIDE, inputs, outputs
-        )
-        self.register_buffer("kernel", torch.from_numpy(transformed).float())
+        weight = conv.weight.detach().cpu()
+        self.deep = weight.ndim == 5
+        outputs, inputs = weight.shape[:2]
+        taps = weight.reshape(outputs, inputs, -1, TAPS * TAPS).permute(2, 3, 1, 0)
+        by_tap = torch.from_numpy(np.kron(g, g))
+        kernel = weight.new_empty((len(taps), SIDE * SIDE, inputs, outputs), dtype=torch.float32)
+        for transformed, planes in zip(kernel.flatten(2), taps.flatten(2), strict=True):
+            transformed.copy_(by_tap @ planes.double())
+        self.register_buffer("kernel", kernel)
         self.register_buffer("input_transform", torch.from_numpy(np.kron(b, b)).float())
         self.register_buffer("output_transform", torch.from_numpy(np.kron(a, a)).float())
         bias = torch.zeros(outputs) if conv.bias is None else conv.bias.detach().cpu().float()

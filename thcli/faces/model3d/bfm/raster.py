@@ -14,14 +14,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
+from thcli.faces.model3d.bfm import zbuffer
 from thcli.faces.model3d.bfm.camera import CENTRE, DISTANCE, FOCAL, SIDE
 from thcli.faces.model3d.bfm.model import FaceModel3D, Indices
-from thcli.faces.model3d.bfm.zbuffer import Visible, find_visible
 
 PNCC_SIZE = 512
 BACKGROUND = -1
@@ -71,19 +72,16 @@ class Painter:
     """Topology and colours of a mesh, prepared for many frames.
 
     triangles, colours, size: as in `rasterise`.
-    hidden: triangle that hides what is behind it and is not drawn itself; -1 for none.
+    first_shown: 1 when triangle 0 hides what is behind it and is not drawn itself.
     """
 
     def __init__(
-        self, triangles: Indices, colours: Array32, size: int, hidden: int = BACKGROUND
+        self, triangles: Indices, colours: Array32, size: int, first_shown: Literal[0, 1] = 0
     ) -> None:
         self.size = size
-        self._hidden = hidden
-        _keep_freed_memory()
-        self._corners = np.ascontiguousarray(triangles.T, np.intp)
-        # (C, 3, F): gathers read small contiguous arrays
-        corner_colours = np.asarray(colours, np.float32)[triangles]
-        self._colours = np.ascontiguousarray(corner_colours.transpose(2, 1, 0))
+        self._first_shown = first_shown
+        self._corners = np.ascontiguousarray(triangles, np.uint32)
+        self._colours = np.ascontiguousarray(colours, np.float32)
 
     def draw(
         self,
@@ -98,25 +96,19 @@ class Painter:
             image: (C, size, size), changed where the mesh is visible.
             visible_triangles: (size, size), receives their indices.
         """
-        seen = find_visible(project_pixels(vertices, self.size), self._corners, self.size)
-        hidden = seen.pixel[seen.triangle == self._hidden]
-        for plane, corners in zip(image.reshape(len(image), -1), self._colours, strict=True):
-            before = plane[hidden]
-            plane[seen.pixel] = _interpolate(corners, seen)
-            plane[hidden] = before
-        if visible_triangles is not None:
-            visible_triangles.reshape(-1)[seen.pixel] = seen.triangle
-
-
-def _interpolate(corners: Array32, seen: Visible) -> Array32:
-    """Return one channel (P,) at the visible pixels of the corners' colours (3, F)."""
-    values: Array32 = corners[0].take(seen.triangle)
-    values *= seen.shares[0]
-    for corner, share in zip(corners[1:], seen.shares[1:], strict=True):
-        part = corner.take(seen.triangle)
-        part *= share
-        values += part
-    return values
+        points = np.ascontiguousarray(project_pixels(vertices, self.size).T)
+        nearest = np.full((self.size, self.size), -np.inf, np.float32)
+        if visible_triangles is None:
+            visible_triangles = np.empty(nearest.shape, np.int32)
+        zbuffer.draw(
+            points,
+            self._corners,
+            self._colours,
+            self._first_shown,
+            image,
+            nearest,
+            visible_triangles,
+        )
 
 
 class PnccRasteriser:
@@ -137,7 +129,7 @@ class PnccRasteriser:
         by_vertex = model.exp_base.reshape(-1, model.exp_base.shape[-1])
         self._exp_base = np.ascontiguousarray(by_vertex.T)  # halves the time of few expressions
         colours = 2 * model.ncc - 1
-        self._painter = Painter(model.open_triangles, colours, size, HIDDEN_TRIANGLE)
+        self._painter = Painter(model.open_triangles, colours, size, first_shown=1)
 
     def draw(self, expressions: npt.ArrayLike) -> Array32:
         """Draw expressions (B, 64): (B, 3, size, size) in -1..1, background -1."""
@@ -188,17 +180,6 @@ def project_pixels(vertices: Array32, size: int) -> Array32:
     column = middle + scale * points[:, 0] * inverse
     row = middle - scale * points[:, 1] * inverse
     return np.stack([column, row, inverse])
-
-
-def _keep_freed_memory() -> None:
-    """Make the C library keep freed temporary arrays, where it is GNU's.
-
-    A frame frees about 20 MB of arrays. By default they go back to the system, and getting them
-    again costs a third of the time. GNU's malloc raises its limits to the size of the largest
-    block that was freed, of up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). This one is never
-    written, so it takes no memory.
-    """
-    np.empty(31 << 20, np.uint8)
 
 
 def _for_each(draw: Callable[[int], None], count: int, threads: int) -> None:
