@@ -129,6 +129,7 @@ PUBLIC = [
     "detect",
     "edit",
     "encode",
+    "export_onnx",
     "fit",
     "inspect",
     "iterate",

@@ -181,6 +181,7 @@ _HOMES = {
     "thcli.pipeline.stages.fit": ("fit",),
     "thcli.pipeline.stages.parse": ("parse",),
     "thcli.pipeline.stages.paste": ("paste",),
+    "thcli.train.onnx.export": ("export_onnx",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -179,6 +179,19 @@ def test_the_hint_is_a_command_that_works(cache: Path, name: str, command: str) 
         assert last_hint() == command
 
 
+def test_a_network_is_exported_as_onnx(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "identity.onnx"
+    assert run("export", "identity-s", "-o", str(path), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["inputs"] == ["images"] and 0 <= report["difference"] < 1e-4
+    assert path.stat().st_size > 1 << 20
+    assert run("export", "identity-s", "-o", str(path)) == 7
+    assert run("export", "clip-s") == UsageError.exit_code
+    assert "its two encoders" in errors[-1].message and "parse-s" in last_hint()
+
+
 def test_where_without_a_name_is_the_folder(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

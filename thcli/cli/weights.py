@@ -1,4 +1,4 @@
-"""`thcli weights`: list, download, verify, locate, import and remove weights."""
+"""`thcli weights`: list, download, verify, locate, import, export and remove weights."""
 
 from __future__ import annotations
 
@@ -188,6 +188,38 @@ def import_(
         )
         console.result(
             {"command": "weights import", "name": name, "path": str(path)}, f"{name}: {path}"
+        )
+
+
+@app.command()
+@flags
+def export(
+    name: Annotated[str, typer.Argument(help="Name of bundled weights with a network.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="ONNX file (default: NAME.onnx).")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
+    ] = False,
+    *,
+    show: ShowOptions,
+) -> None:
+    """Write a bundled network as an ONNX file, compared with PyTorch."""
+    import thcli
+
+    with Console(show) as console:
+        done = thcli.export_onnx(name, output or Path(f"{name}.onnx"), overwrite=overwrite)
+        console.result(
+            {
+                "command": "weights export",
+                "name": name,
+                "path": str(done.path),
+                "inputs": list(done.inputs),
+                "outputs": list(done.outputs),
+                "difference": done.difference,
+            },
+            f"{done.path}: {', '.join(done.inputs)} -> {', '.join(done.outputs)}; differs from "
+            f"PyTorch by {done.difference:.1g}.",
         )
 
 

@@ -22,10 +22,12 @@ from thcli.core.options import (
     changed_options,
 )
 from thcli.engines.backends import ENGINES
+from thcli.faces.tracking.select import SPEAKING
 from thcli.media.provenance.marks import check_signable, load_signer
 from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.unread import refuse_unread_output_options
 from thcli.motion.file.format import SUFFIX
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.refiners.backends import DETAIL_ALONE, OF_MESH_FRAMES, REFINERS
 from thcli.voices.backends import ENGINE, VOICES
 from thcli.weights.backend import refuse_unread_options
@@ -254,6 +256,14 @@ def check_paste(output: PathLike | None, options: PasteJobOptions) -> None:
 
 def _check_source(source: PathLike, options: RenderOptions) -> None:
     """Refuse options that need a source video, where the source is not one."""
+    if options.source_face == SPEAKING and str(source) != "-":
+        require_sound(media.probe(source, options.read), SPEAKING)
+        if options.refine:
+            raise UsageError(
+                "--refine cannot find the face that speaks: its lips are no longer those of the "
+                "sound.",
+                "Refine the result with thcli refine --face N.",
+            )
     names = [name for name, _ in changed_options(options)]
     if not {"source_time", "liveportrait.keep_eyes"} & set(names) or str(source) == "-":
         return

@@ -9,7 +9,7 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import MotionOptions, RefineJobOptions
 from thcli.engines.backends import MESH_ENGINE
-from thcli.faces.tracking.select import TrackStatistics
+from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.media.writing.provenance import engine_of
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_refine, check_refiner
@@ -18,8 +18,10 @@ from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import replayable_video
+from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.inputs import probe, require_sound
+from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
@@ -74,7 +76,11 @@ def refine(
         )
         footage = replayable_video(info, options.read, job)
 
-        def select(statistics: TrackStatistics) -> Sequence[int]:
+        require_sound(info, options.faces.select)
+
+        def select(statistics: TrackStatistics, log: TrackLog) -> Sequence[int]:
+            if options.faces.select == SPEAKING:
+                statistics.speech = score_speech(statistics.summaries, log, info, options.run)
             return face_finder.choose(statistics, options.faces.select, str(video), job)
 
         if options.driving is not None:

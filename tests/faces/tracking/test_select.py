@@ -167,7 +167,9 @@ def test_the_values_of_the_face_option(tmp_path: Path) -> None:
     image = tmp_path / "person.png"
     image.touch()
     assert is_reference_image(str(image))
-    assert not any(is_reference_image(word) for word in ("largest", "first", "all", "0", "12"))
+    assert not any(
+        is_reference_image(word) for word in ("largest", "first", "all", "speaking", "0", "12")
+    )
     with pytest.raises(UsageError, match="neither largest"):
         is_reference_image("biggest")
     with pytest.raises(UsageError, match="cannot be used here"):

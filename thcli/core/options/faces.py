@@ -24,7 +24,8 @@ class FaceOptions:
 
     select: str = option(
         "largest",
-        "Face to process: largest, first, all, a number from 0, or a reference image.",
+        "Face to process: largest, first, all, speaking (of a video with sound), a number from 0, "
+        "or a reference image.",
         "--face",
         path="input",
     )

@@ -55,7 +55,8 @@ class RenderOptions:
     )
     source_face: str = option(
         "largest",
-        "Face of the source: largest, first, all, a number from 0, or a reference image.",
+        "Face of the source: largest, first, all, speaking (of a video with sound), a number from "
+        "0, or a reference image.",
         path="input",
     )
     source_time: float | None = option(
@@ -147,8 +148,8 @@ class SpeakOptions(RenderOptions):
     voice: str = option("auto", "Speech-to-motion or speech-to-video model (thcli list voices).")
     source_face: str = option(
         "largest",
-        "Face that speaks: largest, first, all (of an image), a number from 0, or a reference "
-        "image.",
+        "Face that speaks: largest, first, all (of an image), speaking (who speaks in a video), a "
+        "number from 0, or a reference image.",
         "--source-face",
         "--face",
         path="input",

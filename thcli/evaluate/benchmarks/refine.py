@@ -46,6 +46,7 @@ from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames, replayable_video
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import probe
+from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
@@ -208,7 +209,7 @@ def _corrected(
 
 
 def _select_largest(name: str, face_finder: FaceFinder, job: Job) -> TrackSelector:
-    def choose(statistics: TrackStatistics) -> Sequence[int]:
+    def choose(statistics: TrackStatistics, _log: TrackLog) -> Sequence[int]:
         return face_finder.choose(statistics, "largest", name, job)
 
     return choose

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 
 SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
 AREA_BINS = 8  # of the histogram of areas, per doubling
+SPEAKING = "speaking"  # value of --face
+SURE_MARGIN = 0.1  # of the scores of speech: below it one choice in ten and more is wrong
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class TrackStatistics:
     """Statistics of the tracks of a clip, fed frame by frame with the tracker's faces.
 
     identity: encoder of each track in a few of its frames (which needs the images), or None.
+    speech: how much the mouth of each track moves with the sound; None where it was not compared.
     """
 
     def __init__(self, identity: IdentityEncoder | None = None) -> None:
@@ -69,6 +72,7 @@ class TrackStatistics:
         self.summaries: dict[int, TrackSummary] = {}
         self.first_seen_tracks: list[int] = []  # of the first frame with faces, left to right
         self.first_seen_frame = -1
+        self.speech: Mapping[int, float] | None = None
 
     @property
     def same_person(self) -> float:
@@ -113,14 +117,15 @@ class TrackStatistics:
 
         Args:
             select: largest (median area times frames seen) | first (the first to appear, of several
-                the largest) | all (by track number) | N (from the left in the first frame with
-                faces) | a reference image.
+                the largest) | all (by track number) | speaking (whose mouth moves with the sound)
+                | N (from the left in the first frame with faces) | a reference image.
             warn: receives a warning when the choice is uncertain.
             where: name of the clip, for messages.
             reference: returns the face of the reference image.
 
         Raises:
             NoFaceError: no face fits; the message lists those found.
+            UsageError: a speaking face or a reference image has nothing to compare with.
         """
         tracks = list(self.summaries.values())
         if not tracks:
@@ -134,6 +139,8 @@ class TrackStatistics:
             return [min(tracks, key=lambda t: (t.first, -t.area)).track]
         if select == "all":
             return sorted(self.summaries)
+        if select == SPEAKING:
+            return [_speaking_track(self, where, warn)]
         if select.isdecimal():
             if int(select) >= len(self.first_seen_tracks):
                 raise NoFaceError(
@@ -156,18 +163,37 @@ class TrackStatistics:
 
 
 def is_reference_image(select: str) -> bool:
-    """Return True when --face names an image rather than largest, first, all or a number.
+    """Return True when --face names an image rather than a choice in words or a number.
 
     Raises UsageError when it is neither.
     """
-    if select in ("largest", "first", "all") or select.isdecimal():
+    if select in ("largest", "first", "all", SPEAKING) or select.isdecimal():
         return False
     if not Path(select).is_file():
         raise UsageError(
-            f"--face {select!r} is neither largest, first, all, a number nor an existing image.",
+            f"--face {select!r} is neither largest, first, all, speaking, a number nor an existing "
+            "image.",
             "Give one of these, or the path of an image of the person.",
         )
     return True
+
+
+def _speaking_track(statistics: TrackStatistics, where: str, warn: Callable[[str], None]) -> int:
+    """Return the track whose mouth moves most with the sound."""
+    if statistics.speech is None:
+        raise UsageError(
+            f"The face that speaks is found in a video with sound, not in one picture of {where}.",
+            "Choose the face by its number or a picture.",
+        )
+    scores = statistics.speech
+    best, *others = sorted(scores, key=lambda track: -scores[track])
+    if others and scores[best] - scores[others[0]] < SURE_MARGIN:
+        warn(
+            f"Two faces in {where} move about equally with its sound (correlation "
+            f"{scores[best]:.2f} and {scores[others[0]]:.2f}): check the result, or choose by "
+            f"number. Found {statistics.describe_faces()}."
+        )
+    return best
 
 
 def _most_similar_track(

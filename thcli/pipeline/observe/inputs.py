@@ -9,6 +9,7 @@ from pathlib import Path
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.options import ReadOptions
+from thcli.faces.tracking.select import SPEAKING
 from thcli.media.info import MediaInfo
 from thcli.media.reading.video import exact_seconds
 from thcli.motion.file.reader import MotionFile
@@ -42,6 +43,16 @@ def probe(path: str | Path, read: ReadOptions) -> MediaInfo:
         start=first * unit,
         duration=length * unit if length else None,
     )
+
+
+def require_sound(info: MediaInfo, select: str) -> None:
+    """Raise UsageError where the face that speaks is wanted of an input without sound."""
+    if select == SPEAKING and not (info.kind == "video" and info.audio):
+        what = "has no sound" if info.kind == "video" else "is not a video"
+        raise UsageError(
+            f"The face that speaks is found in a video with sound, and {info.path} {what}.",
+            "Choose the face by its number or a picture.",
+        )
 
 
 def read_motion(info: MediaInfo, read: ReadOptions) -> MotionSpan:

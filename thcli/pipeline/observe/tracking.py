@@ -10,11 +10,13 @@ from thcli.core.options import ReadOptions
 from thcli.core.types import Face, Frame
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import HeadMotionEstimator
-from thcli.faces.tracking.select import TrackStatistics
+from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.faces.tracking.track import Tracker
 from thcli.media.info import MediaInfo
 from thcli.pipeline.job.job import Job
+from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
@@ -27,7 +29,7 @@ class VideoSelection:
 
     info: the probed file.
     read: range.
-    select: value of --face: largest, first, all, a number or a reference image.
+    select: value of --face: largest, first, all, speaking, a number or a reference image.
     """
 
     info: MediaInfo
@@ -47,7 +49,8 @@ def track_faces(
     """Track every face of a video into a log.
 
     Args:
-        video: identity embeddings are computed when its `select` is a reference image.
+        video: identity embeddings are computed when its `select` is a reference image, scores of
+            speech when it is the face that speaks.
         log: receives all faces.
         face_finder: detector and landmarker.
         job: reports progress.
@@ -57,12 +60,17 @@ def track_faces(
         Statistics of all tracks, from which the face is chosen.
 
     Raises:
-        NoFaceError: no frame shows a face.
+        NoFaceError: no frame shows a face, or nobody speaks.
         MediaError: the video cannot be read.
+        UsageError: the video has no sound and the face that speaks is wanted.
     """
+    require_sound(video.info, video.select)
     statistics = face_finder.statistics(video.select)
     frames = track_video(video.info, video.read, face_finder, job)
     record_faces(frames, log, statistics, head_motion=head_motion, camera=camera)
+    if video.select == SPEAKING:
+        with job.clock("speech"):
+            statistics.speech = score_speech(statistics.summaries, log, video.info, face_finder.run)
     return statistics
 
 

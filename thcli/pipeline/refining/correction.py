@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -97,7 +97,8 @@ class DriverCorrection:
             statistics = TrackStatistics(face_finder.identity)
             frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
             record_faces(frames, log, statistics)
-            source = self._choose(statistics, select, reference, footage.name, face_finder, job)
+            tracks = select(statistics, log)
+            source = self._choose(statistics, tracks, reference, footage.name, face_finder, job)
             with MotionWriter(path, {"source": footage.name}) as writer:
                 observe_mesh(log, source[0], writer, job, camera=False)
         own = MotionFile(path)
@@ -125,14 +126,13 @@ class DriverCorrection:
     def _choose(
         self,
         statistics: TrackStatistics,
-        select: TrackSelector,
+        tracks: Sequence[int],
         reference: ReferenceImage | None,
         name: str,
         face_finder: FaceFinder,
         job: Job,
     ) -> tuple[int, Face | None]:
         """Return the number of the chosen track, and the face of the source."""
-        tracks = select(statistics)
         if len(tracks) > 1:
             raise UsageError(
                 f"--driving corrects one face, but {len(tracks)} of {name} are chosen.",

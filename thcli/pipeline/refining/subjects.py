@@ -99,8 +99,8 @@ class ReferenceImage:
     same_view: bool | None = None
 
 
-TrackSelector = Callable[[TrackStatistics], Sequence[int]]
-"""Returns the numbers of the chosen tracks."""
+TrackSelector = Callable[[TrackStatistics, TrackLog], Sequence[int]]
+"""Returns the numbers of the chosen tracks, from their statistics and all faces."""
 
 
 def observe_subjects(
@@ -133,7 +133,7 @@ def observe_subjects(
     subjects = []
     temp_dir = job.temp_dir()
     template = TemplateOptions(template=network.template, size=network.crop_size)
-    for track in select(statistics):
+    for track in select(statistics, log):
         path = temp_dir / f"{track}{SUFFIX}"
         with job.clock("calm"):
             write_crop_track(path, log, track, template, stabilization, Path(footage.name).name)
@@ -174,7 +174,7 @@ def read_reference_image(path: str, face_finder: FaceFinder, read: ReadOptions) 
 def select_nearest(faces: Sequence[Face]) -> TrackSelector:
     """Select the tracks that begin nearest to given faces, each once."""
 
-    def select(statistics: TrackStatistics) -> list[int]:
+    def select(statistics: TrackStatistics, _log: TrackLog) -> list[int]:
         tracks = list(statistics.summaries.values())
 
         def nearest(face: Face) -> TrackSummary:

@@ -21,6 +21,7 @@ from thcli.faces.tracking.select import TrackStatistics
 from thcli.pipeline.job.job import FrameCounter, Job
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame, replayable_render
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import (
@@ -171,7 +172,7 @@ class PostProcessor:
     def _select_source_face(self, name: str, job: Job) -> TrackSelector:
         """Select --source-face: the frames of a source video keep its faces in their places."""
 
-        def select(statistics: TrackStatistics) -> list[int]:
+        def select(statistics: TrackStatistics, _log: TrackLog) -> list[int]:
             return self.face_finder.choose(statistics, self.options.source_face, name, job)
 
         return select

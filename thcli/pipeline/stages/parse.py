@@ -91,11 +91,14 @@ def parse(
         statistics, tracks = TrackStatistics(), list[int]()
         is_video = info.kind == "video"
         if is_video:
-            log, video = job.enter(TrackLog()), VideoSelection(info, options.read)
+            log, video = (
+                job.enter(TrackLog()),
+                VideoSelection(info, options.read, options.faces.select),
+            )
             statistics = track_faces(
                 video, log, face_finder, job, head_motion=options.stabilization.pixels
             )
-            tracks = face_finder.choose(statistics, options.faces.select, str(source), job)
+            tracks = face_finder.choose(statistics, video.select, str(source), job)
             frames = _video_frames(video, log, tracks, parser, options, job)
         else:
             images = _named_images(info, target, options, job)

@@ -1,0 +1,137 @@
+"""Choice of the face that speaks: mouths of all tracks against the sound of their video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thcli.audio.read import start_time
+from thcli.audio.speech import Recording
+from thcli.audio.voice_activity import detect_speech
+from thcli.core.errors import NoFaceError
+from thcli.core.options import AudioOptions, RunOptions
+from thcli.core.types import Array, Array32
+from thcli.media.info import MediaInfo
+from thcli.motion.canonical import decompose
+from thcli.motion.file.windows import WINDOW
+from thcli.pipeline.observe.track_log import TrackLog
+
+if TYPE_CHECKING:
+    from thcli.voices.a2m.sync import MouthMatcher
+
+RATE = 50  # rows a second of mouths and sound
+LENGTH, STEP = 100, 50  # rows of a window of 2 s, and from one to the next
+MARGIN = 0.5  # seconds of sound read before the first and after the last frame
+LEAST_SEEN = 25  # rows of a window in which a mouth must be seen
+GAP = 0.2  # seconds between two frames of a face that are bridged
+
+
+def score_speech(
+    tracks: Iterable[int], log: TrackLog, info: MediaInfo, run: RunOptions
+) -> dict[int, float]:
+    """Return how much the mouth of each track moves with the sound of the video, about 0..0.5.
+
+    Windows of 2 s count by their share of speech, so that the score of a face that speaks half of
+    the time is half as high. The sound may be 0.1 s early or late. Memory: 5 MB for a face that is
+    seen for an hour, 10 MB for an hour of sound.
+
+    Args:
+        tracks: numbers of the faces.
+        log: faces of all frames.
+        info: the video.
+        run: device of the network.
+
+    Raises:
+        NoFaceError: nobody speaks.
+        MediaError: the sound cannot be read.
+        WeightsError: weights are not installed.
+    """
+    seconds = _frame_times(log)
+    zero = float(start_time(info.path))
+    begin = max(0.0, float(seconds[0]) - zero - MARGIN)
+    end = max(float(seconds[-1]) - zero + MARGIN, begin + MARGIN)
+    recording = Recording(info.path, AudioOptions(start=begin, end=end))
+    phrases = detect_speech(recording)
+    if not len(phrases):
+        raise NoFaceError(
+            f"Nobody speaks in the sound of {info.path}.",
+            "Choose the face by its number or a picture.",
+        )
+    from thcli.voices.a2m.sync import MouthMatcher  # imports torch, which few choices need
+
+    matcher = MouthMatcher(run)
+    sound = matcher.sound_rows(recording)
+    times = zero + begin + np.arange(len(sound)) / RATE
+    weights = speech_shares(phrases, len(sound))
+    scores = {}
+    for track in tracks:
+        mouth = _mouth_at(times, seconds, log, track, matcher)
+        total = add_windows(mouth, sound, weights, matcher)
+        scores[track] = float(total.max() / weights.sum())
+    return scores
+
+
+def add_windows(mouth: Array32, sound: Array32, weights: Array, matcher: MouthMatcher) -> Array:
+    """Return the weighted sum of the correlations of all windows at each shift.
+
+    weights: (W,) of each window.
+    """
+    total = np.zeros(1)
+    for weight, first in zip(weights, window_starts(len(sound)), strict=True):
+        window = slice(first, first + LENGTH)
+        if weight and np.isfinite(mouth[window, -1]).sum() >= LEAST_SEEN:
+            total = total + weight * matcher.correlate(mouth[window], sound[window])
+    return total
+
+
+def window_starts(count: int) -> range:
+    """Return the first row of each window of `count` rows."""
+    return range(0, max(count - LENGTH, 0) + 1, STEP)
+
+
+def speech_shares(phrases: Array, count: int) -> Array:
+    """Return the share of speech (W,) of each window of `count` rows; 1 where none has any."""
+    at = np.arange(count) / RATE
+    phrase = np.searchsorted(phrases[:, 0], at, "right") - 1
+    spoken = (phrase >= 0) & (at < phrases[np.maximum(phrase, 0), 1])
+    shares = np.array([spoken[first : first + LENGTH].mean() for first in window_starts(count)])
+    return shares if shares.any() else np.ones(len(shares))
+
+
+def _frame_times(log: TrackLog) -> Array:
+    """Return the time stamps of all frames in seconds."""
+    unit = float(log.time_base)
+    return np.array(
+        [frame.pts * unit for frames, _ in log.windows(None, WINDOW) for frame in frames]
+    )
+
+
+def _mouth_at(
+    times: Array, seconds: Array, log: TrackLog, track: int, matcher: MouthMatcher
+) -> Array32:
+    """Return the mouth of a track at some times, (T, 13), NaN where it was not seen.
+
+    Args:
+        times: (T,) seconds.
+        seconds: (F,) of the frames.
+        log: faces of the frames.
+        track: number of the face.
+        matcher: of mouths and sounds.
+    """
+    parts, seen = [], []
+    number = 0
+    for _, faces in log.windows(track, WINDOW):
+        meshes = [face.mesh for face in faces if face is not None and face.mesh is not None]
+        seen += [number + k for k, face in enumerate(faces) if face is not None]
+        number += len(faces)
+        if meshes:
+            parts.append(matcher.mouth_rows(decompose(np.stack(meshes)).shape))
+    known, rows = seconds[seen], np.concatenate(parts)
+    after = np.clip(np.searchsorted(known, times), 0, len(known) - 1)
+    before = np.clip(after - 1, 0, None)
+    near = np.maximum(times - known[before], known[after] - times) <= GAP
+    out = np.stack([np.interp(times, known, column) for column in rows.T], 1)
+    out[~near] = np.nan
+    return out.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Export of the bundled networks as ONNX graphs."""

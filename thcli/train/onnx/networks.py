@@ -1,0 +1,243 @@
+"""Bundled networks of one plain forward pass, as ONNX graphs take and give them.
+
+Each graph holds what its backend computes on tensors: alignment of crops, mirroring and fits of
+priors stay with the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.parts import PARTS, REMOVABLE, PartName, part_places
+from thcli.editors.shared.face_cnn import SIDE as ATTRIBUTE_SIDE
+from thcli.engines.mesh.patches import painter as patches
+from thcli.engines.mesh.patches.network import PatchNet
+from thcli.evaluate.metrics import attribute_scores
+from thcli.faces.identity import network as identity
+from thcli.faces.parsing import network as parsing
+from thcli.faces.parsing.small import SIDE as PARSE_SIDE
+from thcli.voices.a2m.features import INPUT_COLUMNS
+from thcli.voices.a2m.networks import CLOSURES, MouthNetwork
+from thcli.voices.a2m.voice import build_network as build_mouth
+from thcli.weights.loading import load_state
+
+Tensors = dict[str, Tensor]
+_CPU = torch.device("cpu")
+_ROWS = 2  # of an example: an axis of 1 could be taken for a constant
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxGraph:
+    """A network and the description of its graph.
+
+    network: in evaluation mode.  examples: inputs by name, of each size that differs; the first
+    axis is the batch.  outputs: names.  free: input or output -> its axes of any size, by number.
+    about: layout, unit and range of inputs and outputs.
+    """
+
+    network: nn.Module
+    examples: tuple[Mapping[str, Tensor], ...]
+    outputs: tuple[str, ...]
+    free: Mapping[str, Mapping[int, str]]
+    about: str
+
+
+class RegionProbabilities(nn.Module):
+    """Region probabilities in the size of the image, by parse-s."""
+
+    def __init__(self, network: parsing.ParseNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return parsing.upsample_twice(self.network(images)).softmax(1)
+
+
+class MouthMotion(nn.Module):
+    """Rows of the mouth at temperature 0, and logits of its closures, by a2m."""
+
+    def __init__(self, network: MouthNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.network(sound)
+        rows = found[..., :-CLOSURES]
+        return self.network.with_amplitude(rows, torch.zeros_like(rows), 0.0), found[
+            ..., -CLOSURES:
+        ]
+
+
+class EyeAndMouthPatches(nn.Module):
+    """Changes of eye and mouth patches by the two networks of patches-s."""
+
+    def __init__(self, eyes: PatchNet, mouth: PatchNet) -> None:
+        super().__init__()
+        self.eyes, self.mouth = eyes, mouth
+
+    def forward(self, eyes: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
+        return self.eyes(eyes), self.mouth(mouth)
+
+
+class BareFace(nn.Module):
+    """Bare face and mask of what covers it, by removers-s."""
+
+    def __init__(self, network: RemoverNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, texture: Tensor, prior: Tensor, weight: Tensor, condition: Tensor, place: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        found = self.network(texture, prior, weight, condition, place)
+        return found.target, found.mask
+
+
+def _batched(*names: str) -> dict[str, dict[int, str]]:
+    return {name: {0: "batch"} for name in names}
+
+
+def _parse(tensors: Tensors, name: str) -> OnnxGraph:
+    network = parsing.ParseNet()
+    load_state(network, tensors, name, _CPU)
+    return OnnxGraph(
+        RegionProbabilities(parsing.fold_batch_norm(network)),
+        ({"images": torch.rand(_ROWS, 3, PARSE_SIDE, PARSE_SIDE)},),
+        ("probabilities",),
+        _batched("images", "probabilities"),
+        "images: (B, 3, 256, 256) RGB in 0..1, aligned as FFHQ. probabilities: (B, 19, 256, 256) "
+        "of the classes of CelebAMask-HQ, whose sum is 1.",
+    )
+
+
+def _identity(tensors: Tensors, name: str) -> OnnxGraph:
+    network = identity.IdentityNet()
+    load_state(network, tensors, name, _CPU)
+    return OnnxGraph(
+        identity.fold_batch_norm(network),
+        ({"images": torch.rand(_ROWS, 3, identity.SIDE, identity.SIDE)},),
+        ("vectors",),
+        _batched("images", "vectors"),
+        "images: (B, 3, 64, 64) RGB in 0..1, an ArcFace crop of 112 x 112 reduced by area means. "
+        "vectors: (B, 512) of unit length; thcli adds those of a crop and its mirror image.",
+    )
+
+
+def _attributes(tensors: Tensors, name: str) -> OnnxGraph:
+    network = attribute_scores.build_network()
+    load_state(network, tensors, name, _CPU)
+    return OnnxGraph(
+        network,
+        ({"images": torch.rand(_ROWS, 3, ATTRIBUTE_SIDE, ATTRIBUTE_SIDE)},),
+        ("logits",),
+        _batched("images", "logits"),
+        "images: (B, 3, 64, 64) RGB in 0..1, aligned as FFHQ. logits: (B, 40) of the attributes "
+        "of CelebA in its order.",
+    )
+
+
+def _mouth(tensors: Tensors, name: str) -> OnnxGraph:
+    free = {"sound": {0: "batch", 1: "rows"}}
+    half = {0: "batch", 1: "half_rows"}
+    return OnnxGraph(
+        MouthMotion(build_mouth(tensors, name).eval()),
+        tuple({"sound": torch.rand(_ROWS, rows, INPUT_COLUMNS)} for rows in (200, 64)),
+        ("motion", "closures"),
+        {**free, "motion": half, "closures": half},
+        f"sound: (B, T, {INPUT_COLUMNS}) rows of thcli.voices.a2m.features.speech_inputs, 100 a "
+        "second, T even. motion: (B, T / 2, 13) coefficients of the mouth's shapes and its "
+        "opening, 50 a second. closures: (B, T / 2, 2) logits of shut lips, and of the lower lip "
+        "at the teeth.",
+    )
+
+
+def _patches(tensors: Tensors, name: str) -> OnnxGraph:
+    networks = []
+    for part, channels in patches.CHANNELS.items():
+        start = f"{part}."
+        own = {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
+        network = PatchNet(channels)
+        load_state(network, own, name, _CPU)
+        networks.append(network)
+    axes = {
+        part: {0: f"{part}_batch", 2: f"{part}_height", 3: f"{part}_width"}
+        for part in patches.CHANNELS
+    }
+    changes = {f"{part}_change": axes[part] for part in patches.CHANNELS}
+    examples = (
+        {part: torch.rand(_ROWS, count, *size) for part, count in patches.CHANNELS.items()}
+        for size in ((48, 64), (32, 40))
+    )
+    return OnnxGraph(
+        EyeAndMouthPatches(*networks),
+        tuple(examples),
+        tuple(changes),
+        {**axes, **changes},
+        "eyes, mouth: (B, 12 or 15, H, W), H and W multiples of 8, channels of "
+        "thcli.engines.mesh.patches.inputs. eyes_change, mouth_change: (B, 3, H, W), added to the "
+        "first three channels.",
+    )
+
+
+def _removers(tensors: Tensors, name: str) -> OnnxGraph:
+    network = RemoverNet()
+    own = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
+    load_state(network, own, name, _CPU)
+    examples = tuple(_part_of_a_face(name) for name in PARTS)
+    names = (*examples[0], "target", "mask")
+    axes = {0: "batch", 2: "height", 3: "width"}
+    return OnnxGraph(
+        BareFace(network),
+        examples,
+        ("target", "mask"),
+        {name: {0: "batch"} if name == "condition" else axes for name in names},
+        "texture, prior: (B, 3, H, W) soft logarithms of eyes (40 x 88) or lower face (56 x 96) in "
+        "the atlas, and of the bare face by the prior. weight: (B, 1, H, W) visibility. condition: "
+        f"(B, {len(REMOVABLE)}) of {', '.join(REMOVABLE)}. place: (B, 2, H, W) atlas positions. "
+        "target: (B, 3, H, W) the bare face. mask: (B, 1, H, W) where it replaces the texture.",
+    )
+
+
+def _part_of_a_face(name: PartName) -> dict[str, Tensor]:
+    """Return inputs of the remover in the size of a part."""
+    place = torch.from_numpy(part_places(name))[None, :, ::2, ::2].repeat(_ROWS, 1, 1, 1)
+    size = place.shape[-2:]
+    texture = torch.rand(_ROWS, 3, *size) - 1
+    return {
+        "texture": texture,
+        "prior": texture + 0.1,
+        "weight": torch.rand(_ROWS, 1, *size),
+        "condition": torch.eye(len(REMOVABLE))[:_ROWS],
+        "place": place.contiguous(),
+    }
+
+
+GRAPHS: Mapping[str, Callable[[Tensors, str], OnnxGraph]] = {
+    "parse-s": _parse,
+    "identity-s": _identity,
+    "attributes-judge": _attributes,
+    "a2m-s": _mouth,
+    "a2m-s-free": _mouth,
+    "patches-s": _patches,
+    "removers-s": _removers,
+}
+"""Weights -> builder of the graph from their tensors and their name."""
+
+_SAMPLED = "its network is called several times by a sampler with noise of its own"
+_NO_NETWORK = "they are arrays of a statistical model, not a network"
+REASONS: Mapping[str, str] = {
+    "fadm-s": _SAMPLED,
+    "dva-s": _SAMPLED,
+    "dh-s": _SAMPLED,
+    "clip-s": "its two encoders mean something only with the vocabulary and templates of thcli",
+    "atlas-s": _NO_NETWORK,
+    "atlas-free": _NO_NETWORK,
+    "phones-en": _NO_NETWORK,
+    "dva-s-attributes": _NO_NETWORK,
+}
+"""Bundled weights without a graph -> the reason."""
