@@ -71,8 +71,8 @@ class TrainOptions:
     size: int = option(0, "Side of the images in pixels, 16..1024; 0: as the network requires.")
     narrow: int = option(
         1,
-        "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only (not real3d, "
-        "x2face).",
+        "Divisor of all channel widths, 1, 2, 4, 8 or 16; reenactment engines load any, other "
+        "models 1 only.",
     )
     seed: int = option(0, "Random seed; the same seed gives the same losses.")
     precision: Precision = option(

@@ -32,6 +32,7 @@ class FommTask(TrainingTask):
     name = "fomm"
     entry = "fomm-vox"
     exported = ("kp_detector", "generator")
+    loads_any_width = True
 
     def __init__(
         self, options: TrainOptions, model_options: FommTrainOptions, on: Listener

@@ -36,6 +36,7 @@ class MonkeyNetTask(TrainingTask):
     name = "monkeynet"
     entry = "monkeynet"
     exported = ("kp_detector", "generator")
+    loads_any_width = True
     perceptual = "discriminator"
 
     def __init__(self, options: TrainOptions, model_options: None, on: Listener) -> None:
