@@ -13,7 +13,7 @@ from thcli.evaluate.metrics.regions import REGIONS
 from thcli.evaluate.metrics.scores import average_scores
 from thcli.evaluate.metrics.table import Metric
 from thcli.evaluate.reports.html.charts import metric_charts
-from thcli.evaluate.reports.html.page import Page, Section
+from thcli.evaluate.reports.html.page import GAIN, Page, Section
 from thcli.evaluate.reports.report import Evaluation, format_value, metric_label, rows_json
 from thcli.evaluate.reports.tables import Table
 
@@ -102,7 +102,7 @@ def _difference(value: float | None, other: float | None) -> float | None:
 
 def table(found: RefineMeasurement, metrics: Sequence[Metric]) -> tuple[list[str], list[list[str]]]:
     """Return heading and lines: a metric and region per line, then cost and requirements."""
-    head = ["metric", "unit", "where", *found.scores, "refined / coarse"]
+    head = ["metric", "unit", "where", *found.scores, GAIN]
     lines = []
     for region in REGIONS:
         for metric in (m for m in metrics if region in m.regions):

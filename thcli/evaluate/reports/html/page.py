@@ -20,6 +20,7 @@ from thcli.media.writing.target import OutputTarget
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' file:; media-src 'self' file:"
 )
+UNEDITED, GAIN = "clip, unedited", "refined / coarse"  # columns of tables that are no methods
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,6 @@ def best_cell(head: Sequence[str], line: Sequence[str]) -> int | None:
     values = {}
     for at in range(1, len(line)):
         number = read_number(line[at])
-        if head[at] not in RESERVED and number is not None:
+        if head[at] not in (*RESERVED, UNEDITED, GAIN) and number is not None:
             values[at] = sign * number
     return min(values, key=lambda at: values[at]) if len(values) > 1 else None
