@@ -136,6 +136,7 @@ def test_best_values_and_texts_of_tables() -> None:
     assert best_cell(head, ["csim ↑", "", "face", "0.2", "0.3", "1"]) == 4
     assert best_cell(head, ["aed ↓", "", "face", "9.5e-05", "2e-4", "0"]) == 3
     assert best_cell(head, ["frames", "", "", "2", "3", "1"]) is None
+    assert best_cell(head, ["missed ↓", "%", "face", "0", "0", "0"]) is None
     assert best_cell(head, ["l1 ↓", "", "face", "2", "-", "1"]) is None
     assert csv_text((["a"], [["=1+1"], ["-2.5e+07"], ["-"], [""]])) == (
         'a\n\'=1+1\n-2.5e+07\n-\n""\n'
