@@ -62,6 +62,7 @@ PUBLIC = [
     "MediaError",
     "MediaInfo",
     "MeshOptions",
+    "MonkeyNetTrainOptions",
     "Motion",
     "MotionOptions",
     "NoFaceError",

@@ -75,6 +75,7 @@ _HOMES = {
         "LivePortraitOptions",
         "MemoryOptions",
         "MeshOptions",
+        "MonkeyNetTrainOptions",
         "MotionOptions",
         "OutputOptions",
         "ParseOptions",

@@ -22,8 +22,10 @@ from thcli.engines.facevid2vid import engine as facevid2vid
 from thcli.engines.facevid2vid.estimator import HeadEstimator
 from thcli.engines.facevid2vid.estimator import KeypointDetector as CanonicalDetector
 from thcli.engines.facevid2vid.networks import OriginalGenerator, SpadeGenerator
+from thcli.engines.fomm import engine as fomm_engine
 from thcli.engines.fomm import networks as fomm
 from thcli.engines.fomm.engine import FommEngine
+from thcli.engines.monkeynet import engine as monkey_engine
 from thcli.engines.monkeynet import networks as monkeynet
 from thcli.engines.shared.networks import checkpoint
 from thcli.engines.x2face.networks import PoseMap, X2Face
@@ -114,6 +116,29 @@ def test_an_official_file_is_imported_and_observes(
         seen = engine.extract_motion(fill.image("fomm", 0, 0))
     with np.load(shared / "golden" / "FOMM.npz") as golden:
         assert np.allclose(seen["value"], golden["kp/source_value"], atol=1e-5)
+
+
+def test_weights_of_any_width_load() -> None:
+    """`thcli train --narrow 16` makes such files."""
+    for model, build in (
+        (fomm, fomm_engine.build_networks),
+        (monkeynet, monkey_engine.build_networks),
+    ):
+        parts = {
+            "kp_detector": model.KeypointDetector(width_divisor=16).state_dict(),
+            "generator": model.Generator(width_divisor=16).state_dict(),
+        }
+        for network, state in zip(build(parts, "file"), parts.values(), strict=True):
+            for key, tensor in network.state_dict().items():
+                assert torch.equal(tensor, state[key]), key
+    for generator in (OriginalGenerator, SpadeGenerator):
+        made = [
+            net(width_divisor=16).state_dict()
+            for net in (CanonicalDetector, HeadEstimator, generator)
+        ]
+        found = facevid2vid.assemble(made, "file").generator
+        assert type(found) is generator
+        assert found.state_dict().keys() == made[2].keys()
 
 
 def test_another_models_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from thcli.cli.app import run
 from thcli.core.options import (
     FaceVid2VidTrainOptions,
     FommTrainOptions,
+    MonkeyNetTrainOptions,
     TrainOptions,
     X2FaceTrainOptions,
 )
@@ -37,7 +38,7 @@ TINY = TrainOptions(
 OWN: dict[str, Any] = {
     "fomm": FommTrainOptions(),
     "facevid2vid": FaceVid2VidTrainOptions(),
-    "monkeynet": None,
+    "monkeynet": MonkeyNetTrainOptions(),
     "x2face": X2FaceTrainOptions(),
 }
 LAYOUTS = [
@@ -54,7 +55,7 @@ LAYOUTS = [
         "FACEVID2VID",
         ("kp_detector", "he_estimator", "generator_spade"),
     ),
-    ("monkeynet", None, "MONKEYNET", ("kp_detector", "generator")),
+    ("monkeynet", MonkeyNetTrainOptions(), "MONKEYNET", ("kp_detector", "generator")),
     ("x2face", X2FaceTrainOptions(), "X2FACE", ("model",)),
 ]
 

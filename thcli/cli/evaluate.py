@@ -131,11 +131,11 @@ def refine(
             "clips": {one.name: refine_table.as_json(one) for one in found},
         }
         sheets = [evaluation.sheet for evaluation in evaluations]
-        table = refine_table.table(mean, metrics)
-        page = refine_table.page(found, evaluations, table, content["run"])
-        report.save_all(content, [table], lambda: stack_sheets(sheets), page, folder)
+        tables = refine_table.tables(mean, metrics)
+        page = refine_table.page(found, evaluations, tables, content["run"])
+        report.save_all(content, tables, lambda: stack_sheets(sheets), page, folder)
         console.say(content["run"])
-    console.table(*table, content, headed=True)
+    console.tables(tables, content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,18 @@ from thcli.core.options import (
     FootageOptions,
     OutputOptions,
     ReadOptions,
+    ReceiveOptions,
     ReenactOptions,
     RefineJobOptions,
     SpeakOptions,
+    TransmitOptions,
 )
+from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
 from thcli.media.writing.target import OutputTarget
+from thcli.motion.codec.format import Tag, pack
 from thcli.motion.file.format import SUFFIX
+from thcli.pipeline.conference.incoming import IncomingStream
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
@@ -35,7 +40,15 @@ from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
 TRIAL_FRAMES = 25
 FEW_TRIAL_FRAMES = 5  # where a frame takes a large part of a second
-PER_FRAME = ("track", "render", "refine", "parse", "put", "speech")  # stages that grow with length
+PER_FRAME = (
+    "track",
+    "send",
+    "render",
+    "refine",
+    "parse",
+    "put",
+    "speech",
+)  # stages that grow with length
 ONCE = ("settle",)  # stages of `edit` that do not
 
 Run = Callable[..., Report]
@@ -164,6 +177,73 @@ def rehearse_edit(
         grows = [seconds for stage, seconds in made.stages.items() if stage not in ONCE]
         per_frame, total = sum(grows) / max(made.frames, 1), frames_in_span(info, options.read)
         return _estimate(job, target, made, total, info.size, per_frame, made.details)
+
+
+def rehearse_transmit(
+    run: Run, clip: PathLike, target: PathLike, options: TransmitOptions, on: Listener
+) -> Report:
+    """Try `transmit` on the first frames and estimate the whole.
+
+    Args:
+        run: the verb itself.
+        clip: its source.
+        target: its output.
+        options: of the verb.
+        on: receives events.
+    """
+    with Job("transmit", on) as job:
+        info = media.probe(job.seekable(clip), options.read)
+        check_stream(target, overwrite=options.overwrite)
+        read = _first_frames(info, options.read, TRIAL_FRAMES)
+        trial = replace(options, read=read, overwrite=False, dry_run=False)
+        made = run(info.path, job.temp_dir() / "trial.thc", trial, on)
+        total = frames_in_span(info, options.read)
+        return _estimate(job, target, made, total, info.size, _per_frame(made))
+
+
+def check_stream(target: PathLike, *, overwrite: bool) -> None:
+    """Raise OutputError or UsageError for a stream of `transmit` that cannot be written."""
+    if str(target) == "-":
+        OutputTarget(target, overwrite).check(0)
+    else:
+        AtomicFile(Path(target), overwrite)
+
+
+def rehearse_receive(
+    run: Run,
+    inputs: tuple[PathLike | None, PathLike],
+    output: PathLike | None,
+    options: ReceiveOptions,
+    on: Listener,
+) -> Report:
+    """Try `receive` on the first frames of a stream, which is read to its end.
+
+    Args:
+        run: the verb itself.
+        inputs: the picture and the stream.
+        output: as given to the verb.
+        options: of the verb.
+        on: receives events.
+    """
+    source, stream = inputs
+    with Job("receive", on) as job:
+        incoming = IncomingStream.open(stream, job, with_sound=False)
+        short = job.temp_dir() / f"{Path(stream).stem}.thc"
+        total = 0
+        with short.open("wb") as file:
+            file.write(incoming.header.pack())
+            for tag, content in incoming.packets():
+                total += tag == Tag.MOTION
+                if total <= TRIAL_FRAMES and tag != Tag.END:
+                    file.write(pack(tag, content))
+            file.write(pack(Tag.END))
+        like = incoming.video_info(Path(stream))
+        target = output_path(output, Path(stream).stem, stream, like, "receive")
+        OutputTarget(target, options.output.overwrite).check(0)
+        trial = replace(options, output=_trial_output(options.output), dry_run=False)
+        made = run(source, short, job.temp_dir() / _trial_name(output), trial, on)
+        size = media.probe(made.output or "", options.read).size
+        return _estimate(job, target, made, total, size, _per_frame(made))
 
 
 def plan(job: Job, target: PathLike | None, info: MediaInfo, read: ReadOptions) -> Report:

@@ -11,15 +11,15 @@ from thcli.core.options import ReceiveOptions, RenderOptions
 from thcli.core.protocols import Engine
 from thcli.core.types import Face, Image
 from thcli.engines.backends import ENGINES
-from thcli.media.info import MediaInfo
 from thcli.motion.codec.format import StreamError, StreamHeader, Tag
 from thcli.motion.codec.frames import FrameDecoder
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.conference.incoming import IncomingStream
 from thcli.pipeline.conference.live_rendering import LiveRenderer, load_engine
 from thcli.pipeline.conference.pictures import PictureReader
+from thcli.pipeline.dry_run import rehearse_receive
 from thcli.pipeline.job.job import FrameCounter, Job, Report
-from thcli.pipeline.job.output_names import SRGB_VIDEO, output_path
+from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.sources.source_image import read_source_image
 
@@ -53,6 +53,8 @@ def receive(
         UsageError: there is no picture, or the engine cannot render the motion.
     """
     check_run(options, output)
+    if options.dry_run:
+        return rehearse_receive(receive, (source, stream), output, options, on)
     inputs = [stream, *([] if source is None else [source])]
     with Job("receive", on, options, inputs) as job:
         with_sound = options.output.audio == "drive"
@@ -66,7 +68,7 @@ def receive(
         engine = _load_engine(options, header)
         finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         reader = PictureReader(finder, job.temp_dir(), options.read.whole)
-        like = _video_info(header, Path(stream))
+        like = incoming.video_info(Path(stream))
         target = output_path(output, Path(stream).stem, stream, like, "receive")
         packets = incoming.packets()
         if source is not None:
@@ -147,14 +149,3 @@ def _sent_picture(
     if (image.shape[1], image.shape[0]) != header.size:
         raise StreamError("it has a picture of another size than its frames")
     return image, face
-
-
-def _video_info(header: StreamHeader, path: Path) -> MediaInfo:
-    return MediaInfo(
-        path,
-        "video",
-        size=header.size,
-        colour=SRGB_VIDEO,
-        time_base=header.time_base,
-        rate=header.rate or None,
-    )

@@ -34,6 +34,7 @@ from thcli.pipeline.check_options import check_run
 from thcli.pipeline.conference.live_rendering import load_engine
 from thcli.pipeline.conference.pictures import PictureReader
 from thcli.pipeline.conference.sending import Counts, Sender, sound_packets
+from thcli.pipeline.dry_run import rehearse_transmit
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import TrackedFrame, track_video
@@ -66,8 +67,10 @@ def transmit(
         UsageError: an engine whose motion has no codec, or a motion file as the source.
     """
     check_run(options)
+    target = _stream_path(source, output)
+    if options.dry_run:
+        return rehearse_transmit(transmit, source, target, options, on)
     with Job("transmit", on, options, [source]) as job:
-        target = _stream_path(source, output)
         info = media.probe(job.seekable(source), options.read)
         if info.kind not in ("video", "directory", "image"):
             raise UsageError(f"{source} has no frames to transmit.", "Give a video.")
@@ -80,7 +83,7 @@ def transmit(
             header = _header(options, engine, info, first)
             out.write(_packed(header))
             sender = Sender(header, options, engine, pictures)
-            counter = _send(out, chain([first], tracked), sender, info)
+            counter = _send(out, chain([first], tracked), sender, info, job)
             out.write(pack(Tag.END))
         details = _details(sender.counts, float(counter.length))
         written = None if target == "-" else Path(target)
@@ -88,7 +91,7 @@ def transmit(
 
 
 def _send(
-    out: BinaryIO, tracked: Iterator[TrackedFrame], sender: Sender, info: MediaInfo
+    out: BinaryIO, tracked: Iterator[TrackedFrame], sender: Sender, info: MediaInfo, job: Job
 ) -> FrameCounter:
     """Write the packets of all frames, and the sound up to each of them."""
     counter, begin = FrameCounter(), None
@@ -101,7 +104,9 @@ def _send(
             if sender.header.sound:
                 kbits, end = sender.options.sound, sender.options.read.end
                 sounds = sound_packets(info.path, kbits, info.start + begin, end)
-        for packet in sender.send(frame, faces, cut=cut):
+        with job.clock("send", frames=1):
+            packets = sender.send(frame, faces, cut=cut)
+        for packet in packets:
             out.write(packet)
         counter.add(frame.pts, frame.duration, frame.time_base)
         until = now + frame.duration * frame.time_base - begin

@@ -27,7 +27,7 @@ from thcli.weights.registry import (
     select_entries,
 )
 from thcli.weights.store import WeightsStatus, WeightsStore, altered_error
-from thcli.weights.tensors import load_arrays, load_tensors, require_keys
+from thcli.weights.tensors import describe_training, load_arrays, load_tensors, require_keys
 
 __all__ = [
     "Checkpoint",
@@ -42,6 +42,7 @@ __all__ = [
     "cache_folder",
     "cached_path",
     "check_licence",
+    "describe_training",
     "get_commands",
     "import_file",
     "is_allowed",

@@ -104,6 +104,24 @@ def load_tensors(
     return _require_tensors(_read_file(path, framework, wanted), source, wanted)
 
 
+def describe_training(name: str, *, store: WeightsStore | None = None) -> str:
+    """Return by which `thcli train` the installed weights of an entry were made, "" for others."""
+    from safetensors import safe_open
+
+    store = store or WeightsStore.default()
+    entry = find_entry(store.entries, name)
+    path = store.path(entry)
+    for file in [path / member for member in entry.members] if entry.archive else [path]:
+        if file.is_file() and is_safetensors(file):
+            with safe_open(file, framework="np") as tensors:
+                facts = tensors.metadata() or {}
+            if "made_by" in facts and "steps" in facts:
+                return "trained by {made_by}: {steps} updates, widths / {narrow}".format_map(
+                    {"narrow": 1, **facts}
+                )
+    return ""
+
+
 def load_arrays(
     name: str, *, offline: bool = False, on: Listener = silent, store: WeightsStore | None = None
 ) -> dict[str, npt.NDArray[np.generic]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.evaluate.made_clips import make_tracker, write_frames
 from thcli import media
@@ -29,7 +30,7 @@ from thcli.evaluate.reports.html.charts import bar_chart, colours_of, line_chart
 from thcli.evaluate.reports.html.page import ReportFolder, best_cell
 from thcli.evaluate.reports.html.rates import rate_section
 from thcli.evaluate.reports.tables import csv_text, markdown_text
-from thcli.weights import is_ready
+from thcli.weights import WeightsStore, is_ready, registry
 
 CHROMIUM = shutil.which("chromium")
 NASTY = "<script>document.title='broken'</script>"
@@ -63,7 +64,7 @@ def measured(
         ReadOptions(),
         folder,
     )
-    facts = {label: EngineFacts(1200, "MIT", True) for label in comparison.engines}
+    facts = {label: EngineFacts(1200, "MIT", True, "here") for label in comparison.engines}
     found = ReenactEvaluation(
         comparison.measure_clips(clips), comparison.measure_pairs(clips), facts, {"x": "get it"}
     )
@@ -78,7 +79,7 @@ def test_tables_of_self_and_cross_identity(
     assert head[3:] == [NASTY, "b|c", "copy", "align", "truth"]
     assert cross_head[3:] == [NASTY, "b|c", "copy", "align"]
     names = [line[0].split(" ")[0] for line in lines]
-    assert {"l1", "ms_ssim", "frames", "weights", "licence"} <= set(names)
+    assert {"l1", "ms_ssim", "frames", "weights", "licence", "own"} <= set(names)
     cross = {line[0].split(" ")[0]: line for line in cross_lines}
     assert {"apd", "mouth_corr", "own_flicker", "set", "CPU"} <= set(cross)
     assert "l1" not in cross and float(cross["own_flicker"][5]) == 0  # a still image
@@ -135,6 +136,7 @@ def test_best_values_and_texts_of_tables() -> None:
     assert best_cell(head, ["csim ↑", "", "face", "0.2", "0.3", "1"]) == 4
     assert best_cell(head, ["aed ↓", "", "face", "9.5e-05", "2e-4", "0"]) == 3
     assert best_cell(head, ["frames", "", "", "2", "3", "1"]) is None
+    assert best_cell(head, ["missed ↓", "%", "face", "0", "0", "0"]) is None
     assert best_cell(head, ["l1 ↓", "", "face", "2", "-", "1"]) is None
     assert csv_text((["a"], [["=1+1"], ["-2.5e+07"], ["-"], [""]])) == (
         'a\n\'=1+1\n-2.5e+07\n-\n""\n'
@@ -223,4 +225,17 @@ def test_engines_without_weights_are_named_or_refused() -> None:
         with pytest.raises(UsageError):
             choose_engines(text, RunOptions())
     facts = engine_facts("fomm")
-    assert not facts.free and facts.bytes == 750926934
+    assert not facts.free and facts.bytes == 750926934 and not facts.trained
+
+
+def test_own_weights_are_named_with_their_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
+    path = WeightsStore.default().path(registry()["fomm-vox"])
+    path.parent.mkdir(parents=True)
+    metadata = {"made_by": "thcli 1", "steps": "5", "narrow": "8"}
+    save_file({"one": np.zeros(3, np.float32)}, path, metadata)
+    facts = engine_facts("fomm-vox")
+    assert facts.trained == "trained by thcli 1: 5 updates, widths / 8"
+    assert facts.bytes == path.stat().st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -27,6 +28,7 @@ from thcli.evaluate.metrics.edits import (
 from thcli.evaluate.metrics.face_cache import FaceCache
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Sample
+from thcli.evaluate.reports.html.page import best_cell
 from thcli.faces.identity.encoder import AlignedCropEncoder
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.weights.backend import Backend
@@ -198,7 +200,23 @@ def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mo
         "--strengths",
         str(noted),
     ]
-    assert run(["eval", "edit", str(clip), *words, "--json"]) == 0
+    table = tmp_path / "table.csv"
+    assert run(["eval", "edit", str(clip), *words, "-o", str(table), "--json"]) == 0
+    head, *lines = csv.reader(table.read_text("utf-8").splitlines())
+    assert head == [
+        "metric",
+        "unit",
+        "where",
+        "bangs, edited",
+        "bangs, per frame",
+        "clip, unedited",
+    ]
+    assert {len(line) for line in lines} == {6} and best_cell(
+        head, ["tl_id ↑", "", "face", "1", "2", "3"]
+    ) == 4
+    found = {(line[0].split(" ")[0], line[2]) for line in lines}
+    assert {("ssim", "face"), ("ssim", "frame"), ("tl_id", "face"), ("tg_id", "face")} <= found
+    assert lines[-1][0] == "CPU seconds a frame, pass 2 ↓" and lines[-1][-1] == "-"
     report = json.loads(capsys.readouterr().out)
     (edit,) = report["edits"]
     assert set(edit["mean"]) == {"edited", "per frame", "clip"} and report["reconstruction"] == []

@@ -22,7 +22,7 @@ from thcli.evaluate.benchmarks.refine import (
     RefineMeasurement,
     UntouchedChange,
 )
-from thcli.evaluate.benchmarks.refine_table import average_measurements, requirements, table
+from thcli.evaluate.benchmarks.refine_table import average_measurements, requirements, tables
 from thcli.evaluate.datasets.coarse_clips import THIRDS, frames_at_distance
 from thcli.evaluate.datasets.degraded_clips import degrade, degrade_clip
 from thcli.evaluate.datasets.sample_clip import write_test_clip
@@ -183,10 +183,12 @@ def test_the_mean_of_clips() -> None:
         None,
     )
     assert both.untouched == UntouchedChange(1.0, 1 / 3) and both.scores["coarse"].frames == 20
-    head, lines = table(both, METRICS)
+    (head, lines), (required, limits) = tables(both, METRICS)
     assert head == ["metric", "unit", "where", "coarse", "refined", "truth", "refined / coarse"]
     assert {len(line) for line in lines} == {len(head)}
     assert lines[0] == ["l1 ↓", "0..255", "face", "20", "6", "0", "0.3"]
+    assert required == ["required, of the face", "limit", "value", "result"]
+    assert limits[0] == ["l1 / coarse", "at most 0.90", "0.3", "holds"]
 
 
 def test_degraded_clips_are_coarse_and_repeatable(tmp_path: Path) -> None:

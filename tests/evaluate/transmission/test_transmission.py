@@ -36,6 +36,9 @@ def test_the_plot_has_every_point() -> None:
     root = ElementTree.fromstring(draw_plot([*points, point("av1", 9, None)]))
     spots = [node for node in root.iter() if node.tag.endswith("circle")]
     assert len(spots) == 2 * 3 + 3  # two metrics, and the key of three codecs
+    words = [node for node in root.iter() if node.tag.endswith("text")]
+    assert max(int(node.attrib["x"]) for node in words) < int(root.attrib["width"])
+    assert max(int(node.attrib["y"]) for node in words) < int(root.attrib["height"])
 
 
 def test_a_clip_is_coded_near_a_bitrate(tmp_path: Path) -> None:
@@ -70,9 +73,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "h264",
         "h264",
     ]
+    assert content["points"][0]["cpu_ms"]["receive"] > 0 and content["points"][2]["cpu_ms"] is None
     assert plot.read_text().startswith("<svg") and content["plot"] == str(plot)
     assert {name: set(at) for name, at in content["equal_quality"].items()} == {
         "c.mp4": {"pfd", "csim"}
     }
+    assert run(to_argv("eval transmit", clip, "--no-pictures --json", words)) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    assert [row["codec"] for row in points] == ["motion", "h264"]
     assert run(to_argv("eval transmit", clip, "--codecs vp8 -q")) == 2
     assert "h264, hevc, av1" in capsys.readouterr().err

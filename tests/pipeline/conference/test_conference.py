@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from tests.pipeline.command_line import to_argv
 from tests.pipeline.conftest import Clip
 from thcli import media
 from thcli.cli.app import run
+from thcli.core.errors import MediaError
 from thcli.core.options import MotionOptions, ReceiveOptions, RunOptions, TransmitOptions
 from thcli.core.types import Frame, Motion
 from thcli.engines.backends import ENGINES
@@ -86,6 +88,35 @@ def test_a_pipe_has_the_bytes_of_a_file_and_gives_the_same_frames(
     with media.read(one) as a, media.read(two) as b:
         for left, right in zip(a, b, strict=True):
             np.testing.assert_array_equal(left.pixels, right.pixels)
+
+
+def test_dry_runs_name_the_output_and_write_nothing(
+    sent: Path, clip: Clip, portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = clip("thirty.mp4", 30)
+    words = f"--dry-run {CPU} --json"
+    assert run(to_argv("transmit", source, "-o", tmp_path / "a.thc", words)) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["frames"], report["would_make"]) == (0, 30) and report["estimate"] > 0
+    assert report["output"] == str(tmp_path / "a.thc") and "motion_kbits" not in report
+    assert run(to_argv("receive", portrait, sent, "-o", tmp_path / "a.mp4", words)) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["would_make"], report["output"]) == (8, str(tmp_path / "a.mp4"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_receive_reads_all_of_the_stream(
+    sent: Path, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It renders the first frames alone, and names damage behind them."""
+    monkeypatch.setattr("thcli.pipeline.dry_run.TRIAL_FRAMES", 2)
+    content, options = bytearray(sent.read_bytes()), ReceiveOptions(run=RUN, dry_run=True)
+    assert thcli.receive(portrait, sent, tmp_path / "a.mp4", options).details["would_make"] == 8
+    content[-8] ^= 1
+    damaged = tmp_path / "damaged.thc"
+    damaged.write_bytes(content)
+    with pytest.raises(MediaError, match=r"damaged\.thc is not a valid motion stream"):
+        thcli.receive(portrait, damaged, tmp_path / "a.mp4", options)
 
 
 class Taps(io.BytesIO):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from thcli.core.device import autocast_dtype, convert_out_of_memory
 from thcli.core.errors import DeviceError, OutputError, UsageError
 from thcli.core.events import silent
-from thcli.core.options import FommTrainOptions, TrainOptions
+from thcli.core.options import FommTrainOptions, MonkeyNetTrainOptions, TrainOptions
 from thcli.train.core.checkpoints import Checkpoints
 from thcli.train.core.loop import Trainer
 from thcli.train.core.run import create_task, train
@@ -300,5 +300,5 @@ def test_initial_weights_follow_from_the_seed() -> None:
 
 
 def test_options_of_a_run_are_written(tmp_path: Path, clips: Path) -> None:
-    train("monkeynet", clips, tmp_path, replace(TINY, steps=1))
+    train("monkeynet", clips, tmp_path, replace(TINY, steps=1), MonkeyNetTrainOptions())
     assert json.loads((tmp_path / "options.json").read_text())["narrow"] == 16

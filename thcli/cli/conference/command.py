@@ -36,10 +36,11 @@ def transmit(
         report = thcli.transmit(clip, output, options, console)
         console.result(report.as_json(), summary(report))
         rates = report.details
-        console.say(
-            f"kbit/s: motion {rates['motion_kbits']}, sound {rates['sound_kbits']}, "
-            f"pictures {rates['pictures_kbits']}; {count(rates['keys'], 'key frame')}"
-        )
+        if not options.dry_run:
+            console.say(
+                f"kbit/s: motion {rates['motion_kbits']}, sound {rates['sound_kbits']}, "
+                f"pictures {rates['pictures_kbits']}; {count(rates['keys'], 'key frame')}"
+            )
 
 
 @flags

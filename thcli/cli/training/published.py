@@ -9,6 +9,7 @@ from thcli.core.options import (
     FaceVid2VidTrainOptions,
     FadmPublishedTrainOptions,
     FommTrainOptions,
+    MonkeyNetTrainOptions,
     Real3dTrainOptions,
     ShowOptions,
     TrainOptions,
@@ -48,10 +49,15 @@ def facevid2vid(
 @app.command()
 @flags
 def monkeynet(
-    dataset: Dataset = None, *, output: Run, train: TrainOptions, show: ShowOptions
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: MonkeyNetTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
 ) -> None:
     """Train Monkey-Net."""
-    train_model("monkeynet", dataset, output, None, train, show)
+    train_model("monkeynet", dataset, output, model, train, show)
 
 
 @app.command()

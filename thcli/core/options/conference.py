@@ -7,6 +7,7 @@ from typing import Literal
 
 from thcli.core.options.base import option, require
 from thcli.core.options.faces import FindOptions
+from thcli.core.options.jobs import DRY_RUN
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.provenance import ProvenanceOptions
 from thcli.core.options.run import RunOptions
@@ -18,6 +19,7 @@ KeyFrame = Literal["motion", "image"]
 class TransmitOptions:
     """Options of `thcli transmit`."""
 
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
     overwrite: bool = option(False, "Replace an existing output.", affects_result=False)
     engine: str = option("mesh", "Engine of the receiver: mesh, or a variant of facevid2vid.")
     quality: int = option(2, "Quality of the motion, 0..16, lower is better; 4 halve the detail.")
@@ -71,6 +73,7 @@ class TransmitOptions:
 class ReceiveOptions:
     """Options of `thcli receive`."""
 
+    dry_run: bool = option(False, DRY_RUN, affects_result=False)
     engine: str = option(
         "auto",
         "Engine that renders (thcli list engines); auto: mesh or facevid2vid, by the stream.",

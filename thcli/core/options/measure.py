@@ -46,6 +46,11 @@ class TransmitEvaluateOptions:
         "1,3", "Bitrates of the video codecs, as multiples of the motion's, separated by commas."
     )
     frames: int | None = option(None, "Most frames of each clip, from --start (default: all).")
+    pictures: bool = option(
+        True,
+        "Also measure streams that send their pictures, and codecs at multiples of their bitrate.",
+        "--pictures/--no-pictures",
+    )
 
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 2, "--frames", "2 or more", self.frames)

@@ -71,8 +71,8 @@ class TrainOptions:
     size: int = option(0, "Side of the images in pixels, 16..1024; 0: as the network requires.")
     narrow: int = option(
         1,
-        "Divisor of all channel widths, 1, 2, 4, 8 or 16; engines load 1 only (not real3d, "
-        "x2face).",
+        "Divisor of all channel widths, 1, 2, 4, 8 or 16; reenactment engines load any, other "
+        "models 1 only.",
     )
     seed: int = option(0, "Random seed; the same seed gives the same losses.")
     precision: Precision = option(
@@ -133,6 +133,32 @@ class FommTrainOptions:
     adversarial: bool = option(
         False, "Train with a discriminator (vox-adv) instead of without (vox).", "--adversarial"
     )
+    jacobians: bool = option(
+        True,
+        "Learn local affine maps of the keypoints; else neighbourhoods only shift.",
+        "--jacobians/--no-jacobians",
+    )
+    jacobian_loss: bool = option(
+        True, "Train the local maps for equivariance.", "--jacobian-loss/--no-jacobian-loss"
+    )
+    occlusion: bool = option(
+        True, "Learn what the source does not show.", "--occlusion/--no-occlusion"
+    )
+    scales: int = option(4, "Scales of the perceptual loss, 1..4.")
+
+    def __post_init__(self) -> None:
+        require(1 <= self.scales <= 4, "--scales", "within 1..4", self.scales)
+
+
+@dataclass(frozen=True, slots=True)
+class MonkeyNetTrainOptions:
+    """Monkey-Net."""
+
+    residual: bool = option(
+        True,
+        "Learn a correction of the keypoints' motion, pixel by pixel.",
+        "--residual/--no-residual",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +197,9 @@ class DiffusedHeadsTrainOptions:
     """Diffused Heads."""
 
     grey: bool = option(False, "Use greyscale motion frames, as for LRW.", "--grey")
+    lip_loss: bool = option(
+        True, "Weigh errors at the lips more than others.", "--lip-loss/--no-lip-loss"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from thcli.engines.facevid2vid.networks import (
 )
 from thcli.engines.shared.motion_rows import Rows, SmoothedMotion, blend_rows, transfer_gains
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.engines.shared.networks.checkpoint import without_spectral_norm
+from thcli.engines.shared.networks.checkpoint import width_divisor, without_spectral_norm
 from thcli.engines.shared.networks.engine import CropSource, TorchCropEngine
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
 from thcli.motion.file.kinds import row_shapes
@@ -164,7 +164,7 @@ def load_weights(name: str, run: RunOptions, options: RenderOptions | None) -> F
 
 
 def assemble(parts: Sequence[Mapping[str, Tensor]], where: str) -> FaceVid2VidNetworks:
-    """Build the networks of a checkpoint; its keys determine generator and version.
+    """Build the networks of a checkpoint; its keys determine generator, version and width.
 
     Args:
         parts: tensors in the order of CHECKPOINT_PARTS.
@@ -177,10 +177,13 @@ def assemble(parts: Sequence[Mapping[str, Tensor]], where: str) -> FaceVid2VidNe
     beta = "down.weight" not in detector
     spade = any(key.startswith("decoder.") for key in generator)
     plain = without_spectral_norm(generator, where)
+    divisor = width_divisor(plain, "first.conv.weight", 64)
+    detecting = KeypointDetector(reduced=not beta, width_divisor=divisor)
+    generating = (SpadeGenerator if spade else OriginalGenerator)(width_divisor=divisor)
     return FaceVid2VidNetworks(
-        load_state(KeypointDetector(reduced=not beta), detector, where),
-        load_state(HeadEstimator(), estimator, where),
-        load_state(SpadeGenerator() if spade else OriginalGenerator(), plain, where),
+        load_state(detecting, detector, where),
+        load_state(HeadEstimator(width_divisor=divisor), estimator, where),
+        load_state(generating, plain, where),
         beta,
     )
 

@@ -5,10 +5,15 @@ Motion kind "fomm"; rows: value (10, 2) and jacobian (10, 2, 2).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from thcli.core.options import RenderOptions, RunOptions
 from thcli.engines.fomm.networks import Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.motion_rows import Rows
 from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.checkpoint import width_divisor
 from thcli.engines.shared.networks.keypoints import (
     movement_scale,
     relative_jacobians,
@@ -18,6 +23,8 @@ from thcli.engines.shared.networks.relative import KeypointEngine, RowTransfer
 from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
+
+PARTS = ("kp_detector", "generator")  # of a checkpoint
 
 
 class FommEngine(KeypointEngine):
@@ -64,18 +71,29 @@ def load_vox(run: RunOptions, options: RenderOptions | None = None) -> FommEngin
 
 def load_weights(name: str, run: RunOptions) -> FommEngine:
     """Load the engine with the weights of that name in weights.toml."""
-    detector, generator = (
-        load_tensors(name, prefix=f"{part}.", offline=run.offline)
-        for part in ("kp_detector", "generator")
-    )
-    return FommEngine(
-        load_state(KeypointDetector(), detector, name),
-        load_state(Generator(), generator, name),
-        run,
+    parts = {part: load_tensors(name, prefix=f"{part}.", offline=run.offline) for part in PARTS}
+    return FommEngine(*build_networks(parts, name), run)
+
+
+def build_networks(
+    parts: Mapping[str, Mapping[str, Tensor]], where: str
+) -> tuple[KeypointDetector, Generator]:
+    """Build the networks in the width of a checkpoint and load it.
+
+    Args:
+        parts: tensors of each of PARTS.
+        where: name of the weights, for messages.
+
+    Raises:
+        WeightsError: the tensors are another model's.
+    """
+    divisor = width_divisor(parts["generator"], "first.conv.weight", 64)
+    return (
+        load_state(KeypointDetector(width_divisor=divisor), parts["kp_detector"], where),
+        load_state(Generator(width_divisor=divisor), parts["generator"], where),
     )
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
     """Raise WeightsError unless a checkpoint has the layout of the networks."""
-    for part, network in (("kp_detector", KeypointDetector()), ("generator", Generator())):
-        load_state(network, checkpoint.tensors(f"{part}."), checkpoint.name)
+    build_networks({part: checkpoint.tensors(f"{part}.") for part in PARTS}, checkpoint.name)

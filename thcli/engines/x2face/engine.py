@@ -25,6 +25,7 @@ from thcli.engines.shared.motion_rows import (
     transfer_gains,
 )
 from thcli.engines.shared.networks.checkpoint import load as load_state
+from thcli.engines.shared.networks.checkpoint import width_divisor
 from thcli.engines.shared.networks.engine import (
     CropSource,
     images_from_tensor,
@@ -242,10 +243,8 @@ def build_model(tensors: dict[str, Tensor], where: str) -> X2Face:
     Raises:
         WeightsError: the tensors are another model's.
     """
-    first = tensors.get(_WIDTH_KEY)
-    if first is None or not first.dim() or not 0 < len(first) < WIDTHS[0]:
-        return load_state(X2Face(), tensors, where)
-    return load_state(X2Face(width_divisor=WIDTHS[0] // len(first)), tensors, where)
+    divisor = width_divisor(tensors, _WIDTH_KEY, WIDTHS[0])
+    return load_state(X2Face(width_divisor=divisor), tensors, where)
 
 
 def load_pose_map(code: int, run: RunOptions) -> PoseMap:

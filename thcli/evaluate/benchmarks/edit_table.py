@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,18 @@ from thcli.editors.catalogue import stage_of
 from thcli.evaluate.benchmarks.edit import CLIP, EDITED, EditMeasurement, evaluate_edit
 from thcli.evaluate.benchmarks.reconstruction import Reconstruction, reconstruction
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, load_classifier
+from thcli.evaluate.metrics.regions import REGIONS, Region
+from thcli.evaluate.metrics.table import Metric
 from thcli.evaluate.reports.contact_sheet import stack_sheets
-from thcli.evaluate.reports.html.page import Page, Section
-from thcli.evaluate.reports.report import file_facts, format_value
+from thcli.evaluate.reports.html.page import UNEDITED, Page, Section
+from thcli.evaluate.reports.report import file_facts, format_value, metric_label
 from thcli.faces.identity.encoder import load_encoder
 from thcli.pipeline.render.panels import put_label
 
-_PASSES = ("pass_1", "pass_2")
+_PASSES = {
+    "pass_1, CPU seconds a frame": "pass 1",
+    "pass_2, CPU seconds a frame": "pass 2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +62,31 @@ class EditEvaluation:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return heading and lines for people.
 
-        A line is a metric; a column is a variant of an edit, or the clips' own values.
+        A line is a metric and region; a column is a variant of an edit, or the clips' own values.
         """
         columns: dict[str, dict[str, float | None]] = {}
         for found in self.edits:
             edit, means = describe_edit(found[0]), mean_metrics(found)
             columns |= {f"{edit}, {label}": means[label] for label in means if label != CLIP}
-        columns[CLIP] = mean_metrics(self.edits[0])[CLIP]
-        names = dict.fromkeys(name for column in columns.values() for name in column)
+        columns[UNEDITED] = mean_metrics(self.edits[0])[CLIP]
+        metrics = {metric.name: metric for found in self.edits for metric in found[0].metrics}
         lines = [
-            [name, *(format_value(column.get(name)) for column in columns.values())]
-            for name in names
+            self._line(
+                columns, _region_name(metric, region), metric_label(metric), metric.unit, region
+            )
+            for region in REGIONS
+            for metric in metrics.values()
+            if region in metric.regions
         ]
-        return ["metric", *columns], lines
+        for which, name in _PASSES.items():
+            lines.append(self._line(columns, which, f"CPU seconds a frame, {name} ↓", "s", ""))
+        return ["metric", "unit", "where", *columns], lines
+
+    @staticmethod
+    def _line(
+        columns: Mapping[str, Mapping[str, float | None]], name: str, *cells: str
+    ) -> list[str]:
+        return [*cells, *(format_value(column.get(name)) for column in columns.values())]
 
     def sheet(self) -> Image:
         """Return all contact sheets, stacked."""
@@ -158,13 +175,17 @@ def mean_metrics(found: Sequence[EditMeasurement]) -> dict[str, dict[str, float 
         out[label] = {}
         for metric in found[0].metrics:
             for region in metric.regions:
-                name = metric.name if region == "face" else f"{metric.name} (frame)"
-                out[label][name] = _mean([one.value(label, metric.name, region) for one in found])
+                values = [one.value(label, metric.name, region) for one in found]
+                out[label][_region_name(metric, region)] = _mean(values)
         if label != CLIP:
             for which, part in enumerate(_PASSES):
                 seconds = [one.seconds[label][which] for one in found]
-                out[label][f"{part}, CPU seconds a frame"] = _mean(seconds)
+                out[label][part] = _mean(seconds)
     return out
+
+
+def _region_name(metric: Metric, region: Region) -> str:
+    return metric.name if region == "face" else f"{metric.name} (frame)"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

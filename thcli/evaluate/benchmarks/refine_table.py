@@ -13,7 +13,7 @@ from thcli.evaluate.metrics.regions import REGIONS
 from thcli.evaluate.metrics.scores import average_scores
 from thcli.evaluate.metrics.table import Metric
 from thcli.evaluate.reports.html.charts import metric_charts
-from thcli.evaluate.reports.html.page import Page, Section
+from thcli.evaluate.reports.html.page import GAIN, Page, Section
 from thcli.evaluate.reports.report import Evaluation, format_value, metric_label, rows_json
 from thcli.evaluate.reports.tables import Table
 
@@ -100,9 +100,9 @@ def _difference(value: float | None, other: float | None) -> float | None:
     return value - other if value is not None and other is not None else None
 
 
-def table(found: RefineMeasurement, metrics: Sequence[Metric]) -> tuple[list[str], list[list[str]]]:
-    """Return heading and lines: a metric and region per line, then cost and requirements."""
-    head = ["metric", "unit", "where", *found.scores, "refined / coarse"]
+def tables(found: RefineMeasurement, metrics: Sequence[Metric]) -> list[Table]:
+    """Return the table of metrics, a line each and region, with the cost, and the requirements."""
+    head = ["metric", "unit", "where", *found.scores, GAIN]
     lines = []
     for region in REGIONS:
         for metric in (m for m in metrics if region in m.regions):
@@ -110,20 +110,23 @@ def table(found: RefineMeasurement, metrics: Sequence[Metric]) -> tuple[list[str
             ratio = _ratio(values["refined"], values["coarse"])
             cells = [format_value(value) for value in (*values.values(), ratio)]
             lines.append([metric_label(metric), metric.unit, region, *cells])
-    blank = [""] * (len(head) - 4)
-    lines.append(["frames", "", "", *(str(scores.frames) for scores in found.scores.values()), ""])
-    lines.append(["seconds per frame", "s", "", format_value(found.cost.seconds), *blank])
-    lines.append(["network calls per frame", "", "", str(found.cost.calls), *blank])
+    lines.append(["frames", "", "", *(str(scores.frames) for scores in found.scores.values()), "-"])
+
+    def of_refiner(name: str, unit: str, where: str, value: float) -> None:
+        shown = {"refined": format_value(value)}
+        lines.append([name, unit, where, *(shown.get(label, "-") for label in head[3:])])
+
+    of_refiner("seconds per frame", "s", "", found.cost.seconds)
+    of_refiner("network calls per frame", "", "", found.cost.calls)
     if found.untouched is not None:
-        changes = (("crop", found.untouched.crop), ("frame", found.untouched.frame))
-        for region_name, change in changes:
-            cells = [format_value(change), *blank]
-            lines.append(["change of the untouched clip", "0..255", region_name, *cells])
+        of_refiner("change of the untouched clip", "0..255", "crop", found.untouched.crop)
+        of_refiner("change of the untouched clip", "0..255", "frame", found.untouched.frame)
     words = {True: "holds", False: "does not hold", None: "not measured"}
-    for required in requirements(found):
-        cells = [format_value(required.value), words[required.holds], *blank[1:]]
-        lines.append([f"required: {required.name}", "", required.wanted, *cells])
-    return head, lines
+    limits = [
+        [one.name, one.wanted, format_value(one.value), words[one.holds]]
+        for one in requirements(found)
+    ]
+    return [(head, lines), (["required, of the face", "limit", "value", "result"], limits)]
 
 
 def as_json(found: RefineMeasurement) -> dict[str, Any]:
@@ -143,16 +146,19 @@ def as_json(found: RefineMeasurement) -> dict[str, Any]:
 
 
 def page(
-    found: Sequence[RefineMeasurement], evaluations: Sequence[Evaluation], table_: Table, run: str
+    found: Sequence[RefineMeasurement],
+    evaluations: Sequence[Evaluation],
+    shown: Sequence[Table],
+    run: str,
 ) -> Page:
-    """Return the HTML report of clips. run: the command line."""
+    """Return the HTML report of clips. shown: tables of their mean. run: the command line."""
     rows = {
         one.name: replace(evaluation, rows=one.scores)
         for one, evaluation in zip(found, evaluations, strict=True)
     }
     section = Section(
         "Coarse and refined",
-        tables=[table_],
+        tables=shown,
         charts=metric_charts(rows),
         images={name: one.sheet for name, one in rows.items()},
     )

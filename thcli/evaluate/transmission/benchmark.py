@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import exp, log
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from thcli.core.events import Event, Listener, Warned, silent
@@ -42,6 +43,7 @@ class Point:
     kbits: kbit/s without sound.
     note: how it was coded.
     quality: metric -> value in the face.
+    cost: processor time a frame in ms of sender and receiver, None for a video codec.
     """
 
     clip: str
@@ -49,6 +51,17 @@ class Point:
     kbits: float
     note: str
     quality: Mapping[str, float | None]
+    cost: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """A coded clip; see `Point`. path: what the receiver sees."""
+
+    path: Path
+    kbits: float
+    note: str
+    cost: tuple[float, float] | None = None
 
 
 def evaluate_transmission(
@@ -82,22 +95,24 @@ def evaluate_transmission(
 
     read = limit_frames(clip, sending.read, options.frames)
     with temporary_folder() as folder:
-        coded: dict[str, tuple[Path, float, str]] = {}
-        kinds: dict[str, KeyFrame] = {PLAIN: "motion", WITH_PICTURE: "image"}
+        coded: dict[str, _Coded] = {}
+        kinds: dict[str, KeyFrame] = {PLAIN: "motion"}
+        if options.pictures:
+            kinds[WITH_PICTURE] = "image"
         for label, key_frame in kinds.items():
             job = replace(sending, key_frame=key_frame, read=read, sound=0.0)
             coded[label] = _motion(clip, job, folder, label, on)
-        bases = [coded[label][1] for label in (PLAIN, WITH_PICTURE)]
+        bases = [sent.kbits for sent in coded.values()]
         for codec in options.codec_names:
             for kbits in sorted({round(base * m, 3) for base in bases for m in options.multiples}):
                 path = folder / f"{codec}-{kbits}.mkv"
                 video = encode_near(clip, read, codec, kbits, path)
                 size = f", sides / {video.scale}" if video.scale > 1 else ""
                 label = f"{codec} {len(coded)}"
-                coded[label] = (path, video.kbits, f"crf {video.crf}{size}")
+                coded[label] = _Coded(path, video.kbits, f"crf {video.crf}{size}")
         found = evaluate_videos(
             clip,
-            {label: path for label, (path, _, _) in coded.items()},
+            {label: sent.path for label, sent in coded.items()},
             replace(measures, metrics=[m for m in measures.metrics if m.name in SHOWN]),
             EvaluateOptions(),
             read,
@@ -106,32 +121,35 @@ def evaluate_transmission(
     return [
         Point(
             name,
-            label if label in (PLAIN, WITH_PICTURE) else label.split()[0],
-            round(kbits, 2),
-            note,
+            label if sent.cost else label.split()[0],
+            round(sent.kbits, 2),
+            sent.note,
             {shown: found.rows[label].values["face"].get(shown) for shown in SHOWN},
+            sent.cost,
         )
-        for label, (_, kbits, note) in coded.items()
+        for label, sent in coded.items()
     ]
 
 
-def _motion(
-    clip: Path, job: TransmitOptions, folder: Path, label: str, on: Listener
-) -> tuple[Path, float, str]:
-    """Transmit and receive a clip; return the video, its kbit/s and a note."""
+def _motion(clip: Path, job: TransmitOptions, folder: Path, label: str, on: Listener) -> _Coded:
+    """Transmit and receive a clip."""
     stream, video = folder / f"{label}.thc", folder / f"{label}.mkv"
+    begun = process_time()
     sent = transmit(clip, stream, job, on)
+    sending = 1000 * (process_time() - begun) / sent.frames
     picture = None
     if job.key_frame == "motion":
         picture = folder / "picture.png"
         save_image(picture, read_frame(clip, job.read, 0))
     output = OutputOptions(codec="ffv1", audio="none")
     receiving = ReceiveOptions(find=job.find, run=job.run, output=output, read=job.read.whole)
+    begun = process_time()
     receive(picture, stream, video, receiving, on)
+    rendering = 1000 * (process_time() - begun) / sent.frames
     details = sent.details
     kbits = details["motion_kbits"] + details["pictures_kbits"]
     note = f"{details['keys']} key frames, {details['pictures']} pictures"
-    return video, kbits, note
+    return _Coded(video, kbits, note, (round(sending, 1), round(rendering, 1)))
 
 
 def equal_quality(points: Sequence[Point], metric: str) -> dict[str, float | None]:
@@ -168,6 +186,9 @@ def report(points: Sequence[Point], command: str) -> dict[str, Any]:
                 "kbits": p.kbits,
                 "note": p.note,
                 **p.quality,
+                "cpu_ms": None
+                if p.cost is None
+                else dict(zip(("send", "receive"), p.cost, strict=True)),
             }
             for p in points
         ],
@@ -189,8 +210,9 @@ def table(points: Sequence[Point]) -> tuple[list[str], list[list[str]]]:
             p.codec,
             f"{p.kbits:.2f}",
             *("-" if p.quality[m] is None else f"{p.quality[m]:.3f}" for m in SHOWN),
+            "-" if p.cost is None else "{:.0f} + {:.0f}".format(*p.cost),
             p.note,
         ]
         for p in points
     ]
-    return ["clip", "codec", "kbit/s", *SHOWN, "coding"], lines
+    return ["clip", "codec", "kbit/s", *SHOWN, "CPU ms a frame", "coding"], lines

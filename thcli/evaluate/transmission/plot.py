@@ -11,7 +11,8 @@ from thcli.evaluate.transmission.benchmark import Point
 from thcli.media.atomic_file import replace_atomically
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8a5a44", "#6b4e9b", "#555555")
-_SIDE, _EDGE, _GAP = 300, 48, 24  # pixels
+_SIDE, _EDGE, _GAP, _KEY = 300, 48, 48, 130  # pixels; _KEY: of a codec in the key
+_TICKS = 5  # values on the upright axis
 _LABELS = {
     "pfd": "pfd in the face (lower is better)",
     "csim": "CSIM in the face (higher is better)",
@@ -32,7 +33,8 @@ def draw_plot(points: Sequence[Point]) -> str:
     clips = list(dict.fromkeys(point.clip for point in points))
     codecs = list(dict.fromkeys(point.codec for point in points))
     width = len(clips) * (_SIDE + _GAP) + _EDGE
-    height = len(_LABELS) * (_SIDE + _EDGE) + 40
+    in_row = width // _KEY
+    height = len(_LABELS) * (_SIDE + _EDGE) + 22 * ceil(len(codecs) / in_row) + 28
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="12">',
@@ -45,7 +47,8 @@ def draw_plot(points: Sequence[Point]) -> str:
             parts += _panel(chosen, codecs, metric, left, top)
             parts.append(_text(left, top - 8, f"{clip}: {label}"))
     for place, codec in enumerate(codecs):
-        x, y = _EDGE + 150 * place, height - 12
+        x, y = 16 + _KEY * (place % in_row), len(_LABELS) * (_SIDE + _EDGE) + 34
+        y += 22 * (place // in_row)
         parts.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{_colour(codecs, codec)}"/>')
         parts.append(_text(x + 10, y, codec))
     return "\n".join([*parts, "</svg>", ""])
@@ -71,11 +74,18 @@ def _panel(
         across = left + 10 + (_SIDE - 20) * (log10(kbits) - low) / (high - low)
         return across, top + 10 + (_SIDE - 40) * (most - value) / span
 
+    bottom = top + _SIDE - 20
     for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500):
         if low <= log10(tick) <= high:
-            parts.append(_text(round(place(tick, least)[0]) - 6, top + _SIDE - 4, f"{tick}"))
-    for value in (least, most):
-        parts.append(_text(left - 44, round(place(1, value)[1]) + 4, f"{value:.3f}"))
+            x = round(place(tick, least)[0])
+            parts.append(_rule((x, top), (x, bottom)))
+            parts.append(_text(x - 6, top + _SIDE - 4, f"{tick}"))
+    parts.append(_text(left + _SIDE - 38, top + _SIDE + 12, "kbit/s"))
+    for part in range(_TICKS if most > least else 1):
+        value = least + (most - least) * part / (_TICKS - 1)
+        y = round(place(1, value)[1])
+        parts.append(_rule((left, y), (left + _SIDE, y)))
+        parts.append(_text(left - 44, y + 4, f"{value:.3f}"))
     for codec in codecs:
         line = sorted(place(kbits, value) for name, kbits, value in known if name == codec)
         colour = _colour(codecs, codec)
@@ -87,6 +97,10 @@ def _panel(
 
 def _colour(codecs: Sequence[str], codec: str) -> str:
     return _COLOURS[codecs.index(codec) % len(_COLOURS)]
+
+
+def _rule(begin: tuple[int, int], end: tuple[int, int]) -> str:
+    return f'<line x1="{begin[0]}" y1="{begin[1]}" x2="{end[0]}" y2="{end[1]}" stroke="#e4e4e4"/>'
 
 
 def _text(x: int, y: int, text: str) -> str:

@@ -73,12 +73,18 @@ class FrameCoder:
         self._pts, self._begun = 0, False
         self._key = np.zeros(self.layout.key_size)
         self._numbers = np.zeros(len(self.layout.steps))
+        self._analysed: tuple[Motion, Array, Array] | None = None  # row, key shape, numbers
         self._forget()
 
-    @property
-    def key(self) -> Array:
-        """Return the key shape as the receiver has it."""
-        return self._key
+    def _analyse(self, row: Motion) -> Array:
+        """Return the numbers of a row, those of the last one again when it is asked twice."""
+        if (
+            self._analysed is None
+            or self._analysed[0] is not row
+            or self._analysed[1] is not self._key
+        ):
+            self._analysed = row, self._key, self.layout.analyse(row, self._key)
+        return self._analysed[2]
 
     def _forget(self) -> None:
         """Start all models again, so that a key frame needs nothing before it."""
@@ -112,7 +118,7 @@ class FrameCoder:
         predicted = np.rint(before).astype(np.int64).tolist()
         wanted = predicted
         if row is not None:
-            wanted = np.rint(self.layout.analyse(row, self._key) / steps).astype(np.int64).tolist()
+            wanted = np.rint(self._analyse(row) / steps).astype(np.int64).tolist()
         self._integers = [
             old + model.code(coder, new - old)
             for model, old, new in zip(self._models, predicted, wanted, strict=True)
@@ -157,6 +163,10 @@ class FrameCoder:
 
 class FrameEncoder(FrameCoder):
     """Sender's side."""
+
+    def has_drifted(self, row: Motion) -> bool:
+        """Return whether a key shape is due: the receiver's face is too far from a row."""
+        return self.layout.has_drifted(row, self._analyse(row), self._key)
 
     def encode(self, facts: FrameFacts, row: Motion | None) -> bytes:
         """Return the content of a motion packet.

@@ -22,6 +22,7 @@ from thcli.motion.codec.format import (
     read_packets,
 )
 from thcli.pipeline.job.job import Job
+from thcli.pipeline.job.output_names import SRGB_VIDEO
 
 
 class IncomingStream:
@@ -64,6 +65,17 @@ class IncomingStream:
                 opened._spool(job.temp_dir() / "stream", job)
             opened._collect_sound(job.temp_dir() / "sound.ogg")
         return opened
+
+    def video_info(self, path: Path) -> MediaInfo:
+        """Return what is known of the sender's frames. path: stands for them."""
+        return MediaInfo(
+            path,
+            "video",
+            size=self.header.size,
+            colour=SRGB_VIDEO,
+            time_base=self.header.time_base,
+            rate=self.header.rate or None,
+        )
 
     def packets(self) -> Iterator[tuple[Tag, bytes]]:
         """Yield the packets.

@@ -107,9 +107,9 @@ class Sender:
         packets: list[bytes] = []
         is_reference = row is not None and (is_other or cut or not self._shown)
         is_key = self._last_key is None or is_reference
-        due = self._last_key is not None and now - self._last_key >= self.options.key_every
-        if row is not None and not is_key:
-            is_key = due or self._shape_drifts(row, now)
+        if row is not None and self._last_key is not None and not is_key:
+            due = now - self._last_key >= self.options.key_every
+            is_key = due or (now - self._last_key >= _KEY_GAP and self._encoder.has_drifted(row))
         if self.header.pictures and (is_reference or self._last_key is None):
             picture, shows_face = self._picture(frame)
             if shows_face or self._last_key is None:  # the first one sets the size
@@ -158,13 +158,6 @@ class Sender:
         return self.engine.observe(
             [inside], [transform_face(face, self._placement.crop_from_frame)]
         )
-
-    def _shape_drifts(self, row: Motion, now: Fraction) -> bool:
-        """Return whether a key shape is due: the receiver's face is too far from the true one."""
-        if self._last_key is not None and now - self._last_key < _KEY_GAP:
-            return False
-        layout, key = self._encoder.layout, self._encoder.key
-        return layout.has_drifted(row, layout.analyse(row, key), key)
 
     def _picture(self, frame: Frame) -> tuple[bytes, bool]:
         """Return a picture packet, and whether the receiver finds a face in the picture."""

@@ -136,8 +136,8 @@ def train(
         "first_losses": result.rows[0]["losses"] if result.rows else {},
         "use": None,
     }
-    as_published = options.narrow == 1 and task.options.size == task_type.sizes[0]
-    if as_published or task_type.loads_any_size:
+    fits = options.narrow == 1 or task_type.loads_any_width
+    if fits and (task.options.size == task_type.sizes[0] or task_type.loads_any_size):
         report["use"] = task.usage_command(result.importable)
     return report
 

@@ -74,7 +74,8 @@ class TrainingTask(ABC):
     phases: parts of an update, in order.
     exported: names of the networks in the exported file.
     sizes: image sides in pixels that the networks accept; the first is the engine's.
-    loads_any_size: whether the engine loads networks of any width and size.
+    loads_any_width, loads_any_size: whether the engine loads networks of any width, and for images
+        of any size.
     perceptual: what compares images, for the log and the exported file.
     frozen_modules: modules that are not trained but must be on the device.
     """
@@ -85,6 +86,7 @@ class TrainingTask(ABC):
     phases: tuple[Phase, ...]
     exported: ClassVar[tuple[str, ...]]
     sizes: ClassVar[tuple[int, ...]] = (256, 128, 384, 512)
+    loads_any_width: ClassVar[bool] = False
     loads_any_size: ClassVar[bool] = False
     perceptual: str = ""
     frozen_modules: tuple[nn.Module, ...] = ()

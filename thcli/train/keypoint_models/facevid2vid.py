@@ -39,6 +39,7 @@ class FaceVid2VidTask(TrainingTask):
     name = "facevid2vid"
     entry = "facevid2vid-new"
     exported = ("kp_detector", "he_estimator", "generator")
+    loads_any_width = True
 
     def __init__(
         self, options: TrainOptions, model_options: FaceVid2VidTrainOptions, on: Listener

@@ -18,11 +18,12 @@ from thcli.engines.shared.networks import grid
 from thcli.train.core import losses
 from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
 from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
-from thcli.train.keypoint_models.perceptual import create_perceptual_loss
+from thcli.train.keypoint_models.perceptual import SCALES, create_perceptual_loss
 from thcli.train.keypoint_models.random_warps import RandomWarp
 
 WIDTHS = (64, 128, 256, 512)
 PERCEPTUAL, VALUE, JACOBIAN, GAN, MATCHING = 10.0, 10.0, 10.0, 1.0, (10.0, 10.0, 10.0, 10.0)
+VISIBLE = 20.0  # logit of an occlusion map that hides nothing
 HEATMAP_VARIANCE = 0.01  # of the discriminator's keypoint maps, in squared units of [-1, 1]
 
 
@@ -32,6 +33,7 @@ class FommTask(TrainingTask):
     name = "fomm"
     entry = "fomm-vox"
     exported = ("kp_detector", "generator")
+    loads_any_width = True
 
     def __init__(
         self, options: TrainOptions, model_options: FommTrainOptions, on: Listener
@@ -47,10 +49,18 @@ class FommTask(TrainingTask):
             Generator(width_divisor=options.narrow),
         )
         init_identity_jacobians(self.detector)
+        self.ablation = model_options
+        if not model_options.jacobians:
+            self.detector.jacobian.requires_grad_(False)
+        if not model_options.occlusion:
+            show_everything(self.generator)
         self.networks = {"kp_detector": self.detector, "generator": self.generator}
         self.phases = (Phase("generator", ("kp_detector", "generator")),)
         self.perceptual_loss = create_perceptual_loss(
-            options.perceptual, on, offline=options.offline
+            options.perceptual,
+            on,
+            offline=options.offline,
+            scales=SCALES[: model_options.scales],
         )
         self.perceptual = self.perceptual_loss.name
         self.frozen_modules = (self.perceptual_loss,)
@@ -92,9 +102,10 @@ class FommTask(TrainingTask):
         warp = RandomWarp.random(len(driving), noise, driving.device)
         warped = self.detector(warp.warp_image(driving, aligned=self.generator.aligned))
         terms["equivariance"] = VALUE * losses.equivariance(points.value, warped.value, warp)
-        terms["equivariance_jacobian"] = JACOBIAN * losses.equivariance_jacobian(
-            points.jacobian, warped.jacobian, warped.value, warp
-        )
+        if self.ablation.jacobians and self.ablation.jacobian_loss:
+            terms["equivariance_jacobian"] = JACOBIAN * losses.equivariance_jacobian(
+                points.jacobian, warped.jacobian, warped.value, warp
+            )
         if self.discriminator is not None:
             heat = grid.gaussians(points.value.detach(), tuple(driving.shape[2:]), HEATMAP_VARIANCE)
             features, score = self.discriminate(made, heat)
@@ -115,6 +126,14 @@ class FommTask(TrainingTask):
         source, driving = batch["sources"][:, 0], batch["driving"]
         made, deformed, _ = self.reenact(source, driving)
         return {"source": source, "driving": driving, "deformed": deformed, "result": made}
+
+
+def show_everything(generator: Generator) -> None:
+    """Fix the occlusion map at 1: nothing is inpainted."""
+    occlusion = generator.dense_motion_network.occlusion.requires_grad_(False)
+    assert isinstance(occlusion, nn.Conv2d) and occlusion.bias is not None
+    nn.init.zeros_(occlusion.weight)
+    nn.init.constant_(occlusion.bias, VISIBLE)
 
 
 def init_identity_jacobians(detector: KeypointDetector) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.events import Listener
-from thcli.core.options import TrainOptions
+from thcli.core.options import MonkeyNetTrainOptions, TrainOptions
 from thcli.engines.monkeynet.networks import (
     KEYPOINTS,
     Generator,
@@ -36,9 +36,12 @@ class MonkeyNetTask(TrainingTask):
     name = "monkeynet"
     entry = "monkeynet"
     exported = ("kp_detector", "generator")
+    loads_any_width = True
     perceptual = "discriminator"
 
-    def __init__(self, options: TrainOptions, model_options: None, on: Listener) -> None:
+    def __init__(
+        self, options: TrainOptions, model_options: MonkeyNetTrainOptions, on: Listener
+    ) -> None:
         super().__init__(options, model_options, on)
         self.hyperparameters = Hyperparameters(20, 1, 20, 2e-4)
         self.detector, self.generator = (
@@ -46,6 +49,8 @@ class MonkeyNetTask(TrainingTask):
             Generator(width_divisor=options.narrow),
         )
         init_background_mask(self.generator)
+        if not model_options.residual:
+            freeze_correction(self.generator)
         self.discriminator = Discriminator(
             3 + KEYPOINTS, [width // options.narrow for width in WIDTHS], pool_last=True
         )
@@ -116,9 +121,25 @@ class MonkeyNetTask(TrainingTask):
 
 def init_background_mask(generator: Generator) -> None:
     """Initialise the dense motion: all background, no correction, as published (bg_init)."""
+    weight, bias = _motion_output(generator)
+    nn.init.zeros_(weight)
+    nn.init.zeros_(bias)
+    with torch.no_grad():
+        bias[0] = BACKGROUND
+
+
+def freeze_correction(generator: Generator) -> None:
+    """Keep the correction of the flow at its initial zeros."""
+
+    def without_correction(gradient: Tensor) -> Tensor:
+        return torch.cat([gradient[:-2], torch.zeros_like(gradient[-2:])])
+
+    for parameter in _motion_output(generator):
+        parameter.register_hook(without_correction)
+
+
+def _motion_output(generator: Generator) -> tuple[nn.Parameter, nn.Parameter]:
+    """Return weight and bias of the dense motion's last layer: masks, then the correction."""
     last = generator.dense_motion_module.hourglass.decoder.conv
     assert isinstance(last, nn.Conv2d | nn.Conv3d) and last.bias is not None
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    with torch.no_grad():
-        last.bias[0] = BACKGROUND
+    return last.weight, last.bias

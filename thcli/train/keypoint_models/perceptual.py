@@ -189,16 +189,26 @@ def _mean_and_std(x: Tensor) -> Tensor:
 
 
 def create_perceptual_loss(
-    choice: Perceptual, on: Listener, *, offline: bool = False
+    choice: Perceptual,
+    on: Listener,
+    *,
+    offline: bool = False,
+    scales: Sequence[int] = SCALES,
 ) -> PyramidLoss:
     """Create the loss of --perceptual; auto without VGG-19 warns and uses the substitute.
+
+    Args:
+        choice: of the option.
+        on: receives the warning.
+        offline: forbid downloads.
+        scales: factors by which the images are reduced.
 
     Raises:
         WeightsError: `choice` is vgg19 and its weights are missing or do not fit.
     """
     if choice == "vgg19" or (choice == "auto" and is_ready(ENTRY)):
         try:
-            return PyramidLoss(Vgg19.load(offline=offline))
+            return PyramidLoss(Vgg19.load(offline=offline), scales)
         except WeightsError as exc:
             raise WeightsError(
                 exc.message, f"{exc.hint} Or train with --perceptual pyramid."
@@ -211,4 +221,4 @@ def create_perceptual_loss(
                 f"Get it: thcli weights pull {ENTRY} --trust"
             )
         )
-    return PyramidLoss(PixelGradients())
+    return PyramidLoss(PixelGradients(), scales)

@@ -56,7 +56,7 @@ class X2FaceTask(TrainingTask):
     entry = "x2face"
     exported = ("model",)
     sizes = (SIZE,)
-    loads_any_size = True
+    loads_any_width = True
     perceptual = "L1"
 
     def __init__(

@@ -44,7 +44,7 @@ class X2FaceMapTask(TrainingTask, ABC):
     """Training of a map on the codes of a frozen model."""
 
     sizes = (SIZE,)
-    loads_any_size = True
+    loads_any_width = True
     data_class: ClassVar[type[CodeRows]]
 
     def __init__(

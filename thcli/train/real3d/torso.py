@@ -43,7 +43,7 @@ class Real3dTorsoTask(Real3dStage):
     name = "real3d-torso"
     exported = ("superresolution",)
     sizes = (FULL_SIZE, TORSO_STEP)
-    loads_any_size = True
+    loads_any_width = loads_any_size = True
     adversarial = (0.003, 40_000)
 
     def __init__(

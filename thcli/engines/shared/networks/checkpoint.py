@@ -45,6 +45,21 @@ def load(network: Network, tensors: Mapping[str, Tensor], where: str) -> Network
     return network.eval().requires_grad_(False)
 
 
+def width_divisor(tensors: Mapping[str, Tensor], key: str, published: int) -> int:
+    """Return the divisor of the widths of a checkpoint; `thcli train --narrow` made others than 1.
+
+    Args:
+        tensors: state dict of the checkpoint.
+        key: kernel whose outputs tell the width. Without it the divisor is 1, and `load` names what
+            is missing.
+        published: its outputs as published.
+    """
+    kernel = tensors.get(key)
+    if kernel is None or not kernel.dim() or not 0 < len(kernel) < published:
+        return 1
+    return published // len(kernel)
+
+
 def _drop_time_axis(tensor: Tensor, like: Tensor | None) -> Tensor:
     """Drop the time axis of a (out, in, 1, k, k) kernel where the network's is (out, in, k, k)."""
     timed = like is not None and tensor.dim() == 5 and like.dim() == 4 and tensor.shape[2] == 1

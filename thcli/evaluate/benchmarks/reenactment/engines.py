@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions
 from thcli.core.options.base import comma_words
 from thcli.engines.backends import ENGINES
-from thcli.weights import WeightsStore, absent_error, get_commands, is_allowed, is_ready, registry
+from thcli.weights import (
+    WeightsStore,
+    absent_error,
+    describe_training,
+    get_commands,
+    is_allowed,
+    is_ready,
+    registry,
+)
 
 ALL = "all"
 
@@ -28,11 +37,15 @@ class EngineChoice:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """Size of an engine's weights in bytes, 0 where unknown, and their licences."""
+    """Size of an engine's weights in bytes, 0 where unknown, and their licences.
+
+    trained: how a user trained them, empty for published ones.
+    """
 
     bytes: int
     licence: str
     free: bool
+    trained: str = ""
 
 
 def choose_engines(text: str, run: RunOptions) -> EngineChoice:
@@ -76,10 +89,18 @@ def engine_facts(name: str) -> EngineFacts:
     entries = [registry()[row] for row in backend.weights]
     store = WeightsStore.default()
     paths = [store.path(entry) for entry in entries]
+    trained = "; ".join(filter(None, (describe_training(entry.name) for entry in entries)))
     size = sum(
-        entry.size or (path.stat().st_size if path.is_file() else 0)
+        entry.size if entry.size and not trained else _bytes_of(path)
         for entry, path in zip(entries, paths, strict=True)
     )
     licences = ", ".join(sorted({entry.licence for entry in entries}))
     code = "Apache-2.0 (thcli)" if backend.factory.startswith("thcli.") else backend.package
-    return EngineFacts(size, licences or code, all(entry.commercial for entry in entries))
+    free = all(entry.commercial for entry in entries)
+    return EngineFacts(size, licences or code, free, trained)
+
+
+def _bytes_of(path: Path) -> int:
+    """Return the size of a file, or of a folder's files; 0 for what is not there."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -81,6 +81,9 @@ class ReenactEvaluation:
                 line("weights", "", sizes),
                 line("licence", "", uses),
             ]
+            trained = {label: f.trained for label, f in self.facts.items() if f.trained}
+            if trained:
+                lines.append(line("own training", "", trained))
         return head, lines
 
     def sheet(self) -> Image:
@@ -115,9 +118,11 @@ class ReenactEvaluation:
             sections.append(
                 Section("Engines that were not run", tables=[(["engine", "get"], rows)])
             )
-        licences = [[label, facts.licence] for label, facts in self.facts.items()]
+        licences = [
+            [label, facts.licence, facts.trained or "-"] for label, facts in self.facts.items()
+        ]
         if licences:
-            table = (["engine", "licence of its weights"], licences)
+            table = (["engine", "licence of its weights", "own training"], licences)
             sections.append(Section("Licences", tables=[table]))
         return Page(title, command, sections)
 

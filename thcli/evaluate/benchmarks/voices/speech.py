@@ -323,15 +323,15 @@ def table(report_: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         "correlation",
         "while speaking",
         "in step",
-        "lag",
+        "lag, frames",
         "silence/speech",
         "at sync",
         "mismatched",
         "late, s",
         "closures F1",
         "p b m shut",
-        "truth's",
-        *articulation.FEATURES,
+        "p b m shut, truth",
+        *(f"{name} / truth" for name in articulation.FEATURES),
     ]
     rows = []
     for group, found in report_["groups"].items():

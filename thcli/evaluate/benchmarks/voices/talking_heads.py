@@ -127,8 +127,9 @@ def _mean(rows: Sequence[Liveliness]) -> dict[str, Any]:
 
 def table(report_: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return heading and lines for people."""
-    heads = ["speaker", "row", "clips", "seconds", "degrees/s", "0.5-2 Hz", "pitch yaw roll"]
-    heads += ["brows/s", "0.5-2 Hz", "blinks/min"]
+    heads = ["speaker", "row", "clips", "seconds", "head, degrees/s", "head, share of 0.5-2 Hz"]
+    heads += ["pitch yaw roll, degrees", "brows, sliders/s", "brows, share of 0.5-2 Hz"]
+    heads.append("blinks/min")
     lines = []
     for group, found in report_["groups"].items():
         for row, values in found.items():

@@ -20,6 +20,7 @@ from thcli.media.writing.target import OutputTarget
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' file:; media-src 'self' file:"
 )
+UNEDITED, GAIN = "clip, unedited", "refined / coarse"  # columns of tables that are no methods
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,9 @@ def _table(table: Table) -> str:
 
 
 def best_cell(head: Sequence[str], line: Sequence[str]) -> int | None:
-    """Return the column of the best value of two or more methods; baselines do not count.
+    """Return the column of the best value of two or more methods, None where methods share it.
 
-    The direction is the arrow at the end of the first cell.
+    Baselines do not count. The direction is the arrow at the end of the first cell.
     """
     signs = {"↓": 1.0, "↑": -1.0}
     sign = signs.get(line[0][-1:])
@@ -166,6 +167,7 @@ def best_cell(head: Sequence[str], line: Sequence[str]) -> int | None:
     values = {}
     for at in range(1, len(line)):
         number = read_number(line[at])
-        if head[at] not in RESERVED and number is not None:
+        if head[at] not in (*RESERVED, UNEDITED, GAIN) and number is not None:
             values[at] = sign * number
-    return min(values, key=lambda at: values[at]) if len(values) > 1 else None
+    best = sorted(values, key=lambda at: values[at])[:2]
+    return best[0] if len(best) > 1 and values[best[0]] < values[best[1]] else None
