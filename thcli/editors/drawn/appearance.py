@@ -58,9 +58,7 @@ class Appearance:
         """Return the appearance of an array of `to_array`."""
         parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 1, 4, 1]))
         skin, hair, brow, share, spread, light, blur, anchors = parts
-        return Appearance(
-            skin, hair, brow, share, spread, light, blur, anchors.reshape(-1, 3)
-        )
+        return Appearance(skin, hair, brow, share, spread, light, blur, anchors.reshape(-1, 3))
 
 
 APPEARANCE_SIZE = 16 + 3 * len(ANCHORS)
