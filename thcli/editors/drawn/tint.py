@@ -20,6 +20,7 @@ _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
 _CONTRAST = (0.6, 2.2)  # limits of the factor from the hair's own tones to those of a dye
+_BRIGHTEST = 1.3  # limit of the brightness of dyed hair, relative to the skin's
 _UNDYED = 0.5  # share of the roots that a dye leaves
 
 
@@ -39,7 +40,7 @@ class Dye:
 
 
 DYES = {
-    "blond": Dye(0.8, 0.35, (1.3, 0.94, 0.56), (1.1, 0.99, 0.79)),
+    "blond": Dye(0.8, 0.35, (1.31, 0.935, 0.57), (1.11, 0.988, 0.79)),
     "brown_hair": Dye(0.36, 0.42, (1.25, 0.95, 0.72), (1.3, 0.97, 0.66)),
     "black_hair": Dye(0.15, 0.55, (1.04, 0.99, 0.98), (1.02, 1.0, 0.99)),
     "red_hair": Dye(0.42, 0.42, (1.52, 0.86, 0.52), (1.42, 0.91, 0.6)),
@@ -99,8 +100,9 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     contrast = float(np.clip(dye.spread / own_spread, *_CONTRAST))
     wanted = np.float32(skin * dye.bright * further) * np.exp(np.float32(contrast) * tone)
     # Highlights near full scale are compressed.
-    most = np.float32(min(1.45 * skin, 250.0))
-    wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
+    most = np.float32(min(_BRIGHTEST * skin, 240.0))
+    over = most - (0.3 * most) ** 2 / np.maximum(wanted - 0.4 * most, 0.3 * most)
+    wanted = np.where(wanted > 0.7 * most, over, wanted)
     light = np.clip(np.float32(0.5) + np.float32(0.5 * contrast) * tone, 0, 1)[..., None]
     dark_colour, light_colour = np.array(dye.dark, np.float32), np.array(dye.light, np.float32)
     colour = (dark_colour * (1 - light) + light_colour * light) * _cast(scene)

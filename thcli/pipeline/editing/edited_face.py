@@ -260,9 +260,9 @@ class EditedFace:
             out: list[tuple[Pixels, Pixels]] = []
             for view, kept, own in zip(views[part], shared[part], per_frame[part], strict=True):
                 whole = kept
-                if len(kept) < len(log.mean):
-                    averaged = step.extract_features([view]).averaged[0]
-                    whole = np.concatenate([kept, averaged])
+                if not step.each_frame:
+                    features = step.extract_features([view])
+                    whole = np.concatenate([features.shared[0], features.averaged[0]])
                 out += step.render([view], own[None], whole, step.finalize(whole, view, own))
             return out
 
