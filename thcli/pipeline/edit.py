@@ -194,7 +194,7 @@ class EditedFaces:
 def observe_faces(
     info: MediaInfo, steps: Sequence[EditStep], options: EditOptions, job: Job
 ) -> EditedFaces:
-    """Run pass 1: track and choose the faces, parse every frame and decide the edit.
+    """Run pass 1: track and choose the faces, parse them and decide the edit.
 
     Args:
         info: the probed clip.
@@ -221,7 +221,7 @@ def observe_faces(
 def _learn(
     faces: Sequence[EditedFace], info: MediaInfo, parser: Parser, options: EditOptions, job: Job
 ) -> int:
-    """Parse every frame, extract the features of every face and decide the edit.
+    """Parse every second frame, extract the features of every face and decide the edit.
 
     Returns the number of frames that show none of the faces.
     """
@@ -237,8 +237,9 @@ def _learn(
             yield FrameFaces(frame, "", frame_faces, placements, parser_crops[0].scene)
 
     batch, unseen = options.run.batch_size, 0
+    parsed_frames = parse_frames(frames(), parser, batch, 0, job, alternate=True)
     with (
-        closing(prefetch(parse_frames(frames(), parser, batch, 0, job), batch)) as stream,
+        closing(prefetch(parsed_frames, batch)) as stream,
         job.stage("learn", info.frames) as step,
     ):
         crops = [face.crops() for face in faces]

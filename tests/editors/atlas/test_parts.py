@@ -22,8 +22,9 @@ from thcli.editors.atlas.directions import (
     symmetrize,
     unpack_directions,
 )
+from thcli.editors.atlas.mouth import fit_to_mouth
 from thcli.editors.atlas.regions import region_mask
-from thcli.faces.landmarks.topology import OVAL, PAIRS, POINTS
+from thcli.faces.landmarks.topology import LIPS, MOUTH_CORNERS, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
 SIDE = 256
@@ -216,3 +217,43 @@ def test_coarse_texture_does_not_depend_on_brightness() -> None:
     )
     nothing = appearance.coarse_texture(texture, np.zeros_like(weight))
     assert not nothing.any()
+
+
+def mouth(gap: float, width: float = 1.0) -> Array:
+    """Return the neutral face with lips `gap` apart and a mouth of `width` times its width."""
+    face = neutral().copy()
+    face[LIPS.upper, 1] -= gap / 2
+    face[LIPS.lower, 1] += gap / 2
+    face[list(MOUTH_CORNERS), 0] *= width
+    return face
+
+
+def smile() -> Array:
+    """Return a direction that raises the corners and opens the lips."""
+    shape = np.zeros((POINTS, 3))
+    shape[LIPS.upper, 1], shape[LIPS.lower, 1] = -0.03, 0.04
+    shape[list(MOUTH_CORNERS), 1] = -0.06
+    return shape
+
+
+def opening(shape: Array) -> Array:
+    """Return the change of the gap of the lips."""
+    return np.asarray((shape[LIPS.lower] - shape[LIPS.upper])[:, 1])
+
+
+def test_a_smile_opens_only_lips_that_are_open() -> None:
+    shut, opened = (fit_to_mouth(smile(), mouth(gap)) for gap in (0.0, 0.2))
+    np.testing.assert_allclose(opening(shut), 0, atol=2e-3)
+    np.testing.assert_allclose(opened, smile(), atol=1e-9)
+    np.testing.assert_allclose(shut[list(MOUTH_CORNERS)], smile()[list(MOUTH_CORNERS)], atol=0.01)
+
+
+def test_lips_never_pass_through_each_other() -> None:
+    closing = fit_to_mouth(-smile(), mouth(0.05))
+    assert (opening(closing) > -0.05).all()
+
+
+def test_pursed_lips_move_less() -> None:
+    moved = fit_to_mouth(smile(), mouth(0.2, 0.7))[list(MOUTH_CORNERS), 1]
+    assert (moved > -0.03).all()
+    assert (moved < 0).all()

@@ -12,7 +12,9 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.types import Image
 from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness
 from thcli.editors.drawn.appearance import ANCHORS, APPEARANCE_SIZE, Appearance
+from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.hair_roots import comb_hairs, extend_below_jaw
+from thcli.editors.drawn.scene import Scene
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.motion.canonical import neutral
 
@@ -124,3 +126,22 @@ def test_an_outline_grows_outwards() -> None:
         glasses_frame.outline(glasses_frame.READING, 0.03),
     )
     assert (np.linalg.norm(grown, axis=1) > np.linalg.norm(own, axis=1) + 0.01).all()
+
+
+def test_a_matte_finds_strands_that_the_parser_misses() -> None:
+    """A dark strand beyond the edge of the region is hair, the bright wall beside it is not."""
+    side = 256
+    crop = np.full((side, side, 3), 200, np.uint8)
+    crop[:, :128] = 30
+    crop[100:106, 128:140] = 30
+    regions = np.zeros((len(CLASSES), side, side), np.float32)
+    hair = np.clip((136 - np.arange(side)) / 16, 0, 1).astype(np.float32)
+    regions[class_number("hair")] = hair
+    regions[0] = 1 - hair
+    blank = Appearance.from_array(np.ones(APPEARANCE_SIZE, np.float32))
+    matte = hair_matte(Scene(crop, neutral(), regions, blank))
+    assert matte.cover[50, 60] == 1
+    assert matte.cover[50, 200] == 0
+    assert float(matte.cover[103, 133]) > 0.8
+    assert float(matte.cover[50, 133]) < 0.2
+    assert not matte.roots.any()

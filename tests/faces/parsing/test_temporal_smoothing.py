@@ -190,3 +190,31 @@ def test_the_stream_is_read_lazily() -> None:
         assert read <= count + REACH
     assert count == 40
     assert list(smooth_regions([])) == []
+
+
+def to_carry(image: Image, number: int = 0) -> ParsedFrame:
+    """Return a frame that was not parsed."""
+    return ParsedFrame(None, image, number, full_frame_crop((SIDE, SIDE)))
+
+
+def test_regions_are_carried_to_the_frames_between() -> None:
+    """A moving disc that is parsed in every second frame is in its place in the others."""
+    shown = [scene(x) for x in np.linspace(40, 56, 17)]
+    found = list(
+        smooth_regions(
+            parsed(mask, image) if number % 2 == 0 else to_carry(image)
+            for number, (mask, image) in enumerate(shown)
+        )
+    )
+    for number, ((mask, _), one) in enumerate(zip(shown, found, strict=True)):
+        assert one is not None
+        np.testing.assert_allclose(one.probabilities.sum(0), 1, atol=1e-3)
+        inside, true = hair_of(one) > 0.5, mask > 0.5
+        assert (inside & true).sum() > 0.95 * (inside | true).sum(), number
+
+
+def test_nothing_is_carried_across_a_cut() -> None:
+    mask, image = scene(48)
+    found = list(smooth_regions([parsed(mask, image, 0), to_carry(image, 1)]))
+    assert found[0] is not None
+    assert found[1] is None

@@ -155,3 +155,30 @@ def test_every_face_has_the_same_weight_in_the_shares() -> None:
     assert (found["skin"], found["hair"]) == (0.3333, 0.6667)
     assert "background" not in found
     assert RegionShares().report()["skin"] == 0
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50])
+def test_every_second_frame_is_parsed(batch: int) -> None:
+    """Whatever the batches; the first frame after a gap or a cut is parsed."""
+    parser = NoisyParser()
+    with Job("edit", silent) as job:
+        stream = parse_frames(frames(missing=(5,)), parser, batch, 0, job, alternate=True)
+        kinds = "".join(
+            "P" if one.regions is not None else "c" if one.visible else "-"
+            for item in stream
+            for one in item.parsed
+        )
+        assert not job.failed_frames
+    assert kinds == "PcPcP-PcPcPcPc"
+    assert sum(parser.batches) == kinds.count("P")
+
+
+def test_frames_that_follow_a_failed_one_fail_too() -> None:
+    class Failing(NoisyParser):
+        def parse(self, crops: Sequence[Image], faces: Sequence[Face]) -> Array32:
+            return np.full((len(crops), len(CLASSES), 64, 64), np.nan, np.float32)
+
+    with Job("edit", silent) as job:
+        found = list(parse_frames(frames(), Failing(), 3, 0, job, alternate=True))
+        assert not any(one.visible for item in found for one in item.parsed)
+        assert job.failed_frames == set(range(COUNT))

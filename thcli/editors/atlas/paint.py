@@ -8,6 +8,7 @@ import numpy as np
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.directions import FaceChange
+from thcli.editors.atlas.mouth import fit_to_mouth
 from thcli.editors.atlas.sampling import STEP, AtlasProjection, project, unroll_image, upsample
 from thcli.editors.atlas.wrinkles import LINE_SCALE, line_texture
 from thcli.engines.mesh.sampling import box_mean, remap, resize
@@ -91,7 +92,7 @@ def _warp(
     """Warp an image by canonical displacements (468, 3) of the face's mesh points."""
     posed = decompose(mesh)
     turn = np.exp(posed.log_scale) * posed.rotation
-    motion = shape @ turn.T
+    motion = fit_to_mouth(shape, posed.shape) @ turn.T
     outline = motion[OVAL]
     steps = np.concatenate([motion, *(outline * share for share in FOLLOW)])[:, :2]
     size = image.shape[0]

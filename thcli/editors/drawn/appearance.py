@@ -20,6 +20,8 @@ _NOSE_AND_CHEEKS = (122, 351, 193, 417, 50, 280)
 # Mesh points that determine the head's pose and the fit of glasses.
 ANCHORS = np.array([*_MIDLINE, *_EYES_AND_BROWS, *_TEMPLES, *_NOSE_AND_CHEEKS], np.intp)
 _WORK = 128  # side of the image that colours are measured in, pixels
+_FEW, _USUAL_SPREAD = 40, 0.3  # fewer pixels of hair tell no spread; this one is assumed
+DARK = 6.0  # levels of 255: smaller differences of brightness are noise
 _SURE = 0.75  # probability of a region; pixels below may be mixed with their surroundings
 
 
@@ -30,6 +32,7 @@ class Appearance:
     skin, hair, brow: (3,) RGB 0..255; medians of skin and hair, and of the darker half of the
     brows.
     hair_share: share of the crop.
+    hair_spread: standard deviation of the hair's log brightness.
     light: (4,) log brightness of skin: a constant and a slope along the surface normal in image
     axes (see `light.fit_light`).
     blur: standard deviation in pixels of the image's own blur.
@@ -40,6 +43,7 @@ class Appearance:
     hair: Array
     brow: Array
     hair_share: Array
+    hair_spread: Array
     light: Array
     blur: Array
     anchors: Array
@@ -52,12 +56,12 @@ class Appearance:
     @staticmethod
     def from_array(row: Array32) -> Appearance:
         """Return the appearance of an array of `to_array`."""
-        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 4, 1]))
-        skin, hair, brow, share, light, blur, anchors = parts
-        return Appearance(skin, hair, brow, share, light, blur, anchors.reshape(-1, 3))
+        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 1, 4, 1]))
+        skin, hair, brow, share, spread, light, blur, anchors = parts
+        return Appearance(skin, hair, brow, share, spread, light, blur, anchors.reshape(-1, 3))
 
 
-APPEARANCE_SIZE = 15 + 3 * len(ANCHORS)
+APPEARANCE_SIZE = 16 + 3 * len(ANCHORS)
 
 
 def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
@@ -86,6 +90,7 @@ def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
         hair,
         brow,
         np.array([hair_share.mean()]),
+        np.array([_spread(small, hair_share)]),
         fit_light(crop, mesh, regions),
         np.array([estimate_blur(crop, mesh)]),
         posed.shape[ANCHORS],
@@ -110,3 +115,17 @@ def _median(pixels: Array, share: Array32, otherwise: Array, *, darker: bool = F
         grey = chosen.mean(1)
         chosen = chosen[grey <= np.median(grey)]
     return np.asarray(np.median(chosen, axis=0))
+
+
+def _spread(pixels: Array, share: Array32) -> float:
+    """Return the spread of the log brightness of the surest hair, from its quantiles.
+
+    Args:
+        pixels: (N, 3).
+        share: (N,) probability of hair.
+    """
+    chosen = pixels[share > _SURE]
+    if len(chosen) < _FEW:
+        return _USUAL_SPREAD
+    low, high = np.quantile(np.log(chosen.mean(1) + DARK), (0.16, 0.84))
+    return float(high - low) / 2

@@ -17,6 +17,7 @@ from thcli.faces.parsing.polygon import polygon_coverage
 _LIGHT = 0.07  # width of the Gaussian that separates light from detail, canonical units
 _LIGHTEST = 0.62  # limit of the beard's brightness, relative to the skin's
 _DARKER = 0.7  # factor to the hair of the head: a beard is thicker and in the face's shadow
+_MIDDLE, _SHADE = 0.94, 0.4  # brightness of a hair of middle shade, relative to the light
 _DEEP = 0.03  # distance over which hairs shadow each other, canonical units
 _SHADOW = 0.045  # width of the shadow around hairs, canonical units
 MARGIN = 3 * _SHADOW  # around rendered hairs
@@ -90,7 +91,9 @@ def blend_hairs(
     shade = layer.shade / np.maximum(layer.cover, np.float32(1e-4))
     # Deep inside the hairs shadow each other; single hairs at the border catch the light.
     deep = cv2.GaussianBlur(cover, (0, 0), _DEEP * scale)
-    brightness = light * (np.float32(0.24) + np.float32(1.75) * shade)
+    # Light scatters from hair to hair in light beards, so their hairs differ less.
+    contrast = 1.75 * np.clip(1.15 - float(tint.mean()), 0.5, 1)
+    brightness = light * (np.float32(_MIDDLE) + np.float32(contrast) * (shade - np.float32(_SHADE)))
     brightness *= np.float32(1.2) - np.float32(0.45) * deep
     hair = colour.astype(np.float32) * brightness[..., None]
     part += cover[..., None] * (hair - part)

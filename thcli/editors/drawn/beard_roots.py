@@ -22,7 +22,7 @@ from thcli.editors.drawn.hair_roots import (
 )
 
 _SEED = 20
-_PATCHES, _PATCH_FREQUENCIES = 0.3, (10.0, 26.0)  # unevenness of a beard's density
+_PATCHES, _PATCH_FREQUENCIES = 0.2, (10.0, 26.0)  # unevenness of a beard's density
 
 # Upper border of a beard: distance from the middle line, and height.
 _CHEEK_X = np.array([0.0, 0.26, 0.34, 0.45, 0.56, 0.66, 0.72, 0.8])
@@ -60,9 +60,9 @@ class BeardStyle:
 BEARD_STYLES = {
     style.name: style
     for style in (
-        BeardStyle("beard", 0.08, 1.5, 0.42, 0.3, thick=5200, below=0.62, fill=(0.42, 0.48)),
-        BeardStyle("moustache", 0.066, 1.0, 0.25, 0.12, thick=5200, below=0.6),
-        BeardStyle("goatee", 0.085, 1.3, 0.4, 0.3, thick=5200, below=0.62),
+        BeardStyle("beard", 0.08, 1.5, 0.42, 0.3, thick=8000, below=0.85, fill=(0.42, 0.48)),
+        BeardStyle("moustache", 0.066, 1.0, 0.25, 0.12, thick=6500, below=0.8),
+        BeardStyle("goatee", 0.085, 1.3, 0.4, 0.3, thick=8000, below=0.85),
         BeardStyle(
             "stubble", 0.015, 0.7, 0.5, 0.0, thick=12000, solid=0.42, below=0.75, fill=(0.25, 0.45)
         ),

@@ -137,7 +137,7 @@ def plant_hairs(density: Density, flow: Flow, count: int, seed: int) -> HairRoot
         noise[keep],
         smooth_noise(place, seed, _FREQUENCIES),
         smooth_noise(place, seed + 1, _WIDE_FREQUENCIES),
-        np.clip(0.25 + 0.95 * thick[keep], 0, 1),
+        np.clip(0.12 + 1.05 * thick[keep], 0, 1),
     )
 
 
@@ -174,7 +174,7 @@ def comb_hairs(
     flat = flow - (flow * normal).sum(1, keepdims=True) * normal
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
     aside = np.cross(normal, flat)
-    turn = 0.24 * np.clip(noise[:, :1], -2, 2) + 0.38 * clump
+    turn = 0.15 * np.clip(noise[:, :1], -2, 2) + 0.3 * clump
     off = lift * np.clip(1.15 - 1.3 * np.abs(roots.place[grown, :1]), 0.35, 1)
     along_skin = (np.cos(turn) * flat + np.sin(turn) * aside) * np.cos(off)
     direction = along_skin + normal * np.sin(off) * (1 + 0.3 * noise[:, 1:2])
@@ -183,7 +183,7 @@ def comb_hairs(
     curl = 0.25 * noise[:, 0, None, None] * aside[:, None] * t**2
     hang = sag * t**2 * np.array([0.0, 1.0, 0.15])
     joints = long[:, None, None] * (direction[:, None] * t + curl + hang)
-    varied = 0.2 * noise[:, 3] + 0.2 * clump[:, 0] + 0.13 * roots.patch[grown]
+    varied = 0.15 * noise[:, 3] + 0.15 * clump[:, 0] + 0.12 * roots.patch[grown]
     shade = np.clip(0.4 + varied, 0, 0.999)
     return HairStrokes(
         roots.corners[grown],

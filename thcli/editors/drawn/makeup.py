@@ -28,7 +28,7 @@ _EDGE = 16.0  # levels of 255: larger differences are no spots
 def apply_full_makeup(out: Array32, scene: Scene, strength: float) -> None:
     """Apply all make-up, in place."""
     smooth_skin(out, scene, 0.75 * strength)
-    apply_blush(out, scene, 0.95 * strength)
+    apply_blush(out, scene, 0.6 * strength)
     apply_eyeshadow(out, scene, 0.8 * strength)
     draw_eyeliner(out, scene, strength)
     apply_lipstick(out, scene, 1.15 * strength)

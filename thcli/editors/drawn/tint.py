@@ -11,18 +11,17 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32
+from thcli.editors.drawn.appearance import DARK
+from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.scene import Scene
-from thcli.faces.compositing.guided_filter import guided_filter
-from thcli.faces.parsing.classes import BROWS, EARS, HAIR, NECK, SKIN, group_probability
+from thcli.faces.parsing.classes import BROWS, EARS, NECK, SKIN
 
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
-_DARK = 6.0  # levels of 255: smaller differences are noise
-_SCATTER, _MOST_DARKER = 0.3, 6.0  # rise of the contrast of dyed hair with its loss of light
-_RIM = 9  # width of the border of hair and skin, samples at half size
-# Guided filter that aligns the hair's edge with the image's, at half size: radius and epsilon.
-_WINDOW, _EDGE = 5, 1.5e-3
+_CONTRAST = (0.6, 2.2)  # limits of the factor from the hair's own tones to those of a dye
+_BRIGHTEST = 1.3  # limit of the brightness of dyed hair, relative to the skin's
+_UNDYED = 0.5  # share of the roots that a dye leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +29,22 @@ class Dye:
     """Target colours of dyed hair.
 
     bright: brightness of the middle tone, relative to the skin's.
-    contrast: factor of the tones' contrast, in logarithms.
+    spread: standard deviation of the log brightness of such hair.
     dark, light: (3,) RGB over their luma, of shadows and highlights.
     """
 
     bright: float
-    contrast: float
+    spread: float
     dark: tuple[float, float, float]
     light: tuple[float, float, float]
 
 
 DYES = {
-    "blond": Dye(0.8, 0.62, (1.3, 0.94, 0.56), (1.1, 0.99, 0.79)),
-    "brown_hair": Dye(0.36, 0.85, (1.25, 0.95, 0.72), (1.3, 0.97, 0.66)),
-    "black_hair": Dye(0.15, 1.4, (1.04, 0.99, 0.98), (1.02, 1.0, 0.99)),
-    "red_hair": Dye(0.42, 0.85, (1.6, 0.84, 0.46), (1.5, 0.9, 0.52)),
-    "gray_hair": Dye(0.72, 1.05, (1.01, 1.0, 0.99), (1.0, 1.0, 0.985)),
+    "blond": Dye(0.8, 0.35, (1.31, 0.935, 0.57), (1.11, 0.988, 0.79)),
+    "brown_hair": Dye(0.36, 0.42, (1.25, 0.95, 0.72), (1.3, 0.97, 0.66)),
+    "black_hair": Dye(0.15, 0.55, (1.04, 0.99, 0.98), (1.02, 1.0, 0.99)),
+    "red_hair": Dye(0.42, 0.42, (1.52, 0.86, 0.52), (1.42, 0.91, 0.6)),
+    "gray_hair": Dye(0.72, 0.36, (1.01, 1.0, 0.99), (1.0, 1.0, 0.985)),
 }
 
 
@@ -59,7 +58,7 @@ def dye_of(colour: Array) -> Dye:
     paler = 0.72 * hue + 0.28
     paler = paler / max(float(paler @ _GREY[0]), 1e-3)
     (r, g, b), (lr, lg, lb) = hue.tolist(), paler.tolist()
-    return Dye(float(np.clip(level / _SKIN_LEVEL, 0.1, 1.1)), 0.85, (r, g, b), (lr, lg, lb))
+    return Dye(float(np.clip(level / _SKIN_LEVEL, 0.1, 1.1)), 0.42, (r, g, b), (lr, lg, lb))
 
 
 def luma(pixels: Array32) -> Array32:
@@ -81,62 +80,33 @@ def dye_colour(scene: Scene, dye: Dye) -> Array:
 
 def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     """Dye hair and, less strongly, brows, in place. Tones keep their order."""
-    mask, beside = hair_mask(scene)
+    matte = hair_matte(scene)
+    roots = 1 - np.float32(_UNDYED) * matte.roots
+    mask = np.maximum(matte.cover * roots, np.float32(0.35) * scene.region_mask(*BROWS))
     rows, columns = np.flatnonzero(mask.max(1) > 0.01), np.flatnonzero(mask.max(0) > 0.01)
     if not len(rows):
         return
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     part, share = out[window], mask[window][..., None]
-    # In pixels that mix hair and skin, only the hair changes.
-    difference = scene.appearance.hair.astype(np.float32) - part
-    own = part + beside[window][..., None] * (1 - share) * difference
+    # In pixels that mix hair and something else, only the hair changes.
+    mixed = 1 - matte.cover[window][..., None]
+    own = np.clip(part + mixed * matte.difference[window], 0, 255)
     grey = luma(own)
     middle = max(float(scene.appearance.hair.mean()), 4.0)
     skin = max(float(scene.appearance.skin.mean()), 20.0)
-    tone = np.log((grey + np.float32(_DARK)) / np.float32(middle + _DARK))
+    tone = np.log((grey + np.float32(DARK)) / np.float32(middle + DARK))
     further = (skin * dye.bright / middle) ** (0.25 * max(strength - 1, 0))
-    # Light scatters from hair to hair in light hair, so its tones differ less than those of dark.
-    darker = np.clip(middle / (skin * dye.bright), 1, _MOST_DARKER) ** _SCATTER
-    wanted = np.float32(skin * dye.bright * further) * np.exp(
-        np.float32(dye.contrast * darker) * tone
-    )
+    own_spread = max(float(scene.appearance.hair_spread[0]), 0.05)
+    contrast = float(np.clip(dye.spread / own_spread, *_CONTRAST))
+    wanted = np.float32(skin * dye.bright * further) * np.exp(np.float32(contrast) * tone)
     # Highlights near full scale are compressed.
-    most = np.float32(min(1.45 * skin, 250.0))
-    wanted = np.where(wanted > 0.7 * most, most - (0.3 * most) ** 2 / (wanted - 0.4 * most), wanted)
-    light = np.clip(np.float32(0.5) + np.float32(0.6) * tone, 0, 1)[..., None]
+    most = np.float32(min(_BRIGHTEST * skin, 240.0))
+    over = most - (0.3 * most) ** 2 / np.maximum(wanted - 0.4 * most, 0.3 * most)
+    wanted = np.where(wanted > 0.7 * most, over, wanted)
+    light = np.clip(np.float32(0.5) + np.float32(0.5 * contrast) * tone, 0, 1)[..., None]
     dark_colour, light_colour = np.array(dye.dark, np.float32), np.array(dye.light, np.float32)
     colour = (dark_colour * (1 - light) + light_colour * light) * _cast(scene)
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
-
-
-def hair_mask(scene: Scene) -> tuple[Array32, Array32]:
-    """Return the hair mask (S, S) 0..1 with a third of the brows, and where hair and skin mix.
-
-    Its edges follow those of the image.
-    """
-    half = (scene.side // 2, scene.side // 2)
-    guide = cv2.resize(scene.crop, half, interpolation=cv2.INTER_AREA)
-    guide = guide.astype(np.float32) / np.float32(255)
-    hair = cv2.resize(scene.region_mask(*HAIR), half, interpolation=cv2.INTER_AREA)
-    plane = np.asarray(hair, np.float32)
-    filtered = guided_filter(guide, plane, _WINDOW, _EDGE)
-    fine = np.clip((filtered - np.float32(0.28)) / np.float32(0.6), 0, 1)
-    # Beside the skin, darker hair is separated from it by brightness, strand by strand.
-    grey, dark = luma(guide) * 255, float(scene.appearance.hair.mean())
-    bright = 0.95 * float(scene.appearance.skin.mean())
-    inner = np.clip((cv2.blur(fine, (_RIM, _RIM)) - np.float32(0.75)) / np.float32(0.2), 0, 1)
-    skin = cv2.resize(group_probability(scene.regions, SKIN), half, interpolation=cv2.INTER_AREA)
-    beside = np.clip(4 * cv2.blur(skin, (_RIM, _RIM)), 0, 1) * (1 - inner)
-    refined = beside * np.float32(np.clip((bright - 1.5 * dark) / (0.3 * bright), 0, 1))
-    refined *= np.clip(3 * plane, 0, 1)
-    matte = np.clip((bright - grey) / max(bright - 1.2 * dark, 8.0), 0, 1)
-    fine += refined * (matte - fine)
-    full, near = (
-        cv2.resize(p.astype(np.float32), (scene.side, scene.side), interpolation=cv2.INTER_LINEAR)
-        for p in (fine, refined)
-    )
-    mask = np.maximum(full, np.float32(0.35) * scene.region_mask(*BROWS))
-    return mask, np.asarray(near, np.float32)
 
 
 def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:

@@ -4,6 +4,7 @@ A neighbour counts where its image, warped by a dense flow (Kroeger et al. 2016)
 frame: uncertainty of the parser is averaged out, while real changes (a blink, a hand that enters)
 pass unchanged. Where past and future disagree, the side that agrees with the frame counts, so an
 edge in time stays an edge. The window is symmetric and bounded: no lag, and streams of any length.
+A frame that was not parsed gets the regions of its neighbours, carried along the same flow.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32, Crop, Image
 from thcli.faces.parsing.crops import Regions
 
 REACH = 3  # frames on both sides
@@ -30,6 +31,7 @@ _MAX_DIFFERENCE = 12.0
 _WINDOW = 5  # pixels over which the difference is averaged
 # Probability that one side in time may assign differently, relative to the other side.
 _DISAGREE = 0.25
+_CARRIED = 0.02  # least weight of a neighbour whose regions are carried, where no image matches
 _FLOW_SIDE = 256  # side of the images between which the flow is computed, in pixels
 _LANES = 4  # channels that OpenCV warps together
 # Classes of a lane: those that are rarely seen are together, so that their lane can be left out.
@@ -43,13 +45,21 @@ _ABSENT: Any = None  # an optional array that OpenCV's stubs require
 class ParsedFrame:
     """One frame of a face.
 
-    regions: None where the face is absent.  crop: the image that was parsed, (h, w, 3) uint8.
+    regions: None where the face is absent, or to be carried from the neighbours.
+    crop: the image that was parsed, (h, w, 3) uint8; None where the face is absent.
     scene: label of its scene.
+    placement: of the crop, where the regions are to be carried.
     """
 
     regions: Regions | None
     crop: Image | None
     scene: int = 0
+    placement: Crop | None = None
+
+    @property
+    def visible(self) -> bool:
+        """Return True where the face is visible, parsed or to be carried."""
+        return self.crop is not None and (self.regions is not None or self.placement is not None)
 
 
 class RegionSmoother:
@@ -105,8 +115,13 @@ class _PreparedFrame:
 
     @classmethod
     def prepare(cls, parsed: ParsedFrame) -> _PreparedFrame:
-        if parsed.regions is None or parsed.crop is None:
+        if parsed.crop is None or not parsed.visible:
             return cls(parsed, (), (), None)
+        grey = cv2.cvtColor(parsed.crop, cv2.COLOR_RGB2GRAY)
+        if grey.shape[0] > _FLOW_SIDE:
+            grey = cv2.resize(grey, (_FLOW_SIDE, _FLOW_SIDE), interpolation=cv2.INTER_AREA)
+        if parsed.regions is None:
+            return cls(parsed, (), (), np.asarray(grey, np.uint8))
         planes = [parsed.regions.probabilities[number] for number in _ORDER]
         planes += [np.zeros_like(planes[0])] * (-len(planes) % _LANES)
         largest = [float(plane.max()) for plane in planes]
@@ -115,9 +130,6 @@ class _PreparedFrame:
             for i in range(0, len(planes), _LANES)
         ]
         seen = [max(largest[i : i + _LANES]) > _SLIGHT for i in range(0, len(planes), _LANES)]
-        grey = cv2.cvtColor(parsed.crop, cv2.COLOR_RGB2GRAY)
-        if grey.shape[0] > _FLOW_SIDE:
-            grey = cv2.resize(grey, (_FLOW_SIDE, _FLOW_SIDE), interpolation=cv2.INTER_AREA)
         return cls(parsed, tuple(lanes), tuple(seen), np.asarray(grey, np.uint8))
 
 
@@ -126,14 +138,14 @@ def _smooth_frame(
 ) -> Regions | None:
     """Return the smooth regions of a frame; past, future: its neighbours, the nearest first."""
     regions = frame.parsed.regions
-    if regions is None or frame.grey is None or not (past or future):
+    if frame.grey is None:
+        return None
+    near = [_parsed_neighbours(frame, side) for side in (past, future)]
+    if regions is None:
+        return _carry(frame, near)
+    if not any(near):
         return regions
-
-    def same_scene(other: _PreparedFrame) -> bool:
-        return other.grey is not None and other.parsed.scene == frame.parsed.scene
-
-    near = [list(takewhile(same_scene, side)) for side in (past, future)]
-    used = np.any([other.seen for other in (frame, *near[0], *near[1])], 0)
+    used = np.any([frame.seen, *(other.seen for side in near for _, other in side)], 0)
     lanes = np.flatnonzero(used).tolist()
     sides = [_TemporalSide(frame, side, lanes) for side in near]
     disagreements = [side.disagreement(frame) for side in sides]
@@ -147,10 +159,47 @@ def _smooth_frame(
         for target, lane in zip(sums, side.sums, strict=True):
             cv2.accumulateProduct(lane, repeated, target)
     out = regions.probabilities.copy()
+    _spread_lanes(out, lanes, sums, total)
+    return replace(regions, probabilities=out)
+
+
+def _parsed_neighbours(
+    frame: _PreparedFrame, side: Sequence[_PreparedFrame]
+) -> list[tuple[int, _PreparedFrame]]:
+    """Return distances and frames of one side, within the scene, that have regions."""
+
+    def same_scene(other: _PreparedFrame) -> bool:
+        return other.grey is not None and other.parsed.scene == frame.parsed.scene
+
+    numbered = enumerate(takewhile(same_scene, side), 1)
+    return [(distance, other) for distance, other in numbered if other.lanes]
+
+
+def _carry(
+    frame: _PreparedFrame, near: Sequence[Sequence[tuple[int, _PreparedFrame]]]
+) -> Regions | None:
+    """Return the regions of a frame that was not parsed, from the nearest frame of each side."""
+    nearest = [side[:1] for side in near if side]
+    placement = frame.parsed.placement
+    if placement is None or not nearest:
+        return None
+    lanes = np.flatnonzero(np.any([side[0][1].seen for side in nearest], 0)).tolist()
+    sides = [_TemporalSide(frame, side, lanes, _CARRIED) for side in nearest]
+    total = np.asarray(np.sum([side.weight for side in sides], axis=0), np.float32)
+    sums = [np.sum(parts, axis=0) for parts in zip(*(side.sums for side in sides), strict=True)]
+    out = np.zeros((len(_ORDER), *total.shape), np.float32)
+    _spread_lanes(out, lanes, sums, total)
+    out /= np.maximum(out.sum(0), np.float32(1e-6))
+    return Regions(placement, out)
+
+
+def _spread_lanes(
+    out: Array32, lanes: Sequence[int], sums: Sequence[Array32], total: Array32
+) -> None:
+    """Write weighted sums of lanes, over their total weight, into planes (19, h, w)."""
     for number, lane in zip(lanes, sums, strict=True):
         for place, plane in zip(_ORDER[number * _LANES :], cv2.split(lane), strict=False):
             out[place] = plane / total
-    return replace(regions, probabilities=out)
 
 
 class _TemporalSide:
@@ -160,16 +209,29 @@ class _TemporalSide:
     """
 
     def __init__(
-        self, frame: _PreparedFrame, neighbours: Sequence[_PreparedFrame], lanes: Sequence[int]
+        self,
+        frame: _PreparedFrame,
+        neighbours: Sequence[tuple[int, _PreparedFrame]],
+        lanes: Sequence[int],
+        least: float = 0.0,
     ) -> None:
-        shape = frame.lanes[0].shape[:2]
+        """Warp and sum neighbours.
+
+        Args:
+            frame: where they are warped to.
+            neighbours: distances in frames, and frames with regions.
+            lanes: those in use.
+            least: weight of a neighbour whose image does not match.
+        """
+        parsed = frame.lanes or neighbours[0][1].lanes
+        shape = parsed[0].shape[:2]
         self._lanes = lanes
         self.weight = np.zeros(shape, np.float32)
-        self.sums = [np.zeros_like(frame.lanes[number]) for number in lanes]
-        for distance, other in enumerate(neighbours, 1):
+        self.sums = [np.zeros((*shape, _LANES), np.float32) for _ in lanes]
+        for distance, other in neighbours:
             grid = _flow_grid(frame, other, shape)
             time_weight = np.float32(np.exp(-0.5 * (distance / _WIDTH) ** 2))
-            weight = time_weight * _image_match(frame, other, grid)
+            weight = time_weight * np.maximum(_image_match(frame, other, grid), np.float32(least))
             self.weight += weight
             weights = _repeat_lanes(weight)
             for target, number in zip(self.sums, self._lanes, strict=True):

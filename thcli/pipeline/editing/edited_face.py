@@ -17,6 +17,7 @@ from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Face
 from thcli.faces.crops.crop import Pixels
+from thcli.faces.parsing.classes import CLASSES
 from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.edit_log import FeatureLog, RegionLog
 from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, face_view, paste_step
@@ -80,6 +81,7 @@ class EditedFace:
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])
         self._regions = job.enter(RegionLog())
         self._features = [job.enter(FeatureLog()) for _ in steps]
+        self._last: list[FaceFeatures | None] = [None for _ in steps]
         self._samples: list[tuple[FaceView, Array32] | None] = [None for _ in steps]
         self._parameters: list[Any] = []
         self._masks = job.enter(
@@ -108,22 +110,25 @@ class EditedFace:
         """
         for parsed, frame_crops in zip(window, crops, strict=True):
             frame_faces = parsed.frame_faces
-            parser_crop = None if parsed.parsed[index].regions is None else frame_crops[0]
+            parser_crop = frame_crops[0] if parsed.parsed[index].visible else None
             self._masks.add(frame_faces.frame, parser_crop, parsed.parsed[index])
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
-            views = [
-                face_view(
-                    parsed.frame_faces.frame.pixels, face, frame_crops[i + 1].placement, regions
-                )
+            shown = [
+                (_view_of(parsed, index, frame_crops[i + 1]), parsed.parsed[index].regions)
                 for parsed, frame_crops in zip(window, crops, strict=True)
-                if (face := parsed.frame_faces.faces[index]) is not None
-                and (regions := parsed.parsed[index].regions) is not None
+                if parsed.parsed[index].visible
             ]
-            with self._job.clock("learn", frames=len(views)):
-                rows = self._job.batches("edit").run_each(
-                    len(views), partial(_extract_features, step, views)
+            measured = [view for view, regions in shown if step.each_frame or regions is not None]
+            with self._job.clock("learn", frames=len(measured)):
+                rows = iter(
+                    self._job.batches("edit").run_each(
+                        len(measured), partial(_extract_features, step, measured)
+                    )
                 )
-            for view, features in zip(views, rows, strict=True):
+            for view, regions in shown:
+                if step.each_frame or regions is not None:
+                    self._last[i] = next(rows)
+                features = self._last[i]
                 log.add(features)
                 if self._samples[i] is None and features is not None:
                     self._samples[i] = view, features.per_frame[0]
@@ -255,13 +260,22 @@ class EditedFace:
             out: list[tuple[Pixels, Pixels]] = []
             for view, kept, own in zip(views[part], shared[part], per_frame[part], strict=True):
                 whole = kept
-                if len(kept) < len(log.mean):
-                    averaged = step.extract_features([view]).averaged[0]
-                    whole = np.concatenate([kept, averaged])
+                if not step.each_frame:
+                    features = step.extract_features([view])
+                    whole = np.concatenate([features.shared[0], features.averaged[0]])
                 out += step.render([view], own[None], whole, step.finalize(whole, view, own))
             return out
 
         return self._job.batches("edit").run_each(len(views), render)
+
+
+def _view_of(parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop) -> FaceView:
+    """Return one face of a frame that shows it; without regions where they are to be carried."""
+    face, found = parsed.frame_faces.faces[index], parsed.parsed[index].regions
+    assert face is not None
+    placement = tracked_crop.placement
+    regions = found or Regions(placement, np.zeros((len(CLASSES), 1, 1), np.float32))
+    return face_view(parsed.frame_faces.frame.pixels, face, placement, regions)
 
 
 def zip_in_frames(

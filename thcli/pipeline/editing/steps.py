@@ -102,6 +102,11 @@ class EditStep(Protocol):
         """Placement and size of the crops."""
         ...
 
+    @property
+    def each_frame(self) -> bool:
+        """Features of every frame are needed; else those of every second one are enough."""
+        ...
+
     def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
         """Extract the features of N crops in pass 1."""
         ...
@@ -169,6 +174,7 @@ class EditorStep:
     editor: Editor
     identity_edit: IdentityEdit
     affected_region: EditRegion
+    each_frame: bool = True
 
     @property
     def template(self) -> TemplateOptions:
@@ -211,6 +217,7 @@ class PainterStep:
     affected_region: EditRegion
     wide: bool
     workers: int
+    each_frame: bool = False
 
     @property
     def template(self) -> TemplateOptions:
@@ -234,12 +241,15 @@ class PainterStep:
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
         """Prepare the painter's edit of the clip. Raises UsageError when it cannot be done."""
-        return self.painter.prepare(mean, self.strengths(sample))
+        strengths = self.strengths(sample)
+        return self.painter.prepare(mean, strengths) if strengths else None
 
     def render(
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
     ) -> list[tuple[Image, Image]]:
         """Paint the attributes on each crop."""
+        if parameters is None:
+            return [(view.image, view.image) for view in views]
 
         def paint(view: FaceView) -> tuple[Image, Image]:
             planes = view.planes()[None]

@@ -42,7 +42,7 @@ class ParsedFaces:
     """A frame and the regions of its chosen faces.
 
     parsed: one per chosen track; without regions where the face was not detected, where the parser
-        failed, or in the frames before a resumed part.
+        failed, in the frames before a resumed part, and where they are to be carried.
     """
 
     frame_faces: FrameFaces
@@ -59,7 +59,13 @@ class RenderedRegions:
 
 
 def parse_frames(
-    frames: Iterable[FrameFaces], parser: Parser, batch: int, first: int, job: Job
+    frames: Iterable[FrameFaces],
+    parser: Parser,
+    batch: int,
+    first: int,
+    job: Job,
+    *,
+    alternate: bool = False,
 ) -> Iterator[ParsedFaces]:
     """Parse the faces of every frame from number `first` on; those before are not parsed.
 
@@ -69,16 +75,49 @@ def parse_frames(
         batch: frames per call of the parser.
         first: number of the first parsed frame.
         job: clock.
+        alternate: parse the first of every two frames that show a face; `RegionSmoother` carries
+            its regions to the second.
     """
     remaining = iter(frames)
+    turns = _Turns() if alternate else None
     while window := list(islice(remaining, batch)):
-        yield from _parse_window(window, parser, first, job)
+        yield from _parse_window(window, parser, first, job, turns)
+
+
+class _Turns:
+    """Which faces are parsed: those of the first of every two frames of a scene that show them."""
+
+    def __init__(self) -> None:
+        self._scenes: dict[int, int] = {}  # number of a face that was parsed -> scene
+        self._failed: set[int] = set()
+
+    def carried(self, window: Sequence[FrameFaces]) -> set[tuple[int, int]]:
+        """Return the numbers of frame and face of those in the next frames that are carried."""
+        out: set[tuple[int, int]] = set()
+        for item in window:
+            for number, face in enumerate(item.faces):
+                if face is not None and self._scenes.pop(number, None) == item.scene:
+                    out.add((item.frame.index, number))
+                elif face is not None:
+                    self._scenes[number] = item.scene
+                else:
+                    self._scenes.pop(number, None)
+        return out
+
+    def note(self, number: int, *, failed: bool) -> None:
+        """Note whether the parser failed for a face that it was given."""
+        (self._failed.add if failed else self._failed.discard)(number)
+
+    def has_failed(self, number: int) -> bool:
+        """Return True where the regions that a face would be given are missing."""
+        return number in self._failed
 
 
 def _parse_window(
-    window: Sequence[FrameFaces], parser: Parser, first: int, job: Job
+    window: Sequence[FrameFaces], parser: Parser, first: int, job: Job, turns: _Turns | None
 ) -> Iterator[ParsedFaces]:
-    """Parse all faces of a window together."""
+    """Parse all faces of a window together, except those that are carried."""
+    carried = set() if turns is None else turns.carried(window)
     with job.clock("parse", frames=len(window)):
         crops = [
             crop_for_parser(parser, to_uint8(item.frame.pixels), face, placement)
@@ -87,20 +126,36 @@ def _parse_window(
             for face, placement in zip(item.faces, item.placements, strict=True)
             if face is not None
         ]
-        found = job.batches("parse").run_each(
-            len(crops), lambda part: parse_crops(parser, crops[part])
+        shown = [
+            (item.frame.index, number)
+            for item in window
+            if item.frame.index >= first
+            for number, face in enumerate(item.faces)
+            if face is not None
+        ]
+        whole = [one for one, place in zip(crops, shown, strict=True) if place not in carried]
+        found = iter(
+            job.batches("parse").run_each(len(whole), lambda part: parse_crops(parser, whole[part]))
         )
-        parsed_crops = iter(zip(crops, found, strict=True))
+        remaining = iter(crops)
     for item in window:
         parsed = []
-        for face in item.faces:
+        for number, face in enumerate(item.faces):
             if face is None or item.frame.index < first:
                 parsed.append(ParsedFrame(None, None, item.scene))
+                continue
+            one, place = next(remaining), None
+            regions = None
+            if (item.frame.index, number) in carried:
+                place = one.placement
             else:
-                parser_crop, regions = next(parsed_crops)
-                if regions is None:
-                    job.failed_frames.add(item.frame.index)
-                parsed.append(ParsedFrame(regions, parser_crop.pixels, item.scene))
+                regions = next(found)
+                if turns is not None:
+                    turns.note(number, failed=regions is None)
+            if (regions is None and place is None) or (turns and turns.has_failed(number)):
+                job.failed_frames.add(item.frame.index)
+                place = None
+            parsed.append(ParsedFrame(regions, one.pixels, item.scene, place))
         yield ParsedFaces(item, tuple(parsed))
 
 

@@ -61,6 +61,7 @@ _PARTS: tuple[PartName, ...] = ("eyes", "lower")
 _COUNT = sum(part.height * part.width for part in PARTS.values())
 _SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
 _MAX_DARK = 1.0  # soft logarithms by which a lens may be darker than the cheeks
+_SURER = 2.5  # factor to the mask of glasses: half a rim is worse than a little too much skin
 _GROWN = 7  # samples: width of the dilation of the mask of glasses
 _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
 # Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws do not.
@@ -128,7 +129,8 @@ class RemoverPainter:
                 bare, mask = self._remove(part, texture[window], weight[window], condition)
                 bare = _limit_light(bare, texture, weight, part)
                 if condition == "eyeglasses":
-                    wide = cv2.dilate(mask, np.ones((_GROWN, _GROWN), np.uint8))
+                    sure = np.asarray(np.clip(_SURER * mask, 0, 1), np.float32)
+                    wide = cv2.dilate(sure, np.ones((_GROWN, _GROWN), np.uint8))
                     mask = np.asarray(cv2.GaussianBlur(wide, (0, 0), _GROWN / 4), np.float32)
                     mask *= 1 - eye_openings()[window]
                 smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
