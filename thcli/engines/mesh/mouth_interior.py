@@ -33,15 +33,15 @@ SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
 # Colours over that of skin, and brightness of enamel over the skin's and over the eyes' white
-CAVITY = np.array([0.34, 0.17, 0.17], np.float32)
-TONGUE = np.array([0.78, 0.46, 0.47], np.float32)
-ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE = 0.98, 1.08
+CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
+TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
+ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE = 1.02, 1.12
 ENAMEL_RANGE = (0.9, 1.7)  # over the skin's brightness
 ENAMEL_TINT = 0.75  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
 FULL_SATURATION = 0.2  # of skin from which the inside has its own colours
-LIP_SHADOW, LEAST_LIGHT = 5.0, 0.5  # mm below the upper lip; light on teeth right below it
+LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 EDGE_BLUR = 0.012  # of the mouth's outline, widths
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 10.0, 8.5  # mm
@@ -211,7 +211,7 @@ def _render_synthetic(
     gap = np.float32(max(lips.gap, 0.0)) * width_mm
 
     depth = np.clip(under_lip / np.maximum(under_lip + over_lip, 1e-3), 0, 1)
-    cavity = np.float32(0.4) + np.float32(0.6) * depth
+    cavity = np.float32(0.5) + np.float32(0.5) * depth
     colour = cavity[..., None] * interior.tone.astype(np.float32) * CAVITY
 
     flesh, cover = _tongue(jaw_x, over_lip, gap)
@@ -251,7 +251,7 @@ def _tongue(x: Array32, over_lip: Array32, gap: np.float32) -> tuple[Array32, Ar
         Brightness and coverage, (h, w) float32 each.
     """
     low = np.float32(smoothstep(8, 18, gap))  # it fills a narrow mouth
-    height = np.float32(np.clip((1.0 - 0.4 * low) * gap, 1.0, 17.0))
+    height = np.float32(np.clip((1.0 - 0.3 * low) * gap, 1.0, 20.0))
     distance = np.sqrt((x / 20) ** 2 + (over_lip / height) ** 2)
     cover = (1 - smoothstep(0.55, 1.1, distance)) * smoothstep(1, 4, gap)
     groove = 1 - np.float32(0.12) * np.exp(-((x / 2.5) ** 2))
