@@ -1,16 +1,22 @@
-"""Inner rims of open lips where a picture shows them, to be closed without teeth on the lips.
+"""Inner rims of open lips where a picture shows them.
 
-Landmarks may lie on the teeth, most of all in a wide smile. Teeth are less red than lips.
+Landmarks of open lips may lie on a lip: what is left of it would be stretched over the mouth as a
+film, or seen twice. `refine` finds the edge between lip and mouth in the picture. Landmarks may
+also lie on the teeth, most of all in a wide smile. Teeth are less red than lips; `exclude_teeth`
+leaves them out of lips that close.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Array32, Image
+from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.anatomy import LIPS, Indices
+from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion import anatomy
@@ -19,7 +25,104 @@ LEAST_SHARE = 0.15  # of a lip's height that is left out at its inner rim in any
 SEARCHED = np.linspace(0.0, 0.5, 11)  # shares of a lip's height that are searched for teeth
 LIP_PLACE = 0.85  # share of a lip's height at which it is certainly lip
 LEAST_CONTRAST = 0.12  # of the redness of teeth and lips, below which they are not told apart
+# Search for edges: least gap / width and width in pixels of a mouth; share of its gap that is left
+LEAST_GAP, LEAST_WIDTH, LEAST_LEFT = 0.04, 12.0, 0.25
+PLACES = 25  # samples on each normal
+REACH_INSIDE, REACH_OUTSIDE = 0.6, 0.3  # gaps into the mouth; lip heights over the lip
+LIP_MIDDLE = 0.5  # share of a lip's height at which its colour is taken
+NEARER = 0.25  # preference of edges near the landmark
+STEP_RANGE = (0.08, 0.2)  # step of colour between lip and mouth, over the lip's, that is an edge
+FILM_RANGE = (0.3, 0.55)  # difference of a film from the lip, over that of the mouth
+FILM_SHARE = (0.25, 0.45)  # of the gap, from which it is one and no blurred edge
+RIDGE = 0.05  # pull towards the landmarks
+_HALF = len(LIPS) // 2
+_LOWER = np.arange(1, _HALF)
+_UPPER = np.arange(_HALF + 1, len(LIPS))
 TOOTH_RANGE = (0.35, 0.7)  # position between the two, lip below and tooth above
+
+
+def refine(image: Image, face: Face) -> Face:
+    """Move the inner rims of open lips to the edges between lip and mouth in the picture.
+
+    Args:
+        image: (H, W, 3) uint8.
+        face: with its mesh in pixels of the image.
+
+    Returns:
+        The face itself where its lips are closed or no edge is clear.
+    """
+    if face.mesh is None:
+        return face
+    mesh = np.asarray(face.mesh, np.float64)
+    lips = opening.fit_opening(mesh, LIPS)
+    if lips.gap < LEAST_GAP or lips.width < LEAST_WIDTH:
+        return face
+    shares = np.zeros(len(LIPS))
+    for rim in (_UPPER, _LOWER):
+        shares[rim] = _edge_shares(image, mesh, lips, rim)
+    if not shares.any():
+        return face
+    moved = _move_rims(mesh, shares)
+    if opening.fit_opening(moved, LIPS).gap < LEAST_LEFT * lips.gap:
+        return face
+    return replace(face, mesh=moved.astype(np.float32))
+
+
+def _edge_shares(image: Image, mesh: Array, lips: Opening, rim: Indices) -> Array:
+    """Find the edges on the normals of a rim.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        lips: its opening.
+        rim: positions of the rim's points between the corners in the ring.
+
+    Returns:
+        How far the edge at each point is beyond it, in heights of the lip; negative inside.
+    """
+    inner, outer = mesh[LIPS[rim], :2], mesh[LIPS_OUTER[rim], :2]
+    local = lips.to_local(inner)
+    upper, lower = lips.rims(local[:, 0])
+    height = np.maximum(np.linalg.norm(outer - inner, axis=-1), 0.02 * lips.width)
+    inwards = REACH_INSIDE * (lower - upper) * lips.width  # pixels
+    places = np.linspace(-1, 1, PLACES)[:, None]
+    offsets = np.where(places < 0, places * inwards, places * REACH_OUTSIDE * height)  # pixels
+    across = (outer - inner) / np.maximum(np.linalg.norm(outer - inner, axis=-1), 1e-6)[:, None]
+    colours = remap(image, (inner + offsets[..., None] * across).astype(np.float32))
+    colours = colours.astype(np.float64)
+    lip = remap(image, (inner + LIP_MIDDLE * (outer - inner))[None].astype(np.float32))
+    unlike = np.abs(colours - lip.astype(np.float64)).mean(-1)  # (PLACES, points)
+    unlike = (
+        unlike[:, np.r_[0, : len(rim) - 1]] + 2 * unlike + unlike[:, np.r_[1 : len(rim), -1]]
+    ) / 4
+    total = np.cumsum(unlike, 0)
+    count = np.arange(1, PLACES + 1)[:, None]
+    inside = total / count
+    beyond = (total[-1] - total) / np.maximum(PLACES - count, 1)
+    spread = (inside - beyond)[1:-1] * np.sqrt(count * (PLACES - count))[1:-1] / PLACES
+    spread -= NEARER * np.abs(places[1:-1]) * spread.max()
+    best, points = spread.argmax(0) + 1, np.arange(len(rim))
+    step = (inside - beyond)[best, points]
+    sure = smoothstep(*STEP_RANGE, step / np.maximum(lip.mean(), 20.0))
+    found = (offsets[best, points] + offsets[best + 1, points]) / 2
+    # what an edge inside the mouth leaves out must look like lip, and unlike the mouth
+    left = (np.arange(PLACES)[:, None] > best) & (places <= 0)
+    shown = (
+        (unlike * left).sum(0) / np.maximum(left.sum(0), 1) / np.maximum(inside[best, points], 1)
+    )
+    thick = smoothstep(*FILM_SHARE, -found / np.maximum(inwards / REACH_INSIDE, 1e-6))
+    sure *= np.where(found < 0, (1 - smoothstep(*FILM_RANGE, shown)) * thick, 1.0)
+    return _smooth(local[:, 0], sure, found / height)
+
+
+def _smooth(u: Array, sure: Array, shares: Array) -> Array:
+    """Fit a smooth line that ends in the corners to shares along a rim, weighted by `sure`."""
+    t = 2 * u - 1
+    arch = 1 - np.clip(t, -1, 1) ** 2
+    basis = np.stack([arch, arch * t, arch**2], 1)
+    known = basis.T @ (sure[:, None] * basis) + RIDGE * np.eye(3)
+    line = basis @ np.linalg.solve(known, basis.T @ (sure * shares))
+    return np.asarray(line * np.median(sure))
 
 
 def exclude_teeth(image: Image, mesh: Array, share: float) -> Array:
@@ -36,8 +139,13 @@ def exclude_teeth(image: Image, mesh: Array, share: float) -> Array:
     inner, outer = mesh[LIPS, :2], mesh[LIPS_OUTER, :2]
     covered = np.maximum(_tooth_shares(image, mesh, inner, outer), LEAST_SHARE)
     covered = (np.roll(covered, 1) + 2 * covered + np.roll(covered, -1)) / 4
+    return _move_rims(mesh, share * covered)
+
+
+def _move_rims(mesh: Array, shares: Array) -> Array:
+    """Move each point of the inner rims by a share (20,) of the lip's height outwards."""
     reach = np.zeros((len(mesh), 3))
-    reach[LIPS] = share * covered[:, None] * (mesh[LIPS_OUTER] - mesh[LIPS])
+    reach[LIPS] = shares[:, None] * (mesh[LIPS_OUTER] - mesh[LIPS])
     moved = mesh + reach
     for rim, rings in (
         (anatomy.LIPS.upper, anatomy.LIPS.upper_rings),

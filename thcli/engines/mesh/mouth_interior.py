@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import CHIN, LIPS
+from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
+from thcli.engines.mesh.mouth import saturation
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import remap
 from thcli.engines.mesh.seen_mouths import SeenMouths
@@ -24,13 +26,24 @@ EYE_DISTANCE, NOSE_LENGTH = 90.0, 50.0
 NOSE_ROOT, NOSE_BASE, UPPER_LIP, LOWER_LIP = 168, 2, 13, 14
 BEHIND_LIPS = 6.0  # mm from the lips back to the teeth
 UPPER_EDGE = (19.0, 25.0)  # mm below the nose's base between which the upper teeth end
-SHOWS_UPPER, SHOWS_LOWER = 2.0, 3.0  # mm of teeth beyond the closed lips
-MAX_LOWER = 4.2  # mm of the lower teeth that the lip uncovers at most
+SHOWS_UPPER, SHOWS_LOWER = 2.8, 3.0  # mm of teeth beyond the closed lips
+MAX_LOWER = 3.4  # mm of the lower teeth that the lip uncovers at most
 SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # mm from the midline to the border between one tooth and the next
 UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
-ENAMEL_GAIN = 1.1  # brightness of enamel over that of skin
+# Colours over that of skin, and brightness of enamel over the skin's and over the eyes' white
+CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
+TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
+ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE = 1.02, 1.12
+ENAMEL_RANGE = (0.9, 1.7)  # over the skin's brightness
+ENAMEL_TINT = 0.75  # share of the skin's tint, as an exponent
+MOST_ENAMEL = 232.0
+SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
+FULL_SATURATION = 0.2  # of skin from which the inside has its own colours
+LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
+EDGE_BLUR = 0.012  # of the mouth's outline, widths
+LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 10.0, 8.5  # mm
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
@@ -43,14 +56,16 @@ class MouthInterior:
     """Geometry and tone of the source's mouth.
 
     upper: (2,) mm from the nose's base to the middle of the upper teeth's edge.  lower: (2,) mm
-    from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone:
-    (3,) colour of the skin around the mouth.
+    from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
+    enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
     """
 
     upper: Array
     lower: Array
     lips: Opening
     tone: Array
+    enamel: Array
+    blur: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +98,49 @@ def _to_millimetres(offset: Array, axes: Array) -> Array:
     return np.asarray(np.linalg.solve(plane.T, offset))
 
 
-def prepare(mesh: Array, tone: Array) -> MouthInterior:
-    """Measure the source's mouth. mesh: (468, 3) pixels.  tone: (3,) skin colour."""
+def prepare(mesh: Array, tone: Array, image: Image | None = None) -> MouthInterior:
+    """Measure the source's mouth.
+
+    Args:
+        mesh: (468, 3) pixels.
+        tone: (3,) skin colour.
+        image: (H, W, 3) uint8; its eyes tell the light on teeth and its sharpness.
+    """
     axes, flat = face_axes(mesh), mesh[:, :2]
     upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
     lower = _to_millimetres(flat[LOWER_LIP] - flat[CHIN], axes)
     lips = opening.fit_opening(mesh, LIPS)
     shows = SHOWS_UPPER + SHOWS_PARTED * float(smoothstep(*OWN_RANGE, lips.gap))
     upper[1] = np.clip(upper[1] + shows, *UPPER_EDGE)
-    return MouthInterior(upper, lower - (0, SHOWS_LOWER), lips, tone)
+    skin = max(float(tone.mean()), 1.0)
+    light, blur = ENAMEL_OVER_SKIN * skin, 0.0
+    if image is not None:
+        white, blur = _read_eyes(image, mesh)
+        light = (light + ENAMEL_OVER_WHITE * white) / 2
+    light = min(float(np.clip(light / skin, *ENAMEL_RANGE)) * skin, MOST_ENAMEL)
+    enamel = light * (tone / skin) ** ENAMEL_TINT
+    return MouthInterior(upper, lower - (0, SHOWS_LOWER), lips, tone, enamel, blur)
+
+
+def _read_eyes(image: Image, mesh: Array) -> tuple[float, float]:
+    """Measure the brightness of the eyes' white, and the width of the sharpest edges in pixels."""
+    whites, widths = [], []
+    for ring in EYES:
+        eye = opening.fit_opening(mesh, ring)
+        region = opening.bounding_region(eye, (image.shape[1], image.shape[0]), 0.15)
+        if region is None:
+            continue
+        grey = image[region].astype(np.float32).mean(-1)
+        u, v = opening.local_coordinates(eye, region)
+        upper, lower = eye.rims(u)
+        within = grey[(v > upper) & (v < lower) & (u > 0.08) & (u < 0.92)]
+        whites.append(float(np.quantile(within if within.size else grey, 0.85)))
+        low, high = np.quantile(grey, [0.02, 0.98])
+        steepest = max(float(np.quantile(np.hypot(*np.gradient(grey)), 0.995)), 1e-3)
+        widths.append(float(high - low) / steepest)
+    if not whites:
+        return ENAMEL_OVER_SKIN * float(image.mean()), 0.0
+    return float(np.mean(whites)), max(min(widths) - SHARP_EDGE, 0.0)
 
 
 def render(
@@ -130,7 +179,7 @@ def render(
     known = 0.0 if seen is None else seen.share(lips.gap)
     colour = np.zeros((*u.shape, 3), np.float32)
     if known < 1:
-        colour = _render_synthetic(region, (u, v), rims, lips, anchors, interior.tone)
+        colour = _render_synthetic(region, (u, v), rims, lips, anchors, interior)
     if seen is not None and known > 0:
         clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
         colour += np.float32(known) * (clip_inside - colour)
@@ -139,6 +188,7 @@ def render(
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)
     inner = (rims[0] + 0.01, rims[1] - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
+    mask = cv2.GaussianBlur(mask, (0, 0), max(0.7, EDGE_BLUR * lips.width))  # steep rims too
     opening.blend(out, region, shown * mask, colour)
 
 
@@ -148,7 +198,7 @@ def _render_synthetic(
     rims: Rims,
     lips: Opening,
     anchors: _Anchors,
-    tone: Array,
+    interior: MouthInterior,
 ) -> Array32:
     """Render cavity, tongue and teeth over a region: (h, w, 3) float32 in 0..255."""
     axes = anchors.axes
@@ -159,36 +209,54 @@ def _render_synthetic(
     jaw_x, jaw_y = _millimetre_grid(region, anchors.lower, axes)
     under_lip, over_lip = (v - rims[0]) * width_mm, (rims[1] - v) * width_mm
     gap = np.float32(max(lips.gap, 0.0)) * width_mm
-    light = np.float32(min(float(tone.mean()), 235.0))
-    skin = tone.astype(np.float32)
 
-    depth = np.clip(1 - over_lip / np.maximum(under_lip + over_lip, 1e-3), 0, 1)
-    cavity = np.float32(0.45) + np.float32(0.75) * depth
-    colour = cavity[..., None] * skin * np.array([0.38, 0.20, 0.19], np.float32)
+    depth = np.clip(under_lip / np.maximum(under_lip + over_lip, 1e-3), 0, 1)
+    cavity = np.float32(0.5) + np.float32(0.5) * depth
+    colour = cavity[..., None] * interior.tone.astype(np.float32) * CAVITY
 
-    height = np.float32(np.clip(0.72 * gap, 1.0, 22.0))
-    distance = np.sqrt((jaw_x / 19) ** 2 + (over_lip / height) ** 2)
-    tongue = (1 - smoothstep(0.7, 1.05, distance)).astype(np.float32)
-    tongue = tongue * np.float32(smoothstep(5, 10, gap))
-    shading = np.float32(1.05) - np.float32(0.45) * np.clip(distance, 0, 1)
-    flesh = skin * np.array([0.82, 0.52, 0.52], np.float32) * shading[..., None]
-    colour += tongue[..., None] * (flesh - colour)
+    flesh, cover = _tongue(jaw_x, over_lip, gap)
+    flesh = flesh[..., None] * interior.tone.astype(np.float32) * TONGUE
+    colour += cover[..., None] * (flesh - colour)
 
-    soft = np.float32(max(0.35, 1.0 / pixels_per_mm))
-    teeth = _Teeth(skin, light, soft)
+    soft = np.float32(max(0.35, (0.5 + 0.3 * interior.blur) / pixels_per_mm))
+    teeth = _Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
     beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
     tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
-    falloff = 1 - np.float32(0.8) * smoothstep(9, 22, np.abs(jaw_x))
-    shade = np.float32(0.80) * falloff.astype(np.float32)
-    colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
+    cover *= np.float32(smoothstep(*LOWER_RANGE, gap))
+    shade = np.float32(LOWER_SHADE) * (1 - np.float32(0.8) * smoothstep(7, 20, np.abs(jaw_x)))
+    colour += cover[..., None] * (tooth_colour * shade.astype(np.float32)[..., None] - colour)
 
     beyond = y + np.float32(0.010) * x**2
     tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, UPPER_TOOTH_HEIGHT)
-    shade = (np.float32(0.78) + np.float32(0.22) * smoothstep(0, 3.0, under_lip)).astype(np.float32)
-    shade *= (1 - np.float32(0.75) * smoothstep(11, 25, np.abs(x))).astype(np.float32)
+    lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
+    shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
+    shade *= (1 - np.float32(0.72) * smoothstep(6, 24, np.abs(x))).astype(np.float32)
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
-    corner = smoothstep(0.0, 0.16, np.minimum(u, 1 - u)).astype(np.float32)
-    return np.asarray(colour * (np.float32(0.35) + np.float32(0.65) * corner)[..., None])
+    corner = smoothstep(0.0, 0.22, np.minimum(u, 1 - u)).astype(np.float32)
+    colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]
+    grey = colour.mean(-1, keepdims=True)
+    vivid = np.float32(min(saturation(interior.tone) / FULL_SATURATION, 1.0))
+    return np.asarray(grey + vivid * (colour - grey))
+
+
+def _tongue(x: Array32, over_lip: Array32, gap: np.float32) -> tuple[Array32, Array32]:
+    """Shape the tongue, which lies low behind the lower lip of a wide mouth.
+
+    Args:
+        x: (h, w) mm from the jaw's midline.
+        over_lip: (h, w) mm above the lower lip.
+        gap: mm between the lips.
+
+    Returns:
+        Brightness and coverage, (h, w) float32 each.
+    """
+    low = np.float32(smoothstep(8, 18, gap))  # it fills a narrow mouth
+    height = np.float32(np.clip((1.0 - 0.3 * low) * gap, 1.0, 20.0))
+    distance = np.sqrt((x / 20) ** 2 + (over_lip / height) ** 2)
+    cover = (1 - smoothstep(0.55, 1.1, distance)) * smoothstep(1, 4, gap)
+    groove = 1 - np.float32(0.12) * np.exp(-((x / 2.5) ** 2))
+    light = (np.float32(1.0) - np.float32(0.5) * np.clip(distance, 0, 1)) * groove
+    return light.astype(np.float32), cover.astype(np.float32)
 
 
 def _millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array32, Array32]:
@@ -208,11 +276,11 @@ def _millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array3
 class _Teeth:
     """Appearance of teeth.
 
-    skin: (3,) float32 skin colour.  light: its brightness.  soft: edge width in mm.
+    enamel, skin: (3,) float32 colours, of the skin around the mouth.  soft: edge width in mm.
     """
 
+    enamel: Array32
     skin: Array32
-    light: np.float32
     soft: np.float32
 
     def render(
@@ -241,15 +309,12 @@ class _Teeth:
         beyond = y + shorter + np.float32(0.9) * np.abs(side) ** 5
         cover = np.clip(np.float32(0.5) - beyond / (2 * self.soft), 0, 1)
         cover = cover * (distance < borders[-1])
-        body = np.float32(1.0) - np.float32(0.13) * side**2  # curved from side to side
-        gaps = 1 - np.float32(0.17) * smoothstep(0.80, 1.0, np.abs(side)).astype(np.float32)
+        fine = 1 / (1 + (self.soft / np.float32(0.6)) ** 2)  # detail that the source has
+        body = np.float32(1.0) - np.float32(0.08) * side**2  # curved from side to side
+        gaps = 1 - np.float32(0.14) * fine * smoothstep(0.7, 1.0, np.abs(side)).astype(np.float32)
         # the biting edge is translucent
-        tip = 1 - np.float32(0.10) * smoothstep(-1.8, 0.0, beyond).astype(np.float32)
-        tint = (self.skin / max(float(self.skin.mean()), 1.0)) ** np.float32(0.45)
-        enamel = (
-            np.float32(ENAMEL_GAIN) * self.light * np.array([1.16, 1.11, 1.03], np.float32) * tint
-        )
-        colour = enamel * (body * gaps * tip)[..., None]
+        tip = 1 - np.float32(0.14) * smoothstep(-2.2, 0.0, beyond).astype(np.float32)
+        colour = self.enamel * (body * gaps * tip)[..., None]
         depth = -beyond + np.float32(1.4) * side**2
         gum = smoothstep(height - 1.0, height + 0.4, depth).astype(np.float32)
         gum_colour = self.skin * np.array([0.78, 0.46, 0.46], np.float32)

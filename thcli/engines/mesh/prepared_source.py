@@ -9,7 +9,7 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh import closed_lips, eyes, mouth, mouth_interior
+from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
@@ -32,7 +32,8 @@ PARTED_GAP = 0.02  # gap / width of lips from which the source's mouth counts as
 class MeshSource:
     """A source image prepared for rendering. Read-only, so threads may share it.
 
-    image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image.  mesh: (468, 3)
+    image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image, and its
+    inner lips where the image shows them.  mesh: (468, 3)
     float64.  normals: (468, 3) of the mesh.  step: source pixels per sample of the warp map.
     layers: person and plate, or None.  eyes: none where they are skin like the rest.
     hidden_cheek: None when both cheeks are seen.
@@ -80,11 +81,12 @@ def prepare(
         raise NoFaceError(
             "The source's face has no mesh.", "Choose another image or another landmarker."
         )
+    face = lip_rims.refine(image, face)
     mesh = np.asarray(face.mesh, np.float64)
     image = np.ascontiguousarray(image)
     separated = None if person is None else matte.separate_person(image, person, mesh)
     tone = mouth.skin_tone(image, mesh)
-    interior = mouth_interior.prepare(mesh, tone)
+    interior = mouth_interior.prepare(mesh, tone, image)
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:
         layers, surroundings = None, Surroundings(outline, lower_edge, False)

@@ -117,7 +117,7 @@ def _prepare_other(first: MeshSource, own: PosedShape, image: Image, face: Face)
     change = np.zeros((2, 2))
     if first.face.iris is not None and placed.iris is not None:
         change = gaze(first.mesh, first.face.iris) - gaze(source.mesh, placed.iris)
-    return OtherPicture(source, decompose(source.mesh), change)
+    return OtherPicture(source, decompose(np.asarray(placed.mesh)), change)
 
 
 def picture_shares(pictures: SeveralPictures, points: Array) -> Array:
