@@ -96,8 +96,8 @@ def test_a_refiner_after_an_engine_keeps_the_rendered_frame(
 def test_an_editor_passes_the_frame_through(
     thcli: Run, faults: Faults, stage: str, video: Path, tmp_path: Path
 ) -> None:
-    words = ("edit", video, "--attr blush --engine faulty --parser faulty --threads 1", LOSSLESS)
-    words += ("-o",)  # one thread: the broken frame is told by the order of the crops
+    one = "--threads 1"  # the broken frame is told by the order of the crops
+    words = ("edit", video, f"--attr blush --engine faulty --parser faulty {one}", LOSSLESS, "-o")
     good, bad = tmp_path / "good.mkv", tmp_path / "bad.mkv"
     assert thcli(*words, good).report["failed"] == 0
     mean = FaultyPainter.means[0]
