@@ -153,6 +153,14 @@ class TrackStatistics:
             raise UsageError(f"--face {select!r} is an image, which cannot be used here.")
         return [_most_similar_track(self, reference(), where, warn)]
 
+    def find(self, face: TrackSummary) -> int:
+        """Return the track of a face of the same clip, tracked once more after small changes."""
+        found = min(
+            self.summaries.values(),
+            key=lambda t: (abs(t.first - face.first), float(np.abs(t.box - face.box).sum())),
+        )
+        return found.track
+
     def describe_faces(self) -> str:
         """Describe the faces of the first frame with faces: number, width and position."""
         items = []
