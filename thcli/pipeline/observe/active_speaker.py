@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +50,7 @@ def score_speech(
         WeightsError: weights are not installed.
     """
     seconds = _frame_times(log)
-    zero = float(start_time(info.path))
-    begin = max(0.0, float(seconds[0]) - zero - MARGIN)
-    end = max(float(seconds[-1]) - zero + MARGIN, begin + MARGIN)
-    recording = Recording(info.path, AudioOptions(start=begin, end=end))
+    recording, begin = record_span(info.path, float(seconds[0]), float(seconds[-1]))
     phrases = detect_speech(recording)
     if not len(phrases):
         raise NoFaceError(
@@ -63,16 +61,30 @@ def score_speech(
 
     matcher = MouthMatcher(run)
     sound = matcher.sound_rows(recording)
-    times = zero + begin + np.arange(len(sound)) / RATE
+    times = begin + np.arange(len(sound)) / RATE
     weights = speech_shares(phrases, len(sound))
     mouths = _mouths(log, matcher)
     scores = {}
     for track in tracks:
         seen, rows = mouths[track]
-        mouth = _mouth_at(times, seconds[seen], rows)
+        mouth = mouth_at(times, seconds[seen], rows)
         total = add_windows(mouth, sound, weights, matcher)
         scores[track] = float(total.max() / weights.sum())
     return scores
+
+
+def record_span(path: Path, first: float, last: float) -> tuple[Recording, float]:
+    """Return the sound of a span of frames with MARGIN around it, and the time it begins at.
+
+    Args:
+        path: of the video.
+        first: seconds of the first frame.
+        last: seconds of the last frame.
+    """
+    zero = float(start_time(path))
+    begin = max(0.0, first - zero - MARGIN)
+    end = max(last - zero + MARGIN, begin + MARGIN)
+    return Recording(path, AudioOptions(start=begin, end=end)), zero + begin
 
 
 def add_windows(mouth: Array32, sound: Array32, weights: Array, matcher: MouthMatcher) -> Array:
@@ -124,7 +136,7 @@ def _mouths(log: TrackLog, matcher: MouthMatcher) -> dict[int, tuple[AnyArray, A
     }
 
 
-def _mouth_at(times: Array, known: Array, rows: Array32) -> Array32:
+def mouth_at(times: Array, known: Array, rows: Array32) -> Array32:
     """Return a mouth at some times, (T, 13), NaN where it was not seen.
 
     Args:
