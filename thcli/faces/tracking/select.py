@@ -18,7 +18,7 @@ from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
 AREA_BINS = 8  # of the histogram of areas, per doubling
 SPEAKING = "speaking"  # value of --face
-SURE_MARGIN = 0.1  # of the scores of speech: below it one choice in ten and more is wrong
+SURE_MARGIN = 0.1  # of the scores of speech: one choice in four below it is wrong, in clips of 5 s
 
 
 @dataclass(slots=True)
