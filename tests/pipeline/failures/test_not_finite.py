@@ -92,20 +92,24 @@ def test_a_refiner_after_an_engine_keeps_the_rendered_frame(
     assert same == {BAD}
 
 
-@pytest.mark.parametrize("stage", ["learn", "paint", "parse"])
+@pytest.mark.parametrize(
+    ("stage", "crop", "frame"), [("learn", 2, 4), ("paint", BAD, BAD), ("parse", 2, 4)]
+)
 def test_an_editor_passes_the_frame_through(
-    thcli: Run, faults: Faults, stage: str, video: Path, tmp_path: Path
+    thcli: Run, faults: Faults, stage: str, crop: int, frame: int, video: Path, tmp_path: Path
 ) -> None:
-    words = ("edit", video, "--attr blush --engine faulty --parser faulty --threads 1", LOSSLESS)
-    words += ("-o",)  # one thread: the broken frame is told by the order of the crops
+    """Every second frame is parsed and measured; the one after a broken one is not lost."""
+    options = "--attr blush --engine faulty --parser faulty --threads 1"
+    # One thread: the broken frame is told by the order of the crops.
+    words = ("edit", video, options, LOSSLESS, "-o")
     good, bad = tmp_path / "good.mkv", tmp_path / "bad.mkv"
     assert thcli(*words, good).report["failed"] == 0
     mean = FaultyPainter.means[0]
     assert set(differing(video, good)) == set(range(FRAMES))
-    faults.stage, faults.broken, faults.known = stage, BAD, {}
+    faults.stage, faults.broken, faults.known = stage, crop, {}
     ran = thcli(*words, bad)
     assert (ran.code, ran.report["frames"], ran.report["failed"]) == (0, FRAMES, 1)
-    assert differing(video, bad) == [i for i in range(FRAMES) if i != BAD]
+    assert differing(video, bad) == [i for i in range(FRAMES) if i != frame]
     assert np.isfinite(FaultyPainter.means).all()
     assert FaultyPainter.means[0] == pytest.approx(mean, abs=0.5)
 
