@@ -6,11 +6,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
-from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images
+from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images, write_noise
 from tests.pipeline.failures.faulty import Faults, FaultyPainter
 from thcli import media
 
@@ -21,15 +20,7 @@ BAD = 5
 @pytest.fixture
 def sound(tmp_path: Path) -> Path:
     """Return one second of noise."""
-    path = tmp_path / "sound.wav"
-    samples = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
-        frame.sample_rate = 16000
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
+    return write_noise(tmp_path / "sound.wav", 1.0)
 
 
 def test_an_engine_shows_the_source(
