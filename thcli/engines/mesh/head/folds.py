@@ -24,6 +24,7 @@ from thcli.engines.mesh.warp import WarpMap
 from thcli.motion import canonical
 
 STILL_SMILE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
+UNIT = 200  # of an 8-bit factor that stands for 1
 MOST = 1.3  # mean smiles, at most
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
 
@@ -106,4 +107,5 @@ def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) ->
         return
     region, factor = window
     shown = out[region]
-    shown[:] = cv2.multiply(shown, cv2.merge([factor] * 3), dtype=cv2.CV_8U)
+    levels = np.minimum(factor * np.float32(UNIT) + np.float32(0.5), 255).astype(np.uint8)
+    shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / UNIT)
