@@ -19,6 +19,7 @@ ENGINES = Stage(
                 "motion",
                 "mesh.matte",
                 "mesh.patches",
+                "mesh.folds",
                 "mouth",
                 "camera",
                 "view",
