@@ -85,6 +85,7 @@ def main() -> None:
     for speaker in given.speakers:
         files = [given.index.parent / row["file"] for row in rows if row["speaker"] == speaker]
         clips = [read_clip(path, given.motions, matcher) for path in files]
+        clips = [clip for clip in clips if len(clip.sound) >= active_speaker.LEAST_SEEN]
         starts = range(0, len(clips) - given.join + 1, given.join)
         persons.append([clips[start : start + given.join] for start in starts])
     margins = np.array(

@@ -113,6 +113,5 @@ EXCLUDED = {
     for name in ("enlarged", "few_outputs", "fft_conv", "winograd")
 } | {
     "voices/diffused_heads/speech_encoder.py": "on the CPU always: a GRU over a few rows",
-    "train/onnx/networks.py": "on the CPU always: networks of other rows, traced for a file",
     "engines/mesh/patches/network.py": "on the CPU always: three small patches of its frames",
 }

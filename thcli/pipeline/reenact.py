@@ -25,6 +25,7 @@ from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_vid
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
 from thcli.pipeline.reenact_video import reenact_video
 from thcli.pipeline.render.correction import load_correction
@@ -104,6 +105,7 @@ def reenact_driven(
             hint = "Give it to 'thcli encode', or drive with the video."
             saved = ("save_motion",) if controls.is_empty else ()
             refuse(options, ("faces.select", *saved), reason, hint)
+        require_sound(driver, options.faces.select)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
         engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
         post_processor = PostProcessor.load(options, face_finder)
