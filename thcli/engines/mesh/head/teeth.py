@@ -12,7 +12,7 @@ from thcli.core.types import Array, Array32
 # mm from the midline to the border between one tooth and the next
 UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
-UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 10.0, 8.5  # mm
+UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 13.0, 8.5  # mm, with what a smile bares
 
 
 @dataclass(frozen=True, slots=True)
