@@ -82,6 +82,17 @@ def test_a_blink_is_never_the_reference() -> None:
         assert eyes[found] > 0.8 * np.median(eyes)
 
 
+def test_a_blinking_source_is_found_in_the_clip() -> None:
+    """Its own frame is the reference, not one of other pose with open eyes."""
+    motion = synthetic.driver(60)
+    shapes = canonical.neutral() + rows(motion, "expression")
+    eyes = canonical.eye_openings(shapes).mean(-1)
+    frame = int(np.argmin(eyes))
+    assert eyes[frame] < 0.3 * np.median(eyes)
+    source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
+    assert abs(RetargetedMotion(source, synthetic.buffer(motion), RAW).reference - frame) <= 1
+
+
 def test_zero_strength_keeps_the_source_still() -> None:
     source = synthetic.source()
     out = retargeted(synthetic.driver(), MotionOptions(strength=0), source)

@@ -30,6 +30,7 @@ SHUT_MARGIN = 0.02  # of the lowest opening of a clip above that of a shut eye
 NO_BLINK_RANGE = (0.1, 0.14)  # lowest opening of a clip: shut behind glasses, and never shut
 MIN_BLINK_AMPLITUDE = 0.12  # least change of the opening between a shut and an open eye
 EYE_OPENING_VARIATION = 0.1  # relative variation of the opening of awake eyes
+SOURCE_AWAKE = (0.3, 0.6)  # opening of a source's shut and open eyes, over the driver's median
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -110,9 +111,10 @@ def measure_frames(
     eyes, mouth, pose_distance = (np.concatenate([part[k] for part in parts]) for k in range(3))
     opening = eyes.mean(-1)
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
-    # ordinary openings cost nothing; a blink costs more than widened eyes
+    # ordinary openings cost nothing; a blink costs more than widened eyes, unless the source blinks
     ratio = opening / median
-    blink = 3 * np.maximum(1 - EYE_OPENING_VARIATION - ratio, 0) + np.maximum(
+    awake = smoothstep(*SOURCE_AWAKE, float(eye_openings(source.shape).mean()) / median)
+    blink = 3 * awake * np.maximum(1 - EYE_OPENING_VARIATION - ratio, 0) + np.maximum(
         ratio - 1 - EYE_OPENING_VARIATION, 0
     )
     # a reference that glances aside would turn the eyes of all other frames the other way

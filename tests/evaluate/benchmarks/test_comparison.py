@@ -200,6 +200,8 @@ def test_inputs_are_files_folders_and_manifests(tmp_path: Path) -> None:
     assert list(named) == [str(clips / "a.mp4"), str(ours / "a.mp4")]
     with pytest.raises(UsageError, match="one video"):
         read_inputs([clips], [ours / "a.mp4"])
+    with pytest.raises(MediaError, match="nowhere does not exist"):
+        read_inputs([clips], [tmp_path / "nowhere"])
     (theirs / "b.mp4").unlink()
     with pytest.raises(MediaError, match="named b"):
         read_inputs([clips], [theirs])
@@ -207,6 +209,9 @@ def test_inputs_are_files_folders_and_manifests(tmp_path: Path) -> None:
         read_inputs([clips / "a.mp4"], [ours / "a.mp4", ours / "a.mp4"])
     with pytest.raises(UsageError, match="'copy'"):
         read_inputs([clips / "a.mp4"], [tmp_path / "copy"])
+    manifest.write_text("clip,method\nclips/a.mp4,new\n")
+    with pytest.raises(MediaError, match="a method without a result"):
+        read_inputs([manifest])
     manifest.write_text("file\nx\n")
     with pytest.raises(MediaError, match="names no clips"):
         read_inputs([manifest])

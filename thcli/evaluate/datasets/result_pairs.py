@@ -50,6 +50,8 @@ def read_inputs(inputs: Sequence[Path], results: Sequence[Path] = ()) -> list[Tr
                 _add(own, label, video_of_clip(result, path))
         elif len(clips) == 1:
             _add(next(iter(clips.values())), label, result)
+        elif not result.exists():
+            raise MediaError(f"{result} does not exist.", "Check the path.")
         else:
             raise UsageError(
                 f"{result} is one video, but there are {len(clips)} clips.",
@@ -91,6 +93,8 @@ def _read_manifest(path: Path) -> Iterator[tuple[Path, str, Path | None]]:
         raise MediaError(f"The manifest {path} names no clips.", MANIFEST)
     for row in rows:
         result = row.get("result") or ""
+        if row.get("method") and not result:
+            raise MediaError(f"The manifest {path} names a method without a result.", MANIFEST)
         label = row.get("method") or Path(result).name
         yield path.parent / row["clip"], label, path.parent / result if result else None
 

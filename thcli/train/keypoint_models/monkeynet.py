@@ -135,10 +135,10 @@ def freeze_correction(generator: Generator) -> None:
         return torch.cat([gradient[:-2], torch.zeros_like(gradient[-2:])])
 
     for parameter in _motion_output(generator):
-        parameter.register_hook(without_correction)
+        parameter.register_hook(without_correction)  # type: ignore[no-untyped-call]  # torch's own
 
 
-def _motion_output(generator: Generator) -> tuple[nn.Parameter, nn.Parameter]:
+def _motion_output(generator: Generator) -> tuple[Tensor, Tensor]:
     """Return weight and bias of the dense motion's last layer: masks, then the correction."""
     last = generator.dense_motion_module.hourglass.decoder.conv
     assert isinstance(last, nn.Conv2d | nn.Conv3d) and last.bias is not None

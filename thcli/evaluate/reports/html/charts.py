@@ -74,7 +74,8 @@ def metric_charts(evaluations: Mapping[str, Evaluation]) -> list[Chart]:
                 if name in scores.curves and np.isfinite(scores.curves[name]).sum() > 1
             }
             if lines:
-                title = f"{metric_label(metrics[name])} {metrics[name].unit}, over seconds"
+                title = f"{metric_label(metrics[name])} {metrics[name].unit}".strip()
+                title += ", over seconds"
                 charts.append(Chart(line_chart(title, lines, colours), clip))
     return charts
 
