@@ -202,8 +202,14 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     """
     points = unfold_skin(source.mesh, target.points)
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
+    shown = steep_texture.texture_positions(source.normals, source.mesh, points)
+    cheek, mirrored = source.hidden_cheek, None
+    if cheek is not None:
+        mirrored = mirrored_cheek.shown_weights(cheek, source.mesh, points)
+        if mirrored is not None:
+            shown = mirrored_cheek.move_beside(shown, cheek, source.mesh, mirrored)
     texture = warp.TexturePositions(
-        steep_texture.texture_positions(source.normals, source.mesh, points),
+        shown,
         eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2],
     )
     warp_map = warp.build_map(
@@ -212,8 +218,8 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     if warp_map is None:
         return source.image.copy()
     out = compose.render(source.image, source.layers, warp_map)
-    if source.hidden_cheek is not None:
-        mirrored_cheek.render(out, source.image, source.hidden_cheek, source.mesh, points, warp_map)
+    if cheek is not None and mirrored is not None:
+        mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
     if source.folds is not None:
         folds.render(out, source.folds, points, warp_map)
     textures = source.eyes
