@@ -171,6 +171,9 @@ class DiffusedHeadsTrainOptions:
     """Diffused Heads."""
 
     grey: bool = option(False, "Use greyscale motion frames, as for LRW.", "--grey")
+    lip_loss: bool = option(
+        True, "Let the error at the lips count more.", "--lip-loss/--no-lip-loss"
+    )
 
 
 @dataclass(frozen=True, slots=True)

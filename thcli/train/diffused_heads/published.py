@@ -56,6 +56,7 @@ class PublishedDiffusedHeadsTask(TrainingTask):
         self, options: TrainOptions, model_options: DiffusedHeadsTrainOptions, on: Listener
     ) -> None:
         super().__init__(options, model_options, on)
+        self.model_options = model_options
         self.hyperparameters = Hyperparameters(3000, 1, 10, 5e-5)
         shape = replace(
             GREY if model_options.grey else OFFICIAL,
@@ -91,12 +92,14 @@ class PublishedDiffusedHeadsTask(TrainingTask):
         noised = process.diffuse(self.schedule, clean, index, fresh)
         eps, share = self.predict(noised, index, batch).float().chunk(2, 1)
         error = (eps - fresh).square()
-        return {
+        terms = {
             "simple": error.mean(),
             "vlb": BOUND
             * variational_bound(self.schedule, clean, noised, index, eps, share).mean(),
-            "lips": LIPS * mean_at_lips(error.mean(1), batch["lips"], LIP_MARGIN),
         }
+        if self.model_options.lip_loss:
+            terms["lips"] = LIPS * mean_at_lips(error.mean(1), batch["lips"], LIP_MARGIN)
+        return terms
 
     def predict(self, noised: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
         """Return the network's output at x_t."""
