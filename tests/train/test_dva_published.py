@@ -48,7 +48,8 @@ class SmallEncoder(Encoder):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
-        self.idnet, self.lndnet, self.bgnet = Means(512), Means(102), LeftHalf()
+        for name, part in (("idnet", Means(512)), ("lndnet", Means(102)), ("bgnet", LeftHalf())):
+            self.add_module(name, part)
         self.linear = nn.Linear(614, 512)
 
 

@@ -143,7 +143,7 @@ class PublishedA2mTask(TrainingTask):
         """Return the rate after a linear warm-up: a tenth after every 250,000 updates."""
         if step <= WARMUP:
             return max(lr * step / WARMUP, 1e-7)
-        return max(lr * 0.1 ** (step / TENTH), LEAST)
+        return max(lr * float(0.1 ** (step / TENTH)), LEAST)
 
     def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Return the tensors under the names of the published checkpoint."""
