@@ -68,6 +68,14 @@ TABLE = {
         half=True,
     ),
     "fadm-s": Row(cases.run_fadm_s, ("refiners/fadm/alignment.py",), half=True),
+    "restoration": Row(
+        more_cases.run_restoration,
+        tuple(
+            f"refiners/restoration/{name}.py"
+            for name in ("blocks", "autoencoder", "codeformer", "restoreformer", "gfpgan")
+        ),
+        half=True,
+    ),
     "dva": Row(
         cases.run_dva,
         (
