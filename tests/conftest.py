@@ -23,7 +23,7 @@ REPO = Path(__file__).resolve().parents[1]
 MMAP_THRESHOLD = -3  # mallopt(3)
 MOST_LEFT = 200 << 20  # bytes that a test may leave in the heap
 # Files of the tests that need most memory: they come first, while a worker holds little else.
-LARGEST = ("tests/golden/", "tests/pipeline/test_bad_input.py")
+LARGEST = ("tests/golden/", "tests/refiners/restoration/", "tests/pipeline/test_bad_input.py")
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")

@@ -1,8 +1,7 @@
 """The restoration networks compute the public code's numbers, with parameters filled by name.
 
 The numbers were made by TencentARC/GFPGAN, sczhou/CodeFormer and wzhouxiff/RestoreFormer, run with
-the parameters and inputs of tests/golden/fill.py. Narrow networks run always, published sizes in
-the slow suite.
+the parameters and inputs of tests/golden/fill.py.
 """
 
 from __future__ import annotations
@@ -55,7 +54,16 @@ def thinned(out: Tensor) -> Tensor:
 
 
 def run_gfpgan(side: int, narrow: float) -> Stages:
-    network = fill.prepare(Gfpgan(side, narrow), fill.by_value(0))
+    network = Gfpgan(side, narrow)
+    large = (
+        network.conv_body_down,
+        network.conv_body_up,
+        network.final_linear,
+        network.condition_scale,
+        network.condition_shift,
+        network.stylegan_decoder.style_convs,
+    )
+    fill.prepare(network, fill.by_value(0), large)
     return {"restored": thinned(network(image("gfpgan", side)))}
 
 
@@ -84,8 +92,9 @@ def run_restoreformer(shape: RestoreFormerShape, side: int) -> Stages:
     network = RestoreFormer(shape)
     own = network.state_dict()
     published = fill.state({published_key(k, shape): value for k, value in own.items()}, 0)
-    network.load_state_dict(flat_keys(published, shape.autoencoder))
-    network = fill.prepare(network)
+    network.load_state_dict(flat_keys(published, shape.autoencoder), assign=True)
+    del own, published
+    fill.prepare(network, large=(network.encoder.blocks, network.decoder.blocks))
     pixels = image("restoreformer", side)
     return {"codes": network.encode(pixels)[0], "restored": thinned(network(pixels))}
 
