@@ -8,6 +8,7 @@ import thcli
 from thcli.core import options
 
 PUBLIC = [
+    "A2mPublishedTrainOptions",
     "A2mTrainOptions",
     "AlignOptions",
     "AtlasTrainOptions",
@@ -26,6 +27,7 @@ PUBLIC = [
     "DeviceMemoryError",
     "DiffusedHeadsTrainOptions",
     "DiffusionVoiceOptions",
+    "DvaPublishedTrainOptions",
     "EditEvaluateOptions",
     "EditOptions",
     "Editor",

@@ -43,6 +43,7 @@ _HOMES = {
         "silent",
     ),
     "thcli.core.options": (
+        "A2mPublishedTrainOptions",
         "A2mTrainOptions",
         "AlignOptions",
         "AtlasTrainOptions",
@@ -55,6 +56,7 @@ _HOMES = {
         "DetectOptions",
         "DiffusedHeadsTrainOptions",
         "DiffusionVoiceOptions",
+        "DvaPublishedTrainOptions",
         "EditEvaluateOptions",
         "EditOptions",
         "EditorOptions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.devices.cases import Outputs, check_images, evaluated, face, image
 from tests.devices.fake_cuda import CUDA
 from thcli.audio.hubert import HubertConfig, HubertEncoder, HubertNetwork
-from thcli.core.options import RunOptions, VoiceOptions
+from thcli.core.options import RefineOptions, RunOptions, VoiceOptions
 from thcli.core.types import Array32
 from thcli.editors.atlas.removers.network import RemoverNet
 from thcli.editors.atlas.removers.parts import REMOVABLE
@@ -32,6 +32,11 @@ from thcli.faces.model3d.deep3d import Deep3d, ReconNet
 from thcli.faces.model3d.tddfa import COEFFICIENTS, MobileNet, Tddfa
 from thcli.faces.parsing.network import ParseNet
 from thcli.faces.parsing.small import ParseS
+from thcli.refiners.restoration.autoencoder import AutoencoderShape
+from thcli.refiners.restoration.codeformer import CodeFormer, CodeFormerShape
+from thcli.refiners.restoration.gfpgan import Gfpgan
+from thcli.refiners.restoration.refiner import RESTORERS, RestorationRefiner
+from thcli.refiners.restoration.restoreformer import RestoreFormer, RestoreFormerShape
 from thcli.voices.a2m.features import INPUT_COLUMNS
 from thcli.voices.a2m.networks import MouthNetwork
 from thcli.voices.a2m.voice import AudioToMotionVoice
@@ -83,6 +88,28 @@ def run_removers(run: RunOptions, batch: int) -> Outputs:
     ]
     found = network(texture, texture, *rest)
     return {"target": found.target, "mask": found.mask, "texture": found.apply(texture)}
+
+
+def run_restoration(run: RunOptions, batch: int) -> Outputs:
+    base = AutoencoderShape(width=32, multipliers=(1, 2), code=8, codes=8)
+    transformer = CodeFormerShape(base, embedding=16, heads=2, layers=1, fused=((0, "32"),))
+    asking = RestoreFormerShape(replace(base, decoder_blocks=3), heads=4)
+    networks = {
+        "gfpgan": Gfpgan(32, 1 / 16),
+        "codeformer": CodeFormer(transformer),
+        "restoreformer": RestoreFormer(asking),
+    }
+    out = {}
+    for name, network in networks.items():
+        restorer = RESTORERS[name]
+        refiner = RestorationRefiner(evaluated(network), restorer, run, 32)
+        crops = [image(32)] * batch
+        rows = refiner.extract_attributes(crops, [None] * batch)
+        check_images(refiner.refine(crops, None, rows, range(batch), RefineOptions()), batch, 32)
+        with refiner.inference():
+            pixels = torch.zeros(batch, 3, 32, 32, device=refiner.device)
+            out[name] = restorer.restore(refiner.network, pixels, 0.5)
+    return out
 
 
 def run_identity_s(run: RunOptions, batch: int) -> Outputs:

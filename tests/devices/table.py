@@ -68,6 +68,14 @@ TABLE = {
         half=True,
     ),
     "fadm-s": Row(cases.run_fadm_s, ("refiners/fadm/alignment.py",), half=True),
+    "restoration": Row(
+        more_cases.run_restoration,
+        tuple(
+            f"refiners/restoration/{name}.py"
+            for name in ("blocks", "autoencoder", "codeformer", "restoreformer", "gfpgan")
+        ),
+        half=True,
+    ),
     "dva": Row(
         cases.run_dva,
         (
@@ -113,6 +121,5 @@ EXCLUDED = {
     for name in ("enlarged", "few_outputs", "fft_conv", "winograd")
 } | {
     "voices/diffused_heads/speech_encoder.py": "on the CPU always: a GRU over a few rows",
-    "train/onnx/networks.py": "on the CPU always: networks of other rows, traced for a file",
     "engines/mesh/patches/network.py": "on the CPU always: three small patches of its frames",
 }

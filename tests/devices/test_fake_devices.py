@@ -18,10 +18,10 @@ from tests.devices.table import EXCLUDED, TABLE
 from thcli.core.options import RunOptions
 
 ROOT = Path(thcli.__file__).parent
-HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+HALF = {"fp16": torch.float16}
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 SINGLE = (("fp32", 1), ("fp32", 3))
-ALL = (("fp32", 3), ("fp16", 1), ("bf16", 3))
+ALL = (("fp32", 3), ("fp16", 1))  # bf16 takes the same path: see the test of types by name
 RUNS = [(name, *given) for name, row in TABLE.items() for given in (ALL if row.half else SINGLE)]
 
 
@@ -54,6 +54,14 @@ def test_the_results_are_on_the_device(
         assert output.device == CUDA and len(output) == batch
         assert output.dtype in {torch.float32, half}
     assert half in types if half is not None else types == {torch.float32}
+
+
+def test_no_network_names_one_type_of_half_precision_alone() -> None:
+    """A network that runs in fp16 runs in bf16 too: its types come from the options."""
+    for file in {file for row in TABLE.values() for file in row.files}:
+        text = (ROOT / file).read_text("utf-8")
+        assert ("torch.float16" in text) == ("torch.bfloat16" in text), file
+        assert ".half()" not in text and ".bfloat16()" not in text, file
 
 
 def test_every_file_with_networks_is_in_the_table() -> None:

@@ -316,6 +316,12 @@ def test_yaw_limits_of_a_turned_source(yaw: float) -> None:
         assert left < limits.MAX_YAW_AWAY and right >= left
 
 
+def test_a_turned_source_turns_back_to_the_front_but_a_profile_does_not() -> None:
+    back = np.radians([0.0, 25.0, 0.0])
+    turned, profile = (limits.limit_rotation(back, np.radians(yaw))[1] for yaw in (-35, -62))
+    assert np.degrees(turned) > 20 and np.degrees(profile) < 12
+
+
 @pytest.mark.parametrize("gap", [(15, 20), (15, 37), (0, 12), (48, 60)])
 def test_motion_is_continuous_over_a_gap(gap: tuple[int, int]) -> None:
     motion = synthetic.driver(60)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.golden import fill
 from thcli.core.geometry import bounding_box
@@ -23,6 +23,11 @@ from thcli.refiners.backends import DETAIL_ALONE, REFINERS, choose_refiner
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape
 from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner
+from thcli.refiners.restoration.autoencoder import AutoencoderShape
+from thcli.refiners.restoration.codeformer import CodeFormer, CodeFormerShape
+from thcli.refiners.restoration.gfpgan import Gfpgan
+from thcli.refiners.restoration.refiner import RESTORERS, RestorationRefiner
+from thcli.refiners.restoration.restoreformer import RestoreFormer, RestoreFormerShape
 
 RUN = RunOptions(device="cpu", threads=1, seed=3)
 SIDE = 32
@@ -58,7 +63,25 @@ def fadm_s() -> Refiner:
     return FadmRefiner(network, None, RUN, small.SETTINGS, SIDE, adjustable=False)
 
 
-ROWS: dict[str, Callable[[], Refiner]] = {"fadm": fadm, "fadm-s": fadm_s}
+def restoration(name: str, network: nn.Module) -> Refiner:
+    network.load_state_dict(fill.state(network.state_dict(), 0))
+    restorer = RESTORERS[name]
+    return RestorationRefiner(network.eval().requires_grad_(False), restorer, RUN, SIDE)
+
+
+BASE = AutoencoderShape(width=32, multipliers=(1, 2), code=8, codes=8)
+ROWS: dict[str, Callable[[], Refiner]] = {
+    "fadm": fadm,
+    "fadm-s": fadm_s,
+    "gfpgan": lambda: restoration("gfpgan", Gfpgan(SIDE, 1 / 16)),
+    "codeformer": lambda: restoration(
+        "codeformer",
+        CodeFormer(CodeFormerShape(BASE, embedding=16, heads=2, layers=1, fused=((0, "32"),))),
+    ),
+    "restoreformer": lambda: restoration(
+        "restoreformer", RestoreFormer(RestoreFormerShape(replace(BASE, decoder_blocks=3), heads=4))
+    ),
+}
 
 
 @pytest.fixture(scope="module", params=sorted(ROWS))

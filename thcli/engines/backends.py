@@ -20,6 +20,7 @@ ENGINES = Stage(
                 "motion",
                 "mesh.matte",
                 "mesh.patches",
+                "mesh.folds",
                 "mouth",
                 "camera",
                 "view",

@@ -12,8 +12,9 @@ from thcli.core.types import Array
 
 FREE_SHARE = 0.5  # share of a limit up to which values are unchanged
 MAX_YAW_AWAY = np.radians(50.0)  # of a frontal source, to either side
-MAX_YAW_BACK = np.radians(12.0)  # towards the hidden side of a source at TURNED_YAW
-TURNED_YAW = np.radians(35.0)
+# largest turn towards the hidden side, of sources that are turned by these yaws
+TURNED_YAWS = np.radians([0.0, 35.0, 60.0])
+MAX_YAWS_BACK = np.radians([50.0, 28.0, 12.0])
 MAX_TOTAL_YAW = np.radians(65.0)  # source yaw plus relative yaw, away from the frontal pose
 MIN_YAW_AWAY = np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
@@ -41,15 +42,15 @@ def yaw_limits(source_yaw: float) -> tuple[float, float]:
     """Return the largest relative yaw to the negative and to the positive side, positive radians.
 
     Away from the frontal pose the limit is 50 degrees, less for a source that is turned already.
-    Towards and past it the limit falls from 50 degrees for a frontal source to 12 degrees for one
-    turned by 35 degrees, whose other cheek is not visible.
+    Towards and past it the limit falls from 50 degrees for a frontal source to 28 degrees for one
+    turned by 35 degrees, whose other cheek takes mirrored texture, and to 12 degrees for a profile.
 
     Args:
         source_yaw: yaw of the source in radians.
     """
     magnitude = abs(source_yaw)
     away = max(min(MAX_YAW_AWAY, MAX_TOTAL_YAW - magnitude), MIN_YAW_AWAY)
-    back = float(np.interp(magnitude, [0, TURNED_YAW], [MAX_YAW_AWAY, MAX_YAW_BACK]))
+    back = float(np.interp(magnitude, TURNED_YAWS, MAX_YAWS_BACK))
     return (away, back) if source_yaw < 0 else (back, away)
 
 

@@ -178,7 +178,7 @@ def check_video_source(options: RenderOptions, *, whole_frames: bool) -> None:
     if options.mesh.long_side:
         raise UsageError("--long-side does not apply to a source video: its size is kept.")
     if whole_frames:
-        names = ("mesh.matte", "mesh.patches", "mouth", "camera", "framing")
+        names = ("mesh.matte", "mesh.patches", "mesh.folds", "mouth", "camera", "framing")
         reason = f"on a source video with the engine {options.engine}"
         refuse(options, names, reason, "Its frames keep their own background and mouth.")
 

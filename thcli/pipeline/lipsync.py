@@ -30,6 +30,7 @@ from thcli.core.protocols import (
 )
 from thcli.core.types import Frame
 from thcli.engines.backends import ENGINES
+from thcli.faces.tracking.select import SPEAKING
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.windows import windows
@@ -86,7 +87,8 @@ def lip_sync(
         info = media.probe(video, options.read)
         seconds = Fraction(speech.recording.length, speech.recording.rate)
         span = options.read.whole
-        if not options.footage.keeps_rest:
+        # The longer the sound, the surer is the choice of the face that speaks.
+        if not options.footage.keeps_rest and options.source_face != SPEAKING:
             span = replace(span, end=float(seconds))
         selection = VideoSelection(info, span, options.source_face)
         source = observe_source_video(selection, engine, face_finder, job)

@@ -5,6 +5,12 @@ from __future__ import annotations
 from thcli.core.options import RunOptions
 from thcli.weights.backend import Backend, Stage
 
+SAMPLING = ("steps", "sampler", "eta", "strength", "noise")
+RESTORATION = {
+    "gfpgan": "restores each face, 512 x 512: a StyleGAN 2 steered by the frame",
+    "codeformer": "restores each face, 512 x 512: codes of clean faces by a transformer",
+    "restoreformer": "restores each face, 512 x 512: a dictionary of clean faces",
+}
 REFINERS = Stage(
     "refiner",
     {
@@ -21,8 +27,17 @@ REFINERS = Stage(
             "thcli.refiners.fadm.refiner:load",
             "attribute-guided diffusion, 256 x 256, 100 steps per frame",
             ("fadm-diffusion", "deca"),
-            reads=("refine",),
+            reads=tuple(f"refine.{name}" for name in SAMPLING),
         ),
+        **{
+            name: Backend(
+                f"thcli.refiners.restoration.refiner:load_{name}",
+                about,
+                (name,),
+                reads=("refine.fidelity",),
+            )
+            for name, about in RESTORATION.items()
+        },
     },
     {"any": "detail", "free": "detail"},
 )

@@ -84,4 +84,3 @@ def test_a_mouth_that_opens_a_little_shows_no_second_row_of_teeth(gap: float) ->
     paleness = column[:, 2] / column[:, 0]  # skin .65, teeth more, the tongue less
     pale = paleness[2:-8] > 0.62
     assert pale.any() and np.diff(pale.astype(int), append=0).tolist().count(-1) == 1
-    assert not pale[-1]

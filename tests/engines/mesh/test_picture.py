@@ -63,6 +63,37 @@ def test_the_person_moves_over_a_still_plate() -> None:
     assert (moved[:, :46] == (0, 0, 120)).all() and (moved[:28] == (0, 0, 120)).all()
 
 
+def cut_off_layers() -> MatteLayers:
+    """Draw a person of noise that the left edge cuts off, before a plate of one colour."""
+    person = np.zeros((SIZE, SIZE, 4), np.uint8)
+    person[40:, :60, :3], person[40:, :60, 3] = noise(3)[40:, :60], 255
+    return MatteLayers(person, np.full((SIZE, SIZE, 3), (0, 0, 120), np.uint8))
+
+
+def test_a_person_who_is_cut_off_is_mirrored_and_leaves_no_streaks() -> None:
+    layers = cut_off_layers()
+    image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
+    moved = picture.move_person(image, layers, still_map(), np.array([20.0, 0.0]))
+    beyond, inside = moved[45:, :18].astype(int), moved[45:, 30:48].astype(int)
+    assert np.abs(np.diff(beyond, axis=1)).mean() > 0.8 * np.abs(np.diff(inside, axis=1)).mean()
+    assert (moved[:38] == (0, 0, 120)).all()
+
+
+def test_beyond_an_edge_a_person_goes_on_only_where_the_edge_cuts_it_off() -> None:
+    person = cut_off_layers().person
+    x, y = np.meshgrid(np.arange(-15, 10), np.arange(SIZE))
+    positions = np.stack([x, y], -1).astype(np.float32)
+    sampled = compose.sample_person(person, positions)
+    assert np.array_equal(sampled[:, 15:], person[:, :10])
+    assert np.array_equal(sampled[45:, :15], person[45:, 15:0:-1])
+    assert (sampled[:40] == 0).all()
+    assert np.array_equal(compose.sample_person(person[..., 3].copy(), positions), sampled[..., 3])
+    right = positions + np.array([SIZE, 0], np.float32)
+    assert (compose.sample_person(person, right)[:, 15:] == 0).all()
+    above = positions[:, 20:] - np.array([0, 60], np.float32)
+    assert (compose.sample_person(person, above)[above[..., 1] < 0] == 0).all()
+
+
 def test_without_layers_the_whole_picture_moves() -> None:
     image = noise(2)
     moved = picture.move_person(image, None, still_map(), np.array([8.0, 0.0]))

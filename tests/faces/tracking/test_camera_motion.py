@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32, Face, Image
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import Similarity
 
@@ -79,6 +79,36 @@ def test_a_plain_background_gives_no_motion(level: int) -> None:
         image = np.full((HEIGHT, WIDTH, 3), level) + noise.integers(0, 3, (HEIGHT, WIDTH, 3))
         image[80:, 60 + 4 * i : 120 + 4 * i] = 200
         assert estimator.estimate(image.astype(np.uint8)) == Similarity()
+
+
+def seated(frame_from_scene: Similarity) -> tuple[Image, Face]:
+    """Show a patterned body under a head before a plain wall, through a camera."""
+    a, b = frame_from_scene.a, frame_from_scene.b
+    matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+    pattern = np.random.default_rng(9).integers(0, 200, (30, 45), np.uint8)
+    body = cv2.resize(pattern, (180, 120), interpolation=cv2.INTER_CUBIC)
+    still = np.full((HEIGHT, WIDTH, 3), (90, 140, 200), np.uint8)
+    still[130:, 70:250] = body[: HEIGHT - 130, :, None]
+    still[40:100, 135:185] = 120
+    frames = cv2.warpAffine(still, matrix, (WIDTH, HEIGHT), borderValue=(90, 140, 200))
+    corners = frame_from_scene.apply(np.array([(135.0, 40.0), (185.0, 100.0)]))
+    return np.asarray(frames, np.uint8), Face(corners.ravel().astype(np.float32), 1.0)
+
+
+def test_before_a_plain_wall_the_camera_is_that_which_moves_the_body() -> None:
+    estimator = CameraMotionEstimator(person)
+    for i in range(20):
+        true = Similarity(1 + 0.006 * i, complex(3 * i, -1.2 * i))
+        image, face = seated(true)
+        found = estimator.estimate(image, [face])
+    assert largest_error(found, true) < 3
+
+
+def test_a_body_that_sways_before_a_plain_wall_is_no_camera() -> None:
+    estimator = CameraMotionEstimator(person)
+    for i in range(16):
+        image, face = seated(Similarity(1, complex(12 * np.sin(0.5 * i), 0)))
+        assert estimator.estimate(image, [face]) == Similarity()
 
 
 def test_a_cut_begins_a_new_scene() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -71,6 +72,19 @@ def thcli(capsys: pytest.CaptureFixture[str]) -> Run:
 def video(clip: Callable[..., Path]) -> Path:
     """Return the clip of FRAMES frames."""
     return clip("failures.mp4", FRAMES)
+
+
+def write_noise(path: Path, seconds: float) -> Path:
+    """Write a recording of noise and return its path."""
+    count = round(16000 * seconds)
+    samples = np.random.default_rng(0).integers(-9000, 9000, count).astype(np.int16)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
+        frame.sample_rate = 16000
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
 
 
 def read_images(path: Path) -> list[Image]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images
+from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images, write_noise
 from tests.pipeline.failures.faulty import FAULTS, Faults
 from thcli.core.errors import DeviceMemoryError
 from thcli.core.events import silent
@@ -16,20 +16,38 @@ from thcli.pipeline.editing.steps import PainterStep
 from thcli.pipeline.job.job import Job
 
 LOSSLESS = "--codec ffv1"
-# Stage of the fault, and the command that runs it; {face} and {video} are inputs.
+# Stage of the fault with a word to tell jobs apart, and the command: {face}, … are inputs.
 JOBS = {
     "render": "reenact {face} {video} --engine faulty-mesh",
+    "render speech": "speak {face} {sound} --engine faulty-mesh --voice faulty",
     "observe": "reenact {face} {video} --engine faulty-network",
     "refine": "refine {video} --engine faulty",
     "parse": "parse {video} --parser faulty --regions skin",
+    "parse to paste": "paste {crops} {video} --mask parse --parser faulty",
     "learn": "edit {video} --attr blush --engine faulty",
     "paint": "edit {video} --attr blush --engine faulty",
 }
+ONE_BY_ONE = ("parse to paste",)  # frames are computed alone, so there is nothing to halve
 WORDS = {"learn": "edit", "paint": "edit"}
 
 
-def command(stage: str, face: Path, video: Path, out: Path) -> list[object]:
-    return [*JOBS[stage].format(face=face, video=video).split(), "-o", out, *LOSSLESS.split()]
+def command(job: str, inputs: dict[str, Path], out: Path) -> list[object]:
+    return [*JOBS[job].format(**inputs).split(), "-o", out, *LOSSLESS.split()]
+
+
+@pytest.fixture
+def inputs(
+    job: str, thcli: Run, portrait: Path, video: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Return the inputs of a job by name."""
+    folder = tmp_path_factory.mktemp("inputs")
+    made = {"face": portrait, "video": video}
+    if "{sound}" in JOBS[job]:
+        made["sound"] = write_noise(folder / "noise.wav", FRAMES / 25)
+    if "{crops}" in JOBS[job]:
+        made["crops"] = folder / "crops.mkv"
+        assert thcli("crop", video, LOSSLESS, "-o", made["crops"]).code == 0
+    return made
 
 
 @pytest.fixture
@@ -48,18 +66,19 @@ def batches_of_edits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("batches_of_edits")
-@pytest.mark.parametrize("stage", JOBS)
+@pytest.mark.parametrize("job", [job for job in JOBS if job not in ONE_BY_ONE])
 def test_half_the_batch_gives_the_same_pixels(
-    thcli: Run, faults: Faults, stage: str, portrait: Path, video: Path, tmp_path: Path
+    thcli: Run, faults: Faults, job: str, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
+    stage = job.split()[0]
     whole, halves = tmp_path / "whole.mkv", tmp_path / "halves.mkv"
     faults.stage = stage
-    assert thcli(*command(stage, portrait, video, whole)).code == 0
+    assert thcli(*command(job, inputs, whole)).code == 0
     largest = max(faults.calls)
     assert largest >= 8
 
     faults.room, faults.calls = 3, []
-    ran = thcli(*command(stage, portrait, video, halves))
+    ran = thcli(*command(job, inputs, halves))
     assert ran.code == 0 and differing(whole, halves) == []
     assert (ran.report["frames"], ran.report["failed"]) == (FRAMES, 0)
     too_large = [n for n in faults.calls if n > 3]
@@ -81,12 +100,12 @@ def test_fits_in_smaller_batches_are_the_same(
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
 
 
-@pytest.mark.parametrize("stage", JOBS)
+@pytest.mark.parametrize("job", JOBS)
 def test_no_room_for_one_frame_ends_the_job(
-    thcli: Run, faults: Faults, stage: str, portrait: Path, video: Path, tmp_path: Path
+    thcli: Run, faults: Faults, job: str, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    faults.stage, faults.room = stage, 0
-    ran = thcli(*command(stage, portrait, video, tmp_path / "out.mkv"))
+    faults.stage, faults.room = job.split()[0], 0
+    ran = thcli(*command(job, inputs, tmp_path / "out.mkv"))
     assert ran.code == 6 and list(tmp_path.iterdir()) == []
     assert ran.report["error"] == "DeviceMemoryError"
     assert "memory" in ran.report["message"] and "--device cpu" in ran.report["hint"]
@@ -105,7 +124,7 @@ def test_a_fault_of_one_job_does_not_limit_the_next(
     thcli: Run, faults: Faults, video: Path, tmp_path: Path
 ) -> None:
     faults.stage, faults.room = "refine", 3
-    assert thcli(*command("refine", video, video, tmp_path / "a.mkv")).code == 0
+    assert thcli(*command("refine", {"video": video}, tmp_path / "a.mkv")).code == 0
     faults.room, faults.calls = 1000, []
-    assert thcli(*command("refine", video, video, tmp_path / "b.mkv")).code == 0
+    assert thcli(*command("refine", {"video": video}, tmp_path / "b.mkv")).code == 0
     assert max(faults.calls) == 8 and len(read_images(tmp_path / "b.mkv")) == FRAMES

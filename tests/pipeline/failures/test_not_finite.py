@@ -6,11 +6,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
-from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images
+from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images, write_noise
 from tests.pipeline.failures.faulty import Faults, FaultyPainter
 from thcli import media
 
@@ -21,15 +20,7 @@ BAD = 5
 @pytest.fixture
 def sound(tmp_path: Path) -> Path:
     """Return one second of noise."""
-    path = tmp_path / "sound.wav"
-    samples = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
-        frame.sample_rate = 16000
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
+    return write_noise(tmp_path / "sound.wav", 1.0)
 
 
 def test_an_engine_shows_the_source(
@@ -92,20 +83,24 @@ def test_a_refiner_after_an_engine_keeps_the_rendered_frame(
     assert same == {BAD}
 
 
-@pytest.mark.parametrize("stage", ["learn", "paint", "parse"])
+@pytest.mark.parametrize(
+    ("stage", "crop", "frame"), [("learn", 2, 4), ("paint", BAD, BAD), ("parse", 2, 4)]
+)
 def test_an_editor_passes_the_frame_through(
-    thcli: Run, faults: Faults, stage: str, video: Path, tmp_path: Path
+    thcli: Run, faults: Faults, stage: str, crop: int, frame: int, video: Path, tmp_path: Path
 ) -> None:
-    one = "--threads 1"  # the broken frame is told by the order of the crops
-    words = ("edit", video, f"--attr blush --engine faulty --parser faulty {one}", LOSSLESS, "-o")
+    """Every second frame is parsed and measured; the one after a broken one is not lost."""
+    options = "--attr blush --engine faulty --parser faulty --threads 1"
+    # One thread: the broken frame is told by the order of the crops.
+    words = ("edit", video, options, LOSSLESS, "-o")
     good, bad = tmp_path / "good.mkv", tmp_path / "bad.mkv"
     assert thcli(*words, good).report["failed"] == 0
     mean = FaultyPainter.means[0]
     assert set(differing(video, good)) == set(range(FRAMES))
-    faults.stage, faults.broken, faults.known = stage, BAD, {}
+    faults.stage, faults.broken, faults.known = stage, crop, {}
     ran = thcli(*words, bad)
     assert (ran.code, ran.report["frames"], ran.report["failed"]) == (0, FRAMES, 1)
-    assert differing(video, bad) == [i for i in range(FRAMES) if i != BAD]
+    assert differing(video, bad) == [i for i in range(FRAMES) if i != frame]
     assert np.isfinite(FaultyPainter.means).all()
     assert FaultyPainter.means[0] == pytest.approx(mean, abs=0.5)
 

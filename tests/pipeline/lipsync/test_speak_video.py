@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from tests.pipeline.command_line import to_argv
+from tests.pipeline.face_clip import write_face_clip
 from thcli import media
 from thcli.audio.read import read_sound
 from thcli.cli.app import run
 from thcli.core.types import Array, Array32, Frame
 from thcli.media.writing.journal import Journal, Segment
+from thcli.pipeline.observe import tracking
+from thcli.pipeline.observe.track_log import TrackLog
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
@@ -260,3 +263,21 @@ def test_reenact_refuses_what_a_video_has_of_its_own(
     source, out = clip("plain.mp4", 24), tmp_path / "out.mkv"
     assert run(to_argv("reenact", source, source, "-o", out, words)) == 2
     assert f"{words.split()[0]} has no effect on a source video" in capsys.readouterr().err
+
+
+def test_the_face_that_speaks_is_sought_in_the_whole_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_face_clip(tmp_path / "talk.mp4", 8, tone=True)
+    compared: list[int] = []
+
+    def score(tracks: Iterable[int], log: TrackLog, *_: object) -> dict[int, float]:
+        compared.append(log.frames)
+        return dict.fromkeys(tracks, 0.3)
+
+    monkeypatch.setattr(tracking, "score_speech", score)
+    out = tmp_path / "out.mkv"
+    sound = wave(tmp_path / "short.wav", 0.12)
+    argv = to_argv("speak", tmp_path / "talk.mp4", sound, "--face speaking", "-o", out, PLAIN)
+    assert run(argv) == 0
+    assert compared == [8] and len(read_frames(out)) == 3

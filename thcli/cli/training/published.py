@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from thcli.cli.flags import flags
-from thcli.cli.training.common import Dataset, Photographs, Run, app, train_model
+from thcli.cli.training.common import Dataset, Labelled, Photographs, Run, app, train_model
 from thcli.core.options import (
+    A2mPublishedTrainOptions,
     DiffusedHeadsTrainOptions,
+    DvaPublishedTrainOptions,
     FaceVid2VidTrainOptions,
     FadmPublishedTrainOptions,
     FommTrainOptions,
@@ -114,6 +116,34 @@ def fadm_published(
 ) -> None:
     """Train the refiner FADM as published (talking clips; needs DECA, and a GPU)."""
     train_model("fadm-published", dataset, output, model, train, show)
+
+
+@app.command("dva-published")
+@flags
+def dva_published(
+    dataset: Labelled = None,
+    *,
+    output: Run,
+    model: DvaPublishedTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the editor dva as published (labelled faces; needs its encoders, and a GPU)."""
+    train_model("dva-published", dataset, output, model, train, show)
+
+
+@app.command("a2m-published")
+@flags
+def a2m_published(
+    dataset: Dataset = None,
+    *,
+    output: Run,
+    model: A2mPublishedTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the voice real3d as published (clips with sound; needs HuBERT and BFM)."""
+    train_model("a2m-published", dataset, output, model, train, show)
 
 
 @app.command("diffused-heads-published")

@@ -100,10 +100,12 @@ from thcli.core.options.train import (
     X2FaceTrainOptions,
 )
 from thcli.core.options.train_models import (
+    A2mPublishedTrainOptions,
     A2mTrainOptions,
     AtlasTrainOptions,
     AttributeTrainOptions,
     DirectionKind,
+    DvaPublishedTrainOptions,
     FadmPublishedTrainOptions,
     FadmTrainOptions,
     IdentityTrainOptions,
@@ -117,6 +119,7 @@ from thcli.core.options.train_models import (
 
 __all__ = [
     "PUBLISHED_TEXT",
+    "A2mPublishedTrainOptions",
     "A2mTrainOptions",
     "AlignOptions",
     "AtlasTrainOptions",
@@ -133,6 +136,7 @@ __all__ = [
     "DiffusedHeadsTrainOptions",
     "DiffusionVoiceOptions",
     "DirectionKind",
+    "DvaPublishedTrainOptions",
     "EditEvaluateOptions",
     "EditOptions",
     "EditRegion",

@@ -22,6 +22,7 @@ MotionMode = Literal["relative", "absolute"]
 Region = Literal["all", "expression", "pose", "lips", "eyes"]
 Matte = Literal["auto", "on", "off"]
 Patches = Literal["auto", "eyes", "all", "off"]
+Folds = Literal["on", "off"]
 Mouth = Literal["driver", "synthetic"]
 Camera = Literal["follow", "still"]
 
@@ -77,6 +78,7 @@ class MeshOptions:
         "Paint the eyes, or also a made mouth (experimental), by small networks (engine mesh); "
         "auto: the eyes, if --licence allows it.",
     )
+    folds: Folds = option("on", "Fold and shade the skin where the face smiles (engine mesh).")
     long_side: int = option(
         0, "Reduce the source to this long side in pixels, 64 or more; 0: full resolution."
     )

@@ -36,7 +36,19 @@ class RefineOptions:
         "shared", "shared: the same noise for all frames, without flicker; frame: noise per frame."
     )
 
+    fidelity: float | None = option(
+        None,
+        "gfpgan, codeformer, restoreformer: 0 shows the restored face, 1 keeps the frame's light "
+        "and features (default: 0.5).",
+    )
+
     def __post_init__(self) -> None:
+        require(
+            self.fidelity is None or 0 <= self.fidelity <= 1,
+            "--fidelity",
+            "within 0..1",
+            self.fidelity,
+        )
         require(self.steps is None or self.steps >= 2, "--steps", "2 or more", self.steps)
         require(
             self.sampler in ("auto", "ddim", "ddpm", "dpm++"),

@@ -41,6 +41,17 @@ class LabelledTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DvaPublishedTrainOptions(LabelledTrainOptions):
+    """Editor dva as published."""
+
+    regularisation: bool = option(
+        True,
+        "Also compare the images that two noises predict, within the face.",
+        "--reg/--no-reg",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeTrainOptions(LabelledTrainOptions):
     """Judge network.
 
@@ -201,6 +212,20 @@ class A2mTrainOptions(SpeakerTrainOptions):
     def tuned(self) -> tuple[str, ...]:
         """Names in `tune`."""
         return comma_words(self.tune)
+
+
+@dataclass(frozen=True, slots=True)
+class A2mPublishedTrainOptions(SpeakerTrainOptions):
+    """Voice real3d as published."""
+
+    laplacian: bool = option(
+        True,
+        "Also limit the second differences of the expressions over time.",
+        "--laplacian/--no-laplacian",
+    )
+    lip_loss: bool = option(
+        True, "Let points of the lips count five times.", "--lip-loss/--no-lip-loss"
+    )
 
 
 @dataclass(frozen=True, slots=True)

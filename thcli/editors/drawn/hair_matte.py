@@ -70,7 +70,8 @@ def _near_colour(image: Array32, weight: Array32) -> tuple[Array32, Array32]:
     """Return the weighted mean colour (h, w, 3) around each pixel, and 0..1 if there is one."""
     total = _box(weight, _NEAR)
     colour = _box(image * weight[..., None], _NEAR) / np.maximum(total, _LEAST)[..., None]
-    return colour, np.clip(total / np.float32(0.02), 0, 1)
+    known = np.clip(total / np.float32(0.02), 0, 1)
+    return np.asarray(colour, np.float32), np.asarray(known, np.float32)
 
 
 def _box(plane: Array32, share: float) -> Array32:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.background.matte import MatteLayers
@@ -46,7 +47,10 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
         if layers is None:
             view[:] = remap(image, coordinates, REFLECT)
             continue
-        person = remap(layers.person, _reflect_at_bottom(coordinates, height))
+        near = positions[max(row - 1, 0) : end + 1]
+        leaves = any(side.any() for side in _leaves(near, (width, height)))
+        sample = sample_person if leaves else _sample_inside
+        person = sample(layers.person, coordinates)
         behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
         cv2.multiply(layers.plate[y0:y1, x0:x1], behind, behind, 1 / 255)
         view[:] = cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB))
@@ -61,19 +65,50 @@ def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
     found = upsample_window(source_positions(warp_map), warp_map.grid, (width, height))
     if found is not None:
         region, positions = found
-        out[region] = remap(alpha, _reflect_at_bottom(positions, height))
+        out[region] = sample_person(alpha, positions)
     return out
 
 
-def _reflect_at_bottom(positions: Array32, height: int) -> Array32:
-    """Reflect positions below the image into it.
+def sample_person(person: Image, positions: Array32) -> Image:
+    """Sample a person's pixels, and mirrored ones beyond the picture's edges.
 
-    Those above and beside stay outside, so that no part of the person shows twice.
+    The person goes on only where the edge cuts it off. Beside and above, what is mirrored lies over
+    the edge's repeated pixels, so that the person keeps its width.
+
+    Args:
+        person: (H, W, 4) uint8, premultiplied colour and alpha, or (H, W) alpha.
+        positions: (h, w, 2) float32 pixels.
     """
-    y, bottom = positions[..., 1], np.float32(height - 1)
-    if y.max() <= bottom:
-        return positions
-    return np.stack([positions[..., 0], np.where(y > bottom, 2 * bottom - y, y)], -1)
+    sampled = _sample_inside(person, positions)
+    for outside in _leaves(positions, (person.shape[1], person.shape[0])):
+        rows, columns = np.flatnonzero(outside.any(1)), np.flatnonzero(outside.any(0))
+        if not len(rows):
+            continue
+        block = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        beyond, mirrored = outside[block], sampled[block]
+        here = remap(person, np.ascontiguousarray(positions[block]))
+        if person.ndim == 2:
+            np.copyto(mirrored, here, where=beyond)
+            continue
+        through = cv2.merge([255 - cv2.extractChannel(mirrored, 3)] * 4)
+        over = cv2.add(mirrored, cv2.multiply(here, through, scale=1 / 255))
+        reach = cv2.merge([cv2.extractChannel(here, 3)] * 4)
+        np.copyto(mirrored, cv2.multiply(over, reach, scale=1 / 255), where=beyond[..., None])
+    return sampled
+
+
+def _sample_inside(person: Image, positions: Array32) -> Image:
+    """Sample a person's pixels, mirrored beyond the lower edge, where shoulders go on."""
+    return remap(person, positions, REFLECT)
+
+
+def _leaves(
+    positions: Array32, size: tuple[int, int]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which positions (h, w, 2) lie left of, right of or else above a picture of a size."""
+    x, y = cv2.split(positions)  # contiguous, which is twice as fast
+    left, right = x < 0, x > size[0] - 1
+    return left, right, (y < 0) & ~left & ~right
 
 
 def source_positions(warp_map: WarpMap) -> Array32:

@@ -34,7 +34,7 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -73,10 +73,12 @@ class MeshEngine:
         *,
         driver_mouth: bool,
         follow_camera: bool = False,
+        with_folds: bool = False,
         painter: PatchPainter | None = None,
     ) -> None:
         self._run, self._matte, self._painter = run, matte, painter
         self._use_driver_mouth, self._follow_camera = driver_mouth, follow_camera
+        self._with_folds = with_folds
         self._segmenter: person_matte.PersonMatte | None = None
         self._lock = threading.Lock()
 
@@ -93,7 +95,8 @@ class MeshEngine:
             WeightsError: the matte is required and its network is not installed.
         """
         with self._lock:
-            return prepare(image, face, self._person_probability(image), self._painter)
+            person = self._person_probability(image)
+            return prepare(image, face, person, self._painter, with_folds=self._with_folds)
 
     def encode_pictures(
         self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
@@ -199,8 +202,14 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     """
     points = unfold_skin(source.mesh, target.points)
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
+    shown = steep_texture.texture_positions(source.normals, source.mesh, points)
+    cheek, mirrored = source.hidden_cheek, None
+    if cheek is not None:
+        mirrored = mirrored_cheek.shown_weights(cheek, source.mesh, points)
+        if mirrored is not None:
+            shown = mirrored_cheek.move_beside(shown, cheek, source.mesh, mirrored)
     texture = warp.TexturePositions(
-        steep_texture.texture_positions(source.normals, source.mesh, points),
+        shown,
         eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2],
     )
     warp_map = warp.build_map(
@@ -209,8 +218,10 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     if warp_map is None:
         return source.image.copy()
     out = compose.render(source.image, source.layers, warp_map)
-    if source.hidden_cheek is not None:
-        mirrored_cheek.render(out, source.image, source.hidden_cheek, source.mesh, points, warp_map)
+    if cheek is not None and mirrored is not None:
+        mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
+    if source.folds is not None:
+        folds.render(out, source.folds, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
     if driving is not None and driver is not None and not all(eye.is_own for eye in textures):
@@ -291,6 +302,7 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
         options.mesh.matte,
         driver_mouth=driver_mouth,
         follow_camera=follow_camera,
+        with_folds=options.mesh.folds == "on",
         painter=_load_painter(run, options.mesh.patches),
     )
 

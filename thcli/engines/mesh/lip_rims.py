@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import LIPS, Indices
+from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -68,7 +69,7 @@ def refine(image: Image, face: Face) -> Face:
     return replace(face, mesh=moved.astype(np.float32))
 
 
-def _edge_shares(image: Image, mesh: Array, lips: Opening, rim: Indices) -> Array:
+def _edge_shares(image: Image, mesh: Array, lips: Opening, rim: npt.NDArray[np.intp]) -> Array:
     """Find the edges on the normals of a rim.
 
     Args:

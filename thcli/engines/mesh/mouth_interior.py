@@ -16,6 +16,13 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
+from thcli.engines.mesh.head.teeth import (
+    LOWER_TEETH,
+    LOWER_TOOTH_HEIGHT,
+    UPPER_TEETH,
+    UPPER_TOOTH_HEIGHT,
+    Teeth,
+)
 from thcli.engines.mesh.mouth import saturation
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import remap
@@ -28,10 +35,8 @@ BEHIND_LIPS = 6.0  # mm from the lips back to the teeth
 UPPER_EDGE = (19.0, 25.0)  # mm below the nose's base between which the upper teeth end
 SHOWS_UPPER, SHOWS_LOWER = 2.8, 3.0  # mm of teeth beyond the closed lips
 MAX_LOWER = 3.4  # mm of the lower teeth that the lip uncovers at most
+PARTED, MOST_PARTED, BARED_SHARE = 2.0, 6.0, 0.5  # mm that lips part beyond the jaw; share bared
 SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
-# mm from the midline to the border between one tooth and the next
-UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])
-LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
 # Colours over that of skin, and brightness of enamel over the skin's and over the eyes' white
 CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
 TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
@@ -44,7 +49,6 @@ FULL_SATURATION = 0.2  # of skin from which the inside has its own colours
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 EDGE_BLUR = 0.012  # of the mouth's outline, widths
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
-UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 10.0, 8.5  # mm
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
@@ -58,6 +62,7 @@ class MouthInterior:
     upper: (2,) mm from the nose's base to the middle of the upper teeth's edge.  lower: (2,) mm
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
+    bite: mm that the upper teeth reach below the edge of the lower ones.
     """
 
     upper: Array
@@ -66,6 +71,7 @@ class MouthInterior:
     tone: Array
     enamel: Array
     blur: float
+    bite: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,9 @@ def prepare(mesh: Array, tone: Array, image: Image | None = None) -> MouthInteri
         light = (light + ENAMEL_OVER_WHITE * white) / 2
     light = min(float(np.clip(light / skin, *ENAMEL_RANGE)) * skin, MOST_ENAMEL)
     enamel = light * (tone / skin) ** ENAMEL_TINT
-    return MouthInterior(upper, lower - (0, SHOWS_LOWER), lips, tone, enamel, blur)
+    lower = lower - (0, SHOWS_LOWER)
+    bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
+    return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite))
 
 
 def _read_eyes(image: Image, mesh: Array) -> tuple[float, float]:
@@ -173,13 +181,18 @@ def render(
     axes = face_axes(target)
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
     lower = target[CHIN, :2] + interior.lower @ axes[:2] - BEHIND_LIPS * axes[2]
+    # lips that part while the jaw stays, as in a smile, bare the upper teeth
+    jaw = max(_to_millimetres(lower - upper, axes)[1] + interior.bite, 0.0)
+    parted = lips.gap * lips.width / max(float(np.hypot(*axes[0])), 1e-6) - jaw
+    bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED)) * axes[1]
     uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
     anchors = _Anchors(upper, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
     colour = np.zeros((*u.shape, 3), np.float32)
     if known < 1:
-        colour = _render_synthetic(region, (u, v), rims, lips, anchors, interior)
+        drawn = _Anchors(upper + bared, lower, axes)
+        colour = _render_synthetic(region, (u, v), rims, lips, drawn, interior)
     if seen is not None and known > 0:
         clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
         colour += np.float32(known) * (clip_inside - colour)
@@ -188,7 +201,8 @@ def render(
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)
     inner = (rims[0] + 0.01, rims[1] - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
-    mask = cv2.GaussianBlur(mask, (0, 0), max(0.7, EDGE_BLUR * lips.width))  # steep rims too
+    sigma = max(0.7, EDGE_BLUR * lips.width)  # steep rims are soft too
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     opening.blend(out, region, shown * mask, colour)
 
 
@@ -219,7 +233,7 @@ def _render_synthetic(
     colour += cover[..., None] * (flesh - colour)
 
     soft = np.float32(max(0.35, (0.5 + 0.3 * interior.blur) / pixels_per_mm))
-    teeth = _Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
+    teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
     beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
     tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
     cover *= np.float32(smoothstep(*LOWER_RANGE, gap))
@@ -230,9 +244,9 @@ def _render_synthetic(
     tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, UPPER_TOOTH_HEIGHT)
     lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
     shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
-    shade *= (1 - np.float32(0.72) * smoothstep(6, 24, np.abs(x))).astype(np.float32)
+    shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
-    corner = smoothstep(0.0, 0.22, np.minimum(u, 1 - u)).astype(np.float32)
+    corner = smoothstep(0.0, 0.17, np.minimum(u, 1 - u)).astype(np.float32)
     colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]
     grey = colour.mean(-1, keepdims=True)
     vivid = np.float32(min(saturation(interior.tone) / FULL_SATURATION, 1.0))
@@ -270,56 +284,6 @@ def _millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array3
     a, b = np.float32(plane[1, 1] / area), np.float32(-plane[1, 0] / area)
     c, d = np.float32(-plane[0, 1] / area), np.float32(plane[0, 0] / area)
     return a * x + b * y, c * x + d * y
-
-
-@dataclass(frozen=True, slots=True)
-class _Teeth:
-    """Appearance of teeth.
-
-    enamel, skin: (3,) float32 colours, of the skin around the mouth.  soft: edge width in mm.
-    """
-
-    enamel: Array32
-    skin: Array32
-    soft: np.float32
-
-    def render(
-        self, x: Array32, y: Array32, borders: Array, height: float
-    ) -> tuple[Array32, Array32]:
-        """Render one row of teeth with their gum.
-
-        Args:
-            x: (h, w) mm from the midline.
-            y: (h, w) mm beyond the biting edge; negative on the tooth.
-            borders: mm from the midline to the border of each tooth.
-            height: mm of a tooth.
-
-        Returns:
-            Colour (h, w, 3) in 0..255 and coverage (h, w) in 0..1, both float32.
-        """
-        distance = np.abs(x)
-        tooth = np.clip(
-            np.searchsorted(borders, distance.ravel(), "right").reshape(distance.shape) - 1,
-            0,
-            len(borders) - 2,
-        )
-        left, wide = borders.astype(np.float32)[tooth], np.diff(borders).astype(np.float32)[tooth]
-        side = 2 * (distance - left) / wide - 1  # -1..1 over one tooth
-        shorter = np.array([0.0, 0.9, 0.2, 1.2, 2.0], np.float32)[tooth]
-        beyond = y + shorter + np.float32(0.9) * np.abs(side) ** 5
-        cover = np.clip(np.float32(0.5) - beyond / (2 * self.soft), 0, 1)
-        cover = cover * (distance < borders[-1])
-        fine = 1 / (1 + (self.soft / np.float32(0.6)) ** 2)  # detail that the source has
-        body = np.float32(1.0) - np.float32(0.08) * side**2  # curved from side to side
-        gaps = 1 - np.float32(0.14) * fine * smoothstep(0.7, 1.0, np.abs(side)).astype(np.float32)
-        # the biting edge is translucent
-        tip = 1 - np.float32(0.14) * smoothstep(-2.2, 0.0, beyond).astype(np.float32)
-        colour = self.enamel * (body * gaps * tip)[..., None]
-        depth = -beyond + np.float32(1.4) * side**2
-        gum = smoothstep(height - 1.0, height + 0.4, depth).astype(np.float32)
-        gum_colour = self.skin * np.array([0.78, 0.46, 0.46], np.float32)
-        colour += gum[..., None] * (gum_colour - colour)
-        return np.minimum(colour, 250), cover.astype(np.float32)
 
 
 def _source_inside(

@@ -42,7 +42,8 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
 def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shift: Array) -> Image:
     """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
 
-    At the picture's edges the person is extended. Without layers the whole picture moves.
+    Where the picture's edges cut the person off, it is mirrored. Without layers the whole picture
+    moves.
 
     Args:
         image: the picture.
@@ -54,16 +55,18 @@ def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shi
     if layers is None:
         return move_picture(image, image_from_still)
     height, width = image.shape[:2]
-    person, alpha = (
+    rendered_alpha = compose.render_alpha(layers, warp_map)
+    person, alpha, edge = (
         cv2.warpAffine(
-            pixels,
-            image_from_still,
-            (width, height),
-            flags=cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
+            pixels, image_from_still, (width, height), flags=cv2.INTER_CUBIC, borderMode=border
         )
-        for pixels in (image, compose.render_alpha(layers, warp_map))
+        for pixels, border in (
+            (image, cv2.BORDER_REFLECT_101),
+            (rendered_alpha, cv2.BORDER_REFLECT_101),
+            (rendered_alpha, cv2.BORDER_REPLICATE),
+        )
     )
+    alpha = cv2.min(alpha, edge)
     weight = cv2.cvtColor(np.asarray(alpha, np.uint8), cv2.COLOR_GRAY2RGB)
     front = cv2.multiply(np.asarray(person, np.uint8), weight, scale=1 / 255)
     behind = cv2.multiply(layers.plate, 255 - weight, scale=1 / 255)

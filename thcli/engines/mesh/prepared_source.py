@@ -14,7 +14,8 @@ from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.head import mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth_interior import MouthInterior
@@ -40,6 +41,7 @@ class MeshSource:
     tone: (3,) skin colour.  parted_lips: to be closed; None when they are closed in the source.
     seen_mouths: the mouth in other frames of a clip.
     painter: paints eyes and mouth into rendered frames; None leaves them as they are.
+    folds: of a smile; None leaves the skin's brightness as it is.
     """
 
     image: Image
@@ -56,6 +58,7 @@ class MeshSource:
     parted_lips: PartedLips | None
     seen_mouths: SeenMouths | None = None
     painter: SourcePainter | None = None
+    folds: SourceFolds | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,7 +67,12 @@ class MeshSource:
 
 
 def prepare(
-    image: Image, face: Face, person: Array32 | None, painter: PatchPainter | None = None
+    image: Image,
+    face: Face,
+    person: Array32 | None,
+    painter: PatchPainter | None = None,
+    *,
+    with_folds: bool = False,
 ) -> MeshSource:
     """Prepare a source image.
 
@@ -73,6 +81,7 @@ def prepare(
         face: the face to animate, with its mesh in pixels of the image.
         person: (h, w) person probability in 0..1; None warps the background with the person.
         painter: networks of eyes and mouth, or None.
+        with_folds: the skin folds where the target smiles.
 
     Raises:
         NoFaceError: the face has no mesh.
@@ -108,4 +117,5 @@ def prepare(
         interior,
         closed_lips.prepare(image, mesh, interior.lips.gap) if is_parted else None,
         painter=None if painter is None else painter.bind(image, mesh, face, interior),
+        folds=folds.prepare(image, mesh, tone) if with_folds else None,
     )

@@ -36,6 +36,7 @@ OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are 
 FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.2
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
+LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
@@ -104,8 +105,8 @@ def _falloff_range(below: tuple[float, float], motion: float, room: float) -> tu
         motion: length of the motion in face heights.
         room: face heights down to the lowest end that is allowed.
     """
-    end = min(below[1] + FALLOFF_STRETCH * motion, max(room, 0.0))
-    start = min(below[0], end)
+    start, end = below
+    end = min(end + FALLOFF_STRETCH * motion, room)
     return start, max(end, start + 1.6 * motion + 0.05)
 
 
@@ -162,7 +163,8 @@ def surrounding_displacement(
 
     motion = float(np.hypot(*displace(oval, np.full(len(OVAL), back))).max()) / face_size
     rises = bool(rigid_oval[1].mean() > 0)
-    follow_weight = _follow_weight(surroundings, target, motion, rises=rises)
+    chin_motion = float(np.hypot(*rigid_oval).max()) / face_size if rises else 0.0
+    follow_weight = _follow_weight(surroundings, target, motion, chin_motion)
     field = follow_weight(points, rigid) * rigid
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
@@ -176,18 +178,18 @@ def surrounding_displacement(
 
 
 def _follow_weight(
-    surroundings: Surroundings, target: Array, motion: float, *, rises: bool
+    surroundings: Surroundings, target: Array, motion: float, rise: float
 ) -> Callable[[Array32, Array32], Array32]:
     """Build the function that weights the head's motion at a point.
 
-    The larger the motion, the longer the falloff, but no further than the image's lower edge when
-    the head rises.
+    The larger the motion, the longer the falloff, but for small motions no further than the image's
+    lower edge when the head rises.
 
     Args:
         surroundings: of the source.
         target: (468, 3) target mesh.
         motion: largest motion of the outline in face heights.
-        rises: the head moves up.
+        rise: motion of a head that moves up, at its outline, in face heights; else 0.
 
     Returns:
         A function of points (2, N) and their displacements (2, N) to source pixels. It returns
@@ -198,7 +200,10 @@ def _follow_weight(
     up = (target[FOREHEAD, :2] - target[CHIN, :2]) / face_size
     axes = (np.array([[-up[1], up[0]], up]) / face_size).astype(np.float32)
     radius = RADIUS_WITH_MATTE if surroundings.matte else RADIUS_WITHOUT_MATTE
-    room = (surroundings.lower_edge - float(middle[1])) / face_size if rises else np.inf
+    room = np.inf
+    if rise > 0:
+        edge = (surroundings.lower_edge - float(middle[1])) / face_size
+        room = max(edge, BODY.below[0] + LOW_FALLOFF * rise)
     # the hair's own border is only so wide
     hair_weight = min(1.0, MAX_HAIR_MOTION / max(motion, 1e-6))
     body_below = _falloff_range(BODY.below, motion, room)

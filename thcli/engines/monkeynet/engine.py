@@ -13,15 +13,13 @@ from torch import Tensor
 from thcli.core.options import RenderOptions, RunOptions
 from thcli.engines.monkeynet.networks import Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.motion_rows import Rows
-from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.engines.shared.networks.checkpoint import width_divisor
+from thcli.engines.shared.networks.checkpoint import PARTS, load_keypoint_networks
 from thcli.engines.shared.networks.keypoints import relative_points
 from thcli.engines.shared.networks.relative import KeypointEngine, RowTransfer
 from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
 
-PARTS = ("kp_detector", "generator")  # of a checkpoint
 _WIDTH_KEY = "dense_motion_module.hourglass.encoder.down_blocks.0.conv.weight"
 
 
@@ -60,20 +58,8 @@ def load(run: RunOptions, options: RenderOptions | None = None) -> MonkeyNetEngi
 def build_networks(
     parts: Mapping[str, Mapping[str, Tensor]], where: str
 ) -> tuple[KeypointDetector, Generator]:
-    """Build the networks in the width of a checkpoint and load it.
-
-    Args:
-        parts: tensors of each of PARTS.
-        where: name of the weights, for messages.
-
-    Raises:
-        WeightsError: the tensors are another model's.
-    """
-    divisor = width_divisor(parts["generator"], _WIDTH_KEY, 64)
-    return (
-        load_state(KeypointDetector(width_divisor=divisor), parts["kp_detector"], where),
-        load_state(Generator(width_divisor=divisor), parts["generator"], where),
-    )
+    """Build the networks in the width of a checkpoint; see `load_keypoint_networks`."""
+    return load_keypoint_networks((KeypointDetector, Generator), parts, _WIDTH_KEY, where)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:

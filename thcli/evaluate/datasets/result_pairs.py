@@ -47,7 +47,7 @@ def read_inputs(inputs: Sequence[Path], results: Sequence[Path] = ()) -> list[Tr
         label = _label(result, results)
         if result.is_dir() and _videos(result):
             for path, own in clips.items():
-                _add(own, label, _of_clip(result, path))
+                _add(own, label, video_of_clip(result, path))
         elif len(clips) == 1:
             _add(next(iter(clips.values())), label, result)
         elif not result.exists():
@@ -103,7 +103,8 @@ def _videos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS)
 
 
-def _of_clip(folder: Path, clip: Path) -> Path:
+def video_of_clip(folder: Path, clip: Path) -> Path:
+    """Return the video in a folder that has a clip's name. Raises MediaError."""
     found = [path for path in _videos(folder) if path.stem == clip.stem]
     if not found:
         raise MediaError(f"{folder} holds no video named {clip.stem}.", "Name them as the clips.")

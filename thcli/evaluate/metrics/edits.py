@@ -17,9 +17,11 @@ from thcli.evaluate.metrics.face_cache import FaceCache
 from thcli.evaluate.metrics.image import mean_squared_error
 from thcli.evaluate.metrics.regions import Region
 from thcli.evaluate.metrics.table import METRICS, Accumulator, Mean, Metric, Sample
+from thcli.faces.crops import align
 from thcli.faces.parsing.classes import class_number
 from thcli.faces.parsing.crops import full_frame_crop, parse_faces
 
+HEAD_SCALE = 2.4  # side of the parsed crop over the face's box: the head with long hair
 MARGIN = 0.08  # between head and background, in face heights
 _BACKGROUND = (class_number("background"), class_number("cloth"))
 _COMMON = ("ssim", "ms_ssim", "l1", "psnr", "flicker")  # common metrics that apply to edits
@@ -125,7 +127,8 @@ def _consistency_metrics(identities: IdentityEncoder) -> list[Metric]:
 
 def background_of(parser: Parser, image: Image, face: Face) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return (H, W) True on the background away from the head."""
-    (found,) = parse_faces(parser, [image], [face])
+    placement = align.square(face.box, parser.crop_size, HEAD_SCALE)
+    (found,) = parse_faces(parser, [image], [face], [placement])
     labels = found.labels_in(full_frame_crop((image.shape[1], image.shape[0])))
     head = np.isin(labels, _BACKGROUND, invert=True).astype(np.uint8)
     reach = max(round(MARGIN * float(face.box[3] - face.box[1])), 1)

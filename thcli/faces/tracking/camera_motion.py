@@ -4,6 +4,9 @@ Corners of a key frame outside of the people are followed into each frame by pyr
 (Bouguet 2001), and a similarity is fitted to them robustly (RANSAC, then least squares on the
 inliers). The key frame is kept as long as most corners are seen again, so errors do not accumulate
 while the camera shakes around one view. Displacements within the noise of a still camera are none.
+
+Before a plain background the corners are those of the body below the faces. A body sways by itself:
+its displacements count from where they are too large for a person who stays in place.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ MIN_AGREEMENT = 0.5  # share of the followed corners that one similarity explain
 TOLERANCE = 1.0  # reduced pixels of an inlier
 # Reduced pixels of motion at the frame's corners: a still camera's noise, and all of it motion.
 STILL, MOVING = 0.6, 1.6
+SWAYING, CARRIED = 16.0, 28.0  # the same of a body before a plain background
+BESIDE_FACE = 0.6  # widths of a face's box beside and below it, where hair hangs
 MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
@@ -52,7 +57,7 @@ class CameraMotionEstimator:
         self._person = person
         self._first: _KeyFrame | None = None
         self._key: _KeyFrame | None = None
-        self._previous: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None
+        self._previous: _View | None = None
         self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         self._head = 0j
         self._age = 0
@@ -76,36 +81,46 @@ class CameraMotionEstimator:
         resized = cv2.resize(to_uint8(image), size, interpolation=cv2.INTER_AREA)
         small = np.asarray(resized, np.uint8)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4) * factor
+        view = _View(grey, small, boxes)
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
-            self._first = self._key = self._key_frame(grey, small)
+            self._first = self._key = self._key_frame(view)
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
             moved = head - self._head if head and self._head else 0j
             before = self._frame_from_key @ self._key_from_scene
-            self._follow(grey, small, moved)
+            self._follow(view, moved)
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
-        self._previous, self._head = (grey, small), head
-        motion = _without_noise(self._frame_from_key @ self._key_from_scene, size)
+        self._previous, self._head = view, head
+        assert self._first is not None and self._key is not None
+        motion = self._frame_from_key @ self._key_from_scene
+        of_body = self._key.of_body or self._first.of_body
+        motion = _without_noise(motion, size, (SWAYING, CARRIED) if of_body else (STILL, MOVING))
         # pixel centres have whole coordinates: reduced = factor * x + offset
         offset = 0.5 * (factor - 1) * (1 + 1j)
         return Similarity(motion.a, (motion.b + motion.a * offset - offset) / factor)
 
-    def _key_frame(self, grey: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8]) -> _KeyFrame:
+    def _key_frame(self, view: _View) -> _KeyFrame:
         self._age = 0
-        reach = 2 * round(MARGIN * max(grey.shape)) + 1
-        people = (self._person(small) > PERSON).astype(np.uint8)
+        reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
+        people = (self._person(view.small) > PERSON).astype(np.uint8)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
-        strength = cv2.cornerMinEigenVal(grey, 3)
-        mask = np.where((near == 0) & (strength > MIN_STRENGTH), 255, 0).astype(np.uint8)
-        found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, 6, mask=mask)
-        corners = np.zeros((0, 1, 2)) if found is None else found
-        return _KeyFrame(grey, np.asarray(corners, np.float32))
+        corners = view.find_corners(near == 0)
+        if len(corners) >= MIN_CORNERS or not len(view.boxes):
+            return _KeyFrame(view.grey, corners)
+        inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
+        for x0, _, x1, y1 in view.boxes:
+            margin = BESIDE_FACE * (x1 - x0)
+            left, right, below = (max(int(v), 0) for v in (x0 - margin, x1 + margin, y1 + margin))
+            inside[: max(int(y1), 0)] = False
+            inside[:below, left:right] = False
+        body = view.find_corners(inside)
+        of_body = len(body) >= MIN_CORNERS
+        return _KeyFrame(view.grey, body if of_body else corners, of_body)
 
-    def _follow(
-        self, grey: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8], head: complex
-    ) -> None:
+    def _follow(self, view: _View, head: complex) -> None:
         """Update the motion: from the key frame, else from the previous frame as the key frame.
 
         head: motion of the largest face since the previous frame.
@@ -116,27 +131,29 @@ class CameraMotionEstimator:
             return
         known = self._frame_from_key
         guesses = [known, self._step @ known, Similarity(1, head) @ known]
-        fitted = self._key.follow(grey, guesses)
+        fitted = self._key.follow(view.grey, guesses)
         if fitted is None and self._age > 1:
             self._key_from_scene = known @ self._key_from_scene
-            self._key, self._frame_from_key = self._key_frame(*self._previous), _IDENTITY
-            fitted = self._key.follow(grey, [_IDENTITY, self._step, Similarity(1, head)])
+            self._key, self._frame_from_key = self._key_frame(self._previous), _IDENTITY
+            fitted = self._key.follow(view.grey, [_IDENTITY, self._step, Similarity(1, head)])
         if fitted is not None:
             self._frame_from_key, share = fitted
             if share >= RENEW_SHARE:
                 return
-        self._renew(grey, small)
+        self._renew(view)
 
-    def _renew(self, grey: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8]) -> None:
+    def _renew(self, view: _View) -> None:
         """Follow the scene's first frame again if it is seen, else make a frame the key frame."""
         assert self._first is not None
         frame_from_scene = self._frame_from_key @ self._key_from_scene
-        fitted = None if self._key is self._first else self._first.follow(grey, [frame_from_scene])
+        fitted = (
+            None if self._key is self._first else self._first.follow(view.grey, [frame_from_scene])
+        )
         if fitted is not None and fitted[1] >= RENEW_SHARE:
             self._key, self._key_from_scene = self._first, _IDENTITY
             self._frame_from_key = fitted[0]
         else:
-            self._key, self._key_from_scene = self._key_frame(grey, small), frame_from_scene
+            self._key, self._key_from_scene = self._key_frame(view), frame_from_scene
             self._frame_from_key = _IDENTITY
 
 
@@ -149,11 +166,28 @@ def _head_position(faces: Sequence[Face]) -> complex:
 
 
 @dataclass(frozen=True, slots=True)
+class _View:
+    """A reduced frame (h, w), in colour (h, w, 3), and the boxes (N, 4) of its faces."""
+
+    grey: npt.NDArray[np.uint8]
+    small: npt.NDArray[np.uint8]
+    boxes: Array
+
+    def find_corners(self, region: npt.NDArray[np.bool_]) -> Array32:
+        """Find corners (N, 1, 2) in a region (h, w) that are stronger than noise."""
+        strong = cv2.cornerMinEigenVal(self.grey, 3) > MIN_STRENGTH
+        mask = np.where(region & strong, 255, 0).astype(np.uint8)
+        found = cv2.goodFeaturesToTrack(self.grey, MAX_CORNERS, 1e-3, 6, mask=mask)
+        return np.asarray(np.zeros((0, 1, 2)) if found is None else found, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class _KeyFrame:
-    """A reduced frame and corners of its background, (N, 1, 2) float32 pixels."""
+    """A reduced frame and corners (N, 1, 2) of its background, or of a body before a plain one."""
 
     grey: npt.NDArray[np.uint8]
     corners: Array32
+    of_body: bool = False
 
     def follow(
         self, grey: npt.NDArray[np.uint8], guesses: Sequence[Similarity]
@@ -210,9 +244,11 @@ def _fit(before: Array32, after: Array32, side: int) -> tuple[Similarity, int] |
     return Similarity(complex(matrix[0, 0], matrix[1, 0]), complex(*matrix[:, 2])), inliers
 
 
-def _without_noise(motion: Similarity, size: tuple[int, int]) -> Similarity:
-    """Return the identity for a motion within a still camera's noise, fading to the motion."""
+def _without_noise(
+    motion: Similarity, size: tuple[int, int], limits: tuple[float, float]
+) -> Similarity:
+    """Return the identity for a motion within the first limit, all of it beyond the second."""
     corners: Array = np.array([(0, 0), (size[0], 0), (0, size[1]), size], np.float64)
     largest = np.linalg.norm(motion.apply(corners) - corners, axis=1).max()
-    share = float(smoothstep(STILL, MOVING, largest))
+    share = float(smoothstep(*limits, largest))
     return Similarity(1 + share * (motion.a - 1), share * motion.b)

@@ -126,9 +126,10 @@ class EditedFace:
                     )
                 )
             for view, regions in shown:
-                if step.each_frame or regions is not None:
-                    self._last[i] = next(rows)
                 features = self._last[i]
+                if step.each_frame or regions is not None:
+                    features = next(rows)
+                    self._last[i] = features or self._last[i]
                 log.add(features)
                 if self._samples[i] is None and features is not None:
                     self._samples[i] = view, features.per_frame[0]

@@ -50,15 +50,12 @@ class KeptDriver:
         folder = _folder.get()
         if folder is None or not driver.info.path.is_file():
             return None
-        state = driver.info.path.stat()
         kind = f"{type(engine).__module__}.{type(engine).__qualname__}"
         key = (
             str(driver.info.path.resolve()),
-            state.st_size,
-            state.st_mtime_ns,
             repr((driver.read, driver.select)),
             kind,
-            job.fingerprint(),
+            job.fingerprint(driver.info.path),
         )
         name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return cls(folder / f"{name}.motion.safetensors", folder / f"{name}.json")

@@ -14,7 +14,7 @@ from thcli.core.options import RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Crop, Face, Frame, Image
-from thcli.faces.parsing.crops import Regions, crop_for_parser, parse_crops
+from thcli.faces.parsing.crops import ParserCrop, Regions, crop_for_parser, parse_crops
 from thcli.faces.parsing.temporal_smoothing import ParsedFrame, RegionSmoother
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.region_overlay import RegionRenderer
@@ -85,7 +85,7 @@ def parse_frames(
 
 
 class _Turns:
-    """Which faces are parsed: those of the first of every two frames of a scene that show them."""
+    """Turns of the faces: the first of every two frames of a scene that show one is parsed."""
 
     def __init__(self) -> None:
         self._scenes: dict[int, int] = {}  # number of a face that was parsed -> scene
@@ -109,7 +109,7 @@ class _Turns:
         (self._failed.add if failed else self._failed.discard)(number)
 
     def has_failed(self, number: int) -> bool:
-        """Return True where the regions that a face would be given are missing."""
+        """Return True where the regions that would be carried are missing."""
         return number in self._failed
 
 
@@ -118,6 +118,12 @@ def _parse_window(
 ) -> Iterator[ParsedFaces]:
     """Parse all faces of a window together, except those that are carried."""
     carried = set() if turns is None else turns.carried(window)
+
+    def parse(chosen: Sequence[ParserCrop]) -> Sequence[Regions | None]:
+        return job.batches("parse").run_each(
+            len(chosen), lambda part: parse_crops(parser, chosen[part])
+        )
+
     with job.clock("parse", frames=len(window)):
         crops = [
             crop_for_parser(parser, to_uint8(item.frame.pixels), face, placement)
@@ -134,9 +140,7 @@ def _parse_window(
             if face is not None
         ]
         whole = [one for one, place in zip(crops, shown, strict=True) if place not in carried]
-        found = iter(
-            job.batches("parse").run_each(len(whole), lambda part: parse_crops(parser, whole[part]))
-        )
+        found = iter(parse(whole))
         remaining = iter(crops)
     for item in window:
         parsed = []
@@ -144,17 +148,16 @@ def _parse_window(
             if face is None or item.frame.index < first:
                 parsed.append(ParsedFrame(None, None, item.scene))
                 continue
-            one, place = next(remaining), None
-            regions = None
-            if (item.frame.index, number) in carried:
-                place = one.placement
-            else:
-                regions = next(found)
+            one, place, regions = next(remaining), None, None
+            of_turn = (item.frame.index, number) not in carried
+            if of_turn or (turns is not None and turns.has_failed(number)):
+                (regions,) = [next(found)] if of_turn else parse([one])
+                if regions is None:
+                    job.failed_frames.add(item.frame.index)
                 if turns is not None:
                     turns.note(number, failed=regions is None)
-            if (regions is None and place is None) or (turns and turns.has_failed(number)):
-                job.failed_frames.add(item.frame.index)
-                place = None
+            else:
+                place = one.placement
             parsed.append(ParsedFrame(regions, one.pixels, item.scene, place))
         yield ParsedFaces(item, tuple(parsed))
 

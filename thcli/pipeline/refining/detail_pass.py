@@ -23,10 +23,10 @@ from thcli.pipeline.observe.crop_path import WINDOW
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import CropTrack, TrackedCrop
 from thcli.pipeline.refining.subjects import Subject, tracked_face
-from thcli.refiners.detail.bands import UNIT
 from thcli.refiners.detail.steadiness import REACH
 from thcli.refiners.detail.texture import Texture
 from thcli.refiners.detail.transfer import CoarseCrop, analyse, colour_gains, missing_detail
+from thcli.refiners.shared.bands import UNIT
 
 T = TypeVar("T")
 MAX_SIDE = 640  # pixels of a crop; a larger face is reduced

@@ -16,6 +16,7 @@ from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, resize
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.faces.landmarks.topology import OVAL
 from thcli.refiners.detail.steadiness import ReducedCrop
+from thcli.refiners.shared import bands
 
 FLOW_SIDE = 256  # pixels of the crops between which the residual flow is estimated
 _FLOW_BLUR = 1.6  # pixels of them: source and coarse crop are equally blurred then
@@ -34,16 +35,19 @@ class Texture:
     mesh: (468, 3) float64, pixels of `image`.
     weight: (M, M) float32 in 0..1, 0 where the source has no pixels.
     reduced: (FLOW_SIDE, FLOW_SIDE, 3) uint8 of `image`.
+    luma: (M, M) float32 of `image`, levels of 255.
     """
 
     image: Image
     mesh: Array
     weight: Array32
     reduced: Image = field(init=False)
+    luma: Array32 = field(init=False)
 
     def __post_init__(self) -> None:
         reduced = resize(self.image, (FLOW_SIDE, FLOW_SIDE), shrink=True)
         object.__setattr__(self, "reduced", reduced)
+        object.__setattr__(self, "luma", bands.to_grey(self.image))
 
     def scaled_mesh(self, side: int) -> Array:
         """Return the mesh in pixels of a crop of `side` pixels."""

@@ -16,23 +16,21 @@ import numpy as np
 from thcli.core.imaging import pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
-from thcli.refiners.detail import bands
 from thcli.refiners.detail.steadiness import steady
 from thcli.refiners.detail.texture import PlacedTexture, Texture, place_texture
+from thcli.refiners.shared import bands
+from thcli.refiners.shared.structure import shared_structure
 
 _SIGMA = 1.0  # frames, of their weights
 _WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
-_LIGHT = 6.0  # pixels of it that belong to the light, not to the structure
-_FLOOR = 2.0  # levels of 255: weaker structure neither agrees nor disagrees
-_AGREEMENT = (0.35, 0.75)  # between which detail is transferred in part
 _MISSING = (0.05, 0.3)  # share of a band's amplitude that the coarse crop lacks
 _GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the source
-_CONTRAST = (0.6, 1.2)  # limits of the contrast, likewise
 _DARK = 8.0  # levels of 255, added to both lights
 _GRID = 64  # samples per side of the energies
 _STRENGTH = 0.88  # of the transfer: coarse frames are out of place, which detail shows
 _BRIGHTNESS = 0.5  # share of a change of brightness that is undone: light may change indeed
 _DRIFT = (0.06, 0.12)  # of a channel, logarithm
+_STILL = 0.02  # pixels; a smaller shake is not seen
 _NOISE = 0.05  # squared levels of 255: energy of a band without content
 
 
@@ -79,8 +77,7 @@ def analyse(
     energies = tuple(bands.upsample(mean, _GRID) for mean in means)
     placed = place_texture(texture, image, mesh, frame_from_crop)
     own, other = (bands.to_grey(one) for one in (placed.reduced.image, placed.reduced.texture))
-    agreement = smoothstep(*_AGREEMENT, _agreement(own, other)).astype(np.float32)
-    return CoarseCrop(image, unit, placed, energies, agreement, scene)
+    return CoarseCrop(image, unit, placed, energies, shared_structure(own, other), scene)
 
 
 def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
@@ -112,13 +109,12 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     ]
     steadying = steady(same_scene, middle)
     positions = crop.placed.positions + resize(steadying.positions, (side, side))
-    own, other = (
-        bands.to_grey(crop.image),
-        bands.to_grey(remap(texture.image, positions, interpolation=cv2.INTER_LANCZOS4)),
-    )
+    own = bands.to_grey(crop.image)
+    other = remap(texture.luma, positions, interpolation=cv2.INTER_LANCZOS4)
     light = _mean(own, unit) + np.float32(_DARK)
     gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
-    allowed = crop.placed.visibility * remap(texture.weight, positions)
+    reduced = crop.placed.reduced.positions + steadying.positions
+    allowed = resize(remap(texture.weight, reduced), (side, side)) * crop.placed.visibility
     allowed *= bands.upsample(agreement, side)
     large_gain = bands.upsample(gain, side)
     source_bands = bands.split(other, unit)
@@ -141,11 +137,18 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
 
 def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
     """Move an image (N, N, 3) by shares (N, N) of a shake (n, n, 2) of the reduced crop."""
+    own = image.astype(np.float32)
     side = image.shape[0]
     shake = resize(shake, (side, side)) * np.float32(side / shake.shape[0])
-    positions = pixel_positions(side) - shake
-    own = image.astype(np.float32)
-    return own + share[..., None] * (remap(own, positions, interpolation=cv2.INTER_CUBIC) - own)
+    moves = share * np.hypot(shake[..., 0], shake[..., 1]) > _STILL
+    rows, columns = (np.flatnonzero(moves.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return own
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    positions = np.ascontiguousarray((pixel_positions(side) - shake)[part])
+    moved = remap(own, positions, interpolation=cv2.INTER_CUBIC)
+    own[part] += share[part][..., None] * (moved - own[part])
+    return own
 
 
 def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
@@ -185,18 +188,3 @@ def _average(
 
 def _mean(grey: Array32, unit: float) -> Array32:
     return bands.local_mean(grey, _WINDOW * unit)
-
-
-def _agreement(own: Array32, other: Array32) -> Array32:
-    """Compare the structure of two reduced crops at the scales between detail and light, 0..1."""
-    middle = []
-    for grey in (own, other):
-        fine = bands.blur(grey, bands.SIGMAS[1])
-        middle.append(fine - bands.blur(fine, _LIGHT))
-    a, b = middle
-    aa, ab, bb = (_mean(product, 1) for product in (a * a, a * b, b * b))
-    floor = np.float32(_FLOOR**2)
-    contrast = np.clip((ab + floor) / (bb + floor), *_CONTRAST)
-    error = np.maximum(aa - 2 * contrast * ab + contrast**2 * bb, 0)
-    agreement = 1 - 2 * error / (aa + contrast**2 * bb + floor)
-    return np.asarray(np.clip(agreement, 0, 1), np.float32)

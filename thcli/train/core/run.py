@@ -25,6 +25,7 @@ from thcli.train.core.task import TrainingData, TrainingTask
 # One row per model; loading one does not import the others.
 TASKS = {
     "a2m": "thcli.train.a2m.train:A2mTask",
+    "a2m-published": "thcli.train.a2m.published:PublishedA2mTask",
     "fadm": "thcli.train.fadm.train:FadmTask",
     "fadm-published": "thcli.train.fadm.published:PublishedFadmTask",
     "diffused-heads": "thcli.train.diffused_heads.train:DiffusedHeadsTask",
@@ -42,6 +43,7 @@ TASKS = {
     "patches": "thcli.train.patches.train:PatchTask",
     "identity": "thcli.train.identity.train:IdentityTask",
     "dva": "thcli.train.dva.train:DvaTask",
+    "dva-published": "thcli.train.dva.published:PublishedDvaTask",
     "judge": "thcli.train.labelled.judge:JudgeTask",
     "clip": "thcli.train.labelled.clip_s:ClipTask",
     "removers": "thcli.train.removers.train:RemoverTask",

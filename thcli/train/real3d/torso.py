@@ -6,7 +6,6 @@ egs/os_avatar/real3d_orig at a9d70c7, for the weights of the terms.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from thcli.engines.real3d.model import PREFIX, Real3D
 from thcli.engines.real3d.superresolution import Fused, TorsoSuperResolution
 from thcli.engines.real3d.torso import Generator
 from thcli.engines.real3d.volume_renderer import Rendered
-from thcli.media.atomic_file import replace_atomically
+from thcli.train.core.published_archive import write_archive
 from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingData
 from thcli.train.real3d import discriminator as dual
 from thcli.train.real3d import losses as terms
@@ -134,15 +133,9 @@ class Real3dTorsoTask(Real3dStage):
 
     def write_importable(self, path: Path) -> Path:
         """Write a zip file with the published members: a configuration and a checkpoint."""
-        model = {key: value.clone() for key, value in load_tensors(path, prefix=PREFIX).items()}
-        with (
-            replace_atomically(path.with_name(f"{self.entry}.zip"), overwrite=True) as partial,
-            zipfile.ZipFile(partial, "w") as archive,
-        ):
-            archive.writestr(CONFIG, self.portrait.config.to_yaml())
-            with archive.open(CHECKPOINT, "w", force_zip64=True) as member:
-                torch.save({"state_dict": {"model": model}}, member)
-        return path.with_name(f"{self.entry}.zip")
+        config = CONFIG, self.portrait.config.to_yaml()
+        target = path.with_name(f"{self.entry}.zip")
+        return write_archive(target, config, CHECKPOINT, load_tensors(path, prefix=PREFIX))
 
 
 def add_spectral_norms(generator: Generator) -> None:

@@ -35,9 +35,9 @@ FPS = Fraction(25)
 EXPRESSIONS = 64
 TEMPERATURE, AMPLITUDE = 0.2, 0.45  # the published program's defaults
 BLINKS_PER_MINUTE = 12.0
-_CONFIG = "audio2secc_vae/config.yaml"
-_CHECKPOINT = "audio2secc_vae/model_ckpt_steps_400000.ckpt"
-_PREFIX = "state_dict.model."
+CONFIG = "audio2secc_vae/config.yaml"
+CHECKPOINT = "audio2secc_vae/model_ckpt_steps_400000.ckpt"
+PREFIX = "state_dict.model."
 _WINDOW_STEPS = 250  # latent steps of a window (40 s)
 _NOISE_BLOCK_STEPS = 64  # latent steps per draw of noise
 
@@ -157,18 +157,18 @@ def load(run: RunOptions) -> Real3dVoice:
         WeightsError: weights are not installed, are of another kind, or --licence excludes them.
     """
     check_licence("real3d", run.licence)
-    config = locate("real3d", offline=run.offline) / _CONFIG
-    tensors = load_tensors("real3d", prefix=_PREFIX, member=_CHECKPOINT, offline=run.offline)
+    config = locate("real3d", offline=run.offline) / CONFIG
+    tensors = load_tensors("real3d", prefix=PREFIX, member=CHECKPOINT, offline=run.offline)
     return Real3dVoice(_build_network(config, tensors), load_hubert(run), run)
 
 
 def _build_network(config: Path, tensors: Mapping[str, Tensor]) -> AudioToMotion:
     """Build the network from the published configuration file and checkpoint."""
-    flags = read_flags(config.read_text("utf-8"), f"real3d: {_CONFIG}")
+    flags = read_flags(config.read_text("utf-8"), f"real3d: {CONFIG}")
     return load_state(AudioToMotion(flags), tensors, "real3d")
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
     """Raise WeightsError unless a checkpoint has the layout of the network."""
-    tensors = checkpoint.tensors(_PREFIX, _CHECKPOINT)
-    _build_network(checkpoint.files[_CONFIG], tensors)
+    tensors = checkpoint.tensors(PREFIX, CHECKPOINT)
+    _build_network(checkpoint.files[CONFIG], tensors)

@@ -9,21 +9,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, compose, raster
-from thcli.engines.mesh.head.steep_texture import COUNT, normals, sum_at_points, turned_cosines
+from thcli.engines.mesh.head.steep_texture import (
+    BORDER,
+    COUNT,
+    normals,
+    sum_at_points,
+    turned_cosines,
+)
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import TEAR, WarpMap
-from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
+from thcli.faces.landmarks.topology import PAIRS, POINTS, TRIANGLES
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
 SPREAD_STEPS = 3  # times that the weights are spread over neighbouring triangles
-GAIN_RANGE = (0.5, 1.6)  # of the colour gain
+STEEP = (0.35, 0.7)  # cosines in the source: replaced, and kept
+LESS_SEEN = (0.1, 0.3)  # cosines by which the other side is seen better: not, and well enough
+GROWTH = (0.08, 0.24)  # of the cosine by which a point turned into view: none, full
+TRUSTED_COSINE = 0.45  # of both sides from which their colours are compared
+GAIN_RANGE = (0.4, 2.0)  # of the colour gains
+PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
+STEEP_MIRROR = (0.2, 0.7)  # cosines of the other side: full pull, none
+SOLID = 0.4  # blend weight of the mesh from which the texture is opaque
+OPAQUE = (0.7, 1.0)  # shares that hide what is below them: not, and well enough
+BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +45,88 @@ class MirroredCheek:
     """The source's hidden points and the colours of their mirror points.
 
     normals: (468, 3) unit vectors, outwards.  hidden: (468,) 0..1, how far a point may be
-    replaced.  ratio: (468, 3) colour of each point over that of its mirror point.
+    replaced.  positions: (468, 2) source pixels of the mirrored texture.  gains: (468, 3) colour of
+    each point over that of its mirror point.
     """
 
     normals: Array
     hidden: Array
-    ratio: Array
+    positions: Array
+    gains: Array
 
 
 def prepare(image: Image, mesh: Array) -> MirroredCheek | None:
     """Find the hidden half of a source; None when the source shows both cheeks."""
     normal = normals(mesh)
     cosine = normal[:, 2]
-    hidden = (1 - smoothstep(0.2, 0.5, cosine)) * smoothstep(0.1, 0.3, cosine[PAIRS] - cosine)
+    hidden = (1 - smoothstep(*STEEP, cosine)) * smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine)
     if hidden.max() < MIN_WEIGHT:
         return None
-    reach = max(1, round(0.05 * anatomy.face_height(mesh)))
+    reach = max(1, round(0.08 * anatomy.face_height(mesh)))
     points = mesh[None, :, :2].astype(np.float32)
-    colour = remap(box_mean(image, reach), points)[0].astype(np.float64) + 1
-    return MirroredCheek(normal, hidden, colour / colour[PAIRS])
+    colour = remap(box_mean(image, reach), points)[0].astype(np.float64) + 4
+    trusted = np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE
+    ratio = np.clip(colour / colour[PAIRS], *GAIN_RANGE)
+    gains = np.exp(_continue_smoothly(np.log(ratio), trusted))
+    steep = 1 - smoothstep(*STEEP_MIRROR, cosine)
+    inwards = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)[:, None]
+    pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
+    return MirroredCheek(normal, hidden, (mesh[:, :2] + pull * inwards)[PAIRS], gains)
+
+
+def _continue_smoothly(values: Array, known: npt.NDArray[np.bool_]) -> Array:
+    """Continue values (468, C) of the known points over the mesh, harmonically.
+
+    Tones then meet without a seam where source and mirrored texture do.
+    """
+    laplacian = np.zeros((POINTS, POINTS))
+    for k in range(3):
+        laplacian[TRIANGLES[:, k], TRIANGLES[:, k - 1]] = -1
+        laplacian[TRIANGLES[:, k - 1], TRIANGLES[:, k]] = -1
+    np.fill_diagonal(laplacian, -laplacian.sum(1))
+    weight = np.where(known, 1.0, 1e-3)  # what is unknown tends to no change
+    smooth = laplacian + np.diag(weight)
+    return np.asarray(
+        np.linalg.solve(smooth, weight[:, None] * np.where(known[:, None], values, 0))
+    )
+
+
+def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:
+    """Return each point's share (468,) of the mirrored texture; None where none is shown.
+
+    Args:
+        cheek: hidden points of the source.
+        mesh, target: (468, 3) source and target meshes.
+    """
+    cosine = turned_cosines(cheek.normals, mesh, target)
+    weight = cheek.hidden * smoothstep(*GROWTH, cosine - cheek.normals[:, 2])
+    return None if weight.max() < MIN_WEIGHT else _spread(weight)
+
+
+def move_beside(texture: Array, cheek: MirroredCheek, mesh: Array, weight: Array) -> Array:
+    """Move texture positions (468, 2) at the outline of the hidden cheek out of the source's face.
+
+    The picture beside the target's face then shows hair or background up to its outline. The
+    source's own outline, which the mesh meets to a few pixels, would show as a second one.
+
+    Args:
+        texture: source pixels that the points show.
+        cheek: hidden points of the source.
+        mesh: (468, 3) of the source.
+        weight: (468,) from `shown_weights`.
+    """
+    outwards = -cheek.normals[:, :2]
+    outwards /= np.maximum(np.linalg.norm(outwards, axis=1), 1e-9)[:, None]
+    reach = BESIDE * anatomy.face_height(mesh) * BORDER[:, None]
+    hides = smoothstep(*OPAQUE, weight)[:, None]
+    return np.asarray(texture + hides * (mesh[:, :2] + reach * outwards - texture))
 
 
 def render(
     out: Image,
     image: Image,
     cheek: MirroredCheek,
-    mesh: Array,
+    weight: Array,
     target: Array,
     warp_map: WarpMap,
 ) -> None:
@@ -66,26 +136,19 @@ def render(
         out: (H, W, 3) uint8 frame.
         image: (H, W, 3) uint8 source image.
         cheek: hidden points of the source.
-        mesh, target: (468, 3) source and target meshes.
+        weight: (468,) from `shown_weights`.
+        target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    cosine = turned_cosines(cheek.normals, mesh, target)
-    weight = cheek.hidden * smoothstep(0.05, 0.2, cosine - cheek.normals[:, 2])
-    if weight.max() < MIN_WEIGHT:
-        return
-    weight = _spread(weight)
-    gain = np.clip(np.median(cheek.ratio[weight > 0.5 * weight.max()], 0), *GAIN_RANGE)
-    values = np.concatenate([mesh[PAIRS, :2] - target[:, :2], weight[:, None]], 1)
+    values = np.concatenate([cheek.positions - target[:, :2], weight[:, None], cheek.gains], 1)
     maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
-    samples[..., 2] *= warp_map.mesh_weight
     smooth = box_mean(samples, 3)
-    jumps = np.abs(samples - smooth)[..., :2].max(-1)
-    torn = (jumps > TEAR * warp_map.face.step).astype(np.uint8)
-    samples[torn > 0, :2] = smooth[torn > 0, :2]
-    # where the nose's edge covers the cheek, two shadings would meet
-    intact = 1 - cv2.dilate(torn, np.ones((5, 5), np.uint8))
-    samples[..., 2] = box_mean(samples[..., 2] * intact, 5)
+    torn = np.abs(samples - smooth)[..., :2].max(-1) > TEAR * warp_map.face.step
+    samples[torn] = smooth[torn]
+    covered = box_mean((warp_map.ids >= 0).astype(np.float32), 3)
+    mean = box_mean(samples[..., 2].clip(0, 1), 3) / np.maximum(covered, np.float32(0.1))
+    samples[..., 2] = mean.clip(0, 1) * smoothstep(0, SOLID, warp_map.mesh_weight)
     x, y = warp_map.face.pixel_axes()
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
@@ -94,9 +157,9 @@ def render(
         return
     region, values_full = window
     texture = remap(image, np.ascontiguousarray(values_full[..., :2]))
-    tinted = np.minimum(texture * gain.astype(np.float32), np.float32(255))
+    tinted = np.minimum(texture * values_full[..., 3:], np.float32(255))
     shown = out[region]
-    share = values_full[..., 2:]
+    share = values_full[..., 2:3]
     shown[:] = (shown + share * (tinted - shown) + np.float32(0.5)).astype(np.uint8)
 
 

@@ -59,7 +59,7 @@ def texture_positions(normal: Array, mesh: Array, target: Array) -> Array:
         mesh, target: (468, 3) source and target meshes.
     """
     growth = smoothstep(*TURN, turned_cosines(normal, mesh, target) - normal[:, 2])
-    pull = PULL * anatomy.face_height(mesh) * growth * _BORDER
+    pull = PULL * anatomy.face_height(mesh) * growth * BORDER
     pull = pull * (1 - smoothstep(*STEEP_COSINE, normal[:, 2]))
     sideways = normal[:, :2]  # of the inner side: towards the middle of the face
     length = np.maximum(np.linalg.norm(sideways, axis=1, keepdims=True), 1e-9)
@@ -77,4 +77,4 @@ def _border_weights() -> Array:
     return np.asarray(border * (TEMPLE_SHARE + (1 - TEMPLE_SHARE) * cheek))
 
 
-_BORDER = _border_weights()
+BORDER = _border_weights()

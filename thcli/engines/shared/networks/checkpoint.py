@@ -5,7 +5,7 @@ Missing, unexpected and misshapen tensors are named; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -15,6 +15,9 @@ from thcli.core.errors import WeightsError
 from thcli.weights.tensors import require_keys
 
 Network = TypeVar("Network", bound=nn.Module)
+Detector = TypeVar("Detector", bound=nn.Module)
+PARTS = ("kp_detector", "generator")  # of the checkpoints of FOMM and Monkey-Net
+_FIRST_WIDTH = 64  # of both, as published
 
 
 def load(network: Network, tensors: Mapping[str, Tensor], where: str) -> Network:
@@ -58,6 +61,30 @@ def width_divisor(tensors: Mapping[str, Tensor], key: str, published: int) -> in
     if kernel is None or not kernel.dim() or not 0 < len(kernel) < published:
         return 1
     return published // len(kernel)
+
+
+def load_keypoint_networks(
+    kinds: tuple[Callable[..., Detector], Callable[..., Network]],
+    parts: Mapping[str, Mapping[str, Tensor]],
+    width_key: str,
+    where: str,
+) -> tuple[Detector, Network]:
+    """Build a keypoint detector and a generator in the width of a checkpoint and load them.
+
+    Args:
+        kinds: classes of both.
+        parts: tensors of each of PARTS.
+        width_key: see `width_divisor`, of the generator.
+        where: name of the weights, for messages.
+
+    Raises:
+        WeightsError: the tensors are another model's.
+    """
+    divisor = width_divisor(parts["generator"], width_key, _FIRST_WIDTH)
+    return (
+        load(kinds[0](width_divisor=divisor), parts["kp_detector"], where),
+        load(kinds[1](width_divisor=divisor), parts["generator"], where),
+    )
 
 
 def _drop_time_axis(tensor: Tensor, like: Tensor | None) -> Tensor:

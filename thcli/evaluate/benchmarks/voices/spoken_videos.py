@@ -17,7 +17,7 @@ from thcli.evaluate.benchmarks.voices import speech, talking_heads
 from thcli.evaluate.benchmarks.voices.speech import ClipOpenings
 from thcli.evaluate.benchmarks.voices.talking_heads import ClipLiveliness
 from thcli.evaluate.datasets import talking_clips
-from thcli.evaluate.datasets.result_pairs import VIDEOS, TrueClip, name_clips
+from thcli.evaluate.datasets.result_pairs import TrueClip, name_clips, video_of_clip
 from thcli.evaluate.metrics.speech.lip_sync import LipSync
 from thcli.evaluate.metrics.speech.liveliness import measure_liveliness
 from thcli.evaluate.reports.tables import Table
@@ -52,20 +52,6 @@ class SpokenVideos:
         return found
 
 
-def pair_videos(clips: Clips, results: Path) -> list[Path]:
-    """Return the video of each clip in a folder, of the clip's name. Raises MediaError."""
-    found = []
-    for path, _ in clips:
-        own = [results / f"{path.stem}{ending}" for ending in VIDEOS]
-        there = [video for video in own if video.is_file()]
-        if not there:
-            raise MediaError(
-                f"{results} holds no video named {path.stem}.", "Name the results as the clips."
-            )
-        found.append(there[0])
-    return found
-
-
 def evaluate_results(
     clips: Clips, results: Path, motions: Path | None, on: Listener = silent
 ) -> SpokenVideos:
@@ -83,7 +69,7 @@ def evaluate_results(
     mouths, heads = [], []
     began = time.perf_counter()
     on(Started("measure", len(clips), "clips"))
-    videos = pair_videos(clips, results)
+    videos = [video_of_clip(results, path) for path, _ in clips]
     for number, ((path, speaker), video) in enumerate(zip(clips, videos, strict=True), 1):
         true, made = (
             store.window(0, len(store))
@@ -124,7 +110,7 @@ def measure_sync(
     """Return SyncNet's scores of the true clips and of the results, for JSON and as a table."""
     rows = {"truth": [path for path, _ in clips]}
     if results is not None:
-        rows[RESULT] = pair_videos(clips, results)
+        rows[RESULT] = [video_of_clip(results, path) for path, _ in clips]
     names = {clip.path: name for name, clip in name_clips([TrueClip(p) for p, _ in clips]).items()}
     found = {
         row: {

@@ -1,0 +1,75 @@
+"""Folds of a smile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.options import MeshOptions, ReenactOptions, RunOptions
+from thcli.core.types import Array
+from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.motion import canonical
+from thcli.motion.render_target import RenderTarget
+
+SMILE_FOLDS = (205, 425)  # mesh points beside the mouth
+
+
+def smiling(mesh: Array, amount: float) -> RenderTarget:
+    posed = canonical.decompose(mesh)
+    shape = posed.shape + amount * folds.load().smile
+    return RenderTarget(
+        np.asarray(replace(posed, shape=shape).mesh()), np.zeros((2, 2)), np.ones(2)
+    )
+
+
+def source(colour: tuple[int, int, int] = faces.SKIN) -> MeshSource:
+    mesh = faces.centred_mesh(256, 256, 0.7)
+    image = np.full((256, 256, 3), colour, np.uint8)
+    return prepare(image, faces.make_face(mesh), None, with_folds=True)
+
+
+def change(source: MeshSource, target: RenderTarget) -> Array:
+    """Return what the folds change in a frame, (H, W)."""
+    plain = render_frame(replace(source, folds=None), target, None)
+    return np.asarray((render_frame(source, target, None).astype(int) - plain).mean(-1))
+
+
+@pytest.mark.parametrize("amount", [0.0, 1.0, -0.5])
+def test_the_smile_of_a_mesh_is_measured_in_mean_smiles(amount: float) -> None:
+    posed = smiling(faces.centred_mesh(256, 256), amount).points
+    assert folds.load().amount(posed) == pytest.approx(amount, abs=0.05)
+
+
+def test_a_smile_darkens_the_folds_beside_the_mouth_alike_on_both_sides() -> None:
+    own = source()
+    target = smiling(own.mesh, 1.0)
+    found = change(own, target)
+    x, y = np.rint(target.points[list(SMILE_FOLDS), :2]).astype(int).T
+    assert found.min() < -5
+    left, right = (found[j - 8 : j + 9, i - 8 : i + 9].min() for i, j in zip(x, y, strict=True))
+    assert left < -5 and right == pytest.approx(left, abs=2)
+    assert not found[:20].any()
+
+
+def test_small_changes_of_expression_change_no_pixel() -> None:
+    own = source()
+    assert not change(own, smiling(own.mesh, 0.15)).any()
+
+
+def test_dark_hair_is_not_folded() -> None:
+    mesh = faces.centred_mesh(256, 256, 0.7)
+    shown = folds.prepare(np.full((256, 256, 3), 60, np.uint8), mesh, np.full(3, 200.0)).shown
+    assert not shown.any()
+
+
+def test_the_option_turns_the_folds_off() -> None:
+    own = source()
+    for value, has in (("on", True), ("off", False)):
+        options = ReenactOptions(mesh=MeshOptions(matte="off", patches="off", folds=value))  # type: ignore[arg-type]
+        engine = load(RunOptions(), options)
+        assert (engine.encode_source(own.image, own.face).folds is not None) == has

@@ -1,0 +1,97 @@
+"""Turned sources that turn back, chins that rise: no second outline, no seam, no second jaw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head import mirrored_cheek, steep_texture
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.surroundings import surrounding_displacement
+from thcli.faces.landmarks.topology import OVAL, PAIRS
+
+
+def turned_source(angle: float) -> MeshSource:
+    mesh = faces.make_target(faces.make_source(512, 512), turn=(0, angle, 0)).points
+    image = faces.render_face(mesh, 512, 512)
+    image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
+    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+
+
+@pytest.mark.parametrize("angle", [25.0, -25.0])
+def test_beside_the_mirrored_cheek_the_source_shows_what_is_beside_its_face(angle: float) -> None:
+    source = turned_source(angle)
+    cheek, mesh = source.hidden_cheek, source.mesh
+    assert cheek is not None
+    target = faces.make_target(source, turn=(0, -0.8 * angle, 0)).points
+    weight = mirrored_cheek.shown_weights(cheek, mesh, target)
+    assert weight is not None
+    texture = steep_texture.texture_positions(source.normals, mesh, target)
+    moved = mirrored_cheek.move_beside(texture, cheek, mesh, weight)
+    hull = cv2.convexHull(mesh[:, :2].astype(np.float32))
+
+    def outside(positions: Array) -> float:
+        """Return how far out of the face the outline's texture lies on the side that is shown."""
+        around = source.surroundings.outline.points + (positions - mesh[:, :2])[OVAL]
+        level = np.abs(mesh[OVAL, 1] - mesh[4, 1]) < 40
+        chosen = around[(weight[OVAL] > 0.9) & level]
+        return float(np.mean([-cv2.pointPolygonTest(hull, (x, y), True) for x, y in chosen]))
+
+    assert outside(moved) > 0.02 * anatomy.face_height(mesh) > outside(mesh[:, :2])
+    assert np.array_equal(moved[weight == 0], texture[weight == 0])
+
+
+def test_mirrored_texture_meets_the_tone_of_its_surroundings() -> None:
+    """A light from the side: the hidden half goes on as dark as the part of it that is seen."""
+    source = turned_source(30)
+    ramp = np.clip(np.interp(np.arange(512), [190, 330], [0.5, 1.0]), 0, 1)
+    lit = np.asarray(source.image * ramp[:, None], np.uint8)
+    cheek = mirrored_cheek.prepare(lit, source.mesh)
+    even = mirrored_cheek.prepare(source.image, source.mesh)
+    assert cheek is not None and even is not None
+    hidden = cheek.hidden > 0.5
+    assert np.median(np.abs(even.gains[hidden] - 1)) < 0.1
+    relative = np.log(cheek.gains / even.gains).mean(1)
+    cosine = source.normals[:, 2]
+    seen = np.minimum(cosine, cosine[PAIRS]) > mirrored_cheek.TRUSTED_COSINE
+    darker = source.mesh[:, 0] < source.mesh[PAIRS, 0]
+    assert relative[hidden & darker].mean() < 0.5 * relative[seen & darker].mean() < 0
+
+
+def test_no_weight_without_a_turn_back() -> None:
+    source = turned_source(30)
+    assert source.hidden_cheek is not None
+    weights = mirrored_cheek.shown_weights
+    assert weights(source.hidden_cheek, source.mesh, source.mesh) is None
+    away = faces.make_target(source, turn=(0, 10, 0)).points
+    assert weights(source.hidden_cheek, source.mesh, away) is None
+    small, large = (
+        weights(source.hidden_cheek, source.mesh, faces.make_target(source, turn=(0, a, 0)).points)
+        for a in (-9, -18)
+    )
+    assert small is not None and large is not None
+    assert 0 < small.max() <= 1 and (large >= small - 1e-9).all() and large.sum() > small.sum()
+
+
+@pytest.mark.parametrize(("nod", "rise"), [(-14, 0.15), (-20, 0.2), (0, 0.3)])
+def test_a_chin_that_rises_near_the_pictures_edge_shows_once(nod: float, rise: float) -> None:
+    source = faces.make_source(512, 512)
+    mesh = source.mesh + np.array([0, 478 - source.mesh[anatomy.CHIN, 1], 0])
+    image = faces.render_face(mesh, 512, 512)
+    low = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+    low = replace(low, hidden_cheek=None)
+    size = anatomy.face_height(mesh)
+    target = faces.make_target(low, turn=(nod, 0, 0), shift=(0, -rise)).points
+    chin = target[anatomy.CHIN]
+    grid = SampleGrid(int(chin[0]), int(chin[1]) + 2, 1, 1, int(0.25 * size))
+    field = surrounding_displacement(low.mesh, low.surroundings, target, low.mesh[:, :2], grid)
+    rows = field[:, 0, 1] + grid.pixel_axes()[1]
+    assert rows.min() > mesh[anatomy.CHIN, 1] - 0.02 * size
+    assert np.diff(rows).min() > 0

@@ -1,0 +1,111 @@
+"""Folds and shading of a smile, which the texture of a still face lacks.
+
+A field of log brightness over the face was learned from persons who were photographed twice, with
+a neutral and a smiling face (Face Research Lab London Set, CC BY 4.0; tools/make_folds.py). It is
+scaled by how much more the target smiles than the source. It is smooth, the same for all persons,
+and a function of the target's shape alone, so that it does not flicker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import compose, raster
+from thcli.engines.mesh.anatomy import TRIANGLES
+from thcli.engines.mesh.sampling import box_mean, remap
+from thcli.engines.mesh.warp import WarpMap
+from thcli.motion import canonical
+
+STILL_SMILE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
+UNIT = 200  # of an 8-bit factor that stands for 1
+MOST = 1.3  # mean smiles, at most
+DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
+
+
+@dataclass(frozen=True, slots=True)
+class SmileFolds:
+    """The learned field.
+
+    field: (N, N) float32, log brightness that a mean smile adds.  places: (468, 2) its pixels at
+    the mesh points.  smile: (468, 3) mean displacement in canonical units.
+    """
+
+    field: Array32
+    places: Array
+    smile: Array
+
+    def amount(self, mesh: Array) -> float:
+        """Return how much a mesh (468, 3) smiles, 1 for the mean smile and 0 for the mean face."""
+        change = canonical.decompose(mesh).shape - canonical.neutral()
+        return float((change * self.smile).sum() / (self.smile**2).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFolds:
+    """Folds of a source.
+
+    own: its smile.  shown: (468,) how far folds show at the mesh points.
+    """
+
+    learned: SmileFolds
+    own: float
+    shown: Array
+
+
+@cache
+def load() -> SmileFolds:
+    """Load the field."""
+    from safetensors.numpy import load as read
+
+    table = read(files("thcli.motion").joinpath("data/folds.safetensors").read_bytes())
+    field = np.asarray(table["field"], np.float32)
+    return SmileFolds(field, table["places"].astype(np.float64), table["smile"].astype(np.float64))
+
+
+def prepare(image: Image, mesh: Array, tone: Array) -> SourceFolds:
+    """Prepare a source.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        tone: (3,) skin colour.
+    """
+    learned = load()
+    colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
+    brightness = colours.mean(-1) / max(float(tone.mean()), 1.0)
+    return SourceFolds(learned, learned.amount(mesh), smoothstep(*DARK_RANGE, brightness))
+
+
+def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) -> None:
+    """Change the brightness of a frame by the target's folds, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        source: folds of the source.
+        target: (468, 3) target mesh.
+        warp_map: the frame's map.
+    """
+    change = source.learned.amount(target) - source.own
+    amount = float(np.clip(change, -MOST, MOST) * smoothstep(*STILL_SMILE, abs(change)))
+    if amount == 0:
+        return
+    values = np.concatenate([source.learned.places, source.shown[:, None]], 1)
+    maps = raster.linear_maps(target, values, TRIANGLES)
+    samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
+    gain = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))
+    gain *= np.float32(amount) * samples[..., 2] * warp_map.mesh_weight
+    gain = np.exp(box_mean(gain, 3))
+    window = compose.upsample_window(gain, warp_map.face, (out.shape[1], out.shape[0]))
+    if window is None:
+        return
+    region, factor = window
+    shown = out[region]
+    levels = np.minimum(factor * np.float32(UNIT) + np.float32(0.5), 255).astype(np.uint8)
+    shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / UNIT)

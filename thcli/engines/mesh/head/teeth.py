@@ -1,0 +1,65 @@
+"""Appearance of drawn teeth and their gum, in millimetres of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32
+
+# mm from the midline to the border between one tooth and the next
+UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])
+LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
+UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 13.0, 8.5  # mm, with what a smile bares
+
+
+@dataclass(frozen=True, slots=True)
+class Teeth:
+    """Appearance of teeth.
+
+    enamel, skin: (3,) float32 colours, of the skin around the mouth.  soft: edge width in mm.
+    """
+
+    enamel: Array32
+    skin: Array32
+    soft: np.float32
+
+    def render(
+        self, x: Array32, y: Array32, borders: Array, height: float
+    ) -> tuple[Array32, Array32]:
+        """Render one row of teeth with their gum.
+
+        Args:
+            x: (h, w) mm from the midline.
+            y: (h, w) mm beyond the biting edge; negative on the tooth.
+            borders: mm from the midline to the border of each tooth.
+            height: mm of a tooth.
+
+        Returns:
+            Colour (h, w, 3) in 0..255 and coverage (h, w) in 0..1, both float32.
+        """
+        distance = np.abs(x)
+        tooth = np.clip(
+            np.searchsorted(borders, distance.ravel(), "right").reshape(distance.shape) - 1,
+            0,
+            len(borders) - 2,
+        )
+        left, wide = borders.astype(np.float32)[tooth], np.diff(borders).astype(np.float32)[tooth]
+        side = 2 * (distance - left) / wide - 1  # -1..1 over one tooth
+        shorter = np.array([0.0, 0.9, 0.2, 1.2, 2.0], np.float32)[tooth]
+        beyond = y + shorter + np.float32(0.9) * np.abs(side) ** 5
+        cover = np.clip(np.float32(0.5) - beyond / (2 * self.soft), 0, 1)
+        cover = cover * (distance < borders[-1])
+        fine = 1 / (1 + (self.soft / np.float32(0.6)) ** 2)  # detail that the source has
+        body = np.float32(1.0) - np.float32(0.08) * side**2  # curved from side to side
+        gaps = 1 - np.float32(0.14) * fine * smoothstep(0.7, 1.0, np.abs(side)).astype(np.float32)
+        # the biting edge is translucent
+        tip = 1 - np.float32(0.14) * smoothstep(-2.2, 0.0, beyond).astype(np.float32)
+        colour = self.enamel * (body * gaps * tip)[..., None]
+        depth = -beyond + np.float32(1.4) * side**2
+        gum = smoothstep(height - 1.0, height + 0.4, depth).astype(np.float32)
+        gum_colour = self.skin * np.array([0.78, 0.46, 0.46], np.float32)
+        colour += gum[..., None] * (gum_colour - colour)
+        return np.minimum(colour, 250), cover.astype(np.float32)

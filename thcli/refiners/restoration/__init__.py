@@ -1,0 +1,1 @@
+"""Restoration networks as refiners: GFPGAN, CodeFormer and RestoreFormer."""

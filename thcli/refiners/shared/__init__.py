@@ -1,0 +1,1 @@
+"""Bands of detail and their comparison, shared by refiners."""
