@@ -79,10 +79,16 @@ def main(london: Path, out: Path, persons: int) -> None:
     """Compute and save the field."""
     tracker, unwrap = Tracker(), Unwrapper()
     skin, changes, shapes = unwrap.skin, [], []
-    for neutral in sorted(london.glob("*_neutral.jpg"))[:persons]:
+    neutrals = sorted(london.glob("*_neutral.jpg"))[:persons]
+    if not neutrals:
+        raise SystemExit(f"{london}: no *_neutral.jpg")
+    for neutral in neutrals:
         pair = []
         for path in (neutral, neutral.with_name(neutral.name.replace("neutral", "smiling"))):
-            image = cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGB)
+            read = cv2.imread(str(path))
+            if read is None:
+                raise SystemExit(f"{path}: missing, or no picture")
+            image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
             face = tracker.find(image)
             if face is None:
                 raise SystemExit(f"no face in {path}")

@@ -61,10 +61,14 @@ def test_small_changes_of_expression_change_no_pixel() -> None:
     assert not change(own, smiling(own.mesh, 0.15)).any()
 
 
-def test_dark_hair_is_not_folded() -> None:
+def test_a_full_beard_is_not_folded() -> None:
     mesh = faces.centred_mesh(256, 256, 0.7)
-    shown = folds.prepare(np.full((256, 256, 3), 60, np.uint8), mesh, np.full(3, 200.0)).shown
-    assert not shown.any()
+    image = np.full((256, 256, 3), faces.SKIN, np.uint8)
+    image[int(mesh[2, 1]) :] = (50, 40, 35)  # from the nose down, the skin around the mouth too
+    found = prepare(image, faces.make_face(mesh), None, with_folds=True).folds
+    assert found is not None
+    assert not found.shown[mesh[:, 1] > mesh[2, 1] + 2].any()
+    assert found.shown[9] == 1
 
 
 def test_the_option_turns_the_folds_off() -> None:

@@ -11,7 +11,8 @@ import pytest
 from tests.engines.mesh.synthetic_faces import centred_mesh, make_face
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import lip_rims, mouth_interior, opening
-from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.mouth_interior import EyeReading
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion import canonical, closure
 
@@ -40,7 +41,7 @@ def drawn(tone: tuple[int, int, int], gap: float) -> tuple[Image, Array]:
     """Draw the mouth of a face of one colour; return it and its mesh."""
     closed = centred_mesh(768, 768, 0.8)
     image = np.full((768, 768, 3), tone, np.uint8)
-    interior = mouth_interior.prepare(closed, np.array(tone, np.float64), image)
+    interior = mouth_interior.prepare(closed, np.array(tone, np.float64))
     target, out = opened(closed, gap), image.copy()
     mouth_interior.render(out, image, interior, closed, target)
     return out, target
@@ -84,3 +85,92 @@ def test_a_mouth_that_opens_a_little_shows_no_second_row_of_teeth(gap: float) ->
     paleness = column[:, 2] / column[:, 0]  # skin .65, teeth more, the tongue less
     pale = paleness[2:-8] > 0.62
     assert pale.any() and np.diff(pale.astype(int), append=0).tolist().count(-1) == 1
+
+
+def with_eyes(white: int) -> tuple[Image, Array]:
+    """Return a face of one colour with eyes of one brightness, and its mesh."""
+    mesh = centred_mesh(384, 384, 0.8)
+    image = np.full((384, 384, 3), 150, np.uint8)
+    for ring in EYES:
+        cv2.fillPoly(image, [np.rint(mesh[ring, :2]).astype(np.int32)], (white,) * 3)
+    return image, mesh
+
+
+def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
+    tone = np.full(3, 150.0)
+    light = []
+    for white in (120, 150, 200):
+        reading = mouth_interior.read_eyes(*with_eyes(white), tone)
+        assert reading is not None and reading.white == pytest.approx(white / 150, abs=0.05)
+        mesh = with_eyes(white)[1]
+        light.append(mouth_interior.prepare(mesh, tone, reading).enamel.mean())
+    assert light[0] + 10 < light[1] < light[2] - 10
+
+
+def test_teeth_are_as_sharp_as_the_eyes() -> None:
+    image, mesh = with_eyes(220)
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 4), np.uint8)
+    sharp, soft = (
+        mouth_interior.read_eyes(one, mesh, np.full(3, 150.0)) for one in (image, blurred)
+    )
+    assert sharp is not None and soft is not None
+    assert sharp.blur == 0 and soft.blur > 3
+    out = []
+    for reading in (sharp, soft):
+        closed, target = mesh, opened(mesh, 0.2)
+        interior = mouth_interior.prepare(closed, np.full(3, 150.0), reading)
+        frame = image.copy()
+        mouth_interior.render(frame, image, interior, closed, target)
+        out.append(np.abs(np.diff(inside(frame, target).astype(int), axis=0)).max())
+    assert out[1] < out[0]
+
+
+@pytest.mark.parametrize("visible", [0, 1])
+def test_eyes_outside_of_the_image_tell_nothing(visible: int) -> None:
+    mesh = centred_mesh(96, 96, 0.8)
+    eyes = np.concatenate(EYES)
+    width = opening.fit_opening(mesh, EYES[0]).width
+    # one column of the eyes' regions is left at the image's right edge
+    lowest = np.floor(mesh[eyes, 0].min() - 0.15 * width - 2)
+    mesh[:, 0] += 96 - visible - lowest
+    image = np.full((96, 96, 3), 250, np.uint8)
+    assert mouth_interior.read_eyes(image, mesh, np.full(3, 100.0)) is None
+
+
+def jaw_dropped(mesh: Array, share: float) -> Array:
+    """Lower jaw and lower lip of a mesh (468, 3) by a share of the face's height."""
+    moved = mesh.copy()
+    below = mesh[:, 1] > mesh[LIPS_OUTER[5], 1]
+    below[LIPS[1:10]] = below[LIPS_OUTER[1:10]] = True
+    moved[below, 1] += share * float(np.ptp(mesh[:, 1]))
+    return moved
+
+
+def test_an_open_source_bares_no_more_teeth_than_a_closed_one() -> None:
+    closed = centred_mesh(512, 512, 0.8)
+    target = jaw_dropped(closed, 0.1)
+    tone, frames = np.array([200.0, 150.0, 130.0]), []
+    for own in (closed, target):
+        interior = mouth_interior.prepare(own, tone, EyeReading(1.2, 0.0))
+        frame = np.full((512, 512, 3), tone, np.uint8)
+        # without the source's own inside: both draw the same mouth
+        drawn_alone = replace(interior, lips=opening.fit_opening(closed, LIPS))
+        mouth_interior.render(frame, frame, drawn_alone, own, target)
+        frames.append(frame)
+    assert np.ptp(inside(frames[0], target).astype(int), axis=0).max() > 50
+    np.testing.assert_allclose(frames[0].astype(int), frames[1].astype(int), atol=2)
+
+
+def test_an_edge_that_would_close_an_open_mouth_is_none() -> None:
+    mesh = opened(centred_mesh(384, 384, 0.8), 0.05)
+    assert opening.fit_opening(mesh, LIPS).gap > lip_rims.LEAST_GAP
+    image = np.full((384, 384, 3), (205, 160, 140), np.uint8)
+    cv2.fillPoly(image, [np.rint(mesh[LIPS_OUTER, :2]).astype(np.int32)], (170, 80, 80))
+    lips = opening.fit_opening(mesh, LIPS)
+    u, v = opening.local_coordinates(lips, (slice(0, 384), slice(0, 384)))
+    upper, lower = lips.rims(u)
+    middle = (upper + lower) / 2
+    image[(abs(v - middle) < 0.01) & (u > 0) & (u < 1)] = (40, 15, 15)
+    moved = lip_rims.refine(image, make_face(mesh)).mesh
+    assert moved is not None
+    assert opening.fit_opening(moved.astype(np.float64), LIPS).gap > lip_rims.PARTED_GAP

@@ -16,7 +16,7 @@ from tests.motion import synthetic_motion
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Array, Frame, Image, Motion
-from thcli.engines.mesh import lip_rims, seen_mouths, video
+from thcli.engines.mesh import lip_rims, mouth_interior, seen_mouths, video
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
@@ -70,6 +70,16 @@ def test_lips_change_and_the_rest_is_the_frame() -> None:
         assert new.shape == image.shape and len(changed)
         assert changed[0] > np.asarray(mesh)[6, 1]  # below the bridge of the nose
         assert not (image != new)[:, : int(np.asarray(mesh)[:, 0].min() - 60)].any()
+
+
+def test_the_light_of_the_eyes_is_the_same_in_every_frame() -> None:
+    source = mesh_engine().encode_video(own_clip()[1], own_clip()[0])
+    own = faces.astronaut(False)
+    reading = mouth_interior.read_eyes(own.image, own.mesh, own.tone)
+    assert source.seen_eyes is not None and reading is not None
+    assert source.seen_eyes.white == pytest.approx(reading.white, rel=0.05)
+    prepared = video.prepare_frame(own.image, own.mesh, own.mesh, source, moves_eyes=False)
+    np.testing.assert_allclose(prepared.interior.enamel, own.interior.enamel, rtol=0.05)
 
 
 @pytest.mark.parametrize("region", ["lips", "expression", "all", "pose", "eyes"])

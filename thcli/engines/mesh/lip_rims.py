@@ -26,6 +26,7 @@ LEAST_SHARE = 0.15  # of a lip's height that is left out at its inner rim in any
 SEARCHED = np.linspace(0.0, 0.5, 11)  # shares of a lip's height that are searched for teeth
 LIP_PLACE = 0.85  # share of a lip's height at which it is certainly lip
 LEAST_CONTRAST = 0.12  # of the redness of teeth and lips, below which they are not told apart
+PARTED_GAP = 0.02  # gap / width of lips from which a mouth counts as open
 # Search for edges: least gap / width and width in pixels of a mouth; share of its gap that is left
 LEAST_GAP, LEAST_WIDTH, LEAST_LEFT = 0.04, 12.0, 0.25
 PLACES = 25  # samples on each normal
@@ -50,7 +51,7 @@ def refine(image: Image, face: Face) -> Face:
         face: with its mesh in pixels of the image.
 
     Returns:
-        The face itself where its lips are closed or no edge is clear.
+        The face itself where its lips are closed, would be closed, or no edge is clear.
     """
     if face.mesh is None:
         return face
@@ -64,7 +65,7 @@ def refine(image: Image, face: Face) -> Face:
     if not shares.any():
         return face
     moved = _move_rims(mesh, shares)
-    if opening.fit_opening(moved, LIPS).gap < LEAST_LEFT * lips.gap:
+    if opening.fit_opening(moved, LIPS).gap <= max(LEAST_LEFT * lips.gap, PARTED_GAP):
         return face
     return replace(face, mesh=moved.astype(np.float32))
 

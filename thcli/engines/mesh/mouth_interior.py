@@ -2,7 +2,8 @@
 
 The synthetic inside has teeth, tongue and cavity. Lengths are millimetres of an average adult
 head, fitted to the face's own axes. The upper teeth belong to the skull, the lower teeth and the
-tongue to the jaw. All are lit by the tone of the skin around the mouth.
+tongue to the jaw. All are lit by the tone of the skin around the mouth, teeth by the white of the
+eyes too.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class MouthInterior:
     upper: (2,) mm from the nose's base to the middle of the upper teeth's edge.  lower: (2,) mm
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
-    bite: mm that the upper teeth reach below the edge of the lower ones.
+    bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
     """
 
     upper: Array
@@ -72,6 +73,19 @@ class MouthInterior:
     enamel: Array
     blur: float
     bite: float
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class EyeReading:
+    """Light and sharpness that the eyes show.
+
+    white: brightness of their white over the skin's.  blur: width of the sharpest edges beyond
+    that of a sharp picture, pixels.
+    """
+
+    white: float
+    blur: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +118,13 @@ def _to_millimetres(offset: Array, axes: Array) -> Array:
     return np.asarray(np.linalg.solve(plane.T, offset))
 
 
-def prepare(mesh: Array, tone: Array, image: Image | None = None) -> MouthInterior:
+def prepare(mesh: Array, tone: Array, seen_eyes: EyeReading | None = None) -> MouthInterior:
     """Measure the source's mouth.
 
     Args:
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
-        image: (H, W, 3) uint8; its eyes tell the light on teeth and its sharpness.
+        seen_eyes: tell the light on teeth and the sharpness of the picture; None: the skin alone.
     """
     axes, flat = face_axes(mesh), mesh[:, :2]
     upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
@@ -119,36 +133,49 @@ def prepare(mesh: Array, tone: Array, image: Image | None = None) -> MouthInteri
     shows = SHOWS_UPPER + SHOWS_PARTED * float(smoothstep(*OWN_RANGE, lips.gap))
     upper[1] = np.clip(upper[1] + shows, *UPPER_EDGE)
     skin = max(float(tone.mean()), 1.0)
-    light, blur = ENAMEL_OVER_SKIN * skin, 0.0
-    if image is not None:
-        white, blur = _read_eyes(image, mesh)
-        light = (light + ENAMEL_OVER_WHITE * white) / 2
-    light = min(float(np.clip(light / skin, *ENAMEL_RANGE)) * skin, MOST_ENAMEL)
+    light, blur = ENAMEL_OVER_SKIN, 0.0
+    if seen_eyes is not None:
+        light, blur = (light + ENAMEL_OVER_WHITE * seen_eyes.white) / 2, seen_eyes.blur
+    light = min(float(np.clip(light, *ENAMEL_RANGE)) * skin, MOST_ENAMEL)
     enamel = light * (tone / skin) ** ENAMEL_TINT
     lower = lower - (0, SHOWS_LOWER)
     bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
-    return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite))
+    return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), _gap_mm(lips, axes))
 
 
-def _read_eyes(image: Image, mesh: Array) -> tuple[float, float]:
-    """Measure the brightness of the eyes' white, and the width of the sharpest edges in pixels."""
+def _gap_mm(lips: Opening, axes: Array) -> float:
+    """Return the mean height of the lips' opening in mm."""
+    return lips.gap * lips.width / max(float(np.hypot(*axes[0])), 1e-6)
+
+
+def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
+    """Measure the eyes of an image (H, W, 3) uint8; None where it shows none.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        tone: (3,) skin colour.
+    """
     whites, widths = [], []
     for ring in EYES:
         eye = opening.fit_opening(mesh, ring)
         region = opening.bounding_region(eye, (image.shape[1], image.shape[0]), 0.15)
-        if region is None:
+        if region is None or min(image[region].shape[:2]) < 2:  # too small for a gradient
             continue
         grey = image[region].astype(np.float32).mean(-1)
         u, v = opening.local_coordinates(eye, region)
         upper, lower = eye.rims(u)
         within = grey[(v > upper) & (v < lower) & (u > 0.08) & (u < 0.92)]
-        whites.append(float(np.quantile(within if within.size else grey, 0.85)))
+        if not within.size:
+            continue
+        whites.append(float(np.quantile(within, 0.85)))
         low, high = np.quantile(grey, [0.02, 0.98])
         steepest = max(float(np.quantile(np.hypot(*np.gradient(grey)), 0.995)), 1e-3)
         widths.append(float(high - low) / steepest)
     if not whites:
-        return ENAMEL_OVER_SKIN * float(image.mean()), 0.0
-    return float(np.mean(whites)), max(min(widths) - SHARP_EDGE, 0.0)
+        return None
+    white = float(np.mean(whites)) / max(float(tone.mean()), 1.0)
+    return EyeReading(white, max(min(widths) - SHARP_EDGE, 0.0))
 
 
 def render(
@@ -181,9 +208,9 @@ def render(
     axes = face_axes(target)
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
     lower = target[CHIN, :2] + interior.lower @ axes[:2] - BEHIND_LIPS * axes[2]
-    # lips that part while the jaw stays, as in a smile, bare the upper teeth
-    jaw = max(_to_millimetres(lower - upper, axes)[1] + interior.bite, 0.0)
-    parted = lips.gap * lips.width / max(float(np.hypot(*axes[0])), 1e-6) - jaw
+    # lips that part more than the jaw opens, both against the source, bare the upper teeth
+    jaw = max(_to_millimetres(lower - upper, axes)[1] + interior.bite, -interior.gap)
+    parted = _gap_mm(lips, axes) - interior.gap - jaw
     bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED)) * axes[1]
     uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]

@@ -26,8 +26,6 @@ from thcli.engines.mesh.warp import map_step
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
 
-PARTED_GAP = 0.02  # gap / width of lips from which the source's mouth counts as open
-
 
 @dataclass(frozen=True, slots=True)
 class MeshSource:
@@ -95,14 +93,15 @@ def prepare(
     image = np.ascontiguousarray(image)
     separated = None if person is None else matte.separate_person(image, person, mesh)
     tone = mouth.skin_tone(image, mesh)
-    interior = mouth_interior.prepare(mesh, tone, image)
+    seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
+    interior = mouth_interior.prepare(mesh, tone, seen_eyes)
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
-    is_parted = interior.lips.gap > PARTED_GAP
+    is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     return MeshSource(
         image,
         face,
@@ -117,5 +116,5 @@ def prepare(
         interior,
         closed_lips.prepare(image, mesh, interior.lips.gap) if is_parted else None,
         painter=None if painter is None else painter.bind(image, mesh, face, interior),
-        folds=folds.prepare(image, mesh, tone) if with_folds else None,
+        folds=folds.prepare(image, mesh) if with_folds else None,
     )

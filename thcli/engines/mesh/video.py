@@ -6,7 +6,7 @@ front of the face looks like: both are collected once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,8 +20,10 @@ from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interio
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.lip_rims import PARTED_GAP
+from thcli.engines.mesh.mouth_interior import EyeReading
 from thcli.engines.mesh.opening import fit_opening
-from thcli.engines.mesh.prepared_source import PARTED_GAP, MeshSource
+from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
@@ -48,19 +50,21 @@ class MeshVideo:
 
     mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
     the line between closed lips over that of the skin, None when they never close.  appearance:
-    of the face without anything in front of it, None for a short clip.
+    of the face without anything in front of it, None for a short clip.  seen_eyes: medians, None
+    where no frame shows them.
     """
 
     mouths: SeenMouths | None
     seam: Array | None
     appearance: AppearanceModel | None
+    seen_eyes: EyeReading | None
 
 
 _UV_MAP = UvMap(neutral())
 
 
 def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
-    """Collect open mouths and the appearance of the face.
+    """Collect open mouths, the light of the eyes and the appearance of the face.
 
     Args:
         own: motion of kind "mesh" of the video.
@@ -79,13 +83,14 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
     wanted = set(level_of) | closed | sampled
     candidates: list[list[SeenMouth]] = [[] for _ in groups]
-    seams, samples = [], TextureSamples()
+    seams, readings, samples = [], [], TextureSamples()
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
             image = to_uint8(frame.pixels)
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
+                readings.append(mouth_interior.read_eyes(image, mesh, mouth.skin_tone(image, mesh)))
             if index in closed:
                 seams.append(seen_mouths.seam_share(image, mesh))
             level = level_of.get(index)
@@ -96,7 +101,15 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
             break
     seam = np.median(seams, 0) if seams else None
     mouths = [seen_mouths.sharpest(found) for found in candidates if found]
-    return MeshVideo(seen_mouths.collect(mouths), seam, samples.appearance_model())
+    return MeshVideo(
+        seen_mouths.collect(mouths), seam, samples.appearance_model(), _median_reading(readings)
+    )
+
+
+def _median_reading(readings: Sequence[EyeReading | None]) -> EyeReading | None:
+    """Return the medians over frames, which a blink does not change; None without any."""
+    found = [(one.white, one.blur) for one in readings if one is not None]
+    return EyeReading(*np.median(found, 0).tolist()) if found else None
 
 
 def prepare_frame(
@@ -111,7 +124,7 @@ def prepare_frame(
         moves_eyes: the eyes become layers of their own; otherwise they are skin.
     """
     tone = mouth.skin_tone(image, mesh)
-    interior = mouth_interior.prepare(mesh, tone)
+    interior = mouth_interior.prepare(mesh, tone, video.seen_eyes)
     parted = None
     if interior.lips.gap > PARTED_GAP:
         seam = video.seam

@@ -16,6 +16,7 @@ from thcli import media
 from thcli.cli.app import run
 from thcli.core.types import Array
 from thcli.engines.mesh.engine import MeshEngine, render_frame
+from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -52,7 +53,9 @@ def pictures() -> SeveralPictures:
 
 
 def test_the_share_of_a_picture_rises_smoothly_towards_its_expression() -> None:
-    values = [picture_shares(pictures(), smiling(-amount))[0] for amount in np.linspace(0, 1, 21)]
+    begin, end = pictures().first.mesh, pictures().others[0].source.mesh
+    line = [begin + amount * (end - begin) for amount in np.linspace(0, 1, 21)]
+    values = [picture_shares(pictures(), mesh)[0] for mesh in line]
     assert values[0] == 0 and values[-1] > 0.99
     assert np.all(np.diff(values) >= 0) and np.diff(values).max() < 0.2
     assert picture_shares(pictures(), smiling(0.6))[0] == 0
@@ -66,9 +69,18 @@ def test_a_further_picture_is_in_the_place_of_the_first() -> None:
     assert other.source.size == pictures().size
 
 
+def test_further_pictures_are_measured_and_shaded_as_the_first() -> None:
+    first = astronaut(matte=False)
+    folded = replace(first, folds=folds.prepare(first.image, first.mesh))
+    (other,) = prepare_pictures(folded, [(first.image, first.face)]).others
+    assert other.source.folds is not None and pictures().others[0].source.folds is None
+    np.testing.assert_allclose(other.posed.shape, decompose(other.source.mesh).shape)
+
+
 def test_only_pictures_with_a_share_are_rendered() -> None:
     assert targets_of_others(pictures(), target(smiling(0.0))) == []
-    ((_, moved, share),) = targets_of_others(pictures(), target(smiling(-1.0)))
+    own = pictures().others[0].source.mesh
+    ((_, moved, share),) = targets_of_others(pictures(), target(own))
     assert share > 0.99 and moved.gaze.shape == (2, 2)
 
 

@@ -23,10 +23,11 @@ from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.motion import canonical
 
-STILL_SMILE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
-UNIT = 200  # of an 8-bit factor that stands for 1
-MOST = 1.3  # mean smiles, at most
+FADE_RANGE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
+GAIN_UNIT = 200  # 8-bit factor that stands for 1
+MAX_AMOUNT = 1.3  # mean smiles
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
+BARE_SKIN = (50, 280, 101, 330, 36, 266, 9, 151)  # mesh points of cheeks and forehead
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,18 @@ def load() -> SmileFolds:
     return SmileFolds(field, table["places"].astype(np.float64), table["smile"].astype(np.float64))
 
 
-def prepare(image: Image, mesh: Array, tone: Array) -> SourceFolds:
+def prepare(image: Image, mesh: Array) -> SourceFolds:
     """Prepare a source.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
-        tone: (3,) skin colour.
     """
     learned = load()
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
-    brightness = colours.mean(-1) / max(float(tone.mean()), 1.0)
+    brightness = colours.mean(-1)
+    skin = float(np.median(brightness[list(BARE_SKIN)]))  # where no beard grows
+    brightness /= max(skin, 1.0)
     return SourceFolds(learned, learned.amount(mesh), smoothstep(*DARK_RANGE, brightness))
 
 
@@ -93,7 +95,7 @@ def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) ->
         warp_map: the frame's map.
     """
     change = source.learned.amount(target) - source.own
-    amount = float(np.clip(change, -MOST, MOST) * smoothstep(*STILL_SMILE, abs(change)))
+    amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
     if amount == 0:
         return
     values = np.concatenate([source.learned.places, source.shown[:, None]], 1)
@@ -107,5 +109,5 @@ def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) ->
         return
     region, factor = window
     shown = out[region]
-    levels = np.minimum(factor * np.float32(UNIT) + np.float32(0.5), 255).astype(np.uint8)
-    shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / UNIT)
+    levels = np.minimum(factor * np.float32(GAIN_UNIT) + np.float32(0.5), 255).astype(np.uint8)
+    shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / GAIN_UNIT)

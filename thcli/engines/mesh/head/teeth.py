@@ -12,6 +12,10 @@ from thcli.core.types import Array, Array32
 # mm from the midline to the border between one tooth and the next
 UPPER_TEETH = np.array([0.0, 8.4, 15.0, 22.0, 27.5, 32.0])
 LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
+# Colour of gums over that of skin, and light of enamel: lost at its sides, gaps and biting edge
+GUM = np.array([0.78, 0.46, 0.46], np.float32)
+SIDE_SHADE, GAP_SHADE, TIP_SHADE = np.float32(0.08), np.float32(0.14), np.float32(0.14)
+BRIGHTEST = 250  # of drawn teeth
 UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 13.0, 8.5  # mm, with what a smile bares
 
 
@@ -53,13 +57,12 @@ class Teeth:
         cover = np.clip(np.float32(0.5) - beyond / (2 * self.soft), 0, 1)
         cover = cover * (distance < borders[-1])
         fine = 1 / (1 + (self.soft / np.float32(0.6)) ** 2)  # detail that the source has
-        body = np.float32(1.0) - np.float32(0.08) * side**2  # curved from side to side
-        gaps = 1 - np.float32(0.14) * fine * smoothstep(0.7, 1.0, np.abs(side)).astype(np.float32)
+        body = np.float32(1.0) - SIDE_SHADE * side**2  # curved from side to side
+        gaps = 1 - GAP_SHADE * fine * smoothstep(0.7, 1.0, np.abs(side)).astype(np.float32)
         # the biting edge is translucent
-        tip = 1 - np.float32(0.14) * smoothstep(-2.2, 0.0, beyond).astype(np.float32)
+        tip = 1 - TIP_SHADE * smoothstep(-2.2, 0.0, beyond).astype(np.float32)
         colour = self.enamel * (body * gaps * tip)[..., None]
         depth = -beyond + np.float32(1.4) * side**2
         gum = smoothstep(height - 1.0, height + 0.4, depth).astype(np.float32)
-        gum_colour = self.skin * np.array([0.78, 0.46, 0.46], np.float32)
-        colour += gum[..., None] * (gum_colour - colour)
-        return np.minimum(colour, 250), cover.astype(np.float32)
+        colour += gum[..., None] * (self.skin * GUM - colour)
+        return np.minimum(colour, BRIGHTEST), cover.astype(np.float32)

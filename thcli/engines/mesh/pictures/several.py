@@ -113,11 +113,11 @@ def _prepare_other(first: MeshSource, own: PosedShape, image: Image, face: Face)
     tone = skin_tone(moved, np.asarray(placed.mesh, np.float64))
     gain = np.clip(first.tone / np.maximum(tone, 1.0), *GAIN_RANGE)
     toned = np.clip(moved * gain + 0.5, 0, 255).astype(np.uint8)
-    source = prepare(toned, placed, None)
+    source = prepare(toned, placed, None, with_folds=first.folds is not None)
     change = np.zeros((2, 2))
     if first.face.iris is not None and placed.iris is not None:
         change = gaze(first.mesh, first.face.iris) - gaze(source.mesh, placed.iris)
-    return OtherPicture(source, decompose(np.asarray(placed.mesh)), change)
+    return OtherPicture(source, decompose(source.mesh), change)
 
 
 def picture_shares(pictures: SeveralPictures, points: Array) -> Array:
