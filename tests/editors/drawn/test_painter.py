@@ -233,8 +233,8 @@ def test_only_hair_takes_the_dye() -> None:
 
 
 def test_a_brow_takes_the_same_dye_beside_a_fringe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the hair's colour differs from its surroundings by is no concern of a brow."""
-    image, face, regions = make_face()
+    """The difference of hair and its surroundings is no concern of a brow."""
+    image, _, regions = make_face()
     bare = render({"red_hair": 1.0})
     side = len(image)
 

@@ -19,6 +19,7 @@ from thcli.faces.parsing.classes import BROWS, EARS, NECK, SKIN
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
+# Chosen on talk_suit_6s, talk_may_5s, lrwar_01330, later on talk_anchor_6s and lrwar_01855.
 _CONTRAST = (0.6, 2.2)  # limits of the factor from the hair's own tones to those of a dye
 _BRIGHTEST = 1.3  # limit of the brightness of dyed hair, relative to the skin's
 _UNDYED = 0.5  # share of the roots that a dye leaves
