@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -88,11 +88,12 @@ def edit(
             )
         variants = [plan_steps(request, options, on) for request in requests]
         edited_faces = observe_faces(info, variants[0], options, job)
-        engine = "+".join(requests[0].engines)
-        counter = FrameCounter(0)
+        counter, engine, engines = FrameCounter(0), "", requests[0].engines
         for steps, path in zip(variants, targets, strict=True):
             for face in edited_faces.faces:
                 face.use(steps)
+            engines = edited_faces.active_engines(requests[0], steps)
+            engine = "+".join(engines)
             counter = _write(path, edited_faces, info, engine, options, job)
         if options.save_edit is not None:
             edit_file = build_edit_file(requests[0], variants[0], options)
@@ -102,7 +103,7 @@ def edit(
         details: dict[str, Any] = {
             "attributes": dict(requests[0].attributes),
             "text": options.text or requests[0].text,
-            "engines": {name: dict(shares) for name, shares in requests[0].engines.items()},
+            "engines": {name: dict(shares) for name, shares in engines.items()},
         }
         if len(targets) > 1:
             details["outputs"] = {
@@ -191,6 +192,25 @@ class EditedFaces:
     faces: tuple[EditedFace, ...]
     tracks: int
     unseen: int
+
+    def active_engines(
+        self, request: EditRequest, steps: Sequence[EditStep], first: int = 0
+    ) -> dict[str, Mapping[str, float]]:
+        """Return the engines that change a face, with their attributes as in the request.
+
+        One without attributes only removes worn glasses.
+
+        Args:
+            request: the edit.
+            steps: of the request.
+            first: number of the first of them among the steps of the faces.
+        """
+        active = (
+            step.name
+            for index, step in enumerate(steps, first)
+            if any(face.changes(index) for face in self.faces)
+        )
+        return {name: request.engines.get(name, {}) for name in active}
 
 
 def observe_faces(

@@ -17,10 +17,13 @@ from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import PAINTERS
+from thcli.editors.drawn import tint
+from thcli.editors.drawn.hair_matte import HairMatte, hair_matte
 from thcli.editors.drawn.painter import ATTRIBUTES, COLOURED, SIDE, DrawnPainter
+from thcli.editors.drawn.scene import Scene
 from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
-from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.classes import BROWS, CLASSES, class_number, group_probability
 from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
 
@@ -227,6 +230,24 @@ def test_only_hair_takes_the_dye() -> None:
         cv2.dilate(make_face()[2][class_number("hair")], np.ones((15, 15), np.uint8)) < 0.01
     )
     assert (max_change({"blond": 1.0})[skin & away] <= 1).all()
+
+
+def test_a_brow_takes_the_same_dye_beside_a_fringe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference of hair and its surroundings is no concern of a brow."""
+    image, _, regions = make_face()
+    bare = render({"red_hair": 1.0})
+    side = len(image)
+
+    def beside_a_fringe(scene: Scene) -> HairMatte:
+        own = hair_matte(scene)
+        return HairMatte(own.cover, own.roots, np.full((side, side, 3), -90, np.float32))
+
+    monkeypatch.setattr(tint, "hair_matte", beside_a_fringe)
+    brow = cv2.resize(group_probability(regions, BROWS), (side, side)) > 0.99
+    far = brow & (cv2.resize(regions[class_number("hair")], (side, side)) < 0.01)
+    assert far.sum() > 20
+    apart = render({"red_hair": 1.0})[far].astype(int) - bare[far]
+    assert np.abs(apart).max() <= 1
 
 
 def test_lipstick_reddens_lips() -> None:

@@ -218,3 +218,20 @@ def test_nothing_is_carried_across_a_cut() -> None:
     found = list(smooth_regions([parsed(mask, image, 0), to_carry(image, 1)]))
     assert found[0] is not None
     assert found[1] is None
+
+
+@pytest.mark.parametrize("sides", ["past", "future", "both"])
+def test_an_image_without_a_match_keeps_its_neighbours_regions(sides: str) -> None:
+    """A thing that only a carried frame shows does not end the face."""
+    mask, image = scene(48)
+    flash = np.full_like(image, 255)
+    frames = [to_carry(flash)]
+    if sides != "future":
+        frames = [parsed(mask, image), *frames]
+    if sides != "past":
+        frames = [*frames, parsed(mask, image)]
+    found = list(smooth_regions(frames))[sides != "future"]
+    assert found is not None
+    np.testing.assert_allclose(found.probabilities.sum(0), 1, atol=1e-3)
+    inside, true = hair_of(found) > 0.5, mask > 0.5
+    assert (inside & true).sum() > 0.8 * (inside | true).sum()

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
 
-from thcli.core.events import silent
-from thcli.core.options import EditOptions, RunOptions
-from thcli.core.types import Crop, Face
+from thcli.core.errors import UsageError
+from thcli.core.events import Event, Listener, Warned, silent
+from thcli.core.options import EditOptions, RunOptions, Template
+from thcli.core.types import Array32, Crop, Face, Image
+from thcli.editors.edit_file import EditFile, save
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
-from thcli.pipeline.editing.factory import WornGlasses, plan_steps
+from thcli.pipeline.editing.edit_log import FeatureLog
+from thcli.pipeline.editing.factory import plan_steps
 from thcli.pipeline.editing.request import parse_request
-from thcli.pipeline.editing.steps import FaceView
+from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep
+from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
 PLACEMENT = Crop(np.eye(3), (64, 64))
 
 
-def view(worn: float) -> FaceView:
+def view(worn: float, grey: int = 100) -> FaceView:
     """Return a face, `worn` of which is below glasses."""
     planes = np.zeros((len(CLASSES), 64, 64), np.float32)
     planes[class_number("skin")] = 1 - worn
     planes[class_number("eye_g")] = worn
-    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels = np.full((64, 64, 3), grey, np.uint8)
     return FaceView(pixels, PLACEMENT, Face(np.zeros(4, np.float32), 1), Regions(PLACEMENT, planes))
 
 
@@ -54,7 +60,85 @@ def test_a_named_engine_and_a_free_licence_draw_over_them() -> None:
     assert names("eyeglasses", licence="free") == "drawn"
 
 
+def test_the_engine_of_an_edit_file_decides(tmp_path: Path) -> None:
+    saved = tmp_path / "a.edit.safetensors"
+    for engine, planned in {"drawn": ["drawn"], "auto": ["removers", "drawn"]}.items():
+        save(saved, EditFile({"eyeglasses": 1.0}, engine), overwrite=True)
+        options = EditOptions(edit=saved, run=RunOptions(threads=1))
+        request = parse_request(options)
+        assert request.engine == engine
+        assert [step.name for step in plan_steps(request, options, silent)] == planned
+
+
+class FakeRemover:
+    """A painter whose preparation is what it was asked for; it refuses dark faces."""
+
+    crop_size = 64
+    template: Template = "square"
+    averaged_only = True
+    attributes: Sequence[str] = ("eyeglasses", "beard")
+
+    def measure_appearance(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
+        return np.array([[crop.mean()] for crop in crops], np.float32)
+
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> dict[str, float]:
+        assert appearance.shape == (1,)
+        if "eyeglasses" in strengths and appearance[0] < 10:
+            raise UsageError("These glasses are dark.")
+        return dict(strengths)
+
+    def paint(
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: object
+    ) -> list[Image]:
+        return [np.full_like(crop, 255) for crop in crops]
+
+
+def decide(
+    views: Sequence[FaceView],
+    others: Mapping[str, float],
+    strength: float = 1.0,
+    on: Listener = silent,
+) -> dict[str, float] | None:
+    """Return what is removed from a clip."""
+    painter = PainterStep("removers", FakeRemover(), lambda _: others, "face", False, 1)
+    step = WornGlassesStep(painter, strength, on)
+    mean = step.extract_features(views).averaged.mean(0)
+    decided: dict[str, float] | None = step.finalize(mean, views[0], np.zeros(0, np.float32))
+    for one in views:
+        ((before, after),) = step.render([one], np.zeros((1, 0), np.float32), mean, decided)
+        assert np.array_equal(before, after) is (decided is None)
+    return decided
+
+
 def test_only_worn_glasses_are_removed() -> None:
-    wanted = WornGlasses(lambda _: {"beard": -1.0})
-    assert wanted(view(0.0)) == {"beard": -1.0}
-    assert wanted(view(0.2)) == {"beard": -1.0, "eyeglasses": -1.0}
+    assert decide([view(0.0)] * 3, {}) is None
+    assert decide([view(0.0)], {"beard": -1.0}) == {"beard": -1.0}
+    assert decide([view(0.2)], {"beard": -1.0}) == {"beard": -1.0, "eyeglasses": -1.0}
+    assert decide([view(0.2)], {}, 0.5) == {"eyeglasses": -0.5}
+
+
+def test_all_frames_decide() -> None:
+    """The first frame is hidden by a hand, or is the only one with an error of the parser."""
+    assert decide([view(0.0)] + [view(0.1)] * 3, {}) == {"eyeglasses": -1.0}
+    assert decide([view(0.1)] + [view(0.0)] * 15, {}) is None
+
+
+def test_dark_glasses_stay_below_the_new_ones() -> None:
+    heard: list[Event] = []
+    dark = view(0.3, grey=0)
+    assert decide([dark], {}, on=heard.append) is None
+    assert heard == [Warned("These glasses are dark. The new ones are drawn over them.")]
+    assert decide([dark], {"beard": -1.0}) == {"beard": -1.0}
+
+
+def test_a_frame_that_is_not_measured_leaves_the_mean() -> None:
+    nothing = np.zeros((1, 0), np.float32)
+    with FeatureLog() as log:
+        log.repeat()
+        for value in (1, 4):
+            log.add(FaceFeatures(np.full((1, 1), value, np.float32), nothing, nothing))
+        log.repeat()
+        assert log.mean.tolist() == [2.5]
+        np.testing.assert_array_equal(log.rows(0, 4).shared.ravel(), [np.nan, 1, 4, 4])

@@ -187,3 +187,10 @@ def test_the_frame_after_a_failed_one_is_parsed() -> None:
     parsed = [one for item in found for one in item.parsed]
     assert [one.regions is not None for one in parsed[:5]] == [True, False, False, True, True]
     assert [one.visible for one in parsed[:5]] == [True, True, False, True, True]
+
+
+def test_the_first_frame_of_a_resumed_part_is_parsed() -> None:
+    with Job("edit", silent) as job:
+        found = parse_frames(frames(), NoisyParser(), 4, 3, job, alternate=True)
+        parsed = [one.regions is not None for item in found for one in item.parsed]
+    assert parsed[:6] == [False, False, False, True, False, True]

@@ -21,7 +21,7 @@ _NOSE_AND_CHEEKS = (122, 351, 193, 417, 50, 280)
 ANCHORS = np.array([*_MIDLINE, *_EYES_AND_BROWS, *_TEMPLES, *_NOSE_AND_CHEEKS], np.intp)
 _WORK = 128  # side of the image that colours are measured in, pixels
 _FEW, _USUAL_SPREAD = 40, 0.3  # fewer pixels of hair tell no spread; this one is assumed
-DARK = 6.0  # levels of 255: smaller differences of brightness are noise
+LOG_FLOOR = 6.0  # levels of 255: smaller differences of brightness are noise
 _SURE = 0.75  # probability of a region; pixels below may be mixed with their surroundings
 
 
@@ -127,5 +127,5 @@ def _spread(pixels: Array, share: Array32) -> float:
     chosen = pixels[share > _SURE]
     if len(chosen) < _FEW:
         return _USUAL_SPREAD
-    low, high = np.quantile(np.log(chosen.mean(1) + DARK), (0.16, 0.84))
+    low, high = np.quantile(np.log(chosen.mean(1) + LOG_FLOOR), (0.16, 0.84))
     return float(high - low) / 2

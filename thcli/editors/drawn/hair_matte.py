@@ -20,6 +20,11 @@ _BAND = 0.02  # of the crop's side: half width of the zone in which hair may be 
 _DISTINCT = 28.0  # levels between hair and surroundings at which half of the colours' word counts
 _ROOTS = 0.03  # of the crop's side: width of undyed roots at the skin
 _LEAST = 1e-3
+# Ranges that become 0..1, chosen on talk_suit_6s, talk_may_5s, talk_anchor_6s and lrwar_01855.
+_FINE = (0.28, 0.88)  # filtered region
+_INSIDE, _NEARBY = (0.6, 0.95), (0.03, 0.3)  # mean region nearby: least and largest cover
+_SKIN_NEAR = (0.08, 0.5)  # mean skin nearby, at the roots
+_KNOWN = 0.02  # share of sure pixels nearby whose colour counts fully
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def hair_matte(scene: Scene) -> HairMatte:
     plane = cv2.resize(scene.region_mask(*HAIR), half, interpolation=cv2.INTER_AREA)
     hair = np.asarray(plane, np.float32)
     filtered = guided_filter(image / np.float32(255), hair, _WINDOW, _EDGE)
-    fine = np.clip((filtered - np.float32(0.28)) / np.float32(0.6), 0, 1)
+    fine = _ramp(filtered, *_FINE)
     own, own_known = _near_colour(image, _ramp(hair, *_SURE_HAIR))
     other, other_known = _near_colour(image, _ramp(hair, *_SURE_OTHER))
     difference = own - other
@@ -56,11 +61,11 @@ def hair_matte(scene: Scene) -> HairMatte:
     trust = square / (square + np.float32(_DISTINCT**2)) * own_known * other_known
     cover = fine + trust * (np.clip(shares, 0, 1) - fine)
     zone = _box(hair, _BAND)
-    cover = np.clip(cover, _ramp(zone, 0.6, 0.95), _ramp(zone, 0.03, 0.3))
+    cover = np.clip(cover, _ramp(zone, *_INSIDE), _ramp(zone, *_NEARBY))
     skin = cv2.resize(
         group_probability(scene.regions, SKIN | EARS), half, interpolation=cv2.INTER_AREA
     )
-    roots = _ramp(_box(np.asarray(skin, np.float32), _ROOTS), 0.08, 0.5)
+    roots = _ramp(_box(np.asarray(skin, np.float32), _ROOTS), *_SKIN_NEAR)
     difference *= trust[..., None]
     full = [_enlarge(part, scene.side) for part in (cover, roots, difference)]
     return HairMatte(*full)
@@ -70,7 +75,7 @@ def _near_colour(image: Array32, weight: Array32) -> tuple[Array32, Array32]:
     """Return the weighted mean colour (h, w, 3) around each pixel, and 0..1 if there is one."""
     total = _box(weight, _NEAR)
     colour = _box(image * weight[..., None], _NEAR) / np.maximum(total, _LEAST)[..., None]
-    known = np.clip(total / np.float32(0.02), 0, 1)
+    known = np.clip(total / np.float32(_KNOWN), 0, 1)
     return np.asarray(colour, np.float32), np.asarray(known, np.float32)
 
 

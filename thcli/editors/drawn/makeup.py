@@ -11,7 +11,7 @@ from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import luma
 from thcli.faces.landmarks.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import EYES as EYE_REGIONS
-from thcli.faces.parsing.classes import LIPS, SKIN, class_number
+from thcli.faces.parsing.classes import GLASSES, LIPS, SKIN
 from thcli.faces.parsing.polygon import polygon_coverage
 
 _LIPSTICK = np.array([1.75, 0.5, 0.66], np.float32)  # RGB over its luma
@@ -19,7 +19,6 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _COVER, _DARKENING = 0.42, 0.13  # of lipstick at strength 1: share of its hue, loss of light
 _BLUSH = np.array([1.043, 0.88, 0.902], np.float32)  # factors at strength 1
 _EYESHADOW = np.array([0.62, 0.5, 0.53], np.float32)  # factors at strength 1
-_GLASSES = class_number("eye_g")
 _FINE = 4  # samples per pixel in each direction, for thin lines
 _PORES, _SPOTS = 1.0, 4.5  # pixels: finer detail is kept, detail between both is smoothed
 _EDGE = 16.0  # levels of 255: larger differences are no spots
@@ -87,7 +86,7 @@ def _eyes(scene: Scene) -> Array32:
     """Return (S, S) 0..1, the eye openings and worn glasses."""
     size = (scene.side, scene.side)
     rings = np.maximum(*(polygon_coverage(scene.mesh[ring, :2], size, 0.2) for ring in EYES))
-    parsed = np.clip(2 * scene.region_mask(*EYE_REGIONS, _GLASSES) - 1, 0, 1)
+    parsed = np.clip(2 * scene.region_mask(*EYE_REGIONS, *GLASSES) - 1, 0, 1)
     return np.asarray(np.maximum(rings, parsed), np.float32)
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn.appearance import DARK
+from thcli.editors.drawn.appearance import LOG_FLOOR
 from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.scene import Scene
 from thcli.faces.parsing.classes import BROWS, EARS, NECK, SKIN
@@ -19,9 +19,11 @@ from thcli.faces.parsing.classes import BROWS, EARS, NECK, SKIN
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
 _SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
+# Chosen on talk_suit_6s, talk_may_5s, lrwar_01330, later on talk_anchor_6s and lrwar_01855.
 _CONTRAST = (0.6, 2.2)  # limits of the factor from the hair's own tones to those of a dye
 _BRIGHTEST = 1.3  # limit of the brightness of dyed hair, relative to the skin's
 _UNDYED = 0.5  # share of the roots that a dye leaves
+_BROWS_DYED = 0.35  # share of the brows that a dye of the hair changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +84,21 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     """Dye hair and, less strongly, brows, in place. Tones keep their order."""
     matte = hair_matte(scene)
     roots = 1 - np.float32(_UNDYED) * matte.roots
-    mask = np.maximum(matte.cover * roots, np.float32(0.35) * scene.region_mask(*BROWS))
+    dyed = matte.cover * roots
+    mask = np.maximum(dyed, np.float32(_BROWS_DYED) * scene.region_mask(*BROWS))
     rows, columns = np.flatnonzero(mask.max(1) > 0.01), np.flatnonzero(mask.max(0) > 0.01)
     if not len(rows):
         return
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     part, share = out[window], mask[window][..., None]
     # In pixels that mix hair and something else, only the hair changes.
-    mixed = 1 - matte.cover[window][..., None]
+    of_hair = dyed[window][..., None] / np.maximum(share, np.float32(0.01))  # brows do not mix
+    mixed = (1 - matte.cover[window][..., None]) * np.minimum(of_hair, 1)
     own = np.clip(part + mixed * matte.difference[window], 0, 255)
     grey = luma(own)
     middle = max(float(scene.appearance.hair.mean()), 4.0)
     skin = max(float(scene.appearance.skin.mean()), 20.0)
-    tone = np.log((grey + np.float32(DARK)) / np.float32(middle + DARK))
+    tone = np.log((grey + np.float32(LOG_FLOOR)) / np.float32(middle + LOG_FLOOR))
     further = (skin * dye.bright / middle) ** (0.25 * max(strength - 1, 0))
     own_spread = max(float(scene.appearance.hair_spread[0]), 0.05)
     contrast = float(np.clip(dye.spread / own_spread, *_CONTRAST))

@@ -157,7 +157,9 @@ def evaluate_edit(
             others = attributes.keys() - request.attributes.keys()
             own = [metric for metric in metrics if metric.name.split(" ")[0] not in others]
             sheet = sheets[i].sheet()
-            out.append(EditMeasurement(str(clip), request, scores, own, seconds, sheet))
+            engines = edited_faces.active_engines(request, steps[i], sum(counts[:i]))
+            done = replace(request, engines=engines)
+            out.append(EditMeasurement(str(clip), done, scores, own, seconds, sheet))
     return out
 
 

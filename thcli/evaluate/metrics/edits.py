@@ -19,9 +19,8 @@ from thcli.evaluate.metrics.regions import Region
 from thcli.evaluate.metrics.table import METRICS, Accumulator, Mean, Metric, Sample
 from thcli.faces.crops import align
 from thcli.faces.parsing.classes import class_number
-from thcli.faces.parsing.crops import full_frame_crop, parse_faces
+from thcli.faces.parsing.crops import HEAD_SCALE, full_frame_crop, parse_faces
 
-HEAD_SCALE = 2.4  # side of the parsed crop over the face's box: the head with long hair
 MARGIN = 0.08  # between head and background, in face heights
 _BACKGROUND = (class_number("background"), class_number("cloth"))
 _COMMON = ("ssim", "ms_ssim", "l1", "psnr", "flicker")  # common metrics that apply to edits

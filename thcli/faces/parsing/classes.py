@@ -62,9 +62,10 @@ MOUTH = LIPS | _group("mouth")  # lips and the part between them
 EARS = _group("l_ear", "r_ear")
 HAIR = _group("hair")
 NECK = _group("neck")
+GLASSES = _group("eye_g")
 FACE = SKIN | EYES | BROWS | MOUTH  # carries expression and identity; without ears
 HEAD = FACE | EARS | HAIR
-ACCESSORIES = _group("eye_g", "ear_r", "neck_l")
+ACCESSORIES = GLASSES | _group("ear_r", "neck_l")
 WORN = ACCESSORIES | _group("hat", "cloth")  # not the person's own body
 
 _SIDES = ("eye", "brow", "ear")

@@ -25,6 +25,7 @@ from thcli.faces.landmarks.layouts import landmarks_of
 from thcli.faces.parsing.classes import CLASSES, GROUPS, class_number, group_probability
 
 BACKGROUND = 0
+HEAD_SCALE = 2.4  # side of a crop of the whole head with long hair, over the face's box
 _SQUARE_SCALE = 2.0  # side of a square crop over the face's box
 _NEGLIGIBLE = 1 / 512  # a lower probability never decides the region of a pixel
 

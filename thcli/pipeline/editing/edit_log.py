@@ -82,6 +82,10 @@ class FeatureLog(TemporaryFiles):
         self._file.write(rows.astype("<f4").tobytes())
         self._written += 1
 
+    def repeat(self) -> None:
+        """Add a frame that was not measured: it shares the last row, and the mean stays."""
+        self._places.append(self._written - 1)
+
     @property
     def mean(self) -> Array32:
         """Mean of the shared and averaged features, (M + P,).

@@ -18,7 +18,7 @@ from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Face
 from thcli.faces.crops.crop import Pixels
 from thcli.faces.parsing.classes import CLASSES
-from thcli.faces.parsing.crops import Regions
+from thcli.faces.parsing.crops import HEAD_SCALE, Regions
 from thcli.pipeline.editing.edit_log import FeatureLog, RegionLog
 from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, face_view, paste_step
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
@@ -30,7 +30,7 @@ from thcli.pipeline.observe.region_stream import ParsedFaces
 from thcli.pipeline.observe.track_log import TrackLog
 
 # Crop of the parser: the whole head with its hair.
-PARSER_TEMPLATE = TemplateOptions(template="square", size=256, scale=2.4)
+PARSER_TEMPLATE = TemplateOptions(template="square", size=256, scale=HEAD_SCALE)
 # Weight of appearance differences for occlusion: shading of a turning head differs too.
 OCCLUSION_WEIGHT = 0.3
 # Frames on both sides; a third one reduces the parser's noise by a tenth only and costs a third.
@@ -81,7 +81,6 @@ class EditedFace:
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])
         self._regions = job.enter(RegionLog())
         self._features = [job.enter(FeatureLog()) for _ in steps]
-        self._last: list[FaceFeatures | None] = [None for _ in steps]
         self._samples: list[tuple[FaceView, Array32] | None] = [None for _ in steps]
         self._parameters: list[Any] = []
         self._masks = job.enter(
@@ -126,10 +125,10 @@ class EditedFace:
                     )
                 )
             for view, regions in shown:
-                features = self._last[i]
-                if step.each_frame or regions is not None:
-                    features = next(rows)
-                    self._last[i] = features or self._last[i]
+                if regions is None and not step.each_frame:
+                    log.repeat()
+                    continue
+                features = next(rows)
                 log.add(features)
                 if self._samples[i] is None and features is not None:
                     self._samples[i] = view, features.per_frame[0]
@@ -153,6 +152,10 @@ class EditedFace:
                 self._parameters.append(step.finalize(log.mean, *sample))
             elif len(log):
                 raise NotFiniteError(f"{step.name} computed values that are not finite.")
+
+    def changes(self, index: int) -> bool:
+        """Return True when step number `index` changes this face."""
+        return index < len(self._parameters) and self._parameters[index] is not None
 
     def in_frames(self) -> Iterator[FaceInFrame | None]:
         """Yield the face of every frame, in order; None where it was not detected."""
@@ -216,17 +219,12 @@ class EditedFace:
             return out
         for index in range(len(self._steps)) if step_indices is None else step_indices:
             step = self._steps[index]
-            views = [
-                face_view(
-                    out[i],
-                    in_frame.face,
-                    in_frame.placements[index],
-                    Regions(in_frame.parser_crop.placement, in_frame.probabilities),
-                )
-                for i, in_frame in zip(frames, shown, strict=True)
-            ]
+            if not (alone or self.changes(index)):
+                continue
+            views = _views_of(out, in_frames, index)
+            measured = _views_of(pixels, in_frames, index) if alone else None
             with self._job.clock(step.name, frames=len(views)):
-                rendered = self._render(index, views, shown[0].number, alone)
+                rendered = self._render(index, views, shown[0].number, measured)
             put = partial(paste_step, step.affected_region, self._options.region)
             self._job.failed_frames.update(
                 in_frame.index
@@ -243,11 +241,12 @@ class EditedFace:
         return out
 
     def _render(
-        self, index: int, views: list[FaceView], first: int, alone: bool
+        self, index: int, views: list[FaceView], first: int, measured: list[FaceView] | None
     ) -> list[tuple[Pixels, Pixels] | None]:
         """Render crops before and after a step, None where it failed.
 
         first: number of the first frame with the face.
+        measured: views of the unedited frames when each is edited by its own appearance.
         """
         step, log = self._steps[index], self._features[index]
         features = log.rows(first, len(views))
@@ -255,15 +254,18 @@ class EditedFace:
 
         def render(part: slice) -> list[tuple[Pixels, Pixels]]:
             require_finite(shared[part], per_frame[part])
-            if not alone:
+            if measured is None:
                 parameters = self._parameters[index]
                 return list(step.render(views[part], per_frame[part], log.mean, parameters))
             out: list[tuple[Pixels, Pixels]] = []
-            for view, kept, own in zip(views[part], shared[part], per_frame[part], strict=True):
+            for view, unedited, kept, own in zip(
+                views[part], measured[part], shared[part], per_frame[part], strict=True
+            ):
                 whole = kept
                 if not step.each_frame:
-                    features = step.extract_features([view])
+                    features = step.extract_features([unedited])
                     whole = np.concatenate([features.shared[0], features.averaged[0]])
+                    require_finite(whole)
                 out += step.render([view], own[None], whole, step.finalize(whole, view, own))
             return out
 
@@ -277,6 +279,22 @@ def _view_of(parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop) -> Face
     placement = tracked_crop.placement
     regions = found or Regions(placement, np.zeros((len(CLASSES), 1, 1), np.float32))
     return face_view(parsed.frame_faces.frame.pixels, face, placement, regions)
+
+
+def _views_of(
+    pixels: Sequence[Pixels], in_frames: Sequence[FaceInFrame | None], step: int
+) -> list[FaceView]:
+    """Return the face as a step sees it, in the frames that show it."""
+    return [
+        face_view(
+            image,
+            in_frame.face,
+            in_frame.placements[step],
+            Regions(in_frame.parser_crop.placement, in_frame.probabilities),
+        )
+        for image, in_frame in zip(pixels, in_frames, strict=True)
+        if in_frame is not None
+    ]
 
 
 def zip_in_frames(

@@ -15,6 +15,7 @@ from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.classes import (
     EARS,
     FACE,
+    GLASSES,
     HAIR,
     NECK,
     ClassGroup,
@@ -29,8 +30,7 @@ from thcli.pipeline.observe.mask_log import MaskEvidence
 # Softness of a region's mask over the height of the face.
 MASK_SOFTNESS: dict[EditRegion, float] = {"face": 0.02, "hair": 0.035, "all": 0.04}
 MASK_RANGE = (0.08, 0.6)  # soft region: below the first nothing changes, above the second all
-_GLASSES = frozenset({class_number("eye_g")})
-_SKIN: ClassGroup = FACE | EARS | NECK | _GLASSES
+_SKIN: ClassGroup = FACE | EARS | NECK | GLASSES
 REGIONS: dict[EditRegion, ClassGroup] = {
     "face": _SKIN,
     "hair": HAIR,

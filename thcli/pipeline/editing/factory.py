@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener
@@ -14,15 +14,13 @@ from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
 from thcli.editors.shared.colours import base_name
-from thcli.faces.parsing.classes import FACE, class_number
 from thcli.pipeline.editing.identity_edits import is_man, load_attribute_step, load_text_step
 from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
 from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
+from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
-REMOVERS = "removers"
-GLASSES = ("eyeglasses", "sunglasses")
-_GLASSES = class_number("eye_g")
-_WORN = 0.01  # share of glasses in a face that wears some; bare faces have none
+_REMOVERS = "removers"
+_WORN_NAMES = ("eyeglasses", "sunglasses")
 
 
 def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list[EditStep]:
@@ -38,61 +36,57 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
     steps: list[EditStep] = []
     for name, strengths in request.engines.items():
         regions = {attribute_of(attribute).affected_region for attribute in strengths}
-        wide = "hair" in regions
-        affected_region: EditRegion = regions.pop() if len(regions) == 1 else "all"
         if stage_of(name) == "editor":
+            affected_region: EditRegion = regions.pop() if len(regions) == 1 else "all"
             steps.append(load_attribute_step(name, strengths, affected_region, options))
         else:
             painter: Painter = PAINTERS.backend(name).load(options.run)
             # Checks the attributes before any work.
             _painter_strengths(name, painter, resolve_gender(strengths, male=True))
             of_face = PainterStrengths(name, painter, strengths, options.run)
-            workers = options.run.threads or os.cpu_count() or 1
-            steps.append(PainterStep(name, painter, of_face, affected_region, wide, workers))
-    return _take_off_glasses(request, steps, options)
+            steps.append(_painter_step(name, painter, of_face, regions, options.run))
+    return _take_off_glasses(request, steps, options, on)
 
 
 def _take_off_glasses(
-    request: EditRequest, steps: list[EditStep], options: EditOptions
+    request: EditRequest, steps: list[EditStep], options: EditOptions, on: Listener
 ) -> list[EditStep]:
-    """Return the steps that also take off the glasses that a face wears before it gets new ones.
+    """Return the steps that also remove the glasses that a face wears before it gets new ones.
 
     It needs the engine removers, which `--licence` or `--engine` may exclude.
     """
     added = [
-        base_name(name)
+        strength
         for strengths in request.engines.values()
         for name, strength in strengths.items()
-        if strength > 0
+        if base_name(name) in _WORN_NAMES and strength >= 0
     ]
-    allowed = options.engine == "auto" and (options.run.licence == "any" or is_free(REMOVERS))
-    if not allowed or not any(name in GLASSES for name in added):
+    allowed = request.engine == "auto" and (options.run.licence == "any" or is_free(_REMOVERS))
+    if not allowed or not added:
         return steps
-    own = next((step for step in steps if step.name == REMOVERS), None)
-    if isinstance(own, PainterStep):
-        worn = replace(own, strengths=WornGlasses(own.strengths))
-        return [worn if step is own else step for step in steps]
-    painter: Painter = PAINTERS.backend(REMOVERS).load(options.run)
-    workers = options.run.threads or os.cpu_count() or 1
-    worn = PainterStep(REMOVERS, painter, WornGlasses(lambda _: {}), "face", False, workers)
-    return [step for step in steps if isinstance(step, EditorStep)] + [
-        worn,
-        *(step for step in steps if not isinstance(step, EditorStep)),
+    own = next((step for step in steps if step.name == _REMOVERS), None)
+    if not isinstance(own, PainterStep):
+        painter: Painter = PAINTERS.backend(_REMOVERS).load(options.run)
+        own = _painter_step(_REMOVERS, painter, lambda _: {}, {"face"}, options.run)
+    others = [step for step in steps if step.name != _REMOVERS]
+    return [
+        *(step for step in others if isinstance(step, EditorStep)),
+        WornGlassesStep(own, min(max(added), 1.0), on),
+        *(step for step in others if not isinstance(step, EditorStep)),
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class WornGlasses:
-    """Strengths of removers that also remove the glasses of a face that wears some."""
-
-    others: Callable[[FaceView], Mapping[str, float]]
-
-    def __call__(self, view: FaceView) -> Mapping[str, float]:
-        """Return attribute -> strength; none for a bare face."""
-        planes = view.planes()
-        worn = float(planes[_GLASSES].sum())
-        wears = worn > _WORN * float(planes[list(FACE)].sum())
-        return {**self.others(view), **({"eyeglasses": -1.0} if wears else {})}
+def _painter_step(
+    name: str,
+    painter: Painter,
+    strengths: Callable[[FaceView], Mapping[str, float]],
+    regions: Collection[EditRegion],
+    run: RunOptions,
+) -> PainterStep:
+    """Make the step of a painter that changes some regions."""
+    region: EditRegion = next(iter(regions)) if len(regions) == 1 else "all"
+    workers = run.threads or os.cpu_count() or 1
+    return PainterStep(name, painter, strengths, region, "hair" in regions, workers)
 
 
 def build_edit_file(

@@ -39,6 +39,7 @@ class EditRequest:
 
     attributes: name -> strength, with --strength applied.
     engines: backend -> attribute -> its share of the strength.
+    engine: the engine that was asked for, "auto" for the best one of each attribute.
     text, neutral: an edit by text, and the text that describes the unedited face.
     edit_file: a learnt step; None when the step of `text` is still to be learnt.
     scale: factor of the step.
@@ -46,6 +47,7 @@ class EditRequest:
 
     attributes: Mapping[str, float] = field(default_factory=dict)
     engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    engine: str = "auto"
     text: str = ""
     neutral: str = ""
     edit_file: EditFile | None = None
@@ -215,7 +217,7 @@ def _request_of_attributes(
         find_attribute(name).name: strength * options.strength
         for name, strength in attributes.items()
     }
-    return EditRequest(strengths, plan_backends(strengths, engine, options.run.licence))
+    return EditRequest(strengths, plan_backends(strengths, engine, options.run.licence), engine)
 
 
 def _text_editor(options: EditOptions) -> str:

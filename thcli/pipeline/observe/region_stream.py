@@ -117,7 +117,8 @@ def _parse_window(
     window: Sequence[FrameFaces], parser: Parser, first: int, job: Job, turns: _Turns | None
 ) -> Iterator[ParsedFaces]:
     """Parse all faces of a window together, except those that are carried."""
-    carried = set() if turns is None else turns.carried(window)
+    turned = [item for item in window if item.frame.index >= first]
+    carried = set() if turns is None else turns.carried(turned)
 
     def parse(chosen: Sequence[ParserCrop]) -> Sequence[Regions | None]:
         return job.batches("parse").run_each(
@@ -151,7 +152,11 @@ def _parse_window(
             one, place, regions = next(remaining), None, None
             of_turn = (item.frame.index, number) not in carried
             if of_turn or (turns is not None and turns.has_failed(number)):
-                (regions,) = [next(found)] if of_turn else parse([one])
+                if of_turn:
+                    regions = next(found)
+                else:
+                    with job.clock("parse"):
+                        (regions,) = parse([one])
                 if regions is None:
                     job.failed_frames.add(item.frame.index)
                 if turns is not None:

@@ -1,0 +1,90 @@
+"""Removal of the glasses that a face wears before it gets new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from thcli.core.errors import UsageError
+from thcli.core.events import Listener, Warned
+from thcli.core.options import EditRegion, TemplateOptions
+from thcli.core.types import Array32, Image
+from thcli.faces.parsing.classes import FACE, GLASSES, group_probability
+from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep
+
+# Mean share of glasses in the face, over the parsed frames, of which a face wears some; bare faces
+# have none.
+_WORN = 0.01
+
+
+class WornGlassesStep:
+    """A painter that removes, as a step that also removes worn glasses.
+
+    They are found by their mean share of the face in all parsed frames. A bare face stays as it is.
+    """
+
+    each_frame = False
+
+    def __init__(self, painter: PainterStep, strength: float, on: Listener) -> None:
+        """Extend the step of a painter that can remove glasses.
+
+        Args:
+            painter: the step.
+            strength: share of the worn glasses that is removed, 0..1.
+            on: listener for a warning.
+        """
+        self._painter, self._strength, self._on = painter, strength, on
+        self._warned = False
+
+    @property
+    def name(self) -> str:
+        """See `EditStep`."""
+        return self._painter.name
+
+    @property
+    def affected_region(self) -> EditRegion:
+        """See `EditStep`."""
+        return self._painter.affected_region
+
+    @property
+    def template(self) -> TemplateOptions:
+        """See `EditStep`."""
+        return self._painter.template
+
+    def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
+        """Measure the appearance, and the share of glasses as the last averaged number."""
+        features = self._painter.extract_features(views)
+        shares = np.array([[_share(view.planes())] for view in views], np.float32)
+        averaged = np.concatenate([features.averaged, shares], 1)
+        return FaceFeatures(features.shared, features.per_frame, averaged)
+
+    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
+        """Prepare the removal; None for a bare face of which nothing else is removed.
+
+        Glasses that cannot be removed stay below the new ones, with a warning.
+        """
+        appearance, share = mean[:-1], float(mean[-1])
+        others = dict(self._painter.strengths(sample))
+        if share > _WORN and self._strength:
+            try:
+                glasses = {"eyeglasses": -self._strength}
+                return self._painter.painter.prepare(appearance, {**others, **glasses})
+            except UsageError as error:
+                if not self._warned:
+                    self._on(Warned(f"{error} The new ones are drawn over them."))
+                self._warned = True
+        return self._painter.painter.prepare(appearance, others) if others else None
+
+    def render(
+        self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
+    ) -> list[tuple[Image, Image]]:
+        """See `EditStep`."""
+        return self._painter.render(views, per_frame, mean[:-1], parameters)
+
+
+def _share(planes: Array32) -> float:
+    """Return glasses over face, from region probabilities (19, h, w)."""
+    worn, bare = (float(group_probability(planes, group).sum()) for group in (GLASSES, FACE))
+    return worn / max(bare + worn, 1.0)
