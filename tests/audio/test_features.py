@@ -161,6 +161,13 @@ def test_sounds_without_speech(sound: Array32) -> None:
     assert detect_speech(Sound(sound, RATE)).shape == (0, 2)
 
 
+def test_a_level_of_the_noise_that_no_frame_has() -> None:
+    """A tenth of the frames is silent: the percentile lies between silence and sound."""
+    sound = np.concatenate([np.zeros(720, np.float32), tone(0.2, 300)])
+    found = detect_speech(Sound(sound, RATE))
+    assert len(found) == 1 and found[0, 1] == pytest.approx(0.245, abs=0.02)
+
+
 @pytest.mark.parametrize("hertz", [95.0, 200.0, 330.0])
 @pytest.mark.parametrize(("rest", "decay"), [(0.0, 0.0), (0.1, 2.0), (0.6, 4.0)])
 def test_a_held_vowel_is_speech_to_its_end(hertz: float, rest: float, decay: float) -> None:

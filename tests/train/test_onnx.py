@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from thcli.core.errors import OutputError, UsageError, WeightsError
+from thcli.faces.identity.onnx import SESSION_ERRORS
 from thcli.train.onnx import export
 from thcli.train.onnx.networks import GRAPHS, REASONS
 from thcli.weights import WeightsStore, load_tensors, registry
@@ -28,8 +28,13 @@ def test_all_bundled_weights_have_a_graph_or_a_reason() -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_onnxruntime_gives_the_numbers_of_the_network(name: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
+    state = torch.get_rng_state()
     done = export.export_onnx(name, tmp_path / "model.onnx")
-    graph = GRAPHS[name](load_tensors(name), name)
+    assert torch.equal(torch.get_rng_state(), state)
+    graph, again = (GRAPHS[name](load_tensors(name), name) for _ in range(2))
+    assert not any(module.training for module in graph.network.modules())
+    for one, other in zip(graph.examples, again.examples, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
     session = onnxruntime.InferenceSession(str(done.path), providers=["CPUExecutionProvider"])
     assert [found.name for found in session.get_outputs()] == list(done.outputs)
     for example in graph.examples:
@@ -62,13 +67,28 @@ def test_a_graph_with_other_numbers_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_package_and_an_existing_file_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("torch.onnx.export", RuntimeError("no symbol")),
+        ("onnx.checker.check_model", onnx.checker.ValidationError("no symbol")),
+        ("onnxruntime.InferenceSession", SESSION_ERRORS[0]("no symbol")),
+    ],
+)
+def test_a_failure_of_a_library_is_named(
+    name: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def fail(*given: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(name, fail)
+    with pytest.raises(WeightsError, match="export of patches-s to ONNX fails: no symbol"):
+        export.export_onnx("patches-s", tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"mine")
     with pytest.raises(OutputError):
         export.export_onnx("identity-s", tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").read_bytes() == b"mine"
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UsageError, match="needs the package onnx"):
-        export.export_onnx("identity-s", tmp_path / "other.onnx")

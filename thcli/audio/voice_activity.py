@@ -89,7 +89,7 @@ def detect_speech(speech: Speech) -> Array:
 def _is_held(flatness: Array32) -> bool:
     """Tell if the quiet frames of a recording, with flatness (T,), are a held vowel."""
     low, high = _HELD_FLATNESS
-    return low < float(np.median(flatness)) < high
+    return len(flatness) > 0 and low < float(np.median(flatness)) < high
 
 
 def _measure_band(speech: Speech, hop: int) -> list[Array32]:

@@ -8,6 +8,7 @@ VIEW = ("view.yaw", "view.pitch", "view.roll")
 MOTION = ("motion.mode", "motion.strength", "motion.smooth", "motion.causal")
 
 MESH_ENGINE = "mesh"
+WHOLE_VIDEO_ENGINES = (MESH_ENGINE, "liveportrait")  # animate each frame of a source video
 ENGINES = Stage(
     "engine",
     {

@@ -21,7 +21,7 @@ from thcli.core.options import (
     SpeakOptions,
     changed_options,
 )
-from thcli.engines.backends import ENGINES
+from thcli.engines.backends import ENGINES, WHOLE_VIDEO_ENGINES
 from thcli.faces.tracking.select import SPEAKING
 from thcli.media.provenance.marks import check_signable, load_signer
 from thcli.media.writing.target import OutputTarget
@@ -258,6 +258,7 @@ def _check_source(source: PathLike, options: RenderOptions) -> None:
     """Refuse options that need a source video, where the source is not one."""
     if options.source_face == SPEAKING and str(source) != "-":
         require_sound(media.probe(source, options.read), SPEAKING)
+        _check_all_of_source(options)
         if options.refine:
             raise UsageError(
                 "--refine cannot find the face that speaks: its lips are no longer those of the "
@@ -273,6 +274,23 @@ def _check_source(source: PathLike, options: RenderOptions) -> None:
     elif options.source_time is not None:
         hint = "Leave --source-time out, so that all of the source is animated."
         refuse(options, ("liveportrait.keep_eyes",), "on a single frame", hint)
+
+
+def _check_all_of_source(options: RenderOptions) -> None:
+    """Refuse the face that speaks where one frame of the source is animated."""
+    reason = None
+    if options.source_time is not None:
+        reason = "--source-time"
+    elif isinstance(options, SpeakOptions):
+        reason = "--still" if options.footage.still else None
+    elif options.engine in ENGINES.rows and options.engine not in WHOLE_VIDEO_ENGINES:
+        reason = f"the engine {options.engine}"
+    if reason is not None:
+        raise UsageError(
+            f"The face that speaks is found over all of a source video, and {reason} animates one "
+            "frame of it.",
+            "Choose the face by its number or a picture.",
+        )
 
 
 def _check_pose_file(options: RenderOptions) -> None:

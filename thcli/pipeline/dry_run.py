@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from thcli import media
+from thcli.core.errors import MediaError
 from thcli.core.events import Listener, silent
 from thcli.core.options import (
     EditOptions,
+    FaceOptions,
     FootageOptions,
     OutputOptions,
     ReadOptions,
@@ -26,29 +28,24 @@ from thcli.core.options import (
     SpeakOptions,
     TransmitOptions,
 )
-from thcli.media.atomic_file import AtomicFile
+from thcli.faces.tracking.select import SPEAKING
 from thcli.media.info import MediaInfo
 from thcli.media.writing.target import OutputTarget
 from thcli.motion.codec.format import Tag, pack
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.conference.incoming import IncomingStream
+from thcli.pipeline.conference.sending import create_stream_file
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import probe_driver
 from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
 TRIAL_FRAMES = 25
 FEW_TRIAL_FRAMES = 5  # where a frame takes a large part of a second
-PER_FRAME = (
-    "track",
-    "send",
-    "render",
-    "refine",
-    "parse",
-    "put",
-    "speech",
-)  # stages that grow with length
+# Stages that grow with length.
+PER_FRAME = ("track", "send", "render", "refine", "parse", "put", "speech")
 ONCE = ("settle",)  # stages of `edit` that do not
 
 Run = Callable[..., Report]
@@ -74,8 +71,11 @@ def rehearse_reenact(
         named = preview_stem(f"{Path(source).stem}_{Path(driving).stem}", options)
         target = output_path(output, named, driving, driver, "reenact")
         check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
+        require_sound(driver, options.faces.select)
         trial = replace(
             options,
+            faces=_without_speaker(options.faces),
+            source_face=_trial_face(options.source_face),
             output=_trial_output(options.output),
             save_motion=None,
             compare=None,
@@ -116,6 +116,7 @@ def rehearse_speak(
         end = first if options.sound.end is None else min(options.sound.end, first)
         trial = replace(
             options,
+            source_face=_trial_face(options.source_face),
             output=replace(_trial_output(options.output), fps=options.output.fps),
             sound=replace(options.sound, end=end),
             footage=FootageOptions(still=options.footage.still),
@@ -141,11 +142,13 @@ def rehearse_refine(
     """Try `refine` on the first frames and estimate the whole. run: the verb itself."""
     with Job("refine", on) as job:
         info = media.probe(job.seekable(video), options.read)
+        require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_refined", options)
         target = output_path(output, stem, video, info, "refine")
         OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(
             options,
+            faces=_without_speaker(options.faces),
             output=_trial_output(options.output),
             read=_first_frames(info, options.read, FEW_TRIAL_FRAMES),
             dry_run=False,
@@ -161,11 +164,13 @@ def rehearse_edit(
     """Try `edit` on the first frames and estimate the whole. run: the verb itself."""
     with Job("edit", on) as job:
         info = media.probe(job.seekable(video), options.read)
+        require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
         target = output_path(output, stem, video, info, "edit")
         check_outputs(target, options.output, compare=options.compare, file=options.save_edit)
         trial = replace(
             options,
+            faces=_without_speaker(options.faces),
             output=_trial_output(options.output),
             read=_first_frames(info, options.read, FEW_TRIAL_FRAMES),
             save_edit=None,
@@ -193,20 +198,12 @@ def rehearse_transmit(
     """
     with Job("transmit", on) as job:
         info = media.probe(job.seekable(clip), options.read)
-        check_stream(target, overwrite=options.overwrite)
+        create_stream_file(target, overwrite=options.overwrite)
         read = _first_frames(info, options.read, TRIAL_FRAMES)
         trial = replace(options, read=read, overwrite=False, dry_run=False)
         made = run(info.path, job.temp_dir() / "trial.thc", trial, on)
         total = frames_in_span(info, options.read)
         return _estimate(job, target, made, total, info.size, _per_frame(made))
-
-
-def check_stream(target: PathLike, *, overwrite: bool) -> None:
-    """Raise OutputError or UsageError for a stream of `transmit` that cannot be written."""
-    if str(target) == "-":
-        OutputTarget(target, overwrite).check(0)
-    else:
-        AtomicFile(Path(target), overwrite)
 
 
 def rehearse_receive(
@@ -228,6 +225,8 @@ def rehearse_receive(
     source, stream = inputs
     with Job("receive", on) as job:
         incoming = IncomingStream.open(stream, job, with_sound=False)
+        if source is None:
+            incoming.require_pictures()
         short = job.temp_dir() / f"{Path(stream).stem}.thc"
         total = 0
         with short.open("wb") as file:
@@ -237,13 +236,19 @@ def rehearse_receive(
                 if total <= TRIAL_FRAMES and tag != Tag.END:
                     file.write(pack(tag, content))
             file.write(pack(Tag.END))
+        incoming.check_end(total, job)
         like = incoming.video_info(Path(stream))
         target = output_path(output, Path(stream).stem, stream, like, "receive")
         OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(options, output=_trial_output(options.output), dry_run=False)
-        made = run(source, short, job.temp_dir() / _trial_name(output), trial, on)
+        try:
+            made = run(source, short, job.temp_dir() / _trial_name(output), trial, on)
+        except MediaError as exc:
+            message = exc.message.replace(str(short), incoming.name)
+            raise MediaError(message, exc.hint) from exc
         size = media.probe(made.output or "", options.read).size
-        return _estimate(job, target, made, total, size, _per_frame(made))
+        more = {"complete": incoming.complete}
+        return _estimate(job, target, made, total, size, _per_frame(made), more)
 
 
 def plan(job: Job, target: PathLike | None, info: MediaInfo, read: ReadOptions) -> Report:
@@ -284,6 +289,15 @@ def _estimate(
 
 def _per_frame(made: Report) -> float:
     return sum(made.stages.get(stage, 0.0) for stage in PER_FRAME) / max(made.frames, 1)
+
+
+def _trial_face(select: str) -> str:
+    """Return the face of a trial, whose first frames may be silent: the largest for the speaker."""
+    return "largest" if select == SPEAKING else select
+
+
+def _without_speaker(faces: FaceOptions) -> FaceOptions:
+    return replace(faces, select=_trial_face(faces.select))
 
 
 def _trial_output(output: OutputOptions) -> OutputOptions:

@@ -32,6 +32,7 @@ from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
@@ -73,6 +74,7 @@ def edit(
     with Job("edit", on, options, [video]) as job:
         requests = parse_requests(options)
         info = media.probe(job.seekable(video), options.read)
+        require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
         target = output_path(output, stem, video, info, "edit")
         targets = _variant_targets(target, requests, options)

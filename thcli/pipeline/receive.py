@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thcli import media
-from thcli.core.errors import MediaError, UsageError
+from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import ReceiveOptions, RenderOptions
 from thcli.core.protocols import Engine
@@ -60,11 +60,8 @@ def receive(
         with_sound = options.output.audio == "drive"
         incoming = IncomingStream.open(stream, job, with_sound=with_sound)
         header = incoming.header
-        if source is None and not header.pictures:
-            raise UsageError(
-                f"{stream} has no pictures.",
-                "Give a picture of the face before it, or transmit with --key-frame image.",
-            )
+        if source is None:
+            incoming.require_pictures()
         engine = _load_engine(options, header)
         finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         reader = PictureReader(finder, job.temp_dir(), options.read.whole)
@@ -102,10 +99,7 @@ def receive(
                 out.write(rendered, pts, frame.duration)
                 counter.add(pts, frame.duration, header.time_base)
                 step()
-            if not counter.frames:
-                raise MediaError(f"{stream} has no frame.", "Transmit the clip again.")
-        if not incoming.complete:
-            job.warn(f"{stream} breaks off after {counter.frames} frames.")
+            incoming.check_end(counter.frames, job)
         details = {"complete": incoming.complete}
         return job.report(target, counter, faces=1, engine=options.engine, details=details)
 

@@ -9,7 +9,7 @@ from thcli import media
 from thcli.core.events import Listener, silent
 from thcli.core.options import MotionOptions, RefineJobOptions
 from thcli.engines.backends import MESH_ENGINE
-from thcli.faces.tracking.select import SPEAKING, TrackStatistics
+from thcli.faces.tracking.select import SPEAKING, TrackStatistics, TrackSummary
 from thcli.media.writing.provenance import engine_of
 from thcli.media.writing.target import OutputTarget
 from thcli.pipeline.check_options import check_refine, check_refiner
@@ -18,11 +18,10 @@ from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import replayable_video
-from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import probe, require_sound
 from thcli.pipeline.observe.track_log import TrackLog
-from thcli.pipeline.observe.tracking import VideoSelection
+from thcli.pipeline.observe.tracking import VideoSelection, compare_with_sound
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import observe_subjects, read_reference_image
@@ -61,6 +60,7 @@ def refine(
         return rehearse_refine(refine, video, output, options, on)
     with Job("refine", on, options, [video]) as job:
         info = media.probe(job.seekable(video), options.read)
+        require_sound(info, options.faces.select)
         target = output_path(
             output, preview_stem(f"{Path(video).stem}_refined", options), video, info, "refine"
         )
@@ -76,12 +76,18 @@ def refine(
         )
         footage = replayable_video(info, options.read, job)
 
-        require_sound(info, options.faces.select)
+        selection = VideoSelection(info, options.read, options.faces.select)
+        speaker: TrackSummary | None = None
 
         def select(statistics: TrackStatistics, log: TrackLog) -> Sequence[int]:
-            if options.faces.select == SPEAKING:
-                statistics.speech = score_speech(statistics.summaries, log, info, options.run)
-            return face_finder.choose(statistics, options.faces.select, str(video), job)
+            nonlocal speaker
+            if speaker is not None:  # corrected lips are no longer those of the sound
+                return [statistics.find(speaker)]
+            compare_with_sound(statistics, log, selection, face_finder, job)
+            tracks = face_finder.choose(statistics, selection.select, str(video), job)
+            if selection.select == SPEAKING:
+                speaker = statistics.summaries[tracks[0]]
+            return tracks
 
         if options.driving is not None:
             driver = VideoSelection(probe(options.driving, options.read), options.read)

@@ -17,9 +17,7 @@ from thcli.core.events import Listener, silent
 from thcli.core.options import TransmitOptions
 from thcli.core.protocols import Engine
 from thcli.engines.backends import ENGINES
-from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import MediaInfo
-from thcli.media.writing.target import OutputTarget
 from thcli.motion.codec.format import (
     KINDS,
     MAX_RATE,
@@ -33,7 +31,7 @@ from thcli.motion.codec.format import (
 from thcli.pipeline.check_options import check_run
 from thcli.pipeline.conference.live_rendering import load_engine
 from thcli.pipeline.conference.pictures import PictureReader
-from thcli.pipeline.conference.sending import Counts, Sender, sound_packets
+from thcli.pipeline.conference.sending import Counts, Sender, create_stream_file, sound_packets
 from thcli.pipeline.dry_run import rehearse_transmit
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -213,9 +211,9 @@ def _stream_path(source: str | Path, output: str | Path | None) -> str | Path:
 
 @contextmanager
 def _open_stream(target: str | Path, options: TransmitOptions) -> Iterator[BinaryIO]:
-    if str(target) == "-":
-        OutputTarget(target, options.overwrite).check(0)
+    created = create_stream_file(target, overwrite=options.overwrite)
+    if created is None:
         yield sys.stdout.buffer
         return
-    with AtomicFile(Path(target), options.overwrite) as file, file.partial.open("wb") as out:
+    with created as file, file.partial.open("wb") as out:
         yield out

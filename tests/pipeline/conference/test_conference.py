@@ -18,11 +18,11 @@ from tests.pipeline.command_line import to_argv
 from tests.pipeline.conftest import Clip
 from thcli import media
 from thcli.cli.app import run
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, UsageError
 from thcli.core.options import MotionOptions, ReceiveOptions, RunOptions, TransmitOptions
 from thcli.core.types import Frame, Motion
 from thcli.engines.backends import ENGINES
-from thcli.motion.codec.format import Tag, read_header, read_packets
+from thcli.motion.codec.format import Tag, pack, read_header, read_packets
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.weights.backend import Backend
 
@@ -115,8 +115,30 @@ def test_a_dry_run_of_receive_reads_all_of_the_stream(
     content[-8] ^= 1
     damaged = tmp_path / "damaged.thc"
     damaged.write_bytes(content)
-    with pytest.raises(MediaError, match=r"damaged\.thc is not a valid motion stream"):
+    with pytest.raises(MediaError, match=f"^{damaged} is not a valid motion stream"):
         thcli.receive(portrait, damaged, tmp_path / "a.mp4", options)
+    with pytest.raises(UsageError, match=f"^{sent} has no pictures"):
+        thcli.receive(None, sent, tmp_path / "a.mp4", options)
+    damaged.write_bytes(sent.read_bytes()[:31])
+    with pytest.raises(MediaError, match=f"^{damaged} has no frame"):
+        thcli.receive(portrait, damaged, tmp_path / "a.mp4", options)
+
+
+def test_a_dry_run_of_receive_names_content_that_is_damaged_and_a_missing_end(
+    sent: Path, portrait: Path, tmp_path: Path
+) -> None:
+    options, cut = ReceiveOptions(run=RUN, dry_run=True), tmp_path / "cut.thc"
+    cut.write_bytes(sent.read_bytes()[:-30])
+    events: list[Any] = []
+    report = thcli.receive(portrait, cut, tmp_path / "a.mp4", options, events.append)
+    words = [event.message for event in events if isinstance(event, thcli.Warned)]
+    assert [word for word in words if word.startswith(f"{cut} breaks off after")]
+    assert not report.details["complete"]
+    with sent.open("rb") as file:
+        header = read_header(file).pack()
+    cut.write_bytes(header + pack(Tag.MOTION, b"\xff" * 9) + pack(Tag.END))
+    with pytest.raises(MediaError, match=f"^{cut} is not a valid motion stream"):
+        thcli.receive(portrait, cut, tmp_path / "a.mp4", options)
 
 
 class Taps(io.BytesIO):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from thcli.core.errors import UsageError
 from thcli.core.options.base import option, require
 from thcli.core.options.faces import FindOptions
 from thcli.core.options.run import Precision, RunOptions
@@ -148,6 +149,11 @@ class FommTrainOptions:
 
     def __post_init__(self) -> None:
         require(1 <= self.scales <= 4, "--scales", "within 1..4", self.scales)
+        if not (self.jacobians or self.jacobian_loss):
+            raise UsageError(
+                "--no-jacobian-loss has no effect with --no-jacobians: no local map is trained.",
+                "Leave one of the two out.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from thcli.pipeline.edit import EditedFaces, locate_faces, observe_faces
 from thcli.pipeline.editing.factory import plan_steps
 from thcli.pipeline.editing.request import EditRequest, parse_request
 from thcli.pipeline.job.job import Job
+from thcli.pipeline.observe.inputs import require_sound
 
 EDITED, PER_FRAME, CLIP = "edited", "per frame", "clip"
 
@@ -115,6 +116,8 @@ def evaluate_edit(
     options = replace(requested[0], read=limit_frames(clip, requested[0].read, evaluate.frames))
     if options.faces.select == "all":
         raise UsageError("One face is measured at a time.", "Choose it with --face N.")
+    info = media.probe(clip)
+    require_sound(info, options.faces.select)
     requests = [parse_request(one) for one in requested]
     steps = [plan_steps(request, one, on) for request, one in zip(requests, requested, strict=True)]
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
@@ -123,7 +126,6 @@ def evaluate_edit(
         *edit_metrics(tuple(attributes), identities, classifier, parser),
         *lpips.load_metrics(options.run),
     )
-    info = media.probe(clip)
     with Job("eval edit", on) as job:
         began = time.process_time()
         all_steps = [step for own in steps for step in own]

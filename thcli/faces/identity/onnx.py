@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from thcli.core.errors import UsageError, WeightsError
+from thcli.core.errors import WeightsError
 from thcli.core.options import TeacherInput
 from thcli.core.types import Array32, Image
 from thcli.faces.identity.aligned_crop import SIZE
@@ -22,7 +22,7 @@ INPUT_NORMALIZATION: dict[
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "arcface": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-_UNREADABLE = (
+SESSION_ERRORS = (  # of onnxruntime
     runtime.Fail,
     runtime.InvalidArgument,
     runtime.InvalidGraph,
@@ -59,7 +59,7 @@ class OnnxIdentity(AlignedCropEncoder):
             self._session = onnxruntime.InferenceSession(
                 str(path), settings, providers=["CPUExecutionProvider"]
             )
-        except _UNREADABLE as exc:
+        except SESSION_ERRORS as exc:
             raise WeightsError(f"{path} is not a usable ONNX model: {exc}.") from exc
         (first, *more), shape = self._session.get_inputs(), self._session.get_outputs()[0].shape
         if more or list(first.shape[1:]) != [3, SIZE, SIZE] or len(shape) != 2:
@@ -78,15 +78,9 @@ class OnnxIdentity(AlignedCropEncoder):
 
         Raises:
             WeightsError: the network has no residual sum of such a side.
-            UsageError: the package onnx is not installed.
         """
-        try:
-            import onnx
-        except ModuleNotFoundError as exc:
-            raise UsageError(
-                "The feature maps of a teacher need the package onnx.",
-                "Install it (pip install onnx), or give --no-hints.",
-            ) from exc
+        import onnx  # slow, and few jobs need it
+
         model = onnx.shape_inference.infer_shapes(onnx.load(str(self.path)))
         shapes = {
             v.name: [d.dim_value for d in v.type.tensor_type.shape.dim][2:]

@@ -18,7 +18,7 @@ from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
 AREA_BINS = 8  # of the histogram of areas, per doubling
 SPEAKING = "speaking"  # value of --face
-SURE_MARGIN = 0.1  # of the scores of speech: below it one choice in ten and more is wrong
+SURE_MARGIN = 0.1  # of the scores of speech: one choice in four below it is wrong, in clips of 5 s
 
 
 @dataclass(slots=True)
@@ -152,6 +152,14 @@ class TrackStatistics:
         if reference is None:
             raise UsageError(f"--face {select!r} is an image, which cannot be used here.")
         return [_most_similar_track(self, reference(), where, warn)]
+
+    def find(self, face: TrackSummary) -> int:
+        """Return the track of a face of the same clip, tracked once more after small changes."""
+        found = min(
+            self.summaries.values(),
+            key=lambda t: (abs(t.first - face.first), float(np.abs(t.box - face.box).sum())),
+        )
+        return found.track
 
     def describe_faces(self) -> str:
         """Describe the faces of the first frame with faces: number, width and position."""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from thcli import media
 from thcli.audio.opus import write_opus_file
-from thcli.core.errors import MediaError
+from thcli.core.errors import MediaError, UsageError
 from thcli.media.failures import check_file
 from thcli.media.info import MediaInfo
 from thcli.motion.codec.format import (
@@ -29,12 +29,13 @@ class IncomingStream:
     """A stream whose header is checked.
 
     header: see `StreamHeader`.
+    name: for messages.
     sound: file with its sound, None without or where it is not wanted.
     complete: its last packet was read.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file, self._name = file, name
+        self._file, self.name = file, name
         self.sound: MediaInfo | None = None
         self.complete = False
         with self.named():
@@ -77,6 +78,29 @@ class IncomingStream:
             rate=self.header.rate or None,
         )
 
+    def require_pictures(self) -> None:
+        """Raise UsageError for a stream without pictures of the face."""
+        if not self.header.pictures:
+            raise UsageError(
+                f"{self.name} has no pictures.",
+                "Give a picture of the face before it, or transmit with --key-frame image.",
+            )
+
+    def check_end(self, frames: int, job: Job) -> None:
+        """Warn where the stream breaks off, once all of its packets are read.
+
+        Args:
+            frames: that it had.
+            job: receives the warning.
+
+        Raises:
+            MediaError: it had none.
+        """
+        if not frames:
+            raise MediaError(f"{self.name} has no frame.", "Transmit the clip again.")
+        if not self.complete:
+            job.warn(f"{self.name} breaks off after {frames} frames.")
+
     def packets(self) -> Iterator[tuple[Tag, bytes]]:
         """Yield the packets.
 
@@ -99,16 +123,16 @@ class IncomingStream:
             yield
         except StreamVersionError as exc:
             raise MediaError(
-                f"{self._name} cannot be received: {exc}.", "Use a newer version of thcli."
+                f"{self.name} cannot be received: {exc}.", "Use a newer version of thcli."
             ) from exc
         except StreamError as exc:
             raise MediaError(
-                f"{self._name} is not a valid motion stream: {exc}.",
+                f"{self.name} is not a valid motion stream: {exc}.",
                 "Make one with 'thcli transmit'.",
             ) from exc
         except MediaError as exc:  # names a temporary file
             raise MediaError(
-                f"{self._name} has a picture or sound that cannot be read.",
+                f"{self.name} has a picture or sound that cannot be read.",
                 "Transmit the clip again.",
             ) from exc
 

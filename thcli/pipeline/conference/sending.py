@@ -18,6 +18,8 @@ from thcli.core.options import TemplateOptions, TransmitOptions
 from thcli.core.protocols import CropEngine, Engine
 from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.crops.crop import crop, transform_face
+from thcli.media.atomic_file import AtomicFile
+from thcli.media.writing.target import OutputTarget
 from thcli.motion.codec.format import MAX_PICTURE, StreamError, StreamHeader, Tag, pack
 from thcli.motion.codec.frames import CodedFrame, FrameDecoder, FrameEncoder, FrameFacts
 from thcli.motion.codec.rate_control import RateControl
@@ -42,6 +44,19 @@ class Counts:
     pictures: int = 0
     keys: int = 0
     sent_pictures: int = 0
+
+
+def create_stream_file(target: str | Path, *, overwrite: bool) -> AtomicFile | None:
+    """Return the file of a stream, which nothing is written to yet; None for standard output.
+
+    Raises:
+        OutputError: it exists or cannot be written.
+        UsageError: standard output is a terminal.
+    """
+    if str(target) != "-":
+        return AtomicFile(Path(target), overwrite)
+    OutputTarget(target, overwrite).check(0)
+    return None
 
 
 class FaceChooser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from thcli.audio.speech import Recording
 from thcli.audio.voice_activity import detect_speech
 from thcli.core.errors import NoFaceError
 from thcli.core.options import AudioOptions, RunOptions
-from thcli.core.types import Array, Array32
+from thcli.core.types import AnyArray, Array, Array32
 from thcli.media.info import MediaInfo
 from thcli.motion.canonical import decompose
 from thcli.motion.file.windows import WINDOW
@@ -49,10 +50,7 @@ def score_speech(
         WeightsError: weights are not installed.
     """
     seconds = _frame_times(log)
-    zero = float(start_time(info.path))
-    begin = max(0.0, float(seconds[0]) - zero - MARGIN)
-    end = max(float(seconds[-1]) - zero + MARGIN, begin + MARGIN)
-    recording = Recording(info.path, AudioOptions(start=begin, end=end))
+    recording, begin = record_span(info.path, float(seconds[0]), float(seconds[-1]))
     phrases = detect_speech(recording)
     if not len(phrases):
         raise NoFaceError(
@@ -63,14 +61,30 @@ def score_speech(
 
     matcher = MouthMatcher(run)
     sound = matcher.sound_rows(recording)
-    times = zero + begin + np.arange(len(sound)) / RATE
+    times = begin + np.arange(len(sound)) / RATE
     weights = speech_shares(phrases, len(sound))
+    mouths = _mouths(log, matcher)
     scores = {}
     for track in tracks:
-        mouth = _mouth_at(times, seconds, log, track, matcher)
+        seen, rows = mouths[track]
+        mouth = mouth_at(times, seconds[seen], rows)
         total = add_windows(mouth, sound, weights, matcher)
         scores[track] = float(total.max() / weights.sum())
     return scores
+
+
+def record_span(path: Path, first: float, last: float) -> tuple[Recording, float]:
+    """Return the sound of a span of frames with MARGIN around it, and the time it begins at.
+
+    Args:
+        path: of the video.
+        first: seconds of the first frame.
+        last: seconds of the last frame.
+    """
+    zero = float(start_time(path))
+    begin = max(0.0, first - zero - MARGIN)
+    end = max(last - zero + MARGIN, begin + MARGIN)
+    return Recording(path, AudioOptions(start=begin, end=end)), zero + begin
 
 
 def add_windows(mouth: Array32, sound: Array32, weights: Array, matcher: MouthMatcher) -> Array:
@@ -108,27 +122,28 @@ def _frame_times(log: TrackLog) -> Array:
     )
 
 
-def _mouth_at(
-    times: Array, seconds: Array, log: TrackLog, track: int, matcher: MouthMatcher
-) -> Array32:
-    """Return the mouth of a track at some times, (T, 13), NaN where it was not seen.
+def _mouths(log: TrackLog, matcher: MouthMatcher) -> dict[int, tuple[AnyArray, Array32]]:
+    """Return the frames (N,) that show each track, and its mouth there (N, 13)."""
+    parts: dict[int, list[tuple[AnyArray, Array32]]] = {}
+    for frames, tracks, meshes in log.meshes():
+        rows = matcher.mouth_rows(decompose(meshes).shape)
+        for track in np.unique(tracks):
+            own = tracks == track
+            parts.setdefault(int(track), []).append((frames[own], rows[own]))
+    return {
+        track: (np.concatenate([one for one, _ in own]), np.concatenate([row for _, row in own]))
+        for track, own in parts.items()
+    }
+
+
+def mouth_at(times: Array, known: Array, rows: Array32) -> Array32:
+    """Return a mouth at some times, (T, 13), NaN where it was not seen.
 
     Args:
         times: (T,) seconds.
-        seconds: (F,) of the frames.
-        log: faces of the frames.
-        track: number of the face.
-        matcher: of mouths and sounds.
+        known: (N,) seconds at which it was seen.
+        rows: (N, 13) the mouth there.
     """
-    parts, seen = [], []
-    number = 0
-    for _, faces in log.windows(track, WINDOW):
-        meshes = [face.mesh for face in faces if face is not None and face.mesh is not None]
-        seen += [number + k for k, face in enumerate(faces) if face is not None]
-        number += len(faces)
-        if meshes:
-            parts.append(matcher.mouth_rows(decompose(np.stack(meshes)).shape))
-    known, rows = seconds[seen], np.concatenate(parts)
     after = np.clip(np.searchsorted(known, times), 0, len(known) - 1)
     before = np.clip(after - 1, 0, None)
     near = np.maximum(times - known[before], known[after] - times) <= GAP

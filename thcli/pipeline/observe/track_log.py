@@ -7,9 +7,10 @@ from fractions import Fraction
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.errors import MediaError
-from thcli.core.types import Face, Frame
+from thcli.core.types import AnyArray, Array32, Face, Frame
 from thcli.faces.landmarks.topology import POINTS
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.pipeline.job.temp_storage import TemporaryFiles
@@ -130,6 +131,15 @@ class TrackLog(TemporaryFiles):
         for _, faces in self.windows(track, size):
             yield from faces
 
+    def meshes(self) -> Iterator[tuple[AnyArray, AnyArray, Array32]]:
+        """Yield all faces in the order of the frames, a chunk at a time.
+
+        Yields:
+            Frame numbers (N,), track numbers (N,) and meshes (N, 468, 3) in pixels.
+        """
+        for records in self._chunks():
+            yield records["frame"], records["track"], records["mesh"]
+
     def head_motions(self, track: int, size: int) -> Iterator[list[Similarity | None]]:
         """Yield the head motion of a track since the previous frame, `size` frames at a time.
 
@@ -156,14 +166,20 @@ class TrackLog(TemporaryFiles):
                 yield None
 
     def _records(self, track: int | None) -> Iterator[np.void]:
+        if track is None:
+            return
+        for records in self._chunks():
+            yield from records[records["track"] == track]
+
+    def _chunks(self) -> Iterator[npt.NDArray[np.void]]:
         position = 0
-        while track is not None:
-            self._faces.seek(position)
+        while True:
+            self._faces.seek(position)  # other iterators move the position
             records = np.frombuffer(self._faces.read(_FACE_RECORD.itemsize * _CHUNK), _FACE_RECORD)
             if not len(records):
                 return
             position += records.nbytes
-            yield from records[records["track"] == track]
+            yield records
 
 
 def _head_motion(record: np.void) -> Similarity | None:

@@ -16,7 +16,6 @@ from thcli.media.info import MediaInfo
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
@@ -50,7 +49,7 @@ def track_faces(
 
     Args:
         video: identity embeddings are computed when its `select` is a reference image, scores of
-            speech when it is the face that speaks.
+            speech when it is the face that speaks; `require_sound` was called for it.
         log: receives all faces.
         face_finder: detector and landmarker.
         job: reports progress.
@@ -62,16 +61,36 @@ def track_faces(
     Raises:
         NoFaceError: no frame shows a face, or nobody speaks.
         MediaError: the video cannot be read.
-        UsageError: the video has no sound and the face that speaks is wanted.
     """
-    require_sound(video.info, video.select)
     statistics = face_finder.statistics(video.select)
     frames = track_video(video.info, video.read, face_finder, job)
     record_faces(frames, log, statistics, head_motion=head_motion, camera=camera)
-    if video.select == SPEAKING:
-        with job.clock("speech"):
-            statistics.speech = score_speech(statistics.summaries, log, video.info, face_finder.run)
+    compare_with_sound(statistics, log, video, face_finder, job)
     return statistics
+
+
+def compare_with_sound(
+    statistics: TrackStatistics,
+    log: TrackLog,
+    video: VideoSelection,
+    face_finder: FaceFinder,
+    job: Job,
+) -> None:
+    """Set the scores of speech in statistics when the face that speaks is wanted.
+
+    Args:
+        statistics: of all tracks.
+        log: their faces.
+        video: its sound, and the face that is wanted.
+        face_finder: device of the network.
+        job: measures the time, which does not grow with the frames that are made.
+
+    Raises:
+        NoFaceError: nobody speaks.
+    """
+    if video.select == SPEAKING:
+        with job.clock("speakers"):
+            statistics.speech = score_speech(statistics.summaries, log, video.info, face_finder.run)
 
 
 def record_faces(

@@ -29,6 +29,7 @@ from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
@@ -67,6 +68,7 @@ def crop(
     check_run(options, output)
     with Job("crop", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
+        require_sound(info, options.faces.select)
         target = output_path(output, f"{Path(source).stem}_crop", source, info, "crop")
         kept_path, overwrite = _kept_crop_track(target, options), options.output.overwrite
         size = (options.template.size, options.template.size)

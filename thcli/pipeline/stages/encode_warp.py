@@ -20,6 +20,7 @@ from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.observe.driver import observe_driver
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.stages.frontal import check_frontal, write_frontal
@@ -58,6 +59,7 @@ def encode(
             raise UsageError(
                 f"{source} is a motion file already.", f"Drive with it: thcli warp FACE {source}."
             )
+        require_sound(info, options.faces.select)
         file = AtomicFile(path, options.overwrite)
         check_frontal(options)
         engine = backend.load(options.run)

@@ -23,6 +23,7 @@ from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 from thcli.pipeline.stages.fit_file import ANGLES, KIND, NATIVE, open_fit_file
@@ -62,6 +63,7 @@ def fit(
         info = media.probe(job.seekable(source), options.read)
         if info.kind == "motion":
             raise UsageError(f"{source} is a motion file.", "Give the video it was made from.")
+        require_sound(info, options.faces.select)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
         model: FaceModel = backend.load(options.run)
         metadata = {"source": info.path.name, "model": name}

@@ -28,6 +28,7 @@ from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path, srgb_video_info
 from thcli.pipeline.observe.crop_track import CropTrack, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.region_overlay import (
     ALL_CLASSES,
     OutputKind,
@@ -76,6 +77,7 @@ def parse(
     check_run(options, output)
     with Job("parse", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
+        require_sound(info, options.faces.select)
         name = PARSERS.resolve(options.parser, options.run)
         kind = _kind(options, output, info)
         if kind != "overlay":

@@ -198,6 +198,21 @@ def use_channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
 
 
+def fix_parameters(parameters: Iterable[Tensor], rows: slice = slice(None)) -> None:
+    """Keep rows of the first axis of parameters at their values, whichever phase trains them.
+
+    Their gradients become 0. `requires_grad_` does not last: the loop sets it in each phase.
+    """
+
+    def zero_rows(gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        gradient[rows] = 0
+        return gradient
+
+    for parameter in parameters:
+        parameter.register_hook(zero_rows)  # type: ignore[no-untyped-call]  # torch's own
+
+
 def cosine_with_warmup(lr: float, step: int, steps: int, warmup: int, final: float) -> float:
     """Return a cosine learning rate multiplied by a linear warm-up.
 

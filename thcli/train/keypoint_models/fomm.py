@@ -16,14 +16,21 @@ from thcli.core.options import FommTrainOptions, TrainOptions
 from thcli.engines.fomm.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.networks import grid
 from thcli.train.core import losses
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingTask,
+    fix_parameters,
+)
 from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
 from thcli.train.keypoint_models.perceptual import SCALES, create_perceptual_loss
 from thcli.train.keypoint_models.random_warps import RandomWarp
 
 WIDTHS = (64, 128, 256, 512)
 PERCEPTUAL, VALUE, JACOBIAN, GAN, MATCHING = 10.0, 10.0, 10.0, 1.0, (10.0, 10.0, 10.0, 10.0)
-VISIBLE = 20.0  # logit of an occlusion map that hides nothing
+VISIBLE_LOGIT = 20.0  # occlusion logit of pixels that the source shows
 HEATMAP_VARIANCE = 0.01  # of the discriminator's keypoint maps, in squared units of [-1, 1]
 
 
@@ -49,11 +56,11 @@ class FommTask(TrainingTask):
             Generator(width_divisor=options.narrow),
         )
         init_identity_jacobians(self.detector)
-        self.ablation = model_options
+        self.model_options = model_options
         if not model_options.jacobians:
-            self.detector.jacobian.requires_grad_(False)
+            fix_parameters(self.detector.jacobian.parameters())
         if not model_options.occlusion:
-            show_everything(self.generator)
+            fix_occlusion(self.generator)
         self.networks = {"kp_detector": self.detector, "generator": self.generator}
         self.phases = (Phase("generator", ("kp_detector", "generator")),)
         self.perceptual_loss = create_perceptual_loss(
@@ -102,7 +109,7 @@ class FommTask(TrainingTask):
         warp = RandomWarp.random(len(driving), noise, driving.device)
         warped = self.detector(warp.warp_image(driving, aligned=self.generator.aligned))
         terms["equivariance"] = VALUE * losses.equivariance(points.value, warped.value, warp)
-        if self.ablation.jacobians and self.ablation.jacobian_loss:
+        if self.model_options.jacobians and self.model_options.jacobian_loss:
             terms["equivariance_jacobian"] = JACOBIAN * losses.equivariance_jacobian(
                 points.jacobian, warped.jacobian, warped.value, warp
             )
@@ -128,12 +135,13 @@ class FommTask(TrainingTask):
         return {"source": source, "driving": driving, "deformed": deformed, "result": made}
 
 
-def show_everything(generator: Generator) -> None:
+def fix_occlusion(generator: Generator) -> None:
     """Fix the occlusion map at 1: nothing is inpainted."""
-    occlusion = generator.dense_motion_network.occlusion.requires_grad_(False)
+    occlusion = generator.dense_motion_network.occlusion
     assert isinstance(occlusion, nn.Conv2d) and occlusion.bias is not None
     nn.init.zeros_(occlusion.weight)
-    nn.init.constant_(occlusion.bias, VISIBLE)
+    nn.init.constant_(occlusion.bias, VISIBLE_LOGIT)
+    fix_parameters(occlusion.parameters())
 
 
 def init_identity_jacobians(detector: KeypointDetector) -> None:

@@ -22,12 +22,20 @@ from thcli.engines.monkeynet.networks import (
     heatmaps,
 )
 from thcli.train.core import losses
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingTask,
+    fix_parameters,
+)
 from thcli.train.keypoint_models.discriminators import Discriminator
 
 WIDTHS = (64, 128, 256, 256)
 GAN, MATCHING = 1.0, (10.0, 10.0, 10.0, 10.0, 1.0)  # matching: the image itself, then the blocks
 BACKGROUND = 2.0  # initial logit of the background mask
+RESIDUAL_FLOW = slice(-2, None)  # outputs of the dense motion
 
 
 class MonkeyNetTask(TrainingTask):
@@ -50,7 +58,7 @@ class MonkeyNetTask(TrainingTask):
         )
         init_background_mask(self.generator)
         if not model_options.residual:
-            freeze_correction(self.generator)
+            fix_parameters(_motion_output(self.generator), RESIDUAL_FLOW)
         self.discriminator = Discriminator(
             3 + KEYPOINTS, [width // options.narrow for width in WIDTHS], pool_last=True
         )
@@ -120,7 +128,7 @@ class MonkeyNetTask(TrainingTask):
 
 
 def init_background_mask(generator: Generator) -> None:
-    """Initialise the dense motion: all background, no correction, as published (bg_init)."""
+    """Initialise the dense motion: all background, no residual flow, as published (bg_init)."""
     weight, bias = _motion_output(generator)
     nn.init.zeros_(weight)
     nn.init.zeros_(bias)
@@ -128,18 +136,8 @@ def init_background_mask(generator: Generator) -> None:
         bias[0] = BACKGROUND
 
 
-def freeze_correction(generator: Generator) -> None:
-    """Keep the correction of the flow at its initial zeros."""
-
-    def without_correction(gradient: Tensor) -> Tensor:
-        return torch.cat([gradient[:-2], torch.zeros_like(gradient[-2:])])
-
-    for parameter in _motion_output(generator):
-        parameter.register_hook(without_correction)  # type: ignore[no-untyped-call]  # torch's own
-
-
 def _motion_output(generator: Generator) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of the dense motion's last layer: masks, then the correction."""
+    """Return weight and bias of the dense motion's last layer: masks, then the residual flow."""
     last = generator.dense_motion_module.hourglass.decoder.conv
     assert isinstance(last, nn.Conv2d | nn.Conv3d) and last.bias is not None
     return last.weight, last.bias

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,6 +14,7 @@ import torch
 
 from thcli import __version__
 from thcli.core.errors import UsageError, WeightsError
+from thcli.faces.identity.onnx import SESSION_ERRORS
 from thcli.media.atomic_file import replace_atomically
 from thcli.train.onnx.networks import GRAPHS, REASONS, OnnxGraph
 from thcli.weights import WeightsStore, load_tensors
@@ -48,8 +50,9 @@ def export_onnx(
         store: cache to use; the user's by default.
 
     Raises:
-        UsageError: the name is unknown, its network has no graph, or the package onnx is absent.
-        WeightsError: the weights are absent or altered, or the graph gives other numbers.
+        UsageError: the name is unknown, or its network has no graph.
+        WeightsError: the weights are absent or altered, the export fails, or the graph gives
+            other numbers.
         OutputError: the file exists or cannot be written.
     """
     store = store or WeightsStore.default()
@@ -59,12 +62,13 @@ def export_onnx(
             f"{name} cannot be exported to ONNX: {REASONS.get(name, _FOREIGN)}.",
             f"These can: {', '.join(GRAPHS)}.",
         )
-    onnx = _import_onnx()
     with replace_atomically(Path(path), overwrite=overwrite) as partial:
-        graph = GRAPHS[name](load_tensors(name, store=store), name)
-        _trace(graph, partial)
-        _describe(onnx, partial, entry, graph)
-        difference = compare(graph, partial)
+        with torch.random.fork_rng(devices=[]):  # for the initial weights that are replaced
+            graph = GRAPHS[name](load_tensors(name, store=store), name)
+        with _converted_errors(name):
+            _trace(graph, partial)
+            _describe(partial, entry, graph)
+            difference = compare(graph, partial)
         if not difference <= TOLERANCE:
             raise WeightsError(
                 f"The ONNX graph of {name} differs from PyTorch by {difference:.2g}.",
@@ -110,8 +114,10 @@ def _trace(graph: OnnxGraph, path: Path) -> None:
         )
 
 
-def _describe(onnx: Any, path: Path, entry: WeightsEntry, graph: OnnxGraph) -> None:
+def _describe(path: Path, entry: WeightsEntry, graph: OnnxGraph) -> None:
     """Add licence, origin and the meaning of inputs and outputs to a file, and check it."""
+    import onnx  # slow, and few commands need it
+
     model = onnx.load(str(path))
     model.producer_name, model.producer_version = "thcli", __version__
     model.doc_string = graph.about
@@ -128,11 +134,16 @@ def _describe(onnx: Any, path: Path, entry: WeightsEntry, graph: OnnxGraph) -> N
     onnx.save(model, str(path))
 
 
-def _import_onnx() -> Any:
+@contextmanager
+def _converted_errors(name: str) -> Iterator[None]:
+    """Raise WeightsError for errors of torch, onnx and onnxruntime."""
+    import onnx
+
+    invalid = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
     try:
-        import onnx
-    except ImportError as exc:
-        raise UsageError(
-            "Export to ONNX needs the package onnx.", "Install it: pip install onnx."
+        yield
+    except (RuntimeError, *invalid, *SESSION_ERRORS) as exc:
+        raise WeightsError(
+            f"The export of {name} to ONNX fails: {exc}.",
+            "Report it with the versions of thcli doctor.",
         ) from exc
-    return onnx

@@ -46,6 +46,9 @@ class OnnxGraph:
     free: Mapping[str, Mapping[int, str]]
     about: str
 
+    def __post_init__(self) -> None:
+        self.network.eval()
+
 
 class RegionProbabilities(nn.Module):
     """Region probabilities in the size of the image, by parse-s."""
@@ -98,6 +101,11 @@ class BareFace(nn.Module):
         return found.target, found.mask
 
 
+def _examples() -> torch.Generator:
+    """Return the random numbers of a graph's examples, the same for each."""
+    return torch.Generator().manual_seed(0)
+
+
 def _batched(*names: str) -> dict[str, dict[int, str]]:
     return {name: {0: "batch"} for name in names}
 
@@ -107,7 +115,7 @@ def _parse(tensors: Tensors, name: str) -> OnnxGraph:
     load_state(network, tensors, name, _CPU)
     return OnnxGraph(
         RegionProbabilities(parsing.fold_batch_norm(network)),
-        ({"images": torch.rand(_ROWS, 3, PARSE_SIDE, PARSE_SIDE)},),
+        ({"images": torch.rand(_ROWS, 3, PARSE_SIDE, PARSE_SIDE, generator=_examples())},),
         ("probabilities",),
         _batched("images", "probabilities"),
         "images: (B, 3, 256, 256) RGB in 0..1, aligned as FFHQ. probabilities: (B, 19, 256, 256) "
@@ -120,7 +128,7 @@ def _identity(tensors: Tensors, name: str) -> OnnxGraph:
     load_state(network, tensors, name, _CPU)
     return OnnxGraph(
         identity.fold_batch_norm(network),
-        ({"images": torch.rand(_ROWS, 3, identity.SIDE, identity.SIDE)},),
+        ({"images": torch.rand(_ROWS, 3, identity.SIDE, identity.SIDE, generator=_examples())},),
         ("vectors",),
         _batched("images", "vectors"),
         "images: (B, 3, 64, 64) RGB in 0..1, an ArcFace crop of 112 x 112 reduced by area means. "
@@ -133,7 +141,7 @@ def _attributes(tensors: Tensors, name: str) -> OnnxGraph:
     load_state(network, tensors, name, _CPU)
     return OnnxGraph(
         network,
-        ({"images": torch.rand(_ROWS, 3, ATTRIBUTE_SIDE, ATTRIBUTE_SIDE)},),
+        ({"images": torch.rand(_ROWS, 3, ATTRIBUTE_SIDE, ATTRIBUTE_SIDE, generator=_examples())},),
         ("logits",),
         _batched("images", "logits"),
         "images: (B, 3, 64, 64) RGB in 0..1, aligned as FFHQ. logits: (B, 40) of the attributes "
@@ -145,8 +153,11 @@ def _mouth(tensors: Tensors, name: str) -> OnnxGraph:
     free = {"sound": {0: "batch", 1: "rows"}}
     half = {0: "batch", 1: "half_rows"}
     return OnnxGraph(
-        MouthMotion(build_mouth(tensors, name).eval()),
-        tuple({"sound": torch.rand(_ROWS, rows, INPUT_COLUMNS)} for rows in (200, 64)),
+        MouthMotion(build_mouth(tensors, name)),
+        tuple(
+            {"sound": torch.rand(_ROWS, rows, INPUT_COLUMNS, generator=_examples())}
+            for rows in (200, 64)
+        ),
         ("motion", "closures"),
         {**free, "motion": half, "closures": half},
         f"sound: (B, T, {INPUT_COLUMNS}) rows of thcli.voices.a2m.features.speech_inputs, 100 a "
@@ -169,8 +180,12 @@ def _patches(tensors: Tensors, name: str) -> OnnxGraph:
         for part in patches.CHANNELS
     }
     changes = {f"{part}_change": axes[part] for part in patches.CHANNELS}
+    random = _examples()
     examples = (
-        {part: torch.rand(_ROWS, count, *size) for part, count in patches.CHANNELS.items()}
+        {
+            part: torch.rand(_ROWS, count, *size, generator=random)
+            for part, count in patches.CHANNELS.items()
+        }
         for size in ((48, 64), (32, 40))
     )
     return OnnxGraph(
@@ -207,11 +222,12 @@ def _part_of_a_face(name: PartName) -> dict[str, Tensor]:
     """Return inputs of the remover in the size of a part."""
     place = torch.from_numpy(part_places(name))[None, :, ::2, ::2].repeat(_ROWS, 1, 1, 1)
     size = place.shape[-2:]
-    texture = torch.rand(_ROWS, 3, *size) - 1
+    random = _examples()
+    texture = torch.rand(_ROWS, 3, *size, generator=random) - 1
     return {
         "texture": texture,
         "prior": texture + 0.1,
-        "weight": torch.rand(_ROWS, 1, *size),
+        "weight": torch.rand(_ROWS, 1, *size, generator=random),
         "condition": torch.eye(len(REMOVABLE))[:_ROWS],
         "place": place.contiguous(),
     }

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,11 +71,11 @@ class Painter:
     """Topology and colours of a mesh, prepared for many frames.
 
     triangles, colours, size: as in `rasterise`.
-    first_shown: 1 when triangle 0 hides what is behind it and is not drawn itself.
+    first_shown: number of the first triangle that is drawn; those before hide what is behind them.
     """
 
     def __init__(
-        self, triangles: Indices, colours: Array32, size: int, first_shown: Literal[0, 1] = 0
+        self, triangles: Indices, colours: Array32, size: int, first_shown: int = 0
     ) -> None:
         self.size = size
         self._first_shown = first_shown
@@ -129,7 +128,7 @@ class PnccRasteriser:
         by_vertex = model.exp_base.reshape(-1, model.exp_base.shape[-1])
         self._exp_base = np.ascontiguousarray(by_vertex.T)  # halves the time of few expressions
         colours = 2 * model.ncc - 1
-        self._painter = Painter(model.open_triangles, colours, size, first_shown=1)
+        self._painter = Painter(model.open_triangles, colours, size, HIDDEN_TRIANGLE + 1)
 
     def draw(self, expressions: npt.ArrayLike) -> Array32:
         """Draw expressions (B, 64): (B, 3, size, size) in -1..1, background -1."""
