@@ -35,9 +35,13 @@ def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
     """Compute every stage of a golden file with our networks."""
     module, _, function = CASES[name].partition(":")
     stages: Callable[[int], dict[str, Tensor]] = getattr(import_module(module), function)
-    gc.freeze()  # large networks are collected often, and modules live to the end
-    with torch.inference_mode():
-        return {key: stage.numpy() for key, stage in stages(offset).items()}
+    gc.collect()
+    gc.freeze()  # large networks are collected often; modules need not be
+    try:
+        with torch.inference_mode():
+            return {key: stage.numpy() for key, stage in stages(offset).items()}
+    finally:
+        gc.unfreeze()
 
 
 def max_errors(

@@ -151,8 +151,8 @@ def check_without_driver(options: ReenactOptions) -> None:
     Raises:
         UsageError: it names the option, or the engines that need no driver.
     """
-    engines = [name for name, row in ENGINES.rows.items() if row.reads_option("view.pose_file")]
-    if not ENGINES.backend(options.engine).reads_option("view.pose_file"):
+    engines = [name for name, row in ENGINES.rows.items() if row.reads_option("view.orbit")]
+    if not ENGINES.backend(options.engine).reads_option("view.orbit"):
         hint = f"Without one there are: {', '.join(engines)}."
         raise UsageError(f"The engine {options.engine} needs a driver.", hint)
     if not any(name.startswith(("view.", "expression.")) for name, _ in changed_options(options)):

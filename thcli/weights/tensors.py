@@ -105,20 +105,25 @@ def load_tensors(
 
 
 def describe_training(name: str, *, store: WeightsStore | None = None) -> str:
-    """Return by which `thcli train` the installed weights of an entry were made, "" for others."""
+    """Return how `thcli train` made the installed weights of an entry.
+
+    It is "" for bundled weights and for those of other programs.
+    """
     from safetensors import safe_open
 
     store = store or WeightsStore.default()
     entry = find_entry(store.entries, name)
+    if store.is_bundled(entry):
+        return ""
     path = store.path(entry)
     for file in [path / member for member in entry.members] if entry.archive else [path]:
         if file.is_file() and is_safetensors(file):
             with safe_open(file, framework="np") as tensors:
                 facts = tensors.metadata() or {}
             if "made_by" in facts and "steps" in facts:
-                return "trained by {made_by}: {steps} updates, widths / {narrow}".format_map(
-                    {"narrow": 1, **facts}
-                )
+                narrow = facts.get("narrow", "1")
+                widths = "" if narrow == "1" else f", widths / {narrow}"
+                return f"trained by {facts['made_by']}: {facts['steps']} updates{widths}"
     return ""
 
 

@@ -241,6 +241,7 @@ def test_own_weights_are_named_with_their_training(
     path.parent.mkdir(parents=True)
     metadata = {"made_by": "thcli 1", "steps": "5", "narrow": "8"}
     save_file({"one": np.zeros(3, np.float32)}, path, metadata)
+    assert not engine_facts("mesh").trained  # its weights are bundled
     facts = engine_facts("fomm-vox")
     assert facts.trained == "trained by thcli 1: 5 updates, widths / 8"
     assert facts.bytes == path.stat().st_size

@@ -216,7 +216,7 @@ def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mo
     ) == 4
     found = {(line[0].split(" ")[0], line[2]) for line in lines}
     assert {("ssim", "face"), ("ssim", "frame"), ("tl_id", "face"), ("tg_id", "face")} <= found
-    assert lines[-1][0] == "CPU seconds a frame, pass 2 ↓" and lines[-1][-1] == "-"
+    assert lines[-1][0] == "CPU time, pass 2 ↓" and lines[-1][-1] == "-"
     report = json.loads(capsys.readouterr().out)
     (edit,) = report["edits"]
     assert set(edit["mean"]) == {"edited", "per frame", "clip"} and report["reconstruction"] == []

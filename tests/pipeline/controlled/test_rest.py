@@ -129,6 +129,7 @@ LINES = {
     "reenact PORTRAIT -o OUT.mp4 --smile 1 --strength 0.5": "--strength has no effect without a",
     "reenact PORTRAIT -o OUT.mp4 --smile 1 --motion absolute": "--motion has no effect without a",
     "reenact PORTRAIT -o OUT.mp4 --engine fomm": "The engine fomm needs a driver",
+    "reenact PORTRAIT -o OUT.mp4 --engine facevid2vid --yaw 9": "facevid2vid needs a driver",
     "reenact PORTRAIT CLIP -o OUT.mp4 --engine fomm --smile 1": "--smile has no effect with engine",
     "reenact PORTRAIT CLIP -o OUT.mp4 --gaze 99,0": "--gaze must be X,Y in degrees",
     "reenact PORTRAIT CLIP -o OUT.mp4 --expression bored": "no expression 'bored'",

@@ -94,10 +94,12 @@ def narrow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         parts_of_it = map(engines.trained, networks.new(width_divisor=32))
         monkeypatch.setattr(module, "assemble", lambda parts: networks._make(parts_of_it))
         return
-    for network in ("KeypointDetector", "Generator", "X2Face"):
-        if hasattr(module, network):
-            kind = getattr(module, network)
-            monkeypatch.setattr(module, network, partial(kind, width_divisor=engines.NARROW))
+    if family in ("fomm", "monkeynet"):
+        kinds = module.KeypointDetector, module.Generator
+        made_parts = tuple(engines.trained(k(width_divisor=engines.NARROW)) for k in kinds)
+        monkeypatch.setattr(module, "load_keypoint_networks", lambda *kinds_and_state: made_parts)
+        return
+    monkeypatch.setattr(module, "X2Face", partial(module.X2Face, width_divisor=engines.NARROW))
     monkeypatch.setattr(module, "load_state", lambda network, *of: engines.trained(network))
 
 

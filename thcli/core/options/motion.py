@@ -122,7 +122,8 @@ class ViewOptions:
     pose_file: Path | None = option(
         None,
         "Head pose by time instead of the driver's: a CSV file with seconds, pitch, yaw and roll "
-        "in degrees, as 'thcli fit VIDEO -o poses.csv' writes it (engines mesh, real3d).",
+        "in degrees, as 'thcli fit VIDEO -o poses.csv' writes it (engines mesh, "
+        "facevid2vid, real3d).",
         path="input",
     )
 

@@ -14,20 +14,29 @@ import torch
 from torch import Tensor
 
 from thcli.core.options import MotionOptions, RenderOptions, RunOptions, ViewOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array32
 from thcli.engines.facevid2vid import pose
 from thcli.engines.facevid2vid.estimator import KEYPOINTS, HeadEstimator, KeypointDetector
+from thcli.engines.facevid2vid.free_view import PosedDriving
 from thcli.engines.facevid2vid.networks import (
     EncodedSource,
     Generator,
     OriginalGenerator,
     SpadeGenerator,
 )
-from thcli.engines.shared.motion_rows import Rows, SmoothedMotion, blend_rows, transfer_gains
+from thcli.engines.shared.motion_rows import (
+    RetargetedMotion,
+    Rows,
+    SmoothedMotion,
+    blend_rows,
+    transfer_gains,
+)
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.checkpoint import width_divisor, without_spectral_norm
 from thcli.engines.shared.networks.engine import CropSource, TorchCropEngine
 from thcli.engines.shared.networks.keypoints import movement_scale, relative_points
+from thcli.motion.control.poses import PoseCurve
 from thcli.motion.file.kinds import row_shapes
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
@@ -62,7 +71,7 @@ class FaceVid2VidEngine(TorchCropEngine):
     Relative: the 3-D keypoints take the change that the driver's pose and expression since the
     reference frame cause. Absolute: the driver's own pose and expression.
 
-    view: degrees by which the driving head is turned further.
+    view: degrees by which the driving head is turned further, and the file whose poses replace it.
     """
 
     motion_kind = "facevid2vid"
@@ -77,6 +86,7 @@ class FaceVid2VidEngine(TorchCropEngine):
         self.beta = networks.beta
         view = view or ViewOptions()
         self.turn = np.array([view.yaw, view.pitch, view.roll], np.float32)
+        self.poses = None if view.pose_file is None else PoseCurve.read(view.pose_file)
 
     def extract_motion(self, images: Tensor) -> dict[str, Tensor]:
         head = self.estimator(images)
@@ -99,6 +109,15 @@ class FaceVid2VidEngine(TorchCropEngine):
             canonical, rows["angles"], rows["shift"], rows["expression"], beta=self.beta
         )
 
+    def retarget(
+        self, source: CropSource, motion: MotionStore, options: MotionOptions
+    ) -> MotionStore:
+        if self.poses is None:
+            return super().retarget(source, motion, options)
+        driving = PosedDriving(motion, options, self.poses, source.rows)
+        transfer = self.make_transfer(source, driving, options)
+        return RetargetedMotion(f"{self.motion_kind}-target", driving, transfer)
+
     def make_transfer(
         self, source: CropSource, driving: SmoothedMotion, options: MotionOptions
     ) -> Callable[[Rows], Rows]:
@@ -108,6 +127,8 @@ class FaceVid2VidEngine(TorchCropEngine):
         base = source.rows
         if relative:
             base = driving.row(driving.best_frame(source.landmarks))
+            if self.poses is not None:
+                base |= {name: source.rows[name] for name in ("angles", "shift")}
         first = self.keypoints(encoded.canonical, base)
         scale = movement_scale(encoded.keypoints[0], first[0]) if relative else 1.0
 
@@ -133,6 +154,7 @@ def load(run: RunOptions, options: RenderOptions | None = None) -> FaceVid2VidEn
 
     Raises:
         WeightsError: the weights are missing or another model's.
+        MediaError: the pose file is not valid.
     """
     return load_weights("facevid2vid", run, options)
 

@@ -79,7 +79,7 @@ class EditEvaluation:
             if region in metric.regions
         ]
         for which, name in _PASSES.items():
-            lines.append(self._line(columns, which, f"CPU seconds a frame, {name} ↓", "s", ""))
+            lines.append(self._line(columns, which, f"CPU time, {name} ↓", "s a frame", ""))
         return ["metric", "unit", "where", *columns], lines
 
     @staticmethod

@@ -89,15 +89,15 @@ def engine_facts(name: str) -> EngineFacts:
     entries = [registry()[row] for row in backend.weights]
     store = WeightsStore.default()
     paths = [store.path(entry) for entry in entries]
-    trained = "; ".join(filter(None, (describe_training(entry.name) for entry in entries)))
+    trainings = [describe_training(entry.name) for entry in entries]
     size = sum(
-        entry.size if entry.size and not trained else _bytes_of(path)
-        for entry, path in zip(entries, paths, strict=True)
+        entry.size if entry.size and not training else _bytes_of(path)
+        for entry, path, training in zip(entries, paths, trainings, strict=True)
     )
     licences = ", ".join(sorted({entry.licence for entry in entries}))
     code = "Apache-2.0 (thcli)" if backend.factory.startswith("thcli.") else backend.package
     free = all(entry.commercial for entry in entries)
-    return EngineFacts(size, licences or code, free, trained)
+    return EngineFacts(size, licences or code, free, "; ".join(filter(None, trainings)))
 
 
 def _bytes_of(path: Path) -> int:
