@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose, picture
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.raster import SampleGrid
@@ -92,6 +93,51 @@ def test_beyond_an_edge_a_person_goes_on_only_where_the_edge_cuts_it_off() -> No
     assert (compose.sample_person(person, right)[:, 15:] == 0).all()
     above = positions[:, 20:] - np.array([0, 60], np.float32)
     assert (compose.sample_person(person, above)[above[..., 1] < 0] == 0).all()
+
+
+def test_beyond_an_edge_alpha_alone_is_the_alpha_of_the_persons_pixels() -> None:
+    generator = np.random.default_rng(5)
+    alpha = generator.integers(0, 256, (SIZE, SIZE), np.uint8)  # as soft as a matte can be
+    colour = noise(6).astype(np.uint16) * alpha[..., None] // 255
+    person = np.dstack([colour.astype(np.uint8), alpha])
+    x, y = np.meshgrid(np.arange(-20, SIZE + 20), np.arange(-20, SIZE))
+    positions = np.stack([x, y], -1).astype(np.float32)
+    sampled = compose.sample_person(person, positions)
+    assert np.array_equal(compose.sample_person(alpha, positions), sampled[..., 3])
+    assert np.array_equal(sampled[20:, :20, 3], np.repeat(alpha[:, :1], 20, 1))
+    assert (sampled[..., :3] <= sampled[..., 3:].astype(int) + 1).all()
+
+
+def test_a_moved_person_is_sampled_as_a_warped_one() -> None:
+    layers = cut_off_layers()
+    moved = picture.move_person(layers.plate, layers, still_map(), np.array([20.0, 7.0]))
+    x, y = np.meshgrid(np.arange(SIZE) - 20.0, np.arange(SIZE) - 7.0)
+    alpha = compose.sample_person(
+        np.ascontiguousarray(layers.person[..., 3]), np.stack([x, y], -1).astype(np.float32)
+    )
+    assert (moved[alpha == 255] == (0, 0, 120)).all() and (alpha == 255).any()
+    shown = picture.move_person(noise(4), layers, still_map(), np.array([20.0, 7.0]))
+    assert np.array_equal((shown != (0, 0, 120)).any(-1), alpha == 255)
+
+
+def test_a_close_up_at_rest_is_not_sampled_beyond_its_edges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[Array32] = []
+
+    def sample(person: Image, positions: Array32) -> Image:
+        calls.append(positions)
+        return sample_person(person, positions)
+
+    sample_person = compose.sample_person
+    monkeypatch.setattr(compose, "sample_person", sample)
+    grid = SampleGrid(-22, -22, 4, 36, 36)
+    zero = np.zeros((36, 36, 2), np.float32)
+    still = WarpMap(grid, zero, grid, np.full((36, 36), -1, np.int32), zero[..., 0])
+    layers = cut_off_layers()
+    shown = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
+    assert np.array_equal(compose.render(shown, layers, still), shown)
+    assert not calls
 
 
 def test_without_layers_the_whole_picture_moves() -> None:

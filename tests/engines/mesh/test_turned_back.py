@@ -95,3 +95,16 @@ def test_a_chin_that_rises_near_the_pictures_edge_shows_once(nod: float, rise: f
     rows = field[:, 0, 1] + grid.pixel_axes()[1]
     assert rows.min() > mesh[anatomy.CHIN, 1] - 0.02 * size
     assert np.diff(rows).min() > 0
+
+
+def test_a_head_that_moves_sideways_jumps_at_no_small_rise() -> None:
+    source = faces.make_source(512, 512)
+    size, bottom = anatomy.face_height(source.mesh), source.mesh[anatomy.CHIN, 1]
+    surroundings = replace(source.surroundings, lower_edge=float(bottom + 0.1 * size))
+    grid = SampleGrid(0, int(bottom), 8, 64, 30)
+    fields = []
+    for rise in np.linspace(-0.002, 0.002, 5):
+        target = faces.make_target(source, shift=(0.05, -rise)).points
+        texture = source.mesh[:, :2]
+        fields.append(surrounding_displacement(source.mesh, surroundings, target, texture, grid))
+    assert np.abs(np.diff(fields, axis=0)).max() < 0.002 * size

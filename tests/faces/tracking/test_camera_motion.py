@@ -111,6 +111,19 @@ def test_a_body_that_sways_before_a_plain_wall_is_no_camera() -> None:
         assert estimator.estimate(image, [face]) == Similarity()
 
 
+def test_a_pan_from_a_pattern_to_a_plain_wall_keeps_its_motion() -> None:
+    estimator, strip = CameraMotionEstimator(person), scene(8)[:HEIGHT, :24]
+    before = 0.0
+    for i in range(24):
+        image, face = seated(Similarity())
+        shown = max(24 - i, 0)
+        image[:, :shown] = strip[:, 24 - shown :]
+        found = estimator.estimate(image, [face])
+        assert abs(found.b) > before - 0.7
+        before = max(before, abs(found.b))
+    assert 8 < before < 24.5
+
+
 def test_a_cut_begins_a_new_scene() -> None:
     estimator = CameraMotionEstimator(person)
     for i in range(5):

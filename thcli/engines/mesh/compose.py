@@ -14,6 +14,7 @@ from thcli.engines.mesh.sampling import REFLECT, remap, resize
 from thcli.engines.mesh.warp import WarpMap
 
 STRIP = 128  # rows at a time: fits the cache, and bounds the memory at 4K
+SLACK = 1 / 64  # pixels beyond an edge that are sampled as the edge: OpenCV's half step
 
 
 def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image:
@@ -30,7 +31,7 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
     out = image.copy()
     height, width = image.shape[:2]
     grid, positions = warp_map.grid, source_positions(warp_map)
-    step = grid.step
+    step, (x, y) = grid.step, grid.pixel_axes()
     # The outermost sample has no neighbour to interpolate with. It is still, or outside.
     x0, x1 = max(grid.x0 + step, 0), min(grid.x0 + (grid.columns - 1) * step, width)
     first, last = 1, grid.rows - 1
@@ -47,9 +48,12 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
         if layers is None:
             view[:] = remap(image, coordinates, REFLECT)
             continue
-        near = positions[max(row - 1, 0) : end + 1]
-        leaves = any(side.any() for side in _leaves(near, (width, height)))
-        sample = sample_person if leaves else _sample_inside
+        rows, columns = (
+            slice(np.searchsorted(axis, start), np.searchsorted(axis, stop - 1, "right"))
+            for axis, start, stop in ((y, y0, y1), (x, x0, x1))
+        )
+        leaves = _any_leaves(positions[rows, columns], coordinates, (width, height))
+        sample = sample_person if leaves else _sample_mirrored
         person = sample(layers.person, coordinates)
         behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
         cv2.multiply(layers.plate[y0:y1, x0:x1], behind, behind, 1 / 255)
@@ -69,37 +73,67 @@ def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
     return out
 
 
-def sample_person(person: Image, positions: Array32) -> Image:
+def sample_person(
+    person: Image, positions: Array32, interpolation: int = cv2.INTER_LINEAR
+) -> Image:
     """Sample a person's pixels, and mirrored ones beyond the picture's edges.
 
     The person goes on only where the edge cuts it off. Beside and above, what is mirrored lies over
-    the edge's repeated pixels, so that the person keeps its width.
+    the edge's repeated pixels and takes their alpha, so that the person keeps its width.
 
     Args:
         person: (H, W, 4) uint8, premultiplied colour and alpha, or (H, W) alpha.
         positions: (h, w, 2) float32 pixels.
+        interpolation: OpenCV interpolation.
     """
-    sampled = _sample_inside(person, positions)
-    for outside in _leaves(positions, (person.shape[1], person.shape[0])):
-        rows, columns = np.flatnonzero(outside.any(1)), np.flatnonzero(outside.any(0))
-        if not len(rows):
-            continue
-        block = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        beyond, mirrored = outside[block], sampled[block]
-        here = remap(person, np.ascontiguousarray(positions[block]))
-        if person.ndim == 2:
-            np.copyto(mirrored, here, where=beyond)
-            continue
-        through = cv2.merge([255 - cv2.extractChannel(mirrored, 3)] * 4)
-        over = cv2.add(mirrored, cv2.multiply(here, through, scale=1 / 255))
-        reach = cv2.merge([cv2.extractChannel(here, 3)] * 4)
-        np.copyto(mirrored, cv2.multiply(over, reach, scale=1 / 255), where=beyond[..., None])
+    sampled = _sample_mirrored(person, positions, interpolation)
+    size = person.shape[1], person.shape[0]
+    for first in range(0, len(positions), STRIP):
+        strip = positions[first : first + STRIP]
+        for outside in _leaves(strip, size):
+            rows, columns = np.flatnonzero(outside.any(1)), np.flatnonzero(outside.any(0))
+            if not len(rows):
+                continue
+            block = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            beyond, mirrored = outside[block], sampled[first : first + STRIP][block]
+            here = remap(person, np.ascontiguousarray(strip[block]), interpolation=interpolation)
+            if person.ndim == 2:
+                np.copyto(mirrored, here, where=beyond)
+            else:
+                np.copyto(mirrored, _over_edge(mirrored, here), where=beyond[..., None])
     return sampled
 
 
-def _sample_inside(person: Image, positions: Array32) -> Image:
-    """Sample a person's pixels, mirrored beyond the lower edge, where shoulders go on."""
-    return remap(person, positions, REFLECT)
+def _over_edge(mirrored: Image, edge: Image) -> Image:
+    """Lay mirrored pixels (h, w, 4) over those of the edge, with the alpha of the edge."""
+    through = cv2.merge([255 - cv2.extractChannel(mirrored, 3)] * 4)
+    over = np.asarray(cv2.add(mirrored, cv2.multiply(edge, through, scale=1 / 255)), np.uint8)
+    share = edge[..., 3:] / np.maximum(over[..., 3:], 1).astype(np.float32)
+    out = np.minimum(over * share + np.float32(0.5), 255).astype(np.uint8)
+    out[..., 3] = edge[..., 3]
+    return out
+
+
+def _sample_mirrored(
+    person: Image, positions: Array32, interpolation: int = cv2.INTER_LINEAR
+) -> Image:
+    """Sample a person's pixels, mirrored beyond every edge."""
+    return remap(person, positions, REFLECT, interpolation)
+
+
+def _any_leaves(inside: Array32, coordinates: Array32, size: tuple[int, int]) -> bool:
+    """Return whether positions leave a picture of a size beside or above.
+
+    Those between samples lie between the samples inside and the strip's border.
+
+    Args:
+        inside: (rows, columns, 2) samples within the strip.
+        coordinates: (h, w, 2) positions of the strip's pixels.
+        size: (width, height).
+    """
+    borders = coordinates[[0, -1]], coordinates[:, [0, -1]]
+    parts = [part for part in (inside, *borders) if part.size]
+    return any(side.any() for part in parts for side in _leaves(part, size))
 
 
 def _leaves(
@@ -107,8 +141,8 @@ def _leaves(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return which positions (h, w, 2) lie left of, right of or else above a picture of a size."""
     x, y = cv2.split(positions)  # contiguous, which is twice as fast
-    left, right = x < 0, x > size[0] - 1
-    return left, right, (y < 0) & ~left & ~right
+    left, right = x < -SLACK, x > size[0] - 1 + SLACK
+    return left, right, (y < -SLACK) & ~left & ~right
 
 
 def source_positions(warp_map: WarpMap) -> Array32:

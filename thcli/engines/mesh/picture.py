@@ -55,22 +55,19 @@ def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shi
     if layers is None:
         return move_picture(image, image_from_still)
     height, width = image.shape[:2]
-    rendered_alpha = compose.render_alpha(layers, warp_map)
-    person, alpha, edge = (
-        cv2.warpAffine(
-            pixels, image_from_still, (width, height), flags=cv2.INTER_CUBIC, borderMode=border
-        )
-        for pixels, border in (
-            (image, cv2.BORDER_REFLECT_101),
-            (rendered_alpha, cv2.BORDER_REFLECT_101),
-            (rendered_alpha, cv2.BORDER_REPLICATE),
-        )
-    )
-    alpha = cv2.min(alpha, edge)
-    weight = cv2.cvtColor(np.asarray(alpha, np.uint8), cv2.COLOR_GRAY2RGB)
-    front = cv2.multiply(np.asarray(person, np.uint8), weight, scale=1 / 255)
-    behind = cv2.multiply(layers.plate, 255 - weight, scale=1 / 255)
-    return np.asarray(cv2.add(front, behind), np.uint8)
+    alpha = compose.render_alpha(layers, warp_map)
+    weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+    person = np.dstack([cv2.multiply(image, weight, scale=1 / 255), alpha])
+    out = np.empty_like(image)
+    for first in range(0, height, compose.STRIP):
+        rows = slice(first, min(first + compose.STRIP, height))
+        x, y = np.meshgrid(np.arange(width), np.arange(rows.start, rows.stop))
+        positions = (np.stack([x, y], -1) - shift).astype(np.float32)
+        front = compose.sample_person(person, positions, cv2.INTER_CUBIC)
+        behind = cv2.cvtColor(255 - front[..., 3], cv2.COLOR_GRAY2RGB)
+        cv2.multiply(layers.plate[rows], behind, behind, 1 / 255)
+        out[rows] = cv2.add(behind, front[..., :3])
+    return out
 
 
 def _extend(image: Image, matrix: Array) -> Image:

@@ -37,6 +37,7 @@ FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.2
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
+RISE_SHARE = 0.25  # of the motion that is a rise, from which the lower edge limits all of it
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
@@ -97,16 +98,20 @@ def _fit_residual_similarity(oval: Array32, residual: Array) -> Array32:
     return np.asarray(0.5 * np.concatenate([linear, shift - linear @ middle], 1), np.float32)
 
 
-def _falloff_range(below: tuple[float, float], motion: float, room: float) -> tuple[float, float]:
+def _falloff_range(
+    below: tuple[float, float], motion: float, room: float, limited: float
+) -> tuple[float, float]:
     """Stretch a falloff for a motion, so that it never fades fast enough to fold.
 
     Args:
         below: start and end of the falloff.
         motion: length of the motion in face heights.
-        room: face heights down to the lowest end that is allowed.
+        room: face heights down to the lowest end where it is limited.
+        limited: 0..1, how far it is.
     """
     start, end = below
-    end = min(end + FALLOFF_STRETCH * motion, room)
+    end += FALLOFF_STRETCH * motion
+    end += limited * min(room - end, 0.0)
     return start, max(end, start + 1.6 * motion + 0.05)
 
 
@@ -162,9 +167,8 @@ def surrounding_displacement(
     rigid_oval += similarity[:, :2] @ oval + similarity[:, 2:]
 
     motion = float(np.hypot(*displace(oval, np.full(len(OVAL), back))).max()) / face_size
-    rises = bool(rigid_oval[1].mean() > 0)
-    chin_motion = float(np.hypot(*rigid_oval).max()) / face_size if rises else 0.0
-    follow_weight = _follow_weight(surroundings, target, motion, chin_motion)
+    rise = float(rigid_oval[1].mean()) / face_size, float(rigid_oval[1].max()) / face_size
+    follow_weight = _follow_weight(surroundings, target, motion, rise)
     field = follow_weight(points, rigid) * rigid
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
@@ -178,7 +182,7 @@ def surrounding_displacement(
 
 
 def _follow_weight(
-    surroundings: Surroundings, target: Array, motion: float, rise: float
+    surroundings: Surroundings, target: Array, motion: float, rise: tuple[float, float]
 ) -> Callable[[Array32, Array32], Array32]:
     """Build the function that weights the head's motion at a point.
 
@@ -189,7 +193,7 @@ def _follow_weight(
         surroundings: of the source.
         target: (468, 3) target mesh.
         motion: largest motion of the outline in face heights.
-        rise: motion of a head that moves up, at its outline, in face heights; else 0.
+        rise: mean and largest rise of the outline in face heights, negative downwards.
 
     Returns:
         A function of points (2, N) and their displacements (2, N) to source pixels. It returns
@@ -200,14 +204,13 @@ def _follow_weight(
     up = (target[FOREHEAD, :2] - target[CHIN, :2]) / face_size
     axes = (np.array([[-up[1], up[0]], up]) / face_size).astype(np.float32)
     radius = RADIUS_WITH_MATTE if surroundings.matte else RADIUS_WITHOUT_MATTE
-    room = np.inf
-    if rise > 0:
-        edge = (surroundings.lower_edge - float(middle[1])) / face_size
-        room = max(edge, BODY.below[0] + LOW_FALLOFF * rise)
+    edge = (surroundings.lower_edge - float(middle[1])) / face_size
+    room = max(edge, BODY.below[0] + LOW_FALLOFF * max(rise[1], 0.0))
+    limited = float(smoothstep(0, RISE_SHARE, rise[0] / max(motion, 1e-6)))
     # the hair's own border is only so wide
     hair_weight = min(1.0, MAX_HAIR_MOTION / max(motion, 1e-6))
-    body_below = _falloff_range(BODY.below, motion, room)
-    hair_below = _falloff_range(HAIR.below, motion, room)
+    body_below = _falloff_range(BODY.below, motion, room, limited)
+    hair_below = _falloff_range(HAIR.below, motion, room, limited)
     half = np.float32(0.5)
 
     def weight(p: Array32, displacement: Array32) -> Array32:

@@ -6,7 +6,8 @@ inliers). The key frame is kept as long as most corners are seen again, so error
 while the camera shakes around one view. Displacements within the noise of a still camera are none.
 
 Before a plain background the corners are those of the body below the faces. A body sways by itself:
-its displacements count from where they are too large for a person who stays in place.
+its displacements count from where they are too large for a person who stays in place. Which of the
+two is followed is decided by a scene's first frame.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class CameraMotionEstimator:
         view = _View(grey, small, boxes)
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
-            self._first = self._key = self._key_frame(view)
+            self._first = self._key = self._key_frame(view, True)
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
             moved = head - self._head if head and self._head else 0j
@@ -94,21 +95,26 @@ class CameraMotionEstimator:
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
-        assert self._first is not None and self._key is not None
+        assert self._first is not None
         motion = self._frame_from_key @ self._key_from_scene
-        of_body = self._key.of_body or self._first.of_body
-        motion = _without_noise(motion, size, (SWAYING, CARRIED) if of_body else (STILL, MOVING))
+        limits = (SWAYING, CARRIED) if self._first.of_body else (STILL, MOVING)
+        motion = _without_noise(motion, size, limits)
         # pixel centres have whole coordinates: reduced = factor * x + offset
         offset = 0.5 * (factor - 1) * (1 + 1j)
         return Similarity(motion.a, (motion.b + motion.a * offset - offset) / factor)
 
-    def _key_frame(self, view: _View) -> _KeyFrame:
+    def _next_key_frame(self, view: _View) -> _KeyFrame:
+        assert self._first is not None
+        return self._key_frame(view, self._first.of_body)
+
+    def _key_frame(self, view: _View, may_be_of_body: bool) -> _KeyFrame:
         self._age = 0
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
         people = (self._person(view.small) > PERSON).astype(np.uint8)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
-        corners = view.find_corners(near == 0)
-        if len(corners) >= MIN_CORNERS or not len(view.boxes):
+        strong = view.find_strong()
+        corners = view.find_corners(strong & (near == 0))
+        if len(corners) >= MIN_CORNERS or not (may_be_of_body and len(view.boxes)):
             return _KeyFrame(view.grey, corners)
         inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
         for x0, _, x1, y1 in view.boxes:
@@ -116,7 +122,7 @@ class CameraMotionEstimator:
             left, right, below = (max(int(v), 0) for v in (x0 - margin, x1 + margin, y1 + margin))
             inside[: max(int(y1), 0)] = False
             inside[:below, left:right] = False
-        body = view.find_corners(inside)
+        body = view.find_corners(strong & inside)
         of_body = len(body) >= MIN_CORNERS
         return _KeyFrame(view.grey, body if of_body else corners, of_body)
 
@@ -134,7 +140,7 @@ class CameraMotionEstimator:
         fitted = self._key.follow(view.grey, guesses)
         if fitted is None and self._age > 1:
             self._key_from_scene = known @ self._key_from_scene
-            self._key, self._frame_from_key = self._key_frame(self._previous), _IDENTITY
+            self._key, self._frame_from_key = self._next_key_frame(self._previous), _IDENTITY
             fitted = self._key.follow(view.grey, [_IDENTITY, self._step, Similarity(1, head)])
         if fitted is not None:
             self._frame_from_key, share = fitted
@@ -153,7 +159,7 @@ class CameraMotionEstimator:
             self._key, self._key_from_scene = self._first, _IDENTITY
             self._frame_from_key = fitted[0]
         else:
-            self._key, self._key_from_scene = self._key_frame(view), frame_from_scene
+            self._key, self._key_from_scene = self._next_key_frame(view), frame_from_scene
             self._frame_from_key = _IDENTITY
 
 
@@ -173,10 +179,13 @@ class _View:
     small: npt.NDArray[np.uint8]
     boxes: Array
 
+    def find_strong(self) -> npt.NDArray[np.bool_]:
+        """Find pixels (h, w) whose corners are stronger than noise."""
+        return np.asarray(cv2.cornerMinEigenVal(self.grey, 3) > MIN_STRENGTH)
+
     def find_corners(self, region: npt.NDArray[np.bool_]) -> Array32:
-        """Find corners (N, 1, 2) in a region (h, w) that are stronger than noise."""
-        strong = cv2.cornerMinEigenVal(self.grey, 3) > MIN_STRENGTH
-        mask = np.where(region & strong, 255, 0).astype(np.uint8)
+        """Find corners (N, 1, 2) in a region (h, w)."""
+        mask = np.where(region, 255, 0).astype(np.uint8)
         found = cv2.goodFeaturesToTrack(self.grey, MAX_CORNERS, 1e-3, 6, mask=mask)
         return np.asarray(np.zeros((0, 1, 2)) if found is None else found, np.float32)
 

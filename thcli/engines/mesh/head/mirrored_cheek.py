@@ -7,6 +7,7 @@ mirror points, matched in tone. See docs/mesh-engine.md, "Background".
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +45,9 @@ BESIDE = 0.06  # face heights beyond the outline from which the source shows wha
 class MirroredCheek:
     """The source's hidden points and the colours of their mirror points.
 
-    normals: (468, 3) unit vectors, outwards.  hidden: (468,) 0..1, how far a point may be
-    replaced.  positions: (468, 2) source pixels of the mirrored texture.  gains: (468, 3) colour of
-    each point over that of its mirror point.
+    normals: (468, 3) unit vectors, z towards the camera, x and y inwards.  hidden: (468,) 0..1,
+    how far a point may be replaced.  positions: (468, 2) source pixels of the mirrored texture.
+    gains: (468, 3) colour of each point over that of its mirror point.
     """
 
     normals: Array
@@ -79,16 +80,23 @@ def _continue_smoothly(values: Array, known: npt.NDArray[np.bool_]) -> Array:
 
     Tones then meet without a seam where source and mirrored texture do.
     """
+    weight = np.where(known, 1.0, 1e-3)  # what is unknown tends to no change
+    smooth = _laplacian() + np.diag(weight)
+    return np.asarray(
+        np.linalg.solve(smooth, weight[:, None] * np.where(known[:, None], values, 0))
+    )
+
+
+@functools.cache
+def _laplacian() -> Array:
+    """Build the (468, 468) Laplacian of the mesh's edges, read-only."""
     laplacian = np.zeros((POINTS, POINTS))
     for k in range(3):
         laplacian[TRIANGLES[:, k], TRIANGLES[:, k - 1]] = -1
         laplacian[TRIANGLES[:, k - 1], TRIANGLES[:, k]] = -1
     np.fill_diagonal(laplacian, -laplacian.sum(1))
-    weight = np.where(known, 1.0, 1e-3)  # what is unknown tends to no change
-    smooth = laplacian + np.diag(weight)
-    return np.asarray(
-        np.linalg.solve(smooth, weight[:, None] * np.where(known[:, None], values, 0))
-    )
+    laplacian.flags.writeable = False
+    return laplacian
 
 
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:
