@@ -33,7 +33,9 @@ def retargeted(view: ViewOptions, options: MotionOptions) -> tuple[Array32, Crop
     source = engine.encode_source(image(1), FACE)
     driver = observe(engine, clip(FRAMES))
     target = engine.retarget(source, MotionBuffer(driver), options)
-    return target.window(0, FRAMES).arrays["keypoints"], source, dict(driver.arrays)
+    points = np.asarray(target.window(0, FRAMES).arrays["keypoints"], np.float32)
+    rows = {name: np.asarray(array, np.float32) for name, array in driver.arrays.items()}
+    return points, source, rows
 
 
 @pytest.mark.parametrize("smooth", [0, 1])

@@ -75,7 +75,7 @@ def test_half_the_batch_gives_the_same_pixels(
     faults.stage = stage
     assert thcli(*command(job, inputs, whole)).code == 0
     largest = max(faults.calls)
-    assert largest >= 8
+    assert largest >= (4 if stage == "learn" else 8)  # every second frame is measured
 
     faults.room, faults.calls = 3, []
     ran = thcli(*command(job, inputs, halves))
