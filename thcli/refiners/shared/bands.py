@@ -13,7 +13,7 @@ SIGMAS = (0.7, 1.3, 2.4)
 """Pixels at UNIT pixels a crop: standard deviations of the low-passes between which bands lie."""
 UNIT = 256.0  # side of a crop in which SIGMAS count
 _WIDE = 3.0  # pixels
-_HALVED = 0.15  # squared half pixels by which halving and doubling blur
+_HALVED = 0.25  # variance, squared half pixels by which halving and doubling blur
 _STEP = 4  # pixels per sample of a local mean
 
 
