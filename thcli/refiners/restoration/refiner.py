@@ -139,6 +139,8 @@ def keep_face(coarse: Image, restored: Array32, fidelity: float) -> Image:
         fidelity: 0 shows the restored crop; 1 keeps the coarse one's light, and all of it where
             the two differ in structure.
     """
+    if fidelity == 0:
+        return np.rint(restored.clip(0, 255)).astype(np.uint8)
     side = coarse.shape[0]
     change = restored - coarse
     light = cv2.GaussianBlur(change, (0, 0), _LIGHT * side / bands.UNIT)
