@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.faces.model3d.bfm.made_model import made_model
+from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import silent
 from thcli.core.options import A2mPublishedTrainOptions, TrainOptions
 from thcli.core.protocols import Speech
 from thcli.core.types import Array32
 from thcli.faces.landmarks.topology import LIPS_INNER
+from thcli.motion.file.format import SUFFIX
 from thcli.train.a2m.expressions import SpokenClips, find_blinks, measure_clip, mesh_basis
 from thcli.train.a2m.published import (
     PublishedA2mTask,
@@ -27,6 +29,7 @@ from thcli.train.a2m.published import (
     laplacian,
     mesh_weights,
 )
+from thcli.train.a2m.stored_clips import FOLDER, stored_path
 from thcli.train.a2m.synthetic import write_talking_clips
 from thcli.train.core.run import create_task, train
 from thcli.train.core.task import step_generator
@@ -143,6 +146,36 @@ def test_windows_longer_than_their_clip_are_padded(tmp_path: Path) -> None:
     }
     assert batch["weight"].sum(1).tolist() == [40, 40]
     assert not batch["expression"][:, 40:].any() and batch["expression"][:, :40].any()
+
+
+def test_clips_of_one_name_are_stored_apart(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        paths.append(write_talking_clips(tmp_path / name)[0])
+    first, second = (stored_path(path, tmp_path, None) for path in paths)
+    assert first != second and stored_path(paths[0], tmp_path, None) == first
+    motion, other = (paths[0].with_name(f"speaker{i}{SUFFIX}") for i in (0, 1))
+    other.replace(motion)
+    assert stored_path(paths[0], tmp_path, None) != first
+    options = A2mPublishedTrainOptions(motions=str(tmp_path / "motions"))
+    with pytest.raises(MediaError, match="would share"):
+        SpokenClips(tmp_path, TINY, options, 2, silent)
+
+
+@pytest.mark.parametrize("ending", ["npz", "npy"])
+def test_a_damaged_measurement_is_named(tmp_path: Path, ending: str) -> None:
+    made_task().write_synthetic_data(tmp_path, TINY)
+    path = min((tmp_path / FOLDER).glob(f"speaker*.{ending}"))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(MediaError, match=path.name):
+        SpokenClips(tmp_path, TINY, A2mPublishedTrainOptions(), 2, silent)
+
+
+def test_another_width_is_refused() -> None:
+    options = replace(TINY, smoke=False, narrow=2)
+    with pytest.raises(UsageError, match="one width"):
+        create_task("a2m-published", options, A2mPublishedTrainOptions())
 
 
 def test_the_basis_is_ten_times_the_models_displacement() -> None:

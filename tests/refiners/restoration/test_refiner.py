@@ -15,6 +15,8 @@ from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.types import Image
 from thcli.refiners.backends import REFINERS
+from thcli.refiners.restoration.autoencoder import AutoencoderShape, Codebook
+from thcli.refiners.restoration.gfpgan import STYLE, ModulatedConv
 from thcli.refiners.restoration.refiner import RESTORERS, check_layout, keep_face
 from thcli.refiners.restoration.restoreformer import (
     RestoreFormer,
@@ -33,6 +35,30 @@ def face() -> Image:
     large = cv2.resize(rng.uniform(60, 200, (4, 4, 3)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     small = cv2.GaussianBlur(rng.normal(0, 60, (SIDE, SIDE)), (0, 0), 2.0)
     return np.asarray(np.clip(large + 4 * small[..., None], 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("size", [1e-5, 1.0, 3e3])
+def test_modulation_in_half_precision_is_normalised(size: float) -> None:
+    torch.manual_seed(0)
+    convolution = ModulatedConv(8, 4, 3, normalised=True)
+    nn.init.zeros_(convolution.modulation.weight)
+    with torch.inference_mode():
+        convolution.modulation.bias.copy_(size * torch.randn(8))
+        inputs = torch.randn(1, 8, 6, 6), torch.zeros(1, STYLE)
+        exact = convolution(*inputs)
+        with torch.autocast("cpu", torch.float16):
+            found = convolution(*inputs)
+    torch.testing.assert_close(found, exact, atol=2e-2 * float(exact.abs().max()), rtol=0)
+
+
+def test_codes_are_chosen_in_full_precision() -> None:
+    """Half precision would take the first of two codes whose products round to one number."""
+    book = Codebook(AutoencoderShape(code=2, codes=2))
+    with torch.inference_mode():
+        book.embedding.weight.copy_(torch.tensor([[100.0, 100.0], [100.2, 99.8]]))
+        codes = book.embedding.weight[1].reshape(1, 2, 1, 1)
+        with torch.autocast("cpu", torch.float16):
+            assert torch.equal(book.nearest(codes), codes)
 
 
 def test_fidelity_of_zero_shows_the_restored_crop() -> None:

@@ -14,7 +14,7 @@ RefineBackground = Literal["keep", "refine"]
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """Refinement, sampling of fadm.
+    """Refinement of faces.
 
     An option that is not given is chosen by the refiner.
     """

@@ -22,7 +22,6 @@ from thcli.refiners.shared import bands
 from thcli.refiners.shared.structure import shared_structure
 
 _SIGMA = 1.0  # frames, of their weights
-_WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
 _MISSING = (0.05, 0.3)  # share of a band's amplitude that the coarse crop lacks
 _GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the source
 _DARK = 8.0  # levels of 255, added to both lights
@@ -73,7 +72,7 @@ def analyse(
         frame_from_crop: (3, 3) pixels.
     """
     split = bands.split(bands.to_grey(image), unit)
-    means = (bands.local_mean(band * band, 2 * _WINDOW * unit) for band in split)
+    means = (bands.local_mean(band * band, 2 * bands.WINDOW * unit) for band in split)
     energies = tuple(bands.upsample(mean, _GRID) for mean in means)
     placed = place_texture(texture, image, mesh, frame_from_crop)
     own, other = (bands.to_grey(one) for one in (placed.reduced.image, placed.reduced.texture))
@@ -120,7 +119,7 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     source_bands = bands.split(other, unit)
     shares = []
     for theirs, energy in zip(source_bands, own_energies, strict=True):
-        full = bands.local_mean(theirs * theirs, 2 * _WINDOW * unit) * gain**2
+        full = bands.local_mean(theirs * theirs, 2 * bands.WINDOW * unit) * gain**2
         own_energy = bands.upsample(energy, full.shape[0])
         missing = 1 - np.sqrt((own_energy + _NOISE) / (full + _NOISE))
         shares.append(bands.upsample(smoothstep(*_MISSING, missing).astype(np.float32), side))
@@ -187,4 +186,4 @@ def _average(
 
 
 def _mean(grey: Array32, unit: float) -> Array32:
-    return bands.local_mean(grey, _WINDOW * unit)
+    return bands.local_mean(grey, bands.WINDOW * unit)

@@ -91,10 +91,11 @@ class Codebook(nn.Module):
         self.embedding = nn.Embedding(shape.codes, shape.code)
 
     def nearest(self, codes: Tensor) -> Tensor:
-        """Replace each code of a map (B, C, H, W) by the nearest one of the book."""
-        rows = codes.permute(0, 2, 3, 1)
+        """Replace each code of a map (B, C, H, W) by the nearest one of the book, in float32."""
+        rows = codes.permute(0, 2, 3, 1).float()
         book = self.embedding.weight
-        distances = book.square().sum(1) - 2 * rows @ book.T
+        with torch.autocast(codes.device.type, enabled=False):
+            distances = book.square().sum(1) - 2 * rows @ book.T
         return self.look_up(distances.argmin(-1))
 
     def look_up(self, numbers: Tensor) -> Tensor:

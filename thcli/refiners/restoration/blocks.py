@@ -51,7 +51,7 @@ class Attention(nn.Module):
 
 
 class GuidedAttention(nn.Module):
-    """Attention of several heads; a second map may ask the questions.
+    """Attention of several heads; the queries may come from a second map.
 
     Source: Wang et al. 2022 (RestoreFormer), sec. 3.1.
     """
@@ -62,10 +62,10 @@ class GuidedAttention(nn.Module):
         self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
         self.heads = heads
 
-    def forward(self, x: Tensor, asking: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         inner = self.norm1(x)
-        questions = inner if asking is None else self.norm2(asking)
-        mixed = attend(self.q(questions), self.k(inner), self.v(inner), self.heads)
+        query = inner if other is None else self.norm2(other)
+        mixed = attend(self.q(query), self.k(inner), self.v(inner), self.heads)
         out: Tensor = x + self.proj_out(mixed)
         return out
 

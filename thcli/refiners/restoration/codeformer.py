@@ -121,13 +121,14 @@ class CodeFormer(nn.Module):
         return x, features
 
     def logits(self, encoded: Tensor) -> Tensor:
-        """Predict the code of each position, (B, positions, codes)."""
+        """Predict the code of each position, (B, positions, codes), at the end in float32."""
         rows = self.feat_emb(encoded.flatten(2).permute(2, 0, 1))
         position = self.position_emb[:, None]
         for layer in self.ft_layers:
             rows = layer(rows, position)
-        out: Tensor = self.idx_pred_layer(rows).transpose(0, 1)
-        return out
+        with torch.autocast(rows.device.type, enabled=False):
+            out: Tensor = self.idx_pred_layer(rows.float())
+        return out.transpose(0, 1)
 
     def forward(self, image: Tensor, weight: float) -> Tensor:
         """Restore images (B, 3, S, S) in -1..1.

@@ -40,14 +40,20 @@ class ModulatedConv(nn.Module):
         self.normalised, self.padding = normalised, size // 2
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Scale the maps instead of the kernels: the same numbers, one kernel for the batch."""
-        scale = self.modulation(style)
+        """Scale the maps instead of the kernels: the same numbers, one kernel for the batch.
+
+        The normalisation cancels the scale's size, which half precision could not represent.
+        """
+        scale: Tensor = self.modulation(style).float()
         kernel = self.weight[0]
-        out = F.conv2d(x * scale[:, :, None, None], kernel, padding=self.padding)
-        if self.normalised:
+        if not self.normalised:
+            return F.conv2d(x * scale[:, :, None, None], kernel, padding=self.padding)
+        with torch.autocast(x.device.type, enabled=False):
+            size = scale.abs().amax(1, keepdim=True).clamp(min=EPSILON)
             energy = scale.square() @ kernel.square().sum((2, 3)).T
-            out = out * torch.rsqrt(energy + EPSILON)[:, :, None, None]
-        return out
+            gain = size * torch.rsqrt(energy + EPSILON)
+        out: Tensor = F.conv2d(x * (scale / size)[:, :, None, None], kernel, padding=self.padding)
+        return out * gain[:, :, None, None]
 
 
 class StyleConv(nn.Module):

@@ -36,7 +36,6 @@ from thcli.weights.tensors import load_tensors
 
 SIDE = 512
 FIDELITY = 0.5  # as in CodeFormer's own program
-_LIGHT = 6.0  # pixels of a crop of `bands.UNIT` that belong to the light
 # Beginnings of the tensors' names: of inference, of GFPGAN's programs, of RestoreFormer's training.
 _PREFIXES = ("params_ema.", "params.", "state_dict.vqvae.")
 
@@ -139,9 +138,11 @@ def keep_face(coarse: Image, restored: Array32, fidelity: float) -> Image:
         fidelity: 0 shows the restored crop; 1 keeps the coarse one's light, and all of it where
             the two differ in structure.
     """
+    if fidelity == 0:
+        return np.asarray(np.rint(restored.clip(0, 255)), np.uint8)
     side = coarse.shape[0]
     change = restored - coarse
-    light = cv2.GaussianBlur(change, (0, 0), _LIGHT * side / bands.UNIT)
+    light = cv2.GaussianBlur(change, (0, 0), bands.LIGHT * side / bands.UNIT)
     change -= np.float32(fidelity) * light
     reduced = [
         resize(image, (int(bands.UNIT), int(bands.UNIT)), shrink=True)

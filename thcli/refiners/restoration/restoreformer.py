@@ -1,4 +1,4 @@
-"""RestoreFormer: the degraded face asks a dictionary of clean faces.
+"""RestoreFormer: the degraded face queries a dictionary of clean faces.
 
 Source: Wang et al. 2022 (RestoreFormer), sec. 3; sizes and keys as published in
 wzhouxiff/RestoreFormer. Published keys name levels; `flat_keys` numbers them.

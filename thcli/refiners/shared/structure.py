@@ -8,8 +8,6 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
 from thcli.refiners.shared import bands
 
-_WINDOW = 6.0  # pixels of a crop of 256 over which structure is compared
-_LIGHT = 6.0  # pixels of it that belong to the light, not to the structure
 _FLOOR = 2.0  # levels of 255: weaker structure neither agrees nor disagrees
 _AGREEMENT = (0.35, 0.75)  # between which detail is transferred in part
 _CONTRAST = (0.6, 1.2)  # limits of the contrast, likewise
@@ -24,9 +22,9 @@ def shared_structure(own: Array32, other: Array32) -> Array32:
     middle = []
     for grey in (own, other):
         fine = bands.blur(grey, bands.SIGMAS[1])
-        middle.append(fine - bands.blur(fine, _LIGHT))
+        middle.append(fine - bands.blur(fine, bands.LIGHT))
     a, b = middle
-    aa, ab, bb = (bands.local_mean(product, _WINDOW) for product in (a * a, a * b, b * b))
+    aa, ab, bb = (bands.local_mean(product, bands.WINDOW) for product in (a * a, a * b, b * b))
     floor = np.float32(_FLOOR**2)
     contrast = np.clip((ab + floor) / (bb + floor), *_CONTRAST)
     error = np.maximum(aa - 2 * contrast * ab + contrast**2 * bb, 0)

@@ -1,7 +1,7 @@
 """Talking clips as HuBERT rows, pitch and expressions of the Basel Face Model, for the flow VAE.
 
-Each clip is measured once and stored in FOLDER/.a2m-published/NAME.npz; basis.npy beside them has
-the mesh's displacement by each expression.
+Each clip is measured once and stored in FOLDER/.a2m-published (`stored_clips`); basis.npy beside
+them has the mesh's displacement by each expression.
 Source: Ye et al. 2024 (Real3D-Portrait), sec. 3.4; Real3DPortrait data_gen and audio2motion_dataset
 (facts): amplitude of the mouth, blinks.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,34 +31,29 @@ from thcli.faces.model3d.bfm.fit import fit_clip
 from thcli.faces.model3d.bfm.model import IDEXP_SCALE, FaceModel3D
 from thcli.faces.model3d.bfm.model import load as load_face_model
 from thcli.motion.observe import rebuild_driver_meshes
+from thcli.train.a2m.stored_clips import (
+    FOLDER,
+    Blinks,
+    SpokenClip,
+    StoredClip,
+    open_clip,
+    read_array,
+    save_array,
+    store_clip,
+    stored_path,
+)
 from thcli.train.a2m.synthetic import write_talking_clips
 from thcli.train.core.epoch_order import EpochOrder
 from thcli.train.core.task import Batch
 from thcli.voices.real3d.audio_features import ROWS_PER_STEP, encode_speech
 
-FOLDER, BASIS = ".a2m-published", "basis.npy"
+BASIS = "basis.npy"
 FPS = 25.0  # frames per second, two rows of sound each
 SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
 SAMPLES = 4
 MOUTH, EYES = (0, 17), ((159, 145), (386, 374))  # upper and lower points of the mesh
 AMPLITUDE = 0.9  # quantile of the opening
 OPEN_EYE, SHUT = 0.75, 0.85  # quantile of an open eye; share of it below which it is shut
-Blinks = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenClip:
-    """A measured clip of T frames.
-
-    hubert: (2 T, 1024).  pitch: (2 T,) Hz.  expression: (T, 64).  blink: (T,) 0 or 1.
-    mouth: amplitude of the mouth, a number in an array (1,).
-    """
-
-    hubert: Array32
-    pitch: Array32
-    expression: Array32
-    blink: Blinks
-    mouth: Array32
 
 
 def measure_clip(
@@ -140,20 +135,20 @@ class SpokenClips:
         )
         motions = Path(model_options.motions) if model_options.motions else None
         run = RunOptions(device=options.device, offline=options.offline, threads=options.threads)
-        self.clips = _measured([path for path, _ in found], folder / FOLDER, motions, run, on)
-        self.basis: Array32 = np.load(folder / FOLDER / BASIS)
+        self.clips = _measured([path for path, _ in found], folder, motions, run, on)
+        self.basis: Array32 = np.array(read_array(folder / FOLDER / BASIS))
         self._rows, self._batch, self._seed = options.size, batch, options.seed
         self._order = EpochOrder(options.seed, len(self.clips))
         digest = hashlib.sha256()
         for clip in self.clips:
-            digest.update(clip.expression.tobytes())
+            digest.update(clip.others.expression.tobytes())
         self.fingerprint = digest.hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def close(self) -> None:
-        """Do nothing: all clips are in memory."""
+        """Do nothing: files are open only while they are read."""
 
     def batch(self, step: int) -> Batch:
         """Return the batch of an update."""
@@ -173,20 +168,18 @@ class SpokenClips:
         return {**out, "step": torch.tensor([step])}
 
     def _item(
-        self, clip: SpokenClip, rng: np.random.Generator
+        self, stored: StoredClip, rng: np.random.Generator
     ) -> dict[str, npt.NDArray[np.generic]]:
         frames = self._rows // 2
-        begin = int(rng.integers(0, max(len(clip.expression) - frames, 0) + 1))
-        seen = slice(begin, begin + frames)
-        heard = slice(2 * begin, 2 * (begin + frames))
-        blink = np.repeat(clip.blink[seen], 2)
+        begin = int(rng.integers(0, max(len(stored) - frames, 0) + 1))
+        clip = stored.window(begin, frames)
         return {
-            "hubert": _padded(clip.hubert[heard], self._rows),
-            "pitch": _padded(clip.pitch[heard], self._rows),
-            "expression": _padded(clip.expression[seen], frames),
-            "blink": _padded(blink, self._rows),
+            "hubert": _padded(clip.hubert, self._rows),
+            "pitch": _padded(clip.pitch, self._rows),
+            "expression": _padded(clip.expression, frames),
+            "blink": _padded(np.repeat(clip.blink, 2), self._rows),
             "mouth": clip.mouth,
-            "weight": _padded(np.ones(len(clip.expression[seen]), np.float32), frames),
+            "weight": _padded(np.ones(len(clip.expression), np.float32), frames),
         }
 
 
@@ -197,23 +190,23 @@ def _padded(rows: npt.NDArray[np.generic], length: int) -> npt.NDArray[np.generi
 
 
 def _measured(
-    clips: Sequence[Path], stored: Path, motions: Path | None, run: RunOptions, on: Listener
-) -> list[SpokenClip]:
+    clips: Sequence[Path], folder: Path, motions: Path | None, run: RunOptions, on: Listener
+) -> list[StoredClip]:
+    _refuse_shared_motions(clips, motions)
     began = time.perf_counter()
     on(Started("listen", len(clips), "clips"))
     out = []
     tools: tuple[FaceModel3D, HubertEncoder] | None = None
     for number, clip in enumerate(clips, 1):
-        path = stored / f"{clip.stem}.npz"
         try:
+            path = stored_path(clip, folder, motions)
             if not path.is_file():
-                tools = tools or (load_face_model(run), load_hubert(run))
-                _store(path, measure_clip(clip, motions, *tools))
-                np.save(stored / BASIS, mesh_basis(tools[0]))
-            with np.load(path) as arrays:
-                out.append(SpokenClip(**{name: arrays[name] for name in arrays.files}))
+                tools = tools or _load_tools(folder / FOLDER, run)
+                store_clip(path, measure_clip(clip, motions, *tools))
         except MediaError as exc:
             on(Warned(f"{clip.name} is left out: {exc.message}"))
+        else:
+            out.append(open_clip(path))
         on(Step("listen", number))
     on(Finished("listen", len(out), time.perf_counter() - began))
     if not out:
@@ -221,16 +214,25 @@ def _measured(
     return out
 
 
-def _store(path: Path, clip: SpokenClip) -> None:
-    path.parent.mkdir(exist_ok=True)
-    np.savez(
-        path,
-        hubert=clip.hubert,
-        pitch=clip.pitch,
-        expression=clip.expression,
-        blink=clip.blink,
-        mouth=clip.mouth,
-    )
+def _refuse_shared_motions(clips: Sequence[Path], motions: Path | None) -> None:
+    """Raise MediaError for clips of several folders that --motions gives one motion file."""
+    by_name = defaultdict(list)
+    for clip in clips if motions else ():
+        by_name[clip.stem].append(clip)
+    for name, same in by_name.items():
+        if len({clip.parent for clip in same}) > 1:
+            raise MediaError(
+                f"{same[0]} and {same[-1]} would share the motion file {name} of --motions.",
+                "Rename one, or leave --motions out.",
+            )
+
+
+def _load_tools(stored: Path, run: RunOptions) -> tuple[FaceModel3D, HubertEncoder]:
+    """Load what measures clips, and store the basis of the expressions."""
+    model, hubert = load_face_model(run), load_hubert(run)
+    stored.mkdir(exist_ok=True)
+    save_array(stored / BASIS, mesh_basis(model))
+    return model, hubert
 
 
 def mesh_basis(model: FaceModel3D) -> Array32:
@@ -253,6 +255,6 @@ def write_synthetic_measurements(folder: Path, inputs: int) -> None:
         pitch = rng.uniform(80, 300, 2 * frames).astype(np.float32)
         mouth = np.array([0.4], np.float32)
         clip = SpokenClip(hubert, pitch, expression, find_blinks(openings), mouth)
-        _store(folder / FOLDER / f"{path.stem}.npz", clip)
+        store_clip(stored_path(path, folder, None), clip)
     basis = rng.normal(0, 0.1, (64, 468 * 3)).astype(np.float32)
-    np.save(folder / FOLDER / BASIS, basis)
+    save_array(folder / FOLDER / BASIS, basis)

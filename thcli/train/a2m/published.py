@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thcli.core.errors import UsageError
 from thcli.core.events import Listener
 from thcli.core.options import A2mPublishedTrainOptions, TrainOptions
 from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER
@@ -53,6 +54,8 @@ class PublishedA2mTask(TrainingTask):
         self, options: TrainOptions, model_options: A2mPublishedTrainOptions, on: Listener
     ) -> None:
         super().__init__(options, model_options, on)
+        if options.narrow > 1 and not options.smoke:
+            raise UsageError("a2m-published has one width.", "Leave out --narrow.")
         self.model_options = model_options
         self.hyperparameters = Hyperparameters(1, 1, 100, 5e-4)
         self.flags = CheckpointFlags(inputs=SMOKE_INPUTS) if options.smoke else CheckpointFlags()

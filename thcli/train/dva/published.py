@@ -5,7 +5,9 @@ Source: Kim et al. 2023, sec. 3.2; man805/Diffusion-Video-Autoencoders, template
 the two images that they predict, within the face; Adam 1e-4, batches of 16, a million updates.
 The encoders of identity, landmarks and regions are frozen, as in the paper. Directions of
 attributes are then fitted to the identities (`train attributes --editor dva --kind classifier`).
-differs from the paper: images of a folder of labelled faces and clips instead of VoxCeleb.
+differs from the paper: images of a folder of labelled faces and clips instead of VoxCeleb, drawn as
+for dva-s: slightly moved, with changed colours (--jitter), faces with rare labels more often, one
+item in eight of a clip.
 """
 
 from __future__ import annotations
