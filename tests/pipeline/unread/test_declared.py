@@ -240,7 +240,7 @@ def test_an_editor_reads_what_it_declares(name: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(TEXT_MODELS.rows, "clip-s", fake)
     seen: set[str] = set()
     options = recorded(EditOptions(text="green", run=RUN), seen)
-    request = EditRequest({}, {name: {}}, "green", "nothing")
+    request = EditRequest({}, {name: {}}, text="green", neutral="nothing")
     step = load_text_step(name, request, options, lambda event: None)
     assert isinstance(step.editor, SteerableEditor)
     words = recorded(TextOptions(iterations=2), seen, "words.")

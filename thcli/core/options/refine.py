@@ -14,7 +14,7 @@ RefineBackground = Literal["keep", "refine"]
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """Refinement of faces.
+    """Refinement, sampling of fadm.
 
     An option that is not given is chosen by the refiner.
     """
