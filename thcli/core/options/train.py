@@ -165,6 +165,22 @@ class MonkeyNetTrainOptions:
         "Learn a correction of the keypoints' motion, pixel by pixel.",
         "--residual/--no-residual",
     )
+    masks: bool = option(
+        True, "Move the surroundings of the keypoints with them.", "--masks/--no-masks"
+    )
+    embedded_image: bool = option(
+        True,
+        "Show the source, moved by each keypoint, to the network of the dense motion.",
+        "--embedded-image/--no-embedded-image",
+    )
+
+    def __post_init__(self) -> None:
+        if not (self.residual or self.masks or self.embedded_image):
+            raise UsageError(
+                "--no-embedded-image has no effect with --no-masks and --no-residual: no dense "
+                "motion is trained.",
+                "Leave one of the three out.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +190,10 @@ class FaceVid2VidTrainOptions:
     generator: SpadeChoice = option(
         "original", "Generator: the default of the reference, or its SPADE generator."
     )
+    keypoints: int = option(15, "Number of keypoints, 1..15.")
+
+    def __post_init__(self) -> None:
+        require(1 <= self.keypoints <= 15, "--keypoints", "within 1..15", self.keypoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +226,16 @@ class DiffusedHeadsTrainOptions:
     lip_loss: bool = option(
         True, "Weigh errors at the lips more than others.", "--lip-loss/--no-lip-loss"
     )
+    motion_frames: bool = option(
+        True, "Show the network the previous frames.", "--motion-frames/--no-motion-frames"
+    )
+
+    def __post_init__(self) -> None:
+        if self.grey and not self.motion_frames:
+            raise UsageError(
+                "--grey has no effect with --no-motion-frames: no motion frame is read.",
+                "Leave one of the two out.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +249,9 @@ class X2FaceTrainOptions:
         "published script.",
     )
     start: str = option("", "Initial weights, x2face.safetensors of another run.", path="input")
+    skips: bool = option(
+        True, "Give the embedding network its skip connections.", "--skips/--no-skips"
+    )
 
     def __post_init__(self) -> None:
         require(1 <= self.views <= 8, "--views", "within 1..8", self.views)

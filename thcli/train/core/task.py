@@ -24,6 +24,7 @@ from thcli.train.keypoint_models.pairs import FramePairs
 
 Batch = Mapping[str, Tensor]
 LossTerms = dict[str, Tensor]
+Part = slice | tuple[slice, ...]  # of a tensor
 NOISE_STREAM, LAYER_STREAM = 2, 3  # random numbers of the losses, and of layers such as dropout
 
 
@@ -198,19 +199,42 @@ def use_channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
 
 
-def fix_parameters(parameters: Iterable[Tensor], rows: slice = slice(None)) -> None:
-    """Keep rows of the first axis of parameters at their values, whichever phase trains them.
+def fix_parameters(parameters: Iterable[Tensor], part: Part = slice(None)) -> None:
+    """Keep a part of parameters at its values, whichever phase trains them.
 
-    Their gradients become 0. `requires_grad_` does not last: the loop sets it in each phase.
+    Its gradients become 0. `requires_grad_` does not last: the loop sets it in each phase.
+
+    Args:
+        parameters: Trained tensors.
+        part: Rows of the first axis (outputs), or slices of the first axes.
     """
 
-    def zero_rows(gradient: Tensor) -> Tensor:
+    def zero_part(gradient: Tensor) -> Tensor:
         gradient = gradient.clone()
-        gradient[rows] = 0
+        gradient[part] = 0
         return gradient
 
     for parameter in parameters:
-        parameter.register_hook(zero_rows)  # type: ignore[no-untyped-call]  # torch's own
+        parameter.register_hook(zero_part)  # type: ignore[no-untyped-call]  # torch's own
+
+
+def fix_at_zero(parameters: Iterable[Tensor], part: Part = slice(None)) -> None:
+    """Set a part of parameters to 0 and keep it there, as `fix_parameters`."""
+    for parameter in parameters:
+        with torch.no_grad():
+            parameter[part] = 0
+        fix_parameters([parameter], part)
+
+
+def ignore_inputs(layer: nn.Module, channels: slice) -> None:
+    """Keep the weights of a convolution's input channels at 0: what they carry has no effect.
+
+    Args:
+        layer: Convolution; in groups, channels are those of each group.
+        channels: Input channels.
+    """
+    assert isinstance(layer, nn.Conv2d | nn.Conv3d)
+    fix_at_zero([layer.weight], (slice(None), channels))
 
 
 def cosine_with_warmup(lr: float, step: int, steps: int, warmup: int, final: float) -> float:

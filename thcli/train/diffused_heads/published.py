@@ -31,6 +31,7 @@ from thcli.train.core.task import (
     Phase,
     TrainingData,
     TrainingTask,
+    ignore_inputs,
 )
 from thcli.train.diffused_heads.data import CropMethod, TalkingFaceBatches
 from thcli.train.diffused_heads.train import DiffusedHeadsTask, mean_at_lips
@@ -63,6 +64,8 @@ class PublishedDiffusedHeadsTask(TrainingTask):
             base_channels=max(32, OFFICIAL.base_channels // options.narrow),
         )
         self.unet = DiffusedHeads(shape)
+        if not model_options.motion_frames:
+            ignore_motion(self.unet)
         self.networks = {"unet": self.unet}
         self.lip_loss = model_options.lip_loss
         self.phases = (Phase("paint", ("unet",)),)
@@ -130,3 +133,9 @@ class PublishedDiffusedHeadsTask(TrainingTask):
     def export_tensors(self, states: Any) -> dict[str, Tensor]:
         """Return the tensors under the names of the authors' training code."""
         return {f"state_dict.unet.{key}": value for key, value in states["unet"].items()}
+
+
+def ignore_motion(unet: DiffusedHeads) -> None:
+    """Keep the weights of the motion frames at 0; a voice may give any."""
+    shape, first = unet.config, next(unet.input_blocks[0].children())
+    ignore_inputs(first, slice(3, 3 + shape.motion_frames * shape.motion_channels))

@@ -16,9 +16,19 @@ from thcli.core.events import Listener
 from thcli.core.options import FaceVid2VidTrainOptions, TrainOptions
 from thcli.engines.facevid2vid.estimator import KEYPOINTS, HeadEstimator, HeadPose, KeypointDetector
 from thcli.engines.facevid2vid.networks import OriginalGenerator, SpadeGenerator
+from thcli.engines.shared.networks.layers import SameBlock
 from thcli.engines.shared.networks.spade import SpadeBlock
+from thcli.engines.shared.networks.volume import COMPRESSED
 from thcli.train.core import losses
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.core.task import (
+    Batch,
+    Hyperparameters,
+    LossTerms,
+    Phase,
+    TrainingTask,
+    fix_at_zero,
+    ignore_inputs,
+)
 from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
 from thcli.train.keypoint_models.perceptual import create_perceptual_loss
 from thcli.train.keypoint_models.random_warps import RandomWarp, full_precision
@@ -26,6 +36,7 @@ from thcli.train.keypoint_models.random_warps import RandomWarp, full_precision
 WIDTHS = (64, 128, 256, 512)
 PERCEPTUAL, GAN, MATCHING = 10.0, 1.0, (10.0, 10.0, 10.0, 10.0)
 EQUIVARIANCE, PRIOR, POSE, EXPRESSION = 10.0, 10.0, 20.0, 5.0
+NEVER = -100.0  # logit of the masks of keypoints that are left out
 
 
 class FaceVid2VidTask(TrainingTask):
@@ -57,6 +68,9 @@ class FaceVid2VidTask(TrainingTask):
             self.entry = "facevid2vid"  # the SPADE generator has its own row in weights.toml
         else:
             self.generator = OriginalGenerator(width_divisor=options.narrow)
+        self.keypoints = model_options.keypoints
+        if self.keypoints < KEYPOINTS:
+            self.leave_out_keypoints()
         self.discriminator = SingleScaleDiscriminator(
             3, [width // options.narrow for width in WIDTHS], spectral=True
         )
@@ -75,6 +89,26 @@ class FaceVid2VidTask(TrainingTask):
         )
         self.perceptual = self.perceptual_loss.name
         self.frozen_modules = (self.perceptual_loss,)
+
+    def leave_out_keypoints(self) -> None:
+        """Fix the last keypoints: they are not found, and they neither show nor move anything."""
+        first, last = self.keypoints, slice(self.keypoints - KEYPOINTS, None)
+        motion = self.generator.dense_motion_network
+        for layer, rows in (
+            (self.detector.kp, last),
+            (self.estimator.fc_exp, slice(3 * first, None)),
+            (motion.mask, last),
+        ):
+            fix_at_zero(layer.parameters(), rows)
+        mask = motion.mask
+        assert isinstance(mask, nn.Conv3d) and mask.bias is not None
+        with torch.no_grad():
+            mask.bias[last] = NEVER
+        inputs = slice((1 + COMPRESSED) * (first - KEYPOINTS), None)  # of the last regions
+        down = motion.hourglass.encoder.down_blocks[0]
+        assert isinstance(down, SameBlock)
+        for layer in (down.conv, motion.hourglass.decoder.conv):
+            ignore_inputs(layer, inputs)
 
     def reenact(self, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor, HeadPose]:
         """Generate the driving frame from the source.
@@ -102,6 +136,7 @@ class FaceVid2VidTask(TrainingTask):
             return {"discriminator": GAN * losses.hinge_discriminator(fake, real)}
         made, canonical, points, head = self.reenact(batch["sources"][:, 0], driving)
         cache["made"] = made.detach()
+        used = self.keypoints
         features, score = self.discriminator(made)
         with torch.no_grad():
             wanted, _ = self.discriminator(driving)
@@ -114,8 +149,8 @@ class FaceVid2VidTask(TrainingTask):
             "gan": GAN * losses.hinge_generator(score),
             "feature_matching": losses.feature_matching(features, wanted, MATCHING),
             "equivariance": EQUIVARIANCE
-            * losses.equivariance(points[..., :2], warped[..., :2], warp),
-            "keypoint_prior": PRIOR * losses.keypoint_prior(canonical),
+            * losses.equivariance(points[:, :used, :2], warped[:, :used, :2], warp),
+            "keypoint_prior": PRIOR * losses.keypoint_prior(canonical[:, :used]),
             "head_pose": POSE * losses.head_pose(head.angles(), batch["angles"], batch["known"]),
             "expression": EXPRESSION * losses.expression_prior(head.expression),
         }

@@ -21,6 +21,7 @@ from thcli.engines.monkeynet.networks import (
     Keypoints,
     heatmaps,
 )
+from thcli.engines.shared.networks.layers import SameBlock
 from thcli.train.core import losses
 from thcli.train.core.task import (
     Batch,
@@ -28,14 +29,18 @@ from thcli.train.core.task import (
     LossTerms,
     Phase,
     TrainingTask,
+    fix_at_zero,
     fix_parameters,
+    ignore_inputs,
 )
 from thcli.train.keypoint_models.discriminators import Discriminator
 
 WIDTHS = (64, 128, 256, 256)
 GAN, MATCHING = 1.0, (10.0, 10.0, 10.0, 10.0, 1.0)  # matching: the image itself, then the blocks
 BACKGROUND = 2.0  # initial logit of the background mask
-RESIDUAL_FLOW = slice(-2, None)  # outputs of the dense motion
+MASKS, RESIDUAL_FLOW = slice(None, -2), slice(-2, None)  # outputs of the dense motion
+UNMOVED = 100.0  # logit of the background where no keypoint moves anything
+EMBEDDED_IMAGE = slice(1, None)  # inputs of a region's group in the dense motion, heatmap first
 
 
 class MonkeyNetTask(TrainingTask):
@@ -57,8 +62,7 @@ class MonkeyNetTask(TrainingTask):
             Generator(width_divisor=options.narrow),
         )
         init_background_mask(self.generator)
-        if not model_options.residual:
-            fix_parameters(_motion_output(self.generator), RESIDUAL_FLOW)
+        leave_out(self.generator, model_options)
         self.discriminator = Discriminator(
             3 + KEYPOINTS, [width // options.narrow for width in WIDTHS], pool_last=True
         )
@@ -134,6 +138,21 @@ def init_background_mask(generator: Generator) -> None:
     nn.init.zeros_(bias)
     with torch.no_grad():
         bias[0] = BACKGROUND
+
+
+def leave_out(generator: Generator, model_options: MonkeyNetTrainOptions) -> None:
+    """Fix what the options leave out of the dense motion, after `init_background_mask`."""
+    weight, bias = _motion_output(generator)
+    if not model_options.residual:
+        fix_parameters([weight, bias], RESIDUAL_FLOW)
+    if not model_options.masks:
+        fix_at_zero([weight, bias], MASKS)
+        with torch.no_grad():
+            bias[0] = UNMOVED
+    if not model_options.embedded_image:
+        first = generator.dense_motion_module.group_blocks[0]
+        assert isinstance(first, SameBlock)
+        ignore_inputs(first.conv, EMBEDDED_IMAGE)
 
 
 def _motion_output(generator: Generator) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from thcli.core.events import Listener
 from thcli.core.options import TrainOptions, X2FaceTrainOptions
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.x2face.engine import MEMBER, POSE_MEMBERS
-from thcli.engines.x2face.networks import SIZE, PoseMap, X2Face
+from thcli.engines.x2face.networks import SIZE, PoseMap, UNetLevel, X2Face
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.failures import to_output_error
 from thcli.train.core.task import (
@@ -33,6 +33,7 @@ from thcli.train.core.task import (
     Phase,
     TrainingData,
     TrainingTask,
+    ignore_inputs,
 )
 from thcli.train.keypoint_models.pairs import FramePairs
 from thcli.train.keypoint_models.perceptual import (
@@ -68,6 +69,8 @@ class X2FaceTask(TrainingTask):
         init_weights(self.model)
         if model_options.start:
             load_start(self.model, model_options.start)
+        if not model_options.skips:
+            ignore_skips(self.model)
         self.networks = {"model": self.model}
         self.phases = (Phase("model", ("model",)),)
         self.views, self.identity = model_options.views, model_options.identity
@@ -201,3 +204,11 @@ def init_weights(model: X2Face) -> None:
         for layer in network.level.up:
             if isinstance(layer, nn.Conv2d):
                 nn.init.zeros_(layer.weight)
+
+
+def ignore_skips(model: X2Face) -> None:
+    """Keep the weights of the embedding network's skip connections at 0, on every level."""
+    for level in model.pix2pixUnwrapped.modules():
+        if isinstance(level, UNetLevel) and not level.innermost:
+            last = next(layer for layer in level.up if isinstance(layer, nn.Conv2d))
+            ignore_inputs(last, slice(last.in_channels // 2, None))
