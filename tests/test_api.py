@@ -81,6 +81,7 @@ PUBLIC = [
     "PasteOptions",
     "PrepareOptions",
     "ProvenanceOptions",
+    "Real3dAdapterTrainOptions",
     "Real3dTrainOptions",
     "RemoverTrainOptions",
     "ReadOptions",

@@ -87,6 +87,7 @@ _HOMES = {
         "PasteOptions",
         "PrepareOptions",
         "ProvenanceOptions",
+        "Real3dAdapterTrainOptions",
         "Real3dTrainOptions",
         "RemoverTrainOptions",
         "ReadOptions",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from thcli.cli.app import run
 from thcli.core.errors import MediaError, WeightsError
 from thcli.core.events import Event, Warned, silent
-from thcli.core.options import Real3dTrainOptions, TrainOptions
+from thcli.core.options import Real3dAdapterTrainOptions, TrainOptions
 from thcli.engines.real3d.rays import camera_rays
 from thcli.faces.model3d.bfm.camera import cameras_from_pose
 from thcli.train.core.run import create_task, train
@@ -151,7 +151,7 @@ def trained(
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Train on the first head; return PSNR of held-out views and loss, before and after."""
     torch.manual_seed(1)  # of the first weights
-    task = create_task(model, TINY, Real3dTrainOptions())
+    task = create_task(model, TINY, Real3dAdapterTrainOptions())
     assert isinstance(task, HeadTask)
     data = HeadViews(heads[:1], 2, 64, 0, moving=task.moving)
     batch = dict(data.sample_batch())
@@ -191,7 +191,7 @@ def test_expressions_of_a_pncc_are_learnt(heads: list[KnownHead]) -> None:
 
 @pytest.mark.parametrize("model", ["real3d-planes", "real3d"])
 def test_every_network_gets_gradients(model: str, heads: list[KnownHead]) -> None:
-    task = create_task(model, TINY, Real3dTrainOptions(adversarial_after=0))
+    task = create_task(model, TINY, Real3dAdapterTrainOptions(adversarial_after=0))
     assert isinstance(task, HeadTask)
     data = HeadViews(heads, 2, 64, 0, moving=task.moving)
     cache: dict[str, Any] = {}
@@ -211,8 +211,17 @@ def test_every_network_gets_gradients(model: str, heads: list[KnownHead]) -> Non
     assert float(later["penalty"].detach()) == 0
 
 
+def test_the_adapter_without_its_laplacian_leaves_two_terms_out(heads: list[KnownHead]) -> None:
+    data = HeadViews(heads, 2, 64, 0, moving=True)
+    names = []
+    for laplacian in (True, False):
+        task = create_task("real3d", TINY, Real3dAdapterTrainOptions(laplacian=laplacian))
+        names.append(set(task.losses("generator", data.batch(0), step_generator(0, 0), {})))
+    assert names[0] - names[1] == {"perturbation", "laplacian"} and names[1] < names[0]
+
+
 def test_the_discriminator_counts_from_its_update_on(heads: list[KnownHead]) -> None:
-    task = create_task("real3d-planes", TINY, Real3dTrainOptions(adversarial_after=1))
+    task = create_task("real3d-planes", TINY, Real3dAdapterTrainOptions(adversarial_after=1))
     data = HeadViews(heads, 2, 64, 0, moving=False)
     for step, counts in ((0, False), (1, True)):
         terms = task.losses("generator", data.batch(step), step_generator(0, step), {})
@@ -220,7 +229,7 @@ def test_the_discriminator_counts_from_its_update_on(heads: list[KnownHead]) -> 
 
 
 def test_a_resumed_run_equals_one_without_a_break(folder: Path, tmp_path: Path) -> None:
-    own = Real3dTrainOptions()
+    own = Real3dAdapterTrainOptions()
     whole = train("real3d", folder, tmp_path / "whole", replace(TINY, steps=3), own)
     train("real3d", folder, tmp_path / "parts", replace(TINY, steps=2), own)
     again = train("real3d", folder, tmp_path / "parts", replace(TINY, steps=3, resume=True), own)
@@ -231,9 +240,9 @@ def test_a_resumed_run_equals_one_without_a_break(folder: Path, tmp_path: Path) 
 
 
 def test_the_adapter_starts_from_trained_planes(folder: Path, tmp_path: Path) -> None:
-    report = train("real3d-planes", folder, tmp_path / "run", TINY, Real3dTrainOptions())
+    report = train("real3d-planes", folder, tmp_path / "run", TINY, Real3dAdapterTrainOptions())
     planes = load_file(report["output"])
-    task = create_task("real3d", TINY, Real3dTrainOptions(start=report["output"]))
+    task = create_task("real3d", TINY, Real3dAdapterTrainOptions(start=report["output"]))
     assert isinstance(task, Real3dTask)
     own = task.portrait.state_dict()
     prefix = "state_dict.model.img2plane_backbone."
@@ -244,7 +253,7 @@ def test_the_adapter_starts_from_trained_planes(folder: Path, tmp_path: Path) ->
     broken = tmp_path / "broken.safetensors"
     save_file({k: v for k, v in planes.items() if "decoder.net.0.bias" not in k}, broken)
     with pytest.raises(WeightsError, match=r"decoder\.net\.0\.bias"):
-        create_task("real3d", TINY, Real3dTrainOptions(start=str(broken)))
+        create_task("real3d", TINY, Real3dAdapterTrainOptions(start=str(broken)))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +261,7 @@ def test_the_adapter_starts_from_trained_planes(folder: Path, tmp_path: Path) ->
 )
 def test_exported_tensors_have_the_published_layout(model: str, part: str, shared: Path) -> None:
     with torch.device("meta"):
-        task = create_task(model, TrainOptions(perceptual="pyramid"), Real3dTrainOptions())
+        task = create_task(model, TrainOptions(perceptual="pyramid"), Real3dAdapterTrainOptions())
     exported = task.export_tensors({"model": task.networks["model"].state_dict()})
     table = json.loads((shared / "specs" / "REAL3D_VIDEO.keys.json").read_text())[part]
     wanted = {f"state_dict.model.{key}": tuple(shape) for key, (shape, _) in table.items()}

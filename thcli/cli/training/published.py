@@ -12,6 +12,7 @@ from thcli.core.options import (
     FadmPublishedTrainOptions,
     FommTrainOptions,
     MonkeyNetTrainOptions,
+    Real3dAdapterTrainOptions,
     Real3dTrainOptions,
     ShowOptions,
     TrainOptions,
@@ -166,7 +167,7 @@ def real3d(
     dataset: Photographs = None,
     *,
     output: Run,
-    model: Real3dTrainOptions,
+    model: Real3dAdapterTrainOptions,
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:

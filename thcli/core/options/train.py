@@ -219,6 +219,17 @@ class Real3dTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Real3dAdapterTrainOptions(Real3dTrainOptions):
+    """Real3D-Portrait's motion adapter."""
+
+    laplacian: bool = option(
+        True,
+        "Keep the planes steady under noise and halfway between two expressions.",
+        "--laplacian/--no-laplacian",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DiffusedHeadsTrainOptions:
     """Diffused Heads."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.events import Listener
-from thcli.core.options import Real3dTrainOptions, TrainOptions
+from thcli.core.options import Real3dAdapterTrainOptions, Real3dTrainOptions, TrainOptions
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import PREFIX, HeadModel, PretrainingModel, Real3D
 from thcli.engines.real3d.volume_renderer import Rendered
@@ -167,6 +167,12 @@ class Real3dTask(HeadTask):
     moving = True
     adversarial = (0.002, 250_000)
 
+    def __init__(
+        self, options: TrainOptions, model_options: Real3dAdapterTrainOptions, on: Listener
+    ) -> None:
+        super().__init__(options, model_options, on)
+        self.laplacian = model_options.laplacian
+
     def create_model(self, config: Real3DConfig) -> Real3D:
         self.portrait = Real3D(config)
         return self.portrait
@@ -186,7 +192,7 @@ class Real3dTask(HeadTask):
             "identity": IDENTITY * identity,
             "share": SHARE * (rendered.weights - share).square().mean(),
             "entropy": ENTROPY * terms.entropy(rendered.weights),
-            **self._smoothness(batch["pncc"]),
+            **(self._smoothness(batch["pncc"]) if self.laplacian else {}),
         }
 
     def _smoothness(self, pncc: Tensor) -> LossTerms:
