@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,11 @@ class RunOptions:
         require(bool(known), "--device", "auto, cpu, cuda, cuda:N or mps", self.device)
         require(1 <= self.batch_size <= 1024, "--batch-size", "within 1..1024", self.batch_size)
         require(0 <= self.threads <= 1024, "--threads", "within 0..1024", self.threads)
+
+    @property
+    def workers(self) -> int:
+        """Number of threads for work that is done in parallel: --threads, else one per core."""
+        return self.threads or os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -67,7 +66,7 @@ class EditedFace:
         """
         self._track, self._steps, self._log = track, steps, log
         self._options, self._job = options, job
-        self._workers = options.run.threads or os.cpu_count() or 1
+        self._workers = options.run.workers
         temp_dir = job.temp_dir()
         with job.clock("calm"):
             templates = [PARSER_TEMPLATE, *(step.template for step in steps)]
@@ -113,19 +112,25 @@ class EditedFace:
             self._masks.add(frame_faces.frame, parser_crop, parsed.parsed[index])
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
             shown = [
-                (_view_of(parsed, index, frame_crops[i + 1]), parsed.parsed[index].regions)
+                (parsed, frame_crops[i + 1])
                 for parsed, frame_crops in zip(window, crops, strict=True)
                 if parsed.parsed[index].visible
             ]
-            measured = [view for view, regions in shown if step.each_frame or regions is not None]
+            views = [
+                _view_of(parsed, index, tracked_crop)
+                if step.each_frame or parsed.parsed[index].regions is not None
+                else None
+                for parsed, tracked_crop in shown
+            ]
+            measured = [view for view in views if view is not None]
             with self._job.clock("learn", frames=len(measured)):
                 rows = iter(
                     self._job.batches("edit").run_each(
                         len(measured), partial(_extract_features, step, measured)
                     )
                 )
-            for view, regions in shown:
-                if regions is None and not step.each_frame:
+            for view in views:
+                if view is None:
                     log.repeat()
                     continue
                 features = next(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,7 +84,7 @@ def _painter_step(
 ) -> PainterStep:
     """Make the step of a painter that changes some regions."""
     region: EditRegion = next(iter(regions)) if len(regions) == 1 else "all"
-    workers = run.threads or os.cpu_count() or 1
+    workers = run.workers
     return PainterStep(name, painter, strengths, region, "hair" in regions, workers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -192,7 +191,7 @@ def render_regions(
             image = renderer.render(to_uint8(frame_faces.frame.pixels), regions)
             return RenderedRegions(frame_faces, regions, image)
 
-    workers = run.threads or os.cpu_count() or 1
+    workers = run.workers
     with closing(prefetch(stream, run.batch_size)) as ahead:
         smoothed = (
             item for item in _smooth_regions(ahead, reach, job) if item[0].frame.index >= first

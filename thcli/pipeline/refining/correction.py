@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -105,7 +104,7 @@ class DriverCorrection:
         self._check_length(own, footage.name)
         motion = CorrectedMotion(own, self.motion, source[1], self.options)
         encoded = self.engine.encode_video(own, footage.frames())
-        workers = self.run.threads or os.cpu_count() or 1
+        workers = self.run.workers
 
         def correct(moved: tuple[Motion, tuple[Frame, T]]) -> tuple[Frame, T]:
             row, (frame, item) = moved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ class RefinePass:
     @property
     def workers(self) -> int:
         """Number of threads."""
-        return self.run.threads or os.cpu_count() or 1
+        return self.run.workers
 
     @property
     def changes_pixels(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -121,7 +120,7 @@ def render_frames(
         run: batch size and threads.
         clock: measures the rendering.
     """
-    workers = (run.threads or os.cpu_count() or 1) if plan.engine.parallel else 1
+    workers = run.workers if plan.engine.parallel else 1
 
     def render(window: FrameWindow) -> list[RenderedFrame]:
         with clock("render", frames=window.stop - window.start):

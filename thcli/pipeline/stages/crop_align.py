@@ -196,7 +196,7 @@ def _crop_frames(
             )
             return frame, pixels
 
-    workers = options.run.threads or os.cpu_count() or 1
+    workers = options.run.workers
     decoded = job.clock.time_each("decode again", frames)
     pairs = islice(zip(decoded, crop_track, strict=True), done, None)
     return ordered_map(crop_one, pairs, workers, workers + 1)

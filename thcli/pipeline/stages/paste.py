@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -152,7 +151,7 @@ class CropPaster:
 
     def __init__(self, options: PasteJobOptions, job: Job) -> None:
         self._options, self._job = options, job
-        self._workers = options.run.threads or os.cpu_count() or 1
+        self._workers = options.run.workers
 
     @property
     def matches_colours(self) -> bool:
