@@ -59,10 +59,10 @@ def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shi
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     person = np.dstack([cv2.multiply(image, weight, scale=1 / 255), alpha])
     out = np.empty_like(image)
+    x, y = np.arange(width) - shift[0], np.arange(height) - shift[1]
     for first in range(0, height, compose.STRIP):
         rows = slice(first, min(first + compose.STRIP, height))
-        x, y = np.meshgrid(np.arange(width), np.arange(rows.start, rows.stop))
-        positions = (np.stack([x, y], -1) - shift).astype(np.float32)
+        positions = np.dstack(np.meshgrid(x.astype(np.float32), y[rows].astype(np.float32)))
         front = compose.sample_person(person, positions, cv2.INTER_CUBIC)
         behind = cv2.cvtColor(255 - front[..., 3], cv2.COLOR_GRAY2RGB)
         cv2.multiply(layers.plate[rows], behind, behind, 1 / 255)

@@ -147,6 +147,8 @@ def mouth_at(times: Array, known: Array, rows: Array32) -> Array32:
     after = np.clip(np.searchsorted(known, times), 0, len(known) - 1)
     before = np.clip(after - 1, 0, None)
     near = np.maximum(times - known[before], known[after] - times) <= GAP
-    out = np.stack([np.interp(times, known, column) for column in rows.T], 1)
+    out = np.empty((len(times), rows.shape[1]), np.float32)
+    for column, values in zip(out.T, rows.T, strict=True):
+        column[:] = np.interp(times, known, values)
     out[~near] = np.nan
-    return out.astype(np.float32)
+    return out

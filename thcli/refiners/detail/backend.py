@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from thcli.core.options import RefineOptions, RunOptions, Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Image
+from thcli.refiners.shared.sourceless import Sourceless
 
 SIDE = 256
 
 
-class UnchangedCrops:
+class UnchangedCrops(Sourceless):
     """Refiner protocol without a network: crops stay as they are."""
 
     template: Template = "square"
     crop_size = SIDE
-    mask: Image | None = None
-
-    def encode_source(self, image: Image, face: Face) -> None:
-        """Return nothing: the source is not encoded."""
-
-    def extract_attributes(self, images: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
-        """Return no attributes, (N, 0) float32."""
-        return np.zeros((len(images), 0), np.float32)
 
     def network_calls(self, options: RefineOptions) -> int:
         """Return 0: there is no network."""

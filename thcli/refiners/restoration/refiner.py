@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from thcli.core.errors import NotFiniteError
 from thcli.core.options import RefineOptions, RunOptions, Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Image
 from thcli.engines.mesh.sampling import resize
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.compute import TorchBackend
@@ -29,6 +29,7 @@ from thcli.refiners.restoration.restoreformer import (
     flat_keys,
 )
 from thcli.refiners.shared import bands
+from thcli.refiners.shared.sourceless import Sourceless
 from thcli.refiners.shared.structure import shared_structure
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -67,11 +68,10 @@ RESTORERS = {
 }
 
 
-class RestorationRefiner(TorchBackend):
+class RestorationRefiner(Sourceless, TorchBackend):
     """Refiner protocol over a restoration network."""
 
     template: Template = "ffhq"
-    mask: Image | None = None
 
     def __init__(
         self, network: nn.Module, restorer: Restorer, run: RunOptions, crop_size: int = SIDE
@@ -80,13 +80,6 @@ class RestorationRefiner(TorchBackend):
         self.network = self.prepare(network)
         self.crop_size = crop_size
         self._restorer = restorer
-
-    def encode_source(self, image: Image, face: Face) -> None:
-        """Return nothing: the networks see no source."""
-
-    def extract_attributes(self, images: Sequence[Image], faces: Sequence[Face | None]) -> Array32:
-        """Return no attributes, (N, 0) float32."""
-        return np.zeros((len(images), 0), np.float32)
 
     def network_calls(self, options: RefineOptions) -> int:
         """Return 1."""

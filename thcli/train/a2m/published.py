@@ -57,7 +57,7 @@ class PublishedA2mTask(TrainingTask):
         if options.narrow > 1 and not options.smoke:
             raise UsageError("a2m-published has one width.", "Leave out --narrow.")
         self.model_options = model_options
-        self.hyperparameters = Hyperparameters(1, 1, 100, 5e-4)
+        self.hyperparameters = Hyperparameters(1, 1, 100, 5e-4, updates=UPDATES)
         self.flags = CheckpointFlags(inputs=SMOKE_INPUTS) if options.smoke else CheckpointFlags()
         self.model = AudioToMotion(self.flags)
         self.networks = {"model": self.model}
@@ -77,12 +77,6 @@ class PublishedA2mTask(TrainingTask):
         data = SpokenClips(folder, self.options, self.model_options, batch, on)
         self._basis = torch.from_numpy(data.basis)
         return data
-
-    def count_updates(self, items: int, batch: int) -> tuple[int, int]:
-        """Return the updates per epoch and in all: 400,000 without --steps and --epochs."""
-        epoch_steps, steps = super().count_updates(items, batch)
-        given = self.options.steps or self.options.epochs
-        return epoch_steps, steps if given else UPDATES
 
     def losses(
         self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]

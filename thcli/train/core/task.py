@@ -49,6 +49,7 @@ class Hyperparameters:
 
     epochs: passes over the data. repeats: passes over the clips that count as one epoch.
     batch: items per update. lr: learning rate. milestones: epochs after which lr falls tenfold.
+    updates: all updates, where the paper counts these instead of epochs.
     """
 
     epochs: float
@@ -56,6 +57,7 @@ class Hyperparameters:
     batch: int
     lr: float
     milestones: tuple[float, ...] = ()
+    updates: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +159,14 @@ class TrainingTask(ABC):
     def count_updates(self, items: int, batch: int) -> tuple[int, int]:
         """Return the updates per epoch and in all.
 
-        The total is --steps, else that of --epochs, else that of the default epochs.
+        The total is --steps, else that of --epochs, else the default.
         """
         epoch_steps = max(1, math.ceil(items * self.hyperparameters.repeats / batch))
+        updates = self.options.steps
+        if not updates and not self.options.epochs:
+            updates = self.hyperparameters.updates
         epochs = self.options.epochs or self.hyperparameters.epochs
-        return epoch_steps, self.options.steps or math.ceil(epochs * epoch_steps)
+        return epoch_steps, updates or math.ceil(epochs * epoch_steps)
 
     def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Return the networks' states under the names of the published file."""

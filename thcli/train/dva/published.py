@@ -52,7 +52,7 @@ class PublishedDvaTask(TrainingTask):
     ) -> None:
         super().__init__(options, model_options, on)
         self.model_options = model_options
-        self.hyperparameters = Hyperparameters(1, 1, 16, 1e-4)
+        self.hyperparameters = Hyperparameters(1, 1, 16, 1e-4, updates=UPDATES)
         width = max(32, OFFICIAL.width // options.narrow)
         self.estimator = NoiseEstimator(replace(OFFICIAL, size=options.size, width=width))
         self.encoder = Encoder().eval()
@@ -72,12 +72,6 @@ class PublishedDvaTask(TrainingTask):
     def load_data(self, folder: Path, batch: int, on: Listener) -> DvaFaces:
         digits = parse_digits(self.model_options.persons)
         return DvaFaces(folder, digits, self.options.size, batch, self.options, on)
-
-    def count_updates(self, items: int, batch: int) -> tuple[int, int]:
-        """Return the updates per epoch and in all: a million without --steps and --epochs."""
-        epoch_steps, steps = super().count_updates(items, batch)
-        given = self.options.steps or self.options.epochs
-        return epoch_steps, steps if given else UPDATES
 
     def losses(
         self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]

@@ -110,14 +110,24 @@ def _batched(*names: str) -> dict[str, dict[int, str]]:
     return {name: {0: "batch"} for name in names}
 
 
+def _of_images(network: nn.Module, side: int, output: str, about: str) -> OnnxGraph:
+    """Return the graph of a network of square images in 0..1."""
+    return OnnxGraph(
+        network,
+        ({"images": torch.rand(_ROWS, 3, side, side, generator=_examples())},),
+        (output,),
+        _batched("images", output),
+        about,
+    )
+
+
 def _parse(tensors: Tensors, name: str) -> OnnxGraph:
     network = parsing.ParseNet()
     load_state(network, tensors, name, _CPU)
-    return OnnxGraph(
+    return _of_images(
         RegionProbabilities(parsing.fold_batch_norm(network)),
-        ({"images": torch.rand(_ROWS, 3, PARSE_SIDE, PARSE_SIDE, generator=_examples())},),
-        ("probabilities",),
-        _batched("images", "probabilities"),
+        PARSE_SIDE,
+        "probabilities",
         "images: (B, 3, 256, 256) RGB in 0..1, aligned as FFHQ. probabilities: (B, 19, 256, 256) "
         "of the classes of CelebAMask-HQ, whose sum is 1.",
     )
@@ -126,11 +136,10 @@ def _parse(tensors: Tensors, name: str) -> OnnxGraph:
 def _identity(tensors: Tensors, name: str) -> OnnxGraph:
     network = identity.IdentityNet()
     load_state(network, tensors, name, _CPU)
-    return OnnxGraph(
+    return _of_images(
         identity.fold_batch_norm(network),
-        ({"images": torch.rand(_ROWS, 3, identity.SIDE, identity.SIDE, generator=_examples())},),
-        ("vectors",),
-        _batched("images", "vectors"),
+        identity.SIDE,
+        "vectors",
         "images: (B, 3, 64, 64) RGB in 0..1, an ArcFace crop of 112 x 112 reduced by area means. "
         "vectors: (B, 512) of unit length; thcli adds those of a crop and its mirror image.",
     )
@@ -139,11 +148,10 @@ def _identity(tensors: Tensors, name: str) -> OnnxGraph:
 def _attributes(tensors: Tensors, name: str) -> OnnxGraph:
     network = attribute_scores.build_network()
     load_state(network, tensors, name, _CPU)
-    return OnnxGraph(
+    return _of_images(
         network,
-        ({"images": torch.rand(_ROWS, 3, ATTRIBUTE_SIDE, ATTRIBUTE_SIDE, generator=_examples())},),
-        ("logits",),
-        _batched("images", "logits"),
+        ATTRIBUTE_SIDE,
+        "logits",
         "images: (B, 3, 64, 64) RGB in 0..1, aligned as FFHQ. logits: (B, 40) of the attributes "
         "of CelebA in its order.",
     )
