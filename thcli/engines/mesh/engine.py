@@ -200,6 +200,14 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
     Returns:
         (H, W, 3) uint8 of the source's size.
     """
+    out = _render_inside(source, target, driving)
+    if source.border is not None:
+        source.border.render(out)
+    return out
+
+
+def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
+    """Render one frame as `render_frame` does, without the picture's border."""
     points = unfold_skin(source.mesh, target.points)
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
     shown = steep_texture.texture_positions(source.normals, source.mesh, points)

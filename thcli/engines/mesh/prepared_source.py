@@ -11,6 +11,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
@@ -40,6 +41,7 @@ class MeshSource:
     seen_mouths: the mouth in other frames of a clip.
     painter: paints eyes and mouth into rendered frames; None leaves them as they are.
     folds: of a smile; None leaves the skin's brightness as it is.
+    border: of the picture, which `image` does without; None if it has none.
     """
 
     image: Image
@@ -57,6 +59,7 @@ class MeshSource:
     seen_mouths: SeenMouths | None = None
     painter: SourcePainter | None = None
     folds: SourceFolds | None = None
+    border: Border | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,7 +93,8 @@ def prepare(
         )
     face = lip_rims.refine(image, face)
     mesh = np.asarray(face.mesh, np.float64)
-    image = np.ascontiguousarray(image)
+    border = find_border(image)
+    image = np.ascontiguousarray(image if border is None else border.extend_inside())
     separated = None if person is None else matte.separate_person(image, person, mesh)
     tone = mouth.skin_tone(image, mesh)
     seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
@@ -117,4 +121,5 @@ def prepare(
         closed_lips.prepare(image, mesh, interior.lips.gap) if is_parted else None,
         painter=None if painter is None else painter.bind(image, mesh, face, interior),
         folds=folds.prepare(image, mesh) if with_folds else None,
+        border=border,
     )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import find_hair
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.background.strands import find_strands
@@ -31,6 +32,7 @@ ISLAND_ALPHA = 0.1  # least alpha by which a part of the matte is connected to t
 SEEN_THROUGH = (0.05, 0.5)  # alpha between which the plate stops showing the image itself
 HALO = 0.02  # face heights around the person that cameras sharpen and encoders smear
 LEAST_CONTRAST = 5.0  # of 0..255, by which any background departs from its fill
+TONE_RADIUS = 0.06  # face heights over which the background's tone is that of its fill
 CONTRAST_SHARE = 1.5  # of the background's own contrast that counts as background
 STRIP = 256  # rows at a time, so that a large image is never whole in floating point
 MIN_FACE_COVERAGE = 0.85  # share of the face that the matte must hold to be accepted
@@ -79,20 +81,22 @@ def separate_person(
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
     alpha = np.maximum(alpha, box_mean(np.asarray(core, np.float32), 3))
     alpha = _without_islands(alpha, oval)
-    chin = int(oval_points[:, 1].max().clip(0, size[1]))
-    whole = np.maximum(alpha, find_strands(small, alpha, face_size / step, chin))
+    whole = np.maximum(alpha, find_strands(small, alpha, face_size / step))
     replaced = _dilate(whole, (PLATE_RADIUS + PLATE_FEATHER) * face_size / step)
     feather = 2 * max(1, round(PLATE_FEATHER * face_size / step)) + 1
     replaced = box_mean(box_mean(replaced, feather), feather)
     hole = _dilate(whole, FILL_MARGIN * face_size / step) > 0
-    filled_small = fill_plate(small * 255, hole)
+    filled_small = add_grain(fill_plate(small * 255, hole), hole, face_size / step)
     halo = 2 * max(1, round(HALO * face_size / step)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (halo, halo))
     grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)
-    maps = [_to_uint8(filled_small)]
-    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown)]
-    filled, replaced_full, opaque, grown_full = (resize(m, (width, height)) for m in maps)
     tolerance = _background_contrast(small * 255, hole)
+    other = small * 255 - filled_small
+    background = (1 - grown) * (1 - _strangeness(other, tolerance)[..., 0])
+    toned = filled_small + _weighted_tone(other, background, face_size / step)
+    maps = [_to_uint8(filled_small), _to_uint8(toned)]
+    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown)]
+    filled, tone, replaced_full, opaque, grown_full = (resize(m, (width, height)) for m in maps)
     plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
     for top in range(0, height, STRIP):
         rows = slice(top, top + STRIP)
@@ -100,9 +104,8 @@ def separate_person(
         share = replaced_full[rows, :, None] * np.float32(1 / 255)
         hidden = smoothstep(*SEEN_THROUGH, grown_full[rows, :, None] * np.float32(1 / 255))
         # what differs from the fill no more than the background does by itself belongs to it
-        other = pixels - filled[rows]
-        strange = smoothstep(1, 2, np.abs(other).max(-1, keepdims=True) / tolerance)
-        seen = other * (1 - hidden) * (1 - strange)
+        strange = _strangeness(pixels - filled[rows], tolerance)
+        seen = (pixels - tone[rows]) * (1 - hidden) * (1 - strange)
         plate[rows] = _to_uint8(pixels + share * (filled[rows] + seen - pixels))
         # hair darker than the plate belongs to the person, also where the network misses it
         half = np.float32(0.5)  # a level is rounded; black before black is no person
@@ -113,6 +116,18 @@ def separate_person(
         behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)
         person[rows, :, :3] = cv2.subtract(image[rows], behind)
     return MatteLayers(person, plate), find_hair(small, alpha, oval_points), step
+
+
+def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
+    """Return by how much a difference (h, w, 3) exceeds the background's own, (h, w, 1) 0..1."""
+    return np.asarray(smoothstep(1, 2, np.abs(other).max(-1, keepdims=True) / tolerance))
+
+
+def _weighted_tone(values: Array32, weight: Array32, face_size: float) -> Array32:
+    """Return the local mean of values (h, w, 3) by their weights (h, w)."""
+    radius = 2 * max(1, round(TONE_RADIUS * face_size)) + 1
+    share = np.maximum(box_mean(weight, radius), 1e-3)[..., None]
+    return np.asarray(box_mean(values * weight[..., None], radius) / share, np.float32)
 
 
 def _background_contrast(image: Array32, hole: npt.NDArray[np.bool_]) -> np.float32:

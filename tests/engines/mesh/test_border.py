@@ -1,0 +1,57 @@
+"""Border of a picture, and grain of its background."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from thcli.engines.mesh.background.border import find_border
+from thcli.engines.mesh.background.grain import add_grain
+
+
+def picture(height: int = 120, width: int = 160) -> np.ndarray:
+    """Draw a picture of noise."""
+    return np.random.default_rng(3).integers(60, 180, (height, width, 3)).astype(np.uint8)
+
+
+def test_a_painted_frame_and_black_bars_are_borders() -> None:
+    """The border is cut off with what scaling mixed, and is put back unchanged."""
+    image = picture()
+    image[:4] = image[-7:] = 250
+    image[:, -9:] = 4
+    border = find_border(image)
+    assert border is not None
+    assert (border.top, border.bottom, border.left, border.right) == (6, 9, 0, 11)
+    inside = border.extend_inside()
+    assert inside.shape == image.shape and np.array_equal(
+        inside[:6, :149], inside[6:7, :149].repeat(6, 0)
+    )
+    assert int(inside.max()) < 180
+    out = inside.copy()
+    border.render(out)
+    assert np.array_equal(out, image)
+
+
+def test_a_bare_wall_is_no_border() -> None:
+    """One colour up to a head, a gradient, a picture without either."""
+    wall = np.full((120, 160, 3), 128, np.uint8)
+    cv2.circle(wall, (80, 70), 40, (20, 30, 60), -1)
+    gradient = np.broadcast_to(np.arange(120, dtype=np.uint8)[:, None, None] * 2, (120, 160, 3))
+    for image in (wall, np.ascontiguousarray(gradient), picture()):
+        assert find_border(image) is None
+
+
+def test_a_smooth_fill_takes_the_grain_of_its_background() -> None:
+    """Near the outline the fill is as rough as the background; an edge is not lent."""
+    rng = np.random.default_rng(4)
+    image = (128 + rng.normal(0, 6, (160, 160, 3))).astype(np.float32)
+    hole = np.zeros((160, 160), bool)
+    hole[40:120, 40:120] = True
+    filled = np.where(hole[..., None], np.float32(128), image)
+    out = add_grain(filled, hole, 100.0)
+    assert np.array_equal(out[~hole], filled[~hole])
+    assert 0.6 < out[44:60, 44:116].std() / image[:40].std() < 1.1
+    assert add_grain(filled, np.zeros_like(hole), 100.0) is filled
+    flat = np.full((160, 160, 3), 128, np.float32)
+    flat[:, 30:34] = 240  # a pole on a bare wall
+    assert np.array_equal(add_grain(flat, hole, 100.0), flat)

@@ -1,0 +1,73 @@
+"""Border of a picture: a painted or scanned frame, black bars. It stays where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thcli.core.types import Array32, Image
+
+LEAST = 2  # pixels; one line may be a pattern's
+MOST = 0.25  # of the picture's side, the widest border
+NOISE = 12.0  # levels by which the border departs from its own colour
+CROSSED = 0.2  # of a line that may be the borders of the other sides
+STEP = 24.0  # levels between the border and the picture
+STEP_SHARE = 0.6  # of a side's length that has this step
+SOFT = 2  # pixels between the border and the picture, mixed by encoders and scalers
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Border of a picture (H, W).
+
+    top, bottom, left, right: its widths in pixels.
+    image: (H, W, 3) uint8, the picture with its border.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    image: Image
+
+    def extend_inside(self) -> Image:
+        """Return the picture (H, W, 3) with its edge repeated in place of the border."""
+        height, width = self.image.shape[:2]
+        inside = self.image[self.top : height - self.bottom, self.left : width - self.right]
+        sides = (self.top, self.bottom), (self.left, self.right), (0, 0)
+        return np.pad(inside, sides, mode="edge")
+
+    def render(self, out: Image) -> None:
+        """Copy the border to a frame (H, W, 3), in place."""
+        height, width = self.image.shape[:2]
+        for rows in (slice(0, self.top), slice(height - self.bottom, height)):
+            out[rows] = self.image[rows]
+        for columns in (slice(0, self.left), slice(width - self.right, width)):
+            out[:, columns] = self.image[:, columns]
+
+
+def find_border(image: Image) -> Border | None:
+    """Find lines of one colour along the edges of a picture (H, W, 3) uint8 that end in a step."""
+    top, bottom = _width(image), _width(image[::-1])
+    inside = image[top : image.shape[0] - bottom].swapaxes(0, 1)
+    left, right = _width(inside), _width(inside[::-1])
+    if not (top or bottom or left or right):
+        return None
+    return Border(top, bottom, left, right, image)
+
+
+def _width(image: Image) -> int:
+    """Return the width of the border at the top of an image (H, W, 3), 0 without one."""
+    colour = np.median(image[0].astype(np.float32), 0)
+    for row in range(round(MOST * len(image)) + 1):
+        if _share_beyond(image[row], colour, NOISE) > CROSSED:
+            beyond = image[min(row + SOFT, len(image) - 1)]
+            ends = row >= LEAST and _share_beyond(beyond, colour, STEP) > STEP_SHARE
+            return row + SOFT if ends else 0
+    return 0
+
+
+def _share_beyond(line: Image, colour: Array32, levels: float) -> float:
+    """Return the share of a line (W, 3) that differs from a colour (3,) by more than `levels`."""
+    return float((np.abs(line.astype(np.float32) - colour).max(-1) > levels).mean())
