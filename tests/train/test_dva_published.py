@@ -18,7 +18,7 @@ from thcli.train.dva.published import UPDATES, PublishedDvaTask
 from thcli.weights.tensors import load_tensors
 
 TINY = TrainOptions(
-    smoke=True, steps=2, batch=2, size=64, samples=0, device="cpu", threads=1, narrow=16, ema=0
+    smoke=True, steps=2, batch=1, size=64, samples=0, device="cpu", threads=1, narrow=16, ema=0
 )
 
 
