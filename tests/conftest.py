@@ -22,8 +22,15 @@ from thcli.evaluate.benchmarks.memory import peak_rss, rss
 REPO = Path(__file__).resolve().parents[1]
 MMAP_THRESHOLD = -3  # mallopt(3)
 MOST_LEFT = 200 << 20  # bytes that a test may leave in the heap
-# Files of the tests that need most memory: they come first, while a worker holds little else.
-LARGEST = ("tests/golden/", "tests/refiners/restoration/", "tests/pipeline/test_bad_input.py")
+# Tests that need most memory, or fork, in this order: they come first, while a worker holds little
+# else, and a fork of it copies little.
+FIRST = (
+    "tests/golden/",
+    "tests/train/test_dva_published.py",
+    "tests/pipeline/test_bad_input.py",
+    "tests/faults/",
+    "tests/train/",
+)
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -45,8 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the largest tests first; the others keep their order."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LARGEST))
+    """Put the tests of FIRST first; the others keep their order."""
+
+    def place(item: pytest.Item) -> int:
+        found = (n for n, start in enumerate(FIRST) if item.nodeid.startswith(start))
+        return next(found, len(FIRST))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

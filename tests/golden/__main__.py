@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.golden.cases import CASES, run
+from tests.golden import fill
+from tests.golden.cases import CASES, OWN_CASES, run
 
 parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
-parser.add_argument("names", nargs="+", choices=sorted(CASES))
+parser.add_argument("names", nargs="+", choices=sorted(CASES | OWN_CASES))
 parser.add_argument(
     "--offset", type=int, default=0, help="shifts parameters and inputs (default 0)"
 )
@@ -25,3 +26,4 @@ for name in arguments.names:
     stages: dict[str, Any] = run(name, arguments.offset)
     out = arguments.out / f"{name}.npz" if arguments.out.is_dir() else arguments.out
     np.savez_compressed(out, **stages)
+    fill.release_memory()

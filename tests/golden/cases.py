@@ -1,4 +1,4 @@
-"""Table of golden files: name -> "module:function".
+"""Table of golden files: name -> "module:function"; their numbers in a process of its own.
 
 A function takes the offset and returns every stage of its file.
 """
@@ -6,8 +6,11 @@ A function takes the offset and returns every stage of its file.
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +30,20 @@ CASES = {
     "REAL3D_VIDEO": "tests.golden.real3d_video:stages",
     "X2FACE": "tests.golden.x2face:stages",
 }
+# Networks whose files are beside their tests instead of in ../shared.
+OWN_CASES = {
+    name: f"tests.refiners.restoration.networks:{name}"
+    for name in ("codeformer", "gfpgan", "restoreformer")
+}
 # Stages of uint8 images, which are compared to one level instead of 1e-4.
 UINT8_CASES = {"LIVEPORTRAIT_CV"}
+REPO = Path(__file__).parents[2]
+Numbers = dict[str, npt.NDArray[np.generic]]
 
 
-def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
+def run(name: str, offset: int = 0) -> Numbers:
     """Compute every stage of a golden file with our networks."""
-    module, _, function = CASES[name].partition(":")
+    module, _, function = (CASES | OWN_CASES)[name].partition(":")
     stages: Callable[[int], dict[str, Tensor]] = getattr(import_module(module), function)
     gc.collect()
     gc.freeze()  # large networks are collected often; modules need not be
@@ -44,9 +54,22 @@ def run(name: str, offset: int = 0) -> dict[str, npt.NDArray[np.generic]]:
         gc.unfreeze()
 
 
-def max_errors(
-    ours: dict[str, npt.NDArray[np.generic]], reference: dict[str, npt.NDArray[np.generic]]
-) -> dict[str, float]:
+def compute(folder: Path, *words: str) -> None:
+    """Write golden files into a folder, in a process of its own, whose memory ends with it.
+
+    words: their names, and options of the command.
+    """
+    command = [sys.executable, "-m", "tests.golden", *words, "--out", str(folder)]
+    subprocess.run(command, check=True, cwd=REPO)
+
+
+def load(path: Path) -> Numbers:
+    """Load a golden file."""
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def max_errors(ours: Numbers, reference: Numbers) -> dict[str, float]:
     """Compute max |ours - reference| / max(1, max |reference|) of each stage."""
     out = {}
     for key, wanted in reference.items():

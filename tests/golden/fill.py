@@ -27,15 +27,18 @@ from thcli.engines.shared.networks.spade import SpadeBlock
 
 Network = TypeVar("Network", bound=nn.Module)
 Fill = Callable[[str, Tensor], None]  # fills the tensor of a key in place
+AT_A_TIME = 1 << 15  # numbers that are drawn in float64 before they are rounded
 
 
 def normal(name: str, shape: tuple[int, ...], offset: int) -> Array32:
     """Draw standard normal float32 numbers, seeded by the checksum of the name."""
-    return (
-        np.random.default_rng(crc32(name.encode()) + offset)
-        .standard_normal(shape)
-        .astype(np.float32)
-    )
+    chance = np.random.default_rng(crc32(name.encode()) + offset)
+    out = np.empty(shape, np.float32)
+    flat = out.reshape(-1)
+    for first in range(0, flat.size, AT_A_TIME):
+        part = flat[first : first + AT_A_TIME]
+        part[:] = chance.standard_normal(part.size)
+    return out
 
 
 def value(key: str, shape: tuple[int, ...], offset: int = 0, gain: float = 1.0) -> Tensor:
@@ -53,7 +56,9 @@ def value(key: str, shape: tuple[int, ...], offset: int = 0, gain: float = 1.0) 
     elif len(shape) <= 1:
         v = 1 + 0.1 * v if leaf.startswith("weight") else 0.05 * v
     else:
-        v = (gain * v / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        if gain != 1:
+            v *= np.float32(gain)
+        np.divide(v, np.sqrt(np.prod(shape[1:])), out=v, casting="same_kind")  # in float64
     return torch.from_numpy(v)
 
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.golden import fill
+from tests.golden.liveportrait_crops import crop_stages, inverse, paste_crop, paste_stages, wave
+from tests.golden.liveportrait_inputs import GoldenInputs
+from tests.golden.liveportrait_points import KeypointPipeline, correction_stages
 from thcli.core import geometry
-from thcli.core.options import LivePortraitOptions
-from thcli.core.types import Array, Array32, Crop, Image
+from thcli.core.types import Crop
 from thcli.engines.liveportrait import video
 from thcli.engines.liveportrait.engine import assemble
-from thcli.engines.liveportrait.mask import soft_mask
 from thcli.engines.liveportrait.networks import (
     EncodedSource,
     LivePortraitNetworks,
@@ -27,18 +28,12 @@ from thcli.engines.liveportrait.ratios import openings
 from thcli.engines.liveportrait.retargeting import RetargetingNetworks
 from thcli.engines.liveportrait.transfer import (
     HeadMotion,
-    TransferGains,
     rotation,
-    transfer_absolute,
-    transfer_relative,
-    transfer_relative_to_rest,
 )
-from thcli.engines.shared.networks.keypoints import movement_scale
 from thcli.engines.shared.networks.volume import DenseMotion
 from thcli.faces.crops import align
 
 NORMED = ("conv_0.weight", "conv_1.weight", "conv_s.weight")
-Case = tuple[TransferGains, LivePortraitOptions, bool]
 
 
 def state(network: nn.Module, offset: int) -> dict[str, Tensor]:
@@ -61,49 +56,6 @@ def published(offset: int) -> Iterator[dict[str, Tensor]]:
     with torch.device("meta"):
         empty = LivePortraitNetworks.new()
     return (state(network, offset) for network in empty)
-
-
-class GoldenInputs:
-    """Numbers, images and points of an offset."""
-
-    def __init__(self, offset: int):
-        self.offset = offset
-
-    def normal(self, index: int, *shape: int) -> Array32:
-        return fill.normal(f"LIVEPORTRAIT/input-{index}", shape, self.offset)
-
-    def image(self, index: int) -> Tensor:
-        return torch.from_numpy(1 / (1 + np.exp(-self.normal(index, 1, 3, 256, 256))))
-
-    def points(self, index: int, count: int = 203) -> Array32:
-        """Create a face of 203 or 106 points."""
-        q = 60 * self.normal(index, count, 2).astype(np.float64)
-        left, right, mouth, angle = (
-            (slice(0, 24), slice(24, 48), slice(48, 108), 0.25)
-            if count == 203
-            else (slice(33, 43), slice(87, 97), slice(52, 72), -0.35)
-        )
-        q[left] = 0.15 * q[left] + (-60, -50)
-        q[right] = 0.15 * q[right] + (60, -50)
-        q[mouth] = 0.3 * q[mouth] + (0, 80)
-        c, s = np.cos(angle), np.sin(angle)
-        return np.asarray(q @ np.array([[c, s], [-s, c]]) + (480, 390), np.float32)
-
-    def rows(self, base: int) -> tuple[HeadMotion, Array32, Array32]:
-        """Create five frames: motion, canonical keypoints, openings."""
-        moves = HeadMotion(
-            1 + 0.05 * self.normal(base, 5, 1, 1)[..., 0],
-            rotation(10 * self.normal(base + 1, 5, 3)),
-            0.02 * self.normal(base + 2, 5, 1, 21, 3)[:, 0],
-            0.05 * self.normal(base + 3, 5, 1, 3)[:, 0],
-        )
-        eyes = np.abs(0.3 + 0.05 * self.normal(base + 5, 5, 1, 2)[:, 0])
-        lips = np.abs(0.1 * self.normal(base + 6, 5, 1, 1)[:, 0])
-        return (
-            moves,
-            0.3 * self.normal(base + 4, 5, 1, 21, 3)[:, 0],
-            np.concatenate([eyes, lips], 1),
-        )
 
 
 class RecordedOutputs:
@@ -258,189 +210,6 @@ def generator_stages(
     }, image
 
 
-def crop_square(points: Array32, size: int, scale: float, up: float) -> tuple[Array, float, float]:
-    """Read centre, side and angle of LivePortrait's square from its crop."""
-    matrix = align.liveportrait(points, size, scale, up).crop_from_frame
-    side = size / float(np.sqrt(np.linalg.det(matrix[:2, :2])))
-    centre = geometry.transform_points(inverse(matrix), [size / 2, size / 2])
-    return centre, side, float(np.arctan2(matrix[0, 1], matrix[0, 0]))
-
-
-def crop_stages(given: GoldenInputs) -> dict[str, Array]:
-    out: dict[str, Array] = {}
-    for tag, points in (("203", given.points(20)), ("106", given.points(25, 106))):
-        out[f"crop/pts{tag}"] = points.astype(np.float64)
-        centre, side, angle = crop_square(points, 512, 2.3, 0.125)
-        out[f"crop/{tag}/center"], out[f"crop/{tag}/size"] = centre, np.array([side, side])
-        out[f"crop/{tag}/angle"] = np.array([angle])
-        for name in ("rot", "norot"):
-            matrix = align.liveportrait(points, 512, rotate=name == "rot").crop_from_frame
-            out[f"crop/{tag}/{name}/M_o2c"], out[f"crop/{tag}/{name}/M_c2o"] = (
-                matrix,
-                inverse(matrix),
-            )
-            out[f"crop/{tag}/{name}/pt_crop"] = geometry.transform_points(matrix, points)
-        out[f"crop/{tag}/landmark_M_o2c"] = align.liveportrait(
-            points, 224, 1.5, 0.1
-        ).crop_from_frame
-    return out | driving_crop_stages(given)
-
-
-def driving_crop_stages(given: GoldenInputs) -> dict[str, Array]:
-    """Compute the mean of the frames' upright boxes."""
-    squares = [crop_square(given.points(i), 512, 2.2, 0.1) for i in (20, 21, 22)]
-    boxes = np.array([[*(centre - side / 2), *(centre + side / 2)] for centre, side, _ in squares])
-    mean = boxes.mean(0)
-    size = mean[2] - mean[0]
-    scale, middle = 512 / size, (mean[:2] + mean[2:]) / 2
-    matrix = np.array(
-        [[scale, 0, 256 - scale * middle[0]], [0, scale, 256 - scale * middle[1]], [0, 0, 1]]
-    )
-    (centre, _, angle), first = squares[0], boxes[0]
-    corners = np.array(
-        [[first[0], first[1]], [first[2], first[1]], [first[2], first[3]], [first[0], first[3]]]
-    )
-    c, s = np.cos(angle), np.sin(angle)
-    return {
-        "crop/driving/bboxes": boxes,
-        "crop/driving/bbox_rot": (corners - centre) @ np.array([[c, -s], [s, c]]).T + centre,
-        "crop/driving/global_bbox": mean,
-        "crop/driving/M_o2c": matrix,
-        "crop/driving/lmk_crop": geometry.transform_points(matrix, given.points(20)),
-    }
-
-
-def inverse(matrix: Array) -> Array:
-    return np.asarray(np.linalg.inv(matrix), np.float64)
-
-
-def paste_crop(crop: Image, original: Image, frame_from_crop: Array) -> tuple[Array32, Image]:
-    """Blend a crop as the reference does: mask (H, W) in 0..1, and the frame; truncated, not
-    rounded.
-    """
-    size = (original.shape[1], original.shape[0])
-    mask = geometry.warp_affine(soft_mask(512), frame_from_crop, size).astype(np.float32)[
-        ..., None
-    ] / np.float32(255)
-    moved = geometry.warp_affine(crop, frame_from_crop, size).astype(np.float32)
-    mixed = mask * moved + (1 - mask) * original.astype(np.float32)
-    return mask, np.clip(mixed, 0, 255).astype(np.uint8)
-
-
-def paste_stages(given: GoldenInputs) -> dict[str, Image]:
-    original = np.clip(np.floor(128 + 40 * given.normal(30, 720, 960, 3)), 0, 191).astype(np.uint8)
-    crop = original[100:612, 200:712] + np.uint8(64)
-    _, pasted = paste_crop(crop, original, np.array([[1.0, 0, 200], [0, 1, 100], [0, 0, 1]]))
-    return {"paste/shift": pasted[::4, ::4], "paste/shift_edge": pasted[96:128, 196:228]}
-
-
-class KeypointPipeline:
-    """Keypoints of every frame under the reference's options."""
-
-    def __init__(self, given: GoldenInputs, corrections: RetargetingNetworks):
-        self.retargeting = corrections
-        self.driving, _, self.driven = given.rows(50)
-        self.own, self.canonical, _ = given.rows(60)
-        self.openings = np.stack([openings(given.points(20 + i)) for i in range(5)])
-
-    def image(self, case: Case, frames: int = 5, strength: float = 1.0) -> Array32:
-        gains, options, is_relative = case
-        own, driving = (
-            HeadMotion(*(a[:n] for a in m)) for m, n in ((self.own, 1), (self.driving, frames))
-        )
-        still = own.keypoints(self.canonical[:1])
-        if not is_relative:
-            moves = transfer_absolute(own, driving, gains)
-        elif frames > 1:
-            moves = transfer_relative(own, driving, HeadMotion(*(a[:1] for a in driving)), gains)
-        else:
-            moves = transfer_relative_to_rest(own, driving, gains)
-        given = (self.openings[:1], self.driven[:frames])
-        moved = moves.keypoints(self.canonical[:1])
-        out = self.retargeting.apply(still, moved, given, options, relative=is_relative)
-        return still + np.float32(strength) * (out - still)
-
-    def video(self, case: Case, frames: int = 5, *, awake: bool = False) -> Array32:
-        gains, options, is_relative = case
-        driving = HeadMotion(*(a[:frames] for a in self.driving))
-        still = self.own.keypoints(self.canonical)
-        moved = video.transfer_to_video(self.own, driving, gains, relative=is_relative).keypoints(
-            self.canonical
-        )
-        extra_offsets = (
-            video.eye_opening_offsets(self.retargeting, still, self.openings) if awake else None
-        )
-        given = (self.openings, self.driven[:frames])
-        return self.retargeting.apply(
-            still, moved, given, options, relative=is_relative, extra_offsets=extra_offsets
-        )
-
-    def stages(self) -> dict[str, Array32]:
-        plain, loose = LivePortraitOptions(), LivePortraitOptions(stitching=False)
-        eyes, both = (
-            LivePortraitOptions(retarget_eyes=True),
-            LivePortraitOptions(retarget_eyes=True, retarget_lips=True),
-        )
-        closed, whole = LivePortraitOptions(close_lips=True), TransferGains()
-        both_loose = LivePortraitOptions(stitching=False, retarget_eyes=True, retarget_lips=True)
-        default = self.image((whole, plain, True))
-        out = {
-            "default/x_d": default,
-            "default/x_s": np.repeat(
-                HeadMotion(*(a[:1] for a in self.own)).keypoints(self.canonical[:1]), 5, 0
-            ),
-            "pose_friendly/x_d": default,  # the same to 2e-7
-            "absolute/x_d": self.image((whole, plain, False)),
-            "rel_lip_expr/x_d": self.image((TransferGains("lips"), plain, True)),
-            "no_stitch/x_d": self.image((whole, loose, True)),
-            "multiplier_1.5/x_d": self.image((whole, plain, True), strength=1.5),
-            "normalize_lip/x_d": self.image((whole, closed, True)),
-            "normalize_lip_no_stitch/x_d": self.image(
-                (whole, LivePortraitOptions(stitching=False, close_lips=True), True)
-            ),
-            "eye_retarget/x_d": self.image((whole, eyes, True)),
-            "eye_lip_retarget/x_d": self.image((whole, both, True)),
-            "abs_eye_lip_retarget_no_stitch/x_d": self.image((whole, both_loose, False)),
-            "image_driven/x_d": self.image((whole, plain, True), 1),
-            "image_driven_eyes/x_d": self.image((TransferGains("eyes"), plain, True), 1),
-            "image_driven_abs/x_d": self.image((whole, plain, False), 1),
-            "video_default/x_d": self.video((whole, plain, True)),
-            "video_default/x_s": self.own.keypoints(self.canonical),
-            "video_absolute/x_d": self.video((whole, plain, False)),
-            "video_eye_fix/x_d": self.video((whole, closed, True), awake=True),
-            "video_image_driven/x_d": self.video((whole, plain, True), 1),
-            "video_image_driven_abs/x_d": self.video((whole, plain, False), 1),
-        }
-        short = {
-            "exp": TransferGains("expression"),
-            "pose": TransferGains("pose"),
-            "lip": TransferGains("lips"),
-            "eyes": TransferGains("eyes"),
-        }
-        for name, gains in short.items():
-            out[f"rel_{name}/x_d"] = self.image((gains, plain, True))
-            out[f"abs_{name}/x_d"] = self.image((gains, plain, False))
-            if name != "eyes":
-                out[f"video_{name}/x_d"] = self.video((gains, plain, True))
-        return {f"pipe/{name}": points for name, points in out.items()}
-
-
-def correction_stages(
-    given: GoldenInputs, corrections: RetargetingNetworks, still: Array32, moved: Array32
-) -> dict[str, Array32]:
-    eyes, lips = (
-        np.abs(given.normal(4, 1, 3)) * np.float32(0.3),
-        np.abs(given.normal(5, 1, 2)) * np.float32(0.1),
-    )
-    return {
-        "S/stitch_raw": corrections.stitching_output(still, moved),
-        "S/stitched": corrections.stitch(still, moved),
-        "S/eye_delta": corrections.eye_offsets(still, eyes[:, :2], eyes[:, 2:]),
-        "S/lip_delta": corrections.lip_offsets(still, lips[:, :1], lips[:, 1:]),
-        "S/motion_multiplier": np.array([movement_scale(still[0], moved[0])], np.float32),
-    }
-
-
 def clones(stages: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copy samples of tensors; their views would keep all of these."""
     return {name: tensor.clone() for name, tensor in stages.items()}
@@ -510,11 +279,6 @@ def stages(offset: int) -> dict[str, Tensor]:
     return out | {
         name: torch.from_numpy(a.astype(np.float32)) for name, a in paste_stages(given).items()
     }
-
-
-def wave(height: int, width: int, offset: int) -> Image:
-    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
-    return np.floor(127.5 + 100 * np.sin(x / 40 + c) * np.cos(y / 50 + offset)).astype(np.uint8)
 
 
 def cv_stages(offset: int) -> dict[str, Tensor]:

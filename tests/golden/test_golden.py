@@ -5,49 +5,39 @@ The error is relative to max(1, max |reference|).
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from tests.golden.cases import CASES, UINT8_CASES, max_errors
-
-REPO = Path(__file__).parents[2]
-Numbers = dict[str, npt.NDArray[np.generic]]
-
+from tests.golden.cases import CASES, UINT8_CASES, Numbers, compute, load, max_errors
 
 TOGETHER = ("LIVEPORTRAIT", "LIVEPORTRAIT_CV")  # of the same images
-Compute = Callable[..., Numbers]
+Computed = Callable[..., Numbers]
 
 
 @pytest.fixture(scope="module")
-def compute(tmp_path_factory: pytest.TempPathFactory) -> Compute:
-    """Return a function that computes a golden file in a process of its own."""
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    """Return a function that computes a golden file, each once."""
     folders: dict[tuple[str, ...], Path] = {}
 
-    def compute(name: str, *more: str) -> Numbers:
+    def computed(name: str, *more: str) -> Numbers:
         names = TOGETHER if name in TOGETHER else (name,)
         if (*names, *more) not in folders:
-            folder = folders[*names, *more] = tmp_path_factory.mktemp("golden")
-            command = [sys.executable, "-m", "tests.golden", *names, "--out", str(folder), *more]
-            subprocess.run(command, check=True, cwd=REPO)
-        with np.load(folders[*names, *more] / f"{name}.npz") as file:
-            return {key: file[key] for key in file.files}
+            folders[*names, *more] = tmp_path_factory.mktemp("golden")
+            compute(folders[*names, *more], *names, *more)
+        return load(folders[*names, *more] / f"{name}.npz")
 
-    return compute
+    return computed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(CASES) - UINT8_CASES))
-def test_networks_give_the_references_numbers(name: str, shared: Path, compute: Compute) -> None:
+def test_networks_give_the_references_numbers(name: str, shared: Path, computed: Computed) -> None:
     """The stages are those of the file, no more and no fewer."""
-    with np.load(shared / "golden" / f"{name}.npz") as file:
-        reference = {key: file[key] for key in file.files}
-    ours = compute(name)
+    reference = load(shared / "golden" / f"{name}.npz")
+    ours = computed(name)
     assert set(ours) == set(reference)
     failures = {
         key: figure for key, figure in max_errors(ours, reference).items() if not figure <= 1e-4
@@ -58,22 +48,23 @@ def test_networks_give_the_references_numbers(name: str, shared: Path, compute: 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(UINT8_CASES))
 def test_uint8_images_are_the_references_to_a_level(
-    name: str, shared: Path, compute: Compute
+    name: str, shared: Path, computed: Computed
 ) -> None:
     """No pixel differs by more than 1 level of 255; the mean difference is at most 0.05."""
-    with np.load(shared / "golden" / f"{name}.npz") as file:
-        reference = {key: file[key].astype(np.float64) for key in file.files}
-    ours = compute(name)
+    reference = load(shared / "golden" / f"{name}.npz")
+    ours = computed(name)
     assert set(ours) == set(reference)
-    differences = {key: np.abs(ours[key] - wanted) for key, wanted in reference.items()}
+    differences = {
+        key: np.abs(ours[key] - wanted.astype(np.float64)) for key, wanted in reference.items()
+    }
     assert {key: a.max() for key, a in differences.items() if a.max() > 1 or a.mean() > 0.05} == {}
 
 
-def test_command_writes_another_offset(compute: Compute) -> None:
+def test_command_writes_another_offset(computed: Computed) -> None:
     """Another offset shifts inputs and parameters, so that stored numbers do not pass for computed
     ones.
     """
-    usual, other = compute("REAL3D_A2M"), compute("REAL3D_A2M", "--offset", "3")
+    usual, other = computed("REAL3D_A2M"), computed("REAL3D_A2M", "--offset", "3")
     assert usual.keys() == other.keys()
     same = {key for key in usual if np.array_equal(usual[key], other[key])}
     assert same == {"encoder/mask"}  # which depends on nothing

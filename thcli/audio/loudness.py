@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import signal
+import scipy  # whose signal is imported on first use: it takes 0.4 s
 
 from thcli.audio.read import RATE
 from thcli.core.types import Array, Array32
@@ -38,7 +38,7 @@ def loudness_of_blocks(blocks: Iterable[Array32], rate: int = RATE) -> float:
     remainder = np.zeros(0)
     powers: list[Array] = []
     for block in filter(len, blocks):
-        filtered, state = signal.sosfilt(sections, np.asarray(block, np.float64), zi=state)
+        filtered, state = scipy.signal.sosfilt(sections, np.asarray(block, np.float64), zi=state)
         remainder = np.concatenate([remainder, np.square(filtered)])
         step_count = len(remainder) // step
         powers.append(remainder[: step_count * step].reshape(step_count, step).mean(axis=1))

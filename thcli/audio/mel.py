@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft, signal
+import scipy  # whose signal is imported on first use: it takes 0.4 s
+from scipy import fft
 
 from thcli.audio.read import RATE
 from thcli.audio.windows import concatenate_parts, map_windows
@@ -49,7 +50,7 @@ def log_mel_blocks(
 
     The parts are bit-identical to the rows of the whole sound.
     """
-    taper = signal.get_window("hann", window).astype(np.float32)
+    taper = scipy.signal.get_window("hann", window).astype(np.float32)
     taper *= 2 / taper.sum()
     size = fft.next_fast_len(1 << (window - 1).bit_length(), real=True)
     filters = mel_filters(rate, size, bins)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft, signal
+import scipy  # whose signal is imported on first use: it takes 0.4 s
+from scipy import fft
 
 from thcli.audio.mel import HOP
 from thcli.audio.read import RATE
@@ -125,7 +126,7 @@ class _CandidateFinder:
         self._period = int(rate / within.floor)
         half = int(3 * rate / within.floor) // 2 - 1
         self.window = 2 * half
-        self._taper = signal.get_window("hann", self.window + 1, fftbins=False)[1:].astype(
+        self._taper = scipy.signal.get_window("hann", self.window + 1, fftbins=False)[1:].astype(
             np.float32
         )
         self._size = fft.next_fast_len(round(self.window * 1.5), real=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import tee
 
 import numpy as np
-from scipy import ndimage, signal
+import scipy  # whose signal is imported on first use: it takes 0.4 s
+from scipy import ndimage
 
 from thcli.audio.pitch import PitchRange, peak_amplitude, track_pitch
 from thcli.audio.resample_rows import zip_parts
@@ -80,7 +81,7 @@ def find_accents(rows: Array32, phrases: Array) -> Array:
     louder = level - _local_mean(level, spoken)
     higher = np.where(voiced, semitones - _local_mean(semitones, voiced), 0.0)
     higher = ndimage.maximum_filter1d(higher, round(0.16 * ROWS_PER_SECOND))
-    peaks, _ = signal.find_peaks(np.where(spoken, level, level.min()), prominence=_MIN_RISE)
+    peaks, _ = scipy.signal.find_peaks(np.where(spoken, level, level.min()), prominence=_MIN_RISE)
     score = np.maximum(louder / _LEVEL_UNIT, -1) + np.clip(higher / _PITCH_UNIT, -1, 2)
     peaks = peaks[(score[peaks] > _MIN_SCORE) & spoken[peaks]]
     kept: list[int] = []

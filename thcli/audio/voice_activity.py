@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage, signal
+import scipy  # whose signal is imported on first use: it takes 0.4 s
+from scipy import fft, ndimage
 
 from thcli.audio.mel import HOP, WINDOW
 from thcli.audio.windows import concatenate_parts, map_windows
@@ -99,7 +100,7 @@ def _measure_band(speech: Speech, hop: int) -> list[Array32]:
     """
     window = round(0.025 * speech.rate)
     size = fft.next_fast_len(window, real=True)
-    taper = signal.get_window("hann", window).astype(np.float32)
+    taper = scipy.signal.get_window("hann", window).astype(np.float32)
     scale = np.float32(2 / (size * np.square(taper).mean() * window))  # unit of `power_levels`
     low, high = (round(edge * size / speech.rate) for edge in _BAND)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.refiners.restoration.test_golden import NARROW_RESTOREFORMER, published_key
+from tests.refiners.restoration.networks import NARROW_RESTOREFORMER, published_key
 from thcli.core.errors import WeightsError
 from thcli.core.options import RunOptions
 from thcli.core.types import Image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -250,22 +251,31 @@ def test_without_vgg_weights_the_substitute_is_used_with_a_warning(
     assert "--perceptual pyramid" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("file", "part", "network"),
-    [
-        ("FOMM", "discriminator", SingleScaleDiscriminator(3, (64, 128, 256, 512), spectral=True)),
-        ("FOMM", "discriminator_adv", SingleScaleDiscriminator(13, (64, 128, 256, 512))),
-        (
-            "FACEVID2VID",
-            "discriminator",
-            SingleScaleDiscriminator(3, (64, 128, 256, 512), spectral=True),
-        ),
-        ("MONKEYNET", "discriminator", Discriminator(13, (64, 128, 256, 256), pool_last=True)),
-    ],
-)
+DISCRIMINATORS: list[tuple[str, str, Callable[[], torch.nn.Module]]] = [
+    (
+        "FOMM",
+        "discriminator",
+        lambda: SingleScaleDiscriminator(3, (64, 128, 256, 512), spectral=True),
+    ),
+    ("FOMM", "discriminator_adv", lambda: SingleScaleDiscriminator(13, (64, 128, 256, 512))),
+    (
+        "FACEVID2VID",
+        "discriminator",
+        lambda: SingleScaleDiscriminator(3, (64, 128, 256, 512), spectral=True),
+    ),
+    (
+        "MONKEYNET",
+        "discriminator",
+        lambda: Discriminator(13, (64, 128, 256, 256), pool_last=True),
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "part", "build"), DISCRIMINATORS)
 def test_discriminators_have_the_published_layout(
-    shared: Path, file: str, part: str, network: torch.nn.Module
+    shared: Path, file: str, part: str, build: Callable[[], torch.nn.Module]
 ) -> None:
+    network = build()
     wanted = json.loads((shared / "specs" / f"{file}.keys.json").read_text())[part]
     plain = {
         key: [n for i, n in enumerate(shape) if len(shape) < 5 or i != 2]

@@ -21,6 +21,7 @@ TILE, TAPS = 4, 3
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 SIDE = TILE + TAPS - 1
 TILES_AT_A_TIME = 256  # so that their data stay in the processor's cache
+WEIGHTS_AT_A_TIME = 4096  # likewise, of a kernel's channels in times those out
 
 
 def matrices() -> tuple[Array, Array, Array]:
@@ -67,8 +68,10 @@ class WinogradConv(nn.Module):
         taps = weight.reshape(outputs, inputs, -1, TAPS * TAPS).permute(2, 3, 1, 0)
         by_tap = torch.from_numpy(np.kron(g, g))
         kernel = weight.new_empty((len(taps), SIDE * SIDE, inputs, outputs), dtype=torch.float32)
-        for transformed, planes in zip(kernel.flatten(2), taps.flatten(2), strict=True):
-            transformed.copy_(by_tap @ planes.double())
+        step = max(1, WEIGHTS_AT_A_TIME // outputs)
+        for transformed, planes in zip(kernel, taps, strict=True):
+            for part, rows in zip(transformed.split(step, 1), planes.split(step, 1), strict=True):
+                part.copy_((by_tap @ rows.flatten(1).double()).view(part.shape))
         self.register_buffer("kernel", kernel)
         self.register_buffer("input_transform", torch.from_numpy(np.kron(b, b)).float())
         self.register_buffer("output_transform", torch.from_numpy(np.kron(a, a)).float())
