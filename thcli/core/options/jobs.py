@@ -199,7 +199,9 @@ class EditOptions:
         "words for faces.",
     )
     engine: str = option(
-        "auto", "Editor or painter (thcli list backends); auto: the best one for each attribute."
+        "auto",
+        "Editor or painter (thcli list backends); auto: the best one for each attribute; dva-s is "
+        "an experiment.",
     )
     strength: float = option(1.0, "Gain of the whole edit, 0..3.")
     region: EditRegion = option(
