@@ -85,7 +85,7 @@ class Recombination:
 
     @property
     def whole_crop(self) -> bool:
-        """Whether the decoded crop replaces the clip's, because the face's outline changes."""
+        """The decoded crop replaces the clip's, because the outline of the face changes."""
         return self.motion is not None or self.background is not None
 
     def mean_identity(self, own: Array32) -> Array32:
