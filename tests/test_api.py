@@ -87,6 +87,7 @@ PUBLIC = [
     "ReadOptions",
     "ReceiveOptions",
     "Real3dOptions",
+    "RecombineOptions",
     "ReenactOptions",
     "RefineEvaluateOptions",
     "RefineJobOptions",

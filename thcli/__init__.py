@@ -93,6 +93,7 @@ _HOMES = {
         "ReadOptions",
         "ReceiveOptions",
         "Real3dOptions",
+        "RecombineOptions",
         "ReenactOptions",
         "RefineEvaluateOptions",
         "RefineJobOptions",

@@ -9,15 +9,15 @@ EDITORS = Stage(
     {
         "dva-s": Backend(
             "thcli.editors.dva.small:load",
-            "our small diffusion video autoencoder, 96 x 96; one identity per clip",
+            "an experiment: our small diffusion video autoencoder, 96 x 96, soft changes",
             ("dva-s", "identity-s"),
-            reads=("editor", "text_model", "words"),
+            reads=("editor", "text_model", "words", "recombine"),
         ),
         "dva": Backend(
             "thcli.editors.dva.editor:load",
             "Diffusion Video Autoencoders, 256 x 256; one identity per clip",
             ("dva",),
-            reads=("editor", "text_model", "words"),
+            reads=("editor", "text_model", "words", "recombine"),
         ),
     },
     {"any": "dva-s", "free": ""},

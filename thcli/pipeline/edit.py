@@ -26,6 +26,7 @@ from thcli.pipeline.dry_run import rehearse_edit
 from thcli.pipeline.editing.edited_face import EditedFace, zip_in_frames
 from thcli.pipeline.editing.face_in_frame import FaceInFrame
 from thcli.pipeline.editing.factory import build_edit_file, plan_steps
+from thcli.pipeline.editing.other_faces import recombine
 from thcli.pipeline.editing.request import EditRequest, parse_requests
 from thcli.pipeline.editing.steps import EditStep
 from thcli.pipeline.job.job import FrameCounter, Job, Report
@@ -82,11 +83,14 @@ def edit(
             check_outputs(
                 path,
                 options.output,
-                inputs=[info.path],
+                inputs=[info.path, *options.recombine.files],
                 compare=options.compare,
                 file=options.save_edit,
             )
-        variants = [plan_steps(request, options, on) for request in requests]
+        for path in options.recombine.files:
+            media.probe(path, options.read)  # before anything is loaded
+        planned = [plan_steps(request, options, on) for request in requests]
+        variants = recombine(planned, options, job)
         edited_faces = observe_faces(info, variants[0], options, job)
         counter, engine, engines = FrameCounter(0), "", requests[0].engines
         for steps, path in zip(variants, targets, strict=True):

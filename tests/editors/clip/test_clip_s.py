@@ -159,6 +159,7 @@ def test_the_real_clip_takes_openais_tensors() -> None:
         "clip-b16",
         network,
         lambda texts: torch.ones(len(texts), 4, dtype=torch.long),
+        ["{}"],
         tensors,
         torch.device("cpu"),
     )
@@ -169,7 +170,7 @@ def test_the_real_clip_takes_openais_tensors() -> None:
     assert images.grad is not None and float(images.grad.abs().max()) > 0
     assert model.encode_text(["anything at all"]).shape == (1, 5)
     with pytest.raises(WeightsError, match="missing"):
-        official.build("clip-b16", FakeClip(), None, {}, torch.device("cpu"))
+        official.build("clip-b16", FakeClip(), None, [], {}, torch.device("cpu"))
 
 
 def test_without_open_clip_the_hint_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

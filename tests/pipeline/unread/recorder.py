@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 HERE = Path(__file__).parent
+PICTURE = HERE.parents[2] / "docs" / "images" / "edit.jpg"
 
 
 def recorded(options: Any, seen: set[str], prefix: str = "") -> Any:
@@ -55,9 +56,10 @@ def another(options: Any, name: str) -> Any:
     words = {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}
     words |= {"gaze": "9,0", "emotion": "happy", "pose_code": "10,0,0"}
     others: dict[str, Any] = {"keys": HERE / "keys.txt", "pose_file": HERE / "poses.csv"}
+    others |= dict.fromkeys(("identity", "motion", "background"), PICTURE)
     if name == "expression" and value is None:
         return ["happy"]
-    if name in others:
+    if name in others and Path in get_args(hint):
         return others[name]
     if name in words and isinstance(value, str):
         return words[name]

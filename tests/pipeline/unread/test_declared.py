@@ -27,6 +27,7 @@ from tests.pipeline.unread.recorder import recorded
 from tests.refiners import test_contract as refiners
 from tests.voices import test_a2m, test_real3d
 from tests.voices.diffused_heads import test_small as small_voice
+from thcli.core.events import silent
 from thcli.core.options import (
     EditOptions,
     ReenactOptions,
@@ -49,7 +50,9 @@ from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.motion.control.controls import Controls
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.pipeline.editing.identity_edits import load_text_step
+from thcli.pipeline.editing.other_faces import recombine
 from thcli.pipeline.editing.request import EditRequest
+from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.option_table import CHOICES
 from thcli.refiners.backends import REFINERS
@@ -243,6 +246,7 @@ def test_an_editor_reads_what_it_declares(name: str, monkeypatch: pytest.MonkeyP
     request = EditRequest({}, {name: {}}, text="green", neutral="nothing")
     step = load_text_step(name, request, options, lambda event: None)
     assert isinstance(step.editor, SteerableEditor)
+    assert recombine([[step]], options, Job("edit", silent)) == [[step]]
     words = recorded(TextOptions(iterations=2), seen, "words.")
     flat: Any = FlatColourEditor()
     learn_step(flat, FRAME, "nothing", "green", ColourTextModel(), words)

@@ -14,7 +14,13 @@ from thcli.core.options.base import (
     walk_options,
 )
 from thcli.core.options.conference import KeyFrame, ReceiveOptions, TransmitOptions
-from thcli.core.options.edit import PUBLISHED_TEXT, EditorOptions, EditSampler, TextOptions
+from thcli.core.options.edit import (
+    PUBLISHED_TEXT,
+    EditorOptions,
+    EditSampler,
+    RecombineOptions,
+    TextOptions,
+)
 from thcli.core.options.faces import (
     Blend,
     Border,
@@ -186,6 +192,7 @@ __all__ = [
     "Real3dOptions",
     "Real3dTrainOptions",
     "ReceiveOptions",
+    "RecombineOptions",
     "ReenactOptions",
     "RefineBackground",
     "RefineEvaluateOptions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from thcli.core.options.base import option, require
@@ -32,6 +33,40 @@ class EditorOptions:
             self.steps is None or 2 <= self.steps <= 1000, "--steps", "within 2..1000", self.steps
         )
         require(self.sampler in (None, "ddim", "dpm++"), "--sampler", "ddim or dpm++", self.sampler)
+
+
+@dataclass(frozen=True, slots=True)
+class RecombineOptions:
+    """Recombined faces (dva).
+
+    A diffusion autoencoder decodes a face from its identity, its motion and its background. Each of
+    them can be that of the largest face of another file.
+    """
+
+    identity: Path | None = option(
+        None,
+        "Image or video whose face gives the identity, the mean of its frames.",
+        "--identity-from",
+        path="input",
+    )
+    motion: Path | None = option(
+        None,
+        "Image or video whose face gives the landmarks, at the same times.",
+        "--motion-from",
+        path="input",
+    )
+    background: Path | None = option(
+        None,
+        "Image or video whose noise maps x_T give background and hair, at the same times.",
+        "--background-from",
+        path="input",
+    )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The given files."""
+        given = (self.identity, self.motion, self.background)
+        return tuple(path for path in given if path is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from thcli.core.options.base import option, require
-from thcli.core.options.edit import EditorOptions, TextOptions
+from thcli.core.options.edit import EditorOptions, RecombineOptions, TextOptions
 from thcli.core.options.faces import (
     FaceOptions,
     FindOptions,
@@ -176,7 +176,7 @@ class SpeakOptions(RenderOptions):
 class EditOptions:
     """Options of `thcli edit`.
 
-    Exactly one of attr, text and edit is given.
+    At most one of attr, text and edit is given, and none only where `recombine` changes the face.
     """
 
     attr: list[str] | None = option(
@@ -199,7 +199,9 @@ class EditOptions:
         "words for faces.",
     )
     engine: str = option(
-        "auto", "Editor or painter (thcli list backends); auto: the best one for each attribute."
+        "auto",
+        "Editor or painter (thcli list backends); auto: the best one for each attribute; dva-s is "
+        "an experiment.",
     )
     strength: float = option(1.0, "Gain of the whole edit, 0..3.")
     region: EditRegion = option(
@@ -214,6 +216,7 @@ class EditOptions:
     parser: str = option("auto", "Face parser (thcli list parser).")
     editor: EditorOptions = field(default_factory=EditorOptions)
     words: TextOptions = field(default_factory=TextOptions)
+    recombine: RecombineOptions = field(default_factory=RecombineOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
     stabilization: StabilizationOptions = field(default_factory=StabilizationOptions)
     read: ReadOptions = field(default_factory=ReadOptions)

@@ -23,6 +23,8 @@ from thcli.weights.tensors import load_tensors, require_keys
 SIDE = 224
 # Of CLIP's training images (openai/CLIP: clip/clip.py).
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+# One of OpenAI's 80 templates for ImageNet, of which DVA was published with the 79 others.
+PLURAL = "a photo of many {}."
 # Entries of OpenAI's archive that are no weights.
 NON_WEIGHT_KEYS = ("input_resolution", "context_length", "vocab_size")
 
@@ -30,18 +32,16 @@ NON_WEIGHT_KEYS = ("input_resolution", "context_length", "vocab_size")
 class OpenAiClipModel:
     """Adapter of CLIP to `editors.shared.text_image.TextImageModel`."""
 
-    templates = (
-        "{}",
-        "a photo of {}.",
-        "a close-up photo of {}.",
-        "a bright photo of {}.",
-        "a cropped photo of {}.",
-        "a blurry photo of {}.",
-        "a portrait of {}.",
-    )
-
-    def __init__(self, name: str, network: Any, tokenise: Any, device: torch.device) -> None:
-        self.name, self._network, self._tokenise, self._device = name, network, tokenise, device
+    def __init__(
+        self,
+        name: str,
+        network: Any,
+        tokenise: Any,
+        templates: Sequence[str],
+        device: torch.device,
+    ) -> None:
+        self.name, self.templates = name, tuple(templates)
+        self._network, self._tokenise, self._device = network, tokenise, device
         self._mean, self._std = (
             torch.tensor(v, device=device).reshape(1, 3, 1, 1) for v in (MEAN, STD)
         )
@@ -91,13 +91,32 @@ def _load(name: str, entry: str, model: str, run: RunOptions) -> OpenAiClipModel
     device = resolve_device(run.device)
     network = open_clip.create_model(model, pretrained=None, precision="fp32", device="cpu")
     tokenise, tensors = open_clip.get_tokenizer(model), load_tensors(entry, offline=run.offline)
-    return build(name, network, tokenise, tensors, device)
+    every = (template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
+    templates = [template for template in every if template != PLURAL]
+    return build(name, network, tokenise, templates, tensors, device)
 
 
 def build(
-    name: str, network: Any, tokenise: Any, tensors: dict[str, Tensor], device: torch.device
+    name: str,
+    network: Any,
+    tokenise: Any,
+    templates: Sequence[str],
+    tensors: dict[str, Tensor],
+    device: torch.device,
 ) -> OpenAiClipModel:
-    """Fill open_clip's network with OpenAI's tensors. Raises WeightsError for other tensors."""
+    """Fill open_clip's network with OpenAI's tensors.
+
+    Args:
+        name: of the backend.
+        network: open_clip's.
+        tokenise: texts to ids (N, 77).
+        templates: sentences with {} for a text.
+        tensors: OpenAI's.
+        device: of the network.
+
+    Raises:
+        WeightsError: the tensors are others.
+    """
     own = {key: value.float() for key, value in tensors.items() if key not in NON_WEIGHT_KEYS}
     require_keys(own, network.state_dict(), name, ignore=("attn_mask",))
     try:
@@ -107,7 +126,7 @@ def build(
             f"The weights of {name} do not fit open_clip's network.", "Update open_clip_torch."
         ) from exc
     network.to(device).eval().requires_grad_(False)
-    return OpenAiClipModel(name, network, tokenise, device)
+    return OpenAiClipModel(name, network, tokenise, templates, device)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:

@@ -13,7 +13,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import EditOptions, TemplateOptions
 from thcli.core.protocols import Editor
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Face, Image
 from thcli.editors.backends import EDITORS
 from thcli.evaluate.metrics.image import mean_squared_error, ssim
 from thcli.evaluate.metrics.tracker import main_face_tracker
@@ -30,6 +30,7 @@ class Reconstruction:
     """Reconstruction of an unedited clip in the editor's crop.
 
     ssim: mean.
+    ssim_without_noise: mean, decoded from x_T = 0: what identity and landmarks carry alone.
     mse: mean, of pixels in 0..1.
     seconds: CPU seconds per frame for inversion and decoding, all frames at once.
     alone: the same, frame by frame.
@@ -38,6 +39,7 @@ class Reconstruction:
     editor: str
     frames: int
     ssim: float
+    ssim_without_noise: float
     mse: float
     seconds: float
     alone: float
@@ -58,24 +60,29 @@ def reconstruction(clip: Path, name: str, options: EditOptions) -> Reconstructio
     identity = mean.value()
     assert identity is not None  # there are crops
     began = time.process_time()
-    decoded = _reconstruct(editor, crops, identity, landmarks)
+    latents = editor.invert(crops, identity, landmarks)
+    decoded = editor.decode(latents, identity, landmarks)
     seconds = (time.process_time() - began) / len(crops)
+    without = editor.decode(np.zeros_like(latents), identity, landmarks)
     began, count = time.process_time(), min(len(crops), SINGLE_FRAMES)
     for i in range(count):
-        _reconstruct(editor, crops[i : i + 1], identity, landmarks[i : i + 1])
+        points = landmarks[i : i + 1]
+        editor.decode(editor.invert(crops[i : i + 1], identity, points), identity, points)
     alone = (time.process_time() - began) / count
-    pairs = list(zip(crops, decoded, strict=True))
-    similarity = float(np.mean([ssim(a, b) for a, b in pairs]))
-    error = float(np.mean([mean_squared_error(a, b) for a, b in pairs])) / 255**2
+    errors = [mean_squared_error(a, b) for a, b in zip(crops, decoded, strict=True)]
     return Reconstruction(
-        name, len(crops), round(similarity, 4), round(error, 6), round(seconds, 3), round(alone, 3)
+        name,
+        len(crops),
+        round(_similarity(crops, decoded), 4),
+        round(_similarity(crops, without), 4),
+        round(float(np.mean(errors)) / 255**2, 6),
+        round(seconds, 3),
+        round(alone, 3),
     )
 
 
-def _reconstruct(
-    editor: Editor, crops: list[Image], identity: Array32, landmarks: Array32
-) -> list[Image]:
-    return editor.decode(editor.invert(crops, identity, landmarks), identity, landmarks)
+def _similarity(crops: list[Image], decoded: list[Image]) -> float:
+    return float(np.mean([ssim(a, b) for a, b in zip(crops, decoded, strict=True)]))
 
 
 def _crops(clip: Path, editor: Editor, options: EditOptions) -> tuple[list[Image], list[Face]]:

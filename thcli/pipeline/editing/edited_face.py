@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -76,6 +77,7 @@ class EditedFace:
                     path, log, track, template, options.stabilization, name
                 )
             self._crop_tracks = [CropTrack(path) for path in paths]
+            self._start = next(iter(self._crop_tracks[0])).seconds
             motion_path = temp_dir / "motion.safetensors"
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])
         self._regions = job.enter(RegionLog())
@@ -117,7 +119,7 @@ class EditedFace:
                 if parsed.parsed[index].visible
             ]
             views = [
-                _view_of(parsed, index, tracked_crop)
+                _view_of(parsed, index, tracked_crop, self._start)
                 if step.each_frame or parsed.parsed[index].regions is not None
                 else None
                 for parsed, tracked_crop in shown
@@ -226,11 +228,11 @@ class EditedFace:
             step = self._steps[index]
             if not (alone or self.changes(index)):
                 continue
-            views = _views_of(out, in_frames, index)
-            measured = _views_of(pixels, in_frames, index) if alone else None
+            views = _views_of(out, in_frames, index, self._start)
+            measured = _views_of(pixels, in_frames, index, self._start) if alone else None
             with self._job.clock(step.name, frames=len(views)):
                 rendered = self._render(index, views, shown[0].number, measured)
-            put = partial(paste_step, step.affected_region, self._options.region)
+            put = partial(paste_step, step, self._options.region)
             self._job.failed_frames.update(
                 in_frame.index
                 for in_frame, crops in zip(shown, rendered, strict=True)
@@ -277,25 +279,35 @@ class EditedFace:
         return self._job.batches("edit").run_each(len(views), render)
 
 
-def _view_of(parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop) -> FaceView:
-    """Return one face of a frame that shows it; without regions where they are to be carried."""
+def _view_of(
+    parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop, start: Fraction
+) -> FaceView:
+    """Return one face of a frame that shows it; without regions where they are to be carried.
+
+    start: time stamp of the first frame.
+    """
     face, found = parsed.frame_faces.faces[index], parsed.parsed[index].regions
     assert face is not None
     placement = tracked_crop.placement
     regions = found or Regions(placement, np.zeros((len(CLASSES), 1, 1), np.float32))
-    return face_view(parsed.frame_faces.frame.pixels, face, placement, regions)
+    seconds = float(tracked_crop.seconds - start)
+    return face_view(parsed.frame_faces.frame.pixels, face, placement, regions, seconds)
 
 
 def _views_of(
-    pixels: Sequence[Pixels], in_frames: Sequence[FaceInFrame | None], step: int
+    pixels: Sequence[Pixels], in_frames: Sequence[FaceInFrame | None], step: int, start: Fraction
 ) -> list[FaceView]:
-    """Return the face as a step sees it, in the frames that show it."""
+    """Return the face as a step sees it, in the frames that show it.
+
+    start: time stamp of the first frame.
+    """
     return [
         face_view(
             image,
             in_frame.face,
             in_frame.placements[step],
             Regions(in_frame.parser_crop.placement, in_frame.probabilities),
+            float(in_frame.parser_crop.seconds - start),
         )
         for image, in_frame in zip(pixels, in_frames, strict=True)
         if in_frame is not None

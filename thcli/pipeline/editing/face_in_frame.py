@@ -10,7 +10,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.options import EditRegion
 from thcli.core.types import Array, Array32, Crop, Face
-from thcli.faces.compositing.paste import paste_change
+from thcli.faces.compositing.paste import CHANGE_ONLY, PasteContext, paste, paste_change
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.classes import (
     EARS,
@@ -23,7 +23,7 @@ from thcli.faces.parsing.classes import (
     group_probability,
 )
 from thcli.faces.parsing.crops import Regions
-from thcli.pipeline.editing.steps import FaceView
+from thcli.pipeline.editing.steps import EditStep, FaceView
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence
 
@@ -60,25 +60,36 @@ class FaceInFrame:
     evidence: MaskEvidence
 
 
-def face_view(pixels: Pixels, face: Face, placement: Crop, regions: Regions) -> FaceView:
-    """Return a face of a frame as a step sees it. face: in pixels of the frame."""
+def face_view(
+    pixels: Pixels, face: Face, placement: Crop, regions: Regions, seconds: float
+) -> FaceView:
+    """Return a face of a frame as a step sees it.
+
+    Args:
+        pixels: of the frame.
+        face: in pixels of the frame.
+        placement: of the step's crop.
+        regions: of the face.
+        seconds: since the first frame of the clip.
+    """
     return FaceView(
         np.asarray(crop(to_uint8(pixels), placement), np.uint8),
         placement,
         transform_face(face, placement.crop_from_frame),
         regions,
+        seconds,
     )
 
 
 def paste_step(
-    affected_region: EditRegion,
+    step: EditStep,
     requested: EditRegion,
     work: tuple[Pixels, FaceInFrame, FaceView, tuple[Pixels, Pixels] | None, Array32],
 ) -> Pixels:
-    """Paste the change of one step into a frame.
+    """Paste the change of one step, or its whole crop with soft edges, into a frame.
 
     Args:
-        affected_region: of the step.
+        step: an editor or painter.
         requested: value of --region.
         work: the frame, the face in it, the view of the step, its crops before and after (None
             where it failed, which leaves the frame unchanged), and the occlusion mask.
@@ -87,16 +98,15 @@ def paste_step(
     if rendered is None:
         return frame
     before, after = rendered
-    parser_placement = in_frame.parser_crop.placement
-    mask = _edit_mask(in_frame, affected_region, requested)
-    return paste_change(
-        frame,
-        before,
-        after,
-        view.placement,
-        _resample_mask(mask, parser_placement, view.placement),
-        occlusion_mask=_resample_mask(occlusion_mask, parser_placement, view.placement),
-    )
+    if step.whole_crop and requested == "auto":
+        return paste(frame, after, view.placement, options=CHANGE_ONLY)
+    source, target = in_frame.parser_crop.placement, view.placement
+    region_mask = _edit_mask(in_frame, step.affected_region, requested)
+    mask, occluded = (_resample_mask(m, source, target) for m in (region_mask, occlusion_mask))
+    if step.whole_crop:
+        context = PasteContext(occlusion_mask=occluded)
+        return paste(frame, after, target, mask, context=context, options=CHANGE_ONLY)
+    return paste_change(frame, before, after, target, mask, occlusion_mask=occluded)
 
 
 def _edit_mask(

@@ -13,7 +13,12 @@ from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
 from thcli.editors.shared.colours import base_name
-from thcli.pipeline.editing.identity_edits import is_man, load_attribute_step, load_text_step
+from thcli.pipeline.editing.identity_edits import (
+    is_man,
+    load_attribute_step,
+    load_recombined_step,
+    load_text_step,
+)
 from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
 from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
 from thcli.pipeline.editing.worn_glasses import WornGlassesStep
@@ -35,7 +40,9 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
     steps: list[EditStep] = []
     for name, strengths in request.engines.items():
         regions = {attribute_of(attribute).affected_region for attribute in strengths}
-        if stage_of(name) == "editor":
+        if not strengths:
+            steps.append(load_recombined_step(name, options))
+        elif stage_of(name) == "editor":
             affected_region: EditRegion = regions.pop() if len(regions) == 1 else "all"
             steps.append(load_attribute_step(name, strengths, affected_region, options))
         else:

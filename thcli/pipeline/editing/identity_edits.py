@@ -73,6 +73,15 @@ def load_attribute_step(
     return EditorStep(name, editor, edit, affected_region)
 
 
+def load_recombined_step(name: str, options: EditOptions) -> EditorStep:
+    """Load an editor that changes nothing but what `options.recombine` replaces.
+
+    Raises as `load_attribute_step`.
+    """
+    editor: Editor = EDITORS.backend(name).load(options.run, options.editor)
+    return EditorStep(name, editor, KeptIdentity(), "all")
+
+
 def load_text_step(
     name: str, request: EditRequest, options: EditOptions, on: Listener
 ) -> EditorStep:
@@ -119,6 +128,17 @@ def is_man(view: FaceView, run: RunOptions) -> bool:
         batch = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(man.device)
         (embedding,) = model.encode_image(batch)
         return bool(embedding @ man > embedding @ woman)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptIdentity:
+    """The identity as it is, for recombinations without an edit."""
+
+    file: None = None
+
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+        """See `IdentityEdit`."""
+        return identity
 
 
 @dataclass(frozen=True, slots=True)

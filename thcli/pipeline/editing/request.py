@@ -57,6 +57,8 @@ class EditRequest:
 def parse_requests(options: EditOptions) -> list[EditRequest]:
     """Parse --attr, --text, --edit and --engine: one request, or one for each of several strengths.
 
+    A recombination needs none of them.
+
     Raises:
         UsageError: none or several of them, an unknown attribute, word or backend, what no engine
             can do, or an option that has no effect on the request.
@@ -65,12 +67,13 @@ def parse_requests(options: EditOptions) -> list[EditRequest]:
     """
     values = {"--attr": options.attr, "--text": options.text, "--edit": options.edit}
     given = [flag for flag, value in values.items() if value]
-    if len(given) != 1:
+    if len(given) > 1 or not (given or options.recombine.files):
         problem = f"{' and '.join(given)} exclude each other." if given else "No edit is given."
         raise UsageError(
             problem,
             "Give --attr NAME, --text WORDS or --edit FILE ('thcli list attributes' lists names).",
         )
+    _refuse_of_recombination(options, edited=bool(given))
     if not options.text:
         _refuse_text_options(options)
     requests = _parse_given(options)
@@ -108,10 +111,24 @@ def _parse_given(options: EditOptions) -> list[EditRequest]:
                 scale=options.strength,
             )
         ]
+    if not options.attr:
+        return [EditRequest(engines={_recombining_editor(options): {}}, engine=options.engine)]
     return [
         _request_of_attributes(attributes, options.engine, options)
-        for attributes in parse_variants(options.attr or ())
+        for attributes in parse_variants(options.attr)
     ]
+
+
+def _refuse_of_recombination(options: EditOptions, *, edited: bool) -> None:
+    """Refuse options that a recombination cannot follow. edited: there is an edit beside it."""
+    if not options.recombine.files:
+        return
+    if options.save_edit is not None:
+        raise UsageError(
+            "--save-edit stores no parts of other files.", "Leave it out, or the recombination."
+        )
+    if options.strength != 1 and not edited:
+        raise UsageError("--strength has no effect without --attr, --text or --edit.")
 
 
 def _refuse_text_options(options: EditOptions) -> None:
@@ -218,6 +235,16 @@ def _request_of_attributes(
         for name, strength in attributes.items()
     }
     return EditRequest(strengths, plan_backends(strengths, engine, options.run.licence), engine)
+
+
+def _recombining_editor(options: EditOptions) -> str:
+    name = EDITORS.resolve(options.engine, options.run)
+    if not name:
+        raise WeightsError(
+            "Recombinations need weights that are for research only.",
+            "Use --licence any if their terms fit your use.",
+        )
+    return name
 
 
 def _text_editor(options: EditOptions) -> str:

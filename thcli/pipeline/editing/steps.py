@@ -22,6 +22,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.editors.edit_file import EditFile
 from thcli.faces.crops import align
 from thcli.faces.parsing.crops import Regions
+from thcli.pipeline.editing.recombination import NOTHING_ELSE, Recombination
 
 T = TypeVar("T")
 HAIR_CROP_SCALE = 1.5  # side of a painter's crop over its template's, when it changes hair
@@ -37,12 +38,14 @@ class FaceView:
     placement: of the crop in the frame.
     face: in pixels of the crop.
     regions: parsed regions of the face.
+    seconds: of the frame since the first one of the clip.
     """
 
     image: Image
     placement: Crop
     face: Face
     regions: Regions
+    seconds: float = 0.0
 
     def planes(self) -> Array32:
         """Return the region probabilities (19, S / 2, S / 2) of the crop; they sum to about 1.
@@ -95,6 +98,11 @@ class EditStep(Protocol):
     @property
     def affected_region(self) -> EditRegion:
         """Region of the face that may change."""
+        ...
+
+    @property
+    def whole_crop(self) -> bool:
+        """The crop after the step replaces the frame's; else its change is added to the frame."""
         ...
 
     @property
@@ -168,6 +176,8 @@ class EditorStep:
     """An editor as a step.
 
     The crop before the edit is the editor's reconstruction, so that its errors cancel.
+
+    recombination: parts of the face that are another file's.
     """
 
     name: str
@@ -175,6 +185,12 @@ class EditorStep:
     identity_edit: IdentityEdit
     affected_region: EditRegion
     each_frame: bool = True
+    recombination: Recombination = NOTHING_ELSE
+
+    @property
+    def whole_crop(self) -> bool:
+        """See `EditStep`."""
+        return self.recombination.whole_crop
 
     @property
     def template(self) -> TemplateOptions:
@@ -188,7 +204,7 @@ class EditorStep:
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Array32:
         """Edit the identity of the clip. Raises NotFiniteError for NaN or infinity."""
-        edited = self.identity_edit(mean, sample, per_frame)
+        edited = self.identity_edit(self.recombination.mean_identity(mean), sample, per_frame)
         require_finite(edited)
         return edited
 
@@ -196,7 +212,12 @@ class EditorStep:
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Array32
     ) -> list[tuple[Image, Image]]:
         """Decode each crop with the identity before and after the edit."""
-        latents = self.editor.invert([view.image for view in views], mean, per_frame)
+        images = [view.image for view in views]
+        if self.whole_crop:
+            seconds, encoded = [view.seconds for view in views], (mean, per_frame)
+            after = self.recombination.decode(self.editor, images, seconds, encoded, parameters)
+            return list(zip(images, after, strict=True))
+        latents = self.editor.invert(images, mean, per_frame)
         before = self.editor.decode(latents, mean, per_frame)
         after = self.editor.decode(latents, parameters, per_frame)
         return list(zip(before, after, strict=True))
@@ -218,6 +239,7 @@ class PainterStep:
     wide: bool
     workers: int
     each_frame: bool = False
+    whole_crop: bool = False
 
     @property
     def template(self) -> TemplateOptions:

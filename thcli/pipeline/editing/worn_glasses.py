@@ -26,6 +26,7 @@ class WornGlassesStep:
     """
 
     each_frame = False
+    whole_crop = False
 
     def __init__(self, painter: PainterStep, strength: float, on: Listener) -> None:
         """Extend the step of a painter that can remove glasses.
