@@ -11,6 +11,7 @@ from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.options import EditRegion
 from thcli.core.types import Array, Array32, Crop, Face
 from thcli.faces.compositing.paste import paste_change
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.classes import (
     EARS,
@@ -73,6 +74,7 @@ def face_view(pixels: Pixels, face: Face, placement: Crop, regions: Regions) -> 
 def paste_step(
     affected_region: EditRegion,
     requested: EditRegion,
+    ops: PixelOps,
     work: tuple[Pixels, FaceInFrame, FaceView, tuple[Pixels, Pixels] | None, Array32],
 ) -> Pixels:
     """Paste the change of one step into a frame.
@@ -80,6 +82,7 @@ def paste_step(
     Args:
         affected_region: of the step.
         requested: value of --region.
+        ops: of the device that pastes.
         work: the frame, the face in it, the view of the step, its crops before and after (None
             where it failed, which leaves the frame unchanged), and the occlusion mask.
     """
@@ -96,6 +99,7 @@ def paste_step(
         view.placement,
         _resample_mask(mask, parser_placement, view.placement),
         occlusion_mask=_resample_mask(occlusion_mask, parser_placement, view.placement),
+        ops=ops,
     )
 
 
