@@ -10,6 +10,7 @@ import av
 
 from thcli.core.errors import MediaError, OutputError
 
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # brands of its first box
 _MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -84,6 +85,10 @@ def to_media_error(path: Path, exc: BaseException) -> MediaError:
         what = "a web page" if page else "a text file"
         return MediaError(
             f"{path} is {what}, not a video, an image or an audio file.", "Check its origin."
+        )
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return MediaError(
+            f"{path} is a HEIC picture, which cannot be read.", "Export it as JPEG or PNG."
         )
     if head[4:8] in _MOVIE_BOXES and not _has_index(path):
         return MediaError(
