@@ -55,7 +55,7 @@ def another(options: Any, name: str) -> Any:
     words = {"pose": "still", "blink": "none", "text_model": "clip-b32", "engine": "fomm"}
     words |= {"gaze": "9,0", "emotion": "happy", "pose_code": "10,0,0"}
     others: dict[str, Any] = {"keys": HERE / "keys.txt", "pose_file": HERE / "poses.csv"}
-    if name == "expression" and value is None:
+    if name in ("expression", "also") and value is None:
         return ["happy"]
     if name in others:
         return others[name]
