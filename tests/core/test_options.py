@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 
 from thcli.core import options
 from thcli.core.errors import UsageError
-from thcli.core.options import MotionOptions, OutputOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.core.options import (
+    EditOptions,
+    MotionOptions,
+    OutputOptions,
+    PasteOptions,
+    ReadOptions,
+    ReenactOptions,
+    RunOptions,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +99,43 @@ def test_every_path_is_declared_as_input_or_output() -> None:
         if item.metadata["path"] not in ("input", "numbered input", "output")
     ]
     assert len(paths) > 5 and len(texts) > 5 and not undeclared
+
+
+WRONG = [
+    (ReadOptions, {"end": "0.5"}, "--end must be a number, or None, not '0.5'"),
+    (ReadOptions, {"start": None}, "--start must be a number, not None"),
+    (RunOptions, {"batch_size": 2.5}, "--batch-size must be a whole number"),
+    (RunOptions, {"batch_size": True}, "--batch-size must be a whole number"),
+    (RunOptions, {"offline": "no"}, "--offline must be True or False"),
+    (RunOptions, {"device": 0}, "--device must be text"),
+    (OutputOptions, {"audio": 5}, "--audio must be text"),
+    (EditOptions, {"attr": "smiling"}, "--attr must be a list, or None"),
+    (PasteOptions, {"blend": 1}, "--blend must be 'feather' or 'laplacian' or 'poisson'"),
+    (ReenactOptions, {"read": {"end": 1}}, "--read must be of the class ReadOptions"),
+]
+
+
+@pytest.mark.parametrize(("options", "given", "words"), WRONG)
+def test_a_value_of_another_type_is_a_usage_error(
+    options: type[Any], given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)) as caught:
+        options(**given)
+    assert options.__name__ in caught.value.hint
+
+
+def test_values_of_the_right_type_pass() -> None:
+    numbers: Any = {"start": np.float32(0.5), "end": np.int64(2)}
+    assert ReadOptions(**numbers).end == 2
+    path: Any = Path("voice.wav")
+    assert OutputOptions(audio=path).audio == path
+    assert replace(RunOptions(), batch_size=3).batch_size == 3
+    with pytest.raises(UsageError, match="--start must be a number"):
+        ReadOptions("1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", CLASSES, ids=lambda options: options.__name__)
+def test_every_option_class_checks_types(options: type[Any]) -> None:
+    name = next(item.name for item in fields(options) if item.init)
+    with pytest.raises(UsageError, match="must be"):
+        options(**{name: object()})

@@ -302,6 +302,11 @@ def write_invalid_inputs(folder: Path) -> dict[str, str]:
     )
     Image.fromarray(clips.draw_patches()).save(folder / "good.png")
     (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:100])
+    clips.write_clip(folder / "fast.mp4")
+    quick = (folder / "fast.mp4").read_bytes()
+    at = quick.index(b"moov") - 4  # the index in front, and cut off within
+    (folder / "begun.mp4").write_bytes(quick[:at][:32] + quick[at : at + 400])
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(300))
     (folder / "nothing").mkdir()
     return {
         "missing.mp4": "does not exist",
@@ -310,6 +315,8 @@ def write_invalid_inputs(folder: Path) -> dict[str, str]:
         "text.png": "is a text file",
         "empty.mp4": "is empty",
         "cut.mp4": "is truncated: its index",
+        "begun.mp4": "is truncated: its index",
+        "phone.heic": "is a HEIC picture",
         "zeros.mp4": "cannot be read",
         "noise.jpg": "cannot be read",
         "cut.mkv": "cannot be read",

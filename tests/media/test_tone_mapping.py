@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from tests.devices.fake_cuda import fake_cuda
 from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.options import OutputOptions, ReadOptions
@@ -145,3 +147,23 @@ def test_other_clips_are_not_changed(tmp_path: Path) -> None:
 def test_an_unknown_treatment_is_refused() -> None:
     with pytest.raises(UsageError, match="--hdr must be keep or tonemap"):
         ReadOptions(hdr="crush")  # type: ignore[arg-type]  # from a configuration file
+
+
+@pytest.mark.parametrize("transfer", [1, 8, 16, 18])
+def test_torch_maps_as_the_cpu_does(transfer: int) -> None:
+    mapper = ToneMapper(Colour(9, 1, 9, transfer))
+    codes = np.random.default_rng(0).integers(0, 65536, (67, 45, 3)).astype(np.uint16)
+    found = mapper.map_by_torch(codes, torch.device("cpu")).astype(np.int64)
+    assert np.abs(found - mapper(codes)).max() <= 1
+
+
+def test_tone_mapping_stays_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_cuda(monkeypatch):
+        mapped = ToneMapper(HLG, "cuda")(np.zeros((6, 5, 3), np.uint16))
+    assert mapped.shape == (6, 5, 3) and mapped.dtype == np.uint8
+
+
+def test_rows_are_mapped_alike_wherever_a_block_begins() -> None:
+    codes = np.random.default_rng(1).integers(0, 65536, (131, 9, 3)).astype(np.uint16)
+    mapper = ToneMapper(HLG)
+    assert np.array_equal(mapper(codes)[70:], mapper(codes[70:]))

@@ -20,6 +20,7 @@ from PIL import Image
 import tests.media.clips as clips
 from thcli import media
 from thcli.core.errors import OutputError, UsageError
+from thcli.core.events import Warned
 from thcli.core.options import OutputOptions, ReadOptions
 
 
@@ -48,6 +49,16 @@ def test_an_image_file_holds_one_frame(tmp_path: Path) -> None:
         for index in range(50):
             writer.write(clips.draw_patches(), index)
     assert not (tmp_path / "b.png").exists()
+
+
+def test_a_name_without_a_suffix_says_that_it_becomes_a_folder(tmp_path: Path) -> None:
+    for name, words in (("out", "has no file extension"), ("pictures/", "")):
+        seen: list[object] = []
+        with media.write(f"{tmp_path}/{name}", clips.SIZE, on=seen.append) as writer:
+            writer.write(clips.draw_patches(), 0)
+        assert [words in event.message for event in seen if isinstance(event, Warned)] == (
+            [True] if words else []
+        )
 
 
 def test_a_folder_of_pngs(tmp_path: Path) -> None:

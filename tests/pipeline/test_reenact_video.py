@@ -15,6 +15,7 @@ import pytest
 
 from thcli import media
 from thcli.core.errors import NoFaceError, UsageError
+from thcli.core.events import Warned
 from thcli.core.options import (
     MeshOptions,
     MotionOptions,
@@ -165,7 +166,10 @@ def test_it_ends_with_the_shorter_clip(clip: Clip, tmp_path: Path, source: int, 
 
 def test_an_image_drives_the_whole_clip(clip: Clip, portrait: Path, tmp_path: Path) -> None:
     source = clip("s10.mp4", 10)
-    assert reenact(source, portrait, tmp_path / "out.mkv", PLAIN).frames == 10
+    seen: list[object] = []
+    assert reenact(source, portrait, tmp_path / "out.mkv", PLAIN, seen.append).frames == 10
+    warnings = [event.message for event in seen if isinstance(event, Warned)]
+    assert any("give it first: thcli reenact" in message for message in warnings)
     part = replace(PLAIN, read=ReadOptions(start=0.12, end=0.24))
     assert reenact(source, portrait, tmp_path / "part.mkv", part).frames == 3
     own = read_frames(source)

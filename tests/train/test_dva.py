@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_batches_follow_from_seed_and_step(folder: Path, data: DvaFaces) -> None
     )
     assert not torch.equal(one["target"], other["target"])
     assert float(one["target"].abs().max()) <= 1
+
+
+def test_crops_are_on_disk_and_leave_no_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = DvaFaces(folder, EVERYONE, 48, 4, OPTIONS, silent)
+    assert isinstance(data._crops, np.memmap) and data._crops.shape[1:] == (48, 48, 3)
+    assert not list(tmp_path.iterdir())
+    data.close()
 
 
 def test_landmarks_are_inside_the_face_mask(data: DvaFaces) -> None:

@@ -127,6 +127,17 @@ def test_an_archive_is_imported_as_its_members(tmp_path: Path) -> None:
     assert weights.cached_path("wrong", store=cache) is None
 
 
+def test_a_refused_import_names_the_file_of_the_user(tmp_path: Path) -> None:
+    given = tmp_path / "my x2face.safetensors"
+    given.write_bytes(b"no archive")
+    row = entry("pack", file="p.tar.gz", format="zip", sha256="", members={"a.dat": ""})
+    cache = store(tmp_path, row)
+    with pytest.raises(WeightsError, match=r"my x2face\.safetensors is not a whole zip") as caught:
+        weights.import_file("pack", given, trust=True, store=cache)
+    assert "partial" not in str(caught.value)
+    assert not list(cache.folder(row).glob("*partial*"))
+
+
 class FakePip:
     """Replacement for pip that writes a wheel of the given files."""
 

@@ -45,7 +45,7 @@ def bench(
     show: ShowOptions,
 ) -> None:
     """Measure speed and memory of a reenactment, and every network on a GPU."""
-    from thcli.evaluate.benchmarks import networks
+    from thcli.evaluate.benchmarks import networks, pixels
     from thcli.evaluate.benchmarks.growth import growth_table, measure_growth
     from thcli.evaluate.benchmarks.speed import bench as run_benchmark
 
@@ -55,11 +55,15 @@ def bench(
     report: dict[str, Any] = {}
     tables = []
     compared: list[networks.NetworkResult] = []
+    pasted: list[pixels.PixelResult] = []
     with Console(show) as console:
         if networks.includes_networks(bench, options.run):
             compared = networks.compare_networks(options.run, repeat=bench.repeat, on=console)
             report["networks"] = [row.as_json() for row in compared]
             tables.append(networks.network_table(compared))
+            pasted = pixels.compare_pixels(options.run, bench.repeat)
+            report["pixels"] = [one.as_json() for one in pasted]
+            tables.append(pixels.pixel_table(pasted))
         found = run_benchmark(source, drive, reenact, bench, on=console)
         console.say(found.summary())
         report |= found.as_json()
@@ -69,4 +73,4 @@ def bench(
             report["memory"] = [row.as_json() for row in grown]
             tables.append(growth_table(grown))
     console.tables(tables, report)
-    networks.require_equal(compared, options.run.device)
+    networks.require_equal([*compared, *pasted], options.run.device)

@@ -16,8 +16,12 @@ from thcli.core.options.base import require
 
 if TYPE_CHECKING:
     from thcli.core.types import Image
-    from thcli.evaluate.reports.html.page import Page, ReportFolder
+    from thcli.evaluate.reports.html.page import Page, ReportFolder, Section
     from thcli.evaluate.reports.tables import Table
+
+
+# A name without a suffix is JSON, such as /dev/stdout.
+REPORT_SUFFIXES = ("", ".json", ".csv", ".md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,19 @@ class ReportOptions:
     overwrite: bool = option(False, "Replace outputs that exist.")
 
     def refuse_existing(self) -> None:
-        """Raise OutputError for an output that exists; call it before anything is measured."""
+        """Check the outputs; call it before anything is measured.
+
+        Raises:
+            OutputError: an output exists.
+            UsageError: the report has another suffix than those of its formats.
+        """
+        suffix = "" if self.output is None else self.output.suffix.lower()
+        known = suffix in REPORT_SUFFIXES
+        require(known, "--output", "a name that ends in .json, .csv or .md", str(self.output))
         for item in fields(self):
             path = getattr(self, item.name)
-            if item.name == "rates":
-                continue
-            if isinstance(path, Path) and path.exists() and not self.overwrite:
+            is_input = item.metadata.get("path") == "input"
+            if isinstance(path, Path) and path.exists() and not (self.overwrite or is_input):
                 raise OutputError(
                     f"{path} exists already.", "Choose another name, or pass --overwrite."
                 )
@@ -64,26 +75,25 @@ class PageReportOptions(ReportOptions):
     report: Path | None = option(
         None, "Also write an HTML report with charts, sheets and players to this folder."
     )
-    rates: Path | None = option(
-        None, "Add charts of quality over bitrate to --report, from a CSV (method, kbit_s, ...)."
-    )
 
     @contextmanager
     def folder(self) -> Iterator[ReportFolder | None]:
         """Open the folder of the HTML report; None without one.
 
-        Raises OutputError, and MediaError for rates that cannot be read.
+        Raises OutputError, and MediaError for further sections that cannot be read.
         """
         from thcli.evaluate.reports.html.page import ReportFolder
-        from thcli.evaluate.reports.html.rates import rate_section
 
+        more = self.further_sections()
         if self.report is None:
-            require(self.rates is None, "--rates", "left out without --report", self.rates)
             yield None
             return
-        more = [] if self.rates is None else [rate_section(self.rates)]
         with ReportFolder(self.report, self.overwrite, more) as opened:
             yield opened
+
+    def further_sections(self) -> list[Section]:
+        """Return sections of the page that are read from files."""
+        return []
 
     def save_page(
         self, content: dict[str, Any], tables: Sequence[Table], folder: ReportFolder | None
@@ -132,6 +142,26 @@ class SheetReportOptions(PageReportOptions):
             content["sheet"] = str(self.sheet)
         self.save(content, tables)
         self._finish(content, page, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class RatedReportOptions(SheetReportOptions):
+    """Report."""
+
+    rates: Path | None = option(
+        None,
+        "Add charts of quality over bitrate to --report, from a CSV (method, kbit_s, ...).",
+        path="input",
+    )
+
+    def further_sections(self) -> list[Section]:
+        """Return the charts of --rates. Raises MediaError for a file that cannot be read."""
+        from thcli.evaluate.reports.html.rates import rate_section
+
+        if self.rates is None:
+            return []
+        require(self.report is not None, "--rates", "left out without --report", str(self.rates))
+        return [rate_section(self.rates)]
 
 
 def command_line() -> str:

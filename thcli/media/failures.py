@@ -10,6 +10,7 @@ import av
 
 from thcli.core.errors import MediaError, OutputError
 
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # brands of its first box
 _MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -85,7 +86,11 @@ def to_media_error(path: Path, exc: BaseException) -> MediaError:
         return MediaError(
             f"{path} is {what}, not a video, an image or an audio file.", "Check its origin."
         )
-    if head[4:8] in _MOVIE_BOXES and not _has_index(path):
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return MediaError(
+            f"{path} is a HEIC picture, which cannot be read.", "Export it as JPEG or PNG."
+        )
+    if is_truncated_movie(path):
         return MediaError(
             f"{path} is truncated: its index (the moov box) is missing.",
             "Copy, download or record it again.",
@@ -105,6 +110,13 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character.isspace() for character in text)
+
+
+def is_truncated_movie(path: Path) -> bool:
+    """Return True for an mp4 or mov file whose index is missing or cut off."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    return head[4:8] in _MOVIE_BOXES and not _has_index(path)
 
 
 def _has_index(path: Path) -> bool:

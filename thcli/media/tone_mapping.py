@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from thcli.core.device import resolve_device
 from thcli.core.types import Array, Array32, Image
 from thcli.media.info import Colour
 
@@ -28,6 +29,7 @@ _PQ, _HLG, _LINEAR = 16, 18, 8
 _GAMMA = 2.4  # of BT.1886
 _SYSTEM_GAMMA = 1.2  # of HLG at 1,000 cd/m2
 _STEPS = 65536
+_ROW_BLOCK = 64  # rows per block: its floats stay in the processor's cache
 # chromaticity of red, green, blue and white by code point of the primaries (ISO/IEC 23091-2)
 _D65 = (0.3127, 0.3290)
 _PRIMARIES = {
@@ -98,9 +100,11 @@ class ToneMapper:
     """Converter of one stream's frames to BT.709, 8 bits.
 
     colour: tags of the stream.
+    device: a --device value; NumPy computes on the CPU, torch on CUDA.
     """
 
-    def __init__(self, colour: Colour) -> None:
+    def __init__(self, colour: Colour, device: str = "cpu") -> None:
+        self._cuda = None if device == "cpu" else _cuda_device(device)
         self._transfer = colour.transfer
         hdr = colour.primaries == 2 and colour.is_hdr  # HDR without primaries is BT.2020
         primaries = 9 if hdr else colour.primaries
@@ -117,6 +121,41 @@ class ToneMapper:
             (H, W, 3) uint8.
         """
         codes = pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * 257
+        if self._cuda is not None:
+            return self.map_by_torch(codes, self._cuda)
+        out = np.empty(codes.shape, np.uint8)
+        for row in range(0, len(codes), _ROW_BLOCK):
+            rows = slice(row, row + _ROW_BLOCK)
+            out[rows] = self._map_rows(codes[rows])
+        return out
+
+    def map_by_torch(self, codes: Samples, device: Any) -> Image:
+        """Convert a frame on a torch device, with the tables and steps of the CPU.
+
+        Args:
+            codes: (H, W, 3) uint16, which cross the bus once; bytes come back.
+            device: torch.device.
+        """
+        import torch
+
+        def table(values: Samples) -> torch.Tensor:
+            return torch.as_tensor(values).to(device)
+
+        def row(linear: torch.Tensor) -> torch.Tensor:
+            return (linear.sqrt() * (_STEPS - 1) + 0.5).long()
+
+        host = torch.from_numpy(np.ascontiguousarray(codes).view(np.int16))
+        light = table(_light_table(self._transfer))[host.to(device).long() & 0xFFFF]
+        if self._transfer == _HLG:
+            luminance = (light * table(self._luma.astype(np.float32))).sum(-1, keepdim=True)
+            light = light * luminance.clamp(min=1e-9) ** (_SYSTEM_GAMMA - 1)
+        if self._transfer in (_PQ, _HLG):
+            largest = light.amax(-1, keepdim=True).clamp(max=1)
+            light = light * table(_gain_table())[row(largest)]
+        linear = (light @ table(self._matrix).T).clamp(0, 1)
+        return np.asarray(table(_signal_table())[row(linear)].cpu().numpy(), np.uint8)
+
+    def _map_rows(self, codes: Samples) -> Image:
         light = _light_table(self._transfer)[codes]
         if self._transfer == _HLG:
             luminance = cv2.transform(light, self._luma.astype(np.float32)[None])
@@ -127,6 +166,12 @@ class ToneMapper:
             light = light * _gain_table()[_index(np.asarray(largest, np.float32))][..., None]
         linear = np.clip(cv2.transform(light, self._matrix), 0, 1).astype(np.float32, copy=False)
         return np.asarray(_signal_table()[_index(linear)], np.uint8)
+
+
+def _cuda_device(device: str) -> Any:
+    """Return the torch.device of a --device value, None where it is not CUDA."""
+    found = resolve_device(device)
+    return found if found.type == "cuda" else None
 
 
 def _index(linear: Array32) -> Samples:

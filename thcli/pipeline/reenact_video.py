@@ -14,6 +14,7 @@ import numpy as np
 from thcli import media
 from thcli.core.options import CompareOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.motion.file.span import MotionSpan
 from thcli.pipeline.check_options import check_video_source
 from thcli.pipeline.compare import write_comparison
@@ -61,6 +62,13 @@ def reenact_video(
     check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
     check_video_source(options, whole_frames=not isinstance(engine, CropEngine))
 
+    if driver.kind == "image":
+        name = Path(source).name
+        job.warn(
+            f"{driver.path.name} is one picture: it sets the expression of every frame of {name}. "
+            f"To animate the picture, give it first: thcli reenact {driver.path.name} {name}"
+        )
+
     # Pass 1. Motion of the driver; crops and motion of the source.
     observed = render_job.observe(engine)
     is_still = len(observed.motion) == 1
@@ -77,7 +85,9 @@ def reenact_video(
     size = info.size
     if isinstance(engine, CropVideoEngine) and video.crop_track is not None:
         full = options.framing == "full"
-        renderer = CropFrameRenderer(engine, video.encoded, full, keep_depth)
+        renderer = CropFrameRenderer(
+            engine, video.encoded, full, keep_depth, pixel_ops(options.run.device)
+        )
         size = info.size if full else video.crop_track.size
     else:
         renderer = WholeFrameRenderer(engine, video.encoded, keep_depth)

@@ -31,6 +31,7 @@ from thcli.core.protocols import (
 )
 from thcli.engines.backends import ENGINES
 from thcli.faces.compositing.paste import paste
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.media.atomic_file import AtomicFile
 from thcli.motion.control.controls import Controls, write_controlled
 from thcli.motion.file.format import SUFFIX
@@ -246,6 +247,7 @@ def render_voice(
     speech, options, job = speak_job.speech, speak_job.options, speak_job.job
     cropped = crop_source(voice, source.image, source.faces[0])
     full_frame, mask = options.framing == "full", paste_mask(voice)
+    ops = pixel_ops(options.run.device)
 
     def frames_from(start: int) -> Iterator[RenderedFrame]:
         rendered = voice.render_frames(
@@ -254,7 +256,7 @@ def render_voice(
         images = job.clock.time_each("render", finite(rendered, speak_job.voice_name))
         for pts, image in islice(zip(speech.pts, images, strict=True), start, None):
             if full_frame:
-                pasted = paste(source.image, image, cropped.placement, mask)
+                pasted = paste(source.image, image, cropped.placement, mask, ops=ops)
                 image = np.asarray(pasted, np.uint8)
             yield RenderedFrame(image, int(pts), speech.time_base, 1, succeeded=True, driving=None)
 

@@ -233,13 +233,13 @@ def import_file(
 
                 convert(received, converted_path(store.folder(entry) / entry.file), digest)
 
-        received = store.folder(entry) / f"{entry.file}.import.partial"
+        received = store.folder(entry) / ".import.partial" / path.name  # the name is in messages
         received.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(path, received)
             installed = install_file(store, entry, received, origin, accept)
         finally:
-            received.unlink(missing_ok=True)
+            shutil.rmtree(received.parent, ignore_errors=True)
     if own:
         other = "the published file" if entry.sha256 else "the file imported before"
         on(Warned(f"{name}: {path.name} is not {other}; it is used as your own."))

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from tests.evaluate.made_clips import make_tracker, write_frames
 from thcli import media
-from thcli.cli.report_options import PageReportOptions
+from thcli.cli.report_options import RatedReportOptions, ReportOptions
 from thcli.core.errors import MediaError, OutputError, UsageError, WeightsError
 from thcli.core.options import EvaluateOptions, ReadOptions, RunOptions
 from thcli.core.types import Array, Face, Frame, Image
@@ -171,15 +171,23 @@ def test_rates_become_charts(tmp_path: Path) -> None:
 
 
 def test_rates_are_read_before_anything_is_measured(tmp_path: Path) -> None:
-    options = PageReportOptions(report=tmp_path / "report", rates=tmp_path / "absent.csv")
+    options = RatedReportOptions(report=tmp_path / "report", rates=tmp_path / "absent.csv")
     with pytest.raises(MediaError, match="cannot be read"), options.folder():
         pytest.fail("the measurement began")
     assert not list(tmp_path.iterdir())
     (tmp_path / "rates.csv").write_text("method,kbit_s,pfd\nmesh,10,.2\nmesh,20,.1\n", "utf-8")
-    options = PageReportOptions(report=tmp_path / "report", rates=tmp_path / "rates.csv")
+    options = RatedReportOptions(report=tmp_path / "report", rates=tmp_path / "rates.csv")
     with options.folder() as folder:
         options.save_page({"command": "eval", "run": "thcli eval"}, [], folder)
     assert "Quality over bitrate" in (tmp_path / "report" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["table.xlsx", "report.html", "t.csv.gz"])
+def test_reports_of_an_unknown_suffix_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--output must be a name that ends in \.json"):
+        ReportOptions(output=tmp_path / name).refuse_existing()
+    for known in ("t.json", "t.CSV", "t.md", "stdout"):
+        ReportOptions(output=tmp_path / known).refuse_existing()
 
 
 def test_inputs_are_files_folders_and_manifests(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def another(options: Any, name: str) -> Any:
     words |= {"gaze": "9,0", "emotion": "happy", "pose_code": "10,0,0"}
     others: dict[str, Any] = {"keys": HERE / "keys.txt", "pose_file": HERE / "poses.csv"}
     others |= dict.fromkeys(("identity", "motion", "background"), PICTURE)
-    if name == "expression" and value is None:
+    if name in ("expression", "also") and value is None:
         return ["happy"]
     if name in others and Path in get_args(hint):
         return others[name]

@@ -10,7 +10,7 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.cli.report_options import SheetReportOptions, command_line
+from thcli.cli.report_options import RatedReportOptions, command_line
 from thcli.core.errors import UsageError
 from thcli.core.options import (
     EvaluateOptions,
@@ -81,7 +81,7 @@ def reenact(
         ),
     ],
     *,
-    report: SheetReportOptions,
+    report: RatedReportOptions,
     evaluate: EvaluateOptions,
     options: ReenactRender,
     show: ShowOptions,

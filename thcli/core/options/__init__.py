@@ -32,6 +32,7 @@ from thcli.core.options.faces import (
     TemplateOptions,
 )
 from thcli.core.options.footage import FootageOptions
+from thcli.core.options.given_types import require_given_types_in
 from thcli.core.options.jobs import (
     CompareOptions,
     EditOptions,
@@ -233,3 +234,5 @@ __all__ = [
     "require",
     "walk_options",
 ]
+
+require_given_types_in(__name__)

@@ -43,6 +43,6 @@ class ProvenanceOptions:
             f"a text of 1..{_LONGEST_CONSENT} characters",
             text,
         )
-        both = "given together: the certificate chain and its key"
+        both = "given together, a PEM file each: the certificate chain and its key"
         given = [str(path) for path in (self.c2pa, self.c2pa_key) if path is not None]
-        require(len(given) != 1, "--c2pa and --c2pa-key", both, given)
+        require(len(given) != 1, "--c2pa and --c2pa-key", both, "".join(given))

@@ -51,6 +51,7 @@ from thcli.faces.compositing import person_matte
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.compositing.person_matte import PersonMatte
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import crop
 from thcli.faces.model3d.bfm.model import load as load_bfm
@@ -206,10 +207,12 @@ class Real3dEngine(TorchBackend):
             for start in range(0, len(motion), self.batch):
                 part = motion[slice(start, start + self.batch)]
                 out += images_from_tensor((self._render(source, reference, part) + 1) / 2)
+        ops = pixel_ops(str(self.device))
         mask = np.asarray(rim_mask((self.side, self.side), RIM), np.float32)
         return [
             np.asarray(
-                paste(source.image, image, source.placement, mask, options=CHANGE_ONLY), np.uint8
+                paste(source.image, image, source.placement, mask, options=CHANGE_ONLY, ops=ops),
+                np.uint8,
             )
             for image in out
         ]

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -110,8 +110,17 @@ def includes_networks(bench: BenchOptions, run: RunOptions) -> bool:
     return bench.networks or prepare_device(run.device, run.threads).type != "cpu"
 
 
-def require_equal(results: Sequence[NetworkResult], device: str) -> None:
-    """Raise DeviceError that names the networks whose float32 result is not that of the CPU."""
+class Compared(Protocol):
+    """A result of the device beside the CPU's."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def equal(self) -> bool: ...
+
+
+def require_equal(results: Sequence[Compared], device: str) -> None:
+    """Raise DeviceError that names what is computed on the device otherwise than on the CPU."""
     different = [one.name for one in results if not one.equal]
     if different:
         raise DeviceError(

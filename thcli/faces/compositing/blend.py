@@ -9,15 +9,8 @@ membrane and subtracted; the rest is blended as in laplacian.
 
 from __future__ import annotations
 
-from typing import Any
-
-import cv2
-import numpy as np
-import numpy.typing as npt
-
-from thcli.core.imaging import smoothstep
 from thcli.core.options import Blend
-from thcli.core.types import Array32
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps, Values
 
 _OCTAVES = 5  # at most: ramps up to 2^5 pixels wide
 _MIN_SIDE = 16  # of the smallest image of a pyramid, in pixels
@@ -35,12 +28,13 @@ _FILL_SIGMA = 0.15  # of the box's side: first blur that extends the change unde
 
 
 def blend_change(
-    change: Array32,
-    mask: Array32,
+    change: Values,
+    mask: Values,
     mode: Blend,
     top: float,
-    occlusion_mask: Array32 | None = None,
-) -> Array32:
+    occlusion_mask: Values | None = None,
+    ops: PixelOps = OPENCV,
+) -> Values:
     """Return the values to add to the frame to show `change` through `mask`.
 
     Args:
@@ -50,90 +44,84 @@ def blend_change(
         top: full scale of `change`.
         occlusion_mask: (h, w) 0..1, objects in front (a hand) that stay the frame's. Their pixels
             count at no rim, and their edges are as sharp as this mask.
+        ops: of the device that holds them.
 
     Returns:
         (h, w, 3): 0 where the mask is 0, and where `occlusion_mask` is 1.
     """
     if occlusion_mask is not None:
-        change = _fill_occluded(change, 1 - occlusion_mask)
+        change = _fill_occluded(change, 1 - occlusion_mask, ops)
     if mode == "feather":
-        out = change * _to_three_channels(mask)
+        out = change * ops.three(mask)
     elif mode == "laplacian":
-        out = _laplacian(change, mask)
+        out = _laplacian(change, mask, ops)
     else:
-        out = _poisson(change, mask, top, occlusion_mask)
+        out = _poisson(change, mask, top, occlusion_mask, ops)
     if occlusion_mask is not None:
-        out *= _to_three_channels(1 - occlusion_mask)
+        out *= ops.three(1 - occlusion_mask)
     return out
 
 
-def _sharpen_mask(mask: Array32) -> Array32:
+def _sharpen_mask(mask: Values, ops: PixelOps) -> Values:
     """Return the mask with a ramp _STEEPNESS times as steep, around the same middle."""
-    return np.asarray(np.clip((mask - 0.5) * _STEEPNESS + 0.5, 0, 1), np.float32)
+    return ops.clip((mask - 0.5) * _STEEPNESS + 0.5, 0, 1)
 
 
-def _outer_fade(mask: Array32) -> Array32:
+def _outer_fade(mask: Values, ops: PixelOps) -> Values:
     """Return 1, and a smooth fall to 0 at the outermost part of the mask."""
-    return np.asarray(smoothstep(0, 1, mask * np.float32(1 / _FADE)), np.float32)
+    return ops.smoothstep(0, 1, mask * (1 / _FADE))
 
 
-def _laplacian(change: Array32, mask: Array32) -> Array32:
+def _laplacian(change: Values, mask: Values, ops: PixelOps) -> Values:
     levels = 0
     while levels < _OCTAVES and min(mask.shape) >> (levels + 1) >= _MIN_SIDE:
         levels += 1
-    octaves: list[Array32] = []
-    octave_mask = _sharpen_mask(mask)
-    current: Array32 = change
+    octaves: list[Values] = []
+    octave_mask = _sharpen_mask(mask, ops)
+    current = change
     for _ in range(levels):
-        below = _as_float32(cv2.pyrDown(current))
-        detail = current - _as_float32(cv2.pyrUp(below, dstsize=current.shape[1::-1]))
-        detail *= _to_three_channels(octave_mask)
+        below = ops.halve(current)
+        detail = current - ops.double(below, _size(current))
+        detail *= ops.three(octave_mask)
         octaves.append(detail)
-        current, octave_mask = below, _as_float32(cv2.pyrDown(octave_mask))
-    out = current * _to_three_channels(octave_mask)
+        current, octave_mask = below, ops.halve(octave_mask)
+    out = current * ops.three(octave_mask)
     for octave in reversed(octaves):
-        out = _as_float32(cv2.pyrUp(out, dstsize=octave.shape[1::-1]))
+        out = ops.double(out, _size(octave))
         out += octave
-    out *= _to_three_channels(_outer_fade(mask))
+    out *= ops.three(_outer_fade(mask, ops))
     return out
 
 
-def _as_float32(pixels: npt.NDArray[Any]) -> Array32:
-    """Return OpenCV's result with the type that its stubs do not give."""
-    return np.asarray(pixels, np.float32)
+def _size(image: Values) -> tuple[int, int]:
+    """Return (width, height)."""
+    return image.shape[1], image.shape[0]
 
 
-def _to_three_channels(mask: Array32) -> Array32:
-    """Repeat a mask to three channels: numpy is slow at broadcasting over a last axis of 3."""
-    return _as_float32(cv2.merge([mask] * 3))
-
-
-def _poisson(change: Array32, mask: Array32, top: float, occlusion_mask: Array32 | None) -> Array32:
+def _poisson(
+    change: Values, mask: Values, top: float, occlusion_mask: Values | None, ops: PixelOps
+) -> Values:
     height, width = mask.shape
     shrink = max(height, width) / _MEMBRANE_CELLS
     cells = (width, height)
     if shrink > 1:
         cells = (max(round(width / shrink), 2), max(round(height / shrink), 2))
-    rim = np.asarray(np.where(mask <= 0.5, 4 * mask * (1 - mask), 0), np.float32)
+    rim = ops.select(mask <= 0.5, 4 * mask * (1 - mask))
     if occlusion_mask is not None:
         rim *= 1 - occlusion_mask
-    hold = _as_float32(cv2.resize(rim, cells, interpolation=cv2.INTER_AREA))
-    weighted = change * _to_three_channels(rim)
-    values = _as_float32(cv2.resize(weighted, cells, interpolation=cv2.INTER_AREA))
-    values /= _to_three_channels(np.maximum(hold, np.float32(1e-6)))
-    if hold.max() > 0:
-        # Other content (hair, a bright wall) must not light the face: Welsch's weights.
-        median = np.median(values[hold > 0.3 * hold.max()], axis=0)
-        off = np.abs(values - median).max(-1)
-        hold *= np.exp(-((off / np.float32(_TOLERANCE * top)) ** 2))
+    hold = ops.resize(rim, cells, "area")
+    values = ops.resize(change * ops.three(rim), cells, "area")
+    values /= ops.three(ops.maximum(hold, 1e-6))
+    # Other content (hair, a bright wall) must not light the face: Welsch's weights.
+    off = ops.largest_channel(values - ops.rim_median(values, hold))
+    hold *= ops.exp(-((off / (_TOLERANCE * top)) ** 2))
     pull = 1.0 / (_REACH * max(cells)) ** 2
-    hold *= np.float32(_RIM_STIFFNESS)
-    membrane = solve_membrane(values * _to_three_channels(hold), hold, pull)
-    spread = cv2.resize(membrane, (width, height), interpolation=cv2.INTER_LINEAR)
-    return _laplacian(change - _as_float32(spread), mask)
+    hold *= _RIM_STIFFNESS
+    membrane = solve_membrane(values * ops.three(hold), hold, pull, ops)
+    return _laplacian(change - ops.resize(membrane, (width, height), "linear"), mask, ops)
 
 
-def solve_membrane(force: Array32, hold: Array32, pull: float) -> Array32:
+def solve_membrane(force: Values, hold: Values, pull: float, ops: PixelOps = OPENCV) -> Values:
     """Solve (hold + pull) f - laplace f = force, free at the borders.
 
     Coarse to fine, relaxed at each level (cascadic multigrid, Bornemann and Deuflhard 1996).
@@ -142,6 +130,7 @@ def solve_membrane(force: Array32, hold: Array32, pull: float) -> Array32:
         force: (h, w, 3), the held values times `hold`.
         hold: (h, w), 0 where the membrane is free.
         pull: attraction to 0 everywhere, in 1 / cells^2.
+        ops: of the device that holds them.
 
     Returns:
         f, (h, w, 3).
@@ -150,37 +139,31 @@ def solve_membrane(force: Array32, hold: Array32, pull: float) -> Array32:
     if min(height, width) >= 2 * _MIN_SIDE:
         half = (-(-width // 2), -(-height // 2))
         # A cell of twice the side: the same forces over four times the area, at equal tension.
-        four = np.float32(4)
         coarse = solve_membrane(
-            _as_float32(cv2.resize(force, half, interpolation=cv2.INTER_AREA)) * four,
-            _as_float32(cv2.resize(hold, half, interpolation=cv2.INTER_AREA)) * four,
-            4 * pull,
+            ops.resize(force, half, "area") * 4, ops.resize(hold, half, "area") * 4, 4 * pull, ops
         )
-        enlarged = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-        membrane, sweeps = _as_float32(enlarged), _SWEEPS
+        membrane, sweeps = ops.resize(coarse, (width, height), "linear"), _SWEEPS
     else:
-        membrane, sweeps = np.zeros_like(force), 8 * _MIN_SIDE
-    ring = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
-    share = _to_three_channels(_as_float32(1 / (hold + np.float32(pull + 4))))
+        membrane, sweeps = force * 0, 8 * _MIN_SIDE
+    share = ops.three(1 / (hold + (pull + 4)))
     # Damped Jacobi: errors that oscillate within a few cells shrink at least by half a sweep.
     for _ in range(sweeps):
-        new = _as_float32(cv2.filter2D(membrane, -1, ring, borderType=cv2.BORDER_REPLICATE))
+        new = ops.sum_of_neighbours(membrane)
         new += force
         new *= share
-        membrane = _as_float32(cv2.addWeighted(new, 0.8, membrane, 0.2, 0))
+        membrane = new * 0.8 + membrane * 0.2
     return membrane
 
 
-def _fill_occluded(change: Array32, known: Array32) -> Array32:
+def _fill_occluded(change: Values, known: Values, ops: PixelOps) -> Values:
     """Extend the change from its surroundings to where `known`, (h, w) 0..1, is 0."""
-    if float(known.min()) > 0.999:
+    if ops.is_all(known > 0.999):
         return change
     height, width = known.shape
     small = (max(width // 8, 1), max(height // 8, 1))
-    weight = cv2.resize(known, small, interpolation=cv2.INTER_AREA)
-    values = cv2.resize(change * _to_three_channels(known), small, interpolation=cv2.INTER_AREA)
+    weight = ops.resize(known, small, "area")
+    values = ops.resize(change * ops.three(known), small, "area")
     sigma = max(_FILL_SIGMA * max(small), 1.0)
-    bottom = cv2.GaussianBlur(weight, (0, 0), sigma) + np.float32(1e-4)
-    around = cv2.GaussianBlur(values, (0, 0), sigma) / bottom[..., None]
-    under = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(under + (change - under) * _to_three_channels(known), np.float32)
+    around = ops.blur(values, sigma) / ops.three(ops.blur(weight, sigma) + 1e-4)
+    under = ops.resize(around, (width, height), "linear")
+    return under + (change - under) * ops.three(known)

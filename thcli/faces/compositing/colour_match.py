@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps, Values
 from thcli.faces.crops.stabilize import local_linear_fit
 
 GRID = 16  # the correction is a GRID x GRID x 3 field over the crop
@@ -41,20 +42,16 @@ class ColourTransfer:
     gain: Array32
     offset: Array32
 
-    def apply(self, pixels: Array32, top: float) -> Array32:
+    def apply(self, pixels: Values, top: float, ops: PixelOps = OPENCV) -> Values:
         """Return the corrected pixels (h, w, 3) float32 in 0..top, not clipped.
 
-        The identity correction is bit-exact.
+        The identity correction is bit-exact. ops: of the device that holds the pixels.
         """
         height, width = pixels.shape[:2]
         # Cubic on a coarse grid, then linear: as smooth, and a tenth of the time.
-        field = self.offset * np.float32(top)
-        fine = cv2.resize(field, (_WORK_SIDE, _WORK_SIDE), interpolation=cv2.INTER_CUBIC)
-        full = cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR)
-        out = np.asarray(full, np.float32)
-        # Long rows: numpy is slow at broadcasting over a last axis of 3.
-        rows = out.reshape(height, -1)
-        rows += np.ascontiguousarray(pixels).reshape(height, -1) * np.tile(self.gain, width)
+        field = ops.resize(ops.load(self.offset, top), (_WORK_SIDE, _WORK_SIDE), "cubic")
+        out = ops.resize(field, (width, height), "linear")
+        out += ops.times(pixels, self.gain)
         return out
 
 

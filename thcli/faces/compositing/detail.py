@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-
-from thcli.core.imaging import smoothstep
-from thcli.core.types import Array32
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps, Values
 
 _FINE_SIGMA = 1.5  # pixels of the crop: finer detail is compared
 _MEAN_SIGMA = 4.0  # pixels of the crop over which it is compared
@@ -17,7 +13,7 @@ _GAIN_NONE, _GAIN_FULL = 0.15, 0.4
 _MAX_GAIN = 1.5  # largest amplification of the frame's detail
 
 
-def detail_gain(before: Array32, after: Array32, top: float) -> Array32 | None:
+def detail_gain(before: Values, after: Values, top: float, ops: PixelOps = OPENCV) -> Values | None:
     """Return the share of the original texture that is left in a changed crop, (h, w) 0..1.5.
 
     It is the gain with which the original detail is found in the changed one: 0 where it was
@@ -27,30 +23,29 @@ def detail_gain(before: Array32, after: Array32, top: float) -> Array32 | None:
         before: original crop, (h, w, 3) float32 in 0..top.
         after: changed crop, likewise.
         top: full scale.
+        ops: of the device that holds them.
 
     Returns:
         None where the gain is 1 everywhere: the change is smooth.
     """
     height, width = before.shape[:2]
-    old, new = (_fine_detail(crop) for crop in (before, after))
-    floor = np.float32((_FLOOR * top) ** 2)
-    shared, own = (_local_mean(product) + floor for product in (old * new, old * old))
-    gain = np.clip(shared / own, 0, _MAX_GAIN)
-    gain = np.asarray(gain * smoothstep(_GAIN_NONE, _GAIN_FULL, gain), np.float32)
-    if (gain == 1).all():
+    old, new = (_fine_detail(crop, ops) for crop in (before, after))
+    floor = float((_FLOOR * top) ** 2)
+    shared, own = (_local_mean(product, ops) + floor for product in (old * new, old * old))
+    gain = ops.clip(shared / own, 0, _MAX_GAIN)
+    gain = gain * ops.smoothstep(_GAIN_NONE, _GAIN_FULL, gain)
+    if ops.is_all(gain == 1):
         return None
-    return np.asarray(cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return ops.resize(gain, (width, height), "linear")
 
 
-def _fine_detail(image: Array32) -> Array32:
-    grey = cv2.transform(image, np.full((1, 3), 1 / 3, np.float32))
-    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), _FINE_SIGMA), np.float32)
+def _fine_detail(image: Values, ops: PixelOps) -> Values:
+    grey = ops.grey(image)
+    return grey - ops.blur(grey, _FINE_SIGMA)
 
 
-def _local_mean(product: Array32) -> Array32:
+def _local_mean(product: Values, ops: PixelOps) -> Values:
     """Return local means, on a grid _STEP times as coarse: they have no finer detail."""
     height, width = product.shape
-    small = cv2.resize(
-        product, (max(width // _STEP, 1), max(height // _STEP, 1)), interpolation=cv2.INTER_AREA
-    )
-    return np.asarray(cv2.GaussianBlur(small, (0, 0), _MEAN_SIGMA / _STEP), np.float32)
+    small = ops.resize(product, (max(width // _STEP, 1), max(height // _STEP, 1)), "area")
+    return ops.blur(small, _MEAN_SIGMA / _STEP)

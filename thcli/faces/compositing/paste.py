@@ -20,6 +20,7 @@ from thcli.faces.compositing.blend import blend_change
 from thcli.faces.compositing.colour_match import ColourTransfer, estimate_transfer
 from thcli.faces.compositing.detail import detail_gain
 from thcli.faces.compositing.mask import hull_mask, rim_mask
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps, Values
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import corners, crop
 
@@ -27,7 +28,6 @@ DEFAULT = PasteOptions()
 CHANGE_ONLY = PasteOptions(colour_match=False, blend="feather")
 """Options that add the change of a crop along a soft rim, without colour match."""
 _MEASURE_SIDE = 128  # side of the frame's own crop while colours are measured, in pixels
-_ROW_BLOCK = 128  # rows per block: its floats stay in the processor's cache
 # Pixels of the frame per pixel of the crop from which the frame has texture that the crop cannot.
 _DETAIL_ZOOM = 1.05
 _GRAIN_SIDE = 256  # side of the part whose grain is measured, in pixels
@@ -71,6 +71,7 @@ def paste(
     *,
     context: PasteContext = NO_CONTEXT,
     options: PasteOptions = DEFAULT,
+    ops: PixelOps = OPENCV,
 ) -> Pixels:
     """Return a new frame with the crop composited.
 
@@ -84,6 +85,8 @@ def paste(
             rim. Without one: the hull of `context.points`, else a rounded rectangle.
         context: further data of this frame.
         options: width of the rim, colour match, blend mode, grain and detail.
+        ops: of the device that composites (`pixel_ops`). The part of the frame under the mask and
+            the crops go there once, and the result comes back.
 
     Raises:
         ValueError: the sizes do not match.
@@ -109,31 +112,28 @@ def paste(
     frame_from_crop = np.linalg.inv(placement.crop_from_frame)
     box_placement = Crop(box_from_frame @ frame_from_crop, (x1 - x0, y1 - y0))
     target = out[y0:y1, x0:x1]
-    old = target.astype(np.float32)
-    after = _to_float(crop_pixels, top)
+    old = ops.load(target)
+    after = _load(crop_pixels, top, ops)
     if transfer is not None:
-        after = transfer.apply(after, top)
-    before = None if original is None else _to_float(original, top)
-    new = _resample_crop(old, after, before, box_placement, top)
-    box_mask = crop(soft, box_placement, border="black", kernel="linear")
+        after = transfer.apply(after, top, ops)
+    before = None if original is None else _load(original, top, ops)
+    new = _resample_crop(old, after, before, box_placement, top, ops)
+    box_mask = ops.crop(ops.load(soft), box_placement, border="black")
     occluded = None
     if occlusion_mask is not None:
-        values = np.asarray(occlusion_mask, np.float32)
-        occluded = crop(values, box_placement, border="replicate", kernel="linear")
+        occluded = ops.crop(ops.load(occlusion_mask), box_placement, border="replicate")
     if options.grain and context.grain_key is not None:
         last = context.previous_frame
-        previous = None if last is None else last[y0:y1, x0:x1].astype(np.float32)
+        previous = None if last is None else last[y0:y1, x0:x1]
         visible = box_mask if occluded is None else box_mask * (1 - occluded)
-        strength = _missing_grain(old, new, visible, previous, top)
+        strength = _missing_grain(target, new, visible, previous, ops)
         if strength is not None:
             noise = grain.synthesize(strength, box_placement.size, *context.grain_key)
-            new += noise * np.float32(top)
-    np.clip(new, 0, top, out=new)
+            new += ops.load(noise, top)
+    new = ops.clip(new, 0, top)
     new -= old
-    old += blend_change(new, box_mask, options.blend, top, occluded)
-    for row in range(0, len(target), _ROW_BLOCK):
-        rows = slice(row, row + _ROW_BLOCK)
-        target[rows] = np.rint(np.clip(old[rows], 0, top))
+    old += blend_change(new, box_mask, options.blend, top, occluded, ops)
+    ops.store(old, top, target)
     return out
 
 
@@ -145,6 +145,7 @@ def paste_change(
     mask: Pixels | None = None,
     *,
     occlusion_mask: Array32 | None = None,
+    ops: PixelOps = OPENCV,
 ) -> Pixels:
     """Return a new frame with the change of a crop added, without colour match and grain.
 
@@ -159,9 +160,10 @@ def paste_change(
         placement: of the crop in the frame.
         mask: as for `paste`.
         occlusion_mask: as in `PasteContext`.
+        ops: as for `paste`.
     """
     context = PasteContext(original=before, occlusion_mask=occlusion_mask)
-    return paste(frame, after, placement, mask, context=context, options=CHANGE_ONLY)
+    return paste(frame, after, placement, mask, context=context, options=CHANGE_ONLY, ops=ops)
 
 
 def soft_mask(
@@ -218,44 +220,54 @@ def _require_size(placement: Crop, pixels: Pixels | None, name: str) -> None:
 
 
 def _resample_crop(
-    old: Array32, after: Array32, before: Array32 | None, placement: Crop, top: float
-) -> Array32:
+    old: Values,
+    after: Values,
+    before: Values | None,
+    placement: Crop,
+    top: float,
+    ops: PixelOps,
+) -> Values:
     """Return the crop in the frame's pixels, (h, w, 3) float32 like `old`, the frame there."""
+
+    def placed(image: Values) -> Values:
+        return ops.crop(image, placement, border="replicate", kernel="cubic")
+
     if before is None:
-        return np.asarray(crop(after, placement), np.float32)
-    new = old + crop(after - before, placement)
+        return placed(after)
+    new = old + placed(after - before)
     # A crop as fine as the frame holds all of its texture: the change is complete.
     zoom = float(np.sqrt(abs(np.linalg.det(placement.crop_from_frame[:2, :2]))))
-    gain = detail_gain(before, after, top) if zoom > _DETAIL_ZOOM else None
+    gain = detail_gain(before, after, top, ops) if zoom > _DETAIL_ZOOM else None
     if gain is not None:
-        detail = old - crop(before, placement)  # texture of the frame that the crop cannot hold
-        extra_gain = crop(gain - np.float32(1), placement, kernel="linear")
-        detail *= cv2.merge([extra_gain] * 3)
+        detail = old - placed(before)  # texture of the frame that the crop cannot hold
+        detail *= ops.three(ops.crop(gain - 1, placement, border="replicate"))
         new += detail
-    return np.asarray(new, np.float32)
+    return new
 
 
 def _missing_grain(
-    old: Array32, new: Array32, visible: Array32, previous: Array32 | None, top: float
+    frame: Pixels, new: Values, visible: Values, previous: Pixels | None, ops: PixelOps
 ) -> Array32 | None:
-    """Return the grain that `new` lacks, measured in the middle of the box."""
+    """Return the grain that `new` lacks, measured in the middle of the box, on the host."""
     height, width = visible.shape
+    top = np.float32(np.iinfo(frame.dtype).max)
     rows, columns = (
         slice(max((n - _GRAIN_SIDE) // 2, 0), (n + _GRAIN_SIDE) // 2 + 1) for n in (height, width)
     )
-    frame, composed = (
-        np.clip(image[rows, columns], 0, top) / np.float32(top) for image in (old, new)
+    old, composed = (
+        np.clip(image, 0, top) / top
+        for image in (frame[rows, columns].astype(np.float32), ops.fetch(new[rows, columns]))
     )
-    last = None if previous is None else previous[rows, columns] / np.float32(top)
-    return grain.missing_grain(frame, composed, visible[rows, columns], last)
+    last = None if previous is None else previous[rows, columns].astype(np.float32) / top
+    return grain.missing_grain(old, composed, ops.fetch(visible[rows, columns]), last)
 
 
-def _to_float(pixels: Pixels, top: float) -> Array32:
+def _load(pixels: Pixels, top: float, ops: PixelOps) -> Values:
     """Convert (h, w, 3) of any dtype to float32 in 0..top."""
     full_scale = (
         float(np.iinfo(pixels.dtype).max) if np.issubdtype(pixels.dtype, np.integer) else 1.0
     )
-    return np.asarray(pixels.astype(np.float32) * np.float32(top / full_scale))
+    return ops.load(pixels, top / full_scale)
 
 
 def _affected_box(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -47,7 +48,42 @@ def crop(
         border: content outside of the frame.
         kernel: cubic (Keys) keeps detail; linear never overshoots its neighbours (for masks).
     """
-    kind = image.dtype
+    plan = plan_sampling(placement, image.shape[1::-1], antialias=antialias, border=border)
+    x0, y0, x1, y1 = plan.rectangle
+    part = image[y0:y1, x0:x1]
+    if plan.block > 1:
+        part = _block_mean(part, plan.block)
+    if plan.kernel is not None:
+        part = cv2.sepFilter2D(
+            part.astype(np.float32), -1, plan.kernel, plan.kernel, borderType=cv2.BORDER_REPLICATE
+        )
+    flags = cv2.INTER_CUBIC if kernel == "cubic" else cv2.INTER_LINEAR
+    out = cv2.warpAffine(
+        part, plan.crop_from_part, placement.size, flags=flags, borderMode=_BORDERS[border]
+    )
+    return to_dtype(np.asarray(out), image.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingPlan:
+    """Steps that sample a crop: part of the image, means of blocks, a filter, an affine map.
+
+    rectangle: x0, y0, x1, y1 of the part that is read.
+    block: side of the blocks in pixels, 1 for none.
+    kernel: of the filter along x and y, None for none.
+    crop_from_part: (2, 3), from pixels of the filtered part.
+    """
+
+    rectangle: tuple[int, int, int, int]
+    block: int
+    kernel: Array32 | None
+    crop_from_part: Array
+
+
+def plan_sampling(
+    placement: Crop, size: Sequence[int], *, antialias: bool, border: Border
+) -> SamplingPlan:
+    """Plan the steps of `crop`. size: (width, height) of the image."""
     matrix = placement.crop_from_frame
     shrink = 1.0 / max(float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])))), 1e-9)
     spread = _FILTER_VARIANCE * max(shrink**2 - 1.0, 0.0) if antialias else 0.0
@@ -58,27 +94,14 @@ def crop(
     remaining = max(spread - (k * k - 1) / 12, 0.0) / k**2
     kernel_1d = _binomial_kernel(remaining)
     margin = (_MARGIN + len(kernel_1d) // 2) * k
-    x0, y0, x1, y1 = _source_rectangle(placement, image.shape[1], image.shape[0], margin, border)
+    x0, y0, x1, y1 = _source_rectangle(placement, size[0], size[1], margin, border)
     x0, y0 = x0 // k * k, y0 // k * k  # a fixed grid: boxes do not depend on the placement
-    part = image[y0:y1, x0:x1]
-    if k > 1:
-        part = _block_mean(part, k)
-    if spread > 0:
-        part = cv2.sepFilter2D(
-            part.astype(np.float32), -1, kernel_1d, kernel_1d, borderType=cv2.BORDER_REPLICATE
-        )
     frame_from_part = np.array(
         [[k, 0, x0 + (k - 1) / 2], [0, k, y0 + (k - 1) / 2], [0, 0, 1]], np.float64
     )
-    flags = cv2.INTER_CUBIC if kernel == "cubic" else cv2.INTER_LINEAR
-    out = cv2.warpAffine(
-        part,
-        (matrix @ frame_from_part)[:2],
-        placement.size,
-        flags=flags,
-        borderMode=_BORDERS[border],
+    return SamplingPlan(
+        (x0, y0, x1, y1), k, kernel_1d if spread > 0 else None, (matrix @ frame_from_part)[:2]
     )
-    return to_dtype(np.asarray(out), kind)
 
 
 def to_dtype(pixels: Pixels, kind: np.dtype[Any]) -> Pixels:

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from thcli.core.errors import MediaError
 from thcli.core.options import ReadOptions
-from thcli.media.failures import to_media_error
+from thcli.media.failures import is_truncated_movie, to_media_error
 from thcli.media.reading.pixel_limit import PixelLimit
 
 # demuxers that open other files, or accept any text or bytes as video
@@ -97,6 +97,8 @@ def require_video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = find_video_stream(container)
     if stream is not None:
         return stream
+    if is_truncated_movie(path):
+        raise to_media_error(path, MediaError("no stream"))
     if any(other.codec_context is None for other in container.streams.video):
         raise MediaError(
             f"{path} has a video stream that this build of FFmpeg cannot decode.",

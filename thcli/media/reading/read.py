@@ -73,12 +73,18 @@ class Reader:
     """
 
     def __init__(
-        self, path: str | Path, options: ReadOptions, background: str, ahead: int, on: Listener
+        self,
+        path: str | Path,
+        options: ReadOptions,
+        background: str,
+        ahead: int,
+        device: str,
+        on: Listener,
     ) -> None:
         self._stack = ExitStack()
         self._options, self._limit = options, PixelLimit.of(options)
         self._background = parse_background(background)
-        self._ahead = ahead
+        self._ahead, self._device = ahead, device
         self._on = on
         self._defects = DamageCounter()
         self._frames: Generator[Frame, None, None] | None = None
@@ -129,7 +135,7 @@ class Reader:
             return self._in_range(read_folder(info.path, info, background, self._limit))
         if is_image(info.path):
             return self._in_range(read_image_frames(info.path, info, background, self._limit))
-        return decode(info.path, info, self._options, self._defects, background)
+        return decode(info.path, info, self._options, self._defects, background, self._device)
 
     def _in_range(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         start = exact_seconds(self._options.start)
@@ -165,6 +171,7 @@ def read(
     *,
     background: str = "black",
     ahead: int = 16,
+    device: str = "cpu",
     on: Listener = silent,
 ) -> Reader:
     """Open the frames of a video, an image, an animation, a folder of images, or standard input.
@@ -177,13 +184,14 @@ def read(
         options: range, largest size and decoder threads.
         background: colour under transparent pixels.
         ahead: most frames decoded in advance, fewer when they are large.
+        device: a --device value, where --hdr tonemap computes.
         on: receives warnings on HDR, damage and changes of size.
 
     Raises:
         MediaError: the input cannot be read, is too large or has no video stream.
         UsageError: the range begins after the end; raised by the iteration.
     """
-    return Reader(path, options, background, ahead, on)
+    return Reader(path, options, background, ahead, device, on)
 
 
 def read_image(path: str | Path, background: str = "white", options: ReadOptions = _WHOLE) -> Image:

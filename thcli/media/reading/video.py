@@ -51,6 +51,7 @@ def decode(
     options: ReadOptions,
     defects: DamageCounter,
     background: tuple[int, int, int] = (0, 0, 0),
+    device: str = "cpu",
 ) -> Iterator[Frame]:
     """Yield the frames of a range as upright RGB.
 
@@ -61,6 +62,7 @@ def decode(
             decoder threads.
         defects: incremented for defects.
         background: RGB under transparent pixels.
+        device: a --device value, for --hdr tonemap.
 
     Raises:
         MediaError: no frame can be decoded, or a frame is too large.
@@ -73,7 +75,9 @@ def decode(
         stream = require_video_stream(container, path)
         _set_threads(stream, options.threads)
         to_rgb = ToRGB(info.mapped_from or info.colour, background)
-        tone_mapper = ToneMapper(info.mapped_from) if info.mapped_from is not None else None
+        tone_mapper = None
+        if info.mapped_from is not None:
+            tone_mapper = ToneMapper(info.mapped_from, device)
         coded = info.size[::-1] if swaps_sides(info.orientation) else info.size
         timestamps = TimestampRepair(info.time_base, info.rate)
         durations = FrameDurations(info, bool(stream.codec_context.has_b_frames))

@@ -249,6 +249,9 @@ def write(
     )
     if is_video:
         _warn_of_losses(encoder, like, final_size, deep, on)
+    elif output.kind == "folder" and not output.path.is_dir() and not output.name.endswith("/"):
+        frames = f"{output.name} has no file extension: its frames are written as PNG files"
+        on(Warned(f"{frames} into a folder of this name ({output.name}.mp4 would be a video)."))
     video_format = VideoFormat(
         final_size,
         encoder,

@@ -16,6 +16,7 @@ from thcli.core.options import EditOptions, TemplateOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Face
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.faces.crops.crop import Pixels
 from thcli.faces.parsing.classes import CLASSES
 from thcli.faces.parsing.crops import HEAD_SCALE, Regions
@@ -67,6 +68,7 @@ class EditedFace:
         """
         self._track, self._steps, self._log = track, steps, log
         self._options, self._job = options, job
+        self._ops = pixel_ops(options.run.device)
         self._workers = options.run.workers
         temp_dir = job.temp_dir()
         with job.clock("calm"):
@@ -232,7 +234,7 @@ class EditedFace:
             measured = _views_of(pixels, in_frames, index, self._start) if alone else None
             with self._job.clock(step.name, frames=len(views)):
                 rendered = self._render(index, views, shown[0].number, measured)
-            put = partial(paste_step, step, self._options.region)
+            put = partial(paste_step, step, self._options.region, self._ops)
             self._job.failed_frames.update(
                 in_frame.index
                 for in_frame, crops in zip(shown, rendered, strict=True)

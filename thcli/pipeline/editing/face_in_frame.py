@@ -11,6 +11,7 @@ from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.options import EditRegion
 from thcli.core.types import Array, Array32, Crop, Face
 from thcli.faces.compositing.paste import CHANGE_ONLY, PasteContext, paste, paste_change
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.classes import (
     EARS,
@@ -84,6 +85,7 @@ def face_view(
 def paste_step(
     step: EditStep,
     requested: EditRegion,
+    ops: PixelOps,
     work: tuple[Pixels, FaceInFrame, FaceView, tuple[Pixels, Pixels] | None, Array32],
 ) -> Pixels:
     """Paste the change of one step, or its whole crop with soft edges, into a frame.
@@ -91,6 +93,7 @@ def paste_step(
     Args:
         step: an editor or painter.
         requested: value of --region.
+        ops: of the device that pastes.
         work: the frame, the face in it, the view of the step, its crops before and after (None
             where it failed, which leaves the frame unchanged), and the occlusion mask.
     """
@@ -99,14 +102,14 @@ def paste_step(
         return frame
     before, after = rendered
     if step.whole_crop and requested == "auto":
-        return paste(frame, after, view.placement, options=CHANGE_ONLY)
+        return paste(frame, after, view.placement, options=CHANGE_ONLY, ops=ops)
     source, target = in_frame.parser_crop.placement, view.placement
     region_mask = _edit_mask(in_frame, step.affected_region, requested)
     mask, occluded = (_resample_mask(m, source, target) for m in (region_mask, occlusion_mask))
     if step.whole_crop:
         context = PasteContext(occlusion_mask=occluded)
-        return paste(frame, after, target, mask, context=context, options=CHANGE_ONLY)
-    return paste_change(frame, before, after, target, mask, occlusion_mask=occluded)
+        return paste(frame, after, target, mask, context=context, options=CHANGE_ONLY, ops=ops)
+    return paste_change(frame, before, after, target, mask, occlusion_mask=occluded, ops=ops)
 
 
 def _edit_mask(

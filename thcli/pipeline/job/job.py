@@ -18,7 +18,7 @@ from thcli.core.clock import StageClock
 from thcli.core.device import is_out_of_memory, recorded_devices
 from thcli.core.errors import DeviceMemoryError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned
-from thcli.core.options import ProvenanceOptions, ReadOptions
+from thcli.core.options import ProvenanceOptions, ReadOptions, RunOptions
 from thcli.core.temp_folders import remove_stale_folders, temporary_folder
 from thcli.core.types import Frame
 from thcli.media.failures import is_write_failure, to_output_error
@@ -224,7 +224,8 @@ class Job:
 
         Raises MediaError when a pass reads fewer or more of them than an earlier one.
         """
-        with media.read(path, span, on=self.on) as reader:
+        run = getattr(self._options, "run", RunOptions())
+        with media.read(path, span, device=run.device, on=self.on) as reader:
             yield self._pass_lengths.check(path, span, reader)
 
     def fingerprint(self, *others: Path) -> str:

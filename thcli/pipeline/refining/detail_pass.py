@@ -17,6 +17,7 @@ from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Crop
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import paste_change
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, corners, crop, transform_face
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_path import WINDOW
@@ -55,20 +56,22 @@ class DetailPass:
     subjects: faces with their crop tracks.
     textures: of the subjects, each in the size of its crops.
     workers: threads.
+    ops: of the device that pastes.
     """
 
     subjects: Sequence[Subject]
     textures: Sequence[Texture]
     workers: int
+    ops: PixelOps
 
     @classmethod
-    def prepare(cls, subjects: Sequence[Subject], workers: int) -> DetailPass:
+    def prepare(cls, subjects: Sequence[Subject], workers: int, ops: PixelOps) -> DetailPass:
         """Prepare the texture of each subject.
 
         OpenCV is limited to one thread per call, because frames are processed in parallel already.
         """
         cv2.setNumThreads(1)
-        return cls(subjects, [_texture(subject) for subject in subjects], workers)
+        return cls(subjects, [_texture(subject) for subject in subjects], workers, ops)
 
     def frames(
         self, frames: Generator[tuple[T, Pixels]], first: int, start: int, job: Job
@@ -142,7 +145,7 @@ class DetailPass:
                 gains = colour_gains(crops, middle) - np.float32(1)
                 after += before * gains * _head_mask(placement.size)
             mask = rim_mask(placement.size, _RIM)
-            pixels = paste_change(pixels, before, after, placement, mask)
+            pixels = paste_change(pixels, before, after, placement, mask, ops=self.ops)
         return now.item, pixels
 
 

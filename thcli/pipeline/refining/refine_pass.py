@@ -19,6 +19,8 @@ from thcli.core.types import Array32, Crop, Face, Frame, Image
 from thcli.faces.backends import PARSERS
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste, paste_change
+from thcli.faces.compositing.pixel_device import pixel_ops
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.crops import Regions, parse_faces
 from thcli.pipeline.job.job import Job
@@ -62,6 +64,7 @@ class RefinePass:
     refine_options: steps, noise, strength.
     compositing_options: background, smoothing, detail.
     run: batch size, threads, device.
+    ops: of the device that pastes.
     """
 
     name: str
@@ -70,6 +73,7 @@ class RefinePass:
     refine_options: RefineOptions
     compositing_options: CompositingOptions
     run: RunOptions
+    ops: PixelOps = OPENCV
 
     @classmethod
     def load(
@@ -91,7 +95,8 @@ class RefinePass:
         parser: Parser | None = None
         if compositing_options.background == "keep":
             parser = PARSERS.backend(PARSERS.resolve(compositing_options.parser, run)).load(run)
-        return cls(name, refiner, parser, refine_options, compositing_options, run)
+        ops = pixel_ops(run.device)
+        return cls(name, refiner, parser, refine_options, compositing_options, run, ops)
 
     @property
     def workers(self) -> int:
@@ -129,7 +134,7 @@ class RefinePass:
             frames = self._network_frames(footage, subjects, first, job)
         else:
             frames = _unchanged_frames(footage, first)
-        detail_pass = DetailPass.prepare(subjects, self.workers)
+        detail_pass = DetailPass.prepare(subjects, self.workers, self.ops)
         yield from detail_pass.frames(frames, first, start, job)
 
     def _network_frames(
@@ -248,10 +253,14 @@ class RefinePass:
             placement = tracked.placement
             if self.compositing_options.detail:
                 before = _to_float(crop(now.frame.pixels, placement))
-                pixels = paste_change(pixels, before, before + difference, placement, mask)
+                after = before + difference
+                pixels = paste_change(pixels, before, after, placement, mask, ops=self.ops)
             else:
                 refined = np.clip(_to_float(own.coarse) + difference, 0, 1)
-                pixels = paste(pixels, refined, placement, mask * weight, options=CHANGE_ONLY)
+                weight = mask * weight
+                pixels = paste(
+                    pixels, refined, placement, weight, options=CHANGE_ONLY, ops=self.ops
+                )
         return now.item, pixels
 
 

@@ -12,6 +12,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
 from thcli.faces.compositing.paste import CHANGE_ONLY, add_change, paste
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_track import CropTrack
@@ -38,12 +39,14 @@ class CropFrameRenderer:
     encoded: the video as the engine encodes it.
     full_frame: the crops are pasted into their frames.
     keep_depth: frames keep more than 8 bits per channel.
+    ops: of the device that pastes.
     """
 
     engine: CropVideoEngine
     encoded: Any
     full_frame: bool
     keep_depth: bool
+    ops: PixelOps = OPENCV
 
     @property
     def parallel(self) -> bool:
@@ -74,7 +77,10 @@ class CropFrameRenderer:
         mask = paste_mask(self.engine)
         for i, image in zip(seen, rendered, strict=True):
             if self.full_frame:
-                images[i] = paste(images[i], image, placements[i], mask, options=CHANGE_ONLY)
+                placement = placements[i]
+                images[i] = paste(
+                    images[i], image, placement, mask, options=CHANGE_ONLY, ops=self.ops
+                )
             else:
                 images[i] = image
         return images

@@ -21,6 +21,8 @@ from thcli.core.protocols import (
 from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
+from thcli.faces.compositing.pixel_device import pixel_ops
+from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.sources.source_image import SourceImage
@@ -65,6 +67,7 @@ class FullFrameEngine:
 
     crop_engine: CropEngine
     uses_driving_frames: bool = False
+    ops: PixelOps = OPENCV
 
     @property
     def motion_kind(self) -> str:
@@ -107,7 +110,7 @@ class FullFrameEngine:
         mask = paste_mask(self.crop_engine)
         rendered = self.crop_engine.render(source.crop_source, motion, frames)
         pasted = (
-            paste(source.image, image, source.placement, mask, options=CHANGE_ONLY)
+            paste(source.image, image, source.placement, mask, options=CHANGE_ONLY, ops=self.ops)
             for image in rendered
         )
         return [np.asarray(image, np.uint8) for image in pasted]
@@ -165,7 +168,8 @@ def apply_framing(
     full, long_side = options.framing == "full", options.mesh.long_side
     if isinstance(engine, CropEngine):
         if full:
-            return FullFrameEngine(engine), source.downscale(long_side)
+            ops = pixel_ops(options.run.device)
+            return FullFrameEngine(engine, ops=ops), source.downscale(long_side)
         if long_side:
             raise UsageError(
                 f"--long-side has no effect with --framing crop and the engine {options.engine}: "

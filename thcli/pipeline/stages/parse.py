@@ -245,7 +245,8 @@ def _named_images(
     """Return the images of an input with their names; a video as output needs one size."""
     if is_image_output(target):
         return read_images(info, options.read, job)
-    reader = job.enter(media.read(info.path, options.read, on=job.on))
+    device = options.run.device
+    reader = job.enter(media.read(info.path, options.read, device=device, on=job.on))
     return ((frame.index, frame) for frame in reader)
 
 

@@ -22,6 +22,7 @@ from thcli.faces.backends import PARSERS
 from thcli.faces.compositing.colour_match import GRID, ColourTransfer, smooth_transfers
 from thcli.faces.compositing.paste import PasteContext, measure_transfer, soft_mask
 from thcli.faces.compositing.paste import paste as paste_crop
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels, crop
 from thcli.media.writing.target import OutputTarget
@@ -151,6 +152,7 @@ class CropPaster:
 
     def __init__(self, options: PasteJobOptions, job: Job) -> None:
         self._options, self._job = options, job
+        self._ops = pixel_ops(options.run.device)
         self._workers = options.run.workers
 
     @property
@@ -238,7 +240,13 @@ class CropPaster:
             )
             options = replace(self._options.paste, colour_match=False)
             return paste_crop(
-                frame.pixels, item.crop, placement, mask, context=context, options=options
+                frame.pixels,
+                item.crop,
+                placement,
+                mask,
+                context=context,
+                options=options,
+                ops=self._ops,
             )
 
     def _mask(self, placement: Crop, outline: Array32) -> Array32:

@@ -8,6 +8,7 @@ name; it is created on first use.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -187,7 +188,7 @@ class DvaFaces:
         folders = [str(Path(name).parent) for name in faces.names]
         self._references = same_clip_rows(folders, ~self._known)
         self._identities = faces.identities
-        self._crops = np.empty((len(faces.names), size, size, 3), np.uint8)
+        self._crops = _unnamed_array((len(faces.names), size, size, 3))
         self._points = np.empty((len(faces.names), POINTS, 2), np.float32)
         for row, name in enumerate(faces.names):
             points = faces.points[row].astype(np.float64)
@@ -227,7 +228,8 @@ class DvaFaces:
         return self._items(np.linspace(0, len(self) - 1, 16).astype(int), rng, False)
 
     def close(self) -> None:
-        """Do nothing: all images are in memory."""
+        """Let the crops on disk go."""
+        del self._crops
 
     def _items(self, rows: npt.NDArray[Any], rng: np.random.Generator, flip: bool) -> Batch:
         size, jitter = self._size, self._options.jitter
@@ -264,6 +266,12 @@ class DvaFaces:
             "known": torch.from_numpy(self._known[rows]).float(),
             "mask": torch.from_numpy(mask)[:, None].float(),
         }
+
+
+def _unnamed_array(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return an array on disk, in a file of TMPDIR that is gone with it; batches read parts."""
+    with tempfile.TemporaryFile(prefix="thcli-faces-") as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def same_clip_rows(
