@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -107,28 +107,51 @@ class EditedFace:
             index: of this face among the faces of a frame.
             crops: of the parser and of each step, per frame.
         """
+        parts = (
+            partial(self._learn_regions, window, index, crops),
+            partial(self._learn_features, window, index, crops),
+        )
+        for _ in ordered_map(_call, parts, min(self._workers, 2), 2):
+            pass
+
+    def _learn_regions(
+        self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
+    ) -> None:
+        """Smooth and store the regions and masks of frames; arguments as for `learn`."""
         for parsed, frame_crops in zip(window, crops, strict=True):
-            frame_faces = parsed.frame_faces
             parser_crop = frame_crops[0] if parsed.parsed[index].visible else None
-            self._masks.add(frame_faces.frame, parser_crop, parsed.parsed[index])
+            self._masks.add(parsed.frame_faces.frame, parser_crop, parsed.parsed[index])
+
+    def _learn_features(
+        self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
+    ) -> None:
+        """Extract the features of frames; arguments as for `learn`."""
+        shown = [
+            (parsed, frame_crops)
+            for parsed, frame_crops in zip(window, crops, strict=True)
+            if parsed.parsed[index].visible
+        ]
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
-            shown = [
-                (_view_of(parsed, index, frame_crops[i + 1]), parsed.parsed[index].regions)
-                for parsed, frame_crops in zip(window, crops, strict=True)
-                if parsed.parsed[index].visible
+            needed = [
+                step.each_frame or parsed.parsed[index].regions is not None for parsed, _ in shown
             ]
-            measured = [view for view, regions in shown if step.each_frame or regions is not None]
-            with self._job.clock("learn", frames=len(measured)):
+            views = [
+                _view_of(parsed, index, frame_crops[i + 1])
+                for (parsed, frame_crops), used in zip(shown, needed, strict=True)
+                if used
+            ]
+            with self._job.clock("learn", frames=len(views)):
                 rows = iter(
                     self._job.batches("edit").run_each(
-                        len(measured), partial(_extract_features, step, measured)
+                        len(views), partial(_extract_features, step, views)
                     )
                 )
-            for view, regions in shown:
-                if regions is None and not step.each_frame:
+            measured = iter(views)
+            for used in needed:
+                if not used:
                     log.repeat()
                     continue
-                features = next(rows)
+                view, features = next(measured), next(rows)
                 log.add(features)
                 if self._samples[i] is None and features is not None:
                     self._samples[i] = view, features.per_frame[0]
@@ -270,6 +293,10 @@ class EditedFace:
             return out
 
         return self._job.batches("edit").run_each(len(views), render)
+
+
+def _call(function: Callable[[], None]) -> None:
+    function()
 
 
 def _view_of(parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop) -> FaceView:
