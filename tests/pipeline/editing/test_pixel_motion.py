@@ -6,15 +6,17 @@ import numpy as np
 
 from thcli.core.types import Array
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.motion.timeline import Ints
 from thcli.pipeline.editing.pixel_motion import MOST, pixel_corrections
 
 COUNT, SIZE = 60, 100.0
 
 
-def correct(path: Array, steps: list[Similarity | None], segment: Array | None = None) -> Array:
+def correct(path: Array, steps: list[Similarity | None], segment: Ints | None = None) -> Array:
     seconds = np.arange(COUNT) / 25
-    label = np.zeros(COUNT, np.int64) if segment is None else segment
-    return path + pixel_corrections(path, np.full(COUNT, SIZE), steps, seconds, label)
+    label: Ints = np.zeros(COUNT, np.int64) if segment is None else segment
+    added = pixel_corrections(path, np.full(COUNT, SIZE), steps, seconds, label)
+    return np.asarray(path + added)
 
 
 def test_repeated_frames_rest_and_drift_does_not_count() -> None:

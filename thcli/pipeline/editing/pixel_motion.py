@@ -37,7 +37,7 @@ def pixel_corrections(
         seconds: (T,) times.
         segment: (T,) numbers; a correction crosses no change.
     """
-    known = np.isfinite(path).all(1)
+    known = np.asarray(np.isfinite(path).all(1), np.bool_)
     error = np.zeros_like(path)
     for t in range(1, len(path)):
         step = steps[t]

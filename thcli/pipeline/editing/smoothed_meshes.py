@@ -66,14 +66,16 @@ class SmoothedMeshes:
         self._size = log.size  # poses are stored relative to it
         self._filter = ZeroPhaseFilter(self._motion, timeline, 1.0)
         self._shifts = np.zeros((len(timeline), 2))
-        path, sizes = np.full((len(timeline), 2), np.nan), np.ones(len(timeline))
+        positions, sizes = np.full((len(timeline), 2), np.nan), np.ones(len(timeline))
         for row, face in enumerate(self.faces(log, track)):
             mesh = None if face is None else face.mesh
             if mesh is not None:
-                path[row] = mesh[_RIGID, :2].mean(0)
+                positions[row] = mesh[_RIGID, :2].mean(0)
                 sizes[row] = np.linalg.norm(mesh[_CORNERS[0], :2] - mesh[_CORNERS[1], :2])
         steps = [step for window in log.head_motions(track, WINDOW) for step in window]
-        self._shifts = pixel_corrections(path, sizes, steps, timeline.seconds, timeline.segment)
+        self._shifts = pixel_corrections(
+            positions, sizes, steps, timeline.seconds, timeline.segment
+        )
 
     def faces(self, log: TrackLog, track: int) -> Iterator[Face | None]:
         """Yield the face in every frame, None where it was not detected."""
@@ -88,7 +90,7 @@ class SmoothedMeshes:
                 if face is None:
                     yield None
                 else:
-                    frame_from_crop = np.linalg.inv(tracked.placement.crop_from_frame)
+                    frame_from_crop = np.asarray(np.linalg.inv(tracked.placement.crop_from_frame))
                     in_crop = replace(face, mesh=mesh.astype(np.float32))
                     moved = transform_face(in_crop, frame_from_crop).mesh
                     assert moved is not None
