@@ -125,6 +125,15 @@ def test_atlas_knows_opposites() -> None:
     assert (render({"old": 1.0, "young": 1.0}) == make_face()[0]).all()
 
 
+def test_a_chin_does_not_glow_where_the_shadow_of_a_beard_was() -> None:
+    """Skin of both genders has its own colour below the nose."""
+    crop = make_face()[0].astype(float)
+    chin = (slice(360, 385), slice(236, 276))
+    for name, most in (("female", 0.05), ("male", 0.05)):
+        rise = np.log(render({name: 1.0})[chin].mean((0, 1)) / crop[chin].mean((0, 1)))
+        assert rise.max() < most and np.ptp(rise) < 0.1, (name, rise)
+
+
 def test_atlas_gender_is_the_other_one() -> None:
     crop, face, regions = make_face()
     man, woman = np.zeros((2, 1, appearance.APPEARANCE_SIZE), np.float32)

@@ -103,7 +103,7 @@ def decide(
 ) -> dict[str, float] | None:
     """Return what is removed from a clip."""
     painter = PainterStep("removers", FakeRemover(), lambda _: others, "face", False, 1)
-    step = WornGlassesStep(painter, strength, on)
+    step = WornGlassesStep(painter, strength, on, others=bool(others))
     mean = step.extract_features(views).averaged.mean(0)
     decided: dict[str, float] | None = step.finalize(mean, views[0], np.zeros(0, np.float32))
     for one in views:
@@ -123,6 +123,29 @@ def test_all_frames_decide() -> None:
     """The first frame is hidden by a hand, or is the only one with an error of the parser."""
     assert decide([view(0.0)] + [view(0.1)] * 3, {}) == {"eyeglasses": -1.0}
     assert decide([view(0.1)] + [view(0.0)] * 15, {}) is None
+
+
+def test_bare_faces_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once alone, for the number of columns; frames that show a bare face leave the mean."""
+    seen: list[int] = []
+    own = FakeRemover.measure_appearance
+
+    def counted(
+        self: FakeRemover, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
+    ) -> Array32:
+        seen.append(len(crops))
+        return own(self, crops, faces, regions)
+
+    monkeypatch.setattr(FakeRemover, "measure_appearance", counted)
+    assert decide([view(0.0)] * 9, {}) is None
+    assert len(seen) == 1
+    assert decide([view(0.0)] * 2 + [view(0.3)], {}) == {"eyeglasses": -1.0}
+    assert len(seen) == 3
+    assert decide([view(0.0)] * 4, {"beard": -1.0}) == {"beard": -1.0}
+    assert len(seen) == 7
+    heard: list[Event] = []
+    assert decide([view(0.0, grey=250), view(0.3, grey=0)], {}, on=heard.append) is None
+    assert heard  # the dark glasses alone count
 
 
 def test_dark_glasses_stay_below_the_new_ones() -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from thcli.core.errors import WeightsError
 from thcli.core.types import Array, Array32
-from thcli.editors.atlas import layout
+from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.appearance import covariates
 from thcli.editors.atlas.regions import RegionName, region_mask
 from thcli.faces.landmarks.topology import PAIRS, POINTS
@@ -22,6 +22,8 @@ MAX_DEVIATION = 1.3  # limit of the covariates, in standard deviations from thei
 WRINKLE_DEPTH = 0.5  # of `wrinkles` at strength -1 of young
 # Limits of the rise in these regions. At the lips it is large, because teeth may appear.
 MAX_BRIGHTENING: dict[RegionName, float] = {"lips": 0.4, "dark": 0.12, "beside": 0.08}
+# Of the change between genders, below the nose: limit of the rise, and share of the hue.
+MAX_JAW_RISE, JAW_HUE = 0.03, 0.5
 HALF = layout.COLUMNS // 2
 TENSORS = (
     "texture",
@@ -94,11 +96,12 @@ class AtlasDirections:
             if name not in self.names or strength == 0:
                 continue
             k = self.names.index(name)
-            texture += self.texture[k] * np.float32(strength * self.texture_scale[k])
+            own = self.texture[k] * np.float32(strength * self.texture_scale[k])
             for which in np.flatnonzero(self.depends_scale[k]):
-                texture += self.depends[k, which] * np.float32(
+                own += self.depends[k, which] * np.float32(
                     strength * self.depends_scale[k, which] * deviation[which]
                 )
+            texture += own if name != "male" else _limit_jaw(own)
             detail += self.detail[k].astype(np.float32) * np.float32(strength)
             shape += self.shape[k].astype(np.float64) * strength
         aged = max(-strengths.get("young", 0.0), 0.0)
@@ -122,6 +125,19 @@ def limit_texture(texture: Array32) -> Array32:
         factor = np.where(far > 0, soft_limit(over, bound) / over, 1).astype(np.float32)
         out = out * factor[..., None]
     return out
+
+
+def _limit_jaw(texture: Array32) -> Array32:
+    """Limit the change of colours (ROWS, HALF, 3) where a beard may be, relative to the skin.
+
+    A shadow that goes does not glow, and one that comes has half of its hue only.
+    """
+    grey = (texture @ tone.LUMA)[..., None]
+    calm = grey + (texture - grey) * JAW_HUE
+    rise = np.maximum(calm.max(-1), 1e-6)
+    factor = np.minimum(soft_limit(rise, MAX_JAW_RISE) / rise, 1)[..., None]
+    share = region_mask("jaw")[:, :HALF, None]
+    return np.asarray(texture + share * (calm * factor - texture), np.float32)
 
 
 def mirror(half: Array32) -> Array32:

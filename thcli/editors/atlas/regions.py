@@ -15,7 +15,7 @@ from thcli.faces.landmarks.topology import EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
 RegionName = Literal[
-    "all", "beside", "brows", "cheeks", "dark", "eyes", "lips", "lower", "nose", "upper_lip"
+    "all", "beside", "brows", "cheeks", "dark", "eyes", "jaw", "lips", "lower", "nose", "upper_lip"
 ]
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
@@ -31,7 +31,8 @@ def region_mask(name: RegionName) -> Array32:
     """Return the mask of a region, (ROWS, COLUMNS) 0..1, soft and symmetric.
 
     "beside" is outside of the face outline. "dark" holds eyes, lids and corners of the mouth, where
-    little light falls. "eyes" includes the bags below them. "lower" is below the nose.
+    little light falls. "eyes" includes the bags below them. "lower" is below the nose, "jaw" is
+    that without the lips.
     """
     flat = layout.unroll_points(neutral())
     y, x = np.mgrid[: layout.ROWS, : layout.COLUMNS].astype(np.float32)
@@ -40,6 +41,8 @@ def region_mask(name: RegionName) -> Array32:
     if name == "beside":
         outside = np.repeat([0.0, 0.5, 1.0, 1.0], [POINTS, *[len(OVAL)] * 3])
         return layout.rasterize(outside[:, None])[..., 0]
+    if name == "jaw":
+        return region_mask("lower") * (1 - region_mask("lips"))
     if name == "lower":
         base = float(flat[_NOSE_BASE, 1])
         return np.asarray(smoothstep(base - 0.12 * layout.DENSITY, base, y), np.float32)

@@ -43,7 +43,7 @@ def draw(
     window = (slice(y0, y1), slice(x0, x1))
     free = 1 - scene.occlusion[window]
     rims = _surfaces(scene, frame, quads, style, box)
-    blur = max(float(scene.appearance.blur[0]) * 0.9, 0.5)
+    blur = max(float(scene.appearance.blur[0]) * 1.05, 0.6)
     rims = np.asarray(cv2.GaussianBlur(rims, (0, 0), blur), np.float32)
     cover = rims[..., 3] * (free * np.float32(shown))
     transmission, reflection, lens = render_lenses(scene, lenses, glass, box, blur)

@@ -84,7 +84,7 @@ def draw_hairs(scene: Scene, strokes: HairStrokes, solid: float, margin: float) 
                     alpha = 255 * strong * thin
                     cv2.polylines(canvas, own, False, (level * alpha, 0, alpha), 1, cv2.LINE_AA, 4)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    sigma = max(float(scene.appearance.blur[0]) * 0.8, 0.45)
+    sigma = max(float(scene.appearance.blur[0]) * 1.05, 0.6)
     soft = cv2.GaussianBlur(small, (0, 0), sigma).astype(np.float32)
     soft *= np.float32(solid / 255)
     return HairLayer(int(low[0]), int(low[1]), soft[..., 0], soft[..., 2])

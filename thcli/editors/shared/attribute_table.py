@@ -17,6 +17,7 @@ _ATLAS: BackendShares = (("atlas", 1.0),)
 _FREE: BackendShares = (("atlas-free", 1.0),)
 _DRAWN: BackendShares = (("drawn", 1.0),)
 _REMOVERS: BackendShares = (("removers", 1.0),)
+_SHAVED: BackendShares = (("removers", 1.0), ("atlas", 1.0))  # a woman's face has no beard
 
 
 def _attribute(
@@ -83,23 +84,32 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "the other gender: a man's face as a woman's, or the reverse",
         "Male",
         "all",
-        (_ATLAS,),
+        (_SHAVED, _ATLAS),
         "other_gender",
         sign=0,
     ),
     _attribute(
-        "male", "looks like a man", "Male", "all", (_ATLAS,), "man", "masculine", opposite="female"
+        "male",
+        "looks like a man",
+        "Male",
+        "all",
+        (_ATLAS,),
+        "man",
+        "masculine",
+        opposite="female",
+        removal=(_SHAVED, _ATLAS),
     ),
     _attribute(
         "female",
         "looks like a woman",
         "Male",
         "all",
-        (_ATLAS,),
+        (_SHAVED, _ATLAS),
         "woman",
         "feminine",
         sign=-1,
         opposite="male",
+        removal=(_ATLAS,),
     ),
     _attribute(
         "beard",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -110,34 +110,51 @@ class EditedFace:
             index: of this face among the faces of a frame.
             crops: of the parser and of each step, per frame.
         """
+        parts = (
+            partial(self._learn_regions, window, index, crops),
+            partial(self._learn_features, window, index, crops),
+        )
+        for _ in ordered_map(_call, parts, min(self._workers, 2), 2):
+            pass
+
+    def _learn_regions(
+        self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
+    ) -> None:
+        """Smooth and store the regions and masks of frames; arguments as for `learn`."""
         for parsed, frame_crops in zip(window, crops, strict=True):
-            frame_faces = parsed.frame_faces
             parser_crop = frame_crops[0] if parsed.parsed[index].visible else None
-            self._masks.add(frame_faces.frame, parser_crop, parsed.parsed[index])
+            self._masks.add(parsed.frame_faces.frame, parser_crop, parsed.parsed[index])
+
+    def _learn_features(
+        self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
+    ) -> None:
+        """Extract the features of frames; arguments as for `learn`."""
+        shown = [
+            (parsed, frame_crops)
+            for parsed, frame_crops in zip(window, crops, strict=True)
+            if parsed.parsed[index].visible
+        ]
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
-            shown = [
-                (parsed, frame_crops[i + 1])
-                for parsed, frame_crops in zip(window, crops, strict=True)
-                if parsed.parsed[index].visible
+            needed = [
+                step.each_frame or parsed.parsed[index].regions is not None for parsed, _ in shown
             ]
             views = [
-                _view_of(parsed, index, tracked_crop, self._start)
-                if step.each_frame or parsed.parsed[index].regions is not None
-                else None
-                for parsed, tracked_crop in shown
+                _view_of(parsed, index, frame_crops[i + 1], self._start)
+                for (parsed, frame_crops), used in zip(shown, needed, strict=True)
+                if used
             ]
-            measured = [view for view in views if view is not None]
-            with self._job.clock("learn", frames=len(measured)):
+            with self._job.clock("learn", frames=len(views)):
                 rows = iter(
                     self._job.batches("edit").run_each(
-                        len(measured), partial(_extract_features, step, measured)
+                        len(views), partial(_extract_features, step, views)
                     )
                 )
-            for view in views:
-                if view is None:
+            measured = iter(views)
+            for used in needed:
+                if not used:
                     log.repeat()
                     continue
-                features = next(rows)
+                view, features = next(measured), next(rows)
                 log.add(features)
                 if self._samples[i] is None and features is not None:
                     self._samples[i] = view, features.per_frame[0]
@@ -279,6 +296,10 @@ class EditedFace:
             return out
 
         return self._job.batches("edit").run_each(len(views), render)
+
+
+def _call(function: Callable[[], None]) -> None:
+    function()
 
 
 def _view_of(

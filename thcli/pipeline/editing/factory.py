@@ -71,13 +71,14 @@ def _take_off_glasses(
     if not allowed or not added:
         return steps
     own = next((step for step in steps if step.name == _REMOVERS), None)
+    removes_others = isinstance(own, PainterStep)
     if not isinstance(own, PainterStep):
         painter: Painter = PAINTERS.backend(_REMOVERS).load(options.run)
         own = _painter_step(_REMOVERS, painter, lambda _: {}, {"face"}, options.run)
     others = [step for step in steps if step.name != _REMOVERS]
     return [
         *(step for step in others if isinstance(step, EditorStep)),
-        WornGlassesStep(own, min(max(added), 1.0), on),
+        WornGlassesStep(own, min(max(added), 1.0), on, others=removes_others),
         *(step for step in others if not isinstance(step, EditorStep)),
     ]
 

@@ -17,26 +17,33 @@ from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep
 # Mean share of glasses in the face, over the parsed frames, of which a face wears some; bare faces
 # have none.
 _WORN = 0.01
+_FEW = 0.002  # share of glasses in a frame below which it shows a bare face
 
 
 class WornGlassesStep:
     """A painter that removes, as a step that also removes worn glasses.
 
-    They are found by their mean share of the face in all parsed frames. A bare face stays as it is.
+    They are found by their mean share of the face in all parsed frames. A bare face stays as it is,
+    and nothing else is measured on it.
     """
 
     each_frame = False
     whole_crop = False
 
-    def __init__(self, painter: PainterStep, strength: float, on: Listener) -> None:
+    def __init__(
+        self, painter: PainterStep, strength: float, on: Listener, *, others: bool
+    ) -> None:
         """Extend the step of a painter that can remove glasses.
 
         Args:
             painter: the step.
             strength: share of the worn glasses that is removed, 0..1.
             on: listener for a warning.
+            others: the painter removes other attributes too.
         """
         self._painter, self._strength, self._on = painter, strength, on
+        self._others = others
+        self._columns: int | None = None
         self._warned = False
 
     @property
@@ -55,18 +62,31 @@ class WornGlassesStep:
         return self._painter.template
 
     def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
-        """Measure the appearance, and the share of glasses as the last averaged number."""
-        features = self._painter.extract_features(views)
-        shares = np.array([[_share(view.planes())] for view in views], np.float32)
-        averaged = np.concatenate([features.averaged, shares], 1)
-        return FaceFeatures(features.shared, features.per_frame, averaged)
+        """Measure the appearance, and as the last averaged numbers whether it was, and the share.
+
+        Faces without glasses are not measured, unless something else is removed.
+        """
+        nothing = np.zeros((len(views), 0), np.float32)
+        return FaceFeatures(nothing, nothing, np.stack([self._measure(view) for view in views]))
+
+    def _measure(self, view: FaceView) -> Array32:
+        share = _share(view.regions.probabilities)
+        measured = self._others or share > _FEW
+        if measured or self._columns is None:
+            features = self._painter.extract_features([view]).averaged[0]
+            self._columns = len(features)
+        row = np.zeros(self._columns + 2, np.float32)
+        if measured:
+            row[:-2] = features
+        row[-2:] = measured, share
+        return row
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
         """Prepare the removal; None for a bare face of which nothing else is removed.
 
         Glasses that cannot be removed stay below the new ones, with a warning.
         """
-        appearance, share = mean[:-1], float(mean[-1])
+        appearance, share = _appearance(mean), float(mean[-1])
         others = dict(self._painter.strengths(sample))
         if share > _WORN and self._strength:
             try:
@@ -82,7 +102,12 @@ class WornGlassesStep:
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
     ) -> list[tuple[Image, Image]]:
         """See `EditStep`."""
-        return self._painter.render(views, per_frame, mean[:-1], parameters)
+        return self._painter.render(views, per_frame, _appearance(mean), parameters)
+
+
+def _appearance(mean: Array32) -> Array32:
+    """Return the painter's mean appearance over the measured frames."""
+    return np.asarray(mean[:-2] / max(float(mean[-2]), 1e-9), np.float32)
 
 
 def _share(planes: Array32) -> float:

@@ -14,7 +14,7 @@ from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.network import RemoverNet
-from thcli.editors.atlas.removers.painter import REMOVED_AS, SIDE, RemoverPainter
+from thcli.editors.atlas.removers.painter import FEMALE, REMOVED_AS, SIDE, RemoverPainter
 from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
@@ -86,7 +86,8 @@ def remove(crop: Image, face: Face, regions: Array32, strengths: dict[str, float
 def test_it_is_a_painter() -> None:
     one = painter()
     assert isinstance(one, Painter) and one.averaged_only and one.crop_size == SIDE
-    assert set(one.attributes) == set(REMOVED_AS) and set(REMOVED_AS.values()) <= set(REMOVABLE)
+    assert set(one.attributes) == {*REMOVED_AS, FEMALE}
+    assert set(REMOVED_AS.values()) <= set(REMOVABLE)
 
 
 def test_parts_lie_in_the_atlas_and_share_their_overlap() -> None:
@@ -159,6 +160,14 @@ def test_strength_scales_the_removal() -> None:
         for s in (-0.3, -0.6, -1.0, -2.0)
     ]
     assert 0 < changes[0] < changes[1] < changes[2] == changes[3]
+
+
+def test_a_woman_has_no_beard() -> None:
+    crop, face, regions = make_face(dark=True)
+    shaved = remove(crop, face, regions, {"beard": -1.0})
+    assert (remove(crop, face, regions, {"female": 1.0}) == shaved).all()
+    assert (remove(crop, face, regions, {"female": 1.0, "beard": -0.5}) == shaved).all()
+    assert (remove(crop, face, regions, {"female": -1.0}) == crop).all()
 
 
 def test_a_moustache_is_removed_from_the_upper_lip_alone() -> None:

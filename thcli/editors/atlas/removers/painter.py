@@ -57,6 +57,7 @@ REMOVED_AS: Mapping[str, str] = {
     "lipstick": "makeup",
 }
 """Attribute -> condition of the network; some are limited to a zone (`parts.zone_mask`)."""
+FEMALE = "female"  # takes off a beard; its negative strength changes nothing
 _PARTS: tuple[PartName, ...] = ("eyes", "lower")
 _COUNT = sum(part.height * part.width for part in PARTS.values())
 _SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
@@ -78,7 +79,7 @@ class RemoverPainter:
     crop_size = SIDE
     template: Template = "ffhq"
     averaged_only = True
-    attributes: Sequence[str] = tuple(REMOVED_AS)
+    attributes: Sequence[str] = (*REMOVED_AS, FEMALE)
 
     def __init__(self, network: RemoverNet, priors: Priors) -> None:
         """Use a network in evaluation mode, and the prior of each part."""
@@ -95,23 +96,26 @@ class RemoverPainter:
             row[:] = np.concatenate([weighted[PARTS[part].window].ravel() for part in _PARTS])
         return out
 
-    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Removal:
-        """Find what to remove from the clip's averaged texture.
+    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Removal | None:
+        """Find what to remove from the clip's averaged texture; None when nothing is removed.
 
         Args:
             appearance: (L,) as measured.
-            strengths: attribute -> strength, below 0.
+            strengths: attribute -> strength, below 0; of female above 0.
 
         Raises:
             UsageError: for an attribute that it cannot remove, and dark glasses, which hide the
                 eyes.
         """
+        removals = _removals(strengths)
+        if not removals:
+            return None
         texture, weight = _unpack(appearance)
         low, high = _SEEN_RANGE
         known = np.asarray(np.clip((weight - low) / (high - low), 0, 1), np.float32)
         target, solid = texture.copy(), np.zeros((ROWS, COLUMNS), np.float32)
         gain = np.zeros((ROWS, COLUMNS, 3), np.float32)
-        for name, strength in strengths.items():
+        for name, strength in removals.items():
             if name not in REMOVED_AS or strength > 0:
                 raise UsageError(
                     f"removers cannot add {name} to a face (strength {strength:g}).",
@@ -150,7 +154,7 @@ class RemoverPainter:
         crops: Sequence[Image],
         faces: Sequence[Face],
         regions: Array32,
-        prepared: Removal,
+        prepared: Removal | None,
     ) -> list[Image]:
         """Apply a removal to crops.
 
@@ -163,6 +167,8 @@ class RemoverPainter:
         Raises:
             NoFaceError: for a face without a mesh.
         """
+        if prepared is None:
+            return list(crops)
         return [
             apply_removal(crop, mesh_of(face), _seen(planes), prepared)
             for crop, face, planes in zip(crops, faces, regions, strict=True)
@@ -202,6 +208,15 @@ class RemoverPainter:
             interpolation=cv2.INTER_LINEAR,
         )
         return np.ascontiguousarray(full[..., :3]), np.ascontiguousarray(full[..., 3])
+
+
+def _removals(strengths: Mapping[str, float]) -> dict[str, float]:
+    """Return the strengths without female, which removes a beard."""
+    removed = {name: strength for name, strength in strengths.items() if name != FEMALE}
+    shaved = max(strengths.get(FEMALE, 0.0), 0.0)
+    if shaved:
+        removed["beard"] = min(removed.get("beard", 0.0), -shaved)
+    return removed
 
 
 def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartName) -> Array32:
