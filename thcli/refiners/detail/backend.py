@@ -17,6 +17,7 @@ class UnchangedCrops:
 
     template: Template = "square"
     crop_size = SIDE
+    parallel = False  # there is nothing to compute
     mask: Image | None = None
 
     def encode_source(self, image: Image, face: Face) -> None:

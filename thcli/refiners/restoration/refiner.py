@@ -81,6 +81,11 @@ class RestorationRefiner(TorchBackend):
         self.crop_size = crop_size
         self._restorer = restorer
 
+    @property
+    def parallel(self) -> bool:
+        """True on a CPU, where frames are refined side by side."""
+        return self.on_cpu
+
     def encode_source(self, image: Image, face: Face) -> None:
         """Return nothing: the networks see no source."""
 
