@@ -298,6 +298,8 @@ def match_identity(
 
     Warn when they seem to be different persons. name: of the footage.
     """
+    if reference.same_view and len(reference.faces) == 1:
+        return reference.faces[0]  # the footage was rendered from it: nobody is compared
     encoder = face_finder.identity
     if encoder is None or not summary.crops:
         if len(reference.faces) > 1:
