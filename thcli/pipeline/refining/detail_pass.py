@@ -202,7 +202,7 @@ def _cut(image: Image, placement: Crop) -> Image:
         np.clip(np.arange(low, low + placement.size[0]), 0, size - 1)
         for low, size in zip(corner, image.shape[1::-1], strict=True)
     )
-    return np.take(image[rows[0] : rows[-1] + 1], columns, 1)[rows - rows[0]]
+    return np.asarray(np.take(image[rows[0] : rows[-1] + 1], columns, 1)[rows - rows[0]], np.uint8)
 
 
 def _add_to_frame(pixels: Pixels, coarse: Image, change: Array32, placement: Crop) -> Pixels:
