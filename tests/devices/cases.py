@@ -132,7 +132,7 @@ def run_fadm(run: RunOptions, batch: int) -> Outputs:
 
 def run_fadm_s(run: RunOptions, batch: int) -> Outputs:
     network = evaluated(Diffusion(fadm_small.SHAPE))
-    refiner = FadmRefiner(network, None, run, fadm_small.SETTINGS, fadm_small.SIDE)
+    refiner = FadmRefiner(network, None, run, None, fadm_small.SIDE)
     return run_refiner(refiner, batch)
 
 

@@ -21,6 +21,7 @@ class RedRefiner:
     """A refiner that adds red to crops, a different amount in every frame."""
 
     crop_size = 64
+    parallel = False
     template: Template = "square"
     mask = None
     sources: tuple[Image, ...] = ()  # source images of the last job

@@ -273,19 +273,18 @@ def test_more_than_eight_bits_are_kept(clip: Clip, tmp_path: Path) -> None:
             )
 
 
-def test_batches_do_not_change_the_pixels_and_threads_hardly(clip: Clip, tmp_path: Path) -> None:
-    """Sums of torch may round differently on another number of threads, and optical flow after."""
+def test_neither_batches_nor_threads_change_the_pixels(clip: Clip, tmp_path: Path) -> None:
+    """Each frame is refined by one thread of torch, whose sums round alike."""
     argv = to_argv("refine", clip("plain.mp4", 24), "--engine tiny --end 0.2 --noise frame", *KEEP)
-    runs = {"a": ("8", "1"), "b": ("1", "1"), "c": ("3", "1"), "e": ("8", "2")}
+    runs = {"a": ("8", "1"), "b": ("1", "1"), "c": ("3", "2"), "e": ("8", "3")}
     for name, (batch, threads) in runs.items():
         command = to_argv(
             *argv, "-o", tmp_path / f"{name}.mkv", "--batch-size", batch, "--threads", threads
         )
         assert run(command) == 0
     made = [read_images(tmp_path / f"{name}.mkv") for name in runs]
-    for a, b, c, e in zip(*made, strict=True):
-        assert np.array_equal(a, b) and np.array_equal(a, c)
-        assert np.abs(a.astype(int) - e).max() <= 2
+    for a, *others in zip(*made, strict=True):
+        assert all(np.array_equal(a, other) for other in others)
     assert run([*argv, "-o", str(tmp_path / "d.mkv"), "--seed", "7", "--threads", "1"]) == 0
     assert not np.array_equal(read_images(tmp_path / "d.mkv")[0], made[0][0])
 

@@ -60,7 +60,7 @@ def fadm() -> Refiner:
 
 def fadm_s() -> Refiner:
     network = filled(replace(small.SHAPE, multipliers=(1, 1), inner=8))
-    return FadmRefiner(network, None, RUN, small.SETTINGS, SIDE, adjustable=False)
+    return FadmRefiner(network, None, RUN, None, SIDE)
 
 
 def restoration(name: str, network: nn.Module) -> Refiner:
@@ -153,4 +153,4 @@ def test_each_crop_takes_its_own_reference(refiner: Refiner) -> None:
 @pytest.mark.parametrize("steps", [2, 5])
 def test_network_calls_are_the_given_steps(steps: int) -> None:
     assert fadm().network_calls(RefineOptions(steps=steps)) == steps
-    assert fadm_s().network_calls(RefineOptions(steps=steps)) == small.SETTINGS.steps
+    assert fadm_s().network_calls(RefineOptions(steps=steps)) == 1

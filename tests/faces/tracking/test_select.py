@@ -18,6 +18,7 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.types import Array32, Face, Identity
 from thcli.faces.detection.blazeface import BlazeFace
 from thcli.faces.landmarks.facemesh import FaceMesh
+from thcli.faces.tracking import select
 from thcli.faces.tracking.select import (
     ReferenceFace,
     TrackStatistics,
@@ -132,21 +133,29 @@ class ByWidth:
         self.encoded = 0
 
     def encode_crops(self, crops: Sequence[Pixels]) -> Array32:
-        raise NotImplementedError  # the statistics encode whole images
+        self.encoded += len(crops)
+        vectors = np.zeros((len(crops), 512), np.float32)
+        for vector, crop in zip(vectors, crops, strict=True):
+            vector[crop[0, 0, 0]] = 1
+        return vectors
 
     def identify(self, image: Pixels, face: Face) -> Identity:
-        self.encoded += 1
-        vector = np.zeros(512, np.float32)
-        vector[round(float(face.box[2] - face.box[0]))] = 1
-        return Identity(vector, "fake")
+        return Identity(self.encode_crops([box_width(image, face)])[0], "fake")
 
 
-def test_a_reference_decides_by_identity_where_possible() -> None:
+def box_width(image: Pixels, face: Face) -> Pixels:
+    """Stand in for `aligned_crop`: pixels of the box's width."""
+    return np.full((1, 1, 3), round(float(face.box[2] - face.box[0])), np.uint8)
+
+
+def test_a_reference_decides_by_identity_where_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "aligned_crop", box_width)
     encoder = ByWidth()
     clip = TrackStatistics(encoder)
     for _ in range(60):
         clip.add([replace(f, mesh=mesh_of_person(0)) for f in BOTH], BLANK)
-    assert encoder.encoded == 2 * 3  # three times each, not in every frame
+    assert encoder.encoded == 0  # the network is loaded when a face is compared
+    assert [len(t.crops) for t in clip.summaries.values()] == [3, 3]  # not in every frame
     warnings: list[str] = []
     for width, track in ((20, 4), (80, 7)):
         vector = encoder.identify(BLANK, face(0, 0, width)).vector

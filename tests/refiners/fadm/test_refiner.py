@@ -27,7 +27,7 @@ from thcli.refiners.backends import REFINERS
 from thcli.refiners.fadm.agcn import ConditionFeatures, ConditionImages, gain_shares, level_gains
 from thcli.refiners.fadm.alignment import RESIDUAL_WEIGHT, warp
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape, shape_of, tables
-from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner, SamplingSettings
+from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner, SamplingSettings, select_steps
 
 RUN = RunOptions(device="cpu", threads=1, seed=3)
 NARROW = NetworkShape(
@@ -190,7 +190,7 @@ def test_every_sampler_takes_as_many_steps_as_are_asked_for(
 
 
 def test_published_steps_are_all_of_the_schedule(fadm: FadmRefiner) -> None:
-    schedule = fadm.select_steps(PUBLISHED)
+    schedule = select_steps(fadm.schedule, PUBLISHED)
     assert schedule.timesteps.tolist() == list(range(100))
     np.testing.assert_allclose(schedule.betas, linear_schedule(100).betas, rtol=1e-5)
     assert (
@@ -212,7 +212,7 @@ def test_a_low_strength_starts_late(fadm: FadmRefiner, strength: float, steps: i
     """Too many steps for the strength are reduced, or refused when the user asked for them."""
     most = max(1, round(99 * strength)) + 1
     settings = SamplingSettings(steps, "ddim", 0.0, strength)
-    schedule = fadm.select_steps(settings, given=False)
+    schedule = select_steps(fadm.schedule, settings, given=False)
     assert (
         len(schedule) == min(steps, most)
         and schedule.timesteps[0] == 0
@@ -220,7 +220,7 @@ def test_a_low_strength_starts_late(fadm: FadmRefiner, strength: float, steps: i
     )
     if steps > most:
         with pytest.raises(UsageError, match=rf"within 2\.\.{most}"):
-            fadm.select_steps(settings)
+            select_steps(fadm.schedule, settings)
 
 
 class PerfectNetwork(Diffusion):

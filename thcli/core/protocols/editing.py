@@ -19,6 +19,11 @@ class Refiner(CropView, Protocol):
     frame number, not on the batch.
     """
 
+    @property
+    def parallel(self) -> bool:
+        """True where frames are refined side by side on several threads, on a CPU."""
+        ...
+
     def encode_source(self, image: Image, face: Face) -> Any:
         """Encode the source image and its face once. The result is private to the refiner."""
         ...

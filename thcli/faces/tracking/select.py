@@ -13,6 +13,7 @@ import numpy.typing as npt
 from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
+from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 
 SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
@@ -23,11 +24,11 @@ SURE_MARGIN = 0.1  # of the scores of speech: one choice in four below it is wro
 
 @dataclass(slots=True)
 class TrackSummary:
-    """Statistics of one track: a few hundred bytes for any length of clip, and one mesh.
+    """Statistics of one track: a few small arrays for any length of clip.
 
     first: frame in which it was first seen.  box: its box there.  frames: number of frames with the
-    face.  logit, mesh: of its best frame.  vectors: identity vectors.  areas: histogram of box
-    areas.
+    face.  logit, mesh: of its best frame.  crops: aligned, for its identity.  areas: histogram of
+    box areas.
     """
 
     track: int
@@ -36,7 +37,7 @@ class TrackSummary:
     frames: int = 0
     logit: float = float("-inf")
     mesh: Array32 | None = None
-    vectors: list[Array32] = field(default_factory=list)
+    crops: list[Image] = field(default_factory=list)
     areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(32 * AREA_BINS, np.int64))
 
     @property
@@ -62,7 +63,7 @@ def ignore_warning(message: str) -> None:
 class TrackStatistics:
     """Statistics of the tracks of a clip, fed frame by frame with the tracker's faces.
 
-    identity: encoder of each track in a few of its frames (which needs the images), or None.
+    identity: encoder of a few frames of each track (which needs the images), or None.
     speech: how much the mouth of each track moves with the sound; None where it was not compared.
     """
 
@@ -73,6 +74,15 @@ class TrackStatistics:
         self.first_seen_tracks: list[int] = []  # of the first frame with faces, left to right
         self.first_seen_frame = -1
         self.speech: Mapping[int, float] | None = None
+
+    def mean_vector(self, summary: TrackSummary) -> Array32 | None:
+        """Encode a track's identity: the mean of its vectors, (D,); None without an encoder.
+
+        The network is loaded here, and not for a clip whose faces are not compared.
+        """
+        if self._identity is None or not summary.crops:
+            return None
+        return np.asarray(self._identity.encode_crops(summary.crops).mean(0), np.float32)
 
     @property
     def same_person(self) -> float:
@@ -103,7 +113,7 @@ class TrackStatistics:
             if face.mesh is not None and face.logit > entry.logit:
                 entry.logit, entry.mesh = face.logit, face.mesh
             if self._identity is not None and image is not None and entry.frames in SAMPLE_FRAMES:
-                entry.vectors.append(self._identity.identify(image, face).vector)
+                entry.crops.append(aligned_crop(image, face))
 
     def choose(
         self,
@@ -211,10 +221,15 @@ def _most_similar_track(
 
     Identity vectors decide when both sides have them, else the shape of the mesh.
     """
+    vectors = {
+        track: statistics.mean_vector(summary)
+        for track, summary in statistics.summaries.items()
+        if reference.vector is not None
+    }
     by_vector = {
-        t.track: _cosine(np.mean(t.vectors, 0), reference.vector)
-        for t in statistics.summaries.values()
-        if t.vectors and reference.vector is not None
+        track: _cosine(vector, reference.vector)
+        for track, vector in vectors.items()
+        if vector is not None and reference.vector is not None
     }
     if by_vector:
         best = max(by_vector, key=lambda track: by_vector[track])

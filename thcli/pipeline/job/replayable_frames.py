@@ -14,6 +14,7 @@ from thcli.media.info import MediaInfo
 from thcli.pipeline.job.job import Job
 
 T = TypeVar("T")
+MEMORY = 256 << 20  # bytes of rendered frames that are kept, 340 frames of 512 x 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,26 @@ def replayable_video(info: MediaInfo, read: ReadOptions, job: Job) -> Replayable
 def replayable_render(
     name: str, total: int, render_from: FramesFrom
 ) -> ReplayableFrames[RenderedFrame]:
-    """Replay rendered frames; the item of a frame is its RenderedFrame."""
+    """Replay rendered frames; the item of a frame is its RenderedFrame.
+
+    The first MEMORY bytes are kept, later frames are rendered anew each time.
+    """
+    kept: list[RenderedFrame] = []
+    room = MEMORY
+
+    def rendered_from(start: int) -> Iterator[RenderedFrame]:
+        nonlocal room
+        yield from islice(kept, start, None)
+        begin = max(start, len(kept))
+        for index, item in enumerate(render_from(begin), begin):
+            size = item.image.nbytes + (0 if item.driving is None else item.driving.pixels.nbytes)
+            if index == len(kept) and size <= room:
+                kept.append(item)
+                room -= size
+            yield item
 
     def frames_from(start: int) -> Iterator[tuple[Frame, RenderedFrame]]:
-        for index, item in enumerate(render_from(start), start):
+        for index, item in enumerate(rendered_from(start), start):
             yield Frame(item.image, item.pts, item.time_base, index, item.duration), item
 
     return ReplayableFrames(name, total, frames_from)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
+from thcli.core.stream import ordered_map
 from thcli.core.types import Face, Frame
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
-from thcli.faces.tracking.head_motion import HeadMotionEstimator
+from thcli.faces.tracking.head_motion import HeadMotionEstimator, Similarity
 from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.faces.tracking.track import Tracker
 from thcli.media.info import MediaInfo
@@ -20,6 +21,8 @@ from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
+_Motions = tuple[Sequence[Similarity | None], Similarity | None]
+_AHEAD = 3  # frames that wait for their motion to be measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,15 @@ def record_faces(
         camera: also measures the camera's motion.
     """
     estimator = HeadMotionEstimator()
-    for frame, faces, cut in frames:
+
+    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Motions]:
+        frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
         seen = None if camera is None else camera.estimate(frame.pixels, faces, cut=cut)
+        return tracked, (motions, seen)
+
+    # one thread beside the tracker's: it measures frame after frame
+    for (frame, faces, cut), (motions, seen) in ordered_map(measure, frames, 1, _AHEAD):
         log.add(frame, faces, cut=cut, head_motions=motions, camera=seen)
         statistics.add(faces, frame.pixels)
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count, islice
 from typing import Generic, TypeVar
 
@@ -14,9 +15,9 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.stream import ordered_map
-from thcli.core.types import Array32, Crop
+from thcli.core.types import Array32, Crop, Image
 from thcli.faces.compositing.mask import rim_mask
-from thcli.faces.compositing.paste import paste_change
+from thcli.faces.compositing.paste import paste_change, soft_mask
 from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, corners, crop, transform_face
 from thcli.pipeline.job.job import Job
@@ -125,7 +126,7 @@ class DetailPass:
                 crops.append(None)
                 continue
             face = transform_face(tracked_face(tracked), placement.crop_from_frame)
-            coarse = np.asarray(crop(image, placement), np.uint8)
+            coarse = _cut(image, placement)
             mesh = np.asarray(face.mesh, np.float64)
             frame_from_crop = np.asarray(np.linalg.inv(placement.crop_from_frame), np.float64)
             crops.append(analyse(coarse, unit, mesh, texture, tracked.scene, frame_from_crop))
@@ -139,13 +140,11 @@ class DetailPass:
                 continue
             crops = [other.crops[number] for other in window]
             placement = now.placements[number]
-            before = coarse.image.astype(np.float32) / np.float32(255)
-            after = before + missing_detail(crops, middle, texture) / np.float32(255)
+            change = missing_detail(crops, middle, texture)
             if self.subjects[number].source_is_reference:
                 gains = colour_gains(crops, middle) - np.float32(1)
-                after += before * gains * _head_mask(placement.size)
-            mask = rim_mask(placement.size, _RIM)
-            pixels = paste_change(pixels, before, after, placement, mask, ops=self.ops)
+                change += coarse.image * gains * _head_mask(placement.size)
+            pixels = _add_to_frame(pixels, coarse.image, change, placement, self.ops)
         return now.item, pixels
 
 
@@ -189,6 +188,66 @@ def _texture(subject: Subject) -> Texture:
     return Texture(pixels, np.asarray(moved.mesh, np.float64), _fade(inside))
 
 
+def _unscaled_corner(placement: Crop) -> tuple[int, int] | None:
+    """Return left and top of an aligned placement in the frame; None where it is scaled."""
+    if placement.crop_from_frame[0, 0] != 1:
+        return None
+    left, top = (-round(float(shift)) for shift in placement.crop_from_frame[:2, 2])
+    return left, top
+
+
+def _cut(image: Image, placement: Crop) -> Image:
+    """Return the pixels of an aligned placement as `crop` does, (N, N, 3) uint8."""
+    corner = _unscaled_corner(placement)
+    if corner is None:
+        return np.asarray(crop(image, placement), np.uint8)
+    columns, rows = (
+        np.clip(np.arange(low, low + placement.size[0]), 0, size - 1)
+        for low, size in zip(corner, image.shape[1::-1], strict=True)
+    )
+    return np.asarray(np.take(image[rows[0] : rows[-1] + 1], columns, 1)[rows - rows[0]], np.uint8)
+
+
+def _add_to_frame(
+    pixels: Pixels, coarse: Image, change: Array32, placement: Crop, ops: PixelOps
+) -> Pixels:
+    """Return a new frame with a change of a crop added.
+
+    Args:
+        pixels: (H, W, 3) frame.
+        coarse: (N, N, 3) uint8, the crop.
+        change: (N, N, 3) levels of 255.
+        placement: from `_aligned_placement`.
+        ops: of the device that pastes a crop which is scaled.
+    """
+    mask = _soft_rim(placement.size)
+    corner = _unscaled_corner(placement)
+    if corner is None:
+        before = coarse.astype(np.float32) / np.float32(255)
+        after = before + change / np.float32(255)
+        return paste_change(pixels, before, after, placement, mask, ops=ops)
+    (left, top), (height, width) = corner, pixels.shape[:2]
+    rows, columns = (slice(max(low, 0), max(low + len(mask), 0)) for low in (top, left))
+    part = np.s_[rows.start - top : height - top, columns.start - left : width - left]
+    out = pixels.copy()
+    full = np.iinfo(pixels.dtype).max
+    old = out[rows, columns]
+    new = old + change[part] * np.float32(full / 255)
+    np.clip(new, 0, full, out=new)
+    new -= old
+    new *= mask[part][..., None]
+    new += old
+    out[rows, columns] = np.rint(new, out=new)
+    return out
+
+
+@lru_cache(maxsize=4)
+def _soft_rim(size: tuple[int, int]) -> Array32:
+    """Return the mask with which a crop is pasted, (N, N) in 0..1."""
+    return soft_mask(Crop(np.eye(3), size), rim_mask(size, _RIM))
+
+
+@lru_cache(maxsize=4)
 def _head_mask(size: tuple[int, int]) -> Array32:
     """Return a soft mask of the head, in the middle of a square crop: (N, N, 1) 0..1."""
     axis = np.linspace(-1, 1, size[0], dtype=np.float32)

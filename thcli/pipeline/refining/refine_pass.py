@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import cv2
 import numpy as np
 
+from thcli.core.device import one_torch_thread
 from thcli.core.imaging import to_uint8
 from thcli.core.options import CompositingOptions, RefineOptions, RunOptions
 from thcli.core.protocols import Parser, Refiner
@@ -36,6 +37,7 @@ from thcli.refiners.detail.steadiness import REACH as DETAIL_REACH
 T = TypeVar("T")
 # Margin of the person mask over the side of the parser's crop: the outline moves when refined.
 _MARGIN = 0.05
+_MOST_AT_ONCE = 8  # frames that networks refine side by side: the memory of the large ones
 _RIM = 0.08  # width of the soft rim of the parser's crop over its side
 
 
@@ -114,8 +116,7 @@ class RefinePass:
         """Refine every frame from number `start` on; one that fails passes through.
 
         The network comes first, then the detail of the source. The pixels depend on neither the
-        batches nor `start`. Another number of threads may change a pixel by two levels where a
-        network refines, because torch sums in another order.
+        batches, the number of threads nor `start`.
 
         Args:
             footage: coarse frames with their items.
@@ -150,7 +151,8 @@ class RefinePass:
                 return self._paste_changes(*window, mask)
 
         first = max(start - reach, 0)
-        with closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead:
+        threads = one_torch_thread() if self.refiner.parallel else nullcontext()
+        with threads, closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead:
             changes = self._refine(ahead, subjects, sources, first, job)
             windows = islice(sliding_windows(changes, reach), start - first, None)
             yield from ordered_map(put, windows, self.workers, self.workers + 1)
@@ -201,7 +203,7 @@ class RefinePass:
         reference = subject.reference_frame
         reference_crops = None if reference is None else [_crop(reference, p) for p in placements]
 
-        def compute(part: slice) -> list[Image]:
+        def refine(part: slice) -> list[Image]:
             return self.refiner.refine(
                 crops[part],
                 source,
@@ -212,13 +214,13 @@ class RefinePass:
                 source_is_reference=subject.source_is_reference,
             )
 
+        def weigh(part: slice) -> list[Array32]:
+            return self._blend_weights(images[part], faces[part], placements[part])
+
         with job.clock("refine", frames=len(seen)):
-            refined = job.batches("refine").run_each(len(seen), compute)
+            refined = job.batches("refine").run_each(len(seen), self._side_by_side(refine))
         with job.clock("parse", frames=len(seen)):
-            weights = job.batches("parse").run_each(
-                len(seen),
-                lambda part: self._blend_weights(images[part], faces[part], placements[part]),
-            )
+            weights = job.batches("parse").run_each(len(seen), weigh)
         for i, coarse, fine, weight in zip(seen, crops, refined, weights, strict=True):
             if fine is None or weight is None:
                 job.failed_frames.add(frames[i].index)
@@ -228,6 +230,20 @@ class RefinePass:
             change = np.concatenate([difference, alpha], -1)
             changes[i] = CropChange(coarse, change, tracked_crops[i].scene)
         return changes
+
+    def _side_by_side(
+        self, refine: Callable[[slice], list[Image]]
+    ) -> Callable[[slice], list[Image]]:
+        """Return a function that refines frames one by one on several threads, on a CPU."""
+        if not self.refiner.parallel:
+            return refine
+        workers = min(self.workers, _MOST_AT_ONCE)
+
+        def refine_each(part: slice) -> list[Image]:
+            singles = (slice(i, i + 1) for i in range(part.start, part.stop))
+            return [image for (image,) in ordered_map(refine, singles, workers, workers + 1)]
+
+        return refine_each
 
     def _blend_weights(
         self, images: Sequence[Image], faces: Sequence[Face], placements: Sequence[Crop]

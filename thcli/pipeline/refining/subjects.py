@@ -298,15 +298,17 @@ def match_identity(
 
     Warn when they seem to be different persons. name: of the footage.
     """
+    if reference.same_view and len(reference.faces) == 1:
+        return reference.faces[0]  # the footage was rendered from it: nobody is compared
     encoder = face_finder.identity
-    if encoder is None or not summary.vectors:
+    if encoder is None or not summary.crops:
         if len(reference.faces) > 1:
             job.warn(
                 f"{reference.name} shows {len(reference.faces)} faces, which cannot be "
                 "distinguished without an identity encoder; the largest is used."
             )
         return max(reference.faces, key=lambda face: face.area)
-    mean = np.mean(summary.vectors, 0)
+    mean = encoder.encode_crops(summary.crops).mean(0)
     mean /= max(float(np.linalg.norm(mean)), 1e-6)
     cosines = [
         float(encoder.identify(reference.image, face).vector @ mean) for face in reference.faces

@@ -16,6 +16,7 @@ class UnchangedCrops(Sourceless):
 
     template: Template = "square"
     crop_size = SIDE
+    parallel = False  # there is nothing to compute
 
     def network_calls(self, options: RefineOptions) -> int:
         """Return 0: there is no network."""

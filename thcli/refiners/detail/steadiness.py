@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from thcli.core.imaging import optical_flow, pixel_positions, smoothstep, warp_by_flow
+from thcli.core.imaging import optical_flow, pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap
 
@@ -118,11 +118,10 @@ def _pairs(
 
 def _carry(own: ReducedCrop, other: ReducedCrop) -> _Carried:
     flow = optical_flow(own.image, other.image)
-    change = warp_by_flow(flow, other.positions) - own.positions
+    here = pixel_positions(own.image.shape[0])
+    change = remap(other.positions, here + flow) - own.positions
     length = np.hypot(change[..., 0], change[..., 1]) / np.float32(own.step)
     weight = 1 - smoothstep(*_TORN, length).astype(np.float32)
     change_matrix = np.linalg.inv(own.frame_from_crop) @ other.frame_from_crop
-    here = pixel_positions(own.image.shape[0])
-    there = (here + flow) @ change_matrix[:2, :2].T.astype(np.float32)
-    path = there + change_matrix[:2, 2].astype(np.float32) - here
+    path = cv2.transform(here + flow, change_matrix[:2].astype(np.float32)) - here
     return _Carried(change, np.asarray(path, np.float32), weight)

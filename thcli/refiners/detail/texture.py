@@ -159,11 +159,18 @@ def _visible_shares(source: Array, target: Array) -> Array32:
 
 def _outside_of_mouth(mesh: Array, side: int) -> npt.NDArray[np.float32]:
     """Return (N, N) 0..1: 0 between the lips, whose inside is another one in each frame."""
-    mask = np.zeros((side, side), np.uint8)
-    lips = np.rint(mesh[anatomy.LIPS, :2] * 16).astype(np.int32)
-    cv2.fillPoly(mask, [lips], (255,), cv2.LINE_8, 4)
-    blurred = cv2.GaussianBlur(mask, (0, 0), _HOLE_BORDER * side)
-    return 1 - np.minimum(2 * blurred.astype(np.float32) / 255, 1)
+    out = np.ones((side, side), np.float32)
+    lips, reach = mesh[anatomy.LIPS, :2], round(8 * _HOLE_BORDER * side)
+    low = np.clip(np.floor(lips.min(0)) - reach, 0, side).astype(int)
+    high = np.clip(np.ceil(lips.max(0)) + reach, low, side).astype(int)
+    mask = np.zeros((high - low)[::-1], np.uint8)
+    if mask.size:
+        corners = np.rint((lips - low) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [corners], (255,), cv2.LINE_8, 4)
+        blurred = cv2.GaussianBlur(mask, (0, 0), _HOLE_BORDER * side)
+        part = np.minimum(2 * blurred.astype(np.float32) / 255, 1)
+        out[low[1] : high[1], low[0] : high[0]] -= part
+    return out
 
 
 def _combine(out: Array32, samples: Array32, grid: raster.SampleGrid, operation: np.ufunc) -> None:

@@ -124,14 +124,15 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         missing = 1 - np.sqrt((own_energy + _NOISE) / (full + _NOISE))
         shares.append(bands.upsample(smoothstep(*_MISSING, missing).astype(np.float32), side))
     moved = _move_back(crop.image, steadying.shake, allowed * shares[0])
-    change = moved - crop.image
-    detail = np.zeros_like(own)
     grey = np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGB2GRAY), np.float32)
+    change = np.subtract(moved, crop.image, out=moved)
+    detail = np.zeros_like(own)
     own_bands = bands.split(grey, unit)
     for mine, theirs, share in zip(own_bands, source_bands, shares, strict=True):
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
-    return np.asarray(change + detail[..., None], np.float32)
+    change += detail[..., None]
+    return np.asarray(change, np.float32)
 
 
 def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:

@@ -1,6 +1,7 @@
 """FADM as a refiner.
 
-Published: crops of 256 x 256, from pure noise in 100 steps. fadm-s and the options change that.
+Published: crops of 256 x 256, from pure noise in 100 steps. The options change that; fadm-s runs
+its network once.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class FadmRefiner(TorchBackend):
     """Refiner protocol over FADM's network.
 
     reader: estimator of the images' attributes; None: `fadm.attributes` of the faces' points.
-    settings: its own sampling settings.  crop_size: side of its images in pixels, as in training.
-    adjustable: the options of sampling change the result; else they are not read.
+    settings: its own sampling settings; None: more steps do not change its result, so the network
+    runs once and no option is read.  crop_size: side of its images in pixels, as in training.
     """
 
     template: Template = "square"
@@ -92,17 +93,19 @@ class FadmRefiner(TorchBackend):
         network: Diffusion,
         reader: AttributeReader | None,
         run: RunOptions,
-        settings: SamplingSettings = PUBLISHED,
+        settings: SamplingSettings | None = PUBLISHED,
         crop_size: int = CROP,
-        *,
-        adjustable: bool = True,
     ) -> None:
         super().__init__(run)
         self.schedule = network.schedule
         self.network = self.prepare(network)
         self.reader, self.settings = reader, settings
         self.crop_size, self.seed = crop_size, run.seed
-        self._adjustable = adjustable
+
+    @property
+    def parallel(self) -> bool:
+        """True on a CPU, where frames are refined side by side."""
+        return self.on_cpu
 
     @property
     def mask(self) -> Image | None:
@@ -139,10 +142,7 @@ class FadmRefiner(TorchBackend):
         Raises:
             UsageError: the schedule does not have that number of steps.
         """
-        if not self._adjustable:
-            return len(self.select_steps(self.settings, given=False))
-        settings = self.settings.with_options(options)
-        return len(self.select_steps(settings, given=options.steps is not None))
+        return 1 if self.settings is None else len(self._sampling(self.settings, options)[1])
 
     def refine(
         self,
@@ -171,10 +171,6 @@ class FadmRefiner(TorchBackend):
             UsageError: the schedule does not have that number of steps.
             DeviceError: memory does not suffice.
         """
-        if not self._adjustable:
-            options = RefineOptions()
-        settings = self.settings.with_options(options)
-        schedule = self.select_steps(settings, given=options.steps is not None)
         rows = torch.from_numpy(np.nan_to_num(source.attributes[None] - driving))
         rows = rows[:, : self.network.shape.attributes]  # none without motion weights
         # a source in another position has no information on a pixel; the published network has none
@@ -185,19 +181,32 @@ class FadmRefiner(TorchBackend):
             part = slice(first, first + self.batch)
             with self.inference():
                 images, views = self._tensor(coarse[part]), self._tensor(references[part])
-                attributes, noise = rows[part].to(self.device), self._noise(numbers[part], options)
+                attributes = rows[part].to(self.device)
                 motion = self._motion(coarse[part], references[part])
                 features = self.network.encode_frame(
                     images, views, motion, known_warped=source_is_reference
                 )
                 guidance = Guidance(images, features, attributes)
-                refined = sample_frames(self.network, guidance, noise, schedule, settings)
+                refined = self._refine_images(guidance, numbers[part], options)
                 out += images_from_tensor(refined)
         return out
 
-    def select_steps(self, settings: SamplingSettings, *, given: bool = True) -> Schedule:
-        """Select the steps of the network's schedule; see `select_steps`."""
-        return select_steps(self.schedule, settings, given=given)
+    def _refine_images(
+        self, guidance: Guidance, numbers: Sequence[int], options: RefineOptions
+    ) -> Tensor:
+        if self.settings is None:
+            return refine_once(self.network, guidance)
+        settings, schedule = self._sampling(self.settings, options)
+        return sample_frames(
+            self.network, guidance, self._noise(numbers, options), schedule, settings
+        )
+
+    def _sampling(
+        self, settings: SamplingSettings, options: RefineOptions
+    ) -> tuple[SamplingSettings, Schedule]:
+        """Return the settings with the options, and their steps."""
+        chosen = settings.with_options(options)
+        return chosen, select_steps(self.schedule, chosen, given=options.steps is not None)
 
     def _noise(self, numbers: Sequence[int], options: RefineOptions) -> NoiseSource:
         shape = (3, self.crop_size, self.crop_size)
@@ -252,6 +261,16 @@ class Guidance:
     coarse: Tensor
     features: ConditionFeatures
     attributes: Tensor
+
+
+def refine_once(network: Diffusion, guidance: Guidance) -> Tensor:
+    """Refine coarse frames by one evaluation at the last step, (B, 3, n, n) in about 0..1.
+
+    For networks that predict the frame (x0) and hardly depend on the noisy one.
+    """
+    step = torch.zeros(len(guidance.coarse), dtype=torch.long, device=guidance.coarse.device)
+    out: Tensor = network(guidance.coarse, step, guidance.features, guidance.attributes)
+    return out
 
 
 def sample_frames(

@@ -1,8 +1,8 @@
 """fadm-s, the small refiner.
 
-It has FADM's networks with few channels, starts at the coarse frame and predicts flows
-(`alignment`). Options of sampling do not change its result and are refused. Attributes of the free
-3-D model replace DECA's.
+It has FADM's networks with few channels and predicts flows of the coarse frame (`alignment`). More
+steps do not change its result: the network runs once, and options of sampling are refused.
+Attributes of the free 3-D model replace DECA's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from thcli.core.options import RunOptions
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.refiners.fadm.attributes import ATTRIBUTE_COUNT
 from thcli.refiners.fadm.network import Diffusion, NetworkShape, shape_of
-from thcli.refiners.fadm.refiner import FadmRefiner, SamplingSettings
+from thcli.refiners.fadm.refiner import FadmRefiner
 from thcli.weights import check_licence
 from thcli.weights.tensors import load_tensors
 
@@ -28,7 +28,6 @@ SHAPE = NetworkShape(
     sees_images=True,
     patch=4,
 )
-SETTINGS = SamplingSettings(steps=2, sampler="ddim", eta=0.0, strength=0.3)
 
 
 def is_stored_as_half(key: str) -> bool:
@@ -50,4 +49,4 @@ def load(run: RunOptions) -> FadmRefiner:
     network = Diffusion(shape_of(tensors, NAME))
     single = {key: value.float() for key, value in tensors.items()}
     loaded = load_state(network, single, NAME)
-    return FadmRefiner(loaded, None, run, SETTINGS, SIDE, adjustable=False)
+    return FadmRefiner(loaded, None, run, None, SIDE)

@@ -81,6 +81,11 @@ class RestorationRefiner(Sourceless, TorchBackend):
         self.crop_size = crop_size
         self._restorer = restorer
 
+    @property
+    def parallel(self) -> bool:
+        """True on a CPU, where frames are refined side by side."""
+        return self.on_cpu
+
     def network_calls(self, options: RefineOptions) -> int:
         """Return 1."""
         return 1

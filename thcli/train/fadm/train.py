@@ -26,7 +26,7 @@ from thcli.refiners.fadm import small
 from thcli.refiners.fadm.agcn import ConditionImages
 from thcli.refiners.fadm.alignment import MotionPrior, RefinerInput
 from thcli.refiners.fadm.network import Diffusion
-from thcli.refiners.fadm.refiner import Guidance, sample_frames, select_steps
+from thcli.refiners.fadm.refiner import Guidance, refine_once
 from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.task import (
     Batch,
@@ -52,7 +52,7 @@ EDGES, FEATURES, COLOURS = 0.5, 0.05, 0.02  # weights: image gradients, features
 FEATURE_ITEMS = 4  # items of a batch in the feature loss
 CLASSIFIER = 0.1  # weight of the real-frame classifier
 POSITIVE_WEIGHT = 0.4  # weight of a warped frame relative to a real one, which are fewer
-START_SHARE = 0.6  # share of the items at the refiner's first time step
+LAST_SHARE = 0.6  # share of the items at the last step, the refiner's
 MAX_RESIDUAL = 6.0  # pixels; larger residual flow is clamped in the fit of the motion prior
 RIDGE = 0.18  # of the fit of the motion prior, per pair
 RESIDUAL_FLOW = 0.02  # weight of the residual flow, per pixel of 192
@@ -90,8 +90,6 @@ class FadmTask(TrainingTask):
         self.networks = {"diffusion": self.diffusion}
         self.phases = (Phase("refine", ("diffusion",)),)
         self.schedule = self.diffusion.schedule
-        # the refiner's first time step, at which it starts from the coarse frame
-        self.first = int(select_steps(self.schedule, small.SETTINGS).timesteps[-1])
         self.teacher = IdentityFeatures()
         self.frozen_modules = (self.teacher,)
         self.perceptual = TEACHER
@@ -108,9 +106,8 @@ class FadmTask(TrainingTask):
     ) -> LossTerms:
         coarse, truth, inside = batch["coarse"], batch["truth"], batch["inside"]
         index = self.sample_timesteps(len(truth), noise)
-        from_coarse = (index >= self.first)[:, None, None, None].to(truth.device)
         fresh = torch.randn(truth.shape, generator=noise).to(truth.device)
-        x = process.diffuse(self.schedule, torch.where(from_coarse, coarse, truth), index, fresh)
+        x = process.diffuse(self.schedule, coarse, index, fresh)
         warped = 1 - batch["untouched"]
         encoded = self.diffusion.encode_frame(
             coarse, batch["source"], batch["source_flow"], known_warped=True
@@ -151,10 +148,10 @@ class FadmTask(TrainingTask):
         return torch.stack(terms).mean()
 
     def sample_timesteps(self, count: int, noise: torch.Generator) -> Tensor:
-        """Draw (count,) time steps: mostly the refiner's first one, the rest uniformly."""
+        """Draw (count,) time steps: mostly the last, 0, the rest uniformly."""
         uniform = (torch.rand(count, generator=noise) * len(self.schedule)).long()
-        at_start = torch.rand(count, generator=noise) < START_SHARE
-        return torch.where(at_start, torch.full_like(uniform, self.first), uniform)
+        at_last = torch.rand(count, generator=noise) < LAST_SHARE
+        return torch.where(at_last, torch.zeros_like(uniform), uniform)
 
     def colour_alignment(self, coarse: Tensor, truth: Tensor) -> Tensor:
         """Return the distance between the colour features of coarse and true frame (AGCN)."""
@@ -165,18 +162,12 @@ class FadmTask(TrainingTask):
         return distance
 
     def sample_images(self, batch: Batch) -> dict[str, Tensor]:
-        """Refine the sample batch as the refiner does, with the same noise every time."""
+        """Refine the sample batch as the refiner does."""
         coarse = batch["coarse"]
         encoded = self.diffusion.encode_frame(
             coarse, batch["source"], batch["source_flow"], known_warped=True
         )
-        schedule = select_steps(self.schedule, small.SETTINGS)
-        fresh = torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0))
-        fresh = fresh.to(coarse.device)
-        guidance = Guidance(coarse, encoded, batch["attributes"])
-        refined = sample_frames(
-            self.diffusion, guidance, lambda step: fresh, schedule, small.SETTINGS
-        )
+        refined = refine_once(self.diffusion, Guidance(coarse, encoded, batch["attributes"]))
         return {
             "source": batch["source"],
             "coarse": coarse,

@@ -24,6 +24,7 @@ class TorchBackend:
     """Base class of backends over torch networks.
 
     half: type that autocast computes in; None: float32 throughout.
+    on_cpu: the networks compute on the CPU.
     """
 
     def __init__(self, run: RunOptions) -> None:
@@ -33,10 +34,11 @@ class TorchBackend:
             DeviceError: the device does not exist.
         """
         self.device = prepare_device(run.device, run.threads)
+        self.on_cpu = self.device.type == "cpu"
         self.half = autocast_dtype(run.precision, self.device)
         # A CPU is as fast frame by frame, and then the batch size cannot change a single bit.
-        self.batch = 1 if self.device.type == "cpu" else run.batch_size
-        if self.device.type == "cpu":
+        self.batch = 1 if self.on_cpu else run.batch_size
+        if self.on_cpu:
             keep_memory()
 
     def prepare(self, network: Network) -> Network:
