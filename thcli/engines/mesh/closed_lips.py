@@ -23,6 +23,8 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fa
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
+# of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
+MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
 LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
 LINE_WIDTH, LINE_SHARE = 0.008, 0.65  # half of its width, in mouth widths; its share of the colour
 _HALF = len(LIPS) // 2
@@ -54,12 +56,19 @@ def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) 
         colour: (3,) of the line, if it is known.
     """
     clear = lip_rims.exclude_teeth(image, mesh, 1.0)
-    rims = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in (_UPPER, _LOWER)]
+    rims = [_pure_lip(clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]) for one in (_UPPER, _LOWER)]
     if colour is None:
         inner = clear[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - clear[LIPS, :2])
         colours = remap(image, inner[None].astype(np.float32))[0]
         colour = np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
     return PartedLips(np.array(rims), colour, gap)
+
+
+def _pure_lip(inner: Array, outer: Array) -> list[Array]:
+    """Return the rims of a lip (11, 2) in pixels, the inner one moved to where only lip is seen."""
+    height = np.linalg.norm(outer - inner, axis=-1, keepdims=True)
+    share = np.clip(MIXED_PIXELS / np.maximum(height, 1e-6), MIXED_SHARE, MOST_MIXED)
+    return [inner + share * (outer - inner), outer]
 
 
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
