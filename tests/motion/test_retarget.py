@@ -156,18 +156,6 @@ def test_a_blink_shuts_the_sources_eyes_and_opens_them_again() -> None:
     assert opening.max() <= closure.MAX_OPENING_RATIO + 1e-9
 
 
-def test_a_squint_is_as_deep_as_the_drivers() -> None:
-    """Eyes that are half shut are so in the source; a shut eye is shut."""
-    openings = np.repeat([[1.0], [0.7], [0.0]], 2, 1)
-    shape = np.repeat(canonical.neutral()[None], 3, 0)
-    closure.set_lids(shape, canonical.neutral(), openings)
-    motion = synthetic.driver(3)
-    motion = replace(motion, arrays={**motion.arrays, "expression": shape - canonical.neutral()})
-    eyes = canonical.eye_openings(canonical_shapes(retargeted(motion, reference=0)))
-    assert eyes[1] / eyes[0] == pytest.approx([0.7, 0.7], abs=0.03)
-    assert eyes[2].max() < 0.03
-
-
 def test_eyes_shut_in_the_source_open_as_far_as_the_drivers_do() -> None:
     motion = synthetic.driver(60)
     eyes = canonical.eye_openings(

@@ -143,22 +143,6 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     return eye_openings(shape), mouth_opening(shape), angle / np.radians(30) + 4 * rms
 
 
-def opening_over_awake(eyes: Array, awake: float, shut: float) -> Array:
-    """Return openings of eyes over that of awake ones: 1 for these, 0 for shut eyes.
-
-    Where an eye is nearly open, it is the ratio of both, so that a squint is as deep as the
-    driver's. The rest of the way to 0 is steeper.
-
-    Args:
-        eyes: (T, 2) openings.
-        awake: of awake ones, above `shut`.
-        shut: of shut ones.
-    """
-    ratio, least = eyes / awake, shut / awake
-    knee = (1 + least) / 2
-    return np.asarray(np.where(ratio >= knee, ratio, knee * (ratio - least) / (knee - least)))
-
-
 def select_neutral_frames(
     timeline: Timeline, measures: FrameMeasurements
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

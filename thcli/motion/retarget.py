@@ -33,7 +33,6 @@ from thcli.motion.reference_frame import (
     MIN_BLINK_AMPLITUDE,
     DriverReference,
     measure_frames,
-    opening_over_awake,
     select_neutral_frames,
 )
 from thcli.motion.sliders import load_slider_shapes
@@ -236,15 +235,13 @@ class RetargetedMotion:
         self._shut_threshold = self._measurements.shut_threshold(unoccluded)
         median = self._measurements.median_eye_opening(unoccluded)
         # an open eye has the reference's opening, but not a blink's unless the source blinks too
-        least = 0.9 * median * min(float(self._source_eyes.mean()) / AWAKE_OPENING, 1)
-        eyes = canonical.eye_openings(reference.shape)
-        awake = float(eyes.mean())  # one eye alone is noise
-        self._reference_wink = float(eyes[0] - eyes[1]) / max(2 * awake, 1e-6)
+        least = 0.9 * median * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
+        awake = canonical.eye_openings(reference.shape)
         if self._rest_pose is not None:  # lids of generated motion are exact: 0 is shut
             self._shut_threshold = 0.0
         else:
-            awake = min(max(awake, least), max(1.2 * median, least))
-        self._awake_opening = max(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
+            awake = np.clip(awake, least, max(1.2 * median, least))
+        self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
         self._mouth_closing = (
             np.zeros_like(source.shape)
             if self._rest_pose is None
@@ -359,9 +356,8 @@ class RetargetedMotion:
         (T, 2) each, the eye on the image's left first.
         """
         eyes = canonical.eye_openings(shape)
-        ratio = opening_over_awake(eyes, self._awake_opening, self._shut_threshold)
+        ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
         mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
-        wink = wink - self._reference_wink
         wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
         target = np.concatenate([mean + wink, mean - wink], -1)
         target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
