@@ -107,6 +107,25 @@ def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
     assert light[0] + 10 < light[1] < light[2] - 10
 
 
+def test_teeth_are_dimmer_in_a_narrow_mouth() -> None:
+    """At the same distance below the upper lip, 3 mm, of mouths that open by 4.5 and by 13.5 mm."""
+    narrow, wide = (inside(*drawn((150, 150, 150), gap)).astype(int) for gap in (0.05, 0.15))
+    assert narrow[24].mean() < 0.92 * wide[6].mean()
+
+
+@pytest.mark.parametrize(
+    ("colour", "shown"), [((165, 75, 75), 0.0), ((40, 15, 15), 1.0), ((220, 210, 200), 1.0)]
+)
+def test_a_mouth_of_lips_alone_has_no_inside_of_its_own(
+    colour: tuple[int, int, int], shown: float
+) -> None:
+    mesh = opened(centred_mesh(384, 384, 0.8), 0.15)
+    image = np.full((384, 384, 3), (205, 160, 140), np.uint8)
+    cv2.fillPoly(image, [np.rint(mesh[LIPS_OUTER, :2]).astype(np.int32)], (170, 80, 80))
+    cv2.fillPoly(image, [np.rint(mesh[LIPS, :2]).astype(np.int32)], colour)
+    assert lip_rims.shows_inside(image, mesh) == pytest.approx(shown, abs=0.05)
+
+
 def test_teeth_are_as_sharp_as_the_eyes() -> None:
     image, mesh = with_eyes(220)
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 4), np.uint8)

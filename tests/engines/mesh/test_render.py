@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,23 @@ def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
     assert (out[far] == 240).all()
     seam = out[(np.abs(v - line) < 0.006) & inside].mean(0)
     assert (seam < 0.9 * np.array([150, 60, 60])).all()
+
+
+def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
+    base = faces.make_source(512, 512)
+    mesh = faces.make_target(base, mouth=0.25).points
+    image = np.full((512, 512, 3), 240, np.uint8)
+    image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
+    image[faces.polygon_mask(mesh[topology.LIPS_INNER, :2], 512, 512)] = 240
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.uint8)
+    lips = closed_lips.prepare(blurred, mesh, fit_opening(mesh, LIPS).gap)
+    target = faces.make_target(base, mouth=0.0).points
+    out = np.full_like(image, 240)
+    closed_lips.render(out, blurred, lips, target)
+    mouth = fit_opening(target, LIPS)
+    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
+    beside = np.abs(np.abs(v - mouth.rims(u)[0]) - 0.025) < 0.01
+    assert out[beside & (u > 0.2) & (u < 0.8)][:, 1].max() < 75
 
 
 def test_closed_lids_hide_the_eye() -> None:

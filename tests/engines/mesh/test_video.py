@@ -18,12 +18,14 @@ from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Array, Frame, Image, Motion
 from thcli.engines.mesh import lip_rims, mouth_interior, seen_mouths, video
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.engine import MeshEngine, load
+from thcli.engines.mesh.engine import MeshEngine, load, render_frame
+from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion import canonical
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.motion.observe import observe
+from thcli.motion.render_target import RenderTarget
 
 COUNT = 10
 LIPS_ONLY = MotionOptions(region="lips", smooth=0)
@@ -244,3 +246,18 @@ def test_the_mouth_opens_as_the_driver_opens_it() -> None:
         canonical.neutral() + np.asarray(driving.arrays["expression"], np.float64)
     )
     assert np.corrcoef(made, wanted)[0, 1] > 0.99
+
+
+def test_a_frame_that_smiles_for_the_driver_gets_the_folds_of_a_smile() -> None:
+    source = faces.astronaut(False)
+    posed = canonical.decompose(source.mesh)
+    clip = video.collect(own_clip()[1], own_clip()[0])
+    shown = []
+    for amount in (0.0, 1.0):
+        target = replace(posed, shape=posed.shape + amount * folds.load().smile).mesh()
+        frame = video.prepare_frame(source.image, source.mesh, target, clip, moves_eyes=False)
+        plain = replace(frame, folds=None)
+        to = RenderTarget(target, np.zeros((2, 2)), np.ones(2))
+        with_folds, without = (render_frame(one, to, None) for one in (frame, plain))
+        shown.append(int(np.abs(with_folds.astype(int) - without).max()))
+    assert shown[0] == 0 and shown[1] > 5

@@ -23,6 +23,8 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fa
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
+# of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
+MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
 LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
 LINE_WIDTH, LINE_SHARE = 0.008, 0.65  # half of its width, in mouth widths; its share of the colour
 _HALF = len(LIPS) // 2
@@ -35,11 +37,13 @@ class PartedLips:
     """Lips that are open in a source.
 
     rims: (2 lips, 2, 11, 2) pixels of the upper and the lower lip from left to right, its inner
-    rim, where it is certainly lip, and its outer one.  colour: (3,) of the line between them.
-    gap: of the mouth in widths.
+    rim, where it is certainly lip, and its outer one.  mixed: (2, 11) share of the lip's height
+    beside its inner rim where the picture mixes it with teeth.  colour: (3,) of the line between
+    them.  gap: of the mouth in widths.
     """
 
     rims: Array
+    mixed: Array
     colour: Array
     gap: float
 
@@ -54,12 +58,15 @@ def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) 
         colour: (3,) of the line, if it is known.
     """
     clear = lip_rims.exclude_teeth(image, mesh, 1.0)
-    rims = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in (_UPPER, _LOWER)]
+    sides = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in (_UPPER, _LOWER)]
+    rims = np.array(sides)
+    height = np.linalg.norm(rims[:, 1] - rims[:, 0], axis=-1)
+    mixed = np.clip(MIXED_PIXELS / np.maximum(height, 1e-6), MIXED_SHARE, MOST_MIXED)
     if colour is None:
         inner = clear[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - clear[LIPS, :2])
         colours = remap(image, inner[None].astype(np.float32))[0]
         colour = np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
-    return PartedLips(np.array(rims), colour, gap)
+    return PartedLips(rims, mixed, colour, gap)
 
 
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
@@ -79,9 +86,11 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     u, v = opening.local_coordinates(mouth, region)
     rims = mouth.rims(u)
     inside = smoothstep(0.0, 0.06, np.minimum(u, 1 - u)).astype(np.float32)
+    closed = 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
     for side, ring in enumerate((_UPPER, _LOWER)):
         beyond = v - rims[1] if side else rims[0] - v
-        height, positions = _sample_positions(mouth, target, lips.rims[side], ring, (u, beyond))
+        rims_and_mixed = (lips.rims[side], closed * lips.mixed[side])
+        height, positions = _sample_positions(mouth, target, rims_and_mixed, ring, (u, beyond))
         cover = 1 - smoothstep(*HEIGHT_RANGE, beyond / height)
         cover *= np.clip(1 + beyond * np.float32(mouth.width), 0, 1)
         opening.blend(
@@ -90,7 +99,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     width = np.float32(LINE_WIDTH)
     line = (rims[0] - width, rims[1] + width)
     seam = opening.coverage(mouth, u, v, line, max(1.5, 2 * LINE_WIDTH * mouth.width))
-    shown *= 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
+    shown *= closed
     colour = lips.colour.astype(np.float32)[None, None]
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
 
@@ -98,7 +107,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
 def _sample_positions(
     mouth: Opening,
     target: Array,
-    rims: Array,
+    lip: tuple[Array, Array],
     ring: npt.NDArray[np.intp],
     grid: tuple[Array32, Array32],
 ) -> tuple[Array32, Array32]:
@@ -107,14 +116,14 @@ def _sample_positions(
     Args:
         mouth: opening of the target.
         target: (468, 3) target mesh.
-        rims: (2, 11, 2) of the lip in the source, see `PartedLips`.
+        lip: rims (2, 11, 2) and mixed share (11,) of it in the source, see `PartedLips`.
         ring: positions of the lip's points in the rings of lips.
         grid: (h, w) each, u, and the distance from the lip's inner rim outwards in widths.
 
     Returns:
         Height of the lip in widths, (h, w), and positions (h, w, 2) in pixels.
     """
-    u, beyond = grid
+    (u, beyond), (rims, mixed) = grid, lip
     inner, outer = (mouth.to_local(target[points[ring], :2]) for points in (LIPS, LIPS_OUTER))
     places = np.maximum.accumulate(inner[:, 0])
     edge = np.interp(COLUMNS, np.maximum.accumulate(outer[:, 0]), outer[:, 1])
@@ -123,8 +132,9 @@ def _sample_positions(
     at = np.clip((u + 0.25) * 64, 0, 95.999)
     low = at.astype(np.intp)
     part = (at - low).astype(np.float32)
-    columns = np.stack([high, *own], -1).astype(np.float32)
+    columns = np.stack([high, np.interp(COLUMNS, places, mixed), *own], -1).astype(np.float32)
     found = columns[low] + part[..., None] * (columns[low + 1] - columns[low])
     depth = np.maximum(beyond, 0)[..., None] / found[..., :1]
-    positions = found[..., 1:3] + depth * (found[..., 3:] - found[..., 1:3])
+    depth += found[..., 1:2] * (1 - np.minimum(depth, 1))
+    positions = found[..., 2:4] + depth * (found[..., 4:] - found[..., 2:4])
     return found[..., 0], np.asarray(positions, np.float32)

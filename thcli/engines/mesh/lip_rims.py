@@ -37,6 +37,10 @@ STEP_RANGE = (0.08, 0.2)  # step of colour between lip and mouth, over the lip's
 FILM_RANGE = (0.3, 0.55)  # difference of a film from the lip, over that of the mouth
 FILM_SHARE = (0.25, 0.45)  # of the gap, from which it is one and no blurred edge
 RIDGE = 0.05  # pull towards the landmarks
+# An inside: sampled places across and along, its brightness and redness over those of the lips
+# below which a pixel is no lip, share of pixels that are lip, and redness that lips must have
+INSIDE_PLACES = np.linspace(0.15, 0.85, 21, dtype=np.float32)
+DARK_INSIDE, PALE_INSIDE, ALL_LIP_RANGE, LEAST_RED = 0.6, 0.6, (0.68, 0.78), 0.05
 _HALF = len(LIPS) // 2
 _LOWER = np.arange(1, _HALF)
 _UPPER = np.arange(_HALF + 1, len(LIPS))
@@ -142,6 +146,28 @@ def exclude_teeth(image: Image, mesh: Array, share: float) -> Array:
     covered = np.maximum(_tooth_shares(image, mesh, inner, outer), LEAST_SHARE)
     covered = (np.roll(covered, 1) + 2 * covered + np.roll(covered, -1)) / 4
     return _move_rims(mesh, share * covered)
+
+
+def shows_inside(image: Image, mesh: Array) -> float:
+    """Return 0..1, whether more than lips is seen between the inner rims of an open mouth.
+
+    Where landmarks lie on lips, or a mouth is painted without teeth, nothing there is an inside.
+    """
+    lips = opening.fit_opening(mesh, LIPS)
+    u, share = np.meshgrid(INSIDE_PLACES, INSIDE_PLACES)
+    upper, lower = lips.rims(u)
+    places = opening.to_pixels(lips, u, upper + share * (lower - upper))
+    middle = mesh[LIPS, :2] + LIP_MIDDLE * (mesh[LIPS_OUTER, :2] - mesh[LIPS, :2])
+    lip = np.median(remap(image, middle[None].astype(np.float32))[0].astype(np.float64), 0)
+    inside = remap(image, places).astype(np.float64)
+    brightness = np.maximum(inside.mean(-1), 1.0)
+    light = brightness / max(float(lip.mean()), 1.0)
+    red = (inside[..., 0] - inside[..., 1:].mean(-1)) / brightness
+    lip_red = float(lip[0] - lip[1:].mean()) / max(float(lip.mean()), 1.0)
+    if lip_red < LEAST_RED:
+        return 1.0
+    alike = ((light > DARK_INSIDE) & (red > PALE_INSIDE * lip_red)).mean()
+    return 1 - float(smoothstep(*ALL_LIP_RANGE, alike))
 
 
 def _move_rims(mesh: Array, shares: Array) -> Array:

@@ -41,13 +41,14 @@ SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # Colours over that of skin, and brightness of enamel over the skin's and over the eyes' white
 CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
 TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
-ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE = 1.02, 1.12
-ENAMEL_RANGE = (0.9, 1.7)  # over the skin's brightness
-ENAMEL_TINT = 0.75  # share of the skin's tint, as an exponent
+ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
+ENAMEL_RANGE = (0.9, 1.8)  # over the skin's brightness
+ENAMEL_TINT = 0.5  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
 FULL_SATURATION = 0.2  # of skin from which the inside has its own colours
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
+NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 EDGE_BLUR = 0.012  # of the mouth's outline, widths
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
@@ -64,6 +65,7 @@ class MouthInterior:
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
+    shows: 0..1, whether it shows its own inside, or lips alone between the rims.
     """
 
     upper: Array
@@ -74,6 +76,7 @@ class MouthInterior:
     blur: float
     bite: float
     gap: float
+    shows: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def prepare(mesh: Array, tone: Array, seen_eyes: EyeReading | None = None) -> Mo
     skin = max(float(tone.mean()), 1.0)
     light, blur = ENAMEL_OVER_SKIN, 0.0
     if seen_eyes is not None:
-        light, blur = (light + ENAMEL_OVER_WHITE * seen_eyes.white) / 2, seen_eyes.blur
+        light, blur = ENAMEL_OFFSET + ENAMEL_OVER_WHITE * seen_eyes.white, seen_eyes.blur
     light = min(float(np.clip(light, *ENAMEL_RANGE)) * skin, MOST_ENAMEL)
     enamel = light * (tone / skin) ** ENAMEL_TINT
     lower = lower - (0, SHOWS_LOWER)
@@ -223,6 +226,7 @@ def render(
     if seen is not None and known > 0:
         clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
         colour += np.float32(known) * (clip_inside - colour)
+    own *= interior.shows
     if own > 0 and seen is None:
         texture, valid = _source_inside(image, interior, source, region, anchors)
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)
@@ -272,6 +276,7 @@ def _render_synthetic(
     lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
     shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
     shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
+    shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
     corner = smoothstep(0.0, 0.17, np.minimum(u, 1 - u)).astype(np.float32)
     colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,13 +99,15 @@ def prepare(
     tone = mouth.skin_tone(image, mesh)
     seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
     interior = mouth_interior.prepare(mesh, tone, seen_eyes)
+    is_parted = interior.lips.gap > lip_rims.PARTED_GAP
+    if is_parted:
+        interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
-    is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     return MeshSource(
         image,
         face,

@@ -18,7 +18,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior, seen_mouths
 from thcli.engines.mesh.anatomy import LIPS, face_height
-from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.lip_rims import PARTED_GAP
 from thcli.engines.mesh.mouth_interior import EyeReading
@@ -147,6 +147,7 @@ def prepare_frame(
         interior,
         parted,
         video.mouths,
+        folds=folds.prepare(image, mesh),
     )
 
 
