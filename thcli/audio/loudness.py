@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+import scipy  # whose signal is imported on first use: it takes 0.4 s
 
 from thcli.audio.read import RATE
 from thcli.core.types import Array, Array32
@@ -31,7 +32,6 @@ def loudness(samples: Array32, rate: int = RATE) -> float:
 
 def loudness_of_blocks(blocks: Iterable[Array32], rate: int = RATE) -> float:
     """Return the `loudness` of a sound in blocks of any size; keeps ten numbers per second."""
-    from scipy import signal  # half a second that commands without sound do not need
 
     sections = k_weighting(rate)
     state = np.zeros((len(sections), 2))
