@@ -23,6 +23,7 @@ HOLD = 2  # rows to each side of a peak in which the closure is complete: 5 rows
 RAMP = (0.66, 0.33)  # share of the closure in the rows before and after
 NEIGHBOURS = 3  # rows to each side that a peak exceeds
 TEETH_OPENING = 0.4  # of the opening that is left while the lip is at the teeth
+SOFTENED = 1.0  # rows, deviation of the bell that smooths the opening outside of closures
 REACH = NEIGHBOURS + HOLD + len(RAMP) + 2  # rows to each side that a row may depend on
 
 
@@ -38,7 +39,9 @@ def close_lips(opening: Array32, logits: Array32, inputs: Array32) -> Array32:
         event_shares(logits[:, column] + EVIDENCE[column] * heard, THRESHOLDS[column])
         for column, heard in enumerate(heard_phones(inputs))
     )
-    return np.asarray(opening * (1 - shut) * (1 - (1 - TEETH_OPENING) * teeth), np.float32)
+    bell = np.exp(-0.5 * (np.arange(-NEIGHBOURS, NEIGHBOURS + 1) / SOFTENED) ** 2)
+    soft = np.convolve(np.pad(opening, NEIGHBOURS, "edge"), bell / bell.sum(), "valid")
+    return np.asarray(soft * (1 - shut) * (1 - (1 - TEETH_OPENING) * teeth), np.float32)
 
 
 def heard_phones(inputs: Array32) -> list[Array32]:

@@ -31,7 +31,7 @@ ROWS_PER_SECOND = Fraction(50)  # of motion
 CHUNK_ROWS = 512  # motion rows per network call, at fixed positions of the sound
 CONTEXT = REACH + articulation.REACH  # motion rows to each side of a chunk
 NOISE_STRIDE = 4  # motion rows between two values of the noise
-OPENING_LEAD = (0.40, 0.12)  # seconds before speech between which lips begin to part
+OPENING_LEAD = (0.50, 0.30)  # seconds before speech between which lips begin to part
 CLOSING_LAG = (0.05, 0.30)  # seconds after speech between which lips close
 TEMPERATURE = 0.0
 
