@@ -192,9 +192,9 @@ def surrounding_displacement(
     size = grid.rows, grid.columns
     weight = _widen(weight.reshape(size), np.hypot(*rigid).reshape(size) / grid.step)
     middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
-    left = reach(source, target) - EDGE - np.hypot(*(points - middle[:, None])) / face_size
-    length = reach(source, target) - EDGE - FADING_FROM
-    weight = np.minimum(weight, np.clip(left / length, 0, 1).reshape(size))
+    end = reach(source, target) - EDGE
+    left = (end - np.hypot(*(points - middle[:, None])) / face_size) / (end - FADING_FROM)
+    weight = np.minimum(weight, np.clip(left, 0, 1).reshape(size))
     field = weight.ravel() * rigid
     oval_samples = grid.to_samples(outline)[None].astype(np.float32)
     oval_weight = remap(weight, oval_samples)[0]
@@ -223,7 +223,7 @@ def _widen(weight: Array32, motion: Array32) -> Array32:
         motion: (rows, columns) of the head in samples.
     """
     fall = STEEPEST / np.maximum(motion, np.float32(STEEPEST))
-    for axis in (0, 1, 0):
+    for axis in (0, 1):
         down = np.cumsum(fall, axis, dtype=np.float32)
         forwards = np.maximum.accumulate(weight + down, axis) - down
         backwards = np.flip(np.maximum.accumulate(np.flip(forwards - down, axis), axis), axis)
