@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.geometry import matrix_from_rotvec
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.surroundings import surrounding_displacement
+from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
 
 
@@ -43,6 +45,39 @@ def test_the_side_of_the_head_is_not_stretched_without_end(angle: float) -> None
     travelled = sign * (columns[-1] - columns[0])
     assert travelled > 0.4 * width
     assert np.abs(np.diff(columns)).max() < 2.0  # source pixels per target pixel
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.25, 0.0), (0.0, -0.25), (-0.2, 0.2)])
+@pytest.mark.parametrize("hair", ["squares", "side", "none"])
+def test_turns_fold_and_stretch_nothing_beyond_the_face(
+    hair: str, shift: tuple[float, float]
+) -> None:
+    """Even where hair and shoulders alternate, which is as a scarf's colours are read."""
+    side, step = 320, 8
+    mesh = faces.centred_mesh(side, side, 0.3)
+    size = anatomy.face_height(mesh)
+    rows, columns = np.mgrid[:side, :side]
+    masks = {"squares": (columns // 18 + rows // 40) % 2, "side": columns > side / 2 + 40}
+    mask = masks[hair].astype(np.float32) if hair in masks else None
+    surroundings = Surroundings(find_outline(mesh), side - 1.0, True, mask)
+    grid = SampleGrid(-30 * step, -30 * step, step, 100, 100)
+    xs, ys = (axis[:-1].astype(float).tolist() for axis in grid.pixel_axes())
+    pivot = mesh.mean(0) + np.array([0, 0.1, 0.3]) * size
+    for turn in ((0, 40, 0), (25, 0, 0), (-25, 0, 0), (0, 0, 30), (20, 30, 20), (-20, -30, 25)):
+        target = (mesh - pivot) @ matrix_from_rotvec(np.radians(turn)).T + pivot
+        target[:, :2] += np.array(shift) * size
+        field = surrounding_displacement(mesh, surroundings, target, mesh[:, :2], grid)
+        gradient = np.stack([np.diff(field, axis=1)[:-1], np.diff(field, axis=0)[:, :-1]], -1)
+        jacobian = gradient / step + np.eye(2)
+        outline = find_outline(target).points.astype(np.float32)
+        inside = np.array(
+            [[cv2.pointPolygonTest(outline, (x, y), True) for x in xs] for y in ys], np.float64
+        )
+        far = inside < -0.1 * size
+        assert np.linalg.det(jacobian)[far].min() > 0.1, turn
+        assert np.linalg.svd(jacobian[far], compute_uv=False).max() < 6, turn
+        border = np.concatenate([field[[0, -1]].ravel(), field[:, [0, -1]].ravel()])
+        assert np.abs(border).max() < 0.01 * size  # nothing is cut off where motion ends
 
 
 def test_texture_beside_the_ears_moves_inwards_only_as_it_turns_into_view() -> None:

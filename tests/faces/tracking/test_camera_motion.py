@@ -104,6 +104,23 @@ def test_before_a_plain_wall_the_camera_is_that_which_moves_the_body() -> None:
     assert largest_error(found, true) < 3
 
 
+@pytest.mark.parametrize("hair", [0, 60])
+def test_the_body_close_to_a_face_shows_the_camera_where_no_hair_hangs(hair: int) -> None:
+    pattern = np.random.default_rng(9).integers(0, 200, (20, 60), np.uint8)
+    still = np.full((HEIGHT, WIDTH, 3), (90, 140, 200), np.uint8)
+    still[170:, 20:300] = cv2.resize(pattern, (280, 70))[..., None]
+    still[60:180, 110 - hair : 210 + hair] = 120
+    box = np.array([(100.0, 60.0), (220.0, 170.0)])
+    estimator = CameraMotionEstimator(person)
+    for i in range(16):
+        true = Similarity(1 + 0.008 * i, complex(-3 * i, -2 * i))
+        matrix = np.array([[true.a.real, 0, true.b.real], [0, true.a.real, true.b.imag]])
+        image = cv2.warpAffine(still, matrix, (WIDTH, HEIGHT), borderValue=(90, 140, 200))
+        face = Face(true.apply(box).ravel().astype(np.float32), 1.0)
+        found = estimator.estimate(np.asarray(image, np.uint8), [face])
+    assert found == Similarity() if hair else largest_error(found, true) < 3
+
+
 def test_a_body_that_sways_before_a_plain_wall_is_no_camera() -> None:
     estimator = CameraMotionEstimator(person)
     for i in range(16):

@@ -9,10 +9,11 @@ mesh exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
@@ -25,19 +26,27 @@ from thcli.engines.mesh.head.outline import (
     fit_rigid_head,
 )
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import polygon_mask, remap
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap
 from thcli.faces.landmarks.topology import CHIN as JAW
 from thcli.faces.landmarks.topology import OVAL
 
-REACH = 2.2  # face heights from the middle of the face beyond which nothing moves
+# Face heights from the middle of the face beyond which nothing moves: of small motions, and for
+# each face height of motion beyond NEAR_MOTION.
+REACH, FAR_REACH, NEAR_MOTION = 2.2, 3.0, 0.1
+EDGE = 0.05  # face heights of rest within the reach
+FADING_FROM = 1.45  # face heights from which all motion ends towards the reach
 OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are averaged
 # An outline point's residual flow fades over FADE_LENGTH face heights, plus FADE_PER_PIXEL pixels
 # for each pixel of flow, so that nothing folds.
-FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.2
+FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.8
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
 RISE_SHARE = 0.25  # of the motion that is a rise, from which the lower edge limits all of it
+STEEPEST = 0.5  # slope of the displacement that the fading of the head's motion may add
+LEAST_AREA = (0.15, 0.4)  # source area over its image, at and above which nothing is smoothed
+UNFOLDING_PASSES = 12
+UNFOLDED_MOTION = 0.03  # face heights up to which nothing folds
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
@@ -75,6 +84,16 @@ class Surroundings:
     matte: bool
     hair: Array32 | None = None
     hair_step: int = 1
+
+
+def reach(source: Array, target: Array) -> float:
+    """Return the face heights from the middle of a target mesh beyond which nothing moves.
+
+    Args:
+        source, target: (468, 3) meshes in pixels of the source image.
+    """
+    motion = float(np.hypot(*(target - source)[:, :2].T).max()) / face_height(target)
+    return REACH + FAR_REACH * min(max(motion - NEAR_MOTION, 0.0), 1.0)
 
 
 def _fit_residual_similarity(oval: Array32, residual: Array) -> Array32:
@@ -145,7 +164,8 @@ def surrounding_displacement(
     nearest = distance.min(0)
     weights = np.exp((nearest - distance) * np.float32(1 / (OUTLINE_BLEND * face_size)))
     total = weights.sum(0)
-    nearest[polygon_mask(grid.to_samples(outline), (grid.columns, grid.rows)).ravel()] = 0
+    inside = polygon_mask(grid.to_samples(outline), (grid.columns, grid.rows))
+    nearest[inside.ravel()] = 0
 
     # the head as a rigid body whose surface falls back behind the outline
     matrix, shift = fit_rigid_head(source, target)
@@ -168,23 +188,87 @@ def surrounding_displacement(
 
     motion = float(np.hypot(*displace(oval, np.full(len(OVAL), back))).max()) / face_size
     rise = float(rigid_oval[1].mean()) / face_size, float(rigid_oval[1].max()) / face_size
-    follow_weight = _follow_weight(surroundings, target, motion, rise)
-    field = follow_weight(points, rigid) * rigid
+    weight = _follow_weight(surroundings, target, motion, rise, points, rigid)
+    size = grid.rows, grid.columns
+    weight = _widen(weight.reshape(size), np.hypot(*rigid).reshape(size) / grid.step)
+    middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
+    end = reach(source, target) - EDGE
+    left = (end - np.hypot(*(points - middle[:, None])) / face_size) / (end - FADING_FROM)
+    weight = np.minimum(weight, np.clip(left, 0, 1).reshape(size))
+    field = weight.ravel() * rigid
+    oval_samples = grid.to_samples(outline)[None].astype(np.float32)
+    oval_weight = remap(weight, oval_samples)[0]
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
-    residual = own - follow_weight(oval, rigid_oval) * rigid_oval
+    residual = own - oval_weight * rigid_oval
     residual *= (1 - hidden).astype(np.float32)
     residual_flow = residual @ weights / total
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
     field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
-    return np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
+    flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
+    if motion < UNFOLDED_MOTION or min(flow.shape[:2]) < 2:
+        return flow
+    return _unfold(flow, inside, grid.step)
+
+
+def _widen(weight: Array32, motion: Array32) -> Array32:
+    """Raise weights where they fall so fast that the map would fold or stretch far.
+
+    Each sample takes the largest weight that comes down to it from the others, by STEEPEST over
+    the motion for each sample on the way.
+
+    Args:
+        weight: (rows, columns) of the head's motion.
+        motion: (rows, columns) of the head in samples.
+    """
+    fall = STEEPEST / np.maximum(motion, np.float32(STEEPEST))
+    for axis in (0, 1):
+        down = np.cumsum(fall, axis, dtype=np.float32)
+        forwards = np.maximum.accumulate(weight + down, axis) - down
+        backwards = np.flip(np.maximum.accumulate(np.flip(forwards - down, axis), axis), axis)
+        weight = backwards + down
+    return weight
+
+
+def _unfold(field: Array32, inside: npt.NDArray[np.bool_], step: int) -> Array32:
+    """Smooth a displacement where it folds or nearly does.
+
+    Beside the outline of the face, what the mesh leaves of the head's motion may be steep.
+
+    Args:
+        field: (rows, columns, 2) pixels.
+        inside: (rows, columns) samples of the face, whose own displacement is the mesh's.
+        step: pixels per sample.
+    """
+    for _ in range(UNFOLDING_PASSES):
+        (xx, xy), (yx, yy) = (
+            (
+                np.diff(field[..., k], axis=1)[:-1] / step,
+                np.diff(field[..., k], axis=0)[:, :-1] / step,
+            )
+            for k in range(2)
+        )
+        area = (1 + xx) * (1 + yy) - xy * yx
+        area[inside[:-1, :-1]] = 1
+        if area.min() > LEAST_AREA[0]:
+            break
+        share = np.zeros(inside.shape, np.float32)
+        share[:-1, :-1] = 1 - smoothstep(*LEAST_AREA, area)
+        spread = box_mean(np.asarray(cv2.dilate(share, np.ones((3, 3))), np.float32), 3)
+        field = field + spread[..., None] * (box_mean(field, 3) - field)
+    return field
 
 
 def _follow_weight(
-    surroundings: Surroundings, target: Array, motion: float, rise: tuple[float, float]
-) -> Callable[[Array32, Array32], Array32]:
-    """Build the function that weights the head's motion at a point.
+    surroundings: Surroundings,
+    target: Array,
+    motion: float,
+    rise: tuple[float, float],
+    p: Array32,
+    displacement: Array32,
+) -> Array32:
+    """Weight the head's motion at points.
 
     The larger the motion, the longer the falloff, but for small motions no further than the image's
     lower edge when the head rises.
@@ -194,10 +278,11 @@ def _follow_weight(
         target: (468, 3) target mesh.
         motion: largest motion of the outline in face heights.
         rise: mean and largest rise of the outline in face heights, negative downwards.
+        p: (2, N) target pixels.
+        displacement: (2, N) of the head, to source pixels.
 
     Returns:
-        A function of points (2, N) and their displacements (2, N) to source pixels. It returns
-            weights (N,) float32 in 0..1.
+        (N,) float32 in 0..1.
     """
     face_size = face_height(target)
     middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
@@ -211,19 +296,15 @@ def _follow_weight(
     hair_weight = min(1.0, MAX_HAIR_MOTION / max(motion, 1e-6))
     body_below = _falloff_range(BODY.below, motion, room, limited)
     hair_below = _falloff_range(HAIR.below, motion, room, limited)
-    half = np.float32(0.5)
-
-    def weight(p: Array32, displacement: Array32) -> Array32:
-        across, above = axes @ (p - middle[:, None])
-        across = np.abs(across)
-        ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
-        body = 1 - smoothstep(*body_below, BODY.side * across - above)
-        if surroundings.hair is not None:
-            positions = (p + displacement).T[None]
-            samples = (positions + half) / np.float32(surroundings.hair_step) - half
-            hair = remap(surroundings.hair, np.ascontiguousarray(samples))[0]
-            falloff = 1 - smoothstep(*hair_below, HAIR.side * across - above)
-            body = body + hair_weight * hair * (falloff - body)
-        return np.asarray(ring * body, np.float32)
-
-    return weight
+    across, above = axes @ (p - middle[:, None])
+    across = np.abs(across)
+    ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
+    body = 1 - smoothstep(*body_below, BODY.side * across - above)
+    if surroundings.hair is not None:
+        half = np.float32(0.5)
+        positions = (p + displacement).T[None]
+        samples = (positions + half) / np.float32(surroundings.hair_step) - half
+        hair = remap(surroundings.hair, np.ascontiguousarray(samples))[0]
+        falloff = 1 - smoothstep(*hair_below, HAIR.side * across - above)
+        body = body + hair_weight * hair * (falloff - body)
+    return np.asarray(ring * body, np.float32)

@@ -5,9 +5,10 @@ Corners of a key frame outside of the people are followed into each frame by pyr
 inliers). The key frame is kept as long as most corners are seen again, so errors do not accumulate
 while the camera shakes around one view. Displacements within the noise of a still camera are none.
 
-Before a plain background the corners are those of the body below the faces. A body sways by itself:
-its displacements count from where they are too large for a person who stays in place. Which of the
-two is followed is decided by a scene's first frame.
+Before a plain background the corners are those of the body below the faces, close to them where
+no hair hangs beside the neck. A body sways by itself: its displacements count from where they are
+too large for a person who stays in place. Which of the two is followed is decided by a scene's
+first frame.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ TOLERANCE = 1.0  # reduced pixels of an inlier
 # Reduced pixels of motion at the frame's corners: a still camera's noise, and all of it motion.
 STILL, MOVING = 0.6, 1.6
 SWAYING, CARRIED = 16.0, 28.0  # the same of a body before a plain background
-BESIDE_FACE = 0.6  # widths of a face's box beside and below it, where hair hangs
+BESIDE_FACE = 0.6  # widths of a face's box beside and below it, where hair may hang
+BESIDE_NECK = 0.05  # the same where none does
+# A neck without hair beside it: the person's width over the box's, at most, and the share of the
+# box's height above its lower edge where it is measured.
+NECK_WIDTH, NECK_HEIGHT = 1.15, 0.2
 MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
@@ -117,12 +122,9 @@ class CameraMotionEstimator:
         if len(corners) >= MIN_CORNERS or not (may_be_of_body and len(view.boxes)):
             return _KeyFrame(view.grey, corners)
         inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
-        for x0, _, x1, y1 in view.boxes:
-            margin = BESIDE_FACE * (x1 - x0)
-            left, right, below = (max(int(v), 0) for v in (x0 - margin, x1 + margin, y1 + margin))
-            inside[: max(int(y1), 0)] = False
-            inside[:below, left:right] = False
-        body = view.find_corners(strong & inside)
+        body = view.find_corners(strong & inside & view.below_faces(BESIDE_FACE))
+        if len(body) < MIN_CORNERS and view.shows_necks(people):
+            body = view.find_corners(strong & inside & view.below_faces(BESIDE_NECK))
         of_body = len(body) >= MIN_CORNERS
         return _KeyFrame(view.grey, body if of_body else corners, of_body)
 
@@ -182,6 +184,24 @@ class _View:
     def find_strong(self) -> npt.NDArray[np.bool_]:
         """Find pixels (h, w) whose corners are stronger than noise."""
         return np.asarray(cv2.cornerMinEigenVal(self.grey, 3) > MIN_STRENGTH)
+
+    def below_faces(self, margin: float) -> npt.NDArray[np.bool_]:
+        """Find pixels (h, w) below the faces, and away from them by a margin in their widths."""
+        below = np.ones(self.grey.shape, np.bool_)
+        for x0, _, x1, y1 in self.boxes:
+            away = margin * (x1 - x0)
+            left, right, bottom = (max(int(v), 0) for v in (x0 - away, x1 + away, y1 + away))
+            below[: max(int(y1), 0)] = False
+            below[:bottom, left:right] = False
+        return below
+
+    def shows_necks(self, people: npt.NDArray[np.uint8]) -> bool:
+        """Return whether no hair hangs beside the necks of people (h, w), 1 or 0."""
+        for x0, y0, x1, y1 in self.boxes:
+            row = int(y1 - NECK_HEIGHT * (y1 - y0))
+            if not 0 <= row < len(people) or people[row].sum() > NECK_WIDTH * (x1 - x0):
+                return False
+        return True
 
     def find_corners(self, region: npt.NDArray[np.bool_]) -> Array32:
         """Find corners (N, 1, 2) in a region (h, w)."""
