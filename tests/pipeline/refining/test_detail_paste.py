@@ -8,6 +8,7 @@ import pytest
 from thcli.core.types import Crop
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import paste_change
+from thcli.faces.compositing.pixel_ops import OPENCV
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.refining.detail_pass import _RIM, _add_to_frame, _cut
 
@@ -27,6 +28,6 @@ def test_it_adds_what_pasting_adds(corner: tuple[int, int], dtype: type) -> None
     after, mask = before + change / np.float32(255), rim_mask((32, 32), _RIM)
     expected = paste_change(frame, before, after, placement, mask)
     np.testing.assert_array_equal(_cut(coarse, placement), crop(coarse, placement))
-    made = _add_to_frame(frame, coarse, change, placement)
+    made = _add_to_frame(frame, coarse, change, placement, OPENCV)
     assert made.dtype == dtype
     assert np.abs(made.astype(int) - expected).max() <= full // 255
