@@ -37,8 +37,19 @@ def test_a_bare_wall_is_no_border() -> None:
     wall = np.full((120, 160, 3), 128, np.uint8)
     cv2.circle(wall, (80, 70), 40, (20, 30, 60), -1)
     gradient = np.broadcast_to(np.arange(120, dtype=np.uint8)[:, None, None] * 2, (120, 160, 3))
-    for image in (wall, np.ascontiguousarray(gradient), picture()):
+    panel = np.full((400, 400, 3), 200, np.uint8)
+    panel[80:] = 60  # the wall ends in a step, but a head reaches into it
+    cv2.circle(panel, (200, 90), 38, (20, 30, 60), -1)
+    jamb = np.full((400, 400, 3), 60, np.uint8)
+    jamb[:, :60] = 200
+    cv2.circle(jamb, (90, 200), 70, (20, 30, 90), -1)
+    for image in (wall, np.ascontiguousarray(gradient), picture(), panel, jamb):
         assert find_border(image) is None
+    for height in range(3, 12):  # nothing is left between such borders
+        tiny = picture(height, 40)
+        tiny[:2] = tiny[-2:] = 255
+        border = find_border(tiny)
+        assert border is None or border.extend_inside().shape == tiny.shape
 
 
 def test_a_smooth_fill_takes_the_grain_of_its_background() -> None:
@@ -51,6 +62,7 @@ def test_a_smooth_fill_takes_the_grain_of_its_background() -> None:
     out = add_grain(filled, hole, 100.0)
     assert np.array_equal(out[~hole], filled[~hole])
     assert 0.6 < out[44:60, 44:116].std() / image[:40].std() < 1.1
+    assert out[62:70, 70:90].std() > 0.6 * image[:40].std()
     assert add_grain(filled, np.zeros_like(hole), 100.0) is filled
     flat = np.full((160, 160, 3), 128, np.float32)
     flat[:, 30:34] = 240  # a pole on a bare wall

@@ -44,9 +44,10 @@ FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
 RISE_SHARE = 0.25  # of the motion that is a rise, from which the lower edge limits all of it
 STEEPEST = 0.5  # slope of the displacement that the fading of the head's motion may add
-LEAST_AREA = (0.15, 0.4)  # source area over its image, at and above which nothing is smoothed
+# source area over its image: a sample is smoothed at the first, and not at the second
+LEAST_AREA = (0.15, 0.4)
 UNFOLDING_PASSES = 12
-UNFOLDED_MOTION = 0.03  # face heights up to which nothing folds
+UNFOLDED_MOTION = (0.03, 0.06)  # face heights of motion from which folds are smoothed
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
@@ -86,7 +87,7 @@ class Surroundings:
     hair_step: int = 1
 
 
-def reach(source: Array, target: Array) -> float:
+def motion_reach(source: Array, target: Array) -> float:
     """Return the face heights from the middle of a target mesh beyond which nothing moves.
 
     Args:
@@ -192,7 +193,7 @@ def surrounding_displacement(
     size = grid.rows, grid.columns
     weight = _widen(weight.reshape(size), np.hypot(*rigid).reshape(size) / grid.step)
     middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
-    end = reach(source, target) - EDGE
+    end = motion_reach(source, target) - EDGE
     left = (end - np.hypot(*(points - middle[:, None])) / face_size) / (end - FADING_FROM)
     weight = np.minimum(weight, np.clip(left, 0, 1).reshape(size))
     field = weight.ravel() * rigid
@@ -207,9 +208,9 @@ def surrounding_displacement(
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
     field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
     flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
-    if motion < UNFOLDED_MOTION or min(flow.shape[:2]) < 2:
+    if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow
-    return _unfold(flow, inside, grid.step)
+    return _unfold(flow, inside, grid.step, float(smoothstep(*UNFOLDED_MOTION, motion)))
 
 
 def _widen(weight: Array32, motion: Array32) -> Array32:
@@ -231,7 +232,7 @@ def _widen(weight: Array32, motion: Array32) -> Array32:
     return weight
 
 
-def _unfold(field: Array32, inside: npt.NDArray[np.bool_], step: int) -> Array32:
+def _unfold(field: Array32, inside: npt.NDArray[np.bool_], step: int, strength: float) -> Array32:
     """Smooth a displacement where it folds or nearly does.
 
     Beside the outline of the face, what the mesh leaves of the head's motion may be steep.
@@ -240,6 +241,7 @@ def _unfold(field: Array32, inside: npt.NDArray[np.bool_], step: int) -> Array32
         field: (rows, columns, 2) pixels.
         inside: (rows, columns) samples of the face, whose own displacement is the mesh's.
         step: pixels per sample.
+        strength: of the smoothing, 0..1.
     """
     for _ in range(UNFOLDING_PASSES):
         (xx, xy), (yx, yy) = (
@@ -251,10 +253,10 @@ def _unfold(field: Array32, inside: npt.NDArray[np.bool_], step: int) -> Array32
         )
         area = (1 + xx) * (1 + yy) - xy * yx
         area[inside[:-1, :-1]] = 1
-        if area.min() > LEAST_AREA[0]:
+        if area.min() >= LEAST_AREA[1]:
             break
         share = np.zeros(inside.shape, np.float32)
-        share[:-1, :-1] = 1 - smoothstep(*LEAST_AREA, area)
+        share[:-1, :-1] = np.float32(strength) * (1 - smoothstep(*LEAST_AREA, area))
         spread = box_mean(np.asarray(cv2.dilate(share, np.ones((3, 3))), np.float32), 3)
         field = field + spread[..., None] * (box_mean(field, 3) - field)
     return field

@@ -16,7 +16,11 @@ from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, resize
-from thcli.engines.mesh.surroundings import Surroundings, reach, surrounding_displacement
+from thcli.engines.mesh.surroundings import (
+    Surroundings,
+    motion_reach,
+    surrounding_displacement,
+)
 
 SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement
@@ -110,7 +114,7 @@ def _moving_region(
     """Return a grid over the part of the image that can move; None when it is empty."""
     both = np.concatenate([target[:, :2], source[:, :2]])
     middle = (target[anatomy.FOREHEAD, :2] + target[anatomy.CHIN, :2]) / 2
-    length = reach(source, target) * anatomy.face_height(target)
+    length = motion_reach(source, target) * anatomy.face_height(target)
     low = np.maximum(np.minimum(both.min(0), middle - length), 0)
     high = np.minimum(np.maximum(both.max(0), middle + length), np.array(size) - 1)
     return SampleGrid.covering(low, high, step, 1) if (high > low).all() else None

@@ -11,7 +11,7 @@ from thcli.core.types import Array32, Image
 LEAST = 2  # pixels; one line may be a pattern's
 MOST = 0.25  # of the picture's side, the widest border
 NOISE = 12.0  # levels by which the border departs from its own colour
-CROSSED = 0.2  # of a line that may be the borders of the other sides
+CROSSED = 0.02  # of a line that may be dirt or a head that reaches into it
 STEP = 24.0  # levels between the border and the picture
 STEP_SHARE = 0.6  # of a side's length that has this step
 SOFT = 2  # pixels between the border and the picture, mixed by encoders and scalers
@@ -49,25 +49,42 @@ class Border:
 
 def find_border(image: Image) -> Border | None:
     """Find lines of one colour along the edges of a picture (H, W, 3) uint8 that end in a step."""
-    top, bottom = _width(image), _width(image[::-1])
-    inside = image[top : image.shape[0] - bottom].swapaxes(0, 1)
-    left, right = _width(inside), _width(inside[::-1])
+    top, bottom = _widths(image)
+    left, right = _widths(image[top : image.shape[0] - bottom].swapaxes(0, 1))
     if not (top or bottom or left or right):
         return None
     return Border(top, bottom, left, right, image)
 
 
+def _widths(image: Image) -> tuple[int, int]:
+    """Return the widths of the borders at the top and the bottom of an image (H, W, 3)."""
+    widths = _width(image), _width(image[::-1])
+    return widths if sum(widths) <= 2 * MOST * len(image) else (0, 0)
+
+
 def _width(image: Image) -> int:
-    """Return the width of the border at the top of an image (H, W, 3), 0 without one."""
+    """Return the width of the border at the top of an image (H, W, 3), 0 without one.
+
+    A line of it has one colour, but for the borders of the other sides at its ends.
+    """
     colour = np.median(image[0].astype(np.float32), 0)
     for row in range(round(MOST * len(image)) + 1):
-        if _share_beyond(image[row], colour, NOISE) > CROSSED:
+        if _differing(image[row], colour, NOISE, ends=False) > CROSSED:
             beyond = image[min(row + SOFT, len(image) - 1)]
-            ends = row >= LEAST and _share_beyond(beyond, colour, STEP) > STEP_SHARE
+            ends = row >= LEAST and _differing(beyond, colour, STEP) > STEP_SHARE
             return row + SOFT if ends else 0
     return 0
 
 
-def _share_beyond(line: Image, colour: Array32, levels: float) -> float:
-    """Return the share of a line (W, 3) that differs from a colour (3,) by more than `levels`."""
-    return float((np.abs(line.astype(np.float32) - colour).max(-1) > levels).mean())
+def _differing(line: Image, colour: Array32, levels: float, *, ends: bool = True) -> float:
+    """Return the share of a line (W, 3) that differs from a colour (3,) by more than `levels`.
+
+    Without its ends: only from the first to the last sample that has the colour.
+    """
+    differs = np.abs(line.astype(np.float32) - colour).max(-1) > levels
+    if not ends:
+        alike = np.flatnonzero(~differs)
+        if not len(alike) or alike[0] + len(differs) - alike[-1] > 2 * MOST * len(differs):
+            return 1.0
+        differs = differs[alike[0] : alike[-1] + 1]
+    return float(differs.mean())

@@ -52,7 +52,8 @@ def add_grain(filled: Array32, hole: npt.NDArray[np.bool_], face_size: float) ->
     limit = MOST * float(np.median(np.abs(detail[near]))) if near.any() else 0.0
     detail = np.clip(detail, -limit, limit)
     present = _strength(detail, hole.astype(np.float32), face_size)
-    wanted = _strength(detail, known, face_size)
+    column, row = nearest[labels].astype(np.intp).transpose(2, 0, 1)
+    wanted = _strength(detail, known, face_size)[row, column]
     lent = remap(detail, np.ascontiguousarray(mirrored))
     lent *= remap(known, np.ascontiguousarray(mirrored))[..., None]
     lack = np.sqrt(np.clip(1 - (present / np.maximum(wanted, 1e-3)) ** 2, 0, 1))

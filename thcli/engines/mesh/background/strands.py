@@ -22,8 +22,8 @@ def find_strands(small: Array32, alpha: Array32, face_size: float) -> Array32:
     """Find thin things that leave the matte, which the network is too coarse to see.
 
     They differ from both of their sides, are connected to the person and end near it; a line that
-    goes on is the background's. Before a textured background nothing is found: its lines cannot
-    be told from hair.
+    goes on is the background's. Before a textured background only what stands out from its lines
+    is found, and nothing where these are many: they cannot be told from hair.
 
     Args:
         small: (h, w, 3) image in 0..1.
