@@ -32,6 +32,18 @@ def test_a_painted_frame_and_black_bars_are_borders() -> None:
     assert np.array_equal(out, image)
 
 
+def test_a_strip_with_the_person_is_no_border() -> None:
+    """Unless it is thin: shoulders reach down to a scan's margin."""
+    image = picture()
+    image[:, -30:] = 4
+    image[-4:] = 250
+    person = np.zeros((60, 80), np.float32)
+    assert find_border(image, person) is not None
+    person[20:, 60:] = 1
+    border = find_border(image, person)
+    assert border is not None and (border.right, border.bottom) == (0, 6)
+
+
 def test_a_bare_wall_is_no_border() -> None:
     """One colour up to a head, a gradient, a picture without either."""
     wall = np.full((120, 160, 3), 128, np.uint8)

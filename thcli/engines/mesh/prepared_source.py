@@ -93,7 +93,7 @@ def prepare(
         )
     face = lip_rims.refine(image, face)
     mesh = np.asarray(face.mesh, np.float64)
-    border = find_border(image)
+    border = find_border(image, person)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     separated = None if person is None else matte.separate_person(image, person, mesh)
     tone = mouth.skin_tone(image, mesh)

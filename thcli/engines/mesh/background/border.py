@@ -13,7 +13,9 @@ MOST = 0.25  # of the picture's side, the widest border
 NOISE = 12.0  # levels by which the border departs from its own colour
 CROSSED = 0.02  # of a line that may be dirt or a head that reaches into it
 STEP = 24.0  # levels between the border and the picture
-STEP_SHARE = 0.6  # of a side's length that has this step
+STEP_SHARE = 0.85  # of a side's length that has this step
+THIN = 0.05  # of the picture's side, a border that may touch the person
+MOST_PERSON = 0.01  # share of a wider border that may be taken for the person
 SOFT = 2  # pixels between the border and the picture, mixed by encoders and scalers
 
 
@@ -47,13 +49,39 @@ class Border:
             out[:, columns] = self.image[:, columns]
 
 
-def find_border(image: Image) -> Border | None:
-    """Find lines of one colour along the edges of a picture (H, W, 3) uint8 that end in a step."""
+def find_border(image: Image, person: Array32 | None = None) -> Border | None:
+    """Find lines of one colour along the edges of a picture that end in a step.
+
+    Args:
+        image: (H, W, 3) uint8.
+        person: (h, w) person probability in 0..1; more than a thin line that shows the person is
+            no border.
+    """
     top, bottom = _widths(image)
     left, right = _widths(image[top : image.shape[0] - bottom].swapaxes(0, 1))
+    if person is not None:
+        height, width = image.shape[:2]
+        top = _without_person(top, height, person)
+        bottom = _without_person(bottom, height, person[::-1])
+        left = _without_person(left, width, person.T)
+        right = _without_person(right, width, person.T[::-1])
     if not (top or bottom or left or right):
         return None
     return Border(top, bottom, left, right, image)
+
+
+def _without_person(width: int, length: int, person: Array32) -> int:
+    """Return the width of a border at the top of a picture, 0 where it shows the person.
+
+    Args:
+        width: in pixels.
+        length: of the picture from the top, in pixels.
+        person: (h, w) probability.
+    """
+    if width <= THIN * length:
+        return width
+    shown = person[: max(1, round(width / length * len(person)))]
+    return 0 if (shown > 0.5).mean() > MOST_PERSON else width
 
 
 def _widths(image: Image) -> tuple[int, int]:
