@@ -255,7 +255,9 @@ def test_a_frame_that_smiles_for_the_driver_gets_the_folds_of_a_smile() -> None:
     shown = []
     for amount in (0.0, 1.0):
         target = replace(posed, shape=posed.shape + amount * folds.load().smile).mesh()
-        frame = video.prepare_frame(source.image, source.mesh, target, clip, moves_eyes=False)
+        frame = video.prepare_frame(source.image, source.mesh, target, clip, moves_eyes=True)
+        lips = video.prepare_frame(source.image, source.mesh, target, clip, moves_eyes=False)
+        assert lips.folds is None
         plain = replace(frame, folds=None)
         to = RenderTarget(target, np.zeros((2, 2)), np.ones(2))
         with_folds, without = (render_frame(one, to, None) for one in (frame, plain))

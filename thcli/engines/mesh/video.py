@@ -121,7 +121,8 @@ def prepare_frame(
         image: (H, W, 3) uint8.
         mesh, target: (468, 3) float64 pixels, the frame's own and where it goes.
         video: what the frames share.
-        moves_eyes: the eyes become layers of their own; otherwise they are skin.
+        moves_eyes: the eyes become layers of their own, and the skin folds around them; otherwise
+            they are skin, and what is above the mouth stays the frame's.
     """
     tone = mouth.skin_tone(image, mesh)
     interior = mouth_interior.prepare(mesh, tone, video.seen_eyes)
@@ -147,7 +148,7 @@ def prepare_frame(
         interior,
         parted,
         video.mouths,
-        folds=folds.prepare(image, mesh),
+        folds=folds.prepare(image, mesh) if moves_eyes else None,
     )
 
 

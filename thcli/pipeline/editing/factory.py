@@ -35,7 +35,7 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
         DeviceError: the device cannot be used.
         UsageError: a backend does not support an attribute.
     """
-    if request.text:
+    if request.text or request.edit_file is not None:
         return [load_text_step(name, request, options, on) for name in request.engines]
     steps: list[EditStep] = []
     for name, strengths in request.engines.items():
