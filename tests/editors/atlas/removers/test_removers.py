@@ -171,7 +171,7 @@ def test_a_woman_has_no_beard() -> None:
 
 
 def test_a_woman_without_a_beard_keeps_her_skin() -> None:
-    """Where the network removes everywhere, a bare face changes by less than a level."""
+    """A bare face changes by less than a level, though the network removes everywhere."""
     crop, face, regions = make_face()
     change = np.abs(remove(crop, face, regions, {"female": 1.0}).astype(float) - crop)
     assert change[regions[1] > 0].mean() < 1
