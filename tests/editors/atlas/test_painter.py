@@ -14,7 +14,6 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
-from thcli.editors.atlas import appearance
 from thcli.editors.atlas.painter import SIDE, AtlasPainter, load, load_free
 from thcli.editors.backends import PAINTERS
 from thcli.editors.shared.attribute_table import BY_NAME
@@ -132,18 +131,6 @@ def test_a_chin_does_not_glow_where_the_shadow_of_a_beard_was() -> None:
     for name, most in (("female", 0.05), ("male", 0.05)):
         rise = np.log(render({name: 1.0})[chin].mean((0, 1)) / crop[chin].mean((0, 1)))
         assert rise.max() < most and np.ptp(rise) < 0.1, (name, rise)
-
-
-def test_atlas_gender_is_the_other_one() -> None:
-    crop, face, regions = make_face()
-    man, woman = np.zeros((2, 1, appearance.APPEARANCE_SIZE), np.float32)
-    man[0, -1], woman[0, -1] = 1, -1
-
-    def of(seen: Array32, name: str) -> Image:
-        return paint([crop], [face], regions[None], seen, {name: 1.0})[0]
-
-    assert (of(man, "gender") == of(man, "female")).all()
-    assert (of(woman, "gender") == of(woman, "male")).all()
 
 
 def test_atlas_keeps_occluders() -> None:

@@ -27,7 +27,6 @@ SIDE = 512
 PAINTED = SKIN | BROWS | EYES | LIPS | NECK
 OPPOSITES = {"old": ("young", -1.0), "female": ("male", -1.0)}
 """Attribute -> the attribute whose direction it reverses, and the sign."""
-SWAP_GENDER = "gender"  # male for a woman's face, female for a man's
 _SOFT = 1.5  # blur of a region's border, pixels at half the crop's resolution
 
 
@@ -49,7 +48,7 @@ class AtlasPainter:
         """Return the names of the supported attributes."""
         known = self._directions.names
         opposites = tuple(name for name, (other, _) in OPPOSITES.items() if other in known)
-        return (*known, *opposites, *((SWAP_GENDER,) if "male" in known else ()))
+        return (*known, *opposites)
 
     def measure_appearance(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
@@ -81,13 +80,11 @@ class AtlasPainter:
             appearance: (APPEARANCE_SIZE,) of the clip.
             strengths: attribute -> strength.
         """
-        mean = np.asarray(appearance, np.float32)
-        opposites = {**OPPOSITES, SWAP_GENDER: ("male", -1.0 if mean[-1] > 0 else 1.0)}
         wanted: dict[str, float] = {}
         for name, strength in strengths.items():
-            own, sign = opposites.get(name, (name, 1.0))
+            own, sign = OPPOSITES.get(name, (name, 1.0))
             wanted[own] = wanted.get(own, 0.0) + sign * strength
-        return self._directions.change(wanted, mean)
+        return self._directions.change(wanted, np.asarray(appearance, np.float32))
 
     def paint(
         self,

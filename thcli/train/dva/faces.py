@@ -8,6 +8,7 @@ name; it is created on first use.
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -34,10 +35,12 @@ from thcli.faces.crops.crop import crop
 from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.identity.small import load as load_identity
 from thcli.faces.landmarks.topology import PAIRS, POINTS
+from thcli.media.failures import to_output_error
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.train.core.task import Batch
 
 POINTS_FILE = "points.npz"
+_BLOCK = 1 << 24  # bytes, written at a time
 SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
 RARE = (
     "Eyeglasses",
@@ -169,6 +172,7 @@ class DvaFaces:
 
         Raises:
             MediaError: The folder is not such a dataset.
+            OutputError: The crops do not fit into TMPDIR.
         """
         self._batch, self._options, self._size = batch, options, size
         images = read_labelled_folder(folder).of_persons(persons)
@@ -188,7 +192,7 @@ class DvaFaces:
         folders = [str(Path(name).parent) for name in faces.names]
         self._references = same_clip_rows(folders, ~self._known)
         self._identities = faces.identities
-        self._crops = _unnamed_array((len(faces.names), size, size, 3))
+        self._crops = array_on_disk((len(faces.names), size, size, 3))
         self._points = np.empty((len(faces.names), POINTS, 2), np.float32)
         for row, name in enumerate(faces.names):
             points = faces.points[row].astype(np.float64)
@@ -205,7 +209,7 @@ class DvaFaces:
         ).hexdigest()[:16]
 
     def __len__(self) -> int:
-        return len(self._crops)
+        return len(self._points)
 
     def _weights(self) -> npt.NDArray[np.float64]:
         """Return the sampling probability of each image."""
@@ -268,10 +272,21 @@ class DvaFaces:
         }
 
 
-def _unnamed_array(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Return an array on disk, in a file of TMPDIR that is gone with it; batches read parts."""
-    with tempfile.TemporaryFile(prefix="thcli-faces-") as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+def array_on_disk(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return an array on disk, in a file of TMPDIR that is gone with it; batches read parts.
+
+    Raises OutputError when it does not fit.
+    """
+    size = math.prod(shape)
+    try:
+        with tempfile.TemporaryFile(prefix="thcli-faces-") as file:
+            for start in range(0, size, _BLOCK):  # a hole would kill the process on a full disk
+                file.write(bytes(min(_BLOCK, size - start)))
+            file.flush()
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as exc:
+        crops = f"a file of {size / 1e9:.1f} GB in {tempfile.gettempdir()}"
+        raise to_output_error(crops, exc) from exc
 
 
 def same_clip_rows(

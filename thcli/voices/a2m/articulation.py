@@ -23,7 +23,7 @@ HOLD = 2  # rows to each side of a peak in which the closure is complete: 5 rows
 RAMP = (0.66, 0.33)  # share of the closure in the rows before and after
 NEIGHBOURS = 3  # rows to each side that a peak exceeds
 TEETH_OPENING = 0.4  # of the opening that is left while the lip is at the teeth
-SOFTENED = 1.0  # rows, deviation of the bell that smooths the opening outside of closures
+SOFTENED = 1.0  # rows, deviation of the bell that smooths the opening before closures are put in
 REACH = NEIGHBOURS + HOLD + len(RAMP) + 2  # rows to each side that a row may depend on
 
 

@@ -170,6 +170,13 @@ def test_a_woman_has_no_beard() -> None:
     assert (remove(crop, face, regions, {"female": -1.0}) == crop).all()
 
 
+def test_a_woman_without_a_beard_keeps_her_skin() -> None:
+    """A bare face changes by less than a level, though the network removes everywhere."""
+    crop, face, regions = make_face()
+    change = np.abs(remove(crop, face, regions, {"female": 1.0}).astype(float) - crop)
+    assert change[regions[1] > 0].mean() < 1
+
+
 def test_a_moustache_is_removed_from_the_upper_lip_alone() -> None:
     assert zone_mask("moustache").max() > 0.9 and zone_mask("beard").min() == 1
     crop, face, regions = make_face(dark=True)
