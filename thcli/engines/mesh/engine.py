@@ -241,7 +241,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
     if driving is not None and driver is not None:
-        mouth.render_driver_mouth(out, source.tone, points, driver, driving)
+        mouth.render_driver_mouth(
+            out, source.tone, source.interior.natural, points, driver, driving
+        )
     else:
         mouth_interior.render(
             out,
