@@ -75,4 +75,4 @@ class OtherEngine(MeshEngine):
 
 
 def other_engine(run: RunOptions, options: RenderOptions) -> OtherEngine:
-    return OtherEngine(run, options.mesh.matte, driver_mouth=False)
+    return OtherEngine(run, options.mesh.matte, mouth="synthetic")

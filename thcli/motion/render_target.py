@@ -32,6 +32,7 @@ class RenderTarget:
             for none.
         camera: (2, 3) image_from_still, motion of the whole picture with the driver's camera, in
             source pixels; None when it is still.
+        drawn_mouth: whether the inside of the mouth is drawn though the driver shows its own.
     """
 
     points: Array
@@ -41,6 +42,7 @@ class RenderTarget:
     weight: float = 1.0
     body: Array | None = None
     camera: Array | None = None
+    drawn_mouth: bool = False
 
 
 def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
@@ -50,6 +52,7 @@ def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
     motion leaves the mouth alone.
     """
     arrays = motion.arrays
+    drawn_mouth = bool(motion.constants.get("drawn_mouth", False))
     for i in range(len(motion)):
         driver = np.asarray(arrays["driver"][i], np.float64) if arrays["shown"][i] else None
         yield RenderTarget(
@@ -60,4 +63,5 @@ def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
             float(arrays["weight"][i]),
             np.asarray(arrays["body"][i], np.float64),
             np.asarray(arrays["camera"][i], np.float64),
+            drawn_mouth,
         )

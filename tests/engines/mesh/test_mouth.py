@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines.mesh.synthetic_faces import centred_mesh, make_face
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import lip_rims, mouth_interior, opening
+from thcli.engines.mesh import lip_rims, mouth, mouth_interior, opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.mouth_interior import EyeReading
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -42,6 +42,8 @@ def drawn(tone: tuple[int, int, int], gap: float) -> tuple[Image, Array]:
     closed = centred_mesh(768, 768, 0.8)
     image = np.full((768, 768, 3), tone, np.uint8)
     interior = mouth_interior.prepare(closed, np.array(tone, np.float64))
+    natural = mouth.natural_colour(image, closed, interior.tone)
+    interior = replace(interior, natural=natural)
     target, out = opened(closed, gap), image.copy()
     mouth_interior.render(out, image, interior, closed, target)
     return out, target

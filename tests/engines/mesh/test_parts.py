@@ -216,11 +216,11 @@ def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
 def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
     colours = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
     skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
-    out = mouth.match_tone(colours, grey, skin)
+    out = mouth.match_tone(colours, grey, skin, 0.0)
     assert np.ptp(out, axis=-1).max() < 1e-3
-    bright = mouth.match_tone(colours, skin * 1.35, skin)
+    bright = mouth.match_tone(colours, skin * 1.35, skin, 1.0)
     assert 230 < bright[0, 1].max() < 255 and np.ptp(bright[0, 0]) > 50
-    same = mouth.match_tone(colours[:, :1], skin, skin)
+    same = mouth.match_tone(colours[:, :1], skin, skin, 1.0)
     assert np.allclose(same, colours[:, :1], atol=0.01)
 
 

@@ -230,7 +230,7 @@ class FaultyBar(BarVoice):
 
 
 def mesh(run: RunOptions, options: RenderOptions) -> FaultyMesh:
-    return FaultyMesh(run, "off", driver_mouth=False)
+    return FaultyMesh(run, "off", mouth="synthetic")
 
 
 def network(run: RunOptions, options: RenderOptions | None = None) -> FaultyNetwork:

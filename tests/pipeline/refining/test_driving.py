@@ -58,7 +58,7 @@ class StillEngine(MeshEngine):
 
 
 def load_still(run: RunOptions, options: ReenactOptions) -> StillEngine:
-    return StillEngine(run, "off", driver_mouth=False)
+    return StillEngine(run, "off", mouth="synthetic")
 
 
 def test_an_engines_frames_are_corrected_towards_the_chosen_face(

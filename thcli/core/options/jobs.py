@@ -104,7 +104,9 @@ class ReenactOptions(RenderOptions):
         "follow", "Picture of the mesh engine: follows the driver's moving camera, or stays still."
     )
     mouth: Mouth = option(
-        "driver", "Mouth interior of the mesh engine: from the driving frames, or synthetic."
+        "auto",
+        "Mouth interior of the mesh engine: from the driving frames, or synthetic; auto: the "
+        "driver's, unless its mouth is small or the source shows teeth.",
     )
     save_motion: Path | None = option(
         None, "Also write the motion to this file, for use as a driver.", path="output"

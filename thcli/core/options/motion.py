@@ -23,7 +23,7 @@ Region = Literal["all", "expression", "pose", "lips", "eyes"]
 Matte = Literal["auto", "on", "off"]
 Patches = Literal["auto", "eyes", "all", "off"]
 Folds = Literal["on", "off"]
-Mouth = Literal["driver", "synthetic"]
+Mouth = Literal["auto", "driver", "synthetic"]
 Camera = Literal["follow", "still"]
 
 

@@ -17,6 +17,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     Matte,
     MotionOptions,
+    Mouth,
     Patches,
     ReenactOptions,
     RenderOptions,
@@ -29,6 +30,7 @@ from thcli.engines.mesh import (
     compose,
     eyes,
     mouth,
+    mouth_choice,
     mouth_interior,
     picture,
     video,
@@ -71,21 +73,21 @@ class MeshEngine:
         run: RunOptions,
         matte: Matte,
         *,
-        driver_mouth: bool,
+        mouth: Mouth,
         follow_camera: bool = False,
         with_folds: bool = False,
         painter: PatchPainter | None = None,
     ) -> None:
         self._run, self._matte, self._painter = run, matte, painter
-        self._use_driver_mouth, self._follow_camera = driver_mouth, follow_camera
+        self._mouth, self._follow_camera = mouth, follow_camera
         self._with_folds = with_folds
         self._segmenter: person_matte.PersonMatte | None = None
         self._lock = threading.Lock()
 
     @property
     def uses_driving_frames(self) -> bool:
-        """True when `render` copies the driver's mouth out of the driving frames."""
-        return self._use_driver_mouth
+        """True when `render` may copy the driver's mouth out of the driving frames."""
+        return self._mouth != "synthetic"
 
     def encode_source(self, image: Image, face: Face) -> MeshSource:
         """Prepare a source image (H, W, 3) uint8.
@@ -111,8 +113,13 @@ class MeshEngine:
     def retarget(
         self, source: MeshSource | SeveralPictures, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
-        """Transfer a driving motion to the source's face."""
-        return retarget(source.face, motion, options)
+        """Transfer a driving motion to the source's face, and choose the mouth's inside."""
+        moved = retarget(source.face, motion, options)
+        if self._mouth != "auto":
+            return moved
+        first = source if isinstance(source, MeshSource) else source.first
+        suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline)
+        return moved if suits else mouth_choice.DrawnMouthMotion(moved)
 
     def render(
         self,
@@ -240,8 +247,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         eyes.render_eyes(out, textures, visible, points, target.gaze)
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
-    if driving is not None and driver is not None:
-        mouth.render_driver_mouth(out, source.tone, points, driver, driving)
+    inside = None if target.drawn_mouth else driver
+    if driving is not None and inside is not None:
+        mouth.render_driver_mouth(
+            out, source.tone, source.interior.natural, points, inside, driving
+        )
     else:
         mouth_interior.render(
             out,
@@ -252,7 +262,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
             source.seen_mouths,
         )
     if source.painter is not None:
-        with_mouth = driving is None or driver is None
+        with_mouth = driving is None or inside is None
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     if target.body is not None and np.abs(target.body).max() >= picture.STILL:
         out = picture.move_person(out, source.layers, warp_map, target.body)
@@ -299,16 +309,17 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
     OpenCV is limited to one thread per call, because frames are rendered in parallel already.
     """
     cv2.setNumThreads(1)
-    driver_mouth = follow_camera = False
+    mouth_inside: Mouth = "synthetic"
+    follow_camera = False
     if isinstance(options, ReenactOptions):
-        driver_mouth = options.mouth == "driver"
+        mouth_inside = options.mouth
         # a face that was chosen among several moves alone
         alone = options.source_face == DEFAULT.source_face
         follow_camera = options.camera == "follow" and alone
     return MeshEngine(
         run,
         options.mesh.matte,
-        driver_mouth=driver_mouth,
+        mouth=mouth_inside,
         follow_camera=follow_camera,
         with_folds=options.mesh.folds == "on",
         painter=_load_painter(run, options.mesh.patches),

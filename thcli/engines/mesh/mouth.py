@@ -12,11 +12,14 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.landmarks.topology import MOUTH_SKIN
+from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
 BRIGHTNESS_RANGE = (0.55, 1.7)  # of the gain on the driver's frame
-SATURATION_RANGE = (0.05, 0.35)  # of the source's skin over the driver's: grey to full colour
+LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour is taken
+# Of a picture in grey or one tint to one in natural colours: red less blue of the skin, over its
+# brightest; red over green and blue of the lips, over the skin's
+WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
 SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
@@ -32,6 +35,42 @@ def skin_tone(image: Image, mesh: Array) -> Array:
     return np.asarray(np.median(remap(image, points)[0], 0), np.float64)
 
 
+def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
+    """Return 0..1, whether a picture shows the colours of skin or lips, or only a tint.
+
+    Skin is warm, and in cold light the lips are still redder than the skin. Pictures in grey and
+    films in a cold tint have neither.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        tone: (3,) skin colour.
+    """
+    inner, outer = mesh[LIPS, :2], mesh[LIPS_OUTER, :2]
+    places = np.concatenate([inner + share * (outer - inner) for share in LIP_PLACES])
+    lips = np.median(remap(image, places[None].astype(np.float32))[0].astype(np.float64), 0)
+    warm = float(tone[0] - tone[2]) / max(float(tone.max()), 1.0)
+    redder = _redness(lips) / max(_redness(tone), 1e-3)
+    return max(float(smoothstep(*WARM_RANGE, warm)), float(smoothstep(*REDDER_RANGE, redder)))
+
+
+def _redness(colour: Array) -> float:
+    return float(colour[0]) / max(float(colour[1:].mean()), 1.0)
+
+
+def keep_colour(colour: Array32, tone: Array, natural: float) -> Array32:
+    """Convert colours (h, w, 3) to grey times the tint of a skin tone.
+
+    Args:
+        colour: 0..255.
+        tone: (3,) skin colour.
+        natural: share of the colours that is kept, 0..1.
+    """
+    tint = (tone / max(float(tone.mean()), 1.0)).astype(np.float32)
+    tinted = colour.mean(-1, keepdims=True) * tint
+    return np.asarray(tinted + np.float32(natural) * (colour - tinted), np.float32)
+
+
 def tone_gain(wanted: Array, present: Array) -> Array:
     """Compute the (3,) colour factor from one skin tone (3,) to another.
 
@@ -42,21 +81,19 @@ def tone_gain(wanted: Array, present: Array) -> Array:
     return np.asarray(np.clip(light, *BRIGHTNESS_RANGE) * colour**CHROMA_SHARE)
 
 
-def match_tone(colour: Array32, wanted: Array, present: Array) -> Array32:
-    """Convert colours from one skin tone to another, with its saturation and without clipping.
+def match_tone(colour: Array32, wanted: Array, present: Array, natural: float) -> Array32:
+    """Convert colours from one skin tone to another, without clipping.
 
     Args:
         colour: (h, w, 3) float32, 0..255.
         wanted, present: (3,) skin tones.
+        natural: of the picture with the wanted tone, see `natural_colour`.
 
     Returns:
         (h, w, 3) float32, 0..255.
     """
     out = colour * tone_gain(wanted, present).astype(np.float32)
-    ratio = saturation(wanted) / max(saturation(present), 1e-3)
-    kept = np.float32(smoothstep(*SATURATION_RANGE, ratio))
-    grey = out.mean(-1, keepdims=True)
-    out = grey + kept * (out - grey)
+    out = keep_colour(out, wanted, natural)
     brightest = np.maximum(out.max(-1, keepdims=True), 1)
     room = np.float32(255 - SHOULDER)
     beyond = np.maximum(brightest - SHOULDER, 0)
@@ -64,19 +101,15 @@ def match_tone(colour: Array32, wanted: Array, present: Array) -> Array32:
     return np.asarray(out * (compressed / brightest), np.float32)
 
 
-def saturation(colour: Array) -> float:
-    """Return the saturation of a colour (3,), 0..1 as in HSV."""
-    return float(np.ptp(colour) / max(float(colour.max()), 1.0))
-
-
 def render_driver_mouth(
-    out: Image, tone: Array, target: Array, driver: Array, frame: Image
+    out: Image, tone: Array, natural: float, target: Array, driver: Array, frame: Image
 ) -> None:
     """Copy the inside of the driver's mouth between the target's lips, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
         tone: (3,) skin tone of the source.
+        natural: of the source, see `natural_colour`.
         target: (468, 3) target mesh.
         driver: (468, 3) the driver's mesh in pixels of `frame`.
         frame: (h, w, 3) uint8 driving frame.
@@ -90,7 +123,7 @@ def render_driver_mouth(
     upper, lower = lips.rims(u)
     driver_v = opening.map_between_rims(v, (upper, lower), driver_lips.rims(u))
     colour = remap(frame, opening.to_pixels(driver_lips, u, driver_v)).astype(np.float32)
-    colour = match_tone(colour, tone, skin_tone(frame, driver))
+    colour = match_tone(colour, tone, skin_tone(frame, driver), natural)
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
     opening.blend(out, region, shown * mask, colour)

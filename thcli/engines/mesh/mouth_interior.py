@@ -24,7 +24,7 @@ from thcli.engines.mesh.head.teeth import (
     UPPER_TOOTH_HEIGHT,
     Teeth,
 )
-from thcli.engines.mesh.mouth import saturation
+from thcli.engines.mesh.mouth import keep_colour
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import remap
 from thcli.engines.mesh.seen_mouths import SeenMouths
@@ -46,7 +46,6 @@ ENAMEL_RANGE = (0.9, 1.8)  # over the skin's brightness
 ENAMEL_TINT = 0.5  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
-FULL_SATURATION = 0.2  # of skin from which the inside has its own colours
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 EDGE_BLUR = 0.012  # of the mouth's outline, widths
@@ -65,7 +64,8 @@ class MouthInterior:
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
-    shows: 0..1, whether it shows its own inside, or lips alone between the rims.
+    shows: 0..1, whether it shows its own inside, or lips alone between the rims.  natural: 0..1,
+    whether the picture has colours, see `mouth.natural_colour`.
     """
 
     upper: Array
@@ -77,6 +77,7 @@ class MouthInterior:
     bite: float
     gap: float
     shows: float = 1.0
+    natural: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +281,7 @@ def _render_synthetic(
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
     corner = smoothstep(0.0, 0.17, np.minimum(u, 1 - u)).astype(np.float32)
     colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]
-    grey = colour.mean(-1, keepdims=True)
-    vivid = np.float32(min(saturation(interior.tone) / FULL_SATURATION, 1.0))
-    return np.asarray(grey + vivid * (colour - grey))
+    return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
 
 
 def _tongue(x: Array32, over_lip: Array32, gap: np.float32) -> tuple[Array32, Array32]:

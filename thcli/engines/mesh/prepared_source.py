@@ -99,6 +99,7 @@ def prepare(
     tone = mouth.skin_tone(image, mesh)
     seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
     interior = mouth_interior.prepare(mesh, tone, seen_eyes)
+    interior = replace(interior, natural=mouth.natural_colour(image, mesh, tone))
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))

@@ -7,7 +7,7 @@ front of the face looks like: both are collected once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -51,13 +51,14 @@ class MeshVideo:
     mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
     the line between closed lips over that of the skin, None when they never close.  appearance:
     of the face without anything in front of it, None for a short clip.  seen_eyes: medians, None
-    where no frame shows them.
+    where no frame shows them.  natural: 0..1, median of `mouth.natural_colour`.
     """
 
     mouths: SeenMouths | None
     seam: Array | None
     appearance: AppearanceModel | None
     seen_eyes: EyeReading | None
+    natural: float
 
 
 _UV_MAP = UvMap(neutral())
@@ -83,14 +84,16 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
     wanted = set(level_of) | closed | sampled
     candidates: list[list[SeenMouth]] = [[] for _ in groups]
-    seams, readings, samples = [], [], TextureSamples()
+    seams, readings, natural, samples = [], [], [], TextureSamples()
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
             image = to_uint8(frame.pixels)
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
-                readings.append(mouth_interior.read_eyes(image, mesh, mouth.skin_tone(image, mesh)))
+                tone = mouth.skin_tone(image, mesh)
+                readings.append(mouth_interior.read_eyes(image, mesh, tone))
+                natural.append(mouth.natural_colour(image, mesh, tone))
             if index in closed:
                 seams.append(seen_mouths.seam_share(image, mesh))
             level = level_of.get(index)
@@ -102,7 +105,11 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     seam = np.median(seams, 0) if seams else None
     mouths = [seen_mouths.sharpest(found) for found in candidates if found]
     return MeshVideo(
-        seen_mouths.collect(mouths), seam, samples.appearance_model(), _median_reading(readings)
+        seen_mouths.collect(mouths),
+        seam,
+        samples.appearance_model(),
+        _median_reading(readings),
+        float(np.median(natural)) if natural else 1.0,
     )
 
 
@@ -126,6 +133,7 @@ def prepare_frame(
     """
     tone = mouth.skin_tone(image, mesh)
     interior = mouth_interior.prepare(mesh, tone, video.seen_eyes)
+    interior = replace(interior, natural=video.natural)
     parted = None
     if interior.lips.gap > PARTED_GAP:
         seam = video.seam

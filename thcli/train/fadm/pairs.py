@@ -51,7 +51,7 @@ class PairRenderer:
         """
         self._tracker = SourceTracker(run)
         self._engines = {
-            drivers_mouth: MeshEngine(run, "auto", driver_mouth=drivers_mouth)
+            drivers_mouth: MeshEngine(run, "auto", mouth="driver" if drivers_mouth else "synthetic")
             for drivers_mouth in (True, False)
         }
 

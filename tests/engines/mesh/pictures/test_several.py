@@ -93,7 +93,7 @@ def test_the_face_is_blended_and_what_is_around_it_stays() -> None:
 
 
 def test_the_engine_renders_the_first_picture_where_no_other_is_near() -> None:
-    engine = MeshEngine(None, "off", driver_mouth=False)  # type: ignore[arg-type]
+    engine = MeshEngine(None, "off", mouth="synthetic")  # type: ignore[arg-type]
     source = pictures()
     assert source.face is source.first.face
     plain = render_frame(source.first, target(smiling(0.3)), None)

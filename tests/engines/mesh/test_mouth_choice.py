@@ -1,0 +1,75 @@
+"""The inside of the mouth: the driver's, or a drawn one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.options import MeshOptions, MotionOptions, Mouth, ReenactOptions, RunOptions
+from thcli.core.types import Array, Frame, Image
+from thcli.engines.mesh import mouth_choice
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.prepared_source import prepare
+from thcli.motion.file.buffer import MotionBuffer
+from thcli.motion.render_target import iterate_render_targets
+
+TEETH, CAVITY = (225, 215, 200), (50, 20, 20)
+
+
+def smiling(inside: tuple[int, int, int]) -> tuple[Image, Array]:
+    """Return a face of 256 pixels whose open lips show one colour, and its mesh."""
+    base = faces.make_source()
+    mesh = faces.make_target(base, mouth=0.3).points
+    image = faces.render_face(mesh, 256, 256)
+    cv2.fillPoly(image, [np.rint(mesh[LIPS, :2]).astype(np.int32)], inside)
+    return image, mesh
+
+
+def drawn_frames(option: Mouth, image: Image, mesh: Array, side: int) -> list[bool]:
+    """Return which of five frames are drawn with a driver of a size."""
+    engine = load(
+        RunOptions(), ReenactOptions(mouth=option, mesh=MeshOptions(matte="off", patches="off"))
+    )
+    driver = faces.centred_mesh(side, side)
+    frames = [Frame(faces.render_face(driver, side, side), i, Fraction(1, 25), i) for i in range(5)]
+    motion = MotionBuffer(engine.observe(frames, [faces.make_face(driver)] * 5))
+    source = engine.encode_source(image, faces.make_face(mesh))
+    moved = engine.retarget(source, motion, MotionOptions())
+    windows = [moved.window(0, 2), moved.window(2, 5)]
+    return [target.drawn_mouth for window in windows for target in iterate_render_targets(window)]
+
+
+@pytest.mark.parametrize(
+    ("option", "inside", "side", "is_drawn"),
+    [
+        ("auto", CAVITY, 256, False),
+        ("auto", CAVITY, 128, True),  # half as wide as the source's
+        ("auto", TEETH, 256, True),
+        ("driver", TEETH, 128, False),
+    ],
+)
+def test_the_drivers_mouth_is_taken_where_it_is_worth_it(
+    option: Mouth, inside: tuple[int, int, int], side: int, *, is_drawn: bool
+) -> None:
+    assert drawn_frames(option, *smiling(inside), side) == [is_drawn] * 5
+
+
+def test_a_mouth_that_is_chosen_to_be_drawn_is_the_synthetic_one() -> None:
+    source = faces.make_source()
+    target = replace(faces.make_target(source, mouth=0.3), driver=faces.centred_mesh(256, 256))
+    frame = np.full((256, 256, 3), (0, 255, 0), np.uint8)
+    drawn = render_frame(source, replace(target, drawn_mouth=True), frame)
+    np.testing.assert_array_equal(drawn, render_frame(source, target, None))
+    assert (drawn != render_frame(source, target, frame)).any()
+
+
+def test_teeth_are_light_and_less_red_than_skin() -> None:
+    for inside, seen in ((TEETH, True), (CAVITY, False), ((190, 110, 105), False)):
+        image, mesh = smiling(inside)
+        assert mouth_choice.shows_teeth(prepare(image, faces.make_face(mesh), None)) == seen

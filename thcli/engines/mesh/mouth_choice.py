@@ -1,0 +1,97 @@
+"""Choice of the mouth's inside, once for a clip: the driver's pixels, or drawn (`--mouth auto`).
+
+A driver's mouth of few pixels is a blur in a large picture, and a source that shows its teeth has
+better ones of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from thcli.core.protocols import MotionStore
+from thcli.core.types import Array, Image, Motion
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.engines.mesh.sampling import remap
+from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.timeline import Timeline
+
+LEAST_WIDTH = 0.6  # of the driver's mouth over the source's, in pixels
+MEASURED = 48  # frames of the driver whose mouth is measured, at most
+LEAST_GAP = 0.05  # gap / width of a source whose teeth are seen
+LEAST_TEETH, LEAST_SHOWN = 0.3, 0.5  # share of the pixels between its lips; and of an inside at all
+TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
+ACROSS = np.linspace(0.25, 0.75, 31, dtype=np.float32)
+DOWN = np.linspace(0.15, 0.85, 15, dtype=np.float32)
+
+
+def suits_driver_mouth(source: MeshSource, driving: MotionStore, timeline: Timeline) -> bool:
+    """Tell whether the driver's mouth looks better in a source than a drawn one.
+
+    Args:
+        source: prepared source.
+        driving: motion of kind "mesh".
+        timeline: of that motion.
+    """
+    return not shows_teeth(source) and (
+        driver_width(driving, timeline) >= LEAST_WIDTH * source.interior.lips.width
+    )
+
+
+def driver_width(driving: MotionStore, timeline: Timeline) -> float:
+    """Measure the median width of the driver's mouth in pixels of its frames; 0 if never seen."""
+    seen = np.flatnonzero(timeline.unoccluded)
+    if not len(seen):
+        return 0.0
+    chosen = seen[np.linspace(0, len(seen) - 1, min(MEASURED, len(seen))).astype(int)]
+    meshes = (rebuild_driver_meshes(driving.window(int(i), int(i) + 1))[0] for i in chosen)
+    return float(np.median([opening.fit_opening(mesh, LIPS).width for mesh in meshes]))
+
+
+def shows_teeth(source: MeshSource) -> bool:
+    """Tell whether teeth are seen between the lips of a source."""
+    interior = source.interior
+    if interior.lips.gap < LEAST_GAP or interior.shows < LEAST_SHOWN:
+        return False
+    return tooth_share(source.image, interior.lips, source.tone) >= LEAST_TEETH
+
+
+def tooth_share(image: Image, lips: opening.Opening, tone: Array) -> float:
+    """Measure the share of the pixels between open lips that are light and less red than skin.
+
+    Args:
+        image: (H, W, 3) uint8.
+        lips: their opening.
+        tone: (3,) skin colour.
+    """
+    u, share = np.meshgrid(ACROSS, DOWN)
+    upper, lower = lips.rims(u)
+    places = opening.to_pixels(lips, u, np.asarray(upper + share * (lower - upper), np.float32))
+    colours = remap(image, places).astype(np.float64)
+    light = colours.mean(-1) / max(float(tone.mean()), 1.0)
+    redness = colours[..., 0] / np.maximum(colours[..., 1:].mean(-1), 1.0)
+    skin = float(tone[0]) / max(float(tone[1:].mean()), 1.0)
+    return float(((light > TOOTH_LIGHT) & (redness <= skin)).mean())
+
+
+class DrawnMouthMotion:
+    """Motion of a source, a MotionStore of kind "mesh-target", whose mouth is drawn.
+
+    Args:
+        motion: that takes the driver's mouth.
+    """
+
+    def __init__(self, motion: MotionStore) -> None:
+        self._motion, self.kind = motion, motion.kind
+
+    def __len__(self) -> int:
+        return len(self._motion)
+
+    def window(self, start: int, stop: int) -> Motion:
+        """Return frames start..stop, limited to the clip."""
+        window = self._motion.window(start, stop)
+        constants = {**window.constants, "drawn_mouth": np.array(True)}
+        return replace(window, constants=constants)
