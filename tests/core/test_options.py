@@ -109,7 +109,8 @@ WRONG = [
     (RunOptions, {"offline": "no"}, "--offline must be True or False"),
     (RunOptions, {"device": 0}, "--device must be text"),
     (OutputOptions, {"audio": 5}, "--audio must be text"),
-    (EditOptions, {"attr": "smiling"}, "--attr must be a list, or None"),
+    (EditOptions, {"attr": "smiling"}, "--attr must be a list of text, or None"),
+    (EditOptions, {"attr": ["smiling", 1]}, "--attr must be a list of text, or None"),
     (PasteOptions, {"blend": 1}, "--blend must be 'feather' or 'laplacian' or 'poisson'"),
     (ReenactOptions, {"read": {"end": 1}}, "--read must be of the class ReadOptions"),
 ]

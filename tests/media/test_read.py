@@ -316,7 +316,7 @@ def write_invalid_inputs(folder: Path) -> dict[str, str]:
         "empty.mp4": "is empty",
         "cut.mp4": "is truncated: its index",
         "begun.mp4": "is truncated: its index",
-        "phone.heic": "is a HEIC picture",
+        "phone.heic": "is a HEIC or HEIF picture",
         "zeros.mp4": "cannot be read",
         "noise.jpg": "cannot be read",
         "cut.mkv": "cannot be read",

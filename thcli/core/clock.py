@@ -48,6 +48,7 @@ class StageClock:
         self._times: dict[str, StageTime] = {}
         # per thread: [wall, cpu] seconds used by the inner stages of each open stage
         self._nested = threading.local()
+        self._part: str | None = None
 
     @contextmanager
     def __call__(self, stage: str, frames: int = 0) -> Iterator[None]:
@@ -57,6 +58,7 @@ class StageClock:
             stage: name to count the time for.
             frames: number of frames that the block processes.
         """
+        stage = self._part or stage
         open_stages: list[list[float]] = self._nested.__dict__.setdefault("stack", [])
         inner = [0.0, 0.0]
         open_stages.append(inner)
@@ -78,6 +80,15 @@ class StageClock:
                     old.frames + frames,
                 )
 
+    @contextmanager
+    def counted_as(self, part: str) -> Iterator[None]:
+        """Count all stages of the block for one name. part: the name."""
+        self._part = part
+        try:
+            yield
+        finally:
+            self._part = None
+
     def time_each(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield `items` and measure the wait for each as `stage`; each item counts as one frame."""
         iterator = iter(items)
@@ -92,6 +103,7 @@ class StageClock:
 
     def _uncount(self, stage: str) -> None:
         """Subtract the frame that the exhausted iterable did not deliver."""
+        stage = self._part or stage
         with self._lock:
             old = self._times[stage]
             self._times[stage] = StageTime(old.wall, old.cpu, old.calls, old.frames - 1)

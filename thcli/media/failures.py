@@ -10,7 +10,8 @@ import av
 
 from thcli.core.errors import MediaError, OutputError
 
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # brands of its first box
+# brands of its first box
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -86,9 +87,9 @@ def to_media_error(path: Path, exc: BaseException) -> MediaError:
         return MediaError(
             f"{path} is {what}, not a video, an image or an audio file.", "Check its origin."
         )
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF:
         return MediaError(
-            f"{path} is a HEIC picture, which cannot be read.", "Export it as JPEG or PNG."
+            f"{path} is a HEIC or HEIF picture, which cannot be read.", "Export it as JPEG or PNG."
         )
     if is_truncated_movie(path):
         return MediaError(

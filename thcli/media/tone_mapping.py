@@ -109,7 +109,9 @@ class ToneMapper:
         hdr = colour.primaries == 2 and colour.is_hdr  # HDR without primaries is BT.2020
         primaries = 9 if hdr else colour.primaries
         self._matrix = bt709_from_primaries(primaries).astype(np.float32)
-        self._luma = _xyz_from_rgb(primaries if primaries in _PRIMARIES else 1)[1]
+        luma = _xyz_from_rgb(primaries if primaries in _PRIMARIES else 1)[1]
+        self._luma = luma.astype(np.float32)
+        self._tables: dict[Any, dict[str, Any]] = {}
 
     def __call__(self, pixels: Samples) -> Image:
         """Convert a frame.
@@ -138,27 +140,45 @@ class ToneMapper:
         """
         import torch
 
-        def table(values: Samples) -> torch.Tensor:
-            return torch.as_tensor(values).to(device)
+        def pick(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            return values.index_select(0, rows.reshape(-1)).reshape(rows.shape)
 
         def row(linear: torch.Tensor) -> torch.Tensor:
-            return (linear.sqrt() * (_STEPS - 1) + 0.5).long()
+            return (linear.sqrt() * (_STEPS - 1) + 0.5).int()
 
+        tables = self._tables_on(device)
         host = torch.from_numpy(np.ascontiguousarray(codes).view(np.int16))
-        light = table(_light_table(self._transfer))[host.to(device).long() & 0xFFFF]
+        light = pick(tables["light"], host.to(device).int() & 0xFFFF)
         if self._transfer == _HLG:
-            luminance = (light * table(self._luma.astype(np.float32))).sum(-1, keepdim=True)
+            luminance = (light * tables["luma"]).sum(-1, keepdim=True)
             light = light * luminance.clamp(min=1e-9) ** (_SYSTEM_GAMMA - 1)
         if self._transfer in (_PQ, _HLG):
             largest = light.amax(-1, keepdim=True).clamp(max=1)
-            light = light * table(_gain_table())[row(largest)]
-        linear = (light @ table(self._matrix).T).clamp(0, 1)
-        return np.asarray(table(_signal_table())[row(linear)].cpu().numpy(), np.uint8)
+            light = light * pick(tables["gain"], row(largest))
+        linear = (light @ tables["matrix"].T).clamp(0, 1)
+        return np.asarray(pick(tables["signal"], row(linear)).cpu().numpy(), np.uint8)
+
+    def _tables_on(self, device: Any) -> dict[str, Any]:
+        """Return the tables as tensors on a device, where they stay."""
+        if device not in self._tables:
+            import torch
+
+            values = {
+                "light": _light_table(self._transfer),
+                "gain": _gain_table(),
+                "signal": _signal_table(),
+                "matrix": self._matrix,
+                "luma": self._luma,
+            }
+            self._tables[device] = {
+                name: torch.tensor(table).to(device) for name, table in values.items()
+            }
+        return self._tables[device]
 
     def _map_rows(self, codes: Samples) -> Image:
         light = _light_table(self._transfer)[codes]
         if self._transfer == _HLG:
-            luminance = cv2.transform(light, self._luma.astype(np.float32)[None])
+            luminance = cv2.transform(light, self._luma[None])
             gain = np.power(np.maximum(luminance, 1e-9), _SYSTEM_GAMMA - 1)
             light = light * gain.reshape(*light.shape[:2], 1)
         if self._transfer in (_PQ, _HLG):

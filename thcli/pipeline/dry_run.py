@@ -35,6 +35,7 @@ from thcli.motion.codec.format import Tag, pack
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.conference.incoming import IncomingStream
 from thcli.pipeline.conference.sending import create_stream_file
+from thcli.pipeline.editing.other_faces import OTHER_FACES, span_of
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
@@ -46,7 +47,7 @@ TRIAL_FRAMES = 25
 FEW_TRIAL_FRAMES = 5  # where a frame takes a large part of a second
 # Stages that grow with length.
 PER_FRAME = ("track", "send", "render", "refine", "parse", "put", "speech")
-ONCE = ("settle",)  # stages of `edit` that do not
+ONCE = ("settle", OTHER_FACES)  # stages of `edit` that do not
 
 Run = Callable[..., Report]
 PathLike = str | Path
@@ -167,7 +168,13 @@ def rehearse_edit(
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
         target = output_path(output, stem, video, info, "edit")
-        check_outputs(target, options.output, compare=options.compare, file=options.save_edit)
+        check_outputs(
+            target,
+            options.output,
+            inputs=[info.path, *options.recombine.files],
+            compare=options.compare,
+            file=options.save_edit,
+        )
         trial = replace(
             options,
             faces=_without_speaker(options.faces),
@@ -179,6 +186,8 @@ def rehearse_edit(
         )
         name = _trial_name(output, ".png" if info.kind == "image" else ".mp4")
         made = run(info.path, job.temp_dir() / name, trial, on)
+        others = made.stages.get(OTHER_FACES, 0.0) * _growth_of_other_files(options, trial)
+        made = replace(made, seconds=made.seconds + others)
         grows = [seconds for stage, seconds in made.stages.items() if stage not in ONCE]
         per_frame, total = sum(grows) / max(made.frames, 1), frames_in_span(info, options.read)
         return _estimate(job, target, made, total, info.size, per_frame, made.details)
@@ -285,6 +294,20 @@ def _estimate(
         "estimate": round(made.seconds + (frames - made.frames) * per_frame, 1),
     }
     return job.report(target, FrameCounter(), faces=made.faces, engine=made.engine, details=details)
+
+
+def _growth_of_other_files(options: EditOptions, trial: EditOptions) -> float:
+    """Return the frames of other files that the trial of an edit leaves out, over those it reads.
+
+    Files of unknown length count as read.
+    """
+    read, left = 0, 0
+    for path in dict.fromkeys(options.recombine.files):
+        info = media.probe(path, options.read)
+        count = frames_in_span(info, span_of(path, trial)) or 1
+        read += count
+        left += max((frames_in_span(info, span_of(path, options)) or count) - count, 0)
+    return left / max(read, 1)
 
 
 def _per_frame(made: Report) -> float:

@@ -22,6 +22,7 @@ from thcli.core.errors import MediaError, UsageError
 from thcli.core.options import MotionOptions, ReceiveOptions, RunOptions, TransmitOptions
 from thcli.core.types import Frame, Motion
 from thcli.engines.backends import ENGINES
+from thcli.faces.compositing.pixel_ops import OPENCV
 from thcli.motion.codec.format import Tag, pack, read_header, read_packets
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.weights.backend import Backend
@@ -320,7 +321,7 @@ def test_motion_buffer_is_enough_for_a_renderer() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     bare = thcli.Face(np.array([8, 8, 56, 56], np.float32), 0.9)
     engine = TinyCropEngine()
-    renderer = LiveRenderer(engine, image, None)
+    renderer = LiveRenderer(engine, image, None, OPENCV)
     pixels = Frame(image, 40, Fraction(1, 25), 0)
     row = engine.observe([pixels], [bare])
     assert renderer.render(CodedFrame(row, 1, True, True)) is image

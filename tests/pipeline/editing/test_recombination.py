@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import thcli
 from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
+from thcli.core.errors import UsageError
+from thcli.core.events import silent
 from thcli.core.options import (
     EditOptions,
     EditorOptions,
@@ -25,7 +28,9 @@ from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import EDITORS
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.pipeline.dry_run import rehearse_edit
 from thcli.pipeline.job.fingerprint import fingerprint
+from thcli.pipeline.job.job import Report
 from thcli.weights.backend import Backend
 
 Clip = Callable[..., Path]
@@ -179,7 +184,7 @@ def test_refused_recombinations(
 
 
 def test_the_fingerprint_follows_the_content_of_the_files(bright: Path, tmp_path: Path) -> None:
-    """A job is not resumed with another picture of the same name; no input is overwritten."""
+    """A job is not resumed with another picture of the same name."""
     path = tmp_path / "part.png"
     for part in ("identity", "motion", "background"):
         options = EditOptions(recombine=RecombineOptions(**{part: path}))
@@ -189,4 +194,46 @@ def test_the_fingerprint_follows_the_content_of_the_files(bright: Path, tmp_path
             shutil.copy(source, path)
             seen.append(fingerprint([], options, {}))
         assert seen[0] != seen[1]
-    assert edit(bright, "-o", bright.with_name("part.png"), "--identity-from", path, "--overwrite")
+
+
+@pytest.mark.parametrize("part", ["identity", "motion", "background"])
+@pytest.mark.parametrize("how", ["", "--dry-run"])
+def test_a_comparison_does_not_replace_the_file_of_a_part(
+    part: str, how: str, clip: Clip, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "part.mp4"
+    shutil.copy(clip("c4.mp4", 4), path)
+    words = (f"--{part}-from", path, "-o", path, "--compare", tmp_path / "both.mp4", how)
+    argv = to_argv("edit", clip("c8.mp4", 8), "-q --engine parts --overwrite", *words)
+    assert run(argv) == UsageError.exit_code
+    assert "which would replace it" in " ".join(capsys.readouterr().err.split())
+    assert path.read_bytes() == clip("c4.mp4", 4).read_bytes()
+
+
+def test_a_trial_observes_as_much_motion_as_it_needs(clip: Clip, tmp_path: Path) -> None:
+    """So does a part of the clip; an identity is that of the whole file."""
+    source, other = clip("c10.mp4", 10), clip("c30.mp4", 30)
+    for words in (("--motion-from", other), ("--background-from", other, "--identity-from", other)):
+        assert edit(source, "-o", tmp_path / "a.mkv", *words, "--dry-run") == 0
+    assert [editor.encoded for editor in editors] == [5 + 5, 30 + 5]
+
+
+@pytest.mark.parametrize(("part", "estimate"), [("identity", 11), ("motion", 51)])
+def test_an_estimate_counts_other_files_by_their_frames(
+    part: str, estimate: float, clip: Clip, tmp_path: Path
+) -> None:
+    """The trial takes 10 s, of which 8 for the other file and .2 for each of 5 frames."""
+
+    def trial(*given: object) -> Report:
+        stages = {"other faces": 8.0, "settle": 1.0, "learn": 1.0}
+        return Report("edit", None, frames=5, seconds=10, stages=stages)
+
+    options = EditOptions(recombine=RecombineOptions(**{part: clip("c30.mp4", 30)}))
+    report = rehearse_edit(trial, clip("c10.mp4", 10), tmp_path / "a.mkv", options, silent)
+    assert report.details["estimate"] == estimate
+
+
+def test_other_faces_are_a_stage_of_their_own(clip: Clip, bright: Path, tmp_path: Path) -> None:
+    options = EditOptions(engine="parts", recombine=RecombineOptions(identity=bright))
+    stages = thcli.edit(clip("c4.mp4", 4), tmp_path / "a.mkv", options).stages
+    assert stages["other faces"] > 0 and stages["learn"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,9 @@ def view(worn: float, grey: int = 100) -> FaceView:
     planes[class_number("skin")] = 1 - worn
     planes[class_number("eye_g")] = worn
     pixels = np.full((64, 64, 3), grey, np.uint8)
-    return FaceView(pixels, PLACEMENT, Face(np.zeros(4, np.float32), 1), Regions(PLACEMENT, planes))
+    return FaceView(
+        pixels, PLACEMENT, Face(np.zeros(4, np.float32), 1), Regions(PLACEMENT, planes), 0.0
+    )
 
 
 def names(*attributes: str, engine: str = "auto", licence: Literal["any", "free"] = "any") -> str:
@@ -140,12 +143,21 @@ def test_bare_faces_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decide([view(0.0)] * 9, {}) is None
     assert len(seen) == 1
     assert decide([view(0.0)] * 2 + [view(0.3)], {}) == {"eyeglasses": -1.0}
-    assert len(seen) == 3
+    assert len(seen) == 2
     assert decide([view(0.0)] * 4, {"beard": -1.0}) == {"beard": -1.0}
-    assert len(seen) == 7
+    assert len(seen) == 6
     heard: list[Event] = []
     assert decide([view(0.0, grey=250), view(0.3, grey=0)], {}, on=heard.append) is None
     assert heard  # the dark glasses alone count
+
+
+def test_glasses_outside_of_the_crop_do_not_count() -> None:
+    """The parser sees more of the frame than the painter: here a neighbour's glasses."""
+    own = view(0.0)
+    planes = np.zeros((len(CLASSES), 64, 192), np.float32)
+    planes[class_number("skin"), :, :64] = planes[class_number("eye_g"), :, 128:] = 1
+    seen = replace(own, regions=Regions(Crop(np.eye(3), (192, 64)), planes))
+    assert decide([seen], {}) is None
 
 
 def test_dark_glasses_stay_below_the_new_ones() -> None:

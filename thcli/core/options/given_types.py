@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from thcli.core.errors import UsageError
@@ -68,11 +69,14 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, _KINDS[hint][0]) and (hint is bool or not is_switch)
     if get_origin(hint) is Literal:
         return isinstance(value, str)  # the class names the values itself
-    if get_origin(hint) in (list, tuple):
-        return isinstance(value, (list, tuple))
+    if get_origin(hint) is list:
+        (element,) = get_args(hint)
+        return isinstance(value, (list, tuple)) and all(_fits(item, element) for item in value)
     if is_dataclass(hint) and isinstance(hint, type):
         return isinstance(value, hint)
-    return isinstance(value, str | PathLike)
+    if hint is Path:
+        return isinstance(value, str | PathLike)
+    raise TypeError(f"Values of options are not checked against {hint} yet: add a rule.")
 
 
 def _described(hint: Any) -> str:
@@ -82,8 +86,8 @@ def _described(hint: Any) -> str:
         return words if len(parts) == len(get_args(hint)) else f"{words}, or None"
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, get_args(hint)))
-    if get_origin(hint) in (list, tuple):
-        return "a list"
+    if get_origin(hint) is list:
+        return f"a list of {_described(get_args(hint)[0])}"
     if is_dataclass(hint) and isinstance(hint, type):
         return f"of the class {hint.__name__}"
     return _KINDS[hint][1] if hint in _KINDS else "a path"

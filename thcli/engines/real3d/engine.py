@@ -124,7 +124,7 @@ class Real3dEngine(TorchBackend):
         self.model = self.prepare(parts.model)
         self.head, self.parser, self.matte = parts.head, parts.parser, parts.matte
         self.options, self.seed = options or RenderOptions(), run.seed & _SEED_MASK
-        self.threads = run.threads
+        self.threads = run.workers
         self.view = self.options.view
         self.threshold = self.options.real3d.head_threshold  # None: the checkpoint's
 

@@ -126,7 +126,7 @@ def evaluate_edit(
         *edit_metrics(tuple(attributes), identities, classifier, parser),
         *lpips.load_metrics(options.run),
     )
-    with Job("eval edit", on) as job:
+    with Job("eval edit", on, options, [clip]) as job:
         began = time.process_time()
         all_steps = [step for own in steps for step in own]
         edited_faces = observe_faces(info, all_steps, options, job)

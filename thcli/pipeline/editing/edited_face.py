@@ -79,7 +79,7 @@ class EditedFace:
                     path, log, track, template, options.stabilization, name
                 )
             self._crop_tracks = [CropTrack(path) for path in paths]
-            self._start = next(iter(self._crop_tracks[0])).seconds
+            self._start = next(self._crop_tracks[0].window(0, 1)).seconds
             motion_path = temp_dir / "motion.safetensors"
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])
         self._regions = job.enter(RegionLog())

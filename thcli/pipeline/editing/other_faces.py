@@ -12,7 +12,7 @@ from thcli import media
 from thcli.core.batches import require_finite
 from thcli.core.errors import NotFiniteError
 from thcli.core.imaging import to_uint8
-from thcli.core.options import EditOptions, TemplateOptions
+from thcli.core.options import EditOptions, ReadOptions, TemplateOptions
 from thcli.core.protocols import Editor
 from thcli.core.types import Array32, Face, Frame, Image
 from thcli.faces.crops.crop import crop, transform_face
@@ -24,6 +24,8 @@ from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, wr
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
+
+OTHER_FACES = "other faces"  # stage of the report
 
 _Shown = tuple[float, Image, Face]
 """Seconds since the first frame, a crop, and the face in its pixels."""
@@ -46,13 +48,14 @@ def recombine(
     """
     asked = options.recombine
     editors = [step.editor for step in variants[0] if isinstance(step, EditorStep)]
-    if not asked.files or not editors:
+    if not asked.files:
         return [list(steps) for steps in variants]
     face_finder = FaceFinder.load(options.faces, options.run, options.read)
-    found = {
-        path: observe_other_face(path, editors[0], face_finder, options, job)
-        for path in dict.fromkeys(asked.files)
-    }
+    with job.clock.counted_as(OTHER_FACES):
+        found = {
+            path: observe_other_face(path, editors[0], face_finder, options, job)
+            for path in dict.fromkeys(asked.files)
+        }
     parts = (asked.identity, asked.motion, asked.background)
     others = Recombination(*(None if path is None else found[path] for path in parts))
     return [
@@ -64,11 +67,21 @@ def recombine(
     ]
 
 
+def span_of(path: Path, options: EditOptions) -> ReadOptions:
+    """Return the part of a file that is observed.
+
+    Motion and background are used at the times of the clip, an identity is that of all frames.
+    """
+    asked, clip = options.recombine, options.read
+    end = None if clip.end is None or path == asked.identity else clip.end - clip.start
+    return replace(clip, start=0.0, end=end)
+
+
 def observe_other_face(
     path: Path, editor: Editor, face_finder: FaceFinder, options: EditOptions, job: Job
 ) -> OtherFace:
     """Track and encode the largest face of a file. Raises as `recombine`."""
-    read = replace(options.read, start=0.0, end=None)
+    read = span_of(path, options)
     video, log = VideoSelection(media.probe(path, read), read), job.enter(TrackLog())
     pixels = options.stabilization.pixels
     statistics = track_faces(video, log, face_finder, job, head_motion=pixels)
@@ -80,7 +93,8 @@ def observe_other_face(
         write_crop_track(crops_path, log, track, template, options.stabilization, path.name)
         crop_track = CropTrack(crops_path)
         meshes = SmoothedMeshes(folder / "motion.safetensors", log, track, crop_track)
-    other = job.enter(OtherFace(editor.crop_size))
+    keeps_crops = path == options.recombine.background
+    other = job.enter(OtherFace(editor.crop_size, keeps_crops=keeps_crops))
     with job.frames(path, read) as frames:
         shown = _shown(zip(frames, meshes.faces(log, track), crop_track, strict=True))
         while window := list(islice(shown, options.run.batch_size)):

@@ -18,13 +18,20 @@ _SAME_TIME = 1e-4  # seconds by which time stamps of equal frames may differ
 
 
 class OtherFace(TemporaryFiles):
-    """The face of another file as an editor encodes it; its crops are on disk. A context manager.
+    """The face of another file as an editor encodes it. A context manager.
 
     Only frames that show the face are added, one at least.
     """
 
-    def __init__(self, crop_size: int) -> None:
+    def __init__(self, crop_size: int, *, keeps_crops: bool) -> None:
+        """Start without frames.
+
+        Args:
+            crop_size: side of the crops.
+            keeps_crops: write them to disk, for `crops`.
+        """
         super().__init__("crops")
+        self._keeps_crops = keeps_crops
         self._shape = crop_size, crop_size, 3
         self._seconds = array("d")
         self._landmarks: list[Array32] = []
@@ -47,7 +54,8 @@ class OtherFace(TemporaryFiles):
         self._landmarks.append(landmarks)
         row = identity.astype(np.float64)
         self._identity = row if self._identity is None else self._identity + row
-        self._file.write(np.ascontiguousarray(crop, np.uint8).tobytes())
+        if self._keeps_crops:
+            self._file.write(np.ascontiguousarray(crop, np.uint8).tobytes())
 
     @property
     def identity(self) -> Array32:

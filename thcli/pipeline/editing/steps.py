@@ -45,7 +45,7 @@ class FaceView:
     placement: Crop
     face: Face
     regions: Regions
-    seconds: float = 0.0
+    seconds: float
 
     def planes(self) -> Array32:
         """Return the region probabilities (19, S / 2, S / 2) of the crop; they sum to about 1.

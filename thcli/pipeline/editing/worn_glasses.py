@@ -10,6 +10,7 @@ import numpy as np
 from thcli.core.errors import UsageError
 from thcli.core.events import Listener, Warned
 from thcli.core.options import EditRegion, TemplateOptions
+from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Image
 from thcli.faces.parsing.classes import FACE, GLASSES, group_probability
 from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep
@@ -66,20 +67,20 @@ class WornGlassesStep:
 
         Faces without glasses are not measured, unless something else is removed.
         """
-        nothing = np.zeros((len(views), 0), np.float32)
-        return FaceFeatures(nothing, nothing, np.stack([self._measure(view) for view in views]))
-
-    def _measure(self, view: FaceView) -> Array32:
-        share = _share(view.regions.probabilities)
-        measured = self._others or share > _FEW
-        if measured or self._columns is None:
-            features = self._painter.extract_features([view]).averaged[0]
-            self._columns = len(features)
-        row = np.zeros(self._columns + 2, np.float32)
+        workers = self._painter.workers
+        shares = list(ordered_map(_share, views, workers, workers + 1))
+        measured = [i for i, share in enumerate(shares) if self._others or share > _FEW]
+        if measured or self._columns is None:  # one is enough for the number of columns
+            some = [views[i] for i in measured or (0,)]
+            averaged = self._painter.extract_features(some).averaged
+            self._columns = averaged.shape[1]
+        rows = np.zeros((len(views), self._columns + 2), np.float32)
         if measured:
-            row[:-2] = features
-        row[-2:] = measured, share
-        return row
+            rows[measured, :-2] = averaged
+            rows[measured, -2] = 1
+        rows[:, -1] = shares
+        nothing = np.zeros((len(views), 0), np.float32)
+        return FaceFeatures(nothing, nothing, rows)
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
         """Prepare the removal; None for a bare face of which nothing else is removed.
@@ -110,7 +111,8 @@ def _appearance(mean: Array32) -> Array32:
     return np.asarray(mean[:-2] / max(float(mean[-2]), 1e-9), np.float32)
 
 
-def _share(planes: Array32) -> float:
-    """Return glasses over face, from region probabilities (19, h, w)."""
+def _share(view: FaceView) -> float:
+    """Return glasses over face in the step's crop, where a neighbour's hardly count."""
+    planes = view.planes()
     worn, bare = (float(group_probability(planes, group).sum()) for group in (GLASSES, FACE))
     return worn / max(bare + worn, 1.0)

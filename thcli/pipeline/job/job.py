@@ -151,7 +151,7 @@ class Job:
         Args:
             command: name of the command.
             on: listener for progress and warnings.
-            options: all options of the command, for the fingerprint.
+            options: all options of the command, for the fingerprint and the device of readers.
             inputs: what the command reads apart from its options, for the fingerprint.
         """
         self.command = command
@@ -218,14 +218,18 @@ class Job:
         self._spooled[str(source)] = path
         return path
 
+    @property
+    def device(self) -> str:
+        """The --device value of the job's options; the CPU when they have none."""
+        return getattr(self._options, "run", RunOptions(device="cpu")).device
+
     @contextmanager
     def frames(self, path: Path, span: ReadOptions) -> Iterator[Iterator[Frame]]:
         """Open the frames of an input that several passes may read.
 
         Raises MediaError when a pass reads fewer or more of them than an earlier one.
         """
-        run = getattr(self._options, "run", RunOptions())
-        with media.read(path, span, device=run.device, on=self.on) as reader:
+        with media.read(path, span, device=self.device, on=self.on) as reader:
             yield self._pass_lengths.check(path, span, reader)
 
     def fingerprint(self, *others: Path) -> str:

@@ -145,7 +145,7 @@ def align(
         UsageError: --resume is given.
     """
     check_run(options, output)
-    with Job("align", on) as job:
+    with Job("align", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         target = _aligned_path(output, source, info, options.faces.select)
         OutputTarget(target, options.output.overwrite).check(0)
@@ -208,7 +208,7 @@ def read_images(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[
     Those of a folder keep their sizes, which `media.read` does not.
     """
     if info.kind != "directory":
-        for frame in job.enter(media.read(info.path, read, on=job.on)):
+        for frame in job.enter(media.read(info.path, read, device=job.device, on=job.on)):
             yield frame.index, frame
         return
     for index, path in enumerate(list_images(info.path)):

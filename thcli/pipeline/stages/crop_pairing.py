@@ -86,8 +86,8 @@ class CropPairing:
     def items(self, job: Job) -> Iterator[PasteItem]:
         """Yield every frame of the clip, in order, with its crop if there is one."""
         with (
-            media.read(self._frames.path, self._read, on=job.on) as frames,
-            media.read(self._crops.path, self._read, on=job.on) as crops,
+            media.read(self._frames.path, self._read, device=job.device, on=job.on) as frames,
+            media.read(self._crops.path, self._read, device=job.device, on=job.on) as crops,
         ):
             placed = self._placed_crops(crops)
             waiting = next(placed, None)

@@ -53,15 +53,14 @@ def detect(
         UsageError: an unknown detector.
     """
     check_run(options)
-    with Job("detect", on) as job:
+    with Job("detect", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         lines = JsonLinesWriter(output, options.overwrite)
         detector = DETECTORS.backend(options.detector).load(options.run)
         if options.dry_run:
             return plan(job, output, info, options.read)
         counter, total, most, empty = FrameCounter(), 0, 0, 0
-        device = options.run.device
-        reader = job.enter(media.read(info.path, options.read, device=device, on=on))
+        reader = job.enter(media.read(info.path, options.read, device=job.device, on=on))
         with lines, job.stage("detect", info.frames) as step:
             for frame in job.clock.time_each("decode", reader):
                 with job.clock("detect", frames=1):
@@ -109,7 +108,7 @@ def track(
         UsageError: an unknown backend.
     """
     check_run(options)
-    with Job("track", on) as job:
+    with Job("track", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         lines = JsonLinesWriter(output, options.overwrite)
         face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)

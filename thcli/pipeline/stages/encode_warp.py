@@ -51,7 +51,7 @@ def encode(
             image.
     """
     check_run(options)
-    with Job("encode", on) as job:
+    with Job("encode", on, options, [source]) as job:
         backend = ENGINES.backend(options.engine)
         path = _motion_path(source, output)
         info = media.probe(job.seekable(source), options.read)

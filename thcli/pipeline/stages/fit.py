@@ -57,7 +57,7 @@ def fit(
         UsageError: several faces are chosen, or a motion file is given.
     """
     check_run(options)
-    with Job("fit", on) as job:
+    with Job("fit", on, options, [source]) as job:
         name = FACE_MODELS.resolve(options.model3d, options.run)
         backend = FACE_MODELS.backend(name)
         info = media.probe(job.seekable(source), options.read)

@@ -245,8 +245,7 @@ def _named_images(
     """Return the images of an input with their names; a video as output needs one size."""
     if is_image_output(target):
         return read_images(info, options.read, job)
-    device = options.run.device
-    reader = job.enter(media.read(info.path, options.read, device=device, on=job.on))
+    reader = job.enter(media.read(info.path, options.read, device=job.device, on=job.on))
     return ((frame.index, frame) for frame in reader)
 
 

@@ -63,7 +63,7 @@ def prepare(
         OutputError: The folder is in use or cannot be written.
         WeightsError: The tracker's weights are missing.
     """
-    with Job("prepare", on) as job:
+    with Job("prepare", on, options, inputs) as job:
         videos = list(_find_videos(inputs))
         if not videos:
             raise MediaError(
@@ -175,7 +175,7 @@ def _write_clip(
             ),
         ) as out,
         job.clock("cut"),
-        media.read(info.path, span, on=job.on) as reader,
+        media.read(info.path, span, device=job.device, on=job.on) as reader,
     ):
         first: int | None = None
         for frame in reader:

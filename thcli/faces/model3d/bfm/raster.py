@@ -10,7 +10,6 @@ as the published program uses it: no anti-aliasing, no culling.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class Raster:
 
 
 def rasterise(
-    vertices: Array32, triangles: Indices, colours: Array32, size: int = PNCC_SIZE, threads: int = 0
+    vertices: Array32, triangles: Indices, colours: Array32, size: int = PNCC_SIZE, threads: int = 1
 ) -> Raster:
     """Draw meshes of one topology.
 
@@ -51,7 +50,7 @@ def rasterise(
         triangles: (F, 3) vertices of the triangles.
         colours: (N, C) colours of the vertices, or any other values.
         size: side of the images in pixels.
-        threads: frames drawn at once; 0 for the number of cores.
+        threads: frames drawn at once.
     """
     painter = Painter(triangles, colours, size)
     shape = (len(vertices), size, size)
@@ -117,11 +116,11 @@ class PnccRasteriser:
         model: the face model.
         identity: (80,).
         size: side of the images in pixels.
-        threads: frames drawn at once; 0 for the number of cores.
+        threads: frames drawn at once.
     """
 
     def __init__(
-        self, model: FaceModel3D, identity: npt.ArrayLike, size: int = PNCC_SIZE, threads: int = 0
+        self, model: FaceModel3D, identity: npt.ArrayLike, size: int = PNCC_SIZE, threads: int = 1
     ) -> None:
         self.size, self._threads = size, threads
         self._neutral = model.vertices(identity, np.zeros(model.exp_base.shape[-1]))[0].ravel()
@@ -146,7 +145,7 @@ def rasterise_pncc(
     identity: npt.ArrayLike,
     expressions: npt.ArrayLike,
     size: int = PNCC_SIZE,
-    threads: int = 0,
+    threads: int = 1,
 ) -> Array32:
     """Draw PNCC images of a head without rotation and translation, as Real3D-Portrait reads them.
 
@@ -158,7 +157,7 @@ def rasterise_pncc(
         identity: (80,).
         expressions: (B, 64).
         size: side of the images in pixels.
-        threads: frames drawn at once; 0 for the number of cores.
+        threads: frames drawn at once.
 
     Returns:
         (B, 3, size, size) float32 in -1..1, background -1.
@@ -182,7 +181,7 @@ def project_pixels(vertices: Array32, size: int) -> Array32:
 
 
 def _for_each(draw: Callable[[int], None], count: int, threads: int) -> None:
-    workers = min(threads or os.cpu_count() or 1, count)
+    workers = min(threads, count)
     if workers <= 1:
         for i in range(count):
             draw(i)
