@@ -140,6 +140,14 @@ def test_nothing_is_left_on_the_cpu(
     assert stored[0].dtype == torch.float32
 
 
+def test_filters_do_not_round_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a host program has set, and whether or not a network was loaded before."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with fake_cuda(monkeypatch):
+        pixel_ops("cuda")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_the_cpu_keeps_opencv() -> None:
     assert pixel_ops("cpu") is OPENCV
 
