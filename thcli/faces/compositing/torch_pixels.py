@@ -1,7 +1,7 @@
 """Image operations of the paste-back by torch, equal to OpenCV's but for rounding (`PixelOps`).
 
 Sampling is exact, as in OpenCV 5; OpenCV 4 rounds coordinates to 1/32 pixel. Images are (h, w) or
-(h, w, 3); nothing waits for the device but `fetch` and `store`.
+(h, w, 3); no result is awaited but by `fetch` and `store`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from thcli.core.device import convert_out_of_memory
 from thcli.core.types import Array, Array32, Crop
-from thcli.faces.compositing.pixel_ops import BlurBorder, Resampling
+from thcli.faces.compositing.pixel_ops import Resampling
 from thcli.faces.crops.crop import Border, Kernel, plan_sampling
 
 _CUBIC = -0.75  # Keys' parameter in OpenCV
@@ -78,12 +78,11 @@ class TorchPixels:
         out = (rows @ planes.permute(2, 0, 1)) @ columns.T
         return out.permute(1, 2, 0).reshape(size[1], size[0], *image.shape[2:])
 
-    def blur(self, image: Tensor, sigma: float, border: BlurBorder = "mirror") -> Tensor:
+    def blur(self, image: Tensor, sigma: float) -> Tensor:
         """See `PixelOps`."""
         taps = round(sigma * 8 + 1) | 1  # the width that OpenCV gives to float images
         kernel = cv2.getGaussianKernel(taps, sigma, cv2.CV_32F)[:, 0]
-        kind = cv2.BORDER_REFLECT_101 if border == "mirror" else cv2.BORDER_CONSTANT
-        return self._separable(image, np.asarray(kernel, np.float32), kind)
+        return self._separable(image, np.asarray(kernel, np.float32), cv2.BORDER_REFLECT_101)
 
     def halve(self, image: Tensor) -> Tensor:
         """See `PixelOps`."""
@@ -192,12 +191,8 @@ class TorchPixels:
         reach = len(kernel) // 2
         for dim in (2, 3):
             shape = (1, 1, -1, 1) if dim == 2 else (1, 1, 1, -1)
-            if border == cv2.BORDER_CONSTANT:
-                padding = (0, 0, reach, reach) if dim == 2 else (reach, reach, 0, 0)
-                planes = functional.pad(planes, padding)
-            else:
-                source = _border_positions(planes.shape[dim], reach, border)
-                planes = planes.index_select(dim, self._positions(source))
+            source = _border_positions(planes.shape[dim], reach, border)
+            planes = planes.index_select(dim, self._positions(source))
             stride = (step, 1) if dim == 2 else (1, step)
             planes = functional.conv2d(planes, weights.reshape(shape), stride=stride)
         out = planes[:, 0].permute(1, 2, 0)
