@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -27,6 +28,9 @@ _ROW_BLOCK = 128  # rows per block: its floats stay in the processor's cache
 
 class PixelOps(Protocol):
     """Operations on float32 images of one device; sums and products are the values' own."""
+
+    def memory_errors(self) -> AbstractContextManager[None]:
+        """Convert the block's errors of used-up device memory into a DeviceMemoryError."""
 
     def load(self, pixels: npt.NDArray[Any], scale: float = 1.0) -> Values:
         """Return pixels of the host as float32 values, times `scale`."""
@@ -99,6 +103,10 @@ class PixelOps(Protocol):
 
 class OpenCvPixels:
     """Operations of the CPU, see `PixelOps`."""
+
+    def memory_errors(self) -> AbstractContextManager[None]:
+        """Return a context that converts nothing: a job names the host's errors."""
+        return nullcontext()
 
     def load(self, pixels: npt.NDArray[Any], scale: float = 1.0) -> Array32:
         """See `PixelOps`."""

@@ -7,6 +7,7 @@ Sampling is exact, as in OpenCV 5; OpenCV 4 rounds coordinates to 1/32 pixel. Im
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -33,15 +34,19 @@ class TorchPixels:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
+    def memory_errors(self) -> AbstractContextManager[None]:
+        """See `PixelOps`."""
+        return convert_out_of_memory(self.device, "to paste", _HINT)
+
     def load(self, pixels: npt.NDArray[Any], scale: float = 1.0) -> Tensor:
         """See `PixelOps`. Integers cross the bus as they are, and become floats on the device."""
         host = np.ascontiguousarray(pixels)
+        host = host if host.flags.writeable else host.copy()  # torch warns of the others
         deep = host.dtype == np.uint16  # torch has few operations on uint16
-        plain = torch.from_numpy(host.view(np.int16) if deep else np.array(host))
-        with convert_out_of_memory(self.device, "to paste", _HINT):
-            values = plain.to(self.device).to(torch.int32 if deep else torch.float32)
-            values = (values & 0xFFFF).to(torch.float32) if deep else values
-            return values if scale == 1.0 else values * scale
+        plain = torch.from_numpy(host.view(np.int16) if deep else host)
+        values = plain.to(self.device, copy=True).to(torch.int32 if deep else torch.float32)
+        values = (values & 0xFFFF).to(torch.float32) if deep else values
+        return values if scale == 1.0 else values * scale
 
     def fetch(self, values: Tensor) -> Array32:
         """See `PixelOps`."""
@@ -67,8 +72,7 @@ class TorchPixels:
             part = self._block_mean(part, plan.block)
         if plan.kernel is not None:
             part = self._separable(part, plan.kernel, cv2.BORDER_REPLICATE)
-        with convert_out_of_memory(self.device, "to paste", _HINT):
-            return self._warp(part, plan.crop_from_part, placement.size, border, kernel)
+        return self._warp(part, plan.crop_from_part, placement.size, border, kernel)
 
     def resize(self, image: Tensor, size: tuple[int, int], how: Resampling) -> Tensor:
         """See `PixelOps`."""
