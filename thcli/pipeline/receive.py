@@ -11,6 +11,7 @@ from thcli.core.options import ReceiveOptions, RenderOptions
 from thcli.core.protocols import Engine
 from thcli.core.types import Face, Image
 from thcli.engines.backends import ENGINES
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.motion.codec.format import StreamError, StreamHeader, Tag
 from thcli.motion.codec.frames import FrameDecoder
 from thcli.pipeline.check_options import check_run
@@ -73,7 +74,7 @@ def receive(
         else:
             with incoming.named():
                 image, face = _sent_picture(next(packets, None), reader, header)
-        renderer = LiveRenderer(engine, image, face)
+        renderer = LiveRenderer(engine, image, face, pixel_ops(options.run.device))
         plan = media.WritePlan(
             time_base=header.time_base,
             rate=header.rate or None,

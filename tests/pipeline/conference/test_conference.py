@@ -314,13 +314,14 @@ def test_a_face_that_leaves_is_followed_by_another() -> None:
 
 def test_motion_buffer_is_enough_for_a_renderer() -> None:
     """A frame that shows no face repeats the image before it."""
+    from thcli.faces.compositing.pixel_ops import OPENCV
     from thcli.motion.codec.frames import CodedFrame
     from thcli.pipeline.conference.live_rendering import LiveRenderer
 
     image = np.zeros((64, 64, 3), np.uint8)
     bare = thcli.Face(np.array([8, 8, 56, 56], np.float32), 0.9)
     engine = TinyCropEngine()
-    renderer = LiveRenderer(engine, image, None)
+    renderer = LiveRenderer(engine, image, None, OPENCV)
     pixels = Frame(image, 40, Fraction(1, 25), 0)
     row = engine.observe([pixels], [bare])
     assert renderer.render(CodedFrame(row, 1, True, True)) is image

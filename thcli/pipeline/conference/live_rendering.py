@@ -11,6 +11,7 @@ from thcli.core.options import MotionOptions, RenderOptions, RunOptions
 from thcli.core.protocols import CropEngine, Engine
 from thcli.core.types import Face, Image, Motion
 from thcli.engines.backends import ENGINES
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.motion.canonical import eye_openings, neutral
 from thcli.motion.codec.frames import CodedFrame
 from thcli.motion.file.buffer import MotionBuffer
@@ -29,10 +30,13 @@ class LiveRenderer:
         engine: renders; a crop engine's output is pasted into the picture.
         image: (H, W, 3) uint8.
         face: of the image; None shows the image as it is.
+        ops: of the device that pastes.
     """
 
-    def __init__(self, engine: Engine, image: Image, face: Face | None) -> None:
-        self._engine: Engine = FullFrameEngine(engine) if isinstance(engine, CropEngine) else engine
+    def __init__(self, engine: Engine, image: Image, face: Face | None, ops: PixelOps) -> None:
+        self._engine: Engine = (
+            FullFrameEngine(engine, ops) if isinstance(engine, CropEngine) else engine
+        )
         self._reference: Motion | None = None
         self._closed: Motion | None = None
         self._source: Any = None

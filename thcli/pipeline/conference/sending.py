@@ -17,6 +17,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import TemplateOptions, TransmitOptions
 from thcli.core.protocols import CropEngine, Engine
 from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
+from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.writing.target import OutputTarget
@@ -186,7 +187,8 @@ class Sender:
         image, face = self.pictures.read(content)
         assert self.engine is not None  # loaded where pictures are sent
         if self._renderer is None:
-            self._renderer = LiveRenderer(self.engine, image, face)
+            ops = pixel_ops(self.options.run.device)
+            self._renderer = LiveRenderer(self.engine, image, face, ops)
         elif face is not None:
             self._renderer.show(image, face)
         return pack(Tag.PICTURE, content), face is not None

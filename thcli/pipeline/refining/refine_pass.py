@@ -22,7 +22,7 @@ from thcli.faces.backends import PARSERS
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste, paste_change
 from thcli.faces.compositing.pixel_device import pixel_ops
-from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.crops import Regions, parse_faces
 from thcli.pipeline.job.job import Job
@@ -77,7 +77,7 @@ class RefinePass:
     refine_options: RefineOptions
     compositing_options: CompositingOptions
     run: RunOptions
-    ops: PixelOps = OPENCV
+    ops: PixelOps
 
     @classmethod
     def load(

@@ -12,7 +12,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Frame, Image, Motion
 from thcli.faces.compositing.paste import CHANGE_ONLY, add_change, paste
-from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_track import CropTrack
@@ -46,7 +46,7 @@ class CropFrameRenderer:
     encoded: Any
     full_frame: bool
     keep_depth: bool
-    ops: PixelOps = OPENCV
+    ops: PixelOps
 
     @property
     def parallel(self) -> bool:

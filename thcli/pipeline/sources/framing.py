@@ -22,7 +22,7 @@ from thcli.core.types import Array32, Crop, Face, Frame, Image, Motion
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.compositing.pixel_device import pixel_ops
-from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.sources.source_image import SourceImage
@@ -66,8 +66,8 @@ class FullFrameEngine:
     """
 
     crop_engine: CropEngine
+    ops: PixelOps
     uses_driving_frames: bool = False
-    ops: PixelOps = OPENCV
 
     @property
     def motion_kind(self) -> str:
@@ -169,7 +169,7 @@ def apply_framing(
     if isinstance(engine, CropEngine):
         if full:
             ops = pixel_ops(options.run.device)
-            return FullFrameEngine(engine, ops=ops), source.downscale(long_side)
+            return FullFrameEngine(engine, ops), source.downscale(long_side)
         if long_side:
             raise UsageError(
                 f"--long-side has no effect with --framing crop and the engine {options.engine}: "
