@@ -6,8 +6,10 @@ import errno
 import platform
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 from thcli.core.errors import DeviceError, DeviceMemoryError
@@ -106,19 +108,32 @@ def prepare_device(name: str, threads: int) -> torch.device:
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let torch compute with one thread per calling thread, as long as the context is open.
+def single_thread_workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Start threads in each of which torch computes with one thread.
 
-    Its sums then round alike on every machine, and small networks run faster side by side.
+    Its sums then round alike on every machine, and small networks run faster side by side. In all
+    other threads torch computes with as many as before, also while the context is open.
     """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    started = Barrier(count)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread's first call of torch takes the process's number over
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix="single_thread")
     try:
-        yield
+        try:
+            wait([pool.submit(begin) for _ in range(count)])
+        finally:
+            torch.set_num_threads(before)
+        yield pool
     finally:
-        torch.set_num_threads(before)
+        started.abort()  # those that still wait for a thread which could not be started
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def autocast_dtype(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import pytest
 
 from thcli.core.errors import DeviceError
@@ -25,6 +26,16 @@ def test_each_step_is_equal_and_timed() -> None:
     assert all(one.equal and one.rate > 0 and one.cpu_rate > 0 for one in results)
     _, lines = pixel_table(results)
     assert [line[-1] for line in lines] == ["yes"] * 4
+
+
+def test_opencv_has_one_thread_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's figures do not depend on what ran before in the process."""
+    given: list[int] = []
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 5)
+    monkeypatch.setattr(cv2, "setNumThreads", given.append)
+    with pytest.raises(DeviceError):
+        compare_pixels(RunOptions(device="cuda:99"))
+    assert given == [1, 5]
 
 
 def test_other_pixels_than_on_the_cpu_are_refused() -> None:

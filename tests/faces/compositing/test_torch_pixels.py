@@ -140,14 +140,35 @@ def test_nothing_is_left_on_the_cpu(
     assert stored[0].dtype == torch.float32
 
 
+def test_filters_do_not_round_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a host program has set, and whether or not a network was loaded before."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with fake_cuda(monkeypatch):
+        pixel_ops("cuda")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_the_cpu_keeps_opencv() -> None:
     assert pixel_ops("cpu") is OPENCV
 
 
-def test_memory_that_is_used_up_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Tensor, *args: Any) -> Tensor:
+@pytest.mark.parametrize("operation", ["load", "halve", "double"])
+def test_memory_that_is_used_up_names_the_remedy(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **given: Any) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Tensor, "to", full)
+    monkeypatch.setattr(TorchPixels, operation, full)
     with pytest.raises(DeviceMemoryError, match="enough memory to paste"):
-        TORCH.load(np.zeros((4, 4, 3), np.uint8))
+        composited(TORCH, placed(30, 20, 60, 0.2, (90, 90)), False, "laplacian", False)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_pixels_are_loaded_as_a_copy(kind: type) -> None:
+    """Read-only ones too, without torch's warning."""
+    pixels: Any = np.ones((4, 4, 3), kind)
+    TORCH.clip(TORCH.load(pixels), 0, 0.5)
+    assert (pixels == 1).all()
+    pixels.flags.writeable = False
+    assert (TORCH.load(pixels) == 1).all()

@@ -13,7 +13,9 @@ from thcli.faces.crops.crop import crop
 from thcli.pipeline.refining.detail_pass import _RIM, _add_to_frame, _cut
 
 
-@pytest.mark.parametrize("corner", [(5, 7), (-9, 20), (40, -3), (60, 60), (-70, 5)])
+@pytest.mark.parametrize(
+    "corner", [(5, 7), (-9, 20), (40, -3), (60, 60), (-70, 5), (70, 5), (5, 70)]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_it_adds_what_pasting_adds(corner: tuple[int, int], dtype: type) -> None:
     """Also where the crop is partly or wholly outside of the frame."""

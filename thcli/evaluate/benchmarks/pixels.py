@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -75,6 +76,18 @@ def pixel_table(results: Sequence[PixelResult]) -> tuple[list[str], list[list[st
     ]
 
 
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Let OpenCV compute with one thread, as long as the context is open."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+@_one_opencv_thread()
 def compare_pixels(run: RunOptions, repeat: int = 3) -> list[PixelResult]:
     """Paste a crop and map HDR frames by torch on a device, and on the CPU without torch.
 

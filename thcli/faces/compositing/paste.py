@@ -90,6 +90,7 @@ def paste(
 
     Raises:
         ValueError: the sizes do not match.
+        DeviceMemoryError: the memory of the operations' device does not suffice.
     """
     original = context.original if options.detail else None
     occlusion_mask = context.occlusion_mask
@@ -112,28 +113,29 @@ def paste(
     frame_from_crop = np.linalg.inv(placement.crop_from_frame)
     box_placement = Crop(box_from_frame @ frame_from_crop, (x1 - x0, y1 - y0))
     target = out[y0:y1, x0:x1]
-    old = ops.load(target)
-    after = _load(crop_pixels, top, ops)
-    if transfer is not None:
-        after = transfer.apply(after, top, ops)
-    before = None if original is None else _load(original, top, ops)
-    new = _resample_crop(old, after, before, box_placement, top, ops)
-    box_mask = ops.crop(ops.load(soft), box_placement, border="black")
-    occluded = None
-    if occlusion_mask is not None:
-        occluded = ops.crop(ops.load(occlusion_mask), box_placement, border="replicate")
-    if options.grain and context.grain_key is not None:
-        last = context.previous_frame
-        previous = None if last is None else last[y0:y1, x0:x1]
-        visible = box_mask if occluded is None else box_mask * (1 - occluded)
-        strength = _missing_grain(target, new, visible, previous, ops)
-        if strength is not None:
-            noise = grain.synthesize(strength, box_placement.size, *context.grain_key)
-            new += ops.load(noise, top)
-    new = ops.clip(new, 0, top)
-    new -= old
-    old += blend_change(new, box_mask, options.blend, top, occluded, ops)
-    ops.store(old, top, target)
+    with ops.memory_errors():
+        old = ops.load(target)
+        after = _load(crop_pixels, top, ops)
+        if transfer is not None:
+            after = transfer.apply(after, top, ops)
+        before = None if original is None else _load(original, top, ops)
+        new = _resample_crop(old, after, before, box_placement, top, ops)
+        box_mask = ops.crop(ops.load(soft), box_placement, border="black")
+        occluded = None
+        if occlusion_mask is not None:
+            occluded = ops.crop(ops.load(occlusion_mask), box_placement, border="replicate")
+        if options.grain and context.grain_key is not None:
+            last = context.previous_frame
+            previous = None if last is None else last[y0:y1, x0:x1]
+            visible = box_mask if occluded is None else box_mask * (1 - occluded)
+            strength = _missing_grain(target, new, visible, previous, ops)
+            if strength is not None:
+                noise = grain.synthesize(strength, box_placement.size, *context.grain_key)
+                new += ops.load(noise, top)
+        new = ops.clip(new, 0, top)
+        new -= old
+        old += blend_change(new, box_mask, options.blend, top, occluded, ops)
+        ops.store(old, top, target)
     return out
 
 

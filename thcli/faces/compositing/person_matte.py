@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -26,10 +27,11 @@ INPUT, OUTPUT = "input_1", "activation_10"
 
 
 class PersonMatte:
-    """Person segmentation network. Not thread-safe."""
+    """Person segmentation network. Threads may share it; they wait for one another."""
 
     def __init__(self, path: Path) -> None:
         self._network = TfliteNetwork(read_model(path), [INPUT], [OUTPUT])
+        self._alone = Lock()
 
     def probability(self, image: npt.NDArray[Any]) -> Array32:
         """Return the probability that each pixel is of a person, (H, W) float32 0..1.
@@ -39,9 +41,10 @@ class PersonMatte:
         height, width = image.shape[:2]
         interpolation = cv2.INTER_AREA if min(height, width) > SIDE else cv2.INTER_LINEAR
         small = cv2.resize(image, (SIDE, SIDE), interpolation=interpolation)
-        self._network.write_scaled_input(small, 1.0 / np.iinfo(image.dtype).max)
-        (mask,) = self._network.run()
-        enlarged = cv2.resize(mask[0, :, :, 0], (width, height), interpolation=cv2.INTER_LINEAR)
+        with self._alone:
+            self._network.write_scaled_input(small, 1.0 / np.iinfo(image.dtype).max)
+            (mask,) = self._network.run()
+            enlarged = cv2.resize(mask[0, :, :, 0], (width, height), interpolation=cv2.INTER_LINEAR)
         return np.clip(np.asarray(enlarged, np.float32), 0, 1)
 
 

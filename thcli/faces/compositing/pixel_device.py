@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thcli.core.device import resolve_device
+from thcli.core.device import prepare_device
 from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
 
 
@@ -14,7 +14,7 @@ def pixel_ops(device: str) -> PixelOps:
     """
     if device == "cpu":
         return OPENCV
-    found = resolve_device(device)
+    found = prepare_device(device, 0)  # without TF32: its ten bits show in pixels
     if found.type != "cuda":
         return OPENCV
     from thcli.faces.compositing.torch_pixels import TorchPixels

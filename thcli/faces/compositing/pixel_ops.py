@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -20,15 +21,16 @@ Values = Any
 """Float32 image of one PixelOps: (h, w) or (h, w, 3), a NumPy array or a tensor of its device."""
 
 Resampling = Literal["area", "linear", "cubic"]
-BlurBorder = Literal["mirror", "black"]
 _RESAMPLING = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
-_BLUR_BORDERS = {"mirror": cv2.BORDER_REFLECT_101, "black": cv2.BORDER_CONSTANT}
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
 _ROW_BLOCK = 128  # rows per block: its floats stay in the processor's cache
 
 
 class PixelOps(Protocol):
     """Operations on float32 images of one device; sums and products are the values' own."""
+
+    def memory_errors(self) -> AbstractContextManager[None]:
+        """Convert the block's errors of used-up device memory into a DeviceMemoryError."""
 
     def load(self, pixels: npt.NDArray[Any], scale: float = 1.0) -> Values:
         """Return pixels of the host as float32 values, times `scale`."""
@@ -47,8 +49,8 @@ class PixelOps(Protocol):
     def resize(self, image: Values, size: tuple[int, int], how: Resampling) -> Values:
         """Resample to (width, height); area only shrinks."""
 
-    def blur(self, image: Values, sigma: float, border: BlurBorder = "mirror") -> Values:
-        """Convolve with a Gaussian."""
+    def blur(self, image: Values, sigma: float) -> Values:
+        """Convolve with a Gaussian; the border is mirrored."""
 
     def halve(self, image: Values) -> Values:
         """Reduce to the next level of a Gaussian pyramid."""
@@ -102,6 +104,10 @@ class PixelOps(Protocol):
 class OpenCvPixels:
     """Operations of the CPU, see `PixelOps`."""
 
+    def memory_errors(self) -> AbstractContextManager[None]:
+        """Return a context that converts nothing: a job names the host's errors."""
+        return nullcontext()
+
     def load(self, pixels: npt.NDArray[Any], scale: float = 1.0) -> Array32:
         """See `PixelOps`."""
         values = pixels.astype(np.float32)
@@ -127,10 +133,9 @@ class OpenCvPixels:
         """See `PixelOps`."""
         return _as_float32(cv2.resize(image, size, interpolation=_RESAMPLING[how]))
 
-    def blur(self, image: Array32, sigma: float, border: BlurBorder = "mirror") -> Array32:
+    def blur(self, image: Array32, sigma: float) -> Array32:
         """See `PixelOps`."""
-        kind = _BLUR_BORDERS[border]
-        return _as_float32(cv2.GaussianBlur(image, (0, 0), sigma, borderType=kind))
+        return _as_float32(cv2.GaussianBlur(image, (0, 0), sigma))
 
     def halve(self, image: Array32) -> Array32:
         """See `PixelOps`."""

@@ -1,12 +1,13 @@
 """Image operations of the paste-back by torch, equal to OpenCV's but for rounding (`PixelOps`).
 
 Sampling is exact, as in OpenCV 5; OpenCV 4 rounds coordinates to 1/32 pixel. Images are (h, w) or
-(h, w, 3); nothing waits for the device but `fetch` and `store`.
+(h, w, 3); no result is awaited but by `fetch` and `store`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.nn import functional
 
 from thcli.core.device import convert_out_of_memory
 from thcli.core.types import Array, Array32, Crop
-from thcli.faces.compositing.pixel_ops import BlurBorder, Resampling
+from thcli.faces.compositing.pixel_ops import Resampling
 from thcli.faces.crops.crop import Border, Kernel, plan_sampling
 
 _CUBIC = -0.75  # Keys' parameter in OpenCV
@@ -33,15 +34,19 @@ class TorchPixels:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
+    def memory_errors(self) -> AbstractContextManager[None]:
+        """See `PixelOps`."""
+        return convert_out_of_memory(self.device, "to paste", _HINT)
+
     def load(self, pixels: npt.NDArray[Any], scale: float = 1.0) -> Tensor:
         """See `PixelOps`. Integers cross the bus as they are, and become floats on the device."""
         host = np.ascontiguousarray(pixels)
+        host = host if host.flags.writeable else host.copy()  # torch warns of the others
         deep = host.dtype == np.uint16  # torch has few operations on uint16
-        plain = torch.from_numpy(host.view(np.int16) if deep else np.array(host))
-        with convert_out_of_memory(self.device, "to paste", _HINT):
-            values = plain.to(self.device).to(torch.int32 if deep else torch.float32)
-            values = (values & 0xFFFF).to(torch.float32) if deep else values
-            return values if scale == 1.0 else values * scale
+        plain = torch.from_numpy(host.view(np.int16) if deep else host)
+        values = plain.to(self.device, copy=True).to(torch.int32 if deep else torch.float32)
+        values = (values & 0xFFFF).to(torch.float32) if deep else values
+        return values if scale == 1.0 else values * scale
 
     def fetch(self, values: Tensor) -> Array32:
         """See `PixelOps`."""
@@ -67,8 +72,7 @@ class TorchPixels:
             part = self._block_mean(part, plan.block)
         if plan.kernel is not None:
             part = self._separable(part, plan.kernel, cv2.BORDER_REPLICATE)
-        with convert_out_of_memory(self.device, "to paste", _HINT):
-            return self._warp(part, plan.crop_from_part, placement.size, border, kernel)
+        return self._warp(part, plan.crop_from_part, placement.size, border, kernel)
 
     def resize(self, image: Tensor, size: tuple[int, int], how: Resampling) -> Tensor:
         """See `PixelOps`."""
@@ -78,12 +82,11 @@ class TorchPixels:
         out = (rows @ planes.permute(2, 0, 1)) @ columns.T
         return out.permute(1, 2, 0).reshape(size[1], size[0], *image.shape[2:])
 
-    def blur(self, image: Tensor, sigma: float, border: BlurBorder = "mirror") -> Tensor:
+    def blur(self, image: Tensor, sigma: float) -> Tensor:
         """See `PixelOps`."""
         taps = round(sigma * 8 + 1) | 1  # the width that OpenCV gives to float images
         kernel = cv2.getGaussianKernel(taps, sigma, cv2.CV_32F)[:, 0]
-        kind = cv2.BORDER_REFLECT_101 if border == "mirror" else cv2.BORDER_CONSTANT
-        return self._separable(image, np.asarray(kernel, np.float32), kind)
+        return self._separable(image, np.asarray(kernel, np.float32), cv2.BORDER_REFLECT_101)
 
     def halve(self, image: Tensor) -> Tensor:
         """See `PixelOps`."""
@@ -192,12 +195,8 @@ class TorchPixels:
         reach = len(kernel) // 2
         for dim in (2, 3):
             shape = (1, 1, -1, 1) if dim == 2 else (1, 1, 1, -1)
-            if border == cv2.BORDER_CONSTANT:
-                padding = (0, 0, reach, reach) if dim == 2 else (reach, reach, 0, 0)
-                planes = functional.pad(planes, padding)
-            else:
-                source = _border_positions(planes.shape[dim], reach, border)
-                planes = planes.index_select(dim, self._positions(source))
+            source = _border_positions(planes.shape[dim], reach, border)
+            planes = planes.index_select(dim, self._positions(source))
             stride = (step, 1) if dim == 2 else (1, step)
             planes = functional.conv2d(planes, weights.reshape(shape), stride=stride)
         out = planes[:, 0].permute(1, 2, 0)

@@ -49,7 +49,7 @@ UPPER_LIP, LOWER_LIP = _lip_rings()
 
 
 class MeshParser:
-    """A `core.protocols.Parser` of faces with a mesh. Not thread-safe."""
+    """A `core.protocols.Parser` of faces with a mesh."""
 
     crop_size = SIDE
     template: Template = "ffhq"

@@ -82,8 +82,12 @@ def replayable_render(
 
     def rendered_from(start: int) -> Iterator[RenderedFrame]:
         nonlocal room
-        yield from islice(kept, start, None)
-        begin = max(start, len(kept))
+        begin = start
+        for item in islice(kept, start, None):
+            begin += 1
+            yield item
+        if begin >= total:
+            return  # to ask for no frames would decode, or even render, all of them
         for index, item in enumerate(render_from(begin), begin):
             size = item.image.nbytes + (0 if item.driving is None else item.driving.pixels.nbytes)
             if index == len(kept) and size <= room:

@@ -228,7 +228,9 @@ def _add_to_frame(
         return paste_change(pixels, before, after, placement, mask, ops=ops)
     (left, top), (height, width) = corner, pixels.shape[:2]
     rows, columns = (slice(max(low, 0), max(low + len(mask), 0)) for low in (top, left))
-    part = np.s_[rows.start - top : height - top, columns.start - left : width - left]
+    part = np.s_[
+        rows.start - top : max(height - top, 0), columns.start - left : max(width - left, 0)
+    ]
     out = pixels.copy()
     full = np.iinfo(pixels.dtype).max
     old = out[rows, columns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import cv2
 import numpy as np
 
-from thcli.core.device import one_torch_thread
+from thcli.core.device import single_thread_workers
 from thcli.core.imaging import to_uint8
 from thcli.core.options import CompositingOptions, RefineOptions, RunOptions
 from thcli.core.protocols import Parser, Refiner
@@ -21,7 +22,7 @@ from thcli.faces.backends import PARSERS
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste, paste_change
 from thcli.faces.compositing.pixel_device import pixel_ops
-from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps
+from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.crops import Regions, parse_faces
 from thcli.pipeline.job.job import Job
@@ -35,6 +36,7 @@ from thcli.refiners.backends import REFINERS
 from thcli.refiners.detail.steadiness import REACH as DETAIL_REACH
 
 T = TypeVar("T")
+R = TypeVar("R")
 # Margin of the person mask over the side of the parser's crop: the outline moves when refined.
 _MARGIN = 0.05
 _MOST_AT_ONCE = 8  # frames that networks refine side by side: the memory of the large ones
@@ -75,7 +77,7 @@ class RefinePass:
     refine_options: RefineOptions
     compositing_options: CompositingOptions
     run: RunOptions
-    ops: PixelOps = OPENCV
+    ops: PixelOps
 
     @classmethod
     def load(
@@ -143,7 +145,6 @@ class RefinePass:
     ) -> Generator[tuple[T, Pixels]]:
         """Refine every frame from number `start` on by the network alone."""
         reach = REACH if self.compositing_options.temporal_smoothing else 0
-        sources = [self.refiner.encode_source(subject.image, subject.face) for subject in subjects]
         mask = paste_mask(self.refiner)
 
         def put(window: tuple[Sequence[_FrameChanges[T]], int]) -> tuple[T, Pixels]:
@@ -151,9 +152,13 @@ class RefinePass:
                 return self._paste_changes(*window, mask)
 
         first = max(start - reach, 0)
-        threads = one_torch_thread() if self.refiner.parallel else nullcontext()
-        with threads, closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead:
-            changes = self._refine(ahead, subjects, sources, first, job)
+        side_by_side = self.refiner.parallel
+        threads = min(self.workers, _MOST_AT_ONCE)
+        with (
+            single_thread_workers(threads) if side_by_side else nullcontext() as pool,
+            closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead,
+        ):
+            changes = self._refine(ahead, subjects, first, job, pool)
             windows = islice(sliding_windows(changes, reach), start - first, None)
             yield from ordered_map(put, windows, self.workers, self.workers + 1)
 
@@ -161,11 +166,24 @@ class RefinePass:
         self,
         frames: Iterable[tuple[Frame, T]],
         subjects: Sequence[Subject],
-        sources: Sequence[Any],
         first: int,
         job: Job,
+        pool: ThreadPoolExecutor | None,
     ) -> Iterator[_FrameChanges[T]]:
-        """Refine every subject of every frame, batch by batch. first: number of the first frame."""
+        """Refine every subject of every frame, batch by batch.
+
+        Args:
+            frames: with their items.
+            subjects: faces to refine.
+            first: number of the first frame.
+            job: measures the stages.
+            pool: threads that compute a frame each; None where the networks take batches.
+        """
+
+        def encode(part: slice) -> list[Any]:
+            return [self.refiner.encode_source(one.image, one.face) for one in subjects[part]]
+
+        sources = _side_by_side(encode, pool)(slice(0, len(subjects)))
         remaining = iter(frames)
         while batch := list(islice(remaining, self.run.batch_size)):
             batch_frames = [frame for frame, _ in batch]
@@ -173,7 +191,9 @@ class RefinePass:
             for subject, source in zip(subjects, sources, strict=True):
                 window = list(subject.crop_track.window(first, first + len(batch)))
                 crops.append(window)
-                changes.append(self._refine_subject(batch_frames, window, source, subject, job))
+                changes.append(
+                    self._refine_subject(batch_frames, window, source, subject, job, pool)
+                )
             first += len(batch)
             by_frame = zip(zip(*crops, strict=True), zip(*changes, strict=True), strict=True)
             for (frame, item), (frame_crops, frame_changes) in zip(batch, by_frame, strict=True):
@@ -186,8 +206,12 @@ class RefinePass:
         source: Any,
         subject: Subject,
         job: Job,
+        pool: ThreadPoolExecutor | None,
     ) -> list[CropChange | None]:
-        """Refine one face in a batch of frames. source: its encoding by the refiner."""
+        """Refine one face in a batch of frames.
+
+        source: its encoding by the refiner. pool: see `_refine`.
+        """
         changes: list[CropChange | None] = [None] * len(frames)
         seen = [i for i, tracked in enumerate(tracked_crops) if tracked.outline is not None]
         if not seen:
@@ -218,9 +242,9 @@ class RefinePass:
             return self._blend_weights(images[part], faces[part], placements[part])
 
         with job.clock("refine", frames=len(seen)):
-            refined = job.batches("refine").run_each(len(seen), self._side_by_side(refine))
+            refined = job.batches("refine").run_each(len(seen), _side_by_side(refine, pool))
         with job.clock("parse", frames=len(seen)):
-            weights = job.batches("parse").run_each(len(seen), weigh)
+            weights = job.batches("parse").run_each(len(seen), _side_by_side(weigh, pool))
         for i, coarse, fine, weight in zip(seen, crops, refined, weights, strict=True):
             if fine is None or weight is None:
                 job.failed_frames.add(frames[i].index)
@@ -230,20 +254,6 @@ class RefinePass:
             change = np.concatenate([difference, alpha], -1)
             changes[i] = CropChange(coarse, change, tracked_crops[i].scene)
         return changes
-
-    def _side_by_side(
-        self, refine: Callable[[slice], list[Image]]
-    ) -> Callable[[slice], list[Image]]:
-        """Return a function that refines frames one by one on several threads, on a CPU."""
-        if not self.refiner.parallel:
-            return refine
-        workers = min(self.workers, _MOST_AT_ONCE)
-
-        def refine_each(part: slice) -> list[Image]:
-            singles = (slice(i, i + 1) for i in range(part.start, part.stop))
-            return [image for (image,) in ordered_map(refine, singles, workers, workers + 1)]
-
-        return refine_each
 
     def _blend_weights(
         self, images: Sequence[Image], faces: Sequence[Face], placements: Sequence[Crop]
@@ -303,6 +313,24 @@ def person_mask(regions: Regions, placement: Crop) -> Array32:
         part, (left, top) = layer
         mask[top : top + part.shape[0], left : left + part.shape[1]] = part
     return mask
+
+
+def _side_by_side(
+    compute: Callable[[slice], list[R]], pool: ThreadPoolExecutor | None
+) -> Callable[[slice], list[R]]:
+    """Return a function that computes the items of a slice one by one in the threads of a pool."""
+    if pool is None:
+        return compute
+
+    def compute_each(part: slice) -> list[R]:
+        singles = [
+            pool.submit(compute, slice(number, number + 1))
+            for number in range(part.start, part.stop)
+        ]
+        wait(singles)  # none computes on where another one fails
+        return [item for single in singles for item in single.result()]
+
+    return compute_each
 
 
 def _unchanged_frames(footage: ReplayableFrames[T], start: int) -> Generator[tuple[T, Pixels]]:

@@ -27,12 +27,12 @@ from thcli.diffusion.process import diffuse
 from thcli.diffusion.samplers import Denoiser, Sampler, sample
 from thcli.diffusion.schedule import Schedule, even_steps
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.engines.shared.networks.compute import TorchBackend
 from thcli.engines.shared.networks.engine import images_from_tensor, to_unit_image
 from thcli.faces.model3d import deca
 from thcli.refiners.fadm.agcn import ConditionFeatures
 from thcli.refiners.fadm.attributes import face_attributes
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, shape_of
+from thcli.refiners.shared.torch_refiner import TorchRefiner
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
@@ -78,7 +78,7 @@ class EncodedSource:
     attributes: Array32
 
 
-class FadmRefiner(TorchBackend):
+class FadmRefiner(TorchRefiner):
     """Refiner protocol over FADM's network.
 
     reader: estimator of the images' attributes; None: `fadm.attributes` of the faces' points.
@@ -101,11 +101,6 @@ class FadmRefiner(TorchBackend):
         self.network = self.prepare(network)
         self.reader, self.settings = reader, settings
         self.crop_size, self.seed = crop_size, run.seed
-
-    @property
-    def parallel(self) -> bool:
-        """True on a CPU, where frames are refined side by side."""
-        return self.on_cpu
 
     @property
     def mask(self) -> Image | None:

@@ -19,7 +19,6 @@ from thcli.core.options import RefineOptions, RunOptions, Template
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.sampling import resize
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.engines.shared.networks.compute import TorchBackend
 from thcli.engines.shared.networks.engine import to_unit_image
 from thcli.refiners.restoration.codeformer import CodeFormer
 from thcli.refiners.restoration.gfpgan import Gfpgan
@@ -31,6 +30,7 @@ from thcli.refiners.restoration.restoreformer import (
 from thcli.refiners.shared import bands
 from thcli.refiners.shared.sourceless import Sourceless
 from thcli.refiners.shared.structure import shared_structure
+from thcli.refiners.shared.torch_refiner import TorchRefiner
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
@@ -68,7 +68,7 @@ RESTORERS = {
 }
 
 
-class RestorationRefiner(Sourceless, TorchBackend):
+class RestorationRefiner(Sourceless, TorchRefiner):
     """Refiner protocol over a restoration network."""
 
     template: Template = "ffhq"
@@ -80,11 +80,6 @@ class RestorationRefiner(Sourceless, TorchBackend):
         self.network = self.prepare(network)
         self.crop_size = crop_size
         self._restorer = restorer
-
-    @property
-    def parallel(self) -> bool:
-        """True on a CPU, where frames are refined side by side."""
-        return self.on_cpu
 
     def network_calls(self, options: RefineOptions) -> int:
         """Return 1."""
