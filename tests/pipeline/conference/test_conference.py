@@ -315,7 +315,6 @@ def test_a_face_that_leaves_is_followed_by_another() -> None:
 
 def test_motion_buffer_is_enough_for_a_renderer() -> None:
     """A frame that shows no face repeats the image before it."""
-    from thcli.faces.compositing.pixel_ops import OPENCV
     from thcli.motion.codec.frames import CodedFrame
     from thcli.pipeline.conference.live_rendering import LiveRenderer
 
