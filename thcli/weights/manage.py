@@ -240,6 +240,8 @@ def import_file(
             installed = install_file(store, entry, received, origin, accept)
         finally:
             shutil.rmtree(received.parent, ignore_errors=True)
+            if not any(store.folder(entry).iterdir()):  # nothing was installed
+                store.folder(entry).rmdir()
     if own:
         other = "the published file" if entry.sha256 else "the file imported before"
         on(Warned(f"{name}: {path.name} is not {other}; it is used as your own."))

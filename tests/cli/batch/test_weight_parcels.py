@@ -36,6 +36,14 @@ def test_missing_weights_arrive_verified(tmp_path: Path) -> None:
     assert there.status(there.entries["w"]) == "ready"
 
 
+def test_an_empty_folder_holds_no_weights(tmp_path: Path) -> None:
+    here, _ = stores(tmp_path)
+    archive = replace(here.entries["w"], name="a", format="zip", members={"part": "0" * 64})
+    store = WeightsStore(here.root, {"a": archive})
+    store.folder(archive).mkdir(parents=True)
+    assert installed_weights(store) == []
+
+
 def test_altered_weights_are_refused(tmp_path: Path) -> None:
     here, there = stores(tmp_path)
     parcel = pack(here, "w")

@@ -17,7 +17,7 @@ def installed_weights(store: WeightsStore) -> list[str]:
     return [
         entry.name
         for entry in store.entries.values()
-        if not store.is_bundled(entry) and store.path(entry).exists()
+        if not store.is_bundled(entry) and store.status(entry, deep=False) != "absent"
     ]
 
 
