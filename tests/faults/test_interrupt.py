@@ -136,17 +136,21 @@ def test_ctrl_c_at_any_call(name: str, room: Path, tmp_path: Path) -> None:
 
 
 class _Calls:
-    """A fault that counts calls of Python functions in this thread. stop: call to interrupt."""
+    """A fault that counts calls of Python functions in this thread. stop: call to interrupt.
+
+    It begins where `run` handles interrupts; what comes before is the interpreter's to end.
+    """
 
     def __init__(self, stop: int | None) -> None:
-        self.count, self._stop = 0, stop
+        self.count, self._stop, self._begun = 0, stop, False
 
     def __call__(self, setting: Setting) -> None:
         setting.undo.callback(sys.setprofile, sys.getprofile())
         sys.setprofile(self._profile)
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event != "call":
+        self._begun = self._begun or frame.f_code.co_name == "_terminable"
+        if event != "call" or not self._begun:
             return
         if self.count == self._stop:
             sys.setprofile(None)
