@@ -19,7 +19,7 @@ from thcli.editors.atlas import layout, tone
 from thcli.editors.shared.celeba import CELEBA
 from thcli.evaluate.datasets.labelled_images import LabelledImages
 from thcli.motion.canonical import neutral
-from thcli.train.atlas.build import directions_from_pairs, fit_gender_score
+from thcli.train.atlas.build import directions_from_pairs
 from thcli.train.atlas.edits import EDITS, design_matrix, regression_columns
 from thcli.train.atlas.measure import HALF, measure_face
 from thcli.train.atlas.regress import MeasuredFaces, accumulate, decode_texture, solve
@@ -96,14 +96,6 @@ def test_atlas_directions_from_pairs() -> None:
     change = made.texture[0] * made.texture_scale[0]
     assert change[95:105].min() > 0.1 and np.abs(change[:80]).max() < 0.01
     assert made.shape[0, 61, 1] < -0.02 and abs(made.shape[0, 5]).max() < 1e-3
-
-
-def test_atlas_gender_score_generalises() -> None:
-    rng = np.random.default_rng(2)
-    faces = rng.normal(0, 1, (400, 4, 3, 4)).astype(np.float32)
-    labels = faces[:, 1, 1, 0] + 0.3 * rng.normal(0, 1, 400) > 0
-    weights = fit_gender_score(faces[:300], labels[:300])
-    assert (((faces[300:] * weights).sum((1, 2, 3)) > 0) == labels[300:]).mean() > 0.8
 
 
 def test_atlas_measurement_averages_both_halves() -> None:

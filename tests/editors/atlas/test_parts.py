@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from thcli.core.errors import WeightsError
 from thcli.core.geometry import matrix_from_angles
-from thcli.core.types import Array, Array32
+from thcli.core.types import Array
 from thcli.editors.atlas import appearance, layout, sampling, tone, wrinkles
 from thcli.editors.atlas.directions import (
     HALF,
@@ -45,9 +45,6 @@ def random_directions(names: tuple[str, ...] = ("young", "male"), seed: int = 0)
     depends, depends_scale = quantize(wide)
     detail = rng.normal(0, 0.1, (count, layout.ROWS // 2, HALF // 2, 2)).astype(np.float16)
     shape = symmetrize(rng.normal(0, 0.01, (count, 468, 3))).astype(np.float16)
-    man = np.zeros(
-        (layout.ROWS // appearance.COARSE_STEP, HALF // appearance.COARSE_STEP, 4), np.float32
-    )
     return AtlasDirections(
         names,
         texture,
@@ -58,7 +55,6 @@ def random_directions(names: tuple[str, ...] = ("young", "male"), seed: int = 0)
         shape,
         np.zeros(2, np.float32),
         np.ones(2, np.float32),
-        man,
     )
 
 
@@ -203,20 +199,6 @@ def test_atlas_appearance_separates_skin_from_brows() -> None:
     texture[region_mask("brows") > 0.5] = -1.5
     found = appearance.measure(texture, np.ones(texture.shape[:2], np.float32))
     assert np.allclose(found[:3], -0.4, atol=0.1) and found[3] < -0.8
-
-
-def test_coarse_texture_does_not_depend_on_brightness() -> None:
-    """The coarse texture does not depend on the brightness of the image."""
-    rng = np.random.default_rng(1)
-    texture: Array32 = rng.normal(-0.5, 0.1, (layout.ROWS, layout.COLUMNS, 3)).astype(np.float32)
-    weight = np.ones(texture.shape[:2], np.float32)
-    assert np.allclose(
-        appearance.coarse_texture(texture, weight),
-        appearance.coarse_texture(texture + np.float32(0.3), weight),
-        atol=1e-4,
-    )
-    nothing = appearance.coarse_texture(texture, np.zeros_like(weight))
-    assert not nothing.any()
 
 
 def mouth(gap: float, width: float = 1.0) -> Array:

@@ -1,4 +1,4 @@
-"""Appearance of a face in a few numbers: skin colour, brow darkness, gender score."""
+"""Appearance of a face in a few numbers: skin colour and brow darkness."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from thcli.editors.atlas import layout, tone
 from thcli.faces.landmarks.topology import PAIRS
 from thcli.motion.canonical import neutral
 
-APPEARANCE_SIZE = 5
+APPEARANCE_SIZE = 4
 """Numbers of an appearance: skin colour (3, soft logarithms), lightness of the brows relative to
-the skin, gender score (above 0 for a man's face)."""
-COARSE_STEP = 8  # atlas samples per sample of the texture that the gender score reads
+the skin."""
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 
@@ -47,7 +46,7 @@ def _weights() -> tuple[Array32, Array32]:
 
 
 def measure(texture: Array32, weight: Array32) -> Array32:
-    """Measure an unrolled face: (APPEARANCE_SIZE,), the gender score left 0.
+    """Measure an unrolled face: (APPEARANCE_SIZE,).
 
     Args:
         texture: (ROWS, COLUMNS, 3) soft logarithms.
@@ -55,39 +54,7 @@ def measure(texture: Array32, weight: Array32) -> Array32:
     """
     skin, brows = (_mean(texture, weight * part) for part in _weights())
     dark = (brows - skin) @ tone.LUMA
-    return np.array([*skin, dark, 0], np.float32)
-
-
-def coarse_texture(texture: Array32, weight: Array32) -> Array32:
-    """Return a face at low resolution, (ROWS / COARSE_STEP, COLUMNS / 2 / COARSE_STEP, 4).
-
-    Both halves are averaged. Channels are the colour less its mean, and the visibility.
-
-    Args:
-        texture: (ROWS, COLUMNS, 3) soft logarithms.
-        weight: (ROWS, COLUMNS) 0..1, visibility.
-    """
-    height, width = layout.ROWS // COARSE_STEP, layout.COLUMNS // COARSE_STEP
-    seen = weight.reshape(height, COARSE_STEP, width, COARSE_STEP).mean((1, 3))
-    weighted = (texture * weight[..., None]).reshape(height, COARSE_STEP, width, COARSE_STEP, 3)
-    sums = weighted.mean((1, 3))
-    seen = seen[:, : width // 2] + seen[:, ::-1][:, : width // 2]
-    sums = sums[:, : width // 2] + sums[:, ::-1][:, : width // 2]
-    colour = sums / np.maximum(seen, 1e-3)[..., None]
-    total = max(float(seen.sum()), 1e-3)
-    mean = (colour * seen[..., None]).sum((0, 1)) / total
-    visible = (seen > 0.5)[..., None]
-    return np.concatenate([(colour - mean) * visible, visible], -1).astype(np.float32)
-
-
-def gender_score(face: Array32, weights: Array32) -> float:
-    """Return the linear score of a coarse face, above 0 for a man's.
-
-    Args:
-        face: as `coarse_texture` returns it.
-        weights: of each colour and visibility, of the same shape.
-    """
-    return float((face * weights).sum())
+    return np.array([*skin, dark], np.float32)
 
 
 def _mean(texture: Array32, weight: Array32) -> Array32:

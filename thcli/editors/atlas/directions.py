@@ -34,7 +34,6 @@ TENSORS = (
     "shape",
     "look_mean",
     "look_spread",
-    "man",
 )
 
 
@@ -66,7 +65,6 @@ class AtlasDirections:
     detail: (K, ROWS / 2, HALF / 2, 2).
     shape: (K, 468, 3) canonical units.
     look_mean, look_spread: (L,) mean and standard deviation of the covariates.
-    man: weights of `appearance.gender_score`.
     """
 
     names: tuple[str, ...]
@@ -78,7 +76,6 @@ class AtlasDirections:
     shape: npt.NDArray[np.floating]
     look_mean: Array32
     look_spread: Array32
-    man: Array32
 
     def change(self, strengths: Mapping[str, float], look: Array32) -> FaceChange:
         """Sum the directions of several attributes.
@@ -202,7 +199,7 @@ def quantize(values: Array32) -> tuple[npt.NDArray[np.int8], Array32]:
 def merge_directions(directions: AtlasDirections, better: AtlasDirections) -> AtlasDirections:
     """Return the first set with the second's directions replacing those of equal name.
 
-    Directions that only the second has are appended. The gender score stays the first's.
+    Directions that only the second has are appended.
     """
     rows = [(directions, k) for k in range(len(directions.names))]
     names = list(directions.names)
@@ -220,6 +217,5 @@ def merge_directions(directions: AtlasDirections, better: AtlasDirections) -> At
         tuple(names),
         look_mean=directions.look_mean,
         look_spread=directions.look_spread,
-        man=directions.man,
         **stacked,
     )

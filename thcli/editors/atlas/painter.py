@@ -68,9 +68,7 @@ class AtlasPainter:
             facing = layout.rasterize(layout.facing_weights(mesh)[:, None])[..., 0]
             weight = sampling.unroll_plane(seen, at, len(crop)) * facing
             texture = tone.to_log(sampling.unroll_image(crop, at))
-            coarse = appearance.coarse_texture(texture, weight)
             out[n] = appearance.measure(texture, weight)
-            out[n, -1] = appearance.gender_score(coarse, self._directions.man)
         return out
 
     def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> FaceChange:

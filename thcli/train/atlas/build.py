@@ -11,7 +11,6 @@ from thcli.core.types import Array, Array32
 from thcli.editors.atlas import appearance, layout
 from thcli.editors.atlas.directions import HALF, AtlasDirections, quantize, symmetrize
 from thcli.editors.atlas.regions import region_mask
-from thcli.editors.shared.celeba import CELEBA
 from thcli.train.atlas.edits import (
     BROWS,
     EDITS,
@@ -31,35 +30,18 @@ from thcli.train.atlas.regress import (
 
 _COVARIATES = (SKIN, BROWS)
 _MIN_VISIBLE = 5.0  # visible pairs at a texel below which a difference fades
-_RIDGE = 1e-3  # of the gender classifier, per face
 
 
-def measure_appearance(faces: MeasuredFaces) -> tuple[Array32, Array32]:
-    """Return the appearance numbers of all faces (N, 5) and their coarse textures."""
-    numbers, textures = [], []
+def measure_appearance(faces: MeasuredFaces) -> Array32:
+    """Return the appearance numbers (N, APPEARANCE_SIZE) of all faces."""
+    numbers = []
     for n in range(len(faces)):
         half = decode_texture(faces.textures[n])
         half_weight = faces.weights[n].astype(np.float32) / 255
         texture = np.concatenate([half, half[:, ::-1]], 1)
         weight = np.concatenate([half_weight, half_weight[:, ::-1]], 1)
         numbers.append(appearance.measure(texture, weight))
-        textures.append(appearance.coarse_texture(texture, weight))
-    return np.stack(numbers), np.stack(textures)
-
-
-def fit_gender_score(faces: Array32, labels: npt.NDArray[np.bool_]) -> Array32:
-    """Fit the weights of `appearance.gender_score` by ridge regression.
-
-    Args:
-        faces: Coarse textures, (N, ...).
-        labels: True for men, (N,).
-    """
-    flat = faces.reshape(len(faces), -1).astype(np.float64)
-    share = labels.mean()
-    target = np.where(labels, 0.5 / max(share, 1e-3), -0.5 / max(1 - share, 1e-3))
-    ridge = _RIDGE * len(flat) * np.eye(flat.shape[1])
-    weights = np.linalg.solve(flat.T @ flat + ridge, flat.T @ target)
-    return weights.reshape(faces.shape[1:]).astype(np.float32)
+    return np.stack(numbers)
 
 
 def build_directions(
@@ -76,19 +58,17 @@ def build_directions(
         angles: (N, 3) degrees.
         edits: Name -> edit.
     """
-    numbers, textures = measure_appearance(faces)
-    gender_weights = fit_gender_score(textures, labels[:, CELEBA.index("Male")])
+    numbers = measure_appearance(faces)
     design, names = design_matrix(labels, angles, faces.shapes.astype(np.float64), numbers)
     normal = accumulate(faces, design)
     covariates = appearance.covariates(numbers)
-    return assemble_directions(normal, names, covariates, gender_weights, edits)
+    return assemble_directions(normal, names, covariates, edits)
 
 
 def assemble_directions(
     normal: NormalEquations,
     names: list[str],
     covariates: Array32,
-    gender_weights: Array32,
     edits: Mapping[str, AtlasEdit],
 ) -> AtlasDirections:
     """Solve the regression of every edit and assemble the directions.
@@ -97,7 +77,6 @@ def assemble_directions(
         normal: The normal equations.
         names: Columns of the design matrix.
         covariates: (N, COVARIATES) of the faces.
-        gender_weights: See `fit_gender_score`.
         edits: Name -> edit.
     """
     count = len(edits)
@@ -130,7 +109,6 @@ def assemble_directions(
         shape.astype(np.float16),
         covariates.mean(0),
         spread.astype(np.float32),
-        gender_weights,
     )
 
 
@@ -159,7 +137,6 @@ def directions_from_pairs(
     no_depends, no_scale = quantize(
         np.zeros((1, appearance.COVARIATES, layout.ROWS, HALF, 3), np.float32)
     )
-    coarse_shape = layout.ROWS // appearance.COARSE_STEP, HALF // appearance.COARSE_STEP, 4
     return AtlasDirections(
         (name,),
         coded,
@@ -170,5 +147,4 @@ def directions_from_pairs(
         (edit.shape * shape)[None].astype(np.float16),
         np.zeros(appearance.COVARIATES, np.float32),
         np.ones(appearance.COVARIATES, np.float32),
-        np.zeros(coarse_shape, np.float32),
     )
