@@ -154,9 +154,7 @@ def shows_inside(image: Image, mesh: Array) -> float:
     Where landmarks lie on lips, or a mouth is painted without teeth, nothing there is an inside.
     """
     lips = opening.fit_opening(mesh, LIPS)
-    u, share = np.meshgrid(INSIDE_PLACES, INSIDE_PLACES)
-    upper, lower = lips.rims(u)
-    places = opening.to_pixels(lips, u, upper + share * (lower - upper))
+    places = opening.between_rims(lips, INSIDE_PLACES, INSIDE_PLACES)
     middle = mesh[LIPS, :2] + LIP_MIDDLE * (mesh[LIPS_OUTER, :2] - mesh[LIPS, :2])
     lip = np.median(remap(image, middle[None].astype(np.float32))[0].astype(np.float64), 0)
     inside = remap(image, places).astype(np.float64)
@@ -192,10 +190,8 @@ def _tooth_shares(image: Image, mesh: Array, inner: Array, outer: Array) -> Arra
     pale = _paleness(image, inner + places * (outer - inner))
     lip = float(np.median(pale[-1]))
     lips = opening.fit_opening(mesh, LIPS)
-    u = np.linspace(0.2, 0.8, 13, dtype=np.float32)[None]
-    upper, lower = lips.rims(u)
-    v = upper + np.linspace(0.1, 0.9, 9, dtype=np.float32)[:, None] * (lower - upper)
-    inside = opening.to_pixels(lips, np.broadcast_to(u, v.shape), np.asarray(v, np.float32))
+    along, across = np.linspace(0.2, 0.8, 13), np.linspace(0.1, 0.9, 9)
+    inside = opening.between_rims(lips, along.astype(np.float32), across.astype(np.float32))
     tooth = float(np.quantile(_paleness(image, inside), 0.8))
     if tooth - lip < LEAST_CONTRAST:
         return np.zeros(len(inner))

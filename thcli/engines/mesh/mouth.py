@@ -50,12 +50,13 @@ def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
     places = np.concatenate([inner + share * (outer - inner) for share in LIP_PLACES])
     lips = np.median(remap(image, places[None].astype(np.float32))[0].astype(np.float64), 0)
     warm = float(tone[0] - tone[2]) / max(float(tone.max()), 1.0)
-    redder = _redness(lips) / max(_redness(tone), 1e-3)
+    redder = redness(lips) / np.maximum(redness(tone), 1e-3)
     return max(float(smoothstep(*WARM_RANGE, warm)), float(smoothstep(*REDDER_RANGE, redder)))
 
 
-def _redness(colour: Array) -> float:
-    return float(colour[0]) / max(float(colour[1:].mean()), 1.0)
+def redness(colours: Array) -> Array:
+    """Return red over the mean of green and blue of colours (..., 3), 0..255."""
+    return np.asarray(colours[..., 0] / np.maximum(colours[..., 1:].mean(-1), 1.0))
 
 
 def keep_colour(colour: Array32, tone: Array, natural: float) -> Array32:

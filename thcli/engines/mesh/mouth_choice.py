@@ -14,6 +14,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.mouth import redness
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.sampling import remap
 from thcli.motion.observe import rebuild_driver_meshes
@@ -67,14 +68,9 @@ def tooth_share(image: Image, lips: opening.Opening, tone: Array) -> float:
         lips: their opening.
         tone: (3,) skin colour.
     """
-    u, share = np.meshgrid(ACROSS, DOWN)
-    upper, lower = lips.rims(u)
-    places = opening.to_pixels(lips, u, np.asarray(upper + share * (lower - upper), np.float32))
-    colours = remap(image, places).astype(np.float64)
+    colours = remap(image, opening.between_rims(lips, ACROSS, DOWN)).astype(np.float64)
     light = colours.mean(-1) / max(float(tone.mean()), 1.0)
-    redness = colours[..., 0] / np.maximum(colours[..., 1:].mean(-1), 1.0)
-    skin = float(tone[0]) / max(float(tone[1:].mean()), 1.0)
-    return float(((light > TOOTH_LIGHT) & (redness <= skin)).mean())
+    return float(((light > TOOTH_LIGHT) & (redness(colours) <= redness(tone))).mean())
 
 
 class DrawnMouthMotion:

@@ -64,8 +64,8 @@ class MouthInterior:
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
-    shows: 0..1, whether it shows its own inside, or lips alone between the rims.  natural: 0..1,
-    whether the picture has colours, see `mouth.natural_colour`.
+    natural: 0..1, whether the picture has colours, see `mouth.natural_colour`.  shows: 0..1,
+    whether it shows its own inside, or lips alone between the rims.
     """
 
     upper: Array
@@ -76,8 +76,8 @@ class MouthInterior:
     blur: float
     bite: float
     gap: float
+    natural: float
     shows: float = 1.0
-    natural: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,16 @@ def _to_millimetres(offset: Array, axes: Array) -> Array:
     return np.asarray(np.linalg.solve(plane.T, offset))
 
 
-def prepare(mesh: Array, tone: Array, seen_eyes: EyeReading | None = None) -> MouthInterior:
+def prepare(
+    mesh: Array, tone: Array, seen_eyes: EyeReading | None = None, natural: float = 1.0
+) -> MouthInterior:
     """Measure the source's mouth.
 
     Args:
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
         seen_eyes: tell the light on teeth and the sharpness of the picture; None: the skin alone.
+        natural: 0..1, see `mouth.natural_colour`.
     """
     axes, flat = face_axes(mesh), mesh[:, :2]
     upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
@@ -144,7 +147,8 @@ def prepare(mesh: Array, tone: Array, seen_eyes: EyeReading | None = None) -> Mo
     enamel = light * (tone / skin) ** ENAMEL_TINT
     lower = lower - (0, SHOWS_LOWER)
     bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
-    return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), _gap_mm(lips, axes))
+    gap = _gap_mm(lips, axes)
+    return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
 
 
 def _gap_mm(lips: Opening, axes: Array) -> float:

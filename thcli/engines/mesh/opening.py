@@ -123,6 +123,19 @@ def to_pixels(opening: Opening, u: Array32, v: Array32) -> Array32:
     return np.stack([x, y], -1)
 
 
+def between_rims(opening: Opening, along: Array32, across: Array32) -> Array32:
+    """Return the pixels of a grid between the rims, (h, w, 2) float32.
+
+    Args:
+        opening: the opening.
+        along: (w,) u of the columns.
+        across: (h,) shares of the way from the upper to the lower rim.
+    """
+    u, share = np.meshgrid(along, across)
+    upper, lower = opening.rims(u)
+    return to_pixels(opening, u, np.asarray(upper + share * (lower - upper), np.float32))
+
+
 def coverage(opening: Opening, u: Array32, v: Array32, rims: Rims, soft: float) -> Array32:
     """Compute how much of each pixel lies between the rims, (h, w) float32 in 0..1.
 

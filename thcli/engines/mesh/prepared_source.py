@@ -98,8 +98,8 @@ def prepare(
     separated = None if person is None else matte.separate_person(image, person, mesh)
     tone = mouth.skin_tone(image, mesh)
     seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
-    interior = mouth_interior.prepare(mesh, tone, seen_eyes)
-    interior = replace(interior, natural=mouth.natural_colour(image, mesh, tone))
+    natural = mouth.natural_colour(image, mesh, tone)
+    interior = mouth_interior.prepare(mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))

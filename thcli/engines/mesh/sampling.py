@@ -43,6 +43,19 @@ def box_mean(values: Pixels, size: int) -> Pixels:
     return cv2.blur(values, (size, size), borderType=REPLICATE)  # type: ignore[return-value]
 
 
+def masked_mean(values: Pixels, weight: Array32, size: int) -> Array32:
+    """Average values (h, w) or (h, w, C) by weights (h, w) over size x size samples."""
+    total = np.maximum(box_mean(weight, size), 1e-3)
+    if values.ndim > weight.ndim:
+        weight, total = weight[..., None], total[..., None]
+    return np.asarray(box_mean(values * weight, size) / total, np.float32)
+
+
+def odd_size(size: float) -> int:
+    """Return the odd number of samples nearest to a size, 3 or more."""
+    return max(3, 2 * round(size / 2) + 1)
+
+
 def resize(values: Pixels, size: tuple[int, int], *, shrink: bool = False) -> Pixels:
     """Resize to (width, height), bilinearly, or by area averaging when `shrink`."""
     interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR

@@ -7,7 +7,7 @@ front of the face looks like: both are collected once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -132,8 +132,7 @@ def prepare_frame(
             they are skin, and what is above the mouth stays the frame's.
     """
     tone = mouth.skin_tone(image, mesh)
-    interior = mouth_interior.prepare(mesh, tone, video.seen_eyes)
-    interior = replace(interior, natural=video.natural)
+    interior = mouth_interior.prepare(mesh, tone, video.seen_eyes, video.natural)
     parted = None
     if interior.lips.gap > PARTED_GAP:
         seam = video.seam

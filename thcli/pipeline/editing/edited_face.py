@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import islice
+from operator import call
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ class EditedFace:
             partial(self._learn_regions, window, index, crops),
             partial(self._learn_features, window, index, crops),
         )
-        for _ in ordered_map(_call, parts, min(self._workers, 2), 2):
+        for _ in ordered_map(call, parts, min(self._workers, 2), 2):
             pass
 
     def _learn_regions(
@@ -135,26 +136,24 @@ class EditedFace:
             if parsed.parsed[index].visible
         ]
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
-            needed = [
-                step.each_frame or parsed.parsed[index].regions is not None for parsed, _ in shown
-            ]
             views = [
                 _view_of(parsed, index, frame_crops[i + 1], self._start)
-                for (parsed, frame_crops), used in zip(shown, needed, strict=True)
-                if used
+                if step.each_frame or parsed.parsed[index].regions is not None
+                else None
+                for parsed, frame_crops in shown
             ]
-            with self._job.clock("learn", frames=len(views)):
+            measured = [view for view in views if view is not None]
+            with self._job.clock("learn", frames=len(measured)):
                 rows = iter(
                     self._job.batches("edit").run_each(
-                        len(views), partial(_extract_features, step, views)
+                        len(measured), partial(_extract_features, step, measured)
                     )
                 )
-            measured = iter(views)
-            for used in needed:
-                if not used:
+            for view in views:
+                if view is None:
                     log.repeat()
                     continue
-                view, features = next(measured), next(rows)
+                features = next(rows)
                 log.add(features)
                 if self._samples[i] is None and features is not None:
                     self._samples[i] = view, features.per_frame[0]
@@ -296,10 +295,6 @@ class EditedFace:
             return out
 
         return self._job.batches("edit").run_each(len(views), render)
-
-
-def _call(function: Callable[[], None]) -> None:
-    function()
 
 
 def _view_of(

@@ -238,24 +238,25 @@ def _request_of_attributes(
 
 
 def _recombining_editor(options: EditOptions) -> str:
-    name = EDITORS.resolve(options.engine, options.run)
-    if not name:
-        raise WeightsError(
-            "Recombinations need weights that are for research only.",
-            "Use --licence any if their terms fit your use.",
-        )
-    return name
+    return _allowed_editor(
+        options, "Recombinations", "Use --licence any if their terms fit your use."
+    )
 
 
 def _text_editor(options: EditOptions) -> str:
-    name = EDITORS.resolve(options.engine, options.run)
-    if not name:
-        raise WeightsError(
-            "Edits by text need weights that are for research only.",
-            "Use --licence any if their terms fit your use, or --attr.",
-        )
+    name = _allowed_editor(
+        options, "Edits by text", "Use --licence any if their terms fit your use, or --attr."
+    )
     if stage_of(name) != "editor":
         raise UsageError(f"{name} cannot edit by text.", "Use --engine auto, or --attr.")
+    return name
+
+
+def _allowed_editor(options: EditOptions, edits: str, hint: str) -> str:
+    """Return the editor that the licence allows. Raises WeightsError when there is none."""
+    name = EDITORS.resolve(options.engine, options.run)
+    if not name:
+        raise WeightsError(f"{edits} need weights that are for research only.", hint)
     return name
 
 

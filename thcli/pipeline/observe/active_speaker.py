@@ -10,6 +10,7 @@ import numpy as np
 
 from thcli.audio.read import start_time
 from thcli.audio.speech import Recording
+from thcli.audio.voice_activity import detect_speech
 from thcli.core.errors import NoFaceError
 from thcli.core.options import AudioOptions, RunOptions
 from thcli.core.types import AnyArray, Array, Array32
@@ -48,8 +49,6 @@ def score_speech(
         MediaError: the sound cannot be read.
         WeightsError: weights are not installed.
     """
-    from thcli.audio.voice_activity import detect_speech  # scipy.signal takes half a second
-
     seconds = _frame_times(log)
     recording, begin = record_span(info.path, float(seconds[0]), float(seconds[-1]))
     phrases = detect_speech(recording)

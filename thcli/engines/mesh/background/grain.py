@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import box_mean, remap
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap
 
 BAND = 0.06  # face heights, the coarsest texture that is lent
 SPREAD_RADIUS = 0.2  # face heights over which the strength of the texture is measured
@@ -44,9 +44,8 @@ def add_grain(filled: Array32, hole: npt.NDArray[np.bool_], face_size: float) ->
     mirrored = 2 * nearest[labels] - here
     # a mirror image beyond the picture's edge is mirrored there again
     last = np.array([width - 1, height - 1], np.float32)
-    mirrored = last - np.abs(last - np.abs(mirrored))
-    size = _odd(BAND * face_size)
-    detail = filled - box_mean(filled, size)
+    mirrored = np.ascontiguousarray(last - np.abs(last - np.abs(mirrored)))
+    detail = filled - box_mean(filled, odd_size(BAND * face_size))
     known = (~hole).astype(np.float32)
     near = ~hole & (cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5) < DEPTH[1] * face_size)
     limit = MOST * float(np.median(np.abs(detail[near]))) if near.any() else 0.0
@@ -54,8 +53,8 @@ def add_grain(filled: Array32, hole: npt.NDArray[np.bool_], face_size: float) ->
     present = _strength(detail, hole.astype(np.float32), face_size)
     column, row = nearest[labels].astype(np.intp).transpose(2, 0, 1)
     wanted = _strength(detail, known, face_size)[row, column]
-    lent = remap(detail, np.ascontiguousarray(mirrored))
-    lent *= remap(known, np.ascontiguousarray(mirrored))[..., None]
+    lent = remap(detail, mirrored)
+    lent *= remap(known, mirrored)[..., None]
     lack = np.sqrt(np.clip(1 - (present / np.maximum(wanted, 1e-3)) ** 2, 0, 1))
     fade = np.clip((DEPTH[1] - depth / face_size) / (DEPTH[1] - DEPTH[0]), 0, 1)
     share = (lack * fade * (1 - known))[..., None].astype(np.float32)
@@ -64,12 +63,5 @@ def add_grain(filled: Array32, hole: npt.NDArray[np.bool_], face_size: float) ->
 
 def _strength(detail: Array32, weight: Array32, face_size: float) -> Array32:
     """Return the local standard deviation (h, w) of a texture where `weight` is 1."""
-    size = _odd(2 * SPREAD_RADIUS * face_size)
-    squares = (detail**2).mean(-1) * weight
-    share = np.maximum(box_mean(weight, size), 1e-3)
-    return np.asarray(np.sqrt(np.maximum(box_mean(squares, size) / share, 0)), np.float32)
-
-
-def _odd(size: float) -> int:
-    """Return an odd number of samples, 3 or more."""
-    return max(3, 2 * round(size / 2) + 1)
+    squares = masked_mean((detail**2).mean(-1), weight, odd_size(2 * SPREAD_RADIUS * face_size))
+    return np.sqrt(np.maximum(squares, 0))

@@ -19,7 +19,7 @@ from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import find_hair
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.background.strands import find_strands
-from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize
+from thcli.engines.mesh.sampling import box_mean, masked_mean, polygon_mask, resize
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.landmarks.topology import OVAL
 
@@ -86,14 +86,16 @@ def separate_person(
     feather = 2 * max(1, round(PLATE_FEATHER * face_size / step)) + 1
     replaced = box_mean(box_mean(replaced, feather), feather)
     hole = _dilate(whole, FILL_MARGIN * face_size / step) > 0
-    filled_small = add_grain(fill_plate(small * 255, hole), hole, face_size / step)
+    levels = small * 255
+    filled_small = add_grain(fill_plate(levels, hole), hole, face_size / step)
     halo = 2 * max(1, round(HALO * face_size / step)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (halo, halo))
     grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)
-    tolerance = _background_contrast(small * 255, hole)
-    other = small * 255 - filled_small
+    tolerance = _background_contrast(levels, hole)
+    other = levels - filled_small
     background = (1 - grown) * (1 - _strangeness(other, tolerance)[..., 0])
-    toned = filled_small + _weighted_tone(other, background, face_size / step)
+    radius = 2 * max(1, round(TONE_RADIUS * face_size / step)) + 1
+    toned = filled_small + masked_mean(other, background, radius)
     maps = [_to_uint8(filled_small), _to_uint8(toned)]
     maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown)]
     filled, tone, replaced_full, opaque, grown_full = (resize(m, (width, height)) for m in maps)
@@ -123,13 +125,6 @@ def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
     return np.asarray(smoothstep(1, 2, np.abs(other).max(-1, keepdims=True) / tolerance))
 
 
-def _weighted_tone(values: Array32, weight: Array32, face_size: float) -> Array32:
-    """Return the local mean of values (h, w, 3) by their weights (h, w)."""
-    radius = 2 * max(1, round(TONE_RADIUS * face_size)) + 1
-    share = np.maximum(box_mean(weight, radius), 1e-3)[..., None]
-    return np.asarray(box_mean(values * weight[..., None], radius) / share, np.float32)
-
-
 def _background_contrast(image: Array32, hole: npt.NDArray[np.bool_]) -> np.float32:
     """Return how far the background departs from its own smooth version, 0..255.
 
@@ -137,10 +132,8 @@ def _background_contrast(image: Array32, hole: npt.NDArray[np.bool_]) -> np.floa
         image: (h, w, 3) 0..255.
         hole: (h, w) the person.
     """
-    known = (~hole).astype(np.float32)
-    size = 2 * (min(hole.shape) // 24) + 3
-    weight = np.maximum(box_mean(known, size), 1e-3)[..., None]
-    smooth = box_mean(image * known[..., None], size) / weight
+    known, size = (~hole).astype(np.float32), 2 * (min(hole.shape) // 24) + 3
+    smooth = masked_mean(image, known, size)
     values = np.abs(image - smooth)[~hole]
     spread = float(np.percentile(values, 90)) if len(values) else 0.0
     return np.float32(max(LEAST_CONTRAST, CONTRAST_SHARE * spread))

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32, Image
+from thcli.engines.mesh.sampling import odd_size
 
 STRAND_REACH = 0.3  # face heights from the matte to the end of a thin thing
 LINE_REACH = 0.45  # face heights from the matte where lines of the background are looked for
@@ -62,7 +63,7 @@ def _find_lines(
     small: Array32, around: npt.NDArray[np.bool_], face_size: float
 ) -> npt.NDArray[np.bool_]:
     """Find thin lines, dark, bright or of another colour, in a part of an image (h, w, 3) 0..1."""
-    width = max(3, 2 * round(STRAND_WIDTH * face_size / 2) + 1)
+    width = odd_size(STRAND_WIDTH * face_size)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     contrast = np.maximum(
         cv2.morphologyEx(small, cv2.MORPH_BLACKHAT, kernel).max(-1),
@@ -72,7 +73,7 @@ def _find_lines(
     middle = float(np.median(values))
     spread = 1.5 * float(np.median(np.abs(values - middle)))
     seen = contrast > max(STRAND_CONTRAST, middle + STRAND_DEVIATIONS * spread)
-    thickness = max(3, 2 * round(STRAND_THICKNESS * face_size / 2) + 1)
+    thickness = odd_size(STRAND_THICKNESS * face_size)
     thick = cv2.morphologyEx(
         seen.astype(np.uint8), cv2.MORPH_OPEN, np.ones((thickness, thickness), np.uint8)
     )
