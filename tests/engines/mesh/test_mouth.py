@@ -110,6 +110,18 @@ def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
     assert light[1] + 10 < light[2] < light[3] - 10
 
 
+def test_blur_is_measured_in_pixels_and_in_widths_of_an_eye() -> None:
+    image, mesh = with_eyes(220)
+    tone = np.full(3, 150.0)
+    sharp = mouth_interior.read_eyes(image, mesh, tone)
+    blurred = mouth_interior.read_eyes(cv2.GaussianBlur(image, (0, 0), 5.0), mesh, tone)
+    assert sharp is not None and blurred is not None
+    assert sharp.share < 0.02 < 0.05 < blurred.share
+    assert blurred.share * opening.fit_opening(mesh, EYES[0]).width == pytest.approx(
+        blurred.blur, rel=0.1
+    )
+
+
 def test_teeth_are_dimmer_in_a_narrow_mouth() -> None:
     """At the same distance below the upper lip, 3 mm, of mouths that open by 4.5 and by 13.5 mm."""
     narrow, wide = (inside(*drawn((150, 150, 150), gap)).astype(int) for gap in (0.05, 0.15))

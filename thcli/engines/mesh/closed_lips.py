@@ -40,13 +40,14 @@ class PartedLips:
     rims: (2 lips, 2, 11, 2) pixels of the upper and the lower lip from left to right, its inner
     rim, where it is certainly lip, and its outer one.  mixed: (2, 11) share of the lip's height
     beside its inner rim where the picture mixes it with teeth.  colour: (3,) of the line between
-    them.  gap: of the mouth in widths.
+    them.  gap: of the mouth in widths.  blur: of the picture, pixels.
     """
 
     rims: Array
     mixed: Array
     colour: Array
     gap: float
+    blur: float = 0.0
 
 
 def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) -> PartedLips:
@@ -99,7 +100,8 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
         )
     width = np.float32(LINE_WIDTH)
     line = (rims[0] - width, rims[1] + width)
-    seam = opening.coverage(mouth, u, v, line, max(1.5, 2 * LINE_WIDTH * mouth.width))
+    soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)
+    seam = opening.coverage(mouth, u, v, line, soft)
     shown *= closed
     colour = lips.colour.astype(np.float32)[None, None]
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
