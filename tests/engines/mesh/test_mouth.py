@@ -114,7 +114,8 @@ def test_blur_is_measured_in_pixels_and_in_widths_of_an_eye() -> None:
     image, mesh = with_eyes(220)
     tone = np.full(3, 150.0)
     sharp = mouth_interior.read_eyes(image, mesh, tone)
-    blurred = mouth_interior.read_eyes(cv2.GaussianBlur(image, (0, 0), 5.0), mesh, tone)
+    soft = np.asarray(cv2.GaussianBlur(image, (0, 0), 5.0), np.uint8)
+    blurred = mouth_interior.read_eyes(soft, mesh, tone)
     assert sharp is not None and blurred is not None
     assert sharp.share < 0.02 < 0.05 < blurred.share
     assert blurred.share * opening.fit_opening(mesh, EYES[0]).width == pytest.approx(
