@@ -101,12 +101,26 @@ def with_eyes(white: int) -> tuple[Image, Array]:
 def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
     tone = np.full(3, 150.0)
     light = []
-    for white in (120, 150, 200):
+    for white in (90, 120, 165, 200):
         reading = mouth_interior.read_eyes(*with_eyes(white), tone)
         assert reading is not None and reading.white == pytest.approx(white / 150, abs=0.05)
         mesh = with_eyes(white)[1]
         light.append(mouth_interior.prepare(mesh, tone, reading).enamel.mean())
-    assert light[0] + 10 < light[1] < light[2] - 10
+    assert light[0] == light[1] > 150  # eyes in the shade of a brow do not grey the teeth
+    assert light[1] + 10 < light[2] < light[3] - 10
+
+
+def test_blur_is_measured_in_pixels_and_in_widths_of_an_eye() -> None:
+    image, mesh = with_eyes(220)
+    tone = np.full(3, 150.0)
+    sharp = mouth_interior.read_eyes(image, mesh, tone)
+    soft = np.asarray(cv2.GaussianBlur(image, (0, 0), 5.0), np.uint8)
+    blurred = mouth_interior.read_eyes(soft, mesh, tone)
+    assert sharp is not None and blurred is not None
+    assert sharp.share < 0.02 < 0.05 < blurred.share
+    assert blurred.share * opening.fit_opening(mesh, EYES[0]).width == pytest.approx(
+        blurred.blur, rel=0.1
+    )
 
 
 def test_teeth_are_dimmer_in_a_narrow_mouth() -> None:

@@ -255,6 +255,15 @@ def test_a_painted_eye_is_as_bright_as_the_skin() -> None:
         assert eye.image.max() < 1.4 * level + 10 and eye.image.min() < 0.3 * level
 
 
+def test_a_painted_eye_is_as_blurred_as_the_source() -> None:
+    tone = np.full(3, 150.0)
+    steepest = [
+        np.abs(np.diff(eyes.paint_eye(tone, blur).image.astype(int), axis=1)).max()
+        for blur in (0.0, 0.05)
+    ]
+    assert steepest[1] < 0.3 * steepest[0]
+
+
 def test_a_source_without_a_mesh_is_refused() -> None:
     face = replace(faces.make_face(FACE), mesh=None)
     with pytest.raises(NoFaceError):

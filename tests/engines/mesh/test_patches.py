@@ -117,6 +117,14 @@ def test_rims_and_iris_are_drawn_where_they_are() -> None:
     assert border.max() == 0
 
 
+def test_eyes_of_a_blurred_picture_are_not_painted_by_networks() -> None:
+    painter = PatchPainter(red_network(EYE_CHANNELS), None)
+    source = faces.make_source(512, 512)
+    assert prepare(source.image, source.face, None, painter).painter is not None
+    blurred = np.asarray(cv2.GaussianBlur(source.image, (0, 0), 6.0), np.uint8)
+    assert prepare(blurred, source.face, None, painter).painter is None
+
+
 def test_closed_lids_leave_no_opening() -> None:
     mesh = FACE.copy()
     ring = EYES[0]

@@ -164,6 +164,8 @@ def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
     assert (out[far] == 240).all()
     seam = out[(np.abs(v - line) < 0.006) & inside].mean(0)
     assert (seam < 0.9 * np.array([150, 60, 60])).all()
+    corner = out[(np.abs(v - line) < 0.03) & (u > 0.02) & (u < 0.04)]
+    assert corner[:, 1].mean() > 200  # a step there would show where landmarks miss a corner
 
 
 def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:

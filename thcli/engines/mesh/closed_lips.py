@@ -23,6 +23,7 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fa
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
+CORNER_FADE = 0.16  # widths beside each corner; landmarks of turned faces miss the far corner
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
 MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
 LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
@@ -39,13 +40,14 @@ class PartedLips:
     rims: (2 lips, 2, 11, 2) pixels of the upper and the lower lip from left to right, its inner
     rim, where it is certainly lip, and its outer one.  mixed: (2, 11) share of the lip's height
     beside its inner rim where the picture mixes it with teeth.  colour: (3,) of the line between
-    them.  gap: of the mouth in widths.
+    them.  gap: of the mouth in widths.  blur: of the picture, pixels.
     """
 
     rims: Array
     mixed: Array
     colour: Array
     gap: float
+    blur: float = 0.0
 
 
 def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) -> PartedLips:
@@ -85,7 +87,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
         return
     u, v = opening.local_coordinates(mouth, region)
     rims = mouth.rims(u)
-    inside = smoothstep(0.0, 0.06, np.minimum(u, 1 - u)).astype(np.float32)
+    inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
     closed = 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
     for side, ring in enumerate((_UPPER, _LOWER)):
         beyond = v - rims[1] if side else rims[0] - v
@@ -98,7 +100,8 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
         )
     width = np.float32(LINE_WIDTH)
     line = (rims[0] - width, rims[1] + width)
-    seam = opening.coverage(mouth, u, v, line, max(1.5, 2 * LINE_WIDTH * mouth.width))
+    soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)
+    seam = opening.coverage(mouth, u, v, line, soft)
     shown *= closed
     colour = lips.colour.astype(np.float32)[None, None]
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +23,7 @@ OPEN_GAP = 0.22  # gap / width of a typical open eye
 VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball fades in
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
+RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of a painted eye's blur
 MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
 
 
@@ -31,7 +33,7 @@ class EyeTexture:
 
     image: image that holds the eye.  opening: the eye's rims in `image`.  iris: (2,) u, v of
     the iris centre.  radius: of the iris, in widths; 0 when its gaze is right already.  is_own:
-    whether the eye is the source's own.
+    whether the eye is the source's own.  blur: of a painted eye, deviation in widths.
     """
 
     image: Image
@@ -39,6 +41,7 @@ class EyeTexture:
     iris: Array
     radius: float
     is_own: bool = True
+    blur: float = 0.0
 
 
 def visibilities(eyes: tuple[EyeTexture, ...], target: Array) -> list[float]:
@@ -94,7 +97,7 @@ def render_eyes(
         source_v = opening.map_between_rims(v, rims, (top, bottom))
         along, across = _shift_iris(u, source_v, eye, shift)
         ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
-        soft = max(1.2, 0.03 * eye_opening.width)
+        soft = max(1.2, 0.03 * eye_opening.width, RIM_BLUR * eye.blur * eye_opening.width)
         mask = opening.coverage(eye_opening, u, v, rims, soft)
         opening.blend(out, region, shown * mask, ball)
 
@@ -140,18 +143,23 @@ def _shift_iris(u: Array32, v: Array32, eye: EyeTexture, shift: Array) -> tuple[
 
 
 def extract_eyes(
-    image: Image, mesh: Array, iris: npt.NDArray[np.floating] | None, tone: Array
+    image: Image,
+    mesh: Array,
+    iris: npt.NDArray[np.floating] | None,
+    tone: Array,
+    blur: float = 0.0,
 ) -> tuple[EyeTexture, ...]:
     """Extract both eyes of a source image.
 
     A closed eye takes the mirror image of the other one. When both are closed, a synthetic eye
-    is painted.
+    is painted, as blurred as the source.
 
     Args:
         image: (H, W, 3) uint8 source image.
         mesh: (468, 3) pixels.
         iris: (2, 5, 2) pixels, centre first, or None.
         tone: (3,) skin colour, 0..255.
+        blur: of the source, deviation in widths of an eye.
     """
     eyes = []
     for side, ring in enumerate(EYES):
@@ -165,7 +173,7 @@ def extract_eyes(
     is_open = [eye.opening.gap >= CLOSED_GAP for eye in eyes]
     if all(is_open):
         return tuple(eyes)
-    substitute = mirror_eye(eyes[is_open.index(True)]) if any(is_open) else paint_eye(tone)
+    substitute = mirror_eye(eyes[is_open.index(True)]) if any(is_open) else paint_eye(tone, blur)
     return tuple(eye if usable else substitute for eye, usable in zip(eyes, is_open, strict=True))
 
 
@@ -189,10 +197,12 @@ def mirror_eye(eye: EyeTexture) -> EyeTexture:
     )
 
 
-def paint_eye(tone: Array) -> EyeTexture:
+def paint_eye(tone: Array, blur: float = 0.0) -> EyeTexture:
     """Paint a synthetic eye: sclera, brown iris, pupil, highlight and the upper lid's shadow.
 
-    tone: (3,) skin colour, 0..255, which sets the brightness.
+    Args:
+        tone: (3,) skin colour, 0..255, which sets the brightness.
+        blur: deviation in widths of an eye.
     """
     wide, tall, margin, radius = 192, 96, 32, 0.21
     u = (np.arange(wide) - margin) / (wide - 2 * margin)
@@ -221,8 +231,10 @@ def paint_eye(tone: Array) -> EyeTexture:
     colour *= (0.55 + 0.45 * smoothstep(0.0, 0.12, below))[..., None]
     axes = np.array([[wide - 2 * margin, 0.0], [0.0, wide - 2 * margin]])
     painted = Opening(np.array([margin, tall / 2]), axes, upper, lower)
+    if blur > 0:
+        colour = cv2.GaussianBlur(colour, (0, 0), blur * axes[0, 0])
     pixels = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
-    return EyeTexture(pixels, painted, np.array([0.5, 0.0]), radius, False)
+    return EyeTexture(pixels, painted, np.array([0.5, 0.0]), radius, False, blur)
 
 
 def substitute_from_driver(

@@ -42,13 +42,13 @@ SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
 TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
 ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
-ENAMEL_RANGE = (0.9, 1.8)  # over the skin's brightness
-ENAMEL_TINT = 0.5  # share of the skin's tint, as an exponent
+ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
+ENAMEL_TINT = 0.6  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
-EDGE_BLUR = 0.012  # of the mouth's outline, widths
+EDGE_BLUR, RIM_BLUR = 0.012, 0.3  # of the mouth's outline: widths; over the source's blur
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
@@ -85,11 +85,12 @@ class EyeReading:
     """Light and sharpness that the eyes show.
 
     white: brightness of their white over the skin's.  blur: width of the sharpest edges beyond
-    that of a sharp picture, pixels.
+    that of a sharp picture, pixels.  share: the same over the width of an eye.
     """
 
     white: float
     blur: float
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
     """
-    whites, widths = [], []
+    whites, widths, sizes = [], [], []
     for ring in EYES:
         eye = opening.fit_opening(mesh, ring)
         region = opening.bounding_region(eye, (image.shape[1], image.shape[0]), 0.15)
@@ -180,10 +181,12 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
         low, high = np.quantile(grey, [0.02, 0.98])
         steepest = max(float(np.quantile(np.hypot(*np.gradient(grey)), 0.995)), 1e-3)
         widths.append(float(high - low) / steepest)
+        sizes.append(eye.width)
     if not whites:
         return None
     white = float(np.mean(whites)) / max(float(tone.mean()), 1.0)
-    return EyeReading(white, max(min(widths) - SHARP_EDGE, 0.0))
+    blur = max(min(widths) - SHARP_EDGE, 0.0)
+    return EyeReading(white, blur, blur / max(float(np.mean(sizes)), 1.0))
 
 
 def render(
@@ -237,7 +240,7 @@ def render(
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)
     inner = (rims[0] + 0.01, rims[1] - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
-    sigma = max(0.7, EDGE_BLUR * lips.width)  # steep rims are soft too
+    sigma = max(0.7, EDGE_BLUR * lips.width, RIM_BLUR * interior.blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     opening.blend(out, region, shown * mask, colour)
 

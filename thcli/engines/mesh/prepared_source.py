@@ -27,6 +27,11 @@ from thcli.engines.mesh.warp import map_step
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
 
+EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
+# Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
+# ones: enlarged thumbnails have .04 to .07, other pictures at most .012
+MOST_BLUR = 0.024
+
 
 @dataclass(frozen=True, slots=True)
 class MeshSource:
@@ -103,6 +108,8 @@ def prepare(
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
+    blur = 0.0 if seen_eyes is None else seen_eyes.share / EDGE_WIDTH
+    is_blurred = blur > MOST_BLUR
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
@@ -117,12 +124,16 @@ def prepare(
         map_step(mesh),
         surroundings,
         layers,
-        eyes.extract_eyes(image, mesh, face.iris, tone),
+        eyes.extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),
         mirrored_cheek.prepare(image, mesh),
         tone,
         interior,
-        closed_lips.prepare(image, mesh, interior.lips.gap) if is_parted else None,
-        painter=None if painter is None else painter.bind(image, mesh, face, interior),
+        replace(closed_lips.prepare(image, mesh, interior.lips.gap), blur=interior.blur)
+        if is_parted
+        else None,
+        painter=None
+        if painter is None or is_blurred
+        else painter.bind(image, mesh, face, interior),
         folds=folds.prepare(image, mesh) if with_folds else None,
         border=border,
     )

@@ -16,8 +16,8 @@ from thcli.voices.a2m.networks import AUDIO_STRIDE
 
 SHUT, TEETH = 0, 1  # columns of the closures
 PHONES_OF = (("P", "B", "M"), ("F", "V"))  # phones that need each of them
-EVIDENCE = (5.0, 8.0)  # added to the logit where such a phone is certain
-THRESHOLDS = (-0.6, 1.0)  # a peak of the logit above this is an event
+EVIDENCE = (8.0, 8.0)  # added to the logit where such a phone is certain
+THRESHOLDS = (0.2, 1.0)  # a peak of the logit above this is an event
 SMOOTH = 5  # rows of sound over which the posteriors of phones are averaged
 HOLD = 2  # rows to each side of a peak in which the closure is complete: 5 rows are 0.1 s
 RAMP = (0.66, 0.33)  # share of the closure in the rows before and after
