@@ -71,7 +71,8 @@ def _render_whole(
     if not shown:
         return out
     box, offset = _box_of_positions(image, positions)
-    padded, shifted = cv2.cvtColor(image[box], cv2.COLOR_RGB2RGBA), positions - offset
+    padded = np.asarray(cv2.cvtColor(image[box], cv2.COLOR_RGB2RGBA), np.uint8)
+    shifted = positions - offset
     for block, region in shown:
         coordinates = _upsample_block(shifted, block, grid, region)
         out[region] = cv2.cvtColor(_sample_mirrored(padded, coordinates), cv2.COLOR_RGBA2RGB)
