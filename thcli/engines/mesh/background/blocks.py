@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Where a picture shows its person, by cells of CELL pixels.
+    """Cells of CELL pixels in which a picture shows its person, or its background.
 
     person, background: (rows + 1, columns + 1) integral images of the cells that show some of it.
     size: (width, height) of the picture in pixels.
