@@ -249,6 +249,16 @@ def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
     assert np.abs(lent[inside].astype(int) - driver[inside]).mean() < 25
 
 
+def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:
+    mesh = faces.centred_mesh(512, 512)
+    driver = faces.render_face(mesh, 512, 512)
+    made = eyes.paint_eye(np.full(3, 120.0))
+    mixed = (replace(made, is_own=True), made)
+    assert eyes.substitute_from_driver(mixed, driver, mesh, np.ones(3)) == mixed
+    lent = eyes.substitute_from_driver((made, made), driver, mesh, np.ones(3))
+    assert all(eye.image is not made.image for eye in lent)
+
+
 def test_a_painted_eye_is_as_bright_as_the_skin() -> None:
     for level in (60.0, 180.0):
         eye = eyes.paint_eye(np.array([1.1, 1.0, 0.9]) * level)

@@ -52,7 +52,7 @@ def still_map() -> WarpMap:
 def person_layers() -> MatteLayers:
     person = np.zeros((SIZE, SIZE, 4), np.uint8)
     person[40:, 30:60] = (200, 0, 0, 255)
-    return MatteLayers(person, np.full((SIZE, SIZE, 3), (0, 0, 120), np.uint8))
+    return MatteLayers.of(person, np.full((SIZE, SIZE, 3), (0, 0, 120), np.uint8))
 
 
 def test_the_person_moves_over_a_still_plate() -> None:
@@ -68,7 +68,7 @@ def cut_off_layers() -> MatteLayers:
     """Draw a person of noise that the left edge cuts off, before a plate of one colour."""
     person = np.zeros((SIZE, SIZE, 4), np.uint8)
     person[40:, :60, :3], person[40:, :60, 3] = noise(3)[40:, :60], 255
-    return MatteLayers(person, np.full((SIZE, SIZE, 3), (0, 0, 120), np.uint8))
+    return MatteLayers.of(person, np.full((SIZE, SIZE, 3), (0, 0, 120), np.uint8))
 
 
 def test_a_person_who_is_cut_off_is_mirrored_and_leaves_no_streaks() -> None:

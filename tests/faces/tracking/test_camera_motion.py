@@ -121,6 +121,29 @@ def test_the_body_close_to_a_face_shows_the_camera_where_no_hair_hangs(hair: int
     assert found == Similarity() if hair else largest_error(found, true) < 3
 
 
+def test_the_head_shows_the_camera_where_the_body_leaves_the_frame() -> None:
+    estimator = CameraMotionEstimator(person)
+    for i in range(50):
+        true = Similarity(1, complex(0, 115 * np.sin(i / 49 * np.pi)))
+        image, face = seated(true)
+        found = estimator.estimate(image, [face])
+        if abs(true.b) > 32:  # less counts as swaying
+            assert largest_error(found, true) < 10
+    assert found == Similarity()
+
+
+def test_a_few_corners_of_a_wall_give_way_to_a_patterned_body() -> None:
+    estimator = CameraMotionEstimator(person)
+    marks = [(20 + 34 * i, 6 + 5 * (i % 2)) for i in range(9)]
+    for i in range(20):
+        true = Similarity(1, complex(3 * i, 1.5 * i))
+        image, face = seated(true)
+        for x, y in marks:  # spots on the lens, which stay
+            image[y : y + 5, x : x + 5] = 255
+        found = estimator.estimate(image, [face])
+    assert largest_error(found, true) < 3
+
+
 def test_a_body_that_sways_before_a_plain_wall_is_no_camera() -> None:
     estimator = CameraMotionEstimator(person)
     for i in range(16):

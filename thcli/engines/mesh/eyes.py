@@ -242,17 +242,21 @@ def substitute_from_driver(
 ) -> tuple[EyeTexture, ...]:
     """Replace the eyes that are not the source's own by the driver's open ones.
 
+    A mirrored one stays: it has the colour of the other.
+
     Args:
         eyes: texture of each eye.
         frame: (H, W, 3) uint8 driving frame.
         driver: (468, 3) the driver's mesh in pixels of the frame.
         gain: (3,) colour factor to the source's tone.
     """
+    if any(eye.is_own for eye in eyes):
+        return eyes
     out = []
     for ring, eye in zip(EYES, eyes, strict=True):
         eye_opening = opening.fit_opening(driver, ring)
         region = opening.bounding_region(eye_opening, (frame.shape[1], frame.shape[0]), 0.3)
-        if eye.is_own or region is None or eye_opening.gap < CLOSED_GAP:
+        if region is None or eye_opening.gap < CLOSED_GAP:
             out.append(eye)
             continue
         rows, columns = region

@@ -28,6 +28,8 @@ from thcli.faces.tracking.head_motion import Similarity
 LONG_SIDE = 320  # pixels of the reduced frame
 MAX_CORNERS = 160
 MIN_CORNERS = 8  # seen again; fewer give no estimate
+SURE_CORNERS = 16  # of a background; fewer give way to a body that has BODY_RATIO times as many
+BODY_RATIO = 3
 MIN_SPREAD = 0.12  # of the long side, standard deviation of the corners
 RENEW_SHARE = 0.5  # of a key frame's corners; below it the next frame becomes the key frame
 MIN_AGREEMENT = 0.5  # share of the followed corners that one similarity explains
@@ -119,14 +121,16 @@ class CameraMotionEstimator:
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
         strong = view.find_strong()
         corners = view.find_corners(strong & (near == 0))
-        if len(corners) >= MIN_CORNERS or not (may_be_of_body and len(view.boxes)):
-            return _KeyFrame(view.grey, corners)
+        if len(corners) >= SURE_CORNERS or not (may_be_of_body and len(view.boxes)):
+            return _KeyFrame(view.grey, corners, view.largest_box)
         inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
         body = view.find_corners(strong & inside & view.below_faces(BESIDE_FACE))
         if len(body) < MIN_CORNERS and view.shows_necks(people):
             body = view.find_corners(strong & inside & view.below_faces(BESIDE_NECK))
         of_body = len(body) >= MIN_CORNERS
-        return _KeyFrame(view.grey, body if of_body else corners, of_body)
+        if len(corners) >= MIN_CORNERS:  # a wall's noise, or a background that hardly shows
+            of_body = len(body) >= BODY_RATIO * len(corners)
+        return _KeyFrame(view.grey, body if of_body else corners, view.largest_box, of_body)
 
     def _follow(self, view: _View, head: complex) -> None:
         """Update the motion: from the key frame, else from the previous frame as the key frame.
@@ -136,9 +140,13 @@ class CameraMotionEstimator:
         assert self._first is not None and self._key is not None and self._previous is not None
         self._age += 1
         if len(self._key.corners) < MIN_CORNERS and self._age < RETRY:
+            if self._first.of_body:
+                self._follow_head(view)
             return
         known = self._frame_from_key
         guesses = [known, self._step @ known, Similarity(1, head) @ known]
+        if self._first.of_body:
+            guesses += self._key.head_motion(view)
         fitted = self._key.follow(view.grey, guesses)
         if fitted is None and self._age > 1:
             self._key_from_scene = known @ self._key_from_scene
@@ -146,21 +154,48 @@ class CameraMotionEstimator:
             fitted = self._key.follow(view.grey, [_IDENTITY, self._step, Similarity(1, head)])
         if fitted is not None:
             self._frame_from_key, share = fitted
-            if share >= RENEW_SHARE:
+            if share >= RENEW_SHARE and not self._may_return:
                 return
+            if share >= RENEW_SHARE:
+                self._return_to_first(view)
+                return
+        elif self._first.of_body:
+            self._follow_head(view)
         self._renew(view)
+
+    def _follow_head(self, view: _View) -> None:
+        """Take the head's motion for the camera's where the body is out of the frame."""
+        assert self._key is not None
+        if not self._return_to_first(view):
+            for moved in self._key.head_motion(view):
+                self._frame_from_key = moved
+
+    @property
+    def _may_return(self) -> bool:
+        """True while a later frame than the scene's first is followed on a body.
+
+        Corners of a body are lost soon, and errors of the key frames add up.
+        """
+        assert self._first is not None
+        return self._first.of_body and self._key is not self._first
+
+    def _return_to_first(self, view: _View) -> bool:
+        """Follow the scene's first frame again if it is seen, and return whether it is."""
+        assert self._first is not None
+        guesses = [self._frame_from_key @ self._key_from_scene]
+        if self._first.of_body:
+            guesses += self._first.head_motion(view)
+        fitted = self._first.follow(view.grey, guesses)
+        if fitted is None or fitted[1] < RENEW_SHARE:
+            return False
+        self._key, self._key_from_scene = self._first, _IDENTITY
+        self._frame_from_key = fitted[0]
+        return True
 
     def _renew(self, view: _View) -> None:
         """Follow the scene's first frame again if it is seen, else make a frame the key frame."""
-        assert self._first is not None
         frame_from_scene = self._frame_from_key @ self._key_from_scene
-        fitted = (
-            None if self._key is self._first else self._first.follow(view.grey, [frame_from_scene])
-        )
-        if fitted is not None and fitted[1] >= RENEW_SHARE:
-            self._key, self._key_from_scene = self._first, _IDENTITY
-            self._frame_from_key = fitted[0]
-        else:
+        if self._key is self._first or not self._return_to_first(view):
             self._key, self._key_from_scene = self._next_key_frame(view), frame_from_scene
             self._frame_from_key = _IDENTITY
 
@@ -180,6 +215,14 @@ class _View:
     grey: npt.NDArray[np.uint8]
     small: npt.NDArray[np.uint8]
     boxes: Array
+
+    @property
+    def largest_box(self) -> Array | None:
+        """The box (4,) of the largest face, None without faces."""
+        if not len(self.boxes):
+            return None
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return np.asarray(self.boxes[sides.prod(1).argmax()])
 
     def find_strong(self) -> npt.NDArray[np.bool_]:
         """Find pixels (h, w) whose corners are stronger than noise."""
@@ -212,11 +255,24 @@ class _View:
 
 @dataclass(frozen=True, slots=True)
 class _KeyFrame:
-    """A reduced frame and corners (N, 1, 2) of its background, or of a body before a plain one."""
+    """A reduced frame and corners (N, 1, 2) of its background, or of a body before a plain one.
+
+    face: (4,) box of its largest face, None without faces.
+    """
 
     grey: npt.NDArray[np.uint8]
     corners: Array32
+    face: Array | None
     of_body: bool = False
+
+    def head_motion(self, view: _View) -> list[Similarity]:
+        """Return the motion of the largest face from this frame to another, if both show one."""
+        box, other = self.face, view.largest_box
+        if box is None or other is None:
+            return []
+        zoom = float((other[3] - other[1]) / max(box[3] - box[1], 1.0))
+        middle, moved = (complex(*(b[:2] + b[2:]) / 2) for b in (box, other))
+        return [Similarity(complex(zoom), moved - zoom * middle)]
 
     def follow(
         self, grey: npt.NDArray[np.uint8], guesses: Sequence[Similarity]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import find_hair
 from thcli.engines.mesh.background.plate import fill_plate
@@ -43,11 +44,17 @@ class MatteLayers:
     """A source image as a person over a background plate.
 
     person: (H, W, 4) uint8, premultiplied colour and alpha; plate * (1 - alpha) + person is the
-    image exactly.  plate: (H, W, 3) uint8 background without the person.
+    image exactly.  plate: (H, W, 3) uint8 background without the person.  coverage: of the alpha.
     """
 
     person: Image
     plate: Image
+    coverage: Coverage
+
+    @staticmethod
+    def of(person: Image, plate: Image) -> MatteLayers:
+        """Create the layers with the coverage of their alpha."""
+        return MatteLayers(person, plate, Coverage.of(person[..., 3]))
 
 
 def separate_person(
@@ -111,18 +118,24 @@ def separate_person(
         plate[rows] = _to_uint8(pixels + share * (filled[rows] + seen - pixels))
         # hair darker than the plate belongs to the person, also where the network misses it
         half = np.float32(0.5)  # a level is rounded; black before black is no person
-        ratio = ((pixels + half) / (plate[rows] + half)).min(-1)
+        ratio = 1 / _largest_channel((plate[rows] + half) / (pixels + half))
         least = np.ceil(255 - 255 * ratio).clip(0, 255)
         person[rows, :, 3] = np.maximum(opaque[rows], least)
         transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
         behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)
         person[rows, :, :3] = cv2.subtract(image[rows], behind)
-    return MatteLayers(person, plate), find_hair(small, alpha, oval_points), step
+    return MatteLayers.of(person, plate), find_hair(small, alpha, oval_points), step
 
 
 def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
     """Return by how much a difference (h, w, 3) exceeds the background's own, (h, w, 1) 0..1."""
-    return np.asarray(smoothstep(1, 2, np.abs(other).max(-1, keepdims=True) / tolerance))
+    return np.asarray(smoothstep(1, 2, _largest_channel(np.abs(other))[..., None] / tolerance))
+
+
+def _largest_channel(values: Array32) -> Array32:
+    """Return the largest of three channels (h, w, 3); several times as fast as along an axis."""
+    first, second, third = cv2.split(values)
+    return np.asarray(cv2.max(cv2.max(first, second), third), np.float32)
 
 
 def _background_contrast(image: Array32, hole: npt.NDArray[np.bool_]) -> np.float32:

@@ -1,0 +1,145 @@
+"""Blocks of a warp map that are still, or show the background plate or the person alone.
+
+Nothing is blended in them, and only those of the person are sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array32, Image
+from thcli.engines.mesh.raster import SampleGrid
+
+STILL, PLATE, PERSON, MIXED, LEAVES = range(5)
+SIDE = 128  # pixels of a block: fits the cache
+LEAST_AREA = 1 << 20  # pixels of a map whose rows are worth dividing
+CELL = 16  # pixels of a cell of the coverage
+SLACK = 1 / 64  # pixels of motion that change no sample: half of OpenCV's step
+Kinds = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.intp]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Cells of CELL pixels in which a picture shows its person, or its background.
+
+    person, background: (rows + 1, columns + 1) integral images of the cells that show some of it.
+    size: (width, height) of the picture in pixels.
+    """
+
+    person: Counts
+    background: Counts
+    size: tuple[int, int]
+
+    @staticmethod
+    def of(alpha: Image) -> Coverage:
+        """Summarize a person's alpha (H, W) uint8."""
+        height, width = alpha.shape
+        return Coverage(_integral(alpha > 0), _integral(alpha < 255), (width, height))
+
+    def kinds(self, low: Array32, high: Array32) -> Kinds:
+        """Tell what boxes of the picture show.
+
+        A box that leaves the picture below is mixed, since the person is mirrored there.
+
+        Args:
+            low, high: (..., 2) corners of the boxes in pixels.
+        """
+        last = np.array(self.size, np.float32) - 1
+        beyond = np.stack([low[..., 0], low[..., 1], last[0] - high[..., 0]], -1).min(-1) < -SLACK
+        inside = ~beyond & (high[..., 1] <= last[1] + SLACK)
+        first = (np.clip(low, 0, last) // CELL).astype(np.intp)
+        # a position is sampled from the pixels around it
+        stop = (np.clip(high + 1, 0, last) // CELL).astype(np.intp) + 1
+        kinds = np.where(beyond, LEAVES, MIXED).astype(np.uint8)
+        kinds[inside & (_sums(self.background, first, stop) == 0)] = PERSON
+        kinds[inside & (_sums(self.person, first, stop) == 0)] = PLATE
+        return kinds
+
+
+def _integral(shown: npt.NDArray[np.bool_]) -> Counts:
+    starts = (np.arange(0, side, CELL) for side in shown.shape)
+    cells = shown
+    for axis, start in enumerate(starts):
+        cells = np.logical_or.reduceat(cells, start, axis)
+    return np.pad(cells.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _sums(integral: Counts, first: Indices, stop: Indices) -> Counts:
+    (x0, y0), (x1, y1) = np.moveaxis(first, -1, 0), np.moveaxis(stop, -1, 0)
+    return np.asarray(
+        integral[y1, x1] - integral[y0, x1] - integral[y1, x0] + integral[y0, x0], np.int64
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Samples rows.start..rows.stop and columns.start..columns.stop of a map, of one kind."""
+
+    rows: slice
+    columns: slice
+    kind: int
+
+
+def iterate_blocks(
+    displacement: Array32, positions: Array32, grid: SampleGrid, coverage: Coverage | None
+) -> Iterator[Block]:
+    """Yield the blocks of a map that move, neighbours of a kind in a row joined.
+
+    The outermost samples are left out.
+
+    Args:
+        displacement: (rows, columns, 2) float32 pixels.
+        positions: (rows, columns, 2) float32 pixels of the source.
+        grid: of the map.
+        coverage: of the source, None without layers.
+    """
+    count = max(1, SIDE // grid.step)
+    divided = grid.rows * grid.columns * grid.step**2 >= LEAST_AREA
+    rows = np.arange(1, grid.rows - 1, count)
+    columns = np.arange(1, grid.columns - 1, count if divided else grid.columns)
+    if not len(rows) or not len(columns):
+        return
+    moves = _reduce(np.abs(displacement), rows, columns, np.maximum).max(-1) >= SLACK
+    kinds = np.where(moves, MIXED, STILL).astype(np.uint8)
+    if coverage is not None:
+        low, high = (_reduce(positions, rows, columns, u) for u in (np.minimum, np.maximum))
+        kinds[moves] = coverage.kinds(low, high)[moves]
+    for row, line in zip(rows, kinds, strict=True):
+        changes = np.flatnonzero(np.diff(line)) + 1
+        for first, last in zip((0, *changes), (*changes, len(line)), strict=True):
+            if line[first] != STILL:
+                stop = grid.columns - 1 if last == len(line) else int(columns[last])
+                yield Block(
+                    slice(int(row), min(int(row) + count, grid.rows - 1)),
+                    slice(int(columns[first]), stop),
+                    int(line[first]),
+                )
+
+
+def _reduce(values: Array32, rows: Indices, columns: Indices, extreme: np.ufunc) -> Array32:
+    """Reduce samples (r, c, 2) to blocks, each with the samples around it.
+
+    Args:
+        values: the samples.
+        rows, columns: first ones of the blocks.
+        extreme: np.minimum or np.maximum.
+    """
+    count, width = values.shape[:2]
+    # long rows are several times as fast as pairs
+    lines = values.reshape(count, -1)
+    parts = [
+        extreme.reduce(lines[first - 1 : stop + 1], 0)
+        for first, stop in zip(rows, (*rows[1:], count - 1), strict=True)
+    ]
+    strips = np.stack(parts).reshape(len(rows), width, 2)
+    parts = [
+        extreme.reduce(strips[:, first - 1 : stop + 1], 1)
+        for first, stop in zip(columns, (*columns[1:], width - 1), strict=True)
+    ]
+    return np.stack(parts, 1)
