@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def picture_at(x: float) -> Image:
     )
 
 
-def corrected(scenes: Array, missing: int = -1) -> tuple[Array, list[Array32]]:
+def corrected(scenes: Sequence[int], missing: int = -1) -> tuple[Array, list[Array32]]:
     """Return the paths of the chin, and the corrections."""
     with SkinMotion() as log:
         faces = []
@@ -39,7 +41,7 @@ def corrected(scenes: Array, missing: int = -1) -> tuple[Array, list[Array32]]:
             faces.append(face_at(MOVES * i - 14))
             image = picture_at(2 * MOVES * (i // 2) - 14)
             known = None if i == missing else faces[-1]
-            log.add(known, image, Crop(np.eye(3), (SIDE, SIDE)), i / RATE, int(scenes[i]))
+            log.add(known, image, Crop(np.eye(3), (SIDE, SIDE)), i / RATE, scenes[i])
         corrections = list(log.corrections())
         assert len(list(log.corrections())) == COUNT  # may be read again
     meshes = [move_mesh(f, c).mesh for f, c in zip(faces, corrections, strict=True)]
@@ -47,16 +49,16 @@ def corrected(scenes: Array, missing: int = -1) -> tuple[Array, list[Array32]]:
 
 
 def test_the_jaw_rests_in_repeated_frames() -> None:
-    path, _ = corrected(np.zeros(COUNT))
+    path, _ = corrected([0] * COUNT)
     steps = np.diff(path[6:-6])
     assert np.abs(steps[1::2]).mean() < 0.35 * MOVES or np.abs(steps[::2]).mean() < 0.35 * MOVES
     assert path[-8] - path[8] == pytest.approx(MOVES * (COUNT - 16), abs=2.5)
 
 
 def test_nothing_crosses_a_scene_or_a_frame_without_the_face() -> None:
-    _, corrections = corrected(np.arange(COUNT))
+    _, corrections = corrected(range(COUNT))
     assert all(np.allclose(one, 0, atol=1e-6) for one in corrections)
-    _, corrections = corrected(np.zeros(COUNT), missing=18)
+    _, corrections = corrected([0] * COUNT, missing=18)
     assert np.all(corrections[18] == 0)
 
 
@@ -65,7 +67,7 @@ def test_scattered_errors_count_less() -> None:
     rng = np.random.default_rng(0)
     errors = np.zeros((COUNT, 468, 2), np.float32)
     errors[18] = 0.03
-    seconds, known, scenes = np.arange(COUNT) / RATE, np.ones(COUNT, bool), np.zeros(COUNT)
+    seconds, known, scenes = np.arange(COUNT) / RATE, np.ones(COUNT, bool), np.zeros(COUNT, int)
     even = fast_part(errors, seconds, known, scenes)
     errors[18] += rng.normal(0, 0.05, (468, 2))
     scattered = fast_part(errors, seconds, known, scenes)

@@ -237,7 +237,7 @@ class EditEvaluateOptions:
     columns: int = option(8, "Columns of the contact sheet, 1..64.")
     wearers: Path | None = option(
         None,
-        "Folder of real faces with the attribute: can a classifier tell the edit from them?",
+        "Folder of real faces with the attribute, from which a classifier tells the edit.",
         path="input",
     )
 

@@ -14,20 +14,24 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.geometry import bounding_box, transform_points
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.faces.crops.stabilize import local_linear_fit
 from thcli.faces.landmarks.topology import POINTS
+from thcli.motion.timeline import Ints
 from thcli.pipeline.editing.smoothed_meshes import follows_head
 from thcli.pipeline.job.temp_storage import TemporaryFiles
+
+Flags = npt.NDArray[np.bool_]
 
 FAST = 0.25  # seconds: faster motion is that of the pixels
 MOST = 0.04  # limit of a correction, and of a frame's error, in distances of the eye corners
 _CORNERS = (33, 263)  # outer corners of the eyes
 # Scatter of a frame's errors, in distances of the eye corners, from which they count less and less:
 # the flow of a head that turns fast is worse than the mesh.
-_SCATTER = 0.006
+_SCATTER = 0.009
 _REACH = 24  # frames to each side
 _WINDOW = 96  # frames that are corrected at once
 _AVERAGED = 5  # pixels of the crop over which the flow is averaged
@@ -100,7 +104,7 @@ def move_mesh(face: Face, correction: Array32) -> Face:
     return replace(face, mesh=mesh, box=bounding_box(mesh))
 
 
-def fast_part(errors: Array32, seconds: Array, known: Array, scenes: Array) -> Array32:
+def fast_part(errors: Array32, seconds: Array, known: Flags, scenes: Ints) -> Array32:
     """Return the fast part of accumulated errors of positions, (T, N, 2).
 
     Args:
@@ -132,7 +136,7 @@ def _step_error(last: tuple[Image, Crop, Array], now: tuple[Image, Crop, Array])
     at = transform_points(placement.crop_from_frame, mesh)
     x, y = at.T.astype(np.float32)
     steps = cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
-    frame_from_crop = np.linalg.inv(now[1].crop_from_frame)
+    frame_from_crop = np.asarray(np.linalg.inv(now[1].crop_from_frame), np.float64)
     error = transform_points(frame_from_crop, at + steps) - now[2]
     return np.asarray(np.clip(error / _size(now[2]), -MOST, MOST), np.float32)
 
