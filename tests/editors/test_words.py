@@ -43,6 +43,7 @@ TEXTS = {
         "beard": -1.0,
         "moustache": 1.0,
     },
+    "a thick grey beard": {"beard#9c9a97": 1.5},
     "a thick beard and red glasses": {"beard": 1.5, "eyeglasses#a8391c": 1.0},
 }
 REFUSED = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from thcli import media
 from thcli.cli.app import run
@@ -189,6 +190,10 @@ def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mo
     with media.write(clip, (160, 160), plan=media.WritePlan(time_base=frames[0].time_base)) as out:
         for frame in frames:
             out.write(frame.pixels, frame.pts, 1)
+    wearers = tmp_path / "wearers"
+    wearers.mkdir()
+    for number in range(8):
+        Pillow.fromarray(np.roll(frames[0].pixels, number, 1)).save(wearers / f"{number}.png")
     words = [
         "--each",
         "--engine",
@@ -199,6 +204,8 @@ def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mo
         str(sheet),
         "--strengths",
         str(noted),
+        "--wearers",
+        str(wearers),
     ]
     table = tmp_path / "table.csv"
     assert run(["eval", "edit", str(clip), *words, "-o", str(table), "--json"]) == 0
@@ -211,12 +218,13 @@ def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mo
         "bangs, per frame",
         "clip, unedited",
     ]
+    assert lines[-1] == ["real or edited, AUC ↓", "", "", "-", "-", "-"]  # of one clip
     assert {len(line) for line in lines} == {6} and best_cell(
         head, ["tl_id ↑", "", "face", "1", "2", "3"]
     ) == 4
     found = {(line[0].split(" ")[0], line[2]) for line in lines}
     assert {("ssim", "face"), ("ssim", "frame"), ("tl_id", "face"), ("tg_id", "face")} <= found
-    assert lines[-1][0] == "CPU time, pass 2 ↓" and lines[-1][-1] == "-"
+    assert lines[-2][0] == "CPU time, pass 2 ↓" and lines[-2][-1] == "-"
     report = json.loads(capsys.readouterr().out)
     (edit,) = report["edits"]
     assert set(edit["mean"]) == {"edited", "per frame", "clip"} and report["reconstruction"] == []

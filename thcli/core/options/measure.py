@@ -235,6 +235,11 @@ class EditEvaluateOptions:
         "--baseline/--no-baseline",
     )
     columns: int = option(8, "Columns of the contact sheet, 1..64.")
+    wearers: Path | None = option(
+        None,
+        "Folder of real faces with the attribute, from which a classifier tells the edit.",
+        path="input",
+    )
 
     def __post_init__(self) -> None:
         require(self.frames is None or self.frames >= 2, "--frames", "2 or more", self.frames)

@@ -24,6 +24,7 @@ WRINKLE_DEPTH = 0.5  # of `wrinkles` at strength -1 of young
 MAX_BRIGHTENING: dict[RegionName, float] = {"lips": 0.4, "dark": 0.12, "beside": 0.08}
 # Of the change between genders, below the nose: limit of the rise, and share of the hue.
 MAX_JAW_RISE, JAW_HUE = 0.03, 0.5
+MAX_GENDER_FALL = 0.5  # limit of the fall between genders: narrowed eyes get no black lids
 HALF = layout.COLUMNS // 2
 TENSORS = (
     "texture",
@@ -98,7 +99,7 @@ class AtlasDirections:
                 own += self.depends[k, which] * np.float32(
                     strength * self.depends_scale[k, which] * deviation[which]
                 )
-            texture += own if name != "male" else _limit_jaw(own)
+            texture += own if name != "male" else _limit_gender(own)
             detail += self.detail[k].astype(np.float32) * np.float32(strength)
             shape += self.shape[k].astype(np.float64) * strength
         aged = max(-strengths.get("young", 0.0), 0.0)
@@ -124,17 +125,21 @@ def limit_texture(texture: Array32) -> Array32:
     return out
 
 
-def _limit_jaw(texture: Array32) -> Array32:
-    """Limit the change of colours (ROWS, HALF, 3) where a beard may be, relative to the skin.
+def _limit_gender(texture: Array32) -> Array32:
+    """Limit the change of colours (ROWS, HALF, 3) between genders, relative to the skin.
 
-    A shadow that goes does not glow, and one that comes has half of its hue only.
+    Where a beard may be, a shadow that goes does not glow, and one that comes has half of its hue
+    only. Make-up that comes does not blacken the lids.
     """
     grey = (texture @ tone.LUMA)[..., None]
     calm = grey + (texture - grey) * JAW_HUE
     rise = np.maximum(calm.max(-1), 1e-6)
     factor = np.minimum(soft_limit(rise, MAX_JAW_RISE) / rise, 1)[..., None]
     share = region_mask("jaw")[:, :HALF, None]
-    return np.asarray(texture + share * (calm * factor - texture), np.float32)
+    out = texture + share * (calm * factor - texture)
+    fall = np.maximum(-out.min(-1), 1e-6)
+    out *= np.minimum(soft_limit(fall, MAX_GENDER_FALL) / fall, 1)[..., None]
+    return np.asarray(out, np.float32)
 
 
 def mirror(half: Array32) -> Array32:

@@ -15,7 +15,7 @@ from thcli.faces.landmarks.topology import OVAL, POINTS, TRIANGLES
 from thcli.motion.canonical import neutral
 
 SHADES = 6  # groups of hairs by brightness
-_JOINTS = np.linspace(0, 1, 4)  # of a hair, from root to tip
+JOINTS = 4  # of a hair, from root to tip
 _JAW = np.asarray(OVAL[8:29][::-1], np.intp)  # from ear to ear below the chin
 # Two rings below the jaw, where a mesh has no points: factor of the width, then shift down and
 # back in canonical units.
@@ -179,7 +179,7 @@ def comb_hairs(
     along_skin = (np.cos(turn) * flat + np.sin(turn) * aside) * np.cos(off)
     direction = along_skin + normal * np.sin(off) * (1 + 0.3 * noise[:, 1:2])
     long = length[grown] * np.clip(1 + 0.25 * noise[:, 2], 0.4, 1.5)
-    t = _JOINTS[None, :, None]
+    t = np.linspace(0, 1, JOINTS)[None, :, None]
     curl = 0.25 * noise[:, 0, None, None] * aside[:, None] * t**2
     hang = sag * t**2 * np.array([0.0, 1.0, 0.15])
     joints = long[:, None, None] * (direction[:, None] * t + curl + hang)

@@ -49,12 +49,15 @@ class FaceCnn(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (B, 3, H, W) RGB in 0..1 to (B, outputs); other sizes than 64 x 64 are resized."""
+        out: Tensor = self.out(self.dropout(self.features(images)))
+        return out
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images, as for `forward`, to what the output layer sees, (B, C * GRID^2)."""
         x = resize_to_input(images) * 2 - 1
         x = functional.relu(self.stem_norm(self.stem(x)))
         maps: Tensor = self.blocks(x)
-        flat = functional.adaptive_avg_pool2d(maps, GRID).flatten(1)
-        out: Tensor = self.out(self.dropout(flat))
-        return out
+        return functional.adaptive_avg_pool2d(maps, GRID).flatten(1)
 
 
 def resize_to_input(images: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from thcli.evaluate.metrics.measure import (
     truth_row,
 )
 from thcli.evaluate.metrics.networks import lpips
+from thcli.evaluate.metrics.realism import ClipCrops
 from thcli.evaluate.metrics.regions import Region
 from thcli.evaluate.metrics.scores import RowScores
 from thcli.evaluate.metrics.table import Metric
@@ -55,6 +56,7 @@ class EditMeasurement:
     rows: label -> scores.
     seconds: label -> CPU seconds per frame of pass 1 and pass 2.
     sheet: contact sheet.
+    crops: label -> face crops, for the realism; empty where it is not measured.
     """
 
     clip: str
@@ -63,6 +65,7 @@ class EditMeasurement:
     metrics: Sequence[Metric]
     seconds: Mapping[str, tuple[float, float]]
     sheet: Image
+    crops: Mapping[str, Sequence[Image]]
 
     def value(self, label: str, metric: str, region: Region = "face") -> float | None:
         """Return one value."""
@@ -134,11 +137,15 @@ def evaluate_edit(
         counts = [len(own) for own in steps]
         variants = EditVariants(edited_faces, info, counts, evaluate.baseline, options, job)
         sheets = [SheetBuilder(EDITED, columns=evaluate.columns) for _ in requests]
+        crops = {row: ClipCrops() for row in (*variants.labels, CLIP)}
 
         def observe(truth_frame: TruthFrame, results: Mapping[str, Image]) -> None:
             for i, sheet in enumerate(sheets):
                 labels = _labels_of(i, results)
                 sheet(truth_frame, {label: results[row] for label, row in labels.items()})
+            if evaluate.wearers is not None:
+                for row, image in results.items():
+                    crops[row].add(image, truth_frame.face)
 
         tracker = main_face_tracker(options.faces, options.run)
         with media.read(clip, options.read) as reader:
@@ -159,7 +166,8 @@ def evaluate_edit(
             sheet = sheets[i].sheet()
             engines = edited_faces.active_engines(request, steps[i], sum(counts[:i]))
             done = replace(request, engines=engines)
-            out.append(EditMeasurement(str(clip), done, scores, own, seconds, sheet))
+            faces = {label: crops[row].crops for label, row in {**labels, CLIP: CLIP}.items()}
+            out.append(EditMeasurement(str(clip), done, scores, own, seconds, sheet, faces))
     return out
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from thcli.core.errors import WeightsError
+from thcli.core.errors import UsageError, WeightsError
 from thcli.core.events import Listener, Warned, silent
 from thcli.core.options import EditEvaluateOptions, EditOptions
 from thcli.core.types import Image
@@ -15,8 +15,10 @@ from thcli.editors.catalogue import stage_of
 from thcli.evaluate.benchmarks.edit import CLIP, EDITED, EditMeasurement, evaluate_edit
 from thcli.evaluate.benchmarks.reconstruction import Reconstruction, reconstruction
 from thcli.evaluate.metrics.attribute_scores import AttributeClassifier, load_classifier
+from thcli.evaluate.metrics.realism import read_wearers, separability
 from thcli.evaluate.metrics.regions import REGIONS, Region
 from thcli.evaluate.metrics.table import Metric
+from thcli.evaluate.metrics.tracker import main_face_tracker
 from thcli.evaluate.reports.contact_sheet import stack_sheets
 from thcli.evaluate.reports.html.page import UNEDITED, Page, Section
 from thcli.evaluate.reports.report import file_facts, format_value, metric_label
@@ -35,11 +37,14 @@ class EditEvaluation:
 
     edits: per edit, the measurement of every clip.
     reconstructions: per clip and editor, the reconstruction of the unedited clip.
+    realism: label -> area under the curve of real faces against the clips, see
+        `metrics.realism`; empty where it is not measured.
     """
 
     edits: Sequence[Sequence[EditMeasurement]]
     reconstructions: Sequence[tuple[Path, Reconstruction]]
     clips: Sequence[Path]
+    realism: Mapping[str, float | None]
 
     def report(self) -> dict[str, Any]:
         """Return all values for JSON."""
@@ -57,6 +62,7 @@ class EditEvaluation:
             "reconstruction": [
                 {"clip": clip.name, **asdict(one)} for clip, one in self.reconstructions
             ],
+            "real_or_edited_auc": dict(self.realism),
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -80,6 +86,10 @@ class EditEvaluation:
         ]
         for which, name in _PASSES.items():
             lines.append(self._line(columns, which, f"CPU time, {name} ↓", "s a frame", ""))
+        if self.realism:
+            values = [self.realism.get(name.rpartition(", ")[2], None) for name in columns]
+            cells = [format_value(value) for value in (*values[:-1], self.realism[CLIP])]
+            lines.append(["real or edited, AUC ↓", "", "", *cells])
         return ["metric", "unit", "where", *columns], lines
 
     @staticmethod
@@ -133,14 +143,26 @@ def evaluate_all(
     evaluate: EditEvaluateOptions,
     on: Listener = silent,
 ) -> EditEvaluation:
-    """Measure every edit of every clip. Raises as `evaluate_edit`."""
+    """Measure every edit of every clip.
+
+    Raises UsageError for wearers of several attributes, and as `evaluate_edit`.
+    """
     run = requested[0].run
+    if evaluate.wearers is not None and len(requested) > 1:
+        raise UsageError(
+            "--wearers are of one edit, and several are measured.", "Leave out --each."
+        )
     identities = load_encoder(requested[0].faces.identity, run)
     classifier: AttributeClassifier | None = None
     try:
         classifier = load_classifier(run)
     except WeightsError as error:
+        if evaluate.wearers is not None:
+            raise
         on(Warned(f"Probabilities of attributes are not measured: {error.message}"))
+    wearers: list[Image] = []
+    if evaluate.wearers is not None:
+        wearers = read_wearers(evaluate.wearers, main_face_tracker(requested[0].faces, run)())
     by_clip = [
         evaluate_edit(clip, requested, evaluate, identities, classifier, on) for clip in clips
     ]
@@ -155,7 +177,21 @@ def evaluate_all(
         for name, options in sorted(options_of_editor.items())
         for clip in clips
     ]
-    return EditEvaluation(edits, reconstructions, clips)
+    realism: dict[str, float | None] = {}
+    if classifier is not None and wearers:
+        realism = _realism(wearers, edits[0], classifier)
+    return EditEvaluation(edits, reconstructions, clips, realism)
+
+
+def _realism(
+    wearers: Sequence[Image], found: Sequence[EditMeasurement], classifier: AttributeClassifier
+) -> dict[str, float | None]:
+    """Return label -> how well a classifier tells the faces of the clips from real ones."""
+    real = classifier.features(wearers)
+    return {
+        label: separability(real, [classifier.features(one.crops[label]) for one in found])
+        for label in found[0].crops
+    }
 
 
 def describe_edit(one: EditMeasurement) -> str:

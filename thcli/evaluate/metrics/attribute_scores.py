@@ -79,6 +79,16 @@ class AttributeClassifier:
                 out.append((both / 2).cpu().numpy())
         return np.concatenate(out)
 
+    def features(self, crops: Sequence[Image]) -> Array32:
+        """Return what the last layer sees, (N, D), averaged over the crop and its mirror image."""
+        out = [np.zeros((0, self._net.out.in_features), np.float32)]
+        with torch.inference_mode():
+            for start in range(0, len(crops), BATCH):
+                x = images_to_tensor(np.stack(crops[start : start + BATCH])).to(self._device)
+                both = self._net.features(x).float() + self._net.features(x.flip(3)).float()
+                out.append((both / 2).cpu().numpy())
+        return np.concatenate(out)
+
     def score_attribute(self, crops: Sequence[Image], name: str) -> Array32:
         """Return (N,) probabilities of one attribute. Raises UsageError for an unknown one."""
         if name not in CELEBA:

@@ -19,7 +19,7 @@ from thcli.evaluate.metrics.regions import Region
 from thcli.evaluate.metrics.table import METRICS, Accumulator, Mean, Metric, Sample
 from thcli.faces.crops import align
 from thcli.faces.parsing.classes import class_number
-from thcli.faces.parsing.crops import HEAD_SCALE, full_frame_crop, parse_faces
+from thcli.faces.parsing.crops import BACKGROUND, HEAD_SCALE, full_frame_crop, parse_faces
 
 MARGIN = 0.08  # between head and background, in face heights
 _BACKGROUND = (class_number("background"), class_number("cloth"))
@@ -97,6 +97,14 @@ def edit_metrics(
             FRAME,
             lambda: Mean(lambda s: 100 * float((s.truth.frame != s.frame).any(2).mean())),
         ),
+        Metric(
+            "relabelled",
+            "%",
+            "lower",
+            "share of the face that the parser takes for another region",
+            FACE,
+            lambda: Mean(lambda s: _relabelled(parser, s)),
+        ),
         *(metric for metric in METRICS if metric.name in _COMMON),
     ]
     if classifier is not None:
@@ -144,6 +152,19 @@ def _outside(
     if not outside.any():
         return None
     return mean_squared_error(sample.truth.frame[outside][None], sample.frame[outside][None])
+
+
+def _relabelled(parser: Parser, sample: Sample) -> float | None:
+    """Return the percentage of the head whose parsed region differs from the clip's."""
+    face = sample.truth.face
+    if face is None:
+        return None
+    images = [sample.truth.frame, sample.frame]
+    placement = align.square(face.box, parser.crop_size, HEAD_SCALE)
+    found = parse_faces(parser, images, [face] * 2, [placement] * 2)
+    before, after = (regions.labels_in(placement) for regions in found)
+    head = (before != BACKGROUND) | (after != BACKGROUND)
+    return 100 * float((before != after).sum()) / max(int(head.sum()), 1)
 
 
 def _gains(name: str, scores: FaceCache[Array32], classifier: AttributeClassifier) -> list[Metric]:

@@ -6,7 +6,8 @@ from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps, Values
 
 _FINE_SIGMA = 1.5  # pixels of the crop: finer detail is compared
 _MEAN_SIGMA = 4.0  # pixels of the crop over which it is compared
-_STEP = 4
+GRID = 4  # pixels of the crop between the values of the gain
+REACH = 32  # pixels of the crop beyond a change that its gain can reach
 _FLOOR = 2.0 / 255  # of full scale: weaker detail is not texture, and stays
 # Gain below which the frame's detail is dropped, and from which it counts in full.
 _GAIN_NONE, _GAIN_FULL = 0.15, 0.4
@@ -45,7 +46,7 @@ def _fine_detail(image: Values, ops: PixelOps) -> Values:
 
 
 def _local_mean(product: Values, ops: PixelOps) -> Values:
-    """Return local means, on a grid _STEP times as coarse: they have no finer detail."""
+    """Return local means, on a grid GRID times as coarse: they have no finer detail."""
     height, width = product.shape
-    small = ops.resize(product, (max(width // _STEP, 1), max(height // _STEP, 1)), "area")
-    return ops.blur(small, _MEAN_SIGMA / _STEP)
+    small = ops.resize(product, (max(width // GRID, 1), max(height // GRID, 1)), "area")
+    return ops.blur(small, _MEAN_SIGMA / GRID)

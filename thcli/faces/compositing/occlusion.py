@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import cv2
@@ -333,20 +333,31 @@ def _log_colours(texture: Image) -> Array32:
 
 def _visible_median(values: Array32, visible: Flags) -> Array32:
     """Return the median over the first axis of visible values; of all where none is visible."""
-    masked = np.where(visible[..., None], values, np.nan)
-    masked[:, ~visible.any(0)] = values[:, ~visible.any(0)]
-    return np.asarray(np.nanmedian(masked, axis=0), np.float32)
+    used = np.where(visible.any(0), visible, True)
+    count, *shape = values.shape
+    # Hidden values are sorted behind all others; sorting is fastest along the last axis.
+    masked = np.where(used[..., None], values, np.float32(np.inf))
+    ordered = np.sort(np.ascontiguousarray(masked.reshape(count, -1).T), axis=1)
+    seen = np.repeat(used.sum(0).ravel(), shape[-1])
+    cell = np.arange(len(ordered))
+    middle = ordered[cell, (seen - 1) // 2] + ordered[cell, seen // 2]
+    return np.asarray(middle / 2, np.float32).reshape(shape)
 
 
 def _fit_plane(values: Array32, weight: Array32) -> Array32:
     """Fit a plane to each channel of (h, w, 3), weighted by (h, w): light from a side."""
-    height, width = weight.shape
-    y, x = np.mgrid[:height, :width].astype(np.float64) / max(height, width) - 0.5
-    basis = np.stack([np.ones(weight.size), x.ravel(), y.ravel()], -1)
-    weighted = basis * weight.reshape(-1, 1)
-    normal = weighted.T @ basis + 1e-3 * np.eye(3) * max(float(weight.sum()), 1e-6)
-    plane = basis @ np.linalg.solve(normal, weighted.T @ values.reshape(-1, 3))
+    basis = _plane_basis(weight.shape)
+    weighted = basis * weight.ravel()
+    normal = weighted @ basis.T + 1e-3 * np.eye(3) * max(float(weight.sum()), 1e-6)
+    plane = basis.T @ np.linalg.solve(normal, weighted @ values.reshape(-1, 3))
     return np.asarray(plane.reshape(values.shape), np.float32)
+
+
+@cache
+def _plane_basis(shape: tuple[int, int]) -> Array:
+    """Return (3, h * w), one and the position of each cell."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64) / max(shape) - 0.5
+    return np.stack([np.ones(x.size), x.ravel(), y.ravel()])
 
 
 def _visible_mean(values: Array32, visible: Flags, sigma: float) -> Array32:

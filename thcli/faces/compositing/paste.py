@@ -18,7 +18,7 @@ from thcli.core.types import Array32, Crop, Image
 from thcli.faces.compositing import grain
 from thcli.faces.compositing.blend import blend_change
 from thcli.faces.compositing.colour_match import ColourTransfer, estimate_transfer
-from thcli.faces.compositing.detail import detail_gain
+from thcli.faces.compositing.detail import GRID, REACH, detail_gain
 from thcli.faces.compositing.mask import hull_mask, rim_mask
 from thcli.faces.compositing.pixel_ops import OPENCV, PixelOps, Values
 from thcli.faces.crops.align import resize
@@ -99,7 +99,12 @@ def paste(
     _require_size(placement, occlusion_mask, "occlusion mask")
     soft = soft_mask(placement, mask, points=context.points, feather=options.feather)
     out = frame.copy()
-    box = _affected_box(frame, placement, soft)
+    if original is not None and not options.colour_match and context.grain_key is None:
+        window = _changed_window(original, crop_pixels)
+        placement = _part_placement(placement, window)
+        crop_pixels, original, soft = crop_pixels[window], original[window], soft[window]
+        occlusion_mask = None if occlusion_mask is None else occlusion_mask[window]
+    box = None if 0 in soft.shape else _affected_box(frame, placement, soft)
     if box is None:
         return out
     x0, y0, x1, y1 = box
@@ -279,14 +284,39 @@ def _affected_box(
     left, top, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     if width == 0:
         return None
-    part_from_crop = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
-    outline = corners(Crop(part_from_crop @ placement.crop_from_frame, (width, height)))
+    window = slice(top, top + height), slice(left, left + width)
+    outline = corners(_part_placement(placement, window))
     low = np.floor(outline.min(0)).astype(int) - 1
     high = np.ceil(outline.max(0)).astype(int) + 2
     frame_height, frame_width = frame.shape[:2]
     x0, y0 = max(low[0], 0), max(low[1], 0)
     x1, y1 = min(high[0], frame_width), min(high[1], frame_height)
     return (int(x0), int(y0), int(x1), int(y1)) if x0 < x1 and y0 < y1 else None
+
+
+def _part_placement(placement: Crop, window: tuple[slice, slice]) -> Crop:
+    """Return the placement of rows and columns of a crop."""
+    rows, columns = window
+    part_from_crop = np.array([[1, 0, -columns.start], [0, 1, -rows.start], [0, 0, 1]])
+    size = columns.stop - columns.start, rows.stop - rows.start
+    return Crop(part_from_crop @ placement.crop_from_frame, size)
+
+
+def _changed_window(before: Pixels, after: Pixels) -> tuple[slice, slice]:
+    """Return rows and columns of a crop that a change reaches, with the filters of the detail."""
+    difference = np.not_equal(before, after).reshape(len(before), -1)
+    rows = np.flatnonzero(difference.any(1))
+    columns = np.flatnonzero(difference.any(0)) // max(before.shape[2], 1)
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return _reached(rows, before.shape[0]), _reached(columns, before.shape[1])
+
+
+def _reached(changed: npt.NDArray[np.intp], size: int) -> slice:
+    """Return the places that a change reaches, from a multiple of the detail's grid on."""
+    first = max(int(changed[0]) - REACH, 0) // GRID * GRID
+    last = int(changed[-1]) + 1 + REACH
+    return slice(first, min(last + -last % GRID, size))
 
 
 def add_change(pixels: Any, before: Image, after: Image) -> Any:

@@ -46,7 +46,7 @@ class ParsedFrame:
     """One frame of a face.
 
     regions: None where the face is absent, or to be carried from the neighbours.
-    crop: the image that was parsed, (h, w, 3) uint8; None where the face is absent.
+    crop: the image that was parsed, (h, w, 3) uint8, of any size; None where the face is absent.
     scene: label of its scene.
     placement: of the crop, where the regions are to be carried.
     """
@@ -60,6 +60,15 @@ class ParsedFrame:
     def visible(self) -> bool:
         """Return True where the face is visible, parsed or to be carried."""
         return self.crop is not None and (self.regions is not None or self.placement is not None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return width and height of the regions of a visible face."""
+        if self.regions is not None:
+            height, width = self.regions.probabilities.shape[1:]
+            return width, height
+        assert self.placement is not None
+        return self.placement.size
 
 
 class RegionSmoother:
@@ -106,22 +115,25 @@ class _PreparedFrame:
     lanes: its probabilities in groups of four channels, (h, w, 4) each, the last one zero-filled.
     seen: of each lane, whether any probability is noticeable.
     grey: image for the flow.
+    image: (h, w, 3) uint8, at the size of the regions.
     """
 
     parsed: ParsedFrame
     lanes: tuple[Array32, ...]
     seen: tuple[bool, ...]
     grey: Image | None
+    image: Image | None
 
     @classmethod
     def prepare(cls, parsed: ParsedFrame) -> _PreparedFrame:
         if parsed.crop is None or not parsed.visible:
-            return cls(parsed, (), (), None)
+            return cls(parsed, (), (), None, None)
         grey = cv2.cvtColor(parsed.crop, cv2.COLOR_RGB2GRAY)
         if grey.shape[0] > _FLOW_SIDE:
             grey = cv2.resize(grey, (_FLOW_SIDE, _FLOW_SIDE), interpolation=cv2.INTER_AREA)
+        image = _at_size(parsed.crop, parsed.size)
         if parsed.regions is None:
-            return cls(parsed, (), (), np.asarray(grey, np.uint8))
+            return cls(parsed, (), (), np.asarray(grey, np.uint8), image)
         planes = [parsed.regions.probabilities[number] for number in _ORDER]
         planes += [np.zeros_like(planes[0])] * (-len(planes) % _LANES)
         largest = [float(plane.max()) for plane in planes]
@@ -130,7 +142,14 @@ class _PreparedFrame:
             for i in range(0, len(planes), _LANES)
         ]
         seen = [max(largest[i : i + _LANES]) > _SLIGHT for i in range(0, len(planes), _LANES)]
-        return cls(parsed, tuple(lanes), tuple(seen), np.asarray(grey, np.uint8))
+        return cls(parsed, tuple(lanes), tuple(seen), np.asarray(grey, np.uint8), image)
+
+
+def _at_size(image: Image, size: tuple[int, int]) -> Image:
+    """Return an image (h, w, 3) uint8 at a size (width, height) that is not larger."""
+    if image.shape[1::-1] == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _smooth_frame(
@@ -285,9 +304,8 @@ def _repeat_lanes(values: npt.NDArray[Any]) -> Array32:
 
 def _image_match(frame: _PreparedFrame, other: _PreparedFrame, grid: Array32) -> Array32:
     """Return the match of the other image, warped, with the frame's, (h, w) 0..1."""
-    assert other.parsed.crop is not None
-    warped = _warp(other.parsed.crop, grid)
-    red, green, blue = cv2.split(cv2.absdiff(np.asarray(frame.parsed.crop), warped))
+    assert frame.image is not None and other.image is not None
+    red, green, blue = cv2.split(cv2.absdiff(frame.image, _warp(other.image, grid)))
     largest = cv2.max(cv2.max(red, green), blue).astype(np.float32)
     difference = cv2.blur(largest, (_WINDOW, _WINDOW))
     return np.asarray(np.exp(-((difference / _MAX_DIFFERENCE) ** 2)), np.float32)

@@ -1,4 +1,4 @@
-"""On-disk logs of an edit's pass 1: smoothed regions (about 20 kB a frame) and features."""
+"""On-disk logs of an edit's pass 1: smoothed regions (about 5 kB a frame) and features."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from functools import partial
 from itertools import islice
 from operator import call
@@ -18,11 +17,12 @@ from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32, Face
 from thcli.faces.compositing.pixel_device import pixel_ops
+from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels
-from thcli.faces.parsing.classes import CLASSES
 from thcli.faces.parsing.crops import HEAD_SCALE, Regions
 from thcli.pipeline.editing.edit_log import FeatureLog, RegionLog
-from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, face_view, paste_step
+from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, paste_step, view_of, views_of
+from thcli.pipeline.editing.skin_motion import SkinMotion, move_mesh
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
 from thcli.pipeline.editing.steps import EditStep, FaceFeatures, FaceView
 from thcli.pipeline.job.job import Job
@@ -84,6 +84,7 @@ class EditedFace:
             motion_path = temp_dir / "motion.safetensors"
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])
         self._regions = job.enter(RegionLog())
+        self._motion = job.enter(SkinMotion())
         self._features = [job.enter(FeatureLog()) for _ in steps]
         self._samples: list[tuple[FaceView, Array32] | None] = [None for _ in steps]
         self._parameters: list[Any] = []
@@ -114,6 +115,7 @@ class EditedFace:
         parts = (
             partial(self._learn_regions, window, index, crops),
             partial(self._learn_features, window, index, crops),
+            partial(self._learn_motion, window, index, crops),
         )
         for _ in ordered_map(call, parts, min(self._workers, 2), 2):
             pass
@@ -126,6 +128,15 @@ class EditedFace:
             parser_crop = frame_crops[0] if parsed.parsed[index].visible else None
             self._masks.add(parsed.frame_faces.frame, parser_crop, parsed.parsed[index])
 
+    def _learn_motion(
+        self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
+    ) -> None:
+        """Store the motion of the skin; arguments as for `learn`."""
+        for parsed, (tracked, *_) in zip(window, crops, strict=True):
+            face, image = parsed.frame_faces.faces[index], parsed.parsed[index].crop
+            seconds = float(tracked.seconds - self._start)
+            self._motion.add(face, image, tracked.placement, seconds, tracked.scene)
+
     def _learn_features(
         self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
     ) -> None:
@@ -137,7 +148,7 @@ class EditedFace:
         ]
         for i, (step, log) in enumerate(zip(self._steps, self._features, strict=True)):
             views = [
-                _view_of(parsed, index, frame_crops[i + 1], self._start)
+                view_of(parsed, index, frame_crops[i + 1], self._start)
                 if step.each_frame or parsed.parsed[index].regions is not None
                 else None
                 for parsed, frame_crops in shown
@@ -185,13 +196,24 @@ class EditedFace:
     def in_frames(self) -> Iterator[FaceInFrame | None]:
         """Yield the face of every frame, in order; None where it was not detected."""
         number = 0
-        rows = self.faces(), self.crops(), self._regions.read(), self._masks.evidence()
-        for index, (face, crops, probabilities, evidence) in enumerate(zip(*rows, strict=True)):
+        rows = (
+            self.faces(),
+            self.crops(),
+            self._regions.read(),
+            self._masks.evidence(),
+            self._motion.corrections(),
+        )
+        for index, (face, crops, probabilities, evidence, moved) in enumerate(
+            zip(*rows, strict=True)
+        ):
             if face is None or probabilities is None or evidence is None:
                 yield None
                 continue
             placements = tuple(tracked.placement for tracked in crops[1:])
-            yield FaceInFrame(index, crops[0], placements, number, face, probabilities, evidence)
+            regions = Regions(resize(crops[0].placement, probabilities.shape[2]), probabilities)
+            yield FaceInFrame(
+                index, crops[0], placements, number, move_mesh(face, moved), regions, evidence
+            )
             number += 1
 
     def occlusion_masks(
@@ -246,8 +268,8 @@ class EditedFace:
             step = self._steps[index]
             if not (alone or self.changes(index)):
                 continue
-            views = _views_of(out, in_frames, index, self._start)
-            measured = _views_of(pixels, in_frames, index, self._start) if alone else None
+            views = views_of(out, in_frames, index, self._start)
+            measured = views_of(pixels, in_frames, index, self._start) if alone else None
             with self._job.clock(step.name, frames=len(views)):
                 rendered = self._render(index, views, shown[0].number, measured)
             put = partial(paste_step, step, self._options.region, self._ops)
@@ -295,41 +317,6 @@ class EditedFace:
             return out
 
         return self._job.batches("edit").run_each(len(views), render)
-
-
-def _view_of(
-    parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop, start: Fraction
-) -> FaceView:
-    """Return one face of a frame that shows it; without regions where they are to be carried.
-
-    start: time stamp of the first frame.
-    """
-    face, found = parsed.frame_faces.faces[index], parsed.parsed[index].regions
-    assert face is not None
-    placement = tracked_crop.placement
-    regions = found or Regions(placement, np.zeros((len(CLASSES), 1, 1), np.float32))
-    seconds = float(tracked_crop.seconds - start)
-    return face_view(parsed.frame_faces.frame.pixels, face, placement, regions, seconds)
-
-
-def _views_of(
-    pixels: Sequence[Pixels], in_frames: Sequence[FaceInFrame | None], step: int, start: Fraction
-) -> list[FaceView]:
-    """Return the face as a step sees it, in the frames that show it.
-
-    start: time stamp of the first frame.
-    """
-    return [
-        face_view(
-            image,
-            in_frame.face,
-            in_frame.placements[step],
-            Regions(in_frame.parser_crop.placement, in_frame.probabilities),
-            float(in_frame.parser_crop.seconds - start),
-        )
-        for image, in_frame in zip(pixels, in_frames, strict=True)
-        if in_frame is not None
-    ]
 
 
 def zip_in_frames(

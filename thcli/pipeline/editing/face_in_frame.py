@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from thcli.faces.compositing.paste import CHANGE_ONLY, PasteContext, paste, past
 from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
 from thcli.faces.parsing.classes import (
+    CLASSES,
     EARS,
     FACE,
     GLASSES,
@@ -27,6 +30,7 @@ from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.steps import EditStep, FaceView
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence
+from thcli.pipeline.observe.region_stream import ParsedFaces
 
 # Softness of a region's mask over the height of the face.
 MASK_SOFTNESS: dict[EditRegion, float] = {"face": 0.02, "hair": 0.035, "all": 0.04}
@@ -48,7 +52,7 @@ class FaceInFrame:
     placements: crops of the steps.
     number: count of earlier frames that show the face.
     face: in pixels of the frame.
-    probabilities: (19, h, w) regions in the parser's crop.
+    regions: of the face.
     evidence: for its mask and occlusion.
     """
 
@@ -57,7 +61,7 @@ class FaceInFrame:
     placements: tuple[Crop, ...]
     number: int
     face: Face
-    probabilities: Array32
+    regions: Regions
     evidence: MaskEvidence
 
 
@@ -82,6 +86,41 @@ def face_view(
     )
 
 
+def view_of(
+    parsed: ParsedFaces, index: int, tracked_crop: TrackedCrop, start: Fraction
+) -> FaceView:
+    """Return one face of a frame that shows it; without regions where they are to be carried.
+
+    start: time stamp of the first frame.
+    """
+    face, found = parsed.frame_faces.faces[index], parsed.parsed[index].regions
+    assert face is not None
+    placement = tracked_crop.placement
+    regions = found or Regions(placement, np.zeros((len(CLASSES), 1, 1), np.float32))
+    seconds = float(tracked_crop.seconds - start)
+    return face_view(parsed.frame_faces.frame.pixels, face, placement, regions, seconds)
+
+
+def views_of(
+    pixels: Sequence[Pixels], in_frames: Sequence[FaceInFrame | None], step: int, start: Fraction
+) -> list[FaceView]:
+    """Return the face as a step sees it, in the frames that show it.
+
+    start: time stamp of the first frame.
+    """
+    return [
+        face_view(
+            image,
+            in_frame.face,
+            in_frame.placements[step],
+            in_frame.regions,
+            float(in_frame.parser_crop.seconds - start),
+        )
+        for image, in_frame in zip(pixels, in_frames, strict=True)
+        if in_frame is not None
+    ]
+
+
 def paste_step(
     step: EditStep,
     requested: EditRegion,
@@ -103,9 +142,10 @@ def paste_step(
     before, after = rendered
     if step.whole_crop and requested == "auto":
         return paste(frame, after, view.placement, options=CHANGE_ONLY, ops=ops)
-    source, target = in_frame.parser_crop.placement, view.placement
+    target = view.placement
     region_mask = _edit_mask(in_frame, step.affected_region, requested)
-    mask, occluded = (_resample_mask(m, source, target) for m in (region_mask, occlusion_mask))
+    mask = _resample_mask(region_mask, in_frame.regions.placement, target)
+    occluded = _resample_mask(occlusion_mask, in_frame.parser_crop.placement, target)
     if step.whole_crop:
         context = PasteContext(occlusion_mask=occluded)
         return paste(frame, after, target, mask, context=context, options=CHANGE_ONLY, ops=ops)
@@ -115,7 +155,7 @@ def paste_step(
 def _edit_mask(
     in_frame: FaceInFrame, affected_region: EditRegion, requested: EditRegion
 ) -> Array32:
-    """Return the soft mask of the region that may change, 0..1 in the parser's crop.
+    """Return the soft mask of the region that may change, 0..1 in the crop of the regions.
 
     Args:
         in_frame: the face.
@@ -123,9 +163,9 @@ def _edit_mask(
         requested: value of --region.
     """
     region = affected_region if requested == "auto" else requested
-    scale = _scale(in_frame.parser_crop.placement.crop_from_frame)
+    scale = _scale(in_frame.regions.placement.crop_from_frame)
     height = float(np.ptp(in_frame.face.box[1::2])) * scale
-    inside = group_probability(in_frame.probabilities, REGIONS[region])
+    inside = group_probability(in_frame.regions.probabilities, REGIONS[region])
     soft = cv2.GaussianBlur(inside, (0, 0), max(MASK_SOFTNESS[region] * height, 0.5))
     return np.asarray(smoothstep(*MASK_RANGE, soft), np.float32)
 

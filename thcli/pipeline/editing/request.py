@@ -185,7 +185,8 @@ def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
     for key, strength in out.items():
         name, colour = split_colour(key)
         words.append(f"{name}=#{colour}" if colour else f"{name}={strength}")
-    return parse_attributes(words)
+    degrees = {key: strength for key, strength in out.items() if split_colour(key)[1]}
+    return parse_attributes(words) | degrees
 
 
 def refuse_description(said: Description) -> None:

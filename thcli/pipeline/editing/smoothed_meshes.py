@@ -94,14 +94,17 @@ class SmoothedMeshes:
                     in_crop = replace(face, mesh=mesh.astype(np.float32))
                     moved = transform_face(in_crop, frame_from_crop).mesh
                     assert moved is not None
-                    moved[:, :2] += (_follows_pixels()[:, None] * shift).astype(np.float32)
+                    moved[:, :2] += (follows_head()[:, None] * shift).astype(np.float32)
                     yield replace(face, mesh=moved, box=bounding_box(moved))
             start = stop
 
 
 @cache
-def _follows_pixels() -> Array:
-    """Return (468,) the share of a correction that a point takes: the jaw has its own motion."""
+def follows_head() -> Array:
+    """Return (468,) the share of the head's correction that a point takes.
+
+    The rest is that of its own pixels: the jaw has its own motion.
+    """
     low, high = _JAW
     return np.asarray(np.clip((high - canonical.neutral()[:, 1]) / (high - low), 0, 1))
 

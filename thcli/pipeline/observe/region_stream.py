@@ -8,11 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
+import cv2
+import numpy as np
+
 from thcli.core.imaging import to_uint8
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Crop, Face, Frame, Image
+from thcli.faces.crops.align import resize
 from thcli.faces.parsing.crops import ParserCrop, Regions, crop_for_parser, parse_crops
 from thcli.faces.parsing.temporal_smoothing import ParsedFrame, RegionSmoother
 from thcli.pipeline.job.job import Job
@@ -74,8 +78,9 @@ def parse_frames(
         batch: frames per call of the parser.
         first: number of the first parsed frame.
         job: clock.
-        alternate: parse the first of every two frames that show a face; `RegionSmoother` carries
-            its regions to the second.
+        alternate: parse the first of every two frames that show a face, for `RegionSmoother`,
+            which carries its regions to the second. Regions have half the parser's size: its
+            network sees no finer.
     """
     remaining = iter(frames)
     turns = _Turns() if alternate else None
@@ -160,10 +165,26 @@ def _parse_window(
                     job.failed_frames.add(item.frame.index)
                 if turns is not None:
                     turns.note(number, failed=regions is None)
+                    regions = None if regions is None else _halve(regions)
             else:
-                place = one.placement
+                place = _halve_placement(one.placement)
             parsed.append(ParsedFrame(regions, one.pixels, item.scene, place))
         yield ParsedFaces(item, tuple(parsed))
+
+
+def _halve_placement(placement: Crop) -> Crop:
+    """Return a placement at half the size, in whole pairs of pixels."""
+    return resize(placement, max(placement.size[0] // 4 * 2, 2))
+
+
+def _halve(regions: Regions) -> Regions:
+    """Return regions at half the size."""
+    placement = _halve_placement(regions.placement)
+    planes = [
+        cv2.resize(plane, placement.size, interpolation=cv2.INTER_AREA)
+        for plane in regions.probabilities
+    ]
+    return Regions(placement, np.stack(planes).astype(np.float32, copy=False))
 
 
 def render_regions(
