@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import shutil
 import tempfile
 from dataclasses import replace
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from thcli.core.errors import MediaError, OutputError
+from thcli.core.errors import MediaError
 from thcli.core.events import Event, Started, silent
 from thcli.core.options import LabelledTrainOptions, RunOptions, TrainOptions
 from thcli.editors.dva import small
@@ -70,18 +68,6 @@ def test_crops_are_on_disk_and_leave_no_file(
     assert isinstance(data._crops, np.memmap) and data._crops.shape[1:] == (48, 48, 3)
     assert not list(tmp_path.iterdir())
     data.close()
-
-
-def test_crops_that_do_not_fit_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of holes would end the process at the first crop instead."""
-
-    class FullDisk(io.BytesIO):
-        def write(self, block: object, /) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: FullDisk())
-    with pytest.raises(OutputError, match="The disk is full: a file of"):
-        faces.array_on_disk((2, 8, 8, 3))
 
 
 def test_landmarks_are_inside_the_face_mask(data: DvaFaces) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from thcli.core.events import Finished, Listener, Started, Step
 from thcli.media.failures import to_output_error
+from thcli.train.data.disk_arrays import create_arrays
 
 PENDING, MEASURED, REJECTED = 0, 1, 2  # states of an image
 FLUSH_INTERVAL = 50  # images between writes of the tables and states
@@ -50,20 +51,20 @@ class ImageTables:
         known = listed.is_file() and state.is_file() and listed.read_text("utf-8") == names
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            values: dict[str, npt.NDArray[Any]] = {
-                name: np.lib.format.open_memmap(
-                    folder / f"{name}.npy",
-                    mode="r+" if known else "w+",
-                    dtype=kind,
-                    shape=(count, *shape),
-                )
+            files = {
+                folder / f"{name}.npy": ((count, *shape), kind)
                 for name, (shape, kind) in layout.items()
             }
-            if not known:
+            if known:
+                tables = [np.lib.format.open_memmap(file, "r+") for file in files]
+            else:
+                listed.unlink(missing_ok=True)
+                tables = create_arrays(files)
                 np.save(state, np.zeros(count, np.uint8))
                 listed.write_text(names, "utf-8")
         except OSError as exc:
             raise to_output_error(folder, exc) from exc
+        values = dict(zip(layout, tables, strict=True))
         return cls(values, np.asarray(np.load(state), np.uint8), folder)
 
     def fill(

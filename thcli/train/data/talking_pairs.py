@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.format import open_memmap
 
 from thcli import media
 from thcli.core.errors import MediaError, NoFaceError
@@ -21,6 +20,7 @@ from thcli.evaluate.datasets import talking_clips
 from thcli.media.failures import to_output_error
 from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.train.data.disk_arrays import create_arrays
 
 HINT = "Give a folder of talking clips; an index.csv (file, speaker) names the speakers."
 MIN_FRAMES, MAX_FRAMES = 12, 400  # of a usable clip; read from a clip
@@ -87,7 +87,7 @@ def read_clip(clip: Path, motions: Path | None) -> TrackedClip:
     return TrackedClip(store, motion, frames, [to_uint8(f.pixels) for f in frames], tracked)
 
 
-def create_arrays(
+def create_pairs(
     folder: Path, shapes: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]
 ) -> Arrays:
     """Create a new folder of arrays on disk, NAME.npy each, in place of an earlier one.
@@ -102,12 +102,10 @@ def create_arrays(
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        return {
-            name: open_memmap(folder / f"{name}.npy", "w+", np.dtype(kind), shape)
-            for name, (shape, kind) in shapes.items()
-        }
     except OSError as exc:
         raise to_output_error(folder, exc) from exc
+    made = create_arrays({folder / f"{name}.npy": shape for name, shape in shapes.items()})
+    return dict(zip(shapes, made, strict=True))
 
 
 def finish_arrays(folder: Path, arrays: Arrays, count: int) -> None:

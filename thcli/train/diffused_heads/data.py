@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numpy.lib.format import open_memmap
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
@@ -38,6 +37,7 @@ from thcli.media.failures import to_output_error
 from thcli.motion.canonical import neutral, unpack_pose
 from thcli.motion.file.reader import MotionFile
 from thcli.train.data.dataset import ClipEntry, compute_fingerprint, list_clips
+from thcli.train.data.disk_arrays import create_arrays
 from thcli.voices.diffused_heads.articulation import encode_articulation, measure_face, mirror_codes
 from thcli.voices.diffused_heads.speech_codes import RATE
 
@@ -119,9 +119,10 @@ def _write_crops(
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        frames = open_memmap(folder / "frames.npy", "w+", np.uint8, (max(total, 1), side, side, 3))
     except OSError as exc:
         raise to_output_error(folder, exc) from exc
+    shape = (max(total, 1), side, side, 3)
+    (frames,) = create_arrays({folder / "frames.npy": (shape, np.uint8)})
     began = time.perf_counter()
     on(Started("cut", len(usable), "clips"))
     begins, tables = [0], []

@@ -8,8 +8,6 @@ name; it is created on first use.
 from __future__ import annotations
 
 import hashlib
-import math
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,12 +33,11 @@ from thcli.faces.crops.crop import crop
 from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.identity.small import load as load_identity
 from thcli.faces.landmarks.topology import PAIRS, POINTS
-from thcli.media.failures import to_output_error
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.train.core.task import Batch
+from thcli.train.data.disk_arrays import temporary_array
 
 POINTS_FILE = "points.npz"
-_BLOCK = 1 << 24  # bytes, written at a time
 SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
 RARE = (
     "Eyeglasses",
@@ -192,7 +189,7 @@ class DvaFaces:
         folders = [str(Path(name).parent) for name in faces.names]
         self._references = same_clip_rows(folders, ~self._known)
         self._identities = faces.identities
-        self._crops = array_on_disk((len(faces.names), size, size, 3))
+        self._crops = temporary_array((len(faces.names), size, size, 3))
         self._points = np.empty((len(faces.names), POINTS, 2), np.float32)
         for row, name in enumerate(faces.names):
             points = faces.points[row].astype(np.float64)
@@ -270,23 +267,6 @@ class DvaFaces:
             "known": torch.from_numpy(self._known[rows]).float(),
             "mask": torch.from_numpy(mask)[:, None].float(),
         }
-
-
-def array_on_disk(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Return an array on disk, in a file of TMPDIR that is gone with it; batches read parts.
-
-    Raises OutputError when it does not fit.
-    """
-    size = math.prod(shape)
-    try:
-        with tempfile.TemporaryFile(prefix="thcli-faces-") as file:
-            for start in range(0, size, _BLOCK):  # a hole would kill the process on a full disk
-                file.write(bytes(min(_BLOCK, size - start)))
-            file.flush()
-            return np.memmap(file, np.uint8, "r+", shape=shape)
-    except OSError as exc:
-        crops = f"a file of {size / 1e9:.1f} GB in {tempfile.gettempdir()}"
-        raise to_output_error(crops, exc) from exc
 
 
 def same_clip_rows(

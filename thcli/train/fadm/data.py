@@ -23,7 +23,7 @@ from thcli.evaluate.datasets import talking_clips
 from thcli.faces.crops.crop import corners, crop
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.refiners.fadm.attributes import mesh_attributes
-from thcli.train.data.talking_pairs import Clips, create_arrays, finish_arrays
+from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays
 from thcli.train.fadm.augment import StoredPair, augment_pair, mirror_pair, prepare_pair
 from thcli.train.fadm.pairs import PairRenderer
 
@@ -98,7 +98,7 @@ def _write_pairs(
     shapes = {name: ((count, side, side, 3), np.uint8) for name, count in counts.items()}
     renderer = PairRenderer(RunOptions(device="cpu"))
     motions = Path(model_options.motions) if model_options.motions else None
-    arrays = create_arrays(folder, shapes)
+    arrays = create_pairs(folder, shapes)
     began = time.perf_counter()
     on(Started("draw", len(clips), "clips"))
     rows: list[dict[str, Any]] = []

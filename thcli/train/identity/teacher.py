@@ -20,6 +20,7 @@ from thcli.core.events import Finished, Listener, Started, Step
 from thcli.core.types import Array32, Image
 from thcli.faces.identity.onnx import OnnxIdentity
 from thcli.media.failures import to_output_error
+from thcli.train.data.disk_arrays import create_arrays
 
 SIDES = (14, 7)  # of the teacher's feature maps used as hints (Romero et al. 2015, FitNets)
 GRIDS = (8, 4)  # sides that they are pooled to, those of our maps for 64-pixel images
@@ -108,10 +109,12 @@ def _maps(
     means = [maps.mean((0, 2, 3), keepdims=True)[0] for maps in joined]
     deviations = [maps.std((0, 2, 3), keepdims=True)[0] + 1e-6 for maps in joined]
     partial = [file.with_suffix(".partial") for file in files]
-    arrays: list[Any] = [
-        np.lib.format.open_memmap(path, "w+", np.float16, (len(paths), len(mean), grid, grid))
-        for path, mean, grid in zip(partial, means, GRIDS, strict=True)
-    ]
+    arrays: list[Any] = create_arrays(
+        {
+            path: ((len(paths), len(mean), grid, grid), np.float16)
+            for path, mean, grid in zip(partial, means, GRIDS, strict=True)
+        }
+    )
     with _report_progress("teach more", len(paths), on) as step:
         for number, path in enumerate(paths):
             _, maps = encode([read(path)])

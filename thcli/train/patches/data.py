@@ -21,7 +21,7 @@ from thcli.engines.mesh import mouth_interior
 from thcli.engines.mesh.patches import inputs, pack
 from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
 from thcli.evaluate.datasets import talking_clips
-from thcli.train.data.talking_pairs import Clips, create_arrays, finish_arrays
+from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays
 from thcli.train.patches.augment import Photometry, change_photometry, mirror_mouth
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
@@ -192,7 +192,7 @@ def _write_pairs(
     """Render all pairs and return how many there are."""
     limit = len(clips) * model_options.sources * model_options.drivers + len(photographs)
     kinds = {name: np.uint8 if name.endswith(("eyes", "mouth")) else np.float32 for name in SHAPES}
-    arrays = create_arrays(
+    arrays = create_pairs(
         folder, {name: ((limit, *shape), kinds[name]) for name, shape in SHAPES.items()}
     )
     began = time.perf_counter()
