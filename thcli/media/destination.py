@@ -1,4 +1,7 @@
-"""Places of output files: links are followed, pipes and devices refused, temporary names made."""
+"""Places of output files.
+
+Links are followed, temporary names made; pipes, devices and inputs of the run are refused.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,27 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
-from thcli.core.errors import OutputError
+from thcli.core.errors import OutputError, UsageError
 from thcli.media.failures import to_output_error
+from thcli.media.reading.image import SUFFIXES
 
 _NAME_BYTES = 255  # of a file name on usual file systems
+_inputs: ContextVar[tuple[Path, ...]] = ContextVar("inputs of the run", default=())
+
+
+@contextmanager
+def kept_inputs(paths: Iterable[str | Path]) -> Iterator[None]:
+    """Refuse outputs that would replace one of these files and folders. paths: need not exist."""
+    token = _inputs.set((*_inputs.get(), *(Path(path) for path in paths)))
+    try:
+        yield
+    finally:
+        _inputs.reset(token)
 
 
 def resolve_destination(path: Path) -> Path:
@@ -21,12 +39,14 @@ def resolve_destination(path: Path) -> Path:
     Raises:
         OutputError: the path is a pipe, a device or a socket, which a renamed file would replace;
             or its name cannot be that of a file.
+        UsageError: it is an input of the run (`kept_inputs`).
     """
     try:
         final = Path(os.path.realpath(path)) if path.is_symlink() else path
         if final.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         mode = final.stat().st_mode if final.exists() else stat.S_IFREG
+        replaced = [kept for kept in _inputs.get() if _replaces(final, kept)]
     except (OSError, ValueError) as exc:  # ValueError: a null character
         raise to_output_error(path, exc) from exc
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -34,7 +54,26 @@ def resolve_destination(path: Path) -> Path:
             f"{path} is a pipe or a device, not a file.",
             "Write to standard output, where the command can: -o - > NAME.",
         )
+    if replaced:
+        raise UsageError(
+            f"{path} would replace {replaced[0]}, an input of this run.",
+            "Give the output another name with -o.",
+        )
     return final
+
+
+def _replaces(output: Path, kept: Path) -> bool:
+    """Return True if a write to `output` replaces a file or folder, or an image of the folder.
+
+    A written folder loses the numbered images that it had.
+    """
+    if not (output.exists() and kept.exists()):
+        return False
+    if output.samefile(kept):
+        return True
+    if output.is_dir():
+        return kept.stem.isdigit() and kept.is_file() and kept.parent.samefile(output)
+    return kept.is_dir() and output.parent.samefile(kept) and output.suffix.lower() in SUFFIXES
 
 
 def hidden_sibling(path: Path, ending: str) -> Path:

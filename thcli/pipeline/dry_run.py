@@ -36,6 +36,8 @@ from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.conference.incoming import IncomingStream
 from thcli.pipeline.conference.sending import create_stream_file
 from thcli.pipeline.editing.other_faces import OTHER_FACES, span_of
+from thcli.pipeline.editing.request import parse_requests
+from thcli.pipeline.editing.variants import variant_targets
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
@@ -67,7 +69,7 @@ def rehearse_reenact(
         inputs: the source and the driver.
     """
     source, driving = inputs
-    with Job("reenact", on) as job:
+    with Job("reenact", on, options, inputs) as job:
         driver = probe_driver(driving, options, job)
         named = preview_stem(f"{Path(source).stem}_{Path(driving).stem}", options)
         target = output_path(output, named, driving, driver, "reenact")
@@ -107,7 +109,7 @@ def rehearse_speak(
         inputs: the face and the sound.
     """
     face, audio = inputs
-    with Job("speak", on) as job:
+    with Job("speak", on, options, inputs) as job:
         path = job.seekable(audio)
         speech_track = read_speech(path, options, job)
         named = preview_stem(f"{Path(face).stem}_{Path(audio).stem}", options)
@@ -141,7 +143,7 @@ def rehearse_refine(
     run: Run, video: PathLike, output: PathLike | None, options: RefineJobOptions, on: Listener
 ) -> Report:
     """Try `refine` on the first frames and estimate the whole. run: the verb itself."""
-    with Job("refine", on) as job:
+    with Job("refine", on, options, [video]) as job:
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_refined", options)
@@ -163,18 +165,13 @@ def rehearse_edit(
     run: Run, video: PathLike, output: PathLike | None, options: EditOptions, on: Listener
 ) -> Report:
     """Try `edit` on the first frames and estimate the whole. run: the verb itself."""
-    with Job("edit", on) as job:
+    with Job("edit", on, options, [video]) as job:
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
         target = output_path(output, stem, video, info, "edit")
-        check_outputs(
-            target,
-            options.output,
-            inputs=[info.path, *options.recombine.files],
-            compare=options.compare,
-            file=options.save_edit,
-        )
+        for path in variant_targets(target, parse_requests(options), options):
+            check_outputs(path, options.output, compare=options.compare, file=options.save_edit)
         trial = replace(
             options,
             faces=_without_speaker(options.faces),
@@ -205,7 +202,7 @@ def rehearse_transmit(
         options: of the verb.
         on: receives events.
     """
-    with Job("transmit", on) as job:
+    with Job("transmit", on, options, [clip]) as job:
         info = media.probe(job.seekable(clip), options.read)
         create_stream_file(target, overwrite=options.overwrite)
         read = _first_frames(info, options.read, TRIAL_FRAMES)
@@ -232,7 +229,7 @@ def rehearse_receive(
         on: receives events.
     """
     source, stream = inputs
-    with Job("receive", on) as job:
+    with Job("receive", on, options, [path for path in inputs if path is not None]) as job:
         incoming = IncomingStream.open(stream, job, with_sound=False)
         if source is None:
             incoming.require_pictures()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from thcli import media
-from thcli.core.errors import UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import CompareOptions, EditOptions
 from thcli.core.protocols import Parser
@@ -29,6 +28,7 @@ from thcli.pipeline.editing.factory import build_edit_file, plan_steps
 from thcli.pipeline.editing.other_faces import recombine
 from thcli.pipeline.editing.request import EditRequest, parse_requests
 from thcli.pipeline.editing.steps import EditStep
+from thcli.pipeline.editing.variants import variant_targets
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
@@ -78,15 +78,9 @@ def edit(
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
         target = output_path(output, stem, video, info, "edit")
-        targets = _variant_targets(target, requests, options)
+        targets = variant_targets(target, requests, options)
         for path in targets:
-            check_outputs(
-                path,
-                options.output,
-                inputs=[info.path, *options.recombine.files],
-                compare=options.compare,
-                file=options.save_edit,
-            )
+            check_outputs(path, options.output, compare=options.compare, file=options.save_edit)
         for path in options.recombine.files:
             media.probe(path, options.read)  # before anything is loaded
         planned = [plan_steps(request, options, on) for request in requests]
@@ -122,39 +116,6 @@ def edit(
             engine=engine,
             details=details,
         )
-
-
-def _variant_targets(
-    target: str | Path, requests: Sequence[EditRequest], options: EditOptions
-) -> list[str | Path]:
-    """Return the output of each request: of several, NAME_ATTRIBUTE_STRENGTH.
-
-    Raises UsageError for outputs that hold one result only.
-    """
-    if len(requests) == 1:
-        return [target]
-    alone = {
-        "-o -": str(target) == "-",
-        "--compare": options.compare,
-        "--save-edit": options.save_edit,
-    }
-    for flag, given in alone.items():
-        if given:
-            raise UsageError(
-                f"{flag} holds one result, and several strengths are given.", "Give one strength."
-            )
-    path = Path(target)
-    varied = [
-        name
-        for name, strength in requests[0].attributes.items()
-        if any(request.attributes.get(name) != strength for request in requests)
-    ]
-    labels = [
-        "_".join(f"{name}_{request.attributes[name]:g}" for name in varied) for request in requests
-    ]
-    if len(set(labels)) < len(labels):
-        raise UsageError("--attr: two of the strengths are equal.", "Give each once.")
-    return [path.with_name(f"{path.stem}_{label}{path.suffix}") for label in labels]
 
 
 def _write(

@@ -120,13 +120,7 @@ def reenact_driven(
             )
             refuse(options, ("driver",), reason, "Reenact one face after the other.")
             return reenact_video(engine, source, output, render_job)
-        check_outputs(
-            target,
-            options.output,
-            inputs=(source, driving),
-            compare=options.compare,
-            file=options.save_motion,
-        )
+        check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         source_image = read_source_image(source, options, face_finder, job)  # detect
         plain = replace(options, source_face="largest", source_time=None, driver=None)
         pictures = [read_source_image(path, plain, face_finder, job) for path in options.also or ()]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from thcli import __version__
 from thcli.core.errors import MediaError
+from thcli.core.options import walk_options
 from thcli.core.temp_folders import is_temporary
 from thcli.media.reading.image import list_images
 
@@ -64,6 +65,15 @@ def describe(value: Any, role: str | None = None) -> Any:
     if role == "input" and value is not None and Path(value).exists():
         return identify(value)
     return repr(value)
+
+
+def named_inputs(options: object) -> Iterator[str]:
+    """Yield what the options name as inputs; it need not be a file. options: an option class."""
+    for _, item, value in walk_options(options):
+        role = item.metadata.get("path")
+        if role in ("input", "numbered input") and value is not None:
+            for name in value if isinstance(value, list | tuple) else [value]:
+                yield str(name).partition("=")[2] if role == "numbered input" else str(name)
 
 
 def identify(path: str | Path) -> list[Any]:

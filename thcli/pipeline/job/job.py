@@ -21,8 +21,9 @@ from thcli.core.events import Finished, Listener, Started, Step, Warned
 from thcli.core.options import ProvenanceOptions, ReadOptions, RunOptions
 from thcli.core.temp_folders import remove_stale_folders, temporary_folder
 from thcli.core.types import Frame
+from thcli.media.destination import kept_inputs
 from thcli.media.failures import is_write_failure, to_output_error
-from thcli.pipeline.job.fingerprint import fingerprint
+from thcli.pipeline.job.fingerprint import fingerprint, named_inputs
 from thcli.pipeline.job.pass_lengths import PassLengths
 from thcli.weights.used import accepted_licences, expected_hashes, recorded_weights
 
@@ -134,7 +135,8 @@ class FrameCounter:
 class Job:
     """Context of one run: stage clock, listener, temporary folders, whatever else is entered.
 
-    Leaving it closes all of that in reverse order. Entering it removes what killed jobs left.
+    Leaving it closes all of that in reverse order. Entering it removes what killed jobs left; from
+    then on, no output may replace an input.
 
     failed_frames: numbers of the frames of which a network computed no numbers; they pass through.
     """
@@ -151,8 +153,9 @@ class Job:
         Args:
             command: name of the command.
             on: listener for progress and warnings.
-            options: all options of the command, for the fingerprint and the device of readers.
-            inputs: what the command reads apart from its options, for the fingerprint.
+            options: all options of the command, for the fingerprint, the inputs that they name and
+                the device of readers.
+            inputs: what the command reads apart from its options.
         """
         self.command = command
         self._options, self._inputs = options, inputs
@@ -169,6 +172,8 @@ class Job:
 
     def __enter__(self) -> Self:
         remove_stale_folders()
+        named = () if self._options is None else named_inputs(self._options)
+        self.enter(kept_inputs(str(path) for path in (*self._inputs, *named)))
         self._devices = self.enter(recorded_devices())
         self._weights = self.enter(recorded_weights())
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -52,7 +51,6 @@ def check_outputs(
     target: str | Path,
     output: OutputOptions,
     *,
-    inputs: Sequence[str | Path] = (),
     compare: Path | None = None,
     file: Path | None = None,
 ) -> None:
@@ -61,7 +59,6 @@ def check_outputs(
     Args:
         target: the result.
         output: whether existing files are replaced.
-        inputs: files that the comparison shows beside the result.
         compare: video of --compare.
         file: other file that the job writes, such as --save-motion.
 
@@ -73,11 +70,6 @@ def check_outputs(
     if compare is not None and str(target) == "-":
         raise UsageError("--compare reads the result, so it needs a file.", "Give -o FILE.")
     paths = [Path(path).resolve() for path in (target, compare, file) if path is not None]
-    if compare is not None and paths[0] in [Path(path).resolve() for path in inputs]:
-        raise UsageError(
-            "--compare shows the input beside the result, which would replace it.",
-            "Give the result another name with -o.",
-        )
     for path in paths:
         if paths.count(path) > 1:
             raise UsageError(f"{path} is the name of two outputs.", "Give each its own.")

@@ -22,7 +22,7 @@ _BLOCK = 1 << 24  # bytes, written at a time
 Shapes = Mapping[Path, tuple[tuple[int, ...], npt.DTypeLike]]
 
 
-def create_arrays(shapes: Shapes) -> list[npt.NDArray[Any]]:
+def create_arrays(shapes: Shapes) -> list[np.memmap[Any, Any]]:
     """Create .npy files of zeros and return their memory maps. shapes: shape and type by file.
 
     Raises OutputError when they do not fit or cannot be written; none of them is left then.

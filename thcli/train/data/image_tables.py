@@ -64,7 +64,7 @@ class ImageTables:
                 listed.write_text(names, "utf-8")
         except OSError as exc:
             raise to_output_error(folder, exc) from exc
-        values = dict(zip(layout, tables, strict=True))
+        values: dict[str, npt.NDArray[Any]] = dict(zip(layout, tables, strict=True))
         return cls(values, np.asarray(np.load(state), np.uint8), folder)
 
     def fill(
