@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from thcli.weights import WeightsEntry, WeightsStore
-from thcli.weights.download import HttpSettings
 from thcli.weights.registry import parse_entry
+from thcli.weights.requests import HttpSettings
 from thcli.weights.sources import Transport
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+BLOB = bytes(range(256)) * 4096  # 1 MiB
+SHA = hashlib.sha256(BLOB).hexdigest()
 
 
 @dataclass

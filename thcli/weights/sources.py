@@ -12,9 +12,11 @@ from thcli.core.errors import WeightsError
 from thcli.core.events import Finished, Listener, Started, Warned, silent
 from thcli.core.file_lock import file_lock
 from thcli.weights import wheels
-from thcli.weights.download import DownloadTarget, HttpSettings, download, resolve_source
+from thcli.weights.addresses import resolve_source
+from thcli.weights.download import DownloadTarget, download
 from thcli.weights.install import Origin, install_file, untrusted_error
 from thcli.weights.registry import WeightsEntry
+from thcli.weights.requests import HttpSettings
 from thcli.weights.store import WeightsStore, cache_write_errors
 
 
