@@ -29,12 +29,8 @@ from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_p
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
-from thcli.motion.reference_frame import (
-    MIN_BLINK_AMPLITUDE,
-    DriverReference,
-    measure_frames,
-    select_neutral_frames,
-)
+from thcli.motion.openings import OpeningRules, lid_gap_ratios, mouth_closing_shape
+from thcli.motion.reference_frame import DriverReference, measure_frames, select_neutral_frames
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
 
@@ -42,13 +38,7 @@ TARGET_KIND = "mesh-target"
 MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
 SAME_FRAME = 0.15  # distance to the source below which a driving frame is the source itself
 MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
-# mouth opening of the reference above which opening ratios to it are defined
-MOUTH_OPEN_RANGE = (0.02, 0.06)
-WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
-AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
-SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
-SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
 
 class RetargetedMotion:
@@ -227,25 +217,20 @@ class RetargetedMotion:
         same = frame >= 0 and self._measurements.distance[frame] < SAME_FRAME
         rows, shot = self._timeline.camera, self._timeline.shot
         self._camera_base = camera.find_base(rows, shot, frame if same else None)
-        self._source_eyes = canonical.eye_openings(source.shape)
-        self._source_gaps = canonical.lip_gaps(source.shape)
-        self._reference_gaps = canonical.lip_gaps(reference.shape)
-        self._reference_mouth = float(canonical.mouth_opening(reference.shape))
+        exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
-        self._shut_threshold = self._measurements.shut_threshold(unoccluded)
-        median = self._measurements.median_eye_opening(unoccluded)
-        # an open eye has the reference's opening, but not a blink's unless the source blinks too
-        least = 0.9 * median * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
-        awake = canonical.eye_openings(reference.shape)
-        if self._rest_pose is not None:  # lids of generated motion are exact: 0 is shut
-            self._shut_threshold = 0.0
-        else:
-            awake = np.clip(awake, least, max(1.2 * median, least))
-        self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
+        self._openings = OpeningRules(
+            source.shape,
+            reference.shape,
+            self._shape_ratio,
+            median_eyes=self._measurements.median_eye_opening(unoccluded),
+            shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),
+            absolute=exact_lids or self._options.mode == "absolute",
+        )
         self._mouth_closing = (
             np.zeros_like(source.shape)
             if self._rest_pose is None
-            else _mouth_closing_shape(float(self._source_gaps.clip(0).mean()))
+            else mouth_closing_shape(source.shape)
         )
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
@@ -312,13 +297,13 @@ class RetargetedMotion:
             region = self._options.region
             if region in ("all", "expression", "lips"):
                 gaps = self._closed_lip_gaps(canonical.lip_gaps(aligned), start, stop, scale)
-                closure.set_lips(retargeted, self._target_lip_gaps(gaps, gain))
+                closure.set_lips(retargeted, self._openings.lip_gaps(gaps, gain))
             if region in ("all", "expression", "eyes"):
-                opening, added_opening = self._eye_openings(shape, gain)
+                opening, added_opening = self._openings.eye_openings(shape, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
         if self._controls.sliders:
             apply.apply_sliders(retargeted, self._controls.rows(start, stop))
-        return retargeted, _lid_gap_ratios(retargeted, source)
+        return retargeted, lid_gap_ratios(retargeted, source)
 
     def _closed_lip_gaps(self, gaps: Array, start: int, stop: int, scale: Array) -> Array:
         """Close smoothed gaps (T, 9) of the driver's lips where its lips are closed in the frame.
@@ -331,41 +316,6 @@ class RetargetedMotion:
         closed = closed * self._timeline.unoccluded[start:stop]
         measured = canonical.lip_gaps(shape) / scale[:, None]
         return np.asarray(gaps + closed[:, None] * np.minimum(measured - gaps, 0))
-
-    def _target_lip_gaps(self, driver_gaps: Array, gain: Array) -> Array:
-        """Return the gaps of the inner lips, (T, 9) canonical units of the source, at least 0."""
-        source_gaps = self._source_gaps
-        gain = gain[:, None]
-        if self._options.mode == "absolute" or self._rest_pose is not None:
-            absolute = source_gaps + gain * (self._shape_ratio * driver_gaps - source_gaps)
-            return np.asarray(np.maximum(absolute, 0))
-        added = source_gaps + gain * self._shape_ratio * (driver_gaps - self._reference_gaps)
-        # A source mouth that is further open than the reference's closes by the same ratio, not by
-        # the same length.
-        reference_opening = max(float(np.maximum(self._reference_gaps, 0).mean()), 1e-9)
-        ratio = np.maximum(driver_gaps, 0).mean(-1)[:, None] / reference_opening
-        scaled = source_gaps * (1 + gain * (ratio - 1))
-        ratio_weight = float(smoothstep(*MOUTH_OPEN_RANGE, self._reference_mouth))
-        closing = np.where(ratio < 1, np.minimum(scaled, added), added)
-        return np.asarray(np.maximum(added + ratio_weight * (closing - added), 0))
-
-    def _eye_openings(self, shape: Array, gain: Array) -> tuple[Array, Array]:
-        """Return lid gaps over the source's own, and over a neutral eye's where the source's is
-        shut.
-
-        (T, 2) each, the eye on the image's left first.
-        """
-        eyes = canonical.eye_openings(shape)
-        ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
-        mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
-        wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
-        target = np.concatenate([mean + wink, mean - wink], -1)
-        target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
-        source_open = smoothstep(*SOURCE_EYE_RANGE, self._source_eyes)
-        opening = 1 + gain[:, None] * source_open * (target - 1)
-        opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
-        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
-        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
 
     def _place_points(
         self, shape: Array, start: int, stop: int, weight: Array
@@ -439,22 +389,3 @@ class RetargetedMotion:
 def retarget(source: Face, store: MotionStore, options: MotionOptions) -> RetargetedMotion:
     """Return the source's motion under the driver's; see `RetargetedMotion`."""
     return RetargetedMotion(source, store, options)
-
-
-def _mouth_closing_shape(gap: float) -> Array:
-    """Return the jaw displacement (468, 3) that closes lips `gap` canonical units apart."""
-    jaw = load_slider_shapes().jaw
-    jaw_gap = canonical.lip_gaps(neutral() + jaw).mean() - canonical.lip_gaps(neutral()).mean()
-    return np.asarray(-gap / jaw_gap * jaw)
-
-
-def _lid_gap_ratios(shape: Array, source_shape: Array) -> Array:
-    """Return mean lid gaps of shapes (T, 468, 3) over those of the source's own shape, (T, 2)."""
-    ratios = []
-    for rims in anatomy.LIDS:
-        gap = np.linalg.norm(shape[:, rims.upper] - shape[:, rims.lower], axis=-1).mean(-1)
-        source_gap = float(
-            np.linalg.norm(source_shape[rims.upper] - source_shape[rims.lower], axis=-1).mean()
-        )
-        ratios.append(gap / max(source_gap, 1e-3))
-    return np.stack(ratios, -1)

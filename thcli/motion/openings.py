@@ -1,0 +1,112 @@
+"""Openings of mouth and eyes that a source takes over from a driver."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array
+from thcli.motion import anatomy, canonical, closure
+from thcli.motion.canonical import neutral
+from thcli.motion.reference_frame import MIN_BLINK_AMPLITUDE
+from thcli.motion.sliders import load_slider_shapes
+
+# mouth opening of the reference above which opening ratios to it are defined
+MOUTH_OPEN_RANGE = (0.02, 0.06)
+WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
+AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
+SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
+SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
+
+
+class OpeningRules:
+    """Lip and lid gaps of a source, from those of a driver and of the driver's reference."""
+
+    def __init__(
+        self,
+        source_shape: Array,
+        reference_shape: Array,
+        shape_ratio: float,
+        *,
+        median_eyes: float,
+        shut_eyes: float | None,
+        absolute: bool,
+    ) -> None:
+        """Measure the source and the reference.
+
+        Args:
+            source_shape: canonical shape of the source, (468, 3).
+            reference_shape: canonical shape of the driver's reference.
+            shape_ratio: scale of the source's shape over that of the reference.
+            median_eyes: median eye opening of the driver.
+            shut_eyes: eye opening of the driver's shut eyes; None for lids that are exact, in which
+                0 is shut.
+            absolute: the lips open as far as the driver's, instead of by as much.
+        """
+        self._shape_ratio, self._absolute = shape_ratio, absolute
+        self._source_eyes = canonical.eye_openings(source_shape)
+        self._source_gaps = canonical.lip_gaps(source_shape)
+        self._reference_gaps = canonical.lip_gaps(reference_shape)
+        self._reference_mouth = float(canonical.mouth_opening(reference_shape))
+        # an open eye has the reference's opening, but not a blink's unless the source blinks too
+        least = 0.9 * median_eyes * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
+        awake = canonical.eye_openings(reference_shape)
+        if shut_eyes is not None:
+            awake = np.clip(awake, least, max(1.2 * median_eyes, least))
+        self._shut_threshold = shut_eyes or 0.0
+        self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
+
+    def lip_gaps(self, driver_gaps: Array, gain: Array) -> Array:
+        """Return the gaps of the inner lips, (T, 9) canonical units of the source, at least 0."""
+        source_gaps = self._source_gaps
+        gain = gain[:, None]
+        if self._absolute:
+            absolute = source_gaps + gain * (self._shape_ratio * driver_gaps - source_gaps)
+            return np.asarray(np.maximum(absolute, 0))
+        added = source_gaps + gain * self._shape_ratio * (driver_gaps - self._reference_gaps)
+        # A source mouth that is further open than the reference's closes by the same ratio, not by
+        # the same length.
+        reference_opening = max(float(np.maximum(self._reference_gaps, 0).mean()), 1e-9)
+        ratio = np.maximum(driver_gaps, 0).mean(-1)[:, None] / reference_opening
+        scaled = source_gaps * (1 + gain * (ratio - 1))
+        ratio_weight = float(smoothstep(*MOUTH_OPEN_RANGE, self._reference_mouth))
+        closing = np.where(ratio < 1, np.minimum(scaled, added), added)
+        return np.asarray(np.maximum(added + ratio_weight * (closing - added), 0))
+
+    def eye_openings(self, shape: Array, gain: Array) -> tuple[Array, Array]:
+        """Return lid gaps over the source's own, and over a neutral eye's where the source's is
+        shut.
+
+        (T, 2) each, the eye on the image's left first.
+        """
+        eyes = canonical.eye_openings(shape)
+        ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
+        mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
+        wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
+        target = np.concatenate([mean + wink, mean - wink], -1)
+        target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
+        source_open = smoothstep(*SOURCE_EYE_RANGE, self._source_eyes)
+        opening = 1 + gain[:, None] * source_open * (target - 1)
+        opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
+        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
+        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
+
+
+def mouth_closing_shape(source_shape: Array) -> Array:
+    """Return the jaw displacement (468, 3) that closes the lips of the source's shape."""
+    gap = float(canonical.lip_gaps(source_shape).clip(0).mean())
+    jaw = load_slider_shapes().jaw
+    jaw_gap = canonical.lip_gaps(neutral() + jaw).mean() - canonical.lip_gaps(neutral()).mean()
+    return np.asarray(-gap / jaw_gap * jaw)
+
+
+def lid_gap_ratios(shape: Array, source_shape: Array) -> Array:
+    """Return mean lid gaps of shapes (T, 468, 3) over those of the source's own shape, (T, 2)."""
+    ratios = []
+    for rims in anatomy.LIDS:
+        gap = np.linalg.norm(shape[:, rims.upper] - shape[:, rims.lower], axis=-1).mean(-1)
+        source_gap = float(
+            np.linalg.norm(source_shape[rims.upper] - source_shape[rims.lower], axis=-1).mean()
+        )
+        ratios.append(gap / max(source_gap, 1e-3))
+    return np.stack(ratios, -1)
