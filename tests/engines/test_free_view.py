@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engines.test_contract import FACE, RUN, clip, image, make_facevid2vid, observe
+from tests.engines.narrow import FACE, RUN, clip, image, make_facevid2vid, observe
 from thcli.core.errors import MediaError
 from thcli.core.options import MotionOptions, ViewOptions
 from thcli.core.types import Array32

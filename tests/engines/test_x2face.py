@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.engines.test_contract import FACE, NARROW, PLAIN, RUN, clip, image, trained
+from tests.engines.narrow import FACE, NARROW, PLAIN, RUN, clip, image, trained
 from thcli.core.errors import MediaError, UsageError, WeightsError
 from thcli.core.options import MotionOptions, X2FaceOptions
 from thcli.core.types import Array32, Motion

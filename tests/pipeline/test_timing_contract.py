@@ -44,7 +44,7 @@ VERBS = ("warp", "refine", "edit", "crop", "paste", "parse", "compare")
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     for stage, name, maker in (
         (STAGES["refiner"], "blush", "tests.pipeline.fake_refiners:RedRefiner"),
-        (PAINTERS, "blusher", "tests.pipeline.test_edit:load_painter"),
+        (PAINTERS, "blusher", "tests.pipeline.editing.fakes:load_painter"),
         (ENGINES, "tint", "tests.pipeline.sources.test_framing:load"),
         (ENGINES, "shade", "tests.pipeline.test_reenact_video:load"),
         (VOICES, "bar", "tests.pipeline.fake_voices:bar"),

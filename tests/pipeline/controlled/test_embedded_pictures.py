@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.test_contract import trained
+from tests.engines.narrow import trained
 from tests.pipeline.command_line import to_argv
 from tests.pipeline.conftest import Clip
 from thcli.cli.app import run

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engines.test_contract import trained
+from tests.engines.narrow import trained
 from tests.motion.synthetic_motion import source
 from tests.pipeline.command_line import to_argv
 from thcli import media

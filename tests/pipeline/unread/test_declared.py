@@ -18,7 +18,7 @@ import torch
 
 from tests.editors.dva import test_small as small_editor
 from tests.editors.dva.test_text_edit import FRAME, ColourTextModel, FlatColourEditor
-from tests.engines import test_contract as engines
+from tests.engines import narrow as engines
 from tests.engines.mesh.synthetic_faces import astronaut
 from tests.engines.real3d import tiny
 from tests.golden import fill

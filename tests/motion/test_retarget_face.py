@@ -1,0 +1,158 @@
+"""Retargeting of lips, lids and gaze."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.motion import synthetic_motion as synthetic
+from tests.motion.retargeting import canonical_shapes, retargeted, rows
+from thcli.core.geometry import rotvec_from_matrix
+from thcli.core.options import MotionOptions
+from thcli.core.types import Motion
+from thcli.motion import canonical, closure, sliders
+from thcli.motion.retarget import RetargetedMotion
+
+
+def test_closed_driver_lips_close_the_sources_open_mouth() -> None:
+    t = np.linspace(0, 1, 30)
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(jaw=0.5 * (1 + np.cos(4 * np.pi * t))),
+        np.arange(30),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    source = synthetic.source(jaw=0.4)
+    out = canonical_shapes(retargeted(motion, source=source))
+    driver_mouth = canonical.mouth_opening(canonical.neutral() + rows(motion, "expression"))
+    mouth = canonical.mouth_opening(out)
+    assert driver_mouth.min() < 0.01 and mouth[driver_mouth < 0.01].max() < 0.02
+    assert mouth.max() > 0.2
+
+
+def test_lips_never_cross() -> None:
+    motion = synthetic.driver(60, noise=0.01)
+    for jaw in (0.0, 0.3):
+        out = canonical_shapes(retargeted(motion, source=synthetic.source(jaw=jaw)))
+        assert canonical.lip_gaps(out).min() > -2e-3
+
+
+def test_a_blink_shuts_the_sources_eyes_and_opens_them_again() -> None:
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(blink=sliders.blink_curve(np.arange(30) / 25, [0.4])),
+        np.arange(30),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    out = retargeted(motion)
+    opening = np.asarray(rows(out, "opening"), np.float64)
+    assert opening.min() < 0.12 and np.allclose(opening[[0, -1]], 1, atol=0.05)
+    assert opening.max() <= closure.MAX_OPENING_RATIO + 1e-9
+
+
+def test_eyes_shut_in_the_source_open_as_far_as_the_drivers_do() -> None:
+    motion = synthetic.driver(60)
+    eyes = canonical.eye_openings(
+        canonical_shapes(retargeted(motion, source=synthetic.source(blink=1.0)))
+    )
+    driver_eyes = canonical.eye_openings(canonical.neutral() + rows(motion, "expression"))
+    neutral_eyes = canonical.eye_openings(canonical.neutral())
+    assert (
+        np.all(eyes <= neutral_eyes * closure.MAX_OPENING_RATIO)
+        and np.abs(np.median(eyes) - neutral_eyes).max() < 0.05
+    )
+    assert eyes[driver_eyes.mean(-1) < 0.02].max() < 0.02
+    still = retargeted(motion, MotionOptions(smooth=0, expression=0), synthetic.source(blink=1.0))
+    assert canonical.eye_openings(canonical_shapes(still)).max() < 0.02
+
+
+def wink(side: int) -> Motion:
+    """Return a neutral driver that shuts one eye (0: on the image's left) at frame 10 of 20."""
+    openings = np.ones((20, 2))
+    openings[10, side] = 0.0
+    shape = np.repeat(canonical.neutral()[None], 20, 0)
+    closure.set_lids(shape, canonical.neutral(), openings)
+    curves = sliders.SliderCurves(extra=shape - canonical.neutral())
+    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25), synthetic.SIZE)
+    # `motion_from_sliders` resets the lids
+    return replace(motion, arrays={**motion.arrays, "expression": shape - canonical.neutral()})
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("source_blink", [0.0, 1.0])
+def test_a_wink_shuts_the_same_eye_of_the_source(side: int, source_blink: float) -> None:
+    """Also of a source with shut eyes, which open to the neutral opening."""
+    out = retargeted(wink(side), source=synthetic.source(blink=source_blink))
+    eyes = canonical.eye_openings(canonical_shapes(out))
+    assert eyes[10, side] < 0.1 * eyes[0, side]
+    assert eyes[10, 1 - side] > 0.9 * eyes[0, 1 - side] > 0.15
+
+
+def test_a_driver_whose_eyes_stay_shut_shuts_the_sources() -> None:
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(blink=1.0, jaw=np.linspace(0, 1, 20)),
+        np.arange(20),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    assert retargeted(motion).arrays["opening"].max() < 0.2
+
+
+def test_gaze_stays_within_its_limits_and_within_the_eye() -> None:
+    look = np.linspace(-1, 1, 21)
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(gaze_x=look, gaze_y=look),
+        np.arange(21),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    gaze = np.asarray(
+        retargeted(motion, MotionOptions(smooth=0, expression=3)).arrays["gaze"], np.float64
+    )
+    assert np.abs(gaze[..., 0]).max() <= 0.5 and np.all(np.diff(gaze[:, 0, 0]) >= -1e-12)
+    mesh = np.asarray(synthetic.source().mesh)
+    aside = synthetic.face(mesh, sliders.load_slider_shapes().gaze + np.array([0.25, 0]))
+    out = np.asarray(retargeted(motion, MotionOptions(smooth=0), aside).arrays["gaze"], np.float64)
+    own = canonical.gaze(mesh, np.asarray(aside.iris))
+    assert np.abs(own + out)[..., 0].max() <= max(0.3, np.abs(own[..., 0]).max()) + 1e-9
+
+
+def test_motion_with_a_rest_pose_keeps_its_own_lip_gaps() -> None:
+    """At rest the source keeps its pose and its parted lips close; gaps are those of the motion."""
+    source = sliders.motion_from_sliders(
+        sliders.SliderCurves(jaw=0.5, yaw=12.0), [0], Fraction(1, 25)
+    )
+    mesh = canonical.unpack_pose(
+        source.arrays["pose"][0], canonical.neutral() + rows(source, "expression")[0], (512, 512)
+    ).mesh()
+    jaw = np.array([0.0, 0.0, 0.6, 0.3, 0.0])
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(jaw=jaw, pitch=np.array([0.0, 5, 0, 0, 0])),
+        np.arange(5),
+        Fraction(1, 25),
+    )
+    motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    store = RetargetedMotion(synthetic.face(mesh), synthetic.buffer(motion), MotionOptions())
+    points = np.asarray(store.window(0, 5).arrays["points"])
+    posed = canonical.decompose(points)
+    angles = np.degrees(rotvec_from_matrix(posed.rotation))
+    assert np.allclose(angles[[0, 2, 4]], angles[0], atol=0.5) and abs(angles[0, 1] - 12) < 1.5
+    assert angles[1, 0] - angles[0, 0] == pytest.approx(5, abs=0.5)
+    opening = canonical.mouth_opening(posed.shape)
+    assert opening[[0, 1, 4]].max() < 5e-3
+    expected = canonical.mouth_opening(canonical.neutral() + rows(motion, "expression"))
+    assert np.allclose(opening, expected, atol=0.03)
+    assert store.reference == -1
+
+
+@pytest.mark.parametrize("widened", [0.0, 0.25])
+def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> None:
+    """A surprised voice: the median of the clip is no measure of open eyes."""
+    curves = sliders.SliderCurves(blink=np.full(20, -widened))
+    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25))
+    motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    found = rows(retargeted(motion), "opening").mean()
+    assert found == pytest.approx(1 + widened, abs=0.08)
