@@ -41,7 +41,7 @@ from thcli.media.writing.journal import journal_folder
 
 VERBS = {
     "reenact": "reenact face.png clip.mp4",
-    "refine": "refine clip.mp4 --steps 2",
+    "refine": "refine clip.mp4",
     "edit": "edit clip.mp4 --attr lipstick=1",
     "speak": "speak face.png clip.mp4",
 }
