@@ -51,6 +51,14 @@ PATIENCE = 600.0  # seconds for one run
 MOMENTS = ("time", "segment", "mux", "end")
 
 
+def has_content(path: Path) -> bool:
+    """Return True for a file that is not empty; the command may rename it meanwhile."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def count_segments(journal: Path) -> int:
     """Return the number of segments; the command may remove the folder meanwhile."""
     try:
@@ -131,7 +139,7 @@ class Trial:
             reached = {
                 "time": False,
                 "segment": count_segments(journal) > present + 1,
-                "mux": mux.exists() and mux.stat().st_size > 0,
+                "mux": has_content(mux),
                 "end": path.exists(),
             }
             if reached[moment]:
