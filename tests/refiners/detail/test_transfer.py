@@ -112,8 +112,19 @@ def test_a_drift_of_colour_is_undone_and_other_light_stays(gain: float, kept: bo
     tinted = source.image.copy()
     tinted[..., 0] = np.clip(tinted[..., 0] * gain, 0, 255)
     gains = colour_gains(crops([tinted], source, [0]), 0)
-    red_over_green = gains[0] / gains[1]
-    assert red_over_green == pytest.approx(1 if kept else 1 / gain, abs=0.006)
+    assert gains[0] == pytest.approx(1 if kept else 1 / gain, abs=0.006)
+    assert gains[1:] == pytest.approx([1, 1], abs=0.006)
+
+
+def test_what_a_frame_shows_otherwise_is_no_drift_of_colour() -> None:
+    source = texture(picture(10))
+    opened = np.clip(source.image * 1.03, 0, 255).astype(np.uint8)
+    opened[SIDE // 2 : 5 * SIDE // 8, 3 * SIDE // 8 : 5 * SIDE // 8] = 20
+    gains = colour_gains(crops([opened], source, [0]), 0)
+    assert gains == pytest.approx([1 / 1.03] * 3, abs=0.006)
+    hidden = texture(source.image)
+    hidden.weight[:] = 0
+    assert np.array_equal(colour_gains(crops([opened], hidden, [0]), 0), np.ones(3))
 
 
 def test_another_scene_and_a_gap_are_left_out() -> None:

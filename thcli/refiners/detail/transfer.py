@@ -16,6 +16,7 @@ import numpy as np
 from thcli.core.imaging import pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
+from thcli.refiners.detail.colour import gains_against, measure_drift
 from thcli.refiners.detail.steadiness import steady
 from thcli.refiners.detail.texture import PlacedTexture, Texture, place_texture
 from thcli.refiners.shared import bands
@@ -27,8 +28,6 @@ _GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the so
 _DARK = 8.0  # levels of 255, added to both lights
 _GRID = 64  # samples per side of the energies
 _STRENGTH = 0.88  # of the transfer: coarse frames are out of place, which detail shows
-_BRIGHTNESS = 0.5  # share of a change of brightness that is undone: light may change indeed
-_DRIFT = (0.06, 0.12)  # of a channel, logarithm
 _STILL = 0.02  # pixels; a smaller shake is not seen
 _NOISE = 0.05  # squared levels of 255: energy of a band without content
 
@@ -42,6 +41,7 @@ class CoarseCrop:
     placed: texture over it.
     energies: local energy of each band, (_GRID, _GRID) float32.
     agreement: of the structure with the texture's, (_GRID, _GRID) float32 in 0..1.
+    drift: of the colours, see `measure_drift`, (3,) float32.
     scene: number of the scene.
     """
 
@@ -50,6 +50,7 @@ class CoarseCrop:
     placed: PlacedTexture
     energies: tuple[Array32, ...]
     agreement: Array32
+    drift: Array32
     scene: int
 
 
@@ -76,7 +77,9 @@ def analyse(
     energies = tuple(bands.upsample(mean, _GRID) for mean in means)
     placed = place_texture(texture, image, mesh, frame_from_crop)
     own, other = (bands.to_grey(one) for one in (placed.reduced.image, placed.reduced.texture))
-    return CoarseCrop(image, unit, placed, energies, shared_structure(own, other), scene)
+    agreement = shared_structure(own, other)
+    drift = measure_drift(placed, texture, agreement)
+    return CoarseCrop(image, unit, placed, energies, agreement, drift, scene)
 
 
 def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
@@ -152,25 +155,19 @@ def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
 
 
 def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
-    """Return the gain of each channel that gives the crop the texture's colours, (3,) float32.
-
-    A difference above _DRIFT is one of light, not a drift of the engine's colours, and stays.
-    """
-    *_, colour = _average(window, middle)
-    colour = colour - np.float32(1 - _BRIGHTNESS) * colour.mean()
-    size = float(np.abs(colour).max())
-    share = np.float32(1 - smoothstep(*_DRIFT, size))
-    return np.asarray(np.exp(share * colour), np.float32)
+    """Return the gain of each channel that gives the crop the texture's colours, (3,) float32."""
+    *_, drift = _average(window, middle)
+    return gains_against(drift)
 
 
 def _average(
     window: Sequence[CoarseCrop | None], middle: int
 ) -> tuple[tuple[Array32, ...], Array32, Array32]:
-    """Average energies, agreement and colours over a window, within the scene of its middle."""
+    """Average energies, agreement and drift over a window, within the scene of its middle."""
     own = window[middle]
     assert own is not None
     total = 1.0
-    sums = [values.copy() for values in (*own.energies, own.agreement, own.placed.colour)]
+    sums = [values.copy() for values in (*own.energies, own.agreement, own.drift)]
     for direction in (-1, 1):
         for distance in range(1, len(window)):
             at = middle + direction * distance
@@ -178,12 +175,12 @@ def _average(
             if other is None or other.scene != own.scene:
                 break  # nothing beyond a gap or a cut corresponds
             weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
-            theirs = (*other.energies, other.agreement, other.placed.colour)
+            theirs = (*other.energies, other.agreement, other.drift)
             for values, more in zip(sums, theirs, strict=True):
                 values += weight * more
             total += float(weight)
-    *energies, agreement, colour = (values / np.float32(total) for values in sums)
-    return tuple(energies), agreement, colour
+    *energies, agreement, drift = (values / np.float32(total) for values in sums)
+    return tuple(energies), agreement, drift
 
 
 def _mean(grey: Array32, unit: float) -> Array32:
