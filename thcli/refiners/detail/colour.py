@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32, Image
+from thcli.engines.mesh.sampling import remap
 from thcli.refiners.detail.texture import PlacedTexture, Texture
 
 _SIDE = 64  # samples per side of a crop
@@ -32,12 +34,12 @@ def measure_drift(placed: PlacedTexture, texture: Texture, agreement: Array32) -
         agreement: (n, n) float32 in 0..1, of the structure with the texture's.
     """
     reduced = placed.reduced
-    known = cv2.remap(texture.weight, reduced.positions, None, cv2.INTER_LINEAR)
+    known = remap(texture.weight, reduced.positions)
     seen = np.asarray(_samples(known) * _samples(placed.visibility) * _samples(agreement))
     own, other = _samples(reduced.image), _samples(reduced.texture)
     low, high = _RANGE
-    seen *= (own.min(2) > low) & (own.max(2) < high) & (other.min(2) > low)
-    counted = (seen > _SEEN) & _in_head()
+    in_range = (own.min(2) > low) & (own.max(2) < high) & (other.min(2) > low)
+    counted = (seen > _SEEN) & in_range & _in_head()
     if np.count_nonzero(counted) < _LEAST:
         return np.zeros(3, np.float32)
     ratios = np.log(other[counted] / own[counted])
@@ -61,7 +63,7 @@ def _samples(values: Image | Array32) -> Array32:
     return np.asarray(cv2.resize(values, (_SIDE, _SIDE), interpolation=resampling), np.float32)
 
 
-def _in_head() -> Array32:
+def _in_head() -> npt.NDArray[np.bool_]:
     """Return (_SIDE, _SIDE) booleans: the samples around the middle of a crop."""
     axis = (np.arange(_SIDE) + 0.5) * 2 / _SIDE - 1
-    return np.asarray(np.hypot(axis, axis[:, None]) < _HEAD)
+    return np.asarray(np.hypot(axis, axis[:, None]) < _HEAD, np.bool_)

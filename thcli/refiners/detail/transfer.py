@@ -8,7 +8,7 @@ stays, so a real frame hardly changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from thcli.core.imaging import pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
 from thcli.refiners.detail.colour import gains_against, measure_drift
-from thcli.refiners.detail.steadiness import steady
+from thcli.refiners.detail.steadiness import CropFlows, LinkedCrop, steady
 from thcli.refiners.detail.texture import PlacedTexture, Texture, place_texture
 from thcli.refiners.shared import bands
 from thcli.refiners.shared.structure import shared_structure
@@ -28,7 +28,7 @@ _GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the so
 _DARK = 8.0  # levels of 255, added to both lights
 _GRID = 64  # samples per side of the energies
 _STRENGTH = 0.88  # of the transfer: coarse frames are out of place, which detail shows
-_STILL = 0.02  # pixels; a smaller shake is not seen
+_STILL = 0.05  # pixels; a smaller shake is not seen
 _NOISE = 0.05  # squared levels of 255: energy of a band without content
 
 
@@ -43,6 +43,7 @@ class CoarseCrop:
     agreement: of the structure with the texture's, (_GRID, _GRID) float32 in 0..1.
     drift: of the colours, see `measure_drift`, (3,) float32.
     scene: number of the scene.
+    flows: to the next frame; None where no crop of the scene follows, or before `link`.
     """
 
     image: Image
@@ -52,6 +53,13 @@ class CoarseCrop:
     agreement: Array32
     drift: Array32
     scene: int
+    flows: CropFlows | None = None
+
+    def link(self, following: CoarseCrop | None) -> CoarseCrop:
+        """Return the crop with the flows to that of the next frame."""
+        if following is None or following.scene != self.scene:
+            return self
+        return replace(self, flows=CropFlows.between(self.placed.reduced, following.placed.reduced))
 
 
 def analyse(
@@ -105,11 +113,8 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     side = crop.image.shape[0]
     unit = crop.unit
     own_energies, agreement, _ = _average(window, middle)
-    same_scene = [
-        None if other is None or other.scene != crop.scene else other.placed.reduced
-        for other in window
-    ]
-    steadying = steady(same_scene, middle)
+    linked = [None if one is None else LinkedCrop(one.placed.reduced, one.flows) for one in window]
+    steadying = steady(linked, middle)
     positions = crop.placed.positions + resize(steadying.positions, (side, side))
     own = bands.to_grey(crop.image)
     other = remap(texture.luma, positions, interpolation=cv2.INTER_LANCZOS4)
@@ -117,7 +122,7 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
     reduced = crop.placed.reduced.positions + steadying.positions
     allowed = resize(remap(texture.weight, reduced), (side, side)) * crop.placed.visibility
-    allowed *= bands.upsample(agreement, side)
+    allowed *= bands.upsample(agreement, side) * bands.upsample(steadying.certainty, side)
     large_gain = bands.upsample(gain, side)
     source_bands = bands.split(other, unit)
     shares = []
@@ -142,13 +147,17 @@ def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
     """Move an image (N, N, 3) by shares (N, N) of a shake (n, n, 2) of the reduced crop."""
     own = image.astype(np.float32)
     side = image.shape[0]
-    shake = resize(shake, (side, side)) * np.float32(side / shake.shape[0])
-    moves = share * np.hypot(shake[..., 0], shake[..., 1]) > _STILL
+    scale = side / shake.shape[0]
+    few = resize(share, shake.shape[:2], shrink=True)
+    moves = few * np.hypot(shake[..., 0], shake[..., 1]) * np.float32(scale) > _STILL
     rows, columns = (np.flatnonzero(moves.any(axis)) for axis in (1, 0))
     if not len(rows):
         return own
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    positions = np.ascontiguousarray((pixel_positions(side) - shake)[part])
+    top, left = (int(found[0] * scale) for found in (rows, columns))
+    bottom, right = (int(np.ceil((found[-1] + 1) * scale)) for found in (rows, columns))
+    part = slice(top, bottom), slice(left, right)
+    large = resize(shake, (side, side))[part]
+    positions = pixel_positions(side)[part] - large * np.float32(scale)
     moved = remap(own, positions, interpolation=cv2.INTER_CUBIC)
     own[part] += share[part][..., None] * (moved - own[part])
     return own
