@@ -10,6 +10,7 @@ import pytest
 
 from thcli.core.types import Array, Array32, Image
 from thcli.motion.canonical import neutral
+from thcli.refiners.detail.sharpness import lost_sharpness
 from thcli.refiners.detail.texture import Texture, place_texture
 from thcli.refiners.detail.transfer import CoarseCrop, analyse, colour_gains, missing_detail
 
@@ -138,3 +139,12 @@ def test_another_scene_and_a_gap_are_left_out() -> None:
     assert not np.array_equal(alone, mixed)
     with pytest.raises(ValueError, match="no crop"):
         missing_detail([None], 0, source)
+
+
+def test_sharpness_that_was_lost_comes_back_and_no_more() -> None:
+    sharp = picture(11)
+    soft = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 0.8), np.float32)
+    mended = soft[..., 0] + lost_sharpness(sharp, soft)
+    before, after, true = (energy(v) for v in (soft[..., 0], mended, sharp[..., 0]))
+    assert 1.5 * before < after <= 1.05 * true
+    assert np.abs(lost_sharpness(sharp, sharp.astype(np.float32))).max() < 0.01
