@@ -113,7 +113,7 @@ class PostProcessor:
         """
         if self.refine_pass is None:
             return frames_from
-        if placed is not None:
+        if placed is not None and correction is None:
             return self._refine_placed(self.refine_pass, frames_from, total, placed, job)
         refine_pass = self.refine_pass
         replayable = replayable_render("the rendered video", total, frames_from)
