@@ -29,7 +29,7 @@ from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
 from thcli.pipeline.reenact_video import reenact_video
 from thcli.pipeline.render.correction import load_correction
-from thcli.pipeline.render.drivers import encode_faces, observe_face_drivers
+from thcli.pipeline.render.drivers import encode_faces, observe_face_drivers, place_face
 from thcli.pipeline.render.frames import RenderPlan, render_frames
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
@@ -161,7 +161,8 @@ def animate(
             return render_frames(render_plan, driving, start, options.run, job.clock)
 
         correction = load_correction(render_job, framed)
-        refined_from = post_processor.refine(warp_from, total, framed, job, correction)
+        placed = place_face(framed_engine, framed, faces)
+        refined_from = post_processor.refine(warp_from, total, framed, job, correction, placed)
         counter = post_processor.write(refined_from, total, out, framed.size, job)
 
     inputs = [source.info.path] if driver.kind == "motion" else [source.info.path, driver.path]

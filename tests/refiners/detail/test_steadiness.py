@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pytest
 
 from thcli.core.types import Array32, Image
-from thcli.refiners.detail.steadiness import ReducedCrop, steady
+from thcli.refiners.detail.steadiness import CropFlows, LinkedCrop, ReducedCrop, steady
 
 SIDE = 96
 
@@ -31,18 +33,28 @@ def crop_at(x: float, error: float = 0.0) -> ReducedCrop:
     return ReducedCrop(np.asarray(image), np.asarray(image), placed, np.eye(3), 1.0)
 
 
+def linked(crops: Sequence[ReducedCrop | None]) -> list[LinkedCrop | None]:
+    """Link each crop to the next one."""
+    return [
+        None
+        if one is None
+        else LinkedCrop(one, None if other is None else CropFlows.between(one, other))
+        for one, other in zip(crops, [*crops[1:], None], strict=True)
+    ]
+
+
 def inside(values: Array32) -> Array32:
     return values[20:-20, 20:-20]
 
 
 def test_an_error_of_one_placement_is_averaged_away() -> None:
-    window = [crop_at(0, error) for error in (0, 0, 0.8, 0, 0)]
+    window = linked([crop_at(0, error) for error in (0, 0, 0.8, 0, 0)])
     change = inside(steady(window, 2).positions)
     assert np.abs(change + 0.8).mean() < 0.35
 
 
 def test_a_shaken_frame_is_placed_on_the_path_of_its_neighbours() -> None:
-    window = [crop_at(x) for x in (0, 0, 0.4, 0, 0)]
+    window = linked([crop_at(x) for x in (0, 0, 0.4, 0, 0)])
     found = steady(window, 2)
     shake, change = inside(found.shake), inside(found.positions)
     assert np.abs(shake[..., 0] + 0.3).mean() < 0.15 and np.abs(shake[..., 1]).mean() < 0.1
@@ -51,17 +63,17 @@ def test_a_shaken_frame_is_placed_on_the_path_of_its_neighbours() -> None:
 
 def test_even_movement_and_sudden_movement_stay() -> None:
     for path in ((0, 1, 2, 3, 4), (0, 0, 4, 4, 4)):
-        found = steady([crop_at(x) for x in path], 2)
+        found = steady(linked([crop_at(x) for x in path]), 2)
         assert np.abs(inside(found.shake)).mean() < 0.1
         assert np.abs(inside(found.positions)).mean() < 0.15
 
 
 def test_the_ends_of_a_scene_stay() -> None:
     for window, middle in (([crop_at(0.4), crop_at(0)], 0), ([None, crop_at(0.4), crop_at(0)], 1)):
-        found = steady(window, middle)
+        found = steady(linked(window), middle)
         assert not found.shake.any() and np.abs(found.positions).max() < 1e-3
 
 
 def test_a_crop_that_is_missing_in_the_middle_is_refused() -> None:
     with pytest.raises(ValueError, match="no crop in the middle"):
-        steady([crop_at(0), None, crop_at(0)], 1)
+        steady(linked([crop_at(0), None, crop_at(0)]), 1)

@@ -10,6 +10,7 @@ import pytest
 
 from thcli.core.types import Array, Array32, Image
 from thcli.motion.canonical import neutral
+from thcli.refiners.detail.sharpness import lost_sharpness
 from thcli.refiners.detail.texture import Texture, place_texture
 from thcli.refiners.detail.transfer import CoarseCrop, analyse, colour_gains, missing_detail
 
@@ -112,8 +113,19 @@ def test_a_drift_of_colour_is_undone_and_other_light_stays(gain: float, kept: bo
     tinted = source.image.copy()
     tinted[..., 0] = np.clip(tinted[..., 0] * gain, 0, 255)
     gains = colour_gains(crops([tinted], source, [0]), 0)
-    red_over_green = gains[0] / gains[1]
-    assert red_over_green == pytest.approx(1 if kept else 1 / gain, abs=0.006)
+    assert gains[0] == pytest.approx(1 if kept else 1 / gain, abs=0.006)
+    assert gains[1:] == pytest.approx([1, 1], abs=0.006)
+
+
+def test_what_a_frame_shows_otherwise_is_no_drift_of_colour() -> None:
+    source = texture(picture(10))
+    opened = np.clip(source.image * 1.03, 0, 255).astype(np.uint8)
+    opened[SIDE // 2 : 5 * SIDE // 8, 3 * SIDE // 8 : 5 * SIDE // 8] = 20
+    gains = colour_gains(crops([opened], source, [0]), 0)
+    assert gains == pytest.approx([1 / 1.03] * 3, abs=0.006)
+    hidden = texture(source.image)
+    hidden.weight[:] = 0
+    assert np.array_equal(colour_gains(crops([opened], hidden, [0]), 0), np.ones(3))
 
 
 def test_another_scene_and_a_gap_are_left_out() -> None:
@@ -127,3 +139,12 @@ def test_another_scene_and_a_gap_are_left_out() -> None:
     assert not np.array_equal(alone, mixed)
     with pytest.raises(ValueError, match="no crop"):
         missing_detail([None], 0, source)
+
+
+def test_sharpness_that_was_lost_comes_back_and_no_more() -> None:
+    sharp = picture(11)
+    soft = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 0.8), np.float32)
+    mended = soft[..., 0] + lost_sharpness(sharp, soft)
+    before, after, true = (energy(v) for v in (soft[..., 0], mended, sharp[..., 0]))
+    assert 1.5 * before < after <= 1.05 * true
+    assert np.abs(lost_sharpness(sharp, sharp.astype(np.float32))).max() < 0.01

@@ -22,6 +22,7 @@ from thcli.refiners.fadm.alignment import (
     RefinerInput,
     RefinerOutput,
     coordinate_channels,
+    still_background,
     warp,
 )
 from thcli.refiners.fadm.network import Diffusion
@@ -214,3 +215,10 @@ def test_a_known_warped_frame_is_not_classified(known_warped: bool) -> None:
     classified = torch.sigmoid(network.denoise_fn.doubt(found))
     torch.testing.assert_close(found.confidence, torch.ones(1) if known_warped else classified)
     assert (float(found.confidence.detach()) < 1) == (not known_warped)
+
+
+def test_a_camera_moves_the_background_on_all_sides() -> None:
+    camera, head = torch.full((1, 2, SIDE, SIDE), 4.0), no_flow()
+    head[..., SIDE // 4 :, : SIDE // 2] = 6.0  # a head and its hair leave one side
+    found = [float(still_background(flow)) for flow in (camera, head, no_flow())]
+    assert found == [0, 1, 1]

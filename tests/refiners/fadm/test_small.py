@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from thcli.core.options import RefineOptions, RunOptions
-from thcli.core.types import Face, Image
+from thcli.core.types import Array, Face, Image
 from thcli.refiners.backends import OF_MESH_FRAMES, REFINERS
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.attributes import ATTRIBUTE_COUNT, face_attributes, mesh_attributes
@@ -56,21 +56,22 @@ def test_a_good_frame_hardly_changes(fadm: FadmRefiner, portrait: Image) -> None
         assert np.abs(refined.astype(int) - portrait).mean() < 1.5
 
 
+def refine_beside(fadm: FadmRefiner, moved: Image, references: list[Image] | None) -> Array:
+    """Refine one frame, with the source at its place or without."""
+    source, driving = fadm.encode_source(moved, FACE), fadm.extract_attributes([moved], [None])
+    return fadm.refine([moved], source, driving, [0], RefineOptions(), references)[0].astype(float)
+
+
 def test_a_reference_crop_improves_the_result(fadm: FadmRefiner, portrait: Image) -> None:
-    source = fadm.encode_source(portrait, FACE)
-    moved = np.roll(portrait, 3, 1)
-    alone, seen = (
-        fadm.refine(
-            [moved],
-            source,
-            fadm.extract_attributes([moved], [None]),
-            [0],
-            RefineOptions(),
-            reference_crops,
-        )[0].astype(int)
-        for reference_crops in (None, [portrait])
-    )
+    moved = portrait.copy()
+    moved[30:, 30:-30] = np.roll(portrait, 3, 1)[30:, 30:-30]
+    alone, seen = (refine_beside(fadm, moved, references) for references in (None, [portrait]))
     assert np.abs(seen - portrait).mean() < np.abs(alone - portrait).mean()
+
+
+def test_a_frame_of_a_moving_camera_stays(fadm: FadmRefiner, portrait: Image) -> None:
+    moved = np.roll(portrait, 3, 1)
+    assert np.abs(refine_beside(fadm, moved, [portrait]) - moved).mean() < 0.5
 
 
 def test_faces_without_a_mesh_have_no_attributes(fadm: FadmRefiner) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.options import MotionOptions
 from thcli.core.protocols.faces import CropNetwork
-from thcli.core.types import Face, Frame, Image, Motion
+from thcli.core.types import Array, Face, Frame, Image, Motion
 
 
 class MotionStore(Protocol):
@@ -124,6 +124,27 @@ class PicturesEngine(Engine, Protocol):
         Args:
             image: like face as in `encode_source`.
             others: images of any size, each with its face.
+        """
+        ...
+
+
+@runtime_checkable
+class MeshPlacingEngine(Engine, Protocol):
+    """An engine that knows where its images show the face before it renders them."""
+
+    def source_face(self, source: Any) -> Face:
+        """Return the face of an encoded source, in pixels of its image."""
+        ...
+
+    def place_meshes(self, source: Any, motion: Motion) -> Array:
+        """Return the mesh of the face in each image that `render` gives for the motion.
+
+        Args:
+            source: result of `encode_source` or `encode_pictures`.
+            motion: T rows of what `retarget` returned.
+
+        Returns:
+            (T, 468, 3) pixels of the images.
         """
         ...
 

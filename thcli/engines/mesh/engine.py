@@ -145,6 +145,20 @@ class MeshEngine:
             for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
 
+    def source_face(self, source: MeshSource | SeveralPictures) -> Face:
+        """Return the face of a prepared source, in pixels of its image."""
+        return source.face if isinstance(source, MeshSource) else source.first.face
+
+    def place_meshes(self, source: MeshSource | SeveralPictures, motion: Motion) -> Array:
+        """Return the mesh of the face in each image of a window, (T, 468, 3) pixels."""
+        own = np.asarray(self.source_face(source).mesh, np.float64)
+        meshes = np.empty((len(motion), *own.shape))
+        for mesh, target in zip(meshes, iterate_render_targets(motion), strict=True):
+            mesh[:] = unfold_skin(own, target.points)
+            camera = target.camera if self._follow_camera else None
+            picture.move_points(mesh, target.body, camera)
+        return meshes
+
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         """Collect the person's open mouths and the appearance of the face from a source video."""
         return video.collect(own, frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose
@@ -68,6 +69,20 @@ def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shi
         cv2.multiply(layers.plate[rows], behind, behind, 1 / 255)
         out[rows] = cv2.add(behind, front[..., :3])
     return out
+
+
+def move_points(points: Array, body: Array | None, camera: Array | None) -> None:
+    """Move points (K, 3) as `move_person` and then `move_picture` move their pixels, in place.
+
+    Args:
+        points: pixels.
+        body: (2,) pixels, None for no motion of the person.
+        camera: (2, 3) image_from_still, None for a still picture.
+    """
+    if body is not None and np.abs(body).max() >= STILL:
+        points[:, :2] += body
+    if camera is not None:
+        points[:, :2] = transform_points(camera, points[:, :2])
 
 
 def _extend(image: Image, matrix: Array) -> Image:

@@ -167,9 +167,8 @@ def evaluate_refine(
                 truth, rows, setup.tracker, metrics=setup.metrics, observer=sheet, on=on
             )
         stages = job.clock.stages()
-        used = [
-            stages[name] for name in ("correct", "refine", "analyse", "detail") if name in stages
-        ]
+        counted = ("correct", "refine", "analyse", "link", "detail")
+        used = [stages[name] for name in counted if name in stages]
         calls = refine_pass.refiner.network_calls(refine_pass.refine_options)
         seconds = sum(stage.wall / max(stage.frames, 1) for stage in used)
         cost = RefineCost(seconds, calls)

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from thcli.core.options import ReadOptions
 from thcli.core.types import Frame, Image
+from thcli.faces.crops.crop import Pixels
 from thcli.media.info import MediaInfo
 from thcli.pipeline.job.job import Job
 
@@ -58,6 +59,15 @@ class ReplayableFrames(Generic[T]):
         for frame, _ in self.frames_from(start):
             yield frame
 
+    def with_pixels(self) -> ReplayableFrames[tuple[T, Pixels]]:
+        """Return the same frames, each with its pixels beside its item."""
+
+        def frames_from(start: int) -> Iterator[tuple[Frame, tuple[T, Pixels]]]:
+            for frame, item in self.frames_from(start):
+                yield frame, (item, frame.pixels)
+
+        return ReplayableFrames(self.name, self.total, frames_from)
+
 
 def replayable_video(info: MediaInfo, read: ReadOptions, job: Job) -> ReplayableFrames[Frame]:
     """Replay the frames of a file; the item of a frame is the frame."""
@@ -71,14 +81,20 @@ def replayable_video(info: MediaInfo, read: ReadOptions, job: Job) -> Replayable
 
 
 def replayable_render(
-    name: str, total: int, render_from: FramesFrom
+    name: str, total: int, render_from: FramesFrom, *, keep: bool = True
 ) -> ReplayableFrames[RenderedFrame]:
     """Replay rendered frames; the item of a frame is its RenderedFrame.
 
     The first MEMORY bytes are kept, later frames are rendered anew each time.
+
+    Args:
+        name: for messages.
+        total: number of frames.
+        render_from: renders them.
+        keep: False for frames that one pass alone reads.
     """
     kept: list[RenderedFrame] = []
-    room = MEMORY
+    room = MEMORY if keep else 0
 
     def rendered_from(start: int) -> Iterator[RenderedFrame]:
         nonlocal room

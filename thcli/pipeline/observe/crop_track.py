@@ -106,6 +106,8 @@ def write_crop_track(
     template: TemplateOptions,
     stabilization: StabilizationOptions,
     source: str,
+    *,
+    exact: bool = False,
 ) -> int:
     """Write the smoothed crops of one track.
 
@@ -116,6 +118,7 @@ def write_crop_track(
         template: placement and size of the crops.
         steady: smoothing.
         source: name of the clip, for the metadata.
+        exact: the faces have no jitter of a detection, so none moves with its smoothed crop.
 
     Returns:
         The number of frames in which the face was not detected.
@@ -139,7 +142,9 @@ def write_crop_track(
         for (frames, faces), raw, smoothed, outlines in windows:
             placements = [crop_from_params(params, size) for params in smoothed]
             moved = [
-                None if face is None else _move_with_crop(face, crop_from_params(old, size), new)
+                face
+                if face is None or exact
+                else _move_with_crop(face, crop_from_params(old, size), new)
                 for face, old, new in zip(faces, raw, placements, strict=True)
             ]
             arrays: dict[str, AnyArray] = {

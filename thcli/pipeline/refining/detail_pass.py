@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
 from typing import Generic, TypeVar
@@ -25,6 +25,7 @@ from thcli.pipeline.observe.crop_path import WINDOW
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import CropTrack, TrackedCrop
 from thcli.pipeline.refining.subjects import Subject, tracked_face
+from thcli.refiners.detail.sharpness import lost_sharpness
 from thcli.refiners.detail.steadiness import REACH
 from thcli.refiners.detail.texture import Texture
 from thcli.refiners.detail.transfer import CoarseCrop, analyse, colour_gains, missing_detail
@@ -42,10 +43,14 @@ _EDGE = 0.02  # width over the side of the fade at the edge of the source
 
 @dataclass(frozen=True, slots=True)
 class _Analysed(Generic[T]):
-    """A frame with the coarse crop of each subject, None where its face was not detected."""
+    """A frame with the coarse crop of each subject, None where its face was not detected.
+
+    before: the frame that a network received; `pixels` itself where there is none.
+    """
 
     item: T
     pixels: Pixels
+    before: Pixels
     placements: tuple[Crop, ...]
     crops: tuple[CoarseCrop | None, ...]
 
@@ -75,14 +80,15 @@ class DetailPass:
         return cls(subjects, [_texture(subject) for subject in subjects], workers, ops)
 
     def frames(
-        self, frames: Generator[tuple[T, Pixels]], first: int, start: int, job: Job
+        self, frames: Generator[tuple[tuple[T, Pixels], Pixels]], first: int, start: int, job: Job
     ) -> Iterator[tuple[T, Pixels]]:
         """Add detail to every frame from number `start` on.
 
         The pixels depend neither on the number of threads nor on `start`.
 
         Args:
-            frames: items and pixels from number `first` on; it is closed at the end.
+            frames: items, each with the pixels before a network refined them, and the pixels,
+                from number `first` on; it is closed at the end.
             first: at least REACH below `start`, or 0.
             start: number of the first frame that is yielded.
             job: measures the stage.
@@ -92,7 +98,7 @@ class DetailPass:
         """
 
         def look(
-            numbered: tuple[int, tuple[TrackedCrop, ...], tuple[T, Pixels]],
+            numbered: tuple[int, tuple[TrackedCrop, ...], tuple[tuple[T, Pixels], Pixels]],
         ) -> _Analysed[T]:
             number, tracked, frame = numbered
             with job.clock("analyse", frames=1):
@@ -102,20 +108,29 @@ class DetailPass:
             with job.clock("detail", frames=1):
                 return self._add_detail(*window)
 
+        def link(pair: tuple[Sequence[_Analysed[T]], int]) -> _Analysed[T]:
+            with job.clock("link", frames=1):
+                return _link(*pair)
+
         tracks = zip(
             *(_tracked_crops(subject.crop_track, first) for subject in self.subjects), strict=True
         )
         with closing(frames):
             numbered = zip(count(first), tracks, frames, strict=False)
             analysed = ordered_map(look, numbered, self.workers, self.workers + 1)
-            windows = islice(sliding_windows(analysed, REACH), start - first, None)
+            linked = ordered_map(link, sliding_windows(analysed, 1), self.workers, self.workers + 1)
+            windows = islice(sliding_windows(linked, REACH), start - first, None)
             yield from ordered_map(put, windows, self.workers, self.workers + 1)
 
     def _analyse(
-        self, tracked_crops: tuple[TrackedCrop, ...], frame: tuple[T, Pixels], *, failed: bool
+        self,
+        tracked_crops: tuple[TrackedCrop, ...],
+        frame: tuple[tuple[T, Pixels], Pixels],
+        *,
+        failed: bool,
     ) -> _Analysed[T]:
         """Analyse the crops of a frame; one whose refinement failed passes through."""
-        item, pixels = frame
+        (item, before), pixels = frame
         image = to_uint8(pixels)
         placements: list[Crop] = []
         crops: list[CoarseCrop | None] = []
@@ -130,7 +145,7 @@ class DetailPass:
             mesh = np.asarray(face.mesh, np.float64)
             frame_from_crop = np.asarray(np.linalg.inv(placement.crop_from_frame), np.float64)
             crops.append(analyse(coarse, unit, mesh, texture, tracked.scene, frame_from_crop))
-        return _Analysed(item, pixels, tuple(placements), tuple(crops))
+        return _Analysed(item, pixels, before, tuple(placements), tuple(crops))
 
     def _add_detail(self, window: Sequence[_Analysed[T]], middle: int) -> tuple[T, Pixels]:
         now = window[middle]
@@ -144,8 +159,24 @@ class DetailPass:
             if self.subjects[number].source_is_reference:
                 gains = colour_gains(crops, middle) - np.float32(1)
                 change += coarse.image * gains * _head_mask(placement.size)
+            if now.before is not now.pixels:
+                received = _cut(to_uint8(now.before), placement)
+                change += lost_sharpness(received, coarse.image + change)[..., None]
             pixels = _add_to_frame(pixels, coarse.image, change, placement, self.ops)
         return now.item, pixels
+
+
+def _link(window: Sequence[_Analysed[T]], middle: int) -> _Analysed[T]:
+    """Add the optical flow to the next frame to every crop of a frame."""
+    now = window[middle]
+    if middle + 1 == len(window):
+        return now
+    following = window[middle + 1].crops
+    crops = (
+        None if crop is None else crop.link(other)
+        for crop, other in zip(now.crops, following, strict=True)
+    )
+    return replace(now, crops=tuple(crops))
 
 
 def sliding_windows(items: Iterator[T], reach: int) -> Iterator[tuple[Sequence[T], int]]:

@@ -133,10 +133,11 @@ class RefinePass:
             yield from self._network_frames(footage, subjects, start, job)
             return
         first = max(start - DETAIL_REACH, 0)
+        with_pixels = footage.with_pixels()
         if self.changes_pixels:
-            frames = self._network_frames(footage, subjects, first, job)
+            frames = self._network_frames(with_pixels, subjects, first, job)
         else:
-            frames = _unchanged_frames(footage, first)
+            frames = _unchanged_frames(with_pixels, first)
         detail_pass = DetailPass.prepare(subjects, self.workers, self.ops)
         yield from detail_pass.frames(frames, first, start, job)
 
@@ -213,7 +214,11 @@ class RefinePass:
         source: its encoding by the refiner. pool: see `_refine`.
         """
         changes: list[CropChange | None] = [None] * len(frames)
-        seen = [i for i, tracked in enumerate(tracked_crops) if tracked.outline is not None]
+        seen = [
+            i
+            for i, (frame, tracked) in enumerate(zip(frames, tracked_crops, strict=True))
+            if tracked.outline is not None and frame.index not in job.failed_frames
+        ]
         if not seen:
             return changes
         images = [to_uint8(frames[i].pixels) for i in seen]

@@ -144,7 +144,7 @@ def observe_subjects(
             face = match_identity(reference, summary, footage.name, face_finder, job)
             frame = _reference_frame(reference, footage, summary.first)
             source = DetailSource(reference.image, face)
-            subjects.append(_subject(source, crop_track, frame, template))
+            subjects.append(subject_of_source(source, crop_track, frame, template))
     return ObservedFaces(tuple(subjects), statistics.tracks, _count_unseen(subjects))
 
 
@@ -200,7 +200,7 @@ def tracked_face(tracked_crop: TrackedCrop) -> Face:
     return Face(bounding_box(tracked_crop.mesh), 1.0, mesh=tracked_crop.mesh)
 
 
-def _subject(
+def subject_of_source(
     source: DetailSource,
     crop_track: CropTrack,
     reference_frame: Image | None,

@@ -1,7 +1,7 @@
 """Temporal smoothing of a refiner's changes along the optical flow of the coarse crops.
 
-Each change is averaged with those of a fixed number of neighbouring frames, so that batches and a
-resume give the same result. Pixels that are occluded, new or moving otherwise do not match after
+Each change is averaged with those of the frames before and after, so that batches and a resume
+give the same result. Pixels that are occluded, new or moving otherwise do not match after
 the warp and have no weight.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 from thcli.core.imaging import optical_flow, warp_by_flow
 from thcli.core.types import Array32, Image
 
-REACH = 2  # frames on both sides
-_SIGMA = 0.8  # frames, of the temporal weights
+REACH = 1  # frames on both sides
+_NEIGHBOUR = 0.5  # weight of a neighbour; the frame itself has 1
 _COLOUR_SIGMA = 5.0  # levels of 255, of the difference after the warp
 _BLUR_SIZE = 7  # pixels over which the difference is averaged
 
@@ -54,17 +54,14 @@ def smooth_change(changes: Sequence[CropChange | None], middle: int) -> Array32:
     if own is None:
         raise ValueError("there is no change to smooth at the middle frame")
     total, weights = own.change.copy(), np.ones(own.change.shape[:2], np.float32)
-    for direction in (-1, 1):
-        for distance in range(1, len(changes)):
-            at = middle + direction * distance
-            other = changes[at] if 0 <= at < len(changes) else None
-            if other is None or other.scene != own.scene:
-                break  # nothing beyond a gap or a cut corresponds
-            flow = optical_flow(own.coarse, other.coarse)
-            temporal_weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
-            weight = temporal_weight * _colour_match(own.coarse, other.coarse, flow)
-            total += warp_by_flow(flow, other.change) * weight[..., None]
-            weights += weight
+    for at in (middle - 1, middle + 1):
+        other = changes[at] if 0 <= at < len(changes) else None
+        if other is None or other.scene != own.scene:
+            continue
+        flow = optical_flow(own.coarse, other.coarse)
+        weight = np.float32(_NEIGHBOUR) * _colour_match(own.coarse, other.coarse, flow)
+        total += warp_by_flow(flow, other.change) * weight[..., None]
+        weights += weight
     total /= weights[..., None]
     return total
 

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.options import MotionOptions
-from thcli.core.protocols import Engine, MotionStore, PicturesEngine
+from thcli.core.protocols import Engine, MeshPlacingEngine, MotionStore, PicturesEngine
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
 from thcli.motion.file.windows import windows
 from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.tracking import VideoSelection
+from thcli.pipeline.refining.placed_face import PlacedFace
 from thcli.pipeline.render.face_shares import face_shares
 from thcli.pipeline.render.frames import DrivingFrames, SourceFace
 from thcli.pipeline.render.render_job import RenderJob
@@ -99,6 +100,21 @@ def encode_faces(
         return encoded
     shares = face_shares(source.faces, driven, source.size)
     return [replace(face, share=share) for face, share in zip(encoded, shares, strict=True)]
+
+
+def place_face(
+    engine: Engine, source: SourceImage, faces: Sequence[SourceFace]
+) -> PlacedFace | None:
+    """Return the only face of an image as the engine places it, None where it does not say."""
+    if len(source.faces) > 1 or len(faces) != 1 or not isinstance(engine, MeshPlacingEngine):
+        return None
+    placing, (face,) = engine, faces
+    own = placing.source_face(face.source)
+
+    def place(motion: Motion) -> Array:
+        return placing.place_meshes(face.source, motion)
+
+    return PlacedFace(source.image, own, face.motion, place)
 
 
 def _encode_face(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,13 +19,20 @@ from thcli.faces.compositing import person_matte
 from thcli.faces.compositing.person_matte import PersonMatte
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.pipeline.job.job import FrameCounter, Job
-from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame, replayable_render
+from thcli.pipeline.job.replayable_frames import (
+    FramesFrom,
+    RenderedFrame,
+    ReplayableFrames,
+    replayable_render,
+)
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.refining.correction import DriverCorrection
+from thcli.pipeline.refining.placed_face import PlacedFace
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import (
     ReferenceImage,
+    Subject,
     TrackSelector,
     observe_subjects,
     select_nearest,
@@ -86,10 +93,12 @@ class PostProcessor:
         source: SourceImage | None,
         job: Job,
         correction: DriverCorrection | None = None,
+        placed: PlacedFace | None = None,
     ) -> FramesFrom:
         """Refine rendered frames; without --refine return them unchanged.
 
-        They are rendered once more, to locate the faces: no file is written in between.
+        Where the engine does not place the face, they are rendered once more to locate the faces:
+        no file is written in between.
 
         Args:
             frames_from: the rendered frames.
@@ -97,12 +106,15 @@ class PostProcessor:
             source: the animated image, None when the source is a video.
             job: receives warnings and progress.
             correction: of the frames towards their driver, before they are refined.
+            placed: the only face, where the engine places it in the frames.
 
         Raises:
             ThcliError: whatever rendering and refining raise.
         """
         if self.refine_pass is None:
             return frames_from
+        if placed is not None and correction is None:
+            return self._refine_placed(self.refine_pass, frames_from, total, placed, job)
         refine_pass = self.refine_pass
         replayable = replayable_render("the rendered video", total, frames_from)
         reference, select = None, self._select_source_face(replayable.name, job)
@@ -129,14 +141,27 @@ class PostProcessor:
             job.warn(f"Nothing is refined: {error.message}")
             return frames_from
 
-        def refined_from(start: int) -> Iterator[RenderedFrame]:
-            subjects = observed_faces.subjects
-            refined = refine_pass.frames(replayable, subjects, start, job)
-            for number, (frame, pixels) in enumerate(refined, start):
-                succeeded = frame.succeeded and number not in job.failed_frames
-                yield replace(frame, image=pixels, succeeded=succeeded)
+        return _refined_from(refine_pass, replayable, observed_faces.subjects, job)
 
-        return refined_from
+    def _refine_placed(
+        self,
+        refine_pass: RefinePass,
+        frames_from: FramesFrom,
+        total: int,
+        placed: PlacedFace,
+        job: Job,
+    ) -> FramesFrom:
+        """Refine the face that an engine places, frame by frame as they are rendered."""
+
+        def rendered_from(start: int) -> Iterator[RenderedFrame]:
+            for number, frame in enumerate(frames_from(start), start):
+                if not frame.succeeded:  # it shows the source, not the placed face
+                    job.failed_frames.add(number)
+                yield frame
+
+        observed = placed.observe(refine_pass.refiner, StabilizationOptions(), job)
+        replayable = replayable_render("the rendered video", total, rendered_from, keep=False)
+        return _refined_from(refine_pass, replayable, observed.subjects, job)
 
     def write(
         self,
@@ -176,3 +201,18 @@ class PostProcessor:
             return self.face_finder.choose(statistics, self.options.source_face, name, job)
 
         return select
+
+
+def _refined_from(
+    refine_pass: RefinePass,
+    replayable: ReplayableFrames[RenderedFrame],
+    subjects: Sequence[Subject],
+    job: Job,
+) -> FramesFrom:
+    def refined_from(start: int) -> Iterator[RenderedFrame]:
+        refined = refine_pass.frames(replayable, subjects, start, job)
+        for number, (frame, pixels) in enumerate(refined, start):
+            succeeded = frame.succeeded and number not in job.failed_frames
+            yield replace(frame, image=pixels, succeeded=succeeded)
+
+    return refined_from

@@ -23,6 +23,7 @@ REACH = 2  # frames on both sides over which places, energies and colours are av
 _SIGMA = 1.2  # frames, of their weights
 _TORN = (1.5, 3.0)  # pixels of a reduced crop by which a neighbour's placement may differ
 _SHAKE = (0.3, 0.8)  # pixels of it: a path bent by less is shaken, by more is a movement
+_UNCERTAIN = (0.3, 1.5)  # pixels of it: placements that differ by more say nothing
 _SMOOTHING = 6.0  # pixels of it
 
 
@@ -44,17 +45,48 @@ class ReducedCrop:
 
 
 @dataclass(frozen=True, slots=True)
+class CropFlows:
+    """Optical flow between a reduced crop and the one of the next frame, (n, n, 2) pixels each.
+
+    forward: from the crop to the next one.
+    backward: from the next one to the crop.
+    """
+
+    forward: Array32
+    backward: Array32
+
+    @classmethod
+    def between(cls, crop: ReducedCrop, following: ReducedCrop) -> CropFlows:
+        """Estimate both flows."""
+        forward = optical_flow(crop.image, following.image)
+        return cls(forward, optical_flow(following.image, crop.image))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedCrop:
+    """A reduced crop and the way of its content to the next frame.
+
+    flows: None where no crop of the same scene follows.
+    """
+
+    crop: ReducedCrop
+    flows: CropFlows | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Carried:
     """Placement and path of each pixel (n, n), carried over from a neighbour.
 
     change: (n, n, 2) of the placement, pixels of the texture.
     path: (n, n, 2) way of the content to the neighbour, pixels of the own crop.
     weight: (n, n) in 0..1.
+    distance: (n, n) length of `change`, pixels of the own crop.
     """
 
     change: Array32
     path: Array32
     weight: Array32
+    distance: Array32
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,65 +95,95 @@ class Steadying:
 
     positions: (n, n, 2) float32, to be added to those of the texture.
     shake: (n, n, 2) float32 pixels from each content of the crop to its steady place.
+    certainty: (n, n) float32 in 0..1, lower where the placements of the neighbours differ.
     """
 
     positions: Array32
     shake: Array32
+    certainty: Array32
 
 
-def steady(window: Sequence[ReducedCrop | None], middle: int) -> Steadying:
+def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
     """Compare the crop in the middle with the paths of its content through the window.
 
     Args:
-        window: crops of the same scene around the middle, None where there is none.
+        window: crops around the middle, None where there is none.
         middle: position of the crop.
 
     Raises:
         ValueError: there is no crop at the middle.
     """
-    own = window[middle]
-    if own is None:
+    linked = window[middle]
+    if linked is None:
         raise ValueError("there is no crop in the middle of the window")
+    own = linked.crop
     side = own.image.shape[0]
     change = np.zeros((side, side, 2), np.float32)
+    spread = np.zeros((side, side), np.float32)
     shake, total, paired = np.zeros_like(change), np.ones((side, side), np.float32), np.float32(1)
     for share, pair in _pairs(window, middle):
-        carried = [_carry(own, other) for other in pair]
+        carried = [_carry(own, other, positions) for other, positions in pair]
         for one in carried:
             change += share * one.weight[..., None] * one.change
             total += share * one.weight
+            spread += share * np.minimum(one.distance, _TORN[1]) ** 2
         both = carried[0].weight * carried[1].weight
         shake += share * both[..., None] * (carried[0].path + carried[1].path)
         paired += 2 * share
     change /= total[..., None]
+    spread = np.asarray(cv2.GaussianBlur(np.sqrt(spread / paired), (0, 0), _SMOOTHING), np.float32)
+    certainty = 1 - smoothstep(*_UNCERTAIN, spread).astype(np.float32)
     shake = np.asarray(cv2.GaussianBlur(shake / paired, (0, 0), _SMOOTHING), np.float32)
     length = np.hypot(shake[..., 0], shake[..., 1])[..., None]
     shake *= 1 - smoothstep(*_SHAKE, length).astype(np.float32)
     moved = pixel_positions(side) - shake
     change = np.asarray(remap(own.positions + change, moved) - own.positions, np.float32)
-    return Steadying(change, shake)
+    return Steadying(change, shake, certainty)
 
 
 def _pairs(
-    window: Sequence[ReducedCrop | None], middle: int
-) -> Iterator[tuple[np.float32, tuple[ReducedCrop, ReducedCrop]]]:
-    """Yield the neighbours at the same distance on both sides with their weight."""
-    for distance in range(1, REACH + 1):
-        before, after = middle - distance, middle + distance
-        if before < 0 or after >= len(window):
-            return
-        first, second = window[before], window[after]
-        if first is None or second is None:
-            return
-        yield np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2)), (first, second)
+    window: Sequence[LinkedCrop | None], middle: int
+) -> Iterator[tuple[np.float32, list[tuple[ReducedCrop, Array32]]]]:
+    """Yield the neighbours at the same distance on both sides with their weight.
+
+    Each comes with the positions (n, n, 2) in it of the content of the crop in the middle.
+    """
+    walks = [_walk(window, middle, direction) for direction in (-1, 1)]
+    for distance, pair in enumerate(zip(*walks, strict=False), 1):
+        yield np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2)), list(pair)
 
 
-def _carry(own: ReducedCrop, other: ReducedCrop) -> _Carried:
-    flow = optical_flow(own.image, other.image)
-    here = pixel_positions(own.image.shape[0])
-    change = remap(other.positions, here + flow) - own.positions
+def _walk(
+    window: Sequence[LinkedCrop | None], middle: int, direction: int
+) -> Iterator[tuple[ReducedCrop, Array32]]:
+    """Follow the content of the crop in the middle from frame to frame, up to REACH frames.
+
+    Yields:
+        Each crop and the positions of the content in it.
+    """
+    positions: Array32 | None = None
+    for at in range(middle, middle + direction * REACH, direction):
+        here, there = (
+            window[at],
+            window[at + direction] if 0 <= at + direction < len(window) else None,
+        )
+        earlier = here if direction > 0 else there
+        if here is None or there is None or earlier is None or earlier.flows is None:
+            return
+        flow = earlier.flows.forward if direction > 0 else earlier.flows.backward
+        if positions is None:
+            positions = pixel_positions(flow.shape[0]) + flow
+        else:
+            positions = positions + remap(flow, positions)
+        yield there.crop, positions
+
+
+def _carry(own: ReducedCrop, other: ReducedCrop, positions: Array32) -> _Carried:
+    """Carry a neighbour over; positions: of the own content in its crop."""
+    change = remap(other.positions, positions) - own.positions
     length = np.hypot(change[..., 0], change[..., 1]) / np.float32(own.step)
     weight = 1 - smoothstep(*_TORN, length).astype(np.float32)
     change_matrix = np.linalg.inv(own.frame_from_crop) @ other.frame_from_crop
-    path = cv2.transform(here + flow, change_matrix[:2].astype(np.float32)) - here
-    return _Carried(change, np.asarray(path, np.float32), weight)
+    path = cv2.transform(positions, change_matrix[:2].astype(np.float32))
+    path = path - pixel_positions(own.image.shape[0])
+    return _Carried(change, np.asarray(path, np.float32), weight, length)

@@ -12,9 +12,8 @@ from thcli.core.imaging import optical_flow, pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, raster, warp
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, resize
+from thcli.engines.mesh.sampling import box_mean, remap, resize
 from thcli.engines.mesh.surroundings import Surroundings
-from thcli.faces.landmarks.topology import OVAL
 from thcli.refiners.detail.steadiness import ReducedCrop
 from thcli.refiners.shared import bands
 
@@ -61,13 +60,11 @@ class PlacedTexture:
 
     positions: (N, N, 2) float32, where each pixel of the crop lies in the texture, its pixels.
     visibility: (N, N) float32 in 0..1, 0 where the source does not show the surface.
-    colour: (3,) float32, logarithm of the texture's mean colour over the crop's in the face.
     reduced: crop and positions in FLOW_SIDE pixels.
     """
 
     positions: Array32
     visibility: Array32
-    colour: Array32
     reduced: ReducedCrop
 
 
@@ -113,7 +110,7 @@ def place_texture(
     step = texture.image.shape[0] / FLOW_SIDE
     frame_from_reduced = frame_from_crop @ crop_from_reduced
     reduced = ReducedCrop(own, _place_reduced(texture, few), few, frame_from_reduced, step)
-    return PlacedTexture(moved, visibility, _colour_ratio(own, placed, mesh / side), reduced)
+    return PlacedTexture(moved, visibility, reduced)
 
 
 def _reduced_positions(positions: Array32) -> Array32:
@@ -136,16 +133,6 @@ def _residual_flow(own: Image, placed: Image) -> Array32:
     length = np.maximum(np.hypot(flow[..., 0], flow[..., 1]), np.float32(1e-9))
     flow *= np.minimum(1, np.float32(_MAX_FLOW) / length)[..., None]
     return flow
-
-
-def _colour_ratio(own: Image, placed: Image, mesh: Array) -> Array32:
-    """Return the logarithm of the colours of `placed` over `own` in the face, (3,).
-
-    mesh: in shares of the side.
-    """
-    face = polygon_mask(mesh[OVAL, :2] * FLOW_SIDE, (FLOW_SIDE, FLOW_SIDE)).astype(np.uint8)
-    means = [np.array(cv2.mean(image, face)[:3]) + 1 for image in (placed, own)]
-    return np.asarray(np.log(means[0] / means[1]), np.float32)
 
 
 def _visible_shares(source: Array, target: Array) -> Array32:

@@ -8,7 +8,7 @@ stays, so a real frame hardly changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,8 @@ import numpy as np
 from thcli.core.imaging import pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
-from thcli.refiners.detail.steadiness import steady
+from thcli.refiners.detail.colour import gains_against, measure_drift
+from thcli.refiners.detail.steadiness import CropFlows, LinkedCrop, steady
 from thcli.refiners.detail.texture import PlacedTexture, Texture, place_texture
 from thcli.refiners.shared import bands
 from thcli.refiners.shared.structure import shared_structure
@@ -27,9 +28,7 @@ _GAIN = (0.4, 1.4)  # limits of the light in the coarse crop over that in the so
 _DARK = 8.0  # levels of 255, added to both lights
 _GRID = 64  # samples per side of the energies
 _STRENGTH = 0.88  # of the transfer: coarse frames are out of place, which detail shows
-_BRIGHTNESS = 0.5  # share of a change of brightness that is undone: light may change indeed
-_DRIFT = (0.06, 0.12)  # of a channel, logarithm
-_STILL = 0.02  # pixels; a smaller shake is not seen
+_STILL = 0.05  # pixels; a smaller shake is not seen
 _NOISE = 0.05  # squared levels of 255: energy of a band without content
 
 
@@ -42,7 +41,9 @@ class CoarseCrop:
     placed: texture over it.
     energies: local energy of each band, (_GRID, _GRID) float32.
     agreement: of the structure with the texture's, (_GRID, _GRID) float32 in 0..1.
+    drift: of the colours, see `measure_drift`, (3,) float32.
     scene: number of the scene.
+    flows: to the next frame; None where no crop of the scene follows, or before `link`.
     """
 
     image: Image
@@ -50,7 +51,15 @@ class CoarseCrop:
     placed: PlacedTexture
     energies: tuple[Array32, ...]
     agreement: Array32
+    drift: Array32
     scene: int
+    flows: CropFlows | None = None
+
+    def link(self, following: CoarseCrop | None) -> CoarseCrop:
+        """Return the crop with the flows to that of the next frame."""
+        if following is None or following.scene != self.scene:
+            return self
+        return replace(self, flows=CropFlows.between(self.placed.reduced, following.placed.reduced))
 
 
 def analyse(
@@ -76,7 +85,9 @@ def analyse(
     energies = tuple(bands.upsample(mean, _GRID) for mean in means)
     placed = place_texture(texture, image, mesh, frame_from_crop)
     own, other = (bands.to_grey(one) for one in (placed.reduced.image, placed.reduced.texture))
-    return CoarseCrop(image, unit, placed, energies, shared_structure(own, other), scene)
+    agreement = shared_structure(own, other)
+    drift = measure_drift(placed, texture, agreement)
+    return CoarseCrop(image, unit, placed, energies, agreement, drift, scene)
 
 
 def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
@@ -102,11 +113,8 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     side = crop.image.shape[0]
     unit = crop.unit
     own_energies, agreement, _ = _average(window, middle)
-    same_scene = [
-        None if other is None or other.scene != crop.scene else other.placed.reduced
-        for other in window
-    ]
-    steadying = steady(same_scene, middle)
+    linked = [None if one is None else LinkedCrop(one.placed.reduced, one.flows) for one in window]
+    steadying = steady(linked, middle)
     positions = crop.placed.positions + resize(steadying.positions, (side, side))
     own = bands.to_grey(crop.image)
     other = remap(texture.luma, positions, interpolation=cv2.INTER_LANCZOS4)
@@ -114,7 +122,7 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
     reduced = crop.placed.reduced.positions + steadying.positions
     allowed = resize(remap(texture.weight, reduced), (side, side)) * crop.placed.visibility
-    allowed *= bands.upsample(agreement, side)
+    allowed *= bands.upsample(agreement, side) * bands.upsample(steadying.certainty, side)
     large_gain = bands.upsample(gain, side)
     source_bands = bands.split(other, unit)
     shares = []
@@ -139,38 +147,36 @@ def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
     """Move an image (N, N, 3) by shares (N, N) of a shake (n, n, 2) of the reduced crop."""
     own = image.astype(np.float32)
     side = image.shape[0]
-    shake = resize(shake, (side, side)) * np.float32(side / shake.shape[0])
-    moves = share * np.hypot(shake[..., 0], shake[..., 1]) > _STILL
+    scale = side / shake.shape[0]
+    few = resize(share, shake.shape[:2], shrink=True)
+    moves = few * np.hypot(shake[..., 0], shake[..., 1]) * np.float32(scale) > _STILL
     rows, columns = (np.flatnonzero(moves.any(axis)) for axis in (1, 0))
     if not len(rows):
         return own
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    positions = np.ascontiguousarray((pixel_positions(side) - shake)[part])
+    top, left = (int(found[0] * scale) for found in (rows, columns))
+    bottom, right = (int(np.ceil((found[-1] + 1) * scale)) for found in (rows, columns))
+    part = slice(top, bottom), slice(left, right)
+    large = resize(shake, (side, side))[part]
+    positions = pixel_positions(side)[part] - large * np.float32(scale)
     moved = remap(own, positions, interpolation=cv2.INTER_CUBIC)
     own[part] += share[part][..., None] * (moved - own[part])
     return own
 
 
 def colour_gains(window: Sequence[CoarseCrop | None], middle: int) -> Array32:
-    """Return the gain of each channel that gives the crop the texture's colours, (3,) float32.
-
-    A difference above _DRIFT is one of light, not a drift of the engine's colours, and stays.
-    """
-    *_, colour = _average(window, middle)
-    colour = colour - np.float32(1 - _BRIGHTNESS) * colour.mean()
-    size = float(np.abs(colour).max())
-    share = np.float32(1 - smoothstep(*_DRIFT, size))
-    return np.asarray(np.exp(share * colour), np.float32)
+    """Return the gain of each channel that gives the crop the texture's colours, (3,) float32."""
+    *_, drift = _average(window, middle)
+    return gains_against(drift)
 
 
 def _average(
     window: Sequence[CoarseCrop | None], middle: int
 ) -> tuple[tuple[Array32, ...], Array32, Array32]:
-    """Average energies, agreement and colours over a window, within the scene of its middle."""
+    """Average energies, agreement and drift over a window, within the scene of its middle."""
     own = window[middle]
     assert own is not None
     total = 1.0
-    sums = [values.copy() for values in (*own.energies, own.agreement, own.placed.colour)]
+    sums = [values.copy() for values in (*own.energies, own.agreement, own.drift)]
     for direction in (-1, 1):
         for distance in range(1, len(window)):
             at = middle + direction * distance
@@ -178,12 +184,12 @@ def _average(
             if other is None or other.scene != own.scene:
                 break  # nothing beyond a gap or a cut corresponds
             weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
-            theirs = (*other.energies, other.agreement, other.placed.colour)
+            theirs = (*other.energies, other.agreement, other.drift)
             for values, more in zip(sums, theirs, strict=True):
                 values += weight * more
             total += float(weight)
-    *energies, agreement, colour = (values / np.float32(total) for values in sums)
-    return tuple(energies), agreement, colour
+    *energies, agreement, drift = (values / np.float32(total) for values in sums)
+    return tuple(energies), agreement, drift
 
 
 def _mean(grey: Array32, unit: float) -> Array32:

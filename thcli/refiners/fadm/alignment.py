@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from thcli.engines.shared.networks.grid import identity
 
 _SIDE = 192  # side of the images to which pixel units refer
+_STRIP, _STRIP_END = 0.1, 0.55  # width and lower end of the background's strips over the side
+_CAMERA = (0.1, 0.5)  # pixels by which a moving camera moves them, from where it counts, in full
 # Feature channels: flow (x, y), how well it explains the frame (strict, loose), position (x, y).
 MOTION_CHANNELS = 6
 PRIOR_CHANNELS = 2  # channels of the prior flow
@@ -69,6 +71,25 @@ class RefinerInput(NamedTuple):
         flow = F.avg_pool2d(torch.cat([motion / patch, *explained], 1), patch)
         features = torch.cat([images, flow, coordinate_channels(flow)], 1)
         return cls(coarse, source, motion, unexplained, features, coarse.new_ones(len(coarse)))
+
+
+def still_background(motion: Tensor) -> Tensor:
+    """Return how far the background of crops is that of their source, (B,) in 0..1.
+
+    A moving camera moves the strips above and on both sides of the head alike. The network was
+    trained on still ones, and takes the camera's motion for one of the head.
+
+    Args:
+        motion: (B, 2, S, S) pixels from the crops to their source.
+    """
+    side = motion.shape[-1]
+    edge, low = round(_STRIP * side), round(_STRIP_END * side)
+    length = motion.float().norm(dim=1) * (_SIDE / side)
+    strips = (length[:, :edge], length[:, edge:low, :edge], length[:, edge:low, -edge:])
+    moved = torch.stack([strip.flatten(1).median(1).values for strip in strips]).amin(0)
+    slow, fast = _CAMERA
+    share = ((moved - slow) / (fast - slow)).clamp(0, 1)
+    return 1 - share * share * (3 - 2 * share)
 
 
 class RefinerOutput(NamedTuple):

@@ -30,6 +30,7 @@ from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.shared.networks.engine import images_from_tensor, to_unit_image
 from thcli.faces.model3d import deca
 from thcli.refiners.fadm.agcn import ConditionFeatures
+from thcli.refiners.fadm.alignment import still_background
 from thcli.refiners.fadm.attributes import face_attributes
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, shape_of
 from thcli.refiners.shared.torch_refiner import TorchRefiner
@@ -181,6 +182,9 @@ class FadmRefiner(TorchRefiner):
                 features = self.network.encode_frame(
                     images, views, motion, known_warped=source_is_reference
                 )
+                if (seen := features.refiner_input) is not None:
+                    still = seen.confidence * still_background(motion)
+                    features = features._replace(refiner_input=seen._replace(confidence=still))
                 guidance = Guidance(images, features, attributes)
                 refined = self._refine_images(guidance, numbers[part], options)
                 out += images_from_tensor(refined)
