@@ -58,7 +58,27 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
         behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
         cv2.multiply(layers.plate[y0:y1, x0:x1], behind, behind, 1 / 255)
         view[:] = cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB))
+    _render_cut(out, image, warp_map)
     return out
+
+
+def _render_cut(out: Image, image: Image, warp_map: WarpMap) -> None:
+    """Render the face along the outlines where it is merged by colours, in place."""
+    window = _cut_window(warp_map, (out.shape[1], out.shape[0]))
+    if window is None:
+        return
+    region, values = window
+    texture = remap(image, np.ascontiguousarray(values[..., :2]))
+    shown = out[region]
+    shown[:] = (shown + values[..., 2:] * (texture.astype(np.float32) - shown) + 0.5).astype(
+        np.uint8
+    )
+
+
+def _cut_window(warp_map: WarpMap, size: tuple[int, int]) -> tuple[Region, Array32] | None:
+    """Upsample a map's cut to the pixels of an image of a size (width, height)."""
+    cut = warp_map.cut
+    return None if cut is None else upsample_window(cut.samples, cut.grid, size)
 
 
 def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
@@ -70,6 +90,11 @@ def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
     if found is not None:
         region, positions = found
         out[region] = sample_person(alpha, positions)
+    window = _cut_window(warp_map, (width, height))
+    if window is not None:
+        region, values = window
+        opaque = (255 * values[..., 2] + np.float32(0.5)).astype(np.uint8)
+        np.maximum(out[region], opaque, out=out[region])
     return out
 
 
