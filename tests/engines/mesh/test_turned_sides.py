@@ -1,4 +1,4 @@
-"""Both sides of a turned head: skin that comes into view, hair that vanishes, the picture's edge."""
+"""Sides of a turned head: skin that comes into view, hair that vanishes, the edge."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def test_skin_that_comes_into_view_has_the_tone_of_the_cheek() -> None:
     assert cheek is not None
     assert np.abs(cheek.tone[cheek.steep > 0.5] * 255 - faces.SKIN).max() < 30
     assert grown_cheek.weights(cheek, mesh, mesh) is None
+    assert cheek.steep[np.concatenate([anatomy.LIPS, *anatomy.EYES])].max() == 0
     shares = []
     for angle in (10.0, 20.0, 35.0):
         target = faces.make_target(source, turn=(0, angle, 0)).points

@@ -21,7 +21,7 @@ from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import turned_cosines
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
-from thcli.faces.landmarks.topology import BROWS, EYES, LIPS_OUTER, NOSE, OVAL, PAIRS, POINTS
+from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, NOSE, OVAL, PAIRS
 from thcli.motion.canonical import neutral
 
 KNOWN_COSINE = 0.65  # of surface and view in the source, from which its tone is known
@@ -34,8 +34,13 @@ GRAIN_RADIUS = 0.012  # face heights of what is finer than the tone
 GRAIN_LIMIT = 2.0  # times the median size of the grain, above which it is a feature
 GRAIN_SCALE = 0.6  # source pixels of grain per pixel of a cheek that is seen from the side
 SIDE_VIEW = np.radians(40.0)  # turn in which the cheek is spread out
-FEATURE_RADIUS = 0.05  # face heights around eyes, brows and lips whose tone is not the skin's
+BESIDE_LIPS = (0.03, 0.1)  # face heights from the lips: kept, and replaced
+LIPS_RADIUS = 0.05  # face heights around the lips whose tone is not the skin's
+GLASSES_RADIUS = 0.15  # face heights around eyes where glasses may be
 LEAST = 0.02  # largest weight below which nothing is rendered
+LENS = (0.35, 0.6)  # brightness below the eyes over that of the cheek: dark glasses, skin
+LENS_DROP = 0.15  # face heights by which less is replaced below dark glasses
+BELOW_EYES = np.array([117, 118, 119, 346, 347, 348])
 CHEEKS = 50, 280  # points of either cheek that the source shows
 
 
@@ -73,7 +78,10 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
     colour = np.log(remap(box_mean(image, reach), points)[0].astype(np.float64) + 4)
     middle = np.median(colour[known], 0)
     tone = np.exp(continue_smoothly(colour - middle, known) + middle)
-    steep = (1 - smoothstep(*STEEP, cosine)) * _REGION
+    # dark lenses are no skin: what is beside them stays, too
+    lens = 1 - smoothstep(*LENS, float(np.median(np.exp(colour - np.log(tone))[BELOW_EYES])))
+    below = smoothstep(TEMPLE[0] + LENS_DROP * lens, TEMPLE[1] + LENS_DROP * lens, _BELOW)
+    steep = (1 - smoothstep(*STEEP, cosine)) * _SIDES * below
     if steep.max() < LEAST:
         return None
     corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
@@ -148,26 +156,34 @@ def render(out: Image, cheek: GrownCheek, weight: Array, target: Array, warp_map
     shown[:] = (shown + values[..., 2:3] * (made - shown) + np.float32(0.5)).astype(np.uint8)
 
 
-def _region() -> Array:
-    """Return weights (468,): 1 on the sides of the cheeks, 0 above the eyes and inside."""
+def _sides() -> Array:
+    """Return weights (468,): 1 near the outline of the face, 0 inside and at the lips."""
+    outline, lips = (_distances(ring) for ring in (OVAL, np.concatenate([LIPS_INNER, LIPS_OUTER])))
+    return np.asarray((1 - smoothstep(*WIDTH, outline)) * smoothstep(*BESIDE_LIPS, lips))
+
+
+def _distances(points: npt.NDArray[np.integer]) -> Array:
+    """Return each point's distance (468,) to the nearest of some, in face heights."""
     flat = neutral()[:, :2]
     height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
-    distance = np.linalg.norm(flat[:, None] - flat[OVAL], axis=-1).min(1) / height
-    below = (flat[:, 1] - flat[anatomy.LEFT_EYE, 1].mean()) / height
-    region = (1 - smoothstep(*WIDTH, distance)) * smoothstep(*TEMPLE, below)
-    return np.asarray(region, np.float64).reshape(POINTS)
+    return np.asarray(np.linalg.norm(flat[:, None] - flat[points], axis=-1).min(1) / height)
+
+
+def _below_eyes() -> Array:
+    """Return how far points lie below the eyes, (468,) face heights."""
+    y = neutral()[:, 1]
+    height = y[anatomy.CHIN] - y[anatomy.FOREHEAD]
+    return np.asarray((y - y[anatomy.LEFT_EYE].mean()) / height)
 
 
 def _plain_skin() -> npt.NDArray[np.bool_]:
-    """Return the points (468,) of skin alone, away from eyes, brows, nose and lips."""
-    flat = neutral()[:, :2]
-    height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
-    features = flat[np.concatenate([*EYES, *BROWS, LIPS_OUTER])]
-    distance = np.linalg.norm(flat[:, None] - features, axis=-1).min(1) / height
-    plain = distance > FEATURE_RADIUS
+    """Return the points (468,) of cheeks and chin, away from nose, lips and glasses."""
+    plain = _below_eyes() > 0  # hair covers foreheads
     plain[NOSE] = False
-    return np.asarray(plain)
+    plain &= _distances(LIPS_OUTER) > LIPS_RADIUS
+    return np.asarray(plain & (_distances(np.concatenate(EYES)) > GLASSES_RADIUS))
 
 
-_REGION = _region()
+_SIDES = _sides()
+_BELOW = _below_eyes()
 _PLAIN_SKIN = _plain_skin()
