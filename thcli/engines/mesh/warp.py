@@ -169,16 +169,10 @@ def _cut_face(displacement: Array32, opacity: Array32, face: SampleGrid) -> Cut 
     rows, columns = np.flatnonzero(opacity.any(1)), np.flatnonzero(opacity.any(0))
     if not len(rows):
         return None
-    top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
-    part = SampleGrid(
-        face.x0 + int(left) * face.step,
-        face.y0 + int(top) * face.step,
-        face.step,
-        int(right - left),
-        int(bottom - top),
-    )
+    kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    part = face.part(*kept)
     x, y = part.pixel_axes()
-    samples = np.dstack([displacement, smoothstep(*CUT_EDGE, opacity)])[top:bottom, left:right]
+    samples = np.dstack([displacement, smoothstep(*CUT_EDGE, opacity)])[kept]
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
     return Cut(part, np.ascontiguousarray(samples, np.float32))
@@ -237,14 +231,8 @@ def _trim_still(grid: SampleGrid, coarse: Array32, points: Array) -> tuple[Sampl
         return grid, coarse
     top, bottom = max(rows[0] - 1, 0), min(rows[-1] + 2, grid.rows)
     left, right = max(columns[0] - 1, 0), min(columns[-1] + 2, grid.columns)
-    part = SampleGrid(
-        grid.x0 + left * grid.step,
-        grid.y0 + top * grid.step,
-        grid.step,
-        int(right - left),
-        int(bottom - top),
-    )
-    return part, np.ascontiguousarray(coarse[top:bottom, left:right])
+    kept = slice(top, bottom), slice(left, right)
+    return grid.part(*kept), np.ascontiguousarray(coarse[kept])
 
 
 def _intersection(grid: SampleGrid, whole: SampleGrid) -> SampleGrid | None:

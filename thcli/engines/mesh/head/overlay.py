@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -76,11 +74,5 @@ def _grid_around(
     left, top = int(low[0]), int(low[1])
     if right - left < 2 or bottom - top < 2:
         return None
-    part = replace(
-        face,
-        x0=face.x0 + left * face.step,
-        y0=face.y0 + top * face.step,
-        columns=right - left,
-        rows=bottom - top,
-    )
-    return part, (slice(top, bottom), slice(left, right))
+    rows, columns = slice(top, bottom), slice(left, right)
+    return face.part(rows, columns), (rows, columns)
