@@ -32,14 +32,23 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
         (H, W, 3) uint8. Pixels that do not move are copied from the source.
     """
     out = image.copy()
-    height, width = image.shape[:2]
     grid, positions = warp_map.grid, source_positions(warp_map)
     coverage = None if layers is None else layers.coverage
     moving = list(blocks.iterate_blocks(warp_map.displacement, positions, grid, coverage))
     if layers is None:
-        return _render_whole(out, image, positions, grid, moving)
+        _render_whole(out, image, positions, grid, moving)
+    else:
+        _render_layers(out, layers, positions, grid, moving)
+    _render_cut(out, image, warp_map)
+    return out
+
+
+def _render_layers(
+    out: Image, layers: MatteLayers, positions: Array32, grid: SampleGrid, moving: Sequence[Block]
+) -> None:
+    """Render the moving blocks of a person over its plate into `out`."""
     for block in moving:
-        region = _pixels(block, grid, (width, height))
+        region = _pixels(block, grid, (out.shape[1], out.shape[0]))
         if region is None:
             continue
         if block.kind == blocks.PLATE:
@@ -55,13 +64,12 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
         behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
         cv2.multiply(layers.plate[region], behind, behind, 1 / 255)
         out[region] = cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB))
-    return out
 
 
 def _render_whole(
     out: Image, image: Image, positions: Array32, grid: SampleGrid, moving: Sequence[Block]
-) -> Image:
-    """Render the moving blocks of an image without layers into `out`, and return it.
+) -> None:
+    """Render the moving blocks of an image without layers into `out`.
 
     Four channels are sampled three times as fast as three.
     """
@@ -69,14 +77,13 @@ def _render_whole(
     regions = [(block, _pixels(block, grid, size)) for block in moving]
     shown = [(block, region) for block, region in regions if region is not None]
     if not shown:
-        return out
+        return
     box, offset = _box_of_positions(image, positions)
     padded = np.asarray(cv2.cvtColor(image[box], cv2.COLOR_RGB2RGBA), np.uint8)
     shifted = positions - offset
     for block, region in shown:
         coordinates = _upsample_block(shifted, block, grid, region)
         out[region] = cv2.cvtColor(_sample_mirrored(padded, coordinates), cv2.COLOR_RGBA2RGB)
-    return out
 
 
 def _pixels(block: Block, grid: SampleGrid, size: tuple[int, int]) -> Region | None:
@@ -111,6 +118,25 @@ def _box_of_positions(image: Image, positions: Array32) -> tuple[Region, Array32
     return (slice(low[1], high[1]), slice(low[0], high[0])), low.astype(np.float32)
 
 
+def _render_cut(out: Image, image: Image, warp_map: WarpMap) -> None:
+    """Render the face along the outlines where it is merged by colours, in place."""
+    window = _cut_window(warp_map, (out.shape[1], out.shape[0]))
+    if window is None:
+        return
+    region, values = window
+    texture = remap(image, np.ascontiguousarray(values[..., :2]))
+    shown = out[region]
+    shown[:] = (shown + values[..., 2:] * (texture.astype(np.float32) - shown) + 0.5).astype(
+        np.uint8
+    )
+
+
+def _cut_window(warp_map: WarpMap, size: tuple[int, int]) -> tuple[Region, Array32] | None:
+    """Upsample a map's cut to the pixels of an image of a size (width, height)."""
+    cut = warp_map.cut
+    return None if cut is None else upsample_window(cut.samples, cut.grid, size)
+
+
 def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
     """Render the person's alpha through a warp map, (H, W) uint8."""
     alpha = np.ascontiguousarray(layers.person[..., 3])
@@ -120,6 +146,11 @@ def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
     if found is not None:
         region, positions = found
         out[region] = sample_person(alpha, positions)
+    window = _cut_window(warp_map, (width, height))
+    if window is not None:
+        region, values = window
+        opaque = (255 * values[..., 2] + np.float32(0.5)).astype(np.uint8)
+        np.maximum(out[region], opaque, out=out[region])
     return out
 
 

@@ -36,7 +36,7 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, grown_cheek, mirrored_cheek, steep_texture
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -249,6 +249,12 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     out = compose.render(source.image, source.layers, warp_map)
     if cheek is not None and mirrored is not None:
         mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
+    if source.grown_cheek is not None:
+        made = grown_cheek.weights(source.grown_cheek, source.mesh, points)
+        if made is not None:
+            if mirrored is not None:
+                made = made * (1 - mirrored)
+            grown_cheek.render(out, source.grown_cheek, made, points, warp_map)
     if source.folds is not None:
         folds.render(out, source.folds, points, warp_map)
     textures = source.eyes

@@ -15,8 +15,9 @@ from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, grown_cheek, mirrored_cheek, steep_texture
 from thcli.engines.mesh.head.folds import SourceFolds
+from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth_interior import MouthInterior
@@ -47,6 +48,7 @@ class MeshSource:
     painter: paints eyes and mouth into rendered frames; None leaves them as they are.
     folds: of a smile; None leaves the skin's brightness as it is.
     border: of the picture, which `image` does without; None if it has none.
+    grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
     """
 
     image: Image
@@ -65,6 +67,7 @@ class MeshSource:
     painter: SourcePainter | None = None
     folds: SourceFolds | None = None
     border: Border | None = None
+    grown_cheek: GrownCheek | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -116,11 +119,12 @@ def prepare(
     else:
         layers, hair, hair_step = separated
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
+    normals = steep_texture.normals(mesh)
     return MeshSource(
         image,
         face,
         mesh,
-        steep_texture.normals(mesh),
+        normals,
         map_step(mesh),
         surroundings,
         layers,
@@ -136,4 +140,5 @@ def prepare(
         else painter.bind(image, mesh, face, interior),
         folds=folds.prepare(image, mesh) if with_folds else None,
         border=border,
+        grown_cheek=grown_cheek.prepare(image, mesh, normals),
     )

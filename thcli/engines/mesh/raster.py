@@ -49,6 +49,13 @@ class SampleGrid:
         right, bottom = (int(np.ceil((v + 1) / step)) + margin for v in high)
         return SampleGrid(left * step, top * step, step, right - left, bottom - top)
 
+    def part(self, rows: slice, columns: slice) -> SampleGrid:
+        """Return the grid of some rows and columns, given by slices with both ends."""
+        left, top = int(columns.start), int(rows.start)
+        width, height = int(columns.stop) - left, int(rows.stop) - top
+        x0, y0 = self.x0 + left * self.step, self.y0 + top * self.step
+        return SampleGrid(x0, y0, self.step, width, height)
+
     def to_samples(self, points: Array) -> Array:
         """Convert (N, 2) pixels to sample coordinates; sample centres are whole numbers."""
         return np.asarray((points - (self.x0, self.y0) + 0.5) / self.step - 0.5)

@@ -24,6 +24,7 @@ from thcli.engines.mesh.head.outline import (
     depth_behind_outline,
     find_outline,
     fit_rigid_head,
+    vanished_sides,
 )
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap
@@ -172,7 +173,12 @@ def surrounding_displacement(
     matrix, shift = fit_rigid_head(source, target)
     back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + HEAD_DEPTH * face_size)
     z = oval_z @ weights / total
-    z += depth_behind_outline(source, surroundings.outline, found, matrix, weights / total, nearest)
+    vanished = np.zeros(len(OVAL))
+    if surroundings.matte:
+        vanished = vanished_sides(surroundings.outline, matrix)
+    z += depth_behind_outline(
+        source, surroundings.outline, found, matrix, weights / total, nearest, vanished
+    )
     # the identity is subtracted: a displacement, not a position
     linear = matrix[:2, :2] - np.eye(2, dtype=np.float32)
 
@@ -202,7 +208,7 @@ def surrounding_displacement(
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
     residual = own - oval_weight * rigid_oval
-    residual *= (1 - hidden).astype(np.float32)
+    residual *= ((1 - hidden) * (1 - vanished)).astype(np.float32)
     residual_flow = residual @ weights / total
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
@@ -26,7 +27,27 @@ SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement
 MERGE_WIDTH = 0.027  # face heights over which mesh and surroundings are blended
 TEAR = 0.6  # steps between neighbouring samples above which the mesh counts as torn
+CUT_JUMP = 0.05  # face heights by which mesh and surroundings are too far apart to be merged
+OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
+CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
+MIRRORED = 0.1  # face heights beyond the picture's edges that may show, mirrored
+FREE_ROOM = 0.25  # of the room to an edge, up to which a displacement is not limited
 STILL = 0.02  # pixels of displacement below which nothing is rendered again
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The face along an outline where the head's surface beside it has turned away.
+
+    Face and surroundings show parts of the source there that are far from each other. They are
+    blended as colours.
+
+    grid: of the cut.  samples: (rows, columns, 3) float32, source position in pixels and opacity
+    in 0..1.
+    """
+
+    grid: SampleGrid
+    samples: Array32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +57,7 @@ class WarpMap:
     grid: of the whole map.  displacement: (rows, columns, 2) float32 pixels, target to source.
     face: grid of the mesh alone.  ids: (rows, columns) int32 triangles on `face`, -1 outside.
     mesh_weight: (rows, columns) float32 in 0..1 on `face`, blend weight of the mesh.
+    cut: the face where it hides what is beside it; None where nothing is hidden.
     """
 
     grid: SampleGrid
@@ -43,6 +65,7 @@ class WarpMap:
     face: SampleGrid
     ids: Indices
     mesh_weight: Array32
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,9 @@ def build_map(
     if grid is None:
         return None
     coarse = surrounding_displacement(source, surroundings, target, texture.face, grid)
+    if surroundings.matte:
+        beyond = MIRRORED * anatomy.face_height(target)
+        coarse = keep_inside(coarse, grid, size[0], beyond)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
     displacement = resize(coarse, (fine.columns, fine.rows))
@@ -104,8 +130,82 @@ def build_map(
     )
     row, column = (face.y0 - fine.y0) // step, (face.x0 - fine.x0) // step
     view = displacement[row : row + face.rows, column : column + face.columns]
-    view += mesh_weight[..., None] * (mesh_displacement - view)
-    return WarpMap(fine, displacement, face, ids, mesh_weight)
+    apart, cut = None, None
+    if surroundings.matte:
+        jump = np.abs(mesh_displacement - view).max(-1) * (ids >= 0)
+        jump /= np.float32(anatomy.face_height(target))
+        apart = _find_cut(jump, mesh_weight, merge_samples)
+    if apart is None:
+        view += mesh_weight[..., None] * (mesh_displacement - view)
+    else:
+        # the mesh is merged by colours wherever its displacement is left out
+        cut = _cut_face(mesh_displacement, mesh_weight * np.minimum(2 * apart, 1), face)
+        merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
+        view += merged[..., None] * (mesh_displacement - view)
+    return WarpMap(fine, displacement, face, ids, mesh_weight, cut)
+
+
+def _find_cut(jump: Array32, mesh_weight: Array32, reach: int) -> Array32 | None:
+    """Find where mesh and surroundings are too far apart to be merged as displacements.
+
+    Args:
+        jump: (rows, columns) distance of their displacements in face heights, 0 beside the mesh.
+        mesh_weight: (rows, columns) blend weight of the mesh.
+        reach: samples over which it rises twice.
+
+    Returns:
+        (rows, columns) float32 in 0..1; None where there is nothing to cut.
+    """
+    outline = (mesh_weight < OUTLINE_WEIGHT) & (jump > CUT_JUMP)
+    if not outline.any():
+        return None
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * reach + 1, 4 * reach + 1))
+    wide = np.asarray(cv2.dilate(outline.astype(np.float32), disc), np.float32)
+    return box_mean(wide, 4 * reach + 1)
+
+
+def _cut_face(displacement: Array32, opacity: Array32, face: SampleGrid) -> Cut | None:
+    """Return the cut of a face with a displacement and an opacity (rows, columns)."""
+    rows, columns = np.flatnonzero(opacity.any(1)), np.flatnonzero(opacity.any(0))
+    if not len(rows):
+        return None
+    kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    part = face.part(*kept)
+    x, y = part.pixel_axes()
+    samples = np.dstack([displacement, smoothstep(*CUT_EDGE, opacity)])[kept]
+    samples[..., 0] += x
+    samples[..., 1] += y[:, None]
+    return Cut(part, np.ascontiguousarray(samples, np.float32))
+
+
+def keep_inside(displacement: Array32, grid: SampleGrid, width: int, beyond: float) -> Array32:
+    """Limit a displacement so that it shows little of what lies beside and above the picture.
+
+    What the picture's edge cuts off is stretched, and mirrored a little. The order of the samples
+    stays: with room r to an edge and displacement u towards it, the step of the result is
+    1 - f + q f' > 0 for q = u / r and the soft limit f(q) < 1.
+
+    Args:
+        displacement: (rows, columns, 2) pixels.
+        grid: its samples.
+        width: of the picture.
+        beyond: pixels that may be mirrored.
+    """
+    x, y = grid.pixel_axes()
+    out = displacement.copy()
+    out[..., 0] = _limit_towards(out[..., 0], width - 1 + np.float32(beyond) - x)
+    out[..., 0] = -_limit_towards(-out[..., 0], x + np.float32(beyond))
+    out[..., 1] = -_limit_towards(-out[..., 1], y[:, None] + np.float32(beyond))
+    return out
+
+
+def _limit_towards(length: Array32, room: Array32) -> Array32:
+    """Limit lengths softly to the room, from FREE_ROOM of it on; what is negative stays."""
+    room = np.maximum(room, np.float32(1))
+    free = np.float32(FREE_ROOM)
+    excess = np.maximum(length / room - free, 0) / (1 - free)
+    limited = room * (free + (1 - free) * excess / (1 + excess))
+    return np.where(excess > 0, limited, length).astype(np.float32)
 
 
 def _moving_region(
@@ -131,14 +231,8 @@ def _trim_still(grid: SampleGrid, coarse: Array32, points: Array) -> tuple[Sampl
         return grid, coarse
     top, bottom = max(rows[0] - 1, 0), min(rows[-1] + 2, grid.rows)
     left, right = max(columns[0] - 1, 0), min(columns[-1] + 2, grid.columns)
-    part = SampleGrid(
-        grid.x0 + left * grid.step,
-        grid.y0 + top * grid.step,
-        grid.step,
-        int(right - left),
-        int(bottom - top),
-    )
-    return part, np.ascontiguousarray(coarse[top:bottom, left:right])
+    kept = slice(top, bottom), slice(left, right)
+    return grid.part(*kept), np.ascontiguousarray(coarse[kept])
 
 
 def _intersection(grid: SampleGrid, whole: SampleGrid) -> SampleGrid | None:

@@ -7,7 +7,6 @@ mirror points, matched in tone. See docs/mesh-engine.md, "Background".
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,9 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import anatomy, compose, raster
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head import overlay
+from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import (
     BORDER,
     COUNT,
@@ -24,8 +25,8 @@ from thcli.engines.mesh.head.steep_texture import (
     turned_cosines,
 )
 from thcli.engines.mesh.sampling import box_mean, remap
-from thcli.engines.mesh.warp import TEAR, WarpMap
-from thcli.faces.landmarks.topology import PAIRS, POINTS, TRIANGLES
+from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
 SPREAD_STEPS = 3  # times that the weights are spread over neighbouring triangles
@@ -36,7 +37,6 @@ TRUSTED_COSINE = 0.45  # of both sides from which their colours are compared
 GAIN_RANGE = (0.4, 2.0)  # of the colour gains
 PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
 STEEP_MIRROR = (0.2, 0.7)  # cosines of the other side: full pull, none
-SOLID = 0.4  # blend weight of the mesh from which the texture is opaque
 OPAQUE = (0.7, 1.0)  # shares that hide what is below them: not, and well enough
 BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
@@ -68,35 +68,11 @@ def prepare(image: Image, mesh: Array) -> MirroredCheek | None:
     colour = remap(box_mean(image, reach), points)[0].astype(np.float64) + 4
     trusted = np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE
     ratio = np.clip(colour / colour[PAIRS], *GAIN_RANGE)
-    gains = np.exp(_continue_smoothly(np.log(ratio), trusted))
+    gains = np.exp(continue_smoothly(np.log(ratio), trusted))
     steep = 1 - smoothstep(*STEEP_MIRROR, cosine)
     inwards = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)[:, None]
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
     return MirroredCheek(normal, hidden, (mesh[:, :2] + pull * inwards)[PAIRS], gains)
-
-
-def _continue_smoothly(values: Array, known: npt.NDArray[np.bool_]) -> Array:
-    """Continue values (468, C) of the known points over the mesh, harmonically.
-
-    Tones then meet without a seam where source and mirrored texture do.
-    """
-    weight = np.where(known, 1.0, 1e-3)  # what is unknown tends to no change
-    smooth = _laplacian() + np.diag(weight)
-    return np.asarray(
-        np.linalg.solve(smooth, weight[:, None] * np.where(known[:, None], values, 0))
-    )
-
-
-@functools.cache
-def _laplacian() -> Array:
-    """Build the (468, 468) Laplacian of the mesh's edges, read-only."""
-    laplacian = np.zeros((POINTS, POINTS))
-    for k in range(3):
-        laplacian[TRIANGLES[:, k], TRIANGLES[:, k - 1]] = -1
-        laplacian[TRIANGLES[:, k - 1], TRIANGLES[:, k]] = -1
-    np.fill_diagonal(laplacian, -laplacian.sum(1))
-    laplacian.flags.writeable = False
-    return laplacian
 
 
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:
@@ -148,19 +124,9 @@ def render(
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    values = np.concatenate([cheek.positions - target[:, :2], weight[:, None], cheek.gains], 1)
-    maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
-    samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
-    smooth = box_mean(samples, 3)
-    torn = np.abs(samples - smooth)[..., :2].max(-1) > TEAR * warp_map.face.step
-    samples[torn] = smooth[torn]
-    covered = box_mean((warp_map.ids >= 0).astype(np.float32), 3)
-    mean = box_mean(samples[..., 2].clip(0, 1), 3) / np.maximum(covered, np.float32(0.1))
-    samples[..., 2] = mean.clip(0, 1) * smoothstep(0, SOLID, warp_map.mesh_weight)
-    x, y = warp_map.face.pixel_axes()
-    samples[..., 0] += x
-    samples[..., 1] += y[:, None]
-    window = compose.upsample_window(samples, warp_map.face, (out.shape[1], out.shape[0]))
+    window = overlay.interpolate(
+        cheek.positions, weight, cheek.gains, target, warp_map, (out.shape[1], out.shape[0])
+    )
     if window is None:
         return
     region, values_full = window

@@ -18,11 +18,19 @@ SIDE_SLOPE = 2.5  # steepness beside the face
 HEAD_DEPTH = 0.5  # face heights that it falls back at most, behind the middle of the face
 BACK_DEPTH = 0.25  # face heights that are added as the back of the head comes into view
 FULL_VIEW_COSINE = 0.7  # of the turn by which all of that is seen
+VANISHING = (0.05, 0.35)  # steepness to the view: hidden behind the face, and seen
 MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target that depth divides by
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
 _angles = 2 * np.pi * np.arange(len(OVAL)) / len(OVAL)  # the oval starts at the forehead
 _FRONTAL_NORMALS = np.stack([np.sin(_angles), -np.cos(_angles)], 1)
+_sides = np.sin(_angles) ** 2
+# how fully outline points lose what has turned away: hair tapers from the forehead to the ear
+_BESIDE = np.where(
+    np.cos(_angles) > 0,
+    0.3 * smoothstep(0, 0.6, _sides) + 0.7 * smoothstep(0.85, 1, _sides),
+    smoothstep(0.45, 0.75, _sides),
+)
 _SLOPES = HEAD_SLOPE + (SIDE_SLOPE - HEAD_SLOPE) * np.sin(_angles) ** 2
 
 
@@ -85,6 +93,7 @@ def depth_behind_outline(
     matrix: Array32,
     weights: Array32,
     distance: Array32,
+    vanished: Array,
 ) -> Array32:
     """Intersect the view of each target pixel with the head's surface behind the outline.
 
@@ -97,6 +106,7 @@ def depth_behind_outline(
         matrix: (3, 3) source from target, of the rigid head.
         weights: (36, N) of the outline points; they add up to 1.
         distance: (N,) to the target outline in pixels.
+        vanished: (36,) from `vanished_sides`.
 
     Returns:
         (N,) float32 depth behind the target outline, target pixels.
@@ -117,11 +127,29 @@ def depth_behind_outline(
     slope = np.maximum(slope, -tilt / into)
     push = np.maximum(outline.push - source_outline.push, 0)
     plane = room - tilt * push
-    values = np.stack([slope * push, slope, plane / into, -tilt / into]).astype(np.float32)
-    values = values @ weights
-    return np.asarray(
-        np.minimum(values[0] + values[1] * distance, values[2] + values[3] * distance)
-    )
+    rows = [slope * push, slope, plane / into, -tilt / into, vanished]
+    values = np.stack(rows).astype(np.float32) @ weights
+    behind = values[2] + values[3] * distance
+    nearest = np.minimum(values[0] + values[1] * distance, behind)
+    return np.asarray(nearest + values[4] * (behind - nearest))
+
+
+def vanished_sides(source_outline: Outline, matrix: Array32) -> Array:
+    """Return how far the surface behind each outline point is turned away from the view.
+
+    What lies on it is behind the face then. Beside the face the plane behind the head shows.
+
+    Args:
+        source_outline: of the source.
+        matrix: (3, 3) source from target, of the rigid head.
+
+    Returns:
+        (36,) 0..1.
+    """
+    sideways = _outward(source_outline.points) @ matrix[:2, 2]
+    into = max(float(matrix[2, 2]), MIN_DEPTH_COSINE)
+    turned = 1 - smoothstep(*VANISHING, into - SIDE_SLOPE * sideways)
+    return np.asarray(turned * _BESIDE)
 
 
 def _outward(outline: Array) -> Array:

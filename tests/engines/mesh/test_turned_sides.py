@@ -1,0 +1,115 @@
+"""Sides of a turned head: skin that comes into view, hair that vanishes, the edge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import anatomy, warp
+from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.head import grown_cheek
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.faces.landmarks.topology import OVAL
+
+SIDE = 256
+HAIR = (30, 25, 20)
+
+
+def with_hair(width: float = 0.05) -> tuple[Image, Array, Array32]:
+    """Draw a face that hair frames, its mesh and its matte."""
+    mesh = faces.centred_mesh(SIDE, SIDE)
+    size = anatomy.face_height(mesh)
+    middle = mesh[OVAL, :2].mean(0)
+    away = mesh[OVAL, :2] - middle
+    rim = middle + away * (1 + width * size / np.linalg.norm(away, axis=1, keepdims=True))
+    head = faces.polygon_mask(rim, SIDE, SIDE)
+    image = faces.render_face(mesh, SIDE, SIDE)
+    image[~faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)] = faces.GROUND
+    image[head & (image == faces.GROUND).all(-1)] = HAIR
+    return image, mesh, head.astype(np.float32)
+
+
+def source_with_hair() -> MeshSource:
+    image, mesh, person = with_hair()
+    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+
+
+@pytest.mark.parametrize("angle", [-37.0, 37.0])
+def test_hair_that_has_turned_away_draws_no_line_along_the_cheek(angle: float) -> None:
+    source = source_with_hair()
+    target = faces.make_target(source, turn=(0, angle, 0))
+    out = render_frame(source, target, None).astype(int)
+    nose, lip = target.points[4], target.points[0]
+    far = -1 if target.points[4, 0] < target.points[OVAL, 0].mean() else 1
+    lengths = []
+    for y in range(round(float(nose[1])), round(float(lip[1]))):
+        row = out[y, round(float(nose[0])) :: far]
+        lengths.append(int((np.abs(row - HAIR).max(-1) < 60).sum()))
+    assert np.median(lengths) == 0
+    own = render_frame(source, faces.rest_target(source), None).astype(int)
+    assert (np.abs(own[round(float(nose[1]))] - HAIR).max(-1) < 60).sum() > 4
+
+
+def test_a_head_at_rest_is_merged_without_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = []
+    build = warp.build_map
+
+    def keep(*given: object) -> warp.WarpMap | None:
+        maps.append(build(*given))  # type: ignore[arg-type]
+        return maps[-1]
+
+    monkeypatch.setattr(warp, "build_map", keep)
+    source = source_with_hair()
+    for angle in (0.0, 4.0, 37.0):
+        render_frame(source, faces.make_target(source, turn=(0, angle, 0)), None)
+    cuts = [found is not None and found.cut is not None for found in maps]
+    assert cuts == [False, False, True]
+
+
+def test_skin_that_comes_into_view_has_the_tone_of_the_cheek() -> None:
+    """A dark rim on the outermost pixels of the face is not stretched over the cheek."""
+    image, mesh, person = with_hair()
+    inner = mesh[OVAL, :2].mean(0) + 0.94 * (mesh[OVAL, :2] - mesh[OVAL, :2].mean(0))
+    rim = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE) & ~faces.polygon_mask(inner, SIDE, SIDE)
+    image[rim] = HAIR
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    cheek = source.grown_cheek
+    assert cheek is not None
+    assert np.abs(cheek.tone[cheek.steep > 0.5] * 255 - faces.SKIN).max() < 30
+    assert grown_cheek.weights(cheek, mesh, mesh) is None
+    assert cheek.steep[np.concatenate([anatomy.LIPS, *anatomy.EYES])].max() == 0
+    shares = []
+    for angle in (10.0, 20.0, 35.0):
+        target = faces.make_target(source, turn=(0, angle, 0)).points
+        weight = grown_cheek.weights(cheek, mesh, target)
+        shares.append(0.0 if weight is None else float(weight.sum()))
+    assert 0 <= shares[0] < shares[1] < shares[2]
+    turned = faces.make_target(source, turn=(0, 35, 0))
+    out = render_frame(source, turned, None)
+    weight = grown_cheek.weights(cheek, mesh, turned.points)
+    assert weight is not None
+    jaw = [index for index in OVAL if weight[index] > 0.95]
+    points = turned.points[:, :2]
+    inside = points[jaw] + 0.12 * (points[4] - points[jaw])
+    rows, columns = np.rint(inside).astype(int).T[::-1]
+    assert np.abs(out[rows, columns].astype(int) - faces.SKIN).max() < 40
+
+
+@pytest.mark.parametrize("length", [0.0, 3.0, 40.0, 300.0])
+def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> None:
+    grid = SampleGrid(0, 0, 4, 50, 40)
+    x, y = grid.pixel_axes()
+    for sign in (-1, 1):
+        field = np.full((40, 50, 2), sign * length, np.float32)
+        limited = warp.keep_inside(field, grid, 200, 10.0)
+        columns = x + limited[..., 0]
+        assert columns.min() > -11 and columns.max() < 199 + 11
+        assert np.diff(columns, axis=1).min() >= 0
+        rows = y[:, None] + limited[..., 1]
+        assert rows.min() > -11 and np.diff(rows, axis=0).min() >= 0
+        if length <= 3:
+            middle = slice(10, -10)
+            assert np.array_equal(limited[middle, middle], field[middle, middle])

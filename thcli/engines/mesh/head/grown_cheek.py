@@ -1,0 +1,189 @@
+"""Skin of the cheek that a turn brings into view.
+
+A frontal picture shows the side of the cheek a few pixels wide, mixed with hair, ear and shadow. As
+it turns towards the camera, these pixels would be stretched to streaks. They give way to
+the tone of the cheek that the source shows well, continued over the mesh, with its grain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head import overlay
+from thcli.engines.mesh.head.continuation import continue_smoothly
+from thcli.engines.mesh.head.steep_texture import turned_cosines
+from thcli.engines.mesh.sampling import box_mean, remap
+from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, NOSE, OVAL, PAIRS
+from thcli.motion.canonical import neutral
+
+KNOWN_COSINE = 0.65  # of surface and view in the source, from which its tone is known
+STEEP = (0.35, 0.7)  # cosines in the source: replaced, and kept
+GROWTH = (0.06, 0.22)  # of that cosine: none, full
+WIDTH = (0.24, 0.34)  # face heights from the oval: replaced, and kept
+TEMPLE = (0.0, 0.15)  # face heights below the eyes: kept, and replaced
+TONE_RADIUS = 0.025  # face heights over which the source's tone is read
+GRAIN_RADIUS = 0.012  # face heights of what is finer than the tone
+GRAIN_LIMIT = 2.0  # times the median size of the grain, above which it is a feature
+GRAIN_SCALE = 0.6  # source pixels of grain per pixel of a cheek that is seen from the side
+SIDE_VIEW = np.radians(40.0)  # turn in which the cheek is spread out
+BESIDE_LIPS = (0.03, 0.1)  # face heights from the lips: kept, and replaced
+LIPS_RADIUS = 0.05  # face heights around the lips whose tone is not the skin's
+GLASSES_RADIUS = 0.15  # face heights around eyes where glasses may be
+LEAST = 0.02  # largest weight below which nothing is rendered
+LENS = (0.35, 0.6)  # brightness below the eyes over that of the cheek: dark glasses, skin
+LENS_DROP = 0.15  # face heights by which less is replaced below dark glasses
+BELOW_EYES = np.array([117, 118, 119, 346, 347, 348])
+CHEEKS = 50, 280  # points of either cheek that the source shows
+
+
+@dataclass(frozen=True, slots=True)
+class GrownCheek:
+    """Tone and grain for the sides of a source's face.
+
+    normals: (468, 3) of the source.  steep: (468,) 0..1, how far a point may be replaced.
+    tone: (468, 3) colour in 0..1.  grain: (h, w, 3) uint8, 128 is none.  positions: (468, 2)
+    pixels of the grain.
+    """
+
+    normals: Array
+    steep: Array
+    tone: Array
+    grain: Image
+    positions: Array
+
+
+def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
+    """Read tone and grain of a source's cheeks; None where its face shows too little.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        normals: (468, 3) of the mesh.
+    """
+    cosine = normals[:, 2]
+    known = (cosine > KNOWN_COSINE) & _PLAIN_SKIN
+    if not known.any():
+        return None
+    size = anatomy.face_height(mesh)
+    reach = 2 * max(1, round(TONE_RADIUS * size)) + 1
+    points = mesh[None, :, :2].astype(np.float32)
+    colour = np.log(remap(box_mean(image, reach), points)[0].astype(np.float64) + 4)
+    middle = np.median(colour[known], 0)
+    tone = np.exp(continue_smoothly(colour - middle, known) + middle)
+    # dark lenses are no skin: what is beside them stays, too
+    lens = 1 - smoothstep(*LENS, float(np.median(np.exp(colour - np.log(tone))[BELOW_EYES])))
+    below = smoothstep(TEMPLE[0] + LENS_DROP * lens, TEMPLE[1] + LENS_DROP * lens, _BELOW)
+    steep = (1 - smoothstep(*STEEP, cosine)) * _SIDES * below
+    if steep.max() < LEAST:
+        return None
+    corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
+    end = np.ceil(mesh[:, :2].max(0)).astype(int) + 1
+    face = image[corner[1] : end[1], corner[0] : end[0]]
+    if min(face.shape[:2]) < 2:
+        return None
+    grain = _grain(face, size)
+    positions = _spread_out(mesh) - corner
+    return GrownCheek(normals, steep, np.clip((tone - 4) / 255, 0, 1), grain, positions)
+
+
+def _grain(face: Image, size: float) -> Image:
+    """Return what is finer than the tone, 128 where there is nothing, features clipped."""
+    radius = 2 * max(1, round(GRAIN_RADIUS * size)) + 1
+    fine = face.astype(np.int16) - box_mean(face, radius)
+    limit = GRAIN_LIMIT * float(np.median(np.abs(fine)))
+    return np.asarray(np.clip(fine, -limit, limit) + 128.5, np.uint8)
+
+
+def _spread_out(mesh: Array) -> Array:
+    """Return source pixels (468, 2) whose grain the points take.
+
+    Either side is spread out as a turned head shows it, and mirrored at a point of the cheek, so
+    that the grain comes from inside.
+    """
+    across = (mesh[OVAL[9]] - mesh[OVAL[27]])[:2]
+    across /= max(float(np.linalg.norm(across)), 1e-9)
+    out = mesh[:, :2].copy()
+    for cheek in CHEEKS:
+        outwards = 1.0 if (mesh[cheek] - mesh[PAIRS[cheek]])[:2] @ across > 0 else -1.0
+        turned = (mesh - mesh.mean(0)) @ matrix_from_rotvec(
+            np.array([0, -outwards * SIDE_VIEW, 0])
+        ).T
+        offset = GRAIN_SCALE * (turned - turned[cheek])[:, :2]
+        mirrored = offset - 2 * (offset @ across)[:, None] * across
+        own = (mesh - mesh[PAIRS])[:, :2] @ across * outwards > 0
+        out[own] = mesh[cheek, :2] + mirrored[own]
+    return out
+
+
+def weights(cheek: GrownCheek, mesh: Array, target: Array) -> Array | None:
+    """Return each point's share (468,) of the made skin; None where none is shown.
+
+    Args:
+        cheek: of the source.
+        mesh, target: (468, 3) source and target meshes.
+    """
+    growth = turned_cosines(cheek.normals, mesh, target) - cheek.normals[:, 2]
+    weight = cheek.steep * smoothstep(*GROWTH, growth)
+    return None if weight.max() < LEAST else np.asarray(weight, np.float64)
+
+
+def render(out: Image, cheek: GrownCheek, weight: Array, target: Array, warp_map: WarpMap) -> None:
+    """Render the made skin over a frame, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        cheek: of the source.
+        weight: (468,) from `weights`.
+        target: (468, 3) target mesh.
+        warp_map: the frame's map.
+    """
+    size = out.shape[1], out.shape[0]
+    window = overlay.interpolate(cheek.positions, weight, cheek.tone, target, warp_map, size)
+    if window is None:
+        return
+    region, values = window
+    grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
+    made = np.clip(values[..., 3:] * 255 + grain - np.float32(128), 0, 255)
+    shown = out[region]
+    shown[:] = (shown + values[..., 2:3] * (made - shown) + np.float32(0.5)).astype(np.uint8)
+
+
+def _sides() -> Array:
+    """Return weights (468,): 1 near the outline of the face, 0 inside and at the lips."""
+    outline, lips = (_distances(ring) for ring in (OVAL, np.concatenate([LIPS_INNER, LIPS_OUTER])))
+    return np.asarray((1 - smoothstep(*WIDTH, outline)) * smoothstep(*BESIDE_LIPS, lips))
+
+
+def _distances(points: npt.NDArray[np.integer]) -> Array:
+    """Return each point's distance (468,) to the nearest of some, in face heights."""
+    flat = neutral()[:, :2]
+    height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
+    return np.asarray(np.linalg.norm(flat[:, None] - flat[points], axis=-1).min(1) / height)
+
+
+def _below_eyes() -> Array:
+    """Return how far points lie below the eyes, (468,) face heights."""
+    y = neutral()[:, 1]
+    height = y[anatomy.CHIN] - y[anatomy.FOREHEAD]
+    return np.asarray((y - y[anatomy.LEFT_EYE].mean()) / height)
+
+
+def _plain_skin() -> npt.NDArray[np.bool_]:
+    """Return the points (468,) of cheeks and chin, away from nose, lips and glasses."""
+    plain = _below_eyes() > 0  # hair covers foreheads
+    plain[NOSE] = False
+    plain &= _distances(LIPS_OUTER) > LIPS_RADIUS
+    return np.asarray(plain & (_distances(np.concatenate(EYES)) > GLASSES_RADIUS))
+
+
+_SIDES = _sides()
+_BELOW = _below_eyes()
+_PLAIN_SKIN = _plain_skin()
