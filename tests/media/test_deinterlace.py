@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from thcli import media
@@ -45,7 +47,7 @@ def read(path: Path, options: ReadOptions | None = None) -> list[Frame]:
         return list(frames)
 
 
-def combing(image: Image) -> float:
+def combing(image: npt.NDArray[Any]) -> float:
     """Return the mean difference of neighbouring rows."""
     return float(np.abs(np.diff(image.astype(int), axis=0)).mean())
 

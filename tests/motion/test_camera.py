@@ -142,7 +142,7 @@ def test_the_person_moves_no_further_than_its_picture_has_room(room: float) -> N
     moved = replace(motion, arrays={**motion.arrays, "pose": pose})
     face = synthetic.source()
     assert face.mesh is not None
-    low, high = limits.room_in_picture(face.mesh, (800, 900))
+    low, high = limits.room_in_picture(np.asarray(face.mesh, np.float64), (800, 900))
     assert (low > 0).all() and (face.mesh.max(0)[:2] + high < (800, 900)).all()
     high[0] = room
     out = RetargetedMotion(

@@ -44,9 +44,8 @@ class _Filter:
         self._time_base = time_base
         self._stamps: list[int | None] = []
         self._graph = Graph()
-        width, height, name = self._layout
         source = self._graph.add_buffer(
-            width=width, height=height, format=name, time_base=time_base
+            width=frame.width, height=frame.height, format=frame.format, time_base=time_base
         )
         self._graph.link_nodes(
             source, self._graph.add(FILTER, SETTINGS), self._graph.add("buffersink")
