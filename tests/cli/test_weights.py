@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,31 @@ def test_a_backend_stands_for_all_its_rows(cache: Path, capsys: pytest.CaptureFi
     assert run("pull", "drawn") == 0
     assert "drawn: no weights are needed." in capsys.readouterr().err
     assert run("verify", "liveportrait") == 5
+
+
+def test_the_files_of_a_backend_are_found_in_a_folder(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "downloads"
+    (folder / "deep").mkdir(parents=True)
+    file = folder / "deep" / "alex.pth"
+    assert run("import", "lpips", str(folder), "--trust") == 5
+    assert last_hint().startswith("Their names are alex")
+    linear = {
+        f"lin{i}.model.1.weight": torch.ones(1, width, 1, 1)
+        for i, width in enumerate((64, 192, 384, 256, 256))
+    }
+    torch.save(linear, file)
+    other = file.rename(folder / "mine.pth")
+    assert run("import", "lpips", str(other), "--trust") == 2
+    assert "lpips has several weights: " in errors[-1].message
+    other.rename(file)
+    for path in (folder, file):
+        assert run("import", "lpips", str(path), "--trust") == 0
+    assert capsys.readouterr().err.count("lpips-alex: ") == 4  # two warnings, two results
+    shutil.copy(file, folder)
+    assert run("import", "lpips", str(folder), "--trust") == 5
+    assert "has several files alex.pth" in errors[-1].message
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.motion import camera, canonical
+from thcli.motion import camera, canonical, limits
 from thcli.motion.retarget import RetargetedMotion
 
 small = st.floats(-0.4, 0.4)
@@ -132,6 +132,23 @@ def test_a_far_shift_moves_the_whole_person() -> None:
     body = np.asarray(out.arrays["body"])
     assert np.abs(body[0]).max() < 1e-6 and body[-1, 0] > 20
     assert (np.diff(body[:, 0]) > -1e-6).all()
+
+
+@pytest.mark.parametrize("room", [0.0, 40.0])
+def test_the_person_moves_no_further_than_its_picture_has_room(room: float) -> None:
+    motion = synthetic.driver(degrees=0)
+    pose = rows_of(motion, "pose").copy()
+    pose[:, 4] += np.linspace(0, 0.8, len(pose))
+    moved = replace(motion, arrays={**motion.arrays, "pose": pose})
+    face = synthetic.source()
+    assert face.mesh is not None
+    low, high = limits.room_in_picture(np.asarray(face.mesh, np.float64), (800, 900))
+    assert (low > 0).all() and (face.mesh.max(0)[:2] + high < (800, 900)).all()
+    high[0] = room
+    out = RetargetedMotion(
+        face, synthetic.buffer(moved), MotionOptions(smooth=0), reference=0, room=(low, high)
+    ).window(0, len(moved))
+    assert 0.9 * room <= np.asarray(out.arrays["body"])[-1, 0] <= room + 1e-6
 
 
 def test_a_camera_that_makes_the_head_move_more_is_discarded() -> None:

@@ -19,7 +19,7 @@ def reenact(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Face to animate: an image, or a video (one frame of it; liveportrait: all).",
+            help="Face to animate: an image, or a video (mesh and liveportrait: all of it).",
         ),
     ],
     driving: Annotated[

@@ -162,9 +162,14 @@ def where(
 @app.command("import")
 @flags
 def import_(
-    name: Annotated[str, typer.Argument(help="Name of 'thcli weights list' to import as.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of 'thcli weights list' to import as, or a backend.")
+    ],
     file: Annotated[
-        Path, typer.Argument(help="The file, which is copied; of bfm the folder of its files.")
+        Path,
+        typer.Argument(
+            help="The file, which is copied; of bfm and of a backend the folder of its files."
+        ),
     ],
     trust: Trust = False,
     *,
@@ -172,22 +177,24 @@ def import_(
 ) -> None:
     """Import a file of your own: hash and tensors are checked, pickles become safetensors.
 
-    Of bfm a folder is imported, whose files become one file of safetensors.
+    Of bfm a folder is imported, whose files become one file of safetensors. The files of a backend
+    with several weights (liveportrait) are found in a folder by their published names.
     """
     from thcli import weights
     from thcli.cli.layouts import folder_converters, layout_checks
 
+    files = weights.files_to_import(name, file, _backend_weights())
+    checks, converters = layout_checks(), folder_converters()
     with Console(show) as console:
-        path = weights.import_file(
-            name,
-            file,
-            trust=trust,
-            checks=layout_checks(),
-            converters=folder_converters(),
-            on=console,
-        )
+        rows = []
+        for entry, each in files.items():
+            path = weights.import_file(
+                entry, each, trust=trust, checks=checks, converters=converters, on=console
+            )
+            rows.append({"name": entry, "path": str(path)})
         console.result(
-            {"command": "weights import", "name": name, "path": str(path)}, f"{name}: {path}"
+            {"command": "weights import", "weights": rows},
+            "\n".join(f"{row['name']}: {row['path']}" for row in rows),
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array
+from thcli.motion import anatomy
 
 FREE_SHARE = 0.5  # share of a limit up to which values are unchanged
 MAX_YAW_AWAY = np.radians(50.0)  # of a frontal source, to either side
@@ -75,6 +76,27 @@ def limit_translation(translation: Array, height: float) -> Array:
     """
     in_plane = limit_length(translation[..., :2], MAX_SHIFT * height)
     return np.concatenate([in_plane, translation[..., 2:]], -1)
+
+
+def room_in_picture(mesh: Array, size: tuple[int, int]) -> tuple[Array, Array]:
+    """Return the pixels (2,) by which a person may move to lower and to higher x and y.
+
+    The face then stays in its picture, also with the largest shift of its head alone.
+
+    Args:
+        mesh: (468, 3) pixels of the face.
+        size: (width, height) of the picture.
+    """
+    flat = mesh[:, :2]
+    head = MAX_SHIFT * float(np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN]))
+    high = np.subtract(size, 1) - flat.max(0) - head
+    return np.maximum(flat.min(0) - head, 0), np.maximum(high, 0)
+
+
+def limit_to_room(shift: Array, room: tuple[Array, Array]) -> Array:
+    """Limit shifts (T, 2) to lengths (2,) towards lower and (2,) towards higher coordinates."""
+    limit = np.maximum(np.where(shift < 0, *room), 1e-9)
+    return soft_limit(shift, limit)
 
 
 def limit_length(vectors: Array, limit: float) -> Array:

@@ -52,6 +52,7 @@ class RetargetedMotion:
         options: motion options.
         reference: frame to use as the reference instead of the one that is found.
         rules: False leaves out the rules of lids, lips and limits (for tests of the algebra).
+        room: see `limits.room_in_picture`; None lets the person leave its picture.
 
     Raises:
         NoFaceError: the source has no mesh, or the driver was never detected.
@@ -68,6 +69,7 @@ class RetargetedMotion:
         *,
         reference: int | None = None,
         rules: bool = True,
+        room: tuple[Array, Array] | None = None,
     ) -> None:
         if store.kind != KIND:
             raise MediaError(
@@ -77,6 +79,7 @@ class RetargetedMotion:
         if source.mesh is None:
             raise NoFaceError("The source's face has no mesh.", "Choose another source image.")
         self._store, self._options, self._rules = store, options, rules
+        self._room = room
         self._source = canonical.decompose(source.mesh)
         self._source_mesh = np.asarray(source.mesh, np.float64)
         self._source_gaze = (
@@ -335,6 +338,8 @@ class RetargetedMotion:
             whole = shift
             shift = limits.limit_translation(whole, self._height)
             body = limits.limit_length((whole - shift)[:, :2], limits.MAX_BODY_SHIFT * self._height)
+            if self._room is not None:
+                body = limits.limit_to_room(body, self._room)
         moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
         points = np.exp(zoom)[:, None, None] * moved + (self._pivot + shift)[:, None]
         return np.asarray(points), body
@@ -386,6 +391,11 @@ class RetargetedMotion:
         return np.asarray(np.clip(self._source_gaze + change, low, high) - self._source_gaze)
 
 
-def retarget(source: Face, store: MotionStore, options: MotionOptions) -> RetargetedMotion:
+def retarget(
+    source: Face,
+    store: MotionStore,
+    options: MotionOptions,
+    room: tuple[Array, Array] | None = None,
+) -> RetargetedMotion:
     """Return the source's motion under the driver's; see `RetargetedMotion`."""
-    return RetargetedMotion(source, store, options)
+    return RetargetedMotion(source, store, options, room=room)

@@ -19,6 +19,7 @@ from thcli.weights.manage import (
     unverified_error,
     verify,
 )
+from thcli.weights.own_files import files_to_import
 from thcli.weights.registry import (
     WeightsEntry,
     check_licence,
@@ -43,6 +44,7 @@ __all__ = [
     "cached_path",
     "check_licence",
     "describe_training",
+    "files_to_import",
     "get_commands",
     "import_file",
     "is_allowed",

@@ -47,6 +47,7 @@ from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.video import MeshVideo
 from thcli.faces.compositing import person_matte
+from thcli.motion.limits import room_in_picture
 from thcli.motion.observe import KIND, observe
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import retarget
@@ -114,10 +115,11 @@ class MeshEngine:
         self, source: MeshSource | SeveralPictures, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
         """Transfer a driving motion to the source's face, and choose the mouth's inside."""
-        moved = retarget(source.face, motion, options)
+        first = source if isinstance(source, MeshSource) else source.first
+        room = room_in_picture(first.mesh, first.size)
+        moved = retarget(source.face, motion, options, room)
         if self._mouth != "auto":
             return moved
-        first = source if isinstance(source, MeshSource) else source.first
         suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline)
         return moved if suits else mouth_choice.DrawnMouthMotion(moved)
 

@@ -21,6 +21,7 @@ from thcli.media.failures import to_media_error
 from thcli.media.info import MediaInfo
 from thcli.media.orientation import rotate_upright, swaps_sides
 from thcli.media.reading.container import open_input, require_video_stream
+from thcli.media.reading.deinterlace import deinterlaced
 from thcli.media.reading.pixel_limit import PixelLimit
 from thcli.media.tone_mapping import ToneMapper
 
@@ -84,7 +85,7 @@ def decode(
         index = 0
         decoded = False
         packets = _PacketDecoder(path, container, stream, limit, defects)
-        for frame in packets.decode_from(first):
+        for frame in deinterlaced(packets.decode_from(first), info.time_base):
             limit.check_frame(path, frame.width, frame.height)
             decoded = True
             pts = timestamps.stamp(frame)
@@ -209,7 +210,7 @@ class _PacketDecoder:
                 target = beginning - 1
             decoded = self._decode()
             frame = next(decoded, None)
-            is_late = frame is not None and (frame.pts is None or frame.pts > wanted)
+            is_late = frame is None or frame.pts is None or frame.pts > wanted
             if is_late and target >= beginning:
                 # the index led past it: seek further back
                 back = max(2 * back, int(2 / time_base), 1)
