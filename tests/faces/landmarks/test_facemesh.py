@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -168,20 +167,6 @@ def test_no_face(landmarker: FaceMesh, astronaut: Pixels) -> None:
     assert (
         landmarker.fit(astronaut, Face(np.array([-900, -900, -800, -800], np.float32), 1.0)) is None
     )
-
-
-@pytest.mark.parametrize(("logit", "found"), [(6.4, False), (8.5, True)])
-def test_a_detection_needs_more_than_a_face_that_is_followed(
-    landmarker: FaceMesh,
-    astronaut: Pixels,
-    face: Face,
-    monkeypatch: pytest.MonkeyPatch,
-    logit: float,
-    found: bool,
-) -> None:
-    monkeypatch.setattr(landmarker, "fit_roi", lambda *_: replace(face, logit=logit))
-    assert (landmarker.fit(astronaut, replace(face, mesh=None)) is not None) == found
-    assert landmarker.fit(astronaut, face) is not None
 
 
 def test_clones_work_in_parallel(landmarker: FaceMesh, astronaut: Pixels, face: Face) -> None:

@@ -28,8 +28,6 @@ REFINE_ANGLES = (-0.06, 0.0, 0.06)  # radians
 DOUBTFUL_LOGIT = 22.0
 CLEAR_MARGIN = 3.0  # logit by which a rotated fit must be better
 FACE_LOGIT = 0.0  # sigmoid 0.5: below it, no face
-# Boxes on walls and windows reach 6.4; the worst of 440 true faces of public pictures has 8.5.
-DETECTED_LOGIT = 7.0
 MESH_INPUTS = ("input_1",)
 MESH_OUTPUTS = ("output_mesh", "conv_faceflag", "p_re_lu_3")
 REGION_INPUTS = (
@@ -123,8 +121,8 @@ class FaceMesh:
         """Return the face with mesh, iris and logit; None when the network finds no face.
 
         A detection is fitted again around its own mesh, which removes the detector's box error, and
-        in four rotations when the logit is below `DOUBTFUL_LOGIT`. It must reach `DETECTED_LOGIT`:
-        a face that is followed from frame to frame needs less.
+        in four rotations when the logit is below `DOUBTFUL_LOGIT`. `fit_detected` leaves out boxes
+        on walls.
 
         Args:
             image: (H, W, 3) RGB uint8 or uint16.
@@ -141,7 +139,7 @@ class FaceMesh:
                 other = self._fit_converged(image, rotated, face)
                 if other is not None and (best is None or other.logit > best.logit + CLEAR_MARGIN):
                     best = other
-        return best if best is not None and best.logit >= DETECTED_LOGIT else None
+        return best
 
     def _fit_converged(self, image: Pixels, roi: Roi, face: Face) -> Face | None:
         """Fit in `roi`, then around the mesh until its region is stable.

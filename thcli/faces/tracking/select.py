@@ -14,6 +14,7 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.identity.aligned_crop import aligned_crop
+from thcli.faces.landmarks.detected import fit_detected
 from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 
 SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
@@ -278,8 +279,8 @@ def read_reference_face(
     identity: IdentityEncoder | None = None,
 ) -> ReferenceFace:
     """Return the largest face of a reference image (H, W, 3). Raises NoFaceError without one."""
-    fitted = [landmarker.fit(image, found) for found in detector.detect(image)]
-    face = max((f for f in fitted if f is not None), key=lambda f: f.area, default=None)
+    faces = fit_detected(image, detector, landmarker)
+    face = max(faces, key=lambda face: face.area, default=None)
     if face is None:
         raise NoFaceError(
             f"No face was found in {name}.", "Give an image that shows the face of the person."

@@ -13,6 +13,7 @@ from thcli.core.types import Face, Image
 from thcli.faces.backends import DETECTORS, LANDMARKERS
 from thcli.faces.compositing import person_matte
 from thcli.faces.identity.encoder import load_encoder
+from thcli.faces.landmarks.detected import fit_detected
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.select import (
     ReferenceFace,
@@ -70,6 +71,8 @@ class FaceFinder:
     def find(self, image: Image, *, mesh: bool = True) -> list[Face]:
         """Return every face of an image with its landmarks, numbered left to right.
 
+        Doubtful ones are left out beside a clear one (`fit_detected`).
+
         Args:
             image: (H, W, 3) uint8.
             mesh: the caller needs the 468-point mesh; else any layout of points will do.
@@ -77,9 +80,9 @@ class FaceFinder:
         Raises:
             UsageError: the landmarker fits no mesh where one is needed.
         """
-        fitted = [self.landmarker.fit(image, face) for face in self.detector.detect(image)]
         faces = sorted(
-            (f for f in fitted if f is not None), key=lambda f: float(f.box[0] + f.box[2])
+            fit_detected(image, self.detector, self.landmarker),
+            key=lambda face: float(face.box[0] + face.box[2]),
         )
         if mesh and any(face.mesh is None for face in faces):
             raise UsageError(
