@@ -74,7 +74,7 @@ def decode(
     limit = PixelLimit.of(options)
     with open_input(path, limit) as container:
         stream = require_video_stream(container, path)
-        _set_threads(stream, options.threads)
+        threads = _set_threads(stream, options.threads)
         to_rgb = ToRGB(info.mapped_from or info.colour, background)
         tone_mapper = None
         if info.mapped_from is not None:
@@ -85,8 +85,7 @@ def decode(
         index = 0
         decoded = False
         packets = _PacketDecoder(path, container, stream, limit, defects)
-        for frame in deinterlaced(packets.decode_from(first), info.time_base):
-            limit.check_frame(path, frame.width, frame.height)
+        for frame in deinterlaced(packets.decode_from(first), path, info.time_base, threads):
             decoded = True
             pts = timestamps.stamp(frame)
             time = pts * info.time_base
@@ -173,11 +172,14 @@ class TimestampRepair:
         return pts
 
 
-def _set_threads(stream: VideoStream, threads: int) -> None:
+def _set_threads(stream: VideoStream, threads: int) -> int:
+    """Set the threads of the decoder; return how many it may use."""
     if threads == 1 or (threads == 0 and stream.width * stream.height < _THREADED_PIXELS):
         stream.thread_type, stream.thread_count = "NONE", 1
-    else:
-        stream.thread_type, stream.thread_count = "AUTO", threads or os.cpu_count() or 1
+        return 1
+    count = threads or os.cpu_count() or 1
+    stream.thread_type, stream.thread_count = "AUTO", count
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,10 @@ class _PacketDecoder:
     defects: DamageCounter
 
     def decode_from(self, first: Fraction | None) -> Iterator[av.VideoFrame]:
-        """Decode from a key frame at or before `first` seconds; from the beginning if None."""
+        """Decode from a key frame at or before `first` seconds; from the beginning if None.
+
+        Of interlaced video it is before: a frame is deinterlaced with its neighbours.
+        """
         if first is None:
             yield from self._decode()
             return
@@ -210,7 +215,11 @@ class _PacketDecoder:
                 target = beginning - 1
             decoded = self._decode()
             frame = next(decoded, None)
-            is_late = frame is None or frame.pts is None or frame.pts > wanted
+            is_late = (
+                frame is None
+                or frame.pts is None
+                or frame.pts > wanted - bool(frame.interlaced_frame)
+            )
             if is_late and target >= beginning:
                 # the index led past it: seek further back
                 back = max(2 * back, int(2 / time_base), 1)
@@ -235,7 +244,9 @@ class _PacketDecoder:
                 continue
             failures = 0
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    self.limit.check_frame(self.path, frame.width, frame.height)
+                    yield frame
             except av.FFmpegError:
                 context = self.stream.codec_context  # has the size that the decoder refused
                 self.limit.check_frame(self.path, context.width, context.height)
