@@ -25,7 +25,14 @@ _inputs: ContextVar[tuple[Path, ...]] = ContextVar("inputs of the run", default=
 
 @contextmanager
 def kept_inputs(paths: Iterable[str | Path]) -> Iterator[None]:
-    """Refuse outputs that would replace one of these files and folders. paths: need not exist."""
+    """Refuse outputs that would replace one of these files and folders.
+
+    A thread that was started without a copy of the context does not see them: open outputs in the
+    thread that entered, and leave in it too.
+
+    Args:
+        paths: need not exist.
+    """
     token = _inputs.set((*_inputs.get(), *(Path(path) for path in paths)))
     try:
         yield
