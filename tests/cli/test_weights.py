@@ -191,6 +191,58 @@ def test_the_files_of_a_backend_are_found_in_a_folder(
     assert "has several files alex.pth" in errors[-1].message
 
 
+def lpips_file(path: Path, widths: tuple[int, ...]) -> None:
+    tensors = {f"lin{i}.model.1.weight": torch.ones(1, w, 1, 1) for i, w in enumerate(widths)}
+    torch.save(tensors, path)
+
+
+def test_a_folder_of_several_files(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    lpips_file(folder / "alex.pth", (64, 192, 384, 256, 256))
+    lpips_file(folder / "vgg.pth", (64, 128, 256, 512, 512))
+    (folder / "alexnet-owt-7be5be79.pth").mkdir()  # not a file
+    assert run("import", "lpips", str(folder), "--trust", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in report["weights"]] == ["lpips-alex", "lpips-vgg"]
+    assert "name" not in report and report["failed"] == []
+    assert "lpips needs these too: alexnet, vgg16." in report["warnings"]
+    (folder / "alex.pth").write_bytes(b"broken")  # the other one is imported all the same
+    assert run("import", "lpips", str(folder), "--trust", "--json") == 5
+    report = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in report["weights"]] == ["lpips-vgg"] and report["failed"]
+
+
+def test_the_report_of_one_file_has_its_name_and_path(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lpips_file(tmp_path / "mine.pth", (64, 192, 384, 256, 256))
+    argv = ("import", "lpips-alex", str(tmp_path / "mine.pth"), "--trust", "--json")
+    assert run(*argv) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [{"name": report["name"], "path": report["path"]}] == report["weights"]
+    assert not any("needs these" in text for text in report["warnings"])
+
+
+def test_a_name_of_weights_and_of_a_backend_takes_a_folder(cache: Path, tmp_path: Path) -> None:
+    assert run("import", "dh-s", str(tmp_path), "--trust") == 5
+    assert "has no file of dh-s" in errors[-1].message
+    (tmp_path / "dh-s.safetensors").touch()
+    assert weights.files_to_import("dh-s", tmp_path, {"dh-s": ()}) == {
+        "dh-s": tmp_path / "dh-s.safetensors"
+    }
+
+
+def test_a_file_with_the_name_of_other_weights_is_refused(cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "vox-cpk.pth.tar"
+    file.touch()
+    assert run("import", "fomm", str(file), "--trust") == 2
+    assert "has the name of fomm-vox" in errors[-1].message
+    assert last_hint() == "Import it as such: thcli weights import fomm-vox FILE"
+
+
 @pytest.mark.parametrize(
     ("name", "command"),
     [

@@ -12,6 +12,7 @@ from thcli.cli.console import Console, complain
 from thcli.cli.flags import flags
 from thcli.core.byte_sizes import size_text
 from thcli.core.errors import ThcliError, WeightsError
+from thcli.core.events import Warned
 from thcli.core.options import Licence, ShowOptions
 
 if TYPE_CHECKING:
@@ -183,19 +184,33 @@ def import_(
     from thcli import weights
     from thcli.cli.layouts import folder_converters, layout_checks
 
+    store = weights.WeightsStore.default()
     files = weights.files_to_import(name, file, _backend_weights())
     checks, converters = layout_checks(), folder_converters()
+    rows, failed = [], []
     with Console(show) as console:
-        rows = []
         for entry, each in files.items():
-            path = weights.import_file(
-                entry, each, trust=trust, checks=checks, converters=converters, on=console
+            try:
+                path = weights.import_file(
+                    entry, each, trust=trust, checks=checks, converters=converters, on=console
+                )
+                rows.append({"name": entry, "path": str(path)})
+            except ThcliError as error:  # the other files may be good
+                failed.append(error)
+        missing = _missing(store, name) if len(files) > 1 or name not in files else []
+        if missing and rows:
+            console(Warned(f"{name} needs these too: {', '.join(missing)}."))
+        if rows:
+            console.result(
+                {
+                    "command": "weights import",
+                    **(rows[0] if len(files) == 1 else {}),
+                    "weights": rows,
+                    "failed": [str(error) for error in failed],
+                },
+                "\n".join(f"{row['name']}: {row['path']}" for row in rows),
             )
-            rows.append({"name": entry, "path": str(path)})
-        console.result(
-            {"command": "weights import", "weights": rows},
-            "\n".join(f"{row['name']}: {row['path']}" for row in rows),
-        )
+    _raise_first(failed)
 
 
 @app.command()
@@ -261,6 +276,14 @@ def _backend_weights() -> dict[str, tuple[str, ...]]:
             groups[f"{stage.name}:{name}"] = backend.weights
             groups[name] = (*groups.get(name, ()), *backend.weights)
     return groups
+
+
+def _missing(store: WeightsStore, name: str) -> list[str]:
+    """Return the weights of a backend that are absent and not downloaded at first use."""
+    from thcli import weights
+
+    chosen = weights.select_entries(store.entries, [name], _backend_weights())
+    return [e.name for e in chosen if not e.auto and store.status(e, deep=False) == "absent"]
 
 
 def _describe_entry(store: WeightsStore, entry: WeightsEntry) -> dict[str, Any]:

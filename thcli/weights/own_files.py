@@ -13,7 +13,8 @@ def files_to_import(name: str, path: Path, groups: Mapping[str, Iterable[str]]) 
     """Return the file of each entry that a name and a path stand for.
 
     An entry takes the path as it is. A backend takes the file whose published name is that of one
-    of its entries, all such files below a folder, or any file if it has one entry.
+    of its entries, all such files below a folder, or any file if it has one entry, unless its name
+    is that of another one. A folder is a backend's where the name is of both.
 
     Args:
         name: entry of weights.toml, or a backend.
@@ -25,12 +26,18 @@ def files_to_import(name: str, path: Path, groups: Mapping[str, Iterable[str]]) 
         WeightsError: a folder has none of the files, or several of one name.
     """
     entries = registry()
-    if name in entries:
+    if name in entries and not (path.is_dir() and name in groups):
         return {name: path}
     chosen = select_entries(entries, [name], groups)
     if path.is_dir():
         return _files_below(name, path, chosen)
     named = [entry.name for entry in chosen if entry.file == path.name]
+    others = [entry.name for entry in entries.values() if entry.file == path.name]
+    if others and not named:
+        raise UsageError(
+            f"{path} has the name of {' and '.join(others)}, which {name} does not load.",
+            f"Import it as such: thcli weights import {others[0]} FILE",
+        )
     if len(chosen) == 1 or len(named) == 1:
         return {(named or [chosen[0].name])[0]: path}
     raise UsageError(
@@ -42,7 +49,7 @@ def files_to_import(name: str, path: Path, groups: Mapping[str, Iterable[str]]) 
 def _files_below(name: str, folder: Path, entries: list[WeightsEntry]) -> dict[str, Path]:
     files = {}
     for entry in entries:
-        found = sorted(folder.rglob(entry.file))
+        found = sorted(path for path in folder.rglob(entry.file) if path.is_file())
         if len(found) > 1:
             raise WeightsError(
                 f"{folder} has several files {entry.file}: {found[0]}, {found[1]}.",
