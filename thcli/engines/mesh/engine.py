@@ -261,9 +261,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    if driving is not None and driver is not None and not any(eye.is_own for eye in textures):
-        gain = mouth.tone_gain(source.tone, mouth.skin_tone(driving, driver))
-        textures = eyes.substitute_from_driver(textures, driving, driver, gain)
+    if driving is not None and driver is not None:
+        textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
         eyes.render_eyes(out, textures, visible, points, target.gaze)
