@@ -147,6 +147,13 @@ class MeshEngine:
             for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
 
+    def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
+        """Return a sentence where --patches asks for networks and the picture is too blurred."""
+        first = source if isinstance(source, MeshSource) else source.first
+        if self._painter is None or not self._painter.is_asked_for or first.painter is not None:
+            return None
+        return "--patches: the source is too blurred; its eyes and mouth are drawn without networks."
+
     def source_face(self, source: MeshSource | SeveralPictures) -> Face:
         """Return the face of a prepared source, in pixels of its image."""
         return source.face if isinstance(source, MeshSource) else source.first.face
@@ -358,7 +365,8 @@ def _load_painter(run: RunOptions, patches: Patches) -> PatchPainter | None:
     from thcli.engines.mesh.patches import painter
 
     try:
-        return painter.load(run.licence, with_mouth=patches == "all")
+        asked = patches != "auto"
+        return painter.load(run.licence, with_mouth=patches == "all", is_asked_for=asked)
     except WeightsError:
         if patches != "auto":
             raise
