@@ -31,7 +31,7 @@ def picture() -> tuple[Image, MatteLayers]:
     glow = np.zeros((height, width, 3), np.uint8)
     cv2.ellipse(glow, (600, 500), (400, 490), 0, 0, 360, (40, 40, 40), -1)
     glow[alpha > 0] = 0
-    glow = cv2.blur(glow, (31, 31))
+    glow = np.asarray(cv2.blur(glow, (31, 31)), np.uint8)
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     front = cv2.add(cv2.multiply(front, weight, scale=1 / 255), glow)
     behind = cv2.multiply(plate, 255 - weight, scale=1 / 255)

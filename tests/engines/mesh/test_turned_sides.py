@@ -106,7 +106,7 @@ def test_a_cut_grows_with_the_distance_that_makes_it() -> None:
         found = warp._find_cut(np.full((40, 40), jump, np.float32), weight, 2)
         opacities.append(0.0 if found is None else float(found.max()))
     steps = np.diff(opacities)
-    assert opacities[0] == 0 and opacities[-1] > 0.99 and 0 <= steps.min() and steps.max() < 0.15
+    assert opacities[0] == 0 and opacities[-1] > 0.99 and steps.min() >= 0 and steps.max() < 0.15
 
 
 def test_black_and_white_grain_stays_as_bright_as_it_is() -> None:

@@ -152,7 +152,7 @@ class MeshEngine:
         first = source if isinstance(source, MeshSource) else source.first
         if self._painter is None or not self._painter.is_asked_for or first.painter is not None:
             return None
-        return "--patches: the source is too blurred; its eyes and mouth are drawn without networks."
+        return "--patches: the source is too blurred for the networks of eyes and mouth."
 
     def source_face(self, source: MeshSource | SeveralPictures) -> Face:
         """Return the face of a prepared source, in pixels of its image."""
