@@ -10,7 +10,6 @@ replicated over the pixels that it was averaged from, so an unchanged frame surv
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +37,6 @@ _LUMA_WEIGHTS = {
 }
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # swscale's constants for them
 _EXACT = 0x4 | 0x2000 | 0x40000  # SWS_BICUBIC, SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND
-_STRIP = 256  # rows that are converted at once, an even number
 _PLANAR = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)le)?")
 
 
@@ -231,6 +229,8 @@ class FromRGB:
         self._colour = colour
         self._form = _PLANAR.fullmatch(pix_fmt)
         self._swscale = VideoReformatter()
+        self._yuv: Samples | None = None  # reused between frames
+        self._chroma: Samples | None = None
 
     def __call__(self, pixels: Samples) -> av.VideoFrame:
         out = self._planar(pixels) if self._form else self._by_swscale(pixels)
@@ -247,39 +247,22 @@ class FromRGB:
         if depth > 8 and top == 255:
             pixels = pixels.astype(np.uint16)
         matrix = yuv_from_rgb(self._colour.matrix, self._colour.range, top, depth)
+        self._yuv = yuv = cv2.transform(pixels, matrix, self._yuv)
+        if depth == 8 and yuv.dtype != np.uint8:
+            yuv = yuv.astype(np.uint8)
         frame = av.VideoFrame(width, height, self._pix_fmt)
-        planes = [_plane(frame, i, depth) for i in range(3)]
-        # the values of a strip stay in the cache between the steps
-        for first in range(0, height, _STRIP):
-            self._convert_strip(pixels[first : first + _STRIP], matrix, planes, first)
-        return frame
-
-    def _convert_strip(
-        self, pixels: Samples, matrix: Array, planes: Sequence[Samples], first: int
-    ) -> None:
-        """Convert rows of a frame into its planes.
-
-        Args:
-            pixels: (h, W, 3) RGB.
-            matrix: from RGB to YUV codes.
-            planes: of the frame, changed in place.
-            first: number of the first row, even.
-        """
-        assert self._form is not None
-        yuv = cv2.transform(pixels, matrix)
-        if planes[0].dtype != yuv.dtype:
-            yuv = yuv.astype(planes[0].dtype)
-        cv2.extractChannel(yuv, 0, planes[0][first : first + len(yuv)])
-        lines = 2 if self._form[1] == "420" else 1
-        rows = slice(first // lines, (first + len(yuv) + lines - 1) // lines)
+        cv2.extractChannel(yuv, 0, _plane(frame, 0, depth))
         if self._form[1] != "444":
-            odd = (len(yuv) % 2 if lines == 2 else 0, yuv.shape[1] % 2)
+            lines = 2 if self._form[1] == "420" else 1
+            odd = (height % 2 if lines == 2 else 0, width % 2)
             if any(odd):
                 yuv = cv2.copyMakeBorder(yuv, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE)
             half = (yuv.shape[1] // 2, yuv.shape[0] // lines)
-            yuv = cv2.resize(yuv, half, interpolation=cv2.INTER_AREA)
+            yuv = cv2.resize(yuv, half, self._chroma, interpolation=cv2.INTER_AREA)
+            self._chroma = yuv
         for i in (1, 2):
-            cv2.extractChannel(yuv, i, planes[i][rows])
+            cv2.extractChannel(yuv, i, _plane(frame, i, depth))
+        return frame
 
     def _by_swscale(self, pixels: Samples) -> av.VideoFrame:
         frame = av.VideoFrame.from_numpy_buffer(

@@ -81,7 +81,8 @@ def limit_translation(translation: Array, height: float) -> Array:
 def room_in_picture(mesh: Array, size: tuple[int, int]) -> tuple[Array, Array]:
     """Return the pixels (2,) by which a person may move to lower and to higher x and y.
 
-    The face then stays in its picture, also with the largest shift of its head alone.
+    The face then stays in its picture, also with the largest shift of its head alone. Its zoom and
+    turn are not counted, nor is the motion of the picture itself (--camera follow).
 
     Args:
         mesh: (468, 3) pixels of the face.

@@ -150,7 +150,7 @@ def animate(
         drivers = observe_face_drivers(render_job, engine, observed.motion)
 
         # Encode the identity of the source; retarget the motion to its landmarks.
-        faces = encode_faces(framed_engine, framed, drivers, options.motion)
+        faces = encode_faces(framed_engine, framed, drivers, options.motion, job.warn)
 
         # Pass 2. Warp and paste, refine, replace the background, write.
         last = observed.motion.last_duration

@@ -215,7 +215,7 @@ def render_motion(
     path = job.temp_dir() / f"speech{SUFFIX}"
     write_motion(voice, path, speak_job)
     motion = _add_controls(MotionFile(path), speak_job)
-    faces = encode_faces(engine, source, FaceDrivers(motion), options.motion)
+    faces = encode_faces(engine, source, FaceDrivers(motion), options.motion, job.warn)
     plan = RenderPlan(engine, faces, source.image, job.batches("render"), last_duration=1)
     return lambda start: render_frames(plan, DrivingFrames(), start, options.run, job.clock)
 

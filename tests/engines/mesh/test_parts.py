@@ -252,10 +252,12 @@ def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
 def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:
     mesh = faces.centred_mesh(512, 512)
     driver = faces.render_face(mesh, 512, 512)
-    made = eyes.paint_eye(np.full(3, 120.0))
+    made = eyes.paint_eye(np.full(3, 120.0), 0.05)
+    assert eyes.mirror_eye(made).blur == made.blur
     mixed = (replace(made, is_own=True), made)
-    assert eyes.substitute_from_driver(mixed, driver, mesh, np.ones(3)) == mixed
-    lent = eyes.substitute_from_driver((made, made), driver, mesh, np.ones(3))
+    tone = np.full(3, 120.0)
+    assert eyes.substitute_from_driver(mixed, driver, mesh, tone) == mixed
+    lent = eyes.substitute_from_driver((made, made), driver, mesh, tone)
     assert all(eye.image is not made.image for eye in lent)
 
 

@@ -17,7 +17,7 @@ from thcli.core.options import MeshOptions, Patches, ReenactOptions, RunOptions
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import mouth_interior, opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
-from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.engine import MeshEngine, load, render_frame
 from thcli.engines.mesh.patches import frames, inputs, pack
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS, EyeShape
 from thcli.engines.mesh.patches.network import PatchNet
@@ -123,6 +123,17 @@ def test_eyes_of_a_blurred_picture_are_not_painted_by_networks() -> None:
     assert prepare(source.image, source.face, None, painter).painter is not None
     blurred = np.asarray(cv2.GaussianBlur(source.image, (0, 0), 6.0), np.uint8)
     assert prepare(blurred, source.face, None, painter).painter is None
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_networks_that_are_asked_for_and_paint_nothing_give_a_warning(asked: bool) -> None:
+    painter = PatchPainter(red_network(EYE_CHANNELS), None, is_asked_for=asked)
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic", painter=painter)
+    source = faces.make_source(512, 512)
+    assert engine.find_warning(engine.encode_source(source.image, source.face)) is None
+    blurred = np.asarray(cv2.GaussianBlur(source.image, (0, 0), 6.0), np.uint8)
+    warning = engine.find_warning(engine.encode_source(blurred, source.face))
+    assert (warning is not None and "--patches" in warning) == asked
 
 
 def test_closed_lids_leave_no_opening() -> None:

@@ -9,7 +9,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.head import grown_cheek
+from thcli.engines.mesh.head import grown_cheek, steep_texture
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.faces.landmarks.topology import OVAL
@@ -96,6 +96,39 @@ def test_skin_that_comes_into_view_has_the_tone_of_the_cheek() -> None:
     inside = points[jaw] + 0.12 * (points[4] - points[jaw])
     rows, columns = np.rint(inside).astype(int).T[::-1]
     assert np.abs(out[rows, columns].astype(int) - faces.SKIN).max() < 40
+
+
+def test_a_cut_grows_with_the_distance_that_makes_it() -> None:
+    weight = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (40, 1))
+    assert warp._find_cut(np.zeros((40, 40), np.float32), weight, 2) is None
+    opacities = []
+    for jump in np.linspace(0.03, 0.07, 21, dtype=np.float32):
+        found = warp._find_cut(np.full((40, 40), jump, np.float32), weight, 2)
+        opacities.append(0.0 if found is None else float(found.max()))
+    steps = np.diff(opacities)
+    assert opacities[0] == 0 and opacities[-1] > 0.99 and steps.min() >= 0 and steps.max() < 0.15
+
+
+def test_black_and_white_grain_stays_as_bright_as_it_is() -> None:
+    image, mesh, _ = with_hair()
+    image[:] = np.random.default_rng(0).choice([0, 255], image.shape[:2])[..., None]
+    cheek = grown_cheek.prepare(image, mesh, steep_texture.normals(mesh))
+    assert cheek is not None
+    x, y = np.floor(mesh[:, :2].min(0)).astype(int)
+    height, width = cheek.grain.shape[:2]
+    bright = image[y : y + height, x : x + width] > 0
+    assert cheek.grain[bright].min() >= 128 >= cheek.grain[~bright].max()
+
+
+@pytest.mark.parametrize(("shift", "shown"), [(SIDE / 2, True), (2 * SIDE, False)])
+def test_a_cheek_has_no_tone_of_pixels_beyond_the_edge(shift: float, shown: bool) -> None:
+    image, mesh, _ = with_hair(0.0)
+    image = np.ascontiguousarray(image[:, int(shift) :] if shown else image)
+    image[:, 0] = (0, 255, 0)
+    cheek = grown_cheek.prepare(image, mesh - (shift, 0, 0), steep_texture.normals(mesh))
+    assert (cheek is not None) == shown
+    if cheek is not None:
+        assert (cheek.tone[:, 1] < cheek.tone[:, 0]).all()
 
 
 @pytest.mark.parametrize("length", [0.0, 3.0, 40.0, 300.0])

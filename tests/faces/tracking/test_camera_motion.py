@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -121,12 +122,18 @@ def test_the_body_close_to_a_face_shows_the_camera_where_no_hair_hangs(hair: int
     assert found == Similarity() if hair else largest_error(found, true) < 3
 
 
-def test_the_head_shows_the_camera_where_the_body_leaves_the_frame() -> None:
+@pytest.mark.parametrize("change", ["none", "a larger face beside it", "an opening mouth"])
+def test_the_head_shows_the_camera_where_the_body_leaves_the_frame(change: str) -> None:
     estimator = CameraMotionEstimator(person)
     for i in range(50):
         true = Similarity(1, complex(0, 115 * np.sin(i / 49 * np.pi)))
         image, face = seated(true)
-        found = estimator.estimate(image, [face])
+        if change == "an opening mouth" and i % 4 == 0:
+            face = replace(face, box=face.box + np.array([0, 0, 0, 9], np.float32))
+        faces = [face]
+        if change == "a larger face beside it" and i in range(12, 38):
+            faces.append(replace(face, box=face.box + np.array([95, -20, 115, 10], np.float32)))
+        found = estimator.estimate(image, faces)
         if abs(true.b) > 32:  # less counts as swaying
             assert largest_error(found, true) < 10
     assert found == Similarity()

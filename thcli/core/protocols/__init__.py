@@ -17,6 +17,7 @@ from thcli.core.protocols.engines import (
     Source,
     VideoSourceEngine,
     VoiceDrivenEngine,
+    WarningEngine,
 )
 from thcli.core.protocols.faces import (
     CropNetwork,
@@ -52,4 +53,5 @@ __all__ = [
     "VideoSourceEngine",
     "Voice",
     "VoiceDrivenEngine",
+    "WarningEngine",
 ]

@@ -129,6 +129,15 @@ class PicturesEngine(Engine, Protocol):
 
 
 @runtime_checkable
+class WarningEngine(Engine, Protocol):
+    """An engine whose options may ask for what a source cannot get."""
+
+    def find_warning(self, source: Any) -> str | None:
+        """Return a sentence on what a result of `encode_source` does without; else None."""
+        ...
+
+
+@runtime_checkable
 class MeshPlacingEngine(Engine, Protocol):
     """An engine that knows where its images show the face before it renders them."""
 

@@ -147,6 +147,13 @@ class MeshEngine:
             for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
         ]
 
+    def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
+        """Return a sentence where --patches asks for networks and the picture is too blurred."""
+        first = source if isinstance(source, MeshSource) else source.first
+        if self._painter is None or not self._painter.is_asked_for or first.painter is not None:
+            return None
+        return "--patches: the source is too blurred for the networks of eyes and mouth."
+
     def source_face(self, source: MeshSource | SeveralPictures) -> Face:
         """Return the face of a prepared source, in pixels of its image."""
         return source.face if isinstance(source, MeshSource) else source.first.face
@@ -261,9 +268,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    if driving is not None and driver is not None and not any(eye.is_own for eye in textures):
-        gain = mouth.tone_gain(source.tone, mouth.skin_tone(driving, driver))
-        textures = eyes.substitute_from_driver(textures, driving, driver, gain)
+    if driving is not None and driver is not None:
+        textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
         eyes.render_eyes(out, textures, visible, points, target.gaze)
@@ -359,7 +365,8 @@ def _load_painter(run: RunOptions, patches: Patches) -> PatchPainter | None:
     from thcli.engines.mesh.patches import painter
 
     try:
-        return painter.load(run.licence, with_mouth=patches == "all")
+        asked = patches != "auto"
+        return painter.load(run.licence, with_mouth=patches == "all", is_asked_for=asked)
     except WeightsError:
         if patches != "auto":
             raise

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import opening
+from thcli.engines.mesh import mouth, opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import remap
@@ -188,12 +188,12 @@ def mirror_eye(eye: EyeTexture) -> EyeTexture:
         own.upper[::-1].copy(),
         own.lower[::-1].copy(),
     )
-    return EyeTexture(
-        np.ascontiguousarray(eye.image[:, ::-1]),
-        mirrored,
-        np.array([1 - eye.iris[0], eye.iris[1]]),
-        eye.radius,
-        False,
+    return replace(
+        eye,
+        image=np.ascontiguousarray(eye.image[:, ::-1]),
+        opening=mirrored,
+        iris=np.array([1 - eye.iris[0], eye.iris[1]]),
+        is_own=False,
     )
 
 
@@ -238,9 +238,9 @@ def paint_eye(tone: Array, blur: float = 0.0) -> EyeTexture:
 
 
 def substitute_from_driver(
-    eyes: tuple[EyeTexture, ...], frame: Image, driver: Array, gain: Array
+    eyes: tuple[EyeTexture, ...], frame: Image, driver: Array, tone: Array
 ) -> tuple[EyeTexture, ...]:
-    """Replace the eyes that are not the source's own by the driver's open ones.
+    """Replace the eyes by the driver's open ones where none is the source's own.
 
     A mirrored one stays: it has the colour of the other.
 
@@ -248,10 +248,11 @@ def substitute_from_driver(
         eyes: texture of each eye.
         frame: (H, W, 3) uint8 driving frame.
         driver: (468, 3) the driver's mesh in pixels of the frame.
-        gain: (3,) colour factor to the source's tone.
+        tone: (3,) skin colour of the source, 0..255.
     """
     if any(eye.is_own for eye in eyes):
         return eyes
+    gain = mouth.tone_gain(tone, mouth.skin_tone(frame, driver))
     out = []
     for ring, eye in zip(EYES, eyes, strict=True):
         eye_opening = opening.fit_opening(driver, ring)

@@ -27,7 +27,9 @@ SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement
 MERGE_WIDTH = 0.027  # face heights over which mesh and surroundings are blended
 TEAR = 0.6  # steps between neighbouring samples above which the mesh counts as torn
-CUT_JUMP = 0.05  # face heights by which mesh and surroundings are too far apart to be merged
+# Face heights by which mesh and surroundings are apart: merged, and too far to be. A range, so that
+# no cut comes and goes at once.
+CUT_JUMP = (0.035, 0.065)
 OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
 CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
 MIRRORED = 0.1  # face heights beyond the picture's edges that may show, mirrored
@@ -156,8 +158,8 @@ def _find_cut(jump: Array32, mesh_weight: Array32, reach: int) -> Array32 | None
     Returns:
         (rows, columns) float32 in 0..1; None where there is nothing to cut.
     """
-    outline = (mesh_weight < OUTLINE_WEIGHT) & (jump > CUT_JUMP)
-    if not outline.any():
+    outline = np.where(mesh_weight < OUTLINE_WEIGHT, smoothstep(*CUT_JUMP, jump), 0)
+    if outline.max() <= 0:
         return None
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * reach + 1, 4 * reach + 1))
     wide = np.asarray(cv2.dilate(outline.astype(np.float32), disc), np.float32)

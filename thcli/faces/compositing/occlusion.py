@@ -355,9 +355,11 @@ def _fit_plane(values: Array32, weight: Array32) -> Array32:
 
 @cache
 def _plane_basis(shape: tuple[int, int]) -> Array:
-    """Return (3, h * w), one and the position of each cell."""
+    """Return (3, h * w), one and the position of each cell. Read-only: threads share it."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64) / max(shape) - 0.5
-    return np.stack([np.ones(x.size), x.ravel(), y.ravel()])
+    basis = np.stack([np.ones(x.size), x.ravel(), y.ravel()])
+    basis.flags.writeable = False
+    return basis
 
 
 def _visible_mean(values: Array32, visible: Flags, sigma: float) -> Array32:

@@ -122,7 +122,7 @@ class CameraMotionEstimator:
         strong = view.find_strong()
         corners = view.find_corners(strong & (near == 0))
         if len(corners) >= SURE_CORNERS or not (may_be_of_body and len(view.boxes)):
-            return _KeyFrame(view.grey, corners, view.largest_box)
+            return _KeyFrame(view.grey, corners, view.boxes)
         inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
         body = view.find_corners(strong & inside & view.below_faces(BESIDE_FACE))
         if len(body) < MIN_CORNERS and view.shows_necks(people):
@@ -130,7 +130,7 @@ class CameraMotionEstimator:
         of_body = len(body) >= MIN_CORNERS
         if len(corners) >= MIN_CORNERS:  # a wall's noise, or a background that hardly shows
             of_body = len(body) >= BODY_RATIO * len(corners)
-        return _KeyFrame(view.grey, body if of_body else corners, view.largest_box, of_body)
+        return _KeyFrame(view.grey, body if of_body else corners, view.boxes, of_body)
 
     def _follow(self, view: _View, head: complex) -> None:
         """Update the motion: from the key frame, else from the previous frame as the key frame.
@@ -146,7 +146,7 @@ class CameraMotionEstimator:
         known = self._frame_from_key
         guesses = [known, self._step @ known, Similarity(1, head) @ known]
         if self._first.of_body:
-            guesses += self._key.head_motion(view)
+            guesses += self._key.head_motion(view, known)
         fitted = self._key.follow(view.grey, guesses)
         if fitted is None and self._age > 1:
             self._key_from_scene = known @ self._key_from_scene
@@ -167,7 +167,7 @@ class CameraMotionEstimator:
         """Take the head's motion for the camera's where the body is out of the frame."""
         assert self._key is not None
         if not self._return_to_first(view):
-            for moved in self._key.head_motion(view):
+            for moved in self._key.head_motion(view, self._frame_from_key):
                 self._frame_from_key = moved
 
     @property
@@ -184,7 +184,7 @@ class CameraMotionEstimator:
         assert self._first is not None
         guesses = [self._frame_from_key @ self._key_from_scene]
         if self._first.of_body:
-            guesses += self._first.head_motion(view)
+            guesses += self._first.head_motion(view, guesses[0])
         fitted = self._first.follow(view.grey, guesses)
         if fitted is None or fitted[1] < RENEW_SHARE:
             return False
@@ -215,14 +215,6 @@ class _View:
     grey: npt.NDArray[np.uint8]
     small: npt.NDArray[np.uint8]
     boxes: Array
-
-    @property
-    def largest_box(self) -> Array | None:
-        """The box (4,) of the largest face, None without faces."""
-        if not len(self.boxes):
-            return None
-        sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        return np.asarray(self.boxes[sides.prod(1).argmax()])
 
     def find_strong(self) -> npt.NDArray[np.bool_]:
         """Find pixels (h, w) whose corners are stronger than noise."""
@@ -257,22 +249,38 @@ class _View:
 class _KeyFrame:
     """A reduced frame and corners (N, 1, 2) of its background, or of a body before a plain one.
 
-    face: (4,) box of its largest face, None without faces.
+    faces: (N, 4) boxes.
     """
 
     grey: npt.NDArray[np.uint8]
     corners: Array32
-    face: Array | None
+    faces: Array
     of_body: bool = False
 
-    def head_motion(self, view: _View) -> list[Similarity]:
-        """Return the motion of the largest face from this frame to another, if both show one."""
-        box, other = self.face, view.largest_box
-        if box is None or other is None:
+    def head_motion(self, view: _View, known: Similarity) -> list[Similarity]:
+        """Return the motion of the largest face that this frame and another show, if any.
+
+        A face further than its own size from where it is expected is another person's. The zoom is
+        what both sides of the box agree on: an opening mouth makes it higher, a turn narrower.
+
+        Args:
+            view: the other frame.
+            known: motion to it that is expected.
+        """
+        if not len(view.boxes):
             return []
-        zoom = float((other[3] - other[1]) / max(box[3] - box[1], 1.0))
-        middle, moved = (complex(*(b[:2] + b[2:]) / 2) for b in (box, other))
-        return [Similarity(complex(zoom), moved - zoom * middle)]
+        middles = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2
+        sizes = self.faces[:, 2:] - self.faces[:, :2]
+        for face in np.argsort(-sizes.prod(1)):
+            middle = (self.faces[face, :2] + self.faces[face, 2:]) / 2
+            away = np.linalg.norm(middles - known.apply(middle[None]), axis=1)
+            nearest = int(away.argmin())
+            if away[nearest] <= abs(known.a) * sizes[face].max():
+                box = view.boxes[nearest]
+                low, high = sorted((box[2:] - box[:2]) / np.maximum(sizes[face], 1))
+                zoom = float(np.clip(1, low, high))
+                return [Similarity(zoom, complex(*middles[nearest]) - zoom * complex(*middle))]
+        return []
 
     def follow(
         self, grey: npt.NDArray[np.uint8], guesses: Sequence[Similarity]

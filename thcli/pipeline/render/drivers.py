@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.options import MotionOptions
-from thcli.core.protocols import Engine, MeshPlacingEngine, MotionStore, PicturesEngine
+from thcli.core.protocols import (
+    Engine,
+    MeshPlacingEngine,
+    MotionStore,
+    PicturesEngine,
+    WarningEngine,
+)
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
 from thcli.motion.file.windows import windows
@@ -87,15 +93,30 @@ def observe_face_drivers(render_job: RenderJob, engine: Engine, first: MotionSto
 
 
 def encode_faces(
-    engine: Engine, source: SourceImage, drivers: FaceDrivers, options: MotionOptions
+    engine: Engine,
+    source: SourceImage,
+    drivers: FaceDrivers,
+    options: MotionOptions,
+    warn: Callable[[str], None],
 ) -> list[SourceFace]:
-    """Encode the driven faces of an image and retarget the motion of their drivers to them."""
+    """Encode the driven faces of an image and retarget the motion of their drivers to them.
+
+    Args:
+        engine: animates them.
+        source: the image.
+        drivers: of its faces.
+        options: of the motion.
+        warn: takes what a face does without.
+    """
     driven = [drivers.drives(face) for face in source.faces]
     encoded = [
         _encode_face(engine, source.image, face, drivers, options)
         for face, moves in zip(source.faces, driven, strict=True)
         if moves
     ]
+    if isinstance(engine, WarningEngine):
+        for warning in filter(None, (engine.find_warning(face.source) for face in encoded)):
+            warn(warning)
     if len(source.faces) < 2:
         return encoded
     shares = face_shares(source.faces, driven, source.size)

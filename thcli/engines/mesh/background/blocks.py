@@ -37,10 +37,11 @@ class Coverage:
     size: tuple[int, int]
 
     @staticmethod
-    def of(alpha: Image) -> Coverage:
-        """Summarize a person's alpha (H, W) uint8."""
-        height, width = alpha.shape
-        return Coverage(_integral(alpha > 0), _integral(alpha < 255), (width, height))
+    def of(person: Image) -> Coverage:
+        """Summarize a person (H, W, 4) uint8: what is brighter than its plate has no alpha."""
+        height, width = person.shape[:2]
+        shown = np.ascontiguousarray(person).view(np.uint32)[..., 0] > 0
+        return Coverage(_integral(shown), _integral(person[..., 3] < 255), (width, height))
 
     def kinds(self, low: Array32, high: Array32) -> Kinds:
         """Tell what boxes of the picture show.

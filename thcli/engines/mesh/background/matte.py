@@ -44,7 +44,7 @@ class MatteLayers:
     """A source image as a person over a background plate.
 
     person: (H, W, 4) uint8, premultiplied colour and alpha; plate * (1 - alpha) + person is the
-    image exactly.  plate: (H, W, 3) uint8 background without the person.  coverage: of the alpha.
+    image exactly.  plate: (H, W, 3) uint8 background without the person.  coverage: of the person.
     """
 
     person: Image
@@ -53,8 +53,8 @@ class MatteLayers:
 
     @staticmethod
     def of(person: Image, plate: Image) -> MatteLayers:
-        """Create the layers with the coverage of their alpha."""
-        return MatteLayers(person, plate, Coverage.of(person[..., 3]))
+        """Create the layers with the coverage of the person."""
+        return MatteLayers(person, plate, Coverage.of(person))
 
 
 def separate_person(

@@ -32,6 +32,7 @@ TEMPLE = (0.0, 0.15)  # face heights below the eyes: kept, and replaced
 TONE_RADIUS = 0.025  # face heights over which the source's tone is read
 GRAIN_RADIUS = 0.012  # face heights of what is finer than the tone
 GRAIN_LIMIT = 2.0  # times the median size of the grain, above which it is a feature
+MOST_GRAIN = 127.0  # levels to either side of none
 GRAIN_SCALE = 0.6  # source pixels of grain per pixel of a cheek that is seen from the side
 SIDE_VIEW = np.radians(40.0)  # turn in which the cheek is spread out
 BESIDE_LIPS = (0.03, 0.1)  # face heights from the lips: kept, and replaced
@@ -69,7 +70,8 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
         normals: (468, 3) of the mesh.
     """
     cosine = normals[:, 2]
-    known = (cosine > KNOWN_COSINE) & _PLAIN_SKIN
+    inside = ((mesh[:, :2] >= 0) & (mesh[:, :2] <= (image.shape[1] - 1, image.shape[0] - 1))).all(1)
+    known = (cosine > KNOWN_COSINE) & _PLAIN_SKIN & inside
     if not known.any():
         return None
     size = anatomy.face_height(mesh)
@@ -85,7 +87,7 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
     if steep.max() < LEAST:
         return None
     corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
-    end = np.ceil(mesh[:, :2].max(0)).astype(int) + 1
+    end = np.maximum(np.ceil(mesh[:, :2].max(0)).astype(int) + 1, corner)
     face = image[corner[1] : end[1], corner[0] : end[0]]
     if min(face.shape[:2]) < 2:
         return None
@@ -98,7 +100,7 @@ def _grain(face: Image, size: float) -> Image:
     """Return what is finer than the tone, 128 where there is nothing, features clipped."""
     radius = 2 * max(1, round(GRAIN_RADIUS * size)) + 1
     fine = face.astype(np.int16) - box_mean(face, radius)
-    limit = GRAIN_LIMIT * float(np.median(np.abs(fine)))
+    limit = min(GRAIN_LIMIT * float(np.median(np.abs(fine))), MOST_GRAIN)
     return np.asarray(np.clip(fine, -limit, limit) + 128.5, np.uint8)
 
 

@@ -33,11 +33,15 @@ CHANNELS = {"eyes": EYE_CHANNELS, "mouth": MOUTH_CHANNELS}
 class PatchPainter:
     """The networks. Threads may share it; a frame's result depends on that frame alone.
 
-    mouth: None leaves mouths as they are.
+    mouth: None leaves mouths as they are.  is_asked_for: by name, so that a source that does
+    without them is told.
     """
 
-    def __init__(self, eyes: PatchNet, mouth: PatchNet | None) -> None:
+    def __init__(
+        self, eyes: PatchNet, mouth: PatchNet | None, *, is_asked_for: bool = False
+    ) -> None:
         self._eyes, self._mouth = eyes, mouth
+        self.is_asked_for = is_asked_for
 
     def bind(self, image: Image, mesh: Array, face: Face, interior: MouthInterior) -> SourcePainter:
         """Prepare a source image (H, W, 3) uint8 with its mesh (468, 3) in pixels."""
@@ -105,12 +109,15 @@ class SourcePainter:
             self.painter.paint_mouth(out, self.patches, target)
 
 
-def load(licence: Literal["any", "free"], *, with_mouth: bool) -> PatchPainter:
+def load(
+    licence: Literal["any", "free"], *, with_mouth: bool, is_asked_for: bool = False
+) -> PatchPainter:
     """Load the networks.
 
     Args:
         licence: licence that the job allows.
         with_mouth: False leaves mouths as they are.
+        is_asked_for: see `PatchPainter`.
 
     Raises:
         WeightsError: the weights are absent, damaged or refused by the licence.
@@ -124,7 +131,8 @@ def load(licence: Literal["any", "free"], *, with_mouth: bool) -> PatchPainter:
         network = PatchNet(channels)
         load_state(network, {k: v.float() for k, v in state.items()}, NAME, torch.device("cpu"))
         networks.append(network)
-    return PatchPainter(networks[0], networks[1] if with_mouth else None)
+    eyes, mouth = networks
+    return PatchPainter(eyes, mouth if with_mouth else None, is_asked_for=is_asked_for)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
