@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -139,7 +139,7 @@ class RefinePass:
         else:
             frames = _unchanged_frames(with_pixels, first)
         detail_pass = DetailPass.prepare(subjects, self.workers, self.ops)
-        yield from detail_pass.frames(frames, first, start, job)
+        yield from detail_pass.frames(frames, footage.unrendered, first, start, job)
 
     def _network_frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
@@ -159,13 +159,14 @@ class RefinePass:
             single_thread_workers(threads) if side_by_side else nullcontext() as pool,
             closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead,
         ):
-            changes = self._refine(ahead, subjects, first, job, pool)
+            changes = self._refine(ahead, footage.unrendered, subjects, first, job, pool)
             windows = islice(sliding_windows(changes, reach), start - first, None)
             yield from ordered_map(put, windows, self.workers, self.workers + 1)
 
     def _refine(
         self,
         frames: Iterable[tuple[Frame, T]],
+        unrendered: Container[int],
         subjects: Sequence[Subject],
         first: int,
         job: Job,
@@ -175,6 +176,7 @@ class RefinePass:
 
         Args:
             frames: with their items.
+            unrendered: numbers of those that stay as they are.
             subjects: faces to refine.
             first: number of the first frame.
             job: measures the stages.
@@ -190,7 +192,12 @@ class RefinePass:
             batch_frames = [frame for frame, _ in batch]
             crops, changes = [], []
             for subject, source in zip(subjects, sources, strict=True):
-                window = list(subject.crop_track.window(first, first + len(batch)))
+                window = [
+                    replace(tracked, outline=None) if number in unrendered else tracked
+                    for number, tracked in enumerate(
+                        subject.crop_track.window(first, first + len(batch)), first
+                    )
+                ]
                 crops.append(window)
                 changes.append(
                     self._refine_subject(batch_frames, window, source, subject, job, pool)
@@ -217,7 +224,7 @@ class RefinePass:
         seen = [
             i
             for i, (frame, tracked) in enumerate(zip(frames, tracked_crops, strict=True))
-            if tracked.outline is not None and frame.index not in job.failed_frames
+            if tracked.outline is not None
         ]
         if not seen:
             return changes
