@@ -39,6 +39,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 # Margin of the person mask over the side of the parser's crop: the outline moves when refined.
 _MARGIN = 0.05
+# Clocks of the stages that change the pixels of a frame.
+STAGES = ("correct", "refine", "analyse", "link", "detail")
 _MOST_AT_ONCE = 8  # frames that networks refine side by side: the memory of the large ones
 _RIM = 0.08  # width of the soft rim of the parser's crop over its side
 
