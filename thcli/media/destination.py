@@ -53,7 +53,6 @@ def resolve_destination(path: Path) -> Path:
         if final.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         mode = final.stat().st_mode if final.exists() else stat.S_IFREG
-        replaced = [kept for kept in _inputs.get() if _replaces(final, kept)]
     except (OSError, ValueError) as exc:  # ValueError: a null character
         raise to_output_error(path, exc) from exc
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -61,9 +60,10 @@ def resolve_destination(path: Path) -> Path:
             f"{path} is a pipe or a device, not a file.",
             "Write to standard output, where the command can: -o - > NAME.",
         )
-    if replaced:
+    kept = next((kept for kept in _inputs.get() if _replaces(final, kept)), None)
+    if kept is not None:
         raise UsageError(
-            f"{path} would replace {replaced[0]}, an input of this run.",
+            f"{path} would replace {kept}, an input of this run.",
             "Give the output another name with -o.",
         )
     return final
@@ -74,7 +74,11 @@ def _replaces(output: Path, kept: Path) -> bool:
 
     A written folder loses the numbered images that it had.
     """
-    if not (output.exists() and kept.exists()):
+    try:
+        both_exist = output.exists() and kept.exists()
+    except (OSError, ValueError):  # no name of an input: its reader says so
+        return False
+    if not both_exist:
         return False
     if output.samefile(kept):
         return True

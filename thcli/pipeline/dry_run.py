@@ -43,12 +43,13 @@ from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import probe_driver
+from thcli.pipeline.refining.refine_pass import STAGES as REFINE_STAGES
 from thcli.pipeline.sources.audio_source import DEFAULT_FRAME_RATE, read_speech
 
 TRIAL_FRAMES = 25
 FEW_TRIAL_FRAMES = 5  # where a frame takes a large part of a second
 # Stages that grow with length.
-PER_FRAME = ("track", "send", "render", "refine", "parse", "put", "speech")
+PER_FRAME = ("track", "send", "render", "parse", "put", "speech", *REFINE_STAGES)
 ONCE = ("settle", OTHER_FACES)  # stages of `edit` that do not
 
 Run = Callable[..., Report]

@@ -161,7 +161,8 @@ def animate(
             return render_frames(render_plan, driving, start, options.run, job.clock)
 
         correction = load_correction(render_job, framed)
-        placed = place_face(framed_engine, framed, faces)
+        refines = post_processor.refine_pass is not None
+        placed = place_face(framed_engine, framed, faces, drivers) if refines else None
         refined_from = post_processor.refine(warp_from, total, framed, job, correction, placed)
         counter = post_processor.write(refined_from, total, out, framed.size, job)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from thcli.core.errors import UsageError
 from thcli.faces.tracking.track import Tracker
 from thcli.media.destination import kept_inputs, resolve_destination
 from thcli.motion.file.writer import MotionWriter
-from thcli.pipeline.job.fingerprint import named_inputs
+from thcli.pipeline.job.fingerprint import fingerprint, named_inputs
+from thcli.pipeline.job.job import Job
 
 Clip = Callable[..., Path]
 # Command lines of all verbs; a word with a dot is a file, an input.
@@ -159,6 +160,33 @@ def test_images_of_folders_are_kept(tmp_path: Path) -> None:
     ):
         with kept_inputs([kept, "largest"]):
             assert resolve_destination(output) == output
+
+
+def test_words_are_no_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with the name of a choice is an output like any other."""
+    monkeypatch.chdir(tmp_path)
+    words = ("keep", "largest", "drive", "speaking", "0", "natural")
+    for word in words:
+        Path(word).mkdir()
+    options = option_classes.ReenactOptions(source_face="0")
+    before = fingerprint((), options, {})
+    with Job("reenact", lambda _: None, options):
+        for word in words:
+            assert resolve_destination(Path(word)) == Path(word)
+            assert resolve_destination(Path(word, "x.png")) == Path(word, "x.png")
+    assert list(named_inputs(options)) == list(named_inputs(option_classes.SpeakOptions())) == []
+    (tmp_path / "drive" / "0001.png").write_bytes(b"new")
+    assert fingerprint((), options, {}) == before
+    video = replace(options, background="drive")
+    with Job("reenact", lambda _: None, video), pytest.raises(UsageError, match="replace drive"):
+        resolve_destination(Path("drive"))
+
+
+def test_names_that_no_file_has_are_no_inputs(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").touch()
+    for kept in ("n" * 300, "a\0b"):
+        with kept_inputs([kept]):
+            assert resolve_destination(tmp_path / "out.mp4") == tmp_path / "out.mp4"
 
 
 def input_fields() -> Iterator[tuple[Any, str, str]]:

@@ -117,6 +117,13 @@ def test_a_drift_of_colour_is_undone_and_other_light_stays(gain: float, kept: bo
     assert gains[1:] == pytest.approx([1, 1], abs=0.006)
 
 
+def test_a_clipped_highlight_of_the_source_is_no_drift_of_colour() -> None:
+    coarse = np.asarray(picture(8) * 0.06 + 227, np.uint8)
+    source = texture(np.asarray(coarse + 15, np.uint8))
+    assert np.median(coarse) < 245 < np.median(source.image)
+    assert np.array_equal(colour_gains(crops([coarse], source, [0]), 0), np.ones(3))
+
+
 def test_what_a_frame_shows_otherwise_is_no_drift_of_colour() -> None:
     source = texture(picture(10))
     opened = np.clip(source.image * 1.03, 0, 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from typing import Any, Literal
@@ -17,6 +18,7 @@ def option(
     *names: str,
     hidden: bool = False,
     path: PathRole | None = None,
+    words: str = "",
     affects_result: bool = True,
 ) -> Any:
     """Declare a dataclass field as an option.
@@ -28,6 +30,7 @@ def option(
         hidden: True for a field without a flag.
         path: "input" for a field that can name a file or folder to read, "numbered input" for one
             of texts NUMBER=FILE, "output" for one to write.
+        words: regular expression of the values that name no file.
         affects_result: False for a field that changes nothing in the result.
     """
     metadata = {
@@ -35,9 +38,22 @@ def option(
         "names": names,
         "hidden": hidden,
         "path": path,
+        "words": words,
         "affects_result": affects_result,
     }
     return field(default=default, metadata=metadata)
+
+
+def path_role(item: Field[Any], value: object) -> PathRole | None:
+    """Return the role of an option's value as a path, None where it can name no file.
+
+    Args:
+        item: the option.
+        value: its value, or one of several.
+    """
+    role: PathRole | None = item.metadata.get("path")
+    is_word = re.fullmatch(item.metadata.get("words") or "", str(value)) is not None
+    return None if value is None or is_word else role
 
 
 def require(ok: bool, name: str, allowed: str, value: object) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from thcli.core.options.base import option, require
-from thcli.core.options.faces import FindOptions
+from thcli.core.options.faces import FACE_WORDS, FindOptions
 from thcli.core.options.jobs import DRY_RUN
 from thcli.core.options.media import OutputOptions, ReadOptions
 from thcli.core.options.provenance import ProvenanceOptions
@@ -82,6 +82,7 @@ class ReceiveOptions:
         "largest",
         "Face of the picture: largest, first, a number from 0, or a reference image.",
         path="input",
+        words=FACE_WORDS,
     )
     find: FindOptions = field(default_factory=FindOptions)
     read: ReadOptions = field(default_factory=ReadOptions, metadata={"hide": ("start", "end")})

@@ -11,6 +11,7 @@ Template = Literal["square", "arcface", "close", "ffhq", "liveportrait"]
 Border = Literal["replicate", "black", "reflect"]
 Blend = Literal["feather", "laplacian", "poisson"]
 DETECTOR = "Face detector (thcli list backends)."
+FACE_WORDS = r"largest|first|all|speaking|\d+"  # values of --face that name no file
 LANDMARKER = "Landmark network (thcli list backends)."
 IDENTITY = (
     "Identity encoder: matches a reference image, and a face across scene cuts; none: match by "
@@ -28,6 +29,7 @@ class FaceOptions:
         "or a reference image.",
         "--face",
         path="input",
+        words=FACE_WORDS,
     )
     detector: str = option("blazeface", DETECTOR)
     landmarker: str = option("facemesh", LANDMARKER)

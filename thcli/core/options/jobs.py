@@ -9,6 +9,7 @@ from typing import Literal
 from thcli.core.options.base import option, require
 from thcli.core.options.edit import EditorOptions, RecombineOptions, TextOptions
 from thcli.core.options.faces import (
+    FACE_WORDS,
     FaceOptions,
     FindOptions,
     StabilizationOptions,
@@ -47,7 +48,10 @@ class RenderOptions:
         "full", "full: the whole source image; crop: a square around the face."
     )
     background: str = option(
-        "keep", "Background: keep, a colour such as '#00ff00', an image or a video.", path="input"
+        "keep",
+        "Background: keep, a colour such as '#00ff00', an image or a video.",
+        path="input",
+        words="keep",
     )
     refine: str | None = option(
         None,
@@ -58,6 +62,7 @@ class RenderOptions:
         "Face of the source: largest, first, all, speaking (of a video with sound), a number from "
         "0, or a reference image.",
         path="input",
+        words=FACE_WORDS,
     )
     source_time: float | None = option(
         None,
@@ -155,6 +160,7 @@ class SpeakOptions(RenderOptions):
         "--source-face",
         "--face",
         path="input",
+        words=FACE_WORDS,
     )
     footage: FootageOptions = field(default_factory=FootageOptions)
     find: FindOptions = field(default_factory=FindOptions)

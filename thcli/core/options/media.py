@@ -76,7 +76,10 @@ class OutputOptions:
         "Encode for every player: H.264 of 8 bits in 4:2:0, at most 1920x1080, AAC, faststart.",
     )
     audio: str = option(
-        "drive", "Audio of the output: drive, source, none or a file.", path="input"
+        "drive",
+        "Audio of the output: drive, source, none or a file.",
+        path="input",
+        words="drive|source|none",
     )
     longest: int | None = option(None, "Most pixels of the longer side.", hidden=True)
     threads: int = option(0, "Encoder threads; 0: chosen by the encoder.", hidden=True)

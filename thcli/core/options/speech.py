@@ -71,6 +71,7 @@ class VoiceOptions:
         "natural",
         "Head motion: natural, still, or a motion file to take it from (voices a2m, dh-s).",
         path="input",
+        words="natural|still",
     )
     blink: str = option(
         "auto", "Blinks: auto, none, or a rate per minute, 0..120 (voices a2m, dh-s, real3d)."

@@ -49,7 +49,7 @@ from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.correction import DriverCorrection
-from thcli.pipeline.refining.refine_pass import RefinePass
+from thcli.pipeline.refining.refine_pass import STAGES, RefinePass
 from thcli.pipeline.refining.subjects import (
     ObservedFaces,
     ReferenceImage,
@@ -167,8 +167,7 @@ def evaluate_refine(
                 truth, rows, setup.tracker, metrics=setup.metrics, observer=sheet, on=on
             )
         stages = job.clock.stages()
-        counted = ("correct", "refine", "analyse", "link", "detail")
-        used = [stages[name] for name in counted if name in stages]
+        used = [stages[name] for name in STAGES if name in stages]
         calls = refine_pass.refiner.network_calls(refine_pass.refine_options)
         seconds = sum(stage.wall / max(stage.frames, 1) for stage in used)
         cost = RefineCost(seconds, calls)

@@ -16,6 +16,7 @@ from typing import Any
 from thcli import __version__
 from thcli.core.errors import MediaError
 from thcli.core.options import walk_options
+from thcli.core.options.base import path_role
 from thcli.core.temp_folders import is_temporary
 from thcli.media.reading.image import list_images
 
@@ -53,26 +54,32 @@ def describe(value: Any, role: str | None = None) -> Any:
     """
     if is_dataclass(value):
         return {
-            item.name: describe(getattr(value, item.name), item.metadata.get("path"))
+            item.name: describe(part := getattr(value, item.name), path_role(item, part))
             for item in fields(value)
             if item.metadata.get("path") != "output" and item.metadata.get("affects_result", True)
         }
     if isinstance(value, list | tuple):
         return [describe(item, role) for item in value]
-    if role == "numbered input" and value is not None:
+    if role == "numbered input":
         number, _, path = str(value).partition("=")
         return [number, describe(path, "input")]
-    if role == "input" and value is not None and Path(value).exists():
+    if role == "input" and Path(value).exists():
         return identify(value)
     return repr(value)
 
 
 def named_inputs(options: object) -> Iterator[str]:
-    """Yield what the options name as inputs; it need not be a file. options: an option class."""
+    """Yield the files and folders that the options name; they need not exist.
+
+    Words such as "largest" or "keep" name none, even beside a folder of that name.
+
+    Args:
+        options: an option class.
+    """
     for _, item, value in walk_options(options):
-        role = item.metadata.get("path")
-        if role in ("input", "numbered input") and value is not None:
-            for name in value if isinstance(value, list | tuple) else [value]:
+        for name in value if isinstance(value, list | tuple) else [value]:
+            role = path_role(item, name)
+            if role in ("input", "numbered input"):
                 yield str(name).partition("=")[2] if role == "numbered input" else str(name)
 
 

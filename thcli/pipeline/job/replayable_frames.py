@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from typing import Generic, TypeVar
@@ -48,11 +48,13 @@ class ReplayableFrames(Generic[T]):
     name: for messages.
     total: number of frames, None when unknown.
     frames_from: yields (frame, item) from a number on, the same at each call.
+    unrendered: numbers of the frames read so far that show the source; none is refined.
     """
 
     name: str
     total: int | None
     frames_from: Callable[[int], Iterator[tuple[Frame, T]]]
+    unrendered: set[int] = field(default_factory=set)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on, without their items."""
@@ -66,7 +68,7 @@ class ReplayableFrames(Generic[T]):
             for frame, item in self.frames_from(start):
                 yield frame, (item, frame.pixels)
 
-        return ReplayableFrames(self.name, self.total, frames_from)
+        return ReplayableFrames(self.name, self.total, frames_from, self.unrendered)
 
 
 def replayable_video(info: MediaInfo, read: ReadOptions, job: Job) -> ReplayableFrames[Frame]:
@@ -111,8 +113,12 @@ def replayable_render(
                 room -= size
             yield item
 
+    unrendered: set[int] = set()
+
     def frames_from(start: int) -> Iterator[tuple[Frame, RenderedFrame]]:
         for index, item in enumerate(rendered_from(start), start):
+            if not item.succeeded:
+                unrendered.add(index)
             yield Frame(item.image, item.pts, item.time_base, index, item.duration), item
 
-    return ReplayableFrames(name, total, frames_from)
+    return ReplayableFrames(name, total, frames_from, unrendered)

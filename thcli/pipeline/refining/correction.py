@@ -120,7 +120,7 @@ class DriverCorrection:
                 moved = zip(_rows(motion, start), ahead, strict=True)
                 yield from ordered_map(correct, moved, workers, workers + 1)
 
-        return ReplayableFrames(footage.name, footage.total, frames_from)
+        return ReplayableFrames(footage.name, footage.total, frames_from, footage.unrendered)
 
     def _choose(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -80,7 +80,12 @@ class DetailPass:
         return cls(subjects, [_texture(subject) for subject in subjects], workers, ops)
 
     def frames(
-        self, frames: Generator[tuple[tuple[T, Pixels], Pixels]], first: int, start: int, job: Job
+        self,
+        frames: Generator[tuple[tuple[T, Pixels], Pixels]],
+        unrendered: Container[int],
+        first: int,
+        start: int,
+        job: Job,
     ) -> Iterator[tuple[T, Pixels]]:
         """Add detail to every frame from number `start` on.
 
@@ -89,6 +94,7 @@ class DetailPass:
         Args:
             frames: items, each with the pixels before a network refined them, and the pixels,
                 from number `first` on; it is closed at the end.
+            unrendered: numbers of those that stay as they are.
             first: at least REACH below `start`, or 0.
             start: number of the first frame that is yielded.
             job: measures the stage.
@@ -102,7 +108,9 @@ class DetailPass:
         ) -> _Analysed[T]:
             number, tracked, frame = numbered
             with job.clock("analyse", frames=1):
-                return self._analyse(tracked, frame, failed=number in job.failed_frames)
+                return self._analyse(
+                    tracked, frame, failed=number in job.failed_frames or number in unrendered
+                )
 
         def put(window: tuple[Sequence[_Analysed[T]], int]) -> tuple[T, Pixels]:
             with job.clock("detail", frames=1):

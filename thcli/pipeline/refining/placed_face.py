@@ -13,6 +13,7 @@ from thcli.core.options import StabilizationOptions, TemplateOptions
 from thcli.core.protocols import CropView, MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.motion.file.windows import windows
+from thcli.motion.timeline import Ints
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, write_crop_track
 from thcli.pipeline.observe.track_log import TrackLog
@@ -29,12 +30,14 @@ class PlacedFace:
     face: as the engine sees it, in pixels of the image.
     motion: that is rendered.
     place: returns the meshes (T, 468, 3) of T rows of the motion, in pixels of the frames.
+    scenes: (T,) number of the scene of each frame; smoothing ends with a scene.
     """
 
     image: Image
     face: Face
     motion: MotionStore
     place: Callable[[Motion], Array]
+    scenes: Ints
 
     def observe(
         self, network: CropView, stabilization: StabilizationOptions, job: Job
@@ -64,4 +67,5 @@ class PlacedFace:
             points = np.asarray(mesh, np.float32)
             face = Face(bounding_box(points), 1.0, mesh=points, iris=_NO_IRIS, track=0)
             frame = Frame(black, int(pts), Fraction(rows.time_base), log.frames)
-            log.add(frame, [face])
+            before = max(log.frames - 1, 0)
+            log.add(frame, [face], cut=bool(self.scenes[log.frames] != self.scenes[before]))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +39,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 # Margin of the person mask over the side of the parser's crop: the outline moves when refined.
 _MARGIN = 0.05
+# Clocks of the stages that change the pixels of a frame.
+STAGES = ("correct", "refine", "analyse", "link", "detail")
 _MOST_AT_ONCE = 8  # frames that networks refine side by side: the memory of the large ones
 _RIM = 0.08  # width of the soft rim of the parser's crop over its side
 
@@ -139,7 +141,7 @@ class RefinePass:
         else:
             frames = _unchanged_frames(with_pixels, first)
         detail_pass = DetailPass.prepare(subjects, self.workers, self.ops)
-        yield from detail_pass.frames(frames, first, start, job)
+        yield from detail_pass.frames(frames, footage.unrendered, first, start, job)
 
     def _network_frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
@@ -159,13 +161,14 @@ class RefinePass:
             single_thread_workers(threads) if side_by_side else nullcontext() as pool,
             closing(prefetch(footage.frames_from(first), self.run.batch_size)) as ahead,
         ):
-            changes = self._refine(ahead, subjects, first, job, pool)
+            changes = self._refine(ahead, footage.unrendered, subjects, first, job, pool)
             windows = islice(sliding_windows(changes, reach), start - first, None)
             yield from ordered_map(put, windows, self.workers, self.workers + 1)
 
     def _refine(
         self,
         frames: Iterable[tuple[Frame, T]],
+        unrendered: Container[int],
         subjects: Sequence[Subject],
         first: int,
         job: Job,
@@ -175,6 +178,7 @@ class RefinePass:
 
         Args:
             frames: with their items.
+            unrendered: numbers of those that stay as they are.
             subjects: faces to refine.
             first: number of the first frame.
             job: measures the stages.
@@ -190,7 +194,12 @@ class RefinePass:
             batch_frames = [frame for frame, _ in batch]
             crops, changes = [], []
             for subject, source in zip(subjects, sources, strict=True):
-                window = list(subject.crop_track.window(first, first + len(batch)))
+                window = [
+                    replace(tracked, outline=None) if number in unrendered else tracked
+                    for number, tracked in enumerate(
+                        subject.crop_track.window(first, first + len(batch)), first
+                    )
+                ]
                 crops.append(window)
                 changes.append(
                     self._refine_subject(batch_frames, window, source, subject, job, pool)
@@ -217,7 +226,7 @@ class RefinePass:
         seen = [
             i
             for i, (frame, tracked) in enumerate(zip(frames, tracked_crops, strict=True))
-            if tracked.outline is not None and frame.index not in job.failed_frames
+            if tracked.outline is not None
         ]
         if not seen:
             return changes

@@ -119,7 +119,7 @@ def observe_subjects(
         network: size and template of the crops.
         select: chooses the faces.
         reference: image of the identity; None: the first frame of each face.
-        steady: smoothing of the crops.
+        stabilization: smoothing of the crops.
         face_finder: detector, landmarker and identity encoder.
         job: warns when the reference seems to show another person.
 

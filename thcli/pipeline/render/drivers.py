@@ -19,6 +19,7 @@ from thcli.core.protocols import (
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
 from thcli.motion.file.windows import windows
+from thcli.motion.timeline import Ints, read_timeline
 from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.placed_face import PlacedFace
@@ -60,6 +61,13 @@ class FaceDrivers:
     def drives(self, face: Face) -> bool:
         """Return whether a face of the source has a driver."""
         return face.track in self.own or not self.others_still
+
+    def scenes(self, face: Face) -> Ints:
+        """Return the number of the driver's scene in each frame of the output, (T,)."""
+        own = self.own.get(face.track)
+        if own is None:
+            return read_timeline(self.first).scene
+        return np.asarray(read_timeline(own.motion).scene[own.rows])
 
     def frames(self, engine: Engine, render_job: RenderJob) -> DrivingFrames:
         """Open the driving frames for pass 2."""
@@ -124,9 +132,12 @@ def encode_faces(
 
 
 def place_face(
-    engine: Engine, source: SourceImage, faces: Sequence[SourceFace]
+    engine: Engine, source: SourceImage, faces: Sequence[SourceFace], drivers: FaceDrivers
 ) -> PlacedFace | None:
-    """Return the only face of an image as the engine places it, None where it does not say."""
+    """Return the only face of an image as the engine places it, None where it does not say.
+
+    Its scenes are those of its driver.
+    """
     if len(source.faces) > 1 or len(faces) != 1 or not isinstance(engine, MeshPlacingEngine):
         return None
     placing, (face,) = engine, faces
@@ -135,7 +146,7 @@ def place_face(
     def place(motion: Motion) -> Array:
         return placing.place_meshes(face.source, motion)
 
-    return PlacedFace(source.image, own, face.motion, place)
+    return PlacedFace(source.image, own, face.motion, place, drivers.scenes(source.faces[0]))
 
 
 def _encode_face(

@@ -152,15 +152,8 @@ class PostProcessor:
         job: Job,
     ) -> FramesFrom:
         """Refine the face that an engine places, frame by frame as they are rendered."""
-
-        def rendered_from(start: int) -> Iterator[RenderedFrame]:
-            for number, frame in enumerate(frames_from(start), start):
-                if not frame.succeeded:  # it shows the source, not the placed face
-                    job.failed_frames.add(number)
-                yield frame
-
         observed = placed.observe(refine_pass.refiner, StabilizationOptions(), job)
-        replayable = replayable_render("the rendered video", total, rendered_from, keep=False)
+        replayable = replayable_render("the rendered video", total, frames_from, keep=False)
         return _refined_from(refine_pass, replayable, observed.subjects, job)
 
     def write(

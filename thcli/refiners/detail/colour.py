@@ -38,7 +38,7 @@ def measure_drift(placed: PlacedTexture, texture: Texture, agreement: Array32) -
     seen = np.asarray(_samples(known) * _samples(placed.visibility) * _samples(agreement))
     own, other = _samples(reduced.image), _samples(reduced.texture)
     low, high = _RANGE
-    in_range = (own.min(2) > low) & (own.max(2) < high) & (other.min(2) > low)
+    in_range = np.all([(one.min(2) > low) & (one.max(2) < high) for one in (own, other)], 0)
     counted = (seen > _SEEN) & in_range & _in_head()
     if np.count_nonzero(counted) < _LEAST:
         return np.zeros(3, np.float32)

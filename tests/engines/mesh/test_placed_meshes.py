@@ -1,0 +1,64 @@
+"""Meshes that the engine places lie where its images show the face."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.test_render import person
+from thcli.core.options import RunOptions
+from thcli.core.types import Array, Image, Motion
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.engine import MeshEngine
+
+ZOOM = np.array([[1.2, 0, -30], [0, 1.2, -14]], np.float64)
+
+
+def lip_centre(image: Image) -> Array:
+    """Find the centre (x, y) of the lips' red pixels."""
+    rows, columns = np.nonzero(image[..., 0].astype(int) - image[..., 1] > 70)
+    return np.array([columns.mean(), rows.mean()])
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("matte", [False, True])
+def test_meshes_lie_on_the_rendered_face(follow: bool, matte: bool) -> None:
+    """Under a shift of the face, of the body and of the camera, each alone and together."""
+    source = faces.make_source(person=person(256, 256) if matte else None)
+    shifted = faces.make_target(source, shift=(0.1, -0.05)).points
+    still, body = np.eye(2, 3), np.array([14.0, 6.0])
+    rows = [
+        (source.mesh, np.zeros(2), still),
+        (shifted, np.zeros(2), still),
+        (source.mesh, body, still),
+        (source.mesh, np.zeros(2), ZOOM),
+        (shifted, body, ZOOM),
+    ]
+    count = len(rows)
+    arrays = {
+        "points": np.stack([points for points, _, _ in rows]),
+        "gaze": np.zeros((count, 2, 2)),
+        "opening": np.ones((count, 2)),
+        "driver": np.zeros((count, 468, 3)),
+        "shown": np.zeros(count, bool),
+        "weight": np.ones(count),
+        "body": np.stack([shift for _, shift, _ in rows]),
+        "camera": np.stack([camera for _, _, camera in rows]),
+    }
+    valid = np.ones(count, bool)
+    motion = Motion("mesh-target", np.arange(count), Fraction(1, 25), valid, arrays)
+    engine = MeshEngine(RunOptions(device="cpu"), "off", mouth="synthetic", follow_camera=follow)
+    images = engine.render(source, motion, None)
+    own = lip_centre(images[0]) - source.mesh[LIPS, :2].mean(0)
+    moved = 0.0
+    for row, (image, mesh) in enumerate(
+        zip(images, engine.place_meshes(source, motion), strict=True)
+    ):
+        zoom = ZOOM[0, 0] if follow and row >= 3 else 1.0
+        offset = lip_centre(image) - mesh[LIPS, :2].mean(0)
+        assert offset == pytest.approx(zoom * own, abs=0.7), row
+        moved = max(moved, float(np.abs(mesh - source.mesh).max()))
+    assert moved > 15
