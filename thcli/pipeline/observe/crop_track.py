@@ -116,7 +116,7 @@ def write_crop_track(
         log: all faces of the clip.
         track: number of the face.
         template: placement and size of the crops.
-        steady: smoothing.
+        stabilization: smoothing.
         source: name of the clip, for the metadata.
         exact: the faces have no jitter of a detection, so none moves with its smoothed crop.
 
