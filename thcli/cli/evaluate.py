@@ -91,7 +91,7 @@ def refine(
     from thcli.refiners.backends import REFINERS, choose_refiner
     from thcli.weights.backend import refuse_unread_options
 
-    report.refuse_existing()
+    report.refuse_existing(clips, evaluate, options)
     measured, faces, run = options.measured, options.faces, options.run
     with Console(show) as console, report.folder() as folder:
         coarse_file = None if measured.coarse is None else Path(measured.coarse)
@@ -202,7 +202,7 @@ def edit(
     from thcli.evaluate.benchmarks import edit_table
     from thcli.evaluate.reports.report import save_report
 
-    report.refuse_existing()
+    report.refuse_existing(clips, evaluate, options)
     if report.strengths is not None and not (options.each and options.attr):
         raise UsageError(
             "--strengths writes attributes one by one.", "Give --each and --attr as well."
@@ -240,7 +240,7 @@ def steady(
     from thcli.evaluate.benchmarks.crop_stability import as_json, evaluate_steady, table
     from thcli.evaluate.datasets.sample_clip import photograph
 
-    report.refuse_existing()
+    report.refuse_existing([image])
     with Console(show) as console:
         pixels = photograph() if image is None else media.read_image(image)
         name = "astronaut" if image is None else str(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,7 +68,7 @@ def parse(
     from thcli.evaluate.datasets.parse_pairs import load_test_pairs
     from thcli.pipeline.observe.face_finder import FaceFinder
 
-    report.refuse_existing()
+    report.refuse_existing([dataset, weights])
     with Console(show) as console:
         name, loaded = load_parser(parser, weights, run)
         find = FaceFinder.load(faces, run).find
@@ -114,7 +114,7 @@ def identity(
     """Measure identity backends: verification over all pairs of a set of aligned faces."""
     from thcli.evaluate.benchmarks.identity import encoders, verify
 
-    report.refuse_existing()
+    report.refuse_existing([dataset, backends.weights, *(backends.onnx or [])])
     with Console(show) as console:
         loaded = encoders(
             backends.names or [], backends.weights, backends.onnx or [], backends.onnx_input, run
@@ -154,7 +154,7 @@ def attributes(
         faces = read_labelled_folder(dataset).of_persons(parse_digits(persons))
         return evaluate_classifier(classifier, faces).report()
 
-    _report_attributes("eval attributes", report, show, measure)
+    _report_attributes("eval attributes", report, [dataset, weights], show, measure)
 
 
 @flags
@@ -185,7 +185,7 @@ def words(
         faces = read_labelled_folder(dataset).of_persons(parse_digits(persons))
         return evaluate_text_model(loaded, faces).report()
 
-    _report_attributes("eval words", report, show, measure)
+    _report_attributes("eval words", report, [dataset, weights], show, measure)
 
 
 @flags
@@ -202,7 +202,7 @@ def a2m(
     from thcli.evaluate.benchmarks.voices import speech
     from thcli.evaluate.datasets import talking_clips
 
-    report.refuse_existing()
+    report.refuse_existing([dataset], evaluate, voice)
     options = replace(voice, temperature=voice.temperature or 0.0, pose="still", blink="none")
     with Console(show) as console:
         name, loaded = load_voice(evaluate, voice, run)
@@ -214,10 +214,14 @@ def a2m(
 
 
 def _report_attributes(
-    command: str, report: ReportOptions, show: ShowOptions, measure: Callable[[], dict[str, Any]]
+    command: str,
+    report: ReportOptions,
+    inputs: Sequence[Path | None],
+    show: ShowOptions,
+    measure: Callable[[], dict[str, Any]],
 ) -> None:
     """Measure, save the report, and print a table of the attributes with their means last."""
-    report.refuse_existing()
+    report.refuse_existing(inputs)
     with Console(show) as console:
         content = {"command": command, "run": command_line(), **measure()}
         each = {

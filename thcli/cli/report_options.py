@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -36,13 +36,23 @@ class ReportOptions:
     )
     overwrite: bool = option(False, "Replace outputs that exist.")
 
-    def refuse_existing(self) -> None:
+    def refuse_existing(self, inputs: Iterable[Path | None] = (), *options: object) -> None:
         """Check the outputs; call it before anything is measured.
+
+        Args:
+            inputs: files and folders that are measured.
+            options: option classes, whose inputs are kept too.
 
         Raises:
             OutputError: an output exists.
-            UsageError: the report has another suffix than those of its formats.
+            UsageError: the report has another suffix than those of its formats, or an output would
+                replace an input.
         """
+        from thcli.media.destination import kept_inputs, resolve_destination
+        from thcli.pipeline.job.fingerprint import named_inputs
+
+        kept = [str(path) for path in inputs if path is not None]
+        kept += [name for each in (self, *options) for name in named_inputs(each)]
         suffix = "" if self.output is None else self.output.suffix.lower()
         known = suffix in REPORT_SUFFIXES
         require(known, "--output", "a name that ends in .json, .csv or .md", str(self.output))
@@ -53,6 +63,9 @@ class ReportOptions:
                 raise OutputError(
                     f"{path} exists already.", "Choose another name, or pass --overwrite."
                 )
+            if isinstance(path, Path) and not is_input and (path.is_file() or path.is_dir()):
+                with kept_inputs(kept):
+                    resolve_destination(path)
 
     def save(self, report: dict[str, Any], tables: Sequence[Table]) -> None:
         """Write the report when an output is given, and record the file in it."""

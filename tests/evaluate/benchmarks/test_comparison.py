@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 
 from tests.evaluate.made_clips import make_tracker, write_frames
 from thcli import media
-from thcli.cli.report_options import RatedReportOptions, ReportOptions
+from thcli.cli.report_options import RatedReportOptions, ReportOptions, SheetReportOptions
 from thcli.core.errors import MediaError, OutputError, UsageError, WeightsError
-from thcli.core.options import EvaluateOptions, ReadOptions, RunOptions
+from thcli.core.options import EditEvaluateOptions, EvaluateOptions, ReadOptions, RunOptions
 from thcli.core.types import Array, Face, Frame, Image
 from thcli.evaluate.benchmarks.reenactment.comparison import Comparison
 from thcli.evaluate.benchmarks.reenactment.engines import EngineFacts, choose_engines, engine_facts
@@ -188,6 +188,23 @@ def test_reports_of_an_unknown_suffix_are_refused(name: str, tmp_path: Path) -> 
         ReportOptions(output=tmp_path / name).refuse_existing()
     for known in ("t.json", "t.CSV", "t.md", "stdout"):
         ReportOptions(output=tmp_path / known).refuse_existing()
+
+
+def test_a_report_replaces_no_input(tmp_path: Path) -> None:
+    """Also with --overwrite, and where an option names the input."""
+    clip, wearers = tmp_path / "clip.mp4", tmp_path / "wearers"
+    wearers.mkdir()
+    for path in (clip, wearers / "0.png", tmp_path / "manifest.csv"):
+        path.write_bytes(b"0")
+    measured = EditEvaluateOptions(wearers=wearers)
+    for report in (
+        SheetReportOptions(overwrite=True, sheet=clip),
+        SheetReportOptions(overwrite=True, sheet=wearers / "0.png"),
+        SheetReportOptions(overwrite=True, output=tmp_path / "manifest.csv"),
+    ):
+        with pytest.raises(UsageError, match="an input of this run"):
+            report.refuse_existing([clip, None, tmp_path / "manifest.csv"], measured)
+    SheetReportOptions(overwrite=True, output=tmp_path / "new.csv").refuse_existing([clip])
 
 
 def test_inputs_are_files_folders_and_manifests(tmp_path: Path) -> None:

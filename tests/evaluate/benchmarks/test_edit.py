@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,24 @@ def test_probabilities_are_of_the_attribute(name: str, before: float, after: flo
             cell.add(make_sample(20, 90))
             values[metric.name] = cell.value()
     assert values == pytest.approx({f"{name} before": before, f"{name} after": after})
+
+
+def test_the_clip_is_parsed_once_for_all_rows() -> None:
+    calls = []
+
+    class CountingParser(HalfHairParser):
+        def parse(self, crops: Sequence[Image], faces: Sequence[Face]) -> Array32:
+            calls.append(len(crops))
+            return super().parse(crops, faces)
+
+    (metric,) = [
+        m for m in edit_metrics([], None, None, CountingParser()) if m.name == "relabelled"
+    ]
+    sample = make_sample(20, 90)
+    for frame, number in ((sample.truth.frame, 0), (sample.frame, 2), (sample.frame, 3)):
+        cell = metric.make()
+        cell.add(replace(sample, frame=frame))
+        assert cell.value() == 0 and sum(calls) == number
 
 
 def test_an_edit_is_measured(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,13 @@ def test_one_clip_has_no_separability() -> None:
     assert realism.separability(rows(20, 0, 1), [rows(8, 0, 2), rows(0, 0, 3)]) is None
 
 
+@pytest.mark.parametrize(("faces", "clips"), [(8, 8), (8, 9), (8, 40), (2, 3), (3, 2)])
+def test_any_number_of_clips_has_a_separability(faces: int, clips: int) -> None:
+    found = realism.separability(rows(faces, 0, 1), [rows(4, 3, 50 + k) for k in range(clips)])
+    assert found is not None and 0.5 < found <= 1
+    assert realism.separability(rows(1, 0, 1), [rows(4, 0, 2), rows(4, 0, 3)]) is None
+
+
 def face() -> Face:
     points = np.zeros((468, 3), np.float32)
     grid = np.stack(np.meshgrid(np.linspace(20, 60, 26), np.linspace(20, 60, 18)), -1)
@@ -59,13 +66,30 @@ def test_crops_of_a_long_clip_are_few_and_even() -> None:
     assert values[0] == 0 and values[-1] > 85 and np.ptp(np.diff(values)) <= 1
 
 
+def write_images(folder: Path, levels: range) -> None:
+    for level in levels:
+        Pillow.fromarray(np.full((80, 80, 3), level, np.uint8)).save(folder / f"{level}.png")
+
+
+def tracker_without(missing: int) -> Callable[[Image], Face | None]:
+    """Return a tracker that takes one image only, with a face unless its level is `missing`."""
+    seen = []
+
+    def track(image: Image) -> Face | None:
+        seen.append(image)
+        assert len(seen) == 1, "photographs are no video"
+        return None if image[0, 0, 0] == missing else face()
+
+    return track
+
+
 def test_few_wearers_are_refused(tmp_path: Path) -> None:
-    for i in range(3):
-        Pillow.fromarray(np.zeros((80, 80, 3), np.uint8)).save(tmp_path / f"{i}.png")
-    found: Iterator[Face | None] = iter([face(), None, face()])
-
-    def tracker(image: Image) -> Face | None:
-        return next(found)
-
+    write_images(tmp_path, range(3))
     with pytest.raises(UsageError, match="shows 2 faces"):
-        realism.read_wearers(tmp_path, tracker)
+        realism.read_wearers(tmp_path, lambda: tracker_without(1))
+
+
+def test_each_wearer_is_found_by_itself(tmp_path: Path) -> None:
+    write_images(tmp_path, range(10, 20))
+    crops = realism.read_wearers(tmp_path, lambda: tracker_without(13))
+    assert [int(one[0, 0, 0]) for one in crops] == [10, 11, 12, *range(14, 20)]

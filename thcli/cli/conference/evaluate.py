@@ -51,7 +51,7 @@ def transmit(
     from thcli.evaluate.transmission.video_codecs import check_codecs
     from thcli.faces.identity.encoder import load_encoder
 
-    report.refuse_existing()
+    report.refuse_existing(clips, evaluate)
     check_codecs(evaluate.codec_names)
     sending = TransmitOptions(quality=evaluate.quality, find=find, read=read, run=run)
     with Console(show) as console:

@@ -107,7 +107,7 @@ def reenact(
     from thcli.evaluate.metrics.tracker import main_face_tracker
     from thcli.faces.identity.encoder import load_encoder
 
-    report.refuse_existing()
+    report.refuse_existing(clips, evaluate, options)
     run = options.run
     found = name_clips(read_inputs(clips, options.result or ()))
     finished = any(clip.results for clip in found.values())

@@ -55,7 +55,7 @@ def speak(
     from thcli.evaluate.metrics.speech.lip_sync import load_syncnet, measure_clip
     from thcli.evaluate.metrics.tracker import main_face_tracker
 
-    report.refuse_existing()
+    report.refuse_existing([dataset], results, evaluate, voice)
     with Console(show) as console, report.folder() as folder:
         network = load_syncnet(run) if results.lse else None
         if results.result is not None:

@@ -55,7 +55,7 @@ def answers(
     """Analyse the answers of a study, with 95 % intervals."""
     from thcli.evaluate.study.answers import analyse
 
-    report.refuse_existing()
+    report.refuse_existing([key, *files])
     console = Console(show)
     found = analyse(key, files)
     content = {"command": "eval answers", "run": command_line(), **found.report()}

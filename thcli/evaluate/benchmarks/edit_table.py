@@ -162,7 +162,7 @@ def evaluate_all(
         on(Warned(f"Probabilities of attributes are not measured: {error.message}"))
     wearers: list[Image] = []
     if evaluate.wearers is not None:
-        wearers = read_wearers(evaluate.wearers, main_face_tracker(requested[0].faces, run)())
+        wearers = read_wearers(evaluate.wearers, main_face_tracker(requested[0].faces, run))
     by_clip = [
         evaluate_edit(clip, requested, evaluate, identities, classifier, on) for clip in clips
     ]
@@ -180,6 +180,12 @@ def evaluate_all(
     realism: dict[str, float | None] = {}
     if classifier is not None and wearers:
         realism = _realism(wearers, edits[0], classifier)
+        if None in realism.values():
+            on(
+                Warned(
+                    "Real or edited (AUC) is not measured: it takes two or more clips with faces."
+                )
+            )
     return EditEvaluation(edits, reconstructions, clips, realism)
 
 

@@ -80,6 +80,7 @@ def edit_metrics(
         parser: for the background.
     """
     background = FaceCache(lambda image, face: background_of(parser, image, face))
+    own_regions = FaceCache(lambda image, face: _labels(parser, image, face))
     found = [
         Metric(
             "background_mse",
@@ -101,9 +102,9 @@ def edit_metrics(
             "relabelled",
             "%",
             "lower",
-            "share of the face that the parser takes for another region",
+            "share of the head that the parser takes for another region",
             FACE,
-            lambda: Mean(lambda s: _relabelled(parser, s)),
+            lambda: Mean(lambda s: _relabelled(parser, own_regions, s)),
         ),
         *(metric for metric in METRICS if metric.name in _COMMON),
     ]
@@ -154,15 +155,22 @@ def _outside(
     return mean_squared_error(sample.truth.frame[outside][None], sample.frame[outside][None])
 
 
-def _relabelled(parser: Parser, sample: Sample) -> float | None:
+def _labels(parser: Parser, image: Image, face: Face) -> Image:
+    """Return the region of each pixel around a head, (S, S) uint8."""
+    placement = align.square(face.box, parser.crop_size, HEAD_SCALE)
+    (found,) = parse_faces(parser, [image], [face], [placement])
+    return found.labels_in(placement)
+
+
+def _relabelled(parser: Parser, own_regions: FaceCache[Image], sample: Sample) -> float | None:
     """Return the percentage of the head whose parsed region differs from the clip's."""
     face = sample.truth.face
     if face is None:
         return None
-    images = [sample.truth.frame, sample.frame]
-    placement = align.square(face.box, parser.crop_size, HEAD_SCALE)
-    found = parse_faces(parser, images, [face] * 2, [placement] * 2)
-    before, after = (regions.labels_in(placement) for regions in found)
+    if sample.frame is sample.truth.frame:
+        return 0.0
+    before = own_regions.get(sample.truth.frame, face)
+    after = _labels(parser, sample.frame, face)
     head = (before != BACKGROUND) | (after != BACKGROUND)
     return 100 * float((before != after).sum()) / max(int(head.sum()), 1)
 

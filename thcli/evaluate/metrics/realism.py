@@ -7,7 +7,7 @@ same is measured for the unedited clips: an edit that nobody notices adds nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +51,12 @@ class ClipCrops:
         return self._kept
 
 
-def read_wearers(folder: Path, tracker: Tracker) -> list[Image]:
+def read_wearers(folder: Path, make_tracker: Callable[[], Tracker]) -> list[Image]:
     """Read the largest face of each image of a folder, as crops (S, S, 3) uint8.
 
     Args:
         folder: images of real faces; those without a face are left out.
-        tracker: finds the face of an image.
+        make_tracker: makes a tracker for each image: none follows the face of another.
 
     Raises:
         MediaError: the folder has no images.
@@ -65,7 +65,7 @@ def read_wearers(folder: Path, tracker: Tracker) -> list[Image]:
     out = []
     for path in list_images(folder):
         image = to_uint8(media.read_image(path))
-        face = tracker(image)
+        face = make_tracker()(image)
         if face is not None:
             out.append(_face_crop(image, face))
     if len(out) < LEAST:
@@ -79,25 +79,27 @@ def read_wearers(folder: Path, tracker: Tracker) -> list[Image]:
 def separability(real: Array32, clips: Sequence[Array32]) -> float | None:
     """Return the area under the ROC curve of a classifier of real faces and those of clips.
 
-    Each clip is held out once, with a part of the real faces. 0.5: they cannot be told apart; 1:
-    always.
+    Each clip is held out once, with a part of the real faces, which several clips share when there
+    are more than half as many clips as faces. 0.5: they cannot be told apart; 1: always.
 
     Args:
         real: (N, D) features of real faces.
         clips: (M, D) features of the faces of each clip.
 
     Returns:
-        The mean over the clips; None for fewer than two clips with faces.
+        The mean over the clips; None for fewer than two clips with faces or two real faces.
     """
     clips = [rows for rows in clips if len(rows)]
-    if len(clips) < 2:
+    if min(len(clips), len(real)) < 2:
         return None
-    parts = np.arange(len(real)) % len(clips)
+    folds = max(min(len(clips), len(real) // 2), 2)
+    parts = np.arange(len(real)) % folds
     areas = []
     for number, own in enumerate(clips):
         others = [rows for k, rows in enumerate(clips) if k != number]
-        classify = _fit(real[parts != number], np.concatenate(others))
-        scores = np.concatenate([classify(real[parts == number]), classify(own)])
+        held = parts == number % folds
+        classify = _fit(real[~held], np.concatenate(others))
+        scores = np.concatenate([classify(real[held]), classify(own)])
         areas.append(roc_auc(scores, np.arange(len(scores)) >= len(scores) - len(own)))
     return float(np.mean(areas))
 

@@ -107,6 +107,9 @@ class EditedFace:
     ) -> None:
         """Add the next frames of pass 1.
 
+        The jaw is corrected in pass 2 only: features are measured at the smoothed mesh, up to
+        `skin_motion.MOST` away, and those of `apply` with `alone` at the corrected one.
+
         Args:
             window: frames with their faces, parsed in the parser's crop.
             index: of this face among the faces of a frame.
@@ -135,7 +138,10 @@ class EditedFace:
         for parsed, (tracked, *_) in zip(window, crops, strict=True):
             face, image = parsed.frame_faces.faces[index], parsed.parsed[index].crop
             seconds = float(tracked.seconds - self._start)
-            self._motion.add(face, image, tracked.placement, seconds, tracked.scene)
+            placement = tracked.placement
+            if image is not None:
+                placement = resize(placement, image.shape[1])
+            self._motion.add(face, image, placement, seconds, tracked.scene)
 
     def _learn_features(
         self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
