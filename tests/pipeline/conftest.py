@@ -39,6 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
     wall. tone: the clip has audio.
     """
     folder = tmp_path_factory.mktemp("clips")
+    contents: dict[str, tuple[object, ...]] = {}
 
     def make(
         name: str,
@@ -48,7 +49,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
         without: range = range(0),
         tone: bool = False,
     ) -> Path:
-        path = folder / name
+        path, content = folder / name, (frames, pts, without, tone)
+        assert contents.setdefault(name, content) == content, f"{name} is another clip"
         if path.exists():
             return path
         write_face_clip(path, frames, empty_wall, pts=pts, without=without, tone=tone)

@@ -61,7 +61,7 @@ def material(
     for name in ("face.png", "wall.png", "also.png", "who.png"):
         shutil.copy(portrait, folder / name)
     for name in ("clip.mp4", "other.mp4", "sound.mp4"):
-        shutil.copy(clip("tone.mp4", 10, tone=True), folder / name)
+        shutil.copy(clip("tone_10.mp4", 10, tone=True), folder / name)
     with MotionWriter(folder / "head.motion.safetensors", {}) as writer:
         writer.append(driver(8))
     for verb, made in (("crop", "crops.mp4"), ("transmit", "call.thc")):

@@ -47,7 +47,7 @@ def place(drivers: FaceDrivers) -> PlacedFace:
     engine = MeshEngine(RunOptions(device="cpu"), "off", mouth="synthetic")
     prepared = make_source()
     source = SourceImage(cast(Any, None), prepared.image, (replace(prepared.face, track=0),))
-    faces = encode_faces(engine, source, drivers, MotionOptions())
+    faces = encode_faces(engine, source, drivers, MotionOptions(), lambda _: None)
     placed = place_face(engine, source, faces, drivers)
     assert placed is not None
     return placed

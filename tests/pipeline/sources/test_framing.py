@@ -186,9 +186,11 @@ def test_gains_of_speak_are_applied_once(
     """The mesh engine renders the driver as the voice moves, the other engine applies the gains."""
     gains: list[float] = []
 
-    def recorded(source: Face, store: MotionStore, options: MotionOptions) -> MotionStore:
+    def recorded(
+        source: Face, store: MotionStore, options: MotionOptions, *room: Any
+    ) -> MotionStore:
         gains.append(options.strength)
-        return retarget(source, store, options)
+        return retarget(source, store, options, *room)
 
     monkeypatch.setattr("thcli.engines.mesh.engine.retarget", recorded)
     options = SpeakOptions(

@@ -130,7 +130,9 @@ def test_a_trial_takes_the_largest_face_for_the_speaker(tmp_path: Path) -> None:
             tried, both, out, SpeakOptions(source_face="speaking"), silent
         ),
         lambda: dry_run.rehearse_refine(tried, clip, out, RefineJobOptions(faces=FACES), silent),
-        lambda: dry_run.rehearse_edit(tried, clip, out, EditOptions(faces=FACES), silent),
+        lambda: dry_run.rehearse_edit(
+            tried, clip, out, EditOptions(attr=["smiling"], faces=FACES), silent
+        ),
     )
     for rehearse in trials:
         with pytest.raises(Tried) as found:
