@@ -19,14 +19,14 @@ _SIDE = 64  # samples per side of a crop
 _HEAD = 0.55  # radius of the samples from the middle, half sides
 _SEEN = 0.5  # visibility times agreement from which a sample counts
 _RANGE = (16, 245)  # levels of 255 between which a sample has colours
-_LEAST = 60  # samples; fewer say nothing
+_ENOUGH = (60, 180)  # samples between which the drift counts more and more
 _DRIFT = (0.06, 0.12)  # of a channel, logarithm
 
 
 def measure_drift(placed: PlacedTexture, texture: Texture, agreement: Array32) -> Array32:
     """Return the logarithm of the texture's colours over the crop's, (3,) float32.
 
-    It is 0 where too little of the source is seen.
+    It falls to 0 as less and less of the source is seen.
 
     Args:
         placed: texture over the crop.
@@ -40,10 +40,11 @@ def measure_drift(placed: PlacedTexture, texture: Texture, agreement: Array32) -
     low, high = _RANGE
     in_range = np.all([(one.min(2) > low) & (one.max(2) < high) for one in (own, other)], 0)
     counted = (seen > _SEEN) & in_range & _in_head()
-    if np.count_nonzero(counted) < _LEAST:
+    count = np.count_nonzero(counted)
+    if count <= _ENOUGH[0]:
         return np.zeros(3, np.float32)
     ratios = np.log(other[counted] / own[counted])
-    return np.asarray(np.median(ratios, 0), np.float32)
+    return np.asarray(smoothstep(*_ENOUGH, count) * np.median(ratios, 0), np.float32)
 
 
 def gains_against(drift: Array32) -> Array32:
