@@ -38,8 +38,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
     pts: time stamps in milliseconds, 25 frames per second by default. without: frames that show a
     wall. tone: the clip has audio.
     """
-    folder = tmp_path_factory.mktemp("clips")
-    contents: dict[str, tuple[object, ...]] = {}
+    made: dict[tuple[object, ...], Path] = {}
 
     def make(
         name: str,
@@ -49,11 +48,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory, empty_wall: Image) -> Clip:
         without: range = range(0),
         tone: bool = False,
     ) -> Path:
-        path, content = folder / name, (frames, pts, without, tone)
-        assert contents.setdefault(name, content) == content, f"{name} is another clip"
-        if path.exists():
-            return path
-        write_face_clip(path, frames, empty_wall, pts=pts, without=without, tone=tone)
-        return path
+        key = name, frames, tuple(pts or ()), without, tone
+        if key not in made:
+            path = made[key] = tmp_path_factory.mktemp("clip") / name
+            write_face_clip(path, frames, empty_wall, pts=pts, without=without, tone=tone)
+        return made[key]
 
     return make
