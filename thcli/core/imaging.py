@@ -87,10 +87,26 @@ def optical_flow(image: Image, reference: Image) -> Array32:
         raise ValueError(
             f"optical flow needs at least {FLOW_LEAST_SIDE} pixels a side, not {image.shape}"
         )
-    grey = [cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (image, reference)]
-    start = np.zeros((*image.shape[:2], 2), np.float32)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(search.calc(grey[0], grey[1], start), np.float32)
+    grey = [
+        np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+        for pixels in (image, reference)
+    ]
+    return grey_flow(grey[0], grey[1], cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+
+def grey_flow(
+    image: Image, reference: Image, preset: int = cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST
+) -> Array32:
+    """Estimate the flow of `optical_flow` for (H, W) uint8. preset: of OpenCV, its fastest one."""
+    start = np.zeros((*image.shape, 2), np.float32)
+    search = cv2.DISOpticalFlow.create(preset)
+    return np.asarray(search.calc(image, reference, start), np.float32)
+
+
+def largest_channel(values: Pixels) -> Pixels:
+    """Return the largest of three channels (H, W, 3); several times as fast as along an axis."""
+    first, second, third = cv2.split(values)
+    return np.asarray(cv2.max(cv2.max(first, second), third))
 
 
 def pixel_positions(side: int) -> Array32:

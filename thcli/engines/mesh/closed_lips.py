@@ -47,10 +47,12 @@ class PartedLips:
     mixed: Array
     colour: Array
     gap: float
-    blur: float = 0.0
+    blur: float
 
 
-def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) -> PartedLips:
+def prepare(
+    image: Image, mesh: Array, gap: float, colour: Array | None = None, blur: float = 0.0
+) -> PartedLips:
     """Measure the open lips of an image (H, W, 3) uint8.
 
     Args:
@@ -58,6 +60,7 @@ def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) 
         mesh: (468, 3) pixels.
         gap: of its mouth in widths.
         colour: (3,) of the line, if it is known.
+        blur: of the image, pixels.
     """
     clear = lip_rims.exclude_teeth(image, mesh, 1.0)
     sides = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in (_UPPER, _LOWER)]
@@ -68,7 +71,7 @@ def prepare(image: Image, mesh: Array, gap: float, colour: Array | None = None) 
         inner = clear[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - clear[LIPS, :2])
         colours = remap(image, inner[None].astype(np.float32))[0]
         colour = np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
-    return PartedLips(rims, mixed, colour, gap)
+    return PartedLips(rims, mixed, colour, gap, blur)
 
 
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:

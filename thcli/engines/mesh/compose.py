@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32, Image
+from thcli.engines.mesh import opening
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
 from thcli.engines.mesh.background.matte import MatteLayers
@@ -48,7 +49,7 @@ def _render_layers(
 ) -> None:
     """Render the moving blocks of a person over its plate into `out`."""
     for block in moving:
-        region = _pixels(block, grid, (out.shape[1], out.shape[0]))
+        region = _pixels(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
         if region is None:
             continue
         if block.kind == blocks.PLATE:
@@ -74,7 +75,7 @@ def _render_whole(
     Four channels are sampled three times as fast as three.
     """
     size = image.shape[1], image.shape[0]
-    regions = [(block, _pixels(block, grid, size)) for block in moving]
+    regions = [(block, _pixels(grid.part(block.rows, block.columns), size)) for block in moving]
     shown = [(block, region) for block, region in regions if region is not None]
     if not shown:
         return
@@ -86,12 +87,10 @@ def _render_whole(
         out[region] = cv2.cvtColor(_sample_mirrored(padded, coordinates), cv2.COLOR_RGBA2RGB)
 
 
-def _pixels(block: Block, grid: SampleGrid, size: tuple[int, int]) -> Region | None:
-    """Return the pixels of a block within a picture of a size; None without any."""
-    step = grid.step
-    x0, x1 = grid.x0 + block.columns.start * step, grid.x0 + block.columns.stop * step
-    y0, y1 = grid.y0 + block.rows.start * step, grid.y0 + block.rows.stop * step
-    x0, x1, y0, y1 = max(x0, 0), min(x1, size[0]), max(y0, 0), min(y1, size[1])
+def _pixels(grid: SampleGrid, size: tuple[int, int]) -> Region | None:
+    """Return the pixels of a grid within a picture of a size; None without any."""
+    x0, x1 = max(grid.x0, 0), min(grid.x0 + grid.columns * grid.step, size[0])
+    y0, y1 = max(grid.y0, 0), min(grid.y0 + grid.rows * grid.step, size[1])
     return (slice(y0, y1), slice(x0, x1)) if y1 > y0 and x1 > x0 else None
 
 
@@ -125,10 +124,7 @@ def _render_cut(out: Image, image: Image, warp_map: WarpMap) -> None:
         return
     region, values = window
     texture = remap(image, np.ascontiguousarray(values[..., :2]))
-    shown = out[region]
-    shown[:] = (shown + values[..., 2:] * (texture.astype(np.float32) - shown) + 0.5).astype(
-        np.uint8
-    )
+    opening.blend(out, region, values[..., 2], texture)
 
 
 def _cut_window(warp_map: WarpMap, size: tuple[int, int]) -> tuple[Region, Array32] | None:
@@ -245,11 +241,10 @@ def upsample_window(
     Returns:
         The region of the image and its values (h, w, C); None when it is empty.
     """
-    step = grid.step
-    y0, y1 = max(grid.y0, 0), min(grid.y0 + grid.rows * step, size[1])
-    x0, x1 = max(grid.x0, 0), min(grid.x0 + grid.columns * step, size[0])
-    if y1 <= y0 or x1 <= x0:
+    region = _pixels(grid, size)
+    if region is None:
         return None
-    full = upsample(samples, 0, grid.rows, step)
-    values = full[y0 - grid.y0 : y1 - grid.y0, x0 - grid.x0 : x1 - grid.x0]
-    return (slice(y0, y1), slice(x0, x1)), values
+    rows, columns = region
+    full = upsample(samples, 0, grid.rows, grid.step)
+    top, bottom = rows.start - grid.y0, rows.stop - grid.y0
+    return region, full[top:bottom, columns.start - grid.x0 : columns.stop - grid.x0]

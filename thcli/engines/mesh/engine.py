@@ -115,7 +115,7 @@ class MeshEngine:
         self, source: MeshSource | SeveralPictures, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
         """Transfer a driving motion to the source's face, and choose the mouth's inside."""
-        first = source if isinstance(source, MeshSource) else source.first
+        first = source.first
         room = room_in_picture(first.mesh, first.size)
         moved = retarget(source.face, motion, options, room)
         if self._mouth != "auto":
@@ -149,14 +149,14 @@ class MeshEngine:
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
         """Return a sentence where --patches asks for networks and the picture is too blurred."""
-        first = source if isinstance(source, MeshSource) else source.first
-        if self._painter is None or not self._painter.is_asked_for or first.painter is not None:
+        asked = self._painter is not None and self._painter.is_asked_for
+        if not asked or source.first.painter is not None:
             return None
         return "--patches: the source is too blurred for the networks of eyes and mouth."
 
     def source_face(self, source: MeshSource | SeveralPictures) -> Face:
         """Return the face of a prepared source, in pixels of its image."""
-        return source.face if isinstance(source, MeshSource) else source.first.face
+        return source.face
 
     def place_meshes(self, source: MeshSource | SeveralPictures, motion: Motion) -> Array:
         """Return the mesh of the face in each image of a window, (T, 468, 3) pixels."""

@@ -70,6 +70,11 @@ class MeshSource:
     grown_cheek: GrownCheek | None = None
 
     @property
+    def first(self) -> MeshSource:
+        """The picture that is animated: itself, as no others are given."""
+        return self
+
+    @property
     def size(self) -> tuple[int, int]:
         """Size of the image and of every frame, (width, height) in pixels."""
         return self.image.shape[1], self.image.shape[0]
@@ -132,7 +137,7 @@ def prepare(
         mirrored_cheek.prepare(image, mesh),
         tone,
         interior,
-        replace(closed_lips.prepare(image, mesh, interior.lips.gap), blur=interior.blur)
+        closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
         if is_parted
         else None,
         painter=None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from thcli.core.device import prepare_device
 from thcli.core.errors import UsageError
@@ -36,6 +37,19 @@ BATCH = 64
 CROP_SIDE = 2 * SIDE  # pixels of a crop, before it is resized to the network's input
 
 
+def face_crop(image: Image | npt.NDArray[np.uint16], face: Face) -> Image:
+    """Return the crop of a face that is judged, (CROP_SIDE, CROP_SIDE, 3) uint8.
+
+    Args:
+        image: (H, W, 3) uint8 or uint16.
+        face: in its pixels.
+
+    Raises:
+        NoFaceError: it has no landmarks.
+    """
+    return to_uint8(crop(image, ffhq(landmarks_of(face), CROP_SIDE)))
+
+
 class AttributeClassifier:
     """Classifier with 40 probabilities per face, in the order of `names`."""
 
@@ -56,10 +70,7 @@ class AttributeClassifier:
         Raises:
             NoFaceError: for a face without landmarks.
         """
-        crops = [
-            to_uint8(crop(image, ffhq(landmarks_of(face), CROP_SIDE)))
-            for image, face in zip(images, faces, strict=True)
-        ]
+        crops = [face_crop(image, face) for image, face in zip(images, faces, strict=True)]
         return self.score_crops(crops)
 
     def score_crops(self, crops: Sequence[Image]) -> Array32:
@@ -71,21 +82,21 @@ class AttributeClassifier:
 
     def logits(self, crops: Sequence[Image]) -> Array32:
         """Return (N, 40) log odds, which keep differences between scores near 0 or 1."""
-        out = [np.zeros((0, len(CELEBA)), np.float32)]
-        with torch.inference_mode():
-            for start in range(0, len(crops), BATCH):
-                x = images_to_tensor(np.stack(crops[start : start + BATCH])).to(self._device)
-                both = self._net(x).float() + self._net(x.flip(3)).float()
-                out.append((both / 2).cpu().numpy())
-        return np.concatenate(out)
+        return self._average_of_both(self._net, crops, len(CELEBA))
 
     def features(self, crops: Sequence[Image]) -> Array32:
         """Return what the last layer sees, (N, D), averaged over the crop and its mirror image."""
-        out = [np.zeros((0, self._net.out.in_features), np.float32)]
+        return self._average_of_both(self._net.features, crops, self._net.out.in_features)
+
+    def _average_of_both(
+        self, network: Callable[[Tensor], Tensor], crops: Sequence[Image], width: int
+    ) -> Array32:
+        """Return a network's outputs (N, width), averaged over the crop and its mirror image."""
+        out = [np.zeros((0, width), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(crops), BATCH):
                 x = images_to_tensor(np.stack(crops[start : start + BATCH])).to(self._device)
-                both = self._net.features(x).float() + self._net.features(x.flip(3)).float()
+                both = network(x).float() + network(x.flip(3)).float()
                 out.append((both / 2).cpu().numpy())
         return np.concatenate(out)
 

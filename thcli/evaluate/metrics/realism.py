@@ -16,11 +16,8 @@ from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.evaluate.metrics.attribute_scores import CROP_SIDE, roc_auc
+from thcli.evaluate.metrics.attribute_scores import face_crop, roc_auc
 from thcli.evaluate.metrics.measure import Tracker
-from thcli.faces.crops.align import ffhq
-from thcli.faces.crops.crop import crop
-from thcli.faces.landmarks.layouts import landmarks_of
 from thcli.media.reading.image import list_images
 
 FRAMES = 16  # crops of a clip at most, evenly over its length
@@ -40,7 +37,7 @@ class ClipCrops:
         if face is None:
             return
         if self._count % self._every == 0:
-            self._kept.append(_face_crop(image, face))
+            self._kept.append(face_crop(image, face))
         self._count += 1
         if len(self._kept) > FRAMES:
             self._kept, self._every = self._kept[::2], 2 * self._every
@@ -67,7 +64,7 @@ def read_wearers(folder: Path, make_tracker: Callable[[], Tracker]) -> list[Imag
         image = to_uint8(media.read_image(path))
         face = make_tracker()(image)
         if face is not None:
-            out.append(_face_crop(image, face))
+            out.append(face_crop(image, face))
     if len(out) < LEAST:
         raise UsageError(
             f"--wearers: {folder} shows {len(out)} faces.",
@@ -129,7 +126,3 @@ class _Linear:
     def __call__(self, rows: Array32) -> Array:
         """Return (N,) scores of features (N, D)."""
         return np.asarray((rows - self._mean) / self._spread @ self._slope)
-
-
-def _face_crop(image: Image, face: Face) -> Image:
-    return np.asarray(crop(image, ffhq(landmarks_of(face), CROP_SIDE)), np.uint8)

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import largest_channel
 from thcli.core.types import Array32, Crop, Image
 from thcli.faces.parsing.crops import Regions
 
@@ -305,7 +306,7 @@ def _repeat_lanes(values: npt.NDArray[Any]) -> Array32:
 def _image_match(frame: _PreparedFrame, other: _PreparedFrame, grid: Array32) -> Array32:
     """Return the match of the other image, warped, with the frame's, (h, w) 0..1."""
     assert frame.image is not None and other.image is not None
-    red, green, blue = cv2.split(cv2.absdiff(frame.image, _warp(other.image, grid)))
-    largest = cv2.max(cv2.max(red, green), blue).astype(np.float32)
-    difference = cv2.blur(largest, (_WINDOW, _WINDOW))
-    return np.asarray(np.exp(-((difference / _MAX_DIFFERENCE) ** 2)), np.float32)
+    difference = np.asarray(cv2.absdiff(frame.image, _warp(other.image, grid)), np.uint8)
+    largest = largest_channel(difference).astype(np.float32)
+    around = cv2.blur(largest, (_WINDOW, _WINDOW))
+    return np.asarray(np.exp(-((around / _MAX_DIFFERENCE) ** 2)), np.float32)

@@ -154,10 +154,9 @@ class CameraMotionEstimator:
             fitted = self._key.follow(view.grey, [_IDENTITY, self._step, Similarity(1, head)])
         if fitted is not None:
             self._frame_from_key, share = fitted
-            if share >= RENEW_SHARE and not self._may_return:
-                return
             if share >= RENEW_SHARE:
-                self._return_to_first(view)
+                if self._may_return:
+                    self._return_to_first(view)
                 return
         elif self._first.of_body:
             self._follow_head(view)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.geometry import bounding_box, transform_points
+from thcli.core.imaging import grey_flow
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.faces.crops.stabilize import local_linear_fit
 from thcli.faces.landmarks.topology import POINTS
@@ -129,9 +130,8 @@ def _step_error(last: tuple[Image, Crop, Array], now: tuple[Image, Crop, Array])
 
     It is (468, 2), in distances of the eye corners.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     before, placement, mesh = last
-    flow = search.calc(before, now[0], np.zeros((*before.shape, 2), np.float32))
+    flow = grey_flow(before, now[0])
     smooth = np.asarray(cv2.blur(flow, (_AVERAGED, _AVERAGED)), np.float32)
     at = transform_points(placement.crop_from_frame, mesh)
     x, y = at.T.astype(np.float32)

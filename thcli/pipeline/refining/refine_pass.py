@@ -223,11 +223,7 @@ class RefinePass:
         source: its encoding by the refiner. pool: see `_refine`.
         """
         changes: list[CropChange | None] = [None] * len(frames)
-        seen = [
-            i
-            for i, (frame, tracked) in enumerate(zip(frames, tracked_crops, strict=True))
-            if tracked.outline is not None
-        ]
+        seen = [i for i, tracked in enumerate(tracked_crops) if tracked.outline is not None]
         if not seen:
             return changes
         images = [to_uint8(frames[i].pixels) for i in seen]

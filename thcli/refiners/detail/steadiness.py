@@ -163,10 +163,8 @@ def _walk(
     """
     positions: Array32 | None = None
     for at in range(middle, middle + direction * REACH, direction):
-        here, there = (
-            window[at],
-            window[at + direction] if 0 <= at + direction < len(window) else None,
-        )
+        after = at + direction
+        here, there = window[at], window[after] if 0 <= after < len(window) else None
         earlier = here if direction > 0 else there
         if here is None or there is None or earlier is None or earlier.flows is None:
             return

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import largest_channel, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.blocks import Coverage
@@ -20,7 +20,7 @@ from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import find_hair
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.background.strands import find_strands
-from thcli.engines.mesh.sampling import box_mean, masked_mean, polygon_mask, resize
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask, resize
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.landmarks.topology import OVAL
 
@@ -90,18 +90,18 @@ def separate_person(
     alpha = _without_islands(alpha, oval)
     whole = np.maximum(alpha, find_strands(small, alpha, face_size / step))
     replaced = _dilate(whole, (PLATE_RADIUS + PLATE_FEATHER) * face_size / step)
-    feather = 2 * max(1, round(PLATE_FEATHER * face_size / step)) + 1
+    feather = odd_size(2 * PLATE_FEATHER * face_size / step)
     replaced = box_mean(box_mean(replaced, feather), feather)
     hole = _dilate(whole, FILL_MARGIN * face_size / step) > 0
     levels = small * 255
     filled_small = add_grain(fill_plate(levels, hole), hole, face_size / step)
-    halo = 2 * max(1, round(HALO * face_size / step)) + 1
+    halo = odd_size(2 * HALO * face_size / step)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (halo, halo))
     grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)
     tolerance = _background_contrast(levels, hole)
     other = levels - filled_small
     background = (1 - grown) * (1 - _strangeness(other, tolerance)[..., 0])
-    radius = 2 * max(1, round(TONE_RADIUS * face_size / step)) + 1
+    radius = odd_size(2 * TONE_RADIUS * face_size / step)
     toned = filled_small + masked_mean(other, background, radius)
     maps = [_to_uint8(filled_small), _to_uint8(toned)]
     maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown)]
@@ -118,7 +118,7 @@ def separate_person(
         plate[rows] = _to_uint8(pixels + share * (filled[rows] + seen - pixels))
         # hair darker than the plate belongs to the person, also where the network misses it
         half = np.float32(0.5)  # a level is rounded; black before black is no person
-        ratio = 1 / _largest_channel((plate[rows] + half) / (pixels + half))
+        ratio = 1 / largest_channel((plate[rows] + half) / (pixels + half))
         least = np.ceil(255 - 255 * ratio).clip(0, 255)
         person[rows, :, 3] = np.maximum(opaque[rows], least)
         transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
@@ -129,13 +129,7 @@ def separate_person(
 
 def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
     """Return by how much a difference (h, w, 3) exceeds the background's own, (h, w, 1) 0..1."""
-    return np.asarray(smoothstep(1, 2, _largest_channel(np.abs(other))[..., None] / tolerance))
-
-
-def _largest_channel(values: Array32) -> Array32:
-    """Return the largest of three channels (h, w, 3); several times as fast as along an axis."""
-    first, second, third = cv2.split(values)
-    return np.asarray(cv2.max(cv2.max(first, second), third), np.float32)
+    return np.asarray(smoothstep(1, 2, largest_channel(np.abs(other))[..., None] / tolerance))
 
 
 def _background_contrast(image: Array32, hole: npt.NDArray[np.bool_]) -> np.float32:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import box_mean, remap, resize
+from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
@@ -68,7 +68,7 @@ def _fill_with_patches(smooth: Array32, hole: Mask) -> Array32:
     copied = np.where(hole[..., None], copied, smooth)
     seams = _seams(np.asarray(full, np.float32)) & hole
     copied[seams] = box_mean(copied, 3)[seams]
-    radius = 2 * max(1, round(TONE * float(np.sqrt(height * width)) / 2)) + 1
+    radius = odd_size(TONE * float(np.sqrt(height * width)))
     wanted = np.where(hole[..., None], resize(coarse, (width, height)), smooth)
     tone = box_mean(box_mean(wanted - copied, radius), radius)
     return np.where(hole[..., None], np.clip(copied + tone, 0, 255), smooth).astype(np.float32)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import anatomy
+from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import turned_cosines
-from thcli.engines.mesh.sampling import box_mean, remap
+from thcli.engines.mesh.sampling import box_mean, odd_size, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, NOSE, OVAL, PAIRS
 from thcli.motion.canonical import neutral
@@ -75,7 +75,7 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
     if not known.any():
         return None
     size = anatomy.face_height(mesh)
-    reach = 2 * max(1, round(TONE_RADIUS * size)) + 1
+    reach = odd_size(2 * TONE_RADIUS * size)
     points = mesh[None, :, :2].astype(np.float32)
     colour = np.log(remap(box_mean(image, reach), points)[0].astype(np.float64) + 4)
     middle = np.median(colour[known], 0)
@@ -98,8 +98,7 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
 
 def _grain(face: Image, size: float) -> Image:
     """Return what is finer than the tone, 128 where there is nothing, features clipped."""
-    radius = 2 * max(1, round(GRAIN_RADIUS * size)) + 1
-    fine = face.astype(np.int16) - box_mean(face, radius)
+    fine = face.astype(np.int16) - box_mean(face, odd_size(2 * GRAIN_RADIUS * size))
     limit = min(GRAIN_LIMIT * float(np.median(np.abs(fine))), MOST_GRAIN)
     return np.asarray(np.clip(fine, -limit, limit) + 128.5, np.uint8)
 
@@ -154,8 +153,7 @@ def render(out: Image, cheek: GrownCheek, weight: Array, target: Array, warp_map
     region, values = window
     grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
     made = np.clip(values[..., 3:] * 255 + grain - np.float32(128), 0, 255)
-    shown = out[region]
-    shown[:] = (shown + values[..., 2:3] * (made - shown) + np.float32(0.5)).astype(np.uint8)
+    opening.blend(out, region, values[..., 2], made)
 
 
 def _sides() -> Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import anatomy
+from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import (
@@ -132,9 +132,7 @@ def render(
     region, values_full = window
     texture = remap(image, np.ascontiguousarray(values_full[..., :2]))
     tinted = np.minimum(texture * values_full[..., 3:], np.float32(255))
-    shown = out[region]
-    share = values_full[..., 2:3]
-    shown[:] = (shown + share * (tinted - shown) + np.float32(0.5)).astype(np.uint8)
+    opening.blend(out, region, values_full[..., 2], tinted)
 
 
 def _spread(weight: npt.NDArray[np.floating]) -> Array:
