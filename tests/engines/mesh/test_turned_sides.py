@@ -146,3 +146,16 @@ def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> No
         if length <= 3:
             middle = slice(10, -10)
             assert np.array_equal(limited[middle, middle], field[middle, middle])
+
+
+def test_skin_that_is_seen_well_stays_in_view() -> None:
+    """A shadow on the sides of a cheek is replaced, plain skin is kept."""
+    mesh = faces.centred_mesh(SIDE, SIDE)
+    plain = np.full((SIDE, SIDE, 3), 180, np.uint8)
+    dark = plain.copy()
+    middle, half = mesh[:, 0].mean(), np.ptp(mesh[:, 0]) / 2
+    dark[:, np.abs(np.arange(SIDE) - middle) > 0.8 * half] = 40
+    normal = steep_texture.normals(mesh)
+    kept, replaced = (grown_cheek.prepare(image, mesh, normal) for image in (plain, dark))
+    assert kept is not None and replaced is not None
+    assert kept.steep.sum() < 0.75 * replaced.steep.sum()

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
+from thcli.motion.canonical import neutral
 
 Indices = npt.NDArray[np.int32]
 
@@ -61,3 +62,10 @@ FRONTAL_SIGNS: Array = np.concatenate([_hole_signs(), topology.FRONT_SIGNS]).ast
 def face_height(mesh: Array) -> float:
     """Measure the distance from the top of the forehead to the chin, in pixels, at least 1."""
     return max(float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2])), 1.0)
+
+
+def neutral_distances(points: npt.NDArray[np.integer]) -> Array:
+    """Return each point's distance (468,) to the nearest of some in a mean face, face heights."""
+    flat = neutral()[:, :2]
+    height = np.linalg.norm(flat[FOREHEAD] - flat[CHIN])
+    return np.asarray(np.linalg.norm(flat[:, None] - flat[points], axis=-1).min(1) / height)

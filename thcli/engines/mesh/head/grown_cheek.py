@@ -18,14 +18,24 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
-from thcli.engines.mesh.head.steep_texture import turned_cosines
+from thcli.engines.mesh.head.steep_texture import COUNT, sum_at_points, turned_cosines
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap
 from thcli.engines.mesh.warp import WarpMap
-from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, NOSE, OVAL, PAIRS
+from thcli.faces.landmarks.topology import (
+    EYES,
+    LIPS_INNER,
+    LIPS_OUTER,
+    NOSE,
+    OVAL,
+    PAIRS,
+    TRIANGLES,
+)
 from thcli.motion.canonical import neutral
 
 KNOWN_COSINE = 0.65  # of surface and view in the source, from which its tone is known
 STEEP = (0.35, 0.7)  # cosines in the source: replaced, and kept
+PLAIN_STEEP = (0.12, 0.38)  # the same where the source shows the tone that is expected
+DEPARTS = (0.15, 0.4)  # of the logarithm of a colour from the expected tone: skin, something else
 GROWTH = (0.06, 0.22)  # of that cosine: none, full
 WIDTH = (0.24, 0.34)  # face heights from the oval: replaced, and kept
 TEMPLE = (0.0, 0.15)  # face heights below the eyes: kept, and replaced
@@ -83,7 +93,11 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
     # dark lenses are no skin: what is beside them stays, too
     lens = 1 - smoothstep(*LENS, float(np.median(np.exp(colour - np.log(tone))[BELOW_EYES])))
     below = smoothstep(TEMPLE[0] + LENS_DROP * lens, TEMPLE[1] + LENS_DROP * lens, _BELOW)
-    steep = (1 - smoothstep(*STEEP, cosine)) * _SIDES * below
+    departs = smoothstep(*DEPARTS, _spread(np.abs(colour - np.log(tone)).max(1)))
+    low, high = (
+        plain + departs * (other - plain) for plain, other in zip(PLAIN_STEEP, STEEP, strict=True)
+    )
+    steep = (1 - smoothstep(0, 1, (cosine - low) / (high - low))) * _SIDES * below
     if steep.max() < LEAST:
         return None
     corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
@@ -94,6 +108,11 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
     grain = _grain(face, size)
     positions = _spread_out(mesh) - corner
     return GrownCheek(normals, steep, np.clip((tone - 4) / 255, 0, 1), grain, positions)
+
+
+def _spread(values: Array) -> Array:
+    """Average values (468,) over the triangles around each point."""
+    return sum_at_points(values[TRIANGLES].mean(1)) / COUNT
 
 
 def _grain(face: Image, size: float) -> Image:
@@ -158,15 +177,10 @@ def render(out: Image, cheek: GrownCheek, weight: Array, target: Array, warp_map
 
 def _sides() -> Array:
     """Return weights (468,): 1 near the outline of the face, 0 inside and at the lips."""
-    outline, lips = (_distances(ring) for ring in (OVAL, np.concatenate([LIPS_INNER, LIPS_OUTER])))
+    outline, lips = (
+        anatomy.neutral_distances(ring) for ring in (OVAL, np.concatenate([LIPS_INNER, LIPS_OUTER]))
+    )
     return np.asarray((1 - smoothstep(*WIDTH, outline)) * smoothstep(*BESIDE_LIPS, lips))
-
-
-def _distances(points: npt.NDArray[np.integer]) -> Array:
-    """Return each point's distance (468,) to the nearest of some, in face heights."""
-    flat = neutral()[:, :2]
-    height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
-    return np.asarray(np.linalg.norm(flat[:, None] - flat[points], axis=-1).min(1) / height)
 
 
 def _below_eyes() -> Array:
@@ -180,8 +194,8 @@ def _plain_skin() -> npt.NDArray[np.bool_]:
     """Return the points (468,) of cheeks and chin, away from nose, lips and glasses."""
     plain = _below_eyes() > 0  # hair covers foreheads
     plain[NOSE] = False
-    plain &= _distances(LIPS_OUTER) > LIPS_RADIUS
-    return np.asarray(plain & (_distances(np.concatenate(EYES)) > GLASSES_RADIUS))
+    plain &= anatomy.neutral_distances(LIPS_OUTER) > LIPS_RADIUS
+    return np.asarray(plain & (anatomy.neutral_distances(np.concatenate(EYES)) > GLASSES_RADIUS))
 
 
 _SIDES = _sides()
