@@ -1,11 +1,15 @@
-"""Separation of the person from the background: strands of hair, earrings."""
+"""Separation of the person from the background: strands and earrings, hair and shoulders."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from thcli.core.types import Crop
+from thcli.engines.mesh.background.hair import parsed_hair
 from thcli.engines.mesh.background.strands import find_strands
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 
 
 def test_strands_of_hair_belong_to_the_person_and_leave_the_plate() -> None:
@@ -30,3 +34,29 @@ def test_strands_of_hair_belong_to_the_person_and_leave_the_plate() -> None:
     striped = image.copy()
     striped[::6, :60] = striped[::6, 140:] = 0.2
     assert find_strands(striped, alpha, 100.0)[(striped == np.float32(0.2)).all(-1)].sum() == 0
+
+
+def test_a_pole_beside_the_head_is_the_background_s() -> None:
+    """It touches the head by an arm, and runs beside it."""
+    image = np.full((200, 200, 3), 0.8, np.float32)
+    alpha = np.zeros((200, 200), np.float32)
+    cv2.circle(image, (120, 110), 50, (0.1, 0.1, 0.1), -1)
+    cv2.circle(alpha, (120, 110), 50, 1.0, -1)
+    alpha = np.asarray(cv2.GaussianBlur(alpha, (5, 5), 0), np.float32)
+    cv2.line(image, (50, 110), (72, 110), (0.2, 0.2, 0.2), 2)
+    cv2.line(image, (50, 70), (50, 150), (0.2, 0.2, 0.2), 2)
+    assert find_strands(image, alpha, 100.0)[70:150, 40:60].sum() == 0
+
+
+def test_hair_and_neck_hang_from_the_head_and_shoulders_do_not() -> None:
+    """A parser's crop at half the image's size: hair left, neck below, cloth of hair's colour."""
+    planes = np.zeros((len(CLASSES), 100, 100), np.float32)
+    planes[class_number("hair"), :80, :30] = 1
+    planes[class_number("neck"), 70:, 30:] = 1
+    planes[class_number("cloth"), 80:, :30] = 1
+    regions = Regions(Crop(np.diag([0.5, 0.5, 1.0]), (100, 100)), planes)
+    angles = 2 * np.pi * np.arange(36) / 36
+    oval = np.stack([100 + 30 * np.sin(angles), 90 - 50 * np.cos(angles)], 1)
+    found = parsed_hair(regions, np.ones((200, 200), np.float32), oval, 1)
+    assert found[80, 30] > 0.95 and found[170, 100] > 0.95  # hair, neck
+    assert found[190, 20] < 0.05 and found[190, 180] < 0.05  # cloth, a bare shoulder

@@ -88,3 +88,12 @@ def test_the_halo_of_a_sharpened_photograph_leaves_the_plate() -> None:
     alpha = layers.person[..., 3:].astype(np.float32) / 255
     whole = layers.plate * (1 - alpha) + layers.person[..., :3]
     assert np.abs(whole - image).max() <= 1
+
+
+def test_no_line_of_the_person_stays_in_the_plate() -> None:
+    image = np.full((256, 256, 3), 245, np.uint8)
+    head = faces.polygon_mask(FACE[topology.OVAL, :2], 256, 256, 8)
+    image[head] = 40
+    separated = matte.separate_person(image, head.astype(np.float32), FACE)
+    assert separated is not None
+    assert np.abs(separated[0].plate.astype(int) - 245).max() <= 2

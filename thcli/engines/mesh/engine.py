@@ -36,14 +36,14 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import folds, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, glasses, grown_cheek, mirrored_cheek, steep_texture
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
     prepare_pictures,
     targets_of_others,
 )
-from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, parse_source, prepare
 from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.video import MeshVideo
 from thcli.faces.compositing import person_matte
@@ -55,6 +55,7 @@ from thcli.motion.video_retarget import VideoRetargetedMotion
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter
+    from thcli.faces.parsing.small import ParseS
 
 DEFAULT = ReenactOptions()
 
@@ -62,8 +63,8 @@ DEFAULT = ReenactOptions()
 class MeshEngine:
     """Engine protocol over the mesh renderer.
 
-    It is stateless between calls except for the segmentation network, which is loaded for the
-    first source that needs it.
+    It is stateless between calls except for the networks of person and face regions, which are
+    loaded for the first source that needs them.
     """
 
     motion_kind = KIND
@@ -83,6 +84,7 @@ class MeshEngine:
         self._mouth, self._follow_camera = mouth, follow_camera
         self._with_folds = with_folds
         self._segmenter: person_matte.PersonMatte | None = None
+        self._parser: ParseS | None = None
         self._lock = threading.Lock()
 
     @property
@@ -98,8 +100,14 @@ class MeshEngine:
             WeightsError: the matte is required and its network is not installed.
         """
         with self._lock:
-            person = self._person_probability(image)
-            return prepare(image, face, person, self._painter, with_folds=self._with_folds)
+            return prepare(
+                image,
+                face,
+                self._person_probability(image),
+                self._painter,
+                with_folds=self._with_folds,
+                parsed=self._parse(image, face),
+            )
 
     def encode_pictures(
         self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
@@ -218,6 +226,19 @@ class MeshEngine:
                 return None
         return self._segmenter.probability(image)
 
+    def _parse(self, image: Image, face: Face) -> ParsedSource | None:
+        """Find the regions of a face; None when the network is not installed or refused."""
+        if self._run.licence == "free":
+            return None
+        from thcli.faces.parsing import small
+
+        if self._parser is None:
+            try:
+                self._parser = small.load(self._run)
+            except WeightsError:
+                return None
+        return parse_source(self._parser, image, face)
+
 
 def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
     """Render one frame.
@@ -239,6 +260,8 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
 def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
     """Render one frame as `render_frame` does, without the picture's border."""
     points = unfold_skin(source.mesh, target.points)
+    if source.glasses is not None:
+        points = glasses.hold(source.glasses, source.mesh, points)
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
     shown = steep_texture.texture_positions(source.normals, source.mesh, points)
     cheek, mirrored = source.hidden_cheek, None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thcli.core.errors import NoFaceError
+from thcli.core.protocols import Parser
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
@@ -15,7 +16,7 @@ from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.head import folds, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, glasses, grown_cheek, mirrored_cheek, steep_texture
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
@@ -24,6 +25,8 @@ from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.seen_mouths import SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
+from thcli.faces.crops import align
+from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
@@ -32,6 +35,16 @@ EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over 
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
 # ones: enlarged thumbnails have .04 to .07, other pictures at most .012
 MOST_BLUR = 0.024
+# Crop of head and shoulders: its side over the face's box, and how far its middle lies below
+BODY_SCALE, BODY_SHIFT = 2.8, 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSource:
+    """Regions of a source's face, read closely (`face`) and down to the shoulders (`body`)."""
+
+    face: Regions
+    body: Regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,7 @@ class MeshSource:
     folds: of a smile; None leaves the skin's brightness as it is.
     border: of the picture, which `image` does without; None if it has none.
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
+    glasses: (468,) how far a point is part of glasses; None without any.
     """
 
     image: Image
@@ -68,6 +82,7 @@ class MeshSource:
     folds: SourceFolds | None = None
     border: Border | None = None
     grown_cheek: GrownCheek | None = None
+    glasses: Array | None = None
 
     @property
     def first(self) -> MeshSource:
@@ -80,6 +95,17 @@ class MeshSource:
         return self.image.shape[1], self.image.shape[0]
 
 
+def parse_source(parser: Parser, image: Image, face: Face) -> ParsedSource:
+    """Find the regions of a source's face (H, W, 3) and below it."""
+    left, top, right, bottom = face.box
+    down = BODY_SHIFT * (bottom - top)
+    below = np.array([left, top + down, right, bottom + down])
+    body = align.square(below, parser.crop_size, BODY_SCALE)
+    return ParsedSource(
+        parse_faces(parser, [image], [face])[0], parse_faces(parser, [image], [face], [body])[0]
+    )
+
+
 def prepare(
     image: Image,
     face: Face,
@@ -87,6 +113,7 @@ def prepare(
     painter: PatchPainter | None = None,
     *,
     with_folds: bool = False,
+    parsed: ParsedSource | None = None,
 ) -> MeshSource:
     """Prepare a source image.
 
@@ -96,6 +123,7 @@ def prepare(
         person: (h, w) person probability in 0..1; None warps the background with the person.
         painter: networks of eyes and mouth, or None.
         with_folds: the skin folds where the target smiles.
+        parsed: regions of the face; None wears no glasses, and its hair is found by colours.
 
     Raises:
         NoFaceError: the face has no mesh.
@@ -108,7 +136,8 @@ def prepare(
     mesh = np.asarray(face.mesh, np.float64)
     border = find_border(image, person)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
-    separated = None if person is None else matte.separate_person(image, person, mesh)
+    body = None if parsed is None else parsed.body
+    separated = None if person is None else matte.separate_person(image, person, mesh, body)
     tone = mouth.skin_tone(image, mesh)
     seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
     natural = mouth.natural_colour(image, mesh, tone)
@@ -125,6 +154,10 @@ def prepare(
         layers, hair, hair_step = separated
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
     normals = steep_texture.normals(mesh)
+    worn = None if parsed is None else glasses.find(parsed.face, mesh)
+    cheek = grown_cheek.prepare(image, mesh, normals)
+    if cheek is not None and worn is not None:
+        cheek = replace(cheek, steep=cheek.steep * (1 - worn))
     return MeshSource(
         image,
         face,
@@ -145,5 +178,6 @@ def prepare(
         else painter.bind(image, mesh, face, interior),
         folds=folds.prepare(image, mesh) if with_folds else None,
         border=border,
-        grown_cheek=grown_cheek.prepare(image, mesh, normals),
+        grown_cheek=cheek,
+        glasses=worn,
     )

@@ -14,6 +14,7 @@ from tests.engines.mesh.synthetic_faces import astronaut
 from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
+from thcli.core.options import RunOptions
 from thcli.core.types import Array
 from thcli.engines.mesh.engine import MeshEngine, render_frame
 from thcli.engines.mesh.head import folds
@@ -93,7 +94,7 @@ def test_the_face_is_blended_and_what_is_around_it_stays() -> None:
 
 
 def test_the_engine_renders_the_first_picture_where_no_other_is_near() -> None:
-    engine = MeshEngine(None, "off", mouth="synthetic")  # type: ignore[arg-type]
+    engine = MeshEngine(RunOptions(licence="free"), "off", mouth="synthetic")
     source = pictures()
     assert source.face is source.first.face
     plain = render_frame(source.first, target(smiling(0.3)), None)

@@ -6,8 +6,36 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array, Array32, Image
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh.sampling import box_mean, polygon_mask
+from thcli.faces.parsing.classes import HAIR, NECK, class_number
+from thcli.faces.parsing.crops import Regions
+
+HEADWEAR = HAIR | {class_number("hat")}
+NECK_WIDTH = (0.35, 0.5)  # face heights to the side: neck, shoulder
+SOFTNESS = 0.05  # face heights, of the mask's edge
+
+
+def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Array32:
+    """Return where hair and neck hang from the head, as a parser sees them.
+
+    Args:
+        regions: of the face, in a crop that reaches down to the shoulders.
+        alpha: (h, w) matte in 0..1.
+        oval: (36, 2) the face's oval in samples.
+        step: pixels of the image per sample.
+
+    Returns:
+        (h, w) float32 mask in 0..1 with soft edges.
+    """
+    shift = (1 / step - 1) / 2  # pixel centres
+    samples = np.array([[1 / step, 0, shift], [0, 1 / step, shift], [0, 0, 1]])
+    placement = Crop(samples, (alpha.shape[1], alpha.shape[0]))
+    _, across = _face_axes(alpha.shape, oval)
+    neck = regions.mask_in(placement, NECK) * (1 - smoothstep(*NECK_WIDTH, across))
+    hangs = np.minimum(regions.mask_in(placement, HEADWEAR) + neck, alpha)
+    return _soften(np.asarray(hangs, np.float32), SOFTNESS * _face_size(oval))
 
 
 def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
@@ -25,14 +53,7 @@ def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
         (h, w) float32 mask in 0..1 with soft edges.
     """
     empty = np.zeros(alpha.shape, np.float32)
-    top, chin = oval[0], oval[18]
-    up = top - chin
-    face_size = max(float(np.linalg.norm(up)), 1.0)
-    up = up / face_size
-    rows, columns = np.mgrid[0 : alpha.shape[0], 0 : alpha.shape[1]].astype(np.float32)
-    offset = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
-    above = offset @ (up / face_size).astype(np.float32)
-    across = np.abs(offset @ (np.array([-up[1], up[0]]) / face_size).astype(np.float32))
+    above, across = _face_axes(alpha.shape, oval)
     face = polygon_mask(oval, (alpha.shape[1], alpha.shape[0]))
     seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & ~face
     skin = face & (above < 0.2) & (above > -0.3)
@@ -56,9 +77,29 @@ def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
     flesh_clean = _open(flesh | face)
     _, labels = cv2.connectedComponents(flesh_clean)
     neck = (labels == np.bincount(labels[face & (flesh_clean > 0)]).argmax()) & ~face
-    radius = max(2, round(0.05 * face_size))
+    return _soften((joined | neck).astype(np.float32), SOFTNESS * _face_size(oval))
+
+
+def _face_size(oval: Array) -> float:
+    return max(float(np.linalg.norm(oval[0] - oval[18])), 1.0)
+
+
+def _face_axes(shape: tuple[int, ...], oval: Array) -> tuple[Array32, Array32]:
+    """Return how far samples lie above and beside the middle of a face, (h, w) face heights."""
+    top, chin = oval[0], oval[18]
+    face_size = _face_size(oval)
+    up = (top - chin) / face_size
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    offset = np.stack([columns, rows], -1) - ((top + chin) / 2).astype(np.float32)
+    above = offset @ (up / face_size).astype(np.float32)
+    return above, np.abs(offset @ (np.array([-up[1], up[0]]) / face_size).astype(np.float32))
+
+
+def _soften(mask: Array32, softness: float) -> Array32:
+    """Close the gaps of a mask (h, w) and soften its edge."""
+    radius = max(2, round(softness))
     kernel = np.ones((radius | 1, radius | 1), np.uint8)
-    closed = cv2.morphologyEx((joined | neck).astype(np.float32), cv2.MORPH_CLOSE, kernel)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
     blurred = box_mean(np.asarray(closed, np.float32), 2 * radius + 1)
     return np.asarray(box_mean(blurred, 2 * radius + 1))
 

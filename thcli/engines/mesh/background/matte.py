@@ -17,16 +17,17 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
-from thcli.engines.mesh.background.hair import find_hair
+from thcli.engines.mesh.background.hair import find_hair, parsed_hair
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask, resize
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.crops import Regions
 
 CERTAIN = (0.25, 0.75)  # probabilities below which is background, above which is person
 MATTE_SAMPLES = 128  # samples per face height at which the matte's edge is refined
-FILL_MARGIN = 0.1  # face heights around the person that the plate is not filled from
+FILL_MARGIN = 0.06  # face heights around the person that the plate is not filled from
 PLATE_RADIUS = 0.05  # face heights around the person that the plate replaces
 PLATE_FEATHER = 0.03  # face heights over which the plate passes into the image
 ISLAND_ALPHA = 0.1  # least alpha by which a part of the matte is connected to the face
@@ -58,7 +59,7 @@ class MatteLayers:
 
 
 def separate_person(
-    image: Image, probability: Array32, mesh: Array
+    image: Image, probability: Array32, mesh: Array, regions: Regions | None = None
 ) -> tuple[MatteLayers, Array32, int] | None:
     """Separate the person from the background.
 
@@ -66,6 +67,7 @@ def separate_person(
         image: (H, W, 3) uint8 source image.
         probability: (h, w) person probability in 0..1, of any size over the whole image.
         mesh: (468, 3) pixels.
+        regions: of the face, down to the shoulders; None finds hair by its colours.
 
     Returns:
         The layers, the hair mask (h, w) float32 in 0..1, and the mask's source pixels per
@@ -124,7 +126,11 @@ def separate_person(
         transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
         behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)
         person[rows, :, :3] = cv2.subtract(image[rows], behind)
-    return MatteLayers.of(person, plate), find_hair(small, alpha, oval_points), step
+    if regions is None:
+        hair = find_hair(small, alpha, oval_points)
+    else:
+        hair = parsed_hair(regions, alpha, oval_points, step)
+    return MatteLayers.of(person, plate), hair, step
 
 
 def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
@@ -152,7 +158,7 @@ def _to_uint8(values: Array32) -> Image:
 
 def _dilate(alpha: Array32, radius: float) -> Array32:
     """Dilate a matte by a radius in samples, with a soft edge."""
-    size = 2 * round(radius / 2) + 1
+    size = odd_size(2 * radius)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     dilated = cv2.dilate((alpha > 0.05).astype(np.float32), disc)
     return np.asarray(box_mean(np.asarray(dilated, np.float32), 3))

@@ -11,6 +11,7 @@ from thcli.engines.mesh.sampling import odd_size
 
 STRAND_REACH = 0.3  # face heights from the matte to the end of a thin thing
 LINE_REACH = 0.45  # face heights from the matte where lines of the background are looked for
+BESIDE = 0.14  # face heights from the matte to the middle of what stands beside the person
 STRAND_WIDTH = 0.06  # face heights, the widest gap between what is beside a strand
 STRAND_THICKNESS = 0.05  # face heights from which a thing is not thin
 STRAND_CONTRAST = 0.05  # by which a strand differs from what is around it, of 0..1
@@ -22,9 +23,10 @@ MOST_TEXTURE = 0.01  # share of lines in that band above which the background is
 def find_strands(small: Array32, alpha: Array32, face_size: float) -> Array32:
     """Find thin things that leave the matte, which the network is too coarse to see.
 
-    They differ from both of their sides, are connected to the person and end near it; a line that
-    goes on is the background's. Before a textured background only what stands out from its lines
-    is found, and nothing where these are many: they cannot be told from hair.
+    They differ from both of their sides, are connected to the person and end near it. A line that
+    goes on is the background's, and so is one that runs beside the person and touches it with an
+    end. Before a textured background only what stands out from its lines is found, and nothing
+    where these are many: they cannot be told from hair.
 
     Args:
         small: (h, w, 3) image in 0..1.
@@ -48,6 +50,10 @@ def find_strands(small: Array32, alpha: Array32, face_size: float) -> Array32:
     _, things = cv2.connectedComponents(_join(held))
     far = np.unique(things[held & (distance >= STRAND_REACH)])
     strands = held & ~np.isin(things, far)
+    for thing in np.unique(things[strands]):
+        samples = things == thing
+        if np.median(distance[samples & strands]) > BESIDE:
+            strands &= ~samples
     band = around & (distance > TEXTURE_BAND)
     if band.any() and (lines & ~strands)[band].mean() > MOST_TEXTURE:
         return np.zeros_like(alpha)
