@@ -81,7 +81,8 @@ def still_background(motion: Tensor, coarse: Tensor) -> Tensor:
 
     A moving camera moves the strips above and on both sides of the head alike. The network was
     trained on still ones, and takes the camera's motion for one of the head. Flow is 0 on a plain
-    wall: where two strips show texture, theirs counts alone.
+    wall: where two strips show texture, theirs counts alone, the slower one's; of three, the
+    second one's, since a zoom or a roll leaves one strip in its place.
 
     Args:
         motion: (B, 2, S, S) pixels from the crops to their source.
@@ -96,10 +97,12 @@ def still_background(motion: Tensor, coarse: Tensor) -> Tensor:
     ]
     shares = torch.stack([texture.float().mean(1) for texture in textures], 1)
     counted = shares > _ENOUGH_TEXTURE
-    least = torch.where(counted, torch.stack(seen, 1), torch.inf).amin(1)
-    slowest = torch.where(counted.sum(1) >= _ENOUGH_STRIPS, least, moved.amin(1))
+    ordered = torch.where(counted, torch.stack(seen, 1), torch.inf).sort(1).values
+    count = counted.sum(1)
+    typical = torch.where(count > _ENOUGH_STRIPS, ordered[:, 1], ordered[:, 0])
+    camera = torch.where(count >= _ENOUGH_STRIPS, typical, moved.amin(1))
     slow, fast = _CAMERA
-    share = ((slowest - slow) / (fast - slow)).clamp(0, 1)
+    share = ((camera - slow) / (fast - slow)).clamp(0, 1)
     return 1 - share * share * (3 - 2 * share)
 
 
