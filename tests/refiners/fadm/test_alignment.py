@@ -220,10 +220,8 @@ def test_a_known_warped_frame_is_not_classified(known_warped: bool) -> None:
 def test_a_camera_moves_the_background_on_all_sides() -> None:
     camera, head = torch.full((1, 2, SIDE, SIDE), 4.0), no_flow()
     head[..., SIDE // 4 :, : SIDE // 2] = 6.0  # a head and its hair leave one side
-    roll = camera.clone()
-    roll[..., : SIDE // 8] = 0  # one side stays in its place
-    flows = (camera, head, no_flow(), roll)
-    assert [float(still_background(flow, images(0))) for flow in flows] == [0, 1, 1, 0]
+    found = [float(still_background(flow, images(0))) for flow in (camera, head, no_flow())]
+    assert found == [0, 1, 1]
 
 
 def test_a_plain_wall_on_one_side_does_not_hide_the_camera() -> None:

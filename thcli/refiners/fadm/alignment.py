@@ -21,9 +21,10 @@ from thcli.engines.shared.networks.grid import identity
 _SIDE = 192  # side of the images to which pixel units refer
 _STRIP, _STRIP_END = 0.1, 0.55  # width and lower end of the background's strips over the side
 _CAMERA = (0.1, 0.5)  # pixels by which a moving camera moves them, from where it counts, in full
+_BESIDE_A_WALL = (2.0, 4.0)  # the same for strips with texture, where another one has none
 _TEXTURE = 4 / 255  # mean step between pixels from which they count as texture
 _ENOUGH_TEXTURE = 0.05  # share of a strip's pixels with texture
-_ENOUGH_STRIPS = 2  # with texture: hair is seen in one before a plain wall
+_ENOUGH_STRIPS = 2  # with texture
 # Feature channels: flow (x, y), how well it explains the frame (strict, loose), position (x, y).
 MOTION_CHANNELS = 6
 PRIOR_CHANNELS = 2  # channels of the prior flow
@@ -81,8 +82,7 @@ def still_background(motion: Tensor, coarse: Tensor) -> Tensor:
 
     A moving camera moves the strips above and on both sides of the head alike. The network was
     trained on still ones, and takes the camera's motion for one of the head. Flow is 0 on a plain
-    wall: where two strips show texture, theirs counts alone, the slower one's; of three, the
-    second one's, since a zoom or a roll leaves one strip in its place.
+    wall: where two strips show texture and both move further than hair does, it is the camera.
 
     Args:
         motion: (B, 2, S, S) pixels from the crops to their source.
@@ -97,13 +97,16 @@ def still_background(motion: Tensor, coarse: Tensor) -> Tensor:
     ]
     shares = torch.stack([texture.float().mean(1) for texture in textures], 1)
     counted = shares > _ENOUGH_TEXTURE
-    ordered = torch.where(counted, torch.stack(seen, 1), torch.inf).sort(1).values
-    count = counted.sum(1)
-    typical = torch.where(count > _ENOUGH_STRIPS, ordered[:, 1], ordered[:, 0])
-    camera = torch.where(count >= _ENOUGH_STRIPS, typical, moved.amin(1))
-    slow, fast = _CAMERA
-    share = ((camera - slow) / (fast - slow)).clamp(0, 1)
-    return 1 - share * share * (3 - 2 * share)
+    least = torch.where(counted, torch.stack(seen, 1), torch.inf).amin(1)
+    textured = torch.where(counted.sum(1) >= _ENOUGH_STRIPS, least, 0)
+    return 1 - torch.maximum(_share(moved.amin(1), _CAMERA), _share(textured, _BESIDE_A_WALL))
+
+
+def _share(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Return where values lie between two limits, smoothly from 0 to 1."""
+    low, high = limits
+    share = ((values - low) / (high - low)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def _strips(values: Tensor) -> list[Tensor]:
