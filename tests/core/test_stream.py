@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thcli.core.stream import Channel, ordered_map, prefetch
+from thcli.core.stream import Channel, ordered_map, prefetch, worker_pool
 
 
 class Source:
@@ -100,6 +100,15 @@ def test_an_early_end_leaves_no_thread() -> None:
         with pytest.raises(KeyboardInterrupt):
             stream.throw(KeyboardInterrupt())
     assert threading.active_count() == before
+
+
+def test_maps_that_share_a_pool_leave_it_open() -> None:
+    with worker_pool(2) as pool:
+        first = ordered_map(lambda x: x + 1, iter(range(50)), pool, 3)
+        second = ordered_map(lambda x: 2 * x, first, pool, 3)
+        assert [next(second), next(second)] == [2, 4]
+        second.close()
+        assert list(ordered_map(lambda x: -x, range(3), pool, 2)) == [0, -1, -2]
 
 
 def test_put_fails_after_the_consumer_has_stopped() -> None:

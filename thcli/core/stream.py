@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -102,8 +102,13 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
             thread.join()
 
 
+def worker_pool(workers: int) -> ThreadPoolExecutor:
+    """Return a pool of threads for `ordered_map`."""
+    return ThreadPoolExecutor(max(1, workers), thread_name_prefix="ordered_map")
+
+
 def ordered_map(
-    function: Callable[[T], R], items: Iterable[T], workers: int, depth: int
+    function: Callable[[T], R], items: Iterable[T], workers: int | ThreadPoolExecutor, depth: int
 ) -> Generator[R, None, None]:
     """Yield function(item) in the order of `items`, computed by a pool of threads.
 
@@ -111,11 +116,12 @@ def ordered_map(
         function: called in the worker threads.
         items: read in the calling thread, up to `depth` ahead; wrap it in `prefetch` to read it in
             another thread.
-        workers: number of threads.
+        workers: number of threads, or a pool that several maps share; it stays open.
         depth: most items in flight.
     """
     pending: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="ordered_map")
+    shared = isinstance(workers, ThreadPoolExecutor)
+    pool = workers if isinstance(workers, ThreadPoolExecutor) else worker_pool(workers)
     try:
         for item in items:
             pending.append(pool.submit(function, item))
@@ -124,7 +130,9 @@ def ordered_map(
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        wait([future for future in pending if not future.cancel()])
+        if not shared:
+            pool.shutdown()
         _close(items)
 
 

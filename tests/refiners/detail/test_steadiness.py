@@ -74,6 +74,12 @@ def test_the_ends_of_a_scene_stay() -> None:
         assert not found.shake.any() and np.abs(found.positions).max() < 1e-3
 
 
+def test_a_neighbour_on_one_side_is_enough_for_doubt() -> None:
+    window = linked([crop_at(0, error) for error in (3, 0, 0)])
+    assert inside(steady(window, 0).certainty).max() < 0.5
+    assert inside(steady(window[:1], 0).certainty).min() == 1
+
+
 def test_a_crop_that_is_missing_in_the_middle_is_refused() -> None:
     with pytest.raises(ValueError, match="no crop in the middle"):
         steady(linked([crop_at(0), None, crop_at(0)]), 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh.sampling import resize
 from thcli.motion.canonical import neutral
 from thcli.refiners.detail.sharpness import lost_sharpness
 from thcli.refiners.detail.texture import Texture, place_texture
@@ -95,7 +96,8 @@ def test_a_cheek_that_the_source_hides_is_not_visible() -> None:
     source = Texture(
         picture(7), (mesh() - centre) @ turn.T + centre, np.ones((SIDE,) * 2, np.float32)
     )
-    visibility = place_texture(source, picture(7), mesh(), np.eye(3)).visibility
+    placed = place_texture(source, picture(7), mesh(), np.eye(3))
+    visibility = resize(placed.visibility, (SIDE, SIDE))
     cheeks = np.array([visibility[int(y), int(x)] for x, y in mesh()[[123, 352], :2]])
     assert cheeks.min() < 0.2 and cheeks.max() > 0.8
 

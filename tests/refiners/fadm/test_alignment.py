@@ -220,5 +220,18 @@ def test_a_known_warped_frame_is_not_classified(known_warped: bool) -> None:
 def test_a_camera_moves_the_background_on_all_sides() -> None:
     camera, head = torch.full((1, 2, SIDE, SIDE), 4.0), no_flow()
     head[..., SIDE // 4 :, : SIDE // 2] = 6.0  # a head and its hair leave one side
-    found = [float(still_background(flow)) for flow in (camera, head, no_flow())]
+    found = [float(still_background(flow, images(0))) for flow in (camera, head, no_flow())]
     assert found == [0, 1, 1]
+
+
+def test_a_plain_wall_on_one_side_does_not_hide_the_camera() -> None:
+    camera, picture = torch.full((1, 2, SIDE, SIDE), 4.0), images(0)
+    picture[..., SIDE // 2 :], camera[..., SIDE // 2 :] = 0.5, 0  # no flow is seen on a wall
+    camera[:, :, : SIDE // 8] = 4.0
+    assert float(still_background(camera, picture)) == 0
+
+
+def test_hair_that_moves_before_a_plain_wall_is_no_camera() -> None:
+    picture, motion = torch.full((1, 3, SIDE, SIDE), 0.5), no_flow()
+    picture[:, :, : SIDE // 8], motion[:, :, : SIDE // 8] = images(0)[:, :, : SIDE // 8], 4.0
+    assert float(still_background(motion, picture)) == 1

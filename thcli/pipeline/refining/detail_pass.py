@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep, to_uint8
-from thcli.core.stream import ordered_map
+from thcli.core.stream import ordered_map, worker_pool
 from thcli.core.types import Array32, Crop, Image
 from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import paste_change, soft_mask
@@ -123,12 +123,16 @@ class DetailPass:
         tracks = zip(
             *(_tracked_crops(subject.crop_track, first) for subject in self.subjects), strict=True
         )
-        with closing(frames):
-            numbered = zip(count(first), tracks, frames, strict=False)
-            analysed = ordered_map(look, numbered, self.workers, self.workers + 1)
-            linked = ordered_map(link, sliding_windows(analysed, 1), self.workers, self.workers + 1)
+        numbered = zip(count(first), tracks, frames, strict=False)
+        ahead = self.workers + 1
+        with (
+            closing(frames),
+            worker_pool(self.workers) as pool,
+            closing(ordered_map(look, numbered, pool, ahead)) as analysed,
+            closing(ordered_map(link, sliding_windows(analysed, 1), pool, ahead)) as linked,
+        ):
             windows = islice(sliding_windows(linked, REACH), start - first, None)
-            yield from ordered_map(put, windows, self.workers, self.workers + 1)
+            yield from ordered_map(put, windows, pool, ahead)
 
     def _analyse(
         self,

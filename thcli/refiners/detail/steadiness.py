@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import cv2
 import numpy as np
 
 from thcli.core.imaging import optical_flow, pixel_positions, smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.sampling import remap, resize
 
 REACH = 2  # frames on both sides over which places, energies and colours are averaged
 _SIGMA = 1.2  # frames, of their weights
@@ -25,6 +26,7 @@ _TORN = (1.5, 3.0)  # pixels of a reduced crop by which a neighbour's placement 
 _SHAKE = (0.3, 0.8)  # pixels of it: a path bent by less is shaken, by more is a movement
 _UNCERTAIN = (0.3, 1.5)  # pixels of it: placements that differ by more say nothing
 _SMOOTHING = 6.0  # pixels of it
+_EVERY = 2  # pixels of it between the samples that are followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class LinkedCrop:
 
 @dataclass(frozen=True, slots=True)
 class _Carried:
-    """Placement and path of each pixel (n, n), carried over from a neighbour.
+    """Placement and path of each sample (n, n), carried over from a neighbour.
 
     change: (n, n, 2) of the placement, pixels of the texture.
     path: (n, n, 2) way of the content to the neighbour, pixels of the own crop.
@@ -116,52 +118,69 @@ def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
     linked = window[middle]
     if linked is None:
         raise ValueError("there is no crop in the middle of the window")
-    own = linked.crop
-    side = own.image.shape[0]
+    own, grid = linked.crop, _sample_grid(linked.crop.image.shape[0])
+    placed, side = remap(own.positions, grid), len(grid)
     change = np.zeros((side, side, 2), np.float32)
     spread = np.zeros((side, side), np.float32)
-    shake, total, paired = np.zeros_like(change), np.ones((side, side), np.float32), np.float32(1)
-    for share, pair in _pairs(window, middle):
-        carried = [_carry(own, other, positions) for other, positions in pair]
+    shake, total = np.zeros_like(change), np.ones((side, side), np.float32)
+    paired = count = np.float32(1)
+    for share, sides in _neighbours(window, middle, grid):
+        carried = [_carry(own, placed, grid, *one) for one in sides]
+        for one in carried:
+            spread += share * np.minimum(one.distance, _TORN[1]) ** 2
+            count += share
+        if len(carried) < 2:
+            continue  # one side alone would pull the crop towards it
         for one in carried:
             change += share * one.weight[..., None] * one.change
             total += share * one.weight
-            spread += share * np.minimum(one.distance, _TORN[1]) ** 2
         both = carried[0].weight * carried[1].weight
         shake += share * both[..., None] * (carried[0].path + carried[1].path)
         paired += 2 * share
     change /= total[..., None]
-    spread = np.asarray(cv2.GaussianBlur(np.sqrt(spread / paired), (0, 0), _SMOOTHING), np.float32)
+    spread = _smooth(np.sqrt(spread / count))
     certainty = 1 - smoothstep(*_UNCERTAIN, spread).astype(np.float32)
-    shake = np.asarray(cv2.GaussianBlur(shake / paired, (0, 0), _SMOOTHING), np.float32)
+    shake = _smooth(shake / paired)
     length = np.hypot(shake[..., 0], shake[..., 1])[..., None]
     shake *= 1 - smoothstep(*_SHAKE, length).astype(np.float32)
-    moved = pixel_positions(side) - shake
-    change = np.asarray(remap(own.positions + change, moved) - own.positions, np.float32)
-    return Steadying(change, shake, certainty)
+    back = pixel_positions(side) - shake / np.float32(_EVERY)
+    change = np.asarray(remap(placed + change, back) - placed, np.float32)
+    size = own.image.shape[1::-1]
+    return Steadying(*(resize(values, size) for values in (change, shake, certainty)))
 
 
-def _pairs(
-    window: Sequence[LinkedCrop | None], middle: int
+def _sample_grid(side: int) -> Array32:
+    """Return where a reduced crop is sampled, every _EVERY pixels: (n, n, 2) float32."""
+    few = pixel_positions(side // _EVERY)
+    return np.asarray(few * _EVERY + np.float32((_EVERY - 1) / 2), np.float32)
+
+
+def _smooth(values: Array32) -> Array32:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), _SMOOTHING / _EVERY), np.float32)
+
+
+def _neighbours(
+    window: Sequence[LinkedCrop | None], middle: int, grid: Array32
 ) -> Iterator[tuple[np.float32, list[tuple[ReducedCrop, Array32]]]]:
-    """Yield the neighbours at the same distance on both sides with their weight.
+    """Yield the one or two neighbours at each distance with their weight, nearest first.
 
-    Each comes with the positions (n, n, 2) in it of the content of the crop in the middle.
+    Each comes with the positions (n, n, 2) in it of what the crop in the middle has at a grid.
     """
-    walks = [_walk(window, middle, direction) for direction in (-1, 1)]
-    for distance, pair in enumerate(zip(*walks, strict=False), 1):
-        yield np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2)), list(pair)
+    walks = [_walk(window, middle, grid, direction) for direction in (-1, 1)]
+    for distance, sides in enumerate(zip_longest(*walks), 1):
+        weight = np.float32(np.exp(-0.5 * (distance / _SIGMA) ** 2))
+        yield weight, [side for side in sides if side is not None]
 
 
 def _walk(
-    window: Sequence[LinkedCrop | None], middle: int, direction: int
+    window: Sequence[LinkedCrop | None], middle: int, grid: Array32, direction: int
 ) -> Iterator[tuple[ReducedCrop, Array32]]:
-    """Follow the content of the crop in the middle from frame to frame, up to REACH frames.
+    """Follow what the crop in the middle has at a grid from frame to frame, up to REACH frames.
 
     Yields:
         Each crop and the positions of the content in it.
     """
-    positions: Array32 | None = None
+    positions = grid
     for at in range(middle, middle + direction * REACH, direction):
         after = at + direction
         here, there = window[at], window[after] if 0 <= after < len(window) else None
@@ -169,19 +188,25 @@ def _walk(
         if here is None or there is None or earlier is None or earlier.flows is None:
             return
         flow = earlier.flows.forward if direction > 0 else earlier.flows.backward
-        if positions is None:
-            positions = pixel_positions(flow.shape[0]) + flow
-        else:
-            positions = positions + remap(flow, positions)
+        positions = positions + remap(flow, positions)
         yield there.crop, positions
 
 
-def _carry(own: ReducedCrop, other: ReducedCrop, positions: Array32) -> _Carried:
-    """Carry a neighbour over; positions: of the own content in its crop."""
-    change = remap(other.positions, positions) - own.positions
+def _carry(
+    own: ReducedCrop, placed: Array32, grid: Array32, other: ReducedCrop, positions: Array32
+) -> _Carried:
+    """Carry a neighbour over.
+
+    Args:
+        own: the crop in the middle.
+        placed: its placement at the grid.
+        grid: samples of it.
+        other: the neighbour.
+        positions: of the grid's content in the neighbour.
+    """
+    change = remap(other.positions, positions) - placed
     length = np.hypot(change[..., 0], change[..., 1]) / np.float32(own.step)
     weight = 1 - smoothstep(*_TORN, length).astype(np.float32)
     change_matrix = np.linalg.inv(own.frame_from_crop) @ other.frame_from_crop
-    path = cv2.transform(positions, change_matrix[:2].astype(np.float32))
-    path = path - pixel_positions(own.image.shape[0])
+    path = cv2.transform(positions, change_matrix[:2].astype(np.float32)) - grid
     return _Carried(change, np.asarray(path, np.float32), weight, length)

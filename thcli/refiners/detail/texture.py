@@ -34,6 +34,7 @@ class Texture:
     mesh: (468, 3) float64, pixels of `image`.
     weight: (M, M) float32 in 0..1, 0 where the source has no pixels.
     reduced: (FLOW_SIDE, FLOW_SIDE, 3) uint8 of `image`.
+    reduced_mesh: (468, 3) pixels of it.
     luma: (M, M) float32 of `image`, levels of 255.
     """
 
@@ -41,29 +42,25 @@ class Texture:
     mesh: Array
     weight: Array32
     reduced: Image = field(init=False)
+    reduced_mesh: Array = field(init=False)
     luma: Array32 = field(init=False)
 
     def __post_init__(self) -> None:
         reduced = resize(self.image, (FLOW_SIDE, FLOW_SIDE), shrink=True)
         object.__setattr__(self, "reduced", reduced)
+        object.__setattr__(self, "reduced_mesh", _reduced_mesh(self.mesh, len(self.image)))
         object.__setattr__(self, "luma", bands.to_grey(self.image))
-
-    def scaled_mesh(self, side: int) -> Array:
-        """Return the mesh in pixels of a crop of `side` pixels."""
-        factor = side / self.image.shape[0]
-        return np.asarray((self.mesh + _CENTRE) * factor - _CENTRE)
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedTexture:
     """Placement of a texture over a coarse crop.
 
-    positions: (N, N, 2) float32, where each pixel of the crop lies in the texture, its pixels.
-    visibility: (N, N) float32 in 0..1, 0 where the source does not show the surface.
+    visibility: (FLOW_SIDE, FLOW_SIDE) float32 in 0..1, 0 where the source does not show the
+        surface.
     reduced: crop and positions in FLOW_SIDE pixels.
     """
 
-    positions: Array32
     visibility: Array32
     reduced: ReducedCrop
 
@@ -82,39 +79,56 @@ def place_texture(
         frame_from_crop: (3, 3) pixels.
     """
     side = coarse.shape[0]
-    source = texture.scaled_mesh(side)
-    surroundings = Surroundings(find_outline(source), float(side - 1), matte=False)
+    source, target = texture.reduced_mesh, _reduced_mesh(mesh, side)
+    surroundings = Surroundings(find_outline(source), float(FLOW_SIDE - 1), matte=False)
     points = warp.TexturePositions(source[:, :2], source[:, :2])
-    step = warp.map_step(mesh)
-    found = warp.build_map(source, surroundings, mesh, points, (side, side), step)
-    positions, visibility = pixel_positions(side), np.ones((side, side), np.float32)
+    size = (FLOW_SIDE, FLOW_SIDE)
+    found = warp.build_map(source, surroundings, target, points, size, warp.map_step(target))
+    positions, visibility = pixel_positions(FLOW_SIDE), np.ones(size, np.float32)
     if found is None:
         visibility[:] = 0
     else:
         _combine(positions, found.displacement, found.grid, np.add)
-        shares = _visible_shares(source, mesh)
+        shares = _visible_shares(source, target)
         seen = np.where(found.ids >= 0, shares[found.ids], 1).astype(np.float32)
         _combine(visibility, box_mean(seen, 5), found.face, np.multiply)
-        visibility *= _outside_of_mouth(mesh, side)
-    half, factor = np.float32(0.5), np.float32(texture.image.shape[0] / side)
-    positions = (positions + half) * factor - half
-    own = resize(coarse, (FLOW_SIDE, FLOW_SIDE), shrink=True)
-    placed = _place_reduced(texture, _reduced_positions(positions))
-    flow = resize(_residual_flow(own, placed), (side, side)) * np.float32(side)
-    moved = remap(positions, pixel_positions(side) + flow)
-    few = _reduced_positions(moved)
+        visibility *= _outside_of_mouth(target, FLOW_SIDE)
+    step = texture.image.shape[0] / FLOW_SIDE
+    half = np.float32(0.5)
+    positions = (positions + half) * np.float32(step) - half
+    own = resize(coarse, size, shrink=True)
+    flow = _residual_flow(own, _place_reduced(texture, positions)) * np.float32(FLOW_SIDE)
+    moved = remap(positions, pixel_positions(FLOW_SIDE) + flow)
     scale = side / FLOW_SIDE
     crop_from_reduced = np.array(
         [[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]]
     )
-    step = texture.image.shape[0] / FLOW_SIDE
     frame_from_reduced = frame_from_crop @ crop_from_reduced
-    reduced = ReducedCrop(own, _place_reduced(texture, few), few, frame_from_reduced, step)
-    return PlacedTexture(moved, visibility, reduced)
+    reduced = ReducedCrop(own, _place_reduced(texture, moved), moved, frame_from_reduced, step)
+    return PlacedTexture(visibility, reduced)
 
 
-def _reduced_positions(positions: Array32) -> Array32:
-    return resize(positions, (FLOW_SIDE, FLOW_SIDE), shrink=True)
+def enlarge_positions(positions: Array32, texture: Texture, side: int) -> Array32:
+    """Interpolate positions of a reduced crop for a crop of `side` pixels, (side, side, 2).
+
+    Args:
+        positions: (n, n, 2) float32, pixels of the texture.
+        texture: of the source.
+        side: pixels.
+    """
+    displacement = positions - _unmoved(len(positions), texture)
+    return np.asarray(resize(displacement, (side, side)) + _unmoved(side, texture), np.float32)
+
+
+def _unmoved(side: int, texture: Texture) -> Array32:
+    """Return the positions (side, side, 2) in a texture that fills the crop."""
+    half, step = np.float32(0.5), np.float32(texture.image.shape[0] / side)
+    return np.asarray((pixel_positions(side) + half) * step - half, np.float32)
+
+
+def _reduced_mesh(mesh: Array, side: int) -> Array:
+    """Return a mesh of a crop of `side` pixels in pixels of its reduced crop."""
+    return np.asarray((mesh + _CENTRE) * (FLOW_SIDE / side) - _CENTRE)
 
 
 def _place_reduced(texture: Texture, positions: Array32) -> Image:

@@ -18,7 +18,12 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
 from thcli.refiners.detail.colour import gains_against, measure_drift
 from thcli.refiners.detail.steadiness import CropFlows, LinkedCrop, steady
-from thcli.refiners.detail.texture import PlacedTexture, Texture, place_texture
+from thcli.refiners.detail.texture import (
+    PlacedTexture,
+    Texture,
+    enlarge_positions,
+    place_texture,
+)
 from thcli.refiners.shared import bands
 from thcli.refiners.shared.structure import shared_structure
 
@@ -115,13 +120,13 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     own_energies, agreement, _ = _average(window, middle)
     linked = [None if one is None else LinkedCrop(one.placed.reduced, one.flows) for one in window]
     steadying = steady(linked, middle)
-    positions = crop.placed.positions + resize(steadying.positions, (side, side))
     own = bands.to_grey(crop.image)
+    reduced = crop.placed.reduced.positions + steadying.positions
+    positions = enlarge_positions(reduced, texture, side)
     other = remap(texture.luma, positions, interpolation=cv2.INTER_LANCZOS4)
     light = _mean(own, unit) + np.float32(_DARK)
     gain = np.clip(light / (_mean(other, unit) + np.float32(_DARK)), *_GAIN).astype(np.float32)
-    reduced = crop.placed.reduced.positions + steadying.positions
-    allowed = resize(remap(texture.weight, reduced), (side, side)) * crop.placed.visibility
+    allowed = resize(remap(texture.weight, reduced) * crop.placed.visibility, (side, side))
     allowed *= bands.upsample(agreement, side) * bands.upsample(steadying.certainty, side)
     large_gain = bands.upsample(gain, side)
     source_bands = bands.split(other, unit)
@@ -139,8 +144,13 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     for mine, theirs, share in zip(own_bands, source_bands, shares, strict=True):
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
-    change += detail[..., None]
+    change += _three(detail)
     return np.asarray(change, np.float32)
+
+
+def _three(values: Array32) -> Array32:
+    """Repeat (h, w) for three channels; NumPy's broadcasting over the last axis is slow."""
+    return np.asarray(cv2.merge((values,) * 3), np.float32)
 
 
 def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
@@ -159,7 +169,9 @@ def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
     large = resize(shake, (side, side))[part]
     positions = pixel_positions(side)[part] - large * np.float32(scale)
     moved = remap(own, positions, interpolation=cv2.INTER_CUBIC)
-    own[part] += share[part][..., None] * (moved - own[part])
+    moved -= own[part]
+    moved *= _three(share[part])
+    own[part] += moved
     return own
 
 

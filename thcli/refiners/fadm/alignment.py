@@ -21,6 +21,10 @@ from thcli.engines.shared.networks.grid import identity
 _SIDE = 192  # side of the images to which pixel units refer
 _STRIP, _STRIP_END = 0.1, 0.55  # width and lower end of the background's strips over the side
 _CAMERA = (0.1, 0.5)  # pixels by which a moving camera moves them, from where it counts, in full
+_BESIDE_A_WALL = (2.0, 4.0)  # the same for strips with texture, where another one has none
+_TEXTURE = 4 / 255  # mean step between pixels from which they count as texture
+_ENOUGH_TEXTURE = 0.05  # share of a strip's pixels with texture
+_ENOUGH_STRIPS = 2  # with texture
 # Feature channels: flow (x, y), how well it explains the frame (strict, loose), position (x, y).
 MOTION_CHANNELS = 6
 PRIOR_CHANNELS = 2  # channels of the prior flow
@@ -73,23 +77,52 @@ class RefinerInput(NamedTuple):
         return cls(coarse, source, motion, unexplained, features, coarse.new_ones(len(coarse)))
 
 
-def still_background(motion: Tensor) -> Tensor:
+def still_background(motion: Tensor, coarse: Tensor) -> Tensor:
     """Return how far the background of crops is that of their source, (B,) in 0..1.
 
     A moving camera moves the strips above and on both sides of the head alike. The network was
-    trained on still ones, and takes the camera's motion for one of the head.
+    trained on still ones, and takes the camera's motion for one of the head. Flow is 0 on a plain
+    wall: where two strips show texture and both move further than hair does, it is the camera.
 
     Args:
         motion: (B, 2, S, S) pixels from the crops to their source.
+        coarse: (B, 3, S, S) in 0..1, the crops.
     """
-    side = motion.shape[-1]
+    length = motion.float().norm(dim=1) * (_SIDE / motion.shape[-1])
+    lengths, textures = _strips(length), _strips(_is_textured(coarse))
+    moved = torch.stack([strip.median(1).values for strip in lengths], 1)
+    seen = [
+        torch.where(texture, strip, torch.nan).nanmedian(1).values
+        for strip, texture in zip(lengths, textures, strict=True)
+    ]
+    shares = torch.stack([texture.float().mean(1) for texture in textures], 1)
+    counted = shares > _ENOUGH_TEXTURE
+    least = torch.where(counted, torch.stack(seen, 1), torch.inf).amin(1)
+    textured = torch.where(counted.sum(1) >= _ENOUGH_STRIPS, least, 0)
+    return 1 - torch.maximum(_share(moved.amin(1), _CAMERA), _share(textured, _BESIDE_A_WALL))
+
+
+def _share(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Return where values lie between two limits, smoothly from 0 to 1."""
+    low, high = limits
+    share = ((values - low) / (high - low)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _strips(values: Tensor) -> list[Tensor]:
+    """Cut the strips above, left and right of the head out of (B, S, S), (B, N) each."""
+    side = values.shape[-1]
     edge, low = round(_STRIP * side), round(_STRIP_END * side)
-    length = motion.float().norm(dim=1) * (_SIDE / side)
-    strips = (length[:, :edge], length[:, edge:low, :edge], length[:, edge:low, -edge:])
-    moved = torch.stack([strip.flatten(1).median(1).values for strip in strips]).amin(0)
-    slow, fast = _CAMERA
-    share = ((moved - slow) / (fast - slow)).clamp(0, 1)
-    return 1 - share * share * (3 - 2 * share)
+    strips = values[:, :edge], values[:, edge:low, :edge], values[:, edge:low, -edge:]
+    return [strip.flatten(1) for strip in strips]
+
+
+def _is_textured(images: Tensor) -> Tensor:
+    """Return (B, S, S) booleans: pixels of (B, 3, S, S) around which the flow can be seen."""
+    grey = images.float().mean(1)
+    across, down = grey.diff(dim=2)[:, 1:].abs(), grey.diff(dim=1)[:, :, 1:].abs()
+    steps = F.pad(across + down, (1, 0, 1, 0))[:, None]
+    return F.avg_pool2d(steps, 5, 1, 2)[:, 0] > _TEXTURE
 
 
 class RefinerOutput(NamedTuple):

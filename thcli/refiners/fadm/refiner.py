@@ -183,7 +183,7 @@ class FadmRefiner(TorchRefiner):
                     images, views, motion, known_warped=source_is_reference
                 )
                 if (seen := features.refiner_input) is not None:
-                    still = seen.confidence * still_background(motion)
+                    still = seen.confidence * still_background(motion, images)
                     features = features._replace(refiner_input=seen._replace(confidence=still))
                 guidance = Guidance(images, features, attributes)
                 refined = self._refine_images(guidance, numbers[part], options)
