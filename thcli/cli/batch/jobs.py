@@ -154,12 +154,12 @@ def _rows(suffix: str, text: str) -> Iterator[dict[str, Any]]:
                 raise UsageError(f"Line {number} of the jobs is no JSON object.")
             yield row
     else:
-        table = csv.DictReader(text.removeprefix("\ufeff").splitlines(), strict=True)
-        if [";" in name for name in table.fieldnames or ()] == [True]:
+        reader = csv.DictReader(text.removeprefix("\ufeff").splitlines(), strict=True)
+        if [";" in name for name in reader.fieldnames or ()] == [True]:
             raise UsageError(
                 "The columns of the jobs are separated by semicolons.", "Separate them by commas."
             )
-        for cells in table:
+        for cells in reader:
             if None in cells or None in cells.values():
                 raise UsageError("A row of the jobs has not as many cells as the first row.")
             given = {key: cell for key, cell in cells.items() if cell}
