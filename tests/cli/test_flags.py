@@ -85,6 +85,7 @@ def test_flags_override_the_config_file(tmp_path: Path) -> None:
         "not toml",
         "make = 3\n",
         "make = []\n",
+        "suger = 1\n",
         "[[make]]\nsize = 1\n",
         f"size = {'[' * 5000}{']' * 5000}\n",
     ],

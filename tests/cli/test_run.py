@@ -204,6 +204,19 @@ except KeyboardInterrupt:
 """
 
 
+def test_help_wraps_paragraphs_keeps_brackets_and_shows_switches_without_a_value(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["batch", "--help"]) == 0
+    output = capsys.readouterr().out
+    assert "thcli[ray]" in output
+    assert "well, 11 when one job failed" in output
+    switch = next(line for line in output.splitlines() if "--dry-run" in line)
+    assert "bool" not in switch
+    assert "Examples:\n thcli batch jobs.toml" in "\n".join(map(str.rstrip, output.splitlines()))
+
+
 def test_sigterm_unwinds_like_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TERMINABLE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -110,6 +110,7 @@ def test_a_closed_iterator_leaves_no_files(
     [
         (np.zeros((4, 4), np.uint8), r"\(4, 4\)"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((2, 4, 4, 1), np.uint8), r"\(2, 4, 4, 1\)"),
         (7, "int"),
         ((np.zeros((2, 5), np.float32), 16000), r"\(2, 5\)"),
     ],
@@ -117,6 +118,21 @@ def test_a_closed_iterator_leaves_no_files(
 def test_other_inputs_are_refused_by_name(value: Any, named: str) -> None:
     with pytest.raises(thcli.UsageError, match=named):
         next(thcli.iterate(thcli.reenact, value, value))
+
+
+def test_iterate_without_a_verb_says_so() -> None:
+    with pytest.raises(thcli.UsageError, match="verb, not a str"):
+        next(thcli.iterate("face.jpg", "drive.mp4"))
+
+
+def test_a_video_is_one_array_or_a_list_of_images() -> None:
+    def copy(path: str, output: Path, options: thcli.CropOptions, on: Any) -> None:
+        thcli.write_frames(output, thcli.read_frames(path), options.output)
+
+    images = noise(3)
+    for video in (images, np.stack(images)):
+        made = thcli.iterate(copy, video, options=thcli.CropOptions())
+        np.testing.assert_array_equal([frame.pixels for frame in made], images)
 
 
 def test_a_dry_run_has_no_frames(portrait: Path) -> None:

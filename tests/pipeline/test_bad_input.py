@@ -201,3 +201,15 @@ def test_an_interrupted_run_writes_nothing(portrait: Path, clip: Clip, tmp_path:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_loaded_for_an_unknown_background_or_a_sound_as_face(
+    tmp_path: Path, portrait: Path, capsys: Any
+) -> None:
+    sound, out = write_audio(tmp_path / "s.m4a"), tmp_path / "o.mp4"
+    argv = ["reenact", portrait, portrait, "-o", out, "--background", "#zzz", "--progress", "json"]
+    assert run(to_argv(*argv)) == 2
+    assert "neither a colour" in (said := capsys.readouterr().err) and '"track"' not in said
+    for command in (["speak", sound, portrait], ["reenact", sound, portrait]):
+        assert run(to_argv(*command, "-o", out)) == 2
+        assert "shows no face" in capsys.readouterr().err

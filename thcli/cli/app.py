@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect as introspection
 import os
 import signal
 import sys
@@ -47,8 +48,21 @@ from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageE
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
 
+
+def _examples(*lines: str) -> str:
+    """Return the end of a command's `--help`."""
+    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
 app = typer.Typer(
     name="thcli",
+    epilog=_examples(
+        "thcli demo                          a first result, without files of your own",
+        "thcli reenact face.jpg drive.mp4    the motion of a video on a picture",
+        "thcli speak face.jpg speech.wav     a picture that says what is heard",
+        "thcli edit talk.mp4 --attr beard    another look in every frame",
+        "thcli COMMAND --help                all options of a command",
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -76,8 +90,7 @@ def thcli(
 
 def _add(panel: str, function: Callable[..., Any], *examples: str, name: str | None = None) -> None:
     """Register a command with its examples. panel: group of commands in `thcli --help`."""
-    epilog = "\n\n".join(["Examples:", *(f"  {example}" for example in examples)])
-    app.command(name=name, rich_help_panel=panel, epilog=epilog)(function)
+    app.command(name=name, rich_help_panel=panel, epilog=_examples(*examples))(function)
 
 
 FACES, STAGES, RESULTS, SETUP = "Faces in video", "Stages", "Results and models", "Installation"
@@ -177,7 +190,25 @@ def batch_worker() -> int:
 @cache
 def _commands() -> Any:
     """Build the command tree once: workers of `thcli batch` run many command lines."""
-    return typer.main.get_command(app)
+    commands: Any = typer.main.get_command(app)
+    _format_help(commands)
+    return commands
+
+
+def _format_help(command: Any) -> None:
+    """Prepare help texts for Rich: paragraphs wrap to the terminal, brackets are no markup."""
+    paragraphs = introspection.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(_literal(" ".join(part.split())) for part in paragraphs)
+    for parameter in command.params:
+        parameter.help = _literal(parameter.help or "")
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""  # a switch takes no value
+    for inner in getattr(command, "commands", {}).values():
+        _format_help(inner)
+
+
+def _literal(text: str) -> str:
+    return text.replace("[", "\\[")
 
 
 def run(argv: Sequence[str]) -> int:

@@ -114,12 +114,30 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
             f"{file} sets {unknown[0]!r}, which '{context.info_name}' does not know.",
             "See its --help.",
         )
+    anywhere = _option_names(context.find_root().command)
+    strange = sorted(key for key in common if key.replace("-", "_") not in anywhere)
+    if strange:
+        raise UsageError(
+            f"{file} sets {strange[0]!r}, which no command knows.",
+            "The keys are the flags' names, such as overwrite = true.",
+        )
     names = {
         o.lstrip("-").replace("-", "_"): p.name for p in context.command.params for o in p.opts
     }
     merged = {key.replace("-", "_"): value for key, value in {**common, **own}.items()}
     context.default_map = {names.get(key) or key: value for key, value in merged.items()}
     return file
+
+
+def _option_names(command: Any) -> set[str]:
+    """Return the names of all options below a command, with underscores."""
+    names = {parameter.name for parameter in command.params if parameter.name}
+    names |= {
+        flag.lstrip("-").replace("-", "_")
+        for parameter in command.params
+        for flag in parameter.opts
+    }
+    return names.union(*map(_option_names, getattr(command, "commands", {}).values()))
 
 
 _CONFIG = inspect.Parameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,9 +47,11 @@ def listing(
     lists = {"backends": tuple(STAGES), **{stage: (stage,) for stage in STAGES}}
     plurals = {f"{stage}s": (stage,) for stage in STAGES}
     if what not in lists | plurals:
+        others = ("regions", "attributes", "expressions", "options")
+        near = get_close_matches(what, (*lists, *plurals, *others), 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(
-            f"There is no list of {what!r}.",
-            f"There are: {', '.join(lists)}, regions, attributes, expressions, options.",
+            f"There is no list of {what!r}.", f"{hint}There are: {', '.join((*lists, *others))}."
         )
     stages = (lists | plurals)[what]
     rows = [_row(stage, name) for stage in stages for name in STAGES[stage].all()]

@@ -52,16 +52,23 @@ def iterate(
     Args:
         verb: `thcli.reenact`, `refine`, `edit`, `speak`, `crop`, `warp`, `paste`, ...
         inputs: the verb's inputs in order, each a path, an image (H, W, 3) RGB uint8 or uint16,
-            a sound as ((N,) float32 in -1..1, rate in Hz), or an iterable of frames: images of
-            one size, at `fps`, or `thcli.Frame` with time stamps of their own.
+            a sound as ((N,) float32 in -1..1, rate in Hz), or frames: an array (T, H, W, 3) or an
+            iterable of images of one size, at `fps`, or of `thcli.Frame` with time stamps of
+            their own.
         options: the verb's options; codec, crf and preset are replaced, the way is lossless.
-        fps: frames per second of iterables of plain arrays.
+        fps: frames per second of plain arrays.
         on: listener for progress events.
 
     Raises:
-        UsageError: an input is of none of these kinds, or the options ask for a dry run.
+        UsageError: `verb` is none, an input is of none of these kinds, or the options ask for a dry
+            run.
         ThcliError: whatever the verb raises.
     """
+    if not callable(verb):
+        raise UsageError(
+            f"The first argument of iterate is a verb, not a {type(verb).__name__}.",
+            "Give for example thcli.iterate(thcli.reenact, face, drive).",
+        )
     chosen = inspect.signature(verb).parameters["options"].default if options is None else options
     if getattr(chosen, "dry_run", False):
         raise UsageError("A dry run makes no frames.", "Call the verb itself for its report.")
@@ -125,13 +132,10 @@ def write_frames(
 def _to_file(value: Input, stem: Path, fps: float) -> Path | str:
     if isinstance(value, str | Path):
         return value
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim != 4:
         path = stem.with_suffix(".png")
         if value.ndim != 3 or value.shape[2] != 3 or value.dtype not in (np.uint8, np.uint16):
-            raise UsageError(
-                f"An image must be (H, W, 3) uint8 or uint16, not {value.shape} {value.dtype}.",
-                "Convert it to RGB, full range.",
-            )
+            raise _array_error("An image must be (H, W, 3)", value)
         write_frames(path, [value])
         return path
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
@@ -141,9 +145,20 @@ def _to_file(value: Input, stem: Path, fps: float) -> Path | str:
             f"An input cannot be a {type(value).__name__}.",
             "Give a path, an image, a sound (samples, rate) or an iterable of frames.",
         )
+    if isinstance(value, np.ndarray) and (
+        value.shape[3] != 3 or value.dtype not in (np.uint8, np.uint16)
+    ):
+        raise _array_error("A video must be (T, H, W, 3)", value)
     path = stem.with_suffix(".mkv")
     write_frames(path, value, OutputOptions(codec=LOSSLESS), fps)
     return path
+
+
+def _array_error(sentence: str, value: npt.NDArray[Any]) -> UsageError:
+    return UsageError(
+        f"{sentence} uint8 or uint16, not {value.shape} {value.dtype}.",
+        "Convert it to RGB, full range.",
+    )
 
 
 def _sound_file(samples: npt.ArrayLike, rate: int, path: Path) -> Path:

@@ -28,6 +28,7 @@ from thcli.media.writing.target import OutputTarget
 from thcli.media.writing.unread import refuse_unread_output_options
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.observe.inputs import require_sound
+from thcli.pipeline.render.background import check_background
 from thcli.refiners.backends import DETAIL_ALONE, OF_MESH_FRAMES, REFINERS
 from thcli.voices.backends import ENGINE, VOICES
 from thcli.weights.backend import refuse_unread_options
@@ -255,7 +256,10 @@ def check_paste(output: PathLike | None, options: PasteJobOptions) -> None:
 
 
 def _check_source(source: PathLike, options: RenderOptions) -> None:
-    """Refuse options that need a source video, where the source is not one."""
+    """Refuse a source without pictures, options that need a video, and an unknown background."""
+    check_background(options.background)
+    if str(source) != "-" and media.probe(source, options.read).kind == "audio":
+        raise UsageError(f"{source} is a sound: it shows no face.", "Give the face first.")
     if options.source_face == SPEAKING and str(source) != "-":
         require_sound(media.probe(source, options.read), SPEAKING)
         _check_all_of_source(options)

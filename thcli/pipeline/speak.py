@@ -167,7 +167,7 @@ def speak_each(
     if folder is not None and not Path(folder).is_dir():
         raise OutputError(
             f"{folder} is not an existing folder, and several recordings make several videos.",
-            f"Make it with 'mkdir -p {folder}'.",
+            "Give a folder that exists, such as -o videos/ after 'mkdir -p videos'.",
         )
     results = []
     for sound, output in zip(sounds, _output_names(face, sounds, folder), strict=True):

@@ -259,7 +259,7 @@ def _unknown_name(
 ) -> UsageError:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, [*entries, *more], 3, 0.5)
+    near = get_close_matches(name, {**entries, **dict.fromkeys(more)}, 3, 0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "See 'thcli weights list'."
     return UsageError(f"There are no weights named {name!r}.", hint)
 

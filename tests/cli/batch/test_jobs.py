@@ -98,12 +98,29 @@ def test_job_that_is_no_command_line(job: dict[str, Any], said: str, tmp_path: P
         ("jobs.jsonl", "[1]\n"),
         ("jobs.csv", "command,video\ncrop\n"),
         ("jobs.csv", 'command,video\ncrop,"a\n'),
+        ("jobs.csv", "command;video\ncrop;a.mp4\n"),
         ("jobs.toml", "# none\n"),
     ],
 )
 def test_file_that_holds_no_jobs(name: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         read(tmp_path, name, text)
+
+
+def test_broken_line_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Line 3"):
+        read(tmp_path, "jobs.jsonl", '{"command": "crop", "video": "a"}\n\n{"command"\n')
+
+
+def test_table_of_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (job,) = read(tmp_path, "jobs.csv", "\ufeffcommand,video\ncrop,a.mp4\n")
+    assert job.command == "crop"
+
+
+def test_unknown_placeholder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(UsageError, match="no placeholder"):
+        expand_pattern(COMMANDS.commands, f"{tmp_path}/*.mp4", ["crop", "{}", "-o", "{numbr}.mp4"])
 
 
 def test_missing_file_of_jobs(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,6 +107,11 @@ def expand_pattern(commands: Mapping[str, Any], pattern: str, template: Sequence
         raise MediaError(f"No file matches {pattern!r}.", "Quote the pattern: 'clips/*.mp4'.")
     if all(_fill(word, 1, files[0]) == word for word in template):
         raise UsageError("The command names no file.", f"Write one of {PLACEHOLDERS}.")
+    others = re.compile(r"\{(?!(?:stem|name|parent|number)?\})[a-z_]+\}")
+    if unknown := others.search(" ".join(template)):
+        raise UsageError(
+            f"{unknown[0]} is no placeholder of the pattern.", f"There are {PLACEHOLDERS}."
+        )
     jobs = [
         _from_line(commands, number, path, [_fill(word, number, path) for word in template])
         for number, path in enumerate(files, 1)
@@ -140,12 +146,20 @@ def _rows(suffix: str, text: str) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():
                 continue
-            row = json.loads(line)
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as exc:
+                raise UsageError(f"Line {number} of the jobs is no JSON: {exc.msg}.") from exc
             if not isinstance(row, dict):
                 raise UsageError(f"Line {number} of the jobs is no JSON object.")
             yield row
     else:
-        for cells in csv.DictReader(text.splitlines(), strict=True):
+        reader = csv.DictReader(text.removeprefix("\ufeff").splitlines(), strict=True)
+        if [";" in name for name in reader.fieldnames or ()] == [True]:
+            raise UsageError(
+                "The columns of the jobs are separated by semicolons.", "Separate them by commas."
+            )
+        for cells in reader:
             if None in cells or None in cells.values():
                 raise UsageError("A row of the jobs has not as many cells as the first row.")
             given = {key: cell for key, cell in cells.items() if cell}

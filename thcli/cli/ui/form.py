@@ -45,7 +45,8 @@ def _is_shown(parameter: Any) -> bool:
 
 
 def _field(parameter: Any) -> Field:
-    about, many = parameter.help or "", bool(parameter.multiple) or parameter.nargs == -1
+    about = (parameter.help or "").replace("\\[", "[")  # as the terminal would show it
+    many = bool(parameter.multiple) or parameter.nargs == -1
     if parameter.param_type_name == "argument":
         kind: Kind = "files" if many else "file"
         return Field(parameter.name, parameter.name.replace("_", " "), kind, about)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
-# ones: enlarged thumbnails have .04 to .07, other pictures at most .012
+# ones: enlarged thumbnails have .04 to .07, other pictures at most .016 (tools/measure_blur.py)
 MOST_BLUR = 0.024
 # Crop of head and shoulders: its side over the face's box, and how far its middle lies below
 BODY_SCALE, BODY_SHIFT = 2.8, 0.35

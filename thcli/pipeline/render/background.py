@@ -94,6 +94,12 @@ class Background:
         return scale_to_cover(to_uint8(frame.pixels), self._size)
 
 
+def check_background(background: str) -> None:
+    """Raise UsageError for a --background that is neither 'keep', a colour nor a file."""
+    if background != KEEP and not Path(background).exists():
+        _parse_colour(background)
+
+
 def _parse_colour(text: str) -> tuple[int, int, int]:
     try:
         return media.parse_background(text)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli import media
-from thcli.core.errors import NotFiniteError, UsageError
+from thcli.core.errors import MediaError, NotFiniteError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import PasteJobOptions
 from thcli.core.protocols import Parser
@@ -74,7 +74,7 @@ def paste(
     with Job("paste", on, options, (cropped, frames)) as job:
         info = media.probe(job.seekable(frames), options.read)
         changed = media.probe(job.seekable(cropped), options.read)
-        crop_track = CropTrack(options.crops or crop_track_path(cropped))
+        crop_track = CropTrack(_existing_track(options.crops or crop_track_path(cropped)))
         pairing = CropPairing(info, changed, crop_track, (str(frames), str(cropped)), options.read)
         target = output_path(output, f"{Path(frames).stem}_pasted", frames, info, "paste")
         OutputTarget(target, options.output.overwrite).check(0)
@@ -106,6 +106,16 @@ def paste(
                     unseen += item.tracked_crop is None or item.tracked_crop.outline is None
                     step()
         return job.report(target, counter, passed_through=unseen)
+
+
+def _existing_track(path: Path) -> Path:
+    """Return the path of a crop track. Raises MediaError where there is none."""
+    if not path.exists():
+        raise MediaError(
+            f"The crop track {path} cannot be read: it does not exist.",
+            "'thcli crop' writes it beside its crops, which come first: thcli paste CROPS CLIP.",
+        )
+    return path
 
 
 def _measure(
