@@ -152,7 +152,7 @@ HUBERT = HubertConfig(64, 2, 4, 128, stable=True, front=32)
 
 
 def run_a2m(run: RunOptions, batch: int) -> Outputs:
-    network = evaluated(MouthNetwork(16, 4))
+    network = evaluated(MouthNetwork(4, 4))
     voice = AudioToMotionVoice(network, run)
     (motion,) = voice.speak(Sound(batch), STAMPS, TIME_BASE, VoiceOptions())
     assert len(motion) == len(STAMPS)
@@ -171,7 +171,7 @@ def run_real3d(run: RunOptions, batch: int) -> Outputs:
 
 def run_dh_s(run: RunOptions, batch: int) -> Outputs:
     network = evaluated(DiffusedHeads(small.CONFIG))
-    voice = SmallVoice(network, AudioToMotionVoice(evaluated(MouthNetwork(16, 4)), run), run)
+    voice = SmallVoice(network, AudioToMotionVoice(evaluated(MouthNetwork(4, 4)), run), run)
     codes = iter([np.zeros((2 * small.CONFIG.audio_context + 1, CODE_WIDTH), np.float32)] * batch)
     check_images(list(voice.frames(image(256), codes, VoiceOptions().diffusion)), batch, 256)
     return run_heads(network, batch, run)

@@ -216,13 +216,24 @@ def test_tuned_speakers_set_amplitudes_and_are_not_drawn(folder: Path) -> None:
         )
 
 
+def test_motion_in_step_has_no_mismatch() -> None:
+    task = create_task("a2m", TrainOptions(size=128, narrow=8), OWN)
+    assert isinstance(task, A2mTask)
+    truth = torch.randn(2, 40, 4, generator=torch.Generator().manual_seed(0))
+    seen = torch.ones(2, 40)
+    seen[1] = 0.5  # an item whose face was not seen does not count
+    motion = torch.stack([3 * truth[0] + 1, -truth[1]])
+    assert float(task.mismatch(motion, truth, seen)) == pytest.approx(0, abs=1e-3)
+    assert float(task.mismatch(-motion, truth, seen)) == pytest.approx(2, abs=1e-3)
+
+
 def test_amplitudes_are_those_of_the_truth(data: SpeechMotionBatches) -> None:
     task = create_task("a2m", TrainOptions(size=128, narrow=8), OWN)
     assert isinstance(task, A2mTask)
     fitting.fit_linear(task.speaker, data.clips)
     task.speaker.eval()
     with torch.no_grad():
-        for member in (*task.speaker.phones, task.speaker.sound):
+        for member in task.speaker.networks:
             assert isinstance(member, TemporalNetwork) and member.out.bias is not None
             member.out.weight.zero_()
             member.out.bias.zero_()
@@ -252,7 +263,7 @@ def test_lips_are_not_wider_than_those_of_people() -> None:
     assert changed.sum() == 1 and changed[:2].any()
     moved = [((rows * gain[:-1]) @ features[0]).std() for rows in outputs]
     true = [(rows @ features[0]).std() for rows in truths]
-    assert np.median(np.divide(moved, true)) == pytest.approx(1, abs=0.08)
+    assert np.median(np.divide(moved, true)) == pytest.approx(fitting.WIDTH_SHARE, abs=0.08)
     narrow = np.full(4, 1.0)
     assert (fitting.limit_width(narrow, outputs, truths, features) == narrow).all()
 

@@ -30,7 +30,7 @@ from thcli.voices.a2m.features import (
     phone_inputs,
     silent_inputs,
 )
-from thcli.voices.a2m.networks import CLOSURES, REACH, MouthNetwork
+from thcli.voices.a2m.networks import CLOSURES, MEMBERS, REACH, MouthNetwork, TemporalNetwork
 
 RATE = 16000
 
@@ -70,15 +70,15 @@ def network(seed: int = 0) -> MouthNetwork:
     Voiced sound opens the mouth; the logits of closures stay below their thresholds.
     """
     torch.manual_seed(seed)
-    net = MouthNetwork(16, 4)
+    net = MouthNetwork(4, 4)
     net.basis[0] = torch.from_numpy(0.1 * sliders.load_slider_shapes().jaw)
     net.basis[1] = torch.from_numpy(0.5 * sliders.load_slider_shapes().wide)
     net.unit.fill_(0.04)
     net.gain.fill_(1.2)
     net.unexplained.fill_(0.7)
     with torch.no_grad():
-        for member in (*net.phones, net.sound):
-            assert isinstance(member.out, torch.nn.Conv1d) and member.out.bias is not None
+        for member in net.networks:
+            assert isinstance(member, TemporalNetwork) and member.out.bias is not None
             member.out.bias[-1 - CLOSURES] = 2
             member.out.bias[-CLOSURES:] = -8
     return net
@@ -144,9 +144,9 @@ def test_each_predictor_hears_its_own_columns() -> None:
     other = torch.randn(1, 32, INPUT_COLUMNS, generator=generator)
     other[..., :SOUND_COLUMNS] = x[..., :SOUND_COLUMNS]
     with torch.inference_mode():
-        linear, first, second, sound = net.members(x) == net.members(other)
-    assert bool(sound.all())
-    assert not any(bool(same.all()) for same in (linear, first, second))
+        linear, *networks = (net.members(x) == net.members(other)).flatten(1).all(1).tolist()
+    assert not linear
+    assert networks == [member.hears.stop == SOUND_COLUMNS for member in MEMBERS]
 
 
 def test_noise_differs_from_chunk_to_chunk_and_goes_on_smoothly() -> None:

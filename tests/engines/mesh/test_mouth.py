@@ -65,6 +65,29 @@ def test_a_film_of_lip_over_the_mouth_is_left_out_of_it() -> None:
     np.testing.assert_allclose(found.corner, lips.corner, atol=0.01)
 
 
+@pytest.mark.parametrize(("teeth", "opens"), [((225, 222, 215), True), ((150, 90, 90), False)])
+def test_a_row_of_teeth_below_shut_landmarks_opens_them(
+    teeth: tuple[int, int, int], opens: bool
+) -> None:
+    """A band in the upper part of the lower lip: teeth, or a glossy lip."""
+    mesh = centred_mesh(384, 384, 0.8)
+    image = np.full((384, 384, 3), (205, 160, 140), np.uint8)
+    inner, outer = (mesh[ring, :2] for ring in (LIPS, LIPS_OUTER))
+    cv2.fillPoly(image, [np.rint(outer).astype(np.int32)], (140, 70, 70))
+    half = len(LIPS) // 2 + 1
+    band = np.concatenate([inner[:half], (inner + 0.5 * (outer - inner))[:half][::-1]])
+    cv2.fillPoly(image, [np.rint(band).astype(np.int32)], teeth)
+    face = make_face(mesh)
+    moved = lip_rims.refine(image, face)
+    assert (moved is not face) == opens
+    if opens:
+        assert moved.mesh is not None
+        gap = opening.fit_opening(moved.mesh.astype(np.float64), LIPS).gap
+        height = np.linalg.norm(outer - inner, axis=-1)[: half - 1].max()
+        width = float(np.linalg.norm(inner[0] - inner[half - 1]))
+        assert gap == pytest.approx(0.45 * height / width, rel=0.35)
+
+
 def test_lips_without_an_edge_nearby_keep_their_landmarks() -> None:
     mesh = opened(centred_mesh(256, 256, 0.8), 0.1)
     face = make_face(mesh)

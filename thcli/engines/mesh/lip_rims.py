@@ -1,9 +1,10 @@
 """Inner rims of open lips where a picture shows them.
 
 Landmarks of open lips may lie on a lip: what is left of it would be stretched over the mouth as a
-film, or seen twice. `refine` finds the edge between lip and mouth in the picture. Landmarks may
-also lie on the teeth, most of all in a wide smile. Teeth are less red than lips; `exclude_teeth`
-leaves them out of lips that close.
+film, or seen twice. `refine` finds the edge between lip and mouth in the picture, and the row of
+teeth of a grin whose landmarks lie on one line, as if it were shut. Landmarks may also lie on the
+teeth, most of all in a wide smile. Teeth are less red than lips; `exclude_teeth` leaves them out of
+lips that close.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ RIDGE = 0.05  # pull towards the landmarks
 # below which a pixel is no lip, share of pixels that are lip, and redness that lips must have
 INSIDE_PLACES = np.linspace(0.15, 0.85, 21, dtype=np.float32)
 DARK_INSIDE, PALE_INSIDE, ALL_LIP_RANGE, LEAST_RED = 0.6, 0.6, (0.68, 0.78), 0.05
+# A row of teeth below lips that look shut: samples across the lower lip, those that may be its end,
+# how much brighter than both lips it is, and than the skin (a glossy lip is not), its redness over
+# the lips', the step to the lip below it, and the median of the steps from which it is one
+GRIN_PLACES, GRIN_ENDS = np.linspace(0.0, 1.0, 31), range(6, 24)
+TOOTH_LIGHT, TOOTH_SKIN, TOOTH_RED, LEAST_STEP, GRIN_STEP = 1.3, 0.55, 0.6, 0.15, 0.25
+SKIN_PLACE = 1.6  # lip heights from its inner rim
 _HALF = len(LIPS) // 2
 _LOWER = np.arange(1, _HALF)
 _UPPER = np.arange(_HALF + 1, len(LIPS))
@@ -55,14 +62,20 @@ def refine(image: Image, face: Face) -> Face:
         face: with its mesh in pixels of the image.
 
     Returns:
-        The face itself where its lips are closed, would be closed, or no edge is clear.
+        The face itself where its lips are closed, would be closed, or no edge is clear. Lips that
+        look shut are opened where a row of teeth is seen below them.
     """
     if face.mesh is None:
         return face
     mesh = np.asarray(face.mesh, np.float64)
     lips = opening.fit_opening(mesh, LIPS)
-    if lips.gap < LEAST_GAP or lips.width < LEAST_WIDTH:
+    if lips.width < LEAST_WIDTH:
         return face
+    if lips.gap < LEAST_GAP:
+        hidden = _hidden_teeth(image, mesh, lips)
+        if not hidden.any():
+            return face
+        return replace(face, mesh=_move_rims(mesh, hidden).astype(np.float32))
     shares = np.zeros(len(LIPS))
     for rim in (_UPPER, _LOWER):
         shares[rim] = _edge_shares(image, mesh, lips, rim)
@@ -72,6 +85,44 @@ def refine(image: Image, face: Face) -> Face:
     if opening.fit_opening(moved, LIPS).gap <= max(LEAST_LEFT * lips.gap, PARTED_GAP):
         return face
     return replace(face, mesh=moved.astype(np.float32))
+
+
+def _hidden_teeth(image: Image, mesh: Array, lips: Opening) -> Array:
+    """Return the shares (20,) of the lips' heights that are teeth of a grin, 0 where none is seen.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels, whose lips are shut.
+        lips: its opening.
+    """
+    inner, outer = mesh[LIPS, :2], mesh[LIPS_OUTER, :2]
+
+    def sample(rim: npt.NDArray[np.intp], places: Array) -> Array:
+        points = inner[rim] + places[:, None, None] * (outer - inner)[rim]
+        return remap(image, points.astype(np.float32)).astype(np.float64)
+
+    across = sample(_LOWER, GRIN_PLACES)
+    light = across.mean(-1)
+    upper, skin = (
+        np.median(sample(_UPPER, places).mean(-1))
+        for places in (np.linspace(0.3, 0.8, 6), np.array([SKIN_PLACE]))
+    )
+    red = (across[..., 0] - across[..., 1:].mean(-1)) / np.maximum(light, 1.0)
+    steps, ends = np.zeros(len(_LOWER)), np.zeros(len(_LOWER))
+    for end in GRIN_ENDS:
+        row, below = np.median(light[2:end], 0), light[end + 1 : end + 7].mean(0)
+        step = light[end - 3 : end].mean(0) - light[end + 1 : end + 4].mean(0)
+        step /= np.maximum(below, 20.0)
+        bright = (row > TOOTH_LIGHT * np.maximum(below, upper)) & (row > TOOTH_SKIN * skin)
+        pale = np.median(red[2:end], 0) < TOOTH_RED * red[end + 1 : end + 7].mean(0)
+        grey = np.abs(red[end + 1 : end + 7]).mean(0) < LEAST_RED
+        better = bright & (pale | grey) & (step > steps)
+        steps[better], ends[better] = step[better], GRIN_PLACES[end]
+    shares = np.zeros(len(LIPS))
+    if np.median(steps[1:-1]) > GRIN_STEP:
+        along = lips.to_local(inner[_LOWER])[:, 0]
+        shares[_LOWER] = _smooth(along, (steps > LEAST_STEP).astype(np.float64), ends)
+    return shares
 
 
 def _edge_shares(image: Image, mesh: Array, lips: Opening, rim: npt.NDArray[np.intp]) -> Array:

@@ -19,6 +19,7 @@ MOST_FRAMES = 600  # of a speaker that count
 ROWS_PER_SECOND = 50
 MOST_GAIN = 2.5
 OPENING_SHARE = 0.85  # of the opening's gain: closures of the lips make up for the rest
+WIDTH_SHARE = 0.8  # of people's width that the shapes are given: the lips' opening widens them too
 GAIN_STEP = 0.1
 LIP_MIDDLES = [0, 13, 14, 17]  # outer and inner points of the upper, inner and outer of the lower
 QUIET = 0.05  # least correlation, for outputs that the sound tells nothing about
@@ -121,7 +122,7 @@ def lip_features(basis: Array) -> Array:
 def limit_width(
     gain: Array, outputs: Sequence[Array], truths: Sequence[Array], features: Array
 ) -> Array:
-    """Lower the gain of one shape so that width and protrusion of the lips vary as people's.
+    """Lower the gains of shapes so that width and protrusion of the lips vary as people's.
 
     Shapes that each have the deviation of people's can add up to wider motion, since outputs are
     more alike than truths. Nothing changes where the width does not exceed that of people.
@@ -136,7 +137,8 @@ def limit_width(
 
     def ratios(tried: Array) -> Array:
         moved = np.stack([(rows @ tried[:-1]).std(0) for rows in products])
-        return np.asarray(np.log(np.median(moved / np.maximum(true, 1e-9), 0).clip(1e-9)))
+        ratio = np.median(moved / np.maximum(true, 1e-9), 0).clip(1e-9)
+        return np.asarray(np.log(ratio) - [np.log(WIDTH_SHARE), 0.0])
 
     best, least = gain, float(np.abs(ratios(gain)).sum())
     if ratios(gain)[0] <= 0:

@@ -1,6 +1,6 @@
 """Training of `a2m-s`, the default voice: from sound features to lower-face motion, many speakers.
 
-The linear filter is solved in closed form before the first update; the two networks are trained by
+The linear filter is solved in closed form before the first update; the networks are trained by
 gradient descent, each by itself. See voices.a2m.networks.
 """
 
@@ -33,7 +33,7 @@ from thcli.train.core.task import (
     TrainingData,
     TrainingTask,
 )
-from thcli.voices.a2m.networks import CLOSURES, WIDTH, MouthNetwork
+from thcli.voices.a2m.networks import CLOSURES, MEMBERS, MouthNetwork
 
 WARMUP = 50  # updates
 FINAL_RATE = 0.03  # fraction of the learning rate at the end
@@ -41,7 +41,10 @@ WEIGHT_DECAY = 0.02
 OPENING = 6.0  # weight of the lip opening relative to the first shape
 CLOSED = 0.15  # openings below this count as closures, in standard deviations
 CLOSED_WEIGHT = 1.0  # extra weight of closures
-VELOCITY, CLOSURE = 2.0, 0.3  # weights of the loss terms
+VELOCITY, CLOSURE, CORRELATION = 2.0, 0.3, 1.0  # weights of the loss terms
+FULL = 0.6  # rows of a larger weight count for the correlation: the face was seen
+LEAST_ROWS = 10  # of an item, for a correlation of it
+VARIANCE = 1e-3  # added under the root
 
 
 class A2mTask(TrainingTask):
@@ -57,8 +60,7 @@ class A2mTask(TrainingTask):
         super().__init__(options, model_options, on)
         self.model_options = model_options
         self.hyperparameters = Hyperparameters(40, 1, 24, 3e-3)
-        width = WIDTH // options.narrow
-        self.speaker = MouthNetwork(width, model_options.shapes, model_options.drop)
+        self.speaker = MouthNetwork(options.narrow, model_options.shapes, model_options.drop)
         self.networks = {"speaker": self.speaker}
         self.phases = (Phase("speaker", ("speaker",)),)
         self._tuning: Sequence[TalkingClip] = ()
@@ -96,8 +98,11 @@ class A2mTask(TrainingTask):
         truth, closures = target[..., :-CLOSURES], target[..., -CLOSURES:]
         terms = {}
         _, *members = self.speaker.members(batch["heard"])[:, :, ::2].float()
-        for name, rows in zip(("phones", "phones again", "sound"), members, strict=True):
-            terms[name] = self.motion_error(rows[..., :-CLOSURES], truth, weight)
+        for member, rows in zip(MEMBERS, members, strict=True):
+            name, motion = member.name, rows[..., :-CLOSURES]
+            terms[name] = self.motion_error(motion, truth, weight)
+            if member.correlated:
+                terms[f"{name}' correlation"] = CORRELATION * self.mismatch(motion, truth, weight)
             error = F.binary_cross_entropy_with_logits(
                 rows[..., -CLOSURES:], closures, reduction="none"
             ).sum(-1)
@@ -119,6 +124,19 @@ class A2mTask(TrainingTask):
         pair_weight = weight[:, 1:] * weight[:, :-1]
         velocity = ((difference**2 * scale).sum(-1) * pair_weight).sum()
         return position + VELOCITY * velocity / pair_weight.sum().clamp(min=1)
+
+    def mismatch(self, motion: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return 1 less the correlation of each column in time, the mean over items and columns."""
+        seen = (weight > FULL).to(motion)[..., None]
+        count = seen.sum(1, keepdim=True).clamp(min=1)
+        ours, true = (
+            (rows - (rows * seen).sum(1, keepdim=True) / count) * seen for rows in (motion, target)
+        )
+        sizes = (ours**2).sum(1) * (true**2).sum(1)
+        correlation = (ours * true).sum(1) / (sizes + VARIANCE).sqrt()
+        enough = (count[:, 0, 0] > LEAST_ROWS).to(motion)
+        errors = ((1 - correlation) * self.importance(motion)).sum(-1)
+        return (errors * enough).sum() / enough.sum().clamp(min=1)
 
     def importance(self, like: Tensor) -> Tensor:
         """Return weights (K + 1,) with sum 1.

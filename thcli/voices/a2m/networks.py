@@ -1,27 +1,55 @@
 """Network of `a2m-s`: predictors of the mouth's motion and its closures, in one sum.
 
-The sound has 100 rows per second, the motion 50. The predictors are a linear filter of the phones,
-two networks of the phones and a network of the spectrum. They err differently: phones are the same
+The sound has 100 rows per second, the motion 50. The predictors are a linear filter of the phones
+and networks of the phones, of the spectrum and of both. They err differently: phones are the same
 for every speaker and microphone, the spectrum has what phones leave out. The networks are dilated
 gated convolutions (van den Oord et al. 2016) with a third of a second of context to each side.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.voices.a2m.features import PHONE_COLUMNS, SOUND_COLUMNS
+from thcli.voices.a2m.features import INPUT_COLUMNS, PHONE_COLUMNS, SOUND_COLUMNS
 
-WIDTH = 48
 AUDIO_STRIDE = 2  # audio rows per motion row
-DILATIONS = (1, 2, 4, 8, 1)
-SHARES = (0.2, 0.35, 0.35, 0.1)  # of the linear filter, twice the phones, and the spectrum
 TAPS, SPACING = 11, 2  # of the linear filter, in motion rows
 REACH = 20  # motion rows to each side that a row may depend on (measured by a test)
 POINTS = 468
 CLOSURES = 2  # logits: lips shut, lower lip at the upper teeth
+
+SOUND, PHONES, BOTH = slice(0, SOUND_COLUMNS), slice(SOUND_COLUMNS, None), slice(0, INPUT_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A network of the sum.
+
+    hears: its columns of the input.  share: of the sum.  correlated: whether its training asks for
+    motion that rises and falls with the truth, besides motion that is near it.
+    """
+
+    name: str
+    hears: slice
+    width: int
+    dilations: tuple[int, ...]
+    correlated: bool
+    share: float
+
+
+LINEAR_SHARE = 0.1
+MEMBERS = (
+    Member("phones", PHONES, 48, (1, 2, 4, 8, 1), False, 0.15),
+    Member("phones again", PHONES, 48, (1, 2, 4, 8, 1), False, 0.15),
+    Member("wide phones", PHONES, 64, (1, 2, 4, 8, 2), True, 0.15),
+    Member("both", BOTH, 64, (1, 2, 4, 8, 1), True, 0.15),
+    Member("both again", BOTH, 64, (1, 2, 4, 8, 2), True, 0.15),
+    Member("sound", SOUND, 48, (1, 2, 4, 8, 1), True, 0.15),
+)
 
 
 class GatedConv(nn.Module):
@@ -40,17 +68,19 @@ class GatedConv(nn.Module):
 
 
 class TemporalNetwork(nn.Module):
-    """Stack of gated convolutions, (B, inputs, T) -> (B, outputs, T)."""
+    """Stack of gated convolutions, (B, INPUT_COLUMNS, T) -> (B, outputs, T)."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, drop: float) -> None:
+    def __init__(self, member: Member, outputs: int, width: int, drop: float) -> None:
         super().__init__()
+        self.hears = member.hears
         self.drop = nn.Dropout1d(drop / 2)
+        inputs = len(range(INPUT_COLUMNS)[member.hears])
         self.stem = nn.Conv1d(inputs, width, 3, padding=1)
-        self.blocks = nn.ModuleList([GatedConv(width, dilation, drop) for dilation in DILATIONS])
+        self.blocks = nn.ModuleList([GatedConv(width, d, drop) for d in member.dilations])
         self.out = nn.Conv1d(width, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(self.drop(x))
+        x = self.stem(self.drop(x[:, self.hears]))
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.out(F.gelu(x))
@@ -79,16 +109,15 @@ class MouthNetwork(nn.Module):
     unexplained: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int = WIDTH, shapes: int = 12, drop: float = 0.0) -> None:
+    def __init__(self, narrow: int = 1, shapes: int = 12, drop: float = 0.0) -> None:
         super().__init__()
         outputs = shapes + 1 + CLOSURES
         self.linear = nn.Conv1d(
             PHONE_COLUMNS, outputs, TAPS, padding=TAPS // 2 * SPACING, dilation=SPACING
         )
-        self.phones = nn.ModuleList(
-            [TemporalNetwork(PHONE_COLUMNS, outputs, width, drop) for _ in SHARES[1:-1]]
+        self.networks = nn.ModuleList(
+            [TemporalNetwork(m, outputs, m.width // narrow, drop) for m in MEMBERS]
         )
-        self.sound = TemporalNetwork(SOUND_COLUMNS, outputs, width, drop)
         self.register_buffer("basis", torch.zeros(shapes, POINTS, 3))
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("mean", torch.zeros(shapes + 1))
@@ -101,15 +130,18 @@ class MouthNetwork(nn.Module):
         return F.avg_pool1d(x.transpose(1, 2), 3, AUDIO_STRIDE, 1, count_include_pad=False)
 
     def members(self, x: Tensor) -> Tensor:
-        """Return the outputs of each predictor, (4, B, T / 2, shapes + 1 + CLOSURES)."""
+        """Return the outputs of the linear filter and of each of MEMBERS.
+
+        (1 + len(MEMBERS), B, T / 2, shapes + 1 + CLOSURES).
+        """
         rows = self.pool(x)
-        sound, phones = rows[:, :SOUND_COLUMNS], rows[:, SOUND_COLUMNS:]
-        outputs = [self.linear(phones), *(net(phones) for net in self.phones), self.sound(sound)]
+        outputs = [self.linear(rows[:, PHONES]), *(network(rows) for network in self.networks)]
         return torch.stack(outputs).transpose(2, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        shares = torch.tensor(SHARES, dtype=x.dtype, device=x.device)
-        out: Tensor = torch.tensordot(shares, self.members(x), 1)
+        shares = [LINEAR_SHARE, *(member.share for member in MEMBERS)]
+        weights = torch.tensor(shares, dtype=x.dtype, device=x.device)
+        out: Tensor = torch.tensordot(weights, self.members(x), 1)
         return out
 
     def with_amplitude(self, rows: Tensor, noise: Tensor, temperature: float) -> Tensor:

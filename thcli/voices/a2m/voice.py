@@ -21,7 +21,7 @@ from thcli.voices.a2m import articulation
 from thcli.voices.a2m.articulation import close_lips
 from thcli.voices.a2m.features import silent_inputs, speech_inputs
 from thcli.voices.a2m.mouth import MouthShapes
-from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, REACH, WIDTH, MouthNetwork
+from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, MEMBERS, REACH, MouthNetwork
 from thcli.voices.shared.head_motion import TalkingFace
 from thcli.voices.shared.living_head import phrases_near
 from thcli.weights.layout import Checkpoint
@@ -166,9 +166,10 @@ def build_network(tensors: Mapping[str, Tensor], name: str) -> MouthNetwork:
     Raises:
         WeightsError: the tensors are those of another model.
     """
-    stem, basis = tensors.get("sound.stem.weight"), tensors.get("basis")
-    width = WIDTH if stem is None or stem.dim() != 3 else len(stem)
-    network = MouthNetwork(width, *(() if basis is None else basis.shape[:1]))
+    stem, basis = tensors.get("networks.0.stem.weight"), tensors.get("basis")
+    width = MEMBERS[0].width if stem is None or stem.dim() != 3 else len(stem)
+    narrow = max(1, MEMBERS[0].width // max(width, 1))
+    network = MouthNetwork(narrow, *(() if basis is None else basis.shape[:1]))
     return load_state(network, {key: value.float() for key, value in tensors.items()}, name)
 
 
