@@ -24,7 +24,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, camera, canonical, closure, limits, smooth
+from thcli.motion import anatomy, brows, camera, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
@@ -295,6 +295,8 @@ class RetargetedMotion:
         change = (
             (aligned - self._reference.shape) @ self._source_from_reference.T * self._shape_ratio
         )
+        if self._rules:
+            change = brows.strengthen(change)
         retargeted = source + gain[:, None, None] * self._mask * (change + self._mouth_closing)
         if self._rules:
             region = self._options.region

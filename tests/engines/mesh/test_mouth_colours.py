@@ -55,3 +55,12 @@ def test_the_inside_of_a_toned_picture_has_its_tint(*, from_driver: bool) -> Non
     out = render_frame(source, replace(target, driver=mesh), frame if from_driver else None)
     inside = out[faces.polygon_mask(target.points[LIPS, :2], 256, 256, grow=-4)].astype(float)
     assert np.abs(inside - inside.mean(-1, keepdims=True) / TEAL.mean() * TEAL).max() < 4
+
+
+def test_teeth_turn_neither_blue_nor_green_between_skins_of_unlike_warmth() -> None:
+    teeth = np.full((2, 2, 3), (200, 195, 180), np.float32)
+    out = mouth.match_tone(teeth, np.array([190.0, 172, 168]), np.array([190.0, 140, 110]), 1.0)
+    red, green, blue = out[0, 0]
+    assert green <= red and blue <= (red + green) / 2
+    cold = np.array([120.0, 140, 170])  # where the skin itself is cool, teeth may be
+    assert mouth.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180

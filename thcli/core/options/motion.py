@@ -78,7 +78,7 @@ class MeshOptions:
         "Paint the eyes, or also a made mouth (experimental), by small networks (engine mesh); "
         "auto: the eyes, if --licence allows it.",
     )
-    folds: Folds = option("on", "Fold and shade the skin where the face smiles (engine mesh).")
+    folds: Folds = option("on", "Fold the skin of smiles and brows (engine mesh).")
     long_side: int = option(
         0, "Reduce the source to this long side in pixels, 64 or more; 0: full resolution."
     )

@@ -82,6 +82,19 @@ def tone_gain(wanted: Array, present: Array) -> Array:
     return np.asarray(np.clip(light, *BRIGHTNESS_RANGE) * colour**CHROMA_SHARE)
 
 
+def warm_up(colour: Array32, tone: Array) -> Array32:
+    """Return colours (h, w, 3) that are no cooler than grey, or than the skin where that is cool.
+
+    Between skins of unlike warmth, white teeth would turn blue or green.
+    """
+    red, green, blue = np.maximum(tone, 1.0)
+    out = colour.copy()
+    np.minimum(out[..., 1], out[..., 0] * np.float32(max(1.0, green / red)), out=out[..., 1])
+    most = np.float32(max(1.0, 2 * blue / (red + green)) / 2)
+    np.minimum(out[..., 2], (out[..., 0] + out[..., 1]) * most, out=out[..., 2])
+    return out
+
+
 def match_tone(colour: Array32, wanted: Array, present: Array, natural: float) -> Array32:
     """Convert colours from one skin tone to another, without clipping.
 
@@ -94,7 +107,7 @@ def match_tone(colour: Array32, wanted: Array, present: Array, natural: float) -
         (h, w, 3) float32, 0..255.
     """
     out = colour * tone_gain(wanted, present).astype(np.float32)
-    out = keep_colour(out, wanted, natural)
+    out = keep_colour(warm_up(out, wanted), wanted, natural)
     brightest = np.maximum(out.max(-1, keepdims=True), 1)
     room = np.float32(255 - SHOULDER)
     beyond = np.maximum(brightest - SHOULDER, 0)

@@ -16,7 +16,14 @@ from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.head import folds, glasses, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import (
+    brow_lines,
+    folds,
+    glasses,
+    grown_cheek,
+    mirrored_cheek,
+    steep_texture,
+)
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
@@ -176,7 +183,9 @@ def prepare(
         painter=None
         if painter is None or is_blurred
         else painter.bind(image, mesh, face, interior),
-        folds=folds.prepare(image, mesh) if with_folds else None,
+        folds=folds.prepare(image, mesh, brow_lines.prepare(image, mesh, blur))
+        if with_folds
+        else None,
         border=border,
         grown_cheek=cheek,
         glasses=worn,

@@ -155,7 +155,7 @@ def prepare_frame(
         interior,
         parted,
         video.mouths,
-        folds=folds.prepare(image, mesh) if moves_eyes else None,
+        folds=folds.prepare(image, mesh, None) if moves_eyes else None,
     )
 
 

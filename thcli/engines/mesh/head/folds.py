@@ -19,6 +19,8 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose, raster
 from thcli.engines.mesh.anatomy import TRIANGLES
+from thcli.engines.mesh.head import brow_lines
+from thcli.engines.mesh.head.brow_lines import BrowLines
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.motion import canonical
@@ -42,9 +44,9 @@ class SmileFolds:
     places: Array
     smile: Array
 
-    def amount(self, mesh: Array) -> float:
-        """Return how much a mesh (468, 3) smiles, 1 for the mean smile and 0 for the mean face."""
-        change = canonical.decompose(mesh).shape - canonical.neutral()
+    def amount(self, shape: Array) -> float:
+        """Return how much a canonical shape smiles: 1 as the mean smile, 0 as the mean face."""
+        change = shape - canonical.neutral()
         return float((change * self.smile).sum() / (self.smile**2).sum())
 
 
@@ -52,12 +54,13 @@ class SmileFolds:
 class SourceFolds:
     """Folds of a source.
 
-    own: its smile.  shown: (468,) how far folds show at the mesh points.
+    own: its smile.  shown: (468,) how far folds show at the mesh points.  lines: of its brows.
     """
 
     learned: SmileFolds
     own: float
     shown: Array
+    lines: BrowLines | None
 
 
 @cache
@@ -70,19 +73,22 @@ def load() -> SmileFolds:
     return SmileFolds(field, table["places"].astype(np.float64), table["smile"].astype(np.float64))
 
 
-def prepare(image: Image, mesh: Array) -> SourceFolds:
+def prepare(image: Image, mesh: Array, lines: BrowLines | None) -> SourceFolds:
     """Prepare a source.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
+        lines: that its brows draw, or None.
     """
     learned = load()
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
     brightness = colours.mean(-1)
     skin = float(np.median(brightness[list(BARE_SKIN)]))  # where no beard grows
     brightness /= max(skin, 1.0)
-    return SourceFolds(learned, learned.amount(mesh), smoothstep(*DARK_RANGE, brightness))
+    own = learned.amount(canonical.decompose(mesh).shape)
+    shown = smoothstep(*DARK_RANGE, brightness)
+    return SourceFolds(learned, own, shown, lines)
 
 
 def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) -> None:
@@ -94,16 +100,23 @@ def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) ->
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    change = source.learned.amount(target) - source.own
+    shape = canonical.decompose(target).shape
+    change = source.learned.amount(shape) - source.own
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
-    if amount == 0:
+    brows = None if source.lines is None else source.lines.shown(shape)
+    if amount == 0 and brows is None:
         return
-    values = np.concatenate([source.learned.places, source.shown[:, None]], 1)
-    maps = raster.linear_maps(target, values, TRIANGLES)
+    columns = [source.learned.places, source.shown[:, None], brow_lines.places()]
+    maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
-    gain = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))
-    gain *= np.float32(amount) * samples[..., 2] * warp_map.mesh_weight
-    gain = np.exp(box_mean(gain, 3))
+    gain = np.zeros(samples.shape[:2], np.float32)
+    if amount != 0:
+        smile = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))
+        gain += box_mean(smile * (np.float32(amount) * samples[..., 2] * warp_map.mesh_weight), 3)
+    if brows is not None:
+        lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
+        gain += lines * warp_map.mesh_weight
+    gain = np.exp(gain)
     window = compose.upsample_window(gain, warp_map.face, (out.shape[1], out.shape[0]))
     if window is None:
         return

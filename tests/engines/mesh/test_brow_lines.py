@@ -1,0 +1,94 @@
+"""Lines of the forehead and between the brows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array, Image
+from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.head import brow_lines
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.motion import brows, canonical
+from thcli.motion.render_target import RenderTarget
+
+SIDE = 256
+
+
+@cache
+def mesh() -> Array:
+    return faces.centred_mesh(SIDE, SIDE, 0.7)
+
+
+def skin() -> Image:
+    return np.full((SIDE, SIDE, 3), faces.SKIN, np.uint8)
+
+
+def source(image: Image) -> MeshSource:
+    return prepare(image, faces.make_face(mesh()), None, with_folds=True)
+
+
+def moved(displacement: Array) -> RenderTarget:
+    posed = canonical.decompose(mesh())
+    points = np.asarray(replace(posed, shape=posed.shape + displacement).mesh())
+    return RenderTarget(points, np.zeros((2, 2)), np.ones(2))
+
+
+def raised(amount: float) -> RenderTarget:
+    return moved(brows.weights()[:, None] * np.array([0, -amount, 0]))
+
+
+def change(own: MeshSource, target: RenderTarget) -> Array:
+    """Return what lines and folds change in a frame, (H, W)."""
+    plain = render_frame(replace(own, folds=None), target, None)
+    return np.asarray((render_frame(own, target, None).astype(int) - plain).mean(-1))
+
+
+def test_raised_brows_draw_lines_on_the_forehead_alone() -> None:
+    found = change(source(skin()), raised(0.15))
+    brow = int(mesh()[[105, 334], 1].min())
+    assert found[:brow].min() < -3
+    assert not found[int(mesh()[1, 1]) :].any()
+
+
+def test_a_still_face_and_noise_change_no_pixel() -> None:
+    own = source(skin())
+    for amount in (0.0, 0.02):
+        assert not change(own, raised(amount)).any()
+
+
+def test_knit_brows_draw_lines_between_them() -> None:
+    target = moved(brows.knitting() * 2)
+    found = change(source(skin()), target)
+    (left, top), (right, bottom) = target.points[66, :2], target.points[285, :2]
+    between = found[int(top) - 3 : int(bottom) + 3, int(left) : int(right)]
+    assert between.min() < -3
+
+
+def test_nothing_is_drawn_on_hair() -> None:
+    image = skin()
+    image[: int(mesh()[[105, 334], 1].min()) - 3, ::3] = (60, 40, 30)  # strands
+    found = change(source(image), raised(0.15))
+    assert np.abs(found).max() <= 1
+
+
+def test_own_lines_grow_with_a_rise_and_fade_where_raised_brows_come_down() -> None:
+    image = skin()
+    line = int(mesh()[[69, 299], 1].mean())
+    image[line - 1 : line + 2] = (np.array(faces.SKIN) * 0.8).astype(np.uint8)
+    lines = brow_lines.prepare(image, mesh(), 0.0)
+    column, row = brow_lines.places()[[69, 299]].mean(0).astype(int)
+    shape = canonical.decompose(mesh()).shape
+    rise = brows.weights()[:, None] * np.array([0, -0.15, 0])
+    deeper, fainter = lines.shown(shape + rise), lines.shown(shape - rise)
+    assert deeper is not None and fainter is not None
+    near = np.s_[row - 3 : row + 4, column - 3 : column + 4]
+    assert deeper[near].min() < -0.05 and fainter[near].max() > 0.02
+
+
+def test_lines_of_a_blurred_picture_are_fainter() -> None:
+    sharp, blurred = (np.ptp(brow_lines.prepare(skin(), mesh(), b).field) for b in (0.0, 0.02))
+    assert blurred < 0.8 * sharp

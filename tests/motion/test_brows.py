@@ -1,0 +1,45 @@
+"""Brows that move as far as the driver's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thcli.faces.landmarks import topology
+from thcli.motion import brows
+
+
+def test_a_rise_grows_and_eyes_and_mouth_stay() -> None:
+    change = np.zeros((1, 468, 3))
+    change[..., 1] = -0.05
+    stronger = brows.strengthen(change)
+    before, after = (brows.measure(one)[0] for one in (change, stronger))
+    assert (after > 1.15 * before).all() and (after <= brows.GAIN * before).all()
+    still = [*topology.EYES[0], *topology.EYES[1], *topology.LIPS_OUTER]
+    np.testing.assert_allclose(stronger[0, still], change[0, still], atol=1e-3)
+
+
+def test_knit_brows_come_down_and_together_but_not_over_a_grin() -> None:
+    change = np.zeros((2, 468, 3))
+    change[:, [55, 107], 0], change[:, [285, 336], 0] = 0.03, -0.03
+    change[1, 61, 0], change[1, 291, 0] = -0.08, 0.08
+    stronger = brows.strengthen(change)
+    knit = brows.measure(stronger)[1]
+    assert knit[0] > 1.5 * brows.measure(change)[1][0]
+    assert stronger[0, 55, 1] > 0.015
+    np.testing.assert_allclose(stronger[1, :, 1], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.004])
+def test_noise_knits_no_brows(noise: float) -> None:
+    rng = np.random.default_rng(3)
+    change = rng.normal(0, noise, (8, 468, 3))
+    limit = (brows.GAIN - 1) * np.abs(change).max() + 1e-9
+    assert np.abs(brows.strengthen(change) - change).max() <= limit
+
+
+def test_the_displacement_is_that_of_a_frown_on_both_sides() -> None:
+    knit = brows.knitting()
+    assert knit[55, 0] > 0 > knit[285, 0] and knit[55, 1] > 0.01
+    mirrored = knit[topology.PAIRS] * (-1, 1, 1)
+    np.testing.assert_allclose(knit, mirrored, atol=0.004)

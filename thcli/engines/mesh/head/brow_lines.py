@@ -1,0 +1,222 @@
+"""Lines of the forehead and between the brows, drawn where brows rise or are knit.
+
+The lines run along the mesh of the mean face. A picture gets as much of them as its own skin shows:
+a smooth forehead gets half, and lines that it has already grow deeper, or fade where its raised
+brows come down. Nothing is drawn on what is no skin: hair, hats, frames of glasses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import raster
+from thcli.engines.mesh.anatomy import Indices
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks import topology
+from thcli.motion import brows, canonical
+
+UNIT, MARGIN = 120, 4  # pixels of the field for the distance of the eyes' outer corners; around it
+LEFT, RIGHT, KNIT, OWN = range(4)  # channels: raised brow on either side, knit ones, own lines
+# Columns of mesh points from a brow's upper edge to the hair, from the image's left to its right
+COLUMNS = (
+    ((63,), 54), ((105,), 103), ((66,), 67), ((107,), 109), ((107, 336), 10),
+    ((336,), 338), ((296,), 297), ((334,), 332), ((293,), 284),
+)  # fmt: skip
+HEIGHTS = ((0.30, 1.0), (0.52, 0.85), (0.74, 0.6))  # of lines from brow to hair; their strength
+SIDES = (0.15, 0.7, 1.0, 0.85, 0.6, 0.85, 1.0, 0.7, 0.15)  # strength along a line, by column
+WIDTH = 0.016  # of a line, canonical units
+RISE_DEPTH, KNIT_DEPTH, SHADE_DEPTH = 0.24, 0.5, 0.16  # log brightness of whole lines
+OWN_GAIN = 0.8  # share by which own lines grow or fade
+OWN_LIMIT = 0.2  # log brightness of the own line that counts at most
+OWN_BAND = (0.008, 0.035)  # canonical units between which lines lie
+AGE_RANGE = (0.012, 0.035)  # median log brightness of the own lines: smooth, and wrinkled
+LEAST_AGE = 0.35  # share of the lines in smooth skin
+OLD_RANGE, MOST_OWN = (0.035, 0.07), 0.8  # own lines that take over; the share that they take
+HALF, LIGHT_SHARE = 0.5, 0.4  # of skin; of own light beside own lines
+RISE_RANGE = (0.03, 0.12)  # rise of the brows, canonical units, over which lines appear
+KNIT_RANGE = (0.03, 0.12)
+BRIGHT_RANGE = (0.25, 0.55)  # log brightness beside the skin's between which it is no skin
+TINT_RANGE = (0.12, 0.3)  # the same of the tint
+ROUGH_RANGE = (0.05, 0.11)  # log brightness of strands
+EYE_WIDTH = 0.33  # canonical units
+BLUR_GAIN = 4.0  # of the picture's blur: lines of blurred pictures are broad and faint
+FOREHEAD = (9, 151, 108, 337, 69, 299, 107, 336)
+
+
+@dataclass(frozen=True, slots=True)
+class BrowLines:
+    """Lines of a source.
+
+    field: (H, W, 4) float32, log brightness by channel.  own: (468, 3) canonical shape.
+    """
+
+    field: Array32
+    own: Array
+
+    def shown(self, shape: Array) -> Array32 | None:
+        """Return the log brightness (H, W) that a canonical shape (468, 3) adds, None for none."""
+        amounts = self.amounts(shape)
+        return self.field @ amounts if amounts.any() else None
+
+    def amounts(self, shape: Array) -> Array32:
+        """Return how much of each channel a canonical shape (468, 3) shows, (4,)."""
+        rises, knitted = brows.measure(shape - self.own)
+        rise = float(rises.mean())
+        knit = smoothstep(*KNIT_RANGE, float(knitted))
+        shown = [float(smoothstep(*RISE_RANGE, value)) for value in rises]
+        fading = float(smoothstep(*RISE_RANGE, -rise))
+        return np.array([*shown, float(knit), sum(shown) / 2 - fading], np.float32)
+
+
+@cache
+def places() -> Array:
+    """Return the pixels of the mesh points in the field, (468, 2)."""
+    flat = canonical.neutral()[:, :2]
+    low = flat[topology.OVAL].min(0)
+    return np.asarray((flat - low) * UNIT + MARGIN)
+
+
+@cache
+def size() -> tuple[int, int]:
+    """Return width and height of the field: the face from the hair to the base of the nose."""
+    points = places()
+    return int(points[topology.OVAL, 0].max()) + MARGIN, int(points[1, 1])
+
+
+def _path(points: Array) -> tuple[Array32, Array32]:
+    """Return distance in canonical units (H, W), and the nearest point's index of a polyline."""
+    width, height = size()
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    gaps = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
+    nearest = gaps.argmin(-1)
+    return (gaps.min(-1) / UNIT).astype(np.float32), nearest
+
+
+def _profile(distance: Array32, strength: Array, width: float = WIDTH) -> Array:
+    """Return a dark line between two faint ridges."""
+    line = np.exp(-((distance / width) ** 2) / 2)
+    ridge = np.exp(-(((distance - 2.2 * width) / (1.2 * width)) ** 2) / 2)
+    return np.asarray(strength * (0.35 * ridge - line))
+
+
+def _spline(points: Array, values: Array) -> tuple[Array, Array]:
+    """Return 120 points of a smooth curve through some, and values along it."""
+    at = np.linspace(0, len(points) - 1, 120)
+    steps = np.arange(len(points))
+    curve = np.stack([np.interp(at, steps, points[:, k]) for k in range(2)], -1)
+    dense = np.pad(np.c_[curve, np.interp(at, steps, values)], ((8, 8), (0, 0)), "edge")
+    smooth = np.stack([np.convolve(row, np.hanning(19)[1:-1] / 9, "valid") for row in dense.T], -1)
+    return smooth[:, :2], smooth[:, 2]
+
+
+@cache
+def drawn() -> Array32:
+    """Draw the lines of the mean face, (H, W, 3): raised left, raised right, knit."""
+    points = places()
+    width, height = size()
+    middle = float(points[10, 0])
+    rows, columns = np.indices((height, width))
+    right = smoothstep(-0.2, 0.2, (columns - middle) / UNIT)
+    low = np.stack([points[list(a)].mean(0) for a, _ in COLUMNS])
+    high = np.stack([points[b] for _, b in COLUMNS])
+    raised = np.zeros((height, width))
+    for share, strength in HEIGHTS:
+        curve, along = _spline(low + share * (high - low), np.array(SIDES) * strength)
+        distance, nearest = _path(curve)
+        raised += _profile(distance, along[nearest])
+    knit = np.zeros((height, width))
+    for inner, strength in ((107, 1.0), (336, 0.85)):
+        side = np.sign(points[inner, 0] - middle)
+        top = np.array([middle + side * 0.085 * UNIT, points[inner, 1] - 0.03 * UNIT])
+        foot = np.array([middle + side * 0.06 * UNIT, points[8, 1] + 0.02 * UNIT])
+        curve, along = _spline(np.stack([top, (top + foot) / 2, foot]), np.array([0.1, 1.0, 0.2]))
+        distance, nearest = _path(curve)
+        knit += _profile(distance, strength * along[nearest])
+    eye = np.stack([points[list(head)].mean(0) for head in ((55, 193), (285, 417))])
+    for x, y in eye:
+        knit -= (SHADE_DEPTH / KNIT_DEPTH) * np.exp(
+            -((columns - x) ** 2 / (0.07 * UNIT) ** 2 + (rows - y) ** 2 / (0.06 * UNIT) ** 2) / 2
+        )
+    field = np.stack([raised * (1 - right), raised * right, knit], -1)
+    return (field * (RISE_DEPTH, RISE_DEPTH, KNIT_DEPTH)).astype(np.float32)
+
+
+@cache
+def _ids() -> tuple[Indices, SampleGrid]:
+    width, height = size()
+    grid = SampleGrid(0, 0, 1, width, height)
+    order = np.arange(len(topology.TRIANGLES))
+    flat = np.c_[places(), np.zeros(topology.POINTS)]
+    return raster.rasterize(flat, topology.TRIANGLES, order, grid), grid
+
+
+@cache
+def _region() -> Array32:
+    """Return where lines may lie, (H, W): skin above the eyes, away from brows and outline."""
+    ids, _ = _ids()
+    inside = (ids >= 0).astype(np.uint8)
+    points = places()
+    near = [cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, 0), 2, 5)[1:-1, 1:-1]]
+    for ring in topology.EYES:
+        hole = np.ones_like(inside)
+        cv2.fillPoly(hole, [np.rint(points[ring]).astype(np.int32)], (0,))
+        near.append(cv2.distanceTransform(hole, 2, 5))
+    fade = np.clip(np.min(near, 0) / (0.08 * UNIT), 0, 1)
+    below = smoothstep(0.0, 0.15, (points[6, 1] - np.indices(ids.shape)[0]) / UNIT)
+    return np.asarray(fade * below, np.float32)
+
+
+def _blur(values: Array32, deviation: float) -> Array32:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation * UNIT), np.float32)
+
+
+def prepare(image: Image, mesh: Array, blur: float) -> BrowLines:
+    """Prepare a source.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        blur: deviation of the picture's edges in widths of an eye.
+    """
+    ids, grid = _ids()
+    maps = raster.linear_maps(np.c_[places(), np.zeros(topology.POINTS)], mesh[:, :2],
+                              topology.TRIANGLES)  # fmt: skip
+    colours = remap(image, raster.sample_maps(ids, maps, grid)).astype(np.float32) + 6
+    logs = np.log(colours)
+    bright = logs.mean(-1)
+    tint = logs - bright[..., None]
+    at = np.rint(places()[list(FOREHEAD)]).astype(int)
+    skin = np.median(_blur(bright, 0.03)[at[:, 1], at[:, 0]])
+    skin_tint = np.median(_blur(tint, 0.03)[at[:, 1], at[:, 0]], 0)
+    fine = _blur(bright, OWN_BAND[0])
+    strands = np.asarray(np.abs(cv2.Sobel(fine, cv2.CV_32F, 1, 0, scale=1 / 4)), np.float32)
+    smooth = _blur(bright, 0.02)
+    is_skin = 1 - smoothstep(*BRIGHT_RANGE, np.abs(smooth - skin))
+    is_skin *= 1 - smoothstep(*TINT_RANGE, np.abs(_blur(tint, 0.02) - skin_tint).max(-1))
+    is_skin *= 1 - smoothstep(*ROUGH_RANGE, _blur(strands, 0.03))
+    eroded = cv2.erode(is_skin.astype(np.float32), np.ones((5, 5), np.uint8))
+    is_skin = _blur(np.asarray(eroded, np.float32), 0.02)
+    shown = is_skin * _region()
+    coarse = _blur(bright * is_skin, OWN_BAND[1]) / (_blur(is_skin, OWN_BAND[1]) + 1e-3)
+    band = np.clip(fine - coarse, -OWN_LIMIT, OWN_LIMIT) * (is_skin > HALF)
+    lines = cv2.GaussianBlur(band, (0, 0), sigmaX=0.03 * UNIT, sigmaY=0.1)  # no strands, no grain
+    growing = np.minimum(lines, 0) + LIGHT_SHARE * np.maximum(lines, 0)
+    forehead = shown * np.abs(drawn()[..., :2]).max(-1)
+    age = float((np.abs(lines) * forehead).sum() / max(float(forehead.sum()), 1e-6))
+    share = LEAST_AGE + (1 - LEAST_AGE) * float(smoothstep(*AGE_RANGE, age))
+    share *= 1 - MOST_OWN * float(smoothstep(*OLD_RANGE, age))
+    above = smoothstep(0.0, 0.12, (places()[107, 1] - np.indices(ids.shape)[0]) / UNIT)
+    made = drawn() * share
+    if blur > 0:
+        made = _blur(made, BLUR_GAIN * EYE_WIDTH * blur)
+    field = np.concatenate([made, (OWN_GAIN * growing * above)[..., None]], -1)
+    field[..., KNIT] += OWN_GAIN * band * np.clip(-drawn()[..., KNIT] / KNIT_DEPTH, 0, 1)
+    own = canonical.decompose(mesh).shape
+    return BrowLines((field * shown[..., None]).astype(np.float32), own)

@@ -1,0 +1,79 @@
+"""Brows that move as far as the driver's.
+
+The landmarks of brows move less than the brows: the tracker reads about 0.7 of a rise that is
+rendered, and next to nothing of brows that are knit, which it tells by their folds.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array
+from thcli.faces.landmarks import topology
+from thcli.motion.canonical import neutral
+
+GAIN = 1.35  # of the motion of the brows
+GAIN_RANGE = (0.01, 0.035)  # canonical units of motion: noise, and full gain
+REACH = 0.13  # canonical units around the brows over which it fades
+LID_REACH = 0.1  # from the rims of the eyes, which have rules of their own, over which it grows
+KNIT_RANGE = (0.02, 0.055)  # canonical units by which brows are knit: noise, and fully
+KNIT_IN, KNIT_DOWN = 0.022, 0.032  # canonical units that knit brows move further
+# How far lowered brows count as knit, and how far not those over a mouth that grows wide: a grin
+# brings brows together as far as a frown does
+LOWER_SHARE, GRIN_SHARE = 0.7, 0.4
+SIDES = ((52, 105, 66, 65), (282, 334, 296, 295))
+HEADS = ((55, 107), (285, 336))
+
+
+@cache
+def weights() -> Array:
+    """Return how far points belong to the brows, (468,)."""
+    points = neutral()[:, :2]
+    brows = points[np.concatenate([np.asarray(ring) for ring in topology.BROWS])]
+    lids = points[np.concatenate([np.asarray(ring) for ring in topology.EYES])]
+
+    def nearest(others: Array) -> Array:
+        return np.asarray(np.linalg.norm(points[:, None] - others, axis=-1).min(1))
+
+    near = np.exp(-((nearest(brows) / REACH) ** 2))
+    return np.asarray(near * np.clip(nearest(lids) / LID_REACH, 0, 1))
+
+
+@cache
+def knitting() -> Array:
+    """Return the displacement of brows that are fully knit, (468, 3)."""
+    across = neutral()[:, 0]
+    heads = np.abs(neutral()[[55, 285], 0]).mean()
+    inner = 1 - smoothstep(1.2, 3.2, np.abs(across) / heads)  # the tails of the brows stay
+    inwards = -np.sign(across) * np.clip(np.abs(across) / heads, 0, 1) * KNIT_IN
+    shape = np.stack([inwards, np.full_like(across, KNIT_DOWN), np.zeros_like(across)], -1)
+    return np.asarray(shape * (inner * weights())[:, None])
+
+
+def measure(change: Array) -> tuple[Array, Array]:
+    """Measure changes of canonical shapes.
+
+    Args:
+        change: (..., 468, 3).
+
+    Returns:
+        The rise of the brows on either side, (..., 2), and how far they are knit, (...), canonical
+        units.
+    """
+    rises = np.stack([-change[..., side, 1].mean(-1) for side in SIDES], -1)
+    left, right = (change[..., head, 0].mean(-1) for head in HEADS)
+    corners = change[..., topology.MOUTH_CORNERS, 0]
+    grin = np.maximum(corners[..., 1] - corners[..., 0], 0)
+    return rises, np.asarray(left - right - LOWER_SHARE * rises.mean(-1) - GRIN_SHARE * grin)
+
+
+def strengthen(change: Array) -> Array:
+    """Return changes of a source's canonical shape (T, 468, 3) with the brows' full motion."""
+    rises, knitted = measure(change)
+    share = smoothstep(*GAIN_RANGE, np.abs(rises).max(-1))
+    knit = smoothstep(*KNIT_RANGE, knitted)
+    stronger = change * (1 + (GAIN - 1) * share[:, None, None] * weights()[:, None])
+    return np.asarray(stronger + knit[:, None, None] * knitting())
