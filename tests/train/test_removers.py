@@ -21,6 +21,7 @@ from thcli.editors.atlas.removers.parts import PARTS
 from thcli.evaluate.datasets.labelled_images import read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
 from thcli.train.data.face_tools import FaceTools
+from thcli.train.removers import spectacles
 from thcli.train.removers.batches import RemoverBatches
 from thcli.train.removers.paint import VARIANTS
 from thcli.train.removers.pairs import (
@@ -95,6 +96,20 @@ def test_batches_follow_from_seed_and_step(pairs: StoredPairs) -> None:
     assert one.fingerprint == other.fingerprint and len(one) >= 1
     shown = one.held_out_batch("lower", "beard", 2)
     assert (shown["worn"] - shown["bare"]).abs().max() > 0.1
+
+
+def test_drawn_glasses_cover_the_eyes_alone() -> None:
+    """Rims darken or light, lenses dim; the corners of the part stay."""
+    part = PARTS["eyes"]
+    bare = np.full((part.height, part.width, 3), -0.7, np.float32)
+    seen = np.zeros((part.height, part.width), bool)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        change = np.abs(spectacles.wear(bare, rng, rims=seed % 3 > 0) - bare).max(-1)
+        assert np.isfinite(change).all() and change.max() < 3
+        seen |= change > 0.1
+    assert seen[:, part.width // 4 : part.width // 2].mean() > 0.5
+    assert not seen[-4:, :8].any()
 
 
 def test_the_losses_are_least_for_the_truth(pairs: StoredPairs) -> None:

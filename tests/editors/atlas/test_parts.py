@@ -239,3 +239,14 @@ def test_pursed_lips_move_less() -> None:
     moved = fit_to_mouth(smile(), mouth(0.2, 0.7))[list(MOUTH_CORNERS), 1]
     assert (moved > -0.03).all()
     assert (moved < 0).all()
+
+
+def test_pouting_lips_and_a_frown_hold_a_smile_back() -> None:
+    plain = mouth(0.02)
+    raised = [fit_to_mouth(smile(), plain)[MOUTH_CORNERS[0], 1]]
+    for points, shift in (([0, 17], (-0.1, 0.1)), ([105, 334], (0.12, 0.12))):
+        face = plain.copy()
+        face[points, 1] += shift
+        raised.append(fit_to_mouth(smile(), face)[MOUTH_CORNERS[0], 1])
+    assert raised[0] < -0.05
+    assert raised[0] * 0.75 < min(raised[1:]) <= max(raised[1:]) < 0

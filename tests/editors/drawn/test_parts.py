@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thcli.core.geometry import matrix_from_angles
-from thcli.core.types import Image
+from thcli.core.types import Array32, Image
 from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness
 from thcli.editors.drawn.appearance import ANCHORS, APPEARANCE_SIZE, Appearance
+from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
 from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.hair_roots import comb_hairs, extend_below_jaw
 from thcli.editors.drawn.scene import Scene
@@ -145,3 +146,37 @@ def test_a_matte_finds_strands_that_the_parser_misses() -> None:
     assert float(matte.cover[103, 133]) > 0.8
     assert float(matte.cover[50, 133]) < 0.2
     assert not matte.roots.any()
+
+
+def hair_planes(hangs: bool) -> Array32:
+    """Return regions with hair above the face and, on the right, a wide strip beside the neck."""
+    regions = np.zeros((len(CLASSES), 128, 128), np.float32)
+    hair = regions[class_number("hair")]
+    hair[8:40, 20:108] = 1
+    hair[40:128, 96:124] = 0.65
+    if not hangs:
+        hair[40:72, 99:124] = 0
+    regions[0] = 1 - hair
+    return regions
+
+
+def test_wood_beside_the_neck_is_no_hair() -> None:
+    """Hair that is wide beside the neck came past the ear, or it is doubted."""
+    crop: Image = np.full((512, 512, 3), 90, np.uint8)
+    for hangs in (True, False):
+        regions = hair_planes(hangs)
+        sides = hanging_hair(MESH, 512, regions)
+        assert sides[0] == 1 and (sides[1] > 0.9) == hangs
+        found = hair_of_head(crop, MESH, regions, sides)
+        assert found[10:36, 30:100].min() > 0.95
+        assert (found[100:, 105:118].max() > 0.5) == hangs
+
+
+def test_a_patch_of_another_colour_apart_is_no_hair() -> None:
+    regions = hair_planes(True)
+    regions[class_number("hair"), 40:84, 90:] = 0
+    for level, kept in ((95, True), (230, False)):
+        crop: Image = np.full((512, 512, 3), 90, np.uint8)
+        crop[330:, 370:] = level
+        found = hair_of_head(crop, MESH, regions, np.ones(2))
+        assert (found[100:, 105:118].max() > 0.5) == kept

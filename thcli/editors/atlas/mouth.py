@@ -21,6 +21,11 @@ _HEIGHT = 0.22  # distance from the lips over which skin follows them, canonical
 _CORNER = 0.08  # distance beyond the outermost facing points at which skin follows no more
 _PURSED, _RELAXED = 0.38, 0.54  # width of a mouth that hardly moves, and of one that moves fully
 _LEAST, _AROUND = 0.3, 0.4  # share of the motion of pursed lips; radius of the skin around them
+# Lips pushed forward: their height without the gap, over the mouth's width. Chosen with the next.
+_POUT, _POUTING = (0.44, 0.62), 0.8  # from relaxed to a kiss; share of the motion that it takes
+_FROWN, _FROWNING = (0.13, 0.175), 0.6  # of brows above the eyes, in anger to calm; likewise
+_LIDS, _BROWS = (159, 386), (105, 334)  # points
+_LIP_TOP, _LIP_END = 0, 17
 
 
 def fit_to_mouth(shape: Array, face: Array) -> Array:
@@ -30,11 +35,10 @@ def fit_to_mouth(shape: Array, face: Array) -> Array:
         shape: (468, 3) displacements, canonical units.
         face: (468, 3) canonical points with their expression.
     """
-    width = float(np.linalg.norm(face[MOUTH_CORNERS[1]] - face[MOUTH_CORNERS[0]]))
-    free = _LEAST + (1 - _LEAST) * float(smoothstep(_PURSED, _RELAXED, width))
+    gap = np.linalg.norm(face[LIPS.lower] - face[LIPS.upper], axis=1)
+    free = _freedom(face, float(gap.max()))
     side, near, around = _places()
     out = shape * (1 - (1 - free) * around)[:, None]
-    gap = np.linalg.norm(face[LIPS.lower] - face[LIPS.upper], axis=1)
     opens = (out[LIPS.lower] - out[LIPS.upper])[:, 1]
     allowed = float(smoothstep(_SHUT, _OPEN, float(gap.max())))
     limited = np.where(opens > 0, opens * allowed, np.maximum(opens, -_CLOSING * gap))
@@ -43,6 +47,24 @@ def fit_to_mouth(shape: Array, face: Array) -> Array:
     fix = np.interp(rest[:, 0], at, np.pad((limited - opens) / 2, 1))
     out[:, 1] += side * near * fix
     return np.asarray(out)
+
+
+def _freedom(face: Array, gap: float) -> float:
+    """Return the share 0..1 of a motion that the mouth of (468, 3) canonical points can take.
+
+    Pursed and pouting lips smear, and a smile below a frown is a grimace.
+
+    Args:
+        face: canonical points.
+        gap: of the lips.
+    """
+    width = float(np.linalg.norm(face[MOUTH_CORNERS[1]] - face[MOUTH_CORNERS[0]]))
+    free = _LEAST + (1 - _LEAST) * float(smoothstep(_PURSED, _RELAXED, width))
+    thick = float(face[_LIP_END, 1] - face[_LIP_TOP, 1]) - gap
+    pout = float(smoothstep(*_POUT, thick / max(width, 1e-6)))
+    above = float((face[list(_LIDS), 1] - face[list(_BROWS), 1]).mean())
+    frown = 1 - float(smoothstep(*_FROWN, above))
+    return free * (1 - _POUTING * pout) * (1 - _FROWNING * frown)
 
 
 @cache

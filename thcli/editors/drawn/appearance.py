@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
+from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
 from thcli.editors.drawn.light import fit_light
 from thcli.editors.drawn.sharpness import estimate_blur
 from thcli.faces.parsing.classes import BROWS, HAIR, SKIN, group_probability
@@ -33,6 +34,7 @@ class Appearance:
     brows.
     hair_share: share of the crop.
     hair_spread: standard deviation of the hair's log brightness.
+    hanging: (2,) 0..1, how surely hair hangs on the left and on the right of the image.
     light: (4,) log brightness of skin: a constant and a slope along the surface normal in image
     axes (see `light.fit_light`).
     blur: standard deviation in pixels of the image's own blur.
@@ -44,6 +46,7 @@ class Appearance:
     brow: Array
     hair_share: Array
     hair_spread: Array
+    hanging: Array
     light: Array
     blur: Array
     anchors: Array
@@ -56,12 +59,13 @@ class Appearance:
     @staticmethod
     def from_array(row: Array32) -> Appearance:
         """Return the appearance of an array of `to_array`."""
-        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 1, 4, 1]))
-        skin, hair, brow, share, spread, light, blur, anchors = parts
-        return Appearance(skin, hair, brow, share, spread, light, blur, anchors.reshape(-1, 3))
+        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 1, 2, 4, 1]))
+        skin, hair, brow, share, spread, hanging, light, blur, anchors = parts
+        corners = anchors.reshape(-1, 3)
+        return Appearance(skin, hair, brow, share, spread, hanging, light, blur, corners)
 
 
-APPEARANCE_SIZE = 16 + 3 * len(ANCHORS)
+APPEARANCE_SIZE = 18 + 3 * len(ANCHORS)
 
 
 def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
@@ -76,8 +80,14 @@ def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
     reduced = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
     small = reduced.reshape(-1, 3).astype(np.float64)
 
+    hanging = hanging_hair(mesh, len(crop), regions)
+
     def share(group: frozenset[int]) -> Array32:
-        plane = group_probability(regions, group)
+        plane = (
+            hair_of_head(crop, mesh, regions, hanging)
+            if group == HAIR
+            else group_probability(regions, group)
+        )
         return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32).ravel()
 
     skin_share, hair_share, brow_share = share(SKIN), share(HAIR), share(BROWS)
@@ -91,6 +101,7 @@ def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
         brow,
         np.array([hair_share.mean()]),
         np.array([_spread(small, hair_share)]),
+        hanging,
         fit_light(crop, mesh, regions),
         np.array([estimate_blur(crop, mesh)]),
         posed.shape[ANCHORS],

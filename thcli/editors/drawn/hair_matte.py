@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array32
+from thcli.editors.drawn.hair_guard import hair_of_head
 from thcli.editors.drawn.scene import Scene
 from thcli.faces.compositing.guided_filter import guided_filter
-from thcli.faces.parsing.classes import EARS, HAIR, SKIN, group_probability
+from thcli.faces.parsing.classes import EARS, SKIN, group_probability
 
 # Guided filter where hair and surroundings have equal colours: radius at half size and epsilon.
 _WINDOW, _EDGE = 5, 1.5e-3
@@ -49,7 +50,9 @@ def hair_matte(scene: Scene) -> HairMatte:
     """
     half = (scene.side // 2, scene.side // 2)
     image = cv2.resize(scene.crop, half, interpolation=cv2.INTER_AREA).astype(np.float32)
-    plane = cv2.resize(scene.region_mask(*HAIR), half, interpolation=cv2.INTER_AREA)
+    found = hair_of_head(scene.crop, scene.mesh, scene.regions, scene.appearance.hanging)
+    full = cv2.resize(found, (scene.side, scene.side), interpolation=cv2.INTER_LINEAR)
+    plane = cv2.resize(full, half, interpolation=cv2.INTER_AREA)
     hair = np.asarray(plane, np.float32)
     filtered = guided_filter(image / np.float32(255), hair, _WINDOW, _EDGE)
     fine = _ramp(filtered, *_FINE)
@@ -67,8 +70,8 @@ def hair_matte(scene: Scene) -> HairMatte:
     )
     roots = _ramp(_box(np.asarray(skin, np.float32), _ROOTS), *_SKIN_NEAR)
     difference *= trust[..., None]
-    full = [_enlarge(part, scene.side) for part in (cover, roots, difference)]
-    return HairMatte(*full)
+    maps = [_enlarge(part, scene.side) for part in (cover, roots, difference)]
+    return HairMatte(*maps)
 
 
 def _near_colour(image: Array32, weight: Array32) -> tuple[Array32, Array32]:

@@ -27,6 +27,7 @@ from thcli.faces.parsing.classes import (
     group_probability,
 )
 from thcli.faces.parsing.crops import Regions
+from thcli.pipeline.editing.lost_detail import replace_lost_detail
 from thcli.pipeline.editing.steps import EditStep, FaceView
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence
@@ -35,6 +36,7 @@ from thcli.pipeline.observe.region_stream import ParsedFaces
 # Softness of a region's mask over the height of the face.
 MASK_SOFTNESS: dict[EditRegion, float] = {"face": 0.02, "hair": 0.035, "all": 0.04}
 MASK_RANGE = (0.08, 0.6)  # soft region: below the first nothing changes, above the second all
+REMOVERS = "removers"  # step that takes detail off, rather than adding to it
 _SKIN: ClassGroup = FACE | EARS | NECK | GLASSES
 REGIONS: dict[EditRegion, ClassGroup] = {
     "face": _SKIN,
@@ -149,7 +151,10 @@ def paste_step(
     if step.whole_crop:
         context = PasteContext(occlusion_mask=occluded)
         return paste(frame, after, target, mask, context=context, options=CHANGE_ONLY, ops=ops)
-    return paste_change(frame, before, after, target, mask, occlusion_mask=occluded, ops=ops)
+    changed = paste_change(frame, before, after, target, mask, occlusion_mask=occluded, ops=ops)
+    if step.name != REMOVERS:
+        return changed
+    return replace_lost_detail(changed, before, after, target, mask * (1 - occluded))
 
 
 def _edit_mask(

@@ -13,6 +13,7 @@ from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
 from thcli.editors.shared.colours import base_name
+from thcli.pipeline.editing.face_in_frame import REMOVERS
 from thcli.pipeline.editing.identity_edits import (
     is_man,
     load_attribute_step,
@@ -23,7 +24,6 @@ from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
 from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
 from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
-_REMOVERS = "removers"
 _WORN_NAMES = ("eyeglasses", "sunglasses")
 
 
@@ -67,15 +67,15 @@ def _take_off_glasses(
         for name, strength in strengths.items()
         if base_name(name) in _WORN_NAMES and strength >= 0
     ]
-    allowed = request.engine == "auto" and (options.run.licence == "any" or is_free(_REMOVERS))
+    allowed = request.engine == "auto" and (options.run.licence == "any" or is_free(REMOVERS))
     if not allowed or not added:
         return steps
-    own = next((step for step in steps if step.name == _REMOVERS), None)
+    own = next((step for step in steps if step.name == REMOVERS), None)
     removes_others = isinstance(own, PainterStep)
     if not isinstance(own, PainterStep):
-        painter: Painter = PAINTERS.backend(_REMOVERS).load(options.run)
-        own = _painter_step(_REMOVERS, painter, lambda _: {}, {"face"}, options.run)
-    others = [step for step in steps if step.name != _REMOVERS]
+        painter: Painter = PAINTERS.backend(REMOVERS).load(options.run)
+        own = _painter_step(REMOVERS, painter, lambda _: {}, {"face"}, options.run)
+    others = [step for step in steps if step.name != REMOVERS]
     return [
         *(step for step in others if isinstance(step, EditorStep)),
         WornGlassesStep(own, min(max(added), 1.0), on, others=removes_others),

@@ -32,9 +32,11 @@ from thcli.editors.atlas.removers.parts import (
 from thcli.editors.atlas.removers.prior import Priors, beard_zone, learn_prior
 from thcli.faces.landmarks.topology import EYES
 from thcli.train.core.task import Batch
+from thcli.train.removers import spectacles
 from thcli.train.removers.pairs import BARE, BEARDED, GLASSES, StoredPairs
 
-REAL = {"eyeglasses": 0.45, "beard": 0.5}  # share of the items with a real wearer's texture
+REAL = {"eyeglasses": 0.4, "beard": 0.5}  # share of the items with a real wearer's texture
+DRAWN, LENSES = 0.6, 0.4  # shares of the other glasses drawn anew, of real rims that get lenses
 ABSENT = 0.1  # share of the items that do not wear what is to be removed
 OTHER = 0.35  # share of the items that also wear what is not to be removed
 SAMPLE_STEP = 2**31 - 2  # step number of the sample batch
@@ -164,10 +166,13 @@ class RemoverBatches:
         real = not painted and rng.random() < REAL.get(name, 0)
         if real and name == "eyeglasses" and len(self._glasses):
             wearer = int(self._glasses[rng.integers(len(self._glasses))])
-            return _rims(self._pairs, wearer, rng)
+            change = _rims(self._pairs, wearer, rng)
+            return change + self._drawn(row, rng, rims=False) if rng.random() < LENSES else change
         if real and name == "beard" and len(self._bearded):
             wearer = int(self._bearded[rng.integers(len(self._bearded))])
             return _real_beard(self._pairs, row, wearer, rng)
+        if not painted and name == "eyeglasses" and rng.random() < DRAWN:
+            return self._drawn(row, rng, rims=True)
         numbers = (
             {"eyeglasses": (1, 2), "makeup": (3, 3)}
             if part == "eyes"
@@ -183,6 +188,11 @@ class RemoverBatches:
             return change
         gain = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32) * np.float32(rng.uniform(0.6, 1.1))
         return np.asarray(change * gain, np.float32)
+
+    def _drawn(self, row: int, rng: np.random.Generator, *, rims: bool) -> Array32:
+        """Return the change of soft logarithms by glasses that are drawn on a bare face."""
+        bare = decode_texture(self._pairs.textures["eyes"][row, 0])
+        return np.asarray(spectacles.wear(bare, rng, rims=rims) - bare, np.float32)
 
 
 def _canonical(part: PartName) -> Array32:

@@ -30,6 +30,7 @@ from thcli.editors.atlas.removers.parts import (
     zone_mask,
 )
 from thcli.editors.atlas.removers.prior import PartPrior, coarse_size, learn_prior, removal_zone
+from thcli.editors.atlas.removers.rims import take_off
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage
@@ -222,3 +223,32 @@ def test_refusals() -> None:
 def test_conditions_are_one_hot() -> None:
     rows = np.stack([condition_row(name) for name in REMOVABLE])
     assert (rows == np.eye(len(REMOVABLE))).all()
+
+
+def test_rims_are_replaced_and_tints_lifted_with_their_detail() -> None:
+    """A dark line goes for good, a wide tint leaves the skin's own detail."""
+    spec = PARTS["eyes"]
+    rng = np.random.default_rng(3)
+    size = (spec.height, spec.width)
+    detail = rng.normal(0, 0.01, (*size, 1)).astype(np.float32)
+    skin = np.full((*size, 3), tone.to_log(np.array(SKIN, np.uint8)), np.float32) + detail
+    worn, mask = skin.copy(), np.zeros(size, np.float32)
+    worn[:, 20:80] -= 0.2
+    worn[40:43] -= 0.9
+    mask[:, 20:80], mask[40:43] = 1, 1
+    found = take_off(worn, skin - detail + np.float32(0.1), mask, np.ones(size, np.float32))
+    assert found.solid[41].min() > 0.9 and found.solid[:25, 30:70].max() < 0.1
+    changed = worn + found.gain + found.solid[..., None] * (found.target - worn - found.gain)
+    assert np.abs(changed[:, 100:] - skin[:, 100:]).max() < 0.06, "its own tone, not the network's"
+    tinted = (changed - skin)[5:30, 30:70]
+    assert np.abs(tinted - tinted.mean()).max() < 0.02
+
+
+def test_lenses_that_hide_the_eyes_are_refused() -> None:
+    crop, face, regions = make_face()
+    assert face.mesh is not None
+    tinted = crop.copy()
+    top = int(face.mesh[105, 1])  # a brow
+    tinted[top - 5 : top + 70] = (40, 32, 30)
+    with pytest.raises(UsageError, match="dark"):
+        remove(tinted, face, regions, {"eyeglasses": -1.0})

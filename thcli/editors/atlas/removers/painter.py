@@ -38,6 +38,7 @@ from thcli.editors.atlas.removers.parts import (
     zone_mask,
 )
 from thcli.editors.atlas.removers.prior import PartPrior, Priors, coarse_size
+from thcli.editors.atlas.removers.rims import take_off
 from thcli.editors.shared.face_mesh import mesh_of
 from thcli.faces.parsing.classes import group_probability
 from thcli.weights import check_licence
@@ -61,14 +62,16 @@ FEMALE = "female"  # takes off a beard; its negative strength changes nothing
 _PARTS: tuple[PartName, ...] = ("eyes", "lower")
 _COUNT = sum(part.height * part.width for part in PARTS.values())
 _SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
-_MAX_DARK = 1.0  # soft logarithms by which a lens may be darker than the cheeks
-_SURER = 2.5  # factor to the mask of glasses: half a rim is worse than a little too much skin
-_GROWN = 7  # samples: width of the dilation of the mask of glasses
+_RIMS_SEEN = (0.1, 0.35)  # the same for rims: half a rim is worse than a little too much skin
+# Soft logarithms by which the lighter quarter of a lens may be darker than the cheeks: clear ones
+# had .13 at most, those that hide the eyes .62 at least (18 wearers and five clips).
+_MAX_DARK, _LIGHTER = 0.5, 0.75
 _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
 # Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws do not.
 _SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": -0.03}
 _DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
 _HAIR = (0.03, 0.12)  # soft logarithms: less dark hair lets the skin through, darker hides it
+_RIM_GRAIN = np.float32(0.4)  # share of that grain below rims, which are thin
 _PORES = 0.7  # samples: softness of the grain of skin that was below hair
 _SPREAD = 1.4826  # standard deviation of a normal distribution over its median deviation
 
@@ -111,8 +114,7 @@ class RemoverPainter:
         if not removals:
             return None
         texture, weight = _unpack(appearance)
-        low, high = _SEEN_RANGE
-        known = np.asarray(np.clip((weight - low) / (high - low), 0, 1), np.float32)
+        known = _ramp(weight, _SEEN_RANGE)
         target, solid = texture.copy(), np.zeros((ROWS, COLUMNS), np.float32)
         gain = np.zeros((ROWS, COLUMNS, 3), np.float32)
         for name, strength in removals.items():
@@ -128,22 +130,25 @@ class RemoverPainter:
                 if condition not in PARTS[part].removes:
                     continue
                 window = PARTS[part].window
-                share = part_ramp(part) * zone_mask(name)[window] * known[window]
+                shown = _ramp(weight, _RIMS_SEEN) if condition == "eyeglasses" else known
+                share = part_ramp(part) * zone_mask(name)[window] * shown[window]
                 share *= np.float32(min(-strength, 1.0))
                 bare, mask = self._remove(part, texture[window], weight[window], condition)
                 bare = _limit_light(bare, texture, weight, part)
                 if condition == "eyeglasses":
-                    sure = np.asarray(np.clip(_SURER * mask, 0, 1), np.float32)
-                    wide = cv2.dilate(sure, np.ones((_GROWN, _GROWN), np.uint8))
-                    mask = np.asarray(cv2.GaussianBlur(wide, (0, 0), _GROWN / 4), np.float32)
-                    mask *= 1 - eye_openings()[window]
-                smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
-                change = mask[..., None] * (bare - smooth)
-                if condition == "beard":  # hair darkens skin: no removal makes it darker
-                    lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
-                    change = np.asarray(change * lighter[..., None], np.float32)
-                    bare = bare + _grain(texture, weight)[window]
-                covered = mask if condition == "eyeglasses" else _covered(change, condition)
+                    closed = 1 - eye_openings()[window]
+                    skin = weight[window] * closed
+                    bare, covered, change = take_off(texture[window], bare, mask, skin)
+                    bare = bare + _RIM_GRAIN * _grain(texture, weight)[window]
+                    covered = covered * closed
+                else:
+                    smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
+                    change = mask[..., None] * (bare - smooth)
+                    if condition == "beard":  # hair darkens skin: no removal makes it darker
+                        lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
+                        change = np.asarray(change * lighter[..., None], np.float32)
+                        bare = bare + _grain(texture, weight)[window]
+                    covered = _covered(change, condition)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
                 gain[window] += change * share[..., None]
@@ -269,13 +274,19 @@ def _unpack(appearance: Array32) -> tuple[Array32, Array32]:
 def _check_lenses(texture: Array32) -> None:
     """Raise UsageError for lenses through which the eyes are not visible."""
     luma = texture @ tone.LUMA
-    lens, cheek = (float(luma[where].mean()) for where in lens_window())
-    if cheek - lens > _MAX_DARK:
+    lens, cheek = (luma[where] for where in lens_window())
+    if float(cheek.mean()) - float(np.quantile(lens, _LIGHTER)) > _MAX_DARK:
         raise UsageError(
             "These glasses are dark: the eyes behind them are not visible, so they cannot be "
             "removed.",
             "Clear glasses can be removed (--attr eyeglasses=-1).",
         )
+
+
+def _ramp(values: Array32, limits: tuple[float, float]) -> Array32:
+    """Return values as 0..1 between two limits."""
+    low, high = limits
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
 
 
 def _seen(planes: Array32) -> Array32:

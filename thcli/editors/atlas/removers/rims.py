@@ -1,0 +1,73 @@
+"""Glasses taken off a texture: rims are replaced, what is behind lenses keeps its own detail."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array32
+from thcli.editors.atlas.removers.parts import code_texture, decode_texture
+
+_BROAD = 6.0  # samples: deviation below which a difference is a rim or a reflection, not a tint
+_RIM = 11  # samples; wider structures of the texture are no rims
+_SHARP = (0.05, 0.12)  # soft logarithms of such a difference: below the first skin, above it a rim
+_SURE = (0.12, 0.45)  # of the network's mask, likewise
+_GROWN = 7  # samples: width of the dilation of rims
+_NEAR, _FAR = 2.5, 10.0  # samples: deviations of the means around a rim
+
+
+class Uncovered(NamedTuple):
+    """A part of a face without its glasses.
+
+    target: (height, width, 3) soft logarithms where rims were. solid: (height, width) 0..1, rims.
+    gain: (height, width, 3) smooth change of the rest: tints and shadows.
+    """
+
+    target: Array32
+    solid: Array32
+    gain: Array32
+
+
+def take_off(texture: Array32, bare: Array32, mask: Array32, skin: Array32) -> Uncovered:
+    """Separate rims from tints.
+
+    Args:
+        texture: (height, width, 3) soft logarithms with glasses.
+        bare: likewise, as the network expects it without.
+        mask: (height, width) 0..1 of the network, where it differs.
+        skin: (height, width) 0..1, visible skin whose colours may be continued below rims.
+    """
+    change = mask[..., None] * (bare - texture)
+    sharp = np.abs(change - _blur(change, _BROAD)).max(-1)
+    coded = code_texture(texture)
+    around = decode_texture(np.asarray(cv2.medianBlur(coded, 2 * _RIM + 1), np.uint8))
+    narrow = np.abs(texture - around).max(-1)
+    found = smoothstep(*_SHARP, np.minimum(sharp, narrow)) * smoothstep(*_SURE, mask)
+    wide = cv2.dilate(found.astype(np.float32), np.ones((_GROWN, _GROWN), np.uint8))
+    solid = _blur(np.asarray(wide, np.float32), _GROWN / 4)
+    free = np.clip(1 - 1.5 * solid, 0, 1) * np.clip(skin, 0, 1)
+    gain = _mean_around(change, free)
+    # What replaces a rim meets the skin beside it: the network's colours may be off as a whole.
+    target = bare + _mean_around(texture + gain - bare, free)
+    return Uncovered(target, solid, gain)
+
+
+def _mean_around(values: Array32, weight: Array32) -> Array32:
+    """Return the local mean (height, width, 3) of values, of a wider one where few count."""
+    near, far = (_sums(values, weight, deviation) for deviation in (_NEAR, _FAR))
+    wide = far[..., :3] / (far[..., 3:] + np.float32(1e-3))
+    return np.asarray(
+        (near[..., :3] + np.float32(0.05) * wide) / (near[..., 3:] + np.float32(0.05)), np.float32
+    )
+
+
+def _sums(values: Array32, weight: Array32, deviation: float) -> Array32:
+    """Return blurred weighted values and weights (height, width, 4)."""
+    return _blur(np.concatenate([values * weight[..., None], weight[..., None]], -1), deviation)
+
+
+def _blur(values: Array32, deviation: float) -> Array32:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation), np.float32)
