@@ -87,6 +87,7 @@ def test_flags_override_the_config_file(tmp_path: Path) -> None:
         "make = []\n",
         "[[make]]\nsize = 1\n",
         f"size = {'[' * 5000}{']' * 5000}\n",
+        f"size = {'9' * 5000}\n",
     ],
 )
 def test_a_bad_config_is_a_usage_error(tmp_path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ import typer
 
 from thcli.core.errors import UsageError
 from thcli.core.options import flag_names
+from thcli.core.text_files import read_text
 
 WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
 
@@ -85,8 +86,8 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
     if file is None:
         return None
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        table = tomllib.loads(read_text(file))
+    except (OSError, ValueError) as exc:
         raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
     except RecursionError as exc:
         raise UsageError(f"The configuration file {file} is nested too deeply.") from exc

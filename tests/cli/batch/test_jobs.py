@@ -96,6 +96,8 @@ def test_job_that_is_no_command_line(job: dict[str, Any], said: str, tmp_path: P
         ("jobs.toml", "job = 3\n"),
         ("jobs.jsonl", "{\n"),
         ("jobs.jsonl", "[1]\n"),
+        ("jobs.jsonl", f'{{"seed": {"9" * 5000}}}\n'),
+        ("jobs.toml", f"seed = {'9' * 5000}\n"),
         ("jobs.csv", "command,video\ncrop\n"),
         ("jobs.csv", 'command,video\ncrop,"a\n'),
         ("jobs.toml", "# none\n"),
@@ -104,6 +106,18 @@ def test_job_that_is_no_command_line(job: dict[str, Any], said: str, tmp_path: P
 def test_file_that_holds_no_jobs(name: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         read(tmp_path, name, text)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "toml"])
+def test_a_byte_order_mark_is_left_out(suffix: str, tmp_path: Path) -> None:
+    """Spreadsheets and Windows' editors write one."""
+    text = {
+        "csv": "command,video\ncrop,a.mp4\n",
+        "jsonl": '{"command": "crop", "video": "a.mp4"}\n',
+        "toml": '[[job]]\ncommand = "crop"\nvideo = "a.mp4"\n',
+    }[suffix]
+    (job,) = read(tmp_path, f"jobs.{suffix}", "\ufeff" + text)
+    assert job.line() == "thcli crop -- a.mp4"
 
 
 def test_missing_file_of_jobs(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import typer
 
 from thcli.core.errors import MediaError, UsageError
+from thcli.core.text_files import read_text
 
 CLIPS = {"reenact": 1, "edit": 0, "refine": 0}  # command -> argument that is the clip
 # With these, segments depend on what comes before them, or the output is not a whole clip.
@@ -75,12 +76,12 @@ def read_jobs(commands: Mapping[str, Any], file: Path) -> list[Job]:
         UsageError: a job is not a valid command line, or two jobs write the same output.
     """
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+        text = read_text(file)
+    except (OSError, ValueError) as exc:
         raise MediaError(f"The jobs {file} cannot be read: {exc}.") from exc
     try:
         rows = list(_rows(file.suffix.lower(), text))
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as exc:
+    except (ValueError, csv.Error, RecursionError) as exc:
         raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {exc}.") from exc
     return _check(
         [make_job(commands, number, row) for number, row in enumerate(rows, 1)], str(file)
