@@ -82,6 +82,8 @@ def test_flags_override_the_config_file(tmp_path: Path) -> None:
     "text",
     [
         "[make]\nsugar = 1\n",
+        "sugar = 1\n",
+        "[tea]\nsize = 1\n",
         "not toml",
         "make = 3\n",
         "make = []\n",

@@ -99,6 +99,10 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
             f"Write a table: [{command}].",
         )
     common = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    known_to_any = _names(context.find_root().command)
+    for key in table:
+        if key.replace("_", "-") not in known_to_any and key.replace("-", "_") not in known_to_any:
+            raise UsageError(f"{file} sets {key!r}, which no command knows.", "See thcli --help.")
     known = {
         name
         for p in context.command.params
@@ -121,6 +125,16 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
     merged = {key.replace("-", "_"): value for key, value in {**common, **own}.items()}
     context.default_map = {names.get(key) or key: value for key, value in merged.items()}
     return file
+
+
+def _names(command: Any) -> set[str]:
+    """Return the names of a command and of those below it, and of all their options."""
+    found = {command.name or ""}
+    for p in command.params:
+        found.update((p.name or "", *(o.lstrip("-") for o in p.opts)))
+    for below in getattr(command, "commands", {}).values():
+        found |= _names(below)
+    return found
 
 
 _CONFIG = inspect.Parameter(

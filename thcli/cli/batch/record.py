@@ -136,6 +136,6 @@ def _file_facts(job: Job, result: dict[str, Any]) -> FileFacts:
         try:
             state = Path(path).stat()
             facts[path] = [state.st_size, state.st_mtime_ns]
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no name of a file
             facts[path] = []
     return facts
