@@ -80,9 +80,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
-def empty_caches(module: ModuleType | None) -> None:
+def empty_caches(module: ModuleType) -> None:
     """Empty the caches of a module whose tests have run; faces and clips of up to 20 MB each."""
-    for value in vars(module).values() if module is not None else ():
+    for value in vars(module).values():
         if hasattr(value, "cache_clear") and value.__module__ == module.__name__:
             value.cache_clear()
 
@@ -120,8 +120,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         torch.set_num_threads(1)
     Peaks.note(item.nodeid)
     is_last = nextitem is None or nextitem.path != item.path
-    if is_last:
-        empty_caches(getattr(item, "module", None))
+    if is_last and isinstance(item, pytest.Function):
+        empty_caches(item.module)
     if is_last or rss() > Heap.settled + MOST_LEFT:
         Heap.settle()
 
