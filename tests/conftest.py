@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,11 +27,19 @@ MOST_LEFT = 200 << 20  # bytes that a test may leave in the heap
 # else, and a fork of it copies little.
 FIRST = (
     "tests/golden/",
+    "tests/engines/test_checkpoints.py",
     "tests/train/test_dva_published.py",
+    "tests/editors/dva/",
+    "tests/engines/test_contract.py",
+    "tests/engines/liveportrait/",
+    "tests/train/test_a2m_published.py",
     "tests/pipeline/test_bad_input.py",
     "tests/faults/",
     "tests/train/",
+    "tests/cli/test_layouts.py",
 )
+# oneDNN keeps the last 1024 convolutions of a process by default, 50 kB each.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -71,6 +80,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+def empty_caches(module: ModuleType) -> None:
+    """Empty the caches of a module whose tests have run; faces and clips of up to 20 MB each."""
+    for value in vars(module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == module.__name__:
+            value.cache_clear()
+
+
 class Heap:
     """The heap of the process. settled: resident bytes after the last `settle`."""
 
@@ -104,6 +120,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         torch.set_num_threads(1)
     Peaks.note(item.nodeid)
     is_last = nextitem is None or nextitem.path != item.path
+    if is_last and isinstance(item, pytest.Function):
+        empty_caches(item.module)
     if is_last or rss() > Heap.settled + MOST_LEFT:
         Heap.settle()
 

@@ -82,12 +82,14 @@ def test_flags_override_the_config_file(tmp_path: Path) -> None:
     "text",
     [
         "[make]\nsugar = 1\n",
+        "sugar = 1\n",
+        "[tea]\nsize = 1\n",
         "not toml",
         "make = 3\n",
         "make = []\n",
-        "suger = 1\n",
         "[[make]]\nsize = 1\n",
         f"size = {'[' * 5000}{']' * 5000}\n",
+        f"size = {'9' * 5000}\n",
     ],
 )
 def test_a_bad_config_is_a_usage_error(tmp_path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import thcli
 from tests.devices.fake_cuda import CUDA, WaitsForDeviceError, fake_cuda
@@ -23,6 +24,13 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 SINGLE = (("fp32", 1), ("fp32", 3))
 ALL = (("fp32", 3), ("fp16", 1))  # bf16 takes the same path: see the test of types by name
 RUNS = [(name, *given) for name, row in TABLE.items() for given in (ALL if row.half else SINGLE)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def empty_cache() -> Iterator[None]:
+    """Empty torch's cache of shapes, of half a million objects, when the tests have run."""
+    yield
+    FakeTensorMode.cache_clear()
 
 
 @contextmanager

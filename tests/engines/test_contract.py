@@ -58,6 +58,18 @@ def rendered(
     return engine.render(source, store.window(0, len(store)), None)
 
 
+@pytest.fixture(scope="module")
+def motion(engine: TorchCropEngine) -> Motion:
+    """Return the motion of two frames."""
+    return observe(engine, clip(2))
+
+
+@pytest.fixture(scope="module")
+def images(engine: TorchCropEngine, source: CropSource, motion: Motion) -> list[Image]:
+    """Return the source, moved by it."""
+    return rendered(engine, source, motion)
+
+
 def test_is_an_engine(engine: TorchCropEngine) -> None:
     checked: protocols.CropEngine = engine
     assert isinstance(checked, protocols.CropEngine)
@@ -66,30 +78,28 @@ def test_is_an_engine(engine: TorchCropEngine) -> None:
 
 
 def test_images_are_the_crops_size_and_move_with_the_driver(
-    engine: TorchCropEngine, source: CropSource
+    engine: TorchCropEngine, source: CropSource, images: list[Image]
 ) -> None:
-    images = rendered(engine, source, observe(engine, clip(2)))
     side = SIDES.get(engine.motion_kind, 256)
     assert [(p.shape, p.dtype) for p in images] == [((side, side, 3), np.dtype(np.uint8))] * 2
     assert source.size == (side, side)
     assert not np.array_equal(images[0], images[1])
 
 
-def test_batch_size_changes_nothing(kind: str, engine: TorchCropEngine, source: CropSource) -> None:
+def test_batch_size_changes_nothing(kind: str, motion: Motion, images: list[Image]) -> None:
     other = ENGINES[kind](replace(RUN, batch_size=2))
-    frames = clip(2)
-    motion, again = observe(engine, frames), observe(other, frames)
+    again = observe(other, clip(2))
     for name, rows in motion.arrays.items():
         assert np.array_equal(rows, again.arrays[name]), name
     twice = rendered(other, other.encode_source(image(1), FACE), again)
-    assert all(
-        np.array_equal(a, b) for a, b in zip(rendered(engine, source, motion), twice, strict=True)
-    )
+    assert all(np.array_equal(a, b) for a, b in zip(images, twice, strict=True))
 
 
-def test_larger_batches_compute_the_same(engine: TorchCropEngine, source: CropSource) -> None:
+def test_larger_batches_compute_the_same(
+    engine: TorchCropEngine, source: CropSource, motion: Motion
+) -> None:
     """Several frames at once, as on a GPU, are equal up to rounding."""
-    rows = engine.retarget(source, MotionBuffer(observe(engine, clip(2))), PLAIN).window(0, 2)
+    rows = engine.retarget(source, MotionBuffer(motion), PLAIN).window(0, 2)
     tensors = {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in rows.arrays.items()}
     with torch.inference_mode():
         whole = engine.synthesize(source.encoded, tensors)
@@ -109,8 +119,9 @@ def test_windows_change_nothing(engine: TorchCropEngine, source: CropSource) -> 
     assert len(store.window(4, 9)) == 1 and store.kind == f"{engine.motion_kind}-target"
 
 
-def test_the_source_is_encoded_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = ENGINES[kind](RUN)
+def test_the_source_is_encoded_once(
+    engine: TorchCropEngine, motion: Motion, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     encode = engine.encode
 
@@ -120,9 +131,7 @@ def test_the_source_is_encoded_once(kind: str, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(engine, "encode", counted)
     source = engine.encode_source(image(1), FACE)
-    motion = observe(engine, clip(1))
-    rendered(engine, source, motion)
-    rendered(engine, source, motion)
+    engine.render(source, engine.retarget(source, MotionBuffer(motion), PLAIN).window(0, 1), None)
     assert calls == ["encode"]
 
 
@@ -132,11 +141,10 @@ def test_a_still_driver_gives_a_still_result(engine: TorchCropEngine, source: Cr
 
 
 def test_without_strength_the_source_keeps_its_own_motion(
-    engine: TorchCropEngine, source: CropSource
+    engine: TorchCropEngine, source: CropSource, motion: Motion
 ) -> None:
-    store = engine.retarget(
-        source, MotionBuffer(observe(engine, clip(2))), MotionOptions(smooth=0, strength=0)
-    )
+    options = MotionOptions(smooth=0, strength=0)
+    store = engine.retarget(source, MotionBuffer(motion), options)
     rows = store.window(0, 2).arrays
     three_d = engine.motion_kind in ("facevid2vid", "liveportrait")
     own = {"keypoints": source.encoded.keypoints} if three_d else source.rows
@@ -165,7 +173,7 @@ def test_relative_motion_starts_at_the_best_frame(
 
 def test_absolute_motion_is_the_drivers_own(engine: TorchCropEngine, source: CropSource) -> None:
     """Driven by its own image, absolutely, a source keeps its own motion."""
-    own = observe(engine, [Frame(image(1), i, Fraction(1, 25), i) for i in range(2)])
+    own = observe(engine, [Frame(image(1), 0, Fraction(1, 25), 0)])
     absolute = rendered(engine, source, own, MotionOptions(smooth=0, mode="absolute"))
     relative = rendered(engine, source, own)
     assert np.abs(absolute[0].astype(int) - relative[0]).max() <= 1
@@ -190,31 +198,33 @@ def test_a_clip_without_a_face_is_refused(engine: TorchCropEngine, source: CropS
         engine.retarget(source, MotionBuffer(observe(engine, clip(2), lost=(0, 1))), PLAIN)
 
 
-def test_another_engines_motion_is_refused(engine: TorchCropEngine, source: CropSource) -> None:
-    motion = replace(observe(engine, clip(1)), kind="mesh")
+def test_another_engines_motion_is_refused(
+    engine: TorchCropEngine, source: CropSource, motion: Motion
+) -> None:
     with pytest.raises(MediaError, match="mesh"):
-        engine.retarget(source, MotionBuffer(motion), PLAIN)
+        engine.retarget(source, MotionBuffer(replace(motion, kind="mesh")), PLAIN)
 
 
 def test_options_that_it_cannot_follow_are_refused(
-    engine: TorchCropEngine, source: CropSource
+    engine: TorchCropEngine, source: CropSource, motion: Motion
 ) -> None:
-    motion = MotionBuffer(observe(engine, clip(1)))
+    seen = MotionBuffer(motion)
     if engine.motion_kind == "liveportrait":  # it supports all of them
-        assert len(engine.retarget(source, motion, MotionOptions(region="lips", pose=0.5))) == 1
+        assert len(engine.retarget(source, seen, MotionOptions(region="lips", pose=0.5))) == 2
         return
     with pytest.raises(UsageError, match="lips"):
-        engine.retarget(source, motion, MotionOptions(region="lips"))
+        engine.retarget(source, seen, MotionOptions(region="lips"))
     if engine.motion_kind != "facevid2vid":
         with pytest.raises(UsageError, match="cannot separate pose"):
-            engine.retarget(source, motion, MotionOptions(pose=0.5))
+            engine.retarget(source, seen, MotionOptions(pose=0.5))
 
 
-def test_half_precision_is_close(kind: str, engine: TorchCropEngine, source: CropSource) -> None:
+def test_half_precision_is_close(kind: str, motion: Motion, images: list[Image]) -> None:
     half = ENGINES[kind](replace(RUN, precision="bf16"))
-    motion = observe(engine, clip(1))
-    ours = rendered(half, half.encode_source(image(1), FACE), motion)[0]
-    assert np.abs(ours.astype(int) - rendered(engine, source, motion)[0]).mean() < 8
+    source = half.encode_source(image(1), FACE)
+    store = half.retarget(source, MotionBuffer(motion), PLAIN)
+    (ours,) = half.render(source, store.window(0, 1), None)
+    assert np.abs(ours.astype(int) - images[0]).mean() < 8
 
 
 def test_a_missing_device_is_named(kind: str) -> None:

@@ -65,7 +65,7 @@ def make_seeds(folder: Path, kit: Kit) -> list[Seed]:
         Seed("crops", "a.crops.safetensors", _placements(kit).read_bytes()),
         Seed("edit", "a.edit.safetensors", _edit_file(folder)),
         *_weights(folder),
-        Seed("config", "a.toml", b"[run]\nseed = 3\n[output]\ncrf = 30.0\nfps = 10\n"),
+        Seed("config", "a.toml", b"seed = 3\n[compare]\ncrf = 30.0\nfps = 10\n"),
         Seed("config", "b.toml", b'seed = 3\ncrf = 30.0\noverwrite = true\nselect = "first"\n'),
     ]
 

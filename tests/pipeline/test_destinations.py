@@ -67,6 +67,17 @@ def test_pipes_and_devices_are_refused(
         AtomicFile(tmp_path / "pipe.mp4", True)
 
 
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_place_without_a_name_is_refused(
+    place: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for overwrite in ((), ("--overwrite",)):
+        assert compare(small, place, *overwrite) == 7
+    assert run(to_argv("encode", small, "-o", place)) in (2, 7)
+    assert names(tmp_path) == {"small.mp4"}
+
+
 @pytest.mark.parametrize("stem", ["a" * 240, "é" * 122, "-dash", "two\nlines", "end. "])
 def test_odd_names_are_written(stem: str, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / f"{stem}.mp4"

@@ -23,6 +23,7 @@ import typer
 
 from thcli.core.errors import UsageError
 from thcli.core.options import flag_names
+from thcli.core.text_files import read_text
 
 WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
 
@@ -85,8 +86,8 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
     if file is None:
         return None
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        table = tomllib.loads(read_text(file))
+    except (OSError, ValueError) as exc:
         raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
     except RecursionError as exc:
         raise UsageError(f"The configuration file {file} is nested too deeply.") from exc
@@ -98,6 +99,13 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
             f"Write a table: [{command}].",
         )
     common = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    known_to_any = _names(context.find_root().command)
+    for key in table:
+        if key.replace("_", "-") not in known_to_any and key.replace("-", "_") not in known_to_any:
+            raise UsageError(
+                f"{file} sets {key!r}, which no command knows.",
+                "The keys are the flags' names, such as overwrite = true; tables are commands.",
+            )
     known = {
         name
         for p in context.command.params
@@ -114,13 +122,6 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
             f"{file} sets {unknown[0]!r}, which '{context.info_name}' does not know.",
             "See its --help.",
         )
-    anywhere = _option_names(context.find_root().command)
-    strange = sorted(key for key in common if key.replace("-", "_") not in anywhere)
-    if strange:
-        raise UsageError(
-            f"{file} sets {strange[0]!r}, which no command knows.",
-            "The keys are the flags' names, such as overwrite = true.",
-        )
     names = {
         o.lstrip("-").replace("-", "_"): p.name for p in context.command.params for o in p.opts
     }
@@ -129,15 +130,14 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
-def _option_names(command: Any) -> set[str]:
-    """Return the names of all options below a command, with underscores."""
-    names = {parameter.name for parameter in command.params if parameter.name}
-    names |= {
-        flag.lstrip("-").replace("-", "_")
-        for parameter in command.params
-        for flag in parameter.opts
-    }
-    return names.union(*map(_option_names, getattr(command, "commands", {}).values()))
+def _names(command: Any) -> set[str]:
+    """Return the names of a command and of those below it, and of all their options."""
+    found = {command.name or ""}
+    for p in command.params:
+        found.update((p.name or "", *(o.lstrip("-") for o in p.opts)))
+    for below in getattr(command, "commands", {}).values():
+        found |= _names(below)
+    return found
 
 
 _CONFIG = inspect.Parameter(

@@ -96,6 +96,8 @@ def test_job_that_is_no_command_line(job: dict[str, Any], said: str, tmp_path: P
         ("jobs.toml", "job = 3\n"),
         ("jobs.jsonl", "{\n"),
         ("jobs.jsonl", "[1]\n"),
+        ("jobs.jsonl", f'{{"seed": {"9" * 5000}}}\n'),
+        ("jobs.toml", f"seed = {'9' * 5000}\n"),
         ("jobs.csv", "command,video\ncrop\n"),
         ("jobs.csv", 'command,video\ncrop,"a\n'),
         ("jobs.csv", "command;video\ncrop;a.mp4\n"),
@@ -112,15 +114,22 @@ def test_broken_line_is_named(tmp_path: Path) -> None:
         read(tmp_path, "jobs.jsonl", '{"command": "crop", "video": "a"}\n\n{"command"\n')
 
 
-def test_table_of_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
-    (job,) = read(tmp_path, "jobs.csv", "\ufeffcommand,video\ncrop,a.mp4\n")
-    assert job.command == "crop"
-
-
 def test_unknown_placeholder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     with pytest.raises(UsageError, match="no placeholder"):
         expand_pattern(COMMANDS.commands, f"{tmp_path}/*.mp4", ["crop", "{}", "-o", "{numbr}.mp4"])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "toml"])
+def test_a_byte_order_mark_is_left_out(suffix: str, tmp_path: Path) -> None:
+    """Spreadsheets and Windows' editors write one."""
+    text = {
+        "csv": "command,video\ncrop,a.mp4\n",
+        "jsonl": '{"command": "crop", "video": "a.mp4"}\n',
+        "toml": '[[job]]\ncommand = "crop"\nvideo = "a.mp4"\n',
+    }[suffix]
+    (job,) = read(tmp_path, f"jobs.{suffix}", "\ufeff" + text)
+    assert job.line() == "thcli crop -- a.mp4"
 
 
 def test_missing_file_of_jobs(tmp_path: Path) -> None:

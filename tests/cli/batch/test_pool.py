@@ -145,14 +145,24 @@ def test_only_an_output_of_its_own_is_replaced(tmp_path: Path) -> None:
 
 def test_leaving_early_ends_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "GRACE_SECONDS", 0.2)
+    with Pool(2, 0, free_memory=lambda: None) as pool:
+        events = pool.run(as_jobs(["slow", "slow"]))
+        assert [type(next(events)) for _ in range(2)] == [JobStarted] * 2  # the first one runs
+        workers = list(pool._workers)
+    assert len(workers) == 2
+    for worker in workers:
+        assert isinstance(worker, worker_process.WorkerProcess)
+        assert worker.process.returncode is not None
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker.process.pid, 0)
+
+
+def test_a_beginning_is_told_before_the_worker_has_the_job() -> None:
+    """A batch that is interrupted meanwhile has recorded every job that can have an output."""
     with Pool(1, 0) as pool:
-        events = pool.run(as_jobs(["slow"]))
-        assert isinstance(next(events), JobStarted)
-        (worker,) = pool._workers
-    assert isinstance(worker, worker_process.WorkerProcess)
-    assert worker.process.returncode is not None
-    with pytest.raises(ProcessLookupError):
-        os.kill(worker.process.pid, 0)
+        for event in pool.run(as_jobs(["a", "b"])):
+            if isinstance(event, JobStarted):
+                assert [worker.attempt for worker in pool._workers] == [None]
 
 
 def test_orders_are_json_lines() -> None:

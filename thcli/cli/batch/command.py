@@ -191,7 +191,7 @@ def _make_folders(outputs: Iterable[str]) -> None:
     for folder in {Path(output).parent for output in outputs}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # ValueError: no name of a folder
             raise to_output_error(folder, exc) from exc
 
 

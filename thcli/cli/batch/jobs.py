@@ -21,6 +21,7 @@ from typing import Any
 import typer
 
 from thcli.core.errors import MediaError, UsageError
+from thcli.core.text_files import read_text
 
 CLIPS = {"reenact": 1, "edit": 0, "refine": 0}  # command -> argument that is the clip
 # With these, segments depend on what comes before them, or the output is not a whole clip.
@@ -76,12 +77,12 @@ def read_jobs(commands: Mapping[str, Any], file: Path) -> list[Job]:
         UsageError: a job is not a valid command line, or two jobs write the same output.
     """
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+        text = read_text(file)
+    except (OSError, ValueError) as exc:
         raise MediaError(f"The jobs {file} cannot be read: {exc}.") from exc
     try:
         rows = list(_rows(file.suffix.lower(), text))
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as exc:
+    except (ValueError, csv.Error, RecursionError) as exc:
         raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {exc}.") from exc
     return _check(
         [make_job(commands, number, row) for number, row in enumerate(rows, 1)], str(file)
@@ -154,7 +155,7 @@ def _rows(suffix: str, text: str) -> Iterator[dict[str, Any]]:
                 raise UsageError(f"Line {number} of the jobs is no JSON object.")
             yield row
     else:
-        reader = csv.DictReader(text.removeprefix("\ufeff").splitlines(), strict=True)
+        reader = csv.DictReader(text.splitlines(), strict=True)
         if [";" in name for name in reader.fieldnames or ()] == [True]:
             raise UsageError(
                 "The columns of the jobs are separated by semicolons.", "Separate them by commas."

@@ -32,7 +32,7 @@ REPEATED_ERRORS = (WORKER_DIED, "DeviceMemoryError")
 
 @dataclass(frozen=True, slots=True)
 class JobStarted:
-    """A worker took a job.
+    """A worker gets a job next: who records it has done so before any output can exist.
 
     attempt: from 1.
     owns_output: the output did not exist before the first attempt.
@@ -168,10 +168,7 @@ class Pool:
             idle = [worker for worker in self._workers if worker.attempt is None]
             worker = idle[0] if idle else self._start()
             attempt = (self._waiting or self._repeated).pop(0)
-            worker.give(attempt)
-            course = attempt.step.course if attempt.step else None
-            if course is not None and not course.began:
-                course.began = attempt.began
+            attempt.begin()
             yield JobStarted(
                 attempt.job,
                 worker.number,
@@ -179,6 +176,10 @@ class Pool:
                 bool(attempt.owns_output),
                 attempt.step.name() if attempt.step else "",
             )
+            worker.give(attempt)
+            course = attempt.step.course if attempt.step else None
+            if course is not None and not course.began:
+                course.began = attempt.began
 
     def _fits(self) -> bool:
         """Return True if the memory that is left would hold one more job."""

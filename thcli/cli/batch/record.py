@@ -120,7 +120,7 @@ def _read(path: Path) -> tuple[int, dict[str, dict[str, Any]], dict[str, bool]]:
             started.pop(row["line"], None)
             if row["exit_code"] == 0 and isinstance(row["files"], dict):
                 done[row["line"]] = row
-    except (OSError, ValueError, TypeError, KeyError) as exc:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
         raise UsageError(
             f"{path} is no record of a batch.", "Give the --output of the batch to resume."
         ) from exc
@@ -136,6 +136,6 @@ def _file_facts(job: Job, result: dict[str, Any]) -> FileFacts:
         try:
             state = Path(path).stat()
             facts[path] = [state.st_size, state.st_mtime_ns]
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no name of a file
             facts[path] = []
     return facts

@@ -27,15 +27,24 @@ class Attempt:
     """A job, or a step of one, that waits or runs, with what became of earlier attempts.
 
     owns_output: the output did not exist before the first attempt, None before that.
+    goes_on: an attempt before it was begun.
     step: of a job that is cut into parts.
     """
 
     job: Job
     owns_output: bool | None = None
+    goes_on: bool = False
     reasons: tuple[str, ...] = ()
     began: float = 0.0
     log: list[str] = field(default_factory=list)
     step: Step | None = None
+
+    def begin(self) -> None:
+        """Note, before any worker has the job, whether its output is this batch's own."""
+        self.goes_on = self.owns_output is not None
+        if self.owns_output is None:
+            output = self.job.output
+            self.owns_output = output is not None and not Path(output).exists()
 
     def remember(self, line: str) -> None:
         """Add a line to the log, which keeps the last LOG_LINES."""
@@ -43,7 +52,8 @@ class Attempt:
 
     def again(self, reason: str) -> Attempt:
         """Return the next attempt. reason: one sentence on the end of this one."""
-        return Attempt(self.job, self.owns_output, (*self.reasons, reason), step=self.step)
+        reasons = (*self.reasons, reason)
+        return Attempt(self.job, self.owns_output, reasons=reasons, step=self.step)
 
     def order(self, device: str = "") -> dict[str, Any]:
         """Return the order for a worker, see `orders`. device: of the worker, "" for any."""
@@ -54,13 +64,9 @@ class Attempt:
 
         An output that such an attempt finished without telling so is replaced.
         """
-        output = self.job.output
-        is_first = self.owns_output is None and self.step is None
-        more: set[str] = set() if is_first else {"--resume"}
-        if self.owns_output:
+        more = {"--resume"} if self.goes_on or self.step is not None else set[str]()
+        if self.goes_on and self.owns_output:
             more.add("--overwrite")
-        elif self.owns_output is None:
-            self.owns_output = output is not None and not Path(output).exists()
         if device and "--device" in self.job.flags:
             more.add(f"--device={device}")
         given = sorted(flag for flag in more if flag.partition("=")[0] in self.job.flags)

@@ -7,6 +7,7 @@ positive yaw turns the nose to the image's left, positive roll tilts clockwise.
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.options import ViewOptions
+from thcli.core.text_files import read_text
 from thcli.core.types import Array
 
 ANGLES = ("pitch", "yaw", "roll")
@@ -42,9 +44,9 @@ class PoseCurve:
                 times that do not increase, or no pose.
         """
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = _read_rows(csv.DictReader(file), path)
-        except (OSError, UnicodeDecodeError, csv.Error) as exc:
+            with io.StringIO(read_text(path), newline="") as lines:
+                rows = _read_rows(csv.DictReader(lines), path)
+        except (OSError, ValueError, csv.Error) as exc:
             raise MediaError(f"The pose file {path} cannot be read: {exc}.", _HINT) from exc
         if not rows:
             raise MediaError(f"The pose file {path} has no pose.", _HINT)

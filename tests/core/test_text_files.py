@@ -1,0 +1,43 @@
+"""Bounded text files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from thcli.core import text_files
+from thcli.core.text_files import read_text
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"\xef\xbb\xbfa,b\r\n")
+    assert read_text(file) == "a,b\r\n"
+
+
+def test_a_file_without_an_end_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_files, "MAX_BYTES", 1 << 20)
+    with pytest.raises(ValueError, match="more than 1 MiB"):
+        read_text(Path("/dev/zero"))
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    try:
+        os.write(write, b"seed = 1\n")
+    finally:
+        os.close(write)
+    try:
+        assert read_text(Path(f"/dev/fd/{read}")) == "seed = 1\n"
+    finally:
+        os.close(read)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfea", b"\x80"])
+def test_other_encodings_are_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="utf-8"):
+        read_text(file)

@@ -1,0 +1,21 @@
+"""Text files that a user gives: bounded, with or without a byte order mark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MAX_BYTES = 256 << 20  # two million rows of poses have less
+
+
+def read_text(path: Path) -> str:
+    """Read a file in UTF-8. A pipe may be given; one without an end is not read on.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not UTF-8, or has more than MAX_BYTES.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
+    return content.decode("utf-8-sig")
