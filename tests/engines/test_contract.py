@@ -173,7 +173,7 @@ def test_relative_motion_starts_at_the_best_frame(
 
 def test_absolute_motion_is_the_drivers_own(engine: TorchCropEngine, source: CropSource) -> None:
     """Driven by its own image, absolutely, a source keeps its own motion."""
-    own = observe(engine, [Frame(image(1), 0, Fraction(1, 25), 0)])
+    own = observe(engine, [Frame(image(1), i, Fraction(1, 25), i) for i in range(2)])
     absolute = rendered(engine, source, own, MotionOptions(smooth=0, mode="absolute"))
     relative = rendered(engine, source, own)
     assert np.abs(absolute[0].astype(int) - relative[0]).max() <= 1
