@@ -23,18 +23,18 @@ from thcli.evaluate.benchmarks.memory import peak_rss, rss
 REPO = Path(__file__).resolve().parents[1]
 MMAP_THRESHOLD = -3  # mallopt(3)
 MOST_LEFT = 200 << 20  # bytes that a test may leave in the heap
-# Tests that need most memory, or fork, in this order: they come first, while a worker holds little
-# else, and a fork of it copies little.
+# Tests that fork or need most memory, in this order: they come first, while a worker has few threads
+# and holds little else.
 FIRST = (
     "tests/golden/",
+    "tests/pipeline/test_bad_input.py",
+    "tests/faults/",
     "tests/engines/test_checkpoints.py",
     "tests/train/test_dva_published.py",
     "tests/editors/dva/",
     "tests/engines/test_contract.py",
     "tests/engines/liveportrait/",
     "tests/train/test_a2m_published.py",
-    "tests/pipeline/test_bad_input.py",
-    "tests/faults/",
     "tests/train/",
     "tests/cli/test_layouts.py",
 )
