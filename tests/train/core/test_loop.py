@@ -233,6 +233,8 @@ def test_runs_that_cannot_be_resumed_are_refused(tmp_path: Path) -> None:
     run.checkpoints.load({"model": "line"})
     with pytest.raises(UsageError, match="started with model 'line', not 'curve'"):
         run.checkpoints.load({"model": "curve"})
+    with pytest.raises(UsageError, match="another layout of its networks"):
+        trainer(tmp_path, task=DropoutTask, steps=14, resume=True)()
     run.checkpoints.list()[-1].write_bytes(b"broken")
     with pytest.raises(UsageError, match="is broken"):
         run.checkpoints.load({"model": "line"})

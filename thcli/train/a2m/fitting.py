@@ -122,10 +122,12 @@ def lip_features(basis: Array) -> Array:
 def limit_width(
     gain: Array, outputs: Sequence[Array], truths: Sequence[Array], features: Array
 ) -> Array:
-    """Lower the gains of shapes so that width and protrusion of the lips vary as people's.
+    """Lower the gain of one shape so that the lips' width varies WIDTH_SHARE as much as people's.
 
     Shapes that each have the deviation of people's can add up to wider motion, since outputs are
-    more alike than truths. Nothing changes where the width does not exceed that of people.
+    more alike than truths. Of all lower gains that one is taken with which the width is nearest to
+    that share and the protrusion to people's. Nothing changes where the width does not exceed that
+    share.
 
     Args:
         gain: (K + 1,) of the shapes and the opening.

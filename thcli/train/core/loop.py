@@ -225,9 +225,15 @@ class Trainer:
     def _restore(self, tensors: Mapping[str, Tensor]) -> None:
         for name, network in self.task.networks.items():
             prefix = f"network.{name}."
-            network.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
+            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as exc:
+                raise UsageError(
+                    f"{self.checkpoints.folder.parent} was started with another layout of its "
+                    "networks, by another version of thcli.",
+                    "Start again with --overwrite.",
+                ) from exc
         for key in self.ema:
             self.ema[key].copy_(tensors[f"average.{key}"])
         for name, optimiser in self.optimisers.items():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thcli.audio.resample_rows import WINDOW, row_windows
 from thcli.core.device import resolve_device
+from thcli.core.errors import WeightsError
 from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import Speech
@@ -164,8 +165,14 @@ def build_network(tensors: Mapping[str, Tensor], name: str) -> MouthNetwork:
         name: name of the weights in errors.
 
     Raises:
-        WeightsError: the tensors are those of another model.
+        WeightsError: the tensors are those of another model, or of an older one.
     """
+    if "sound.stem.weight" in tensors:
+        raise WeightsError(
+            f"{name} has the layout of four predictors, which is no longer read.",
+            "Train it again with 'thcli train a2m'. An imported one goes with "
+            f"'thcli weights remove {name}', which leaves the bundled one.",
+        )
     stem, basis = tensors.get("networks.0.stem.weight"), tensors.get("basis")
     width = MEMBERS[0].width if stem is None or stem.dim() != 3 else len(stem)
     narrow = max(1, MEMBERS[0].width // max(width, 1))
