@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thcli.audio.resample_rows import WINDOW, row_windows
 from thcli.core.device import resolve_device
+from thcli.core.errors import WeightsError
 from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.protocols import Speech
@@ -166,6 +167,11 @@ def build_network(tensors: Mapping[str, Tensor], name: str) -> MouthNetwork:
     Raises:
         WeightsError: the tensors are those of another model.
     """
+    if "sound.stem.weight" in tensors:
+        raise WeightsError(
+            f"{name} has a layout that is no longer read.",
+            "Train it again with 'thcli train a2m', or remove it to use the bundled weights.",
+        )
     stem, basis = tensors.get("networks.0.stem.weight"), tensors.get("basis")
     width = MEMBERS[0].width if stem is None or stem.dim() != 3 else len(stem)
     narrow = max(1, MEMBERS[0].width // max(width, 1))
